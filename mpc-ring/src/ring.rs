@@ -3,7 +3,7 @@
 use core::fmt::Debug;
 use core::ops::{BitAnd, BitOr, BitXor, Not, Shl, Shr};
 use rand_core::Rng;
-use subtle::{ConditionallySelectable, ConstantTimeEq};
+use subtle::{Choice, ConstantTimeEq};
 use zeroize::Zeroize;
 
 use crate::kernels::Kernels;
@@ -33,8 +33,6 @@ pub trait Ring:
     + Not<Output = Self>
     + Shl<u32, Output = Self>
     + Shr<u32, Output = Self>
-    + ConstantTimeEq
-    + ConditionallySelectable
     + Zeroize
     + Kernels
     + 'static
@@ -92,6 +90,19 @@ pub trait Ring:
     #[must_use]
     fn low_mask(bits: u32) -> Self {
         if bits == 0 { Self::ZERO } else { (!Self::ZERO) >> (Self::BITS - bits) }
+    }
+
+    /// Whether two elements are equal, in constant time.
+    fn equals(self, other: Self) -> Choice {
+        let (a, b) = (self.to_u128(), other.to_u128());
+        (a as u64).ct_eq(&(b as u64)) & ((a >> 64) as u64).ct_eq(&((b >> 64) as u64))
+    }
+
+    /// `if_true` where `choice` is true, `if_false` elsewhere, in constant time.
+    #[must_use]
+    fn select(choice: Choice, if_true: Self, if_false: Self) -> Self {
+        let mask = Self::from_u64(u64::from(choice.unwrap_u8())).wrapping_neg();
+        if_false ^ (mask & (if_true ^ if_false))
     }
 
     /// A uniformly random element.
