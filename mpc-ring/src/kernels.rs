@@ -1,15 +1,124 @@
-//! Matrix product over ring elements, behind one interface that every backend implements.
+//! Matrix products and convolutions over ring elements, behind one interface that every backend implements.
+//!
+//! Both are sums of register tiles: a few rows of the left operand (the weights) times a few vectors of columns of the
+//! right one. A backend provides the tile; [`matrix_product`] and [`convolution`] choose the blocks.
 
-/// An implementation of the kernels.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg(target_arch = "x86_64")]
+mod avx2;
+#[cfg(target_arch = "x86_64")]
+mod avx512;
+mod convolution;
+mod matrix;
+mod portable;
+mod tile;
+
+pub use convolution::{Convolution, ShapeError, convolution, convolution_with};
+pub use matrix::{MatrixProduct, matrix_product, matrix_product_with};
+
+use tile::{Tile, TileShape};
+
+/// An implementation of the kernels. All compute the same elements.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Backend {
     /// Plain Rust, on every machine.
     Portable,
+    /// 256-bit vectors, on x86-64 with AVX2.
+    Avx2,
+    /// 512-bit vectors, on x86-64 with AVX-512 F and DQ.
+    Avx512,
 }
 
-/// The kernels of one ring, by backend.
-pub trait Kernels: Sized {}
-impl Kernels for u32 {}
-impl Kernels for u64 {}
-impl Kernels for u128 {}
+impl Backend {
+    /// Every backend, from the slowest to the fastest.
+    pub const ALL: [Self; 3] = [Self::Portable, Self::Avx2, Self::Avx512];
+
+    /// The fastest backend of this machine, or the one that `--cfg mpc_ring_backend="…"` names.
+    ///
+    /// # Panics
+    /// If the named backend is not available on this machine.
+    #[must_use]
+    pub fn detect() -> Self {
+        if let Some(forced) = Self::forced() {
+            assert!(forced.is_available(), "the backend that mpc_ring_backend names is not available on this machine");
+            return forced;
+        }
+        Self::ALL.into_iter().rev().find(|backend| backend.is_available()).unwrap_or(Self::Portable)
+    }
+
+    /// Whether this machine can run the backend.
+    #[must_use]
+    pub fn is_available(self) -> bool {
+        match self {
+            Self::Portable => true,
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx2 => avx2::is_available(),
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx512 => avx512::is_available(),
+            #[cfg(not(target_arch = "x86_64"))]
+            Self::Avx2 | Self::Avx512 => false,
+        }
+    }
+
+    const fn forced() -> Option<Self> {
+        if cfg!(mpc_ring_backend = "portable") {
+            Some(Self::Portable)
+        } else if cfg!(mpc_ring_backend = "avx2") {
+            Some(Self::Avx2)
+        } else if cfg!(mpc_ring_backend = "avx512") {
+            Some(Self::Avx512)
+        } else {
+            None
+        }
+    }
+}
+
+/// The kernels of one ring, by backend. A supertrait of [`Ring`](crate::Ring), implemented by this crate only.
+pub trait Kernels: Sized {
+    /// The largest tile of `backend`.
+    #[doc(hidden)]
+    fn tile_shape(backend: Backend) -> TileShape;
+
+    /// Adds the tile's product to its output.
+    #[doc(hidden)]
+    fn accumulate_tile(backend: Backend, tile: Tile<'_, Self>);
+
+    /// The sum of the products of `left` and `right`, element by element.
+    #[doc(hidden)]
+    fn dot(backend: Backend, left: &[Self], right: &[Self]) -> Self;
+}
+
+/// Dispatches to the vector backends that a ring has, and to the portable one otherwise.
+macro_rules! impl_kernels {
+    ($ring:ty $(, $variant:ident => $module:ident)*) => {
+        impl Kernels for $ring {
+            fn tile_shape(backend: Backend) -> TileShape {
+                match backend {
+                    $(#[cfg(target_arch = "x86_64")]
+                    Backend::$variant => <$ring as $module::Vectors>::SHAPE,)*
+                    _ => portable::SHAPE,
+                }
+            }
+
+            fn accumulate_tile(backend: Backend, tile: Tile<'_, Self>) {
+                match backend {
+                    $(#[cfg(target_arch = "x86_64")]
+                    Backend::$variant => <$ring as $module::Vectors>::accumulate_tile(tile),)*
+                    _ => portable::accumulate_tile(tile),
+                }
+            }
+
+            fn dot(backend: Backend, left: &[Self], right: &[Self]) -> Self {
+                match backend {
+                    $(#[cfg(target_arch = "x86_64")]
+                    Backend::$variant => <$ring as $module::Vectors>::dot(left, right),)*
+                    _ => portable::dot(left, right),
+                }
+            }
+        }
+    };
+}
+
+impl_kernels!(u32);
+impl_kernels!(u64);
+impl_kernels!(u128);

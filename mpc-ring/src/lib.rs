@@ -1,7 +1,14 @@
 #![doc = include_str!("../README.md")]
-#![cfg_attr(not(feature = "std"), no_std)]
+#![no_std]
 
+pub mod bitslice;
+pub mod fixed_point;
 pub mod kernels;
+pub mod packing;
 mod ring;
 
+pub use fixed_point::{FixedPoint, RangeError, RangeErrorReason};
+pub use kernels::{
+    Backend, Convolution, MatrixProduct, ShapeError, convolution, convolution_with, matrix_product, matrix_product_with,
+};
 pub use ring::{Ring, read_all, write_all};

@@ -1,0 +1,213 @@
+//! Ring elements and bit vectors as dense little-endian bit strings.
+//!
+//! Only the bits that carry information travel: 40-bit masked values take five bytes each, bits an eighth of a byte.
+
+use crate::ring::{Ring, read_all, write_all};
+
+/// The number of bytes that `count` elements of `bits` bits take: ⌈count · bits / 8⌉.
+///
+/// # Panics
+/// If the number of bits overflows `usize`.
+#[must_use]
+pub const fn packed_len(count: usize, bits: u32) -> usize {
+    match count.checked_mul(bits as usize) {
+        Some(total) => total.div_ceil(8),
+        None => panic!("the packed length overflows usize"),
+    }
+}
+
+/// Writes the lowest `bits` bits of element i to the bits i · `bits`.. of a little-endian bit string. Unused bits of the
+/// last byte are zero.
+///
+/// ```
+/// let mut bytes = [0; 3];
+/// mpc_ring::packing::pack(&[0xabcu64, 0xf123], 12, &mut bytes);
+/// assert_eq!(bytes, [0xbc, 0x3a, 0x12]);
+/// ```
+///
+/// # Panics
+/// If `bits` is outside 1..=ℓ or `bytes.len() != packed_len(elements.len(), bits)`.
+pub fn pack<R: Ring>(elements: &[R], bits: u32, bytes: &mut [u8]) {
+    check::<R>(elements.len(), bits, bytes.len());
+    if bits == R::BITS {
+        write_all(elements, bytes);
+    } else if bits == 32 {
+        for (element, chunk) in elements.iter().zip(bytes.as_chunks_mut::<4>().0) {
+            *chunk = (element.low_u64() as u32).to_le_bytes();
+        }
+    } else if bits.is_multiple_of(8) {
+        pack_bytes(elements, bits, bytes);
+    } else {
+        pack_bits(elements, bits, bytes);
+    }
+}
+
+/// Reads `elements.len()` elements of `bits` bits that [`pack`] wrote; their upper bits become zero. Unused bits of the
+/// last byte are ignored.
+///
+/// # Panics
+/// If `bits` is outside 1..=ℓ or `bytes.len() != packed_len(elements.len(), bits)`.
+pub fn unpack<R: Ring>(bytes: &[u8], bits: u32, elements: &mut [R]) {
+    check::<R>(elements.len(), bits, bytes.len());
+    if bits == R::BITS {
+        read_all(bytes, elements);
+    } else if bits == 32 {
+        for (element, chunk) in elements.iter_mut().zip(bytes.as_chunks::<4>().0) {
+            *element = R::from_u64(u64::from(u32::from_le_bytes(*chunk)));
+        }
+    } else if bits.is_multiple_of(8) {
+        unpack_bytes(bytes, bits, elements);
+    } else {
+        unpack_bits(bytes, bits, elements);
+    }
+}
+
+/// The number of 64-bit words that hold `bits` bits.
+#[must_use]
+pub const fn words_for(bits: usize) -> usize {
+    bits.div_ceil(64)
+}
+
+/// Writes the first `bit_count` bits of `words`, bit i being bit i % 64 of word i / 64; unused bits of the last byte are
+/// zero.
+///
+/// # Panics
+/// If `words.len() != words_for(bit_count)` or `bytes.len()` is not ⌈bit_count / 8⌉.
+pub fn pack_words(words: &[u64], bit_count: usize, bytes: &mut [u8]) {
+    assert_eq!(words.len(), words_for(bit_count), "words for {bit_count} bits");
+    assert_eq!(bytes.len(), bit_count.div_ceil(8), "bytes for {bit_count} bits");
+    for (word, chunk) in words.iter().zip(bytes.chunks_mut(8)) {
+        chunk.copy_from_slice(&word.to_le_bytes()[..chunk.len()]);
+    }
+    if let (Some(last), used @ 1..) = (bytes.last_mut(), bit_count % 8) {
+        *last &= (1 << used) - 1;
+    }
+}
+
+/// Reads `bit_count` bits that [`pack_words`] wrote. Bits beyond them are ignored in `bytes` and zero in `words`.
+///
+/// # Panics
+/// If `words.len() != words_for(bit_count)` or `bytes.len()` is not ⌈bit_count / 8⌉.
+pub fn unpack_words(bytes: &[u8], bit_count: usize, words: &mut [u64]) {
+    assert_eq!(words.len(), words_for(bit_count), "words for {bit_count} bits");
+    assert_eq!(bytes.len(), bit_count.div_ceil(8), "bytes for {bit_count} bits");
+    for (word, chunk) in words.iter_mut().zip(bytes.chunks(8)) {
+        *word = read_word(chunk);
+    }
+    if let (Some(last), used @ 1..) = (words.last_mut(), bit_count % 64) {
+        *last &= (1 << used) - 1;
+    }
+}
+
+fn check<R: Ring>(count: usize, bits: u32, bytes: usize) {
+    assert!((1..=R::BITS).contains(&bits), "between 1 and {} bits an element", R::BITS);
+    assert_eq!(bytes, packed_len(count, bits), "bytes for {count} elements of {bits} bits");
+}
+
+/// `bits` is a multiple of 8.
+fn pack_bytes<R: Ring>(elements: &[R], bits: u32, bytes: &mut [u8]) {
+    let width = bits as usize / 8;
+    for (element, chunk) in elements.iter().zip(bytes.chunks_exact_mut(width)) {
+        chunk.copy_from_slice(&element.to_u128().to_le_bytes()[..width]);
+    }
+}
+
+/// `bits` is a multiple of 8.
+fn unpack_bytes<R: Ring>(bytes: &[u8], bits: u32, elements: &mut [R]) {
+    let width = bits as usize / 8;
+    for (element, chunk) in elements.iter_mut().zip(bytes.chunks_exact(width)) {
+        let mut buffer = [0; 16];
+        buffer[..width].copy_from_slice(chunk);
+        *element = R::from_u128(u128::from_le_bytes(buffer));
+    }
+}
+
+fn pack_bits<R: Ring>(elements: &[R], bits: u32, bytes: &mut [u8]) {
+    let mut writer = BitWriter { bytes, pending: 0, filled: 0 };
+    let (low, high) = halves(bits);
+    for element in elements {
+        writer.push(element.low_u64() & u64::low_mask(low), low);
+        if high > 0 {
+            writer.push((element.to_u128() >> 64) as u64 & u64::low_mask(high), high);
+        }
+    }
+    writer.finish();
+}
+
+fn unpack_bits<R: Ring>(bytes: &[u8], bits: u32, elements: &mut [R]) {
+    let mut reader = BitReader { bytes, pending: 0, filled: 0 };
+    let (low, high) = halves(bits);
+    for element in elements {
+        let value = reader.pull(low);
+        *element = if high == 0 {
+            R::from_u64(value)
+        } else {
+            R::from_u128(u128::from(value) | u128::from(reader.pull(high)) << 64)
+        };
+    }
+}
+
+/// `bits` split into the part within the first 64 and the rest.
+fn halves(bits: u32) -> (u32, u32) {
+    (bits.min(64), bits.saturating_sub(64))
+}
+
+/// The little-endian word of at most eight bytes.
+fn read_word(bytes: &[u8]) -> u64 {
+    let mut buffer = [0; 8];
+    buffer[..bytes.len()].copy_from_slice(bytes);
+    u64::from_le_bytes(buffer)
+}
+
+/// Collects bits and writes them word by word.
+struct BitWriter<'a> {
+    bytes: &'a mut [u8],
+    pending: u128,
+    /// The number of pending bits, below 64 between calls.
+    filled: u32,
+}
+
+impl BitWriter<'_> {
+    /// Appends a value below 2^`bits`, for `bits` ≤ 64.
+    #[inline(always)]
+    fn push(&mut self, value: u64, bits: u32) {
+        self.pending |= u128::from(value) << self.filled;
+        self.filled += bits;
+        if self.filled >= 64 {
+            let (word, rest) = core::mem::take(&mut self.bytes).split_at_mut(8);
+            word.copy_from_slice(&(self.pending as u64).to_le_bytes());
+            self.bytes = rest;
+            self.pending >>= 64;
+            self.filled -= 64;
+        }
+    }
+
+    fn finish(self) {
+        self.bytes.copy_from_slice(&(self.pending as u64).to_le_bytes()[..self.bytes.len()]);
+    }
+}
+
+/// Reads bits word by word.
+struct BitReader<'a> {
+    bytes: &'a [u8],
+    pending: u128,
+    /// The number of pending bits, below 64 between calls.
+    filled: u32,
+}
+
+impl BitReader<'_> {
+    /// Takes the next `bits` ≤ 64 bits.
+    #[inline(always)]
+    fn pull(&mut self, bits: u32) -> u64 {
+        if self.filled < bits {
+            let (word, rest) = self.bytes.split_at(self.bytes.len().min(8));
+            self.pending |= u128::from(read_word(word)) << self.filled;
+            self.bytes = rest;
+            self.filled += 64;
+        }
+        let value = self.pending as u64 & u64::low_mask(bits);
+        self.pending >>= bits;
+        self.filled -= bits;
+        value
+    }
+}
