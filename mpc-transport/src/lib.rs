@@ -1,2 +1,32 @@
 #![doc = include_str!("../README.md")]
 #![cfg_attr(not(feature = "std"), no_std)]
+#![forbid(unsafe_code)]
+
+extern crate alloc;
+
+mod error;
+mod frame;
+mod handshake;
+mod meter;
+mod traffic;
+mod transport;
+
+#[cfg(feature = "std")]
+mod drive;
+#[cfg(feature = "std")]
+mod memory;
+
+pub use error::{TransportError, Wait};
+pub use frame::{FRAME_HEADER_BYTES, MAX_FRAME_BYTES};
+pub use handshake::{
+    Agreement, MAX_AGREEMENT_BYTES, MAX_FIELD_NAME_BYTES, MAX_FIELD_VALUE_BYTES, MAX_FIELDS, PROTOCOL_VERSION,
+    handshake,
+};
+pub use meter::{Meter, Metered, Phase};
+pub use traffic::Traffic;
+pub use transport::Transport;
+
+#[cfg(feature = "std")]
+pub use drive::{DEFAULT_POLL, MIN_BYTES_PER_SECOND};
+#[cfg(feature = "std")]
+pub use memory::{MemoryTransport, memory_network};

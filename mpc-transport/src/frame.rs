@@ -1,0 +1,52 @@
+//! The frame: a little-endian u32 length, then that many bytes.
+
+use crate::TransportError;
+
+/// Bytes that each frame adds to its message on the wire.
+pub const FRAME_HEADER_BYTES: usize = 4;
+
+/// Longest message of one frame, in bytes (1 GiB).
+pub const MAX_FRAME_BYTES: usize = 1 << 30;
+
+/// The header of a frame that carries `bytes` bytes to or from `party`.
+///
+/// # Errors
+/// [`TransportError::FrameTooLong`] beyond [`MAX_FRAME_BYTES`].
+pub(crate) fn header(party: usize, bytes: usize) -> Result<[u8; FRAME_HEADER_BYTES], TransportError> {
+    check_limit(party, bytes, MAX_FRAME_BYTES)?;
+    // MAX_FRAME_BYTES < 2^32, so nothing is cut off.
+    Ok((bytes as u32).to_le_bytes())
+}
+
+/// The message length that a received header announces, in bytes.
+pub(crate) fn announced(header: [u8; FRAME_HEADER_BYTES]) -> usize {
+    usize::try_from(u32::from_le_bytes(header)).unwrap_or(usize::MAX)
+}
+
+/// Refuses a message of `got` bytes from or to `party` where `limit` are allowed.
+pub(crate) fn check_limit(party: usize, got: usize, limit: usize) -> Result<(), TransportError> {
+    if got > limit { Err(TransportError::FrameTooLong { party, limit, got }) } else { Ok(()) }
+}
+
+/// Refuses a message of `got` bytes from `party` where the plan says `expected`.
+pub(crate) fn check_exact(party: usize, got: usize, expected: usize) -> Result<(), TransportError> {
+    if got != expected { Err(TransportError::WrongLength { party, expected, got }) } else { Ok(()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_header_announces_its_length() {
+        for bytes in [0, 1, 255, 65_536, MAX_FRAME_BYTES] {
+            assert_eq!(announced(header(1, bytes).unwrap()), bytes);
+        }
+    }
+
+    #[test]
+    fn a_longer_frame_is_refused() {
+        let got = MAX_FRAME_BYTES + 1;
+        assert_eq!(header(3, got), Err(TransportError::FrameTooLong { party: 3, limit: MAX_FRAME_BYTES, got }));
+    }
+}
