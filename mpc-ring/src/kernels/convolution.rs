@@ -202,8 +202,8 @@ impl Convolution {
 
     /// The convolution of one group of one image.
     fn group(&self) -> Self {
-        // A single position along an axis needs no stride, which may be larger than the input.
-        let stride = |axis: usize| if self.output_extent(axis) == 1 { 1 } else { self.stride[axis] };
+        // A stride beyond the padded input moves nowhere; bounded, it does not enlarge the copy either.
+        let stride = |axis: usize| self.stride[axis].min(self.padded_extent(axis));
         Self {
             batch: 1,
             input_channels: self.input_channels / self.groups,
@@ -230,9 +230,12 @@ impl Convolution {
         }
     }
 
+    fn padded_extent(&self, axis: usize) -> usize {
+        [self.height, self.width][axis] + self.padding[axis] + self.padding[axis + 2]
+    }
+
     fn output_extent(&self, axis: usize) -> usize {
-        let input = [self.height, self.width][axis] + self.padding[axis] + self.padding[axis + 2];
-        (input - (self.kernel[axis] - 1) * self.dilation[axis] - 1) / self.stride[axis] + 1
+        (self.padded_extent(axis) - (self.kernel[axis] - 1) * self.dilation[axis] - 1) / self.stride[axis] + 1
     }
 
     fn checked_output_extent(&self, axis: usize) -> Result<usize, ShapeError> {
@@ -242,8 +245,6 @@ impl Convolution {
         let padded = input.checked_add(self.padding[axis]).and_then(|sum| sum.checked_add(self.padding[axis + 2]));
         let span = (self.kernel[axis] - 1).checked_mul(self.dilation[axis]).and_then(|span| span.checked_add(1));
         let (padded, span) = padded.zip(span).ok_or(overflow)?;
-        // A stride beyond the padded input moves nowhere, but its sums with positions must not overflow either.
-        padded.checked_add(self.stride[axis]).ok_or(overflow)?;
         if span > padded {
             return Err(ShapeError::KernelTooLarge { extent, span, padded });
         }
@@ -272,13 +273,12 @@ impl Convolution {
     }
 
     fn check_lengths(&self, output: [usize; 2]) -> Result<(), ShapeError> {
-        let padded = |axis: usize| [self.height, self.width][axis] + self.padding[axis] + self.padding[axis + 2];
-        // The copy of an image adds less than one stride per phase to its padded extents.
-        let copied = |axis: usize| padded(axis) + self.stride[axis];
+        // The copy of an image has less than one stride more than its padded extents.
+        let copied = [0, 1].map(|axis| self.padded_extent(axis).saturating_mul(2));
         let channels = self.input_channels / self.groups;
         let taps = [channels, self.kernel[0], self.kernel[1]];
         checked_len("input", &[self.batch, self.input_channels, self.height, self.width])?;
-        checked_len("padded input", &[channels, copied(0), copied(1)])?;
+        checked_len("padded input", &[channels, copied[0], copied[1]])?;
         checked_len("weights", &[self.output_channels, taps[0], taps[1], taps[2]])?;
         checked_len("output", &[self.batch, self.output_channels, output[0], output[1]])?;
         let factors = [self.batch, self.output_channels, output[0], output[1], taps[0], taps[1], taps[2]];
