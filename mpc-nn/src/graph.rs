@@ -205,7 +205,7 @@ impl Node {
     #[must_use]
     pub fn multiplications(&self) -> u64 {
         match &self.op {
-            Op::Convolution { shape, .. } => shape.multiplications() as u64,
+            Op::Convolution { shape, .. } => shape.multiplications(),
             Op::Linear { input_features, .. } => self.len() as u64 * *input_features as u64,
             _ => 0,
         }

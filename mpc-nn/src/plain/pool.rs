@@ -1,0 +1,36 @@
+//! Maxima and means over windows.
+
+use ndarray::{ArrayD, ArrayView2, Dimension, Ix4, s};
+
+use crate::graph::Pool;
+
+pub(super) fn maximum(pool: &Pool, input: &ArrayD<f32>, shape: &[usize]) -> ArrayD<f32> {
+    over_windows(pool, input, shape, |window, _| window.fold(f32::NEG_INFINITY, |largest, &x| largest.max(x)))
+}
+
+pub(super) fn mean(pool: &Pool, input: &ArrayD<f32>, shape: &[usize]) -> ArrayD<f32> {
+    over_windows(pool, input, shape, |window, divisor| window.sum() / divisor as f32)
+}
+
+pub(super) fn global_mean(input: &ArrayD<f32>, shape: &[usize]) -> ArrayD<f32> {
+    let size = [input.shape()[2], input.shape()[3]];
+    mean(&Pool::new(size), input, shape)
+}
+
+/// An output of the given shape, each element of it from its window and the window's divisor.
+fn over_windows(
+    pool: &Pool,
+    input: &ArrayD<f32>,
+    shape: &[usize],
+    reduce: impl Fn(ArrayView2<'_, f32>, usize) -> f32,
+) -> ArrayD<f32> {
+    let input = input.view().into_dimensionality::<Ix4>().expect("the graph has checked the shapes");
+    let (_, _, height, width) = input.dim();
+    ArrayD::from_shape_fn(shape, |index| {
+        let index = index.as_array_view();
+        let output = [index[2], index[3]];
+        let [rows, columns] = pool.window(output, [height, width]);
+        let channel = input.slice(s![index[0], index[1], .., ..]);
+        reduce(channel.slice(s![rows, columns]), pool.divisor(output, [height, width]))
+    })
+}
