@@ -119,6 +119,6 @@ macro_rules! impl_kernels {
     };
 }
 
-impl_kernels!(u32);
-impl_kernels!(u64);
+impl_kernels!(u32, Avx2 => avx2, Avx512 => avx512);
+impl_kernels!(u64, Avx2 => avx2, Avx512 => avx512);
 impl_kernels!(u128);

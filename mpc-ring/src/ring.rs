@@ -4,7 +4,7 @@ use core::fmt::Debug;
 use core::ops::{BitAnd, BitOr, BitXor, Not, Shl, Shr};
 use rand_core::Rng;
 use subtle::{Choice, ConstantTimeEq};
-use zeroize::Zeroize;
+use zeroize::{DefaultIsZeroes, Zeroize};
 
 use crate::kernels::Kernels;
 
@@ -33,7 +33,7 @@ pub trait Ring:
     + Not<Output = Self>
     + Shl<u32, Output = Self>
     + Shr<u32, Output = Self>
-    + Zeroize
+    + DefaultIsZeroes
     + Kernels
     + 'static
 {

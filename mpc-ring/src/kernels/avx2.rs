@@ -1,6 +1,171 @@
-//! Vector kernels.
+//! 256-bit vectors, on x86-64 with AVX2.
+
+use core::arch::x86_64::*;
+
+use crate::kernels::portable;
+use crate::kernels::tile::{Columns, Tile, TileShape};
+
+cpufeatures::new!(features, "avx2");
 
 /// Whether this machine has the instructions.
 pub(crate) fn is_available() -> bool {
-    false
+    features::get()
+}
+
+/// A ring whose elements fit the lanes of a vector.
+pub(crate) trait Vectors: Sized {
+    /// The largest tile whose sums and factors fit the 16 registers.
+    const SHAPE: TileShape;
+
+    /// Adds the tile's product to its output.
+    fn accumulate_tile(tile: Tile<'_, Self>);
+
+    /// The sum of products.
+    fn dot(left: &[Self], right: &[Self]) -> Self;
+}
+
+impl Vectors for u32 {
+    const SHAPE: TileShape = TileShape { rows: 4, lanes: 8, vectors: 2 };
+
+    fn accumulate_tile(mut tile: Tile<'_, Self>) {
+        assert!(is_available());
+        tile.check(Self::SHAPE);
+        // SAFETY: the instructions are available, the tile was checked, and has at most 4 rows and 2 vectors.
+        unsafe {
+            match (tile.rows, tile.columns.len()) {
+                (1, 1) => accumulate_u32::<1, 1>(&mut tile),
+                (2, 1) => accumulate_u32::<2, 1>(&mut tile),
+                (3, 1) => accumulate_u32::<3, 1>(&mut tile),
+                (4, 1) => accumulate_u32::<4, 1>(&mut tile),
+                (1, 2) => accumulate_u32::<1, 2>(&mut tile),
+                (2, 2) => accumulate_u32::<2, 2>(&mut tile),
+                (3, 2) => accumulate_u32::<3, 2>(&mut tile),
+                (4, 2) => accumulate_u32::<4, 2>(&mut tile),
+                _ => unreachable!("the tile was checked"),
+            }
+        }
+    }
+
+    fn dot(left: &[Self], right: &[Self]) -> Self {
+        #[target_feature(enable = "avx2")]
+        fn vectorized(left: &[u32], right: &[u32]) -> u32 {
+            portable::dot(left, right)
+        }
+        assert!(is_available());
+        // SAFETY: the instructions are available.
+        unsafe { vectorized(left, right) }
+    }
+}
+
+impl Vectors for u64 {
+    const SHAPE: TileShape = TileShape { rows: 4, lanes: 4, vectors: 1 };
+
+    fn accumulate_tile(mut tile: Tile<'_, Self>) {
+        assert!(is_available());
+        tile.check(Self::SHAPE);
+        // SAFETY: the instructions are available, the tile was checked, and has at most 4 rows and 1 vector.
+        unsafe {
+            match tile.rows {
+                1 => accumulate_u64::<1>(&mut tile),
+                2 => accumulate_u64::<2>(&mut tile),
+                3 => accumulate_u64::<3>(&mut tile),
+                _ => accumulate_u64::<4>(&mut tile),
+            }
+        }
+    }
+
+    fn dot(left: &[Self], right: &[Self]) -> Self {
+        #[target_feature(enable = "avx2")]
+        fn vectorized(left: &[u64], right: &[u64]) -> u64 {
+            portable::dot(left, right)
+        }
+        assert!(is_available());
+        // SAFETY: the instructions are available.
+        unsafe { vectorized(left, right) }
+    }
+}
+
+/// # Safety
+/// The tile must have passed its check for `SHAPE`, with `ROWS` rows and `VECTORS` vectors of columns.
+#[target_feature(enable = "avx2")]
+unsafe fn accumulate_u32<const ROWS: usize, const VECTORS: usize>(tile: &mut Tile<'_, u32>) {
+    let masks: [__m256i; VECTORS] = core::array::from_fn(|v| mask_epi32(tile.columns[v]));
+    let left = tile.left.as_ptr();
+    let right: [*const u32; VECTORS] = core::array::from_fn(|v| tile.right[tile.columns[v].right..].as_ptr());
+    let mut sums = [[_mm256_setzero_si256(); VECTORS]; ROWS];
+    for (k, &offset) in tile.offsets.as_slice().iter().enumerate() {
+        let mut factors = [_mm256_setzero_si256(); VECTORS];
+        for v in 0..VECTORS {
+            // SAFETY: `check` found every offset within the right operand, up to the columns that the mask admits.
+            factors[v] = unsafe { _mm256_maskload_epi32(right[v].add(offset).cast(), masks[v]) };
+        }
+        for row in 0..ROWS {
+            // SAFETY: `check` found every row and term within the left operand.
+            let factor = _mm256_set1_epi32(unsafe { *left.add(row * tile.left_stride + k) } as i32);
+            for v in 0..VECTORS {
+                sums[row][v] = _mm256_add_epi32(sums[row][v], _mm256_mullo_epi32(factor, factors[v]));
+            }
+        }
+    }
+    for (row, sums) in sums.into_iter().enumerate() {
+        for (v, sum) in sums.into_iter().enumerate() {
+            let start = row * tile.output_stride + tile.columns[v].output;
+            // SAFETY: `check` found every row within the output, up to the columns that the mask admits.
+            unsafe {
+                let output = tile.output.as_mut_ptr().add(start).cast();
+                let sum = _mm256_add_epi32(_mm256_maskload_epi32(output, masks[v]), sum);
+                _mm256_maskstore_epi32(output, masks[v], sum);
+            }
+        }
+    }
+}
+
+/// With a = a₁·2³² + a₀ and b likewise, a·b = a₀·b₀ + (a₁·b₀ + a₀·b₁)·2³² modulo 2⁶⁴. The first product takes one 64-bit
+/// multiplication, the two others one 32-bit multiplication by b with its halves swapped; their sum, modulo 2³², waits
+/// until the end.
+///
+/// # Safety
+/// The tile must have passed its check for `SHAPE`, with `ROWS` rows and one vector of columns.
+#[target_feature(enable = "avx2")]
+unsafe fn accumulate_u64<const ROWS: usize>(tile: &mut Tile<'_, u64>) {
+    let columns = tile.columns[0];
+    let mask = mask_epi64(columns);
+    let left = tile.left.as_ptr();
+    let right = tile.right[columns.right..].as_ptr();
+    let mut low = [_mm256_setzero_si256(); ROWS];
+    let mut cross = [_mm256_setzero_si256(); ROWS];
+    for (k, &offset) in tile.offsets.as_slice().iter().enumerate() {
+        // SAFETY: `check` found every offset within the right operand, up to the columns that the mask admits.
+        let factors = unsafe { _mm256_maskload_epi64(right.add(offset).cast(), mask) };
+        let swapped = _mm256_shuffle_epi32::<0b10_11_00_01>(factors);
+        for row in 0..ROWS {
+            // SAFETY: `check` found every row and term within the left operand.
+            let factor = _mm256_set1_epi64x(unsafe { *left.add(row * tile.left_stride + k) } as i64);
+            low[row] = _mm256_add_epi64(low[row], _mm256_mul_epu32(factor, factors));
+            cross[row] = _mm256_add_epi32(cross[row], _mm256_mullo_epi32(factor, swapped));
+        }
+    }
+    for (row, (low, cross)) in low.into_iter().zip(cross).enumerate() {
+        let cross = _mm256_slli_epi64::<32>(_mm256_add_epi32(cross, _mm256_srli_epi64::<32>(cross)));
+        let sum = _mm256_add_epi64(low, cross);
+        let start = row * tile.output_stride + columns.output;
+        // SAFETY: `check` found every row within the output, up to the columns that the mask admits.
+        unsafe {
+            let output = tile.output.as_mut_ptr().add(start).cast();
+            let sum = _mm256_add_epi64(_mm256_maskload_epi64(output, mask), sum);
+            _mm256_maskstore_epi64(output, mask, sum);
+        }
+    }
+}
+
+/// All ones in the lanes of the columns.
+#[target_feature(enable = "avx2")]
+fn mask_epi32(columns: Columns) -> __m256i {
+    _mm256_cmpgt_epi32(_mm256_set1_epi32(columns.count as i32), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7))
+}
+
+/// All ones in the lanes of the columns.
+#[target_feature(enable = "avx2")]
+fn mask_epi64(columns: Columns) -> __m256i {
+    _mm256_cmpgt_epi64(_mm256_set1_epi64x(columns.count as i64), _mm256_setr_epi64x(0, 1, 2, 3))
 }

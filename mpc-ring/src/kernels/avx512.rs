@@ -1,6 +1,131 @@
-//! Vector kernels.
+//! 512-bit vectors, on x86-64 with AVX-512 F and DQ.
+
+use core::arch::x86_64::*;
+
+use crate::kernels::portable;
+use crate::kernels::tile::{Tile, TileShape};
+
+cpufeatures::new!(features, "avx512f", "avx512dq");
 
 /// Whether this machine has the instructions.
 pub(crate) fn is_available() -> bool {
-    false
+    features::get()
 }
+
+/// A ring whose elements fit the lanes of a vector.
+pub(crate) trait Vectors: Sized {
+    /// The largest tile: 8 × 2 sums, two vectors of right factors and a broadcast left factor fit the 32 registers.
+    const SHAPE: TileShape;
+
+    /// Adds the tile's product to its output.
+    fn accumulate_tile(tile: Tile<'_, Self>);
+
+    /// The sum of products.
+    fn dot(left: &[Self], right: &[Self]) -> Self;
+}
+
+/// Calls the kernel for the tile's number of rows and vectors.
+macro_rules! select_kernel {
+    ($kernel:ident, $tile:expr) => {
+        match ($tile.rows, $tile.columns.len()) {
+            (1, 1) => $kernel::<1, 1>($tile),
+            (2, 1) => $kernel::<2, 1>($tile),
+            (3, 1) => $kernel::<3, 1>($tile),
+            (4, 1) => $kernel::<4, 1>($tile),
+            (5, 1) => $kernel::<5, 1>($tile),
+            (6, 1) => $kernel::<6, 1>($tile),
+            (7, 1) => $kernel::<7, 1>($tile),
+            (8, 1) => $kernel::<8, 1>($tile),
+            (1, 2) => $kernel::<1, 2>($tile),
+            (2, 2) => $kernel::<2, 2>($tile),
+            (3, 2) => $kernel::<3, 2>($tile),
+            (4, 2) => $kernel::<4, 2>($tile),
+            (5, 2) => $kernel::<5, 2>($tile),
+            (6, 2) => $kernel::<6, 2>($tile),
+            (7, 2) => $kernel::<7, 2>($tile),
+            (8, 2) => $kernel::<8, 2>($tile),
+            _ => unreachable!("the tile was checked"),
+        }
+    };
+}
+/// The kernels of a ring, from the names of its instructions.
+macro_rules! vectors {
+    ($ring:ident, $kernel:ident, $mask:ty, $load:ident, $store:ident, $broadcast:ident, $multiply:ident, $add:ident) => {
+        impl Vectors for $ring {
+            const SHAPE: TileShape = TileShape { rows: 8, lanes: 512 / $ring::BITS as usize, vectors: 2 };
+
+            fn accumulate_tile(mut tile: Tile<'_, Self>) {
+                assert!(is_available());
+                tile.check(Self::SHAPE);
+                // SAFETY: the instructions are available, the tile was checked, and has at most 8 rows and 2 vectors.
+                unsafe { select_kernel!($kernel, &mut tile) }
+            }
+
+            fn dot(left: &[Self], right: &[Self]) -> Self {
+                #[target_feature(enable = "avx512f,avx512dq")]
+                fn vectorized(left: &[$ring], right: &[$ring]) -> $ring {
+                    portable::dot(left, right)
+                }
+                assert!(is_available());
+                // SAFETY: the instructions are available.
+                unsafe { vectorized(left, right) }
+            }
+        }
+
+        /// # Safety
+        /// The tile must have passed its check for `SHAPE`, with `ROWS` rows and `VECTORS` vectors of columns.
+        #[target_feature(enable = "avx512f,avx512dq")]
+        unsafe fn $kernel<const ROWS: usize, const VECTORS: usize>(tile: &mut Tile<'_, $ring>) {
+            let masks: [$mask; VECTORS] =
+                core::array::from_fn(|v| <$mask>::MAX >> (<$mask>::BITS as usize - tile.columns[v].count));
+            let left = tile.left.as_ptr();
+            let right: [*const $ring; VECTORS] = core::array::from_fn(|v| tile.right[tile.columns[v].right..].as_ptr());
+            let mut sums = [[_mm512_setzero_si512(); VECTORS]; ROWS];
+            for (k, &offset) in tile.offsets.as_slice().iter().enumerate() {
+                let mut factors = [_mm512_setzero_si512(); VECTORS];
+                for v in 0..VECTORS {
+                    // SAFETY: `check` found every offset within the right operand, up to the columns that the mask admits.
+                    factors[v] = unsafe { $load(masks[v], right[v].add(offset).cast()) };
+                }
+                for row in 0..ROWS {
+                    // SAFETY: `check` found every row and term within the left operand.
+                    let factor = $broadcast(unsafe { *left.add(row * tile.left_stride + k) } as _);
+                    for v in 0..VECTORS {
+                        sums[row][v] = $add(sums[row][v], $multiply(factor, factors[v]));
+                    }
+                }
+            }
+            for (row, sums) in sums.into_iter().enumerate() {
+                for (v, sum) in sums.into_iter().enumerate() {
+                    let start = row * tile.output_stride + tile.columns[v].output;
+                    // SAFETY: `check` found every row within the output, up to the columns that the mask admits.
+                    unsafe {
+                        let output = tile.output.as_mut_ptr().add(start).cast();
+                        $store(output, masks[v], $add($load(masks[v], output), sum));
+                    }
+                }
+            }
+        }
+    };
+}
+
+vectors!(
+    u32,
+    accumulate_u32,
+    __mmask16,
+    _mm512_maskz_loadu_epi32,
+    _mm512_mask_storeu_epi32,
+    _mm512_set1_epi32,
+    _mm512_mullo_epi32,
+    _mm512_add_epi32
+);
+vectors!(
+    u64,
+    accumulate_u64,
+    __mmask8,
+    _mm512_maskz_loadu_epi64,
+    _mm512_mask_storeu_epi64,
+    _mm512_set1_epi64,
+    _mm512_mullo_epi64,
+    _mm512_add_epi64
+);
