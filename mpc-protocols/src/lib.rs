@@ -1,2 +1,33 @@
 #![doc = include_str!("../README.md")]
-#![cfg_attr(not(feature = "std"), no_std)]
+#![no_std]
+
+extern crate alloc;
+#[cfg(feature = "std")]
+extern crate std;
+
+pub mod beaver;
+pub mod bilinear;
+pub mod binary;
+pub mod comparison;
+pub mod conversion;
+pub mod correlation;
+pub mod dealer;
+mod error;
+pub mod fixed_weights;
+#[cfg(feature = "std")]
+pub mod in_process;
+pub mod maximum;
+pub mod open;
+mod party;
+pub mod relu;
+pub mod request;
+pub mod sharing;
+pub mod sign;
+pub mod truncation;
+
+pub use bilinear::Bilinear;
+pub use correlation::{Correlation, CorrelationSource};
+pub use dealer::Dealer;
+pub use error::ProtocolError;
+pub use party::Party;
+pub use request::Request;

@@ -1,0 +1,147 @@
+//! Multiplication with Beaver triples, for any bilinear map: products, matrix products, convolutions; and squares.
+//!
+//! Source: Beaver, "Efficient multiparty protocols using circuit randomization" (CRYPTO 1991).
+
+use mpc_ring::Ring;
+use mpc_shares::{ArithmeticShares, SecretVec};
+use mpc_transport::{Traffic, Transport};
+
+use crate::dealer::Dealing;
+use crate::error::{check_correlation, check_len};
+use crate::open::{self, open_low_bits};
+use crate::{Bilinear, Correlation, CorrelationSource, Party, ProtocolError, Request};
+
+/// One party's share of (a, b, a ∗ b) for random a and b.
+#[derive(Debug)]
+pub struct BeaverTriple<R: Ring> {
+    map: Bilinear,
+    a: ArithmeticShares<R>,
+    b: ArithmeticShares<R>,
+    c: ArithmeticShares<R>,
+}
+
+impl<R: Ring> Correlation<R> for BeaverTriple<R> {
+    type Shape = Bilinear;
+
+    fn request(map: &Bilinear) -> Request {
+        Request::Beaver(*map)
+    }
+
+    async fn draw<T: Transport>(map: &Bilinear, source: &mut CorrelationSource<T>) -> Result<Self, ProtocolError> {
+        Ok(Self {
+            map: *map,
+            a: ArithmeticShares::from_elements(source.uniform(map.left_len())),
+            b: ArithmeticShares::from_elements(source.uniform(map.right_len())),
+            c: ArithmeticShares::from_elements(source.elements(map.output_len(), R::BITS).await?),
+        })
+    }
+}
+
+/// One party's share of (a, a²) for random a.
+#[derive(Debug)]
+pub struct SquarePair<R: Ring> {
+    a: ArithmeticShares<R>,
+    square: ArithmeticShares<R>,
+}
+
+impl<R: Ring> Correlation<R> for SquarePair<R> {
+    type Shape = usize;
+
+    fn request(&len: &usize) -> Request {
+        Request::Square { len }
+    }
+
+    async fn draw<T: Transport>(&len: &usize, source: &mut CorrelationSource<T>) -> Result<Self, ProtocolError> {
+        Ok(Self {
+            a: ArithmeticShares::from_elements(source.uniform(len)),
+            square: ArithmeticShares::from_elements(source.elements(len, R::BITS).await?),
+        })
+    }
+}
+
+pub(crate) async fn deal_triple<R: Ring, T: Transport>(
+    dealing: &mut Dealing<'_, T>,
+    map: &Bilinear,
+) -> Result<(), ProtocolError> {
+    let a = dealing.uniform::<R>(map.left_len());
+    let b = dealing.uniform::<R>(map.right_len());
+    let mut c = SecretVec::zeros(map.output_len());
+    map.accumulate(&a, &b, &mut c);
+    dealing.elements(c, R::BITS).await
+}
+
+pub(crate) async fn deal_square<R: Ring, T: Transport>(
+    dealing: &mut Dealing<'_, T>,
+    len: usize,
+) -> Result<(), ProtocolError> {
+    let mut a = dealing.uniform::<R>(len);
+    a.iter_mut().for_each(|x| *x = x.wrapping_mul(*x));
+    dealing.elements(a, R::BITS).await
+}
+
+/// Shares of x ∗ y, in the shape of the map's output (elementwise: in the shape of x).
+///
+/// # Security
+/// Opened are x − a and y − b, uniform since a and b are.
+///
+/// # Rounds and communication
+/// 1 round; ℓ/8 bytes per element of x and of y to each other party ([`traffic`]).
+///
+/// # Errors
+/// [`ProtocolError::OperandLength`] if x or y does not fit the triple; [`ProtocolError::Transport`].
+pub async fn multiply<R: Ring, T: Transport>(
+    party: &mut Party<T>,
+    x: &ArithmeticShares<R>,
+    y: &ArithmeticShares<R>,
+    triple: BeaverTriple<R>,
+) -> Result<ArithmeticShares<R>, ProtocolError> {
+    let BeaverTriple { map, mut a, b, mut c } = triple;
+    check_len("multiply, left operand", map.left_len(), x.len())?;
+    check_len("multiply, right operand", map.right_len(), y.len())?;
+    let differences = masked(x, &a).chain(masked(y, &b));
+    let opened = open_low_bits(party, &differences.collect::<SecretVec<_>>(), R::BITS).await?;
+    let (d, e) = opened.split_at(x.len());
+    // x∗y = c + d∗b + (a + d)∗e, where party 0 alone adds the public d to its share of a.
+    a.add_public(party.index(), d)?;
+    map.accumulate(d, b.elements(), c.elements_mut());
+    map.accumulate(a.elements(), e, c.elements_mut());
+    let shape = if matches!(map, Bilinear::Elementwise { .. }) { x.shape().to_vec() } else { map.output_shape() };
+    Ok(c.reshape(&shape)?)
+}
+
+/// Shares of x², elementwise.
+///
+/// # Security
+/// Opened is x − a, uniform since a is.
+///
+/// # Rounds and communication
+/// 1 round; ℓ/8 bytes per element to each other party ([`open::traffic`]).
+///
+/// # Errors
+/// [`ProtocolError::WrongCorrelation`], [`ProtocolError::Transport`].
+pub async fn square<R: Ring, T: Transport>(
+    party: &mut Party<T>,
+    x: &ArithmeticShares<R>,
+    pair: SquarePair<R>,
+) -> Result<ArithmeticShares<R>, ProtocolError> {
+    let SquarePair { a, mut square } = pair;
+    check_correlation("square", "elements", a.len(), x.len())?;
+    let opened = open_low_bits(party, &masked(x, &a).collect::<SecretVec<_>>(), R::BITS).await?;
+    let first = R::from_u64(u64::from(party.is_first()));
+    for ((z, &d), &a) in square.elements_mut().iter_mut().zip(&opened).zip(a.elements()) {
+        // x² = a² + 2da + d²
+        let doubled = d.wrapping_mul(a) << 1;
+        *z = z.wrapping_add(doubled).wrapping_add(first.wrapping_mul(d.wrapping_mul(d)));
+    }
+    Ok(square.reshape(x.shape())?)
+}
+
+/// What each party sends and receives in [`multiply`].
+#[must_use]
+pub fn traffic<R: Ring>(map: &Bilinear, parties: usize) -> Traffic {
+    open::traffic(map.left_len() + map.right_len(), R::BITS, parties)
+}
+
+fn masked<'a, R: Ring>(x: &'a ArithmeticShares<R>, mask: &'a ArithmeticShares<R>) -> impl Iterator<Item = R> + 'a {
+    x.elements().iter().zip(mask.elements()).map(|(&x, &a)| x.wrapping_sub(a))
+}

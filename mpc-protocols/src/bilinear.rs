@@ -1,0 +1,93 @@
+//! Bilinear maps over a ring: what one Beaver triple multiplies.
+
+use alloc::vec;
+use alloc::vec::Vec;
+use mpc_ring::kernels::{Convolution, MatrixProduct, convolution, matrix_product};
+use mpc_ring::Ring;
+use serde::{Deserialize, Serialize};
+use zeroize::Zeroize;
+
+/// A bilinear map (x, y) ↦ x ∗ y with public shapes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub enum Bilinear {
+    /// x_i·y_i for `len` elements each.
+    Elementwise {
+        /// The number of elements.
+        len: usize,
+    },
+    /// The product of a `rows`×`inner` and an `inner`×`columns` matrix.
+    MatrixProduct {
+        /// Rows of the left matrix.
+        rows: usize,
+        /// Columns of the left and rows of the right matrix.
+        inner: usize,
+        /// Columns of the right matrix.
+        columns: usize,
+    },
+    /// A convolution; a fully connected layer is one with 1×1 images.
+    Convolution(Convolution),
+}
+
+impl Bilinear {
+    /// Elements of the left operand.
+    #[must_use]
+    pub fn left_len(&self) -> usize {
+        match self {
+            Self::Elementwise { len } => *len,
+            Self::MatrixProduct { rows, inner, .. } => rows * inner,
+            Self::Convolution(shape) => shape.input_len(),
+        }
+    }
+
+    /// Elements of the right operand.
+    #[must_use]
+    pub fn right_len(&self) -> usize {
+        match self {
+            Self::Elementwise { len } => *len,
+            Self::MatrixProduct { inner, columns, .. } => inner * columns,
+            Self::Convolution(shape) => shape.weight_len(),
+        }
+    }
+
+    /// The shape of the result.
+    #[must_use]
+    pub fn output_shape(&self) -> Vec<usize> {
+        match self {
+            Self::Elementwise { len } => vec![*len],
+            Self::MatrixProduct { rows, columns, .. } => vec![*rows, *columns],
+            Self::Convolution(shape) => {
+                vec![shape.batch, shape.output_channels, shape.output_height(), shape.output_width()]
+            }
+        }
+    }
+
+    /// Elements of the result.
+    #[must_use]
+    pub fn output_len(&self) -> usize {
+        self.output_shape().iter().product()
+    }
+
+    /// `output` += `left` ∗ `right`, modulo 2^ℓ.
+    ///
+    /// # Panics
+    /// If an operand does not have the map's number of elements.
+    pub fn accumulate<R: Ring>(&self, left: &[R], right: &[R], output: &mut [R]) {
+        match self {
+            Self::Elementwise { .. } => {
+                for ((z, &x), &y) in output.iter_mut().zip(left).zip(right) {
+                    *z = z.wrapping_add(x.wrapping_mul(y));
+                }
+            }
+            Self::MatrixProduct { rows, inner, columns } => {
+                let shape = MatrixProduct { rows: *rows, inner: *inner, columns: *columns };
+                matrix_product(shape, left, right, output);
+            }
+            Self::Convolution(shape) => {
+                let mut scratch = vec![R::ZERO; shape.scratch_len()];
+                convolution(shape, left, right, output, &mut scratch);
+                scratch.as_mut_slice().zeroize();
+            }
+        }
+    }
+}

@@ -1,0 +1,108 @@
+//! AND of binary shares with dealt bit triples, and adders built from it.
+
+use alloc::vec::Vec;
+use mpc_ring::packing;
+use mpc_shares::{BinaryShares, SecretVec};
+use mpc_transport::{Traffic, Transport};
+
+use crate::dealer::Dealing;
+use crate::error::check_correlation;
+use crate::open::{self, open_planes};
+use crate::{Correlation, CorrelationSource, Party, ProtocolError, Request};
+
+/// One party's XOR shares of random bits a, b and of a·b.
+#[derive(Debug)]
+pub struct BitTriples {
+    a: BinaryShares,
+    b: BinaryShares,
+    c: BinaryShares,
+}
+
+/// `width` planes of `len` bits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Planes {
+    /// Bits of each value.
+    pub width: u32,
+    /// The number of values.
+    pub len: usize,
+}
+
+impl Planes {
+    fn words(&self) -> usize {
+        self.width as usize * packing::words_for(self.len)
+    }
+}
+
+// Bit triples are the same for every ring; u64 is the one that words are drawn in.
+impl Correlation<u64> for BitTriples {
+    type Shape = Planes;
+
+    fn request(planes: &Planes) -> Request {
+        Request::BitTriples { width: planes.width, len: planes.len }
+    }
+
+    async fn draw<T: Transport>(planes: &Planes, source: &mut CorrelationSource<T>) -> Result<Self, ProtocolError> {
+        let Planes { width, len } = *planes;
+        Ok(Self {
+            a: BinaryShares::new(width, len, source.uniform(planes.words()))?,
+            b: BinaryShares::new(width, len, source.uniform(planes.words()))?,
+            c: BinaryShares::new(width, len, source.words(planes.words()).await?)?,
+        })
+    }
+}
+
+pub(crate) async fn deal_triples<T: Transport>(
+    dealing: &mut Dealing<'_, T>,
+    width: u32,
+    len: usize,
+) -> Result<(), ProtocolError> {
+    let words = Planes { width, len }.words();
+    let a = dealing.uniform_words(words);
+    let b = dealing.uniform_words(words);
+    dealing.words(a.iter().zip(b.iter()).map(|(&a, &b)| a & b).collect()).await
+}
+
+/// Shares of x ∧ y, bit by bit.
+///
+/// # Security
+/// Opened are x ⊕ a and y ⊕ b, uniform since a and b are.
+///
+/// # Rounds and communication
+/// 1 round; 2 bits per bit of x to each other party, each plane rounded up to bytes ([`and_traffic`]).
+///
+/// # Errors
+/// [`ProtocolError::WrongCorrelation`], [`ProtocolError::Share`] if x and y differ in shape; [`ProtocolError::Transport`].
+pub async fn and<T: Transport>(
+    party: &mut Party<T>,
+    x: &BinaryShares,
+    y: &BinaryShares,
+    triples: BitTriples,
+) -> Result<BinaryShares, ProtocolError> {
+    let BitTriples { mut a, mut b, c } = triples;
+    check_correlation("and", "planes", a.width() as usize, x.width() as usize)?;
+    check_correlation("and", "values", a.len(), x.len())?;
+    let own_a = SecretVec::copy_of(a.words());
+    let own_b = SecretVec::copy_of(b.words());
+    a.xor(x)?;
+    b.xor(y)?;
+    let masked: SecretVec<u64> = a.words().iter().chain(b.words()).copied().collect();
+    let opened = open_planes(party, &masked, x.len()).await?;
+    let (d, e) = opened.split_at(opened.len() / 2);
+    let first = if party.is_first() { u64::MAX } else { 0 };
+    // x∧y = c ⊕ d·b ⊕ e·a ⊕ d·e, the last one by party 0 alone.
+    let product = |i: usize| c.words()[i] ^ (d[i] & (own_b[i] ^ (first & e[i]))) ^ (e[i] & own_a[i]);
+    Ok(BinaryShares::new(x.width(), x.len(), (0..d.len()).map(product).collect())?)
+}
+
+/// What each party sends and receives in [`and`].
+#[must_use]
+pub fn and_traffic(planes: Planes, parties: usize) -> Traffic {
+    open::traffic_of_planes(2 * planes.width as usize, planes.len, parties)
+}
+
+/// The planes of several binary shares, one after the other.
+pub(crate) fn stack(len: usize, parts: &[&[u64]]) -> Result<BinaryShares, ProtocolError> {
+    let words: Vec<u64> = parts.concat();
+    let width = if len == 0 { 0 } else { words.len() / packing::words_for(len) };
+    Ok(BinaryShares::new(width as u32, len, words)?)
+}

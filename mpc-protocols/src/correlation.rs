@@ -1,0 +1,135 @@
+//! A party's end of the dealer's work: its stream of correlations.
+
+use alloc::boxed::Box;
+use alloc::collections::VecDeque;
+use alloc::vec;
+use alloc::vec::Vec;
+use mpc_ring::{Ring, packing};
+use mpc_shares::{Prg, SecretVec, Seed};
+use mpc_transport::{Traffic, Transport};
+use zeroize::Zeroizing;
+
+use crate::request::CORRECTION_FRAME_BYTES;
+use crate::{ProtocolError, Request};
+
+/// One party's share of a correlation. Consumed by value by the protocol that uses it; never cloned.
+pub trait Correlation<R: Ring>: Sized {
+    /// The public shape that a plan fixes.
+    type Shape;
+
+    /// The plan's entry for this shape.
+    fn request(shape: &Self::Shape) -> Request;
+
+    /// Draws this party's share from its stream, in the order in which the dealer deals it.
+    fn draw<T: Transport>(
+        shape: &Self::Shape,
+        source: &mut CorrelationSource<T>,
+    ) -> impl Future<Output = Result<Self, ProtocolError>> + Send;
+}
+
+/// A party's stream of correlations in one session, in the order of the plan.
+///
+/// Parties 0 … n−2 expand a seed. The last party expands one too for what is uniformly random, and receives over its
+/// link to the dealer the corrections that make all shares add up.
+#[derive(Debug)]
+pub struct CorrelationSource<T: Transport> {
+    planned: VecDeque<Request>,
+    generator: Prg,
+    link: Option<T>,
+}
+
+/// The node of the party on its link to the dealer.
+pub const PARTY_NODE: usize = 0;
+/// The node of the dealer on its link to a party.
+pub const DEALER_NODE: usize = 1;
+
+impl<T: Transport> CorrelationSource<T> {
+    /// Begins a session: receives this party's seed from the dealer over `link`, a network of two in which this party is
+    /// [`PARTY_NODE`]. The last party must keep the link open during the session.
+    ///
+    /// # Rounds and communication
+    /// 32 bytes ([`traffic`](Self::traffic) has the whole session's).
+    ///
+    /// # Errors
+    /// [`ProtocolError::Transport`].
+    pub async fn begin(mut link: T, is_last: bool, plan: &[Request]) -> Result<Self, ProtocolError> {
+        let mut bytes = Zeroizing::new([0; Seed::BYTES]);
+        link.receive(DEALER_NODE, bytes.as_mut_slice()).await?;
+        Ok(Self {
+            planned: plan.iter().cloned().collect(),
+            generator: Prg::new(Seed::from_bytes(*bytes)),
+            link: is_last.then_some(link),
+        })
+    }
+
+    /// This party's share of the plan's next correlation.
+    ///
+    /// # Errors
+    /// [`ProtocolError::PlanDiffers`] or [`ProtocolError::RanDry`] if that is not what the plan has next;
+    /// [`ProtocolError::Transport`].
+    pub async fn next<R: Ring, C: Correlation<R>>(&mut self, shape: C::Shape) -> Result<C, ProtocolError> {
+        let asked = C::request(&shape);
+        match self.planned.pop_front() {
+            None => Err(ProtocolError::RanDry { asked: Box::new(asked) }),
+            Some(planned) if planned != asked => {
+                Err(ProtocolError::PlanDiffers { planned: Box::new(planned), asked: Box::new(asked) })
+            }
+            Some(_) => C::draw(&shape, self).await,
+        }
+    }
+
+    /// Ends a session: everything planned must have been used.
+    ///
+    /// # Errors
+    /// [`ProtocolError::LeftOver`].
+    pub fn finish(self) -> Result<(), ProtocolError> {
+        let count = self.planned.len();
+        if count == 0 { Ok(()) } else { Err(ProtocolError::LeftOver { count }) }
+    }
+
+    /// What a party receives from the dealer in a session: its seed, and for the last party the corrections, all in one
+    /// round.
+    #[must_use]
+    pub fn traffic<R: Ring>(plan: &[Request], is_last: bool) -> Traffic {
+        let mut traffic = Traffic::receive(Seed::BYTES as u64);
+        if is_last {
+            traffic += plan.iter().map(Request::traffic::<R>).sum();
+        }
+        traffic
+    }
+
+    /// A share of uniformly random elements, each party's own.
+    pub(crate) fn uniform<R: Ring>(&mut self, len: usize) -> Vec<R> {
+        let mut elements = vec![R::ZERO; len];
+        R::fill_random(&mut elements, &mut self.generator);
+        elements
+    }
+
+    /// A share of elements that the dealer fixed, modulo 2^`bits`.
+    pub(crate) async fn elements<R: Ring>(&mut self, len: usize, bits: u32) -> Result<Vec<R>, ProtocolError> {
+        if self.link.is_none() {
+            return Ok(self.uniform(len));
+        }
+        let mut elements = vec![R::ZERO; len];
+        if bits > 0 {
+            let bytes = self.receive(packing::packed_len(len, bits)).await?;
+            packing::unpack(&bytes, bits, &mut elements);
+        }
+        Ok(elements)
+    }
+
+    /// An XOR share of words that the dealer fixed.
+    pub(crate) async fn words(&mut self, len: usize) -> Result<Vec<u64>, ProtocolError> {
+        self.elements(len, u64::BITS).await
+    }
+
+    async fn receive(&mut self, len: usize) -> Result<SecretVec<u8>, ProtocolError> {
+        let mut bytes = SecretVec::zeros(len);
+        if let Some(link) = &mut self.link {
+            for frame in bytes.chunks_mut(CORRECTION_FRAME_BYTES) {
+                link.receive(DEALER_NODE, frame).await?;
+            }
+        }
+        Ok(bytes)
+    }
+}

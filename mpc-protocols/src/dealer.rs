@@ -1,0 +1,171 @@
+//! The dealer: fills a plan with correlations, knowing neither inputs nor weights.
+
+use alloc::vec::Vec;
+use mpc_ring::{Ring, packing};
+use mpc_shares::{Prg, SecretVec, Seed, check_parties};
+use mpc_transport::Transport;
+
+use crate::correlation::PARTY_NODE;
+use crate::request::CORRECTION_FRAME_BYTES;
+use crate::{ProtocolError, Request, beaver, binary, conversion, fixed_weights, relu, sign, truncation};
+
+/// Values that only the dealer knows; zeroised on drop.
+pub(crate) type Secret<E> = SecretVec<E>;
+
+/// The trusted dealer of a group of parties: it colludes with none of them.
+///
+/// It keeps the masks of a model's weights, set up once, and deals each session with fresh seeds. Its memory is bounded
+/// by the weight masks and the largest single correlation, not by the plan.
+#[derive(Debug)]
+pub struct Dealer<R: Ring> {
+    parties: usize,
+    generator: Prg,
+    weight_masks: Vec<Secret<R>>,
+}
+
+impl<R: Ring> Dealer<R> {
+    /// A dealer for `parties` parties, with randomness from `seed`.
+    ///
+    /// # Errors
+    /// [`ProtocolError::Share`] for an unsupported number of parties.
+    pub fn new(parties: usize, seed: Seed) -> Result<Self, ProtocolError> {
+        check_parties(parties)?;
+        Ok(Self { parties, generator: Prg::new(seed), weight_masks: Vec::new() })
+    }
+
+    /// Deals one session: a fresh seed to every party, then, correlation by correlation, the corrections to the last.
+    ///
+    /// `links[i]` is a network of two with party i, in which the dealer is
+    /// [`DEALER_NODE`](crate::correlation::DEALER_NODE). `progress` is called after each correlation with its index.
+    ///
+    /// # Security
+    /// Every session has seeds of its own; a party sees its seed alone. Weight masks requested here are kept and may be
+    /// used by this and later sessions.
+    ///
+    /// # Rounds and communication
+    /// One-way: 32 bytes to each party and [`Request::traffic`] to the last.
+    ///
+    /// # Errors
+    /// [`ProtocolError::Transport`], [`ProtocolError::UnknownMask`].
+    pub async fn deal<T: Transport>(
+        &mut self,
+        links: &mut [T],
+        plan: &[Request],
+        mut progress: impl FnMut(usize) + Send,
+    ) -> Result<(), ProtocolError> {
+        crate::error::check_len("dealer links", self.parties, links.len())?;
+        let mut generators = Vec::with_capacity(self.parties);
+        for link in links.iter_mut() {
+            let seed = self.generator.seed();
+            link.send(PARTY_NODE, seed.expose()).await?;
+            generators.push(Prg::new(seed));
+        }
+        let own = Prg::new(self.generator.seed());
+        let Some(link) = links.last_mut() else { return Ok(()) };
+        let mut dealing = Dealing { generators, own, link };
+        for (index, request) in plan.iter().enumerate() {
+            self.deal_one(&mut dealing, request).await?;
+            progress(index);
+        }
+        Ok(())
+    }
+
+    async fn deal_one<T: Transport>(
+        &mut self,
+        dealing: &mut Dealing<'_, T>,
+        request: &Request,
+    ) -> Result<(), ProtocolError> {
+        match request {
+            Request::Beaver(map) => beaver::deal_triple::<R, T>(dealing, map).await,
+            Request::Square { len } => beaver::deal_square::<R, T>(dealing, *len).await,
+            Request::WeightMask { len } => {
+                self.weight_masks.push(dealing.uniform(*len));
+                Ok(())
+            }
+            Request::FixedWeights { mask, map } => {
+                let known = self.weight_masks.len();
+                let weights =
+                    self.weight_masks.get(*mask).ok_or(ProtocolError::UnknownMask { mask: *mask, known })?;
+                fixed_weights::deal_pair(dealing, map, weights).await
+            }
+            Request::BitTriples { width, len } => binary::deal_triples(dealing, *width, *len).await,
+            Request::DaBits { len } => conversion::deal_dabits::<R, T>(dealing, *len).await,
+            Request::EdaBits { len } => conversion::deal_edabits::<R, T>(dealing, *len).await,
+            Request::Lift { len, bits } => truncation::deal_lift::<R, T>(dealing, *len, *bits).await,
+            Request::Sign { len, parameters } => {
+                sign::deal::<R, T>(dealing, *len, *parameters).await?;
+                Ok(())
+            }
+            Request::Relu { len, parameters } => relu::deal::<R, T>(dealing, *len, *parameters).await,
+        }
+    }
+}
+
+/// The dealer's view of one session: every party's generator, its own, and the link to the last party.
+pub(crate) struct Dealing<'a, T: Transport> {
+    generators: Vec<Prg>,
+    own: Prg,
+    link: &'a mut T,
+}
+
+impl<T: Transport> Dealing<'_, T> {
+    /// Random elements of the dealer's own.
+    pub(crate) fn random<R: Ring>(&mut self, len: usize) -> Secret<R> {
+        let mut elements = SecretVec::zeros(len);
+        R::fill_random(&mut elements, &mut self.own);
+        elements
+    }
+
+    /// The sum of every party's [`uniform`](crate::CorrelationSource::uniform) share.
+    pub(crate) fn uniform<R: Ring>(&mut self, len: usize) -> Secret<R> {
+        self.combine(len, R::wrapping_add)
+    }
+
+    /// The XOR of every party's uniform words.
+    pub(crate) fn uniform_words(&mut self, len: usize) -> Secret<u64> {
+        self.combine(len, |x, y| x ^ y)
+    }
+
+    fn combine<R: Ring>(&mut self, len: usize, operation: impl Fn(R, R) -> R) -> Secret<R> {
+        let mut total = SecretVec::zeros(len);
+        let mut share = SecretVec::zeros(len);
+        for generator in &mut self.generators {
+            R::fill_random(&mut share, generator);
+            total.iter_mut().zip(share.iter()).for_each(|(x, &y)| *x = operation(*x, y));
+        }
+        total
+    }
+
+    /// Makes `values` the sum of the parties' shares, modulo 2^`bits`: the last party is sent what the others' lack.
+    pub(crate) async fn elements<R: Ring>(&mut self, values: Secret<R>, bits: u32) -> Result<(), ProtocolError> {
+        self.correct(values, bits, R::wrapping_sub).await
+    }
+
+    /// Makes `words` the XOR of the parties' shares.
+    pub(crate) async fn words(&mut self, words: Secret<u64>) -> Result<(), ProtocolError> {
+        self.correct(words, u64::BITS, |x, y| x ^ y).await
+    }
+
+    async fn correct<R: Ring>(
+        &mut self,
+        mut values: Secret<R>,
+        bits: u32,
+        without: impl Fn(R, R) -> R,
+    ) -> Result<(), ProtocolError> {
+        let mut share = Secret::zeros(values.len());
+        let others = self.generators.len() - 1;
+        for generator in &mut self.generators[..others] {
+            R::fill_random(&mut share, generator);
+            values.iter_mut().zip(share.iter()).for_each(|(x, &y)| *x = without(*x, y));
+        }
+        if bits == 0 {
+            return Ok(());
+        }
+        let mut bytes = SecretVec::zeros(packing::packed_len(values.len(), bits));
+        packing::pack(&values, bits, &mut bytes);
+        for frame in bytes.chunks(CORRECTION_FRAME_BYTES) {
+            self.link.send(PARTY_NODE, frame).await?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,101 @@
+//! What can go wrong in a protocol.
+
+use alloc::boxed::Box;
+use mpc_shares::ShareError;
+use mpc_transport::TransportError;
+use thiserror::Error;
+
+use crate::Request;
+
+/// A protocol ended without a result.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum ProtocolError {
+    /// A message did not go through.
+    #[error(transparent)]
+    Transport(#[from] TransportError),
+    /// Shares do not fit together.
+    #[error(transparent)]
+    Share(#[from] ShareError),
+    /// A correlation was asked for that the plan has not got at this place.
+    #[error("the plan's next correlation is {planned:?}, but {asked:?} was asked for: plan and execution differ")]
+    PlanDiffers {
+        /// What the plan has next.
+        planned: Box<Request>,
+        /// What the protocol asked for.
+        asked: Box<Request>,
+    },
+    /// A correlation was asked for after the last one of the plan.
+    #[error("correlations ran dry: {asked:?} was asked for after the last one of the plan")]
+    RanDry {
+        /// What the protocol asked for.
+        asked: Box<Request>,
+    },
+    /// The run ended with correlations left over.
+    #[error("{count} correlations of the plan were left over at the end of the run")]
+    LeftOver {
+        /// How many requests were never asked for.
+        count: usize,
+    },
+    /// A protocol was given a correlation made for another size.
+    #[error("{protocol}: the correlation is for {correlation} {unit}, the operand has {operand}")]
+    WrongCorrelation {
+        /// The protocol.
+        protocol: &'static str,
+        /// What is counted.
+        unit: &'static str,
+        /// The size that the correlation was dealt for.
+        correlation: usize,
+        /// The size of the operand.
+        operand: usize,
+    },
+    /// A parameter is outside what a protocol supports.
+    #[error("{protocol}: {parameter} = {value} is not supported: {allowed}")]
+    Parameter {
+        /// The protocol.
+        protocol: &'static str,
+        /// The parameter's name.
+        parameter: &'static str,
+        /// The value that was given.
+        value: u64,
+        /// What is supported.
+        allowed: &'static str,
+    },
+    /// The dealer was asked for a correlation on a weight mask that was never set up.
+    #[error("weight mask {mask} was not set up: {known} masks are known")]
+    UnknownMask {
+        /// The index asked for.
+        mask: usize,
+        /// How many masks there are.
+        known: usize,
+    },
+    /// The operand of a protocol has the wrong number of elements.
+    #[error("{protocol}: expected {expected} elements, got {got}")]
+    OperandLength {
+        /// The protocol.
+        protocol: &'static str,
+        /// The number expected.
+        expected: usize,
+        /// The number given.
+        got: usize,
+    },
+}
+
+/// Checks an operand's number of elements.
+pub(crate) fn check_len(protocol: &'static str, expected: usize, got: usize) -> Result<(), ProtocolError> {
+    if expected == got { Ok(()) } else { Err(ProtocolError::OperandLength { protocol, expected, got }) }
+}
+
+/// Checks the size that a correlation was dealt for.
+pub(crate) fn check_correlation(
+    protocol: &'static str,
+    unit: &'static str,
+    correlation: usize,
+    operand: usize,
+) -> Result<(), ProtocolError> {
+    if correlation == operand {
+        Ok(())
+    } else {
+        Err(ProtocolError::WrongCorrelation { protocol, unit, correlation, operand })
+    }
+}

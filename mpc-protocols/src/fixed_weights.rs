@@ -1,0 +1,158 @@
+//! Linear layers whose shared weights serve many inferences: the weights are opened under a mask once, and each
+//! inference opens its input alone and computes one convolution per party.
+//!
+//! With Δ = W − B opened at load, a fresh pair (A, C = A ∗ B) and E = X − A opened, X ∗ W = E ∗ W + A ∗ Δ + C.
+//! A weight mask is used again with a fresh A each time, which reveals nothing: Δ is opened only once.
+
+use alloc::vec::Vec;
+use mpc_ring::Ring;
+use mpc_shares::{ArithmeticShares, SecretVec};
+use mpc_transport::{Traffic, Transport};
+
+use crate::dealer::{Dealing, Secret};
+use crate::error::check_len;
+use crate::open::{self, open_low_bits};
+use crate::{Bilinear, Correlation, CorrelationSource, Party, ProtocolError, Request};
+
+/// One party's share of a random mask of a layer's weights, which the dealer remembers.
+#[derive(Debug)]
+pub struct WeightMask<R: Ring>(ArithmeticShares<R>);
+
+impl<R: Ring> Correlation<R> for WeightMask<R> {
+    type Shape = usize;
+
+    fn request(&len: &usize) -> Request {
+        Request::WeightMask { len }
+    }
+
+    async fn draw<T: Transport>(&len: &usize, source: &mut CorrelationSource<T>) -> Result<Self, ProtocolError> {
+        Ok(Self(ArithmeticShares::from_elements(source.uniform(len))))
+    }
+}
+
+/// One party's share of (a, a ∗ b) for a fresh random a, b being the weight mask with index `mask`.
+#[derive(Debug)]
+pub struct FixedWeightPair<R: Ring> {
+    map: Bilinear,
+    a: ArithmeticShares<R>,
+    c: ArithmeticShares<R>,
+}
+
+/// Which weight mask, and the layer's shape.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FixedWeightShape {
+    /// The index of the weight mask, in the order of set-up.
+    pub mask: usize,
+    /// The linear layer, with the weights on the right.
+    pub map: Bilinear,
+}
+
+impl<R: Ring> Correlation<R> for FixedWeightPair<R> {
+    type Shape = FixedWeightShape;
+
+    fn request(shape: &FixedWeightShape) -> Request {
+        Request::FixedWeights { mask: shape.mask, map: shape.map }
+    }
+
+    async fn draw<T: Transport>(
+        shape: &FixedWeightShape,
+        source: &mut CorrelationSource<T>,
+    ) -> Result<Self, ProtocolError> {
+        Ok(Self {
+            map: shape.map,
+            a: ArithmeticShares::from_elements(source.uniform(shape.map.left_len())),
+            c: ArithmeticShares::from_elements(source.elements(shape.map.output_len(), R::BITS).await?),
+        })
+    }
+}
+
+pub(crate) async fn deal_pair<R: Ring, T: Transport>(
+    dealing: &mut Dealing<'_, T>,
+    map: &Bilinear,
+    weights: &Secret<R>,
+) -> Result<(), ProtocolError> {
+    check_len("fixed weights, mask", map.right_len(), weights.len())?;
+    let a = dealing.uniform::<R>(map.left_len());
+    let mut c = SecretVec::zeros(map.output_len());
+    map.accumulate(&a, weights, &mut c);
+    dealing.elements(c, R::BITS).await
+}
+
+/// A layer's weights as one party holds them for the life of a loaded model: its share, and the public Δ = W − B.
+#[derive(Debug)]
+pub struct FixedWeights<R: Ring> {
+    shares: ArithmeticShares<R>,
+    difference: Vec<R>,
+}
+
+impl<R: Ring> FixedWeights<R> {
+    /// Loads shared weights: opens them under their mask, once.
+    ///
+    /// # Security
+    /// W − B is uniform since B is, and is opened once in the life of B.
+    ///
+    /// # Rounds and communication
+    /// 1 round; ℓ/8 bytes per weight to each other party ([`open::traffic`]).
+    ///
+    /// # Errors
+    /// [`ProtocolError::OperandLength`], [`ProtocolError::Transport`].
+    pub async fn load<T: Transport>(
+        party: &mut Party<T>,
+        shares: ArithmeticShares<R>,
+        mask: WeightMask<R>,
+    ) -> Result<Self, ProtocolError> {
+        check_len("fixed weights", mask.0.len(), shares.len())?;
+        let differences = shares.elements().iter().zip(mask.0.elements()).map(|(&w, &b)| w.wrapping_sub(b));
+        let difference = open_low_bits(party, &differences.collect::<SecretVec<_>>(), R::BITS).await?;
+        Ok(Self { shares, difference })
+    }
+
+    /// What can be computed before the input is there: Z = A ∗ Δ + C.
+    ///
+    /// # Errors
+    /// [`ProtocolError::OperandLength`] if the pair is for a layer with another number of weights.
+    pub fn prepare(&self, pair: FixedWeightPair<R>) -> Result<PreparedLayer<R>, ProtocolError> {
+        let FixedWeightPair { map, a, c: mut offset } = pair;
+        check_len("fixed weights", map.right_len(), self.shares.len())?;
+        map.accumulate(a.elements(), &self.difference, offset.elements_mut());
+        Ok(PreparedLayer { map, mask: a, offset })
+    }
+
+    /// Shares of x ∗ W, in the shape of the map's output: one local convolution.
+    ///
+    /// # Security
+    /// Opened is E = x − A, uniform since A is fresh.
+    ///
+    /// # Rounds and communication
+    /// 1 round; ℓ/8 bytes per element of x to each other party ([`traffic`]).
+    ///
+    /// # Errors
+    /// [`ProtocolError::OperandLength`], [`ProtocolError::Transport`].
+    pub async fn apply<T: Transport>(
+        &self,
+        party: &mut Party<T>,
+        x: &ArithmeticShares<R>,
+        layer: PreparedLayer<R>,
+    ) -> Result<ArithmeticShares<R>, ProtocolError> {
+        let PreparedLayer { map, mask, mut offset } = layer;
+        check_len("fixed weights, input", map.left_len(), x.len())?;
+        let differences = x.elements().iter().zip(mask.elements()).map(|(&x, &a)| x.wrapping_sub(a));
+        let opened = open_low_bits(party, &differences.collect::<SecretVec<_>>(), R::BITS).await?;
+        map.accumulate(&opened, self.shares.elements(), offset.elements_mut());
+        Ok(offset.reshape(&map.output_shape())?)
+    }
+}
+
+/// One use of a layer, ready for its input: the input's mask A and Z = A ∗ Δ + C. Consumed by its use.
+#[derive(Debug)]
+pub struct PreparedLayer<R: Ring> {
+    map: Bilinear,
+    mask: ArithmeticShares<R>,
+    offset: ArithmeticShares<R>,
+}
+
+/// What each party sends and receives in [`FixedWeights::apply`].
+#[must_use]
+pub fn traffic<R: Ring>(map: &Bilinear, parties: usize) -> Traffic {
+    open::traffic(map.left_len(), R::BITS, parties)
+}

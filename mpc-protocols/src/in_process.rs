@@ -1,0 +1,106 @@
+//! All parties and the dealer as threads of one process: for tests, examples and benchmarks. There is no privacy in it.
+
+use core::time::Duration;
+use std::thread;
+
+use alloc::vec::Vec;
+use mpc_ring::Ring;
+use mpc_shares::{Prg, Seed, ShareError};
+use mpc_transport::{MemoryTransport, Metered, Phase, Traffic, memory_network};
+
+use crate::{CorrelationSource, Dealer, Party, ProtocolError, Request};
+
+/// The transport of a party in one process.
+pub type LocalTransport = Metered<MemoryTransport>;
+
+/// How long a party waits for another one.
+pub const DEADLINE: Duration = Duration::from_secs(30);
+
+/// What one party has at the end.
+#[derive(Debug)]
+pub struct Outcome<O> {
+    /// What the protocol gave.
+    pub output: O,
+    /// Everything between the parties.
+    pub online: Traffic,
+}
+
+/// Runs a protocol at every party, with correlations dealt to a plan, and gives each party's outcome.
+///
+/// ```
+/// use mpc_protocols::{Bilinear, Request, beaver, in_process, open};
+/// use mpc_shares::ArithmeticShares;
+///
+/// // Three parties hold x_i = 2 and y_i = 5 each, so x = 6 and y = 15.
+/// let map = Bilinear::Elementwise { len: 1 };
+/// let outcomes = in_process::run::<u64, _>(3, &[Request::Beaver(map)], async |party, source| {
+///     let x = ArithmeticShares::from_elements(vec![2u64]);
+///     let y = ArithmeticShares::from_elements(vec![5u64]);
+///     let z = beaver::multiply(party, &x, &y, source.next(map).await?).await?;
+///     open::open(party, &z).await
+/// })?;
+/// assert!(outcomes.iter().all(|outcome| outcome.output == [90]));
+/// # Ok::<(), mpc_protocols::ProtocolError>(())
+/// ```
+///
+/// # Errors
+/// The first party's error, in the order of their indices; the dealer's; [`ProtocolError::LeftOver`] if the protocol did
+/// not use all of the plan.
+pub fn run<R: Ring, O: Send>(
+    parties: usize,
+    plan: &[Request],
+    protocol: impl AsyncFn(&mut Party<LocalTransport>, &mut CorrelationSource<MemoryTransport>) -> Result<O, ProtocolError>
+    + Sync,
+) -> Result<Vec<Outcome<O>>, ProtocolError> {
+    let mut dealer = Dealer::<R>::new(parties, Seed::from_system()?)?;
+    let (mut dealer_ends, party_ends): (Vec<_>, Vec<_>) = (0..parties).map(|_| dealer_link()).unzip();
+    thread::scope(|scope| {
+        let dealing = scope.spawn(move || smol::block_on(dealer.deal(&mut dealer_ends, plan, |_| ())));
+        let network = memory_network(parties, DEADLINE);
+        let protocol = &protocol;
+        let running: Vec<_> = network
+            .into_iter()
+            .zip(party_ends)
+            .map(|(transport, link)| scope.spawn(move || smol::block_on(run_party(transport, link, plan, protocol))))
+            .collect();
+        let outcomes: Vec<_> = running.into_iter().map(join).collect();
+        let outcomes: Vec<_> = outcomes.into_iter().collect::<Result<_, _>>()?;
+        join(dealing)?;
+        Ok(outcomes)
+    })
+}
+
+/// A fresh generator from the operating system, for a party's own randomness.
+///
+/// # Errors
+/// [`ShareError::Randomness`].
+pub fn generator() -> Result<Prg, ShareError> {
+    Ok(Prg::new(Seed::from_system()?))
+}
+
+async fn run_party<O>(
+    transport: MemoryTransport,
+    link: MemoryTransport,
+    plan: &[Request],
+    protocol: impl AsyncFn(&mut Party<LocalTransport>, &mut CorrelationSource<MemoryTransport>) -> Result<O, ProtocolError>,
+) -> Result<Outcome<O>, ProtocolError> {
+    let mut party = Party::new(Metered::new(transport));
+    let is_last = party.index() + 1 == party.parties();
+    let mut source = CorrelationSource::begin(link, is_last, plan).await?;
+    party.transport_mut().begin(Phase::Online, "protocol");
+    let output = protocol(&mut party, &mut source).await?;
+    source.finish()?;
+    Ok(Outcome { output, online: party.transport().meter().total(Phase::Online) })
+}
+
+/// The dealer's and the party's end of a link between them.
+fn dealer_link() -> (MemoryTransport, MemoryTransport) {
+    let mut ends = memory_network(2, DEADLINE);
+    let dealer = ends.pop().expect("a network of two has two ends");
+    let party = ends.pop().expect("a network of two has two ends");
+    (dealer, party)
+}
+
+fn join<O>(handle: thread::ScopedJoinHandle<'_, O>) -> O {
+    handle.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+}

@@ -1,0 +1,107 @@
+//! Opening shares to all parties: one round.
+
+use alloc::vec;
+use alloc::vec::Vec;
+use mpc_ring::{Ring, packing};
+use mpc_shares::{ArithmeticShares, BinaryShares};
+use mpc_transport::{Traffic, Transport};
+
+use crate::{Party, ProtocolError};
+
+/// Opens every element to all parties.
+///
+/// # Security
+/// Reveals the elements: open only masked values, or results that all may know.
+///
+/// # Rounds and communication
+/// 1 round; ℓ/8 bytes per element to each other party ([`traffic`]).
+///
+/// # Errors
+/// [`ProtocolError::Transport`].
+pub async fn open<R: Ring, T: Transport>(
+    party: &mut Party<T>,
+    shares: &ArithmeticShares<R>,
+) -> Result<Vec<R>, ProtocolError> {
+    open_low_bits(party, shares.elements(), R::BITS).await
+}
+
+/// Opens elements modulo 2^`bits`, from this party's shares modulo 2^`bits` (higher bits are ignored).
+///
+/// # Security
+/// The masks of what is opened must be uniform over the `bits` opened.
+///
+/// # Rounds and communication
+/// 1 round; `bits`/8 bytes per element to each other party, packed ([`traffic`]).
+///
+/// # Errors
+/// [`ProtocolError::Transport`].
+pub async fn open_low_bits<R: Ring, T: Transport>(
+    party: &mut Party<T>,
+    shares: &[R],
+    bits: u32,
+) -> Result<Vec<R>, ProtocolError> {
+    party.message.resize(packing::packed_len(shares.len(), bits), 0);
+    packing::pack(shares, bits, &mut party.message);
+    party.exchange().await?;
+    let mask = R::low_mask(bits);
+    let mut sum = shares.to_vec();
+    let mut peer = vec![R::ZERO; shares.len()];
+    for message in party.messages() {
+        packing::unpack(message, bits, &mut peer);
+        sum.iter_mut().zip(&peer).for_each(|(x, &y)| *x = x.wrapping_add(y));
+    }
+    sum.iter_mut().for_each(|x| *x = *x & mask);
+    Ok(sum)
+}
+
+/// Opens binary shares to all parties: the planes of the values, one after the other.
+///
+/// # Security
+/// As for [`open`].
+///
+/// # Rounds and communication
+/// 1 round; ⌈len/8⌉ bytes per plane to each other party ([`traffic_of_planes`]).
+///
+/// # Errors
+/// [`ProtocolError::Transport`].
+pub async fn open_bits<T: Transport>(party: &mut Party<T>, shares: &BinaryShares) -> Result<Vec<u64>, ProtocolError> {
+    open_planes(party, shares.words(), shares.len()).await
+}
+
+/// As [`open_bits`], for planes of `len` bits in ⌈len/64⌉ words each.
+pub(crate) async fn open_planes<T: Transport>(
+    party: &mut Party<T>,
+    planes: &[u64],
+    len: usize,
+) -> Result<Vec<u64>, ProtocolError> {
+    if len == 0 {
+        return Ok(Vec::new());
+    }
+    let (words, bytes) = (packing::words_for(len), len.div_ceil(8));
+    party.message.resize(planes.len() / words * bytes, 0);
+    for (plane, packed) in planes.chunks_exact(words).zip(party.message.chunks_exact_mut(bytes)) {
+        packing::pack_words(plane, len, packed);
+    }
+    party.exchange().await?;
+    let mut opened = planes.to_vec();
+    let mut peer = vec![0; words];
+    for message in party.messages() {
+        for (packed, plane) in message.chunks_exact(bytes).zip(opened.chunks_exact_mut(words)) {
+            packing::unpack_words(packed, len, &mut peer);
+            plane.iter_mut().zip(&peer).for_each(|(x, &y)| *x ^= y);
+        }
+    }
+    Ok(opened)
+}
+
+/// What each party sends and receives when `len` elements are opened in `bits` bits.
+#[must_use]
+pub fn traffic(len: usize, bits: u32, parties: usize) -> Traffic {
+    Traffic::exchange(packing::packed_len(len, bits) as u64, parties)
+}
+
+/// What each party sends and receives when `planes` planes of `len` bits are opened.
+#[must_use]
+pub fn traffic_of_planes(planes: usize, len: usize, parties: usize) -> Traffic {
+    if len == 0 { Traffic::default() } else { Traffic::exchange((planes * len.div_ceil(8)) as u64, parties) }
+}

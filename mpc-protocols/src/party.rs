@@ -1,0 +1,64 @@
+//! One party's context in a session.
+
+use alloc::vec::Vec;
+use mpc_transport::Transport;
+
+/// One party of a session: its index, the number of parties, its transport, and the buffers that its messages reuse.
+///
+/// Every protocol is an `async fn` over `&mut Party<T>`; correlations come in as arguments, by value, so that none can
+/// be used twice.
+#[derive(Debug)]
+pub struct Party<T: Transport> {
+    transport: T,
+    pub(crate) message: Vec<u8>,
+    pub(crate) received: Vec<u8>,
+}
+
+impl<T: Transport> Party<T> {
+    /// The party at one end of a transport.
+    pub fn new(transport: T) -> Self {
+        Self { transport, message: Vec::new(), received: Vec::new() }
+    }
+
+    /// This party's index, from 0.
+    pub fn index(&self) -> usize {
+        self.transport.party()
+    }
+
+    /// The number of parties.
+    pub fn parties(&self) -> usize {
+        self.transport.parties()
+    }
+
+    /// Whether this is party 0, the one that adds public constants.
+    pub fn is_first(&self) -> bool {
+        self.index() == 0
+    }
+
+    /// The transport.
+    pub fn transport(&self) -> &T {
+        &self.transport
+    }
+
+    /// The transport, to be used between protocols.
+    pub fn transport_mut(&mut self) -> &mut T {
+        &mut self.transport
+    }
+
+    /// Gives the transport back.
+    pub fn into_transport(self) -> T {
+        self.transport
+    }
+
+    /// One round: sends the prepared message to all and receives one of the same length from each.
+    pub(crate) async fn exchange(&mut self) -> Result<(), crate::ProtocolError> {
+        self.received.resize((self.transport.parties() - 1) * self.message.len(), 0);
+        self.transport.exchange(&self.message, &mut self.received).await?;
+        Ok(())
+    }
+
+    /// The messages received in the last [`exchange`](Self::exchange), one per peer.
+    pub(crate) fn messages(&self) -> impl Iterator<Item = &[u8]> {
+        self.received.chunks_exact(self.message.len().max(1))
+    }
+}

@@ -1,0 +1,111 @@
+//! The truncating ReLU for any number of parties: 3 rounds, 5.5 bytes per element with k = 32.
+//!
+//! From the opened c and β of [`sign`](crate::sign), with α = c − 2^{k−2} and γ = 2^k·(1 − c_top) public,
+//! relu(y) = β·y + (1 − 2β)·d·y is linear in dealt values: y = α − r + γ·r_top and d·y = α·d − d·r + γ·d·r_top.
+
+use mpc_ring::Ring;
+use mpc_shares::ArithmeticShares;
+use mpc_transport::{Traffic, Transport};
+
+use crate::dealer::{Dealing, Secret};
+use crate::sign::{self, SignMask, SignParameters, SignShape, open_sign};
+use crate::truncation::wrap_weight;
+use crate::{Correlation, CorrelationSource, Party, ProtocolError, Request};
+
+/// One party's share of what one truncating ReLU needs: consumed by its use.
+#[derive(Debug)]
+pub struct ReluMask<R: Ring> {
+    parameters: SignParameters,
+    sign: SignMask<R>,
+    /// r_top, modulo 2^{ℓ−k}.
+    top: ArithmeticShares<R>,
+    /// d·r.
+    flipped_mask: ArithmeticShares<R>,
+    /// d·r_top, modulo 2^{ℓ−k}.
+    flipped_top: ArithmeticShares<R>,
+}
+
+impl<R: Ring> Correlation<R> for ReluMask<R> {
+    type Shape = SignShape;
+
+    fn request(shape: &SignShape) -> Request {
+        Request::Relu { len: shape.len, parameters: shape.parameters }
+    }
+
+    async fn draw<T: Transport>(shape: &SignShape, source: &mut CorrelationSource<T>) -> Result<Self, ProtocolError> {
+        let sign = SignMask::draw(shape, source).await?;
+        let SignShape { len, parameters } = *shape;
+        let top_bits = R::BITS - parameters.bits();
+        Ok(Self {
+            parameters,
+            sign,
+            top: ArithmeticShares::from_elements(source.elements(len, top_bits).await?),
+            flipped_mask: ArithmeticShares::from_elements(source.elements(len, R::BITS).await?),
+            flipped_top: ArithmeticShares::from_elements(source.elements(len, top_bits).await?),
+        })
+    }
+}
+
+pub(crate) async fn deal<R: Ring, T: Transport>(
+    dealing: &mut Dealing<'_, T>,
+    len: usize,
+    parameters: SignParameters,
+) -> Result<(), ProtocolError> {
+    let dealt = sign::deal::<R, T>(dealing, len, parameters).await?;
+    let product = |values: &[R]| -> Secret<R> {
+        values.iter().zip(dealt.flip.iter()).map(|(&x, &d)| x.wrapping_mul(d)).collect()
+    };
+    let top: Secret<R> = dealt.mask.iter().map(|&r| r >> (parameters.bits() - 1)).collect();
+    let (flipped_mask, flipped_top) = (product(&dealt.mask), product(&top));
+    dealing.elements(top, R::BITS - parameters.bits()).await?;
+    dealing.elements(flipped_mask, R::BITS).await?;
+    dealing.elements(flipped_top, R::BITS - parameters.bits()).await
+}
+
+/// Shares of max(0, x / 2^`shift`), in the full ring; `shift` = 0 gives the plain ReLU, exactly.
+///
+/// The error is at most n/2 units in the last place, for |x / 2^`shift`| < 2^{k−2} − n.
+///
+/// # Security
+/// As for [`sign::is_non_negative`]: everything opened is masked by uniform dealt values.
+///
+/// # Rounds and communication
+/// 3 rounds; k + 2L bits per element to each other party: 5.5 bytes for k = 32 ([`sign::traffic`]).
+///
+/// # Errors
+/// [`ProtocolError::Parameter`] if k bits do not remain after the shift; [`ProtocolError::WrongCorrelation`];
+/// [`ProtocolError::Transport`].
+pub async fn relu<R: Ring, T: Transport>(
+    party: &mut Party<T>,
+    x: &ArithmeticShares<R>,
+    shift: u32,
+    correlation: ReluMask<R>,
+) -> Result<ArithmeticShares<R>, ProtocolError> {
+    let ReluMask { parameters, sign, top, flipped_mask, mut flipped_top } = correlation;
+    let bits = parameters.bits();
+    let opened = open_sign(party, x.elements(), shift, sign).await?;
+    let first = party.is_first();
+    let offset = R::ONE << (bits - 2);
+    for (element, result) in flipped_top.elements_mut().iter_mut().enumerate() {
+        let c = opened.opened[element];
+        let (alpha, gamma) = (c.wrapping_sub(offset), wrap_weight(c, bits));
+        let public = if first { alpha } else { R::ZERO };
+        let y = public
+            .wrapping_sub(opened.mask.elements()[element])
+            .wrapping_add(gamma.wrapping_mul(top.elements()[element]));
+        let flipped_y = alpha
+            .wrapping_mul(opened.flip.elements()[element])
+            .wrapping_sub(flipped_mask.elements()[element])
+            .wrapping_add(gamma.wrapping_mul(*result));
+        // β·y + (1 − 2β)·d·y, with β as a mask.
+        let beta = opened.flipped_mask(element);
+        *result = (y & beta).wrapping_add((flipped_y ^ beta).wrapping_sub(beta));
+    }
+    Ok(flipped_top.reshape(x.shape())?)
+}
+
+/// What each party sends and receives in [`relu`].
+#[must_use]
+pub fn traffic(shape: SignShape, parties: usize) -> Traffic {
+    sign::traffic(shape, parties)
+}

@@ -1,0 +1,102 @@
+//! Inputs into shares, and shares out to the one who may know the result.
+
+use alloc::vec;
+use alloc::vec::Vec;
+use mpc_ring::{Ring, read_all, write_all};
+use mpc_shares::{ArithmeticShares, Prg, SecretVec, Seed, check_parties};
+use mpc_transport::{Traffic, Transport};
+use zeroize::{Zeroize, Zeroizing};
+
+use crate::error::check_len;
+use crate::{Party, ProtocolError};
+
+/// Shares a tensor that party `owner` knows: the others pass `None`.
+///
+/// Each other party's share is the expansion of a seed that the owner sends it.
+///
+/// # Security
+/// n−1 parties without the owner hold independent random values.
+///
+/// # Rounds and communication
+/// 1 round for the others (the owner does not wait); 32 bytes to each other party, whatever the size
+/// ([`traffic`]).
+///
+/// # Errors
+/// [`ProtocolError::OperandLength`] if the secret does not fit the shape; [`ProtocolError::Transport`].
+pub async fn share<R: Ring, T: Transport>(
+    party: &mut Party<T>,
+    owner: usize,
+    shape: &[usize],
+    secret: Option<&[R]>,
+    generator: &mut Prg,
+) -> Result<ArithmeticShares<R>, ProtocolError> {
+    check_parties(party.parties())?;
+    if party.index() != owner {
+        let mut bytes = Zeroizing::new([0; Seed::BYTES]);
+        party.transport_mut().receive(owner, bytes.as_mut_slice()).await?;
+        return Ok(ArithmeticShares::from_seed(shape, Seed::from_bytes(*bytes))?);
+    }
+    let secret = secret.unwrap_or_default();
+    check_len("share", shape.iter().product(), secret.len())?;
+    let mut seeds = Vec::new();
+    for peer in (0..party.parties()).filter(|&peer| peer != owner) {
+        let seed = generator.seed();
+        party.transport_mut().send(peer, seed.expose()).await?;
+        seeds.push(seed);
+    }
+    Ok(ArithmeticShares::split_by_seeds(shape, secret, seeds)?)
+}
+
+/// What [`share`] sends and receives at one party.
+#[must_use]
+pub fn traffic(party: usize, owner: usize, parties: usize) -> Traffic {
+    if party == owner { repeat(Traffic::send(Seed::BYTES as u64), parties - 1) } else { Traffic::receive(Seed::BYTES as u64) }
+}
+
+/// Reveals a shared tensor to party `owner` alone; the others get `None`.
+///
+/// # Security
+/// The owner learns the tensor and, of the others' shares, nothing beyond if they are freshly random, as the results of
+/// all protocols here are.
+///
+/// # Rounds and communication
+/// 1 round for the owner; ℓ/8 bytes per element from each other party ([`reveal_traffic`]).
+///
+/// # Errors
+/// [`ProtocolError::Transport`].
+pub async fn reveal<R: Ring, T: Transport>(
+    party: &mut Party<T>,
+    owner: usize,
+    shares: &ArithmeticShares<R>,
+) -> Result<Option<Vec<R>>, ProtocolError> {
+    let mut bytes = SecretVec::zeros(shares.len() * R::BYTES);
+    if party.index() != owner {
+        write_all(shares.elements(), &mut bytes);
+        party.transport_mut().send(owner, &bytes).await?;
+        return Ok(None);
+    }
+    let mut sum = shares.elements().to_vec();
+    let mut peer_share = vec![R::ZERO; shares.len()];
+    for peer in (0..party.parties()).filter(|&peer| peer != owner) {
+        party.transport_mut().receive(peer, &mut bytes).await?;
+        read_all(&bytes, &mut peer_share);
+        sum.iter_mut().zip(&peer_share).for_each(|(x, &y)| *x = x.wrapping_add(y));
+    }
+    peer_share.as_mut_slice().zeroize();
+    Ok(Some(sum))
+}
+
+/// What [`reveal`] of `len` elements of `R` sends and receives at one party.
+#[must_use]
+pub fn reveal_traffic<R: Ring>(len: usize, party: usize, owner: usize, parties: usize) -> Traffic {
+    let bytes = (len * R::BYTES) as u64;
+    if party != owner {
+        return Traffic::send(bytes);
+    }
+    // The owner waits once for all of them: nothing is sent in between.
+    Traffic { rounds: 1, ..repeat(Traffic::receive(bytes), parties - 1) }
+}
+
+fn repeat(traffic: Traffic, times: usize) -> Traffic {
+    core::iter::repeat_n(traffic, times).sum()
+}

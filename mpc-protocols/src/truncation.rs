@@ -1,0 +1,157 @@
+//! Truncation without catastrophic failures: a local truncate-reduce, then a lift back to the ring for one opening.
+//!
+//! Plain local truncation (SecureML), which fails by a huge error now and then, does not exist here. Each party shifts
+//! its share right by f and works modulo 2^{ℓ−f} from then on: the wrap term vanishes there, and what is left is the
+//! sum of n roundings down, less than n units in the last place, which adding n/2 units beforehand centres. Lifting k ≤ ℓ−f bits back to ℓ uses a dealt mask r of k bits: with
+//! |y| < 2^{k−2} the top bit of y + 2^{k−2} is zero, so the wrap of c = y + 2^{k−2} + r mod 2^k is r_top·(1 − c_top).
+
+use mpc_ring::Ring;
+use mpc_shares::{ArithmeticShares, SecretVec};
+use mpc_transport::{Traffic, Transport};
+
+use crate::dealer::{Dealing, Secret};
+use crate::error::check_correlation;
+use crate::open::{self, open_low_bits};
+use crate::{Correlation, CorrelationSource, Party, ProtocolError, Request};
+
+/// The number of elements and of bits of a lift.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LiftShape {
+    /// The number of elements.
+    pub len: usize,
+    /// k: |y| < 2^{k−2} must hold for the truncated value.
+    pub bits: u32,
+}
+
+/// One party's share of a mask r, uniform in k bits, and of its top bit.
+#[derive(Debug)]
+pub struct LiftMask<R: Ring> {
+    bits: u32,
+    mask: ArithmeticShares<R>,
+    /// Needed modulo 2^{ℓ−k} only, since it is always multiplied by 2^k.
+    top: ArithmeticShares<R>,
+}
+
+impl<R: Ring> Correlation<R> for LiftMask<R> {
+    type Shape = LiftShape;
+
+    fn request(shape: &LiftShape) -> Request {
+        Request::Lift { len: shape.len, bits: shape.bits }
+    }
+
+    async fn draw<T: Transport>(shape: &LiftShape, source: &mut CorrelationSource<T>) -> Result<Self, ProtocolError> {
+        let LiftShape { len, bits } = *shape;
+        check_bits::<R>(bits, 0)?;
+        Ok(Self {
+            bits,
+            mask: ArithmeticShares::from_elements(source.elements(len, R::BITS).await?),
+            top: ArithmeticShares::from_elements(source.elements(len, R::BITS - bits).await?),
+        })
+    }
+}
+
+pub(crate) async fn deal_lift<R: Ring, T: Transport>(
+    dealing: &mut Dealing<'_, T>,
+    len: usize,
+    bits: u32,
+) -> Result<(), ProtocolError> {
+    check_bits::<R>(bits, 0)?;
+    let mask = random_bits::<R, T>(dealing, len, bits);
+    let top: Secret<R> = mask.iter().map(|&r| r >> (bits - 1)).collect();
+    dealing.elements(mask, R::BITS).await?;
+    dealing.elements(top, R::BITS - bits).await
+}
+
+/// Elements uniform in [0, 2^`bits`).
+pub(crate) fn random_bits<R: Ring, T: Transport>(dealing: &mut Dealing<'_, T>, len: usize, bits: u32) -> Secret<R> {
+    let mut elements = dealing.random::<R>(len);
+    elements.iter_mut().for_each(|r| *r = *r & R::low_mask(bits));
+    elements
+}
+
+/// Checks that k bits remain after a shift, and that there is room for the sign and the offset.
+pub(crate) fn check_bits<R: Ring>(bits: u32, shift: u32) -> Result<(), ProtocolError> {
+    if bits >= 3 && shift < R::BITS && bits <= R::BITS - shift {
+        Ok(())
+    } else {
+        Err(ProtocolError::Parameter {
+            protocol: "truncation",
+            parameter: "k",
+            value: u64::from(bits),
+            allowed: "3 bits to the ring's bits less the shift",
+        })
+    }
+}
+
+/// The local half of a truncation: from a share in the ring to a masked share of k bits.
+#[derive(Clone, Copy)]
+pub(crate) struct TruncateReduce {
+    /// k: the bits that are kept.
+    pub(crate) bits: u32,
+    /// f: the bits that are cut off.
+    pub(crate) shift: u32,
+    /// The number of parties: each rounds down, so n/2 units are added in all to centre the error.
+    pub(crate) parties: usize,
+    /// Whether this is the party that adds public constants.
+    pub(crate) first: bool,
+}
+
+impl TruncateReduce {
+    /// The share of y + 2^{k−2} + r modulo 2^k, where y is x / 2^f.
+    #[inline]
+    pub(crate) fn masked<R: Ring>(self, x: R, mask: R) -> R {
+        let (rounding, offset) = self.constants::<R>();
+        (x.wrapping_add(rounding) >> self.shift).wrapping_add(mask).wrapping_add(offset) & R::low_mask(self.bits)
+    }
+
+    fn constants<R: Ring>(self) -> (R, R) {
+        let rounding = if self.shift == 0 { R::ZERO } else { R::from_u64(self.parties as u64) << (self.shift - 1) };
+        if self.first { (rounding, R::ONE << (self.bits - 2)) } else { (R::ZERO, R::ZERO) }
+    }
+}
+
+/// 2^k·(1 − c_top): what the mask's top bit is multiplied by.
+pub(crate) fn wrap_weight<R: Ring>(opened: R, bits: u32) -> R {
+    if bits == R::BITS { R::ZERO } else { (R::ONE << bits).wrapping_mul(R::ONE ^ (opened >> (bits - 1))) }
+}
+
+/// Shares of x / 2^`shift`, with an error of at most n/2 units in the last place (so at most n−1 from the rounded
+/// quotient).
+///
+/// The result is right for |x / 2^`shift`| < 2^{k−2} − n; outside that bound it is meaningless, so k must be planned for
+/// the range.
+///
+/// # Security
+/// Opened is y + 2^{k−2} + r modulo 2^k, uniform since r is uniform in k bits.
+///
+/// # Rounds and communication
+/// 1 round; k/8 bytes per element to each other party ([`traffic`]).
+///
+/// # Errors
+/// [`ProtocolError::Parameter`] if k bits do not remain after the shift; [`ProtocolError::WrongCorrelation`];
+/// [`ProtocolError::Transport`].
+pub async fn truncate<R: Ring, T: Transport>(
+    party: &mut Party<T>,
+    x: &ArithmeticShares<R>,
+    shift: u32,
+    correlation: LiftMask<R>,
+) -> Result<ArithmeticShares<R>, ProtocolError> {
+    let LiftMask { bits, mask, mut top } = correlation;
+    check_bits::<R>(bits, shift)?;
+    check_correlation("truncate", "elements", mask.len(), x.len())?;
+    let first = party.is_first();
+    let reduce = TruncateReduce { bits, shift, parties: party.parties(), first };
+    let masked = x.elements().iter().zip(mask.elements()).map(|(&x, &r)| reduce.masked(x, r));
+    let opened = open_low_bits(party, &masked.collect::<SecretVec<_>>(), bits).await?;
+    for ((top, &mask), &c) in top.elements_mut().iter_mut().zip(mask.elements()).zip(&opened) {
+        let constant = if first { c.wrapping_sub(R::ONE << (bits - 2)) } else { R::ZERO };
+        *top = constant.wrapping_sub(mask).wrapping_add(wrap_weight(c, bits).wrapping_mul(*top));
+    }
+    Ok(top.reshape(x.shape())?)
+}
+
+/// What each party sends and receives in [`truncate`].
+#[must_use]
+pub fn traffic(shape: LiftShape, parties: usize) -> Traffic {
+    open::traffic(shape.len, shape.bits, parties)
+}

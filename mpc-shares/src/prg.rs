@@ -1,0 +1,221 @@
+//! Seeds and the generator that expands them: AES-128 in counter mode.
+
+use aes::Aes128;
+use aes::cipher::{Array, BlockCipherEncrypt, KeyInit};
+use core::convert::Infallible;
+use core::fmt;
+use rand_core::{TryCryptoRng, TryRng};
+use zeroize::{Zeroize, ZeroizeOnDrop};
+
+const BLOCK: usize = 16;
+
+/// 32 secret bytes that a [`Prg`] expands: 16 of key and 16 of the counter's start. Zeroised on drop, never printed,
+/// consumed by its use.
+#[derive(Zeroize, ZeroizeOnDrop)]
+pub struct Seed([u8; Self::BYTES]);
+
+impl Seed {
+    /// The length of a seed in bytes.
+    pub const BYTES: usize = 32;
+
+    /// A seed from bytes that a peer or the dealer sent over a private channel.
+    #[must_use]
+    pub fn from_bytes(bytes: [u8; Self::BYTES]) -> Self {
+        Self(bytes)
+    }
+
+    /// A fresh seed from a cryptographic generator.
+    pub fn random<G: rand_core::CryptoRng + ?Sized>(generator: &mut G) -> Self {
+        let mut bytes = [0; Self::BYTES];
+        generator.fill_bytes(&mut bytes);
+        Self(bytes)
+    }
+
+    /// A fresh seed from the operating system.
+    ///
+    /// # Errors
+    /// [`ShareError::Randomness`](crate::ShareError::Randomness) when the system has none.
+    #[cfg(feature = "os-random")]
+    pub fn from_system() -> Result<Self, crate::ShareError> {
+        let mut bytes = [0; Self::BYTES];
+        getrandom::fill(&mut bytes)
+            .map_err(|error| crate::ShareError::Randomness { reason: alloc::format!("{error}") })?;
+        Ok(Self(bytes))
+    }
+
+    /// The bytes, to be sent over a private channel to the one party that shall hold this seed too.
+    #[must_use]
+    pub fn expose(&self) -> &[u8; Self::BYTES] {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Seed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Seed").finish_non_exhaustive()
+    }
+}
+
+/// A pseudo-random generator: AES-128 in counter mode (NIST SP 800-38A, 6.5) over one [`Seed`].
+///
+/// Two generators with the same seed give the same bytes if they are asked for the same lengths in the same order, or
+/// for the same total: the stream does not depend on how it is cut.
+///
+/// ```
+/// use mpc_shares::{Prg, Seed};
+/// use rand_core::Rng;
+/// let mut dealer = Prg::new(Seed::from_bytes([7; 32]));
+/// let mut party = Prg::new(Seed::from_bytes([7; 32]));
+/// assert_eq!(dealer.next_u64(), party.next_u64());
+/// ```
+pub struct Prg {
+    cipher: Aes128,
+    counter: u128,
+    block: [u8; BLOCK],
+    unused: usize,
+}
+
+impl Prg {
+    /// The generator of a seed, which it consumes.
+    #[must_use]
+    pub fn new(seed: Seed) -> Self {
+        let (key, start) = seed.0.split_at(BLOCK);
+        let mut counter = [0; BLOCK];
+        counter.copy_from_slice(start);
+        let cipher = Aes128::new_from_slice(key).expect("the key has 16 bytes");
+        Self { cipher, counter: u128::from_le_bytes(counter), block: [0; BLOCK], unused: 0 }
+    }
+
+    /// A seed of its own for a sub-protocol, from this generator's stream.
+    pub fn seed(&mut self) -> Seed {
+        Seed::random(self)
+    }
+
+    fn write_blocks(&mut self, blocks: &mut [Array<u8, aes::cipher::consts::U16>]) {
+        for block in blocks.iter_mut() {
+            block.copy_from_slice(&self.counter.to_le_bytes());
+            self.counter = self.counter.wrapping_add(1);
+        }
+        self.cipher.encrypt_blocks(blocks);
+    }
+
+    fn take_unused(&mut self, bytes: &mut [u8]) -> usize {
+        let taken = self.unused.min(bytes.len());
+        let from = BLOCK - self.unused;
+        bytes[..taken].copy_from_slice(&self.block[from..from + taken]);
+        self.unused -= taken;
+        taken
+    }
+
+    fn fill(&mut self, bytes: &mut [u8]) {
+        let taken = self.take_unused(bytes);
+        let (blocks, rest) = Array::slice_as_chunks_mut(&mut bytes[taken..]);
+        // Large batches keep the cipher's pipeline full; small ones keep the counters in the cache.
+        for batch in blocks.chunks_mut(256) {
+            self.write_blocks(batch);
+        }
+        if !rest.is_empty() {
+            let mut block = [Array::from([0; BLOCK])];
+            self.write_blocks(&mut block);
+            self.block.copy_from_slice(&block[0]);
+            block[0].zeroize();
+            self.unused = BLOCK;
+            self.take_unused(rest);
+        }
+    }
+}
+
+impl TryRng for Prg {
+    type Error = Infallible;
+
+    fn try_next_u32(&mut self) -> Result<u32, Infallible> {
+        let mut bytes = [0; 4];
+        self.fill(&mut bytes);
+        Ok(u32::from_le_bytes(bytes))
+    }
+
+    fn try_next_u64(&mut self) -> Result<u64, Infallible> {
+        let mut bytes = [0; 8];
+        self.fill(&mut bytes);
+        Ok(u64::from_le_bytes(bytes))
+    }
+
+    fn try_fill_bytes(&mut self, bytes: &mut [u8]) -> Result<(), Infallible> {
+        self.fill(bytes);
+        Ok(())
+    }
+}
+
+impl TryCryptoRng for Prg {}
+
+impl Drop for Prg {
+    // The key schedule is zeroised by the cipher itself.
+    fn drop(&mut self) {
+        self.counter.zeroize();
+        self.block.zeroize();
+    }
+}
+
+impl ZeroizeOnDrop for Prg {}
+
+impl fmt::Debug for Prg {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Prg").finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rand_core::Rng;
+
+    #[test]
+    fn matches_the_standard_vector_of_counter_zero() {
+        // FIPS 197, appendix C.1: key 000102…0f, plaintext 00112233…ff.
+        let mut seed = [0u8; 32];
+        for i in 0..16 {
+            seed[i] = i as u8;
+            seed[16 + i] = (i * 0x11) as u8;
+        }
+        let mut block = [0u8; 16];
+        Prg::new(Seed::from_bytes(seed)).fill_bytes(&mut block);
+        assert_eq!(
+            block,
+            [0x69, 0xc4, 0xe0, 0xd8, 0x6a, 0x7b, 0x04, 0x30, 0xd8, 0xcd, 0xb7, 0x80, 0x70, 0xb4, 0xc5, 0x5a]
+        );
+    }
+
+    #[test]
+    fn the_stream_does_not_depend_on_how_it_is_cut() {
+        let mut whole = [0u8; 10_000];
+        Prg::new(Seed::from_bytes([3; 32])).fill_bytes(&mut whole);
+        let mut generator = Prg::new(Seed::from_bytes([3; 32]));
+        let mut cut = [0u8; 10_000];
+        let mut at = 0;
+        for step in (1..).map(|i: usize| i * 7 % 301) {
+            let end = (at + step).min(cut.len());
+            generator.fill_bytes(&mut cut[at..end]);
+            at = end;
+            if at == cut.len() {
+                break;
+            }
+        }
+        assert_eq!(whole, cut);
+    }
+
+    #[test]
+    fn the_counter_wraps_without_a_panic() {
+        let mut bytes = [0xff; 32];
+        bytes[0] = 1;
+        let mut out = [0u8; 64];
+        Prg::new(Seed::from_bytes(bytes)).fill_bytes(&mut out);
+        assert_ne!(out[..16], out[16..32]);
+    }
+
+    #[test]
+    fn debug_shows_no_secret() {
+        let seed = Seed::from_bytes([0xab; 32]);
+        assert_eq!(alloc::format!("{seed:?}"), "Seed { .. }");
+        assert_eq!(alloc::format!("{:?}", Prg::new(seed)), "Prg { .. }");
+    }
+}
