@@ -48,7 +48,7 @@ pub(crate) trait Flow {
     /// What is missing.
     fn waits_for(&self) -> Wait;
 
-    /// Bytes of this operation, both ways.
+    /// Bytes under way in both directions, as far as known.
     fn bytes(&self) -> u64;
 
     /// Lets the peer know that nothing follows.
@@ -69,17 +69,19 @@ pub(crate) struct Timed<F> {
     flow: F,
     started: Instant,
     moved: Instant,
+    /// The most that `Flow::bytes` has said.
+    bytes: u64,
     done: bool,
 }
 
 impl<F: Flow> Timed<F> {
     pub(crate) fn new(flow: F, now: Instant) -> Self {
-        Self { flow, started: now, moved: now, done: false }
+        Self { flow, started: now, moved: now, bytes: 0, done: false }
     }
 
     /// The instant at which the peer is too slow; none if that is beyond the clock.
     fn expiry(&self, patience: &Patience) -> Option<Instant> {
-        let transfer = Duration::from_secs(self.flow.bytes() / MIN_BYTES_PER_SECOND);
+        let transfer = Duration::from_secs(self.bytes / MIN_BYTES_PER_SECOND);
         let idle = self.moved.checked_add(patience.deadline);
         let total = self.started.checked_add(patience.deadline.saturating_add(transfer));
         idle.into_iter().chain(total).min()
@@ -91,6 +93,7 @@ impl<F: Flow> Timed<F> {
     }
 
     fn advance(&mut self) -> Result<Step, TransportError> {
+        self.bytes = self.bytes.max(self.flow.bytes());
         let step = self.flow.advance()?;
         if step != Step::Stuck {
             self.moved = Instant::now();

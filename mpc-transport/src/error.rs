@@ -129,6 +129,12 @@ pub enum TransportError {
         /// The last failure.
         reason: String,
     },
+    /// Connections of other parties cannot be accepted.
+    #[error("cannot listen for the other parties: {reason}")]
+    Listen {
+        /// The system's message.
+        reason: String,
+    },
     /// An earlier operation with the peer was dropped, or failed, in the middle of a frame.
     #[error("the link to party {party} was left in the middle of a frame by an earlier operation: start a new session")]
     Interrupted {

@@ -1,4 +1,4 @@
-//! The frame: a little-endian u32 length, then that many bytes.
+//! The frame: a little-endian u32 length, then that many bytes. For implementors of [`Transport`](crate::Transport).
 
 use crate::TransportError;
 
@@ -12,24 +12,30 @@ pub const MAX_FRAME_BYTES: usize = 1 << 30;
 ///
 /// # Errors
 /// [`TransportError::FrameTooLong`] beyond [`MAX_FRAME_BYTES`].
-pub(crate) fn header(party: usize, bytes: usize) -> Result<[u8; FRAME_HEADER_BYTES], TransportError> {
+pub fn header(party: usize, bytes: usize) -> Result<[u8; FRAME_HEADER_BYTES], TransportError> {
     check_limit(party, bytes, MAX_FRAME_BYTES)?;
     // MAX_FRAME_BYTES < 2^32, so nothing is cut off.
     Ok((bytes as u32).to_le_bytes())
 }
 
 /// The message length that a received header announces, in bytes.
-pub(crate) fn announced(header: [u8; FRAME_HEADER_BYTES]) -> usize {
+pub fn announced(header: [u8; FRAME_HEADER_BYTES]) -> usize {
     usize::try_from(u32::from_le_bytes(header)).unwrap_or(usize::MAX)
 }
 
 /// Refuses a message of `got` bytes from or to `party` where `limit` are allowed.
-pub(crate) fn check_limit(party: usize, got: usize, limit: usize) -> Result<(), TransportError> {
+///
+/// # Errors
+/// [`TransportError::FrameTooLong`].
+pub fn check_limit(party: usize, got: usize, limit: usize) -> Result<(), TransportError> {
     if got > limit { Err(TransportError::FrameTooLong { party, limit, got }) } else { Ok(()) }
 }
 
 /// Refuses a message of `got` bytes from `party` where the plan says `expected`.
-pub(crate) fn check_exact(party: usize, got: usize, expected: usize) -> Result<(), TransportError> {
+///
+/// # Errors
+/// [`TransportError::WrongLength`].
+pub fn check_exact(party: usize, got: usize, expected: usize) -> Result<(), TransportError> {
     if got != expected { Err(TransportError::WrongLength { party, expected, got }) } else { Ok(()) }
 }
 

@@ -5,7 +5,7 @@
 extern crate alloc;
 
 mod error;
-mod frame;
+pub mod frame;
 mod handshake;
 mod meter;
 mod traffic;
@@ -15,6 +15,8 @@ mod transport;
 mod drive;
 #[cfg(feature = "std")]
 mod memory;
+#[cfg(feature = "std")]
+mod tcp;
 
 pub use error::{TransportError, Wait};
 pub use frame::{FRAME_HEADER_BYTES, MAX_FRAME_BYTES};
@@ -30,3 +32,5 @@ pub use transport::Transport;
 pub use drive::{DEFAULT_POLL, MIN_BYTES_PER_SECOND};
 #[cfg(feature = "std")]
 pub use memory::{MemoryTransport, memory_network};
+#[cfg(feature = "std")]
+pub use tcp::{TcpSettings, TcpTransport};

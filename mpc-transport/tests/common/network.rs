@@ -1,0 +1,73 @@
+//! Networks of either kind, and parties that run on threads of their own.
+
+use std::net::{SocketAddr, TcpListener};
+use std::thread;
+use std::time::Duration;
+
+use mpc_transport::{MemoryTransport, TcpSettings, TcpTransport, Transport, memory_network};
+
+/// Far beyond what any test needs.
+pub const PATIENT: Duration = Duration::from_secs(60);
+
+/// Short, for tests that wait for it to pass.
+pub const BRIEF: Duration = Duration::from_millis(200);
+
+/// A way to link parties.
+pub trait Network {
+    type End: Transport + 'static;
+
+    fn build(parties: usize, deadline: Duration) -> Vec<Self::End>;
+}
+
+pub struct Memory;
+
+impl Network for Memory {
+    type End = MemoryTransport;
+
+    fn build(parties: usize, deadline: Duration) -> Vec<MemoryTransport> {
+        memory_network(parties, deadline)
+    }
+}
+
+/// TCP over loopback.
+pub struct Tcp;
+
+impl Network for Tcp {
+    type End = TcpTransport;
+
+    fn build(parties: usize, deadline: Duration) -> Vec<TcpTransport> {
+        tcp_network(parties, TcpSettings { deadline, ..TcpSettings::default() })
+    }
+}
+
+/// TCP over loopback that never polls.
+pub struct SleepingTcp;
+
+impl Network for SleepingTcp {
+    type End = TcpTransport;
+
+    fn build(parties: usize, deadline: Duration) -> Vec<TcpTransport> {
+        tcp_network(parties, TcpSettings { deadline, poll: Duration::ZERO, ..TcpSettings::default() })
+    }
+}
+
+pub fn tcp_network(parties: usize, settings: TcpSettings) -> Vec<TcpTransport> {
+    let (listeners, addresses) = listeners(parties);
+    let ends = (0..parties).zip(listeners).collect();
+    run(ends, async |(party, listener)| TcpTransport::connect(party, listener, &addresses, settings).await.unwrap())
+}
+
+pub fn listeners(parties: usize) -> (Vec<TcpListener>, Vec<SocketAddr>) {
+    let listeners: Vec<_> = (0..parties).map(|_| TcpListener::bind("127.0.0.1:0").unwrap()).collect();
+    let addresses = listeners.iter().map(|listener| listener.local_addr().unwrap()).collect();
+    (listeners, addresses)
+}
+
+/// Runs `party` for each end at once; the results are in the order of the ends.
+pub fn run<T: Send, R: Send>(ends: Vec<T>, party: impl AsyncFn(T) -> R + Sync) -> Vec<R> {
+    thread::scope(|scope| {
+        let party = &party;
+        let threads: Vec<_> = ends.into_iter().map(|end| scope.spawn(move || smol::block_on(party(end)))).collect();
+        threads.into_iter().map(|thread| thread.join().unwrap()).collect()
+    })
+}
