@@ -142,6 +142,10 @@ pub fn traffic<R: Ring>(map: &Bilinear, parties: usize) -> Traffic {
     open::traffic(map.left_len() + map.right_len(), R::BITS, parties)
 }
 
-fn masked<'a, R: Ring>(x: &'a ArithmeticShares<R>, mask: &'a ArithmeticShares<R>) -> impl Iterator<Item = R> + 'a {
+/// This party's shares of x − mask, to be opened.
+pub(crate) fn masked<'a, R: Ring>(
+    x: &'a ArithmeticShares<R>,
+    mask: &'a ArithmeticShares<R>,
+) -> impl Iterator<Item = R> + 'a {
     x.elements().iter().zip(mask.elements()).map(|(&x, &a)| x.wrapping_sub(a))
 }

@@ -9,6 +9,7 @@ use mpc_ring::Ring;
 use mpc_shares::{ArithmeticShares, SecretVec};
 use mpc_transport::{Traffic, Transport};
 
+use crate::beaver::masked;
 use crate::dealer::{Dealing, Secret};
 use crate::error::check_len;
 use crate::open::{self, open_low_bits};
@@ -86,25 +87,34 @@ pub struct FixedWeights<R: Ring> {
 }
 
 impl<R: Ring> FixedWeights<R> {
-    /// Loads shared weights: opens them under their mask, once.
+    /// Loads the shared weights of a model's layers: opens them all under their masks, once.
     ///
     /// # Security
     /// W − B is uniform since B is, and is opened once in the life of B.
     ///
     /// # Rounds and communication
-    /// 1 round; ℓ/8 bytes per weight to each other party ([`open::traffic`]).
+    /// 1 round for all layers together; ℓ/8 bytes per weight to each other party ([`open::traffic`]).
     ///
     /// # Errors
     /// [`ProtocolError::OperandLength`], [`ProtocolError::Transport`].
     pub async fn load<T: Transport>(
         party: &mut Party<T>,
-        shares: ArithmeticShares<R>,
-        mask: WeightMask<R>,
-    ) -> Result<Self, ProtocolError> {
-        check_len("fixed weights", mask.0.len(), shares.len())?;
-        let differences = shares.elements().iter().zip(mask.0.elements()).map(|(&w, &b)| w.wrapping_sub(b));
-        let difference = open_low_bits(party, &differences.collect::<SecretVec<_>>(), R::BITS).await?;
-        Ok(Self { shares, difference })
+        layers: Vec<(ArithmeticShares<R>, WeightMask<R>)>,
+    ) -> Result<Vec<Self>, ProtocolError> {
+        let len = layers.iter().map(|(shares, _)| shares.len()).sum();
+        let mut differences = Vec::with_capacity(len);
+        for (shares, WeightMask(mask)) in &layers {
+            check_len("fixed weights", mask.len(), shares.len())?;
+            differences.extend(masked(shares, mask));
+        }
+        let opened = open_low_bits(party, &SecretVec::from(differences), R::BITS).await?;
+        let mut rest = opened.as_slice();
+        let mut load = |shares: ArithmeticShares<R>| {
+            let (difference, others) = rest.split_at(shares.len());
+            rest = others;
+            Self { shares, difference: difference.to_vec() }
+        };
+        Ok(layers.into_iter().map(|(shares, _)| load(shares)).collect())
     }
 
     /// What can be computed before the input is there: Z = A ∗ Δ + C.
@@ -136,8 +146,7 @@ impl<R: Ring> FixedWeights<R> {
     ) -> Result<ArithmeticShares<R>, ProtocolError> {
         let PreparedLayer { map, mask, mut offset } = layer;
         check_len("fixed weights, input", map.left_len(), x.len())?;
-        let differences = x.elements().iter().zip(mask.elements()).map(|(&x, &a)| x.wrapping_sub(a));
-        let opened = open_low_bits(party, &differences.collect::<SecretVec<_>>(), R::BITS).await?;
+        let opened = open_low_bits(party, &masked(x, &mask).collect::<SecretVec<_>>(), R::BITS).await?;
         map.accumulate(&opened, self.shares.elements(), offset.elements_mut());
         Ok(offset.reshape(&map.output_shape())?)
     }
