@@ -21,7 +21,7 @@ fn check<R: Ring>(len: usize, width: u32, seed: u64) {
         }
     }
     // Padding bits must not matter.
-    if len % 64 != 0 {
+    if !len.is_multiple_of(64) {
         planes.chunks_mut(words).for_each(|plane| plane[words - 1] |= u64::MAX << (len % 64));
     }
     let mut back = vec![!R::ZERO; len];

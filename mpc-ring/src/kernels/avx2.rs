@@ -94,16 +94,14 @@ unsafe fn accumulate_u32<const ROWS: usize, const VECTORS: usize>(tile: &mut Til
     let right: [*const u32; VECTORS] = core::array::from_fn(|v| tile.right[tile.columns[v].right..].as_ptr());
     let mut sums = [[_mm256_setzero_si256(); VECTORS]; ROWS];
     for (k, &offset) in tile.offsets.as_slice().iter().enumerate() {
-        let mut factors = [_mm256_setzero_si256(); VECTORS];
-        for v in 0..VECTORS {
-            // SAFETY: `check` found every offset within the right operand, up to the columns that the mask admits.
-            factors[v] = unsafe { _mm256_maskload_epi32(right[v].add(offset).cast(), masks[v]) };
-        }
-        for row in 0..ROWS {
+        // SAFETY: `check` found every offset within the right operand, up to the columns that the mask admits.
+        let load = |v: usize| unsafe { _mm256_maskload_epi32(right[v].add(offset).cast(), masks[v]) };
+        let factors: [__m256i; VECTORS] = core::array::from_fn(load);
+        for (row, sums) in sums.iter_mut().enumerate() {
             // SAFETY: `check` found every row and term within the left operand.
             let factor = _mm256_set1_epi32(unsafe { *left.add(row * tile.left_stride + k) } as i32);
-            for v in 0..VECTORS {
-                sums[row][v] = _mm256_add_epi32(sums[row][v], _mm256_mullo_epi32(factor, factors[v]));
+            for (sum, factors) in sums.iter_mut().zip(factors) {
+                *sum = _mm256_add_epi32(*sum, _mm256_mullo_epi32(factor, factors));
             }
         }
     }
@@ -138,11 +136,11 @@ unsafe fn accumulate_u64<const ROWS: usize>(tile: &mut Tile<'_, u64>) {
         // SAFETY: `check` found every offset within the right operand, up to the columns that the mask admits.
         let factors = unsafe { _mm256_maskload_epi64(right.add(offset).cast(), mask) };
         let swapped = _mm256_shuffle_epi32::<0b10_11_00_01>(factors);
-        for row in 0..ROWS {
+        for (row, (low, cross)) in low.iter_mut().zip(&mut cross).enumerate() {
             // SAFETY: `check` found every row and term within the left operand.
             let factor = _mm256_set1_epi64x(unsafe { *left.add(row * tile.left_stride + k) } as i64);
-            low[row] = _mm256_add_epi64(low[row], _mm256_mul_epu32(factor, factors));
-            cross[row] = _mm256_add_epi32(cross[row], _mm256_mullo_epi32(factor, swapped));
+            *low = _mm256_add_epi64(*low, _mm256_mul_epu32(factor, factors));
+            *cross = _mm256_add_epi32(*cross, _mm256_mullo_epi32(factor, swapped));
         }
     }
     for (row, (low, cross)) in low.into_iter().zip(cross).enumerate() {

@@ -82,16 +82,14 @@ macro_rules! vectors {
             let right: [*const $ring; VECTORS] = core::array::from_fn(|v| tile.right[tile.columns[v].right..].as_ptr());
             let mut sums = [[_mm512_setzero_si512(); VECTORS]; ROWS];
             for (k, &offset) in tile.offsets.as_slice().iter().enumerate() {
-                let mut factors = [_mm512_setzero_si512(); VECTORS];
-                for v in 0..VECTORS {
-                    // SAFETY: `check` found every offset within the right operand, up to the columns that the mask admits.
-                    factors[v] = unsafe { $load(masks[v], right[v].add(offset).cast()) };
-                }
-                for row in 0..ROWS {
+                // SAFETY: `check` found every offset within the right operand, up to the columns that the mask admits.
+                let load = |v: usize| unsafe { $load(masks[v], right[v].add(offset).cast()) };
+                let factors: [__m512i; VECTORS] = core::array::from_fn(load);
+                for (row, sums) in sums.iter_mut().enumerate() {
                     // SAFETY: `check` found every row and term within the left operand.
                     let factor = $broadcast(unsafe { *left.add(row * tile.left_stride + k) } as _);
-                    for v in 0..VECTORS {
-                        sums[row][v] = $add(sums[row][v], $multiply(factor, factors[v]));
+                    for (sum, factors) in sums.iter_mut().zip(factors) {
+                        *sum = $add(*sum, $multiply(factor, factors));
                     }
                 }
             }
