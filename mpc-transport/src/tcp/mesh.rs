@@ -173,41 +173,47 @@ async fn read_hello(mut stream: Stream) -> Option<(Stream, Greeting)> {
 struct Arrivals {
     mesh: Mesh,
     connections: Connections,
-    /// Why the last refused party was refused.
-    refused: Option<TransportError>,
+    /// The last party that was refused, and why.
+    refused: Option<(usize, TransportError)>,
 }
 
 impl Arrivals {
     /// The first party that has yet to connect.
     fn missing(&self) -> Option<usize> {
-        (self.mesh.party + 1..self.mesh.parties).find(|&peer| !self.has(peer))
+        (0..self.mesh.parties).find(|&peer| self.is_expected(peer))
     }
 
     fn has(&self, peer: usize) -> bool {
         self.connections.iter().any(|&(party, _)| party == peer)
     }
 
+    /// Whether `peer` may connect, and has not yet.
+    fn is_expected(&self, peer: usize) -> bool {
+        (self.mesh.party + 1..self.mesh.parties).contains(&peer) && !self.has(peer)
+    }
+
     /// Answers `hello`, and keeps the connection if it is one we wait for.
     fn add(&mut self, stream: Stream, hello: &Greeting) {
         let peer = hello.party();
         let ours = self.mesh.greeting(Kind::Welcome);
-        let expected = peer > self.mesh.party && !self.has(peer);
-        match hello.check(&ours, peer) {
-            Ok(()) if expected && stream.get_ref().set_nodelay(true).is_ok() && answer(&stream, &ours) => {
-                self.connections.push((peer, stream));
-            }
+        let checked = if self.is_expected(peer) { Some(hello.check(&ours, peer)) } else { None };
+        if checked == Some(Ok(())) && stream.get_ref().set_nodelay(true).is_ok() && answer(&stream, &ours) {
+            self.connections.push((peer, stream));
+            return;
+        }
+        answer(&stream, &self.mesh.greeting(Kind::Refusal));
+        if let Some(Err(error)) = checked {
             // Strangers can say anything: a difference is reported only if the party never comes.
-            Err(error) => {
-                self.refused = Some(error);
-                answer(&stream, &self.mesh.greeting(Kind::Refusal));
-            }
-            Ok(()) => drop(answer(&stream, &self.mesh.greeting(Kind::Refusal))),
+            self.refused = Some((peer, error));
         }
     }
 
     fn overdue(&mut self, peer: usize) -> TransportError {
         let after = self.mesh.started.elapsed();
-        self.refused.take().unwrap_or(TransportError::Timeout { party: peer, after, waiting_for: Wait::Connection })
+        match self.refused.take() {
+            Some((refused, error)) if !self.has(refused) => error,
+            _ => TransportError::Timeout { party: peer, after, waiting_for: Wait::Connection },
+        }
     }
 }
 

@@ -1,4 +1,5 @@
 //! Networks of either kind, and parties that run on threads of their own.
+#![allow(dead_code, reason = "each file of tests uses another part")]
 
 use std::net::{SocketAddr, TcpListener};
 use std::thread;
