@@ -49,7 +49,7 @@ const MINIONN: Network = (
     ],
 );
 
-const LAYERS: [(&str, Convolution); 10] = [
+const LAYERS: [(&str, Convolution); 11] = [
     ("3x3, 3 to 16, 32x32", layer([3, 16], 32, 3, 1, 1)),
     ("3x3, 16 to 16, 32x32", layer([16, 16], 32, 3, 1, 1)),
     ("3x3, 16 to 32, 32x32, stride 2", layer([16, 32], 32, 3, 2, 1)),
@@ -58,6 +58,7 @@ const LAYERS: [(&str, Convolution); 10] = [
     ("1x1, 64 to 64, 32x32", layer([64, 64], 32, 1, 1, 0)),
     ("3x3, 32 to 32, 28x28", layer([32, 32], 28, 3, 1, 1)),
     ("3x3, 64 to 64, 7x7", layer([64, 64], 7, 3, 1, 1)),
+    ("3x3, 256 to 256, 4x4", layer([256, 256], 4, 3, 1, 1)),
     ("3x3, 32 to 32, 128x128", layer([32, 32], 128, 3, 1, 1)),
     ("3x3 depthwise, 32, 32x32", Convolution { groups: 32, ..layer([32, 32], 32, 3, 1, 1) }),
 ];
