@@ -3,13 +3,22 @@
 
 extern crate alloc;
 
+mod error;
+pub mod execute;
 pub mod graph;
+mod local;
 pub mod plain;
+pub mod plan;
+pub mod session;
 mod values;
 pub mod weights;
 
+pub use error::InferenceError;
+pub use execute::{Inference, Model, Observer, Preprocessing};
 pub use graph::{
     ConvolutionOptions, Graph, GraphBuilder, GraphError, Node, NodeId, Op, Parameter, ParameterKind, Pool,
 };
 pub use plain::{EvaluateError, evaluate, evaluate_with};
+pub use plan::{Plan, PlanError, Roles, Settings, Step};
+pub use session::{DealerSession, PartySession};
 pub use weights::{Weights, WeightsError};

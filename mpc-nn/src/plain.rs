@@ -129,7 +129,7 @@ pub fn evaluate_with(
     Ok(graph.outputs().iter().map(|id| core::mem::take(&mut values[id.index()])).collect())
 }
 
-fn check_inputs(graph: &Graph, inputs: &[ArrayD<f32>]) -> Result<(), EvaluateError> {
+pub(crate) fn check_inputs(graph: &Graph, inputs: &[ArrayD<f32>]) -> Result<(), EvaluateError> {
     if inputs.len() != graph.inputs().len() {
         return Err(EvaluateError::InputCount { expected: graph.inputs().len(), found: inputs.len() });
     }

@@ -1,9 +1,10 @@
 //! Convolution as a matrix product over patches of the image.
 
+use alloc::vec;
 use core::ops::Range;
 
 use mpc_ring::Convolution;
-use ndarray::{Array2, Array4, ArrayD, ArrayView1, ArrayView3, ArrayViewMut2, Ix4, s};
+use ndarray::{Array4, ArrayD, ArrayView1, ArrayView2, Ix4, s};
 
 /// The largest number of patch elements that are laid out at a time: 256 KiB, to stay in the cache.
 const BLOCK: usize = 1 << 16;
@@ -21,16 +22,19 @@ pub(super) fn apply(
     let filters = weight.to_shape((shape.output_channels, patch)).expect("the graph has checked the shapes");
 
     let rows_at_once = (BLOCK / (patch * columns)).clamp(1, rows);
-    let mut patches = Array2::zeros((patch, rows_at_once * columns));
+    let mut patches = vec![0.0; patch * rows_at_once * columns];
     let mut output = Array4::zeros((shape.batch, shape.output_channels, rows, columns));
     for (sample, mut output) in input.outer_iter().zip(output.outer_iter_mut()) {
         for group in 0..shape.groups {
             let channels = sample.slice(s![group * group_inputs..(group + 1) * group_inputs, .., ..]);
+            let channels = channels.to_slice().expect("tensors are in row-major order");
             let filters = filters.slice(s![group * group_outputs..(group + 1) * group_outputs, ..]);
             for top in (0..rows).step_by(rows_at_once) {
                 let block = top..rows.min(top + rows_at_once);
-                let mut patches = patches.slice_mut(s![.., ..block.len() * columns]);
-                lay_out(shape, channels, block.clone(), patches.view_mut());
+                let patches = &mut patches[..patch * block.len() * columns];
+                lay_out(shape, channels, block.clone(), patches);
+                let patches =
+                    ArrayView2::from_shape((patch, block.len() * columns), patches).expect("as many elements");
                 let product = filters.dot(&patches);
                 let product = product.to_shape((group_outputs, block.len(), columns)).expect("as many elements");
                 output.slice_mut(s![group * group_outputs..(group + 1) * group_outputs, block, ..]).assign(&product);
@@ -43,27 +47,36 @@ pub(super) fn apply(
     output.into_dyn()
 }
 
-/// One row of `patches` for each element of a filter, one column for each position of the filter.
-fn lay_out(shape: &Convolution, image: ArrayView3<'_, f32>, block: Range<usize>, mut patches: ArrayViewMut2<'_, f32>) {
+/// One line of `patches` for each element of a filter, with an entry for each position of the filter.
+fn lay_out(shape: &Convolution, image: &[f32], block: Range<usize>, patches: &mut [f32]) {
     let [kernel_rows, kernel_columns] = shape.kernel;
     let columns = shape.output_width();
-    for (element, mut line) in patches.outer_iter_mut().enumerate() {
-        let channel = image.index_axis(ndarray::Axis(0), element / (kernel_rows * kernel_columns));
+    let channel_len = shape.height * shape.width;
+    for (element, line) in patches.chunks_exact_mut(block.len() * columns).enumerate() {
+        let channel = &image[element / (kernel_rows * kernel_columns) * channel_len..][..channel_len];
         let (down, across) = (element / kernel_columns % kernel_rows, element % kernel_columns);
         let inside = columns_inside(shape, across);
-        for (index, row) in block.clone().enumerate() {
-            let mut target = line.slice_mut(s![index * columns..(index + 1) * columns]);
+        for (target, row) in line.chunks_exact_mut(columns).zip(block.clone()) {
+            target.fill(0.0);
             let y = (row * shape.stride[0] + down * shape.dilation[0]).wrapping_sub(shape.padding[0]);
-            if y >= shape.height || inside.is_empty() {
-                target.fill(0.0);
-                continue;
+            if y < shape.height && !inside.is_empty() {
+                let first = inside.start * shape.stride[1] + across * shape.dilation[1] - shape.padding[1];
+                copy(
+                    &channel[y * shape.width + first..(y + 1) * shape.width],
+                    shape.stride[1],
+                    &mut target[inside.clone()],
+                );
             }
-            let first = inside.start * shape.stride[1] + across * shape.dilation[1] - shape.padding[1];
-            target.slice_mut(s![..inside.start]).fill(0.0);
-            target.slice_mut(s![inside.end..]).fill(0.0);
-            let source = channel.slice(s![y, first..; shape.stride[1]]);
-            target.slice_mut(s![inside.clone()]).assign(&source.slice(s![..inside.len()]));
         }
+    }
+}
+
+/// Copies every `stride`-th element of `source`.
+fn copy(source: &[f32], stride: usize, target: &mut [f32]) {
+    if stride == 1 {
+        target.copy_from_slice(&source[..target.len()]);
+    } else {
+        target.iter_mut().zip(source.iter().step_by(stride)).for_each(|(target, &source)| *target = source);
     }
 }
 

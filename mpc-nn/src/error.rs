@@ -1,0 +1,65 @@
+//! Why a private inference ended without a result.
+
+use alloc::string::String;
+
+use mpc_protocols::ProtocolError;
+use mpc_ring::RangeError;
+
+use crate::plain::EvaluateError;
+
+/// A private inference ended without a result; nothing partial is given out.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum InferenceError {
+    /// A step failed.
+    #[error("step `{step}`: {source}")]
+    Step {
+        /// The step's name in the plan.
+        step: String,
+        /// What went wrong.
+        source: ProtocolError,
+    },
+    /// An input does not fit the graph.
+    #[error(transparent)]
+    Input(#[from] EvaluateError),
+    /// A number does not fit the fixed point.
+    #[error("`{tensor}`: {source}; use fewer fractional bits or rescale the model")]
+    Range {
+        /// The tensor.
+        tensor: String,
+        /// The reason.
+        source: RangeError,
+    },
+    /// An input is outside the range that the plan was made for.
+    #[error("input `{input}`, element {index}: its magnitude is not below {bound}, which the plan was made for")]
+    Bound {
+        /// The input.
+        input: String,
+        /// The first such element, in row-major order.
+        index: usize,
+        /// 2^{k−2−f}.
+        bound: f64,
+    },
+    /// The model owner gave no weights, or not those of the plan's graph.
+    #[error("the model owner has no tensor `{tensor}` with {expected} elements; load the weights of this model")]
+    Weights {
+        /// The tensor.
+        tensor: String,
+        /// Its number of elements.
+        expected: usize,
+    },
+    /// A loaded model is not the plan's.
+    #[error("the loaded model has {loaded} layers, the plan {planned}: it was loaded for another plan")]
+    OtherModel {
+        /// Layers of the loaded model.
+        loaded: usize,
+        /// Layers of the plan.
+        planned: usize,
+    },
+    /// A value that a step takes was never made: plan and execution differ.
+    #[error("step `{step}` takes a value that is not there: plan and execution differ")]
+    NoValue {
+        /// The step's name in the plan.
+        step: String,
+    },
+}

@@ -1,0 +1,205 @@
+//! Private runs against the plaintext reference, and plans against meters.
+#![allow(missing_docs)]
+
+use std::collections::BTreeMap;
+use std::thread;
+use std::time::Duration;
+
+use mpc_nn::{
+    ConvolutionOptions, DealerSession, Graph, GraphBuilder, PartySession, Plan, Pool, Preprocessing, Settings, Weights,
+    evaluate,
+};
+use mpc_protocols::CorrelationSource;
+use mpc_ring::Ring;
+use mpc_shares::Seed;
+use mpc_transport::{MemoryTransport, Phase, Traffic, memory_network};
+use ndarray::{ArrayD, IxDyn};
+use rand_chacha::ChaCha20Rng;
+use rand_core::{Rng, SeedableRng};
+
+const DEADLINE: Duration = Duration::from_secs(20);
+
+fn random_tensor(shape: &[usize], scale: f32, generator: &mut ChaCha20Rng) -> ArrayD<f32> {
+    ArrayD::from_shape_simple_fn(IxDyn(shape), || (generator.next_u32() as f32 / u32::MAX as f32 * 2.0 - 1.0) * scale)
+}
+
+fn random_weights(graph: &Graph, generator: &mut ChaCha20Rng) -> Weights {
+    let tensors: BTreeMap<_, _> = graph
+        .parameters()
+        .into_iter()
+        .map(|parameter| (parameter.name, random_tensor(&parameter.shape, 0.4, generator)))
+        .collect();
+    Weights::for_graph(graph, tensors).unwrap()
+}
+
+struct PartyResult {
+    outputs: Vec<Option<Vec<ArrayD<f64>>>>,
+    setup: Traffic,
+    online: Traffic,
+    steps: Vec<(String, Traffic)>,
+    preprocessing: Traffic,
+}
+
+fn run<R: Ring>(
+    plan: &Plan<R>,
+    weights: &Weights,
+    images: &[Vec<ArrayD<f32>>],
+    preprocessing: Preprocessing,
+) -> Vec<PartyResult> {
+    let settings = plan.settings();
+    let parties = settings.parties;
+    let (mut party_links, mut dealer_links) = (Vec::new(), Vec::new());
+    for _ in 0..parties {
+        let mut ends = memory_network(2, DEADLINE);
+        dealer_links.push(ends.pop().unwrap());
+        party_links.push(ends.pop().unwrap());
+    }
+    thread::scope(|scope| {
+        let dealing = scope.spawn(|| {
+            smol::block_on(async {
+                let seed = Seed::from_system().unwrap();
+                let mut dealer = DealerSession::open(dealer_links, plan, [1; 16], seed).await.unwrap();
+                for _ in images {
+                    dealer.deal(|_| ()).await.unwrap();
+                }
+            });
+        });
+        let party = |transport: MemoryTransport, link: MemoryTransport| async move {
+            use mpc_transport::Transport;
+            let index = transport.party();
+            let seed = Seed::from_system().unwrap();
+            let weights = (index == settings.roles.model_owner).then_some(weights);
+            let mut session = PartySession::open(transport, link, plan, [1; 16], weights, seed).await.unwrap();
+            let setup = session.meter().traffic(Phase::Setup, "load model");
+            let mut outputs = Vec::new();
+            let mut result = None;
+            for inputs in images {
+                session.clear_meters();
+                let inputs = (index == settings.roles.data_owner).then_some(&inputs[..]);
+                outputs.push(session.infer(inputs, preprocessing, &mut ()).await.unwrap());
+                let steps = session.meter().entries().filter(|entry| entry.0 == Phase::Online);
+                let steps = steps.map(|(_, label, traffic)| (label.to_owned(), traffic)).collect();
+                let online = session.meter().total(Phase::Online);
+                result = Some((online, steps, session.dealer_meter().total(Phase::Preprocessing)));
+            }
+            let (online, steps, preprocessing) = result.unwrap();
+            PartyResult { outputs, setup, online, steps, preprocessing }
+        };
+        let running: Vec<_> = memory_network(parties, DEADLINE)
+            .into_iter()
+            .zip(party_links)
+            .map(|(transport, link)| scope.spawn(move || smol::block_on(party(transport, link))))
+            .collect();
+        let results = running.into_iter().map(|handle| handle.join().unwrap()).collect();
+        dealing.join().unwrap();
+        results
+    })
+}
+
+/// Runs a graph privately, compares it with the plaintext run, and every meter with the plan.
+fn check<R: Ring>(graph: &Graph, settings: Settings, tolerance: f64, preprocessing: Preprocessing) {
+    let mut generator = ChaCha20Rng::seed_from_u64(7);
+    let weights = random_weights(graph, &mut generator);
+    let images: Vec<Vec<_>> = (0..2)
+        .map(|_| {
+            let shapes = graph.inputs().iter().map(|&id| graph.node(id).shape().to_vec()).collect::<Vec<_>>();
+            shapes.iter().map(|shape| random_tensor(shape, 1.0, &mut generator)).collect()
+        })
+        .collect();
+    let plan = Plan::<R>::new(graph, settings).unwrap();
+    let results = run(&plan, &weights, &images, preprocessing);
+    for (party, result) in results.iter().enumerate() {
+        assert_eq!(result.setup, plan.setup(party), "setup of party {party}");
+        assert_eq!(result.online, plan.online(party), "online of party {party}");
+        assert_eq!(result.preprocessing, plan.preprocessing(party), "preprocessing of party {party}");
+        for step in plan.steps().iter().filter(|step| !step.online[party].is_empty()) {
+            let measured = result.steps.iter().find(|(name, _)| *name == step.name).map(|(_, traffic)| *traffic);
+            assert_eq!(measured, Some(step.online[party]), "{} of party {party}", step.name);
+        }
+    }
+    for (image, inputs) in images.iter().enumerate() {
+        let plain = evaluate(graph, &weights, inputs).unwrap();
+        for (party, result) in results.iter().enumerate() {
+            match &result.outputs[image] {
+                None => assert_ne!(party, settings.roles.data_owner),
+                Some(outputs) => {
+                    assert_eq!(party, settings.roles.data_owner);
+                    assert_eq!(outputs.len(), plain.len());
+                    for (private, plain) in outputs.iter().zip(&plain) {
+                        assert_eq!(private.shape(), plain.shape());
+                        let errors = private.iter().zip(plain).map(|(p, &q)| (p - f64::from(q)).abs());
+                        let worst = errors.fold(0.0, f64::max);
+                        assert!(worst < tolerance, "largest error {worst}");
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn convolution(output_channels: usize, kernel: usize, stride: usize) -> ConvolutionOptions {
+    ConvolutionOptions {
+        stride: [stride; 2],
+        padding: [kernel / 2; 4],
+        bias: true,
+        ..ConvolutionOptions::new(output_channels, [kernel; 2])
+    }
+}
+
+/// Every layer that there is: a residual block with an option-A shortcut, pools, concat, flatten, linear, two outputs.
+fn everything(batch: usize) -> Graph {
+    let mut b = GraphBuilder::new();
+    let image = b.input("image", &[batch, 2, 9, 8]).unwrap();
+    let stem = b.convolution("stem", image, convolution(4, 3, 1)).unwrap();
+    let x = b.relu("relu1", stem).unwrap();
+    let left = b.convolution("left", x, convolution(8, 3, 2)).unwrap();
+    let shortcut = b.slice("slice", x, &[0; 4], &[batch, 4, 9, 8], &[1, 1, 2, 2]).unwrap();
+    let shortcut = b.pad("pad", shortcut, &[0, 2, 0, 0], &[0, 2, 0, 0]).unwrap();
+    let sum = b.add("sum", left, shortcut).unwrap();
+    let x = b.relu("relu2", sum).unwrap();
+    let largest = b.max_pool("max", x, Pool { stride: [2, 2], padding: [1; 4], ..Pool::new([3, 3]) }).unwrap();
+    let mean = b.average_pool("mean", x, Pool { stride: [2, 2], padding: [1; 4], ..Pool::new([3, 3]) }).unwrap();
+    let both = b.concat("concat", &[largest, mean], 1).unwrap();
+    let again = b.convolution("again", both, ConvolutionOptions { groups: 2, ..convolution(4, 1, 1) }).unwrap();
+    let pooled = b.global_average_pool("global", again).unwrap();
+    let flat = b.flatten("flat", pooled).unwrap();
+    let out = b.linear("out", flat, 3, true).unwrap();
+    b.finish(&[out, sum]).unwrap()
+}
+
+#[test]
+fn every_layer_for_every_number_of_parties() {
+    for parties in [2, 3, 4, 5, 8] {
+        check::<u64>(&everything(1), Settings::new(parties), 0.003, Preprocessing::Streamed);
+    }
+}
+
+#[test]
+fn batches_and_other_roles() {
+    let settings = Settings { roles: mpc_nn::Roles { model_owner: 2, data_owner: 0 }, ..Settings::new(3) };
+    check::<u64>(&everything(3), settings, 0.003, Preprocessing::Ahead);
+}
+
+#[test]
+fn one_party_may_own_both() {
+    let settings = Settings { roles: mpc_nn::Roles { model_owner: 1, data_owner: 1 }, ..Settings::new(2) };
+    check::<u64>(&everything(1), settings, 0.003, Preprocessing::Ahead);
+}
+
+#[test]
+fn other_rings_and_precisions() {
+    for (fractional_bits, comparison_bits, tolerance) in [(8, 22, 0.5), (12, 28, 0.05), (20, 40, 0.0003)] {
+        let settings = Settings { fractional_bits, comparison_bits, ..Settings::new(3) };
+        check::<u64>(&everything(1), settings, tolerance, Preprocessing::Streamed);
+        check::<u128>(&everything(1), settings, tolerance, Preprocessing::Streamed);
+    }
+    let settings = Settings { fractional_bits: 8, comparison_bits: 16, ..Settings::new(2) };
+    check::<u32>(&everything(1), settings, 0.6, Preprocessing::Streamed);
+}
+
+#[test]
+fn a_source_for_another_plan_is_refused() {
+    let requests = Plan::<u64>::new(&everything(1), Settings::new(2)).unwrap().requests();
+    let traffic = CorrelationSource::<MemoryTransport>::traffic::<u64>(&requests, false);
+    assert_eq!(traffic.payload_received, 32);
+}
