@@ -106,19 +106,34 @@ fn check<R: Ring>(count: usize, bits: u32, bytes: usize) {
 
 /// `bits` is a multiple of 8.
 fn pack_bytes<R: Ring>(elements: &[R], bits: u32, bytes: &mut [u8]) {
-    let width = bits as usize / 8;
-    for (element, chunk) in elements.iter().zip(bytes.chunks_exact_mut(width)) {
-        chunk.copy_from_slice(&element.to_u128().to_le_bytes()[..width]);
+    if bits < 64 {
+        pack_chunks(elements, bits as usize / 8, bytes, |element| element.low_u64().to_le_bytes());
+    } else {
+        pack_chunks(elements, bits as usize / 8, bytes, |element| element.to_u128().to_le_bytes());
+    }
+}
+
+/// Writes whole chunks of `N` ≥ `width` bytes as long as there is room: the next element overwrites what is too much.
+#[inline(always)]
+fn pack_chunks<R: Ring, const N: usize>(elements: &[R], width: usize, bytes: &mut [u8], encode: impl Fn(R) -> [u8; N]) {
+    let mut rest = bytes;
+    for &element in elements {
+        let encoded = encode(element);
+        match rest.first_chunk_mut::<N>() {
+            Some(chunk) => *chunk = encoded,
+            None => rest[..width].copy_from_slice(&encoded[..width]),
+        }
+        rest = &mut rest[width..];
     }
 }
 
 /// `bits` is a multiple of 8.
 fn unpack_bytes<R: Ring>(bytes: &[u8], bits: u32, elements: &mut [R]) {
     let width = bits as usize / 8;
-    for (element, chunk) in elements.iter_mut().zip(bytes.chunks_exact(width)) {
-        let mut buffer = [0; 16];
-        buffer[..width].copy_from_slice(chunk);
-        *element = R::from_u128(u128::from_le_bytes(buffer));
+    for (index, element) in elements.iter_mut().enumerate() {
+        let rest = &bytes[index * width..];
+        *element = if bits < 64 { R::from_u64(read_word(rest)) } else { R::from_u128(read_double_word(rest)) };
+        *element = *element & R::low_mask(bits);
     }
 }
 
@@ -135,6 +150,23 @@ fn pack_bits<R: Ring>(elements: &[R], bits: u32, bytes: &mut [u8]) {
 }
 
 fn unpack_bits<R: Ring>(bytes: &[u8], bits: u32, elements: &mut [R]) {
+    // Wherever it starts in its first byte, such an element lies within eight bytes.
+    if bits <= 57 {
+        unpack_windows(bytes, bits, elements);
+    } else {
+        unpack_stream(bytes, bits, elements);
+    }
+}
+
+fn unpack_windows<R: Ring>(bytes: &[u8], bits: u32, elements: &mut [R]) {
+    let mask = u64::low_mask(bits);
+    for (index, element) in elements.iter_mut().enumerate() {
+        let position = index * bits as usize;
+        *element = R::from_u64(read_word(&bytes[position / 8..]) >> (position % 8) & mask);
+    }
+}
+
+fn unpack_stream<R: Ring>(bytes: &[u8], bits: u32, elements: &mut [R]) {
     let mut reader = BitReader { bytes, pending: 0, filled: 0 };
     let (low, high) = halves(bits);
     for element in elements {
@@ -152,11 +184,24 @@ fn halves(bits: u32) -> (u32, u32) {
     (bits.min(64), bits.saturating_sub(64))
 }
 
-/// The little-endian word of at most eight bytes.
+/// The little-endian word of the first eight bytes, or of all of them followed by zeros.
+#[inline(always)]
 fn read_word(bytes: &[u8]) -> u64 {
-    let mut buffer = [0; 8];
+    u64::from_le_bytes(bytes.first_chunk().copied().unwrap_or_else(|| zero_extended(bytes)))
+}
+
+/// The little-endian number of the first sixteen bytes, or of all of them followed by zeros.
+#[inline(always)]
+fn read_double_word(bytes: &[u8]) -> u128 {
+    u128::from_le_bytes(bytes.first_chunk().copied().unwrap_or_else(|| zero_extended(bytes)))
+}
+
+/// At most `N` bytes, followed by zeros.
+#[cold]
+fn zero_extended<const N: usize>(bytes: &[u8]) -> [u8; N] {
+    let mut buffer = [0; N];
     buffer[..bytes.len()].copy_from_slice(bytes);
-    u64::from_le_bytes(buffer)
+    buffer
 }
 
 /// Collects bits and writes them word by word.

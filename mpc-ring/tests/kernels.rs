@@ -228,6 +228,21 @@ fn the_detected_backend_is_available() {
 }
 
 #[test]
+fn a_backend_can_be_forced() {
+    let fastest = backends().last().unwrap();
+    let expected = if cfg!(mpc_ring_backend = "portable") {
+        Backend::Portable
+    } else if cfg!(mpc_ring_backend = "avx2") {
+        Backend::Avx2
+    } else if cfg!(mpc_ring_backend = "avx512") {
+        Backend::Avx512
+    } else {
+        fastest
+    };
+    assert_eq!(Backend::detect(), expected);
+}
+
+#[test]
 #[should_panic(expected = "the scratch's length")]
 fn short_scratch_is_refused() {
     let shape = square([1, 1], 4, 3, 1, 1);

@@ -125,7 +125,7 @@ impl Convolution {
         self.output_len() as u64 * taps
     }
 
-    /// Elements of the scratch that [`convolution`] needs: bounded by a few times the second-level cache, and by the rows
+    /// Elements of the scratch that [`convolution`](crate::convolution) needs: bounded by a few times the second-level cache, and by the rows
     /// of the input under one row of the kernel's positions.
     #[must_use]
     pub fn scratch_len(&self) -> usize {
