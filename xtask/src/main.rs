@@ -1,2 +1,35 @@
 //! The project's commands.
-fn main() {}
+
+mod bench;
+mod fuzz;
+mod infer;
+mod test;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// Private neural-network inference: run it, test it, measure it.
+#[derive(Debug, Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask", version, max_term_width = 120)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Infer(infer::InferArguments),
+    Test(test::TestArguments),
+    Bench(bench::BenchArguments),
+    Fuzz(fuzz::FuzzArguments),
+}
+
+fn main() -> ExitCode {
+    match &Arguments::parse().command {
+        Command::Infer(arguments) => infer::run(arguments),
+        Command::Test(arguments) => test::run(arguments),
+        Command::Bench(arguments) => bench::run(arguments),
+        Command::Fuzz(arguments) => fuzz::run(arguments),
+    }
+}
