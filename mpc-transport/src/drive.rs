@@ -137,7 +137,6 @@ fn pending<F>(flows: &mut [Timed<F>]) -> impl Iterator<Item = &mut Timed<F>> {
 async fn advance_to_end<F: Flow>(flows: &mut [Timed<F>], patience: &Patience) -> Result<(), TransportError> {
     let mut moved = Instant::now();
     while !poll(flows, patience, &mut moved)? {
-        check_deadlines(flows, patience)?;
         sleep(flows, patience).await;
     }
     Ok(())
@@ -149,8 +148,13 @@ fn poll<F: Flow>(flows: &mut [Timed<F>], patience: &Patience, moved: &mut Instan
         match advance_each(flows)? {
             Step::Done => return Ok(true),
             Step::Moved => *moved = Instant::now(),
-            Step::Stuck if moved.elapsed() >= patience.poll => return Ok(false),
-            Step::Stuck => pause(),
+            Step::Stuck => {
+                check_deadlines(flows, patience)?;
+                if moved.elapsed() >= patience.poll {
+                    return Ok(false);
+                }
+                pause();
+            }
         }
     }
 }

@@ -139,13 +139,14 @@ enum Incoming<'a> {
 }
 
 impl Incoming<'_> {
-    /// Takes the message over, if it may be.
-    fn store(&mut self, party: usize, message: Vec<u8>) -> Result<(), TransportError> {
+    /// Stores the message, if it may be; a buffer that is no longer needed goes back to the pipe it came from.
+    fn store(&mut self, party: usize, message: Vec<u8>, pipe: &Pipe) -> Result<(), TransportError> {
         match self {
             Self::Nothing => {}
             Self::Exact(buffer) => {
                 check_exact(party, message.len(), buffer.len())?;
                 buffer.copy_from_slice(&message);
+                pipe.recycle(message);
             }
             Self::Bounded { limit, message: buffer } => {
                 check_limit(party, message.len(), *limit)?;
@@ -184,7 +185,7 @@ impl MemoryFlow<'_> {
         }
         let taken = self.link.incoming.take().map_err(|_| TransportError::Closed { party: self.party })?;
         let Some(message) = taken else { return Ok(false) };
-        self.exchange.incoming.store(self.party, message)?;
+        self.exchange.incoming.store(self.party, message, &self.link.incoming)?;
         Ok(true)
     }
 }

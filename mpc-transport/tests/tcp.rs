@@ -35,9 +35,9 @@ fn connect_in_thread(
 }
 
 /// Party 0 of two, and the raw socket that it takes for party 1.
-fn with_raw_peer(deadline: Duration) -> (TcpTransport, TcpStream) {
+fn with_raw_peer(settings: TcpSettings) -> (TcpTransport, TcpStream) {
     let (mut listeners, addresses) = listeners(2);
-    let party = connect_in_thread(0, Some(listeners.remove(0)), &addresses, settings(PATIENT, deadline));
+    let party = connect_in_thread(0, Some(listeners.remove(0)), &addresses, settings);
     let mut peer = TcpStream::connect(addresses[0]).unwrap();
     peer.write_all(&greeting(PROTOCOL_VERSION, 2, 1, HELLO)).unwrap();
     let mut answer = [0; 16];
@@ -48,12 +48,12 @@ fn with_raw_peer(deadline: Duration) -> (TcpTransport, TcpStream) {
 
 #[test]
 fn a_huge_length_is_refused_before_anything_is_allocated() {
-    let (mut party, mut peer) = with_raw_peer(PATIENT);
+    let (mut party, mut peer) = with_raw_peer(settings(PATIENT, PATIENT));
     peer.write_all(&[0xff; 4]).unwrap();
     let expected = TransportError::WrongLength { party: 1, expected: 8, got: u32::MAX as usize };
     assert_eq!(smol::block_on(party.receive(1, &mut [0; 8])), Err(expected));
 
-    let (mut party, mut peer) = with_raw_peer(PATIENT);
+    let (mut party, mut peer) = with_raw_peer(settings(PATIENT, PATIENT));
     peer.write_all(&[0xff; 4]).unwrap();
     let expected = TransportError::FrameTooLong { party: 1, limit: 8, got: u32::MAX as usize };
     assert_eq!(smol::block_on(party.receive_bounded(1, 8)), Err(expected));
@@ -62,7 +62,7 @@ fn a_huge_length_is_refused_before_anything_is_allocated() {
 #[test]
 fn an_end_within_a_frame_is_closed() {
     for sent in [&[][..], &[8, 0][..], &[8, 0, 0, 0][..], &[8, 0, 0, 0, 1, 2, 3][..]] {
-        let (mut party, mut peer) = with_raw_peer(PATIENT);
+        let (mut party, mut peer) = with_raw_peer(settings(PATIENT, PATIENT));
         peer.write_all(sent).unwrap();
         drop(peer);
         assert_eq!(smol::block_on(party.receive(1, &mut [0; 8])), Err(TransportError::Closed { party: 1 }));
@@ -71,7 +71,7 @@ fn an_end_within_a_frame_is_closed() {
 
 #[test]
 fn a_frame_in_single_bytes_is_whole() {
-    let (mut party, mut peer) = with_raw_peer(PATIENT);
+    let (mut party, mut peer) = with_raw_peer(settings(PATIENT, PATIENT));
     peer.set_nodelay(true).unwrap();
     let writer = thread::spawn(move || {
         for byte in [3, 0, 0, 0, 7, 8, 9, 2, 0, 0, 0, 5, 6] {
@@ -87,9 +87,8 @@ fn a_frame_in_single_bytes_is_whole() {
     drop(writer.join().unwrap());
 }
 
-#[test]
-fn a_trickling_peer_does_not_hold_us_for_ever() {
-    let (mut party, mut peer) = with_raw_peer(BRIEF);
+fn hold_out_against_a_trickle(poll: Duration) {
+    let (mut party, mut peer) = with_raw_peer(TcpSettings { poll, ..settings(PATIENT, BRIEF) });
     let writer = thread::spawn(move || {
         // Each byte is in time, the frame is not.
         for byte in [200, 0, 0, 0].into_iter().chain([1; 200]) {
@@ -105,6 +104,16 @@ fn a_trickling_peer_does_not_hold_us_for_ever() {
     assert!(started.elapsed() < Duration::from_secs(5));
     drop(party);
     writer.join().unwrap();
+}
+
+#[test]
+fn a_trickling_peer_does_not_hold_us_for_ever() {
+    hold_out_against_a_trickle(Duration::ZERO);
+}
+
+#[test]
+fn a_trickle_within_the_polling_time_does_not_either() {
+    hold_out_against_a_trickle(BRIEF);
 }
 
 #[test]

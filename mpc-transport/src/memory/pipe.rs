@@ -7,6 +7,12 @@ use std::task::{Context, Poll, Waker};
 /// Messages that a pipe holds before its sender waits.
 const CAPACITY: usize = 4;
 
+/// Used buffers that a pipe keeps for the next messages.
+const SPARES: usize = 2;
+
+/// Largest buffer kept, in bytes.
+const MAX_SPARE_BYTES: usize = 16 << 20;
+
 /// Why a pipe did not take a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Refused {
@@ -26,6 +32,7 @@ pub(super) struct Pipe {
 #[derive(Debug, Default)]
 struct State {
     messages: VecDeque<Vec<u8>>,
+    spares: Vec<Vec<u8>>,
     closed: bool,
     sender: Option<Waker>,
     receiver: Option<Waker>,
@@ -33,16 +40,32 @@ struct State {
 
 impl Pipe {
     pub(super) fn put(&self, message: &[u8]) -> Result<(), Refused> {
-        self.lock().check_room()?;
+        let mut buffer = self.buffer()?;
         // Copied without the lock: only the receiver can change the queue meanwhile, and it only makes room.
-        let message = message.to_vec();
+        buffer.extend_from_slice(message);
         let mut state = self.lock();
         if state.closed {
             return Err(Refused::Closed);
         }
-        state.messages.push_back(message);
+        state.messages.push_back(buffer);
         wake(state.receiver.take(), state);
         Ok(())
+    }
+
+    /// An empty buffer, if there is room for a message.
+    fn buffer(&self) -> Result<Vec<u8>, Refused> {
+        let mut state = self.lock();
+        state.check_room()?;
+        Ok(state.spares.pop().unwrap_or_default())
+    }
+
+    /// Takes back the buffer of a message that was copied out: fresh memory costs more than the copy.
+    pub(super) fn recycle(&self, mut buffer: Vec<u8>) {
+        let mut state = self.lock();
+        if state.spares.len() < SPARES && buffer.capacity() <= MAX_SPARE_BYTES {
+            buffer.clear();
+            state.spares.push(buffer);
+        }
     }
 
     pub(super) fn take(&self) -> Result<Option<Vec<u8>>, Closed> {

@@ -11,7 +11,7 @@ use mpc_transport::{MemoryTransport, TcpSettings, TcpTransport, Transport, memor
 pub const PATIENT: Duration = Duration::from_secs(60);
 
 /// Short, for tests that wait for it to pass.
-pub const BRIEF: Duration = Duration::from_millis(200);
+pub const BRIEF: Duration = Duration::from_millis(500);
 
 /// A way to link parties.
 pub trait Network {
