@@ -58,6 +58,9 @@ fn huge_tensors_are_refused() {
     assert!(matches!(error, GraphError::TooLarge { .. }));
     let error = inferred(&[1, 1 << 20], |b, x| b.linear("l", x, 1 << 20, true)).unwrap_err();
     assert!(matches!(error, GraphError::TooLarge { .. }));
+    let wide = ConvolutionOptions { padding: [0, 1 << 26, 0, 1 << 26], ..ConvolutionOptions::new(1, [1, 1 << 26]) };
+    let error = inferred(&[1, 1, 1, 1], |b, x| b.convolution("c", x, wide)).unwrap_err();
+    assert!(matches!(error, GraphError::TooLarge { .. }));
     let error = inferred(&[1, 4], |b, x| b.pad("p", x, &[0, usize::MAX], &[0, 1])).unwrap_err();
     assert!(matches!(error, GraphError::Bounds { axis: 1, .. }));
     let error = inferred(&[1, 4], |b, x| b.pad("p", x, &[0, 1 << 40], &[0, 1])).unwrap_err();

@@ -119,6 +119,9 @@ impl GraphBuilder {
         let shape = options.applied_to(sizes);
         shape.validate().map_err(|source| GraphError::Convolution { name: name.to_owned(), source })?;
         shape::check(name, &weight_shape(&shape))?;
+        // A kernel computes at least a row of the output at a time, with a patch of the input for each of its pixels.
+        let patch = shape.weight_len() / shape.output_channels;
+        shape::check(name, &[shape.output_width(), patch])?;
         let output = vec![shape.batch, shape.output_channels, shape.output_height(), shape.output_width()];
         self.push(name, Op::Convolution { shape, bias: options.bias }, vec![input], output)
     }

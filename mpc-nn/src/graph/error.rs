@@ -55,7 +55,7 @@ pub enum GraphError {
     TooLarge {
         /// The node that was being added.
         name: String,
-        /// The shape of its output or of its weight.
+        /// The shape of its output, of its weight, or of the patches of the input that a row of the output needs.
         shape: Vec<usize>,
     },
     /// Inputs with different batches.
