@@ -1,9 +1,9 @@
 //! Private runs against the plaintext reference, and plans against meters.
 #![allow(missing_docs)]
 
-use std::collections::BTreeMap;
+mod common;
+
 use std::thread;
-use std::time::Duration;
 
 use mpc_nn::{
     ConvolutionOptions, DealerSession, Graph, GraphBuilder, PartySession, Plan, Pool, Preprocessing, Settings, Weights,
@@ -13,24 +13,11 @@ use mpc_protocols::CorrelationSource;
 use mpc_ring::Ring;
 use mpc_shares::Seed;
 use mpc_transport::{MemoryTransport, Phase, Traffic, memory_network};
-use ndarray::{ArrayD, IxDyn};
+use ndarray::ArrayD;
 use rand_chacha::ChaCha20Rng;
-use rand_core::{Rng, SeedableRng};
+use rand_core::SeedableRng;
 
-const DEADLINE: Duration = Duration::from_secs(20);
-
-fn random_tensor(shape: &[usize], scale: f32, generator: &mut ChaCha20Rng) -> ArrayD<f32> {
-    ArrayD::from_shape_simple_fn(IxDyn(shape), || (generator.next_u32() as f32 / u32::MAX as f32 * 2.0 - 1.0) * scale)
-}
-
-fn random_weights(graph: &Graph, generator: &mut ChaCha20Rng) -> Weights {
-    let tensors: BTreeMap<_, _> = graph
-        .parameters()
-        .into_iter()
-        .map(|parameter| (parameter.name, random_tensor(&parameter.shape, 0.4, generator)))
-        .collect();
-    Weights::for_graph(graph, tensors).unwrap()
-}
+use common::{DEADLINE, dealer_links, random_tensor, random_weights};
 
 struct PartyResult {
     outputs: Vec<Option<Vec<ArrayD<f64>>>>,
@@ -48,12 +35,7 @@ fn run<R: Ring>(
 ) -> Vec<PartyResult> {
     let settings = plan.settings();
     let parties = settings.parties;
-    let (mut party_links, mut dealer_links) = (Vec::new(), Vec::new());
-    for _ in 0..parties {
-        let mut ends = memory_network(2, DEADLINE);
-        dealer_links.push(ends.pop().unwrap());
-        party_links.push(ends.pop().unwrap());
-    }
+    let (party_links, dealer_links) = dealer_links(parties, DEADLINE);
     thread::scope(|scope| {
         let dealing = scope.spawn(|| {
             smol::block_on(async {

@@ -1,0 +1,286 @@
+//! Peers that differ, close, stall or lie, and inputs and weights that do not fit: a named error at every party within
+//! its deadline, and no result.
+#![allow(missing_docs)]
+
+mod common;
+
+use std::thread;
+use std::time::{Duration, Instant};
+
+use mpc_nn::{
+    DealerSession, Graph, GraphBuilder, InferenceError, PartySession, Plan, PlanError, Preprocessing, Roles, Settings,
+    Weights,
+};
+use mpc_protocols::ProtocolError;
+use mpc_ring::Ring;
+use mpc_shares::Seed;
+use mpc_transport::{MemoryTransport, Transport, TransportError, memory_network};
+use ndarray::{ArrayD, IxDyn};
+use rand_chacha::ChaCha20Rng;
+use rand_core::SeedableRng;
+
+use common::{dealer_links, random_tensor, random_weights};
+
+const SHORT: Duration = Duration::from_millis(500);
+/// More than any number of waits that follow one another here.
+const PATIENCE: Duration = Duration::from_secs(15);
+
+fn network(features: usize) -> Graph {
+    let mut builder = GraphBuilder::new();
+    let x = builder.input("x", &[1, features]).unwrap();
+    let hidden = builder.linear("hidden", x, 8, true).unwrap();
+    let hidden = builder.relu("relu", hidden).unwrap();
+    let out = builder.linear("out", hidden, 2, true).unwrap();
+    builder.finish(&[out]).unwrap()
+}
+
+fn plan<R: Ring>(settings: Settings) -> Plan<R> {
+    Plan::new(&network(4), settings).unwrap()
+}
+
+fn weights() -> Weights {
+    random_weights(&network(4), &mut ChaCha20Rng::seed_from_u64(3))
+}
+
+fn input() -> ArrayD<f32> {
+    random_tensor(&[1, 4], 1.0, &mut ChaCha20Rng::seed_from_u64(4))
+}
+
+fn seed() -> Seed {
+    Seed::from_system().unwrap()
+}
+
+type Logits = Option<Vec<ArrayD<f64>>>;
+
+/// What one party does in a test.
+type Act<'a> = Box<dyn FnOnce(MemoryTransport, MemoryTransport) -> Result<Logits, InferenceError> + Send + 'a>;
+
+fn honest<'a, R: Ring>(
+    plan: &'a Plan<R>,
+    session: [u8; 16],
+    weights: Option<&'a Weights>,
+    inputs: Option<Vec<ArrayD<f32>>>,
+) -> Act<'a> {
+    Box::new(move |transport, link| {
+        smol::block_on(async {
+            let mut session = PartySession::open(transport, link, plan, session, weights, seed()).await?;
+            session.infer(inputs.as_deref(), Preprocessing::Streamed, &mut ()).await
+        })
+    })
+}
+
+/// Runs the parties and an honest dealer with the first party's plan; gives what each party ended with.
+fn run<R: Ring>(plan: &Plan<R>, parties: Vec<Act<'_>>) -> Vec<Result<Logits, InferenceError>> {
+    let started = Instant::now();
+    let (party_links, dealer_links) = dealer_links(parties.len(), SHORT);
+    let results = thread::scope(|scope| {
+        scope.spawn(|| {
+            smol::block_on(async {
+                let mut dealer = DealerSession::open(dealer_links, plan, [1; 16], seed()).await?;
+                dealer.deal(|_| ()).await
+            })
+        });
+        let transports = memory_network(parties.len(), SHORT);
+        let ends = transports.into_iter().zip(party_links);
+        let running = ends.zip(parties).map(|((transport, link), act)| scope.spawn(move || act(transport, link)));
+        let running: Vec<_> = running.collect();
+        running.into_iter().map(|handle| handle.join().unwrap()).collect()
+    });
+    assert!(started.elapsed() < PATIENCE);
+    results
+}
+
+fn transport_error(result: &Result<Logits, InferenceError>) -> &TransportError {
+    match result {
+        Err(InferenceError::Step { source: ProtocolError::Transport(error), .. }) => error,
+        other => panic!("expected a transport error, got {other:?}"),
+    }
+}
+
+#[test]
+fn an_honest_run_gives_a_result_to_the_data_owner_alone() {
+    let plan = plan::<u64>(Settings::new(3));
+    let weights = weights();
+    let acts = vec![
+        honest(&plan, [1; 16], Some(&weights), None),
+        honest(&plan, [1; 16], None, Some(vec![input()])),
+        honest(&plan, [1; 16], None, None),
+    ];
+    let results = run(&plan, acts);
+    assert!(matches!(&results[0], Ok(None)));
+    assert!(matches!(&results[1], Ok(Some(outputs)) if outputs.len() == 1));
+    assert!(matches!(&results[2], Ok(None)));
+}
+
+/// Party 1 follows another plan or session: every party must end with an error that names `field`.
+fn differs<R: Ring, S: Ring>(ours: &Plan<R>, theirs: &Plan<S>, session: [u8; 16], field: &str) {
+    let weights = weights();
+    let acts = vec![
+        honest(ours, [1; 16], Some(&weights), None),
+        honest(theirs, session, None, Some(vec![input()])),
+        honest(ours, [1; 16], None, None),
+    ];
+    for (party, result) in run(ours, acts).iter().enumerate() {
+        match transport_error(result) {
+            TransportError::HandshakeMismatch { field: named, ours, theirs, .. } => {
+                assert_eq!(named, field, "at party {party}");
+                assert_ne!(ours, theirs);
+            }
+            other => panic!("party {party}: {other}"),
+        }
+    }
+}
+
+#[test]
+fn peers_that_differ_are_refused_by_name() {
+    let settings = Settings::new(3);
+    let ours = plan::<u64>(settings);
+    differs(&ours, &ours, [2; 16], "session");
+    differs(&ours, &Plan::<u64>::new(&network(5), settings).unwrap(), [1; 16], "model");
+    differs(&ours, &plan::<u128>(settings), [1; 16], "ring");
+    differs(&ours, &plan::<u64>(Settings { fractional_bits: 12, ..settings }), [1; 16], "fractional bits");
+    differs(&ours, &plan::<u64>(Settings { comparison_bits: 30, ..settings }), [1; 16], "comparison bits");
+    differs(&ours, &plan::<u64>(Settings { parties: 4, ..settings }), [1; 16], "parties");
+    let roles = Roles { model_owner: 2, data_owner: 1 };
+    differs(&ours, &plan::<u64>(Settings { roles, ..settings }), [1; 16], "model owner");
+    let roles = Roles { model_owner: 0, data_owner: 2 };
+    differs(&ours, &plan::<u64>(Settings { roles, ..settings }), [1; 16], "data owner");
+}
+
+/// Party 1 does something else than its part; the others must end with a transport error.
+fn misbehaves(act: impl FnOnce(MemoryTransport, MemoryTransport) + Send) -> Vec<Result<Logits, InferenceError>> {
+    let plan = plan::<u64>(Settings::new(3));
+    let weights = weights();
+    let acts: Vec<Act<'_>> = vec![
+        honest(&plan, [1; 16], Some(&weights), None),
+        Box::new(|transport, link| {
+            act(transport, link);
+            Ok(None)
+        }),
+        honest(&plan, [1; 16], None, None),
+    ];
+    let results = run(&plan, acts);
+    transport_error(&results[0]);
+    transport_error(&results[2]);
+    results
+}
+
+/// Party 1 opens a session as an honest party would, and then `act` has its transport.
+fn after_the_handshake(transport: MemoryTransport, link: MemoryTransport, act: impl FnOnce(MemoryTransport)) {
+    let plan = plan::<u64>(Settings::new(3));
+    let (mut transport, mut link) = (transport, link);
+    smol::block_on(async {
+        PartySession::open(&mut transport, &mut link, &plan, [1; 16], None, seed()).await.unwrap();
+    });
+    act(transport);
+}
+
+#[test]
+fn a_peer_that_closes_at_once() {
+    let results = misbehaves(|transport, _| drop(transport));
+    assert_eq!(*transport_error(&results[0]), TransportError::Closed { party: 1 });
+}
+
+#[test]
+fn a_peer_that_closes_after_the_handshake() {
+    let results = misbehaves(|transport, link| after_the_handshake(transport, link, drop));
+    assert_eq!(*transport_error(&results[0]), TransportError::Closed { party: 1 });
+}
+
+#[test]
+fn a_peer_that_stalls() {
+    let results = misbehaves(|transport, link| {
+        after_the_handshake(transport, link, |transport| {
+            thread::sleep(4 * SHORT);
+            drop(transport);
+        });
+    });
+    assert!(matches!(transport_error(&results[0]), TransportError::Timeout { party: 1, .. }));
+}
+
+#[test]
+fn a_peer_that_sends_a_frame_of_a_wrong_length() {
+    let results = misbehaves(|transport, link| {
+        after_the_handshake(transport, link, |mut transport| {
+            smol::block_on(async {
+                transport.send(0, &[0; 31]).await.unwrap();
+                transport.send(2, &[0; 1000]).await.unwrap();
+            });
+            thread::sleep(SHORT);
+        });
+    });
+    let expected = TransportError::WrongLength { party: 1, expected: 32, got: 31 };
+    assert_eq!(*transport_error(&results[0]), expected);
+    let expected = TransportError::WrongLength { party: 1, expected: 32, got: 1000 };
+    assert_eq!(*transport_error(&results[2]), expected);
+}
+
+#[test]
+fn a_dealer_that_dies() {
+    let plan = plan::<u64>(Settings::new(2));
+    let weights = weights();
+    let (party_links, dealer_links) = dealer_links(2, SHORT);
+    let results: Vec<_> = thread::scope(|scope| {
+        scope.spawn(|| {
+            // It deals the weight masks and is gone before the first inference.
+            smol::block_on(DealerSession::open(dealer_links, &plan, [1; 16], seed())).unwrap();
+        });
+        let acts =
+            [honest(&plan, [1; 16], Some(&weights), None), honest(&plan, [1; 16], None, Some(vec![input()]))];
+        let ends = memory_network(2, SHORT).into_iter().zip(party_links).zip(acts);
+        let running: Vec<_> = ends.map(|((transport, link), act)| scope.spawn(move || act(transport, link))).collect();
+        running.into_iter().map(|handle| handle.join().unwrap()).collect()
+    });
+    for result in &results {
+        assert_eq!(*transport_error(result), TransportError::Closed { party: 1 });
+        let message = result.as_ref().unwrap_err().to_string();
+        assert!(message.contains("deal correlations"), "{message}");
+    }
+}
+
+/// Party 1, the data owner, has an unfit input: it ends with that error, the others learn that it left.
+fn unfit_input(input: ArrayD<f32>) -> InferenceError {
+    let plan = plan::<u64>(Settings::new(2));
+    let weights = weights();
+    let acts = vec![honest(&plan, [1; 16], Some(&weights), None), honest(&plan, [1; 16], None, Some(vec![input]))];
+    let mut results = run(&plan, acts);
+    assert_eq!(*transport_error(&results[0]), TransportError::Closed { party: 1 });
+    results.remove(1).unwrap_err()
+}
+
+#[test]
+fn unfit_inputs() {
+    let error = unfit_input(ArrayD::zeros(IxDyn(&[1, 5])));
+    assert!(matches!(error, InferenceError::Input(_)));
+    assert!(error.to_string().contains("[1, 4]") && error.to_string().contains("[1, 5]"), "{error}");
+    let error = unfit_input(ArrayD::from_elem(IxDyn(&[1, 4]), f32::NAN));
+    assert!(error.to_string().contains("NaN"), "{error}");
+    let error = unfit_input(ArrayD::from_elem(IxDyn(&[1, 4]), 16384.0));
+    assert!(matches!(error, InferenceError::Bound { index: 0, bound: 16384.0, .. }), "{error}");
+}
+
+#[test]
+fn missing_weights() {
+    let plan = plan::<u64>(Settings::new(2));
+    let acts = vec![honest(&plan, [1; 16], None, None), honest(&plan, [1; 16], None, Some(vec![input()]))];
+    let results = run(&plan, acts);
+    let error = results[0].as_ref().unwrap_err();
+    assert!(matches!(error, InferenceError::Weights { tensor, expected: 32 } if tensor == "hidden.weight"), "{error}");
+    assert_eq!(*transport_error(&results[1]), TransportError::Closed { party: 0 });
+}
+
+#[test]
+fn settings_that_do_not_fit() {
+    let graph = network(4);
+    let refused = |settings: Settings| Plan::<u64>::new(&graph, settings).unwrap_err();
+    assert!(matches!(refused(Settings::new(1)), PlanError::Parties(_)));
+    assert!(matches!(refused(Settings::new(9)), PlanError::Parties(_)));
+    let roles = Roles { model_owner: 2, data_owner: 1 };
+    assert!(matches!(refused(Settings { roles, ..Settings::new(2) }), PlanError::Role { role: "model owner", .. }));
+    for (fractional_bits, comparison_bits) in [(0, 32), (30, 32), (16, 43), (16, 64), (40, 42)] {
+        let settings = Settings { fractional_bits, comparison_bits, ..Settings::new(2) };
+        assert!(matches!(refused(settings), PlanError::Precision { .. }), "{fractional_bits} {comparison_bits}");
+    }
+    let settings = Settings { fractional_bits: 8, comparison_bits: 28, ..Settings::new(2) };
+    assert!(matches!(Plan::<u32>::new(&graph, settings), Err(PlanError::Precision { ring_bits: 32, .. })));
+}
