@@ -5,6 +5,7 @@ use alloc::vec::Vec;
 use core::fmt;
 use mpc_ring::Ring;
 use rand_core::CryptoRng;
+use subtle::{Choice, ConstantTimeEq};
 use zeroize::{Zeroize, ZeroizeOnDrop};
 
 use crate::{Prg, Seed, ShareError, check_parties};
@@ -12,7 +13,8 @@ use crate::{Prg, Seed, ShareError, check_parties};
 /// One party's arithmetic shares of a tensor: the shared tensor is the sum of all parties' shares modulo 2^ℓ.
 ///
 /// Zeroised on drop, not `Clone`, redacted in `Debug`. The elements are in row-major order. One party's elements alone
-/// are uniformly random; only [`reconstruct`](Self::reconstruct), from the shares of all, gives the secret.
+/// are uniformly random; only [`reconstruct`](Self::reconstruct), from the shares of all, gives the secret. Elements are
+/// compared in constant time.
 ///
 /// ```
 /// use mpc_shares::{ArithmeticShares, Prg, Seed};
@@ -21,7 +23,13 @@ use crate::{Prg, Seed, ShareError, check_parties};
 /// assert_eq!(ArithmeticShares::reconstruct(&shares)?, [1, 2, 3, 4]);
 /// # Ok::<(), mpc_shares::ShareError>(())
 /// ```
-#[derive(PartialEq, Eq)]
+///
+/// They cannot be copied:
+///
+/// ```compile_fail,E0599
+/// let shares = mpc_shares::ArithmeticShares::from_elements(vec![1u64]);
+/// let twice = shares.clone();
+/// ```
 pub struct ArithmeticShares<R: Ring> {
     shape: Vec<usize>,
     elements: Vec<R>,
@@ -39,6 +47,12 @@ impl<R: Ring> ArithmeticShares<R> {
         } else {
             Err(ShareError::Length { shape: shape.to_vec(), elements: shares.len() })
         }
+    }
+
+    /// Shares of zeros.
+    pub(crate) fn zeros(shape: &[usize]) -> Result<Self, ShareError> {
+        let len = elements_of(shape).ok_or(ShareError::Length { shape: shape.to_vec(), elements: usize::MAX })?;
+        Self::new(shape, vec![R::ZERO; len])
     }
 
     /// Shares in one dimension.
@@ -184,10 +198,9 @@ impl<R: Ring> ArithmeticShares<R> {
     /// # Errors
     /// [`ShareError::Length`] if the shape overflows.
     pub fn from_seed(shape: &[usize], seed: Seed) -> Result<Self, ShareError> {
-        let len = elements_of(shape).ok_or(ShareError::Length { shape: shape.to_vec(), elements: usize::MAX })?;
-        let mut elements = vec![R::ZERO; len];
-        R::fill_random(&mut elements, &mut Prg::new(seed));
-        Self::new(shape, elements)
+        let mut share = Self::zeros(shape)?;
+        R::fill_random(&mut share.elements, &mut Prg::new(seed));
+        Ok(share)
     }
 
     /// The secret, from the shares of all parties.
@@ -203,6 +216,22 @@ impl<R: Ring> ArithmeticShares<R> {
         Ok(sum.into_elements())
     }
 }
+
+impl<R: Ring> ConstantTimeEq for ArithmeticShares<R> {
+    /// Whether shape, which is public, and elements are equal.
+    fn ct_eq(&self, other: &Self) -> Choice {
+        let shapes = Choice::from(u8::from(self.shape == other.shape));
+        self.elements.iter().zip(&other.elements).fold(shapes, |equal, (&x, &y)| equal & x.equals(y))
+    }
+}
+
+impl<R: Ring> PartialEq for ArithmeticShares<R> {
+    fn eq(&self, other: &Self) -> bool {
+        self.ct_eq(other).into()
+    }
+}
+
+impl<R: Ring> Eq for ArithmeticShares<R> {}
 
 /// The number of elements of a shape, or `None` when it overflows.
 fn elements_of(shape: &[usize]) -> Option<usize> {

@@ -5,6 +5,7 @@ use alloc::vec::Vec;
 use core::fmt;
 use mpc_ring::{Ring, bitslice, packing};
 use rand_core::CryptoRng;
+use subtle::{Choice, ConstantTimeEq};
 use zeroize::{Zeroize, ZeroizeOnDrop};
 
 use crate::{ShareError, check_parties};
@@ -12,8 +13,23 @@ use crate::{ShareError, check_parties};
 /// One party's XOR shares of `len` values of `width` bits each.
 ///
 /// Bit-sliced: plane b holds bit b of every value, 64 values a word, so that one instruction works on 64 of them. Bits
-/// beyond `len` in a plane's last word are zero. Zeroised on drop, not `Clone`, redacted in `Debug`.
-#[derive(PartialEq, Eq)]
+/// beyond `len` in a plane's last word are zero. Zeroised on drop, not `Clone`, redacted in `Debug`, compared in constant
+/// time.
+///
+/// ```
+/// use mpc_shares::{BinaryShares, Prg, Seed};
+/// let mut generator = Prg::new(Seed::from_system()?);
+/// let shares = BinaryShares::split(&[5u64, 2], 3, 2, &mut generator)?;
+/// assert_eq!(BinaryShares::reconstruct::<u64>(&shares)?, [5, 2]);
+/// # Ok::<(), mpc_shares::ShareError>(())
+/// ```
+///
+/// They cannot be copied:
+///
+/// ```compile_fail,E0599
+/// let shares = mpc_shares::BinaryShares::zeros(1, 1);
+/// let twice = shares.clone();
+/// ```
 pub struct BinaryShares {
     width: u32,
     len: usize,
@@ -179,6 +195,22 @@ impl BinaryShares {
         }
     }
 }
+
+impl ConstantTimeEq for BinaryShares {
+    /// Whether width and length, which are public, and bits are equal.
+    fn ct_eq(&self, other: &Self) -> Choice {
+        let shapes = Choice::from(u8::from((self.width, self.len) == (other.width, other.len)));
+        shapes & self.words.as_slice().ct_eq(&other.words)
+    }
+}
+
+impl PartialEq for BinaryShares {
+    fn eq(&self, other: &Self) -> bool {
+        self.ct_eq(other).into()
+    }
+}
+
+impl Eq for BinaryShares {}
 
 impl Zeroize for BinaryShares {
     fn zeroize(&mut self) {

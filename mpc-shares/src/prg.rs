@@ -10,7 +10,13 @@ use zeroize::{Zeroize, ZeroizeOnDrop};
 const BLOCK: usize = 16;
 
 /// 32 secret bytes that a [`Prg`] expands: 16 of key and 16 of the counter's start. Zeroised on drop, never printed,
-/// consumed by its use.
+/// consumed by its use, and so not to be used twice:
+///
+/// ```compile_fail,E0382
+/// use mpc_shares::{Prg, Seed};
+/// let seed = Seed::from_bytes([7; 32]);
+/// let (first, second) = (Prg::new(seed), Prg::new(seed));
+/// ```
 #[derive(Zeroize, ZeroizeOnDrop)]
 pub struct Seed([u8; Self::BYTES]);
 

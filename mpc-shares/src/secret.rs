@@ -8,7 +8,12 @@ use zeroize::{DefaultIsZeroes, Zeroize, ZeroizeOnDrop};
 
 /// A buffer of secret words or bytes: zeroised on drop, not `Clone`, redacted in `Debug`.
 ///
-/// Collecting reserves the iterator's length first, so that a buffer of known length is never moved.
+/// Collecting leaves no copy behind: a buffer that has to move is zeroised where it was.
+///
+/// ```compile_fail,E0599
+/// let words = mpc_shares::SecretVec::<u64>::zeros(1);
+/// let twice = words.clone();
+/// ```
 pub struct SecretVec<E: DefaultIsZeroes>(Vec<E>);
 
 impl<E: DefaultIsZeroes> SecretVec<E> {
@@ -22,6 +27,20 @@ impl<E: DefaultIsZeroes> SecretVec<E> {
     #[must_use]
     pub fn copy_of(words: &[E]) -> Self {
         Self(words.to_vec())
+    }
+
+    fn collect_growing(words: impl Iterator<Item = E>, least: usize) -> Self {
+        let mut collected = Self(Vec::with_capacity(least));
+        for word in words {
+            if collected.0.len() == collected.0.capacity() {
+                let mut larger = Vec::with_capacity(2 * collected.0.len() + 4);
+                larger.extend_from_slice(&collected);
+                // The old buffer is zeroised as it is dropped.
+                collected = Self(larger);
+            }
+            collected.0.push(word);
+        }
+        collected
     }
 
     /// Gives the words away; who takes them zeroises them.
@@ -39,7 +58,11 @@ impl<E: DefaultIsZeroes> From<Vec<E>> for SecretVec<E> {
 
 impl<E: DefaultIsZeroes> FromIterator<E> for SecretVec<E> {
     fn from_iter<I: IntoIterator<Item = E>>(words: I) -> Self {
-        Self(words.into_iter().collect())
+        let words = words.into_iter();
+        match words.size_hint() {
+            (least, Some(most)) if least == most => Self(words.collect()),
+            (least, _) => Self::collect_growing(words, least),
+        }
     }
 }
 

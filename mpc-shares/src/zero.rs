@@ -1,11 +1,9 @@
 //! Pseudo-random sharings of zero, without communication.
 
-use alloc::vec;
 use alloc::vec::Vec;
 use mpc_ring::Ring;
-use zeroize::Zeroize;
 
-use crate::{ArithmeticShares, BinaryShares, Prg, Seed, ShareError, check_parties};
+use crate::{ArithmeticShares, BinaryShares, Prg, SecretVec, Seed, ShareError, check_parties};
 
 /// One party's side of pseudo-random zero-sharings: each pair of parties holds a common seed, so that fresh shares of
 /// zero cost nothing to make. Against n−1 colluding parties every *pair* needs a seed; a ring of neighbours would not do.
@@ -38,20 +36,18 @@ impl ZeroSharing {
     /// # Errors
     /// [`ShareError::Length`] if the shape overflows.
     pub fn arithmetic<R: Ring>(&mut self, shape: &[usize]) -> Result<ArithmeticShares<R>, ShareError> {
-        let len = shape.iter().product();
-        let mut sum = vec![R::ZERO; len];
-        let mut draw = vec![R::ZERO; len];
+        let mut sum = ArithmeticShares::<R>::zeros(shape)?;
+        let mut draw = SecretVec::zeros(sum.len());
         for (peer, generator) in self.with_peers.iter_mut().enumerate() {
             let Some(generator) = generator else { continue };
             R::fill_random(&mut draw, generator);
             // The two of a pair take opposite signs, so that the sum over all parties cancels.
             let negative = peer < self.party;
-            for (x, &y) in sum.iter_mut().zip(&draw) {
+            for (x, &y) in sum.elements_mut().iter_mut().zip(draw.iter()) {
                 *x = if negative { x.wrapping_sub(y) } else { x.wrapping_add(y) };
             }
         }
-        draw.zeroize();
-        ArithmeticShares::new(shape, sum)
+        Ok(sum)
     }
 
     /// Fresh XOR shares of `len` zeros of `width` bits.
@@ -61,7 +57,7 @@ impl ZeroSharing {
     pub fn binary(&mut self, width: u32, len: usize) -> Result<BinaryShares, ShareError> {
         let mut sum = BinaryShares::zeros(width, len);
         for generator in self.with_peers.iter_mut().flatten() {
-            let mut words = vec![0; sum.words().len()];
+            let mut words = alloc::vec![0; sum.words().len()];
             u64::fill_random(&mut words, generator);
             sum.xor(&BinaryShares::new(width, len, words)?)?;
         }
