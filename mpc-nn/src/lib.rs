@@ -1,11 +1,16 @@
 #![doc = include_str!("../README.md")]
-#![cfg_attr(not(feature = "std"), no_std)]
+#![no_std]
+#![deny(unsafe_code)]
 
 extern crate alloc;
+#[cfg(feature = "std")]
+extern crate std;
 
 mod error;
 pub mod execute;
 pub mod graph;
+#[cfg(feature = "std")]
+pub mod in_process;
 mod local;
 pub mod plain;
 pub mod plan;
