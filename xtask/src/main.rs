@@ -23,6 +23,12 @@ enum Command {
     Test(test::TestArguments),
     Bench(bench::BenchArguments),
     Fuzz(fuzz::FuzzArguments),
+    /// The process of one party, started by `infer --transport tcp`.
+    #[command(hide = true)]
+    InferParty,
+    /// The process of the dealer, started by `infer --transport tcp`.
+    #[command(hide = true)]
+    InferDealer,
 }
 
 fn main() -> ExitCode {
@@ -31,5 +37,7 @@ fn main() -> ExitCode {
         Command::Test(arguments) => test::run(arguments),
         Command::Bench(arguments) => bench::run(arguments),
         Command::Fuzz(arguments) => fuzz::run(arguments),
+        Command::InferParty => infer::child::run_party_process(),
+        Command::InferDealer => infer::child::run_dealer_process(),
     }
 }

@@ -1,0 +1,126 @@
+//! What `cargo xtask infer` can be asked for.
+
+use std::path::PathBuf;
+
+use clap::{Args, ValueEnum};
+use serde::{Deserialize, Serialize};
+
+/// Images per inference with `--accuracy`, unless `--batch` says otherwise.
+const ACCURACY_BATCH: usize = 25;
+
+/// Classifies images privately: parties and a dealer compute on shares, and learn nothing.
+///
+/// Party 0 owns the model, party 1 the images and the result; a dealer provides random correlations and sees neither.
+/// Without options, two parties and the dealer run in memory and classify a bundled handwritten digit with the bundled
+/// ResNet-32.
+///
+/// While it works, progress is shown on stderr if that is a terminal, else a line for each inference. At the end stdout
+/// has, for each image, the true label, the private prediction, that of the same model in the clear, and the largest
+/// difference of a logit; then what each phase cost and which layers were the largest. All bytes include the 4-byte
+/// headers of frames. That the measured bytes and rounds are the planned ones is checked, and it is an error if not.
+///
+/// This command plays every role, so it reads weights and images itself to check them before anything starts and to
+/// compute the plaintext prediction. With `--transport tcp` each party and the dealer is a process of its own, and of
+/// them only party 0 reads the weights and only party 1 the images.
+#[derive(Clone, Debug, Args)]
+#[command(after_long_help = AFTER_HELP)]
+pub struct InferArguments {
+    /// The network; an unknown name lists those there are.
+    #[arg(long, default_value = "resnet32", value_name = "NAME")]
+    pub model: String,
+
+    /// The number of parties, 2 to 8; the dealer comes on top.
+    #[arg(long, default_value_t = 2, value_name = "N", value_parser = clap::value_parser!(u8).range(2..=8))]
+    pub parties: u8,
+
+    /// How messages travel.
+    #[arg(long, value_enum, default_value_t = TransportKind::Memory)]
+    pub transport: TransportKind,
+
+    /// How many images to classify, one after the other in one session [default: 1, or all of --input].
+    #[arg(long, value_name = "N", conflicts_with = "accuracy")]
+    pub images: Option<usize>,
+
+    /// The first image, counted from 0.
+    #[arg(long, default_value_t = 0, value_name = "INDEX", conflicts_with = "accuracy")]
+    pub first_image: usize,
+
+    /// Images per inference: a batch shares its rounds [default: 1, or 25 with --accuracy].
+    #[arg(long, value_name = "N")]
+    pub batch: Option<usize>,
+
+    /// Own images instead of the bundled digits: float32 of shape [3, 32, 32] or [N, 3, 32, 32], written by numpy.save,
+    /// normalised as for training (the digits: −1 is white, 1 black).
+    #[arg(long, value_name = "FILE.npy", conflicts_with = "accuracy")]
+    pub input: Option<PathBuf>,
+
+    /// Own weights instead of the bundled ones, with the tensor names of PyTorch.
+    #[arg(long, value_name = "FILE.safetensors")]
+    pub weights: Option<PathBuf>,
+
+    /// When the parties draw correlations from the dealer.
+    #[arg(long, value_enum, default_value_t = PreprocessingMode::Streamed)]
+    pub preprocessing: PreprocessingMode,
+
+    /// f, the binary digits after the point. Values are compared in k = f + 16 bits, so they must stay below 2^14.
+    #[arg(long, default_value_t = 16, value_name = "F")]
+    pub fractional_bits: u32,
+
+    /// How long a party waits for another one that makes no progress.
+    #[arg(long, default_value_t = 30, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..=86_400))]
+    pub deadline: u64,
+
+    /// Prints what a run would cost, exactly, and runs nothing.
+    #[arg(long)]
+    pub plan: bool,
+
+    /// Prints one JSON object on stdout, and nothing else there.
+    #[arg(long)]
+    pub json: bool,
+
+    /// Classifies all bundled digits that the model was not trained on, and prints how many labels agree.
+    #[arg(long)]
+    pub accuracy: bool,
+}
+
+const AFTER_HELP: &str = "\
+Examples:
+  cargo xtask infer                                   one digit, two parties in memory
+  cargo xtask infer --images 5 --first-image 100      digits 100 to 104
+  cargo xtask infer --transport tcp --parties 4       four parties and a dealer as processes over TCP
+  cargo xtask infer --preprocessing ahead             all correlations first: the online phase alone
+  cargo xtask infer --accuracy                        all 450 held-out digits
+  cargo xtask infer --plan --parties 3                bytes and rounds of every layer, without running
+  cargo xtask infer --json | python3 -m json.tool     for programs
+
+Exit codes:
+  0  everything ran, and every private label is that of the plaintext model
+  1  a run failed, a label differs, or bytes or rounds were not those of the plan
+  2  wrong arguments, weights or images, found before anything started";
+
+/// How messages travel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum TransportKind {
+    /// One process, with a thread for each party and the dealer.
+    Memory,
+    /// A process for each party and the dealer, linked by TCP on loopback.
+    Tcp,
+}
+
+/// When correlations are drawn from the dealer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum PreprocessingMode {
+    /// Layer by layer as they are used: memory is bounded by the largest layer.
+    Streamed,
+    /// All before the first online message: the online phase waits for no dealer.
+    Ahead,
+}
+
+impl InferArguments {
+    /// Images per inference.
+    pub fn batch(&self) -> usize {
+        self.batch.unwrap_or(if self.accuracy { ACCURACY_BATCH } else { 1 })
+    }
+}

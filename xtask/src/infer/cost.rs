@@ -1,0 +1,152 @@
+//! `--plan`: what a run would cost, without running.
+
+use mpc_nn::Plan;
+use serde::Serialize;
+
+use super::arguments::InferArguments;
+use super::format::{bytes, count};
+use super::kind;
+use super::table::table;
+
+/// The cost of an inference; what `--plan --json` prints. Bytes are those on the wire, with the headers of frames.
+#[derive(Clone, Debug, Serialize)]
+pub struct Cost {
+    /// The network.
+    model: String,
+    /// The number of parties.
+    parties: usize,
+    /// f.
+    fractional_bits: u32,
+    /// k.
+    comparison_bits: u32,
+    /// ℓ.
+    ring_bits: u32,
+    /// Images per inference.
+    batch: usize,
+    /// The number of weights and biases.
+    parameters: u64,
+    /// Multiplications in the clear.
+    multiplications: u64,
+    /// The number of ReLUs.
+    relus: u64,
+    /// The phases; setup without handshakes and seeds, whose lengths depend on names.
+    phases: Phases,
+    /// Each step.
+    per_layer: Vec<Layer>,
+}
+
+#[derive(Clone, Debug, Serialize)]
+struct Phases {
+    setup: Phase,
+    preprocessing: Phase,
+    online: Phase,
+}
+
+#[derive(Clone, Debug, Serialize)]
+struct Phase {
+    bytes_sent: Vec<u64>,
+    bytes_received: Vec<u64>,
+    rounds: u64,
+}
+
+#[derive(Clone, Debug, Serialize)]
+struct Layer {
+    name: String,
+    kind: &'static str,
+    shape: Vec<usize>,
+    bytes_sent: Vec<u64>,
+    bytes_received: Vec<u64>,
+    rounds: u64,
+    dealt_bytes: u64,
+}
+
+impl Cost {
+    /// The cost of one inference of a plan.
+    pub fn new(arguments: &InferArguments, plan: &Plan<u64>) -> Self {
+        let (graph, settings) = (plan.graph(), plan.settings());
+        let parameters = graph.parameters().into_iter().map(|parameter| parameter.shape.iter().product::<usize>() as u64);
+        Self {
+            model: arguments.model.clone(),
+            parties: settings.parties,
+            fractional_bits: settings.fractional_bits,
+            comparison_bits: settings.comparison_bits,
+            ring_bits: u64::BITS,
+            batch: graph.batch(),
+            parameters: parameters.sum(),
+            multiplications: graph.multiplications(),
+            relus: graph.relu_count(),
+            phases: Phases {
+                setup: phase(settings.parties, |party| plan.setup(party)),
+                preprocessing: phase(settings.parties, |party| plan.preprocessing(party)),
+                online: phase(settings.parties, |party| plan.online(party)),
+            },
+            per_layer: plan.steps().iter().map(|step| layer(plan, step)).collect(),
+        }
+    }
+
+    /// Prints it for people.
+    pub fn print(&self) {
+        println!("{}, {} parties and a dealer, {} image(s) at a time", self.model, self.parties, self.batch);
+        println!(
+            "ring Z_2^{}, {} fractional bits, comparisons in {} bits",
+            self.ring_bits, self.fractional_bits, self.comparison_bits
+        );
+        let [parameters, multiplications, relus] = [self.parameters, self.multiplications, self.relus].map(count);
+        println!("{parameters} parameters, {multiplications} multiplications, {relus} ReLUs\n");
+        println!("{}", self.phase_table());
+        println!("Setup is once for any number of images, and without handshakes; the rest is per inference.\n");
+        println!("{}", self.layer_table());
+    }
+
+    fn phase_table(&self) -> comfy_table::Table {
+        let header = ["phase", "sent by a party", "received by a party", "by the last party", "rounds"];
+        let mut rows = table(&header, 1);
+        let phases = &self.phases;
+        for (name, phase) in
+            [("setup", &phases.setup), ("preprocessing", &phases.preprocessing), ("online", &phases.online)]
+        {
+            let (last, others) = phase.bytes_received.split_last().map_or((0, &[][..]), |(&last, rest)| (last, rest));
+            let [sent, others, last] = [largest(&phase.bytes_sent), largest(others), last].map(bytes);
+            rows.add_row([name.to_owned(), sent, others, last, phase.rounds.to_string()]);
+        }
+        rows
+    }
+
+    fn layer_table(&self) -> comfy_table::Table {
+        let header = ["layer", "kind", "output", "sent by a party", "rounds", "dealt to the last party"];
+        let mut rows = table(&header, 3);
+        for layer in &self.per_layer {
+            let shape = layer.shape.iter().map(usize::to_string).collect::<Vec<_>>().join("×");
+            let (sent, dealt) = (bytes(largest(&layer.bytes_sent)), bytes(layer.dealt_bytes));
+            rows.add_row([layer.name.clone(), layer.kind.to_owned(), shape, sent, layer.rounds.to_string(), dealt]);
+        }
+        rows
+    }
+}
+
+fn phase(parties: usize, traffic: impl Fn(usize) -> mpc_transport::Traffic) -> Phase {
+    let traffic: Vec<_> = (0..parties).map(traffic).collect();
+    Phase {
+        bytes_sent: traffic.iter().map(mpc_transport::Traffic::bytes_sent).collect(),
+        bytes_received: traffic.iter().map(mpc_transport::Traffic::bytes_received).collect(),
+        rounds: traffic.iter().map(|traffic| traffic.rounds).max().unwrap_or(0),
+    }
+}
+
+fn layer(plan: &Plan<u64>, step: &mpc_nn::Step) -> Layer {
+    let Phase { bytes_sent, bytes_received, rounds } =
+        phase(step.online.len(), |party| step.online.get(party).copied().unwrap_or_default());
+    Layer {
+        name: step.name.clone(),
+        kind: kind(plan, step),
+        shape: step.shape.clone(),
+        bytes_sent,
+        bytes_received,
+        rounds,
+        dealt_bytes: step.preprocessing.bytes_received(),
+    }
+}
+
+fn largest(values: &[u64]) -> u64 {
+    values.iter().copied().max().unwrap_or(0)
+}

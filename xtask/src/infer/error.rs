@@ -1,0 +1,210 @@
+//! Why there is no result.
+
+use std::fmt;
+
+use mpc_models::{DigitsError, FileError, LoadError, NpyError, UnknownModel};
+use mpc_nn::{EvaluateError, GraphError, InferenceError, PlanError};
+use mpc_shares::ShareError;
+use mpc_transport::{Traffic, TransportError};
+
+use super::event::Node;
+
+/// Arguments, weights or images that cannot be used; found before anything starts.
+#[derive(Debug, thiserror::Error)]
+pub enum InputError {
+    /// `--model`.
+    #[error(transparent)]
+    Model(#[from] UnknownModel),
+    /// `--batch`.
+    #[error("a batch of this size: {0}")]
+    Graph(#[from] GraphError),
+    /// `--parties`, `--fractional-bits`.
+    #[error(transparent)]
+    Plan(#[from] PlanError),
+    /// A model that comes without weights.
+    #[error("no weights come with `{model}`; give a file with --weights")]
+    NoWeights {
+        /// The model.
+        model: String,
+    },
+    /// A file that cannot be read.
+    #[error(transparent)]
+    File(#[from] FileError),
+    /// Weights that are not the model's.
+    #[error("weights {source_name}: {error}")]
+    Weights {
+        /// Where they come from.
+        source_name: String,
+        /// What is wrong with them.
+        error: LoadError,
+    },
+    /// The bundled digits, or a choice among them.
+    #[error(transparent)]
+    Digits(#[from] DigitsError),
+    /// `--input`.
+    #[error("images {file}: {error}")]
+    Images {
+        /// The file.
+        file: String,
+        /// What is wrong with it.
+        error: NpyError,
+    },
+    /// A range that the images do not have.
+    #[error("--images {count} from --first-image {first} is not within the {len} images there are, counted from 0")]
+    Range {
+        /// The first image asked for.
+        first: usize,
+        /// The number asked for.
+        count: usize,
+        /// The number of images.
+        len: usize,
+    },
+    /// No images.
+    #[error("--images 0 leaves nothing to do; ask for at least 1")]
+    NoImages,
+    /// A number of images that batches do not make up.
+    #[error("{images} images are no whole number of batches of {batch}; change --images or --batch")]
+    Batches {
+        /// The number of images.
+        images: usize,
+        /// Images per batch.
+        batch: usize,
+    },
+    /// The plaintext run failed.
+    #[error("in the clear, {images}: {error}")]
+    Evaluate {
+        /// The images of the batch.
+        images: String,
+        /// Why.
+        error: EvaluateError,
+    },
+    /// A value that fixed point cannot hold.
+    #[error(
+        "in the clear, {images}: the output of `{layer}` reaches {magnitude:.0}, but private values must stay below \
+         {bound}; normalise the images, or rescale the weights"
+    )]
+    Magnitude {
+        /// The images of the batch.
+        images: String,
+        /// The layer.
+        layer: String,
+        /// The magnitude that it reaches.
+        magnitude: f32,
+        /// The bound.
+        bound: f64,
+    },
+    /// The operating system gives no random numbers.
+    #[error("the operating system gives no random numbers: {reason}")]
+    Randomness {
+        /// What it says.
+        reason: String,
+    },
+}
+
+/// Why a party or the dealer stopped.
+#[derive(Debug, thiserror::Error)]
+pub enum NodeError {
+    /// A step of the run.
+    #[error(transparent)]
+    Inference(#[from] InferenceError),
+    /// No randomness.
+    #[error(transparent)]
+    Seed(#[from] ShareError),
+    /// No connection.
+    #[error("connecting: {0}")]
+    Connect(#[from] TransportError),
+    /// Weights or images that were good before the start.
+    #[error("{0} (it was not so when the run began)")]
+    Input(#[from] InputError),
+    /// What the starting process sent.
+    #[error("the orders of the process that started this one cannot be read: {reason}")]
+    Orders {
+        /// Why.
+        reason: String,
+    },
+    /// No port.
+    #[error("cannot listen on 127.0.0.1: {reason}")]
+    Listen {
+        /// What the operating system says.
+        reason: String,
+    },
+}
+
+/// A party or dealer that did not finish, and why.
+#[derive(Clone, Debug)]
+pub struct NodeFailure {
+    /// Who.
+    pub node: Node,
+    /// Why.
+    pub reason: String,
+}
+
+impl fmt::Display for NodeFailure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.node, self.reason)
+    }
+}
+
+/// A run that started and gave no result.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// Parties or the dealer failed; the first is the first that said so.
+    #[error("the run failed\n{}", lines(failures))]
+    Nodes {
+        /// All that failed.
+        failures: Vec<NodeFailure>,
+    },
+    /// A process that cannot be started.
+    #[error("cannot start the process of {node}: {reason}")]
+    Start {
+        /// Whose.
+        node: Node,
+        /// What the operating system says.
+        reason: String,
+    },
+    /// A report that lacks something.
+    #[error("{node} reported {what}: this is a bug, please report it")]
+    Report {
+        /// Whose.
+        node: Node,
+        /// What is wrong with it.
+        what: String,
+    },
+    /// A meter that differs from the plan.
+    #[error("{what} of party {party}: the plan says {planned:?}, measured were {measured:?}; please report this bug")]
+    PlanDiffers {
+        /// The party.
+        party: usize,
+        /// The phase or step.
+        what: String,
+        /// The plan's traffic.
+        planned: Box<Traffic>,
+        /// The meter's.
+        measured: Box<Traffic>,
+    },
+}
+
+fn lines(failures: &[NodeFailure]) -> String {
+    failures.iter().map(|failure| format!("  {failure}")).collect::<Vec<_>>().join("\n")
+}
+
+/// Why the command ends without a result.
+#[derive(Debug, thiserror::Error)]
+pub enum Failure {
+    /// Before anything started: exit code 2.
+    #[error(transparent)]
+    Input(#[from] InputError),
+    /// While it ran: exit code 1.
+    #[error(transparent)]
+    Run(#[from] RunError),
+}
+
+impl Failure {
+    /// The exit code.
+    pub fn code(&self) -> u8 {
+        match self {
+            Self::Input(_) => 2,
+            Self::Run(_) => 1,
+        }
+    }
+}

@@ -1,0 +1,99 @@
+//! What a party or the dealer tells the process that started it.
+
+use std::fmt;
+use std::net::SocketAddr;
+
+use mpc_transport::{Phase, Traffic};
+use serde::{Deserialize, Serialize};
+
+/// A participant of a run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Node {
+    /// A party.
+    Party(usize),
+    /// The dealer.
+    Dealer,
+}
+
+impl fmt::Display for Node {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Party(party) => write!(f, "party {party}"),
+            Self::Dealer => f.write_str("dealer"),
+        }
+    }
+}
+
+/// Something that a participant reports. As a process it writes each as a line of JSON to its stdout.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub enum Event {
+    /// A party's process listens: for the other parties, and for the dealer.
+    Listening {
+        /// Where parties connect.
+        parties: SocketAddr,
+        /// Where the dealer connects.
+        dealer: SocketAddr,
+    },
+    /// A party has its share of the model.
+    Loaded(Loaded),
+    /// A party begins a step.
+    Step {
+        /// The inference.
+        inference: usize,
+        /// Drawing correlations, or online.
+        phase: Phase,
+        /// The step of the plan.
+        step: usize,
+    },
+    /// A party is done with an inference.
+    Inferred(Box<Inferred>),
+    /// All is done.
+    Finished {
+        /// The most memory that the process held, in bytes; none where the system does not say.
+        peak_memory: Option<u64>,
+    },
+    /// The participant has stopped.
+    Failed {
+        /// Why.
+        reason: String,
+    },
+}
+
+/// A party's setup.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Loaded {
+    /// When it was done.
+    pub at: u64,
+    /// Loading the model, as planned.
+    pub load: Traffic,
+    /// All with the other parties, handshakes included.
+    pub parties: Traffic,
+    /// All with the dealer, handshake included.
+    pub dealer: Traffic,
+}
+
+/// One inference at one party.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Inferred {
+    /// The inference.
+    pub inference: usize,
+    /// What came from the dealer.
+    pub preprocessing: Traffic,
+    /// All that passed between the parties.
+    pub online: Traffic,
+    /// Each step's online part.
+    pub steps: Vec<StepRecord>,
+    /// The logits of each image, at the data owner.
+    pub logits: Option<Vec<Vec<f64>>>,
+}
+
+/// The online part of a step at one party.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StepRecord {
+    /// When it began.
+    pub begin: u64,
+    /// When it ended.
+    pub end: u64,
+    /// What it sent and received.
+    pub traffic: Traffic,
+}

@@ -1,0 +1,78 @@
+//! A run in one process: a thread for each party and the dealer.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::mpsc::{Sender, channel};
+use std::thread;
+
+use mpc_nn::Weights;
+use mpc_transport::memory_network;
+use ndarray::ArrayD;
+
+use super::collect::{RunRecord, collect};
+use super::error::{NodeError, RunError};
+use super::event::{Event, Node};
+use super::job::Job;
+use super::progress::Progress;
+use super::roles::{Secrets, run_dealer, run_party};
+use super::{clock, memory_use};
+
+/// Runs a job in memory. Party 0 gets the weights, party 1 the images.
+pub fn run(
+    job: &Job,
+    weights: Arc<Weights>,
+    images: Arc<ArrayD<f32>>,
+    progress: &mut Progress,
+) -> Result<RunRecord, RunError> {
+    memory_use::reset_peak();
+    let started = clock::now();
+    let (sender, events) = channel();
+    let (mut party_links, mut dealer_links) = (Vec::new(), Vec::new());
+    for _ in 0..job.parties {
+        let mut ends = memory_network(2, job.deadline).into_iter();
+        party_links.extend(ends.next());
+        dealer_links.extend(ends.next());
+    }
+    for (party, (transport, link)) in memory_network(job.parties, job.deadline).into_iter().zip(party_links).enumerate() {
+        let job = job.clone();
+        let weights = (party == 0).then(|| Arc::clone(&weights));
+        let images = (party == 1).then(|| Arc::clone(&images));
+        start(Node::Party(party), &sender, move |report| {
+            let secrets = Secrets { weights: weights.as_deref(), images: images.as_deref() };
+            smol::block_on(run_party(transport, link, &job, secrets, &mut |event| report(event)))
+        })?;
+    }
+    let dealer_job = job.clone();
+    start(Node::Dealer, &sender, move |_| smol::block_on(run_dealer(dealer_links, &dealer_job)))?;
+    drop(sender);
+    let mut record = collect(&events, job, started, progress)?;
+    // All share one process, so one of the equal figures is kept.
+    record.peak_memory.truncate(1);
+    Ok(record)
+}
+
+/// Starts a participant's thread, which reports how it ended whatever happens.
+fn start(
+    node: Node,
+    sender: &Sender<(Node, Event)>,
+    role: impl FnOnce(&mut (dyn FnMut(Event) + Send)) -> Result<(), NodeError> + Send + 'static,
+) -> Result<(), RunError> {
+    let sender = sender.clone();
+    let run = move || {
+        // Nobody listens any more once the run is given up.
+        let mut report = move |event| drop(sender.send((node, event)));
+        let panicked = |_| Event::Failed { reason: "panicked; please report this bug".to_owned() };
+        let outcome = catch_unwind(AssertUnwindSafe(|| role(&mut report)));
+        report(outcome.map_or_else(panicked, ending));
+    };
+    let started = thread::Builder::new().name(node.to_string()).spawn(run);
+    started.map(drop).map_err(|error| RunError::Start { node, reason: error.to_string() })
+}
+
+/// The last event of a participant.
+pub fn ending(outcome: Result<(), NodeError>) -> Event {
+    match outcome {
+        Ok(()) => Event::Finished { peak_memory: memory_use::peak() },
+        Err(error) => Event::Failed { reason: error.to_string() },
+    }
+}

@@ -1,0 +1,148 @@
+//! A run over TCP: a process for each party and the dealer, all of which end with this one.
+
+use std::io::{BufRead, BufReader, Write};
+use std::net::SocketAddr;
+use std::process::{Child, ChildStdin, ChildStdout, Command, ExitStatus, Stdio};
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use super::clock;
+use super::collect::{RunRecord, collect};
+use super::error::{NodeFailure, RunError};
+use super::event::{Event, Node};
+use super::job::Job;
+use super::orders::{Orders, Ownership};
+use super::progress::Progress;
+
+/// The hidden command of a party's process.
+pub const PARTY_COMMAND: &str = "infer-party";
+/// The hidden command of the dealer's process.
+pub const DEALER_COMMAND: &str = "infer-dealer";
+
+/// How long a process has to exit once it has nothing more to do.
+const EXIT_TIME: Duration = Duration::from_secs(2);
+const EXIT_PAUSE: Duration = Duration::from_millis(2);
+
+/// Runs a job in processes. Party 0's owns `weights`, party 1's `images`.
+pub fn run(job: &Job, weights: Ownership, images: Ownership, progress: &mut Progress) -> Result<RunRecord, RunError> {
+    let started = clock::now();
+    let (sender, events) = channel();
+    let mut processes = Vec::new();
+    for node in (0..job.parties).map(Node::Party).chain([Node::Dealer]) {
+        processes.push(Process::start(node, &sender)?);
+    }
+    drop(sender);
+    let listening = wait_for_listeners(&events, job)?;
+    let (parties, dealer_links): (Vec<_>, Vec<_>) = listening.into_iter().unzip();
+    for process in &mut processes {
+        let (party, owns) = match process.node {
+            Node::Party(0) => (0, weights.clone()),
+            Node::Party(1) => (1, images.clone()),
+            Node::Party(party) => (party, Ownership::Nothing),
+            Node::Dealer => (0, Ownership::Nothing),
+        };
+        let (parties, dealer_links) = (parties.clone(), dealer_links.clone());
+        process.order(&Orders { job: job.clone(), party, parties, dealer_links, owns });
+    }
+    collect(&events, job, started, progress)
+}
+
+/// Where each party listens for the others and for the dealer.
+fn wait_for_listeners(
+    events: &Receiver<(Node, Event)>,
+    job: &Job,
+) -> Result<Vec<(SocketAddr, SocketAddr)>, RunError> {
+    let mut addresses = vec![None; job.parties];
+    let end = Instant::now() + job.deadline;
+    while let Some(missing) = addresses.iter().position(Option::is_none) {
+        let (node, reason) = match events.recv_timeout(end.saturating_duration_since(Instant::now())) {
+            Ok((Node::Party(party), Event::Listening { parties, dealer })) => {
+                addresses[party] = Some((parties, dealer));
+                continue;
+            }
+            Ok((node, Event::Failed { reason })) => (node, reason),
+            Ok((node, event)) => (node, format!("said {event:?} before it listened")),
+            Err(_) => (Node::Party(missing), format!("did not listen within {:?}", job.deadline)),
+        };
+        return Err(RunError::Nodes { failures: vec![NodeFailure { node, reason }] });
+    }
+    Ok(addresses.into_iter().flatten().collect())
+}
+
+/// A participant's process; ended and waited for when dropped.
+struct Process {
+    node: Node,
+    child: Arc<Mutex<Child>>,
+    /// Open as long as the process shall run.
+    stdin: Option<ChildStdin>,
+}
+
+impl Process {
+    fn start(node: Node, sender: &Sender<(Node, Event)>) -> Result<Self, RunError> {
+        let failed = |error: std::io::Error| RunError::Start { node, reason: error.to_string() };
+        let command = if node == Node::Dealer { DEALER_COMMAND } else { PARTY_COMMAND };
+        let program = std::env::current_exe().map_err(failed)?;
+        let mut command_line = Command::new(program);
+        let mut child =
+            command_line.arg(command).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().map_err(failed)?;
+        let (stdin, stdout) = (child.stdin.take(), child.stdout.take());
+        let child = Arc::new(Mutex::new(child));
+        if let Some(stdout) = stdout {
+            let (child, sender) = (Arc::clone(&child), sender.clone());
+            thread::spawn(move || forward(node, stdout, &child, &sender));
+        }
+        Ok(Self { node, child, stdin })
+    }
+
+    fn order(&mut self, orders: &Orders) {
+        let mut line = serde_json::to_vec(orders).expect("orders have no maps, so they always encode");
+        line.push(b'\n');
+        // A process that is gone is reported by the thread that reads from it.
+        let _ = self.stdin.as_mut().map(|stdin| stdin.write_all(&line));
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        // The process ends when its stdin does, if it has not already.
+        self.stdin = None;
+        if wait(&self.child, EXIT_TIME).is_none() {
+            let mut child = self.child.lock().unwrap_or_else(PoisonError::into_inner);
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+}
+
+/// How the process ended, if it does in time.
+fn wait(child: &Mutex<Child>, limit: Duration) -> Option<ExitStatus> {
+    let end = Instant::now() + limit;
+    loop {
+        let status = child.lock().unwrap_or_else(PoisonError::into_inner).try_wait();
+        match status {
+            Ok(Some(status)) => return Some(status),
+            Ok(None) if Instant::now() < end => thread::sleep(EXIT_PAUSE),
+            _ => return None,
+        }
+    }
+}
+
+/// Passes on what a process reports; of one that ends without a last word, says how it ended.
+fn forward(node: Node, stdout: ChildStdout, child: &Mutex<Child>, sender: &Sender<(Node, Event)>) {
+    for line in BufReader::new(stdout).lines().map_while(Result::ok) {
+        let event = serde_json::from_str(&line)
+            .unwrap_or_else(|error| Event::Failed { reason: format!("its report cannot be read: {error}") });
+        let is_last = matches!(event, Event::Finished { .. } | Event::Failed { .. });
+        // Nobody listens any more once the run is given up.
+        if sender.send((node, event)).is_err() || is_last {
+            return;
+        }
+    }
+    let reason = match wait(child, EXIT_TIME) {
+        Some(status) => format!("its process ended before it was done ({status})"),
+        None => "its process closed its output before it was done".to_owned(),
+    };
+    let _ = sender.send((node, Event::Failed { reason }));
+}

@@ -1,0 +1,126 @@
+//! What a party and the dealer do: the same over memory and over TCP.
+
+use std::time::{Duration, Instant};
+
+use mpc_nn::execute::labels;
+use mpc_nn::{DealerSession, Observer, PartySession, Plan, Weights};
+use mpc_shares::Seed;
+use mpc_transport::{Phase, Transport};
+use ndarray::{ArrayD, Axis, Slice};
+
+use super::clock;
+use super::error::NodeError;
+use super::event::{Event, Inferred, Loaded, StepRecord};
+use super::job::Job;
+
+/// Steps are reported no more often than this: enough for the eye, and too little to slow a run.
+const REPORT_INTERVAL: Duration = Duration::from_millis(40);
+
+/// What one party knows and the others do not.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Secrets<'a> {
+    /// The model owner's weights.
+    pub weights: Option<&'a Weights>,
+    /// The data owner's images [inferences · batch, channels, height, width].
+    pub images: Option<&'a ArrayD<f32>>,
+}
+
+/// A party: agrees with the others and the dealer, loads the model and runs the job's inferences.
+///
+/// `transport` links the parties; `link` is a network of two with the dealer as node 1.
+pub async fn run_party<T: Transport, L: Transport>(
+    transport: T,
+    link: L,
+    job: &Job,
+    secrets: Secrets<'_>,
+    report: &mut (impl FnMut(Event) + Send),
+) -> Result<(), NodeError> {
+    let plan = job.plan()?;
+    let seed = Seed::from_system()?;
+    let mut session = PartySession::open(transport, link, &plan, job.session, secrets.weights, seed).await?;
+    report(Event::Loaded(loaded(&session)));
+    for inference in 0..job.inferences {
+        session.clear_meters();
+        let images = secrets.images.map(|images| [batch(images, job.batch, inference)]);
+        let mut recorder = Recorder::new(inference, &plan, report);
+        let outputs = session.infer(images.as_ref().map(<[_; 1]>::as_slice), job.preprocessing(), &mut recorder).await?;
+        let mut steps = recorder.steps;
+        for (record, step) in steps.iter_mut().zip(plan.steps()) {
+            record.traffic = session.meter().traffic(Phase::Online, &step.name);
+        }
+        report(Event::Inferred(Box::new(Inferred {
+            inference,
+            preprocessing: session.dealer_meter().total(Phase::Preprocessing),
+            online: session.meter().total(Phase::Online),
+            steps,
+            logits: outputs.and_then(|outputs| outputs.first().map(rows)),
+        })));
+    }
+    Ok(())
+}
+
+/// The dealer: agrees with each party over its link, and deals what the job's inferences consume.
+pub async fn run_dealer<L: Transport>(links: Vec<L>, job: &Job) -> Result<(), NodeError> {
+    let plan = job.plan()?;
+    let mut session = DealerSession::open(links, &plan, job.session, Seed::from_system()?).await?;
+    for _ in 0..job.inferences {
+        session.deal(|_| ()).await?;
+    }
+    Ok(())
+}
+
+fn loaded<T: Transport, L: Transport>(session: &PartySession<'_, u64, T, L>) -> Loaded {
+    Loaded {
+        at: clock::now(),
+        load: session.meter().traffic(Phase::Setup, labels::LOAD),
+        parties: session.meter().total(Phase::Setup),
+        dealer: session.dealer_meter().total(Phase::Setup),
+    }
+}
+
+/// The images of one inference.
+pub fn batch(images: &ArrayD<f32>, batch: usize, inference: usize) -> ArrayD<f32> {
+    let start = inference * batch;
+    images.slice_axis(Axis(0), Slice::from(start..start + batch)).to_owned()
+}
+
+fn rows(logits: &ArrayD<f64>) -> Vec<Vec<f64>> {
+    logits.outer_iter().map(|row| row.iter().copied().collect()).collect()
+}
+
+/// Notes when each step's online part begins and ends, and reports progress.
+struct Recorder<'a, F> {
+    inference: usize,
+    steps: Vec<StepRecord>,
+    reported: Option<Instant>,
+    report: &'a mut F,
+}
+
+impl<'a, F: FnMut(Event)> Recorder<'a, F> {
+    fn new(inference: usize, plan: &Plan<u64>, report: &'a mut F) -> Self {
+        let steps = vec![StepRecord::default(); plan.steps().len()];
+        Self { inference, steps, reported: None, report }
+    }
+
+    fn report(&mut self, phase: Phase, step: usize) {
+        if self.reported.is_none_or(|reported| reported.elapsed() >= REPORT_INTERVAL) {
+            self.reported = Some(Instant::now());
+            (self.report)(Event::Step { inference: self.inference, phase, step });
+        }
+    }
+}
+
+impl<F: FnMut(Event) + Send> Observer for Recorder<'_, F> {
+    fn begin(&mut self, phase: Phase, step: usize) {
+        self.report(phase, step);
+        if phase == Phase::Online {
+            self.steps[step].begin = clock::now();
+        }
+    }
+
+    fn end(&mut self, phase: Phase, step: usize) {
+        if phase == Phase::Online {
+            self.steps[step].end = clock::now();
+        }
+    }
+}

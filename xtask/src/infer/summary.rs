@@ -1,0 +1,263 @@
+//! What a run gave and cost, checked against the plan.
+
+use std::collections::BTreeMap;
+
+use mpc_nn::Plan;
+use mpc_transport::Traffic;
+use serde::Serialize;
+
+use super::arguments::{InferArguments, PreprocessingMode, TransportKind};
+use super::collect::{PartyRecord, RunRecord};
+use super::error::RunError;
+use super::event::Node;
+use super::reference::class;
+use super::samples::Samples;
+use super::timing::{self, StepTime};
+use super::{clock, kind};
+
+/// The party that owns the data and learns the result.
+const DATA_OWNER: usize = 1;
+
+/// The result of a run: what `--json` prints.
+#[derive(Clone, Debug, Serialize)]
+pub struct Summary {
+    /// The network.
+    pub model: String,
+    /// The number of parties.
+    pub parties: usize,
+    /// How messages travelled.
+    pub transport: TransportKind,
+    /// When correlations were drawn.
+    pub preprocessing_mode: PreprocessingMode,
+    /// f.
+    pub fractional_bits: u32,
+    /// k.
+    pub comparison_bits: u32,
+    /// Images per inference.
+    pub batch: usize,
+    /// The number of images.
+    pub count: usize,
+    /// Whether every private label is the plaintext model's.
+    pub agree: bool,
+    /// The number of images for which it is.
+    pub labels_agreeing: usize,
+    /// The part of the images with the true label, privately; none where it is not known.
+    pub private_accuracy: Option<f64>,
+    /// The same in the clear.
+    pub plain_accuracy: Option<f64>,
+    /// The largest difference of a logit.
+    pub max_logit_error: f64,
+    /// What each phase cost, over all images.
+    pub phases: Phases,
+    /// That measured bytes and rounds are the planned ones. Never false: a difference is an error.
+    pub matches_plan: bool,
+    /// The most memory that a process held.
+    pub peak_memory_bytes: Option<u64>,
+    /// The same of each process, where there is more than one.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub peak_memory_by_process: BTreeMap<String, u64>,
+    /// Each image.
+    pub images: Vec<ImageResult>,
+    /// Each step of the plan, over all images.
+    pub per_layer: Vec<LayerCost>,
+}
+
+/// One image's result.
+#[derive(Clone, Debug, Serialize)]
+pub struct ImageResult {
+    /// Its index in the source.
+    pub index: usize,
+    /// What it shows, where known.
+    pub label: Option<u8>,
+    /// The private prediction.
+    pub predicted: usize,
+    /// The plaintext prediction.
+    pub plain_predicted: usize,
+    /// The largest difference of a logit.
+    pub max_logit_error: f64,
+}
+
+/// The phases of a run.
+#[derive(Clone, Debug, Serialize)]
+pub struct Phases {
+    /// From the start until the last party has loaded the model.
+    pub setup: PhaseCost,
+    /// Correlations.
+    pub preprocessing: PhaseCost,
+    /// From the images to the results.
+    pub online: PhaseCost,
+}
+
+/// What a phase cost. Bytes are those on the wire, with the headers of frames.
+#[derive(Clone, Debug, Serialize)]
+pub struct PhaseCost {
+    /// Time on the critical path.
+    pub seconds: f64,
+    /// Sent by each party.
+    pub bytes_sent: Vec<u64>,
+    /// Received by each party, from the others and from the dealer.
+    pub bytes_received: Vec<u64>,
+    /// The most that a party waited for others.
+    pub rounds: u64,
+}
+
+/// What a step cost, over all images.
+#[derive(Clone, Debug, Serialize)]
+pub struct LayerCost {
+    /// The step.
+    pub name: String,
+    /// The kind of layer.
+    pub kind: &'static str,
+    /// Online, on the critical path.
+    pub seconds: f64,
+    /// Waiting for correlations, on the critical path.
+    pub preprocessing_seconds: f64,
+    /// Sent online by each party.
+    pub bytes_sent: Vec<u64>,
+    /// Received online by each party.
+    pub bytes_received: Vec<u64>,
+    /// Received by the last party from the dealer.
+    pub dealt_bytes: u64,
+    /// Rounds online.
+    pub rounds: u64,
+}
+
+/// Sums up a run.
+///
+/// # Errors
+/// [`RunError::PlanDiffers`] where a party sent, received or waited otherwise than planned; [`RunError::Report`] where
+/// results are missing.
+pub fn summarise(
+    arguments: &InferArguments,
+    plan: &Plan<u64>,
+    samples: &Samples,
+    plain: &[Vec<f32>],
+    run: &RunRecord,
+) -> Result<Summary, RunError> {
+    for (party, record) in run.parties.iter().enumerate() {
+        check_plan(plan, party, record)?;
+    }
+    let images = image_results(samples, plain, run)?;
+    let times = timing::step_times(run, arguments.preprocessing);
+    let labels_agreeing = images.iter().filter(|image| image.predicted == image.plain_predicted).count();
+    let settings = plan.settings();
+    Ok(Summary {
+        model: arguments.model.clone(),
+        parties: settings.parties,
+        transport: arguments.transport,
+        preprocessing_mode: arguments.preprocessing,
+        fractional_bits: settings.fractional_bits,
+        comparison_bits: settings.comparison_bits,
+        batch: plan.graph().batch(),
+        count: images.len(),
+        agree: labels_agreeing == images.len(),
+        labels_agreeing,
+        private_accuracy: accuracy(&images, |image| image.predicted),
+        plain_accuracy: accuracy(&images, |image| image.plain_predicted),
+        max_logit_error: images.iter().map(|image| image.max_logit_error).fold(0.0, f64::max),
+        phases: phases(run, &times),
+        matches_plan: true,
+        peak_memory_bytes: run.peak_memory.iter().map(|&(_, bytes)| bytes).max(),
+        peak_memory_by_process: memory_by_process(&run.peak_memory),
+        images,
+        per_layer: layers(plan, &times),
+    })
+}
+
+/// Compares what a party's meters counted with the plan.
+fn check_plan(plan: &Plan<u64>, party: usize, record: &PartyRecord) -> Result<(), RunError> {
+    let check = |what: String, planned: Traffic, measured: Traffic| {
+        let differ = || RunError::PlanDiffers { party, what, planned: planned.into(), measured: measured.into() };
+        if planned == measured { Ok(()) } else { Err(differ()) }
+    };
+    check("setup".to_owned(), plan.setup(party), record.loaded.load)?;
+    for inferred in &record.inferences {
+        let of = format!("of inference {}", inferred.inference);
+        check(format!("preprocessing {of}"), plan.preprocessing(party), inferred.preprocessing)?;
+        for (step, measured) in plan.steps().iter().zip(&inferred.steps) {
+            let planned = step.online.get(party).copied().unwrap_or_default();
+            check(format!("step `{}` {of}", step.name), planned, measured.traffic)?;
+        }
+        check(format!("online phase {of}"), plan.online(party), inferred.online)?;
+    }
+    Ok(())
+}
+
+fn image_results(samples: &Samples, plain: &[Vec<f32>], run: &RunRecord) -> Result<Vec<ImageResult>, RunError> {
+    let missing = |what: String| RunError::Report { node: Node::Party(DATA_OWNER), what };
+    let inferences = run.parties.get(DATA_OWNER).map(|record| &record.inferences[..]).unwrap_or_default();
+    let private: Vec<_> = inferences.iter().filter_map(|inferred| inferred.logits.as_ref()).flatten().collect();
+    if private.len() != plain.len() {
+        return Err(missing(format!("logits of {} images, not {}", private.len(), plain.len())));
+    }
+    let image = |(at, (private, plain)): (usize, (&Vec<f64>, &Vec<f32>))| {
+        if private.len() != plain.len() || private.iter().any(|logit| !logit.is_finite()) {
+            return Err(missing(format!("other logits for image {} than the model has", samples.first + at)));
+        }
+        let errors = private.iter().zip(plain).map(|(x, &y)| (x - f64::from(y)).abs());
+        Ok(ImageResult {
+            index: samples.first + at,
+            label: samples.labels.as_ref().and_then(|labels| labels.get(at).copied()),
+            predicted: class(private),
+            plain_predicted: class(plain),
+            max_logit_error: errors.fold(0.0, f64::max),
+        })
+    };
+    private.into_iter().zip(plain).enumerate().map(image).collect()
+}
+
+fn accuracy(images: &[ImageResult], prediction: fn(&ImageResult) -> usize) -> Option<f64> {
+    let right = |image: &ImageResult| Some(usize::from(image.label?) == prediction(image));
+    let right = images.iter().map(right).collect::<Option<Vec<_>>>()?;
+    Some(right.iter().filter(|&&right| right).count() as f64 / right.len() as f64)
+}
+
+fn phases(run: &RunRecord, times: &[Vec<StepTime>]) -> Phases {
+    let sum = |part: fn(&StepTime) -> u64| times.iter().flatten().map(part).sum::<u64>();
+    let over_parties = |seconds: f64, traffic: &dyn Fn(&PartyRecord) -> Traffic| {
+        let traffic: Vec<_> = run.parties.iter().map(traffic).collect();
+        PhaseCost {
+            seconds,
+            bytes_sent: traffic.iter().map(Traffic::bytes_sent).collect(),
+            bytes_received: traffic.iter().map(Traffic::bytes_received).collect(),
+            rounds: traffic.iter().map(|traffic| traffic.rounds).max().unwrap_or(0),
+        }
+    };
+    let setup = clock::seconds(run.started, timing::loaded_at(run));
+    Phases {
+        setup: over_parties(setup, &|party| party.loaded.parties + party.loaded.dealer),
+        preprocessing: over_parties(clock::seconds(0, sum(|time| time.preprocessing)), &|party| {
+            party.inferences.iter().map(|inferred| inferred.preprocessing).sum()
+        }),
+        online: over_parties(clock::seconds(0, sum(|time| time.online)), &|party| {
+            party.inferences.iter().map(|inferred| inferred.online).sum()
+        }),
+    }
+}
+
+fn layers(plan: &Plan<u64>, times: &[Vec<StepTime>]) -> Vec<LayerCost> {
+    let inferences = times.len() as u64;
+    let layer = |(at, step): (usize, &mpc_nn::Step)| {
+        let sum = |part: fn(&StepTime) -> u64| clock::seconds(0, times.iter().map(|steps| part(&steps[at])).sum());
+        // The meters were found equal to the plan, step by step.
+        let over_parties = |part: fn(&Traffic) -> u64| step.online.iter().map(move |traffic| inferences * part(traffic));
+        LayerCost {
+            name: step.name.clone(),
+            kind: kind(plan, step),
+            seconds: sum(|time| time.online),
+            preprocessing_seconds: sum(|time| time.preprocessing),
+            bytes_sent: over_parties(Traffic::bytes_sent).collect(),
+            bytes_received: over_parties(Traffic::bytes_received).collect(),
+            dealt_bytes: inferences * step.preprocessing.bytes_received(),
+            rounds: over_parties(|traffic| traffic.rounds).max().unwrap_or(0),
+        }
+    };
+    plan.steps().iter().enumerate().map(layer).collect()
+}
+
+fn memory_by_process(peak_memory: &[(Node, u64)]) -> BTreeMap<String, u64> {
+    if peak_memory.len() < 2 {
+        return BTreeMap::new();
+    }
+    peak_memory.iter().map(|&(node, bytes)| (node.to_string(), bytes)).collect()
+}

@@ -1,0 +1,130 @@
+//! A run's result for people.
+
+use comfy_table::presets::UTF8_FULL_CONDENSED;
+use comfy_table::{CellAlignment, ContentArrangement, Table};
+
+use super::arguments::{InferArguments, PreprocessingMode};
+use super::format::{bytes, count, seconds};
+use super::summary::{LayerCost, PhaseCost, Summary};
+
+/// Layers in the table of the largest.
+const LARGEST: usize = 8;
+
+/// A table with a header and, but for the first `left` columns, numbers.
+pub fn table(header: &[&str], left: usize) -> Table {
+    let mut table = Table::new();
+    table.load_style(UTF8_FULL_CONDENSED).set_content_arrangement(ContentArrangement::Disabled).set_header(header);
+    table.column_iter_mut().skip(left).for_each(|column| column.set_cell_alignment(CellAlignment::Right));
+    table
+}
+
+/// Prints a run's result.
+pub fn print(summary: &Summary, arguments: &InferArguments) {
+    if arguments.accuracy {
+        print_accuracy(summary);
+    } else {
+        print_images(summary);
+    }
+    println!("\n{}", phases(summary));
+    println!("\nThe {LARGEST} largest layers by online time, over {}:", images(summary.count));
+    println!("{}", layers(summary));
+    println!("\nBytes and rounds measured at every party in every step are exactly those of the plan.");
+    if let Some(peak) = summary.peak_memory_bytes {
+        println!("Peak memory: {}{}.", bytes(peak), by_process(summary));
+    }
+}
+
+fn images(number: usize) -> String {
+    if number == 1 { "1 image".to_owned() } else { format!("{number} images") }
+}
+
+fn print_images(summary: &Summary) {
+    let mut rows = table(&["image", "shows", "private", "in the clear", "largest logit error"], 0);
+    for image in &summary.images {
+        let label = image.label.map_or_else(|| "?".to_owned(), |label| label.to_string());
+        let (private, plain) = (image.predicted.to_string(), image.plain_predicted.to_string());
+        rows.add_row([image.index.to_string(), label, private, plain, format!("{:.5}", image.max_logit_error)]);
+    }
+    println!("{rows}");
+}
+
+fn print_accuracy(summary: &Summary) {
+    let percent = |accuracy: Option<f64>| accuracy.map_or_else(|| "?".to_owned(), |part| format!("{:.2} %", 100.0 * part));
+    println!("private accuracy       {}", percent(summary.private_accuracy));
+    println!("plaintext accuracy     {}", percent(summary.plain_accuracy));
+    println!("labels that agree      {} of {}", summary.labels_agreeing, summary.count);
+    println!("largest logit error    {:.5}", summary.max_logit_error);
+    let time = summary.phases.setup.seconds + summary.phases.preprocessing.seconds + summary.phases.online.seconds;
+    println!("time                   {}, {} for an image", seconds(time), seconds(time / summary.count as f64));
+    for image in summary.images.iter().filter(|image| image.predicted != image.plain_predicted) {
+        println!("image {}: private {}, in the clear {}", image.index, image.predicted, image.plain_predicted);
+    }
+}
+
+/// Phases with time, bytes and rounds; with a column for one image where there are several.
+fn phases(summary: &Summary) -> Table {
+    let is_several = summary.count > 1;
+    let mut header = vec!["phase", "time", "sent by a party", "received by a party", "by the last party", "rounds"];
+    if is_several {
+        header.extend(["time per image", "sent per image"]);
+    }
+    let mut rows = table(&header, 1);
+    let phases = &summary.phases;
+    for (name, cost) in [("setup", &phases.setup), ("preprocessing", &phases.preprocessing), ("online", &phases.online)] {
+        let mut row = phase_row(name, cost);
+        if is_several && name == "setup" {
+            row.extend(["once".to_owned(), "once".to_owned()]);
+        } else if is_several {
+            let images = summary.count as u64;
+            row.push(seconds(cost.seconds / summary.count as f64));
+            row.push(bytes(largest(&cost.bytes_sent) / images));
+        }
+        rows.add_row(row);
+    }
+    rows
+}
+
+fn phase_row(name: &str, cost: &PhaseCost) -> Vec<String> {
+    let (last, others) = cost.bytes_received.split_last().map_or((0, &[][..]), |(&last, others)| (last, others));
+    vec![
+        name.to_owned(),
+        seconds(cost.seconds),
+        bytes(largest(&cost.bytes_sent)),
+        bytes(largest(others)),
+        bytes(last),
+        cost.rounds.to_string(),
+    ]
+}
+
+fn largest(values: &[u64]) -> u64 {
+    values.iter().copied().max().unwrap_or(0)
+}
+
+fn layers(summary: &Summary) -> Table {
+    let mut layers: Vec<&LayerCost> = summary.per_layer.iter().collect();
+    layers.sort_by(|a, b| b.seconds.total_cmp(&a.seconds));
+    let is_streamed = summary.preprocessing_mode == PreprocessingMode::Streamed;
+    let mut header = vec!["layer", "kind", "online", "sent by a party", "rounds", "dealt to the last party"];
+    if is_streamed {
+        header.push("drawing them");
+    }
+    let mut rows = table(&header, 2);
+    for layer in layers.into_iter().take(LARGEST) {
+        let (sent, dealt) = (bytes(largest(&layer.bytes_sent)), bytes(layer.dealt_bytes));
+        let mut row =
+            vec![layer.name.clone(), layer.kind.to_owned(), seconds(layer.seconds), sent, count(layer.rounds), dealt];
+        if is_streamed {
+            row.push(seconds(layer.preprocessing_seconds));
+        }
+        rows.add_row(row);
+    }
+    rows
+}
+
+fn by_process(summary: &Summary) -> String {
+    if summary.peak_memory_by_process.is_empty() {
+        return String::new();
+    }
+    let each = summary.peak_memory_by_process.iter().map(|(node, peak)| format!("{node} {}", bytes(*peak)));
+    format!(" ({})", each.collect::<Vec<_>>().join(", "))
+}
