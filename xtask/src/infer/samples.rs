@@ -48,12 +48,6 @@ impl ImageSource {
         }
     }
 
-    #[cfg(not(feature = "bundled"))]
-    fn from_digits(&self) -> Result<Samples, InputError> {
-        Err(InputError::NoWeights { model: "digits".to_owned() })
-    }
-
-    #[cfg(feature = "bundled")]
     fn from_digits(&self) -> Result<Samples, InputError> {
         let digits = Digits::bundled()?;
         let count = self.checked_count(digits.len())?;
