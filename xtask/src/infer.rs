@@ -50,13 +50,21 @@ pub fn run(arguments: &InferArguments) -> ExitCode {
 
 fn show_plan(arguments: &InferArguments) -> Result<ExitCode, Failure> {
     let cost = Cost::new(arguments, &Job::new(arguments, 1)?.plan()?);
-    if arguments.json { print_json(&cost) } else { cost.print() }
+    if arguments.json {
+        print_json(&cost)
+    } else {
+        cost.print()
+    }
     Ok(ExitCode::SUCCESS)
 }
 
 fn infer(arguments: &InferArguments) -> Result<ExitCode, Failure> {
     let summary = classify(arguments)?;
-    if arguments.json { print_json(&summary) } else { table::print(&summary, arguments) }
+    if arguments.json {
+        print_json(&summary)
+    } else {
+        table::print(&summary, arguments)
+    }
     if !summary.agree {
         let Summary { labels_agreeing, count, .. } = summary;
         eprintln!("error: only {labels_agreeing} of {count} private labels are those of the plaintext model");

@@ -85,13 +85,13 @@ pub struct InferArguments {
 
 const AFTER_HELP: &str = "\
 Examples:
-  cargo xtask infer                                   one digit, two parties in memory
-  cargo xtask infer --images 5 --first-image 100      digits 100 to 104
-  cargo xtask infer --transport tcp --parties 4       four parties and a dealer as processes over TCP
-  cargo xtask infer --preprocessing ahead             all correlations first: the online phase alone
-  cargo xtask infer --accuracy                        all 450 held-out digits
-  cargo xtask infer --plan --parties 3                bytes and rounds of every layer, without running
-  cargo xtask infer --json | python3 -m json.tool     for programs
+  cargo xtask infer                                one digit, two parties in memory
+  cargo xtask infer --images 5 --first-image 100   digits 100 to 104
+  cargo xtask infer --transport tcp --parties 4    five processes over TCP: the dealer counts
+  cargo xtask infer --preprocessing ahead          all correlations before the first message
+  cargo xtask infer --accuracy                     all 450 held-out digits
+  cargo xtask infer --plan --parties 3             bytes and rounds of every layer, runs nothing
+  cargo xtask infer --json | python3 -m json.tool  for programs
 
 Exit codes:
   0  everything ran, and every private label is that of the plaintext model

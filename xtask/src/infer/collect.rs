@@ -9,7 +9,7 @@ use super::job::Job;
 use super::progress::Progress;
 
 /// What a participant has beyond its deadline to say why it stops.
-const GRACE: Duration = Duration::from_secs(5);
+const GRACE: Duration = Duration::from_secs(3);
 
 /// A party's reports.
 #[derive(Clone, Debug)]
@@ -140,6 +140,10 @@ impl Collector {
             }
             Ok(PartyRecord { loaded, inferences })
         });
-        Ok(RunRecord { started: self.started, parties: parties.collect::<Result<_, _>>()?, peak_memory: self.peak_memory })
+        Ok(RunRecord {
+            started: self.started,
+            parties: parties.collect::<Result<_, _>>()?,
+            peak_memory: self.peak_memory,
+        })
     }
 }

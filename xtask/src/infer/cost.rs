@@ -64,7 +64,8 @@ impl Cost {
     /// The cost of one inference of a plan.
     pub fn new(arguments: &InferArguments, plan: &Plan<u64>) -> Self {
         let (graph, settings) = (plan.graph(), plan.settings());
-        let parameters = graph.parameters().into_iter().map(|parameter| parameter.shape.iter().product::<usize>() as u64);
+        let parameters =
+            graph.parameters().into_iter().map(|parameter| parameter.shape.iter().product::<usize>() as u64);
         Self {
             model: arguments.model.clone(),
             parties: settings.parties,

@@ -33,7 +33,8 @@ pub fn run(
         party_links.extend(ends.next());
         dealer_links.extend(ends.next());
     }
-    for (party, (transport, link)) in memory_network(job.parties, job.deadline).into_iter().zip(party_links).enumerate() {
+    for (party, (transport, link)) in memory_network(job.parties, job.deadline).into_iter().zip(party_links).enumerate()
+    {
         let job = job.clone();
         let weights = (party == 0).then(|| Arc::clone(&weights));
         let images = (party == 1).then(|| Arc::clone(&images));

@@ -50,10 +50,7 @@ pub fn run(job: &Job, weights: Ownership, images: Ownership, progress: &mut Prog
 }
 
 /// Where each party listens for the others and for the dealer.
-fn wait_for_listeners(
-    events: &Receiver<(Node, Event)>,
-    job: &Job,
-) -> Result<Vec<(SocketAddr, SocketAddr)>, RunError> {
+fn wait_for_listeners(events: &Receiver<(Node, Event)>, job: &Job) -> Result<Vec<(SocketAddr, SocketAddr)>, RunError> {
     let mut addresses = vec![None; job.parties];
     let end = Instant::now() + job.deadline;
     while let Some(missing) = addresses.iter().position(Option::is_none) {

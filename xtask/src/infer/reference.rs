@@ -21,7 +21,8 @@ pub fn plain_logits(
     let mut logits = Vec::with_capacity(samples.len());
     for start in (0..samples.len()).step_by(size) {
         let first = samples.first + start;
-        let name = || if size == 1 { format!("image {first}") } else { format!("images {first} to {}", first + size - 1) };
+        let name =
+            || if size == 1 { format!("image {first}") } else { format!("images {first} to {}", first + size - 1) };
         let images = batch(&samples.images, size, start / size);
         let output = checked_output(plan, weights, images, name)?;
         logits.extend(output.outer_iter().map(|row| row.iter().copied().collect::<Vec<_>>()));

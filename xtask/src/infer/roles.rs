@@ -8,6 +8,7 @@ use mpc_shares::Seed;
 use mpc_transport::{Phase, Transport};
 use ndarray::{ArrayD, Axis, Slice};
 
+use super::arguments::PreprocessingMode;
 use super::clock;
 use super::error::NodeError;
 use super::event::{Event, Inferred, Loaded, StepRecord};
@@ -42,8 +43,9 @@ pub async fn run_party<T: Transport, L: Transport>(
     for inference in 0..job.inferences {
         session.clear_meters();
         let images = secrets.images.map(|images| [batch(images, job.batch, inference)]);
-        let mut recorder = Recorder::new(inference, &plan, report);
-        let outputs = session.infer(images.as_ref().map(<[_; 1]>::as_slice), job.preprocessing(), &mut recorder).await?;
+        let mut recorder = Recorder::new(inference, job, &plan, report);
+        let outputs =
+            session.infer(images.as_ref().map(<[_; 1]>::as_slice), job.preprocessing(), &mut recorder).await?;
         let mut steps = recorder.steps;
         for (record, step) in steps.iter_mut().zip(plan.steps()) {
             record.traffic = session.meter().traffic(Phase::Online, &step.name);
@@ -91,19 +93,22 @@ fn rows(logits: &ArrayD<f64>) -> Vec<Vec<f64>> {
 /// Notes when each step's online part begins and ends, and reports progress.
 struct Recorder<'a, F> {
     inference: usize,
+    /// Streamed, each step's correlations are drawn just before it: there only the online part is reported.
+    preprocessing: PreprocessingMode,
     steps: Vec<StepRecord>,
     reported: Option<Instant>,
     report: &'a mut F,
 }
 
 impl<'a, F: FnMut(Event)> Recorder<'a, F> {
-    fn new(inference: usize, plan: &Plan<u64>, report: &'a mut F) -> Self {
+    fn new(inference: usize, job: &Job, plan: &Plan<u64>, report: &'a mut F) -> Self {
         let steps = vec![StepRecord::default(); plan.steps().len()];
-        Self { inference, steps, reported: None, report }
+        Self { inference, preprocessing: job.preprocessing, steps, reported: None, report }
     }
 
     fn report(&mut self, phase: Phase, step: usize) {
-        if self.reported.is_none_or(|reported| reported.elapsed() >= REPORT_INTERVAL) {
+        let is_shown = phase == Phase::Online || self.preprocessing == PreprocessingMode::Ahead;
+        if is_shown && self.reported.is_none_or(|reported| reported.elapsed() >= REPORT_INTERVAL) {
             self.reported = Some(Instant::now());
             (self.report)(Event::Step { inference: self.inference, phase, step });
         }
@@ -122,5 +127,59 @@ impl<F: FnMut(Event) + Send> Observer for Recorder<'_, F> {
         if phase == Phase::Online {
             self.steps[step].end = clock::now();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::thread;
+
+    use mpc_transport::memory_network;
+
+    use super::*;
+
+    fn job() -> Job {
+        Job {
+            model: "resnet32".to_owned(),
+            parties: 2,
+            fractional_bits: 16,
+            comparison_bits: 32,
+            session: [7; 16],
+            batch: 1,
+            inferences: 1,
+            preprocessing: PreprocessingMode::Streamed,
+            deadline: Duration::from_secs(5),
+        }
+    }
+
+    /// What both parties say when their jobs differ. No dealer is needed: they notice at the first handshake.
+    fn errors(jobs: [Job; 2]) -> [String; 2] {
+        let deadline = Duration::from_secs(5);
+        let running = jobs.into_iter().zip(memory_network(2, deadline)).map(|(job, transport)| {
+            thread::spawn(move || {
+                let link = memory_network(2, deadline).swap_remove(0);
+                let mut report = |_| ();
+                let run = run_party(transport, link, &job, Secrets::default(), &mut report);
+                smol::block_on(run).map_or_else(|error| error.to_string(), |()| "no error".to_owned())
+            })
+        });
+        let running: Vec<_> = running.collect();
+        running.into_iter().map(|thread| thread.join().unwrap()).collect::<Vec<_>>().try_into().unwrap()
+    }
+
+    fn assert_named(other: Job, field: &str) {
+        for (party, error) in errors([job(), other]).into_iter().enumerate() {
+            let expected = format!("step `handshake`: party {} disagrees on \"{field}\"", 1 - party);
+            assert!(error.starts_with(&expected), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_peer_with_another_job_is_named_with_the_field() {
+        assert_named(Job { session: [8; 16], ..job() }, "session");
+        assert_named(Job { batch: 2, ..job() }, "model");
+        assert_named(Job { fractional_bits: 15, ..job() }, "fractional bits");
+        assert_named(Job { comparison_bits: 31, ..job() }, "comparison bits");
+        assert_named(Job { parties: 3, ..job() }, "parties");
     }
 }

@@ -43,12 +43,12 @@ impl ImageSource {
     /// Reads the images and checks them against the model.
     pub fn read(&self, model: &Model) -> Result<Samples, InputError> {
         match &self.file {
-            Some(file) => self.from_file(file, model),
-            None => self.from_digits(),
+            Some(file) => self.read_npy(file, model),
+            None => self.read_digits(),
         }
     }
 
-    fn from_digits(&self) -> Result<Samples, InputError> {
+    fn read_digits(&self) -> Result<Samples, InputError> {
         let digits = Digits::bundled()?;
         let count = self.checked_count(digits.len())?;
         let images = digits.batch(self.first..self.first + count)?;
@@ -56,7 +56,7 @@ impl ImageSource {
         Ok(Samples { images, labels, first: self.first })
     }
 
-    fn from_file(&self, file: &PathBuf, model: &Model) -> Result<Samples, InputError> {
+    fn read_npy(&self, file: &PathBuf, model: &Model) -> Result<Samples, InputError> {
         let image_bytes: usize = size_of::<f32>() * model.input().into_iter().product::<usize>();
         let bytes = read_file(file, image_bytes.saturating_mul(MAX_IMAGES + 1))?;
         let wrong = |error| InputError::Images { file: file.display().to_string(), error };

@@ -240,7 +240,8 @@ fn layers(plan: &Plan<u64>, times: &[Vec<StepTime>]) -> Vec<LayerCost> {
     let layer = |(at, step): (usize, &mpc_nn::Step)| {
         let sum = |part: fn(&StepTime) -> u64| clock::seconds(0, times.iter().map(|steps| part(&steps[at])).sum());
         // The meters were found equal to the plan, step by step.
-        let over_parties = |part: fn(&Traffic) -> u64| step.online.iter().map(move |traffic| inferences * part(traffic));
+        let over_parties =
+            |part: fn(&Traffic) -> u64| step.online.iter().map(move |traffic| inferences * part(traffic));
         LayerCost {
             name: step.name.clone(),
             kind: kind(plan, step),

@@ -28,10 +28,22 @@ pub fn print(summary: &Summary, arguments: &InferArguments) {
     println!("\n{}", phases(summary));
     println!("\nThe {LARGEST} largest layers by online time, over {}:", images(summary.count));
     println!("{}", layers(summary));
-    println!("\nBytes and rounds measured at every party in every step are exactly those of the plan.");
+    println!("\n{}", plan_line(summary));
     if let Some(peak) = summary.peak_memory_bytes {
         println!("Peak memory: {}{}.", bytes(peak), by_process(summary));
     }
+}
+
+/// The measured figures, which [`summarise`](super::summary::summarise) has found equal to the plan's.
+fn plan_line(summary: &Summary) -> String {
+    let (online, dealt) = (&summary.phases.online, &summary.phases.preprocessing.bytes_received);
+    format!(
+        "Measured as planned, at every party and step: {} bytes sent by a party in {} rounds online, {} bytes dealt to \
+         the last party.",
+        count(largest(&online.bytes_sent)),
+        count(online.rounds),
+        count(dealt.last().copied().unwrap_or(0)),
+    )
 }
 
 fn images(number: usize) -> String {
@@ -43,17 +55,18 @@ fn print_images(summary: &Summary) {
     for image in &summary.images {
         let label = image.label.map_or_else(|| "?".to_owned(), |label| label.to_string());
         let (private, plain) = (image.predicted.to_string(), image.plain_predicted.to_string());
-        rows.add_row([image.index.to_string(), label, private, plain, format!("{:.5}", image.max_logit_error)]);
+        rows.add_row([image.index.to_string(), label, private, plain, format!("{:.6}", image.max_logit_error)]);
     }
     println!("{rows}");
 }
 
 fn print_accuracy(summary: &Summary) {
-    let percent = |accuracy: Option<f64>| accuracy.map_or_else(|| "?".to_owned(), |part| format!("{:.2} %", 100.0 * part));
+    let percent =
+        |accuracy: Option<f64>| accuracy.map_or_else(|| "?".to_owned(), |part| format!("{:.2} %", 100.0 * part));
     println!("private accuracy       {}", percent(summary.private_accuracy));
     println!("plaintext accuracy     {}", percent(summary.plain_accuracy));
     println!("labels that agree      {} of {}", summary.labels_agreeing, summary.count);
-    println!("largest logit error    {:.5}", summary.max_logit_error);
+    println!("largest logit error    {:.6}", summary.max_logit_error);
     let time = summary.phases.setup.seconds + summary.phases.preprocessing.seconds + summary.phases.online.seconds;
     println!("time                   {}, {} for an image", seconds(time), seconds(time / summary.count as f64));
     for image in summary.images.iter().filter(|image| image.predicted != image.plain_predicted) {
@@ -70,7 +83,8 @@ fn phases(summary: &Summary) -> Table {
     }
     let mut rows = table(&header, 1);
     let phases = &summary.phases;
-    for (name, cost) in [("setup", &phases.setup), ("preprocessing", &phases.preprocessing), ("online", &phases.online)] {
+    for (name, cost) in [("setup", &phases.setup), ("preprocessing", &phases.preprocessing), ("online", &phases.online)]
+    {
         let mut row = phase_row(name, cost);
         if is_several && name == "setup" {
             row.extend(["once".to_owned(), "once".to_owned()]);

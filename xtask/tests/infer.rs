@@ -1,0 +1,278 @@
+//! `cargo xtask infer` as its user meets it: the built program, its output and its exit codes.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+const IMAGE: [usize; 3] = [3, 32, 32];
+
+fn infer(arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_xtask")).arg("infer").args(arguments).output().unwrap()
+}
+
+fn stderr(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+/// The one object of a run with `--json`.
+fn json(arguments: &[&str]) -> Value {
+    let output = infer(&[arguments, &["--json"]].concat());
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    serde_json::from_slice(&output.stdout).unwrap()
+}
+
+/// Bad arguments end with code 2, a message that contains `expected`, and nothing on stdout.
+fn assert_refused(arguments: &[&str], expected: &str) {
+    let output = infer(arguments);
+    assert_eq!(output.status.code(), Some(2), "{}", stderr(&output));
+    assert!(stderr(&output).contains(expected), "{}", stderr(&output));
+    assert!(output.stdout.is_empty());
+}
+
+/// A file of this test run, removed when dropped.
+struct File(PathBuf);
+
+impl File {
+    fn new(name: &str, bytes: &[u8]) -> Self {
+        let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("{}-{name}", std::process::id()));
+        fs::write(&path, bytes).unwrap();
+        Self(path)
+    }
+
+    fn path(&self) -> &str {
+        self.0.to_str().unwrap()
+    }
+}
+
+impl Drop for File {
+    fn drop(&mut self) {
+        let _ = fs::remove_file(&self.0);
+    }
+}
+
+fn npy(shape: &[usize], values: &[f32]) -> Vec<u8> {
+    let shape: String = shape.iter().map(|size| format!("{size}, ")).collect();
+    let header = format!("{{'descr': '<f4', 'fortran_order': False, 'shape': ({shape}), }}\n");
+    let mut file = b"\x93NUMPY\x01\x00".to_vec();
+    file.extend((header.len() as u16).to_le_bytes());
+    file.extend(header.as_bytes());
+    file.extend(values.iter().copied().flat_map(f32::to_le_bytes));
+    file
+}
+
+#[test]
+fn a_run_reports_what_it_found_and_cost() {
+    for transport in ["memory", "tcp"] {
+        let result = json(&["--transport", transport, "--parties", "3", "--images", "2", "--first-image", "40"]);
+        assert_eq!((&result["model"], &result["parties"]), (&"resnet32".into(), &3.into()));
+        assert_eq!((&result["transport"], &result["agree"]), (&transport.into(), &true.into()));
+        assert!(result["max_logit_error"].as_f64().unwrap() < 0.02);
+        assert!(result["peak_memory_bytes"].as_u64().unwrap() > 1 << 20);
+        for (at, image) in result["images"].as_array().unwrap().iter().enumerate() {
+            assert_eq!(image["index"], 40 + at);
+            assert_eq!(image["predicted"], image["plain_predicted"]);
+            assert!(image["label"].as_u64().unwrap() < 10);
+        }
+        for phase in ["setup", "preprocessing", "online"] {
+            let phase = &result["phases"][phase];
+            assert!(phase["seconds"].as_f64().unwrap() > 0.0);
+            assert!(phase["rounds"].as_u64().unwrap() > 0);
+            assert_eq!(phase["bytes_sent"].as_array().unwrap().len(), 3);
+            assert_eq!(phase["bytes_received"].as_array().unwrap().len(), 3);
+        }
+    }
+}
+
+#[test]
+fn the_plan_is_what_a_run_costs() {
+    let arguments = ["--batch", "2", "--preprocessing", "ahead"];
+    let plan = json(&[&arguments[..], &["--plan"]].concat());
+    let run = json(&arguments);
+    assert_eq!((&run["count"], &run["batch"]), (&2.into(), &2.into()));
+    for phase in ["preprocessing", "online"] {
+        for figure in ["bytes_sent", "bytes_received", "rounds"] {
+            assert_eq!(plan["phases"][phase][figure], run["phases"][phase][figure], "{figure} of {phase}");
+        }
+    }
+    assert_eq!(plan["relus"], 2 * 303_104);
+}
+
+#[test]
+fn one_image_costs_no_more_than_promised() {
+    let plan = json(&["--plan"]);
+    let online = &plan["phases"]["online"];
+    let sent = online["bytes_sent"].as_array().unwrap();
+    assert!(sent.iter().all(|sent| sent.as_u64().unwrap() <= 4_300_000), "{sent:?}");
+    assert!(online["rounds"].as_u64().unwrap() <= 140);
+    let received = plan["phases"]["preprocessing"]["bytes_received"].as_array().unwrap();
+    assert!(received[0].as_u64().unwrap() < 100, "the first party gets a seed");
+    assert!(received[1].as_u64().unwrap() <= 45_000_000);
+}
+
+#[test]
+fn a_table_is_printed_for_people() {
+    let output = infer(&["--images", "2"]);
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    let text = String::from_utf8_lossy(&output.stdout);
+    for expected in ["in the clear", "preprocessing", "rounds", "time per image", "Measured as planned", "Peak memory"]
+    {
+        assert!(text.contains(expected), "{text}");
+    }
+    assert!(stderr(&output).contains("image 2 of 2: done"));
+}
+
+#[test]
+fn own_images_have_no_label() {
+    let values: Vec<f32> = (0..2 * 3072).map(|i| (i % 17) as f32 / 8.0 - 1.0).collect();
+    let file = File::new("two.npy", &npy(&[2, 3, 32, 32], &values));
+    let result = json(&["--input", file.path()]);
+    let images = result["images"].as_array().unwrap();
+    assert_eq!(images.len(), 2);
+    assert!(images.iter().all(|image| image["label"].is_null()));
+    assert!(result["private_accuracy"].is_null());
+}
+
+#[test]
+fn wrong_images_are_refused_by_name() {
+    let small = File::new("small.npy", &npy(&[3, 28, 28], &[0.0; 3 * 28 * 28]));
+    assert_refused(&["--input", small.path()], "shape [3, 28, 28], but it must be [N, 3, 32, 32]");
+    let mut values = vec![0.0; 3072];
+    values[33] = f32::NAN;
+    let nan = File::new("nan.npy", &npy(&IMAGE, &values));
+    assert_refused(&["--input", nan.path(), "--transport", "tcp"], "NaN or infinite at [0, 1, 1]");
+    let large = File::new("large.npy", &npy(&IMAGE, &[1e6; 3072]));
+    assert_refused(&["--input", large.path()], "larger than 32768 in magnitude");
+    let bright = File::new("bright.npy", &npy(&IMAGE, &[20_000.0; 3072]));
+    assert_refused(
+        &["--input", bright.path()],
+        "the output of `image` reaches 20000, but private values must stay below",
+    );
+    assert_refused(&["--input", "/nowhere.npy"], "cannot read /nowhere.npy");
+}
+
+#[test]
+fn wrong_weights_are_refused_by_name() {
+    let noise = File::new("noise.safetensors", &[0xff; 64]);
+    assert_refused(&["--weights", noise.path()], "not a complete safetensors file");
+    let header = br#"{"conv1.weight":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}}"#;
+    let other = [&(header.len() as u64).to_le_bytes()[..], header, &[0; 4]].concat();
+    let other = File::new("other.safetensors", &other);
+    assert_refused(&["--weights", other.path()], "tensor `conv1.weight` has shape [1], but the model needs");
+    let empty = File::new("empty.safetensors", &[&2u64.to_le_bytes()[..], b"{}"].concat());
+    assert_refused(&["--weights", empty.path()], "no tensor `conv1.weight`");
+}
+
+#[test]
+fn wrong_arguments_are_refused_by_name() {
+    assert_refused(&["--model", "resnet33"], "no model is named `resnet33`; the models are: resnet32");
+    assert_refused(&["--parties", "1"], "1 is not in 2..=8");
+    assert_refused(&["--parties", "9"], "9 is not in 2..=8");
+    assert_refused(&["--images", "0"], "leaves nothing to do");
+    assert_refused(&["--images", "3", "--batch", "2"], "no whole number of batches");
+    assert_refused(&["--batch", "0"], "a batch of this size");
+    assert_refused(&["--first-image", "450"], "not within the 450 images");
+    assert_refused(&["--fractional-bits", "30"], "do not fit a ring of 64 bits");
+    assert_refused(&["--accuracy", "--images", "2"], "cannot be used with");
+}
+
+/// Processes of a run over TCP, by what /proc says.
+#[cfg(target_os = "linux")]
+mod processes {
+    use super::*;
+    use std::io::{BufRead, BufReader, Read};
+    use std::process::Child;
+
+    /// The processes that `parent` has started, in that order: the parties, then the dealer.
+    fn children(parent: u32) -> Vec<u32> {
+        let mut children = Vec::new();
+        for entry in fs::read_dir(format!("/proc/{parent}/task")).unwrap().flatten() {
+            let text = fs::read_to_string(entry.path().join("children")).unwrap_or_default();
+            children.extend(text.split_whitespace().map(|id| id.parse::<u32>().unwrap()));
+        }
+        children.sort_unstable();
+        children
+    }
+
+    fn is_alive(process: u32) -> bool {
+        let state = fs::read_to_string(format!("/proc/{process}/stat")).unwrap_or_default();
+        state.rsplit_once(") ").is_some_and(|(_, rest)| !rest.starts_with('Z'))
+    }
+
+    fn signal(name: &str, process: u32) {
+        assert!(Command::new("kill").arg(format!("-{name}")).arg(process.to_string()).status().unwrap().success());
+    }
+
+    fn wait_until_gone(processes: &[u32]) {
+        let end = Instant::now() + Duration::from_secs(10);
+        while processes.iter().any(|&process| is_alive(process)) {
+            assert!(Instant::now() < end, "processes are left behind");
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+
+    struct Run {
+        child: Child,
+        stderr: BufReader<std::process::ChildStderr>,
+        nodes: Vec<u32>,
+    }
+
+    impl Run {
+        /// A run of three parties with a deadline of 2 s that has classified its first image, of more than it will get to.
+        fn start() -> Self {
+            let mut child = Command::new(env!("CARGO_BIN_EXE_xtask"))
+                .args(["infer", "--transport", "tcp", "--parties", "3", "--deadline", "2", "--images", "60"])
+                .stdout(Stdio::null())
+                .stderr(Stdio::piped())
+                .spawn()
+                .unwrap();
+            let mut stderr = BufReader::new(child.stderr.take().unwrap());
+            let mut line = String::new();
+            stderr.read_line(&mut line).unwrap();
+            assert!(line.contains("image 1 of"), "{line}");
+            let nodes = children(child.id());
+            assert_eq!(nodes.len(), 4);
+            Self { child, stderr, nodes }
+        }
+
+        /// The end of a run that fails: its errors, and that nothing is left of it.
+        fn errors(mut self) -> String {
+            let begin = Instant::now();
+            let mut text = String::new();
+            self.stderr.read_to_string(&mut text).unwrap();
+            assert_eq!(self.child.wait().unwrap().code(), Some(1), "{text}");
+            assert!(begin.elapsed() < Duration::from_secs(15), "{:?}", begin.elapsed());
+            wait_until_gone(&self.nodes);
+            text
+        }
+    }
+
+    #[test]
+    fn a_party_that_is_killed_ends_the_run_by_name() {
+        let run = Run::start();
+        signal("KILL", run.nodes[2]);
+        let errors = run.errors();
+        assert!(errors.contains("party 2: its process ended before it was done (signal: 9"), "{errors}");
+        assert!(errors.contains("party 0: step `"), "{errors}");
+        assert!(errors.contains("party 2 closed the connection"), "{errors}");
+    }
+
+    #[test]
+    fn a_party_that_stalls_ends_the_run_by_name() {
+        let run = Run::start();
+        signal("STOP", run.nodes[0]);
+        let errors = run.errors();
+        assert!(errors.contains("party 0 timed out after 2"), "{errors}");
+        assert!(errors.contains("party 0: has not reported within its deadline"), "{errors}");
+    }
+
+    #[test]
+    fn nothing_outlives_the_command() {
+        let mut run = Run::start();
+        signal("KILL", run.child.id());
+        run.child.wait().unwrap();
+        wait_until_gone(&run.nodes);
+    }
+}
