@@ -4,6 +4,7 @@ mod bench;
 mod fuzz;
 mod infer;
 mod test;
+mod workspace;
 
 use std::process::ExitCode;
 

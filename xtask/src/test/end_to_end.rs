@@ -1,0 +1,194 @@
+//! Whole inferences through the command line, checked by what it prints for programs.
+
+use std::env;
+use std::process::{Command, Stdio};
+
+use serde_json::Value;
+
+use super::Outcome;
+use crate::workspace::{Workspace, list, own_json};
+
+/// The largest difference of a logit from the plaintext model's.
+const LOGIT_ERROR: f64 = 0.02;
+/// Bytes sent online for one image by a party to each other one.
+const ONLINE_BYTES: u64 = 4_300_000;
+/// Rounds online.
+const ROUNDS: u64 = 140;
+/// Bytes from the dealer to the last party for one image.
+const DEALT_BYTES: u64 = 45_000_000;
+/// Bytes from the dealer to every other party for one image: a seed in a frame.
+const SEED_BYTES: u64 = 64;
+/// Held-out digits.
+const DIGITS: u64 = 450;
+
+/// One image with 2, 3 and 8 parties, in memory and, with 2 and 3, over TCP; and arguments that must be refused.
+pub(super) fn run(_: &Workspace) -> Outcome {
+    let mut failures = Vec::new();
+    let mut runs = 0;
+    for (parties, has_tcp) in [("2", true), ("3", true), ("8", false)] {
+        let image = ["infer", "--json", "--parties", parties, "--first-image", "7"];
+        let in_memory = check(&[&image[..], &["--transport", "memory"]].concat(), check_one, &mut failures);
+        runs += 1;
+        if has_tcp {
+            let over_tcp = check(&[&image[..], &["--transport", "tcp"]].concat(), check_one, &mut failures);
+            runs += 1;
+            if let (Some(memory), Some(tcp)) = (&in_memory, &over_tcp) {
+                failures.extend(same_cost(memory, tcp).map(|what| format!("{parties} parties: {what}")));
+            }
+        }
+    }
+    let several = ["infer", "--json", "--images", "2", "--preprocessing", "ahead"];
+    check(&several, check_result, &mut failures);
+    let refused = [
+        &["--model", "unknown"][..],
+        &["--parties", "9"],
+        &["--images", "0"],
+        &["--batch", "0"],
+        &["--first-image", "450"],
+        &["--input", "no-such-file.npy"],
+        &["--weights", "Cargo.toml"],
+        &["--fractional-bits", "60"],
+    ];
+    failures.extend(refused.iter().filter_map(|arguments| refusal(arguments).err()));
+    Outcome::of(failures, format!("{} inferences, {} refusals", runs + 2, refused.len()))
+}
+
+/// All held-out digits.
+pub(super) fn accuracy(_: &Workspace) -> Outcome {
+    let mut failures = Vec::new();
+    let mut found = Vec::new();
+    for parties in ["2", "3", "4"] {
+        let arguments = ["infer", "--accuracy", "--json", "--parties", parties];
+        if let Some(report) = check(&arguments, check_accuracy, &mut failures) {
+            let percent = 100.0 * report["private_accuracy"].as_f64().unwrap_or_default();
+            found.push(format!("{percent:.2} %, error {:.4}", number(&report["max_logit_error"])));
+        }
+    }
+    Outcome::of(failures, found.join("; "))
+}
+
+/// Runs one command, checks its report, and gives the report back.
+fn check(arguments: &[&str], checks: fn(&Value) -> Vec<String>, failures: &mut Vec<String>) -> Option<Value> {
+    let line = format!("cargo xtask {}", arguments.join(" "));
+    println!("$ {line}");
+    match own_json(arguments) {
+        Ok(report) => {
+            println!("  {}", short(&report));
+            failures.extend(checks(&report).into_iter().map(|what| format!("`{line}`: {what}")));
+            Some(report)
+        }
+        Err(error) => {
+            failures.push(error);
+            None
+        }
+    }
+}
+
+/// A report in a line.
+fn short(report: &Value) -> String {
+    let online = &report["phases"]["online"];
+    format!(
+        "agree: {}, largest logit error {:.5}, online: {} bytes sent, {} rounds, {:.3} s",
+        report["agree"],
+        number(&report["max_logit_error"]),
+        largest(&online["bytes_sent"]),
+        online["rounds"],
+        number(&online["seconds"]),
+    )
+}
+
+fn check_result(report: &Value) -> Vec<String> {
+    let mut wrong = Vec::new();
+    if report["agree"] != true {
+        wrong.push("the private labels are not those of the plaintext model".to_owned());
+    }
+    let images = list(&report["images"]);
+    if images.is_empty() || images.iter().any(|image| image["predicted"] != image["plain_predicted"]) {
+        wrong.push("an image's private label is not that of the plaintext model".to_owned());
+    }
+    let errors =
+        std::iter::once(&report["max_logit_error"]).chain(images.iter().map(|image| &image["max_logit_error"]));
+    let is_small = |error: &f64| *error < LOGIT_ERROR;
+    if let Some(error) = errors.map(number).find(|error| !is_small(error)) {
+        wrong.push(format!("a logit is off by {error}, not less than {LOGIT_ERROR}"));
+    }
+    wrong
+}
+
+/// One image: its result and what it cost.
+fn check_one(report: &Value) -> Vec<String> {
+    let mut wrong = check_result(report);
+    let parties = report["parties"].as_u64().unwrap_or_default();
+    let (online, preprocessing) = (&report["phases"]["online"], &report["phases"]["preprocessing"]);
+    let mut at_most = |what: &str, value: u64, limit: u64| {
+        if value == 0 || value > limit {
+            wrong.push(format!("{what}: {value}, not 1 to {limit}"));
+        }
+    };
+    at_most("bytes sent online by a party", largest(&online["bytes_sent"]), ONLINE_BYTES * parties.saturating_sub(1));
+    at_most("rounds online", online["rounds"].as_u64().unwrap_or(u64::MAX), ROUNDS);
+    if let Some((last, others)) = list(&preprocessing["bytes_received"]).split_last() {
+        at_most("bytes dealt to the last party", last.as_u64().unwrap_or(u64::MAX), DEALT_BYTES);
+        for other in others {
+            at_most("bytes dealt to another party", other.as_u64().unwrap_or(u64::MAX), SEED_BYTES);
+        }
+    }
+    for (phase, cost) in [("online", online), ("preprocessing", preprocessing)] {
+        for bytes in ["bytes_sent", "bytes_received"] {
+            if list(&cost[bytes]).len() as u64 != parties {
+                wrong.push(format!("{phase}: {bytes} is not one number for each of {parties} parties"));
+            }
+        }
+    }
+    wrong
+}
+
+fn check_accuracy(report: &Value) -> Vec<String> {
+    let mut wrong = check_result(report);
+    for what in ["labels_agreeing", "count"] {
+        if report[what] != DIGITS {
+            wrong.push(format!("{what} is {}, not {DIGITS}", report[what]));
+        }
+    }
+    if report["private_accuracy"] != report["plain_accuracy"] {
+        wrong.push(format!(
+            "private accuracy {}, in the clear {}",
+            report["private_accuracy"], report["plain_accuracy"]
+        ));
+    }
+    wrong
+}
+
+/// Bytes and rounds that differ between two reports.
+fn same_cost<'a>(memory: &'a Value, tcp: &'a Value) -> impl Iterator<Item = String> + 'a {
+    let phases = ["setup", "preprocessing", "online"];
+    let pairs =
+        phases.into_iter().flat_map(|phase| ["bytes_sent", "bytes_received", "rounds"].map(|what| (phase, what)));
+    pairs.filter_map(|(phase, what)| {
+        let (a, b) = (&memory["phases"][phase][what], &tcp["phases"][phase][what]);
+        (a != b || a.is_null()).then(|| format!("{phase}, {what}: {a} in memory, {b} over TCP"))
+    })
+}
+
+/// Checks that arguments are refused before anything runs: exit code 2, a message, no result.
+fn refusal(arguments: &[&str]) -> Result<(), String> {
+    let line = format!("cargo xtask infer {}", arguments.join(" "));
+    let own = env::current_exe().map_err(|error| format!("the path of this program: {error}"))?;
+    let output = Command::new(own).arg("infer").args(arguments).stdin(Stdio::null()).output();
+    let output = output.map_err(|error| format!("`{line}` did not start: {error}"))?;
+    let message = String::from_utf8_lossy(&output.stderr);
+    println!("$ {line}\n  {}", message.lines().next().unwrap_or_default());
+    if output.status.code() != Some(2) || !output.stdout.is_empty() || !message.starts_with("error: ") {
+        return Err(format!("`{line}` was not refused with exit code 2 and an error: {}\n{message}", output.status));
+    }
+    Ok(())
+}
+
+fn largest(values: &Value) -> u64 {
+    list(values).iter().filter_map(Value::as_u64).max().unwrap_or(0)
+}
+
+/// A number, or NaN, which passes no check.
+fn number(value: &Value) -> f64 {
+    value.as_f64().unwrap_or(f64::NAN)
+}

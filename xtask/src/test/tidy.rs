@@ -1,0 +1,157 @@
+//! What a compiler does not check.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use super::Outcome;
+use crate::workspace::Workspace;
+
+/// Everything at the top level.
+const TOP_LEVEL: [&str; 20] = [
+    ".cargo",
+    ".ci",
+    ".gitignore",
+    "CHANGELOG.md",
+    "CONTRIBUTING.md",
+    "Cargo.lock",
+    "Cargo.toml",
+    "LICENSE-APACHE",
+    "LICENSE-MIT",
+    "README.md",
+    "SECURITY.md",
+    "fuzz",
+    "mpc-models",
+    "mpc-nn",
+    "mpc-protocols",
+    "mpc-ring",
+    "mpc-shares",
+    "mpc-transport",
+    "rustfmt.toml",
+    "xtask",
+];
+
+/// Where `unsafe` is allowed: the vector kernels, and the allocator of a program that never runs.
+const UNSAFE: [&str; 2] = ["mpc-ring/src/kernels", "xtask/no-std/src/main.rs"];
+/// The one crate that cannot forbid unsafe code.
+const WITH_UNSAFE: &str = "mpc-ring";
+
+/// Paths of somebody's machine. In parts, so that this file passes.
+const MACHINE_PATHS: [&str; 3] = [concat!("/ro", "ot/"), concat!("/ho", "me/"), concat!("/wo", "rk/")];
+/// What is left over from writing.
+const LEFTOVERS: [&str; 4] =
+    [concat!("to", "do!"), concat!("db", "g!("), concat!("unimple", "mented!"), concat!("FIX", "ME")];
+
+/// Checks all files that git knows or would add; without git, all files.
+pub(super) fn run(workspace: &Workspace) -> Outcome {
+    let mut wrong = Vec::new();
+    let files = files(&workspace.root);
+    check_top_level(&files, &mut wrong);
+    for file in &files {
+        check_file(&workspace.root, file, &mut wrong);
+    }
+    for member in workspace.published() {
+        let missing = ["README.md", "CHANGELOG.md"].into_iter().filter(|file| !member.folder.join(file).is_file());
+        wrong.extend(missing.map(|file| format!("{} has no {file}", member.name)));
+        wrong.extend(member.missing.iter().map(|field| format!("the manifest of {} has no {field}", member.name)));
+    }
+    for member in &workspace.members {
+        for root in ["src/lib.rs", "src/main.rs"] {
+            let Ok(text) = fs::read_to_string(member.folder.join(root)) else { continue };
+            if member.name != WITH_UNSAFE && !text.contains("#![forbid(unsafe_code)]") {
+                wrong.push(format!("{}/{root} does not forbid unsafe code", member.name));
+            }
+        }
+    }
+    Outcome::of(wrong, format!("{} files", files.len()))
+}
+
+fn check_top_level(files: &[PathBuf], wrong: &mut Vec<String>) {
+    let mut found: Vec<_> = files.iter().filter_map(|file| file.iter().next()?.to_str()).collect();
+    found.sort_unstable();
+    found.dedup();
+    let extra = found.iter().filter(|name| !TOP_LEVEL.contains(name));
+    wrong.extend(extra.map(|name| format!("{name} does not belong at the top level")));
+    let missing = TOP_LEVEL.iter().filter(|name| !found.contains(name));
+    wrong.extend(missing.map(|name| format!("{name} is missing at the top level")));
+}
+
+fn check_file(root: &Path, file: &Path, wrong: &mut Vec<String>) {
+    let shown = file.display();
+    let is_rust = file.extension().is_some_and(|extension| extension == "rs");
+    // In `tests`, `common.rs` would be a test of its own.
+    let is_of_tests = file.iter().any(|part| part == "tests");
+    if file.file_name().is_some_and(|name| name == "mod.rs") && !is_of_tests {
+        wrong.push(format!("{shown}: a module `foo` is `foo.rs`"));
+    }
+    // What is not text has no lines.
+    let Ok(text) = fs::read_to_string(root.join(file)) else { return };
+    let may_be_unsafe = UNSAFE.iter().any(|place| file.starts_with(place));
+    for (line, number) in text.lines().zip(1..) {
+        let at = format!("{shown}:{number}");
+        wrong.extend(found(line, &MACHINE_PATHS).map(|path| format!("{at}: `{path}` is a path of one machine")));
+        if line.ends_with([' ', '\t', '\r']) {
+            wrong.push(format!("{at}: space at the end of the line"));
+        }
+        if is_rust {
+            wrong.extend(found(line, &LEFTOVERS).map(|word| format!("{at}: `{word}`")));
+            if !may_be_unsafe && has_unsafe(line) {
+                wrong.push(format!("{at}: unsafe code"));
+            }
+        }
+    }
+    if !text.is_empty() && !text.ends_with('\n') {
+        wrong.push(format!("{shown}: no newline at the end"));
+    }
+}
+
+fn found<'a>(line: &'a str, words: &'a [&'a str]) -> impl Iterator<Item = &'a str> {
+    words.iter().copied().filter(|word| line.contains(word))
+}
+
+/// Whether a line of Rust has the keyword `unsafe`, outside comments and texts.
+fn has_unsafe(line: &str) -> bool {
+    let code = line.split("//").next().unwrap_or_default().split('"').step_by(2);
+    let mut words = code.flat_map(|code| code.split(|c: char| !c.is_alphanumeric() && c != '_'));
+    words.any(|word| word == "unsafe")
+}
+
+/// The files of the workspace, relative to its root.
+fn files(root: &Path) -> Vec<PathBuf> {
+    let listed = Command::new("git")
+        .args(["ls-files", "-z", "--cached", "--others", "--exclude-standard"])
+        .current_dir(root)
+        .stdin(Stdio::null())
+        .output();
+    let mut files = match listed {
+        Ok(output) if output.status.success() => {
+            let names = String::from_utf8_lossy(&output.stdout);
+            names.split('\0').filter(|name| !name.is_empty()).map(PathBuf::from).collect()
+        }
+        _ => walk(root, Path::new("")),
+    };
+    // Deleted files are still known to git.
+    files.retain(|file| root.join(file).is_file());
+    files
+}
+
+fn walk(root: &Path, folder: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(root.join(folder)).into_iter().flatten().flatten();
+    let entries = entries.filter(|entry| entry.file_name() != "target" && entry.file_name() != ".git");
+    let paths = entries.map(|entry| folder.join(entry.file_name()));
+    paths.flat_map(|path| if root.join(&path).is_dir() { walk(root, &path) } else { vec![path] }).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn unsafe_is_a_word() {
+        assert!(has_unsafe("    unsafe { f() }"));
+        assert!(has_unsafe("pub unsafe fn f() {} // SAFETY"));
+        assert!(!has_unsafe("#![forbid(unsafe_code)]"));
+        assert!(!has_unsafe("f(); // unsafe"));
+        assert!(!has_unsafe(&format!("f({:?});", "unsafe")));
+    }
+}

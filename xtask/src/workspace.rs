@@ -1,0 +1,184 @@
+//! Where things are, and how to start other programs.
+
+use std::env;
+use std::ffi::OsStr;
+use std::io::{self, BufRead, BufReader, Write};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use serde_json::Value;
+
+/// The workspace that this program was built from.
+#[derive(Debug)]
+pub struct Workspace {
+    /// The top-level folder.
+    pub root: PathBuf,
+    /// The folder of build outputs.
+    pub target: PathBuf,
+    /// The members, in the order of the manifest.
+    pub members: Vec<Member>,
+}
+
+/// A package of the workspace.
+#[derive(Debug)]
+pub struct Member {
+    /// The package's name.
+    pub name: String,
+    /// Its folder.
+    pub folder: PathBuf,
+    /// Its features, `default` among them if it has one.
+    pub features: Vec<String>,
+    /// Its benchmarks.
+    pub benches: Vec<String>,
+    /// Whether it is for a registry.
+    pub published: bool,
+    /// Fields of the manifest that a published package should have, and this one has not.
+    pub missing: Vec<&'static str>,
+}
+
+/// Fields that a published package should have.
+const FIELDS: [&str; 5] = ["description", "license", "readme", "keywords", "categories"];
+
+impl Workspace {
+    /// Asks cargo about the workspace.
+    pub fn find() -> Result<Self, String> {
+        let own = env::var_os("CARGO_MANIFEST_DIR").map_or_else(|| env!("CARGO_MANIFEST_DIR").into(), PathBuf::from);
+        let root = own.parent().ok_or("this package is not inside a workspace")?.to_owned();
+        let mut command = cargo_command(&root);
+        command.args(["metadata", "--format-version", "1", "--no-deps"]).stderr(Stdio::inherit());
+        let output = command.output().map_err(|error| format!("cargo metadata did not start: {error}"))?;
+        let metadata: Value = serde_json::from_slice(&output.stdout)
+            .map_err(|error| format!("cargo metadata ({}): {error}", output.status))?;
+        let target = PathBuf::from(text(&metadata["target_directory"]));
+        let order = list(&metadata["workspace_default_members"]);
+        let member = |id: &Value| list(&metadata["packages"]).iter().find(|package| package["id"] == *id);
+        let members = order.iter().filter_map(member).map(Member::from_metadata).collect();
+        Ok(Self { root, target, members })
+    }
+
+    /// A command that runs cargo at the root.
+    pub fn cargo<I: IntoIterator<Item: AsRef<OsStr>>>(&self, arguments: I) -> Command {
+        let mut command = cargo_command(&self.root);
+        command.args(arguments);
+        command
+    }
+
+    /// The members that are published: all but the commands.
+    pub fn published(&self) -> impl Iterator<Item = &Member> {
+        self.members.iter().filter(|member| member.published)
+    }
+}
+
+impl Member {
+    fn from_metadata(package: &Value) -> Self {
+        let targets = list(&package["targets"]).iter();
+        let benches = targets.filter(|target| list(&target["kind"]).iter().any(|kind| kind == "bench"));
+        Self {
+            name: text(&package["name"]),
+            folder: Path::new(&text(&package["manifest_path"])).parent().map(Path::to_owned).unwrap_or_default(),
+            features: package["features"].as_object().into_iter().flatten().map(|(name, _)| name.clone()).collect(),
+            benches: benches.map(|target| text(&target["name"])).collect(),
+            published: package["publish"].is_null(),
+            missing: FIELDS.into_iter().filter(|field| is_absent(&package[field])).collect(),
+        }
+    }
+}
+
+fn is_absent(value: &Value) -> bool {
+    value.is_null() || value == "" || value.as_array().is_some_and(Vec::is_empty)
+}
+
+/// Runs this program again, without its output on the terminal, and reads the one JSON object that it prints.
+pub fn own_json(arguments: &[&str]) -> Result<Value, String> {
+    let own = env::current_exe().map_err(|error| format!("the path of this program: {error}"))?;
+    let line = arguments.join(" ");
+    let output = Command::new(own)
+        .args(arguments)
+        .stdin(Stdio::null())
+        .output()
+        .map_err(|error| format!("`xtask {line}` did not start: {error}"))?;
+    if !output.status.success() {
+        let said = String::from_utf8_lossy(&output.stderr);
+        let last: Vec<_> = said.lines().filter(|line| !line.trim().is_empty()).collect();
+        let last = last[last.len().saturating_sub(10)..].join("\n");
+        return Err(format!("`xtask {line}`: {}\n{last}", output.status));
+    }
+    serde_json::from_slice(&output.stdout).map_err(|error| format!("`xtask {line}` printed no JSON object: {error}"))
+}
+
+/// Runs a command to its end, with its output on the terminal.
+pub fn run(command: &mut Command) -> Result<(), String> {
+    let line = shown(command);
+    println!("$ {line}");
+    let status = command.stdin(Stdio::null()).status().map_err(|error| format!("`{line}` did not start: {error}"))?;
+    if status.success() { Ok(()) } else { Err(format!("`{line}`: {status}")) }
+}
+
+/// The stream of a command that [`run_and_read`] reads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stream {
+    /// Standard output.
+    Output,
+    /// Standard error.
+    Error,
+}
+
+/// Runs a command to its end, with its output on the terminal, and gives each line of one stream to `read`. Says whether
+/// it succeeded.
+pub fn run_and_read(command: &mut Command, stream: Stream, mut read: impl FnMut(&str)) -> Result<bool, String> {
+    let line = shown(command);
+    println!("$ {line}");
+    let failed = |error: io::Error| format!("`{line}`: {error}");
+    command.stdin(Stdio::null());
+    match stream {
+        Stream::Output => command.stdout(Stdio::piped()),
+        Stream::Error => command.stderr(Stdio::piped()),
+    };
+    let mut child = command.spawn().map_err(failed)?;
+    let source: Box<dyn io::Read> = match (child.stdout.take(), child.stderr.take()) {
+        (Some(output), _) => Box::new(output),
+        (_, Some(error)) => Box::new(error),
+        _ => Box::new(io::empty()),
+    };
+    let mut source = BufReader::new(source);
+    let mut bytes = Vec::new();
+    while source.read_until(b'\n', &mut bytes).map_err(failed)? != 0 {
+        let text = String::from_utf8_lossy(&bytes);
+        print!("{text}");
+        let _ = io::stdout().flush();
+        read(text.trim_end());
+        bytes.clear();
+    }
+    child.wait().map(|status| status.success()).map_err(failed)
+}
+
+/// Whether a command starts and succeeds, quietly.
+pub fn works(command: &mut Command) -> bool {
+    let command = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    command.status().is_ok_and(|status| status.success())
+}
+
+/// A JSON text, or nothing.
+pub fn text(value: &Value) -> String {
+    value.as_str().unwrap_or_default().to_owned()
+}
+
+/// A JSON array, or an empty one.
+pub fn list(value: &Value) -> &[Value] {
+    value.as_array().map(Vec::as_slice).unwrap_or_default()
+}
+
+fn cargo_command(folder: &Path) -> Command {
+    let mut command = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    command.current_dir(folder);
+    command
+}
+
+/// A command line as one would type it.
+fn shown(command: &Command) -> String {
+    let program = Path::new(command.get_program()).file_name().unwrap_or(command.get_program());
+    let words = std::iter::once(program).chain(command.get_args());
+    let settings = command.get_envs().filter_map(|(name, value)| Some((name.to_str()?, value?.to_str()?)));
+    let settings = settings.filter(|(name, _)| *name != "PATH").map(|(name, value)| format!("{name}='{value}' "));
+    settings.chain([words.map(OsStr::to_string_lossy).collect::<Vec<_>>().join(" ")]).collect()
+}
