@@ -2,8 +2,8 @@
 
 use alloc::vec;
 use alloc::vec::Vec;
-use mpc_ring::kernels::{Convolution, MatrixProduct, convolution, matrix_product};
 use mpc_ring::Ring;
+use mpc_ring::kernels::{Convolution, MatrixProduct, convolution, matrix_product};
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroize;
 

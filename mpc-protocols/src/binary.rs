@@ -1,6 +1,5 @@
 //! AND of binary shares with dealt bit triples, and adders built from it.
 
-use alloc::vec::Vec;
 use mpc_ring::packing;
 use mpc_shares::{BinaryShares, SecretVec};
 use mpc_transport::{Traffic, Transport};
@@ -100,9 +99,7 @@ pub fn and_traffic(planes: Planes, parties: usize) -> Traffic {
     open::traffic_of_planes(2 * planes.width as usize, planes.len, parties)
 }
 
-/// The planes of several binary shares, one after the other.
-pub(crate) fn stack(len: usize, parts: &[&[u64]]) -> Result<BinaryShares, ProtocolError> {
-    let words: Vec<u64> = parts.concat();
-    let width = if len == 0 { 0 } else { words.len() / packing::words_for(len) };
-    Ok(BinaryShares::new(width as u32, len, words)?)
+/// `width` planes of several binary shares, one after the other.
+pub(crate) fn stack(width: u32, len: usize, parts: &[&[u64]]) -> Result<BinaryShares, ProtocolError> {
+    Ok(BinaryShares::new(width, len, parts.concat())?)
 }

@@ -55,18 +55,20 @@ async fn carry_out<T: Transport>(
         let upper: Vec<_> = (0..pairs).map(|pair| propagate.plane(2 * pair + 1)).collect();
         let lower_generate = (0..pairs).map(|pair| generate.plane(2 * pair));
         let lower_propagate = (0..pairs).map(|pair| propagate.plane(2 * pair));
-        let x = stack(len, &[upper.concat().as_slice(), upper.concat().as_slice()])?;
-        let y = stack(len, &lower_generate.chain(lower_propagate).collect::<Vec<_>>())?;
+        let x = stack(2 * pairs, len, &[upper.as_slice(), &upper].concat())?;
+        let y = stack(2 * pairs, len, &lower_generate.chain(lower_propagate).collect::<Vec<_>>())?;
         let products = and(party, &x, &y, next_triple(triples)?).await?;
-        let odd = (width % 2 == 1).then_some(width - 1);
-        let mut joined = stack(len, &(0..pairs).map(|pair| generate.plane(2 * pair + 1)).collect::<Vec<_>>())?;
+        let mut joined = stack(pairs, len, &(0..pairs).map(|pair| generate.plane(2 * pair + 1)).collect::<Vec<_>>())?;
         joined.xor(&products.planes(0..pairs)?)?;
-        let rest = |planes: &BinaryShares| odd.map(|plane| planes.plane(plane).to_vec()).unwrap_or_default();
-        let (rest_generate, rest_propagate) = (rest(&generate), rest(&propagate));
-        generate = stack(len, &[joined.words(), &rest_generate])?;
-        propagate = stack(len, &[products.planes(pairs..2 * pairs)?.words(), &rest_propagate])?;
+        generate = stack(width - pairs, len, &[joined.words(), odd_plane(&generate)])?;
+        propagate = stack(width - pairs, len, &[products.planes(pairs..2 * pairs)?.words(), odd_plane(&propagate)])?;
     }
     Ok(generate)
+}
+
+/// The last of an odd number of planes, which has no neighbour.
+fn odd_plane(planes: &BinaryShares) -> &[u64] {
+    if planes.width() % 2 == 1 { planes.plane(planes.width() - 1) } else { &[] }
 }
 
 /// The bit triples that [`most_significant_bit`] needs: one entry per round.
@@ -123,7 +125,7 @@ pub fn less_than_traffic<R: Ring>(len: usize, parties: usize) -> Traffic {
 ///
 /// # Rounds and communication
 /// Those of [`less_than`] and one Beaver product ([`classic_relu_traffic`]): for two parties and ℓ = 64, 9 rounds
-/// and 64 bytes per element.
+/// and 62.875 bytes per element.
 ///
 /// # Errors
 /// Those of its parts.

@@ -3,7 +3,7 @@
 
 use alloc::vec::Vec;
 use mpc_ring::{Ring, packing};
-use mpc_shares::{ArithmeticShares, BinaryShares, SecretVec};
+use mpc_shares::{ArithmeticShares, BinaryShares, SecretVec, ShareError};
 use mpc_transport::{Traffic, Transport};
 
 use crate::binary::{self, BitTriples, Planes, and, stack};
@@ -39,8 +39,8 @@ pub(crate) async fn deal_dabits<R: Ring, T: Transport>(
     len: usize,
 ) -> Result<(), ProtocolError> {
     let words = dealing.uniform_words(packing::words_for(len));
-    let bits = SecretVec::from(BinaryShares::new(1, len, words.to_vec())?.to_elements::<R>()?);
-    dealing.elements(bits, R::BITS).await
+    let bits = BinaryShares::new(1, len, words.into_vec())?.to_elements::<R>()?;
+    dealing.elements(bits.into(), R::BITS).await
 }
 
 /// One party's shares of uniformly random ring elements, both in the ring and as XOR shares of their bits.
@@ -115,22 +115,25 @@ pub async fn bit_to_arithmetic<R: Ring, T: Transport>(
 /// ([`b2a_traffic`] of [`all_bits`]).
 ///
 /// # Errors
-/// As for [`bit_to_arithmetic`].
+/// As for [`bit_to_arithmetic`]; [`ProtocolError::Share`] if the values are wider than the ring.
 pub async fn to_arithmetic<R: Ring, T: Transport>(
     party: &mut Party<T>,
     values: &BinaryShares,
     correlation: DaBits<R>,
 ) -> Result<ArithmeticShares<R>, ProtocolError> {
+    if values.width() > R::BITS {
+        return Err(ShareError::Width { width: values.width(), limit: R::BITS }.into());
+    }
     let planes = BinaryShares::new(1, all_bits(values.width(), values.len()), values.words().to_vec())?;
     let bits = bit_to_arithmetic(party, &planes, correlation).await?;
-    let mut sum = alloc::vec![R::ZERO; values.len()];
+    let mut sum = ArithmeticShares::from_elements(alloc::vec![R::ZERO; values.len()]);
     let padded = packing::words_for(values.len()) * 64;
     for (weight, plane) in bits.elements().chunks_exact(padded.max(1)).enumerate() {
-        for (x, &bit) in sum.iter_mut().zip(plane) {
+        for (x, &bit) in sum.elements_mut().iter_mut().zip(plane) {
             *x = x.wrapping_add(bit << weight as u32);
         }
     }
-    Ok(ArithmeticShares::from_elements(sum))
+    Ok(sum)
 }
 
 /// The number of daBits that [`to_arithmetic`] needs for `len` values of `width` bits: whole words of each plane.
@@ -238,14 +241,16 @@ async fn carry_save_level<T: Transport>(
         left.push(x.words());
         right.push(y.words());
     }
-    let products = and(party, &stack(len, &left)?, &stack(len, &right)?, triples).await?;
+    let stacked = left.len() as u32 * width;
+    let (left, right) = (stack(stacked, len, &left)?, stack(stacked, len, &right)?);
+    let products = and(party, &left, &right, triples).await?;
     let mut reduced = rest;
     for (adder, group) in summands.chunks_exact_mut(3).enumerate() {
         let [x, y, z] = group else { continue };
         let first_plane = adder as u32 * width;
         let mut carry = products.planes(first_plane..first_plane + width)?;
         carry.xor(z)?;
-        let mut sum = stack(len, &[x.words()])?;
+        let mut sum = stack(width, len, &[x.words()])?;
         sum.xor(y)?;
         sum.xor(z)?;
         reduced.push(sum);
@@ -257,7 +262,7 @@ async fn carry_save_level<T: Transport>(
 /// Shares of 2·x modulo 2^width: the planes move up by one.
 fn doubled(x: &BinaryShares) -> Result<BinaryShares, ProtocolError> {
     let zeros = BinaryShares::zeros(1, x.len());
-    stack(x.len(), &[zeros.words(), x.planes(0..x.width() - 1)?.words()])
+    stack(x.width(), x.len(), &[zeros.words(), x.planes(0..x.width() - 1)?.words()])
 }
 
 /// The sum of two binary sharings modulo 2^width, by Sklansky's parallel prefix of (generate, propagate) pairs.
@@ -273,39 +278,41 @@ async fn sklansky_sum<T: Transport>(
     let mut generate = and(party, &left, &right, next_triple(&mut triples)?).await?;
     let mut sum = left;
     sum.xor(&right)?;
-    let mut propagate = stack(len, &[sum.words()])?;
+    let mut propagate = stack(width, len, &[sum.words()])?;
     let mut span = 1;
     while span < width {
         // Every plane in the upper half of a block takes in the lower half's last plane.
         let upper: Vec<u32> = (0..width).filter(|plane| plane & span != 0).collect();
+        let half = upper.len() as u32;
         let below = |plane: u32| (plane & !(2 * span - 1)) + span - 1;
         let p_upper: Vec<_> = upper.iter().map(|&plane| propagate.plane(plane)).collect();
         let g_below = upper.iter().map(|&plane| generate.plane(below(plane)));
         let p_below = upper.iter().map(|&plane| propagate.plane(below(plane)));
-        let x = stack(len, &[p_upper.concat().as_slice(), p_upper.concat().as_slice()])?;
-        let y = stack(len, &g_below.chain(p_below).collect::<Vec<_>>())?;
+        let x = stack(2 * half, len, &[p_upper.as_slice(), &p_upper].concat())?;
+        let y = stack(2 * half, len, &g_below.chain(p_below).collect::<Vec<_>>())?;
         let products = and(party, &x, &y, next_triple(&mut triples)?).await?;
-        let mut next_generate = Vec::new();
-        let mut next_propagate = Vec::new();
-        for plane in 0..width {
-            match upper.iter().position(|&p| p == plane) {
-                None => {
-                    next_generate.extend_from_slice(generate.plane(plane));
-                    next_propagate.extend_from_slice(propagate.plane(plane));
-                }
-                Some(position) => {
-                    let carried = products.plane(position as u32);
-                    next_generate.extend(generate.plane(plane).iter().zip(carried).map(|(&g, &c)| g ^ c));
-                    next_propagate.extend_from_slice(products.plane((upper.len() + position) as u32));
-                }
-            }
-        }
-        generate = BinaryShares::new(width, len, next_generate)?;
-        propagate = BinaryShares::new(width, len, next_propagate)?;
+        generate = joined(&generate, &upper, &products, |old, new| old ^ new)?;
+        propagate = joined(&propagate, &upper, &products.planes(half..2 * half)?, |_, new| new)?;
         span *= 2;
     }
     sum.xor(&doubled(&generate)?)?;
     Ok(sum)
+}
+
+/// The planes, those in `upper` joined with the planes of `new`, one for each.
+fn joined(
+    planes: &BinaryShares,
+    upper: &[u32],
+    new: &BinaryShares,
+    join: impl Fn(u64, u64) -> u64,
+) -> Result<BinaryShares, ProtocolError> {
+    let mut words = SecretVec::copy_of(planes.words());
+    let count = packing::words_for(planes.len());
+    for (position, &plane) in upper.iter().enumerate() {
+        let old = words[plane as usize * count..][..count].iter_mut();
+        old.zip(new.plane(position as u32)).for_each(|(old, &new)| *old = join(*old, new));
+    }
+    Ok(BinaryShares::new(planes.width(), planes.len(), words.into_vec())?)
 }
 
 /// From arithmetic shares to XOR shares of all ℓ bits, with dealt edaBits: opens x − r and adds the public c to the

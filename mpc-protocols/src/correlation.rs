@@ -12,7 +12,19 @@ use zeroize::Zeroizing;
 use crate::request::CORRECTION_FRAME_BYTES;
 use crate::{ProtocolError, Request};
 
-/// One party's share of a correlation. Consumed by value by the protocol that uses it; never cloned.
+/// One party's share of a correlation. Consumed by value by the protocol that uses it; never cloned, so never used twice:
+///
+/// ```compile_fail,E0382
+/// use mpc_protocols::{Party, ProtocolError, beaver};
+/// use mpc_shares::ArithmeticShares;
+/// use mpc_transport::Transport;
+/// # type Shares = ArithmeticShares<u64>;
+///
+/// async fn twice(party: &mut Party<impl Transport>, x: &Shares, pair: beaver::SquarePair<u64>) -> Result<(), ProtocolError> {
+///     beaver::square(party, x, pair).await?;
+///     beaver::square(party, x, pair).await.map(drop)
+/// }
+/// ```
 pub trait Correlation<R: Ring>: Sized {
     /// The public shape that a plan fixes.
     type Shape;

@@ -40,7 +40,7 @@ impl<R: Ring> Dealer<R> {
     ///
     /// # Security
     /// Every session has seeds of its own; a party sees its seed alone. Weight masks requested here are kept and may be
-    /// used by this and later sessions.
+    /// used by this and later sessions; those of a session that fails are forgotten.
     ///
     /// # Rounds and communication
     /// One-way: 32 bytes to each party and [`Request::traffic`] to the last.
@@ -63,8 +63,13 @@ impl<R: Ring> Dealer<R> {
         let own = Prg::new(self.generator.seed());
         let Some(link) = links.last_mut() else { return Ok(()) };
         let mut dealing = Dealing { generators, own, link };
+        let known = self.weight_masks.len();
         for (index, request) in plan.iter().enumerate() {
-            self.deal_one(&mut dealing, request).await?;
+            let dealt = self.deal_one(&mut dealing, request).await;
+            if dealt.is_err() {
+                self.weight_masks.truncate(known);
+                return dealt;
+            }
             progress(index);
         }
         Ok(())
@@ -84,8 +89,7 @@ impl<R: Ring> Dealer<R> {
             }
             Request::FixedWeights { mask, map } => {
                 let known = self.weight_masks.len();
-                let weights =
-                    self.weight_masks.get(*mask).ok_or(ProtocolError::UnknownMask { mask: *mask, known })?;
+                let weights = self.weight_masks.get(*mask).ok_or(ProtocolError::UnknownMask { mask: *mask, known })?;
                 fixed_weights::deal_pair(dealing, map, weights).await
             }
             Request::BitTriples { width, len } => binary::deal_triples(dealing, *width, *len).await,

@@ -1,8 +1,11 @@
-//! All parties and the dealer as threads of one process: for tests, examples and benchmarks. There is no privacy in it.
+//! All parties and the dealer in one process: for tests, examples and benchmarks. There is no privacy in it.
 
+use core::future::poll_fn;
+use core::task::Poll;
 use core::time::Duration;
 use std::thread;
 
+use alloc::boxed::Box;
 use alloc::vec::Vec;
 use mpc_ring::Ring;
 use mpc_shares::{Prg, Seed, ShareError};
@@ -25,7 +28,8 @@ pub struct Outcome<O> {
     pub online: Traffic,
 }
 
-/// Runs a protocol at every party, with correlations dealt to a plan, and gives each party's outcome.
+/// Runs a protocol at every party, each on a thread of its own, with correlations dealt to a plan, and gives each party's
+/// outcome.
 ///
 /// ```
 /// use mpc_protocols::{Bilinear, Request, beaver, in_process, open};
@@ -68,6 +72,66 @@ pub fn run<R: Ring, O: Send>(
         join(dealing)?;
         Ok(outcomes)
     })
+}
+
+/// As [`run`], but all on the calling thread, with correlations dealt from `seed`: nothing depends on threads or chance, and
+/// a small protocol takes microseconds.
+///
+/// ```
+/// use mpc_protocols::{Request, beaver, in_process, open};
+/// use mpc_shares::{ArithmeticShares, Seed};
+///
+/// let plan = [Request::Square { len: 1 }];
+/// let outcomes = in_process::run_on_one_thread::<u64, _>(2, &plan, Seed::from_bytes([7; 32]), async |party, source| {
+///     let x = ArithmeticShares::from_elements(vec![3u64]);
+///     let square = beaver::square(party, &x, source.next(1).await?).await?;
+///     open::open(party, &square).await
+/// })?;
+/// assert_eq!(outcomes[1].output, [36]);
+/// # Ok::<(), mpc_protocols::ProtocolError>(())
+/// ```
+///
+/// # Errors
+/// As for [`run`].
+pub fn run_on_one_thread<R: Ring, O>(
+    parties: usize,
+    plan: &[Request],
+    seed: Seed,
+    protocol: impl AsyncFn(&mut Party<LocalTransport>, &mut CorrelationSource<MemoryTransport>) -> Result<O, ProtocolError>,
+) -> Result<Vec<Outcome<O>>, ProtocolError> {
+    let mut dealer = Dealer::<R>::new(parties, seed)?;
+    let (dealer_ends, party_ends): (Vec<_>, Vec<_>) = (0..parties).map(|_| dealer_link()).unzip();
+    let mut dealer_ends: Vec<_> = dealer_ends.into_iter().map(sleeping).collect();
+    let dealing = async move { dealer.deal(&mut dealer_ends, plan, |_| ()).await };
+    let running = memory_network(parties, DEADLINE)
+        .into_iter()
+        .zip(party_ends)
+        .map(|(transport, link)| run_party(sleeping(transport), sleeping(link), plan, &protocol));
+    let (outcomes, dealt) = smol::block_on(smol::future::zip(join_all(running), dealing));
+    let outcomes = outcomes.into_iter().collect::<Result<_, _>>()?;
+    dealt?;
+    Ok(outcomes)
+}
+
+/// A transport that does not poll: the one that it waits for has no thread of its own.
+fn sleeping(mut transport: MemoryTransport) -> MemoryTransport {
+    transport.set_poll(Duration::ZERO);
+    transport
+}
+
+/// The outputs of all futures, which advance in turn.
+async fn join_all<F: Future>(futures: impl Iterator<Item = F>) -> Vec<F::Output> {
+    let mut pending: Vec<_> = futures.map(|future| (Box::pin(future), None)).collect();
+    poll_fn(|cx| {
+        for (future, output) in pending.iter_mut().filter(|(_, output)| output.is_none()) {
+            if let Poll::Ready(value) = future.as_mut().poll(cx) {
+                *output = Some(value);
+            }
+        }
+        if pending.iter().all(|(_, output)| output.is_some()) { Poll::Ready(()) } else { Poll::Pending }
+    })
+    .await;
+    pending.into_iter().filter_map(|(_, output)| output).collect()
 }
 
 /// A fresh generator from the operating system, for a party's own randomness.

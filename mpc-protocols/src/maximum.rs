@@ -2,7 +2,7 @@
 
 use alloc::vec::Vec;
 use mpc_ring::Ring;
-use mpc_shares::ArithmeticShares;
+use mpc_shares::{ArithmeticShares, SecretVec, ShareError};
 use mpc_transport::{Traffic, Transport};
 
 use crate::error::check_len;
@@ -53,13 +53,17 @@ pub fn tournament(candidates: usize, len: usize, parameters: SignParameters) -> 
 /// 3·⌈log₂ m⌉ rounds for m tensors, and m−1 ReLUs per element ([`traffic`]).
 ///
 /// # Errors
-/// As for [`maximum`]; [`ProtocolError::OperandLength`] if the correlations do not fit the number of tensors.
+/// As for [`maximum`]; [`ProtocolError::OperandLength`] if there are no tensors, or the correlations do not fit their
+/// number.
 pub async fn maximum_of<R: Ring, T: Transport>(
     party: &mut Party<T>,
     mut candidates: Vec<ArithmeticShares<R>>,
     correlations: Vec<ReluMask<R>>,
 ) -> Result<ArithmeticShares<R>, ProtocolError> {
     let shape = candidates.first().map(|c| c.shape().to_vec()).unwrap_or_default();
+    if let Some(other) = candidates.iter().find(|candidate| candidate.shape() != shape) {
+        return Err(ShareError::ShapesDiffer { left: shape, right: other.shape().to_vec() }.into());
+    }
     let levels = candidates.len().next_power_of_two().trailing_zeros() as usize;
     check_len("maximum, candidates", candidates.len().max(1), candidates.len())?;
     check_len("maximum, levels", levels, correlations.len())?;
@@ -83,7 +87,8 @@ pub fn traffic(candidates: usize, len: usize, parameters: SignParameters, partie
 }
 
 fn concatenate<R: Ring>(tensors: &[ArithmeticShares<R>]) -> ArithmeticShares<R> {
-    ArithmeticShares::from_elements(tensors.iter().flat_map(|tensor| tensor.elements()).copied().collect())
+    let elements = tensors.iter().flat_map(|tensor| tensor.elements()).copied();
+    ArithmeticShares::from_elements(elements.collect::<SecretVec<R>>().into_vec())
 }
 
 fn split<R: Ring>(

@@ -1,23 +1,31 @@
 //! One party's context in a session.
 
 use alloc::vec::Vec;
+use core::fmt;
 use mpc_transport::Transport;
+use zeroize::Zeroizing;
 
 /// One party of a session: its index, the number of parties, its transport, and the buffers that its messages reuse.
 ///
 /// Every protocol is an `async fn` over `&mut Party<T>`; correlations come in as arguments, by value, so that none can
 /// be used twice.
-#[derive(Debug)]
 pub struct Party<T: Transport> {
     transport: T,
-    pub(crate) message: Vec<u8>,
-    pub(crate) received: Vec<u8>,
+    pub(crate) message: Zeroizing<Vec<u8>>,
+    pub(crate) received: Zeroizing<Vec<u8>>,
+}
+
+// The buffers hold shares of what was opened last.
+impl<T: Transport> fmt::Debug for Party<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Party").field("index", &self.index()).field("parties", &self.parties()).finish_non_exhaustive()
+    }
 }
 
 impl<T: Transport> Party<T> {
     /// The party at one end of a transport.
     pub fn new(transport: T) -> Self {
-        Self { transport, message: Vec::new(), received: Vec::new() }
+        Self { transport, message: Vec::new().into(), received: Vec::new().into() }
     }
 
     /// This party's index, from 0.

@@ -78,7 +78,8 @@ impl Request {
     pub(crate) fn corrections<R: Ring>(&self) -> alloc::vec::Vec<usize> {
         let full = |len: usize| len * R::BYTES;
         let planes = |count: usize, len: usize| count * packing::words_for(len) * 8;
-        let top = |len: usize, bits: u32| packing::packed_len(len, R::BITS - bits);
+        // More bits than the ring has are refused when they are dealt and drawn.
+        let top = |len: usize, bits: u32| packing::packed_len(len, R::BITS.saturating_sub(bits));
         match *self {
             Self::Beaver(map) => [full(map.output_len())].into(),
             Self::Square { len } => [full(len)].into(),

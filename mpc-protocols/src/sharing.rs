@@ -1,11 +1,10 @@
 //! Inputs into shares, and shares out to the one who may know the result.
 
-use alloc::vec;
 use alloc::vec::Vec;
 use mpc_ring::{Ring, read_all, write_all};
 use mpc_shares::{ArithmeticShares, Prg, SecretVec, Seed, check_parties};
 use mpc_transport::{Traffic, Transport};
-use zeroize::{Zeroize, Zeroizing};
+use zeroize::Zeroizing;
 
 use crate::error::check_len;
 use crate::{Party, ProtocolError};
@@ -50,14 +49,19 @@ pub async fn share<R: Ring, T: Transport>(
 /// What [`share`] sends and receives at one party.
 #[must_use]
 pub fn traffic(party: usize, owner: usize, parties: usize) -> Traffic {
-    if party == owner { repeat(Traffic::send(Seed::BYTES as u64), parties - 1) } else { Traffic::receive(Seed::BYTES as u64) }
+    if party == owner {
+        repeat(Traffic::send(Seed::BYTES as u64), parties - 1)
+    } else {
+        Traffic::receive(Seed::BYTES as u64)
+    }
 }
 
 /// Reveals a shared tensor to party `owner` alone; the others get `None`.
 ///
 /// # Security
-/// The owner learns the tensor and, of the others' shares, nothing beyond if they are freshly random, as the results of
-/// all protocols here are.
+/// The owner learns the tensor and, of the others' shares, nothing beyond: those of products, of the ReLU and of a
+/// converted bit are freshly random; those of [`truncate`](crate::truncation::truncate) and of sums tell the owner of what
+/// each party held before only its contribution to the result.
 ///
 /// # Rounds and communication
 /// 1 round for the owner; ℓ/8 bytes per element from each other party ([`reveal_traffic`]).
@@ -75,15 +79,14 @@ pub async fn reveal<R: Ring, T: Transport>(
         party.transport_mut().send(owner, &bytes).await?;
         return Ok(None);
     }
-    let mut sum = shares.elements().to_vec();
-    let mut peer_share = vec![R::ZERO; shares.len()];
+    let mut sum = SecretVec::copy_of(shares.elements());
+    let mut peer_share = SecretVec::zeros(shares.len());
     for peer in (0..party.parties()).filter(|&peer| peer != owner) {
         party.transport_mut().receive(peer, &mut bytes).await?;
         read_all(&bytes, &mut peer_share);
-        sum.iter_mut().zip(&peer_share).for_each(|(x, &y)| *x = x.wrapping_add(y));
+        sum.iter_mut().zip(peer_share.iter()).for_each(|(x, &y)| *x = x.wrapping_add(y));
     }
-    peer_share.as_mut_slice().zeroize();
-    Ok(Some(sum))
+    Ok(Some(sum.into_vec()))
 }
 
 /// What [`reveal`] of `len` elements of `R` sends and receives at one party.

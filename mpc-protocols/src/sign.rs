@@ -115,7 +115,7 @@ impl From<SignParameters> for u32 {
 }
 
 /// The number of elements and the bits of a comparison.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct SignShape {
     /// The number of elements.
     pub len: usize,
@@ -253,7 +253,7 @@ pub(crate) async fn deal<R: Ring, T: Transport>(
     let signs: Secret<R> = mask.iter().map(|&r| (r >> (parameters.bits - 2)) & R::ONE).collect();
     let sign_bits = BinaryShares::from_elements(&signs, 1)?;
     dealing.words(SecretVec::copy_of(sign_bits.words())).await?;
-    let flip = SecretVec::from(BinaryShares::new(1, len, flip_words.to_vec())?.to_elements::<R>()?);
+    let flip = SecretVec::from(BinaryShares::new(1, len, flip_words.into_vec())?.to_elements::<R>()?);
     dealing.elements(Secret::copy_of(&flip), R::BITS).await?;
     Ok(DealtSign { mask, flip })
 }
@@ -308,7 +308,7 @@ fn read_tables<R: Ring>(tables: &[u64], opened: &[R], parameters: SignParameters
 fn borrow(opened: &[u64], monomials: &Monomials, parameters: SignParameters, words: usize, first: bool) -> Vec<u64> {
     let leaves = parameters.leaves();
     let first = if first { u64::MAX } else { 0 };
-    let mut coefficients = vec![0u64; parameters.subsets()];
+    let mut coefficients = SecretVec::zeros(parameters.subsets());
     let mut borrow = vec![0; words];
     for (word, borrow) in borrow.iter_mut().enumerate() {
         for leaf in 0..leaves {
@@ -320,9 +320,8 @@ fn borrow(opened: &[u64], monomials: &Monomials, parameters: SignParameters, wor
                 let equal = if set == 0 { first } else { monomials.equal[(set << leaf) * words + word] };
                 *coefficient = (less & equal) ^ monomials.less[(offset + set) * words + word];
             }
-            *borrow ^= evaluate(&mut coefficients[..subsets], |variable| {
-                opened[(leaves + leaf + variable) * words + word]
-            });
+            *borrow ^=
+                evaluate(&mut coefficients[..subsets], |variable| opened[(leaves + leaf + variable) * words + word]);
         }
     }
     borrow

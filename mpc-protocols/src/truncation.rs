@@ -2,12 +2,14 @@
 //!
 //! Plain local truncation (SecureML), which fails by a huge error now and then, does not exist here. Each party shifts
 //! its share right by f and works modulo 2^{ℓ−f} from then on: the wrap term vanishes there, and what is left is the
-//! sum of n roundings down, less than n units in the last place, which adding n/2 units beforehand centres. Lifting k ≤ ℓ−f bits back to ℓ uses a dealt mask r of k bits: with
-//! |y| < 2^{k−2} the top bit of y + 2^{k−2} is zero, so the wrap of c = y + 2^{k−2} + r mod 2^k is r_top·(1 − c_top).
+//! sum of n roundings down, less than n units in the last place, which adding n/2 units beforehand centres: the error lies
+//! in (−n/2, n/2]. Lifting k ≤ ℓ−f bits back to ℓ uses a dealt mask r of k bits: with |y| < 2^{k−2} the top bit of
+//! y + 2^{k−2} is zero, so the wrap of c = y + 2^{k−2} + r mod 2^k is r_top·(1 − c_top).
 
 use mpc_ring::Ring;
 use mpc_shares::{ArithmeticShares, SecretVec};
 use mpc_transport::{Traffic, Transport};
+use serde::Serialize;
 
 use crate::dealer::{Dealing, Secret};
 use crate::error::check_correlation;
@@ -15,7 +17,7 @@ use crate::open::{self, open_low_bits};
 use crate::{Correlation, CorrelationSource, Party, ProtocolError, Request};
 
 /// The number of elements and of bits of a lift.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct LiftShape {
     /// The number of elements.
     pub len: usize,

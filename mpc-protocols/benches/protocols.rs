@@ -1,0 +1,121 @@
+//! The truncating ReLU against the classic one, a layer with fixed weights, and the dealer's rate.
+#![allow(missing_docs)]
+
+use std::time::Duration;
+
+use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+use mpc_protocols::fixed_weights::{FixedWeightShape, FixedWeights};
+use mpc_protocols::relu::relu;
+use mpc_protocols::sign::{SignParameters, SignShape};
+use mpc_protocols::{Bilinear, CorrelationSource, Dealer, Request, comparison, in_process};
+use mpc_ring::Convolution;
+use mpc_shares::{ArithmeticShares, Seed};
+use mpc_transport::memory_network;
+
+const LEN: usize = 16_384;
+
+fn shares(len: usize) -> ArithmeticShares<u64> {
+    ArithmeticShares::from_elements((0..len as u64).map(|i| i << 16).collect())
+}
+
+/// Dealing, and both parties' work: all three on threads of their own.
+fn activations(c: &mut Criterion) {
+    let mut group = c.benchmark_group("16,384 elements, two parties and the dealer");
+    group.throughput(Throughput::Elements(LEN as u64)).sample_size(20);
+    let shape = SignShape { len: LEN, parameters: SignParameters::new(32).expect("32 bits are supported") };
+    let plan = [Request::Relu { len: LEN, parameters: shape.parameters }];
+    group.bench_function("truncating ReLU", |b| {
+        b.iter(|| {
+            in_process::run::<u64, _>(2, &plan, async |party, source| {
+                relu(party, &shares(LEN), 16, source.next(shape).await?).await
+            })
+        });
+    });
+    let planes = comparison::msb_planes::<u64>(LEN, 2);
+    let map = Bilinear::Elementwise { len: LEN };
+    let mut plan: Vec<_> = planes.iter().map(|p| Request::BitTriples { width: p.width, len: p.len }).collect();
+    plan.extend([Request::DaBits { len: LEN }, Request::Beaver(map)]);
+    group.bench_function("classic ReLU, without truncation", |b| {
+        b.iter(|| {
+            in_process::run::<u64, _>(2, &plan, async |party, source| {
+                let mut triples = Vec::new();
+                for &planes in &planes {
+                    triples.push(source.next(planes).await?);
+                }
+                let (dabits, triple) = (source.next(LEN).await?, source.next(map).await?);
+                comparison::classic_relu(party, &shares(LEN), triples, dabits, triple).await
+            })
+        });
+    });
+    group.finish();
+}
+
+/// A layer of ResNet-32: 32 to 32 channels, 16×16, 3×3.
+fn layer(c: &mut Criterion) {
+    let shape = Convolution {
+        batch: 1,
+        input_channels: 32,
+        output_channels: 32,
+        height: 16,
+        width: 16,
+        kernel: [3, 3],
+        stride: [1, 1],
+        padding: [1; 4],
+        dilation: [1, 1],
+        groups: 1,
+    };
+    let map = Bilinear::Convolution(shape);
+    let (weights, input) = (map.right_len(), map.left_len());
+    let plan = [Request::WeightMask { len: weights }, Request::FixedWeights { mask: 0, map }];
+    let mut group = c.benchmark_group("convolution 32×16×16 by 3×3");
+    group.sample_size(20);
+    group.bench_function("fixed weights: loading, dealing and one inference", |b| {
+        b.iter(|| {
+            in_process::run::<u64, _>(2, &plan, async |party, source| {
+                let layer = (shares(weights), source.next(weights).await?);
+                let layers = FixedWeights::load(party, vec![layer]).await?;
+                let prepared = layers[0].prepare(source.next(FixedWeightShape { mask: 0, map }).await?)?;
+                layers[0].apply(party, &shares(input), prepared).await
+            })
+        });
+    });
+    group.finish();
+}
+
+/// The dealer alone: the corrections go to a thread that throws them away.
+fn dealing(c: &mut Criterion) {
+    let mut group = c.benchmark_group("dealing a ReLU of 32 bits");
+    group.throughput(Throughput::Elements(LEN as u64)).sample_size(20);
+    let parameters = SignParameters::new(32).expect("32 bits are supported");
+    let plan = [Request::Relu { len: LEN, parameters }];
+    let shape = SignShape { len: LEN, parameters };
+    let patience = Duration::from_secs(10);
+    for parties in [2, 4] {
+        let mut dealer = Dealer::<u64>::new(parties, Seed::from_bytes([1; 32])).expect("a supported number");
+        group.bench_function(format!("{parties} parties"), |b| {
+            b.iter(|| {
+                std::thread::scope(|scope| {
+                    let (mut ours, mut theirs) = (Vec::new(), Vec::new());
+                    for _ in 0..parties {
+                        let mut ends = memory_network(2, patience);
+                        ours.extend(ends.pop());
+                        theirs.extend(ends.pop());
+                    }
+                    let last = theirs.pop().expect("there are parties");
+                    let plan = &plan;
+                    scope.spawn(move || {
+                        smol::block_on(async {
+                            let mut source = CorrelationSource::begin(last, true, plan).await?;
+                            source.next::<u64, mpc_protocols::relu::ReluMask<u64>>(shape).await
+                        })
+                    });
+                    smol::block_on(dealer.deal(&mut ours, plan, |_| ())).expect("the links are open");
+                });
+            });
+        });
+    }
+    group.finish();
+}
+
+criterion_group!(benches, activations, layer, dealing);
+criterion_main!(benches);

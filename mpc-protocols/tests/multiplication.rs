@@ -1,0 +1,171 @@
+#![allow(missing_docs)]
+#![cfg(feature = "std")]
+
+mod common;
+
+use common::{elements, parties, run, run_shared, split};
+use mpc_protocols::fixed_weights::{self, FixedWeightShape, FixedWeights};
+use mpc_protocols::{Bilinear, Request, beaver, open};
+use mpc_ring::{Convolution, Ring};
+use mpc_shares::ArithmeticShares;
+use mpc_transport::Traffic;
+use proptest::collection::vec;
+use proptest::prelude::*;
+
+/// The product in plain arithmetic.
+fn product<R: Ring>(map: &Bilinear, x: &[R], y: &[R]) -> Vec<R> {
+    let mut z = vec![R::ZERO; map.output_len()];
+    map.accumulate(x, y, &mut z);
+    z
+}
+
+fn multiplies<R: Ring>(map: Bilinear, x: &[R], y: &[R], parties: usize) {
+    let (shares_x, shares_y) = (split(x, parties), split(y, parties));
+    let traffic = beaver::traffic::<R>(&map, parties);
+    let z = run_shared::<R>(parties, &[Request::Beaver(map)], traffic, async |party, source| {
+        let triple = source.next(map).await?;
+        beaver::multiply(party, &shares_x[party.index()], &shares_y[party.index()], triple).await
+    });
+    assert_eq!(z, product(&map, x, y));
+}
+
+fn squares<R: Ring>(x: &[R], parties: usize) {
+    let shares = split(x, parties);
+    let traffic = open::traffic(x.len(), R::BITS, parties);
+    let z = run_shared::<R>(parties, &[Request::Square { len: x.len() }], traffic, async |party, source| {
+        beaver::square(party, &shares[party.index()], source.next(x.len()).await?).await
+    });
+    assert_eq!(z, x.iter().map(|&x| x.wrapping_mul(x)).collect::<Vec<_>>());
+}
+
+/// One layer's weights, loaded once and applied to every input with a fresh pair.
+fn applies<R: Ring>(map: Bilinear, inputs: &[Vec<R>], weights: &[R], parties: usize) {
+    let shape = FixedWeightShape { mask: 0, map };
+    let mut plan = vec![Request::WeightMask { len: weights.len() }];
+    plan.extend(inputs.iter().map(|_| Request::FixedWeights { mask: 0, map }));
+    let shares = split(weights, parties);
+    let xs: Vec<_> = inputs.iter().map(|x| split(x, parties)).collect();
+    let once = fixed_weights::traffic::<R>(&map, parties);
+    let traffic = open::traffic(weights.len(), R::BITS, parties) + inputs.iter().map(|_| once).sum::<Traffic>();
+    let outputs = run::<R, _>(parties, &plan, traffic, async |party, source| {
+        let own = common::copy(&shares[party.index()]);
+        let layer = (own, source.next(weights.len()).await?);
+        let layers = FixedWeights::load(party, vec![layer]).await?;
+        let mut outputs = Vec::new();
+        for x in &xs {
+            let prepared = layers[0].prepare(source.next(shape).await?)?;
+            outputs.push(layers[0].apply(party, &x[party.index()], prepared).await?);
+        }
+        Ok(outputs)
+    });
+    for (i, x) in inputs.iter().enumerate() {
+        let shares: Vec<_> = outputs.iter().map(|outputs| common::copy(&outputs[i])).collect();
+        assert_eq!(shares[0].shape(), map.output_shape());
+        assert_eq!(ArithmeticShares::reconstruct(&shares).unwrap(), product(&map, x, weights));
+    }
+}
+
+fn convolutions() -> impl Strategy<Value = Convolution> {
+    let sizes = (1..=2usize, 1..=3usize, 1..=3usize, 3..=6usize, 3..=6usize);
+    (sizes, 1..=3usize, 1..=3usize, 1..=2usize, 0..=1usize).prop_map(|(sizes, rows, columns, stride, padding)| {
+        let (batch, input_channels, output_channels, height, width) = sizes;
+        Convolution {
+            batch,
+            input_channels,
+            output_channels,
+            height,
+            width,
+            kernel: [rows, columns],
+            stride: [stride, stride],
+            padding: [padding; 4],
+            dilation: [1, 1],
+            groups: 1,
+        }
+    })
+}
+
+/// `len` elements, some of them at the edges of the ring.
+fn some<R: Ring>(len: usize, seed: u64) -> Vec<R> {
+    let edges = [R::ZERO, R::ONE, R::ONE.wrapping_neg(), R::ONE << (R::BITS - 1), R::low_mask(R::BITS - 1)];
+    let mixed =
+        |i: u64| R::from_u128(u128::from(seed | 1).wrapping_mul(u128::from(i).wrapping_mul(0x9e37_79b9_7f4a_7c15)));
+    (0..len as u64).map(|i| if i % 3 == 0 { edges[(i + seed) as usize % 5] } else { mixed(i + 1) }).collect()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    #[test]
+    fn products_are_those_of_the_ring(
+        pairs in vec((common::any_value(), common::any_value()), 0..30),
+        wide in vec(any::<(u128, u128)>(), 0..30), parties in parties(),
+    ) {
+        let (x, y): (Vec<_>, Vec<_>) = pairs.into_iter().unzip();
+        let map = Bilinear::Elementwise { len: x.len() };
+        multiplies(map, &elements::<u32>(&x), &elements::<u32>(&y), parties);
+        multiplies(map, &elements::<u64>(&x), &elements::<u64>(&y), parties);
+        squares(&elements::<u32>(&x), parties);
+        squares(&elements::<u64>(&x), parties);
+        let (x, y): (Vec<_>, Vec<_>) = wide.into_iter().unzip();
+        multiplies(Bilinear::Elementwise { len: x.len() }, &x, &y, parties);
+        squares(&x, parties);
+    }
+
+    #[test]
+    fn matrix_products_are_those_of_the_ring(
+        rows in 1..5usize, inner in 1..9usize, columns in 1..5usize, seed: u16, parties in parties(),
+    ) {
+        let map = Bilinear::MatrixProduct { rows, inner, columns };
+        let seed = seed.into();
+        multiplies::<u32>(map, &some(rows * inner, seed), &some(inner * columns, seed + 1), parties);
+        multiplies::<u64>(map, &some(rows * inner, seed), &some(inner * columns, seed + 1), parties);
+        multiplies::<u128>(map, &some(rows * inner, seed), &some(inner * columns, seed + 1), parties);
+    }
+
+    #[test]
+    fn convolutions_are_those_of_the_ring(shape in convolutions(), seed: u16, parties in parties()) {
+        let map = Bilinear::Convolution(shape);
+        let seed = seed.into();
+        multiplies::<u64>(map, &some(map.left_len(), seed), &some(map.right_len(), seed + 1), parties);
+    }
+
+    #[test]
+    fn fixed_weights_serve_many_inputs(shape in convolutions(), count in 1..4usize, seed: u16, parties in parties()) {
+        let map = Bilinear::Convolution(shape);
+        let inputs: Vec<_> = (0..count).map(|i| some::<u64>(map.left_len(), i as u64)).collect();
+        applies(map, &inputs, &some(map.right_len(), seed.into()), parties);
+    }
+}
+
+#[test]
+fn fixed_weights_work_in_every_ring() {
+    let map = Bilinear::MatrixProduct { rows: 2, inner: 3, columns: 4 };
+    applies::<u32>(map, &[some(6, 1), some(6, 2)], &some(12, 3), 3);
+    applies::<u128>(map, &[some(6, 1), some(6, 2)], &some(12, 3), 2);
+}
+
+#[test]
+fn the_result_of_a_product_has_the_shape_of_x() {
+    let map = Bilinear::Elementwise { len: 6 };
+    let shapes = run::<u64, _>(2, &[Request::Beaver(map)], beaver::traffic::<u64>(&map, 2), async |party, source| {
+        let x = ArithmeticShares::new(&[2, 3], vec![1u64; 6])?;
+        let z = beaver::multiply(party, &x, &common::copy(&x), source.next(map).await?).await?;
+        Ok(z.shape().to_vec())
+    });
+    assert_eq!(shapes, [[2, 3], [2, 3]]);
+}
+
+#[test]
+fn layers_are_loaded_together_in_one_round() {
+    let plan = [Request::WeightMask { len: 3 }, Request::WeightMask { len: 5 }];
+    let traffic = open::traffic(8, 64, 3);
+    assert_eq!(traffic.rounds, 1);
+    let loaded = run::<u64, _>(3, &plan, traffic, async |party, source| {
+        let mut layers = Vec::new();
+        for len in [3, 5] {
+            layers.push((ArithmeticShares::from_elements(vec![1u64; len]), source.next(len).await?));
+        }
+        Ok(FixedWeights::load(party, layers).await?.len())
+    });
+    assert_eq!(loaded, [2; 3]);
+}

@@ -1,0 +1,212 @@
+//! The pitfalls: what the parties see is uniform, fresh in every session, and no seed serves twice.
+//!
+//! All generators have fixed seeds, so that a statistic is the same in every run.
+#![allow(missing_docs)]
+#![cfg(feature = "std")]
+
+mod common;
+
+use common::{PATIENT, Recording, chi_square, opened_elements, opened_planes, session, split};
+use mpc_protocols::fixed_weights::{FixedWeightShape, FixedWeights};
+use mpc_protocols::relu::relu;
+use mpc_protocols::sign::{SignParameters, SignShape};
+use mpc_protocols::truncation::{LiftMask, LiftShape, truncate};
+use mpc_protocols::{Bilinear, CorrelationSource, Dealer, Party, ProtocolError, Request, beaver};
+use mpc_shares::Seed;
+use mpc_transport::{MemoryTransport, Transport, memory_network};
+
+const PARTIES: usize = 3;
+const LEN: usize = 40_000;
+
+type Seen = Recording<MemoryTransport>;
+type Source = CorrelationSource<MemoryTransport>;
+
+/// The rounds as party 0 saw them: every party's message in each.
+fn seen(
+    dealer: &mut Dealer<u64>,
+    plan: &[Request],
+    protocol: impl AsyncFn(&mut Party<Seen>, &mut Source) -> Result<(), ProtocolError> + Sync,
+) -> Vec<Vec<Vec<u8>>> {
+    let network = memory_network(PARTIES, PATIENT).into_iter().map(Recording::new).collect();
+    let (ended, dealt) = session(dealer, plan, network, PATIENT, protocol);
+    dealt.unwrap();
+    let mut transports: Vec<_> = ended.into_iter().map(|(result, transport)| (result.unwrap(), transport).1).collect();
+    transports.swap_remove(0).rounds
+}
+
+fn dealer() -> Dealer<u64> {
+    Dealer::new(PARTIES, Seed::from_bytes([17; 32])).unwrap()
+}
+
+fn relu_shape(len: usize) -> SignShape {
+    SignShape { len, parameters: SignParameters::new(32).unwrap() }
+}
+
+/// What a ReLU of one fixed secret opens.
+fn relu_of(dealer: &mut Dealer<u64>, secret: i64, len: usize) -> Vec<Vec<Vec<u8>>> {
+    let x = split(&vec![secret as u64; len], PARTIES);
+    let shape = relu_shape(len);
+    let plan = [Request::Relu { len, parameters: shape.parameters }];
+    seen(dealer, &plan, async |party, source| {
+        relu(party, &x[party.index()], 16, source.next(shape).await?).await.map(drop)
+    })
+}
+
+/// Each byte of `bits`-bit elements is uniform, and so is each pair of neighbouring elements' low bits.
+fn assert_uniform(what: &str, elements: &[u64], bits: u32) {
+    for shift in (0..bits).step_by(8) {
+        let width = (bits - shift).min(8);
+        let mut counts = vec![0; 1 << width];
+        elements.iter().for_each(|x| counts[((x >> shift) & ((1 << width) - 1)) as usize] += 1);
+        assert_near_one(&format!("{what}, from bit {shift}"), chi_square(&counts));
+    }
+    let mut counts = vec![0; 256];
+    elements.as_chunks::<2>().0.iter().for_each(|[x, y]| counts[((x & 15) << 4 | y & 15) as usize] += 1);
+    assert_near_one(&format!("{what}, neighbours"), chi_square(&counts));
+}
+
+/// With 255 degrees of freedom the standard deviation is 0.09.
+fn assert_near_one(what: &str, statistic: f64) {
+    assert!((0.6..1.5).contains(&statistic), "{what}: χ² per degree of freedom is {statistic}");
+}
+
+/// The bits of several planes, as one number per element, are uniform.
+fn assert_uniform_planes(what: &str, planes: &[Vec<bool>]) {
+    for group in planes.chunks(8) {
+        let mut counts = vec![0; 1 << group.len()];
+        for i in 0..group[0].len() {
+            counts[group.iter().fold(0, |value, plane| value << 1 | usize::from(plane[i]))] += 1;
+        }
+        if group.len() > 4 {
+            assert_near_one(what, chi_square(&counts));
+        } else {
+            let expected = group[0].len() as f64 / counts.len() as f64;
+            let off = counts.iter().map(|&count| (count as f64 / expected - 1.0).abs()).fold(0.0, f64::max);
+            assert!(off < 0.05, "{what}: {counts:?}");
+        }
+    }
+}
+
+/// The messages of a round are `bits`-bit elements, uniform each on its own and in sum.
+fn assert_uniform_round(what: &str, messages: &[Vec<u8>], bits: u32, len: usize) {
+    assert_eq!(messages.len(), PARTIES);
+    assert_uniform(what, &opened_elements(messages, bits, len), bits);
+    for message in messages {
+        assert_uniform(what, &opened_elements(std::slice::from_ref(message), bits, len), bits);
+    }
+}
+
+#[test]
+fn a_relu_opens_uniform_values() {
+    let mut dealer = dealer();
+    for secret in [0, 1, -1, 5 << 16, -(5 << 16), (1 << 45) + 12_345, -(1 << 45)] {
+        let rounds = relu_of(&mut dealer, secret, LEN);
+        assert_eq!(rounds.len(), 3);
+        assert_uniform_round("c", &rounds[0], 32, LEN);
+        let leaves = opened_planes(&rounds[1], LEN);
+        assert_eq!(leaves.len(), 11);
+        assert_uniform_planes("leaf bits", &leaves);
+        // Together with c, which chose the leaves.
+        let c = opened_elements(&rounds[0], 32, LEN);
+        let with_c = [leaves[0].clone(), leaves[5].clone()].into_iter();
+        let low_bits = (0..4).map(|bit| c.iter().map(|c| (c >> bit) & 1 == 1).collect());
+        assert_uniform_planes("leaf bits with c", &with_c.chain(low_bits).collect::<Vec<_>>());
+        let flipped = opened_planes(&rounds[2], LEN);
+        let top_of_c = c.iter().map(|c| (c >> 30) & 1 == 1).collect();
+        let top_leaf = leaves[10].clone();
+        assert_uniform_planes("β", &[flipped[0].clone(), top_of_c, top_leaf]);
+        for message in &rounds[2] {
+            assert_uniform_planes("a share of β", &opened_planes(std::slice::from_ref(message), LEN));
+        }
+    }
+}
+
+#[test]
+fn a_truncation_opens_uniform_values() {
+    for bits in [29, 48] {
+        let (x, shape) = (split(&vec![12_345_678u64; LEN], PARTIES), LiftShape { len: LEN, bits });
+        let rounds = seen(&mut dealer(), &[Request::Lift { len: LEN, bits }], async |party, source| {
+            truncate(party, &x[party.index()], 16, source.next(shape).await?).await.map(drop)
+        });
+        assert_uniform_round("c", &rounds[0], bits, LEN);
+    }
+}
+
+#[test]
+fn a_layer_and_a_product_open_uniform_values() {
+    let map = Bilinear::Elementwise { len: LEN };
+    let plan = [Request::WeightMask { len: LEN }, Request::FixedWeights { mask: 0, map }, Request::Beaver(map)];
+    let x = split(&vec![3u64; LEN], PARTIES);
+    let rounds = seen(&mut dealer(), &plan, async |party, source| {
+        let x = &x[party.index()];
+        let layers = FixedWeights::load(party, vec![(common::copy(x), source.next(LEN).await?)]).await?;
+        let layer = layers[0].prepare(source.next(FixedWeightShape { mask: 0, map }).await?)?;
+        layers[0].apply(party, x, layer).await?;
+        beaver::multiply(party, x, x, source.next(map).await?).await.map(drop)
+    });
+    assert_uniform_round("Δ", &rounds[0], 64, LEN);
+    assert_uniform_round("E", &rounds[1], 64, LEN);
+    assert_uniform_round("x − a and y − b", &rounds[2], 64, 2 * LEN);
+    // The mask of the weights and that of the input have nothing to do with each other.
+    let (delta, e) = (opened_elements(&rounds[0], 64, LEN), opened_elements(&rounds[1], 64, LEN));
+    let differences: Vec<_> = delta.iter().zip(e).map(|(x, y)| x.wrapping_sub(y)).collect();
+    assert_uniform("Δ − E", &differences, 64);
+}
+
+#[test]
+fn two_sessions_of_one_dealer_open_different_values() {
+    let mut dealer = dealer();
+    let (first, second) = (relu_of(&mut dealer, 42 << 16, 64), relu_of(&mut dealer, 42 << 16, 64));
+    for (first, second) in first.iter().zip(&second) {
+        assert!(first.iter().zip(second).all(|(x, y)| x != y), "a message was sent twice");
+    }
+    let (x, y) = (opened_elements(&first[0], 32, 64), opened_elements(&second[0], 32, 64));
+    assert!(x.iter().zip(&y).filter(|(x, y)| x == y).count() < 3);
+}
+
+/// What each party gets from the dealer at the beginning of a session.
+fn seeds(dealer: &mut Dealer<u64>, parties: usize) -> Vec<[u8; 32]> {
+    let (mut dealer_ends, party_ends): (Vec<_>, Vec<_>) = (0..parties).map(|_| common::dealer_link(PATIENT)).unzip();
+    smol::block_on(dealer.deal(&mut dealer_ends, &[], |_| ())).unwrap();
+    let receive = |mut end: MemoryTransport| {
+        let mut seed = [0; 32];
+        smol::block_on(end.receive(1, &mut seed)).unwrap();
+        seed
+    };
+    party_ends.into_iter().map(receive).collect()
+}
+
+#[test]
+fn no_seed_is_given_twice() {
+    for parties in 2..=8 {
+        let mut dealer = Dealer::new(parties, Seed::from_bytes([3; 32])).unwrap();
+        let mut all: Vec<_> = (0..50).flat_map(|_| seeds(&mut dealer, parties)).collect();
+        all.sort_unstable();
+        all.dedup();
+        assert_eq!(all.len(), 50 * parties);
+    }
+}
+
+/// Any n − 1 parties' shares of a mask say nothing of it: c less their shares is uniform, for a fixed secret.
+#[test]
+fn all_but_one_share_of_the_mask_say_nothing_of_what_is_opened() {
+    let bits = 32;
+    let x = split(&vec![99u64 << 16; LEN], PARTIES);
+    let shape = LiftShape { len: LEN, bits };
+    let rounds = seen(&mut dealer(), &[Request::Lift { len: LEN, bits }], async |party, source| {
+        let mask: LiftMask<u64> = source.next(shape).await?;
+        truncate(party, &x[party.index()], 16, mask).await.map(drop)
+    });
+    let c = opened_elements(&rounds[0], bits, LEN);
+    for left_out in 0..PARTIES {
+        // A party's message is its share of the mask and what it knows itself.
+        let known: Vec<_> = rounds[0].iter().enumerate().filter(|&(party, _)| party != left_out).collect();
+        let known: Vec<_> = known.into_iter().map(|(_, message)| message.clone()).collect();
+        let known = opened_elements(&known, bits, LEN);
+        let rest: Vec<_> = c.iter().zip(&known).map(|(c, known)| c.wrapping_sub(*known) & 0xffff_ffff).collect();
+        assert_uniform("c less the shares of all but one", &rest, bits);
+        let mut counts = vec![0; 256];
+        c.iter().zip(&known).for_each(|(c, known)| counts[((c >> 28) << 4 | known >> 28) as usize] += 1);
+        assert_near_one("c with the shares of all but one", chi_square(&counts));
+    }
+}

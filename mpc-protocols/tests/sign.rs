@@ -1,0 +1,201 @@
+#![allow(missing_docs)]
+#![cfg(feature = "std")]
+
+mod common;
+
+use common::{elements, parties, run, run_shared, signed, split};
+use mpc_protocols::relu::{self, ReluMask, relu};
+use mpc_protocols::sign::{self, SignParameters, SignShape, is_non_negative};
+use mpc_protocols::truncation::{LiftShape, truncate};
+use mpc_protocols::{Request, comparison, maximum};
+use mpc_ring::Ring;
+use mpc_shares::ArithmeticShares;
+use proptest::collection::vec;
+use proptest::prelude::*;
+
+fn shape(len: usize, bits: u32) -> SignShape {
+    SignShape { len, parameters: SignParameters::new(bits).unwrap() }
+}
+
+fn relu_request(shape: SignShape) -> Request {
+    Request::Relu { len: shape.len, parameters: shape.parameters }
+}
+
+fn finds_the_sign<R: Ring>(values: &[i64], bits: u32, parties: usize) {
+    let (x, shape) = (split(&elements::<R>(values), parties), shape(values.len(), bits));
+    let plan = [Request::Sign { len: shape.len, parameters: shape.parameters }];
+    let bit = run_shared::<R>(parties, &plan, sign::traffic(shape, parties), async |party, source| {
+        is_non_negative(party, &x[party.index()], source.next(shape).await?).await
+    });
+    let expected: Vec<_> = values.iter().map(|&x| i128::from(x >= 0)).collect();
+    assert_eq!(signed(&bit), expected, "{bits} bits, {parties} parties, {values:?}");
+}
+
+fn relu_of<R: Ring>(values: &[i64], bits: u32, shift: u32, parties: usize) -> Vec<i128> {
+    let (x, shape) = (split(&elements::<R>(values), parties), shape(values.len(), bits));
+    let y = run_shared::<R>(parties, &[relu_request(shape)], relu::traffic(shape, parties), async |party, source| {
+        relu(party, &x[party.index()], shift, source.next(shape).await?).await
+    });
+    signed(&y)
+}
+
+fn rectifies<R: Ring>(values: &[i64], bits: u32, shift: u32, parties: usize) {
+    for (&x, y) in values.iter().zip(relu_of::<R>(values, bits, shift, parties)) {
+        let error = (y << shift) - i128::from(x).max(0);
+        let limit = if shift == 0 { 0 } else { (parties as i128) << shift };
+        assert!(2 * error.abs() <= limit, "relu({x} >> {shift}) gave {y}, {bits} bits, {parties} parties");
+    }
+}
+
+/// The largest |x| such that |x / 2^f| < 2^{k−2} − n, or |x| < 2^{k−2} where nothing is cut off.
+fn bound(bits: u32, shift: u32, parties: usize) -> i64 {
+    let margin = if shift == 0 { 0 } else { parties as i64 };
+    ((((1i64 << (bits - 2)) - margin) << shift) - 1).max(0)
+}
+
+/// Values all over the allowed range, and near its ends and zero.
+fn inside(bound: i64, seeds: &[i64]) -> Vec<i64> {
+    let spread = seeds.iter().map(|x| x.checked_rem(bound + 1).unwrap_or(0));
+    let edges = (0..3).flat_map(|d| [d, -d, bound - d, d - bound]).map(|x| x.clamp(-bound, bound));
+    spread.chain(edges).collect()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(100))]
+
+    #[test]
+    fn the_sign_is_that_of_the_integer(bits in 3..=42u32, parties in parties(), seeds in vec(any::<i64>(), 0..100)) {
+        let values = inside(bound(bits, 0, parties), &seeds);
+        finds_the_sign::<u64>(&values, bits, parties);
+        finds_the_sign::<u128>(&values, bits, parties);
+        let narrow = bits.min(32);
+        finds_the_sign::<u32>(&inside(bound(narrow, 0, parties), &seeds), narrow, parties);
+    }
+
+    #[test]
+    fn the_relu_is_within_half_a_unit_per_party(
+        bits in 6..=42u32, shift in 0..=22u32, parties in parties(), seeds in vec(any::<i64>(), 0..100),
+    ) {
+        rectifies::<u64>(&inside(bound(bits, shift, parties), &seeds), bits, shift, parties);
+        rectifies::<u128>(&inside(bound(bits.min(40), shift, parties), &seeds), bits.min(40), shift, parties);
+        let (bits, shift) = (bits.min(20), shift.min(12));
+        rectifies::<u32>(&inside(bound(bits, shift, parties), &seeds), bits, shift, parties);
+    }
+
+    #[test]
+    fn the_maximum_is_exact(
+        bits in 3..=42u32, parties in parties(), pairs in vec(any::<(i64, i64)>(), 1..70),
+    ) {
+        // |x − y| < 2^{k−2} for |x|, |y| < 2^{k−3}.
+        let half = 1i64 << (bits - 3);
+        let (x, y): (Vec<_>, Vec<_>) = pairs.iter().map(|(x, y)| (x % half, y % half)).unzip();
+        let (shares_x, shares_y) = (split(&elements::<u64>(&x), parties), split(&elements::<u64>(&y), parties));
+        let shape = shape(x.len(), bits);
+        let z = run_shared::<u64>(parties, &[relu_request(shape)], relu::traffic(shape, parties), async |party, source| {
+            let x = common::copy(&shares_x[party.index()]);
+            maximum::maximum(party, x, &shares_y[party.index()], source.next(shape).await?).await
+        });
+        let expected: Vec<_> = x.iter().zip(&y).map(|(&x, &y)| i128::from(x.max(y))).collect();
+        prop_assert_eq!(signed(&z), expected);
+    }
+
+    #[test]
+    fn the_maximum_of_many_is_exact(
+        candidates in (1..=9usize, 1..20usize).prop_flat_map(|(m, len)| vec(vec(-1_000_000..1_000_000i64, len), m)),
+        parties in parties(),
+    ) {
+        let (m, len) = (candidates.len(), candidates[0].len());
+        let parameters = SignParameters::new(32).unwrap();
+        let levels = maximum::tournament(m, len, parameters);
+        let plan: Vec<_> = levels.iter().copied().map(relu_request).collect();
+        let shares: Vec<_> = candidates.iter().map(|x| split(&elements::<u64>(x), parties)).collect();
+        let traffic = maximum::traffic(m, len, parameters, parties);
+        prop_assert_eq!(traffic.rounds, 3 * u64::from(m.next_power_of_two().trailing_zeros()));
+        prop_assert_eq!(levels.iter().map(|level| level.len).sum::<usize>(), (m - 1) * len);
+        let z = run_shared::<u64>(parties, &plan, traffic, async |party, source| {
+            let own = shares.iter().map(|shares| common::copy(&shares[party.index()])).collect();
+            let mut masks = Vec::new();
+            for &level in &levels {
+                masks.push(source.next(level).await?);
+            }
+            maximum::maximum_of(party, own, masks).await
+        });
+        let expected: Vec<_> = (0..len).map(|i| candidates.iter().map(|x| i128::from(x[i])).max().unwrap()).collect();
+        prop_assert_eq!(signed(&z), expected);
+    }
+}
+
+/// Every width, and so every number of leaves, with every value for the small ones.
+#[test]
+fn every_width_works() {
+    for bits in SignParameters::MIN_BITS..=SignParameters::MAX_BITS {
+        let bound = bound(bits, 0, 2);
+        let values: Vec<_> = if bits <= 9 {
+            (-bound - 1..=bound).collect()
+        } else {
+            (0..bits - 2).flat_map(|bit| [1 << bit, -(1 << bit), (1 << bit) - 1, -(1 << bit) - 1]).collect()
+        };
+        let parameters = SignParameters::new(bits).unwrap();
+        assert_eq!(parameters.leaves(), (bits as usize - 2).div_ceil(5));
+        finds_the_sign::<u64>(&values, bits, 2);
+        finds_the_sign::<u64>(&values, bits, 3);
+        rectifies::<u64>(&values, bits, 0, 2);
+    }
+    assert_eq!(SignParameters::new(7).unwrap().leaves(), 1);
+}
+
+#[test]
+fn no_relu_of_200_000_fails() {
+    for parties in [2, 3, 4] {
+        let bound = bound(32, 16, parties);
+        let spread = |i: i64| (i.wrapping_mul(0x9e37_79b9_7f4a_7c15_u64 as i64)) % (bound + 1);
+        let values: Vec<_> = (0..50_000).flat_map(|i| [bound - i, i - bound, spread(i), i - 25_000]).collect();
+        rectifies::<u64>(&values, 32, 16, parties);
+    }
+}
+
+/// The same shares through the classic ReLU and a truncation.
+#[test]
+fn the_truncating_relu_agrees_with_the_classic_one() {
+    for parties in 2..=4 {
+        let (len, shift) = (500, 16);
+        let values: Vec<_> = (0..len as i64).map(|i| (i - 250) * 4_000_003).collect();
+        let planes = comparison::msb_planes::<u64>(len, parties);
+        let mut plan: Vec<_> = planes.iter().map(|p| Request::BitTriples { width: p.width, len: p.len }).collect();
+        let map = mpc_protocols::Bilinear::Elementwise { len };
+        let lift = LiftShape { len, bits: 32 };
+        plan.extend([Request::DaBits { len }, Request::Beaver(map), Request::Lift { len, bits: 32 }]);
+        let traffic =
+            comparison::classic_relu_traffic::<u64>(len, parties) + mpc_protocols::truncation::traffic(lift, parties);
+        let x = split(&elements::<u64>(&values), parties);
+        let classic = run::<u64, _>(parties, &plan, traffic, async |party, source| {
+            let mut triples = Vec::new();
+            for &planes in &planes {
+                triples.push(source.next(planes).await?);
+            }
+            let (dabits, triple) = (source.next(len).await?, source.next(map).await?);
+            let y = comparison::classic_relu(party, &x[party.index()], triples, dabits, triple).await?;
+            truncate(party, &y, shift, source.next(lift).await?).await
+        });
+        let classic = signed(&ArithmeticShares::reconstruct(&classic).unwrap());
+        for (fast, classic) in relu_of::<u64>(&values, 32, shift, parties).into_iter().zip(classic) {
+            assert!((fast - classic).abs() <= parties as i128, "{fast} and {classic}");
+        }
+    }
+}
+
+#[test]
+fn shapes_are_kept() {
+    let shape = shape(6, 32);
+    let shapes = run::<u64, _>(2, &[relu_request(shape)], relu::traffic(shape, 2), async |party, source| {
+        let x = ArithmeticShares::new(&[2, 3], vec![1u64; 6])?;
+        let mask: ReluMask<u64> = source.next(shape).await?;
+        Ok(relu(party, &x, 0, mask).await?.shape().to_vec())
+    });
+    assert_eq!(shapes, [[2, 3], [2, 3]]);
+}
+
+#[test]
+fn an_empty_tensor_takes_one_round() {
+    assert_eq!(relu_of::<u64>(&[], 32, 16, 3), []);
+}

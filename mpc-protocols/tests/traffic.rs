@@ -1,0 +1,184 @@
+//! The numbers of the documentation, literally, and what the dealer's links really carry.
+#![allow(missing_docs)]
+#![cfg(feature = "std")]
+
+mod common;
+
+use std::thread;
+
+use common::{PATIENT, dealer_link};
+use mpc_protocols::beaver::{BeaverTriple, SquarePair};
+use mpc_protocols::binary::{BitTriples, Planes};
+use mpc_protocols::conversion::{DaBits, EdaBits};
+use mpc_protocols::fixed_weights::{self, FixedWeightPair, FixedWeightShape, WeightMask};
+use mpc_protocols::relu::ReluMask;
+use mpc_protocols::sign::{SignMask, SignParameters, SignShape};
+use mpc_protocols::truncation::{self, LiftMask, LiftShape};
+use mpc_protocols::{
+    Bilinear, Correlation, CorrelationSource, Dealer, ProtocolError, Request, beaver, binary, comparison, conversion,
+    maximum, open, relu, sharing, sign,
+};
+use mpc_ring::Ring;
+use mpc_shares::Seed;
+use mpc_transport::{MemoryTransport, Metered, Phase, Traffic, Transport};
+
+/// Bytes sent to each other party, and rounds.
+fn sent(traffic: Traffic, parties: usize) -> (u64, u64) {
+    assert_eq!(traffic.payload_sent % (parties as u64 - 1), 0);
+    (traffic.payload_sent / (parties as u64 - 1), traffic.rounds)
+}
+
+#[test]
+fn what_the_documentation_claims() {
+    let len = 800;
+    for parties in [2, 3, 8] {
+        let sign_shape = SignShape { len, parameters: SignParameters::new(32).unwrap() };
+        // 5.5 bytes an element, 3 rounds.
+        assert_eq!(sent(relu::traffic(sign_shape, parties), parties), (4_400, 3));
+        assert_eq!(sent(sign::traffic(sign_shape, parties), parties), (4_400, 3));
+        assert_eq!(sent(truncation::traffic(LiftShape { len, bits: 32 }, parties), parties), (3_200, 1));
+        assert_eq!(sent(open::traffic(len, 64, parties), parties), (6_400, 1));
+        assert_eq!(sent(open::traffic_of_planes(1, len, parties), parties), (100, 1));
+        assert_eq!(sent(conversion::b2a_traffic(len, parties), parties), (100, 1));
+        assert_eq!(sent(binary::and_traffic(Planes { width: 1, len }, parties), parties), (200, 1));
+        let product = beaver::traffic::<u64>(&Bilinear::Elementwise { len }, parties);
+        assert_eq!(sent(product, parties), (12_800, 1));
+        // Fixed weights: 8 bytes an input element, whatever the weights.
+        let map = Bilinear::MatrixProduct { rows: 8, inner: 100, columns: 50 };
+        assert_eq!(sent(fixed_weights::traffic::<u64>(&map, parties), parties), (6_400, 1));
+        // Nine candidates: 8 ReLUs an element in 4 levels.
+        let parameters = SignParameters::new(32).unwrap();
+        assert_eq!(sent(maximum::traffic(9, len, parameters, parties), parties), (8 * 4_400, 12));
+        assert_eq!(sent(sharing::traffic(0, 0, parties), parties), (32, 0));
+    }
+    // 62.875 bytes an element, 9 rounds.
+    assert_eq!(sent(comparison::classic_relu_traffic::<u64>(len, 2), 2), (50_300, 9));
+    assert_eq!(sent(comparison::msb_traffic::<u64>(len, 2), 2), (37_400, 7));
+    assert_eq!(sent(comparison::less_than_traffic::<u64>(len, 2), 2), (37_500, 8));
+    assert_eq!(sent(conversion::a2b_traffic::<u64>(len, 2), 2), (89_600, 7));
+    assert_eq!(sent(conversion::edabits_traffic::<u64>(len, 3), 3), (96_000, 8));
+}
+
+#[test]
+fn what_the_dealer_sends_per_element() {
+    let len = 640;
+    let bytes = |request: Request| request.traffic::<u64>().payload_received as f64 / len as f64;
+    let parameters = SignParameters::new(32).unwrap();
+    assert_eq!(bytes(Request::Relu { len, parameters }), 90.5);
+    assert_eq!(bytes(Request::Sign { len, parameters }), 74.5);
+    assert_eq!(bytes(Request::Lift { len, bits: 32 }), 12.0);
+    assert_eq!(bytes(Request::Beaver(Bilinear::Elementwise { len })), 8.0);
+    assert_eq!(bytes(Request::Square { len }), 8.0);
+    assert_eq!(bytes(Request::DaBits { len }), 8.0);
+    assert_eq!(bytes(Request::EdaBits { len }), 8.0);
+    assert_eq!(bytes(Request::BitTriples { width: 8, len }), 1.0);
+    assert_eq!(bytes(Request::WeightMask { len }), 0.0);
+    // For a layer, by its output.
+    let map = Bilinear::MatrixProduct { rows: 8, inner: 100, columns: 80 };
+    assert_eq!(bytes(Request::FixedWeights { mask: 0, map }), 8.0);
+}
+
+/// More bits than the ring has: refused when dealt, but priced without a panic.
+#[test]
+fn the_price_of_what_cannot_be_dealt_is_no_panic() {
+    let parameters = SignParameters::new(42).unwrap();
+    let _ = Request::Relu { len: 8, parameters }.traffic::<u32>();
+    let _ = Request::Lift { len: 8, bits: 65 }.traffic::<u64>();
+}
+
+/// Every kind of request, at a size that needs several frames and at sizes that do not fill a word.
+fn every_request(len: usize) -> Vec<Request> {
+    let map = Bilinear::MatrixProduct { rows: 3, inner: len, columns: 2 };
+    let bits = |bits| SignParameters::new(bits).unwrap();
+    vec![
+        Request::Beaver(Bilinear::Elementwise { len }),
+        Request::Beaver(map),
+        Request::Square { len },
+        Request::WeightMask { len: 2 * len },
+        Request::FixedWeights { mask: 0, map },
+        Request::BitTriples { width: 3, len },
+        Request::DaBits { len },
+        Request::EdaBits { len },
+        Request::Lift { len, bits: 32 },
+        Request::Lift { len, bits: 29 },
+        Request::Sign { len, parameters: bits(3) },
+        Request::Sign { len, parameters: bits(30) },
+        Request::Relu { len, parameters: bits(32) },
+        Request::Relu { len, parameters: bits(7) },
+    ]
+}
+
+async fn draw<R: Ring, T: Transport>(
+    source: &mut CorrelationSource<T>,
+    request: &Request,
+) -> Result<(), ProtocolError> {
+    async fn next<R: Ring, C: Correlation<R>, T: Transport>(
+        source: &mut CorrelationSource<T>,
+        shape: C::Shape,
+    ) -> Result<(), ProtocolError> {
+        source.next::<R, C>(shape).await.map(drop)
+    }
+    match *request {
+        Request::Beaver(map) => next::<R, BeaverTriple<R>, _>(source, map).await,
+        Request::Square { len } => next::<R, SquarePair<R>, _>(source, len).await,
+        Request::WeightMask { len } => next::<R, WeightMask<R>, _>(source, len).await,
+        Request::FixedWeights { mask, map } => {
+            next::<R, FixedWeightPair<R>, _>(source, FixedWeightShape { mask, map }).await
+        }
+        Request::BitTriples { width, len } => next::<u64, BitTriples, _>(source, Planes { width, len }).await,
+        Request::DaBits { len } => next::<R, DaBits<R>, _>(source, len).await,
+        Request::EdaBits { len } => next::<R, EdaBits<R>, _>(source, len).await,
+        Request::Lift { len, bits } => next::<R, LiftMask<R>, _>(source, LiftShape { len, bits }).await,
+        Request::Sign { len, parameters } => next::<R, SignMask<R>, _>(source, SignShape { len, parameters }).await,
+        Request::Relu { len, parameters } => next::<R, ReluMask<R>, _>(source, SignShape { len, parameters }).await,
+        _ => unreachable!("a request of another kind"),
+    }
+}
+
+/// What a party's end of its link carries in a session that draws all of the plan.
+async fn metered<R: Ring>(link: MemoryTransport, is_last: bool, plan: &[Request]) -> Traffic {
+    let mut link = Metered::new(link);
+    link.begin(Phase::Preprocessing, "correlations");
+    let mut source = CorrelationSource::begin(&mut link, is_last, plan).await.unwrap();
+    for request in plan {
+        draw::<R, _>(&mut source, request).await.unwrap();
+    }
+    source.finish().unwrap();
+    link.meter().total(Phase::Preprocessing)
+}
+
+fn links_carry_what_is_predicted<R: Ring>(plan: &[Request], parties: usize) {
+    let (dealer_ends, party_ends): (Vec<_>, Vec<_>) = (0..parties).map(|_| dealer_link(PATIENT)).unzip();
+    let mut dealer_ends: Vec<_> = dealer_ends.into_iter().map(Metered::new).collect();
+    let mut dealer = Dealer::<R>::new(parties, Seed::from_bytes([1; 32])).unwrap();
+    let received: Vec<_> = thread::scope(|scope| {
+        scope.spawn(|| smol::block_on(dealer.deal(&mut dealer_ends, plan, |_| ())).unwrap());
+        let run = |(party, link)| move || smol::block_on(metered::<R>(link, party + 1 == parties, plan));
+        let threads: Vec<_> = party_ends.into_iter().enumerate().map(|end| scope.spawn(run(end))).collect();
+        threads.into_iter().map(|thread| thread.join().unwrap()).collect()
+    });
+    for (party, received) in received.into_iter().enumerate() {
+        let is_last = party + 1 == parties;
+        assert_eq!(received, CorrelationSource::<MemoryTransport>::traffic::<R>(plan, is_last), "party {party}");
+        let dealt = dealer_ends[party].meter().total(Phase::Setup);
+        assert_eq!((dealt.payload_sent, dealt.frames_sent), (received.payload_received, received.frames_received));
+        assert!(is_last || received == Traffic::receive(32), "party {party}");
+    }
+}
+
+#[test]
+fn the_dealers_links_carry_what_is_predicted() {
+    for parties in [2, 3, 4] {
+        for len in [0, 1, 63, 64, 65, 1000] {
+            links_carry_what_is_predicted::<u64>(&every_request(len), parties);
+        }
+        links_carry_what_is_predicted::<u32>(&every_request(100), parties);
+        links_carry_what_is_predicted::<u128>(&every_request(100), parties);
+    }
+    // Several frames for one correlation.
+    links_carry_what_is_predicted::<u64>(&every_request(40_000), 2);
+    for request in every_request(77) {
+        let mask = Request::WeightMask { len: 154 };
+        links_carry_what_is_predicted::<u64>(&[mask, request], 3);
+    }
+}
