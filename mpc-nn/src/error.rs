@@ -4,6 +4,7 @@ use alloc::string::String;
 
 use mpc_protocols::ProtocolError;
 use mpc_ring::RangeError;
+use mpc_transport::TransportError;
 
 use crate::plain::EvaluateError;
 
@@ -18,6 +19,16 @@ pub enum InferenceError {
         step: String,
         /// What went wrong.
         source: ProtocolError,
+    },
+    /// The link between a party and the dealer failed.
+    #[error("step `{step}`, on the link to {peer}: {source}")]
+    Link {
+        /// The step's name in the plan.
+        step: String,
+        /// Who is at the other end, and as which party of that link the source names it.
+        peer: &'static str,
+        /// What went wrong.
+        source: TransportError,
     },
     /// An input does not fit the graph.
     #[error(transparent)]
@@ -62,4 +73,20 @@ pub enum InferenceError {
         /// The step's name in the plan.
         step: String,
     },
+}
+
+/// What the other end of a link is called in messages; the two nodes of a link are party 0 and the dealer.
+pub(crate) const DEALER_PEER: &str = "the dealer (its party 1)";
+/// See [`DEALER_PEER`].
+pub(crate) const PARTY_PEER: &str = "a party (its party 0)";
+
+impl InferenceError {
+    /// A failure of what a step does over the link to `peer`.
+    pub(crate) fn over_link(step: &str, peer: &'static str, source: ProtocolError) -> Self {
+        let step = step.into();
+        match source {
+            ProtocolError::Transport(source) => Self::Link { step, peer, source },
+            source => Self::Step { step, source },
+        }
+    }
 }

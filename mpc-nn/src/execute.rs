@@ -13,12 +13,12 @@ use mpc_shares::{ArithmeticShares, Prg, SecretVec, ShareError};
 use mpc_transport::{Metered, Phase, Transport};
 use ndarray::{ArrayD, IxDyn};
 
-use crate::error::InferenceError;
+use crate::error::{DEALER_PEER, InferenceError};
 use crate::graph::NodeId;
+use crate::local;
 use crate::plain::check_inputs;
 use crate::plan::{Action, LayerParameters, Plan, Step, pair_shape};
 use crate::weights::Weights;
-use crate::local;
 
 /// Labels of what is counted outside the steps.
 pub mod labels {
@@ -250,7 +250,8 @@ impl<R: Ring, T: Transport, L: Transport> Run<'_, R, T, L> {
         observer: &mut impl Observer,
     ) -> Result<Material<R>, InferenceError> {
         observer.begin(Phase::Preprocessing, index);
-        let material = self.prepare(step).await.map_err(|source| in_step(step, source))?;
+        let material =
+            self.prepare(step).await.map_err(|source| InferenceError::over_link(&step.name, DEALER_PEER, source))?;
         observer.end(Phase::Preprocessing, index);
         Ok(material)
     }

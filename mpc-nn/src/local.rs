@@ -11,7 +11,8 @@ use crate::graph::Pool;
 
 /// A view of shares in their shape.
 fn view<R: Ring>(shares: &ArithmeticShares<R>) -> ArrayViewD<'_, R> {
-    ArrayViewD::from_shape(IxDyn(shares.shape()), shares.elements()).expect("shares have as many elements as their shape")
+    ArrayViewD::from_shape(IxDyn(shares.shape()), shares.elements())
+        .expect("shares have as many elements as their shape")
 }
 
 fn view_mut<R: Ring>(shares: &mut ArithmeticShares<R>) -> ArrayViewMutD<'_, R> {

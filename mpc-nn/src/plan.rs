@@ -247,9 +247,7 @@ impl Action {
             Self::MaxPool { pool, parameters } => {
                 maximum::traffic(pool.kernel[0] * pool.kernel[1], elements, *parameters, parties)
             }
-            Self::Reveal { .. } => {
-                sharing::reveal_traffic::<R>(elements, party, settings.roles.data_owner, parties)
-            }
+            Self::Reveal { .. } => sharing::reveal_traffic::<R>(elements, party, settings.roles.data_owner, parties),
             _ => Traffic::default(),
         }
     }

@@ -11,7 +11,7 @@ use mpc_shares::{Prg, Seed};
 use mpc_transport::{Agreement, Meter, Metered, Phase, Transport, handshake};
 use ndarray::ArrayD;
 
-use crate::error::InferenceError;
+use crate::error::{DEALER_PEER, InferenceError, PARTY_PEER};
 use crate::execute::{Inference, Model, Observer, Preprocessing, labels};
 use crate::plan::Plan;
 use crate::weights::Weights;
@@ -48,7 +48,9 @@ impl<'a, R: Ring, T: Transport, L: Transport> PartySession<'a, R, T, L> {
         party.transport_mut().begin(Phase::Setup, labels::HANDSHAKE);
         link.begin(Phase::Setup, labels::HANDSHAKE);
         handshake(party.transport_mut(), &plan.agreement(session)).await.map_err(in_handshake)?;
-        handshake(&mut link, &link_agreement(plan, session, index)).await.map_err(in_handshake)?;
+        handshake(&mut link, &link_agreement(plan, session, index))
+            .await
+            .map_err(|e| in_link_handshake(DEALER_PEER, e))?;
         link.begin(Phase::Setup, labels::LOAD);
         let mut generator = Prg::new(seed);
         let source = begin(&mut link, &party, &plan.setup_requests()).await?;
@@ -115,7 +117,8 @@ impl<'a, R: Ring, L: Transport> DealerSession<'a, R, L> {
         let mut dealer = Dealer::new(plan.settings().parties, seed).map_err(in_dealing)?;
         for (party, link) in links.iter_mut().enumerate() {
             debug_assert_eq!(link.party(), DEALER_NODE);
-            handshake(link, &link_agreement(plan, session, party)).await.map_err(in_handshake)?;
+            let agreement = link_agreement(plan, session, party);
+            handshake(link, &agreement).await.map_err(|e| in_link_handshake(PARTY_PEER, e))?;
         }
         dealer.deal(&mut links, &plan.setup_requests(), |_| ()).await.map_err(in_dealing)?;
         Ok(Self { dealer, links, plan })
@@ -139,7 +142,8 @@ async fn begin<'l, T: Transport, L: Transport>(
 ) -> Result<CorrelationSource<&'l mut Metered<L>>, InferenceError> {
     debug_assert_eq!(link.party(), PARTY_NODE);
     let is_last = party.index() + 1 == party.parties();
-    CorrelationSource::begin(link, is_last, requests).await.map_err(in_dealing)
+    let begun = CorrelationSource::begin(link, is_last, requests).await;
+    begun.map_err(|source| InferenceError::over_link(labels::DEAL, DEALER_PEER, source))
 }
 
 /// What a party and the dealer compare: the plan, and which party the link is for.
@@ -151,6 +155,10 @@ fn in_handshake(source: mpc_transport::TransportError) -> InferenceError {
     InferenceError::Step { step: labels::HANDSHAKE.to_owned(), source: source.into() }
 }
 
+fn in_link_handshake(peer: &'static str, source: mpc_transport::TransportError) -> InferenceError {
+    InferenceError::over_link(labels::HANDSHAKE, peer, source.into())
+}
+
 fn in_dealing(source: ProtocolError) -> InferenceError {
-    InferenceError::Step { step: labels::DEAL.to_owned(), source }
+    InferenceError::over_link(labels::DEAL, PARTY_PEER, source)
 }

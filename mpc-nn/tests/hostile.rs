@@ -92,7 +92,10 @@ fn run<R: Ring>(plan: &Plan<R>, parties: Vec<Act<'_>>) -> Vec<Result<Logits, Inf
 
 fn transport_error(result: &Result<Logits, InferenceError>) -> &TransportError {
     match result {
-        Err(InferenceError::Step { source: ProtocolError::Transport(error), .. }) => error,
+        Err(
+            InferenceError::Step { source: ProtocolError::Transport(error), .. }
+            | InferenceError::Link { source: error, .. },
+        ) => error,
         other => panic!("expected a transport error, got {other:?}"),
     }
 }
@@ -225,8 +228,7 @@ fn a_dealer_that_dies() {
             // It deals the weight masks and is gone before the first inference.
             smol::block_on(DealerSession::open(dealer_links, &plan, [1; 16], seed())).unwrap();
         });
-        let acts =
-            [honest(&plan, [1; 16], Some(&weights), None), honest(&plan, [1; 16], None, Some(vec![input()]))];
+        let acts = [honest(&plan, [1; 16], Some(&weights), None), honest(&plan, [1; 16], None, Some(vec![input()]))];
         let ends = memory_network(2, SHORT).into_iter().zip(party_links).zip(acts);
         let running: Vec<_> = ends.map(|((transport, link), act)| scope.spawn(move || act(transport, link))).collect();
         running.into_iter().map(|handle| handle.join().unwrap()).collect()
@@ -234,7 +236,7 @@ fn a_dealer_that_dies() {
     for result in &results {
         assert_eq!(*transport_error(result), TransportError::Closed { party: 1 });
         let message = result.as_ref().unwrap_err().to_string();
-        assert!(message.contains("deal correlations"), "{message}");
+        assert!(message.starts_with("step `deal correlations`, on the link to the dealer"), "{message}");
     }
 }
 
