@@ -260,6 +260,15 @@ mod processes {
     }
 
     #[test]
+    fn a_dealer_that_is_killed_ends_the_run_by_name() {
+        let run = Run::start();
+        signal("KILL", run.nodes[3]);
+        let errors = run.errors();
+        assert!(errors.contains("dealer: its process ended before it was done (signal: 9"), "{errors}");
+        assert!(errors.contains("on the link to the dealer"), "{errors}");
+    }
+
+    #[test]
     fn a_party_that_stalls_ends_the_run_by_name() {
         let run = Run::start();
         signal("STOP", run.nodes[0]);
