@@ -8,7 +8,7 @@ use mpc_transport::{Traffic, Transport};
 
 use crate::dealer::Dealing;
 use crate::error::{check_correlation, check_len};
-use crate::open::{self, open_low_bits};
+use crate::open::{self, open_owned};
 use crate::{Bilinear, Correlation, CorrelationSource, Party, ProtocolError, Request};
 
 /// One party's share of (a, b, a ∗ b) for random a and b.
@@ -99,7 +99,7 @@ pub async fn multiply<R: Ring, T: Transport>(
     check_len("multiply, left operand", map.left_len(), x.len())?;
     check_len("multiply, right operand", map.right_len(), y.len())?;
     let differences = masked(x, &a).chain(masked(y, &b));
-    let opened = open_low_bits(party, &differences.collect::<SecretVec<_>>(), R::BITS).await?;
+    let opened = open_owned(party, differences.collect(), R::BITS).await?;
     let (d, e) = opened.split_at(x.len());
     // x∗y = c + d∗b + (a + d)∗e, where party 0 alone adds the public d to its share of a.
     a.add_public(party.index(), d)?;
@@ -126,7 +126,7 @@ pub async fn square<R: Ring, T: Transport>(
 ) -> Result<ArithmeticShares<R>, ProtocolError> {
     let SquarePair { a, mut square } = pair;
     check_correlation("square", "elements", a.len(), x.len())?;
-    let opened = open_low_bits(party, &masked(x, &a).collect::<SecretVec<_>>(), R::BITS).await?;
+    let opened = open_owned(party, masked(x, &a).collect(), R::BITS).await?;
     let first = R::from_u64(u64::from(party.is_first()));
     for ((z, &d), &a) in square.elements_mut().iter_mut().zip(&opened).zip(a.elements()) {
         // x² = a² + 2da + d²

@@ -85,7 +85,7 @@ pub async fn and<T: Transport>(
     a.xor(x)?;
     b.xor(y)?;
     let masked: SecretVec<u64> = a.words().iter().chain(b.words()).copied().collect();
-    let opened = open_planes(party, &masked, x.len()).await?;
+    let opened = open_planes(party, masked, x.len()).await?;
     let (d, e) = opened.split_at(opened.len() / 2);
     let first = if party.is_first() { u64::MAX } else { 0 };
     // x∧y = c ⊕ d·b ⊕ e·a ⊕ d·e, the last one by party 0 alone.

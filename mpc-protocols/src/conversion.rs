@@ -9,7 +9,7 @@ use mpc_transport::{Traffic, Transport};
 use crate::binary::{self, BitTriples, Planes, and, stack};
 use crate::dealer::{Dealing, Secret};
 use crate::error::{check_correlation, check_len};
-use crate::open::{self, open_low_bits};
+use crate::open::{self, open_owned};
 use crate::{Correlation, CorrelationSource, Party, ProtocolError, Request};
 
 /// One party's shares of random bits, both in XOR and in the ring.
@@ -337,7 +337,7 @@ pub async fn to_binary_with_edabits<R: Ring, T: Transport>(
     check_correlation("A2B", "elements", in_ring.len(), x.len())?;
     check_len("A2B, rounds", adder_planes::<R>(x.len(), 2).len(), triples.len())?;
     let masked = x.elements().iter().zip(in_ring.elements()).map(|(&x, &r)| x.wrapping_sub(r));
-    let opened = open_low_bits(party, &masked.collect::<SecretVec<_>>(), R::BITS).await?;
+    let opened = open_owned(party, masked.collect(), R::BITS).await?;
     let public = if party.is_first() {
         BinaryShares::from_elements(&opened, R::BITS)?
     } else {

@@ -9,7 +9,7 @@ use mpc_shares::{Prg, SecretVec, Seed};
 use mpc_transport::{Traffic, Transport};
 use zeroize::Zeroizing;
 
-use crate::request::CORRECTION_FRAME_BYTES;
+use crate::request::{CORRECTION_FRAME_BYTES, frame_elements};
 use crate::{ProtocolError, Request};
 
 /// One party's share of a correlation. Consumed by value by the protocol that uses it; never cloned, so never used twice:
@@ -48,6 +48,8 @@ pub struct CorrelationSource<T: Transport> {
     planned: VecDeque<Request>,
     generator: Prg,
     link: Option<T>,
+    /// The frame received last.
+    frame: SecretVec<u8>,
 }
 
 /// The node of the party on its link to the dealer.
@@ -71,6 +73,7 @@ impl<T: Transport> CorrelationSource<T> {
             planned: plan.iter().cloned().collect(),
             generator: Prg::new(Seed::from_bytes(*bytes)),
             link: is_last.then_some(link),
+            frame: SecretVec::zeros(if is_last { CORRECTION_FRAME_BYTES } else { 0 }),
         })
     }
 
@@ -119,13 +122,14 @@ impl<T: Transport> CorrelationSource<T> {
 
     /// A share of elements that the dealer fixed, modulo 2^`bits`.
     pub(crate) async fn elements<R: Ring>(&mut self, len: usize, bits: u32) -> Result<Vec<R>, ProtocolError> {
-        if self.link.is_none() {
-            return Ok(self.uniform(len));
-        }
+        let Some(link) = &mut self.link else { return Ok(self.uniform(len)) };
         let mut elements = vec![R::ZERO; len];
         if bits > 0 {
-            let bytes = self.receive(packing::packed_len(len, bits)).await?;
-            packing::unpack(&bytes, bits, &mut elements);
+            for part in elements.chunks_mut(frame_elements(bits)) {
+                let frame = &mut self.frame[..packing::packed_len(part.len(), bits)];
+                link.receive(DEALER_NODE, frame).await?;
+                packing::unpack(frame, bits, part);
+            }
         }
         Ok(elements)
     }
@@ -133,15 +137,5 @@ impl<T: Transport> CorrelationSource<T> {
     /// An XOR share of words that the dealer fixed.
     pub(crate) async fn words(&mut self, len: usize) -> Result<Vec<u64>, ProtocolError> {
         self.elements(len, u64::BITS).await
-    }
-
-    async fn receive(&mut self, len: usize) -> Result<SecretVec<u8>, ProtocolError> {
-        let mut bytes = SecretVec::zeros(len);
-        if let Some(link) = &mut self.link {
-            for frame in bytes.chunks_mut(CORRECTION_FRAME_BYTES) {
-                link.receive(DEALER_NODE, frame).await?;
-            }
-        }
-        Ok(bytes)
     }
 }

@@ -6,7 +6,7 @@ use mpc_shares::{Prg, SecretVec, Seed, check_parties};
 use mpc_transport::Transport;
 
 use crate::correlation::PARTY_NODE;
-use crate::request::CORRECTION_FRAME_BYTES;
+use crate::request::{CORRECTION_FRAME_BYTES, frame_elements};
 use crate::{ProtocolError, Request, beaver, binary, conversion, fixed_weights, relu, sign, truncation};
 
 /// Values that only the dealer knows; zeroised on drop.
@@ -62,7 +62,7 @@ impl<R: Ring> Dealer<R> {
         }
         let own = Prg::new(self.generator.seed());
         let Some(link) = links.last_mut() else { return Ok(()) };
-        let mut dealing = Dealing { generators, own, link };
+        let mut dealing = Dealing { generators, own, link, frame: Secret::zeros(CORRECTION_FRAME_BYTES) };
         let known = self.weight_masks.len();
         for (index, request) in plan.iter().enumerate() {
             let dealt = self.deal_one(&mut dealing, request).await;
@@ -110,6 +110,8 @@ pub(crate) struct Dealing<'a, T: Transport> {
     generators: Vec<Prg>,
     own: Prg,
     link: &'a mut T,
+    /// The frame sent last.
+    frame: Secret<u8>,
 }
 
 impl<T: Transport> Dealing<'_, T> {
@@ -132,10 +134,9 @@ impl<T: Transport> Dealing<'_, T> {
 
     fn combine<R: Ring>(&mut self, len: usize, operation: impl Fn(R, R) -> R) -> Secret<R> {
         let mut total = SecretVec::zeros(len);
-        let mut share = SecretVec::zeros(len);
-        for generator in &mut self.generators {
-            R::fill_random(&mut share, generator);
-            total.iter_mut().zip(share.iter()).for_each(|(x, &y)| *x = operation(*x, y));
+        let mut share = SecretVec::zeros(len.min(SHARE_ELEMENTS));
+        for part in total.chunks_mut(SHARE_ELEMENTS) {
+            apply_shares(&mut self.generators, part, &mut share, &operation);
         }
         total
     }
@@ -156,20 +157,32 @@ impl<T: Transport> Dealing<'_, T> {
         bits: u32,
         without: impl Fn(R, R) -> R,
     ) -> Result<(), ProtocolError> {
-        let mut share = Secret::zeros(values.len());
-        let others = self.generators.len() - 1;
-        for generator in &mut self.generators[..others] {
-            R::fill_random(&mut share, generator);
-            values.iter_mut().zip(share.iter()).for_each(|(x, &y)| *x = without(*x, y));
-        }
-        if bits == 0 {
-            return Ok(());
-        }
-        let mut bytes = SecretVec::zeros(packing::packed_len(values.len(), bits));
-        packing::pack(&values, bits, &mut bytes);
-        for frame in bytes.chunks(CORRECTION_FRAME_BYTES) {
-            self.link.send(PARTY_NODE, frame).await?;
+        let frame_elements = frame_elements(bits);
+        let mut share = Secret::zeros(values.len().min(SHARE_ELEMENTS));
+        let (_, others) =
+            self.generators.split_last_mut().unwrap_or_else(|| unreachable!("there are two parties or more"));
+        for part in values.chunks_mut(frame_elements) {
+            for block in part.chunks_mut(SHARE_ELEMENTS) {
+                apply_shares(others, block, &mut share, &without);
+            }
+            if bits > 0 {
+                let frame = &mut self.frame[..packing::packed_len(part.len(), bits)];
+                packing::pack(part, bits, frame);
+                self.link.send(PARTY_NODE, frame).await?;
+            }
         }
         Ok(())
+    }
+}
+
+/// Elements whose shares are expanded at a time, so that they stay in the cache.
+const SHARE_ELEMENTS: usize = 1024;
+
+/// Applies every generator's next shares to `values`.
+fn apply_shares<R: Ring>(generators: &mut [Prg], values: &mut [R], share: &mut [R], operation: impl Fn(R, R) -> R) {
+    let share = &mut share[..values.len()];
+    for generator in generators {
+        R::fill_random(share, generator);
+        values.iter_mut().zip(share.iter()).for_each(|(x, &y)| *x = operation(*x, y));
     }
 }

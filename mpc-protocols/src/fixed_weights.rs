@@ -12,7 +12,7 @@ use mpc_transport::{Traffic, Transport};
 use crate::beaver::masked;
 use crate::dealer::{Dealing, Secret};
 use crate::error::check_len;
-use crate::open::{self, open_low_bits};
+use crate::open::{self, open_owned};
 use crate::{Bilinear, Correlation, CorrelationSource, Party, ProtocolError, Request};
 
 /// One party's share of a random mask of a layer's weights, which the dealer remembers.
@@ -112,7 +112,7 @@ impl<R: Ring> FixedWeights<R> {
             check_len("fixed weights", mask.len(), shares.len())?;
             differences.extend(masked(shares, mask));
         }
-        let opened = open_low_bits(party, &SecretVec::from(differences), R::BITS).await?;
+        let opened = open_owned(party, differences.into(), R::BITS).await?;
         let mut rest = opened.as_slice();
         let mut load = |shares: ArithmeticShares<R>| {
             let (difference, others) = rest.split_at(shares.len());
@@ -151,7 +151,7 @@ impl<R: Ring> FixedWeights<R> {
     ) -> Result<ArithmeticShares<R>, ProtocolError> {
         let PreparedLayer { map, mask, mut offset } = layer;
         check_len("fixed weights, input", map.left_len(), x.len())?;
-        let opened = open_low_bits(party, &masked(x, &mask).collect::<SecretVec<_>>(), R::BITS).await?;
+        let opened = open_owned(party, masked(x, &mask).collect(), R::BITS).await?;
         map.accumulate(&opened, self.shares.elements(), offset.elements_mut());
         Ok(offset.reshape(&map.output_shape())?)
     }

@@ -3,7 +3,7 @@
 use alloc::vec;
 use alloc::vec::Vec;
 use mpc_ring::{Ring, packing};
-use mpc_shares::{ArithmeticShares, BinaryShares};
+use mpc_shares::{ArithmeticShares, BinaryShares, SecretVec};
 use mpc_transport::{Traffic, Transport};
 
 use crate::{Party, ProtocolError};
@@ -40,18 +40,31 @@ pub async fn open_low_bits<R: Ring, T: Transport>(
     shares: &[R],
     bits: u32,
 ) -> Result<Vec<R>, ProtocolError> {
+    open_owned(party, SecretVec::copy_of(shares), bits).await
+}
+
+/// Elements that are unpacked at a time, so that they stay in the cache; a multiple of 8, which any width packs into bytes.
+const BLOCK: usize = 1024;
+
+/// As [`open_low_bits`], in the buffer of this party's shares.
+pub(crate) async fn open_owned<R: Ring, T: Transport>(
+    party: &mut Party<T>,
+    mut shares: SecretVec<R>,
+    bits: u32,
+) -> Result<Vec<R>, ProtocolError> {
     party.message.resize(packing::packed_len(shares.len(), bits), 0);
-    packing::pack(shares, bits, &mut party.message);
-    party.exchange().await?;
-    let mask = R::low_mask(bits);
-    let mut sum = shares.to_vec();
-    let mut peer = vec![R::ZERO; shares.len()];
-    for message in party.messages() {
-        packing::unpack(message, bits, &mut peer);
-        sum.iter_mut().zip(&peer).for_each(|(x, &y)| *x = x.wrapping_add(y));
+    packing::pack(&shares, bits, &mut party.message);
+    let mut block = [R::ZERO; BLOCK];
+    for message in party.exchange().await? {
+        for (sums, packed) in shares.chunks_mut(BLOCK).zip(message.chunks(packing::packed_len(BLOCK, bits))) {
+            let peer = &mut block[..sums.len()];
+            packing::unpack(packed, bits, peer);
+            sums.iter_mut().zip(peer).for_each(|(x, y)| *x = x.wrapping_add(*y));
+        }
     }
-    sum.iter_mut().for_each(|x| *x = *x & mask);
-    Ok(sum)
+    let mask = R::low_mask(bits);
+    shares.iter_mut().for_each(|x| *x = *x & mask);
+    Ok(shares.into_vec())
 }
 
 /// Opens binary shares to all parties: the planes of the values, one after the other.
@@ -65,13 +78,13 @@ pub async fn open_low_bits<R: Ring, T: Transport>(
 /// # Errors
 /// [`ProtocolError::Transport`].
 pub async fn open_bits<T: Transport>(party: &mut Party<T>, shares: &BinaryShares) -> Result<Vec<u64>, ProtocolError> {
-    open_planes(party, shares.words(), shares.len()).await
+    open_planes(party, SecretVec::copy_of(shares.words()), shares.len()).await
 }
 
-/// As [`open_bits`], for planes of `len` bits in ⌈len/64⌉ words each.
+/// As [`open_bits`], for planes of `len` bits in ⌈len/64⌉ words each, in their buffer.
 pub(crate) async fn open_planes<T: Transport>(
     party: &mut Party<T>,
-    planes: &[u64],
+    mut planes: SecretVec<u64>,
     len: usize,
 ) -> Result<Vec<u64>, ProtocolError> {
     if len == 0 {
@@ -82,16 +95,14 @@ pub(crate) async fn open_planes<T: Transport>(
     for (plane, packed) in planes.chunks_exact(words).zip(party.message.chunks_exact_mut(bytes)) {
         packing::pack_words(plane, len, packed);
     }
-    party.exchange().await?;
-    let mut opened = planes.to_vec();
     let mut peer = vec![0; words];
-    for message in party.messages() {
-        for (packed, plane) in message.chunks_exact(bytes).zip(opened.chunks_exact_mut(words)) {
+    for message in party.exchange().await? {
+        for (packed, plane) in message.chunks_exact(bytes).zip(planes.chunks_exact_mut(words)) {
             packing::unpack_words(packed, len, &mut peer);
             plane.iter_mut().zip(&peer).for_each(|(x, &y)| *x ^= y);
         }
     }
-    Ok(opened)
+    Ok(planes.into_vec())
 }
 
 /// What each party sends and receives when `len` elements are opened in `bits` bits.

@@ -12,7 +12,7 @@ use zeroize::Zeroizing;
 pub struct Party<T: Transport> {
     transport: T,
     pub(crate) message: Zeroizing<Vec<u8>>,
-    pub(crate) received: Zeroizing<Vec<u8>>,
+    received: Zeroizing<Vec<u8>>,
 }
 
 // The buffers hold shares of what was opened last.
@@ -58,15 +58,14 @@ impl<T: Transport> Party<T> {
         self.transport
     }
 
-    /// One round: sends the prepared message to all and receives one of the same length from each.
-    pub(crate) async fn exchange(&mut self) -> Result<(), crate::ProtocolError> {
-        self.received.resize((self.transport.parties() - 1) * self.message.len(), 0);
-        self.transport.exchange(&self.message, &mut self.received).await?;
-        Ok(())
-    }
-
-    /// The messages received in the last [`exchange`](Self::exchange), one per peer.
-    pub(crate) fn messages(&self) -> impl Iterator<Item = &[u8]> {
-        self.received.chunks_exact(self.message.len().max(1))
+    /// One round: sends the prepared message to all and gives the one of the same length from each peer.
+    pub(crate) async fn exchange(&mut self) -> Result<impl Iterator<Item = &[u8]>, crate::ProtocolError> {
+        let len = (self.transport.parties() - 1) * self.message.len();
+        // The buffer only grows, so that it is not cleared for every message.
+        if self.received.len() < len {
+            self.received.resize(len, 0);
+        }
+        self.transport.exchange(&self.message, &mut self.received[..len]).await?;
+        Ok(self.received[..len].chunks_exact(self.message.len().max(1)))
     }
 }

@@ -86,17 +86,14 @@ pub async fn relu<R: Ring, T: Transport>(
     let opened = open_sign(party, x.elements(), shift, sign).await?;
     let first = party.is_first();
     let offset = R::ONE << (bits - 2);
-    for (element, result) in flipped_top.elements_mut().iter_mut().enumerate() {
-        let c = opened.opened[element];
+    let masks = opened.mask.elements().iter().zip(opened.flip.elements());
+    let dealt = masks.zip(top.elements().iter().zip(flipped_mask.elements()));
+    let elements = opened.opened.iter().zip(dealt).zip(flipped_top.elements_mut());
+    for (element, ((&c, ((&mask, &flip), (&top, &flipped_mask))), result)) in elements.enumerate() {
         let (alpha, gamma) = (c.wrapping_sub(offset), wrap_weight(c, bits));
         let public = if first { alpha } else { R::ZERO };
-        let y = public
-            .wrapping_sub(opened.mask.elements()[element])
-            .wrapping_add(gamma.wrapping_mul(top.elements()[element]));
-        let flipped_y = alpha
-            .wrapping_mul(opened.flip.elements()[element])
-            .wrapping_sub(flipped_mask.elements()[element])
-            .wrapping_add(gamma.wrapping_mul(*result));
+        let y = public.wrapping_sub(mask).wrapping_add(gamma.wrapping_mul(top));
+        let flipped_y = alpha.wrapping_mul(flip).wrapping_sub(flipped_mask).wrapping_add(gamma.wrapping_mul(*result));
         // β·y + (1 − 2β)·d·y, with β as a mask.
         let beta = opened.flipped_mask(element);
         *result = (y & beta).wrapping_add((flipped_y ^ beta).wrapping_sub(beta));

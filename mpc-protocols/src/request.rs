@@ -1,5 +1,8 @@
 //! What a plan asks of the dealer, in public: kinds and sizes of correlations.
 
+use alloc::vec;
+use alloc::vec::Vec;
+
 use mpc_ring::{Ring, packing};
 use mpc_transport::Traffic;
 use serde::{Deserialize, Serialize};
@@ -8,7 +11,33 @@ use crate::Bilinear;
 use crate::sign::SignParameters;
 
 /// The dealer's corrections travel in frames of at most this many bytes.
-pub const CORRECTION_FRAME_BYTES: usize = 1 << 18;
+pub const CORRECTION_FRAME_BYTES: usize = 1 << 16;
+
+/// Elements of `bits` bits in a full frame: a multiple of 8, so that every frame begins at a byte.
+pub(crate) fn frame_elements(bits: u32) -> usize {
+    CORRECTION_FRAME_BYTES / bits.max(1) as usize * 8
+}
+
+/// One run of elements that the dealer fixed.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Field {
+    /// The number of elements.
+    pub(crate) len: usize,
+    /// The bits that travel of each.
+    pub(crate) bits: u32,
+}
+
+impl Field {
+    /// What the last party receives of it.
+    fn traffic(self) -> Traffic {
+        if self.bits == 0 {
+            return Traffic::default();
+        }
+        let payload_received = packing::packed_len(self.len, self.bits) as u64;
+        let frames_received = self.len.div_ceil(frame_elements(self.bits)) as u64;
+        Traffic { payload_received, frames_received, ..Traffic::default() }
+    }
+}
 
 /// One correlation of a plan: its kind and its size, never its values.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -74,24 +103,24 @@ pub enum Request {
 }
 
 impl Request {
-    /// The corrections that the last party receives: bytes of each field, in order.
-    pub(crate) fn corrections<R: Ring>(&self) -> alloc::vec::Vec<usize> {
-        let full = |len: usize| len * R::BYTES;
-        let planes = |count: usize, len: usize| count * packing::words_for(len) * 8;
+    /// The corrections that the last party receives, field by field.
+    fn corrections<R: Ring>(&self) -> Vec<Field> {
+        let full = |len| Field { len, bits: R::BITS };
+        let planes = |count: usize, len| Field { len: count * packing::words_for(len), bits: u64::BITS };
         // More bits than the ring has are refused when they are dealt and drawn.
-        let top = |len: usize, bits: u32| packing::packed_len(len, R::BITS.saturating_sub(bits));
+        let top = |len, bits| Field { len, bits: R::BITS.saturating_sub(bits) };
         match *self {
-            Self::Beaver(map) => [full(map.output_len())].into(),
-            Self::Square { len } => [full(len)].into(),
-            Self::WeightMask { .. } => [].into(),
-            Self::FixedWeights { map, .. } => [full(map.output_len())].into(),
-            Self::BitTriples { width, len } => [planes(width as usize, len)].into(),
-            Self::DaBits { len } => [full(len)].into(),
-            Self::EdaBits { len } => [planes(R::BITS as usize, len)].into(),
-            Self::Lift { len, bits } => [full(len), top(len, bits)].into(),
+            Self::Beaver(map) => vec![full(map.output_len())],
+            Self::Square { len } => vec![full(len)],
+            Self::WeightMask { .. } => vec![],
+            Self::FixedWeights { map, .. } => vec![full(map.output_len())],
+            Self::BitTriples { width, len } => vec![planes(width as usize, len)],
+            Self::DaBits { len } => vec![full(len)],
+            Self::EdaBits { len } => vec![planes(R::BITS as usize, len)],
+            Self::Lift { len, bits } => vec![full(len), top(len, bits)],
             Self::Sign { len, parameters } => parameters.corrections::<R>(len).into(),
             Self::Relu { len, parameters } => {
-                let mut fields = alloc::vec::Vec::from(parameters.corrections::<R>(len));
+                let mut fields = Vec::from(parameters.corrections::<R>(len));
                 fields.extend([top(len, parameters.bits()), full(len), top(len, parameters.bits())]);
                 fields
             }
@@ -102,11 +131,6 @@ impl Request {
     /// receive nothing but their seed.
     #[must_use]
     pub fn traffic<R: Ring>(&self) -> Traffic {
-        let mut traffic = Traffic::default();
-        for bytes in self.corrections::<R>() {
-            traffic.payload_received += bytes as u64;
-            traffic.frames_received += bytes.div_ceil(CORRECTION_FRAME_BYTES) as u64;
-        }
-        traffic
+        self.corrections::<R>().into_iter().map(Field::traffic).sum()
     }
 }

@@ -16,10 +16,12 @@ use mpc_ring::{Ring, packing};
 use mpc_shares::{ArithmeticShares, BinaryShares, SecretVec};
 use mpc_transport::{Traffic, Transport};
 use serde::{Deserialize, Serialize};
+use zeroize::Zeroize;
 
 use crate::dealer::{Dealing, Secret};
 use crate::error::check_correlation;
-use crate::open::{self, open_low_bits, open_planes};
+use crate::open::{self, open_owned, open_planes};
+use crate::request::Field;
 use crate::truncation::{TruncateReduce, check_bits, random_bits};
 use crate::{Correlation, CorrelationSource, Party, ProtocolError, Request};
 
@@ -93,11 +95,48 @@ impl SignParameters {
         (self.subsets() - self.leaves()) + (self.less_offset(self.leaves()) - self.leaves())
     }
 
-    /// Bytes of each field of corrections.
-    pub(crate) fn corrections<R: Ring>(self, len: usize) -> [usize; 5] {
-        let plane = packing::words_for(len) * 8;
-        [len * R::BYTES, len * self.leaves() * 8, self.dealt_products() * plane, plane, len * R::BYTES]
+    /// The fields of corrections, in the order of dealing: r, tables, products, r_{k−2}, d.
+    pub(crate) fn corrections<R: Ring>(self, len: usize) -> [Field; 5] {
+        let plane = packing::words_for(len);
+        let elements = Field { len, bits: R::BITS };
+        let words = |len| Field { len, bits: u64::BITS };
+        [elements, words(len * self.leaves()), words(self.dealt_products() * plane), words(plane), elements]
     }
+
+    /// Where Π_{j∈S} σ_j is: bit j−1 of the set's index stands for σ_j. The empty set has none.
+    fn equal_factor(self, set: usize) -> Factor {
+        let highest = set.ilog2() as usize;
+        if set.is_power_of_two() { Factor::EqualBit(highest) } else { Factor::Product(set - highest - 2) }
+    }
+
+    /// Where ρ_i·Π_{j∈S} σ_j is: bit j−i−1 of the set's index stands for σ_j.
+    fn less_factor(self, leaf: usize, set: usize) -> Factor {
+        let before = self.subsets() - self.leaves() + self.less_offset(leaf) - leaf;
+        if set == 0 { Factor::LessBit(leaf) } else { Factor::Product(before + set - 1) }
+    }
+
+    /// The two factors of each product, in the order in which the products are dealt: of σ only, then with each ρ_i.
+    fn products(self) -> impl Iterator<Item = [Factor; 2]> {
+        let of_equal = (1..self.subsets()).filter(|set| !set.is_power_of_two()).map(move |set| {
+            let lowest = set & set.wrapping_neg();
+            [self.equal_factor(lowest), self.equal_factor(set ^ lowest)]
+        });
+        let with_less = (0..self.leaves()).flat_map(move |leaf| {
+            (1..self.subsets_above(leaf)).map(move |set| [Factor::LessBit(leaf), self.equal_factor(set << leaf)])
+        });
+        of_equal.chain(with_less)
+    }
+}
+
+/// A random bit of the borrow's polynomial, or a dealt product of some.
+#[derive(Clone, Copy)]
+enum Factor {
+    /// ρ_i.
+    LessBit(usize),
+    /// σ_{j+1}.
+    EqualBit(usize),
+    /// A product, by its place in the order of dealing.
+    Product(usize),
 }
 
 impl TryFrom<u32> for SignParameters {
@@ -125,49 +164,32 @@ pub struct SignShape {
 
 /// The random bits ρ_i, σ_j and their products, as planes: either one party's XOR shares or the dealer's values.
 struct Monomials {
-    /// Π_{j∈S} σ_j for each subset S of {1, …, L−1}, bit j−1 of the index standing for σ_j. Index 0 is unused.
-    equal: SecretVec<u64>,
-    /// ρ_i·Π_{j∈S} σ_j for each leaf i and subset S of {j > i}, bit j−i−1 of the index standing for σ_j.
-    less: SecretVec<u64>,
+    words: usize,
+    /// ρ_0 … ρ_{L−1}.
+    less_bits: SecretVec<u64>,
+    /// σ_1 … σ_{L−1}.
+    equal_bits: SecretVec<u64>,
+    /// The products, in the order of [`SignParameters::products`].
+    products: SecretVec<u64>,
 }
 
 impl Monomials {
-    /// Places the random bits; the products are still to be filled in.
-    fn from_bits(parameters: SignParameters, words: usize, less_bits: &[u64], equal_bits: &[u64]) -> Self {
-        let leaves = parameters.leaves();
-        let mut equal = SecretVec::zeros(parameters.subsets() * words);
-        let mut less = SecretVec::zeros(parameters.less_offset(leaves) * words);
-        for (j, plane) in equal_bits.chunks_exact(words.max(1)).enumerate() {
-            equal[(1 << j) * words..][..words].copy_from_slice(plane);
-        }
-        for (i, plane) in less_bits.chunks_exact(words.max(1)).enumerate() {
-            less[parameters.less_offset(i) * words..][..words].copy_from_slice(plane);
-        }
-        Self { equal, less }
+    fn plane(&self, factor: Factor) -> &[u64] {
+        let (planes, index) = match factor {
+            Factor::LessBit(index) => (&self.less_bits, index),
+            Factor::EqualBit(index) => (&self.equal_bits, index),
+            Factor::Product(index) => (&self.products, index),
+        };
+        &planes[index * self.words..][..self.words]
     }
 
-    /// The places of the products, in the order in which they are dealt: of σ only, then with each ρ_i.
-    fn visit_products(&mut self, parameters: SignParameters, words: usize, mut visit: impl FnMut(Product<'_>)) {
-        for set in (1..parameters.subsets()).filter(|set| !set.is_power_of_two()) {
-            let lowest = set & set.wrapping_neg();
-            let (below, from) = self.equal.split_at_mut(set * words);
-            let factors = [&below[lowest * words..][..words], &below[(set ^ lowest) * words..][..words]];
-            visit(Product { factors, product: &mut from[..words] });
-        }
-        for leaf in 0..parameters.leaves() {
-            let offset = parameters.less_offset(leaf);
-            for set in 1..parameters.subsets_above(leaf) {
-                let (below, from) = self.less.split_at_mut((offset + set) * words);
-                let factors = [&below[offset * words..][..words], &self.equal[(set << leaf) * words..][..words]];
-                visit(Product { factors, product: &mut from[..words] });
-            }
+    /// Multiplies the dealer's bits out.
+    fn fill_products(&mut self, parameters: SignParameters) {
+        for (index, [x, y]) in parameters.products().enumerate() {
+            let product: SecretVec<u64> = self.plane(x).iter().zip(self.plane(y)).map(|(&x, &y)| x & y).collect();
+            self.products[index * self.words..][..self.words].copy_from_slice(&product);
         }
     }
-}
-
-struct Product<'a> {
-    factors: [&'a [u64]; 2],
-    product: &'a mut [u64],
 }
 
 /// One party's share of what one sign needs: consumed by its use.
@@ -210,11 +232,7 @@ impl<R: Ring> Correlation<R> for SignMask<R> {
         let mask = ArithmeticShares::from_elements(source.elements(len, R::BITS).await?);
         let tables = SecretVec::from(source.words(len * leaves).await?);
         let products = SecretVec::from(source.words(parameters.dealt_products() * words).await?);
-        let mut monomials = Monomials::from_bits(parameters, words, &less_bits, &equal_bits);
-        let mut dealt = products.chunks_exact(words.max(1));
-        monomials.visit_products(parameters, words, |place| {
-            place.product.copy_from_slice(dealt.next().unwrap_or_default());
-        });
+        let monomials = Monomials { words, less_bits, equal_bits, products };
         let mask_sign = BinaryShares::new(1, len, source.words(words).await?)?;
         let flip_in_ring = ArithmeticShares::from_elements(source.elements(len, R::BITS).await?);
         Ok(Self { parameters, mask, tables, monomials, mask_sign, flip, flip_in_ring })
@@ -243,13 +261,10 @@ pub(crate) async fn deal<R: Ring, T: Transport>(
     let mask = random_bits::<R, T>(dealing, len, parameters.bits);
     dealing.elements(Secret::copy_of(&mask), R::BITS).await?;
     dealing.words(leaf_tables(&mask, parameters)).await?;
-    let mut monomials = Monomials::from_bits(parameters, words, &less_bits, &equal_bits);
-    let mut products = Vec::with_capacity(parameters.dealt_products() * words);
-    monomials.visit_products(parameters, words, |Product { factors: [x, y], product }| {
-        product.iter_mut().zip(x).zip(y).for_each(|((z, &x), &y)| *z = x & y);
-        products.extend_from_slice(product);
-    });
-    dealing.words(products.into()).await?;
+    let products = Secret::zeros(parameters.dealt_products() * words);
+    let mut monomials = Monomials { words, less_bits, equal_bits, products };
+    monomials.fill_products(parameters);
+    dealing.words(monomials.products).await?;
     let signs: Secret<R> = mask.iter().map(|&r| (r >> (parameters.bits - 2)) & R::ONE).collect();
     let sign_bits = BinaryShares::from_elements(&signs, 1)?;
     dealing.words(SecretVec::copy_of(sign_bits.words())).await?;
@@ -304,36 +319,62 @@ fn read_tables<R: Ring>(tables: &[u64], opened: &[R], parameters: SignParameters
     planes
 }
 
+/// Words of a plane that are worked on together, so that the compiler can use vectors.
+const LANES: usize = 8;
+
 /// This party's share of the borrow t = ⊕_i lt_i·Π_{j>i} eq_j, from the opened lt_i ⊕ ρ_i and eq_j ⊕ σ_j.
-fn borrow(opened: &[u64], monomials: &Monomials, parameters: SignParameters, words: usize, first: bool) -> Vec<u64> {
-    let leaves = parameters.leaves();
-    let first = if first { u64::MAX } else { 0 };
-    let mut coefficients = SecretVec::zeros(parameters.subsets());
+fn borrow(opened: &[u64], monomials: &Monomials, parameters: SignParameters, first: bool) -> Vec<u64> {
+    let (words, leaves) = (monomials.words, parameters.leaves());
+    let opened_plane = |plane: usize| &opened[plane * words..][..words];
+    let equal: Vec<&[u64]> =
+        (1..parameters.subsets()).map(|set| monomials.plane(parameters.equal_factor(set))).collect();
+    let mut coefficients = vec![[0u64; LANES]; parameters.subsets()];
     let mut borrow = vec![0; words];
-    for (word, borrow) in borrow.iter_mut().enumerate() {
-        for leaf in 0..leaves {
-            let less = opened[leaf * words + word];
-            let offset = parameters.less_offset(leaf);
-            let subsets = parameters.subsets_above(leaf);
+    for leaf in 0..leaves {
+        let sets = parameters.subsets_above(leaf);
+        let less: Vec<&[u64]> = (0..sets).map(|set| monomials.plane(parameters.less_factor(leaf, set))).collect();
+        for (lane, borrow) in borrow.chunks_mut(LANES).enumerate() {
+            let used = lane * LANES..lane * LANES + borrow.len();
+            let less_opened = lanes(&opened_plane(leaf)[used.clone()]);
             // The factor lt_i = less ⊕ ρ_i, times each monomial in the σ of the leaves above.
-            for (set, coefficient) in coefficients[..subsets].iter_mut().enumerate() {
-                let equal = if set == 0 { first } else { monomials.equal[(set << leaf) * words + word] };
-                *coefficient = (less & equal) ^ monomials.less[(offset + set) * words + word];
+            coefficients[0] = lanes(&less[0][used.clone()]);
+            if first {
+                coefficients[0].iter_mut().zip(less_opened).for_each(|(x, y)| *x ^= y);
             }
-            *borrow ^=
-                evaluate(&mut coefficients[..subsets], |variable| opened[(leaves + leaf + variable) * words + word]);
+            for set in 1..sets {
+                let monomial = lanes(&equal[(set << leaf) - 1][used.clone()]);
+                let product = lanes(&less[set][used.clone()]);
+                coefficients[set] = core::array::from_fn(|i| (less_opened[i] & monomial[i]) ^ product[i]);
+            }
+            let sum = evaluate(&mut coefficients[..sets], |variable| {
+                lanes(&opened_plane(leaves + leaf + variable)[used.clone()])
+            });
+            borrow.iter_mut().zip(sum).for_each(|(x, y)| *x ^= y);
         }
     }
+    coefficients.as_flattened_mut().zeroize();
     borrow
 }
 
+/// Up to [`LANES`] words, and zeros behind them.
+#[inline(always)]
+fn lanes(words: &[u64]) -> [u64; LANES] {
+    match words.first_chunk() {
+        Some(full) => *full,
+        None => core::array::from_fn(|i| words.get(i).copied().unwrap_or(0)),
+    }
+}
+
 /// Σ_S coefficient_S·Π_{j∉S} v_j over subsets S of the variables, folding the highest variable first.
-fn evaluate(coefficients: &mut [u64], value: impl Fn(usize) -> u64) -> u64 {
+#[inline(always)]
+fn evaluate(coefficients: &mut [[u64; LANES]], value: impl Fn(usize) -> [u64; LANES]) -> [u64; LANES] {
     let mut half = coefficients.len() / 2;
     while half > 0 {
         let variable = value(half.trailing_zeros() as usize);
         let (without, with) = coefficients.split_at_mut(half);
-        without.iter_mut().zip(&with[..half]).for_each(|(x, &y)| *x = (*x & variable) ^ y);
+        for (x, y) in without.iter_mut().zip(&with[..half]) {
+            *x = core::array::from_fn(|i| (x[i] & variable[i]) ^ y[i]);
+        }
         half /= 2;
     }
     coefficients[0]
@@ -370,17 +411,18 @@ pub(crate) async fn open_sign<R: Ring, T: Transport>(
     let bits = parameters.bits;
     check_bits::<R>(bits, shift)?;
     check_correlation("sign", "elements", mask.len(), x.len())?;
-    let (words, first) = (packing::words_for(x.len()), party.is_first());
+    let first = party.is_first();
 
-    let reduce = TruncateReduce { bits, shift, parties: party.parties(), first };
-    let masked = x.iter().zip(mask.elements()).map(|(&x, &r)| reduce.masked(x, r));
-    let opened = open_low_bits(party, &masked.collect::<SecretVec<_>>(), bits).await?;
+    let masked = TruncateReduce::new(party, bits, shift).masked(x, mask.elements());
+    let opened = open_owned(party, masked, bits).await?;
 
     let mut leaves = read_tables(&tables, &opened, parameters);
-    mask_leaves(&mut leaves, &monomials, parameters, words);
-    let leaves = open_planes(party, &leaves, x.len()).await?;
+    // lt_i ⊕ ρ_i, then eq_j ⊕ σ_j.
+    let masks = monomials.less_bits.iter().chain(monomials.equal_bits.iter());
+    leaves.iter_mut().zip(masks).for_each(|(x, &y)| *x ^= y);
+    let leaves = open_planes(party, leaves, x.len()).await?;
 
-    let borrow = borrow(&leaves, &monomials, parameters, words, first);
+    let borrow = borrow(&leaves, &monomials, parameters, first);
     flip.xor(&mask_sign)?;
     flip.xor(&BinaryShares::new(1, x.len(), borrow)?)?;
     if first {
@@ -389,20 +431,6 @@ pub(crate) async fn open_sign<R: Ring, T: Transport>(
     }
     let flipped = open::open_bits(party, &flip).await?;
     Ok(OpenedSign { opened, flipped, mask, flip: flip_in_ring })
-}
-
-/// lt_i ⊕ ρ_i and eq_j ⊕ σ_j, in place.
-fn mask_leaves(planes: &mut [u64], monomials: &Monomials, parameters: SignParameters, words: usize) {
-    let leaves = parameters.leaves();
-    let (less, equal) = planes.split_at_mut(leaves * words);
-    for (leaf, plane) in less.chunks_exact_mut(words.max(1)).enumerate() {
-        let mask = &monomials.less[parameters.less_offset(leaf) * words..][..words];
-        plane.iter_mut().zip(mask).for_each(|(x, &y)| *x ^= y);
-    }
-    for (j, plane) in equal.chunks_exact_mut(words.max(1)).enumerate() {
-        let mask = &monomials.equal[(1 << j) * words..][..words];
-        plane.iter_mut().zip(mask).for_each(|(x, &y)| *x ^= y);
-    }
 }
 
 /// Shares of the bit [x ≥ 0] as 0 or 1 in the ring, for |x| < 2^{k−2}.

@@ -13,7 +13,7 @@ use serde::Serialize;
 
 use crate::dealer::{Dealing, Secret};
 use crate::error::check_correlation;
-use crate::open::{self, open_low_bits};
+use crate::open::{self, open_owned};
 use crate::{Correlation, CorrelationSource, Party, ProtocolError, Request};
 
 /// The number of elements and of bits of a lift.
@@ -86,29 +86,34 @@ pub(crate) fn check_bits<R: Ring>(bits: u32, shift: u32) -> Result<(), ProtocolE
 }
 
 /// The local half of a truncation: from a share in the ring to a masked share of k bits.
-#[derive(Clone, Copy)]
-pub(crate) struct TruncateReduce {
-    /// k: the bits that are kept.
-    pub(crate) bits: u32,
-    /// f: the bits that are cut off.
-    pub(crate) shift: u32,
-    /// The number of parties: each rounds down, so n/2 units are added in all to centre the error.
-    pub(crate) parties: usize,
-    /// Whether this is the party that adds public constants.
-    pub(crate) first: bool,
+pub(crate) struct TruncateReduce<R: Ring> {
+    shift: u32,
+    /// Every party rounds down, so n/2 units are added in all to centre the error.
+    rounding: R,
+    /// 2^{k−2}, which makes every value non-negative.
+    offset: R,
+    kept: R,
 }
 
-impl TruncateReduce {
-    /// The share of y + 2^{k−2} + r modulo 2^k, where y is x / 2^f.
-    #[inline]
-    pub(crate) fn masked<R: Ring>(self, x: R, mask: R) -> R {
-        let (rounding, offset) = self.constants::<R>();
-        (x.wrapping_add(rounding) >> self.shift).wrapping_add(mask).wrapping_add(offset) & R::low_mask(self.bits)
+impl<R: Ring> TruncateReduce<R> {
+    /// From x to y = x / 2^`shift` in `bits` bits, at one party.
+    pub(crate) fn new<T: Transport>(party: &Party<T>, bits: u32, shift: u32) -> Self {
+        let half = if shift == 0 { R::ZERO } else { R::ONE << (shift - 1) };
+        let constant = |value: R| if party.is_first() { value } else { R::ZERO };
+        Self {
+            shift,
+            rounding: constant(half.wrapping_mul(R::from_u64(party.parties() as u64))),
+            offset: constant(R::ONE << (bits - 2)),
+            kept: R::low_mask(bits),
+        }
     }
 
-    fn constants<R: Ring>(self) -> (R, R) {
-        let rounding = if self.shift == 0 { R::ZERO } else { R::from_u64(self.parties as u64) << (self.shift - 1) };
-        if self.first { (rounding, R::ONE << (self.bits - 2)) } else { (R::ZERO, R::ZERO) }
+    /// The shares of y + 2^{k−2} + r modulo 2^k.
+    pub(crate) fn masked(&self, x: &[R], mask: &[R]) -> SecretVec<R> {
+        let &Self { shift, rounding, offset, kept } = self;
+        let mask_one =
+            |(&x, &r): (&R, &R)| (x.wrapping_add(rounding) >> shift).wrapping_add(r).wrapping_add(offset) & kept;
+        x.iter().zip(mask).map(mask_one).collect()
     }
 }
 
@@ -142,9 +147,8 @@ pub async fn truncate<R: Ring, T: Transport>(
     check_bits::<R>(bits, shift)?;
     check_correlation("truncate", "elements", mask.len(), x.len())?;
     let first = party.is_first();
-    let reduce = TruncateReduce { bits, shift, parties: party.parties(), first };
-    let masked = x.elements().iter().zip(mask.elements()).map(|(&x, &r)| reduce.masked(x, r));
-    let opened = open_low_bits(party, &masked.collect::<SecretVec<_>>(), bits).await?;
+    let masked = TruncateReduce::new(party, bits, shift).masked(x.elements(), mask.elements());
+    let opened = open_owned(party, masked, bits).await?;
     for ((top, &mask), &c) in top.elements_mut().iter_mut().zip(mask.elements()).zip(&opened) {
         let constant = if first { c.wrapping_sub(R::ONE << (bits - 2)) } else { R::ZERO };
         *top = constant.wrapping_sub(mask).wrapping_add(wrap_weight(c, bits).wrapping_mul(*top));

@@ -4,7 +4,7 @@ use core::fmt::Debug;
 use core::ops::{BitAnd, BitOr, BitXor, Not, Shl, Shr};
 use rand_core::Rng;
 use subtle::{Choice, ConstantTimeEq};
-use zeroize::{DefaultIsZeroes, Zeroize};
+use zeroize::DefaultIsZeroes;
 
 use crate::kernels::Kernels;
 
@@ -112,17 +112,8 @@ pub trait Ring:
         element[0]
     }
 
-    /// Fills `elements` with uniformly random elements, from the generator's bytes in order.
-    fn fill_random<G: Rng + ?Sized>(elements: &mut [Self], generator: &mut G) {
-        const CHUNK: usize = 4096;
-        let mut bytes = [0u8; CHUNK];
-        for chunk in elements.chunks_mut(CHUNK / Self::BYTES) {
-            let used = &mut bytes[..chunk.len() * Self::BYTES];
-            generator.fill_bytes(used);
-            read_all(used, chunk);
-        }
-        bytes.zeroize();
-    }
+    /// Fills `elements` with uniformly random elements: their canonical encodings are the generator's next bytes.
+    fn fill_random<G: Rng + ?Sized>(elements: &mut [Self], generator: &mut G);
 }
 
 /// Writes the canonical encodings of `elements` one after the other.
@@ -208,6 +199,12 @@ macro_rules! impl_ring {
                 let mut word = [0u8; size_of::<$element>()];
                 word.copy_from_slice(&bytes[..Self::BYTES]);
                 <$element>::from_le_bytes(word)
+            }
+            fn fill_random<G: Rng + ?Sized>(elements: &mut [Self], generator: &mut G) {
+                generator.fill_bytes(bytemuck::cast_slice_mut(elements));
+                if cfg!(target_endian = "big") {
+                    elements.iter_mut().for_each(|element| *element = element.to_le());
+                }
             }
         }
     };
