@@ -9,7 +9,7 @@ use alloc::boxed::Box;
 use alloc::vec::Vec;
 use mpc_ring::Ring;
 use mpc_shares::{Prg, Seed, ShareError};
-use mpc_transport::{MemoryTransport, Metered, Phase, Traffic, memory_network};
+use mpc_transport::{MemoryTransport, Metered, Phase, Traffic, TransportError, memory_network};
 
 use crate::{CorrelationSource, Dealer, Party, ProtocolError, Request};
 
@@ -48,8 +48,8 @@ pub struct Outcome<O> {
 /// ```
 ///
 /// # Errors
-/// The first party's error, in the order of their indices; the dealer's; [`ProtocolError::LeftOver`] if the protocol did
-/// not use all of the plan.
+/// Of the parties' errors, in the order of their indices, and the dealer's the first that is not just a link that another
+/// one closed; [`ProtocolError::LeftOver`] if the protocol did not use all of the plan.
 pub fn run<R: Ring, O: Send>(
     parties: usize,
     plan: &[Request],
@@ -67,10 +67,8 @@ pub fn run<R: Ring, O: Send>(
             .zip(party_ends)
             .map(|(transport, link)| scope.spawn(move || smol::block_on(run_party(transport, link, plan, protocol))))
             .collect();
-        let outcomes: Vec<_> = running.into_iter().map(join).collect();
-        let outcomes: Vec<_> = outcomes.into_iter().collect::<Result<_, _>>()?;
-        join(dealing)?;
-        Ok(outcomes)
+        let outcomes = running.into_iter().map(join).collect();
+        all_or_cause(outcomes, join(dealing))
     })
 }
 
@@ -108,9 +106,22 @@ pub fn run_on_one_thread<R: Ring, O>(
         .zip(party_ends)
         .map(|(transport, link)| run_party(sleeping(transport), sleeping(link), plan, &protocol));
     let (outcomes, dealt) = smol::block_on(smol::future::zip(join_all(running), dealing));
-    let outcomes = outcomes.into_iter().collect::<Result<_, _>>()?;
-    dealt?;
-    Ok(outcomes)
+    all_or_cause(outcomes, dealt)
+}
+
+/// All outcomes, or the error that is most likely the cause of the others.
+fn all_or_cause<O>(
+    outcomes: Vec<Result<O, ProtocolError>>,
+    dealt: Result<(), ProtocolError>,
+) -> Result<Vec<O>, ProtocolError> {
+    let mut complete = Vec::new();
+    let mut errors: Vec<_> =
+        outcomes.into_iter().filter_map(|outcome| outcome.map(|o| complete.push(o)).err()).collect();
+    errors.extend(dealt.err());
+    let is_consequence =
+        |error: &ProtocolError| matches!(error, ProtocolError::Transport(TransportError::Closed { .. }));
+    let cause = errors.iter().position(|error| !is_consequence(error)).unwrap_or(0);
+    if errors.is_empty() { Ok(complete) } else { Err(errors.swap_remove(cause)) }
 }
 
 /// A transport that does not poll: the one that it waits for has no thread of its own.

@@ -13,8 +13,8 @@ use mpc_protocols::relu::{ReluMask, relu};
 use mpc_protocols::sign::{SignParameters, SignShape};
 use mpc_protocols::truncation::{LiftMask, LiftShape, truncate};
 use mpc_protocols::{
-    Bilinear, CorrelationSource, Dealer, Party, ProtocolError, Request, beaver, comparison, conversion, maximum, open,
-    sharing,
+    Bilinear, CorrelationSource, Dealer, Party, ProtocolError, Request, beaver, comparison, conversion, in_process,
+    maximum, open, sharing,
 };
 use mpc_ring::Ring;
 use mpc_shares::{ArithmeticShares, BinaryShares, Seed, ShareError};
@@ -210,6 +210,22 @@ fn a_mask_that_was_not_set_up_is_named() {
     let plan = [Request::FixedWeights { mask: 0, map }];
     let (_, dealt) = session(&mut dealer, &plan, memory_network(2, SHORT), SHORT, async |_, _| Ok(()));
     assert!(matches!(dealt, Err(ProtocolError::UnknownMask { mask: 0, known: 0 })));
+}
+
+/// The last party sees a closed link only; the dealer knows why.
+#[test]
+fn a_run_in_one_process_names_the_cause() {
+    let map = Bilinear::Elementwise { len: 2 };
+    let plan = [Request::FixedWeights { mask: 0, map }];
+    let protocol = async |_: &mut _, source: &mut Source| {
+        source.next::<u64, FixedWeightPair<u64>>(FixedWeightShape { mask: 0, map }).await.map(drop)
+    };
+    let seed = Seed::from_bytes([1; 32]);
+    let on_one_thread = in_process::run_on_one_thread::<u64, _>(2, &plan, seed, protocol).unwrap_err();
+    let on_many = in_process::run::<u64, _>(2, &plan, protocol).unwrap_err();
+    for error in [on_one_thread, on_many] {
+        assert!(matches!(error, ProtocolError::UnknownMask { mask: 0, known: 0 }), "{error}");
+    }
 }
 
 #[test]

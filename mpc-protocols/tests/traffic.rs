@@ -73,6 +73,9 @@ fn what_the_dealer_sends_per_element() {
     assert_eq!(bytes(Request::EdaBits { len }), 8.0);
     assert_eq!(bytes(Request::BitTriples { width: 8, len }), 1.0);
     assert_eq!(bytes(Request::WeightMask { len }), 0.0);
+    let triples = |planes: Vec<Planes>| planes.iter().map(|planes| bytes(BitTriples::request(planes))).sum::<f64>();
+    assert_eq!(triples(comparison::msb_planes::<u64>(len, 2)), 23.375);
+    assert_eq!(triples(conversion::adder_planes::<u64>(len, 2)), 56.0);
     // For a layer, by its output.
     let map = Bilinear::MatrixProduct { rows: 8, inner: 100, columns: 80 };
     assert_eq!(bytes(Request::FixedWeights { mask: 0, map }), 8.0);

@@ -62,6 +62,19 @@ proptest! {
     }
 }
 
+/// JSON has no bytes: they are a sequence of numbers there.
+#[test]
+fn formats_without_bytes_work_too() {
+    let shares = ArithmeticShares::new(&[2, 50], words(100, 2)).unwrap();
+    let text = serde_json::to_string(&shares).unwrap();
+    assert!(serde_json::from_str::<ArithmeticShares<u64>>(&text).unwrap() == shares);
+    assert!(serde_json::from_str::<ArithmeticShares<u32>>(&text).is_err());
+    let wrong = text.replace("\"elements\":[", "\"elements\":[256,");
+    assert!(serde_json::from_str::<ArithmeticShares<u64>>(&wrong).is_err());
+    let bits = BinaryShares::from_elements(&words(100, 3), 7).unwrap();
+    assert!(serde_json::from_str::<BinaryShares>(&serde_json::to_string(&bits).unwrap()).unwrap() == bits);
+}
+
 #[test]
 fn every_truncation_and_extension_is_malformed() {
     let mut bytes = encoding(5);
