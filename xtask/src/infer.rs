@@ -21,6 +21,7 @@ mod summary;
 mod table;
 mod timing;
 
+use std::io::{ErrorKind, Write, stdout};
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -50,21 +51,13 @@ pub fn run(arguments: &InferArguments) -> ExitCode {
 
 fn show_plan(arguments: &InferArguments) -> Result<ExitCode, Failure> {
     let cost = Cost::new(arguments, &Job::new(arguments, 1)?.plan()?);
-    if arguments.json {
-        print_json(&cost)
-    } else {
-        cost.print()
-    }
+    print(&if arguments.json { json(&cost) } else { cost.text() });
     Ok(ExitCode::SUCCESS)
 }
 
 fn infer(arguments: &InferArguments) -> Result<ExitCode, Failure> {
     let summary = classify(arguments)?;
-    if arguments.json {
-        print_json(&summary)
-    } else {
-        table::print(&summary, arguments)
-    }
+    print(&if arguments.json { json(&summary) } else { table::text(&summary, arguments) });
     if !summary.agree {
         let Summary { labels_agreeing, count, .. } = summary;
         eprintln!("error: only {labels_agreeing} of {count} private labels are those of the plaintext model");
@@ -128,7 +121,16 @@ fn kind(plan: &Plan<u64>, step: &Step) -> &'static str {
     }
 }
 
-fn print_json(value: &impl Serialize) {
-    let text = serde_json::to_string_pretty(value).expect("reports have only string keys, so they always encode");
-    println!("{text}");
+fn json(value: &impl Serialize) -> String {
+    serde_json::to_string_pretty(value).expect("reports have only string keys, so they always encode") + "\n"
+}
+
+/// Writes to stdout; whoever reads it may have seen enough, as `head` does.
+fn print(text: &str) {
+    let mut stdout = stdout().lock();
+    if let Err(error) = stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush())
+        && error.kind() != ErrorKind::BrokenPipe
+    {
+        eprintln!("error: cannot write to stdout: {error}");
+    }
 }

@@ -85,18 +85,21 @@ impl Cost {
         }
     }
 
-    /// Prints it for people.
-    pub fn print(&self) {
-        println!("{}, {} parties and a dealer, {} image(s) at a time", self.model, self.parties, self.batch);
-        println!(
-            "ring Z_2^{}, {} fractional bits, comparisons in {} bits",
-            self.ring_bits, self.fractional_bits, self.comparison_bits
-        );
+    /// The cost for people.
+    pub fn text(&self) -> String {
         let [parameters, multiplications, relus] = [self.parameters, self.multiplications, self.relus].map(count);
-        println!("{parameters} parameters, {multiplications} multiplications, {relus} ReLUs\n");
-        println!("{}", self.phase_table());
-        println!("Setup is once for any number of images, and without handshakes; the rest is per inference.\n");
-        println!("{}", self.layer_table());
+        [
+            format!("{}, {} parties and a dealer, {} image(s) at a time", self.model, self.parties, self.batch),
+            format!(
+                "ring Z_2^{}, {} fractional bits, comparisons in {} bits",
+                self.ring_bits, self.fractional_bits, self.comparison_bits
+            ),
+            format!("{parameters} parameters, {multiplications} multiplications, {relus} ReLUs\n"),
+            format!("{}", self.phase_table()),
+            "Setup is once for any number of images, and without handshakes; the rest is per inference.\n".to_owned(),
+            format!("{}\n", self.layer_table()),
+        ]
+        .join("\n")
     }
 
     fn phase_table(&self) -> comfy_table::Table {

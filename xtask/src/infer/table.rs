@@ -18,20 +18,16 @@ pub fn table(header: &[&str], left: usize) -> Table {
     table
 }
 
-/// Prints a run's result.
-pub fn print(summary: &Summary, arguments: &InferArguments) {
-    if arguments.accuracy {
-        print_accuracy(summary);
-    } else {
-        print_images(summary);
-    }
-    println!("\n{}", phases(summary));
-    println!("\nThe {LARGEST} largest layers by online time, over {}:", images(summary.count));
-    println!("{}", layers(summary));
-    println!("\n{}", plan_line(summary));
+/// A run's result as text.
+pub fn text(summary: &Summary, arguments: &InferArguments) -> String {
+    let mut text = if arguments.accuracy { accuracy(summary) } else { image_rows(summary).to_string() };
+    text += &format!("\n\n{}\n", phases(summary));
+    text += &format!("\nThe {LARGEST} largest layers by online time, over {}:\n", images(summary.count));
+    text += &format!("{}\n\n{}\n", layers(summary), plan_line(summary));
     if let Some(peak) = summary.peak_memory_bytes {
-        println!("Peak memory: {}{}.", bytes(peak), by_process(summary));
+        text += &format!("Peak memory: {}{}.\n", bytes(peak), by_process(summary));
     }
+    text
 }
 
 /// The measured figures, which [`summarise`](super::summary::summarise) has found equal to the plan's.
@@ -50,28 +46,32 @@ fn images(number: usize) -> String {
     if number == 1 { "1 image".to_owned() } else { format!("{number} images") }
 }
 
-fn print_images(summary: &Summary) {
+fn image_rows(summary: &Summary) -> Table {
     let mut rows = table(&["image", "shows", "private", "in the clear", "largest logit error"], 0);
     for image in &summary.images {
         let label = image.label.map_or_else(|| "?".to_owned(), |label| label.to_string());
         let (private, plain) = (image.predicted.to_string(), image.plain_predicted.to_string());
         rows.add_row([image.index.to_string(), label, private, plain, format!("{:.6}", image.max_logit_error)]);
     }
-    println!("{rows}");
+    rows
 }
 
-fn print_accuracy(summary: &Summary) {
+fn accuracy(summary: &Summary) -> String {
     let percent =
         |accuracy: Option<f64>| accuracy.map_or_else(|| "?".to_owned(), |part| format!("{:.2} %", 100.0 * part));
-    println!("private accuracy       {}", percent(summary.private_accuracy));
-    println!("plaintext accuracy     {}", percent(summary.plain_accuracy));
-    println!("labels that agree      {} of {}", summary.labels_agreeing, summary.count);
-    println!("largest logit error    {:.6}", summary.max_logit_error);
     let time = summary.phases.setup.seconds + summary.phases.preprocessing.seconds + summary.phases.online.seconds;
-    println!("time                   {}, {} for an image", seconds(time), seconds(time / summary.count as f64));
-    for image in summary.images.iter().filter(|image| image.predicted != image.plain_predicted) {
-        println!("image {}: private {}, in the clear {}", image.index, image.predicted, image.plain_predicted);
-    }
+    let mut lines = vec![
+        format!("private accuracy       {}", percent(summary.private_accuracy)),
+        format!("plaintext accuracy     {}", percent(summary.plain_accuracy)),
+        format!("labels that agree      {} of {}", summary.labels_agreeing, summary.count),
+        format!("largest logit error    {:.6}", summary.max_logit_error),
+        format!("time                   {}, {} for an image", seconds(time), seconds(time / summary.count as f64)),
+    ];
+    let differing = summary.images.iter().filter(|image| image.predicted != image.plain_predicted);
+    lines.extend(differing.map(|image| {
+        format!("image {}: private {}, in the clear {}", image.index, image.predicted, image.plain_predicted)
+    }));
+    lines.join("\n")
 }
 
 /// Phases with time, bytes and rounds; with a column for one image where there are several.
