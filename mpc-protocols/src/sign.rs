@@ -12,11 +12,12 @@
 
 use alloc::vec;
 use alloc::vec::Vec;
+use mpc_ring::kernels::{TABLE_BLOCK, lookup};
 use mpc_ring::{Ring, packing};
 use mpc_shares::{ArithmeticShares, BinaryShares, SecretVec};
 use mpc_transport::{Traffic, Transport};
 use serde::{Deserialize, Serialize};
-use zeroize::Zeroize;
+use zeroize::{Zeroize, Zeroizing};
 
 use crate::dealer::{Dealing, Secret};
 use crate::error::check_correlation;
@@ -265,9 +266,7 @@ pub(crate) async fn deal<R: Ring, T: Transport>(
     let mut monomials = Monomials { words, less_bits, equal_bits, products };
     monomials.fill_products(parameters);
     dealing.words(monomials.products).await?;
-    let signs: Secret<R> = mask.iter().map(|&r| (r >> (parameters.bits - 2)) & R::ONE).collect();
-    let sign_bits = BinaryShares::from_elements(&signs, 1)?;
-    dealing.words(SecretVec::copy_of(sign_bits.words())).await?;
+    dealing.words(bit_plane(&mask, parameters.bits - 2).into()).await?;
     let flip = SecretVec::from(BinaryShares::new(1, len, flip_words.into_vec())?.to_elements::<R>()?);
     dealing.elements(Secret::copy_of(&flip), R::BITS).await?;
     Ok(DealtSign { mask, flip })
@@ -302,14 +301,16 @@ fn read_tables<R: Ring>(tables: &[u64], opened: &[R], parameters: SignParameters
     let (leaves, words) = (parameters.leaves(), packing::words_for(opened.len()));
     let low = low_bits_mask(parameters);
     let mut planes = SecretVec::zeros(parameters.leaf_bits_opened() * words);
-    for (word, (block, entries)) in opened.chunks(64).zip(tables.chunks(64 * leaves)).enumerate() {
+    let mut padded = Zeroizing::new([0; TABLE_BLOCK]);
+    for (word, (block, entries)) in opened.chunks(TABLE_BLOCK).zip(tables.chunks(TABLE_BLOCK * leaves)).enumerate() {
+        let mut indices = [0; TABLE_BLOCK];
+        indices.iter_mut().zip(block).for_each(|(index, c)| *index = c.low_u64() & low);
         for (leaf, table) in entries.chunks_exact(block.len()).enumerate() {
-            let (mut less, mut equal) = (0, 0);
-            for (bit, (c, entry)) in block.iter().zip(table).enumerate() {
-                let value = leaf_of(c.low_u64() & low, leaf as u32);
-                less |= ((entry >> value) & 1) << bit;
-                equal |= ((entry >> (EQUAL_HALF + value)) & 1) << bit;
-            }
+            let table = table.first_chunk().unwrap_or_else(|| {
+                padded[..table.len()].copy_from_slice(table);
+                &padded
+            });
+            let [less, equal] = lookup(table, &indices, leaf as u32 * LEAF_BITS);
             planes[leaf * words + word] = less;
             if leaf > 0 {
                 planes[(leaves + leaf - 1) * words + word] = equal;
@@ -317,6 +318,15 @@ fn read_tables<R: Ring>(tables: &[u64], opened: &[R], parameters: SignParameters
         }
     }
     planes
+}
+
+/// Bit `bit` of each element, 64 elements a word.
+fn bit_plane<R: Ring>(elements: &[R], bit: u32) -> Vec<u64> {
+    let word = |block: &[R]| {
+        let bits = block.iter().enumerate().map(|(i, &element)| ((element >> bit).low_u64() & 1) << i);
+        bits.fold(0, |word, bit| word | bit)
+    };
+    elements.chunks(64).map(word).collect()
 }
 
 /// Words of a plane that are worked on together, so that the compiler can use vectors.
@@ -426,8 +436,7 @@ pub(crate) async fn open_sign<R: Ring, T: Transport>(
     flip.xor(&mask_sign)?;
     flip.xor(&BinaryShares::new(1, x.len(), borrow)?)?;
     if first {
-        let sign_bits: Vec<R> = opened.iter().map(|&c| (c >> (bits - 2)) & R::ONE).collect();
-        flip.xor(&BinaryShares::from_elements(&sign_bits, 1)?)?;
+        flip.xor(&BinaryShares::new(1, x.len(), bit_plane(&opened, bits - 2))?)?;
     }
     let flipped = open::open_bits(party, &flip).await?;
     Ok(OpenedSign { opened, flipped, mask, flip: flip_in_ring })

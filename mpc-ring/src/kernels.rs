@@ -8,11 +8,13 @@ mod avx2;
 #[cfg(target_arch = "x86_64")]
 mod avx512;
 mod convolution;
+mod lookup;
 mod matrix;
 mod portable;
 mod tile;
 
 pub use convolution::{Convolution, ShapeError, convolution, convolution_with};
+pub use lookup::{TABLE_BLOCK, lookup, lookup_with};
 pub use matrix::{MatrixProduct, matrix_product, matrix_product_with};
 
 use tile::{Tile, TileShape};

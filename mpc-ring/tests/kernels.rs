@@ -1,5 +1,6 @@
 //! Every backend against a naive product and a naive convolution.
 
+use mpc_ring::kernels::lookup_with;
 use mpc_ring::{
     Backend, Convolution, MatrixProduct, Ring, ShapeError, convolution, convolution_with, matrix_product,
     matrix_product_with,
@@ -275,4 +276,21 @@ fn multiplications_of_resnet32_layers() {
     assert_eq!(square([3, 16], 32, 3, 1, 1).multiplications(), 442_368);
     assert_eq!(square([16, 16], 32, 3, 1, 1).multiplications(), 2_359_296);
     assert_eq!(square([16, 32], 32, 3, 2, 1).output_width(), 16);
+}
+
+#[test]
+fn every_backend_reads_tables_alike() {
+    for seed in 0..50 {
+        let tables: [u64; 64] = random_elements(64, seed).try_into().unwrap();
+        let indices: [u64; 64] = random_elements(64, seed + 1000).try_into().unwrap();
+        for shift in [0, 5, 25, 59, 63] {
+            let bit = |half: u32| {
+                let bits = (0..64).map(|i| ((tables[i] >> (half + ((indices[i] >> shift) & 31) as u32)) & 1) << i);
+                bits.fold(0, |word, bit| word | bit)
+            };
+            for backend in backends() {
+                assert_eq!(lookup_with(backend, &tables, &indices, shift), [bit(0), bit(32)], "{backend:?}");
+            }
+        }
+    }
 }

@@ -2,6 +2,7 @@
 
 use core::arch::x86_64::*;
 
+use crate::kernels::lookup::{self, TABLE_BLOCK};
 use crate::kernels::portable;
 use crate::kernels::tile::{Columns, Tile, TileShape};
 
@@ -166,4 +167,15 @@ fn mask_epi32(columns: Columns) -> __m256i {
 #[target_feature(enable = "avx2")]
 fn mask_epi64(columns: Columns) -> __m256i {
     _mm256_cmpgt_epi64(_mm256_set1_epi64x(columns.count as i64), _mm256_setr_epi64x(0, 1, 2, 3))
+}
+
+/// [`lookup`](super::lookup()) with this backend's variable shifts.
+pub(super) fn lookup(tables: &[u64; TABLE_BLOCK], indices: &[u64; TABLE_BLOCK], shift: u32) -> [u64; 2] {
+    #[target_feature(enable = "avx2")]
+    fn vectorized(tables: &[u64; TABLE_BLOCK], indices: &[u64; TABLE_BLOCK], shift: u32) -> [u64; 2] {
+        lookup::portable(tables, indices, shift)
+    }
+    assert!(is_available());
+    // SAFETY: the instructions are available.
+    unsafe { vectorized(tables, indices, shift) }
 }

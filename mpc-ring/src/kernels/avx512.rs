@@ -2,6 +2,7 @@
 
 use core::arch::x86_64::*;
 
+use crate::kernels::lookup::{self, TABLE_BLOCK};
 use crate::kernels::portable;
 use crate::kernels::tile::{Tile, TileShape};
 
@@ -127,3 +128,14 @@ vectors!(
     _mm512_mullo_epi64,
     _mm512_add_epi64
 );
+
+/// [`lookup`](super::lookup()) with this backend's variable shifts.
+pub(super) fn lookup(tables: &[u64; TABLE_BLOCK], indices: &[u64; TABLE_BLOCK], shift: u32) -> [u64; 2] {
+    #[target_feature(enable = "avx512f,avx512dq")]
+    fn vectorized(tables: &[u64; TABLE_BLOCK], indices: &[u64; TABLE_BLOCK], shift: u32) -> [u64; 2] {
+        lookup::portable(tables, indices, shift)
+    }
+    assert!(is_available());
+    // SAFETY: the instructions are available.
+    unsafe { vectorized(tables, indices, shift) }
+}
