@@ -52,6 +52,17 @@ pub struct CorrelationSource<T: Transport> {
     frame: SecretVec<u8>,
 }
 
+/// What a party receives from the dealer in a session that is dealt to `plan` in ring `R`: its seed, and for the last
+/// party the corrections, all in one round.
+#[must_use]
+pub fn traffic<R: Ring>(plan: &[Request], is_last: bool) -> Traffic {
+    let mut traffic = Traffic::receive(Seed::BYTES as u64);
+    if is_last {
+        traffic += plan.iter().map(Request::traffic::<R>).sum();
+    }
+    traffic
+}
+
 /// The node of the party on its link to the dealer.
 pub const PARTY_NODE: usize = 0;
 /// The node of the dealer on its link to a party.
@@ -62,7 +73,7 @@ impl<T: Transport> CorrelationSource<T> {
     /// [`PARTY_NODE`]. The last party must keep the link open during the session.
     ///
     /// # Rounds and communication
-    /// 32 bytes ([`traffic`](Self::traffic) has the whole session's).
+    /// 32 bytes ([`traffic`] has the whole session's).
     ///
     /// # Errors
     /// [`ProtocolError::Transport`].
@@ -100,17 +111,6 @@ impl<T: Transport> CorrelationSource<T> {
     pub fn finish(self) -> Result<(), ProtocolError> {
         let count = self.planned.len();
         if count == 0 { Ok(()) } else { Err(ProtocolError::LeftOver { count }) }
-    }
-
-    /// What a party receives from the dealer in a session: its seed, and for the last party the corrections, all in one
-    /// round.
-    #[must_use]
-    pub fn traffic<R: Ring>(plan: &[Request], is_last: bool) -> Traffic {
-        let mut traffic = Traffic::receive(Seed::BYTES as u64);
-        if is_last {
-            traffic += plan.iter().map(Request::traffic::<R>).sum();
-        }
-        traffic
     }
 
     /// A share of uniformly random elements, each party's own.

@@ -46,7 +46,7 @@ impl<R: Ring> Dealer<R> {
     /// One-way: 32 bytes to each party and [`Request::traffic`] to the last.
     ///
     /// # Errors
-    /// [`ProtocolError::Transport`], [`ProtocolError::UnknownMask`].
+    /// [`ProtocolError::DealerLink`], [`ProtocolError::UnknownMask`].
     pub async fn deal<T: Transport>(
         &mut self,
         links: &mut [T],
@@ -55,9 +55,9 @@ impl<R: Ring> Dealer<R> {
     ) -> Result<(), ProtocolError> {
         crate::error::check_len("dealer links", self.parties, links.len())?;
         let mut generators = Vec::with_capacity(self.parties);
-        for link in links.iter_mut() {
+        for (party, link) in links.iter_mut().enumerate() {
             let seed = self.generator.seed();
-            link.send(PARTY_NODE, seed.expose()).await?;
+            send(link, party, seed.expose()).await?;
             generators.push(Prg::new(seed));
         }
         let own = Prg::new(self.generator.seed());
@@ -168,11 +168,16 @@ impl<T: Transport> Dealing<'_, T> {
             if bits > 0 {
                 let frame = &mut self.frame[..packing::packed_len(part.len(), bits)];
                 packing::pack(part, bits, frame);
-                self.link.send(PARTY_NODE, frame).await?;
+                send(self.link, others.len(), frame).await?;
             }
         }
         Ok(())
     }
+}
+
+/// One frame over the dealer's link to `party`.
+async fn send<T: Transport>(link: &mut T, party: usize, frame: &[u8]) -> Result<(), ProtocolError> {
+    link.send(PARTY_NODE, frame).await.map_err(|source| ProtocolError::DealerLink { party, source })
 }
 
 /// Elements whose shares are expanded at a time, so that they stay in the cache.

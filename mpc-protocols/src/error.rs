@@ -14,6 +14,14 @@ pub enum ProtocolError {
     /// A message did not go through.
     #[error(transparent)]
     Transport(#[from] TransportError),
+    /// The dealer's link to a party failed.
+    #[error("on the dealer's link to party {party}: {source}")]
+    DealerLink {
+        /// The party that the link is to.
+        party: usize,
+        /// What went wrong; in it, the party is the node [`PARTY_NODE`](crate::correlation::PARTY_NODE).
+        source: TransportError,
+    },
     /// Shares do not fit together.
     #[error(transparent)]
     Share(#[from] ShareError),

@@ -34,7 +34,7 @@ pub async fn open<R: Ring, T: Transport>(
 /// 1 round; `bits`/8 bytes per element to each other party, packed ([`traffic`]).
 ///
 /// # Errors
-/// [`ProtocolError::Transport`].
+/// [`ProtocolError::Parameter`] for no bits, or more than the ring has; [`ProtocolError::Transport`].
 pub async fn open_low_bits<R: Ring, T: Transport>(
     party: &mut Party<T>,
     shares: &[R],
@@ -52,6 +52,10 @@ pub(crate) async fn open_owned<R: Ring, T: Transport>(
     mut shares: SecretVec<R>,
     bits: u32,
 ) -> Result<Vec<R>, ProtocolError> {
+    if !(1..=R::BITS).contains(&bits) {
+        let allowed = "1 bit to the ring's bits";
+        return Err(ProtocolError::Parameter { protocol: "open", parameter: "bits", value: bits.into(), allowed });
+    }
     party.message.resize(packing::packed_len(shares.len(), bits), 0);
     packing::pack(&shares, bits, &mut party.message);
     let mut block = [R::ZERO; BLOCK];

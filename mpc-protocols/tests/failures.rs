@@ -160,6 +160,11 @@ fn parameters_outside_the_range_are_refused() {
         let error = SignParameters::new(bits).unwrap_err();
         assert!(matches!(error, ProtocolError::Parameter { parameter: "k", value, .. } if value == u64::from(bits)));
     }
+    for bits in [0, 33] {
+        let (all, _) =
+            errors::<u32, _>(2, &[], PATIENT, async |party, _| open::open_low_bits(party, &[1u32], bits).await);
+        assert!(all.iter().all(|error| matches!(error, ProtocolError::Parameter { parameter: "bits", .. })));
+    }
     // More bits than the ring has, at the dealer and at every party.
     let shape = shape(4, 33);
     let plan = [Request::Relu { len: 4, parameters: shape.parameters }];

@@ -23,6 +23,15 @@ fn opens<R: Ring>(secret: &[R], parties: usize, bits: u32) {
     assert!(opened.iter().all(|opened| *opened == low));
 }
 
+/// Long tensors are unpacked in parts.
+#[test]
+fn long_tensors_are_opened_in_any_width() {
+    let secret: Vec<u64> = (0..2_100u64).map(|i| i.wrapping_mul(0x9e37_79b9_7f4a_7c15)).collect();
+    for bits in 1..=64 {
+        opens(&secret, 3, bits);
+    }
+}
+
 proptest! {
     #[test]
     fn elements_are_opened_to_all(
