@@ -1,5 +1,6 @@
 //! Why a private inference ended without a result.
 
+use alloc::format;
 use alloc::string::String;
 
 use mpc_protocols::ProtocolError;
@@ -26,7 +27,7 @@ pub enum InferenceError {
         /// The step's name in the plan.
         step: String,
         /// Who is at the other end, and as which party of that link the source names it.
-        peer: &'static str,
+        peer: String,
         /// What went wrong.
         source: TransportError,
     },
@@ -75,17 +76,23 @@ pub enum InferenceError {
     },
 }
 
-/// What the other end of a link is called in messages; the two nodes of a link are party 0 and the dealer.
-pub(crate) const DEALER_PEER: &str = "the dealer (its party 1)";
-/// See [`DEALER_PEER`].
-pub(crate) const PARTY_PEER: &str = "a party (its party 0)";
-
 impl InferenceError {
-    /// A failure of what a step does over the link to `peer`.
-    pub(crate) fn over_link(step: &str, peer: &'static str, source: ProtocolError) -> Self {
+    /// A failure of what a party does in `step` over its link to the dealer.
+    pub(crate) fn over_dealer_link(step: &str, source: ProtocolError) -> Self {
         let step = step.into();
         match source {
-            ProtocolError::Transport(source) => Self::Link { step, peer, source },
+            ProtocolError::Transport(source) => Self::Link { step, peer: "the dealer (its party 1)".into(), source },
+            source => Self::Step { step, source },
+        }
+    }
+
+    /// A failure of what the dealer does in `step` over its link to a party.
+    pub(crate) fn over_party_link(step: &str, source: ProtocolError) -> Self {
+        let step = step.into();
+        match source {
+            ProtocolError::DealerLink { party, source } => {
+                Self::Link { step, peer: format!("party {party} (its party 0)"), source }
+            }
             source => Self::Step { step, source },
         }
     }

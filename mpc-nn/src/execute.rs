@@ -13,7 +13,7 @@ use mpc_shares::{ArithmeticShares, Prg, SecretVec, ShareError};
 use mpc_transport::{Metered, Phase, Transport};
 use ndarray::{ArrayD, IxDyn};
 
-use crate::error::{DEALER_PEER, InferenceError};
+use crate::error::InferenceError;
 use crate::graph::NodeId;
 use crate::local;
 use crate::plain::check_inputs;
@@ -251,7 +251,7 @@ impl<R: Ring, T: Transport, L: Transport> Run<'_, R, T, L> {
     ) -> Result<Material<R>, InferenceError> {
         observer.begin(Phase::Preprocessing, index);
         let material =
-            self.prepare(step).await.map_err(|source| InferenceError::over_link(&step.name, DEALER_PEER, source))?;
+            self.prepare(step).await.map_err(|source| InferenceError::over_dealer_link(&step.name, source))?;
         observer.end(Phase::Preprocessing, index);
         Ok(material)
     }

@@ -15,10 +15,10 @@ use core::marker::PhantomData;
 use mpc_protocols::fixed_weights::{self, FixedWeightShape};
 use mpc_protocols::sign::{self, SignParameters, SignShape};
 use mpc_protocols::truncation::{self, LiftShape};
-use mpc_protocols::{Bilinear, CorrelationSource, ProtocolError, Request, maximum, open, sharing};
+use mpc_protocols::{Bilinear, ProtocolError, Request, correlation, maximum, open, sharing};
 use mpc_ring::{Convolution, Ring};
 use mpc_shares::ShareError;
-use mpc_transport::{Agreement, Traffic, Transport};
+use mpc_transport::{Agreement, Traffic};
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 
@@ -375,7 +375,7 @@ impl<R: Ring> Plan<R> {
     /// What party `party` receives from the dealer for one inference.
     #[must_use]
     pub fn preprocessing(&self, party: usize) -> Traffic {
-        CorrelationSource::<NoTransport>::traffic::<R>(&self.requests(), party + 1 == self.settings.parties)
+        correlation::traffic::<R>(&self.requests(), party + 1 == self.settings.parties)
     }
 
     /// What party `party` sends and receives in one inference.
@@ -409,30 +409,6 @@ impl<R: Ring> Plan<R> {
             .with("model owner", settings.roles.model_owner)
             .with("data owner", settings.roles.data_owner)
             .with("plan", hex(&self.digest()))
-    }
-}
-
-/// Stands for a transport where only sizes are asked for.
-enum NoTransport {}
-
-impl Transport for NoTransport {
-    fn party(&self) -> usize {
-        match *self {}
-    }
-    fn parties(&self) -> usize {
-        match *self {}
-    }
-    async fn send(&mut self, _: usize, _: &[u8]) -> Result<(), mpc_transport::TransportError> {
-        match *self {}
-    }
-    async fn receive(&mut self, _: usize, _: &mut [u8]) -> Result<(), mpc_transport::TransportError> {
-        match *self {}
-    }
-    async fn receive_bounded(&mut self, _: usize, _: usize) -> Result<Vec<u8>, mpc_transport::TransportError> {
-        match *self {}
-    }
-    async fn exchange(&mut self, _: &[u8], _: &mut [u8]) -> Result<(), mpc_transport::TransportError> {
-        match *self {}
     }
 }
 

@@ -11,7 +11,7 @@ use mpc_shares::{Prg, Seed};
 use mpc_transport::{Agreement, Meter, Metered, Phase, Transport, handshake};
 use ndarray::ArrayD;
 
-use crate::error::{DEALER_PEER, InferenceError, PARTY_PEER};
+use crate::error::InferenceError;
 use crate::execute::{Inference, Model, Observer, Preprocessing, labels};
 use crate::plan::Plan;
 use crate::weights::Weights;
@@ -48,9 +48,8 @@ impl<'a, R: Ring, T: Transport, L: Transport> PartySession<'a, R, T, L> {
         party.transport_mut().begin(Phase::Setup, labels::HANDSHAKE);
         link.begin(Phase::Setup, labels::HANDSHAKE);
         handshake(party.transport_mut(), &plan.agreement(session)).await.map_err(in_handshake)?;
-        handshake(&mut link, &link_agreement(plan, session, index))
-            .await
-            .map_err(|e| in_link_handshake(DEALER_PEER, e))?;
+        let shaken = handshake(&mut link, &link_agreement(plan, session, index)).await;
+        shaken.map_err(|source| InferenceError::over_dealer_link(labels::HANDSHAKE, source.into()))?;
         link.begin(Phase::Setup, labels::LOAD);
         let mut generator = Prg::new(seed);
         let source = begin(&mut link, &party, &plan.setup_requests()).await?;
@@ -107,7 +106,7 @@ impl<'a, R: Ring, L: Transport> DealerSession<'a, R, L> {
     /// `seed` is the dealer's randomness, from its operating system.
     ///
     /// # Errors
-    /// [`InferenceError::Step`].
+    /// [`InferenceError::Link`] names the party whose link failed.
     pub async fn open(
         mut links: Vec<L>,
         plan: &'a Plan<R>,
@@ -118,7 +117,9 @@ impl<'a, R: Ring, L: Transport> DealerSession<'a, R, L> {
         for (party, link) in links.iter_mut().enumerate() {
             debug_assert_eq!(link.party(), DEALER_NODE);
             let agreement = link_agreement(plan, session, party);
-            handshake(link, &agreement).await.map_err(|e| in_link_handshake(PARTY_PEER, e))?;
+            let shaken =
+                handshake(link, &agreement).await.map_err(|source| ProtocolError::DealerLink { party, source });
+            shaken.map_err(|source| InferenceError::over_party_link(labels::HANDSHAKE, source))?;
         }
         dealer.deal(&mut links, &plan.setup_requests(), |_| ()).await.map_err(in_dealing)?;
         Ok(Self { dealer, links, plan })
@@ -128,7 +129,7 @@ impl<'a, R: Ring, L: Transport> DealerSession<'a, R, L> {
     /// index in [`Plan::requests`].
     ///
     /// # Errors
-    /// [`InferenceError::Step`].
+    /// [`InferenceError::Link`] names the party whose link failed.
     pub async fn deal(&mut self, progress: impl FnMut(usize) + Send) -> Result<(), InferenceError> {
         self.dealer.deal(&mut self.links, &self.plan.requests(), progress).await.map_err(in_dealing)
     }
@@ -143,7 +144,7 @@ async fn begin<'l, T: Transport, L: Transport>(
     debug_assert_eq!(link.party(), PARTY_NODE);
     let is_last = party.index() + 1 == party.parties();
     let begun = CorrelationSource::begin(link, is_last, requests).await;
-    begun.map_err(|source| InferenceError::over_link(labels::DEAL, DEALER_PEER, source))
+    begun.map_err(|source| InferenceError::over_dealer_link(labels::DEAL, source))
 }
 
 /// What a party and the dealer compare: the plan, and which party the link is for.
@@ -155,10 +156,6 @@ fn in_handshake(source: mpc_transport::TransportError) -> InferenceError {
     InferenceError::Step { step: labels::HANDSHAKE.to_owned(), source: source.into() }
 }
 
-fn in_link_handshake(peer: &'static str, source: mpc_transport::TransportError) -> InferenceError {
-    InferenceError::over_link(labels::HANDSHAKE, peer, source.into())
-}
-
 fn in_dealing(source: ProtocolError) -> InferenceError {
-    InferenceError::over_link(labels::DEAL, PARTY_PEER, source)
+    InferenceError::over_party_link(labels::DEAL, source)
 }

@@ -16,7 +16,7 @@ use mpc_protocols::sign::{SignMask, SignParameters, SignShape};
 use mpc_protocols::truncation::{self, LiftMask, LiftShape};
 use mpc_protocols::{
     Bilinear, Correlation, CorrelationSource, Dealer, ProtocolError, Request, beaver, binary, comparison, conversion,
-    maximum, open, relu, sharing, sign,
+    correlation, maximum, open, relu, sharing, sign,
 };
 use mpc_ring::Ring;
 use mpc_shares::Seed;
@@ -162,7 +162,7 @@ fn links_carry_what_is_predicted<R: Ring>(plan: &[Request], parties: usize) {
     });
     for (party, received) in received.into_iter().enumerate() {
         let is_last = party + 1 == parties;
-        assert_eq!(received, CorrelationSource::<MemoryTransport>::traffic::<R>(plan, is_last), "party {party}");
+        assert_eq!(received, correlation::traffic::<R>(plan, is_last), "party {party}");
         let dealt = dealer_ends[party].meter().total(Phase::Setup);
         assert_eq!((dealt.payload_sent, dealt.frames_sent), (received.payload_received, received.frames_received));
         assert!(is_last || received == Traffic::receive(32), "party {party}");
