@@ -1,6 +1,7 @@
 //! A bounded queue of messages, with one sender and one receiver.
 
 use std::collections::VecDeque;
+use std::fmt;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
@@ -24,12 +25,19 @@ pub(super) enum Refused {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Closed;
 
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(super) struct Pipe {
     state: Mutex<State>,
 }
 
-#[derive(Debug, Default)]
+// Messages hold shares and seeds.
+impl fmt::Debug for Pipe {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Pipe").finish_non_exhaustive()
+    }
+}
+
+#[derive(Default)]
 struct State {
     messages: VecDeque<Vec<u8>>,
     spares: Vec<Vec<u8>>,
