@@ -17,7 +17,7 @@ use crate::error::InferenceError;
 use crate::graph::NodeId;
 use crate::local;
 use crate::plain::check_inputs;
-use crate::plan::{Action, LayerParameters, Plan, Step, pair_shape};
+use crate::plan::{Action, LayerParameters, Plan, Step, WeightKnowledge, pair_shape};
 use crate::weights::Weights;
 
 /// Labels of what is counted outside the steps.
@@ -91,7 +91,15 @@ impl<R: Ring> Model<R> {
         let secret = if party.index() == owner { Some(encode_weights(plan, weights)?) } else { None };
         party.transport_mut().begin(Phase::Setup, labels::LOAD);
         let len = plan.layers().iter().map(|layer| layer.weight_len + layer.bias_len).sum();
-        let shares = sharing::share(party, owner, &[len], secret.as_deref(), generator).await.map_err(in_load)?;
+        let shares = match plan.settings().weights {
+            WeightKnowledge::Shared => {
+                sharing::share(party, owner, &[len], secret.as_deref(), generator).await.map_err(in_load)?
+            }
+            WeightKnowledge::Owner => {
+                let own = secret.unwrap_or_else(|| SecretVec::zeros(len));
+                ArithmeticShares::from_elements(own.into_vec())
+            }
+        };
         let mut rest = shares.elements();
         let (mut masked, mut biases) = (Vec::new(), Vec::new());
         for layer in plan.layers() {
@@ -297,7 +305,13 @@ impl<R: Ring, T: Transport, L: Transport> Run<'_, R, T, L> {
             (Action::Linear { layer, .. }, Material::Linear(prepared)) => {
                 let x = operand(&self.values, self.plan, step, 0)?;
                 let Layer { weights, bias } = &self.model.layers[*layer];
-                let mut y = weights.apply(self.party, x, prepared).await.map_err(protocol)?;
+                let applied = match settings.weights {
+                    WeightKnowledge::Shared => weights.apply(self.party, x, prepared).await,
+                    WeightKnowledge::Owner => {
+                        weights.apply_at_owner(self.party, settings.roles.model_owner, x, prepared).await
+                    }
+                };
+                let mut y = applied.map_err(protocol)?;
                 if let Some(bias) = bias {
                     local::add_bias(&mut y, bias);
                 }

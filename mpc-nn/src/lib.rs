@@ -24,6 +24,6 @@ pub use graph::{
     ConvolutionOptions, Graph, GraphBuilder, GraphError, Node, NodeId, Op, Parameter, ParameterKind, Pool,
 };
 pub use plain::{EvaluateError, evaluate, evaluate_with};
-pub use plan::{Plan, PlanError, Roles, Settings, Step};
+pub use plan::{Plan, PlanError, Roles, Settings, Step, WeightKnowledge};
 pub use session::{DealerSession, PartySession};
 pub use weights::{Weights, WeightsError};

@@ -35,13 +35,32 @@ pub struct Settings {
     pub comparison_bits: u32,
     /// Who owns what.
     pub roles: Roles,
+    /// Who knows the weights.
+    pub weights: WeightKnowledge,
+}
+
+/// Who knows the weights while the parties compute.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub enum WeightKnowledge {
+    /// Every party has a share; the model owner, if it computes, treats its own weights as the others do.
+    #[default]
+    Shared,
+    /// The model owner computes with its weights in the clear: only the others send the inputs of linear layers, and
+    /// only the owner computes a convolution online. The same is secret from the same parties.
+    Owner,
 }
 
 impl Settings {
-    /// f = 16 and k = 32 (values below 2^14), party 0 owning the model and party 1 the data.
+    /// f = 16 and k = 32 (values below 2^14), party 0 owning the model and party 1 the data, weights shared.
     #[must_use]
     pub fn new(parties: usize) -> Self {
-        Self { parties, fractional_bits: 16, comparison_bits: 32, roles: Roles::default() }
+        Self {
+            parties,
+            fractional_bits: 16,
+            comparison_bits: 32,
+            roles: Roles::default(),
+            weights: WeightKnowledge::Shared,
+        }
     }
 
     /// The magnitude that values may not reach: 2^{k−2−f}.
@@ -241,7 +260,12 @@ impl Action {
         let parties = settings.parties;
         match self {
             Self::Share { .. } => sharing::traffic(party, settings.roles.data_owner, parties),
-            Self::Linear { map, .. } => fixed_weights::traffic::<R>(map, parties),
+            Self::Linear { map, .. } => match settings.weights {
+                WeightKnowledge::Shared => fixed_weights::traffic::<R>(map, parties),
+                WeightKnowledge::Owner => {
+                    fixed_weights::traffic_at_owner::<R>(map, party, settings.roles.model_owner, parties)
+                }
+            },
             Self::Truncate(shape) => truncation::traffic(*shape, parties),
             Self::Relu { shape, .. } => sign::traffic(*shape, parties),
             Self::MaxPool { pool, parameters } => {
@@ -368,8 +392,12 @@ impl<R: Ring> Plan<R> {
     #[must_use]
     pub fn setup(&self, party: usize) -> Traffic {
         let weights = self.layers.iter().map(|layer| layer.weight_len).sum();
-        sharing::traffic(party, self.settings.roles.model_owner, self.settings.parties)
-            + open::traffic(weights, R::BITS, self.settings.parties)
+        let Settings { parties, roles, weights: knowledge, .. } = self.settings;
+        let shares = match knowledge {
+            WeightKnowledge::Shared => sharing::traffic(party, roles.model_owner, parties),
+            WeightKnowledge::Owner => Traffic::default(),
+        };
+        shares + open::traffic(weights, R::BITS, parties)
     }
 
     /// What party `party` receives from the dealer for one inference.
@@ -406,6 +434,7 @@ impl<R: Ring> Plan<R> {
             .with("fractional bits", settings.fractional_bits)
             .with("comparison bits", settings.comparison_bits)
             .with("parties", settings.parties)
+            .with("weights known to", if settings.weights == WeightKnowledge::Owner { "model owner" } else { "nobody" })
             .with("model owner", settings.roles.model_owner)
             .with("data owner", settings.roles.data_owner)
             .with("plan", hex(&self.digest()))
@@ -423,7 +452,7 @@ fn hex(bytes: &[u8]) -> String {
 
 fn check_settings<R: Ring>(settings: &Settings) -> Result<SignParameters, PlanError> {
     mpc_shares::check_parties(settings.parties)?;
-    let Settings { parties, fractional_bits, comparison_bits, roles } = *settings;
+    let Settings { parties, fractional_bits, comparison_bits, roles, .. } = *settings;
     for (role, party) in [("model owner", roles.model_owner), ("data owner", roles.data_owner)] {
         if party >= parties {
             return Err(PlanError::Role { role, party, parties });

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use mpc_nn::{
     DealerSession, Graph, GraphBuilder, InferenceError, PartySession, Plan, PlanError, Preprocessing, Roles, Settings,
-    Weights,
+    WeightKnowledge, Weights,
 };
 use mpc_protocols::ProtocolError;
 use mpc_ring::Ring;
@@ -144,6 +144,8 @@ fn peers_that_differ_are_refused_by_name() {
     differs(&ours, &plan::<u64>(Settings { fractional_bits: 12, ..settings }), [1; 16], "fractional bits");
     differs(&ours, &plan::<u64>(Settings { comparison_bits: 30, ..settings }), [1; 16], "comparison bits");
     differs(&ours, &plan::<u64>(Settings { parties: 4, ..settings }), [1; 16], "parties");
+    let weights = WeightKnowledge::Owner;
+    differs(&ours, &plan::<u64>(Settings { weights, ..settings }), [1; 16], "weights known to");
     let roles = Roles { model_owner: 2, data_owner: 1 };
     differs(&ours, &plan::<u64>(Settings { roles, ..settings }), [1; 16], "model owner");
     let roles = Roles { model_owner: 0, data_owner: 2 };

@@ -6,8 +6,8 @@ mod common;
 use std::thread;
 
 use mpc_nn::{
-    ConvolutionOptions, DealerSession, Graph, GraphBuilder, PartySession, Plan, Pool, Preprocessing, Settings, Weights,
-    evaluate,
+    ConvolutionOptions, DealerSession, Graph, GraphBuilder, PartySession, Plan, Pool, Preprocessing, Settings,
+    WeightKnowledge, Weights, evaluate,
 };
 use mpc_ring::Ring;
 use mpc_shares::Seed;
@@ -176,4 +176,19 @@ fn other_rings_and_precisions() {
     }
     let settings = Settings { fractional_bits: 8, comparison_bits: 16, ..Settings::new(2) };
     check::<u32>(&everything(1), settings, 0.6, Preprocessing::Streamed);
+}
+
+#[test]
+fn the_model_owner_may_compute_with_its_weights_in_the_clear() {
+    for parties in [2, 3, 4] {
+        let settings = Settings { weights: WeightKnowledge::Owner, ..Settings::new(parties) };
+        check::<u64>(&everything(1), settings, 0.003, Preprocessing::Streamed);
+        let plan = Plan::<u64>::new(&everything(1), settings).unwrap();
+        // Linear layers: the owner sends nothing, and every other party 8 bytes per input element, to the owner alone.
+        let linear = plan.steps().iter().filter(|step| step.action.kind() == "linear");
+        for step in linear {
+            assert_eq!((step.online[0].bytes_sent(), step.online[0].rounds), (0, 1));
+            assert_eq!((step.online[1].frames_sent, step.online[1].rounds), (1, 0));
+        }
+    }
 }

@@ -13,7 +13,7 @@ use crate::beaver::masked;
 use crate::dealer::{Dealing, Secret};
 use crate::error::check_len;
 use crate::open::{self, open_owned};
-use crate::{Bilinear, Correlation, CorrelationSource, Party, ProtocolError, Request};
+use crate::{Bilinear, Correlation, CorrelationSource, Party, ProtocolError, Request, sharing};
 
 /// One party's share of a random mask of a layer's weights, which the dealer remembers.
 #[derive(Debug)]
@@ -155,6 +155,33 @@ impl<R: Ring> FixedWeights<R> {
         map.accumulate(&opened, self.shares.elements(), offset.elements_mut());
         Ok(offset.reshape(&map.output_shape())?)
     }
+
+    /// As [`apply`](Self::apply), where party `owner` knows the weights: its share is W itself, the others' are zeros.
+    /// Only the others send, and only the owner computes a convolution.
+    ///
+    /// # Security
+    /// The owner alone learns E = x − A, uniform since A is fresh.
+    ///
+    /// # Rounds and communication
+    /// 1 round for the owner; ℓ/8 bytes per element of x from each other party ([`traffic_at_owner`]).
+    ///
+    /// # Errors
+    /// [`ProtocolError::OperandLength`], [`ProtocolError::Transport`].
+    pub async fn apply_at_owner<T: Transport>(
+        &self,
+        party: &mut Party<T>,
+        owner: usize,
+        x: &ArithmeticShares<R>,
+        layer: PreparedLayer<R>,
+    ) -> Result<ArithmeticShares<R>, ProtocolError> {
+        let PreparedLayer { map, mask, mut offset } = layer;
+        check_len("fixed weights, input", map.left_len(), x.len())?;
+        let differences = ArithmeticShares::from_elements(masked(x, &mask).collect());
+        if let Some(opened) = sharing::reveal(party, owner, &differences).await? {
+            map.accumulate(&opened, self.shares.elements(), offset.elements_mut());
+        }
+        Ok(offset.reshape(&map.output_shape())?)
+    }
 }
 
 /// One use of a layer, ready for its input: the input's mask A and Z = A ∗ Δ + C. Consumed by its use.
@@ -169,4 +196,10 @@ pub struct PreparedLayer<R: Ring> {
 #[must_use]
 pub fn traffic<R: Ring>(map: &Bilinear, parties: usize) -> Traffic {
     open::traffic(map.left_len(), R::BITS, parties)
+}
+
+/// What party `party` sends and receives in [`FixedWeights::apply_at_owner`].
+#[must_use]
+pub fn traffic_at_owner<R: Ring>(map: &Bilinear, party: usize, owner: usize, parties: usize) -> Traffic {
+    sharing::reveal_traffic::<R>(map.left_len(), party, owner, parties)
 }
