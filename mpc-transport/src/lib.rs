@@ -14,6 +14,8 @@ mod transport;
 #[cfg(feature = "std")]
 mod drive;
 #[cfg(feature = "std")]
+mod emulated;
+#[cfg(feature = "std")]
 mod memory;
 #[cfg(feature = "std")]
 mod tcp;
@@ -30,6 +32,8 @@ pub use transport::Transport;
 
 #[cfg(feature = "std")]
 pub use drive::{DEFAULT_POLL, MIN_BYTES_PER_SECOND};
+#[cfg(feature = "std")]
+pub use emulated::{Emulated, LinkSettings};
 #[cfg(feature = "std")]
 pub use memory::{MemoryTransport, memory_network};
 #[cfg(feature = "std")]

@@ -6,7 +6,7 @@ mod network;
 use std::time::{Duration, Instant};
 
 use mpc_transport::{Agreement, Metered, Phase, Traffic, Transport, TransportError, Wait, handshake};
-use network::{BRIEF, Memory, Network, PATIENT, SleepingTcp, Tcp, run};
+use network::{BRIEF, EmulatedMemory, Memory, Network, PATIENT, SleepingTcp, Tcp, run};
 
 const PARTIES: [usize; 4] = [2, 3, 4, 8];
 
@@ -20,7 +20,7 @@ macro_rules! conformance {
     };
 }
 
-conformance!(Memory => memory, Tcp => tcp, SleepingTcp => sleeping_tcp; [
+conformance!(Memory => memory, Tcp => tcp, SleepingTcp => sleeping_tcp, EmulatedMemory => emulated; [
     ends_know_their_place,
     exchanges_of_every_size,
     messages_keep_their_order,

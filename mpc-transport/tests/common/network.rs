@@ -5,7 +5,7 @@ use std::net::{SocketAddr, TcpListener};
 use std::thread;
 use std::time::Duration;
 
-use mpc_transport::{MemoryTransport, TcpSettings, TcpTransport, Transport, memory_network};
+use mpc_transport::{Emulated, LinkSettings, MemoryTransport, TcpSettings, TcpTransport, Transport, memory_network};
 
 /// Far beyond what any test needs.
 pub const PATIENT: Duration = Duration::from_secs(60);
@@ -49,6 +49,18 @@ impl Network for SleepingTcp {
 
     fn build(parties: usize, deadline: Duration) -> Vec<TcpTransport> {
         tcp_network(parties, TcpSettings { deadline, poll: Duration::ZERO, ..TcpSettings::default() })
+    }
+}
+
+/// Memory behind a link of 0.1 ms and 10 Gb/s.
+pub struct EmulatedMemory;
+
+impl Network for EmulatedMemory {
+    type End = Emulated<MemoryTransport>;
+
+    fn build(parties: usize, deadline: Duration) -> Vec<Self::End> {
+        let link = LinkSettings { latency: Duration::from_micros(100), bits_per_second: Some(10_000_000_000) };
+        memory_network(parties, deadline).into_iter().map(|end| Emulated::new(end, link)).collect()
     }
 }
 
