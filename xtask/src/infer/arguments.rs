@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
+use mpc_transport::LinkSettings;
 use serde::{Deserialize, Serialize};
 
 /// Images per inference with `--accuracy`, unless `--batch` says otherwise.
@@ -62,6 +63,20 @@ pub struct InferArguments {
     #[arg(long, value_enum, default_value_t = PreprocessingMode::Streamed)]
     pub preprocessing: PreprocessingMode,
 
+    /// The model owner computes with its weights in the clear instead of sharing them: less is sent, and the same is
+    /// secret from the same parties.
+    #[arg(long)]
+    pub owner_computes: bool,
+
+    /// Links to imitate: lan is 1 Gb/s and 0.5 ms, wan 100 Mb/s and 40 ms, one way.
+    #[arg(long, value_enum, default_value_t = LinkKind::None, value_name = "LINK")]
+    pub link: LinkKind,
+
+    /// Lets party 0 compute with its weights in the clear instead of shares of them: less work, and only the others send
+    /// the inputs of linear layers.
+    #[arg(long)]
+    pub owner_computes: bool,
+
     /// f, the binary digits after the point. Values are compared in k = f + 16 bits, so they must stay below 2^14.
     #[arg(long, default_value_t = 16, value_name = "F")]
     pub fractional_bits: u32,
@@ -89,6 +104,7 @@ Examples:
   cargo xtask infer --images 5 --first-image 100   digits 100 to 104
   cargo xtask infer --transport tcp --parties 4    five processes over TCP: the dealer counts
   cargo xtask infer --preprocessing ahead          all correlations before the first message
+  cargo xtask infer --owner-computes               the model owner uses its weights in the clear
   cargo xtask infer --accuracy                     all 450 held-out digits
   cargo xtask infer --plan --parties 3             bytes and rounds of every layer, runs nothing
   cargo xtask infer --json | python3 -m json.tool  for programs
@@ -116,6 +132,29 @@ pub enum PreprocessingMode {
     Streamed,
     /// All before the first online message: the online phase waits for no dealer.
     Ahead,
+}
+
+/// Links that messages are slowed down to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LinkKind {
+    /// As they are.
+    None,
+    /// A local network.
+    Lan,
+    /// Between continents.
+    Wan,
+}
+
+impl LinkKind {
+    /// Latency and rate.
+    pub fn settings(self) -> LinkSettings {
+        match self {
+            Self::None => LinkSettings::default(),
+            Self::Lan => LinkSettings::LAN,
+            Self::Wan => LinkSettings::WAN,
+        }
+    }
 }
 
 impl InferArguments {

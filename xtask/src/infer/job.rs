@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use mpc_models::Model;
-use mpc_nn::{Plan, Preprocessing, Settings};
+use mpc_nn::{Plan, Preprocessing, Settings, WeightKnowledge};
 use mpc_transport::TcpSettings;
 use serde::{Deserialize, Serialize};
 
@@ -32,6 +32,8 @@ pub struct Job {
     pub inferences: usize,
     /// When correlations are drawn.
     pub preprocessing: PreprocessingMode,
+    /// Whether the model owner computes with its weights in the clear.
+    pub owner_computes: bool,
     /// How long a wait may last without progress.
     pub deadline: Duration,
 }
@@ -50,6 +52,7 @@ impl Job {
             batch: arguments.batch(),
             inferences,
             preprocessing: arguments.preprocessing,
+            owner_computes: arguments.owner_computes,
             deadline: Duration::from_secs(arguments.deadline),
         })
     }
@@ -64,6 +67,7 @@ impl Job {
         let settings = Settings {
             fractional_bits: self.fractional_bits,
             comparison_bits: self.comparison_bits,
+            weights: if self.owner_computes { WeightKnowledge::Owner } else { WeightKnowledge::Shared },
             ..Settings::new(self.parties)
         };
         Ok(Plan::new(&self.model()?.graph(self.batch)?, settings)?)

@@ -140,6 +140,7 @@ mod tests {
 
     fn job() -> Job {
         Job {
+            owner_computes: false,
             model: "resnet32".to_owned(),
             parties: 2,
             fractional_bits: 16,
@@ -180,6 +181,7 @@ mod tests {
         assert_named(Job { batch: 2, ..job() }, "model");
         assert_named(Job { fractional_bits: 15, ..job() }, "fractional bits");
         assert_named(Job { comparison_bits: 31, ..job() }, "comparison bits");
+        assert_named(Job { owner_computes: true, ..job() }, "weights known to");
         assert_named(Job { parties: 3, ..job() }, "parties");
     }
 }
