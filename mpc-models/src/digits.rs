@@ -1,4 +1,4 @@
-//! Handwritten digits for trying a network on: UCI's optical recognition data set, in the form of ResNet's images.
+//! Handwritten digits for trying a network on: UCI's optical recognition data set, in the form of the networks' images.
 
 use std::ops::Range;
 use std::string::ToString;
@@ -76,7 +76,7 @@ pub struct Digits {
 }
 
 impl Digits {
-    /// The 450 digits that come with this crate, none of which the bundled ResNet-32 was trained on.
+    /// The 450 digits that come with this crate, none of which the bundled networks were trained on.
     ///
     /// ```
     /// use mpc_models::{Digits, DigitsError};

@@ -7,6 +7,7 @@ extern crate alloc;
 pub mod digits;
 #[cfg(feature = "std")]
 pub mod file;
+pub mod minionn;
 pub mod model;
 #[cfg(feature = "std")]
 pub mod npy;
@@ -17,6 +18,7 @@ pub mod weights;
 pub use digits::{Digits, DigitsError};
 #[cfg(feature = "std")]
 pub use file::{FileError, read_file};
+pub use minionn::{load_minionn, minionn};
 pub use model::{Model, UnknownModel};
 #[cfg(feature = "std")]
 pub use npy::{NpyError, read_npy_images};

@@ -5,9 +5,8 @@ use alloc::vec::Vec;
 
 use mpc_nn::{Graph, GraphError, Weights};
 
-#[cfg(feature = "bundled")]
-use crate::resnet32::BUNDLED_WEIGHTS;
-use crate::resnet32::{CLASSES, INPUT, load_resnet32, resnet32};
+use crate::minionn::{self, load_minionn};
+use crate::resnet32::{self, load_resnet32};
 use crate::weights::LoadError;
 
 /// A network of this crate.
@@ -31,18 +30,33 @@ pub struct Model {
     bundled: Option<&'static [u8]>,
 }
 
-const MODELS: &[Model] = &[Model {
-    name: "resnet32",
-    description: "ResNet-32 for 32×32 colour images in 10 classes, 68.9 million multiplications, 303,104 ReLUs",
-    input: INPUT,
-    classes: CLASSES,
-    graph: resnet32,
-    load: load_resnet32,
-    #[cfg(feature = "bundled")]
-    bundled: Some(BUNDLED_WEIGHTS),
-    #[cfg(not(feature = "bundled"))]
-    bundled: None,
-}];
+const MODELS: &[Model] = &[
+    Model {
+        name: "resnet32",
+        description: "ResNet-32 for 32×32 colour images in 10 classes, 68.9 million multiplications, 303,104 ReLUs",
+        input: resnet32::INPUT,
+        classes: resnet32::CLASSES,
+        graph: resnet32::resnet32,
+        load: load_resnet32,
+        #[cfg(feature = "bundled")]
+        bundled: Some(resnet32::BUNDLED_WEIGHTS),
+        #[cfg(not(feature = "bundled"))]
+        bundled: None,
+    },
+    Model {
+        name: "minionn",
+        description: "MiniONN's network for 32×32 colour images in 10 classes, 61.1 million multiplications, \
+                      173,056 ReLUs",
+        input: minionn::INPUT,
+        classes: minionn::CLASSES,
+        graph: minionn::minionn,
+        load: load_minionn,
+        #[cfg(feature = "bundled")]
+        bundled: Some(minionn::BUNDLED_WEIGHTS),
+        #[cfg(not(feature = "bundled"))]
+        bundled: None,
+    },
+];
 
 /// A name that no network has.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

@@ -48,7 +48,7 @@ fn registry() {
         assert_eq!(graph.node(graph.outputs()[0]).shape(), [3, model.classes()]);
     }
     let error = Model::by_name("alexnet").unwrap_err();
-    assert_eq!(error.to_string(), "no model is named `alexnet`; the models are: resnet32");
+    assert_eq!(error.to_string(), "no model is named `alexnet`; the models are: resnet32, minionn");
 }
 
 /// A tensor of a file: type, shape and bytes.

@@ -71,14 +71,48 @@ def resnet32(classes: int = 10) -> CifarResNet:
     return CifarResNet(n=5, classes=classes)
 
 
+class MiniOnn(nn.Module):
+    """The CIFAR-10 network of Liu, Juuti, Lu and Asokan (2017), figure 13: seven convolutions with biases."""
+
+    def __init__(self, classes: int = 10) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(3, 64, kernel_size=3, padding=1)
+        self.conv2 = nn.Conv2d(64, 64, kernel_size=3, padding=1)
+        self.conv3 = nn.Conv2d(64, 64, kernel_size=3, padding=1)
+        self.conv4 = nn.Conv2d(64, 64, kernel_size=3, padding=1)
+        self.conv5 = nn.Conv2d(64, 64, kernel_size=3, padding=1)
+        self.conv6 = nn.Conv2d(64, 64, kernel_size=1)
+        self.conv7 = nn.Conv2d(64, 16, kernel_size=1)
+        self.linear = nn.Linear(16 * 8 * 8, classes)
+        for module in self.modules():
+            if isinstance(module, nn.Conv2d):
+                nn.init.kaiming_normal_(module.weight, mode="fan_in", nonlinearity="relu")
+                nn.init.zeros_(module.bias)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = functional.relu(self.conv1(x))
+        x = functional.relu(self.conv2(x))
+        x = functional.avg_pool2d(x, 2)
+        x = functional.relu(self.conv3(x))
+        x = functional.relu(self.conv4(x))
+        x = functional.avg_pool2d(x, 2)
+        x = functional.relu(self.conv5(x))
+        x = functional.relu(self.conv6(x))
+        x = functional.relu(self.conv7(x))
+        return self.linear(x.flatten(1))
+
+
 def folded_weights(model: nn.Module) -> dict[str, Tensor]:
-    """The weights of each convolution times the scale of the batch normalisation behind it (convN and bnN)."""
+    """The weights of each convolution times the scale of the batch normalisation behind it, if any (convN and bnN)."""
     modules = dict(model.named_modules())
     folded = {}
     for name, module in modules.items():
         if isinstance(module, nn.Conv2d):
             prefix, _, last = name.rpartition(".")
-            norm = modules[".".join(filter(None, (prefix, last.replace("conv", "bn"))))]
+            norm = modules.get(".".join(filter(None, (prefix, last.replace("conv", "bn")))))
+            if norm is None:
+                folded[name] = module.weight.detach()
+                continue
             scale = norm.weight / torch.sqrt(norm.running_var + norm.eps)
             folded[name] = (module.weight * scale[:, None, None, None]).detach()
     return folded

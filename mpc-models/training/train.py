@@ -1,4 +1,4 @@
-"""Train ResNet-32 on scikit-learn's handwritten digits and write its weights and test data.
+"""Train a network on scikit-learn's handwritten digits and write its weights and test data.
 
 Each 8x8 image becomes a 3x32x32 image: value/16, each pixel a square of 4x4, three equal channels, and then
 (x - 0.5) / 0.5. The weights are written as IEEE half precision in safetensors; all figures that are printed at the end
@@ -9,6 +9,7 @@ in any choice.
 import argparse
 import math
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,7 +21,7 @@ from sklearn.model_selection import train_test_split
 from torch import Tensor, nn
 from torch.nn import functional
 
-from models import folded_weights, resnet32
+from models import MiniOnn, folded_weights, resnet32
 
 HERE = Path(__file__).resolve().parent
 # Sums depend on the number of threads. One is also much the fastest where other programs share the cores.
@@ -34,6 +35,22 @@ MAX_ZOOM = 0.1
 WEIGHT_DECAY = 5e-4
 # A smaller variance loses precision in half precision, whose normal numbers begin at 6.1e-5.
 MIN_VARIANCE = 1e-4
+
+
+@dataclass
+class Recipe:
+    """A network, and how it is trained unless options say otherwise."""
+
+    make: Callable[[], nn.Module]
+    epochs: int
+    rate: float
+
+
+RECIPES = {
+    "resnet32": Recipe(resnet32, epochs=35, rate=0.1),
+    # Without batch normalisation only a lower rate is stable.
+    "minionn": Recipe(MiniOnn, epochs=30, rate=0.02),
+}
 
 
 @dataclass
@@ -173,25 +190,27 @@ def report(model: nn.Module, logits: Tensor, largest: dict[str, float], targets:
     print("five smallest gaps of the two largest logits: " + ", ".join(f"{gap:.4f}" for gap in gaps[:5].tolist()))
     print(f"median gap: {gaps.median():.3f}; largest absolute logit: {logits.abs().max():.3f}")
     for what, fits in [
-        ("convolution without its normalisation", lambda name: "conv" in name),
-        ("convolution with its normalisation", lambda name: "bn" in name),
+        ("convolution before normalisation", lambda name: "conv" in name),
+        ("convolution after normalisation", lambda name: "bn" in name),
         ("block sum", lambda name: name.endswith(".add")),
     ]:
-        name = max(filter(fits, largest), key=largest.__getitem__)
-        print(f"largest absolute output of a {what}: {largest[name]:.3f} ({name})")
+        name = max(filter(fits, largest), key=largest.__getitem__, default=None)
+        if name is not None:
+            print(f"largest absolute output of a {what}: {largest[name]:.3f} ({name})")
     folded = {name: float(weight.abs().max()) for name, weight in folded_weights(model).items()}
     name = max(folded, key=folded.__getitem__)
     print(f"largest absolute folded weight: {folded[name]:.3f} ({name})")
     variances = [tensor.min() for name, tensor in model.state_dict().items() if name.endswith("running_var")]
-    print(f"smallest running_var: {min(variances):.6f}")
+    if variances:
+        print(f"smallest running_var: {min(variances):.6f}")
 
 
-def save_test_data(digits: Digits, logits: Tensor, folder: Path) -> None:
+def save_test_data(digits: Digits, logits: Tensor, folder: Path, model: str) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     for name, array in [
         ("digits_test_images", digits.images),
         ("digits_test_labels", digits.labels),
-        ("resnet32_expected_logits", logits.numpy().astype(np.float32)),
+        (f"{model}_expected_logits", logits.numpy().astype(np.float32)),
     ]:
         with (folder / f"{name}.npy").open("wb") as file:
             np.lib.format.write_array(file, np.ascontiguousarray(array), version=(1, 0), allow_pickle=False)
@@ -200,15 +219,15 @@ def save_test_data(digits: Digits, logits: Tensor, folder: Path) -> None:
 def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add = parser.add_argument
-    add("--epochs", type=int, default=35, help="passes over the training images (default: %(default)s)")
+    add("--model", choices=RECIPES, default="resnet32", help="the network (default: %(default)s)")
+    add("--epochs", type=int, help="passes over the training images (default: the network's own)")
     add("--batch", type=int, default=64, help="images in a step (default: %(default)s)")
-    add("--rate", type=float, default=0.1, help="highest rate of the one-cycle schedule (default: %(default)s)")
+    add("--rate", type=float, help="highest rate of the one-cycle schedule (default: the network's own)")
     add("--seed", type=int, default=0, help="of initial weights, order and augmentation (default: %(default)s)")
     add(
         "--out",
         type=Path,
-        default=HERE.parent / "weights" / "resnet32.safetensors",
-        help="weights file to write (default: ../weights/resnet32.safetensors, seen from this script)",
+        help="weights file to write (default: ../weights/MODEL.safetensors, seen from this script)",
     )
     add(
         "--data-out",
@@ -217,7 +236,15 @@ def parse_arguments() -> argparse.Namespace:
         help="folder for the test images, their labels and expected logits (default: ../data, seen from this script)",
     )
     add("--evaluate", action="store_true", help="do not train; read the file --out and write the test data of it")
-    return parser.parse_args()
+    arguments = parser.parse_args()
+    recipe = RECIPES[arguments.model]
+    if arguments.epochs is None:
+        arguments.epochs = recipe.epochs
+    if arguments.rate is None:
+        arguments.rate = recipe.rate
+    if arguments.out is None:
+        arguments.out = HERE.parent / "weights" / f"{arguments.model}.safetensors"
+    return arguments
 
 
 def main() -> None:
@@ -226,16 +253,17 @@ def main() -> None:
     torch.use_deterministic_algorithms(True)
     torch.manual_seed(arguments.seed)
     train_digits, test_digits = load_data()
-    model = resnet32()
+    make = RECIPES[arguments.model].make
+    model = make()
     print(f"{sum(p.numel() for p in model.parameters())} parameters", flush=True)
     if not arguments.evaluate:
         train(model, train_digits, arguments.epochs, arguments.batch, arguments.rate)
         save_weights(model, arguments.out)
-    model = resnet32()
+    model = make()
     load_weights(model, arguments.out)
     logits, largest = infer(model, test_digits.inks())
     report(model, logits, largest, test_digits.targets())
-    save_test_data(test_digits, logits, arguments.data_out)
+    save_test_data(test_digits, logits, arguments.data_out, arguments.model)
 
 
 if __name__ == "__main__":
