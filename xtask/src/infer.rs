@@ -11,6 +11,7 @@ mod format;
 mod job;
 mod memory;
 mod memory_use;
+mod network;
 mod orders;
 mod processes;
 mod progress;
@@ -68,12 +69,12 @@ fn infer(arguments: &InferArguments) -> Result<ExitCode, Failure> {
 /// Checks everything, runs it privately and compares.
 fn classify(arguments: &InferArguments) -> Result<Summary, Failure> {
     let mut job = Job::new(arguments, 1)?;
-    let model = job.model()?;
+    let network = job.network()?;
     let plan = job.plan()?;
     let source = image_source(arguments);
-    let samples = source.read(model)?;
+    let samples = source.read(network)?;
     job.inferences = inferences(samples.len(), job.batch)?;
-    let weights = read_weights(arguments.weights.as_ref(), model, plan.graph())?;
+    let weights = read_weights(arguments.weights.as_ref(), network, plan.graph())?;
     let mut progress = Progress::new(&plan, job.inferences);
     progress.plaintext();
     let plain = reference::plain_logits(&plan, &weights, &samples, |images| progress.plaintext_done(images))?;
@@ -86,7 +87,7 @@ fn classify(arguments: &InferArguments) -> Result<Summary, Failure> {
         }
     };
     progress.clear();
-    Ok(summarise(arguments, &plan, &samples, &plain, &run)?)
+    Ok(summarise(arguments, network, &plan, &samples, &plain, &run)?)
 }
 
 fn run_in_memory(

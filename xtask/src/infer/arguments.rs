@@ -72,11 +72,6 @@ pub struct InferArguments {
     #[arg(long, value_enum, default_value_t = LinkKind::None, value_name = "LINK")]
     pub link: LinkKind,
 
-    /// Lets party 0 compute with its weights in the clear instead of shares of them: less work, and only the others send
-    /// the inputs of linear layers.
-    #[arg(long)]
-    pub owner_computes: bool,
-
     /// f, the binary digits after the point. Values are compared in k = f + 16 bits, so they must stay below 2^14.
     #[arg(long, default_value_t = 16, value_name = "F")]
     pub fractional_bits: u32,

@@ -43,13 +43,13 @@ fn party() -> Result<(), NodeError> {
     emit(&Event::Listening { parties: address(&listener)?, dealer: address(&dealer_listener)? });
     let orders = receive_orders()?;
     let Orders { job, party, parties, dealer_links, owns } = &orders;
-    let model = job.model()?;
+    let network = job.network()?;
     let weights = match owns {
-        Ownership::Weights(file) => Some(read_weights(file.as_ref(), model, job.plan()?.graph())?),
+        Ownership::Weights(file) => Some(read_weights(file.as_ref(), network, job.plan()?.graph())?),
         _ => None,
     };
     let images = match owns {
-        Ownership::Images(source) => Some(source.read(model)?.images),
+        Ownership::Images(source) => Some(source.read(network)?.images),
         _ => None,
     };
     let secrets = Secrets { weights: weights.as_ref(), images: images.as_ref() };

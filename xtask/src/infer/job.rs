@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
-use mpc_models::Model;
 use mpc_nn::{Plan, Preprocessing, Settings, WeightKnowledge};
 use mpc_transport::TcpSettings;
 use serde::{Deserialize, Serialize};
 
-use super::arguments::{InferArguments, PreprocessingMode};
+use super::arguments::{InferArguments, LinkKind, PreprocessingMode};
 use super::error::InputError;
+use super::network::Network;
 
 /// Bits of a comparison beyond the fractional ones: values stay below 2^14.
 const INTEGER_BITS: u32 = 16;
@@ -34,6 +34,8 @@ pub struct Job {
     pub preprocessing: PreprocessingMode,
     /// Whether the model owner computes with its weights in the clear.
     pub owner_computes: bool,
+    /// The links that are imitated.
+    pub link: LinkKind,
     /// How long a wait may last without progress.
     pub deadline: Duration,
 }
@@ -53,13 +55,14 @@ impl Job {
             inferences,
             preprocessing: arguments.preprocessing,
             owner_computes: arguments.owner_computes,
+            link: arguments.link,
             deadline: Duration::from_secs(arguments.deadline),
         })
     }
 
     /// The network.
-    pub fn model(&self) -> Result<&'static Model, InputError> {
-        Ok(Model::by_name(&self.model)?)
+    pub fn network(&self) -> Result<Network, InputError> {
+        Ok(Network::by_name(&self.model)?)
     }
 
     /// The plan of one inference.
@@ -70,7 +73,7 @@ impl Job {
             weights: if self.owner_computes { WeightKnowledge::Owner } else { WeightKnowledge::Shared },
             ..Settings::new(self.parties)
         };
-        Ok(Plan::new(&self.model()?.graph(self.batch)?, settings)?)
+        Ok(Plan::new(&self.network()?.graph(self.batch)?, settings)?)
     }
 
     /// How TCP connections wait.

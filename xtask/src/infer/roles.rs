@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use mpc_nn::execute::labels;
 use mpc_nn::{DealerSession, Observer, PartySession, Plan, Weights};
 use mpc_shares::Seed;
-use mpc_transport::{Phase, Transport};
+use mpc_transport::{Emulated, Phase, Transport};
 use ndarray::{ArrayD, Axis, Slice};
 
 use super::arguments::PreprocessingMode;
@@ -37,6 +37,7 @@ pub async fn run_party<T: Transport, L: Transport>(
     report: &mut (impl FnMut(Event) + Send),
 ) -> Result<(), NodeError> {
     let plan = job.plan()?;
+    let (transport, link) = (emulated(transport, job), emulated(link, job));
     let seed = Seed::from_system()?;
     let mut session = PartySession::open(transport, link, &plan, job.session, secrets.weights, seed).await?;
     report(Event::Loaded(loaded(&session)));
@@ -64,11 +65,17 @@ pub async fn run_party<T: Transport, L: Transport>(
 /// The dealer: agrees with each party over its link, and deals what the job's inferences consume.
 pub async fn run_dealer<L: Transport>(links: Vec<L>, job: &Job) -> Result<(), NodeError> {
     let plan = job.plan()?;
+    let links = links.into_iter().map(|link| emulated(link, job)).collect();
     let mut session = DealerSession::open(links, &plan, job.session, Seed::from_system()?).await?;
     for _ in 0..job.inferences {
         session.deal(|_| ()).await?;
     }
     Ok(())
+}
+
+/// Slowed down to the links that the job imitates.
+fn emulated<T: Transport>(transport: T, job: &Job) -> Emulated<T> {
+    Emulated::new(transport, job.link.settings())
 }
 
 fn loaded<T: Transport, L: Transport>(session: &PartySession<'_, u64, T, L>) -> Loaded {
@@ -136,6 +143,7 @@ mod tests {
 
     use mpc_transport::memory_network;
 
+    use super::super::arguments::LinkKind;
     use super::*;
 
     fn job() -> Job {
@@ -149,6 +157,7 @@ mod tests {
             batch: 1,
             inferences: 1,
             preprocessing: PreprocessingMode::Streamed,
+            link: LinkKind::None,
             deadline: Duration::from_secs(5),
         }
     }

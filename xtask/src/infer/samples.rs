@@ -9,6 +9,7 @@ use ndarray::{ArrayD, Axis, Slice};
 use serde::{Deserialize, Serialize};
 
 use super::error::InputError;
+use super::network::{Network, made_up_inputs, made_up_weights};
 
 /// Which images to classify.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -41,10 +42,14 @@ impl Samples {
 
 impl ImageSource {
     /// Reads the images and checks them against the model.
-    pub fn read(&self, model: &Model) -> Result<Samples, InputError> {
-        match &self.file {
-            Some(file) => self.read_npy(file, model),
-            None => self.read_digits(),
+    pub fn read(&self, network: Network) -> Result<Samples, InputError> {
+        match (network, &self.file) {
+            (Network::Model(model), Some(file)) => self.read_npy(file, model),
+            (Network::Model(_), None) => self.read_digits(),
+            (Network::Layer(layer), _) => {
+                let count = self.checked_count(MAX_IMAGES)?;
+                Ok(Samples { images: made_up_inputs(layer, count), labels: None, first: self.first })
+            }
         }
     }
 
@@ -78,7 +83,11 @@ impl ImageSource {
 }
 
 /// Reads the weights from a file, or those that come with the model, and checks them against its graph.
-pub fn read_weights(file: Option<&PathBuf>, model: &Model, graph: &Graph) -> Result<Weights, InputError> {
+pub fn read_weights(file: Option<&PathBuf>, network: Network, graph: &Graph) -> Result<Weights, InputError> {
+    let Network::Model(model) = network else {
+        let wrong = |error| InputError::Weights { source_name: "made up for the layer".to_owned(), error };
+        return made_up_weights(graph).map_err(wrong);
+    };
     let Some(file) = file else {
         let missing = || InputError::NoWeights { model: model.name().to_owned() };
         let bytes = model.bundled_weights().ok_or_else(missing)?;
