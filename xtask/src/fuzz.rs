@@ -33,6 +33,9 @@ pub struct FuzzArguments {
     /// Runs only this target; may be given several times.
     #[arg(long, value_name = "NAME")]
     target: Vec<String>,
+    /// Runs a target on this one input instead, to see again what was found.
+    #[arg(long, value_name = "FILE", requires = "target", conflicts_with = "seconds")]
+    input: Option<PathBuf>,
     /// Lists the targets.
     #[arg(long)]
     list: bool,
@@ -59,9 +62,12 @@ fn run_targets(arguments: &FuzzArguments) -> Result<bool, String> {
         return Err(format!("there is no fuzz target `{unknown}`; there are {}", all.join(", ")));
     }
     let fuzzer = Fuzzer::new(workspace, arguments.sanitizer)?;
+    if let (Some(input), [target, ..]) = (&arguments.input, &arguments.target[..]) {
+        return fuzzer.run_input(target, input);
+    }
     let wanted = all.iter().filter(|target| arguments.target.is_empty() || arguments.target.contains(target));
     let results = wanted.map(|target| fuzzer.fuzz(target, arguments.seconds)).collect::<Result<Vec<_>, _>>()?;
-    Ok(sum_up(&results, arguments.sanitizer))
+    Ok(sum_up(&results))
 }
 
 /// Runs the command.
@@ -144,13 +150,10 @@ impl Fuzzer {
 
     fn fuzz(&self, target: &str, seconds: u32) -> Result<Finding, String> {
         println!("\n=== {target}: {seconds} s");
-        let folder = self.workspace.target.join("fuzz");
-        let corpus = folder.join("corpus").join(target);
+        let corpus = self.folder().join("corpus").join(target);
         fs::create_dir_all(&corpus).map_err(|error| format!("{}: {error}", corpus.display()))?;
-        let mut command = self.cargo();
-        command.args(["fuzz", "run", "--sanitizer", self.sanitizer.name(), "--target-dir"]).arg(&folder);
-        command.arg(target).arg(&corpus);
-        command.args(self.seeds(target));
+        let mut command = self.run_target(target);
+        command.arg(&corpus).args(self.seeds(target));
         command.arg("--").args([
             format!("-max_total_time={seconds}"),
             format!("-max_len={MAX_INPUT}"),
@@ -161,6 +164,24 @@ impl Fuzzer {
             Finding { target: target.to_owned(), executions: None, per_second: None, passed: false, input: None };
         finding.passed = run_and_read(&mut command, Stream::Error, |line| finding.read(line))?;
         Ok(finding)
+    }
+
+    /// Runs one input; says whether all is well.
+    fn run_input(&self, target: &str, input: &Path) -> Result<bool, String> {
+        let input = fs::canonicalize(input).map_err(|error| format!("{}: {error}", input.display()))?;
+        run_and_read(self.run_target(target).arg(input), Stream::Error, |_| ())
+    }
+
+    /// `cargo fuzz run` of a target.
+    fn run_target(&self, target: &str) -> Command {
+        let mut command = self.cargo();
+        command.args(["fuzz", "run", "--sanitizer", self.sanitizer.name(), "--target-dir"]);
+        command.arg(self.folder()).arg(target);
+        command
+    }
+
+    fn folder(&self) -> PathBuf {
+        self.workspace.target.join("fuzz")
     }
 
     /// The inputs that belong to the project.
@@ -202,7 +223,7 @@ impl Sanitizer {
 }
 
 /// Prints a table and what was found; says whether all is well.
-fn sum_up(findings: &[Finding], sanitizer: Sanitizer) -> bool {
+fn sum_up(findings: &[Finding]) -> bool {
     let mut table = Table::new();
     table.load_style(UTF8_FULL_CONDENSED).set_header(["target", "executions", "executions/s", "result"]);
     table.column_iter_mut().skip(1).take(2).for_each(|column| column.set_cell_alignment(CellAlignment::Right));
@@ -214,14 +235,8 @@ fn sum_up(findings: &[Finding], sanitizer: Sanitizer) -> bool {
     println!("\n{table}");
     for finding in findings {
         if let Some(input) = &finding.input {
-            let toolchain = if sanitizer == Sanitizer::Address { " +nightly" } else { "" };
-            println!("\n{}: the input is {}; run it again with", finding.target, input.display());
-            println!(
-                "  cargo{toolchain} fuzz run --sanitizer {} {} {}",
-                sanitizer.name(),
-                finding.target,
-                input.display()
-            );
+            println!("\n{}: an input breaks its invariant; run it again with", finding.target);
+            println!("  cargo xtask fuzz --target {} --input {}", finding.target, input.display());
         }
     }
     let failed = findings.iter().filter(|finding| !finding.passed).count();

@@ -106,8 +106,19 @@ pub(super) fn fuzz(workspace: &Workspace) -> Outcome {
         return Outcome::Skipped("no C++ compiler, which libFuzzer needs".into());
     }
     let target = workspace.target.join("fuzz");
-    let mut command = workspace.cargo(["check", "--bins", "--manifest-path", "fuzz/Cargo.toml", "--target-dir"]);
-    Outcome::of(run(command.arg(target)).err().into_iter().collect(), "")
+    let manifest = "fuzz/Cargo.toml";
+    let mut command = workspace.cargo(["check", "--locked", "--bins", "--manifest-path", manifest, "--target-dir"]);
+    let failures = run(command.arg(target)).map_err(|error| format!("{error}{}", stale_lock(workspace, manifest)));
+    Outcome::of(failures.err().into_iter().collect(), "")
+}
+
+/// What to do about a lock file outside the workspace, if it no longer fits the crates.
+pub(super) fn stale_lock(workspace: &Workspace, manifest: &str) -> String {
+    let metadata = ["metadata", "--locked", "--format-version", "1", "--manifest-path", manifest];
+    if works(&mut workspace.cargo(metadata)) {
+        return String::new();
+    }
+    format!("\nits lock file is out of date: `cargo update --workspace --manifest-path {manifest}`")
 }
 
 /// The packages hold all that they need.

@@ -1,7 +1,10 @@
 //! The gate: a program without std that uses every crate.
 
 use super::Outcome;
+use super::cargo::stale_lock;
 use crate::workspace::{Stream, Workspace, run_and_read};
+
+const MANIFEST: &str = "xtask/no-std/Cargo.toml";
 
 /// Checks the program, and that the check fails where std is linked.
 pub(super) fn run(workspace: &Workspace) -> Outcome {
@@ -9,7 +12,7 @@ pub(super) fn run(workspace: &Workspace) -> Outcome {
     match check(workspace, &[]) {
         Ok(Gate::Open) => {}
         Ok(Gate::Std(cause)) => failures.push(format!("std is linked: {cause}")),
-        Ok(Gate::Other) => failures.push("the program does not compile".into()),
+        Ok(Gate::Other) => failures.push(format!("the program does not compile{}", stale_lock(workspace, MANIFEST))),
         Err(error) => failures.push(error),
     }
     println!("and once more with std, which must fail:");
@@ -30,7 +33,7 @@ enum Gate {
 }
 
 fn check(workspace: &Workspace, features: &[&str]) -> Result<Gate, String> {
-    let mut command = workspace.cargo(["check", "--quiet", "--manifest-path", "xtask/no-std/Cargo.toml"]);
+    let mut command = workspace.cargo(["check", "--locked", "--quiet", "--manifest-path", MANIFEST]);
     command.args(features).arg("--target-dir").arg(workspace.target.join("no-std"));
     let (mut duplicate, mut cause) = (false, String::new());
     let checked = run_and_read(&mut command, Stream::Error, |line| {
