@@ -9,54 +9,127 @@ use comfy_table::{CellAlignment, Table};
 use serde_json::json;
 
 use super::Row;
-use super::published::PUBLISHED;
+use super::job::{LAYERS, NETWORKS};
+use super::published::{PUBLISHED, Published};
 
 /// Prints our rows and the published ones.
 pub(super) fn print(rows: &[Row]) {
-    println!("\nResNet-32, one 3×32×32 image\n");
+    println!("\nMedians of {} runs on this machine ({}).", rows.first().map_or(0, |row| row.runs), machine());
+    for (network, title) in NETWORKS.into_iter().zip(["ResNet-32 (Tables 1 and 5)", "MiniONN (Tables 3 and 5)"]) {
+        if rows.iter().any(|row| row.subject == network) {
+            println!("\n{title}: one 3×32×32 image\n\n{}", network_table(network, rows));
+        }
+    }
+    if rows.iter().any(|row| NETWORKS.contains(&row.subject)) {
+        println!(
+            "v1: the model owner computes with its weights in the clear; v2: weights are secret-shared. Setup: start,"
+        );
+        println!(
+            "handshake and loading the model, once. Preprocessing MB: from the dealer to the last party. Online MB:"
+        );
+        println!("sent by the party that sends most, to all others. Memory: the largest process. lan, wan: imitated.");
+    }
+    let titles = [("relu", "ReLU (Tables 2 and 4)"), ("maxpool", "MaxPool 2×2 (Tables 2 and 4)")];
+    for (kind, title) in titles.into_iter().chain([("convolution", "Convolutions of 3×3 (Table 6)")]) {
+        if rows.iter().any(|row| row.subject.starts_with(kind)) {
+            println!("\n{title}, 2 parties\n\n{}", layer_table(kind, rows));
+        }
+    }
+    if rows.iter().any(|row| LAYERS.contains(&row.subject)) {
+        println!(
+            "Single layers in processes over loopback TCP. Online: the layer alone, the mean of 10 inferences in a"
+        );
+        println!("session; \"with input and output\": the median with sharing its input and revealing its output.");
+    }
+    println!("\nPublished figures are from other machines: their times are not comparable with ours, nor all with one");
+    println!("another. Patel and Nester, A comprehensive analysis of CrypTen for Neural Network inference.");
+}
+
+fn network_table(network: &str, rows: &[Row]) -> Table {
     let header =
         ["system", "parties", "setup s", "preprocessing s", "MB", "online s", "(fastest)", "MB", "rounds", "memory MB"];
-    let mut ours = table(&header);
-    for row in rows {
-        ours.add_row([
-            format!("here, {}", row.transport),
-            row.parties.to_string(),
-            format!("{:.3}", row.setup_seconds),
-            format!("{:.3}", row.preprocessing_seconds),
-            megabytes(row.preprocessing_bytes),
-            format!("{:.4}", row.online_seconds),
-            format!("{:.4}", row.online_seconds_least),
-            megabytes(row.online_bytes),
-            row.online_rounds.to_string(),
-            megabytes(row.peak_memory_bytes),
-        ]);
-    }
-    println!("{ours}");
-    println!(
-        "Medians on this machine ({}). Setup: start, handshake and loading the model, once. Preprocessing MB: from",
-        machine()
-    );
-    println!("the dealer to the last party. Online MB: sent by a party to all others. Memory: the largest process.\n");
-
-    let mut theirs = table(&["published", "servers", "pre-processing s", "MB", "online s", "MB"]);
-    for row in &PUBLISHED {
-        theirs.add_row([
-            format!("{} (Table {})", row.system, row.table),
+    let mut table = table(&header);
+    for row in published(network) {
+        table.add_row([
+            format!("{} (Table {})", row.system, row.tables),
             row.servers.to_string(),
-            row.preprocessing_seconds.to_string(),
-            row.preprocessing_megabytes.map_or_else(|| "-".to_owned(), |megabytes| megabytes.to_string()),
+            String::new(),
+            optional(row.preprocessing_seconds),
+            optional(row.preprocessing_megabytes),
             row.online_seconds.to_string(),
+            String::new(),
             row.online_megabytes.to_string(),
         ]);
     }
-    println!("{theirs}");
-    println!("Published figures, from other machines: the systems' times are not comparable with those above, nor all");
-    println!("with one another. Patel and Nester, A comprehensive analysis of CrypTen for Neural Network inference.");
+    for row in rows.iter().filter(|row| row.subject == network) {
+        let link = if row.link == "none" { "" } else { &format!(", {}", row.link) };
+        table.add_row([
+            format!("here, {}, {}{link}", row.version, row.transport),
+            row.parties.to_string(),
+            format!("{:.3}", row.setup_seconds),
+            format!("{:.3}", row.preprocessing_seconds),
+            megabytes(row.preprocessing_bytes()),
+            format!("{:.4}", row.online_seconds),
+            format!("{:.4}", row.online_seconds_least),
+            megabytes(row.online_bytes()),
+            row.figures.online_rounds.to_string(),
+            format!("{:.1}", row.peak_memory_bytes as f64 / 1e6),
+        ]);
+    }
+    table
+}
+
+fn layer_table(kind: &str, rows: &[Row]) -> Table {
+    let header = [
+        "layer",
+        "system",
+        "setup ms",
+        "preprocessing ms",
+        "MB",
+        "online ms",
+        "MB",
+        "rounds",
+        "ms with input and output",
+    ];
+    let mut table = table(&header);
+    table.column_mut(1).into_iter().for_each(|column| column.set_cell_alignment(CellAlignment::Left));
+    for layer in LAYERS.into_iter().filter(|layer| layer.starts_with(kind)) {
+        let shown = layer.split(':').nth(1).unwrap_or_default().replace('x', "×");
+        for row in published(layer) {
+            table.add_row([
+                shown.clone(),
+                format!("{} (Table {})", row.system, row.tables),
+                row.preprocessing_seconds.map_or_else(|| "-".to_owned(), milliseconds),
+                String::new(),
+                optional(row.preprocessing_megabytes),
+                milliseconds(row.online_seconds),
+                row.online_megabytes.to_string(),
+            ]);
+        }
+        for row in rows.iter().filter(|row| row.subject == layer) {
+            table.add_row([
+                shown.clone(),
+                format!("here, {}", row.version),
+                milliseconds(row.setup_seconds),
+                milliseconds(row.preprocessing_seconds),
+                megabytes(row.preprocessing_bytes()),
+                milliseconds(row.inner_seconds),
+                megabytes(row.inner_bytes),
+                row.inner_rounds.to_string(),
+                milliseconds(row.online_seconds),
+            ]);
+        }
+    }
+    table
+}
+
+fn published(subject: &str) -> impl Iterator<Item = &'static Published> {
+    PUBLISHED.iter().filter(move |row| row.subject == subject)
 }
 
 /// Writes results.json and results.csv.
 pub(super) fn write(folder: &Path, rows: &[Row]) -> Result<(), String> {
-    let report = json!({ "model": "resnet32", "machine": machine(), "rows": rows, "published": PUBLISHED });
+    let report = json!({ "machine": machine(), "rows": rows, "published": &PUBLISHED[..] });
     let report = serde_json::to_string_pretty(&report).map_err(|error| error.to_string())? + "\n";
     fs::create_dir_all(folder).map_err(|error| format!("{}: {error}", folder.display()))?;
     for (name, text) in [("results.json", report), ("results.csv", csv(rows))] {
@@ -69,24 +142,37 @@ pub(super) fn write(folder: &Path, rows: &[Row]) -> Result<(), String> {
 
 /// Our rows and the published ones, with empty fields for what is unknown.
 fn csv(rows: &[Row]) -> String {
-    let mut text =
-        "source,system,parties,preprocessing_seconds,preprocessing_bytes,online_seconds,online_bytes,online_rounds\n"
-            .to_owned();
+    let mut text = "source,subject,system,parties,transport,link,setup_seconds,preprocessing_seconds,\
+                    preprocessing_bytes,online_seconds,online_bytes,online_rounds,layer_seconds,layer_bytes\n"
+        .to_owned();
     for row in rows {
-        let Row { transport, parties, preprocessing_seconds, preprocessing_bytes, .. } = row;
-        text += &format!("measured,{transport},{parties},{preprocessing_seconds},{preprocessing_bytes},");
-        text += &format!("{},{},{}\n", row.online_seconds, row.online_bytes, row.online_rounds);
+        let Row { subject, version, parties, transport, link, setup_seconds, preprocessing_seconds, .. } = row;
+        text += &format!("measured,{subject},{version},{parties},{transport},{link},{setup_seconds},");
+        text += &format!("{preprocessing_seconds},{},", row.preprocessing_bytes());
+        text += &format!("{},{},{},", row.online_seconds, row.online_bytes(), row.figures.online_rounds);
+        text += &format!("{},{}\n", row.inner_seconds, row.inner_bytes);
     }
     for row in &PUBLISHED {
-        let bytes = row.preprocessing_megabytes.map(|megabytes| (1e6 * megabytes).to_string()).unwrap_or_default();
-        text += &format!("published,{},{},{},{bytes},", row.system, row.servers, row.preprocessing_seconds);
-        text += &format!("{},{},\n", row.online_seconds, 1e6 * row.online_megabytes);
+        let field = |figure: Option<f64>| figure.map(|figure| figure.to_string()).unwrap_or_default();
+        let bytes = |megabytes: f64| (1e6 * megabytes).round();
+        text += &format!("published,{},{},{},,,,", row.subject, row.system, row.servers);
+        text += &format!("{},{},", field(row.preprocessing_seconds), field(row.preprocessing_megabytes.map(bytes)));
+        text += &format!("{},{},,,\n", row.online_seconds, bytes(row.online_megabytes));
     }
     text
 }
 
+fn optional(figure: Option<f64>) -> String {
+    figure.map_or_else(|| "-".to_owned(), |figure| figure.to_string())
+}
+
+fn milliseconds(seconds: f64) -> String {
+    format!("{:.2}", seconds * 1e3)
+}
+
 fn megabytes(bytes: u64) -> String {
-    format!("{:.2}", bytes as f64 / 1e6)
+    let megabytes = bytes as f64 / 1e6;
+    if megabytes < 1.0 { format!("{megabytes:.4}") } else { format!("{megabytes:.2}") }
 }
 
 fn table(header: &[&str]) -> Table {
