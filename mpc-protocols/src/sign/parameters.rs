@@ -1,0 +1,107 @@
+//! The size of a comparison.
+
+use mpc_ring::{Ring, packing};
+use serde::{Deserialize, Serialize};
+
+use crate::ProtocolError;
+use crate::request::Field;
+
+/// Bits of a leaf: a table of 2^5 entries of two bits fills one word.
+pub(super) const LEAF_BITS: u32 = 5;
+/// More leaves than this would need more than 2^8 dealt monomials per element.
+const MAX_LEAVES: u32 = 8;
+
+/// k: the number of bits in which a value is compared; |y| < 2^{k−2} must hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "u32", into = "u32")]
+pub struct SignParameters {
+    bits: u32,
+}
+
+impl SignParameters {
+    /// The smallest k.
+    pub const MIN_BITS: u32 = 3;
+    /// The largest k.
+    pub const MAX_BITS: u32 = MAX_LEAVES * LEAF_BITS + 2;
+
+    /// Comparison in `bits` bits.
+    ///
+    /// # Errors
+    /// [`ProtocolError::Parameter`] outside [`MIN_BITS`](Self::MIN_BITS) to [`MAX_BITS`](Self::MAX_BITS).
+    pub fn new(bits: u32) -> Result<Self, ProtocolError> {
+        if (Self::MIN_BITS..=Self::MAX_BITS).contains(&bits) {
+            return Ok(Self { bits });
+        }
+        let allowed = "3 to 42 bits";
+        Err(ProtocolError::Parameter { protocol: "sign", parameter: "k", value: u64::from(bits), allowed })
+    }
+
+    /// k.
+    #[must_use]
+    pub fn bits(self) -> u32 {
+        self.bits
+    }
+
+    /// L: the number of leaves.
+    #[must_use]
+    pub fn leaves(self) -> usize {
+        (self.bits - 2).div_ceil(LEAF_BITS) as usize
+    }
+
+    /// The number of bits opened in the second round: every lt_i, and every eq_j but the lowest leaf's.
+    #[must_use]
+    pub fn leaf_bits_opened(self) -> usize {
+        2 * self.leaves() - 1
+    }
+
+    /// Subsets of {σ_1, …, σ_{L−1}}, the empty one included.
+    pub(super) fn subsets(self) -> usize {
+        1 << (self.leaves() - 1)
+    }
+
+    /// Subsets of {σ_j : j > i}, the empty one included.
+    pub(super) fn subsets_above(self, leaf: usize) -> usize {
+        1 << (self.leaves() - 1 - leaf)
+    }
+
+    /// Where the products of ρ_`leaf` begin among those of all leaves.
+    pub(super) fn less_offset(self, leaf: usize) -> usize {
+        (0..leaf).map(|i| self.subsets_above(i)).sum()
+    }
+
+    /// The number of products that are not random bits themselves.
+    pub(super) fn dealt_products(self) -> usize {
+        (self.subsets() - self.leaves()) + (self.less_offset(self.leaves()) - self.leaves())
+    }
+
+    /// The fields of corrections, in the order of dealing: r, tables, products, r_{k−2}, d.
+    pub(crate) fn corrections<R: Ring>(self, len: usize) -> [Field; 5] {
+        let plane = packing::words_for(len);
+        let elements = Field { len, bits: R::BITS };
+        let words = |len| Field { len, bits: u64::BITS };
+        [elements, words(len * self.leaves()), words(self.dealt_products() * plane), words(plane), elements]
+    }
+}
+
+impl TryFrom<u32> for SignParameters {
+    type Error = ProtocolError;
+
+    fn try_from(bits: u32) -> Result<Self, ProtocolError> {
+        Self::new(bits)
+    }
+}
+
+impl From<SignParameters> for u32 {
+    fn from(parameters: SignParameters) -> u32 {
+        parameters.bits
+    }
+}
+
+/// The number of elements and the bits of a comparison.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct SignShape {
+    /// The number of elements.
+    pub len: usize,
+    /// The bits of the comparison.
+    pub parameters: SignParameters,
+}
