@@ -17,7 +17,7 @@ const TOP: i32 = 60;
 const BAR_HEIGHT: i32 = 26;
 const FOOT: i32 = 50;
 
-const COLOURS: [RGBColor; 8] = [
+const COLOURS: [RGBColor; 12] = [
     RGBColor(0x33, 0x66, 0xaa),
     RGBColor(0xee, 0x88, 0x33),
     RGBColor(0x55, 0xaa, 0x66),
@@ -26,7 +26,15 @@ const COLOURS: [RGBColor; 8] = [
     RGBColor(0x88, 0x77, 0x55),
     RGBColor(0xcc, 0x77, 0xaa),
     RGBColor(0x77, 0x77, 0x77),
+    RGBColor(0x44, 0xaa, 0xbb),
+    RGBColor(0xcc, 0xbb, 0x44),
+    RGBColor(0x22, 0x44, 0x55),
+    RGBColor(0x99, 0xbb, 0x99),
 ];
+
+/// The colours of others' bars and of ours, where there is one part.
+const THEIRS: usize = 7;
+const OURS: usize = 0;
 
 /// A bar with its label, what is written behind it, and its parts by the index of their colour.
 struct Bar {
@@ -63,11 +71,12 @@ fn bytes_by_system(network: &str, rows: &[Row]) -> Vec<Bar> {
         parts: vec![(colour, (10.0 * megabytes).max(1.0).log10())],
     };
     let published = PUBLISHED.iter().filter(|row| row.subject == network);
-    let published = published
-        .map(|row| bar(format!("{}, {} (Table {})", row.system, row.servers, row.tables), row.online_megabytes, 7));
+    let published = published.map(|row| {
+        bar(format!("{}, {} (Table {})", row.system, row.servers, row.tables), row.online_megabytes, THEIRS)
+    });
     let ours = rows.iter().filter(|row| row.subject == network && row.transport == "tcp" && row.link == "none");
     let ours =
-        ours.map(|row| bar(format!("here {}, {}", row.version, row.parties), row.online_bytes() as f64 / 1e6, 0));
+        ours.map(|row| bar(format!("here {}, {}", row.version, row.parties), row.online_bytes() as f64 / 1e6, OURS));
     published.chain(ours).collect()
 }
 

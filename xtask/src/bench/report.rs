@@ -51,7 +51,7 @@ fn network_table(network: &str, rows: &[Row]) -> Table {
     let mut table = table(&header);
     for row in published(network) {
         table.add_row([
-            format!("{} (Table {})", row.system, row.tables),
+            name(row),
             row.servers.to_string(),
             String::new(),
             optional(row.preprocessing_seconds),
@@ -98,7 +98,7 @@ fn layer_table(kind: &str, rows: &[Row]) -> Table {
         for row in published(layer) {
             table.add_row([
                 shown.clone(),
-                format!("{} (Table {})", row.system, row.tables),
+                name(row),
                 row.preprocessing_seconds.map_or_else(|| "-".to_owned(), milliseconds),
                 String::new(),
                 optional(row.preprocessing_megabytes),
@@ -125,6 +125,11 @@ fn layer_table(kind: &str, rows: &[Row]) -> Table {
 
 fn published(subject: &str) -> impl Iterator<Item = &'static Published> {
     PUBLISHED.iter().filter(move |row| row.subject == subject)
+}
+
+fn name(row: &Published) -> String {
+    let tables = if row.tables.contains(',') { "Tables" } else { "Table" };
+    format!("{} ({tables} {})", row.system, row.tables)
 }
 
 /// Writes results.json and results.csv.
