@@ -1,5 +1,6 @@
 //! Why a private inference ended without a result.
 
+use alloc::boxed::Box;
 use alloc::format;
 use alloc::string::String;
 
@@ -29,7 +30,7 @@ pub enum InferenceError {
         /// Who is at the other end, and as which party of that link the source names it.
         peer: String,
         /// What went wrong.
-        source: TransportError,
+        source: Box<TransportError>,
     },
     /// An input does not fit the graph.
     #[error(transparent)]
@@ -81,7 +82,9 @@ impl InferenceError {
     pub(crate) fn over_dealer_link(step: &str, source: ProtocolError) -> Self {
         let step = step.into();
         match source {
-            ProtocolError::Transport(source) => Self::Link { step, peer: "the dealer (its party 1)".into(), source },
+            ProtocolError::Transport(source) => {
+                Self::Link { step, peer: "the dealer (its party 1)".into(), source: source.into() }
+            }
             source => Self::Step { step, source },
         }
     }
@@ -91,7 +94,7 @@ impl InferenceError {
         let step = step.into();
         match source {
             ProtocolError::DealerLink { party, source } => {
-                Self::Link { step, peer: format!("party {party} (its party 0)"), source }
+                Self::Link { step, peer: format!("party {party} (its party 0)"), source: source.into() }
             }
             source => Self::Step { step, source },
         }

@@ -1,5 +1,6 @@
 //! The steps of one run at one party.
 
+use alloc::boxed::Box;
 use alloc::vec::Vec;
 
 use mpc_protocols::fixed_weights::{FixedWeightPair, FixedWeightShape, PreparedLayer};
@@ -24,7 +25,7 @@ pub(super) enum Material<R: Ring> {
     None,
     Linear(PreparedLayer<R>),
     Truncate(LiftMask<R>),
-    Relu(ReluMask<R>),
+    Relu(Box<ReluMask<R>>),
     MaxPool(Vec<ReluMask<R>>),
 }
 
@@ -63,7 +64,7 @@ impl<R: Ring, T: Transport, L: Transport> Run<'_, R, T, L> {
                 Material::Linear(self.model.layers[*layer].weights.prepare(pair)?)
             }
             Action::Truncate(shape) => Material::Truncate(source.next(*shape).await?),
-            Action::Relu { shape, .. } => Material::Relu(source.next(*shape).await?),
+            Action::Relu { shape, .. } => Material::Relu(Box::new(source.next(*shape).await?)),
             Action::MaxPool { pool, parameters } => {
                 let candidates = pool.kernel[0] * pool.kernel[1];
                 let elements = step.shape.iter().product();
@@ -113,7 +114,7 @@ impl<R: Ring, T: Transport, L: Transport> Run<'_, R, T, L> {
             }
             (Action::Relu { shift, .. }, Material::Relu(mask)) => {
                 let x = operand(&self.values, self.plan, step, 0)?;
-                relu(self.party, x, *shift, mask).await.map_err(protocol)?
+                relu(self.party, x, *shift, *mask).await.map_err(protocol)?
             }
             (Action::MaxPool { pool, .. }, Material::MaxPool(masks)) => {
                 let x = operand(&self.values, self.plan, step, 0)?;
