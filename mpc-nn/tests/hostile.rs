@@ -92,10 +92,8 @@ fn run<R: Ring>(plan: &Plan<R>, parties: Vec<Act<'_>>) -> Vec<Result<Logits, Inf
 
 fn transport_error(result: &Result<Logits, InferenceError>) -> &TransportError {
     match result {
-        Err(
-            InferenceError::Step { source: ProtocolError::Transport(error), .. }
-            | InferenceError::Link { source: error, .. },
-        ) => error,
+        Err(InferenceError::Step { source: ProtocolError::Transport(error), .. }) => error,
+        Err(InferenceError::Link { source, .. }) => source,
         other => panic!("expected a transport error, got {other:?}"),
     }
 }

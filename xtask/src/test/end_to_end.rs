@@ -1,6 +1,7 @@
 //! Whole inferences through the command line, checked by what it prints for programs.
 
 use std::env;
+use std::fs;
 use std::process::{Command, Stdio};
 
 use serde_json::Value;
@@ -22,7 +23,7 @@ const SEED_BYTES: u64 = 64;
 const DIGITS: u64 = 450;
 
 /// One image with 2, 3 and 8 parties, in memory and, with 2 and 3, over TCP; and arguments that must be refused.
-pub(super) fn run(_: &Workspace) -> Outcome {
+pub(super) fn run(workspace: &Workspace) -> Outcome {
     let mut failures = Vec::new();
     let mut runs = 0;
     for (parties, has_tcp) in [("2", true), ("3", true), ("8", false)] {
@@ -39,6 +40,7 @@ pub(super) fn run(_: &Workspace) -> Outcome {
     }
     let several = ["infer", "--json", "--images", "2", "--preprocessing", "ahead"];
     check(&several, check_result, &mut failures);
+    failures.extend(["2", "3", "4"].into_iter().filter_map(|parties| readme_row(workspace, parties).err()));
     let refused = [
         &["--model", "unknown"][..],
         &["--parties", "9"],
@@ -65,6 +67,28 @@ pub(super) fn accuracy(_: &Workspace) -> Outcome {
         }
     }
     Outcome::of(failures, found.join("; "))
+}
+
+/// Checks that the README's table of costs is what the plan says.
+fn readme_row(workspace: &Workspace, parties: &str) -> Result<(), String> {
+    let plan = own_json(&["infer", "--plan", "--json", "--parties", parties])?;
+    let phases = &plan["phases"];
+    let dealt = list(&phases["preprocessing"]["bytes_received"]);
+    let [first, last] = [dealt.first(), dealt.last()].map(|bytes| bytes.and_then(Value::as_u64).unwrap_or_default());
+    let bytes = [largest(&phases["online"]["bytes_sent"]), last, first, largest(&phases["setup"]["bytes_sent"])];
+    let row = format!("| {parties} | {} | {} |", phases["online"]["rounds"], bytes.map(grouped).join(" | "));
+    let readme = fs::read_to_string(workspace.root.join("README.md")).map_err(|error| format!("README.md: {error}"))?;
+    if readme.lines().any(|line| line == row) {
+        return Ok(());
+    }
+    Err(format!("README.md lacks this row of its table of costs: {row}"))
+}
+
+/// A number with commas.
+fn grouped(number: u64) -> String {
+    let digits = number.to_string();
+    let groups: Vec<_> = digits.as_bytes().rchunks(3).rev().map(String::from_utf8_lossy).collect();
+    groups.join(",")
 }
 
 /// Runs one command, checks its report, and gives the report back.
