@@ -1,4 +1,5 @@
 //! The project's commands.
+#![forbid(unsafe_code)]
 
 mod bench;
 mod fuzz;

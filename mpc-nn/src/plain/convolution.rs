@@ -4,7 +4,7 @@ use alloc::vec;
 use core::ops::Range;
 
 use mpc_ring::Convolution;
-use ndarray::{Array4, ArrayD, ArrayView1, ArrayView2, Ix4, s};
+use ndarray::{Array4, ArrayD, ArrayView1, ArrayView2, Axis, Ix4, Slice};
 
 /// The largest number of patch elements that are laid out at a time: 256 KiB, to stay in the cache.
 const BLOCK: usize = 1 << 16;
@@ -26,9 +26,10 @@ pub(super) fn apply(
     let mut output = Array4::zeros((shape.batch, shape.output_channels, rows, columns));
     for (sample, mut output) in input.outer_iter().zip(output.outer_iter_mut()) {
         for group in 0..shape.groups {
-            let channels = sample.slice(s![group * group_inputs..(group + 1) * group_inputs, .., ..]);
+            let channels = sample.slice_axis(Axis(0), Slice::from(group * group_inputs..(group + 1) * group_inputs));
             let channels = channels.to_slice().expect("tensors are in row-major order");
-            let filters = filters.slice(s![group * group_outputs..(group + 1) * group_outputs, ..]);
+            let group_outputs_range = Slice::from(group * group_outputs..(group + 1) * group_outputs);
+            let filters = filters.slice_axis(Axis(0), group_outputs_range);
             for top in (0..rows).step_by(rows_at_once) {
                 let block = top..rows.min(top + rows_at_once);
                 let patches = &mut patches[..patch * block.len() * columns];
@@ -37,7 +38,8 @@ pub(super) fn apply(
                     ArrayView2::from_shape((patch, block.len() * columns), patches).expect("as many elements");
                 let product = filters.dot(&patches);
                 let product = product.to_shape((group_outputs, block.len(), columns)).expect("as many elements");
-                output.slice_mut(s![group * group_outputs..(group + 1) * group_outputs, block, ..]).assign(&product);
+                let mut of_group = output.slice_axis_mut(Axis(0), group_outputs_range);
+                of_group.slice_axis_mut(Axis(1), Slice::from(block)).assign(&product);
             }
         }
     }

@@ -1,6 +1,6 @@
 //! Maxima and means over windows.
 
-use ndarray::{ArrayD, ArrayView2, Dimension, Ix4, s};
+use ndarray::{ArrayD, ArrayView2, Axis, Dimension, Ix4, Slice};
 
 use crate::graph::Pool;
 
@@ -30,7 +30,9 @@ fn over_windows(
         let index = index.as_array_view();
         let output = [index[2], index[3]];
         let [rows, columns] = pool.window(output, [height, width]);
-        let channel = input.slice(s![index[0], index[1], .., ..]);
-        reduce(channel.slice(s![rows, columns]), pool.divisor(output, [height, width]))
+        let image = input.index_axis(Axis(0), index[0]);
+        let channel = image.index_axis(Axis(0), index[1]);
+        let of_rows = channel.slice_axis(Axis(0), Slice::from(rows));
+        reduce(of_rows.slice_axis(Axis(1), Slice::from(columns)), pool.divisor(output, [height, width]))
     })
 }
