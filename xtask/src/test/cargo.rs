@@ -27,7 +27,7 @@ pub(super) fn clippy(workspace: &Workspace) -> Outcome {
     if !has_clippy(workspace) {
         return Outcome::not_installed("clippy");
     }
-    let lints = ["clippy", "--workspace", "--all-targets", "--all-features", "--", "-D", "warnings"];
+    let lints = ["clippy", "--workspace", "--all-targets", "--all-features", "--keep-going", "--", "-D", "warnings"];
     Outcome::of(run(&mut workspace.cargo(lints)).err().into_iter().collect(), "")
 }
 
@@ -96,7 +96,7 @@ fn count(counts: &str, word: &str) -> usize {
 
 /// The documentation.
 pub(super) fn docs(workspace: &Workspace) -> Outcome {
-    let mut command = workspace.cargo(["doc", "--workspace", "--no-deps", "--all-features"]);
+    let mut command = workspace.cargo(["doc", "--workspace", "--no-deps", "--all-features", "--keep-going"]);
     Outcome::of(run(command.env("RUSTDOCFLAGS", "-D warnings")).err().into_iter().collect(), "")
 }
 
