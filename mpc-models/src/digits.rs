@@ -95,7 +95,7 @@ impl Digits {
         Self::from_npy(IMAGES, LABELS)
     }
 
-    /// Digits from two `.npy` files: `uint8` images [N, 8, 8] of pixels from 0 to 16, and `uint8` labels [N].
+    /// Digits from two `.npy` files: `uint8` images `[N, 8, 8]` of pixels from 0 to 16, and `uint8` labels `[N]`.
     ///
     /// # Errors
     /// A file that is damaged or holds another type or shape; pixels or labels out of range; different numbers of them.

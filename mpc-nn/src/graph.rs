@@ -250,7 +250,7 @@ pub struct Parameter {
     /// What it is to that node.
     pub kind: ParameterKind,
     /// Convolution weights: [output channels, input channels / groups, kernel height, kernel width]; linear
-    /// weights: [output features, input features]; biases: [outputs].
+    /// weights: [output features, input features]; biases: `[outputs]`.
     pub shape: Vec<usize>,
 }
 

@@ -90,7 +90,7 @@ pub fn msb_traffic<R: Ring>(len: usize, parties: usize) -> Traffic {
     msb_planes::<R>(len, parties).into_iter().map(|planes| binary::and_traffic(planes, parties)).sum()
 }
 
-/// Shares of the bit [x < y] as 0 or 1 in the ring, for |x − y| < 2^{ℓ−1}.
+/// Shares of the bit `[x < y]` as 0 or 1 in the ring, for |x − y| < 2^{ℓ−1}.
 ///
 /// # Security
 /// That of [`most_significant_bit`] and [`bit_to_arithmetic`].

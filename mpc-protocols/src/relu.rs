@@ -1,6 +1,6 @@
 //! The truncating ReLU for any number of parties: 3 rounds, 5.5 bytes per element with k = 32.
 //!
-//! From the opened c and β of [`sign`](crate::sign), with α = c − 2^{k−2} and γ = 2^k·(1 − c_top) public,
+//! From the opened c and β of [`sign`], with α = c − 2^{k−2} and γ = 2^k·(1 − c_top) public,
 //! relu(y) = β·y + (1 − 2β)·d·y is linear in dealt values: y = α − r + γ·r_top and d·y = α·d − d·r + γ·d·r_top.
 
 use mpc_ring::Ring;

@@ -30,8 +30,8 @@ pub use shape::{Convolution, ShapeError};
 ///     kernel: [1, 2], stride: [1, 1], padding: [0, 0, 0, 1], dilation: [1, 1], groups: 1,
 /// };
 /// shape.validate()?;
-/// let (mut output, mut scratch) = ([0u64; 3], [0; 64]);
-/// convolution(&shape, &[1, 2, 3], &[10, 1], &mut output, &mut scratch[..shape.scratch_len()]);
+/// let (mut output, mut scratch) = ([0u64; 3], vec![0; shape.scratch_len()]);
+/// convolution(&shape, &[1, 2, 3], &[10, 1], &mut output, &mut scratch);
 /// assert_eq!(output, [12, 23, 30]);
 /// # Ok::<(), mpc_ring::ShapeError>(())
 /// ```
