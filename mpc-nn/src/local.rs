@@ -29,11 +29,17 @@ fn zeros<R: Ring>(shape: &[usize]) -> Result<ArithmeticShares<R>, ShareError> {
     ArithmeticShares::new(shape, vec![R::ZERO; shape.iter().product()])
 }
 
-/// x·2^`bits`, in place.
-pub(crate) fn shift_left<R: Ring>(x: &mut ArithmeticShares<R>, bits: u32) {
-    if bits > 0 {
-        x.elements_mut().iter_mut().for_each(|x| *x = *x << bits);
+/// The sum of two tensors of one shape, each shifted left by its number of bits.
+pub(crate) fn add<R: Ring>(
+    x: &ArithmeticShares<R>,
+    y: &ArithmeticShares<R>,
+    shifts: [u32; 2],
+) -> Result<ArithmeticShares<R>, ShareError> {
+    if x.shape() != y.shape() {
+        return Err(ShareError::ShapesDiffer { left: x.shape().to_vec(), right: y.shape().to_vec() });
     }
+    let pairs = x.elements().iter().zip(y.elements());
+    ArithmeticShares::new(x.shape(), pairs.map(|(&x, &y)| (x << shifts[0]).wrapping_add(y << shifts[1])).collect())
 }
 
 /// Adds a bias to each channel (axis 1).

@@ -8,7 +8,7 @@ use mpc_protocols::relu::{ReluMask, relu};
 use mpc_protocols::truncation::{LiftMask, truncate};
 use mpc_protocols::{CorrelationSource, Party, ProtocolError, maximum, sharing};
 use mpc_ring::Ring;
-use mpc_shares::{ArithmeticShares, Prg, SecretVec, ShareError};
+use mpc_shares::{ArithmeticShares, Prg, SecretVec};
 use mpc_transport::{Metered, Phase, Transport};
 use ndarray::ArrayD;
 
@@ -150,7 +150,7 @@ impl<R: Ring, T: Transport, L: Transport> Run<'_, R, T, L> {
         let result = match action {
             Action::SumPool(pool) => local::sum_windows(first, pool, shape),
             Action::MeanPool(pool) => local::mean_windows(first, pool, fractional_bits, shape),
-            Action::Add { shifts } => add(&operands, *shifts),
+            Action::Add { shifts } => local::add(first, operand(&self.values, self.plan, step, 1)?, *shifts),
             Action::Concat { axis, shifts } => local::concat(&operands, shifts, *axis, shape),
             Action::Reshape => local::copy(first).reshape(shape),
             Action::Pad { before } => local::pad(first, before, shape),
@@ -195,15 +195,4 @@ fn own_value<R: Ring>(
     step: &Step,
 ) -> Result<ArithmeticShares<R>, InferenceError> {
     values[step.node.index()].take().ok_or_else(|| no_value(step))
-}
-
-fn add<R: Ring>(operands: &[&ArithmeticShares<R>], shifts: [u32; 2]) -> Result<ArithmeticShares<R>, ShareError> {
-    let [x, y] = [0, 1].map(|i| {
-        let mut shifted = local::copy(operands[i]);
-        local::shift_left(&mut shifted, shifts[i]);
-        shifted
-    });
-    let mut sum = x;
-    sum.add(&y)?;
-    Ok(sum)
 }
