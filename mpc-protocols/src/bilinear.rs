@@ -25,6 +25,17 @@ pub enum Bilinear {
         /// Columns of the right matrix.
         columns: usize,
     },
+    /// `batch` independent products of a `rows`×`inner` and an `inner`×`columns` matrix, one after the other in memory.
+    BatchedMatrixProduct {
+        /// The number of products.
+        batch: usize,
+        /// Rows of each left matrix.
+        rows: usize,
+        /// Columns of each left and rows of each right matrix.
+        inner: usize,
+        /// Columns of each right matrix.
+        columns: usize,
+    },
     /// A convolution; a fully connected layer is one with 1×1 images.
     Convolution(Convolution),
 }
@@ -36,6 +47,7 @@ impl Bilinear {
         match self {
             Self::Elementwise { len } => *len,
             Self::MatrixProduct { rows, inner, .. } => rows * inner,
+            Self::BatchedMatrixProduct { batch, rows, inner, .. } => batch * rows * inner,
             Self::Convolution(shape) => shape.input_len(),
         }
     }
@@ -46,6 +58,7 @@ impl Bilinear {
         match self {
             Self::Elementwise { len } => *len,
             Self::MatrixProduct { inner, columns, .. } => inner * columns,
+            Self::BatchedMatrixProduct { batch, inner, columns, .. } => batch * inner * columns,
             Self::Convolution(shape) => shape.weight_len(),
         }
     }
@@ -56,6 +69,7 @@ impl Bilinear {
         match self {
             Self::Elementwise { len } => vec![*len],
             Self::MatrixProduct { rows, columns, .. } => vec![*rows, *columns],
+            Self::BatchedMatrixProduct { batch, rows, columns, .. } => vec![*batch, *rows, *columns],
             Self::Convolution(shape) => {
                 vec![shape.batch, shape.output_channels, shape.output_height(), shape.output_width()]
             }
@@ -83,6 +97,14 @@ impl Bilinear {
                 let shape = MatrixProduct { rows: *rows, inner: *inner, columns: *columns };
                 matrix_product(shape, left, right, output);
             }
+            Self::BatchedMatrixProduct { batch, rows, inner, columns } => {
+                let shape = MatrixProduct { rows: *rows, inner: *inner, columns: *columns };
+                for i in 0..*batch {
+                    let (left, right) = (part(left, i, rows * inner), part(right, i, inner * columns));
+                    let len = rows * columns;
+                    matrix_product(shape, left, right, &mut output[i * len..][..len]);
+                }
+            }
             Self::Convolution(shape) => {
                 let mut scratch = vec![R::ZERO; shape.scratch_len()];
                 convolution(shape, left, right, output, &mut scratch);
@@ -90,4 +112,9 @@ impl Bilinear {
             }
         }
     }
+}
+
+/// The part `index` of `elements`, all parts having `len`.
+fn part<R>(elements: &[R], index: usize, len: usize) -> &[R] {
+    &elements[index * len..][..len]
 }

@@ -15,6 +15,7 @@ pub mod correlation;
 pub mod dealer;
 mod error;
 pub mod fixed_weights;
+pub mod function;
 #[cfg(feature = "std")]
 pub mod in_process;
 pub mod maximum;

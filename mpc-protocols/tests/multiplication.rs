@@ -123,6 +123,22 @@ proptest! {
     }
 
     #[test]
+    fn batched_matrix_products_are_those_of_each_pair(
+        batch in 0..4usize, rows in 1..5usize, inner in 1..9usize, columns in 1..5usize, seed: u16, parties in parties(),
+    ) {
+        let map = Bilinear::BatchedMatrixProduct { batch, rows, inner, columns };
+        let (left, right) = (rows * inner, inner * columns);
+        let (x, y) = (some::<u64>(batch * left, seed.into()), some::<u64>(batch * right, u64::from(seed) + 1));
+        let one = Bilinear::MatrixProduct { rows, inner, columns };
+        let each = (0..batch).flat_map(|i| product(&one, &x[i * left..][..left], &y[i * right..][..right]));
+        prop_assert_eq!(product(&map, &x, &y), each.collect::<Vec<_>>());
+        prop_assert_eq!(map.output_shape(), [batch, rows, columns]);
+        multiplies(map, &x, &y, parties);
+        multiplies::<u32>(map, &some(batch * left, seed.into()), &some(batch * right, seed.into()), parties);
+        multiplies::<u128>(map, &some(batch * left, seed.into()), &some(batch * right, seed.into()), parties);
+    }
+
+    #[test]
     fn convolutions_are_those_of_the_ring(shape in convolutions(), seed: u16, parties in parties()) {
         let map = Bilinear::Convolution(shape);
         let seed = seed.into();

@@ -1,0 +1,184 @@
+//! Element-wise functions of activations, normalisations and attention: what they are, in plain arithmetic.
+
+use serde::{Deserialize, Serialize};
+
+/// A function that is applied to every element of a tensor.
+///
+/// ```
+/// use mpc_protocols::function::Function;
+/// assert_eq!(Function::Sigmoid.evaluate(0.0), 0.5);
+/// assert_eq!(Function::Clip { low: 0.0, high: 6.0 }.evaluate(7.5), 6.0);
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub enum Function {
+    /// min(max(x, low), high); one of the two may be infinite.
+    Clip {
+        /// The smallest result.
+        low: f32,
+        /// The largest result.
+        high: f32,
+    },
+    /// |x|.
+    Abs,
+    /// x for x ≥ 0, slope·x below.
+    LeakyRelu {
+        /// The slope below 0.
+        slope: f32,
+    },
+    /// max(0, min(1, alpha·x + beta)).
+    HardSigmoid {
+        /// The slope.
+        alpha: f32,
+        /// The value at 0.
+        beta: f32,
+    },
+    /// x·max(0, min(1, x/6 + 1/2)).
+    HardSwish,
+    /// 1 / (1 + e^−x).
+    Sigmoid,
+    /// tanh x.
+    Tanh,
+    /// x / (1 + e^−x), also called swish.
+    Silu,
+    /// ln(1 + e^x).
+    Softplus,
+    /// x for x > 0, alpha·(e^x − 1) below.
+    Elu {
+        /// Minus the limit at −∞.
+        alpha: f32,
+    },
+    /// gamma·x for x > 0, gamma·alpha·(e^x − 1) below.
+    Selu {
+        /// Minus the limit at −∞, before the scale.
+        alpha: f32,
+        /// The scale.
+        gamma: f32,
+    },
+    /// x for x > 0, alpha·(e^(x/alpha) − 1) below; alpha > 0.
+    Celu {
+        /// Minus the limit at −∞, and the width of the bend.
+        alpha: f32,
+    },
+    /// x·Φ(x) = x·(1 + erf(x/√2)) / 2.
+    Gelu,
+    /// The approximation x·(1 + tanh(√(2/π)·(x + 0.044715·x³))) / 2.
+    GeluTanh,
+    /// x·tanh(ln(1 + e^x)).
+    Mish,
+    /// erf x.
+    Erf,
+    /// e^x.
+    Exp,
+    /// ln x, for x > 0.
+    Log,
+    /// √x, for x ≥ 0.
+    Sqrt,
+    /// x^exponent, for x > 0.
+    Power {
+        /// The constant exponent.
+        exponent: f32,
+    },
+    /// 1/x, for x ≠ 0.
+    Reciprocal,
+    /// 1/x where x > 0 is known, as of a sum of exponentials: half the cost of [`Reciprocal`](Self::Reciprocal).
+    PositiveReciprocal,
+}
+
+impl Function {
+    /// The function's value at `x`: the same on every machine.
+    #[must_use]
+    pub fn evaluate(&self, x: f64) -> f64 {
+        match *self {
+            Self::Clip { low, high } => x.max(low.into()).min(high.into()),
+            Self::Abs => libm::fabs(x),
+            Self::LeakyRelu { slope } => bend(x, f64::from(slope) * x),
+            Self::HardSigmoid { alpha, beta } => (f64::from(alpha) * x + f64::from(beta)).clamp(0.0, 1.0),
+            Self::HardSwish => x * (x / 6.0 + 0.5).clamp(0.0, 1.0),
+            Self::Sigmoid => sigmoid(x),
+            Self::Tanh => libm::tanh(x),
+            Self::Silu => x * sigmoid(x),
+            Self::Softplus => softplus(x),
+            Self::Elu { alpha } => bend(x, f64::from(alpha) * libm::expm1(x)),
+            Self::Selu { alpha, gamma } => f64::from(gamma) * bend(x, f64::from(alpha) * libm::expm1(x)),
+            Self::Celu { alpha } => bend(x, f64::from(alpha) * libm::expm1(x / f64::from(alpha))),
+            Self::Gelu => 0.5 * x * (1.0 + libm::erf(x * core::f64::consts::FRAC_1_SQRT_2)),
+            Self::GeluTanh => {
+                // x·(1 + tanh z)/2 = x·sigmoid(2z), which loses nothing for z near −∞.
+                let z = libm::sqrt(core::f64::consts::FRAC_2_PI) * (x + 0.044_715 * x * x * x);
+                x * sigmoid(2.0 * z)
+            }
+            Self::Mish => x * libm::tanh(softplus(x)),
+            Self::Erf => libm::erf(x),
+            Self::Exp => libm::exp(x),
+            Self::Log => libm::log(x),
+            Self::Sqrt => libm::sqrt(x),
+            Self::Power { exponent } => libm::pow(x, exponent.into()),
+            Self::Reciprocal | Self::PositiveReciprocal => 1.0 / x,
+        }
+    }
+}
+
+/// x for x > 0, `below` elsewhere.
+fn bend(x: f64, below: f64) -> f64 {
+    if x > 0.0 { x } else { below }
+}
+
+fn sigmoid(x: f64) -> f64 {
+    1.0 / (1.0 + libm::exp(-x))
+}
+
+/// ln(1 + e^x), without overflow.
+fn softplus(x: f64) -> f64 {
+    x.max(0.0) + libm::log1p(libm::exp(-libm::fabs(x)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Function;
+
+    fn near(function: Function, x: f64, expected: f64) {
+        let y = function.evaluate(x);
+        assert!((y - expected).abs() <= 1e-6 * (1.0 + expected.abs()), "{function:?} of {x} is {y}, not {expected}");
+    }
+
+    #[test]
+    fn values_are_those_of_the_definitions() {
+        for (function, at_minus_two, at_one) in [
+            (Function::Clip { low: -1.0, high: f32::INFINITY }, -1.0, 1.0),
+            (Function::Clip { low: f32::NEG_INFINITY, high: 0.5 }, -2.0, 0.5),
+            (Function::Abs, 2.0, 1.0),
+            (Function::LeakyRelu { slope: 0.25 }, -0.5, 1.0),
+            (Function::HardSigmoid { alpha: 0.25, beta: 0.5 }, 0.0, 0.75),
+            (Function::HardSwish, -1.0 / 3.0, 2.0 / 3.0),
+            (Function::Sigmoid, 0.119_202_9, 0.731_058_6),
+            (Function::Tanh, -0.964_027_6, 0.761_594_2),
+            (Function::Silu, -0.238_405_8, 0.731_058_6),
+            (Function::Softplus, 0.126_928_0, 1.313_261_7),
+            (Function::Elu { alpha: 2.0 }, -1.729_329_4, 1.0),
+            (Function::Selu { alpha: 2.0, gamma: 0.5 }, -0.864_664_7, 0.5),
+            (Function::Celu { alpha: 2.0 }, -1.264_241_1, 1.0),
+            (Function::Gelu, -0.045_500_26, 0.841_344_7),
+            (Function::GeluTanh, -0.045_402_306, 0.841_191_99),
+            (Function::Mish, -0.252_501_48, 0.865_098_39),
+            (Function::Erf, -0.995_322_3, 0.842_700_8),
+            (Function::Exp, 0.135_335_3, core::f64::consts::E),
+            (Function::Reciprocal, -0.5, 1.0),
+        ] {
+            near(function, -2.0, at_minus_two);
+            near(function, 1.0, at_one);
+        }
+        near(Function::Log, 2.0, core::f64::consts::LN_2);
+        near(Function::Sqrt, 2.0, core::f64::consts::SQRT_2);
+        near(Function::Power { exponent: -0.5 }, 4.0, 0.5);
+        near(Function::PositiveReciprocal, 4.0, 0.25);
+    }
+
+    #[test]
+    fn tails_neither_overflow_nor_cancel() {
+        for function in [Function::Silu, Function::Softplus, Function::Gelu, Function::GeluTanh, Function::Mish] {
+            near(function, 10_000.0, 10_000.0);
+            assert!(function.evaluate(-1000.0).abs() < 1e-12, "{function:?}");
+        }
+    }
+}
