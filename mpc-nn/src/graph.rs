@@ -7,12 +7,15 @@ mod builder;
 mod error;
 mod shape;
 
+use alloc::collections::BTreeSet;
 use alloc::format;
 use alloc::string::String;
 use alloc::vec;
 use alloc::vec::Vec;
+use core::iter::StepBy;
 use core::ops::Range;
 
+use mpc_protocols::function::Function;
 use mpc_ring::Convolution;
 use serde::Serialize;
 
@@ -36,12 +39,14 @@ impl NodeId {
     }
 }
 
-/// What a node computes. Images are [batch, channels, height, width].
+/// What a node computes. Images are [batch, channels, height, width]; any other axis is like every other.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[non_exhaustive]
 pub enum Op {
     /// A tensor that the data owner provides.
     Input,
+    /// A tensor that the model owner provides: the parameter `value`.
+    Parameter,
     /// A two-dimensional convolution with the parameters `weight` and, if `bias`, `bias`.
     Convolution {
         /// The sizes.
@@ -49,7 +54,7 @@ pub enum Op {
         /// Whether a bias is added to each output channel.
         bias: bool,
     },
-    /// y = x·Wᵀ + b for x of shape [batch, input_features].
+    /// y = x·Wᵀ + b for x of shape [rows, input_features].
     Linear {
         /// The length of a row of the input.
         input_features: usize,
@@ -57,29 +62,82 @@ pub enum Op {
         output_features: usize,
         /// Whether a bias is added.
         bias: bool,
+        /// The name before `.weight` and `.bias` of parameters that several nodes share; `None` for the node's own.
+        tied: Option<String>,
     },
+    /// x ⊙ w: element i times entry (i / inner) mod channels of the parameter `weight`.
+    ScaleChannels(Channels),
+    /// x + b: element i plus entry (i / inner) mod channels of the parameter `bias`.
+    OffsetChannels(Channels),
     /// max(x, 0), element by element.
     Relu,
+    /// A function of each element.
+    Function(Function),
     /// The largest element of each window; padding never wins.
     MaxPool(Pool),
     /// The mean of each window.
     AveragePool(Pool),
-    /// The mean of each channel: [b, c, h, w] → [b, c, 1, 1].
-    GlobalAveragePool,
+    /// The sum over axes, which stay with size 1.
+    Sum {
+        /// The axes.
+        axes: Vec<usize>,
+    },
+    /// The mean over axes, which stay with size 1.
+    Mean {
+        /// The axes.
+        axes: Vec<usize>,
+    },
+    /// The index of the largest element along the last axis, the first of equal ones.
+    ArgMax,
     /// The sum of two tensors of one shape, element by element.
     Add,
+    /// The product of two tensors; element j of the second multiplies the j-th block of elements of the first.
+    Multiply,
+    /// x², element by element.
+    Square,
+    /// Products of matrices: [batch, rows, inner] × [batch, inner, columns] → [batch, rows, columns].
+    MatrixProduct,
+    /// x·factor, the factor being public.
+    Scale {
+        /// The factor.
+        factor: f32,
+    },
+    /// x + value, the value being public.
+    Offset {
+        /// The value.
+        value: f32,
+    },
+    /// A public linear map along an axis: position i of the result is Σ coefficient·x[position].
+    Combine {
+        /// The axis.
+        axis: usize,
+        /// For each position of the result, positions of the input and their coefficients.
+        rows: Vec<Vec<(usize, f32)>>,
+    },
     /// Tensors one after the other along an axis.
     Concat {
-        /// The axis, not 0.
+        /// The axis.
         axis: usize,
     },
-    /// [b, …] → [b, product of the rest], in row-major order.
-    Flatten,
+    /// The same elements, in row-major order, in another shape.
+    Reshape,
+    /// The axes in another order: axis i of the result is axis `permutation[i]` of the input.
+    Transpose {
+        /// A permutation of the axes.
+        permutation: Vec<usize>,
+    },
+    /// Positions along an axis, which may repeat and be in any order.
+    Gather {
+        /// The axis.
+        axis: usize,
+        /// The position in the input of each position of the result.
+        indices: Vec<usize>,
+    },
     /// Zeros around a tensor.
     Pad {
-        /// The number of zeros in front, for each axis; 0 for the batch.
+        /// The number of zeros in front, for each axis.
         before: Vec<usize>,
-        /// The number of zeros behind, for each axis; 0 for the batch.
+        /// The number of zeros behind, for each axis.
         after: Vec<usize>,
     },
     /// Each axis restricted to the positions `start`, `start + step`, … below `stop`.
@@ -93,6 +151,15 @@ pub enum Op {
     },
 }
 
+/// Which entry of a vector belongs to which element of a tensor: entry (i / inner) mod channels to element i.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+pub struct Channels {
+    /// The number of entries.
+    pub channels: usize,
+    /// The number of neighbouring elements that share an entry.
+    pub inner: usize,
+}
+
 /// The windows of a pooling layer, over height and width.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
 pub struct Pool {
@@ -102,6 +169,8 @@ pub struct Pool {
     pub stride: [usize; 2],
     /// Rows or columns added at the top, left, bottom and right; each smaller than the window.
     pub padding: [usize; 4],
+    /// Distance from one row or column of a window to the next, in the input.
+    pub dilation: [usize; 2],
     /// Whether a mean counts the padding as zeros. Of no effect on a maximum.
     pub count_padding: bool,
 }
@@ -112,22 +181,26 @@ impl Pool {
     /// ```
     /// use mpc_nn::Pool;
     /// let overlapping = Pool { stride: [2, 2], padding: [1; 4], ..Pool::new([3, 3]) };
-    /// assert_eq!(overlapping.window([0, 1], [8, 8]), [0..2, 1..4]);
+    /// let [rows, columns] = overlapping.window([0, 1], [8, 8]);
+    /// assert!(rows.eq(0..2) && columns.eq(1..4));
     /// assert_eq!(overlapping.divisor([0, 1], [8, 8]), 6);
     /// ```
     #[must_use]
     pub const fn new(kernel: [usize; 2]) -> Self {
-        Self { kernel, stride: kernel, padding: [0; 4], count_padding: false }
+        Self { kernel, stride: kernel, padding: [0; 4], dilation: [1; 2], count_padding: false }
     }
 
     /// The rows and the columns of an input of size `input` that the window of `output` = [row, column] covers,
     /// without the padding. Never empty for a pool that a graph holds.
     #[must_use]
-    pub fn window(&self, output: [usize; 2], input: [usize; 2]) -> [Range<usize>; 2] {
+    pub fn window(&self, output: [usize; 2], input: [usize; 2]) -> [StepBy<Range<usize>>; 2] {
         [0, 1].map(|axis| {
-            let start = output[axis] * self.stride[axis];
-            let stop = (start + self.kernel[axis]).saturating_sub(self.padding[axis]).min(input[axis]);
-            start.saturating_sub(self.padding[axis])..stop
+            let (padding, dilation) = (self.padding[axis], self.dilation[axis]);
+            let first = output[axis] * self.stride[axis];
+            let outside = padding.saturating_sub(first).div_ceil(dilation);
+            let start = (first + outside * dilation).saturating_sub(padding);
+            let stop = (first + (self.kernel[axis] - 1) * dilation + 1).saturating_sub(padding).min(input[axis]);
+            (start..stop).step_by(dilation)
         })
     }
 
@@ -170,7 +243,7 @@ impl Node {
         &self.inputs
     }
 
-    /// The shape of the output; the first axis is the batch.
+    /// The shape of the output.
     #[must_use]
     pub fn shape(&self) -> &[usize] {
         &self.shape
@@ -188,17 +261,35 @@ impl Node {
         self.shape.contains(&0)
     }
 
-    /// The name of its weight, for a convolution or a linear layer.
+    /// The name of its weight, where it has one.
     #[must_use]
     pub fn weight_name(&self) -> Option<String> {
-        matches!(self.op, Op::Convolution { .. } | Op::Linear { .. }).then(|| format!("{}.weight", self.name))
+        let has_weight = matches!(self.op, Op::Convolution { .. } | Op::Linear { .. } | Op::ScaleChannels(_));
+        has_weight.then(|| format!("{}.weight", self.parameters_name()))
     }
 
     /// The name of its bias, where it has one.
     #[must_use]
     pub fn bias_name(&self) -> Option<String> {
-        matches!(self.op, Op::Convolution { bias: true, .. } | Op::Linear { bias: true, .. })
-            .then(|| format!("{}.bias", self.name))
+        let has_bias = matches!(
+            self.op,
+            Op::Convolution { bias: true, .. } | Op::Linear { bias: true, .. } | Op::OffsetChannels(_)
+        );
+        has_bias.then(|| format!("{}.bias", self.parameters_name()))
+    }
+
+    /// The name of its value, for a [`Op::Parameter`].
+    #[must_use]
+    pub fn value_name(&self) -> Option<String> {
+        (self.op == Op::Parameter).then(|| format!("{}.value", self.name))
+    }
+
+    /// What stands before the point in the names of its parameters.
+    fn parameters_name(&self) -> &str {
+        match &self.op {
+            Op::Linear { tied: Some(tied), .. } => tied,
+            _ => &self.name,
+        }
     }
 
     /// The number of ring multiplications by a weight that it takes.
@@ -207,22 +298,26 @@ impl Node {
         match &self.op {
             Op::Convolution { shape, .. } => shape.multiplications(),
             Op::Linear { input_features, .. } => self.len() as u64 * *input_features as u64,
+            Op::ScaleChannels(_) => self.len() as u64,
             _ => 0,
         }
     }
 
     fn parameters(&self, node: NodeId) -> Vec<Parameter> {
-        let (weight, output) = match &self.op {
+        let (weight, bias) = match &self.op {
             Op::Convolution { shape, .. } => (weight_shape(shape), shape.output_channels),
             Op::Linear { input_features, output_features, .. } => {
                 (vec![*output_features, *input_features], *output_features)
             }
+            Op::ScaleChannels(map) | Op::OffsetChannels(map) => (vec![map.channels], map.channels),
+            Op::Parameter => (Vec::new(), 0),
             _ => return Vec::new(),
         };
         let parameter = |kind, name, shape| Parameter { name, node, kind, shape };
         let weight = self.weight_name().map(|name| parameter(ParameterKind::Weight, name, weight));
-        let bias = self.bias_name().map(|name| parameter(ParameterKind::Bias, name, vec![output]));
-        weight.into_iter().chain(bias).collect()
+        let bias = self.bias_name().map(|name| parameter(ParameterKind::Bias, name, vec![bias]));
+        let value = self.value_name().map(|name| parameter(ParameterKind::Value, name, self.shape.clone()));
+        weight.into_iter().chain(bias).chain(value).collect()
     }
 }
 
@@ -238,19 +333,21 @@ pub enum ParameterKind {
     Weight,
     /// What is added to each feature or channel of the output.
     Bias,
+    /// A tensor that other nodes take as an input.
+    Value,
 }
 
 /// A tensor that the model owner provides.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Parameter {
-    /// The node's name with `.weight` or `.bias` behind it.
+    /// The node's name, or that of tied parameters, with `.weight`, `.bias` or `.value` behind it.
     pub name: String,
-    /// The node that uses it.
+    /// The first node that uses it.
     pub node: NodeId,
     /// What it is to that node.
     pub kind: ParameterKind,
     /// Convolution weights: [output channels, input channels / groups, kernel height, kernel width]; linear
-    /// weights: [output features, input features]; biases: `[outputs]`.
+    /// weights: [output features, input features]; biases and channelwise factors: `[channels]`; values: as the node.
     pub shape: Vec<usize>,
 }
 
@@ -303,17 +400,19 @@ impl Graph {
         &self.outputs
     }
 
-    /// The number of samples that one run evaluates.
+    /// The number of samples that one run evaluates: the first size of the first input.
     #[must_use]
     pub fn batch(&self) -> usize {
-        // A finished graph has an input, and every tensor of it has the same batch.
-        self.nodes.first().and_then(|node| node.shape.first()).copied().unwrap_or(0)
+        self.inputs.first().and_then(|&input| self.node(input).shape.first()).copied().unwrap_or(1)
     }
 
-    /// The tensors that the model owner provides, in the order of the nodes, a layer's weight before its bias.
+    /// The tensors that the model owner provides, in the order of the nodes, a layer's weight before its bias; tied
+    /// ones once.
     #[must_use]
     pub fn parameters(&self) -> Vec<Parameter> {
-        self.iter().flat_map(|(id, node)| node.parameters(id)).collect()
+        let mut names = BTreeSet::new();
+        let all = self.iter().flat_map(|(id, node)| node.parameters(id));
+        all.filter(|parameter| names.insert(parameter.name.clone())).collect()
     }
 
     /// The number of multiplications by a weight in one run, for the whole batch.

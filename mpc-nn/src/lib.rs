@@ -21,7 +21,7 @@ pub mod weights;
 pub use error::InferenceError;
 pub use execute::{Inference, Model, Observer, Preprocessing};
 pub use graph::{
-    ConvolutionOptions, Graph, GraphBuilder, GraphError, Node, NodeId, Op, Parameter, ParameterKind, Pool,
+    Channels, ConvolutionOptions, Graph, GraphBuilder, GraphError, Node, NodeId, Op, Parameter, ParameterKind, Pool,
 };
 pub use plain::{EvaluateError, evaluate, evaluate_with};
 pub use plan::{Plan, PlanError, Roles, Settings, Step, WeightKnowledge};

@@ -109,13 +109,12 @@ pub(crate) fn sum_windows<R: Ring>(
 ) -> Result<ArithmeticShares<R>, ShareError> {
     map_windows(x, shape, |plane, size, window| {
         let [rows, columns] = pool.window(window, size);
-        let row_sum = |row: usize| sum(&plane[row * size[1]..][columns.clone()]);
+        let row_sum = |row: usize| {
+            let row = &plane[row * size[1]..][..size[1]];
+            columns.clone().fold(R::ZERO, |sum, column| sum.wrapping_add(row[column]))
+        };
         rows.map(row_sum).fold(R::ZERO, R::wrapping_add)
     })
-}
-
-fn sum<R: Ring>(values: &[R]) -> R {
-    values.iter().fold(R::ZERO, |sum, &x| sum.wrapping_add(x))
 }
 
 /// For each position of a pooling window, the tensor of the elements at that position of every window. Where a window
@@ -130,8 +129,10 @@ pub(crate) fn window_candidates<R: Ring>(
         map_windows(x, shape, |plane, size, window| {
             let inside = pool.window(window, size);
             let [row, column] = [0, 1].map(|axis| {
-                let place = window[axis] * pool.stride[axis] + position[axis];
-                place.saturating_sub(pool.padding[axis]).clamp(inside[axis].start, inside[axis].end - 1)
+                let place = window[axis] * pool.stride[axis] + position[axis] * pool.dilation[axis];
+                let mut positions = inside[axis].clone();
+                let (first, len) = (positions.next().unwrap_or_default(), inside[axis].len());
+                place.saturating_sub(pool.padding[axis]).clamp(first, first + (len - 1) * pool.dilation[axis])
             });
             plane[row * size[1] + column]
         })

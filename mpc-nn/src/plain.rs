@@ -2,13 +2,14 @@
 
 mod convolution;
 mod pool;
+mod tensor;
 
 use alloc::borrow::ToOwned;
 use alloc::string::String;
 use alloc::vec;
 use alloc::vec::Vec;
 
-use ndarray::{ArrayD, ArrayView1, ArrayView2, ArrayViewD, Axis, Ix1, Ix2, IxDyn, Slice, concatenate};
+use ndarray::{ArrayD, ArrayView1, ArrayView2, Ix1, Ix2, IxDyn};
 
 use crate::graph::{Graph, Node, NodeId, Op};
 use crate::values::{self, Flaw};
@@ -161,24 +162,50 @@ fn apply(node: &Node, weights: &Weights, values: &[ArrayD<f32>]) -> ArrayD<f32> 
     let input = |index: usize| &values[node.inputs()[index].index()];
     match node.op() {
         Op::Input => unreachable!("inputs are not computed"),
+        Op::Parameter => parameter(node.value_name(), weights).clone(),
         Op::Convolution { shape, .. } => {
-            convolution::apply(shape, input(0), weight(node, weights), bias(node, weights))
+            convolution::apply(shape, input(0), parameter(node.weight_name(), weights), bias(node, weights))
         }
-        Op::Linear { .. } => linear(matrix(input(0)), matrix(weight(node, weights)), bias(node, weights)),
+        Op::Linear { .. } => {
+            linear(matrix(input(0)), matrix(parameter(node.weight_name(), weights)), bias(node, weights))
+        }
+        Op::ScaleChannels(map) => {
+            tensor::channelwise(input(0), map, parameter(node.weight_name(), weights), |x, factor| x * factor)
+        }
+        Op::OffsetChannels(map) => {
+            tensor::channelwise(input(0), map, parameter(node.bias_name(), weights), |x, offset| x + offset)
+        }
         Op::Relu => input(0).mapv(|x| x.max(0.0)),
+        Op::Function(function) => input(0).mapv(|x| function.evaluate(f64::from(x)) as f32),
         Op::MaxPool(pool) => pool::maximum(pool, input(0), node.shape()),
         Op::AveragePool(pool) => pool::mean(pool, input(0), node.shape()),
-        Op::GlobalAveragePool => pool::global_mean(input(0), node.shape()),
+        Op::Sum { axes } => tensor::sum(input(0), axes, node.shape()),
+        Op::Mean { axes } => {
+            let count = input(0).len() / node.len();
+            tensor::sum(input(0), axes, node.shape()) / count as f32
+        }
+        Op::ArgMax => tensor::arg_max(input(0), node.shape()),
         Op::Add => input(0) + input(1),
-        Op::Concat { axis } => concat(*axis, node.inputs().iter().map(|id| values[id.index()].view()).collect()),
-        Op::Flatten => reshape(input(0).clone(), node.shape()),
-        Op::Pad { before, .. } => pad(input(0), before, node.shape()),
-        Op::Slice { start, stop, step } => slice(input(0), start, stop, step),
+        Op::Multiply => tensor::multiply(input(0), input(1)),
+        Op::Square => input(0).mapv(|x| x * x),
+        Op::MatrixProduct => tensor::matrix_product(input(0), input(1), node.shape()),
+        Op::Scale { factor } => input(0) * *factor,
+        Op::Offset { value } => input(0) + *value,
+        Op::Combine { axis, rows } => tensor::combine(input(0), *axis, rows, node.shape()),
+        Op::Concat { axis } => {
+            tensor::concat(*axis, node.inputs().iter().map(|id| values[id.index()].view()).collect())
+        }
+        Op::Reshape => reshape(input(0).clone(), node.shape()),
+        Op::Transpose { permutation } => tensor::transpose(input(0), permutation),
+        Op::Gather { axis, indices } => tensor::gather(input(0), *axis, indices),
+        Op::Pad { before, .. } => tensor::pad(input(0), before, node.shape()),
+        Op::Slice { start, stop, step } => tensor::slice(input(0), start, stop, step),
     }
 }
 
-fn weight<'a>(node: &Node, weights: &'a Weights) -> &'a ArrayD<f32> {
-    node.weight_name().and_then(|name| weights.get(&name)).expect("the weights were checked")
+/// A parameter of a node that has it.
+fn parameter(name: Option<String>, weights: &Weights) -> &ArrayD<f32> {
+    name.and_then(|name| weights.get(&name)).expect("the weights were checked")
 }
 
 fn bias<'a>(node: &Node, weights: &'a Weights) -> Option<ArrayView1<'a, f32>> {
@@ -200,21 +227,4 @@ fn linear(x: ArrayView2<'_, f32>, weight: ArrayView2<'_, f32>, bias: Option<Arra
         y += &bias;
     }
     y.into_dyn()
-}
-
-fn concat(axis: usize, inputs: Vec<ArrayViewD<'_, f32>>) -> ArrayD<f32> {
-    let joined = concatenate(Axis(axis), &inputs).expect("the graph has checked the shapes");
-    joined.as_standard_layout().into_owned()
-}
-
-fn pad(input: &ArrayD<f32>, before: &[usize], shape: &[usize]) -> ArrayD<f32> {
-    let mut padded = ArrayD::zeros(shape);
-    let inner = |axis: usize| Slice::from(before[axis]..before[axis] + input.shape()[axis]);
-    padded.slice_each_axis_mut(|axis| inner(axis.axis.index())).assign(input);
-    padded
-}
-
-fn slice(input: &ArrayD<f32>, start: &[usize], stop: &[usize], step: &[usize]) -> ArrayD<f32> {
-    let kept = |axis: usize| Slice::new(start[axis] as isize, Some(stop[axis] as isize), step[axis] as isize);
-    input.slice_each_axis(|axis| kept(axis.axis.index())).as_standard_layout().into_owned()
 }

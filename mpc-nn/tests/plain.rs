@@ -79,7 +79,8 @@ fn naive_pool(graph: &Graph, pool: &Pool, input: &ArrayD<f32>, is_maximum: bool)
     ArrayD::from_shape_fn(graph.node(graph.outputs()[0]).shape(), |index| {
         let mut inside = Vec::new();
         for (_, i, j) in triples(1, pool.kernel[0], pool.kernel[1]) {
-            let corner = [index[2] * pool.stride[0] + i, index[3] * pool.stride[1] + j];
+            let down = index[2] * pool.stride[0] + i * pool.dilation[0];
+            let corner = [down, index[3] * pool.stride[1] + j * pool.dilation[1]];
             inside.extend(at(input, index[0], index[1], corner, pool.padding));
         }
         let count = if pool.count_padding { pool.kernel[0] * pool.kernel[1] } else { inside.len() };
@@ -125,10 +126,11 @@ proptest! {
         kernel in prop::array::uniform2(1usize..5),
         stride in prop::array::uniform2(1usize..5),
         padding in prop::array::uniform4(0usize..4),
+        dilation in prop::array::uniform2(1usize..3),
         count_padding: bool,
         seed: u64,
     ) {
-        let pool = Pool { kernel, stride, padding, count_padding };
+        let pool = Pool { kernel, stride, padding, dilation, count_padding };
         let shape = [2, 3, size[0], size[1]];
         let input = tensor(&shape, seed);
         let Ok(maximum) = graph(&shape, |b, x| b.max_pool("p", x, pool)) else { return Ok(()) };
@@ -279,4 +281,38 @@ fn weights_of_another_graph_and_overflow() {
     let weights = Weights::for_graph(&deep, largest).unwrap();
     let error = evaluate(&deep, &weights, &[array![[32768.0]].into_dyn()]).unwrap_err();
     assert_eq!(error, EvaluateError::Overflow { name: "l7".into() });
+}
+
+/// The output of one node over an input of 0, 1, 2, … in the given shape.
+fn counted(shape: &[usize], add: impl FnOnce(&mut GraphBuilder, NodeId) -> Result<NodeId, GraphError>) -> ArrayD<f32> {
+    let graph = graph(shape, add).unwrap();
+    let len = shape.iter().product();
+    run(&graph, &ArrayD::from_shape_vec(shape, (0..len).map(|x: usize| x as f32).collect()).unwrap())
+}
+
+#[test]
+fn tensors_of_any_rank() {
+    let shape = [2, 3, 2];
+    assert_eq!(counted(&shape, |b, x| b.sum("s", x, &[0, 2])), array![[[14.0], [22.0], [30.0]]].into_dyn());
+    assert_eq!(counted(&shape, |b, x| b.mean("m", x, &[1])), array![[[2.0, 3.0]], [[8.0, 9.0]]].into_dyn());
+    assert_eq!(counted(&[2, 2], |b, x| b.transpose("t", x, &[1, 0])), array![[0.0, 2.0], [1.0, 3.0]].into_dyn());
+    assert_eq!(counted(&[1, 3], |b, x| b.gather("g", x, 1, &[2, 0, 2])), array![[2.0, 0.0, 2.0]].into_dyn());
+    assert_eq!(counted(&[1, 3], |b, x| b.arg_max("a", x)), array![[2.0]].into_dyn());
+    assert_eq!(counted(&[3], |b, x| b.scale("s", x, -0.5)), array![0.0, -0.5, -1.0].into_dyn());
+    assert_eq!(counted(&[3], |b, x| b.offset("o", x, 1.5)), array![1.5, 2.5, 3.5].into_dyn());
+    assert_eq!(counted(&[3], |b, x| b.square("s", x)), array![0.0, 1.0, 4.0].into_dyn());
+    assert_eq!(counted(&[4], |b, x| b.reshape("r", x, &[2, 2])), array![[0.0, 1.0], [2.0, 3.0]].into_dyn());
+    let halves = [vec![(0, 0.5), (1, 0.5)], vec![(2, 2.0)]];
+    assert_eq!(counted(&[3], |b, x| b.combine("c", x, 0, &halves)), array![0.5, 4.0].into_dyn());
+}
+
+#[test]
+fn products_of_tensors() {
+    let scaled = counted(&[2, 3], |b, x| {
+        let factors = b.slice("factors", x, &[0, 1], &[2, 2], &[1, 1])?;
+        b.multiply("m", x, factors)
+    });
+    assert_eq!(scaled, array![[0.0, 1.0, 2.0], [12.0, 16.0, 20.0]].into_dyn());
+    let product = counted(&[1, 2, 2], |b, x| b.matrix_product("p", x, x));
+    assert_eq!(product, array![[[2.0, 3.0], [6.0, 11.0]]].into_dyn());
 }

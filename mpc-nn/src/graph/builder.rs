@@ -1,5 +1,7 @@
+mod tensor;
+
 use alloc::borrow::ToOwned;
-use alloc::collections::BTreeSet;
+use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::string::String;
 use alloc::vec;
 use alloc::vec::Vec;
@@ -75,6 +77,8 @@ impl ConvolutionOptions {
 pub struct GraphBuilder {
     nodes: Vec<Node>,
     names: BTreeSet<String>,
+    /// The shapes of the parameters so far.
+    parameters: BTreeMap<String, Vec<usize>>,
 }
 
 impl GraphBuilder {
@@ -92,16 +96,11 @@ impl GraphBuilder {
         self.shape_for("shape", id)
     }
 
-    /// A tensor of the data owner's; the first size is the batch, the same for all inputs.
+    /// A tensor of the data owner's.
     ///
     /// # Errors
-    /// A shape without elements, with too many or with another batch; a name that is taken.
+    /// A shape without elements or with too many; a name that is taken.
     pub fn input(&mut self, name: &str, shape: &[usize]) -> Result<NodeId, GraphError> {
-        shape::check(name, shape)?;
-        if let Some(first) = self.nodes.first().filter(|first| first.shape[0] != shape[0]) {
-            let (expected, found) = (first.shape[0], shape[0]);
-            return Err(GraphError::Batch { name: name.to_owned(), expected, found });
-        }
         self.push(name, Op::Input, vec![], shape.to_vec())
     }
 
@@ -126,7 +125,7 @@ impl GraphBuilder {
         self.push(name, Op::Convolution { shape, bias: options.bias }, vec![input], output)
     }
 
-    /// A linear layer on [b, features].
+    /// A linear layer on [rows, features].
     ///
     /// # Errors
     /// Another number of axes, a weight that is empty or too large; a name that is taken.
@@ -137,10 +136,37 @@ impl GraphBuilder {
         output_features: usize,
         bias: bool,
     ) -> Result<NodeId, GraphError> {
-        let [batch, input_features] = shape::axes(name, self.shape_for(name, input)?)?;
+        self.any_linear(name, input, output_features, bias, None)
+    }
+
+    /// A linear layer with the parameters `{parameters}.weight` and `{parameters}.bias`, which other nodes share, as
+    /// the steps of a recurrent network do.
+    ///
+    /// # Errors
+    /// As [`linear`](Self::linear); parameters that another node has in another shape.
+    pub fn linear_tied(
+        &mut self,
+        name: &str,
+        input: NodeId,
+        output_features: usize,
+        bias: bool,
+        parameters: &str,
+    ) -> Result<NodeId, GraphError> {
+        self.any_linear(name, input, output_features, bias, Some(parameters.to_owned()))
+    }
+
+    fn any_linear(
+        &mut self,
+        name: &str,
+        input: NodeId,
+        output_features: usize,
+        bias: bool,
+        tied: Option<String>,
+    ) -> Result<NodeId, GraphError> {
+        let [rows, input_features] = shape::axes(name, self.shape_for(name, input)?)?;
         shape::check(name, &[output_features, input_features])?;
-        let op = Op::Linear { input_features, output_features, bias };
-        self.push(name, op, vec![input], vec![batch, output_features])
+        let op = Op::Linear { input_features, output_features, bias, tied };
+        self.push(name, op, vec![input], vec![rows, output_features])
     }
 
     /// max(x, 0) for each element.
@@ -175,8 +201,8 @@ impl GraphBuilder {
     /// # Errors
     /// Another number of axes; a name that is taken.
     pub fn global_average_pool(&mut self, name: &str, input: NodeId) -> Result<NodeId, GraphError> {
-        let [batch, channels, _, _] = shape::axes(name, self.shape_for(name, input)?)?;
-        self.push(name, Op::GlobalAveragePool, vec![input], vec![batch, channels, 1, 1])
+        let [_, _, _, _] = shape::axes(name, self.shape_for(name, input)?)?;
+        self.mean(name, input, &[2, 3])
     }
 
     /// The sum of two tensors of one shape.
@@ -192,7 +218,7 @@ impl GraphBuilder {
         self.push(name, Op::Add, vec![left, right], shape)
     }
 
-    /// Tensors one after the other along `axis`, which is not the batch.
+    /// Tensors one after the other along `axis`.
     ///
     /// # Errors
     /// No inputs, shapes that differ in another axis, an axis that is not there; a name that is taken.
@@ -208,22 +234,22 @@ impl GraphBuilder {
     /// An unknown input; a name that is taken.
     pub fn flatten(&mut self, name: &str, input: NodeId) -> Result<NodeId, GraphError> {
         let shape = shape::flatten(self.shape_for(name, input)?);
-        self.push(name, Op::Flatten, vec![input], shape)
+        self.reshape(name, input, &shape)
     }
 
-    /// Zeros around a tensor: `before` and `after` have one entry for each axis, 0 for the batch.
+    /// Zeros around a tensor: `before` and `after` have one entry for each axis.
     ///
     /// # Errors
-    /// Another number of entries, a padded batch, a result that is too large; a name that is taken.
+    /// Another number of entries, a result that is too large; a name that is taken.
     pub fn pad(&mut self, name: &str, input: NodeId, before: &[usize], after: &[usize]) -> Result<NodeId, GraphError> {
         let shape = shape::pad(name, self.shape_for(name, input)?, before, after)?;
         self.push(name, Op::Pad { before: before.to_vec(), after: after.to_vec() }, vec![input], shape)
     }
 
-    /// The positions `start`, `start + step`, … below `stop` of each axis; all of the batch.
+    /// The positions `start`, `start + step`, … below `stop` of each axis.
     ///
     /// # Errors
-    /// Another number of entries, positions outside the tensor, part of a batch; a name that is taken.
+    /// Another number of entries, positions outside the tensor; a name that is taken.
     pub fn slice(
         &mut self,
         name: &str,
@@ -298,7 +324,14 @@ impl GraphBuilder {
         if !self.names.insert(name.to_owned()) {
             return Err(GraphError::DuplicateName { name: name.to_owned() });
         }
-        self.nodes.push(Node { name: name.to_owned(), op, inputs, shape });
-        Ok(NodeId(self.nodes.len() - 1))
+        let (node, id) = (Node { name: name.to_owned(), op, inputs, shape }, NodeId(self.nodes.len()));
+        for parameter in node.parameters(id) {
+            let known = self.parameters.entry(parameter.name.clone()).or_insert_with(|| parameter.shape.clone());
+            if *known != parameter.shape {
+                return Err(GraphError::Tied { name: node.name, parameter: parameter.name });
+            }
+        }
+        self.nodes.push(node);
+        Ok(id)
     }
 }

@@ -35,7 +35,7 @@ pub enum GraphError {
         found: Vec<usize>,
     },
     /// A tensor with more axes than [`MAX_RANK`](super::MAX_RANK), or none.
-    #[error("`{name}` has shape {shape:?}; a tensor has 1 to 8 axes, the first of them the batch")]
+    #[error("`{name}` has shape {shape:?}; a tensor has 1 to 8 axes")]
     AxisCount {
         /// The node that was being added.
         name: String,
@@ -58,16 +58,6 @@ pub enum GraphError {
         /// The shape of its output, of its weight, or of the patches of the input that a row of the output needs.
         shape: Vec<usize>,
     },
-    /// Inputs with different batches.
-    #[error("input `{name}` has a batch of {found}, but the first input has {expected}; use one batch for all inputs")]
-    Batch {
-        /// The input that was being added.
-        name: String,
-        /// The batch of the first input.
-        expected: usize,
-        /// The batch of this one.
-        found: usize,
-    },
     /// Tensors of different shapes where they must agree.
     #[error("`{name}` joins shapes {left:?} and {right:?}, which do not fit together")]
     Mismatch {
@@ -84,8 +74,8 @@ pub enum GraphError {
         /// The node that was being added.
         name: String,
     },
-    /// An axis that the tensor has not, or the batch axis.
-    #[error("`{name}` works along axis {axis} of a tensor of {rank} axes; use 1 to {last}", last = rank.saturating_sub(1))]
+    /// An axis that the tensor has not, or that is named twice.
+    #[error("`{name}` works along axis {axis} of a tensor of {rank} axes; name each of 0 to {last} at most once", last = rank.saturating_sub(1))]
     Axis {
         /// The node that was being added.
         name: String,
@@ -120,10 +110,10 @@ pub enum GraphError {
         /// Height and width of the input.
         input: [usize; 2],
     },
-    /// Padding or a slice that does not fit its input.
+    /// Padding, a slice or positions that do not fit the input.
     #[error(
-        "`{name}` does not fit an input of shape {shape:?} along axis {axis}; give one entry for each axis, leave the \
-         batch as it is, and for a slice start < stop <= size and step >= 1"
+        "`{name}` does not fit an input of shape {shape:?} along axis {axis}; give one entry for each axis, for a slice \
+         start < stop <= size and step >= 1, and no position beyond the size"
     )]
     Bounds {
         /// The node that was being added.
@@ -132,6 +122,20 @@ pub enum GraphError {
         axis: usize,
         /// The shape of the input.
         shape: Vec<usize>,
+    },
+    /// A public number that is NaN, infinite or too large.
+    #[error("`{name}` has a coefficient that is not finite or larger than 2^15 in magnitude; export the model again")]
+    Coefficient {
+        /// The node that was being added.
+        name: String,
+    },
+    /// Tied parameters of different shapes.
+    #[error("`{name}` shares the parameter `{parameter}` with a node that needs it in another shape")]
+    Tied {
+        /// The node that was being added.
+        name: String,
+        /// The parameter.
+        parameter: String,
     },
     /// A graph without outputs.
     #[error("the graph has no output; name at least one node as its output")]

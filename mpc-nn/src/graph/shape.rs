@@ -29,9 +29,9 @@ pub(super) fn axes<const N: usize>(name: &str, shape: &[usize]) -> Result<[usize
 /// [b, c, h, w] → [b, c, number of windows down, number of windows across].
 pub(super) fn pool(name: &str, shape: &[usize], pool: &Pool) -> Result<Vec<usize>, GraphError> {
     let [batch, channels, height, width] = axes(name, shape)?;
-    let Pool { kernel, stride, padding: [top, left, bottom, right], .. } = *pool;
-    let rows = windows(height, kernel[0], stride[0], top, bottom);
-    let columns = windows(width, kernel[1], stride[1], left, right);
+    let Pool { kernel, stride, padding: [top, left, bottom, right], dilation, .. } = *pool;
+    let rows = windows(height, [kernel[0], dilation[0], stride[0]], top, bottom);
+    let columns = windows(width, [kernel[1], dilation[1], stride[1]], left, right);
     let area = kernel[0].checked_mul(kernel[1]).filter(|&area| area <= MAX_ELEMENTS);
     match (rows, columns, area) {
         (Some(rows), Some(columns), Some(_)) => Ok(vec![batch, channels, rows, columns]),
@@ -46,12 +46,17 @@ pub(super) fn pool(name: &str, shape: &[usize], pool: &Pool) -> Result<Vec<usize
 }
 
 /// The number of windows along one axis, each of which covers at least one element of the input.
-fn windows(size: usize, kernel: usize, stride: usize, before: usize, after: usize) -> Option<usize> {
-    if before >= kernel || after >= kernel {
+fn windows(size: usize, [kernel, dilation, stride]: [usize; 3], before: usize, after: usize) -> Option<usize> {
+    if before >= kernel || after >= kernel || dilation == 0 {
         return None;
     }
+    let reach = (kernel - 1).checked_mul(dilation)?.checked_add(1)?;
     let padded = size.checked_add(before)?.checked_add(after)?;
-    padded.checked_sub(kernel)?.checked_div(stride)?.checked_add(1)
+    // With gaps in a window, all of it may lie in the padding: of the elements `dilation` apart one must be inside.
+    if dilation > size && before + after > 0 {
+        return None;
+    }
+    padded.checked_sub(reach)?.checked_div(stride)?.checked_add(1)
 }
 
 /// [b, …] → [b, product of the rest].
@@ -63,8 +68,8 @@ pub(super) fn flatten(shape: &[usize]) -> Vec<usize> {
 /// The joined shape of tensors that agree in every axis but `axis`.
 pub(super) fn concat(name: &str, axis: usize, shapes: &[&[usize]]) -> Result<Vec<usize>, GraphError> {
     let [first, rest @ ..] = shapes else { return Err(GraphError::NoInput { name: name.to_owned() }) };
-    if axis == 0 || axis >= first.len() {
-        return Err(GraphError::Axis { name: name.to_owned(), axis, rank: first.len() });
+    if axis >= first.len() {
+        return Err(self::axis(name, axis, first));
     }
     let mut joined = first.to_vec();
     for shape in rest {
@@ -81,9 +86,6 @@ pub(super) fn concat(name: &str, axis: usize, shapes: &[&[usize]]) -> Result<Vec
 /// Each axis with zeros before and after it.
 pub(super) fn pad(name: &str, shape: &[usize], before: &[usize], after: &[usize]) -> Result<Vec<usize>, GraphError> {
     same_rank(name, shape, &[before, after])?;
-    if before[0] != 0 || after[0] != 0 {
-        return Err(bounds(name, 0, shape));
-    }
     let padded = |axis: usize| shape[axis].checked_add(before[axis])?.checked_add(after[axis]);
     (0..shape.len()).map(|axis| padded(axis).ok_or_else(|| bounds(name, axis, shape))).collect()
 }
@@ -101,10 +103,7 @@ pub(super) fn slice(
         let fits = start[axis] < stop[axis] && stop[axis] <= shape[axis] && step[axis] > 0;
         fits.then(|| (stop[axis] - start[axis]).div_ceil(step[axis]))
     };
-    let kept: Vec<usize> = (0..shape.len())
-        .map(|axis| kept(axis).ok_or_else(|| bounds(name, axis, shape)))
-        .collect::<Result<_, GraphError>>()?;
-    if kept[0] != shape[0] { Err(bounds(name, 0, shape)) } else { Ok(kept) }
+    (0..shape.len()).map(|axis| kept(axis).ok_or_else(|| bounds(name, axis, shape))).collect()
 }
 
 fn same_rank(name: &str, shape: &[usize], lists: &[&[usize]]) -> Result<(), GraphError> {
@@ -116,4 +115,48 @@ fn same_rank(name: &str, shape: &[usize], lists: &[&[usize]]) -> Result<(), Grap
 
 fn bounds(name: &str, axis: usize, shape: &[usize]) -> GraphError {
     GraphError::Bounds { name: name.to_owned(), axis, shape: shape.to_vec() }
+}
+
+/// The shape with size 1 at each of `axes`, which must be there and differ.
+pub(super) fn reduce(name: &str, shape: &[usize], axes: &[usize]) -> Result<Vec<usize>, GraphError> {
+    let mut reduced = shape.to_vec();
+    for (index, &axis) in axes.iter().enumerate() {
+        if axis >= shape.len() || axes[..index].contains(&axis) {
+            return Err(self::axis(name, axis, shape));
+        }
+        reduced[axis] = 1;
+    }
+    Ok(reduced)
+}
+
+/// The sizes in the order of a permutation of the axes.
+pub(super) fn transpose(name: &str, shape: &[usize], permutation: &[usize]) -> Result<Vec<usize>, GraphError> {
+    same_rank(name, shape, &[permutation])?;
+    for (index, &axis) in permutation.iter().enumerate() {
+        if axis >= shape.len() || permutation[..index].contains(&axis) {
+            return Err(self::axis(name, axis, shape));
+        }
+    }
+    Ok(permutation.iter().map(|&axis| shape[axis]).collect())
+}
+
+/// The shape with `positions.count()` positions along an axis, each of which must be in the input.
+pub(super) fn gather(
+    name: &str,
+    shape: &[usize],
+    axis: usize,
+    len: usize,
+    mut positions: impl Iterator<Item = usize>,
+) -> Result<Vec<usize>, GraphError> {
+    let size = *shape.get(axis).ok_or_else(|| self::axis(name, axis, shape))?;
+    if positions.any(|position| position >= size) {
+        return Err(bounds(name, axis, shape));
+    }
+    let mut gathered = shape.to_vec();
+    gathered[axis] = len;
+    Ok(gathered)
+}
+
+fn axis(name: &str, axis: usize, shape: &[usize]) -> GraphError {
+    GraphError::Axis { name: name.to_owned(), axis, rank: shape.len() }
 }

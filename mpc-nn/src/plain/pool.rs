@@ -12,11 +12,6 @@ pub(super) fn mean(pool: &Pool, input: &ArrayD<f32>, shape: &[usize]) -> ArrayD<
     over_windows(pool, input, shape, |window, divisor| window.sum() / divisor as f32)
 }
 
-pub(super) fn global_mean(input: &ArrayD<f32>, shape: &[usize]) -> ArrayD<f32> {
-    let size = [input.shape()[2], input.shape()[3]];
-    mean(&Pool::new(size), input, shape)
-}
-
 /// An output of the given shape, each element of it from its window and the window's divisor.
 fn over_windows(
     pool: &Pool,
@@ -32,7 +27,15 @@ fn over_windows(
         let [rows, columns] = pool.window(output, [height, width]);
         let image = input.index_axis(Axis(0), index[0]);
         let channel = image.index_axis(Axis(0), index[1]);
-        let of_rows = channel.slice_axis(Axis(0), Slice::from(rows));
-        reduce(of_rows.slice_axis(Axis(1), Slice::from(columns)), pool.divisor(output, [height, width]))
+        let of_rows = channel.slice_axis(Axis(0), positions(rows, pool.dilation[0]));
+        reduce(of_rows.slice_axis(Axis(1), positions(columns, pool.dilation[1])), pool.divisor(output, [height, width]))
     })
+}
+
+/// The same positions for slicing; a window is never empty.
+fn positions(mut window: impl ExactSizeIterator<Item = usize>, dilation: usize) -> Slice {
+    let len = window.len();
+    let start = window.next().unwrap_or_default();
+    let stop = start + (len - 1) * dilation + 1;
+    Slice::from(start..stop).step_by(dilation as isize)
 }

@@ -54,7 +54,7 @@ impl<'a, R: Ring> Walk<'a, R> {
             }
             Op::Convolution { shape, .. } => (self.linear(node, *shape), DOUBLE),
             Op::Linear { input_features, output_features, .. } => {
-                (self.linear(node, fully_connected(self.graph.batch(), *input_features, *output_features)), DOUBLE)
+                (self.linear(node, fully_connected(node.shape()[0], *input_features, *output_features)), DOUBLE)
             }
             Op::Relu => {
                 let Format { double, divisor } = self.format(inputs[0]);
@@ -67,7 +67,7 @@ impl<'a, R: Ring> Walk<'a, R> {
                 (Action::MaxPool { pool: *pool, parameters: self.parameters }, self.format(inputs[0]))
             }
             Op::AveragePool(pool) => self.average(inputs[0], *pool, node),
-            Op::GlobalAveragePool => {
+            Op::Mean { axes } if axes == &[2, 3] && node.shape().len() == 4 => {
                 let input = self.graph.node(inputs[0]).shape();
                 self.average(inputs[0], Pool::new([input[2], input[3]]), node)
             }
@@ -79,11 +79,15 @@ impl<'a, R: Ring> Walk<'a, R> {
                 let (format, shifts) = self.common(inputs);
                 (Action::Concat { axis: *axis, shifts }, format)
             }
-            Op::Flatten => (Action::Reshape, self.format(inputs[0])),
+            Op::Reshape => (Action::Reshape, self.format(inputs[0])),
             Op::Pad { before, .. } => (Action::Pad { before: before.clone() }, self.format(inputs[0])),
             Op::Slice { start, stop, step } => {
                 let action = Action::Slice { start: start.clone(), stop: stop.clone(), step: step.clone() };
                 (action, self.format(inputs[0]))
+            }
+            _ => {
+                let (layer, reason) = (node.name().to_owned(), "not planned yet".to_owned());
+                return Err(PlanError::Unsupported { layer, reason });
             }
         };
         self.push(node.name().to_owned(), id, action, node.shape());
