@@ -6,8 +6,10 @@ use mpc_shares::{Prg, SecretVec, Seed, check_parties};
 use mpc_transport::Transport;
 
 use crate::correlation::PARTY_NODE;
+use crate::piecewise::{self, PiecewiseShape};
 use crate::request::{CORRECTION_FRAME_BYTES, frame_elements};
-use crate::{ProtocolError, Request, beaver, binary, conversion, fixed_weights, relu, sign, truncation};
+use crate::sign::{self, SignShape};
+use crate::{ProtocolError, Request, beaver, binary, conversion, fixed_weights, relu, truncation};
 
 /// Values that only the dealer knows; zeroised on drop.
 pub(crate) type Secret<E> = SecretVec<E>;
@@ -101,6 +103,10 @@ impl<R: Ring> Dealer<R> {
                 Ok(())
             }
             Request::Relu { len, parameters } => relu::deal::<R, T>(dealing, *len, *parameters).await,
+            Request::Piecewise { len, thresholds, parameters } => {
+                let sign = SignShape { len: *len, parameters: *parameters };
+                piecewise::deal::<R, T>(dealing, PiecewiseShape { sign, thresholds: *thresholds }).await
+            }
         }
     }
 }

@@ -21,6 +21,7 @@ pub mod in_process;
 pub mod maximum;
 pub mod open;
 mod party;
+pub mod piecewise;
 pub mod relu;
 pub mod request;
 pub mod sharing;

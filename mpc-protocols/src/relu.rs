@@ -86,9 +86,9 @@ pub async fn relu<R: Ring, T: Transport>(
     let opened = open_sign(party, x.elements(), shift, sign).await?;
     let first = party.is_first();
     let offset = R::ONE << (bits - 2);
-    let masks = opened.mask.elements().iter().zip(opened.flip.elements());
+    let masks = opened.mask().iter().zip(opened.flip());
     let dealt = masks.zip(top.elements().iter().zip(flipped_mask.elements()));
-    let elements = opened.opened.iter().zip(dealt).zip(flipped_top.elements_mut());
+    let elements = opened.opened().iter().zip(dealt).zip(flipped_top.elements_mut());
     for (element, ((&c, ((&mask, &flip), (&top, &flipped_mask))), result)) in elements.enumerate() {
         let (alpha, gamma) = (c.wrapping_sub(offset), wrap_weight(c, bits));
         let public = if first { alpha } else { R::ZERO };

@@ -100,6 +100,15 @@ pub enum Request {
         /// Bits of the comparison.
         parameters: SignParameters,
     },
+    /// [`PiecewiseMask`](crate::piecewise::PiecewiseMask): for comparisons of each value with several public thresholds.
+    Piecewise {
+        /// The number of elements.
+        len: usize,
+        /// The number of thresholds.
+        thresholds: usize,
+        /// Bits of the comparison.
+        parameters: SignParameters,
+    },
 }
 
 impl Request {
@@ -118,10 +127,19 @@ impl Request {
             Self::DaBits { len } => vec![full(len)],
             Self::EdaBits { len } => vec![planes(R::BITS as usize, len)],
             Self::Lift { len, bits } => vec![full(len), top(len, bits)],
-            Self::Sign { len, parameters } => parameters.corrections::<R>(len).into(),
-            Self::Relu { len, parameters } => {
-                let mut fields = Vec::from(parameters.corrections::<R>(len));
-                fields.extend([top(len, parameters.bits()), full(len), top(len, parameters.bits())]);
+            Self::Sign { len, parameters } => {
+                let mut fields = Vec::from(parameters.mask_corrections::<R>(len));
+                fields.extend(parameters.threshold_corrections::<R>(len));
+                fields
+            }
+            Self::Relu { len, parameters } => Self::Piecewise { len, thresholds: 1, parameters }.corrections::<R>(),
+            Self::Piecewise { len, thresholds, parameters } => {
+                let mut fields = Vec::from(parameters.mask_corrections::<R>(len));
+                fields.push(top(len, parameters.bits()));
+                for _ in 0..thresholds {
+                    fields.extend(parameters.threshold_corrections::<R>(len));
+                    fields.extend([full(len), top(len, parameters.bits())]);
+                }
                 fields
             }
         }

@@ -74,12 +74,16 @@ impl SignParameters {
         (self.subsets() - self.leaves()) + (self.less_offset(self.leaves()) - self.leaves())
     }
 
-    /// The fields of corrections, in the order of dealing: r, tables, products, r_{k−2}, d.
-    pub(crate) fn corrections<R: Ring>(self, len: usize) -> [Field; 5] {
-        let plane = packing::words_for(len);
-        let elements = Field { len, bits: R::BITS };
+    /// The fields of corrections of one mask, in the order of dealing: r, tables, r_{k−2}.
+    pub(crate) fn mask_corrections<R: Ring>(self, len: usize) -> [Field; 3] {
         let words = |len| Field { len, bits: u64::BITS };
-        [elements, words(len * self.leaves()), words(self.dealt_products() * plane), words(plane), elements]
+        [Field { len, bits: R::BITS }, words(len * self.leaves()), words(packing::words_for(len))]
+    }
+
+    /// The fields of corrections of one threshold, in the order of dealing: products, d.
+    pub(crate) fn threshold_corrections<R: Ring>(self, len: usize) -> [Field; 2] {
+        let products = Field { len: self.dealt_products() * packing::words_for(len), bits: u64::BITS };
+        [products, Field { len, bits: R::BITS }]
     }
 }
 

@@ -4,7 +4,6 @@ use alloc::vec::Vec;
 
 use mpc_ring::kernels::{TABLE_BLOCK, lookup};
 use mpc_ring::{Ring, packing};
-use mpc_shares::SecretVec;
 use zeroize::Zeroizing;
 
 use super::parameters::{LEAF_BITS, SignParameters};
@@ -37,11 +36,10 @@ fn leaf_of(low: u64, leaf: u32) -> u32 {
     ((low >> (leaf * LEAF_BITS)) as u32) & (EQUAL_HALF - 1)
 }
 
-/// This party's shares of lt_i (L planes) and of eq_j for j ≥ 1 (L−1 planes), read at the public c.
-pub(super) fn read_tables<R: Ring>(tables: &[u64], opened: &[R], parameters: SignParameters) -> SecretVec<u64> {
+/// This party's shares of lt_i (L planes) and of eq_j for j ≥ 1 (L−1 planes), read at the public c into `planes`.
+pub(super) fn read_tables<R: Ring>(tables: &[u64], opened: &[R], parameters: SignParameters, planes: &mut [u64]) {
     let (leaves, words) = (parameters.leaves(), packing::words_for(opened.len()));
     let low = low_bits_mask(parameters);
-    let mut planes = SecretVec::zeros(parameters.leaf_bits_opened() * words);
     let mut padded = Zeroizing::new([0; TABLE_BLOCK]);
     for (word, (block, entries)) in opened.chunks(TABLE_BLOCK).zip(tables.chunks(TABLE_BLOCK * leaves)).enumerate() {
         let mut indices = [0; TABLE_BLOCK];
@@ -58,7 +56,6 @@ pub(super) fn read_tables<R: Ring>(tables: &[u64], opened: &[R], parameters: Sig
             }
         }
     }
-    planes
 }
 
 /// Bit `bit` of each element, 64 elements a word.

@@ -1,0 +1,228 @@
+//! Piecewise linear functions with public breakpoints, any number of them of one value, with truncation, in 3 rounds.
+//!
+//! A value y is masked and opened once: c = y + 2^{k−2} + r as in [`sign`](crate::sign). For a public threshold t_j the bit
+//! b_j = [y ≥ t_j] is the sign of y − t_j, whose masked value c − t_j everybody knows. The one-time tables of r are read
+//! at its leaves, which costs nothing; only the bits that mask what was read, their monomials and the flip bit d_j are
+//! fresh for each threshold. As in [`relu`](crate::relu), y, every b_j and every b_j·y are then linear in dealt values,
+//! so that every piecewise linear function of y with these breakpoints is a local sum.
+
+use alloc::vec::Vec;
+use mpc_ring::Ring;
+use mpc_shares::{ArithmeticShares, SecretVec};
+use mpc_transport::{Traffic, Transport};
+
+use crate::dealer::{Dealing, Secret};
+use crate::error::check_len;
+use crate::sign::compare::{self, Comparisons, MaskTables, ThresholdMask, mask_of_bit, open_comparisons};
+use crate::sign::{SignParameters, SignShape};
+use crate::truncation::wrap_weight;
+use crate::{Correlation, CorrelationSource, Party, ProtocolError, Request};
+
+/// The number of elements, the bits of the comparison, and the number of thresholds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PiecewiseShape {
+    /// The elements and the bits k.
+    pub sign: SignShape,
+    /// The number of thresholds.
+    pub thresholds: usize,
+}
+
+/// One party's share of what comparisons with several thresholds need: consumed by its use.
+pub struct PiecewiseMask<R: Ring> {
+    parameters: SignParameters,
+    tables: MaskTables<R>,
+    /// r_top, modulo 2^{ℓ−k}.
+    top: ArithmeticShares<R>,
+    thresholds: Vec<ThresholdMask<R>>,
+    products: Vec<FlippedMask<R>>,
+}
+
+/// The products of one flip bit d.
+struct FlippedMask<R: Ring> {
+    /// d·r.
+    mask: ArithmeticShares<R>,
+    /// d·r_top, modulo 2^{ℓ−k}.
+    top: ArithmeticShares<R>,
+}
+
+impl<R: Ring> core::fmt::Debug for PiecewiseMask<R> {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_struct("PiecewiseMask").field("parameters", &self.parameters).finish_non_exhaustive()
+    }
+}
+
+impl<R: Ring> Correlation<R> for PiecewiseMask<R> {
+    type Shape = PiecewiseShape;
+
+    fn request(shape: &PiecewiseShape) -> Request {
+        let SignShape { len, parameters } = shape.sign;
+        Request::Piecewise { len, thresholds: shape.thresholds, parameters }
+    }
+
+    async fn draw<T: Transport>(
+        shape: &PiecewiseShape,
+        source: &mut CorrelationSource<T>,
+    ) -> Result<Self, ProtocolError> {
+        let SignShape { len, parameters } = shape.sign;
+        let tables = MaskTables::draw(shape.sign, source).await?;
+        let top_bits = R::BITS - parameters.bits();
+        let top = ArithmeticShares::from_elements(source.elements(len, top_bits).await?);
+        let (mut thresholds, mut products) = (Vec::new(), Vec::new());
+        for _ in 0..shape.thresholds {
+            thresholds.push(ThresholdMask::draw(shape.sign, source).await?);
+            let mask = ArithmeticShares::from_elements(source.elements(len, R::BITS).await?);
+            products.push(FlippedMask {
+                mask,
+                top: ArithmeticShares::from_elements(source.elements(len, top_bits).await?),
+            });
+        }
+        Ok(Self { parameters, tables, top, thresholds, products })
+    }
+}
+
+pub(crate) async fn deal<R: Ring, T: Transport>(
+    dealing: &mut Dealing<'_, T>,
+    shape: PiecewiseShape,
+) -> Result<(), ProtocolError> {
+    let bits = shape.sign.parameters.bits();
+    let mask = MaskTables::<R>::deal(dealing, shape.sign).await?;
+    let top: Secret<R> = mask.iter().map(|&r| r >> (bits - 1)).collect();
+    dealing.elements(Secret::copy_of(&top), R::BITS - bits).await?;
+    for _ in 0..shape.thresholds {
+        let flip = ThresholdMask::<R>::deal(dealing, shape.sign).await?;
+        let product =
+            |values: &[R]| -> Secret<R> { values.iter().zip(flip.iter()).map(|(&x, &d)| x.wrapping_mul(d)).collect() };
+        dealing.elements(product(&mask), R::BITS).await?;
+        dealing.elements(product(&top), R::BITS - bits).await?;
+    }
+    Ok(())
+}
+
+/// The function constant + slope·y + Σ_j \[y ≥ t_j\]·(offset_j + slope_j·y), in ring elements.
+///
+/// The steps belong to the thresholds in their order; a missing step is zero.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PiecewiseLinear<R> {
+    /// The value at 0, below all thresholds.
+    pub constant: R,
+    /// The slope below all thresholds.
+    pub slope: R,
+    /// What is added from each threshold on.
+    pub steps: Vec<Step<R>>,
+}
+
+/// What is added to a piecewise linear function from one threshold on: offset + slope·y.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Step<R> {
+    /// The constant.
+    pub offset: R,
+    /// The slope.
+    pub slope: R,
+}
+
+/// A value between its thresholds, after the three rounds: every piecewise linear function of it is a local sum.
+pub struct Pieces<R: Ring> {
+    parameters: SignParameters,
+    first: bool,
+    shape: Vec<usize>,
+    comparisons: Comparisons<R>,
+    top: ArithmeticShares<R>,
+    products: Vec<FlippedMask<R>>,
+}
+
+impl<R: Ring> core::fmt::Debug for Pieces<R> {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_struct("Pieces").field("shape", &self.shape).finish_non_exhaustive()
+    }
+}
+
+/// Compares y = x / 2^`shift` with public thresholds, in units of y as ring elements (signed).
+///
+/// The bits are right where |y − t_j| < 2^{k−2} − n for every t_j, and y where |y| < 2^{k−2} − n; as in
+/// [`relu`](crate::relu::relu), y has an error of at most n/2 units, and none where `shift` is 0. The bits are those of
+/// the y that the result has, so that functions are continuous across thresholds.
+///
+/// # Security
+/// As for [`is_non_negative`](crate::sign::is_non_negative): everything opened is masked by uniform dealt values, each
+/// used once; what is read from the tables at several places is masked by bits of its own each time.
+///
+/// # Rounds and communication
+/// 3 rounds; k + 2L·s bits per element to each other party for s thresholds ([`traffic`]): k + 12·s for k = 32.
+///
+/// # Errors
+/// [`ProtocolError::Parameter`] if k bits do not remain after the shift; [`ProtocolError::OperandLength`] for another
+/// number of thresholds than was dealt for; [`ProtocolError::WrongCorrelation`]; [`ProtocolError::Transport`].
+pub async fn compare<R: Ring, T: Transport>(
+    party: &mut Party<T>,
+    x: &ArithmeticShares<R>,
+    shift: u32,
+    thresholds: &[R],
+    correlation: PiecewiseMask<R>,
+) -> Result<Pieces<R>, ProtocolError> {
+    let PiecewiseMask { parameters, tables, top, thresholds: masks, products } = correlation;
+    let comparisons = open_comparisons(party, x.elements(), shift, thresholds, parameters, tables, masks).await?;
+    Ok(Pieces { parameters, first: party.is_first(), shape: x.shape().to_vec(), comparisons, top, products })
+}
+
+impl<R: Ring> Pieces<R> {
+    /// Shares of a piecewise linear function of y, in the full ring and in the shape of x; local.
+    ///
+    /// # Errors
+    /// [`ProtocolError::OperandLength`] for more steps than thresholds.
+    pub fn linear(&self, function: &PiecewiseLinear<R>) -> Result<ArithmeticShares<R>, ProtocolError> {
+        let PiecewiseLinear { constant, slope, steps } = function;
+        if steps.len() > self.products.len() {
+            check_len("piecewise, steps", self.products.len(), steps.len())?;
+        }
+        let mut sum = self.base(*constant, *slope);
+        let nothing = Step { offset: R::ZERO, slope: R::ZERO };
+        for (index, step) in steps.iter().enumerate().filter(|&(_, &step)| step != nothing) {
+            self.add_step(index, *step, &mut sum);
+        }
+        Ok(ArithmeticShares::new(&self.shape, sum.into_vec())?)
+    }
+
+    /// constant + slope·y.
+    fn base(&self, constant: R, slope: R) -> SecretVec<R> {
+        let bits = self.parameters.bits();
+        let (offset, constant) = (R::ONE << (bits - 2), if self.first { constant } else { R::ZERO });
+        let dealt = self.comparisons.mask.elements().iter().zip(self.top.elements());
+        let one = |(&c, (&mask, &top)): (&R, (&R, &R))| {
+            let public = if self.first { c.wrapping_sub(offset) } else { R::ZERO };
+            let y = public.wrapping_sub(mask).wrapping_add(wrap_weight(c, bits).wrapping_mul(top));
+            constant.wrapping_add(slope.wrapping_mul(y))
+        };
+        self.comparisons.opened.iter().zip(dealt).map(one).collect()
+    }
+
+    /// Adds b·(offset + slope·y), where b·z = β·z + (1 − 2β)·d·z for z = offset + slope·y.
+    fn add_step(&self, index: usize, step: Step<R>, sum: &mut [R]) {
+        let Step { offset, slope } = step;
+        let bits = self.parameters.bits();
+        let middle = R::ONE << (bits - 2);
+        let plane = self.comparisons.flipped_plane(index);
+        let (flips, products) = (self.comparisons.flips[index].elements(), &self.products[index]);
+        let masks = self.comparisons.mask.elements().iter().zip(self.top.elements());
+        let flipped = flips.iter().zip(products.mask.elements()).zip(products.top.elements());
+        let public_offset = if self.first { offset } else { R::ZERO };
+        let elements = sum.iter_mut().zip(&self.comparisons.opened).zip(masks.zip(flipped));
+        for (element, ((sum, &c), ((&mask, &top), ((&flip, &flipped_mask), &flipped_top)))) in elements.enumerate() {
+            let (alpha, gamma) = (c.wrapping_sub(middle), wrap_weight(c, bits));
+            let public = if self.first { alpha } else { R::ZERO };
+            let y = public.wrapping_sub(mask).wrapping_add(gamma.wrapping_mul(top));
+            let flipped_y =
+                alpha.wrapping_mul(flip).wrapping_sub(flipped_mask).wrapping_add(gamma.wrapping_mul(flipped_top));
+            let z = public_offset.wrapping_add(slope.wrapping_mul(y));
+            let flipped_z = offset.wrapping_mul(flip).wrapping_add(slope.wrapping_mul(flipped_y));
+            let beta = mask_of_bit::<R>(plane, element);
+            let product = (z & beta).wrapping_add((flipped_z ^ beta).wrapping_sub(beta));
+            *sum = sum.wrapping_add(product);
+        }
+    }
+}
+
+/// What each party sends and receives in [`compare`].
+#[must_use]
+pub fn traffic(shape: PiecewiseShape, parties: usize) -> Traffic {
+    compare::traffic(shape.sign, shape.thresholds, parties)
+}
