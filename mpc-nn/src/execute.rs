@@ -90,7 +90,7 @@ impl<R: Ring> Inference<'_, R> {
         observer: &mut impl Observer,
     ) -> Result<Option<Vec<ArrayD<f64>>>, InferenceError> {
         let Self { plan, model, preprocessing } = *self;
-        let (loaded, planned) = (model.layers.len(), plan.layers().len());
+        let (loaded, planned) = (model.weights.len(), plan.weights().len());
         if loaded != planned {
             return Err(InferenceError::OtherModel { loaded, planned });
         }

@@ -192,7 +192,6 @@ impl Pool {
 
     /// The rows and the columns of an input of size `input` that the window of `output` = [row, column] covers,
     /// without the padding. Never empty for a pool that a graph holds.
-    #[must_use]
     pub fn window(&self, output: [usize; 2], input: [usize; 2]) -> [StepBy<Range<usize>>; 2] {
         [0, 1].map(|axis| {
             let (padding, dilation) = (self.padding[axis], self.dilation[axis]);

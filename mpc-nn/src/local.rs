@@ -5,9 +5,9 @@ use alloc::vec::Vec;
 
 use mpc_ring::Ring;
 use mpc_shares::{ArithmeticShares, ShareError};
-use ndarray::{ArrayViewD, ArrayViewMutD, IxDyn, Slice};
+use ndarray::{ArrayViewD, ArrayViewMutD, Axis, IxDyn, Slice};
 
-use crate::graph::Pool;
+use crate::graph::{Channels, Pool};
 
 /// A view of shares in their shape.
 fn view<R: Ring>(shares: &ArithmeticShares<R>) -> ArrayViewD<'_, R> {
@@ -42,13 +42,11 @@ pub(crate) fn add<R: Ring>(
     ArithmeticShares::new(x.shape(), pairs.map(|(&x, &y)| (x << shifts[0]).wrapping_add(y << shifts[1])).collect())
 }
 
-/// Adds a bias to each channel (axis 1).
-pub(crate) fn add_bias<R: Ring>(x: &mut ArithmeticShares<R>, bias: &ArithmeticShares<R>) {
-    let channels = bias.len();
-    let pixels = x.shape()[2..].iter().product::<usize>().max(1);
-    for (plane, values) in x.elements_mut().chunks_exact_mut(pixels).enumerate() {
-        let bias = bias.elements()[plane % channels];
-        values.iter_mut().for_each(|x| *x = x.wrapping_add(bias));
+/// Adds entry (i / inner) mod channels of a constant to element i.
+pub(crate) fn add_channels<R: Ring>(x: &mut ArithmeticShares<R>, constant: &ArithmeticShares<R>, map: Channels) {
+    for (block, values) in x.elements_mut().chunks_exact_mut(map.inner).enumerate() {
+        let entry = constant.elements()[block % map.channels];
+        values.iter_mut().for_each(|x| *x = x.wrapping_add(entry));
     }
 }
 
@@ -64,7 +62,7 @@ pub(crate) fn concat<R: Ring>(
     for (tensor, &shift) in tensors.iter().zip(shifts) {
         let end = at + tensor.shape()[axis];
         let mut all = view_mut(&mut result);
-        let mut target = all.slice_axis_mut(ndarray::Axis(axis), Slice::from(at..end));
+        let mut target = all.slice_axis_mut(Axis(axis), Slice::from(at..end));
         target.zip_mut_with(&view(tensor), |target, &x| *target = x << shift);
         at = end;
     }
@@ -156,26 +154,113 @@ fn map_windows<R: Ring>(
     ArithmeticShares::new(shape, elements)
 }
 
-/// 1/d as a fixed-point constant with f fractional bits.
-pub(crate) fn reciprocal<R: Ring>(divisor: usize, fractional_bits: u32) -> R {
-    let one = 1u128 << fractional_bits;
-    R::from_u128((one + divisor as u128 / 2) / divisor as u128)
-}
-
-/// Means over windows whose numbers of elements differ: from scale 2^f to 2^{2f}.
+/// Means over windows whose numbers of elements differ, with `bits` more fractional bits.
 pub(crate) fn mean_windows<R: Ring>(
     x: &ArithmeticShares<R>,
     pool: &Pool,
-    fractional_bits: u32,
+    bits: u32,
     shape: &[usize],
 ) -> Result<ArithmeticShares<R>, ShareError> {
     let size = [x.shape()[2], x.shape()[3]];
     let mut means = sum_windows(x, pool, shape)?;
     for plane in means.elements_mut().chunks_exact_mut(shape[2] * shape[3]) {
         for (window, value) in plane.iter_mut().enumerate() {
-            let divisor = pool.divisor([window / shape[3], window % shape[3]], size);
-            *value = value.wrapping_mul(reciprocal(divisor, fractional_bits));
+            let divisor = pool.divisor([window / shape[3], window % shape[3]], size) as u128;
+            let reciprocal = ((1u128 << bits) + divisor / 2) / divisor;
+            *value = value.wrapping_mul(R::from_u128(reciprocal));
         }
     }
     Ok(means)
+}
+
+/// Sums over axes, which stay with size 1.
+pub(crate) fn sum_axes<R: Ring>(
+    x: &ArithmeticShares<R>,
+    axes: &[usize],
+    shape: &[usize],
+) -> Result<ArithmeticShares<R>, ShareError> {
+    let kept = (0..x.shape().len()).filter(|axis| !axes.contains(axis));
+    let order: Vec<usize> = kept.chain(axes.iter().copied()).collect();
+    let reordered = view(x).permuted_axes(order);
+    let count = x.len() / shape.iter().product::<usize>().max(1);
+    let mut sums = zeros::<R>(shape)?;
+    for (index, &element) in reordered.iter().enumerate() {
+        let sum = &mut sums.elements_mut()[index / count];
+        *sum = sum.wrapping_add(element);
+    }
+    Ok(sums)
+}
+
+/// Sums of positions along an axis with public coefficients.
+pub(crate) fn combine<R: Ring>(
+    x: &ArithmeticShares<R>,
+    axis: usize,
+    rows: &[Vec<(usize, i64)>],
+    shape: &[usize],
+) -> Result<ArithmeticShares<R>, ShareError> {
+    let mut result = zeros(shape)?;
+    let (input, mut output) = (view(x), view_mut(&mut result));
+    for (mut target, row) in output.axis_iter_mut(Axis(axis)).zip(rows) {
+        for &(position, coefficient) in row {
+            let coefficient = R::from_i128(i128::from(coefficient));
+            let add = |sum: &mut R, &x: &R| *sum = sum.wrapping_add(x.wrapping_mul(coefficient));
+            target.zip_mut_with(&input.index_axis(Axis(axis), position), add);
+        }
+    }
+    Ok(result)
+}
+
+/// The axes in another order.
+pub(crate) fn transpose<R: Ring>(
+    x: &ArithmeticShares<R>,
+    permutation: &[usize],
+    shape: &[usize],
+) -> Result<ArithmeticShares<R>, ShareError> {
+    ArithmeticShares::new(shape, view(x).permuted_axes(permutation).iter().copied().collect())
+}
+
+/// Positions along an axis.
+pub(crate) fn gather<R: Ring>(
+    x: &ArithmeticShares<R>,
+    axis: usize,
+    indices: &[usize],
+    shape: &[usize],
+) -> Result<ArithmeticShares<R>, ShareError> {
+    let inner: usize = x.shape()[axis + 1..].iter().product();
+    let mut elements = Vec::with_capacity(shape.iter().product());
+    for block in x.elements().chunks_exact(x.shape()[axis] * inner) {
+        indices.iter().for_each(|&index| elements.extend_from_slice(&block[index * inner..][..inner]));
+    }
+    ArithmeticShares::new(shape, elements)
+}
+
+/// The sum with a public integer, which party 0 adds.
+pub(crate) fn offset<R: Ring>(mut x: ArithmeticShares<R>, value: i128, party: usize) -> ArithmeticShares<R> {
+    if party == 0 {
+        let value = R::from_i128(value);
+        x.elements_mut().iter_mut().for_each(|x| *x = x.wrapping_add(value));
+    }
+    x
+}
+
+/// For each position i along the last axis, its elements with count − 1 − i in `index_bits` bits below them.
+pub(crate) fn indexed_candidates<R: Ring>(
+    x: &ArithmeticShares<R>,
+    count: usize,
+    index_bits: u32,
+    party: usize,
+    shape: &[usize],
+) -> Result<Vec<ArithmeticShares<R>>, ShareError> {
+    let candidate = |index: usize| {
+        let elements = x.elements().iter().skip(index).step_by(count).map(|&x| x << index_bits).collect();
+        Ok(offset(ArithmeticShares::new(shape, elements)?, (count - 1 - index) as i128, party))
+    };
+    (0..count).map(candidate).collect()
+}
+
+/// The lowest bits of each share: a sharing of the element's lowest bits, modulo 2^`bits`.
+pub(crate) fn low_bits<R: Ring>(x: &ArithmeticShares<R>, bits: u32) -> ArithmeticShares<R> {
+    let mut low = copy(x);
+    low.elements_mut().iter_mut().for_each(|x| *x = *x & R::low_mask(bits));
+    low
 }

@@ -1,9 +1,12 @@
 //! The plan of an inference: steps, correlations, bytes and rounds, from public facts alone.
 //!
-//! The graph is walked once, here. Every value has a *format*: the scale of its fixed point, 2^f after a truncation and
-//! 2^{2f} after a linear layer, and a public divisor that a mean has left pending, which the next linear layer takes into
-//! its weights. The walk inserts a truncation only where a layer needs one: a ReLU truncates by itself, a residual sum is
-//! formed at scale 2^{2f}, and the result is revealed at the scale it has.
+//! The graph is walked once, here. Every value has a *format*: the fractional bits of its fixed point, f after a
+//! truncation and more after a product, and a public divisor that a mean has left pending, which the next linear layer
+//! takes into its weights. The walk inserts a truncation only where a layer needs one: a ReLU truncates by itself, a
+//! residual sum is formed before the truncation, and the result is revealed at the scale it has. Weights have more than
+//! f fractional bits, as many as k leaves room for: that costs nothing, and what is left of the error is the truncations'.
+
+mod format;
 mod settings;
 mod step;
 mod walk;
@@ -22,7 +25,7 @@ use sha2::{Digest, Sha256};
 use crate::graph::Graph;
 
 pub use settings::{PlanError, Roles, Settings, WeightKnowledge};
-pub use step::{Action, LayerParameters, Step};
+pub use step::{Action, MaskedWeight, Meaning, SharedConstant, Step};
 
 use settings::check_settings;
 use walk::Walk;
@@ -47,7 +50,8 @@ use walk::Walk;
 pub struct Plan<R: Ring> {
     graph: Graph,
     settings: Settings,
-    layers: Vec<LayerParameters>,
+    weights: Vec<MaskedWeight>,
+    constants: Vec<SharedConstant>,
     steps: Vec<Step>,
     ring: PhantomData<R>,
 }
@@ -66,7 +70,8 @@ impl<R: Ring> Plan<R> {
         for (output, &id) in graph.outputs().iter().enumerate() {
             walk.reveal(output, id);
         }
-        Ok(Self { graph: graph.clone(), settings, layers: walk.layers, steps: walk.steps, ring: PhantomData })
+        let Walk { weights, constants, steps, .. } = walk;
+        Ok(Self { graph: graph.clone(), settings, weights, constants, steps, ring: PhantomData })
     }
 
     /// The graph.
@@ -81,10 +86,16 @@ impl<R: Ring> Plan<R> {
         &self.settings
     }
 
-    /// The layers with weights, in the order of their masks.
+    /// The weight tensors that are opened under masks when the model is loaded, in the order of the masks.
     #[must_use]
-    pub fn layers(&self) -> &[LayerParameters] {
-        &self.layers
+    pub fn weights(&self) -> &[MaskedWeight] {
+        &self.weights
+    }
+
+    /// The parameters that stay shared, in the order in which they are shared, behind the weights.
+    #[must_use]
+    pub fn constants(&self) -> &[SharedConstant] {
+        &self.constants
     }
 
     /// The steps in order.
@@ -96,7 +107,7 @@ impl<R: Ring> Plan<R> {
     /// The correlations that loading the model consumes: a mask for the weights of each layer.
     #[must_use]
     pub fn setup_requests(&self) -> Vec<Request> {
-        self.layers.iter().map(|layer| Request::WeightMask { len: layer.weight_len }).collect()
+        self.weights.iter().map(|weight| Request::WeightMask { len: weight.len }).collect()
     }
 
     /// The correlations that one inference consumes.
@@ -108,7 +119,7 @@ impl<R: Ring> Plan<R> {
     /// What party `party` sends and receives while the model is loaded, apart from handshakes and its seed.
     #[must_use]
     pub fn setup(&self, party: usize) -> Traffic {
-        let weights = self.layers.iter().map(|layer| layer.weight_len).sum();
+        let weights = self.weights.iter().map(|weight| weight.len).sum();
         let Settings { parties, roles, weights: knowledge, .. } = self.settings;
         let shares = match knowledge {
             WeightKnowledge::Shared => sharing::traffic(party, roles.model_owner, parties),
@@ -138,7 +149,7 @@ impl<R: Ring> Plan<R> {
     /// SHA-256 of everything that must agree: graph, ring, settings, every step and its correlations.
     #[must_use]
     pub fn digest(&self) -> [u8; 32] {
-        digest(&(&self.graph, R::BITS, &self.settings, &self.layers, &self.steps))
+        digest(&(&self.graph, R::BITS, &self.settings, &self.weights, &self.constants, &self.steps))
     }
 
     /// What the handshake of a session compares, field by field.

@@ -6,8 +6,8 @@ mod common;
 use std::thread;
 
 use mpc_nn::{
-    ConvolutionOptions, DealerSession, Graph, GraphBuilder, PartySession, Plan, Pool, Preprocessing, Settings,
-    WeightKnowledge, Weights, evaluate,
+    ConvolutionOptions, DealerSession, Graph, GraphBuilder, PartySession, Plan, PlanError, Pool, Preprocessing,
+    Settings, WeightKnowledge, Weights, evaluate,
 };
 use mpc_ring::Ring;
 use mpc_shares::Seed;
@@ -151,20 +151,20 @@ fn everything(batch: usize) -> Graph {
 #[test]
 fn every_layer_for_every_number_of_parties() {
     for parties in [2, 3, 4, 5, 8] {
-        check::<u64>(&everything(1), Settings::new(parties), 0.003, Preprocessing::Streamed);
+        check::<u64>(&everything(1), Settings::new(parties), 0.0005, Preprocessing::Streamed);
     }
 }
 
 #[test]
 fn batches_and_other_roles() {
     let settings = Settings { roles: mpc_nn::Roles { model_owner: 2, data_owner: 0 }, ..Settings::new(3) };
-    check::<u64>(&everything(3), settings, 0.003, Preprocessing::Ahead);
+    check::<u64>(&everything(3), settings, 0.0005, Preprocessing::Ahead);
 }
 
 #[test]
 fn one_party_may_own_both() {
     let settings = Settings { roles: mpc_nn::Roles { model_owner: 1, data_owner: 1 }, ..Settings::new(2) };
-    check::<u64>(&everything(1), settings, 0.003, Preprocessing::Ahead);
+    check::<u64>(&everything(1), settings, 0.0005, Preprocessing::Ahead);
 }
 
 #[test]
@@ -182,7 +182,7 @@ fn other_rings_and_precisions() {
 fn the_model_owner_may_compute_with_its_weights_in_the_clear() {
     for parties in [2, 3, 4] {
         let settings = Settings { weights: WeightKnowledge::Owner, ..Settings::new(parties) };
-        check::<u64>(&everything(1), settings, 0.003, Preprocessing::Streamed);
+        check::<u64>(&everything(1), settings, 0.0005, Preprocessing::Streamed);
         let plan = Plan::<u64>::new(&everything(1), settings).unwrap();
         // Linear layers: the owner sends nothing, and every other party 8 bytes per input element, to the owner alone.
         let linear = plan.steps().iter().filter(|step| step.action.kind() == "linear");
@@ -191,4 +191,104 @@ fn the_model_owner_may_compute_with_its_weights_in_the_clear() {
             assert_eq!((step.online[1].frames_sent, step.online[1].rounds), (1, 0));
         }
     }
+}
+
+/// The operations on tensors of any rank, with pending divisors and every way to meet them.
+fn tensors() -> Graph {
+    let mut b = GraphBuilder::new();
+    let x = b.input("x", &[2, 3, 4]).unwrap();
+    let rows = b.input("rows", &[6, 4]).unwrap();
+    // A sum, a mean that is not a power of two, and both added to something undivided.
+    let total = b.sum("total", x, &[0, 2]).unwrap();
+    let mean = b.mean("mean", x, &[1, 0]).unwrap();
+    let centred = b.gather("repeat", mean, 1, &[0, 0, 0]).unwrap();
+    let centred = b.gather("repeat again", centred, 0, &[0, 0]).unwrap();
+    let centred = b.scale("negative", centred, -1.0).unwrap();
+    let centred = b.add("centred", x, centred).unwrap();
+    let variance = b.square("squares", centred).unwrap();
+    let variance = b.mean("variance", variance, &[2]).unwrap();
+    let variance = b.offset("epsilon", variance, 0.001).unwrap();
+    let scaled = b.multiply("scaled", centred, variance).unwrap();
+    let scaled = b.scale_channels("gamma", scaled, 4, 1).unwrap();
+    let scaled = b.offset_channels("beta", scaled, 3, 4).unwrap();
+    // Attention: products of secret matrices, scaled by an irrational number.
+    let query = b.linear_tied("query", rows, 4, true, "tied").unwrap();
+    let key = b.linear_tied("key", query, 4, true, "tied").unwrap();
+    let query = b.reshape("queries", query, &[2, 3, 4]).unwrap();
+    let key = b.reshape("keys", key, &[2, 3, 4]).unwrap();
+    let key = b.transpose("transposed", key, &[0, 2, 1]).unwrap();
+    let scores = b.matrix_product("scores", query, key).unwrap();
+    let scores = b.scale("by the root", scores, 0.353_553_38).unwrap();
+    let mixed = b.matrix_product("mixed", scores, scaled).unwrap();
+    let constant = b.parameter("constant", &[2, 3, 4]).unwrap();
+    let mixed = b.add("plus constant", mixed, constant).unwrap();
+    let doubled = [vec![(0, 1.0)], vec![(0, 0.75), (1, 0.25)], vec![(1, 0.3), (2, 0.7)], vec![(2, -1.5)]];
+    let resized = b.combine("resized", mixed, 1, &doubled).unwrap();
+    let product = b.multiply("product", resized, resized).unwrap();
+    let best = b.arg_max("best", centred).unwrap();
+    let best = b.reshape("best of each", best, &[6]).unwrap();
+    b.finish(&[total, product, best, scaled]).unwrap()
+}
+
+#[test]
+fn tensors_of_any_rank() {
+    for parties in [2, 3, 4, 8] {
+        check::<u64>(&tensors(), Settings::new(parties), 0.0005, Preprocessing::Streamed);
+    }
+    let settings = Settings { fractional_bits: 20, comparison_bits: 36, ..Settings::new(2) };
+    check::<u64>(&tensors(), settings, 0.0003, Preprocessing::Ahead);
+    check::<u128>(&tensors(), settings, 0.0003, Preprocessing::Ahead);
+    let settings = Settings { fractional_bits: 8, comparison_bits: 18, ..Settings::new(2) };
+    check::<u32>(&tensors(), settings, 0.6, Preprocessing::Streamed);
+}
+
+/// One private run of a graph without parameters.
+fn infer(graph: &Graph, settings: Settings, input: ArrayD<f32>) -> Vec<ArrayD<f64>> {
+    let weights = Weights::for_graph(graph, Default::default()).unwrap();
+    let plan = Plan::<u64>::new(graph, settings).unwrap();
+    run(&plan, &weights, &[vec![input]], Preprocessing::Streamed).remove(1).outputs.remove(0).unwrap()
+}
+
+#[test]
+fn the_bound_is_for_the_mean_and_not_for_the_sum() {
+    // Values near the bound of 2^6, whose sums over a window of 9 or 16 are far above it.
+    let settings = Settings { fractional_bits: 12, comparison_bits: 20, ..Settings::new(2) };
+    for (kernel, behind) in [(3, "relu"), (4, "relu"), (3, "max"), (4, "max"), (3, "square"), (3, "scaled")] {
+        let mut b = GraphBuilder::new();
+        let x = b.input("x", &[1, 1, 12, 12]).unwrap();
+        let mean = b.average_pool("mean", x, Pool::new([kernel; 2])).unwrap();
+        let y = match behind {
+            "relu" => b.relu("y", mean),
+            "max" => b.max_pool("y", mean, Pool::new([1, 1])),
+            "scaled" => b.scale("half", mean, 0.5).and_then(|half| b.relu("y", half)),
+            _ => b.scale("small", mean, 0.03).and_then(|small| b.square("y", small)),
+        };
+        let graph = b.finish(&[y.unwrap()]).unwrap();
+        for value in [60.0, -60.0] {
+            let expected = match behind {
+                "relu" => f64::max(value, 0.0),
+                "max" => value,
+                "scaled" => f64::max(value / 2.0, 0.0),
+                _ => (value * 0.03).powi(2),
+            };
+            let outputs = infer(&graph, settings, ArrayD::from_elem(vec![1, 1, 12, 12], value as f32));
+            for &output in &outputs[0] {
+                assert!((output - expected).abs() < 0.02, "{behind} of a mean of {value} gave {output}");
+            }
+        }
+    }
+}
+
+#[test]
+fn an_index_is_the_first_of_equal_ones_and_only_revealed() {
+    let mut b = GraphBuilder::new();
+    let x = b.input("x", &[2, 5]).unwrap();
+    let best = b.arg_max("best", x).unwrap();
+    let graph = b.clone().finish(&[best]).unwrap();
+    let x = ArrayD::from_shape_vec(vec![2, 5], vec![-3.0, 7.5, -1.0, 7.5, 0.0, -9.0, -9.0, -9.5, -9.0, -10.0]);
+    let outputs = infer(&graph, Settings::new(2), x.unwrap());
+    assert_eq!(outputs[0].iter().copied().collect::<Vec<_>>(), [1.0, 0.0]);
+    let relu = b.relu("relu", best).unwrap();
+    let graph = b.finish(&[relu]).unwrap();
+    assert!(matches!(Plan::<u64>::new(&graph, Settings::new(2)), Err(PlanError::Unsupported { .. })));
 }

@@ -9,31 +9,31 @@ use ndarray::{ArrayD, IxDyn};
 
 use crate::error::InferenceError;
 use crate::plain::check_inputs;
-use crate::plan::{LayerParameters, Plan};
+use crate::plan::{Meaning, Plan};
 use crate::weights::Weights;
 
-/// All weights and biases in fixed point, in the order of the plan's layers.
+/// All weights and constants in fixed point, in the order of the plan.
 pub(super) fn encode_weights<R: Ring>(
     plan: &Plan<R>,
     weights: Option<&Weights>,
 ) -> Result<SecretVec<R>, InferenceError> {
-    let single = FixedPoint::new(plan.settings().fractional_bits);
-    let double = FixedPoint::new(2 * plan.settings().fractional_bits);
-    let mut encoded = Vec::with_capacity(plan.layers().iter().map(|layer| layer.weight_len + layer.bias_len).sum());
-    let mut append = |name: &str, len: usize, fixed: FixedPoint, divisor: usize| -> Result<(), InferenceError> {
+    let lens = plan.weights().iter().map(|weight| weight.len).chain(plan.constants().iter().map(|c| c.len));
+    let mut encoded = Vec::with_capacity(lens.sum());
+    let mut append = |name: &str, len: usize, fractional_bits: u32, factor: f64| -> Result<(), InferenceError> {
         let missing = || InferenceError::Weights { tensor: name.to_owned(), expected: len };
         let tensor = weights.and_then(|weights| weights.get(name)).filter(|tensor| tensor.len() == len);
+        let fixed = FixedPoint::new(fractional_bits);
         for &value in tensor.ok_or_else(missing)? {
-            let element = fixed.encode(f64::from(value) / divisor as f64);
+            let element = fixed.encode(f64::from(value) * factor);
             encoded.push(element.map_err(|source| InferenceError::Range { tensor: name.to_owned(), source })?);
         }
         Ok(())
     };
-    for LayerParameters { weight, weight_len, bias, bias_len, divisor } in plan.layers() {
-        append(weight, *weight_len, single, *divisor)?;
-        if let Some(bias) = bias {
-            append(bias, *bias_len, double, 1)?;
-        }
+    for weight in plan.weights() {
+        append(&weight.name, weight.len, weight.fractional_bits, 1.0 / weight.divisor)?;
+    }
+    for constant in plan.constants() {
+        append(&constant.name, constant.len, constant.fractional_bits, constant.factor)?;
     }
     Ok(encoded.into())
 }
@@ -62,13 +62,16 @@ pub(super) fn encode_inputs<R: Ring>(
 }
 
 /// Revealed elements as real numbers.
-pub(super) fn decode<R: Ring>(
-    elements: SecretVec<R>,
-    fractional_bits: u32,
-    divisor: usize,
-    shape: &[usize],
-) -> ArrayD<f64> {
-    let fixed = FixedPoint::new(fractional_bits);
-    let values: Vec<f64> = elements.iter().map(|&x| fixed.decode(x) / divisor as f64).collect();
+pub(super) fn decode<R: Ring>(elements: SecretVec<R>, meaning: Meaning, shape: &[usize]) -> ArrayD<f64> {
+    let values: Vec<f64> = match meaning {
+        Meaning::Number { fractional_bits, divisor } => {
+            let fixed = FixedPoint::new(fractional_bits);
+            elements.iter().map(|&x| fixed.decode(x) / divisor).collect()
+        }
+        Meaning::Index { count, bits } => elements
+            .iter()
+            .map(|&x| (count as u64 - 1).wrapping_sub((x & R::low_mask(bits)).low_u64()) as f64)
+            .collect(),
+    };
     ArrayD::from_shape_vec(IxDyn(shape), values).expect("a step has as many elements as its shape")
 }

@@ -18,13 +18,10 @@ use crate::weights::Weights;
 /// A party's share of a loaded model, which serves any number of inferences.
 #[derive(Debug)]
 pub struct Model<R: Ring> {
-    pub(super) layers: Vec<Layer<R>>,
-}
-
-#[derive(Debug)]
-pub(super) struct Layer<R: Ring> {
-    pub(super) weights: FixedWeights<R>,
-    pub(super) bias: Option<ArithmeticShares<R>>,
+    /// In the order of [`Plan::weights`].
+    pub(super) weights: Vec<FixedWeights<R>>,
+    /// In the order of [`Plan::constants`].
+    pub(super) constants: Vec<ArithmeticShares<R>>,
 }
 
 impl<R: Ring> Model<R> {
@@ -51,7 +48,8 @@ impl<R: Ring> Model<R> {
         let owner = plan.settings().roles.model_owner;
         let secret = if party.index() == owner { Some(encode_weights(plan, weights)?) } else { None };
         party.transport_mut().begin(Phase::Setup, labels::LOAD);
-        let len = plan.layers().iter().map(|layer| layer.weight_len + layer.bias_len).sum();
+        let lens = plan.weights().iter().map(|weight| weight.len).chain(plan.constants().iter().map(|c| c.len));
+        let len = lens.sum();
         let shares = match plan.settings().weights {
             WeightKnowledge::Shared => {
                 sharing::share(party, owner, &[len], secret.as_deref(), generator).await.map_err(in_load)?
@@ -62,18 +60,19 @@ impl<R: Ring> Model<R> {
             }
         };
         let mut rest = shares.elements();
-        let (mut masked, mut biases) = (Vec::new(), Vec::new());
-        for layer in plan.layers() {
-            let (weight, others) = rest.split_at(layer.weight_len);
-            let (bias, others) = others.split_at(layer.bias_len);
+        let mut take = |len: usize| {
+            let (taken, others) = rest.split_at(len);
             rest = others;
-            let mask = source.next::<R, WeightMask<R>>(layer.weight_len).await.map_err(in_load)?;
-            masked.push((ArithmeticShares::from_elements(weight.to_vec()), mask));
-            biases.push(layer.bias.is_some().then(|| ArithmeticShares::from_elements(bias.to_vec())));
+            ArithmeticShares::from_elements(taken.to_vec())
+        };
+        let mut masked = Vec::with_capacity(plan.weights().len());
+        for weight in plan.weights() {
+            let mask = source.next::<R, WeightMask<R>>(weight.len).await.map_err(in_load)?;
+            masked.push((take(weight.len), mask));
         }
+        let constants = plan.constants().iter().map(|constant| take(constant.len)).collect();
         let weights = FixedWeights::load(party, masked).await.map_err(in_load)?;
         source.finish().map_err(in_load)?;
-        let layers = weights.into_iter().zip(biases).map(|(weights, bias)| Layer { weights, bias });
-        Ok(Self { layers: layers.collect() })
+        Ok(Self { weights, constants })
     }
 }

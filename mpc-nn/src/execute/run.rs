@@ -3,10 +3,12 @@
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 
+use mpc_protocols::beaver::{BeaverTriple, SquarePair};
 use mpc_protocols::fixed_weights::{FixedWeightPair, FixedWeightShape, PreparedLayer};
 use mpc_protocols::relu::{ReluMask, relu};
+use mpc_protocols::sign::SignParameters;
 use mpc_protocols::truncation::{LiftMask, truncate};
-use mpc_protocols::{CorrelationSource, Party, ProtocolError, maximum, sharing};
+use mpc_protocols::{CorrelationSource, Party, ProtocolError, beaver, maximum, sharing};
 use mpc_ring::Ring;
 use mpc_shares::{ArithmeticShares, Prg, SecretVec};
 use mpc_transport::{Metered, Phase, Transport};
@@ -14,11 +16,11 @@ use ndarray::ArrayD;
 
 use super::Observer;
 use super::fixed_point::decode;
-use super::model::{Layer, Model};
+use super::model::Model;
 use crate::error::InferenceError;
 use crate::graph::NodeId;
 use crate::local;
-use crate::plan::{Action, Plan, Step, WeightKnowledge};
+use crate::plan::{Action, Meaning, Plan, Step, WeightKnowledge};
 
 /// The correlations of one step, drawn and made ready: consumed by the step.
 pub(super) enum Material<R: Ring> {
@@ -26,7 +28,9 @@ pub(super) enum Material<R: Ring> {
     Linear(PreparedLayer<R>),
     Truncate(LiftMask<R>),
     Relu(Box<ReluMask<R>>),
-    MaxPool(Vec<ReluMask<R>>),
+    Maximum(Vec<ReluMask<R>>),
+    Multiply(BeaverTriple<R>),
+    Square(SquarePair<R>),
 }
 
 /// One party's run: what it works with, and the values so far.
@@ -59,21 +63,21 @@ impl<R: Ring, T: Transport, L: Transport> Run<'_, R, T, L> {
     async fn prepare(&mut self, step: &Step) -> Result<Material<R>, ProtocolError> {
         let source = &mut self.source;
         Ok(match &step.action {
-            Action::Linear { layer, map } => {
-                let pair: FixedWeightPair<R> = source.next(FixedWeightShape { mask: *layer, map: *map }).await?;
-                Material::Linear(self.model.layers[*layer].weights.prepare(pair)?)
+            Action::Linear { weight, map, .. } => {
+                let pair: FixedWeightPair<R> = source.next(FixedWeightShape { mask: *weight, map: *map }).await?;
+                Material::Linear(self.model.weights[*weight].prepare(pair)?)
             }
-            Action::Truncate(shape) => Material::Truncate(source.next(*shape).await?),
+            Action::Truncate { shape, .. } => Material::Truncate(source.next(*shape).await?),
             Action::Relu { shape, .. } => Material::Relu(Box::new(source.next(*shape).await?)),
             Action::MaxPool { pool, parameters } => {
                 let candidates = pool.kernel[0] * pool.kernel[1];
-                let elements = step.shape.iter().product();
-                let mut masks = Vec::new();
-                for shape in maximum::tournament(candidates, elements, *parameters) {
-                    masks.push(source.next(shape).await?);
-                }
-                Material::MaxPool(masks)
+                Material::Maximum(draw_tournament(source, candidates, step, *parameters).await?)
             }
+            Action::ArgMax { count, parameters, .. } => {
+                Material::Maximum(draw_tournament(source, *count, step, *parameters).await?)
+            }
+            Action::Multiply { map } => Material::Multiply(source.next(*map).await?),
+            Action::Square => Material::Square(source.next(step.shape.iter().product()).await?),
             _ => Material::None,
         })
     }
@@ -93,9 +97,9 @@ impl<R: Ring, T: Transport, L: Transport> Run<'_, R, T, L> {
                 let owner = settings.roles.data_owner;
                 sharing::share(self.party, owner, &step.shape, secret, self.generator).await.map_err(protocol)?
             }
-            (Action::Linear { layer, .. }, Material::Linear(prepared)) => {
+            (Action::Linear { weight, bias, .. }, Material::Linear(prepared)) => {
                 let x = operand(&self.values, self.plan, step, 0)?;
-                let Layer { weights, bias } = &self.model.layers[*layer];
+                let weights = &self.model.weights[*weight];
                 let applied = match settings.weights {
                     WeightKnowledge::Shared => weights.apply(self.party, x, prepared).await,
                     WeightKnowledge::Owner => {
@@ -103,30 +107,51 @@ impl<R: Ring, T: Transport, L: Transport> Run<'_, R, T, L> {
                     }
                 };
                 let mut y = applied.map_err(protocol)?;
-                if let Some(bias) = bias {
-                    local::add_bias(&mut y, bias);
+                if let Some((constant, map)) = bias {
+                    local::add_channels(&mut y, &self.model.constants[*constant], *map);
                 }
                 y.reshape(&step.shape).map_err(|source| protocol(source.into()))?
             }
-            (Action::Truncate(_), Material::Truncate(mask)) => {
+            (Action::Truncate { shift, .. }, Material::Truncate(mask)) => {
                 let x = own_value(&mut self.values, step)?;
-                truncate(self.party, &x, settings.fractional_bits, mask).await.map_err(protocol)?
+                truncate(self.party, &x, *shift, mask).await.map_err(protocol)?
             }
             (Action::Relu { shift, .. }, Material::Relu(mask)) => {
                 let x = operand(&self.values, self.plan, step, 0)?;
                 relu(self.party, x, *shift, *mask).await.map_err(protocol)?
             }
-            (Action::MaxPool { pool, .. }, Material::MaxPool(masks)) => {
+            (Action::MaxPool { pool, .. }, Material::Maximum(masks)) => {
                 let x = operand(&self.values, self.plan, step, 0)?;
                 let candidates = local::window_candidates(x, pool, &step.shape).map_err(|e| protocol(e.into()))?;
                 maximum::maximum_of(self.party, candidates, masks).await.map_err(protocol)?
             }
-            (Action::Reveal { fractional_bits, divisor, .. }, Material::None) => {
+            (Action::ArgMax { count, index_bits, .. }, Material::Maximum(masks)) => {
+                let x = operand(&self.values, self.plan, step, 0)?;
+                let candidates = local::indexed_candidates(x, *count, *index_bits, self.party.index(), &step.shape);
+                maximum::maximum_of(self.party, candidates.map_err(|e| protocol(e.into()))?, masks)
+                    .await
+                    .map_err(protocol)?
+            }
+            (Action::Multiply { .. }, Material::Multiply(triple)) => {
+                let x = operand(&self.values, self.plan, step, 0)?;
+                let y = operand(&self.values, self.plan, step, 1)?;
+                let product = beaver::multiply(self.party, x, y, triple).await.map_err(protocol)?;
+                product.reshape(&step.shape).map_err(|source| protocol(source.into()))?
+            }
+            (Action::Square, Material::Square(pair)) => {
+                let x = operand(&self.values, self.plan, step, 0)?;
+                beaver::square(self.party, x, pair).await.map_err(protocol)?
+            }
+            (Action::Reveal { meaning, .. }, Material::None) => {
                 let x = self.values[step.node.index()].as_ref().ok_or_else(|| no_value(step))?;
                 let owner = settings.roles.data_owner;
-                let revealed = sharing::reveal(self.party, owner, x).await.map_err(protocol)?;
-                if let Some(elements) = revealed {
-                    self.outputs.push(decode(SecretVec::from(elements), *fractional_bits, *divisor, &step.shape));
+                let revealed = match meaning {
+                    Meaning::Number { .. } => sharing::reveal(self.party, owner, x).await,
+                    // What is above the index is not part of the result.
+                    Meaning::Index { bits, .. } => sharing::reveal(self.party, owner, &local::low_bits(x, *bits)).await,
+                };
+                if let Some(elements) = revealed.map_err(protocol)? {
+                    self.outputs.push(decode(SecretVec::from(elements), *meaning, &step.shape));
                 }
                 return Ok(());
             }
@@ -138,10 +163,16 @@ impl<R: Ring, T: Transport, L: Transport> Run<'_, R, T, L> {
 
     /// The steps without a message.
     fn locally(&mut self, step: &Step, action: &Action) -> Result<ArithmeticShares<R>, InferenceError> {
-        let shape = &step.shape;
-        let fractional_bits = self.plan.settings().fractional_bits;
-        if let Action::Divide { divisor } = action {
-            return Ok(own_value(&mut self.values, step)?.scale(local::reciprocal(*divisor, fractional_bits)));
+        let (shape, party) = (&step.shape, self.party.index());
+        match action {
+            Action::Constant { constant } => {
+                let constant = local::copy(&self.model.constants[*constant]).reshape(shape);
+                return constant.map_err(|source| in_step(step, source.into()));
+            }
+            Action::Rescale { factor } => {
+                return Ok(own_value(&mut self.values, step)?.scale(R::from_i128(i128::from(*factor))));
+            }
+            _ => {}
         }
         let inputs = self.plan.graph().node(step.node).inputs();
         let operands: Vec<_> =
@@ -149,10 +180,21 @@ impl<R: Ring, T: Transport, L: Transport> Run<'_, R, T, L> {
         let first = *operands.first().ok_or_else(|| no_value(step))?;
         let result = match action {
             Action::SumPool(pool) => local::sum_windows(first, pool, shape),
-            Action::MeanPool(pool) => local::mean_windows(first, pool, fractional_bits, shape),
+            Action::MeanPool { pool, bits } => local::mean_windows(first, pool, *bits, shape),
+            Action::Sum { axes } => local::sum_axes(first, axes, shape),
+            Action::Scale { factor } => Ok(local::copy(first).scale(R::from_i128(i128::from(*factor)))),
+            Action::Offset { value } => Ok(local::offset(local::copy(first), *value, party)),
+            Action::AddConstant { constant, map } => {
+                let mut sum = local::copy(first);
+                local::add_channels(&mut sum, &self.model.constants[*constant], *map);
+                Ok(sum)
+            }
+            Action::Combine { axis, rows } => local::combine(first, *axis, rows, shape),
             Action::Add { shifts } => local::add(first, operand(&self.values, self.plan, step, 1)?, *shifts),
             Action::Concat { axis, shifts } => local::concat(&operands, shifts, *axis, shape),
             Action::Reshape => local::copy(first).reshape(shape),
+            Action::Transpose { permutation } => local::transpose(first, permutation, shape),
+            Action::Gather { axis, indices } => local::gather(first, *axis, indices, shape),
             Action::Pad { before } => local::pad(first, before, shape),
             Action::Slice { start, stop, step } => local::slice(first, [start, stop, step], shape),
             _ => return Err(no_value(step)),
@@ -168,6 +210,20 @@ impl<R: Ring, T: Transport, L: Transport> Run<'_, R, T, L> {
             }
         }
     }
+}
+
+/// The correlations of a step's tournament, level by level.
+async fn draw_tournament<R: Ring, L: Transport>(
+    source: &mut CorrelationSource<L>,
+    candidates: usize,
+    step: &Step,
+    parameters: SignParameters,
+) -> Result<Vec<ReluMask<R>>, ProtocolError> {
+    let mut masks = Vec::new();
+    for shape in maximum::tournament(candidates, step.shape.iter().product(), parameters) {
+        masks.push(source.next(shape).await?);
+    }
+    Ok(masks)
 }
 
 fn in_step(step: &Step, source: ProtocolError) -> InferenceError {

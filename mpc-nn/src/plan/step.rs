@@ -6,50 +6,80 @@ use alloc::vec::Vec;
 
 use mpc_protocols::sign::{self, SignParameters, SignShape};
 use mpc_protocols::truncation::{self, LiftShape};
-use mpc_protocols::{Bilinear, Request, fixed_weights, maximum, sharing};
+use mpc_protocols::{Bilinear, Request, beaver, fixed_weights, maximum, open, sharing};
 use mpc_ring::Ring;
 use mpc_transport::Traffic;
 use serde::Serialize;
 
 use super::settings::{Settings, WeightKnowledge};
-use crate::graph::{NodeId, Pool};
+use crate::graph::{Channels, NodeId, Pool};
 
-/// A layer's parameters, in the order in which the weights are shared and their masks set up.
+/// A weight tensor that is opened under a mask when the model is loaded, in the order of the masks.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct LayerParameters {
-    /// The weight tensor's name.
-    pub weight: String,
+pub struct MaskedWeight {
+    /// The tensor's name.
+    pub name: String,
     /// Its number of elements.
-    pub weight_len: usize,
-    /// The bias tensor's name.
-    pub bias: Option<String>,
-    /// Its number of elements, or 0.
-    pub bias_len: usize,
+    pub len: usize,
+    /// The fractional bits of its fixed point.
+    pub fractional_bits: u32,
     /// What the weights are divided by before they are encoded: the pending divisor of the layer's input.
-    pub divisor: usize,
+    pub divisor: f64,
+}
+
+/// A parameter that stays shared: a bias, or a tensor that enters as a value.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct SharedConstant {
+    /// The tensor's name.
+    pub name: String,
+    /// Its number of elements.
+    pub len: usize,
+    /// The fractional bits of its fixed point.
+    pub fractional_bits: u32,
+    /// What it is multiplied by before it is encoded: the pending divisor of the value that it is added to.
+    pub factor: f64,
 }
 
 /// What a step does to the value of its node.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[non_exhaustive]
 pub enum Action {
-    /// The data owner shares an input.
+    /// The owner of an input shares it.
     Share {
         /// The place among the graph's inputs.
         input: usize,
     },
-    /// A convolution or linear layer, with the parameters of that index.
+    /// A shared constant becomes a value.
+    Constant {
+        /// Its index in [`Plan::constants`](super::Plan::constants).
+        constant: usize,
+    },
+    /// A convolution, a linear layer or channelwise factors.
     Linear {
-        /// The index of the layer's parameters and of its weight mask.
-        layer: usize,
+        /// The index of the weights and of their mask in [`Plan::weights`](super::Plan::weights).
+        weight: usize,
+        /// The index of the bias in [`Plan::constants`](super::Plan::constants), with the place of each entry.
+        bias: Option<(usize, Channels)>,
         /// The shapes.
         map: Bilinear,
     },
-    /// The node's value from scale 2^{2f} to 2^f, in place.
-    Truncate(LiftShape),
+    /// The sum with a shared constant, entry by channel.
+    AddConstant {
+        /// Its index in [`Plan::constants`](super::Plan::constants).
+        constant: usize,
+        /// The place of each entry.
+        map: Channels,
+    },
+    /// The node's value without its lowest `shift` bits, in place.
+    Truncate {
+        /// The number of bits.
+        shift: u32,
+        /// The sizes.
+        shape: LiftShape,
+    },
     /// ReLU, truncating by `shift` bits.
     Relu {
-        /// f, or 0 for a value at scale 2^f.
+        /// The fractional bits of the value beyond f.
         shift: u32,
         /// The comparison.
         shape: SignShape,
@@ -61,14 +91,57 @@ pub enum Action {
         /// The bits of the comparisons.
         parameters: SignParameters,
     },
+    /// The index of the largest of `count` elements, in the lowest `index_bits` bits: count − 1 − index.
+    ArgMax {
+        /// The number of elements that are compared.
+        count: usize,
+        /// ⌈log₂ count⌉.
+        index_bits: u32,
+        /// The bits of the comparisons.
+        parameters: SignParameters,
+    },
+    /// The product of two shared tensors by a Beaver triple.
+    Multiply {
+        /// The shapes.
+        map: Bilinear,
+    },
+    /// The square of each element.
+    Square,
     /// Sums over windows; the divisor stays pending.
     SumPool(Pool),
-    /// Means over windows that do not all have the same number of elements: scale 2^f to 2^{2f}.
-    MeanPool(Pool),
-    /// The pending divisor applied to the node's value, in place: scale 2^f to 2^{2f}.
-    Divide {
-        /// The divisor.
-        divisor: usize,
+    /// Means over windows that do not all have the same number of elements.
+    MeanPool {
+        /// The windows.
+        pool: Pool,
+        /// The fractional bits of the reciprocals.
+        bits: u32,
+    },
+    /// Sums over axes.
+    Sum {
+        /// The axes.
+        axes: Vec<usize>,
+    },
+    /// The product with a public integer.
+    Scale {
+        /// The integer.
+        factor: i64,
+    },
+    /// The product of the node's value with a public integer, in place.
+    Rescale {
+        /// The integer.
+        factor: i64,
+    },
+    /// The sum with a public integer.
+    Offset {
+        /// The integer.
+        value: i128,
+    },
+    /// Sums of positions along an axis with public integer coefficients.
+    Combine {
+        /// The axis.
+        axis: usize,
+        /// For each position of the result, positions of the input and their coefficients.
+        rows: Vec<Vec<(usize, i64)>>,
     },
     /// The sum of two values, each shifted left first.
     Add {
@@ -84,6 +157,18 @@ pub enum Action {
     },
     /// The same elements in another shape.
     Reshape,
+    /// The axes in another order.
+    Transpose {
+        /// Axis i of the result is axis `permutation[i]` of the input.
+        permutation: Vec<usize>,
+    },
+    /// Positions along an axis.
+    Gather {
+        /// The axis.
+        axis: usize,
+        /// The positions.
+        indices: Vec<usize>,
+    },
     /// Zeros around a tensor.
     Pad {
         /// Zeros in front of each axis.
@@ -102,10 +187,27 @@ pub enum Action {
     Reveal {
         /// The place among the graph's outputs.
         output: usize,
-        /// The fractional bits of the value.
+        /// What the revealed element says.
+        meaning: Meaning,
+    },
+}
+
+/// What a revealed element says.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub enum Meaning {
+    /// A number in fixed point.
+    Number {
+        /// Its fractional bits.
         fractional_bits: u32,
         /// What is left to divide by.
-        divisor: usize,
+        divisor: f64,
+    },
+    /// An index: count − 1 − element. Nothing but its lowest bits is revealed.
+    Index {
+        /// The number of elements that were compared.
+        count: usize,
+        /// The bits that are revealed.
+        bits: u32,
     },
 }
 
@@ -116,14 +218,18 @@ impl Action {
         match self {
             Self::Share { .. } => "input",
             Self::Linear { .. } => "linear",
-            Self::Truncate(_) => "truncation",
+            Self::Truncate { .. } => "truncation",
             Self::Relu { .. } => "relu",
             Self::MaxPool { .. } => "max pool",
-            Self::SumPool(_) | Self::MeanPool(_) => "average pool",
-            Self::Divide { .. } => "divide",
+            Self::ArgMax { .. } => "arg max",
+            Self::Multiply { .. } | Self::Square => "product",
+            Self::SumPool(_) | Self::MeanPool { .. } => "average pool",
+            Self::Sum { .. } => "sum",
+            Self::Constant { .. } | Self::AddConstant { .. } | Self::Offset { .. } => "constant",
+            Self::Scale { .. } | Self::Rescale { .. } | Self::Combine { .. } => "scale",
             Self::Add { .. } => "add",
             Self::Concat { .. } => "concat",
-            Self::Reshape => "reshape",
+            Self::Reshape | Self::Transpose { .. } | Self::Gather { .. } => "reshape",
             Self::Pad { .. } => "pad",
             Self::Slice { .. } => "slice",
             Self::Reveal { .. } => "output",
@@ -133,13 +239,18 @@ impl Action {
     /// The correlations that the action consumes, in order.
     pub(super) fn requests(&self, elements: usize) -> Vec<Request> {
         match self {
-            Self::Linear { layer, map } => vec![Request::FixedWeights { mask: *layer, map: *map }],
-            Self::Truncate(shape) => vec![Request::Lift { len: shape.len, bits: shape.bits }],
+            Self::Linear { weight, map, .. } => vec![Request::FixedWeights { mask: *weight, map: *map }],
+            Self::Truncate { shape, .. } => vec![Request::Lift { len: shape.len, bits: shape.bits }],
             Self::Relu { shape, .. } => vec![relu_request(*shape)],
             Self::MaxPool { pool, parameters } => {
                 let candidates = pool.kernel[0] * pool.kernel[1];
                 maximum::tournament(candidates, elements, *parameters).into_iter().map(relu_request).collect()
             }
+            Self::ArgMax { count, parameters, .. } => {
+                maximum::tournament(*count, elements, *parameters).into_iter().map(relu_request).collect()
+            }
+            Self::Multiply { map } => vec![Request::Beaver(*map)],
+            Self::Square => vec![Request::Square { len: elements }],
             _ => Vec::new(),
         }
     }
@@ -155,11 +266,14 @@ impl Action {
                     fixed_weights::traffic_at_owner::<R>(map, party, settings.roles.model_owner, parties)
                 }
             },
-            Self::Truncate(shape) => truncation::traffic(*shape, parties),
+            Self::Truncate { shape, .. } => truncation::traffic(*shape, parties),
             Self::Relu { shape, .. } => sign::traffic(*shape, parties),
             Self::MaxPool { pool, parameters } => {
                 maximum::traffic(pool.kernel[0] * pool.kernel[1], elements, *parameters, parties)
             }
+            Self::ArgMax { count, parameters, .. } => maximum::traffic(*count, elements, *parameters, parties),
+            Self::Multiply { map } => beaver::traffic::<R>(map, parties),
+            Self::Square => open::traffic(elements, R::BITS, parties),
             Self::Reveal { .. } => sharing::reveal_traffic::<R>(elements, party, settings.roles.data_owner, parties),
             _ => Traffic::default(),
         }
@@ -181,7 +295,7 @@ pub struct Step {
     pub action: Action,
     /// The correlations that it consumes, in order.
     pub requests: Vec<Request>,
-    /// The shape of the result, the batch first.
+    /// The shape of the result.
     pub shape: Vec<usize>,
     /// What each party sends and receives online.
     #[serde(skip)]

@@ -1,31 +1,22 @@
 //! The walk over a graph that makes its plan.
 
+mod layers;
+
 use alloc::borrow::ToOwned;
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::marker::PhantomData;
 
+use mpc_protocols::Request;
 use mpc_protocols::sign::{SignParameters, SignShape};
 use mpc_protocols::truncation::LiftShape;
-use mpc_protocols::{Bilinear, Request};
-use mpc_ring::{Convolution, Ring};
+use mpc_ring::Ring;
 
+use super::format::{Format, Integers, Number, at_bits, ceil_log2, integers, power_of_two, round};
 use super::settings::{PlanError, Settings};
-use super::step::{Action, LayerParameters, Step};
-use crate::graph::{Graph, Node, NodeId, Op, Pool};
-
-/// The fixed point of a value.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Format {
-    /// Whether the scale is 2^{2f} instead of 2^f.
-    double: bool,
-    /// The real value is what is shared, divided by this.
-    divisor: usize,
-}
-
-const SINGLE: Format = Format { double: false, divisor: 1 };
-const DOUBLE: Format = Format { double: true, divisor: 1 };
+use super::step::{Action, MaskedWeight, Meaning, SharedConstant, Step};
+use crate::graph::{Graph, Node, NodeId, Op};
 
 /// The steps so far.
 pub(super) struct Walk<'a, R: Ring> {
@@ -34,69 +25,95 @@ pub(super) struct Walk<'a, R: Ring> {
     parameters: SignParameters,
     /// The format of each node's value so far.
     formats: Vec<Format>,
-    pub(super) layers: Vec<LayerParameters>,
+    pub(super) weights: Vec<MaskedWeight>,
+    pub(super) constants: Vec<SharedConstant>,
     pub(super) steps: Vec<Step>,
     ring: PhantomData<R>,
 }
 
 impl<'a, R: Ring> Walk<'a, R> {
     pub(super) fn new(graph: &'a Graph, settings: Settings, parameters: SignParameters) -> Self {
-        let (formats, layers, steps) = (Vec::new(), Vec::new(), Vec::new());
-        Self { graph, settings, parameters, formats, layers, steps, ring: PhantomData }
+        let (formats, weights, constants, steps) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+        Self { graph, settings, parameters, formats, weights, constants, steps, ring: PhantomData }
     }
 
     pub(super) fn visit(&mut self, id: NodeId, node: &Node) -> Result<(), PlanError> {
-        let inputs = node.inputs();
-        let (action, format) = match node.op() {
-            Op::Input => {
-                let input = self.graph.inputs().iter().position(|&input| input == id).unwrap_or_default();
-                (Action::Share { input }, SINGLE)
-            }
-            Op::Convolution { shape, .. } => (self.linear(node, *shape), DOUBLE),
-            Op::Linear { input_features, output_features, .. } => {
-                (self.linear(node, fully_connected(node.shape()[0], *input_features, *output_features)), DOUBLE)
-            }
-            Op::Relu => {
-                let Format { double, divisor } = self.format(inputs[0]);
-                let shift = if double { self.settings.fractional_bits } else { 0 };
-                let shape = SignShape { len: node.len(), parameters: self.parameters };
-                (Action::Relu { shift, shape }, Format { double: false, divisor })
-            }
-            Op::MaxPool(pool) => {
-                self.need_single(inputs[0]);
-                (Action::MaxPool { pool: *pool, parameters: self.parameters }, self.format(inputs[0]))
-            }
-            Op::AveragePool(pool) => self.average(inputs[0], *pool, node),
-            Op::Mean { axes } if axes == &[2, 3] && node.shape().len() == 4 => {
-                let input = self.graph.node(inputs[0]).shape();
-                self.average(inputs[0], Pool::new([input[2], input[3]]), node)
-            }
-            Op::Add => {
-                let (format, shifts) = self.common(inputs);
-                (Action::Add { shifts: [shifts[0], shifts[1]] }, format)
-            }
-            Op::Concat { axis } => {
-                let (format, shifts) = self.common(inputs);
-                (Action::Concat { axis: *axis, shifts }, format)
-            }
-            Op::Reshape => (Action::Reshape, self.format(inputs[0])),
-            Op::Pad { before, .. } => (Action::Pad { before: before.clone() }, self.format(inputs[0])),
-            Op::Slice { start, stop, step } => {
-                let action = Action::Slice { start: start.clone(), stop: stop.clone(), step: step.clone() };
-                (action, self.format(inputs[0]))
-            }
-            _ => {
-                let (layer, reason) = (node.name().to_owned(), "not planned yet".to_owned());
-                return Err(PlanError::Unsupported { layer, reason });
-            }
-        };
+        let (action, format) = self.action(id, node)?;
         self.push(node.name().to_owned(), id, action, node.shape());
         self.formats.push(format);
         Ok(())
     }
 
-    fn format(&self, id: NodeId) -> Format {
-        self.formats[id.index()]
+    /// What a node does, and the format of its value.
+    fn action(&mut self, id: NodeId, node: &Node) -> Result<(Action, Format), PlanError> {
+        let inputs = node.inputs();
+        Ok(match node.op() {
+            Op::Input => {
+                let input = self.graph.inputs().iter().position(|&input| input == id).unwrap_or_default();
+                (Action::Share { input }, self.single())
+            }
+            Op::Parameter => self.constant(node),
+            Op::Convolution { .. } | Op::Linear { .. } | Op::ScaleChannels(_) => self.linear(node)?,
+            Op::OffsetChannels(map) => self.offset_channels(node, *map)?,
+            Op::Relu => {
+                let shift = self.need_undivided(inputs[0])?.scale - self.settings.fractional_bits;
+                let shape = SignShape { len: node.len(), parameters: self.parameters };
+                (Action::Relu { shift, shape }, self.single())
+            }
+            Op::Function(_) => return Err(unsupported(node, "not planned yet")),
+            Op::MaxPool(pool) => {
+                self.need_plain(inputs[0])?;
+                (Action::MaxPool { pool: *pool, parameters: self.parameters }, self.single())
+            }
+            Op::ArgMax => self.arg_max(node)?,
+            Op::AveragePool(pool) => self.average(inputs[0], *pool, node)?,
+            Op::Sum { axes } => (Action::Sum { axes: axes.clone() }, self.number(inputs[0])?.into()),
+            Op::Mean { axes } => {
+                let Number { scale, divisor } = self.number(inputs[0])?;
+                let count = self.graph.node(inputs[0]).len() / node.len();
+                let divisor = divisor * count as f64;
+                (Action::Sum { axes: axes.clone() }, Number { scale, divisor }.into())
+            }
+            Op::Multiply => self.multiply(node)?,
+            Op::Square => {
+                self.need_plain(inputs[0])?;
+                (Action::Square, self.double())
+            }
+            Op::MatrixProduct => self.matrix_product(node)?,
+            Op::Scale { factor } => {
+                let Integers { bits, integers } = self.public_factors(inputs[0], &[f64::from(*factor)])?;
+                (Action::Scale { factor: integers[0] }, self.number(inputs[0])?.finer(bits).into())
+            }
+            Op::Offset { value } => {
+                let Number { scale, divisor } = self.need_offset(inputs[0], f64::from(*value), node)?;
+                let value = round(f64::from(*value) * divisor * power_of_two(scale)) as i128;
+                (Action::Offset { value }, Number { scale, divisor }.into())
+            }
+            Op::Combine { axis, rows } => self.combine(inputs[0], *axis, rows)?,
+            Op::Add => {
+                let (format, shifts) = self.common(inputs)?;
+                (Action::Add { shifts: [shifts[0], shifts[1]] }, format)
+            }
+            Op::Concat { axis } => {
+                let (format, shifts) = self.common(inputs)?;
+                (Action::Concat { axis: *axis, shifts }, format)
+            }
+            Op::Reshape => (Action::Reshape, self.format(inputs[0])),
+            Op::Transpose { permutation } => {
+                (Action::Transpose { permutation: permutation.clone() }, self.format(inputs[0]))
+            }
+            Op::Gather { axis, indices } => {
+                (Action::Gather { axis: *axis, indices: indices.clone() }, self.format(inputs[0]))
+            }
+            Op::Pad { before, .. } => {
+                let format = self.number(inputs[0])?;
+                (Action::Pad { before: before.clone() }, format.into())
+            }
+            Op::Slice { start, stop, step } => {
+                let action = Action::Slice { start: start.clone(), stop: stop.clone(), step: step.clone() };
+                (action, self.format(inputs[0]))
+            }
+        })
     }
 
     fn push(&mut self, name: String, node: NodeId, action: Action, shape: &[usize]) {
@@ -108,98 +125,139 @@ impl<'a, R: Ring> Walk<'a, R> {
         self.steps.push(Step { name, node, action, requests, shape: shape.to_vec(), online, preprocessing });
     }
 
-    /// Inserts a truncation if the value is at scale 2^{2f}.
-    fn need_single(&mut self, id: NodeId) {
-        if !self.format(id).double {
-            return;
-        }
+    /// Inserts a step that changes a node's value in place.
+    fn push_behind(&mut self, id: NodeId, what: &str, action: Action, format: Number) {
         let node = self.graph.node(id);
-        let shape = LiftShape { len: node.len(), bits: self.settings.comparison_bits };
-        let name = format!("{}:truncate", node.name());
-        let shape_of_node = node.shape().to_vec();
-        self.push(name, id, Action::Truncate(shape), &shape_of_node);
-        self.formats[id.index()].double = false;
+        self.push(format!("{}:{what}", node.name()), id, action, node.shape());
+        self.formats[id.index()] = format.into();
     }
 
-    /// Applies a divisor that is pending.
-    fn need_undivided(&mut self, id: NodeId) {
-        let divisor = self.format(id).divisor;
-        if divisor == 1 {
-            return;
+    fn format(&self, id: NodeId) -> Format {
+        self.formats[id.index()]
+    }
+
+    /// The fixed point of a value that must be a number.
+    fn number(&self, id: NodeId) -> Result<Number, PlanError> {
+        match self.format(id) {
+            Format::Number(number) => Ok(number),
+            Format::Index { .. } => {
+                Err(unsupported(self.graph.node(id), "an index is only revealed, so nothing may be computed from it"))
+            }
         }
-        self.need_single(id);
-        let node = self.graph.node(id);
-        let name = format!("{}:divide", node.name());
-        let shape = node.shape().to_vec();
-        self.push(name, id, Action::Divide { divisor }, &shape);
-        self.formats[id.index()] = DOUBLE;
     }
 
-    fn linear(&mut self, node: &Node, shape: Convolution) -> Action {
-        let input = node.inputs()[0];
-        self.need_single(input);
-        let bias = node.bias_name();
-        let bias_len = if bias.is_some() { shape.output_channels } else { 0 };
-        self.layers.push(LayerParameters {
-            weight: node.weight_name().unwrap_or_default(),
-            weight_len: shape.weight_len(),
-            bias,
-            bias_len,
-            divisor: self.format(input).divisor,
-        });
-        Action::Linear { layer: self.layers.len() - 1, map: Bilinear::Convolution(shape) }
+    /// f fractional bits, nothing pending.
+    fn single(&self) -> Format {
+        Number { scale: self.settings.fractional_bits, divisor: 1.0 }.into()
     }
 
-    fn average(&mut self, input: NodeId, pool: Pool, node: &Node) -> (Action, Format) {
-        let shape = self.graph.node(input).shape();
-        let size = [shape[2], shape[3]];
-        let divisors = (0..node.shape()[2]).flat_map(|y| (0..node.shape()[3]).map(move |x| [y, x]));
-        let mut divisors = divisors.map(|window| pool.divisor(window, size));
-        let first = divisors.next().unwrap_or(1);
-        if divisors.all(|divisor| divisor == first) {
-            let Format { double, divisor } = self.format(input);
-            return (Action::SumPool(pool), Format { double, divisor: divisor * first });
+    /// As the product of two values with f fractional bits.
+    fn double(&self) -> Format {
+        Number { scale: 2 * self.settings.fractional_bits, divisor: 1.0 }.into()
+    }
+
+    /// The most fractional bits that leave room for a value of k bits behind the truncation.
+    fn finest(&self) -> u32 {
+        self.settings.fractional_bits + R::BITS - self.settings.comparison_bits
+    }
+
+    /// Brings a value to f fractional bits; a divisor may stay pending.
+    fn need_single(&mut self, id: NodeId) -> Result<Number, PlanError> {
+        let Number { scale, divisor } = self.number(id)?;
+        let fractional_bits = self.settings.fractional_bits;
+        if scale == fractional_bits {
+            return Ok(Number { scale, divisor });
         }
-        self.need_undivided(input);
-        self.need_single(input);
-        (Action::MeanPool(pool), DOUBLE)
+        // A sum is shifted as far as its mean, so that the bound of k bits holds for the mean.
+        let room = self.finest() - scale;
+        let extra = ceil_log2(divisor).min(room);
+        let shift = scale - fractional_bits + extra;
+        let shape = LiftShape { len: self.graph.node(id).len(), bits: self.settings.comparison_bits };
+        let truncated = Number { scale: fractional_bits, divisor: divisor / power_of_two(extra) };
+        self.push_behind(id, "truncate", Action::Truncate { shift, shape }, truncated);
+        Ok(truncated)
+    }
+
+    /// Applies a divisor that is pending: as a finer fixed point where it is a power of two, else by its reciprocal.
+    fn need_undivided(&mut self, id: NodeId) -> Result<Number, PlanError> {
+        let Number { scale, divisor } = self.number(id)?;
+        let bits = ceil_log2(divisor);
+        if power_of_two(bits) == divisor && scale + bits <= self.finest() {
+            let finer = Number { scale: scale + bits, divisor: 1.0 };
+            self.formats[id.index()] = finer.into();
+            return Ok(finer);
+        }
+        let mut number = Number { scale, divisor };
+        if integers(&[1.0 / divisor], self.finest() - scale).is_none() {
+            // Takes its part of the divisor.
+            number = self.need_single(id)?;
+        }
+        let (available, reciprocal) = (self.finest() - number.scale, [1.0 / number.divisor]);
+        let Integers { bits, integers } =
+            integers(&reciprocal, available).unwrap_or_else(|| at_bits(&reciprocal, available));
+        let undivided = Number { scale: number.scale + bits, divisor: 1.0 };
+        self.push_behind(id, "divide", Action::Rescale { factor: integers[0] }, undivided);
+        Ok(undivided)
+    }
+
+    /// Brings a value to f fractional bits, with nothing pending.
+    fn need_plain(&mut self, id: NodeId) -> Result<(), PlanError> {
+        self.need_undivided(id)?;
+        self.need_single(id)?;
+        Ok(())
+    }
+
+    /// Public factors of a value as integers; the value is truncated first if it leaves too few bits for them.
+    fn public_factors(&mut self, id: NodeId, factors: &[f64]) -> Result<Integers, PlanError> {
+        let available = self.finest() - self.number(id)?.scale;
+        if let Some(integers) = integers(factors, available) {
+            return Ok(integers);
+        }
+        let Number { scale, .. } = self.need_single(id)?;
+        let available = self.finest() - scale;
+        Ok(integers(factors, available).unwrap_or_else(|| at_bits(factors, available)))
+    }
+
+    /// Brings a value to a fixed point in which a public number can be added.
+    fn need_offset(&mut self, id: NodeId, value: f64, node: &Node) -> Result<Number, PlanError> {
+        let fits = |Number { scale, divisor }: Number| ceil_log2((value * divisor).abs()) + scale + 1 < R::BITS;
+        let number = self.number(id)?;
+        let number = if fits(number) { number } else { self.need_single(id)? };
+        if fits(number) { Ok(number) } else { Err(unsupported(node, "the number that is added does not fit the ring")) }
     }
 
     /// A format that all the inputs can be shifted to, and the shifts.
-    fn common(&mut self, inputs: &[NodeId]) -> (Format, Vec<u32>) {
-        let divisor = self.format(inputs[0]).divisor;
-        if inputs.iter().any(|&input| self.format(input).divisor != divisor) {
-            inputs.iter().for_each(|&input| self.need_undivided(input));
+    fn common(&mut self, inputs: &[NodeId]) -> Result<(Format, Vec<u32>), PlanError> {
+        if let Format::Index { .. } = self.format(inputs[0])
+            && inputs.iter().all(|&input| self.format(input) == self.format(inputs[0]))
+        {
+            return Ok((self.format(inputs[0]), inputs.iter().map(|_| 0).collect()));
         }
-        let double = inputs.iter().any(|&input| self.format(input).double);
-        let shift = |&input: &NodeId| {
-            if double && !self.format(input).double { self.settings.fractional_bits } else { 0 }
-        };
-        let divisor = self.format(inputs[0]).divisor;
-        (Format { double, divisor }, inputs.iter().map(shift).collect())
+        let divisor = self.number(inputs[0])?.divisor;
+        for &input in inputs {
+            if self.number(input)?.divisor != divisor {
+                inputs.iter().try_for_each(|&input| self.need_undivided(input).map(|_| ()))?;
+                break;
+            }
+        }
+        let divisor = self.number(inputs[0])?.divisor;
+        let scales: Vec<u32> =
+            inputs.iter().map(|&input| Ok(self.number(input)?.scale)).collect::<Result<_, PlanError>>()?;
+        let scale = scales.iter().copied().max().unwrap_or_default();
+        Ok((Number { scale, divisor }.into(), scales.into_iter().map(|own| scale - own).collect()))
     }
 
     pub(super) fn reveal(&mut self, output: usize, id: NodeId) {
-        let Format { double, divisor } = self.format(id);
-        let fractional_bits = self.settings.fractional_bits * if double { 2 } else { 1 };
+        let meaning = match self.format(id) {
+            Format::Number(Number { scale, divisor }) => Meaning::Number { fractional_bits: scale, divisor },
+            Format::Index { count, bits } => Meaning::Index { count, bits },
+        };
         let node = self.graph.node(id);
         let (name, shape) = (format!("{}:reveal", node.name()), node.shape().to_vec());
-        self.push(name, id, Action::Reveal { output, fractional_bits, divisor }, &shape);
+        self.push(name, id, Action::Reveal { output, meaning }, &shape);
     }
 }
 
-/// A linear layer as a convolution of images of one pixel.
-fn fully_connected(batch: usize, input_channels: usize, output_channels: usize) -> Convolution {
-    Convolution {
-        batch,
-        input_channels,
-        output_channels,
-        height: 1,
-        width: 1,
-        kernel: [1, 1],
-        stride: [1, 1],
-        padding: [0; 4],
-        dilation: [1, 1],
-        groups: 1,
-    }
+fn unsupported(node: &Node, reason: &str) -> PlanError {
+    PlanError::Unsupported { layer: node.name().to_owned(), reason: reason.to_owned() }
 }

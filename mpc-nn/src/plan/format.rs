@@ -1,0 +1,74 @@
+//! The fixed point of a value, and public numbers as integers.
+
+use alloc::vec::Vec;
+
+/// What the elements of a shared tensor stand for.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum Format {
+    /// A number in fixed point.
+    Number(Number),
+    /// count − 1 − index in the lowest `bits` bits, and other secrets above.
+    Index { count: usize, bits: u32 },
+}
+
+/// A number in fixed point: the signed element, divided by 2^`scale` and by `divisor`.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Number {
+    /// The fractional bits.
+    pub(super) scale: u32,
+    /// The divisor that is pending.
+    pub(super) divisor: f64,
+}
+
+impl Number {
+    /// With more fractional bits.
+    pub(super) fn finer(self, bits: u32) -> Self {
+        Self { scale: self.scale + bits, ..self }
+    }
+}
+
+impl From<Number> for Format {
+    fn from(number: Number) -> Self {
+        Self::Number(number)
+    }
+}
+
+/// ⌈log₂ x⌉ for x ≥ 1, and 0 below.
+pub(super) fn ceil_log2(x: f64) -> u32 {
+    (0..64).find(|&bits| x <= power_of_two(bits)).unwrap_or(64)
+}
+
+/// 2^exponent, for `exponent` < 1024.
+pub(super) fn power_of_two(exponent: u32) -> f64 {
+    f64::from_bits((1023 + u64::from(exponent)) << 52)
+}
+
+/// x to the nearest integer, halves away from zero.
+pub(super) fn round(x: f64) -> f64 {
+    num_traits::Float::round(x)
+}
+
+/// Coefficients as integers over 2^bits.
+pub(super) struct Integers {
+    pub(super) bits: u32,
+    pub(super) integers: Vec<i64>,
+}
+
+/// The coefficients with the fewest fractional bits that bring each within 2^-22 of the largest one; else with all
+/// `available` bits, if that brings each within 2^-14; else `None`.
+pub(super) fn integers(coefficients: &[f64], available: u32) -> Option<Integers> {
+    let largest = coefficients.iter().fold(0.0f64, |largest, x| largest.max(x.abs()));
+    let fits = |bits: u32, tolerance: f64| {
+        let one = power_of_two(bits);
+        coefficients.iter().all(|&x| (round(x * one) / one - x).abs() <= largest * tolerance)
+    };
+    let exact = (0..=available).find(|&bits| fits(bits, 1.0 / power_of_two(22)));
+    let bits = exact.or(fits(available, 1.0 / power_of_two(14)).then_some(available))?;
+    Some(at_bits(coefficients, bits))
+}
+
+/// The coefficients with that many fractional bits.
+pub(super) fn at_bits(coefficients: &[f64], bits: u32) -> Integers {
+    let one = power_of_two(bits);
+    Integers { bits, integers: coefficients.iter().map(|&x| round(x * one) as i64).collect() }
+}
