@@ -70,7 +70,8 @@ pub struct Inference<'a, R: Ring> {
 impl<R: Ring> Inference<'_, R> {
     /// Runs one inference at one party; the data owner gets the outputs, the others `None`.
     ///
-    /// `source` is a session dealt to [`Plan::requests`]; `inputs` are `Some` at the data owner alone.
+    /// `source` is a session dealt to [`Plan::requests`]; `inputs` are those that this party owns, in the order of the
+    /// graph's inputs, and `None` at a party that owns none.
     ///
     /// # Security
     /// Semi-honest, against any n−1 colluding parties apart from the dealer: every opened value is masked by fresh
@@ -95,11 +96,7 @@ impl<R: Ring> Inference<'_, R> {
             return Err(InferenceError::OtherModel { loaded, planned });
         }
         let is_data_owner = party.index() == plan.settings().roles.data_owner;
-        let inputs = match inputs {
-            Some(inputs) if is_data_owner => Some(encode_inputs(plan, inputs)?),
-            None if is_data_owner => Some(encode_inputs(plan, &[])?),
-            _ => None,
-        };
+        let inputs = encode_inputs(plan, party.index(), inputs.unwrap_or_default())?;
         let values = plan.graph().nodes().iter().map(|_| None).collect();
         let mut run = Run { party, source, plan, model, generator, values, outputs: Vec::new() };
         let mut materials = VecDeque::new();
@@ -116,7 +113,7 @@ impl<R: Ring> Inference<'_, R> {
             };
             observer.begin(Phase::Online, index);
             run.party.transport_mut().begin(Phase::Online, &step.name);
-            run.execute(step, material, inputs.as_deref()).await?;
+            run.execute(step, material, &inputs).await?;
             run.free(step.node, &last_readers);
             observer.end(Phase::Online, index);
         }

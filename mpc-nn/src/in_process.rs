@@ -12,6 +12,7 @@ use ndarray::ArrayD;
 
 use crate::error::InferenceError;
 use crate::execute::Preprocessing;
+use crate::plain::EvaluateError;
 use crate::plan::Plan;
 use crate::session::{DealerSession, PartySession};
 use crate::weights::Weights;
@@ -19,23 +20,29 @@ use crate::weights::Weights;
 /// How long a party waits for another one.
 const DEADLINE: Duration = Duration::from_secs(60);
 
-/// The outputs of one private inference, as the data owner gets them.
+/// The outputs of one private inference, as the data owner gets them. `inputs` are in the order of the graph's.
 ///
 /// # Errors
+/// [`EvaluateError::InputCount`](crate::EvaluateError::InputCount) for another number of inputs;
 /// The first party's error, in the order of their indices, or the dealer's.
 pub fn infer<R: Ring>(
     plan: &Plan<R>,
     weights: &Weights,
     inputs: &[ArrayD<f32>],
 ) -> Result<Vec<ArrayD<f64>>, InferenceError> {
+    let expected = plan.graph().inputs().len();
+    if inputs.len() != expected {
+        return Err(EvaluateError::InputCount { expected, found: inputs.len() }.into());
+    }
     let mut session = [0; 16];
     session.copy_from_slice(&system_seed()?.expose()[..16]);
     let roles = plan.settings().roles;
     let party = |transport: MemoryTransport, link: MemoryTransport| async move {
         let weights = (transport.party() == roles.model_owner).then_some(weights);
-        let inputs = (transport.party() == roles.data_owner).then_some(inputs);
+        let owned = inputs.iter().zip(plan.input_owners()).filter(|(_, owner)| *owner == transport.party());
+        let inputs: Vec<_> = owned.map(|(input, _)| input.clone()).collect();
         let mut party = PartySession::open(transport, link, plan, session, weights, system_seed()?).await?;
-        party.infer(inputs, Preprocessing::Streamed, &mut ()).await
+        party.infer(Some(&inputs), Preprocessing::Streamed, &mut ()).await
     };
     let (party_links, dealer_links) = (0..plan.settings().parties).map(|_| link()).unzip::<_, _, Vec<_>, Vec<_>>();
     let outputs = thread::scope(|scope| {

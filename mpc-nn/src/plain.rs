@@ -23,7 +23,7 @@ pub const MAX_INPUT: f32 = 32768.0;
 #[non_exhaustive]
 pub enum EvaluateError {
     /// Too few or too many inputs.
-    #[error("the graph takes {expected} inputs, but got {found}")]
+    #[error("{expected} inputs are needed, but there are {found}")]
     InputCount {
         /// The number that the graph takes.
         expected: usize,
@@ -108,7 +108,7 @@ pub fn evaluate_with(
     inputs: &[ArrayD<f32>],
     mut observe: impl FnMut(NodeId, &ArrayD<f32>),
 ) -> Result<Vec<ArrayD<f32>>, EvaluateError> {
-    check_inputs(graph, inputs)?;
+    check_inputs(graph, graph.inputs(), inputs)?;
     check_weights(graph, weights)?;
     let last_readers = graph.last_readers();
     let mut inputs = inputs.iter();
@@ -130,11 +130,12 @@ pub fn evaluate_with(
     Ok(graph.outputs().iter().map(|id| core::mem::take(&mut values[id.index()])).collect())
 }
 
-pub(crate) fn check_inputs(graph: &Graph, inputs: &[ArrayD<f32>]) -> Result<(), EvaluateError> {
-    if inputs.len() != graph.inputs().len() {
-        return Err(EvaluateError::InputCount { expected: graph.inputs().len(), found: inputs.len() });
+/// Checks arrays that are to be the inputs at the given places.
+pub(crate) fn check_inputs(graph: &Graph, places: &[NodeId], inputs: &[ArrayD<f32>]) -> Result<(), EvaluateError> {
+    if inputs.len() != places.len() {
+        return Err(EvaluateError::InputCount { expected: places.len(), found: inputs.len() });
     }
-    for (&id, input) in graph.inputs().iter().zip(inputs) {
+    for (&id, input) in places.iter().zip(inputs) {
         let node = graph.node(id);
         let name = || node.name().to_owned();
         if input.shape() != node.shape() {

@@ -140,6 +140,12 @@ impl<R: Ring> Plan<R> {
         self.steps.iter().filter_map(|step| step.online.get(party).copied()).sum()
     }
 
+    /// The owner of each input, in the order of the graph's inputs.
+    #[must_use]
+    pub fn input_owners(&self) -> Vec<usize> {
+        (0..self.graph.inputs().len()).map(|input| self.settings.roles.input_owner(input)).collect()
+    }
+
     /// SHA-256 of the graph: two parties with one digest have one architecture.
     #[must_use]
     pub fn model_digest(&self) -> [u8; 32] {
@@ -165,6 +171,7 @@ impl<R: Ring> Plan<R> {
             .with("weights known to", if settings.weights == WeightKnowledge::Owner { "model owner" } else { "nobody" })
             .with("model owner", settings.roles.model_owner)
             .with("data owner", settings.roles.data_owner)
+            .with("owners of inputs", format!("{:?}", self.input_owners()))
             .with("plan", hex(&self.digest()))
     }
 }

@@ -57,8 +57,8 @@ impl<'a, R: Ring, T: Transport, L: Transport> PartySession<'a, R, T, L> {
         Ok(Self { party, link, plan, model, generator })
     }
 
-    /// Runs one inference, for which the dealer must call [`DealerSession::deal`]. `inputs` are `Some` at the data owner
-    /// alone, which alone gets the outputs.
+    /// Runs one inference, for which the dealer must call [`DealerSession::deal`]. `inputs` are those that this party owns,
+    /// in the order of the graph's, and `None` at a party that owns none. The data owner alone gets the outputs.
     ///
     /// # Errors
     /// [`InferenceError`]. After an error the session is at an end: open a new one.

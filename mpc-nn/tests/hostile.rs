@@ -144,9 +144,9 @@ fn peers_that_differ_are_refused_by_name() {
     differs(&ours, &plan::<u64>(Settings { parties: 4, ..settings }), [1; 16], "parties");
     let weights = WeightKnowledge::Owner;
     differs(&ours, &plan::<u64>(Settings { weights, ..settings }), [1; 16], "weights known to");
-    let roles = Roles { model_owner: 2, data_owner: 1 };
+    let roles = Roles { model_owner: 2, data_owner: 1, ..Default::default() };
     differs(&ours, &plan::<u64>(Settings { roles, ..settings }), [1; 16], "model owner");
-    let roles = Roles { model_owner: 0, data_owner: 2 };
+    let roles = Roles { model_owner: 0, data_owner: 2, ..Default::default() };
     differs(&ours, &plan::<u64>(Settings { roles, ..settings }), [1; 16], "data owner");
 }
 
@@ -277,7 +277,7 @@ fn settings_that_do_not_fit() {
     let refused = |settings: Settings| Plan::<u64>::new(&graph, settings).unwrap_err();
     assert!(matches!(refused(Settings::new(1)), PlanError::Parties(_)));
     assert!(matches!(refused(Settings::new(9)), PlanError::Parties(_)));
-    let roles = Roles { model_owner: 2, data_owner: 1 };
+    let roles = Roles { model_owner: 2, data_owner: 1, ..Default::default() };
     assert!(matches!(refused(Settings { roles, ..Settings::new(2) }), PlanError::Role { role: "model owner", .. }));
     for (fractional_bits, comparison_bits) in [(0, 32), (30, 32), (16, 43), (16, 64), (40, 42)] {
         let settings = Settings { fractional_bits, comparison_bits, ..Settings::new(2) };

@@ -157,13 +157,15 @@ fn every_layer_for_every_number_of_parties() {
 
 #[test]
 fn batches_and_other_roles() {
-    let settings = Settings { roles: mpc_nn::Roles { model_owner: 2, data_owner: 0 }, ..Settings::new(3) };
+    let settings =
+        Settings { roles: mpc_nn::Roles { model_owner: 2, data_owner: 0, ..Default::default() }, ..Settings::new(3) };
     check::<u64>(&everything(3), settings, 0.0005, Preprocessing::Ahead);
 }
 
 #[test]
 fn one_party_may_own_both() {
-    let settings = Settings { roles: mpc_nn::Roles { model_owner: 1, data_owner: 1 }, ..Settings::new(2) };
+    let settings =
+        Settings { roles: mpc_nn::Roles { model_owner: 1, data_owner: 1, ..Default::default() }, ..Settings::new(2) };
     check::<u64>(&everything(1), settings, 0.0005, Preprocessing::Ahead);
 }
 
@@ -291,4 +293,30 @@ fn an_index_is_the_first_of_equal_ones_and_only_revealed() {
     let relu = b.relu("relu", best).unwrap();
     let graph = b.finish(&[relu]).unwrap();
     assert!(matches!(Plan::<u64>::new(&graph, Settings::new(2)), Err(PlanError::Unsupported { .. })));
+}
+
+#[test]
+fn two_owners_of_inputs() {
+    let mut b = GraphBuilder::new();
+    let x = b.input("x", &[2, 3]).unwrap();
+    let y = b.input("y", &[2, 4]).unwrap();
+    let both = b.concat("both", &[x, y], 1).unwrap();
+    let hidden = b.linear("hidden", both, 5, true).unwrap();
+    let out = b.relu("out", hidden).unwrap();
+    let graph = b.finish(&[out]).unwrap();
+    let mut settings = Settings::new(3);
+    settings.roles.input_owners[0] = Some(2);
+    let weights = random_weights(&graph, &mut ChaCha20Rng::seed_from_u64(3));
+    let plan = Plan::<u64>::new(&graph, settings).unwrap();
+    assert_eq!(plan.input_owners(), [2, 1]);
+    let inputs = [ArrayD::from_elem(vec![2, 3], 0.5), ArrayD::from_elem(vec![2, 4], -1.25)];
+    let private = mpc_nn::in_process::infer(&plan, &weights, &inputs).unwrap();
+    let plain = evaluate(&graph, &weights, &inputs).unwrap();
+    let worst = private[0].iter().zip(&plain[0]).map(|(x, &y)| (x - f64::from(y)).abs()).fold(0.0, f64::max);
+    assert!(worst < 0.0005, "largest error {worst}");
+    // An input that another party owns is not asked for, and one too few is an error.
+    let error = mpc_nn::in_process::infer(&plan, &weights, &inputs[..1]).unwrap_err();
+    assert!(error.to_string().contains("2 inputs are needed"), "{error}");
+    settings.roles.input_owners[0] = Some(3);
+    assert!(matches!(Plan::<u64>::new(&graph, settings), Err(PlanError::Role { party: 3, .. })));
 }

@@ -8,6 +8,7 @@ use mpc_shares::SecretVec;
 use ndarray::{ArrayD, IxDyn};
 
 use crate::error::InferenceError;
+use crate::graph::NodeId;
 use crate::plain::check_inputs;
 use crate::plan::{Meaning, Plan};
 use crate::weights::Weights;
@@ -38,27 +39,36 @@ pub(super) fn encode_weights<R: Ring>(
     Ok(encoded.into())
 }
 
-/// The inputs in fixed point, checked against the graph and the plan's bound.
+/// The inputs that a party owns, in fixed point, checked against the graph and the plan's bound; for each input of the
+/// graph, `None` where it is another's.
 pub(super) fn encode_inputs<R: Ring>(
     plan: &Plan<R>,
+    party: usize,
     inputs: &[ArrayD<f32>],
-) -> Result<Vec<SecretVec<R>>, InferenceError> {
-    check_inputs(plan.graph(), inputs)?;
+) -> Result<Vec<Option<SecretVec<R>>>, InferenceError> {
+    let owners = plan.input_owners();
+    let owned = owners.iter().zip(plan.graph().inputs()).filter(|&(&owner, _)| owner == party);
+    check_inputs(plan.graph(), &owned.map(|(_, &id)| id).collect::<Vec<_>>(), inputs)?;
+    let mut inputs = inputs.iter();
+    let encode_owned = |(&id, owner): (&NodeId, usize)| {
+        let Some(input) = (owner == party).then(|| inputs.next()).flatten() else { return Ok(None) };
+        encode_input(plan, plan.graph().node(id).name(), input).map(Some)
+    };
+    plan.graph().inputs().iter().zip(owners).map(encode_owned).collect()
+}
+
+fn encode_input<R: Ring>(plan: &Plan<R>, name: &str, input: &ArrayD<f32>) -> Result<SecretVec<R>, InferenceError> {
     let fixed = FixedPoint::new(plan.settings().fractional_bits);
     let bound = plan.settings().bound();
-    let names = plan.graph().inputs().iter().map(|&id| plan.graph().node(id).name());
-    let encode = |(input, name): (&ArrayD<f32>, &str)| {
-        if let Some(index) = input.iter().position(|value| f64::from(value.abs()) >= bound) {
-            return Err(InferenceError::Bound { input: name.to_owned(), index, bound });
-        }
-        let range = |source| InferenceError::Range { tensor: name.to_owned(), source };
-        let mut elements = Vec::with_capacity(input.len());
-        for &value in input {
-            elements.push(fixed.encode(f64::from(value)).map_err(range)?);
-        }
-        Ok(SecretVec::from(elements))
-    };
-    inputs.iter().zip(names).map(encode).collect()
+    if let Some(index) = input.iter().position(|value| f64::from(value.abs()) >= bound) {
+        return Err(InferenceError::Bound { input: name.to_owned(), index, bound });
+    }
+    let range = |source| InferenceError::Range { tensor: name.to_owned(), source };
+    let mut elements = Vec::with_capacity(input.len());
+    for &value in input {
+        elements.push(fixed.encode(f64::from(value)).map_err(range)?);
+    }
+    Ok(elements.into())
 }
 
 /// Revealed elements as real numbers.

@@ -87,14 +87,14 @@ impl<R: Ring, T: Transport, L: Transport> Run<'_, R, T, L> {
         &mut self,
         step: &Step,
         material: Material<R>,
-        inputs: Option<&[SecretVec<R>]>,
+        inputs: &[Option<SecretVec<R>>],
     ) -> Result<(), InferenceError> {
         let protocol = |source| in_step(step, source);
         let settings = self.plan.settings();
         let value = match (&step.action, material) {
             (Action::Share { input }, Material::None) => {
-                let secret = inputs.and_then(|inputs| inputs.get(*input)).map(|input| &**input);
-                let owner = settings.roles.data_owner;
+                let secret = inputs.get(*input).and_then(Option::as_deref);
+                let owner = settings.roles.input_owner(*input);
                 sharing::share(self.party, owner, &step.shape, secret, self.generator).await.map_err(protocol)?
             }
             (Action::Linear { weight, bias, .. }, Material::Linear(prepared)) => {

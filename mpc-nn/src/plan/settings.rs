@@ -55,18 +55,38 @@ impl Settings {
     }
 }
 
-/// The parties that own the model, and the data and the result.
+/// The largest number of inputs that may have owners of their own.
+pub const MAX_INPUT_OWNERS: usize = 8;
+
+/// The parties that own the model, the inputs and the result.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct Roles {
     /// The party that knows the weights.
     pub model_owner: usize,
-    /// The party that knows the inputs and learns the outputs.
+    /// The party that learns the outputs, and owns every input that has no owner of its own.
     pub data_owner: usize,
+    /// The owners of the graph's first inputs, where they are not the data owner's.
+    pub input_owners: [Option<usize>; MAX_INPUT_OWNERS],
+}
+
+impl Roles {
+    /// The party that owns an input, by its place among the graph's inputs.
+    ///
+    /// ```
+    /// use mpc_nn::Roles;
+    /// let mut roles = Roles::default();
+    /// roles.input_owners[1] = Some(0);
+    /// assert_eq!([0, 1, 2].map(|input| roles.input_owner(input)), [1, 0, 1]);
+    /// ```
+    #[must_use]
+    pub fn input_owner(&self, input: usize) -> usize {
+        self.input_owners.get(input).copied().flatten().unwrap_or(self.data_owner)
+    }
 }
 
 impl Default for Roles {
     fn default() -> Self {
-        Self { model_owner: 0, data_owner: 1 }
+        Self { model_owner: 0, data_owner: 1, input_owners: [None; MAX_INPUT_OWNERS] }
     }
 }
 
@@ -113,7 +133,10 @@ pub enum PlanError {
 pub(super) fn check_settings<R: Ring>(settings: &Settings) -> Result<SignParameters, PlanError> {
     mpc_shares::check_parties(settings.parties)?;
     let Settings { parties, fractional_bits, comparison_bits, roles, .. } = *settings;
-    for (role, party) in [("model owner", roles.model_owner), ("data owner", roles.data_owner)] {
+    let input_owners = roles.input_owners.iter().flatten().map(|&party| ("owner of an input", party));
+    for (role, party) in
+        [("model owner", roles.model_owner), ("data owner", roles.data_owner)].into_iter().chain(input_owners)
+    {
         if party >= parties {
             return Err(PlanError::Role { role, party, parties });
         }

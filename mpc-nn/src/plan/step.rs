@@ -259,7 +259,7 @@ impl Action {
     pub(super) fn online<R: Ring>(&self, elements: usize, settings: &Settings, party: usize) -> Traffic {
         let parties = settings.parties;
         match self {
-            Self::Share { .. } => sharing::traffic(party, settings.roles.data_owner, parties),
+            Self::Share { input } => sharing::traffic(party, settings.roles.input_owner(*input), parties),
             Self::Linear { map, .. } => match settings.weights {
                 WeightKnowledge::Shared => fixed_weights::traffic::<R>(map, parties),
                 WeightKnowledge::Owner => {
