@@ -4,6 +4,7 @@
 //! [`GraphBuilder`], which infers and checks every shape, so that whoever walks a graph need not check again.
 
 mod builder;
+mod encoding;
 mod error;
 mod shape;
 
@@ -17,7 +18,7 @@ use core::ops::Range;
 
 use mpc_protocols::function::Function;
 use mpc_ring::Convolution;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 pub use builder::{ConvolutionOptions, GraphBuilder};
 pub use error::GraphError;
@@ -28,7 +29,7 @@ pub const MAX_ELEMENTS: usize = 1 << 28;
 pub const MAX_RANK: usize = 8;
 
 /// The place of a node in its graph.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct NodeId(usize);
 
 impl NodeId {
@@ -40,7 +41,7 @@ impl NodeId {
 }
 
 /// What a node computes. Images are [batch, channels, height, width]; any other axis is like every other.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum Op {
     /// A tensor that the data owner provides.
@@ -152,7 +153,7 @@ pub enum Op {
 }
 
 /// Which entry of a vector belongs to which element of a tensor: entry (i / inner) mod channels to element i.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Channels {
     /// The number of entries.
     pub channels: usize,
@@ -161,7 +162,7 @@ pub struct Channels {
 }
 
 /// The windows of a pooling layer, over height and width.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Pool {
     /// Height and width of a window.
     pub kernel: [usize; 2],
@@ -215,7 +216,7 @@ impl Pool {
 }
 
 /// One operation of a graph, and the shape of what it gives.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Node {
     name: String,
     op: Op,
@@ -352,8 +353,10 @@ pub struct Parameter {
 
 /// A network's architecture: nodes in an order in which each comes after those it takes its inputs from.
 ///
-/// Its `Serialize` is the canonical encoding that parties hash to find out whether they run the same network.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+/// Its `Serialize` is the canonical encoding that parties hash to find out whether they run the same network. What is
+/// read by `Deserialize` may come from anybody: it is built anew, node by node, and every shape is checked.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(try_from = "encoding::Unchecked")]
 pub struct Graph {
     nodes: Vec<Node>,
     inputs: Vec<NodeId>,

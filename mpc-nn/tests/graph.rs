@@ -261,3 +261,21 @@ proptest! {
 fn any_size() -> impl Strategy<Value = usize> {
     prop_oneof![6 => 0usize..8, 1 => any::<usize>(), 1 => (0u32..usize::BITS).prop_map(|bits| 1 << bits)]
 }
+
+#[test]
+fn a_graph_that_is_read_is_built_anew() {
+    let graph = residual_block(2);
+    let bytes = postcard::to_allocvec(&graph).unwrap();
+    assert_eq!(postcard::from_bytes::<Graph>(&bytes).unwrap(), graph);
+    // Whatever is changed, what is read is an error or a graph that a builder makes.
+    for at in 0..bytes.len() {
+        for flip in [1, 2, 4, 0x80, 0xff] {
+            let mut changed = bytes.clone();
+            changed[at] ^= flip;
+            if let Ok(read) = postcard::from_bytes::<Graph>(&changed) {
+                assert_eq!(postcard::from_bytes::<Graph>(&postcard::to_allocvec(&read).unwrap()).unwrap(), read);
+            }
+        }
+        assert!(postcard::from_bytes::<Graph>(&bytes[..at]).is_err());
+    }
+}

@@ -75,7 +75,7 @@ impl ConvolutionOptions {
 /// ```
 #[derive(Clone, Debug, Default)]
 pub struct GraphBuilder {
-    nodes: Vec<Node>,
+    pub(super) nodes: Vec<Node>,
     names: BTreeSet<String>,
     /// The shapes of the parameters so far.
     parameters: BTreeMap<String, Vec<usize>>,

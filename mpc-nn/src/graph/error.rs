@@ -137,6 +137,12 @@ pub enum GraphError {
         /// The parameter.
         parameter: String,
     },
+    /// A graph that was read and is not what its nodes make.
+    #[error("`{name}` is not what its inputs make of it; the graph was changed or comes from another version")]
+    Inconsistent {
+        /// The node.
+        name: String,
+    },
     /// A graph without outputs.
     #[error("the graph has no output; name at least one node as its output")]
     NoOutput,
