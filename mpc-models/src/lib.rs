@@ -5,6 +5,8 @@
 extern crate alloc;
 
 #[cfg(feature = "std")]
+pub mod arrays;
+#[cfg(feature = "std")]
 pub mod digits;
 #[cfg(feature = "std")]
 pub mod file;

@@ -99,8 +99,7 @@ pub(crate) fn read<T: ReadableElement + Clone>(
     fits: impl Fn(&[usize]) -> bool,
     expected: String,
 ) -> Result<ArrayD<T>, NpyError> {
-    let header_end = check_header(bytes)?;
-    let header = Header::from_reader(&mut &bytes[..header_end]).map_err(format_error)?;
+    let (header_end, header) = header(bytes)?;
     let descriptor = header.type_descriptor.as_string();
     if !descriptor.is_some_and(|descriptor| descriptors.contains(&descriptor.as_str())) {
         return Err(NpyError::Type { expected: type_name, found: header.type_descriptor.to_string() });
@@ -115,6 +114,18 @@ pub(crate) fn read<T: ReadableElement + Clone>(
     }
     let array = ArrayD::<T>::read_npy(bytes).map_err(format_error)?;
     Ok(array.as_standard_layout().into_owned())
+}
+
+/// NumPy's name of the type of a file's elements.
+pub(crate) fn descriptor(bytes: &[u8]) -> Result<String, NpyError> {
+    let (_, header) = header(bytes)?;
+    Ok(header.type_descriptor.as_string().cloned().unwrap_or_else(|| header.type_descriptor.to_string()))
+}
+
+/// Where the header ends, and what it says.
+fn header(bytes: &[u8]) -> Result<(usize, Header), NpyError> {
+    let end = check_header(bytes)?;
+    Ok((end, Header::from_reader(&mut &bytes[..end]).map_err(format_error)?))
 }
 
 /// Where the header ends, if it is one whose parsing takes little memory and stack.
