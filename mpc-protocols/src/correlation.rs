@@ -1,5 +1,7 @@
 //! A party's end of the dealer's work: its stream of correlations.
 
+mod expansion;
+
 use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 use alloc::vec;
@@ -11,6 +13,8 @@ use zeroize::Zeroizing;
 
 use crate::request::{CORRECTION_FRAME_BYTES, frame_elements};
 use crate::{ProtocolError, Request};
+
+pub(crate) use expansion::Expansion;
 
 /// One party's share of a correlation. Consumed by value by the protocol that uses it; never cloned, so never used twice:
 ///

@@ -6,6 +6,7 @@ use mpc_shares::{Prg, SecretVec, Seed, check_parties};
 use mpc_transport::Transport;
 
 use crate::correlation::PARTY_NODE;
+use crate::lookup::{self, LookupShape};
 use crate::piecewise::{self, PiecewiseShape};
 use crate::request::{CORRECTION_FRAME_BYTES, frame_elements};
 use crate::sign::{self, SignShape};
@@ -103,6 +104,9 @@ impl<R: Ring> Dealer<R> {
                 Ok(())
             }
             Request::Relu { len, parameters } => relu::deal::<R, T>(dealing, *len, *parameters).await,
+            Request::Lookup { len, table } => {
+                lookup::deal::<R, T>(dealing, LookupShape { len: *len, table: *table }).await
+            }
             Request::Piecewise { len, thresholds, parameters } => {
                 let sign = SignShape { len: *len, parameters: *parameters };
                 piecewise::deal::<R, T>(dealing, PiecewiseShape { sign, thresholds: *thresholds }).await
@@ -155,6 +159,41 @@ impl<T: Transport> Dealing<'_, T> {
     /// Makes `words` the XOR of the parties' shares.
     pub(crate) async fn words(&mut self, words: Secret<u64>) -> Result<(), ProtocolError> {
         self.correct(words, u64::BITS, |x, y| x ^ y).await
+    }
+
+    /// Makes `items` items of `item_len` elements that `fill` writes, by their index, the sum of the parties' shares modulo
+    /// 2^`bits`, a multiple of 8; the others' shares are expansions of seeds of their own. Only a frame is held at a time.
+    pub(crate) async fn expansion<R: Ring>(
+        &mut self,
+        items: usize,
+        item_len: usize,
+        bits: u32,
+        mut fill: impl FnMut(usize, &mut [R]),
+    ) -> Result<(), ProtocolError> {
+        let (_, others) =
+            self.generators.split_last_mut().unwrap_or_else(|| unreachable!("there are two parties or more"));
+        let mut others: Vec<_> = others.iter_mut().map(|generator| Prg::new(generator.seed())).collect();
+        let last = others.len();
+        let frame_elements = frame_elements(bits);
+        let mut pending = Secret::zeros(frame_elements + item_len);
+        let mut share = Secret::zeros(item_len);
+        let mut filled = 0;
+        for item in 0..items {
+            let values = &mut pending[filled..filled + item_len];
+            fill(item, values);
+            apply_shares(&mut others, values, &mut share, R::wrapping_sub);
+            filled += item_len;
+            let ended = item + 1 == items;
+            while filled >= frame_elements || (ended && filled > 0) {
+                let sent = filled.min(frame_elements);
+                let frame = &mut self.frame[..packing::packed_len(sent, bits)];
+                packing::pack(&pending[..sent], bits, frame);
+                send(self.link, last, frame).await?;
+                pending.copy_within(sent..filled, 0);
+                filled -= sent;
+            }
+        }
+        Ok(())
     }
 
     async fn correct<R: Ring>(

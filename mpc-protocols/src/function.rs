@@ -1,6 +1,17 @@
 //! Element-wise functions of activations, normalisations and attention: what they are, in plain arithmetic.
 
+mod bound;
+mod octaves;
+mod plan;
+mod route;
+mod smooth;
+
 use serde::{Deserialize, Serialize};
+
+pub use bound::ErrorBound;
+pub use plan::{FunctionMaterial, FunctionPlan, FunctionShape};
+
+pub(crate) use smooth::Smooth;
 
 /// A function that is applied to every element of a tensor.
 ///
@@ -70,6 +81,8 @@ pub enum Function {
     Erf,
     /// e^x.
     Exp,
+    /// e^x where x ≤ 0 is known, as after a subtraction of the maximum: a third of the table of [`Exp`](Self::Exp).
+    ExpNonPositive,
     /// ln x, for x > 0.
     Log,
     /// √x, for x ≥ 0.
@@ -84,6 +97,9 @@ pub enum Function {
     /// 1/x where x > 0 is known, as of a sum of exponentials: half the cost of [`Reciprocal`](Self::Reciprocal).
     PositiveReciprocal,
 }
+
+/// As equal as the bits of a plan; parameters that are no numbers are refused when a function is planned.
+impl Eq for Function {}
 
 impl Function {
     /// The function's value at `x`: the same on every machine.
@@ -110,7 +126,7 @@ impl Function {
             }
             Self::Mish => x * libm::tanh(softplus(x)),
             Self::Erf => libm::erf(x),
-            Self::Exp => libm::exp(x),
+            Self::Exp | Self::ExpNonPositive => libm::exp(x),
             Self::Log => libm::log(x),
             Self::Sqrt => libm::sqrt(x),
             Self::Power { exponent } => libm::pow(x, exponent.into()),

@@ -18,6 +18,7 @@ pub mod fixed_weights;
 pub mod function;
 #[cfg(feature = "std")]
 pub mod in_process;
+pub mod lookup;
 pub mod maximum;
 pub mod open;
 mod party;

@@ -8,6 +8,7 @@ use mpc_transport::Traffic;
 use serde::{Deserialize, Serialize};
 
 use crate::Bilinear;
+use crate::lookup::Table;
 use crate::sign::SignParameters;
 
 /// The dealer's corrections travel in frames of at most this many bytes.
@@ -109,6 +110,13 @@ pub enum Request {
         /// Bits of the comparison.
         parameters: SignParameters,
     },
+    /// [`LookupMask`](crate::lookup::LookupMask): rotated tables of a smooth function.
+    Lookup {
+        /// The number of elements.
+        len: usize,
+        /// The function and its scales.
+        table: Table,
+    },
 }
 
 impl Request {
@@ -142,6 +150,11 @@ impl Request {
                 }
                 fields
             }
+            // A table that cannot be is refused when it is dealt and drawn.
+            Self::Lookup { len, table } => table.layout(R::BITS).map_or(vec![], |layout| {
+                let tables = Field { len: len * layout.elements(), bits: layout.entry_bits };
+                vec![tables, full(len), top(len, layout.result_bits)]
+            }),
         }
     }
 

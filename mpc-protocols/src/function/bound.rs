@@ -1,0 +1,128 @@
+//! How far a private result is from the function's value.
+
+use super::octaves::Octave;
+use super::route::{Kind, Rest, Route};
+use super::{Function, FunctionShape};
+use crate::ProtocolError;
+use crate::lookup::Table;
+
+/// The error of a result y is at most `absolute` + `relative`·|y|.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct ErrorBound {
+    /// The part that does not depend on the result.
+    pub absolute: f64,
+    /// The part that grows with the result.
+    pub relative: f64,
+}
+
+/// More than the rounding of f64 in fits and references.
+const FLOATING: f64 = 1e-9;
+
+impl ErrorBound {
+    /// The bound for a magnitude of the result.
+    #[must_use]
+    pub fn at(&self, result: f64) -> f64 {
+        self.absolute + self.relative * libm::fabs(result)
+    }
+
+    /// Sums of: the argument's rounding by n/2 units, times the largest slope; the fit's error |f'''|·width³/24; the rounding
+    /// of coefficients; the tail outside the interval; the result's rounding by n/2 units; the rounding of slopes, times
+    /// the largest argument.
+    pub(super) fn of(
+        shape: &FunctionShape,
+        route: &Route,
+        ring_bits: u32,
+        parties: usize,
+    ) -> Result<Self, ProtocolError> {
+        let unit = libm::exp2(-f64::from(shape.fractional_bits));
+        let half = parties as f64 / 2.0 * unit;
+        let argument = if shape.shift > 0 { half } else { 0.0 };
+        match &route.kind {
+            Kind::Linear(rest) => {
+                // A bound or an offset is rounded to a unit.
+                let absolute = rest.error(shape, half) + rest.slope() * argument + (1.0 + rest.slope()) * unit;
+                Ok(Self { absolute: absolute + FLOATING, relative: 0.0 })
+            }
+            Kind::Tabulated { table, rest, .. } => {
+                let (fitted, slope) = Self::of_table(table, ring_bits, half)?;
+                let (added, added_slope) =
+                    rest.as_ref().map_or((0.0, 0.0), |rest| (rest.error(shape, half), rest.slope()));
+                let tail = table.smooth()?.tail;
+                if table.smooth()?.relative {
+                    return Ok(Self {
+                        absolute: fitted.absolute + tail,
+                        relative: fitted.relative + 1.001 * slope * argument,
+                    });
+                }
+                let absolute = fitted.absolute + tail + added + (slope + added_slope) * argument;
+                Ok(Self { absolute, relative: 0.0 })
+            }
+            Kind::Octaves(octaves) => {
+                let (table, n) = (&octaves.table, parties as f64);
+                // The normalised argument, and the table's result, are rounded by n/2 of their units.
+                let normalised =
+                    if octaves.shift > 0 { n / 2.0 * libm::exp2(-f64::from(table.input_bits)) } else { 0.0 };
+                let (fitted, slope) =
+                    Self::of_table(table, ring_bits, n / 2.0 * libm::exp2(-f64::from(table.output_bits)))?;
+                match octaves.octave {
+                    Octave::Offset(_) => {
+                        Ok(Self { absolute: fitted.absolute + slope * normalised + unit / 2.0, relative: 0.0 })
+                    }
+                    Octave::Factor { .. } => {
+                        let relative =
+                            fitted.relative + slope * normalised + fitted.absolute / smallest(shape.function);
+                        // The factor is rounded by half a unit, when the table's result is below 1.
+                        Ok(Self { absolute: half + unit / 2.0 + FLOATING, relative: relative * 1.001 })
+                    }
+                }
+            }
+        }
+    }
+
+    /// Of the table's result, and the slope that the argument's error is multiplied by.
+    fn of_table(table: &Table, ring_bits: u32, half: f64) -> Result<(Self, f64), ProtocolError> {
+        let (smooth, fit) = (table.smooth()?, table.polynomials(ring_bits)?);
+        let unit = libm::exp2(-f64::from(table.output_bits));
+        let truncated = if fit.layout.guard_bits > 0 { half } else { 0.0 };
+        let rounding = fit.rounding_error * unit + truncated + FLOATING;
+        let bound = if smooth.relative {
+            Self { absolute: rounding, relative: fit.fit_error }
+        } else {
+            Self { absolute: rounding + fit.fit_error, relative: 0.0 }
+        };
+        Ok((bound, smooth.slope))
+    }
+}
+
+/// The smallest value of a power on [1, 2].
+fn smallest(function: Function) -> f64 {
+    match function {
+        Function::Sqrt => 1.0,
+        Function::Power { exponent } => libm::exp2(exponent.into()).min(1.0),
+        _ => 0.5,
+    }
+}
+
+impl Rest {
+    /// What the rounding of slopes and a truncation add.
+    fn error(&self, shape: &FunctionShape, half: f64) -> f64 {
+        if self.fraction == 0 {
+            return 0.0;
+        }
+        let largest = libm::exp2(f64::from(shape.parameters.bits() - 2) - f64::from(shape.fractional_bits));
+        // The slope below and that of a step are rounded by half a unit each.
+        half + if self.exact { 0.0 } else { largest * libm::exp2(-f64::from(self.fraction)) }
+    }
+
+    /// The largest slope.
+    pub(super) fn slope(&self) -> f64 {
+        let one = libm::exp2(self.fraction.into());
+        let mut slope = self.function.slope as f64;
+        let mut largest = libm::fabs(slope);
+        for step in &self.function.steps {
+            slope += step.slope as f64;
+            largest = largest.max(libm::fabs(slope));
+        }
+        largest / one
+    }
+}

@@ -1,0 +1,127 @@
+//! Functions of a wide range of positive values: the argument is moved to [1, 2) by a power of two that nobody learns.
+//!
+//! With a threshold at each power of two, and y in [2^j, 2^{j+1}) units, u = y·2^{J−j} lies in [2^J, 2^{J+1}) and is a sum
+//! of b_i·y with public factors, exactly: consecutive steps telescope to the factor of the octave. In the same way
+//! 2^{(j−f)·p} or (j−f)·ln 2 is a sum of the bits b_i. So x^p = (u/2^J)^p·2^{(j−f)p}, and ln x = ln(u/2^J) + (j−f)·ln 2.
+
+use alloc::vec::Vec;
+
+use super::route::{Kind, Linear, Route, step, unsupported};
+use super::{Function, FunctionShape};
+use crate::ProtocolError;
+use crate::lookup::Table;
+
+/// How an argument is normalised, and what its octave contributes.
+#[derive(Clone, Debug)]
+pub(crate) struct Octaves {
+    /// u, from 2^J on; 2^J itself for arguments that have no octave.
+    pub(crate) argument: Linear,
+    /// J less the argument's fractional bits in the table: what u is truncated by, if it is.
+    pub(crate) shift: u32,
+    pub(crate) table: Table,
+    pub(crate) octave: Octave,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) enum Octave {
+    /// Added to the table's result.
+    Offset(Linear),
+    /// Multiplied by the table's result, and `shift` bits then cut off.
+    Factor { factor: Linear, shift: u32 },
+}
+
+/// More than that would overflow almost everywhere.
+const MAX_EXPONENT: f64 = 8.0;
+
+impl Octaves {
+    pub(crate) fn route(shape: &FunctionShape, ring_bits: u32) -> Result<Route, ProtocolError> {
+        let FunctionShape { function, fractional_bits, parameters, .. } = *shape;
+        let bits = parameters.bits();
+        let both = function == Function::Reciprocal;
+        if bits < fractional_bits + 3 || bits < 8 {
+            return Err(unsupported("k", bits.into(), "8 bits, and 3 more than the fractional bits"));
+        }
+        // With both signs a value must be comparable with the thresholds of the other sign.
+        let top = if both { bits - 4 } else { bits - 3 };
+        let input_bits = top.min(fractional_bits + 2);
+        let exponent = match function {
+            Function::Log => None,
+            Function::Sqrt => Some(0.5),
+            Function::Power { exponent } => Some(f64::from(exponent)),
+            _ => Some(-1.0),
+        };
+        let output_bits = fractional_bits + if exponent.is_some() { 2 } else { 0 };
+        let table = Table { function, input_bits, output_bits, limit_bits: bits - 2 };
+        let octave = match exponent {
+            None => {
+                let unit = libm::exp2(fractional_bits.into()) * core::f64::consts::LN_2;
+                let value = |j: u32| libm::round((f64::from(j) - f64::from(fractional_bits)) * unit) as i128;
+                Octave::Offset(positive_octaves(top, value, value(0)))
+            }
+            Some(p) if libm::fabs(p) <= MAX_EXPONENT => {
+                let finer = libm::ceil(p.max(0.0)) as u32;
+                let shift = output_bits + finer;
+                if bits + shift > ring_bits {
+                    let needed = bits + shift;
+                    return Err(unsupported("bits of a product", needed.into(), "at most the ring's bits"));
+                }
+                let value = |j| factor(shape, p, finer, j);
+                let factor = if both { signed_octaves(top, value) } else { positive_octaves(top, value, 0) };
+                Octave::Factor { factor, shift }
+            }
+            Some(_) => return Err(unsupported("exponent", 9, "of magnitude up to 8")),
+        };
+        table.layout(ring_bits)?;
+        let (thresholds, argument) = if both { signed_argument(top) } else { positive_argument(top) };
+        let shift = top - input_bits;
+        Ok(Route { thresholds, kind: Kind::Octaves(Self { argument, shift, table, octave }) })
+    }
+}
+
+/// 2^{(j−f)·p} in f + `finer` bits; where all of an octave's results leave the range, the largest that fits.
+fn factor(shape: &FunctionShape, p: f64, finer: u32, j: u32) -> i128 {
+    let f = f64::from(shape.fractional_bits);
+    let unit = libm::exp2(f + f64::from(finer));
+    let exact = libm::exp2((f64::from(j) - f) * p);
+    let limit = libm::exp2(f64::from(shape.parameters.bits() - 2) - f) - 64.0 / libm::exp2(f);
+    let (smallest, largest) = (libm::exp2(p).min(1.0), libm::exp2(p).max(1.0));
+    let saturated = if exact * smallest >= limit { limit / largest } else { exact };
+    libm::round(saturated * unit) as i128
+}
+
+fn power_of_two(j: u32) -> i128 {
+    1 << j
+}
+
+/// b_j = [y ≥ 2^j] for j ≤ top: u = b_0·y·2^top − Σ_{j>0} b_j·y·2^{top−j}, and 2^top where y ≤ 0.
+fn positive_argument(top: u32) -> (Vec<i64>, Linear) {
+    let middle = power_of_two(top);
+    let steps = (0..=top).map(|j| if j == 0 { step(-middle, middle) } else { step(0, -power_of_two(top - j)) });
+    let function = Linear { constant: middle, slope: 0, steps: steps.collect() };
+    ((0..=top).map(|j| 1 << j).collect(), function)
+}
+
+/// As [`positive_argument`] for |y|: the bits [y ≥ 1 − 2^j] = 1 − [−y ≥ 2^j] come after the others.
+fn signed_argument(top: u32) -> (Vec<i64>, Linear) {
+    let (mut thresholds, positive) = positive_argument(top);
+    thresholds.extend((0..=top).map(|j| 1 - (1i64 << j)));
+    let middle = power_of_two(top);
+    let mut steps = positive.steps;
+    steps.extend((0..=top).map(|j| if j == 0 { step(middle, middle) } else { step(0, -power_of_two(top - j)) }));
+    // All of −y's bits are 1 minus a bit: −2^top + Σ_{j>0} 2^{top−j} = −1 times y remains.
+    (thresholds, Linear { constant: 0, slope: -1, steps })
+}
+
+/// `value`(j) in octave j, `otherwise` where y ≤ 0.
+fn positive_octaves(top: u32, value: impl Fn(u32) -> i128, otherwise: i128) -> Linear {
+    let before = |j: u32| if j == 0 { otherwise } else { value(j - 1) };
+    let steps = (0..=top).map(|j| step(value(j) - before(j), 0)).collect();
+    Linear { constant: otherwise, slope: 0, steps }
+}
+
+/// `value`(j) where y is in octave j, −`value`(j) where −y is, and 0 at 0.
+fn signed_octaves(top: u32, value: impl Fn(u32) -> i128) -> Linear {
+    let mut steps = positive_octaves(top, &value, 0).steps;
+    steps.extend_from_within(..);
+    Linear { constant: -value(top), slope: 0, steps }
+}

@@ -1,0 +1,175 @@
+//! Smooth functions on a bounded interval: a dealt rotated table of quadratic polynomials, read at one public entry.
+//!
+//! The argument is u in [0, 2^w − h), h = 2^{w−m}, and a is uniform in w bits. Everybody opens e = u + a mod 2^w. Let
+//! v = ⌊e/h⌋ and ε = e mod h, and in the same way a = a_hi·h + α. Then u lies δ = ε − α away from the begin of segment
+//! j = v − a_hi mod 2^m: in the segment itself or, if δ < 0, in the one before. (Without a wrap u = e − a = j·h + δ, and
+//! with one 2^w is added on both sides. For j = 0 the segment before would be the last one, in which u never is.)
+//! So one polynomial p_j for both segments serves entry v, whatever α is, and the dealer, who knows a, deals shares of
+//! its coefficients in the public ε,
+//!
+//! p_j(ε − α) = (c_0 − c_1·α + c_2·α²) + (c_1 − 2·c_2·α)·ε + c_2·ε²,
+//!
+//! for every v. The parties read the entry v of their shares, add up, and truncate by the g bits by which the
+//! coefficients are finer than the result.
+//!
+//! One-time tables: Ishai, Kushilevitz, Meldgaard, Orlandi, Paskin-Cherniavsky, "On the power of correlated randomness
+//! in secure computation" (TCC 2013).
+
+mod table;
+#[cfg(test)]
+mod tests;
+
+use alloc::vec;
+use alloc::vec::Vec;
+use mpc_ring::Ring;
+use mpc_shares::{ArithmeticShares, SecretVec};
+use mpc_transport::{Traffic, Transport};
+
+use crate::correlation::Expansion;
+use crate::dealer::{Dealing, Secret};
+use crate::error::check_correlation;
+use crate::open::{self, open_owned};
+use crate::truncation::{self, LiftMask, LiftShape, truncate};
+use crate::{Correlation, CorrelationSource, Party, ProtocolError, Request};
+
+pub use table::{Layout, Table};
+
+pub(crate) use table::Polynomials;
+
+/// The number of elements and the table of a lookup.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LookupShape {
+    /// The number of elements.
+    pub len: usize,
+    /// The function and its scales.
+    pub table: Table,
+}
+
+/// One party's share of what one lookup needs: consumed by its use.
+///
+/// The share of the tables is expanded as it is read: at the last party it takes the bytes that the dealer sent, at the
+/// others 32 bytes.
+pub struct LookupMask<R: Ring> {
+    layout: Layout,
+    /// a, of which only the low w bits are used.
+    mask: ArithmeticShares<R>,
+    /// 2^m entries of three coefficients for each element.
+    tables: Expansion<R>,
+    lift: LiftMask<R>,
+}
+
+impl<R: Ring> core::fmt::Debug for LookupMask<R> {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_struct("LookupMask").field("layout", &self.layout).finish_non_exhaustive()
+    }
+}
+
+impl<R: Ring> Correlation<R> for LookupMask<R> {
+    type Shape = LookupShape;
+
+    fn request(shape: &LookupShape) -> Request {
+        Request::Lookup { len: shape.len, table: shape.table }
+    }
+
+    async fn draw<T: Transport>(shape: &LookupShape, source: &mut CorrelationSource<T>) -> Result<Self, ProtocolError> {
+        let layout = shape.table.layout(R::BITS)?;
+        let mask = ArithmeticShares::from_elements(source.uniform(shape.len));
+        let tables = Expansion::draw(source, shape.len, layout.elements(), layout.entry_bits).await?;
+        let lift = LiftMask::draw(&LiftShape { len: shape.len, bits: layout.result_bits }, source).await?;
+        Ok(Self { layout, mask, tables, lift })
+    }
+}
+
+pub(crate) async fn deal<R: Ring, T: Transport>(
+    dealing: &mut Dealing<'_, T>,
+    shape: LookupShape,
+) -> Result<(), ProtocolError> {
+    let Polynomials { layout, coefficients, .. } = shape.table.polynomials(R::BITS)?;
+    let masks = dealing.uniform::<R>(shape.len);
+    let coefficients: Vec<[R; 3]> = coefficients.iter().map(|c| c.map(R::from_i128)).collect();
+    let mut rotation = Rotation::new(layout, coefficients);
+    let fill = |element: usize, table: &mut [R]| rotation.table(masks[element].low_u64(), table);
+    dealing.expansion(shape.len, layout.elements(), layout.entry_bits, fill).await?;
+    truncation::deal_lift::<R, T>(dealing, shape.len, layout.result_bits).await
+}
+
+/// Rotated tables, one after the other.
+struct Rotation<R: Ring> {
+    layout: Layout,
+    coefficients: Vec<[R; 3]>,
+    rotated: Secret<R>,
+    before: Secret<R>,
+}
+
+impl<R: Ring> Rotation<R> {
+    fn new(layout: Layout, coefficients: Vec<[R; 3]>) -> Self {
+        let zeros = || SecretVec::zeros(layout.elements());
+        Self { layout, coefficients, rotated: zeros(), before: zeros() }
+    }
+
+    /// The polynomials in ε for the mask a, rotated by a_hi without an index that depends on it.
+    fn table(&mut self, mask: u64, table: &mut [R]) {
+        let Layout { index_bits, segment_bits, .. } = self.layout;
+        let offset = mask & u64::low_mask(segment_bits);
+        let (alpha, alpha_square) = (R::from_u64(offset), R::from_u128(u128::from(offset) * u128::from(offset)));
+        for (entry, &[c0, c1, c2]) in self.rotated.as_chunks_mut::<3>().0.iter_mut().zip(&self.coefficients) {
+            let constant = c0.wrapping_sub(c1.wrapping_mul(alpha)).wrapping_add(c2.wrapping_mul(alpha_square));
+            *entry = [constant, c1.wrapping_sub((c2 << 1).wrapping_mul(alpha)), c2];
+        }
+        for bit in 0..index_bits {
+            core::mem::swap(&mut self.rotated, &mut self.before);
+            let chosen = R::from_u64((mask >> (segment_bits + bit)) & 1).wrapping_neg();
+            let by = 3 << bit;
+            let moved = self.before[self.before.len() - by..].iter().chain(self.before.iter());
+            for ((to, &stays), &moves) in self.rotated.iter_mut().zip(self.before.iter()).zip(moved) {
+                *to = stays ^ ((stays ^ moves) & chosen);
+            }
+        }
+        table.copy_from_slice(&self.rotated);
+    }
+}
+
+/// Shares of g(x), in the full ring at the table's output scale, g being the table's function.
+///
+/// `u` is the argument in the layout's units: u = multiplier·(x − low) for x in units in the last place, in
+/// [0, multiplier·span]. Outside, the result is meaningless.
+///
+/// # Security
+/// Opened are u + a modulo 2^w, uniform since a is uniform in w bits, and what [`truncate`] opens. The entry that is read
+/// is public and says nothing, since the table is rotated by a.
+///
+/// # Rounds and communication
+/// 2 rounds; w + k bits per element to each other party, w and k being the layout's
+/// [`argument_bits`](Layout::argument_bits) and [`result_bits`](Layout::result_bits) ([`traffic`]).
+///
+/// # Errors
+/// [`ProtocolError::WrongCorrelation`], [`ProtocolError::Transport`].
+pub async fn look_up<R: Ring, T: Transport>(
+    party: &mut Party<T>,
+    u: &ArithmeticShares<R>,
+    correlation: LookupMask<R>,
+) -> Result<ArithmeticShares<R>, ProtocolError> {
+    let LookupMask { layout, mask, mut tables, lift } = correlation;
+    check_correlation("look_up", "elements", mask.len(), u.len())?;
+    let kept = R::low_mask(layout.argument_bits());
+    let masked = u.elements().iter().zip(mask.elements()).map(|(&u, &a)| u.wrapping_add(a) & kept);
+    let opened = open_owned(party, masked.collect(), layout.argument_bits()).await?;
+    let mut values = vec![R::ZERO; u.len()];
+    for (value, e) in values.iter_mut().zip(opened) {
+        let e = e.low_u64();
+        let epsilon = R::from_u64(e & u64::low_mask(layout.segment_bits));
+        let [q0, q1, q2] = tables.next(3 * (e >> layout.segment_bits) as usize);
+        *value = q0.wrapping_add(epsilon.wrapping_mul(q1.wrapping_add(epsilon.wrapping_mul(q2))));
+    }
+    truncate(party, &ArithmeticShares::new(u.shape(), values)?, layout.guard_bits, lift).await
+}
+
+/// What each party sends and receives in [`look_up`], in a ring of `ring_bits` bits.
+///
+/// # Errors
+/// [`ProtocolError::Parameter`] as for [`Table::layout`].
+pub fn traffic(shape: LookupShape, ring_bits: u32, parties: usize) -> Result<Traffic, ProtocolError> {
+    let layout = shape.table.layout(ring_bits)?;
+    let lift = LiftShape { len: shape.len, bits: layout.result_bits };
+    Ok(open::traffic(shape.len, layout.argument_bits(), parties) + truncation::traffic(lift, parties))
+}
