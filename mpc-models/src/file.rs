@@ -34,7 +34,7 @@ pub enum FileError {
 ///
 /// ```no_run
 /// use mpc_models::{file_limit, load_resnet32, read_file, resnet32};
-/// let graph = resnet32(1)?;
+/// let graph = resnet32(1, 10)?;
 /// let weights = load_resnet32(&read_file("resnet32.safetensors", file_limit(&graph))?, &graph)?;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```

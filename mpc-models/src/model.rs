@@ -1,20 +1,24 @@
 //! The networks by name, for programs that let a user choose.
 
+mod registry;
+
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
 use mpc_nn::{Graph, GraphError, Weights};
 
-use crate::minionn::{self, load_minionn};
-use crate::resnet32::{self, load_resnet32};
+use crate::random::{self, random_weights};
+#[cfg(feature = "bundled")]
+use crate::samples::{SampleSet, Samples, SamplesError};
 use crate::weights::LoadError;
+use registry::MODELS;
 
 /// A network of this crate.
 ///
 /// ```
 /// use mpc_models::Model;
 /// let model = Model::by_name("resnet32")?;
-/// assert_eq!(model.input(), [3, 32, 32]);
+/// assert_eq!(model.inputs()[0].shape, [3, 32, 32]);
 /// assert_eq!(model.graph(4)?.batch(), 4);
 /// assert!(Model::by_name("resnet33").is_err());
 /// # Ok::<(), Box<dyn std::error::Error>>(())
@@ -23,40 +27,34 @@ use crate::weights::LoadError;
 pub struct Model {
     name: &'static str,
     description: &'static str,
-    input: [usize; 3],
+    inputs: &'static [ModelInput],
+    task: Task,
     classes: usize,
-    graph: fn(usize) -> Result<Graph, GraphError>,
+    graph: fn(usize, usize) -> Result<Graph, GraphError>,
     load: fn(&[u8], &Graph) -> Result<Weights, LoadError>,
     bundled: Option<&'static [u8]>,
+    #[cfg(feature = "bundled")]
+    samples: Option<SampleSet>,
 }
 
-const MODELS: &[Model] = &[
-    Model {
-        name: "resnet32",
-        description: "ResNet-32 for 32×32 colour images in 10 classes, 68.9 million multiplications, 303,104 ReLUs",
-        input: resnet32::INPUT,
-        classes: resnet32::CLASSES,
-        graph: resnet32::resnet32,
-        load: load_resnet32,
-        #[cfg(feature = "bundled")]
-        bundled: Some(resnet32::BUNDLED_WEIGHTS),
-        #[cfg(not(feature = "bundled"))]
-        bundled: None,
-    },
-    Model {
-        name: "minionn",
-        description: "MiniONN's network for 32×32 colour images in 10 classes, 61.1 million multiplications, \
-                      173,056 ReLUs",
-        input: minionn::INPUT,
-        classes: minionn::CLASSES,
-        graph: minionn::minionn,
-        load: load_minionn,
-        #[cfg(feature = "bundled")]
-        bundled: Some(minionn::BUNDLED_WEIGHTS),
-        #[cfg(not(feature = "bundled"))]
-        bundled: None,
-    },
-];
+/// An input of a network.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ModelInput {
+    /// The name of the node.
+    pub name: &'static str,
+    /// Its shape without the batch; for an image channels, height and width.
+    pub shape: &'static [usize],
+}
+
+/// What the output of a network says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Task {
+    /// Logits [batch, classes]; the largest is the class.
+    Classification,
+    /// Logits [batch, classes, height, width] of masks; a pixel whose logit is positive belongs to the mask.
+    Segmentation,
+}
 
 /// A name that no network has.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -97,24 +95,54 @@ impl Model {
         self.description
     }
 
-    /// Channels, height and width of an image.
+    /// The inputs, in the order of the graph's.
     #[must_use]
-    pub fn input(&self) -> [usize; 3] {
-        self.input
+    pub fn inputs(&self) -> &'static [ModelInput] {
+        self.inputs
     }
 
-    /// The number of classes, and of logits for an image.
+    /// Channels, height and width, if its only input is an image.
+    ///
+    /// ```
+    /// use mpc_models::Model;
+    /// assert_eq!(Model::by_name("lenet")?.image(), Some([1, 32, 32]));
+    /// assert_eq!(Model::by_name("breast-cancer")?.image(), None);
+    /// # Ok::<(), mpc_models::UnknownModel>(())
+    /// ```
+    #[must_use]
+    pub fn image(&self) -> Option<[usize; 3]> {
+        match self.inputs {
+            [ModelInput { shape, .. }] => <[usize; 3]>::try_from(*shape).ok(),
+            _ => None,
+        }
+    }
+
+    /// What its output says.
+    #[must_use]
+    pub fn task(&self) -> Task {
+        self.task
+    }
+
+    /// The number of classes, unless [`graph_for`](Self::graph_for) asks for another.
     #[must_use]
     pub fn classes(&self) -> usize {
         self.classes
     }
 
-    /// The architecture for `batch` images at a time.
+    /// The architecture for `batch` samples at a time.
     ///
     /// # Errors
     /// A batch of 0 or one that is too large.
     pub fn graph(&self, batch: usize) -> Result<Graph, GraphError> {
-        (self.graph)(batch)
+        self.graph_for(batch, self.classes)
+    }
+
+    /// The architecture with another number of classes, for weights that were trained for that.
+    ///
+    /// # Errors
+    /// A batch or a number of classes of 0 or one that is too large.
+    pub fn graph_for(&self, batch: usize, classes: usize) -> Result<Graph, GraphError> {
+        (self.graph)(batch, classes)
     }
 
     /// The weights from a safetensors file.
@@ -129,5 +157,49 @@ impl Model {
     #[must_use]
     pub fn bundled_weights(&self) -> Option<&'static [u8]> {
         self.bundled
+    }
+
+    /// The bundled weights, or where none are bundled [`random_weights`] of the seed [`random::SEED`].
+    ///
+    /// With random weights the network computes, but what it says means nothing: whoever shows it must say so.
+    /// [`bundled_weights`](Self::bundled_weights) tells which they are.
+    ///
+    /// # Errors
+    /// Bundled weights for another graph.
+    pub fn default_weights(&self, graph: &Graph) -> Result<Weights, LoadError> {
+        match self.bundled {
+            Some(bytes) => self.load(bytes, graph),
+            None => Ok(random_weights(graph, random::SEED)?),
+        }
+    }
+
+    /// The number of bundled samples that the bundled weights were not trained on.
+    ///
+    /// # Errors
+    /// The bundled files are damaged.
+    #[cfg(feature = "bundled")]
+    pub fn sample_count(&self) -> Result<usize, SamplesError> {
+        self.samples.map_or(Ok(0), SampleSet::len)
+    }
+
+    /// Some of the bundled samples, with what the network should find in them.
+    ///
+    /// ```
+    /// use mpc_models::{Model, Targets};
+    /// let model = Model::by_name("unet")?;
+    /// assert_eq!(model.sample_count()?, 64);
+    /// let samples = model.samples(3..5)?;
+    /// assert_eq!(samples.inputs[0].shape(), [2, 3, 32, 32]);
+    /// assert!(matches!(samples.targets, Targets::Masks(masks) if masks.shape() == [2, 1, 32, 32]));
+    /// assert!(model.samples(64..65).is_err());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// A network without samples, an empty range or one beyond their end; the bundled files are damaged.
+    #[cfg(feature = "bundled")]
+    pub fn samples(&self, range: core::ops::Range<usize>) -> Result<Samples, SamplesError> {
+        let none = SamplesError::Range { start: range.start, end: range.end, len: 0 };
+        self.samples.ok_or(none)?.read(range)
     }
 }

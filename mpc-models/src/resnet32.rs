@@ -1,10 +1,10 @@
 //! ResNet-32 for 32×32 images in ten classes (He et al. 2016, section 4.2, n = 5).
 
 use alloc::format;
-use alloc::string::String;
 
-use mpc_nn::{ConvolutionOptions, Graph, GraphBuilder, GraphError, NodeId, Weights};
+use mpc_nn::{Graph, GraphBuilder, GraphError, NodeId, Weights};
 
+use crate::layers::{batch_norm_of, pooled_classifier, strided};
 use crate::weights::{LoadError, load_folded};
 
 /// Channels, height and width of an image.
@@ -19,25 +19,26 @@ pub const BUNDLED_WEIGHTS: &[u8] = include_bytes!("../weights/resnet32.safetenso
 const STAGES: [usize; 3] = [16, 32, 64];
 const BLOCKS: usize = 5;
 
-/// ResNet-32 on images [batch, 3, 32, 32]; gives logits [batch, 10].
+/// ResNet-32 on images [batch, 3, 32, 32]; gives logits [batch, classes].
 ///
 /// Batch normalisation is part of the convolutions, each of which therefore has a bias. Shortcuts are parameter-free
 /// (option A): where a stage begins, every second row and column, with zero channels before and behind. Layers are named
 /// as in PyTorch: `conv1`, `layer1.0.conv1`, …, `linear`.
 ///
 /// ```
-/// let graph = mpc_models::resnet32(1)?;
+/// let graph = mpc_models::resnet32(1, 10)?;
 /// assert_eq!(graph.relu_count(), 303_104);
 /// # Ok::<(), mpc_nn::GraphError>(())
 /// ```
 ///
 /// # Errors
-/// A batch of 0, or one so large that a tensor exceeds [`MAX_ELEMENTS`](mpc_nn::graph::MAX_ELEMENTS).
-pub fn resnet32(batch: usize) -> Result<Graph, GraphError> {
+/// A batch or a number of classes of 0, or one so large that a tensor exceeds
+/// [`MAX_ELEMENTS`](mpc_nn::graph::MAX_ELEMENTS).
+pub fn resnet32(batch: usize, classes: usize) -> Result<Graph, GraphError> {
     let [channels, height, width] = INPUT;
     let mut builder = GraphBuilder::new();
     let image = builder.input("image", &[batch, channels, height, width])?;
-    let hidden = builder.convolution("conv1", image, convolution(STAGES[0], 1))?;
+    let hidden = builder.convolution("conv1", image, strided(STAGES[0], 3, 1))?;
     let mut hidden = builder.relu("relu1", hidden)?;
     for (stage, channels) in STAGES.into_iter().enumerate() {
         for block in 0..BLOCKS {
@@ -46,9 +47,7 @@ pub fn resnet32(batch: usize) -> Result<Graph, GraphError> {
             hidden = basic_block(&mut builder, &name, hidden, channels, stride)?;
         }
     }
-    let means = builder.global_average_pool("pool", hidden)?;
-    let features = builder.flatten("flatten", means)?;
-    let logits = builder.linear("linear", features, CLASSES, true)?;
+    let logits = pooled_classifier(&mut builder, "linear", hidden, classes)?;
     builder.finish(&[logits])
 }
 
@@ -64,17 +63,6 @@ pub fn load_resnet32(bytes: &[u8], graph: &Graph) -> Result<Weights, LoadError> 
     load_folded(bytes, graph, batch_norm_of)
 }
 
-/// The batch normalisation behind a convolution: `layer1.0.conv2` → `layer1.0.bn2`.
-fn batch_norm_of(convolution: &str) -> Option<String> {
-    let (block, last) = convolution.rsplit_once('.').unwrap_or(("", convolution));
-    let number = last.strip_prefix("conv")?;
-    Some(if block.is_empty() { format!("bn{number}") } else { format!("{block}.bn{number}") })
-}
-
-fn convolution(output_channels: usize, stride: usize) -> ConvolutionOptions {
-    ConvolutionOptions { stride: [stride; 2], padding: [1; 4], ..ConvolutionOptions::new(output_channels, [3, 3]) }
-}
-
 fn basic_block(
     builder: &mut GraphBuilder,
     name: &str,
@@ -82,9 +70,9 @@ fn basic_block(
     channels: usize,
     stride: usize,
 ) -> Result<NodeId, GraphError> {
-    let hidden = builder.convolution(&format!("{name}.conv1"), input, convolution(channels, stride))?;
+    let hidden = builder.convolution(&format!("{name}.conv1"), input, strided(channels, 3, stride))?;
     let hidden = builder.relu(&format!("{name}.relu1"), hidden)?;
-    let hidden = builder.convolution(&format!("{name}.conv2"), hidden, convolution(channels, 1))?;
+    let hidden = builder.convolution(&format!("{name}.conv2"), hidden, strided(channels, 3, 1))?;
     let shortcut = shortcut(builder, name, input, channels, stride)?;
     let sum = builder.add(&format!("{name}.add"), hidden, shortcut)?;
     builder.relu(&format!("{name}.relu2"), sum)

@@ -111,7 +111,7 @@ pub fn file_limit(graph: &Graph) -> usize {
 ///
 /// `batch_norm` gives for a convolution the name of the batch normalisation behind it in the file, which is folded into
 /// it with [`BATCH_NORM_EPSILON`]; its tensors are `weight`, `bias`, `running_mean` and `running_var`, and a
-/// `num_batches_tracked` is passed over. Other layers have a `weight`, and a `bias` where the graph says so.
+/// `num_batches_tracked` is passed over. A bias that such a convolution has of its own is taken account of. Other layers have a `weight`, and a `bias` where the graph says so.
 ///
 /// # Errors
 /// See [`LoadError`]; tensors are looked at in the order of the graph.
@@ -174,7 +174,8 @@ fn folded(file: &mut Tensors<'_>, node: &Node, weight: Parameter, norm: &str) ->
     let bias_name = node.bias_name().ok_or_else(|| LoadError::NoBias { name: node.name().to_owned() })?;
     let channels = weight.shape[0];
     let mut weights = file.take(&weight.name, &weight.shape)?;
-    let mut biases = Zeroizing::new(vec![0.0; channels]);
+    let own_bias = file.take_if_there(&bias_name, &[channels])?;
+    let mut biases = own_bias.unwrap_or_else(|| Zeroizing::new(vec![0.0; channels]));
     let variance_name = format!("{norm}.running_var");
     let scale = file.take(&format!("{norm}.weight"), &[channels])?;
     let shift = file.take(&format!("{norm}.bias"), &[channels])?;

@@ -5,7 +5,7 @@ use mpc_nn::{Op, Pool};
 
 #[test]
 fn counts() {
-    let graph = minionn(1).unwrap();
+    let graph = minionn(1, 10).unwrap();
     assert_eq!(graph.relu_count(), 173_056);
     assert_eq!(graph.multiplications(), 61_089_792);
     let convolutions = graph.nodes().iter().filter(|node| matches!(node.op(), Op::Convolution { bias: true, .. }));
@@ -14,14 +14,14 @@ fn counts() {
     assert_eq!(parameters.len(), 16);
     assert_eq!(parameters.iter().map(|parameter| parameter.shape.iter().product::<usize>()).sum::<usize>(), 164_954);
     assert_eq!(graph.node(graph.outputs()[0]).shape(), [1, 10]);
-    assert_eq!(minionn(7).unwrap().relu_count(), 7 * 173_056);
-    assert!(minionn(0).is_err());
-    assert!(minionn(usize::MAX).is_err());
+    assert_eq!(minionn(7, 10).unwrap().relu_count(), 7 * 173_056);
+    assert!(minionn(0, 10).is_err());
+    assert!(minionn(usize::MAX, 10).is_err());
 }
 
 #[test]
 fn names_and_shapes() {
-    let graph = minionn(2).unwrap();
+    let graph = minionn(2, 10).unwrap();
     let node = |name: &str| graph.node(graph.find(name).unwrap());
     assert_eq!(node("conv1").shape(), [2, 64, 32, 32]);
     assert_eq!(node("relu2").shape(), [2, 64, 32, 32]);
@@ -42,7 +42,7 @@ fn names_and_shapes() {
 #[test]
 fn no_weights() {
     let empty = [&2u64.to_le_bytes()[..], b"{}"].concat();
-    let error = load_minionn(&empty, &minionn(1).unwrap()).unwrap_err();
+    let error = load_minionn(&empty, &minionn(1, 10).unwrap()).unwrap_err();
     assert_eq!(error, LoadError::Missing { name: "conv1.weight".into(), expected: vec![64, 3, 3, 3] });
 }
 
@@ -50,6 +50,6 @@ fn no_weights() {
 #[test]
 fn weights_of_another_network() {
     let bytes = mpc_models::resnet32::BUNDLED_WEIGHTS;
-    let error = load_minionn(bytes, &minionn(1).unwrap()).unwrap_err();
+    let error = load_minionn(bytes, &minionn(1, 10).unwrap()).unwrap_err();
     assert!(matches!(error, LoadError::Shape { name, .. } if name == "conv1.weight"));
 }

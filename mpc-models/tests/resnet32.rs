@@ -2,9 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use mpc_models::{
-    BatchNorm, FoldError, LoadError, Model, file_limit, fold_batch_norm, load_folded, load_resnet32, resnet32,
-};
+use mpc_models::{BatchNorm, FoldError, LoadError, file_limit, fold_batch_norm, load_folded, load_resnet32, resnet32};
 use mpc_nn::{ConvolutionOptions, Graph, GraphBuilder, Op, Weights, WeightsError};
 use proptest::prelude::*;
 use safetensors::tensor::TensorView;
@@ -12,21 +10,21 @@ use safetensors::{Dtype, serialize};
 
 #[test]
 fn counts() {
-    let graph = resnet32(1).unwrap();
+    let graph = resnet32(1, 10).unwrap();
     assert_eq!(graph.relu_count(), 303_104);
     assert_eq!(graph.multiplications(), 68_862_592);
     let convolutions = graph.nodes().iter().filter(|node| matches!(node.op(), Op::Convolution { bias: true, .. }));
     assert_eq!(convolutions.count(), 31);
     assert_eq!(graph.parameters().len(), 64);
     assert_eq!(graph.node(graph.outputs()[0]).shape(), [1, 10]);
-    assert_eq!(resnet32(7).unwrap().relu_count(), 7 * 303_104);
-    assert!(resnet32(0).is_err());
-    assert!(resnet32(usize::MAX).is_err());
+    assert_eq!(resnet32(7, 10).unwrap().relu_count(), 7 * 303_104);
+    assert!(resnet32(0, 10).is_err());
+    assert!(resnet32(usize::MAX, 10).is_err());
 }
 
 #[test]
 fn names_and_shapes() {
-    let graph = resnet32(2).unwrap();
+    let graph = resnet32(2, 10).unwrap();
     let shape = |name: &str| graph.node(graph.find(name).unwrap()).shape().to_vec();
     assert_eq!(shape("relu1"), [2, 16, 32, 32]);
     assert_eq!(shape("layer1.4.relu2"), [2, 16, 32, 32]);
@@ -37,18 +35,6 @@ fn names_and_shapes() {
     assert_eq!(shape("pool"), [2, 64, 1, 1]);
     let pad = graph.node(graph.find("layer3.0.shortcut.pad").unwrap()).op().clone();
     assert_eq!(pad, Op::Pad { before: vec![0, 16, 0, 0], after: vec![0, 16, 0, 0] });
-}
-
-#[test]
-fn registry() {
-    for model in Model::all() {
-        assert_eq!(Model::by_name(model.name()).unwrap().name(), model.name());
-        let graph = model.graph(3).unwrap();
-        assert_eq!(graph.node(graph.inputs()[0]).shape()[1..], model.input());
-        assert_eq!(graph.node(graph.outputs()[0]).shape(), [3, model.classes()]);
-    }
-    let error = Model::by_name("alexnet").unwrap_err();
-    assert_eq!(error.to_string(), "no model is named `alexnet`; the models are: resnet32, minionn");
 }
 
 /// A tensor of a file: type, shape and bytes.
@@ -114,6 +100,18 @@ fn batch_normalisation_is_folded() {
     assert_close(&values(&weights, "conv1.bias"), &[-0.5, -0.5]);
     assert_eq!(values(&weights, "linear.weight"), [0.0, -1.0, 2.0, 3.0]);
     assert_eq!(values(&weights, "linear.bias"), [7.0]);
+}
+
+/// A convolution with a bias of its own in front of the normalisation, as VGG's files have them.
+#[test]
+fn a_bias_is_folded_too() {
+    let mut file = small_file();
+    file.insert("conv1.bias".into(), f32s(&[2], [3.0, 0.25]));
+    let weights = load(&bytes(&file)).unwrap();
+    assert_close(&values(&weights, "conv1.weight"), &[1.0, 2.0, 6.0, 8.0]);
+    assert_close(&values(&weights, "conv1.bias"), &[2.5, 0.0]);
+    let shape = error_after(|file| drop(file.insert("conv1.bias".into(), f32s(&[3], [0.0; 3]))));
+    assert_eq!(shape, LoadError::Shape { name: "conv1.bias".into(), expected: vec![2], found: vec![3] });
 }
 
 #[test]
@@ -211,7 +209,7 @@ proptest! {
     #[test]
     fn arbitrary_bytes_never_panic(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
         prop_assert!(load(&bytes).is_err());
-        prop_assert!(load_resnet32(&bytes, &resnet32(1).unwrap()).is_err());
+        prop_assert!(load_resnet32(&bytes, &resnet32(1, 10).unwrap()).is_err());
     }
 
     #[test]

@@ -102,6 +102,125 @@ class MiniOnn(nn.Module):
         return self.linear(x.flatten(1))
 
 
+class Square(nn.Module):
+    """x squared, which takes one multiplication of secret values where a ReLU takes a comparison."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x * x
+
+
+class MiniOnnSquare(nn.Module):
+    """MiniONN's network with squares in place of ReLUs, each behind a batch normalisation that keeps it small.
+
+    The normalisations begin with mean 1 and deviation 1/2: (1 + z/2)^2 = 1 + z + z^2/4 is all but linear at first, so
+    that seven squares do not amplify the largest values until nothing can be learnt.
+    """
+
+    KERNELS = [(3, 64, 3), (64, 64, 3), (64, 64, 3), (64, 64, 3), (64, 64, 3), (64, 64, 1), (64, 16, 1)]
+
+    def __init__(self, classes: int = 10) -> None:
+        super().__init__()
+        for number, (inputs, outputs, kernel) in enumerate(self.KERNELS, start=1):
+            self.add_module(f"conv{number}", nn.Conv2d(inputs, outputs, kernel, padding=kernel // 2, bias=False))
+            norm = nn.BatchNorm2d(outputs)
+            nn.init.constant_(norm.weight, 0.5)
+            nn.init.ones_(norm.bias)
+            self.add_module(f"bn{number}", norm)
+            self.add_module(f"square{number}", Square())
+        self.linear = nn.Linear(16 * 8 * 8, classes)
+
+    def forward(self, x: Tensor) -> Tensor:
+        for number in range(1, len(self.KERNELS) + 1):
+            conv, norm, square = (self.get_submodule(f"{kind}{number}") for kind in ("conv", "bn", "square"))
+            x = square(norm(conv(x)))
+            if number in (2, 4):
+                x = functional.avg_pool2d(x, 2)
+        return self.linear(x.flatten(1))
+
+
+class LeNet(nn.Module):
+    """LeNet-5 (LeCun et al. 1998) for 1x32x32, with ReLU and maximum pooling."""
+
+    def __init__(self, classes: int = 10) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(1, 6, kernel_size=5)
+        self.conv2 = nn.Conv2d(6, 16, kernel_size=5)
+        self.fc1 = nn.Linear(16 * 5 * 5, 120)
+        self.fc2 = nn.Linear(120, 84)
+        self.fc3 = nn.Linear(84, classes)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = functional.max_pool2d(functional.relu(self.conv1(x)), 2)
+        x = functional.max_pool2d(functional.relu(self.conv2(x)), 2)
+        x = functional.relu(self.fc1(x.flatten(1)))
+        return self.fc3(functional.relu(self.fc2(x)))
+
+
+class TwoConvolutions(nn.Module):
+    """Two 3x3 convolutions, each with batch normalisation and a ReLU."""
+
+    def __init__(self, inputs: int, outputs: int) -> None:
+        super().__init__()
+        self.conv1 = conv3x3(inputs, outputs)
+        self.bn1 = nn.BatchNorm2d(outputs)
+        self.conv2 = conv3x3(outputs, outputs)
+        self.bn2 = nn.BatchNorm2d(outputs)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = functional.relu(self.bn1(self.conv1(x)))
+        return functional.relu(self.bn2(self.conv2(x)))
+
+
+class Up(nn.Module):
+    """Each pixel becomes a square of 2x2, and a 3x3 convolution halves the channels."""
+
+    def __init__(self, inputs: int) -> None:
+        super().__init__()
+        self.conv = conv3x3(inputs, inputs // 2)
+        self.bn = nn.BatchNorm2d(inputs // 2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = functional.interpolate(x, scale_factor=2, mode="nearest")
+        return functional.relu(self.bn(self.conv(x)))
+
+
+class UNet(nn.Module):
+    """A small U-Net (Ronneberger, Fischer, Brox 2015) with two levels; gives a logit for each pixel."""
+
+    def __init__(self, classes: int = 1) -> None:
+        super().__init__()
+        self.down1 = TwoConvolutions(3, 16)
+        self.down2 = TwoConvolutions(16, 32)
+        self.middle = TwoConvolutions(32, 64)
+        self.up2 = Up(64)
+        self.join2 = TwoConvolutions(64, 32)
+        self.up1 = Up(32)
+        self.join1 = TwoConvolutions(32, 16)
+        self.head = nn.Conv2d(16, classes, kernel_size=1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        skip1 = self.down1(x)
+        skip2 = self.down2(functional.max_pool2d(skip1, 2))
+        x = self.middle(functional.max_pool2d(skip2, 2))
+        x = self.join2(torch.cat([skip2, self.up2(x)], dim=1))
+        x = self.join1(torch.cat([skip1, self.up1(x)], dim=1))
+        return self.head(x)
+
+
+class TwoOwners(nn.Module):
+    """A multilayer perceptron over 15 columns of each of two owners."""
+
+    def __init__(self, classes: int = 2) -> None:
+        super().__init__()
+        self.fc1 = nn.Linear(30, 16)
+        self.fc2 = nn.Linear(16, 8)
+        self.fc3 = nn.Linear(8, classes)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = functional.relu(self.fc1(x))
+        return self.fc3(functional.relu(self.fc2(x)))
+
+
 def folded_weights(model: nn.Module) -> dict[str, Tensor]:
     """The weights of each convolution times the scale of the batch normalisation behind it, if any (convN and bnN)."""
     modules = dict(model.named_modules())
@@ -110,7 +229,7 @@ def folded_weights(model: nn.Module) -> dict[str, Tensor]:
         if isinstance(module, nn.Conv2d):
             prefix, _, last = name.rpartition(".")
             norm = modules.get(".".join(filter(None, (prefix, last.replace("conv", "bn")))))
-            if norm is None:
+            if not isinstance(norm, nn.BatchNorm2d):
                 folded[name] = module.weight.detach()
                 continue
             scale = norm.weight / torch.sqrt(norm.running_var + norm.eps)

@@ -48,6 +48,15 @@ impl<'a> Tensors<'a> {
         Ok(values)
     }
 
+    /// As [`take`](Self::take), or nothing if there is no tensor of that name.
+    pub(super) fn take_if_there(
+        &mut self,
+        name: &str,
+        shape: &[usize],
+    ) -> Result<Option<Zeroizing<Vec<f64>>>, LoadError> {
+        if self.file.tensor(name).is_err() { Ok(None) } else { self.take(name, shape).map(Some) }
+    }
+
     /// Lets a tensor be there or not.
     pub(super) fn pass_over(&mut self, name: &str) {
         self.used.insert(name.to_owned());

@@ -1,0 +1,169 @@
+//! Real test data of the bundled networks.
+
+use std::ops::Range;
+use std::vec::Vec;
+
+use ndarray::{Array, ArrayD, ArrayView, Axis, Dimension, Slice};
+use ndarray_npy::ReadableElement;
+
+use crate::digits::DigitsError;
+use crate::npy::{NpyError, read};
+
+/// The largest number of rows or images that one file may hold.
+pub(crate) const MAX_SAMPLES: usize = 1 << 16;
+
+/// Why samples could not be read or chosen.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum SamplesError {
+    /// Digits that cannot be read or chosen.
+    #[error(transparent)]
+    Digits(#[from] DigitsError),
+    /// A file that is damaged or holds another type or shape.
+    #[error("{what}: {error}")]
+    File {
+        /// What the file should hold.
+        what: &'static str,
+        /// What is wrong with it.
+        #[source]
+        error: NpyError,
+    },
+    /// Files with different numbers of samples.
+    #[error("there are {samples} samples, but {targets} {what}; use files that belong together")]
+    Count {
+        /// The number of samples.
+        samples: usize,
+        /// What should be as many.
+        what: &'static str,
+        /// The number of these.
+        targets: usize,
+    },
+    /// A value that is out of range.
+    #[error("{what} have a value at {index:?} that is not {expected}")]
+    Value {
+        /// Where it is.
+        what: &'static str,
+        /// Its place.
+        index: Vec<usize>,
+        /// What it should be.
+        expected: &'static str,
+    },
+    /// A range without samples in it, or with some that are not there.
+    #[error("the range {start}..{end} is empty or not within the {len} samples, which are counted from 0")]
+    Range {
+        /// Where it starts.
+        start: usize,
+        /// Where it ends.
+        end: usize,
+        /// The number of samples.
+        len: usize,
+    },
+}
+
+/// Inputs of a network, and what it should find in them.
+#[derive(Clone, Debug)]
+pub struct Samples {
+    /// A tensor for each input of the graph, the samples along axis 0.
+    pub inputs: Vec<ArrayD<f32>>,
+    /// What is true of them.
+    pub targets: Targets,
+}
+
+/// What is true of samples.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Targets {
+    /// The class of each.
+    Labels(Vec<u8>),
+    /// [samples, classes, height, width], 1 inside the mask and 0 outside.
+    Masks(ArrayD<u8>),
+}
+
+/// Which samples a network of the registry has.
+#[cfg(feature = "bundled")]
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum SampleSet {
+    /// Digits in three channels.
+    Digits,
+    /// Digits in one channel.
+    GreyDigits,
+    Segments,
+    BreastCancer,
+}
+
+#[cfg(feature = "bundled")]
+impl SampleSet {
+    pub(crate) fn len(self) -> Result<usize, SamplesError> {
+        use crate::{BreastCancer, Digits, Segments};
+        Ok(match self {
+            Self::Digits | Self::GreyDigits => Digits::bundled()?.len(),
+            Self::Segments => Segments::bundled()?.len(),
+            Self::BreastCancer => BreastCancer::bundled()?.len(),
+        })
+    }
+
+    pub(crate) fn read(self, range: Range<usize>) -> Result<Samples, SamplesError> {
+        use crate::{BreastCancer, Digits, Segments};
+        let labels = |labels: &mut dyn Iterator<Item = u8>, Range { start, end }: Range<usize>| {
+            Targets::Labels(labels.skip(start).take(end - start).collect())
+        };
+        Ok(match self {
+            Self::Digits | Self::GreyDigits => {
+                let digits = Digits::bundled()?;
+                let all = digits.batch(range.clone())?;
+                // The three channels are equal.
+                let channels = if matches!(self, Self::Digits) { 3 } else { 1 };
+                let images = all.slice_axis(Axis(1), Slice::from(..channels)).to_owned();
+                Samples { inputs: [images].into(), targets: labels(&mut digits.labels(), range) }
+            }
+            Self::Segments => {
+                let segments = Segments::bundled()?;
+                let images = segments.batch(range.clone())?;
+                Samples { inputs: [images].into(), targets: Targets::Masks(segments.masks(range)?) }
+            }
+            Self::BreastCancer => {
+                let table = BreastCancer::bundled()?;
+                let inputs = table.batch(range.clone())?.into();
+                Samples { inputs, targets: labels(&mut table.labels(), range) }
+            }
+        })
+    }
+}
+
+/// An array of `D`'s rank from an `.npy` file of one of the types `descriptors`.
+pub(crate) fn array<T: ReadableElement + Clone, D: Dimension>(
+    what: &'static str,
+    bytes: &[u8],
+    type_name: &'static str,
+    descriptors: &[&str],
+    (fits, expected): (impl Fn(&[usize]) -> bool, &str),
+) -> Result<Array<T, D>, SamplesError> {
+    let wrong = |error| SamplesError::File { what, error };
+    let array = read(bytes, type_name, descriptors, fits, expected.into()).map_err(wrong)?;
+    array.into_dimensionality().map_err(|error| wrong(NpyError::Format { reason: std::format!("{error}") }))
+}
+
+/// Checks each element.
+pub(crate) fn check<T: Copy, D: Dimension>(
+    what: &'static str,
+    array: &Array<T, D>,
+    expected: &'static str,
+    is_valid: impl Fn(T) -> bool,
+) -> Result<(), SamplesError> {
+    match array.view().into_dyn().indexed_iter().find(|(_, value)| !is_valid(**value)) {
+        Some((index, _)) => Err(SamplesError::Value { what, index: index.slice().to_vec(), expected }),
+        None => Ok(()),
+    }
+}
+
+/// The entries of a range along axis 0.
+pub(crate) fn part<T, D: Dimension>(
+    array: &Array<T, D>,
+    range: Range<usize>,
+) -> Result<ArrayView<'_, T, ndarray::IxDyn>, SamplesError> {
+    let (Range { start, end }, len) = (range, array.len_of(Axis(0)));
+    if start >= end || end > len {
+        return Err(SamplesError::Range { start, end, len });
+    }
+    Ok(array.view().into_dyn().slice_axis_move(Axis(0), Slice::from(start..end)))
+}
