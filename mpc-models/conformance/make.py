@@ -7,13 +7,11 @@ writes node_tests.bin and left_out.md beside this file, byte for byte the same i
 """
 
 import collections
-import json
 import pathlib
-import struct
-import zlib
 
 import numpy as np
 
+import container
 import convert
 import operators
 from cases import all_cases
@@ -29,20 +27,6 @@ LONGEST = 500_000
 
 class Left(Exception):
     """A case is left out: group, and what is special about this one."""
-
-
-class Blob:
-    """Bytes in one place, equal pieces once."""
-
-    def __init__(self):
-        self.bytes, self.places = bytearray(), {}
-
-    def put(self, piece):
-        """Where the piece lies: [offset, length]."""
-        if piece not in self.places:
-            self.places[piece] = [len(self.bytes), len(piece)]
-            self.bytes += piece
-        return self.places[piece]
 
 
 def check_operators(case):
@@ -117,12 +101,6 @@ def variants(case, parents):
         yield "/weights", "weights", convert.bind(case.model, {**public, **weights}), rest
 
 
-def tensor(blob, name, array):
-    """An entry of the index; every value as a 32-bit float."""
-    values = np.ascontiguousarray(array, dtype=np.float32).astype("<f4")
-    return {"name": name, "dtype": str(array.dtype), "shape": list(array.shape), "data": blob.put(values.tobytes())}
-
-
 def entries(blob, case, parents):
     """The entries of the index for one case."""
     check_operators(case)
@@ -137,9 +115,9 @@ def entries(blob, case, parents):
             "name": case.name + suffix,
             "kind": kind,
             "operators": sorted(case.operators()),
-            "model": blob.put(convert.checked(model)),
-            "inputs": [tensor(blob, name, array) for name, array in private.items()],
-            "outputs": [tensor(blob, name, array) for name, array in results],
+            "model": blob.model(convert.checked(model)),
+            "inputs": [blob.tensor(name, array) for name, array in private.items()],
+            "outputs": [blob.tensor(name, array) for name, array in results],
         }
 
 
@@ -167,7 +145,7 @@ def write_left_out(left, packed, total):
 
 def main():
     """Makes both files."""
-    blob, packed, refused = Blob(), [], []
+    blob, packed, refused = container.Blob(), [], []
     left = collections.defaultdict(lambda: collections.defaultdict(list))
     cases = all_cases()
     parents = {case.name: case for case in cases}
@@ -177,13 +155,11 @@ def main():
         except Left as reason:
             group, detail = reason.args
             left[group][detail].append(case.name)
-            model = blob.put(convert.stripped(case.model).SerializeToString(deterministic=True))
+            model = blob.model(convert.stripped(case.model).SerializeToString(deterministic=True))
             refused.append({"name": case.name, "reason": group, "model": model})
-    index = json.dumps({"cases": packed, "left_out": refused}, separators=(",", ":")).encode()
-    whole = zlib.compress(struct.pack("<Q", len(index)) + index + bytes(blob.bytes), 9)
-    (HERE / "node_tests.bin").write_bytes(whole)
+    about = container.write(HERE / "node_tests.bin", {"cases": packed, "left_out": refused}, blob)
     write_left_out(left, packed, len(cases))
-    print(f"{len(packed)} entries, {len(refused)} left out, {len(whole)} bytes from {len(index)} + {len(blob.bytes)}")
+    print(f"{len(packed)} entries, {len(refused)} left out, {about}")
 
 
 if __name__ == "__main__":
