@@ -4,11 +4,11 @@
 
 extern crate alloc;
 
+#[cfg(feature = "std")]
+pub mod arrays;
 pub mod breast_cancer;
 #[cfg(feature = "std")]
 pub mod cancer;
-#[cfg(feature = "std")]
-pub mod arrays;
 #[cfg(feature = "std")]
 pub mod digits;
 #[cfg(feature = "std")]

@@ -9,6 +9,7 @@ use mpc_nn::{
     ConvolutionOptions, DealerSession, Graph, GraphBuilder, PartySession, Plan, PlanError, Pool, Preprocessing,
     Settings, WeightKnowledge, Weights, evaluate,
 };
+use mpc_protocols::function::Function;
 use mpc_ring::Ring;
 use mpc_shares::Seed;
 use mpc_transport::{MemoryTransport, Phase, Traffic, memory_network};
@@ -319,4 +320,41 @@ fn two_owners_of_inputs() {
     assert!(error.to_string().contains("2 inputs are needed"), "{error}");
     settings.roles.input_owners[0] = Some(3);
     assert!(matches!(Plan::<u64>::new(&graph, settings), Err(PlanError::Role { party: 3, .. })));
+}
+
+/// Functions behind a product, behind a mean whose divisor is pending, and of one another: attention in small.
+fn functions() -> Graph {
+    let mut b = GraphBuilder::new();
+    let x = b.input("x", &[4, 6]).unwrap();
+    let hidden = b.linear("hidden", x, 6, true).unwrap();
+    let gelu = b.function("gelu", hidden, Function::Gelu).unwrap();
+    let mean = b.mean("mean", gelu, &[0]).unwrap();
+    let tanh = b.function("tanh", mean, Function::Tanh).unwrap();
+    let sigmoid = b.function("sigmoid", gelu, Function::Sigmoid).unwrap();
+    let gated = b.multiply("gated", gelu, sigmoid).unwrap();
+    // A softmax along the last axis.
+    let rows = b.reshape("rows", gated, &[1, 4, 1, 6]).unwrap();
+    let largest = b.max_pool("largest", rows, Pool::new([1, 6])).unwrap();
+    let largest = b.gather("repeat", largest, 3, &[0; 6]).unwrap();
+    let negative = b.scale("negative", largest, -1.0).unwrap();
+    let shifted = b.add("shifted", rows, negative).unwrap();
+    let exponentials = b.function("exp", shifted, Function::Exp).unwrap();
+    let total = b.sum("total", exponentials, &[3]).unwrap();
+    let reciprocal = b.function("reciprocal", total, Function::PositiveReciprocal).unwrap();
+    let softmax = b.multiply("softmax", exponentials, reciprocal).unwrap();
+    let clipped = b.function("clipped", x, Function::Clip { low: -0.25, high: 0.5 }).unwrap();
+    let root = b.square("squares", x).unwrap();
+    let root = b.offset("epsilon", root, 0.01).unwrap();
+    let root = b.function("root", root, Function::Sqrt).unwrap();
+    b.finish(&[softmax, tanh, clipped, root]).unwrap()
+}
+
+#[test]
+fn functions_of_each_element() {
+    for parties in [2, 3, 4] {
+        check::<u64>(&functions(), Settings::new(parties), 0.0005, Preprocessing::Streamed);
+    }
+    check::<u128>(&functions(), Settings::new(2), 0.0005, Preprocessing::Ahead);
+    let settings = Settings { fractional_bits: 20, comparison_bits: 40, ..Settings::new(2) };
+    check::<u128>(&functions(), settings, 0.0002, Preprocessing::Ahead);
 }

@@ -5,6 +5,7 @@ use alloc::vec::Vec;
 
 use mpc_protocols::beaver::{BeaverTriple, SquarePair};
 use mpc_protocols::fixed_weights::{FixedWeightPair, FixedWeightShape, PreparedLayer};
+use mpc_protocols::function::FunctionMaterial;
 use mpc_protocols::relu::{ReluMask, relu};
 use mpc_protocols::sign::SignParameters;
 use mpc_protocols::truncation::{LiftMask, truncate};
@@ -28,6 +29,7 @@ pub(super) enum Material<R: Ring> {
     Linear(PreparedLayer<R>),
     Truncate(LiftMask<R>),
     Relu(Box<ReluMask<R>>),
+    Function(Box<FunctionMaterial<R>>),
     Maximum(Vec<ReluMask<R>>),
     Multiply(BeaverTriple<R>),
     Square(SquarePair<R>),
@@ -69,6 +71,7 @@ impl<R: Ring, T: Transport, L: Transport> Run<'_, R, T, L> {
             }
             Action::Truncate { shape, .. } => Material::Truncate(source.next(*shape).await?),
             Action::Relu { shape, .. } => Material::Relu(Box::new(source.next(*shape).await?)),
+            Action::Function(function) => Material::Function(Box::new(function.draw(source).await?)),
             Action::MaxPool { pool, parameters } => {
                 let candidates = pool.kernel[0] * pool.kernel[1];
                 Material::Maximum(draw_tournament(source, candidates, step, *parameters).await?)
@@ -119,6 +122,10 @@ impl<R: Ring, T: Transport, L: Transport> Run<'_, R, T, L> {
             (Action::Relu { shift, .. }, Material::Relu(mask)) => {
                 let x = operand(&self.values, self.plan, step, 0)?;
                 relu(self.party, x, *shift, *mask).await.map_err(protocol)?
+            }
+            (Action::Function(function), Material::Function(material)) => {
+                let x = operand(&self.values, self.plan, step, 0)?;
+                function.apply(self.party, x, *material).await.map_err(protocol)?
             }
             (Action::MaxPool { pool, .. }, Material::Maximum(masks)) => {
                 let x = operand(&self.values, self.plan, step, 0)?;

@@ -4,6 +4,7 @@ use alloc::string::String;
 use alloc::vec;
 use alloc::vec::Vec;
 
+use mpc_protocols::function::FunctionPlan;
 use mpc_protocols::sign::{self, SignParameters, SignShape};
 use mpc_protocols::truncation::{self, LiftShape};
 use mpc_protocols::{Bilinear, Request, beaver, fixed_weights, maximum, open, sharing};
@@ -84,6 +85,8 @@ pub enum Action {
         /// The comparison.
         shape: SignShape,
     },
+    /// A function of each element, truncating.
+    Function(FunctionPlan),
     /// Maximum over windows.
     MaxPool {
         /// The windows.
@@ -220,6 +223,7 @@ impl Action {
             Self::Linear { .. } => "linear",
             Self::Truncate { .. } => "truncation",
             Self::Relu { .. } => "relu",
+            Self::Function(_) => "function",
             Self::MaxPool { .. } => "max pool",
             Self::ArgMax { .. } => "arg max",
             Self::Multiply { .. } | Self::Square => "product",
@@ -242,6 +246,7 @@ impl Action {
             Self::Linear { weight, map, .. } => vec![Request::FixedWeights { mask: *weight, map: *map }],
             Self::Truncate { shape, .. } => vec![Request::Lift { len: shape.len, bits: shape.bits }],
             Self::Relu { shape, .. } => vec![relu_request(*shape)],
+            Self::Function(function) => function.requests(),
             Self::MaxPool { pool, parameters } => {
                 let candidates = pool.kernel[0] * pool.kernel[1];
                 maximum::tournament(candidates, elements, *parameters).into_iter().map(relu_request).collect()
@@ -268,6 +273,7 @@ impl Action {
             },
             Self::Truncate { shape, .. } => truncation::traffic(*shape, parties),
             Self::Relu { shape, .. } => sign::traffic(*shape, parties),
+            Self::Function(function) => function.traffic(parties),
             Self::MaxPool { pool, parameters } => {
                 maximum::traffic(pool.kernel[0] * pool.kernel[1], elements, *parameters, parties)
             }

@@ -60,7 +60,7 @@ impl<'a, R: Ring> Walk<'a, R> {
                 let shape = SignShape { len: node.len(), parameters: self.parameters };
                 (Action::Relu { shift, shape }, self.single())
             }
-            Op::Function(_) => return Err(unsupported(node, "not planned yet")),
+            Op::Function(function) => self.function(node, *function)?,
             Op::MaxPool(pool) => {
                 self.need_plain(inputs[0])?;
                 (Action::MaxPool { pool: *pool, parameters: self.parameters }, self.single())

@@ -1,9 +1,10 @@
 //! The layers that need more than a line.
 
-use alloc::string::String;
+use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
 use mpc_protocols::Bilinear;
+use mpc_protocols::function::{Function, FunctionPlan, FunctionShape};
 use mpc_protocols::sign::SignParameters;
 use mpc_ring::{Convolution, Ring};
 
@@ -90,6 +91,14 @@ impl<R: Ring> Walk<'_, R> {
         let (batch, rows, columns) = (node.shape()[0], node.shape()[1], node.shape()[2]);
         let inner = self.graph.node(left).shape()[2];
         Ok((Action::Multiply { map: Bilinear::BatchedMatrixProduct { batch, rows, inner, columns } }, self.double()))
+    }
+
+    pub(super) fn function(&mut self, node: &Node, function: Function) -> Result<(Action, Format), PlanError> {
+        let fractional_bits = self.settings.fractional_bits;
+        let shift = self.need_undivided(node.inputs()[0])?.scale - fractional_bits;
+        let shape = FunctionShape { function, len: node.len(), fractional_bits, shift, parameters: self.parameters };
+        let plan = FunctionPlan::new::<R>(shape).map_err(|error| unsupported(node, &error.to_string()))?;
+        Ok((Action::Function(plan), self.single()))
     }
 
     pub(super) fn combine(
