@@ -13,6 +13,8 @@ pub mod cancer;
 pub mod digits;
 #[cfg(feature = "std")]
 pub mod file;
+#[cfg(feature = "images")]
+pub mod images;
 mod layers;
 pub mod lenet;
 pub mod minionn;
@@ -39,6 +41,8 @@ pub use cancer::BreastCancer;
 pub use digits::{Digits, DigitsError};
 #[cfg(feature = "std")]
 pub use file::{FileError, read_file};
+#[cfg(feature = "images")]
+pub use images::{ImageClasses, ImageError, ImageFolder, ImageOptions, decode_image};
 pub use lenet::{lenet, load_lenet};
 pub use minionn::{load_minionn, load_minionn_square, minionn, minionn_square};
 pub use mobilenetv2::{load_mobilenetv2, mobilenetv2};
