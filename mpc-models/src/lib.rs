@@ -12,6 +12,8 @@ pub mod minionn;
 pub mod model;
 #[cfg(feature = "std")]
 pub mod npy;
+#[cfg(feature = "onnx")]
+pub mod onnx;
 pub mod resnet32;
 pub mod weights;
 
