@@ -22,6 +22,8 @@ pub mod mobilenetv2;
 pub mod model;
 #[cfg(feature = "std")]
 pub mod npy;
+#[cfg(feature = "onnx")]
+pub mod onnx;
 pub mod random;
 pub mod resnet;
 pub mod resnet32;

@@ -1,0 +1,77 @@
+//! Operators whose operands are all constants are evaluated at once, by the graph that they would become.
+
+use std::collections::BTreeMap;
+use std::string::{String, ToString};
+use std::vec::Vec;
+
+use mpc_nn::{Weights, evaluate};
+
+use crate::onnx::call::Call;
+use crate::onnx::error::{Lowered, Problem, unsupported};
+use crate::onnx::lower::Lower;
+use crate::onnx::lowering::{Lowering, graph_shape};
+use crate::onnx::value::{Tensor, Value};
+use crate::onnx::{arrays, lowering};
+
+/// The most multiplications that the evaluation of one operator on constants may take.
+const MAX_WORK: u64 = 1 << 32;
+
+/// Lowers an operator, or evaluates it if nothing about it is private.
+pub(super) fn lower(lowering: &mut Lowering, lower: Lower, call: &Call<'_>) -> Lowered<Vec<Value>> {
+    match lower {
+        Lower::Any(lower) => lower(lowering, call),
+        Lower::Private(lower) if call.inputs.iter().flatten().any(Value::is_private) => lower(lowering, call),
+        Lower::Private(lower) => fold(lowering, lower, call),
+    }
+}
+
+/// Lowers the operator with its first constant as an input of a graph of its own, which is evaluated.
+fn fold(
+    outer: &mut Lowering,
+    lower: fn(&mut Lowering, &Call<'_>) -> Lowered<Vec<Value>>,
+    call: &Call<'_>,
+) -> Lowered<Vec<Value>> {
+    let is_array = |input: &Option<Value>| input.as_ref().is_some_and(|value| !value.shape().contains(&0));
+    let Some(place) = call.inputs.iter().position(is_array) else { return lower(outer, call) };
+    let constant = lowering::real(call.required(place)?)?;
+    let mut inner = Lowering::new(outer.opset, core::mem::take(&mut outer.budget));
+    inner.base = "fold".to_string();
+    let shape = constant.array().shape().to_vec();
+    let id = inner.builder.input("constant", &graph_shape(&shape))?;
+    let mut inputs = call.inputs.clone();
+    inputs[place] = Some(Tensor { id, shape }.into());
+    let call = Call { inputs, node: call.node, used: call.used.clone(), opset: call.opset, norm: None, is_masked: false };
+    let result = lower(&mut inner, &call).and_then(|values| evaluated(&mut inner, values, constant.array()));
+    outer.budget = inner.budget;
+    result
+}
+
+fn evaluated(inner: &mut Lowering, values: Vec<Value>, input: &ndarray::ArrayD<f32>) -> Lowered<Vec<Value>> {
+    let mut ids: Vec<_> = values.iter().filter_map(|v| if let Value::Node(t) = v { Some(t.id) } else { None }).collect();
+    ids.sort_unstable();
+    ids.dedup();
+    if ids.is_empty() {
+        return Ok(values);
+    }
+    let graph = core::mem::take(&mut inner.builder).finish(&ids)?;
+    inner.charge(graph.nodes().iter().map(mpc_nn::Node::len).fold(0, usize::saturating_add))?;
+    if graph.multiplications() > MAX_WORK {
+        return Err(Problem::Memory("its evaluation on constants takes too long".to_string()));
+    }
+    let tensors: BTreeMap<String, _> = core::mem::take(&mut inner.weights.0);
+    let used: Vec<String> = graph.parameters().into_iter().map(|parameter| parameter.name).collect();
+    let tensors = tensors.into_iter().filter(|(name, _)| used.contains(name)).collect();
+    let weights = Weights::for_graph(&graph, tensors).map_err(|_| Problem::Range)?;
+    let input = arrays::reshape(input, &graph_shape(input.shape()))?;
+    let Ok(outputs) = evaluate(&graph, &weights, &[input]) else {
+        return unsupported("its constant operands are too large or its result is not finite");
+    };
+    let of_value = |value: Value| match value {
+        Value::Node(tensor) => {
+            let place = ids.binary_search(&tensor.id).expect("the outputs were listed");
+            arrays::reshape(&outputs[place], &tensor.shape).map(Value::constant)
+        }
+        public => Ok(public),
+    };
+    values.into_iter().map(of_value).collect()
+}

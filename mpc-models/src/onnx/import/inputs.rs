@@ -1,0 +1,193 @@
+//! The inputs of a network: made when something reads them, in the encoding that it needs.
+
+use std::collections::BTreeSet;
+use std::format;
+use std::string::{String, ToString};
+use std::vec::Vec;
+
+use mpc_nn::Graph;
+use rten_onnx::onnx::{DataType, ValueInfoProto};
+
+use super::Importer;
+use crate::onnx::call::Call;
+use crate::onnx::error::{Lowered, Problem, Reason, unsupported};
+use crate::onnx::file::OnnxFile;
+use crate::onnx::lowering::{Lowering, graph_shape};
+use crate::onnx::value::{Constant, Tensor, Value};
+use crate::onnx::{Encoding, InputShapes, NetworkInput, arrays};
+
+/// The declared inputs, and which of them have become inputs of the graph.
+pub(super) struct Inputs {
+    list: Vec<Input>,
+    unused: BTreeSet<String>,
+}
+
+struct Input {
+    name: String,
+    shape: Vec<usize>,
+    is_integer: bool,
+    made: Option<(Tensor, Encoding)>,
+}
+
+impl Inputs {
+    pub(super) fn new(file: &OnnxFile, shapes: &InputShapes, unused: &BTreeSet<String>) -> Result<Self, Vec<Reason>> {
+        let mut reasons = Vec::new();
+        let mut list = Vec::new();
+        for (name, info) in file.input_infos() {
+            match shape(name, info, shapes) {
+                Ok((shape, data_type)) => {
+                    let is_integer = !FLOATS.contains(&data_type);
+                    list.push(Input { name: name.to_string(), shape, is_integer, made: None });
+                }
+                Err(reason) => reasons.push(Reason::InputShape { name: name.to_string(), reason }),
+            }
+        }
+        let names = || file.input_infos().map(|(name, _)| name.to_string()).collect::<Vec<_>>();
+        let declared: BTreeSet<String> = names().into_iter().collect();
+        let unknown = shapes.names().filter(|name| !declared.contains(*name));
+        reasons.extend(unknown.map(|name| Reason::UnknownInput { name: name.to_string(), inputs: names() }));
+        if reasons.is_empty() { Ok(Self { list, unused: unused.clone() }) } else { Err(reasons) }
+    }
+
+    pub(super) fn contains(&self, name: &str) -> bool {
+        self.list.iter().any(|input| input.name == name)
+    }
+
+    /// The input as a value; floats become an input of the graph now, integers when it is known how they are read.
+    pub(super) fn value(&mut self, name: &str, lowering: &mut Lowering) -> Lowered<Value> {
+        let Some(place) = self.list.iter().position(|input| input.name == name) else {
+            return super::super::error::invalid(format!("nothing gives `{name}`"));
+        };
+        if self.list[place].is_integer {
+            return Ok(Value::Tokens { input: place, shape: self.list[place].shape.clone() });
+        }
+        self.encoded(place, Encoding::Plain, lowering).map(Value::Node)
+    }
+
+    /// The input of the graph in an encoding.
+    fn encoded(&mut self, place: usize, encoding: Encoding, lowering: &mut Lowering) -> Lowered<Tensor> {
+        let input = &mut self.list[place];
+        if let Some((tensor, made)) = &input.made {
+            if *made == encoding {
+                return Ok(tensor.clone());
+            }
+            return unsupported(format!("input `{}` is read in two encodings, {made:?} and {encoding:?}", input.name));
+        }
+        let mut shape = input.shape.clone();
+        if let Encoding::OneHot(classes) = encoding {
+            shape.push(classes);
+        }
+        let (graph_shape, name) = (graph_shape(&shape), input.name.clone());
+        let id = if self.unused.contains(&name) {
+            // No output depends on it: a placeholder that is left out of the graph in the end.
+            lowering.builder.parameter(&name, &graph_shape)?
+        } else {
+            lowering.builder.input(&name, &graph_shape)?
+        };
+        let tensor = Tensor { id, shape };
+        input.made = Some((tensor.clone(), encoding));
+        Ok(tensor)
+    }
+
+    /// The inputs of a finished graph, in its order.
+    pub(super) fn of_graph(self, graph: &Graph) -> Vec<NetworkInput> {
+        let find = |name: &str| self.list.iter().find(|input| input.name == name);
+        let inputs = graph.inputs().iter().filter_map(|&id| {
+            let input = find(graph.node(id).name())?;
+            let encoding = input.made.as_ref().map_or(Encoding::Plain, |(_, encoding)| *encoding);
+            Some(NetworkInput { name: input.name.clone(), shape: input.shape.clone(), encoding })
+        });
+        inputs.collect()
+    }
+}
+
+const FLOATS: [DataType; 4] = [DataType::FLOAT, DataType::DOUBLE, DataType::FLOAT16, DataType::BFLOAT16];
+
+fn shape(name: &str, info: &ValueInfoProto, shapes: &InputShapes) -> Result<(Vec<usize>, DataType), String> {
+    let tensor = info.r#type.as_ref().and_then(|kind| kind.tensor_type.as_ref()).ok_or("it is not a tensor")?;
+    let data_type = tensor.elem_type.unwrap_or(DataType(0));
+    let is_known = FLOATS.contains(&data_type) || INTEGERS.contains(&data_type);
+    if !is_known {
+        return Err(format!("elements of type {data_type} are not supported; use floats or integers"));
+    }
+    let declared = tensor.shape.as_ref().map(|shape| &shape.dim);
+    let given = shapes.get(name);
+    let shape: Vec<usize> = match (declared, given) {
+        (None, None) => return Err("the model leaves its shape open; give one".to_string()),
+        (None, Some(given)) => given.to_vec(),
+        (Some(sizes), None) => {
+            let size = |size: &rten_onnx::onnx::Dimension| match size.dim_value {
+                Some(value) => usize::try_from(value).map_err(|_| format!("its size {value} is negative")),
+                None => Ok(1),
+            };
+            sizes.iter().map(size).collect::<Result<_, _>>()?
+        }
+        (Some(sizes), Some(given)) => {
+            let fits = |(size, &given): (&rten_onnx::onnx::Dimension, &usize)| {
+                size.dim_value.is_none_or(|value| usize::try_from(value) == Ok(given))
+            };
+            if sizes.len() != given.len() || !sizes.iter().zip(given).all(fits) {
+                let sizes: Vec<_> = sizes.iter().map(|size| size.dim_value).collect();
+                return Err(format!("shape {given:?} does not fit the model's {sizes:?}"));
+            }
+            given.to_vec()
+        }
+    };
+    arrays::elements(&shape).map_err(|_| format!("shape {shape:?} has too many elements"))?;
+    Ok((shape, data_type))
+}
+
+const INTEGERS: [DataType; 9] = [
+    DataType::BOOL,
+    DataType::INT8,
+    DataType::INT16,
+    DataType::INT32,
+    DataType::INT64,
+    DataType::UINT8,
+    DataType::UINT16,
+    DataType::UINT32,
+    DataType::UINT64,
+];
+
+impl Importer<'_> {
+    /// Nodes that read a private input of integers: they decide its encoding.
+    pub(super) fn encoded(&mut self, call: &Call<'_>) -> Lowered<Option<Vec<Value>>> {
+        let value = match (call.operator(), call.input(0), call.input(1)) {
+            ("Cast", Some(Value::Tokens { input, shape }), _) => {
+                let floats = FLOATS.map(|data_type| i64::from(data_type.0));
+                if floats.contains(&call.int("to", 1)?) {
+                    let plain = self.inputs.encoded(*input, Encoding::Plain, &mut self.lowering)?;
+                    self.lowering.reshape(&plain, shape)?.into()
+                } else {
+                    call.required(0)?.clone()
+                }
+            }
+            ("Gather", Some(Value::Constant(table)), Some(Value::Tokens { input, shape })) => {
+                if call.int("axis", 0)? != 0 {
+                    return unsupported("it looks tokens up along an axis that is not the first of its table");
+                }
+                self.embedding(table, *input, shape)?.into()
+            }
+            _ => return Ok(None),
+        };
+        Ok(Some([value].into()))
+    }
+
+    /// Rows of a table by private numbers: the product of their one-hot encoding with it.
+    fn embedding(&mut self, table: &Constant, input: usize, shape: &[usize]) -> Lowered<Tensor> {
+        let table = table.array();
+        let Some((&classes, row)) = table.shape().split_first() else {
+            return super::super::error::invalid("its table is a scalar");
+        };
+        let features = arrays::elements(row)?;
+        if classes == 0 || features == 0 {
+            return Err(Problem::Invalid("its table is empty".to_string()));
+        }
+        let tokens = self.inputs.encoded(input, Encoding::OneHot(classes), &mut self.lowering)?;
+        self.lowering.charge(table.len())?;
+        let weight = arrays::transpose(&arrays::reshape(table, &[classes, features])?, &[1, 0]);
+        let rows = self.lowering.linear(&tokens, weight, None)?;
+        let shape: Vec<usize> = shape.iter().chain(row).copied().collect();
+        self.lowering.reshape(&rows, &shape)
+    }
+}

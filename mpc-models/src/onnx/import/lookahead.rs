@@ -1,0 +1,68 @@
+//! What later nodes say about a node: a batch normalisation to take up, a softmax that makes a mask of a constant.
+
+use std::vec::Vec;
+
+use rten_onnx::onnx::{GraphProto, NodeProto};
+
+use super::Importer;
+use crate::onnx::call::Call;
+use crate::onnx::error::Lowered;
+use crate::onnx::lower::Norm;
+use crate::onnx::topology::Order;
+
+/// How many nodes may lie between a mask and its softmax.
+const MAX_DISTANCE: usize = 8;
+
+impl<'a> Importer<'a> {
+    /// The batch normalisation that alone reads the output of a linear node, if its parameters are constants, with the
+    /// name of its output.
+    pub(super) fn norm_behind(
+        &mut self,
+        graph: &'a GraphProto,
+        order: &Order<'a>,
+        node: &NodeProto,
+    ) -> Lowered<Option<(&'a str, Norm)>> {
+        if !matches!(node.op_type.as_deref(), Some("Conv" | "ConvTranspose" | "Gemm")) {
+            return Ok(None);
+        }
+        let readers = node.output.first().and_then(|output| order.readers.get(output.as_str()));
+        let Some([reader]) = readers.map(Vec::as_slice) else { return Ok(None) };
+        let Some(norm) = graph.node.get(*reader) else { return Ok(None) };
+        let is_input = norm.input.first() == node.output.first() && norm.input.len() == 5;
+        if norm.op_type.as_deref() != Some("BatchNormalization") || !is_input || norm.output.is_empty() {
+            return Ok(None);
+        }
+        let mut inputs = Vec::from([None]);
+        for name in &norm.input[1..] {
+            if !self.initializers.contains_key(name.as_str()) && !self.values.contains_key(name.as_str()) {
+                return Ok(None);
+            }
+            inputs.push(Some(self.value(name)?));
+        }
+        let used = Vec::new();
+        let call = Call { node: norm, inputs, used, opset: self.file.opset, norm: None, is_masked: false };
+        // A norm that cannot be taken up is reported when its own turn comes.
+        Ok(Norm::of(&call).ok().map(|scales| (norm.output[0].as_str(), scales)))
+    }
+}
+
+/// Whether all that depends on the output goes into a softmax, through nothing but sums and movements.
+pub(super) fn feeds_softmax(graph: &GraphProto, order: &Order<'_>, node: &NodeProto) -> bool {
+    let is_mask = matches!(node.op_type.as_deref(), Some("Add" | "Where" | "Sum"));
+    is_mask && node.output.first().is_some_and(|output| only_softmax(graph, order, output, MAX_DISTANCE))
+}
+
+fn only_softmax(graph: &GraphProto, order: &Order<'_>, value: &str, distance: usize) -> bool {
+    let Some(readers) = order.readers.get(value) else { return false };
+    distance > 0
+        && readers.iter().all(|&reader| {
+            let Some(node) = graph.node.get(reader) else { return false };
+            match node.op_type.as_deref() {
+                Some("Softmax") => true,
+                Some("Add" | "Sum" | "Identity" | "Cast" | "Reshape" | "Transpose" | "Squeeze" | "Unsqueeze") => {
+                    node.output.first().is_some_and(|output| only_softmax(graph, order, output, distance - 1))
+                }
+                _ => false,
+            }
+        })
+}

@@ -1,0 +1,165 @@
+//! What each operator becomes: one file for each family.
+
+mod activation;
+mod convolution;
+mod elementwise;
+mod geometry;
+mod index;
+mod linear;
+mod normalise;
+mod pad;
+mod pool;
+mod quantise;
+mod recurrent;
+mod reduce;
+mod resize;
+mod shape;
+mod softmax;
+mod transposed;
+
+use std::format;
+use std::string::String;
+use std::vec::Vec;
+
+use super::call::Call;
+use super::error::Lowered;
+use super::integer;
+use super::lowering::Lowering;
+use super::value::Value;
+
+pub(super) use normalise::Norm;
+
+type Rule = fn(&mut Lowering, &Call<'_>) -> Lowered<Vec<Value>>;
+
+/// How an operator is lowered.
+#[derive(Clone, Copy)]
+pub(super) enum Lower {
+    /// Operands of any kind.
+    Any(Rule),
+    /// At least one private operand; constants alone are evaluated by the same rule.
+    Private(Rule),
+}
+
+/// The rule of an operator.
+pub(super) fn find(operator: &str) -> Option<Lower> {
+    movement(operator).or_else(|| arithmetic(operator)).or_else(|| layer(operator)).or_else(|| activation_of(operator))
+}
+
+fn movement(operator: &str) -> Option<Lower> {
+    let rule: Rule = match operator {
+        "Identity" | "Dropout" => shape::identity,
+        "Reshape" => shape::reshape,
+        "Flatten" => shape::flatten,
+        "Transpose" => shape::transpose,
+        "Squeeze" => shape::squeeze,
+        "Unsqueeze" => shape::unsqueeze,
+        "Expand" => shape::expand,
+        "Tile" => shape::tile,
+        "DepthToSpace" => shape::depth_to_space,
+        "SpaceToDepth" => shape::space_to_depth,
+        "Shape" => shape::shape,
+        "Size" => shape::size,
+        "Concat" => index::concat,
+        "Split" => index::split,
+        "Slice" => index::slice,
+        "Gather" => index::gather,
+        "GatherElements" => index::gather_elements,
+        "GatherND" => index::gather_nd,
+        "Trilu" => index::trilu,
+        "Pad" => pad::pad,
+        "Constant" => integer::constant,
+        "ConstantOfShape" => integer::constant_of_shape,
+        "Range" => integer::range,
+        "NonZero" => integer::non_zero,
+        "EyeLike" => integer::eye_like,
+        "OneHot" => integer::one_hot,
+        "Cast" | "CastLike" => integer::cast,
+        "IsNaN" | "IsInf" => integer::never,
+        _ => return None,
+    };
+    Some(Lower::Any(rule))
+}
+
+fn arithmetic(operator: &str) -> Option<Lower> {
+    let rule: Rule = match operator {
+        "Add" | "Sub" | "Mul" | "Div" | "Mod" | "And" | "Or" | "Xor" | "Equal" | "Less" | "Greater"
+        | "LessOrEqual" | "GreaterOrEqual" => elementwise::binary,
+        "Pow" => elementwise::power,
+        "Sum" | "Mean" | "Max" | "Min" => elementwise::variadic,
+        "Neg" | "Not" | "Floor" | "Ceil" | "Round" | "Abs" | "Sqrt" | "Exp" | "Log" | "Reciprocal" | "Sign" | "Erf"
+        | "Cos" | "Sin" => elementwise::unary,
+        "Where" => elementwise::choose,
+        "Clip" => activation::clip,
+        "ReduceSum" | "ReduceMean" | "ReduceMax" | "ReduceMin" | "ReduceProd" => reduce::reduce,
+        "CumSum" => reduce::cumulative_sum,
+        _ => return None,
+    };
+    Some(Lower::Any(rule))
+}
+
+fn layer(operator: &str) -> Option<Lower> {
+    let rule: Rule = match operator {
+        "Conv" => convolution::convolution,
+        "ConvTranspose" => transposed::transposed,
+        "Gemm" => linear::gemm,
+        "MatMul" => linear::mat_mul,
+        "Einsum" => linear::einsum,
+        "BatchNormalization" => normalise::batch,
+        "InstanceNormalization" => normalise::instance,
+        "GroupNormalization" => normalise::group,
+        "LayerNormalization" => normalise::layer,
+        "SimplifiedLayerNormalization" | "RMSNormalization" => normalise::root_mean_square,
+        "LpNormalization" => normalise::lp,
+        "MeanVarianceNormalization" => normalise::mean_variance,
+        "MaxPool" => pool::maximum,
+        "AveragePool" => pool::average,
+        "LpPool" => pool::lp,
+        "GlobalAveragePool" => pool::global_average,
+        "GlobalMaxPool" => pool::global_maximum,
+        "GlobalLpPool" => pool::global_lp,
+        "ReduceL1" | "ReduceL2" | "ReduceSumSquare" | "ReduceLogSum" | "ReduceLogSumExp" => reduce::norm,
+        "ArgMax" | "ArgMin" => reduce::arg_max,
+        "Resize" | "Upsample" => resize::resize,
+        "Softmax" | "LogSoftmax" => softmax::softmax,
+        "LSTM" => recurrent::lstm,
+        "GRU" => recurrent::gru,
+        "RNN" => recurrent::rnn,
+        _ => return None,
+    };
+    Some(Lower::Private(rule))
+}
+
+fn activation_of(operator: &str) -> Option<Lower> {
+    let rule: Rule = match operator {
+        "QuantizeLinear" => return Some(Lower::Any(quantise::quantise)),
+        "DequantizeLinear" => return Some(Lower::Any(quantise::dequantise)),
+        "PRelu" => activation::prelu,
+        operator if activation::is_function(operator) => activation::function,
+        _ => return None,
+    };
+    Some(Lower::Private(rule))
+}
+
+/// What to do about an operator that there is no rule for.
+pub(super) fn hint(operator: &str, domain: &str) -> String {
+    let hint = match operator {
+        _ if !matches!(domain, "" | "ai.onnx" | "com.microsoft") => {
+            return format!("operators of domain `{domain}` are not known; export with ONNX's own");
+        }
+        "Loop" | "Scan" => "loops are not unrolled; export the model for a fixed number of steps",
+        "TopK" => "the places of the largest elements are secret; take ArgMax as an output, or the scores themselves",
+        "ThresholdedRelu" | "HardMax" | "Hardmax" | "Shrink" => "it jumps; use a continuous activation such as ReLU",
+        "NonMaxSuppression" | "RoiAlign" | "Unique" | "Compress" => {
+            "its result's shape or places depend on secrets; end the network before it"
+        }
+        "DynamicQuantizeLinear" | "QLinearConv" | "QLinearMatMul" | "ConvInteger" | "MatMulInteger" => {
+            "export the model in QDQ form (QuantizeLinear and DequantizeLinear), or in floats"
+        }
+        "RandomNormal" | "RandomUniform" | "RandomNormalLike" | "RandomUniformLike" | "Bernoulli" | "Multinomial" => {
+            "it draws random numbers; export the model for inference"
+        }
+        "Attention" | "MultiHeadAttention" | "RotaryEmbedding" => "export attention as MatMul and Softmax",
+        _ => "no private protocol for it is known here; replace it by supported operators, or end the network before it",
+    };
+    String::from(hint)
+}

@@ -1,0 +1,119 @@
+//! Activations.
+
+use std::vec::Vec;
+
+use mpc_protocols::function::Function;
+
+use crate::onnx::arrays;
+use crate::onnx::call::Call;
+use crate::onnx::error::{Lowered, Problem, invalid, unsupported};
+use crate::onnx::lowering::Lowering;
+use crate::onnx::value::Value;
+
+/// Whether the operator is a function of each element.
+pub(super) fn is_function(operator: &str) -> bool {
+    const NAMES: [&str; 19] = [
+        "Relu", "LeakyRelu", "Sigmoid", "Tanh", "HardSigmoid", "HardSwish", "Softplus", "Softsign", "Elu", "Selu", "Celu",
+        "Gelu", "FastGelu", "Mish", "Swish", "Silu", "QuickGelu", "BiasGelu", "Affine",
+    ];
+    NAMES.contains(&operator)
+}
+
+pub(super) fn function(lowering: &mut Lowering, call: &Call<'_>) -> Lowered<Vec<Value>> {
+    let x = call.tensor(0)?;
+    let function = match call.operator() {
+        "Relu" => return Ok([lowering.relu(x)?.into()].into()),
+        "LeakyRelu" => Function::LeakyRelu { slope: call.float("alpha", 0.01)? },
+        "Sigmoid" => Function::Sigmoid,
+        "Tanh" => Function::Tanh,
+        "HardSigmoid" => Function::HardSigmoid { alpha: call.float("alpha", 0.2)?, beta: call.float("beta", 0.5)? },
+        "HardSwish" => Function::HardSwish,
+        "Softplus" => Function::Softplus,
+        "Elu" => Function::Elu { alpha: call.float("alpha", 1.0)? },
+        "Selu" => Function::Selu {
+            alpha: call.float("alpha", 1.673_263_2)?,
+            gamma: call.float("gamma", 1.050_701)?,
+        },
+        "Celu" => Function::Celu { alpha: positive(call.float("alpha", 1.0)?)? },
+        "Mish" => Function::Mish,
+        "Silu" => Function::Silu,
+        "FastGelu" if call.input(1).is_none() => Function::GeluTanh,
+        "Gelu" => match call.string("approximate", "none")?.as_str() {
+            "none" => Function::Gelu,
+            "tanh" => Function::GeluTanh,
+            other => return invalid(std::format!("approximation `{other}` is not known")),
+        },
+        "Swish" | "QuickGelu" => {
+            // x·sigmoid(αx) = silu(αx)/α
+            let default = if call.operator() == "Swish" { 1.0 } else { 1.702 };
+            let alpha = call.float("alpha", default)?;
+            if alpha == 0.0 {
+                return Ok([lowering.scale(x, 0.5)?.into()].into());
+            }
+            let scaled = lowering.scale(x, alpha)?;
+            let silu = lowering.function(&scaled, Function::Silu)?;
+            return Ok([lowering.scale(&silu, 1.0 / alpha)?.into()].into());
+        }
+        "Softsign" => {
+            let magnitude = lowering.function(x, Function::Abs)?;
+            let divisor = lowering.offset(&magnitude, 1.0)?;
+            let reciprocal = lowering.function(&divisor, Function::PositiveReciprocal)?;
+            return Ok([lowering.multiply(x, &reciprocal)?.into()].into());
+        }
+        _ => return unsupported("this form of it is not known here"),
+    };
+    Ok([lowering.function(x, function)?.into()].into())
+}
+
+fn positive(alpha: f32) -> Lowered<f32> {
+    if alpha > 0.0 { Ok(alpha) } else { Err(Problem::Invalid("its alpha is not positive".into())) }
+}
+
+pub(super) fn clip(lowering: &mut Lowering, call: &Call<'_>) -> Lowered<Vec<Value>> {
+    let (low, high) = if call.opset < 11 {
+        (call.float("min", f32::NEG_INFINITY)?, call.float("max", f32::INFINITY)?)
+    } else {
+        let low = call.optional_scalar(1)?.unwrap_or(f32::NEG_INFINITY);
+        (low, call.optional_scalar(2)?.unwrap_or(f32::INFINITY))
+    };
+    // The largest float stands for no limit in files of old exporters.
+    let low = if low <= f32::MIN { f32::NEG_INFINITY } else { low };
+    let high = if high >= f32::MAX { f32::INFINITY } else { high };
+    Ok([match call.required(0)? {
+        Value::Node(x) if low == f32::NEG_INFINITY && high == f32::INFINITY => x.clone().into(),
+        Value::Node(x) if low == 0.0 && high == f32::INFINITY => lowering.relu(x)?.into(),
+        // The definition of a clip with crossed limits: the upper one holds.
+        Value::Node(x) => lowering.function(x, Function::Clip { low: low.min(high), high })?.into(),
+        Value::Constant(constant) => Value::constant(constant.array().mapv(|x| x.max(low).min(high))),
+        Value::Integer(array) => {
+            let limit = |index: usize, default: i64| match call.optional_integers(index)?.as_deref() {
+                Some(&[value]) => Ok(value),
+                None => Ok(default),
+                _ => invalid("a limit is not one number"),
+            };
+            let (low, high) = (limit(1, i64::MIN)?, limit(2, i64::MAX)?);
+            Value::integer(array.mapv(|x| x.max(low).min(high)))
+        }
+        Value::Tokens { .. } => return unsupported("it takes a private input of integers; cast it to floats first"),
+    }]
+    .into())
+}
+
+/// relu(x) − slope·relu(−x), with a private slope.
+pub(super) fn prelu(lowering: &mut Lowering, call: &Call<'_>) -> Lowered<Vec<Value>> {
+    let x = call.tensor(0)?;
+    let positive = lowering.relu(x)?;
+    // −relu(−x) = x − relu(x)
+    let negative = lowering.subtract(x, &positive)?;
+    let sloped = match call.required(1)? {
+        Value::Node(slope) => lowering.multiply(&negative, slope)?,
+        _ => {
+            let slope = call.constant(1)?;
+            if arrays::broadcast_shape(&x.shape, slope.array().shape())? != x.shape {
+                return invalid("its slope has another shape");
+            }
+            lowering.scale_privately(&negative, slope.array())?
+        }
+    };
+    Ok([lowering.add(&positive, &sloped)?.into()].into())
+}

@@ -1,0 +1,342 @@
+//! Arithmetic element by element, with broadcasting.
+
+use std::format;
+use std::vec::Vec;
+
+use mpc_protocols::function::Function;
+use ndarray::ArrayD;
+
+use crate::onnx::call::Call;
+use crate::onnx::error::{Lowered, invalid, unsupported};
+use crate::onnx::lowering::{Lowering, real};
+use crate::onnx::value::{Constant, Tensor, Value};
+use crate::onnx::{arrays, integer};
+
+/// What −∞ in front of a softmax becomes.
+const MASK: f32 = -1024.0;
+/// The largest whole exponent that becomes a chain of products.
+const MAX_CHAIN: i32 = 16;
+
+pub(super) fn binary(lowering: &mut Lowering, call: &Call<'_>) -> Lowered<Vec<Value>> {
+    let (left, right) = (call.required(0)?, call.required(1)?);
+    Ok([apply(lowering, call, call.operator(), left, right)?].into())
+}
+
+fn apply(lowering: &mut Lowering, call: &Call<'_>, operator: &str, left: &Value, right: &Value) -> Lowered<Value> {
+    if let (Value::Integer(a), Value::Integer(b)) = (left, right) {
+        lowering.charge(arrays::elements(&arrays::broadcast_shape(a.shape(), b.shape())?)?)?;
+        return arrays::zip(a, b, |&a, &b| integer::binary(operator, a, b)).map(Value::integer);
+    }
+    if !left.is_private() && !right.is_private() {
+        return on_constants(lowering, call, operator, &real(left)?, &real(right)?);
+    }
+    Ok(match (left, right) {
+        (Value::Tokens { .. }, _) | (_, Value::Tokens { .. }) => {
+            return unsupported("it takes a private input of integers; cast it to floats first");
+        }
+        (Value::Node(x), Value::Node(y)) => match operator {
+            "Add" => lowering.add(x, y)?,
+            "Sub" => lowering.subtract(x, y)?,
+            "Mul" => lowering.multiply(x, y)?,
+            "Div" => {
+                let reciprocal = lowering.reciprocal(y)?;
+                lowering.multiply(x, &reciprocal)?
+            }
+            "Max" => lowering.maximum(x, y)?,
+            "Min" => minimum(lowering, x, y)?,
+            _ => return secret_comparison(operator),
+        },
+        (Value::Node(x), constant) => {
+            let constant = masked(call, real(constant)?);
+            with_constant(lowering, operator, x, &constant)?
+        }
+        (constant, Value::Node(y)) => {
+            let constant = masked(call, real(constant)?);
+            from_constant(lowering, operator, &constant, y)?
+        }
+        _ => return unsupported("operands of these kinds"),
+    }
+    .into())
+}
+
+fn secret_comparison<T>(operator: &str) -> Lowered<T> {
+    unsupported(format!("{operator} of private values: its result jumps, and would have to stay secret"))
+}
+
+/// −∞ and other large negative entries of a mask become what a softmax takes to 0 all the same.
+fn masked(call: &Call<'_>, constant: Constant) -> Constant {
+    let is_large = |value: f32| value < MASK;
+    if call.is_masked && constant.array().iter().any(|&value| is_large(value)) {
+        return Constant::new(constant.array().mapv(|value| value.max(MASK)));
+    }
+    constant
+}
+
+fn inverted(constant: &Constant) -> Lowered<ArrayD<f32>> {
+    if constant.array().iter().any(|&value| value == 0.0) {
+        return invalid("it divides by 0");
+    }
+    Ok(constant.array().mapv(|value| (1.0 / f64::from(value)) as f32))
+}
+
+fn with_constant(lowering: &mut Lowering, operator: &str, x: &Tensor, c: &Constant) -> Lowered<Tensor> {
+    let c = c.array();
+    match operator {
+        "Add" => lowering.offset_by(x, c),
+        "Sub" => lowering.offset_by(x, &c.mapv(|value| -value)),
+        "Mul" => lowering.scale_by(x, c),
+        "Div" => lowering.scale_by(x, &inverted(&Constant::new(c.clone()))?),
+        "Max" => {
+            // max(x, c) = relu(x − c) + c
+            let above = lowering.offset_by(x, &c.mapv(|value| -value))?;
+            let positive = lowering.relu(&above)?;
+            lowering.offset_by(&positive, c)
+        }
+        "Min" => {
+            let negative = lowering.scale(x, -1.0)?;
+            let larger = with_constant(lowering, "Max", &negative, &Constant::new(c.mapv(|value| -value)))?;
+            lowering.scale(&larger, -1.0)
+        }
+        _ => secret_comparison(operator),
+    }
+}
+
+fn from_constant(lowering: &mut Lowering, operator: &str, c: &Constant, y: &Tensor) -> Lowered<Tensor> {
+    match operator {
+        "Sub" => {
+            let negative = lowering.scale(y, -1.0)?;
+            lowering.offset_by(&negative, c.array())
+        }
+        "Div" => {
+            let reciprocal = lowering.reciprocal(y)?;
+            lowering.scale_by(&reciprocal, c.array())
+        }
+        _ => with_constant(lowering, operator, y, c),
+    }
+}
+
+/// min(x, y) = y − relu(y − x)
+fn minimum(lowering: &mut Lowering, x: &Tensor, y: &Tensor) -> Lowered<Tensor> {
+    let difference = lowering.subtract(y, x)?;
+    let positive = lowering.relu(&difference)?;
+    lowering.subtract(y, &positive)
+}
+
+fn on_constants(
+    lowering: &mut Lowering,
+    call: &Call<'_>,
+    operator: &str,
+    left: &Constant,
+    right: &Constant,
+) -> Lowered<Value> {
+    let (a, b) = (left.array(), right.array());
+    lowering.charge(arrays::elements(&arrays::broadcast_shape(a.shape(), b.shape())?)?)?;
+    let real = |function: fn(f32, f32) -> f32| {
+        let finite = |&a: &f32, &b: &f32| {
+            let value = function(a, b);
+            if value.is_nan() { invalid("its result is NaN") } else { Ok(value) }
+        };
+        arrays::zip(a, b, finite).map(Value::constant)
+    };
+    let boolean = |function: fn(f32, f32) -> bool| {
+        arrays::zip(a, b, |&a, &b| Ok(i64::from(function(a, b)))).map(Value::integer)
+    };
+    match operator {
+        "Add" => real(|a, b| a + b),
+        "Sub" => real(|a, b| a - b),
+        "Mul" => real(|a, b| a * b),
+        "Div" => real(|a, b| a / b),
+        "Mod" if call.int("fmod", 0)? != 0 => real(|a, b| a % b),
+        "Mod" => real(|a, b| a - (a / b).floor() * b),
+        "Max" => real(f32::max),
+        "Min" => real(f32::min),
+        "Pow" => real(f32::powf),
+        "Equal" => boolean(|a, b| a == b),
+        "Less" => boolean(|a, b| a < b),
+        "Greater" => boolean(|a, b| a > b),
+        "LessOrEqual" => boolean(|a, b| a <= b),
+        "GreaterOrEqual" => boolean(|a, b| a >= b),
+        _ => unsupported(format!("{operator} of real numbers")),
+    }
+}
+
+pub(super) fn power(lowering: &mut Lowering, call: &Call<'_>) -> Lowered<Vec<Value>> {
+    let (base, exponent) = (call.required(0)?, call.required(1)?);
+    let Value::Node(x) = base else {
+        if exponent.is_private() {
+            return unsupported("its exponent is private");
+        }
+        return Ok([apply(lowering, call, "Pow", base, exponent)?].into());
+    };
+    let exponent = call.constant(1)?;
+    let Some(&first) = exponent.array().first() else { return invalid("it has no exponent") };
+    if exponent.array().iter().any(|&other| other != first) {
+        return unsupported("it has several exponents; only one for all elements is supported");
+    }
+    let y = to_power(lowering, x, first)?;
+    let shape = arrays::broadcast_shape(&y.shape, exponent.array().shape())?;
+    Ok([lowering.expand(&y, &shape)?.into()].into())
+}
+
+fn to_power(lowering: &mut Lowering, x: &Tensor, exponent: f32) -> Lowered<Tensor> {
+    let whole = exponent as i32;
+    if whole as f32 == exponent && whole.abs() <= MAX_CHAIN {
+        return match whole {
+            0 => {
+                let zero = lowering.scale(x, 0.0)?;
+                lowering.offset(&zero, 1.0)
+            }
+            1.. => whole_power(lowering, x, whole),
+            _ => {
+                let power = whole_power(lowering, x, -whole)?;
+                lowering.reciprocal(&power)
+            }
+        };
+    }
+    if exponent == 0.5 {
+        return lowering.function(x, Function::Sqrt);
+    }
+    lowering.function(x, Function::Power { exponent })
+}
+
+fn whole_power(lowering: &mut Lowering, x: &Tensor, exponent: i32) -> Lowered<Tensor> {
+    if exponent == 1 {
+        return Ok(x.clone());
+    }
+    let half = whole_power(lowering, x, exponent / 2)?;
+    let even = lowering.square(&half)?;
+    if exponent % 2 == 0 { Ok(even) } else { lowering.multiply(&even, x) }
+}
+
+/// Sum, Mean, Max and Min of any number of operands.
+pub(super) fn variadic(lowering: &mut Lowering, call: &Call<'_>) -> Lowered<Vec<Value>> {
+    let operator = if matches!(call.operator(), "Sum" | "Mean") { "Add" } else { call.operator() };
+    let mut result = call.required(0)?.clone();
+    for index in 1..call.inputs.len() {
+        result = apply(lowering, call, operator, &result, call.required(index)?)?;
+    }
+    if call.operator() == "Mean" {
+        let count = Value::constant(arrays::scalar_like(call.inputs.len() as f32));
+        result = apply(lowering, call, "Div", &result, &count)?;
+    }
+    Ok([result].into())
+}
+
+pub(super) fn unary(lowering: &mut Lowering, call: &Call<'_>) -> Lowered<Vec<Value>> {
+    let operator = call.operator();
+    Ok([match call.required(0)? {
+        Value::Integer(array) => {
+            lowering.charge(array.len())?;
+            let values = array.iter().map(|&a| integer::unary(operator, a)).collect::<Lowered<Vec<_>>>()?;
+            Value::integer(arrays::from_elements(array.shape(), values)?)
+        }
+        Value::Constant(constant) => {
+            lowering.charge(constant.array().len())?;
+            let Some(function) = real_function(operator) else { return unsupported("real numbers") };
+            let array = constant.array().mapv(|x| function(f64::from(x)) as f32);
+            if array.iter().any(|value| value.is_nan()) {
+                return invalid("its result is NaN");
+            }
+            Value::constant(array)
+        }
+        Value::Node(x) => match operator {
+            "Neg" => lowering.scale(x, -1.0)?,
+            "Abs" => lowering.function(x, Function::Abs)?,
+            "Sqrt" => lowering.function(x, Function::Sqrt)?,
+            "Exp" => lowering.function(x, Function::Exp)?,
+            "Log" => lowering.function(x, Function::Log)?,
+            "Erf" => lowering.function(x, Function::Erf)?,
+            "Reciprocal" => lowering.reciprocal(x)?,
+            _ => return unsupported("no private protocol for this function is known here"),
+        }
+        .into(),
+        Value::Tokens { .. } => return unsupported("it takes a private input of integers; cast it to floats first"),
+    }]
+    .into())
+}
+
+fn real_function(operator: &str) -> Option<fn(f64) -> f64> {
+    Some(match operator {
+        "Neg" => |x| -x,
+        "Floor" => f64::floor,
+        "Ceil" => f64::ceil,
+        "Round" => f64::round_ties_even,
+        "Abs" => f64::abs,
+        "Sqrt" => f64::sqrt,
+        "Exp" => f64::exp,
+        "Log" => f64::ln,
+        "Cos" => f64::cos,
+        "Sin" => f64::sin,
+        "Erf" => |x| Function::Erf.evaluate(x),
+        "Reciprocal" => |x| 1.0 / x,
+        "Sign" => |x| if x == 0.0 { 0.0 } else { x.signum() },
+        _ => return None,
+    })
+}
+
+/// Where, for a public condition.
+pub(super) fn choose(lowering: &mut Lowering, call: &Call<'_>) -> Lowered<Vec<Value>> {
+    let Value::Integer(condition) = call.required(0)? else {
+        return unsupported("its condition is private; use Max, Clip or ReLU in its place");
+    };
+    let (yes, no) = (call.required(1)?, call.required(2)?);
+    let shape = arrays::broadcast_shape(yes.shape(), no.shape())?;
+    let shape = arrays::broadcast_shape(condition.shape(), &shape)?;
+    for (value, only) in [(yes, 1), (no, 0)] {
+        if condition.iter().all(|&is| i64::from(is != 0) == only) {
+            return Ok([lowering.expand_value(value, &shape)?].into());
+        }
+    }
+    lowering.charge(arrays::elements(&shape)?.saturating_mul(3))?;
+    let condition = arrays::broadcast(condition, &shape)?;
+    if yes.is_private() || no.is_private() {
+        return Ok([mixed(lowering, call, &condition, yes, no)?.into()].into());
+    }
+    if let (Value::Integer(yes), Value::Integer(no)) = (yes, no) {
+        let (yes, no) = (arrays::broadcast(yes, &shape)?, arrays::broadcast(no, &shape)?);
+        return Ok([Value::integer(select(&condition, &yes, &no)?)].into());
+    }
+    let (yes, no) = (real(yes)?, real(no)?);
+    let (yes, no) = (arrays::broadcast(yes.array(), &shape)?, arrays::broadcast(no.array(), &shape)?);
+    Ok([Value::constant(select(&condition, &yes, &no)?)].into())
+}
+
+fn select<T: Copy>(condition: &ArrayD<i64>, yes: &ArrayD<T>, no: &ArrayD<T>) -> Lowered<ArrayD<T>> {
+    let chosen = condition.iter().zip(yes.iter().zip(no)).map(|(&is, (&yes, &no))| if is != 0 { yes } else { no });
+    arrays::from_elements(condition.shape(), chosen.collect())
+}
+
+/// c ⊙ yes + (1 − c) ⊙ no
+fn mixed(lowering: &mut Lowering, call: &Call<'_>, condition: &ArrayD<i64>, yes: &Value, no: &Value) -> Lowered<Tensor> {
+    let mask = condition.mapv(|is| f32::from(u8::from(is != 0)));
+    let rest = mask.mapv(|value| 1.0 - value);
+    match (yes, no) {
+        (Value::Node(yes), Value::Node(no)) => {
+            let (yes, no) = (lowering.scale_by(yes, &mask)?, lowering.scale_by(no, &rest)?);
+            lowering.add(&yes, &no)
+        }
+        (Value::Node(x), constant) => with_rest(lowering, call, x, &mask, &rest, constant),
+        (constant, Value::Node(x)) => with_rest(lowering, call, x, &rest, &mask, constant),
+        _ => unsupported("it takes a private input of integers; cast it to floats first"),
+    }
+}
+
+/// kept ⊙ x + rest ⊙ constant
+fn with_rest(
+    lowering: &mut Lowering,
+    call: &Call<'_>,
+    x: &Tensor,
+    kept: &ArrayD<f32>,
+    rest: &ArrayD<f32>,
+    constant: &Value,
+) -> Lowered<Tensor> {
+    let constant = masked(call, real(constant)?);
+    let constant = arrays::broadcast(constant.array(), rest.shape())?;
+    // Where nothing of the constant is taken it may be infinite.
+    let filled = rest.iter().zip(&constant).map(|(&rest, &value)| if rest > 0.0 { value } else { 0.0 });
+    let filled = arrays::from_elements(rest.shape(), filled.collect())?;
+    let is_mask = rest.iter().zip(&filled).all(|(&rest, &value)| rest == 0.0 || value == MASK);
+    // In front of a softmax, what is far below need not be replaced, only lowered.
+    let x = if call.is_masked && is_mask { lowering.expand(x, rest.shape())? } else { lowering.scale_by(x, kept)? };
+    if filled.iter().all(|&value| value == 0.0) { Ok(x) } else { lowering.offset_by(&x, &filled) }
+}

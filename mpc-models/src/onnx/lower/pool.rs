@@ -1,0 +1,174 @@
+//! Pooling.
+
+use std::vec::Vec;
+
+use mpc_nn::Pool;
+use mpc_protocols::function::Function;
+
+use super::geometry::Windows;
+use super::reduce;
+use crate::onnx::call::Call;
+use crate::onnx::error::{Lowered, invalid, unsupported};
+use crate::onnx::lowering::Lowering;
+use crate::onnx::value::{Tensor, Value};
+
+fn windows(call: &Call<'_>, x: &Tensor) -> Lowered<Windows> {
+    let Some(kernel) = call.sizes("kernel_shape")? else { return invalid("it has no kernel") };
+    let Some(input) = x.shape.get(2..).filter(|input| !input.is_empty()) else { return invalid("its input has no window") };
+    Windows::new(call, &kernel, input)
+}
+
+impl Windows {
+    /// As a pool of the graph, if it can be one.
+    fn pool(&self, count_padding: bool) -> Option<Pool> {
+        let pair = |list: &[usize]| Some([*list.first()?, *list.get(1)?]);
+        let is_small = (0..2).all(|i| self.before.get(i) < self.kernel.get(i) && self.after.get(i) < self.kernel.get(i));
+        let is_dense = self.dilation.iter().all(|&dilation| dilation == 1);
+        let [top, left] = pair(&self.before)?;
+        let [bottom, right] = pair(&self.after)?;
+        (self.kernel.len() == 2 && is_small && is_dense).then_some(Pool {
+            stride: pair(&self.stride)?,
+            padding: [top, left, bottom, right],
+            count_padding,
+            ..Pool::new(pair(&self.kernel)?)
+        })
+    }
+}
+
+pub(super) fn maximum(lowering: &mut Lowering, call: &Call<'_>) -> Lowered<Vec<Value>> {
+    let x = call.tensor(0)?;
+    if call.is_used(1) {
+        return unsupported("the places of the largest elements are secret");
+    }
+    let windows = windows(call, x)?;
+    if let Some(pool) = windows.pool(false) {
+        return Ok([lowering.max_pool(x, pool)?.into()].into());
+    }
+    // The largest of a box is the largest along one axis after the other.
+    let mut y = x.clone();
+    for axis in 0..windows.kernel.len() {
+        y = largest_along(lowering, &y, &windows, axis)?;
+    }
+    Ok([y.into()].into())
+}
+
+/// The largest of each window along one spatial axis.
+fn largest_along(lowering: &mut Lowering, x: &Tensor, windows: &Windows, axis: usize) -> Lowered<Tensor> {
+    let (size, count, kernel) = (x.shape[2 + axis], windows.count[axis], windows.kernel[axis]);
+    if kernel == 1 && windows.stride[axis] == 1 && count == size {
+        return Ok(x.clone());
+    }
+    lowering.charge(count.saturating_mul(kernel))?;
+    let mut places = Vec::new();
+    for index in 0..count {
+        let positions = windows.positions(axis, index, size);
+        // Padding never wins: an element of the window stands in for it.
+        let Some(&first) = positions.first() else { return invalid("a window has only padding") };
+        places.extend(core::iter::repeat_n(first, kernel - positions.len()).chain(positions));
+    }
+    let spread = lowering.gather(x, 2 + axis, &places)?;
+    let outer: usize = x.shape[..2 + axis].iter().product();
+    let inner: usize = x.shape[3 + axis..].iter().product();
+    let flat = lowering.reshape(&spread, &[outer, 1, count * kernel, inner])?;
+    let largest = lowering.max_pool(&flat, Pool::new([kernel, 1]))?;
+    let mut shape = x.shape.clone();
+    shape[2 + axis] = count;
+    lowering.reshape(&largest, &shape)
+}
+
+pub(super) fn average(lowering: &mut Lowering, call: &Call<'_>) -> Lowered<Vec<Value>> {
+    let x = call.tensor(0)?;
+    let windows = windows(call, x)?;
+    let counts_padding = call.int("count_include_pad", 0)? != 0;
+    // What a ceiling adds behind the declared padding never counts.
+    let is_declared = windows.after.iter().zip(&windows.declared_after).all(|(after, declared)| after <= declared);
+    if let Some(pool) = windows.pool(counts_padding).filter(|_| is_declared || !counts_padding) {
+        return Ok([lowering.average_pool(x, pool)?.into()].into());
+    }
+    // The divisor of a box is the product of those along its axes, and so is the mean.
+    let mut y = x.clone();
+    for axis in 0..windows.kernel.len() {
+        let size = x.shape[2 + axis];
+        let rows = rows(lowering, &windows, axis, size, |index, positions| {
+            let end = size + windows.before[axis] + windows.declared_after[axis];
+            let inside = |i: &usize| index * windows.stride[axis] + i * windows.dilation[axis] < end;
+            let count = if counts_padding { (0..windows.kernel[axis]).filter(inside).count() } else { positions };
+            1.0 / count.max(1) as f32
+        })?;
+        y = lowering.combine(&y, 2 + axis, &rows)?;
+    }
+    Ok([y.into()].into())
+}
+
+/// The public map that takes an axis to its windows, with one coefficient for each.
+fn rows(
+    lowering: &mut Lowering,
+    windows: &Windows,
+    axis: usize,
+    size: usize,
+    coefficient: impl Fn(usize, usize) -> f32,
+) -> Lowered<Vec<Vec<(usize, f32)>>> {
+    lowering.charge(windows.count[axis].saturating_mul(windows.kernel[axis]))?;
+    let row = |index: usize| {
+        let positions = windows.positions(axis, index, size);
+        let coefficient = coefficient(index, positions.len());
+        positions.into_iter().map(|position| (position, coefficient)).collect()
+    };
+    Ok((0..windows.count[axis]).map(row).collect())
+}
+
+/// The sum of each window.
+fn sums(lowering: &mut Lowering, x: &Tensor, windows: &Windows) -> Lowered<Tensor> {
+    let mut y = x.clone();
+    for axis in 0..windows.kernel.len() {
+        let rows = rows(lowering, windows, axis, x.shape[2 + axis], |_, _| 1.0)?;
+        y = lowering.combine(&y, 2 + axis, &rows)?;
+    }
+    Ok(y)
+}
+
+/// (Σ |x|^p)^(1/p) for p of 1 and 2.
+fn norm(
+    lowering: &mut Lowering,
+    call: &Call<'_>,
+    sum: impl FnOnce(&mut Lowering, &Tensor) -> Lowered<Tensor>,
+) -> Lowered<Vec<Value>> {
+    let x = call.tensor(0)?;
+    let y = match call.int("p", 2)? {
+        1 => {
+            let magnitudes = lowering.function(x, Function::Abs)?;
+            sum(lowering, &magnitudes)?
+        }
+        2 => {
+            let squares = lowering.square(x)?;
+            let sum = sum(lowering, &squares)?;
+            lowering.function(&sum, Function::Sqrt)?
+        }
+        p => return unsupported(std::format!("norms of order {p}; 1 and 2 are")),
+    };
+    Ok([y.into()].into())
+}
+
+pub(super) fn lp(lowering: &mut Lowering, call: &Call<'_>) -> Lowered<Vec<Value>> {
+    let windows = windows(call, call.tensor(0)?)?;
+    norm(lowering, call, |lowering, x| sums(lowering, x, &windows))
+}
+
+fn spatial_axes(x: &Tensor) -> Lowered<Vec<usize>> {
+    if x.rank() < 3 { invalid("its input has no spatial axis") } else { Ok((2..x.rank()).collect()) }
+}
+
+pub(super) fn global_average(lowering: &mut Lowering, call: &Call<'_>) -> Lowered<Vec<Value>> {
+    let x = call.tensor(0)?;
+    Ok([lowering.mean(x, &spatial_axes(x)?)?.into()].into())
+}
+
+pub(super) fn global_maximum(lowering: &mut Lowering, call: &Call<'_>) -> Lowered<Vec<Value>> {
+    let x = call.tensor(0)?;
+    Ok([reduce::maximum(lowering, x, &spatial_axes(x)?)?.into()].into())
+}
+
+pub(super) fn global_lp(lowering: &mut Lowering, call: &Call<'_>) -> Lowered<Vec<Value>> {
+    let axes = spatial_axes(call.tensor(0)?)?;
+    norm(lowering, call, |lowering, x| lowering.sum(x, &axes))
+}

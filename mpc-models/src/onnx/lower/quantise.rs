@@ -1,0 +1,117 @@
+//! Quantised models, read as the real numbers that they stand for.
+
+use std::vec;
+use std::vec::Vec;
+
+use mpc_protocols::function::Function;
+use ndarray::ArrayD;
+
+use crate::onnx::arrays;
+use crate::onnx::call::Call;
+use crate::onnx::error::{Lowered, Problem, invalid, unsupported};
+use crate::onnx::lowering::{Lowering, real};
+use crate::onnx::value::{Constant, Value};
+
+/// Scale and zero point, laid out to broadcast over the tensor that they belong to.
+struct Scale {
+    scale: ArrayD<f32>,
+    zero: ArrayD<f32>,
+}
+
+fn scale(lowering: &mut Lowering, call: &Call<'_>, shape: &[usize]) -> Lowered<Scale> {
+    let scale = call.constant(1)?;
+    let zero = call.optional_constant(2)?;
+    let zero = zero.unwrap_or_else(|| Constant::new(ArrayD::zeros(scale.array().raw_dim())));
+    // A comparison with NaN is false.
+    if !scale.array().iter().all(|&scale| scale > 0.0) {
+        return invalid("a scale is not positive");
+    }
+    if zero.array().len() != scale.array().len() {
+        return invalid("its scale and zero point differ in length");
+    }
+    let mut laid = |array: &ArrayD<f32>| -> Lowered<ArrayD<f32>> {
+        if array.len() == 1 {
+            return arrays::reshape(array, &vec![1; shape.len()]);
+        }
+        let axis = arrays::axis(call.int("axis", 1)?, shape.len())?;
+        if array.ndim() == 1 && array.len() == shape[axis] {
+            let mut sizes = vec![1; shape.len()];
+            sizes[axis] = array.len();
+            return arrays::reshape(array, &sizes);
+        }
+        blocks(lowering, array, axis, arrays::size(call.int("block_size", 0)?)?, shape)
+    };
+    Ok(Scale { scale: laid(scale.array())?, zero: laid(zero.array())? })
+}
+
+/// One entry for each block along an axis, repeated.
+fn blocks(
+    lowering: &mut Lowering,
+    array: &ArrayD<f32>,
+    axis: usize,
+    block: usize,
+    shape: &[usize],
+) -> Lowered<ArrayD<f32>> {
+    let mut expected = shape.to_vec();
+    expected[axis] = shape[axis].checked_div(block).map_or(0, |_| shape[axis].div_ceil(block));
+    if array.shape() != expected {
+        return invalid("its scale has another shape than its input");
+    }
+    lowering.charge(arrays::elements(shape)?)?;
+    Ok(arrays::gather(array, axis, &(0..shape[axis]).map(|i| i / block).collect::<Vec<_>>()))
+}
+
+/// (q − zero)·scale for constants. A private value stands for its real number already.
+pub(super) fn dequantise(lowering: &mut Lowering, call: &Call<'_>) -> Lowered<Vec<Value>> {
+    let value = call.required(0)?;
+    if let Value::Node(_) = value {
+        return Ok([value.clone()].into());
+    }
+    let Value::Integer(array) = value else { return unsupported("its input is not of integers") };
+    let Scale { scale, zero } = scale(lowering, call, array.shape())?;
+    lowering.charge(array.len().saturating_mul(3))?;
+    let real = array.mapv(|value| value as f32);
+    let centred = arrays::zip(&real, &zero, |&q, &zero| Ok(q - zero))?;
+    Ok([Value::constant(arrays::zip(&centred, &scale, |&q, &scale| Ok(q * scale))?)].into())
+}
+
+/// The range of the quantised type, of its zero point or as an attribute says.
+fn limits(call: &Call<'_>) -> Lowered<(f32, f32)> {
+    // Integers have lost their type; a negative zero point, or a symmetric one of an int8 model, tells them apart.
+    match call.int("output_dtype", 0)? {
+        2 => Ok((0.0, 255.0)),
+        3 => Ok((-128.0, 127.0)),
+        4 => Ok((0.0, 65535.0)),
+        5 => Ok((-32768.0, 32767.0)),
+        21 => Ok((0.0, 15.0)),
+        22 => Ok((-8.0, 7.0)),
+        _ => Ok((f32::NEG_INFINITY, f32::INFINITY)),
+    }
+}
+
+/// A private value keeps its real number, within what the quantised type can stand for, where the type is known. A
+/// constant is rounded.
+pub(super) fn quantise(lowering: &mut Lowering, call: &Call<'_>) -> Lowered<Vec<Value>> {
+    let value = call.required(0)?;
+    let (low, high) = limits(call)?;
+    let Scale { scale, zero } = scale(lowering, call, value.shape())?;
+    if let Value::Node(x) = value {
+        let (Some(&step), Some(&zero), 1) = (scale.first(), zero.first(), scale.len()) else {
+            return Ok([value.clone()].into());
+        };
+        let (low, high) = ((low - zero) * step, (high - zero) * step);
+        if low == f32::NEG_INFINITY && high == f32::INFINITY {
+            return Ok([value.clone()].into());
+        }
+        return Ok([lowering.function(x, Function::Clip { low, high })?.into()].into());
+    }
+    let constant = real(value)?;
+    lowering.charge(constant.array().len().saturating_mul(3))?;
+    let steps = arrays::zip(constant.array(), &scale, |&x, &scale| Ok((x / scale).round_ties_even()))?;
+    let quantised = arrays::zip(&steps, &zero, |&x, &zero| Ok(x + zero))?;
+    if quantised.iter().any(|value| value.is_nan()) {
+        return Err(Problem::Range);
+    }
+    let (low, high) = if low.is_finite() { (low, high) } else { (-32768.0, 65535.0) };
+    Ok([Value::integer(quantised.mapv(|value| value.clamp(low, high) as i64))].into())
+}
