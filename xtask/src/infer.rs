@@ -1,4 +1,4 @@
-//! `cargo xtask infer`: a network classifies images between parties that learn nothing.
+//! `cargo xtask infer`: a network runs between parties that learn nothing.
 
 mod arguments;
 pub mod child;
@@ -7,17 +7,22 @@ mod collect;
 mod cost;
 mod error;
 mod event;
+mod files;
 mod format;
 mod job;
 mod memory;
 mod memory_use;
 mod network;
+mod onnx;
 mod orders;
+mod picture;
 mod processes;
 mod progress;
 mod reference;
+mod results;
 mod roles;
 mod samples;
+mod subject;
 mod summary;
 mod table;
 mod timing;
@@ -32,13 +37,12 @@ use serde::Serialize;
 
 pub use arguments::InferArguments;
 use arguments::TransportKind;
-use collect::RunRecord;
 use cost::Cost;
 use error::{Failure, InputError, RunError};
 use job::Job;
-use orders::Ownership;
 use progress::Progress;
-use samples::{ImageSource, Samples, read_weights};
+use results::Results;
+use subject::{Meaning, Subject};
 use summary::{Summary, summarise};
 
 /// Runs the command.
@@ -51,67 +55,55 @@ pub fn run(arguments: &InferArguments) -> ExitCode {
 }
 
 fn show_plan(arguments: &InferArguments) -> Result<ExitCode, Failure> {
-    let cost = Cost::new(arguments, &Job::new(arguments, 1)?.plan()?);
+    let subject = Subject::open(arguments)?;
+    let cost = Cost::new(arguments, &Job::new(arguments, subject.graph)?.plan()?);
     print(&if arguments.json { json(&cost) } else { cost.text() });
     Ok(ExitCode::SUCCESS)
 }
 
 fn infer(arguments: &InferArguments) -> Result<ExitCode, Failure> {
-    let summary = classify(arguments)?;
+    let summary = compare(arguments)?;
     print(&if arguments.json { json(&summary) } else { table::text(&summary, arguments) });
     if !summary.agree {
-        let Summary { labels_agreeing, count, .. } = summary;
-        eprintln!("error: only {labels_agreeing} of {count} private labels are those of the plaintext model");
+        eprintln!("error: the private results are not those of the network in the clear");
     }
     Ok(if summary.agree { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 /// Checks everything, runs it privately and compares.
-fn classify(arguments: &InferArguments) -> Result<Summary, Failure> {
-    let mut job = Job::new(arguments, 1)?;
-    let network = job.network()?;
+fn compare(arguments: &InferArguments) -> Result<Summary, Failure> {
+    let subject = Subject::open(arguments)?;
+    let destinations = onnx::by_name("output", &arguments.output, &subject.outputs)?;
+    let mut job = Job::new(arguments, subject.graph.clone())?;
     let plan = job.plan()?;
-    let source = image_source(arguments);
-    let samples = source.read(network)?;
-    job.inferences = inferences(samples.len(), job.batch)?;
-    let weights = read_weights(arguments.weights.as_ref(), network, plan.graph())?;
+    let source = subject.inputs.as_ref().ok_or_else(|| InputError::Named("--input is missing".to_owned()))?;
+    let samples = source.read(|_| true)?;
+    job.inferences = samples.inferences.len();
+    let weights = subject.weights.read(plan.graph())?;
     let mut progress = Progress::new(&plan, job.inferences);
     progress.plaintext();
-    let plain = reference::plain_logits(&plan, &weights, &samples, |images| progress.plaintext_done(images))?;
+    let plain = reference::plain_outputs(&plan, &weights, &samples, |samples| progress.plaintext_done(samples))?;
     progress.setup();
+    let owners = plan.input_owners();
     let run = match arguments.transport {
-        TransportKind::Memory => run_in_memory(&job, weights, &samples, &mut progress)?,
-        TransportKind::Tcp => {
-            let owned_weights = Ownership::Weights(arguments.weights.clone());
-            processes::run(&job, owned_weights, Ownership::Images(source), &mut progress)?
+        TransportKind::Memory => {
+            memory::run(&job, &owners, Arc::new(weights), Arc::new(samples.inferences.clone()), &mut progress)?
         }
+        TransportKind::Tcp => processes::run(&job, &owners, &subject.weights, source, &mut progress)?,
     };
     progress.clear();
-    Ok(summarise(arguments, network, &plan, &samples, &plain, &run)?)
-}
-
-fn run_in_memory(
-    job: &Job,
-    weights: mpc_nn::Weights,
-    samples: &Samples,
-    progress: &mut Progress,
-) -> Result<RunRecord, RunError> {
-    memory::run(job, Arc::new(weights), Arc::new(samples.images.clone()), progress)
-}
-
-fn image_source(arguments: &InferArguments) -> ImageSource {
-    let InferArguments { accuracy, images, batch, .. } = arguments;
-    let is_all = *accuracy || arguments.input.is_some();
-    let count = images.or(if is_all { None } else { Some(batch.unwrap_or(1)) });
-    ImageSource { file: arguments.input.clone(), first: arguments.first_image, count }
-}
-
-fn inferences(images: usize, batch: usize) -> Result<usize, InputError> {
-    if batch > 0 && images.is_multiple_of(batch) {
-        Ok(images / batch)
-    } else {
-        Err(InputError::Batches { images, batch })
+    let results = Results::new(&run, &plain)?;
+    let summary = summarise(arguments, &subject, &plan, &samples, &results, &run)?;
+    for (name, output) in subject.outputs.iter().zip(results.private()) {
+        if let Some(path) = destinations.get(name) {
+            files::write_tensor(path, output).map_err(RunError::Write)?;
+        }
     }
+    if subject.meaning == Meaning::Mask {
+        picture::draw(&arguments.picture, &samples, &results).map_err(RunError::Write)?;
+        eprintln!("{}: the image, the private mask and the mask in the clear", arguments.picture.display());
+    }
+    Ok(summary)
 }
 
 /// The kind of layer that a step belongs to, for tables.

@@ -73,7 +73,8 @@ impl OnnxFile {
         wire::check(bytes).map_err(|reason| OnnxError::Format { reason })?;
         let model = ModelProto::parse_buf(bytes).map_err(|error| OnnxError::Format { reason: error.to_string() })?;
         let is_standard = |domain: &Option<String>| matches!(domain.as_deref(), None | Some("" | "ai.onnx"));
-        let opset = model.opset_import.iter().filter(|set| is_standard(&set.domain)).filter_map(|set| set.version).max();
+        let opset =
+            model.opset_import.iter().filter(|set| is_standard(&set.domain)).filter_map(|set| set.version).max();
         let producer = [model.producer_name.unwrap_or_default(), model.producer_version.unwrap_or_default()];
         Ok(Self {
             graph: model.graph.ok_or(OnnxError::NoGraph)?,
@@ -135,7 +136,8 @@ impl OnnxFile {
 
     /// The declared inputs that are not weights.
     pub(super) fn input_infos(&self) -> impl Iterator<Item = (&str, &ValueInfoProto)> {
-        let weights: BTreeSet<&str> = self.graph.initializer.iter().filter_map(|weight| weight.name.as_deref()).collect();
+        let weights: BTreeSet<&str> =
+            self.graph.initializer.iter().filter_map(|weight| weight.name.as_deref()).collect();
         let named = self.graph.input.iter().map(|info| (info.name.as_deref().unwrap_or_default(), info));
         named.filter(move |(name, _)| !weights.contains(name))
     }

@@ -22,7 +22,9 @@ pub(super) fn binary(operator: &str, a: i64, b: i64) -> Lowered<i64> {
         "Sub" => a.checked_sub(b).ok_or_else(overflow),
         "Mul" => a.checked_mul(b).ok_or_else(overflow),
         "Div" => a.checked_div(b).ok_or_else(overflow),
-        "Mod" => a.checked_rem_euclid(b).map(|rest| if b < 0 && rest != 0 { rest + b } else { rest }).ok_or_else(overflow),
+        "Mod" => {
+            a.checked_rem_euclid(b).map(|rest| if b < 0 && rest != 0 { rest + b } else { rest }).ok_or_else(overflow)
+        }
         "Max" => Ok(a.max(b)),
         "Min" => Ok(a.min(b)),
         "And" => boolean(a != 0 && b != 0),

@@ -82,8 +82,8 @@ fn movement(operator: &str) -> Option<Lower> {
 
 fn arithmetic(operator: &str) -> Option<Lower> {
     let rule: Rule = match operator {
-        "Add" | "Sub" | "Mul" | "Div" | "Mod" | "And" | "Or" | "Xor" | "Equal" | "Less" | "Greater"
-        | "LessOrEqual" | "GreaterOrEqual" => elementwise::binary,
+        "Add" | "Sub" | "Mul" | "Div" | "Mod" | "And" | "Or" | "Xor" | "Equal" | "Less" | "Greater" | "LessOrEqual"
+        | "GreaterOrEqual" => elementwise::binary,
         "Pow" => elementwise::power,
         "Sum" | "Mean" | "Max" | "Min" => elementwise::variadic,
         "Neg" | "Not" | "Floor" | "Ceil" | "Round" | "Abs" | "Sqrt" | "Exp" | "Log" | "Reciprocal" | "Sign" | "Erf"
@@ -159,7 +159,9 @@ pub(super) fn hint(operator: &str, domain: &str) -> String {
             "it draws random numbers; export the model for inference"
         }
         "Attention" | "MultiHeadAttention" | "RotaryEmbedding" => "export attention as MatMul and Softmax",
-        _ => "no private protocol for it is known here; replace it by supported operators, or end the network before it",
+        _ => {
+            "no private protocol for it is known here; replace it by supported operators, or end the network before it"
+        }
     };
     String::from(hint)
 }

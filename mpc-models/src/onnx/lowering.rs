@@ -9,9 +9,9 @@ use std::format;
 use std::string::String;
 use std::vec::Vec;
 
-use mpc_protocols::function::Function;
 use mpc_nn::weights::MAX_WEIGHT;
 use mpc_nn::{GraphBuilder, GraphError, NodeId};
+use mpc_protocols::function::Function;
 use ndarray::ArrayD;
 use zeroize::Zeroize;
 
@@ -147,14 +147,16 @@ impl Lowering {
     pub(super) fn parameter(&mut self, array: &ArrayD<f32>) -> Lowered<Tensor> {
         let name = self.name("constant");
         let shape = array.shape().to_vec();
-        let parameter = self.emit_named(&name, &shape, |builder, name| builder.parameter(name, &graph_shape(&shape)))?;
+        let parameter =
+            self.emit_named(&name, &shape, |builder, name| builder.parameter(name, &graph_shape(&shape)))?;
         let array = array.to_shape(graph_shape(&shape)).expect("the same number of elements").into_owned();
         self.weight(format!("{name}.value"), array)?;
         Ok(parameter)
     }
 
     pub(super) fn function(&mut self, x: &Tensor, function: Function) -> Lowered<Tensor> {
-        let y = self.emit(function_name(&function), &x.shape, |builder, name| builder.function(name, x.id, function))?;
+        let y =
+            self.emit(function_name(&function), &x.shape, |builder, name| builder.function(name, x.id, function))?;
         self.note(y.id, Origin::Function(x.id, function));
         Ok(y)
     }

@@ -99,7 +99,9 @@ fn numbers(tensor: &TensorProto, kind: DataType, raw: Option<&[u8]>, elements: u
         None if is(DataType::FLOAT16) => real(fields().map(|&bits| f16::from_bits(bits as u16).to_f32()).collect()),
         None if is(DataType::BFLOAT16) => real(fields().map(|&bits| bf16::from_bits(bits as u16).to_f32()).collect()),
         None if is(DataType::INT64) => whole(tensor.int64_data.clone()),
-        None if [DataType::INT32, DataType::INT16, DataType::UINT16, DataType::INT8, DataType::UINT8].contains(&kind) => {
+        None if [DataType::INT32, DataType::INT16, DataType::UINT16, DataType::INT8, DataType::UINT8]
+            .contains(&kind) =>
+        {
             whole(fields().map(|&value| value.into()).collect())
         }
         None if is(DataType::BOOL) => whole(fields().map(|&value| (value != 0).into()).collect()),
@@ -135,8 +137,11 @@ fn byte_count(data_type: DataType, elements: usize) -> Option<usize> {
 
 /// Exactly `bytes` bytes of the file in `folder` that the tensor names.
 fn read_external(tensor: &TensorProto, folder: Option<&Path>, bytes: usize) -> Result<Zeroizing<Vec<u8>>, String> {
-    let entries: BTreeMap<&str, &str> =
-        tensor.external_data.iter().filter_map(|entry| Some((entry.key.as_deref()?, entry.value.as_deref()?))).collect();
+    let entries: BTreeMap<&str, &str> = tensor
+        .external_data
+        .iter()
+        .filter_map(|entry| Some((entry.key.as_deref()?, entry.value.as_deref()?)))
+        .collect();
     let number = |key: &str| match entries.get(key) {
         Some(text) => text.parse::<u64>().map(Some).map_err(|_| format!("its external {key} is not a number")),
         None => Ok(None),

@@ -57,7 +57,8 @@ pub(super) fn order<'a>(graph: &'a GraphProto, outer: impl Fn(&str) -> bool) -> 
     let mut duplicates: Vec<&str> = weight_names.filter(|name| !weights.insert(*name)).collect();
     if inputs.len() < graph.input.len() {
         let mut seen = BTreeSet::new();
-        duplicates.extend(graph.input.iter().filter_map(|input| input.name.as_deref()).filter(|name| !seen.insert(*name)));
+        duplicates
+            .extend(graph.input.iter().filter_map(|input| input.name.as_deref()).filter(|name| !seen.insert(*name)));
     }
     for (place, node) in graph.node.iter().enumerate() {
         for output in node.output.iter().map(String::as_str).filter(|name| !name.is_empty()) {

@@ -6,28 +6,30 @@ use clap::{Args, ValueEnum};
 use mpc_transport::LinkSettings;
 use serde::{Deserialize, Serialize};
 
+use super::files::Pixels;
+
 /// Images per inference with `--accuracy`, unless `--batch` says otherwise.
 const ACCURACY_BATCH: usize = 25;
 
-/// Classifies images privately: parties and a dealer compute on shares, and learn nothing.
+/// Runs a network privately: parties and a dealer compute on shares, and learn nothing.
 ///
-/// Party 0 owns the model, party 1 the images and the result; a dealer provides random correlations and sees neither.
+/// Party 0 owns the model, party 1 the inputs and the result; a dealer provides random correlations and sees neither.
 /// Without options, two parties and the dealer run in memory and classify a bundled handwritten digit with the bundled
-/// ResNet-32.
+/// ResNet-32. With an ONNX file, as PyTorch exports it, that network runs on the tensors or images of `--input`.
 ///
 /// While it works, progress is shown on stderr if that is a terminal, else a line for each inference. At the end stdout
-/// has, for each image, the true label, the private prediction, that of the same model in the clear, and the largest
-/// difference of a logit; then what each phase cost and which layers were the largest. All bytes include the 4-byte
-/// headers of frames. That the measured bytes and rounds are the planned ones is checked, and it is an error if not.
+/// has the private results beside those of the same network in the clear, and the largest difference; then what each
+/// phase cost and which layers were the largest. All bytes include the 4-byte headers of frames. That the measured bytes
+/// and rounds are the planned ones is checked, and it is an error if not.
 ///
-/// This command plays every role, so it reads weights and images itself to check them before anything starts and to
-/// compute the plaintext prediction. With `--transport tcp` each party and the dealer is a process of its own, and of
-/// them only party 0 reads the weights and only party 1 the images.
+/// This command plays every role, so it reads weights and inputs itself to check them before anything starts and to
+/// compute the results in the clear. With `--transport tcp` each party and the dealer is a process of its own; of them
+/// only party 0 reads the weights, only the owners of inputs read those, and all get the architecture alone.
 #[derive(Clone, Debug, Args)]
 #[command(after_long_help = AFTER_HELP)]
 pub struct InferArguments {
-    /// The network; an unknown name lists those there are.
-    #[arg(long, default_value = "resnet32", value_name = "NAME")]
+    /// The network: a name (an unknown one lists those there are), or an ONNX file.
+    #[arg(long, default_value = "resnet32", value_name = "NAME|FILE.onnx")]
     pub model: String,
 
     /// The number of parties, 2 to 8; the dealer comes on top.
@@ -50,10 +52,31 @@ pub struct InferArguments {
     #[arg(long, value_name = "N")]
     pub batch: Option<usize>,
 
-    /// Own images instead of the bundled digits: float32 of shape [3, 32, 32] or [N, 3, 32, 32], written by numpy.save,
-    /// normalised as for training (the digits: −1 is white, 1 black).
-    #[arg(long, value_name = "FILE.npy", conflicts_with = "accuracy")]
-    pub input: Option<PathBuf>,
+    /// The inputs. Of a network by name: images instead of the bundled samples, float32 of shape [N, channels, height,
+    /// width] in an .npy file, normalised as for training (the digits: −1 is white, 1 black). Of an ONNX file: for each
+    /// input a tensor (.npy, .npz) or an image (PNG, JPEG), which is resized.
+    #[arg(long, value_name = "[NAME=]FILE", conflicts_with = "accuracy")]
+    pub input: Vec<String>,
+
+    /// Where to write an output as float32 .npy; without a name the first one. With an ONNX file.
+    #[arg(long, value_name = "[NAME=]FILE.npy")]
+    pub output: Vec<String>,
+
+    /// The party that owns an input, where it is not party 1.
+    #[arg(long, value_name = "NAME=PARTY")]
+    pub input_owner: Vec<String>,
+
+    /// Of images with an ONNX file: the mean that is subtracted from pixels between 0 and 1, one number or three.
+    #[arg(long, value_name = "MEAN", value_delimiter = ',', allow_negative_numbers = true)]
+    pub mean: Vec<f32>,
+
+    /// Of images with an ONNX file: the standard deviation that they are divided by, one number or three.
+    #[arg(long, value_name = "DEVIATION", value_delimiter = ',')]
+    pub deviation: Vec<f32>,
+
+    /// Where the U-Net's pictures go: the image, the private mask and the mask in the clear side by side.
+    #[arg(long, value_name = "FILE.png", default_value = "unet.png")]
+    pub picture: PathBuf,
 
     /// Own weights instead of the bundled ones, with the tensor names of PyTorch.
     #[arg(long, value_name = "FILE.safetensors")]
@@ -72,9 +95,13 @@ pub struct InferArguments {
     #[arg(long, value_enum, default_value_t = LinkKind::None, value_name = "LINK")]
     pub link: LinkKind,
 
-    /// f, the binary digits after the point. Values are compared in k = f + 16 bits, so they must stay below 2^14.
+    /// f, the binary digits after the point.
     #[arg(long, default_value_t = 16, value_name = "F")]
     pub fractional_bits: u32,
+
+    /// k, the bits in which values are compared: they must stay below 2^(k − 2 − f) [default: f + 16, for 2^14].
+    #[arg(long, value_name = "K")]
+    pub comparison_bits: Option<u32>,
 
     /// How long a party waits for another one that makes no progress.
     #[arg(long, default_value_t = 30, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..=86_400))]
@@ -101,13 +128,16 @@ Examples:
   cargo xtask infer --preprocessing ahead          all correlations before the first message
   cargo xtask infer --owner-computes               the model owner uses its weights in the clear
   cargo xtask infer --accuracy                     all 450 held-out digits
+  cargo xtask infer --model unet                   segments an image, and draws the masks
+  cargo xtask infer --model net.onnx --input x.npy --output y.npy
+                                                   your own network
   cargo xtask infer --plan --parties 3             bytes and rounds of every layer, runs nothing
   cargo xtask infer --json | python3 -m json.tool  for programs
 
 Exit codes:
-  0  everything ran, and every private label is that of the plaintext model
+  0  everything ran, and every private label, mask or value is that of the plaintext model
   1  a run failed, a label differs, or bytes or rounds were not those of the plan
-  2  wrong arguments, weights or images, found before anything started";
+  2  wrong arguments, weights or inputs, found before anything started";
 
 /// How messages travel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize)]
@@ -152,7 +182,20 @@ impl LinkKind {
     }
 }
 
+/// Bits of a comparison beyond the fractional ones: values stay below 2^14.
+const INTEGER_BITS: u32 = 16;
+
 impl InferArguments {
+    /// k.
+    pub fn comparison_bits(&self) -> u32 {
+        self.comparison_bits.unwrap_or(self.fractional_bits.saturating_add(INTEGER_BITS))
+    }
+
+    /// How pixels become numbers.
+    pub fn pixels(&self) -> Pixels {
+        Pixels { mean: self.mean.clone(), deviation: self.deviation.clone() }
+    }
+
     /// Images per inference.
     pub fn batch(&self) -> usize {
         self.batch.unwrap_or(if self.accuracy { ACCURACY_BATCH } else { 1 })

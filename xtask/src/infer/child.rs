@@ -11,9 +11,8 @@ use smol::future::try_zip;
 use super::error::NodeError;
 use super::event::Event;
 use super::memory::ending;
-use super::orders::{Orders, Ownership};
+use super::orders::Orders;
 use super::roles::{Secrets, run_dealer, run_party};
-use super::samples::read_weights;
 
 /// The exit code of a process whose starter is gone.
 const ORPHANED: i32 = 3;
@@ -42,17 +41,12 @@ fn party() -> Result<(), NodeError> {
     let address = |listener: &TcpListener| listener.local_addr().map_err(listen_error);
     emit(&Event::Listening { parties: address(&listener)?, dealer: address(&dealer_listener)? });
     let orders = receive_orders()?;
-    let Orders { job, party, parties, dealer_links, owns } = &orders;
-    let network = job.network()?;
-    let weights = match owns {
-        Ownership::Weights(file) => Some(read_weights(file.as_ref(), network, job.plan()?.graph())?),
-        _ => None,
-    };
-    let images = match owns {
-        Ownership::Images(source) => Some(source.read(network)?.images),
-        _ => None,
-    };
-    let secrets = Secrets { weights: weights.as_ref(), images: images.as_ref() };
+    let Orders { job, party, parties, dealer_links, weights, inputs } = &orders;
+    let weights = weights.as_ref().map(|source| source.read(&job.graph)).transpose()?;
+    let owners = job.plan()?.input_owners();
+    let samples = inputs.as_ref().map(|source| source.read(|input| owners.get(input) == Some(party))).transpose()?;
+    let inputs = samples.map(|samples| samples.inferences).unwrap_or_default();
+    let secrets = Secrets { weights: weights.as_ref(), inputs: &inputs };
     let settings = job.tcp_settings();
     smol::block_on(async {
         let own_link = dealer_links.get(*party).copied().ok_or_else(|| orders_error("too few addresses"))?;

@@ -2,7 +2,8 @@
 
 use std::fmt;
 
-use mpc_models::{DigitsError, FileError, LoadError, NpyError, UnknownModel};
+use mpc_models::onnx::{ImportError, OnnxError};
+use mpc_models::{FileError, LoadError, NpyError, SamplesError, UnknownModel};
 use mpc_nn::{EvaluateError, GraphError, InferenceError, PlanError};
 use mpc_shares::ShareError;
 use mpc_transport::{Traffic, TransportError};
@@ -21,11 +22,34 @@ pub enum InputError {
     /// `--parties`, `--fractional-bits`.
     #[error(transparent)]
     Plan(#[from] PlanError),
-    /// A model that comes without weights.
-    #[error("no weights come with `{model}`; give a file with --weights")]
-    NoWeights {
+    /// An ONNX file that cannot be read.
+    #[error(transparent)]
+    Onnx(#[from] OnnxError),
+    /// An ONNX file that cannot be imported.
+    #[error(transparent)]
+    Import(#[from] ImportError),
+    /// A network that comes without samples.
+    #[error("no samples come with `{model}`; give images with --input")]
+    NoSamples {
         /// The model.
         model: String,
+    },
+    /// A network that does not take images.
+    #[error("`{model}` takes no images; run it on its bundled samples")]
+    NotImages {
+        /// The model.
+        model: String,
+    },
+    /// `--input` or `--output`: which of several.
+    #[error("{0}")]
+    Named(String),
+    /// A file for an input.
+    #[error("input {file}: {reason}")]
+    Tensor {
+        /// The file.
+        file: String,
+        /// What is wrong with it.
+        reason: String,
     },
     /// A file that cannot be read.
     #[error(transparent)]
@@ -38,9 +62,9 @@ pub enum InputError {
         /// What is wrong with them.
         error: LoadError,
     },
-    /// The bundled digits, or a choice among them.
+    /// The bundled samples, or a choice among them.
     #[error(transparent)]
-    Digits(#[from] DigitsError),
+    Samples(#[from] SamplesError),
     /// `--input`.
     #[error("images {file}: {error}")]
     Images {
@@ -71,21 +95,21 @@ pub enum InputError {
         batch: usize,
     },
     /// The plaintext run failed.
-    #[error("in the clear, {images}: {error}")]
+    #[error("in the clear, {samples}: {error}")]
     Evaluate {
-        /// The images of the batch.
-        images: String,
+        /// The samples of the inference.
+        samples: String,
         /// Why.
         error: EvaluateError,
     },
     /// A value that fixed point cannot hold.
     #[error(
-        "in the clear, {images}: the output of `{layer}` reaches {magnitude:.0}, but private values must stay below \
-         {bound}; normalise the images, or rescale the weights"
+        "in the clear, {samples}: the output of `{layer}` reaches {magnitude:.0}, but private values must stay below \
+         {bound}; raise --comparison-bits, normalise the inputs, or rescale the weights"
     )]
     Magnitude {
-        /// The images of the batch.
-        images: String,
+        /// The samples of the inference.
+        samples: String,
         /// The layer.
         layer: String,
         /// The magnitude that it reaches.
@@ -170,6 +194,9 @@ pub enum RunError {
         /// What is wrong with it.
         what: String,
     },
+    /// A result that cannot be written.
+    #[error("{0}")]
+    Write(String),
     /// A meter that differs from the plan.
     #[error("{what} of party {party}: the plan says {planned:?}, measured were {measured:?}; please report this bug")]
     PlanDiffers {

@@ -4,6 +4,7 @@ use std::fmt;
 use std::net::SocketAddr;
 
 use mpc_transport::{Phase, Traffic};
+use ndarray::ArrayD;
 use serde::{Deserialize, Serialize};
 
 /// A participant of a run.
@@ -83,8 +84,27 @@ pub struct Inferred {
     pub online: Traffic,
     /// Each step's online part.
     pub steps: Vec<StepRecord>,
-    /// The logits of each image, at the data owner.
-    pub logits: Option<Vec<Vec<f64>>>,
+    /// The outputs, at the data owner.
+    pub outputs: Option<Vec<Output>>,
+}
+
+/// An output of one inference.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Output {
+    shape: Vec<usize>,
+    values: Vec<f64>,
+}
+
+impl Output {
+    /// For a tensor.
+    pub fn new(tensor: &ArrayD<f64>) -> Self {
+        Self { shape: tensor.shape().to_vec(), values: tensor.iter().copied().collect() }
+    }
+
+    /// The tensor; `None` if the shape has another number of elements.
+    pub fn tensor(&self) -> Option<ArrayD<f64>> {
+        ArrayD::from_shape_vec(self.shape.clone(), self.values.clone()).ok()
+    }
 }
 
 /// The online part of a step at one party.

@@ -2,22 +2,20 @@
 
 use std::time::Duration;
 
-use mpc_nn::{Plan, Preprocessing, Settings, WeightKnowledge};
+use mpc_nn::plan::MAX_INPUT_OWNERS;
+use mpc_nn::{Graph, Plan, Preprocessing, Roles, Settings, WeightKnowledge};
 use mpc_transport::TcpSettings;
 use serde::{Deserialize, Serialize};
 
 use super::arguments::{InferArguments, LinkKind, PreprocessingMode};
 use super::error::InputError;
-use super::network::Network;
-
-/// Bits of a comparison beyond the fractional ones: values stay below 2^14.
-const INTEGER_BITS: u32 = 16;
 
 /// A run, as each party and the dealer are told of it. Holds no secret.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Job {
-    /// The network's name.
-    pub model: String,
+    /// The network's architecture.
+    #[serde(with = "graph_bytes")]
+    pub graph: Graph,
     /// The number of parties.
     pub parties: usize,
     /// f.
@@ -26,8 +24,8 @@ pub struct Job {
     pub comparison_bits: u32,
     /// The session's id.
     pub session: [u8; 16],
-    /// Images per inference.
-    pub batch: usize,
+    /// The owners of the first inputs, where they are not party 1's.
+    pub input_owners: Vec<Option<usize>>,
     /// The number of inferences, one after the other.
     pub inferences: usize,
     /// When correlations are drawn.
@@ -42,17 +40,18 @@ pub struct Job {
 
 impl Job {
     /// The job that the arguments ask for, with a fresh session id.
-    pub fn new(arguments: &InferArguments, inferences: usize) -> Result<Self, InputError> {
+    pub fn new(arguments: &InferArguments, graph: Graph) -> Result<Self, InputError> {
         let mut session = [0; 16];
         getrandom::fill(&mut session).map_err(|error| InputError::Randomness { reason: error.to_string() })?;
+        let input_owners = input_owners(arguments, &graph)?;
         Ok(Self {
-            model: arguments.model.clone(),
+            graph,
             parties: arguments.parties.into(),
             fractional_bits: arguments.fractional_bits,
-            comparison_bits: arguments.fractional_bits.saturating_add(INTEGER_BITS),
+            comparison_bits: arguments.comparison_bits(),
             session,
-            batch: arguments.batch(),
-            inferences,
+            input_owners,
+            inferences: 1,
             preprocessing: arguments.preprocessing,
             owner_computes: arguments.owner_computes,
             link: arguments.link,
@@ -60,20 +59,20 @@ impl Job {
         })
     }
 
-    /// The network.
-    pub fn network(&self) -> Result<Network, InputError> {
-        Ok(Network::by_name(&self.model)?)
-    }
-
     /// The plan of one inference.
     pub fn plan(&self) -> Result<Plan<u64>, InputError> {
+        let mut roles = Roles::default();
+        for (owner, named) in roles.input_owners.iter_mut().zip(&self.input_owners) {
+            *owner = *named;
+        }
         let settings = Settings {
             fractional_bits: self.fractional_bits,
             comparison_bits: self.comparison_bits,
             weights: if self.owner_computes { WeightKnowledge::Owner } else { WeightKnowledge::Shared },
+            roles,
             ..Settings::new(self.parties)
         };
-        Ok(Plan::new(&self.network()?.graph(self.batch)?, settings)?)
+        Ok(Plan::new(&self.graph, settings)?)
     }
 
     /// How TCP connections wait.
@@ -87,5 +86,39 @@ impl Job {
             PreprocessingMode::Streamed => Preprocessing::Streamed,
             PreprocessingMode::Ahead => Preprocessing::Ahead,
         }
+    }
+}
+
+/// The owners that `--input-owner` names, by the place of the input.
+fn input_owners(arguments: &InferArguments, graph: &Graph) -> Result<Vec<Option<usize>>, InputError> {
+    let names: Vec<_> = graph.inputs().iter().map(|&id| graph.node(id).name()).collect();
+    let mut owners = vec![None; names.len().min(MAX_INPUT_OWNERS)];
+    for named in &arguments.input_owner {
+        let wrong = || {
+            let names = names.join("`, `");
+            InputError::Named(format!("--input-owner {named} is not NAME=PARTY; the inputs are `{names}`"))
+        };
+        let (name, party) = named.rsplit_once('=').ok_or_else(wrong)?;
+        let place = names.iter().position(|input| *input == name).ok_or_else(wrong)?;
+        let party: usize = party.parse().map_err(|_| wrong())?;
+        *owners.get_mut(place).ok_or_else(wrong)? = Some(party);
+    }
+    Ok(owners)
+}
+
+/// A graph in its canonical encoding, since JSON has no infinite numbers.
+mod graph_bytes {
+    use mpc_nn::Graph;
+    use serde::de::Error as _;
+    use serde::ser::Error as _;
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    pub fn serialize<S: Serializer>(graph: &Graph, serializer: S) -> Result<S::Ok, S::Error> {
+        postcard::to_allocvec(graph).map_err(S::Error::custom)?.serialize(serializer)
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Graph, D::Error> {
+        let bytes = Vec::<u8>::deserialize(deserializer)?;
+        postcard::from_bytes(&bytes).map_err(D::Error::custom)
     }
 }

@@ -17,11 +17,12 @@ use super::progress::Progress;
 use super::roles::{Secrets, run_dealer, run_party};
 use super::{clock, memory_use};
 
-/// Runs a job in memory. Party 0 gets the weights, party 1 the images.
+/// Runs a job in memory. Party 0 gets the weights, the owners of inputs those of all inferences.
 pub fn run(
     job: &Job,
+    input_owners: &[usize],
     weights: Arc<Weights>,
-    images: Arc<ArrayD<f32>>,
+    inputs: Arc<Vec<Vec<Option<ArrayD<f32>>>>>,
     progress: &mut Progress,
 ) -> Result<RunRecord, RunError> {
     memory_use::reset_peak();
@@ -37,9 +38,10 @@ pub fn run(
     {
         let job = job.clone();
         let weights = (party == 0).then(|| Arc::clone(&weights));
-        let images = (party == 1).then(|| Arc::clone(&images));
+        let inputs = input_owners.contains(&party).then(|| Arc::clone(&inputs));
         start(Node::Party(party), &sender, move |report| {
-            let secrets = Secrets { weights: weights.as_deref(), images: images.as_deref() };
+            let inputs = inputs.as_deref().map(Vec::as_slice).unwrap_or_default();
+            let secrets = Secrets { weights: weights.as_deref(), inputs };
             smol::block_on(run_party(transport, link, &job, secrets, &mut |event| report(event)))
         })?;
     }

@@ -1,12 +1,11 @@
 //! What the starting process tells the process of a party or the dealer, as a line of JSON on its stdin.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
 use super::job::Job;
-use super::samples::ImageSource;
+use super::samples::{SampleSource, WeightSource};
 
 /// A process's role in a job, and where the others are.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -19,17 +18,8 @@ pub struct Orders {
     pub parties: Vec<SocketAddr>,
     /// Where each party listens for the dealer.
     pub dealer_links: Vec<SocketAddr>,
-    /// What it owns.
-    pub owns: Ownership,
-}
-
-/// What a process reads for itself.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub enum Ownership {
-    /// Neither.
-    Nothing,
-    /// The weights: a file, or those that come with the model.
-    Weights(Option<PathBuf>),
-    /// The images.
-    Images(ImageSource),
+    /// Where the weights are, for the model owner.
+    pub weights: Option<WeightSource>,
+    /// Where the inputs are, for an owner of some.
+    pub inputs: Option<SampleSource>,
 }

@@ -13,8 +13,9 @@ use super::collect::{RunRecord, collect};
 use super::error::{NodeFailure, RunError};
 use super::event::{Event, Node};
 use super::job::Job;
-use super::orders::{Orders, Ownership};
+use super::orders::Orders;
 use super::progress::Progress;
+use super::samples::{SampleSource, WeightSource};
 
 /// The hidden command of a party's process.
 pub const PARTY_COMMAND: &str = "infer-party";
@@ -25,8 +26,14 @@ pub const DEALER_COMMAND: &str = "infer-dealer";
 const EXIT_TIME: Duration = Duration::from_secs(2);
 const EXIT_PAUSE: Duration = Duration::from_millis(2);
 
-/// Runs a job in processes. Party 0's owns `weights`, party 1's `images`.
-pub fn run(job: &Job, weights: Ownership, images: Ownership, progress: &mut Progress) -> Result<RunRecord, RunError> {
+/// Runs a job in processes. Party 0's reads the weights, those of owners of inputs read these.
+pub fn run(
+    job: &Job,
+    input_owners: &[usize],
+    weights: &WeightSource,
+    inputs: &SampleSource,
+    progress: &mut Progress,
+) -> Result<RunRecord, RunError> {
     let started = clock::now();
     let (sender, events) = channel();
     let mut processes = Vec::new();
@@ -37,14 +44,12 @@ pub fn run(job: &Job, weights: Ownership, images: Ownership, progress: &mut Prog
     let listening = wait_for_listeners(&events, job)?;
     let (parties, dealer_links): (Vec<_>, Vec<_>) = listening.into_iter().unzip();
     for process in &mut processes {
-        let (party, owns) = match process.node {
-            Node::Party(0) => (0, weights.clone()),
-            Node::Party(1) => (1, images.clone()),
-            Node::Party(party) => (party, Ownership::Nothing),
-            Node::Dealer => (0, Ownership::Nothing),
-        };
+        let party = if let Node::Party(party) = process.node { Some(party) } else { None };
+        let weights = (party == Some(0)).then(|| weights.clone());
+        let inputs = party.filter(|party| input_owners.contains(party)).map(|_| inputs.clone());
         let (parties, dealer_links) = (parties.clone(), dealer_links.clone());
-        process.order(&Orders { job: job.clone(), party, parties, dealer_links, owns });
+        let party = party.unwrap_or_default();
+        process.order(&Orders { job: job.clone(), party, parties, dealer_links, weights, inputs });
     }
     collect(&events, job, started, progress)
 }

@@ -6,12 +6,12 @@ use mpc_nn::execute::labels;
 use mpc_nn::{DealerSession, Observer, PartySession, Plan, Weights};
 use mpc_shares::Seed;
 use mpc_transport::{Emulated, Phase, Transport};
-use ndarray::{ArrayD, Axis, Slice};
+use ndarray::ArrayD;
 
 use super::arguments::PreprocessingMode;
 use super::clock;
 use super::error::NodeError;
-use super::event::{Event, Inferred, Loaded, StepRecord};
+use super::event::{Event, Inferred, Loaded, Output, StepRecord};
 use super::job::Job;
 
 /// Steps are reported no more often than this: enough for the eye, and too little to slow a run.
@@ -22,8 +22,8 @@ const REPORT_INTERVAL: Duration = Duration::from_millis(40);
 pub struct Secrets<'a> {
     /// The model owner's weights.
     pub weights: Option<&'a Weights>,
-    /// The data owner's images [inferences · batch, channels, height, width].
-    pub images: Option<&'a ArrayD<f32>>,
+    /// The inputs of each inference, at the owners of some.
+    pub inputs: &'a [Vec<Option<ArrayD<f32>>>],
 }
 
 /// A party: agrees with the others and the dealer, loads the model and runs the job's inferences.
@@ -37,16 +37,16 @@ pub async fn run_party<T: Transport, L: Transport>(
     report: &mut (impl FnMut(Event) + Send),
 ) -> Result<(), NodeError> {
     let plan = job.plan()?;
+    let party = transport.party();
     let (transport, link) = (emulated(transport, job), emulated(link, job));
     let seed = Seed::from_system()?;
     let mut session = PartySession::open(transport, link, &plan, job.session, secrets.weights, seed).await?;
     report(Event::Loaded(loaded(&session)));
     for inference in 0..job.inferences {
         session.clear_meters();
-        let images = secrets.images.map(|images| [batch(images, job.batch, inference)]);
+        let owned = owned(&plan, party, secrets.inputs.get(inference));
         let mut recorder = Recorder::new(inference, job, &plan, report);
-        let outputs =
-            session.infer(images.as_ref().map(<[_; 1]>::as_slice), job.preprocessing(), &mut recorder).await?;
+        let outputs = session.infer(Some(&owned), job.preprocessing(), &mut recorder).await?;
         let mut steps = recorder.steps;
         for (record, step) in steps.iter_mut().zip(plan.steps()) {
             record.traffic = session.meter().traffic(Phase::Online, &step.name);
@@ -56,7 +56,7 @@ pub async fn run_party<T: Transport, L: Transport>(
             preprocessing: session.dealer_meter().total(Phase::Preprocessing),
             online: session.meter().total(Phase::Online),
             steps,
-            logits: outputs.and_then(|outputs| outputs.first().map(rows)),
+            outputs: outputs.map(|outputs| outputs.iter().map(Output::new).collect()),
         })));
     }
     Ok(())
@@ -87,14 +87,11 @@ fn loaded<T: Transport, L: Transport>(session: &PartySession<'_, u64, T, L>) -> 
     }
 }
 
-/// The images of one inference.
-pub fn batch(images: &ArrayD<f32>, batch: usize, inference: usize) -> ArrayD<f32> {
-    let start = inference * batch;
-    images.slice_axis(Axis(0), Slice::from(start..start + batch)).to_owned()
-}
-
-fn rows(logits: &ArrayD<f64>) -> Vec<Vec<f64>> {
-    logits.outer_iter().map(|row| row.iter().copied().collect()).collect()
+/// The inputs of one inference that a party owns.
+fn owned(plan: &Plan<u64>, party: usize, inputs: Option<&Vec<Option<ArrayD<f32>>>>) -> Vec<ArrayD<f32>> {
+    let owners = plan.input_owners().into_iter();
+    let owned = inputs.into_iter().flatten().zip(owners).filter(|(_, owner)| *owner == party);
+    owned.filter_map(|(input, _)| input.clone()).collect()
 }
 
 /// Notes when each step's online part begins and ends, and reports progress.
@@ -146,15 +143,19 @@ mod tests {
     use super::super::arguments::LinkKind;
     use super::*;
 
+    fn graph(batch: usize) -> mpc_nn::Graph {
+        mpc_models::Model::by_name("resnet32").unwrap().graph(batch).unwrap()
+    }
+
     fn job() -> Job {
         Job {
             owner_computes: false,
-            model: "resnet32".to_owned(),
+            graph: graph(1),
             parties: 2,
             fractional_bits: 16,
             comparison_bits: 32,
             session: [7; 16],
-            batch: 1,
+            input_owners: Vec::new(),
             inferences: 1,
             preprocessing: PreprocessingMode::Streamed,
             link: LinkKind::None,
@@ -187,7 +188,7 @@ mod tests {
     #[test]
     fn a_peer_with_another_job_is_named_with_the_field() {
         assert_named(Job { session: [8; 16], ..job() }, "session");
-        assert_named(Job { batch: 2, ..job() }, "model");
+        assert_named(Job { graph: graph(2), ..job() }, "model");
         assert_named(Job { fractional_bits: 15, ..job() }, "fractional bits");
         assert_named(Job { comparison_bits: 31, ..job() }, "comparison bits");
         assert_named(Job { owner_computes: true, ..job() }, "weights known to");

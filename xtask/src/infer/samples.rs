@@ -1,74 +1,102 @@
-//! The model owner's weights and the data owner's images, read and checked.
+//! What the owners of inputs read, and the model owner's weights: read and checked.
 
 use std::path::PathBuf;
 
 use mpc_models::npy::MAX_IMAGES;
-use mpc_models::{Digits, Model, file_limit, read_file, read_npy_images};
+use mpc_models::onnx::OnnxFile;
+use mpc_models::{Model, Targets, file_limit, read_file, read_npy_images};
 use mpc_nn::{Graph, Weights};
 use ndarray::{ArrayD, Axis, Slice};
 use serde::{Deserialize, Serialize};
 
 use super::error::InputError;
+use super::files::InputFile;
 use super::network::{Network, made_up_inputs, made_up_weights};
+use super::onnx;
+
+/// Which inputs to run the network on.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub enum SampleSource {
+    /// Bundled samples of a network, an `.npy` file of images, or made-up inputs of a layer.
+    Images(ImageSource),
+    /// A file for each input: one inference.
+    Files(Vec<InputFile>),
+}
 
 /// Which images to classify.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct ImageSource {
-    /// A file, or none for the bundled digits.
+    /// The network's name.
+    pub model: String,
+    /// A file, or none for the bundled samples.
     pub file: Option<PathBuf>,
     /// The first image.
     pub first: usize,
     /// How many; none for all of them.
     pub count: Option<usize>,
+    /// Images per inference.
+    pub batch: usize,
 }
 
-/// Images, and what they show where that is known.
+/// The inputs of inferences, and what is true of them where that is known.
 #[derive(Clone, Debug)]
 pub struct Samples {
-    /// The images [count, channels, height, width].
-    pub images: ArrayD<f32>,
-    /// The true labels.
-    pub labels: Option<Vec<u8>>,
-    /// The index of the first one in its source.
+    /// For each inference the inputs in the order of the graph's; `None` for those that were not asked for.
+    pub inferences: Vec<Vec<Option<ArrayD<f32>>>>,
+    /// What is true of all samples.
+    pub targets: Option<Targets>,
+    /// The index of the first sample in its source.
     pub first: usize,
 }
 
-impl Samples {
-    /// The number of images.
-    pub fn len(&self) -> usize {
-        self.images.len_of(Axis(0))
+impl SampleSource {
+    /// Reads and checks the inputs for whose place `is_owned` is true.
+    pub fn read(&self, is_owned: impl Fn(usize) -> bool) -> Result<Samples, InputError> {
+        match self {
+            Self::Images(source) => source.read(is_owned),
+            Self::Files(files) => {
+                let read = |file: &InputFile| is_owned(file.input).then(|| file.read()).transpose();
+                let inputs = files.iter().map(read).collect::<Result<_, _>>()?;
+                Ok(Samples { inferences: vec![inputs], targets: None, first: 0 })
+            }
+        }
     }
 }
 
 impl ImageSource {
-    /// Reads the images and checks them against the model.
-    pub fn read(&self, network: Network) -> Result<Samples, InputError> {
-        match (network, &self.file) {
-            (Network::Model(model), Some(file)) => self.read_npy(file, model),
-            (Network::Model(_), None) => self.read_digits(),
-            (Network::Layer(layer), _) => {
-                let count = self.checked_count(MAX_IMAGES)?;
-                Ok(Samples { images: made_up_inputs(layer, count), labels: None, first: self.first })
-            }
+    fn read(&self, is_owned: impl Fn(usize) -> bool) -> Result<Samples, InputError> {
+        let (inputs, targets) = match (Network::by_name(&self.model)?, &self.file) {
+            (Network::Model(model), Some(file)) => (vec![self.read_npy(file, model)?], None),
+            (Network::Model(model), None) => self.read_bundled(model)?,
+            (Network::Layer(layer), _) => (vec![made_up_inputs(layer, self.checked_count(MAX_IMAGES)?)], None),
+        };
+        let count = inputs.first().map_or(0, |input| input.len_of(Axis(0)));
+        let inferences = self.inferences(count)?;
+        let one = |inference: usize| {
+            let owned = inputs.iter().enumerate();
+            owned.map(|(place, input)| is_owned(place).then(|| part(input, self.batch, inference))).collect()
+        };
+        Ok(Samples { inferences: (0..inferences).map(one).collect(), targets, first: self.first })
+    }
+
+    fn read_bundled(&self, model: &Model) -> Result<(Vec<ArrayD<f32>>, Option<Targets>), InputError> {
+        let len = model.sample_count()?;
+        if len == 0 {
+            return Err(InputError::NoSamples { model: model.name().to_owned() });
         }
+        let count = self.checked_count(len)?;
+        let samples = model.samples(self.first..self.first + count)?;
+        Ok((samples.inputs, Some(samples.targets)))
     }
 
-    fn read_digits(&self) -> Result<Samples, InputError> {
-        let digits = Digits::bundled()?;
-        let count = self.checked_count(digits.len())?;
-        let images = digits.batch(self.first..self.first + count)?;
-        let labels = Some(digits.labels().skip(self.first).take(count).collect());
-        Ok(Samples { images, labels, first: self.first })
-    }
-
-    fn read_npy(&self, file: &PathBuf, model: &Model) -> Result<Samples, InputError> {
-        let image_bytes: usize = size_of::<f32>() * model.input().into_iter().product::<usize>();
+    fn read_npy(&self, file: &PathBuf, model: &Model) -> Result<ArrayD<f32>, InputError> {
+        let image = model.image().ok_or_else(|| InputError::NotImages { model: model.name().to_owned() })?;
+        let image_bytes: usize = size_of::<f32>() * image.into_iter().product::<usize>();
         let bytes = read_file(file, image_bytes.saturating_mul(MAX_IMAGES + 1))?;
         let wrong = |error| InputError::Images { file: file.display().to_string(), error };
-        let all = read_npy_images(&bytes, model.input()).map_err(wrong)?;
+        let all = read_npy_images(&bytes, image).map_err(wrong)?;
         let count = self.checked_count(all.len_of(Axis(0)))?;
-        let images = all.slice_axis(Axis(0), Slice::from(self.first..self.first + count)).to_owned();
-        Ok(Samples { images, labels: None, first: self.first })
+        Ok(all.slice_axis(Axis(0), Slice::from(self.first..self.first + count)).to_owned())
     }
 
     fn checked_count(&self, len: usize) -> Result<usize, InputError> {
@@ -80,20 +108,52 @@ impl ImageSource {
             _ => Err(InputError::Range { first, count, len }),
         }
     }
+
+    fn inferences(&self, images: usize) -> Result<usize, InputError> {
+        if self.batch > 0 && images.is_multiple_of(self.batch) {
+            Ok(images / self.batch)
+        } else {
+            Err(InputError::Batches { images, batch: self.batch })
+        }
+    }
 }
 
-/// Reads the weights from a file, or those that come with the model, and checks them against its graph.
-pub fn read_weights(file: Option<&PathBuf>, network: Network, graph: &Graph) -> Result<Weights, InputError> {
-    let Network::Model(model) = network else {
-        let wrong = |error| InputError::Weights { source_name: "made up for the layer".to_owned(), error };
-        return made_up_weights(graph).map_err(wrong);
-    };
-    let Some(file) = file else {
-        let missing = || InputError::NoWeights { model: model.name().to_owned() };
-        let bytes = model.bundled_weights().ok_or_else(missing)?;
-        let wrong = |error| InputError::Weights { source_name: "bundled with the model".to_owned(), error };
-        return model.load(bytes, graph).map_err(wrong);
-    };
-    let bytes = read_file(file, file_limit(graph))?;
-    model.load(&bytes, graph).map_err(|error| InputError::Weights { source_name: file.display().to_string(), error })
+/// The samples of one inference.
+fn part(samples: &ArrayD<f32>, batch: usize, inference: usize) -> ArrayD<f32> {
+    let start = inference * batch;
+    samples.slice_axis(Axis(0), Slice::from(start..start + batch)).to_owned()
+}
+
+/// Where a network's weights come from.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct WeightSource {
+    /// The network's name.
+    pub model: String,
+    /// A file, or none for those that come with the network.
+    pub file: Option<PathBuf>,
+    /// The shapes of inputs, for a network that is itself a file.
+    pub shapes: Vec<(String, Vec<usize>)>,
+}
+
+impl WeightSource {
+    /// Reads the weights and checks them against the network's graph.
+    pub fn read(&self, graph: &Graph) -> Result<Weights, InputError> {
+        if onnx::is_file(&self.model) {
+            let network = self.import(&OnnxFile::open(&self.model)?)?;
+            // The file was read before, for its architecture.
+            let changed = || InputError::Named(format!("{} has changed since it was read", self.model));
+            return if network.graph == *graph { Ok(network.weights) } else { Err(changed()) };
+        }
+        let Network::Model(model) = Network::by_name(&self.model)? else {
+            let wrong = |error| InputError::Weights { source_name: "made up for the layer".to_owned(), error };
+            return made_up_weights(graph).map_err(wrong);
+        };
+        let Some(file) = &self.file else {
+            let wrong = |error| InputError::Weights { source_name: "bundled with the model".to_owned(), error };
+            return model.default_weights(graph).map_err(wrong);
+        };
+        let bytes = read_file(file, file_limit(graph))?;
+        let wrong = |error| InputError::Weights { source_name: file.display().to_string(), error };
+        model.load(&bytes, graph).map_err(wrong)
+    }
 }

@@ -10,17 +10,14 @@ use super::arguments::{InferArguments, LinkKind, PreprocessingMode, TransportKin
 use super::collect::{PartyRecord, RunRecord};
 use super::error::RunError;
 use super::event::Node;
-use super::network::Network;
-use super::reference::class;
+use super::results::Results;
 use super::samples::Samples;
+use super::subject::{Meaning, Subject};
 use super::timing::{self, StepTime};
 use super::{clock, kind};
 
-/// The party that owns the data and learns the result.
-const DATA_OWNER: usize = 1;
-
-/// The largest difference to the value in the clear that a single layer may have.
-const TOLERANCE: f64 = 1.0 / 128.0;
+/// The part of the pixels of masks that must agree.
+const PIXEL_AGREEMENT: f64 = 0.999;
 
 /// The result of a run: what `--json` prints.
 #[derive(Clone, Debug, Serialize)]
@@ -45,16 +42,32 @@ pub struct Summary {
     pub batch: usize,
     /// The number of images.
     pub count: usize,
-    /// Whether every private label is the plaintext model's; of a single layer, whether the values are.
+    /// Whether the private results are the plaintext model's: every label, of masks 99.9 % of the pixels, else every value.
     pub agree: bool,
-    /// The number of images for which it is.
-    pub labels_agreeing: usize,
+    /// What the first output says.
+    pub meaning: Meaning,
+    /// Whether the weights are the network's own, so that results mean something.
+    pub is_trained: bool,
+    /// The number of samples with the plaintext model's label.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub labels_agreeing: Option<usize>,
+    /// The part of the pixels that are in both masks or in none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pixel_agreement: Option<f64>,
+    /// The private masks' intersection over union with the true ones.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub private_iou: Option<f64>,
+    /// The same of the masks in the clear.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub plain_iou: Option<f64>,
     /// The part of the images with the true label, privately; none where it is not known.
     pub private_accuracy: Option<f64>,
     /// The same in the clear.
     pub plain_accuracy: Option<f64>,
-    /// The largest difference of a logit.
+    /// The largest difference of an element of the first output.
     pub max_logit_error: f64,
+    /// Each output.
+    pub outputs: Vec<OutputResult>,
     /// What each phase cost, over all images.
     pub phases: Phases,
     /// The times of each inference.
@@ -72,7 +85,20 @@ pub struct Summary {
     pub per_layer: Vec<LayerCost>,
 }
 
-/// One image's result.
+/// An output's result, over all inferences.
+#[derive(Clone, Debug, Serialize)]
+pub struct OutputResult {
+    /// Its name.
+    pub name: String,
+    /// Its shape in one inference.
+    pub shape: Vec<usize>,
+    /// The largest magnitude in the clear.
+    pub max_magnitude: f64,
+    /// The largest difference to the value in the clear.
+    pub max_error: f64,
+}
+
+/// One sample's result.
 #[derive(Clone, Debug, Serialize)]
 pub struct ImageResult {
     /// Its index in the source.
@@ -148,20 +174,27 @@ pub struct LayerCost {
 /// results are missing.
 pub fn summarise(
     arguments: &InferArguments,
-    network: Network,
+    subject: &Subject,
     plan: &Plan<u64>,
     samples: &Samples,
-    plain: &[Vec<f32>],
+    results: &Results,
     run: &RunRecord,
 ) -> Result<Summary, RunError> {
     for (party, record) in run.parties.iter().enumerate() {
         check_plan(plan, party, record)?;
     }
-    let images = image_results(samples, plain, run)?;
+    let outputs = results.outputs(&subject.outputs);
+    let images = if subject.meaning == Meaning::Class { results.classes(samples) } else { Vec::new() };
+    let masks = (subject.meaning == Meaning::Mask).then(|| results.masks(samples));
     let times = timing::step_times(run, arguments.preprocessing);
     let labels_agreeing = images.iter().filter(|image| image.predicted == image.plain_predicted).count();
-    let max_logit_error = images.iter().map(|image| image.max_logit_error).fold(0.0, f64::max);
+    let agree = match (&masks, subject.meaning) {
+        (Some(masks), _) => masks.agreement >= PIXEL_AGREEMENT,
+        (None, Meaning::Class) => labels_agreeing == images.len(),
+        _ => results.values_agree(),
+    };
     let settings = plan.settings();
+    let batch = plan.graph().batch();
     Ok(Summary {
         model: arguments.model.clone(),
         parties: settings.parties,
@@ -171,13 +204,19 @@ pub fn summarise(
         preprocessing_mode: arguments.preprocessing,
         fractional_bits: settings.fractional_bits,
         comparison_bits: settings.comparison_bits,
-        batch: plan.graph().batch(),
-        count: images.len(),
-        agree: if network.is_made_up() { max_logit_error <= TOLERANCE } else { labels_agreeing == images.len() },
-        labels_agreeing,
+        batch,
+        count: samples.inferences.len() * batch,
+        agree,
+        meaning: subject.meaning,
+        is_trained: subject.is_trained,
+        labels_agreeing: (subject.meaning == Meaning::Class).then_some(labels_agreeing),
+        pixel_agreement: masks.as_ref().map(|masks| masks.agreement),
+        private_iou: masks.as_ref().and_then(|masks| masks.private_iou),
+        plain_iou: masks.as_ref().and_then(|masks| masks.plain_iou),
         private_accuracy: accuracy(&images, |image| image.predicted),
         plain_accuracy: accuracy(&images, |image| image.plain_predicted),
-        max_logit_error,
+        max_logit_error: outputs.first().map_or(0.0, |output| output.max_error),
+        outputs,
         phases: phases(run, &times),
         per_inference: times.iter().map(|steps| inference_time(steps)).collect(),
         matches_plan: true,
@@ -207,32 +246,9 @@ fn check_plan(plan: &Plan<u64>, party: usize, record: &PartyRecord) -> Result<()
     Ok(())
 }
 
-fn image_results(samples: &Samples, plain: &[Vec<f32>], run: &RunRecord) -> Result<Vec<ImageResult>, RunError> {
-    let missing = |what: String| RunError::Report { node: Node::Party(DATA_OWNER), what };
-    let inferences = run.parties.get(DATA_OWNER).map(|record| &record.inferences[..]).unwrap_or_default();
-    let private: Vec<_> = inferences.iter().filter_map(|inferred| inferred.logits.as_ref()).flatten().collect();
-    if private.len() != plain.len() {
-        return Err(missing(format!("logits of {} images, not {}", private.len(), plain.len())));
-    }
-    let image = |(at, (private, plain)): (usize, (&Vec<f64>, &Vec<f32>))| {
-        if private.len() != plain.len() || private.iter().any(|logit| !logit.is_finite()) {
-            return Err(missing(format!("other logits for image {} than the model has", samples.first + at)));
-        }
-        let errors = private.iter().zip(plain).map(|(x, &y)| (x - f64::from(y)).abs());
-        Ok(ImageResult {
-            index: samples.first + at,
-            label: samples.labels.as_ref().and_then(|labels| labels.get(at).copied()),
-            predicted: class(private),
-            plain_predicted: class(plain),
-            max_logit_error: errors.fold(0.0, f64::max),
-        })
-    };
-    private.into_iter().zip(plain).enumerate().map(image).collect()
-}
-
 fn accuracy(images: &[ImageResult], prediction: fn(&ImageResult) -> usize) -> Option<f64> {
     let right = |image: &ImageResult| Some(usize::from(image.label?) == prediction(image));
-    let right = images.iter().map(right).collect::<Option<Vec<_>>>()?;
+    let right = images.iter().map(right).collect::<Option<Vec<_>>>().filter(|right| !right.is_empty())?;
     Some(right.iter().filter(|&&right| right).count() as f64 / right.len() as f64)
 }
 

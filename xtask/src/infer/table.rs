@@ -5,7 +5,8 @@ use comfy_table::{CellAlignment, ContentArrangement, Table};
 
 use super::arguments::{InferArguments, PreprocessingMode};
 use super::format::{bytes, count, seconds};
-use super::summary::{LayerCost, PhaseCost, Summary};
+use super::subject::Meaning;
+use super::summary::{LayerCost, OutputResult, PhaseCost, Summary};
 
 /// Layers in the table of the largest.
 const LARGEST: usize = 8;
@@ -20,7 +21,15 @@ pub fn table(header: &[&str], left: usize) -> Table {
 
 /// A run's result as text.
 pub fn text(summary: &Summary, arguments: &InferArguments) -> String {
-    let mut text = if arguments.accuracy { accuracy(summary) } else { image_rows(summary).to_string() };
+    let mut text = match summary.meaning {
+        Meaning::Class if arguments.accuracy => accuracy(summary),
+        Meaning::Class if summary.is_trained => image_rows(summary).to_string(),
+        Meaning::Mask => masks(summary),
+        _ => output_rows(summary).to_string(),
+    };
+    if !summary.is_trained {
+        text += "\nThe weights are made up: the results mean nothing beyond being those in the clear.";
+    }
     text += &format!("\n\n{}\n", phases(summary));
     text += &format!("\nThe {LARGEST} largest layers by online time, over {}:\n", images(summary.count));
     text += &format!("{}\n\n{}\n", layers(summary), plan_line(summary));
@@ -56,6 +65,25 @@ fn image_rows(summary: &Summary) -> Table {
     rows
 }
 
+fn output_rows(summary: &Summary) -> Table {
+    let mut rows = table(&["output", "shape", "largest magnitude", "largest error"], 2);
+    for OutputResult { name, shape, max_magnitude, max_error } in &summary.outputs {
+        rows.add_row([name.clone(), format!("{shape:?}"), format!("{max_magnitude:.4}"), format!("{max_error:.6}")]);
+    }
+    rows
+}
+
+fn masks(summary: &Summary) -> String {
+    let percent = |part: Option<f64>| part.map_or_else(|| "?".to_owned(), |part| format!("{:.3} %", 100.0 * part));
+    [
+        format!("pixels that agree      {}", percent(summary.pixel_agreement)),
+        format!("private IoU            {}", percent(summary.private_iou)),
+        format!("IoU in the clear       {}", percent(summary.plain_iou)),
+        format!("largest logit error    {:.6}", summary.max_logit_error),
+    ]
+    .join("\n")
+}
+
 fn accuracy(summary: &Summary) -> String {
     let percent =
         |accuracy: Option<f64>| accuracy.map_or_else(|| "?".to_owned(), |part| format!("{:.2} %", 100.0 * part));
@@ -63,7 +91,7 @@ fn accuracy(summary: &Summary) -> String {
     let mut lines = vec![
         format!("private accuracy       {}", percent(summary.private_accuracy)),
         format!("plaintext accuracy     {}", percent(summary.plain_accuracy)),
-        format!("labels that agree      {} of {}", summary.labels_agreeing, summary.count),
+        format!("labels that agree      {} of {}", summary.labels_agreeing.unwrap_or(0), summary.count),
         format!("largest logit error    {:.6}", summary.max_logit_error),
         format!("time                   {}, {} for an image", seconds(time), seconds(time / summary.count as f64)),
     ];

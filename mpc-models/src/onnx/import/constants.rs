@@ -40,14 +40,16 @@ fn fold(
     let id = inner.builder.input("constant", &graph_shape(&shape))?;
     let mut inputs = call.inputs.clone();
     inputs[place] = Some(Tensor { id, shape }.into());
-    let call = Call { inputs, node: call.node, used: call.used.clone(), opset: call.opset, norm: None, is_masked: false };
+    let call =
+        Call { inputs, node: call.node, used: call.used.clone(), opset: call.opset, norm: None, is_masked: false };
     let result = lower(&mut inner, &call).and_then(|values| evaluated(&mut inner, values, constant.array()));
     outer.budget = inner.budget;
     result
 }
 
 fn evaluated(inner: &mut Lowering, values: Vec<Value>, input: &ndarray::ArrayD<f32>) -> Lowered<Vec<Value>> {
-    let mut ids: Vec<_> = values.iter().filter_map(|v| if let Value::Node(t) = v { Some(t.id) } else { None }).collect();
+    let mut ids: Vec<_> =
+        values.iter().filter_map(|v| if let Value::Node(t) = v { Some(t.id) } else { None }).collect();
     ids.sort_unstable();
     ids.dedup();
     if ids.is_empty() {

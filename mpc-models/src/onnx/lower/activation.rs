@@ -13,8 +13,25 @@ use crate::onnx::value::Value;
 /// Whether the operator is a function of each element.
 pub(super) fn is_function(operator: &str) -> bool {
     const NAMES: [&str; 19] = [
-        "Relu", "LeakyRelu", "Sigmoid", "Tanh", "HardSigmoid", "HardSwish", "Softplus", "Softsign", "Elu", "Selu", "Celu",
-        "Gelu", "FastGelu", "Mish", "Swish", "Silu", "QuickGelu", "BiasGelu", "Affine",
+        "Relu",
+        "LeakyRelu",
+        "Sigmoid",
+        "Tanh",
+        "HardSigmoid",
+        "HardSwish",
+        "Softplus",
+        "Softsign",
+        "Elu",
+        "Selu",
+        "Celu",
+        "Gelu",
+        "FastGelu",
+        "Mish",
+        "Swish",
+        "Silu",
+        "QuickGelu",
+        "BiasGelu",
+        "Affine",
     ];
     NAMES.contains(&operator)
 }
@@ -30,10 +47,7 @@ pub(super) fn function(lowering: &mut Lowering, call: &Call<'_>) -> Lowered<Vec<
         "HardSwish" => Function::HardSwish,
         "Softplus" => Function::Softplus,
         "Elu" => Function::Elu { alpha: call.float("alpha", 1.0)? },
-        "Selu" => Function::Selu {
-            alpha: call.float("alpha", 1.673_263_2)?,
-            gamma: call.float("gamma", 1.050_701)?,
-        },
+        "Selu" => Function::Selu { alpha: call.float("alpha", 1.673_263_2)?, gamma: call.float("gamma", 1.050_701)? },
         "Celu" => Function::Celu { alpha: positive(call.float("alpha", 1.0)?)? },
         "Mish" => Function::Mish,
         "Silu" => Function::Silu,

@@ -138,9 +138,8 @@ fn on_constants(
         };
         arrays::zip(a, b, finite).map(Value::constant)
     };
-    let boolean = |function: fn(f32, f32) -> bool| {
-        arrays::zip(a, b, |&a, &b| Ok(i64::from(function(a, b)))).map(Value::integer)
-    };
+    let boolean =
+        |function: fn(f32, f32) -> bool| arrays::zip(a, b, |&a, &b| Ok(i64::from(function(a, b)))).map(Value::integer);
     match operator {
         "Add" => real(|a, b| a + b),
         "Sub" => real(|a, b| a - b),
@@ -307,7 +306,13 @@ fn select<T: Copy>(condition: &ArrayD<i64>, yes: &ArrayD<T>, no: &ArrayD<T>) -> 
 }
 
 /// c ⊙ yes + (1 − c) ⊙ no
-fn mixed(lowering: &mut Lowering, call: &Call<'_>, condition: &ArrayD<i64>, yes: &Value, no: &Value) -> Lowered<Tensor> {
+fn mixed(
+    lowering: &mut Lowering,
+    call: &Call<'_>,
+    condition: &ArrayD<i64>,
+    yes: &Value,
+    no: &Value,
+) -> Lowered<Tensor> {
     let mask = condition.mapv(|is| f32::from(u8::from(is != 0)));
     let rest = mask.mapv(|value| 1.0 - value);
     match (yes, no) {

@@ -28,7 +28,11 @@ pub(super) struct Windows {
 pub(super) fn factors(call: &Call<'_>, name: &str, axes: usize) -> Lowered<Vec<usize>> {
     let factors = call.sizes(name)?.unwrap_or_else(|| vec![1; axes]);
     let is_valid = factors.len() == axes && factors.iter().all(|&factor| (1..=MAX_SIZE).contains(&factor));
-    if is_valid { Ok(factors) } else { invalid(format!("attribute `{name}` has not one positive number for each axis")) }
+    if is_valid {
+        Ok(factors)
+    } else {
+        invalid(format!("attribute `{name}` has not one positive number for each axis"))
+    }
 }
 
 /// The paddings before and behind each axis, 0 by default.
@@ -77,7 +81,8 @@ impl Windows {
             "NOTSET" | "" => {}
             "VALID" => (self.before[axis], self.after[axis]) = (0, 0),
             "SAME_UPPER" | "SAME_LOWER" => {
-                let total = (size.div_ceil(stride).saturating_sub(1) * stride).saturating_add(reach).saturating_sub(size);
+                let total =
+                    (size.div_ceil(stride).saturating_sub(1) * stride).saturating_add(reach).saturating_sub(size);
                 let small = total / 2;
                 (self.before[axis], self.after[axis]) =
                     if auto == "SAME_UPPER" { (small, total - small) } else { (total - small, small) };

@@ -198,7 +198,8 @@ fn contracted(
     };
     let (batch, inner) = (pick(left, true, true, right), pick(left, true, false, right));
     let (rows, columns) = (pick(left, false, true, right), pick(right, false, true, left));
-    if batch.len() + inner.len() + rows.len() != left.len() || batch.len() + inner.len() + columns.len() != right.len() {
+    if batch.len() + inner.len() + rows.len() != left.len() || batch.len() + inner.len() + columns.len() != right.len()
+    {
         return unsupported("an axis of one operand alone that is summed over");
     }
     let size = |letters: &[char]| letters.iter().map(|letter| sizes[letter]).product::<usize>();

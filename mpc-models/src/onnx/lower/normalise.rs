@@ -59,7 +59,9 @@ impl Norm {
         let shape = weight.shape().to_vec();
         for (place, element) in weight.iter_mut().enumerate() {
             let Some(factor) = scale.get([channel(place, &shape)].as_slice()) else {
-                return Err(Problem::Invalid("the batch normalisation behind it has another number of channels".into()));
+                return Err(Problem::Invalid(
+                    "the batch normalisation behind it has another number of channels".into(),
+                ));
             };
             *element *= factor;
         }

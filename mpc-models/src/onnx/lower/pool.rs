@@ -14,7 +14,9 @@ use crate::onnx::value::{Tensor, Value};
 
 fn windows(call: &Call<'_>, x: &Tensor) -> Lowered<Windows> {
     let Some(kernel) = call.sizes("kernel_shape")? else { return invalid("it has no kernel") };
-    let Some(input) = x.shape.get(2..).filter(|input| !input.is_empty()) else { return invalid("its input has no window") };
+    let Some(input) = x.shape.get(2..).filter(|input| !input.is_empty()) else {
+        return invalid("its input has no window");
+    };
     Windows::new(call, &kernel, input)
 }
 
@@ -22,7 +24,8 @@ impl Windows {
     /// As a pool of the graph, if it can be one.
     fn pool(&self, count_padding: bool) -> Option<Pool> {
         let pair = |list: &[usize]| Some([*list.first()?, *list.get(1)?]);
-        let is_small = (0..2).all(|i| self.before.get(i) < self.kernel.get(i) && self.after.get(i) < self.kernel.get(i));
+        let is_small =
+            (0..2).all(|i| self.before.get(i) < self.kernel.get(i) && self.after.get(i) < self.kernel.get(i));
         let is_dense = self.dilation.iter().all(|&dilation| dilation == 1);
         let [top, left] = pair(&self.before)?;
         let [bottom, right] = pair(&self.after)?;

@@ -151,8 +151,7 @@ impl Cell {
         };
         let bias = of_direction(call, 3, direction, &[2 * gates * hidden])?;
         let bias = bias.unwrap_or_else(|| ArrayD::zeros([2 * gates * hidden].as_slice()));
-        let peepholes =
-            if kind == Kind::Lstm { of_direction(call, 7, direction, &[3 * hidden])? } else { None };
+        let peepholes = if kind == Kind::Lstm { of_direction(call, 7, direction, &[3 * hidden])? } else { None };
         let clip = call.float("clip", 0.0)?;
         let name = lowering.name("");
         Ok(Self {

@@ -47,7 +47,8 @@ pub(super) fn resize(lowering: &mut Lowering, call: &Call<'_>) -> Lowered<Vec<Va
 
 fn options(call: &Call<'_>) -> Lowered<Options> {
     let is_old = call.opset < 11;
-    let coordinates = if is_old { "asymmetric".into() } else { call.string("coordinate_transformation_mode", "half_pixel")? };
+    let coordinates =
+        if is_old { "asymmetric".into() } else { call.string("coordinate_transformation_mode", "half_pixel")? };
     Ok(Options {
         coordinates,
         mode: call.string("mode", "nearest")?,
@@ -137,8 +138,8 @@ impl Options {
         let mut outside = Vec::new();
         for index in 0..side.output {
             let position = self.position(index, side)?;
-            let is_outside = self.coordinates == "tf_crop_and_resize"
-                && !(0.0..=side.input as f64 - 1.0).contains(&position);
+            let is_outside =
+                self.coordinates == "tf_crop_and_resize" && !(0.0..=side.input as f64 - 1.0).contains(&position);
             if is_outside {
                 outside.push(index);
                 rows.push(vec![(0, 0.0)]);
@@ -240,9 +241,5 @@ impl Options {
 /// The cubic convolution of Keys, *Cubic Convolution Interpolation for Digital Image Processing* (1981), equation 15.
 fn keys(distance: f64, a: f64) -> f64 {
     let x = distance;
-    if x <= 1.0 {
-        ((a + 2.0) * x - (a + 3.0)) * x * x + 1.0
-    } else {
-        ((a * x - 5.0 * a) * x + 8.0 * a) * x - 4.0 * a
-    }
+    if x <= 1.0 { ((a + 2.0) * x - (a + 3.0)) * x * x + 1.0 } else { ((a * x - 5.0 * a) * x + 8.0 * a) * x - 4.0 * a }
 }

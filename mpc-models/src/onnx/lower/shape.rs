@@ -149,7 +149,8 @@ fn block(call: &Call<'_>) -> Lowered<usize> {
 pub(super) fn shape(_: &mut Lowering, call: &Call<'_>) -> Lowered<Vec<Value>> {
     let shape = call.required(0)?.shape();
     let rank = shape.len() as i64;
-    let place = |position: i64| (if position < 0 { position.saturating_add(rank) } else { position }).clamp(0, rank) as usize;
+    let place =
+        |position: i64| (if position < 0 { position.saturating_add(rank) } else { position }).clamp(0, rank) as usize;
     let (start, end) = (place(call.int("start", 0)?), place(call.int("end", rank)?));
     let sizes = shape.get(start..end).unwrap_or_default().iter().map(|&size| size as i64);
     Ok([Value::integers(sizes.collect())].into())

@@ -71,10 +71,8 @@ pub(super) fn transposed(lowering: &mut Lowering, call: &Call<'_>) -> Lowered<Ve
         bias = Some(norm.fold(&mut weight, bias, channel)?);
     }
     let weight = dilated(lowering, weight, &sides)?;
-    let sides: Vec<Side> = sides
-        .iter()
-        .map(|side| Side { kernel: (side.kernel - 1) * side.dilation + 1, dilation: 1, ..*side })
-        .collect();
+    let sides: Vec<Side> =
+        sides.iter().map(|side| Side { kernel: (side.kernel - 1) * side.dilation + 1, dilation: 1, ..*side }).collect();
     Ok([sub_pixel(lowering, x, &weight, bias, &sides, groups)?.into()].into())
 }
 
@@ -105,8 +103,14 @@ fn sides(call: &Call<'_>, input: &[usize], kernel: &[usize]) -> Lowered<Vec<Side
         };
         let (input, kernel, stride, dilation) = (input[i], kernel[i], stride[i], dilation[i]);
         arrays::elements(&[start, output, stride, reach].map(|size| size.max(1))[..2]).ok()?;
-        (output > 0 && reach <= mpc_nn::graph::MAX_ELEMENTS)
-            .then_some(Side { input, kernel, stride, dilation, before: start, output })
+        (output > 0 && reach <= mpc_nn::graph::MAX_ELEMENTS).then_some(Side {
+            input,
+            kernel,
+            stride,
+            dilation,
+            before: start,
+            output,
+        })
     };
     (0..axes).map(side).collect::<Option<_>>().map_or_else(|| invalid("its output would be empty or too large"), Ok)
 }

@@ -37,7 +37,8 @@ impl Lowering {
         };
         let last = sizes.iter().rposition(|&size| size > 1).unwrap_or(first);
         // Gaps of size 1 within the run are filled by repetition.
-        let full: Vec<usize> = (0..sizes.len()).map(|i| if (first..=last).contains(&i) { shape[i] } else { 1 }).collect();
+        let full: Vec<usize> =
+            (0..sizes.len()).map(|i| if (first..=last).contains(&i) { shape[i] } else { 1 }).collect();
         let channels = arrays::elements(&full)?;
         self.charge(channels)?;
         let entries = arrays::reshape(&arrays::broadcast(&constant, &full)?, &[channels])?;
@@ -58,7 +59,8 @@ impl Lowering {
     pub(in crate::onnx) fn scale_privately(&mut self, x: &Tensor, c: &ArrayD<f32>) -> Lowered<Tensor> {
         let Channels { entries, channels, inner } = self.channels(c, &x.shape)?;
         let name = self.name("scale");
-        let y = self.emit_named(&name, &x.shape, |builder, name| builder.scale_channels(name, x.id, channels, inner))?;
+        let y =
+            self.emit_named(&name, &x.shape, |builder, name| builder.scale_channels(name, x.id, channels, inner))?;
         self.weight(std::format!("{name}.weight"), entries)?;
         Ok(y)
     }
@@ -77,7 +79,8 @@ impl Lowering {
     pub(in crate::onnx) fn offset_privately(&mut self, x: &Tensor, c: &ArrayD<f32>) -> Lowered<Tensor> {
         let Channels { entries, channels, inner } = self.channels(c, &x.shape)?;
         let name = self.name("offset");
-        let y = self.emit_named(&name, &x.shape, |builder, name| builder.offset_channels(name, x.id, channels, inner))?;
+        let y =
+            self.emit_named(&name, &x.shape, |builder, name| builder.offset_channels(name, x.id, channels, inner))?;
         self.weight(std::format!("{name}.bias"), entries)?;
         Ok(y)
     }

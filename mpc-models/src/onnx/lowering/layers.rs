@@ -87,12 +87,7 @@ impl Lowering {
     }
 
     /// The public linear map with these coefficients along an axis.
-    pub(in crate::onnx) fn combine(
-        &mut self,
-        x: &Tensor,
-        axis: usize,
-        rows: &[Vec<(usize, f32)>],
-    ) -> Lowered<Tensor> {
+    pub(in crate::onnx) fn combine(&mut self, x: &Tensor, axis: usize, rows: &[Vec<(usize, f32)>]) -> Lowered<Tensor> {
         if rows.iter().all(|row| matches!(row.as_slice(), [(_, 1.0)])) {
             let indices: Vec<usize> = rows.iter().map(|row| row[0].0).collect();
             return self.gather(x, axis, &indices);

@@ -4,8 +4,8 @@ use std::format;
 use std::vec;
 use std::vec::Vec;
 
-use super::cells::{Cell, State};
 use super::Kind;
+use super::cells::{Cell, State};
 use crate::onnx::arrays;
 use crate::onnx::call::Call;
 use crate::onnx::error::{Lowered, invalid, unsupported};

@@ -1,0 +1,133 @@
+//! `--input` and `--output`: tensors in files.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use mpc_models::arrays::{read_npy, read_npz, write_npy};
+use mpc_models::images::{ImageChannels, ImageOptions, decode_image};
+use mpc_models::read_file;
+use mpc_nn::graph::MAX_ELEMENTS;
+use ndarray::{ArrayD, IxDyn};
+use serde::{Deserialize, Serialize};
+
+use super::error::InputError;
+
+/// The largest file: a tensor of as many 64-bit numbers as a graph allows, and its header.
+const MAX_FILE: usize = 8 * MAX_ELEMENTS + 4096;
+/// How `.npy` files begin.
+const NPY: &[u8] = b"\x93NUMPY";
+/// How `.npz` archives begin.
+const ZIP: &[u8] = b"PK";
+
+/// A file for one input of a network.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct InputFile {
+    /// The place among the graph's inputs.
+    pub input: usize,
+    /// The name of the input.
+    pub name: String,
+    /// The file.
+    pub path: PathBuf,
+    /// The shape of the graph's input.
+    pub shape: Vec<usize>,
+    /// The number of classes, for an input of integers that are given to the graph as rows with a single 1.
+    pub classes: Option<usize>,
+    /// How pixels become numbers.
+    pub pixels: Pixels,
+}
+
+/// How the pixels of an image become numbers: (pixel / 255 − mean) / deviation, for each channel.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Pixels {
+    /// The means; none are zeros.
+    pub mean: Vec<f32>,
+    /// The standard deviations; none are ones.
+    pub deviation: Vec<f32>,
+}
+
+impl InputFile {
+    /// Reads the tensor, in the shape of the graph's input.
+    pub fn read(&self) -> Result<ArrayD<f32>, InputError> {
+        let tensor = read_tensor(&self.path, &self.name, &self.shape, &self.pixels)?;
+        let tensor = match self.classes {
+            None => tensor,
+            Some(classes) => self.one_hot(&tensor, classes)?,
+        };
+        // A sample without its batch, and a scalar, have the elements but not the axes.
+        let squeezed = |shape: &[usize]| shape.iter().copied().filter(|&size| size != 1).collect::<Vec<_>>();
+        if squeezed(tensor.shape()) != squeezed(&self.shape) {
+            let (expected, found) = (self.shape.clone(), tensor.shape().to_vec());
+            return Err(self.wrong(&format!("it has shape {found:?}, but the network takes {expected:?}")));
+        }
+        Ok(tensor.into_shape_with_order(IxDyn(&self.shape)).expect("as many elements"))
+    }
+
+    fn one_hot(&self, tensor: &ArrayD<f32>, classes: usize) -> Result<ArrayD<f32>, InputError> {
+        let mut rows = ArrayD::zeros([tensor.shape(), &[classes]].concat());
+        for ((index, &value), row) in
+            tensor.indexed_iter().zip(rows.as_slice_mut().into_iter().flat_map(|rows| rows.chunks_exact_mut(classes)))
+        {
+            let class = if value < 0.0 { value + classes as f32 } else { value };
+            if value.fract() != 0.0 || !(0.0..classes as f32).contains(&class) {
+                return Err(self.wrong(&format!("the element at {index:?} is no integer below {classes}")));
+            }
+            row[class as usize] = 1.0;
+        }
+        Ok(rows)
+    }
+
+    fn wrong(&self, reason: &str) -> InputError {
+        InputError::Tensor { file: self.path.display().to_string(), reason: reason.to_owned() }
+    }
+}
+
+/// A tensor from an `.npy` or `.npz` file or an image, which is resized to the last two sizes of `shape`.
+pub fn read_tensor(path: &Path, name: &str, shape: &[usize], pixels: &Pixels) -> Result<ArrayD<f32>, InputError> {
+    let wrong = |reason: String| InputError::Tensor { file: path.display().to_string(), reason };
+    let bytes = read_file(path, MAX_FILE)?;
+    if bytes.starts_with(NPY) {
+        return read_npy(&bytes).map_err(|error| wrong(error.to_string()));
+    }
+    if bytes.starts_with(ZIP) {
+        // Of an archive with one tensor its name does not matter.
+        let only = read_npz(&bytes, None);
+        return only.or_else(|_| read_npz(&bytes, Some(name))).map_err(|error| wrong(error.to_string()));
+    }
+    let options = pixels.options(shape).map_err(wrong)?;
+    decode_image(&bytes, &options).map_err(|error| wrong(format!("neither .npy nor .npz, and as an image: {error}")))
+}
+
+/// The shape of the tensor in a file; `None` for an image, which has any.
+pub fn tensor_shape(path: &Path, name: &str) -> Result<Option<Vec<usize>>, InputError> {
+    let bytes = read_file(path, MAX_FILE)?;
+    if bytes.starts_with(NPY) || bytes.starts_with(ZIP) {
+        return Ok(Some(read_tensor(path, name, &[], &Pixels::default())?.shape().to_vec()));
+    }
+    Ok(None)
+}
+
+impl Pixels {
+    /// How an image becomes an input of that shape.
+    fn options(&self, shape: &[usize]) -> Result<ImageOptions, String> {
+        let channels = match shape {
+            [.., 1, _, _] => ImageChannels::Grey,
+            [.., 3, _, _] => ImageChannels::Colour,
+            _ => return Err("an image needs an input of 1 or 3 channels, height and width".to_owned()),
+        };
+        let of = |what: &str, values: &[f32], neutral: f32| match *values {
+            [] => Ok([neutral; 3]),
+            [all] => Ok([all; 3]),
+            [red, green, blue] => Ok([red, green, blue]),
+            _ => Err(format!("--{what} takes one number, or three")),
+        };
+        let size = [shape[shape.len() - 2], shape[shape.len() - 1]];
+        let (mean, deviation) = (of("mean", &self.mean, 0.0)?, of("deviation", &self.deviation, 1.0)?);
+        Ok(ImageOptions { size, channels, mean, deviation })
+    }
+}
+
+/// Writes a tensor as `.npy`.
+pub fn write_tensor(path: &Path, tensor: &ArrayD<f64>) -> Result<(), String> {
+    let bytes = write_npy(&tensor.mapv(|value| value as f32));
+    fs::write(path, bytes).map_err(|error| format!("cannot write {}: {error}", path.display()))
+}

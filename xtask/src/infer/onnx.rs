@@ -1,0 +1,120 @@
+//! `--model FILE.onnx`: a network of one's own.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use mpc_models::onnx::{Encoding, InputShapes, Network, OnnxFile};
+
+use super::arguments::InferArguments;
+use super::error::InputError;
+use super::files::{InputFile, tensor_shape};
+use super::samples::{SampleSource, WeightSource};
+use super::subject::{Meaning, Subject};
+
+/// Whether a `--model` is a file and not a name.
+pub fn is_file(model: &str) -> bool {
+    Path::new(model).extension().is_some_and(|extension| extension.eq_ignore_ascii_case("onnx"))
+}
+
+/// Imports the file of `--model` for the tensors of `--input`.
+pub fn open(arguments: &InferArguments) -> Result<Subject, InputError> {
+    let InferArguments { model, images, batch, first_image, accuracy, weights, .. } = arguments;
+    if images.is_some() || batch.is_some() || *first_image != 0 || *accuracy || weights.is_some() {
+        let reason = "--images, --first-image, --batch, --accuracy and --weights are for the networks by name; of an \
+                      ONNX file all of --input is one inference";
+        return Err(InputError::Named(reason.to_owned()));
+    }
+    let file = OnnxFile::open(model)?;
+    let names: Vec<_> = file.inputs().into_iter().map(|input| input.name).collect();
+    let paths = by_name("input", &arguments.input, &names)?;
+    let mut shapes = Vec::new();
+    for (name, path) in &paths {
+        shapes.extend(tensor_shape(path, name)?.map(|shape| (name.clone(), shape)));
+    }
+    let weights = WeightSource { model: model.clone(), file: None, shapes };
+    let network = weights.import(&file)?;
+    let inputs = if arguments.plan { None } else { Some(files(arguments, &network, &paths)?) };
+    let outputs: Vec<String> = network.outputs.iter().map(|output| output.name.clone()).collect();
+    let meaning = match network.outputs.first().map(|output| &output.shape[..]) {
+        Some([_, classes]) if *classes > 1 => Meaning::Class,
+        _ => Meaning::Values,
+    };
+    Ok(Subject { graph: network.graph, weights, inputs, outputs, meaning, is_trained: true })
+}
+
+impl WeightSource {
+    /// Imports a file for the shapes of this source.
+    pub fn import(&self, file: &OnnxFile) -> Result<Network, InputError> {
+        let given = |shapes: InputShapes, (name, shape): &(String, Vec<usize>)| shapes.with(name, shape);
+        let shapes = self.shapes.iter().fold(InputShapes::new(), given);
+        // A tensor may lack the batch of the network's input; what does not fit in the end is an error of its own.
+        let network = file.import(&shapes).or_else(|error| file.import(&InputShapes::new()).map_err(|_| error));
+        Ok(network?)
+    }
+}
+
+/// A file for each input of the graph.
+fn files(
+    arguments: &InferArguments,
+    network: &Network,
+    paths: &BTreeMap<String, PathBuf>,
+) -> Result<SampleSource, InputError> {
+    let places = network.inputs.iter().zip(network.graph.inputs()).enumerate();
+    let file = |(input, (of_file, &id)): (usize, (&mpc_models::onnx::NetworkInput, &mpc_nn::NodeId))| {
+        let name = of_file.name.clone();
+        let missing = || InputError::Named(format!("the input `{name}` needs a file: --input {name}=FILE"));
+        let path = paths.get(&name).ok_or_else(missing)?.clone();
+        let classes = match of_file.encoding {
+            Encoding::OneHot(classes) => Some(classes),
+            _ => None,
+        };
+        let shape = network.graph.node(id).shape().to_vec();
+        Ok(InputFile { input, name, path, shape, classes, pixels: arguments.pixels() })
+    };
+    Ok(SampleSource::Files(places.map(file).collect::<Result<_, InputError>>()?))
+}
+
+/// The files of `--input` or `--output` by the name of the tensor; those without a name in the order of `names`.
+pub fn by_name(what: &str, files: &[String], names: &[String]) -> Result<BTreeMap<String, PathBuf>, InputError> {
+    let mut by_name = BTreeMap::new();
+    let mut unnamed = Vec::new();
+    for file in files {
+        match file.split_once('=').filter(|(name, _)| names.iter().any(|known| known == name)) {
+            Some((name, path)) => drop(by_name.insert(name.to_owned(), PathBuf::from(path))),
+            None => unnamed.push(PathBuf::from(file)),
+        }
+    }
+    let free: Vec<_> = names.iter().filter(|name| !by_name.contains_key(*name)).cloned().collect();
+    if unnamed.len() > free.len() {
+        let (known, last) = (names.join("`, `"), unnamed.last().map(|path| path.display().to_string()));
+        let last = last.unwrap_or_default();
+        return Err(InputError::Named(format!("--{what} {last} is one too many: the network has `{known}`")));
+    }
+    by_name.extend(free.into_iter().zip(unnamed));
+    Ok(by_name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn files_by_name_and_in_order() {
+        let names = ["a".to_owned(), "b".to_owned()];
+        let files = |files: &[&str]| {
+            let files: Vec<_> = files.iter().map(ToString::to_string).collect();
+            by_name("input", &files, &names)
+                .map(|files| files.into_iter().map(|(name, path)| format!("{name}:{}", path.display())).collect())
+        };
+        let given: Vec<String> = files(&["x.npy", "a=y=z.npy"]).unwrap();
+        assert_eq!(given, ["a:y=z.npy", "b:x.npy"]);
+        let given: Vec<String> = files(&["c=x.npy"]).unwrap();
+        assert_eq!(given, ["a:c=x.npy"]);
+        assert!(files(&["x", "y", "z"]).is_err_and(|error| error.to_string().contains("--input z is one too many")));
+    }
+
+    #[test]
+    fn names_and_files_of_models() {
+        assert!(is_file("net.onnx") && is_file("a/b.ONNX") && !is_file("resnet32") && !is_file("relu:10"));
+    }
+}

@@ -1,0 +1,147 @@
+//! The private outputs beside those in the clear.
+
+use mpc_models::{Overlap, Targets};
+use ndarray::{ArrayD, ArrayView1, Axis, concatenate};
+
+use super::collect::RunRecord;
+use super::error::RunError;
+use super::event::{Node, Output};
+use super::reference::class;
+use super::samples::Samples;
+use super::summary::{ImageResult, OutputResult};
+
+/// The party that learns the result.
+const DATA_OWNER: usize = 1;
+
+/// The largest difference that a value may have to the one in the clear, and the part of its magnitude that may come on
+/// top.
+const TOLERANCE: f64 = 1.0 / 128.0;
+
+/// The outputs of all inferences, those of all inferences one after the other along the first axis.
+pub struct Results {
+    private: Vec<ArrayD<f64>>,
+    plain: Vec<ArrayD<f32>>,
+}
+
+/// How private masks compare.
+pub struct Masks {
+    /// The part of the pixels that are in both masks or in none.
+    pub agreement: f64,
+    /// Intersection over union with the true masks, where those are known.
+    pub private_iou: Option<f64>,
+    /// The same in the clear.
+    pub plain_iou: Option<f64>,
+}
+
+impl Results {
+    /// What the data owner reported, checked against the shapes in the clear.
+    ///
+    /// # Errors
+    /// [`RunError::Report`] where outputs are missing, have other shapes or are not finite.
+    pub fn new(run: &RunRecord, plain: &[Vec<ArrayD<f32>>]) -> Result<Self, RunError> {
+        let wrong = |what: &str| RunError::Report { node: Node::Party(DATA_OWNER), what: what.to_owned() };
+        let inferences = run.parties.get(DATA_OWNER).map(|record| &record.inferences[..]).unwrap_or_default();
+        let mut private = Vec::new();
+        for (inferred, plain) in inferences.iter().zip(plain) {
+            let outputs = inferred.outputs.as_deref().unwrap_or_default();
+            let tensors: Vec<_> = outputs.iter().filter_map(Output::tensor).collect();
+            let fits = tensors.len() == plain.len()
+                && tensors.iter().zip(plain).all(|(private, plain)| private.shape() == plain.shape());
+            if !fits || tensors.iter().flatten().any(|value| !value.is_finite()) {
+                return Err(wrong("other outputs than the network has"));
+            }
+            private.push(tensors);
+        }
+        if private.len() != plain.len() {
+            return Err(wrong("fewer results than there were inferences"));
+        }
+        Ok(Self { private: joined(&private), plain: joined(plain) })
+    }
+
+    /// The private outputs, in the order of the graph's.
+    pub fn private(&self) -> &[ArrayD<f64>] {
+        &self.private
+    }
+
+    /// Each sample's first output, private and in the clear.
+    pub fn samples(&self) -> impl Iterator<Item = (ndarray::ArrayViewD<'_, f64>, ndarray::ArrayViewD<'_, f32>)> {
+        let first = self.private.first().zip(self.plain.first());
+        first.into_iter().flat_map(|(private, plain)| private.outer_iter().zip(plain.outer_iter()))
+    }
+
+    /// The differences of each output.
+    pub fn outputs(&self, names: &[String]) -> Vec<OutputResult> {
+        let output = |((private, plain), name): ((&ArrayD<f64>, &ArrayD<f32>), &String)| OutputResult {
+            name: name.clone(),
+            shape: plain.shape().to_vec(),
+            max_magnitude: plain.iter().fold(0.0, |largest, value| f64::from(value.abs()).max(largest)),
+            max_error: differences(private, plain).fold(0.0, f64::max),
+        };
+        self.private.iter().zip(&self.plain).zip(names).map(output).collect()
+    }
+
+    /// Whether every value of every output is near that in the clear.
+    pub fn values_agree(&self) -> bool {
+        let near = |(&private, &plain): (&f64, &f32)| {
+            let plain = f64::from(plain);
+            (private - plain).abs() <= TOLERANCE * (1.0 + plain.abs())
+        };
+        self.private.iter().zip(&self.plain).all(|(private, plain)| private.iter().zip(plain).all(near))
+    }
+
+    /// The class of each sample.
+    pub fn classes(&self, samples: &Samples) -> Vec<ImageResult> {
+        let labels = match &samples.targets {
+            Some(Targets::Labels(labels)) => &labels[..],
+            _ => &[],
+        };
+        let sample = |(at, (private, plain)): (usize, (ndarray::ArrayViewD<'_, f64>, ndarray::ArrayViewD<'_, f32>))| {
+            let (private, plain): (Vec<f64>, Vec<f32>) =
+                (private.iter().copied().collect(), plain.iter().copied().collect());
+            let errors = private.iter().zip(&plain).map(|(x, &y)| (x - f64::from(y)).abs());
+            ImageResult {
+                index: samples.first + at,
+                label: labels.get(at).copied(),
+                predicted: class(&private),
+                plain_predicted: class(&plain),
+                max_logit_error: errors.fold(0.0, f64::max),
+            }
+        };
+        self.samples().enumerate().map(sample).collect()
+    }
+
+    /// The masks of all samples together.
+    pub fn masks(&self, samples: &Samples) -> Masks {
+        let private: Vec<f32> = self.private.first().into_iter().flatten().map(|&logit| logit as f32).collect();
+        let plain: Vec<f32> = self.plain.first().into_iter().flatten().copied().collect();
+        let same = private.iter().zip(&plain).filter(|(x, y)| (**x > 0.0) == (**y > 0.0)).count();
+        let truth: Option<Vec<u8>> = match &samples.targets {
+            Some(Targets::Masks(masks)) => Some(masks.iter().copied().collect()),
+            _ => None,
+        };
+        let iou = |logits: &[f32]| {
+            let truth = truth.as_ref().filter(|truth| truth.len() == logits.len())?;
+            Some(Overlap::of(ArrayView1::from(logits), ArrayView1::from(&truth[..])).iou())
+        };
+        Masks {
+            agreement: same as f64 / private.len().max(1) as f64,
+            private_iou: iou(&private),
+            plain_iou: iou(&plain),
+        }
+    }
+}
+
+/// The outputs of several inferences, one after the other along the first axis.
+fn joined<T: Copy>(inferences: &[Vec<ArrayD<T>>]) -> Vec<ArrayD<T>> {
+    let count = inferences.first().map_or(0, Vec::len);
+    let output = |at: usize| {
+        let parts: Vec<_> = inferences.iter().filter_map(|outputs| Some(outputs.get(at)?.view())).collect();
+        let joined = concatenate(Axis(0), &parts).expect("the outputs of all inferences have one shape");
+        joined.as_standard_layout().into_owned()
+    };
+    (0..count).map(output).collect()
+}
+
+fn differences<'a>(private: &'a ArrayD<f64>, plain: &'a ArrayD<f32>) -> impl Iterator<Item = f64> + 'a {
+    private.iter().zip(plain).map(|(x, &y)| (x - f64::from(y)).abs())
+}

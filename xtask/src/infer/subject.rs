@@ -1,0 +1,84 @@
+//! What a run is about: a graph, where its weights and inputs are, and what its outputs say.
+
+use mpc_models::{Model, Task};
+use mpc_nn::Graph;
+use serde::Serialize;
+
+use super::arguments::InferArguments;
+use super::error::InputError;
+use super::network::Network;
+use super::onnx;
+use super::samples::{ImageSource, SampleSource, WeightSource};
+
+/// A network and its data, before anything of them is read but the architecture.
+#[derive(Clone, Debug)]
+pub struct Subject {
+    /// The architecture.
+    pub graph: Graph,
+    /// Where the weights are.
+    pub weights: WeightSource,
+    /// Where the inputs are; none for a plan alone.
+    pub inputs: Option<SampleSource>,
+    /// The names of the outputs.
+    pub outputs: Vec<String>,
+    /// What the first output says.
+    pub meaning: Meaning,
+    /// Whether the weights are the network's own, so that results mean something.
+    pub is_trained: bool,
+}
+
+/// What the first output of a network says of a sample.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Meaning {
+    /// Logits: the largest is the class.
+    Class,
+    /// A logit for each pixel: positive ones belong to the mask.
+    Mask,
+    /// Numbers.
+    Values,
+}
+
+impl Subject {
+    /// What the arguments ask for.
+    pub fn open(arguments: &InferArguments) -> Result<Self, InputError> {
+        if onnx::is_file(&arguments.model) {
+            return onnx::open(arguments);
+        }
+        if !arguments.output.is_empty() {
+            return Err(InputError::Named("--output needs an ONNX file as the --model".to_owned()));
+        }
+        let network = Network::by_name(&arguments.model)?;
+        let graph = network.graph(arguments.batch())?;
+        let outputs = graph.outputs().iter().map(|&id| graph.node(id).name().to_owned()).collect();
+        let inputs = Some(SampleSource::Images(image_source(arguments)?));
+        let weights =
+            WeightSource { model: arguments.model.clone(), file: arguments.weights.clone(), shapes: Vec::new() };
+        let (meaning, is_trained) = match network {
+            Network::Model(model) => (meaning(model), arguments.weights.is_some() || model.bundled_weights().is_some()),
+            Network::Layer(_) => (Meaning::Values, false),
+        };
+        Ok(Self { graph, weights, inputs, outputs, meaning, is_trained })
+    }
+}
+
+fn meaning(model: &Model) -> Meaning {
+    match model.task() {
+        Task::Classification => Meaning::Class,
+        Task::Segmentation => Meaning::Mask,
+        _ => Meaning::Values,
+    }
+}
+
+fn image_source(arguments: &InferArguments) -> Result<ImageSource, InputError> {
+    let InferArguments { model, accuracy, images, batch, input, .. } = arguments;
+    let file = match &input[..] {
+        [] => None,
+        [file] => Some(file.into()),
+        _ => return Err(InputError::Named(format!("`{model}` takes one --input, a file of images"))),
+    };
+    let is_all = *accuracy || file.is_some();
+    let count = images.or(if is_all { None } else { Some(batch.unwrap_or(1)) });
+    let (model, first) = (model.clone(), arguments.first_image);
+    Ok(ImageSource { model, file, first, count, batch: arguments.batch() })
+}
