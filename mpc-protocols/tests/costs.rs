@@ -2,7 +2,9 @@
 #![allow(missing_docs)]
 #![cfg(feature = "std")]
 
+use mpc_protocols::Request;
 use mpc_protocols::function::{Function, FunctionPlan, FunctionShape};
+use mpc_protocols::lookup::{self, LookupShape, Table};
 use mpc_protocols::sign::SignParameters;
 
 /// Rounds, bits sent to each other party and bytes dealt, per element.
@@ -49,4 +51,29 @@ fn costs_are_those_of_the_documentation() {
     ] {
         assert_eq!(costs(function), expected, "{function:?}");
     }
+}
+
+/// The row of the README.
+#[test]
+fn the_cost_of_a_lookup() {
+    let table = Table { function: Function::Gelu, input_bits: 16, output_bits: 16, limit_bits: 30 };
+    let shape = LookupShape { len: 640, table };
+    let sent = lookup::traffic(shape, 64, 2).unwrap();
+    assert_eq!((sent.rounds, 8 * sent.payload_sent), (2, 37 * 640));
+    assert_eq!(Request::Lookup { len: 640, table }.traffic::<u64>().payload_received, 1_166 * 640);
+}
+
+/// A plan that is stored is the same again, and one that cannot be is refused.
+#[test]
+fn plans_are_stored_by_their_settings() {
+    let parameters = SignParameters::new(32).unwrap();
+    let shape = FunctionShape { function: Function::Gelu, len: 3, fractional_bits: 16, shift: 16, parameters };
+    let plan = FunctionPlan::new::<u64>(shape).unwrap();
+    let bytes = postcard::to_allocvec(&plan).unwrap();
+    let again: FunctionPlan = postcard::from_bytes(&bytes).unwrap();
+    assert_eq!((&again, again.requests()), (&plan, plan.requests()));
+    // 64 bits of the ring, the last byte, become 63.
+    let mut wrong = bytes;
+    *wrong.last_mut().unwrap() = 63;
+    assert!(postcard::from_bytes::<FunctionPlan>(&wrong).is_err());
 }
