@@ -1,10 +1,11 @@
-//! The truncating ReLU against the classic one, a layer with fixed weights, and the dealer's rate.
+//! The truncating ReLU against the classic one, functions with tables, a layer with fixed weights, and the dealer's rate.
 #![allow(missing_docs)]
 
 use std::time::Duration;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use mpc_protocols::fixed_weights::{FixedWeightShape, FixedWeights};
+use mpc_protocols::function::{Function, FunctionPlan, FunctionShape};
 use mpc_protocols::relu::relu;
 use mpc_protocols::sign::{SignParameters, SignShape};
 use mpc_protocols::{Bilinear, CorrelationSource, Dealer, Request, comparison, in_process};
@@ -47,6 +48,28 @@ fn activations(c: &mut Criterion) {
             })
         });
     });
+    group.finish();
+}
+
+/// Functions with tables, from dealing to the result: all three on threads of their own.
+fn functions(c: &mut Criterion) {
+    const LEN: usize = 10_000;
+    let mut group = c.benchmark_group("10,000 elements, two parties and the dealer");
+    group.throughput(Throughput::Elements(LEN as u64)).sample_size(10);
+    let parameters = SignParameters::new(32).expect("32 bits are supported");
+    for function in [Function::Sigmoid, Function::Gelu, Function::Sqrt] {
+        let shape = FunctionShape { function, len: LEN, fractional_bits: 16, shift: 16, parameters };
+        let plan = FunctionPlan::new::<u64>(shape).expect("a function that is supported");
+        let requests = plan.requests();
+        group.bench_function(format!("{function:?}"), |b| {
+            b.iter(|| {
+                in_process::run::<u64, _>(2, &requests, async |party, source| {
+                    let material = plan.draw(source).await?;
+                    plan.apply(party, &shares(LEN), material).await
+                })
+            });
+        });
+    }
     group.finish();
 }
 
@@ -117,5 +140,5 @@ fn dealing(c: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, activations, layer, dealing);
+criterion_group!(benches, activations, functions, layer, dealing);
 criterion_main!(benches);

@@ -208,6 +208,38 @@ fn outside_their_domain_results_are_bounded() {
 }
 
 #[test]
+fn more_parties() {
+    for parties in 5..=8 {
+        for function in [Function::Gelu, Function::Tanh, Function::Log, Function::Sqrt, SELU] {
+            let plan = plan::<u64>(function, 0, 16, 0, 32);
+            let x: Vec<_> = sweep(&plan, 16, 0, 200);
+            let positive = lowest(function, 1.0) > 0.0;
+            let x: Vec<_> = x.into_iter().filter(|&x| !positive || x > 0).collect();
+            is_near::<u64>(function, 16, 0, 32, parties, &x);
+        }
+    }
+}
+
+#[test]
+fn the_material_of_another_plan_is_refused() {
+    let (gelu, abs) =
+        (plan::<u64>(Function::Gelu, 2, 16, 0, 32), plan::<u64>(Function::Clip { low: 0.0, high: 1.0 }, 2, 16, 0, 32));
+    let x = split(&[1u64, 2], 2);
+    for (dealt, applied) in [(&abs, &gelu), (&gelu, &abs)] {
+        let result = mpc_protocols::in_process::run::<u64, _>(2, &dealt.requests(), async |party, source| {
+            let material = dealt.draw(source).await?;
+            applied.apply(party, &x[party.index()], material).await
+        });
+        assert!(matches!(result, Err(ProtocolError::OperandLength { .. })), "{result:?}");
+    }
+    let result = mpc_protocols::in_process::run::<u64, _>(2, &gelu.requests(), async |party, source| {
+        let material = gelu.draw(source).await?;
+        gelu.apply(party, &split(&[1u64], 2)[party.index()], material).await
+    });
+    assert!(matches!(result, Err(ProtocolError::WrongCorrelation { .. })), "{result:?}");
+}
+
+#[test]
 fn other_rings_and_settings() {
     for function in bounded_functions() {
         for (f, k) in [(8, 20), (10, 20)] {

@@ -8,6 +8,9 @@ mod common;
 
 use common::{PATIENT, Recording, chi_square, opened_elements, opened_planes, session, split};
 use mpc_protocols::fixed_weights::{FixedWeightShape, FixedWeights};
+use mpc_protocols::function::Function;
+use mpc_protocols::lookup::{LookupShape, Table, look_up};
+use mpc_protocols::piecewise::{PiecewiseShape, compare};
 use mpc_protocols::relu::relu;
 use mpc_protocols::sign::{SignParameters, SignShape};
 use mpc_protocols::truncation::{LiftMask, LiftShape, truncate};
@@ -118,6 +121,62 @@ fn a_relu_opens_uniform_values() {
         for message in &rounds[2] {
             assert_uniform_planes("a share of β", &opened_planes(std::slice::from_ref(message), LEN));
         }
+    }
+}
+
+/// Two thresholds read the same tables, at the same entries where the thresholds are equal: what is opened of one says
+/// nothing of the other.
+#[test]
+fn comparisons_with_one_mask_open_uniform_values() {
+    let sign = relu_shape(LEN);
+    let shape = PiecewiseShape { sign, thresholds: 3 };
+    let plan = [Request::Piecewise { len: LEN, thresholds: 3, parameters: sign.parameters }];
+    for secret in [0, -(7 << 16), 3 << 30] {
+        let x = split(&vec![secret as u64; LEN], PARTIES);
+        let rounds = seen(&mut dealer(), &plan, async |party, source| {
+            let thresholds = [0, 0, 9u64 << 10];
+            compare(party, &x[party.index()], 16, &thresholds, source.next(shape).await?).await.map(drop)
+        });
+        assert_eq!(rounds.len(), 3);
+        assert_uniform_round("c", &rounds[0], 32, LEN);
+        let leaves = opened_planes(&rounds[1], LEN);
+        assert_eq!(leaves.len(), 33);
+        assert_uniform_planes("leaf bits", &leaves);
+        // The same leaf of all thresholds, and with the bits of c that chose the entry.
+        let c = opened_elements(&rounds[0], 32, LEN);
+        let low_bits = (0..2).map(|bit| c.iter().map(|c| (c >> bit) & 1 == 1).collect());
+        let same: Vec<_> =
+            [0, 11, 22, 5, 16, 27].into_iter().map(|plane: usize| leaves[plane].clone()).chain(low_bits).collect();
+        assert_uniform_planes("one leaf of three thresholds, with c", &same);
+        let flipped = opened_planes(&rounds[2], LEN);
+        assert_eq!(flipped.len(), 3);
+        let top_of_c = c.iter().map(|c| (c >> 30) & 1 == 1).collect();
+        assert_uniform_planes("β", &flipped.iter().cloned().chain([top_of_c, leaves[10].clone()]).collect::<Vec<_>>());
+    }
+}
+
+#[test]
+fn a_lookup_opens_uniform_values() {
+    let len = LEN;
+    let table = Table { function: Function::Sigmoid, input_bits: 18, output_bits: 21, limit_bits: 24 };
+    let layout = table.layout(64).unwrap();
+    let shape = LookupShape { len, table };
+    for secret in [0, u64::from(layout.multiplier) * layout.span / 3, u64::from(layout.multiplier) * layout.span] {
+        let u = split(&vec![secret; len], PARTIES);
+        let rounds = seen(&mut dealer(), &[Request::Lookup { len, table }], async |party, source| {
+            look_up(party, &u[party.index()], source.next(shape).await?).await.map(drop)
+        });
+        assert_eq!(rounds.len(), 2);
+        assert_uniform_round("e", &rounds[0], layout.argument_bits(), len);
+        assert_uniform_round("c of the truncation", &rounds[1], layout.result_bits, len);
+        // What is opened of the result has nothing to do with the entry that was read.
+        let e = opened_elements(&rounds[0], layout.argument_bits(), len);
+        let c = opened_elements(&rounds[1], layout.result_bits, len);
+        let mut counts = vec![0; 256];
+        let joint =
+            e.iter().zip(&c).map(|(e, c)| (e >> (layout.argument_bits() - 4)) << 4 | c >> (layout.result_bits - 4));
+        joint.for_each(|both| counts[both as usize] += 1);
+        assert_near_one("e with c", chi_square(&counts));
     }
 }
 

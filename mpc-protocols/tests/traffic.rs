@@ -11,6 +11,9 @@ use mpc_protocols::beaver::{BeaverTriple, SquarePair};
 use mpc_protocols::binary::{BitTriples, Planes};
 use mpc_protocols::conversion::{DaBits, EdaBits};
 use mpc_protocols::fixed_weights::{self, FixedWeightPair, FixedWeightShape, WeightMask};
+use mpc_protocols::function::Function;
+use mpc_protocols::lookup::{LookupMask, LookupShape, Table};
+use mpc_protocols::piecewise::{PiecewiseMask, PiecewiseShape};
 use mpc_protocols::relu::ReluMask;
 use mpc_protocols::sign::{SignMask, SignParameters, SignShape};
 use mpc_protocols::truncation::{self, LiftMask, LiftShape};
@@ -87,6 +90,13 @@ fn the_price_of_what_cannot_be_dealt_is_no_panic() {
     let parameters = SignParameters::new(42).unwrap();
     let _ = Request::Relu { len: 8, parameters }.traffic::<u32>();
     let _ = Request::Lift { len: 8, bits: 65 }.traffic::<u64>();
+    let _ = Request::Piecewise { len: 8, thresholds: 2, parameters }.traffic::<u32>();
+    let fine = Table { input_bits: 30, output_bits: 30, ..table(Function::Sigmoid) };
+    assert_eq!(Request::Lookup { len: 8, table: fine }.traffic::<u32>(), Traffic::default());
+}
+
+fn table(function: Function) -> Table {
+    Table { function, input_bits: 8, output_bits: 8, limit_bits: 18 }
 }
 
 /// Every kind of request, at a size that needs several frames and at sizes that do not fill a word.
@@ -108,6 +118,10 @@ fn every_request(len: usize) -> Vec<Request> {
         Request::Sign { len, parameters: bits(30) },
         Request::Relu { len, parameters: bits(32) },
         Request::Relu { len, parameters: bits(7) },
+        Request::Piecewise { len, thresholds: 3, parameters: bits(32) },
+        Request::Piecewise { len, thresholds: 0, parameters: bits(20) },
+        Request::Lookup { len: len.min(2_000), table: table(Function::Sigmoid) },
+        Request::Lookup { len: len.min(2_000), table: table(Function::Sqrt) },
     ]
 }
 
@@ -134,6 +148,11 @@ async fn draw<R: Ring, T: Transport>(
         Request::Lift { len, bits } => next::<R, LiftMask<R>, _>(source, LiftShape { len, bits }).await,
         Request::Sign { len, parameters } => next::<R, SignMask<R>, _>(source, SignShape { len, parameters }).await,
         Request::Relu { len, parameters } => next::<R, ReluMask<R>, _>(source, SignShape { len, parameters }).await,
+        Request::Piecewise { len, thresholds, parameters } => {
+            let shape = PiecewiseShape { sign: SignShape { len, parameters }, thresholds };
+            next::<R, PiecewiseMask<R>, _>(source, shape).await
+        }
+        Request::Lookup { len, table } => next::<R, LookupMask<R>, _>(source, LookupShape { len, table }).await,
         _ => unreachable!("a request of another kind"),
     }
 }

@@ -1,5 +1,6 @@
 //! Large dealt shares that are not expanded before they are needed.
 
+use alloc::boxed::Box;
 use mpc_ring::{Ring, packing};
 use mpc_shares::{Prg, SecretVec};
 use mpc_transport::Transport;
@@ -20,7 +21,7 @@ pub(crate) struct Expansion<R: Ring> {
 }
 
 enum Shares {
-    Seed(Prg),
+    Seed(Box<Prg>),
     Dealt(SecretVec<u8>),
 }
 
@@ -33,7 +34,7 @@ impl<R: Ring> Expansion<R> {
         bits: u32,
     ) -> Result<Self, ProtocolError> {
         let Some(link) = &mut source.link else {
-            let shares = Shares::Seed(Prg::new(source.generator.seed()));
+            let shares = Shares::Seed(Box::new(Prg::new(source.generator.seed())));
             return Ok(Self { bits, shares, item: SecretVec::zeros(item_len), read: 0 });
         };
         let mut bytes = SecretVec::zeros(packing::packed_len(items * item_len, bits));
@@ -48,7 +49,7 @@ impl<R: Ring> Expansion<R> {
         let mut elements = [R::ZERO; N];
         match &mut self.shares {
             Shares::Seed(generator) => {
-                R::fill_random(&mut self.item, generator);
+                R::fill_random(&mut self.item, generator.as_mut());
                 elements.copy_from_slice(&self.item[start..start + N]);
             }
             Shares::Dealt(bytes) => {

@@ -54,7 +54,10 @@ impl ErrorBound {
                         relative: fitted.relative + 1.001 * slope * argument,
                     });
                 }
-                let absolute = fitted.absolute + tail + added + (slope + added_slope) * argument;
+                // Where a bent function is added to an even one both slopes count; else one of the two is 0.
+                let even = route.thresholds.len() == 3;
+                let slope = if even { slope + added_slope } else { slope.max(added_slope) };
+                let absolute = fitted.absolute + tail + added + slope * argument;
                 Ok(Self { absolute, relative: 0.0 })
             }
             Kind::Octaves(octaves) => {

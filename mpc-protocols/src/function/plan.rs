@@ -74,6 +74,12 @@ impl Eq for FunctionPlan {}
 #[derive(Debug)]
 pub struct FunctionMaterial<R: Ring> {
     pieces: PiecewiseMask<R>,
+    later: Later<R>,
+}
+
+/// What is used after the pieces are known.
+#[derive(Debug)]
+struct Later<R: Ring> {
     argument: Option<LiftMask<R>>,
     lookup: Option<LookupMask<R>>,
     triple: Option<BeaverTriple<R>>,
@@ -193,13 +199,14 @@ impl FunctionPlan {
     ) -> Result<FunctionMaterial<R>, ProtocolError> {
         self.check_ring::<R>()?;
         let steps = self.steps();
-        Ok(FunctionMaterial {
-            pieces: source.next(steps.pieces).await?,
+        let pieces = source.next(steps.pieces).await?;
+        let later = Later {
             argument: draw_optional(source, steps.argument).await?,
             lookup: draw_optional(source, steps.lookup).await?,
             triple: draw_optional(source, steps.product).await?,
             result: draw_optional(source, steps.result).await?,
-        })
+        };
+        Ok(FunctionMaterial { pieces, later })
     }
 
     fn check_ring<R: Ring>(&self) -> Result<(), ProtocolError> {
@@ -229,59 +236,24 @@ impl FunctionPlan {
     ) -> Result<ArithmeticShares<R>, ProtocolError> {
         self.check_ring::<R>()?;
         check_bits::<R>(self.shape.parameters.bits(), self.shape.shift)?;
-        let FunctionMaterial { pieces, argument, lookup, triple, result } = material;
+        let FunctionMaterial { pieces, later } = material;
         let thresholds: Vec<R> = self.route.thresholds.iter().map(|&t| R::from_i128(t.into())).collect();
         let pieces = compare(party, x, self.shape.shift, &thresholds, pieces).await?;
         match &self.route.kind {
             Kind::Linear(rest) => {
                 let value = pieces.linear(&in_ring(&rest.function))?;
-                truncate_optional(party, value, rest.fraction, result).await
+                truncate_optional(party, value, rest.fraction, later.result).await
             }
             Kind::Tabulated { argument, rest, .. } => {
                 let u = pieces.linear(&in_ring(argument))?;
                 let added = rest.as_ref().map(|rest| pieces.linear(&in_ring(&rest.function))).transpose()?;
                 drop(pieces);
-                let value = look_up(party, &u, expected(lookup)?).await?;
+                let value = look_up(party, &u, expected(later.lookup)?).await?;
                 let Some((mut sum, rest)) = added.zip(rest.as_ref()) else { return Ok(value) };
                 sum.add(&value.scale(R::ONE << rest.fraction))?;
-                truncate_optional(party, sum, rest.fraction, result).await
+                truncate_optional(party, sum, rest.fraction, later.result).await
             }
-            Kind::Octaves(octaves) => {
-                let masks = (argument, expected(lookup)?, triple, result);
-                self.apply_octaves(party, octaves, pieces, masks).await
-            }
-        }
-    }
-
-    async fn apply_octaves<R: Ring, T: Transport>(
-        &self,
-        party: &mut Party<T>,
-        octaves: &Octaves,
-        pieces: Pieces<R>,
-        masks: (Option<LiftMask<R>>, LookupMask<R>, Option<BeaverTriple<R>>, Option<LiftMask<R>>),
-    ) -> Result<ArithmeticShares<R>, ProtocolError> {
-        let (argument, lookup, triple, result) = masks;
-        let u = pieces.linear(&in_ring(&octaves.argument))?;
-        let octave = match &octaves.octave {
-            Octave::Offset(octave) | Octave::Factor { factor: octave, .. } => pieces.linear(&in_ring(octave))?,
-        };
-        drop(pieces);
-        let mut u = truncate_optional(party, u, octaves.shift, argument).await?;
-        let layout = octaves.table.layout(R::BITS)?;
-        let low = R::from_i128(layout.low.into());
-        if party.is_first() {
-            u.elements_mut().iter_mut().for_each(|u| *u = u.wrapping_sub(low));
-        }
-        let mut value = look_up(party, &u.scale(R::from_u64(layout.multiplier.into())), lookup).await?;
-        match &octaves.octave {
-            Octave::Offset(_) => {
-                value.add(&octave)?;
-                Ok(value)
-            }
-            Octave::Factor { shift, .. } => {
-                let product = beaver::multiply(party, &value, &octave, expected(triple)?).await?;
-                truncate_optional(party, product, *shift, result).await
-            }
+            Kind::Octaves(octaves) => apply_octaves(party, octaves, pieces, later).await,
         }
     }
 
@@ -314,6 +286,38 @@ impl FunctionPlan {
     /// [`ProtocolError::Parameter`] never for a plan that was made.
     pub fn error_bound(&self, parties: usize) -> Result<ErrorBound, ProtocolError> {
         ErrorBound::of(&self.shape, &self.route, self.ring_bits, parties)
+    }
+}
+
+/// Normalises, looks up, and gives the octave back.
+async fn apply_octaves<R: Ring, T: Transport>(
+    party: &mut Party<T>,
+    octaves: &Octaves,
+    pieces: Pieces<R>,
+    later: Later<R>,
+) -> Result<ArithmeticShares<R>, ProtocolError> {
+    let Later { argument, lookup, triple, result } = later;
+    let u = pieces.linear(&in_ring(&octaves.argument))?;
+    let octave = match &octaves.octave {
+        Octave::Offset(octave) | Octave::Factor { factor: octave, .. } => pieces.linear(&in_ring(octave))?,
+    };
+    drop(pieces);
+    let mut u = truncate_optional(party, u, octaves.shift, argument).await?;
+    let layout = octaves.table.layout(R::BITS)?;
+    let low = R::from_i128(layout.low.into());
+    if party.is_first() {
+        u.elements_mut().iter_mut().for_each(|u| *u = u.wrapping_sub(low));
+    }
+    let mut value = look_up(party, &u.scale(R::from_u64(layout.multiplier.into())), expected(lookup)?).await?;
+    match &octaves.octave {
+        Octave::Offset(_) => {
+            value.add(&octave)?;
+            Ok(value)
+        }
+        Octave::Factor { shift, .. } => {
+            let product = beaver::multiply(party, &value, &octave, expected(triple)?).await?;
+            truncate_optional(party, product, *shift, result).await
+        }
     }
 }
 

@@ -29,26 +29,28 @@ impl Function {
     /// that need no table.
     ///
     /// The derivatives' bounds: σ''' is −1/8 and tanh''' −2 at 0; erf''' is −4/√π at 0; that of ln(1 + e^x) is σ'', at
-    /// most 1/(6√3); for GELU, SiLU and Mish the maxima were found numerically and rounded up. The tails: σ(−10.5) and
-    /// e^−10.5 are below 2.8·10^−5, 1 − tanh 5.28 below 5.2·10^−5, erfc 2.95 below 3.1·10^−5, 12.6·σ(−12.6) below
-    /// 4.3·10^−5, 4.4·Φ(−4.4) below 2.4·10^−5, and Mish is within 3·10^−5 of 0 below −13 and of x above 7.
+    /// most 1/(6√3); for GELU, SiLU and Mish the maxima were found numerically and rounded up. The tails: σ(−10.5) is below
+    /// 2.8·10^−5, ln(1 + e^−10.4) below 3.1·10^−5, 1 − tanh 5.28 below 5.2·10^−5, erfc 2.95 below 3.1·10^−5, 12.55·σ(−12.55)
+    /// below 4.5·10^−5, 4.4·Φ(−4.4) below 2.4·10^−5, and Mish is within 3·10^−5 of 0 below −13 and of x above 7.
     pub(crate) fn smooth(&self, input_bits: u32, limit: f64) -> Option<Smooth> {
         let target = libm::exp2(-f64::from(input_bits.clamp(2, 15) - 1));
         let part =
             |low, high, third, slope, tail| Some(Smooth { low, high, third, slope, tail, relative: false, target });
-        // The argument of an exponential's table is ≥ 0; scaled by `weight` it falls below 2^−15.
+        // For half the table: 2^−13 where 2^−14 is just missed.
+        let coarser = |smooth: Option<Smooth>| smooth.map(|smooth| Smooth { target: 2.0 * target, ..smooth });
+        // The argument of an exponential's table is ≥ 0; scaled by `weight` it falls below 4.7·10^−5.
         let decay = |weight: f64, rate: f64| {
-            let high = libm::log(weight.max(1e-4) * 32_768.0).max(1.0) / rate;
-            part(0.0, high, weight * rate * rate * rate, weight * rate, 1.0 / 32_768.0)
+            let high = libm::log(weight.max(1e-4) / 4.7e-5).max(1.0) / rate;
+            part(0.0, high, weight * rate * rate * rate, weight * rate, 4.7e-5)
         };
         match *self {
             Self::Sigmoid => part(-10.5, 10.5, 0.125, 0.25, 2.8e-5),
             Self::Tanh => part(-5.28, 5.28, 2.0, 1.0, 5.2e-5),
             Self::Erf => part(-2.95, 2.95, 2.257, 1.129, 3.1e-5),
-            Self::Silu => part(0.0, 12.6, 0.309, 0.5, 4.3e-5),
-            Self::Softplus => part(0.0, 10.5, 0.0963, 0.5, 2.8e-5),
+            Self::Silu => coarser(part(0.0, 12.55, 0.309, 0.5, 4.5e-5)),
+            Self::Softplus => part(0.0, 10.4, 0.0963, 0.5, 3.1e-5),
             Self::Gelu | Self::GeluTanh => part(0.0, 4.4, 0.78, 0.5, 2.4e-5),
-            Self::Mish => part(-13.0, 7.0, 0.59, 1.1, 3.0e-5),
+            Self::Mish => coarser(part(-13.0, 7.0, 0.59, 1.1, 3.0e-5)),
             Self::HardSwish => part(-3.0, 3.0, 0.0, 1.5, 0.0),
             Self::Elu { alpha } => decay(magnitude(alpha), 1.0),
             Self::Selu { alpha, gamma } => decay(magnitude(alpha) * magnitude(gamma), 1.0),
@@ -64,7 +66,7 @@ impl Function {
                 relative: true,
                 target: 1.0 / 16_384.0,
             }),
-            Self::Log => normalised(input_bits, 2.0, 1.0, false),
+            Self::Log => normalised(input_bits, false, |[low, _]| (2.0 / (low * low * low), 1.0 / low)),
             Self::Sqrt => power(input_bits, 0.5),
             Self::Power { exponent } => power(input_bits, exponent.into()),
             Self::Reciprocal | Self::PositiveReciprocal => power(input_bits, -1.0),
@@ -90,19 +92,21 @@ fn magnitude(x: f32) -> f64 {
     f64::from(x.abs())
 }
 
-/// On [1, 2], to which the octaves of an argument are moved, and a little around it.
-fn normalised(input_bits: u32, third: f64, slope: f64, relative: bool) -> Option<Smooth> {
+/// On [1, 2], to which the octaves of an argument are moved, and a little around it; `bounds` gives those of the third and
+/// the first derivative on an interval.
+fn normalised(input_bits: u32, relative: bool, bounds: impl Fn([f64; 2]) -> (f64, f64)) -> Option<Smooth> {
     let slack = SLACK / libm::exp2(input_bits.into());
     let (low, high) = (1.0 - slack, 2.0 + slack);
-    // On the slack a derivative of the functions in use is larger by less than a tenth.
-    let (third, slope) = (1.1 * third, 1.1 * slope);
-    Some(Smooth { low, high, third, slope, tail: 0.0, relative, target: 1.0 / 65_536.0 })
+    let (third, slope) = bounds([low, high]);
+    (slack < 0.6).then_some(Smooth { low, high, third, slope, tail: 0.0, relative, target: 1.0 / 16_384.0 })
 }
 
-/// x^p on [1, 2]: the bounds are relative to the smallest value there.
+/// x^p on [1, 2]: the bounds are relative to the smallest value there. Powers are largest and smallest at the ends.
 fn power(input_bits: u32, p: f64) -> Option<Smooth> {
-    let largest = |exponent: f64| libm::exp2(exponent).max(1.0);
-    let smallest = libm::exp2(p).min(1.0);
-    let third = libm::fabs(p * (p - 1.0) * (p - 2.0)) * largest(p - 3.0) / smallest;
-    normalised(input_bits, third, libm::fabs(p) * largest(p - 1.0) / smallest, true)
+    normalised(input_bits, true, |ends| {
+        let largest = |exponent: f64| ends.map(|x| libm::pow(x, exponent)).into_iter().fold(0.0, f64::max);
+        let smallest = ends.map(|x| libm::pow(x, p)).into_iter().fold(f64::INFINITY, f64::min);
+        let third = libm::fabs(p * (p - 1.0) * (p - 2.0)) * largest(p - 3.0) / smallest;
+        (third, libm::fabs(p) * largest(p - 1.0) / smallest)
+    })
 }

@@ -152,6 +152,10 @@ impl Table {
         // The result is below 2^{k−2}.
         layout.result_bits = libm::ceil(libm::log2(largest)) as u32 + 2;
         layout.guard_bits = (2 * layout.segment_bits).min(ring_bits.saturating_sub(layout.result_bits));
+        // One bit more would cost a byte of every coefficient, and is worth a quarter of a unit.
+        if layout.guard_bits > 0 && (layout.guard_bits + layout.result_bits) % 8 == 1 {
+            layout.guard_bits -= 1;
+        }
         layout.entry_bits = (layout.guard_bits + layout.result_bits).next_multiple_of(8).min(ring_bits);
         // A quarter of h² for c_2, half of h for c_1, and half for c_0, in 2^−g units.
         let rounding_error = (width * width / 4.0 + width / 2.0 + 0.5) / libm::exp2(layout.guard_bits.into());

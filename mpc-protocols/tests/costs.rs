@@ -1,0 +1,79 @@
+//! The table of costs in the documentation of `function`, literally.
+#![allow(missing_docs)]
+#![cfg(feature = "std")]
+
+use mpc_protocols::Request;
+use mpc_protocols::function::{Function, FunctionPlan, FunctionShape};
+use mpc_protocols::lookup::{self, LookupShape, Table};
+use mpc_protocols::sign::SignParameters;
+
+/// Rounds, bits sent to each other party and bytes dealt, per element.
+fn costs(function: Function) -> (u64, f64, f64) {
+    let len = 640;
+    let parameters = SignParameters::new(32).unwrap();
+    let shape = FunctionShape { function, len, fractional_bits: 16, shift: 16, parameters };
+    let plan = FunctionPlan::new::<u64>(shape).unwrap();
+    let per_element = |bytes: u64| bytes as f64 / len as f64;
+    let dealt = plan.requests().iter().map(|request| request.traffic::<u64>().payload_received).sum();
+    for parties in [3, 8] {
+        assert_eq!(plan.traffic(parties).rounds, plan.traffic(2).rounds);
+        assert_eq!(plan.traffic(parties).payload_sent, (parties as u64 - 1) * plan.traffic(2).payload_sent);
+    }
+    (plan.traffic(2).rounds, 8.0 * per_element(plan.traffic(2).payload_sent), per_element(dealt))
+}
+
+#[test]
+fn costs_are_those_of_the_documentation() {
+    for (function, expected) in [
+        (Function::Abs, (3, 44.0, 90.5)),
+        (Function::Clip { low: 0.0, high: 6.0 }, (3, 56.0, 120.875)),
+        (Function::LeakyRelu { slope: 0.01 }, (4, 76.0, 102.5)),
+        (Function::HardSigmoid { alpha: 0.2, beta: 0.5 }, (4, 76.0, 134.375)),
+        (Function::HardSwish, (5, 95.0, 470.375)),
+        (Function::Sigmoid, (5, 97.0, 2438.5)),
+        (Function::Tanh, (5, 96.0, 2438.5)),
+        (Function::Erf, (5, 96.0, 2438.5)),
+        (Function::Gelu, (5, 105.0, 1317.25)),
+        (Function::GeluTanh, (5, 105.0, 1317.25)),
+        (Function::Silu, (5, 107.0, 1317.125)),
+        (Function::Softplus, (5, 107.0, 1317.0)),
+        (Function::Mish, (5, 99.0, 2822.25)),
+        (Function::Elu { alpha: 1.0 }, (5, 96.0, 2438.5)),
+        (Function::Celu { alpha: 0.5 }, (5, 94.0, 2438.625)),
+        (Function::Selu { alpha: 1.673_263_2, gamma: 1.050_701 }, (6, 128.0, 2450.5)),
+        (Function::Exp, (5, 110.0, 6276.875)),
+        (Function::ExpNonPositive, (5, 96.0, 2438.5)),
+        (Function::Log, (6, 453.0, 1334.375)),
+        (Function::Sqrt, (8, 616.0, 1354.0)),
+        (Function::Power { exponent: -0.5 }, (8, 616.0, 1354.0)),
+        (Function::PositiveReciprocal, (8, 616.0, 1690.0)),
+        (Function::Reciprocal, (8, 952.0, 2540.5)),
+    ] {
+        assert_eq!(costs(function), expected, "{function:?}");
+    }
+}
+
+/// The row of the README.
+#[test]
+fn the_cost_of_a_lookup() {
+    let table = Table { function: Function::Gelu, input_bits: 16, output_bits: 16, limit_bits: 30 };
+    let shape = LookupShape { len: 640, table };
+    let sent = lookup::traffic(shape, 64, 2).unwrap();
+    assert_eq!((sent.rounds, 8 * sent.payload_sent), (2, 37 * 640));
+    assert_eq!(Request::Lookup { len: 640, table }.traffic::<u64>().payload_received, 1_166 * 640);
+}
+
+/// A plan that is stored is the same again, and one that cannot be is refused.
+#[test]
+fn plans_are_stored_by_their_settings() {
+    let parameters = SignParameters::new(32).unwrap();
+    let shape = FunctionShape { function: Function::Gelu, len: 3, fractional_bits: 16, shift: 16, parameters };
+    let plan = FunctionPlan::new::<u64>(shape).unwrap();
+    let bytes = postcard::to_allocvec(&plan).unwrap();
+    let again: FunctionPlan = postcard::from_bytes(&bytes).unwrap();
+    assert_eq!((&again, again.requests()), (&plan, plan.requests()));
+    // 64 bits of the ring, the last byte, become 63.
+    let mut wrong = bytes;
+    *wrong.last_mut().unwrap() = 63;
+    assert!(postcard::from_bytes::<FunctionPlan>(&wrong).is_err());
+}
