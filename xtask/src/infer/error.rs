@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use mpc_models::{DigitsError, FileError, LoadError, NpyError, UnknownModel};
+use mpc_models::{FileError, LoadError, NpyError, SamplesError, UnknownModel};
 use mpc_nn::{EvaluateError, GraphError, InferenceError, PlanError};
 use mpc_shares::ShareError;
 use mpc_transport::{Traffic, TransportError};
@@ -21,9 +21,9 @@ pub enum InputError {
     /// `--parties`, `--fractional-bits`.
     #[error(transparent)]
     Plan(#[from] PlanError),
-    /// A model that comes without weights.
-    #[error("no weights come with `{model}`; give a file with --weights")]
-    NoWeights {
+    /// A model that does not classify images.
+    #[error("`{model}` does not classify images, which is all that this command does; `--plan` prints what it costs")]
+    NotImages {
         /// The model.
         model: String,
     },
@@ -38,9 +38,9 @@ pub enum InputError {
         /// What is wrong with them.
         error: LoadError,
     },
-    /// The bundled digits, or a choice among them.
+    /// The bundled samples.
     #[error(transparent)]
-    Digits(#[from] DigitsError),
+    Samples(#[from] SamplesError),
     /// `--input`.
     #[error("images {file}: {error}")]
     Images {

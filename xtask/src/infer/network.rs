@@ -45,7 +45,10 @@ impl Network {
 
     /// Whether weights and inputs are made up, so that results have no meaning beyond being near those in the clear.
     pub fn is_made_up(&self) -> bool {
-        matches!(self, Self::Layer(_))
+        match self {
+            Self::Model(model) => model.bundled_weights().is_none(),
+            Self::Layer(_) => true,
+        }
     }
 }
 
@@ -98,9 +101,9 @@ pub fn made_up_weights(graph: &Graph) -> Result<Weights, LoadError> {
     weights.map_err(LoadError::from)
 }
 
-/// Arbitrary inputs of a layer, between −1 and 1; always the same.
-pub fn made_up_inputs(layer: Layer, count: usize) -> ArrayD<f32> {
-    made_up(&[&[count], &layer.input()[..]].concat(), 0)
+/// Arbitrary inputs of a shape, between −1 and 1; always the same.
+pub fn made_up_inputs(shape: &[usize], count: usize) -> ArrayD<f32> {
+    made_up(&[&[count], shape].concat(), 0)
 }
 
 /// Numbers between −1 and 1, by SplitMix64: nothing secret hangs on them.
@@ -132,5 +135,6 @@ mod tests {
             assert!(Network::by_name(name).is_err(), "{name}");
         }
         assert!(!Network::by_name("resnet32").unwrap().is_made_up());
+        assert!(Network::by_name("vgg16").unwrap().is_made_up());
     }
 }

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use mpc_models::npy::MAX_IMAGES;
-use mpc_models::{Digits, Model, file_limit, read_file, read_npy_images};
+use mpc_models::{Model, Targets, Task, file_limit, read_file, read_npy_images};
 use mpc_nn::{Graph, Weights};
 use ndarray::{ArrayD, Axis, Slice};
 use serde::{Deserialize, Serialize};
@@ -14,7 +14,7 @@ use super::network::{Network, made_up_inputs, made_up_weights};
 /// Which images to classify.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct ImageSource {
-    /// A file, or none for the bundled digits.
+    /// A file, or none for the bundled samples.
     pub file: Option<PathBuf>,
     /// The first image.
     pub first: usize,
@@ -45,27 +45,34 @@ impl ImageSource {
     pub fn read(&self, network: Network) -> Result<Samples, InputError> {
         match (network, &self.file) {
             (Network::Model(model), Some(file)) => self.read_npy(file, model),
-            (Network::Model(_), None) => self.read_digits(),
-            (Network::Layer(layer), _) => {
-                let count = self.checked_count(MAX_IMAGES)?;
-                Ok(Samples { images: made_up_inputs(layer, count), labels: None, first: self.first })
-            }
+            (Network::Model(model), None) => self.read_samples(model),
+            (Network::Layer(layer), _) => self.make_up(&layer.input()),
         }
     }
 
-    fn read_digits(&self) -> Result<Samples, InputError> {
-        let digits = Digits::bundled()?;
-        let count = self.checked_count(digits.len())?;
-        let images = digits.batch(self.first..self.first + count)?;
-        let labels = Some(digits.labels().skip(self.first).take(count).collect());
-        Ok(Samples { images, labels, first: self.first })
+    fn make_up(&self, shape: &[usize]) -> Result<Samples, InputError> {
+        let count = self.checked_count(MAX_IMAGES)?;
+        Ok(Samples { images: made_up_inputs(shape, count), labels: None, first: self.first })
+    }
+
+    fn read_samples(&self, model: &Model) -> Result<Samples, InputError> {
+        let image = image_of(model)?;
+        let len = model.sample_count()?;
+        if len == 0 {
+            return self.make_up(&image);
+        }
+        let count = self.checked_count(len)?;
+        let mut samples = model.samples(self.first..self.first + count)?;
+        let labels = if let Targets::Labels(labels) = samples.targets { Some(labels) } else { None };
+        Ok(Samples { images: samples.inputs.remove(0), labels, first: self.first })
     }
 
     fn read_npy(&self, file: &PathBuf, model: &Model) -> Result<Samples, InputError> {
-        let image_bytes: usize = size_of::<f32>() * model.input().into_iter().product::<usize>();
+        let image = image_of(model)?;
+        let image_bytes: usize = size_of::<f32>() * image.into_iter().product::<usize>();
         let bytes = read_file(file, image_bytes.saturating_mul(MAX_IMAGES + 1))?;
         let wrong = |error| InputError::Images { file: file.display().to_string(), error };
-        let all = read_npy_images(&bytes, model.input()).map_err(wrong)?;
+        let all = read_npy_images(&bytes, image).map_err(wrong)?;
         let count = self.checked_count(all.len_of(Axis(0)))?;
         let images = all.slice_axis(Axis(0), Slice::from(self.first..self.first + count)).to_owned();
         Ok(Samples { images, labels: None, first: self.first })
@@ -82,6 +89,12 @@ impl ImageSource {
     }
 }
 
+/// Channels, height and width of an image that a model classifies.
+fn image_of(model: &Model) -> Result<[usize; 3], InputError> {
+    let image = model.image().filter(|_| model.task() == Task::Classification);
+    image.ok_or_else(|| InputError::NotImages { model: model.name().to_owned() })
+}
+
 /// Reads the weights from a file, or those that come with the model, and checks them against its graph.
 pub fn read_weights(file: Option<&PathBuf>, network: Network, graph: &Graph) -> Result<Weights, InputError> {
     let Network::Model(model) = network else {
@@ -89,10 +102,8 @@ pub fn read_weights(file: Option<&PathBuf>, network: Network, graph: &Graph) -> 
         return made_up_weights(graph).map_err(wrong);
     };
     let Some(file) = file else {
-        let missing = || InputError::NoWeights { model: model.name().to_owned() };
-        let bytes = model.bundled_weights().ok_or_else(missing)?;
         let wrong = |error| InputError::Weights { source_name: "bundled with the model".to_owned(), error };
-        return model.load(bytes, graph).map_err(wrong);
+        return model.default_weights(graph).map_err(wrong);
     };
     let bytes = read_file(file, file_limit(graph))?;
     model.load(&bytes, graph).map_err(|error| InputError::Weights { source_name: file.display().to_string(), error })
