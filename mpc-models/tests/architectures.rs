@@ -74,12 +74,17 @@ fn activations() {
     assert_eq!(relus("lenet"), 6 * 28 * 28 + 16 * 10 * 10 + 120 + 84);
     assert_eq!(relus("breast-cancer"), 24);
     assert_eq!(relus("minionn-square"), 0);
+    assert_eq!(relus("vgg16"), 276_480);
+    assert_eq!(relus("resnet18"), 2_308_096);
+    assert_eq!(relus("resnet50"), 9_608_704);
+    assert_eq!(relus("squeezenet"), 2_589_352);
     let graph = Model::by_name("minionn-square").unwrap().graph(1).unwrap();
     let squares = graph.nodes().iter().filter(|node| *node.op() == Op::Square).map(|node| node.len());
     assert_eq!(squares.sum::<usize>(), 173_056);
     // PyTorch has 35 ReLU6.
     let graph = mobilenetv2(1, 1000).unwrap();
-    assert_eq!(graph.nodes().iter().filter(|node| matches!(node.op(), Op::Function(_))).count(), 35);
+    let clips = graph.nodes().iter().filter(|node| matches!(node.op(), Op::Function(_))).map(|node| node.len());
+    assert_eq!((clips.clone().count(), clips.sum::<usize>()), (35, 6_105_792));
     assert_eq!(graph.relu_count(), 0);
 }
 

@@ -1,6 +1,6 @@
 //! The bundled networks on the bundled samples, against the logits that PyTorch gave.
 
-use mpc_models::{Digits, Model, Overlap, Targets};
+use mpc_models::{Model, Overlap, Targets};
 use mpc_nn::{Plan, Settings, evaluate, in_process};
 use ndarray::{Array1, Array2, Array4, ArrayD, ArrayViewD, Axis, Ix2};
 use ndarray_npy::ReadNpyExt;
@@ -112,17 +112,49 @@ fn unet() {
     }
 }
 
-#[test]
-fn minionn_in_private() {
-    let model = Model::by_name("minionn").unwrap();
-    let graph = model.graph(1).unwrap();
+/// The outputs of the first samples in private, and in the clear.
+fn in_private(model: &str, count: usize) -> (Vec<f64>, Vec<f32>) {
+    let model = Model::by_name(model).unwrap();
+    let graph = model.graph(count).unwrap();
     let weights = model.load(model.bundled_weights().unwrap(), &graph).unwrap();
-    let image = [Digits::bundled().unwrap().image(0).unwrap()];
-    let expected = evaluate(&graph, &weights, &image).unwrap().remove(0);
+    let inputs = model.samples(0..count).unwrap().inputs;
+    let expected = evaluate(&graph, &weights, &inputs).unwrap().remove(0);
     let plan = Plan::<u64>::new(&graph, Settings::new(2)).unwrap();
-    let logits = in_process::infer(&plan, &weights, &image).unwrap().remove(0);
-    assert_eq!(logits.shape(), expected.shape());
-    for (x, &y) in logits.iter().zip(&expected) {
+    let found = in_process::infer(&plan, &weights, &inputs).unwrap().remove(0);
+    assert_eq!(found.shape(), expected.shape());
+    (found.into_iter().collect(), expected.into_iter().collect())
+}
+
+fn assert_private_run_is_near(model: &str, count: usize) {
+    let (found, expected) = in_private(model, count);
+    for (x, y) in found.into_iter().zip(expected) {
         assert!((x - f64::from(y)).abs() < 0.02, "{x} is not {y}");
     }
+}
+
+#[test]
+fn minionn_in_private() {
+    assert_private_run_is_near("minionn", 1);
+}
+
+#[test]
+fn minionn_square_in_private() {
+    assert_private_run_is_near("minionn-square", 1);
+}
+
+#[test]
+fn lenet_in_private() {
+    assert_private_run_is_near("lenet", 5);
+}
+
+#[test]
+fn breast_cancer_in_private() {
+    assert_private_run_is_near("breast-cancer", 143);
+}
+
+#[test]
+fn unet_in_private() {
+    let (found, expected) = in_private("unet", 4);
+    let agree = found.iter().zip(&expected).filter(|&(&x, &y)| (x > 0.0) == (y > 0.0)).count();
+    assert!(agree as f64 >= 0.999 * expected.len() as f64, "{agree} of {} pixels", expected.len());
 }

@@ -113,6 +113,16 @@ fn one_image_costs_no_more_than_promised() {
 }
 
 #[test]
+fn other_networks_of_the_zoo() {
+    for model in ["lenet", "minionn-square"] {
+        let result = json(&["--model", model, "--first-image", "3"]);
+        assert_eq!(result["images"][0]["label"], result["images"][0]["predicted"], "{model}");
+    }
+    let plan = json(&["--model", "resnet18", "--plan"]);
+    assert_eq!(plan["parameters"], 11_684_712);
+}
+
+#[test]
 fn a_table_is_printed_for_people() {
     let output = infer(&["--images", "2"]);
     assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
@@ -168,6 +178,8 @@ fn wrong_weights_are_refused_by_name() {
 #[test]
 fn wrong_arguments_are_refused_by_name() {
     assert_refused(&["--model", "resnet33"], "no model is named `resnet33`; the models are: resnet32");
+    assert_refused(&["--model", "unet"], "`unet` does not classify images");
+    assert_refused(&["--model", "breast-cancer"], "`breast-cancer` does not classify images");
     assert_refused(&["--parties", "1"], "1 is not in 2..=8");
     assert_refused(&["--parties", "9"], "9 is not in 2..=8");
     assert_refused(&["--images", "0"], "leaves nothing to do");
