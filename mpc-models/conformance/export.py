@@ -3,7 +3,7 @@
     python -m venv venv && venv/bin/pip install -r requirements-export.txt
     venv/bin/python export.py
 
-writes exported.bin and external/, with one model whose weights are in a file of their own. README.md has the format.
+writes exported.zip and external/, with one model whose weights are in a file of their own. README.md has the format.
 The networks have random weights of a fixed seed, so their answers mean nothing; what counts is that they are the same.
 """
 
@@ -148,7 +148,7 @@ def networks():
 
 
 def main():
-    """Makes exported.bin and external/."""
+    """Makes exported.zip and external/."""
     warnings.simplefilter("ignore")
     logging.disable(logging.CRITICAL)
     torch.use_deterministic_algorithms(True)
@@ -172,7 +172,7 @@ def main():
             if name == HALF and opset == 17:
                 half = halved(model)
                 entries.append(entry(blob, f"{name}/half", half, *half_outputs(network, inputs)))
-    print(container.write(HERE / "exported.bin", {"cases": entries, "left_out": []}, blob))
+    print(container.write(HERE / "exported.zip", {"cases": entries, "left_out": []}, blob))
     print(f"{len(entries)} models; not exported:", *failed, sep="\n  ")
 
 

@@ -3,7 +3,7 @@
     python -m venv venv && venv/bin/pip install -r requirements.txt
     venv/bin/python make.py
 
-writes node_tests.bin and left_out.md beside this file, byte for byte the same in every run. README.md has the format.
+writes node_tests.zip and left_out.md beside this file, byte for byte the same in every run. README.md has the format.
 """
 
 import collections
@@ -157,7 +157,7 @@ def main():
             left[group][detail].append(case.name)
             model = blob.model(convert.stripped(case.model).SerializeToString(deterministic=True))
             refused.append({"name": case.name, "reason": group, "model": model})
-    about = container.write(HERE / "node_tests.bin", {"cases": packed, "left_out": refused}, blob)
+    about = container.write(HERE / "node_tests.zip", {"cases": packed, "left_out": refused}, blob)
     write_left_out(left, packed, len(cases))
     print(f"{len(packed)} entries, {len(refused)} left out, {about}")
 
