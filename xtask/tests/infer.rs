@@ -178,8 +178,8 @@ fn wrong_weights_are_refused_by_name() {
 #[test]
 fn wrong_arguments_are_refused_by_name() {
     assert_refused(&["--model", "resnet33"], "no model is named `resnet33`; the models are: resnet32");
-    assert_refused(&["--model", "unet"], "`unet` does not classify images");
-    assert_refused(&["--model", "breast-cancer"], "`breast-cancer` does not classify images");
+    assert_refused(&["--model", "breast-cancer", "--input", "x.npy"], "`breast-cancer` takes no images");
+    assert_refused(&["--model", "resnet18"], "no samples come with `resnet18`");
     assert_refused(&["--parties", "1"], "1 is not in 2..=8");
     assert_refused(&["--parties", "9"], "9 is not in 2..=8");
     assert_refused(&["--images", "0"], "leaves nothing to do");
