@@ -47,7 +47,8 @@ fn check(case: &Case) -> Result<(), String> {
     case.compare(&clear, |_, y| CLEAR * (1.0 + y.abs())).map_err(|reason| format!("clear: {reason}"))?;
     let errors = rounding_errors(&network, &inputs, &clear)?;
     let bound = |output: usize, _: f64| 5e-4 + 16.0 * errors[output];
-    case.compare(&infer(&network, &inputs)?, bound).map_err(|reason| format!("private: {reason} (rounding: {errors:?})"))
+    case.compare(&infer(&network, &inputs)?, bound)
+        .map_err(|reason| format!("private: {reason} (rounding: {errors:?})"))
 }
 
 #[test]

@@ -72,7 +72,11 @@ fn check(folder: &Path) -> Result<(), (&'static str, String)> {
             return Err(("compare", format!("{name} has shape {found:?}, not {:?}", expected.shape())));
         }
         let error = |(&y, &e): (&f32, &f32)| if y == e { 0.0 } else { (y - e).abs() / (2e-3 + 1e-3 * e.abs()) };
-        let worst = outputs[place].iter().zip(expected).map(error).fold(0.0f32, |a, b| if b.is_nan() { f32::MAX } else { a.max(b) });
+        let worst = outputs[place]
+            .iter()
+            .zip(expected)
+            .map(error)
+            .fold(0.0f32, |a, b| if b.is_nan() { f32::MAX } else { a.max(b) });
         if worst > 1.0 {
             return Err(("compare", format!("{name} is off by {worst} tolerances")));
         }

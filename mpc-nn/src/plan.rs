@@ -24,6 +24,7 @@ use sha2::{Digest, Sha256};
 
 use crate::graph::Graph;
 
+pub use format::Index;
 pub use settings::{MAX_INPUT_OWNERS, PlanError, Roles, Settings, WeightKnowledge};
 pub use step::{Action, MaskedWeight, Meaning, SharedConstant, Step};
 

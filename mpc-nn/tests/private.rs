@@ -289,8 +289,15 @@ fn an_index_is_the_first_of_equal_ones_and_only_revealed() {
     let best = b.arg_max("best", x).unwrap();
     let graph = b.clone().finish(&[best]).unwrap();
     let x = ArrayD::from_shape_vec(vec![2, 5], vec![-3.0, 7.5, -1.0, 7.5, 0.0, -9.0, -9.0, -9.5, -9.0, -10.0]);
-    let outputs = infer(&graph, Settings::new(2), x.unwrap());
+    let inputs = x.unwrap();
+    let outputs = infer(&graph, Settings::new(2), inputs.clone());
     assert_eq!(outputs[0].iter().copied().collect::<Vec<_>>(), [1.0, 0.0]);
+    // The index counted from the end, which is still no number to compute with.
+    let from_end = b.scale("negative", best, -1.0).unwrap();
+    let from_end = b.offset("from the end", from_end, 4.0).unwrap();
+    let graph = b.clone().finish(&[from_end]).unwrap();
+    let outputs = infer(&graph, Settings::new(2), inputs);
+    assert_eq!(outputs[0].iter().copied().collect::<Vec<_>>(), [3.0, 4.0]);
     let relu = b.relu("relu", best).unwrap();
     let graph = b.finish(&[relu]).unwrap();
     assert!(matches!(Plan::<u64>::new(&graph, Settings::new(2)), Err(PlanError::Unsupported { .. })));

@@ -69,9 +69,15 @@ pub fn read(file: &str) -> Cases {
         inputs: tensors(blob, &entry["inputs"]),
         outputs: tensors(blob, &entry["outputs"]),
     };
-    let left =
-        |entry: &Value| LeftOut { name: text(&entry["name"]), reason: text(&entry["reason"]), model: model(blob, entry) };
-    Cases { cases: entries("cases").iter().map(case).collect(), left_out: entries("left_out").iter().map(left).collect() }
+    let left = |entry: &Value| LeftOut {
+        name: text(&entry["name"]),
+        reason: text(&entry["reason"]),
+        model: model(blob, entry),
+    };
+    Cases {
+        cases: entries("cases").iter().map(case).collect(),
+        left_out: entries("left_out").iter().map(left).collect(),
+    }
 }
 
 fn text(value: &Value) -> String {
@@ -97,7 +103,10 @@ fn tensors(blob: &[u8], list: &Value) -> Vec<Tensor> {
         name: text(&entry["name"]),
         dtype: text(&entry["dtype"]),
         shape: numbers(&entry["shape"]),
-        values: piece(blob, &entry["data"]).chunks_exact(4).map(|b| f32::from_le_bytes(b.try_into().unwrap())).collect(),
+        values: piece(blob, &entry["data"])
+            .chunks_exact(4)
+            .map(|b| f32::from_le_bytes(b.try_into().unwrap()))
+            .collect(),
     };
     list.as_array().unwrap().iter().map(tensor).collect()
 }
@@ -137,7 +146,8 @@ impl Case {
                 let excess = (y - expected).abs() / bound(index, expected);
                 // A NaN is an excess, too.
                 if !(excess <= 1.0) && worst.as_ref().is_none_or(|(most, _)| excess > *most) {
-                    let text = format!("`{}`[{place}] is {y}, expected {expected}: {excess:.1} times the bound", output.name);
+                    let text =
+                        format!("`{}`[{place}] is {y}, expected {expected}: {excess:.1} times the bound", output.name);
                     worst = Some((excess, text));
                 }
             }
@@ -164,7 +174,8 @@ pub fn infer(network: &Network, inputs: &[ArrayD<f32>]) -> Result<Vec<Vec<f64>>,
 
 /// The network in the clear, in floating point.
 pub fn evaluate(network: &Network, inputs: &[ArrayD<f32>]) -> Result<Vec<Vec<f64>>, String> {
-    let outputs = mpc_nn::evaluate(&network.graph, &network.weights, inputs).map_err(|error| format!("clear: {error}"))?;
+    let outputs =
+        mpc_nn::evaluate(&network.graph, &network.weights, inputs).map_err(|error| format!("clear: {error}"))?;
     Ok(outputs.into_iter().map(|output| output.into_iter().map(f64::from).collect()).collect())
 }
 

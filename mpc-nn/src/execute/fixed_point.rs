@@ -10,7 +10,7 @@ use ndarray::{ArrayD, IxDyn};
 use crate::error::InferenceError;
 use crate::graph::NodeId;
 use crate::plain::check_inputs;
-use crate::plan::{Meaning, Plan};
+use crate::plan::{Index, Meaning, Plan};
 use crate::weights::Weights;
 
 /// All weights and constants in fixed point, in the order of the plan.
@@ -78,10 +78,9 @@ pub(super) fn decode<R: Ring>(elements: SecretVec<R>, meaning: Meaning, shape: &
             let fixed = FixedPoint::new(fractional_bits);
             elements.iter().map(|&x| fixed.decode(x) / divisor).collect()
         }
-        Meaning::Index { count, bits } => elements
-            .iter()
-            .map(|&x| (count as u64 - 1).wrapping_sub((x & R::low_mask(bits)).low_u64()) as f64)
-            .collect(),
+        Meaning::Index(Index { bits, origin, step }) => {
+            elements.iter().map(|&x| (origin + step * (x & R::low_mask(bits)).low_u64() as i64) as f64).collect()
+        }
     };
     ArrayD::from_shape_vec(IxDyn(shape), values).expect("a step has as many elements as its shape")
 }

@@ -155,7 +155,7 @@ impl<R: Ring, T: Transport, L: Transport> Run<'_, R, T, L> {
                 let revealed = match meaning {
                     Meaning::Number { .. } => sharing::reveal(self.party, owner, x).await,
                     // What is above the index is not part of the result.
-                    Meaning::Index { bits, .. } => sharing::reveal(self.party, owner, &local::low_bits(x, *bits)).await,
+                    Meaning::Index(index) => sharing::reveal(self.party, owner, &local::low_bits(x, index.bits)).await,
                 };
                 if let Some(elements) = revealed.map_err(protocol)? {
                     self.outputs.push(decode(SecretVec::from(elements), *meaning, &step.shape));

@@ -2,13 +2,26 @@
 
 use alloc::vec::Vec;
 
+use serde::Serialize;
+
 /// What the elements of a shared tensor stand for.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum Format {
     /// A number in fixed point.
     Number(Number),
-    /// count − 1 − index in the lowest `bits` bits, and other secrets above.
-    Index { count: usize, bits: u32 },
+    /// An index, and other secrets above it.
+    Index(Index),
+}
+
+/// An index, or what a public shift or change of sign makes of it: origin + step·v, v being the lowest `bits` bits.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct Index {
+    /// The bits of v, and all that is revealed.
+    pub bits: u32,
+    /// The result for v = 0.
+    pub origin: i64,
+    /// 1 or −1.
+    pub step: i64,
 }
 
 /// A number in fixed point: the signed element, divided by 2^`scale` and by `divisor`.

@@ -12,6 +12,7 @@ use mpc_ring::Ring;
 use mpc_transport::Traffic;
 use serde::Serialize;
 
+use super::format::Index;
 use super::settings::{Settings, WeightKnowledge};
 use crate::graph::{Channels, NodeId, Pool};
 
@@ -205,13 +206,8 @@ pub enum Meaning {
         /// What is left to divide by.
         divisor: f64,
     },
-    /// An index: count − 1 − element. Nothing but its lowest bits is revealed.
-    Index {
-        /// The number of elements that were compared.
-        count: usize,
-        /// The bits that are revealed.
-        bits: u32,
-    },
+    /// An index. Nothing but its bits is revealed.
+    Index(Index),
 }
 
 impl Action {

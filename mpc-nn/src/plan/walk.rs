@@ -13,7 +13,7 @@ use mpc_protocols::sign::{SignParameters, SignShape};
 use mpc_protocols::truncation::LiftShape;
 use mpc_ring::Ring;
 
-use super::format::{Format, Integers, Number, at_bits, ceil_log2, integers, power_of_two, round};
+use super::format::{Format, Index, Integers, Number, at_bits, ceil_log2, integers, power_of_two, round};
 use super::settings::{PlanError, Settings};
 use super::step::{Action, MaskedWeight, Meaning, SharedConstant, Step};
 use crate::graph::{Graph, Node, NodeId, Op};
@@ -80,6 +80,12 @@ impl<'a, R: Ring> Walk<'a, R> {
                 (Action::Square, self.double())
             }
             Op::MatrixProduct => self.matrix_product(node)?,
+            Op::Scale { factor: -1.0 } if let Format::Index(Index { bits, origin, step }) = self.format(inputs[0]) => {
+                (Action::Reshape, Format::Index(Index { bits, origin: -origin, step: -step }))
+            }
+            Op::Offset { value } if let (Format::Index(index), 0.0) = (self.format(inputs[0]), value % 1.0) => {
+                (Action::Reshape, Format::Index(Index { origin: index.origin + *value as i64, ..index }))
+            }
             Op::Scale { factor } => {
                 let Integers { bits, integers } = self.public_factors(inputs[0], &[f64::from(*factor)])?;
                 (Action::Scale { factor: integers[0] }, self.number(inputs[0])?.finer(bits).into())
@@ -140,7 +146,7 @@ impl<'a, R: Ring> Walk<'a, R> {
     fn number(&self, id: NodeId) -> Result<Number, PlanError> {
         match self.format(id) {
             Format::Number(number) => Ok(number),
-            Format::Index { .. } => {
+            Format::Index(_) => {
                 Err(unsupported(self.graph.node(id), "an index is only revealed, so nothing may be computed from it"))
             }
         }
@@ -228,7 +234,7 @@ impl<'a, R: Ring> Walk<'a, R> {
 
     /// A format that all the inputs can be shifted to, and the shifts.
     fn common(&mut self, inputs: &[NodeId]) -> Result<(Format, Vec<u32>), PlanError> {
-        if let Format::Index { .. } = self.format(inputs[0])
+        if let Format::Index(_) = self.format(inputs[0])
             && inputs.iter().all(|&input| self.format(input) == self.format(inputs[0]))
         {
             return Ok((self.format(inputs[0]), inputs.iter().map(|_| 0).collect()));
@@ -250,7 +256,7 @@ impl<'a, R: Ring> Walk<'a, R> {
     pub(super) fn reveal(&mut self, output: usize, id: NodeId) {
         let meaning = match self.format(id) {
             Format::Number(Number { scale, divisor }) => Meaning::Number { fractional_bits: scale, divisor },
-            Format::Index { count, bits } => Meaning::Index { count, bits },
+            Format::Index(index) => Meaning::Index(index),
         };
         let node = self.graph.node(id);
         let (name, shape) = (format!("{}:reveal", node.name()), node.shape().to_vec());

@@ -10,7 +10,7 @@ use mpc_ring::{Convolution, Ring};
 
 use super::{Walk, unsupported};
 use crate::graph::{Channels, Node, NodeId, Op, Pool};
-use crate::plan::format::{Format, Integers, Number, ceil_log2};
+use crate::plan::format::{Format, Index, Integers, Number, ceil_log2};
 use crate::plan::settings::PlanError;
 use crate::plan::step::{Action, MaskedWeight, SharedConstant};
 
@@ -137,12 +137,13 @@ impl<R: Ring> Walk<'_, R> {
         self.need_plain(input)?;
         let count = self.graph.node(input).len() / node.len();
         let index_bits = ceil_log2(count as f64);
+        let index = Format::Index(Index { bits: index_bits, origin: count as i64 - 1, step: -1 });
         let bits = self.settings.comparison_bits + index_bits;
         let parameters = SignParameters::new(bits).ok().filter(|_| bits <= R::BITS);
         let parameters = parameters.ok_or_else(|| {
             unsupported(node, "k and the bits of the index are more than a comparison may have; use a smaller k")
         })?;
-        Ok((Action::ArgMax { count, index_bits, parameters }, Format::Index { count, bits: index_bits }))
+        Ok((Action::ArgMax { count, index_bits, parameters }, index))
     }
 }
 
