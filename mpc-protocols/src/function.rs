@@ -53,12 +53,14 @@ mod bound;
 mod octaves;
 mod plan;
 mod route;
+mod run;
 mod smooth;
 
 use serde::{Deserialize, Serialize};
 
 pub use bound::ErrorBound;
-pub use plan::{FunctionMaterial, FunctionPlan, FunctionShape};
+pub use plan::{FunctionPlan, FunctionShape};
+pub use run::FunctionMaterial;
 
 pub(crate) use smooth::Smooth;
 

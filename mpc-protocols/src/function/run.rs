@@ -1,0 +1,169 @@
+//! A planned function on shares: drawing its material, and using it up.
+
+use alloc::vec::Vec;
+
+use mpc_ring::Ring;
+use mpc_shares::ArithmeticShares;
+use mpc_transport::Transport;
+
+use super::FunctionPlan;
+use super::octaves::{Octave, Octaves};
+use super::route::{Kind, Linear, unsupported};
+use crate::beaver::{self, BeaverTriple};
+use crate::lookup::{LookupMask, look_up};
+use crate::piecewise::{Pieces, PiecewiseLinear, PiecewiseMask, Step, compare};
+use crate::truncation::{LiftMask, check_bits, truncate};
+use crate::{Correlation, CorrelationSource, Party, ProtocolError};
+
+/// One party's share of everything that one use of a [`FunctionPlan`] needs: consumed by its use.
+#[derive(Debug)]
+pub struct FunctionMaterial<R: Ring> {
+    pieces: PiecewiseMask<R>,
+    later: Later<R>,
+}
+
+/// What is used after the pieces are known.
+#[derive(Debug)]
+struct Later<R: Ring> {
+    argument: Option<LiftMask<R>>,
+    lookup: Option<LookupMask<R>>,
+    triple: Option<BeaverTriple<R>>,
+    result: Option<LiftMask<R>>,
+}
+
+impl FunctionPlan {
+    /// Draws this party's share of the plan's [`requests`](Self::requests).
+    ///
+    /// # Errors
+    /// As for [`CorrelationSource::next`]; [`ProtocolError::Parameter`] in another ring than planned.
+    pub async fn draw<R: Ring, T: Transport>(
+        &self,
+        source: &mut CorrelationSource<T>,
+    ) -> Result<FunctionMaterial<R>, ProtocolError> {
+        self.check_ring::<R>()?;
+        let steps = self.steps();
+        let pieces = source.next(steps.pieces).await?;
+        let later = Later {
+            argument: draw_optional(source, steps.argument).await?,
+            lookup: draw_optional(source, steps.lookup).await?,
+            triple: draw_optional(source, steps.product).await?,
+            result: draw_optional(source, steps.result).await?,
+        };
+        Ok(FunctionMaterial { pieces, later })
+    }
+
+    fn check_ring<R: Ring>(&self) -> Result<(), ProtocolError> {
+        if R::BITS == self.ring_bits {
+            return Ok(());
+        }
+        Err(unsupported("ring bits", R::BITS.into(), "those of the plan"))
+    }
+
+    /// Shares of the function of x / 2^`shift`, at scale f, in the full ring and in the shape of x.
+    ///
+    /// The result is right within [`error_bound`](Self::error_bound) for arguments within [`range`](Self::range).
+    ///
+    /// # Security
+    /// As for its parts: [`compare`], [`look_up`], [`beaver::multiply`], [`truncate`].
+    ///
+    /// # Rounds and communication
+    /// As in the table of [`function`](crate::function); [`traffic`](Self::traffic) has it exactly.
+    ///
+    /// # Errors
+    /// [`ProtocolError::WrongCorrelation`], [`ProtocolError::Transport`].
+    pub async fn apply<R: Ring, T: Transport>(
+        &self,
+        party: &mut Party<T>,
+        x: &ArithmeticShares<R>,
+        material: FunctionMaterial<R>,
+    ) -> Result<ArithmeticShares<R>, ProtocolError> {
+        self.check_ring::<R>()?;
+        check_bits::<R>(self.shape.parameters.bits(), self.shape.shift)?;
+        let FunctionMaterial { pieces, later } = material;
+        let thresholds: Vec<R> = self.route.thresholds.iter().map(|&t| R::from_i128(t.into())).collect();
+        let pieces = compare(party, x, self.shape.shift, &thresholds, pieces).await?;
+        match &self.route.kind {
+            Kind::Linear(rest) => {
+                let value = pieces.linear(&in_ring(&rest.function))?;
+                truncate_optional(party, value, rest.fraction, later.result).await
+            }
+            Kind::Tabulated { argument, rest, .. } => {
+                let u = pieces.linear(&in_ring(argument))?;
+                let added = rest.as_ref().map(|rest| pieces.linear(&in_ring(&rest.function))).transpose()?;
+                drop(pieces);
+                let value = look_up(party, &u, expected(later.lookup)?).await?;
+                let Some((mut sum, rest)) = added.zip(rest.as_ref()) else { return Ok(value) };
+                sum.add(&value.scale(R::ONE << rest.fraction))?;
+                truncate_optional(party, sum, rest.fraction, later.result).await
+            }
+            Kind::Octaves(octaves) => apply_octaves(party, octaves, pieces, later).await,
+        }
+    }
+}
+
+/// Normalises, looks up, and gives the octave back.
+async fn apply_octaves<R: Ring, T: Transport>(
+    party: &mut Party<T>,
+    octaves: &Octaves,
+    pieces: Pieces<R>,
+    later: Later<R>,
+) -> Result<ArithmeticShares<R>, ProtocolError> {
+    let Later { argument, lookup, triple, result } = later;
+    let u = pieces.linear(&in_ring(&octaves.argument))?;
+    let octave = match &octaves.octave {
+        Octave::Offset(octave) | Octave::Factor { factor: octave, .. } => pieces.linear(&in_ring(octave))?,
+    };
+    drop(pieces);
+    let mut u = truncate_optional(party, u, octaves.shift, argument).await?;
+    let layout = octaves.table.layout(R::BITS)?;
+    let low = R::from_i128(layout.low.into());
+    if party.is_first() {
+        u.elements_mut().iter_mut().for_each(|u| *u = u.wrapping_sub(low));
+    }
+    let mut value = look_up(party, &u.scale(R::from_u64(layout.multiplier.into())), expected(lookup)?).await?;
+    match &octaves.octave {
+        Octave::Offset(_) => {
+            value.add(&octave)?;
+            Ok(value)
+        }
+        Octave::Factor { shift, .. } => {
+            let product = beaver::multiply(party, &value, &octave, expected(triple)?).await?;
+            truncate_optional(party, product, *shift, result).await
+        }
+    }
+}
+
+async fn draw_optional<R: Ring, C: Correlation<R>, T: Transport>(
+    source: &mut CorrelationSource<T>,
+    shape: Option<C::Shape>,
+) -> Result<Option<C>, ProtocolError> {
+    match shape {
+        Some(shape) => source.next(shape).await.map(Some),
+        None => Ok(None),
+    }
+}
+
+/// Cuts `shift` bits off, if any.
+async fn truncate_optional<R: Ring, T: Transport>(
+    party: &mut Party<T>,
+    x: ArithmeticShares<R>,
+    shift: u32,
+    mask: Option<LiftMask<R>>,
+) -> Result<ArithmeticShares<R>, ProtocolError> {
+    if shift == 0 { Ok(x) } else { truncate(party, &x, shift, expected(mask)?).await }
+}
+
+/// A part of the material that the plan has; it is missing only from another plan's.
+fn expected<C>(part: Option<C>) -> Result<C, ProtocolError> {
+    let wrong = ProtocolError::WrongCorrelation { protocol: "function", unit: "parts", correlation: 0, operand: 1 };
+    part.ok_or(wrong)
+}
+
+fn in_ring<R: Ring>(function: &Linear) -> PiecewiseLinear<R> {
+    let step = |step: &Step<i128>| Step { offset: R::from_i128(step.offset), slope: R::from_i128(step.slope) };
+    PiecewiseLinear {
+        constant: R::from_i128(function.constant),
+        slope: R::from_i128(function.slope),
+        steps: function.steps.iter().map(step).collect(),
+    }
+}
