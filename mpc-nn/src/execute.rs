@@ -1,6 +1,6 @@
 //! One party's run of a plan.
 
-mod fixed_point;
+pub(crate) mod fixed_point;
 mod model;
 mod run;
 

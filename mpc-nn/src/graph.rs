@@ -429,6 +429,13 @@ impl Graph {
         self.nodes.iter().filter(|node| node.op == Op::Relu).map(|node| node.len() as u64).fold(0, u64::saturating_add)
     }
 
+    /// The same network with every node but the inputs as an output, to look inside.
+    #[must_use]
+    pub fn with_all_outputs(&self) -> Self {
+        let outputs = self.iter().filter(|(_, node)| *node.op() != Op::Input).map(|(id, _)| id).collect();
+        Self { outputs, ..self.clone() }
+    }
+
     /// For each node the last one that reads its output, after which it can be freed; `None` for the outputs.
     ///
     /// ```

@@ -9,6 +9,7 @@ extern crate std;
 mod error;
 pub mod execute;
 pub mod graph;
+pub mod ideal;
 #[cfg(feature = "std")]
 pub mod in_process;
 mod local;

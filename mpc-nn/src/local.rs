@@ -8,6 +8,42 @@ use mpc_shares::{ArithmeticShares, ShareError};
 use ndarray::{ArrayViewD, ArrayViewMutD, Axis, IxDyn, Slice};
 
 use crate::graph::{Channels, Pool};
+use crate::plan::Action;
+
+/// The result of a step that needs no message, at one party; `None` for a step that does, or without its operand.
+pub(crate) fn apply<R: Ring>(
+    action: &Action,
+    operands: &[&ArithmeticShares<R>],
+    constants: &[ArithmeticShares<R>],
+    party: usize,
+    shape: &[usize],
+) -> Option<Result<ArithmeticShares<R>, ShareError>> {
+    if let Action::Constant { constant } = action {
+        return Some(copy(constants.get(*constant)?).reshape(shape));
+    }
+    let first = *operands.first()?;
+    Some(match action {
+        Action::SumPool(pool) => sum_windows(first, pool, shape),
+        Action::MeanPool { pool, bits } => mean_windows(first, pool, *bits, shape),
+        Action::Sum { axes } => sum_axes(first, axes, shape),
+        Action::Scale { factor } => Ok(copy(first).scale(R::from_i128(i128::from(*factor)))),
+        Action::Offset { value } => Ok(offset(copy(first), *value, party)),
+        Action::AddConstant { constant, map } => {
+            let mut sum = copy(first);
+            add_channels(&mut sum, constants.get(*constant)?, *map);
+            Ok(sum)
+        }
+        Action::Combine { axis, rows } => combine(first, *axis, rows, shape),
+        Action::Add { shifts } => add(first, operands.get(1)?, *shifts),
+        Action::Concat { axis, shifts } => concat(operands, shifts, *axis, shape),
+        Action::Reshape => copy(first).reshape(shape),
+        Action::Transpose { permutation } => transpose(first, permutation, shape),
+        Action::Gather { axis, indices } => gather(first, *axis, indices, shape),
+        Action::Pad { before } => pad(first, before, shape),
+        Action::Slice { start, stop, step } => slice(first, [start, stop, step], shape),
+        _ => return None,
+    })
+}
 
 /// A view of shares in their shape.
 fn view<R: Ring>(shares: &ArithmeticShares<R>) -> ArrayViewD<'_, R> {

@@ -7,7 +7,7 @@ use std::thread;
 
 use mpc_nn::{
     ConvolutionOptions, DealerSession, Graph, GraphBuilder, PartySession, Plan, PlanError, Pool, Preprocessing,
-    Settings, WeightKnowledge, Weights, evaluate,
+    Settings, WeightKnowledge, Weights, evaluate, ideal,
 };
 use mpc_protocols::function::Function;
 use mpc_ring::Ring;
@@ -101,6 +101,12 @@ fn check<R: Ring>(graph: &Graph, settings: Settings, tolerance: f64, preprocessi
     }
     for (image, inputs) in images.iter().enumerate() {
         let plain = evaluate(graph, &weights, inputs).unwrap();
+        let ideal = ideal::evaluate(&plan, &weights, inputs, |_, _| ()).unwrap();
+        for (ideal, plain) in ideal.iter().zip(&plain) {
+            let errors = ideal.iter().zip(plain).map(|(p, &q)| (p - f64::from(q)).abs());
+            let worst = errors.fold(0.0, f64::max);
+            assert!(worst < tolerance, "largest error of rounding {worst}");
+        }
         for (party, result) in results.iter().enumerate() {
             match &result.outputs[image] {
                 None => assert_ne!(party, settings.roles.data_owner),

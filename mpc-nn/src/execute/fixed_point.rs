@@ -14,7 +14,7 @@ use crate::plan::{Index, Meaning, Plan};
 use crate::weights::Weights;
 
 /// All weights and constants in fixed point, in the order of the plan.
-pub(super) fn encode_weights<R: Ring>(
+pub(crate) fn encode_weights<R: Ring>(
     plan: &Plan<R>,
     weights: Option<&Weights>,
 ) -> Result<SecretVec<R>, InferenceError> {
@@ -57,7 +57,11 @@ pub(super) fn encode_inputs<R: Ring>(
     plan.graph().inputs().iter().zip(owners).map(encode_owned).collect()
 }
 
-fn encode_input<R: Ring>(plan: &Plan<R>, name: &str, input: &ArrayD<f32>) -> Result<SecretVec<R>, InferenceError> {
+pub(crate) fn encode_input<R: Ring>(
+    plan: &Plan<R>,
+    name: &str,
+    input: &ArrayD<f32>,
+) -> Result<SecretVec<R>, InferenceError> {
     let fixed = FixedPoint::new(plan.settings().fractional_bits);
     let bound = plan.settings().bound();
     if let Some(index) = input.iter().position(|value| f64::from(value.abs()) >= bound) {
@@ -72,7 +76,7 @@ fn encode_input<R: Ring>(plan: &Plan<R>, name: &str, input: &ArrayD<f32>) -> Res
 }
 
 /// Revealed elements as real numbers.
-pub(super) fn decode<R: Ring>(elements: SecretVec<R>, meaning: Meaning, shape: &[usize]) -> ArrayD<f64> {
+pub(crate) fn decode<R: Ring>(elements: &[R], meaning: Meaning, shape: &[usize]) -> ArrayD<f64> {
     let values: Vec<f64> = match meaning {
         Meaning::Number { fractional_bits, divisor } => {
             let fixed = FixedPoint::new(fractional_bits);

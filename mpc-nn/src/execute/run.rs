@@ -149,16 +149,16 @@ impl<R: Ring, T: Transport, L: Transport> Run<'_, R, T, L> {
                 let x = operand(&self.values, self.plan, step, 0)?;
                 beaver::square(self.party, x, pair).await.map_err(protocol)?
             }
-            (Action::Reveal { meaning, .. }, Material::None) => {
+            (Action::Reveal { .. }, Material::None) => {
                 let x = self.values[step.node.index()].as_ref().ok_or_else(|| no_value(step))?;
                 let owner = settings.roles.data_owner;
-                let revealed = match meaning {
+                let revealed = match &step.meaning {
                     Meaning::Number { .. } => sharing::reveal(self.party, owner, x).await,
                     // What is above the index is not part of the result.
                     Meaning::Index(index) => sharing::reveal(self.party, owner, &local::low_bits(x, index.bits)).await,
                 };
-                if let Some(elements) = revealed.map_err(protocol)? {
-                    self.outputs.push(decode(SecretVec::from(elements), *meaning, &step.shape));
+                if let Some(elements) = revealed.map_err(protocol)?.map(SecretVec::from) {
+                    self.outputs.push(decode(&elements, step.meaning, &step.shape));
                 }
                 return Ok(());
             }
@@ -170,43 +170,14 @@ impl<R: Ring, T: Transport, L: Transport> Run<'_, R, T, L> {
 
     /// The steps without a message.
     fn locally(&mut self, step: &Step, action: &Action) -> Result<ArithmeticShares<R>, InferenceError> {
-        let (shape, party) = (&step.shape, self.party.index());
-        match action {
-            Action::Constant { constant } => {
-                let constant = local::copy(&self.model.constants[*constant]).reshape(shape);
-                return constant.map_err(|source| in_step(step, source.into()));
-            }
-            Action::Rescale { factor } => {
-                return Ok(own_value(&mut self.values, step)?.scale(R::from_i128(i128::from(*factor))));
-            }
-            _ => {}
+        if let Action::Rescale { factor } = action {
+            return Ok(own_value(&mut self.values, step)?.scale(R::from_i128(i128::from(*factor))));
         }
         let inputs = self.plan.graph().node(step.node).inputs();
         let operands: Vec<_> =
             (0..inputs.len()).map(|i| operand(&self.values, self.plan, step, i)).collect::<Result<_, _>>()?;
-        let first = *operands.first().ok_or_else(|| no_value(step))?;
-        let result = match action {
-            Action::SumPool(pool) => local::sum_windows(first, pool, shape),
-            Action::MeanPool { pool, bits } => local::mean_windows(first, pool, *bits, shape),
-            Action::Sum { axes } => local::sum_axes(first, axes, shape),
-            Action::Scale { factor } => Ok(local::copy(first).scale(R::from_i128(i128::from(*factor)))),
-            Action::Offset { value } => Ok(local::offset(local::copy(first), *value, party)),
-            Action::AddConstant { constant, map } => {
-                let mut sum = local::copy(first);
-                local::add_channels(&mut sum, &self.model.constants[*constant], *map);
-                Ok(sum)
-            }
-            Action::Combine { axis, rows } => local::combine(first, *axis, rows, shape),
-            Action::Add { shifts } => local::add(first, operand(&self.values, self.plan, step, 1)?, *shifts),
-            Action::Concat { axis, shifts } => local::concat(&operands, shifts, *axis, shape),
-            Action::Reshape => local::copy(first).reshape(shape),
-            Action::Transpose { permutation } => local::transpose(first, permutation, shape),
-            Action::Gather { axis, indices } => local::gather(first, *axis, indices, shape),
-            Action::Pad { before } => local::pad(first, before, shape),
-            Action::Slice { start, stop, step } => local::slice(first, [start, stop, step], shape),
-            _ => return Err(no_value(step)),
-        };
-        result.map_err(|source| in_step(step, source.into()))
+        let result = local::apply(action, &operands, &self.model.constants, self.party.index(), &step.shape);
+        result.ok_or_else(|| no_value(step))?.map_err(|source| in_step(step, source.into()))
     }
 
     /// Drops the values that step was the last to read.

@@ -191,12 +191,10 @@ pub enum Action {
     Reveal {
         /// The place among the graph's outputs.
         output: usize,
-        /// What the revealed element says.
-        meaning: Meaning,
     },
 }
 
-/// What a revealed element says.
+/// What the elements of a value say.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub enum Meaning {
     /// A number in fixed point.
@@ -299,6 +297,8 @@ pub struct Step {
     pub requests: Vec<Request>,
     /// The shape of the result.
     pub shape: Vec<usize>,
+    /// What the elements of the result say.
+    pub meaning: Meaning,
     /// What each party sends and receives online.
     #[serde(skip)]
     pub online: Vec<Traffic>,

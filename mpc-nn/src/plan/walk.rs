@@ -39,7 +39,7 @@ impl<'a, R: Ring> Walk<'a, R> {
 
     pub(super) fn visit(&mut self, id: NodeId, node: &Node) -> Result<(), PlanError> {
         let (action, format) = self.action(id, node)?;
-        self.push(node.name().to_owned(), id, action, node.shape());
+        self.push(node.name().to_owned(), id, action, format);
         self.formats.push(format);
         Ok(())
     }
@@ -122,19 +122,24 @@ impl<'a, R: Ring> Walk<'a, R> {
         })
     }
 
-    fn push(&mut self, name: String, node: NodeId, action: Action, shape: &[usize]) {
+    fn push(&mut self, name: String, node: NodeId, action: Action, format: Format) {
+        let shape = self.graph.node(node).shape().to_vec();
         let elements = shape.iter().product();
         let requests = action.requests(elements);
         let online = (0..self.settings.parties).map(|party| action.online::<R>(elements, &self.settings, party));
         let online = online.collect();
         let preprocessing = requests.iter().map(Request::traffic::<R>).sum();
-        self.steps.push(Step { name, node, action, requests, shape: shape.to_vec(), online, preprocessing });
+        let meaning = match format {
+            Format::Number(Number { scale, divisor }) => Meaning::Number { fractional_bits: scale, divisor },
+            Format::Index(index) => Meaning::Index(index),
+        };
+        self.steps.push(Step { name, node, action, requests, shape, meaning, online, preprocessing });
     }
 
     /// Inserts a step that changes a node's value in place.
     fn push_behind(&mut self, id: NodeId, what: &str, action: Action, format: Number) {
         let node = self.graph.node(id);
-        self.push(format!("{}:{what}", node.name()), id, action, node.shape());
+        self.push(format!("{}:{what}", node.name()), id, action, format.into());
         self.formats[id.index()] = format.into();
     }
 
@@ -254,13 +259,8 @@ impl<'a, R: Ring> Walk<'a, R> {
     }
 
     pub(super) fn reveal(&mut self, output: usize, id: NodeId) {
-        let meaning = match self.format(id) {
-            Format::Number(Number { scale, divisor }) => Meaning::Number { fractional_bits: scale, divisor },
-            Format::Index(index) => Meaning::Index(index),
-        };
-        let node = self.graph.node(id);
-        let (name, shape) = (format!("{}:reveal", node.name()), node.shape().to_vec());
-        self.push(name, id, Action::Reveal { output, meaning }, &shape);
+        let name = format!("{}:reveal", self.graph.node(id).name());
+        self.push(name, id, Action::Reveal { output }, self.format(id));
     }
 }
 
