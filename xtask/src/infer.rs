@@ -1,6 +1,7 @@
 //! `cargo xtask infer`: a network runs between parties that learn nothing.
 
 mod arguments;
+pub mod check;
 pub mod child;
 mod clock;
 mod collect;
@@ -9,6 +10,7 @@ mod error;
 mod event;
 mod files;
 mod format;
+pub mod inspect;
 mod job;
 mod memory;
 mod memory_use;

@@ -22,6 +22,8 @@ struct Arguments {
 #[derive(Debug, Subcommand)]
 enum Command {
     Infer(infer::InferArguments),
+    Inspect(infer::inspect::InspectArguments),
+    Check(infer::check::CheckArguments),
     Test(test::TestArguments),
     Bench(bench::BenchArguments),
     Fuzz(fuzz::FuzzArguments),
@@ -36,6 +38,8 @@ enum Command {
 fn main() -> ExitCode {
     match &Arguments::parse().command {
         Command::Infer(arguments) => infer::run(arguments),
+        Command::Inspect(arguments) => infer::inspect::run(arguments),
+        Command::Check(arguments) => infer::check::run(arguments),
         Command::Test(arguments) => test::run(arguments),
         Command::Bench(arguments) => bench::run(arguments),
         Command::Fuzz(arguments) => fuzz::run(arguments),
