@@ -86,7 +86,8 @@ fn refused(graph: GraphProto) -> Vec<Reason> {
 
 /// relu(x·W + b)
 fn small() -> GraphProto {
-    let nodes = vec![node("MatMul", &["x", "w"], &["h"]), node("Add", &["h", "b"], &["s"]), node("Relu", &["s"], &["y"])];
+    let nodes =
+        vec![node("MatMul", &["x", "w"], &["h"]), node("Add", &["h", "b"], &["s"]), node("Relu", &["s"], &["y"])];
     graph(nodes, vec![floats("w", &[2, 1], &[1.0, -2.0]), floats("b", &[1], &[0.5])])
 }
 
@@ -195,7 +196,9 @@ fn opsets_and_inputs() {
     }
     let file = OnnxFile::from_bytes(&bytes(small(), 17)).unwrap();
     let reasons = |shapes: InputShapes| file.import(&shapes).unwrap_err().reasons;
-    assert!(matches!(&reasons(InputShapes::new().with("z", &[1]))[..], [Reason::UnknownInput { name, .. }] if name == "z"));
+    assert!(
+        matches!(&reasons(InputShapes::new().with("z", &[1]))[..], [Reason::UnknownInput { name, .. }] if name == "z")
+    );
     for shape in [[1, 3].as_slice(), &[1], &[usize::MAX, 2], &[]] {
         let reasons = reasons(InputShapes::new().with("x", shape));
         assert!(matches!(&reasons[..], [Reason::InputShape { .. }]), "{shape:?} {reasons:?}");
@@ -213,15 +216,16 @@ fn opsets_and_inputs() {
 fn runaway_sizes() {
     let huge = |nodes: Vec<NodeProto>, weights| {
         let reasons = refused(graph(nodes, weights));
-        let is_size = |reason: &Reason| matches!(reason, Reason::Memory { .. } | Reason::Graph { .. } | Reason::Invalid { .. });
+        let is_size =
+            |reason: &Reason| matches!(reason, Reason::Memory { .. } | Reason::Graph { .. } | Reason::Invalid { .. });
         assert!(reasons.iter().any(is_size), "{reasons:?}");
     };
     let sizes = integers("s", &[1 << 27]);
     huge(vec![node("ConstantOfShape", &["s"], &["c"]), node("Add", &["x", "c"], &["y"])], vec![sizes.clone()]);
-    huge(vec![node("Expand", &["b", "s"], &["c"]), node("Add", &["x", "c"], &["y"])], vec![
-        floats("b", &[1], &[1.0]),
-        sizes,
-    ]);
+    huge(
+        vec![node("Expand", &["b", "s"], &["c"]), node("Add", &["x", "c"], &["y"])],
+        vec![floats("b", &[1], &[1.0]), sizes],
+    );
     huge(vec![node("Expand", &["x", "s"], &["y"])], vec![integers("s", &[i64::MAX, i64::MAX, 1, 2])]);
     huge(vec![node("Tile", &["x", "s"], &["y"])], vec![integers("s", &[1, i64::MAX])]);
     let mut pad = node("Pad", &["x", "s"], &["y"]);
@@ -233,17 +237,19 @@ fn runaway_sizes() {
         ..Default::default()
     });
     huge(vec![pad], vec![integers("s", &[0, 1 << 40, 0, 0])]);
-    let mut doubling: Vec<NodeProto> = (0..64).map(|i| {
-        let (from, to) = (format!("c{i}"), format!("c{}", i + 1));
-        let mut concat = node("Concat", &[&from, &from], &[&to]);
-        concat.attribute.push(AttributeProto {
-            name: Some("axis".into()),
-            i: Some(0),
-            r#type: Some(AttributeType::INT),
-            ..Default::default()
-        });
-        concat
-    }).collect();
+    let mut doubling: Vec<NodeProto> = (0..64)
+        .map(|i| {
+            let (from, to) = (format!("c{i}"), format!("c{}", i + 1));
+            let mut concat = node("Concat", &[&from, &from], &[&to]);
+            concat.attribute.push(AttributeProto {
+                name: Some("axis".into()),
+                i: Some(0),
+                r#type: Some(AttributeType::INT),
+                ..Default::default()
+            });
+            concat
+        })
+        .collect();
     doubling.push(node("Reshape", &["x", "c64"], &["y"]));
     huge(doubling, vec![integers("c0", &[1])]);
     let mut pool = node("AveragePool", &["x4"], &["y"]);
@@ -256,7 +262,10 @@ fn deep_nesting_is_refused() {
     let mut inner = GraphProto::default();
     for _ in 0..200 {
         let attribute = AttributeProto { g: Some(inner), ..Default::default() };
-        inner = GraphProto { node: vec![NodeProto { attribute: vec![attribute], ..Default::default() }], ..Default::default() };
+        inner = GraphProto {
+            node: vec![NodeProto { attribute: vec![attribute], ..Default::default() }],
+            ..Default::default()
+        };
     }
     assert!(matches!(OnnxFile::from_bytes(&bytes(inner, 17)), Err(OnnxError::Format { .. })));
 }
@@ -273,7 +282,8 @@ fn external_data() {
     fs::write(root.join("outside.data"), [0; 8]).unwrap();
     fs::write(root.join("model/w.data"), [1.0f32, -2.0].map(f32::to_le_bytes).concat()).unwrap();
     let external = |location: &str, offset: &str, length: &str| {
-        let entry = |key: &str, value: &str| StringStringEntryProto { key: Some(key.into()), value: Some(value.into()) };
+        let entry =
+            |key: &str, value: &str| StringStringEntryProto { key: Some(key.into()), value: Some(value.into()) };
         let mut model = small();
         model.initializer[0] = TensorProto {
             raw_data: None,

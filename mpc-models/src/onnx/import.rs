@@ -10,7 +10,7 @@ use std::string::{String, ToString};
 use std::vec::Vec;
 
 use mpc_nn::{GraphError, Weights};
-use rten_onnx::onnx::{GraphProto, NodeProto, TensorProto};
+use rten_onnx::onnx::{DataType, GraphProto, NodeProto, TensorProto};
 
 use super::call::Call;
 use super::error::{ImportError, Lowered, Problem, Reason, unsupported};
@@ -137,6 +137,7 @@ impl<'a> Importer<'a> {
         }
         let norm = self.norm_behind(graph, order, node)?;
         call.norm = norm.as_ref().map(|(_, norm)| norm.clone());
+        call.zero_type = self.zero_type(node);
         call.is_masked = lookahead::feeds_softmax(graph, order, node);
         let values = constants::lower(&mut self.lowering, lower, &call)?;
         if let Some((output, _)) = norm {
@@ -151,7 +152,15 @@ impl<'a> Importer<'a> {
             inputs.push(if name.is_empty() { None } else { Some(self.value(name)?) });
         }
         let used = node.output.iter().map(|output| order.readers.contains_key(output.as_str())).collect();
-        Ok(Call { node, inputs, used, opset: self.file.opset, norm: None, is_masked: false })
+        Ok(Call { node, inputs, used, opset: self.file.opset, norm: None, zero_type: 0, is_masked: false })
+    }
+
+    /// The element type of the zero point of a quantisation.
+    fn zero_type(&self, node: &NodeProto) -> i32 {
+        match node.input.get(2).filter(|name| !name.is_empty()) {
+            Some(name) => self.initializers.get(name.as_str()).and_then(|zero| zero.data_type).map_or(0, |kind| kind.0),
+            None => DataType::UINT8.0,
+        }
     }
 
     fn value(&mut self, name: &'a str) -> Lowered<Value> {
