@@ -4,6 +4,7 @@ mod constants;
 mod inputs;
 mod lookahead;
 
+use std::boxed::Box;
 use std::collections::{BTreeMap, BTreeSet};
 use std::format;
 use std::string::{String, ToString};
@@ -73,6 +74,12 @@ fn attempt(file: &OnnxFile, shapes: &InputShapes, unused: &BTreeSet<String>) -> 
     }
 }
 
+/// Whether an output of the node is one of the graph.
+fn is_output(order: &Order<'_>, node: &NodeProto) -> bool {
+    let readers = node.output.iter().filter_map(|output| order.readers.get(output.as_str()));
+    readers.flatten().any(|&reader| reader == usize::MAX)
+}
+
 struct Importer<'a> {
     file: &'a OnnxFile,
     lowering: Lowering,
@@ -135,6 +142,9 @@ impl<'a> Importer<'a> {
         if node.output.first().is_some_and(|output| self.absorbed.contains(output.as_str())) {
             return Ok([call.required(0)?.clone()].into());
         }
+        if operator == "QuantizeLinear" && call.required(0)?.is_private() && is_output(order, node) {
+            return unsupported("a private output in a quantised type; end the network with DequantizeLinear");
+        }
         let norm = self.norm_behind(graph, order, node)?;
         call.norm = norm.as_ref().map(|(_, norm)| norm.clone());
         call.zero_type = self.zero_type(node);
@@ -168,7 +178,7 @@ impl<'a> Importer<'a> {
             return value.clone().ok_or(Problem::Upstream);
         }
         if let Some(weight) = self.initializers.get(name) {
-            let reason = |reason| Problem::Constant(Reason::Constant { name: name.to_string(), reason });
+            let reason = |reason| Problem::Constant(Box::new(Reason::Constant { name: name.to_string(), reason }));
             return tensor::decode(weight, self.file.folder.as_deref()).map_err(reason);
         }
         let value = self.inputs.value(name, &mut self.lowering)?;

@@ -11,7 +11,7 @@ use crate::onnx::arrays;
 use crate::onnx::call::Call;
 use crate::onnx::error::{Lowered, Problem, invalid, unsupported};
 use crate::onnx::lowering::{Lowering, real};
-use crate::onnx::value::{Constant, Value};
+use crate::onnx::value::{Constant, Tensor, Value};
 
 /// Scale and zero point, laid out to broadcast over the tensor that they belong to.
 struct Scale {
@@ -65,8 +65,8 @@ fn blocks(
 /// (q − zero)·scale for constants. A private value stands for its real number already.
 pub(super) fn dequantise(lowering: &mut Lowering, call: &Call<'_>) -> Lowered<Vec<Value>> {
     let value = call.required(0)?;
-    if let Value::Node(_) = value {
-        return Ok([value.clone()].into());
+    if let Value::Node(x) = value {
+        return Ok([requantised(lowering, call, x)?.into()].into());
     }
     let Value::Integer(array) = value else { return unsupported("its input is not of integers") };
     let Scale { scale, zero } = scale(lowering, call, array.shape())?;
@@ -74,6 +74,17 @@ pub(super) fn dequantise(lowering: &mut Lowering, call: &Call<'_>) -> Lowered<Ve
     let real = array.mapv(|value| value as f32);
     let centred = arrays::zip(&real, &zero, |&q, &zero| Ok(q - zero))?;
     Ok([Value::constant(arrays::zip(&centred, &scale, |&q, &scale| Ok(q * scale))?)].into())
+}
+
+/// A private value stands for its real number already, unless other parameters read it than wrote it.
+fn requantised(lowering: &mut Lowering, call: &Call<'_>, x: &Tensor) -> Lowered<Tensor> {
+    let Some((old_step, old_zero)) = lowering.quantisation(x.id) else { return Ok(x.clone()) };
+    let Scale { scale, zero } = scale(lowering, call, &x.shape)?;
+    let (Some(&step), Some(&zero), 1) = (scale.first(), zero.first(), scale.len()) else {
+        return unsupported("a value that was quantised with one scale is read with several");
+    };
+    let x = lowering.scale(x, step / old_step)?;
+    lowering.offset(&x, (old_zero - zero) * step)
 }
 
 /// The range of the quantised type: that of the zero point, or what an attribute says.
@@ -98,11 +109,14 @@ pub(super) fn quantise(lowering: &mut Lowering, call: &Call<'_>) -> Lowered<Vec<
     let limits = limits(call)?;
     let Scale { scale, zero } = scale(lowering, call, value.shape())?;
     if let Value::Node(x) = value {
-        let (Some(&step), Some(&zero), 1, Some((low, high))) = (scale.first(), zero.first(), scale.len(), limits) else {
+        let (Some(&step), Some(&zero), 1, Some((low, high))) = (scale.first(), zero.first(), scale.len(), limits)
+        else {
             return Ok([value.clone()].into());
         };
         let (low, high) = ((low - zero) * step, (high - zero) * step);
-        return Ok([lowering.function(x, Function::Clip { low, high })?.into()].into());
+        let y = lowering.function(x, Function::Clip { low, high })?;
+        lowering.note_quantisation(y.id, (step, zero));
+        return Ok([y.into()].into());
     }
     let Some((low, high)) = limits else { return unsupported("a quantised type that is not known here") };
     let constant = real(value)?;
