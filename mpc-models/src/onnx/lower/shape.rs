@@ -39,7 +39,7 @@ pub(super) fn reshape(lowering: &mut Lowering, call: &Call<'_>) -> Lowered<Vec<V
     }
     if let Some(axis) = open {
         let (total, known) = (arrays::elements(value.shape())?, arrays::elements(&shape)?);
-        shape[axis] = if known > 0 { total / known } else { 0 };
+        shape[axis] = total.checked_div(known).unwrap_or(0);
     }
     Ok([lowering.reshape_value(value, &shape)?].into())
 }
