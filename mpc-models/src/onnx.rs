@@ -18,8 +18,9 @@
 //!   reads that one's output; elsewhere it is a scale and an offset for each channel.
 //! * Entries below −1024 of a constant that is added before a softmax, such as −∞, become −1024: e^−1024 is 0 in
 //!   fixed point, so that the result is the same as long as the scores differ by less than 1000.
-//! * `QuantizeLinear` of a private value is taken as the identity, clamped to the range of the quantised type: the values
-//!   keep the precision that quantisation would cost them.
+//! * `QuantizeLinear` of a private value limits it to what the quantised type can stand for, but does not round it; a
+//!   `DequantizeLinear` with the same parameters is the identity. Values keep what quantisation would cost them, so that
+//!   results differ from those of a quantised run by up to a step of each quantisation.
 //! * `Dropout`, casts between floats, and checks for NaN and infinity have no effect.
 //! * `Power` with a fractional exponent takes its argument to be positive, as ONNX does.
 //!

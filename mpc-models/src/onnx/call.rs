@@ -21,6 +21,8 @@ pub(super) struct Call<'a> {
     pub(super) opset: i64,
     /// A batch normalisation behind the node that it takes up.
     pub(super) norm: Option<Norm>,
+    /// The element type of the third input, a zero point, if it is a weight of the file; 0 if it is not known.
+    pub(super) zero_type: i32,
     /// Whether the result goes into a softmax only, so that large negative constants are masks.
     pub(super) is_masked: bool,
 }

@@ -1,5 +1,6 @@
 //! Why a file is not read, and why a network is not imported.
 
+use std::boxed::Box;
 use std::fmt;
 use std::string::String;
 use std::vec::Vec;
@@ -186,20 +187,20 @@ pub enum Reason {
 pub(super) enum Problem {
     Unsupported(String),
     Invalid(String),
-    Graph(GraphError),
+    Graph(Box<GraphError>),
     Range,
     Memory(String),
     /// An input that is not there because its own node failed, which is reported already.
     Upstream,
     /// A constant that cannot be read.
-    Constant(Reason),
+    Constant(Box<Reason>),
     /// Reasons of an inlined subgraph.
     Many(Vec<Reason>),
 }
 
 impl From<GraphError> for Problem {
     fn from(error: GraphError) -> Self {
-        Self::Graph(error)
+        Self::Graph(Box::new(error))
     }
 }
 
@@ -209,11 +210,11 @@ impl Problem {
         let reason = match self {
             Self::Unsupported(hint) => Reason::Unsupported { node, operator, hint },
             Self::Invalid(reason) => Reason::Invalid { node, operator, reason },
-            Self::Graph(source) => Reason::Graph { node, operator, source },
+            Self::Graph(source) => Reason::Graph { node, operator, source: *source },
             Self::Range => Reason::Range { node, operator },
             Self::Memory(reason) => Reason::Memory { node, reason },
             Self::Upstream => return Vec::new(),
-            Self::Constant(reason) => reason,
+            Self::Constant(reason) => *reason,
             Self::Many(reasons) => return reasons,
         };
         [reason].into()

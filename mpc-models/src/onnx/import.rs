@@ -4,13 +4,14 @@ mod constants;
 mod inputs;
 mod lookahead;
 
+use std::boxed::Box;
 use std::collections::{BTreeMap, BTreeSet};
 use std::format;
 use std::string::{String, ToString};
 use std::vec::Vec;
 
 use mpc_nn::{GraphError, Weights};
-use rten_onnx::onnx::{GraphProto, NodeProto, TensorProto};
+use rten_onnx::onnx::{DataType, GraphProto, NodeProto, TensorProto};
 
 use super::call::Call;
 use super::error::{ImportError, Lowered, Problem, Reason, unsupported};
@@ -71,6 +72,12 @@ fn attempt(file: &OnnxFile, shapes: &InputShapes, unused: &BTreeSet<String>) -> 
         importer.reasons.truncate(MAX_REASONS);
         Err(ImportError { reasons: importer.reasons })
     }
+}
+
+/// Whether an output of the node is one of the graph.
+fn is_output(order: &Order<'_>, node: &NodeProto) -> bool {
+    let readers = node.output.iter().filter_map(|output| order.readers.get(output.as_str()));
+    readers.flatten().any(|&reader| reader == usize::MAX)
 }
 
 struct Importer<'a> {
@@ -135,8 +142,12 @@ impl<'a> Importer<'a> {
         if node.output.first().is_some_and(|output| self.absorbed.contains(output.as_str())) {
             return Ok([call.required(0)?.clone()].into());
         }
+        if operator == "QuantizeLinear" && call.required(0)?.is_private() && is_output(order, node) {
+            return unsupported("a private output in a quantised type; end the network with DequantizeLinear");
+        }
         let norm = self.norm_behind(graph, order, node)?;
         call.norm = norm.as_ref().map(|(_, norm)| norm.clone());
+        call.zero_type = self.zero_type(node);
         call.is_masked = lookahead::feeds_softmax(graph, order, node);
         let values = constants::lower(&mut self.lowering, lower, &call)?;
         if let Some((output, _)) = norm {
@@ -151,7 +162,15 @@ impl<'a> Importer<'a> {
             inputs.push(if name.is_empty() { None } else { Some(self.value(name)?) });
         }
         let used = node.output.iter().map(|output| order.readers.contains_key(output.as_str())).collect();
-        Ok(Call { node, inputs, used, opset: self.file.opset, norm: None, is_masked: false })
+        Ok(Call { node, inputs, used, opset: self.file.opset, norm: None, zero_type: 0, is_masked: false })
+    }
+
+    /// The element type of the zero point of a quantisation.
+    fn zero_type(&self, node: &NodeProto) -> i32 {
+        match node.input.get(2).filter(|name| !name.is_empty()) {
+            Some(name) => self.initializers.get(name.as_str()).and_then(|zero| zero.data_type).map_or(0, |kind| kind.0),
+            None => DataType::UINT8.0,
+        }
     }
 
     fn value(&mut self, name: &'a str) -> Lowered<Value> {
@@ -159,7 +178,7 @@ impl<'a> Importer<'a> {
             return value.clone().ok_or(Problem::Upstream);
         }
         if let Some(weight) = self.initializers.get(name) {
-            let reason = |reason| Problem::Constant(Reason::Constant { name: name.to_string(), reason });
+            let reason = |reason| Problem::Constant(Box::new(Reason::Constant { name: name.to_string(), reason }));
             return tensor::decode(weight, self.file.folder.as_deref()).map_err(reason);
         }
         let value = self.inputs.value(name, &mut self.lowering)?;

@@ -13,6 +13,7 @@ mod quantise;
 mod recurrent;
 mod reduce;
 mod resize;
+mod scatter;
 mod shape;
 mod softmax;
 mod transposed;
@@ -65,6 +66,8 @@ fn movement(operator: &str) -> Option<Lower> {
         "Gather" => index::gather,
         "GatherElements" => index::gather_elements,
         "GatherND" => index::gather_nd,
+        "ScatterND" => scatter::scatter_nd,
+        "ScatterElements" | "Scatter" => scatter::scatter_elements,
         "Trilu" => index::trilu,
         "Pad" => pad::pad,
         "Constant" => integer::constant,

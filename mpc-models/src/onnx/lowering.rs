@@ -43,6 +43,8 @@ pub(super) struct Lowering {
     names: BTreeSet<String>,
     nodes: usize,
     origins: BTreeMap<NodeId, Origin>,
+    /// Scale and zero point of what was quantised.
+    quantisations: BTreeMap<NodeId, (f32, f32)>,
 }
 
 /// Weights by name, zeroised on drop.
@@ -68,6 +70,7 @@ impl Lowering {
             names: BTreeSet::new(),
             nodes: 0,
             origins: BTreeMap::new(),
+            quantisations: BTreeMap::new(),
         }
     }
 
@@ -132,6 +135,15 @@ impl Lowering {
 
     pub(super) fn note(&mut self, id: NodeId, origin: Origin) {
         self.origins.insert(id, origin);
+    }
+
+    /// The scale and zero point that a node was quantised with.
+    pub(super) fn quantisation(&self, id: NodeId) -> Option<(f32, f32)> {
+        self.quantisations.get(&id).copied()
+    }
+
+    pub(super) fn note_quantisation(&mut self, id: NodeId, parameters: (f32, f32)) {
+        self.quantisations.insert(id, parameters);
     }
 
     /// The weights of the model owner's under a name of the graph.

@@ -40,8 +40,15 @@ fn fold(
     let id = inner.builder.input("constant", &graph_shape(&shape))?;
     let mut inputs = call.inputs.clone();
     inputs[place] = Some(Tensor { id, shape }.into());
-    let call =
-        Call { inputs, node: call.node, used: call.used.clone(), opset: call.opset, norm: None, is_masked: false };
+    let call = Call {
+        inputs,
+        node: call.node,
+        used: call.used.clone(),
+        opset: call.opset,
+        norm: None,
+        zero_type: call.zero_type,
+        is_masked: false,
+    };
     let result = lower(&mut inner, &call).and_then(|values| evaluated(&mut inner, values, constant.array()));
     outer.budget = inner.budget;
     result

@@ -40,7 +40,8 @@ impl<'a> Importer<'a> {
             inputs.push(Some(self.value(name)?));
         }
         let used = Vec::new();
-        let call = Call { node: norm, inputs, used, opset: self.file.opset, norm: None, is_masked: false };
+        let call =
+            Call { node: norm, inputs, used, opset: self.file.opset, norm: None, zero_type: 0, is_masked: false };
         // A norm that cannot be taken up is reported when its own turn comes.
         Ok(Norm::of(&call).ok().map(|scales| (norm.output[0].as_str(), scales)))
     }

@@ -64,8 +64,8 @@ impl Windows {
         };
         let auto = call.string("auto_pad", "NOTSET")?;
         let is_ceil = call.int("ceil_mode", 0)? != 0;
-        for axis in 0..axes {
-            windows.set_axis(axis, input[axis], &auto, is_ceil)?;
+        for (axis, &size) in input.iter().enumerate() {
+            windows.set_axis(axis, size, &auto, is_ceil)?;
         }
         Ok(windows)
     }

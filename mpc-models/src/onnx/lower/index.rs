@@ -97,7 +97,7 @@ fn positions(lowering: &mut Lowering, start: i64, end: i64, step: i64, size: usi
 }
 
 /// An index that may count from the end.
-fn place(index: i64, size: usize) -> Lowered<usize> {
+pub(super) fn place(index: i64, size: usize) -> Lowered<usize> {
     let from_start = if index < 0 { index.saturating_add(size as i64) } else { index };
     match usize::try_from(from_start) {
         Ok(place) if place < size => Ok(place),
@@ -127,7 +127,7 @@ fn pick(lowering: &mut Lowering, value: &Value, places: &[usize], shape: &[usize
     Ok([lowering.reshape_value(&picked, shape)?].into())
 }
 
-fn row_major(place: &[usize], shape: &[usize]) -> usize {
+pub(super) fn row_major(place: &[usize], shape: &[usize]) -> usize {
     place.iter().zip(shape).fold(0, |flat, (&position, &size)| flat * size + position)
 }
 

@@ -5,12 +5,13 @@ use std::vec::Vec;
 
 use mpc_protocols::function::Function;
 use ndarray::ArrayD;
+use rten_onnx::onnx::DataType;
 
 use crate::onnx::arrays;
 use crate::onnx::call::Call;
 use crate::onnx::error::{Lowered, Problem, invalid, unsupported};
 use crate::onnx::lowering::{Lowering, real};
-use crate::onnx::value::{Constant, Value};
+use crate::onnx::value::{Constant, Tensor, Value};
 
 /// Scale and zero point, laid out to broadcast over the tensor that they belong to.
 struct Scale {
@@ -64,8 +65,8 @@ fn blocks(
 /// (q − zero)·scale for constants. A private value stands for its real number already.
 pub(super) fn dequantise(lowering: &mut Lowering, call: &Call<'_>) -> Lowered<Vec<Value>> {
     let value = call.required(0)?;
-    if let Value::Node(_) = value {
-        return Ok([value.clone()].into());
+    if let Value::Node(x) = value {
+        return Ok([requantised(lowering, call, x)?.into()].into());
     }
     let Value::Integer(array) = value else { return unsupported("its input is not of integers") };
     let Scale { scale, zero } = scale(lowering, call, array.shape())?;
@@ -75,36 +76,49 @@ pub(super) fn dequantise(lowering: &mut Lowering, call: &Call<'_>) -> Lowered<Ve
     Ok([Value::constant(arrays::zip(&centred, &scale, |&q, &scale| Ok(q * scale))?)].into())
 }
 
-/// The range of the quantised type, of its zero point or as an attribute says.
-fn limits(call: &Call<'_>) -> Lowered<(f32, f32)> {
-    // Integers have lost their type; a negative zero point, or a symmetric one of an int8 model, tells them apart.
-    match call.int("output_dtype", 0)? {
-        2 => Ok((0.0, 255.0)),
-        3 => Ok((-128.0, 127.0)),
-        4 => Ok((0.0, 65535.0)),
-        5 => Ok((-32768.0, 32767.0)),
-        21 => Ok((0.0, 15.0)),
-        22 => Ok((-8.0, 7.0)),
-        _ => Ok((f32::NEG_INFINITY, f32::INFINITY)),
-    }
+/// A private value stands for its real number already, unless other parameters read it than wrote it.
+fn requantised(lowering: &mut Lowering, call: &Call<'_>, x: &Tensor) -> Lowered<Tensor> {
+    let Some((old_step, old_zero)) = lowering.quantisation(x.id) else { return Ok(x.clone()) };
+    let Scale { scale, zero } = scale(lowering, call, &x.shape)?;
+    let (Some(&step), Some(&zero), 1) = (scale.first(), zero.first(), scale.len()) else {
+        return unsupported("a value that was quantised with one scale is read with several");
+    };
+    let x = lowering.scale(x, step / old_step)?;
+    lowering.offset(&x, (old_zero - zero) * step)
 }
 
-/// A private value keeps its real number, within what the quantised type can stand for, where the type is known. A
-/// constant is rounded.
+/// The range of the quantised type: that of the zero point, or what an attribute says.
+fn limits(call: &Call<'_>) -> Lowered<Option<(f32, f32)>> {
+    let declared = call.int("output_dtype", 0)?;
+    let kind = if declared == 0 || call.zero_type != DataType::UINT8.0 { i64::from(call.zero_type) } else { declared };
+    Ok(match i32::try_from(kind).map(DataType) {
+        Ok(DataType::UINT8) => Some((0.0, 255.0)),
+        Ok(DataType::INT8) => Some((-128.0, 127.0)),
+        Ok(DataType::UINT16) => Some((0.0, 65535.0)),
+        Ok(DataType::INT16) => Some((-32768.0, 32767.0)),
+        Ok(DataType::UINT4) => Some((0.0, 15.0)),
+        Ok(DataType::INT4) => Some((-8.0, 7.0)),
+        _ => None,
+    })
+}
+
+/// A private value keeps its real number, within what the quantised type can stand for, where type and scale are one
+/// for all elements. A constant is rounded.
 pub(super) fn quantise(lowering: &mut Lowering, call: &Call<'_>) -> Lowered<Vec<Value>> {
     let value = call.required(0)?;
-    let (low, high) = limits(call)?;
+    let limits = limits(call)?;
     let Scale { scale, zero } = scale(lowering, call, value.shape())?;
     if let Value::Node(x) = value {
-        let (Some(&step), Some(&zero), 1) = (scale.first(), zero.first(), scale.len()) else {
+        let (Some(&step), Some(&zero), 1, Some((low, high))) = (scale.first(), zero.first(), scale.len(), limits)
+        else {
             return Ok([value.clone()].into());
         };
         let (low, high) = ((low - zero) * step, (high - zero) * step);
-        if low == f32::NEG_INFINITY && high == f32::INFINITY {
-            return Ok([value.clone()].into());
-        }
-        return Ok([lowering.function(x, Function::Clip { low, high })?.into()].into());
+        let y = lowering.function(x, Function::Clip { low, high })?;
+        lowering.note_quantisation(y.id, (step, zero));
+        return Ok([y.into()].into());
     }
+    let Some((low, high)) = limits else { return unsupported("a quantised type that is not known here") };
     let constant = real(value)?;
     lowering.charge(constant.array().len().saturating_mul(3))?;
     let steps = arrays::zip(constant.array(), &scale, |&x, &scale| Ok((x / scale).round_ties_even()))?;
@@ -112,6 +126,5 @@ pub(super) fn quantise(lowering: &mut Lowering, call: &Call<'_>) -> Lowered<Vec<
     if quantised.iter().any(|value| value.is_nan()) {
         return Err(Problem::Range);
     }
-    let (low, high) = if low.is_finite() { (low, high) } else { (-32768.0, 65535.0) };
     Ok([Value::integer(quantised.mapv(|value| value.clamp(low, high) as i64))].into())
 }

@@ -4,13 +4,18 @@ use std::vec::Vec;
 
 use crate::onnx::arrays;
 use crate::onnx::call::Call;
-use crate::onnx::error::{Lowered, Problem, invalid};
+use crate::onnx::error::{Lowered, Problem, invalid, unsupported};
 use crate::onnx::lowering::Lowering;
 use crate::onnx::value::Value;
 
-pub(super) fn identity(_: &mut Lowering, call: &Call<'_>) -> Lowered<Vec<Value>> {
+pub(super) fn identity(lowering: &mut Lowering, call: &Call<'_>) -> Lowered<Vec<Value>> {
+    let is_dropout = call.operator() == "Dropout";
+    if is_dropout && call.optional_integers(2)?.is_some_and(|training| training.iter().any(|&is| is != 0)) {
+        return unsupported("dropout in training mode; export the model for inference");
+    }
     if call.is_used(1) {
         // Dropout's mask: all that is kept.
+        lowering.charge(arrays::elements(call.required(0)?.shape())?)?;
         let ones = ndarray::ArrayD::from_elem(call.required(0)?.shape(), 1);
         return Ok([call.required(0)?.clone(), Value::integer(ones)].into());
     }
@@ -34,7 +39,7 @@ pub(super) fn reshape(lowering: &mut Lowering, call: &Call<'_>) -> Lowered<Vec<V
     }
     if let Some(axis) = open {
         let (total, known) = (arrays::elements(value.shape())?, arrays::elements(&shape)?);
-        shape[axis] = if known > 0 { total / known } else { 0 };
+        shape[axis] = total.checked_div(known).unwrap_or(0);
     }
     Ok([lowering.reshape_value(value, &shape)?].into())
 }
