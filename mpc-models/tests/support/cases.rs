@@ -165,10 +165,14 @@ fn encode(values: &[f32], encoding: Encoding) -> Vec<f32> {
     values.iter().flat_map(row).collect()
 }
 
-/// A private run between two parties, f = 16, in Z_{2^64}.
+/// The plan for two parties, f = 16, in Z_{2^64}.
+pub fn plan(network: &Network) -> Result<Plan<u64>, String> {
+    Plan::new(&network.graph, Settings::new(2)).map_err(|error| format!("plan: {error}"))
+}
+
+/// A private run of that plan.
 pub fn infer(network: &Network, inputs: &[ArrayD<f32>]) -> Result<Vec<Vec<f64>>, String> {
-    let plan = Plan::<u64>::new(&network.graph, Settings::new(2)).map_err(|error| format!("plan: {error}"))?;
-    let outputs = in_process::infer(&plan, &network.weights, inputs).map_err(|error| format!("run: {error}"))?;
+    let outputs = in_process::infer(&plan(network)?, &network.weights, inputs).map_err(|error| format!("run: {error}"))?;
     Ok(outputs.into_iter().map(|output| output.into_iter().collect()).collect())
 }
 
