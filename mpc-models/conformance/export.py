@@ -35,6 +35,8 @@ EXPORTS = [
     ("script", False, 13),
     ("script", False, 17),
 ]
+# By opset 9, linear interpolation starts from the pixels' corners, PyTorch's from their centres: other values.
+WRONG = {("unet_bilinear", 9)}
 # The model that is written with its weights apart, and the one that is written in half precision as well.
 EXTERNAL, HALF = "mobilenetv2", "resnet_b"
 
@@ -162,6 +164,9 @@ def main():
     for name, network, inputs, open_batch in networks():
         outputs = run(network, inputs)
         for exporter, dynamo, opset in EXPORTS:
+            if (name, opset) in WRONG:
+                failed.append(f"{name}/{exporter}{opset}: computes something else")
+                continue
             try:
                 # The exporters print the whole graph where they fail.
                 with contextlib.redirect_stdout(io.StringIO()):

@@ -44,10 +44,11 @@ def check_operators(case):
         raise Left("training mode", "Dropout")
     if other := found - operators.COVERED:
         raise Left("operator not in the set", ", ".join(sorted(other)))
-    if reason := operators.refusal(case.name):
+    if reason := operators.matching(case.name, operators.REFUSED):
         raise Left(REFUSED, reason)
-    if reason := operators.beyond(case.name):
-        raise Left("values beyond the range of a plan (f = 16, k = 32)", reason)
+    for group, table in operators.UNFIT.items():
+        if reason := operators.matching(case.name, table):
+            raise Left(group, reason)
     if case.group == "light":
         raise Left("a whole network of 224×224 images", "its weights are constants made at run time")
 

@@ -172,7 +172,8 @@ pub fn plan(network: &Network) -> Result<Plan<u64>, String> {
 
 /// A private run of that plan.
 pub fn infer(network: &Network, inputs: &[ArrayD<f32>]) -> Result<Vec<Vec<f64>>, String> {
-    let outputs = in_process::infer(&plan(network)?, &network.weights, inputs).map_err(|error| format!("run: {error}"))?;
+    let outputs =
+        in_process::infer(&plan(network)?, &network.weights, inputs).map_err(|error| format!("run: {error}"))?;
     Ok(outputs.into_iter().map(|output| output.into_iter().collect()).collect())
 }
 
