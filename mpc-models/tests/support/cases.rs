@@ -144,8 +144,7 @@ impl Case {
             for (place, (&y, expected)) in found.iter().zip(&output.values).enumerate() {
                 let expected = f64::from(*expected);
                 let excess = (y - expected).abs() / bound(index, expected);
-                // A NaN is an excess, too.
-                if !(excess <= 1.0) && worst.as_ref().is_none_or(|(most, _)| excess > *most) {
+                if (excess.is_nan() || excess > 1.0) && worst.as_ref().is_none_or(|(most, _)| excess > *most) {
                     let text =
                         format!("`{}`[{place}] is {y}, expected {expected}: {excess:.1} times the bound", output.name);
                     worst = Some((excess, text));
