@@ -18,6 +18,7 @@ import numpy as np
 import onnx
 import torch
 from onnx import numpy_helper
+from onnx.reference import ReferenceEvaluator
 
 import container
 import convert
@@ -34,6 +35,8 @@ EXPORTS = [
     ("script", False, 13),
     ("script", False, 17),
 ]
+# By opset 9, linear interpolation starts from the pixels' corners, PyTorch's from their centres: other values.
+WRONG = {("unet_bilinear", 9)}
 # The model that is written with its weights apart, and the one that is written in half precision as well.
 EXTERNAL, HALF = "mobilenetv2", "resnet_b"
 
@@ -98,12 +101,16 @@ def halved(model):
     return model
 
 
-def half_outputs(network, inputs):
-    """What the network with weights and inputs rounded to 16 bits gives, computed in 32."""
+def half_outputs(half, inputs):
+    """What a network with weights and inputs of 16 bits gives, computed in 32 by the package's reference."""
+    model = onnx.ModelProto.FromString(half.SerializeToString())
+    for index, tensor in enumerate(model.graph.initializer):
+        if tensor.data_type == onnx.TensorProto.FLOAT16:
+            single = numpy_helper.to_array(tensor).astype(np.float32)
+            model.graph.initializer[index].CopyFrom(numpy_helper.from_array(single, tensor.name))
     rounded = tuple(x.half().float() for x in inputs)
-    for parameter in [*network.parameters(), *network.buffers()]:
-        parameter.data = parameter.data.half().float() if parameter.is_floating_point() else parameter.data
-    return rounded, run(network, rounded)
+    named = {value.name: x.numpy() for value, x in zip(model.graph.input, rounded)}
+    return rounded, [torch.from_numpy(y) for y in ReferenceEvaluator(model).run(None, named)]
 
 
 def run(network, inputs):
@@ -157,6 +164,9 @@ def main():
     for name, network, inputs, open_batch in networks():
         outputs = run(network, inputs)
         for exporter, dynamo, opset in EXPORTS:
+            if (name, opset) in WRONG:
+                failed.append(f"{name}/{exporter}{opset}: computes something else")
+                continue
             try:
                 # The exporters print the whole graph where they fail.
                 with contextlib.redirect_stdout(io.StringIO()):
@@ -171,7 +181,7 @@ def main():
                 entries.append(entry(blob, f"{name}/external", None, inputs, outputs))
             if name == HALF and opset == 17:
                 half = halved(model)
-                entries.append(entry(blob, f"{name}/half", half, *half_outputs(network, inputs)))
+                entries.append(entry(blob, f"{name}/half", half, *half_outputs(half, inputs)))
     print(container.write(HERE / "exported.zip", {"cases": entries, "left_out": []}, blob))
     print(f"{len(entries)} models; not exported:", *failed, sep="\n  ")
 

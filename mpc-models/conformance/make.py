@@ -24,6 +24,8 @@ SHORTENED = 20_000
 # A case of more elements is left out.
 LONGEST = 500_000
 
+REFUSED = "refused"
+
 
 class Left(Exception):
     """A case is left out: group, and what is special about this one."""
@@ -42,6 +44,11 @@ def check_operators(case):
         raise Left("training mode", "Dropout")
     if other := found - operators.COVERED:
         raise Left("operator not in the set", ", ".join(sorted(other)))
+    if reason := operators.matching(case.name, operators.REFUSED):
+        raise Left(REFUSED, reason)
+    for group, table in operators.UNFIT.items():
+        if reason := operators.matching(case.name, table):
+            raise Left(group, reason)
     if case.group == "light":
         raise Left("a whole network of 224×224 images", "its weights are constants made at run time")
 
@@ -55,7 +62,8 @@ def check_values(case):
         raise Left("not a tensor of numbers", ", ".join(sorted(bad)))
     if not case.outputs:
         raise Left("no data", "")
-    if any(array.size == 0 for array in case.outputs + [x for x in case.inputs if convert.is_float(x)]):
+    # A list of no axes is an empty input that counts for nothing.
+    if any(array.size == 0 for array in case.outputs + [x for x in case.inputs if x.shape != (0,)]):
         raise Left("a tensor without elements", "")
     if any(array.ndim > 8 for array in arrays):
         raise Left("more than 8 axes", "")
@@ -110,7 +118,8 @@ def entries(blob, case, parents):
     if (longest := max((x.size for x in case.inputs), default=0)) > LONGEST:
         raise Left("a tensor that would fill half of the file", f"{longest} elements")
     for suffix, kind, model, private in variants(case, parents):
-        results = zip((value.name for value in model.graph.output), map(np.asarray, case.outputs))
+        arrays = [np.atleast_1d(array) if kind == "folded" else np.asarray(array) for array in case.outputs]
+        results = zip((value.name for value in model.graph.output), arrays)
         yield {
             "name": case.name + suffix,
             "kind": kind,

@@ -1,4 +1,4 @@
-"""Small networks of the families that people bring, each with inputs; only convolutions, no recurrence or attention."""
+"""Small networks of the families that people bring, each with inputs: those of images and sound."""
 
 import torch
 from torch import nn
@@ -159,7 +159,8 @@ class ShuffleUnit(nn.Module):
     def __init__(self, channels):
         super().__init__()
         half = channels // 2
-        self.body = nn.Sequential(conv(half, half, 1), conv(half, half, 3, 1, half, None), conv(half, half, 1, groups=2))
+        middle = conv(half, half, 3, 1, half, None)
+        self.body = nn.Sequential(conv(half, half, 1), middle, conv(half, half, 1, groups=2))
 
     def forward(self, x):
         left, right = x.chunk(2, 1)
@@ -191,7 +192,8 @@ class Inception(nn.Module):
     def __init__(self):
         super().__init__()
         self.one, self.three = conv(3, 4, 1), nn.Sequential(conv(3, 3, 1), conv(3, 4))
-        self.flat = nn.Sequential(nn.Conv2d(3, 4, (1, 5), padding=(0, 2)), nn.ReLU(), nn.Conv2d(4, 4, (5, 1), padding=(2, 0)))
+        row, column = nn.Conv2d(3, 4, (1, 5), padding=(0, 2)), nn.Conv2d(4, 4, (5, 1), padding=(2, 0))
+        self.flat = nn.Sequential(row, nn.ReLU(), column)
         self.wide, self.head = nn.Conv2d(3, 4, 3, padding=2, dilation=2), nn.Linear(22, 5)
 
     def forward(self, x):

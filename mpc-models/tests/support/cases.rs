@@ -144,8 +144,7 @@ impl Case {
             for (place, (&y, expected)) in found.iter().zip(&output.values).enumerate() {
                 let expected = f64::from(*expected);
                 let excess = (y - expected).abs() / bound(index, expected);
-                // A NaN is an excess, too.
-                if !(excess <= 1.0) && worst.as_ref().is_none_or(|(most, _)| excess > *most) {
+                if (excess.is_nan() || excess > 1.0) && worst.as_ref().is_none_or(|(most, _)| excess > *most) {
                     let text =
                         format!("`{}`[{place}] is {y}, expected {expected}: {excess:.1} times the bound", output.name);
                     worst = Some((excess, text));
@@ -165,10 +164,15 @@ fn encode(values: &[f32], encoding: Encoding) -> Vec<f32> {
     values.iter().flat_map(row).collect()
 }
 
-/// A private run between two parties, f = 16, in Z_{2^64}.
+/// The plan for two parties, f = 16, in Z_{2^64}.
+pub fn plan(network: &Network) -> Result<Plan<u64>, String> {
+    Plan::new(&network.graph, Settings::new(2)).map_err(|error| format!("plan: {error}"))
+}
+
+/// A private run of that plan.
 pub fn infer(network: &Network, inputs: &[ArrayD<f32>]) -> Result<Vec<Vec<f64>>, String> {
-    let plan = Plan::<u64>::new(&network.graph, Settings::new(2)).map_err(|error| format!("plan: {error}"))?;
-    let outputs = in_process::infer(&plan, &network.weights, inputs).map_err(|error| format!("run: {error}"))?;
+    let outputs =
+        in_process::infer(&plan(network)?, &network.weights, inputs).map_err(|error| format!("run: {error}"))?;
     Ok(outputs.into_iter().map(|output| output.into_iter().collect()).collect())
 }
 
