@@ -87,7 +87,7 @@ fn unet() {
         let Targets::Masks(masks) = targets else { panic!("samples without masks") };
         for (logits, masks) in logits.outer_iter().zip(masks.outer_iter()) {
             if overlaps.len() % KEPT == 0 {
-                assert_near(&logits, &expected.index_axis(Axis(0), compared));
+                assert_near(&logits, expected.index_axis(Axis(0), compared).iter());
                 compared += 1;
             }
             let flat = |view: &ArrayViewD<'_, f32>| view.iter().copied().collect::<Array1<f32>>();

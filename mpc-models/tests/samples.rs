@@ -47,27 +47,29 @@ fn bundled_rows() {
     assert_eq!(table.labels().filter(|&label| label == 0).count(), 53);
 }
 
+/// What a change of the small table leads to.
+fn error_after(change: impl FnOnce(&mut Array2<f32>, &mut Array1<u8>, &mut Array2<f32>)) -> SamplesError {
+    let (mut rows, mut labels, mut statistics) = small_table();
+    change(&mut rows, &mut labels, &mut statistics);
+    BreastCancer::from_npy(&npy(&rows), &npy(&labels), &npy(&statistics)).unwrap_err()
+}
+
 #[test]
 fn unfit_tables() {
-    let error_after = |change: &dyn Fn(&mut Array2<f32>, &mut Array1<u8>, &mut Array2<f32>)| {
-        let (mut rows, mut labels, mut statistics) = small_table();
-        change(&mut rows, &mut labels, &mut statistics);
-        BreastCancer::from_npy(&npy(&rows), &npy(&labels), &npy(&statistics)).unwrap_err()
-    };
-    let error = error_after(&|rows, _, _| *rows = rows.slice_axis(Axis(1), (..29).into()).to_owned());
+    let error = error_after(|rows, _, _| *rows = rows.slice_axis(Axis(1), (..29).into()).to_owned());
     assert!(matches!(error, SamplesError::File { what: "rows of the table", .. }), "{error}");
-    let error = error_after(&|_, labels, _| *labels = Array1::from(vec![0, 1]));
+    let error = error_after(|_, labels, _| *labels = Array1::from(vec![0, 1]));
     assert_eq!(error, SamplesError::Count { samples: 3, what: "labels", targets: 2 });
-    let error = error_after(&|_, labels, _| labels[1] = 2);
+    let error = error_after(|_, labels, _| labels[1] = 2);
     assert!(matches!(&error, SamplesError::Value { what: "labels", index, .. } if *index == [1]), "{error}");
     for value in [f32::NAN, f32::INFINITY, 2e6] {
-        let error = error_after(&|rows, _, _| rows[[2, 29]] = value);
+        let error = error_after(|rows, _, _| rows[[2, 29]] = value);
         assert!(matches!(&error, SamplesError::Value { what: "rows of the table", index, .. } if *index == [2, 29]));
-        let error = error_after(&|_, _, statistics| statistics[[0, 4]] = value);
+        let error = error_after(|_, _, statistics| statistics[[0, 4]] = value);
         assert!(matches!(error, SamplesError::Value { what: "means and deviations", .. }), "{error}");
     }
     for deviation in [0.0, -1.0, 1e-7] {
-        let error = error_after(&|_, _, statistics| statistics[[1, 4]] = deviation);
+        let error = error_after(|_, _, statistics| statistics[[1, 4]] = deviation);
         assert!(matches!(error, SamplesError::Value { what: "means and deviations", .. }), "{error}");
     }
     assert!(BreastCancer::from_npy(b"", b"", b"").is_err());
