@@ -99,6 +99,12 @@ impl<R: Ring> Plan<R> {
         &self.constants
     }
 
+    /// ℓ: the bits of an element of the ring.
+    #[must_use]
+    pub fn ring_bits(&self) -> u32 {
+        R::BITS
+    }
+
     /// The steps in order.
     #[must_use]
     pub fn steps(&self) -> &[Step] {

@@ -35,10 +35,11 @@ use std::sync::Arc;
 
 use mpc_nn::plan::Action;
 use mpc_nn::{Op, Plan, Step};
+use mpc_ring::Ring;
 use serde::Serialize;
 
 pub use arguments::InferArguments;
-use arguments::TransportKind;
+use arguments::{RingBits, TransportKind};
 use cost::Cost;
 use error::{Failure, InputError, RunError};
 use job::Job;
@@ -58,13 +59,22 @@ pub fn run(arguments: &InferArguments) -> ExitCode {
 
 fn show_plan(arguments: &InferArguments) -> Result<ExitCode, Failure> {
     let subject = Subject::open(arguments)?;
-    let cost = Cost::new(arguments, &Job::new(arguments, subject.graph)?.plan()?);
+    let job = Job::new(arguments, subject.graph)?;
+    let cost = match job.ring {
+        RingBits::Bits32 => Cost::new(arguments, &job.plan::<u32>()?),
+        RingBits::Bits64 => Cost::new(arguments, &job.plan::<u64>()?),
+        RingBits::Bits128 => Cost::new(arguments, &job.plan::<u128>()?),
+    };
     print(&if arguments.json { json(&cost) } else { cost.text() });
     Ok(ExitCode::SUCCESS)
 }
 
 fn infer(arguments: &InferArguments) -> Result<ExitCode, Failure> {
-    let summary = compare(arguments)?;
+    let summary = match arguments.ring {
+        RingBits::Bits32 => compare::<u32>(arguments)?,
+        RingBits::Bits64 => compare::<u64>(arguments)?,
+        RingBits::Bits128 => compare::<u128>(arguments)?,
+    };
     print(&if arguments.json { json(&summary) } else { table::text(&summary, arguments) });
     if !summary.agree {
         eprintln!("error: the private results are not those of the network in the clear");
@@ -73,11 +83,11 @@ fn infer(arguments: &InferArguments) -> Result<ExitCode, Failure> {
 }
 
 /// Checks everything, runs it privately and compares.
-fn compare(arguments: &InferArguments) -> Result<Summary, Failure> {
+fn compare<R: Ring>(arguments: &InferArguments) -> Result<Summary, Failure> {
     let subject = Subject::open(arguments)?;
     let destinations = onnx::by_name("output", &arguments.output, &subject.outputs)?;
     let mut job = Job::new(arguments, subject.graph.clone())?;
-    let plan = job.plan()?;
+    let plan = job.plan::<R>()?;
     let source = subject.inputs.as_ref().ok_or_else(|| InputError::Named("--input is missing".to_owned()))?;
     let samples = source.read(|_| true)?;
     job.inferences = samples.inferences.len();
@@ -109,7 +119,7 @@ fn compare(arguments: &InferArguments) -> Result<Summary, Failure> {
 }
 
 /// The kind of layer that a step belongs to, for tables.
-fn kind(plan: &Plan<u64>, step: &Step) -> &'static str {
+fn kind(plan: &Plan<impl Ring>, step: &Step) -> &'static str {
     match (&step.action, plan.graph().node(step.node).op()) {
         (Action::Linear { .. }, Op::Convolution { .. }) => "convolution",
         (action, _) => action.kind(),

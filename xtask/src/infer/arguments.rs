@@ -95,11 +95,16 @@ pub struct InferArguments {
     #[arg(long, value_enum, default_value_t = LinkKind::None, value_name = "LINK")]
     pub link: LinkKind,
 
-    /// f, the binary digits after the point.
-    #[arg(long, default_value_t = 16, value_name = "F")]
-    pub fractional_bits: u32,
+    /// The bits of a ring element. 32 halves the bytes of linear layers, for networks with a small range: see `check`.
+    #[arg(long, value_enum, default_value_t = RingBits::Bits64, value_name = "BITS")]
+    pub ring: RingBits,
 
-    /// k, the bits in which values are compared: they must stay below 2^(k − 2 − f) [default: f + 16, for 2^14].
+    /// f, the binary digits after the point [default: 16, with --ring 32 10].
+    #[arg(long, value_name = "F")]
+    pub fractional_bits: Option<u32>,
+
+    /// k, the bits in which values are compared: they must stay below 2^(k − 2 − f) [default: f + 16, for 2^14; with
+    /// --ring 32 f + 10, for 2^8].
     #[arg(long, value_name = "K")]
     pub comparison_bits: Option<u32>,
 
@@ -138,6 +143,20 @@ Exit codes:
   0  everything ran, and every private label, mask or value is that of the plaintext model
   1  a run failed, a label differs, or bytes or rounds were not those of the plan
   2  wrong arguments, weights or inputs, found before anything started";
+
+/// The bits of a ring element.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
+pub enum RingBits {
+    /// Z_2^32.
+    #[value(name = "32")]
+    Bits32,
+    /// Z_2^64.
+    #[value(name = "64")]
+    Bits64,
+    /// Z_2^128.
+    #[value(name = "128")]
+    Bits128,
+}
 
 /// How messages travel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize)]
@@ -182,13 +201,16 @@ impl LinkKind {
     }
 }
 
-/// Bits of a comparison beyond the fractional ones: values stay below 2^14.
-const INTEGER_BITS: u32 = 16;
-
 impl InferArguments {
+    /// f.
+    pub fn fractional_bits(&self) -> u32 {
+        self.fractional_bits.unwrap_or(if self.ring == RingBits::Bits32 { 10 } else { 16 })
+    }
+
     /// k.
     pub fn comparison_bits(&self) -> u32 {
-        self.comparison_bits.unwrap_or(self.fractional_bits.saturating_add(INTEGER_BITS))
+        let integer_bits = if self.ring == RingBits::Bits32 { 10 } else { 16 };
+        self.comparison_bits.unwrap_or(self.fractional_bits().saturating_add(integer_bits))
     }
 
     /// How pixels become numbers.

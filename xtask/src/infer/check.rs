@@ -140,7 +140,7 @@ fn infer_arguments(arguments: &CheckArguments) -> InferArguments {
         model: arguments.model.clone(),
         input: arguments.input.clone(),
         parties: arguments.parties,
-        fractional_bits: arguments.fractional_bits,
+        fractional_bits: Some(arguments.fractional_bits),
         comparison_bits: arguments.comparison_bits,
         mean: arguments.mean.clone(),
         deviation: arguments.deviation.clone(),
@@ -155,7 +155,7 @@ fn report(arguments: &CheckArguments) -> Result<Report, Failure> {
     let samples = source.read(|_| true)?;
     let weights = subject.weights.read(&subject.graph)?;
     let job = Job::new(&infer, subject.graph.with_all_outputs())?;
-    let plan = job.plan()?;
+    let plan = job.plan::<u64>()?;
     let mut layers = Vec::new();
     let mut predicted = [Vec::new(), Vec::new(), Vec::new()];
     let first_output = subject.graph.outputs().first().copied();

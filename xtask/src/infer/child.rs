@@ -43,8 +43,8 @@ fn party() -> Result<(), NodeError> {
     let orders = receive_orders()?;
     let Orders { job, party, parties, dealer_links, weights, inputs } = &orders;
     let weights = weights.as_ref().map(|source| source.read(&job.graph)).transpose()?;
-    let owners = job.plan()?.input_owners();
-    let samples = inputs.as_ref().map(|source| source.read(|input| owners.get(input) == Some(party))).transpose()?;
+    let roles = job.roles();
+    let samples = inputs.as_ref().map(|source| source.read(|input| roles.input_owner(input) == *party)).transpose()?;
     let inputs = samples.map(|samples| samples.inferences).unwrap_or_default();
     let secrets = Secrets { weights: weights.as_ref(), inputs: &inputs };
     let settings = job.tcp_settings();

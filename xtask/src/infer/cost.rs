@@ -1,6 +1,7 @@
 //! `--plan`: what a run would cost, without running.
 
 use mpc_nn::Plan;
+use mpc_ring::Ring;
 use serde::Serialize;
 
 use super::arguments::InferArguments;
@@ -62,7 +63,7 @@ struct Layer {
 
 impl Cost {
     /// The cost of one inference of a plan.
-    pub fn new(arguments: &InferArguments, plan: &Plan<u64>) -> Self {
+    pub fn new(arguments: &InferArguments, plan: &Plan<impl Ring>) -> Self {
         let (graph, settings) = (plan.graph(), plan.settings());
         let parameters =
             graph.parameters().into_iter().map(|parameter| parameter.shape.iter().product::<usize>() as u64);
@@ -71,7 +72,7 @@ impl Cost {
             parties: settings.parties,
             fractional_bits: settings.fractional_bits,
             comparison_bits: settings.comparison_bits,
-            ring_bits: u64::BITS,
+            ring_bits: plan.ring_bits(),
             batch: graph.batch(),
             parameters: parameters.sum(),
             multiplications: graph.multiplications(),
@@ -137,7 +138,7 @@ fn phase(parties: usize, traffic: impl Fn(usize) -> mpc_transport::Traffic) -> P
     }
 }
 
-fn layer(plan: &Plan<u64>, step: &mpc_nn::Step) -> Layer {
+fn layer(plan: &Plan<impl Ring>, step: &mpc_nn::Step) -> Layer {
     let Phase { bytes_sent, bytes_received, rounds } =
         phase(step.online.len(), |party| step.online.get(party).copied().unwrap_or_default());
     Layer {

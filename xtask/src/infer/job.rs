@@ -4,10 +4,11 @@ use std::time::Duration;
 
 use mpc_nn::plan::MAX_INPUT_OWNERS;
 use mpc_nn::{Graph, Plan, Preprocessing, Roles, Settings, WeightKnowledge};
+use mpc_ring::Ring;
 use mpc_transport::TcpSettings;
 use serde::{Deserialize, Serialize};
 
-use super::arguments::{InferArguments, LinkKind, PreprocessingMode};
+use super::arguments::{InferArguments, LinkKind, PreprocessingMode, RingBits};
 use super::error::InputError;
 
 /// A run, as each party and the dealer are told of it. Holds no secret.
@@ -18,6 +19,8 @@ pub struct Job {
     pub graph: Graph,
     /// The number of parties.
     pub parties: usize,
+    /// ℓ.
+    pub ring: RingBits,
     /// f.
     pub fractional_bits: u32,
     /// k.
@@ -47,7 +50,8 @@ impl Job {
         Ok(Self {
             graph,
             parties: arguments.parties.into(),
-            fractional_bits: arguments.fractional_bits,
+            ring: arguments.ring,
+            fractional_bits: arguments.fractional_bits(),
             comparison_bits: arguments.comparison_bits(),
             session,
             input_owners,
@@ -59,17 +63,22 @@ impl Job {
         })
     }
 
-    /// The plan of one inference.
-    pub fn plan(&self) -> Result<Plan<u64>, InputError> {
+    /// Who owns what.
+    pub fn roles(&self) -> Roles {
         let mut roles = Roles::default();
         for (owner, named) in roles.input_owners.iter_mut().zip(&self.input_owners) {
             *owner = *named;
         }
+        roles
+    }
+
+    /// The plan of one inference in a ring, which must be [`ring`](Self::ring).
+    pub fn plan<R: Ring>(&self) -> Result<Plan<R>, InputError> {
         let settings = Settings {
             fractional_bits: self.fractional_bits,
             comparison_bits: self.comparison_bits,
             weights: if self.owner_computes { WeightKnowledge::Owner } else { WeightKnowledge::Shared },
-            roles,
+            roles: self.roles(),
             ..Settings::new(self.parties)
         };
         Ok(Plan::new(&self.graph, settings)?)

@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use mpc_nn::{Plan, Step};
+use mpc_ring::Ring;
 use mpc_transport::{Phase, Traffic};
 
 use super::event::{Event, Node};
@@ -40,7 +41,7 @@ struct StepLabel {
 
 impl Progress {
     /// For a number of inferences of a plan.
-    pub fn new(plan: &Plan<u64>, inferences: usize) -> Self {
+    pub fn new(plan: &Plan<impl Ring>, inferences: usize) -> Self {
         let mut sent = 0;
         let label = |step: &Step| {
             let label = StepLabel { name: step.name.clone(), sent };

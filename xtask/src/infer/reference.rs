@@ -1,6 +1,7 @@
 //! The same model in the clear: what private results are compared with, and whether fixed point can hold all values.
 
 use mpc_nn::{Plan, Weights, evaluate_with};
+use mpc_ring::Ring;
 use ndarray::ArrayD;
 
 use super::error::InputError;
@@ -11,7 +12,7 @@ use super::samples::Samples;
 /// # Errors
 /// Inputs that the network cannot take, and values on the way that private inference cannot hold: no run starts then.
 pub fn plain_outputs(
-    plan: &Plan<u64>,
+    plan: &Plan<impl Ring>,
     weights: &Weights,
     samples: &Samples,
     mut done: impl FnMut(usize),
@@ -30,7 +31,7 @@ pub fn plain_outputs(
 }
 
 fn checked_outputs(
-    plan: &Plan<u64>,
+    plan: &Plan<impl Ring>,
     weights: &Weights,
     inputs: &[ArrayD<f32>],
     name: impl Fn() -> String,

@@ -4,11 +4,12 @@ use std::time::{Duration, Instant};
 
 use mpc_nn::execute::labels;
 use mpc_nn::{DealerSession, Observer, PartySession, Plan, Weights};
+use mpc_ring::Ring;
 use mpc_shares::Seed;
 use mpc_transport::{Emulated, Phase, Transport};
 use ndarray::ArrayD;
 
-use super::arguments::PreprocessingMode;
+use super::arguments::{PreprocessingMode, RingBits};
 use super::clock;
 use super::error::NodeError;
 use super::event::{Event, Inferred, Loaded, Output, StepRecord};
@@ -36,7 +37,21 @@ pub async fn run_party<T: Transport, L: Transport>(
     secrets: Secrets<'_>,
     report: &mut (impl FnMut(Event) + Send),
 ) -> Result<(), NodeError> {
-    let plan = job.plan()?;
+    match job.ring {
+        RingBits::Bits32 => run_party_in::<u32, T, L>(transport, link, job, secrets, report).await,
+        RingBits::Bits64 => run_party_in::<u64, T, L>(transport, link, job, secrets, report).await,
+        RingBits::Bits128 => run_party_in::<u128, T, L>(transport, link, job, secrets, report).await,
+    }
+}
+
+async fn run_party_in<R: Ring, T: Transport, L: Transport>(
+    transport: T,
+    link: L,
+    job: &Job,
+    secrets: Secrets<'_>,
+    report: &mut (impl FnMut(Event) + Send),
+) -> Result<(), NodeError> {
+    let plan = job.plan::<R>()?;
     let party = transport.party();
     let (transport, link) = (emulated(transport, job), emulated(link, job));
     let seed = Seed::from_system()?;
@@ -64,7 +79,15 @@ pub async fn run_party<T: Transport, L: Transport>(
 
 /// The dealer: agrees with each party over its link, and deals what the job's inferences consume.
 pub async fn run_dealer<L: Transport>(links: Vec<L>, job: &Job) -> Result<(), NodeError> {
-    let plan = job.plan()?;
+    match job.ring {
+        RingBits::Bits32 => run_dealer_in::<u32, L>(links, job).await,
+        RingBits::Bits64 => run_dealer_in::<u64, L>(links, job).await,
+        RingBits::Bits128 => run_dealer_in::<u128, L>(links, job).await,
+    }
+}
+
+async fn run_dealer_in<R: Ring, L: Transport>(links: Vec<L>, job: &Job) -> Result<(), NodeError> {
+    let plan = job.plan::<R>()?;
     let links = links.into_iter().map(|link| emulated(link, job)).collect();
     let mut session = DealerSession::open(links, &plan, job.session, Seed::from_system()?).await?;
     for _ in 0..job.inferences {
@@ -78,7 +101,7 @@ fn emulated<T: Transport>(transport: T, job: &Job) -> Emulated<T> {
     Emulated::new(transport, job.link.settings())
 }
 
-fn loaded<T: Transport, L: Transport>(session: &PartySession<'_, u64, T, L>) -> Loaded {
+fn loaded<R: Ring, T: Transport, L: Transport>(session: &PartySession<'_, R, T, L>) -> Loaded {
     Loaded {
         at: clock::now(),
         load: session.meter().traffic(Phase::Setup, labels::LOAD),
@@ -88,7 +111,7 @@ fn loaded<T: Transport, L: Transport>(session: &PartySession<'_, u64, T, L>) -> 
 }
 
 /// The inputs of one inference that a party owns.
-fn owned(plan: &Plan<u64>, party: usize, inputs: Option<&Vec<Option<ArrayD<f32>>>>) -> Vec<ArrayD<f32>> {
+fn owned(plan: &Plan<impl Ring>, party: usize, inputs: Option<&Vec<Option<ArrayD<f32>>>>) -> Vec<ArrayD<f32>> {
     let owners = plan.input_owners().into_iter();
     let owned = inputs.into_iter().flatten().zip(owners).filter(|(_, owner)| *owner == party);
     owned.filter_map(|(input, _)| input.clone()).collect()
@@ -105,7 +128,7 @@ struct Recorder<'a, F> {
 }
 
 impl<'a, F: FnMut(Event)> Recorder<'a, F> {
-    fn new(inference: usize, job: &Job, plan: &Plan<u64>, report: &'a mut F) -> Self {
+    fn new(inference: usize, job: &Job, plan: &Plan<impl Ring>, report: &'a mut F) -> Self {
         let steps = vec![StepRecord::default(); plan.steps().len()];
         Self { inference, preprocessing: job.preprocessing, steps, reported: None, report }
     }
@@ -152,6 +175,7 @@ mod tests {
             owner_computes: false,
             graph: graph(1),
             parties: 2,
+            ring: RingBits::Bits64,
             fractional_bits: 16,
             comparison_bits: 32,
             session: [7; 16],
@@ -191,6 +215,7 @@ mod tests {
         assert_named(Job { graph: graph(2), ..job() }, "model");
         assert_named(Job { fractional_bits: 15, ..job() }, "fractional bits");
         assert_named(Job { comparison_bits: 31, ..job() }, "comparison bits");
+        assert_named(Job { ring: RingBits::Bits128, ..job() }, "ring");
         assert_named(Job { owner_computes: true, ..job() }, "weights known to");
         assert_named(Job { parties: 3, ..job() }, "parties");
     }

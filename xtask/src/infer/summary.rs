@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use mpc_nn::Plan;
+use mpc_ring::Ring;
 use mpc_transport::Traffic;
 use serde::Serialize;
 
@@ -34,6 +35,8 @@ pub struct Summary {
     pub owner_computes: bool,
     /// When correlations were drawn.
     pub preprocessing_mode: PreprocessingMode,
+    /// ℓ.
+    pub ring_bits: u32,
     /// f.
     pub fractional_bits: u32,
     /// k.
@@ -175,7 +178,7 @@ pub struct LayerCost {
 pub fn summarise(
     arguments: &InferArguments,
     subject: &Subject,
-    plan: &Plan<u64>,
+    plan: &Plan<impl Ring>,
     samples: &Samples,
     results: &Results,
     run: &RunRecord,
@@ -202,6 +205,7 @@ pub fn summarise(
         link: arguments.link,
         owner_computes: arguments.owner_computes,
         preprocessing_mode: arguments.preprocessing,
+        ring_bits: plan.ring_bits(),
         fractional_bits: settings.fractional_bits,
         comparison_bits: settings.comparison_bits,
         batch,
@@ -228,7 +232,7 @@ pub fn summarise(
 }
 
 /// Compares what a party's meters counted with the plan.
-fn check_plan(plan: &Plan<u64>, party: usize, record: &PartyRecord) -> Result<(), RunError> {
+fn check_plan(plan: &Plan<impl Ring>, party: usize, record: &PartyRecord) -> Result<(), RunError> {
     let check = |what: String, planned: Traffic, measured: Traffic| {
         let differ = || RunError::PlanDiffers { party, what, planned: planned.into(), measured: measured.into() };
         if planned == measured { Ok(()) } else { Err(differ()) }
@@ -280,7 +284,7 @@ fn inference_time(steps: &[StepTime]) -> InferenceTime {
     InferenceTime { preprocessing_seconds: sum(|time| time.preprocessing), online_seconds: sum(|time| time.online) }
 }
 
-fn layers(plan: &Plan<u64>, times: &[Vec<StepTime>]) -> Vec<LayerCost> {
+fn layers(plan: &Plan<impl Ring>, times: &[Vec<StepTime>]) -> Vec<LayerCost> {
     let inferences = times.len() as u64;
     let layer = |(at, step): (usize, &mpc_nn::Step)| {
         let sum = |part: fn(&StepTime) -> u64| clock::seconds(0, times.iter().map(|steps| part(&steps[at])).sum());
