@@ -17,7 +17,7 @@
 //!
 //! | function | rounds | bits sent | bytes dealt | entries |
 //! |---|---|---|---|---|
-//! | Clip to (−∞, high] or [low, ∞), Abs | 3 | 44 | 90.5 | |
+//! | Clip to (−∞, high] or [low, ∞), Abs, Step | 3 | 44 | 90.5 | |
 //! | Clip | 3 | 56 | 120.9 | |
 //! | LeakyRelu with a slope such as 0.01 | 4 | 76 | 102.5 | |
 //! | HardSigmoid | 4 | 76 | 134.4 | |
@@ -83,6 +83,8 @@ pub enum Function {
     },
     /// |x|.
     Abs,
+    /// 1 for x ≥ 0, else 0: right for every argument at scale f; after a shift, for arguments a few units away from 0.
+    Step,
     /// x for x ≥ 0, slope·x below.
     LeakyRelu {
         /// The slope below 0.
@@ -159,6 +161,7 @@ impl Function {
         match *self {
             Self::Clip { low, high } => x.max(low.into()).min(high.into()),
             Self::Abs => libm::fabs(x),
+            Self::Step => f64::from(u8::from(x >= 0.0)),
             Self::LeakyRelu { slope } => bend(x, f64::from(slope) * x),
             Self::HardSigmoid { alpha, beta } => (f64::from(alpha) * x + f64::from(beta)).clamp(0.0, 1.0),
             Self::HardSwish => x * (x / 6.0 + 0.5).clamp(0.0, 1.0),
@@ -215,6 +218,7 @@ mod tests {
             (Function::Clip { low: -1.0, high: f32::INFINITY }, -1.0, 1.0),
             (Function::Clip { low: f32::NEG_INFINITY, high: 0.5 }, -2.0, 0.5),
             (Function::Abs, 2.0, 1.0),
+            (Function::Step, 0.0, 1.0),
             (Function::LeakyRelu { slope: 0.25 }, -0.5, 1.0),
             (Function::HardSigmoid { alpha: 0.25, beta: 0.5 }, 0.0, 0.75),
             (Function::HardSwish, -1.0 / 3.0, 2.0 / 3.0),

@@ -26,6 +26,7 @@ fn costs(function: Function) -> (u64, f64, f64) {
 fn costs_are_those_of_the_documentation() {
     for (function, expected) in [
         (Function::Abs, (3, 44.0, 90.5)),
+        (Function::Step, (3, 44.0, 90.5)),
         (Function::Clip { low: 0.0, high: 6.0 }, (3, 56.0, 120.875)),
         (Function::LeakyRelu { slope: 0.01 }, (4, 76.0, 102.5)),
         (Function::HardSigmoid { alpha: 0.2, beta: 0.5 }, (4, 76.0, 134.375)),

@@ -62,9 +62,11 @@ impl Route {
 
     fn unchecked(shape: &FunctionShape, ring_bits: u32) -> Result<Self, ProtocolError> {
         match shape.function {
-            Function::Clip { .. } | Function::Abs | Function::LeakyRelu { .. } | Function::HardSigmoid { .. } => {
-                Self::linear(shape, ring_bits)
-            }
+            Function::Clip { .. }
+            | Function::Abs
+            | Function::Step
+            | Function::LeakyRelu { .. }
+            | Function::HardSigmoid { .. } => Self::linear(shape, ring_bits),
             Function::Log
             | Function::Sqrt
             | Function::Power { .. }
@@ -88,6 +90,10 @@ impl Route {
                     })
             }
             Function::Abs => exact(vec![0], Linear { constant: 0, slope: -1, steps: vec![step(0, 2)] }),
+            Function::Step => {
+                let one = 1 << shape.fractional_bits;
+                exact(vec![0], Linear { constant: 0, slope: 0, steps: vec![step(one, 0)] })
+            }
             Function::LeakyRelu { slope } => {
                 let scale = shape.slopes(ring_bits, &[slope.into()])?;
                 let below = scale.integer(slope.into());

@@ -70,7 +70,7 @@ impl Function {
             Self::Sqrt => power(input_bits, 0.5),
             Self::Power { exponent } => power(input_bits, exponent.into()),
             Self::Reciprocal | Self::PositiveReciprocal => power(input_bits, -1.0),
-            Self::Clip { .. } | Self::Abs | Self::LeakyRelu { .. } | Self::HardSigmoid { .. } => None,
+            Self::Clip { .. } | Self::Abs | Self::Step | Self::LeakyRelu { .. } | Self::HardSigmoid { .. } => None,
         }
     }
 
