@@ -297,3 +297,108 @@ mod processes {
         wait_until_gone(&run.nodes);
     }
 }
+
+/// A network as PyTorch exports it, with its weights in a file beside.
+const ONNX: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../mpc-models/conformance/external/model.onnx");
+
+fn command(arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_xtask")).args(arguments).output().unwrap()
+}
+
+#[test]
+fn an_onnx_file_runs_on_a_tensor_or_an_image() {
+    let values: Vec<f32> = (0..3 * 16 * 16).map(|x| (x % 29) as f32 / 29.0).collect();
+    let input = File::new("onnx-input.npy", &npy(&[1, 3, 16, 16], &values));
+    // A sample without its batch is one of a batch of one.
+    let sample = File::new("onnx-sample.npy", &npy(&[3, 16, 16], &values));
+    let output = File::new("onnx-output.npy", b"");
+    let written = format!("linear={}", output.path());
+    let model = ["--model", ONNX, "--output", written.as_str()];
+    let mut results = Vec::new();
+    for (transport, parties, file) in [("memory", "2", &input), ("tcp", "3", &sample)] {
+        let named = format!("input0={}", file.path());
+        let run = ["--transport", transport, "--parties", parties, "--input", named.as_str()];
+        let result = json(&[&model[..], &run].concat());
+        assert_eq!((&result["agree"], &result["matches_plan"]), (&true.into(), &true.into()));
+        assert_eq!(result["outputs"][0]["name"], "linear");
+        assert!(result["outputs"][0]["max_error"].as_f64().unwrap() < 0.0005);
+        results.push(mpc_models::arrays::read_npy(&fs::read(output.path()).unwrap()).unwrap());
+    }
+    assert_eq!(results[0].shape(), [1, 5]);
+    assert!(results[0].iter().zip(&results[1]).all(|(x, y)| (x - y).abs() < 0.0005));
+    assert!(results[0].iter().any(|&x| x != 0.0));
+    let mut png = std::io::Cursor::new(Vec::new());
+    image::RgbImage::from_pixel(40, 30, image::Rgb([200, 10, 90])).write_to(&mut png, image::ImageFormat::Png).unwrap();
+    let picture = File::new("onnx-input.png", png.get_ref());
+    let result = json(&["--model", ONNX, "--input", picture.path(), "--mean", "0.5", "--deviation", "0.2,0.2,0.25"]);
+    assert_eq!(result["agree"], true);
+}
+
+#[test]
+fn what_an_onnx_file_cannot_run_on_is_refused_by_name() {
+    let input = File::new("onnx-wrong.npy", &npy(&[1, 4, 16, 16], &[0.0; 4 * 16 * 16]));
+    assert_refused(&["--model", ONNX], "the input `input0` needs a file");
+    assert_refused(&["--model", ONNX, "--input", input.path()], "onnx-wrong.npy");
+    assert_refused(&["--model", ONNX, "--input", "missing.npy"], "missing.npy");
+    assert_refused(&["--model", ONNX, "--batch", "2"], "are for the networks by name");
+    assert_refused(&["--model", "missing.onnx", "--plan"], "missing.onnx");
+    let damaged = File::new("damaged.onnx", &fs::read(ONNX).unwrap()[..1000]);
+    assert_refused(&["--model", damaged.path(), "--plan"], "");
+}
+
+#[test]
+fn inspect_lists_a_file() {
+    let output = command(&["inspect", ONNX, "--shape", "input0=2x3x16x16", "--json"]);
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!((&report["operators"]["Conv"], &report["inputs"][0]["name"]), (&11.into(), &"input0".into()));
+    assert!(report["rounds"].as_u64().unwrap() > 10 && report["online_bytes_sent"].as_u64().unwrap() > 10_000);
+    let output = command(&["inspect", ONNX]);
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert!(text.contains("batch×3×16×16") && text.contains("ReduceMean"), "{text}");
+    assert_eq!(command(&["inspect", "Cargo.toml"]).status.code(), Some(2));
+}
+
+#[test]
+fn check_compares_layer_by_layer() {
+    let values: Vec<f32> = (0..3 * 16 * 16).map(|x| (x % 31) as f32 / 31.0).collect();
+    let input = File::new("check-input.npy", &npy(&[1, 3, 16, 16], &values));
+    let labels = File::new("check-labels.npy", &npy(&[1], &[3.0]));
+    let output = command(&["check", ONNX, "--input", input.path(), "--labels", labels.path(), "--json"]);
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert!(report["first_departing"].is_null());
+    assert!(report["layers"].as_array().unwrap().iter().all(|layer| layer["private_error"].as_f64().unwrap() < 0.001));
+    assert_eq!(report["accuracy"]["private"], report["accuracy"]["floating_point"]);
+    // Values above 2 do not fit below 2^1.
+    let output = command(&["check", ONNX, "--input", input.path(), "--comparison-bits", "19", "--json"]);
+    assert_eq!(output.status.code(), Some(1), "{}", stderr(&output));
+    let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert!(report["layers"].as_array().unwrap().iter().any(|layer| layer["out_of_range"] == true));
+}
+
+#[test]
+fn a_segmentation_is_drawn() {
+    let picture = File::new("unet.png", b"");
+    let result = json(&["--model", "unet", "--images", "2", "--picture", picture.path()]);
+    assert!(result["pixel_agreement"].as_f64().unwrap() >= 0.999);
+    assert!(result["private_iou"].as_f64().unwrap() > 0.5);
+    let drawn = image::load_from_memory(&fs::read(picture.path()).unwrap()).unwrap();
+    assert_eq!((drawn.width() / 3 / 32, drawn.height() / 2 / 32), (6, 6));
+}
+
+#[test]
+fn inputs_of_two_owners_and_other_rings() {
+    for transport in ["memory", "tcp"] {
+        let owners = ["--model", "breast-cancer", "--parties", "3", "--input-owner", "shape=2"];
+        let result = json(&[&owners[..], &["--images", "3", "--transport", transport]].concat());
+        assert_eq!(result["labels_agreeing"], 3);
+    }
+    assert_refused(&["--model", "breast-cancer", "--input-owner", "shape=2"], "party 2, but there are 2 parties");
+    assert_refused(&["--input-owner", "picture=0"], "the inputs are `image`");
+    let narrow = json(&["--model", "breast-cancer", "--ring", "32", "--images", "2"]);
+    let wide = json(&["--model", "breast-cancer", "--ring", "128", "--images", "2"]);
+    assert_eq!((&narrow["agree"], &wide["agree"]), (&true.into(), &true.into()));
+    let sent = |result: &Value| result["phases"]["online"]["bytes_sent"][0].as_u64().unwrap();
+    assert!(2 * sent(&narrow) < sent(&wide));
+}

@@ -66,7 +66,33 @@ pub(super) fn accuracy(_: &Workspace) -> Outcome {
             found.push(format!("{percent:.2} %, error {:.4}", number(&report["max_logit_error"])));
         }
     }
+    let others: [(&[&str], Check); 2] = [
+        (&["infer", "--model", "minionn", "--accuracy", "--json"], check_accuracy),
+        (&["infer", "--model", "unet", "--images", "64", "--batch", "16", "--picture", PICTURE, "--json"], check_masks),
+    ];
+    for (arguments, checks) in others {
+        check(arguments, checks, &mut failures);
+    }
     Outcome::of(failures, found.join("; "))
+}
+
+/// What is wrong with a report.
+type Check = fn(&Value) -> Vec<String>;
+
+/// Where the U-Net's masks go.
+const PICTURE: &str = "target/unet.png";
+/// The part of the pixels of masks that must be those in the clear.
+const PIXEL_AGREEMENT: f64 = 0.999;
+/// The intersection over union with the true masks that the bundled U-Net has at least.
+const IOU: f64 = 0.8;
+
+fn check_masks(report: &Value) -> Vec<String> {
+    let mut wrong = Vec::new();
+    let (agreement, iou) = (number(&report["pixel_agreement"]), number(&report["private_iou"]));
+    if !(agreement >= PIXEL_AGREEMENT && iou >= IOU) {
+        wrong.push(format!("{agreement} of the pixels agree and the IoU is {iou}"));
+    }
+    wrong
 }
 
 /// Checks that the README's table of costs is what the plan says.
