@@ -1,8 +1,8 @@
 //! PNG and JPEG images as inputs of a network, one by one or from a folder with a folder for each class.
 //!
-//! As the training script reads them: made grey, resized, taken once or three times, and normalised. Files are untrusted;
-//! their sizes are checked before they are decoded. Images can be secret: buffers of this crate are zeroised, those
-//! inside the decoders are not.
+//! As the training script reads them: made grey, resized, taken once or three times, and normalised. Files are
+//! untrusted; their sizes are checked before they are decoded. Images can be secret: buffers of this crate are
+//! zeroised, those inside the decoders are not.
 
 mod classes;
 mod decode;

@@ -18,8 +18,8 @@ const POOL: Pool = Pool::new([2, 2]);
 
 /// LeNet-5 on images [batch, 1, 32, 32]; gives logits [batch, classes].
 ///
-/// With ReLUs and maximum pooling, as in most later versions: two 5×5 convolutions without padding, each pooled 2×2, and
-/// three linear layers. Images of 28×28 need two pixels of padding on each side. Layers are named `conv{1,2}`,
+/// With ReLUs and maximum pooling, as in most later versions: two 5×5 convolutions without padding, each pooled 2×2,
+/// and three linear layers. Images of 28×28 need two pixels of padding on each side. Layers are named `conv{1,2}`,
 /// `fc{1,2,3}`.
 ///
 /// # Errors

@@ -77,8 +77,8 @@ pub fn load_mobilenetv2(bytes: &[u8], graph: &Graph) -> Result<Weights, LoadErro
     load_folded(bytes, graph, batch_norm_of)
 }
 
-/// A 1×1 convolution to more channels, a 3×3 one for each channel by itself, a 1×1 one to fewer, and the input if it has
-/// the shape of the result.
+/// A 1×1 convolution to more channels, a 3×3 one for each channel by itself, a 1×1 one to fewer, and the input if it
+/// has the shape of the result.
 fn inverted_residual(
     builder: &mut GraphBuilder,
     number: usize,

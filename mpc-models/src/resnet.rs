@@ -36,8 +36,8 @@ impl Block {
 
 /// ResNet-18 on images [batch, 3, 224, 224]; gives logits [batch, classes].
 ///
-/// Batch normalisation is part of the convolutions. Shortcuts to other sizes are 1×1 convolutions (option B). Layers are
-/// named as in PyTorch: `conv1`, `layer1.0.conv1`, …, `layer2.0.downsample.0`, …, `fc`.
+/// Batch normalisation is part of the convolutions. Shortcuts to other sizes are 1×1 convolutions (option B). Layers
+/// are named as in PyTorch: `conv1`, `layer1.0.conv1`, …, `layer2.0.downsample.0`, …, `fc`.
 ///
 /// # Errors
 /// A batch or a number of classes of 0, or one so large that a tensor exceeds

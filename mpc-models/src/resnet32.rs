@@ -22,8 +22,8 @@ const BLOCKS: usize = 5;
 /// ResNet-32 on images [batch, 3, 32, 32]; gives logits [batch, classes].
 ///
 /// Batch normalisation is part of the convolutions, each of which therefore has a bias. Shortcuts are parameter-free
-/// (option A): where a stage begins, every second row and column, with zero channels before and behind. Layers are named
-/// as in PyTorch: `conv1`, `layer1.0.conv1`, …, `linear`.
+/// (option A): where a stage begins, every second row and column, with zero channels before and behind. Layers are
+/// named as in PyTorch: `conv1`, `layer1.0.conv1`, …, `linear`.
 ///
 /// ```
 /// let graph = mpc_models::resnet32(1, 10)?;

@@ -22,8 +22,8 @@ const POOL: Pool = Pool::new([2, 2]);
 ///
 /// Two levels of 16 and 32 channels around a middle of 64. Down: two 3×3 convolutions with ReLUs, then 2×2 maximum
 /// pooling. Up: each pixel becomes a square of 2×2 (nearest neighbour), a 3×3 convolution with a ReLU halves the
-/// channels, the level's own output from the way down goes in front of them, and two more 3×3 convolutions follow. Batch
-/// normalisation is part of the convolutions. Nearest neighbour takes no communication.
+/// channels, the level's own output from the way down goes in front of them, and two more 3×3 convolutions follow.
+/// Batch normalisation is part of the convolutions. Nearest neighbour takes no communication.
 ///
 /// ```
 /// let graph = mpc_models::unet(1, 1)?;

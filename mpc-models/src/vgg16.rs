@@ -44,8 +44,8 @@ pub fn vgg16(batch: usize, classes: usize) -> Result<Graph, GraphError> {
 }
 
 /// The weights of [`vgg16`] from a safetensors file with PyTorch's names: `features.{0,3,7,…}.weight` and, if there,
-/// `.bias`, `features.{1,4,8,…}.{weight,bias,running_mean,running_var}`, `classifier.{weight,bias}`. Batch normalisation
-/// is folded into the convolutions.
+/// `.bias`, `features.{1,4,8,…}.{weight,bias,running_mean,running_var}`, `classifier.{weight,bias}`. Batch
+/// normalisation is folded into the convolutions.
 ///
 /// `graph` may be for any batch.
 ///

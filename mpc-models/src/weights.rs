@@ -98,8 +98,8 @@ pub enum LoadError {
 
 /// The largest weights file that is read for a graph, in bytes.
 ///
-/// Room for every parameter as an `f64`, for the four vectors of a batch normalisation in place of a bias, and for 1 MiB
-/// of names.
+/// Room for every parameter as an `f64`, for the four vectors of a batch normalisation in place of a bias, and for 1
+/// MiB of names.
 #[must_use]
 pub fn file_limit(graph: &Graph) -> usize {
     let elements = |shape: Vec<usize>| shape.into_iter().fold(1, usize::saturating_mul);
@@ -111,7 +111,8 @@ pub fn file_limit(graph: &Graph) -> usize {
 ///
 /// `batch_norm` gives for a convolution the name of the batch normalisation behind it in the file, which is folded into
 /// it with [`BATCH_NORM_EPSILON`]; its tensors are `weight`, `bias`, `running_mean` and `running_var`, and a
-/// `num_batches_tracked` is passed over. A bias that such a convolution has of its own is taken account of. Other layers have a `weight`, and a `bias` where the graph says so.
+/// `num_batches_tracked` is passed over. A bias that such a convolution has of its own is taken account of. Other
+/// layers have a `weight`, and a `bias` where the graph says so.
 ///
 /// # Errors
 /// See [`LoadError`]; tensors are looked at in the order of the graph.

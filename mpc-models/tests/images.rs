@@ -297,7 +297,10 @@ fn unfit_classes() {
 
 proptest! {
     #[test]
-    fn damaged_images_never_panic(jpeg: bool, places in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..8)) {
+    fn damaged_images_never_panic(
+        jpeg: bool,
+        places in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..8),
+    ) {
         let format = if jpeg { ImageFormat::Jpeg } else { ImageFormat::Png };
         let mut file = encoded(pattern(19, 23), format);
         for (place, byte) in places {

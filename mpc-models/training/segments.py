@@ -1,9 +1,9 @@
 """Digits laid over backgrounds, to be found pixel by pixel.
 
 Each image of 3x32x32 shows one of scikit-learn's digits, 16 to 24 pixels large, enlarged smoothly or in blocks, turned
-by up to 15 degrees, at any place, in any colour that stands out from what is behind it. The mask has a 1 where at least half of a pixel is ink.
-Backgrounds for training are crops of scikit-learn's photograph china.jpg at three scales and smooth or blocky noise,
-both with changed colours; flower.jpg is kept for the test alone.
+by up to 15 degrees, at any place, in any colour that stands out from what is behind it. The mask has a 1 where at least
+half of a pixel is ink. Backgrounds for training are crops of scikit-learn's photograph china.jpg at three scales and
+smooth or blocky noise, both with changed colours; flower.jpg is kept for the test alone.
 """
 
 import math

@@ -1,9 +1,9 @@
 """Train a network of the zoo and write its weights and test data.
 
-The digit networks, the U-Net and the two-owner network are trained on data that comes with scikit-learn; with --images a
-digit network is trained on a user's own folder of images instead. The weights are written as IEEE half precision in
+The digit networks, the U-Net and the two-owner network are trained on data that comes with scikit-learn; with --images
+a digit network is trained on a user's own folder of images instead. The weights are written as IEEE half precision in
 safetensors; all figures that are printed at the end are of the weights read back from that file. The weights are those
-after the last epoch; test data does not take part in any choice.
+after the last epoch.
 """
 
 import argparse

@@ -80,8 +80,8 @@ impl ImageOptions {
 
 /// A PNG or JPEG image as a network takes it, [1, channels, height, width].
 ///
-/// Transparency and stored orientation are ignored. Grey is (19595·R + 38470·G + 7471·B) / 2^16 (ITU-R BT.601, as Pillow
-/// has it); a resized pixel is the mean of those it covers and their neighbours, weighted by a triangle.
+/// Transparency and stored orientation are ignored. Grey is (19595·R + 38470·G + 7471·B) / 2^16 (ITU-R BT.601, as
+/// Pillow has it); a resized pixel is the mean of those it covers and their neighbours, weighted by a triangle.
 ///
 /// ```
 /// use mpc_models::{ImageError, ImageOptions, decode_image};

@@ -19,8 +19,8 @@ use crate::npy::MAX_IMAGES;
 /// ```
 ///
 /// Classes, and the files of each, are in the order of the bytes of their names, as in the training script. Files that
-/// do not end in `.png`, `.jpg` or `.jpeg` are passed over, and so are folders inside of a class's. Images are read when
-/// they are asked for.
+/// do not end in `.png`, `.jpg` or `.jpeg` are passed over, and so are folders inside of a class's. Images are read
+/// when they are asked for.
 #[derive(Clone, Debug)]
 pub struct ImageFolder {
     classes: Vec<String>,
