@@ -4,7 +4,7 @@ mod broadcast;
 mod layers;
 mod movement;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::format;
 use std::string::String;
 use std::vec::Vec;
@@ -40,7 +40,8 @@ pub(super) struct Lowering {
     pub(super) base: String,
     /// The number of elements that may still be made beyond those of the file.
     pub(super) budget: usize,
-    names: BTreeSet<String>,
+    /// The names that are taken, each with the largest number that was put behind it.
+    names: BTreeMap<String, usize>,
     nodes: usize,
     origins: BTreeMap<NodeId, Origin>,
     /// Scale and zero point of what was quantised.
@@ -67,7 +68,7 @@ impl Lowering {
             opset,
             base: String::new(),
             budget,
-            names: BTreeSet::new(),
+            names: BTreeMap::new(),
             nodes: 0,
             origins: BTreeMap::new(),
             quantisations: BTreeMap::new(),
@@ -94,13 +95,15 @@ impl Lowering {
 
     /// The name, or one with a number behind it if it is taken.
     pub(super) fn unique(&mut self, wanted: String) -> String {
+        // The search goes on from where the last one for this name ended.
+        let mut count = self.names.get(&wanted).copied().unwrap_or(0);
         let mut name = wanted.clone();
-        let mut count = 1;
-        while self.names.contains(&name) {
+        while self.names.contains_key(&name) {
             count += 1;
-            name = format!("{wanted}#{count}");
+            name = format!("{wanted}#{}", count + 1);
         }
-        self.names.insert(name.clone());
+        self.names.insert(wanted, count);
+        self.names.entry(name.clone()).or_insert(0);
         name
     }
 
