@@ -44,6 +44,8 @@ pub(super) struct Lowering {
     names: BTreeMap<String, usize>,
     nodes: usize,
     origins: BTreeMap<NodeId, Origin>,
+    /// What the exponentials of a sum were of, and the axes of the sum.
+    pub(super) exponents: BTreeMap<NodeId, (Tensor, Vec<usize>)>,
     /// Scale and zero point of what was quantised.
     quantisations: BTreeMap<NodeId, (f32, f32)>,
 }
@@ -71,6 +73,7 @@ impl Lowering {
             names: BTreeMap::new(),
             nodes: 0,
             origins: BTreeMap::new(),
+            exponents: BTreeMap::new(),
             quantisations: BTreeMap::new(),
         }
     }
@@ -186,7 +189,9 @@ impl Lowering {
 
     /// x·factor, joined with a factor that x has already.
     pub(super) fn scale(&mut self, x: &Tensor, factor: f32) -> Lowered<Tensor> {
-        if let Some(Origin::Scaled(source, first)) = self.origin(x.id) {
+        if let Some(Origin::Scaled(source, first)) = self.origin(x.id)
+            && (first * factor).abs() <= MAX_WEIGHT
+        {
             let source = Tensor { id: source, shape: x.shape.clone() };
             return self.scale(&source, first * factor);
         }
@@ -214,8 +219,9 @@ impl Lowering {
             return Ok(x.clone());
         }
         let y = self.emit("sum", &reduced(&x.shape, &axes), |builder, name| builder.sum(name, x.id, &axes))?;
-        if let Some(Origin::Function(_, Function::Exp)) = self.origin(x.id) {
+        if let Some(Origin::Function(source, Function::Exp)) = self.origin(x.id) {
             self.note(y.id, Origin::SumOfExponentials);
+            self.exponents.insert(y.id, (Tensor { id: source, shape: x.shape.clone() }, axes));
         }
         Ok(y)
     }
@@ -271,7 +277,7 @@ fn function_name(function: &Function) -> &'static str {
         Function::Gelu | Function::GeluTanh => "gelu",
         Function::Mish => "mish",
         Function::Erf => "erf",
-        Function::Exp => "exp",
+        Function::Exp | Function::ExpNonPositive => "exp",
         Function::Log => "log",
         Function::Sqrt => "sqrt",
         Function::Power { .. } => "power",

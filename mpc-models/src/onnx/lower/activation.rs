@@ -8,7 +8,7 @@ use crate::onnx::arrays;
 use crate::onnx::call::Call;
 use crate::onnx::error::{Lowered, Problem, invalid, unsupported};
 use crate::onnx::lowering::Lowering;
-use crate::onnx::value::Value;
+use crate::onnx::value::{Constant, Value};
 
 /// Whether the operator is a function of each element.
 pub(super) fn is_function(operator: &str) -> bool {
@@ -122,7 +122,13 @@ pub(super) fn prelu(lowering: &mut Lowering, call: &Call<'_>) -> Lowered<Vec<Val
     let sloped = match call.required(1)? {
         Value::Node(slope) => lowering.multiply(&negative, slope)?,
         _ => {
-            let slope = call.constant(1)?;
+            let mut slope = call.constant(1)?;
+            if slope.array().ndim() == 1 && x.rank() > 2 && x.shape[1] == slope.array().len() {
+                // One slope for each channel, as files of before opset 9 have it.
+                let mut shape = std::vec![1; x.rank() - 1];
+                shape[0] = x.shape[1];
+                slope = Constant::new(arrays::reshape(slope.array(), &shape)?);
+            }
             if arrays::broadcast_shape(&x.shape, slope.array().shape())? != x.shape {
                 return invalid("its slope has another shape");
             }

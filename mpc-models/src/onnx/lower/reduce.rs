@@ -174,7 +174,7 @@ pub(super) fn norm(lowering: &mut Lowering, call: &Call<'_>) -> Lowered<Vec<Valu
 pub(super) fn log_sum_exp(lowering: &mut Lowering, x: &Tensor, axes: &[usize]) -> Lowered<Tensor> {
     let largest = maximum(lowering, x, axes)?;
     let shifted = lowering.subtract(x, &largest)?;
-    let exponentials = lowering.function(&shifted, Function::Exp)?;
+    let exponentials = lowering.function(&shifted, Function::ExpNonPositive)?;
     let sum = lowering.sum(&exponentials, axes)?;
     let log = lowering.function(&sum, Function::Log)?;
     lowering.add(&log, &largest)
