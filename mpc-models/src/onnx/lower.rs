@@ -154,7 +154,7 @@ pub(super) fn hint(operator: &str, domain: &str) -> String {
         }
         "Loop" | "Scan" => "loops are not unrolled; export the model for a fixed number of steps",
         "TopK" => "the places of the largest elements are secret; take ArgMax as an output, or the scores themselves",
-        "ThresholdedRelu" | "HardMax" | "Hardmax" | "Shrink" => "it jumps; use a continuous activation such as ReLU",
+        "HardMax" | "Hardmax" | "Shrink" => "it jumps; use a continuous activation such as ReLU",
         "NonMaxSuppression" | "RoiAlign" | "Unique" | "Compress" => {
             "its result's shape or places depend on secrets; end the network before it"
         }

@@ -12,7 +12,8 @@ use crate::onnx::value::{Constant, Value};
 
 /// Whether the operator is a function of each element.
 pub(super) fn is_function(operator: &str) -> bool {
-    const NAMES: [&str; 19] = [
+    const NAMES: [&str; 18] = [
+        "ThresholdedRelu",
         "Relu",
         "LeakyRelu",
         "Sigmoid",
@@ -30,8 +31,6 @@ pub(super) fn is_function(operator: &str) -> bool {
         "Swish",
         "Silu",
         "QuickGelu",
-        "BiasGelu",
-        "Affine",
     ];
     NAMES.contains(&operator)
 }
@@ -67,6 +66,9 @@ pub(super) fn function(lowering: &mut Lowering, call: &Call<'_>) -> Lowered<Vec<
             let scaled = lowering.scale(x, alpha)?;
             let silu = lowering.function(&scaled, Function::Silu)?;
             return Ok([lowering.scale(&silu, 1.0 / alpha)?.into()].into());
+        }
+        "ThresholdedRelu" => {
+            return Ok([super::elementwise::thresholded(lowering, x, call.float("alpha", 1.0)?)?.into()].into());
         }
         "Softsign" => {
             let magnitude = lowering.function(x, Function::Abs)?;

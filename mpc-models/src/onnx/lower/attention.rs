@@ -3,7 +3,7 @@
 use std::vec::Vec;
 
 use mpc_protocols::function::Function;
-use ndarray::{ArrayD, IxDyn};
+use ndarray::{ArrayD, Axis, IxDyn};
 
 use super::elementwise::MASK;
 use super::softmax;
@@ -11,11 +11,20 @@ use crate::onnx::arrays;
 use crate::onnx::call::Call;
 use crate::onnx::error::{Lowered, invalid, unsupported};
 use crate::onnx::lowering::Lowering;
-use crate::onnx::value::{Tensor, Value};
+use crate::onnx::value::Value;
 
 pub(super) fn attention(lowering: &mut Lowering, call: &Call<'_>) -> Lowered<Vec<Value>> {
-    let known =
-        ["scale", "is_causal", "softcap", "q_num_heads", "kv_num_heads", "softmax_precision", "qk_matmul_output_mode"];
+    let known = [
+        "scale",
+        "is_causal",
+        "softcap",
+        "q_num_heads",
+        "kv_num_heads",
+        "softmax_precision",
+        "qk_matmul_output_mode",
+        "left_window_size",
+        "right_window_size",
+    ];
     let names = call.node.attribute.iter().filter_map(|attribute| attribute.name.as_deref());
     if let Some(other) = names.into_iter().find(|name| !known.contains(name)) {
         return unsupported(std::format!("attribute `{other}` of attention; export it as MatMul and Softmax"));
@@ -59,11 +68,24 @@ pub(super) fn attention(lowering: &mut Lowering, call: &Call<'_>) -> Lowered<Vec
         }
         _ => raw.clone(),
     };
-    let mut masked = with_mask(lowering, call, &capped, columns)?;
-    if let Some(hidden) = hidden(lowering, call, [rows, columns, past])? {
-        masked = lowering.offset_by(&masked, &hidden)?;
+    let mut masked = match call.input(3) {
+        Some(Value::Node(mask)) => lowering.add(&capped, mask)?,
+        _ => capped,
+    };
+    let mut weights = None;
+    if let Some(mask) = public_mask(lowering, call, [rows, columns, past])? {
+        masked = lowering.offset_by(&masked, &mask)?;
+        // A row that sees nothing gives 0.
+        let seen = mask.map_axis(Axis(mask.ndim() - 1), |row| f32::from(u8::from(row.iter().any(|&x| x > MASK))));
+        if seen.iter().any(|&seen| seen == 0.0) {
+            let all = softmax::along(lowering, &masked, 3, false)?;
+            weights = Some(lowering.scale_by(&all, &seen.insert_axis(Axis(mask.ndim() - 1)))?);
+        }
     }
-    let weights = softmax::along(lowering, &masked, 3, false)?;
+    let weights = match weights {
+        Some(weights) => weights,
+        None => softmax::along(lowering, &masked, 3, false)?,
+    };
     let value = lowering.tensor_of(&value)?;
     let y = lowering.matrix_product(&weights, &value)?;
     let y = if is_flat {
@@ -94,33 +116,32 @@ fn split_heads(lowering: &mut Lowering, value: &Value, heads: impl Fn() -> Lower
     lowering.transpose_value(&split, &[0, 2, 1, 3])
 }
 
-fn with_mask(lowering: &mut Lowering, call: &Call<'_>, scores: &Tensor, columns: usize) -> Lowered<Tensor> {
-    let Some(mask) = call.input(3) else { return Ok(scores.clone()) };
-    let mask = match mask {
-        // What a mask is too short for is not seen.
-        public @ (Value::Integer(_) | Value::Constant(_)) => {
-            let array = match public {
-                Value::Integer(seen) => seen.mapv(|seen| if seen != 0 { 0.0 } else { MASK }),
-                _ => call.constant(3)?.array().mapv(|value| value.max(MASK)),
-            };
-            let Some(&last) = array.shape().last() else { return invalid("its mask is a scalar") };
-            let mut after = std::vec![0; array.ndim()];
-            after[array.ndim() - 1] = if last > 1 { columns.saturating_sub(last) } else { 0 };
-            lowering.charge(array.len().saturating_add(array.len() / last.max(1) * after[array.ndim() - 1]))?;
-            let before = std::vec![0; array.ndim()];
-            return lowering.offset_by(scores, &arrays::pad(&array, &before, &after, MASK)?);
-        }
-        Value::Node(mask) => mask,
-        Value::Tokens { .. } => return unsupported("a private mask of Booleans; give it in floats"),
+/// All that is hidden publicly, in the last two axes and as many in front as it takes.
+fn public_mask(lowering: &mut Lowering, call: &Call<'_>, sizes: [usize; 3]) -> Lowered<Option<ArrayD<f32>>> {
+    let hidden = hidden(lowering, call, sizes)?;
+    let array = match call.input(3) {
+        None | Some(Value::Node(_)) => return Ok(hidden),
+        Some(Value::Integer(seen)) => seen.mapv(|seen| if seen != 0 { 0.0 } else { MASK }),
+        Some(Value::Constant(mask)) => mask.array().mapv(|value| value.max(MASK)),
+        Some(Value::Tokens { .. }) => return unsupported("a private mask of Booleans; give it in floats"),
     };
-    lowering.add(scores, mask)
+    let Some(&last) = array.shape().last() else { return invalid("its mask is a scalar") };
+    // What a mask is too short for is not seen.
+    let (before, mut after) = (std::vec![0; array.ndim()], std::vec![0; array.ndim()]);
+    after[array.ndim() - 1] = if last > 1 { sizes[1].saturating_sub(last) } else { 0 };
+    lowering.charge(array.len().saturating_add(array.len() / last.max(1) * after[array.ndim() - 1]))?;
+    let array = arrays::pad(&array, &before, &after, MASK)?;
+    let Some(hidden) = hidden else { return Ok(Some(array)) };
+    lowering.charge(arrays::elements(&arrays::broadcast_shape(array.shape(), hidden.shape())?)?)?;
+    arrays::zip(&array, &hidden, |a, b| Ok((a + b).max(MASK))).map(Some)
 }
 
 /// What causality and the lengths of the sequences hide.
 fn hidden(lowering: &mut Lowering, call: &Call<'_>, [rows, columns, past]: [usize; 3]) -> Lowered<Option<ArrayD<f32>>> {
     let is_causal = call.int("is_causal", 0)? != 0;
     let lengths = call.optional_integers(6)?;
-    if !is_causal && lengths.is_none() {
+    let [left, right] = [call.int("left_window_size", -1)?, call.int("right_window_size", -1)?];
+    if !is_causal && lengths.is_none() && left < 0 && right < 0 {
         return Ok(None);
     }
     let batch = lengths.as_ref().map_or(1, Vec::len);
@@ -131,8 +152,10 @@ fn hidden(lowering: &mut Lowering, call: &Call<'_>, [rows, columns, past]: [usiz
         let length = lengths.as_ref().and_then(|lengths| lengths.get(place[0])).copied();
         // The last row sees all of a sequence whose keys are there already.
         let offset = length.map_or(past as i64, |length| length.saturating_sub(rows as i64));
-        let is_seen =
-            length.is_none_or(|length| column < length) && (!is_causal || column <= row.saturating_add(offset));
+        let own = row.saturating_add(offset);
+        let is_near =
+            (left < 0 || column >= own.saturating_sub(left)) && (right < 0 || column <= own.saturating_add(right));
+        let is_seen = length.is_none_or(|length| column < length) && (!is_causal || column <= own) && is_near;
         if is_seen { 0.0 } else { MASK }
     })))
 }

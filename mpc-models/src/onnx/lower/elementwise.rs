@@ -21,6 +21,8 @@ const MAX_CHAIN: i32 = 16;
 /// The most different exponents of one Pow.
 const MAX_EXPONENTS: usize = 8;
 
+pub(super) use private_comparison::thresholded;
+
 pub(super) fn binary(lowering: &mut Lowering, call: &Call<'_>) -> Lowered<Vec<Value>> {
     let (left, right) = (call.required(0)?, call.required(1)?);
     Ok([apply(lowering, call, call.operator(), left, right)?].into())

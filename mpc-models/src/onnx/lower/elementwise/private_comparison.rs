@@ -23,6 +23,13 @@ fn step(lowering: &mut Lowering, x: &Tensor) -> Lowered<Tensor> {
     lowering.scale(&ramp, 1.0 / WIDTH)
 }
 
+/// x for x > alpha, else 0.
+pub(in crate::onnx::lower) fn thresholded(lowering: &mut Lowering, x: &Tensor, alpha: f32) -> Lowered<Tensor> {
+    let above = lowering.offset(x, -alpha)?;
+    let mask = step(lowering, &above)?;
+    lowering.multiply(x, &mask)
+}
+
 /// 1 − x
 pub(super) fn not(lowering: &mut Lowering, x: &Tensor) -> Lowered<Tensor> {
     let negative = lowering.scale(x, -1.0)?;
