@@ -123,7 +123,7 @@ pub struct NetworkInput {
 pub struct NetworkOutput {
     /// The name in the file.
     pub name: String,
-    /// The shape in the file; the graph's is the same, but [1] for a scalar.
+    /// The shape in the file; the graph's is the same, but one axis of size 1 for a scalar.
     pub shape: Vec<usize>,
 }
 

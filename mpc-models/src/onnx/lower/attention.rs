@@ -60,6 +60,7 @@ pub(super) fn attention(lowering: &mut Lowering, call: &Call<'_>) -> Lowered<Vec
         scale => scale,
     };
     let raw = lowering.scale(&scores, scale)?;
+    let has_cap = call.float("softcap", 0.0)? > 0.0;
     let capped = match call.float("softcap", 0.0)? {
         cap if cap > 0.0 => {
             let small = lowering.scale(&raw, 1.0 / cap)?;
@@ -70,7 +71,7 @@ pub(super) fn attention(lowering: &mut Lowering, call: &Call<'_>) -> Lowered<Vec
     };
     let mut masked = match call.input(3) {
         Some(Value::Node(mask)) => lowering.add(&capped, mask)?,
-        _ => capped,
+        _ => capped.clone(),
     };
     let mut weights = None;
     if let Some(mask) = public_mask(lowering, call, [rows, columns, past])? {
@@ -98,8 +99,11 @@ pub(super) fn attention(lowering: &mut Lowering, call: &Call<'_>) -> Lowered<Vec
     let shown = match call.int("qk_matmul_output_mode", 0)? {
         _ if !call.is_used(3) => raw,
         0 => raw,
+        // Without a soft cap, or without a mask, their order does not matter.
+        1 if !has_cap => masked,
+        2 if call.input(3).is_none() && call.int("is_causal", 0)? == 0 => capped,
         3 => weights,
-        _ => return unsupported("the scores before the softmax as an output"),
+        _ => return unsupported("the scores between mask and soft cap as an output"),
     };
     let [key, value] = present;
     Ok([y.into(), key, value, shown.into()].into())
