@@ -21,8 +21,11 @@
 //! * `QuantizeLinear` of a private value limits it to what the quantised type can stand for, but does not round it; a
 //!   `DequantizeLinear` with the same parameters is the identity. Values keep what quantisation would cost them, so that
 //!   results differ from those of a quantised run by up to a step of each quantisation.
+//! * Comparisons of private values are a ramp from 0 to 1 on [0, 2^−15], and Booleans numbers between.
 //! * `Dropout`, casts between floats, and checks for NaN and infinity have no effect.
 //! * `Power` with a fractional exponent takes its argument to be positive, as ONNX does.
+//! * Linear `Upsample` and `Resize` of opsets below 11, which cannot say how positions are counted, count them by
+//!   half-pixels, as PyTorch means it when it writes such a file.
 //!
 //! # Security
 //! Files are untrusted. Lengths, nesting, shapes and element counts are checked before anything is allocated, data in
@@ -120,7 +123,7 @@ pub struct NetworkInput {
 pub struct NetworkOutput {
     /// The name in the file.
     pub name: String,
-    /// The shape in the file; the graph's is the same, but [1] for a scalar.
+    /// The shape in the file; the graph's is the same, but one axis of size 1 for a scalar.
     pub shape: Vec<usize>,
 }
 

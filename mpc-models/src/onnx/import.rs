@@ -11,7 +11,7 @@ use std::string::{String, ToString};
 use std::vec::Vec;
 
 use mpc_nn::{GraphError, Weights};
-use rten_onnx::onnx::{DataType, GraphProto, NodeProto, TensorProto};
+use rten_onnx::onnx::{DataLocation, DataType, GraphProto, NodeProto, TensorProto};
 
 use super::call::Call;
 use super::error::{ImportError, Lowered, Problem, Reason, unsupported};
@@ -24,6 +24,8 @@ use inputs::Inputs;
 
 /// The number of elements of constants that a file may make beyond a multiple of its size.
 const BUDGET: usize = 1 << 24;
+/// How often the bytes or elements of a file may be gone through.
+const CREDIT: usize = 16;
 /// How often an import starts again because an input turned out to be of no use.
 const MAX_ATTEMPTS: usize = 16;
 /// The most reasons that are listed.
@@ -51,7 +53,7 @@ fn attempt(file: &OnnxFile, shapes: &InputShapes, unused: &BTreeSet<String>) -> 
         return Err(Reason::Opset { found: file.opset, first: FIRST_OPSET, last: LAST_OPSET }.into());
     }
     let inputs = Inputs::new(file, shapes, unused).map_err(|reasons| ImportError { reasons })?;
-    let budget = BUDGET.saturating_add(file.size.saturating_mul(16));
+    let budget = BUDGET.saturating_add(file.size.saturating_mul(CREDIT));
     let mut importer = Importer {
         file,
         lowering: Lowering::new(file.opset, budget),
@@ -59,6 +61,7 @@ fn attempt(file: &OnnxFile, shapes: &InputShapes, unused: &BTreeSet<String>) -> 
         initializers: BTreeMap::new(),
         inputs,
         absorbed: BTreeSet::new(),
+        external: BTreeSet::new(),
         reasons: Vec::new(),
     };
     for (name, _) in file.input_infos() {
@@ -89,6 +92,8 @@ struct Importer<'a> {
     inputs: Inputs,
     /// Outputs of nodes that the node before them has taken up.
     absorbed: BTreeSet<&'a str>,
+    /// Weights that were read from another file.
+    external: BTreeSet<&'a str>,
     reasons: Vec<Reason>,
 }
 
@@ -179,7 +184,19 @@ impl<'a> Importer<'a> {
         }
         if let Some(weight) = self.initializers.get(name) {
             let reason = |reason| Problem::Constant(Box::new(Reason::Constant { name: name.to_string(), reason }));
-            return tensor::decode(weight, self.file.folder.as_deref()).map_err(reason);
+            let elements = tensor::element_count(weight).map_err(reason)?;
+            // A weight is decoded for each of its readers. One in a file beside the model's is not in the budget before
+            // that file is known to hold it.
+            let is_external = weight.data_location == Some(DataLocation::EXTERNAL);
+            let is_new = is_external && self.external.insert(name);
+            if !is_new {
+                self.lowering.charge(elements)?;
+            }
+            let value = tensor::decode(weight, self.file.folder.as_deref()).map_err(reason)?;
+            if is_new {
+                self.lowering.budget = self.lowering.budget.saturating_add(elements.saturating_mul(CREDIT));
+            }
+            return Ok(value);
         }
         let value = self.inputs.value(name, &mut self.lowering)?;
         self.values.insert(name, Some(value.clone()));

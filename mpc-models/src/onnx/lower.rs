@@ -1,6 +1,7 @@
 //! What each operator becomes: one file for each family.
 
 mod activation;
+mod attention;
 mod convolution;
 mod elementwise;
 mod geometry;
@@ -116,6 +117,7 @@ fn layer(operator: &str) -> Option<Lower> {
         "MeanVarianceNormalization" => normalise::mean_variance,
         "MaxPool" => pool::maximum,
         "AveragePool" => pool::average,
+        "LRN" => pool::local_response,
         "LpPool" => pool::lp,
         "GlobalAveragePool" => pool::global_average,
         "GlobalMaxPool" => pool::global_maximum,
@@ -124,6 +126,7 @@ fn layer(operator: &str) -> Option<Lower> {
         "ArgMax" | "ArgMin" => reduce::arg_max,
         "Resize" | "Upsample" => resize::resize,
         "Softmax" | "LogSoftmax" => softmax::softmax,
+        "Attention" => attention::attention,
         "LSTM" => recurrent::lstm,
         "GRU" => recurrent::gru,
         "RNN" => recurrent::rnn,
@@ -151,7 +154,7 @@ pub(super) fn hint(operator: &str, domain: &str) -> String {
         }
         "Loop" | "Scan" => "loops are not unrolled; export the model for a fixed number of steps",
         "TopK" => "the places of the largest elements are secret; take ArgMax as an output, or the scores themselves",
-        "ThresholdedRelu" | "HardMax" | "Hardmax" | "Shrink" => "it jumps; use a continuous activation such as ReLU",
+        "HardMax" | "Hardmax" | "Shrink" => "it jumps; use a continuous activation such as ReLU",
         "NonMaxSuppression" | "RoiAlign" | "Unique" | "Compress" => {
             "its result's shape or places depend on secrets; end the network before it"
         }
@@ -161,7 +164,7 @@ pub(super) fn hint(operator: &str, domain: &str) -> String {
         "RandomNormal" | "RandomUniform" | "RandomNormalLike" | "RandomUniformLike" | "Bernoulli" | "Multinomial" => {
             "it draws random numbers; export the model for inference"
         }
-        "Attention" | "MultiHeadAttention" | "RotaryEmbedding" => "export attention as MatMul and Softmax",
+        "MultiHeadAttention" | "RotaryEmbedding" => "export attention as MatMul and Softmax",
         _ => {
             "no private protocol for it is known here; replace it by supported operators, or end the network before it"
         }

@@ -4,7 +4,7 @@ mod broadcast;
 mod layers;
 mod movement;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::format;
 use std::string::String;
 use std::vec::Vec;
@@ -40,9 +40,12 @@ pub(super) struct Lowering {
     pub(super) base: String,
     /// The number of elements that may still be made beyond those of the file.
     pub(super) budget: usize,
-    names: BTreeSet<String>,
+    /// The names that are taken, each with the largest number that was put behind it.
+    names: BTreeMap<String, usize>,
     nodes: usize,
     origins: BTreeMap<NodeId, Origin>,
+    /// What the exponentials of a sum were of, and the axes of the sum.
+    pub(super) exponents: BTreeMap<NodeId, (Tensor, Vec<usize>)>,
     /// Scale and zero point of what was quantised.
     quantisations: BTreeMap<NodeId, (f32, f32)>,
 }
@@ -67,9 +70,10 @@ impl Lowering {
             opset,
             base: String::new(),
             budget,
-            names: BTreeSet::new(),
+            names: BTreeMap::new(),
             nodes: 0,
             origins: BTreeMap::new(),
+            exponents: BTreeMap::new(),
             quantisations: BTreeMap::new(),
         }
     }
@@ -94,13 +98,15 @@ impl Lowering {
 
     /// The name, or one with a number behind it if it is taken.
     pub(super) fn unique(&mut self, wanted: String) -> String {
+        // The search goes on from where the last one for this name ended.
+        let mut count = self.names.get(&wanted).copied().unwrap_or(0);
         let mut name = wanted.clone();
-        let mut count = 1;
-        while self.names.contains(&name) {
+        while self.names.contains_key(&name) {
             count += 1;
-            name = format!("{wanted}#{count}");
+            name = format!("{wanted}#{}", count + 1);
         }
-        self.names.insert(name.clone());
+        self.names.insert(wanted, count);
+        self.names.entry(name.clone()).or_insert(0);
         name
     }
 
@@ -183,7 +189,9 @@ impl Lowering {
 
     /// x·factor, joined with a factor that x has already.
     pub(super) fn scale(&mut self, x: &Tensor, factor: f32) -> Lowered<Tensor> {
-        if let Some(Origin::Scaled(source, first)) = self.origin(x.id) {
+        if let Some(Origin::Scaled(source, first)) = self.origin(x.id)
+            && (first * factor).abs() <= MAX_WEIGHT
+        {
             let source = Tensor { id: source, shape: x.shape.clone() };
             return self.scale(&source, first * factor);
         }
@@ -211,8 +219,9 @@ impl Lowering {
             return Ok(x.clone());
         }
         let y = self.emit("sum", &reduced(&x.shape, &axes), |builder, name| builder.sum(name, x.id, &axes))?;
-        if let Some(Origin::Function(_, Function::Exp)) = self.origin(x.id) {
+        if let Some(Origin::Function(source, Function::Exp)) = self.origin(x.id) {
             self.note(y.id, Origin::SumOfExponentials);
+            self.exponents.insert(y.id, (Tensor { id: source, shape: x.shape.clone() }, axes));
         }
         Ok(y)
     }
@@ -268,7 +277,7 @@ fn function_name(function: &Function) -> &'static str {
         Function::Gelu | Function::GeluTanh => "gelu",
         Function::Mish => "mish",
         Function::Erf => "erf",
-        Function::Exp => "exp",
+        Function::Exp | Function::ExpNonPositive => "exp",
         Function::Log => "log",
         Function::Sqrt => "sqrt",
         Function::Power { .. } => "power",

@@ -14,7 +14,7 @@ use crate::onnx::value::{Tensor, Value};
 use crate::onnx::{arrays, lowering};
 
 /// The most multiplications that the evaluation of one operator on constants may take.
-const MAX_WORK: u64 = 1 << 32;
+const MAX_WORK: u64 = 1 << 30;
 
 /// Lowers an operator, or evaluates it if nothing about it is private.
 pub(super) fn lower(lowering: &mut Lowering, lower: Lower, call: &Call<'_>) -> Lowered<Vec<Value>> {

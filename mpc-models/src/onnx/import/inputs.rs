@@ -1,6 +1,6 @@
 //! The inputs of a network: made when something reads them, in the encoding that it needs.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::format;
 use std::string::{String, ToString};
 use std::vec::Vec;
@@ -19,6 +19,7 @@ use crate::onnx::{Encoding, InputShapes, NetworkInput, arrays};
 /// The declared inputs, and which of them have become inputs of the graph.
 pub(super) struct Inputs {
     list: Vec<Input>,
+    places: BTreeMap<String, usize>,
     unused: BTreeSet<String>,
 }
 
@@ -46,16 +47,17 @@ impl Inputs {
         let declared: BTreeSet<String> = names().into_iter().collect();
         let unknown = shapes.names().filter(|name| !declared.contains(*name));
         reasons.extend(unknown.map(|name| Reason::UnknownInput { name: name.to_string(), inputs: names() }));
-        if reasons.is_empty() { Ok(Self { list, unused: unused.clone() }) } else { Err(reasons) }
+        let places = list.iter().enumerate().map(|(place, input)| (input.name.clone(), place)).collect();
+        if reasons.is_empty() { Ok(Self { list, places, unused: unused.clone() }) } else { Err(reasons) }
     }
 
     pub(super) fn contains(&self, name: &str) -> bool {
-        self.list.iter().any(|input| input.name == name)
+        self.places.contains_key(name)
     }
 
     /// The input as a value; floats become an input of the graph now, integers when it is known how they are read.
     pub(super) fn value(&mut self, name: &str, lowering: &mut Lowering) -> Lowered<Value> {
-        let Some(place) = self.list.iter().position(|input| input.name == name) else {
+        let Some(&place) = self.places.get(name) else {
             return super::super::error::invalid(format!("nothing gives `{name}`"));
         };
         if self.list[place].is_integer {
@@ -91,7 +93,7 @@ impl Inputs {
 
     /// The inputs of a finished graph, in its order.
     pub(super) fn of_graph(self, graph: &Graph) -> Vec<NetworkInput> {
-        let find = |name: &str| self.list.iter().find(|input| input.name == name);
+        let find = |name: &str| self.places.get(name).map(|&place| &self.list[place]);
         let inputs = graph.inputs().iter().filter_map(|&id| {
             let input = find(graph.node(id).name())?;
             let encoding = input.made.as_ref().map_or(Encoding::Plain, |(_, encoding)| *encoding);

@@ -1,5 +1,7 @@
 //! What later nodes say about a node: a batch normalisation to take up, a softmax that makes a mask of a constant.
 
+use std::collections::BTreeSet;
+use std::string::String;
 use std::vec::Vec;
 
 use rten_onnx::onnx::{GraphProto, NodeProto};
@@ -10,8 +12,10 @@ use crate::onnx::error::Lowered;
 use crate::onnx::lower::Norm;
 use crate::onnx::topology::Order;
 
-/// How many nodes may lie between a mask and its softmax.
-const MAX_DISTANCE: usize = 8;
+/// How many values may lie between a mask and its softmax.
+const MAX_VALUES: usize = 16;
+/// Operators that leave a mask one.
+const PASSING: [&str; 8] = ["Add", "Sum", "Identity", "Cast", "Reshape", "Transpose", "Squeeze", "Unsqueeze"];
 
 impl<'a> Importer<'a> {
     /// The batch normalisation that alone reads the output of a linear node, if its parameters are constants, with the
@@ -49,21 +53,28 @@ impl<'a> Importer<'a> {
 
 /// Whether all that depends on the output goes into a softmax, through nothing but sums and movements.
 pub(super) fn feeds_softmax(graph: &GraphProto, order: &Order<'_>, node: &NodeProto) -> bool {
-    let is_mask = matches!(node.op_type.as_deref(), Some("Add" | "Where" | "Sum"));
-    is_mask && node.output.first().is_some_and(|output| only_softmax(graph, order, output, MAX_DISTANCE))
-}
-
-fn only_softmax(graph: &GraphProto, order: &Order<'_>, value: &str, distance: usize) -> bool {
-    let Some(readers) = order.readers.get(value) else { return false };
-    distance > 0
-        && readers.iter().all(|&reader| {
-            let Some(node) = graph.node.get(reader) else { return false };
-            match node.op_type.as_deref() {
-                Some("Softmax") => true,
-                Some("Add" | "Sum" | "Identity" | "Cast" | "Reshape" | "Transpose" | "Squeeze" | "Unsqueeze") => {
-                    node.output.first().is_some_and(|output| only_softmax(graph, order, output, distance - 1))
+    if !matches!(node.op_type.as_deref(), Some("Add" | "Where" | "Sum")) {
+        return false;
+    }
+    let mut open: Vec<&str> = node.output.first().map(String::as_str).into_iter().collect();
+    let mut seen = BTreeSet::new();
+    while let Some(value) = open.pop() {
+        if seen.len() > MAX_VALUES {
+            return false;
+        }
+        if !seen.insert(value) {
+            continue;
+        }
+        let Some(readers) = order.readers.get(value) else { return false };
+        for &reader in readers {
+            match graph.node.get(reader).map(|node| (node.op_type.as_deref(), node)) {
+                Some((Some("Softmax"), _)) => {}
+                Some((Some(operator), node)) if PASSING.contains(&operator) => {
+                    open.extend(node.output.first().map(String::as_str));
                 }
-                _ => false,
+                _ => return false,
             }
-        })
+        }
+    }
+    !seen.is_empty()
 }

@@ -8,11 +8,12 @@ use crate::onnx::arrays;
 use crate::onnx::call::Call;
 use crate::onnx::error::{Lowered, Problem, invalid, unsupported};
 use crate::onnx::lowering::Lowering;
-use crate::onnx::value::Value;
+use crate::onnx::value::{Constant, Value};
 
 /// Whether the operator is a function of each element.
 pub(super) fn is_function(operator: &str) -> bool {
-    const NAMES: [&str; 19] = [
+    const NAMES: [&str; 18] = [
+        "ThresholdedRelu",
         "Relu",
         "LeakyRelu",
         "Sigmoid",
@@ -30,8 +31,6 @@ pub(super) fn is_function(operator: &str) -> bool {
         "Swish",
         "Silu",
         "QuickGelu",
-        "BiasGelu",
-        "Affine",
     ];
     NAMES.contains(&operator)
 }
@@ -67,6 +66,9 @@ pub(super) fn function(lowering: &mut Lowering, call: &Call<'_>) -> Lowered<Vec<
             let scaled = lowering.scale(x, alpha)?;
             let silu = lowering.function(&scaled, Function::Silu)?;
             return Ok([lowering.scale(&silu, 1.0 / alpha)?.into()].into());
+        }
+        "ThresholdedRelu" => {
+            return Ok([super::elementwise::thresholded(lowering, x, call.float("alpha", 1.0)?)?.into()].into());
         }
         "Softsign" => {
             let magnitude = lowering.function(x, Function::Abs)?;
@@ -122,7 +124,13 @@ pub(super) fn prelu(lowering: &mut Lowering, call: &Call<'_>) -> Lowered<Vec<Val
     let sloped = match call.required(1)? {
         Value::Node(slope) => lowering.multiply(&negative, slope)?,
         _ => {
-            let slope = call.constant(1)?;
+            let mut slope = call.constant(1)?;
+            if slope.array().ndim() == 1 && x.rank() > 2 && x.shape[1] == slope.array().len() {
+                // One slope for each channel, as files of before opset 9 have it.
+                let mut shape = std::vec![1; x.rank() - 1];
+                shape[0] = x.shape[1];
+                slope = Constant::new(arrays::reshape(slope.array(), &shape)?);
+            }
             if arrays::broadcast_shape(&x.shape, slope.array().shape())? != x.shape {
                 return invalid("its slope has another shape");
             }

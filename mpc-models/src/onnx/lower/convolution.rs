@@ -1,5 +1,7 @@
 //! Conv in one, two and three dimensions.
 
+mod private;
+
 use std::vec;
 use std::vec::Vec;
 
@@ -14,6 +16,9 @@ use crate::onnx::lowering::Lowering;
 use crate::onnx::value::{Tensor, Value};
 
 pub(super) fn convolution(lowering: &mut Lowering, call: &Call<'_>) -> Lowered<Vec<Value>> {
+    if call.required(1)?.is_private() {
+        return private::convolution(lowering, call);
+    }
     let x = call.tensor(0)?;
     let mut weight = call.constant(1)?.array().clone();
     let (&[_, channels, ref input @ ..], &[outputs, _, ref kernel @ ..]) = (x.shape.as_slice(), weight.shape()) else {

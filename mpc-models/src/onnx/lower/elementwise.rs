@@ -1,5 +1,7 @@
 //! Arithmetic element by element, with broadcasting.
 
+mod private_comparison;
+
 use std::format;
 use std::vec::Vec;
 
@@ -13,9 +15,13 @@ use crate::onnx::value::{Constant, Tensor, Value};
 use crate::onnx::{arrays, integer};
 
 /// What −∞ in front of a softmax becomes.
-const MASK: f32 = -1024.0;
+pub(super) const MASK: f32 = -1024.0;
 /// The largest whole exponent that becomes a chain of products.
 const MAX_CHAIN: i32 = 16;
+/// The most different exponents of one Pow.
+const MAX_EXPONENTS: usize = 8;
+
+pub(super) use private_comparison::thresholded;
 
 pub(super) fn binary(lowering: &mut Lowering, call: &Call<'_>) -> Lowered<Vec<Value>> {
     let (left, right) = (call.required(0)?, call.required(1)?);
@@ -25,6 +31,10 @@ pub(super) fn binary(lowering: &mut Lowering, call: &Call<'_>) -> Lowered<Vec<Va
 fn apply(lowering: &mut Lowering, call: &Call<'_>, operator: &str, left: &Value, right: &Value) -> Lowered<Value> {
     if let (Value::Integer(a), Value::Integer(b)) = (left, right) {
         lowering.charge(arrays::elements(&arrays::broadcast_shape(a.shape(), b.shape())?)?)?;
+        if operator == "Mod" && call.int("fmod", 0)? != 0 {
+            let rest = |a: i64, b| a.checked_rem(b).map_or_else(|| invalid("it divides by 0"), Ok);
+            return arrays::zip(a, b, |&a, &b| rest(a, b)).map(Value::integer);
+        }
         return arrays::zip(a, b, |&a, &b| integer::binary(operator, a, b)).map(Value::integer);
     }
     if !left.is_private() && !right.is_private() {
@@ -44,7 +54,7 @@ fn apply(lowering: &mut Lowering, call: &Call<'_>, operator: &str, left: &Value,
             }
             "Max" => lowering.maximum(x, y)?,
             "Min" => minimum(lowering, x, y)?,
-            _ => return secret_comparison(operator),
+            _ => private_comparison::compare(lowering, operator, x, y)?,
         },
         (Value::Node(x), constant) => {
             let constant = masked(call, real(constant)?);
@@ -57,10 +67,6 @@ fn apply(lowering: &mut Lowering, call: &Call<'_>, operator: &str, left: &Value,
         _ => return unsupported("operands of these kinds"),
     }
     .into())
-}
-
-fn secret_comparison<T>(operator: &str) -> Lowered<T> {
-    unsupported(format!("{operator} of private values: its result jumps, and would have to stay secret"))
 }
 
 /// −∞ and other large negative entries of a mask become what a softmax takes to 0 all the same.
@@ -97,7 +103,7 @@ fn with_constant(lowering: &mut Lowering, operator: &str, x: &Tensor, c: &Consta
             let larger = with_constant(lowering, "Max", &negative, &Constant::new(c.mapv(|value| -value)))?;
             lowering.scale(&larger, -1.0)
         }
-        _ => secret_comparison(operator),
+        _ => private_comparison::with_constant(lowering, operator, x, c),
     }
 }
 
@@ -111,7 +117,7 @@ fn from_constant(lowering: &mut Lowering, operator: &str, c: &Constant, y: &Tens
             let reciprocal = lowering.reciprocal(y)?;
             lowering.scale_by(&reciprocal, c.array())
         }
-        _ => with_constant(lowering, operator, y, c),
+        _ => with_constant(lowering, private_comparison::turned(operator), y, c),
     }
 }
 
@@ -170,14 +176,34 @@ pub(super) fn power(lowering: &mut Lowering, call: &Call<'_>) -> Lowered<Vec<Val
     let exponent = call.constant(1)?;
     let Some(&first) = exponent.array().first() else { return invalid("it has no exponent") };
     if exponent.array().iter().any(|&other| other != first) {
-        return unsupported("it has several exponents; only one for all elements is supported");
+        return Ok([several_powers(lowering, x, exponent.array())?.into()].into());
     }
     let y = to_power(lowering, x, first)?;
     let shape = arrays::broadcast_shape(&y.shape, exponent.array().shape())?;
     Ok([lowering.expand(&y, &shape)?.into()].into())
 }
 
-fn to_power(lowering: &mut Lowering, x: &Tensor, exponent: f32) -> Lowered<Tensor> {
+/// Each power of all elements, where it is wanted.
+fn several_powers(lowering: &mut Lowering, x: &Tensor, exponents: &ArrayD<f32>) -> Lowered<Tensor> {
+    let mut distinct: Vec<f32> = exponents.iter().copied().collect();
+    distinct.sort_by(f32::total_cmp);
+    distinct.dedup();
+    if distinct.len() > MAX_EXPONENTS {
+        return unsupported(format!("more than {MAX_EXPONENTS} different exponents"));
+    }
+    let mut sum: Option<Tensor> = None;
+    for exponent in distinct {
+        let power = to_power(lowering, x, exponent)?;
+        let kept = lowering.scale_by(&power, &exponents.mapv(|other| f32::from(u8::from(other == exponent))))?;
+        sum = Some(match sum {
+            Some(sum) => lowering.add(&sum, &kept)?,
+            None => kept,
+        });
+    }
+    sum.map_or_else(|| invalid("it has no exponent"), Ok)
+}
+
+pub(super) fn to_power(lowering: &mut Lowering, x: &Tensor, exponent: f32) -> Lowered<Tensor> {
     let whole = exponent as i32;
     if whole as f32 == exponent && whole.abs() <= MAX_CHAIN {
         return match whole {
@@ -243,9 +269,18 @@ pub(super) fn unary(lowering: &mut Lowering, call: &Call<'_>) -> Lowered<Vec<Val
             "Abs" => lowering.function(x, Function::Abs)?,
             "Sqrt" => lowering.function(x, Function::Sqrt)?,
             "Exp" => lowering.function(x, Function::Exp)?,
-            "Log" => lowering.function(x, Function::Log)?,
+            "Log" => match lowering.exponents.get(&x.id).cloned() {
+                // log Σ e^x without the large exponentials.
+                Some((source, axes)) => {
+                    let y = super::reduce::log_sum_exp(lowering, &source, &axes)?;
+                    lowering.reshape(&y, &x.shape)?
+                }
+                None => lowering.function(x, Function::Log)?,
+            },
             "Erf" => lowering.function(x, Function::Erf)?,
             "Reciprocal" => lowering.reciprocal(x)?,
+            "Not" => private_comparison::not(lowering, x)?,
+            "Sign" => private_comparison::sign(lowering, x)?,
             _ => return unsupported("no private protocol for this function is known here"),
         }
         .into(),
@@ -275,8 +310,10 @@ fn real_function(operator: &str) -> Option<fn(f64) -> f64> {
 
 /// Where, for a public condition.
 pub(super) fn choose(lowering: &mut Lowering, call: &Call<'_>) -> Lowered<Vec<Value>> {
-    let Value::Integer(condition) = call.required(0)? else {
-        return unsupported("its condition is private; use Max, Clip or ReLU in its place");
+    let condition = match call.required(0)? {
+        Value::Integer(condition) => condition,
+        Value::Node(condition) => return Ok([private_comparison::choose(lowering, call, condition)?.into()].into()),
+        _ => return unsupported("its condition is neither public nor a comparison"),
     };
     let (yes, no) = (call.required(1)?, call.required(2)?);
     let shape = arrays::broadcast_shape(yes.shape(), no.shape())?;

@@ -7,7 +7,7 @@ use ndarray::{ArrayD, IxDyn};
 
 use crate::onnx::arrays;
 use crate::onnx::call::Call;
-use crate::onnx::error::{Lowered, Problem, invalid, unsupported};
+use crate::onnx::error::{Lowered, Problem, invalid};
 use crate::onnx::lowering::Lowering;
 use crate::onnx::value::Value;
 
@@ -38,13 +38,9 @@ pub(super) fn split(lowering: &mut Lowering, call: &Call<'_>) -> Lowered<Vec<Val
     }
     let mut start = 0;
     let mut values = Vec::new();
-    for (place, part) in parts.into_iter().enumerate() {
-        if part > 0 || !value.is_private() {
-            let indices = lowering.range(start, start + part)?;
-            values.push(lowering.gather_value(value, axis, &indices)?);
-        } else if call.is_used(place) {
-            return unsupported("a part of a private value has no elements");
-        }
+    for part in parts {
+        let indices = lowering.range(start, start + part)?;
+        values.push(lowering.gather_value(value, axis, &indices)?);
         start += part;
     }
     Ok(values)
@@ -68,9 +64,6 @@ pub(super) fn slice(lowering: &mut Lowering, call: &Call<'_>) -> Lowered<Vec<Val
         let indices = positions(lowering, starts[i], ends[i], steps[i], value.shape()[axis])?;
         if indices.len() == value.shape()[axis] && steps[i] > 0 {
             continue;
-        }
-        if indices.is_empty() && value.is_private() {
-            return unsupported("its result has no elements");
         }
         value = lowering.gather_value(&value, axis, &indices)?;
     }
@@ -111,9 +104,6 @@ pub(super) fn gather(lowering: &mut Lowering, call: &Call<'_>) -> Lowered<Vec<Va
     let Some(indices) = call.optional_integer_array(1)? else { return invalid("it has no indices") };
     let size = value.shape()[axis];
     let places = indices.iter().map(|&index| place(index, size)).collect::<Lowered<Vec<_>>>()?;
-    if places.is_empty() && value.is_private() {
-        return unsupported("its result has no elements");
-    }
     let gathered = lowering.gather_value(value, axis, &places)?;
     let mut shape = value.shape().to_vec();
     shape.splice(axis..=axis, indices.shape().iter().copied());

@@ -140,8 +140,12 @@ fn with_rank(lowering: &mut Lowering, y: Tensor, rank: usize) -> Lowered<Tensor>
 pub(super) fn einsum(lowering: &mut Lowering, call: &Call<'_>) -> Lowered<Vec<Value>> {
     let equation: Vec<char> = call.string("equation", "")?.chars().filter(|c| !c.is_whitespace()).collect();
     let equation: String = equation.into_iter().collect();
-    let Some((terms, result)) = equation.split_once("->") else {
-        return unsupported("an equation without a result; write it with `->`");
+    // Without a result, it has the letters that occur once, in alphabetical order.
+    let once = |&letter: &char| equation.matches(letter).count() == 1;
+    let implied = || ('A'..='Z').chain('a'..='z').filter(once).collect::<String>();
+    let (terms, result) = match equation.split_once("->") {
+        Some((terms, result)) => (terms, String::from(result)),
+        None => (equation.as_str(), implied()),
     };
     let terms: Vec<Vec<char>> = terms.split(',').map(|term| term.chars().collect()).collect();
     let result: Vec<char> = result.chars().collect();

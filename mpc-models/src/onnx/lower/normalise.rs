@@ -123,8 +123,24 @@ pub(super) fn instance(lowering: &mut Lowering, call: &Call<'_>) -> Lowered<Vec<
     }
     let axes: Vec<usize> = (2..x.rank()).collect();
     let y = normalised(lowering, x, &axes, call.float("epsilon", 1e-5)?)?;
+    if let Some(y) = with_private_parameters(lowering, call, &y)? {
+        return Ok([y.into()].into());
+    }
     let (scale, shift) = (call.constant(1)?, call.constant(2)?);
     Ok([for_channels(lowering, &y, &scale, Some(&shift))?.into()].into())
+}
+
+/// scale ⊙ y + shift for each channel, where both depend on a private input.
+fn with_private_parameters(lowering: &mut Lowering, call: &Call<'_>, y: &Tensor) -> Lowered<Option<Tensor>> {
+    let (Some(Value::Node(scale)), Some(Value::Node(shift))) = (call.input(1), call.input(2)) else { return Ok(None) };
+    let mut shape = std::vec![1; y.rank() - 1];
+    shape[0] = y.shape[1];
+    if scale.shape != shape[..1] || shift.shape != shape[..1] {
+        return invalid("it has another number of channels than its input");
+    }
+    let (scale, shift) = (lowering.reshape(scale, &shape)?, lowering.reshape(shift, &shape)?);
+    let y = lowering.multiply(y, &scale)?;
+    lowering.add(&y, &shift).map(Some)
 }
 
 pub(super) fn group(lowering: &mut Lowering, call: &Call<'_>) -> Lowered<Vec<Value>> {
@@ -138,6 +154,9 @@ pub(super) fn group(lowering: &mut Lowering, call: &Call<'_>) -> Lowered<Vec<Val
     let flat = lowering.reshape(x, &[n, groups, inner])?;
     let y = normalised(lowering, &flat, &[2], call.float("epsilon", 1e-5)?)?;
     let y = lowering.reshape(&y, &x.shape)?;
+    if let Some(y) = with_private_parameters(lowering, call, &y)? {
+        return Ok([y.into()].into());
+    }
     let per_channel = |constant: Constant| -> Lowered<Constant> {
         // Before opset 21 there is an entry for each group.
         if constant.array().len() != groups || groups == channels {
@@ -206,6 +225,8 @@ pub(super) fn lp(lowering: &mut Lowering, call: &Call<'_>) -> Lowered<Vec<Value>
         2 => {
             let squares = lowering.square(x)?;
             let sum = lowering.sum(&squares, &[axis])?;
+            // Far below the last place of fixed point; in floats it keeps 0 / 0 from being infinite.
+            let sum = lowering.offset(&sum, 1e-12)?;
             let root = lowering.function(&sum, Function::Power { exponent: -0.5 })?;
             lowering.multiply(x, &root)?
         }

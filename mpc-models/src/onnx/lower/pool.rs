@@ -147,9 +147,33 @@ fn norm(
             let sum = sum(lowering, &squares)?;
             lowering.function(&sum, Function::Sqrt)?
         }
-        p => return unsupported(std::format!("norms of order {p}; 1 and 2 are")),
+        p @ 3..=8 => {
+            let magnitudes = lowering.function(x, Function::Abs)?;
+            let powers = super::elementwise::to_power(lowering, &magnitudes, p as f32)?;
+            let sum = sum(lowering, &powers)?;
+            lowering.function(&sum, Function::Power { exponent: 1.0 / p as f32 })?
+        }
+        p => return unsupported(std::format!("norms of order {p}; 1 to 8 are")),
     };
     Ok([y.into()].into())
+}
+
+/// x / (bias + α/size·Σ x²)^β over windows of channels.
+pub(super) fn local_response(lowering: &mut Lowering, call: &Call<'_>) -> Lowered<Vec<Value>> {
+    let x = call.tensor(0)?;
+    let (size, Some(&channels)) = (call.int("size", 0)?, x.shape.get(1)) else { return invalid("it has no channels") };
+    let Some(size) = usize::try_from(size).ok().filter(|size| (1..=1 << 16).contains(size)) else {
+        return invalid("its size is not a positive small number");
+    };
+    lowering.charge(channels.saturating_mul(size.min(channels)))?;
+    let window = |c: usize| c.saturating_sub((size - 1) / 2)..(c + size / 2 + 1).min(channels);
+    let rows: Vec<Vec<(usize, f32)>> = (0..channels).map(|c| window(c).map(|i| (i, 1.0)).collect()).collect();
+    let squares = lowering.square(x)?;
+    let sums = lowering.combine(&squares, 1, &rows)?;
+    let scaled = lowering.scale(&sums, call.float("alpha", 1e-4)? / size as f32)?;
+    let divisor = lowering.offset(&scaled, call.float("bias", 1.0)?)?;
+    let factor = lowering.function(&divisor, Function::Power { exponent: -call.float("beta", 0.75)? })?;
+    Ok([lowering.multiply(x, &factor)?.into()].into())
 }
 
 pub(super) fn lp(lowering: &mut Lowering, call: &Call<'_>) -> Lowered<Vec<Value>> {

@@ -174,7 +174,7 @@ pub(super) fn norm(lowering: &mut Lowering, call: &Call<'_>) -> Lowered<Vec<Valu
 pub(super) fn log_sum_exp(lowering: &mut Lowering, x: &Tensor, axes: &[usize]) -> Lowered<Tensor> {
     let largest = maximum(lowering, x, axes)?;
     let shifted = lowering.subtract(x, &largest)?;
-    let exponentials = lowering.function(&shifted, Function::Exp)?;
+    let exponentials = lowering.function(&shifted, Function::ExpNonPositive)?;
     let sum = lowering.sum(&exponentials, axes)?;
     let log = lowering.function(&sum, Function::Log)?;
     lowering.add(&log, &largest)
@@ -212,46 +212,53 @@ pub(super) fn arg_max(lowering: &mut Lowering, call: &Call<'_>) -> Lowered<Vec<V
     Ok([lowering.reshape(&y, &result)?.into()].into())
 }
 
-/// Running sums along an axis: a public triangle of ones.
+/// Running sums along an axis; for a private value a public triangle of ones.
 pub(super) fn cumulative_sum(lowering: &mut Lowering, call: &Call<'_>) -> Lowered<Vec<Value>> {
     let axis = arrays::axis(call.integers_or_zero(1)?, call.required(0)?.shape().len())?;
     let size = call.required(0)?.shape()[axis];
     let (is_exclusive, is_reverse) = (call.int("exclusive", 0)? != 0, call.int("reverse", 0)? != 0);
-    let rows = |i: usize| match (is_exclusive, is_reverse) {
-        (false, false) => 0..i + 1,
-        (true, false) => 0..i,
-        (false, true) => i..size,
-        (true, true) => i + 1..size,
-    };
-    lowering.charge(arrays::elements(&[size, size])?)?;
     Ok([match call.required(0)? {
-        Value::Integer(array) => {
-            let mut sums = ArrayD::zeros(array.raw_dim());
-            for i in 0..size {
-                for j in rows(i) {
-                    let mut target = sums.index_axis_mut(Axis(axis), i);
-                    target.zip_mut_with(&array.index_axis(Axis(axis), j), |a: &mut i64, &b| *a = a.wrapping_add(b));
-                }
-            }
-            Value::integer(sums)
+        Value::Integer(array) => Value::integer(running(array, axis, is_exclusive, is_reverse, i64::wrapping_add)),
+        Value::Constant(constant) => {
+            Value::constant(running(constant.array(), axis, is_exclusive, is_reverse, |a, b| a + b))
         }
-        value => {
-            let x = match value {
-                Value::Constant(constant) => {
-                    let mut sums: ArrayD<f32> = ArrayD::zeros(constant.array().raw_dim());
-                    for i in 0..size {
-                        for j in rows(i) {
-                            let mut target = sums.index_axis_mut(Axis(axis), i);
-                            target += &constant.array().index_axis(Axis(axis), j);
-                        }
-                    }
-                    return Ok([Value::constant(sums)].into());
-                }
-                _ => call.tensor(0)?,
+        _ => {
+            let x = call.tensor(0)?;
+            lowering.charge(arrays::elements(&[size, size])?)?;
+            let range = |i: usize| match (is_exclusive, is_reverse) {
+                (false, false) => 0..i + 1,
+                (true, false) => 0..i,
+                (false, true) => i..size,
+                (true, true) => i + 1..size,
             };
-            let rows: Vec<Vec<(usize, f32)>> = (0..size).map(|i| rows(i).map(|j| (j, 1.0)).collect()).collect();
+            let rows: Vec<Vec<(usize, f32)>> = (0..size).map(|i| range(i).map(|j| (j, 1.0)).collect()).collect();
             lowering.combine(x, axis, &rows)?.into()
         }
     }]
     .into())
+}
+
+fn running<T: Copy + Default>(
+    array: &ArrayD<T>,
+    axis: usize,
+    is_exclusive: bool,
+    is_reverse: bool,
+    add: impl Fn(T, T) -> T,
+) -> ArrayD<T> {
+    let mut sums = array.clone();
+    if is_reverse {
+        sums.invert_axis(Axis(axis));
+    }
+    for mut lane in sums.lanes_mut(Axis(axis)) {
+        let mut sum = T::default();
+        for element in &mut lane {
+            let next = add(sum, *element);
+            *element = if is_exclusive { sum } else { next };
+            sum = next;
+        }
+    }
+    if is_reverse {
+        sums.invert_axis(Axis(axis));
+    }
+    sums
 }

@@ -47,11 +47,16 @@ pub(super) fn resize(lowering: &mut Lowering, call: &Call<'_>) -> Lowered<Vec<Va
 
 fn options(call: &Call<'_>) -> Lowered<Options> {
     let is_old = call.opset < 11;
-    let coordinates =
-        if is_old { "asymmetric".into() } else { call.string("coordinate_transformation_mode", "half_pixel")? };
+    let mode = call.string("mode", "nearest")?;
+    let coordinates = match mode.as_str() {
+        "nearest" if is_old => "asymmetric".into(),
+        // Old opsets cannot say how positions are counted; exporters such as PyTorch's mean this.
+        _ if is_old => "half_pixel".into(),
+        _ => call.string("coordinate_transformation_mode", "half_pixel")?,
+    };
     Ok(Options {
         coordinates,
-        mode: call.string("mode", "nearest")?,
+        mode,
         nearest: if is_old { "floor".into() } else { call.string("nearest_mode", "round_prefer_floor")? },
         cubic: call.float("cubic_coeff_a", -0.75)?.into(),
         excludes_outside: call.int("exclude_outside", 0)? != 0,

@@ -10,7 +10,8 @@ use crate::onnx::value::Value;
 
 pub(super) fn identity(lowering: &mut Lowering, call: &Call<'_>) -> Lowered<Vec<Value>> {
     let is_dropout = call.operator() == "Dropout";
-    if is_dropout && call.optional_integers(2)?.is_some_and(|training| training.iter().any(|&is| is != 0)) {
+    let has_effect = is_dropout && call.optional_scalar(1)?.unwrap_or(0.5) != 0.0;
+    if has_effect && call.optional_integers(2)?.is_some_and(|training| training.iter().any(|&is| is != 0)) {
         return unsupported("dropout in training mode; export the model for inference");
     }
     if call.is_used(1) {

@@ -26,14 +26,14 @@ pub(super) fn softmax(lowering: &mut Lowering, call: &Call<'_>) -> Lowered<Vec<V
     Ok([lowering.reshape(&y, &x.shape)?.into()].into())
 }
 
-fn along(lowering: &mut Lowering, x: &Tensor, axis: usize, is_log: bool) -> Lowered<Tensor> {
+pub(super) fn along(lowering: &mut Lowering, x: &Tensor, axis: usize, is_log: bool) -> Lowered<Tensor> {
     if is_log {
         let norm = reduce::log_sum_exp(lowering, x, &[axis])?;
         return lowering.subtract(x, &norm);
     }
     let largest = reduce::maximum(lowering, x, &[axis])?;
     let shifted = lowering.subtract(x, &largest)?;
-    let exponentials = lowering.function(&shifted, Function::Exp)?;
+    let exponentials = lowering.function(&shifted, Function::ExpNonPositive)?;
     let sum = lowering.sum(&exponentials, &[axis])?;
     let reciprocal = lowering.function(&sum, Function::PositiveReciprocal)?;
     lowering.multiply(&exponentials, &reciprocal)

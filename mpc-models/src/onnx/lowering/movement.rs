@@ -3,7 +3,7 @@
 use std::vec;
 use std::vec::Vec;
 
-use super::{Lowering, graph_shape};
+use super::{Lowering, Origin, graph_shape};
 use crate::onnx::arrays;
 use crate::onnx::error::{Lowered, invalid, unsupported};
 use crate::onnx::value::{Tensor, Value};
@@ -60,6 +60,10 @@ impl Lowering {
         }
         shape[axis] = indices.len();
         arrays::elements(&shape)?;
+        if indices.is_empty() && value.is_private() {
+            // Nothing of it is private: only a concatenation can make use of it.
+            return Ok(Value::constant(ndarray::ArrayD::zeros(shape)));
+        }
         moved!(self, value, array => Ok(arrays::gather(array, axis, indices)),
             tensor => self.gather(tensor, axis, indices))
     }
@@ -165,7 +169,12 @@ impl Lowering {
         if from == to {
             return Ok(Tensor { id: x.id, shape: shape.to_vec() });
         }
-        self.emit("reshape", shape, |builder, name| builder.reshape(name, x.id, &to))
+        let y = self.emit("reshape", shape, |builder, name| builder.reshape(name, x.id, &to))?;
+        if let Some(exponents) = self.exponents.get(&x.id).cloned() {
+            self.exponents.insert(y.id, exponents);
+            self.note(y.id, Origin::SumOfExponentials);
+        }
+        Ok(y)
     }
 
     pub(in crate::onnx) fn transpose(&mut self, x: &Tensor, permutation: &[usize]) -> Lowered<Tensor> {

@@ -1,0 +1,130 @@
+//! Comparisons of private values: private Booleans, 0 or 1, by a steep ramp.
+//!
+//! A comparison jumps, which no function of fixed point that is right within an error bound can. Here it rises from 0 to 1
+//! on [0, 2^−15], two units in the last place of 16 fractional bits: it is exact but for differences within that, and a
+//! choice between two values that meet where the condition changes, as in ELU or a soft shrinkage, is right everywhere.
+
+use std::format;
+
+use mpc_protocols::function::Function;
+use ndarray::ArrayD;
+
+use crate::onnx::call::Call;
+use crate::onnx::error::{Lowered, unsupported};
+use crate::onnx::lowering::Lowering;
+use crate::onnx::value::{Tensor, Value};
+
+/// The width of the ramp: 2^−15.
+const WIDTH: f32 = 1.0 / 32768.0;
+
+/// 1 for x > 0, else 0.
+fn step(lowering: &mut Lowering, x: &Tensor) -> Lowered<Tensor> {
+    let ramp = lowering.function(x, Function::Clip { low: 0.0, high: WIDTH })?;
+    lowering.scale(&ramp, 1.0 / WIDTH)
+}
+
+/// x for x > alpha, else 0.
+pub(in crate::onnx::lower) fn thresholded(lowering: &mut Lowering, x: &Tensor, alpha: f32) -> Lowered<Tensor> {
+    let above = lowering.offset(x, -alpha)?;
+    let mask = step(lowering, &above)?;
+    lowering.multiply(x, &mask)
+}
+
+/// 1 − x
+pub(super) fn not(lowering: &mut Lowering, x: &Tensor) -> Lowered<Tensor> {
+    let negative = lowering.scale(x, -1.0)?;
+    lowering.offset(&negative, 1.0)
+}
+
+/// −1, 0 or 1.
+pub(super) fn sign(lowering: &mut Lowering, x: &Tensor) -> Lowered<Tensor> {
+    let positive = step(lowering, x)?;
+    let opposite = lowering.scale(x, -1.0)?;
+    let negative = step(lowering, &opposite)?;
+    lowering.subtract(&positive, &negative)
+}
+
+/// The operator with its operands exchanged.
+pub(super) fn turned(operator: &str) -> &str {
+    match operator {
+        "Less" => "Greater",
+        "Greater" => "Less",
+        "LessOrEqual" => "GreaterOrEqual",
+        "GreaterOrEqual" => "LessOrEqual",
+        same => same,
+    }
+}
+
+pub(super) fn compare(lowering: &mut Lowering, operator: &str, x: &Tensor, y: &Tensor) -> Lowered<Tensor> {
+    match operator {
+        "And" => lowering.multiply(x, y),
+        "Or" | "Xor" => {
+            let both = lowering.multiply(x, y)?;
+            let both = lowering.scale(&both, if operator == "Or" { -1.0 } else { -2.0 })?;
+            let sum = lowering.add(x, y)?;
+            lowering.add(&sum, &both)
+        }
+        _ => {
+            let difference = lowering.subtract(x, y)?;
+            positive(lowering, operator, &difference)
+        }
+    }
+}
+
+pub(super) fn with_constant(lowering: &mut Lowering, operator: &str, x: &Tensor, c: &ArrayD<f32>) -> Lowered<Tensor> {
+    if !matches!(operator, "Less" | "Greater" | "LessOrEqual" | "GreaterOrEqual") {
+        return unsupported(format!("{operator} of private values: where it jumps depends on the last bit"));
+    }
+    let difference = lowering.offset_by(x, &c.mapv(|value| -value))?;
+    positive(lowering, operator, &difference)
+}
+
+/// The comparison of a difference with 0.
+fn positive(lowering: &mut Lowering, operator: &str, difference: &Tensor) -> Lowered<Tensor> {
+    match operator {
+        "Greater" => step(lowering, difference),
+        "Less" => {
+            let opposite = lowering.scale(difference, -1.0)?;
+            step(lowering, &opposite)
+        }
+        "GreaterOrEqual" => {
+            let less = positive(lowering, "Less", difference)?;
+            not(lowering, &less)
+        }
+        "LessOrEqual" => {
+            let greater = step(lowering, difference)?;
+            not(lowering, &greater)
+        }
+        _ => unsupported(format!("{operator} of private values: where it jumps depends on the last bit")),
+    }
+}
+
+/// no + condition·(yes − no)
+pub(super) fn choose(lowering: &mut Lowering, call: &Call<'_>, condition: &Tensor) -> Lowered<Tensor> {
+    let (yes, no) = (call.required(1)?, call.required(2)?);
+    let difference = match (yes, no) {
+        (Value::Node(yes), Value::Node(no)) => lowering.subtract(yes, no)?,
+        (Value::Node(yes), _) => {
+            let no = call.constant(2)?;
+            lowering.offset_by(yes, &no.array().mapv(|value| -value))?
+        }
+        (_, Value::Node(no)) => {
+            let (yes, negative) = (call.constant(1)?, lowering.scale(no, -1.0)?);
+            lowering.offset_by(&negative, yes.array())?
+        }
+        _ => {
+            let (yes, no) = (call.constant(1)?, call.constant(2)?);
+            let difference = crate::onnx::arrays::zip(yes.array(), no.array(), |yes, no| Ok(yes - no))?;
+            let chosen = lowering.scale_by(condition, &difference)?;
+            return lowering.offset_by(&chosen, no.array());
+        }
+    };
+    let chosen = lowering.multiply(&difference, condition)?;
+    match no {
+        Value::Node(no) => lowering.add(&chosen, no),
+        _ => {
+            let no = call.constant(2)?;
+            lowering.offset_by(&chosen, no.array())
+        }
+    }
+}
