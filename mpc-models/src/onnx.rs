@@ -21,7 +21,8 @@
 //! * `QuantizeLinear` of a private value limits it to what the quantised type can stand for, but does not round it; a
 //!   `DequantizeLinear` with the same parameters is the identity. Values keep what quantisation would cost them, so that
 //!   results differ from those of a quantised run by up to a step of each quantisation.
-//! * Comparisons of private values are a ramp from 0 to 1 on [0, 2^−15], and Booleans numbers between.
+//! * Comparisons of private values are those of fixed-point numbers, which rounding has moved by a few units in the last
+//!   place; their results are private numbers 0 or 1.
 //! * `Dropout`, casts between floats, and checks for NaN and infinity have no effect.
 //! * `Power` with a fractional exponent takes its argument to be positive, as ONNX does.
 //! * Linear `Upsample` and `Resize` of opsets below 11, which cannot say how positions are counted, count them by

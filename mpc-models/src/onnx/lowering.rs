@@ -264,6 +264,7 @@ fn function_name(function: &Function) -> &'static str {
     match function {
         Function::Clip { .. } => "clip",
         Function::Abs => "abs",
+        Function::Step => "step",
         Function::LeakyRelu { .. } => "leaky_relu",
         Function::HardSigmoid { .. } => "hard_sigmoid",
         Function::HardSwish => "hard_swish",

@@ -133,6 +133,9 @@ fn public_mask(lowering: &mut Lowering, call: &Call<'_>, sizes: [usize; 3]) -> L
     // What a mask is too short for is not seen.
     let (before, mut after) = (std::vec![0; array.ndim()], std::vec![0; array.ndim()]);
     after[array.ndim() - 1] = if last > 1 { sizes[1].saturating_sub(last) } else { 0 };
+    if after[array.ndim() - 1] > 0 && hidden.is_some() && call.input(6).is_some() && call.int("is_causal", 0)? != 0 {
+        return unsupported("a mask shorter than the keys, with causality and lengths at once; pad the mask");
+    }
     lowering.charge(array.len().saturating_add(array.len() / last.max(1) * after[array.ndim() - 1]))?;
     let array = arrays::pad(&array, &before, &after, MASK)?;
     let Some(hidden) = hidden else { return Ok(Some(array)) };

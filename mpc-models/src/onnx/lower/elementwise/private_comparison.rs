@@ -1,7 +1,6 @@
-//! Comparisons of private values: private Booleans, 0 or 1, by a steep ramp.
+//! Comparisons of private values: private Booleans, 0 or 1.
 //!
-//! A comparison jumps, which no function of fixed point that is right within an error bound can. Here it rises from 0 to 1
-//! on [0, 2^−15], two units in the last place of 16 fractional bits: it is exact but for differences within that, and a
+//! A comparison jumps: it is that of the values in fixed point, which rounding has moved by a few units in the last place. A
 //! choice between two values that meet where the condition changes, as in ELU or a soft shrinkage, is right everywhere.
 
 use std::format;
@@ -14,13 +13,16 @@ use crate::onnx::error::{Lowered, unsupported};
 use crate::onnx::lowering::Lowering;
 use crate::onnx::value::{Tensor, Value};
 
-/// The width of the ramp: 2^−15.
-const WIDTH: f32 = 1.0 / 32768.0;
+/// 1 for x ≥ 0, else 0.
+fn at_least_zero(lowering: &mut Lowering, x: &Tensor) -> Lowered<Tensor> {
+    lowering.function(x, Function::Step)
+}
 
 /// 1 for x > 0, else 0.
 fn step(lowering: &mut Lowering, x: &Tensor) -> Lowered<Tensor> {
-    let ramp = lowering.function(x, Function::Clip { low: 0.0, high: WIDTH })?;
-    lowering.scale(&ramp, 1.0 / WIDTH)
+    let opposite = lowering.scale(x, -1.0)?;
+    let not_above = at_least_zero(lowering, &opposite)?;
+    not(lowering, &not_above)
 }
 
 /// x for x > alpha, else 0.
@@ -38,10 +40,10 @@ pub(super) fn not(lowering: &mut Lowering, x: &Tensor) -> Lowered<Tensor> {
 
 /// −1, 0 or 1.
 pub(super) fn sign(lowering: &mut Lowering, x: &Tensor) -> Lowered<Tensor> {
-    let positive = step(lowering, x)?;
+    let not_below = at_least_zero(lowering, x)?;
     let opposite = lowering.scale(x, -1.0)?;
-    let negative = step(lowering, &opposite)?;
-    lowering.subtract(&positive, &negative)
+    let not_above = at_least_zero(lowering, &opposite)?;
+    lowering.subtract(&not_below, &not_above)
 }
 
 /// The operator with its operands exchanged.
@@ -83,17 +85,14 @@ pub(super) fn with_constant(lowering: &mut Lowering, operator: &str, x: &Tensor,
 fn positive(lowering: &mut Lowering, operator: &str, difference: &Tensor) -> Lowered<Tensor> {
     match operator {
         "Greater" => step(lowering, difference),
+        "GreaterOrEqual" => at_least_zero(lowering, difference),
         "Less" => {
-            let opposite = lowering.scale(difference, -1.0)?;
-            step(lowering, &opposite)
-        }
-        "GreaterOrEqual" => {
-            let less = positive(lowering, "Less", difference)?;
-            not(lowering, &less)
+            let not_below = at_least_zero(lowering, difference)?;
+            not(lowering, &not_below)
         }
         "LessOrEqual" => {
-            let greater = step(lowering, difference)?;
-            not(lowering, &greater)
+            let opposite = lowering.scale(difference, -1.0)?;
+            at_least_zero(lowering, &opposite)
         }
         _ => unsupported(format!("{operator} of private values: where it jumps depends on the last bit")),
     }
