@@ -102,8 +102,9 @@ def variants(case, parents):
         return
     if not case.operators() & operators.INDEX and any(not convert.is_float(array) for array in case.outputs):
         raise Left("integer or boolean results of private values", "")
-    yield "", "private", convert.bind(case.model, public), private
     weights = {n: a for n, a in private.items() if n in operators.operands(parent, operators.WEIGHTS)}
+    if not case.operators() & operators.WEIGHTS_ONLY:
+        yield "", "private", convert.bind(case.model, public), private
     if weights and len(weights) < len(private):
         rest = {n: a for n, a in private.items() if n not in weights}
         yield "/weights", "weights", convert.bind(case.model, {**public, **weights}), rest
