@@ -108,7 +108,7 @@ pub enum Op {
         /// The value.
         value: f32,
     },
-    /// A public linear map along an axis: position i of the result is Σ coefficient·x[position].
+    /// A public linear map along an axis: position i of the result is a sum of coefficients times positions.
     Combine {
         /// The axis.
         axis: usize,

@@ -23,7 +23,7 @@ const DEADLINE: Duration = Duration::from_secs(60);
 /// The outputs of one private inference, as the data owner gets them. `inputs` are in the order of the graph's.
 ///
 /// # Errors
-/// [`EvaluateError::InputCount`](crate::EvaluateError::InputCount) for another number of inputs;
+/// [`EvaluateError::InputCount`] for another number of inputs;
 /// The first party's error, in the order of their indices, or the dealer's.
 pub fn infer<R: Ring>(
     plan: &Plan<R>,

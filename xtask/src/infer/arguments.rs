@@ -53,9 +53,10 @@ pub struct InferArguments {
     pub batch: Option<usize>,
 
     /// The inputs. Of a network by name: images instead of the bundled samples, float32 of shape [N, channels, height,
-    /// width] in an .npy file, normalised as for training (the digits: −1 is white, 1 black). Of an ONNX file: for each
-    /// input a tensor (.npy, .npz) or an image (PNG, JPEG), which is resized.
-    #[arg(long, value_name = "[NAME=]FILE", conflicts_with = "accuracy")]
+    /// width] in an .npy file, normalised as for training (the digits: −1 is white, 1 black); or a folder with a folder
+    /// of PNG or JPEG files for each class, read as the training script does, with --weights trained for these classes.
+    /// Of an ONNX file: for each input a tensor (.npy, .npz) or an image (PNG, JPEG), which is resized.
+    #[arg(long, value_name = "[NAME=]FILE|FOLDER", conflicts_with = "accuracy")]
     pub input: Vec<String>,
 
     /// Where to write an output as float32 .npy; without a name the first one. With an ONNX file.
@@ -66,11 +67,11 @@ pub struct InferArguments {
     #[arg(long, value_name = "NAME=PARTY")]
     pub input_owner: Vec<String>,
 
-    /// Of images with an ONNX file: the mean that is subtracted from pixels between 0 and 1, one number or three.
+    /// Of images in files: the mean that is subtracted from pixels between 0 and 1, one number or three.
     #[arg(long, value_name = "MEAN", value_delimiter = ',', allow_negative_numbers = true)]
     pub mean: Vec<f32>,
 
-    /// Of images with an ONNX file: the standard deviation that they are divided by, one number or three.
+    /// Of images in files: the standard deviation that they are divided by, one number or three.
     #[arg(long, value_name = "DEVIATION", value_delimiter = ',')]
     pub deviation: Vec<f32>,
 

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use mpc_models::images::ImageError;
 use mpc_models::onnx::{ImportError, OnnxError};
 use mpc_models::{FileError, LoadError, NpyError, SamplesError, UnknownModel};
 use mpc_nn::{EvaluateError, GraphError, InferenceError, PlanError};
@@ -28,6 +29,9 @@ pub enum InputError {
     /// An ONNX file that cannot be imported.
     #[error(transparent)]
     Import(#[from] ImportError),
+    /// A folder of images.
+    #[error(transparent)]
+    Folder(#[from] ImageError),
     /// A network that comes without samples.
     #[error("no samples come with `{model}`; give images with --input")]
     NoSamples {

@@ -107,6 +107,16 @@ pub fn tensor_shape(path: &Path, name: &str) -> Result<Option<Vec<usize>>, Input
 }
 
 impl Pixels {
+    /// How the images of a folder become inputs: as the training script reads them, unless means and deviations are given.
+    pub fn of_folder(&self, image: [usize; 3]) -> Result<ImageOptions, String> {
+        if self.mean.is_empty() && self.deviation.is_empty() {
+            let size = [image[1], image[2]];
+            let channels = if image[0] == 1 { ImageChannels::Grey } else { ImageChannels::GreyThrice };
+            return Ok(ImageOptions { size, channels, ..ImageOptions::GREY_32 });
+        }
+        self.options(&image)
+    }
+
     /// How an image becomes an input of that shape.
     fn options(&self, shape: &[usize]) -> Result<ImageOptions, String> {
         let channels = match shape {

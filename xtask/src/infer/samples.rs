@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use mpc_models::images::ImageFolder;
 use mpc_models::npy::MAX_IMAGES;
 use mpc_models::onnx::OnnxFile;
 use mpc_models::{Model, Targets, file_limit, read_file, read_npy_images};
@@ -10,7 +11,7 @@ use ndarray::{ArrayD, Axis, Slice};
 use serde::{Deserialize, Serialize};
 
 use super::error::InputError;
-use super::files::InputFile;
+use super::files::{InputFile, Pixels};
 use super::network::{Network, made_up_inputs, made_up_weights};
 use super::onnx;
 
@@ -28,8 +29,10 @@ pub enum SampleSource {
 pub struct ImageSource {
     /// The network's name.
     pub model: String,
-    /// A file, or none for the bundled samples.
+    /// A file or a folder with a folder of images for each class, or none for the bundled samples.
     pub file: Option<PathBuf>,
+    /// How pixels become numbers, of a folder.
+    pub pixels: Pixels,
     /// The first image.
     pub first: usize,
     /// How many; none for all of them.
@@ -66,6 +69,7 @@ impl SampleSource {
 impl ImageSource {
     fn read(&self, is_owned: impl Fn(usize) -> bool) -> Result<Samples, InputError> {
         let (inputs, targets) = match (Network::by_name(&self.model)?, &self.file) {
+            (Network::Model(model), Some(folder)) if folder.is_dir() => self.read_folder(folder, model)?,
             (Network::Model(model), Some(file)) => (vec![self.read_npy(file, model)?], None),
             (Network::Model(model), None) => self.read_bundled(model)?,
             (Network::Layer(layer), _) => (vec![made_up_inputs(layer, self.checked_count(MAX_IMAGES)?)], None),
@@ -87,6 +91,18 @@ impl ImageSource {
         let count = self.checked_count(len)?;
         let samples = model.samples(self.first..self.first + count)?;
         Ok((samples.inputs, Some(samples.targets)))
+    }
+
+    fn read_folder(&self, folder: &PathBuf, model: &Model) -> Result<(Vec<ArrayD<f32>>, Option<Targets>), InputError> {
+        let image = model.image().ok_or_else(|| InputError::NotImages { model: model.name().to_owned() })?;
+        let wrong = |reason: String| InputError::Tensor { file: folder.display().to_string(), reason };
+        let images = ImageFolder::open(folder)?;
+        let count = self.checked_count(images.len())?;
+        let options = self.pixels.of_folder(image).map_err(wrong)?;
+        let samples = images.batch(self.first..self.first + count, &options)?;
+        let labels = images.labels().skip(self.first).take(count).map(u8::try_from);
+        let labels = labels.collect::<Result<_, _>>().map_err(|_| wrong("more than 256 classes".to_owned()))?;
+        Ok((vec![samples], Some(Targets::Labels(labels))))
     }
 
     fn read_npy(&self, file: &PathBuf, model: &Model) -> Result<ArrayD<f32>, InputError> {

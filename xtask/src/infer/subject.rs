@@ -1,5 +1,8 @@
 //! What a run is about: a graph, where its weights and inputs are, and what its outputs say.
 
+use std::path::Path;
+
+use mpc_models::images::ImageFolder;
 use mpc_models::{Model, Task};
 use mpc_nn::Graph;
 use serde::Serialize;
@@ -49,7 +52,13 @@ impl Subject {
             return Err(InputError::Named("--output needs an ONNX file as the --model".to_owned()));
         }
         let network = Network::by_name(&arguments.model)?;
-        let graph = network.graph(arguments.batch())?;
+        let graph = match (&network, folder(arguments)) {
+            (Network::Model(model), Some(folder)) => {
+                // As many classes as folders: the weights must have been trained for them.
+                model.graph_for(arguments.batch(), ImageFolder::open(folder)?.classes().len())?
+            }
+            _ => network.graph(arguments.batch())?,
+        };
         let outputs = graph.outputs().iter().map(|&id| graph.node(id).name().to_owned()).collect();
         let inputs = Some(SampleSource::Images(image_source(arguments)?));
         let weights =
@@ -70,6 +79,11 @@ fn meaning(model: &Model) -> Meaning {
     }
 }
 
+/// The folder of `--input`, if it is one.
+fn folder(arguments: &InferArguments) -> Option<&Path> {
+    arguments.input.first().map(Path::new).filter(|path| path.is_dir())
+}
+
 fn image_source(arguments: &InferArguments) -> Result<ImageSource, InputError> {
     let InferArguments { model, accuracy, images, batch, input, .. } = arguments;
     let file = match &input[..] {
@@ -80,5 +94,6 @@ fn image_source(arguments: &InferArguments) -> Result<ImageSource, InputError> {
     let is_all = *accuracy || file.is_some();
     let count = images.or(if is_all { None } else { Some(batch.unwrap_or(1)) });
     let (model, first) = (model.clone(), arguments.first_image);
-    Ok(ImageSource { model, file, first, count, batch: arguments.batch() })
+    let pixels = arguments.pixels();
+    Ok(ImageSource { model, file, pixels, first, count, batch: arguments.batch() })
 }
