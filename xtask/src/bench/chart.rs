@@ -6,9 +6,9 @@ use std::path::Path;
 use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 
-use super::Row;
 use super::job::NETWORKS;
 use super::published::PUBLISHED;
+use super::row::Row;
 
 const WIDTH: i32 = 960;
 /// Where bars begin, and what they have at most.
@@ -53,7 +53,8 @@ pub(super) fn write(folder: &Path, rows: &[Row]) -> Result<(), String> {
         }
     }
     for link in ["none", "lan", "wan"] {
-        let rows: Vec<_> = rows.iter().filter(|row| row.subject == "resnet32" && row.link == link).collect();
+        let rows = rows.iter().filter(|row| row.subject == "resnet32" && row.link == link && row.batch == 1);
+        let rows: Vec<_> = rows.collect();
         if !rows.is_empty() {
             let (bars, kinds) = time_by_kind(&rows);
             let over = if link == "none" { String::new() } else { format!(", {link} imitated") };
@@ -74,7 +75,9 @@ fn bytes_by_system(network: &str, rows: &[Row]) -> Vec<Bar> {
     let published = published.map(|row| {
         bar(format!("{}, {} (Table {})", row.system, row.servers, row.tables), row.online_megabytes, THEIRS)
     });
-    let ours = rows.iter().filter(|row| row.subject == network && row.transport == "tcp" && row.link == "none");
+    let ours = rows
+        .iter()
+        .filter(|row| row.subject == network && row.transport == "tcp" && row.link == "none" && row.batch == 1);
     let ours =
         ours.map(|row| bar(format!("here {}, {}", row.version, row.parties), row.online_bytes() as f64 / 1e6, OURS));
     published.chain(ours).collect()

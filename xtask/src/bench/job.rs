@@ -1,6 +1,11 @@
 //! What is measured.
 
+use std::fs;
+use std::path::Path;
+
 use mpc_models::Model;
+use mpc_models::arrays::write_npy;
+use ndarray::{ArrayD, IxDyn};
 
 /// The networks of the tables.
 pub(super) const NETWORKS: [&str; 2] = ["resnet32", "minionn"];
@@ -16,8 +21,22 @@ pub(super) const LAYERS: [&str; 7] = [
     "convolution:64x8x8",
 ];
 
+/// Larger ReLU layers, for the cost against the size.
+pub(super) const LARGE_LAYERS: [&str; 2] = ["relu:100000", "relu:1000000"];
+
+/// The network whose cost is measured against the batch, and the batches; one of 1 is among the tables.
+pub(super) const BATCHED: &str = "resnet32";
+const BATCHES: [u32; 3] = [4, 16, 64];
+
+/// A network for pictures of another size, with arbitrary weights on an arbitrary picture.
+pub(super) const LARGE_NETWORK: &str = "resnet50";
+const PICTURE: [usize; 4] = [1, 3, 224, 224];
+const PICTURE_FILE: &str = "resnet50-input.npy";
+
 /// Inferences of a layer in each session: the first one also pays for what the later ones find warm.
 const LAYER_INFERENCES: u32 = 10;
+/// The same of the largest layer.
+const LARGE_INFERENCES: u32 = 3;
 
 /// A setting of `cargo xtask infer`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -29,13 +48,34 @@ pub(super) struct Job {
     pub owner_computes: bool,
     pub transport: &'static str,
     pub link: String,
+    /// Images of one inference.
+    pub batch: u32,
     pub inferences: u32,
 }
 
 impl Job {
     fn new(subject: &'static str, parties: u8, owner_computes: bool, transport: &'static str, link: &str) -> Self {
-        let inferences = if NETWORKS.contains(&subject) { 1 } else { LAYER_INFERENCES };
-        Self { subject, parties, owner_computes, transport, link: link.to_owned(), inferences }
+        let inferences = match subject {
+            "relu:1000000" => LARGE_INFERENCES,
+            layer if layer.contains(':') => LAYER_INFERENCES,
+            _ => 1,
+        };
+        Self { subject, parties, owner_computes, transport, link: link.to_owned(), batch: 1, inferences }
+    }
+
+    /// Whether it is one of the paper's settings, and not one of a larger size.
+    pub fn is_of_tables(&self) -> bool {
+        self.batch == 1 && (NETWORKS.contains(&self.subject) || (LAYERS.contains(&self.subject) && self.parties == 2))
+    }
+
+    /// Whether bytes and rounds are checked: not of what takes long, and shows nothing that a smaller size does not.
+    pub fn is_checked(&self) -> bool {
+        self.is_of_tables() || self.batch == BATCHES[0] || self.subject == LARGE_LAYERS[0]
+    }
+
+    /// When correlations are drawn: the largest network's do not have to be in memory all at once.
+    pub fn preprocessing(&self) -> &'static str {
+        if self.subject == LARGE_NETWORK { "streamed" } else { "ahead" }
     }
 
     /// Table 5's name for who knows the weights.
@@ -46,7 +86,8 @@ impl Job {
     /// A name for the job that no other one has. Links that are imitated change neither bytes nor rounds.
     pub fn name(&self) -> String {
         let link = if self.link == "none" { String::new() } else { format!(", {}", self.link) };
-        format!("{}, {} parties, {}, {}{link}", self.subject, self.parties, self.version(), self.transport)
+        let batch = if self.batch == 1 { String::new() } else { format!(", batch {}", self.batch) };
+        format!("{}, {} parties, {}, {}{link}{batch}", self.subject, self.parties, self.version(), self.transport)
     }
 
     /// The arguments that plan it.
@@ -56,18 +97,24 @@ impl Job {
         arguments
     }
 
-    /// The arguments that run it.
-    pub fn run(&self) -> Vec<String> {
-        let inferences = self.inferences.to_string();
-        let own = ["infer", "--preprocessing", "ahead", "--transport", self.transport, "--link", &self.link];
+    /// The arguments that run it, with the file that [`write_picture`] writes to a folder.
+    pub fn run(&self, folder: &Path) -> Vec<String> {
+        let images = (self.inferences * self.batch).to_string();
+        let own =
+            ["infer", "--preprocessing", self.preprocessing(), "--transport", self.transport, "--link", &self.link];
         // Every wait includes the delays of imitated links.
-        let more = ["--deadline", "120", "--batch", "1", "--images", &inferences];
-        own.into_iter().chain(more).map(str::to_owned).chain(self.common()).collect()
+        let more = ["--deadline", "120", "--images", &images];
+        let mut arguments: Vec<_> = own.into_iter().chain(more).map(str::to_owned).chain(self.common()).collect();
+        if self.subject == LARGE_NETWORK {
+            arguments.extend(["--input".to_owned(), folder.join(PICTURE_FILE).display().to_string()]);
+        }
+        arguments
     }
 
     fn common(&self) -> Vec<String> {
-        let parties = self.parties.to_string();
-        let mut arguments = ["--json", "--model", self.subject, "--parties", &parties].map(str::to_owned).to_vec();
+        let (parties, batch) = (self.parties.to_string(), self.batch.to_string());
+        let own = ["--json", "--model", self.subject, "--parties", &parties, "--batch", &batch];
+        let mut arguments = own.map(str::to_owned).to_vec();
         arguments.extend(self.owner_computes.then(|| "--owner-computes".to_owned()));
         arguments
     }
@@ -85,7 +132,7 @@ pub(super) fn networks() -> Vec<&'static str> {
     NETWORKS.into_iter().filter(is_there).collect()
 }
 
-/// The jobs over a link: over imitated ones the networks only.
+/// The jobs over a link: over imitated ones the networks of the tables only.
 pub(super) fn jobs(networks: &[&'static str], link: &str) -> Vec<Job> {
     let mut jobs = Vec::new();
     for &network in networks {
@@ -97,9 +144,30 @@ pub(super) fn jobs(networks: &[&'static str], link: &str) -> Vec<Job> {
         }
     }
     if link == "none" {
-        jobs.extend(LAYERS.map(|layer| Job::new(layer, 2, false, "tcp", link)));
+        jobs.extend(LAYERS.into_iter().chain(LARGE_LAYERS).map(|layer| Job::new(layer, 2, false, "tcp", link)));
+        if networks.contains(&BATCHED) {
+            jobs.extend(BATCHES.map(|batch| Job { batch, ..Job::new(BATCHED, 2, false, "tcp", link) }));
+        }
+        if Model::by_name(LARGE_NETWORK).is_ok() {
+            jobs.push(Job::new(LARGE_NETWORK, 2, false, "tcp", link));
+        }
     }
     jobs
+}
+
+/// What is measured only where another system is measured beside it: layers with four parties.
+pub(super) fn jobs_beside() -> Vec<Job> {
+    LAYERS.map(|layer| Job::new(layer, 4, false, "tcp", "none")).to_vec()
+}
+
+/// Writes the input of the large network: arbitrary numbers between −1 and 1.
+pub(super) fn write_picture(folder: &Path) -> Result<(), String> {
+    let count: usize = PICTURE.iter().product();
+    let values = (0..count).map(|at| (at * 7919 % 2003) as f32 / 1001.0 - 1.0).collect();
+    let picture = ArrayD::from_shape_vec(IxDyn(&PICTURE), values).map_err(|error| error.to_string())?;
+    let path = folder.join(PICTURE_FILE);
+    let written = fs::create_dir_all(folder).and_then(|()| fs::write(&path, write_npy(&picture)));
+    written.map_err(|error| format!("{}: {error}", path.display()))
 }
 
 #[cfg(test)]
@@ -111,7 +179,8 @@ mod tests {
 
     #[test]
     fn names_differ() {
-        let jobs: Vec<_> = ["none", "lan", "wan"].into_iter().flat_map(|link| jobs(&NETWORKS, link)).collect();
+        let links = ["none", "lan", "wan"].into_iter().flat_map(|link| jobs(&NETWORKS, link));
+        let jobs: Vec<_> = links.chain(jobs_beside()).collect();
         assert_eq!(jobs.iter().map(Job::name).collect::<BTreeSet<_>>().len(), jobs.len());
     }
 

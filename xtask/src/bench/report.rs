@@ -8,9 +8,10 @@ use comfy_table::presets::UTF8_FULL_CONDENSED;
 use comfy_table::{CellAlignment, Table};
 use serde_json::json;
 
-use super::Row;
+use super::crypten::Comparison;
 use super::job::{LAYERS, NETWORKS};
 use super::published::{PUBLISHED, Published};
+use super::row::Row;
 
 /// Prints our rows and the published ones.
 pub(super) fn print(rows: &[Row]) {
@@ -61,7 +62,7 @@ fn network_table(network: &str, rows: &[Row]) -> Table {
             row.online_megabytes.to_string(),
         ]);
     }
-    for row in rows.iter().filter(|row| row.subject == network) {
+    for row in rows.iter().filter(|row| row.subject == network && row.batch == 1) {
         let link = if row.link == "none" { "" } else { &format!(", {}", row.link) };
         table.add_row([
             format!("here, {}, {}{link}", row.version, row.transport),
@@ -106,7 +107,7 @@ fn layer_table(kind: &str, rows: &[Row]) -> Table {
                 row.online_megabytes.to_string(),
             ]);
         }
-        for row in rows.iter().filter(|row| row.subject == layer) {
+        for row in rows.iter().filter(|row| row.subject == layer && row.parties == 2) {
             table.add_row([
                 shown.clone(),
                 format!("here, {}", row.version),
@@ -133,8 +134,13 @@ fn name(row: &Published) -> String {
 }
 
 /// Writes results.json and results.csv.
-pub(super) fn write(folder: &Path, rows: &[Row]) -> Result<(), String> {
-    let report = json!({ "machine": machine(), "rows": rows, "published": &PUBLISHED[..] });
+pub(super) fn write(folder: &Path, rows: &[Row], comparisons: &[Comparison]) -> Result<(), String> {
+    let report = json!({
+        "machine": machine(),
+        "rows": rows,
+        "published": &PUBLISHED[..],
+        "comparisons": comparisons,
+    });
     let report = serde_json::to_string_pretty(&report).map_err(|error| error.to_string())? + "\n";
     fs::create_dir_all(folder).map_err(|error| format!("{}: {error}", folder.display()))?;
     for (name, text) in [("results.json", report), ("results.csv", csv(rows))] {
@@ -147,22 +153,22 @@ pub(super) fn write(folder: &Path, rows: &[Row]) -> Result<(), String> {
 
 /// Our rows and the published ones, with empty fields for what is unknown.
 fn csv(rows: &[Row]) -> String {
-    let mut text = "source,subject,system,parties,transport,link,setup_seconds,preprocessing_seconds,\
-                    preprocessing_bytes,online_seconds,online_bytes,online_rounds,layer_seconds,layer_bytes\n"
+    let mut text = "source,subject,system,parties,transport,link,batch,setup_seconds,preprocessing_seconds,\
+                    preprocessing_bytes,online_seconds,online_bytes,online_rounds,layer_seconds,layer_bytes,plain_seconds\n"
         .to_owned();
     for row in rows {
         let Row { subject, version, parties, transport, link, setup_seconds, preprocessing_seconds, .. } = row;
-        text += &format!("measured,{subject},{version},{parties},{transport},{link},{setup_seconds},");
+        text += &format!("measured,{subject},{version},{parties},{transport},{link},{},{setup_seconds},", row.batch);
         text += &format!("{preprocessing_seconds},{},", row.preprocessing_bytes());
         text += &format!("{},{},{},", row.online_seconds, row.online_bytes(), row.figures.online_rounds);
-        text += &format!("{},{}\n", row.inner_seconds, row.inner_bytes);
+        text += &format!("{},{},{}\n", row.inner_seconds, row.inner_bytes, row.plain_seconds);
     }
     for row in &PUBLISHED {
         let field = |figure: Option<f64>| figure.map(|figure| figure.to_string()).unwrap_or_default();
         let bytes = |megabytes: f64| (1e6 * megabytes).round();
-        text += &format!("published,{},{},{},,,,", row.subject, row.system, row.servers);
+        text += &format!("published,{},{},{},,,1,,", row.subject, row.system, row.servers);
         text += &format!("{},{},", field(row.preprocessing_seconds), field(row.preprocessing_megabytes.map(bytes)));
-        text += &format!("{},{},,,\n", row.online_seconds, bytes(row.online_megabytes));
+        text += &format!("{},{},,,,\n", row.online_seconds, bytes(row.online_megabytes));
     }
     text
 }
@@ -171,16 +177,16 @@ fn optional(figure: Option<f64>) -> String {
     figure.map_or_else(|| "-".to_owned(), |figure| figure.to_string())
 }
 
-fn milliseconds(seconds: f64) -> String {
+pub(super) fn milliseconds(seconds: f64) -> String {
     format!("{:.2}", seconds * 1e3)
 }
 
-fn megabytes(bytes: u64) -> String {
+pub(super) fn megabytes(bytes: u64) -> String {
     let megabytes = bytes as f64 / 1e6;
     if megabytes < 1.0 { format!("{megabytes:.4}") } else { format!("{megabytes:.2}") }
 }
 
-fn table(header: &[&str]) -> Table {
+pub(super) fn table(header: &[&str]) -> Table {
     let mut table = Table::new();
     table.load_style(UTF8_FULL_CONDENSED).set_header(header);
     table.column_iter_mut().skip(1).for_each(|column| column.set_cell_alignment(CellAlignment::Right));
@@ -188,7 +194,7 @@ fn table(header: &[&str]) -> Table {
 }
 
 /// The processor, where the system tells, and the number of cores.
-fn machine() -> String {
+pub(super) fn machine() -> String {
     let described = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
     let name = described.lines().find_map(|line| line.strip_prefix("model name")?.split_once(": "));
     let cores = thread::available_parallelism().map_or(1, usize::from);

@@ -1,5 +1,7 @@
 //! The same model in the clear: what private results are compared with, and whether fixed point can hold all values.
 
+use std::time::{Duration, Instant};
+
 use mpc_nn::{Plan, Weights, evaluate_with};
 use mpc_ring::Ring;
 use ndarray::ArrayD;
@@ -7,7 +9,8 @@ use ndarray::ArrayD;
 use super::error::InputError;
 use super::samples::Samples;
 
-/// The outputs of every inference in the clear. `done` is called with the number of samples after each.
+/// The outputs of every inference in the clear, and how long evaluating them took on this one thread, without the search
+/// for large values. `done` is called with the number of samples after each.
 ///
 /// # Errors
 /// Inputs that the network cannot take, and values on the way that private inference cannot hold: no run starts then.
@@ -16,18 +19,19 @@ pub fn plain_outputs(
     weights: &Weights,
     samples: &Samples,
     mut done: impl FnMut(usize),
-) -> Result<Vec<Vec<ArrayD<f32>>>, InputError> {
+) -> Result<(Vec<Vec<ArrayD<f32>>>, Duration), InputError> {
     let size = plan.graph().batch();
     let mut outputs = Vec::with_capacity(samples.inferences.len());
+    let mut time = Duration::ZERO;
     for (inference, inputs) in samples.inferences.iter().enumerate() {
         let first = samples.first + inference * size;
         let name =
             || if size == 1 { format!("sample {first}") } else { format!("samples {first} to {}", first + size - 1) };
         let inputs: Vec<_> = inputs.iter().flatten().cloned().collect();
-        outputs.push(checked_outputs(plan, weights, &inputs, name)?);
+        outputs.push(checked_outputs(plan, weights, &inputs, name, &mut time)?);
         done((inference + 1) * size);
     }
-    Ok(outputs)
+    Ok((outputs, time))
 }
 
 fn checked_outputs(
@@ -35,15 +39,20 @@ fn checked_outputs(
     weights: &Weights,
     inputs: &[ArrayD<f32>],
     name: impl Fn() -> String,
+    time: &mut Duration,
 ) -> Result<Vec<ArrayD<f32>>, InputError> {
     let bound = plan.settings().bound();
     let mut exceeded = None;
+    let (began, mut searching) = (Instant::now(), Duration::ZERO);
     let outputs = evaluate_with(plan.graph(), weights, inputs, |id, values| {
+        let search = Instant::now();
         let magnitude = values.iter().fold(0.0, |largest: f32, value| largest.max(value.abs()));
         if f64::from(magnitude) >= bound && exceeded.is_none() {
             exceeded = Some((id, magnitude));
         }
+        searching += search.elapsed();
     });
+    *time += began.elapsed().saturating_sub(searching);
     let outputs = outputs.map_err(|error| InputError::Evaluate { samples: name(), error })?;
     if let Some((id, magnitude)) = exceeded {
         let layer = plan.graph().node(id).name().to_owned();

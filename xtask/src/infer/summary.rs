@@ -1,6 +1,7 @@
 //! What a run gave and cost, checked against the plan.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use mpc_nn::Plan;
 use mpc_ring::Ring;
@@ -73,6 +74,8 @@ pub struct Summary {
     pub outputs: Vec<OutputResult>,
     /// What each phase cost, over all images.
     pub phases: Phases,
+    /// Evaluating the network in the clear on one thread, for all images.
+    pub plain_seconds: f64,
     /// The times of each inference.
     pub per_inference: Vec<InferenceTime>,
     /// That measured bytes and rounds are the planned ones. Never false: a difference is an error.
@@ -182,6 +185,7 @@ pub fn summarise(
     samples: &Samples,
     results: &Results,
     run: &RunRecord,
+    plain_time: Duration,
 ) -> Result<Summary, RunError> {
     for (party, record) in run.parties.iter().enumerate() {
         check_plan(plan, party, record)?;
@@ -222,6 +226,7 @@ pub fn summarise(
         max_logit_error: outputs.first().map_or(0.0, |output| output.max_error),
         outputs,
         phases: phases(run, &times),
+        plain_seconds: plain_time.as_secs_f64(),
         per_inference: times.iter().map(|steps| inference_time(steps)).collect(),
         matches_plan: true,
         peak_memory_bytes: run.peak_memory.iter().map(|&(_, bytes)| bytes).max(),
