@@ -90,6 +90,16 @@ pub enum Op {
     },
     /// The index of the largest element along the last axis, the first of equal ones.
     ArgMax,
+    /// The largest elements along the last axis in falling order, the first of equal ones in front, each together with its
+    /// index: for [`Op::RankedValue`] and [`Op::RankedIndex`] alone.
+    Rank {
+        /// How many.
+        count: usize,
+    },
+    /// The values of a [`Op::Rank`], which is the first input; the second is what was ranked.
+    RankedValue,
+    /// The indices of a [`Op::Rank`], which is the first input; the second is what was ranked.
+    RankedIndex,
     /// The sum of two tensors of one shape, element by element.
     Add,
     /// The product of two tensors; element j of the second multiplies the j-th block of elements of the first.
@@ -429,10 +439,11 @@ impl Graph {
         self.nodes.iter().filter(|node| node.op == Op::Relu).map(|node| node.len() as u64).fold(0, u64::saturating_add)
     }
 
-    /// The same network with every node but the inputs as an output, to look inside.
+    /// The same network with every node but the inputs and ranks as an output, to look inside.
     #[must_use]
     pub fn with_all_outputs(&self) -> Self {
-        let outputs = self.iter().filter(|(_, node)| *node.op() != Op::Input).map(|(id, _)| id).collect();
+        let is_shown = |op: &Op| !matches!(op, Op::Input | Op::Rank { .. });
+        let outputs = self.iter().filter(|(_, node)| is_shown(node.op())).map(|(id, _)| id).collect();
         Self { outputs, ..self.clone() }
     }
 

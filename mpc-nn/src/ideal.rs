@@ -130,6 +130,11 @@ fn run<R: Ring>(
             let candidates = local::indexed_candidates(operand(0)?, *count, *index_bits, 0, &step.shape);
             largest(&candidates.map_err(failed)?)
         }
+        Action::Rank { count, rows, index_bits, .. } => {
+            let candidates = local::indexed_candidates(operand(0)?, *count, *index_bits, 0, &[*rows]);
+            ranked(&candidates.map_err(failed)?, step.shape.last().copied().unwrap_or_default())
+        }
+        Action::WithoutIndex { shift, .. } => map(operand(0)?, |x| x >> shift),
         Action::Multiply { map } => {
             let mut output = vec![R::ZERO; map.output_len()];
             map.accumulate(operand(0)?.elements(), operand(1)?.elements(), &mut output);
@@ -160,6 +165,17 @@ fn largest<R: Ring>(candidates: &[ArithmeticShares<R>]) -> Vec<R> {
     let len = candidates.first().map_or(0, ArithmeticShares::len);
     let at = |position: usize| candidates.iter().map(|c| c.elements()[position].to_i128()).max().unwrap_or(0);
     (0..len).map(|position| R::from_i128(at(position))).collect()
+}
+
+/// The largest elements at each position, in falling order.
+fn ranked<R: Ring>(candidates: &[ArithmeticShares<R>], kept: usize) -> Vec<R> {
+    let len = candidates.first().map_or(0, ArithmeticShares::len);
+    let at = |position: usize| {
+        let mut elements: Vec<i128> = candidates.iter().map(|c| c.elements()[position].to_i128()).collect();
+        elements.sort_unstable_by(|x, y| y.cmp(x));
+        elements.into_iter().take(kept).map(R::from_i128)
+    };
+    (0..len).flat_map(at).collect()
 }
 
 fn free<R: Ring>(

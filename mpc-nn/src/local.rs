@@ -294,6 +294,17 @@ pub(crate) fn indexed_candidates<R: Ring>(
     (0..count).map(candidate).collect()
 }
 
+/// The first tensors of a sort, one behind the other along the last axis of `shape`.
+pub(crate) fn interleave<R: Ring>(
+    tensors: &[ArithmeticShares<R>],
+    shape: &[usize],
+) -> Result<ArithmeticShares<R>, ShareError> {
+    let kept = shape.last().copied().unwrap_or_default().min(tensors.len());
+    let rows = tensors.first().map_or(0, ArithmeticShares::len);
+    let row = |row: usize| tensors[..kept].iter().map(move |tensor| tensor.elements()[row]);
+    ArithmeticShares::new(shape, (0..rows).flat_map(row).collect())
+}
+
 /// The lowest bits of each share: a sharing of the element's lowest bits, modulo 2^`bits`.
 pub(crate) fn low_bits<R: Ring>(x: &ArithmeticShares<R>, bits: u32) -> ArithmeticShares<R> {
     let mut low = copy(x);

@@ -186,6 +186,8 @@ fn apply(node: &Node, weights: &Weights, values: &[ArrayD<f32>]) -> ArrayD<f32> 
             tensor::sum(input(0), axes, node.shape()) / count as f32
         }
         Op::ArgMax => tensor::arg_max(input(0), node.shape()),
+        Op::Rank { .. } | Op::RankedValue => tensor::ranked(input(node.inputs().len() - 1), node.shape(), |_, x| x),
+        Op::RankedIndex => tensor::ranked(input(1), node.shape(), |index, _| index as f32),
         Op::Add => input(0) + input(1),
         Op::Multiply => tensor::multiply(input(0), input(1)),
         Op::Square => input(0).mapv(|x| x * x),

@@ -251,6 +251,33 @@ fn tensors_of_any_rank() {
     check::<u32>(&tensors(), settings, 0.6, Preprocessing::Streamed);
 }
 
+#[test]
+fn the_largest_in_falling_order_with_their_indices() {
+    for (columns, kept) in [(1, 1), (5, 2), (6, 6), (8, 3)] {
+        let mut b = GraphBuilder::new();
+        let x = b.input("x", &[3, columns]).unwrap();
+        let [values, indices] = b.top_k("top", x, kept).unwrap();
+        let doubled = b.scale("doubled", values, 2.0).unwrap();
+        let graph = b.finish(&[indices, doubled]).unwrap();
+        for parties in [2, 3] {
+            check::<u64>(&graph, Settings::new(parties), 0.0005, Preprocessing::Streamed);
+        }
+        let bytes = postcard::to_allocvec(&graph).unwrap();
+        assert_eq!(postcard::from_bytes::<Graph>(&bytes).unwrap(), graph);
+    }
+    let mut b = GraphBuilder::new();
+    let x = b.input("x", &[1, 4]).unwrap();
+    let [values, indices] = b.top_k("top", x, 4).unwrap();
+    let graph = b.clone().finish(&[values, indices]).unwrap();
+    let outputs =
+        infer(&graph, Settings::new(2), ArrayD::from_shape_vec(vec![1, 4], vec![2.0, 3.0, -1.0, 3.0]).unwrap());
+    assert_eq!(outputs[1].iter().copied().collect::<Vec<_>>(), [1.0, 3.0, 0.0, 2.0]);
+    // What is ranked is no number, and its index none to compute with.
+    let relu = b.relu("relu", indices).unwrap();
+    let graph = b.finish(&[relu]).unwrap();
+    assert!(matches!(Plan::<u64>::new(&graph, Settings::new(2)), Err(PlanError::Unsupported { .. })));
+}
+
 /// One private run of a graph without parameters.
 fn infer(graph: &Graph, settings: Settings, input: ArrayD<f32>) -> Vec<ArrayD<f64>> {
     let weights = Weights::for_graph(graph, Default::default()).unwrap();

@@ -27,6 +27,7 @@ pub mod relu;
 pub mod request;
 pub mod sharing;
 pub mod sign;
+pub mod sort;
 pub mod truncation;
 
 pub use bilinear::Bilinear;

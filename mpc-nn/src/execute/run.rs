@@ -9,7 +9,7 @@ use mpc_protocols::function::FunctionMaterial;
 use mpc_protocols::relu::{ReluMask, relu};
 use mpc_protocols::sign::SignParameters;
 use mpc_protocols::truncation::{LiftMask, truncate};
-use mpc_protocols::{CorrelationSource, Party, ProtocolError, beaver, maximum, sharing};
+use mpc_protocols::{CorrelationSource, Party, ProtocolError, beaver, maximum, sharing, sort};
 use mpc_ring::Ring;
 use mpc_shares::{ArithmeticShares, Prg, SecretVec};
 use mpc_transport::{Metered, Phase, Transport};
@@ -69,7 +69,9 @@ impl<R: Ring, T: Transport, L: Transport> Run<'_, R, T, L> {
                 let pair: FixedWeightPair<R> = source.next(FixedWeightShape { mask: *weight, map: *map }).await?;
                 Material::Linear(self.model.weights[*weight].prepare(pair)?)
             }
-            Action::Truncate { shape, .. } => Material::Truncate(source.next(*shape).await?),
+            Action::Truncate { shape, .. } | Action::WithoutIndex { shape, .. } => {
+                Material::Truncate(source.next(*shape).await?)
+            }
             Action::Relu { shape, .. } => Material::Relu(Box::new(source.next(*shape).await?)),
             Action::Function(function) => Material::Function(Box::new(function.draw(source).await?)),
             Action::MaxPool { pool, parameters } => {
@@ -78,6 +80,13 @@ impl<R: Ring, T: Transport, L: Transport> Run<'_, R, T, L> {
             }
             Action::ArgMax { count, parameters, .. } => {
                 Material::Maximum(draw_tournament(source, *count, step, *parameters).await?)
+            }
+            Action::Rank { count, rows, parameters, .. } => {
+                let mut masks = Vec::new();
+                for shape in sort::shapes(*count, *rows, *parameters) {
+                    masks.push(source.next(shape).await?);
+                }
+                Material::Maximum(masks)
             }
             Action::Multiply { map } => Material::Multiply(source.next(*map).await?),
             Action::Square => Material::Square(source.next(step.shape.iter().product()).await?),
@@ -138,6 +147,17 @@ impl<R: Ring, T: Transport, L: Transport> Run<'_, R, T, L> {
                 maximum::maximum_of(self.party, candidates.map_err(|e| protocol(e.into()))?, masks)
                     .await
                     .map_err(protocol)?
+            }
+            (Action::Rank { count, rows, index_bits, .. }, Material::Maximum(masks)) => {
+                let x = operand(&self.values, self.plan, step, 0)?;
+                let candidates = local::indexed_candidates(x, *count, *index_bits, self.party.index(), &[*rows]);
+                let candidates = candidates.map_err(|e| protocol(e.into()))?;
+                let sorted = sort::sort(self.party, candidates, masks).await.map_err(protocol)?;
+                local::interleave(&sorted, &step.shape).map_err(|e| protocol(e.into()))?
+            }
+            (Action::WithoutIndex { shift, .. }, Material::Truncate(mask)) => {
+                let x = operand(&self.values, self.plan, step, 0)?;
+                truncate(self.party, x, *shift, mask).await.map_err(protocol)?
             }
             (Action::Multiply { .. }, Material::Multiply(triple)) => {
                 let x = operand(&self.values, self.plan, step, 0)?;

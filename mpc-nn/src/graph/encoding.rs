@@ -71,6 +71,8 @@ fn add(builder: &mut GraphBuilder, node: &Node) -> Result<NodeId, GraphError> {
         Op::Sum { axes } => builder.sum(name, x, axes),
         Op::Mean { axes } => builder.mean(name, x, axes),
         Op::ArgMax => builder.arg_max(name, x),
+        Op::Rank { count } => builder.rank(name, x, *count),
+        Op::RankedValue | Op::RankedIndex => builder.ranked(name, node.op.clone(), x, input(1)),
         Op::Add => builder.add(name, x, input(1)),
         Op::Multiply => builder.multiply(name, x, input(1)),
         Op::Square => builder.square(name, x),

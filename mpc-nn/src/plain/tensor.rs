@@ -31,6 +31,18 @@ pub(super) fn arg_max(input: &ArrayD<f32>, shape: &[usize]) -> ArrayD<f32> {
     from_elements(shape, lanes.into_iter().map(first_largest).collect())
 }
 
+/// The largest elements along the last axis, the first of equal ones in front: what `of` makes of index and element.
+pub(super) fn ranked(input: &ArrayD<f32>, shape: &[usize], of: impl Fn(usize, f32) -> f32) -> ArrayD<f32> {
+    let axis = input.ndim() - 1;
+    let rank = |lane: ndarray::ArrayView1<'_, f32>| {
+        let mut places: Vec<usize> = (0..lane.len()).collect();
+        places.sort_by(|&i, &j| lane[j].total_cmp(&lane[i]));
+        places.truncate(shape[axis]);
+        places.into_iter().map(|place| of(place, lane[place])).collect::<Vec<_>>()
+    };
+    from_elements(shape, input.lanes(Axis(axis)).into_iter().flat_map(rank).collect())
+}
+
 pub(super) fn multiply(left: &ArrayD<f32>, right: &ArrayD<f32>) -> ArrayD<f32> {
     let block = left.len() / right.len();
     let factors = right.iter().flat_map(|&y| core::iter::repeat_n(y, block));

@@ -11,6 +11,8 @@ pub(super) enum Format {
     Number(Number),
     /// An index, and other secrets above it.
     Index(Index),
+    /// A number with f fractional bits, and an index below it.
+    Ranked(Index),
 }
 
 /// An index, or what a public shift or change of sign makes of it: origin + step·v, v being the lowest `bits` bits.

@@ -7,7 +7,7 @@ use alloc::vec::Vec;
 use mpc_protocols::function::FunctionPlan;
 use mpc_protocols::sign::{self, SignParameters, SignShape};
 use mpc_protocols::truncation::{self, LiftShape};
-use mpc_protocols::{Bilinear, Request, beaver, fixed_weights, maximum, open, sharing};
+use mpc_protocols::{Bilinear, Request, beaver, fixed_weights, maximum, open, sharing, sort};
 use mpc_ring::Ring;
 use mpc_transport::Traffic;
 use serde::Serialize;
@@ -103,6 +103,24 @@ pub enum Action {
         index_bits: u32,
         /// The bits of the comparisons.
         parameters: SignParameters,
+    },
+    /// The largest of `count` elements in falling order, each with its index below it as for a maximum.
+    Rank {
+        /// The number of elements that are sorted.
+        count: usize,
+        /// How many times so many are.
+        rows: usize,
+        /// ⌈log₂ count⌉.
+        index_bits: u32,
+        /// The bits of the comparisons.
+        parameters: SignParameters,
+    },
+    /// The first input without the index below each value.
+    WithoutIndex {
+        /// The bits of the index.
+        shift: u32,
+        /// The sizes.
+        shape: LiftShape,
     },
     /// The product of two shared tensors by a Beaver triple.
     Multiply {
@@ -220,6 +238,7 @@ impl Action {
             Self::Function(_) => "function",
             Self::MaxPool { .. } => "max pool",
             Self::ArgMax { .. } => "arg max",
+            Self::Rank { .. } | Self::WithoutIndex { .. } => "sort",
             Self::Multiply { .. } | Self::Square => "product",
             Self::SumPool(_) | Self::MeanPool { .. } => "average pool",
             Self::Sum { .. } => "sum",
@@ -248,6 +267,10 @@ impl Action {
             Self::ArgMax { count, parameters, .. } => {
                 maximum::tournament(*count, elements, *parameters).into_iter().map(relu_request).collect()
             }
+            Self::Rank { count, rows, parameters, .. } => {
+                sort::shapes(*count, *rows, *parameters).into_iter().map(relu_request).collect()
+            }
+            Self::WithoutIndex { shape, .. } => vec![Request::Lift { len: shape.len, bits: shape.bits }],
             Self::Multiply { map } => vec![Request::Beaver(*map)],
             Self::Square => vec![Request::Square { len: elements }],
             _ => Vec::new(),
@@ -272,6 +295,8 @@ impl Action {
                 maximum::traffic(pool.kernel[0] * pool.kernel[1], elements, *parameters, parties)
             }
             Self::ArgMax { count, parameters, .. } => maximum::traffic(*count, elements, *parameters, parties),
+            Self::Rank { count, rows, parameters, .. } => sort::traffic(*count, *rows, *parameters, parties),
+            Self::WithoutIndex { shape, .. } => truncation::traffic(*shape, parties),
             Self::Multiply { map } => beaver::traffic::<R>(map, parties),
             Self::Square => open::traffic(elements, R::BITS, parties),
             Self::Reveal { .. } => sharing::reveal_traffic::<R>(elements, party, settings.roles.data_owner, parties),

@@ -66,6 +66,9 @@ impl<'a, R: Ring> Walk<'a, R> {
                 (Action::MaxPool { pool: *pool, parameters: self.parameters }, self.single())
             }
             Op::ArgMax => self.arg_max(node)?,
+            Op::Rank { .. } => self.rank(node)?,
+            Op::RankedValue => self.ranked_value(node)?,
+            Op::RankedIndex => self.ranked_index(node)?,
             Op::AveragePool(pool) => self.average(inputs[0], *pool, node)?,
             Op::Sum { axes } => (Action::Sum { axes: axes.clone() }, self.number(inputs[0])?.into()),
             Op::Mean { axes } => {
@@ -131,7 +134,7 @@ impl<'a, R: Ring> Walk<'a, R> {
         let preprocessing = requests.iter().map(Request::traffic::<R>).sum();
         let meaning = match format {
             Format::Number(Number { scale, divisor }) => Meaning::Number { fractional_bits: scale, divisor },
-            Format::Index(index) => Meaning::Index(index),
+            Format::Index(index) | Format::Ranked(index) => Meaning::Index(index),
         };
         self.steps.push(Step { name, node, action, requests, shape, meaning, online, preprocessing });
     }
@@ -151,7 +154,7 @@ impl<'a, R: Ring> Walk<'a, R> {
     fn number(&self, id: NodeId) -> Result<Number, PlanError> {
         match self.format(id) {
             Format::Number(number) => Ok(number),
-            Format::Index(_) => {
+            Format::Index(_) | Format::Ranked(_) => {
                 Err(unsupported(self.graph.node(id), "an index is only revealed, so nothing may be computed from it"))
             }
         }

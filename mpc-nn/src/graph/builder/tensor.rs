@@ -1,6 +1,7 @@
 //! Operations on tensors of any rank.
 
 use alloc::borrow::ToOwned;
+use alloc::format;
 use alloc::vec;
 use alloc::vec::Vec;
 
@@ -98,6 +99,44 @@ impl GraphBuilder {
         let shape = self.shape_for(name, input)?;
         let shape = shape::reduce(name, shape, &[shape.len() - 1])?;
         self.push(name, Op::ArgMax, vec![input], shape)
+    }
+
+    /// The `count` largest elements along the last axis in falling order, the first of equal ones in front, and their
+    /// indices: [.., n] → [.., count] each. The index is only revealed, as an output.
+    ///
+    /// Adds three nodes: `{name}/rank`, `{name}/values`, `{name}/indices`.
+    ///
+    /// # Errors
+    /// A `count` of 0 or beyond the last axis; names that are taken.
+    pub fn top_k(&mut self, name: &str, input: NodeId, count: usize) -> Result<[NodeId; 2], GraphError> {
+        let rank = self.rank(&format!("{name}/rank"), input, count)?;
+        let values = self.ranked(&format!("{name}/values"), Op::RankedValue, rank, input)?;
+        Ok([values, self.ranked(&format!("{name}/indices"), Op::RankedIndex, rank, input)?])
+    }
+
+    pub(in crate::graph) fn rank(&mut self, name: &str, input: NodeId, count: usize) -> Result<NodeId, GraphError> {
+        let mut shape = self.shape_for(name, input)?.to_vec();
+        let axis = shape.len() - 1;
+        if count == 0 || count > shape[axis] {
+            return Err(GraphError::Bounds { name: name.to_owned(), axis, shape });
+        }
+        shape[axis] = count;
+        self.push(name, Op::Rank { count }, vec![input], shape)
+    }
+
+    pub(in crate::graph) fn ranked(
+        &mut self,
+        name: &str,
+        op: Op,
+        rank: NodeId,
+        input: NodeId,
+    ) -> Result<NodeId, GraphError> {
+        let shape = self.shape_for(name, rank)?.to_vec();
+        let node = &self.nodes[rank.index()];
+        if !matches!(node.op(), Op::Rank { .. }) || node.inputs() != [input] {
+            return Err(GraphError::Mismatch { name: name.to_owned(), left: shape, right: vec![] });
+        }
+        self.push(name, op, vec![rank, input], shape)
     }
 
     /// The product of two tensors. The second has the shape of the first, or fewer elements: then element j of it

@@ -6,6 +6,7 @@ use alloc::vec::Vec;
 use mpc_protocols::Bilinear;
 use mpc_protocols::function::{Function, FunctionPlan, FunctionShape};
 use mpc_protocols::sign::SignParameters;
+use mpc_protocols::truncation::LiftShape;
 use mpc_ring::{Convolution, Ring};
 
 use super::{Walk, unsupported};
@@ -133,17 +134,50 @@ impl<R: Ring> Walk<'_, R> {
 
     /// The index goes below the value's bits, so that a maximum carries it along.
     pub(super) fn arg_max(&mut self, node: &Node) -> Result<(Action, Format), PlanError> {
+        let (count, index, parameters) = self.indexed(node)?;
+        let index_bits = index.bits;
+        Ok((Action::ArgMax { count, index_bits, parameters }, Format::Index(index)))
+    }
+
+    /// As for a maximum, so for a sort.
+    pub(super) fn rank(&mut self, node: &Node) -> Result<(Action, Format), PlanError> {
+        let (count, index, parameters) = self.indexed(node)?;
+        let index_bits = index.bits;
+        let rows = self.graph.node(node.inputs()[0]).len() / count;
+        Ok((Action::Rank { count, rows, index_bits, parameters }, Format::Ranked(index)))
+    }
+
+    pub(super) fn ranked_value(&mut self, node: &Node) -> Result<(Action, Format), PlanError> {
+        let Index { bits, .. } = self.ranked(node)?;
+        let shape = LiftShape { len: node.len(), bits: self.settings.comparison_bits };
+        let action = if bits == 0 { Action::Reshape } else { Action::WithoutIndex { shift: bits, shape } };
+        Ok((action, self.single()))
+    }
+
+    pub(super) fn ranked_index(&mut self, node: &Node) -> Result<(Action, Format), PlanError> {
+        Ok((Action::Reshape, Format::Index(self.ranked(node)?)))
+    }
+
+    fn ranked(&self, node: &Node) -> Result<Index, PlanError> {
+        match self.format(node.inputs()[0]) {
+            Format::Ranked(index) => Ok(index),
+            _ => Err(unsupported(node, "what it takes is not ranked")),
+        }
+    }
+
+    /// The number of elements along the last axis, their index, and comparisons of both together.
+    fn indexed(&mut self, node: &Node) -> Result<(usize, Index, SignParameters), PlanError> {
         let input = node.inputs()[0];
         self.need_plain(input)?;
-        let count = self.graph.node(input).len() / node.len();
+        let count = self.graph.node(input).shape().last().copied().unwrap_or(1);
         let index_bits = ceil_log2(count as f64);
-        let index = Format::Index(Index { bits: index_bits, origin: count as i64 - 1, step: -1 });
+        let index = Index { bits: index_bits, origin: count as i64 - 1, step: -1 };
         let bits = self.settings.comparison_bits + index_bits;
         let parameters = SignParameters::new(bits).ok().filter(|_| bits <= R::BITS);
         let parameters = parameters.ok_or_else(|| {
             unsupported(node, "k and the bits of the index are more than a comparison may have; use a smaller k")
         })?;
-        Ok((Action::ArgMax { count, index_bits, parameters }, index))
+        Ok((count, index, parameters))
     }
 }
 
