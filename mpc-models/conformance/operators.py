@@ -63,7 +63,6 @@ REFUSED = {
          "_no_position_ids_rotary_dim", "_with_interleaved_rotary_dim", "_with_rotary_dim"]
     ],
     "Einsum with a letter twice in one operand": ["test_einsum_batch_diagonal"],
-    "TopK: no protocol sorts yet": ["test_top_k*"],
     "Pow with more than 8 different exponents": ["test_pow"],
     "Attention with the scores between mask and soft cap as an output": [
         "test_attention_" + case for case in

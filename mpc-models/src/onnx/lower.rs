@@ -11,6 +11,7 @@ mod normalise;
 mod pad;
 mod pool;
 mod quantise;
+mod rank;
 mod recurrent;
 mod reduce;
 mod resize;
@@ -124,6 +125,7 @@ fn layer(operator: &str) -> Option<Lower> {
         "GlobalLpPool" => pool::global_lp,
         "ReduceL1" | "ReduceL2" | "ReduceSumSquare" | "ReduceLogSum" | "ReduceLogSumExp" => reduce::norm,
         "ArgMax" | "ArgMin" => reduce::arg_max,
+        "TopK" => rank::top_k,
         "Resize" | "Upsample" => resize::resize,
         "Softmax" | "LogSoftmax" => softmax::softmax,
         "Attention" => attention::attention,
@@ -153,7 +155,6 @@ pub(super) fn hint(operator: &str, domain: &str) -> String {
             return format!("operators of domain `{domain}` are not known; export with ONNX's own");
         }
         "Loop" | "Scan" => "loops are not unrolled; export the model for a fixed number of steps",
-        "TopK" => "the places of the largest elements are secret; take ArgMax as an output, or the scores themselves",
         "HardMax" | "Hardmax" | "Shrink" => "it jumps; use a continuous activation such as ReLU",
         "NonMaxSuppression" | "RoiAlign" | "Unique" | "Compress" => {
             "its result's shape or places depend on secrets; end the network before it"
