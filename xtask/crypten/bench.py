@@ -1,17 +1,18 @@
 """Runs one of the benchmark's subjects through CrypTen, when told to.
 
-`cargo xtask bench --crypten PYTHON` starts this as `PYTHON bench.py SUBJECT PARTIES PROVIDER BATCH` and writes a line to its
-standard input for each run; it answers each with one JSON object on a line, after a first one that says it is ready. In
-between, all its processes sleep. Each party is a process with one thread; they talk over loopback TCP (gloo).
+`cargo xtask bench --crypten PYTHON` starts this as `PYTHON bench.py SUBJECT PARTIES PROVIDER BATCH` and writes a line
+to its standard input for each run; it answers each with one JSON object on a line, after a first one that says it is
+ready. In between, all its processes sleep. Each party is a process with one thread; they talk over loopback TCP
+(gloo).
 
 PROVIDER says where the correlations come from:
-  given  all are made (by CrypTen's trusted first party) before the clock starts, by CrypTen's own cache of tuples: what is
-         measured is the online phase alone
+  given  all are made by CrypTen's trusted first party before the clock starts, and kept in CrypTen's own cache of
+         tuples: what is measured is the online phase alone
   ttp    a separate process, CrypTen's trusted third party, makes them while the clock runs: everything is measured
 
-Weights are random, shared by party 0 before the clock starts; party 1 shares the input. The clock runs from the input to
-the revealed result; a second one runs around the layers alone. Every result is compared with that in the clear. The
-first passes, which also count rounds, are not reported.
+Weights are random, shared by party 0 before the clock starts; party 1 shares the input. The clock runs from the input
+to the revealed result; a second one runs around the layers alone. Every result is compared with that in the clear.
+The first passes, which also count rounds, are not reported.
 """
 
 import contextlib
@@ -137,8 +138,12 @@ def subject(name, batch, nn):
 def plain_functions():
     """Lets CrypTen's layers run on plain tensors, for the result in the clear."""
     names = ["conv2d", "avg_pool2d", "max_pool2d", "pad"]
+
+    def method(function):
+        return lambda x, *arguments, **named: function(x, *arguments, **named)
+
     for name in names:
-        setattr(torch.Tensor, name, getattr(torch.nn.functional, name))
+        setattr(torch.Tensor, name, method(getattr(torch.nn.functional, name)))
     try:
         yield
     finally:

@@ -28,9 +28,9 @@ use crate::workspace::{Workspace, own_json, run as run_command};
 ///
 /// ResNet-32 and MiniONN with 2 and 4 parties, ReLU, max pooling and convolutions with 2, over loopback TCP between
 /// processes; the networks in memory too, and over imitated links where asked; then batches of ResNet-32, ResNet-50 and
-/// larger ReLU layers. All correlations are drawn before the online phase starts (of ResNet-50: as they are used). Prints the
-/// medians, and writes results.json, results.csv and charts to target/bench. Times are of this machine; the published ones
-/// are of others. See BENCHMARKS.md.
+/// larger ReLU layers. All correlations are drawn before the online phase starts (of ResNet-50: as they are used).
+/// Prints the medians, and writes results.json, results.csv and charts to target/bench. Times are of this machine; the
+/// published ones are of others. See BENCHMARKS.md.
 #[derive(Debug, clap::Args)]
 pub struct BenchArguments {
     /// Runs of each setting, of which the median is taken.
@@ -42,12 +42,12 @@ pub struct BenchArguments {
     /// Only jobs with this in their name, such as resnet32 or relu.
     #[arg(long, value_name = "TEXT")]
     only: Option<String>,
-    /// A Python with CrypTen (xtask/crypten/requirements.txt): the same networks and layers run through it too, between our
-    /// runs, and ratios are printed.
+    /// A Python with CrypTen (xtask/crypten/requirements.txt): the same networks and layers run through it too, between
+    /// our runs, and ratios are printed.
     #[arg(long, value_name = "PYTHON")]
     crypten: Option<PathBuf>,
-    /// Compares the truncating ReLU with another one of this project's own on 10,000 elements in memory, and does nothing
-    /// else.
+    /// Compares the truncating ReLU with another one of this project's own on 10,000 elements in memory, and does
+    /// nothing else.
     #[arg(long, value_enum, value_name = "KIND", conflicts_with_all = ["link", "only", "crypten"])]
     relu: Option<OtherRelu>,
     /// Compares bytes and rounds, planned and measured, with the stored expectation, and fails on any difference.
@@ -153,6 +153,7 @@ fn whole(workspace: &Workspace, arguments: &BenchArguments) -> Result<(), String
 fn compare(workspace: &Workspace, bless: bool) -> Result<(), String> {
     let (mut planned, mut measured) = (ByJob::new(), ByJob::new());
     let folder = workspace.target.join("bench");
+    job::write_picture(&folder)?;
     for job in job::jobs(&job::networks(), "none").into_iter().filter(Job::is_checked) {
         eprintln!("{}", job.name());
         planned.insert(job.name(), Figures::from_phases(&json(&job.plan())?["phases"], 1)?);

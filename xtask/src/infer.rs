@@ -94,8 +94,7 @@ fn compare<R: Ring>(arguments: &InferArguments) -> Result<Summary, Failure> {
     let weights = subject.weights.read(plan.graph())?;
     let mut progress = Progress::new(&plan, job.inferences);
     progress.plaintext();
-    let (plain, plain_time) =
-        reference::plain_outputs(&plan, &weights, &samples, |samples| progress.plaintext_done(samples))?;
+    let plain = reference::plain_outputs(&plan, &weights, &samples, |samples| progress.plaintext_done(samples))?;
     progress.setup();
     let owners = plan.input_owners();
     let run = match arguments.transport {
@@ -105,8 +104,8 @@ fn compare<R: Ring>(arguments: &InferArguments) -> Result<Summary, Failure> {
         TransportKind::Tcp => processes::run(&job, &owners, &subject.weights, source, &mut progress)?,
     };
     progress.clear();
-    let results = Results::new(&run, &plain)?;
-    let summary = summarise(arguments, &subject, &plan, &samples, &results, &run, plain_time)?;
+    let results = Results::new(&run, &plain.outputs)?;
+    let summary = summarise(arguments, &subject, &plan, &samples, &results, &run, plain.time)?;
     for (name, output) in subject.outputs.iter().zip(results.private()) {
         if let Some(path) = destinations.get(name) {
             files::write_tensor(path, output).map_err(RunError::Write)?;

@@ -47,7 +47,7 @@ struct Bar {
 pub(super) fn write(folder: &Path, rows: &[Row]) -> Result<(), String> {
     for network in NETWORKS {
         let bars = bytes_by_system(network, rows);
-        if rows.iter().any(|row| row.subject == network) {
+        if rows.iter().any(|row| row.subject == network && row.batch == 1) {
             let title = format!("{network}: MB sent online for one image; logarithmic, 0.1 MB and more");
             save(&folder.join(format!("bytes-{network}.svg")), &title, &bars, &[])?;
         }

@@ -68,9 +68,9 @@ impl Job {
         self.batch == 1 && (NETWORKS.contains(&self.subject) || (LAYERS.contains(&self.subject) && self.parties == 2))
     }
 
-    /// Whether bytes and rounds are checked: not of what takes long, and shows nothing that a smaller size does not.
+    /// Whether bytes and rounds are checked: not of the largest sizes, which show nothing that smaller ones do not.
     pub fn is_checked(&self) -> bool {
-        self.is_of_tables() || self.batch == BATCHES[0] || self.subject == LARGE_LAYERS[0]
+        self.is_of_tables() || self.batch == BATCHES[0] || [LARGE_LAYERS[0], LARGE_NETWORK].contains(&self.subject)
     }
 
     /// When correlations are drawn: the largest network's do not have to be in memory all at once.

@@ -17,11 +17,11 @@ use super::row::Row;
 pub(super) fn print(rows: &[Row]) {
     println!("\nMedians of {} runs on this machine ({}).", rows.first().map_or(0, |row| row.runs), machine());
     for (network, title) in NETWORKS.into_iter().zip(["ResNet-32 (Tables 1 and 5)", "MiniONN (Tables 3 and 5)"]) {
-        if rows.iter().any(|row| row.subject == network) {
+        if rows.iter().any(|row| row.subject == network && row.batch == 1) {
             println!("\n{title}: one 3×32×32 image\n\n{}", network_table(network, rows));
         }
     }
-    if rows.iter().any(|row| NETWORKS.contains(&row.subject)) {
+    if rows.iter().any(|row| NETWORKS.contains(&row.subject) && row.batch == 1) {
         println!(
             "v1: the model owner computes with its weights in the clear; v2: weights are secret-shared. Setup: start,"
         );
@@ -32,7 +32,7 @@ pub(super) fn print(rows: &[Row]) {
     }
     let titles = [("relu", "ReLU (Tables 2 and 4)"), ("maxpool", "MaxPool 2×2 (Tables 2 and 4)")];
     for (kind, title) in titles.into_iter().chain([("convolution", "Convolutions of 3×3 (Table 6)")]) {
-        if rows.iter().any(|row| row.subject.starts_with(kind)) {
+        if rows.iter().any(|row| row.subject.starts_with(kind) && row.parties == 2) {
             println!("\n{title}, 2 parties\n\n{}", layer_table(kind, rows));
         }
     }

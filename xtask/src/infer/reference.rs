@@ -9,8 +9,15 @@ use ndarray::ArrayD;
 use super::error::InputError;
 use super::samples::Samples;
 
-/// The outputs of every inference in the clear, and how long evaluating them took on this one thread, without the search
-/// for large values. `done` is called with the number of samples after each.
+/// Every inference in the clear.
+pub struct Plain {
+    /// The outputs of each.
+    pub outputs: Vec<Vec<ArrayD<f32>>>,
+    /// How long evaluating them took on one thread, without the search for large values.
+    pub time: Duration,
+}
+
+/// Evaluates every inference in the clear. `done` is called with the number of samples after each.
 ///
 /// # Errors
 /// Inputs that the network cannot take, and values on the way that private inference cannot hold: no run starts then.
@@ -19,7 +26,7 @@ pub fn plain_outputs(
     weights: &Weights,
     samples: &Samples,
     mut done: impl FnMut(usize),
-) -> Result<(Vec<Vec<ArrayD<f32>>>, Duration), InputError> {
+) -> Result<Plain, InputError> {
     let size = plan.graph().batch();
     let mut outputs = Vec::with_capacity(samples.inferences.len());
     let mut time = Duration::ZERO;
@@ -31,7 +38,7 @@ pub fn plain_outputs(
         outputs.push(checked_outputs(plan, weights, &inputs, name, &mut time)?);
         done((inference + 1) * size);
     }
-    Ok((outputs, time))
+    Ok(Plain { outputs, time })
 }
 
 fn checked_outputs(
