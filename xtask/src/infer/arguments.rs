@@ -76,7 +76,7 @@ pub struct InferArguments {
     pub deviation: Vec<f32>,
 
     /// Where the U-Net's pictures go: the image, the private mask and the mask in the clear side by side.
-    #[arg(long, value_name = "FILE.png", default_value = "unet.png")]
+    #[arg(long, value_name = "FILE.png", default_value = "target/unet.png")]
     pub picture: PathBuf,
 
     /// Own weights instead of the bundled ones, with the tensor names of PyTorch.

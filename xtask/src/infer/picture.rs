@@ -46,8 +46,11 @@ pub fn draw(path: &Path, samples: &Samples, results: &Results) -> Result<(), Str
             fill(&mut picture, corner, [height, width], colour);
         }
     }
-    let failed = |error| format!("cannot write {}: {error}", path.display());
-    picture.save_with_format(path, ImageFormat::Png).map_err(failed)
+    let failed = |reason: String| format!("cannot write {}: {reason}", path.display());
+    if let Some(folder) = path.parent() {
+        std::fs::create_dir_all(folder).map_err(|error| failed(error.to_string()))?;
+    }
+    picture.save_with_format(path, ImageFormat::Png).map_err(|error| failed(error.to_string()))
 }
 
 fn fill(picture: &mut RgbImage, [left, top]: [u32; 2], [height, width]: [usize; 2], colour: Colour<'_>) {
