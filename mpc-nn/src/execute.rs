@@ -114,7 +114,7 @@ impl<R: Ring> Inference<'_, R> {
             observer.begin(Phase::Online, index);
             run.party.transport_mut().begin(Phase::Online, &step.name);
             run.execute(step, material, &inputs).await?;
-            run.free(step.node, &last_readers);
+            plan.graph().free_inputs(step.node, &last_readers, &mut run.values);
             observer.end(Phase::Online, index);
         }
         let at_the_end = |source| InferenceError::Step { step: "end of the run".to_owned(), source };

@@ -12,8 +12,7 @@ use mpc_shares::{ArithmeticShares, ShareError};
 use ndarray::ArrayD;
 
 use crate::error::InferenceError;
-use crate::execute::fixed_point::{decode, encode_input, encode_weights};
-use crate::graph::NodeId;
+use crate::execute::fixed_point::{decode, encode_input, encode_weights, split_parameters};
 use crate::local;
 use crate::plain::check_inputs;
 use crate::plan::{Action, Plan, Step};
@@ -46,20 +45,20 @@ pub fn evaluate<R: Ring>(
 ) -> Result<Vec<ArrayD<f64>>, InferenceError> {
     check_inputs(plan.graph(), plan.graph().inputs(), inputs)?;
     let secrets = encode_weights(plan, Some(weights))?;
-    let mut parameters = Parameters::new(plan, &secrets);
+    let parameters = Parameters::new(plan, &secrets);
     let last_readers = plan.graph().last_readers();
     let mut values: Vec<Option<ArithmeticShares<R>>> = plan.graph().nodes().iter().map(|_| None).collect();
     let mut outputs = Vec::new();
     for (index, step) in plan.steps().iter().enumerate() {
         let own = values[step.node.index()].take();
-        let value = run(plan, step, own, &values, &mut parameters, inputs)?;
+        let value = run(plan, step, own, &values, &parameters, inputs)?;
         let real = decode(value.elements(), step.meaning, &step.shape);
         observe(index, &real);
         if let Action::Reveal { .. } = step.action {
             outputs.push(real);
         }
         values[step.node.index()] = Some(value);
-        free(plan, step.node, &last_readers, &mut values);
+        plan.graph().free_inputs(step.node, &last_readers, &mut values);
     }
     Ok(outputs)
 }
@@ -72,15 +71,9 @@ struct Parameters<'a, R: Ring> {
 
 impl<'a, R: Ring> Parameters<'a, R> {
     fn new(plan: &Plan<R>, secrets: &'a [R]) -> Self {
-        let mut rest = secrets;
-        let mut take = |len: usize| {
-            let (taken, others) = rest.split_at(len);
-            rest = others;
-            taken
-        };
-        let weights = plan.weights().iter().map(|weight| take(weight.len)).collect();
-        let constants = plan.constants().iter().map(|constant| take(constant.len).to_vec());
-        Self { weights, constants: constants.map(ArithmeticShares::from_elements).collect() }
+        let [weights, constants] = split_parameters(plan, secrets);
+        let constants = constants.into_iter().map(|constant| ArithmeticShares::from_elements(constant.to_vec()));
+        Self { weights, constants: constants.collect() }
     }
 }
 
@@ -89,7 +82,7 @@ fn run<R: Ring>(
     step: &Step,
     own: Option<ArithmeticShares<R>>,
     values: &[Option<ArithmeticShares<R>>],
-    parameters: &mut Parameters<'_, R>,
+    parameters: &Parameters<'_, R>,
     inputs: &[ArrayD<f32>],
 ) -> Result<ArithmeticShares<R>, InferenceError> {
     let no_value = || InferenceError::NoValue { step: step.name.clone() };
@@ -176,17 +169,4 @@ fn ranked<R: Ring>(candidates: &[ArithmeticShares<R>], kept: usize) -> Vec<R> {
         elements.into_iter().take(kept).map(R::from_i128)
     };
     (0..len).flat_map(at).collect()
-}
-
-fn free<R: Ring>(
-    plan: &Plan<R>,
-    node: NodeId,
-    last_readers: &[Option<NodeId>],
-    values: &mut [Option<ArithmeticShares<R>>],
-) {
-    for input in plan.graph().node(node).inputs() {
-        if last_readers[input.index()] == Some(node) {
-            values[input.index()] = None;
-        }
-    }
 }

@@ -99,6 +99,12 @@ impl<R: Ring> Plan<R> {
         &self.constants
     }
 
+    /// The number of elements of all weights and constants.
+    pub(crate) fn parameters_len(&self) -> usize {
+        let weights: usize = self.weights.iter().map(|weight| weight.len).sum();
+        weights + self.constants.iter().map(|constant| constant.len).sum::<usize>()
+    }
+
     /// ℓ: the bits of an element of the ring.
     #[must_use]
     pub fn ring_bits(&self) -> u32 {

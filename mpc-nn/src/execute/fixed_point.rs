@@ -18,8 +18,7 @@ pub(crate) fn encode_weights<R: Ring>(
     plan: &Plan<R>,
     weights: Option<&Weights>,
 ) -> Result<SecretVec<R>, InferenceError> {
-    let lens = plan.weights().iter().map(|weight| weight.len).chain(plan.constants().iter().map(|c| c.len));
-    let mut encoded = Vec::with_capacity(lens.sum());
+    let mut encoded = Vec::with_capacity(plan.parameters_len());
     let mut append = |name: &str, len: usize, fractional_bits: u32, factor: f64| -> Result<(), InferenceError> {
         let missing = || InferenceError::Weights { tensor: name.to_owned(), expected: len };
         let tensor = weights.and_then(|weights| weights.get(name)).filter(|tensor| tensor.len() == len);
@@ -37,6 +36,18 @@ pub(crate) fn encode_weights<R: Ring>(
         append(&constant.name, constant.len, constant.fractional_bits, constant.factor)?;
     }
     Ok(encoded.into())
+}
+
+/// The elements of each weight and of each constant, from those of all in the order of the plan.
+pub(crate) fn split_parameters<'a, R: Ring>(plan: &Plan<R>, elements: &'a [R]) -> [Vec<&'a [R]>; 2] {
+    let mut rest = elements;
+    let mut take = |len: usize| {
+        let (taken, others) = rest.split_at(len);
+        rest = others;
+        taken
+    };
+    let weights = plan.weights().iter().map(|weight| take(weight.len)).collect();
+    [weights, plan.constants().iter().map(|constant| take(constant.len)).collect()]
 }
 
 /// The inputs that a party owns, in fixed point, checked against the graph and the plan's bound; for each input of the

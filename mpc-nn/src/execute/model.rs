@@ -9,7 +9,7 @@ use mpc_ring::Ring;
 use mpc_shares::{ArithmeticShares, Prg, SecretVec};
 use mpc_transport::{Metered, Phase, Transport};
 
-use super::fixed_point::encode_weights;
+use super::fixed_point::{encode_weights, split_parameters};
 use super::labels;
 use crate::error::InferenceError;
 use crate::plan::{Plan, WeightKnowledge};
@@ -48,8 +48,7 @@ impl<R: Ring> Model<R> {
         let owner = plan.settings().roles.model_owner;
         let secret = if party.index() == owner { Some(encode_weights(plan, weights)?) } else { None };
         party.transport_mut().begin(Phase::Setup, labels::LOAD);
-        let lens = plan.weights().iter().map(|weight| weight.len).chain(plan.constants().iter().map(|c| c.len));
-        let len = lens.sum();
+        let len = plan.parameters_len();
         let shares = match plan.settings().weights {
             WeightKnowledge::Shared => {
                 sharing::share(party, owner, &[len], secret.as_deref(), generator).await.map_err(in_load)?
@@ -59,18 +58,14 @@ impl<R: Ring> Model<R> {
                 ArithmeticShares::from_elements(own.into_vec())
             }
         };
-        let mut rest = shares.elements();
-        let mut take = |len: usize| {
-            let (taken, others) = rest.split_at(len);
-            rest = others;
-            ArithmeticShares::from_elements(taken.to_vec())
-        };
-        let mut masked = Vec::with_capacity(plan.weights().len());
-        for weight in plan.weights() {
-            let mask = source.next::<R, WeightMask<R>>(weight.len).await.map_err(in_load)?;
-            masked.push((take(weight.len), mask));
+        let [weights, constants] = split_parameters(plan, shares.elements());
+        let as_shares = |elements: &[R]| ArithmeticShares::from_elements(elements.to_vec());
+        let mut masked = Vec::with_capacity(weights.len());
+        for weight in weights {
+            let mask = source.next::<R, WeightMask<R>>(weight.len()).await.map_err(in_load)?;
+            masked.push((as_shares(weight), mask));
         }
-        let constants = plan.constants().iter().map(|constant| take(constant.len)).collect();
+        let constants = constants.into_iter().map(as_shares).collect();
         let weights = FixedWeights::load(party, masked).await.map_err(in_load)?;
         source.finish().map_err(in_load)?;
         Ok(Self { weights, constants })

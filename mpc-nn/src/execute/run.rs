@@ -7,7 +7,7 @@ use mpc_protocols::beaver::{BeaverTriple, SquarePair};
 use mpc_protocols::fixed_weights::{FixedWeightPair, FixedWeightShape, PreparedLayer};
 use mpc_protocols::function::FunctionMaterial;
 use mpc_protocols::relu::{ReluMask, relu};
-use mpc_protocols::sign::SignParameters;
+use mpc_protocols::sign::SignShape;
 use mpc_protocols::truncation::{LiftMask, truncate};
 use mpc_protocols::{CorrelationSource, Party, ProtocolError, beaver, maximum, sharing, sort};
 use mpc_ring::Ring;
@@ -19,7 +19,6 @@ use super::Observer;
 use super::fixed_point::decode;
 use super::model::Model;
 use crate::error::InferenceError;
-use crate::graph::NodeId;
 use crate::local;
 use crate::plan::{Action, Meaning, Plan, Step, WeightKnowledge};
 
@@ -64,6 +63,7 @@ impl<R: Ring, T: Transport, L: Transport> Run<'_, R, T, L> {
     /// Draws a step's correlations and does what can be done before its input is there.
     async fn prepare(&mut self, step: &Step) -> Result<Material<R>, ProtocolError> {
         let source = &mut self.source;
+        let elements = step.shape.iter().product();
         Ok(match &step.action {
             Action::Linear { weight, map, .. } => {
                 let pair: FixedWeightPair<R> = source.next(FixedWeightShape { mask: *weight, map: *map }).await?;
@@ -76,20 +76,16 @@ impl<R: Ring, T: Transport, L: Transport> Run<'_, R, T, L> {
             Action::Function(function) => Material::Function(Box::new(function.draw(source).await?)),
             Action::MaxPool { pool, parameters } => {
                 let candidates = pool.kernel[0] * pool.kernel[1];
-                Material::Maximum(draw_tournament(source, candidates, step, *parameters).await?)
+                Material::Maximum(draw_all(source, maximum::tournament(candidates, elements, *parameters)).await?)
             }
             Action::ArgMax { count, parameters, .. } => {
-                Material::Maximum(draw_tournament(source, *count, step, *parameters).await?)
+                Material::Maximum(draw_all(source, maximum::tournament(*count, elements, *parameters)).await?)
             }
             Action::Rank { count, rows, parameters, .. } => {
-                let mut masks = Vec::new();
-                for shape in sort::shapes(*count, *rows, *parameters) {
-                    masks.push(source.next(shape).await?);
-                }
-                Material::Maximum(masks)
+                Material::Maximum(draw_all(source, sort::shapes(*count, *rows, *parameters)).await?)
             }
             Action::Multiply { map } => Material::Multiply(source.next(*map).await?),
-            Action::Square => Material::Square(source.next(step.shape.iter().product()).await?),
+            Action::Square => Material::Square(source.next(elements).await?),
             _ => Material::None,
         })
     }
@@ -199,26 +195,15 @@ impl<R: Ring, T: Transport, L: Transport> Run<'_, R, T, L> {
         let result = local::apply(action, &operands, &self.model.constants, self.party.index(), &step.shape);
         result.ok_or_else(|| no_value(step))?.map_err(|source| in_step(step, source.into()))
     }
-
-    /// Drops the values that step was the last to read.
-    pub(super) fn free(&mut self, node: NodeId, last_readers: &[Option<NodeId>]) {
-        for input in self.plan.graph().node(node).inputs() {
-            if last_readers[input.index()] == Some(node) {
-                self.values[input.index()] = None;
-            }
-        }
-    }
 }
 
-/// The correlations of a step's tournament, level by level.
-async fn draw_tournament<R: Ring, L: Transport>(
+/// The correlations of comparisons that come one after the other.
+async fn draw_all<R: Ring, L: Transport>(
     source: &mut CorrelationSource<L>,
-    candidates: usize,
-    step: &Step,
-    parameters: SignParameters,
+    shapes: Vec<SignShape>,
 ) -> Result<Vec<ReluMask<R>>, ProtocolError> {
-    let mut masks = Vec::new();
-    for shape in maximum::tournament(candidates, step.shape.iter().product(), parameters) {
+    let mut masks = Vec::with_capacity(shapes.len());
+    for shape in shapes {
         masks.push(source.next(shape).await?);
     }
     Ok(masks)

@@ -201,15 +201,13 @@ impl<'a, R: Ring> Walk<'a, R> {
             self.formats[id.index()] = finer.into();
             return Ok(finer);
         }
-        let mut number = Number { scale, divisor };
         if integers(&[1.0 / divisor], self.finest() - scale).is_none() {
             // Takes its part of the divisor.
-            number = self.need_single(id)?;
+            self.need_single(id)?;
         }
-        let (available, reciprocal) = (self.finest() - number.scale, [1.0 / number.divisor]);
-        let Integers { bits, integers } =
-            integers(&reciprocal, available).unwrap_or_else(|| at_bits(&reciprocal, available));
-        let undivided = Number { scale: number.scale + bits, divisor: 1.0 };
+        let divisor = self.number(id)?.divisor;
+        let Integers { bits, integers } = self.public_factors(id, &[1.0 / divisor])?;
+        let undivided = Number { divisor: 1.0, ..self.number(id)?.finer(bits) };
         self.push_behind(id, "divide", Action::Rescale { factor: integers[0] }, undivided);
         Ok(undivided)
     }
