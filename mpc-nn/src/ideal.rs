@@ -52,7 +52,7 @@ pub fn evaluate<R: Ring>(
     for (index, step) in plan.steps().iter().enumerate() {
         let own = values[step.node.index()].take();
         let value = run(plan, step, own, &values, &parameters, inputs)?;
-        let real = decode(value.elements(), step.meaning, &step.shape);
+        let real = decode(value.elements(), step.format, &step.shape);
         observe(index, &real);
         if let Action::Reveal { .. } = step.action {
             outputs.push(real);

@@ -24,9 +24,9 @@ use sha2::{Digest, Sha256};
 
 use crate::graph::Graph;
 
-pub use format::Index;
+pub use format::{Format, Index, Number};
 pub use settings::{MAX_INPUT_OWNERS, PlanError, Roles, Settings, WeightKnowledge};
-pub use step::{Action, MaskedWeight, Meaning, SharedConstant, Step};
+pub use step::{Action, MaskedWeight, SharedConstant, Step};
 
 use settings::check_settings;
 use walk::Walk;

@@ -10,7 +10,7 @@ use ndarray::{ArrayD, IxDyn};
 use crate::error::InferenceError;
 use crate::graph::NodeId;
 use crate::plain::check_inputs;
-use crate::plan::{Index, Meaning, Plan};
+use crate::plan::{Format, Index, Number, Plan};
 use crate::weights::Weights;
 
 /// All weights and constants in fixed point, in the order of the plan.
@@ -87,13 +87,13 @@ pub(crate) fn encode_input<R: Ring>(
 }
 
 /// Revealed elements as real numbers.
-pub(crate) fn decode<R: Ring>(elements: &[R], meaning: Meaning, shape: &[usize]) -> ArrayD<f64> {
-    let values: Vec<f64> = match meaning {
-        Meaning::Number { fractional_bits, divisor } => {
-            let fixed = FixedPoint::new(fractional_bits);
+pub(crate) fn decode<R: Ring>(elements: &[R], format: Format, shape: &[usize]) -> ArrayD<f64> {
+    let values: Vec<f64> = match format {
+        Format::Number(Number { scale, divisor }) => {
+            let fixed = FixedPoint::new(scale);
             elements.iter().map(|&x| fixed.decode(x) / divisor).collect()
         }
-        Meaning::Index(Index { bits, origin, step }) => {
+        Format::Index(Index { bits, origin, step }) | Format::Ranked(Index { bits, origin, step }) => {
             elements.iter().map(|&x| (origin + step * (x & R::low_mask(bits)).low_u64() as i64) as f64).collect()
         }
     };

@@ -20,7 +20,7 @@ use super::fixed_point::decode;
 use super::model::Model;
 use crate::error::InferenceError;
 use crate::local;
-use crate::plan::{Action, Meaning, Plan, Step, WeightKnowledge};
+use crate::plan::{Action, Format, Plan, Step, WeightKnowledge};
 
 /// The correlations of one step, drawn and made ready: consumed by the step.
 pub(super) enum Material<R: Ring> {
@@ -168,13 +168,15 @@ impl<R: Ring, T: Transport, L: Transport> Run<'_, R, T, L> {
             (Action::Reveal { .. }, Material::None) => {
                 let x = self.values[step.node.index()].as_ref().ok_or_else(|| no_value(step))?;
                 let owner = settings.roles.data_owner;
-                let revealed = match &step.meaning {
-                    Meaning::Number { .. } => sharing::reveal(self.party, owner, x).await,
+                let revealed = match &step.format {
+                    Format::Number(_) => sharing::reveal(self.party, owner, x).await,
                     // What is above the index is not part of the result.
-                    Meaning::Index(index) => sharing::reveal(self.party, owner, &local::low_bits(x, index.bits)).await,
+                    Format::Index(index) | Format::Ranked(index) => {
+                        sharing::reveal(self.party, owner, &local::low_bits(x, index.bits)).await
+                    }
                 };
                 if let Some(elements) = revealed.map_err(protocol)?.map(SecretVec::from) {
-                    self.outputs.push(decode(&elements, step.meaning, &step.shape));
+                    self.outputs.push(decode(&elements, step.format, &step.shape));
                 }
                 return Ok(());
             }

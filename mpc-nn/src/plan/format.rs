@@ -5,11 +5,12 @@ use alloc::vec::Vec;
 use serde::Serialize;
 
 /// What the elements of a shared tensor stand for.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) enum Format {
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[non_exhaustive]
+pub enum Format {
     /// A number in fixed point.
     Number(Number),
-    /// An index, and other secrets above it.
+    /// An index, and other secrets above it. Nothing but its bits is revealed.
     Index(Index),
     /// A number with f fractional bits, and an index below it.
     Ranked(Index),
@@ -27,12 +28,12 @@ pub struct Index {
 }
 
 /// A number in fixed point: the signed element, divided by 2^`scale` and by `divisor`.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) struct Number {
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct Number {
     /// The fractional bits.
-    pub(super) scale: u32,
+    pub scale: u32,
     /// The divisor that is pending.
-    pub(super) divisor: f64,
+    pub divisor: f64,
 }
 
 impl Number {
@@ -55,7 +56,7 @@ pub(super) fn ceil_log2(x: f64) -> u32 {
 
 /// 2^exponent, for `exponent` < 1024.
 pub(super) fn power_of_two(exponent: u32) -> f64 {
-    f64::from_bits((1023 + u64::from(exponent)) << 52)
+    num_traits::Float::powi(2.0, exponent as i32)
 }
 
 /// x to the nearest integer, halves away from zero.

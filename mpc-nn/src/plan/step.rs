@@ -12,7 +12,7 @@ use mpc_ring::Ring;
 use mpc_transport::Traffic;
 use serde::Serialize;
 
-use super::format::Index;
+use super::format::Format;
 use super::settings::{Settings, WeightKnowledge};
 use crate::graph::{Channels, NodeId, Pool};
 
@@ -212,20 +212,6 @@ pub enum Action {
     },
 }
 
-/// What the elements of a value say.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
-pub enum Meaning {
-    /// A number in fixed point.
-    Number {
-        /// Its fractional bits.
-        fractional_bits: u32,
-        /// What is left to divide by.
-        divisor: f64,
-    },
-    /// An index. Nothing but its bits is revealed.
-    Index(Index),
-}
-
 impl Action {
     /// The kind of layer, for tables.
     #[must_use]
@@ -322,8 +308,8 @@ pub struct Step {
     pub requests: Vec<Request>,
     /// The shape of the result.
     pub shape: Vec<usize>,
-    /// What the elements of the result say.
-    pub meaning: Meaning,
+    /// What the elements of the result stand for.
+    pub format: Format,
     /// What each party sends and receives online.
     #[serde(skip)]
     pub online: Vec<Traffic>,

@@ -15,7 +15,7 @@ use mpc_ring::Ring;
 
 use super::format::{Format, Index, Integers, Number, at_bits, ceil_log2, integers, power_of_two, round};
 use super::settings::{PlanError, Settings};
-use super::step::{Action, MaskedWeight, Meaning, SharedConstant, Step};
+use super::step::{Action, MaskedWeight, SharedConstant, Step};
 use crate::graph::{Graph, Node, NodeId, Op};
 
 /// The steps so far.
@@ -132,11 +132,7 @@ impl<'a, R: Ring> Walk<'a, R> {
         let online = (0..self.settings.parties).map(|party| action.online::<R>(elements, &self.settings, party));
         let online = online.collect();
         let preprocessing = requests.iter().map(Request::traffic::<R>).sum();
-        let meaning = match format {
-            Format::Number(Number { scale, divisor }) => Meaning::Number { fractional_bits: scale, divisor },
-            Format::Index(index) | Format::Ranked(index) => Meaning::Index(index),
-        };
-        self.steps.push(Step { name, node, action, requests, shape, meaning, online, preprocessing });
+        self.steps.push(Step { name, node, action, requests, shape, format, online, preprocessing });
     }
 
     /// Inserts a step that changes a node's value in place.
