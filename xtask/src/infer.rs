@@ -39,7 +39,7 @@ use mpc_ring::Ring;
 use serde::Serialize;
 
 pub use arguments::InferArguments;
-use arguments::{RingBits, TransportKind};
+use arguments::{TransportKind, in_ring};
 use cost::Cost;
 use error::{Failure, InputError, RunError};
 use job::Job;
@@ -60,21 +60,13 @@ pub fn run(arguments: &InferArguments) -> ExitCode {
 fn show_plan(arguments: &InferArguments) -> Result<ExitCode, Failure> {
     let subject = Subject::open(arguments)?;
     let job = Job::new(arguments, subject.graph)?;
-    let cost = match job.ring {
-        RingBits::Bits32 => Cost::new(arguments, &job.plan::<u32>()?),
-        RingBits::Bits64 => Cost::new(arguments, &job.plan::<u64>()?),
-        RingBits::Bits128 => Cost::new(arguments, &job.plan::<u128>()?),
-    };
+    let cost = in_ring!(job.ring, R => Cost::new(arguments, &job.plan::<R>()?));
     print(&if arguments.json { json(&cost) } else { cost.text() });
     Ok(ExitCode::SUCCESS)
 }
 
 fn infer(arguments: &InferArguments) -> Result<ExitCode, Failure> {
-    let summary = match arguments.ring {
-        RingBits::Bits32 => compare::<u32>(arguments)?,
-        RingBits::Bits64 => compare::<u64>(arguments)?,
-        RingBits::Bits128 => compare::<u128>(arguments)?,
-    };
+    let summary = in_ring!(arguments.ring, R => compare::<R>(arguments)?);
     print(&if arguments.json { json(&summary) } else { table::text(&summary, arguments) });
     if !summary.agree {
         eprintln!("error: the private results are not those of the network in the clear");

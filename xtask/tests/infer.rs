@@ -54,13 +54,7 @@ impl Drop for File {
 }
 
 fn npy(shape: &[usize], values: &[f32]) -> Vec<u8> {
-    let shape: String = shape.iter().map(|size| format!("{size}, ")).collect();
-    let header = format!("{{'descr': '<f4', 'fortran_order': False, 'shape': ({shape}), }}\n");
-    let mut file = b"\x93NUMPY\x01\x00".to_vec();
-    file.extend((header.len() as u16).to_le_bytes());
-    file.extend(header.as_bytes());
-    file.extend(values.iter().copied().flat_map(f32::to_le_bytes));
-    file
+    mpc_models::arrays::write_npy(&ndarray::ArrayD::from_shape_vec(shape, values.to_vec()).unwrap())
 }
 
 #[test]

@@ -159,6 +159,27 @@ pub enum RingBits {
     Bits128,
 }
 
+/// What `$body` is with `$ring` as the ring of that many bits.
+macro_rules! in_ring {
+    ($bits:expr, $ring:ident => $body:expr) => {
+        match $bits {
+            $crate::infer::arguments::RingBits::Bits32 => {
+                type $ring = u32;
+                $body
+            }
+            $crate::infer::arguments::RingBits::Bits64 => {
+                type $ring = u64;
+                $body
+            }
+            $crate::infer::arguments::RingBits::Bits128 => {
+                type $ring = u128;
+                $body
+            }
+        }
+    };
+}
+pub(super) use in_ring;
+
 /// How messages travel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize)]
 #[serde(rename_all = "lowercase")]

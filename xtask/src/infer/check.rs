@@ -16,6 +16,7 @@ use super::error::{Failure, InputError, NodeError, NodeFailure, RunError};
 use super::event::Node;
 use super::job::Job;
 use super::reference::class;
+use super::results::largest_difference;
 use super::samples::Samples;
 use super::subject::{Meaning, Subject};
 use super::table::table;
@@ -243,8 +244,8 @@ impl Runs {
                 kind: kind(node.op()),
                 smallest,
                 largest,
-                fixed_point_error: largest_error(float, fixed),
-                private_error: largest_error(float, private),
+                fixed_point_error: largest_difference(fixed, float),
+                private_error: largest_difference(private, float),
                 departs: departs(float, private),
                 out_of_range: largest.max(-smallest) >= bound,
             };
@@ -273,10 +274,6 @@ impl Runs {
         predicted[1].extend(classes(&self.fixed[at]));
         predicted[2].extend(classes(&self.private[at]));
     }
-}
-
-fn largest_error(float: &ArrayD<f32>, other: &ArrayD<f64>) -> f64 {
-    float.iter().zip(other).map(|(&x, y)| (f64::from(x) - y).abs()).fold(0.0, f64::max)
 }
 
 fn departs(float: &ArrayD<f32>, private: &ArrayD<f64>) -> bool {

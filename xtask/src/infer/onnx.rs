@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use mpc_models::onnx::{Encoding, InputShapes, Network, OnnxFile};
+use mpc_models::onnx::{Dimension, Encoding, InputShapes, Network, OnnxFile, TensorInfo};
 
 use super::arguments::InferArguments;
 use super::error::InputError;
@@ -25,11 +25,15 @@ pub fn open(arguments: &InferArguments) -> Result<Subject, InputError> {
         return Err(InputError::Named(reason.to_owned()));
     }
     let file = OnnxFile::open(model)?;
-    let names: Vec<_> = file.inputs().into_iter().map(|input| input.name).collect();
+    let declared = file.inputs();
+    let names: Vec<_> = declared.iter().map(|input| input.name.clone()).collect();
     let paths = by_name("input", &arguments.input, &names)?;
     let mut shapes = Vec::new();
-    for (name, path) in &paths {
-        shapes.extend(tensor_shape(path, name)?.map(|shape| (name.clone(), shape)));
+    for input in &declared {
+        let Some(path) = paths.get(&input.name) else { continue };
+        // A tensor without its batch says nothing of the sizes; one that does not fit is an error when it is read.
+        let shape = tensor_shape(path, &input.name)?.filter(|shape| is_one_of(shape, input));
+        shapes.extend(shape.map(|shape| (input.name.clone(), shape)));
     }
     let weights = WeightSource { model: model.clone(), file: None, shapes };
     let network = weights.import(&file)?;
@@ -47,10 +51,18 @@ impl WeightSource {
     pub fn import(&self, file: &OnnxFile) -> Result<Network, InputError> {
         let given = |shapes: InputShapes, (name, shape): &(String, Vec<usize>)| shapes.with(name, shape);
         let shapes = self.shapes.iter().fold(InputShapes::new(), given);
-        // A tensor may lack the batch of the network's input; what does not fit in the end is an error of its own.
-        let network = file.import(&shapes).or_else(|error| file.import(&InputShapes::new()).map_err(|_| error));
-        Ok(network?)
+        Ok(file.import(&shapes)?)
     }
+}
+
+/// Whether a shape is one that the file declares for an input.
+fn is_one_of(shape: &[usize], input: &TensorInfo) -> bool {
+    let fits = |(&size, declared): (&usize, &Dimension)| match declared {
+        Dimension::Fixed(fixed) => size == *fixed,
+        _ => true,
+    };
+    let declared = input.shape.as_deref();
+    declared.is_none_or(|declared| shape.len() == declared.len() && shape.iter().zip(declared).all(fits))
 }
 
 /// A file for each input of the graph.

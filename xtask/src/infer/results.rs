@@ -75,7 +75,7 @@ impl Results {
             name: name.clone(),
             shape: plain.shape().to_vec(),
             max_magnitude: plain.iter().fold(0.0, |largest, value| f64::from(value.abs()).max(largest)),
-            max_error: differences(private, plain).fold(0.0, f64::max),
+            max_error: largest_difference(private, plain),
         };
         self.private.iter().zip(&self.plain).zip(names).map(output).collect()
     }
@@ -96,15 +96,15 @@ impl Results {
             _ => &[],
         };
         let sample = |(at, (private, plain)): (usize, (ndarray::ArrayViewD<'_, f64>, ndarray::ArrayViewD<'_, f32>))| {
+            let max_logit_error = largest_difference(&private, &plain);
             let (private, plain): (Vec<f64>, Vec<f32>) =
                 (private.iter().copied().collect(), plain.iter().copied().collect());
-            let errors = private.iter().zip(&plain).map(|(x, &y)| (x - f64::from(y)).abs());
             ImageResult {
                 index: samples.first + at,
                 label: labels.get(at).copied(),
                 predicted: class(&private),
                 plain_predicted: class(&plain),
-                max_logit_error: errors.fold(0.0, f64::max),
+                max_logit_error,
             }
         };
         self.samples().enumerate().map(sample).collect()
@@ -142,6 +142,10 @@ fn joined<T: Copy>(inferences: &[Vec<ArrayD<T>>]) -> Vec<ArrayD<T>> {
     (0..count).map(output).collect()
 }
 
-fn differences<'a>(private: &'a ArrayD<f64>, plain: &'a ArrayD<f32>) -> impl Iterator<Item = f64> + 'a {
-    private.iter().zip(plain).map(|(x, &y)| (x - f64::from(y)).abs())
+/// The largest difference of two elements at one place.
+pub fn largest_difference<'a>(
+    private: impl IntoIterator<Item = &'a f64>,
+    plain: impl IntoIterator<Item = &'a f32>,
+) -> f64 {
+    private.into_iter().zip(plain).map(|(x, &y)| (x - f64::from(y)).abs()).fold(0.0, f64::max)
 }

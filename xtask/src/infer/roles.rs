@@ -9,7 +9,7 @@ use mpc_shares::Seed;
 use mpc_transport::{Emulated, Phase, Transport};
 use ndarray::ArrayD;
 
-use super::arguments::{PreprocessingMode, RingBits};
+use super::arguments::{PreprocessingMode, in_ring};
 use super::clock;
 use super::error::NodeError;
 use super::event::{Event, Inferred, Loaded, Output, StepRecord};
@@ -37,11 +37,7 @@ pub async fn run_party<T: Transport, L: Transport>(
     secrets: Secrets<'_>,
     report: &mut (impl FnMut(Event) + Send),
 ) -> Result<(), NodeError> {
-    match job.ring {
-        RingBits::Bits32 => run_party_in::<u32, T, L>(transport, link, job, secrets, report).await,
-        RingBits::Bits64 => run_party_in::<u64, T, L>(transport, link, job, secrets, report).await,
-        RingBits::Bits128 => run_party_in::<u128, T, L>(transport, link, job, secrets, report).await,
-    }
+    in_ring!(job.ring, R => run_party_in::<R, T, L>(transport, link, job, secrets, report).await)
 }
 
 async fn run_party_in<R: Ring, T: Transport, L: Transport>(
@@ -79,11 +75,7 @@ async fn run_party_in<R: Ring, T: Transport, L: Transport>(
 
 /// The dealer: agrees with each party over its link, and deals what the job's inferences consume.
 pub async fn run_dealer<L: Transport>(links: Vec<L>, job: &Job) -> Result<(), NodeError> {
-    match job.ring {
-        RingBits::Bits32 => run_dealer_in::<u32, L>(links, job).await,
-        RingBits::Bits64 => run_dealer_in::<u64, L>(links, job).await,
-        RingBits::Bits128 => run_dealer_in::<u128, L>(links, job).await,
-    }
+    in_ring!(job.ring, R => run_dealer_in::<R, L>(links, job).await)
 }
 
 async fn run_dealer_in<R: Ring, L: Transport>(links: Vec<L>, job: &Job) -> Result<(), NodeError> {
@@ -163,7 +155,7 @@ mod tests {
 
     use mpc_transport::memory_network;
 
-    use super::super::arguments::LinkKind;
+    use super::super::arguments::{LinkKind, RingBits};
     use super::*;
 
     fn graph(batch: usize) -> mpc_nn::Graph {
