@@ -15,6 +15,11 @@ use crate::{ProtocolError, Request, beaver, binary, conversion, fixed_weights, r
 /// Values that only the dealer knows; zeroised on drop.
 pub(crate) type Secret<E> = SecretVec<E>;
 
+/// x_i·y_i for each i.
+pub(crate) fn products<R: Ring>(x: &[R], y: &[R]) -> Secret<R> {
+    x.iter().zip(y).map(|(&x, &y)| x.wrapping_mul(y)).collect()
+}
+
 /// The trusted dealer of a group of parties: it colludes with none of them.
 ///
 /// It keeps the masks of a model's weights, set up once, and deals each session with fresh seeds. Its memory is bounded

@@ -11,11 +11,11 @@ use mpc_ring::Ring;
 use mpc_shares::{ArithmeticShares, SecretVec};
 use mpc_transport::{Traffic, Transport};
 
-use crate::dealer::{Dealing, Secret};
+use crate::dealer::{Dealing, Secret, products};
 use crate::error::check_len;
 use crate::sign::compare::{self, Comparisons, MaskTables, ThresholdMask, mask_of_bit, open_comparisons};
 use crate::sign::{SignParameters, SignShape};
-use crate::truncation::wrap_weight;
+use crate::truncation::{lifted, lifted_times_bit};
 use crate::{Correlation, CorrelationSource, Party, ProtocolError, Request};
 
 /// The number of elements, the bits of the comparison, and the number of thresholds.
@@ -90,10 +90,8 @@ pub(crate) async fn deal<R: Ring, T: Transport>(
     dealing.elements(Secret::copy_of(&top), R::BITS - bits).await?;
     for _ in 0..shape.thresholds {
         let flip = ThresholdMask::<R>::deal(dealing, shape.sign).await?;
-        let product =
-            |values: &[R]| -> Secret<R> { values.iter().zip(flip.iter()).map(|(&x, &d)| x.wrapping_mul(d)).collect() };
-        dealing.elements(product(&mask), R::BITS).await?;
-        dealing.elements(product(&top), R::BITS - bits).await?;
+        dealing.elements(products(&mask, &flip), R::BITS).await?;
+        dealing.elements(products(&top, &flip), R::BITS - bits).await?;
     }
     Ok(())
 }
@@ -185,12 +183,10 @@ impl<R: Ring> Pieces<R> {
     /// constant + slope·y.
     fn base(&self, constant: R, slope: R) -> SecretVec<R> {
         let bits = self.parameters.bits();
-        let (offset, constant) = (R::ONE << (bits - 2), if self.first { constant } else { R::ZERO });
+        let constant = if self.first { constant } else { R::ZERO };
         let dealt = self.comparisons.mask.elements().iter().zip(self.top.elements());
         let one = |(&c, (&mask, &top)): (&R, (&R, &R))| {
-            let public = if self.first { c.wrapping_sub(offset) } else { R::ZERO };
-            let y = public.wrapping_sub(mask).wrapping_add(wrap_weight(c, bits).wrapping_mul(top));
-            constant.wrapping_add(slope.wrapping_mul(y))
+            constant.wrapping_add(slope.wrapping_mul(lifted(self.first, c, bits, mask, top)))
         };
         self.comparisons.opened.iter().zip(dealt).map(one).collect()
     }
@@ -199,7 +195,6 @@ impl<R: Ring> Pieces<R> {
     fn add_step(&self, index: usize, step: Step<R>, sum: &mut [R]) {
         let Step { offset, slope } = step;
         let bits = self.parameters.bits();
-        let middle = R::ONE << (bits - 2);
         let plane = self.comparisons.flipped_plane(index);
         let (flips, products) = (self.comparisons.flips[index].elements(), &self.products[index]);
         let masks = self.comparisons.mask.elements().iter().zip(self.top.elements());
@@ -207,11 +202,8 @@ impl<R: Ring> Pieces<R> {
         let public_offset = if self.first { offset } else { R::ZERO };
         let elements = sum.iter_mut().zip(&self.comparisons.opened).zip(masks.zip(flipped));
         for (element, ((sum, &c), ((&mask, &top), ((&flip, &flipped_mask), &flipped_top)))) in elements.enumerate() {
-            let (alpha, gamma) = (c.wrapping_sub(middle), wrap_weight(c, bits));
-            let public = if self.first { alpha } else { R::ZERO };
-            let y = public.wrapping_sub(mask).wrapping_add(gamma.wrapping_mul(top));
-            let flipped_y =
-                alpha.wrapping_mul(flip).wrapping_sub(flipped_mask).wrapping_add(gamma.wrapping_mul(flipped_top));
+            let y = lifted(self.first, c, bits, mask, top);
+            let flipped_y = lifted_times_bit(c, bits, flip, flipped_mask, flipped_top);
             let z = public_offset.wrapping_add(slope.wrapping_mul(y));
             let flipped_z = offset.wrapping_mul(flip).wrapping_add(slope.wrapping_mul(flipped_y));
             let beta = mask_of_bit::<R>(plane, element);

@@ -7,9 +7,9 @@ use mpc_ring::Ring;
 use mpc_shares::ArithmeticShares;
 use mpc_transport::{Traffic, Transport};
 
-use crate::dealer::{Dealing, Secret};
+use crate::dealer::{Dealing, Secret, products};
 use crate::sign::{self, SignMask, SignParameters, SignShape, open_sign};
-use crate::truncation::wrap_weight;
+use crate::truncation::{lifted, lifted_times_bit};
 use crate::{Correlation, CorrelationSource, Party, ProtocolError, Request};
 
 /// One party's share of what one truncating ReLU needs: consumed by its use.
@@ -52,11 +52,8 @@ pub(crate) async fn deal<R: Ring, T: Transport>(
     parameters: SignParameters,
 ) -> Result<(), ProtocolError> {
     let dealt = sign::deal::<R, T>(dealing, len, parameters).await?;
-    let product = |values: &[R]| -> Secret<R> {
-        values.iter().zip(dealt.flip.iter()).map(|(&x, &d)| x.wrapping_mul(d)).collect()
-    };
     let top: Secret<R> = dealt.mask.iter().map(|&r| r >> (parameters.bits() - 1)).collect();
-    let (flipped_mask, flipped_top) = (product(&dealt.mask), product(&top));
+    let (flipped_mask, flipped_top) = (products(&dealt.mask, &dealt.flip), products(&top, &dealt.flip));
     dealing.elements(top, R::BITS - parameters.bits()).await?;
     dealing.elements(flipped_mask, R::BITS).await?;
     dealing.elements(flipped_top, R::BITS - parameters.bits()).await
@@ -85,15 +82,12 @@ pub async fn relu<R: Ring, T: Transport>(
     let bits = parameters.bits();
     let opened = open_sign(party, x.elements(), shift, sign).await?;
     let first = party.is_first();
-    let offset = R::ONE << (bits - 2);
     let masks = opened.mask().iter().zip(opened.flip());
     let dealt = masks.zip(top.elements().iter().zip(flipped_mask.elements()));
     let elements = opened.opened().iter().zip(dealt).zip(flipped_top.elements_mut());
     for (element, ((&c, ((&mask, &flip), (&top, &flipped_mask))), result)) in elements.enumerate() {
-        let (alpha, gamma) = (c.wrapping_sub(offset), wrap_weight(c, bits));
-        let public = if first { alpha } else { R::ZERO };
-        let y = public.wrapping_sub(mask).wrapping_add(gamma.wrapping_mul(top));
-        let flipped_y = alpha.wrapping_mul(flip).wrapping_sub(flipped_mask).wrapping_add(gamma.wrapping_mul(*result));
+        let y = lifted(first, c, bits, mask, top);
+        let flipped_y = lifted_times_bit(c, bits, flip, flipped_mask, *result);
         // β·y + (1 − 2β)·d·y, with β as a mask.
         let beta = opened.flipped_mask(element);
         *result = (y & beta).wrapping_add((flipped_y ^ beta).wrapping_sub(beta));

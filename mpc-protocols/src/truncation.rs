@@ -118,8 +118,24 @@ impl<R: Ring> TruncateReduce<R> {
 }
 
 /// 2^k·(1 − c_top): what the mask's top bit is multiplied by.
-pub(crate) fn wrap_weight<R: Ring>(opened: R, bits: u32) -> R {
+#[inline(always)]
+fn wrap_weight<R: Ring>(opened: R, bits: u32) -> R {
     if bits == R::BITS { R::ZERO } else { (R::ONE << bits).wrapping_mul(R::ONE ^ (opened >> (bits - 1))) }
+}
+
+/// This party's share of y in the full ring, from the opened c = y + 2^{k−2} + r: y = α − r + γ·r_top with α = c − 2^{k−2}
+/// and γ = 2^k·(1 − c_top), where the first party adds the public α.
+#[inline(always)]
+pub(crate) fn lifted<R: Ring>(first: bool, opened: R, bits: u32, mask: R, top: R) -> R {
+    let public = if first { opened.wrapping_sub(R::ONE << (bits - 2)) } else { R::ZERO };
+    public.wrapping_sub(mask).wrapping_add(wrap_weight(opened, bits).wrapping_mul(top))
+}
+
+/// This party's share of d·y for a shared bit d: α·d − d·r + γ·d·r_top.
+#[inline(always)]
+pub(crate) fn lifted_times_bit<R: Ring>(opened: R, bits: u32, bit: R, mask: R, top: R) -> R {
+    let alpha = opened.wrapping_sub(R::ONE << (bits - 2));
+    alpha.wrapping_mul(bit).wrapping_sub(mask).wrapping_add(wrap_weight(opened, bits).wrapping_mul(top))
 }
 
 /// Shares of x / 2^`shift`, with an error of at most n/2 units in the last place (so at most n−1 from the rounded
@@ -150,8 +166,7 @@ pub async fn truncate<R: Ring, T: Transport>(
     let masked = TruncateReduce::new(party, bits, shift).masked(x.elements(), mask.elements());
     let opened = open_owned(party, masked, bits).await?;
     for ((top, &mask), &c) in top.elements_mut().iter_mut().zip(mask.elements()).zip(&opened) {
-        let constant = if first { c.wrapping_sub(R::ONE << (bits - 2)) } else { R::ZERO };
-        *top = constant.wrapping_sub(mask).wrapping_add(wrap_weight(c, bits).wrapping_mul(*top));
+        *top = lifted(first, c, bits, mask, *top);
     }
     Ok(top.reshape(x.shape())?)
 }
