@@ -118,10 +118,9 @@ fn micro(workspace: &Workspace, filter: Option<&str>) -> Result<(), String> {
 }
 
 fn whole(workspace: &Workspace, arguments: &BenchArguments) -> Result<(), String> {
-    let networks = job::networks();
     let folder = workspace.target.join("bench");
     job::write_picture(&folder)?;
-    let mut jobs: Vec<_> = arguments.link.iter().flat_map(|link| job::jobs(&networks, link.name())).collect();
+    let mut jobs: Vec<_> = arguments.link.iter().flat_map(|link| job::jobs(link.name())).collect();
     if arguments.crypten.is_some() {
         jobs.extend(job::jobs_beside());
     }
@@ -154,7 +153,7 @@ fn compare(workspace: &Workspace, bless: bool) -> Result<(), String> {
     let (mut planned, mut measured) = (ByJob::new(), ByJob::new());
     let folder = workspace.target.join("bench");
     job::write_picture(&folder)?;
-    for job in job::jobs(&job::networks(), "none").into_iter().filter(Job::is_checked) {
+    for job in job::jobs("none").into_iter().filter(Job::is_checked) {
         eprintln!("{}", job.name());
         planned.insert(job.name(), Figures::from_phases(&json(&job.plan())?["phases"], 1)?);
         let run = json(&job.run(&folder))?;

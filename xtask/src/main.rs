@@ -4,6 +4,7 @@
 mod bench;
 mod fuzz;
 mod infer;
+mod table;
 mod test;
 mod workspace;
 

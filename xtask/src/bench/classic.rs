@@ -12,8 +12,9 @@ use mpc_shares::ArithmeticShares;
 use mpc_transport::Traffic;
 use serde::Serialize;
 
-use super::report::{machine, milliseconds, table};
+use super::report::{machine, milliseconds};
 use super::row::median;
+use crate::table::table;
 use crate::workspace::Workspace;
 
 /// The number of ReLUs.
@@ -133,7 +134,8 @@ impl Cost {
 }
 
 fn print(costs: &[Cost], runs: u32) {
-    let mut table = table(&["ReLU", "parties", "online ms", "bytes each", "rounds", "time of the truncating one × "]);
+    let mut table =
+        table(&["ReLU", "parties", "online ms", "bytes each", "rounds", "time of the truncating one × "], 1);
     for pair in costs.chunks(2) {
         for cost in pair {
             table.add_row([

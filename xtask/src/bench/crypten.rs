@@ -8,8 +8,9 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::job::{Job, LARGE_LAYERS, LARGE_NETWORK};
-use super::report::{megabytes, milliseconds, table};
+use super::report::{megabytes, milliseconds};
 use super::row::{Row, median};
+use crate::table::table;
 use crate::workspace::Workspace;
 
 /// The largest batch that CrypTen is given.
@@ -187,7 +188,7 @@ pub(super) fn print(comparisons: &[Comparison]) {
         "rounds",
         "CrypTen",
     ];
-    let mut table = table(&header);
+    let mut table = table(&header, 1);
     for comparison in comparisons {
         let mut cells =
             vec![comparison.subject.to_owned(), comparison.parties.to_string(), comparison.batch.to_string()];

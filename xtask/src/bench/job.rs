@@ -3,7 +3,6 @@
 use std::fs;
 use std::path::Path;
 
-use mpc_models::Model;
 use mpc_models::arrays::write_npy;
 use ndarray::{ArrayD, IxDyn};
 
@@ -120,22 +119,10 @@ impl Job {
     }
 }
 
-/// The networks that there are; a note for each other one.
-pub(super) fn networks() -> Vec<&'static str> {
-    let is_there = |name: &&str| {
-        let known = Model::by_name(name).is_ok();
-        if !known {
-            eprintln!("note: {name} is not among the networks yet, its rows are left out");
-        }
-        known
-    };
-    NETWORKS.into_iter().filter(is_there).collect()
-}
-
 /// The jobs over a link: over imitated ones the networks of the tables only.
-pub(super) fn jobs(networks: &[&'static str], link: &str) -> Vec<Job> {
+pub(super) fn jobs(link: &str) -> Vec<Job> {
     let mut jobs = Vec::new();
-    for &network in networks {
+    for network in NETWORKS {
         jobs.extend(
             [(2, true), (2, false), (4, false)].map(|(parties, v1)| Job::new(network, parties, v1, "tcp", link)),
         );
@@ -145,12 +132,8 @@ pub(super) fn jobs(networks: &[&'static str], link: &str) -> Vec<Job> {
     }
     if link == "none" {
         jobs.extend(LAYERS.into_iter().chain(LARGE_LAYERS).map(|layer| Job::new(layer, 2, false, "tcp", link)));
-        if networks.contains(&BATCHED) {
-            jobs.extend(BATCHES.map(|batch| Job { batch, ..Job::new(BATCHED, 2, false, "tcp", link) }));
-        }
-        if Model::by_name(LARGE_NETWORK).is_ok() {
-            jobs.push(Job::new(LARGE_NETWORK, 2, false, "tcp", link));
-        }
+        jobs.extend(BATCHES.map(|batch| Job { batch, ..Job::new(BATCHED, 2, false, "tcp", link) }));
+        jobs.push(Job::new(LARGE_NETWORK, 2, false, "tcp", link));
     }
     jobs
 }
@@ -179,14 +162,14 @@ mod tests {
 
     #[test]
     fn names_differ() {
-        let links = ["none", "lan", "wan"].into_iter().flat_map(|link| jobs(&NETWORKS, link));
+        let links = ["none", "lan", "wan"].into_iter().flat_map(jobs);
         let jobs: Vec<_> = links.chain(jobs_beside()).collect();
         assert_eq!(jobs.iter().map(Job::name).collect::<BTreeSet<_>>().len(), jobs.len());
     }
 
     #[test]
     fn every_published_row_has_a_job() {
-        let jobs = jobs(&NETWORKS, "none");
+        let jobs = jobs("none");
         assert!(PUBLISHED.iter().all(|row| jobs.iter().any(|job| job.subject == row.subject)));
     }
 }

@@ -4,7 +4,6 @@ use std::fs;
 use std::path::Path;
 use std::thread;
 
-use comfy_table::presets::UTF8_FULL_CONDENSED;
 use comfy_table::{CellAlignment, Table};
 use serde_json::json;
 
@@ -12,6 +11,7 @@ use super::crypten::Comparison;
 use super::job::{LAYERS, NETWORKS};
 use super::published::{PUBLISHED, Published};
 use super::row::Row;
+use crate::table::table;
 
 /// Prints our rows and the published ones.
 pub(super) fn print(rows: &[Row]) {
@@ -49,7 +49,7 @@ pub(super) fn print(rows: &[Row]) {
 fn network_table(network: &str, rows: &[Row]) -> Table {
     let header =
         ["system", "parties", "setup s", "preprocessing s", "MB", "online s", "(fastest)", "MB", "rounds", "memory MB"];
-    let mut table = table(&header);
+    let mut table = table(&header, 1);
     for row in published(network) {
         table.add_row([
             name(row),
@@ -92,7 +92,7 @@ fn layer_table(kind: &str, rows: &[Row]) -> Table {
         "rounds",
         "ms with input and output",
     ];
-    let mut table = table(&header);
+    let mut table = table(&header, 1);
     table.column_mut(1).into_iter().for_each(|column| column.set_cell_alignment(CellAlignment::Left));
     for layer in LAYERS.into_iter().filter(|layer| layer.starts_with(kind)) {
         let shown = layer.split(':').nth(1).unwrap_or_default().replace('x', "×");
@@ -184,13 +184,6 @@ pub(super) fn milliseconds(seconds: f64) -> String {
 pub(super) fn megabytes(bytes: u64) -> String {
     let megabytes = bytes as f64 / 1e6;
     if megabytes < 1.0 { format!("{megabytes:.4}") } else { format!("{megabytes:.2}") }
-}
-
-pub(super) fn table(header: &[&str]) -> Table {
-    let mut table = Table::new();
-    table.load_style(UTF8_FULL_CONDENSED).set_header(header);
-    table.column_iter_mut().skip(1).for_each(|column| column.set_cell_alignment(CellAlignment::Right));
-    table
 }
 
 /// The processor, where the system tells, and the number of cores.

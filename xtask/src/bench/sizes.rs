@@ -2,8 +2,9 @@
 
 use super::job::LARGE_LAYERS;
 use super::job::LAYERS;
-use super::report::{megabytes, milliseconds, table};
+use super::report::{megabytes, milliseconds};
 use super::row::Row;
+use crate::table::table;
 
 /// Prints the tables of what was measured.
 pub(super) fn print(rows: &[Row]) {
@@ -44,7 +45,7 @@ fn print_images(rows: &[&Row]) {
         "in the clear ms",
         "online / clear",
     ];
-    let mut table = table(&header);
+    let mut table = table(&header, 1);
     for row in rows {
         let (online, plain) = (row.per_image(row.online_seconds), row.per_image(row.plain_seconds));
         table.add_row([
@@ -70,7 +71,7 @@ fn print_kinds(rows: &[&Row]) {
     let mut kinds: Vec<&str> = rows.iter().flat_map(|row| row.seconds_by_kind.keys().map(String::as_str)).collect();
     kinds.sort_unstable();
     kinds.dedup();
-    let mut table = table(&[&["network", "parties", "batch"], &kinds[..]].concat());
+    let mut table = table(&[&["network", "parties", "batch"], &kinds[..]].concat(), 1);
     for row in rows {
         let own = [format!("{}, {}", row.subject, row.version), row.parties.to_string(), row.batch.to_string()];
         let time =
@@ -82,7 +83,7 @@ fn print_kinds(rows: &[&Row]) {
 
 fn print_relus(rows: &[&Row]) {
     let header = ["ReLUs", "preprocessing ms", "online ms", "ns each", "bytes each", "rounds"];
-    let mut table = table(&header);
+    let mut table = table(&header, 1);
     for row in rows {
         let count = elements(row);
         table.add_row([

@@ -19,8 +19,8 @@ use super::reference::class;
 use super::results::largest_difference;
 use super::samples::Samples;
 use super::subject::{Meaning, Subject};
-use super::table::table;
 use super::{json, print};
+use crate::table::table;
 
 /// How far a value may be from the one in floating point, and the part of its magnitude that may come on top.
 const TOLERANCE: (f64, f64) = (0.002, 0.001);

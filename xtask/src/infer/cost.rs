@@ -7,7 +7,7 @@ use serde::Serialize;
 use super::arguments::InferArguments;
 use super::format::{bytes, count};
 use super::kind;
-use super::table::table;
+use crate::table::table;
 
 /// The cost of an inference; what `--plan --json` prints. Bytes are those on the wire, with the headers of frames.
 #[derive(Clone, Debug, Serialize)]

@@ -10,8 +10,8 @@ use serde::Serialize;
 
 use super::error::{Failure, InputError};
 use super::format::{bytes, count};
-use super::table::table;
 use super::{json, print};
+use crate::table::table;
 
 /// Lists the inputs, outputs, operators and parameters of an ONNX file, and what a private run would cost.
 ///

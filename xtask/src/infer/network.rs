@@ -1,9 +1,7 @@
 //! What can be run: the networks of `mpc-models`, and single layers for measurements.
 
-use std::collections::BTreeMap;
-
-use mpc_models::{LoadError, Model, UnknownModel};
-use mpc_nn::{ConvolutionOptions, Graph, GraphBuilder, GraphError, Pool, Weights, WeightsError};
+use mpc_models::{Model, UnknownModel};
+use mpc_nn::{ConvolutionOptions, Graph, GraphBuilder, GraphError, Pool};
 use ndarray::{ArrayD, IxDyn};
 
 /// A network, or a layer between an input and an output.
@@ -80,34 +78,17 @@ impl Layer {
     }
 }
 
-/// Arbitrary weights that keep the magnitude of values; always the same.
-pub fn made_up_weights(graph: &Graph) -> Result<Weights, LoadError> {
-    let tensor = |shape: &[usize], seed: usize| {
-        let inputs: usize = shape[1..].iter().product();
-        let bound = (6.0 / inputs.max(1) as f32).sqrt();
-        made_up(shape, seed as u64 + 1).mapv(|x| x * if shape.len() == 1 { 0.1 } else { bound })
-    };
-    let tensors = graph.parameters().into_iter().enumerate();
-    let tensors = tensors.map(|(at, parameter)| (parameter.name, tensor(&parameter.shape, at)));
-    let weights: Result<_, WeightsError> = Weights::for_graph(graph, tensors.collect::<BTreeMap<_, _>>());
-    weights.map_err(LoadError::from)
-}
-
 /// Arbitrary inputs of a layer, between −1 and 1; always the same.
 pub fn made_up_inputs(layer: Layer, count: usize) -> ArrayD<f32> {
-    made_up(&[&[count], &layer.input()[..]].concat(), 0)
-}
-
-/// Numbers between −1 and 1, by SplitMix64: nothing secret hangs on them.
-fn made_up(shape: &[usize], seed: u64) -> ArrayD<f32> {
-    let mut state = seed << 32;
+    // SplitMix64: nothing secret hangs on them.
+    let mut state = 0u64;
     let mut next = || {
         state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mixed = (state ^ (state >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
         (mixed >> 40) as f32 / (1u32 << 23) as f32 - 1.0
     };
-    ArrayD::from_shape_simple_fn(IxDyn(shape), &mut next)
+    ArrayD::from_shape_simple_fn(IxDyn(&[&[count], &layer.input()[..]].concat()), &mut next)
 }
 
 #[cfg(test)]

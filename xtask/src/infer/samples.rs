@@ -5,14 +5,14 @@ use std::path::PathBuf;
 use mpc_models::images::ImageFolder;
 use mpc_models::npy::MAX_IMAGES;
 use mpc_models::onnx::OnnxFile;
-use mpc_models::{Model, Targets, file_limit, read_file, read_npy_images};
-use mpc_nn::{Graph, Weights};
+use mpc_models::{Model, Targets, file_limit, random, random_weights, read_file, read_npy_images};
+use mpc_nn::{Graph, Weights, WeightsError};
 use ndarray::{ArrayD, Axis, Slice};
 use serde::{Deserialize, Serialize};
 
 use super::error::InputError;
 use super::files::{InputFile, Pixels};
-use super::network::{Network, made_up_inputs, made_up_weights};
+use super::network::{Network, made_up_inputs};
 use super::onnx;
 
 /// Which inputs to run the network on.
@@ -161,8 +161,11 @@ impl WeightSource {
             return if network.graph == *graph { Ok(network.weights) } else { Err(changed()) };
         }
         let Network::Model(model) = Network::by_name(&self.model)? else {
-            let wrong = |error| InputError::Weights { source_name: "made up for the layer".to_owned(), error };
-            return made_up_weights(graph).map_err(wrong);
+            let wrong = |error: WeightsError| InputError::Weights {
+                source_name: "made up for the layer".to_owned(),
+                error: error.into(),
+            };
+            return random_weights(graph, random::SEED).map_err(wrong);
         };
         let Some(file) = &self.file else {
             let wrong = |error| InputError::Weights { source_name: "bundled with the model".to_owned(), error };

@@ -1,23 +1,15 @@
 //! A run's result for people.
 
-use comfy_table::presets::UTF8_FULL_CONDENSED;
-use comfy_table::{CellAlignment, ContentArrangement, Table};
+use comfy_table::Table;
 
 use super::arguments::{InferArguments, PreprocessingMode};
 use super::format::{bytes, count, seconds};
 use super::subject::Meaning;
 use super::summary::{LayerCost, OutputResult, PhaseCost, Summary};
+use crate::table::table;
 
 /// Layers in the table of the largest.
 const LARGEST: usize = 8;
-
-/// A table with a header and, but for the first `left` columns, numbers.
-pub fn table(header: &[&str], left: usize) -> Table {
-    let mut table = Table::new();
-    table.load_style(UTF8_FULL_CONDENSED).set_content_arrangement(ContentArrangement::Disabled).set_header(header);
-    table.column_iter_mut().skip(left).for_each(|column| column.set_cell_alignment(CellAlignment::Right));
-    table
-}
 
 /// A run's result as text.
 pub fn text(summary: &Summary, arguments: &InferArguments) -> String {
