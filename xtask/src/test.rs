@@ -3,6 +3,7 @@
 mod cargo;
 mod end_to_end;
 mod no_std;
+mod package;
 mod tidy;
 
 use std::env;
@@ -54,7 +55,7 @@ const STEPS: [Step; 11] = [
     Step { name: "tests", about: "unit, integration, property and doc tests", run: cargo::tests },
     Step { name: "docs", about: "cargo doc, warnings are errors", run: cargo::docs },
     Step { name: "fuzz", about: "the fuzz targets compile", run: cargo::fuzz },
-    Step { name: "package", about: "cargo package, and the packages compile", run: cargo::package },
+    Step { name: "package", about: "cargo package, and the packages compile", run: package::run_step },
     Step {
         name: "end-to-end",
         about: "private inferences, in memory and over TCP: result, bytes, rounds",

@@ -24,6 +24,8 @@ pub struct Workspace {
 pub struct Member {
     /// The package's name.
     pub name: String,
+    /// Its version.
+    pub version: String,
     /// Its folder.
     pub folder: PathBuf,
     /// Its features, `default` among them if it has one.
@@ -75,6 +77,7 @@ impl Member {
         let benches = targets.filter(|target| list(&target["kind"]).iter().any(|kind| kind == "bench"));
         Self {
             name: text(&package["name"]),
+            version: text(&package["version"]),
             folder: Path::new(&text(&package["manifest_path"])).parent().map(Path::to_owned).unwrap_or_default(),
             features: package["features"].as_object().into_iter().flatten().map(|(name, _)| name.clone()).collect(),
             benches: benches.map(|target| text(&target["name"])).collect(),

@@ -120,29 +120,3 @@ pub(super) fn stale_lock(workspace: &Workspace, manifest: &str) -> String {
     }
     format!("\nits lock file is out of date: `cargo update --workspace --manifest-path {manifest}`")
 }
-
-/// The packages hold all that they need.
-pub(super) fn package(workspace: &Workspace) -> Outcome {
-    let mut failures = Vec::new();
-    // Offline: whatever the packages need was fetched for the workspace. Uncommitted files are none of this step's business.
-    let mut command = workspace.cargo(["package", "--workspace", "--allow-dirty", "--offline"]);
-    let private = workspace.members.iter().filter(|member| !member.published);
-    command.args(private.flat_map(|member| ["--exclude", &member.name]));
-    failures.extend(run(&mut command).err());
-    let mut packaged = 0;
-    for member in workspace.published() {
-        let Ok(listed) = workspace.cargo(["package", "--list", "--allow-dirty", "--package", &member.name]).output()
-        else {
-            failures.push(format!("cargo package --list --package {} did not start", member.name));
-            continue;
-        };
-        let listed = String::from_utf8_lossy(&listed.stdout);
-        for file in ["README.md", "CHANGELOG.md"] {
-            if !listed.lines().any(|line| Path::new(line) == Path::new(file)) {
-                failures.push(format!("the package {} lacks {file}", member.name));
-            }
-        }
-        packaged += 1;
-    }
-    Outcome::of(failures, format!("{packaged} packages"))
-}
