@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use mpc_nn::plan::MAX_INPUT_OWNERS;
-use mpc_nn::{Graph, Plan, Preprocessing, Roles, Settings, WeightKnowledge};
+use mpc_nn::{Graph, Owner, Plan, Preprocessing, Roles, Settings, WeightKnowledge};
 use mpc_ring::Ring;
 use mpc_transport::TcpSettings;
 use serde::{Deserialize, Serialize};
@@ -67,7 +67,7 @@ impl Job {
     pub fn roles(&self) -> Roles {
         let mut roles = Roles::default();
         for (owner, named) in roles.input_owners.iter_mut().zip(&self.input_owners) {
-            *owner = *named;
+            *owner = named.map(Owner::Party);
         }
         roles
     }
