@@ -7,6 +7,7 @@
 //! f fractional bits, as many as k leaves room for: that costs nothing, and what is left of the error is the truncations'.
 
 mod format;
+mod memory;
 mod settings;
 mod step;
 mod walk;

@@ -88,6 +88,8 @@ impl<'a, R: Ring, T: Transport, L: Transport> PartySession<'a, R, T, Metered<L>>
         let mut generator = Prg::new(seed);
         let source = begin(&mut dealer, plan, &party, &plan.setup_requests()).await?;
         let model = Model::load(&mut party, source, plan, model.into(), &mut generator).await?;
+        // A message of all weights is longer than any that follows.
+        party.free_buffers();
         Ok(Self { party, dealer, plan, session, model: Arc::new(model), generator })
     }
 

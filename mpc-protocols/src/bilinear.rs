@@ -82,6 +82,12 @@ impl Bilinear {
         self.output_shape().iter().product()
     }
 
+    /// Elements that [`accumulate`](Self::accumulate) works with besides its operands.
+    #[must_use]
+    pub fn scratch_len(&self) -> usize {
+        if let Self::Convolution(shape) = self { shape.scratch_len() } else { 0 }
+    }
+
     /// `output` += `left` ∗ `right`, modulo 2^ℓ.
     ///
     /// # Panics
@@ -106,7 +112,7 @@ impl Bilinear {
                 }
             }
             Self::Convolution(shape) => {
-                let mut scratch = vec![R::ZERO; shape.scratch_len()];
+                let mut scratch = vec![R::ZERO; self.scratch_len()];
                 convolution(shape, left, right, output, &mut scratch);
                 scratch.as_mut_slice().zeroize();
             }

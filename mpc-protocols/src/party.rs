@@ -53,6 +53,12 @@ impl<T: Transport> Party<T> {
         &mut self.transport
     }
 
+    /// Frees the buffers of messages, which stay as long as the longest message otherwise.
+    pub fn free_buffers(&mut self) {
+        self.message = Vec::new().into();
+        self.received = Vec::new().into();
+    }
+
     /// Gives the transport back.
     pub fn into_transport(self) -> T {
         self.transport

@@ -177,4 +177,50 @@ impl Request {
     pub(crate) fn frame_lengths<R: Ring>(&self) -> impl Iterator<Item = usize> {
         self.corrections::<R>().into_iter().flat_map(Field::frame_lengths)
     }
+
+    /// About how many bytes a party holds of this correlation in ring `R` from drawing it to its use: no less than it does.
+    #[must_use]
+    pub fn memory<R: Ring>(&self, is_last: bool) -> u64 {
+        let unpacked = |field: &Field| (field.len * if field.bits == u64::BITS { 8 } else { R::BYTES }) as u64;
+        let corrections = self.corrections::<R>();
+        let drawn = match self {
+            // Its tables, the first field, are as they travel, or a seed.
+            Self::Lookup { .. } => {
+                let tables =
+                    corrections.first().filter(|_| is_last).map_or(0, |tables| tables.traffic().payload_received);
+                tables + corrections.iter().skip(1).map(unpacked).sum::<u64>()
+            }
+            _ => corrections.iter().map(unpacked).sum(),
+        };
+        drawn + self.uniform_bytes::<R>()
+    }
+
+    /// About how many bytes the dealer holds at most while it deals this correlation, apart from the weight masks.
+    #[must_use]
+    pub fn dealer_memory<R: Ring>(&self) -> u64 {
+        let scratch = match self {
+            Self::Beaver(map) | Self::FixedWeights { map, .. } => map.scratch_len(),
+            _ => 0,
+        };
+        // What is kept to make the next field of it, and one copy to be corrected.
+        2 * self.memory::<R>(false) + (scratch * R::BYTES + 2 * CORRECTION_FRAME_BYTES) as u64
+    }
+
+    /// What every party expands from its seed alone.
+    fn uniform_bytes<R: Ring>(&self) -> u64 {
+        let words = |planes: usize, len: usize| 8 * planes * packing::words_for(len);
+        let bytes = match *self {
+            Self::Beaver(map) => (map.left_len() + map.right_len()) * R::BYTES,
+            Self::FixedWeights { map, .. } => map.left_len() * R::BYTES,
+            Self::Square { len } | Self::WeightMask { len } | Self::EdaBits { len } | Self::Lookup { len, .. } => {
+                len * R::BYTES
+            }
+            Self::BitTriples { width, len } => words(2 * width as usize, len),
+            Self::DaBits { len } => words(1, len),
+            Self::Lift { .. } => 0,
+            Self::Sign { len, parameters } | Self::Relu { len, parameters } => words(2 * parameters.leaves(), len),
+            Self::Piecewise { len, thresholds, parameters } => words(2 * parameters.leaves() * thresholds, len),
+        };
+        bytes as u64
+    }
 }

@@ -23,29 +23,46 @@ use crate::{Party, ProtocolError};
 /// ```
 #[must_use]
 pub fn network(count: usize) -> Vec<Vec<(usize, usize)>> {
-    let mut layers = Vec::new();
-    let largest = count.next_power_of_two() / 2;
-    let mut p = largest;
-    while p > 0 {
-        let (mut q, mut r, mut distance) = (largest, 0, p);
-        loop {
-            let pairs = (0..count.saturating_sub(distance)).filter(|i| i & p == r).map(|i| (i, i + distance));
-            layers.push(pairs.collect());
-            if q == p {
-                break;
-            }
-            (distance, q, r) = (q - p, q / 2, p);
-        }
-        p /= 2;
+    layers(count).map(|layer| layer.pairs().collect()).collect()
+}
+
+/// One layer of a network: the pairs (i, i + distance) for each i below `end` whose bit p, a power of two, is r.
+#[derive(Clone, Copy)]
+struct Layer {
+    end: usize,
+    p: usize,
+    r: usize,
+    distance: usize,
+}
+
+impl Layer {
+    fn pairs(self) -> impl Iterator<Item = (usize, usize)> {
+        (0..self.end).filter(move |i| i & self.p == self.r).map(move |i| (i, i + self.distance))
     }
-    layers.retain(|layer: &Vec<_>| !layer.is_empty());
-    layers
+
+    /// The number of pairs.
+    fn len(self) -> usize {
+        let (periods, rest) = (self.end / (2 * self.p), self.end % (2 * self.p));
+        periods * self.p + if self.r == 0 { rest.min(self.p) } else { rest.saturating_sub(self.p) }
+    }
+}
+
+/// The layers that are not empty.
+fn layers(count: usize) -> impl Iterator<Item = Layer> {
+    let largest = count.next_power_of_two() / 2;
+    let powers = core::iter::successors(Some(largest), |p| Some(p / 2)).take_while(|&p| p > 0);
+    let of_power = move |p: usize| {
+        let merges =
+            core::iter::successors(Some((p, largest, 0)), move |&(_, q, _)| (q > p).then(|| (q - p, q / 2, p)));
+        merges.map(move |(distance, _, r)| Layer { end: count.saturating_sub(distance), p, r, distance })
+    };
+    powers.flat_map(of_power).filter(|layer| layer.len() > 0)
 }
 
 /// The shapes of the comparisons that sort `count` tensors of `len` elements, layer by layer.
 #[must_use]
 pub fn shapes(count: usize, len: usize, parameters: SignParameters) -> Vec<SignShape> {
-    network(count).iter().map(|layer| SignShape { len: layer.len() * len, parameters }).collect()
+    layers(count).map(|layer| SignShape { len: layer.len() * len, parameters }).collect()
 }
 
 /// Sorts tensors of one shape element by element: at each position the largest comes first. Exact, where differences are
@@ -107,6 +124,7 @@ mod tests {
             let layers = network(count);
             let levels = count.next_power_of_two().trailing_zeros() as usize;
             assert!(layers.len() <= levels * (levels + 1) / 2);
+            assert!(layers.iter().map(Vec::len).eq(super::layers(count).map(Layer::len)));
             for layer in &layers {
                 let mut used: Vec<_> = layer.iter().flat_map(|&(i, j)| [i, j]).collect();
                 used.sort_unstable();

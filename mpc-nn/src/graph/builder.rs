@@ -184,6 +184,8 @@ impl GraphBuilder {
     /// Another number of axes, windows that do not fit; a name that is taken.
     pub fn max_pool(&mut self, name: &str, input: NodeId, pool: Pool) -> Result<NodeId, GraphError> {
         let shape = shape::pool(name, self.shape_for(name, input)?, &pool)?;
+        // A tournament has all elements of all windows at once.
+        shape::check(name, &[&shape[..], &[pool.kernel[0] * pool.kernel[1]]].concat())?;
         self.push(name, Op::MaxPool(pool), vec![input], shape)
     }
 

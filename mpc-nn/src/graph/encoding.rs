@@ -23,6 +23,8 @@ pub struct GraphLimits {
     pub total_elements: u64,
     /// Multiplications in one run, those of two values included.
     pub multiplications: u64,
+    /// Elements that are compared in one run, or go through a function.
+    pub comparisons: u64,
 }
 
 impl Default for GraphLimits {
@@ -33,6 +35,7 @@ impl Default for GraphLimits {
             tensor_elements: 1 << 24,
             total_elements: 1 << 28,
             multiplications: 1 << 36,
+            comparisons: 1 << 27,
         }
     }
 }
@@ -45,6 +48,7 @@ impl GraphLimits {
         tensor_elements: MAX_ELEMENTS as u64,
         total_elements: u64::MAX,
         multiplications: u64::MAX,
+        comparisons: u64::MAX,
     };
 
     fn check_count(&self, nodes: u64) -> Result<(), EncodingError> {
@@ -63,9 +67,11 @@ impl GraphLimits {
             total = total.saturating_add(elements);
         }
         at_most("elements in all", self.total_elements, total)?;
-        let products = graph.nodes.iter().map(|node| graph.products(node));
-        let products = products.fold(graph.multiplications(), u64::saturating_add);
-        at_most("multiplications", self.multiplications, products)
+        let sum = |count: fn(&Graph, &Node) -> u64| {
+            graph.nodes.iter().map(|node| count(graph, node)).fold(0, u64::saturating_add)
+        };
+        at_most("multiplications", self.multiplications, graph.multiplications().saturating_add(sum(Graph::products)))?;
+        at_most("comparisons", self.comparisons, sum(Graph::comparisons))
     }
 }
 
@@ -118,12 +124,30 @@ impl Graph {
         match node.op {
             Op::Multiply | Op::Square => elements,
             // [batch, rows, inner] × [batch, inner, columns].
-            Op::MatrixProduct => {
-                let inner = node.inputs.first().and_then(|&left| self.node(left).shape.last().copied()).unwrap_or(1);
-                elements.saturating_mul(inner as u64)
+            Op::MatrixProduct => elements.saturating_mul(self.row_len(node) as u64),
+            _ => 0,
+        }
+    }
+
+    /// The number of elements that a node compares or takes a function of.
+    fn comparisons(&self, node: &Node) -> u64 {
+        let input = || node.inputs.first().map_or(0, |&input| self.node(input).len() as u64);
+        match &node.op {
+            Op::Relu | Op::Function(_) => node.len() as u64,
+            Op::MaxPool(pool) => (node.len() as u64).saturating_mul((pool.kernel[0] * pool.kernel[1]) as u64),
+            Op::ArgMax => input(),
+            // A sorting network has less than one comparison of each element for each layer.
+            Op::Rank { .. } => {
+                let levels = u64::from(self.row_len(node).next_power_of_two().ilog2());
+                input().saturating_mul(levels * (levels + 1) / 2)
             }
             _ => 0,
         }
+    }
+
+    /// The length of the last axis of a node's first input.
+    fn row_len(&self, node: &Node) -> usize {
+        node.inputs.first().and_then(|&input| self.node(input).shape.last().copied()).unwrap_or(1)
     }
 
     /// A classifier that reveals the class and nothing else: the index of the largest score of `scores` along its last axis

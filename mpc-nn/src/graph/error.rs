@@ -55,7 +55,8 @@ pub enum GraphError {
     TooLarge {
         /// The node that was being added.
         name: String,
-        /// The shape of its output, of its weight, or of the patches of the input that a row of the output needs.
+        /// The shape of its output, of its weight, of all windows of a maximum, or of the patches of the input that a row
+        /// of the output needs.
         shape: Vec<usize>,
     },
     /// Tensors of different shapes where they must agree.

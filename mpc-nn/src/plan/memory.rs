@@ -1,0 +1,85 @@
+//! How much memory a plan takes, from its sizes: for those who limit it.
+
+use mpc_protocols::Request;
+use mpc_ring::Ring;
+
+use super::{Action, Plan, Step};
+use crate::execute::Preprocessing;
+
+impl<R: Ring> Plan<R> {
+    /// About the most bytes that a party holds at once in a session, from loading the model to the last output: no less than
+    /// it does, and a few times as much for a small plan. Keeping recordings takes none of it.
+    #[must_use]
+    pub fn memory_bytes(&self, party: usize, preprocessing: Preprocessing) -> u64 {
+        let inputs = self.graph.inputs().iter().map(|&id| self.graph.node(id).len()).sum::<usize>();
+        // Of the outputs, the numbers and a share that goes outside.
+        let fixed = bytes::<R>(self.model_elements() + inputs) + 3 * bytes::<R>(self.outputs_len()).max(8);
+        self.load_memory().max(fixed.saturating_add(self.run_memory(party, preprocessing)))
+    }
+
+    /// About the most bytes that the dealer holds at once in a session: no less than it does.
+    #[must_use]
+    pub fn dealer_memory_bytes(&self) -> u64 {
+        let masks = bytes::<R>(self.weights.iter().map(|weight| weight.len).sum());
+        let requests = self.steps.iter().flat_map(|step| &step.requests).map(Request::dealer_memory::<R>);
+        let setup = self.weights.iter().map(|weight| Request::WeightMask { len: weight.len }.dealer_memory::<R>());
+        masks.saturating_add(requests.chain(setup).max().unwrap_or_default())
+    }
+
+    /// While the model is loaded: the owner's weights, its share, and the copies that are opened.
+    fn load_memory(&self) -> u64 {
+        let weights = self.weights.iter().map(|weight| weight.len).sum::<usize>();
+        bytes::<R>(3 * self.parameters_len() + (4 + self.settings.parties) * weights)
+    }
+
+    /// From the first correlation to the last output: correlations, values that are still read, and what a step works with.
+    fn run_memory(&self, party: usize, preprocessing: Preprocessing) -> u64 {
+        let material = |step: &Step| step.requests.iter().map(|request| request.memory::<R>(self.is_last(party))).sum();
+        let ahead: u64 = match preprocessing {
+            Preprocessing::Ahead => self.steps.iter().map(material).fold(0, u64::saturating_add),
+            Preprocessing::Streamed => 0,
+        };
+        let last_readers = self.graph.last_readers();
+        let mut values = self.graph.nodes().iter().map(|_| None).collect::<alloc::vec::Vec<Option<u64>>>();
+        let mut most = 0;
+        let mut longest_messages = 0;
+        for step in &self.steps {
+            let result = bytes::<R>(step.shape.iter().product());
+            let live: u64 = values.iter().flatten().sum();
+            let drawn = if ahead == 0 { material(step) } else { 0 };
+            most = most.max(live + result + drawn + self.workspace(step));
+            longest_messages = longest_messages.max(self.messages(step, party));
+            values[step.node.index()] = Some(result);
+            self.graph.free_inputs(step.node, &last_readers, &mut values);
+        }
+        most.saturating_add(longest_messages).saturating_add(ahead)
+    }
+
+    /// What a step works with besides its operands, its result and its correlations.
+    fn workspace(&self, step: &Step) -> u64 {
+        let node = self.graph.node(step.node);
+        let operands = node.inputs().iter().map(|&input| self.graph.node(input).len()).sum::<usize>();
+        let elements = step.shape.iter().product::<usize>();
+        let largest = operands.max(elements);
+        bytes::<R>(match &step.action {
+            Action::Linear { map, .. } | Action::Multiply { map } => 2 * operands + map.scratch_len(),
+            // What is opened, twice, and its bits.
+            Action::Truncate { .. } | Action::WithoutIndex { .. } | Action::Relu { .. } | Action::Square => 4 * largest,
+            Action::Function(_) => 16 * largest,
+            // All candidates, halves of which are compared.
+            Action::MaxPool { pool, .. } => 4 * pool.kernel[0] * pool.kernel[1] * elements,
+            Action::ArgMax { .. } | Action::Rank { .. } => 4 * operands,
+            _ => 2 * largest,
+        })
+    }
+
+    /// The messages of a step, all rounds together, and those of the other parties.
+    fn messages(&self, step: &Step, party: usize) -> u64 {
+        let sent = step.online.get(party).map_or(0, |traffic| traffic.payload_sent.max(traffic.payload_received));
+        2 * sent
+    }
+}
+
+fn bytes<R: Ring>(elements: usize) -> u64 {
+    (elements as u64).saturating_mul(R::BYTES as u64)
+}
