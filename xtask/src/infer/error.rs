@@ -6,6 +6,7 @@ use mpc_models::images::ImageError;
 use mpc_models::onnx::{ImportError, OnnxError};
 use mpc_models::{FileError, LoadError, NpyError, SamplesError, UnknownModel};
 use mpc_nn::{EvaluateError, GraphError, InferenceError, PlanError};
+use mpc_service::tensors::TensorError;
 use mpc_shares::ShareError;
 use mpc_transport::{Traffic, TransportError};
 
@@ -47,9 +48,12 @@ pub enum InputError {
     /// `--input` or `--output`: which of several.
     #[error("{0}")]
     Named(String),
-    /// A file for an input.
+    /// A file for an input or an output.
+    #[error(transparent)]
+    Tensor(#[from] TensorError),
+    /// A folder of images for each class, or a file of labels.
     #[error("input {file}: {reason}")]
-    Tensor {
+    Labelled {
         /// The file.
         file: String,
         /// What is wrong with it.

@@ -9,9 +9,9 @@ use mpc_transport::Traffic;
 use serde::Serialize;
 
 use super::error::{Failure, InputError};
-use super::format::{bytes, count};
 use super::{json, print};
-use crate::table::table;
+use mpc_cli::format::{bytes, count};
+use mpc_cli::table::table;
 
 /// Lists the inputs, outputs, operators and parameters of an ONNX file, and what a private run would cost.
 ///

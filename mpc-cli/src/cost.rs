@@ -1,15 +1,15 @@
-//! `--plan`: what a run would cost, without running.
+//! What an inference costs, known before it runs.
 
-use mpc_nn::Plan;
+use mpc_nn::plan::Action;
+use mpc_nn::{Op, Plan, Step};
 use mpc_ring::Ring;
+use mpc_transport::Traffic;
 use serde::Serialize;
 
-use super::arguments::InferArguments;
-use super::format::{bytes, count};
-use super::kind;
+use crate::format::{bytes, count};
 use crate::table::table;
 
-/// The cost of an inference; what `--plan --json` prints. Bytes are those on the wire, with the headers of frames.
+/// The cost of an inference, for tables and as JSON. Bytes are those on the wire, with the headers of frames.
 #[derive(Clone, Debug, Serialize)]
 pub struct Cost {
     /// The network.
@@ -62,13 +62,14 @@ struct Layer {
 }
 
 impl Cost {
-    /// The cost of one inference of a plan.
-    pub fn new(arguments: &InferArguments, plan: &Plan<impl Ring>) -> Self {
+    /// The cost of one inference of a plan of the network `model`.
+    #[must_use]
+    pub fn new(model: &str, plan: &Plan<impl Ring>) -> Self {
         let (graph, settings) = (plan.graph(), plan.settings());
         let parameters =
             graph.parameters().into_iter().map(|parameter| parameter.shape.iter().product::<usize>() as u64);
         Self {
-            model: arguments.model.clone(),
+            model: model.to_owned(),
             parties: settings.parties,
             fractional_bits: settings.fractional_bits,
             comparison_bits: settings.comparison_bits,
@@ -87,6 +88,7 @@ impl Cost {
     }
 
     /// The cost for people.
+    #[must_use]
     pub fn text(&self) -> String {
         let [parameters, multiplications, relus] = [self.parameters, self.multiplications, self.relus].map(count);
         [
@@ -129,16 +131,16 @@ impl Cost {
     }
 }
 
-fn phase(parties: usize, traffic: impl Fn(usize) -> mpc_transport::Traffic) -> Phase {
+fn phase(parties: usize, traffic: impl Fn(usize) -> Traffic) -> Phase {
     let traffic: Vec<_> = (0..parties).map(traffic).collect();
     Phase {
-        bytes_sent: traffic.iter().map(mpc_transport::Traffic::bytes_sent).collect(),
-        bytes_received: traffic.iter().map(mpc_transport::Traffic::bytes_received).collect(),
+        bytes_sent: traffic.iter().map(Traffic::bytes_sent).collect(),
+        bytes_received: traffic.iter().map(Traffic::bytes_received).collect(),
         rounds: traffic.iter().map(|traffic| traffic.rounds).max().unwrap_or(0),
     }
 }
 
-fn layer(plan: &Plan<impl Ring>, step: &mpc_nn::Step) -> Layer {
+fn layer(plan: &Plan<impl Ring>, step: &Step) -> Layer {
     let Phase { bytes_sent, bytes_received, rounds } =
         phase(step.online.len(), |party| step.online.get(party).copied().unwrap_or_default());
     Layer {
@@ -154,4 +156,13 @@ fn layer(plan: &Plan<impl Ring>, step: &mpc_nn::Step) -> Layer {
 
 fn largest(values: &[u64]) -> u64 {
     values.iter().copied().max().unwrap_or(0)
+}
+
+/// The kind of layer that a step belongs to, for tables.
+#[must_use]
+pub fn kind(plan: &Plan<impl Ring>, step: &Step) -> &'static str {
+    match (&step.action, plan.graph().node(step.node).op()) {
+        (Action::Linear { .. }, Op::Convolution { .. }) => "convolution",
+        (action, _) => action.kind(),
+    }
 }
