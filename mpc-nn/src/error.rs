@@ -5,9 +5,11 @@ use alloc::format;
 use alloc::string::String;
 
 use mpc_protocols::ProtocolError;
+use mpc_protocols::correlation::DEALER_NODE;
 use mpc_ring::RangeError;
-use mpc_transport::TransportError;
+use mpc_transport::{RecordingError, TransportError};
 
+use crate::encoding::EncodingError;
 use crate::plain::EvaluateError;
 
 /// A private inference ended without a result; nothing partial is given out.
@@ -61,13 +63,22 @@ pub enum InferenceError {
         /// Its number of elements.
         expected: usize,
     },
-    /// A loaded model is not the plan's.
-    #[error("the loaded model has {loaded} layers, the plan {planned}: it was loaded for another plan")]
-    OtherModel {
-        /// Layers of the loaded model.
-        loaded: usize,
-        /// Layers of the plan.
-        planned: usize,
+    /// Kept or received bytes are not what they should be, or of another plan.
+    #[error(transparent)]
+    Encoding(#[from] EncodingError),
+    /// What was given does not fit this party's role in the plan.
+    #[error("{reason}")]
+    Role {
+        /// What does not fit, and what would.
+        reason: &'static str,
+    },
+    /// A share of the outputs is missing, or there are more than parties.
+    #[error(
+        "there must be one share of the outputs from each party, and that of party {party} is missing or another is there twice"
+    )]
+    MissingShare {
+        /// The first party without one.
+        party: usize,
     },
     /// A value that a step takes was never made: plan and execution differ.
     #[error("step `{step}` takes a value that is not there: plan and execution differ")]
@@ -87,6 +98,11 @@ impl InferenceError {
             }
             source => Self::Step { step, source },
         }
+    }
+
+    /// A failure of what was recorded of the dealer's link.
+    pub(crate) fn recording(step: &str, source: RecordingError) -> Self {
+        Self::over_dealer_link(step, TransportError::Recording { party: DEALER_NODE, source }.into())
     }
 
     /// A failure of what the dealer does in `step` over its link to a party.

@@ -1,25 +1,26 @@
 //! One party's run of a plan.
 
+mod data;
 pub(crate) mod fixed_point;
 mod model;
 mod run;
 
 use alloc::borrow::ToOwned;
 use alloc::collections::VecDeque;
-use alloc::vec::Vec;
 
 use mpc_protocols::{CorrelationSource, Party};
 use mpc_ring::Ring;
 use mpc_shares::Prg;
 use mpc_transport::{Metered, Phase, Transport};
-use ndarray::ArrayD;
 
+use crate::encoding::{Header, Kind};
 use crate::error::InferenceError;
 use crate::plan::Plan;
 
-pub use model::Model;
+pub use data::{Inputs, Outputs};
+pub use model::{Model, ModelSource};
 
-use fixed_point::encode_inputs;
+use data::Collected;
 use run::Run;
 
 /// Labels of what is counted outside the steps.
@@ -68,37 +69,33 @@ pub struct Inference<'a, R: Ring> {
 }
 
 impl<R: Ring> Inference<'_, R> {
-    /// Runs one inference at one party; the data owner gets the outputs, the others `None`.
+    /// Runs one inference at one party, which gets the outputs if it is to learn them, and a share of them if somebody
+    /// outside is.
     ///
-    /// `source` is a session dealt to [`Plan::requests`]; `inputs` are those that this party owns, in the order of the
-    /// graph's inputs, and `None` at a party that owns none.
+    /// `source` is a session dealt to [`Plan::requests`].
     ///
     /// # Security
     /// Semi-honest, against any n−1 colluding parties apart from the dealer: every opened value is masked by fresh
-    /// uniform dealt randomness, and the outputs' shares go to the data owner alone.
+    /// uniform dealt randomness, and the outputs' shares go to those alone who are to learn them.
     ///
     /// # Rounds and communication
     /// Exactly [`Plan::online`], counted under each step's name.
     ///
     /// # Errors
-    /// [`InferenceError`]; the input is checked before anything is sent.
+    /// [`InferenceError`]; the inputs are checked before anything is sent.
     pub async fn run<T: Transport, L: Transport>(
         &self,
         party: &mut Party<Metered<T>>,
         source: CorrelationSource<L>,
-        inputs: Option<&[ArrayD<f32>]>,
+        inputs: Inputs<'_, R>,
         generator: &mut Prg,
         observer: &mut impl Observer,
-    ) -> Result<Option<Vec<ArrayD<f64>>>, InferenceError> {
+    ) -> Result<Outputs<R>, InferenceError> {
         let Self { plan, model, preprocessing } = *self;
-        let (loaded, planned) = (model.weights.len(), plan.weights().len());
-        if loaded != planned {
-            return Err(InferenceError::OtherModel { loaded, planned });
-        }
-        let is_data_owner = party.index() == plan.settings().roles.data_owner;
-        let inputs = encode_inputs(plan, party.index(), inputs.unwrap_or_default())?;
+        model.header.check(Kind::Model, Header::new(plan, party.index()))?;
+        let inputs = inputs.prepare(plan, party.index())?;
         let values = plan.graph().nodes().iter().map(|_| None).collect();
-        let mut run = Run { party, source, plan, model, generator, values, outputs: Vec::new() };
+        let mut run = Run { party, source, plan, model, generator, inputs, values, outputs: Collected::new(plan) };
         let mut materials = VecDeque::new();
         if preprocessing == Preprocessing::Ahead {
             for (index, step) in plan.steps().iter().enumerate() {
@@ -113,12 +110,12 @@ impl<R: Ring> Inference<'_, R> {
             };
             observer.begin(Phase::Online, index);
             run.party.transport_mut().begin(Phase::Online, &step.name);
-            run.execute(step, material, &inputs).await?;
+            run.execute(step, material).await?;
             plan.graph().free_inputs(step.node, &last_readers, &mut run.values);
             observer.end(Phase::Online, index);
         }
         let at_the_end = |source| InferenceError::Step { step: "end of the run".to_owned(), source };
         run.source.finish().map_err(at_the_end)?;
-        Ok(is_data_owner.then_some(run.outputs))
+        Ok(run.outputs.finish(plan, run.party.index()))
     }
 }

@@ -21,6 +21,7 @@ use mpc_ring::Convolution;
 use serde::{Deserialize, Serialize};
 
 pub use builder::{ConvolutionOptions, GraphBuilder};
+pub use encoding::GraphLimits;
 pub use error::GraphError;
 
 /// The largest number of elements that one tensor of a graph may have: 2^28 (1 GiB of `f32`).

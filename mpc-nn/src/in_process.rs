@@ -6,21 +6,23 @@ use std::vec::Vec;
 use core::time::Duration;
 use mpc_protocols::ProtocolError;
 use mpc_ring::Ring;
-use mpc_shares::Seed;
-use mpc_transport::{MemoryTransport, Transport, memory_network};
+use mpc_shares::{Prg, Seed};
+use mpc_transport::{MemoryTransport, memory_network};
 use ndarray::ArrayD;
 
 use crate::error::InferenceError;
-use crate::execute::Preprocessing;
+use crate::execute::{Inputs, ModelSource, Outputs, Preprocessing};
+use crate::outside::{self, InputShare};
 use crate::plain::EvaluateError;
-use crate::plan::Plan;
-use crate::session::{DealerSession, PartySession};
+use crate::plan::{Owner, Plan};
+use crate::session::{DealerSession, PartySession, SessionOptions};
 use crate::weights::Weights;
 
 /// How long a party waits for another one.
 const DEADLINE: Duration = Duration::from_secs(60);
 
-/// The outputs of one private inference, as the data owner gets them. `inputs` are in the order of the graph's.
+/// The outputs of one private inference, as those get them who are to learn them. `inputs` are in the order of the graph's.
+/// Owners outside have no thread of their own.
 ///
 /// # Errors
 /// [`EvaluateError::InputCount`] for another number of inputs;
@@ -36,31 +38,82 @@ pub fn infer<R: Ring>(
     }
     let mut session = [0; 16];
     session.copy_from_slice(&system_seed()?.expose()[..16]);
-    let roles = plan.settings().roles;
-    let party = |transport: MemoryTransport, link: MemoryTransport| async move {
-        let weights = (transport.party() == roles.model_owner).then_some(weights);
-        let owned = inputs.iter().zip(plan.input_owners()).filter(|(_, owner)| *owner == transport.party());
-        let inputs: Vec<_> = owned.map(|(input, _)| input.clone()).collect();
-        let mut party = PartySession::open(transport, link, plan, session, weights, system_seed()?).await?;
-        party.infer(Some(&inputs), Preprocessing::Streamed, &mut ()).await
-    };
-    let (party_links, dealer_links) = (0..plan.settings().parties).map(|_| link()).unzip::<_, _, Vec<_>, Vec<_>>();
+    let parties = plan.settings().parties;
+    let (party_links, dealer_links) = (0..parties).map(|_| link()).unzip::<_, _, Vec<_>, Vec<_>>();
+    let ends = memory_network(parties, DEADLINE).into_iter().zip(party_links).zip(brought(plan, weights, inputs)?);
     let outputs = thread::scope(|scope| {
         let dealing = scope.spawn(|| {
             smol::block_on(async {
-                let mut dealer = DealerSession::open(dealer_links, plan, session, system_seed()?).await?;
-                dealer.deal(|_| ()).await
+                let options = SessionOptions::new(session, system_seed()?);
+                DealerSession::open(dealer_links, plan, options).await?.deal(|_| ()).await
             })
         });
-        let ends = memory_network(plan.settings().parties, DEADLINE).into_iter().zip(party_links);
-        let running: Vec<_> =
-            ends.map(|(transport, link)| scope.spawn(|| smol::block_on(party(transport, link)))).collect();
+        let running: Vec<_> = ends
+            .map(|((transport, link), brought)| {
+                scope.spawn(move || smol::block_on(party(transport, link, plan, session, brought)))
+            })
+            .collect();
         let outputs = running.into_iter().map(join).collect::<Vec<_>>();
         let outputs = outputs.into_iter().collect::<Result<Vec<_>, _>>()?;
         join(dealing)?;
         Ok::<_, InferenceError>(outputs)
     })?;
-    Ok(outputs.into_iter().flatten().next().unwrap_or_default())
+    let (revealed, shares): (Vec<_>, Vec<_>) = outputs.into_iter().map(|party| (party.revealed, party.share)).unzip();
+    match revealed.into_iter().flatten().next() {
+        Some(revealed) => Ok(revealed),
+        None => outside::reconstruct(plan, &shares.into_iter().flatten().collect::<Vec<_>>()),
+    }
+}
+
+async fn party<R: Ring>(
+    transport: MemoryTransport,
+    link: MemoryTransport,
+    plan: &Plan<R>,
+    session: [u8; 16],
+    brought: Brought<'_, R>,
+) -> Result<Outputs<R>, InferenceError> {
+    let options = SessionOptions::new(session, system_seed()?);
+    let mut party = PartySession::open(transport, link, plan, brought.model, options).await?;
+    let inputs = Inputs { own: &brought.own, outside: brought.outside };
+    party.infer(inputs, Preprocessing::Streamed, &mut ()).await
+}
+
+/// What one party brings.
+struct Brought<'a, R: Ring> {
+    model: ModelSource<'a, R>,
+    own: Vec<ArrayD<f32>>,
+    outside: Option<InputShare<R>>,
+}
+
+/// What each party has of the model and the inputs before the session.
+fn brought<'a, R: Ring>(
+    plan: &Plan<R>,
+    weights: &'a Weights,
+    inputs: &[ArrayD<f32>],
+) -> Result<Vec<Brought<'a, R>>, InferenceError> {
+    let mut generator = Prg::new(system_seed()?);
+    let model_owner = plan.settings().roles.model_owner;
+    let owned = |owner: Owner| {
+        let owned = inputs.iter().zip(plan.input_owners()).filter(move |(_, other)| *other == owner);
+        owned.map(|(input, _)| input.clone()).collect::<Vec<_>>()
+    };
+    let of_party = |party| Brought {
+        model: (model_owner == Owner::Party(party)).then_some(weights).into(),
+        own: owned(Owner::Party(party)),
+        outside: None,
+    };
+    let mut all: Vec<_> = (0..plan.settings().parties).map(of_party).collect();
+    if model_owner == Owner::Outside {
+        for (party, share) in all.iter_mut().zip(outside::split_model(plan, weights, &mut generator)?) {
+            party.model = ModelSource::Share(share);
+        }
+    }
+    if plan.input_owners().contains(&Owner::Outside) {
+        for (party, share) in all.iter_mut().zip(outside::split_inputs(plan, &owned(Owner::Outside), &mut generator)?) {
+            party.outside = Some(share);
+        }
+    }
+    Ok(all)
 }
 
 fn system_seed() -> Result<Seed, InferenceError> {

@@ -6,6 +6,7 @@ extern crate alloc;
 #[cfg(feature = "std")]
 extern crate std;
 
+mod encoding;
 mod error;
 pub mod execute;
 pub mod graph;
@@ -13,18 +14,24 @@ pub mod ideal;
 #[cfg(feature = "std")]
 pub mod in_process;
 mod local;
+pub mod outside;
 pub mod plain;
 pub mod plan;
+pub mod recording;
 pub mod session;
 mod values;
 pub mod weights;
 
+pub use encoding::{ENCODING_VERSION, EncodingError};
 pub use error::InferenceError;
-pub use execute::{Inference, Model, Observer, Preprocessing};
+pub use execute::{Inference, Inputs, Model, ModelSource, Observer, Outputs, Preprocessing};
 pub use graph::{
-    Channels, ConvolutionOptions, Graph, GraphBuilder, GraphError, Node, NodeId, Op, Parameter, ParameterKind, Pool,
+    Channels, ConvolutionOptions, Graph, GraphBuilder, GraphError, GraphLimits, Node, NodeId, Op, Parameter,
+    ParameterKind, Pool,
 };
+pub use outside::{InputShare, ModelShare, OutputShare};
 pub use plain::{EvaluateError, evaluate, evaluate_with};
-pub use plan::{Plan, PlanError, Roles, Settings, Step, WeightKnowledge};
-pub use session::{DealerSession, PartySession};
+pub use plan::{Owner, Plan, PlanError, Recipients, Roles, Settings, Step, WeightKnowledge};
+pub use recording::Recording;
+pub use session::{DealerSession, NoDealer, PartySession, SessionOptions};
 pub use weights::{Weights, WeightsError};

@@ -12,20 +12,22 @@ mod step;
 mod walk;
 
 use alloc::format;
-use alloc::string::String;
+use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::marker::PhantomData;
 
 use mpc_protocols::{Request, correlation, open, sharing};
 use mpc_ring::Ring;
+use mpc_shares::Seed;
 use mpc_transport::{Agreement, Traffic};
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 
+use crate::encoding::Header;
 use crate::graph::Graph;
 
 pub use format::{Format, Index, Number};
-pub use settings::{MAX_INPUT_OWNERS, PlanError, Roles, Settings, WeightKnowledge};
+pub use settings::{MAX_INPUT_OWNERS, Owner, PlanError, Recipients, Roles, Settings, WeightKnowledge};
 pub use step::{Action, MaskedWeight, SharedConstant, Step};
 
 use settings::check_settings;
@@ -54,6 +56,7 @@ pub struct Plan<R: Ring> {
     weights: Vec<MaskedWeight>,
     constants: Vec<SharedConstant>,
     steps: Vec<Step>,
+    digest: [u8; 32],
     ring: PhantomData<R>,
 }
 
@@ -72,7 +75,8 @@ impl<R: Ring> Plan<R> {
             walk.reveal(output, id);
         }
         let Walk { weights, constants, steps, .. } = walk;
-        Ok(Self { graph: graph.clone(), settings, weights, constants, steps, ring: PhantomData })
+        let digest = digest(&(graph, R::BITS, &settings, &weights, &constants, &steps));
+        Ok(Self { graph: graph.clone(), settings, weights, constants, steps, digest, ring: PhantomData })
     }
 
     /// The graph.
@@ -105,6 +109,27 @@ impl<R: Ring> Plan<R> {
         weights + self.constants.iter().map(|constant| constant.len).sum::<usize>()
     }
 
+    /// The number of elements of a party's loaded model.
+    pub(crate) fn model_elements(&self) -> usize {
+        self.parameters_len() + self.weights.iter().map(|weight| weight.len).sum::<usize>()
+    }
+
+    /// The number of elements of all inputs that come from outside.
+    pub(crate) fn outside_inputs_len(&self) -> usize {
+        let inputs = self.graph.inputs().iter().zip(self.input_owners());
+        inputs.filter(|(_, owner)| *owner == Owner::Outside).map(|(&id, _)| self.graph.node(id).len()).sum()
+    }
+
+    /// The number of elements of all outputs.
+    pub(crate) fn outputs_len(&self) -> usize {
+        self.graph.outputs().iter().map(|&id| self.graph.node(id).len()).sum()
+    }
+
+    /// The steps that reveal the outputs.
+    pub(crate) fn revealed(&self) -> impl Iterator<Item = &Step> {
+        self.steps.iter().filter(|step| matches!(step.action, Action::Reveal { .. }))
+    }
+
     /// ℓ: the bits of an element of the ring.
     #[must_use]
     pub fn ring_bits(&self) -> u32 {
@@ -133,10 +158,10 @@ impl<R: Ring> Plan<R> {
     #[must_use]
     pub fn setup(&self, party: usize) -> Traffic {
         let weights = self.weights.iter().map(|weight| weight.len).sum();
-        let Settings { parties, roles, weights: knowledge, .. } = self.settings;
-        let shares = match knowledge {
-            WeightKnowledge::Shared => sharing::traffic(party, roles.model_owner, parties),
-            WeightKnowledge::Owner => Traffic::default(),
+        let Settings { parties, roles, .. } = self.settings;
+        let shares = match (roles.model_owner, self.settings.clear_owner()) {
+            (Owner::Party(owner), None) => sharing::traffic(party, owner, parties),
+            _ => Traffic::default(),
         };
         shares + open::traffic(weights, R::BITS, parties)
     }
@@ -144,7 +169,7 @@ impl<R: Ring> Plan<R> {
     /// What party `party` receives from the dealer for one inference.
     #[must_use]
     pub fn preprocessing(&self, party: usize) -> Traffic {
-        correlation::traffic::<R>(&self.requests(), party + 1 == self.settings.parties)
+        correlation::traffic::<R>(&self.requests(), self.is_last(party))
     }
 
     /// What party `party` sends and receives in one inference.
@@ -153,9 +178,48 @@ impl<R: Ring> Plan<R> {
         self.steps.iter().filter_map(|step| step.online.get(party).copied()).sum()
     }
 
+    /// The bytes of a party's [`ModelShare`](crate::outside::ModelShare).
+    #[must_use]
+    pub fn model_share_bytes(&self, party: usize) -> usize {
+        self.share_bytes(party, self.parameters_len())
+    }
+
+    /// The bytes of a party's [`InputShare`](crate::outside::InputShare).
+    #[must_use]
+    pub fn input_share_bytes(&self, party: usize) -> usize {
+        self.share_bytes(party, self.outside_inputs_len())
+    }
+
+    /// The bytes of every party's [`OutputShare`](crate::outside::OutputShare).
+    #[must_use]
+    pub fn output_share_bytes(&self) -> usize {
+        Header::BYTES + self.outputs_len() * R::BYTES
+    }
+
+    /// The bytes of a [`Model`](crate::Model).
+    #[must_use]
+    pub fn model_bytes(&self) -> usize {
+        Header::BYTES + self.model_elements() * R::BYTES
+    }
+
+    /// The bytes of a party's [recording](crate::recording) of one inference.
+    #[must_use]
+    pub fn recording_bytes(&self, party: usize) -> u64 {
+        Header::BYTES as u64 + self.preprocessing(party).payload_received
+    }
+
+    fn share_bytes(&self, party: usize, len: usize) -> usize {
+        Header::BYTES + if self.is_last(party) { len * R::BYTES } else { Seed::BYTES }
+    }
+
+    /// Whether this is the party whose shares are not seeds.
+    pub(crate) fn is_last(&self, party: usize) -> bool {
+        party + 1 == self.settings.parties
+    }
+
     /// The owner of each input, in the order of the graph's inputs.
     #[must_use]
-    pub fn input_owners(&self) -> Vec<usize> {
+    pub fn input_owners(&self) -> Vec<Owner> {
         (0..self.graph.inputs().len()).map(|input| self.settings.roles.input_owner(input)).collect()
     }
 
@@ -168,13 +232,14 @@ impl<R: Ring> Plan<R> {
     /// SHA-256 of everything that must agree: graph, ring, settings, every step and its correlations.
     #[must_use]
     pub fn digest(&self) -> [u8; 32] {
-        digest(&(&self.graph, R::BITS, &self.settings, &self.weights, &self.constants, &self.steps))
+        self.digest
     }
 
     /// What the handshake of a session compares, field by field.
     #[must_use]
     pub fn agreement(&self, session: [u8; 16]) -> Agreement {
         let settings = &self.settings;
+        let owners: Vec<_> = self.input_owners().iter().take(MAX_INPUT_OWNERS).map(Owner::to_string).collect();
         Agreement::new(session)
             .with("model", hex(&self.model_digest()))
             .with("ring", format!("Z_2^{}", R::BITS))
@@ -184,7 +249,8 @@ impl<R: Ring> Plan<R> {
             .with("weights known to", if settings.weights == WeightKnowledge::Owner { "model owner" } else { "nobody" })
             .with("model owner", settings.roles.model_owner)
             .with("data owner", settings.roles.data_owner)
-            .with("owners of inputs", format!("{:?}", self.input_owners()))
+            .with("owners of inputs", owners.join(", "))
+            .with("outputs revealed to", settings.roles.recipients())
             .with("plan", hex(&self.digest()))
     }
 }
@@ -194,6 +260,6 @@ fn digest(value: &impl Serialize) -> [u8; 32] {
     Sha256::digest(&bytes).into()
 }
 
-fn hex(bytes: &[u8]) -> String {
+pub(crate) fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

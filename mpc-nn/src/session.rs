@@ -1,36 +1,73 @@
 //! A session: what each party and the dealer do, from the handshake to the last inference.
+//!
+//! A session that is [opened](PartySession::open) has a link to the dealer, loads the model, and then runs inferences
+//! ([`infer`](PartySession::infer)) or records their correlations for later ([`record`](PartySession::record)). A session
+//! that is [resumed](PartySession::resume) has no dealer: it goes on with a model that was loaded before, and each inference
+//! takes a [recording](crate::recording) made with that model ([`infer_recorded`](PartySession::infer_recorded)).
 
 use alloc::borrow::ToOwned;
 use alloc::format;
+use alloc::string::{String, ToString};
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 
-use mpc_protocols::correlation::{DEALER_NODE, PARTY_NODE};
+use mpc_protocols::correlation::{self, DEALER_NODE, PARTY_NODE};
 use mpc_protocols::{CorrelationSource, Dealer, Party, ProtocolError};
 use mpc_ring::Ring;
 use mpc_shares::{Prg, Seed};
-use mpc_transport::{Agreement, Meter, Metered, Phase, Transport, handshake};
-use ndarray::ArrayD;
+use mpc_transport::{Agreement, FrameSource, Meter, Metered, Phase, RecordingError, Transport, handshake};
 
+use crate::encoding::{Header, Kind};
 use crate::error::InferenceError;
-use crate::execute::{Inference, Model, Observer, Preprocessing, labels};
+use crate::execute::{Inference, Inputs, Model, ModelSource, Observer, Outputs, Preprocessing, labels};
 use crate::plan::Plan;
-use crate::weights::Weights;
+use crate::recording;
 
-/// One party's session: connected, agreed and with the model loaded, ready for inferences.
+/// What a session needs besides its plan: what all its participants must have the same of, and this one's randomness.
 #[derive(Debug)]
-pub struct PartySession<'a, R: Ring, T: Transport, L: Transport> {
+pub struct SessionOptions {
+    /// The session's identity.
+    pub session: [u8; 16],
+    /// Further fields that the handshake compares, with their values: the same at all parties and the dealer.
+    pub fields: Vec<(String, String)>,
+    /// This participant's own randomness, from its operating system.
+    pub seed: Seed,
+}
+
+impl SessionOptions {
+    /// No fields besides the plan's.
+    #[must_use]
+    pub fn new(session: [u8; 16], seed: Seed) -> Self {
+        Self { session, fields: Vec::new(), seed }
+    }
+
+    /// Adds a field that the handshake compares, such as the id of recordings. The limits are those of [`Agreement::with`].
+    #[must_use]
+    pub fn with(mut self, name: impl ToString, value: impl ToString) -> Self {
+        self.fields.push((name.to_string(), value.to_string()));
+        self
+    }
+}
+
+/// One party's session: connected, agreed and with the model loaded, ready for inferences. `L` is its link to the dealer,
+/// or [`NoDealer`].
+#[derive(Debug)]
+pub struct PartySession<'a, R: Ring, T: Transport, L> {
     party: Party<Metered<T>>,
-    link: Metered<L>,
+    dealer: L,
     plan: &'a Plan<R>,
-    model: Model<R>,
+    session: [u8; 16],
+    model: Arc<Model<R>>,
     generator: Prg,
 }
 
-impl<'a, R: Ring, T: Transport, L: Transport> PartySession<'a, R, T, L> {
+/// In place of the link to the dealer in a session that goes without.
+#[derive(Clone, Copy, Debug)]
+pub struct NoDealer;
+
+impl<'a, R: Ring, T: Transport, L: Transport> PartySession<'a, R, T, Metered<L>> {
     /// Opens a session: handshakes with the other parties over `transport` and with the dealer over `link` (a network of
-    /// two in which the party is node 0), then loads the model. `weights` are `Some` at the model owner alone.
-    ///
-    /// `seed` is this party's own randomness, from its operating system.
+    /// two in which the party is node 0), then loads the model.
     ///
     /// # Errors
     /// [`InferenceError`]; a handshake that fails names the field that differs.
@@ -38,56 +75,129 @@ impl<'a, R: Ring, T: Transport, L: Transport> PartySession<'a, R, T, L> {
         transport: T,
         link: L,
         plan: &'a Plan<R>,
-        session: [u8; 16],
-        weights: Option<&Weights>,
-        seed: Seed,
+        model: impl Into<ModelSource<'_, R>>,
+        options: SessionOptions,
     ) -> Result<Self, InferenceError> {
-        let mut party = Party::new(Metered::new(transport));
-        let mut link = Metered::new(link);
-        let index = party.index();
-        party.transport_mut().begin(Phase::Setup, labels::HANDSHAKE);
-        link.begin(Phase::Setup, labels::HANDSHAKE);
-        handshake(party.transport_mut(), &plan.agreement(session)).await.map_err(in_handshake)?;
-        let shaken = handshake(&mut link, &link_agreement(plan, session, index)).await;
+        let mut dealer = Metered::new(link);
+        let mut party = connect(transport, plan, &options).await?;
+        dealer.begin(Phase::Setup, labels::HANDSHAKE);
+        let shaken = handshake(&mut dealer, &link_agreement(plan, &options, party.index())).await;
         shaken.map_err(|source| InferenceError::over_dealer_link(labels::HANDSHAKE, source.into()))?;
-        link.begin(Phase::Setup, labels::LOAD);
+        dealer.begin(Phase::Setup, labels::LOAD);
+        let SessionOptions { session, seed, .. } = options;
         let mut generator = Prg::new(seed);
-        let source = begin(&mut link, &party, &plan.setup_requests()).await?;
-        let model = Model::load(&mut party, source, plan, weights, &mut generator).await?;
-        Ok(Self { party, link, plan, model, generator })
+        let source = begin(&mut dealer, plan, &party, &plan.setup_requests()).await?;
+        let model = Model::load(&mut party, source, plan, model.into(), &mut generator).await?;
+        Ok(Self { party, dealer, plan, session, model: Arc::new(model), generator })
     }
 
-    /// Runs one inference, for which the dealer must call [`DealerSession::deal`]. `inputs` are those that this party owns,
-    /// in the order of the graph's, and `None` at a party that owns none. The data owner alone gets the outputs.
+    /// Runs one inference, for which the dealer must call [`DealerSession::deal`]. Those who are to learn the outputs get
+    /// them.
     ///
     /// # Errors
     /// [`InferenceError`]. After an error the session is at an end: open a new one.
     pub async fn infer(
         &mut self,
-        inputs: Option<&[ArrayD<f32>]>,
+        inputs: impl Into<Inputs<'_, R>>,
         preprocessing: Preprocessing,
         observer: &mut impl Observer,
-    ) -> Result<Option<Vec<ArrayD<f64>>>, InferenceError> {
-        self.link.begin(Phase::Preprocessing, labels::DEAL);
-        let source = begin(&mut self.link, &self.party, &self.plan.requests()).await?;
+    ) -> Result<Outputs<R>, InferenceError> {
+        self.dealer.begin(Phase::Preprocessing, labels::DEAL);
+        let source = begin(&mut self.dealer, self.plan, &self.party, &self.plan.requests()).await?;
         let inference = Inference { plan: self.plan, model: &self.model, preprocessing };
-        inference.run(&mut self.party, source, inputs, &mut self.generator, observer).await
+        inference.run(&mut self.party, source, inputs.into(), &mut self.generator, observer).await
     }
 
-    /// What passed between this party and the others.
-    pub fn meter(&self) -> &Meter {
-        self.party.transport().meter()
+    /// Records the correlations of one inference, for which the dealer must call [`DealerSession::deal`]: `keep` is given
+    /// the bytes of the [recording](crate::recording), [`Plan::recording_bytes`] in all, in pieces of at most 64 KiB. They
+    /// serve this session's model alone, in this session or, with [`model`](Self::model), in one that is resumed.
+    ///
+    /// # Errors
+    /// [`InferenceError`], which also has what `keep` fails with. After an error the session is at an end.
+    pub async fn record(
+        &mut self,
+        mut keep: impl FnMut(&[u8]) -> Result<(), RecordingError> + Send,
+    ) -> Result<(), InferenceError> {
+        let party = self.party.index();
+        keep(&recording::header(self.plan, party)).map_err(|source| InferenceError::recording(labels::DEAL, source))?;
+        self.dealer.begin(Phase::Preprocessing, labels::DEAL);
+        let requests = self.plan.requests();
+        let recorded = correlation::record::<R, _>(&mut self.dealer, self.plan.is_last(party), &requests, keep).await;
+        recorded.map_err(|source| InferenceError::over_dealer_link(labels::DEAL, source))
     }
 
     /// What passed between this party and the dealer.
     pub fn dealer_meter(&self) -> &Meter {
-        self.link.meter()
+        self.dealer.meter()
     }
 
     /// Forgets what was counted so far.
     pub fn clear_meters(&mut self) {
         self.party.transport_mut().meter_mut().clear();
-        self.link.meter_mut().clear();
+        self.dealer.meter_mut().clear();
+    }
+}
+
+impl<'a, R: Ring, T: Transport> PartySession<'a, R, T, NoDealer> {
+    /// Opens a session with a model that was loaded before, and without the dealer: handshakes with the other parties.
+    ///
+    /// # Errors
+    /// [`InferenceError::Encoding`] for the model of another plan or party; [`InferenceError::Step`] for a handshake that
+    /// fails, which names the field that differs.
+    pub async fn resume(
+        transport: T,
+        plan: &'a Plan<R>,
+        model: impl Into<Arc<Model<R>>>,
+        options: SessionOptions,
+    ) -> Result<Self, InferenceError> {
+        let model = model.into();
+        model.header.check(Kind::Model, Header::new(plan, transport.party()))?;
+        let party = connect(transport, plan, &options).await?;
+        let SessionOptions { session, seed, .. } = options;
+        Ok(Self { party, dealer: NoDealer, plan, session, model, generator: Prg::new(seed) })
+    }
+}
+
+impl<R: Ring, T: Transport, L> PartySession<'_, R, T, L> {
+    /// Runs one inference with a recording of its correlations, which was made with this session's model. Without a message
+    /// from the dealer; otherwise as [`infer`](PartySession::infer).
+    ///
+    /// # Security
+    /// `recording` must be gone from where it was kept before this is called, and all parties must have agreed which it is:
+    /// see [`recording`](crate::recording).
+    ///
+    /// # Errors
+    /// [`InferenceError`]. After an error the session is at an end, and the recording is used up.
+    pub async fn infer_recorded(
+        &mut self,
+        recording: impl FrameSource,
+        inputs: impl Into<Inputs<'_, R>>,
+        preprocessing: Preprocessing,
+        observer: &mut impl Observer,
+    ) -> Result<Outputs<R>, InferenceError> {
+        let link = recording::open(self.plan, self.party.index(), recording)?;
+        let source = begin(link, self.plan, &self.party, &self.plan.requests()).await?;
+        let inference = Inference { plan: self.plan, model: &self.model, preprocessing };
+        inference.run(&mut self.party, source, inputs.into(), &mut self.generator, observer).await
+    }
+
+    /// Compares further fields with all other parties, in one round: before an inference, which recordings it uses.
+    ///
+    /// # Errors
+    /// [`InferenceError::Step`] names the first field that differs, with both values.
+    pub async fn agree(&mut self, fields: &[(&str, &str)]) -> Result<(), InferenceError> {
+        let agreement = fields.iter().fold(Agreement::new(self.session), |all, (name, value)| all.with(name, value));
+        shake(&mut self.party, &agreement).await
+    }
+
+    /// This party's share of the loaded model, to be kept or used in another session.
+    pub fn model(&self) -> &Arc<Model<R>> {
+        &self.model
+    }
+
+    /// What passed between this party and the others.
+    pub fn meter(&self) -> &Meter {
+        self.party.transport().meter()
     }
 }
 
@@ -103,30 +213,23 @@ impl<'a, R: Ring, L: Transport> DealerSession<'a, R, L> {
     /// Opens a session: handshakes over each party's link (a network of two in which the dealer is node 1), then deals
     /// the masks of the model's weights.
     ///
-    /// `seed` is the dealer's randomness, from its operating system.
-    ///
     /// # Errors
     /// [`InferenceError::Link`] names the party whose link failed.
-    pub async fn open(
-        mut links: Vec<L>,
-        plan: &'a Plan<R>,
-        session: [u8; 16],
-        seed: Seed,
-    ) -> Result<Self, InferenceError> {
-        let mut dealer = Dealer::new(plan.settings().parties, seed).map_err(in_dealing)?;
+    pub async fn open(mut links: Vec<L>, plan: &'a Plan<R>, options: SessionOptions) -> Result<Self, InferenceError> {
         for (party, link) in links.iter_mut().enumerate() {
             debug_assert_eq!(link.party(), DEALER_NODE);
-            let agreement = link_agreement(plan, session, party);
+            let agreement = link_agreement(plan, &options, party);
             let shaken =
                 handshake(link, &agreement).await.map_err(|source| ProtocolError::DealerLink { party, source });
             shaken.map_err(|source| InferenceError::over_party_link(labels::HANDSHAKE, source))?;
         }
+        let mut dealer = Dealer::new(plan.settings().parties, options.seed).map_err(in_dealing)?;
         dealer.deal(&mut links, &plan.setup_requests(), |_| ()).await.map_err(in_dealing)?;
         Ok(Self { dealer, links, plan })
     }
 
-    /// Deals the correlations of one inference, with fresh seeds. `progress` is called after each correlation with its
-    /// index in [`Plan::requests`].
+    /// Deals the correlations of one inference, with fresh seeds, whether the parties use them at once or record them.
+    /// `progress` is called after each correlation with its index in [`Plan::requests`].
     ///
     /// # Errors
     /// [`InferenceError::Link`] names the party whose link failed.
@@ -135,25 +238,43 @@ impl<'a, R: Ring, L: Transport> DealerSession<'a, R, L> {
     }
 }
 
+/// A party that has agreed with all others on the plan and the session.
+async fn connect<R: Ring, T: Transport>(
+    transport: T,
+    plan: &Plan<R>,
+    options: &SessionOptions,
+) -> Result<Party<Metered<T>>, InferenceError> {
+    let mut party = Party::new(Metered::new(transport));
+    shake(&mut party, &agreement(plan, options)).await?;
+    Ok(party)
+}
+
+async fn shake<T: Transport>(party: &mut Party<Metered<T>>, agreement: &Agreement) -> Result<(), InferenceError> {
+    party.transport_mut().begin(Phase::Setup, labels::HANDSHAKE);
+    let shaken = handshake(party.transport_mut(), agreement).await;
+    shaken.map_err(|source| InferenceError::Step { step: labels::HANDSHAKE.to_owned(), source: source.into() })
+}
+
 /// Begins to draw correlations from the dealer's link.
-async fn begin<'l, T: Transport, L: Transport>(
-    link: &'l mut Metered<L>,
+async fn begin<R: Ring, T: Transport, L: Transport>(
+    link: L,
+    plan: &Plan<R>,
     party: &Party<T>,
     requests: &[mpc_protocols::Request],
-) -> Result<CorrelationSource<&'l mut Metered<L>>, InferenceError> {
+) -> Result<CorrelationSource<L>, InferenceError> {
     debug_assert_eq!(link.party(), PARTY_NODE);
-    let is_last = party.index() + 1 == party.parties();
-    let begun = CorrelationSource::begin(link, is_last, requests).await;
+    let begun = CorrelationSource::begin(link, plan.is_last(party.index()), requests).await;
     begun.map_err(|source| InferenceError::over_dealer_link(labels::DEAL, source))
 }
 
-/// What a party and the dealer compare: the plan, and which party the link is for.
-fn link_agreement<R: Ring>(plan: &Plan<R>, session: [u8; 16], party: usize) -> Agreement {
-    plan.agreement(session).with("dealer's link to party", format!("{party}"))
+/// What all participants compare.
+fn agreement<R: Ring>(plan: &Plan<R>, options: &SessionOptions) -> Agreement {
+    options.fields.iter().fold(plan.agreement(options.session), |all, (name, value)| all.with(name, value))
 }
 
-fn in_handshake(source: mpc_transport::TransportError) -> InferenceError {
-    InferenceError::Step { step: labels::HANDSHAKE.to_owned(), source: source.into() }
+/// What a party and the dealer compare: the plan, and which party the link is for.
+fn link_agreement<R: Ring>(plan: &Plan<R>, options: &SessionOptions, party: usize) -> Agreement {
+    agreement(plan, options).with("dealer's link to party", format!("{party}"))
 }
 
 fn in_dealing(source: ProtocolError) -> InferenceError {

@@ -8,8 +8,8 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use mpc_nn::{
-    DealerSession, Graph, GraphBuilder, InferenceError, PartySession, Plan, PlanError, Preprocessing, Roles, Settings,
-    WeightKnowledge, Weights,
+    DealerSession, Graph, GraphBuilder, InferenceError, PartySession, Plan, PlanError, Preprocessing, Roles,
+    SessionOptions, Settings, WeightKnowledge, Weights,
 };
 use mpc_protocols::ProtocolError;
 use mpc_ring::Ring;
@@ -50,6 +50,10 @@ fn seed() -> Seed {
     Seed::from_system().unwrap()
 }
 
+fn options() -> SessionOptions {
+    SessionOptions::new([1; 16], seed())
+}
+
 type Logits = Option<Vec<ArrayD<f64>>>;
 
 /// What one party does in a test.
@@ -63,8 +67,10 @@ fn honest<'a, R: Ring>(
 ) -> Act<'a> {
     Box::new(move |transport, link| {
         smol::block_on(async {
-            let mut session = PartySession::open(transport, link, plan, session, weights, seed()).await?;
-            session.infer(inputs.as_deref(), Preprocessing::Streamed, &mut ()).await
+            let options = SessionOptions::new(session, seed());
+            let mut session = PartySession::open(transport, link, plan, weights, options).await?;
+            let inputs = inputs.unwrap_or_default();
+            Ok(session.infer(&inputs, Preprocessing::Streamed, &mut ()).await?.revealed)
         })
     })
 }
@@ -76,7 +82,7 @@ fn run<R: Ring>(plan: &Plan<R>, parties: Vec<Act<'_>>) -> Vec<Result<Logits, Inf
     let results = thread::scope(|scope| {
         scope.spawn(|| {
             smol::block_on(async {
-                let mut dealer = DealerSession::open(dealer_links, plan, [1; 16], seed()).await?;
+                let mut dealer = DealerSession::open(dealer_links, plan, options()).await?;
                 dealer.deal(|_| ()).await
             })
         });
@@ -144,9 +150,9 @@ fn peers_that_differ_are_refused_by_name() {
     differs(&ours, &plan::<u64>(Settings { parties: 4, ..settings }), [1; 16], "parties");
     let weights = WeightKnowledge::Owner;
     differs(&ours, &plan::<u64>(Settings { weights, ..settings }), [1; 16], "weights known to");
-    let roles = Roles { model_owner: 2, data_owner: 1, ..Default::default() };
+    let roles = Roles::new(2, 1);
     differs(&ours, &plan::<u64>(Settings { roles, ..settings }), [1; 16], "model owner");
-    let roles = Roles { model_owner: 0, data_owner: 2, ..Default::default() };
+    let roles = Roles::new(0, 2);
     differs(&ours, &plan::<u64>(Settings { roles, ..settings }), [1; 16], "data owner");
 }
 
@@ -173,7 +179,7 @@ fn after_the_handshake(transport: MemoryTransport, link: MemoryTransport, act: i
     let plan = plan::<u64>(Settings::new(3));
     let (mut transport, mut link) = (transport, link);
     smol::block_on(async {
-        PartySession::open(&mut transport, &mut link, &plan, [1; 16], None, seed()).await.unwrap();
+        PartySession::open(&mut transport, &mut link, &plan, None, options()).await.unwrap();
     });
     act(transport);
 }
@@ -226,7 +232,7 @@ fn a_dealer_that_dies() {
     let results: Vec<_> = thread::scope(|scope| {
         scope.spawn(|| {
             // It deals the weight masks and is gone before the first inference.
-            smol::block_on(DealerSession::open(dealer_links, &plan, [1; 16], seed())).unwrap();
+            smol::block_on(DealerSession::open(dealer_links, &plan, options())).unwrap();
         });
         let acts = [honest(&plan, [1; 16], Some(&weights), None), honest(&plan, [1; 16], None, Some(vec![input()]))];
         let ends = memory_network(2, SHORT).into_iter().zip(party_links).zip(acts);
@@ -277,7 +283,7 @@ fn settings_that_do_not_fit() {
     let refused = |settings: Settings| Plan::<u64>::new(&graph, settings).unwrap_err();
     assert!(matches!(refused(Settings::new(1)), PlanError::Parties(_)));
     assert!(matches!(refused(Settings::new(9)), PlanError::Parties(_)));
-    let roles = Roles { model_owner: 2, data_owner: 1, ..Default::default() };
+    let roles = Roles::new(2, 1);
     assert!(matches!(refused(Settings { roles, ..Settings::new(2) }), PlanError::Role { role: "model owner", .. }));
     for (fractional_bits, comparison_bits) in [(0, 32), (30, 32), (16, 43), (16, 64), (40, 42)] {
         let settings = Settings { fractional_bits, comparison_bits, ..Settings::new(2) };

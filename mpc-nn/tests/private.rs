@@ -6,8 +6,8 @@ mod common;
 use std::thread;
 
 use mpc_nn::{
-    ConvolutionOptions, DealerSession, Graph, GraphBuilder, PartySession, Plan, PlanError, Pool, Preprocessing,
-    Settings, WeightKnowledge, Weights, evaluate, ideal,
+    ConvolutionOptions, DealerSession, Graph, GraphBuilder, Owner, PartySession, Plan, PlanError, Pool, Preprocessing,
+    Roles, SessionOptions, Settings, WeightKnowledge, Weights, evaluate, ideal,
 };
 use mpc_protocols::function::Function;
 use mpc_ring::Ring;
@@ -18,6 +18,10 @@ use rand_chacha::ChaCha20Rng;
 use rand_core::SeedableRng;
 
 use common::{DEADLINE, dealer_links, random_tensor, random_weights};
+
+fn options() -> SessionOptions {
+    SessionOptions::new([1; 16], Seed::from_system().unwrap())
+}
 
 struct PartyResult {
     outputs: Vec<Option<Vec<ArrayD<f64>>>>,
@@ -39,8 +43,7 @@ fn run<R: Ring>(
     thread::scope(|scope| {
         let dealing = scope.spawn(|| {
             smol::block_on(async {
-                let seed = Seed::from_system().unwrap();
-                let mut dealer = DealerSession::open(dealer_links, plan, [1; 16], seed).await.unwrap();
+                let mut dealer = DealerSession::open(dealer_links, plan, options()).await.unwrap();
                 for _ in images {
                     dealer.deal(|_| ()).await.unwrap();
                 }
@@ -48,17 +51,16 @@ fn run<R: Ring>(
         });
         let party = |transport: MemoryTransport, link: MemoryTransport| async move {
             use mpc_transport::Transport;
-            let index = transport.party();
-            let seed = Seed::from_system().unwrap();
+            let index = Owner::Party(transport.party());
             let weights = (index == settings.roles.model_owner).then_some(weights);
-            let mut session = PartySession::open(transport, link, plan, [1; 16], weights, seed).await.unwrap();
+            let mut session = PartySession::open(transport, link, plan, weights, options()).await.unwrap();
             let setup = session.meter().traffic(Phase::Setup, "load model");
             let mut outputs = Vec::new();
             let mut result = None;
             for inputs in images {
                 session.clear_meters();
-                let inputs = (index == settings.roles.data_owner).then_some(&inputs[..]);
-                outputs.push(session.infer(inputs, preprocessing, &mut ()).await.unwrap());
+                let inputs = if index == settings.roles.data_owner { inputs } else { &[][..] };
+                outputs.push(session.infer(inputs, preprocessing, &mut ()).await.unwrap().revealed);
                 let steps = session.meter().entries().filter(|entry| entry.0 == Phase::Online);
                 let steps = steps.map(|(_, label, traffic)| (label.to_owned(), traffic)).collect();
                 let online = session.meter().total(Phase::Online);
@@ -109,9 +111,9 @@ fn check<R: Ring>(graph: &Graph, settings: Settings, tolerance: f64, preprocessi
         }
         for (party, result) in results.iter().enumerate() {
             match &result.outputs[image] {
-                None => assert_ne!(party, settings.roles.data_owner),
+                None => assert_ne!(Owner::Party(party), settings.roles.data_owner),
                 Some(outputs) => {
-                    assert_eq!(party, settings.roles.data_owner);
+                    assert_eq!(Owner::Party(party), settings.roles.data_owner);
                     assert_eq!(outputs.len(), plain.len());
                     for (private, plain) in outputs.iter().zip(&plain) {
                         assert_eq!(private.shape(), plain.shape());
@@ -164,15 +166,13 @@ fn every_layer_for_every_number_of_parties() {
 
 #[test]
 fn batches_and_other_roles() {
-    let settings =
-        Settings { roles: mpc_nn::Roles { model_owner: 2, data_owner: 0, ..Default::default() }, ..Settings::new(3) };
+    let settings = Settings { roles: Roles::new(2, 0), ..Settings::new(3) };
     check::<u64>(&everything(3), settings, 0.0005, Preprocessing::Ahead);
 }
 
 #[test]
 fn one_party_may_own_both() {
-    let settings =
-        Settings { roles: mpc_nn::Roles { model_owner: 1, data_owner: 1, ..Default::default() }, ..Settings::new(2) };
+    let settings = Settings { roles: Roles::new(1, 1), ..Settings::new(2) };
     check::<u64>(&everything(1), settings, 0.0005, Preprocessing::Ahead);
 }
 
@@ -346,10 +346,10 @@ fn two_owners_of_inputs() {
     let out = b.relu("out", hidden).unwrap();
     let graph = b.finish(&[out]).unwrap();
     let mut settings = Settings::new(3);
-    settings.roles.input_owners[0] = Some(2);
+    settings.roles.input_owners[0] = Some(Owner::Party(2));
     let weights = random_weights(&graph, &mut ChaCha20Rng::seed_from_u64(3));
     let plan = Plan::<u64>::new(&graph, settings).unwrap();
-    assert_eq!(plan.input_owners(), [2, 1]);
+    assert_eq!(plan.input_owners(), [2, 1].map(Owner::Party));
     let inputs = [ArrayD::from_elem(vec![2, 3], 0.5), ArrayD::from_elem(vec![2, 4], -1.25)];
     let private = mpc_nn::in_process::infer(&plan, &weights, &inputs).unwrap();
     let plain = evaluate(&graph, &weights, &inputs).unwrap();
@@ -358,7 +358,7 @@ fn two_owners_of_inputs() {
     // An input that another party owns is not asked for, and one too few is an error.
     let error = mpc_nn::in_process::infer(&plan, &weights, &inputs[..1]).unwrap_err();
     assert!(error.to_string().contains("2 inputs are needed"), "{error}");
-    settings.roles.input_owners[0] = Some(3);
+    settings.roles.input_owners[0] = Some(Owner::Party(3));
     assert!(matches!(Plan::<u64>::new(&graph, settings), Err(PlanError::Role { party: 3, .. })));
 }
 

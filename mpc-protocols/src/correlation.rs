@@ -8,7 +8,7 @@ use alloc::vec;
 use alloc::vec::Vec;
 use mpc_ring::{Ring, packing};
 use mpc_shares::{Prg, SecretVec, Seed};
-use mpc_transport::{Traffic, Transport};
+use mpc_transport::{RecordingError, Traffic, Transport, TransportError};
 use zeroize::Zeroizing;
 
 use crate::request::{CORRECTION_FRAME_BYTES, frame_elements};
@@ -65,6 +65,40 @@ pub fn traffic<R: Ring>(plan: &[Request], is_last: bool) -> Traffic {
         traffic += plan.iter().map(Request::traffic::<R>).sum();
     }
     traffic
+}
+
+/// The lengths of the frames that [`traffic`] counts, in the order in which they arrive: all that a party ever has to keep
+/// of a session that is dealt before its correlations are used.
+pub fn frame_lengths<R: Ring>(plan: &[Request], is_last: bool) -> impl Iterator<Item = usize> {
+    let corrections = plan.iter().filter(move |_| is_last).flat_map(Request::frame_lengths::<R>);
+    core::iter::once(Seed::BYTES).chain(corrections)
+}
+
+/// Receives what the dealer sends a party in one session that is dealt to `plan` in ring `R`, and hands it to `keep` frame
+/// by frame, to be used later: a [`Replay`](mpc_transport::Replay) of all that was kept is a link for
+/// [`CorrelationSource::begin`].
+///
+/// # Security
+/// What is kept is as secret as the party's inputs, and must be used once: whoever keeps it deletes it before its use.
+///
+/// # Rounds and communication
+/// As [`traffic`]; at most [`CORRECTION_FRAME_BYTES`](crate::request::CORRECTION_FRAME_BYTES) are held at a time.
+///
+/// # Errors
+/// [`ProtocolError::Transport`], which also has what `keep` fails with.
+pub async fn record<R: Ring, T: Transport>(
+    link: &mut T,
+    is_last: bool,
+    plan: &[Request],
+    mut keep: impl FnMut(&[u8]) -> Result<(), RecordingError>,
+) -> Result<(), ProtocolError> {
+    let mut buffer = SecretVec::<u8>::zeros(if is_last { CORRECTION_FRAME_BYTES } else { Seed::BYTES });
+    for len in frame_lengths::<R>(plan, is_last) {
+        let frame = &mut buffer[..len];
+        link.receive(DEALER_NODE, frame).await?;
+        keep(frame).map_err(|source| TransportError::Recording { party: DEALER_NODE, source })?;
+    }
+    Ok(())
 }
 
 /// The node of the party on its link to the dealer.

@@ -122,6 +122,28 @@ impl<R: Ring> FixedWeights<R> {
         Ok(layers.into_iter().map(|(shares, _)| load(shares)).collect())
     }
 
+    /// The weights as they were loaded before: this party's share, and Δ.
+    ///
+    /// # Panics
+    /// If there are not as many elements of both.
+    #[must_use]
+    pub fn restore(shares: ArithmeticShares<R>, difference: Vec<R>) -> Self {
+        assert_eq!(shares.len(), difference.len(), "a share and a difference for each weight");
+        Self { shares, difference }
+    }
+
+    /// This party's share of the weights.
+    #[must_use]
+    pub fn shares(&self) -> &ArithmeticShares<R> {
+        &self.shares
+    }
+
+    /// Δ = W − B, which every party knows.
+    #[must_use]
+    pub fn difference(&self) -> &[R] {
+        &self.difference
+    }
+
     /// What can be computed before the input is there: Z = A ∗ Δ + C.
     ///
     /// # Errors

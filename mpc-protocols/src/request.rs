@@ -31,12 +31,20 @@ pub(crate) struct Field {
 impl Field {
     /// What the last party receives of it.
     fn traffic(self) -> Traffic {
-        if self.bits == 0 {
-            return Traffic::default();
-        }
         let payload_received = packing::packed_len(self.len, self.bits) as u64;
-        let frames_received = self.len.div_ceil(frame_elements(self.bits)) as u64;
-        Traffic { payload_received, frames_received, ..Traffic::default() }
+        Traffic { payload_received, frames_received: self.frames() as u64, ..Traffic::default() }
+    }
+
+    /// The number of frames in which it travels.
+    fn frames(self) -> usize {
+        if self.bits == 0 { 0 } else { self.len.div_ceil(frame_elements(self.bits)) }
+    }
+
+    /// The bytes of each of these frames.
+    fn frame_lengths(self) -> impl Iterator<Item = usize> {
+        let whole = frame_elements(self.bits);
+        let elements = move |frame: usize| (self.len - frame * whole).min(whole);
+        (0..self.frames()).map(move |frame| packing::packed_len(elements(frame), self.bits))
     }
 }
 
@@ -163,5 +171,10 @@ impl Request {
     #[must_use]
     pub fn traffic<R: Ring>(&self) -> Traffic {
         self.corrections::<R>().into_iter().map(Field::traffic).sum()
+    }
+
+    /// The lengths of the frames that [`traffic`](Self::traffic) counts, in the order in which they arrive.
+    pub(crate) fn frame_lengths<R: Ring>(&self) -> impl Iterator<Item = usize> {
+        self.corrections::<R>().into_iter().flat_map(Field::frame_lengths)
     }
 }

@@ -7,6 +7,7 @@ use mpc_transport::{Traffic, Transport};
 use zeroize::Zeroizing;
 
 use crate::error::check_len;
+use crate::open::open;
 use crate::{Party, ProtocolError};
 
 /// Shares a tensor that party `owner` knows: the others pass `None`.
@@ -87,6 +88,41 @@ pub async fn reveal<R: Ring, T: Transport>(
         sum.iter_mut().zip(peer_share.iter()).for_each(|(x, &y)| *x = x.wrapping_add(y));
     }
     Ok(Some(sum.into_vec()))
+}
+
+/// Reveals a shared tensor to several parties, named in rising order and once each; the others get `None`.
+///
+/// # Security
+/// As [`reveal`], for each of them.
+///
+/// # Rounds and communication
+/// To all parties: 1 round. Else one after the other: 1 round for each that learns the tensor, the k-th of them k messages
+/// after the first; ℓ/8 bytes per element from each party to each other one that learns it ([`reveal_to_traffic`]).
+///
+/// # Errors
+/// [`ProtocolError::Transport`].
+pub async fn reveal_to<R: Ring, T: Transport>(
+    party: &mut Party<T>,
+    recipients: &[usize],
+    shares: &ArithmeticShares<R>,
+) -> Result<Option<Vec<R>>, ProtocolError> {
+    if recipients.iter().copied().eq(0..party.parties()) {
+        return open(party, shares).await.map(Some);
+    }
+    let mut revealed = None;
+    for &recipient in recipients {
+        // In this order whoever receives is waited for by nobody that it waits for.
+        if let Some(elements) = reveal(party, recipient, shares).await? {
+            revealed = Some(elements);
+        }
+    }
+    Ok(revealed)
+}
+
+/// What [`reveal_to`] of `len` elements of `R` sends and receives at one party.
+#[must_use]
+pub fn reveal_to_traffic<R: Ring>(len: usize, party: usize, recipients: &[usize], parties: usize) -> Traffic {
+    recipients.iter().map(|&recipient| reveal_traffic::<R>(len, party, recipient, parties)).sum()
 }
 
 /// What [`reveal`] of `len` elements of `R` sends and receives at one party.

@@ -4,6 +4,8 @@ use alloc::string::String;
 use core::fmt;
 use core::time::Duration;
 
+use crate::RecordingError;
+
 /// What a party was waiting for when its deadline passed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -148,5 +150,13 @@ pub enum TransportError {
         party: usize,
         /// The system's message.
         reason: String,
+    },
+    /// The recorded messages of the peer cannot be kept or read.
+    #[error("the recorded messages of party {party} cannot be kept or read: {source}")]
+    Recording {
+        /// The peer.
+        party: usize,
+        /// Why.
+        source: RecordingError,
     },
 }

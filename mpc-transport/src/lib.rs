@@ -8,6 +8,7 @@ mod error;
 pub mod frame;
 mod handshake;
 mod meter;
+mod replay;
 mod traffic;
 mod transport;
 
@@ -27,6 +28,7 @@ pub use handshake::{
     handshake,
 };
 pub use meter::{Meter, Metered, Phase};
+pub use replay::{FrameSource, RecordingError, Replay};
 pub use traffic::Traffic;
 pub use transport::Transport;
 

@@ -10,7 +10,7 @@ use ndarray::{ArrayD, IxDyn};
 use crate::error::InferenceError;
 use crate::graph::NodeId;
 use crate::plain::check_inputs;
-use crate::plan::{Format, Index, Number, Plan};
+use crate::plan::{Format, Index, Number, Owner, Plan};
 use crate::weights::Weights;
 
 /// All weights and constants in fixed point, in the order of the plan.
@@ -50,19 +50,19 @@ pub(crate) fn split_parameters<'a, R: Ring>(plan: &Plan<R>, elements: &'a [R]) -
     [weights, plan.constants().iter().map(|constant| take(constant.len)).collect()]
 }
 
-/// The inputs that a party owns, in fixed point, checked against the graph and the plan's bound; for each input of the
+/// The inputs that somebody owns, in fixed point, checked against the graph and the plan's bound; for each input of the
 /// graph, `None` where it is another's.
-pub(super) fn encode_inputs<R: Ring>(
+pub(crate) fn encode_inputs<R: Ring>(
     plan: &Plan<R>,
-    party: usize,
+    owner: Owner,
     inputs: &[ArrayD<f32>],
 ) -> Result<Vec<Option<SecretVec<R>>>, InferenceError> {
     let owners = plan.input_owners();
-    let owned = owners.iter().zip(plan.graph().inputs()).filter(|&(&owner, _)| owner == party);
+    let owned = owners.iter().zip(plan.graph().inputs()).filter(|&(&other, _)| other == owner);
     check_inputs(plan.graph(), &owned.map(|(_, &id)| id).collect::<Vec<_>>(), inputs)?;
     let mut inputs = inputs.iter();
-    let encode_owned = |(&id, owner): (&NodeId, usize)| {
-        let Some(input) = (owner == party).then(|| inputs.next()).flatten() else { return Ok(None) };
+    let encode_owned = |(&id, other): (&NodeId, Owner)| {
+        let Some(input) = (other == owner).then(|| inputs.next()).flatten() else { return Ok(None) };
         encode_input(plan, plan.graph().node(id).name(), input).map(Some)
     };
     plan.graph().inputs().iter().zip(owners).map(encode_owned).collect()

@@ -11,16 +11,15 @@ use mpc_protocols::sign::SignShape;
 use mpc_protocols::truncation::{LiftMask, truncate};
 use mpc_protocols::{CorrelationSource, Party, ProtocolError, beaver, maximum, sharing, sort};
 use mpc_ring::Ring;
-use mpc_shares::{ArithmeticShares, Prg, SecretVec};
+use mpc_shares::{ArithmeticShares, Prg};
 use mpc_transport::{Metered, Phase, Transport};
-use ndarray::ArrayD;
 
 use super::Observer;
-use super::fixed_point::decode;
+use super::data::{Collected, Input};
 use super::model::Model;
 use crate::error::InferenceError;
 use crate::local;
-use crate::plan::{Action, Format, Plan, Step, WeightKnowledge};
+use crate::plan::{Action, Format, Owner, Plan, Step};
 
 /// The correlations of one step, drawn and made ready: consumed by the step.
 pub(super) enum Material<R: Ring> {
@@ -41,9 +40,11 @@ pub(super) struct Run<'a, R: Ring, T: Transport, L: Transport> {
     pub(super) plan: &'a Plan<R>,
     pub(super) model: &'a Model<R>,
     pub(super) generator: &'a mut Prg,
+    /// What this party brings, for each input of the graph.
+    pub(super) inputs: Vec<Option<Input<R>>>,
     /// The value of each node, from when it is made until its last reader is done.
     pub(super) values: Vec<Option<ArithmeticShares<R>>>,
-    pub(super) outputs: Vec<ArrayD<f64>>,
+    pub(super) outputs: Collected<R>,
 }
 
 impl<R: Ring, T: Transport, L: Transport> Run<'_, R, T, L> {
@@ -91,28 +92,33 @@ impl<R: Ring, T: Transport, L: Transport> Run<'_, R, T, L> {
     }
 
     /// Does a step and stores its value.
-    pub(super) async fn execute(
-        &mut self,
-        step: &Step,
-        material: Material<R>,
-        inputs: &[Option<SecretVec<R>>],
-    ) -> Result<(), InferenceError> {
+    pub(super) async fn execute(&mut self, step: &Step, material: Material<R>) -> Result<(), InferenceError> {
         let protocol = |source| in_step(step, source);
         let settings = self.plan.settings();
         let value = match (&step.action, material) {
             (Action::Share { input }, Material::None) => {
-                let secret = inputs.get(*input).and_then(Option::as_deref);
-                let owner = settings.roles.input_owner(*input);
-                sharing::share(self.party, owner, &step.shape, secret, self.generator).await.map_err(protocol)?
+                let brought = self.inputs.get_mut(*input).and_then(Option::take);
+                match (settings.roles.input_owner(*input), brought) {
+                    (Owner::Outside, Some(Input::Share(share))) => {
+                        share.reshape(&step.shape).map_err(|source| protocol(source.into()))?
+                    }
+                    (Owner::Party(owner), Some(Input::Secret(secret))) => {
+                        let shared = sharing::share(self.party, owner, &step.shape, Some(&secret), self.generator);
+                        shared.await.map_err(protocol)?
+                    }
+                    (Owner::Party(owner), None) => {
+                        let shared = sharing::share(self.party, owner, &step.shape, None, self.generator);
+                        shared.await.map_err(protocol)?
+                    }
+                    _ => return Err(no_value(step)),
+                }
             }
             (Action::Linear { weight, bias, .. }, Material::Linear(prepared)) => {
                 let x = operand(&self.values, self.plan, step, 0)?;
                 let weights = &self.model.weights[*weight];
-                let applied = match settings.weights {
-                    WeightKnowledge::Shared => weights.apply(self.party, x, prepared).await,
-                    WeightKnowledge::Owner => {
-                        weights.apply_at_owner(self.party, settings.roles.model_owner, x, prepared).await
-                    }
+                let applied = match settings.clear_owner() {
+                    None => weights.apply(self.party, x, prepared).await,
+                    Some(owner) => weights.apply_at_owner(self.party, owner, x, prepared).await,
                 };
                 let mut y = applied.map_err(protocol)?;
                 if let Some((constant, map)) = bias {
@@ -167,18 +173,13 @@ impl<R: Ring, T: Transport, L: Transport> Run<'_, R, T, L> {
             }
             (Action::Reveal { .. }, Material::None) => {
                 let x = self.values[step.node.index()].as_ref().ok_or_else(|| no_value(step))?;
-                let owner = settings.roles.data_owner;
-                let revealed = match &step.format {
-                    Format::Number(_) => sharing::reveal(self.party, owner, x).await,
+                return match &step.format {
+                    Format::Number(_) => self.outputs.reveal(self.party, step, x).await,
                     // What is above the index is not part of the result.
                     Format::Index(index) | Format::Ranked(index) => {
-                        sharing::reveal(self.party, owner, &local::low_bits(x, index.bits)).await
+                        self.outputs.reveal(self.party, step, &local::low_bits(x, index.bits)).await
                     }
                 };
-                if let Some(elements) = revealed.map_err(protocol)?.map(SecretVec::from) {
-                    self.outputs.push(decode(&elements, step.format, &step.shape));
-                }
-                return Ok(());
             }
             (action, _) => self.locally(step, action)?,
         };
@@ -211,7 +212,7 @@ async fn draw_all<R: Ring, L: Transport>(
     Ok(masks)
 }
 
-fn in_step(step: &Step, source: ProtocolError) -> InferenceError {
+pub(super) fn in_step(step: &Step, source: ProtocolError) -> InferenceError {
     InferenceError::Step { step: step.name.clone(), source }
 }
 

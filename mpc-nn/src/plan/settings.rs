@@ -1,15 +1,19 @@
 //! The public parameters of an inference, and why there may be no plan for them.
 
-use alloc::string::String;
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+use core::fmt;
 
 use mpc_protocols::ProtocolError;
 use mpc_protocols::sign::SignParameters;
 use mpc_ring::Ring;
-use mpc_shares::ShareError;
-use serde::Serialize;
+use mpc_shares::{MAX_PARTIES, ShareError};
+use serde::{Deserialize, Serialize};
+
+use crate::encoding::{EncodingError, Kind};
 
 /// The public parameters of an inference.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Settings {
     /// n: the number of parties, 2 to 8.
     pub parties: usize,
@@ -24,7 +28,7 @@ pub struct Settings {
 }
 
 /// Who knows the weights while the parties compute.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum WeightKnowledge {
     /// Every party has a share; the model owner, if it computes, treats its own weights as the others do.
     #[default]
@@ -47,6 +51,31 @@ impl Settings {
         }
     }
 
+    /// The party that computes with the weights in the clear, if one does.
+    #[must_use]
+    pub fn clear_owner(&self) -> Option<usize> {
+        self.roles.model_owner.party().filter(|_| self.weights == WeightKnowledge::Owner)
+    }
+
+    /// Their encoding: public, and the same for equal settings.
+    #[must_use]
+    pub fn to_bytes(&self) -> Vec<u8> {
+        postcard::to_extend(self, Kind::Settings.tag().to_vec()).expect("settings always encode")
+    }
+
+    /// Settings from bytes that are not trusted. [`Plan::new`](super::Plan::new) finds out whether they are possible.
+    ///
+    /// # Errors
+    /// [`EncodingError::Kind`], [`EncodingError::Malformed`].
+    pub fn from_bytes(bytes: &[u8]) -> Result<Self, EncodingError> {
+        let kind = Kind::Settings;
+        let decoded = postcard::take_from_bytes(kind.untag(bytes)?);
+        match decoded.map_err(|error| kind.malformed(error.to_string()))? {
+            (settings, []) => Ok(settings),
+            _ => Err(kind.malformed("bytes follow its end".to_string())),
+        }
+    }
+
     /// The magnitude that values may not reach: 2^{k−2−f}.
     #[must_use]
     pub fn bound(&self) -> f64 {
@@ -58,37 +87,164 @@ impl Settings {
 /// The largest number of inputs that may have owners of their own.
 pub const MAX_INPUT_OWNERS: usize = 8;
 
-/// The parties that own the model, the inputs and the result.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+/// Whose a model, an input or a result is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Owner {
+    /// A computing party.
+    Party(usize),
+    /// Somebody who does not compute, and sends shares to the parties that do or gets shares from them: see
+    /// [`outside`](crate::outside).
+    Outside,
+}
+
+impl Owner {
+    /// The party, if it is one.
+    #[must_use]
+    pub fn party(self) -> Option<usize> {
+        match self {
+            Self::Party(party) => Some(party),
+            Self::Outside => None,
+        }
+    }
+}
+
+impl From<usize> for Owner {
+    fn from(party: usize) -> Self {
+        Self::Party(party)
+    }
+}
+
+impl fmt::Display for Owner {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Party(party) => write!(formatter, "party {party}"),
+            Self::Outside => formatter.write_str("outside"),
+        }
+    }
+}
+
+/// Those who learn the outputs: computing parties, somebody outside, or both.
+///
+/// ```
+/// use mpc_nn::{Owner, Recipients};
+/// let both = Recipients::new(&[Owner::Party(1), Owner::Outside, Owner::Party(0)])?;
+/// assert_eq!(both.to_string(), "party 0, party 1, outside");
+/// assert!(both.contains(Owner::Outside) && !both.contains(Owner::Party(2)));
+/// # Ok::<(), mpc_nn::PlanError>(())
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Recipients {
+    parties: [bool; MAX_PARTIES],
+    outside: bool,
+}
+
+impl Recipients {
+    const NOBODY: Self = Self { parties: [false; MAX_PARTIES], outside: false };
+
+    /// These, in whatever order; naming one twice is as naming it once.
+    ///
+    /// # Errors
+    /// [`PlanError::Role`] for a party that no group has; [`PlanError::NoRecipient`] for nobody.
+    pub fn new(owners: &[Owner]) -> Result<Self, PlanError> {
+        let mut recipients = Self::NOBODY;
+        for &owner in owners {
+            match owner {
+                Owner::Party(party) => {
+                    let beyond = PlanError::Role { role: RECIPIENT, party, parties: MAX_PARTIES };
+                    *recipients.parties.get_mut(party).ok_or(beyond)? = true;
+                }
+                Owner::Outside => recipients.outside = true,
+            }
+        }
+        if owners.is_empty() { Err(PlanError::NoRecipient) } else { Ok(recipients) }
+    }
+
+    /// Whether somebody is among them.
+    #[must_use]
+    pub fn contains(&self, owner: Owner) -> bool {
+        match owner {
+            Owner::Party(party) => self.parties.get(party).is_some_and(|&is| is),
+            Owner::Outside => self.outside,
+        }
+    }
+
+    /// The parties among them, in rising order.
+    #[must_use]
+    pub fn parties(&self) -> Vec<usize> {
+        (0..MAX_PARTIES).filter(|&party| self.parties[party]).collect()
+    }
+}
+
+impl From<Owner> for Recipients {
+    fn from(owner: Owner) -> Self {
+        // A party that no group has is refused where the plan is made, as any other that is not there.
+        let party = owner.party().map(|party| party.min(MAX_PARTIES - 1));
+        Self { parties: core::array::from_fn(|index| party == Some(index)), outside: owner == Owner::Outside }
+    }
+}
+
+impl fmt::Display for Recipients {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let outside = self.outside.then_some(Owner::Outside);
+        for (index, owner) in self.parties().into_iter().map(Owner::Party).chain(outside).enumerate() {
+            let separator = if index == 0 { "" } else { ", " };
+            write!(formatter, "{separator}{owner}")?;
+        }
+        Ok(())
+    }
+}
+
+/// Who owns the model, the inputs and the result.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Roles {
-    /// The party that knows the weights.
-    pub model_owner: usize,
-    /// The party that learns the outputs, and owns every input that has no owner of its own.
-    pub data_owner: usize,
-    /// The owners of the graph's first inputs, where they are not the data owner's.
-    pub input_owners: [Option<usize>; MAX_INPUT_OWNERS],
+    /// Who knows the weights.
+    pub model_owner: Owner,
+    /// Who owns every input that has no owner of its own, and learns the outputs if nobody else is named.
+    pub data_owner: Owner,
+    /// The owners of the graph's first inputs, where they are not the data owner's. What comes from outside comes from one.
+    pub input_owners: [Option<Owner>; MAX_INPUT_OWNERS],
+    /// Those who learn the outputs, where it is not the data owner alone.
+    pub recipients: Option<Recipients>,
 }
 
 impl Roles {
-    /// The party that owns an input, by its place among the graph's inputs.
+    /// A computing model owner and a computing data owner, or others, the latter of which learns the outputs.
+    #[must_use]
+    pub fn new(model_owner: impl Into<Owner>, data_owner: impl Into<Owner>) -> Self {
+        let (model_owner, data_owner) = (model_owner.into(), data_owner.into());
+        Self { model_owner, data_owner, input_owners: [None; MAX_INPUT_OWNERS], recipients: None }
+    }
+
+    /// The owner of an input, by its place among the graph's inputs.
     ///
     /// ```
-    /// use mpc_nn::Roles;
+    /// use mpc_nn::{Owner, Roles};
     /// let mut roles = Roles::default();
-    /// roles.input_owners[1] = Some(0);
-    /// assert_eq!([0, 1, 2].map(|input| roles.input_owner(input)), [1, 0, 1]);
+    /// roles.input_owners[1] = Some(Owner::Outside);
+    /// let owners = [0, 1, 2].map(|input| roles.input_owner(input));
+    /// assert_eq!(owners, [Owner::Party(1), Owner::Outside, Owner::Party(1)]);
     /// ```
     #[must_use]
-    pub fn input_owner(&self, input: usize) -> usize {
+    pub fn input_owner(&self, input: usize) -> Owner {
         self.input_owners.get(input).copied().flatten().unwrap_or(self.data_owner)
+    }
+
+    /// Those who learn the outputs.
+    #[must_use]
+    pub fn recipients(&self) -> Recipients {
+        self.recipients.unwrap_or_else(|| self.data_owner.into())
     }
 }
 
 impl Default for Roles {
+    /// Party 0 owns the model, party 1 the inputs and the outputs.
     fn default() -> Self {
-        Self { model_owner: 0, data_owner: 1, input_owners: [None; MAX_INPUT_OWNERS] }
+        Self::new(0, 1)
     }
 }
+
+/// The role of one who learns the outputs, in messages.
+const RECIPIENT: &str = "recipient of the outputs";
 
 /// Why there is no plan.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -107,6 +263,12 @@ pub enum PlanError {
         /// The number of parties.
         parties: usize,
     },
+    /// Outputs that nobody learns.
+    #[error("nobody is to learn the outputs; name one party, or the one outside, at least")]
+    NoRecipient,
+    /// A model owner that cannot compute with its weights, since it does not compute.
+    #[error("the model owner is outside, so no party can compute with weights in the clear; let the weights be shared")]
+    OwnerOutside,
     /// Fixed-point settings that do not fit the ring.
     #[error("f = {fractional_bits} and k = {comparison_bits} do not fit a ring of {ring_bits} bits: {reason}")]
     Precision {
@@ -133,13 +295,19 @@ pub enum PlanError {
 pub(super) fn check_settings<R: Ring>(settings: &Settings) -> Result<SignParameters, PlanError> {
     mpc_shares::check_parties(settings.parties)?;
     let Settings { parties, fractional_bits, comparison_bits, roles, .. } = *settings;
-    let input_owners = roles.input_owners.iter().flatten().map(|&party| ("owner of an input", party));
-    for (role, party) in
-        [("model owner", roles.model_owner), ("data owner", roles.data_owner)].into_iter().chain(input_owners)
-    {
-        if party >= parties {
+    let input_owners = roles.input_owners.iter().flatten().map(|&owner| ("owner of an input", owner));
+    let recipients = roles.recipients().parties().into_iter().map(|party| (RECIPIENT, Owner::Party(party)));
+    let owners = [("model owner", roles.model_owner), ("data owner", roles.data_owner)];
+    for (role, owner) in owners.into_iter().chain(input_owners).chain(recipients) {
+        if let Some(party) = owner.party().filter(|&party| party >= parties) {
             return Err(PlanError::Role { role, party, parties });
         }
+    }
+    if roles.recipients == Some(Recipients::NOBODY) {
+        return Err(PlanError::NoRecipient);
+    }
+    if settings.weights == WeightKnowledge::Owner && roles.model_owner == Owner::Outside {
+        return Err(PlanError::OwnerOutside);
     }
     let wrong = |reason| PlanError::Precision { fractional_bits, comparison_bits, ring_bits: R::BITS, reason };
     if fractional_bits == 0 || fractional_bits + 2 >= comparison_bits {

@@ -13,7 +13,7 @@ use mpc_transport::Traffic;
 use serde::Serialize;
 
 use super::format::Format;
-use super::settings::{Settings, WeightKnowledge};
+use super::settings::{Owner, Settings};
 use crate::graph::{Channels, NodeId, Pool};
 
 /// A weight tensor that is opened under a mask when the model is loaded, in the order of the masks.
@@ -205,7 +205,7 @@ pub enum Action {
         /// Distances.
         step: Vec<usize>,
     },
-    /// The data owner learns the node's value.
+    /// Those who learn the outputs learn the node's value.
     Reveal {
         /// The place among the graph's outputs.
         output: usize,
@@ -267,12 +267,13 @@ impl Action {
     pub(super) fn online<R: Ring>(&self, elements: usize, settings: &Settings, party: usize) -> Traffic {
         let parties = settings.parties;
         match self {
-            Self::Share { input } => sharing::traffic(party, settings.roles.input_owner(*input), parties),
-            Self::Linear { map, .. } => match settings.weights {
-                WeightKnowledge::Shared => fixed_weights::traffic::<R>(map, parties),
-                WeightKnowledge::Owner => {
-                    fixed_weights::traffic_at_owner::<R>(map, party, settings.roles.model_owner, parties)
-                }
+            Self::Share { input } => match settings.roles.input_owner(*input) {
+                Owner::Party(owner) => sharing::traffic(party, owner, parties),
+                Owner::Outside => Traffic::default(),
+            },
+            Self::Linear { map, .. } => match settings.clear_owner() {
+                None => fixed_weights::traffic::<R>(map, parties),
+                Some(owner) => fixed_weights::traffic_at_owner::<R>(map, party, owner, parties),
             },
             Self::Truncate { shape, .. } => truncation::traffic(*shape, parties),
             Self::Relu { shape, .. } => sign::traffic(*shape, parties),
@@ -285,7 +286,9 @@ impl Action {
             Self::WithoutIndex { shape, .. } => truncation::traffic(*shape, parties),
             Self::Multiply { map } => beaver::traffic::<R>(map, parties),
             Self::Square => open::traffic(elements, R::BITS, parties),
-            Self::Reveal { .. } => sharing::reveal_traffic::<R>(elements, party, settings.roles.data_owner, parties),
+            Self::Reveal { .. } => {
+                sharing::reveal_to_traffic::<R>(elements, party, &settings.roles.recipients().parties(), parties)
+            }
             _ => Traffic::default(),
         }
     }

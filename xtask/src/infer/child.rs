@@ -5,6 +5,7 @@ use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::process::{ExitCode, exit};
 use std::thread;
 
+use mpc_nn::Owner;
 use mpc_transport::TcpTransport;
 use smol::future::try_zip;
 
@@ -44,7 +45,10 @@ fn party() -> Result<(), NodeError> {
     let Orders { job, party, parties, dealer_links, weights, inputs } = &orders;
     let weights = weights.as_ref().map(|source| source.read(&job.graph)).transpose()?;
     let roles = job.roles();
-    let samples = inputs.as_ref().map(|source| source.read(|input| roles.input_owner(input) == *party)).transpose()?;
+    let samples = inputs
+        .as_ref()
+        .map(|source| source.read(|input| roles.input_owner(input) == Owner::Party(*party)))
+        .transpose()?;
     let inputs = samples.map(|samples| samples.inferences).unwrap_or_default();
     let secrets = Secrets { weights: weights.as_ref(), inputs: &inputs };
     let settings = job.tcp_settings();

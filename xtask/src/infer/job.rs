@@ -3,8 +3,13 @@
 use std::time::Duration;
 
 use mpc_nn::plan::MAX_INPUT_OWNERS;
+<<<<<<< HEAD
 use mpc_nn::{Graph, Plan, Preprocessing, Roles, Settings, WeightKnowledge};
 use mpc_ring::{Ring, RingBits};
+=======
+use mpc_nn::{Graph, Owner, Plan, Preprocessing, Roles, Settings, WeightKnowledge};
+use mpc_ring::Ring;
+>>>>>>> sessions
 use mpc_transport::TcpSettings;
 use serde::{Deserialize, Serialize};
 
@@ -67,7 +72,7 @@ impl Job {
     pub fn roles(&self) -> Roles {
         let mut roles = Roles::default();
         for (owner, named) in roles.input_owners.iter_mut().zip(&self.input_owners) {
-            *owner = *named;
+            *owner = named.map(Owner::Party);
         }
         roles
     }

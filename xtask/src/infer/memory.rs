@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::mpsc::{Sender, channel};
 use std::thread;
 
-use mpc_nn::Weights;
+use mpc_nn::{Owner, Weights};
 use mpc_transport::memory_network;
 use ndarray::ArrayD;
 
@@ -20,7 +20,7 @@ use super::{clock, memory_use};
 /// Runs a job in memory. Party 0 gets the weights, the owners of inputs those of all inferences.
 pub fn run(
     job: &Job,
-    input_owners: &[usize],
+    input_owners: &[Owner],
     weights: Arc<Weights>,
     inputs: Arc<Vec<Vec<Option<ArrayD<f32>>>>>,
     progress: &mut Progress,
@@ -38,7 +38,7 @@ pub fn run(
     {
         let job = job.clone();
         let weights = (party == 0).then(|| Arc::clone(&weights));
-        let inputs = input_owners.contains(&party).then(|| Arc::clone(&inputs));
+        let inputs = input_owners.contains(&Owner::Party(party)).then(|| Arc::clone(&inputs));
         start(Node::Party(party), &sender, move |report| {
             let inputs = inputs.as_deref().map(Vec::as_slice).unwrap_or_default();
             let secrets = Secrets { weights: weights.as_deref(), inputs };

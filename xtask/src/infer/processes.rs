@@ -8,6 +8,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use mpc_nn::Owner;
+
 use super::clock;
 use super::collect::{RunRecord, collect};
 use super::error::{NodeFailure, RunError};
@@ -29,7 +31,7 @@ const EXIT_PAUSE: Duration = Duration::from_millis(2);
 /// Runs a job in processes. Party 0's reads the weights, those of owners of inputs read these.
 pub fn run(
     job: &Job,
-    input_owners: &[usize],
+    input_owners: &[Owner],
     weights: &WeightSource,
     inputs: &SampleSource,
     progress: &mut Progress,
@@ -46,7 +48,7 @@ pub fn run(
     for process in &mut processes {
         let party = if let Node::Party(party) = process.node { Some(party) } else { None };
         let weights = (party == Some(0)).then(|| weights.clone());
-        let inputs = party.filter(|party| input_owners.contains(party)).map(|_| inputs.clone());
+        let inputs = party.filter(|&party| input_owners.contains(&Owner::Party(party))).map(|_| inputs.clone());
         let (parties, dealer_links) = (parties.clone(), dealer_links.clone());
         let party = party.unwrap_or_default();
         process.order(&Orders { job: job.clone(), party, parties, dealer_links, weights, inputs });

@@ -3,10 +3,10 @@
 use std::time::{Duration, Instant};
 
 use mpc_nn::execute::labels;
-use mpc_nn::{DealerSession, Observer, PartySession, Plan, Weights};
+use mpc_nn::{DealerSession, Observer, Owner, PartySession, Plan, SessionOptions, Weights};
 use mpc_ring::{Ring, in_ring};
 use mpc_shares::Seed;
-use mpc_transport::{Emulated, Phase, Transport};
+use mpc_transport::{Emulated, Metered, Phase, Transport};
 use ndarray::ArrayD;
 
 use super::arguments::PreprocessingMode;
@@ -50,14 +50,14 @@ async fn run_party_in<R: Ring, T: Transport, L: Transport>(
     let plan = job.plan::<R>()?;
     let party = transport.party();
     let (transport, link) = (emulated(transport, job), emulated(link, job));
-    let seed = Seed::from_system()?;
-    let mut session = PartySession::open(transport, link, &plan, job.session, secrets.weights, seed).await?;
+    let options = SessionOptions::new(job.session, Seed::from_system()?);
+    let mut session = PartySession::open(transport, link, &plan, secrets.weights, options).await?;
     report(Event::Loaded(loaded(&session)));
     for inference in 0..job.inferences {
         session.clear_meters();
         let owned = owned(&plan, party, secrets.inputs.get(inference));
         let mut recorder = Recorder::new(inference, job, &plan, report);
-        let outputs = session.infer(Some(&owned), job.preprocessing(), &mut recorder).await?;
+        let outputs = session.infer(&owned, job.preprocessing(), &mut recorder).await?.revealed;
         let mut steps = recorder.steps;
         for (record, step) in steps.iter_mut().zip(plan.steps()) {
             record.traffic = session.meter().traffic(Phase::Online, &step.name);
@@ -81,7 +81,8 @@ pub async fn run_dealer<L: Transport>(links: Vec<L>, job: &Job) -> Result<(), No
 async fn run_dealer_in<R: Ring, L: Transport>(links: Vec<L>, job: &Job) -> Result<(), NodeError> {
     let plan = job.plan::<R>()?;
     let links = links.into_iter().map(|link| emulated(link, job)).collect();
-    let mut session = DealerSession::open(links, &plan, job.session, Seed::from_system()?).await?;
+    let options = SessionOptions::new(job.session, Seed::from_system()?);
+    let mut session = DealerSession::open(links, &plan, options).await?;
     for _ in 0..job.inferences {
         session.deal(|_| ()).await?;
     }
@@ -93,7 +94,7 @@ fn emulated<T: Transport>(transport: T, job: &Job) -> Emulated<T> {
     Emulated::new(transport, job.link.settings())
 }
 
-fn loaded<R: Ring, T: Transport, L: Transport>(session: &PartySession<'_, R, T, L>) -> Loaded {
+fn loaded<R: Ring, T: Transport, L: Transport>(session: &PartySession<'_, R, T, Metered<L>>) -> Loaded {
     Loaded {
         at: clock::now(),
         load: session.meter().traffic(Phase::Setup, labels::LOAD),
@@ -105,7 +106,7 @@ fn loaded<R: Ring, T: Transport, L: Transport>(session: &PartySession<'_, R, T, 
 /// The inputs of one inference that a party owns.
 fn owned(plan: &Plan<impl Ring>, party: usize, inputs: Option<&Vec<Option<ArrayD<f32>>>>) -> Vec<ArrayD<f32>> {
     let owners = plan.input_owners().into_iter();
-    let owned = inputs.into_iter().flatten().zip(owners).filter(|(_, owner)| *owner == party);
+    let owned = inputs.into_iter().flatten().zip(owners).filter(|(_, owner)| *owner == Owner::Party(party));
     owned.filter_map(|(input, _)| input.clone()).collect()
 }
 
