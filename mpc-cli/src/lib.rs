@@ -2,5 +2,7 @@
 #![forbid(unsafe_code)]
 
 pub mod cost;
+pub mod estimate;
 pub mod format;
+pub mod inspect;
 pub mod table;

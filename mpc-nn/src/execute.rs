@@ -33,6 +33,14 @@ pub mod labels {
     pub const DEAL: &str = "deal correlations";
 }
 
+/// Checks inputs as an inference will, before anybody takes part: those of `owner`, in the order of the graph's.
+///
+/// # Errors
+/// [`InferenceError::Input`], [`InferenceError::Bound`], [`InferenceError::Range`].
+pub fn check_inputs<R: Ring>(plan: &Plan<R>, owner: Owner, inputs: &[ArrayD<f32>]) -> Result<(), InferenceError> {
+    encode_inputs(plan, owner, inputs).map(|_| ())
+}
+
 /// Watches a run, for progress and timings.
 pub trait Observer: Send {
     /// Step `step` of the plan begins in a phase: [`Phase::Preprocessing`] or [`Phase::Online`].

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use mpc_cli::inspect::InspectError;
 use mpc_models::images::ImageError;
 use mpc_models::onnx::{ImportError, OnnxError};
 use mpc_models::{FileError, LoadError, NpyError, SamplesError, UnknownModel};
@@ -30,6 +31,9 @@ pub enum InputError {
     /// An ONNX file that cannot be imported.
     #[error(transparent)]
     Import(#[from] ImportError),
+    /// An ONNX file that cannot run privately.
+    #[error(transparent)]
+    Inspect(#[from] InspectError),
     /// A folder of images.
     #[error(transparent)]
     Folder(#[from] ImageError),
