@@ -6,7 +6,8 @@ use mpc_ring::Ring;
 use mpc_transport::Traffic;
 use serde::Serialize;
 
-use crate::format::{bytes, count};
+use crate::estimate::Estimate;
+use crate::format::{bytes, count, seconds};
 use crate::table::table;
 
 /// The cost of an inference, for tables and as JSON. Bytes are those on the wire, with the headers of frames.
@@ -105,6 +106,20 @@ impl Cost {
         .join("\n")
     }
 
+    /// The cost for people, with estimated times.
+    #[must_use]
+    pub fn text_with(&self, estimates: &[Estimate]) -> String {
+        let mut header = vec!["link", "online"];
+        header.extend(["slowest layer", "which takes"]);
+        let mut rows = table(&header, 1);
+        for estimate in estimates {
+            let slowest = estimate.steps.iter().max_by(|a, b| a.seconds.total_cmp(&b.seconds));
+            let (name, time) = slowest.map_or(("", 0.0), |slowest| (slowest.name.as_str(), slowest.seconds));
+            rows.add_row([estimate.net.to_string(), seconds(estimate.seconds), name.to_owned(), seconds(time)]);
+        }
+        format!("{}\nEstimated times of one inference, from its bytes, rounds and multiplications:\n{rows}\n", self.text())
+    }
+
     fn phase_table(&self) -> comfy_table::Table {
         let header = ["phase", "sent by a party", "received by a party", "by the last party", "rounds"];
         let mut rows = table(&header, 1);
@@ -165,4 +180,38 @@ pub fn kind(plan: &Plan<impl Ring>, step: &Step) -> &'static str {
         (Action::Linear { .. }, Op::Convolution { .. }) => "convolution",
         (action, _) => action.kind(),
     }
+}
+
+/// What a party measured of one step.
+#[derive(Clone, Copy, Debug)]
+pub struct Measured<'a> {
+    /// The step's name.
+    pub name: &'a str,
+    /// Its time in seconds.
+    pub seconds: f64,
+    /// What it sent and received.
+    pub traffic: Traffic,
+}
+
+/// The plan's table, with what the last party measured beside.
+#[must_use]
+pub fn measured_table<R: Ring>(plan: &Plan<R>, measured: &[Measured<'_>]) -> comfy_table::Table {
+    let header = ["layer", "kind", "output", "sent, planned", "measured", "rounds, planned", "measured", "time"];
+    let mut rows = table(&header, 3);
+    let party = plan.settings().parties - 1;
+    for (step, measured) in plan.steps().iter().zip(measured) {
+        let planned = step.online.get(party).copied().unwrap_or_default();
+        let shape = step.shape.iter().map(usize::to_string).collect::<Vec<_>>().join("×");
+        rows.add_row([
+            measured.name.to_owned(),
+            kind(plan, step).to_owned(),
+            shape,
+            bytes(planned.bytes_sent()),
+            bytes(measured.traffic.bytes_sent()),
+            planned.rounds.to_string(),
+            measured.traffic.rounds.to_string(),
+            format!("{:.2} ms", measured.seconds * 1e3),
+        ]);
+    }
+    rows
 }

@@ -52,6 +52,36 @@ impl fmt::Display for Net {
     }
 }
 
+/// Estimated times of one inference.
+#[derive(Clone, Debug, Serialize)]
+pub struct Estimate {
+    /// The link.
+    pub net: Net,
+    /// Seconds of the online phase.
+    pub seconds: f64,
+    /// Each step of the plan.
+    pub steps: Vec<StepEstimate>,
+}
+
+/// The estimated time of one step.
+#[derive(Clone, Debug, Serialize)]
+pub struct StepEstimate {
+    /// Its name in the plan.
+    pub name: String,
+    /// Seconds.
+    pub seconds: f64,
+}
+
+impl Estimate {
+    /// Of an inference over links of a kind.
+    #[must_use]
+    pub fn new<R: Ring>(net: Net, plan: &Plan<R>) -> Self {
+        let step = |step: &Step| StepEstimate { name: step.name.clone(), seconds: net.step(plan, step).as_secs_f64() };
+        let steps: Vec<_> = plan.steps().iter().map(step).collect();
+        Self { net, seconds: steps.iter().map(|step| step.seconds).sum(), steps }
+    }
+}
+
 impl Net {
     fn settings(self) -> LinkSettings {
         match self {
@@ -62,8 +92,7 @@ impl Net {
     }
 
     /// How long one step takes, computing and sending one after the other.
-    #[must_use]
-    pub fn step<R: Ring>(self, plan: &Plan<R>, step: &Step) -> Duration {
+    fn step<R: Ring>(self, plan: &Plan<R>, step: &Step) -> Duration {
         let LinkSettings { latency, bits_per_second } = self.settings();
         let traffic = step.online.iter().copied().max_by_key(|traffic| traffic.bytes_sent()).unwrap_or_default();
         let rounds = step.online.iter().map(|traffic| traffic.rounds).max().unwrap_or_default() as f64;
@@ -73,11 +102,5 @@ impl Net {
         let multiplications = if matches!(step.action, Action::Linear { .. }) { node.multiplications() } else { 0 };
         let computing = multiplications as f64 / MULTIPLICATIONS + 2.0 * bytes / BYTES;
         Duration::from_secs_f64(rounds * (latency.as_secs_f64() + ROUND) + wire + computing)
-    }
-
-    /// How long the online phase of an inference takes.
-    #[must_use]
-    pub fn online<R: Ring>(self, plan: &Plan<R>) -> Duration {
-        plan.steps().iter().map(|step| self.step(plan, step)).sum()
     }
 }

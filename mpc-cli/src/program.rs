@@ -6,6 +6,7 @@ mod configuration;
 mod failure;
 mod keys;
 mod logging;
+mod outcome;
 mod progress;
 mod stop;
 

@@ -12,15 +12,17 @@ use mpc_protocols::{CorrelationSource, Party};
 use mpc_ring::Ring;
 use mpc_shares::Prg;
 use mpc_transport::{Metered, Phase, Transport};
+use ndarray::ArrayD;
 
 use crate::encoding::{Header, Kind};
 use crate::error::InferenceError;
-use crate::plan::Plan;
+use crate::plan::{Owner, Plan};
 
 pub use data::{Inputs, Outputs};
 pub use model::{Model, ModelSource};
 
 use data::Collected;
+use fixed_point::encode_inputs;
 use run::Run;
 
 /// Labels of what is counted outside the steps.

@@ -1,6 +1,7 @@
 //! Packed models: what everybody may know of a network in one file, and its weights in another.
 
 use std::fmt;
+use std::io::Read;
 use std::path::Path;
 
 use mpc_models::onnx::{Encoding, Network};
@@ -269,6 +270,18 @@ impl PrivateModel {
             .map_err(|source| PackError::Weights { file: file.clone(), source })?;
         if rest.is_empty() { Ok(Self { public, weights }) } else { Err(wrong("bytes after its end")) }
     }
+}
+
+/// Whether a file is the private part of a packed model.
+///
+/// # Errors
+/// [`PackError::File`].
+pub fn is_private(path: &Path) -> Result<bool, PackError> {
+    let failed = |error: std::io::Error| FileError::Read { path: path.display().to_string(), reason: error.to_string() };
+    let mut magic = Vec::new();
+    let file = std::fs::File::open(path).map_err(failed)?;
+    file.take(PRIVATE_MAGIC.len() as u64).read_to_end(&mut magic).map_err(failed)?;
+    Ok(magic == PRIVATE_MAGIC)
 }
 
 /// The largest file of weights, in bytes: 2^30 parameters.
