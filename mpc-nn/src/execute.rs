@@ -12,15 +12,17 @@ use mpc_protocols::{CorrelationSource, Party};
 use mpc_ring::Ring;
 use mpc_shares::Prg;
 use mpc_transport::{Metered, Phase, Transport};
+use ndarray::ArrayD;
 
 use crate::encoding::{Header, Kind};
 use crate::error::InferenceError;
-use crate::plan::Plan;
+use crate::plan::{Owner, Plan};
 
 pub use data::{Inputs, Outputs};
 pub use model::{Model, ModelSource};
 
 use data::Collected;
+use fixed_point::encode_inputs;
 use run::Run;
 
 /// Labels of what is counted outside the steps.
@@ -31,6 +33,14 @@ pub mod labels {
     pub const HANDSHAKE: &str = "handshake";
     /// The dealer's seeds and corrections.
     pub const DEAL: &str = "deal correlations";
+}
+
+/// Checks inputs as an inference will, before anybody takes part: those of `owner`, in the order of the graph's.
+///
+/// # Errors
+/// [`InferenceError::Input`], [`InferenceError::Bound`], [`InferenceError::Range`].
+pub fn check_inputs<R: Ring>(plan: &Plan<R>, owner: Owner, inputs: &[ArrayD<f32>]) -> Result<(), InferenceError> {
+    encode_inputs(plan, owner, inputs).map(|_| ())
 }
 
 /// Watches a run, for progress and timings.

@@ -143,6 +143,14 @@ pub enum TransportError {
         /// The peer.
         party: usize,
     },
+    /// What arrived over an encrypted connection is not what the peer sent.
+    #[error("the connection to party {party} was corrupted or tampered with ({reason}): start a new session")]
+    Corrupted {
+        /// The peer.
+        party: usize,
+        /// What the check found.
+        reason: String,
+    },
     /// The operating system reported a failure.
     #[error("the connection to party {party} failed: {reason}; start a new session")]
     Io {

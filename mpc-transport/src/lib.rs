@@ -13,13 +13,21 @@ mod traffic;
 mod transport;
 
 #[cfg(feature = "std")]
+mod dial;
+#[cfg(feature = "std")]
 mod drive;
 #[cfg(feature = "std")]
 mod emulated;
 #[cfg(feature = "std")]
+mod flow;
+#[cfg(feature = "std")]
 mod memory;
 #[cfg(feature = "std")]
+mod stream;
+#[cfg(feature = "std")]
 mod tcp;
+#[cfg(feature = "tls")]
+pub mod tls;
 
 pub use error::{TransportError, Wait};
 pub use frame::{FRAME_HEADER_BYTES, MAX_FRAME_BYTES};
@@ -39,4 +47,8 @@ pub use emulated::{Emulated, LinkSettings};
 #[cfg(feature = "std")]
 pub use memory::{MemoryTransport, memory_network};
 #[cfg(feature = "std")]
+pub use stream::StreamTransport;
+#[cfg(feature = "std")]
 pub use tcp::{TcpSettings, TcpTransport};
+#[cfg(feature = "tls")]
+pub use tls::{SecureLink, SecureTransport};

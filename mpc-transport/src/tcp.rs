@@ -1,20 +1,20 @@
 //! Parties linked by TCP, each pair by one connection.
 
-mod flow;
 mod greeting;
 mod mesh;
 
-use std::io;
-use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::time::{Duration, Instant};
+use std::io::{self, IoSlice, IoSliceMut, Read, Write};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::task::{Context, Poll};
+use std::time::Duration;
 
 use smol::Async;
 
-use crate::drive::{DEFAULT_POLL, Patience, Timed, drive, peers, pieces};
-use crate::{Transport, TransportError};
-use flow::{Incoming, Outgoing, TcpFlow};
+use crate::TransportError;
+use crate::drive::DEFAULT_POLL;
+use crate::stream::{ByteStream, StreamTransport};
 
-/// How a [`TcpTransport`] waits and writes.
+/// How a [`StreamTransport`] connects, waits and writes.
 ///
 /// ```
 /// use std::time::Duration;
@@ -46,29 +46,11 @@ impl Default for TcpSettings {
 
 /// One party's end of a network of TCP connections, one for each pair of parties.
 ///
-/// Waits poll the sockets for [`TcpSettings::poll`], then sleep on the reactor of [`smol`]; the futures run on any
-/// executor. As polling blocks its thread, run each party on a thread of its own, with `smol::block_on`.
-///
-/// A network of two nodes also links a dealer to a party.
-///
 /// # Security
 /// Connections are neither encrypted nor authenticated: use loopback or links that are trusted or tunnelled.
-#[derive(Debug)]
-pub struct TcpTransport {
-    party: usize,
-    /// By party index; none for this party itself.
-    links: Vec<Option<Link>>,
-    patience: Patience,
-    chunk_bytes: usize,
-}
+pub type TcpTransport = StreamTransport<Async<TcpStream>>;
 
-#[derive(Debug)]
-struct Link {
-    stream: Async<TcpStream>,
-    fault: Option<TransportError>,
-}
-
-impl TcpTransport {
+impl StreamTransport<Async<TcpStream>> {
     /// Connects the party of index `party` to all others; complete when every one of its connections stands.
     ///
     /// `addresses` holds every node's address, by index. A party connects to those of a smaller index, trying again while
@@ -113,74 +95,49 @@ impl TcpTransport {
         settings: TcpSettings,
     ) -> Result<Self, TransportError> {
         let streams = mesh::connect(party, listener.into(), addresses, settings.connect_deadline).await?;
-        let link = |stream| Link { stream, fault: None };
-        Ok(Self {
-            party,
-            links: streams.into_iter().map(|stream| stream.map(link)).collect(),
-            patience: Patience { deadline: settings.deadline, poll: settings.poll },
-            chunk_bytes: settings.chunk_bytes.max(1),
+        Ok(Self::over(party, streams, &settings))
+    }
+}
+
+impl ByteStream for Async<TcpStream> {
+    fn write(&mut self, header: &[u8], message: &[u8]) -> io::Result<usize> {
+        let mut socket = self.get_ref();
+        nonzero(match header.is_empty() {
+            true => socket.write(message),
+            false => socket.write_vectored(&[IoSlice::new(header), IoSlice::new(message)]),
         })
     }
 
-    async fn run(
-        &mut self,
-        peer: usize,
-        outgoing: Option<Outgoing<'_>>,
-        incoming: Option<Incoming<'_>>,
-    ) -> Result<(), TransportError> {
-        let no_such_party = TransportError::NoSuchParty { party: peer, parties: self.links.len() };
-        let link = self.links.get_mut(peer).and_then(Option::as_mut).ok_or(no_such_party)?;
-        let flow = TcpFlow { party: peer, link, outgoing, incoming, chunk_bytes: self.chunk_bytes };
-        drive(&mut [Timed::new(flow, Instant::now())], &self.patience).await
+    fn is_flushed(&self) -> bool {
+        true
+    }
+
+    fn read(&mut self, header: &mut [u8], message: &mut [u8]) -> io::Result<usize> {
+        let mut socket = self.get_ref();
+        nonzero(match header.is_empty() {
+            true => socket.read(message),
+            false => socket.read_vectored(&mut [IoSliceMut::new(header), IoSliceMut::new(message)]),
+        })
+    }
+
+    fn poll_writable(&self, cx: &mut Context<'_>) -> Poll<()> {
+        Async::poll_writable(self, cx).map(drop)
+    }
+
+    fn poll_readable(&self, cx: &mut Context<'_>) -> Poll<()> {
+        Async::poll_readable(self, cx).map(drop)
+    }
+
+    fn end(&mut self) {
+        // The peer reads an end of stream instead of waiting; a socket that failed already has nothing to end.
+        let _ = self.get_ref().shutdown(Shutdown::Write);
     }
 }
 
-impl Transport for TcpTransport {
-    fn party(&self) -> usize {
-        self.party
-    }
-
-    fn parties(&self) -> usize {
-        self.links.len()
-    }
-
-    async fn send(&mut self, to: usize, message: &[u8]) -> Result<(), TransportError> {
-        let outgoing = Outgoing::new(to, message)?;
-        self.run(to, Some(outgoing), None).await
-    }
-
-    async fn receive(&mut self, from: usize, message: &mut [u8]) -> Result<(), TransportError> {
-        let incoming = Incoming::exact(from, message)?;
-        self.run(from, None, Some(incoming)).await
-    }
-
-    async fn receive_bounded(&mut self, from: usize, limit: usize) -> Result<Vec<u8>, TransportError> {
-        let mut message = Vec::new();
-        self.run(from, None, Some(Incoming::bounded(limit, &mut message))).await?;
-        Ok(message)
-    }
-
-    async fn exchange(&mut self, message: &[u8], received: &mut [u8]) -> Result<(), TransportError> {
-        let others = peers(self.party, self.links.len());
-        let pieces = pieces(received, message.len(), others.clone().count())?;
-        let now = Instant::now();
-        let mut flows = Vec::with_capacity(pieces.len());
-        for ((party, link), piece) in others.zip(self.links.iter_mut().flatten()).zip(pieces) {
-            let outgoing = Some(Outgoing::new(party, message)?);
-            let incoming = Some(Incoming::exact(party, piece)?);
-            flows.push(Timed::new(TcpFlow { party, link, outgoing, incoming, chunk_bytes: self.chunk_bytes }, now));
-        }
-        drive(&mut flows, &self.patience).await
-    }
-}
-
-/// What a failed read or write says about the peer.
-fn failure(party: usize, error: &io::Error) -> TransportError {
-    use io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset, NotConnected, UnexpectedEof};
-    match error.kind() {
-        BrokenPipe | ConnectionAborted | ConnectionReset | NotConnected | UnexpectedEof => {
-            TransportError::Closed { party }
-        }
-        _ => TransportError::Io { party, reason: error.to_string() },
+/// No bytes where some were asked for: the stream has ended.
+fn nonzero(transferred: io::Result<usize>) -> io::Result<usize> {
+    match transferred {
+        Ok(0) => Err(io::ErrorKind::UnexpectedEof.into()),
+        other => other,
     }
 }

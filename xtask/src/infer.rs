@@ -5,11 +5,8 @@ pub mod check;
 pub mod child;
 mod clock;
 mod collect;
-mod cost;
 mod error;
 mod event;
-mod files;
-mod format;
 pub mod inspect;
 mod job;
 mod memory;
@@ -33,16 +30,15 @@ use std::io::{ErrorKind, Write, stdout};
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use mpc_nn::plan::Action;
-use mpc_nn::{Op, Plan, Step};
-use mpc_ring::Ring;
+use mpc_ring::{Ring, in_ring};
+use mpc_service::tensors::{by_name, write_tensor};
 use serde::Serialize;
 
 pub use arguments::InferArguments;
-use arguments::{TransportKind, in_ring};
-use cost::Cost;
+use arguments::TransportKind;
 use error::{Failure, InputError, RunError};
 use job::Job;
+use mpc_cli::cost::Cost;
 use progress::Progress;
 use results::Results;
 use subject::{Meaning, Subject};
@@ -60,7 +56,7 @@ pub fn run(arguments: &InferArguments) -> ExitCode {
 fn show_plan(arguments: &InferArguments) -> Result<ExitCode, Failure> {
     let subject = Subject::open(arguments)?;
     let job = Job::new(arguments, subject.graph)?;
-    let cost = in_ring!(job.ring, R => Cost::new(arguments, &job.plan::<R>()?));
+    let cost = in_ring!(job.ring, R => Cost::new(&arguments.model, &job.plan::<R>()?));
     print(&if arguments.json { json(&cost) } else { cost.text() });
     Ok(ExitCode::SUCCESS)
 }
@@ -77,7 +73,7 @@ fn infer(arguments: &InferArguments) -> Result<ExitCode, Failure> {
 /// Checks everything, runs it privately and compares.
 fn compare<R: Ring>(arguments: &InferArguments) -> Result<Summary, Failure> {
     let subject = Subject::open(arguments)?;
-    let destinations = onnx::by_name("output", &arguments.output, &subject.outputs)?;
+    let destinations = by_name("output", &arguments.output, &subject.outputs)?;
     let mut job = Job::new(arguments, subject.graph.clone())?;
     let plan = job.plan::<R>()?;
     let source = subject.inputs.as_ref().ok_or_else(|| InputError::Named("--input is missing".to_owned()))?;
@@ -100,7 +96,7 @@ fn compare<R: Ring>(arguments: &InferArguments) -> Result<Summary, Failure> {
     let summary = summarise(arguments, &subject, &plan, &samples, &results, &run, plain.time)?;
     for (name, output) in subject.outputs.iter().zip(results.private()) {
         if let Some(path) = destinations.get(name) {
-            files::write_tensor(path, output).map_err(RunError::Write)?;
+            write_tensor(path, output).map_err(|error| RunError::Write(error.to_string()))?;
         }
     }
     if subject.meaning == Meaning::Mask {
@@ -108,14 +104,6 @@ fn compare<R: Ring>(arguments: &InferArguments) -> Result<Summary, Failure> {
         eprintln!("{}: the image, the private mask and the mask in the clear", arguments.picture.display());
     }
     Ok(summary)
-}
-
-/// The kind of layer that a step belongs to, for tables.
-fn kind(plan: &Plan<impl Ring>, step: &Step) -> &'static str {
-    match (&step.action, plan.graph().node(step.node).op()) {
-        (Action::Linear { .. }, Op::Convolution { .. }) => "convolution",
-        (action, _) => action.kind(),
-    }
 }
 
 fn json(value: &impl Serialize) -> String {

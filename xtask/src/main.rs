@@ -4,7 +4,6 @@
 mod bench;
 mod fuzz;
 mod infer;
-mod table;
 mod test;
 mod workspace;
 

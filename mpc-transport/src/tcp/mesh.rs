@@ -13,6 +13,7 @@ use smol::io::{AsyncReadExt, AsyncWriteExt};
 use smol::{Async, Timer};
 
 use super::greeting::{GREETING_BYTES, Greeting, Kind};
+use crate::dial::{Pauses, open};
 use crate::{TransportError, Wait};
 
 /// Connections that may be greeting at the same time; the oldest makes way for a new one.
@@ -20,9 +21,6 @@ const MAX_GREETING: usize = 64;
 
 /// How long a new connection has to send its greeting.
 const GREETING_DEADLINE: Duration = Duration::from_secs(5);
-
-/// Pauses between attempts to connect double from the first of these to the second.
-const RETRY_PAUSES: [Duration; 2] = [Duration::from_millis(5), Duration::from_millis(200)];
 
 /// Pause after a failed accept, for instance while no file descriptor is free.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(10);
@@ -228,7 +226,7 @@ impl Mesh {
     async fn dial(&self, peer: usize, address: SocketAddr) -> Result<Connections, TransportError> {
         let mut reason = String::new();
         let attempts = async {
-            let [mut pause, longest] = RETRY_PAUSES;
+            let mut pauses = Pauses::new();
             loop {
                 "no answer".clone_into(&mut reason);
                 match self.attempt(peer, address).await {
@@ -236,8 +234,7 @@ impl Mesh {
                     Err(Attempt::Final(error)) => return Some(Err(error)),
                     Err(Attempt::Again(error)) => reason = error.to_string(),
                 }
-                Timer::after(pause).await;
-                pause = longest.min(pause * 2);
+                pauses.wait().await;
             }
         };
         let expiry = async {
@@ -249,9 +246,7 @@ impl Mesh {
     }
 
     async fn attempt(&self, peer: usize, address: SocketAddr) -> Result<Stream, Attempt> {
-        let mut stream = Stream::connect(address).await?;
-        refuse_self_connection(stream.get_ref())?;
-        stream.get_ref().set_nodelay(true)?;
+        let mut stream = open(address).await?;
         let ours = self.greeting(Kind::Hello);
         stream.write_all(&ours.encode()).await?;
         let theirs = read_greeting(&mut stream).await?;
@@ -275,14 +270,6 @@ impl From<io::Error> for Attempt {
     fn from(error: io::Error) -> Self {
         Self::Again(error)
     }
-}
-
-/// While nobody listens on a local port, a connection to it can come out of that port and meet itself.
-fn refuse_self_connection(stream: &TcpStream) -> io::Result<()> {
-    if stream.local_addr()? == stream.peer_addr()? {
-        return Err(io::ErrorKind::ConnectionRefused.into());
-    }
-    Ok(())
 }
 
 async fn read_greeting(stream: &mut Stream) -> io::Result<Greeting> {

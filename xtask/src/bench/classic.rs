@@ -14,8 +14,8 @@ use serde::Serialize;
 
 use super::report::{machine, milliseconds};
 use super::row::median;
-use crate::table::table;
 use crate::workspace::Workspace;
+use mpc_cli::table::table;
 
 /// The number of ReLUs.
 const LEN: usize = 10_000;

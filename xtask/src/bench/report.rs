@@ -11,7 +11,7 @@ use super::crypten::Comparison;
 use super::job::{LAYERS, NETWORKS};
 use super::published::{PUBLISHED, Published};
 use super::row::Row;
-use crate::table::table;
+use mpc_cli::table::table;
 
 /// Prints our rows and the published ones.
 pub(super) fn print(rows: &[Row]) {

@@ -3,10 +3,10 @@
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
+use mpc_ring::RingBits;
+use mpc_service::tensors::Pixels;
 use mpc_transport::LinkSettings;
 use serde::{Deserialize, Serialize};
-
-use super::files::Pixels;
 
 /// Images per inference with `--accuracy`, unless `--batch` says otherwise.
 const ACCURACY_BATCH: usize = 25;
@@ -97,7 +97,7 @@ pub struct InferArguments {
     pub link: LinkKind,
 
     /// The bits of a ring element. 32 halves the bytes of linear layers, for networks with a small range: see `check`.
-    #[arg(long, value_enum, default_value_t = RingBits::Bits64, value_name = "BITS")]
+    #[arg(long, default_value_t = RingBits::Bits64, value_name = "BITS")]
     pub ring: RingBits,
 
     /// f, the binary digits after the point [default: 16, with --ring 32 10].
@@ -144,41 +144,6 @@ Exit codes:
   0  everything ran, and every private label, mask or value is that of the plaintext model
   1  a run failed, a label differs, or bytes or rounds were not those of the plan
   2  wrong arguments, weights or inputs, found before anything started";
-
-/// The bits of a ring element.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
-pub enum RingBits {
-    /// Z_2^32.
-    #[value(name = "32")]
-    Bits32,
-    /// Z_2^64.
-    #[value(name = "64")]
-    Bits64,
-    /// Z_2^128.
-    #[value(name = "128")]
-    Bits128,
-}
-
-/// What `$body` is with `$ring` as the ring of that many bits.
-macro_rules! in_ring {
-    ($bits:expr, $ring:ident => $body:expr) => {
-        match $bits {
-            $crate::infer::arguments::RingBits::Bits32 => {
-                type $ring = u32;
-                $body
-            }
-            $crate::infer::arguments::RingBits::Bits64 => {
-                type $ring = u64;
-                $body
-            }
-            $crate::infer::arguments::RingBits::Bits128 => {
-                type $ring = u128;
-                $body
-            }
-        }
-    };
-}
-pub(super) use in_ring;
 
 /// How messages travel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize)]

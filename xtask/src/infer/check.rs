@@ -20,7 +20,7 @@ use super::results::largest_difference;
 use super::samples::Samples;
 use super::subject::{Meaning, Subject};
 use super::{json, print};
-use crate::table::table;
+use mpc_cli::table::table;
 
 /// How far a value may be from the one in floating point, and the part of its magnitude that may come on top.
 const TOLERANCE: (f64, f64) = (0.002, 0.001);
@@ -194,7 +194,7 @@ fn report(arguments: &CheckArguments) -> Result<Report, Failure> {
 
 fn labels(arguments: &CheckArguments, samples: &Samples) -> Result<Option<Vec<usize>>, InputError> {
     if let Some(path) = &arguments.labels {
-        let wrong = |reason: String| InputError::Tensor { file: path.display().to_string(), reason };
+        let wrong = |reason: String| InputError::Labelled { file: path.display().to_string(), reason };
         let labels = read_npy(&read_file(path, MAX_LABELS_FILE)?).map_err(|error| wrong(error.to_string()))?;
         return Ok(Some(labels.iter().map(|&label| label as usize).collect()));
     }

@@ -2,10 +2,12 @@
 
 use std::fmt;
 
+use mpc_cli::inspect::InspectError;
 use mpc_models::images::ImageError;
 use mpc_models::onnx::{ImportError, OnnxError};
 use mpc_models::{FileError, LoadError, NpyError, SamplesError, UnknownModel};
 use mpc_nn::{EvaluateError, GraphError, InferenceError, PlanError};
+use mpc_service::tensors::TensorError;
 use mpc_shares::ShareError;
 use mpc_transport::{Traffic, TransportError};
 
@@ -29,6 +31,9 @@ pub enum InputError {
     /// An ONNX file that cannot be imported.
     #[error(transparent)]
     Import(#[from] ImportError),
+    /// An ONNX file that cannot run privately.
+    #[error(transparent)]
+    Inspect(#[from] InspectError),
     /// A folder of images.
     #[error(transparent)]
     Folder(#[from] ImageError),
@@ -47,9 +52,12 @@ pub enum InputError {
     /// `--input` or `--output`: which of several.
     #[error("{0}")]
     Named(String),
-    /// A file for an input.
+    /// A file for an input or an output.
+    #[error(transparent)]
+    Tensor(#[from] TensorError),
+    /// A folder of images for each class, or a file of labels.
     #[error("input {file}: {reason}")]
-    Tensor {
+    Labelled {
         /// The file.
         file: String,
         /// What is wrong with it.

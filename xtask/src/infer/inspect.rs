@@ -3,15 +3,11 @@
 use std::process::ExitCode;
 
 use clap::Args;
-use mpc_models::onnx::{Dimension, InputShapes, OnnxFile, TensorInfo};
-use mpc_nn::{Plan, Settings};
-use mpc_transport::Traffic;
-use serde::Serialize;
+use mpc_cli::inspect::{Inspection, shapes};
+use mpc_models::onnx::OnnxFile;
 
 use super::error::{Failure, InputError};
-use super::format::{bytes, count};
 use super::{json, print};
-use crate::table::table;
 
 /// Lists the inputs, outputs, operators and parameters of an ONNX file, and what a private run would cost.
 ///
@@ -38,34 +34,11 @@ pub struct InspectArguments {
     pub json: bool,
 }
 
-#[derive(Serialize)]
-struct Tensor {
-    name: String,
-    element_type: String,
-    shape: String,
-}
-
-#[derive(Serialize)]
-struct Report {
-    producer: String,
-    opset: i64,
-    inputs: Vec<Tensor>,
-    outputs: Vec<Tensor>,
-    operators: std::collections::BTreeMap<String, usize>,
-    parameters: usize,
-    multiplications: u64,
-    layers: usize,
-    online_bytes_sent: u64,
-    rounds: u64,
-    setup_bytes_sent: u64,
-    dealt_bytes: u64,
-}
-
 /// Runs the command.
 pub fn run(arguments: &InspectArguments) -> ExitCode {
-    match report(arguments) {
+    match inspect(arguments).map_err(Failure::from) {
         Ok(report) => {
-            print(&if arguments.json { json(&report) } else { text(&report, arguments.parties) });
+            print(&if arguments.json { json(&report) } else { report.text() });
             ExitCode::SUCCESS
         }
         Err(failure) => {
@@ -75,76 +48,7 @@ pub fn run(arguments: &InspectArguments) -> ExitCode {
     }
 }
 
-fn report(arguments: &InspectArguments) -> Result<Report, Failure> {
-    let file = OnnxFile::open(&arguments.file).map_err(InputError::from)?;
-    let network = file.import(&shapes(&arguments.shape)?).map_err(InputError::from)?;
-    let settings = Settings::new(arguments.parties.into());
-    let plan = Plan::<u64>::new(&network.graph, settings).map_err(InputError::from)?;
-    let largest = |traffic: &dyn Fn(usize) -> Traffic, part: fn(&Traffic) -> u64| {
-        (0..settings.parties).map(|party| part(&traffic(party))).max().unwrap_or(0)
-    };
-    Ok(Report {
-        producer: file.producer().to_owned(),
-        opset: file.opset(),
-        inputs: file.inputs().into_iter().map(tensor).collect(),
-        outputs: file.outputs().into_iter().map(tensor).collect(),
-        operators: file.operators(),
-        parameters: file.parameter_count(),
-        multiplications: network.graph.multiplications(),
-        layers: network.graph.nodes().len(),
-        online_bytes_sent: largest(&|party| plan.online(party), Traffic::bytes_sent),
-        rounds: largest(&|party| plan.online(party), |traffic| traffic.rounds),
-        setup_bytes_sent: largest(&|party| plan.setup(party), Traffic::bytes_sent),
-        dealt_bytes: plan.preprocessing(settings.parties - 1).bytes_received(),
-    })
-}
-
-fn shapes(named: &[String]) -> Result<InputShapes, InputError> {
-    let mut shapes = InputShapes::new();
-    for argument in named {
-        let wrong = || InputError::Named(format!("--shape {argument} is not NAME=SIZExSIZE…, such as image=1x3x32x32"));
-        let (name, sizes) = argument.rsplit_once('=').ok_or_else(wrong)?;
-        let sizes: Vec<usize> =
-            sizes.split('x').map(|size| size.parse().map_err(|_| wrong())).collect::<Result<_, _>>()?;
-        shapes = shapes.with(name, &sizes);
-    }
-    Ok(shapes)
-}
-
-fn tensor(info: TensorInfo) -> Tensor {
-    let size = |dimension: &Dimension| match dimension {
-        Dimension::Fixed(size) => size.to_string(),
-        Dimension::Symbolic(name) if !name.is_empty() => name.clone(),
-        _ => "?".to_owned(),
-    };
-    let shape =
-        info.shape.map_or_else(|| "any".to_owned(), |shape| shape.iter().map(size).collect::<Vec<_>>().join("×"));
-    Tensor { name: info.name, element_type: info.element_type, shape }
-}
-
-fn text(report: &Report, parties: u8) -> String {
-    let mut tensors = table(&["", "name", "type", "shape"], 4);
-    for (what, list) in [("input", &report.inputs), ("output", &report.outputs)] {
-        for Tensor { name, element_type, shape } in list {
-            tensors.add_row([what, name, element_type, shape]);
-        }
-    }
-    let mut operators = table(&["operator", "nodes"], 1);
-    for (operator, nodes) in &report.operators {
-        operators.add_row([operator.clone(), nodes.to_string()]);
-    }
-    format!(
-        "{}, opset {}\n\n{tensors}\n\n{operators}\n\n{} parameters, {} multiplications, {} layers after import\n\
-         {parties} parties, one inference: {} sent by a party in {} rounds, {} dealt to the last party; once for the \
-         model: {} sent by a party\n",
-        if report.producer.is_empty() { "no producer named" } else { &report.producer },
-        report.opset,
-        count(report.parameters as u64),
-        count(report.multiplications),
-        report.layers,
-        bytes(report.online_bytes_sent),
-        report.rounds,
-        bytes(report.dealt_bytes),
-        bytes(report.setup_bytes_sent),
-    )
+fn inspect(arguments: &InspectArguments) -> Result<Inspection, InputError> {
+    let file = OnnxFile::open(&arguments.file)?;
+    Ok(Inspection::new(&file, &shapes(&arguments.shape)?, arguments.parties.into())?)
 }

@@ -3,12 +3,17 @@
 use std::time::Duration;
 
 use mpc_nn::plan::MAX_INPUT_OWNERS;
+<<<<<<< HEAD
+use mpc_nn::{Graph, Plan, Preprocessing, Roles, Settings, WeightKnowledge};
+use mpc_ring::{Ring, RingBits};
+=======
 use mpc_nn::{Graph, Owner, Plan, Preprocessing, Roles, Settings, WeightKnowledge};
 use mpc_ring::Ring;
+>>>>>>> sessions
 use mpc_transport::TcpSettings;
 use serde::{Deserialize, Serialize};
 
-use super::arguments::{InferArguments, LinkKind, PreprocessingMode, RingBits};
+use super::arguments::{InferArguments, LinkKind, PreprocessingMode};
 use super::error::InputError;
 
 /// A run, as each party and the dealer are told of it. Holds no secret.

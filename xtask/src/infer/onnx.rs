@@ -5,9 +5,10 @@ use std::path::{Path, PathBuf};
 
 use mpc_models::onnx::{Dimension, Encoding, InputShapes, Network, OnnxFile, TensorInfo};
 
+use mpc_service::tensors::{InputFile, by_name, tensor_shape};
+
 use super::arguments::InferArguments;
 use super::error::InputError;
-use super::files::{InputFile, tensor_shape};
 use super::samples::{SampleSource, WeightSource};
 use super::subject::{Meaning, Subject};
 
@@ -86,44 +87,9 @@ fn files(
     Ok(SampleSource::Files(places.map(file).collect::<Result<_, InputError>>()?))
 }
 
-/// The files of `--input` or `--output` by the name of the tensor; those without a name in the order of `names`.
-pub fn by_name(what: &str, files: &[String], names: &[String]) -> Result<BTreeMap<String, PathBuf>, InputError> {
-    let mut by_name = BTreeMap::new();
-    let mut unnamed = Vec::new();
-    for file in files {
-        match file.split_once('=').filter(|(name, _)| names.iter().any(|known| known == name)) {
-            Some((name, path)) => drop(by_name.insert(name.to_owned(), PathBuf::from(path))),
-            None => unnamed.push(PathBuf::from(file)),
-        }
-    }
-    let free: Vec<_> = names.iter().filter(|name| !by_name.contains_key(*name)).cloned().collect();
-    if unnamed.len() > free.len() {
-        let (known, last) = (names.join("`, `"), unnamed.last().map(|path| path.display().to_string()));
-        let last = last.unwrap_or_default();
-        return Err(InputError::Named(format!("--{what} {last} is one too many: the network has `{known}`")));
-    }
-    by_name.extend(free.into_iter().zip(unnamed));
-    Ok(by_name)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn files_by_name_and_in_order() {
-        let names = ["a".to_owned(), "b".to_owned()];
-        let files = |files: &[&str]| {
-            let files: Vec<_> = files.iter().map(ToString::to_string).collect();
-            by_name("input", &files, &names)
-                .map(|files| files.into_iter().map(|(name, path)| format!("{name}:{}", path.display())).collect())
-        };
-        let given: Vec<String> = files(&["x.npy", "a=y=z.npy"]).unwrap();
-        assert_eq!(given, ["a:y=z.npy", "b:x.npy"]);
-        let given: Vec<String> = files(&["c=x.npy"]).unwrap();
-        assert_eq!(given, ["a:c=x.npy"]);
-        assert!(files(&["x", "y", "z"]).is_err_and(|error| error.to_string().contains("--input z is one too many")));
-    }
 
     #[test]
     fn names_and_files_of_models() {

@@ -8,7 +8,7 @@ use mpc_ring::Ring;
 use mpc_transport::{Phase, Traffic};
 
 use super::event::{Event, Node};
-use super::format::bytes;
+use mpc_cli::format::bytes;
 
 /// The party whose steps are shown: the data owner waits for all others.
 const SHOWN: usize = 1;

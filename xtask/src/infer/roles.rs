@@ -4,12 +4,12 @@ use std::time::{Duration, Instant};
 
 use mpc_nn::execute::labels;
 use mpc_nn::{DealerSession, Observer, Owner, PartySession, Plan, SessionOptions, Weights};
-use mpc_ring::Ring;
+use mpc_ring::{Ring, in_ring};
 use mpc_shares::Seed;
 use mpc_transport::{Emulated, Metered, Phase, Transport};
 use ndarray::ArrayD;
 
-use super::arguments::{PreprocessingMode, in_ring};
+use super::arguments::PreprocessingMode;
 use super::clock;
 use super::error::NodeError;
 use super::event::{Event, Inferred, Loaded, Output, StepRecord};
@@ -156,7 +156,9 @@ mod tests {
 
     use mpc_transport::memory_network;
 
-    use super::super::arguments::{LinkKind, RingBits};
+    use mpc_ring::RingBits;
+
+    use super::super::arguments::LinkKind;
     use super::*;
 
     fn graph(batch: usize) -> mpc_nn::Graph {

@@ -11,9 +11,9 @@ use ndarray::{ArrayD, Axis, Slice};
 use serde::{Deserialize, Serialize};
 
 use super::error::InputError;
-use super::files::{InputFile, Pixels};
 use super::network::{Network, made_up_inputs};
 use super::onnx;
+use mpc_service::tensors::{InputFile, Pixels};
 
 /// Which inputs to run the network on.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -95,7 +95,7 @@ impl ImageSource {
 
     fn read_folder(&self, folder: &PathBuf, model: &Model) -> Result<(Vec<ArrayD<f32>>, Option<Targets>), InputError> {
         let image = model.image().ok_or_else(|| InputError::NotImages { model: model.name().to_owned() })?;
-        let wrong = |reason: String| InputError::Tensor { file: folder.display().to_string(), reason };
+        let wrong = |reason: String| InputError::Labelled { file: folder.display().to_string(), reason };
         let images = ImageFolder::open(folder)?;
         let count = self.checked_count(images.len())?;
         let options = self.pixels.of_folder(image).map_err(wrong)?;

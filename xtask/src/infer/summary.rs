@@ -3,12 +3,14 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use mpc_cli::cost::kind;
 use mpc_nn::Plan;
 use mpc_ring::Ring;
 use mpc_transport::Traffic;
 use serde::Serialize;
 
 use super::arguments::{InferArguments, LinkKind, PreprocessingMode, TransportKind};
+use super::clock;
 use super::collect::{PartyRecord, RunRecord};
 use super::error::RunError;
 use super::event::Node;
@@ -16,7 +18,6 @@ use super::results::Results;
 use super::samples::Samples;
 use super::subject::{Meaning, Subject};
 use super::timing::{self, StepTime};
-use super::{clock, kind};
 
 /// The part of the pixels of masks that must agree.
 const PIXEL_AGREEMENT: f64 = 0.999;

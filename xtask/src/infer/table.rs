@@ -3,10 +3,10 @@
 use comfy_table::Table;
 
 use super::arguments::{InferArguments, PreprocessingMode};
-use super::format::{bytes, count, seconds};
 use super::subject::Meaning;
 use super::summary::{LayerCost, OutputResult, PhaseCost, Summary};
-use crate::table::table;
+use mpc_cli::format::{bytes, count, seconds};
+use mpc_cli::table::table;
 
 /// Layers in the table of the largest.
 const LARGEST: usize = 8;

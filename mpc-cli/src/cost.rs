@@ -1,15 +1,16 @@
-//! `--plan`: what a run would cost, without running.
+//! What an inference costs, known before it runs.
 
-use mpc_nn::Plan;
+use mpc_nn::plan::Action;
+use mpc_nn::{Op, Plan, Step};
 use mpc_ring::Ring;
+use mpc_transport::Traffic;
 use serde::Serialize;
 
-use super::arguments::InferArguments;
-use super::format::{bytes, count};
-use super::kind;
+use crate::estimate::Estimate;
+use crate::format::{bytes, count, seconds};
 use crate::table::table;
 
-/// The cost of an inference; what `--plan --json` prints. Bytes are those on the wire, with the headers of frames.
+/// The cost of an inference, for tables and as JSON. Bytes are those on the wire, with the headers of frames.
 #[derive(Clone, Debug, Serialize)]
 pub struct Cost {
     /// The network.
@@ -62,13 +63,14 @@ struct Layer {
 }
 
 impl Cost {
-    /// The cost of one inference of a plan.
-    pub fn new(arguments: &InferArguments, plan: &Plan<impl Ring>) -> Self {
+    /// The cost of one inference of a plan of the network `model`.
+    #[must_use]
+    pub fn new(model: &str, plan: &Plan<impl Ring>) -> Self {
         let (graph, settings) = (plan.graph(), plan.settings());
         let parameters =
             graph.parameters().into_iter().map(|parameter| parameter.shape.iter().product::<usize>() as u64);
         Self {
-            model: arguments.model.clone(),
+            model: model.to_owned(),
             parties: settings.parties,
             fractional_bits: settings.fractional_bits,
             comparison_bits: settings.comparison_bits,
@@ -87,6 +89,7 @@ impl Cost {
     }
 
     /// The cost for people.
+    #[must_use]
     pub fn text(&self) -> String {
         let [parameters, multiplications, relus] = [self.parameters, self.multiplications, self.relus].map(count);
         [
@@ -101,6 +104,20 @@ impl Cost {
             format!("{}\n", self.layer_table()),
         ]
         .join("\n")
+    }
+
+    /// The cost for people, with estimated times.
+    #[must_use]
+    pub fn text_with(&self, estimates: &[Estimate]) -> String {
+        let mut header = vec!["link", "online"];
+        header.extend(["slowest layer", "which takes"]);
+        let mut rows = table(&header, 1);
+        for estimate in estimates {
+            let slowest = estimate.steps.iter().max_by(|a, b| a.seconds.total_cmp(&b.seconds));
+            let (name, time) = slowest.map_or(("", 0.0), |slowest| (slowest.name.as_str(), slowest.seconds));
+            rows.add_row([estimate.net.to_string(), seconds(estimate.seconds), name.to_owned(), seconds(time)]);
+        }
+        format!("{}\nEstimated times of one inference, from its bytes, rounds and multiplications:\n{rows}\n", self.text())
     }
 
     fn phase_table(&self) -> comfy_table::Table {
@@ -129,16 +146,16 @@ impl Cost {
     }
 }
 
-fn phase(parties: usize, traffic: impl Fn(usize) -> mpc_transport::Traffic) -> Phase {
+fn phase(parties: usize, traffic: impl Fn(usize) -> Traffic) -> Phase {
     let traffic: Vec<_> = (0..parties).map(traffic).collect();
     Phase {
-        bytes_sent: traffic.iter().map(mpc_transport::Traffic::bytes_sent).collect(),
-        bytes_received: traffic.iter().map(mpc_transport::Traffic::bytes_received).collect(),
+        bytes_sent: traffic.iter().map(Traffic::bytes_sent).collect(),
+        bytes_received: traffic.iter().map(Traffic::bytes_received).collect(),
         rounds: traffic.iter().map(|traffic| traffic.rounds).max().unwrap_or(0),
     }
 }
 
-fn layer(plan: &Plan<impl Ring>, step: &mpc_nn::Step) -> Layer {
+fn layer(plan: &Plan<impl Ring>, step: &Step) -> Layer {
     let Phase { bytes_sent, bytes_received, rounds } =
         phase(step.online.len(), |party| step.online.get(party).copied().unwrap_or_default());
     Layer {
@@ -154,4 +171,47 @@ fn layer(plan: &Plan<impl Ring>, step: &mpc_nn::Step) -> Layer {
 
 fn largest(values: &[u64]) -> u64 {
     values.iter().copied().max().unwrap_or(0)
+}
+
+/// The kind of layer that a step belongs to, for tables.
+#[must_use]
+pub fn kind(plan: &Plan<impl Ring>, step: &Step) -> &'static str {
+    match (&step.action, plan.graph().node(step.node).op()) {
+        (Action::Linear { .. }, Op::Convolution { .. }) => "convolution",
+        (action, _) => action.kind(),
+    }
+}
+
+/// What a party measured of one step.
+#[derive(Clone, Copy, Debug)]
+pub struct Measured<'a> {
+    /// The step's name.
+    pub name: &'a str,
+    /// Its time in seconds.
+    pub seconds: f64,
+    /// What it sent and received.
+    pub traffic: Traffic,
+}
+
+/// The plan's table, with what the last party measured beside.
+#[must_use]
+pub fn measured_table<R: Ring>(plan: &Plan<R>, measured: &[Measured<'_>]) -> comfy_table::Table {
+    let header = ["layer", "kind", "output", "sent, planned", "measured", "rounds, planned", "measured", "time"];
+    let mut rows = table(&header, 3);
+    let party = plan.settings().parties - 1;
+    for (step, measured) in plan.steps().iter().zip(measured) {
+        let planned = step.online.get(party).copied().unwrap_or_default();
+        let shape = step.shape.iter().map(usize::to_string).collect::<Vec<_>>().join("×");
+        rows.add_row([
+            measured.name.to_owned(),
+            kind(plan, step).to_owned(),
+            shape,
+            bytes(planned.bytes_sent()),
+            bytes(measured.traffic.bytes_sent()),
+            planned.rounds.to_string(),
+            measured.traffic.rounds.to_string(),
+            format!("{:.2} ms", measured.seconds * 1e3),
+        ]);
+    }
+    rows
 }

@@ -1,16 +1,15 @@
-//! Frames to and from one peer over a non-blocking socket, each resumed where it stopped.
+//! Frames to and from one peer over a non-blocking stream, each resumed where it stopped.
 
-use std::io::{self, ErrorKind, IoSlice, IoSliceMut, Read, Write};
-use std::net::{Shutdown, TcpStream};
+use std::io::{self, ErrorKind};
 use std::task::{Context, Poll};
 
-use super::{Link, failure};
 use crate::drive::{Flow, Step};
 use crate::frame::{announced, check_exact, check_limit, header};
+use crate::stream::{ByteStream, Link};
 use crate::{FRAME_HEADER_BYTES, MAX_FRAME_BYTES, TransportError, Wait};
 
 /// A frame on its way out.
-pub(super) struct Outgoing<'a> {
+pub(crate) struct Outgoing<'a> {
     header: [u8; FRAME_HEADER_BYTES],
     message: &'a [u8],
     /// Bytes written, of header and message together.
@@ -20,32 +19,27 @@ pub(super) struct Outgoing<'a> {
 impl<'a> Outgoing<'a> {
     /// # Errors
     /// [`TransportError::FrameTooLong`].
-    pub(super) fn new(party: usize, message: &'a [u8]) -> Result<Self, TransportError> {
+    pub(crate) fn new(party: usize, message: &'a [u8]) -> Result<Self, TransportError> {
         Ok(Self { header: header(party, message.len())?, message, written: 0 })
     }
 
-    fn is_done(&self) -> bool {
-        self.written == FRAME_HEADER_BYTES + self.message.len()
+    fn is_done(&self, stream: &impl ByteStream) -> bool {
+        self.written == FRAME_HEADER_BYTES + self.message.len() && stream.is_flushed()
     }
 
-    /// Writes at most `chunk` bytes of the message; returns the number of bytes written.
-    fn write(&mut self, mut stream: &TcpStream, chunk: usize) -> io::Result<usize> {
+    /// Writes at most `chunk` bytes of the message.
+    fn write(&mut self, stream: &mut impl ByteStream, chunk: usize) -> io::Result<()> {
+        let header = self.header.get(self.written..).unwrap_or_default();
         let start = self.written.saturating_sub(FRAME_HEADER_BYTES);
         let end = self.message.len().min(start.saturating_add(chunk));
-        let part = &self.message[start..end];
-        let written = match self.header.get(self.written..) {
-            // Header and message together: a short frame is one call and one segment.
-            Some(header) if !header.is_empty() => stream.write_vectored(&[IoSlice::new(header), IoSlice::new(part)]),
-            _ => stream.write(part),
-        };
-        let written = nonzero(written)?;
-        self.written += written;
-        Ok(written)
+        // Header and message together: a short frame is one call and one segment.
+        self.written += stream.write(header, &self.message[start..end])?;
+        Ok(())
     }
 }
 
 /// A frame on its way in.
-pub(super) struct Incoming<'a> {
+pub(crate) struct Incoming<'a> {
     header: [u8; FRAME_HEADER_BYTES],
     message: Buffer<'a>,
     /// Bytes read, of header and message together.
@@ -61,12 +55,12 @@ enum Buffer<'a> {
 impl<'a> Incoming<'a> {
     /// # Errors
     /// [`TransportError::FrameTooLong`].
-    pub(super) fn exact(party: usize, message: &'a mut [u8]) -> Result<Self, TransportError> {
+    pub(crate) fn exact(party: usize, message: &'a mut [u8]) -> Result<Self, TransportError> {
         check_limit(party, message.len(), MAX_FRAME_BYTES)?;
         Ok(Self::new(Buffer::Exact(message)))
     }
 
-    pub(super) fn bounded(limit: usize, message: &'a mut Vec<u8>) -> Self {
+    pub(crate) fn bounded(limit: usize, message: &'a mut Vec<u8>) -> Self {
         Self::new(Buffer::Bounded { limit: limit.min(MAX_FRAME_BYTES), message })
     }
 
@@ -78,26 +72,17 @@ impl<'a> Incoming<'a> {
         self.read == FRAME_HEADER_BYTES + self.message.bytes().len()
     }
 
-    /// Reads what is there of this frame, and nothing of the next; returns the number of bytes read.
-    fn read(&mut self, party: usize, stream: &TcpStream) -> Result<usize, ReadError> {
+    /// Reads what is there of this frame, and nothing of the next.
+    fn read(&mut self, party: usize, stream: &mut impl ByteStream) -> Result<(), ReadError> {
         let had_header = self.read >= FRAME_HEADER_BYTES;
-        let read = self.read_into_place(stream)?;
-        self.read += read;
+        let header = self.header.get_mut(self.read..).unwrap_or_default();
+        let start = self.read.saturating_sub(FRAME_HEADER_BYTES);
+        // Header and message together: a short frame is one call. What follows a wrong header is never used.
+        self.read += stream.read(header, &mut self.message.bytes_mut()[start..])?;
         if !had_header && self.read >= FRAME_HEADER_BYTES {
             self.message.admit(party, announced(self.header))?;
         }
-        Ok(read)
-    }
-
-    fn read_into_place(&mut self, mut stream: &TcpStream) -> io::Result<usize> {
-        let message = self.message.bytes_mut();
-        nonzero(match self.header.get_mut(self.read..) {
-            // Header and message together: a short frame is one call. What follows a wrong header is never used.
-            Some(header) if !header.is_empty() => {
-                stream.read_vectored(&mut [IoSliceMut::new(header), IoSliceMut::new(message)])
-            }
-            _ => stream.read(&mut message[self.read - FRAME_HEADER_BYTES..]),
-        })
+        Ok(())
     }
 }
 
@@ -146,18 +131,22 @@ impl From<TransportError> for ReadError {
     }
 }
 
-/// No bytes where some were asked for: the stream has ended.
-fn nonzero(transferred: io::Result<usize>) -> io::Result<usize> {
-    match transferred {
-        Ok(0) => Err(ErrorKind::UnexpectedEof.into()),
-        other => other,
+/// What a failed read or write says about the peer.
+fn failure(party: usize, error: &io::Error) -> TransportError {
+    use ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset, InvalidData, NotConnected, UnexpectedEof};
+    match error.kind() {
+        BrokenPipe | ConnectionAborted | ConnectionReset | NotConnected | UnexpectedEof => {
+            TransportError::Closed { party }
+        }
+        InvalidData => TransportError::Corrupted { party, reason: error.to_string() },
+        _ => TransportError::Io { party, reason: error.to_string() },
     }
 }
 
 /// Whether bytes moved; a socket that is not ready moved none.
-fn moved(party: usize, result: Result<usize, ReadError>) -> Result<bool, TransportError> {
+fn moved(party: usize, result: Result<(), ReadError>) -> Result<bool, TransportError> {
     match result {
-        Ok(_) => Ok(true),
+        Ok(()) => Ok(true),
         Err(ReadError::Frame(error)) => Err(error),
         Err(ReadError::Socket(error)) => match error.kind() {
             ErrorKind::WouldBlock | ErrorKind::Interrupted => Ok(false),
@@ -167,32 +156,32 @@ fn moved(party: usize, result: Result<usize, ReadError>) -> Result<bool, Transpo
 }
 
 /// What is left to do with one peer.
-pub(super) struct TcpFlow<'a> {
-    pub(super) party: usize,
-    pub(super) link: &'a mut Link,
-    pub(super) outgoing: Option<Outgoing<'a>>,
-    pub(super) incoming: Option<Incoming<'a>>,
-    pub(super) chunk_bytes: usize,
+pub(crate) struct FrameFlow<'a, S> {
+    pub(crate) party: usize,
+    pub(crate) link: &'a mut Link<S>,
+    pub(crate) outgoing: Option<Outgoing<'a>>,
+    pub(crate) incoming: Option<Incoming<'a>>,
+    pub(crate) chunk_bytes: usize,
 }
 
-impl TcpFlow<'_> {
+impl<S: ByteStream> FrameFlow<'_, S> {
     fn advance_outgoing(&mut self) -> Result<bool, TransportError> {
         let Some(outgoing) = &mut self.outgoing else { return Ok(false) };
-        let written = outgoing.write(self.link.stream.get_ref(), self.chunk_bytes);
+        let written = outgoing.write(&mut self.link.stream, self.chunk_bytes);
         let moved = moved(self.party, written.map_err(ReadError::Socket))?;
-        self.outgoing.take_if(|outgoing| outgoing.is_done());
+        self.outgoing.take_if(|outgoing| outgoing.is_done(&self.link.stream));
         Ok(moved)
     }
 
     fn advance_incoming(&mut self) -> Result<bool, TransportError> {
         let Some(incoming) = &mut self.incoming else { return Ok(false) };
-        let moved = moved(self.party, incoming.read(self.party, self.link.stream.get_ref()))?;
+        let moved = moved(self.party, incoming.read(self.party, &mut self.link.stream))?;
         self.incoming.take_if(|incoming| incoming.is_done());
         Ok(moved)
     }
 }
 
-impl Flow for TcpFlow<'_> {
+impl<S: ByteStream> Flow for FrameFlow<'_, S> {
     fn party(&self) -> usize {
         self.party
     }
@@ -229,7 +218,6 @@ impl Flow for TcpFlow<'_> {
     }
 
     fn abort(&mut self) {
-        // The peer reads an end of stream instead of waiting; a socket that failed already has nothing to end.
-        let _ = self.link.stream.get_ref().shutdown(Shutdown::Write);
+        self.link.stream.end();
     }
 }

@@ -1,6 +1,7 @@
 //! Numbers for people.
 
 /// Bytes with a decimal unit: 1 MB = 10^6 bytes.
+#[must_use]
 pub fn bytes(count: u64) -> String {
     match count {
         0..1_000 => format!("{count} B"),
@@ -11,11 +12,13 @@ pub fn bytes(count: u64) -> String {
 }
 
 /// Seconds with three digits after the point.
+#[must_use]
 pub fn seconds(seconds: f64) -> String {
     format!("{seconds:.3} s")
 }
 
 /// A whole number with separators.
+#[must_use]
 pub fn count(number: u64) -> String {
     let digits = number.to_string();
     let groups: Vec<_> = digits.as_bytes().rchunks(3).rev().map(String::from_utf8_lossy).collect();

@@ -1,16 +1,15 @@
-//! `--input` and `--output`: tensors in files.
+//! Tensors in files: the inputs of a network, and its outputs.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use mpc_models::arrays::{read_npy, read_npz, write_npy};
 use mpc_models::images::{ImageChannels, ImageOptions, decode_image};
-use mpc_models::read_file;
+use mpc_models::{FileError, read_file};
 use mpc_nn::graph::MAX_ELEMENTS;
 use ndarray::{ArrayD, IxDyn};
 use serde::{Deserialize, Serialize};
-
-use super::error::InputError;
 
 /// The largest file: a tensor of as many 64-bit numbers as a graph allows, and its header.
 const MAX_FILE: usize = 8 * MAX_ELEMENTS + 4096;
@@ -18,6 +17,41 @@ const MAX_FILE: usize = 8 * MAX_ELEMENTS + 4096;
 const NPY: &[u8] = b"\x93NUMPY";
 /// How `.npz` archives begin.
 const ZIP: &[u8] = b"PK";
+
+/// Why a file cannot be an input of a network, or an output cannot be written.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum TensorError {
+    /// A file that cannot be read.
+    #[error(transparent)]
+    File(#[from] FileError),
+    /// A file that is no tensor, or not one that the input takes.
+    #[error("input {file}: {reason}")]
+    Content {
+        /// The file.
+        file: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// A file too many.
+    #[error("--{what} {file} is one too many: the network has `{}`", known.join("`, `"))]
+    TooMany {
+        /// `input` or `output`.
+        what: &'static str,
+        /// The file.
+        file: String,
+        /// The names of the network's.
+        known: Vec<String>,
+    },
+    /// An output that cannot be written.
+    #[error("cannot write {file}: {reason}")]
+    Write {
+        /// The file.
+        file: String,
+        /// What the operating system says.
+        reason: String,
+    },
+}
 
 /// A file for one input of a network.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -47,7 +81,10 @@ pub struct Pixels {
 
 impl InputFile {
     /// Reads the tensor, in the shape of the graph's input.
-    pub fn read(&self) -> Result<ArrayD<f32>, InputError> {
+    ///
+    /// # Errors
+    /// [`TensorError::File`], [`TensorError::Content`].
+    pub fn read(&self) -> Result<ArrayD<f32>, TensorError> {
         let tensor = read_tensor(&self.path, &self.name, &self.shape, &self.pixels)?;
         let tensor = match self.classes {
             None => tensor,
@@ -62,7 +99,7 @@ impl InputFile {
         Ok(tensor.into_shape_with_order(IxDyn(&self.shape)).expect("as many elements"))
     }
 
-    fn one_hot(&self, tensor: &ArrayD<f32>, classes: usize) -> Result<ArrayD<f32>, InputError> {
+    fn one_hot(&self, tensor: &ArrayD<f32>, classes: usize) -> Result<ArrayD<f32>, TensorError> {
         let mut rows = ArrayD::zeros([tensor.shape(), &[classes]].concat());
         for ((index, &value), row) in
             tensor.indexed_iter().zip(rows.as_slice_mut().into_iter().flat_map(|rows| rows.chunks_exact_mut(classes)))
@@ -76,14 +113,17 @@ impl InputFile {
         Ok(rows)
     }
 
-    fn wrong(&self, reason: &str) -> InputError {
-        InputError::Tensor { file: self.path.display().to_string(), reason: reason.to_owned() }
+    fn wrong(&self, reason: &str) -> TensorError {
+        TensorError::Content { file: self.path.display().to_string(), reason: reason.to_owned() }
     }
 }
 
 /// A tensor from an `.npy` or `.npz` file or an image, which is resized to the last two sizes of `shape`.
-pub fn read_tensor(path: &Path, name: &str, shape: &[usize], pixels: &Pixels) -> Result<ArrayD<f32>, InputError> {
-    let wrong = |reason: String| InputError::Tensor { file: path.display().to_string(), reason };
+///
+/// # Errors
+/// [`TensorError::File`], [`TensorError::Content`].
+pub fn read_tensor(path: &Path, name: &str, shape: &[usize], pixels: &Pixels) -> Result<ArrayD<f32>, TensorError> {
+    let wrong = |reason: String| TensorError::Content { file: path.display().to_string(), reason };
     let bytes = read_file(path, MAX_FILE)?;
     if bytes.starts_with(NPY) {
         return read_npy(&bytes).map_err(|error| wrong(error.to_string()));
@@ -98,7 +138,10 @@ pub fn read_tensor(path: &Path, name: &str, shape: &[usize], pixels: &Pixels) ->
 }
 
 /// The shape of the tensor in a file; `None` for an image, which has any.
-pub fn tensor_shape(path: &Path, name: &str) -> Result<Option<Vec<usize>>, InputError> {
+///
+/// # Errors
+/// [`TensorError::File`], [`TensorError::Content`].
+pub fn tensor_shape(path: &Path, name: &str) -> Result<Option<Vec<usize>>, TensorError> {
     let bytes = read_file(path, MAX_FILE)?;
     if bytes.starts_with(NPY) || bytes.starts_with(ZIP) {
         return Ok(Some(read_tensor(path, name, &[], &Pixels::default())?.shape().to_vec()));
@@ -108,6 +151,9 @@ pub fn tensor_shape(path: &Path, name: &str) -> Result<Option<Vec<usize>>, Input
 
 impl Pixels {
     /// How the images of a folder become inputs: as the training script reads them, unless means and deviations are given.
+    ///
+    /// # Errors
+    /// A number of means or deviations that is neither 1 nor 3.
     pub fn of_folder(&self, image: [usize; 3]) -> Result<ImageOptions, String> {
         if self.mean.is_empty() && self.deviation.is_empty() {
             let size = [image[1], image[2]];
@@ -136,8 +182,72 @@ impl Pixels {
     }
 }
 
-/// Writes a tensor as `.npy`.
-pub fn write_tensor(path: &Path, tensor: &ArrayD<f64>) -> Result<(), String> {
+/// Writes a tensor as `.npy`: under its name once it is complete, never in part.
+///
+/// # Errors
+/// [`TensorError::Write`].
+pub fn write_tensor(path: &Path, tensor: &ArrayD<f64>) -> Result<(), TensorError> {
     let bytes = write_npy(&tensor.mapv(|value| value as f32));
-    fs::write(path, bytes).map_err(|error| format!("cannot write {}: {error}", path.display()))
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let temporary = path.with_file_name(format!(".{name}.{}.part", std::process::id()));
+    let written = fs::write(&temporary, bytes).and_then(|()| fs::rename(&temporary, path));
+    written.map_err(|error| {
+        let _ = fs::remove_file(&temporary);
+        TensorError::Write { file: path.display().to_string(), reason: error.to_string() }
+    })
+}
+
+/// The files for inputs or outputs by the name of the tensor: `NAME=FILE`, and those without a name in the order of `names`.
+///
+/// # Errors
+/// [`TensorError::TooMany`].
+pub fn by_name(
+    what: &'static str,
+    files: &[String],
+    names: &[String],
+) -> Result<BTreeMap<String, PathBuf>, TensorError> {
+    let mut by_name = BTreeMap::new();
+    let mut unnamed = Vec::new();
+    for file in files {
+        match file.split_once('=').filter(|(name, _)| names.iter().any(|known| known == name)) {
+            Some((name, path)) => drop(by_name.insert(name.to_owned(), PathBuf::from(path))),
+            None => unnamed.push(PathBuf::from(file)),
+        }
+    }
+    let free: Vec<_> = names.iter().filter(|name| !by_name.contains_key(*name)).cloned().collect();
+    if unnamed.len() > free.len() {
+        let file = unnamed.last().map(|path| path.display().to_string()).unwrap_or_default();
+        return Err(TensorError::TooMany { what, file, known: names.to_vec() });
+    }
+    by_name.extend(free.into_iter().zip(unnamed));
+    Ok(by_name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn files_by_name_and_in_order() {
+        let names = ["a".to_owned(), "b".to_owned()];
+        let files = |files: &[&str]| {
+            let files: Vec<_> = files.iter().map(ToString::to_string).collect();
+            by_name("input", &files, &names)
+                .map(|files| files.into_iter().map(|(name, path)| format!("{name}:{}", path.display())).collect())
+        };
+        let given: Vec<String> = files(&["x.npy", "a=y=z.npy"]).unwrap();
+        assert_eq!(given, ["a:y=z.npy", "b:x.npy"]);
+        let given: Vec<String> = files(&["c=x.npy"]).unwrap();
+        assert_eq!(given, ["a:c=x.npy"]);
+        assert!(files(&["x", "y", "z"]).is_err_and(|error| error.to_string().contains("--input z is one too many")));
+    }
+
+    #[test]
+    fn an_output_that_cannot_be_written_leaves_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("missing").join("y.npy");
+        assert!(write_tensor(&path, &ArrayD::zeros(vec![1])).is_err_and(|error| error.to_string().contains("y.npy")));
+        write_tensor(&folder.path().join("y.npy"), &ArrayD::zeros(vec![1])).unwrap();
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+    }
 }

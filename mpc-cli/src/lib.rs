@@ -1,0 +1,8 @@
+#![doc = include_str!("../README.md")]
+#![forbid(unsafe_code)]
+
+pub mod cost;
+pub mod estimate;
+pub mod format;
+pub mod inspect;
+pub mod table;

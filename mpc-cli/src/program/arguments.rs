@@ -1,0 +1,205 @@
+//! Groups of arguments that several commands take.
+
+use std::path::Path;
+use std::time::Duration;
+
+use clap::{Args, ValueEnum};
+use mpc_models::onnx::{InputShapes, OnnxFile};
+use mpc_ring::RingBits;
+use mpc_service::tensors::{InputFile, Pixels, by_name};
+use mpc_service::{Client, Limits, PrivateModel, PublicModel, Reveal, RevealTo, Setting, Terms};
+use ndarray::ArrayD;
+
+use super::failure::Failure;
+use super::keys::{KeyArguments, peer, peers};
+
+/// The terms of a model's use.
+#[derive(Clone, Debug, Args)]
+#[command(next_help_heading = "Terms")]
+pub struct TermsArguments {
+    /// The number of computing parties, 2 to 8; the dealer comes on top.
+    #[arg(long, default_value_t = 2, value_name = "N", value_parser = clap::value_parser!(u8).range(2..=8))]
+    pub parties: u8,
+    /// All parties are servers that hold neither model nor data: the owners send them shares. Without it the model owner is
+    /// party 0 and the data owner the last one.
+    #[arg(long)]
+    pub outsourced: bool,
+    /// What is revealed of the outputs.
+    #[arg(long, value_enum, default_value_t = RevealArgument::Full, value_name = "WHAT")]
+    pub reveal: RevealArgument,
+    /// Who learns what is revealed.
+    #[arg(long, value_enum, default_value_t = RevealToArgument::DataOwner, value_name = "WHO")]
+    pub reveal_to: RevealToArgument,
+    /// The model owner computes with its weights in the clear: less is sent, and the same is secret from the same parties.
+    #[arg(long)]
+    pub owner_computes: bool,
+    /// The bits of a ring element: 32, 64 or 128.
+    #[arg(long, default_value_t = RingBits::Bits64, value_name = "BITS")]
+    pub ring: RingBits,
+    /// f, the binary digits after the point [default: 16, with --ring 32 10].
+    #[arg(long, value_name = "F")]
+    pub fractional_bits: Option<u32>,
+    /// k, the bits in which values are compared: they must stay below 2^(k − 2 − f) [default: f + 16; with --ring 32 f + 10].
+    #[arg(long, value_name = "K")]
+    pub comparison_bits: Option<u32>,
+}
+
+/// What is revealed.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub enum RevealArgument {
+    /// All numbers of all outputs.
+    Full,
+    /// The place of the largest number, and nothing else.
+    Class,
+}
+
+/// Who learns it.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub enum RevealToArgument {
+    /// The data owner alone.
+    DataOwner,
+    /// The model owner alone.
+    ModelOwner,
+    /// Both.
+    Both,
+}
+
+impl TermsArguments {
+    /// The terms.
+    pub fn terms(&self) -> Terms {
+        let is_small = self.ring == RingBits::Bits32;
+        let fractional_bits = self.fractional_bits.unwrap_or(if is_small { 10 } else { 16 });
+        let integer_bits = if is_small { 10 } else { 16 };
+        Terms {
+            setting: if self.outsourced { Setting::Outsourced } else { Setting::Direct },
+            parties: self.parties,
+            ring: self.ring,
+            fractional_bits,
+            comparison_bits: self.comparison_bits.unwrap_or(fractional_bits.saturating_add(integer_bits)),
+            owner_computes: self.owner_computes,
+            reveal: match self.reveal {
+                RevealArgument::Full => Reveal::Full,
+                RevealArgument::Class => Reveal::Class,
+            },
+            reveal_to: match self.reveal_to {
+                RevealToArgument::DataOwner => RevealTo::DataOwner,
+                RevealToArgument::ModelOwner => RevealTo::ModelOwner,
+                RevealToArgument::Both => RevealTo::Both,
+            },
+        }
+    }
+
+    /// The packed model of an ONNX file.
+    pub fn pack(&self, file: &Path, shapes: &[String]) -> Result<PrivateModel, Failure> {
+        let shapes: InputShapes = mpc_cli::inspect::shapes(shapes)?;
+        Ok(PrivateModel::new(OnnxFile::open(file)?.import(&shapes)?, self.terms())?)
+    }
+}
+
+/// Whom a data owner works with.
+#[derive(Clone, Debug, Args)]
+pub struct ConnectArguments {
+    #[command(flatten)]
+    pub key: KeyArguments,
+    /// A server and the certificate that it must have; of several, in the order of their parties.
+    #[arg(long, required = true, value_name = "HOST:PORT=FILE.crt")]
+    pub connect: Vec<String>,
+    /// The dealer and the certificate that it must have.
+    #[arg(long, value_name = "HOST:PORT=FILE.crt")]
+    pub dealer: Option<String>,
+}
+
+impl ConnectArguments {
+    /// The client.
+    pub fn client(&self) -> Result<Client, Failure> {
+        let endpoint = self.key.endpoint()?;
+        let dealer = self.dealer.as_deref().map(|text| peer("dealer", text)).transpose()?;
+        Ok(Client { endpoint, servers: peers("connect", &self.connect)?, dealer })
+    }
+}
+
+/// The files of a network's inputs.
+#[derive(Clone, Debug, Args)]
+pub struct InputArguments {
+    /// Of images: the mean that is subtracted from pixels between 0 and 1, one number or three.
+    #[arg(long, value_name = "MEAN", value_delimiter = ',', allow_negative_numbers = true)]
+    pub mean: Vec<f32>,
+    /// Of images: the standard deviation that they are divided by, one number or three.
+    #[arg(long, value_name = "DEVIATION", value_delimiter = ',')]
+    pub deviation: Vec<f32>,
+}
+
+impl InputArguments {
+    /// The inputs of each inference, in the order of the network's. For a network of one input each file is an inference;
+    /// else all files are those of one.
+    pub fn read(&self, model: &PublicModel, files: &[String]) -> Result<Vec<Vec<ArrayD<f32>>>, Failure> {
+        let names = model.input_names();
+        let groups: Vec<_> = match &names[..] {
+            [_] => files.chunks(1).collect(),
+            _ => vec![files],
+        };
+        groups.into_iter().map(|files| self.read_one(model, files, &names)).collect()
+    }
+
+    fn read_one(&self, model: &PublicModel, files: &[String], names: &[String]) -> Result<Vec<ArrayD<f32>>, Failure> {
+        let paths = by_name("input", files, names)?;
+        let pixels = Pixels { mean: self.mean.clone(), deviation: self.deviation.clone() };
+        let mut inputs = Vec::with_capacity(names.len());
+        for (place, (input, &node)) in model.inputs.iter().zip(model.graph.inputs()).enumerate() {
+            let missing = || Failure::Usage(format!("the input `{0}` needs a file: {0}=FILE", input.name));
+            let path = paths.get(&input.name).ok_or_else(missing)?.clone();
+            let shape = model.graph.node(node).shape().to_vec();
+            let (name, classes, pixels) = (input.name.clone(), input.classes, pixels.clone());
+            inputs.push(InputFile { input: place, name, path, shape, classes, pixels }.read()?);
+        }
+        Ok(inputs)
+    }
+}
+
+/// What a service grants.
+#[derive(Clone, Debug, Args)]
+#[command(next_help_heading = "Limits")]
+pub struct LimitArguments {
+    /// Sessions at a time.
+    #[arg(long, default_value_t = 8, value_name = "N")]
+    pub max_sessions: usize,
+    /// Sessions at a time of one organisation.
+    #[arg(long, default_value_t = 4, value_name = "N")]
+    pub max_sessions_per_peer: usize,
+    /// Inferences of one session.
+    #[arg(long, default_value_t = 10_000, value_name = "N")]
+    pub max_inferences: u32,
+    /// Memory of all sessions together, in MiB, by the estimates of their plans.
+    #[arg(long, default_value_t = 8192, value_name = "MIB")]
+    pub max_memory: u64,
+    /// How long a session may take.
+    #[arg(long, default_value_t = 3600, value_name = "SECONDS")]
+    pub max_session_time: u64,
+}
+
+impl LimitArguments {
+    /// The limits, with so many prepared inferences for each organisation.
+    pub fn limits(&self, stored: u32) -> Limits {
+        Limits {
+            sessions: self.max_sessions,
+            sessions_per_peer: self.max_sessions_per_peer,
+            inferences: self.max_inferences,
+            stored,
+            memory: self.max_memory << 20,
+            session_time: Duration::from_secs(self.max_session_time),
+            ..Limits::default()
+        }
+    }
+}
+
+/// Where a service listens, and when it stops besides at SIGTERM.
+#[derive(Clone, Debug, Args)]
+pub struct ListenArguments {
+    /// Where to listen; port 0 takes a free one, which is printed.
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    pub listen: std::net::SocketAddr,
+    /// Stops at the end of standard input, too: for a program that starts this one.
+    #[arg(long, hide = true)]
+    pub stop_with_input: bool,
+}
+

@@ -1,0 +1,79 @@
+//! Why a command ends without success, and its exit code.
+
+use mpc_cli::inspect::InspectError;
+use mpc_models::onnx::{ImportError, OnnxError};
+use mpc_nn::PlanError;
+use mpc_service::tensors::TensorError;
+use mpc_service::vault::VaultError;
+use mpc_service::{Kind, PackError, ServiceError, StoreError};
+use mpc_transport::tls::CertificateError;
+
+/// Why a command ends without success.
+#[derive(Debug, thiserror::Error)]
+pub enum Failure {
+    /// Wrong arguments, or a model or input that cannot be used: exit code 2.
+    #[error("{0}")]
+    Usage(String),
+    /// A key or certificate: exit code 2.
+    #[error("{file}: {source}")]
+    Key {
+        /// The file.
+        file: String,
+        /// What is wrong with it.
+        source: CertificateError,
+    },
+    /// A fault of this side: exit code 1.
+    #[error("{0}")]
+    Own(String),
+    /// A session, preparation or deposit.
+    #[error(transparent)]
+    Service(#[from] ServiceError),
+}
+
+impl Failure {
+    /// The exit code.
+    pub fn code(&self) -> u8 {
+        match self {
+            Self::Usage(_) | Self::Key { .. } => 2,
+            Self::Own(_) => 1,
+            Self::Service(error) => match error {
+                ServiceError::Pack(_)
+                | ServiceError::Plan(_)
+                | ServiceError::Input(_)
+                | ServiceError::Arguments(_)
+                | ServiceError::NothingPrepared { .. } => 2,
+                _ => match error.kind() {
+                    Kind::Differs => 3,
+                    Kind::PeerLost => 4,
+                    Kind::TimedOut => 5,
+                    Kind::Refused => 6,
+                    _ => 1,
+                },
+            },
+        }
+    }
+}
+
+macro_rules! usage {
+    ($($error:ty),*) => {$(
+        impl From<$error> for Failure {
+            fn from(error: $error) -> Self {
+                Self::Usage(error.to_string())
+            }
+        }
+    )*};
+}
+
+usage!(ImportError, InspectError, OnnxError, PackError, PlanError, TensorError);
+
+macro_rules! own {
+    ($($error:ty),*) => {$(
+        impl From<$error> for Failure {
+            fn from(error: $error) -> Self {
+                Self::Own(error.to_string())
+            }
+        }
+    )*};
+}
+
+own!(StoreError, VaultError);

@@ -1,0 +1,96 @@
+//! Logs on stderr, which never hold a secret.
+
+use std::io::{self, Write};
+use std::sync::OnceLock;
+
+use clap::{Args, ValueEnum};
+use indicatif::MultiProgress;
+use tracing_subscriber::fmt::MakeWriter;
+use tracing_subscriber::filter::LevelFilter;
+
+/// What is logged, and how.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Common options")]
+pub struct LogArguments {
+    /// What is logged on stderr [default: info of dealer and serve, warn of other commands].
+    #[arg(long, global = true, value_enum, value_name = "LEVEL")]
+    log: Option<Level>,
+    /// Dates in front of log lines; a journal has its own.
+    #[arg(long, global = true, value_enum, default_value_t = Time::Utc, value_name = "TIME")]
+    log_time: Time,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Level {
+    Off,
+    Error,
+    Warn,
+    Info,
+    Debug,
+    Trace,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Time {
+    /// Date and time, UTC.
+    Utc,
+    /// Neither.
+    None,
+}
+
+/// Everything on the terminal that moves; log lines go above it.
+pub fn bars() -> &'static MultiProgress {
+    static BARS: OnceLock<MultiProgress> = OnceLock::new();
+    BARS.get_or_init(MultiProgress::new)
+}
+
+/// Begins to log.
+pub fn start(arguments: &LogArguments, is_service: bool) {
+    let level = match arguments.log {
+        None if is_service => LevelFilter::INFO,
+        None => LevelFilter::WARN,
+        Some(Level::Off) => LevelFilter::OFF,
+        Some(Level::Error) => LevelFilter::ERROR,
+        Some(Level::Warn) => LevelFilter::WARN,
+        Some(Level::Info) => LevelFilter::INFO,
+        Some(Level::Debug) => LevelFilter::DEBUG,
+        Some(Level::Trace) => LevelFilter::TRACE,
+    };
+    let builder = tracing_subscriber::fmt().with_max_level(level).with_target(false).with_writer(AboveBars);
+    let builder = builder.with_ansi(io::IsTerminal::is_terminal(&io::stderr()));
+    // A second start, in tests, changes nothing.
+    let _ = match arguments.log_time {
+        Time::Utc => builder.try_init(),
+        Time::None => builder.without_time().try_init(),
+    };
+}
+
+struct AboveBars;
+
+impl<'a> MakeWriter<'a> for AboveBars {
+    type Writer = Line;
+
+    fn make_writer(&'a self) -> Line {
+        Line(Vec::new())
+    }
+}
+
+/// One line, written at once.
+struct Line(Vec<u8>);
+
+impl Write for Line {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Drop for Line {
+    fn drop(&mut self) {
+        bars().suspend(|| drop(io::stderr().write_all(&self.0)));
+    }
+}

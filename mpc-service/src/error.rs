@@ -1,0 +1,209 @@
+//! Why a service or a client did not do what was asked, for people and for programs.
+
+use std::error::Error;
+use std::net::SocketAddr;
+use std::{fmt, io};
+
+use mpc_nn::{EvaluateError, InferenceError, PlanError};
+use mpc_shares::ShareError;
+use mpc_transport::TransportError;
+use mpc_transport::tls::SecureError;
+
+use crate::message::Refusal;
+use crate::pack::{PackError, PlanDigest};
+use crate::store::StoreError;
+
+/// What kind of failure it was, as programs distinguish them by the exit code.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Kind {
+    /// A fault of this side: its files, its disk, its arguments.
+    Own,
+    /// Both sides are set up differently, or one is not who it should be. Nothing secret was sent.
+    Differs,
+    /// A peer went away.
+    PeerLost,
+    /// A peer did not answer in time.
+    TimedOut,
+    /// A peer does not grant what was asked.
+    Refused,
+}
+
+/// Why a session, a preparation or a deposit failed.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ServiceError {
+    /// No authenticated connection.
+    #[error("{peer}: {source}")]
+    Connect {
+        /// With whom.
+        peer: String,
+        /// Why.
+        source: SecureError,
+    },
+    /// A connection failed.
+    #[error("{peer}: {source}")]
+    Link {
+        /// With whom.
+        peer: String,
+        /// Why.
+        source: TransportError,
+    },
+    /// A step of the session failed.
+    #[error("{source} ({names})")]
+    Session {
+        /// Why, with the step and the index of the party.
+        source: InferenceError,
+        /// Which parties there are.
+        names: Names,
+    },
+    /// A message that nobody of this version sends.
+    #[error("{peer} sent a message that cannot be read: check that it runs the same version")]
+    Malformed {
+        /// Who.
+        peer: String,
+    },
+    /// Another version.
+    #[error("{peer} disagrees on \"service version\": here it is \"{ours}\", there \"{theirs}\"; run the same version")]
+    Version {
+        /// Who.
+        peer: String,
+        /// Here.
+        ours: u16,
+        /// There.
+        theirs: u16,
+    },
+    /// A peer does not grant what was asked.
+    #[error("{peer} refuses: {reason}")]
+    Refused {
+        /// Who.
+        peer: String,
+        /// Why, for programs.
+        refusal: Refusal,
+        /// Why, for people.
+        reason: String,
+    },
+    /// A party that should have joined did not.
+    #[error("{peer} did not join the session in time: check that it runs, and that it reaches this party")]
+    NotJoined {
+        /// Who.
+        peer: String,
+    },
+    /// A session that lasts longer than this side allows.
+    #[error("the session with {peer} took longer than {seconds} s, the limit here")]
+    TooLong {
+        /// With whom.
+        peer: String,
+        /// The limit.
+        seconds: u64,
+    },
+    /// A packed model.
+    #[error(transparent)]
+    Pack(#[from] PackError),
+    /// There is no plan.
+    #[error(transparent)]
+    Plan(#[from] PlanError),
+    /// An input that does not fit the model.
+    #[error(transparent)]
+    Input(#[from] EvaluateError),
+    /// Stored correlations or models.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// Nothing prepared is left.
+    #[error(
+        "no prepared inference is left for plan {plan} with these servers and this key; run `mpc prepare`, or query \
+         without --store"
+    )]
+    NothingPrepared {
+        /// The plan.
+        plan: PlanDigest,
+    },
+    /// The operating system gives no random numbers.
+    #[error(transparent)]
+    Seed(#[from] ShareError),
+    /// Cannot listen.
+    #[error("cannot listen on {address}: {source}")]
+    Listen {
+        /// Where.
+        address: SocketAddr,
+        /// What the operating system says.
+        source: io::Error,
+    },
+    /// Arguments that contradict each other or the model.
+    #[error("{0}")]
+    Arguments(String),
+}
+
+/// The parties of a session by name, so that a message that counts them can be read.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Names(pub Vec<String>);
+
+impl fmt::Display for Names {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (party, name) in self.0.iter().enumerate() {
+            let separator = if party == 0 { "" } else { ", " };
+            write!(formatter, "{separator}party {party} is {name}")?;
+        }
+        Ok(())
+    }
+}
+
+impl ServiceError {
+    /// What kind of failure it is.
+    #[must_use]
+    pub fn kind(&self) -> Kind {
+        match self {
+            Self::Connect { source, .. } => of_tls(source),
+            Self::Link { source, .. } => of_transport(source),
+            Self::Session { source, .. } => transport_error(source).map_or(Kind::Own, of_transport),
+            Self::Malformed { .. } | Self::Version { .. } => Kind::Differs,
+            Self::Refused { refusal: Refusal::Differs, .. } => Kind::Differs,
+            Self::Refused { .. } => Kind::Refused,
+            Self::NotJoined { .. } | Self::TooLong { .. } => Kind::TimedOut,
+            _ => Kind::Own,
+        }
+    }
+
+    /// What to tell a peer of it: nothing about this side's files.
+    pub(crate) fn refusal(&self) -> (Refusal, String) {
+        match self {
+            Self::Version { .. } | Self::Malformed { .. } => (Refusal::Differs, self.to_string()),
+            _ => (Refusal::Internal, "a fault on this side; its log says more".to_owned()),
+        }
+    }
+}
+
+/// The transport's error at the bottom of another one.
+fn transport_error<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a TransportError> {
+    let mut cause = Some(error);
+    while let Some(error) = cause {
+        if let Some(found) = error.downcast_ref::<TransportError>() {
+            return Some(found);
+        }
+        if let Some(found) = error.downcast_ref::<Box<TransportError>>() {
+            return Some(found);
+        }
+        cause = error.source();
+    }
+    None
+}
+
+fn of_transport(error: &TransportError) -> Kind {
+    match error {
+        TransportError::Closed { .. }
+        | TransportError::Io { .. }
+        | TransportError::Interrupted { .. }
+        | TransportError::Connect { .. } => Kind::PeerLost,
+        TransportError::Timeout { .. } => Kind::TimedOut,
+        TransportError::HandshakeMismatch { .. }
+        | TransportError::HandshakeMalformed { .. }
+        | TransportError::WrongLength { .. }
+        | TransportError::FrameTooLong { .. } => Kind::Differs,
+        _ => Kind::Own,
+    }
+}
+
+/// An error of a link to a named peer.
+pub(crate) fn in_link(peer: &str) -> impl FnOnce(TransportError) -> ServiceError + use<'_> {
+    move |source| ServiceError::Link { peer: peer.to_owned(), source }
+}

@@ -1,0 +1,78 @@
+//! Connections to named peers, each opened for one purpose.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use mpc_transport::TcpSettings;
+use mpc_transport::tls::{Certificate, Identity, SecureLink, SecureTransport};
+
+use crate::error::ServiceError;
+use crate::message::{self, Opening};
+
+/// The node of the side that connects, on a link between two.
+pub(crate) const CALLER: usize = 0;
+/// The node of the side that was connected to.
+pub(crate) const CALLED: usize = 1;
+
+/// How long an unknown peer has to authenticate itself and to say what it wants.
+pub(crate) const OPENING_DEADLINE: Duration = Duration::from_secs(10);
+
+/// Somebody to connect to: where, and who it must be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Peer {
+    /// `host:port`.
+    pub address: String,
+    /// The certificate that it must have.
+    pub certificate: Certificate,
+}
+
+impl Peer {
+    /// How it is named in messages.
+    #[must_use]
+    pub fn name(&self) -> String {
+        shown(&self.certificate)
+    }
+}
+
+/// How a certificate's owner is named in messages. Two may have one name; nobody has another's fingerprint.
+pub(crate) fn shown(certificate: &Certificate) -> String {
+    let fingerprint = certificate.fingerprint().to_string();
+    format!("{} ({}…)", certificate.name(), &fingerprint[..9])
+}
+
+/// Who this side is, and how it waits.
+#[derive(Clone, Debug)]
+pub struct Endpoint {
+    /// Its key and certificate.
+    pub identity: Arc<Identity>,
+    /// How its connections wait.
+    pub settings: TcpSettings,
+}
+
+impl Endpoint {
+    /// Connects to a peer and asks for something, which must be granted.
+    ///
+    /// # Errors
+    /// [`ServiceError::Connect`], [`ServiceError::Link`], [`ServiceError::Refused`].
+    pub(crate) async fn open(&self, peer: &Peer, opening: &Opening) -> Result<SecureTransport, ServiceError> {
+        let name = peer.name();
+        let link = SecureLink::connect(&peer.address, &self.identity, &peer.certificate, &self.settings).await;
+        let link = link.map_err(|source| ServiceError::Connect { peer: name.clone(), source })?;
+        tracing::debug!(peer = name, "connected");
+        let mut link = SecureTransport::new(CALLER, vec![None, Some(link)], self.settings);
+        message::open(&mut link, opening, &name).await?;
+        Ok(link)
+    }
+
+    /// A connection that a peer opened, as a network of two.
+    pub(crate) fn called(&self, link: SecureLink) -> SecureTransport {
+        SecureTransport::new(CALLED, vec![Some(link), None], self.settings)
+    }
+
+    /// A network of all parties of a session from connections to each of them; none for this party itself.
+    pub(crate) fn network(&self, party: usize, links: Vec<Option<SecureTransport>>) -> SecureTransport {
+        let link = |transport: SecureTransport| transport.into_links().into_iter().flatten().next();
+        let links = links.into_iter().map(|transport| transport.and_then(link)).collect();
+        SecureTransport::new(party, links, self.settings)
+    }
+}

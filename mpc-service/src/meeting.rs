@@ -1,0 +1,146 @@
+//! Where connections of one session meet that arrive one by one.
+
+use std::collections::HashMap;
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use crate::message::SessionId;
+
+/// The most connections that wait at a time, of all sessions together.
+const MAX_WAITING: usize = 256;
+
+/// Connections that wait for others of their session, each under an index of its own.
+#[derive(Debug)]
+pub struct Meeting<L> {
+    waiting: Mutex<HashMap<SessionId, Group<L>>>,
+    arrived: Condvar,
+    /// How long a connection waits.
+    patience: Duration,
+}
+
+#[derive(Debug)]
+struct Group<L> {
+    links: HashMap<usize, L>,
+    /// When the first one came.
+    since: Instant,
+}
+
+/// Why a connection may not wait.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Turned {
+    /// Another one of that index is there.
+    Taken,
+    /// Too many wait.
+    Full,
+}
+
+impl<L> Meeting<L> {
+    /// Connections wait for `patience` at most.
+    pub fn new(patience: Duration) -> Self {
+        Self { waiting: Mutex::new(HashMap::new()), arrived: Condvar::new(), patience }
+    }
+
+    /// Leaves a connection; all of its session in the order of their indices, if with it there are `count`. Gives back one
+    /// that may not wait.
+    pub fn arrive(
+        &self,
+        session: SessionId,
+        index: usize,
+        count: usize,
+        link: L,
+    ) -> Result<Option<Vec<L>>, (Turned, L)> {
+        let mut waiting = self.lock();
+        let total: usize = waiting.values().map(|group| group.links.len()).sum();
+        if total >= MAX_WAITING {
+            return Err((Turned::Full, link));
+        }
+        let group = waiting.entry(session).or_insert_with(|| Group { links: HashMap::new(), since: Instant::now() });
+        if group.links.contains_key(&index) {
+            return Err((Turned::Taken, link));
+        }
+        group.links.insert(index, link);
+        if group.links.len() < count {
+            self.arrived.notify_all();
+            return Ok(None);
+        }
+        let mut group = waiting.remove(&session).map(|group| group.links).unwrap_or_default();
+        Ok(Some((0..count).filter_map(|index| group.remove(&index)).collect()))
+    }
+
+    /// Waits for the connection of an index; `None` if it does not come in time.
+    pub fn wait_for(&self, session: SessionId, index: usize) -> Option<L> {
+        let end = Instant::now() + self.patience;
+        let mut waiting = self.lock();
+        loop {
+            if let Some(group) = waiting.get_mut(&session)
+                && let Some(link) = group.links.remove(&index)
+            {
+                if group.links.is_empty() {
+                    waiting.remove(&session);
+                }
+                return Some(link);
+            }
+            let left = end.checked_duration_since(Instant::now())?;
+            let waited = self.arrived.wait_timeout(waiting, left);
+            waiting = waited.unwrap_or_else(PoisonError::into_inner).0;
+        }
+    }
+
+    /// Takes away those that have waited too long; how many.
+    pub fn sweep(&self) -> usize {
+        let mut gone = 0;
+        self.lock().retain(|_, group| {
+            let stays = group.since.elapsed() < self.patience;
+            gone += if stays { 0 } else { group.links.len() };
+            stays
+        });
+        gone
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<SessionId, Group<L>>> {
+        // No one panics while holding it; if one did, the map would still be whole.
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::thread;
+
+    use super::*;
+
+    #[test]
+    fn a_group_is_complete_once_and_in_order() {
+        let meeting = Meeting::new(Duration::from_secs(5));
+        assert_eq!(meeting.arrive([1; 16], 2, 3, 'c'), Ok(None));
+        assert_eq!(meeting.arrive([2; 16], 0, 3, 'x'), Ok(None));
+        assert_eq!(meeting.arrive([1; 16], 0, 3, 'a'), Ok(None));
+        assert_eq!(meeting.arrive([1; 16], 0, 3, 'z'), Err((Turned::Taken, 'z')));
+        assert_eq!(meeting.arrive([1; 16], 1, 3, 'b'), Ok(Some(vec!['a', 'b', 'c'])));
+        assert_eq!(meeting.arrive([1; 16], 1, 3, 'b'), Ok(None));
+    }
+
+    #[test]
+    fn one_that_is_waited_for_comes_before_or_after() {
+        let meeting = Meeting::new(Duration::from_secs(5));
+        meeting.arrive([1; 16], 1, usize::MAX, 'b').unwrap();
+        assert_eq!(meeting.wait_for([1; 16], 1), Some('b'));
+        thread::scope(|scope| {
+            let waiting = scope.spawn(|| meeting.wait_for([1; 16], 2));
+            meeting.arrive([1; 16], 2, usize::MAX, 'c').unwrap();
+            assert_eq!(waiting.join().unwrap(), Some('c'));
+        });
+    }
+
+    #[test]
+    fn nothing_waits_for_ever_and_not_too_much_waits() {
+        let meeting = Meeting::new(Duration::ZERO);
+        assert_eq!(meeting.wait_for([1; 16], 0), None);
+        for index in 0..MAX_WAITING {
+            meeting.arrive([1; 16], index, usize::MAX, ()).unwrap();
+        }
+        assert_eq!(meeting.arrive([2; 16], 0, 2, ()), Err((Turned::Full, ())));
+        assert_eq!(meeting.sweep(), MAX_WAITING);
+        assert_eq!(meeting.arrive([2; 16], 0, 2, ()), Ok(None));
+    }
+}

@@ -1,0 +1,106 @@
+//! The shares of models that their owners have left with a server, encrypted at rest.
+
+use std::fs;
+use std::path::PathBuf;
+
+use mpc_nn::GraphLimits;
+use mpc_shares::SecretVec;
+use zeroize::Zeroizing;
+
+use crate::pack::{MAX_PUBLIC_BYTES, PackError, PlanDigest, PublicModel};
+use crate::store::StoreError;
+use crate::vault::{VaultError, VaultKey, VaultReader, VaultWriter, create_private_folder};
+
+const SHARE: &str = "share";
+
+/// A folder of model shares, each with the public part of its model.
+#[derive(Debug)]
+pub struct Shelf {
+    folder: PathBuf,
+    key: VaultKey,
+    limits: GraphLimits,
+}
+
+impl Shelf {
+    /// Opens a folder, which is made if it is not there; models must be within `limits`.
+    ///
+    /// # Errors
+    /// [`StoreError::Folder`].
+    pub fn open(folder: impl Into<PathBuf>, key: VaultKey, limits: GraphLimits) -> Result<Self, StoreError> {
+        let shelf = Self { folder: folder.into(), key, limits };
+        let made = create_private_folder(&shelf.folder);
+        made.map_err(|source| StoreError::Folder { path: shelf.folder.clone(), source })?;
+        Ok(shelf)
+    }
+
+    /// The plans of the models that are there, in no order.
+    ///
+    /// # Errors
+    /// [`StoreError::Folder`].
+    pub fn plans(&self) -> Result<Vec<PlanDigest>, StoreError> {
+        let failed = |source| StoreError::Folder { path: self.folder.clone(), source };
+        let entries = fs::read_dir(&self.folder).map_err(failed)?;
+        let digest = |entry: std::io::Result<fs::DirEntry>| {
+            entry.ok()?.file_name().to_str()?.strip_suffix(SHARE)?.strip_suffix('.')?.parse().ok()
+        };
+        Ok(entries.filter_map(digest).collect())
+    }
+
+    /// Keeps a share, in place of one of the same plan.
+    ///
+    /// # Errors
+    /// [`StoreError::Vault`].
+    pub fn keep(&self, plan: PlanDigest, public: &[u8], share: &[u8]) -> Result<(), StoreError> {
+        let mut writer = VaultWriter::create(self.path(plan), &self.key, &plan.to_string())?;
+        writer.write(&(public.len() as u64).to_le_bytes())?;
+        writer.write(public)?;
+        writer.write(share)?;
+        Ok(writer.finish()?)
+    }
+
+    /// The public part of the model of a plan; `None` if there is none.
+    ///
+    /// # Errors
+    /// [`PackError`].
+    pub fn public(&self, plan: PlanDigest) -> Result<Option<PublicModel>, PackError> {
+        Ok(self.read(plan)?.map(|(public, _)| public))
+    }
+
+    /// The model of a plan, its share being of `bytes` bytes as the public part says; `None` if there is none.
+    ///
+    /// # Errors
+    /// [`PackError`].
+    pub fn share(
+        &self,
+        plan: PlanDigest,
+        bytes: impl FnOnce(&PublicModel) -> usize,
+    ) -> Result<Option<SecretVec<u8>>, PackError> {
+        let Some((public, mut reader)) = self.read(plan)? else { return Ok(None) };
+        let mut share = SecretVec::zeros(bytes(&public));
+        reader.read(&mut share)?;
+        reader.finish()?;
+        Ok(Some(share))
+    }
+
+    fn read(&self, plan: PlanDigest) -> Result<Option<(PublicModel, VaultReader)>, PackError> {
+        let path = self.path(plan);
+        if !path.is_file() {
+            return Ok(None);
+        }
+        let mut reader = VaultReader::open(&path, &self.key, &plan.to_string())?;
+        let mut length = [0; 8];
+        reader.read(&mut length)?;
+        let length = usize::try_from(u64::from_le_bytes(length)).unwrap_or(usize::MAX);
+        if length > MAX_PUBLIC_BYTES {
+            return Err(VaultError::Damaged { path }.into());
+        }
+        let mut public = Zeroizing::new(vec![0; length]);
+        reader.read(&mut public)?;
+        let public = PublicModel::from_bytes(&public, &path.display().to_string(), &self.limits)?;
+        Ok(Some((public, reader)))
+    }
+
+    fn path(&self, plan: PlanDigest) -> PathBuf {
+        self.folder.join(format!("{plan}.{SHARE}"))
+    }
+}

@@ -1,0 +1,140 @@
+//! The terms of a packed model's use: who computes, how precisely, and who learns what.
+
+use mpc_nn::{Graph, GraphError, Owner, PlanError, Recipients, Roles, Settings, WeightKnowledge};
+use mpc_ring::RingBits;
+use serde::{Deserialize, Serialize};
+
+/// Who computes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Setting {
+    /// The model owner is party 0, the data owner the last party; servers that hold neither may compute with them.
+    #[default]
+    Direct,
+    /// All parties are servers that hold neither model nor data: the owners send them shares.
+    Outsourced,
+}
+
+/// What of the network's outputs is revealed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Reveal {
+    /// Every number.
+    #[default]
+    Full,
+    /// Of each row of the only output the place of the largest number, and nothing else.
+    Class,
+}
+
+/// Who learns what is revealed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum RevealTo {
+    /// The data owner alone.
+    #[default]
+    DataOwner,
+    /// The model owner alone.
+    ModelOwner,
+    /// Both.
+    Both,
+}
+
+/// The terms of a model's use, which all who take part must agree on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Terms {
+    /// Who computes.
+    pub setting: Setting,
+    /// n: the number of computing parties, 2 to 8.
+    pub parties: u8,
+    /// The ring.
+    pub ring: RingBits,
+    /// f: the fractional bits of a value.
+    pub fractional_bits: u32,
+    /// k: the bits of a comparison; values must stay below 2^{k−2−f} in magnitude.
+    pub comparison_bits: u32,
+    /// Whether the model owner computes with its weights in the clear.
+    pub owner_computes: bool,
+    /// What is revealed.
+    pub reveal: Reveal,
+    /// To whom.
+    pub reveal_to: RevealTo,
+}
+
+impl Default for Terms {
+    /// A model owner and a data owner who compute with shared weights in Z_{2^64}, f = 16 and k = 32; the latter learns
+    /// all numbers.
+    fn default() -> Self {
+        Self {
+            setting: Setting::Direct,
+            parties: 2,
+            ring: RingBits::Bits64,
+            fractional_bits: 16,
+            comparison_bits: 32,
+            owner_computes: false,
+            reveal: Reveal::Full,
+            reveal_to: RevealTo::DataOwner,
+        }
+    }
+}
+
+impl Terms {
+    /// The number of parties.
+    #[must_use]
+    pub fn parties(&self) -> usize {
+        usize::from(self.parties)
+    }
+
+    /// The number of servers: all parties but a computing data owner.
+    #[must_use]
+    pub fn servers(&self) -> usize {
+        self.parties().saturating_sub(usize::from(self.setting == Setting::Direct))
+    }
+
+    /// The model owner.
+    #[must_use]
+    pub fn model_owner(&self) -> Owner {
+        match self.setting {
+            Setting::Direct => Owner::Party(0),
+            Setting::Outsourced => Owner::Outside,
+        }
+    }
+
+    /// The data owner.
+    #[must_use]
+    pub fn data_owner(&self) -> Owner {
+        match self.setting {
+            Setting::Direct => Owner::Party(self.parties().saturating_sub(1)),
+            Setting::Outsourced => Owner::Outside,
+        }
+    }
+
+    /// The settings of the plan.
+    ///
+    /// # Errors
+    /// [`PlanError`] where the model owner is to learn the result but is no party.
+    pub fn settings(&self) -> Result<Settings, PlanError> {
+        let (model_owner, data_owner) = (self.model_owner(), self.data_owner());
+        let recipients = match self.reveal_to {
+            RevealTo::DataOwner => Recipients::new(&[data_owner])?,
+            // Of those outside, the data owner gets the shares of a result.
+            _ if self.setting == Setting::Outsourced => return Err(PlanError::NoRecipient),
+            RevealTo::ModelOwner => Recipients::new(&[model_owner])?,
+            RevealTo::Both => Recipients::new(&[model_owner, data_owner])?,
+        };
+        Ok(Settings {
+            fractional_bits: self.fractional_bits,
+            comparison_bits: self.comparison_bits,
+            weights: if self.owner_computes { WeightKnowledge::Owner } else { WeightKnowledge::Shared },
+            roles: Roles { recipients: Some(recipients), ..Roles::new(model_owner, data_owner) },
+            ..Settings::new(self.parties())
+        })
+    }
+
+    /// A network's graph with what the terms reveal as its outputs.
+    pub(crate) fn revealed_graph(&self, graph: &Graph) -> Result<Graph, GraphError> {
+        match self.reveal {
+            Reveal::Full => Ok(graph.clone()),
+            Reveal::Class => graph.with_class_only(graph.outputs()[0]),
+        }
+    }
+}

@@ -1,0 +1,45 @@
+//! Encrypted connections between parties that know each other's certificates: TLS 1.3, both sides authenticated.
+//!
+//! Each side has an [`Identity`] and gives its [`Certificate`] to the others; no authority is involved. A [`SecureLink`]
+//! is one connection, and a [`SecureTransport`] makes a network of them.
+
+mod buffer;
+mod certificate;
+mod configuration;
+mod error;
+mod fingerprint;
+mod identity;
+mod link;
+mod pin;
+mod session;
+
+pub use certificate::{Certificate, MAX_NAME_BYTES, MAX_PEM_BYTES};
+pub use error::{CertificateError, SecureError};
+pub use fingerprint::Fingerprint;
+pub use identity::{Identity, MAX_VALID_DAYS};
+pub use link::SecureLink;
+
+use crate::TcpSettings;
+use crate::stream::StreamTransport;
+
+/// One party's end of a network of encrypted connections, one for each pair of parties.
+///
+/// Behaves like [`TcpTransport`](crate::TcpTransport), with the same frames in it: the same deadlines, limits and errors,
+/// and [`Corrupted`](crate::TransportError::Corrupted) where anything was changed on the way.
+pub type SecureTransport = StreamTransport<SecureLink>;
+
+impl StreamTransport<SecureLink> {
+    /// The end of the party of index `party` in a network over links that stand.
+    ///
+    /// `links` holds the link to each node, by index, and none for this one. A party's link to its dealer is a network of
+    /// two: `SecureTransport::new(0, vec![None, Some(link)], settings)`. Operations with a node that has no link fail with
+    /// [`NoSuchParty`](crate::TransportError::NoSuchParty).
+    pub fn new(party: usize, links: Vec<Option<SecureLink>>, settings: TcpSettings) -> Self {
+        Self::over(party, links, &settings)
+    }
+
+    /// Takes the network apart. A link that failed, or was left in the middle of a frame, is closed and not among them.
+    pub fn into_links(self) -> Vec<Option<SecureLink>> {
+        self.into_streams()
+    }
+}

@@ -1,0 +1,312 @@
+//! One connection to one peer whose certificate is known.
+
+use std::fmt;
+use std::io::{self, ErrorKind};
+use std::net::{SocketAddr, TcpStream};
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant, SystemTime};
+
+use rustls::{AlertDescription, Error};
+use smol::future::or;
+use smol::{Async, Timer};
+
+use super::error::bounded;
+use super::pin::Pin;
+use super::session::{Connection, Failure, Session};
+use super::{Certificate, Identity, SecureError, configuration};
+use crate::TcpSettings;
+use crate::dial::{Pauses, open};
+use crate::stream::ByteStream;
+
+/// The accepting side's first words. TLS alone lets the connecting side believe that the connection stands before the
+/// accepting side has seen its certificate.
+const WELCOME: [u8; 8] = *b"MPC-LINK";
+
+/// How long one of several addresses of a host has to answer.
+const ATTEMPT: Duration = Duration::from_secs(5);
+
+/// An encrypted connection (TLS 1.3) between two sides that know each other's [`Certificate`].
+///
+/// Both sides have checked that the other one holds the private key of a certificate that they were given, byte for
+/// byte, and that it is valid now. Dropping a link closes it, and tells the peer so.
+///
+/// Give it to a [`SecureTransport`](super::SecureTransport) to send and receive over it.
+pub struct SecureLink {
+    session: Session,
+    peer: Certificate,
+}
+
+impl SecureLink {
+    /// Connects to `address` (`host:port`, with an IP address in brackets if it has colons), where `peer` must answer.
+    ///
+    /// Tries again while nobody listens, until [`TcpSettings::connect_deadline`], which includes the handshake. Complete
+    /// only when the peer has accepted this side's certificate.
+    ///
+    /// # Errors
+    /// Within the deadline, [`SecureError::Connect`] where nobody listens and [`SecureError::Timeout`] where nobody
+    /// completes the handshake. At once, any other [`SecureError`], in particular
+    /// [`WrongCertificate`](SecureError::WrongCertificate), [`Refused`](SecureError::Refused),
+    /// [`Certificate`](SecureError::Certificate) where either one is not valid now, and [`NotTls`](SecureError::NotTls).
+    ///
+    /// # Security
+    /// Where the certificate is not `peer`'s, nothing was sent but this side's public key share; in particular not its
+    /// certificate. There is no way back to an unencrypted connection, no older version, no resumed session.
+    pub async fn connect(
+        address: &str,
+        identity: &Identity,
+        peer: &Certificate,
+        settings: &TcpSettings,
+    ) -> Result<Self, SecureError> {
+        let name = bounded(address);
+        check_own(identity, &name)?;
+        let (connection, pin) = configuration::client(identity, peer).map_err(|error| setup_failed(&name, &error))?;
+        let attempt = Attempt { name, pin, started: Instant::now(), limit: settings.connect_deadline };
+        let stream = attempt.dial(address).await?;
+        let session = Session::new(stream, Connection::Client(Box::new(connection)));
+        attempt
+            .complete(session, async |session| {
+                session.shake_hands().await?;
+                let mut welcome = [0; WELCOME.len()];
+                session.hear(&mut welcome).await?;
+                if welcome == WELCOME {
+                    Ok(())
+                } else {
+                    Err(Error::General("it speaks another protocol".to_owned()).into())
+                }
+            })
+            .await
+    }
+
+    /// Completes a connection that a listener accepted, where the peer must be one of those `allowed`, within `deadline`.
+    ///
+    /// Take each connection on a task of its own, so that one that says nothing does not hold up the others.
+    ///
+    /// ```
+    /// use std::net::TcpListener;
+    /// use std::time::Duration;
+    /// use mpc_transport::tls::{Identity, SecureLink, SecureTransport};
+    /// use mpc_transport::{TcpSettings, Transport};
+    ///
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let (acme, clinic) = (Identity::generate("acme", 365)?, Identity::generate("clinic", 365)?);
+    /// let listener = smol::Async::<TcpListener>::bind(([127, 0, 0, 1], 0))?;
+    /// let address = listener.get_ref().local_addr()?.to_string();
+    /// let settings = TcpSettings::default();
+    /// smol::block_on(async {
+    ///     let accepted = async {
+    ///         let (stream, _) = listener.accept().await?;
+    ///         let allowed = [clinic.certificate().clone()];
+    ///         Ok::<_, Box<dyn std::error::Error>>(SecureLink::accept(stream, &acme, &allowed, settings.deadline).await?)
+    ///     };
+    ///     let connected = async { Ok(SecureLink::connect(&address, &clinic, acme.certificate(), &settings).await?) };
+    ///     let (to_clinic, to_acme) = smol::future::try_zip(accepted, connected).await?;
+    ///     assert_eq!(to_clinic.peer().name(), "clinic");
+    ///
+    ///     let mut acme = SecureTransport::new(0, vec![None, Some(to_clinic)], settings);
+    ///     let mut clinic = SecureTransport::new(1, vec![Some(to_acme), None], settings);
+    ///     acme.send(1, b"hello").await?;
+    ///     assert_eq!(clinic.receive_bounded(0, 100).await?, b"hello");
+    ///     Ok(())
+    /// })
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// [`SecureError`]; [`Refused`](SecureError::Refused) where the peer does not accept this side's certificate.
+    ///
+    /// # Security
+    /// Nothing that the peer sends is passed on before its certificate is verified; what is read until then is bounded.
+    /// This side's certificate is sent to whoever connects.
+    pub async fn accept(
+        stream: Async<TcpStream>,
+        identity: &Identity,
+        allowed: &[Certificate],
+        deadline: Duration,
+    ) -> Result<Self, SecureError> {
+        let address = stream.get_ref().peer_addr();
+        let name = address.as_ref().map_or_else(|_| "a peer that is gone".to_owned(), SocketAddr::to_string);
+        check_own(identity, &name)?;
+        let (connection, pin) =
+            configuration::server(identity, allowed).map_err(|error| setup_failed(&name, &error))?;
+        let attempt = Attempt { name, pin, started: Instant::now(), limit: deadline };
+        stream.get_ref().set_nodelay(true).map_err(|error| attempt.failed_io(&error))?;
+        let session = Session::new(stream, Connection::Server(Box::new(connection)));
+        attempt
+            .complete(session, async |session| {
+                session.shake_hands().await?;
+                session.say(&WELCOME).await
+            })
+            .await
+    }
+
+    /// The peer's certificate: one of those given.
+    pub fn peer(&self) -> &Certificate {
+        &self.peer
+    }
+
+    /// The peer's address; none if the connection is gone.
+    pub fn peer_address(&self) -> Option<SocketAddr> {
+        self.session.socket().get_ref().peer_addr().ok()
+    }
+}
+
+fn check_own(identity: &Identity, peer: &str) -> Result<(), SecureError> {
+    let checked = identity.certificate().check_dates(SystemTime::now());
+    checked.map_err(|error| SecureError::Certificate { peer: peer.to_owned(), error })
+}
+
+fn setup_failed(peer: &str, error: &Error) -> SecureError {
+    SecureError::Handshake { peer: peer.to_owned(), reason: bounded(&error.to_string()) }
+}
+
+/// A link in the making.
+struct Attempt {
+    /// The peer, for messages.
+    name: String,
+    pin: Arc<Pin>,
+    started: Instant,
+    limit: Duration,
+}
+
+impl Attempt {
+    /// The result of `work`; none when the time is over.
+    async fn in_time<T>(&self, work: impl Future<Output = T>) -> Option<T> {
+        let expiry = async {
+            // An instant beyond the clock never comes.
+            self.started.checked_add(self.limit).map_or_else(Timer::never, Timer::at).await;
+            None
+        };
+        or(async { Some(work.await) }, expiry).await
+    }
+
+    async fn dial(&self, address: &str) -> Result<Async<TcpStream>, SecureError> {
+        let mut reason = "no answer".to_owned();
+        let dialled = async {
+            let mut pauses = Pauses::new();
+            loop {
+                match connect_any(address).await {
+                    Ok(stream) => return stream,
+                    Err(error) => reason = bounded(&error.to_string()),
+                }
+                pauses.wait().await;
+            }
+        };
+        let stream = self.in_time(dialled).await;
+        stream.ok_or(SecureError::Connect { peer: self.name.clone(), reason })
+    }
+
+    async fn complete(
+        &self,
+        mut session: Session,
+        handshake: impl AsyncFnOnce(&mut Session) -> Result<(), Failure>,
+    ) -> Result<SecureLink, SecureError> {
+        match self.in_time(handshake(&mut session)).await {
+            Some(Ok(())) => {}
+            Some(Err(failure)) => {
+                session.fail();
+                let error = self.failed(&failure, &session);
+                if matches!(failure, Failure::Tls(_)) {
+                    session.linger().await;
+                }
+                return Err(error);
+            }
+            None => {
+                session.fail();
+                return Err(SecureError::Timeout { peer: self.name.clone(), after: self.started.elapsed() });
+            }
+        }
+        let presented = session.peer_certificate().and_then(|der| self.pin.find(der)).cloned();
+        let unverified = || setup_failed(&self.name, &Error::NoCertificatesPresented);
+        Ok(SecureLink { peer: presented.ok_or_else(unverified)?, session })
+    }
+
+    fn failed(&self, failure: &Failure, session: &Session) -> SecureError {
+        let peer = self.name.clone();
+        match failure {
+            Failure::Closed => SecureError::Closed { peer },
+            Failure::Io(error) => self.failed_io(error),
+            Failure::Tls(error) => self.pin.error(&peer).unwrap_or_else(|| match error {
+                Error::InvalidMessage(_) if !session.heard() => SecureError::NotTls { peer },
+                Error::AlertReceived(alert) => alerted(peer, *alert),
+                error => setup_failed(&peer, error),
+            }),
+        }
+    }
+
+    fn failed_io(&self, error: &io::Error) -> SecureError {
+        SecureError::Io { peer: self.name.clone(), reason: error.to_string() }
+    }
+}
+
+/// What an alert of the peer means before a link stands.
+fn alerted(peer: String, alert: AlertDescription) -> SecureError {
+    use AlertDescription::{
+        AccessDenied, BadCertificate, CertificateExpired, CertificateRequired, CertificateRevoked, CertificateUnknown,
+        UnknownCA, UnsupportedCertificate,
+    };
+    let reason = match alert {
+        AccessDenied => "it is none of those allowed there",
+        CertificateExpired => "it is not valid there at this time",
+        CertificateRequired => "it received none",
+        BadCertificate | CertificateRevoked | CertificateUnknown | UnknownCA | UnsupportedCertificate => {
+            "it cannot be used there"
+        }
+        alert => return SecureError::Handshake { peer, reason: bounded(&format!("it reports {alert:?}")) },
+    };
+    SecureError::Refused { peer, reason }
+}
+
+/// Connects to the first address of a host that answers.
+async fn connect_any(address: &str) -> io::Result<Async<TcpStream>> {
+    let mut last = io::Error::new(ErrorKind::NotFound, "the host has no address");
+    for address in smol::net::resolve(address).await? {
+        let expiry = async {
+            Timer::after(ATTEMPT).await;
+            Err(ErrorKind::TimedOut.into())
+        };
+        match or(open(address), expiry).await {
+            Ok(stream) => return Ok(stream),
+            Err(error) => last = error,
+        }
+    }
+    Err(last)
+}
+
+impl ByteStream for SecureLink {
+    fn write(&mut self, header: &[u8], message: &[u8]) -> io::Result<usize> {
+        Ok(self.session.write(header, message)?)
+    }
+
+    fn is_flushed(&self) -> bool {
+        self.session.is_flushed()
+    }
+
+    fn read(&mut self, header: &mut [u8], message: &mut [u8]) -> io::Result<usize> {
+        Ok(self.session.read(header, message)?)
+    }
+
+    fn poll_writable(&self, cx: &mut Context<'_>) -> Poll<()> {
+        self.session.socket().poll_writable(cx).map(drop)
+    }
+
+    fn poll_readable(&self, cx: &mut Context<'_>) -> Poll<()> {
+        self.session.socket().poll_readable(cx).map(drop)
+    }
+
+    fn end(&mut self) {
+        self.session.end();
+    }
+}
+
+impl fmt::Debug for SecureLink {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SecureLink").field("peer", &self.peer).finish_non_exhaustive()
+    }
+}
+
+impl Drop for SecureLink {
+    fn drop(&mut self) {
+        self.session.end();
+    }
+}

@@ -1,0 +1,445 @@
+//! One TLS connection over a non-blocking socket: records in, records out, every buffer bounded.
+
+use std::io::{self, ErrorKind, Read, Write};
+use std::net::{Shutdown, TcpStream};
+use std::time::Duration;
+
+use rustls::client::UnbufferedClientConnection;
+use rustls::server::UnbufferedServerConnection;
+use rustls::unbuffered::{
+    ConnectionState, EncodeError, EncodeTlsData, EncryptError, InsufficientSizeError, UnbufferedStatus, WriteTraffic,
+};
+use smol::future::or;
+use smol::{Async, Timer};
+
+use super::buffer::{Buffer, Sink};
+use super::error::bounded;
+
+/// Payload of a full record, in bytes.
+const RECORD_BYTES: usize = 16 << 10;
+
+/// What a record may add to its payload, in bytes.
+const RECORD_OVERHEAD: usize = 5 + 256;
+
+/// Records that are encrypted before any is written.
+const RECORDS_AT_ONCE: usize = 2;
+
+/// Room for what arrives: some full records, and any message of the handshake, which rustls limits to 64 KiB.
+const INCOMING_BYTES: usize = 4 * (RECORD_BYTES + RECORD_OVERHEAD);
+
+/// Room for what is sent: the records, and an alert or a change of keys before them. Grows only in the handshake.
+const OUTGOING_BYTES: usize = RECORDS_AT_ONCE * (RECORD_BYTES + RECORD_OVERHEAD) + 1024;
+
+/// Most that the handshake may want to send at once.
+const MAX_OUTGOING_BYTES: usize = 128 << 10;
+
+/// How long, and for how many bytes, an ended connection is read so that the peer gets to see why it ended.
+const LINGER: (Duration, usize) = (Duration::from_millis(250), 256 << 10);
+
+/// Why a connection cannot go on.
+#[derive(Debug)]
+pub(super) enum Failure {
+    /// Against the protocol, or changed on the way.
+    Tls(rustls::Error),
+    /// The peer has ended it.
+    Closed,
+    /// The socket failed, or would block.
+    Io(io::Error),
+}
+
+impl From<rustls::Error> for Failure {
+    fn from(error: rustls::Error) -> Self {
+        Self::Tls(error)
+    }
+}
+
+impl From<io::Error> for Failure {
+    fn from(error: io::Error) -> Self {
+        use ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset, NotConnected, UnexpectedEof};
+        match error.kind() {
+            BrokenPipe | ConnectionAborted | ConnectionReset | NotConnected | UnexpectedEof => Self::Closed,
+            _ => Self::Io(error),
+        }
+    }
+}
+
+impl Failure {
+    fn would_block(&self) -> bool {
+        matches!(self, Self::Io(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted))
+    }
+}
+
+impl From<Failure> for io::Error {
+    fn from(failure: Failure) -> Self {
+        match failure {
+            Failure::Tls(error) => Self::new(ErrorKind::InvalidData, bounded(&error.to_string())),
+            Failure::Closed => ErrorKind::UnexpectedEof.into(),
+            Failure::Io(error) => error,
+        }
+    }
+}
+
+/// One side of a connection.
+pub(super) enum Connection {
+    Client(Box<UnbufferedClientConnection>),
+    Server(Box<UnbufferedServerConnection>),
+}
+
+/// What to do once the connection can write.
+#[derive(Clone, Copy)]
+enum Order<'a> {
+    Nothing,
+    /// Encrypt one piece after the other, each from a record of its own on.
+    Encrypt([&'a [u8]; 2]),
+    Close,
+}
+
+/// What a step came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Step {
+    /// There may be more to do.
+    Again,
+    /// The peer has ended the connection properly.
+    Ended,
+    /// The order is carried out; every whole record that has arrived is processed.
+    Ready,
+    /// The handshake waits for the peer.
+    Blocked,
+}
+
+pub(super) struct Session {
+    socket: Async<TcpStream>,
+    connection: Connection,
+    /// Records as they arrived.
+    incoming: Buffer,
+    /// Decrypted, and not asked for yet.
+    plain: Buffer,
+    /// Records to be sent.
+    outgoing: Buffer,
+    /// Whether any record of the peer was in order.
+    heard: bool,
+    ended: bool,
+}
+
+impl Session {
+    pub(super) fn new(socket: Async<TcpStream>, connection: Connection) -> Self {
+        let incoming = Buffer::with_capacity(INCOMING_BYTES);
+        let outgoing = Buffer::with_capacity(OUTGOING_BYTES);
+        Self { socket, connection, incoming, plain: Buffer::default(), outgoing, heard: false, ended: false }
+    }
+
+    pub(super) fn socket(&self) -> &Async<TcpStream> {
+        &self.socket
+    }
+
+    /// Whether the peer speaks TLS, as far as is known.
+    pub(super) fn heard(&self) -> bool {
+        self.heard
+    }
+
+    /// The peer's certificate, after the handshake.
+    pub(super) fn peer_certificate(&self) -> Option<&[u8]> {
+        let certificates = match &self.connection {
+            Connection::Client(connection) => connection.peer_certificates(),
+            Connection::Server(connection) => connection.peer_certificates(),
+        };
+        certificates.and_then(|chain| chain.first()).map(|certificate| &**certificate)
+    }
+
+    fn is_handshaking(&self) -> bool {
+        match &self.connection {
+            Connection::Client(connection) => connection.is_handshaking(),
+            Connection::Server(connection) => connection.is_handshaking(),
+        }
+    }
+
+    /// Processes at most one record or carries out the order; what is decrypted goes to `sink`, the rest to `plain`.
+    fn step(&mut self, order: Order<'_>, sink: &mut Sink<'_>) -> Result<Step, Failure> {
+        let mut deliver = |payload: &[u8]| self.plain.extend(sink.take(payload));
+        let (incoming, outgoing) = (self.incoming.filled_mut(), &mut self.outgoing);
+        let (discard, step) = match &mut self.connection {
+            Connection::Client(connection) => {
+                advance(connection.process_tls_records(incoming), order, outgoing, &mut deliver)
+            }
+            Connection::Server(connection) => {
+                advance(connection.process_tls_records(incoming), order, outgoing, &mut deliver)
+            }
+        };
+        self.incoming.consume(discard);
+        self.heard |= discard > 0;
+        let step = step?;
+        self.ended |= step == Step::Ended;
+        Ok(step)
+    }
+
+    /// Takes steps until the order is carried out. Records that arrive before are kept in `plain`, which is bounded by
+    /// what `incoming` holds.
+    fn carry_out(&mut self, order: Order<'_>) -> Result<(), Failure> {
+        loop {
+            match self.step(order, &mut Sink::default())? {
+                Step::Ready => return Ok(()),
+                Step::Again | Step::Ended => {}
+                Step::Blocked => return Err(rustls::Error::HandshakeNotComplete.into()),
+            }
+        }
+    }
+
+    /// Encrypts from the start of `header` and `message` what makes up some full records; returns the number of bytes.
+    fn encrypt(&mut self, header: &[u8], message: &[u8]) -> Result<usize, Failure> {
+        let taken = message.len().min((RECORDS_AT_ONCE * RECORD_BYTES).saturating_sub(header.len()));
+        let message = &message[..taken];
+        if header.is_empty() {
+            self.carry_out(Order::Encrypt([message, &[]]))?;
+        } else {
+            // One record for the header and what fits beside it.
+            let (beside, rest) = message.split_at(taken.min(RECORD_BYTES.saturating_sub(header.len())));
+            let first = [header, beside].concat();
+            self.carry_out(Order::Encrypt([&first, rest]))?;
+        }
+        Ok(header.len() + taken)
+    }
+
+    /// Sends what it can of `outgoing`.
+    fn drain(&mut self) -> Result<(), Failure> {
+        match self.socket.get_ref().write(self.outgoing.filled())? {
+            0 => Err(Failure::Closed),
+            sent => {
+                self.outgoing.consume(sent);
+                Ok(())
+            }
+        }
+    }
+
+    /// Reads once from the socket.
+    fn fill(&mut self) -> Result<(), Failure> {
+        if !self.outgoing.is_empty() {
+            // An answer of TLS itself, which nothing else may send while this side only reads.
+            match self.drain() {
+                Err(failure) if !failure.would_block() => return Err(failure),
+                _ => {}
+            }
+        }
+        let space = self.incoming.space();
+        if space.is_empty() {
+            return Err(rustls::Error::General("a message is too long".to_owned()).into());
+        }
+        match self.socket.get_ref().read(space)? {
+            0 => Err(Failure::Closed),
+            read => {
+                self.incoming.add(read);
+                Ok(())
+            }
+        }
+    }
+
+    /// As [`ByteStream::write`](crate::stream::ByteStream::write).
+    pub(super) fn write(&mut self, header: &[u8], message: &[u8]) -> Result<usize, Failure> {
+        // Earlier records first, so that no more than some are ever held.
+        let taken = if self.outgoing.is_empty() { self.encrypt(header, message)? } else { 0 };
+        match self.drain() {
+            Err(failure) if taken == 0 || !failure.would_block() => Err(failure),
+            _ => Ok(taken),
+        }
+    }
+
+    pub(super) fn is_flushed(&self) -> bool {
+        self.outgoing.is_empty()
+    }
+
+    /// As [`ByteStream::read`](crate::stream::ByteStream::read).
+    pub(super) fn read(&mut self, header: &mut [u8], message: &mut [u8]) -> Result<usize, Failure> {
+        let mut sink = Sink::new(header, message);
+        let rest = sink.take(self.plain.filled()).len();
+        self.plain.consume(self.plain.filled().len() - rest);
+        let mut has_read = false;
+        loop {
+            while !sink.is_full() && self.step(Order::Nothing, &mut sink)? != Step::Ready {}
+            match (sink.taken(), has_read) {
+                (0, _) if self.ended => return Err(Failure::Closed),
+                (0, false) => self.fill()?,
+                (taken, _) => return Ok(taken),
+            }
+            has_read = true;
+        }
+    }
+
+    /// Completes the handshake.
+    pub(super) async fn shake_hands(&mut self) -> Result<(), Failure> {
+        loop {
+            match self.step(Order::Nothing, &mut Sink::default())? {
+                Step::Again => {}
+                Step::Ended => return Err(Failure::Closed),
+                Step::Blocked => {
+                    self.flush().await?;
+                    self.receive().await?;
+                }
+                Step::Ready if self.is_handshaking() => return Err(rustls::Error::HandshakeNotComplete.into()),
+                Step::Ready => return self.flush().await,
+            }
+        }
+    }
+
+    /// Sends `message` by itself.
+    pub(super) async fn say(&mut self, message: &[u8]) -> Result<(), Failure> {
+        self.carry_out(Order::Encrypt([message, &[]]))?;
+        self.flush().await
+    }
+
+    /// Receives a message by itself.
+    pub(super) async fn hear(&mut self, message: &mut [u8]) -> Result<(), Failure> {
+        let mut heard = 0;
+        while heard < message.len() {
+            match self.read(&mut [], &mut message[heard..]) {
+                Err(failure) if failure.would_block() => self.socket.readable().await?,
+                read => heard += read?,
+            }
+        }
+        Ok(())
+    }
+
+    async fn flush(&mut self) -> Result<(), Failure> {
+        while !self.outgoing.is_empty() {
+            match self.drain() {
+                Err(failure) if failure.would_block() => self.socket.writable().await?,
+                drained => drained?,
+            }
+        }
+        Ok(())
+    }
+
+    async fn receive(&mut self) -> Result<(), Failure> {
+        loop {
+            match self.fill() {
+                Err(failure) if failure.would_block() => self.socket.readable().await?,
+                filled => return filled,
+            }
+        }
+    }
+
+    /// Tells the peer why the connection fails, if the protocol has a word for it, and that nothing follows. Does not
+    /// wait.
+    pub(super) fn fail(&mut self) {
+        // What the protocol wants to say comes before it processes anything more.
+        while let Ok(Step::Again) = self.step(Order::Nothing, &mut Sink::default()) {}
+        self.shut_down();
+    }
+
+    /// Tells the peer that nothing follows. Does not wait.
+    pub(super) fn end(&mut self) {
+        // In the middle of a record there is no room for a word.
+        if self.outgoing.is_empty() && !self.is_handshaking() {
+            let _ = self.carry_out(Order::Close);
+        }
+        self.shut_down();
+    }
+
+    fn shut_down(&mut self) {
+        if !self.outgoing.is_empty() {
+            let _ = self.drain();
+        }
+        // A socket that failed already has nothing to end.
+        let _ = self.socket.get_ref().shutdown(Shutdown::Write);
+    }
+
+    /// Reads on for a moment: closing a socket with unread bytes would take the last words from the peer.
+    pub(super) async fn linger(&mut self) {
+        let (time, bytes) = LINGER;
+        let drain = async {
+            let mut rest = bytes;
+            let mut buffer = vec![0; 4096];
+            while rest > 0 {
+                match self.socket.read_with(|mut socket| socket.read(&mut buffer)).await {
+                    Ok(1..) => rest = rest.saturating_sub(buffer.len()),
+                    _ => return,
+                }
+            }
+        };
+        let expiry = async {
+            Timer::after(time).await;
+        };
+        or(drain, expiry).await;
+    }
+}
+
+/// Handles one state of the connection; returns how many bytes of the incoming ones are used up.
+fn advance<Data>(
+    status: UnbufferedStatus<'_, '_, Data>,
+    order: Order<'_>,
+    outgoing: &mut Buffer,
+    deliver: &mut impl FnMut(&[u8]),
+) -> (usize, Result<Step, rustls::Error>) {
+    let mut discard = status.discard;
+    let step = match status.state {
+        Ok(ConnectionState::ReadTraffic(mut records)) => loop {
+            match records.next_record() {
+                Some(Ok(record)) => {
+                    deliver(record.payload);
+                    discard += record.discard;
+                }
+                Some(Err(error)) => break Err(error),
+                None => break Ok(Step::Again),
+            }
+        },
+        Ok(ConnectionState::EncodeTlsData(message)) => encode(message, outgoing).map(|()| Step::Again),
+        Ok(ConnectionState::TransmitTlsData(state)) => {
+            // It is queued, and everything is sent in order.
+            state.done();
+            Ok(Step::Again)
+        }
+        Ok(ConnectionState::WriteTraffic(state)) => carry_out(state, order, outgoing).map(|()| Step::Ready),
+        Ok(ConnectionState::BlockedHandshake) => Ok(Step::Blocked),
+        Ok(ConnectionState::PeerClosed | ConnectionState::Closed) => Ok(Step::Ended),
+        Ok(_) => Err(rustls::Error::General("an unexpected state of the connection".to_owned())),
+        Err(error) => Err(error),
+    };
+    (discard, step)
+}
+
+fn encode<Data>(mut message: EncodeTlsData<'_, Data>, outgoing: &mut Buffer) -> Result<(), rustls::Error> {
+    with_room(outgoing, |space| match message.encode(space) {
+        Ok(bytes) => Ok(Ok(bytes)),
+        Err(EncodeError::InsufficientSize(size)) => Ok(Err(size)),
+        Err(error) => Err(rustls::Error::General(error.to_string())),
+    })
+}
+
+fn carry_out<Data>(
+    mut state: WriteTraffic<'_, Data>,
+    order: Order<'_>,
+    outgoing: &mut Buffer,
+) -> Result<(), rustls::Error> {
+    match order {
+        Order::Nothing => Ok(()),
+        Order::Encrypt(pieces) => {
+            pieces.into_iter().try_for_each(|piece| with_room(outgoing, |space| room(state.encrypt(piece, space))))
+        }
+        Order::Close => with_room(outgoing, |space| room(state.queue_close_notify(space))),
+    }
+}
+
+fn room(result: Result<usize, EncryptError>) -> Result<Result<usize, InsufficientSizeError>, rustls::Error> {
+    match result {
+        Ok(bytes) => Ok(Ok(bytes)),
+        Err(EncryptError::InsufficientSize(size)) => Ok(Err(size)),
+        Err(error) => Err(rustls::Error::General(error.to_string())),
+    }
+}
+
+/// Has `write` fill the space of `buffer`, which grows, within limits, where `write` says that it must.
+fn with_room(
+    buffer: &mut Buffer,
+    mut write: impl FnMut(&mut [u8]) -> Result<Result<usize, InsufficientSizeError>, rustls::Error>,
+) -> Result<(), rustls::Error> {
+    loop {
+        match write(buffer.space())? {
+            Ok(bytes) => {
+                buffer.add(bytes);
+                return Ok(());
+            }
+            Err(InsufficientSizeError { required_size }) if required_size <= MAX_OUTGOING_BYTES => {
+                buffer.reserve(required_size);
+            }
+            Err(_) => return Err(rustls::Error::General("a message is too long".to_owned())),
+        }
+    }
+}
