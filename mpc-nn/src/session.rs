@@ -158,6 +158,11 @@ impl<'a, R: Ring, T: Transport> PartySession<'a, R, T, NoDealer> {
         let SessionOptions { session, seed, .. } = options;
         Ok(Self { party, dealer: NoDealer, plan, session, model, generator: Prg::new(seed) })
     }
+
+    /// Forgets what was counted so far.
+    pub fn clear_meters(&mut self) {
+        self.party.transport_mut().meter_mut().clear();
+    }
 }
 
 impl<R: Ring, T: Transport, L> PartySession<'_, R, T, L> {

@@ -148,7 +148,11 @@ impl Request {
                 fields.extend(parameters.threshold_corrections::<R>(len));
                 fields
             }
-            Self::Relu { len, parameters } => Self::Piecewise { len, thresholds: 1, parameters }.corrections::<R>(),
+            Self::Relu { len, parameters } => {
+                let mut fields = Self::Sign { len, parameters }.corrections::<R>();
+                fields.extend([top(len, parameters.bits()), full(len), top(len, parameters.bits())]);
+                fields
+            }
             Self::Piecewise { len, thresholds, parameters } => {
                 let mut fields = Vec::from(parameters.mask_corrections::<R>(len));
                 fields.push(top(len, parameters.bits()));
