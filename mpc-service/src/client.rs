@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use mpc_nn::execute::{Inputs, ModelSource, Outputs, check_inputs};
-use mpc_nn::outside::{InputShare, OutputShare, reconstruct, split_inputs, split_model};
+use mpc_nn::outside::{OutputShare, reconstruct, split_inputs, split_model};
 use mpc_nn::{InferenceError, Model, Plan};
 use mpc_ring::{Ring, in_ring};
 use mpc_shares::{Prg, SecretVec, Seed};
@@ -400,7 +400,7 @@ impl Client {
         let party = if is_party { plan.settings().parties - 1 } else { OUTSIDE };
         described.plan == plan.digest()
             && described.party == party as u32
-            && described.parties.iter().eq(parties.map(|certificate| certificate.fingerprint().as_bytes()))
+            && described.parties.iter().copied().eq(parties.map(|certificate| *certificate.fingerprint().as_bytes()))
     }
 }
 

@@ -188,6 +188,15 @@ fn transport_error<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a Transport
     None
 }
 
+fn of_tls(error: &SecureError) -> Kind {
+    match error {
+        SecureError::Connect { .. } | SecureError::Closed { .. } | SecureError::Io { .. } => Kind::PeerLost,
+        SecureError::Timeout { .. } => Kind::TimedOut,
+        // Somebody else, somebody with another version, or one to whom this side is somebody else.
+        _ => Kind::Differs,
+    }
+}
+
 fn of_transport(error: &TransportError) -> Kind {
     match error {
         TransportError::Closed { .. }

@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use mpc_nn::execute::{Inputs, ModelSource, Outputs};
 use mpc_nn::outside::{InputShare, ModelShare};
-use mpc_nn::{Model, Plan};
+use mpc_nn::{Model, Plan, Preprocessing};
 use mpc_ring::{Ring, in_ring};
 use mpc_shares::SecretVec;
 use mpc_transport::tls::{Certificate, SecureLink, SecureTransport};
@@ -258,7 +258,7 @@ impl Server {
         request: SessionRequest,
     ) -> Result<(Grant, Option<Store>), Refused> {
         let fingerprint = client.fingerprint();
-        let grant = self.capacity.grant(fingerprint, plan.memory_bytes(self.party), request.inferences)?;
+        let grant = self.capacity.grant(fingerprint, plan.memory_bytes(self.party, Preprocessing::Ahead), request.inferences)?;
         if matches!(request.work, Work::Live) {
             return Ok((grant, None));
         }

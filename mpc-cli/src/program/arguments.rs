@@ -4,7 +4,9 @@ use std::path::Path;
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
-use mpc_models::onnx::{InputShapes, OnnxFile};
+use mpc_models::Model;
+use mpc_models::onnx::{Encoding, Network, NetworkInput, NetworkOutput, OnnxFile};
+use mpc_nn::NodeId;
 use mpc_ring::RingBits;
 use mpc_service::tensors::{InputFile, Pixels, by_name};
 use mpc_service::{Client, Limits, PrivateModel, PublicModel, Reveal, RevealTo, Setting, Terms};
@@ -42,6 +44,33 @@ pub struct TermsArguments {
     /// k, the bits in which values are compared: they must stay below 2^(k − 2 − f) [default: f + 16; with --ring 32 f + 10].
     #[arg(long, value_name = "K")]
     pub comparison_bits: Option<u32>,
+}
+
+/// An ONNX file imported for inputs of the given shapes, or a network by name with the weights that come with it.
+fn network(model: &Path, shapes: &[String]) -> Result<Network, Failure> {
+    if is_onnx(model) {
+        return Ok(OnnxFile::open(model)?.import(&mpc_cli::inspect::shapes(shapes)?)?);
+    }
+    let usage = |reason: String| Failure::Usage(reason);
+    let name = model.to_string_lossy();
+    let known = Model::by_name(&name).map_err(|error| usage(format!("{name} ends not in .onnx, and {error}")))?;
+    let missing = || usage(format!("no weights come with `{name}`; export it with yours to an ONNX file"));
+    let bytes = known.bundled_weights().ok_or_else(missing)?;
+    if !shapes.is_empty() {
+        return Err(usage("--shape is for ONNX files".to_owned()));
+    }
+    let graph = known.graph(1).map_err(|error| usage(error.to_string()))?;
+    let weights = known.load(bytes, &graph).map_err(|error| usage(error.to_string()))?;
+    let tensor = |&id: &NodeId| (graph.node(id).name().to_owned(), graph.node(id).shape().to_vec());
+    let inputs = graph.inputs().iter().map(tensor);
+    let inputs = inputs.map(|(name, shape)| NetworkInput { name, shape, encoding: Encoding::Plain }).collect();
+    let outputs = graph.outputs().iter().map(tensor).map(|(name, shape)| NetworkOutput { name, shape }).collect();
+    Ok(Network { graph, weights, inputs, outputs })
+}
+
+/// Whether a model is an ONNX file, by its ending.
+pub fn is_onnx(model: &Path) -> bool {
+    model.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("onnx"))
 }
 
 /// What is revealed.
@@ -89,10 +118,9 @@ impl TermsArguments {
         }
     }
 
-    /// The packed model of an ONNX file.
-    pub fn pack(&self, file: &Path, shapes: &[String]) -> Result<PrivateModel, Failure> {
-        let shapes: InputShapes = mpc_cli::inspect::shapes(shapes)?;
-        Ok(PrivateModel::new(OnnxFile::open(file)?.import(&shapes)?, self.terms())?)
+    /// The packed model of an ONNX file, or of a network by name.
+    pub fn pack(&self, model: &Path, shapes: &[String]) -> Result<PrivateModel, Failure> {
+        Ok(PrivateModel::new(network(model, shapes)?, self.terms())?)
     }
 }
 

@@ -21,8 +21,8 @@ use super::query::query;
 /// TLS between them over loopback. To try things out: there is no privacy in it.
 #[derive(Debug, Args)]
 pub struct LocalArguments {
-    /// The network.
-    #[arg(value_name = "FILE.onnx")]
+    /// The network: an ONNX file, or the name of one that comes with weights, such as resnet32 or unet.
+    #[arg(value_name = "FILE.onnx|NAME")]
     model: PathBuf,
     /// The inputs: tensors (.npy, .npz) or images (PNG, JPEG), which are resized.
     #[arg(long, required = true, value_name = "[NAME=]FILE")]

@@ -9,14 +9,14 @@ use super::super::arguments::TermsArguments;
 use super::super::failure::Failure;
 use super::super::print;
 
-/// Packs an ONNX file: what everybody may know of it in one file, the weights in another.
+/// Packs a network: what everybody may know of it in one file, the weights in another.
 ///
 /// The public part holds the architecture, the names of inputs and outputs, and the terms: who computes, how precisely, and
 /// who learns what. It goes to all who take part, and holds no tensor of weights. The private part stays with the model owner.
 #[derive(Debug, Args)]
 pub struct PackArguments {
-    /// The network.
-    #[arg(value_name = "FILE.onnx")]
+    /// The network: an ONNX file, or the name of one that comes with weights, such as resnet32 or unet.
+    #[arg(value_name = "FILE.onnx|NAME")]
     model: PathBuf,
     /// Where the public part goes, and the private one.
     #[arg(short, long, num_args = 2, required = true, value_names = ["PUBLIC", "PRIVATE"])]

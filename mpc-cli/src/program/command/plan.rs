@@ -9,15 +9,15 @@ use mpc_ring::in_ring;
 use mpc_service::PublicModel;
 use serde::Serialize;
 
-use super::super::arguments::TermsArguments;
+use super::super::arguments::{TermsArguments, is_onnx};
 use super::super::failure::Failure;
 use super::super::{json, print};
 
 /// Prints what an inference costs: bytes and rounds of every layer, exactly, and estimated times. Nothing is sent.
 #[derive(Debug, Args)]
 pub struct PlanArguments {
-    /// An ONNX file, or the public part of a packed model, which has terms of its own.
-    #[arg(value_name = "FILE")]
+    /// An ONNX file, the name of a network with weights, or the public part of a packed model, which has terms of its own.
+    #[arg(value_name = "MODEL")]
     model: PathBuf,
     #[command(flatten)]
     terms: TermsArguments,
@@ -51,10 +51,10 @@ pub fn run(arguments: &PlanArguments) -> Result<(), Failure> {
     print(&if arguments.json { json(&report) } else { report.cost.text_with(&report.estimates) })
 }
 
-/// The public part of an ONNX file on the given terms, or a packed one.
-fn open(file: &Path, terms: &TermsArguments, shapes: &[String]) -> Result<PublicModel, Failure> {
-    if file.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("onnx")) {
-        return Ok(terms.pack(file, shapes)?.public);
+/// The public part of a model on the given terms, or a packed one.
+fn open(model: &Path, terms: &TermsArguments, shapes: &[String]) -> Result<PublicModel, Failure> {
+    if is_onnx(model) || !model.exists() {
+        return Ok(terms.pack(model, shapes)?.public);
     }
-    Ok(PublicModel::read(file)?)
+    Ok(PublicModel::read(model)?)
 }
