@@ -19,7 +19,7 @@ use crate::plan::Plan;
 
 pub use model::Model;
 
-use fixed_point::encode_inputs;
+use fixed_point::{check_outputs, encode_inputs};
 use run::Run;
 
 /// Labels of what is counted outside the steps.
@@ -81,7 +81,8 @@ impl<R: Ring> Inference<'_, R> {
     /// Exactly [`Plan::online`], counted under each step's name.
     ///
     /// # Errors
-    /// [`InferenceError`]; the input is checked before anything is sent.
+    /// [`InferenceError`]; the input is checked before anything is sent, and outputs beyond the plan's bound are an error
+    /// at the data owner ([`InferenceError::OutputBound`]), not a result.
     pub async fn run<T: Transport, L: Transport>(
         &self,
         party: &mut Party<Metered<T>>,
@@ -119,6 +120,8 @@ impl<R: Ring> Inference<'_, R> {
         }
         let at_the_end = |source| InferenceError::Step { step: "end of the run".to_owned(), source };
         run.source.finish().map_err(at_the_end)?;
+        // After the last message, so that no other party waits for one.
+        check_outputs(plan, &run.outputs)?;
         Ok(is_data_owner.then_some(run.outputs))
     }
 }

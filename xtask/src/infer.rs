@@ -78,6 +78,7 @@ fn infer(arguments: &InferArguments) -> Result<ExitCode, Failure> {
 fn compare<R: Ring>(arguments: &InferArguments) -> Result<Summary, Failure> {
     let subject = Subject::open(arguments)?;
     let destinations = onnx::by_name("output", &arguments.output, &subject.outputs)?;
+    files::check_destinations(destinations.values())?;
     let mut job = Job::new(arguments, subject.graph.clone())?;
     let plan = job.plan::<R>()?;
     let source = subject.inputs.as_ref().ok_or_else(|| InputError::Named("--input is missing".to_owned()))?;
@@ -98,9 +99,10 @@ fn compare<R: Ring>(arguments: &InferArguments) -> Result<Summary, Failure> {
     progress.clear();
     let results = Results::new(&run, &plain.outputs)?;
     let summary = summarise(arguments, &subject, &plan, &samples, &results, &run, plain.time)?;
-    for (name, output) in subject.outputs.iter().zip(results.private()) {
+    for (place, (name, output)) in subject.outputs.iter().zip(results.private()).enumerate() {
         if let Some(path) = destinations.get(name) {
-            files::write_tensor(path, output).map_err(RunError::Write)?;
+            let shape = subject.output_shapes.get(place).map_or(output.shape(), Vec::as_slice);
+            files::write_tensor(path, output, shape).map_err(RunError::Write)?;
         }
     }
     if subject.meaning == Meaning::Mask {

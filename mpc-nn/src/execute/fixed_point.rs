@@ -10,7 +10,7 @@ use ndarray::{ArrayD, IxDyn};
 use crate::error::InferenceError;
 use crate::graph::NodeId;
 use crate::plain::check_inputs;
-use crate::plan::{Format, Index, Number, Plan};
+use crate::plan::{Action, Format, Index, Number, Plan};
 use crate::weights::Weights;
 
 /// All weights and constants in fixed point, in the order of the plan.
@@ -84,6 +84,20 @@ pub(crate) fn encode_input<R: Ring>(
         elements.push(fixed.encode(f64::from(value)).map_err(range)?);
     }
     Ok(elements.into())
+}
+
+/// Checks the outputs of a run, in the order of the graph's, against the plan's bound; indices have none.
+pub(super) fn check_outputs<R: Ring>(plan: &Plan<R>, outputs: &[ArrayD<f64>]) -> Result<(), InferenceError> {
+    let bound = plan.settings().bound();
+    let reveals = plan.steps().iter().filter(|step| matches!(step.action, Action::Reveal { .. }));
+    for (step, output) in reveals.zip(outputs) {
+        let is_number = matches!(step.format, Format::Number(_));
+        if let Some(index) = output.iter().position(|value| is_number && value.abs() >= bound) {
+            let output = plan.graph().node(step.node).name().to_owned();
+            return Err(InferenceError::OutputBound { output, index, bound });
+        }
+    }
+    Ok(())
 }
 
 /// Revealed elements as real numbers.

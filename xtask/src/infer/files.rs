@@ -32,6 +32,8 @@ pub struct InputFile {
     pub shape: Vec<usize>,
     /// The number of classes, for an input of integers that are given to the graph as rows with a single 1.
     pub classes: Option<usize>,
+    /// What each of its elements must be below, where that differs; else empty.
+    pub limits: Vec<usize>,
     /// How pixels become numbers.
     pub pixels: Pixels,
 }
@@ -64,12 +66,12 @@ impl InputFile {
 
     fn one_hot(&self, tensor: &ArrayD<f32>, classes: usize) -> Result<ArrayD<f32>, InputError> {
         let mut rows = ArrayD::zeros([tensor.shape(), &[classes]].concat());
-        for ((index, &value), row) in
-            tensor.indexed_iter().zip(rows.as_slice_mut().into_iter().flat_map(|rows| rows.chunks_exact_mut(classes)))
-        {
-            let class = if value < 0.0 { value + classes as f32 } else { value };
-            if value.fract() != 0.0 || !(0.0..classes as f32).contains(&class) {
-                return Err(self.wrong(&format!("the element at {index:?} is no integer below {classes}")));
+        let each = rows.as_slice_mut().into_iter().flat_map(|rows| rows.chunks_exact_mut(classes));
+        for (place, ((index, &value), row)) in tensor.indexed_iter().zip(each).enumerate() {
+            let limit = self.limits.get(place).map_or(classes, |&limit| limit.min(classes));
+            let class = if value < 0.0 { value + limit as f32 } else { value };
+            if value.fract() != 0.0 || !(0.0..limit as f32).contains(&class) {
+                return Err(self.wrong(&format!("the element at {index:?} is {value}, no integer below {limit}")));
             }
             row[class as usize] = 1.0;
         }
@@ -94,6 +96,7 @@ pub fn read_tensor(path: &Path, name: &str, shape: &[usize], pixels: &Pixels) ->
         return only.or_else(|_| read_npz(&bytes, Some(name))).map_err(|error| wrong(error.to_string()));
     }
     let options = pixels.options(shape).map_err(wrong)?;
+    options.check().map_err(|error| wrong(error.to_string()))?;
     decode_image(&bytes, &options).map_err(|error| wrong(format!("neither .npy nor .npz, and as an image: {error}")))
 }
 
@@ -136,8 +139,28 @@ impl Pixels {
     }
 }
 
-/// Writes a tensor as `.npy`.
-pub fn write_tensor(path: &Path, tensor: &ArrayD<f64>) -> Result<(), String> {
-    let bytes = write_npy(&tensor.mapv(|value| value as f32));
+/// Checks before a run that its outputs can be written: as `.npy`, in folders that are there.
+pub fn check_destinations<'a>(paths: impl Iterator<Item = &'a PathBuf>) -> Result<(), InputError> {
+    for path in paths {
+        let wrong = |reason: &str| Err(InputError::Named(format!("--output {}: {reason}", path.display())));
+        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        if !path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("npy")) {
+            return wrong("outputs are written as .npy; name the file so");
+        }
+        if !folder.is_dir() {
+            return wrong("its folder is not there; make it first");
+        }
+        if path.is_dir() {
+            return wrong("it is a folder; name a file");
+        }
+    }
+    Ok(())
+}
+
+/// Writes a tensor as `.npy`, in the shape that the file of the network gives it: a graph's scalars have an axis.
+pub fn write_tensor(path: &Path, tensor: &ArrayD<f64>, shape: &[usize]) -> Result<(), String> {
+    let tensor = tensor.mapv(|value| value as f32);
+    let reshaped = tensor.to_shape(shape).map_err(|error| format!("cannot write {}: {error}", path.display()))?;
+    let bytes = write_npy(&reshaped.into_owned());
     fs::write(path, bytes).map_err(|error| format!("cannot write {}: {error}", path.display()))
 }

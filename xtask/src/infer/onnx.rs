@@ -43,7 +43,8 @@ pub fn open(arguments: &InferArguments) -> Result<Subject, InputError> {
         Some([_, classes]) if *classes > 1 => Meaning::Class,
         _ => Meaning::Values,
     };
-    Ok(Subject { graph: network.graph, weights, inputs, outputs, meaning, is_trained: true })
+    let output_shapes = network.outputs.into_iter().map(|output| output.shape).collect();
+    Ok(Subject { graph: network.graph, weights, inputs, outputs, output_shapes, meaning, is_trained: true })
 }
 
 impl WeightSource {
@@ -81,7 +82,8 @@ fn files(
             _ => None,
         };
         let shape = network.graph.node(id).shape().to_vec();
-        Ok(InputFile { input, name, path, shape, classes, pixels: arguments.pixels() })
+        let limits = of_file.limits.clone();
+        Ok(InputFile { input, name, path, shape, classes, limits, pixels: arguments.pixels() })
     };
     Ok(SampleSource::Files(places.map(file).collect::<Result<_, InputError>>()?))
 }
@@ -91,9 +93,20 @@ pub fn by_name(what: &str, files: &[String], names: &[String]) -> Result<BTreeMa
     let mut by_name = BTreeMap::new();
     let mut unnamed = Vec::new();
     for file in files {
-        match file.split_once('=').filter(|(name, _)| names.iter().any(|known| known == name)) {
-            Some((name, path)) => drop(by_name.insert(name.to_owned(), PathBuf::from(path))),
-            None => unnamed.push(PathBuf::from(file)),
+        match file.split_once('=') {
+            Some((name, path)) if names.iter().any(|known| known == name) => {
+                if by_name.insert(name.to_owned(), PathBuf::from(path)).is_some() {
+                    return Err(InputError::Named(format!("--{what} has two files for `{name}`; give one")));
+                }
+            }
+            // A file may have such a name, too: one that is there to be read, or one in a folder.
+            Some((name, _)) if !name.contains(['/', '\\']) && !(what == "input" && Path::new(file).exists()) => {
+                let known = names.join("`, `");
+                return Err(InputError::Named(format!(
+                    "--{what} {file}: the network has no {what} `{name}`, but `{known}`"
+                )));
+            }
+            _ => unnamed.push(PathBuf::from(file)),
         }
     }
     let free: Vec<_> = names.iter().filter(|name| !by_name.contains_key(*name)).cloned().collect();
@@ -120,8 +133,12 @@ mod tests {
         };
         let given: Vec<String> = files(&["x.npy", "a=y=z.npy"]).unwrap();
         assert_eq!(given, ["a:y=z.npy", "b:x.npy"]);
-        let given: Vec<String> = files(&["c=x.npy"]).unwrap();
-        assert_eq!(given, ["a:c=x.npy"]);
+        let given: Vec<String> = files(&["folder/c=x.npy"]).unwrap();
+        assert_eq!(given, ["a:folder/c=x.npy"]);
+        for (wrong, text) in [(&["c=x.npy"][..], "no input `c`, but `a`, `b`"), (&["a=x", "a=y"], "two files for `a`")]
+        {
+            assert!(files(wrong).is_err_and(|error| error.to_string().contains(text)), "{text}");
+        }
         assert!(files(&["x", "y", "z"]).is_err_and(|error| error.to_string().contains("--input z is one too many")));
     }
 

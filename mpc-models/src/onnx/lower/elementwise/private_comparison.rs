@@ -74,6 +74,16 @@ pub(super) fn compare(lowering: &mut Lowering, operator: &str, x: &Tensor, y: &T
 }
 
 pub(super) fn with_constant(lowering: &mut Lowering, operator: &str, x: &Tensor, c: &ArrayD<f32>) -> Lowered<Tensor> {
+    match operator {
+        "And" => return lowering.scale_by(x, c),
+        // x ∨ c = x·(1 − c) + c, x ⊕ c = x·(1 − 2c) + c
+        "Or" | "Xor" => {
+            let factor = if operator == "Or" { 1.0 } else { 2.0 };
+            let scaled = lowering.scale_by(x, &c.mapv(|value| 1.0 - factor * value))?;
+            return lowering.offset_by(&scaled, c);
+        }
+        _ => {}
+    }
     if !matches!(operator, "Less" | "Greater" | "LessOrEqual" | "GreaterOrEqual") {
         return unsupported(format!("{operator} of private values: where it jumps depends on the last bit"));
     }
