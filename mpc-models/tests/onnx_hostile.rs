@@ -156,6 +156,23 @@ fn tokens_below_the_rows_of_each_table() {
 }
 
 #[test]
+fn what_a_check_for_infinity_decides_needs_no_run() {
+    // As PyTorch writes nan_to_num: infinities become the largest float, which fixed point has not.
+    let nodes = vec![
+        node("IsInf", &["x"], &["inf"]),
+        node("Greater", &["x", "zero"], &["positive"]),
+        node("And", &["inf", "positive"], &["chosen"]),
+        node("Where", &["chosen", "largest", "x"], &["y"]),
+        node("ReduceSum", &["y"], &["z"]),
+    ];
+    let mut model = graph(nodes, vec![floats("zero", &[1], &[0.0]), floats("largest", &[1], &[f32::MAX])]);
+    model.output = vec![info("z", DataType::FLOAT, &[Some(1), Some(1)])];
+    let network = imported(model).unwrap();
+    let x = array![[3.0, -1.0]].into_dyn();
+    assert_eq!(evaluate(&network.graph, &network.weights, &[x]).unwrap()[0].iter().copied().sum::<f32>(), 2.0);
+}
+
+#[test]
 fn nodes_in_any_order_and_dead_ones() {
     let mut model = small();
     model.node.reverse();

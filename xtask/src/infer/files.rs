@@ -7,7 +7,7 @@ use mpc_models::arrays::{read_npy, read_npz, write_npy};
 use mpc_models::images::{ImageChannels, ImageOptions, decode_image};
 use mpc_models::read_file;
 use mpc_nn::graph::MAX_ELEMENTS;
-use ndarray::{ArrayD, IxDyn};
+use ndarray::{ArrayD, Dimension, IxDyn};
 use serde::{Deserialize, Serialize};
 
 use super::error::InputError;
@@ -71,6 +71,7 @@ impl InputFile {
             let limit = self.limits.get(place).map_or(classes, |&limit| limit.min(classes));
             let class = if value < 0.0 { value + limit as f32 } else { value };
             if value.fract() != 0.0 || !(0.0..limit as f32).contains(&class) {
+                let index = index.slice();
                 return Err(self.wrong(&format!("the element at {index:?} is {value}, no integer below {limit}")));
             }
             row[class as usize] = 1.0;
@@ -163,4 +164,41 @@ pub fn write_tensor(path: &Path, tensor: &ArrayD<f64>, shape: &[usize]) -> Resul
     let reshaped = tensor.to_shape(shape).map_err(|error| format!("cannot write {}: {error}", path.display()))?;
     let bytes = write_npy(&reshaped.into_owned());
     fs::write(path, bytes).map_err(|error| format!("cannot write {}: {error}", path.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use ndarray::array;
+
+    use super::*;
+
+    #[test]
+    fn rows_of_categories_below_the_limit_of_each() {
+        let (classes, pixels) = (Some(3), Pixels::default());
+        let file = InputFile {
+            input: 0,
+            name: "x".into(),
+            path: "x".into(),
+            shape: vec![2, 3],
+            classes,
+            limits: vec![2, 3],
+            pixels,
+        };
+        let rows = file.one_hot(&array![-1.0, 2.0].into_dyn(), 3).unwrap();
+        assert_eq!(rows, array![[0.0, 1.0, 0.0], [0.0, 0.0, 1.0]].into_dyn());
+        for wrong in [array![2.0, 0.0], array![0.0, 3.0], array![0.5, 0.0], array![-3.0, 0.0]] {
+            assert!(
+                file.one_hot(&wrong.into_dyn(), 3).is_err_and(|error| error.to_string().contains("no integer below"))
+            );
+        }
+    }
+
+    #[test]
+    fn outputs_are_npy_files_in_folders_that_are_there() {
+        let check = |path: &str| check_destinations([PathBuf::from(path)].iter());
+        assert!(check("y.npy").is_ok());
+        for (path, reason) in [("y.npz", "written as .npy"), ("y", "written as .npy"), ("no/such/y.npy", "not there")] {
+            assert!(check(path).is_err_and(|error| error.to_string().contains(reason)), "{path}");
+        }
+    }
 }

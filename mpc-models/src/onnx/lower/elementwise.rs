@@ -40,6 +40,9 @@ fn apply(lowering: &mut Lowering, call: &Call<'_>, operator: &str, left: &Value,
     if !left.is_private() && !right.is_private() {
         return on_constants(lowering, call, operator, &real(left)?, &real(right)?);
     }
+    if let Some(decided) = private_comparison::decided(lowering, operator, left, right)? {
+        return Ok(decided);
+    }
     Ok(match (left, right) {
         (Value::Tokens { .. }, _) | (_, Value::Tokens { .. }) => {
             return unsupported("it takes a private input of integers; cast it to floats first");

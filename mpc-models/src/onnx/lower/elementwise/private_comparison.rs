@@ -8,6 +8,7 @@ use std::format;
 use mpc_protocols::function::Function;
 use ndarray::ArrayD;
 
+use crate::onnx::arrays;
 use crate::onnx::call::Call;
 use crate::onnx::error::{Lowered, unsupported};
 use crate::onnx::lowering::Lowering;
@@ -55,6 +56,25 @@ pub(super) fn turned(operator: &str) -> &str {
         "GreaterOrEqual" => "LessOrEqual",
         same => same,
     }
+}
+
+/// What the public operand of an And or Or decides alone, as after a check for infinity, which is never true.
+pub(super) fn decided(lowering: &mut Lowering, operator: &str, left: &Value, right: &Value) -> Lowered<Option<Value>> {
+    let deciding = match operator {
+        "And" => 0,
+        "Or" => 1,
+        _ => return Ok(None),
+    };
+    let decides = |value: &Value| match value {
+        Value::Integer(array) => array.iter().all(|&value| i64::from(value != 0) == deciding),
+        _ => false,
+    };
+    if !decides(left) && !decides(right) {
+        return Ok(None);
+    }
+    let shape = arrays::broadcast_shape(left.shape(), right.shape())?;
+    lowering.charge(arrays::elements(&shape)?)?;
+    Ok(Some(Value::integer(ArrayD::from_elem(shape, deciding))))
 }
 
 pub(super) fn compare(lowering: &mut Lowering, operator: &str, x: &Tensor, y: &Tensor) -> Lowered<Tensor> {
@@ -123,7 +143,7 @@ pub(super) fn choose(lowering: &mut Lowering, call: &Call<'_>, condition: &Tenso
         }
         _ => {
             let (yes, no) = (call.constant(1)?, call.constant(2)?);
-            let difference = crate::onnx::arrays::zip(yes.array(), no.array(), |yes, no| Ok(yes - no))?;
+            let difference = arrays::zip(yes.array(), no.array(), |yes, no| Ok(yes - no))?;
             let chosen = lowering.scale_by(condition, &difference)?;
             return lowering.offset_by(&chosen, no.array());
         }
