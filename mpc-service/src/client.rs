@@ -148,7 +148,9 @@ impl Client {
                             }
                         }
                         links => {
-                            return self.run(&plan, model, &agreed, links?, inputs, Some((store, batch, holds)), watch).await;
+                            return self
+                                .run(&plan, model, &agreed, links?, inputs, Some((store, batch, holds)), watch)
+                                .await;
                         }
                     }
                 }

@@ -139,11 +139,7 @@ impl Dealer {
     }
 }
 
-async fn deal_session<R: Ring>(
-    endpoint: &Endpoint,
-    plan: &Plan<R>,
-    group: Vec<Waiting>,
-) -> Result<(), ServiceError> {
+async fn deal_session<R: Ring>(endpoint: &Endpoint, plan: &Plan<R>, group: Vec<Waiting>) -> Result<(), ServiceError> {
     let began = Instant::now();
     let Some(DealRequest { session, work, inferences, .. }) = group.first().map(|first| &first.request) else {
         return Ok(());

@@ -19,9 +19,7 @@ use crate::limits::{Capacity, Grant, Limits};
 use crate::link::{CALLER, Endpoint, OPENING_DEADLINE, Peer, shown};
 use crate::listener::{self, Service, within};
 use crate::meeting::Meeting;
-use crate::message::{
-    self, DealRequest, MAX_SHORT_BYTES, Opening, Refusal, SessionId, SessionRequest, Uses, Work,
-};
+use crate::message::{self, DealRequest, MAX_SHORT_BYTES, Opening, Refusal, SessionId, SessionRequest, Uses, Work};
 use crate::pack::{MAX_PUBLIC_BYTES, PlanDigest, PrivateModel, PublicModel};
 use crate::report::InferenceReport;
 use crate::session::{Agreed, Exchange, Seat};
@@ -197,7 +195,8 @@ impl Server {
             }
         };
         let limit = self.capacity.limits().session_time;
-        let run = async { in_ring!(public.terms.ring, R => self.session_in::<R>(link, client, request, &public).await) };
+        let run =
+            async { in_ring!(public.terms.ring, R => self.session_in::<R>(link, client, request, &public).await) };
         within(limit, &peer, run).await
     }
 
@@ -258,7 +257,11 @@ impl Server {
         request: SessionRequest,
     ) -> Result<(Grant, Option<Store>), Refused> {
         let fingerprint = client.fingerprint();
-        let grant = self.capacity.grant(fingerprint, plan.memory_bytes(self.party, Preprocessing::Ahead), request.inferences)?;
+        let grant = self.capacity.grant(
+            fingerprint,
+            plan.memory_bytes(self.party, Preprocessing::Ahead),
+            request.inferences,
+        )?;
         if matches!(request.work, Work::Live) {
             return Ok((grant, None));
         }
@@ -266,7 +269,8 @@ impl Server {
             tracing::error!(%error, "the store of prepared inferences cannot be used");
             (Refusal::Internal, "the store of prepared inferences cannot be used here".to_owned())
         };
-        let unavailable = || (Refusal::Forbidden, "no inferences are prepared here: it was started without a store".into());
+        let unavailable =
+            || (Refusal::Forbidden, "no inferences are prepared here: it was started without a store".into());
         let folder = self.stores.as_ref().ok_or_else(unavailable)?;
         let folder = folder.join(fingerprint.to_string().replace(':', ""));
         let key = VaultKey::new(self.endpoint.identity.derive_key("store"));
@@ -320,9 +324,7 @@ impl Server {
     ) -> Result<(), ServiceError> {
         let client = agreed.client_name(public.terms.setting);
         let holds = match (agreed.work, store) {
-            (Work::Prepared(batch), Some(store)) => {
-                self.hold(&mut link, store, batch, agreed, plan, &client).await?
-            }
+            (Work::Prepared(batch), Some(store)) => self.hold(&mut link, store, batch, agreed, plan, &client).await?,
             _ => Vec::new(),
         };
         let mut links: Vec<_> = (0..plan.settings().parties).map(|_| None).collect();
@@ -557,9 +559,7 @@ impl<R: Ring> Exchange<R> for Outside<'_, R> {
     async fn outputs(&mut self, outputs: Outputs<R>, report: InferenceReport) -> Result<(), ServiceError> {
         tracing::debug!(seconds = report.online_seconds, sent = report.online.bytes_sent(), "inference");
         match (&mut self.link, outputs.share) {
-            (Some(link), Some(share)) => {
-                link.send(CALLER, &share.to_bytes()).await.map_err(in_link(&self.client))
-            }
+            (Some(link), Some(share)) => link.send(CALLER, &share.to_bytes()).await.map_err(in_link(&self.client)),
             _ => Ok(()),
         }
     }

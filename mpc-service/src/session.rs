@@ -14,8 +14,8 @@ use crate::error::{Names, ServiceError};
 use crate::link::shown;
 use crate::message::{SessionId, Work};
 use crate::report::{Event, InferenceReport, Recorder, Watch};
-use crate::terms::Setting;
 use crate::store::{BatchId, Description, Hold, Store};
+use crate::terms::Setting;
 use crate::vault::VaultReader;
 
 /// Everything that the participants of a session must agree on besides its plan.
