@@ -187,7 +187,14 @@ impl Pixels {
 /// # Errors
 /// [`TensorError::Write`].
 pub fn write_tensor(path: &Path, tensor: &ArrayD<f64>) -> Result<(), TensorError> {
-    let bytes = write_npy(&tensor.mapv(|value| value as f32));
+    write_whole(path, &write_npy(&tensor.mapv(|value| value as f32)))
+}
+
+/// Writes a file: under its name once it is complete, never in part.
+///
+/// # Errors
+/// [`TensorError::Write`].
+pub fn write_whole(path: &Path, bytes: &[u8]) -> Result<(), TensorError> {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     let temporary = path.with_file_name(format!(".{name}.{}.part", std::process::id()));
     let written = fs::write(&temporary, bytes).and_then(|()| fs::rename(&temporary, path));
