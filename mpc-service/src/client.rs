@@ -13,7 +13,7 @@ use mpc_transport::{Traffic, Transport, handshake};
 use ndarray::ArrayD;
 
 use crate::error::{Names, ServiceError, in_link};
-use crate::link::{CALLED, Endpoint, Peer};
+use crate::link::{CALLED, Endpoint, Peer, unless_lost};
 use crate::message::{self, DealRequest, Opening, Refusal, SessionId, SessionRequest, Uses, Work};
 use crate::pack::{PlanDigest, PrivateModel, PublicModel};
 use crate::report::{Event, InferenceReport, Watch};
@@ -144,7 +144,7 @@ impl Client {
                             tracing::warn!(%batch, reason, "prepared inferences are passed over");
                             passed_over += 1;
                             for hold in holds {
-                                hold.claim()?;
+                                agreed.claim(hold)?;
                             }
                         }
                         links => {
@@ -192,17 +192,18 @@ impl Client {
         watch: &mut impl Watch,
     ) -> Result<(Revealed, Vec<InferenceReport>), ServiceError> {
         let party = plan.settings().parties - 1;
-        let network = self.endpoint.network(party, links.into_iter().map(Some).chain([None]).collect());
-        let seat = Seat { plan, agreed, party, network, watch };
+        let mut links: Vec<_> = links.into_iter().map(Some).chain([None]).collect();
         let mut exchange = Own { inputs, outputs: Vec::new(), reports: Vec::new() };
         match stored {
             None => {
-                let dealer = self.call_dealer(plan, agreed, party).await?;
+                let dealer = self.call_dealer(plan, agreed, party, &mut links).await?;
+                let seat = Seat { plan, agreed, party, network: self.endpoint.network(party, links), watch };
                 seat.live(dealer, ModelSource::Peer, &mut exchange).await?;
             }
             Some((store, batch, holds)) => {
                 let bytes = store.model(batch, plan.model_bytes())?;
                 let model = Model::from_bytes(plan, party, &bytes).map_err(agreed.in_encoding())?;
+                let seat = Seat { plan, agreed, party, network: self.endpoint.network(party, links), watch };
                 seat.prepared(Arc::new(model), batch, holds, &mut exchange).await?;
             }
         }
@@ -225,7 +226,9 @@ impl Client {
         let (mut outputs, mut reports) = (Vec::new(), Vec::new());
         for (inference, inputs) in (0..).zip(inputs) {
             // The servers use theirs up as soon as they have the inputs.
-            holds.next().map(Hold::claim).transpose()?;
+            if let Some(hold) = holds.next() {
+                agreed.claim(hold)?;
+            }
             let began = Instant::now();
             let mut traffic = Traffic::default();
             let shares = split_inputs(plan, inputs, &mut generator).map_err(&failed)?;
@@ -267,9 +270,10 @@ impl Client {
         match model.terms.setting {
             Setting::Direct => {
                 let party = plan.settings().parties - 1;
-                let network = self.endpoint.network(party, links.into_iter().map(Some).chain([None]).collect());
+                let mut links: Vec<_> = links.into_iter().map(Some).chain([None]).collect();
+                let dealer = self.call_dealer(&plan, &agreed, party, &mut links).await?;
+                let network = self.endpoint.network(party, links);
                 let seat = Seat { plan: &plan, agreed: &agreed, party, network, watch };
-                let dealer = self.call_dealer(&plan, &agreed, party).await?;
                 seat.prepare(dealer, ModelSource::Peer, batch, store).await?;
             }
             Setting::Outsourced => {
@@ -358,9 +362,10 @@ impl Client {
         plan: &Plan<R>,
         agreed: &Agreed,
         party: usize,
+        servers: &mut [Option<SecureTransport>],
     ) -> Result<SecureTransport, ServiceError> {
-        let request = DealRequest::new(plan, agreed, party);
-        self.endpoint.open(self.dealer()?, &Opening::Deal(request)).await
+        let opening = Opening::Deal(DealRequest::new(plan, agreed, party));
+        unless_lost(servers, &agreed.names(), self.endpoint.open(self.dealer()?, &opening)).await
     }
 
     /// Holds prepared inferences of one batch that suits; `passed_over` says how often some turned out to be unusable.

@@ -89,6 +89,12 @@ pub enum ServiceError {
         /// Who.
         peer: String,
     },
+    /// A participant that went away while this side waited for somebody else.
+    #[error("{peer} went away before the session began: see its own log for the cause")]
+    Lost {
+        /// Who.
+        peer: String,
+    },
     /// A session that lasts longer than this side allows.
     #[error("the session with {peer} took longer than {seconds} s, the limit here")]
     TooLong {
@@ -156,8 +162,10 @@ impl ServiceError {
             Self::Connect { source, .. } => of_tls(source),
             Self::Link { source, .. } => of_transport(source),
             Self::Session { source, .. } => transport_error(source).map_or(Kind::Own, of_transport),
+            Self::Lost { .. } => Kind::PeerLost,
             Self::Malformed { .. } | Self::Version { .. } => Kind::Differs,
             Self::Refused { refusal: Refusal::Differs, .. } => Kind::Differs,
+            Self::Refused { refusal: Refusal::Absent, .. } => Kind::TimedOut,
             Self::Refused { .. } => Kind::Refused,
             Self::NotJoined { .. } | Self::TooLong { .. } => Kind::TimedOut,
             _ => Kind::Own,
@@ -202,6 +210,7 @@ fn of_transport(error: &TransportError) -> Kind {
         TransportError::Closed { .. }
         | TransportError::Io { .. }
         | TransportError::Interrupted { .. }
+        | TransportError::Corrupted { .. }
         | TransportError::Connect { .. } => Kind::PeerLost,
         TransportError::Timeout { .. } => Kind::TimedOut,
         TransportError::HandshakeMismatch { .. }

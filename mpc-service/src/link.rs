@@ -5,8 +5,10 @@ use std::time::Duration;
 
 use mpc_transport::TcpSettings;
 use mpc_transport::tls::{Certificate, Identity, SecureLink, SecureTransport};
+use smol::Timer;
+use smol::future::or;
 
-use crate::error::ServiceError;
+use crate::error::{Names, ServiceError};
 use crate::message::{self, Opening};
 
 /// The node of the side that connects, on a link between two.
@@ -75,4 +77,26 @@ impl Endpoint {
         let links = links.into_iter().map(|transport| transport.and_then(link)).collect();
         SecureTransport::new(party, links, self.settings)
     }
+}
+
+/// How often the links to those who wait are looked at.
+const WATCH_PAUSE: Duration = Duration::from_millis(100);
+
+/// What `work` gives, unless one of `links`, by party of `names`, is lost before: nobody waits for a session that cannot be.
+pub(crate) async fn unless_lost<O>(
+    links: &mut [Option<SecureTransport>],
+    names: &Names,
+    work: impl Future<Output = Result<O, ServiceError>>,
+) -> Result<O, ServiceError> {
+    let lost = async {
+        loop {
+            Timer::after(WATCH_PAUSE).await;
+            let is_lost = |link: &mut Option<SecureTransport>| link.as_mut().is_some_and(|link| link.lost().is_some());
+            if let Some(party) = links.iter_mut().position(is_lost) {
+                let peer = names.0.get(party).cloned().unwrap_or_else(|| format!("participant {party}"));
+                return Err(ServiceError::Lost { peer });
+            }
+        }
+    };
+    or(work, lost).await
 }

@@ -16,7 +16,7 @@ use smol::Async;
 
 use crate::error::{ServiceError, in_link};
 use crate::limits::{Capacity, Grant, Limits};
-use crate::link::{CALLER, Endpoint, OPENING_DEADLINE, Peer, shown};
+use crate::link::{CALLER, Endpoint, OPENING_DEADLINE, Peer, shown, unless_lost};
 use crate::listener::{self, Service, within};
 use crate::meeting::Meeting;
 use crate::message::{self, DealRequest, MAX_SHORT_BYTES, Opening, Refusal, SessionId, SessionRequest, Uses, Work};
@@ -309,8 +309,7 @@ impl Server {
     }
 
     fn dealer(&self) -> Result<&Peer, ServiceError> {
-        let missing = || ServiceError::Arguments("no dealer is named, which this session needs: --dealer".to_owned());
-        self.contacts.dealer.as_ref().ok_or_else(missing)
+        self.contacts.dealer.as_ref().ok_or_else(missing_dealer)
     }
 
     /// Connects the parties, and takes part in their session.
@@ -329,21 +328,30 @@ impl Server {
         };
         let mut links: Vec<_> = (0..plan.settings().parties).map(|_| None).collect();
         self.connect_servers(agreed, public.terms.servers(), &mut links).await?;
-        let mut control = None;
+        let (mut names, mut control) = (agreed.names(), None);
         match public.terms.setting {
             Setting::Direct => links[plan.settings().parties - 1] = Some(link),
             Setting::Outsourced => control = Some(link),
+        }
+        let mut dealer = None;
+        if !matches!(agreed.work, Work::Prepared(_)) {
+            // Those who wait for the dealer here and there wait for each other in truth.
+            let mut watched: Vec<_> = links.into_iter().chain([control.take()]).collect();
+            names.0.push(client.clone());
+            dealer = Some(unless_lost(&mut watched, &names, self.call_dealer(plan, agreed)).await?);
+            control = watched.pop().flatten();
+            links = watched;
         }
         let network = self.endpoint.network(self.party, links);
         let seat = Seat { plan, agreed, party: self.party, network, watch: &mut () };
         let mut exchange = Outside { plan, party: self.party, link: control, client };
         match (agreed.work, store) {
             (Work::Live, _) => {
-                let dealer = self.call_dealer(plan, agreed).await?;
+                let dealer = dealer.ok_or_else(missing_dealer)?;
                 seat.live(dealer, self.model(plan, public)?, &mut exchange).await?;
             }
             (Work::Prepare(batch), Some(store)) => {
-                let dealer = self.call_dealer(plan, agreed).await?;
+                let dealer = dealer.ok_or_else(missing_dealer)?;
                 seat.prepare(dealer, self.model(plan, public)?, batch, store).await?;
             }
             (Work::Prepared(batch), Some(store)) => {
@@ -487,6 +495,10 @@ impl Server {
             Ok(digest)
         })
     }
+}
+
+fn missing_dealer() -> ServiceError {
+    ServiceError::Arguments("no dealer is named, which this session needs: --dealer".to_owned())
 }
 
 /// The longest list of prepared inferences, in bytes.

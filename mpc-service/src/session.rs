@@ -14,7 +14,7 @@ use crate::error::{Names, ServiceError};
 use crate::link::shown;
 use crate::message::{SessionId, Work};
 use crate::report::{Event, InferenceReport, Recorder, Watch};
-use crate::store::{BatchId, Description, Hold, Store};
+use crate::store::{BatchId, Description, Hold, Store, StoreError};
 use crate::terms::Setting;
 use crate::vault::VaultReader;
 
@@ -165,7 +165,7 @@ impl<R: Ring, W: Watch> Seat<'_, R, W> {
             let index = hold.index().to_string();
             session.agree(&[("batch", &batch.to_string()), ("prepared inference", &index)]).await.map_err(&failed)?;
             // From here on it is gone from the disk, whatever happens.
-            let recording = Claimed(hold.claim()?);
+            let recording = Claimed(agreed.claim(hold)?);
             session.clear_meters();
             let inputs = exchange.inputs(inference).await?;
             let mut recorder = Recorder::new(watch, inference, plan.steps().len());
@@ -179,6 +179,14 @@ impl<R: Ring, W: Watch> Seat<'_, R, W> {
 }
 
 impl Agreed {
+    /// Takes a prepared inference out of its store.
+    pub(crate) fn claim(&self, hold: Hold<'_>) -> Result<VaultReader, StoreError> {
+        let (batch, place) = (hold.batch(), hold.index());
+        let recording = hold.claim()?;
+        tracing::debug!(%batch, place, "claimed");
+        Ok(recording)
+    }
+
     /// How the data owner is named, which is the last party, or outside.
     pub(crate) fn client_name(&self, setting: Setting) -> String {
         match (setting, self.parties.last()) {

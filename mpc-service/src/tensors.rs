@@ -242,6 +242,15 @@ pub fn write_tensor(path: &Path, tensor: &ArrayD<f64>, shape: &[usize]) -> Resul
     let failed = |reason: String| TensorError::Write { file: path.display().to_string(), reason };
     let tensor = tensor.mapv(|value| value as f32);
     let bytes = write_npy(&tensor.to_shape(shape).map_err(|error| failed(error.to_string()))?.into_owned());
+    write_whole(path, &bytes)
+}
+
+/// Writes a file: under its name once it is complete, never in part.
+///
+/// # Errors
+/// [`TensorError::Write`].
+pub fn write_whole(path: &Path, bytes: &[u8]) -> Result<(), TensorError> {
+    let failed = |reason: String| TensorError::Write { file: path.display().to_string(), reason };
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     let temporary = path.with_file_name(format!(".{name}.{}.part", std::process::id()));
     let written = fs::write(&temporary, bytes).and_then(|()| fs::rename(&temporary, path));

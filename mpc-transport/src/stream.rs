@@ -70,6 +70,13 @@ impl<S: ByteStream> StreamTransport<S> {
         self.links.into_iter().map(|link| link.and_then(usable)).collect()
     }
 
+    /// The first node whose stream can no longer be used, or for which `test` holds.
+    #[cfg(feature = "tls")]
+    pub(crate) fn first_stream(&mut self, mut test: impl FnMut(&mut S) -> bool) -> Option<usize> {
+        let mut unusable = |link: &mut Link<S>| link.fault.is_some() || test(&mut link.stream);
+        self.links.iter_mut().position(|link| link.as_mut().is_some_and(&mut unusable))
+    }
+
     async fn run(
         &mut self,
         peer: usize,

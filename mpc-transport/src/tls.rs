@@ -62,6 +62,12 @@ impl StreamTransport<SecureLink> {
         Ok(Self::new(party, links, settings))
     }
 
+    /// A node whose connection has failed or was ended by it, with nothing left to be read. Does not wait: for whoever
+    /// waits for something else meanwhile.
+    pub fn lost(&mut self) -> Option<usize> {
+        self.first_stream(|link| link.has_ended())
+    }
+
     /// Takes the network apart. A link that failed, or was left in the middle of a frame, is closed and not among them.
     pub fn into_links(self) -> Vec<Option<SecureLink>> {
         self.into_streams()

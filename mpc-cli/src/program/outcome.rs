@@ -9,7 +9,7 @@ use mpc_cli::format::{bytes, seconds};
 use mpc_cli::table::table;
 use mpc_ring::in_ring;
 use mpc_service::client::Results;
-use mpc_service::tensors::{by_name, check_destinations, write_tensor};
+use mpc_service::tensors::{by_name, check_destinations, write_tensor, write_whole};
 use mpc_service::{BatchId, Client, InferenceReport, PublicModel, Terms};
 use ndarray::{ArrayD, Axis, concatenate};
 use serde::Serialize;
@@ -94,8 +94,8 @@ impl Outcome<'_> {
             }
         }
         if let Some(path) = &arguments.report {
-            let written = std::fs::write(path, json(&self.report()?));
-            written.map_err(|error| Failure::Own(format!("cannot write {}: {error}", path.display())))?;
+            let report = json(&self.report()?);
+            write_whole(path, report.as_bytes()).map_err(|error| Failure::Own(error.to_string()))?;
         }
         print(&self.result(&outputs, files))?;
         if arguments.quiet { Ok(()) } else { print(&self.tables()?) }

@@ -59,6 +59,8 @@ impl SecureLink {
     ) -> Result<Self, SecureError> {
         let name = bounded(address);
         check_own(identity, &name)?;
+        // A side whose own certificate has expired would only hang up.
+        check_dates(peer, &name)?;
         let (connection, pin) = configuration::client(identity, peer).map_err(|error| setup_failed(&name, &error))?;
         let attempt = Attempt { name, pin, time: TimeLimit::new(settings.connect_deadline) };
         let stream = attempt.dial(address).await?;
@@ -144,6 +146,11 @@ impl SecureLink {
         &self.peer
     }
 
+    /// Whether the peer has ended the connection, and all that it sent was read.
+    pub(super) fn has_ended(&mut self) -> bool {
+        self.session.has_ended()
+    }
+
     /// The peer's address; none if the connection is gone.
     pub fn peer_address(&self) -> Option<SocketAddr> {
         self.session.socket().get_ref().peer_addr().ok()
@@ -151,7 +158,11 @@ impl SecureLink {
 }
 
 fn check_own(identity: &Identity, peer: &str) -> Result<(), SecureError> {
-    let checked = identity.certificate().check_dates(SystemTime::now());
+    check_dates(identity.certificate(), peer)
+}
+
+fn check_dates(certificate: &Certificate, peer: &str) -> Result<(), SecureError> {
+    let checked = certificate.check_dates(SystemTime::now());
     checked.map_err(|error| SecureError::Certificate { peer: peer.to_owned(), error })
 }
 

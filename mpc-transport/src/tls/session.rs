@@ -292,6 +292,23 @@ impl Session {
         }
     }
 
+    /// Whether the peer has ended the connection and nothing of it is left to be read. Does not wait.
+    pub(super) fn has_ended(&mut self) -> bool {
+        // What was decrypted is to be read first, so that this holds no more than one filling of `incoming`.
+        while self.plain.is_empty() {
+            match self.step(Order::Nothing, &mut Sink::default()) {
+                Ok(Step::Again) => continue,
+                Ok(_) if self.ended => break,
+                Ok(_) => {}
+                Err(_) => return true,
+            }
+            if let Err(failure) = self.fill() {
+                return !failure.would_block();
+            }
+        }
+        self.ended && self.plain.is_empty()
+    }
+
     /// Completes the handshake.
     pub(super) async fn shake_hands(&mut self) -> Result<(), Failure> {
         loop {
