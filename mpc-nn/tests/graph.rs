@@ -1,7 +1,10 @@
 //! Shape inference of every operation, and what a builder refuses.
 
 use mpc_nn::graph::MAX_ELEMENTS;
-use mpc_nn::{ConvolutionOptions, Graph, GraphBuilder, GraphError, NodeId, Op, ParameterKind, Pool};
+use mpc_nn::{
+    ConvolutionOptions, EncodingError, Graph, GraphBuilder, GraphError, GraphLimits, NodeId, Op, Owner, ParameterKind,
+    Plan, Pool, Recipients, Roles, Settings, WeightKnowledge,
+};
 use proptest::prelude::*;
 
 fn with_input(shape: &[usize]) -> (GraphBuilder, NodeId) {
@@ -278,4 +281,109 @@ fn a_graph_that_is_read_is_built_anew() {
         }
         assert!(postcard::from_bytes::<Graph>(&bytes[..at]).is_err());
     }
+}
+
+#[test]
+fn graphs_from_untrusted_bytes() {
+    let graph = residual_block(2);
+    let bytes = graph.to_bytes();
+    let limits = GraphLimits::default();
+    assert_eq!(Graph::from_bytes(&bytes, &limits).unwrap(), graph);
+    for at in 0..bytes.len() {
+        for flip in [1, 2, 4, 0x80, 0xff] {
+            let mut changed = bytes.clone();
+            changed[at] ^= flip;
+            match Graph::from_bytes(&changed, &limits) {
+                Ok(read) => assert_eq!(read.to_bytes(), changed),
+                Err(error) => assert!(at >= 6 || matches!(error, EncodingError::Kind { .. }), "{error}"),
+            }
+        }
+        assert!(Graph::from_bytes(&bytes[..at], &limits).is_err());
+    }
+    let longer = [&bytes[..], &[0]].concat();
+    assert!(matches!(Graph::from_bytes(&longer, &limits), Err(EncodingError::Malformed { .. })));
+    // A number of nodes that is not there takes no memory.
+    let huge = [&bytes[..6], &[0xff; 9], &[1]].concat();
+    assert!(matches!(Graph::from_bytes(&huge, &limits), Err(EncodingError::TooLarge { unit: "nodes", .. })));
+    assert!(matches!(Graph::from_bytes(&huge, &GraphLimits::NONE), Err(EncodingError::Malformed { .. })));
+}
+
+#[test]
+fn graphs_beyond_a_limit_are_refused_by_name() {
+    let graph = residual_block(1);
+    let bytes = graph.to_bytes();
+    // Five values of 144 elements, weights of 144, a bias of 4; two convolutions, and two ReLUs.
+    let (products, elements) = (graph.multiplications(), 5 * 144 + 2 * 144 + 4);
+    let exact = GraphLimits {
+        bytes: bytes.len(),
+        nodes: 6,
+        tensor_elements: 144,
+        total_elements: elements + 144,
+        multiplications: products,
+        comparisons: 2 * 144,
+    };
+    assert_eq!(Graph::from_bytes(&bytes, &exact).unwrap(), graph);
+    let refused = |limits: GraphLimits| match Graph::from_bytes(&bytes, &limits) {
+        Err(EncodingError::TooLarge { unit, limit, found, .. }) => (unit, found - limit),
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(refused(GraphLimits { bytes: exact.bytes - 1, ..exact }), ("bytes", 1));
+    assert_eq!(refused(GraphLimits { nodes: 5, ..exact }), ("nodes", 1));
+    assert_eq!(refused(GraphLimits { tensor_elements: 143, ..exact }), ("elements in one tensor", 1));
+    assert_eq!(refused(GraphLimits { total_elements: exact.total_elements - 1, ..exact }), ("elements in all", 1));
+    assert_eq!(refused(GraphLimits { multiplications: products - 1, ..exact }), ("multiplications", 1));
+    assert_eq!(refused(GraphLimits { comparisons: 287, ..exact }), ("comparisons", 1));
+}
+
+/// The number of comparisons or multiplications that a graph of one node is refused for, its limit being 0.
+fn counted(shape: &[usize], unit: &str, add: impl FnOnce(&mut GraphBuilder, NodeId) -> NodeId) -> u64 {
+    let (mut builder, x) = with_input(shape);
+    let node = add(&mut builder, x);
+    let bytes = builder.finish(&[node]).unwrap().to_bytes();
+    let limits = GraphLimits { multiplications: 0, comparisons: 0, ..GraphLimits::NONE };
+    match Graph::from_bytes(&bytes, &limits) {
+        Err(EncodingError::TooLarge { unit: named, found, .. }) if named == unit => found,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn what_counts_towards_the_limits() {
+    let comparisons = "comparisons";
+    assert_eq!(counted(&[2, 9], comparisons, |b, x| b.relu("y", x).unwrap()), 18);
+    assert_eq!(counted(&[2, 9], comparisons, |b, x| b.arg_max("y", x).unwrap()), 18);
+    assert_eq!(counted(&[2, 9], comparisons, |b, x| b.top_k("y", x, 2).unwrap()[0]), 18 * 4 * 5 / 2);
+    let overlapping = Pool { stride: [1, 1], ..Pool::new([3, 3]) };
+    assert_eq!(counted(&[1, 2, 5, 5], comparisons, |b, x| b.max_pool("y", x, overlapping).unwrap()), 2 * 9 * 9);
+    let products = "multiplications";
+    assert_eq!(counted(&[2, 9], products, |b, x| b.square("y", x).unwrap()), 18);
+    assert_eq!(counted(&[2, 3, 3], products, |b, x| b.matrix_product("y", x, x).unwrap()), 2 * 3 * 3 * 3);
+    assert_eq!(counted(&[2, 9], products, |b, x| b.linear("y", x, 5, true).unwrap()), 2 * 9 * 5);
+    // The windows of a maximum are all there at once.
+    let huge = Pool { padding: [(1 << 10) - 1; 4], stride: [1, 1], ..Pool::new([1 << 10; 2]) };
+    assert!(matches!(inferred(&[1, 1, 512, 512], |b, x| b.max_pool("p", x, huge)), Err(GraphError::TooLarge { .. })));
+}
+
+#[test]
+fn settings_from_untrusted_bytes() {
+    let recipients = Recipients::new(&[Owner::Party(2), Owner::Outside]).unwrap();
+    let mut roles = Roles { recipients: Some(recipients), ..Roles::new(Owner::Outside, 2) };
+    roles.input_owners[3] = Some(Owner::Party(1));
+    let settings = Settings { roles, weights: WeightKnowledge::Shared, fractional_bits: 12, ..Settings::new(3) };
+    let bytes = settings.to_bytes();
+    assert_eq!(Settings::from_bytes(&bytes).unwrap(), settings);
+    for at in 0..bytes.len() {
+        for flip in 1..=255 {
+            let mut changed = bytes.clone();
+            changed[at] ^= flip;
+            if let Ok(read) = Settings::from_bytes(&changed) {
+                assert_eq!(Settings::from_bytes(&read.to_bytes()).unwrap(), read);
+                // Possible or not, a plan is made of them or an error.
+                let _ = Plan::<u64>::new(&residual_block(1), read);
+            }
+        }
+        assert!(Settings::from_bytes(&bytes[..at]).is_err());
+    }
+    assert!(Settings::from_bytes(&[&bytes[..], &[0]].concat()).is_err());
+    assert!(matches!(Settings::from_bytes(&residual_block(1).to_bytes()), Err(EncodingError::Kind { .. })));
 }

@@ -8,12 +8,13 @@ use crate::execute::Preprocessing;
 
 impl<R: Ring> Plan<R> {
     /// About the most bytes that a party holds at once in a session, from loading the model to the last output: no less than
-    /// it does, and a few times as much for a small plan. Keeping recordings takes none of it.
+    /// it does, and a few times as much for a small plan. To record correlations takes no more.
     #[must_use]
     pub fn memory_bytes(&self, party: usize, preprocessing: Preprocessing) -> u64 {
         let inputs = self.graph.inputs().iter().map(|&id| self.graph.node(id).len()).sum::<usize>();
-        // Of the outputs, the numbers and a share that goes outside.
-        let fixed = bytes::<R>(self.model_elements() + inputs) + 3 * bytes::<R>(self.outputs_len()).max(8);
+        // Of the outputs the shares, those that go outside, and the numbers.
+        let outputs = self.outputs_len();
+        let fixed = bytes::<R>(self.model_elements() + inputs + 2 * outputs) + 8 * outputs as u64;
         self.load_memory().max(fixed.saturating_add(self.run_memory(party, preprocessing)))
     }
 

@@ -75,6 +75,10 @@ where
     Running { address, stop, thread: Some(thread) }
 }
 
+async fn stopped(stop: smol::channel::Receiver<()>) {
+    let _ = stop.recv().await;
+}
+
 pub fn loopback() -> SocketAddr {
     "127.0.0.1:0".parse().unwrap()
 }
@@ -82,13 +86,13 @@ pub fn loopback() -> SocketAddr {
 pub fn start_dealer(organisation: &Organisation, allowed: Vec<Certificate>, limits: Limits) -> Running {
     let dealer = Dealer::new(organisation.endpoint(), allowed, limits);
     start(loopback(), move |listener, stop| async move {
-        dealer.run(listener, async move { drop(stop.recv().await) }).await
+        dealer.run(listener, stopped(stop)).await
     })
 }
 
 pub fn start_server(server: Server, address: SocketAddr) -> Running {
     start(address, move |listener, stop| async move {
-        server.run(listener, async move { drop(stop.recv().await) }).await
+        server.run(listener, stopped(stop)).await
     })
 }
 
