@@ -161,9 +161,11 @@ fn every_flag_in_the_guide_exists() {
     }
     let guide = read("docs/deploy.md");
     let without_shell = guide.split("```sh\n").enumerate();
-    let text: String = without_shell.map(|(at, part)| if at == 0 { part } else { part.split_once("```").unwrap().1 }).collect();
+    let text: String =
+        without_shell.map(|(at, part)| if at == 0 { part } else { part.split_once("```").unwrap().1 }).collect();
     let words = text.split(|c: char| !(c.is_ascii_alphanumeric() || c == '-'));
-    let flags: BTreeSet<_> = words.filter(|word| word.starts_with("--") && word.len() > 3 && !word.starts_with("---")).collect();
+    let flags: BTreeSet<_> =
+        words.filter(|word| word.starts_with("--") && word.len() > 3 && !word.starts_with("---")).collect();
     assert!(flags.len() > 20, "{flags:?}");
     let unknown: Vec<_> =
         flags.into_iter().filter(|flag| !OTHERS_FLAGS.contains(flag) && !known.contains(*flag)).collect();

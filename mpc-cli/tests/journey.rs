@@ -6,7 +6,7 @@ use std::path::Path;
 
 use mpc_models::{Model, Targets};
 use mpc_nn::evaluate;
-use ndarray::{ArrayD, Axis, Slice};
+use ndarray::{ArrayD, Axis};
 use serde_json::Value;
 
 use support::{Line, Site, difference, read_json, read_tensor, write_tensor};
@@ -51,16 +51,15 @@ clinic$ mpc query net.public 0.npy 1.npy --key clinic.key --store ./prep \
 
 const LOCAL: [(&str, &str); 2] = [
     ("three", "anywhere$ mpc local NETWORK --input 0.npy --input 1.npy --parties 3 -o three.npy --report three.json"),
-    ("outsourced", "anywhere$ mpc local NETWORK --input 0.npy --input 1.npy --outsourced -o outsourced.npy --report outsourced.json"),
+    ("outsourced", "anywhere$ mpc local NETWORK --input 0.npy --input 1.npy --outsourced -o outsourced.npy"),
 ];
 
 /// The bundled samples of a network, and its outputs on them in the clear.
 fn samples(network: &str, folder: &Path) -> (Targets, ArrayD<f32>) {
     let model = Model::by_name(network).unwrap();
     let samples = model.samples(0..IMAGES).unwrap();
-    let images = &samples.inputs[0];
-    for image in 0..IMAGES {
-        write_tensor(&folder.join(format!("{image}.npy")), &images.slice_axis(Axis(0), Slice::from(image..=image)).to_owned());
+    for (index, image) in samples.inputs[0].axis_iter(Axis(0)).enumerate() {
+        write_tensor(&folder.join(format!("{index}.npy")), &image.insert_axis(Axis(0)).to_owned());
     }
     let graph = model.graph(IMAGES).unwrap();
     let weights = model.default_weights(&graph).unwrap();
@@ -82,9 +81,8 @@ fn check_result(path: &Path, clear: &ArrayD<f32>, targets: &Targets) {
 }
 
 fn classes(logits: &ArrayD<f32>) -> Vec<usize> {
-    let class = |row: ndarray::ArrayViewD<'_, f32>| {
-        (0..row.len()).max_by(|&a, &b| row[[a]].total_cmp(&row[[b]])).unwrap()
-    };
+    let class =
+        |row: ndarray::ArrayViewD<'_, f32>| (0..row.len()).max_by(|&a, &b| row[[a]].total_cmp(&row[[b]])).unwrap();
     logits.axis_iter(Axis(0)).map(class).collect()
 }
 

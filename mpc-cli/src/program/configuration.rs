@@ -49,9 +49,8 @@ pub fn merge(program: &Command, arguments: Vec<OsString>) -> Result<Vec<OsString
 
 /// The argument of that name.
 fn find<'c>(program: &'c Command, command: &'c Command, key: &str) -> Option<&'c Arg> {
-    let known = |argument: &&Arg| {
-        !matches!(argument.get_id().as_str(), "config" | "help" | "version") && name(argument) == key
-    };
+    let known =
+        |argument: &&Arg| !matches!(argument.get_id().as_str(), "config" | "help" | "version") && name(argument) == key;
     command.get_arguments().chain(program.get_arguments()).find(known)
 }
 

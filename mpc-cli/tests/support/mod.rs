@@ -178,7 +178,8 @@ impl Site {
         let mut rest = text;
         while let Some(colon) = rest.find(':') {
             let (before, after) = (&rest[..colon], &rest[colon + 1..]);
-            let start = before.rfind(|c: char| !(c.is_ascii_alphanumeric() || c == '.' || c == '-')).map_or(0, |at| at + 1);
+            let start =
+                before.rfind(|c: char| !(c.is_ascii_alphanumeric() || c == '.' || c == '-')).map_or(0, |at| at + 1);
             let host = &before[start..];
             let digits = after.find(|c: char| !c.is_ascii_digit()).unwrap_or(after.len());
             let machine = if host == "0.0.0.0" { Some(organisation) } else { host.strip_suffix(DOMAIN) };
