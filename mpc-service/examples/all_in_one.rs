@@ -79,7 +79,9 @@ pub fn main() -> Result<(), Box<dyn Error>> {
     let dealer_address = addresses[1].clone();
     // Both services stop when this is dropped.
     let (running, stopped) = bounded::<()>(1);
-    let until = |stopped: smol::channel::Receiver<()>| async move { drop(stopped.recv().await) };
+    let until = |stopped: smol::channel::Receiver<()>| async move {
+        let _ = stopped.recv().await;
+    };
     let (first, second) = (until(stopped.clone()), until(stopped));
     let private = thread::scope(|scope| {
         let deals = scope.spawn(move || dealer::deal(folder, dealer, first).map_err(|error| error.to_string()));
