@@ -21,7 +21,8 @@ use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
 use crate::vault::{
-    TEMPORARY, VaultError, VaultKey, VaultReader, VaultWriter, create_private, create_private_folder, random, sync_folder,
+    TEMPORARY, VaultError, VaultKey, VaultReader, VaultWriter, create_private, create_private_folder, random,
+    sync_folder,
 };
 
 /// The most inferences of a batch.
