@@ -16,7 +16,7 @@ use crate::message::{SessionId, Work};
 use crate::report::{Event, InferenceReport, Recorder, Watch};
 use crate::store::{BatchId, Description, Hold, Store, StoreError};
 use crate::terms::Setting;
-use crate::vault::VaultReader;
+use crate::vault::{VaultError, VaultReader};
 
 /// Everything that the participants of a session must agree on besides its plan.
 #[derive(Debug)]
@@ -134,9 +134,9 @@ impl<R: Ring, W: Watch> Seat<'_, R, W> {
         let writer = store.begin(batch)?;
         for index in 0..agreed.inferences {
             let mut file = writer.inference(index)?;
-            let in_store = |error: crate::vault::VaultError| RecordingError::Storage { reason: error.to_string() };
+            let in_store = |error: VaultError| RecordingError::Storage { reason: error.to_string() };
             session.record(|bytes| file.write(bytes).map_err(in_store)).await.map_err(&failed)?;
-            file.finish().map_err(crate::store::StoreError::from)?;
+            file.finish().map_err(StoreError::from)?;
             watch.see(Event::Stored { inferences: index + 1 });
         }
         writer.finish(&agreed.description(party, plan), &session.model().to_bytes())?;

@@ -565,7 +565,9 @@ mod tests {
         let files = names(&store.batch_folder(id)).unwrap();
         let copy = folder.path().join("copy");
         fs::create_dir(&copy).unwrap();
-        files.iter().for_each(|name| drop(fs::copy(store.batch_folder(id).join(name), copy.join(name)).unwrap()));
+        for name in &files {
+            fs::copy(store.batch_folder(id).join(name), copy.join(name)).unwrap();
+        }
         drop(batch);
         fs::rename(&copy, store.batch_folder(id)).unwrap();
         assert_eq!(store.batches().unwrap(), [id]);

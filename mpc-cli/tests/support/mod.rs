@@ -122,7 +122,10 @@ pub struct Service {
 
 impl Service {
     fn start(name: &str, mut command: Command) -> Self {
-        let mut process = Process::start(name, { command.stdout(Stdio::piped()); command });
+        let mut process = Process::start(name, {
+            command.stdout(Stdio::piped());
+            command
+        });
         let mut line = String::new();
         BufReader::new(process.child.stdout.take().unwrap()).read_line(&mut line).unwrap();
         let address = line.trim().strip_prefix("listening on ").and_then(|address| address.parse().ok());
@@ -149,7 +152,7 @@ fn network() -> Network {
         })
         .collect();
     let weights = Weights::for_graph(&graph, tensors).unwrap();
-    let inputs = vec![NetworkInput { name: "x".into(), shape: vec![1, INPUTS], encoding: Encoding::Plain }];
+    let inputs = vec![NetworkInput { name: "x".into(), shape: vec![1, INPUTS], encoding: Encoding::Plain, limits: Vec::new() }];
     Network { graph, weights, inputs, outputs: vec![NetworkOutput { name: "y".into(), shape: vec![1, OUTPUTS] }] }
 }
 
@@ -181,7 +184,7 @@ impl Site {
         fs::write(folder.path().join("net.public"), model.public.to_bytes()).unwrap();
         let site = Self { folder, expected };
         for seed in 0..SAMPLES {
-            write_tensor(&site.path(&format!("x{seed}.npy")), &sample(seed).mapv(f64::from)).unwrap();
+            write_tensor(&site.path(&format!("x{seed}.npy")), &sample(seed).mapv(f64::from), &[1, INPUTS]).unwrap();
         }
         for name in ["acme", "clinic", "dealer", "stranger"] {
             let mut keygen = Command::new(PROGRAM);
