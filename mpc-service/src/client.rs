@@ -45,6 +45,12 @@ pub struct Results {
     pub used: Option<(BatchId, Vec<u32>)>,
 }
 
+/// A session that all servers have granted: the connections to them, and the prepared inferences that it is to use.
+struct Granted<'s> {
+    links: Vec<SecureTransport>,
+    stored: Option<(&'s Store, BatchId, Vec<Hold<'s>>)>,
+}
+
 /// A data owner, or a model owner outside, and whom it works with.
 #[derive(Clone, Debug)]
 pub struct Client {
@@ -130,7 +136,7 @@ impl Client {
             Correlations::Dealer => {
                 let agreed = self.agreed(model, Work::Live, inferences)?;
                 let links = self.call_servers(&plan, &agreed, None).await?;
-                self.run(&plan, model, &agreed, links, inputs, None, watch).await
+                self.run(&plan, model, &agreed, Granted { links, stored: None }, inputs, watch).await
             }
             Correlations::Store(store) => {
                 let mut passed_over = 0;
@@ -148,9 +154,8 @@ impl Client {
                             }
                         }
                         links => {
-                            return self
-                                .run(&plan, model, &agreed, links?, inputs, Some((store, batch, holds)), watch)
-                                .await;
+                            let granted = Granted { links: links?, stored: Some((store, batch, holds)) };
+                            return self.run(&plan, model, &agreed, granted, inputs, watch).await;
                         }
                     }
                 }
@@ -163,12 +168,12 @@ impl Client {
         plan: &Plan<R>,
         model: &PublicModel,
         agreed: &Agreed,
-        links: Vec<SecureTransport>,
+        granted: Granted<'_>,
         inputs: &[Vec<ArrayD<f32>>],
-        stored: Option<(&Store, BatchId, Vec<Hold<'_>>)>,
         watch: &mut impl Watch,
     ) -> Result<Results, ServiceError> {
         watch.see(Event::Connected);
+        let Granted { links, stored } = granted;
         let used = stored.as_ref().map(|(_, batch, holds)| (*batch, holds.iter().map(Hold::index).collect()));
         let store = stored.as_ref().map(|(store, batch, _)| (*store, *batch));
         let (outputs, reports) = match model.terms.setting {
@@ -197,13 +202,15 @@ impl Client {
         match stored {
             None => {
                 let dealer = self.call_dealer(plan, agreed, party, &mut links).await?;
-                let seat = Seat { plan, agreed, party, network: self.endpoint.network(party, links), watch };
+                let seat =
+                    Seat { plan, agreed, party, network: self.endpoint.network(party, links, agreed.names()), watch };
                 seat.live(dealer, ModelSource::Peer, &mut exchange).await?;
             }
             Some((store, batch, holds)) => {
                 let bytes = store.model(batch, plan.model_bytes())?;
                 let model = Model::from_bytes(plan, party, &bytes).map_err(agreed.in_encoding())?;
-                let seat = Seat { plan, agreed, party, network: self.endpoint.network(party, links), watch };
+                let seat =
+                    Seat { plan, agreed, party, network: self.endpoint.network(party, links, agreed.names()), watch };
                 seat.prepared(Arc::new(model), batch, holds, &mut exchange).await?;
             }
         }
@@ -272,7 +279,7 @@ impl Client {
                 let party = plan.settings().parties - 1;
                 let mut links: Vec<_> = links.into_iter().map(Some).chain([None]).collect();
                 let dealer = self.call_dealer(&plan, &agreed, party, &mut links).await?;
-                let network = self.endpoint.network(party, links);
+                let network = self.endpoint.network(party, links, agreed.names());
                 let seat = Seat { plan: &plan, agreed: &agreed, party, network, watch };
                 seat.prepare(dealer, ModelSource::Peer, batch, store).await?;
             }
@@ -419,7 +426,7 @@ const MAX_PASSED_OVER: usize = 1000;
 
 /// What goes wrong before anybody else takes part.
 fn alone(source: InferenceError) -> ServiceError {
-    ServiceError::Session { source, names: Names::default() }
+    ServiceError::Session { source: source.into(), names: Names::default() }
 }
 
 /// The inputs of a data owner that is a party, and what it learns.
@@ -431,7 +438,7 @@ struct Own<'a> {
 
 impl<R: Ring> Exchange<R> for Own<'_> {
     async fn inputs(&mut self, inference: u32) -> Result<Inputs<'_, R>, ServiceError> {
-        Ok(self.inputs.get(inference as usize).map_or_else(Inputs::none, |inputs| Inputs::from(inputs)))
+        Ok(self.inputs.get(inference as usize).map_or_else(Inputs::none, Inputs::from))
     }
 
     async fn outputs(&mut self, outputs: Outputs<R>, report: InferenceReport) -> Result<(), ServiceError> {

@@ -62,7 +62,7 @@ impl Dealer {
 
     async fn receive(&self, stream: Async<TcpStream>) -> Result<(), ServiceError> {
         let link = SecureLink::accept(stream, &self.endpoint.identity, &self.allowed, OPENING_DEADLINE).await;
-        let link = link.map_err(|source| ServiceError::Connect { peer: "a caller".to_owned(), source })?;
+        let link = link.map_err(|source| ServiceError::connect("a caller", source))?;
         let certificate = link.peer().clone();
         let peer = shown(&certificate);
         let mut link = self.endpoint.called(link);

@@ -128,7 +128,7 @@ impl Server {
 
     async fn receive(&self, stream: Async<TcpStream>) -> Result<(), ServiceError> {
         let link = SecureLink::accept(stream, &self.endpoint.identity, &self.known(), OPENING_DEADLINE).await;
-        let link = link.map_err(|source| ServiceError::Connect { peer: "a caller".to_owned(), source })?;
+        let link = link.map_err(|source| ServiceError::connect("a caller", source))?;
         let certificate = link.peer().clone();
         let peer = shown(&certificate);
         let mut link = self.endpoint.called(link);
@@ -342,7 +342,7 @@ impl Server {
             control = watched.pop().flatten();
             links = watched;
         }
-        let network = self.endpoint.network(self.party, links);
+        let network = self.endpoint.network(self.party, links, agreed.names());
         let seat = Seat { plan, agreed, party: self.party, network, watch: &mut () };
         let mut exchange = Outside { plan, party: self.party, link: control, client };
         match (agreed.work, store) {

@@ -67,7 +67,7 @@ impl Agreed {
     }
 
     pub(crate) fn in_session(&self) -> impl Fn(InferenceError) -> ServiceError {
-        move |source| ServiceError::Session { source, names: self.names() }
+        move |source| ServiceError::Session { source: source.into(), names: self.names() }
     }
 }
 
@@ -203,7 +203,7 @@ impl Agreed {
 
     /// What bytes that do not suit the session are told by.
     pub(crate) fn in_encoding(&self) -> impl Fn(EncodingError) -> ServiceError {
-        move |source| ServiceError::Session { source: source.into(), names: self.names() }
+        move |source| ServiceError::Session { source: Box::new(source.into()), names: self.names() }
     }
 
     pub(crate) fn description<R: Ring>(&self, party: usize, plan: &Plan<R>) -> Description {

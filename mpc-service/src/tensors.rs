@@ -279,7 +279,7 @@ pub fn by_name(
                 }
             }
             // A file may have such a name, too: one that is there to be read, or one in a folder.
-            Some((name, _)) if !name.contains(['/', '\\']) && !(what == "input" && Path::new(file).exists()) => {
+            Some((name, _)) if !name.contains(['/', '\\']) && (what != "input" || !Path::new(file).exists()) => {
                 return Err(TensorError::Unknown { what, name: name.to_owned(), known: names.to_vec() });
             }
             _ => unnamed.push(PathBuf::from(file)),

@@ -1,10 +1,11 @@
 //! A network of byte streams, one for each pair of parties.
 
 use std::io;
+use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use crate::drive::{Patience, Timed, drive, peers, pieces};
+use crate::drive::{Patience, Silence, Timed, drive, peers, pieces};
 use crate::flow::{FrameFlow, Incoming, Outgoing};
 use crate::{TcpSettings, Transport, TransportError};
 
@@ -58,9 +59,15 @@ impl<S: ByteStream> StreamTransport<S> {
         Self {
             party,
             links: streams.into_iter().map(|stream| stream.map(link)).collect(),
-            patience: Patience { deadline: settings.deadline, poll: settings.poll },
+            patience: Patience { deadline: settings.deadline, poll: settings.poll, silence: None },
             chunk_bytes: settings.chunk_bytes.max(1),
         }
+    }
+
+    /// Has `tell` called with the index of a node that an operation waits for and that has made no progress for `after`, and
+    /// with the time since its last; again and again while it lasts.
+    pub fn on_silence(&mut self, after: Duration, tell: impl Fn(usize, Duration) + Send + Sync + 'static) {
+        self.patience.silence = Some(Silence { after, tell: Arc::new(tell) });
     }
 
     /// The streams that can still be used.

@@ -152,7 +152,8 @@ fn network() -> Network {
         })
         .collect();
     let weights = Weights::for_graph(&graph, tensors).unwrap();
-    let inputs = vec![NetworkInput { name: "x".into(), shape: vec![1, INPUTS], encoding: Encoding::Plain, limits: Vec::new() }];
+    let inputs =
+        vec![NetworkInput { name: "x".into(), shape: vec![1, INPUTS], encoding: Encoding::Plain, limits: Vec::new() }];
     Network { graph, weights, inputs, outputs: vec![NetworkOutput { name: "y".into(), shape: vec![1, OUTPUTS] }] }
 }
 
