@@ -136,7 +136,7 @@ impl<R: Ring, W: Watch> Seat<'_, R, W> {
             let mut file = writer.inference(index)?;
             let in_store = |error: crate::vault::VaultError| RecordingError::Storage { reason: error.to_string() };
             session.record(|bytes| file.write(bytes).map_err(in_store)).await.map_err(&failed)?;
-            file.finish().map_err(crate::store::StoreError::from)?;
+            file.finish().map_err(StoreError::from)?;
             watch.see(Event::Stored { inferences: index + 1 });
         }
         writer.finish(&agreed.description(party, plan), &session.model().to_bytes())?;
