@@ -27,8 +27,8 @@ struct Tally {
     client_killed: usize,
     /// By exit code: 4, 5.
     service_killed: [usize; 2],
-    server_kills: usize,
-    dealer_kills: usize,
+    /// Of the server, of the dealer.
+    service_kills: [usize; 2],
     /// Failures for which nobody was killed.
     unexplained: Vec<String>,
 }
@@ -93,8 +93,7 @@ impl Soak {
         };
         let mut outages = self.outages.lock().unwrap();
         outages.last_mut().unwrap().ended = Some(Instant::now());
-        let mut tally = self.tally.lock().unwrap();
-        *[&mut tally.server_kills, &mut tally.dealer_kills][index] += 1;
+        self.tally.lock().unwrap().service_kills[index] += 1;
     }
 
     /// Queries until there are enough, with prepared inferences or without.
@@ -130,13 +129,13 @@ impl Soak {
 
     fn prepare(&self, query: &Query<'_>) {
         let _alone = self.preparing.lock().unwrap();
-        // Somebody else may have done it meanwhile.
-        while self.site.ready("clinic.store") < 6 {
+        loop {
             let began = Instant::now();
             let (code, log) = query.prepare(BATCH).end();
-            if code != Some(0) && !self.was_out(began) {
-                self.tally.lock().unwrap().unexplained.push(format!("prepare: {code:?}\n{log}"));
-                return;
+            match code {
+                Some(0) => return,
+                Some(4 | 5) if self.was_out(began) => {}
+                code => return self.tally.lock().unwrap().unexplained.push(format!("prepare: {code:?}\n{log}")),
             }
         }
     }

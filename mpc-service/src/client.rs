@@ -152,6 +152,7 @@ impl Client {
                             for hold in holds {
                                 agreed.claim(hold)?;
                             }
+                            store.tidy(batch);
                         }
                         links => {
                             let granted = Granted { links: links?, stored: Some((store, batch, holds)) };
@@ -181,7 +182,7 @@ impl Client {
             Setting::Outsourced => self.run_outside(plan, agreed, links, inputs, stored, watch).await?,
         };
         if let Some((store, batch)) = store {
-            store.remove_if_used_up(batch)?;
+            store.tidy(batch);
         }
         Ok(Results { outputs, reports, used })
     }
@@ -394,10 +395,13 @@ impl Client {
                 continue;
             }
             let mut holds = Vec::with_capacity(count);
-            while holds.len() < count
-                && let Some(hold) = store.hold_any(batch)?
-            {
-                holds.push(hold);
+            while holds.len() < count {
+                match store.hold_any(batch) {
+                    Ok(Some(hold)) => holds.push(hold),
+                    // Another process has used up the last of it meanwhile.
+                    Ok(None) | Err(StoreError::UnknownBatch { .. }) => break,
+                    Err(error) => return Err(error.into()),
+                }
             }
             if holds.len() == count {
                 return Ok((batch, holds));

@@ -213,9 +213,10 @@ impl Service for Dealer {
 
     fn sweep(&self) {
         for group in self.meeting.sweep() {
-            let missing = group.values().next().map_or(0, |waiting| waiting.request.settings.parties);
-            let missing: Vec<_> = (0..missing).filter(|party| !group.contains_key(party)).collect();
-            let reason = format!("of the session's parties {missing:?} did not come in time");
+            let parties = group.values().next().map_or(0, |waiting| waiting.request.settings.parties);
+            let is_missing = |party: &usize| !group.contains_key(party);
+            let missing: Vec<_> = (0..parties).filter(is_missing).map(|party| format!("party {party}")).collect();
+            let reason = format!("{} of the session did not come in time", missing.join(", "));
             let mut group: Vec<_> = group.into_values().collect();
             // A few bytes to each, which the sockets take in at once.
             smol::block_on(refuse_all(&mut group, (Refusal::Absent, reason)));

@@ -98,6 +98,8 @@ fn tell_of_silence(network: &mut SecureTransport, names: Vec<String>) {
 
 /// How often the links to those who wait are looked at.
 const WATCH_PAUSE: Duration = Duration::from_millis(100);
+/// How long the cause may come after its effect.
+const GRACE: Duration = Duration::from_millis(500);
 
 /// What `work` gives, unless one of `links`, by party of `names`, is lost before: nobody waits for a session that cannot be.
 pub(crate) async fn unless_lost<O>(
@@ -110,6 +112,8 @@ pub(crate) async fn unless_lost<O>(
             Timer::after(WATCH_PAUSE).await;
             let is_lost = |link: &mut Option<SecureTransport>| link.as_mut().is_some_and(|link| link.lost().is_some());
             if let Some(party) = links.iter_mut().position(is_lost) {
+                // Who is gone may have failed for what this side finds out a moment later, and can say better.
+                Timer::after(GRACE).await;
                 let peer = names.0.get(party).cloned().unwrap_or_else(|| format!("participant {party}"));
                 return Err(ServiceError::Lost { peer });
             }

@@ -358,7 +358,7 @@ impl Server {
                 let bytes = store.model(batch, plan.model_bytes())?;
                 let model = Model::from_bytes(plan, self.party, &bytes).map_err(agreed.in_encoding())?;
                 seat.prepared(Arc::new(model), batch, holds, &mut exchange).await?;
-                store.remove_if_used_up(batch)?;
+                store.tidy(batch);
             }
             (_, None) => {}
         }
@@ -538,7 +538,20 @@ fn hold_all<'s, R: Ring>(
         Err(StoreError::Used { .. }) => Err(format!("inference {index} of batch {batch} was used")),
         Err(_) => Err("the batch cannot be read here".to_owned()),
     };
-    uses.indices.iter().map(hold).collect()
+    let held: Result<Vec<_>, _> = uses.indices.iter().map(hold).collect();
+    held.inspect_err(|_| pass_over(store, batch, uses))
+}
+
+/// Destroys what a data owner named together with something that was used: it does so, too, and asks for none of it again.
+fn pass_over(store: &Store, batch: BatchId, uses: &Uses) {
+    for &index in &uses.indices {
+        if let Ok(Some(hold)) = store.hold(batch, index)
+            && let Err(error) = hold.claim()
+        {
+            tracing::warn!(%error, "a prepared inference that is passed over stays");
+        }
+    }
+    store.tidy(batch);
 }
 
 /// The inputs and outputs of a data owner outside, if it is; else this server brings nothing in.

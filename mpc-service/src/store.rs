@@ -182,7 +182,8 @@ impl Store {
             return Err(StoreError::UnknownBatch { id });
         }
         let index = |name: &String| name.strip_suffix(READY)?.strip_suffix('.')?.parse().ok();
-        let mut ready: Vec<_> = names(&folder)?.iter().filter_map(index).collect();
+        let names = names(&folder).or_else(|error| unless_gone(error, Vec::new()))?;
+        let mut ready: Vec<_> = names.iter().filter_map(index).collect();
         ready.sort_unstable();
         Ok(ready)
     }
@@ -266,6 +267,13 @@ impl Store {
         }
     }
 
+    /// As [`remove_if_used_up`](Self::remove_if_used_up), after work that is done: a failure is logged.
+    pub(crate) fn tidy(&self, id: BatchId) {
+        if let Err(error) = self.remove_if_used_up(id) {
+            tracing::warn!(batch = %id, %error, "a batch that is used up stays");
+        }
+    }
+
     fn open_batch(&self, id: BatchId) -> Result<(Description, VaultReader), StoreError> {
         let path = self.batch_folder(id).join(BATCH);
         if !path.is_file() {
@@ -284,18 +292,19 @@ impl Store {
         Ok((postcard::from_bytes(&bytes).map_err(|_| damaged())?, reader))
     }
 
-    /// Removes what a process that was killed has left: batches and files that were never complete, claimed inferences.
+    /// Removes what a process that was killed has left: batches and files that were never complete, claimed inferences,
+    /// batches that are used up.
     fn sweep(&self, id: BatchId) -> Result<(), StoreError> {
         let folder = self.batch_folder(id);
         if self.is_abandoned(id) {
             return self.remove_if_there(id);
         }
-        for name in names(&folder)? {
+        for name in names(&folder).or_else(|error| unless_gone(error, Vec::new()))? {
             if [CLAIMED, TEMPORARY].iter().any(|end| name.ends_with(end)) && is_old(&folder.join(&name)) {
                 let _ = fs::remove_file(folder.join(name));
             }
         }
-        Ok(())
+        self.remove_if_used_up(id)
     }
 
     /// Whether the process that prepared a batch ended before it was complete.
@@ -313,10 +322,7 @@ impl Store {
 
     /// Removes a batch that another process may be removing, too.
     fn remove_if_there(&self, id: BatchId) -> Result<(), StoreError> {
-        match self.remove(id) {
-            Err(StoreError::Folder { source, .. }) if source.kind() == io::ErrorKind::NotFound => Ok(()),
-            removed => removed,
-        }
+        self.remove(id).or_else(|error| unless_gone(error, ()))
     }
 
     fn batch_folder(&self, id: BatchId) -> PathBuf {
@@ -430,6 +436,14 @@ fn label(id: BatchId, index: u32) -> String {
 fn names(folder: &Path) -> Result<Vec<String>, StoreError> {
     let entries = fs::read_dir(folder).map_err(|source| in_folder(folder, source))?;
     Ok(entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok()).collect())
+}
+
+/// `otherwise` where another process has removed a folder meanwhile.
+fn unless_gone<T>(error: StoreError, otherwise: T) -> Result<T, StoreError> {
+    match error {
+        StoreError::Folder { source, .. } if source.kind() == io::ErrorKind::NotFound => Ok(otherwise),
+        error => Err(error),
+    }
 }
 
 fn in_folder(path: &Path, source: io::Error) -> StoreError {
