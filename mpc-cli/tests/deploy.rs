@@ -1,6 +1,6 @@
 //! Every command of the guide in `docs/deploy.md`, and the files beside it.
 
-mod support;
+mod guide;
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -10,7 +10,7 @@ use mpc_models::onnx::{InputShapes, OnnxFile};
 use mpc_nn::evaluate;
 use ndarray::ArrayD;
 
-use support::{Line, Site, difference, mpc, read_tensor, write_tensor};
+use guide::{Line, Site, difference, mpc, read_tensor, write_tensor};
 
 /// The largest error of an output.
 const ERROR: f32 = 0.001;

@@ -1,6 +1,6 @@
 //! Two organisations and a dealer, each with a key of `keygen` and processes of its own, and networks with trained weights.
 
-mod support;
+mod guide;
 
 use std::path::Path;
 
@@ -9,7 +9,7 @@ use mpc_nn::evaluate;
 use ndarray::{ArrayD, Axis};
 use serde_json::Value;
 
-use support::{Line, Site, difference, read_json, read_tensor, write_tensor};
+use guide::{Line, Site, difference, read_json, read_tensor, write_tensor};
 
 /// The images of a query.
 const IMAGES: usize = 2;

@@ -1,239 +1,421 @@
-//! Organisations that use the program `mpc`, each in a folder of its own, all on loopback.
-//!
-//! Commands are written as a person types them on several machines, `acme$ mpc …`. The machine of acme is `acme.example`,
-//! and its folders `/etc/mpc` and `/var/lib/mpc` are folders of its own here; each port of each machine is a free one of
-//! loopback. `scp` copies between the folders. Services run in the background until they are stopped.
+//! Organisations on loopback, each the real program in a process of its own.
 #![allow(dead_code, reason = "each test file uses a part")]
 
-use std::collections::BTreeMap;
+pub mod proxy;
+
+use std::collections::{BTreeMap, HashMap};
 use std::fs;
 use std::io::{BufRead, BufReader};
-use std::net::{Ipv4Addr, TcpListener};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, Condvar, Mutex};
+use std::thread;
+use std::time::{Duration, Instant};
 
-use mpc_models::arrays::{read_npy, write_npy};
+use mpc_models::onnx::{Encoding, Network, NetworkInput, NetworkOutput};
+use mpc_nn::{GraphBuilder, Weights, evaluate};
+use mpc_service::tensors::{Pixels, read_tensor, write_tensor};
+use mpc_service::{PrivateModel, Terms};
 use ndarray::ArrayD;
 use tempfile::TempDir;
 
-/// The folder of keys and models on every machine, in which commands are typed.
-const CONFIGURATION: &str = "/etc/mpc";
-/// The folder of what a service keeps.
-const STATE: &str = "/var/lib/mpc";
-/// Behind the names of machines.
-const DOMAIN: &str = ".example";
+const PROGRAM: &str = env!("CARGO_BIN_EXE_mpc");
 
-/// A command as it is typed.
-#[derive(Clone, Debug)]
-pub struct Line {
-    /// Whose prompt it stands behind.
-    pub organisation: String,
-    /// Its words.
-    pub words: Vec<String>,
+/// How long the programs wait for one another, in seconds.
+pub const DEADLINE: u64 = 5;
+/// Beyond this something hangs: some deadlines, as one waits for the other, and time for a busy machine.
+pub const HANGS: Duration = Duration::from_secs(60);
+
+const INPUTS: usize = 8;
+const OUTPUTS: usize = 4;
+/// Different inputs that there are files of.
+pub const SAMPLES: usize = 4;
+
+/// What a process writes to stderr.
+#[derive(Default)]
+struct Log {
+    text: Mutex<String>,
+    grew: Condvar,
 }
 
-impl Line {
-    /// The commands of a script; a line that ends in a backslash goes on in the next one.
-    pub fn all(script: &str) -> Vec<Self> {
-        let joined = script.replace("\\\n", " ");
-        joined.lines().filter(|line| !line.trim().is_empty()).map(Self::parse).collect()
+/// A program that runs, and is killed if it is dropped.
+pub struct Process {
+    name: String,
+    child: Child,
+    log: Arc<Log>,
+    reader: Option<thread::JoinHandle<()>>,
+}
+
+impl Process {
+    pub fn start(name: &str, mut command: Command) -> Self {
+        let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
+        let log = Arc::new(Log::default());
+        let (writer, stderr) = (Arc::clone(&log), child.stderr.take().unwrap());
+        let reader = thread::spawn(move || {
+            for line in BufReader::new(stderr).lines().map_while(Result::ok) {
+                *writer.text.lock().unwrap() += &(line + "\n");
+                writer.grew.notify_all();
+            }
+        });
+        Self { name: name.to_owned(), child, log, reader: Some(reader) }
     }
 
-    fn parse(line: &str) -> Self {
-        let (organisation, command) = line.split_once("$ ").unwrap_or_else(|| panic!("no prompt: {line}"));
-        let command = command.split(" #").next().unwrap_or(command);
-        assert!(!command.contains(['"', '\'', '|', '&', ';', '`', '>']), "more than words: {line}");
-        let words = command.split_whitespace().map(str::to_owned).collect();
-        Self { organisation: organisation.trim().to_owned(), words }
+    /// What it has logged so far.
+    pub fn log(&self) -> String {
+        self.log.text.lock().unwrap().clone()
     }
 
-    /// What follows one of these flags.
-    pub fn value(&self, flags: &[&str]) -> Option<&str> {
-        let place = self.words.iter().position(|word| flags.contains(&word.as_str()))?;
-        self.words.get(place + 1).map(String::as_str)
+    /// Waits until it has logged `text` so many times.
+    pub fn await_log(&self, text: &str, times: usize) {
+        let mut log = self.log.text.lock().unwrap();
+        let began = Instant::now();
+        while log.matches(text).count() < times {
+            assert!(began.elapsed() < HANGS, "{} does not log `{text}` {times} times:\n{log}", self.name);
+            log = self.log.grew.wait_timeout(log, Duration::from_millis(50)).unwrap().0;
+        }
     }
 
-    /// Whether it is a command of `mpc` of that name.
-    pub fn is(&self, name: &str) -> bool {
-        matches!(&self.words[..], [program, command, ..] if program == "mpc" && command == name)
+    pub fn is_running(&mut self) -> bool {
+        self.child.try_wait().unwrap().is_none()
+    }
+
+    pub fn kill(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+
+    /// Asks it to stop, as an operator does.
+    pub fn terminate(&self) {
+        let done = Command::new("kill").args(["-TERM", &self.child.id().to_string()]).status().unwrap();
+        assert!(done.success());
+    }
+
+    /// Its exit code and what it logged, once it has ended; it must not hang.
+    pub fn end(&mut self) -> (Option<i32>, String) {
+        let began = Instant::now();
+        let status = loop {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                break status;
+            }
+            assert!(began.elapsed() < HANGS, "{} hangs:\n{}", self.name, self.log());
+            thread::sleep(Duration::from_millis(5));
+        };
+        if let Some(reader) = self.reader.take() {
+            reader.join().unwrap();
+        }
+        (status.code(), self.log())
     }
 }
 
-/// The machines.
+impl Drop for Process {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+/// A dealer or a server.
+pub struct Service {
+    pub process: Process,
+    pub address: SocketAddr,
+}
+
+impl Service {
+    fn start(name: &str, mut command: Command) -> Self {
+        let mut process = Process::start(name, {
+            command.stdout(Stdio::piped());
+            command
+        });
+        let mut line = String::new();
+        BufReader::new(process.child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        let address = line.trim().strip_prefix("listening on ").and_then(|address| address.parse().ok());
+        let address = address.unwrap_or_else(|| panic!("{name} does not listen:\n{}", process.log()));
+        Self { process, address }
+    }
+}
+
+/// The small network of the tests, and its weights.
+fn network() -> Network {
+    let mut builder = GraphBuilder::new();
+    let x = builder.input("x", &[1, INPUTS]).unwrap();
+    let first = builder.linear("first", x, 2 * INPUTS, true).unwrap();
+    let relu = builder.relu("relu", first).unwrap();
+    let second = builder.linear("second", relu, OUTPUTS, true).unwrap();
+    let graph = builder.finish(&[second]).unwrap();
+    let weight = |index: usize| ((index * 37 % 101) as f32 / 101.0) - 0.5;
+    let tensors: BTreeMap<_, _> = graph
+        .parameters()
+        .into_iter()
+        .map(|tensor| {
+            let values = (0..tensor.shape.iter().product()).map(weight).collect();
+            (tensor.name, ArrayD::from_shape_vec(tensor.shape, values).unwrap())
+        })
+        .collect();
+    let weights = Weights::for_graph(&graph, tensors).unwrap();
+    let inputs =
+        vec![NetworkInput { name: "x".into(), shape: vec![1, INPUTS], encoding: Encoding::Plain, limits: Vec::new() }];
+    Network { graph, weights, inputs, outputs: vec![NetworkOutput { name: "y".into(), shape: vec![1, OUTPUTS] }] }
+}
+
+/// An input whose digits are found nowhere by chance.
+fn sample(seed: usize) -> ArrayD<f32> {
+    ArrayD::from_shape_fn(vec![1, INPUTS], |index| ((index[1] * 7919 + seed * 104_729) % 10_007) as f32 / 5003.5 - 1.0)
+}
+
+/// A model owner (acme), a data owner (clinic), a dealer, and somebody else, with their files in one folder.
 pub struct Site {
     folder: TempDir,
-    ports: BTreeMap<(String, u16), u16>,
-    /// By organisation and command.
-    services: BTreeMap<(String, String), Child>,
+    expected: Vec<Vec<f32>>,
+}
+
+impl Default for Site {
+    fn default() -> Self {
+        Self::new()
+    }
 }
 
 impl Site {
     pub fn new() -> Self {
-        Self { folder: tempfile::tempdir().unwrap(), ports: BTreeMap::new(), services: BTreeMap::new() }
-    }
-
-    /// The folder in which an organisation types its commands.
-    pub fn folder(&self, organisation: &str) -> PathBuf {
-        let folder = self.folder.path().join(organisation).join("etc");
-        fs::create_dir_all(&folder).unwrap();
-        folder
-    }
-
-    /// Runs a command, which must succeed; what it printed. A service goes on in the background.
-    pub fn run(&mut self, line: &Line) -> String {
-        let Line { organisation, words } = line;
-        let folder = self.folder(organisation);
-        match words[0].as_str() {
-            "scp" => self.copy(&folder, &words[1..]),
-            "mpc" if line.is("serve") || line.is("dealer") => self.start(line, &folder),
-            "mpc" => {
-                let words: Vec<_> = words[1..].iter().map(|word| self.here(organisation, word)).collect();
-                let output = mpc(&folder).args(&words).stdin(Stdio::null()).output().unwrap();
-                let errors = String::from_utf8_lossy(&output.stderr);
-                assert!(output.status.success(), "{line:?}: {}: {errors}", output.status);
-                return String::from_utf8(output.stdout).unwrap();
-            }
-            other => panic!("this test does not know {other}"),
+        let folder = tempfile::tempdir().unwrap();
+        let network = network();
+        let plain = |seed| evaluate(&network.graph, &network.weights, &[sample(seed)]).unwrap().remove(0);
+        let expected = (0..SAMPLES).map(|seed| plain(seed).into_iter().collect()).collect();
+        let model = PrivateModel::new(network, Terms::default()).unwrap();
+        model.write(&folder.path().join("net.private")).unwrap();
+        fs::write(folder.path().join("net.public"), model.public.to_bytes()).unwrap();
+        let site = Self { folder, expected };
+        for seed in 0..SAMPLES {
+            write_tensor(&site.path(&format!("x{seed}.npy")), &sample(seed).mapv(f64::from), &[1, INPUTS]).unwrap();
         }
-        String::new()
-    }
-
-    /// Runs all commands of a script.
-    pub fn run_all(&mut self, script: &str) {
-        for line in Line::all(script) {
-            self.run(&line);
+        for name in ["acme", "clinic", "dealer", "stranger"] {
+            let mut keygen = Command::new(PROGRAM);
+            keygen.args(["keygen", "--name", name, "--out"]).arg(site.folder.path()).stdout(Stdio::null());
+            assert!(keygen.status().unwrap().success());
         }
+        site
     }
 
-    /// Copies a file of the guide to an organisation, its addresses and folders being those of this test.
-    pub fn install(&mut self, organisation: &str, name: &str, text: &str) {
-        let text = self.here(organisation, text);
-        fs::write(self.folder(organisation).join(name), text).unwrap();
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
     }
 
-    /// Stops an organisation's services, which must end well.
-    pub fn stop(&mut self, organisation: &str) {
-        let of = |services: &BTreeMap<(String, String), Child>| {
-            services.keys().find(|(name, _)| name == organisation).cloned()
-        };
-        while let Some(key) = of(&self.services) {
-            self.stop_one(&key);
-        }
+    /// The values of an input as they could be printed.
+    pub fn sample(&self, seed: usize) -> Vec<f32> {
+        sample(seed).into_iter().collect()
     }
 
-    /// Stops all services, which must end well.
-    pub fn stop_all(&mut self) {
-        while let Some(key) = self.services.keys().next().cloned() {
-            self.stop_one(&key);
-        }
+    /// The program as one organisation runs it.
+    pub fn command(&self, name: &str, subcommand: &str) -> Command {
+        let mut command = Command::new(PROGRAM);
+        command.arg(subcommand).arg("--key").arg(self.path(&format!("{name}.key")));
+        command.args(["--deadline", &DEADLINE.to_string(), "--log", "debug"]).stdin(Stdio::null());
+        command
     }
 
-    fn stop_one(&mut self, key: &(String, String)) {
-        if let Some(mut child) = self.services.remove(key) {
-            drop(child.stdin.take());
-            assert!(child.wait().unwrap().success(), "the service {key:?}");
-        }
+    fn allow(&self, names: &[&str]) -> String {
+        let paths: Vec<_> = names.iter().map(|name| self.path(&format!("{name}.crt")).display().to_string()).collect();
+        paths.join(",")
     }
 
-    fn start(&mut self, line: &Line, folder: &Path) {
-        let organisation = &line.organisation;
-        let key = (organisation.clone(), line.words[1].clone());
-        self.stop_one(&key);
-        let words: Vec<_> = line.words[1..].iter().map(|word| self.here(organisation, word)).collect();
-        let mut command = mpc(folder);
-        command.args(&words).arg("--stop-with-input").stdin(Stdio::piped()).stdout(Stdio::piped());
-        let mut child = command.spawn().unwrap();
-        let mut printed = String::new();
-        BufReader::new(child.stdout.take().unwrap()).read_line(&mut printed).unwrap();
-        self.services.insert(key, child);
-        assert!(printed.starts_with("listening on "), "{line:?} does not listen: {printed}");
+    /// `address=certificate`, as flags take it.
+    pub fn peer(&self, name: &str, address: SocketAddr) -> String {
+        format!("{address}={}", self.path(&format!("{name}.crt")).display())
     }
 
-    /// `scp FILE… HOST:[PATH]`.
-    fn copy(&mut self, folder: &Path, words: &[String]) {
-        let (to, files) = words.split_last().unwrap();
-        let (host, path) = to.split_once(':').unwrap_or_else(|| panic!("no host in {to}"));
-        let organisation = host.strip_suffix(DOMAIN).unwrap_or_else(|| panic!("{host} is no machine of this test"));
-        let path = self.here(organisation, path);
-        let target = self.folder(organisation).join(path);
-        for file in files {
-            let source = folder.join(file);
-            let is_folder = target.is_dir();
-            let target = if is_folder { target.join(source.file_name().unwrap()) } else { target.clone() };
-            fs::copy(&source, &target).unwrap_or_else(|error| panic!("{source:?} to {target:?}: {error}"));
-        }
+    pub fn start_dealer(&self, at: Option<SocketAddr>) -> Service {
+        let mut command = self.command("dealer", "dealer");
+        command.args(["--allow", &self.allow(&["acme", "clinic"])]).args(MANY).args(["--listen", &listen(at)]);
+        Service::start("dealer", command)
     }
 
-    /// A text of an organisation, with this test's folders and ports in place of those of its machine.
-    fn here(&mut self, organisation: &str, text: &str) -> String {
-        let configuration = self.folder(organisation);
-        let state = configuration.with_file_name("state");
-        let text = text.replace(CONFIGURATION, &configuration.display().to_string());
-        let text = text.replace(STATE, &state.display().to_string());
-        self.with_ports(organisation, &text)
+    pub fn server_command(&self, at: Option<SocketAddr>, dealer: SocketAddr) -> Command {
+        let mut command = self.command("acme", "serve");
+        command.arg(self.path("net.private")).args(["--allow", &self.allow(&["clinic"])]).args(MANY);
+        command.args(["--dealer", &self.peer("dealer", dealer), "--store"]).arg(self.path("acme.store"));
+        command.args(["--listen", &listen(at)]);
+        command
     }
 
-    fn with_ports(&mut self, organisation: &str, text: &str) -> String {
-        let mut result = String::new();
-        let mut rest = text;
-        while let Some(colon) = rest.find(':') {
-            let (before, after) = (&rest[..colon], &rest[colon + 1..]);
-            let start =
-                before.rfind(|c: char| !(c.is_ascii_alphanumeric() || c == '.' || c == '-')).map_or(0, |at| at + 1);
-            let host = &before[start..];
-            let digits = after.find(|c: char| !c.is_ascii_digit()).unwrap_or(after.len());
-            let machine = if host == "0.0.0.0" { Some(organisation) } else { host.strip_suffix(DOMAIN) };
-            match (machine, after[..digits].parse()) {
-                (Some(machine), Ok(port)) => {
-                    result += &format!("{}127.0.0.1:{}", &before[..start], self.port(machine, port));
-                    rest = &after[digits..];
+    pub fn start_server(&self, at: Option<SocketAddr>, dealer: SocketAddr) -> Service {
+        Service::start("acme", self.server_command(at, dealer))
+    }
+
+    /// As [`start_server`](Self::start_server), through a shell that limits it in some way.
+    pub fn start_limited_server(&self, limit: &str, dealer: SocketAddr) -> Service {
+        Service::start("acme", limited(limit, &self.server_command(None, dealer)))
+    }
+
+    /// Batches in a store, complete or not.
+    pub fn batches(&self, store: &str) -> usize {
+        let is_batch = |path: &PathBuf| path.is_dir() && path.file_name().is_some_and(|name| name.len() == 32);
+        self.paths(store).iter().filter(|path| is_batch(path)).count()
+    }
+
+    /// Prepared inferences in a store, of all batches.
+    pub fn ready(&self, store: &str) -> usize {
+        self.paths(store).iter().filter(|path| path.extension().is_some_and(|end| end == "ready")).count()
+    }
+
+    /// All folders and files under a folder, as far as they stay there.
+    fn paths(&self, folder: &str) -> Vec<PathBuf> {
+        let (mut pending, mut paths) = (vec![self.path(folder)], Vec::new());
+        while let Some(folder) = pending.pop() {
+            let entries = fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path());
+            for path in entries {
+                if path.is_dir() {
+                    pending.push(path.clone());
                 }
-                _ => {
-                    result += &rest[..=colon];
-                    rest = after;
-                }
+                paths.push(path);
             }
         }
-        result + rest
-    }
-
-    /// The port of this machine that stands for one of another machine.
-    fn port(&mut self, machine: &str, port: u16) -> u16 {
-        let free = || TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap().port();
-        *self.ports.entry((machine.to_owned(), port)).or_insert_with(free)
+        paths
     }
 }
 
-impl Drop for Site {
-    fn drop(&mut self) {
-        for child in self.services.values_mut() {
-            let _ = child.kill();
-            let _ = child.wait();
+/// Sessions at a time that the tests need.
+const MANY: [&str; 4] = ["--max-sessions", "64", "--max-sessions-per-peer", "64"];
+
+fn listen(at: Option<SocketAddr>) -> String {
+    at.map_or_else(|| "127.0.0.1:0".to_owned(), |at| at.to_string())
+}
+
+/// A command through a shell that does something before.
+pub fn limited(limit: &str, command: &Command) -> Command {
+    let mut shell = Command::new("sh");
+    shell.args(["-c", &format!("{limit}; exec \"$@\""), "sh"]).arg(command.get_program()).args(command.get_args());
+    shell.stdin(Stdio::null());
+    shell
+}
+
+/// What a client asks for.
+#[derive(Clone)]
+pub struct Query<'a> {
+    pub site: &'a Site,
+    pub key: &'a str,
+    pub server: SocketAddr,
+    pub dealer: SocketAddr,
+    /// Inferences in one session, of one sample after the other from this one on.
+    pub count: usize,
+    pub first: usize,
+    pub is_prepared: bool,
+}
+
+/// A client that runs, and where its result goes.
+pub struct Asking {
+    pub process: Process,
+    output: PathBuf,
+    report: PathBuf,
+    expected: Vec<f32>,
+}
+
+impl<'a> Query<'a> {
+    pub fn new(site: &'a Site, server: SocketAddr, dealer: SocketAddr) -> Self {
+        Self { site, key: "clinic", server, dealer, count: 1, first: 0, is_prepared: false }
+    }
+
+    fn connect(&self, command: &mut Command) {
+        command.args(["--connect", &self.site.peer("acme", self.server)]);
+        command.args(["--dealer", &self.site.peer("dealer", self.dealer)]);
+    }
+
+    pub fn command(&self, output: &Path, report: &Path) -> Command {
+        let mut command = self.site.command(self.key, "query");
+        self.connect(&mut command);
+        command.arg("--quiet").arg("--output").arg(output).arg("--report").arg(report);
+        if self.is_prepared {
+            command.arg("--store").arg(self.site.path("clinic.store"));
         }
+        command.arg(self.site.path("net.public"));
+        command.args(self.samples().map(|seed| self.site.path(&format!("x{seed}.npy"))));
+        command.stdout(Stdio::null());
+        command
+    }
+
+    fn samples(&self) -> impl Iterator<Item = usize> {
+        (self.first..self.first + self.count).map(|inference| inference % SAMPLES)
+    }
+
+    pub fn start(&self) -> Asking {
+        static NEXT: std::sync::atomic::AtomicUsize = std::sync::atomic::AtomicUsize::new(0);
+        let number = NEXT.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        let (output, report) = (self.site.path(&format!("y{number}.npy")), self.site.path(&format!("r{number}.json")));
+        let process = Process::start("clinic", self.command(&output, &report));
+        let expected = self.samples().flat_map(|seed| self.site.expected[seed].clone()).collect();
+        Asking { process, output, report, expected }
+    }
+
+    pub fn prepare_command(&self, count: usize) -> Command {
+        let mut command = self.site.command(self.key, "prepare");
+        self.connect(&mut command);
+        command.args(["--count", &count.to_string()]).arg(self.site.path("net.public"));
+        command.arg("--store").arg(self.site.path("clinic.store")).stdout(Stdio::null());
+        command
+    }
+
+    pub fn prepare(&self, count: usize) -> Process {
+        Process::start("clinic", self.prepare_command(count))
+    }
+
+    /// A query of which nothing is expected but that it succeeds.
+    pub fn succeeds(&self) {
+        let (code, log) = self.start().end();
+        assert_eq!(code, Some(0), "{log}");
     }
 }
 
-/// The program, in a folder.
-pub fn mpc(folder: &Path) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_mpc"));
-    command.current_dir(folder);
-    command
+impl Asking {
+    /// Its exit code and what it logged. A result is right, and there is none, not even in part, without success.
+    pub fn end(mut self) -> (Option<i32>, String) {
+        let (code, log) = self.process.end();
+        let files = [&self.output, &self.report];
+        if code != Some(0) {
+            files.iter().for_each(|path| assert!(!path.exists(), "{} is there:\n{log}", path.display()));
+            return (code, log);
+        }
+        let result = read_tensor(&self.output, "y", &[], &Pixels::default()).unwrap();
+        assert_eq!(result.len(), self.expected.len());
+        for (private, plain) in result.iter().zip(&self.expected) {
+            assert!((private - plain).abs() < 0.001, "a wrong result: {private} instead of {plain}\n{log}");
+        }
+        let report = fs::read_to_string(&self.report).unwrap();
+        serde_json::from_str::<serde_json::Value>(&report).unwrap();
+        files.iter().for_each(|path| fs::remove_file(path).unwrap());
+        (code, log)
+    }
 }
 
-pub fn read_tensor(path: &Path) -> ArrayD<f32> {
-    read_npy(&fs::read(path).unwrap()).unwrap()
+/// The places of batches that a program has claimed, by what it logged.
+fn claimed(log: &str) -> Vec<String> {
+    log.lines().filter_map(|line| Some(line.split_once("claimed batch=")?.1.to_owned())).collect()
 }
 
-pub fn write_tensor(path: &Path, tensor: &ArrayD<f32>) {
-    fs::write(path, write_npy(tensor)).unwrap();
+/// Random numbers that are the same in every run.
+pub struct Random(pub u64);
+
+impl Random {
+    pub fn below(&mut self, bound: u64) -> u64 {
+        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (self.0 >> 33) % bound
+    }
 }
 
-pub fn read_json(path: &Path) -> serde_json::Value {
-    serde_json::from_slice(&fs::read(path).unwrap()).unwrap()
-}
+/// Which places were claimed, and how often, from all logs of one side.
+#[derive(Default)]
+pub struct Claims(HashMap<String, usize>);
 
-/// The largest difference of two tensors of one shape.
-pub fn difference(a: &ArrayD<f32>, b: &ArrayD<f32>) -> f32 {
-    assert_eq!(a.shape(), b.shape());
-    a.iter().zip(b).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max)
+impl Claims {
+    pub fn add(&mut self, log: &str) {
+        claimed(log).into_iter().for_each(|place| *self.0.entry(place).or_default() += 1);
+    }
+
+    /// The number of places.
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Fails if a place was claimed twice.
+    pub fn check(&self, side: &str) {
+        let twice: Vec<_> = self.0.iter().filter(|(_, times)| **times > 1).collect();
+        assert!(twice.is_empty(), "used more than once by {side}: {twice:?}");
+    }
 }
