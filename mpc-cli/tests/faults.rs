@@ -18,7 +18,7 @@ use rcgen::{CertificateParams, DnType, KeyPair, PKCS_ED25519};
 use smol::block_on;
 
 use support::proxy::{Direction, Fault, Plan, Proxy};
-use support::{DEADLINE, HANGS, Process, Query, Service, Site, limited};
+use support::{HANGS, Process, Query, Service, Site, limited};
 
 /// More inferences than are done before somebody is killed.
 const LONG: usize = 3000;
