@@ -64,9 +64,8 @@ impl Mesh {
         let mut reception = Reception::new(listener).map_err(failed)?;
         while let Some(peer) = arrivals.missing() {
             let greeted = self.time.within(reception.next(|stream| Box::pin(greet(stream)))).await;
-            match greeted.ok_or_else(|| arrivals.overdue(peer))? {
-                Some((stream, hello)) => arrivals.add(stream, &hello),
-                None => {}
+            if let Some((stream, hello)) = greeted.ok_or_else(|| arrivals.overdue(peer))? {
+                arrivals.add(stream, &hello);
             }
         }
         Ok(arrivals.connections)
