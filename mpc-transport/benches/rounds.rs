@@ -61,6 +61,8 @@ fn bench(c: &mut Criterion) {
     for (name, poll) in POLLS {
         measure(c, &format!("memory, {name}"), memory(poll));
         measure(c, &format!("tcp, {name}"), tcp(poll));
+        #[cfg(feature = "tls")]
+        measure(c, &format!("tls, {name}"), network::secure_network(2, TcpSettings { poll, ..TcpSettings::default() }));
     }
 }
 

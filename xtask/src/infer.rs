@@ -90,7 +90,10 @@ fn compare<R: Ring>(arguments: &InferArguments) -> Result<Summary, Failure> {
         TransportKind::Memory => {
             memory::run(&job, &owners, Arc::new(weights), Arc::new(samples.inferences.clone()), &mut progress)?
         }
-        TransportKind::Tcp => processes::run(&job, &owners, &subject.weights, source, &mut progress)?,
+        kind @ (TransportKind::Tcp | TransportKind::Tls) => {
+            let secure = kind == TransportKind::Tls;
+            processes::run(&job, secure, &owners, &subject.weights, source, &mut progress)?
+        }
     };
     progress.clear();
     let results = Results::new(&run, &plain.outputs)?;

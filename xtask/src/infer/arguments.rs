@@ -23,7 +23,7 @@ const ACCURACY_BATCH: usize = 25;
 /// and rounds are the planned ones is checked, and it is an error if not.
 ///
 /// This command plays every role, so it reads weights and inputs itself to check them before anything starts and to
-/// compute the results in the clear. With `--transport tcp` each party and the dealer is a process of its own; of them
+/// compute the results in the clear. With `--transport tcp` or `tls` each party and the dealer is a process of its own; of them
 /// only party 0 reads the weights, only the owners of inputs read those, and all get the architecture alone.
 #[derive(Clone, Debug, Args)]
 #[command(after_long_help = AFTER_HELP)]
@@ -131,6 +131,7 @@ Examples:
   cargo xtask infer                                one digit, two parties in memory
   cargo xtask infer --images 5 --first-image 100   digits 100 to 104
   cargo xtask infer --transport tcp --parties 4    five processes over TCP: the dealer counts
+  cargo xtask infer --transport tls                encrypted, and each side sure of the other
   cargo xtask infer --preprocessing ahead          all correlations before the first message
   cargo xtask infer --owner-computes               the model owner uses its weights in the clear
   cargo xtask infer --accuracy                     all 450 held-out digits
@@ -153,6 +154,8 @@ pub enum TransportKind {
     Memory,
     /// A process for each party and the dealer, linked by TCP on loopback.
     Tcp,
+    /// The same over TLS: each process has a key of its own, and trusts the certificates of the others alone.
+    Tls,
 }
 
 /// When correlations are drawn from the dealer.

@@ -1,4 +1,4 @@
-//! The process of one party or the dealer, started by `cargo xtask infer --transport tcp`.
+//! The process of one party or the dealer, started by `cargo xtask infer --transport tcp` or `tls`.
 
 use std::io::{BufRead, Read, Write, stdin, stdout};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
@@ -7,10 +7,11 @@ use std::thread;
 
 use mpc_nn::Owner;
 use mpc_transport::TcpTransport;
+use mpc_transport::tls::{Certificate, Identity, SecureTransport};
 use smol::future::try_zip;
 
 use super::error::NodeError;
-use super::event::Event;
+use super::event::{Event, Listening};
 use super::memory::ending;
 use super::orders::Orders;
 use super::roles::{Secrets, run_dealer, run_party};
@@ -40,37 +41,100 @@ fn end(outcome: Result<(), NodeError>) -> ExitCode {
 fn party() -> Result<(), NodeError> {
     let (listener, dealer_listener) = (listen()?, listen()?);
     let address = |listener: &TcpListener| listener.local_addr().map_err(listen_error);
-    emit(&Event::Listening { parties: address(&listener)?, dealer: address(&dealer_listener)? });
-    let orders = receive_orders()?;
-    let Orders { job, party, parties, dealer_links, weights, inputs } = &orders;
-    let weights = weights.as_ref().map(|source| source.read(&job.graph)).transpose()?;
-    let roles = job.roles();
-    let samples = inputs
-        .as_ref()
-        .map(|source| source.read(|input| roles.input_owner(input) == Owner::Party(*party)))
-        .transpose()?;
+    let listening = Listening { parties: address(&listener)?, dealer: address(&dealer_listener)? };
+    let (identity, orders) = introduce(Some(listening))?;
+    let party = orders.party;
+    let roles = orders.job.roles();
+    let weights = orders.weights.as_ref().map(|source| source.read(&orders.job.graph)).transpose()?;
+    let owns = |input| roles.input_owner(input) == Owner::Party(party);
+    let samples = orders.inputs.as_ref().map(|source| source.read(owns)).transpose()?;
     let inputs = samples.map(|samples| samples.inferences).unwrap_or_default();
     let secrets = Secrets { weights: weights.as_ref(), inputs: &inputs };
-    let settings = job.tcp_settings();
+    let (job, settings) = (&orders.job, orders.job.tcp_settings());
+    let own_link = orders.dealer_links.get(party).copied().ok_or_else(|| orders_error("too few addresses"))?;
     smol::block_on(async {
-        let own_link = dealer_links.get(*party).copied().ok_or_else(|| orders_error("too few addresses"))?;
-        let link_addresses = [own_link, own_link];
-        let mesh = TcpTransport::connect(*party, listener, parties, settings);
-        let link = TcpTransport::connect(0, dealer_listener, &link_addresses, settings);
-        let (mesh, link) = try_zip(mesh, link).await?;
-        run_party(mesh, link, job, secrets, &mut |event| emit(&event)).await
+        match orders.certificates()? {
+            Some(certificates) => {
+                let nodes = certificates.nodes(&orders.parties);
+                let link_nodes = certificates.dealer_link(party, own_link);
+                let mesh = SecureTransport::connect(party, listener, &nodes, &identity, settings);
+                let link = SecureTransport::connect(0, dealer_listener, &link_nodes, &identity, settings);
+                let (mesh, link) = try_zip(mesh, link).await?;
+                run_party(mesh, link, job, secrets, &mut |event| emit(&event)).await
+            }
+            None => {
+                let link_addresses = [own_link, own_link];
+                let mesh = TcpTransport::connect(party, listener, &orders.parties, settings);
+                let link = TcpTransport::connect(0, dealer_listener, &link_addresses, settings);
+                let (mesh, link) = try_zip(mesh, link).await?;
+                run_party(mesh, link, job, secrets, &mut |event| emit(&event)).await
+            }
+        }
     })
 }
 
 fn dealer() -> Result<(), NodeError> {
-    let Orders { job, dealer_links, .. } = receive_orders()?;
+    let (identity, orders) = introduce(None)?;
+    let settings = orders.job.tcp_settings();
+    let addresses = orders.dealer_links.iter().copied().enumerate();
     smol::block_on(async {
-        let mut links = Vec::with_capacity(dealer_links.len());
-        for address in dealer_links {
-            links.push(TcpTransport::connect(DEALER_NODE, None, &[address, address], job.tcp_settings()).await?);
+        match orders.certificates()? {
+            Some(certificates) => {
+                let mut links = Vec::new();
+                for (party, address) in addresses {
+                    let nodes = certificates.dealer_link(party, address);
+                    links.push(SecureTransport::connect(DEALER_NODE, None, &nodes, &identity, settings).await?);
+                }
+                run_dealer(links, &orders.job).await
+            }
+            None => {
+                let mut links = Vec::new();
+                for (_, address) in addresses {
+                    links.push(TcpTransport::connect(DEALER_NODE, None, &[address, address], settings).await?);
+                }
+                run_dealer(links, &orders.job).await
+            }
         }
-        run_dealer(links, &job).await
     })
+}
+
+/// Says who this process is, and receives its orders.
+fn introduce(listening: Option<Listening>) -> Result<(Identity, Orders), NodeError> {
+    let identity = Identity::generate("node", 1)?;
+    emit(&Event::Ready { listening, certificate: identity.certificate_pem() });
+    Ok((identity, receive_orders()?))
+}
+
+/// Whom to trust.
+struct Trusted {
+    parties: Vec<Certificate>,
+    dealer: Certificate,
+}
+
+impl Orders {
+    /// The certificates, if links are encrypted.
+    fn certificates(&self) -> Result<Option<Trusted>, NodeError> {
+        let Some(certificates) = &self.certificates else { return Ok(None) };
+        let parties =
+            certificates.parties.iter().map(|pem| Certificate::from_pem(pem)).collect::<Result<Vec<_>, _>>()?;
+        if parties.len() != self.dealer_links.len() {
+            return Err(orders_error("there is not one certificate for each party"));
+        }
+        Ok(Some(Trusted { parties, dealer: Certificate::from_pem(&certificates.dealer)? }))
+    }
+}
+
+impl Trusted {
+    /// The parties' network.
+    fn nodes(&self, addresses: &[SocketAddr]) -> Vec<(String, Certificate)> {
+        addresses.iter().map(SocketAddr::to_string).zip(self.parties.iter().cloned()).collect()
+    }
+
+    /// The network of a party and the dealer; the party listens.
+    fn dealer_link(&self, party: usize, address: SocketAddr) -> [(String, Certificate); 2] {
+        let party = self.parties[party].clone();
+        [(address.to_string(), party), (String::new(), self.dealer.clone())]
+    }
 }
 
 fn listen() -> Result<TcpListener, NodeError> {

@@ -9,6 +9,7 @@ use mpc_models::{FileError, LoadError, NpyError, SamplesError, UnknownModel};
 use mpc_nn::{EvaluateError, GraphError, InferenceError, PlanError};
 use mpc_service::tensors::TensorError;
 use mpc_shares::ShareError;
+use mpc_transport::tls::{CertificateError, SecureError};
 use mpc_transport::{Traffic, TransportError};
 
 use super::event::Node;
@@ -149,6 +150,12 @@ pub enum NodeError {
     /// No connection.
     #[error("connecting: {0}")]
     Connect(#[from] TransportError),
+    /// No secure link.
+    #[error("connecting: {0}")]
+    Secure(#[from] SecureError),
+    /// Keys and certificates.
+    #[error(transparent)]
+    Certificate(#[from] CertificateError),
     /// Weights or images that were good before the start.
     #[error("{0} (it was not so when the run began)")]
     Input(#[from] InputError),

@@ -28,12 +28,12 @@ impl fmt::Display for Node {
 /// Something that a participant reports. As a process it writes each as a line of JSON to its stdout.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub enum Event {
-    /// A party's process listens: for the other parties, and for the dealer.
-    Listening {
-        /// Where parties connect.
-        parties: SocketAddr,
-        /// Where the dealer connects.
-        dealer: SocketAddr,
+    /// A process is ready for its orders.
+    Ready {
+        /// Where it listens, if it is a party's.
+        listening: Option<Listening>,
+        /// The certificate of its identity, as PEM.
+        certificate: String,
     },
     /// A party has its share of the model.
     Loaded(Loaded),
@@ -58,6 +58,15 @@ pub enum Event {
         /// Why.
         reason: String,
     },
+}
+
+/// Where a party's process listens.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub struct Listening {
+    /// Where parties connect.
+    pub parties: SocketAddr,
+    /// Where the dealer connects.
+    pub dealer: SocketAddr,
 }
 
 /// A party's setup.

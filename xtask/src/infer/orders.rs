@@ -18,8 +18,19 @@ pub struct Orders {
     pub parties: Vec<SocketAddr>,
     /// Where each party listens for the dealer.
     pub dealer_links: Vec<SocketAddr>,
+    /// Whom to trust: links are encrypted then.
+    pub certificates: Option<Certificates>,
     /// Where the weights are, for the model owner.
     pub weights: Option<WeightSource>,
     /// Where the inputs are, for an owner of some.
     pub inputs: Option<SampleSource>,
+}
+
+/// The certificates of all processes, as PEM.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Certificates {
+    /// Each party's.
+    pub parties: Vec<String>,
+    /// The dealer's.
+    pub dealer: String,
 }

@@ -1,7 +1,6 @@
-//! A run over TCP: a process for each party and the dealer, all of which end with this one.
+//! A run over TCP or TLS: a process for each party and the dealer, all of which end with this one.
 
 use std::io::{BufRead, BufReader, Write};
-use std::net::SocketAddr;
 use std::process::{Child, ChildStdin, ChildStdout, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -13,9 +12,9 @@ use mpc_nn::Owner;
 use super::clock;
 use super::collect::{RunRecord, collect};
 use super::error::{NodeFailure, RunError};
-use super::event::{Event, Node};
+use super::event::{Event, Listening, Node};
 use super::job::Job;
-use super::orders::Orders;
+use super::orders::{Certificates, Orders};
 use super::progress::Progress;
 use super::samples::{SampleSource, WeightSource};
 
@@ -31,6 +30,7 @@ const EXIT_PAUSE: Duration = Duration::from_millis(2);
 /// Runs a job in processes. Party 0's reads the weights, those of owners of inputs read these.
 pub fn run(
     job: &Job,
+    secure: bool,
     input_owners: &[Owner],
     weights: &WeightSource,
     inputs: &SampleSource,
@@ -43,36 +43,63 @@ pub fn run(
         processes.push(Process::start(node, &sender)?);
     }
     drop(sender);
-    let listening = wait_for_listeners(&events, job)?;
-    let (parties, dealer_links): (Vec<_>, Vec<_>) = listening.into_iter().unzip();
+    let Introductions { listening, certificates } = introductions(&events, job)?;
+    let parties: Vec<_> = listening.iter().map(|listening| listening.parties).collect();
+    let dealer_links: Vec<_> = listening.iter().map(|listening| listening.dealer).collect();
+    let certificates = secure.then_some(certificates);
     for process in &mut processes {
         let party = if let Node::Party(party) = process.node { Some(party) } else { None };
         let weights = (party == Some(0)).then(|| weights.clone());
-        let inputs = party.filter(|&party| input_owners.contains(&Owner::Party(party))).map(|_| inputs.clone());
-        let (parties, dealer_links) = (parties.clone(), dealer_links.clone());
-        let party = party.unwrap_or_default();
-        process.order(&Orders { job: job.clone(), party, parties, dealer_links, weights, inputs });
+        let inputs = party.filter(|party| input_owners.contains(&Owner::Party(*party))).map(|_| inputs.clone());
+        process.order(&Orders {
+            job: job.clone(),
+            party: party.unwrap_or_default(),
+            parties: parties.clone(),
+            dealer_links: dealer_links.clone(),
+            certificates: certificates.clone(),
+            weights,
+            inputs,
+        });
     }
     collect(&events, job, started, progress)
 }
 
-/// Where each party listens for the others and for the dealer.
-fn wait_for_listeners(events: &Receiver<(Node, Event)>, job: &Job) -> Result<Vec<(SocketAddr, SocketAddr)>, RunError> {
-    let mut addresses = vec![None; job.parties];
+/// What the processes say of themselves.
+struct Introductions {
+    listening: Vec<Listening>,
+    certificates: Certificates,
+}
+
+/// Waits until every process is ready.
+fn introductions(events: &Receiver<(Node, Event)>, job: &Job) -> Result<Introductions, RunError> {
+    let mut parties = vec![None; job.parties];
+    let mut dealer = None;
     let end = Instant::now() + job.deadline;
-    while let Some(missing) = addresses.iter().position(Option::is_none) {
+    loop {
+        let missing = match parties.iter().position(Option::is_none) {
+            Some(party) => Node::Party(party),
+            None => Node::Dealer,
+        };
+        if let (Node::Dealer, Some(dealer)) = (missing, &dealer) {
+            let (listening, certificates) = parties.into_iter().flatten().unzip();
+            let certificates = Certificates { parties: certificates, dealer: String::clone(dealer) };
+            return Ok(Introductions { listening, certificates });
+        }
         let (node, reason) = match events.recv_timeout(end.saturating_duration_since(Instant::now())) {
-            Ok((Node::Party(party), Event::Listening { parties, dealer })) => {
-                addresses[party] = Some((parties, dealer));
+            Ok((Node::Party(party), Event::Ready { listening: Some(listening), certificate })) => {
+                parties[party] = Some((listening, certificate));
+                continue;
+            }
+            Ok((Node::Dealer, Event::Ready { certificate, .. })) => {
+                dealer = Some(certificate);
                 continue;
             }
             Ok((node, Event::Failed { reason })) => (node, reason),
-            Ok((node, event)) => (node, format!("said {event:?} before it listened")),
-            Err(_) => (Node::Party(missing), format!("did not listen within {:?}", job.deadline)),
+            Ok((node, event)) => (node, format!("said {event:?} before it was ready")),
+            Err(_) => (missing, format!("was not ready within {:?}", job.deadline)),
         };
         return Err(RunError::Nodes { failures: vec![NodeFailure { node, reason }] });
     }
-    Ok(addresses.into_iter().flatten().collect())
 }
 
 /// A participant's process; ended and waited for when dropped.
