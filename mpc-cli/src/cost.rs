@@ -117,7 +117,10 @@ impl Cost {
             let (name, time) = slowest.map_or(("", 0.0), |slowest| (slowest.name.as_str(), slowest.seconds));
             rows.add_row([estimate.net.to_string(), seconds(estimate.seconds), name.to_owned(), seconds(time)]);
         }
-        format!("{}\nEstimated times of one inference, from its bytes, rounds and multiplications:\n{rows}\n", self.text())
+        format!(
+            "{}\nEstimated times of one inference, from its bytes, rounds and multiplications:\n{rows}\n",
+            self.text()
+        )
     }
 
     fn phase_table(&self) -> comfy_table::Table {

@@ -28,7 +28,7 @@ use logging::LogArguments;
 /// third party that works together with neither, hands out random numbers. All connections are TLS 1.3 between programs that
 /// know each other's certificates.
 #[derive(Debug, Parser)]
-#[command(name = "mpc", version, max_term_width = 120, after_long_help = AFTER_HELP)]
+#[command(name = "mpc", version, propagate_version = true, max_term_width = 120, after_long_help = AFTER_HELP)]
 struct Program {
     #[command(subcommand)]
     command: Command,

@@ -1,4 +1,4 @@
-"""Small recurrent networks, transformers and networks of tabular data, each with inputs."""
+"""Small recurrent networks, transformers, networks of tabular data and a few of their own kind, each with inputs."""
 
 import torch
 from torch import nn
@@ -132,6 +132,58 @@ class TwoTables(nn.Module):
         return torch.sigmoid(self.score(x)), F.softmax(self.class_(F.softsign(x)), 1)
 
 
+class Categories(nn.Module):
+    """Naumov et al. 2019 (DLRM): columns of categories, each with a table of its own size, and their products."""
+
+    def __init__(self):
+        super().__init__()
+        self.tables = nn.ModuleList([nn.Embedding(rows, 4) for rows in (5, 9, 3)])
+        self.dense, self.top = nn.Linear(3, 4), nn.Linear(10, 1)
+
+    def forward(self, x, columns):
+        rows = [table(columns[:, place]) for place, table in enumerate(self.tables)]
+        z = torch.stack([F.relu(self.dense(x)), *rows], 1)
+        products = z @ z.transpose(1, 2)
+        left, right = [1, 2, 2, 3, 3, 3], [0, 0, 1, 0, 1, 2]
+        return torch.sigmoid(self.top(torch.cat([z[:, 0], products[:, left, right]], 1)))
+
+
+class Messages(nn.Module):
+    """Nodes of a public graph send messages along its edges; what arrives is added."""
+
+    def __init__(self):
+        super().__init__()
+        self.message, self.update = nn.Linear(4, 6), nn.Linear(10, 3)
+        self.register_buffer("source", torch.tensor([0, 1, 2, 3, 4, 0, 2]))
+        self.register_buffer("target", torch.tensor([1, 2, 0, 2, 2, 4, 3]))
+
+    def forward(self, x):
+        sent = F.elu(self.message(x[self.source]))
+        places = self.target.unsqueeze(1).expand(-1, 6)
+        return self.update(torch.cat([x, torch.zeros(5, 6).scatter_add(0, places, sent)], 1))
+
+
+class Choices(nn.Module):
+    """Comparisons joined and turned into numbers, a product of three operands, powers of a constant."""
+
+    def __init__(self):
+        super().__init__()
+        self.first, self.weight = nn.Linear(5, 6), nn.Parameter(torch.randn(6, 4, 3))
+
+    def forward(self, x):
+        x = self.first(x)
+        inner = (x > -0.4) & (x < 0.4) & torch.tensor([True, True, True, False, True, True])
+        y = x.masked_fill(inner, 0.0) + torch.pow(2.0, x) * (x.amax(1, keepdim=True) > 0.5).float()
+        count = ((x > 1.0) | (x < -1.0)).long().sum(1, keepdim=True)
+        return torch.einsum("bi,bj,ijk->bk", y, y[:, :4], self.weight) + 0.125 * count.float()
+
+
+def batch_statistics():
+    """Normalisation by the mean and deviation of the batch at hand."""
+    first = [nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4, track_running_stats=False), nn.ReLU()]
+    return nn.Sequential(*first, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 3))
+
+
 def tokens(vocabulary, length):
     """Numbers of words."""
     return lambda: (torch.randint(vocabulary, (1, length)),)
@@ -151,4 +203,12 @@ SEQUENTIAL = {
     "bert_fused": (lambda: Bert(True), tokens(24, 8), False),
     "encoder": (Encoder, lambda: (torch.randn(2, 5, 8),), False),
     "two_tables": (TwoTables, lambda: (torch.randn(3, 5), torch.randn(3, 7)), True),
+    "categories": (
+        Categories,
+        lambda: (torch.randn(4, 3), torch.stack([torch.randint(rows, (4,)) for rows in (5, 9, 3)], 1)),
+        False,
+    ),
+    "messages": (Messages, lambda: (torch.randn(5, 4),), False),
+    "choices": (Choices, lambda: (torch.randn(3, 5),), False),
+    "batch_statistics": (batch_statistics, lambda: (torch.randn(3, 3, 8, 8),), False),
 }

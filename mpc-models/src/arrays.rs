@@ -4,6 +4,7 @@ use std::io::{Cursor, Read};
 use std::string::{String, ToString};
 use std::vec::Vec;
 
+use half::f16;
 use mpc_nn::graph::MAX_ELEMENTS;
 use ndarray::{ArrayD, Dimension};
 use ndarray_npy::{ReadableElement, WriteNpyExt};
@@ -13,6 +14,9 @@ use crate::npy::{NpyError, descriptor, read};
 
 /// The largest member of an archive that is unpacked: a tensor of as many elements as a graph allows, and its header.
 const MAX_MEMBER: u64 = 8 * MAX_ELEMENTS as u64 + 4096;
+
+/// NumPy's name of `float16`.
+const HALF: &[u8] = b"<f2";
 
 /// Why there is no tensor of that name in an archive.
 #[derive(Debug, thiserror::Error)]
@@ -43,8 +47,8 @@ pub enum ArchiveError {
     },
 }
 
-/// A tensor of real numbers from the bytes of an `.npy` file, as `f32` and in row-major order: of `float32`, `float64`,
-/// `bool` or integers of any size, little-endian.
+/// A tensor of real numbers from the bytes of an `.npy` file, as `f32` and in row-major order: of `float16`, `float32`,
+/// `float64`, `bool` or integers of any size, little-endian.
 ///
 /// ```
 /// use mpc_models::arrays::{read_npy, write_npy};
@@ -60,6 +64,7 @@ pub fn read_npy(bytes: &[u8]) -> Result<ArrayD<f32>, NpyError> {
     let array = match descriptor(bytes)?.as_str() {
         "<f4" => read_as::<f32>(bytes, "float32", "<f4")?,
         "<f8" => read_as::<f64>(bytes, "float64", "<f8")?,
+        "<f2" => read_halves(bytes)?,
         "<i8" => read_as::<i64>(bytes, "int64", "<i8")?,
         "<i4" => read_as::<i32>(bytes, "int32", "<i4")?,
         "<i2" => read_as::<i16>(bytes, "int16", "<i2")?,
@@ -83,6 +88,16 @@ fn read_as<T: ReadableElement + AsPrimitive<f32>>(
     descriptor: &'static str,
 ) -> Result<ArrayD<f32>, NpyError> {
     Ok(read_any::<T>(bytes, type_name, &[descriptor])?.mapv(AsPrimitive::as_))
+}
+
+/// `float16`, which the reader of `.npy` files does not know: read as the integers of the same bits.
+fn read_halves(bytes: &[u8]) -> Result<ArrayD<f32>, NpyError> {
+    let mut renamed = bytes.to_vec();
+    // The first such text is the type in the header: that comes first, and has no other texts with a `<`.
+    if let Some(place) = renamed.windows(HALF.len()).position(|text| text == HALF) {
+        renamed[place..][..HALF.len()].copy_from_slice(b"<u2");
+    }
+    Ok(read_any::<u16>(&renamed, "float16", &["<u2"])?.mapv(|bits| f16::from_bits(bits).to_f32()))
 }
 
 /// An array of any shape that a graph may have.

@@ -51,7 +51,7 @@ pub enum NpyError {
         found: usize,
     },
     /// An element that is NaN or infinite.
-    #[error("the .npy file is NaN or infinite at {index:?}; check how the images were made")]
+    #[error("the .npy file is NaN or infinite at {index:?}; check how the data was made")]
     NotFinite {
         /// The first such element.
         index: Vec<usize>,

@@ -117,6 +117,9 @@ pub struct NetworkInput {
     pub shape: Vec<usize>,
     /// How its elements are given to the graph.
     pub encoding: Encoding,
+    /// Of a one-hot input that several tables are read by, for each element the number of rows of the smallest table that
+    /// it chooses from: it must be below that. Empty for others.
+    pub limits: Vec<usize>,
 }
 
 /// An output of a network.

@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::fs;
 use std::path::PathBuf;
 
-use mpc_models::onnx::{Dimension, ImportError, InputShapes, Network, OnnxError, OnnxFile, Reason};
+use mpc_models::onnx::{Dimension, Encoding, ImportError, InputShapes, Network, OnnxError, OnnxFile, Reason};
 use mpc_nn::evaluate;
 use ndarray::{ArrayD, array};
 use proptest::prelude::*;
@@ -102,6 +102,74 @@ fn a_small_network() {
     let y = evaluate(&network.graph, &network.weights, &[x]).unwrap();
     assert_eq!(y, [array![[1.5], [0.0]].into_dyn()]);
     assert_eq!((network.outputs[0].name.as_str(), network.outputs[0].shape.as_slice()), ("y", [2, 1].as_slice()));
+}
+
+#[test]
+fn initial_states_of_another_size_are_refused() {
+    // As an exporter writes an LSTM with a projection: hidden states of 1 element, cells of 2.
+    let mut lstm = node("LSTM", &["x3", "w", "r", "b", "", "h", "c"], &["", "", "y"]);
+    let hidden = AttributeProto { name: Some("hidden_size".into()), i: Some(1), ..ints("hidden_size", &[]) };
+    lstm.attribute.push(AttributeProto { r#type: Some(AttributeType::INT), ..hidden });
+    let network = |cell: i64| {
+        let weights = vec![
+            integers("shape", &[1, 1, 2]),
+            floats("w", &[1, 4, 2], &[0.5; 8]),
+            floats("r", &[1, 4, 1], &[0.5; 4]),
+            floats("b", &[1, 8], &[0.0; 8]),
+            floats("h", &[1, 1, 1], &[0.0]),
+            floats("c", &[1, 1, cell], &vec![0.0; cell as usize]),
+        ];
+        graph(vec![node("Reshape", &["x", "shape"], &["x3"]), lstm.clone()], weights)
+    };
+    assert!(imported(network(1)).is_ok());
+    let reasons = refused(network(2));
+    assert!(matches!(&reasons[..], [Reason::Invalid { node, .. }] if node == "LSTM_"), "{reasons:?}");
+    assert!(reasons[0].to_string().contains("[1, 1, 2], not [1, 1, 1]"), "{}", reasons[0]);
+}
+
+#[test]
+fn tokens_below_the_rows_of_each_table() {
+    let column = |place: &str, table: &str, row: &str| {
+        let mut select = node("Gather", &["x", place], &[&format!("{row}_id")]);
+        select.attribute.push(AttributeProto {
+            name: Some("axis".into()),
+            i: Some(1),
+            r#type: Some(AttributeType::INT),
+            ..ints("axis", &[])
+        });
+        [select, node("Gather", &[table, &format!("{row}_id")], &[row])]
+    };
+    let nodes = [column("first", "small", "a"), column("second", "large", "b")].concat();
+    let weights = vec![
+        integers("first", &[0]),
+        integers("second", &[1]),
+        floats("small", &[2, 1], &[1.0, 2.0]),
+        floats("large", &[3, 1], &[10.0, 20.0, 30.0]),
+    ];
+    let mut model = graph([nodes, vec![node("Add", &["a", "b"], &["y"])]].concat(), weights);
+    model.input = vec![info("x", DataType::INT64, &[None, Some(2)])];
+    let network = imported(model).unwrap();
+    let input = &network.inputs[0];
+    assert_eq!((input.encoding, &input.limits[..]), (Encoding::OneHot(3), &[2, 3][..]));
+    let x = array![[[0.0, 1.0, 0.0], [0.0, 0.0, 1.0]]].into_dyn();
+    assert_eq!(evaluate(&network.graph, &network.weights, &[x]).unwrap()[0].iter().copied().sum::<f32>(), 32.0);
+}
+
+#[test]
+fn what_a_check_for_infinity_decides_needs_no_run() {
+    // As PyTorch writes nan_to_num: infinities become the largest float, which fixed point has not.
+    let nodes = vec![
+        node("IsInf", &["x"], &["inf"]),
+        node("Greater", &["x", "zero"], &["positive"]),
+        node("And", &["inf", "positive"], &["chosen"]),
+        node("Where", &["chosen", "largest", "x"], &["y"]),
+        node("ReduceSum", &["y"], &["z"]),
+    ];
+    let mut model = graph(nodes, vec![floats("zero", &[1], &[0.0]), floats("largest", &[1], &[f32::MAX])]);
+    model.output = vec![info("z", DataType::FLOAT, &[Some(1), Some(1)])];
+    let network = imported(model).unwrap();
+    let x = array![[3.0, -1.0]].into_dyn();
+    assert_eq!(evaluate(&network.graph, &network.weights, &[x]).unwrap()[0].iter().copied().sum::<f32>(), 2.0);
 }
 
 #[test]

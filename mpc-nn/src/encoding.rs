@@ -191,7 +191,7 @@ pub(crate) fn read_elements<R: Ring>(bytes: &[u8], len: usize) -> SecretVec<R> {
 }
 
 /// Cuts `bytes` into parts of these lengths.
-pub(crate) fn parts<'a>(mut bytes: &'a [u8], lengths: impl IntoIterator<Item = usize>) -> Vec<&'a [u8]> {
+pub(crate) fn parts(mut bytes: &[u8], lengths: impl IntoIterator<Item = usize>) -> Vec<&[u8]> {
     let mut take = |length: usize| {
         let (part, rest) = bytes.split_at(length);
         bytes = rest;

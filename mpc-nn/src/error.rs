@@ -55,6 +55,19 @@ pub enum InferenceError {
         /// 2^{k−2−f}.
         bound: f64,
     },
+    /// A result that no run within the plan's range has: some value inside the network left it.
+    #[error(
+        "output `{output}`, element {index}: its magnitude is not below {bound}, which the plan was made for, so nothing \
+         of the result can be trusted; take a larger k, normalise the inputs or rescale the weights"
+    )]
+    OutputBound {
+        /// The output.
+        output: String,
+        /// The first such element, in row-major order.
+        index: usize,
+        /// 2^{k−2−f}.
+        bound: f64,
+    },
     /// The model owner gave no weights, or not those of the plan's graph.
     #[error("the model owner has no tensor `{tensor}` with {expected} elements; load the weights of this model")]
     Weights {

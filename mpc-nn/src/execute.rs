@@ -92,7 +92,8 @@ impl<R: Ring> Inference<'_, R> {
     /// Exactly [`Plan::online`], counted under each step's name.
     ///
     /// # Errors
-    /// [`InferenceError`]; the inputs are checked before anything is sent.
+    /// [`InferenceError`]; the inputs are checked before anything is sent, and outputs beyond the plan's bound are an error
+    /// where they are revealed ([`InferenceError::OutputBound`]), not a result.
     pub async fn run<T: Transport, L: Transport>(
         &self,
         party: &mut Party<Metered<T>>,
@@ -126,6 +127,7 @@ impl<R: Ring> Inference<'_, R> {
         }
         let at_the_end = |source| InferenceError::Step { step: "end of the run".to_owned(), source };
         run.source.finish().map_err(at_the_end)?;
-        Ok(run.outputs.finish(plan, run.party.index()))
+        // After the last message, so that no other party waits for one.
+        run.outputs.finish(plan, run.party.index())
     }
 }

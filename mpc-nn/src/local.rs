@@ -1,10 +1,9 @@
 //! Steps that each party does on its shares alone: they are linear, so they need no message.
 
-use alloc::vec;
 use alloc::vec::Vec;
 
 use mpc_ring::Ring;
-use mpc_shares::{ArithmeticShares, ShareError};
+use mpc_shares::{ArithmeticShares, SecretVec, ShareError};
 use ndarray::{ArrayViewD, ArrayViewMutD, Axis, IxDyn, Slice};
 
 use crate::graph::{Channels, Pool};
@@ -58,11 +57,11 @@ fn view_mut<R: Ring>(shares: &mut ArithmeticShares<R>) -> ArrayViewMutD<'_, R> {
 
 /// A copy, for a value that other steps still read.
 pub(crate) fn copy<R: Ring>(x: &ArithmeticShares<R>) -> ArithmeticShares<R> {
-    ArithmeticShares::new(x.shape(), x.elements().to_vec()).expect("the shape is the same")
+    ArithmeticShares::new(x.shape(), SecretVec::copy_of(x.elements()).into_vec()).expect("the shape is the same")
 }
 
 fn zeros<R: Ring>(shape: &[usize]) -> Result<ArithmeticShares<R>, ShareError> {
-    ArithmeticShares::new(shape, vec![R::ZERO; shape.iter().product()])
+    ArithmeticShares::new(shape, SecretVec::zeros(shape.iter().product()).into_vec())
 }
 
 /// The sum of two tensors of one shape, each shifted left by its number of bits.
@@ -75,7 +74,8 @@ pub(crate) fn add<R: Ring>(
         return Err(ShareError::ShapesDiffer { left: x.shape().to_vec(), right: y.shape().to_vec() });
     }
     let pairs = x.elements().iter().zip(y.elements());
-    ArithmeticShares::new(x.shape(), pairs.map(|(&x, &y)| (x << shifts[0]).wrapping_add(y << shifts[1])).collect())
+    let sums: SecretVec<R> = pairs.map(|(&x, &y)| (x << shifts[0]).wrapping_add(y << shifts[1])).collect();
+    ArithmeticShares::new(x.shape(), sums.into_vec())
 }
 
 /// Adds entry (i / inner) mod channels of a constant to element i.

@@ -23,7 +23,7 @@ use zeroize::Zeroizing;
 
 use crate::encoding::{EncodingError, Header, Kind, read_elements};
 use crate::error::InferenceError;
-use crate::execute::fixed_point::{decode, encode_inputs, encode_weights};
+use crate::execute::fixed_point::{check_outputs, decode, encode_inputs, encode_weights};
 use crate::plan::{Owner, Plan};
 use crate::weights::Weights;
 
@@ -220,7 +220,8 @@ pub fn split_inputs<R: Ring>(
 ///
 /// # Errors
 /// [`InferenceError::Encoding`] for a share of another plan; [`InferenceError::ShareCount`] and
-/// [`InferenceError::MissingShare`] unless there is one share of each party.
+/// [`InferenceError::MissingShare`] unless there is one share of each party; [`InferenceError::OutputBound`] for outputs
+/// beyond the plan's bound.
 pub fn reconstruct<R: Ring>(plan: &Plan<R>, shares: &[OutputShare<R>]) -> Result<Vec<ArrayD<f64>>, InferenceError> {
     let (parties, found) = (plan.settings().parties, shares.len());
     if found != parties {
@@ -239,7 +240,10 @@ pub fn reconstruct<R: Ring>(plan: &Plan<R>, shares: &[OutputShare<R>]) -> Result
         rest = others;
         elements
     };
-    Ok(plan.revealed().map(|step| decode(take(step.shape.iter().product()), step.format, &step.shape)).collect())
+    let outputs = plan.revealed().map(|step| decode(take(step.shape.iter().product()), step.format, &step.shape));
+    let outputs: Vec<_> = outputs.collect();
+    check_outputs(plan, &outputs)?;
+    Ok(outputs)
 }
 
 fn in_shares(source: ShareError) -> InferenceError {

@@ -268,6 +268,28 @@ fn unfit_inputs() {
 }
 
 #[test]
+fn an_output_beyond_the_bound_is_an_error_and_no_result() {
+    let mut builder = GraphBuilder::new();
+    let x = builder.input("x", &[1, 3]).unwrap();
+    let y = builder.scale("y", x, 100.0).unwrap();
+    let graph = builder.finish(&[y]).unwrap();
+    let weights = Weights::for_graph(&graph, std::collections::BTreeMap::new()).unwrap();
+    for (comparison_bits, bound) in [(32, 16384.0), (34, 65536.0)] {
+        let plan = Plan::<u64>::new(&graph, Settings { comparison_bits, ..Settings::new(3) }).unwrap();
+        let infer = |largest: f32| {
+            let input = ArrayD::from_shape_vec(vec![1, 3], vec![1.0, -largest, largest]).unwrap();
+            mpc_nn::in_process::infer(&plan, &weights, &[input])
+        };
+        let largest = bound as f32 / 100.0;
+        assert!((infer(0.99 * largest).unwrap()[0][[0, 1]] + 0.99 * bound).abs() < 0.1);
+        let error = infer(1.01 * largest).unwrap_err();
+        let is_named = matches!(&error, InferenceError::OutputBound { output, index: 1, bound: at }
+            if output == "y" && *at == bound);
+        assert!(is_named, "{error}");
+    }
+}
+
+#[test]
 fn missing_weights() {
     let plan = plan::<u64>(Settings::new(2));
     let acts = vec![honest(&plan, [1; 16], None, None), honest(&plan, [1; 16], None, Some(vec![input()]))];

@@ -285,7 +285,6 @@ fn a_recording_that_ends_early_ends_the_inference_by_name() {
 fn what_keeps_a_recording_may_fail() {
     let case = Case::<u64>::new(&classifier(), Settings::new(2));
     let errors = run_parties(&case.plan, 1, async |transport, link| {
-        let party = transport.party();
         let mut session = case.open(transport, link).await;
         // The header fits, the first frame does not.
         let mut room = 39;

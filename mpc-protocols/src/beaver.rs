@@ -128,7 +128,7 @@ pub async fn square<R: Ring, T: Transport>(
     check_correlation("square", "elements", a.len(), x.len())?;
     let opened = open_owned(party, masked(x, &a).collect(), R::BITS).await?;
     let first = R::from_u64(u64::from(party.is_first()));
-    for ((z, &d), &a) in square.elements_mut().iter_mut().zip(&opened).zip(a.elements()) {
+    for ((z, &d), &a) in square.elements_mut().iter_mut().zip(opened.iter()).zip(a.elements()) {
         // x² = a² + 2da + d²
         let doubled = d.wrapping_mul(a) << 1;
         *z = z.wrapping_add(doubled).wrapping_add(first.wrapping_mul(d.wrapping_mul(d)));

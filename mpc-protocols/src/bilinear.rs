@@ -1,11 +1,14 @@
 //! Bilinear maps over a ring: what one Beaver triple multiplies.
 
+use alloc::boxed::Box;
 use alloc::vec;
 use alloc::vec::Vec;
+use core::fmt;
 use mpc_ring::Ring;
-use mpc_ring::kernels::{Convolution, MatrixProduct, convolution, matrix_product};
+use mpc_ring::kernels::{Convolution, MatrixProduct, convolution, convolution_packed, matrix_product, pack_weights};
+use mpc_shares::SecretVec;
+use once_cell::race::OnceBox;
 use serde::{Deserialize, Serialize};
-use zeroize::Zeroize;
 
 /// A bilinear map (x, y) ↦ x ∗ y with public shapes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -112,11 +115,73 @@ impl Bilinear {
                 }
             }
             Self::Convolution(shape) => {
-                let mut scratch = vec![R::ZERO; self.scratch_len()];
+                let mut scratch = SecretVec::zeros(self.scratch_len());
                 convolution(shape, left, right, output, &mut scratch);
-                scratch.as_mut_slice().zeroize();
             }
         }
+    }
+
+    /// The right operand in the order in which this machine reads it fastest; nothing where that is the given one.
+    fn pack<R: Ring>(&self, right: &[R]) -> SecretVec<R> {
+        let Self::Convolution(shape) = self else { return SecretVec::zeros(0) };
+        let mut packed = SecretVec::zeros(shape.packed_len::<R>());
+        pack_weights(shape, right, &mut packed);
+        packed
+    }
+}
+
+/// A secret right operand of many maps, packed once for the first map that it serves.
+pub(crate) struct FixedRight<R: Ring> {
+    elements: SecretVec<R>,
+    packed: OnceBox<Packed<R>>,
+}
+
+struct Packed<R: Ring> {
+    map: Bilinear,
+    elements: SecretVec<R>,
+}
+
+impl<R: Ring> FixedRight<R> {
+    pub(crate) fn new(elements: SecretVec<R>) -> Self {
+        Self { elements, packed: OnceBox::new() }
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.elements.len()
+    }
+
+    pub(crate) fn elements(&self) -> &[R] {
+        &self.elements
+    }
+
+    /// Packs it for a map, unless that is done.
+    ///
+    /// # Panics
+    /// If it does not have the map's number of elements.
+    pub(crate) fn pack(&self, map: &Bilinear) -> &[R] {
+        let pack = || Box::new(Packed { map: *map, elements: map.pack(&self.elements) });
+        let packed = self.packed.get_or_init(pack);
+        if packed.map == *map { &packed.elements } else { &[] }
+    }
+
+    /// `output` += `left` ∗ this.
+    ///
+    /// # Panics
+    /// If an operand does not have the map's number of elements.
+    pub(crate) fn accumulate(&self, map: &Bilinear, left: &[R], output: &mut [R]) {
+        match (map, self.pack(map)) {
+            (Bilinear::Convolution(shape), packed) if !packed.is_empty() => {
+                let mut scratch = SecretVec::zeros(shape.scratch_len());
+                convolution_packed(shape, left, &self.elements, packed, output, &mut scratch);
+            }
+            _ => map.accumulate(left, &self.elements, output),
+        }
+    }
+}
+
+impl<R: Ring> fmt::Debug for FixedRight<R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("FixedRight").field("len", &self.len()).finish_non_exhaustive()
     }
 }
 

@@ -126,7 +126,7 @@ pub async fn to_arithmetic<R: Ring, T: Transport>(
     }
     let planes = BinaryShares::new(1, all_bits(values.width(), values.len()), values.words().to_vec())?;
     let bits = bit_to_arithmetic(party, &planes, correlation).await?;
-    let mut sum = ArithmeticShares::from_elements(alloc::vec![R::ZERO; values.len()]);
+    let mut sum = ArithmeticShares::from_elements(SecretVec::<R>::zeros(values.len()).into_vec());
     let padded = packing::words_for(values.len()) * 64;
     for (weight, plane) in bits.elements().chunks_exact(padded.max(1)).enumerate() {
         for (x, &bit) in sum.elements_mut().iter_mut().zip(plane) {

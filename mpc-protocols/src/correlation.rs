@@ -4,7 +4,6 @@ mod expansion;
 
 use alloc::boxed::Box;
 use alloc::collections::VecDeque;
-use alloc::vec;
 use alloc::vec::Vec;
 use mpc_ring::{Ring, packing};
 use mpc_shares::{Prg, SecretVec, Seed};
@@ -153,15 +152,15 @@ impl<T: Transport> CorrelationSource<T> {
 
     /// A share of uniformly random elements, each party's own.
     pub(crate) fn uniform<R: Ring>(&mut self, len: usize) -> Vec<R> {
-        let mut elements = vec![R::ZERO; len];
+        let mut elements = SecretVec::zeros(len);
         R::fill_random(&mut elements, &mut self.generator);
-        elements
+        elements.into_vec()
     }
 
     /// A share of elements that the dealer fixed, modulo 2^`bits`.
     pub(crate) async fn elements<R: Ring>(&mut self, len: usize, bits: u32) -> Result<Vec<R>, ProtocolError> {
         let Some(link) = &mut self.link else { return Ok(self.uniform(len)) };
-        let mut elements = vec![R::ZERO; len];
+        let mut elements = SecretVec::zeros(len);
         if bits > 0 {
             for part in elements.chunks_mut(frame_elements(bits)) {
                 let frame = &mut self.frame[..packing::packed_len(part.len(), bits)];
@@ -169,7 +168,7 @@ impl<T: Transport> CorrelationSource<T> {
                 packing::unpack(frame, bits, part);
             }
         }
-        Ok(elements)
+        Ok(elements.into_vec())
     }
 
     /// An XOR share of words that the dealer fixed.

@@ -5,6 +5,7 @@ use mpc_ring::{Ring, packing};
 use mpc_shares::{Prg, SecretVec, Seed, check_parties};
 use mpc_transport::Transport;
 
+use crate::bilinear::FixedRight;
 use crate::correlation::PARTY_NODE;
 use crate::lookup::{self, LookupShape};
 use crate::piecewise::{self, PiecewiseShape};
@@ -28,7 +29,7 @@ pub(crate) fn products<R: Ring>(x: &[R], y: &[R]) -> Secret<R> {
 pub struct Dealer<R: Ring> {
     parties: usize,
     generator: Prg,
-    weight_masks: Vec<Secret<R>>,
+    weight_masks: Vec<FixedRight<R>>,
 }
 
 impl<R: Ring> Dealer<R> {
@@ -92,7 +93,7 @@ impl<R: Ring> Dealer<R> {
             Request::Beaver(map) => beaver::deal_triple::<R, T>(dealing, map).await,
             Request::Square { len } => beaver::deal_square::<R, T>(dealing, *len).await,
             Request::WeightMask { len } => {
-                self.weight_masks.push(dealing.uniform(*len));
+                self.weight_masks.push(FixedRight::new(dealing.uniform(*len)));
                 Ok(())
             }
             Request::FixedWeights { mask, map } => {

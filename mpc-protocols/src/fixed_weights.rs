@@ -10,7 +10,8 @@ use mpc_shares::{ArithmeticShares, SecretVec};
 use mpc_transport::{Traffic, Transport};
 
 use crate::beaver::masked;
-use crate::dealer::{Dealing, Secret};
+use crate::bilinear::FixedRight;
+use crate::dealer::Dealing;
 use crate::error::check_len;
 use crate::open::{self, open_owned};
 use crate::{Bilinear, Correlation, CorrelationSource, Party, ProtocolError, Request, sharing};
@@ -70,25 +71,20 @@ impl<R: Ring> Correlation<R> for FixedWeightPair<R> {
 pub(crate) async fn deal_pair<R: Ring, T: Transport>(
     dealing: &mut Dealing<'_, T>,
     map: &Bilinear,
-    weights: &Secret<R>,
+    weights: &FixedRight<R>,
 ) -> Result<(), ProtocolError> {
     check_len("fixed weights, mask", map.right_len(), weights.len())?;
     let a = dealing.uniform::<R>(map.left_len());
     let mut c = SecretVec::zeros(map.output_len());
-    map.accumulate(&a, weights, &mut c);
+    weights.accumulate(map, &a, &mut c);
     dealing.elements(c, R::BITS).await
 }
 
 /// A layer's weights as one party holds them for the life of a loaded model: its share, and the public Δ = W − B.
+#[derive(Debug)]
 pub struct FixedWeights<R: Ring> {
-    shares: ArithmeticShares<R>,
-    difference: Vec<R>,
-}
-
-impl<R: Ring> core::fmt::Debug for FixedWeights<R> {
-    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        f.debug_struct("FixedWeights").field("shares", &self.shares).finish_non_exhaustive()
-    }
+    shares: FixedRight<R>,
+    difference: FixedRight<R>,
 }
 
 impl<R: Ring> FixedWeights<R> {
@@ -113,11 +109,12 @@ impl<R: Ring> FixedWeights<R> {
             differences.extend(masked(shares, mask));
         }
         let opened = open_owned(party, differences.into(), R::BITS).await?;
-        let mut rest = opened.as_slice();
+        let mut rest = &opened[..];
         let mut load = |shares: ArithmeticShares<R>| {
             let (difference, others) = rest.split_at(shares.len());
             rest = others;
-            Self { shares, difference: difference.to_vec() }
+            let shares = FixedRight::new(shares.into_elements().into());
+            Self { shares, difference: FixedRight::new(SecretVec::copy_of(difference)) }
         };
         Ok(layers.into_iter().map(|(shares, _)| load(shares)).collect())
     }
@@ -129,29 +126,32 @@ impl<R: Ring> FixedWeights<R> {
     #[must_use]
     pub fn restore(shares: ArithmeticShares<R>, difference: Vec<R>) -> Self {
         assert_eq!(shares.len(), difference.len(), "a share and a difference for each weight");
-        Self { shares, difference }
+        let right = |elements: Vec<R>| FixedRight::new(elements.into());
+        Self { shares: right(shares.into_elements()), difference: right(difference) }
     }
 
     /// This party's share of the weights.
     #[must_use]
-    pub fn shares(&self) -> &ArithmeticShares<R> {
-        &self.shares
+    pub fn share(&self) -> &[R] {
+        self.shares.elements()
     }
 
     /// Δ = W − B, which every party knows.
     #[must_use]
     pub fn difference(&self) -> &[R] {
-        &self.difference
+        self.difference.elements()
     }
 
-    /// What can be computed before the input is there: Z = A ∗ Δ + C.
+    /// What can be computed before the input is there: Z = A ∗ Δ + C. The first time, weights are packed for the layer's
+    /// shape, once for all inferences.
     ///
     /// # Errors
     /// [`ProtocolError::OperandLength`] if the pair is for a layer with another number of weights.
     pub fn prepare(&self, pair: FixedWeightPair<R>) -> Result<PreparedLayer<R>, ProtocolError> {
         let FixedWeightPair { map, a, c: mut offset } = pair;
         check_len("fixed weights", map.right_len(), self.shares.len())?;
-        map.accumulate(a.elements(), &self.difference, offset.elements_mut());
+        self.difference.accumulate(&map, a.elements(), offset.elements_mut());
+        self.shares.pack(&map);
         Ok(PreparedLayer { map, mask: a, offset })
     }
 
@@ -174,7 +174,7 @@ impl<R: Ring> FixedWeights<R> {
         let PreparedLayer { map, mask, mut offset } = layer;
         check_len("fixed weights, input", map.left_len(), x.len())?;
         let opened = open_owned(party, masked(x, &mask).collect(), R::BITS).await?;
-        map.accumulate(&opened, self.shares.elements(), offset.elements_mut());
+        self.shares.accumulate(&map, &opened, offset.elements_mut());
         Ok(offset.reshape(&map.output_shape())?)
     }
 
@@ -200,7 +200,7 @@ impl<R: Ring> FixedWeights<R> {
         check_len("fixed weights, input", map.left_len(), x.len())?;
         let differences = ArithmeticShares::from_elements(masked(x, &mask).collect());
         if let Some(opened) = sharing::reveal(party, owner, &differences).await? {
-            map.accumulate(&opened, self.shares.elements(), offset.elements_mut());
+            self.shares.accumulate(&map, &opened, offset.elements_mut());
         }
         Ok(offset.reshape(&map.output_shape())?)
     }

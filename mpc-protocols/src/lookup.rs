@@ -19,7 +19,6 @@ mod table;
 #[cfg(test)]
 mod tests;
 
-use alloc::vec;
 use alloc::vec::Vec;
 use mpc_ring::Ring;
 use mpc_shares::{ArithmeticShares, SecretVec};
@@ -154,14 +153,14 @@ pub async fn look_up<R: Ring, T: Transport>(
     let kept = R::low_mask(layout.argument_bits());
     let masked = u.elements().iter().zip(mask.elements()).map(|(&u, &a)| u.wrapping_add(a) & kept);
     let opened = open_owned(party, masked.collect(), layout.argument_bits()).await?;
-    let mut values = vec![R::ZERO; u.len()];
-    for (value, e) in values.iter_mut().zip(opened) {
+    let mut values = SecretVec::zeros(u.len());
+    for (value, e) in values.iter_mut().zip(opened.iter()) {
         let e = e.low_u64();
         let epsilon = R::from_u64(e & u64::low_mask(layout.segment_bits));
         let [q0, q1, q2] = tables.next(3 * (e >> layout.segment_bits) as usize);
         *value = q0.wrapping_add(epsilon.wrapping_mul(q1.wrapping_add(epsilon.wrapping_mul(q2))));
     }
-    truncate(party, &ArithmeticShares::new(u.shape(), values)?, layout.guard_bits, lift).await
+    truncate(party, &ArithmeticShares::new(u.shape(), values.into_vec())?, layout.guard_bits, lift).await
 }
 
 /// What each party sends and receives in [`look_up`], in a ring of `ring_bits` bits.

@@ -1,6 +1,5 @@
 //! Opening shares to all parties: one round.
 
-use alloc::vec;
 use alloc::vec::Vec;
 use mpc_ring::{Ring, packing};
 use mpc_shares::{ArithmeticShares, BinaryShares, SecretVec};
@@ -40,18 +39,18 @@ pub async fn open_low_bits<R: Ring, T: Transport>(
     shares: &[R],
     bits: u32,
 ) -> Result<Vec<R>, ProtocolError> {
-    open_owned(party, SecretVec::copy_of(shares), bits).await
+    open_owned(party, SecretVec::copy_of(shares), bits).await.map(SecretVec::into_vec)
 }
 
 /// Elements that are unpacked at a time, so that they stay in the cache; a multiple of 8, which any width packs into bytes.
 const BLOCK: usize = 1024;
 
-/// As [`open_low_bits`], in the buffer of this party's shares.
+/// As [`open_low_bits`], in the buffer of this party's shares, which stays one to be used again.
 pub(crate) async fn open_owned<R: Ring, T: Transport>(
     party: &mut Party<T>,
     mut shares: SecretVec<R>,
     bits: u32,
-) -> Result<Vec<R>, ProtocolError> {
+) -> Result<SecretVec<R>, ProtocolError> {
     if !(1..=R::BITS).contains(&bits) {
         let allowed = "1 bit to the ring's bits";
         return Err(ProtocolError::Parameter { protocol: "open", parameter: "bits", value: bits.into(), allowed });
@@ -68,7 +67,7 @@ pub(crate) async fn open_owned<R: Ring, T: Transport>(
     }
     let mask = R::low_mask(bits);
     shares.iter_mut().for_each(|x| *x = *x & mask);
-    Ok(shares.into_vec())
+    Ok(shares)
 }
 
 /// Opens binary shares to all parties: the planes of the values, one after the other.
@@ -82,7 +81,7 @@ pub(crate) async fn open_owned<R: Ring, T: Transport>(
 /// # Errors
 /// [`ProtocolError::Transport`].
 pub async fn open_bits<T: Transport>(party: &mut Party<T>, shares: &BinaryShares) -> Result<Vec<u64>, ProtocolError> {
-    open_planes(party, SecretVec::copy_of(shares.words()), shares.len()).await
+    open_planes(party, SecretVec::copy_of(shares.words()), shares.len()).await.map(SecretVec::into_vec)
 }
 
 /// As [`open_bits`], for planes of `len` bits in ⌈len/64⌉ words each, in their buffer.
@@ -90,23 +89,23 @@ pub(crate) async fn open_planes<T: Transport>(
     party: &mut Party<T>,
     mut planes: SecretVec<u64>,
     len: usize,
-) -> Result<Vec<u64>, ProtocolError> {
+) -> Result<SecretVec<u64>, ProtocolError> {
     if len == 0 {
-        return Ok(Vec::new());
+        return Ok(SecretVec::zeros(0));
     }
     let (words, bytes) = (packing::words_for(len), len.div_ceil(8));
     party.message.resize(planes.len() / words * bytes, 0);
     for (plane, packed) in planes.chunks_exact(words).zip(party.message.chunks_exact_mut(bytes)) {
         packing::pack_words(plane, len, packed);
     }
-    let mut peer = vec![0; words];
+    let mut peer = SecretVec::zeros(words);
     for message in party.exchange().await? {
         for (packed, plane) in message.chunks_exact(bytes).zip(planes.chunks_exact_mut(words)) {
             packing::unpack_words(packed, len, &mut peer);
-            plane.iter_mut().zip(&peer).for_each(|(x, &y)| *x ^= y);
+            plane.iter_mut().zip(peer.iter()).for_each(|(x, &y)| *x ^= y);
         }
     }
-    Ok(planes.into_vec())
+    Ok(planes)
 }
 
 /// What each party sends and receives when `len` elements are opened in `bits` bits.

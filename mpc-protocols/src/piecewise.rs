@@ -200,7 +200,7 @@ impl<R: Ring> Pieces<R> {
         let masks = self.comparisons.mask.elements().iter().zip(self.top.elements());
         let flipped = flips.iter().zip(products.mask.elements()).zip(products.top.elements());
         let public_offset = if self.first { offset } else { R::ZERO };
-        let elements = sum.iter_mut().zip(&self.comparisons.opened).zip(masks.zip(flipped));
+        let elements = sum.iter_mut().zip(self.comparisons.opened.iter()).zip(masks.zip(flipped));
         for (element, ((sum, &c), ((&mask, &top), ((&flip, &flipped_mask), &flipped_top)))) in elements.enumerate() {
             let y = lifted(self.first, c, bits, mask, top);
             let flipped_y = lifted_times_bit(c, bits, flip, flipped_mask, flipped_top);

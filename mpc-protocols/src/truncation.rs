@@ -165,7 +165,7 @@ pub async fn truncate<R: Ring, T: Transport>(
     let first = party.is_first();
     let masked = TruncateReduce::new(party, bits, shift).masked(x.elements(), mask.elements());
     let opened = open_owned(party, masked, bits).await?;
-    for ((top, &mask), &c) in top.elements_mut().iter_mut().zip(mask.elements()).zip(&opened) {
+    for ((top, &mask), &c) in top.elements_mut().iter_mut().zip(mask.elements()).zip(opened.iter()) {
         *top = lifted(first, c, bits, mask, *top);
     }
     Ok(top.reshape(x.shape())?)

@@ -1,7 +1,9 @@
 //! Convolutions and matrix products by ring and backend; a throughput element is one multiplication.
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
-use mpc_ring::{Backend, Convolution, MatrixProduct, Ring, convolution_with, matrix_product_with};
+use mpc_ring::{
+    Backend, Convolution, MatrixProduct, Ring, convolution_packed_with, matrix_product_with, pack_weights_with,
+};
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
 use std::hint::black_box;
@@ -71,35 +73,42 @@ const PRODUCTS: [MatrixProduct; 5] = [
     MatrixProduct { rows: 1, inner: 1024, columns: 128 },
 ];
 
-/// Buffers of one convolution.
+/// Buffers of one convolution, with its weights packed as they are when a model is loaded.
 struct Operands<R> {
+    backend: Backend,
     shape: Convolution,
     input: Vec<R>,
     weights: Vec<R>,
+    packed: Vec<R>,
     output: Vec<R>,
     scratch: Vec<R>,
 }
 
 impl<R: Ring> Operands<R> {
-    fn new(shape: Convolution) -> Self {
+    fn new(backend: Backend, shape: Convolution) -> Self {
         let mut generator = ChaCha8Rng::seed_from_u64(1);
         let mut elements = |len: usize| {
             let mut elements = vec![R::ZERO; len];
             R::fill_random(&mut elements, &mut generator);
             elements
         };
+        let weights = elements(shape.weight_len());
+        let mut packed = vec![R::ZERO; shape.packed_len_with::<R>(backend)];
+        pack_weights_with(backend, &shape, &weights, &mut packed);
         Self {
+            backend,
             shape,
             input: elements(shape.input_len()),
-            weights: elements(shape.weight_len()),
+            weights,
+            packed,
             output: elements(shape.output_len()),
             scratch: elements(shape.scratch_len()),
         }
     }
 
-    fn run(&mut self, backend: Backend) {
-        let Self { shape, input, weights, output, scratch } = self;
-        convolution_with(backend, shape, black_box(input), weights, output, scratch);
+    fn run(&mut self) {
+        let Self { backend, shape, input, weights, packed, output, scratch } = self;
+        convolution_packed_with(*backend, shape, black_box(input), weights, packed, output, scratch);
     }
 }
 
@@ -112,9 +121,9 @@ fn network<R: Ring>(criterion: &mut Criterion, (name, layers): Network) {
     group.throughput(Throughput::Elements(layers.iter().map(|(n, layer)| *n as u64 * layer.multiplications()).sum()));
     for backend in backends() {
         let repeated = layers.iter().flat_map(|&(n, layer)| std::iter::repeat_n(layer, n));
-        let mut operands: Vec<_> = repeated.map(Operands::<R>::new).collect();
+        let mut operands: Vec<_> = repeated.map(|layer| Operands::<R>::new(backend, layer)).collect();
         group.bench_function(BenchmarkId::from_parameter(format!("{backend:?}")), |bencher| {
-            bencher.iter(|| operands.iter_mut().for_each(|operands| operands.run(backend)));
+            bencher.iter(|| operands.iter_mut().for_each(Operands::run));
         });
     }
 }
@@ -131,10 +140,10 @@ fn layers(criterion: &mut Criterion) {
     for (name, shape) in LAYERS {
         let mut group = criterion.benchmark_group(name);
         group.throughput(Throughput::Elements(shape.multiplications()));
-        let (mut small, mut large) = (Operands::<u32>::new(shape), Operands::<u64>::new(shape));
         for backend in backends() {
-            group.bench_function(BenchmarkId::new("u32", format!("{backend:?}")), |b| b.iter(|| small.run(backend)));
-            group.bench_function(BenchmarkId::new("u64", format!("{backend:?}")), |b| b.iter(|| large.run(backend)));
+            let (mut small, mut large) = (Operands::<u32>::new(backend, shape), Operands::<u64>::new(backend, shape));
+            group.bench_function(BenchmarkId::new("u32", format!("{backend:?}")), |b| b.iter(|| small.run()));
+            group.bench_function(BenchmarkId::new("u64", format!("{backend:?}")), |b| b.iter(|| large.run()));
         }
     }
 }

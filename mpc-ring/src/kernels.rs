@@ -4,6 +4,8 @@
 //! right one. A backend provides the tile; [`matrix_product`] and [`convolution`] choose the blocks.
 
 #[cfg(target_arch = "x86_64")]
+mod amx;
+#[cfg(target_arch = "x86_64")]
 mod avx2;
 #[cfg(target_arch = "x86_64")]
 mod avx512;
@@ -13,7 +15,10 @@ mod matrix;
 mod portable;
 mod tile;
 
-pub use convolution::{Convolution, ShapeError, convolution, convolution_with};
+pub use convolution::{
+    Convolution, ShapeError, convolution, convolution_packed, convolution_packed_with, convolution_with, pack_weights,
+    pack_weights_with,
+};
 pub use lookup::{TABLE_BLOCK, lookup, lookup_with};
 pub use matrix::{MatrixProduct, matrix_product, matrix_product_with};
 
@@ -29,11 +34,14 @@ pub enum Backend {
     Avx2,
     /// 512-bit vectors, on x86-64 with AVX-512 F and DQ.
     Avx512,
+    /// Tiles of bytes for convolutions with packed weights, on x86-64 with AMX-INT8, and [`Avx512`](Self::Avx512) for the
+    /// rest.
+    Amx,
 }
 
 impl Backend {
     /// Every backend, from the slowest to the fastest.
-    pub const ALL: [Self; 3] = [Self::Portable, Self::Avx2, Self::Avx512];
+    pub const ALL: [Self; 4] = [Self::Portable, Self::Avx2, Self::Avx512, Self::Amx];
 
     /// The fastest backend of this machine, or the one that `--cfg mpc_ring_backend="…"` names.
     ///
@@ -57,8 +65,10 @@ impl Backend {
             Self::Avx2 => avx2::is_available(),
             #[cfg(target_arch = "x86_64")]
             Self::Avx512 => avx512::is_available(),
+            #[cfg(target_arch = "x86_64")]
+            Self::Amx => amx::is_available(),
             #[cfg(not(target_arch = "x86_64"))]
-            Self::Avx2 | Self::Avx512 => false,
+            Self::Avx2 | Self::Avx512 | Self::Amx => false,
         }
     }
 
@@ -69,6 +79,8 @@ impl Backend {
             Some(Self::Avx2)
         } else if cfg!(mpc_ring_backend = "avx512") {
             Some(Self::Avx512)
+        } else if cfg!(mpc_ring_backend = "amx") {
+            Some(Self::Amx)
         } else {
             None
         }
@@ -84,6 +96,14 @@ pub trait Kernels: Sized {
     /// Adds the tile's product to its output.
     #[doc(hidden)]
     fn accumulate_tile(backend: Backend, tile: Tile<'_, Self>);
+
+    /// The elements' bytes, in the order of this machine.
+    #[doc(hidden)]
+    fn bytes_of(elements: &[Self]) -> &[u8];
+
+    /// As [`bytes_of`](Self::bytes_of).
+    #[doc(hidden)]
+    fn bytes_of_mut(elements: &mut [Self]) -> &mut [u8];
 
     /// The sum of the products of `left` and `right`, element by element.
     #[doc(hidden)]
@@ -110,6 +130,14 @@ macro_rules! impl_kernels {
                 }
             }
 
+            fn bytes_of(elements: &[Self]) -> &[u8] {
+                bytemuck::cast_slice(elements)
+            }
+
+            fn bytes_of_mut(elements: &mut [Self]) -> &mut [u8] {
+                bytemuck::cast_slice_mut(elements)
+            }
+
             fn dot(backend: Backend, left: &[Self], right: &[Self]) -> Self {
                 match backend {
                     $(#[cfg(target_arch = "x86_64")]
@@ -121,6 +149,6 @@ macro_rules! impl_kernels {
     };
 }
 
-impl_kernels!(u32, Avx2 => avx2, Avx512 => avx512);
-impl_kernels!(u64, Avx2 => avx2, Avx512 => avx512);
+impl_kernels!(u32, Avx2 => avx2, Avx512 => avx512, Amx => avx512);
+impl_kernels!(u64, Avx2 => avx2, Avx512 => avx512, Amx => avx512);
 impl_kernels!(u128);

@@ -1,9 +1,11 @@
 //! Every backend against a naive product and a naive convolution.
 
+use std::ops::Range;
+
 use mpc_ring::kernels::lookup_with;
 use mpc_ring::{
-    Backend, Convolution, MatrixProduct, Ring, ShapeError, convolution, convolution_with, matrix_product,
-    matrix_product_with,
+    Backend, Convolution, MatrixProduct, Ring, ShapeError, convolution, convolution_packed, convolution_packed_with,
+    convolution_with, matrix_product, matrix_product_with, pack_weights, pack_weights_with,
 };
 use proptest::prelude::*;
 use rand_chacha::ChaCha8Rng;
@@ -77,6 +79,11 @@ fn check_convolution<R: Ring>(shape: &Convolution, seed: u64) {
         let mut scratch = random_elements(shape.scratch_len(), seed + 3);
         convolution_with(backend, shape, &input, &weights, &mut output, &mut scratch);
         assert!(output == expected, "{backend:?} {} bits {shape:?}", R::BITS);
+        let mut packed = random_elements(shape.packed_len_with::<R>(backend), seed + 4);
+        pack_weights_with(backend, shape, &weights, &mut packed);
+        let mut output = start.clone();
+        convolution_packed_with(backend, shape, &input, &weights, &packed, &mut output, &mut scratch);
+        assert!(output == expected, "{backend:?}, packed, {} bits {shape:?}", R::BITS);
     }
 }
 
@@ -99,10 +106,10 @@ prop_compose! {
 }
 
 prop_compose! {
-    fn any_convolution()(
+    fn any_convolution(channels: (Range<usize>, Range<usize>))(
         batch in 1usize..3,
         groups in 1usize..4,
-        channels in (1usize..5, 1usize..20),
+        channels in channels,
         extents in (1usize..20, 1usize..40),
         kernel in (1usize..6, 1usize..6),
         stride in (1usize..4, 1usize..4),
@@ -148,8 +155,16 @@ proptest! {
     }
 
     #[test]
-    fn convolutions_equal_the_naive_one(shape in any_convolution(), seed in 0..u64::MAX / 2) {
+    fn convolutions_equal_the_naive_one(shape in any_convolution((1..5, 1..20)), seed in 0..u64::MAX / 2) {
         prop_assume!(shape.validate().is_ok());
+        check_convolution_in_every_ring(&shape, seed);
+    }
+
+    #[test]
+    fn convolutions_of_many_channels_equal_the_naive_one(
+        shape in any_convolution((8..40, 8..40)), seed in 0..u64::MAX / 2,
+    ) {
+        prop_assume!(shape.validate().is_ok() && shape.multiplications() < 2_000_000);
         check_convolution_in_every_ring(&shape, seed);
     }
 
@@ -237,10 +252,48 @@ fn a_backend_can_be_forced() {
         Backend::Avx2
     } else if cfg!(mpc_ring_backend = "avx512") {
         Backend::Avx512
+    } else if cfg!(mpc_ring_backend = "amx") {
+        Backend::Amx
     } else {
         fastest
     };
     assert_eq!(Backend::detect(), expected);
+}
+
+#[test]
+fn sums_of_many_large_terms_are_exact() {
+    let shape = Convolution { padding: [0; 4], ..square([1900, 16], 10, 3, 1, 0) };
+    let (input, weights) = (vec![u64::MAX; shape.input_len()], vec![u64::MAX; shape.weight_len()]);
+    for backend in backends() {
+        let mut packed = vec![0; shape.packed_len_with::<u64>(backend)];
+        pack_weights_with(backend, &shape, &weights, &mut packed);
+        let (mut output, mut scratch) = (vec![0; shape.output_len()], vec![0; shape.scratch_len()]);
+        convolution_packed_with(backend, &shape, &input, &weights, &packed, &mut output, &mut scratch);
+        // (−1)·(−1), 9 · 1900 times.
+        assert!(output.iter().all(|&sum| sum == 17_100), "{backend:?}");
+    }
+}
+
+#[test]
+#[should_panic(expected = "the packed weights' length")]
+fn packed_weights_of_another_length_are_refused() {
+    let shape = square([16, 16], 16, 3, 1, 1);
+    let packed = vec![0u64; shape.packed_len::<u64>() + 1];
+    let mut scratch = vec![0; shape.scratch_len()];
+    let (input, weights) = (vec![0; shape.input_len()], vec![0; shape.weight_len()]);
+    convolution_packed(&shape, &input, &weights, &packed, &mut vec![0; shape.output_len()], &mut scratch);
+}
+
+#[test]
+fn weights_are_packed_for_the_detected_backend() {
+    let shape = square([16, 16], 16, 3, 1, 1);
+    let weights = random_elements::<u64>(shape.weight_len(), 1);
+    let mut packed = vec![0; shape.packed_len::<u64>()];
+    pack_weights(&shape, &weights, &mut packed);
+    let mut expected = vec![0; shape.packed_len_with::<u64>(Backend::detect())];
+    pack_weights_with(Backend::detect(), &shape, &weights, &mut expected);
+    assert_eq!(packed, expected);
+    assert_eq!(shape.packed_len_with::<u64>(Backend::Portable), 0);
 }
 
 #[test]

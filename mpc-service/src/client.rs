@@ -13,7 +13,7 @@ use mpc_transport::{Traffic, Transport, handshake};
 use ndarray::ArrayD;
 
 use crate::error::{Names, ServiceError, in_link};
-use crate::link::{CALLED, Endpoint, Peer};
+use crate::link::{CALLED, Endpoint, Peer, unless_lost};
 use crate::message::{self, DealRequest, Opening, Refusal, SessionId, SessionRequest, Uses, Work};
 use crate::pack::{PlanDigest, PrivateModel, PublicModel};
 use crate::report::{Event, InferenceReport, Watch};
@@ -43,6 +43,12 @@ pub struct Results {
     pub reports: Vec<InferenceReport>,
     /// The prepared inferences that were used: their batch and their places.
     pub used: Option<(BatchId, Vec<u32>)>,
+}
+
+/// A session that all servers have granted: the connections to them, and the prepared inferences that it is to use.
+struct Granted<'s> {
+    links: Vec<SecureTransport>,
+    stored: Option<(&'s Store, BatchId, Vec<Hold<'s>>)>,
 }
 
 /// A data owner, or a model owner outside, and whom it works with.
@@ -130,7 +136,7 @@ impl Client {
             Correlations::Dealer => {
                 let agreed = self.agreed(model, Work::Live, inferences)?;
                 let links = self.call_servers(&plan, &agreed, None).await?;
-                self.run(&plan, model, &agreed, links, inputs, None, watch).await
+                self.run(&plan, model, &agreed, Granted { links, stored: None }, inputs, watch).await
             }
             Correlations::Store(store) => {
                 let mut passed_over = 0;
@@ -144,11 +150,13 @@ impl Client {
                             tracing::warn!(%batch, reason, "prepared inferences are passed over");
                             passed_over += 1;
                             for hold in holds {
-                                hold.claim()?;
+                                agreed.claim(hold)?;
                             }
+                            store.tidy(batch);
                         }
                         links => {
-                            return self.run(&plan, model, &agreed, links?, inputs, Some((store, batch, holds)), watch).await;
+                            let granted = Granted { links: links?, stored: Some((store, batch, holds)) };
+                            return self.run(&plan, model, &agreed, granted, inputs, watch).await;
                         }
                     }
                 }
@@ -161,12 +169,12 @@ impl Client {
         plan: &Plan<R>,
         model: &PublicModel,
         agreed: &Agreed,
-        links: Vec<SecureTransport>,
+        granted: Granted<'_>,
         inputs: &[Vec<ArrayD<f32>>],
-        stored: Option<(&Store, BatchId, Vec<Hold<'_>>)>,
         watch: &mut impl Watch,
     ) -> Result<Results, ServiceError> {
         watch.see(Event::Connected);
+        let Granted { links, stored } = granted;
         let used = stored.as_ref().map(|(_, batch, holds)| (*batch, holds.iter().map(Hold::index).collect()));
         let store = stored.as_ref().map(|(store, batch, _)| (*store, *batch));
         let (outputs, reports) = match model.terms.setting {
@@ -174,7 +182,7 @@ impl Client {
             Setting::Outsourced => self.run_outside(plan, agreed, links, inputs, stored, watch).await?,
         };
         if let Some((store, batch)) = store {
-            store.remove_if_used_up(batch)?;
+            store.tidy(batch);
         }
         Ok(Results { outputs, reports, used })
     }
@@ -190,17 +198,20 @@ impl Client {
         watch: &mut impl Watch,
     ) -> Result<(Revealed, Vec<InferenceReport>), ServiceError> {
         let party = plan.settings().parties - 1;
-        let network = self.endpoint.network(party, links.into_iter().map(Some).chain([None]).collect());
-        let seat = Seat { plan, agreed, party, network, watch };
+        let mut links: Vec<_> = links.into_iter().map(Some).chain([None]).collect();
         let mut exchange = Own { inputs, outputs: Vec::new(), reports: Vec::new() };
         match stored {
             None => {
-                let dealer = self.call_dealer(plan, agreed, party).await?;
+                let dealer = self.call_dealer(plan, agreed, party, &mut links).await?;
+                let seat =
+                    Seat { plan, agreed, party, network: self.endpoint.network(party, links, agreed.names()), watch };
                 seat.live(dealer, ModelSource::Peer, &mut exchange).await?;
             }
             Some((store, batch, holds)) => {
                 let bytes = store.model(batch, plan.model_bytes())?;
                 let model = Model::from_bytes(plan, party, &bytes).map_err(agreed.in_encoding())?;
+                let seat =
+                    Seat { plan, agreed, party, network: self.endpoint.network(party, links, agreed.names()), watch };
                 seat.prepared(Arc::new(model), batch, holds, &mut exchange).await?;
             }
         }
@@ -223,7 +234,9 @@ impl Client {
         let (mut outputs, mut reports) = (Vec::new(), Vec::new());
         for (inference, inputs) in (0..).zip(inputs) {
             // The servers use theirs up as soon as they have the inputs.
-            holds.next().map(Hold::claim).transpose()?;
+            if let Some(hold) = holds.next() {
+                agreed.claim(hold)?;
+            }
             let began = Instant::now();
             let mut traffic = Traffic::default();
             let shares = split_inputs(plan, inputs, &mut generator).map_err(&failed)?;
@@ -265,9 +278,10 @@ impl Client {
         match model.terms.setting {
             Setting::Direct => {
                 let party = plan.settings().parties - 1;
-                let network = self.endpoint.network(party, links.into_iter().map(Some).chain([None]).collect());
+                let mut links: Vec<_> = links.into_iter().map(Some).chain([None]).collect();
+                let dealer = self.call_dealer(&plan, &agreed, party, &mut links).await?;
+                let network = self.endpoint.network(party, links, agreed.names());
                 let seat = Seat { plan: &plan, agreed: &agreed, party, network, watch };
-                let dealer = self.call_dealer(&plan, &agreed, party).await?;
                 seat.prepare(dealer, ModelSource::Peer, batch, store).await?;
             }
             Setting::Outsourced => {
@@ -356,9 +370,10 @@ impl Client {
         plan: &Plan<R>,
         agreed: &Agreed,
         party: usize,
+        servers: &mut [Option<SecureTransport>],
     ) -> Result<SecureTransport, ServiceError> {
-        let request = DealRequest::new(plan, agreed, party);
-        self.endpoint.open(self.dealer()?, &Opening::Deal(request)).await
+        let opening = Opening::Deal(DealRequest::new(plan, agreed, party));
+        unless_lost(servers, &agreed.names(), self.endpoint.open(self.dealer()?, &opening)).await
     }
 
     /// Holds prepared inferences of one batch that suits; `passed_over` says how often some turned out to be unusable.
@@ -380,10 +395,13 @@ impl Client {
                 continue;
             }
             let mut holds = Vec::with_capacity(count);
-            while holds.len() < count
-                && let Some(hold) = store.hold_any(batch)?
-            {
-                holds.push(hold);
+            while holds.len() < count {
+                match store.hold_any(batch) {
+                    Ok(Some(hold)) => holds.push(hold),
+                    // Another process has used up the last of it meanwhile.
+                    Ok(None) | Err(StoreError::UnknownBatch { .. }) => break,
+                    Err(error) => return Err(error.into()),
+                }
             }
             if holds.len() == count {
                 return Ok((batch, holds));
@@ -412,7 +430,7 @@ const MAX_PASSED_OVER: usize = 1000;
 
 /// What goes wrong before anybody else takes part.
 fn alone(source: InferenceError) -> ServiceError {
-    ServiceError::Session { source, names: Names::default() }
+    ServiceError::Session { source: source.into(), names: Names::default() }
 }
 
 /// The inputs of a data owner that is a party, and what it learns.
@@ -424,7 +442,7 @@ struct Own<'a> {
 
 impl<R: Ring> Exchange<R> for Own<'_> {
     async fn inputs(&mut self, inference: u32) -> Result<Inputs<'_, R>, ServiceError> {
-        Ok(self.inputs.get(inference as usize).map_or_else(Inputs::none, |inputs| Inputs::from(inputs)))
+        Ok(self.inputs.get(inference as usize).map_or_else(Inputs::none, Inputs::from))
     }
 
     async fn outputs(&mut self, outputs: Outputs<R>, report: InferenceReport) -> Result<(), ServiceError> {

@@ -47,7 +47,8 @@ impl Dealer {
     /// A dealer for those of the given certificates.
     #[must_use]
     pub fn new(endpoint: Endpoint, allowed: Vec<Certificate>, limits: Limits) -> Self {
-        let meeting = Meeting::new(endpoint.settings.deadline);
+        // Less than a party waits for the dealer, so that it hears for whom it waited in truth.
+        let meeting = Meeting::new(endpoint.settings.deadline * 3 / 4);
         Self { endpoint, allowed, capacity: Capacity::new(limits), meeting }
     }
 
@@ -61,7 +62,7 @@ impl Dealer {
 
     async fn receive(&self, stream: Async<TcpStream>) -> Result<(), ServiceError> {
         let link = SecureLink::accept(stream, &self.endpoint.identity, &self.allowed, OPENING_DEADLINE).await;
-        let link = link.map_err(|source| ServiceError::Connect { peer: "a caller".to_owned(), source })?;
+        let link = link.map_err(|source| ServiceError::connect("a caller", source))?;
         let certificate = link.peer().clone();
         let peer = shown(&certificate);
         let mut link = self.endpoint.called(link);
@@ -103,7 +104,8 @@ impl Dealer {
         let checked = check_group(&group);
         let ring = group.first().map(|first| first.request.ring).unwrap_or_default();
         if let Err(refused) = checked {
-            return refuse_all(&mut group, refused).await;
+            refuse_all(&mut group, refused).await;
+            return Ok(());
         }
         in_ring!(ring, R => self.deal::<R>(group).await)
     }
@@ -111,7 +113,10 @@ impl Dealer {
     async fn deal<R: Ring>(&self, mut group: Vec<Waiting>) -> Result<(), ServiceError> {
         let (plan, grants) = match self.grant::<R>(&group) {
             Ok(granted) => granted,
-            Err(refused) => return refuse_all(&mut group, refused).await,
+            Err(refused) => {
+                refuse_all(&mut group, refused).await;
+                return Ok(());
+            }
         };
         for waiting in &mut group {
             message::accept(&mut waiting.link, &shown(&waiting.certificate)).await?;
@@ -139,11 +144,7 @@ impl Dealer {
     }
 }
 
-async fn deal_session<R: Ring>(
-    endpoint: &Endpoint,
-    plan: &Plan<R>,
-    group: Vec<Waiting>,
-) -> Result<(), ServiceError> {
+async fn deal_session<R: Ring>(endpoint: &Endpoint, plan: &Plan<R>, group: Vec<Waiting>) -> Result<(), ServiceError> {
     let began = Instant::now();
     let Some(DealRequest { session, work, inferences, .. }) = group.first().map(|first| &first.request) else {
         return Ok(());
@@ -195,13 +196,12 @@ fn check_group(group: &[Waiting]) -> Result<(), Refused> {
     Ok(())
 }
 
-async fn refuse_all(group: &mut [Waiting], (refusal, reason): Refused) -> Result<(), ServiceError> {
+async fn refuse_all(group: &mut [Waiting], (refusal, reason): Refused) {
     for waiting in group {
         let peer = shown(&waiting.certificate);
         tracing::warn!(peer, reason, "refused");
         message::refuse(&mut waiting.link, refusal, &reason, &peer).await;
     }
-    Ok(())
 }
 
 impl Service for Dealer {
@@ -212,9 +212,14 @@ impl Service for Dealer {
     }
 
     fn sweep(&self) {
-        let gone = self.meeting.sweep();
-        if gone > 0 {
-            tracing::warn!(parties = gone, "waited in vain for the others of their sessions");
+        for group in self.meeting.sweep() {
+            let parties = group.values().next().map_or(0, |waiting| waiting.request.settings.parties);
+            let is_missing = |party: &usize| !group.contains_key(party);
+            let missing: Vec<_> = (0..parties).filter(is_missing).map(|party| format!("party {party}")).collect();
+            let reason = format!("{} of the session did not come in time", missing.join(", "));
+            let mut group: Vec<_> = group.into_values().collect();
+            // A few bytes to each, which the sockets take in at once.
+            smol::block_on(refuse_all(&mut group, (Refusal::Absent, reason)));
         }
     }
 }

@@ -39,7 +39,7 @@ pub enum ServiceError {
         /// With whom.
         peer: String,
         /// Why.
-        source: SecureError,
+        source: Box<SecureError>,
     },
     /// A connection failed.
     #[error("{peer}: {source}")]
@@ -47,13 +47,13 @@ pub enum ServiceError {
         /// With whom.
         peer: String,
         /// Why.
-        source: TransportError,
+        source: Box<TransportError>,
     },
     /// A step of the session failed.
     #[error("{source} ({names})")]
     Session {
         /// Why, with the step and the index of the party.
-        source: InferenceError,
+        source: Box<InferenceError>,
         /// Which parties there are.
         names: Names,
     },
@@ -89,6 +89,12 @@ pub enum ServiceError {
         /// Who.
         peer: String,
     },
+    /// A participant that went away while this side waited for somebody else.
+    #[error("{peer} went away before the session began: see its own log for the cause")]
+    Lost {
+        /// Who.
+        peer: String,
+    },
     /// A session that lasts longer than this side allows.
     #[error("the session with {peer} took longer than {seconds} s, the limit here")]
     TooLong {
@@ -99,7 +105,7 @@ pub enum ServiceError {
     },
     /// A packed model.
     #[error(transparent)]
-    Pack(#[from] PackError),
+    Pack(Box<PackError>),
     /// There is no plan.
     #[error(transparent)]
     Plan(#[from] PlanError),
@@ -148,16 +154,28 @@ impl fmt::Display for Names {
     }
 }
 
+impl From<PackError> for ServiceError {
+    fn from(error: PackError) -> Self {
+        Self::Pack(error.into())
+    }
+}
+
 impl ServiceError {
+    pub(crate) fn connect(peer: &str, source: SecureError) -> Self {
+        Self::Connect { peer: peer.to_owned(), source: source.into() }
+    }
+
     /// What kind of failure it is.
     #[must_use]
     pub fn kind(&self) -> Kind {
         match self {
             Self::Connect { source, .. } => of_tls(source),
             Self::Link { source, .. } => of_transport(source),
-            Self::Session { source, .. } => transport_error(source).map_or(Kind::Own, of_transport),
+            Self::Session { source, .. } => transport_error(source.as_ref()).map_or(Kind::Own, of_transport),
+            Self::Lost { .. } => Kind::PeerLost,
             Self::Malformed { .. } | Self::Version { .. } => Kind::Differs,
             Self::Refused { refusal: Refusal::Differs, .. } => Kind::Differs,
+            Self::Refused { refusal: Refusal::Absent, .. } => Kind::TimedOut,
             Self::Refused { .. } => Kind::Refused,
             Self::NotJoined { .. } | Self::TooLong { .. } => Kind::TimedOut,
             _ => Kind::Own,
@@ -202,6 +220,7 @@ fn of_transport(error: &TransportError) -> Kind {
         TransportError::Closed { .. }
         | TransportError::Io { .. }
         | TransportError::Interrupted { .. }
+        | TransportError::Corrupted { .. }
         | TransportError::Connect { .. } => Kind::PeerLost,
         TransportError::Timeout { .. } => Kind::TimedOut,
         TransportError::HandshakeMismatch { .. }
@@ -214,5 +233,5 @@ fn of_transport(error: &TransportError) -> Kind {
 
 /// An error of a link to a named peer.
 pub(crate) fn in_link(peer: &str) -> impl FnOnce(TransportError) -> ServiceError + use<'_> {
-    move |source| ServiceError::Link { peer: peer.to_owned(), source }
+    move |source| ServiceError::Link { peer: peer.to_owned(), source: source.into() }
 }

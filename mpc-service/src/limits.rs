@@ -93,10 +93,16 @@ impl Capacity {
         let mut used = self.lock();
         let own = used.by_peer.get(&peer).copied().unwrap_or_default();
         if own >= sessions_per_peer {
-            return Err((Refusal::Busy, format!("{own} sessions of yours run here, the most for one; try again later")));
+            return Err((
+                Refusal::Busy,
+                format!("{own} sessions of yours run here, the most for one; try again later"),
+            ));
         }
         if used.sessions >= sessions || used.memory.saturating_add(memory) > all {
-            return Err((Refusal::Busy, format!("{} sessions run here, there is no room now; try again", used.sessions)));
+            return Err((
+                Refusal::Busy,
+                format!("{} sessions run here, there is no room now; try again", used.sessions),
+            ));
         }
         used.sessions += 1;
         used.memory += memory;

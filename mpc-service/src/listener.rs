@@ -4,7 +4,7 @@ use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use smol::future::or;
 use smol::{Async, Timer};
@@ -17,7 +17,7 @@ const MAX_CONNECTIONS: usize = 256;
 /// Pause after a failed accept, for instance while no file descriptor is free.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 /// How often what has waited too long is looked for.
-const SWEEP_PAUSE: Duration = Duration::from_secs(1);
+const SWEEP_PAUSE: Duration = Duration::from_millis(250);
 /// How often a service that stops looks whether all is done.
 const STOP_PAUSE: Duration = Duration::from_millis(20);
 
@@ -26,7 +26,7 @@ pub(crate) trait Service: Send + Sync + 'static {
     /// Serves a connection to its end.
     fn serve(self: Arc<Self>, stream: Async<TcpStream>, from: SocketAddr) -> impl Future<Output = ()>;
 
-    /// Called about every second.
+    /// Called about four times a second, however many connections come.
     fn sweep(&self) {}
 }
 
@@ -56,6 +56,7 @@ pub(crate) async fn run<S: Service>(
     let listener = Async::new(listener).map_err(|source| ServiceError::Listen { address, source })?;
     let running = Arc::new(AtomicUsize::new(0));
     let mut stop = std::pin::pin!(stop);
+    let mut next_sweep = Instant::now() + SWEEP_PAUSE;
     loop {
         let accept = async {
             match listener.accept().await {
@@ -64,17 +65,20 @@ pub(crate) async fn run<S: Service>(
             }
         };
         let sweep = async {
-            Timer::after(SWEEP_PAUSE).await;
+            Timer::at(next_sweep).await;
             Next::Sweep
         };
         let stopped = async {
             stop.as_mut().await;
             Next::Stop
         };
-        match or(stopped, or(accept, sweep)).await {
+        match or(stopped, or(sweep, accept)).await {
             Next::Connected(stream, from) => start(&service, &running, stream, from),
             Next::Failed => drop(Timer::after(ACCEPT_PAUSE).await),
-            Next::Sweep => service.sweep(),
+            Next::Sweep => {
+                service.sweep();
+                next_sweep = Instant::now() + SWEEP_PAUSE;
+            }
             Next::Stop => break,
         }
     }

@@ -1,6 +1,6 @@
 //! Where connections of one session meet that arrive one by one.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -86,15 +86,10 @@ impl<L> Meeting<L> {
         }
     }
 
-    /// Takes away those that have waited too long; how many.
-    pub fn sweep(&self) -> usize {
-        let mut gone = 0;
-        self.lock().retain(|_, group| {
-            let stays = group.since.elapsed() < self.patience;
-            gone += if stays { 0 } else { group.links.len() };
-            stays
-        });
-        gone
+    /// Takes away those that have waited too long: of each session the connections by their indices.
+    pub fn sweep(&self) -> Vec<BTreeMap<usize, L>> {
+        let is_late = |_: &SessionId, group: &mut Group<L>| group.since.elapsed() >= self.patience;
+        self.lock().extract_if(is_late).map(|(_, group)| group.links.into_iter().collect()).collect()
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<SessionId, Group<L>>> {
@@ -140,7 +135,7 @@ mod tests {
             meeting.arrive([1; 16], index, usize::MAX, ()).unwrap();
         }
         assert_eq!(meeting.arrive([2; 16], 0, 2, ()), Err((Turned::Full, ())));
-        assert_eq!(meeting.sweep(), MAX_WAITING);
+        assert_eq!(meeting.sweep().iter().map(BTreeMap::len).collect::<Vec<_>>(), [MAX_WAITING]);
         assert_eq!(meeting.arrive([2; 16], 0, 2, ()), Ok(None));
     }
 }

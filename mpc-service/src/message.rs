@@ -148,6 +148,8 @@ pub enum Refusal {
     Used,
     /// A fault of this side.
     Internal,
+    /// Another participant of the session did not come in time.
+    Absent,
 }
 
 /// What is sent: the version, then the message.

@@ -68,6 +68,8 @@ pub struct Tensor {
     pub shape: Vec<usize>,
     /// The number of classes, for integers that are given to the graph as rows with a single 1.
     pub classes: Option<usize>,
+    /// Of such integers, for each the number that it must stay below, where that is less than the number of classes.
+    pub limits: Vec<usize>,
 }
 
 /// What everybody may know of a packed model: the network without its weights, and the terms of its use.
@@ -114,11 +116,13 @@ impl PublicModel {
                 Encoding::OneHot(classes) => Some(classes),
                 _ => None,
             },
+            limits: input.limits.clone(),
         });
         let outputs = network.outputs.iter().map(|output| Tensor {
             name: output.name.clone(),
             shape: output.shape.clone(),
             classes: None,
+            limits: Vec::new(),
         });
         let graph = terms.revealed_graph(&network.graph)?;
         let public = Self { graph, inputs: inputs.collect(), outputs: outputs.collect(), terms };
@@ -277,7 +281,8 @@ impl PrivateModel {
 /// # Errors
 /// [`PackError::File`].
 pub fn is_private(path: &Path) -> Result<bool, PackError> {
-    let failed = |error: std::io::Error| FileError::Read { path: path.display().to_string(), reason: error.to_string() };
+    let failed =
+        |error: std::io::Error| FileError::Read { path: path.display().to_string(), reason: error.to_string() };
     let mut magic = Vec::new();
     let file = std::fs::File::open(path).map_err(failed)?;
     file.take(PRIVATE_MAGIC.len() as u64).read_to_end(&mut magic).map_err(failed)?;

@@ -16,12 +16,10 @@ use smol::Async;
 
 use crate::error::{ServiceError, in_link};
 use crate::limits::{Capacity, Grant, Limits};
-use crate::link::{CALLER, Endpoint, OPENING_DEADLINE, Peer, shown};
+use crate::link::{CALLER, Endpoint, OPENING_DEADLINE, Peer, shown, unless_lost};
 use crate::listener::{self, Service, within};
 use crate::meeting::Meeting;
-use crate::message::{
-    self, DealRequest, MAX_SHORT_BYTES, Opening, Refusal, SessionId, SessionRequest, Uses, Work,
-};
+use crate::message::{self, DealRequest, MAX_SHORT_BYTES, Opening, Refusal, SessionId, SessionRequest, Uses, Work};
 use crate::pack::{MAX_PUBLIC_BYTES, PlanDigest, PrivateModel, PublicModel};
 use crate::report::InferenceReport;
 use crate::session::{Agreed, Exchange, Seat};
@@ -130,7 +128,7 @@ impl Server {
 
     async fn receive(&self, stream: Async<TcpStream>) -> Result<(), ServiceError> {
         let link = SecureLink::accept(stream, &self.endpoint.identity, &self.known(), OPENING_DEADLINE).await;
-        let link = link.map_err(|source| ServiceError::Connect { peer: "a caller".to_owned(), source })?;
+        let link = link.map_err(|source| ServiceError::connect("a caller", source))?;
         let certificate = link.peer().clone();
         let peer = shown(&certificate);
         let mut link = self.endpoint.called(link);
@@ -197,7 +195,8 @@ impl Server {
             }
         };
         let limit = self.capacity.limits().session_time;
-        let run = async { in_ring!(public.terms.ring, R => self.session_in::<R>(link, client, request, &public).await) };
+        let run =
+            async { in_ring!(public.terms.ring, R => self.session_in::<R>(link, client, request, &public).await) };
         within(limit, &peer, run).await
     }
 
@@ -258,7 +257,11 @@ impl Server {
         request: SessionRequest,
     ) -> Result<(Grant, Option<Store>), Refused> {
         let fingerprint = client.fingerprint();
-        let grant = self.capacity.grant(fingerprint, plan.memory_bytes(self.party, Preprocessing::Ahead), request.inferences)?;
+        let grant = self.capacity.grant(
+            fingerprint,
+            plan.memory_bytes(self.party, Preprocessing::Ahead),
+            request.inferences,
+        )?;
         if matches!(request.work, Work::Live) {
             return Ok((grant, None));
         }
@@ -266,7 +269,8 @@ impl Server {
             tracing::error!(%error, "the store of prepared inferences cannot be used");
             (Refusal::Internal, "the store of prepared inferences cannot be used here".to_owned())
         };
-        let unavailable = || (Refusal::Forbidden, "no inferences are prepared here: it was started without a store".into());
+        let unavailable =
+            || (Refusal::Forbidden, "no inferences are prepared here: it was started without a store".into());
         let folder = self.stores.as_ref().ok_or_else(unavailable)?;
         let folder = folder.join(fingerprint.to_string().replace(':', ""));
         let key = VaultKey::new(self.endpoint.identity.derive_key("store"));
@@ -305,8 +309,7 @@ impl Server {
     }
 
     fn dealer(&self) -> Result<&Peer, ServiceError> {
-        let missing = || ServiceError::Arguments("no dealer is named, which this session needs: --dealer".to_owned());
-        self.contacts.dealer.as_ref().ok_or_else(missing)
+        self.contacts.dealer.as_ref().ok_or_else(missing_dealer)
     }
 
     /// Connects the parties, and takes part in their session.
@@ -320,35 +323,42 @@ impl Server {
     ) -> Result<(), ServiceError> {
         let client = agreed.client_name(public.terms.setting);
         let holds = match (agreed.work, store) {
-            (Work::Prepared(batch), Some(store)) => {
-                self.hold(&mut link, store, batch, agreed, plan, &client).await?
-            }
+            (Work::Prepared(batch), Some(store)) => self.hold(&mut link, store, batch, agreed, plan, &client).await?,
             _ => Vec::new(),
         };
         let mut links: Vec<_> = (0..plan.settings().parties).map(|_| None).collect();
         self.connect_servers(agreed, public.terms.servers(), &mut links).await?;
-        let mut control = None;
+        let (mut names, mut control) = (agreed.names(), None);
         match public.terms.setting {
             Setting::Direct => links[plan.settings().parties - 1] = Some(link),
             Setting::Outsourced => control = Some(link),
         }
-        let network = self.endpoint.network(self.party, links);
+        let mut dealer = None;
+        if !matches!(agreed.work, Work::Prepared(_)) {
+            // Those who wait for the dealer here and there wait for each other in truth.
+            let mut watched: Vec<_> = links.into_iter().chain([control.take()]).collect();
+            names.0.push(client.clone());
+            dealer = Some(unless_lost(&mut watched, &names, self.call_dealer(plan, agreed)).await?);
+            control = watched.pop().flatten();
+            links = watched;
+        }
+        let network = self.endpoint.network(self.party, links, agreed.names());
         let seat = Seat { plan, agreed, party: self.party, network, watch: &mut () };
         let mut exchange = Outside { plan, party: self.party, link: control, client };
         match (agreed.work, store) {
             (Work::Live, _) => {
-                let dealer = self.call_dealer(plan, agreed).await?;
+                let dealer = dealer.ok_or_else(missing_dealer)?;
                 seat.live(dealer, self.model(plan, public)?, &mut exchange).await?;
             }
             (Work::Prepare(batch), Some(store)) => {
-                let dealer = self.call_dealer(plan, agreed).await?;
+                let dealer = dealer.ok_or_else(missing_dealer)?;
                 seat.prepare(dealer, self.model(plan, public)?, batch, store).await?;
             }
             (Work::Prepared(batch), Some(store)) => {
                 let bytes = store.model(batch, plan.model_bytes())?;
                 let model = Model::from_bytes(plan, self.party, &bytes).map_err(agreed.in_encoding())?;
                 seat.prepared(Arc::new(model), batch, holds, &mut exchange).await?;
-                store.remove_if_used_up(batch)?;
+                store.tidy(batch);
             }
             (_, None) => {}
         }
@@ -487,6 +497,10 @@ impl Server {
     }
 }
 
+fn missing_dealer() -> ServiceError {
+    ServiceError::Arguments("no dealer is named, which this session needs: --dealer".to_owned())
+}
+
 /// The longest list of prepared inferences, in bytes.
 const MAX_USES_BYTES: usize = 1 << 20;
 
@@ -524,7 +538,20 @@ fn hold_all<'s, R: Ring>(
         Err(StoreError::Used { .. }) => Err(format!("inference {index} of batch {batch} was used")),
         Err(_) => Err("the batch cannot be read here".to_owned()),
     };
-    uses.indices.iter().map(hold).collect()
+    let held: Result<Vec<_>, _> = uses.indices.iter().map(hold).collect();
+    held.inspect_err(|_| pass_over(store, batch, uses))
+}
+
+/// Destroys what a data owner named together with something that was used: it does so, too, and asks for none of it again.
+fn pass_over(store: &Store, batch: BatchId, uses: &Uses) {
+    for &index in &uses.indices {
+        if let Ok(Some(hold)) = store.hold(batch, index)
+            && let Err(error) = hold.claim()
+        {
+            tracing::warn!(%error, "a prepared inference that is passed over stays");
+        }
+    }
+    store.tidy(batch);
 }
 
 /// The inputs and outputs of a data owner outside, if it is; else this server brings nothing in.
@@ -557,9 +584,7 @@ impl<R: Ring> Exchange<R> for Outside<'_, R> {
     async fn outputs(&mut self, outputs: Outputs<R>, report: InferenceReport) -> Result<(), ServiceError> {
         tracing::debug!(seconds = report.online_seconds, sent = report.online.bytes_sent(), "inference");
         match (&mut self.link, outputs.share) {
-            (Some(link), Some(share)) => {
-                link.send(CALLER, &share.to_bytes()).await.map_err(in_link(&self.client))
-            }
+            (Some(link), Some(share)) => link.send(CALLER, &share.to_bytes()).await.map_err(in_link(&self.client)),
             _ => Ok(()),
         }
     }

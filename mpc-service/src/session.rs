@@ -14,9 +14,9 @@ use crate::error::{Names, ServiceError};
 use crate::link::shown;
 use crate::message::{SessionId, Work};
 use crate::report::{Event, InferenceReport, Recorder, Watch};
+use crate::store::{BatchId, Description, Hold, Store, StoreError};
 use crate::terms::Setting;
-use crate::store::{BatchId, Description, Hold, Store};
-use crate::vault::VaultReader;
+use crate::vault::{VaultError, VaultReader};
 
 /// Everything that the participants of a session must agree on besides its plan.
 #[derive(Debug)]
@@ -67,7 +67,7 @@ impl Agreed {
     }
 
     pub(crate) fn in_session(&self) -> impl Fn(InferenceError) -> ServiceError {
-        move |source| ServiceError::Session { source, names: self.names() }
+        move |source| ServiceError::Session { source: source.into(), names: self.names() }
     }
 }
 
@@ -134,9 +134,9 @@ impl<R: Ring, W: Watch> Seat<'_, R, W> {
         let writer = store.begin(batch)?;
         for index in 0..agreed.inferences {
             let mut file = writer.inference(index)?;
-            let in_store = |error: crate::vault::VaultError| RecordingError::Storage { reason: error.to_string() };
+            let in_store = |error: VaultError| RecordingError::Storage { reason: error.to_string() };
             session.record(|bytes| file.write(bytes).map_err(in_store)).await.map_err(&failed)?;
-            file.finish().map_err(crate::store::StoreError::from)?;
+            file.finish().map_err(StoreError::from)?;
             watch.see(Event::Stored { inferences: index + 1 });
         }
         writer.finish(&agreed.description(party, plan), &session.model().to_bytes())?;
@@ -165,7 +165,7 @@ impl<R: Ring, W: Watch> Seat<'_, R, W> {
             let index = hold.index().to_string();
             session.agree(&[("batch", &batch.to_string()), ("prepared inference", &index)]).await.map_err(&failed)?;
             // From here on it is gone from the disk, whatever happens.
-            let recording = Claimed(hold.claim()?);
+            let recording = Claimed(agreed.claim(hold)?);
             session.clear_meters();
             let inputs = exchange.inputs(inference).await?;
             let mut recorder = Recorder::new(watch, inference, plan.steps().len());
@@ -179,6 +179,14 @@ impl<R: Ring, W: Watch> Seat<'_, R, W> {
 }
 
 impl Agreed {
+    /// Takes a prepared inference out of its store.
+    pub(crate) fn claim(&self, hold: Hold<'_>) -> Result<VaultReader, StoreError> {
+        let (batch, place) = (hold.batch(), hold.index());
+        let recording = hold.claim()?;
+        tracing::debug!(%batch, place, "claimed");
+        Ok(recording)
+    }
+
     /// How the data owner is named, which is the last party, or outside.
     pub(crate) fn client_name(&self, setting: Setting) -> String {
         match (setting, self.parties.last()) {
@@ -195,7 +203,7 @@ impl Agreed {
 
     /// What bytes that do not suit the session are told by.
     pub(crate) fn in_encoding(&self) -> impl Fn(EncodingError) -> ServiceError {
-        move |source| ServiceError::Session { source: source.into(), names: self.names() }
+        move |source| ServiceError::Session { source: Box::new(source.into()), names: self.names() }
     }
 
     pub(crate) fn description<R: Ring>(&self, party: usize, plan: &Plan<R>) -> Description {

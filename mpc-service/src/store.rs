@@ -6,6 +6,7 @@
 //! ```text
 //! store/5b0c…e1/batch          which plan, which parties, the loaded model
 //! store/5b0c…e1/000017.ready   what the dealer sent for inference 17
+//! store/5b0c…e1/writing        while the batch is not complete: locked by the process that prepares it
 //! ```
 //!
 //! An inference is *held* by one process at a time, and *claimed* before anything of it is used: its file is renamed,
@@ -20,7 +21,8 @@ use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
 use crate::vault::{
-    TEMPORARY, VaultError, VaultKey, VaultReader, VaultWriter, create_private_folder, random, sync_folder,
+    TEMPORARY, VaultError, VaultKey, VaultReader, VaultWriter, create_private, create_private_folder, random,
+    sync_folder,
 };
 
 /// The most inferences of a batch.
@@ -29,6 +31,8 @@ pub const MAX_BATCH: u32 = 100_000;
 const READY: &str = "ready";
 const CLAIMED: &str = "claimed";
 const BATCH: &str = "batch";
+/// Locked by the process that prepares the batch, until it is complete.
+const WRITING: &str = "writing";
 
 /// The largest description of a batch, without its model.
 const MAX_DESCRIPTION: usize = 1 << 16;
@@ -89,6 +93,12 @@ pub enum StoreError {
     /// No such batch.
     #[error("there is no batch {id} in this store: it was removed, or prepared by somebody else")]
     UnknownBatch {
+        /// The batch.
+        id: BatchId,
+    },
+    /// A batch of that identity was prepared before.
+    #[error("batch {id} is in this store already: prepare another one")]
+    Exists {
         /// The batch.
         id: BatchId,
     },
@@ -172,7 +182,8 @@ impl Store {
             return Err(StoreError::UnknownBatch { id });
         }
         let index = |name: &String| name.strip_suffix(READY)?.strip_suffix('.')?.parse().ok();
-        let mut ready: Vec<_> = names(&folder)?.iter().filter_map(index).collect();
+        let names = names(&folder).or_else(|error| unless_gone(error, Vec::new()))?;
+        let mut ready: Vec<_> = names.iter().filter_map(index).collect();
         ready.sort_unstable();
         Ok(ready)
     }
@@ -190,6 +201,8 @@ impl Store {
             _ => in_folder(&path, source),
         })?;
         match file.try_lock() {
+            // It was claimed between opening and locking; nobody makes one of that name again.
+            Ok(()) if !path.exists() => Err(used()),
             Ok(()) => Ok(Some(Hold { store: self, id, index, _lock: file })),
             Err(TryLockError::WouldBlock) => Ok(None),
             Err(TryLockError::Error(source)) => Err(in_folder(&path, source)),
@@ -213,11 +226,22 @@ impl Store {
     /// Begins a batch. It is not there before [`BatchWriter::finish`].
     ///
     /// # Errors
-    /// [`StoreError::Folder`].
+    /// [`StoreError::Exists`], [`StoreError::Folder`].
     pub fn begin(&self, id: BatchId) -> Result<BatchWriter<'_>, StoreError> {
         let folder = self.batch_folder(id);
+        if folder.exists() {
+            return Err(StoreError::Exists { id });
+        }
         create_private_folder(&folder).map_err(|source| in_folder(&folder, source))?;
-        Ok(BatchWriter { store: self, id, is_finished: false })
+        let path = folder.join(WRITING);
+        let locked = create_private(&path).and_then(|file| file.try_lock().map_err(io::Error::from).map(|()| file));
+        match locked {
+            Ok(lock) => Ok(BatchWriter { store: self, id, is_finished: false, _lock: lock }),
+            Err(source) => {
+                let _ = self.remove(id);
+                Err(in_folder(&path, source))
+            }
+        }
     }
 
     /// Removes a batch with all that is left in it.
@@ -237,9 +261,16 @@ impl Store {
     /// [`StoreError::Folder`].
     pub fn remove_if_used_up(&self, id: BatchId) -> Result<(), StoreError> {
         match self.ready(id) {
-            Ok(ready) if ready.is_empty() => self.remove(id),
+            Ok(ready) if ready.is_empty() => self.remove_if_there(id),
             Ok(_) | Err(StoreError::UnknownBatch { .. }) => Ok(()),
             Err(error) => Err(error),
+        }
+    }
+
+    /// As [`remove_if_used_up`](Self::remove_if_used_up), after work that is done: a failure is logged.
+    pub(crate) fn tidy(&self, id: BatchId) {
+        if let Err(error) = self.remove_if_used_up(id) {
+            tracing::warn!(batch = %id, %error, "a batch that is used up stays");
         }
     }
 
@@ -261,15 +292,37 @@ impl Store {
         Ok((postcard::from_bytes(&bytes).map_err(|_| damaged())?, reader))
     }
 
-    /// Removes what a process that was killed has left: claimed inferences, and files that were never complete.
+    /// Removes what a process that was killed has left: batches and files that were never complete, claimed inferences,
+    /// batches that are used up.
     fn sweep(&self, id: BatchId) -> Result<(), StoreError> {
         let folder = self.batch_folder(id);
-        for name in names(&folder)? {
+        if self.is_abandoned(id) {
+            return self.remove_if_there(id);
+        }
+        for name in names(&folder).or_else(|error| unless_gone(error, Vec::new()))? {
             if [CLAIMED, TEMPORARY].iter().any(|end| name.ends_with(end)) && is_old(&folder.join(&name)) {
                 let _ = fs::remove_file(folder.join(name));
             }
         }
-        Ok(())
+        self.remove_if_used_up(id)
+    }
+
+    /// Whether the process that prepared a batch ended before it was complete.
+    fn is_abandoned(&self, id: BatchId) -> bool {
+        let folder = self.batch_folder(id);
+        let lock = File::open(folder.join(WRITING));
+        let is_unlocked = match &lock {
+            Ok(lock) => lock.try_lock().is_ok(),
+            // Somebody may be between making the folder and locking it, or in the middle of removing it.
+            Err(_) => is_old(&folder),
+        };
+        // Looked for while the lock is held: the batch was complete when its process let go of it.
+        is_unlocked && !folder.join(BATCH).exists()
+    }
+
+    /// Removes a batch that another process may be removing, too.
+    fn remove_if_there(&self, id: BatchId) -> Result<(), StoreError> {
+        self.remove(id).or_else(|error| unless_gone(error, ()))
     }
 
     fn batch_folder(&self, id: BatchId) -> PathBuf {
@@ -292,6 +345,12 @@ pub struct Hold<'a> {
 }
 
 impl Hold<'_> {
+    /// Its batch.
+    #[must_use]
+    pub fn batch(&self) -> BatchId {
+        self.id
+    }
+
     /// Its place in the batch.
     #[must_use]
     pub fn index(&self) -> u32 {
@@ -323,6 +382,8 @@ pub struct BatchWriter<'a> {
     store: &'a Store,
     id: BatchId,
     is_finished: bool,
+    /// Locked while this is there.
+    _lock: File,
 }
 
 impl BatchWriter<'_> {
@@ -347,8 +408,9 @@ impl BatchWriter<'_> {
         writer.write(&description)?;
         writer.write(model)?;
         writer.finish()?;
-        sync_folder(&self.store.batch_folder(self.id)).map_err(|source| in_folder(&path, source))?;
+        // From here on the batch is there; without the file nobody asks whether it is complete.
         self.is_finished = true;
+        let _ = fs::remove_file(self.store.batch_folder(self.id).join(WRITING));
         Ok(())
     }
 }
@@ -374,6 +436,14 @@ fn label(id: BatchId, index: u32) -> String {
 fn names(folder: &Path) -> Result<Vec<String>, StoreError> {
     let entries = fs::read_dir(folder).map_err(|source| in_folder(folder, source))?;
     Ok(entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok()).collect())
+}
+
+/// `otherwise` where another process has removed a folder meanwhile.
+fn unless_gone<T>(error: StoreError, otherwise: T) -> Result<T, StoreError> {
+    match error {
+        StoreError::Folder { source, .. } if source.kind() == io::ErrorKind::NotFound => Ok(otherwise),
+        error => Err(error),
+    }
 }
 
 fn in_folder(path: &Path, source: io::Error) -> StoreError {
@@ -494,6 +564,30 @@ mod tests {
         batch.inference(0).unwrap().finish().unwrap();
         drop(batch);
         assert_eq!(store.batches().unwrap(), []);
+    }
+
+    #[test]
+    fn a_batch_whose_process_was_killed_is_removed_and_one_in_the_making_stays() {
+        let folder = tempdir().unwrap();
+        let store = open(&folder);
+        let batch = store.begin(BatchId::random().unwrap()).unwrap();
+        batch.inference(0).unwrap().finish().unwrap();
+        let id = batch.id;
+        assert_eq!(open(&folder).batches().unwrap(), [id]);
+        assert!(matches!(store.begin(id), Err(StoreError::Exists { .. })));
+        // As a killed process leaves it: the files are there, and the lock is not held.
+        let files = names(&store.batch_folder(id)).unwrap();
+        let copy = folder.path().join("copy");
+        fs::create_dir(&copy).unwrap();
+        for name in &files {
+            fs::copy(store.batch_folder(id).join(name), copy.join(name)).unwrap();
+        }
+        drop(batch);
+        fs::rename(&copy, store.batch_folder(id)).unwrap();
+        assert_eq!(store.batches().unwrap(), [id]);
+        assert_eq!(open(&folder).batches().unwrap(), []);
+        let complete = prepare(&store, 1);
+        assert_eq!(open(&folder).ready(complete).unwrap(), [0]);
     }
 
     #[test]

@@ -8,7 +8,7 @@ use mpc_models::arrays::{read_npy, read_npz, write_npy};
 use mpc_models::images::{ImageChannels, ImageOptions, decode_image};
 use mpc_models::{FileError, read_file};
 use mpc_nn::graph::MAX_ELEMENTS;
-use ndarray::{ArrayD, IxDyn};
+use ndarray::{ArrayD, Dimension, IxDyn};
 use serde::{Deserialize, Serialize};
 
 /// The largest file: a tensor of as many 64-bit numbers as a graph allows, and its header.
@@ -43,6 +43,32 @@ pub enum TensorError {
         /// The names of the network's.
         known: Vec<String>,
     },
+    /// A name that the network has no input or output of.
+    #[error("--{what} {name}=…: the network has no {what} `{name}`, but `{}`", known.join("`, `"))]
+    Unknown {
+        /// `input` or `output`.
+        what: &'static str,
+        /// The name.
+        name: String,
+        /// The names of the network's.
+        known: Vec<String>,
+    },
+    /// A name with two files.
+    #[error("--{what} has two files for `{name}`; give one")]
+    Twice {
+        /// `input` or `output`.
+        what: &'static str,
+        /// The name.
+        name: String,
+    },
+    /// A place that no output can be written to.
+    #[error("--output {file}: {reason}")]
+    Destination {
+        /// The file.
+        file: String,
+        /// Why.
+        reason: &'static str,
+    },
     /// An output that cannot be written.
     #[error("cannot write {file}: {reason}")]
     Write {
@@ -66,6 +92,8 @@ pub struct InputFile {
     pub shape: Vec<usize>,
     /// The number of classes, for an input of integers that are given to the graph as rows with a single 1.
     pub classes: Option<usize>,
+    /// What each of its elements must be below, where that differs; else empty.
+    pub limits: Vec<usize>,
     /// How pixels become numbers.
     pub pixels: Pixels,
 }
@@ -101,12 +129,13 @@ impl InputFile {
 
     fn one_hot(&self, tensor: &ArrayD<f32>, classes: usize) -> Result<ArrayD<f32>, TensorError> {
         let mut rows = ArrayD::zeros([tensor.shape(), &[classes]].concat());
-        for ((index, &value), row) in
-            tensor.indexed_iter().zip(rows.as_slice_mut().into_iter().flat_map(|rows| rows.chunks_exact_mut(classes)))
-        {
-            let class = if value < 0.0 { value + classes as f32 } else { value };
-            if value.fract() != 0.0 || !(0.0..classes as f32).contains(&class) {
-                return Err(self.wrong(&format!("the element at {index:?} is no integer below {classes}")));
+        let each = rows.as_slice_mut().into_iter().flat_map(|rows| rows.chunks_exact_mut(classes));
+        for (place, ((index, &value), row)) in tensor.indexed_iter().zip(each).enumerate() {
+            let limit = self.limits.get(place).map_or(classes, |&limit| limit.min(classes));
+            let class = if value < 0.0 { value + limit as f32 } else { value };
+            if value.fract() != 0.0 || !(0.0..limit as f32).contains(&class) {
+                let index = index.slice();
+                return Err(self.wrong(&format!("the element at {index:?} is {value}, no integer below {limit}")));
             }
             row[class as usize] = 1.0;
         }
@@ -134,6 +163,7 @@ pub fn read_tensor(path: &Path, name: &str, shape: &[usize], pixels: &Pixels) ->
         return only.or_else(|_| read_npz(&bytes, Some(name))).map_err(|error| wrong(error.to_string()));
     }
     let options = pixels.options(shape).map_err(wrong)?;
+    options.check().map_err(|error| wrong(error.to_string()))?;
     decode_image(&bytes, &options).map_err(|error| wrong(format!("neither .npy nor .npz, and as an image: {error}")))
 }
 
@@ -182,25 +212,58 @@ impl Pixels {
     }
 }
 
-/// Writes a tensor as `.npy`: under its name once it is complete, never in part.
+/// Checks before a run that its outputs can be written: as `.npy`, in folders that are there.
+///
+/// # Errors
+/// [`TensorError::Destination`].
+pub fn check_destinations<'a>(paths: impl Iterator<Item = &'a PathBuf>) -> Result<(), TensorError> {
+    for path in paths {
+        let wrong = |reason| Err(TensorError::Destination { file: path.display().to_string(), reason });
+        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        if !path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("npy")) {
+            return wrong("outputs are written as .npy; name the file so");
+        }
+        if !folder.is_dir() {
+            return wrong("its folder is not there; make it first");
+        }
+        if path.is_dir() {
+            return wrong("it is a folder; name a file");
+        }
+    }
+    Ok(())
+}
+
+/// Writes a tensor as `.npy`, in the shape that the file of the network gives it, as a graph's scalars have an axis: under
+/// its name once it is complete, never in part.
 ///
 /// # Errors
 /// [`TensorError::Write`].
-pub fn write_tensor(path: &Path, tensor: &ArrayD<f64>) -> Result<(), TensorError> {
-    let bytes = write_npy(&tensor.mapv(|value| value as f32));
+pub fn write_tensor(path: &Path, tensor: &ArrayD<f64>, shape: &[usize]) -> Result<(), TensorError> {
+    let failed = |reason: String| TensorError::Write { file: path.display().to_string(), reason };
+    let tensor = tensor.mapv(|value| value as f32);
+    let bytes = write_npy(&tensor.to_shape(shape).map_err(|error| failed(error.to_string()))?.into_owned());
+    write_whole(path, &bytes)
+}
+
+/// Writes a file: under its name once it is complete, never in part.
+///
+/// # Errors
+/// [`TensorError::Write`].
+pub fn write_whole(path: &Path, bytes: &[u8]) -> Result<(), TensorError> {
+    let failed = |reason: String| TensorError::Write { file: path.display().to_string(), reason };
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     let temporary = path.with_file_name(format!(".{name}.{}.part", std::process::id()));
     let written = fs::write(&temporary, bytes).and_then(|()| fs::rename(&temporary, path));
     written.map_err(|error| {
         let _ = fs::remove_file(&temporary);
-        TensorError::Write { file: path.display().to_string(), reason: error.to_string() }
+        failed(error.to_string())
     })
 }
 
 /// The files for inputs or outputs by the name of the tensor: `NAME=FILE`, and those without a name in the order of `names`.
 ///
 /// # Errors
-/// [`TensorError::TooMany`].
+/// [`TensorError::TooMany`], [`TensorError::Twice`], [`TensorError::Unknown`].
 pub fn by_name(
     what: &'static str,
     files: &[String],
@@ -209,9 +272,17 @@ pub fn by_name(
     let mut by_name = BTreeMap::new();
     let mut unnamed = Vec::new();
     for file in files {
-        match file.split_once('=').filter(|(name, _)| names.iter().any(|known| known == name)) {
-            Some((name, path)) => drop(by_name.insert(name.to_owned(), PathBuf::from(path))),
-            None => unnamed.push(PathBuf::from(file)),
+        match file.split_once('=') {
+            Some((name, path)) if names.iter().any(|known| known == name) => {
+                if by_name.insert(name.to_owned(), PathBuf::from(path)).is_some() {
+                    return Err(TensorError::Twice { what, name: name.to_owned() });
+                }
+            }
+            // A file may have such a name, too: one that is there to be read, or one in a folder.
+            Some((name, _)) if !name.contains(['/', '\\']) && (what != "input" || !Path::new(file).exists()) => {
+                return Err(TensorError::Unknown { what, name: name.to_owned(), known: names.to_vec() });
+            }
+            _ => unnamed.push(PathBuf::from(file)),
         }
     }
     let free: Vec<_> = names.iter().filter(|name| !by_name.contains_key(*name)).cloned().collect();
@@ -225,6 +296,8 @@ pub fn by_name(
 
 #[cfg(test)]
 mod tests {
+    use ndarray::array;
+
     use super::*;
 
     #[test]
@@ -237,8 +310,12 @@ mod tests {
         };
         let given: Vec<String> = files(&["x.npy", "a=y=z.npy"]).unwrap();
         assert_eq!(given, ["a:y=z.npy", "b:x.npy"]);
-        let given: Vec<String> = files(&["c=x.npy"]).unwrap();
-        assert_eq!(given, ["a:c=x.npy"]);
+        let given: Vec<String> = files(&["folder/c=x.npy"]).unwrap();
+        assert_eq!(given, ["a:folder/c=x.npy"]);
+        for (wrong, text) in [(&["c=x.npy"][..], "no input `c`, but `a`, `b`"), (&["a=x", "a=y"], "two files for `a`")]
+        {
+            assert!(files(wrong).is_err_and(|error| error.to_string().contains(text)), "{text}");
+        }
         assert!(files(&["x", "y", "z"]).is_err_and(|error| error.to_string().contains("--input z is one too many")));
     }
 
@@ -246,8 +323,40 @@ mod tests {
     fn an_output_that_cannot_be_written_leaves_nothing() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("missing").join("y.npy");
-        assert!(write_tensor(&path, &ArrayD::zeros(vec![1])).is_err_and(|error| error.to_string().contains("y.npy")));
-        write_tensor(&folder.path().join("y.npy"), &ArrayD::zeros(vec![1])).unwrap();
+        assert!(
+            write_tensor(&path, &ArrayD::zeros(vec![1]), &[1]).is_err_and(|error| error.to_string().contains("y.npy"))
+        );
+        write_tensor(&folder.path().join("y.npy"), &ArrayD::zeros(vec![1]), &[1]).unwrap();
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn rows_of_categories_below_the_limit_of_each() {
+        let (classes, pixels) = (Some(3), Pixels::default());
+        let file = InputFile {
+            input: 0,
+            name: "x".into(),
+            path: "x".into(),
+            shape: vec![2, 3],
+            classes,
+            limits: vec![2, 3],
+            pixels,
+        };
+        let rows = file.one_hot(&array![-1.0, 2.0].into_dyn(), 3).unwrap();
+        assert_eq!(rows, array![[0.0, 1.0, 0.0], [0.0, 0.0, 1.0]].into_dyn());
+        for wrong in [array![2.0, 0.0], array![0.0, 3.0], array![0.5, 0.0], array![-3.0, 0.0]] {
+            assert!(
+                file.one_hot(&wrong.into_dyn(), 3).is_err_and(|error| error.to_string().contains("no integer below"))
+            );
+        }
+    }
+
+    #[test]
+    fn outputs_are_npy_files_in_folders_that_are_there() {
+        let check = |path: &str| check_destinations([PathBuf::from(path)].iter());
+        assert!(check("y.npy").is_ok());
+        for (path, reason) in [("y.npz", "written as .npy"), ("y", "written as .npy"), ("no/such/y.npy", "not there")] {
+            assert!(check(path).is_err_and(|error| error.to_string().contains(reason)), "{path}");
+        }
     }
 }

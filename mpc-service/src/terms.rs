@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 /// Who computes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[serde(rename_all = "kebab-case")]
 pub enum Setting {
     /// The model owner is party 0, the data owner the last party; servers that hold neither may compute with them.
     #[default]
@@ -17,7 +17,7 @@ pub enum Setting {
 
 /// What of the network's outputs is revealed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[serde(rename_all = "kebab-case")]
 pub enum Reveal {
     /// Every number.
     #[default]
@@ -28,7 +28,7 @@ pub enum Reveal {
 
 /// Who learns what is revealed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[serde(rename_all = "kebab-case")]
 pub enum RevealTo {
     /// The data owner alone.
     #[default]

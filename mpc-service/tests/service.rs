@@ -5,9 +5,7 @@ mod support;
 use mpc_nn::Preprocessing;
 use mpc_ring::RingBits;
 use mpc_service::message::Refusal;
-use mpc_service::{
-    Correlations, Kind, Limits, PublicModel, Reveal, RevealTo, ServiceError, Setting, Terms,
-};
+use mpc_service::{Correlations, Kind, Limits, PublicModel, Reveal, RevealTo, ServiceError, Setting, Terms};
 use ndarray::ArrayD;
 use smol::block_on;
 
@@ -78,7 +76,8 @@ fn the_model_owner_computes_with_its_weights() {
 #[test]
 fn only_the_class_and_only_to_the_one_named() {
     let class = |y: &[f32]| (0..y.len()).max_by(|&i, &j| y[i].total_cmp(&y[j])).unwrap() as f64;
-    for (reveal_to, is_revealed) in [(RevealTo::DataOwner, true), (RevealTo::ModelOwner, false), (RevealTo::Both, true)] {
+    for (reveal_to, is_revealed) in [(RevealTo::DataOwner, true), (RevealTo::ModelOwner, false), (RevealTo::Both, true)]
+    {
         let site = Site::new(Terms { reveal: Reveal::Class, reveal_to, ..direct(2) });
         let dealer = site.start_dealer();
         let servers = site.start_servers(Some(&dealer), Limits::default());
@@ -181,7 +180,10 @@ fn query_other(site: &Site, terms: Terms) -> ServiceError {
 fn a_difference_is_named_with_both_values() {
     let site = Site::new(direct(2));
     let cases = [
-        (Terms { fractional_bits: 15, comparison_bits: 31, ..direct(2) }, "\"fractional bits\": here it is \"15\", there \"16\""),
+        (
+            Terms { fractional_bits: 15, comparison_bits: 31, ..direct(2) },
+            "\"fractional bits\": here it is \"15\", there \"16\"",
+        ),
         (Terms { comparison_bits: 31, ..direct(2) }, "\"comparison bits\": here it is \"31\", there \"32\""),
         (Terms { ring: RingBits::Bits128, ..direct(2) }, "\"ring\": here it is \"Z_2^128\", there \"Z_2^64\""),
         (Terms { owner_computes: true, ..direct(2) }, "\"weights known to\""),
@@ -258,7 +260,8 @@ fn inputs_are_checked_before_anything_is_sent() {
     let client = site.client(&[], None);
     let mut client = client;
     client.servers = vec![site.servers[0].peer("127.0.0.1:1".parse().unwrap())];
-    let wrong = [ArrayD::zeros(vec![1, 5]), ArrayD::from_elem(vec![1, 6], 1e9), ArrayD::from_elem(vec![1, 6], f32::NAN)];
+    let wrong =
+        [ArrayD::zeros(vec![1, 5]), ArrayD::from_elem(vec![1, 6], 1e9), ArrayD::from_elem(vec![1, 6], f32::NAN)];
     for input in wrong {
         let query = block_on(client.query(&site.model.public, &[vec![input]], Correlations::Dealer, &mut ()));
         assert!(matches!(query, Err(ServiceError::Session { .. })), "{query:?}");

@@ -8,7 +8,7 @@ use rand_core::CryptoRng;
 use subtle::{Choice, ConstantTimeEq};
 use zeroize::{Zeroize, ZeroizeOnDrop};
 
-use crate::{Prg, Seed, ShareError, check_parties};
+use crate::{Prg, SecretVec, Seed, ShareError, check_parties};
 
 /// One party's arithmetic shares of a tensor: the shared tensor is the sum of all parties' shares modulo 2^ℓ.
 ///
@@ -32,7 +32,7 @@ use crate::{Prg, Seed, ShareError, check_parties};
 /// ```
 pub struct ArithmeticShares<R: Ring> {
     shape: Vec<usize>,
-    elements: Vec<R>,
+    elements: SecretVec<R>,
 }
 
 impl<R: Ring> ArithmeticShares<R> {
@@ -41,6 +41,10 @@ impl<R: Ring> ArithmeticShares<R> {
     /// # Errors
     /// [`ShareError::Length`] if the shape does not hold that many elements.
     pub fn new(shape: &[usize], elements: Vec<R>) -> Result<Self, ShareError> {
+        Self::of(shape, elements.into())
+    }
+
+    fn of(shape: &[usize], elements: SecretVec<R>) -> Result<Self, ShareError> {
         let shares = Self { shape: shape.to_vec(), elements };
         if elements_of(shape) == Some(shares.len()) {
             Ok(shares)
@@ -52,13 +56,13 @@ impl<R: Ring> ArithmeticShares<R> {
     /// Shares of zeros.
     pub(crate) fn zeros(shape: &[usize]) -> Result<Self, ShareError> {
         let len = elements_of(shape).ok_or(ShareError::Length { shape: shape.to_vec(), elements: usize::MAX })?;
-        Self::new(shape, vec![R::ZERO; len])
+        Self::of(shape, SecretVec::zeros(len))
     }
 
     /// Shares in one dimension.
     #[must_use]
     pub fn from_elements(elements: Vec<R>) -> Self {
-        Self { shape: vec![elements.len()], elements }
+        Self { shape: vec![elements.len()], elements: elements.into() }
     }
 
     /// The shape of the shared tensor.
@@ -93,16 +97,16 @@ impl<R: Ring> ArithmeticShares<R> {
 
     /// Gives the elements away; who takes them zeroises them.
     #[must_use]
-    pub fn into_elements(mut self) -> Vec<R> {
-        core::mem::take(&mut self.elements)
+    pub fn into_elements(self) -> Vec<R> {
+        self.elements.into_vec()
     }
 
     /// The same elements in another shape.
     ///
     /// # Errors
     /// [`ShareError::Length`] if the shape does not hold that many elements.
-    pub fn reshape(mut self, shape: &[usize]) -> Result<Self, ShareError> {
-        Self::new(shape, core::mem::take(&mut self.elements))
+    pub fn reshape(self, shape: &[usize]) -> Result<Self, ShareError> {
+        Self::of(shape, self.elements)
     }
 
     /// Shares of −x.
@@ -153,7 +157,7 @@ impl<R: Ring> ArithmeticShares<R> {
         if self.shape != other.shape {
             return Err(ShareError::ShapesDiffer { left: self.shape.clone(), right: other.shape.clone() });
         }
-        self.elements.iter_mut().zip(&other.elements).for_each(|(x, &y)| *x = operation(*x, y));
+        self.elements.iter_mut().zip(other.elements.iter()).for_each(|(x, &y)| *x = operation(*x, y));
         Ok(())
     }
 
@@ -168,10 +172,10 @@ impl<R: Ring> ArithmeticShares<R> {
         generator: &mut G,
     ) -> Result<Vec<Self>, ShareError> {
         check_parties(parties)?;
-        let mut last = Self::new(shape, secret.to_vec())?;
+        let mut last = Self::of(shape, SecretVec::copy_of(secret))?;
         let mut shares = Vec::with_capacity(parties);
         for _ in 1..parties {
-            let mut share = Self { shape: shape.to_vec(), elements: vec![R::ZERO; secret.len()] };
+            let mut share = Self { shape: shape.to_vec(), elements: SecretVec::zeros(secret.len()) };
             R::fill_random(&mut share.elements, generator);
             last.subtract(&share)?;
             shares.push(share);
@@ -186,7 +190,7 @@ impl<R: Ring> ArithmeticShares<R> {
     /// # Errors
     /// [`ShareError::Length`].
     pub fn split_by_seeds(shape: &[usize], secret: &[R], others: Vec<Seed>) -> Result<Self, ShareError> {
-        let mut own = Self::new(shape, secret.to_vec())?;
+        let mut own = Self::of(shape, SecretVec::copy_of(secret))?;
         for seed in others {
             own.subtract(&Self::from_seed(shape, seed)?)?;
         }
@@ -209,7 +213,7 @@ impl<R: Ring> ArithmeticShares<R> {
     /// [`ShareError::Parties`], [`ShareError::ShapesDiffer`].
     pub fn reconstruct(shares: &[Self]) -> Result<Vec<R>, ShareError> {
         check_parties(shares.len())?;
-        let mut sum = Self { shape: shares[0].shape.clone(), elements: shares[0].elements.clone() };
+        let mut sum = Self { shape: shares[0].shape.clone(), elements: SecretVec::copy_of(&shares[0].elements) };
         for share in &shares[1..] {
             sum.add(share)?;
         }
@@ -221,7 +225,7 @@ impl<R: Ring> ConstantTimeEq for ArithmeticShares<R> {
     /// Whether shape, which is public, and elements are equal.
     fn ct_eq(&self, other: &Self) -> Choice {
         let shapes = Choice::from(u8::from(self.shape == other.shape));
-        self.elements.iter().zip(&other.elements).fold(shapes, |equal, (&x, &y)| equal & x.equals(y))
+        self.elements.iter().zip(other.elements.iter()).fold(shapes, |equal, (&x, &y)| equal & x.equals(y))
     }
 }
 
@@ -240,13 +244,7 @@ fn elements_of(shape: &[usize]) -> Option<usize> {
 
 impl<R: Ring> Zeroize for ArithmeticShares<R> {
     fn zeroize(&mut self) {
-        self.elements.as_mut_slice().zeroize();
-    }
-}
-
-impl<R: Ring> Drop for ArithmeticShares<R> {
-    fn drop(&mut self) {
-        self.zeroize();
+        self.elements.zeroize();
     }
 }
 

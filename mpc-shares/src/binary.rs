@@ -8,7 +8,7 @@ use rand_core::CryptoRng;
 use subtle::{Choice, ConstantTimeEq};
 use zeroize::{Zeroize, ZeroizeOnDrop};
 
-use crate::{ShareError, check_parties};
+use crate::{SecretVec, ShareError, check_parties};
 
 /// One party's XOR shares of `len` values of `width` bits each.
 ///
@@ -33,7 +33,7 @@ use crate::{ShareError, check_parties};
 pub struct BinaryShares {
     width: u32,
     len: usize,
-    words: Vec<u64>,
+    words: SecretVec<u64>,
 }
 
 impl BinaryShares {
@@ -42,7 +42,7 @@ impl BinaryShares {
     /// # Errors
     /// [`ShareError::Length`] if there are not `width` planes of that length.
     pub fn new(width: u32, len: usize, words: Vec<u64>) -> Result<Self, ShareError> {
-        let mut shares = Self { width, len, words };
+        let mut shares = Self { width, len, words: words.into() };
         if packing::words_for(len).checked_mul(width as usize) != Some(shares.words.len()) {
             return Err(ShareError::Length { shape: vec![width as usize, len], elements: shares.words.len() });
         }
@@ -53,7 +53,7 @@ impl BinaryShares {
     /// Shares of zeros.
     #[must_use]
     pub fn zeros(width: u32, len: usize) -> Self {
-        Self { width, len, words: vec![0; packing::words_for(len) * width as usize] }
+        Self { width, len, words: SecretVec::zeros(packing::words_for(len) * width as usize) }
     }
 
     /// The party's own shares of ring elements as bits: planes of the lowest `width` bits of each.
@@ -77,7 +77,7 @@ impl BinaryShares {
         if self.width > R::BITS {
             return Err(ShareError::Width { width: self.width, limit: R::BITS });
         }
-        let mut elements = vec![R::ZERO; self.len];
+        let mut elements = SecretVec::zeros(self.len).into_vec();
         bitslice::from_planes(&self.words, self.width, &mut elements);
         Ok(elements)
     }
@@ -138,7 +138,7 @@ impl BinaryShares {
             let shape = |shares: &Self| vec![shares.width as usize, shares.len];
             return Err(ShareError::ShapesDiffer { left: shape(self), right: shape(other) });
         }
-        self.words.iter_mut().zip(&other.words).for_each(|(x, &y)| *x ^= y);
+        self.words.iter_mut().zip(other.words.iter()).for_each(|(x, &y)| *x ^= y);
         Ok(())
     }
 
@@ -164,7 +164,7 @@ impl BinaryShares {
         let mut last = Self::from_elements(secret, width)?;
         let mut shares = Vec::with_capacity(parties);
         for _ in 1..parties {
-            let mut words = vec![0; last.words.len()];
+            let mut words = SecretVec::zeros(last.words.len()).into_vec();
             u64::fill_random(&mut words, generator);
             let share = Self::new(width, secret.len(), words)?;
             last.xor(&share)?;
@@ -180,7 +180,7 @@ impl BinaryShares {
     /// [`ShareError::Parties`], [`ShareError::ShapesDiffer`], [`ShareError::Width`].
     pub fn reconstruct<R: Ring>(shares: &[Self]) -> Result<Vec<R>, ShareError> {
         check_parties(shares.len())?;
-        let mut sum = Self::new(shares[0].width, shares[0].len, shares[0].words.clone())?;
+        let mut sum = Self::new(shares[0].width, shares[0].len, shares[0].words.to_vec())?;
         for share in &shares[1..] {
             sum.xor(share)?;
         }
@@ -200,7 +200,7 @@ impl ConstantTimeEq for BinaryShares {
     /// Whether width and length, which are public, and bits are equal.
     fn ct_eq(&self, other: &Self) -> Choice {
         let shapes = Choice::from(u8::from((self.width, self.len) == (other.width, other.len)));
-        shapes & self.words.as_slice().ct_eq(&other.words)
+        shapes & self.words.ct_eq(&*other.words)
     }
 }
 
@@ -214,13 +214,7 @@ impl Eq for BinaryShares {}
 
 impl Zeroize for BinaryShares {
     fn zeroize(&mut self) {
-        self.words.as_mut_slice().zeroize();
-    }
-}
-
-impl Drop for BinaryShares {
-    fn drop(&mut self) {
-        self.zeroize();
+        self.words.zeroize();
     }
 }
 

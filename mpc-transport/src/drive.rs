@@ -1,8 +1,10 @@
 //! Advances several transfers at once: poll for a while, then sleep, with a deadline for each peer.
 
+use std::fmt;
 use std::future::poll_fn;
 use std::hint;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -56,12 +58,39 @@ pub(crate) trait Flow {
 }
 
 /// How long to wait, and how.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Patience {
     /// Without any progress of a peer.
     pub(crate) deadline: Duration,
     /// Before sleeping.
     pub(crate) poll: Duration,
+    /// Who is told of peers that are silent.
+    pub(crate) silence: Option<Silence>,
+}
+
+/// Who is told of a peer that has made no progress, as often as `after` has passed.
+#[derive(Clone)]
+pub(crate) struct Silence {
+    pub(crate) after: Duration,
+    pub(crate) tell: Arc<dyn Fn(usize, Duration) + Send + Sync>,
+}
+
+impl fmt::Debug for Silence {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("Silence").field("after", &self.after).finish_non_exhaustive()
+    }
+}
+
+impl Silence {
+    /// Tells of those that have been silent for long enough.
+    fn report<F: Flow>(&self, flows: &mut [Timed<F>]) {
+        for timed in pending(flows) {
+            let silent = timed.moved.elapsed();
+            if silent >= self.after {
+                (self.tell)(timed.flow.party(), silent);
+            }
+        }
+    }
 }
 
 /// A flow, and when it last moved.
@@ -195,6 +224,8 @@ fn check_deadlines<F: Flow>(flows: &mut [Timed<F>], patience: &Patience) -> Resu
 /// Sleeps until a flow may advance, or a deadline has come.
 async fn sleep<F: Flow>(flows: &mut [Timed<F>], patience: &Patience) {
     let expiry = pending(flows).filter_map(|timed| timed.expiry(patience)).min();
+    let look = patience.silence.as_ref().and_then(|silence| Instant::now().checked_add(silence.after));
+    let expiry = expiry.into_iter().chain(look).min();
     let mut timer = expiry.map_or_else(Timer::never, Timer::at);
     poll_fn(|cx| {
         let mut ready = Pin::new(&mut timer).poll(cx).map(|_| ());
@@ -206,6 +237,9 @@ async fn sleep<F: Flow>(flows: &mut [Timed<F>], patience: &Patience) {
         ready
     })
     .await;
+    if let Some(silence) = &patience.silence {
+        silence.report(flows);
+    }
 }
 
 /// The index of each peer of `party`, in order.

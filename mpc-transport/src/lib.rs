@@ -13,7 +13,7 @@ mod traffic;
 mod transport;
 
 #[cfg(feature = "std")]
-mod dial;
+mod connecting;
 #[cfg(feature = "std")]
 mod drive;
 #[cfg(feature = "std")]

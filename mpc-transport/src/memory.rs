@@ -55,7 +55,7 @@ pub fn memory_network(parties: usize, deadline: Duration) -> Vec<MemoryTransport
     let end = |party| MemoryTransport {
         party,
         links: (0..parties).map(|peer| link(party, peer)).collect(),
-        patience: Patience { deadline, poll: DEFAULT_POLL },
+        patience: Patience { deadline, poll: DEFAULT_POLL, silence: None },
     };
     (0..parties).map(end).collect()
 }

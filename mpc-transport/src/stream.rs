@@ -1,10 +1,11 @@
 //! A network of byte streams, one for each pair of parties.
 
 use std::io;
+use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use crate::drive::{Patience, Timed, drive, peers, pieces};
+use crate::drive::{Patience, Silence, Timed, drive, peers, pieces};
 use crate::flow::{FrameFlow, Incoming, Outgoing};
 use crate::{TcpSettings, Transport, TransportError};
 
@@ -58,9 +59,15 @@ impl<S: ByteStream> StreamTransport<S> {
         Self {
             party,
             links: streams.into_iter().map(|stream| stream.map(link)).collect(),
-            patience: Patience { deadline: settings.deadline, poll: settings.poll },
+            patience: Patience { deadline: settings.deadline, poll: settings.poll, silence: None },
             chunk_bytes: settings.chunk_bytes.max(1),
         }
+    }
+
+    /// Has `tell` called with the index of a node that an operation waits for and that has made no progress for `after`, and
+    /// with the time since its last; again and again while it lasts.
+    pub fn on_silence(&mut self, after: Duration, tell: impl Fn(usize, Duration) + Send + Sync + 'static) {
+        self.patience.silence = Some(Silence { after, tell: Arc::new(tell) });
     }
 
     /// The streams that can still be used.
@@ -68,6 +75,13 @@ impl<S: ByteStream> StreamTransport<S> {
     pub(crate) fn into_streams(self) -> Vec<Option<S>> {
         let usable = |link: Link<S>| link.fault.is_none().then_some(link.stream);
         self.links.into_iter().map(|link| link.and_then(usable)).collect()
+    }
+
+    /// The first node whose stream can no longer be used, or for which `test` holds.
+    #[cfg(feature = "tls")]
+    pub(crate) fn first_stream(&mut self, mut test: impl FnMut(&mut S) -> bool) -> Option<usize> {
+        let mut unusable = |link: &mut Link<S>| link.fault.is_some() || test(&mut link.stream);
+        self.links.iter_mut().position(|link| link.as_mut().is_some_and(&mut unusable))
     }
 
     async fn run(

@@ -10,6 +10,7 @@ mod error;
 mod fingerprint;
 mod identity;
 mod link;
+mod mesh;
 mod pin;
 mod session;
 
@@ -18,6 +19,8 @@ pub use error::{CertificateError, SecureError};
 pub use fingerprint::Fingerprint;
 pub use identity::{Identity, MAX_VALID_DAYS};
 pub use link::SecureLink;
+
+use std::net::TcpListener;
 
 use crate::TcpSettings;
 use crate::stream::StreamTransport;
@@ -36,6 +39,33 @@ impl StreamTransport<SecureLink> {
     /// [`NoSuchParty`](crate::TransportError::NoSuchParty).
     pub fn new(party: usize, links: Vec<Option<SecureLink>>, settings: TcpSettings) -> Self {
         Self::over(party, links, &settings)
+    }
+
+    /// Connects the party of index `party` to all others; complete when every one of its links stands.
+    ///
+    /// `nodes` holds every node's address (`host:port`) and certificate, by index. A party connects to those of a smaller
+    /// index, trying again while they do not listen yet, and accepts those of a greater index on `listener`; the last
+    /// party needs none. Others who connect are dropped and do not hold up the parties.
+    ///
+    /// # Errors
+    /// [`SecureError`], within [`TcpSettings::connect_deadline`]. Where a party of greater index does not come, the error
+    /// is that of the last connection which came instead, if one did, or [`Timeout`](SecureError::Timeout) with the name
+    /// of the missing party.
+    pub async fn connect(
+        party: usize,
+        listener: impl Into<Option<TcpListener>>,
+        nodes: &[(String, Certificate)],
+        identity: &Identity,
+        settings: TcpSettings,
+    ) -> Result<Self, SecureError> {
+        let links = mesh::connect(party, listener.into(), nodes, identity, &settings).await?;
+        Ok(Self::new(party, links, settings))
+    }
+
+    /// A node whose connection has failed or was ended by it, with nothing left to be read. Does not wait: for whoever
+    /// waits for something else meanwhile.
+    pub fn lost(&mut self) -> Option<usize> {
+        self.first_stream(|link| link.has_ended())
     }
 
     /// Takes the network apart. A link that failed, or was left in the middle of a frame, is closed and not among them.

@@ -1,4 +1,4 @@
-//! What every network must do, run over memory and TCP with 2 to 8 parties.
+//! What every network must do, run over memory, TCP and TLS with 2 to 8 parties.
 
 #[path = "common/network.rs"]
 mod network;
@@ -7,20 +7,29 @@ use std::time::{Duration, Instant};
 
 use mpc_transport::{Agreement, Metered, Phase, Traffic, Transport, TransportError, Wait, handshake};
 use network::{BRIEF, EmulatedMemory, Memory, Network, PATIENT, SleepingTcp, Tcp, run};
+#[cfg(feature = "tls")]
+use network::{Secure, SleepingSecure};
 
 const PARTIES: [usize; 4] = [2, 3, 4, 8];
 
 /// Each network gets every one of the tests below.
 macro_rules! conformance {
-    ($($network:ident => $module:ident),*; $tests:tt) => {
-        $(mod $module { conformance!(@tests $network $tests); })*
+    ($($(#[$condition:meta])? $network:ident => $module:ident),*; $tests:tt) => {
+        $($(#[$condition])? mod $module { conformance!(@tests $network $tests); })*
     };
     (@tests $network:ident [$($test:ident),*]) => {
         $(#[test] fn $test() { super::$test::<super::$network>(); })*
     };
 }
 
-conformance!(Memory => memory, Tcp => tcp, SleepingTcp => sleeping_tcp, EmulatedMemory => emulated; [
+conformance!(
+    Memory => memory,
+    Tcp => tcp,
+    SleepingTcp => sleeping_tcp,
+    EmulatedMemory => emulated,
+    #[cfg(feature = "tls")] Secure => tls,
+    #[cfg(feature = "tls")] SleepingSecure => sleeping_tls;
+[
     ends_know_their_place,
     exchanges_of_every_size,
     messages_keep_their_order,

@@ -31,7 +31,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use mpc_ring::{Ring, in_ring};
-use mpc_service::tensors::{by_name, write_tensor};
+use mpc_service::tensors::{by_name, check_destinations, write_tensor};
 use serde::Serialize;
 
 pub use arguments::InferArguments;
@@ -73,7 +73,8 @@ fn infer(arguments: &InferArguments) -> Result<ExitCode, Failure> {
 /// Checks everything, runs it privately and compares.
 fn compare<R: Ring>(arguments: &InferArguments) -> Result<Summary, Failure> {
     let subject = Subject::open(arguments)?;
-    let destinations = by_name("output", &arguments.output, &subject.outputs)?;
+    let destinations = by_name("output", &arguments.output, &subject.outputs).map_err(InputError::from)?;
+    check_destinations(destinations.values()).map_err(InputError::from)?;
     let mut job = Job::new(arguments, subject.graph.clone())?;
     let plan = job.plan::<R>()?;
     let source = subject.inputs.as_ref().ok_or_else(|| InputError::Named("--input is missing".to_owned()))?;
@@ -94,9 +95,10 @@ fn compare<R: Ring>(arguments: &InferArguments) -> Result<Summary, Failure> {
     progress.clear();
     let results = Results::new(&run, &plain.outputs)?;
     let summary = summarise(arguments, &subject, &plan, &samples, &results, &run, plain.time)?;
-    for (name, output) in subject.outputs.iter().zip(results.private()) {
+    for (place, (name, output)) in subject.outputs.iter().zip(results.private()).enumerate() {
         if let Some(path) = destinations.get(name) {
-            write_tensor(path, output).map_err(|error| RunError::Write(error.to_string()))?;
+            let shape = subject.output_shapes.get(place).map_or(output.shape(), Vec::as_slice);
+            write_tensor(path, output, shape).map_err(|error| RunError::Write(error.to_string()))?;
         }
     }
     if subject.meaning == Meaning::Mask {

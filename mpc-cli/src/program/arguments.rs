@@ -63,7 +63,9 @@ fn network(model: &Path, shapes: &[String]) -> Result<Network, Failure> {
     let weights = known.load(bytes, &graph).map_err(|error| usage(error.to_string()))?;
     let tensor = |&id: &NodeId| (graph.node(id).name().to_owned(), graph.node(id).shape().to_vec());
     let inputs = graph.inputs().iter().map(tensor);
-    let inputs = inputs.map(|(name, shape)| NetworkInput { name, shape, encoding: Encoding::Plain }).collect();
+    let inputs = inputs
+        .map(|(name, shape)| NetworkInput { name, shape, encoding: Encoding::Plain, limits: Vec::new() })
+        .collect();
     let outputs = graph.outputs().iter().map(tensor).map(|(name, shape)| NetworkOutput { name, shape }).collect();
     Ok(Network { graph, weights, inputs, outputs })
 }
@@ -177,8 +179,9 @@ impl InputArguments {
             let missing = || Failure::Usage(format!("the input `{0}` needs a file: {0}=FILE", input.name));
             let path = paths.get(&input.name).ok_or_else(missing)?.clone();
             let shape = model.graph.node(node).shape().to_vec();
-            let (name, classes, pixels) = (input.name.clone(), input.classes, pixels.clone());
-            inputs.push(InputFile { input: place, name, path, shape, classes, pixels }.read()?);
+            let (name, classes, limits) = (input.name.clone(), input.classes, input.limits.clone());
+            let pixels = pixels.clone();
+            inputs.push(InputFile { input: place, name, path, shape, classes, limits, pixels }.read()?);
         }
         Ok(inputs)
     }
@@ -230,4 +233,3 @@ pub struct ListenArguments {
     #[arg(long, hide = true)]
     pub stop_with_input: bool,
 }
-

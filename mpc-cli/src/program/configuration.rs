@@ -36,7 +36,8 @@ pub fn merge(program: &Command, arguments: Vec<OsString>) -> Result<Vec<OsString
             continue;
         }
         let values = values(argument, value).map_err(|reason| wrong(format!("`{key}`: {reason}")))?;
-        match argument.get_index() {
+        // Indices are there only once a command has been built, which clones of it are that parse.
+        match command.get_positionals().position(|positional| positional.get_id() == argument.get_id()) {
             Some(index) => positionals.push((index, values)),
             None => flags.extend(as_flags(key, argument, values)),
         }
@@ -48,9 +49,8 @@ pub fn merge(program: &Command, arguments: Vec<OsString>) -> Result<Vec<OsString
 
 /// The argument of that name.
 fn find<'c>(program: &'c Command, command: &'c Command, key: &str) -> Option<&'c Arg> {
-    let known = |argument: &&Arg| {
-        !matches!(argument.get_id().as_str(), "config" | "help" | "version") && name(argument) == key
-    };
+    let known =
+        |argument: &&Arg| !matches!(argument.get_id().as_str(), "config" | "help" | "version") && name(argument) == key;
     command.get_arguments().chain(program.get_arguments()).find(known)
 }
 
@@ -96,11 +96,13 @@ fn text(value: &Value) -> Result<String, String> {
 }
 
 fn as_flags(key: &str, argument: &Arg, values: Vec<String>) -> Vec<OsString> {
+    let name = format!("--{key}");
+    // What takes a fixed number of values takes them from the words that follow, all at once.
+    if argument.get_num_args().is_some_and(|count| count.min_values() > 1) {
+        return [name].into_iter().chain(values).map(OsString::from).collect();
+    }
     let takes_values = argument.get_action().takes_values();
-    let flag = |value: String| {
-        let text = if takes_values { format!("--{key}={value}") } else { format!("--{key}") };
-        OsString::from(text)
-    };
+    let flag = |value: String| OsString::from(if takes_values { format!("{name}={value}") } else { name.clone() });
     values.into_iter().map(flag).collect()
 }
 
@@ -134,6 +136,8 @@ mod tests {
     fn positional_arguments_and_switches() {
         let file = "model = \"net.onnx\"\noutput = [\"a\", \"b\"]\noutsourced = true\nowner-computes = false\n";
         let merged = merged("mpc pack --config FILE", file).unwrap();
+        let added: Vec<_> = merged.iter().skip(4).map(String::as_str).collect();
+        assert_eq!(added, ["--output", "a", "b", "--outsourced", "net.onnx"]);
         let parsed = Program::try_parse_from(merged);
         assert!(parsed.is_ok(), "{parsed:?}");
     }

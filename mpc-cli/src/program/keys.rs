@@ -77,7 +77,8 @@ pub fn certificates(paths: &[PathBuf]) -> Result<Vec<Certificate>, Failure> {
 
 /// Reads a peer from `host:port=FILE.crt`.
 pub fn peer(flag: &str, text: &str) -> Result<Peer, Failure> {
-    let wrong = || Failure::Usage(format!("--{flag} {text} is not HOST:PORT=FILE.crt, such as acme.example:7700=acme.crt"));
+    let wrong =
+        || Failure::Usage(format!("--{flag} {text} is not HOST:PORT=FILE.crt, such as acme.example:7700=acme.crt"));
     let (address, file) = text.split_once('=').ok_or_else(wrong)?;
     if address.rsplit_once(':').is_none_or(|(host, port)| host.is_empty() || port.parse::<u16>().is_err()) {
         return Err(wrong());

@@ -5,8 +5,8 @@ use std::sync::OnceLock;
 
 use clap::{Args, ValueEnum};
 use indicatif::MultiProgress;
-use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::filter::LevelFilter;
+use tracing_subscriber::fmt::MakeWriter;
 
 /// What is logged, and how.
 #[derive(Debug, Args)]

@@ -9,7 +9,7 @@ use mpc_cli::format::{bytes, seconds};
 use mpc_cli::table::table;
 use mpc_ring::in_ring;
 use mpc_service::client::Results;
-use mpc_service::tensors::{by_name, write_tensor};
+use mpc_service::tensors::{by_name, check_destinations, write_tensor, write_whole};
 use mpc_service::{BatchId, Client, InferenceReport, PublicModel, Terms};
 use ndarray::{ArrayD, Axis, concatenate};
 use serde::Serialize;
@@ -37,7 +37,9 @@ pub struct OutputArguments {
 impl OutputArguments {
     /// The files by the names of the outputs.
     pub fn destinations(&self, model: &PublicModel) -> Result<BTreeMap<String, PathBuf>, Failure> {
-        Ok(by_name("output", &self.output, &model.output_names())?)
+        let files = by_name("output", &self.output, &model.output_names())?;
+        check_destinations(files.values())?;
+        Ok(files)
     }
 }
 
@@ -87,12 +89,13 @@ impl Outcome<'_> {
         let outputs = self.outputs()?;
         for (output, tensor) in self.model.outputs.iter().zip(&outputs) {
             if let Some(path) = files.get(&output.name) {
-                write_tensor(path, tensor).map_err(|error| Failure::Own(error.to_string()))?;
+                write_tensor(path, tensor, &self.shape(output, tensor))
+                    .map_err(|error| Failure::Own(error.to_string()))?;
             }
         }
         if let Some(path) = &arguments.report {
-            let written = std::fs::write(path, json(&self.report()?));
-            written.map_err(|error| Failure::Own(format!("cannot write {}: {error}", path.display())))?;
+            let report = json(&self.report()?);
+            write_whole(path, report.as_bytes()).map_err(|error| Failure::Own(error.to_string()))?;
         }
         print(&self.result(&outputs, files))?;
         if arguments.quiet { Ok(()) } else { print(&self.tables()?) }
@@ -107,6 +110,15 @@ impl Outcome<'_> {
             concatenate(Axis(0), &views).map_err(|error| Failure::Own(format!("outputs of different shapes: {error}")))
         };
         (0..count).map(output).collect()
+    }
+
+    /// The shape in which an output is written: that of the model's own file for one inference of a network that reveals all.
+    fn shape(&self, output: &mpc_service::pack::Tensor, tensor: &ArrayD<f64>) -> Vec<usize> {
+        let elements: usize = output.shape.iter().product();
+        if elements == tensor.len() && self.results.outputs.len() == 1 {
+            return output.shape.clone();
+        }
+        tensor.shape().to_vec()
     }
 
     fn result(&self, outputs: &[ArrayD<f64>], files: &BTreeMap<String, PathBuf>) -> String {
@@ -155,7 +167,14 @@ impl Outcome<'_> {
         for (index, report) in reports.iter().enumerate().take(SHOWN) {
             let [online, waiting] = [report.online_seconds, report.preprocessing_seconds].map(seconds);
             let [sent, received] = [report.online.bytes_sent(), report.online.bytes_received()].map(bytes);
-            phases.add_row([(index + 1).to_string(), online, waiting, sent, received, report.online.rounds.to_string()]);
+            phases.add_row([
+                (index + 1).to_string(),
+                online,
+                waiting,
+                sent,
+                received,
+                report.online.rounds.to_string(),
+            ]);
         }
         let measured: Vec<_> = last
             .steps

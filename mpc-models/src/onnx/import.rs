@@ -3,6 +3,7 @@
 mod constants;
 mod inputs;
 mod lookahead;
+mod whole;
 
 use std::boxed::Box;
 use std::collections::{BTreeMap, BTreeSet};
@@ -20,23 +21,24 @@ use super::lowering::Lowering;
 use super::topology::{self, Order, node_name};
 use super::value::{Tensor, Value};
 use super::{FIRST_OPSET, InputShapes, LAST_OPSET, Network, NetworkOutput, lower, tensor};
-use inputs::Inputs;
+use inputs::{Inputs, Known};
 
 /// The number of elements of constants that a file may make beyond a multiple of its size.
 const BUDGET: usize = 1 << 24;
 /// How often the bytes or elements of a file may be gone through.
 const CREDIT: usize = 16;
-/// How often an import starts again because an input turned out to be of no use.
+/// How often an import starts again because an input turned out to be of no use or of more classes.
 const MAX_ATTEMPTS: usize = 16;
 /// The most reasons that are listed.
 const MAX_REASONS: usize = 256;
 
 pub(super) fn import(file: &OnnxFile, shapes: &InputShapes) -> Result<Network, ImportError> {
-    let mut unused = BTreeSet::new();
+    let mut known = Known::default();
     for _ in 0..MAX_ATTEMPTS {
-        match attempt(file, shapes, &unused)? {
+        match attempt(file, shapes, &known)? {
             Outcome::Network(network) => return Ok(*network),
-            Outcome::Unused(name) => drop(unused.insert(name)),
+            Outcome::Unused(name) => drop(known.unused.insert(name)),
+            Outcome::Wider(classes) => known.classes.extend(classes),
         }
     }
     Err(Reason::NothingPrivate.into())
@@ -46,13 +48,15 @@ enum Outcome {
     Network(Box<Network>),
     /// The input of this name has no influence on an output.
     Unused(String),
+    /// These inputs need so many classes.
+    Wider(BTreeMap<String, usize>),
 }
 
-fn attempt(file: &OnnxFile, shapes: &InputShapes, unused: &BTreeSet<String>) -> Result<Outcome, ImportError> {
+fn attempt(file: &OnnxFile, shapes: &InputShapes, known: &Known) -> Result<Outcome, ImportError> {
     if !(FIRST_OPSET..=LAST_OPSET).contains(&file.opset) {
         return Err(Reason::Opset { found: file.opset, first: FIRST_OPSET, last: LAST_OPSET }.into());
     }
-    let inputs = Inputs::new(file, shapes, unused).map_err(|reasons| ImportError { reasons })?;
+    let inputs = Inputs::new(file, shapes, known).map_err(|reasons| ImportError { reasons })?;
     let budget = BUDGET.saturating_add(file.size.saturating_mul(CREDIT));
     let mut importer = Importer {
         file,
@@ -68,6 +72,9 @@ fn attempt(file: &OnnxFile, shapes: &InputShapes, unused: &BTreeSet<String>) -> 
         importer.lowering.unique(name.to_string());
     }
     importer.graph(&file.graph);
+    if !importer.inputs.wider.is_empty() {
+        return Ok(Outcome::Wider(importer.inputs.wider));
+    }
     let outputs = importer.outputs();
     if importer.reasons.is_empty() {
         importer.finish(outputs)
@@ -155,6 +162,7 @@ impl<'a> Importer<'a> {
         call.zero_type = self.zero_type(node);
         call.is_masked = lookahead::feeds_softmax(graph, order, node);
         let values = constants::lower(&mut self.lowering, lower, &call)?;
+        whole::note(&mut self.lowering, &call, &values);
         if let Some((output, _)) = norm {
             self.absorbed.insert(output);
         }

@@ -9,7 +9,7 @@ use rten_onnx::onnx::DataType;
 use super::arrays;
 use super::call::Call;
 use super::error::{Lowered, Problem, invalid, unsupported};
-use super::lowering::Lowering;
+use super::lowering::{Lowering, Whole};
 use super::tensor;
 use super::value::{Value, vector};
 
@@ -170,7 +170,7 @@ fn is_float(data_type: i64) -> bool {
     floats.iter().any(|float| i64::from(float.0) == data_type)
 }
 
-pub(super) fn cast(_: &mut Lowering, call: &Call<'_>) -> Lowered<Vec<Value>> {
+pub(super) fn cast(lowering: &mut Lowering, call: &Call<'_>) -> Lowered<Vec<Value>> {
     let value = call.required(0)?;
     let to_float = if call.operator() == "CastLike" {
         !matches!(call.required(1)?, Value::Integer(_) | Value::Tokens { .. })
@@ -187,9 +187,10 @@ pub(super) fn cast(_: &mut Lowering, call: &Call<'_>) -> Lowered<Vec<Value>> {
         Value::Integer(array) if to_boolean => Value::integer(array.mapv(|x| i64::from(x != 0))),
         Value::Constant(constant) if to_boolean => Value::integer(constant.array().mapv(|x| i64::from(x != 0.0))),
         Value::Constant(constant) if !to_float => Value::integer(constant.array().mapv(|x| x as i64)),
-        Value::Node(_) if !to_float => {
-            return unsupported("a private value cannot become an integer; leave it a float");
-        }
+        Value::Node(x) if !to_float => match lowering.whole(x.id) {
+            Some(whole) if !to_boolean || whole == Whole::Boolean => value.clone(),
+            _ => return unsupported("a private value cannot become an integer; leave it a float"),
+        },
         other => other.clone(),
     }]
     .into())

@@ -152,18 +152,23 @@ fn activation_of(operator: &str) -> Option<Lower> {
 pub(super) fn hint(operator: &str, domain: &str) -> String {
     let hint = match operator {
         _ if !matches!(domain, "" | "ai.onnx" | "com.microsoft") => {
-            return format!("operators of domain `{domain}` are not known; export with ONNX's own");
+            return format!(
+                "operators of domain `{domain}` are not known; export with ONNX's own, without optimisation"
+            );
         }
         "Loop" | "Scan" => "loops are not unrolled; export the model for a fixed number of steps",
         "HardMax" | "Hardmax" | "Shrink" => "it jumps; use a continuous activation such as ReLU",
         "NonMaxSuppression" | "RoiAlign" | "Unique" | "Compress" => {
             "its result's shape or places depend on secrets; end the network before it"
         }
-        "DynamicQuantizeLinear" | "QLinearConv" | "QLinearMatMul" | "ConvInteger" | "MatMulInteger" => {
+        "DynamicQuantizeLinear" | "QLinearConv" | "QLinearMatMul" | "QGemm" | "ConvInteger" | "MatMulInteger" => {
             "export the model in QDQ form (QuantizeLinear and DequantizeLinear), or in floats"
         }
         "RandomNormal" | "RandomUniform" | "RandomNormalLike" | "RandomUniformLike" | "Bernoulli" | "Multinomial" => {
             "it draws random numbers; export the model for inference"
+        }
+        "FusedConv" | "FusedGemm" | "FusedMatMul" | "SkipLayerNormalization" | "EmbedLayerNormalization" => {
+            "onnxruntime made it when it optimised the model; give the model as it was before"
         }
         "MultiHeadAttention" | "RotaryEmbedding" => "export attention as MatMul and Softmax",
         _ => {

@@ -31,6 +31,15 @@ pub(super) enum Origin {
     SumOfExponentials,
 }
 
+/// What is known of private values that a file has as integers or Booleans: casts of them change nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Whole {
+    /// 0 or 1.
+    Boolean,
+    /// An integer.
+    Integer,
+}
+
 /// A graph under construction, with its weights.
 pub(super) struct Lowering {
     pub(super) builder: GraphBuilder,
@@ -46,6 +55,8 @@ pub(super) struct Lowering {
     origins: BTreeMap<NodeId, Origin>,
     /// What the exponentials of a sum were of, and the axes of the sum.
     pub(super) exponents: BTreeMap<NodeId, (Tensor, Vec<usize>)>,
+    /// Private values that are whole numbers.
+    whole: BTreeMap<NodeId, Whole>,
     /// Scale and zero point of what was quantised.
     quantisations: BTreeMap<NodeId, (f32, f32)>,
 }
@@ -74,6 +85,7 @@ impl Lowering {
             nodes: 0,
             origins: BTreeMap::new(),
             exponents: BTreeMap::new(),
+            whole: BTreeMap::new(),
             quantisations: BTreeMap::new(),
         }
     }
@@ -141,6 +153,14 @@ impl Lowering {
 
     pub(super) fn note(&mut self, id: NodeId, origin: Origin) {
         self.origins.insert(id, origin);
+    }
+
+    pub(super) fn whole(&self, id: NodeId) -> Option<Whole> {
+        self.whole.get(&id).copied()
+    }
+
+    pub(super) fn note_whole(&mut self, id: NodeId, whole: Whole) {
+        self.whole.insert(id, whole);
     }
 
     /// The scale and zero point that a node was quantised with.

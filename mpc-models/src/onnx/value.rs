@@ -16,8 +16,8 @@ pub(super) enum Value {
     Constant(Constant),
     /// What depends on a private input.
     Node(Tensor),
-    /// A private input of integers that is not encoded yet.
-    Tokens { input: usize, shape: Vec<usize> },
+    /// Elements of a private input of integers that is not encoded yet, by their places in it.
+    Tokens { input: usize, places: Rc<ArrayD<i64>> },
 }
 
 impl Value {
@@ -37,12 +37,17 @@ impl Value {
         Self::Constant(Constant::new(array))
     }
 
+    /// Elements of a private input of integers, moved.
+    pub(super) fn tokens(input: usize, places: ArrayD<i64>) -> Self {
+        Self::Tokens { input, places: Rc::new(standard(places)) }
+    }
+
     pub(super) fn shape(&self) -> &[usize] {
         match self {
             Self::Integer(array) => array.shape(),
             Self::Constant(constant) => constant.array().shape(),
             Self::Node(tensor) => &tensor.shape,
-            Self::Tokens { shape, .. } => shape,
+            Self::Tokens { places, .. } => places.shape(),
         }
     }
 

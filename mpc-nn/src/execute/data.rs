@@ -9,7 +9,7 @@ use mpc_shares::{ArithmeticShares, SecretVec};
 use mpc_transport::{Metered, Transport};
 use ndarray::ArrayD;
 
-use super::fixed_point::{decode, encode_inputs};
+use super::fixed_point::{check_outputs, decode, encode_inputs};
 use super::run::in_step;
 use crate::error::InferenceError;
 use crate::outside::{InputShare, OutputShare};
@@ -138,8 +138,9 @@ impl<R: Ring> Collected<R> {
         Ok(())
     }
 
-    pub(super) fn finish(self, plan: &Plan<R>, party: usize) -> Outputs<R> {
+    pub(super) fn finish(self, plan: &Plan<R>, party: usize) -> Result<Outputs<R>, InferenceError> {
+        check_outputs(plan, &self.revealed)?;
         let revealed = self.recipients.contains(&party).then_some(self.revealed);
-        Outputs { revealed, share: self.shares.map(|(shares, _)| OutputShare::new(plan, party, shares)) }
+        Ok(Outputs { revealed, share: self.shares.map(|(shares, _)| OutputShare::new(plan, party, shares)) })
     }
 }

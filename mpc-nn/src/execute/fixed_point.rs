@@ -86,6 +86,19 @@ pub(crate) fn encode_input<R: Ring>(
     Ok(elements.into())
 }
 
+/// Checks the outputs of a run, in the order of the graph's, against the plan's bound; indices have none.
+pub(crate) fn check_outputs<R: Ring>(plan: &Plan<R>, outputs: &[ArrayD<f64>]) -> Result<(), InferenceError> {
+    let bound = plan.settings().bound();
+    for (step, output) in plan.revealed().zip(outputs) {
+        let is_number = matches!(step.format, Format::Number(_));
+        if let Some(index) = output.iter().position(|value| is_number && value.abs() >= bound) {
+            let output = plan.graph().node(step.node).name().to_owned();
+            return Err(InferenceError::OutputBound { output, index, bound });
+        }
+    }
+    Ok(())
+}
+
 /// Revealed elements as real numbers.
 pub(crate) fn decode<R: Ring>(elements: &[R], format: Format, shape: &[usize]) -> ArrayD<f64> {
     let values: Vec<f64> = match format {

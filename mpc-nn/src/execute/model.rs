@@ -97,7 +97,7 @@ impl<R: Ring> Model<R> {
     /// session's dealer deals or has dealt.
     #[must_use]
     pub fn to_bytes(&self) -> SecretVec<u8> {
-        let tensors = self.weights.iter().flat_map(|weight| [weight.shares().elements(), weight.difference()]);
+        let tensors = self.weights.iter().flat_map(|weight| [weight.share(), weight.difference()]);
         let tensors = tensors.chain(self.constants.iter().map(ArithmeticShares::elements));
         let len: usize = tensors.clone().map(<[R]>::len).sum();
         self.header.encode(Kind::Model, len * R::BYTES, |mut bytes| {

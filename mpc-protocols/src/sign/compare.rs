@@ -48,7 +48,7 @@ impl<R: Ring> MaskTables<R> {
         let mask = random_bits::<R, T>(dealing, len, parameters.bits());
         dealing.elements(Secret::copy_of(&mask), R::BITS).await?;
         dealing.words(leaf_tables(&mask, parameters)).await?;
-        dealing.words(bit_plane(&mask, parameters.bits() - 2).into()).await?;
+        dealing.words(bit_plane(&mask, parameters.bits() - 2)).await?;
         Ok(mask)
     }
 }
@@ -102,9 +102,9 @@ impl<R: Ring> ThresholdMask<R> {
 /// β_j = [y ≥ t_j] ⊕ d_j are public.
 pub(crate) struct Comparisons<R: Ring> {
     /// c = y + 2^{k−2} + r modulo 2^k.
-    pub(crate) opened: Vec<R>,
+    pub(crate) opened: SecretVec<R>,
     /// β_j, 64 elements a word, threshold after threshold.
-    pub(crate) flipped: Vec<u64>,
+    pub(crate) flipped: SecretVec<u64>,
     /// This party's share of r.
     pub(crate) mask: ArithmeticShares<R>,
     /// This party's share of each d_j.
@@ -158,12 +158,12 @@ pub(crate) async fn open_comparisons<R: Ring, T: Transport>(
             // lt_i ⊕ ρ_i, then eq_j ⊕ σ_j.
             let masks = correlation.monomials.less_bits.iter().chain(correlation.monomials.equal_bits.iter());
             leaves.iter_mut().zip(masks).for_each(|(x, &y)| *x ^= y);
-            signs.push(if first { bit_plane(opened, bits - 2) } else { Vec::new() });
+            signs.push(if first { bit_plane(opened, bits - 2) } else { SecretVec::zeros(0) });
         };
         if threshold == R::ZERO {
             compare(&opened);
         } else {
-            compare(&opened.iter().map(|c| c.wrapping_sub(threshold)).collect::<Vec<_>>());
+            compare(&opened.iter().map(|c| c.wrapping_sub(threshold)).collect::<SecretVec<_>>());
         }
     }
     let leaves = open_planes(party, leaves, len).await?;
@@ -176,7 +176,7 @@ pub(crate) async fn open_comparisons<R: Ring, T: Transport>(
         flip.xor(&mask_sign)?;
         flip.xor(&BinaryShares::new(1, len, borrow)?)?;
         if first {
-            flip.xor(&BinaryShares::new(1, len, sign)?)?;
+            flip.xor(&BinaryShares::new(1, len, sign.into_vec())?)?;
         }
         bits_to_open[index * words..][..words].copy_from_slice(flip.words());
         flips.push(flip_in_ring);

@@ -1,7 +1,5 @@
 //! One-time tables of the leaves of r, read at the leaves of the public c.
 
-use alloc::vec::Vec;
-
 use mpc_ring::kernels::{TABLE_BLOCK, lookup};
 use mpc_ring::{Ring, packing};
 use zeroize::Zeroizing;
@@ -15,16 +13,17 @@ const EQUAL_HALF: u32 = 1 << LEAF_BITS;
 /// T_i[v] = (v < r_i, v = r_i) for every element and leaf, in the blocks that [`read_tables`] reads.
 pub(super) fn leaf_tables<R: Ring>(mask: &[R], parameters: SignParameters) -> Secret<u64> {
     let low = low_bits_mask(parameters);
-    let mut tables = Vec::with_capacity(mask.len() * parameters.leaves());
-    for block in mask.chunks(64) {
-        for leaf in 0..parameters.leaves() as u32 {
-            tables.extend(block.iter().map(|r| {
-                let value = leaf_of(r.low_u64() & low, leaf);
-                ((1 << value) - 1) | (1 << (EQUAL_HALF + value))
-            }));
+    let leaves = parameters.leaves();
+    let mut tables = Secret::zeros(mask.len() * leaves);
+    for (block, tables) in mask.chunks(TABLE_BLOCK).zip(tables.chunks_mut(TABLE_BLOCK * leaves)) {
+        for (leaf, tables) in tables.chunks_exact_mut(block.len()).enumerate() {
+            for (table, r) in tables.iter_mut().zip(block) {
+                let value = leaf_of(r.low_u64() & low, leaf as u32);
+                *table = ((1 << value) - 1) | (1 << (EQUAL_HALF + value));
+            }
         }
     }
-    tables.into()
+    tables
 }
 
 fn low_bits_mask(parameters: SignParameters) -> u64 {
@@ -59,7 +58,7 @@ pub(super) fn read_tables<R: Ring>(tables: &[u64], opened: &[R], parameters: Sig
 }
 
 /// Bit `bit` of each element, 64 elements a word.
-pub(super) fn bit_plane<R: Ring>(elements: &[R], bit: u32) -> Vec<u64> {
+pub(super) fn bit_plane<R: Ring>(elements: &[R], bit: u32) -> Secret<u64> {
     let word = |block: &[R]| {
         let bits = block.iter().enumerate().map(|(i, &element)| ((element >> bit).low_u64() & 1) << i);
         bits.fold(0, |word, bit| word | bit)

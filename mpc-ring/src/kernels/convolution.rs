@@ -6,6 +6,8 @@
 
 mod blocks;
 mod gather;
+mod packed;
+mod parts;
 mod shape;
 
 use core::ops::Range;
@@ -15,7 +17,10 @@ use crate::kernels::{Backend, MatrixProduct, matrix_product_with};
 use crate::ring::Ring;
 
 use blocks::{Blocks, Copied, copy_padded, tap_offsets};
+use parts::Operands;
 
+pub(super) use blocks::even_parts;
+pub use packed::{convolution_packed, convolution_packed_with, pack_weights, pack_weights_with};
 pub use shape::{Convolution, ShapeError};
 
 /// Adds input ∗ weights to `output`, modulo 2^ℓ. The shapes are those of [`Convolution`].
@@ -55,13 +60,22 @@ pub fn convolution_with<R: Ring>(
     output: &mut [R],
     scratch: &mut [R],
 ) {
-    assert!(backend.is_available(), "{backend:?} is not available on this machine");
-    shape.expect_valid();
-    assert_eq!(input.len(), shape.input_len(), "the input's length");
-    assert_eq!(weights.len(), shape.weight_len(), "the weights' length");
-    assert_eq!(output.len(), shape.output_len(), "the output's length");
-    assert!(scratch.len() >= shape.scratch_len(), "the scratch's length");
+    let operands = Operands { shape: *shape, input, weights, packed: &[], output, scratch };
+    operands.check(backend);
+    operands.for_each_part(|Operands { shape, input, weights, output, scratch, .. }| {
+        convolve_part(backend, &shape, input, weights, output, scratch);
+    });
+}
 
+/// Convolves image by image and group by group.
+fn convolve_part<R: Ring>(
+    backend: Backend,
+    shape: &Convolution,
+    input: &[R],
+    weights: &[R],
+    output: &mut [R],
+    scratch: &mut [R],
+) {
     let group = shape.group();
     let images = input.chunks_exact(group.input_len()).zip(output.chunks_exact_mut(group.output_len()));
     let weights = weights.chunks_exact(group.weight_len()).cycle();

@@ -42,9 +42,9 @@ pub fn lookup_with(
         #[cfg(target_arch = "x86_64")]
         Backend::Avx2 => avx2::lookup(tables, indices, shift),
         #[cfg(target_arch = "x86_64")]
-        Backend::Avx512 => avx512::lookup(tables, indices, shift),
+        Backend::Avx512 | Backend::Amx => avx512::lookup(tables, indices, shift),
         #[cfg(not(target_arch = "x86_64"))]
-        Backend::Avx2 | Backend::Avx512 => panic!("{backend:?} is not available on this machine"),
+        Backend::Avx2 | Backend::Avx512 | Backend::Amx => panic!("{backend:?} is not available on this machine"),
     }
 }
 

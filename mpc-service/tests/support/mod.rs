@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use mpc_models::onnx::{Network, NetworkInput, NetworkOutput, Encoding};
+use mpc_models::onnx::{Encoding, Network, NetworkInput, NetworkOutput};
 use mpc_nn::{Graph, GraphBuilder, GraphLimits, Weights, evaluate};
 use mpc_service::vault::VaultKey;
 use mpc_service::{
@@ -75,21 +75,21 @@ where
     Running { address, stop, thread: Some(thread) }
 }
 
+async fn stopped(stop: smol::channel::Receiver<()>) {
+    let _ = stop.recv().await;
+}
+
 pub fn loopback() -> SocketAddr {
     "127.0.0.1:0".parse().unwrap()
 }
 
 pub fn start_dealer(organisation: &Organisation, allowed: Vec<Certificate>, limits: Limits) -> Running {
     let dealer = Dealer::new(organisation.endpoint(), allowed, limits);
-    start(loopback(), move |listener, stop| async move {
-        dealer.run(listener, async move { drop(stop.recv().await) }).await
-    })
+    start(loopback(), move |listener, stop| async move { dealer.run(listener, stopped(stop)).await })
 }
 
 pub fn start_server(server: Server, address: SocketAddr) -> Running {
-    start(address, move |listener, stop| async move {
-        server.run(listener, async move { drop(stop.recv().await) }).await
-    })
+    start(address, move |listener, stop| async move { server.run(listener, stopped(stop)).await })
 }
 
 /// A small network: 6 inputs, 5 hidden units, 3 outputs.
@@ -100,13 +100,21 @@ pub fn network() -> Network {
         value = (value + 0.37f32) % 1.0;
         value - 0.5
     };
-    let tensors: BTreeMap<_, _> =
-        graph.parameters().into_iter().map(|tensor| (tensor.name, ArrayD::from_shape_simple_fn(tensor.shape, &mut next))).collect();
+    let tensors: BTreeMap<_, _> = graph
+        .parameters()
+        .into_iter()
+        .map(|tensor| (tensor.name, ArrayD::from_shape_simple_fn(tensor.shape, &mut next)))
+        .collect();
     let weights = Weights::for_graph(&graph, tensors).unwrap();
     Network {
         graph,
         weights,
-        inputs: vec![NetworkInput { name: "x".into(), shape: vec![1, 6], encoding: Encoding::Plain }],
+        inputs: vec![NetworkInput {
+            name: "x".into(),
+            shape: vec![1, 6],
+            encoding: Encoding::Plain,
+            limits: Vec::new(),
+        }],
         outputs: vec![NetworkOutput { name: "y".into(), shape: vec![1, 3] }],
     }
 }

@@ -1,32 +1,19 @@
 //! Builds the connections: each party dials those of smaller index and accepts those of greater index.
 
 use std::collections::VecDeque;
-use std::future::poll_fn;
 use std::io::{self, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::pin::Pin;
-use std::task::Poll;
-use std::time::{Duration, Instant};
+use std::net::{SocketAddr, TcpListener};
+use std::time::Duration;
 
-use smol::future::or;
 use smol::io::{AsyncReadExt, AsyncWriteExt};
-use smol::{Async, Timer};
 
 use super::greeting::{GREETING_BYTES, Greeting, Kind};
-use crate::dial::{Pauses, open};
+use crate::connecting::{Pauses, Reception, Stream, Task, TimeLimit, join, open};
 use crate::{TransportError, Wait};
-
-/// Connections that may be greeting at the same time; the oldest makes way for a new one.
-const MAX_GREETING: usize = 64;
 
 /// How long a new connection has to send its greeting.
 const GREETING_DEADLINE: Duration = Duration::from_secs(5);
 
-/// Pause after a failed accept, for instance while no file descriptor is free.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(10);
-
-type Stream = Async<TcpStream>;
-type Task<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 type Connections = Vec<(usize, Stream)>;
 
 /// The connection to each party, none for `party` itself.
@@ -40,8 +27,7 @@ pub(super) async fn connect(
     if party >= parties {
         return Err(TransportError::NoSuchParty { party, parties });
     }
-    let started = Instant::now();
-    let mesh = Mesh { party, parties, started, deadline: started.checked_add(limit) };
+    let mesh = Mesh { party, parties, time: TimeLimit::new(limit) };
     let mut tasks: VecDeque<Task<'_, _>> = VecDeque::new();
     tasks.push_back(Box::pin(mesh.accept_all(listener)));
     for (peer, &address) in addresses.iter().enumerate().take(party) {
@@ -54,52 +40,14 @@ pub(super) async fn connect(
     Ok(streams)
 }
 
-/// Runs all tasks at once, to the end of all or the first error.
-async fn join(
-    mut tasks: VecDeque<Task<'_, Result<Connections, TransportError>>>,
-) -> Result<Connections, TransportError> {
-    let mut connections = Vec::new();
-    while !tasks.is_empty() {
-        connections.extend(next(&mut tasks).await?);
-    }
-    Ok(connections)
-}
-
-/// The result of the task that ends first, which is removed; waits for ever if there is none.
-async fn next<T>(tasks: &mut VecDeque<Task<'_, T>>) -> T {
-    poll_fn(|cx| {
-        for at in 0..tasks.len() {
-            if let Poll::Ready(result) = tasks[at].as_mut().poll(cx) {
-                drop(tasks.remove(at));
-                return Poll::Ready(result);
-            }
-        }
-        Poll::Pending
-    })
-    .await
-}
-
-/// What the acceptor waits for.
-enum Event {
-    Connected(Stream),
-    Greeted(Option<(Stream, Greeting)>),
-    Deadline,
-}
-
 #[derive(Clone, Copy)]
 struct Mesh {
     party: usize,
     parties: usize,
-    started: Instant,
-    /// None if it is beyond the clock.
-    deadline: Option<Instant>,
+    time: TimeLimit,
 }
 
 impl Mesh {
-    fn timer(&self) -> Timer {
-        self.deadline.map_or_else(Timer::never, Timer::at)
-    }
-
     fn greeting(&self, kind: Kind) -> Greeting {
         Greeting::new(self.party, self.parties, kind)
     }
@@ -113,53 +61,19 @@ impl Mesh {
             return Ok(arrivals.connections);
         }
         let failed = |error: io::Error| TransportError::Listen { reason: error.to_string() };
-        let listener = listener.ok_or_else(|| failed(io::Error::other("no listener was given")))?;
-        let listener = Async::new(listener).map_err(failed)?;
-        let mut greeting = VecDeque::new();
+        let mut reception = Reception::new(listener).map_err(failed)?;
         while let Some(peer) = arrivals.missing() {
-            match self.event(&listener, &mut greeting).await {
-                Event::Connected(stream) => enqueue(&mut greeting, stream),
-                Event::Greeted(Some((stream, hello))) => arrivals.add(stream, &hello),
-                Event::Greeted(None) => {}
-                Event::Deadline => return Err(arrivals.overdue(peer)),
+            let greeted = self.time.within(reception.next(|stream| Box::pin(greet(stream)))).await;
+            if let Some((stream, hello)) = greeted.ok_or_else(|| arrivals.overdue(peer))? {
+                arrivals.add(stream, &hello);
             }
         }
         Ok(arrivals.connections)
     }
-
-    async fn event(
-        &self,
-        listener: &Async<TcpListener>,
-        greeting: &mut VecDeque<Task<'static, Option<(Stream, Greeting)>>>,
-    ) -> Event {
-        let connected = async { Event::Connected(accept(listener).await) };
-        let greeted = async { Event::Greeted(next(greeting).await) };
-        let deadline = async {
-            self.timer().await;
-            Event::Deadline
-        };
-        or(greeted, or(connected, deadline)).await
-    }
 }
 
-async fn accept(listener: &Async<TcpListener>) -> Stream {
-    loop {
-        match listener.accept().await {
-            Ok((stream, _)) => return stream,
-            Err(_) => drop(Timer::after(ACCEPT_PAUSE).await),
-        }
-    }
-}
-
-fn enqueue(greeting: &mut VecDeque<Task<'static, Option<(Stream, Greeting)>>>, stream: Stream) {
-    if greeting.len() == MAX_GREETING {
-        greeting.pop_front();
-    }
-    let expiry = async {
-        Timer::after(GREETING_DEADLINE).await;
-        None
-    };
-    greeting.push_back(Box::pin(or(read_hello(stream), expiry)));
+async fn greet(stream: Stream) -> Option<(Stream, Greeting)> {
+    TimeLimit::new(GREETING_DEADLINE).within(read_hello(stream)).await?
 }
 
 async fn read_hello(mut stream: Stream) -> Option<(Stream, Greeting)> {
@@ -207,7 +121,7 @@ impl Arrivals {
     }
 
     fn overdue(&mut self, peer: usize) -> TransportError {
-        let after = self.mesh.started.elapsed();
+        let after = self.mesh.time.elapsed();
         match self.refused.take() {
             Some((refused, error)) if !self.has(refused) => error,
             _ => TransportError::Timeout { party: peer, after, waiting_for: Wait::Connection },
@@ -230,18 +144,14 @@ impl Mesh {
             loop {
                 "no answer".clone_into(&mut reason);
                 match self.attempt(peer, address).await {
-                    Ok(stream) => return Some(Ok(vec![(peer, stream)])),
-                    Err(Attempt::Final(error)) => return Some(Err(error)),
+                    Ok(stream) => return Ok(vec![(peer, stream)]),
+                    Err(Attempt::Final(error)) => return Err(error),
                     Err(Attempt::Again(error)) => reason = error.to_string(),
                 }
                 pauses.wait().await;
             }
         };
-        let expiry = async {
-            self.timer().await;
-            None
-        };
-        let outcome = or(attempts, expiry).await;
+        let outcome = self.time.within(attempts).await;
         outcome.unwrap_or_else(|| Err(TransportError::Connect { party: peer, address: address.to_string(), reason }))
     }
 

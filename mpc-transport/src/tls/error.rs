@@ -160,6 +160,20 @@ pub enum SecureError {
         /// The address.
         peer: String,
     },
+    /// Connections of other parties cannot be accepted.
+    #[error("cannot listen for the other parties: {reason}")]
+    Listen {
+        /// The system's message.
+        reason: String,
+    },
+    /// This party's index is not less than the number of parties.
+    #[error("there is no party {party} in this network of {parties}: indices begin with 0")]
+    NoSuchParty {
+        /// The index.
+        party: usize,
+        /// Parties in the network.
+        parties: usize,
+    },
     /// The operating system reported a failure.
     #[error("the connection with {peer} failed: {reason}")]
     Io {

@@ -5,18 +5,17 @@ use std::io::{self, ErrorKind};
 use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, SystemTime};
 
 use rustls::{AlertDescription, Error};
-use smol::future::or;
-use smol::{Async, Timer};
+use smol::Async;
 
 use super::error::bounded;
 use super::pin::Pin;
 use super::session::{Connection, Failure, Session};
 use super::{Certificate, Identity, SecureError, configuration};
 use crate::TcpSettings;
-use crate::dial::{Pauses, open};
+use crate::connecting::{Pauses, Stream, TimeLimit, open};
 use crate::stream::ByteStream;
 
 /// The accepting side's first words. TLS alone lets the connecting side believe that the connection stands before the
@@ -60,8 +59,10 @@ impl SecureLink {
     ) -> Result<Self, SecureError> {
         let name = bounded(address);
         check_own(identity, &name)?;
+        // A side whose own certificate has expired would only hang up.
+        check_dates(peer, &name)?;
         let (connection, pin) = configuration::client(identity, peer).map_err(|error| setup_failed(&name, &error))?;
-        let attempt = Attempt { name, pin, started: Instant::now(), limit: settings.connect_deadline };
+        let attempt = Attempt { name, pin, time: TimeLimit::new(settings.connect_deadline) };
         let stream = attempt.dial(address).await?;
         let session = Session::new(stream, Connection::Client(Box::new(connection)));
         attempt
@@ -129,7 +130,7 @@ impl SecureLink {
         check_own(identity, &name)?;
         let (connection, pin) =
             configuration::server(identity, allowed).map_err(|error| setup_failed(&name, &error))?;
-        let attempt = Attempt { name, pin, started: Instant::now(), limit: deadline };
+        let attempt = Attempt { name, pin, time: TimeLimit::new(deadline) };
         stream.get_ref().set_nodelay(true).map_err(|error| attempt.failed_io(&error))?;
         let session = Session::new(stream, Connection::Server(Box::new(connection)));
         attempt
@@ -145,6 +146,11 @@ impl SecureLink {
         &self.peer
     }
 
+    /// Whether the peer has ended the connection, and all that it sent was read.
+    pub(super) fn has_ended(&mut self) -> bool {
+        self.session.has_ended()
+    }
+
     /// The peer's address; none if the connection is gone.
     pub fn peer_address(&self) -> Option<SocketAddr> {
         self.session.socket().get_ref().peer_addr().ok()
@@ -152,7 +158,11 @@ impl SecureLink {
 }
 
 fn check_own(identity: &Identity, peer: &str) -> Result<(), SecureError> {
-    let checked = identity.certificate().check_dates(SystemTime::now());
+    check_dates(identity.certificate(), peer)
+}
+
+fn check_dates(certificate: &Certificate, peer: &str) -> Result<(), SecureError> {
+    let checked = certificate.check_dates(SystemTime::now());
     checked.map_err(|error| SecureError::Certificate { peer: peer.to_owned(), error })
 }
 
@@ -165,22 +175,11 @@ struct Attempt {
     /// The peer, for messages.
     name: String,
     pin: Arc<Pin>,
-    started: Instant,
-    limit: Duration,
+    time: TimeLimit,
 }
 
 impl Attempt {
-    /// The result of `work`; none when the time is over.
-    async fn in_time<T>(&self, work: impl Future<Output = T>) -> Option<T> {
-        let expiry = async {
-            // An instant beyond the clock never comes.
-            self.started.checked_add(self.limit).map_or_else(Timer::never, Timer::at).await;
-            None
-        };
-        or(async { Some(work.await) }, expiry).await
-    }
-
-    async fn dial(&self, address: &str) -> Result<Async<TcpStream>, SecureError> {
+    async fn dial(&self, address: &str) -> Result<Stream, SecureError> {
         let mut reason = "no answer".to_owned();
         let dialled = async {
             let mut pauses = Pauses::new();
@@ -192,7 +191,7 @@ impl Attempt {
                 pauses.wait().await;
             }
         };
-        let stream = self.in_time(dialled).await;
+        let stream = self.time.within(dialled).await;
         stream.ok_or(SecureError::Connect { peer: self.name.clone(), reason })
     }
 
@@ -201,10 +200,10 @@ impl Attempt {
         mut session: Session,
         handshake: impl AsyncFnOnce(&mut Session) -> Result<(), Failure>,
     ) -> Result<SecureLink, SecureError> {
-        match self.in_time(handshake(&mut session)).await {
+        match self.time.within(handshake(&mut session)).await {
             Some(Ok(())) => {}
             Some(Err(failure)) => {
-                session.fail();
+                session.end();
                 let error = self.failed(&failure, &session);
                 if matches!(failure, Failure::Tls(_)) {
                     session.linger().await;
@@ -212,8 +211,8 @@ impl Attempt {
                 return Err(error);
             }
             None => {
-                session.fail();
-                return Err(SecureError::Timeout { peer: self.name.clone(), after: self.started.elapsed() });
+                session.end();
+                return Err(SecureError::Timeout { peer: self.name.clone(), after: self.time.elapsed() });
             }
         }
         let presented = session.peer_certificate().and_then(|der| self.pin.find(der)).cloned();
@@ -258,16 +257,13 @@ fn alerted(peer: String, alert: AlertDescription) -> SecureError {
 }
 
 /// Connects to the first address of a host that answers.
-async fn connect_any(address: &str) -> io::Result<Async<TcpStream>> {
+async fn connect_any(address: &str) -> io::Result<Stream> {
     let mut last = io::Error::new(ErrorKind::NotFound, "the host has no address");
     for address in smol::net::resolve(address).await? {
-        let expiry = async {
-            Timer::after(ATTEMPT).await;
-            Err(ErrorKind::TimedOut.into())
-        };
-        match or(open(address), expiry).await {
-            Ok(stream) => return Ok(stream),
-            Err(error) => last = error,
+        match TimeLimit::new(ATTEMPT).within(open(address)).await {
+            Some(Ok(stream)) => return Ok(stream),
+            Some(Err(error)) => last = error,
+            None => last = ErrorKind::TimedOut.into(),
         }
     }
     Err(last)

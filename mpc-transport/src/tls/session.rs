@@ -1,7 +1,7 @@
 //! One TLS connection over a non-blocking socket: records in, records out, every buffer bounded.
 
 use std::io::{self, ErrorKind, Read, Write};
-use std::net::{Shutdown, TcpStream};
+use std::net::Shutdown;
 use std::time::Duration;
 
 use rustls::client::UnbufferedClientConnection;
@@ -9,11 +9,10 @@ use rustls::server::UnbufferedServerConnection;
 use rustls::unbuffered::{
     ConnectionState, EncodeError, EncodeTlsData, EncryptError, InsufficientSizeError, UnbufferedStatus, WriteTraffic,
 };
-use smol::future::or;
-use smol::{Async, Timer};
 
 use super::buffer::{Buffer, Sink};
 use super::error::bounded;
+use crate::connecting::{Stream, TimeLimit};
 
 /// Payload of a full record, in bytes.
 const RECORD_BYTES: usize = 16 << 10;
@@ -101,6 +100,8 @@ enum Step {
     Again,
     /// The peer has ended the connection properly.
     Ended,
+    /// So have both sides.
+    Closed,
     /// The order is carried out; every whole record that has arrived is processed.
     Ready,
     /// The handshake waits for the peer.
@@ -108,7 +109,7 @@ enum Step {
 }
 
 pub(super) struct Session {
-    socket: Async<TcpStream>,
+    socket: Stream,
     connection: Connection,
     /// Records as they arrived.
     incoming: Buffer,
@@ -118,17 +119,32 @@ pub(super) struct Session {
     outgoing: Buffer,
     /// Whether any record of the peer was in order.
     heard: bool,
+    /// Whether the peer has ended it.
     ended: bool,
+    /// Whether this side has.
+    over: bool,
+    /// Whether the protocol was broken.
+    failed: bool,
 }
 
 impl Session {
-    pub(super) fn new(socket: Async<TcpStream>, connection: Connection) -> Self {
+    pub(super) fn new(socket: Stream, connection: Connection) -> Self {
         let incoming = Buffer::with_capacity(INCOMING_BYTES);
         let outgoing = Buffer::with_capacity(OUTGOING_BYTES);
-        Self { socket, connection, incoming, plain: Buffer::default(), outgoing, heard: false, ended: false }
+        Self {
+            socket,
+            connection,
+            incoming,
+            plain: Buffer::default(),
+            outgoing,
+            heard: false,
+            ended: false,
+            over: false,
+            failed: false,
+        }
     }
 
-    pub(super) fn socket(&self) -> &Async<TcpStream> {
+    pub(super) fn socket(&self) -> &Stream {
         &self.socket
     }
 
@@ -155,6 +171,15 @@ impl Session {
 
     /// Processes at most one record or carries out the order; what is decrypted goes to `sink`, the rest to `plain`.
     fn step(&mut self, order: Order<'_>, sink: &mut Sink<'_>) -> Result<Step, Failure> {
+        if self.failed || self.over {
+            return Err(Failure::Closed);
+        }
+        let step = self.process(order, sink);
+        self.failed = matches!(step, Err(Failure::Tls(_)));
+        step
+    }
+
+    fn process(&mut self, order: Order<'_>, sink: &mut Sink<'_>) -> Result<Step, Failure> {
         let mut deliver = |payload: &[u8]| self.plain.extend(sink.take(payload));
         let (incoming, outgoing) = (self.incoming.filled_mut(), &mut self.outgoing);
         let (discard, step) = match &mut self.connection {
@@ -167,9 +192,13 @@ impl Session {
         };
         self.incoming.consume(discard);
         self.heard |= discard > 0;
-        let step = step?;
-        self.ended |= step == Step::Ended;
-        Ok(step)
+        match step? {
+            Step::Closed => Err(Failure::Closed),
+            step => {
+                self.ended |= step == Step::Ended;
+                Ok(step)
+            }
+        }
     }
 
     /// Takes steps until the order is carried out. Records that arrive before are kept in `plain`, which is bounded by
@@ -178,7 +207,7 @@ impl Session {
         loop {
             match self.step(order, &mut Sink::default())? {
                 Step::Ready => return Ok(()),
-                Step::Again | Step::Ended => {}
+                Step::Again | Step::Ended | Step::Closed => {}
                 Step::Blocked => return Err(rustls::Error::HandshakeNotComplete.into()),
             }
         }
@@ -263,12 +292,29 @@ impl Session {
         }
     }
 
+    /// Whether the peer has ended the connection and nothing of it is left to be read. Does not wait.
+    pub(super) fn has_ended(&mut self) -> bool {
+        // What was decrypted is to be read first, so that this holds no more than one filling of `incoming`.
+        while self.plain.is_empty() {
+            match self.step(Order::Nothing, &mut Sink::default()) {
+                Ok(Step::Again) => continue,
+                Ok(_) if self.ended => break,
+                Ok(_) => {}
+                Err(_) => return true,
+            }
+            if let Err(failure) = self.fill() {
+                return !failure.would_block();
+            }
+        }
+        self.ended && self.plain.is_empty()
+    }
+
     /// Completes the handshake.
     pub(super) async fn shake_hands(&mut self) -> Result<(), Failure> {
         loop {
             match self.step(Order::Nothing, &mut Sink::default())? {
                 Step::Again => {}
-                Step::Ended => return Err(Failure::Closed),
+                Step::Ended | Step::Closed => return Err(Failure::Closed),
                 Step::Blocked => {
                     self.flush().await?;
                     self.receive().await?;
@@ -316,24 +362,16 @@ impl Session {
         }
     }
 
-    /// Tells the peer why the connection fails, if the protocol has a word for it, and that nothing follows. Does not
-    /// wait.
-    pub(super) fn fail(&mut self) {
-        // What the protocol wants to say comes before it processes anything more.
-        while let Ok(Step::Again) = self.step(Order::Nothing, &mut Sink::default()) {}
-        self.shut_down();
-    }
-
-    /// Tells the peer that nothing follows. Does not wait.
+    /// Tells the peer that nothing follows, and why, if the protocol has a word for it. Does not wait.
     pub(super) fn end(&mut self) {
-        // In the middle of a record there is no room for a word.
-        if self.outgoing.is_empty() && !self.is_handshaking() {
+        if !self.over && self.failed {
+            // The first thing that is left to do is to say why; there is nothing to do after that.
+            let _ = self.process(Order::Nothing, &mut Sink::default());
+        } else if !self.over && self.outgoing.is_empty() && !self.is_handshaking() {
+            // Not in the middle of a record, where there is no room for a word.
             let _ = self.carry_out(Order::Close);
         }
-        self.shut_down();
-    }
-
-    fn shut_down(&mut self) {
+        self.over = true;
         if !self.outgoing.is_empty() {
             let _ = self.drain();
         }
@@ -354,10 +392,7 @@ impl Session {
                 }
             }
         };
-        let expiry = async {
-            Timer::after(time).await;
-        };
-        or(drain, expiry).await;
+        TimeLimit::new(time).within(drain).await;
     }
 }
 
@@ -388,7 +423,8 @@ fn advance<Data>(
         }
         Ok(ConnectionState::WriteTraffic(state)) => carry_out(state, order, outgoing).map(|()| Step::Ready),
         Ok(ConnectionState::BlockedHandshake) => Ok(Step::Blocked),
-        Ok(ConnectionState::PeerClosed | ConnectionState::Closed) => Ok(Step::Ended),
+        Ok(ConnectionState::PeerClosed) => Ok(Step::Ended),
+        Ok(ConnectionState::Closed) => Ok(Step::Closed),
         Ok(_) => Err(rustls::Error::General("an unexpected state of the connection".to_owned())),
         Err(error) => Err(error),
     };

@@ -5,8 +5,9 @@ use std::net::{SocketAddr, TcpListener};
 use std::thread;
 use std::time::Duration;
 
+#[cfg(feature = "tls")]
+use mpc_transport::tls::{Identity, SecureTransport};
 use mpc_transport::{Emulated, LinkSettings, MemoryTransport, TcpSettings, TcpTransport, Transport, memory_network};
-
 /// Far beyond what any test needs.
 pub const PATIENT: Duration = Duration::from_secs(60);
 
@@ -64,10 +65,49 @@ impl Network for EmulatedMemory {
     }
 }
 
+/// TLS over loopback.
+#[cfg(feature = "tls")]
+pub struct Secure;
+
+#[cfg(feature = "tls")]
+impl Network for Secure {
+    type End = SecureTransport;
+
+    fn build(parties: usize, deadline: Duration) -> Vec<SecureTransport> {
+        secure_network(parties, TcpSettings { deadline, ..TcpSettings::default() })
+    }
+}
+
+/// TLS over loopback that never polls.
+#[cfg(feature = "tls")]
+pub struct SleepingSecure;
+
+#[cfg(feature = "tls")]
+impl Network for SleepingSecure {
+    type End = SecureTransport;
+
+    fn build(parties: usize, deadline: Duration) -> Vec<SecureTransport> {
+        secure_network(parties, TcpSettings { deadline, poll: Duration::ZERO, ..TcpSettings::default() })
+    }
+}
+
 pub fn tcp_network(parties: usize, settings: TcpSettings) -> Vec<TcpTransport> {
     let (listeners, addresses) = listeners(parties);
     let ends = (0..parties).zip(listeners).collect();
     run(ends, async |(party, listener)| TcpTransport::connect(party, listener, &addresses, settings).await.unwrap())
+}
+
+#[cfg(feature = "tls")]
+pub fn secure_network(parties: usize, settings: TcpSettings) -> Vec<SecureTransport> {
+    let identities: Vec<_> =
+        (0..parties).map(|party| Identity::generate(&format!("party-{party}"), 1).unwrap()).collect();
+    let (listeners, addresses) = listeners(parties);
+    let certificates = identities.iter().map(|identity| identity.certificate().clone());
+    let nodes: Vec<_> = addresses.iter().map(SocketAddr::to_string).zip(certificates).collect();
+    let ends = identities.into_iter().zip(listeners).enumerate().collect();
+    run(ends, async |(party, (identity, listener))| {
+        SecureTransport::connect(party, listener, &nodes, &identity, settings).await.unwrap()
+    })
 }
 
 pub fn listeners(parties: usize) -> (Vec<TcpListener>, Vec<SocketAddr>) {

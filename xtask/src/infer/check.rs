@@ -168,7 +168,7 @@ fn report(arguments: &CheckArguments) -> Result<Report, Failure> {
             runs.classes(&plan, output, &mut predicted);
         }
     }
-    let labels = labels(arguments, &samples)?;
+    let labels = labels(arguments, &samples, predicted[0].len())?;
     let accuracy = labels.filter(|labels| labels.len() == predicted[0].len()).map(|labels| {
         let part = |predicted: &[usize]| {
             let right = predicted.iter().zip(&labels).filter(|(predicted, label)| predicted == label).count();
@@ -192,10 +192,18 @@ fn report(arguments: &CheckArguments) -> Result<Report, Failure> {
     })
 }
 
-fn labels(arguments: &CheckArguments, samples: &Samples) -> Result<Option<Vec<usize>>, InputError> {
+/// The true classes of the samples, of which that many were classified.
+fn labels(arguments: &CheckArguments, samples: &Samples, classified: usize) -> Result<Option<Vec<usize>>, InputError> {
     if let Some(path) = &arguments.labels {
         let wrong = |reason: String| InputError::Labelled { file: path.display().to_string(), reason };
         let labels = read_npy(&read_file(path, MAX_LABELS_FILE)?).map_err(|error| wrong(error.to_string()))?;
+        if let Some(label) = labels.iter().find(|&&label| label < 0.0 || label.fract() != 0.0) {
+            return Err(wrong(format!("{label} is no label; labels are integers from 0 on")));
+        }
+        if labels.len() != classified {
+            let reason = format!("{} labels for {classified} samples; give one for each", labels.len());
+            return Err(wrong(reason));
+        }
         return Ok(Some(labels.iter().map(|&label| label as usize).collect()));
     }
     Ok(match &samples.targets {

@@ -3,13 +3,8 @@
 use std::time::Duration;
 
 use mpc_nn::plan::MAX_INPUT_OWNERS;
-<<<<<<< HEAD
-use mpc_nn::{Graph, Plan, Preprocessing, Roles, Settings, WeightKnowledge};
-use mpc_ring::{Ring, RingBits};
-=======
 use mpc_nn::{Graph, Owner, Plan, Preprocessing, Roles, Settings, WeightKnowledge};
-use mpc_ring::Ring;
->>>>>>> sessions
+use mpc_ring::{Ring, RingBits};
 use mpc_transport::TcpSettings;
 use serde::{Deserialize, Serialize};
 

@@ -44,7 +44,8 @@ pub fn open(arguments: &InferArguments) -> Result<Subject, InputError> {
         Some([_, classes]) if *classes > 1 => Meaning::Class,
         _ => Meaning::Values,
     };
-    Ok(Subject { graph: network.graph, weights, inputs, outputs, meaning, is_trained: true })
+    let output_shapes = network.outputs.into_iter().map(|output| output.shape).collect();
+    Ok(Subject { graph: network.graph, weights, inputs, outputs, output_shapes, meaning, is_trained: true })
 }
 
 impl WeightSource {
@@ -82,7 +83,8 @@ fn files(
             _ => None,
         };
         let shape = network.graph.node(id).shape().to_vec();
-        Ok(InputFile { input, name, path, shape, classes, pixels: arguments.pixels() })
+        let limits = of_file.limits.clone();
+        Ok(InputFile { input, name, path, shape, classes, limits, pixels: arguments.pixels() })
     };
     Ok(SampleSource::Files(places.map(file).collect::<Result<_, InputError>>()?))
 }

@@ -24,6 +24,8 @@ pub struct Subject {
     pub inputs: Option<SampleSource>,
     /// The names of the outputs.
     pub outputs: Vec<String>,
+    /// The shapes of the outputs in an ONNX file; of a network by name none, as those of its graph are meant.
+    pub output_shapes: Vec<Vec<usize>>,
     /// What the first output says.
     pub meaning: Meaning,
     /// Whether the weights are the network's own, so that results mean something.
@@ -67,7 +69,7 @@ impl Subject {
             Network::Model(model) => (meaning(model), arguments.weights.is_some() || model.bundled_weights().is_some()),
             Network::Layer(_) => (Meaning::Values, false),
         };
-        Ok(Self { graph, weights, inputs, outputs, meaning, is_trained })
+        Ok(Self { graph, weights, inputs, outputs, output_shapes: Vec::new(), meaning, is_trained })
     }
 }
 

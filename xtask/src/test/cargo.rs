@@ -1,6 +1,5 @@
 //! The steps that cargo does.
 
-use std::path::Path;
 use std::process::Command;
 
 use super::Outcome;

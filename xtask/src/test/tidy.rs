@@ -8,7 +8,7 @@ use super::Outcome;
 use crate::workspace::Workspace;
 
 /// Everything at the top level.
-const TOP_LEVEL: [&str; 21] = [
+const TOP_LEVEL: [&str; 24] = [
     ".cargo",
     ".ci",
     ".gitignore",
@@ -21,11 +21,14 @@ const TOP_LEVEL: [&str; 21] = [
     "LICENSE-MIT",
     "README.md",
     "SECURITY.md",
+    "docs",
     "fuzz",
+    "mpc-cli",
     "mpc-models",
     "mpc-nn",
     "mpc-protocols",
     "mpc-ring",
+    "mpc-service",
     "mpc-shares",
     "mpc-transport",
     "rustfmt.toml",

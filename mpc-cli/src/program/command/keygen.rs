@@ -52,7 +52,8 @@ pub fn generate(arguments: &KeygenArguments) -> Result<(), Failure> {
     }
     let failed = |source| Failure::Key { file: key.display().to_string(), source };
     let identity = Identity::generate(name, arguments.days).map_err(failed)?;
-    fs::create_dir_all(&arguments.out).map_err(|error| Failure::Own(format!("{}: {error}", arguments.out.display())))?;
+    fs::create_dir_all(&arguments.out)
+        .map_err(|error| Failure::Own(format!("{}: {error}", arguments.out.display())))?;
     write_private(&key, identity.key_pem().as_bytes())?;
     let written = fs::write(&crt, identity.certificate_pem());
     written.map_err(|error| Failure::Own(format!("{}: {error}", crt.display())))?;

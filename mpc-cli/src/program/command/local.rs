@@ -83,7 +83,8 @@ impl Site<'_> {
         let identity = Identity::generate(name, 1).map_err(failed)?;
         write_private(&self.key(name), identity.key_pem().as_bytes())?;
         let path = self.certificate(name);
-        fs::write(&path, identity.certificate_pem()).map_err(|error| Failure::Own(format!("{}: {error}", path.display())))
+        fs::write(&path, identity.certificate_pem())
+            .map_err(|error| Failure::Own(format!("{}: {error}", path.display())))
     }
 
     fn key(&self, name: &str) -> PathBuf {
@@ -133,7 +134,13 @@ impl Site<'_> {
     }
 
     /// Starts a service, and waits until it listens.
-    fn start(&self, command: &[&str], name: &str, flags: &[String], at: Option<SocketAddr>) -> Result<Running, Failure> {
+    fn start(
+        &self,
+        command: &[&str],
+        name: &str,
+        flags: &[String],
+        at: Option<SocketAddr>,
+    ) -> Result<Running, Failure> {
         let failed = |reason: String| Failure::Own(format!("cannot start {name}: {reason}"));
         let program = std::env::current_exe().map_err(|error| failed(error.to_string()))?;
         let at = at.unwrap_or_else(|| SocketAddr::from((Ipv4Addr::LOCALHOST, 0)));

@@ -38,5 +38,9 @@ pub fn run(arguments: &PackArguments) -> Result<(), Failure> {
     let written = fs::write(public, model.public.to_bytes());
     written.map_err(|error| Failure::Own(format!("{}: {error}", public.display())))?;
     let digest = model.public.digest()?;
-    print(&format!("{}: for all who take part\n{}: keep it secret\nplan {digest}\n", public.display(), private.display()))
+    print(&format!(
+        "{}: for all who take part\n{}: keep it secret\nplan {digest}\n",
+        public.display(),
+        private.display()
+    ))
 }

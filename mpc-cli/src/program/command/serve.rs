@@ -1,6 +1,6 @@
 //! `mpc serve`.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 use mpc_service::pack::is_private;
@@ -80,7 +80,7 @@ pub fn run(arguments: &ServeArguments) -> Result<(), Failure> {
     Ok(smol::block_on(server.run(listener, stop))?)
 }
 
-fn holdings(model: &PathBuf) -> Result<Holdings, Failure> {
+fn holdings(model: &Path) -> Result<Holdings, Failure> {
     if is_private(model)? {
         return Ok(Holdings::Own(Box::new(PrivateModel::read(model)?)));
     }

@@ -6,6 +6,7 @@ use std::string::{String, ToString};
 use std::vec::Vec;
 
 use mpc_nn::Graph;
+use ndarray::ArrayD;
 use rten_onnx::onnx::{DataType, ValueInfoProto};
 
 use super::Importer;
@@ -20,7 +21,18 @@ use crate::onnx::{Encoding, InputShapes, NetworkInput, arrays};
 pub(super) struct Inputs {
     list: Vec<Input>,
     places: BTreeMap<String, usize>,
-    unused: BTreeSet<String>,
+    known: Known,
+    /// The inputs whose encoding turned out to have too few classes, with the number that they need.
+    pub(super) wider: BTreeMap<String, usize>,
+}
+
+/// What earlier attempts at an import have found out.
+#[derive(Clone, Default)]
+pub(super) struct Known {
+    /// The inputs that no output depends on.
+    pub(super) unused: BTreeSet<String>,
+    /// The least number of classes of inputs of integers.
+    pub(super) classes: BTreeMap<String, usize>,
 }
 
 struct Input {
@@ -28,17 +40,19 @@ struct Input {
     shape: Vec<usize>,
     is_integer: bool,
     made: Option<(Tensor, Encoding)>,
+    /// For each element of integers the least number of rows of the tables that it chooses from.
+    limits: Vec<usize>,
 }
 
 impl Inputs {
-    pub(super) fn new(file: &OnnxFile, shapes: &InputShapes, unused: &BTreeSet<String>) -> Result<Self, Vec<Reason>> {
+    pub(super) fn new(file: &OnnxFile, shapes: &InputShapes, known: &Known) -> Result<Self, Vec<Reason>> {
         let mut reasons = Vec::new();
         let mut list = Vec::new();
         for (name, info) in file.input_infos() {
             match shape(name, info, shapes) {
                 Ok((shape, data_type)) => {
                     let is_integer = !FLOATS.contains(&data_type);
-                    list.push(Input { name: name.to_string(), shape, is_integer, made: None });
+                    list.push(Input { name: name.to_string(), shape, is_integer, made: None, limits: Vec::new() });
                 }
                 Err(reason) => reasons.push(Reason::InputShape { name: name.to_string(), reason }),
             }
@@ -48,7 +62,10 @@ impl Inputs {
         let unknown = shapes.names().filter(|name| !declared.contains(*name));
         reasons.extend(unknown.map(|name| Reason::UnknownInput { name: name.to_string(), inputs: names() }));
         let places = list.iter().enumerate().map(|(place, input)| (input.name.clone(), place)).collect();
-        if reasons.is_empty() { Ok(Self { list, places, unused: unused.clone() }) } else { Err(reasons) }
+        if !reasons.is_empty() {
+            return Err(reasons);
+        }
+        Ok(Self { list, places, known: known.clone(), wider: BTreeMap::new() })
     }
 
     pub(super) fn contains(&self, name: &str) -> bool {
@@ -61,7 +78,11 @@ impl Inputs {
             return super::super::error::invalid(format!("nothing gives `{name}`"));
         };
         if self.list[place].is_integer {
-            return Ok(Value::Tokens { input: place, shape: self.list[place].shape.clone() });
+            let shape = &self.list[place].shape;
+            let elements = arrays::elements(shape)?;
+            lowering.charge(elements)?;
+            let all = arrays::from_elements(shape, (0..elements as i64).collect())?;
+            return Ok(Value::tokens(place, all));
         }
         self.encoded(place, Encoding::Plain, lowering).map(Value::Node)
     }
@@ -69,9 +90,24 @@ impl Inputs {
     /// The input of the graph in an encoding.
     fn encoded(&mut self, place: usize, encoding: Encoding, lowering: &mut Lowering) -> Lowered<Tensor> {
         let input = &mut self.list[place];
+        let encoding = match encoding {
+            Encoding::OneHot(classes) => {
+                Encoding::OneHot(classes.max(self.known.classes.get(&input.name).copied().unwrap_or(0)))
+            }
+            Encoding::Plain => Encoding::Plain,
+        };
         if let Some((tensor, made)) = &input.made {
-            if *made == encoding {
-                return Ok(tensor.clone());
+            match (*made, encoding) {
+                (Encoding::OneHot(made), Encoding::OneHot(wanted)) if made < wanted => {
+                    // The import starts again with so many classes.
+                    let most = self.wider.entry(input.name.clone()).or_insert(wanted);
+                    *most = wanted.max(*most);
+                    return Err(Problem::Upstream);
+                }
+                (Encoding::OneHot(_), Encoding::OneHot(_)) | (Encoding::Plain, Encoding::Plain) => {
+                    return Ok(tensor.clone());
+                }
+                _ => {}
             }
             return unsupported(format!("input `{}` is read in two encodings, {made:?} and {encoding:?}", input.name));
         }
@@ -80,7 +116,7 @@ impl Inputs {
             shape.push(classes);
         }
         let (graph_shape, name) = (graph_shape(&shape), input.name.clone());
-        let id = if self.unused.contains(&name) {
+        let id = if self.known.unused.contains(&name) {
             // No output depends on it: a placeholder that is left out of the graph in the end.
             lowering.builder.parameter(&name, &graph_shape)?
         } else {
@@ -91,13 +127,25 @@ impl Inputs {
         Ok(tensor)
     }
 
+    /// Notes that the elements at these places choose from a table of so many rows.
+    fn limit(&mut self, input: usize, places: &ArrayD<i64>, classes: usize) {
+        let Input { shape, limits, .. } = &mut self.list[input];
+        limits.resize(shape.iter().product(), usize::MAX);
+        for &place in places {
+            if let Some(limit) = usize::try_from(place).ok().and_then(|place| limits.get_mut(place)) {
+                *limit = classes.min(*limit);
+            }
+        }
+    }
+
     /// The inputs of a finished graph, in its order.
     pub(super) fn of_graph(self, graph: &Graph) -> Vec<NetworkInput> {
         let find = |name: &str| self.places.get(name).map(|&place| &self.list[place]);
         let inputs = graph.inputs().iter().filter_map(|&id| {
             let input = find(graph.node(id).name())?;
             let encoding = input.made.as_ref().map_or(Encoding::Plain, |(_, encoding)| *encoding);
-            Some(NetworkInput { name: input.name.clone(), shape: input.shape.clone(), encoding })
+            let (name, shape, limits) = (input.name.clone(), input.shape.clone(), input.limits.clone());
+            Some(NetworkInput { name, shape, encoding, limits })
         });
         inputs.collect()
     }
@@ -129,8 +177,13 @@ fn shape(name: &str, info: &ValueInfoProto, shapes: &InputShapes) -> Result<(Vec
                 size.dim_value.is_none_or(|value| usize::try_from(value) == Ok(given))
             };
             if sizes.len() != given.len() || !sizes.iter().zip(given).all(fits) {
-                let sizes: Vec<_> = sizes.iter().map(|size| size.dim_value).collect();
-                return Err(format!("shape {given:?} does not fit the model's {sizes:?}"));
+                let size = |size: &rten_onnx::onnx::Dimension| match (size.dim_value, &size.dim_param) {
+                    (Some(value), _) => value.to_string(),
+                    (None, Some(name)) => name.clone(),
+                    (None, None) => "?".to_string(),
+                };
+                let sizes = sizes.iter().map(size).collect::<Vec<_>>().join(", ");
+                return Err(format!("shape {given:?} does not fit the model's [{sizes}]"));
             }
             given.to_vec()
         }
@@ -155,28 +208,42 @@ impl Importer<'_> {
     /// Nodes that read a private input of integers: they decide its encoding.
     pub(super) fn encoded(&mut self, call: &Call<'_>) -> Lowered<Option<Vec<Value>>> {
         let value = match (call.operator(), call.input(0), call.input(1)) {
-            ("Cast", Some(Value::Tokens { input, shape }), _) => {
+            ("Cast", Some(Value::Tokens { input, places }), _) => {
                 let floats = FLOATS.map(|data_type| i64::from(data_type.0));
                 if floats.contains(&call.int("to", 1)?) {
                     let plain = self.inputs.encoded(*input, Encoding::Plain, &mut self.lowering)?;
-                    self.lowering.reshape(&plain, shape)?.into()
+                    self.chosen(&plain, places, &[])?.into()
                 } else {
                     call.required(0)?.clone()
                 }
             }
-            ("Gather", Some(Value::Constant(table)), Some(Value::Tokens { input, shape })) => {
+            ("Gather", Some(Value::Constant(table)), Some(Value::Tokens { input, places })) => {
                 if call.int("axis", 0)? != 0 {
                     return unsupported("it looks tokens up along an axis that is not the first of its table");
                 }
-                self.embedding(table, *input, shape)?.into()
+                self.embedding(table, *input, places)?.into()
             }
             _ => return Ok(None),
         };
         Ok(Some([value].into()))
     }
 
+    /// The elements of an encoded input at these places; each has `inner` elements of its own.
+    fn chosen(&mut self, encoded: &Tensor, places: &ArrayD<i64>, inner: &[usize]) -> Lowered<Tensor> {
+        let shape = [places.shape(), inner].concat();
+        let elements = encoded.len() / arrays::elements(inner)?.max(1);
+        let all = places.iter().copied().eq(0..elements as i64);
+        if all {
+            return self.lowering.reshape(encoded, &shape);
+        }
+        let indices = places.iter().map(|&place| arrays::size(place)).collect::<Lowered<Vec<_>>>()?;
+        let rows = self.lowering.reshape(encoded, &[&[elements], inner].concat())?;
+        let rows = self.lowering.gather(&rows, 0, &indices)?;
+        self.lowering.reshape(&rows, &shape)
+    }
+
     /// Rows of a table by private numbers: the product of their one-hot encoding with it.
-    fn embedding(&mut self, table: &Constant, input: usize, shape: &[usize]) -> Lowered<Tensor> {
+    fn embedding(&mut self, table: &Constant, input: usize, places: &ArrayD<i64>) -> Lowered<Tensor> {
         let table = table.array();
         let Some((&classes, row)) = table.shape().split_first() else {
             return super::super::error::invalid("its table is a scalar");
@@ -186,10 +253,14 @@ impl Importer<'_> {
             return Err(Problem::Invalid("its table is empty".to_string()));
         }
         let tokens = self.inputs.encoded(input, Encoding::OneHot(classes), &mut self.lowering)?;
-        self.lowering.charge(table.len())?;
-        let weight = arrays::transpose(&arrays::reshape(table, &[classes, features])?, &[1, 0]);
-        let rows = self.lowering.linear(&tokens, weight, None)?;
-        let shape: Vec<usize> = shape.iter().chain(row).copied().collect();
+        self.inputs.limit(input, places, classes);
+        let Some(&encoded) = tokens.shape.last() else { return super::super::error::invalid("it has no classes") };
+        let chosen = self.chosen(&tokens, places, &[encoded])?;
+        self.lowering.charge(arrays::elements(&[encoded, features])?)?;
+        // Of an input that chooses from several tables, the smaller ones have rows of zeros that nothing chooses.
+        let table = arrays::pad(&arrays::reshape(table, &[classes, features])?, &[0, 0], &[encoded - classes, 0], 0.0)?;
+        let rows = self.lowering.linear(&chosen, arrays::transpose(&table, &[1, 0]), None)?;
+        let shape: Vec<usize> = places.shape().iter().chain(row).copied().collect();
         self.lowering.reshape(&rows, &shape)
     }
 }

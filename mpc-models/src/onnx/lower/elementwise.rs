@@ -40,6 +40,9 @@ fn apply(lowering: &mut Lowering, call: &Call<'_>, operator: &str, left: &Value,
     if !left.is_private() && !right.is_private() {
         return on_constants(lowering, call, operator, &real(left)?, &real(right)?);
     }
+    if let Some(decided) = private_comparison::decided(lowering, operator, left, right)? {
+        return Ok(decided);
+    }
     Ok(match (left, right) {
         (Value::Tokens { .. }, _) | (_, Value::Tokens { .. }) => {
             return unsupported("it takes a private input of integers; cast it to floats first");
@@ -168,8 +171,8 @@ fn on_constants(
 pub(super) fn power(lowering: &mut Lowering, call: &Call<'_>) -> Lowered<Vec<Value>> {
     let (base, exponent) = (call.required(0)?, call.required(1)?);
     let Value::Node(x) = base else {
-        if exponent.is_private() {
-            return unsupported("its exponent is private");
+        if let Value::Node(exponent) = exponent {
+            return Ok([constant_to_power(lowering, &real(base)?, exponent)?.into()].into());
         }
         return Ok([apply(lowering, call, "Pow", base, exponent)?].into());
     };
@@ -181,6 +184,15 @@ pub(super) fn power(lowering: &mut Lowering, call: &Call<'_>) -> Lowered<Vec<Val
     let y = to_power(lowering, x, first)?;
     let shape = arrays::broadcast_shape(&y.shape, exponent.array().shape())?;
     Ok([lowering.expand(&y, &shape)?.into()].into())
+}
+
+/// c^x = e^(x·ln c)
+fn constant_to_power(lowering: &mut Lowering, base: &Constant, exponent: &Tensor) -> Lowered<Tensor> {
+    if base.array().iter().any(|&base| base <= 0.0) {
+        return unsupported("a private power of what is not positive");
+    }
+    let scaled = lowering.scale_by(exponent, &base.array().mapv(|base| f64::from(base).ln() as f32))?;
+    lowering.function(&scaled, Function::Exp)
 }
 
 /// Each power of all elements, where it is wanted.

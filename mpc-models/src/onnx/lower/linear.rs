@@ -136,7 +136,7 @@ fn with_rank(lowering: &mut Lowering, y: Tensor, rank: usize) -> Lowered<Tensor>
     lowering.reshape(&y, &shape)
 }
 
-/// Einsum of two operands that is a batched product of matrices, or of one that is a sum.
+/// Einsum of one operand, which is a sum, or of several, taken two at a time as batched products of matrices.
 pub(super) fn einsum(lowering: &mut Lowering, call: &Call<'_>) -> Lowered<Vec<Value>> {
     let equation: Vec<char> = call.string("equation", "")?.chars().filter(|c| !c.is_whitespace()).collect();
     let equation: String = equation.into_iter().collect();
@@ -175,8 +175,56 @@ pub(super) fn einsum(lowering: &mut Lowering, call: &Call<'_>) -> Lowered<Vec<Va
             let sum = lowering.reshape(&sum, &shape)?;
             Ok([arranged(lowering, &sum, &kept, &result)?.into()].into())
         }
-        [left, right] => Ok([contracted(lowering, call, left, right, &result, &sizes)?.into()].into()),
-        _ => unsupported("more than two operands; multiply them two at a time"),
+        _ => Ok([several(lowering, call, &terms, &result, &sizes)?].into()),
+    }
+}
+
+/// The operands from left to right, each product with the axes that are still needed.
+fn several(
+    lowering: &mut Lowering,
+    call: &Call<'_>,
+    terms: &[Vec<char>],
+    result: &[char],
+    sizes: &BTreeMap<char, usize>,
+) -> Lowered<Value> {
+    let Some((mut left, others)) = terms.split_first().map(|(first, others)| (first.clone(), others)) else {
+        return invalid("it has no operands");
+    };
+    let mut value = call.required(0)?.clone();
+    for (at, right) in others.iter().enumerate() {
+        let later = &others[at + 1..];
+        let is_needed = |letter: &char| result.contains(letter) || later.iter().any(|term| term.contains(letter));
+        let kept: Vec<char> = if later.is_empty() {
+            result.to_vec()
+        } else {
+            let new = right.iter().filter(|letter| !left.contains(letter));
+            left.iter().chain(new).copied().filter(is_needed).collect()
+        };
+        let (x, left_term) = summed(lowering, &value, &left, |letter| right.contains(letter) || is_needed(letter))?;
+        let (y, right_term) =
+            summed(lowering, call.required(at + 1)?, right, |letter| left.contains(letter) || is_needed(letter))?;
+        value = contracted(lowering, [&x, &y], [&left_term, &right_term], &kept, sizes)?.into();
+        left = kept;
+    }
+    Ok(value)
+}
+
+/// The sum of a private operand over the axes that nothing else has.
+fn summed(
+    lowering: &mut Lowering,
+    value: &Value,
+    term: &[char],
+    is_kept: impl Fn(&char) -> bool,
+) -> Lowered<(Value, Vec<char>)> {
+    let axes: Vec<usize> = (0..term.len()).filter(|&axis| !is_kept(&term[axis])).collect();
+    match value {
+        Value::Node(x) if !axes.is_empty() => {
+            let sum = lowering.sum(x, &axes)?;
+            let rest = (0..term.len()).filter(|axis| !axes.contains(axis));
+            let (shape, letters): (Vec<usize>, Vec<char>) = rest.map(|axis| (x.shape[axis], term[axis])).unzip();
+            Ok((lowering.reshape(&sum, &shape)?.into(), letters))
+        }
+        value => Ok((value.clone(), term.to_vec())),
     }
 }
 
@@ -190,9 +238,8 @@ fn arranged(lowering: &mut Lowering, x: &Tensor, from: &[char], to: &[char]) -> 
 
 fn contracted(
     lowering: &mut Lowering,
-    call: &Call<'_>,
-    left: &[char],
-    right: &[char],
+    values: [&Value; 2],
+    [left, right]: [&[char]; 2],
     result: &[char],
     sizes: &BTreeMap<char, usize>,
 ) -> Lowered<Tensor> {
@@ -204,20 +251,20 @@ fn contracted(
     let (rows, columns) = (pick(left, false, true, right), pick(right, false, true, left));
     if batch.len() + inner.len() + rows.len() != left.len() || batch.len() + inner.len() + columns.len() != right.len()
     {
-        return unsupported("an axis of one operand alone that is summed over");
+        return unsupported("an axis of a constant operand alone that is summed over");
     }
     let size = |letters: &[char]| letters.iter().map(|letter| sizes[letter]).product::<usize>();
-    let laid = |lowering: &mut Lowering, index: usize, term: &[char], order: [&[char]; 3]| {
+    let laid = |lowering: &mut Lowering, value: &Value, term: &[char], order: [&[char]; 3]| {
         let wanted = order.concat();
         let permutation: Vec<usize> =
             wanted.iter().filter_map(|letter| term.iter().position(|other| other == letter)).collect();
-        let moved = lowering.transpose_value(call.required(index)?, &permutation)?;
+        let moved = lowering.transpose_value(value, &permutation)?;
         let shape = order.map(size);
         // Without a batch, a constant operand is the weight of a linear layer.
         lowering.reshape_value(&moved, if batch.is_empty() { &shape[1..] } else { &shape })
     };
-    let x = laid(lowering, 0, left, [&batch, &rows, &inner])?;
-    let y = laid(lowering, 1, right, [&batch, &inner, &columns])?;
+    let x = laid(lowering, values[0], left, [&batch, &rows, &inner])?;
+    let y = laid(lowering, values[1], right, [&batch, &inner, &columns])?;
     let product = product(lowering, &x, &y)?;
     let letters = [batch.as_slice(), &rows, &columns].concat();
     let shape: Vec<usize> = letters.iter().map(|letter| sizes[letter]).collect();

@@ -75,6 +75,9 @@ impl Norm {
 
 pub(super) fn batch(lowering: &mut Lowering, call: &Call<'_>) -> Lowered<Vec<Value>> {
     let x = call.tensor(0)?;
+    if let Some(y) = with_private_statistics(lowering, call, x)? {
+        return Ok([y.into()].into());
+    }
     let norm = Norm::of(call)?;
     if (1..5).any(|output| call.is_used(output)) {
         return unsupported("the statistics of a batch normalisation");
@@ -84,6 +87,36 @@ pub(super) fn batch(lowering: &mut Lowering, call: &Call<'_>) -> Lowered<Vec<Val
     }
     let y = for_channels(lowering, x, &norm.scale, Some(&norm.shift))?;
     Ok([y.into()].into())
+}
+
+/// A batch normalisation by the statistics of the batch itself, as without running ones; `None` if it has constants.
+fn with_private_statistics(lowering: &mut Lowering, call: &Call<'_>, x: &Tensor) -> Lowered<Option<Tensor>> {
+    let epsilon = call.float("epsilon", 1e-5)?;
+    let is_training = call.int("training_mode", 0)? != 0;
+    if x.rank() < 2 || (1..5).any(|output| call.is_used(output)) {
+        return Ok(None);
+    }
+    let y = match (call.input(3), call.input(4)) {
+        _ if is_training => {
+            let axes: Vec<usize> = (0..x.rank()).filter(|&axis| axis != 1).collect();
+            normalised(lowering, x, &axes, epsilon)?
+        }
+        (Some(Value::Node(mean)), Some(Value::Node(variance))) => {
+            let mut shape = std::vec![1; x.rank() - 1];
+            shape[0] = x.shape[1];
+            if mean.shape != shape[..1] || variance.shape != shape[..1] {
+                return invalid("it has another number of channels than its input");
+            }
+            let (mean, variance) = (lowering.reshape(mean, &shape)?, lowering.reshape(variance, &shape)?);
+            let centred = lowering.subtract(x, &mean)?;
+            let variance = lowering.offset(&variance, epsilon)?;
+            let root = lowering.function(&variance, Function::Power { exponent: -0.5 })?;
+            lowering.multiply(&centred, &root)?
+        }
+        _ => return Ok(None),
+    };
+    let (scale, shift) = (call.constant(1)?, call.constant(2)?);
+    for_channels(lowering, &y, &scale, Some(&shift)).map(Some)
 }
 
 /// scale ⊙ x + shift for each entry of axis 1.

@@ -1,5 +1,6 @@
-//! Scatter at public places: a choice between old and new elements.
+//! Scatter at public places: a choice between old and new elements, or their sum.
 
+use std::format;
 use std::vec::Vec;
 
 use super::index::{place, row_major};
@@ -9,18 +10,37 @@ use crate::onnx::error::{Lowered, invalid, unsupported};
 use crate::onnx::lowering::Lowering;
 use crate::onnx::value::Value;
 
-/// For each element of the result its place in the data followed by the updates.
-fn sources(lowering: &mut Lowering, call: &Call<'_>) -> Lowered<Vec<usize>> {
-    if call.string("reduction", "none")? != "none" {
-        return unsupported("scatter with a reduction");
-    }
-    let (data, updates) = (call.required(0)?.shape(), call.required(2)?.shape());
-    let total = arrays::elements(data)?;
-    lowering.charge(total.saturating_add(arrays::elements(updates)?))?;
-    Ok((0..total).collect())
+/// For each element of the result its places in the data followed by the updates, whose sum it is.
+struct Sources {
+    places: Vec<Vec<usize>>,
+    /// Whether updates are added to what is there.
+    is_sum: bool,
 }
 
-fn scattered(lowering: &mut Lowering, call: &Call<'_>, sources: &[usize]) -> Lowered<Vec<Value>> {
+impl Sources {
+    fn new(lowering: &mut Lowering, call: &Call<'_>) -> Lowered<Self> {
+        let is_sum = match call.string("reduction", "none")?.as_str() {
+            "none" => false,
+            "add" => true,
+            other => return unsupported(format!("scatter with the reduction `{other}`")),
+        };
+        let (data, updates) = (call.required(0)?.shape(), call.required(2)?.shape());
+        let total = arrays::elements(data)?;
+        lowering.charge(total.saturating_add(arrays::elements(updates)?).saturating_mul(2))?;
+        Ok(Self { places: (0..total).map(|place| [place].into()).collect(), is_sum })
+    }
+
+    /// An update of the element at `place`.
+    fn update(&mut self, place: usize, update: usize) {
+        let source = self.places.len() + update;
+        if !self.is_sum {
+            self.places[place].clear();
+        }
+        self.places[place].push(source);
+    }
+}
+
+fn scattered(lowering: &mut Lowering, call: &Call<'_>, sources: &Sources) -> Lowered<Vec<Value>> {
     let (data, updates) = (call.required(0)?, call.required(2)?);
     let flat = |lowering: &mut Lowering, value: &Value| {
         let elements = arrays::elements(value.shape())?;
@@ -28,12 +48,21 @@ fn scattered(lowering: &mut Lowering, call: &Call<'_>, sources: &[usize]) -> Low
     };
     let both = [flat(lowering, data)?, flat(lowering, updates)?];
     let joined = lowering.concat_values(&both, 0)?;
-    let chosen = lowering.gather_value(&joined, 0, sources)?;
+    let firsts: Vec<usize> = sources.places.iter().filter_map(|places| places.first().copied()).collect();
+    let chosen = match &joined {
+        _ if sources.places.iter().all(|places| places.len() == 1) => lowering.gather_value(&joined, 0, &firsts)?,
+        Value::Node(x) => {
+            let row = |places: &Vec<usize>| places.iter().map(|&place| (place, 1.0)).collect();
+            let rows: Vec<Vec<(usize, f32)>> = sources.places.iter().map(row).collect();
+            lowering.combine(x, 0, &rows)?.into()
+        }
+        _ => return unsupported("scatter with a sum of constants"),
+    };
     Ok([lowering.reshape_value(&chosen, data.shape())?].into())
 }
 
 pub(super) fn scatter_nd(lowering: &mut Lowering, call: &Call<'_>) -> Lowered<Vec<Value>> {
-    let mut sources = sources(lowering, call)?;
+    let mut sources = Sources::new(lowering, call)?;
     let shape = call.required(0)?.shape();
     let Some(indices) = call.optional_integer_array(1)? else { return invalid("it has no indices") };
     let Some((&depth, outer)) = indices.shape().split_last() else { return invalid("its indices are a scalar") };
@@ -48,14 +77,14 @@ pub(super) fn scatter_nd(lowering: &mut Lowering, call: &Call<'_>) -> Lowered<Ve
             flat = flat * shape[axis] + place(index, shape[axis])?;
         }
         for i in 0..inner {
-            sources[flat * inner + i] = arrays::elements(shape)? + row * inner + i;
+            sources.update(flat * inner + i, row * inner + i);
         }
     }
     scattered(lowering, call, &sources)
 }
 
 pub(super) fn scatter_elements(lowering: &mut Lowering, call: &Call<'_>) -> Lowered<Vec<Value>> {
-    let mut sources = sources(lowering, call)?;
+    let mut sources = Sources::new(lowering, call)?;
     let shape = call.required(0)?.shape();
     let axis = arrays::axis(call.int("axis", 0)?, shape.len())?;
     let Some(indices) = call.optional_integer_array(1)? else { return invalid("it has no indices") };
@@ -64,11 +93,10 @@ pub(super) fn scatter_elements(lowering: &mut Lowering, call: &Call<'_>) -> Lowe
     if !is_same || indices.ndim() != shape.len() || !(0..shape.len()).all(fits) {
         return invalid("its updates do not fit its indices");
     }
-    let total = arrays::elements(shape)?;
     for (count, (position, &index)) in indices.indexed_iter().enumerate() {
         let mut position: Vec<usize> = (0..shape.len()).map(|i| position[i]).collect();
         position[axis] = place(index, shape[axis])?;
-        sources[row_major(&position, shape)] = total + count;
+        sources.update(row_major(&position, shape), count);
     }
     scattered(lowering, call, &sources)
 }

@@ -27,7 +27,13 @@ macro_rules! moved {
                 Ok(Value::constant(moved))
             }
             Value::Node($tensor) => $private.map(Value::Node),
-            Value::Tokens { .. } => unsupported("it moves the elements of a private input of integers"),
+            Value::Tokens { input, places } => {
+                let $array = places.as_ref();
+                let moved: Lowered<_> = $public;
+                let moved = moved?;
+                $self.charge(moved.len())?;
+                Ok(Value::tokens(*input, moved))
+            }
         }
     };
 }
@@ -36,9 +42,6 @@ impl Lowering {
     pub(in crate::onnx) fn reshape_value(&mut self, value: &Value, shape: &[usize]) -> Lowered<Value> {
         if arrays::elements(value.shape())? != arrays::elements(shape)? {
             return invalid(std::format!("shape {:?} cannot become {shape:?}", value.shape()));
-        }
-        if let Value::Tokens { input, .. } = value {
-            return Ok(Value::Tokens { input: *input, shape: shape.to_vec() });
         }
         moved!(self, value, array => arrays::reshape(array, shape), tensor => self.reshape(tensor, shape))
     }

@@ -86,7 +86,7 @@ impl Blocks {
 }
 
 /// The size of equal parts of `total`, each at most `limit`.
-fn even_parts(total: usize, limit: usize) -> usize {
+pub(in crate::kernels) fn even_parts(total: usize, limit: usize) -> usize {
     total.div_ceil(total.div_ceil(limit))
 }
 

@@ -8,6 +8,7 @@ use std::format;
 use mpc_protocols::function::Function;
 use ndarray::ArrayD;
 
+use crate::onnx::arrays;
 use crate::onnx::call::Call;
 use crate::onnx::error::{Lowered, unsupported};
 use crate::onnx::lowering::Lowering;
@@ -57,6 +58,25 @@ pub(super) fn turned(operator: &str) -> &str {
     }
 }
 
+/// What the public operand of an And or Or decides alone, as after a check for infinity, which is never true.
+pub(super) fn decided(lowering: &mut Lowering, operator: &str, left: &Value, right: &Value) -> Lowered<Option<Value>> {
+    let deciding = match operator {
+        "And" => 0,
+        "Or" => 1,
+        _ => return Ok(None),
+    };
+    let decides = |value: &Value| match value {
+        Value::Integer(array) => array.iter().all(|&value| i64::from(value != 0) == deciding),
+        _ => false,
+    };
+    if !decides(left) && !decides(right) {
+        return Ok(None);
+    }
+    let shape = arrays::broadcast_shape(left.shape(), right.shape())?;
+    lowering.charge(arrays::elements(&shape)?)?;
+    Ok(Some(Value::integer(ArrayD::from_elem(shape, deciding))))
+}
+
 pub(super) fn compare(lowering: &mut Lowering, operator: &str, x: &Tensor, y: &Tensor) -> Lowered<Tensor> {
     match operator {
         "And" => lowering.multiply(x, y),
@@ -74,6 +94,16 @@ pub(super) fn compare(lowering: &mut Lowering, operator: &str, x: &Tensor, y: &T
 }
 
 pub(super) fn with_constant(lowering: &mut Lowering, operator: &str, x: &Tensor, c: &ArrayD<f32>) -> Lowered<Tensor> {
+    match operator {
+        "And" => return lowering.scale_by(x, c),
+        // x ∨ c = x·(1 − c) + c, x ⊕ c = x·(1 − 2c) + c
+        "Or" | "Xor" => {
+            let factor = if operator == "Or" { 1.0 } else { 2.0 };
+            let scaled = lowering.scale_by(x, &c.mapv(|value| 1.0 - factor * value))?;
+            return lowering.offset_by(&scaled, c);
+        }
+        _ => {}
+    }
     if !matches!(operator, "Less" | "Greater" | "LessOrEqual" | "GreaterOrEqual") {
         return unsupported(format!("{operator} of private values: where it jumps depends on the last bit"));
     }
@@ -113,7 +143,7 @@ pub(super) fn choose(lowering: &mut Lowering, call: &Call<'_>, condition: &Tenso
         }
         _ => {
             let (yes, no) = (call.constant(1)?, call.constant(2)?);
-            let difference = crate::onnx::arrays::zip(yes.array(), no.array(), |yes, no| Ok(yes - no))?;
+            let difference = arrays::zip(yes.array(), no.array(), |yes, no| Ok(yes - no))?;
             let chosen = lowering.scale_by(condition, &difference)?;
             return lowering.offset_by(&chosen, no.array());
         }

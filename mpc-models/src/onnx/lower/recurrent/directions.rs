@@ -79,6 +79,12 @@ fn state(
     [directions, batch, hidden]: [usize; 3],
 ) -> Lowered<Option<Tensor>> {
     let Some(value) = call.input(index) else { return Ok(None) };
+    let expected = if is_batch_first { [batch, directions, hidden] } else { [directions, batch, hidden] };
+    if value.shape() != expected {
+        let found = value.shape();
+        let hint = "a projection, as PyTorch's proj_size, is not part of ONNX";
+        return invalid(std::format!("its initial state has shape {found:?}, not {expected:?}; {hint}"));
+    }
     let is_zero = |value: &Value| match value {
         Value::Constant(constant) => constant.array().iter().all(|&element| element == 0.0),
         Value::Integer(array) => array.iter().all(|&element| element == 0),
@@ -88,9 +94,6 @@ fn state(
         return Ok(None);
     }
     let value = if is_batch_first { lowering.transpose_value(value, &[1, 0, 2])? } else { value.clone() };
-    if value.shape() != [directions, batch, hidden] {
-        return invalid("an initial state has another shape");
-    }
     let state = lowering.gather_value(&value, 0, &[direction])?;
     let state = lowering.tensor_of(&state)?;
     lowering.reshape(&state, &[batch, hidden]).map(Some)
