@@ -85,10 +85,16 @@ pub enum InferenceError {
         /// What does not fit, and what would.
         reason: &'static str,
     },
-    /// A share of the outputs is missing, or there are more than parties.
-    #[error(
-        "there must be one share of the outputs from each party, and that of party {party} is missing or another is there twice"
-    )]
+    /// Not as many shares of the outputs as parties.
+    #[error("there are {found} shares of the outputs, and one from each of {expected} parties is needed")]
+    ShareCount {
+        /// The number of parties.
+        expected: usize,
+        /// The number of shares.
+        found: usize,
+    },
+    /// A party's share of the outputs is missing, another's is there twice.
+    #[error("there is no share of the outputs from party {party}; one from each party is needed")]
     MissingShare {
         /// The first party without one.
         party: usize,

@@ -219,14 +219,18 @@ pub fn split_inputs<R: Ring>(
 /// The outputs, in the order of the graph's, from every party's share of one inference, in whatever order.
 ///
 /// # Errors
-/// [`InferenceError::Encoding`] for a share of another plan; [`InferenceError::MissingShare`] unless there is one share of
-/// each party; [`InferenceError::OutputBound`] for outputs beyond the plan's bound.
+/// [`InferenceError::Encoding`] for a share of another plan; [`InferenceError::ShareCount`] and
+/// [`InferenceError::MissingShare`] unless there is one share of each party; [`InferenceError::OutputBound`] for outputs
+/// beyond the plan's bound.
 pub fn reconstruct<R: Ring>(plan: &Plan<R>, shares: &[OutputShare<R>]) -> Result<Vec<ArrayD<f64>>, InferenceError> {
-    let parties = plan.settings().parties;
+    let (parties, found) = (plan.settings().parties, shares.len());
+    if found != parties {
+        return Err(InferenceError::ShareCount { expected: parties, found });
+    }
     let mut sum = SecretVec::zeros(plan.outputs_len());
     for party in 0..parties {
         let own = shares.iter().find(|share| share.party() == party);
-        let share = own.filter(|_| shares.len() == parties).ok_or(InferenceError::MissingShare { party })?;
+        let share = own.ok_or(InferenceError::MissingShare { party })?;
         share.header.check(Kind::OutputShare, Header::new(plan, party))?;
         sum.iter_mut().zip(share.elements.iter()).for_each(|(x, &y): (&mut R, _)| *x = x.wrapping_add(y));
     }

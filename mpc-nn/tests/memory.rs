@@ -14,8 +14,8 @@ use rand_core::SeedableRng;
 
 use common::{options, random_inputs, random_weights, run_parties};
 
-/// Values of 128,000 elements, so that buffers count and everything else does not.
-fn large() -> Graph {
+/// Values of 128,000 elements, so that buffers count and everything else does not; and a layer of `features` × 2048 weights.
+fn large(features: usize) -> Graph {
     let mut b = GraphBuilder::new();
     let x = b.input("x", &[1, 4, 128, 128]).unwrap();
     let options = ConvolutionOptions { padding: [1; 4], ..ConvolutionOptions::new(8, [3, 3]) };
@@ -28,7 +28,7 @@ fn large() -> Graph {
     let x = b.average_pool("mean", x, Pool::new([4, 4])).unwrap();
     let x = b.function("gelu", x, Function::Gelu).unwrap();
     let x = b.flatten("flat", x).unwrap();
-    let x = b.linear("linear", x, 400, true).unwrap();
+    let x = b.linear("linear", x, features, true).unwrap();
     b.finish(&[x]).unwrap()
 }
 
@@ -41,15 +41,13 @@ fn status(field: &str) -> u64 {
 
 #[test]
 fn a_session_takes_no_more_memory_than_its_plan_says() {
-    let graph = large();
-    let mut random = ChaCha20Rng::seed_from_u64(3);
-    let (weights, inputs) = (random_weights(&graph, &mut random), random_inputs(&graph, &mut random));
-    for (parties, preprocessing) in [
-        (2, Preprocessing::Streamed),
-        (2, Preprocessing::Ahead),
-        (4, Preprocessing::Streamed),
-        (3, Preprocessing::Ahead),
-    ] {
+    let (streamed, ahead) = (Preprocessing::Streamed, Preprocessing::Ahead);
+    for (parties, features, preprocessing) in
+        [(2, 10, streamed), (2, 10, ahead), (4, 10, streamed), (3, 10, ahead), (2, 400, streamed), (4, 400, ahead)]
+    {
+        let graph = large(features);
+        let mut random = ChaCha20Rng::seed_from_u64(3);
+        let (weights, inputs) = (random_weights(&graph, &mut random), random_inputs(&graph, &mut random));
         let plan = Plan::<u64>::new(&graph, Settings::new(parties)).unwrap();
         let planned: u64 = (0..parties).map(|party| plan.memory_bytes(party, preprocessing)).sum();
         let planned = planned + plan.dealer_memory_bytes();
@@ -64,8 +62,9 @@ fn a_session_takes_no_more_memory_than_its_plan_says() {
             session.infer(inputs, preprocessing, &mut ()).await.unwrap();
         });
         let taken = status("VmHWM").saturating_sub(before);
-        println!("{parties} parties, {preprocessing:?}: {planned} planned, {taken} taken");
-        assert!(taken <= planned, "{parties} parties, {preprocessing:?}: {planned} planned, {taken} taken");
-        assert!(planned <= 6 * taken, "{parties} parties, {preprocessing:?}: {planned} planned, {taken} taken");
+        let case =
+            format!("{parties} parties, {features} features, {preprocessing:?}: {planned} planned, {taken} taken");
+        println!("{case}");
+        assert!(taken <= planned && planned <= 6 * taken, "{case}");
     }
 }

@@ -217,7 +217,7 @@ fn the_class_and_nothing_else() {
     let scores = graph.outputs()[0];
     let class = graph.with_class_only(scores).unwrap();
     assert!(matches!(class.node(class.outputs()[0]).op(), Op::ArgMax));
-    assert_eq!(class.node(class.outputs()[0]).shape(), [2]);
+    assert_eq!(class.node(class.outputs()[0]).shape(), [2, 1]);
     for parties in [2, 3, 4] {
         for roles in [Roles::default(), Roles::new(OUTSIDE, OUTSIDE)] {
             let settings = Settings { roles, ..Settings::new(parties) };
@@ -347,14 +347,12 @@ fn outputs_from_the_shares_of_every_party_once() {
     let encoded: Vec<_> = ended.iter().map(|ended| ended.outputs.share.as_ref().unwrap().to_bytes()).collect();
     let share = |party: usize| OutputShare::from_bytes(&plan, party, &encoded[party]).unwrap();
     assert!(reconstruct(&plan, &[share(2), share(0), share(1)]).is_ok());
-    let missing = |shares: &[OutputShare<u64>]| match reconstruct(&plan, shares) {
-        Err(InferenceError::MissingShare { party }) => party,
-        other => panic!("{other:?}"),
-    };
-    assert_eq!(missing(&[share(0), share(1)]), 2);
-    assert_eq!(missing(&[share(0), share(0), share(2)]), 1);
-    assert_eq!(missing(&[share(0), share(1), share(2), share(2)]), 0);
-    assert_eq!(missing(&[]), 0);
+    for found in [&[][..], &[share(0), share(1)], &[share(0), share(1), share(2), share(2)]] {
+        let error = reconstruct(&plan, found).unwrap_err();
+        assert!(matches!(error, InferenceError::ShareCount { expected: 3, .. }), "{error}");
+    }
+    let error = reconstruct(&plan, &[share(0), share(0), share(2)]).unwrap_err();
+    assert!(matches!(error, InferenceError::MissingShare { party: 1 }), "{error}");
     let foreign = [share(0), share(1), share(2), share(1)];
     assert!(matches!(reconstruct(&other, &foreign), Err(InferenceError::Encoding(EncodingError::OtherPlan { .. }))));
     assert!(OutputShare::from_bytes(&plan, 0, &encoded[1]).is_err());

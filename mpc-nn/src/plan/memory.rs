@@ -1,10 +1,13 @@
 //! How much memory a plan takes, from its sizes: for those who limit it.
 
-use mpc_protocols::Request;
+use mpc_protocols::{Bilinear, Request};
 use mpc_ring::Ring;
 
 use super::{Action, Plan, Step};
 use crate::execute::Preprocessing;
+
+/// The most that a party's thread keeps of buffers that it has used, to use them again: elements and bytes.
+const RETIRED_BYTES: u64 = 128 << 20;
 
 impl<R: Ring> Plan<R> {
     /// About the most bytes that a party holds at once in a session, from loading the model to the last output: no less than
@@ -14,8 +17,10 @@ impl<R: Ring> Plan<R> {
         let inputs = self.graph.inputs().iter().map(|&id| self.graph.node(id).len()).sum::<usize>();
         // Of the outputs the shares, those that go outside, and the numbers.
         let outputs = self.outputs_len();
-        let fixed = bytes::<R>(self.model_elements() + inputs + 2 * outputs) + 8 * outputs as u64;
-        self.load_memory().max(fixed.saturating_add(self.run_memory(party, preprocessing)))
+        let kept = self.model_elements() + self.packed_elements() + inputs + 2 * outputs;
+        let run = self.run_memory(party, preprocessing);
+        let fixed = bytes::<R>(kept) + 8 * outputs as u64 + run.min(RETIRED_BYTES);
+        self.load_memory().max(fixed.saturating_add(run))
     }
 
     /// About the most bytes that the dealer holds at once in a session: no less than it does.
@@ -25,6 +30,15 @@ impl<R: Ring> Plan<R> {
         let requests = self.steps.iter().flat_map(|step| &step.requests).map(Request::dealer_memory::<R>);
         let setup = self.weights.iter().map(|weight| Request::WeightMask { len: weight.len }.dealer_memory::<R>());
         masks.saturating_add(requests.chain(setup).max().unwrap_or_default())
+    }
+
+    /// Elements of the weights and of Δ as the kernels of this machine read them.
+    fn packed_elements(&self) -> usize {
+        let packed = |step: &Step| match &step.action {
+            Action::Linear { map: Bilinear::Convolution(shape), .. } => shape.packed_len::<R>(),
+            _ => 0,
+        };
+        2 * self.steps.iter().map(packed).sum::<usize>()
     }
 
     /// While the model is loaded: the owner's weights, its share, and the copies that are opened.
