@@ -33,9 +33,8 @@ struct Tally {
     unexplained: Vec<String>,
 }
 
-/// When a service did not run.
+/// A time in which a service did not run.
 struct Outage {
-    began: Instant,
     ended: Option<Instant>,
 }
 
@@ -83,7 +82,7 @@ impl Soak {
     fn kill(&self, index: usize) {
         let mut services = self.services.lock().unwrap();
         let [server, dealer] = services.each_ref().map(|service| service.address);
-        self.outages.lock().unwrap().push(Outage { began: Instant::now(), ended: None });
+        self.outages.lock().unwrap().push(Outage { ended: None });
         services[index].process.kill();
         let (_, log) = services[index].process.end();
         self.claims.lock().unwrap()[1].add(&log);
