@@ -13,6 +13,8 @@ use guide::{Line, Site, difference, read_json, read_tensor, write_tensor};
 
 /// The images of a query.
 const IMAGES: usize = 2;
+/// In seconds; all participants share the processors of one machine here.
+const DEADLINE: &str = "120";
 /// The largest error of a logit.
 const ERROR: f32 = 0.002;
 
@@ -31,27 +33,33 @@ clinic$ scp clinic.crt dealer.example:
 const MODEL: &str = "
 acme$ mpc pack NETWORK -o net.public net.private
 acme$ scp net.public clinic.example:
-dealer$ mpc dealer --listen 0.0.0.0:7800 --key dealer.key --allow acme.crt,clinic.crt
+dealer$ mpc dealer --listen 0.0.0.0:7800 --key dealer.key --allow acme.crt,clinic.crt --deadline DEADLINE
 acme$ mpc serve net.private --listen 0.0.0.0:7700 --key acme.key --allow clinic.crt --store ./prepared \
-    --dealer dealer.example:7800=dealer.crt
+    --dealer dealer.example:7800=dealer.crt --deadline DEADLINE
 ";
 
 const QUERIES: &str = "
-clinic$ mpc prepare net.public --count 3 --store ./prep --key clinic.key \
+clinic$ mpc prepare net.public --count 3 --store ./prep --key clinic.key --deadline DEADLINE \
     --connect acme.example:7700=acme.crt --dealer dealer.example:7800=dealer.crt
-clinic$ mpc query net.public 0.npy 1.npy --key clinic.key \
+clinic$ mpc query net.public 0.npy 1.npy --key clinic.key --deadline DEADLINE \
     --connect acme.example:7700=acme.crt --dealer dealer.example:7800=dealer.crt -o live.npy --report live.json
 ";
 
 /// With the dealer gone.
 const PREPARED: &str = "
-clinic$ mpc query net.public 0.npy 1.npy --key clinic.key --store ./prep \
+clinic$ mpc query net.public 0.npy 1.npy --key clinic.key --store ./prep --deadline DEADLINE \
     --connect acme.example:7700=acme.crt -o prepared.npy --report prepared.json
 ";
 
 const LOCAL: [(&str, &str); 2] = [
-    ("three", "anywhere$ mpc local NETWORK --input 0.npy --input 1.npy --parties 3 -o three.npy --report three.json"),
-    ("outsourced", "anywhere$ mpc local NETWORK --input 0.npy --input 1.npy --outsourced -o outsourced.npy"),
+    (
+        "three",
+        "anywhere$ mpc local NETWORK --deadline DEADLINE --input 0.npy --input 1.npy --parties 3 -o three.npy --report three.json",
+    ),
+    (
+        "outsourced",
+        "anywhere$ mpc local NETWORK --deadline DEADLINE --input 0.npy --input 1.npy --outsourced -o outsourced.npy",
+    ),
 ];
 
 /// The bundled samples of a network, and its outputs on them in the clear.
@@ -118,6 +126,11 @@ fn check_traffic(measured: &Value, planned: &Value, party: usize) {
     }
 }
 
+/// A script for a network.
+fn script(script: &str, network: &str) -> String {
+    script.replace("NETWORK", network).replace("DEADLINE", DEADLINE)
+}
+
 fn plan(site: &mut Site, network: &str, parties: usize) -> Value {
     let command = format!("acme$ mpc plan {network} --parties {parties} --net lan,wan --json");
     let plan: Value = serde_json::from_str(&site.run(&Line::all(&command)[0])).unwrap();
@@ -129,12 +142,12 @@ fn check_journey(network: &str) {
     let mut site = Site::new();
     site.run_all(KEYS);
     let planned = plan(&mut site, network, 2);
-    site.run_all(&MODEL.replace("NETWORK", network));
+    site.run_all(&script(MODEL, network));
     let clinic = site.folder("clinic");
     let (targets, clear) = samples(network, &clinic);
-    site.run_all(QUERIES);
+    site.run_all(&script(QUERIES, network));
     site.stop("dealer");
-    site.run_all(PREPARED);
+    site.run_all(&script(PREPARED, network));
     for name in ["live", "prepared"] {
         check_result(&clinic.join(format!("{name}.npy")), &clear, &targets);
         check_report(&clinic.join(format!("{name}.json")), &planned, 1);
@@ -159,7 +172,7 @@ fn check_local(network: &str) {
     let (targets, clear) = samples(network, &folder);
     let planned = plan(&mut site, network, 3);
     for (name, command) in LOCAL {
-        site.run_all(&command.replace("NETWORK", network));
+        site.run_all(&script(command, network));
         check_result(&folder.join(format!("{name}.npy")), &clear, &targets);
     }
     check_report(&folder.join("three.json"), &planned, 2);

@@ -84,65 +84,44 @@ impl<R: Ring> Share<R> {
 /// One party's share of a model whose owner is outside. Zeroised on drop, never printed.
 pub struct ModelShare<R: Ring>(Share<R>);
 
-impl<R: Ring> ModelShare<R> {
-    /// The party that it is for.
-    #[must_use]
-    pub fn party(&self) -> usize {
-        self.0.header.party
-    }
-
-    /// Its encoding, to be sent to its party over a private channel or kept encrypted.
-    #[must_use]
-    pub fn to_bytes(&self) -> SecretVec<u8> {
-        self.0.to_bytes(Kind::ModelShare)
-    }
-
-    /// A party's share from bytes that are not trusted, which have [`Plan::model_share_bytes`] bytes.
-    ///
-    /// # Errors
-    /// [`EncodingError`].
-    pub fn from_bytes(plan: &Plan<R>, party: usize, bytes: &[u8]) -> Result<Self, EncodingError> {
-        Share::from_bytes(Kind::ModelShare, plan, party, plan.parameters_len(), bytes).map(Self)
-    }
-
-    /// The elements in the order of the plan, at the party that it is for.
-    pub(crate) fn open(self, plan: &Plan<R>, party: usize) -> Result<ArithmeticShares<R>, InferenceError> {
-        self.0.header.check(Kind::ModelShare, Header::new(plan, party))?;
-        self.0.expand(plan.parameters_len()).map_err(in_shares)
-    }
-}
-
 /// One party's share of the inputs of one inference whose owner is outside. Zeroised on drop, never printed, consumed by
 /// the inference.
 pub struct InputShare<R: Ring>(Share<R>);
 
-impl<R: Ring> InputShare<R> {
-    /// The party that it is for.
-    #[must_use]
-    pub fn party(&self) -> usize {
-        self.0.header.party
-    }
+macro_rules! share {
+    ($share:ident, $len:ident, $bytes:literal) => {
+        impl<R: Ring> $share<R> {
+            /// The party that it is for.
+            #[must_use]
+            pub fn party(&self) -> usize {
+                self.0.header.party
+            }
 
-    /// Its encoding, to be sent to its party over a private channel.
-    #[must_use]
-    pub fn to_bytes(&self) -> SecretVec<u8> {
-        self.0.to_bytes(Kind::InputShare)
-    }
+            /// Its encoding, to be sent to its party over a private channel, and kept encrypted.
+            #[must_use]
+            pub fn to_bytes(&self) -> SecretVec<u8> {
+                self.0.to_bytes(Kind::$share)
+            }
 
-    /// A party's share from bytes that are not trusted, which have [`Plan::input_share_bytes`] bytes.
-    ///
-    /// # Errors
-    /// [`EncodingError`].
-    pub fn from_bytes(plan: &Plan<R>, party: usize, bytes: &[u8]) -> Result<Self, EncodingError> {
-        Share::from_bytes(Kind::InputShare, plan, party, plan.outside_inputs_len(), bytes).map(Self)
-    }
+            #[doc = concat!("A party's share from bytes that are not trusted, which have [`Plan::", $bytes, "`] bytes.")]
+            ///
+            /// # Errors
+            /// [`EncodingError`].
+            pub fn from_bytes(plan: &Plan<R>, party: usize, bytes: &[u8]) -> Result<Self, EncodingError> {
+                Share::from_bytes(Kind::$share, plan, party, plan.$len(), bytes).map(Self)
+            }
 
-    /// The elements of all inputs from outside, one after the other, at the party that it is for.
-    pub(crate) fn open(self, plan: &Plan<R>, party: usize) -> Result<ArithmeticShares<R>, InferenceError> {
-        self.0.header.check(Kind::InputShare, Header::new(plan, party))?;
-        self.0.expand(plan.outside_inputs_len()).map_err(in_shares)
-    }
+            /// The elements, one tensor after the other, at the party that it is for.
+            pub(crate) fn open(self, plan: &Plan<R>, party: usize) -> Result<ArithmeticShares<R>, InferenceError> {
+                self.0.header.check(Kind::$share, Header::new(plan, party))?;
+                self.0.expand(plan.$len()).map_err(in_shares)
+            }
+        }
+    };
 }
+
+share!(ModelShare, parameters_len, "model_share_bytes");
+share!(InputShare, outside_inputs_len, "input_share_bytes");
 
 /// One party's share of the outputs of one inference, for the recipient outside. Zeroised on drop, never printed.
 pub struct OutputShare<R: Ring> {

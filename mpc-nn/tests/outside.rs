@@ -277,7 +277,8 @@ proptest! {
             // The header is checked, the rest is random.
             prop_assert_eq!(ModelShare::from_bytes(&plan, party, &changed).is_ok(), at >= 39);
             let cut = &bytes[..cut.min(bytes.len() - 1)];
-            prop_assert!(matches!(ModelShare::from_bytes(&plan, party, cut), Err(EncodingError::Length { .. })));
+            let is_length = matches!(ModelShare::from_bytes(&plan, party, cut), Err(EncodingError::Length { .. }));
+            prop_assert!(is_length);
         }
     }
 }

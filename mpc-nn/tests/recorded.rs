@@ -6,13 +6,13 @@ mod common;
 use std::sync::{Arc, Mutex};
 
 use mpc_nn::{
-    EncodingError, Graph, InferenceError, Inputs, Model, Outputs, PartySession, Plan, Preprocessing, Recording,
-    SessionOptions, Settings, WeightKnowledge, Weights, evaluate,
+    EncodingError, Graph, InferenceError, Inputs, Model, NoDealer, Outputs, PartySession, Plan, Preprocessing,
+    Recording, SessionOptions, Settings, WeightKnowledge, Weights, evaluate,
 };
 use mpc_protocols::ProtocolError;
 use mpc_ring::Ring;
 use mpc_shares::SecretVec;
-use mpc_transport::{FrameSource, Phase, RecordingError, Traffic, Transport, TransportError};
+use mpc_transport::{FrameSource, MemoryTransport, Metered, Phase, RecordingError, Traffic, Transport, TransportError};
 use ndarray::ArrayD;
 use proptest::prelude::*;
 use rand_chacha::ChaCha20Rng;
@@ -21,6 +21,9 @@ use rand_core::SeedableRng;
 use common::{
     classifier, largest_error, options, random_graph, random_inputs, random_weights, run_parties, run_without_dealer,
 };
+
+type OpenedSession<'a, R> = PartySession<'a, R, MemoryTransport, Metered<MemoryTransport>>;
+type ResumedSession<'a, R> = PartySession<'a, R, MemoryTransport, NoDealer>;
 
 /// A plan with its secrets.
 struct Case<R: Ring> {
@@ -44,13 +47,23 @@ impl<R: Ring> Case<R> {
         if party == 1 { (&self.inputs).into() } else { Inputs::none() }
     }
 
+    async fn open(&self, transport: MemoryTransport, link: MemoryTransport) -> OpenedSession<'_, R> {
+        let party = transport.party();
+        let opened = PartySession::open(transport, link, &self.plan, self.own_weights(party), options(party as u8));
+        opened.await.unwrap()
+    }
+
+    async fn resume<'a>(&'a self, transport: MemoryTransport, recorded: &[Recorded]) -> ResumedSession<'a, R> {
+        let party = transport.party();
+        let model = Model::from_bytes(&self.plan, party, &recorded[party].model).unwrap();
+        PartySession::resume(transport, &self.plan, model, options(50 + party as u8)).await.unwrap()
+    }
+
     /// What a party records of some inferences, with the model.
     fn record(&self, inferences: usize) -> Vec<Recorded> {
         run_parties(&self.plan, inferences, async |transport, link| {
             let party = transport.party();
-            let weights = self.own_weights(party);
-            let mut session =
-                PartySession::open(transport, link, &self.plan, weights, options(party as u8)).await.unwrap();
+            let mut session = self.open(transport, link).await;
             let mut recordings = Vec::new();
             for _ in 0..inferences {
                 session.clear_meters();
@@ -71,9 +84,7 @@ impl<R: Ring> Case<R> {
     fn live(&self, inferences: usize, preprocessing: Preprocessing) -> Vec<Vec<(Outputs<R>, Traffic)>> {
         run_parties(&self.plan, inferences, async |transport, link| {
             let party = transport.party();
-            let weights = self.own_weights(party);
-            let mut session =
-                PartySession::open(transport, link, &self.plan, weights, options(party as u8)).await.unwrap();
+            let mut session = self.open(transport, link).await;
             let mut all = Vec::new();
             for _ in 0..inferences {
                 session.clear_meters();
@@ -88,9 +99,7 @@ impl<R: Ring> Case<R> {
     fn replay(&self, recorded: &[Recorded], preprocessing: Preprocessing) -> Vec<Vec<(Outputs<R>, Traffic)>> {
         run_without_dealer(&self.plan, async |transport| {
             let party = transport.party();
-            let model = Model::from_bytes(&self.plan, party, &recorded[party].model).unwrap();
-            let options = options(50 + party as u8).with("preprocessing", "batch 7");
-            let mut session = PartySession::resume(transport, &self.plan, model, options).await.unwrap();
+            let mut session = self.resume(transport, recorded).await;
             let mut all = Vec::new();
             for (index, recording) in recorded[party].recordings.iter().enumerate() {
                 session.agree(&[("recording", &index.to_string())]).await.unwrap();
@@ -153,8 +162,7 @@ fn in_the_session_that_recorded_it_the_result_is_the_same_bit_by_bit() {
     let live = case.live(1, Preprocessing::Ahead);
     let replayed = run_parties(&case.plan, 1, async |transport, link| {
         let party = transport.party();
-        let weights = case.own_weights(party);
-        let mut session = PartySession::open(transport, link, &case.plan, weights, options(party as u8)).await.unwrap();
+        let mut session = case.open(transport, link).await;
         let mut recording = Recording::empty(&case.plan, party);
         session.record(|bytes| recording.write(bytes)).await.unwrap();
         session.infer_recorded(recording, case.own_inputs(party), Preprocessing::Ahead, &mut ()).await.unwrap()
@@ -187,7 +195,8 @@ proptest! {
             changed[at] ^= flip;
             prop_assert_eq!(Model::from_bytes(&case.plan, party, &changed).is_ok(), at >= 39);
             let cut = &recorded.model[..cut.min(changed.len() - 1)];
-            prop_assert!(matches!(Model::from_bytes(&case.plan, party, cut), Err(EncodingError::Length { .. })));
+            let is_length = matches!(Model::from_bytes(&case.plan, party, cut), Err(EncodingError::Length { .. }));
+            prop_assert!(is_length);
         }
     }
 }
@@ -198,8 +207,7 @@ fn replay_changed(change: impl Fn(usize, Vec<u8>) -> Vec<u8> + Sync) -> Vec<Infe
     let recorded = case.record(1);
     run_without_dealer(&case.plan, async |transport| {
         let party = transport.party();
-        let model = Model::from_bytes(&case.plan, party, &recorded[party].model).unwrap();
-        let mut session = PartySession::resume(transport, &case.plan, model, options(party as u8)).await.unwrap();
+        let mut session = case.resume(transport, &recorded).await;
         let bytes = change(party, recorded[party].recordings[0].clone());
         let recording = Recording::from_bytes(bytes.into());
         let inputs = case.own_inputs(party);
@@ -260,8 +268,7 @@ fn a_recording_that_ends_early_ends_the_inference_by_name() {
     let recorded = case.record(1);
     let errors = run_without_dealer(&case.plan, async |transport| {
         let party = transport.party();
-        let model = Model::from_bytes(&case.plan, party, &recorded[party].model).unwrap();
-        let mut session = PartySession::resume(transport, &case.plan, model, options(party as u8)).await.unwrap();
+        let mut session = case.resume(transport, &recorded).await;
         let bytes = &recorded[party].recordings[0];
         let cut = Recording::from_bytes(SecretVec::copy_of(&bytes[..bytes.len() - 1]));
         let source = Liar(cut, bytes.len() as u64);
@@ -278,9 +285,7 @@ fn a_recording_that_ends_early_ends_the_inference_by_name() {
 fn what_keeps_a_recording_may_fail() {
     let case = Case::<u64>::new(&classifier(), Settings::new(2));
     let errors = run_parties(&case.plan, 1, async |transport, link| {
-        let party = transport.party();
-        let weights = case.own_weights(party);
-        let mut session = PartySession::open(transport, link, &case.plan, weights, options(party as u8)).await.unwrap();
+        let mut session = case.open(transport, link).await;
         // The header fits, the first frame does not.
         let mut room = 39;
         let keep = |bytes: &[u8]| {

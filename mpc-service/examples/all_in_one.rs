@@ -47,7 +47,12 @@ fn network() -> Result<Network, Box<dyn Error>> {
         .collect();
     Ok(Network {
         weights: Weights::for_graph(&graph, tensors)?,
-        inputs: vec![NetworkInput { name: "numbers".into(), shape: vec![1, 4], encoding: Encoding::Plain }],
+        inputs: vec![NetworkInput {
+            name: "numbers".into(),
+            shape: vec![1, 4],
+            encoding: Encoding::Plain,
+            limits: Vec::new(),
+        }],
         outputs: vec![NetworkOutput { name: "scores".into(), shape: vec![1, 3] }],
         graph,
     })

@@ -51,5 +51,5 @@ fn main() -> Result<(), Box<dyn Error>> {
     let input = read_tensor(Path::new(file), &model.inputs[0].name, shape, &Pixels::default())?;
     let result = query(Path::new("."), &model, input, [server.clone(), dealer.clone()])?;
     println!("{result:.4}");
-    Ok(write_tensor(Path::new("result.npy"), &result)?)
+    Ok(write_tensor(Path::new("result.npy"), &result, result.shape())?)
 }

@@ -179,11 +179,11 @@ proptest! {
         let at = at % der.len();
         der[at] = byte;
         der.truncate(end.max(1));
-        if let Ok(document) = Document::try_from(&der[..]) {
-            if let Ok(certificate) = Certificate::from_pem(&document.to_pem("CERTIFICATE", LineEnding::LF).unwrap()) {
-                prop_assert!(!certificate.name().is_empty());
-                let _ = Identity::from_pem(&certificate.to_pem(), &identity.key_pem());
-            }
+        if let Ok(document) = Document::try_from(&der[..])
+            && let Ok(certificate) = Certificate::from_pem(&document.to_pem("CERTIFICATE", LineEnding::LF).unwrap())
+        {
+            prop_assert!(!certificate.name().is_empty());
+            let _ = Identity::from_pem(&certificate.to_pem(), &identity.key_pem());
         }
     }
 
