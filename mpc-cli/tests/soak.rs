@@ -33,7 +33,7 @@ struct Tally {
     unexplained: Vec<String>,
 }
 
-/// When a service did not run.
+/// A time in which a service did not run.
 struct Outage {
     ended: Option<Instant>,
 }

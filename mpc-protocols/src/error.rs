@@ -12,7 +12,8 @@ use crate::Request;
 #[non_exhaustive]
 pub enum ProtocolError {
     /// A message did not go through.
-    #[error(transparent)]
+    // Not transparent, so that it is found as the cause.
+    #[error("{0}")]
     Transport(#[from] TransportError),
     /// The dealer's link to a party failed.
     #[error("on the dealer's link to party {party}: {source}")]
