@@ -76,12 +76,12 @@ fn party() -> Result<(), NodeError> {
 fn dealer() -> Result<(), NodeError> {
     let (identity, orders) = introduce(None)?;
     let settings = orders.job.tcp_settings();
-    let addresses = orders.dealer_links.iter().copied().enumerate();
+    let addresses = orders.dealer_links.iter().copied();
     smol::block_on(async {
         match orders.certificates()? {
             Some(certificates) => {
                 let mut links = Vec::new();
-                for (party, address) in addresses {
+                for (party, address) in addresses.enumerate() {
                     let nodes = certificates.dealer_link(party, address);
                     links.push(SecureTransport::connect(DEALER_NODE, None, &nodes, &identity, settings).await?);
                 }
@@ -89,7 +89,7 @@ fn dealer() -> Result<(), NodeError> {
             }
             None => {
                 let mut links = Vec::new();
-                for (_, address) in addresses {
+                for address in addresses {
                     links.push(TcpTransport::connect(DEALER_NODE, None, &[address, address], settings).await?);
                 }
                 run_dealer(links, &orders.job).await
