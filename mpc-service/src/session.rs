@@ -137,6 +137,8 @@ impl<R: Ring, W: Watch> Seat<'_, R, W> {
             let in_store = |error: VaultError| RecordingError::Storage { reason: error.to_string() };
             session.record(|bytes| file.write(bytes).map_err(in_store)).await.map_err(&failed)?;
             file.finish().map_err(StoreError::from)?;
+            // In step with the others: whoever is gone is missed now, and not when all is stored.
+            session.agree(&[("stored inferences", &(index + 1).to_string())]).await.map_err(&failed)?;
             watch.see(Event::Stored { inferences: index + 1 });
         }
         writer.finish(&agreed.description(party, plan), &session.model().to_bytes())?;
