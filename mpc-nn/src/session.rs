@@ -223,13 +223,15 @@ impl<'a, R: Ring, L: Transport> DealerSession<'a, R, L> {
     /// # Errors
     /// [`InferenceError::Link`] names the party whose link failed.
     pub async fn open(mut links: Vec<L>, plan: &'a Plan<R>, options: SessionOptions) -> Result<Self, InferenceError> {
+        let mut shaken = Ok(());
         for (party, link) in links.iter_mut().enumerate() {
             debug_assert_eq!(link.party(), DEALER_NODE);
             let agreement = link_agreement(plan, &options, party);
-            let shaken =
-                handshake(link, &agreement).await.map_err(|source| ProtocolError::DealerLink { party, source });
-            shaken.map_err(|source| InferenceError::over_party_link(labels::HANDSHAKE, source))?;
+            let with_party = handshake(link, &agreement).await;
+            // With every party before it ends, so that each is told what differs.
+            shaken = shaken.and(with_party.map_err(|source| ProtocolError::DealerLink { party, source }));
         }
+        shaken.map_err(|source| InferenceError::over_party_link(labels::HANDSHAKE, source))?;
         let mut dealer = Dealer::new(plan.settings().parties, options.seed).map_err(in_dealing)?;
         dealer.deal(&mut links, &plan.setup_requests(), |_| ()).await.map_err(in_dealing)?;
         Ok(Self { dealer, links, plan })
