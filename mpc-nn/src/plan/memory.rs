@@ -20,7 +20,8 @@ impl<R: Ring> Plan<R> {
         let kept = self.model_elements() + self.packed_elements() + inputs + 2 * outputs;
         let run = self.run_memory(party, preprocessing);
         let fixed = bytes::<R>(kept) + 8 * outputs as u64 + run.min(RETIRED_BYTES);
-        self.load_memory().max(fixed.saturating_add(run))
+        let load = self.load_memory();
+        (load + load.min(RETIRED_BYTES)).max(fixed.saturating_add(run))
     }
 
     /// About the most bytes that the dealer holds at once in a session: no less than it does.
