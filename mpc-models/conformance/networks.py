@@ -231,6 +231,12 @@ class ConvNext(nn.Module):
         return self.head(F.layer_norm((x + y.permute(0, 3, 1, 2)).mean([-2, -1]), (8,)))
 
 
+def batch_statistics():
+    """Normalisation by the mean and deviation of the batch at hand."""
+    first = [nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4, track_running_stats=False), nn.ReLU()]
+    return nn.Sequential(*first, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 3))
+
+
 def image(channels, size):
     """One image with values like those of a normalised photograph."""
     return lambda: (torch.randn(1, channels, size, size),)
@@ -257,4 +263,5 @@ CONVOLUTIONAL = {
     "video": (video, lambda: (torch.randn(1, 2, 4, 8, 8),), False),
     "sound": (sound, lambda: (torch.randn(2, 2, 32),), False),
     "convnext": (ConvNext, image(3, 16), False),
+    "batch_statistics": (batch_statistics, lambda: (torch.randn(3, 3, 8, 8),), False),
 }

@@ -1,4 +1,4 @@
-"""Small recurrent networks, transformers, networks of tabular data and a few of their own kind, each with inputs."""
+"""Small recurrent networks, transformers and networks of tabular data, each with inputs."""
 
 import torch
 from torch import nn
@@ -178,12 +178,6 @@ class Choices(nn.Module):
         return torch.einsum("bi,bj,ijk->bk", y, y[:, :4], self.weight) + 0.125 * count.float()
 
 
-def batch_statistics():
-    """Normalisation by the mean and deviation of the batch at hand."""
-    first = [nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4, track_running_stats=False), nn.ReLU()]
-    return nn.Sequential(*first, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 3))
-
-
 def tokens(vocabulary, length):
     """Numbers of words."""
     return lambda: (torch.randint(vocabulary, (1, length)),)
@@ -202,7 +196,6 @@ SEQUENTIAL = {
     "bert": (lambda: Bert(False), tokens(24, 8), False),
     "bert_fused": (lambda: Bert(True), tokens(24, 8), False),
     "encoder": (Encoder, lambda: (torch.randn(2, 5, 8),), False),
-    "two_tables": (TwoTables, lambda: (torch.randn(3, 5), torch.randn(3, 7)), True),
     "categories": (
         Categories,
         lambda: (torch.randn(4, 3), torch.stack([torch.randint(rows, (4,)) for rows in (5, 9, 3)], 1)),
@@ -210,5 +203,5 @@ SEQUENTIAL = {
     ),
     "messages": (Messages, lambda: (torch.randn(5, 4),), False),
     "choices": (Choices, lambda: (torch.randn(3, 5),), False),
-    "batch_statistics": (batch_statistics, lambda: (torch.randn(3, 3, 8, 8),), False),
+    "two_tables": (TwoTables, lambda: (torch.randn(3, 5), torch.randn(3, 7)), True),
 }
