@@ -7,7 +7,7 @@ use clap::{Args, Parser};
 use mpc_models::Targets;
 use mpc_models::arrays::read_npy;
 use mpc_models::read_file;
-use mpc_nn::{NodeId, Op, Plan, Weights, evaluate_with, ideal, in_process};
+use mpc_nn::{InferenceError, NodeId, Op, Plan, Weights, evaluate_with, ideal, in_process};
 use ndarray::{ArrayD, Axis};
 use serde::Serialize;
 
@@ -229,12 +229,18 @@ impl Runs {
         };
         let evaluated = evaluate_with(plan.graph(), weights, inputs, observe);
         evaluated.map_err(|error| InputError::Evaluate { samples: "the inputs".to_owned(), error })?;
-        let failed = |node: Node, error: mpc_nn::InferenceError| {
+        let failed = |node: Node, error: InferenceError| {
             let reason = NodeError::from(error).to_string();
             RunError::Nodes { failures: vec![NodeFailure { node, reason }] }
         };
         let fixed = ideal::evaluate(plan, weights, inputs, |_, _| ()).map_err(|error| failed(Node::Party(0), error))?;
-        let private = in_process::infer(plan, weights, inputs).map_err(|error| failed(Node::Party(1), error))?;
+        let private = match in_process::infer(plan, weights, inputs) {
+            // Where a value is beyond the bound, a private run gives no results: no layer has any.
+            Err(InferenceError::OutputBound { .. }) => {
+                float.iter().map(|output| ArrayD::from_elem(output.shape(), f64::NAN)).collect()
+            }
+            results => results.map_err(|error| failed(Node::Party(1), error))?,
+        };
         Ok(Self { float, fixed, private })
     }
 
