@@ -3,7 +3,7 @@
 //! A session that is [opened](PartySession::open) has a link to the dealer, loads the model, and then runs inferences
 //! ([`infer`](PartySession::infer)) or records their correlations for later ([`record`](PartySession::record)). A session
 //! that is [resumed](PartySession::resume) has no dealer: it goes on with a model that was loaded before, and each inference
-//! takes a [recording](crate::recording) made with that model ([`infer_recorded`](PartySession::infer_recorded)).
+//! takes a [recording] made with that model ([`infer_recorded`](PartySession::infer_recorded)).
 
 use alloc::borrow::ToOwned;
 use alloc::format;
@@ -111,7 +111,7 @@ impl<'a, R: Ring, T: Transport, L: Transport> PartySession<'a, R, T, Metered<L>>
     }
 
     /// Records the correlations of one inference, for which the dealer must call [`DealerSession::deal`]: `keep` is given
-    /// the bytes of the [recording](crate::recording), [`Plan::recording_bytes`] in all, in pieces of at most 64 KiB. They
+    /// the bytes of the [recording], [`Plan::recording_bytes`] in all, in pieces of at most 64 KiB. They
     /// serve this session's model alone, in this session or, with [`model`](Self::model), in one that is resumed.
     ///
     /// # Errors
@@ -171,7 +171,7 @@ impl<R: Ring, T: Transport, L> PartySession<'_, R, T, L> {
     ///
     /// # Security
     /// `recording` must be gone from where it was kept before this is called, and all parties must have agreed which it is:
-    /// see [`recording`](crate::recording).
+    /// see [`recording`].
     ///
     /// # Errors
     /// [`InferenceError`]. After an error the session is at an end, and the recording is used up.

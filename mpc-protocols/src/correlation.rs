@@ -81,7 +81,7 @@ pub fn frame_lengths<R: Ring>(plan: &[Request], is_last: bool) -> impl Iterator<
 /// What is kept is as secret as the party's inputs, and must be used once: whoever keeps it deletes it before its use.
 ///
 /// # Rounds and communication
-/// As [`traffic`]; at most [`CORRECTION_FRAME_BYTES`](crate::request::CORRECTION_FRAME_BYTES) are held at a time.
+/// As [`traffic`]; at most [`CORRECTION_FRAME_BYTES`] are held at a time.
 ///
 /// # Errors
 /// [`ProtocolError::Transport`], which also has what `keep` fails with.

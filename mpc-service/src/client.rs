@@ -13,8 +13,8 @@ use mpc_transport::{Traffic, Transport, handshake};
 use ndarray::ArrayD;
 
 use crate::error::{Names, ServiceError, in_link};
-use crate::link::{CALLED, Endpoint, Peer, unless_lost};
-use crate::message::{self, DealRequest, Opening, Refusal, SessionId, SessionRequest, Uses, Work};
+use crate::link::{CALLED, Endpoint, Peer};
+use crate::message::{self, Opening, Refusal, SessionId, SessionRequest, Uses, Work};
 use crate::pack::{PlanDigest, PrivateModel, PublicModel};
 use crate::report::{Event, InferenceReport, Watch};
 use crate::session::{Agreed, Exchange, Seat};
@@ -58,7 +58,8 @@ pub struct Client {
     pub endpoint: Endpoint,
     /// The servers, by the index of their party.
     pub servers: Vec<Peer>,
-    /// The dealer; not needed for prepared inferences, nor by a data owner outside.
+    /// The dealer; not needed for prepared inferences. A data owner outside never calls it, but agrees with the servers on
+    /// which it is.
     pub dealer: Option<Peer>,
 }
 
@@ -200,20 +201,18 @@ impl Client {
         let party = plan.settings().parties - 1;
         let mut links: Vec<_> = links.into_iter().map(Some).chain([None]).collect();
         let mut exchange = Own { inputs, outputs: Vec::new(), reports: Vec::new() };
-        match stored {
-            None => {
-                let dealer = self.call_dealer(plan, agreed, party, &mut links).await?;
-                let seat =
-                    Seat { plan, agreed, party, network: self.endpoint.network(party, links, agreed.names()), watch };
-                seat.live(dealer, ModelSource::Peer, &mut exchange).await?;
-            }
-            Some((store, batch, holds)) => {
-                let bytes = store.model(batch, plan.model_bytes())?;
-                let model = Model::from_bytes(plan, party, &bytes).map_err(agreed.in_encoding())?;
-                let seat =
-                    Seat { plan, agreed, party, network: self.endpoint.network(party, links, agreed.names()), watch };
-                seat.prepared(Arc::new(model), batch, holds, &mut exchange).await?;
-            }
+        let dealer = match stored {
+            None => Some(self.call_dealer(plan, agreed, &mut links).await?),
+            Some(_) => None,
+        };
+        let network = self.endpoint.network(party, links, agreed.names());
+        let seat = Seat { plan, agreed, party, network, watch };
+        if let Some(dealer) = dealer {
+            seat.live(dealer, ModelSource::Peer, &mut exchange).await?;
+        } else if let Some((store, batch, holds)) = stored {
+            let bytes = store.model(batch, plan.model_bytes())?;
+            let model = Model::from_bytes(plan, party, &bytes).map_err(agreed.in_encoding())?;
+            seat.prepared(Arc::new(model), batch, holds, &mut exchange).await?;
         }
         Ok((exchange.outputs, exchange.reports))
     }
@@ -279,7 +278,7 @@ impl Client {
             Setting::Direct => {
                 let party = plan.settings().parties - 1;
                 let mut links: Vec<_> = links.into_iter().map(Some).chain([None]).collect();
-                let dealer = self.call_dealer(&plan, &agreed, party, &mut links).await?;
+                let dealer = self.call_dealer(&plan, &agreed, &mut links).await?;
                 let network = self.endpoint.network(party, links, agreed.names());
                 let seat = Seat { plan: &plan, agreed: &agreed, party, network, watch };
                 seat.prepare(dealer, ModelSource::Peer, batch, store).await?;
@@ -337,8 +336,18 @@ impl Client {
     }
 
     fn dealer(&self) -> Result<&Peer, ServiceError> {
-        let missing = || ServiceError::Arguments("no dealer is named, which this needs: --dealer".to_owned());
-        self.dealer.as_ref().ok_or_else(missing)
+        self.dealer.as_ref().ok_or_else(ServiceError::missing_dealer)
+    }
+
+    /// Asks the dealer for what the last party needs.
+    async fn call_dealer<R: Ring>(
+        &self,
+        plan: &Plan<R>,
+        agreed: &Agreed,
+        servers: &mut [Option<SecureTransport>],
+    ) -> Result<SecureTransport, ServiceError> {
+        let party = plan.settings().parties - 1;
+        self.endpoint.call_dealer(self.dealer()?, plan, agreed, party, servers, &agreed.names()).await
     }
 
     /// Asks every server for the session, and compares with each what it is to be.
@@ -363,17 +372,6 @@ impl Client {
             }
         }
         Ok(links)
-    }
-
-    async fn call_dealer<R: Ring>(
-        &self,
-        plan: &Plan<R>,
-        agreed: &Agreed,
-        party: usize,
-        servers: &mut [Option<SecureTransport>],
-    ) -> Result<SecureTransport, ServiceError> {
-        let opening = Opening::Deal(DealRequest::new(plan, agreed, party));
-        unless_lost(servers, &agreed.names(), self.endpoint.open(self.dealer()?, &opening)).await
     }
 
     /// Holds prepared inferences of one batch that suits; `passed_over` says how often some turned out to be unusable.

@@ -199,7 +199,6 @@ fn check_group(group: &[Waiting]) -> Result<(), Refused> {
 async fn refuse_all(group: &mut [Waiting], (refusal, reason): Refused) {
     for waiting in group {
         let peer = shown(&waiting.certificate);
-        tracing::warn!(peer, reason, "refused");
         message::refuse(&mut waiting.link, refusal, &reason, &peer).await;
     }
 }

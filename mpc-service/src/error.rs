@@ -161,6 +161,10 @@ impl From<PackError> for ServiceError {
 }
 
 impl ServiceError {
+    pub(crate) fn missing_dealer() -> Self {
+        Self::Arguments("no dealer is named, which this session needs: --dealer".to_owned())
+    }
+
     pub(crate) fn connect(peer: &str, source: SecureError) -> Self {
         Self::Connect { peer: peer.to_owned(), source: source.into() }
     }

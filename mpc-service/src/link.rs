@@ -3,13 +3,16 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use mpc_nn::Plan;
+use mpc_ring::Ring;
 use mpc_transport::TcpSettings;
 use mpc_transport::tls::{Certificate, Identity, SecureLink, SecureTransport};
 use smol::Timer;
 use smol::future::or;
 
 use crate::error::{Names, ServiceError};
-use crate::message::{self, Opening};
+use crate::message::{self, DealRequest, Opening};
+use crate::session::Agreed;
 
 /// The node of the side that connects, on a link between two.
 pub(crate) const CALLER: usize = 0;
@@ -67,6 +70,21 @@ impl Endpoint {
         Ok(link)
     }
 
+    /// Asks the dealer for a session's correlations, unless one of `links`, by party of `names`, is lost before: those who
+    /// wait for the dealer here and there wait for each other in truth.
+    pub(crate) async fn call_dealer<R: Ring>(
+        &self,
+        dealer: &Peer,
+        plan: &Plan<R>,
+        agreed: &Agreed,
+        party: usize,
+        links: &mut [Option<SecureTransport>],
+        names: &Names,
+    ) -> Result<SecureTransport, ServiceError> {
+        let opening = Opening::Deal(DealRequest::new(plan, agreed, party));
+        unless_lost(links, names, self.open(dealer, &opening)).await
+    }
+
     /// A connection that a peer opened, as a network of two.
     pub(crate) fn called(&self, link: SecureLink) -> SecureTransport {
         let name = shown(link.peer());
@@ -102,7 +120,7 @@ const WATCH_PAUSE: Duration = Duration::from_millis(100);
 const GRACE: Duration = Duration::from_millis(500);
 
 /// What `work` gives, unless one of `links`, by party of `names`, is lost before: nobody waits for a session that cannot be.
-pub(crate) async fn unless_lost<O>(
+async fn unless_lost<O>(
     links: &mut [Option<SecureTransport>],
     names: &Names,
     work: impl Future<Output = Result<O, ServiceError>>,

@@ -212,8 +212,9 @@ pub async fn accept<T: Transport>(link: &mut T, peer: &str) -> Result<(), Servic
     send(link, &Answer::Accepted, peer).await
 }
 
-/// Refuses a request; that the peer is gone already makes no difference.
+/// Refuses a request, and logs it; that the peer is gone already makes no difference.
 pub async fn refuse<T: Transport>(link: &mut T, refusal: Refusal, reason: &str, peer: &str) {
+    tracing::warn!(%peer, %reason, "refused");
     let end = (0..=MAX_REASON_BYTES).rev().find(|&end| reason.is_char_boundary(end)).unwrap_or(0);
     let reason = reason.get(..end).unwrap_or(reason).to_owned();
     let _ = send(link, &Answer::Refused { refusal, reason }, peer).await;

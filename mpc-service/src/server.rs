@@ -16,10 +16,10 @@ use smol::Async;
 
 use crate::error::{ServiceError, in_link};
 use crate::limits::{Capacity, Grant, Limits};
-use crate::link::{CALLER, Endpoint, OPENING_DEADLINE, Peer, shown, unless_lost};
+use crate::link::{CALLER, Endpoint, OPENING_DEADLINE, Peer, shown};
 use crate::listener::{self, Service, within};
 use crate::meeting::Meeting;
-use crate::message::{self, DealRequest, MAX_SHORT_BYTES, Opening, Refusal, SessionId, SessionRequest, Uses, Work};
+use crate::message::{self, MAX_SHORT_BYTES, Opening, Refusal, SessionId, SessionRequest, Uses, Work};
 use crate::pack::{MAX_PUBLIC_BYTES, PlanDigest, PrivateModel, PublicModel};
 use crate::report::InferenceReport;
 use crate::session::{Agreed, Exchange, Seat};
@@ -143,7 +143,6 @@ impl Server {
                 self.deposit(link, &peer, public, share).await
             }
             Ok(_) => {
-                tracing::warn!(peer, "asked for what it is not allowed");
                 message::refuse(&mut link, Refusal::Forbidden, "that is not allowed to you here", &peer).await;
                 Ok(())
             }
@@ -189,7 +188,6 @@ impl Server {
         let public = match self.public(request.plan) {
             Ok(public) => public,
             Err((refusal, reason)) => {
-                tracing::warn!(peer, reason, "refused");
                 message::refuse(&mut link, refusal, &reason, &peer).await;
                 return Ok(());
             }
@@ -214,7 +212,6 @@ impl Server {
         let (grant, store) = match granted {
             Ok(granted) => granted,
             Err((refusal, reason)) => {
-                tracing::warn!(peer, reason, "refused");
                 message::refuse(&mut link, refusal, &reason, &peer).await;
                 return Ok(());
             }
@@ -309,7 +306,7 @@ impl Server {
     }
 
     fn dealer(&self) -> Result<&Peer, ServiceError> {
-        self.contacts.dealer.as_ref().ok_or_else(missing_dealer)
+        self.contacts.dealer.as_ref().ok_or_else(ServiceError::missing_dealer)
     }
 
     /// Connects the parties, and takes part in their session.
@@ -338,7 +335,8 @@ impl Server {
             // Those who wait for the dealer here and there wait for each other in truth.
             let mut watched: Vec<_> = links.into_iter().chain([control.take()]).collect();
             names.0.push(client.clone());
-            dealer = Some(unless_lost(&mut watched, &names, self.call_dealer(plan, agreed)).await?);
+            let called = self.endpoint.call_dealer(self.dealer()?, plan, agreed, self.party, &mut watched, &names);
+            dealer = Some(called.await?);
             control = watched.pop().flatten();
             links = watched;
         }
@@ -347,12 +345,12 @@ impl Server {
         let mut exchange = Outside { plan, party: self.party, link: control, client };
         match (agreed.work, store) {
             (Work::Live, _) => {
-                let dealer = dealer.ok_or_else(missing_dealer)?;
-                seat.live(dealer, self.model(plan, public)?, &mut exchange).await?;
+                let dealer = dealer.ok_or_else(ServiceError::missing_dealer)?;
+                seat.live(dealer, self.model(plan)?, &mut exchange).await?;
             }
             (Work::Prepare(batch), Some(store)) => {
-                let dealer = dealer.ok_or_else(missing_dealer)?;
-                seat.prepare(dealer, self.model(plan, public)?, batch, store).await?;
+                let dealer = dealer.ok_or_else(ServiceError::missing_dealer)?;
+                seat.prepare(dealer, self.model(plan)?, batch, store).await?;
             }
             (Work::Prepared(batch), Some(store)) => {
                 let bytes = store.model(batch, plan.model_bytes())?;
@@ -407,19 +405,14 @@ impl Server {
         Ok(())
     }
 
-    async fn call_dealer<R: Ring>(&self, plan: &Plan<R>, agreed: &Agreed) -> Result<SecureTransport, ServiceError> {
-        let request = DealRequest::new(plan, agreed, self.party);
-        self.endpoint.open(self.dealer()?, &Opening::Deal(request)).await
-    }
-
     /// What this server has of the model.
-    fn model<R: Ring>(&self, plan: &Plan<R>, public: &PublicModel) -> Result<ModelSource<'_, R>, ServiceError> {
+    fn model<R: Ring>(&self, plan: &Plan<R>) -> Result<ModelSource<'_, R>, ServiceError> {
         match &self.holdings {
             Holdings::Own(model) => Ok(ModelSource::Own(&model.weights)),
             Holdings::Public(_) => Ok(ModelSource::Peer),
             Holdings::Shares(shelf) => {
-                let digest = public.digest()?;
-                let bytes = shelf.share(digest, |_| plan.model_share_bytes(self.party))?;
+                let digest = PlanDigest(plan.digest());
+                let bytes = shelf.share(digest, plan.model_share_bytes(self.party))?;
                 let missing = || ServiceError::Arguments(format!("the share of plan {digest} was removed"));
                 let share = ModelShare::from_bytes(plan, self.party, &bytes.ok_or_else(missing)?);
                 Ok(ModelSource::Share(share.map_err(|error| ServiceError::Arguments(error.to_string()))?))
@@ -495,10 +488,6 @@ impl Server {
             Ok(digest)
         })
     }
-}
-
-fn missing_dealer() -> ServiceError {
-    ServiceError::Arguments("no dealer is named, which this session needs: --dealer".to_owned())
 }
 
 /// The longest list of prepared inferences, in bytes.

@@ -8,7 +8,7 @@ use mpc_nn::{EncodingError, InferenceError, Model, PartySession, Plan, Preproces
 use mpc_ring::Ring;
 use mpc_shares::Seed;
 use mpc_transport::tls::{Certificate, SecureTransport};
-use mpc_transport::{Agreement, FrameSource, Phase, RecordingError, Traffic};
+use mpc_transport::{Agreement, FrameSource, Metered, Phase, RecordingError, Traffic};
 
 use crate::error::{Names, ServiceError};
 use crate::link::shown;
@@ -93,6 +93,18 @@ pub(crate) trait Exchange<R: Ring>: Send {
     ) -> impl Future<Output = Result<(), ServiceError>> + Send;
 }
 
+/// Agrees with the other parties and the dealer, and loads the model.
+async fn open<'p, R: Ring>(
+    plan: &'p Plan<R>,
+    agreed: &Agreed,
+    network: SecureTransport,
+    dealer: SecureTransport,
+    model: ModelSource<'_, R>,
+) -> Result<PartySession<'p, R, SecureTransport, Metered<SecureTransport>>, ServiceError> {
+    let opened = PartySession::open(network, dealer, plan, model, agreed.options()?).await;
+    opened.map_err(agreed.in_session())
+}
+
 impl<R: Ring, W: Watch> Seat<'_, R, W> {
     /// Inferences whose correlations the dealer deals now.
     pub(crate) async fn live(
@@ -103,8 +115,7 @@ impl<R: Ring, W: Watch> Seat<'_, R, W> {
     ) -> Result<(), ServiceError> {
         let Self { plan, agreed, party, network, watch } = self;
         let failed = agreed.in_session();
-        let opened = PartySession::open(network, dealer, plan, model, agreed.options()?).await;
-        let mut session = opened.map_err(&failed)?;
+        let mut session = open(plan, agreed, network, dealer, model).await?;
         watch.see(Event::Loaded);
         for inference in 0..agreed.inferences {
             session.clear_meters();
@@ -128,8 +139,7 @@ impl<R: Ring, W: Watch> Seat<'_, R, W> {
     ) -> Result<(), ServiceError> {
         let Self { plan, agreed, party, network, watch } = self;
         let failed = agreed.in_session();
-        let opened = PartySession::open(network, dealer, plan, model, agreed.options()?).await;
-        let mut session = opened.map_err(&failed)?;
+        let mut session = open(plan, agreed, network, dealer, model).await?;
         watch.see(Event::Loaded);
         let writer = store.begin(batch)?;
         for index in 0..agreed.inferences {

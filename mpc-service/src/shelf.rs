@@ -66,17 +66,13 @@ impl Shelf {
         Ok(self.read(plan)?.map(|(public, _)| public))
     }
 
-    /// The model of a plan, its share being of `bytes` bytes as the public part says; `None` if there is none.
+    /// The share of the model of a plan, which has `bytes` bytes; `None` if there is none.
     ///
     /// # Errors
     /// [`PackError`].
-    pub fn share(
-        &self,
-        plan: PlanDigest,
-        bytes: impl FnOnce(&PublicModel) -> usize,
-    ) -> Result<Option<SecretVec<u8>>, PackError> {
-        let Some((public, mut reader)) = self.read(plan)? else { return Ok(None) };
-        let mut share = SecretVec::zeros(bytes(&public));
+    pub fn share(&self, plan: PlanDigest, bytes: usize) -> Result<Option<SecretVec<u8>>, PackError> {
+        let Some((_, mut reader)) = self.read(plan)? else { return Ok(None) };
+        let mut share = SecretVec::zeros(bytes);
         reader.read(&mut share)?;
         reader.finish()?;
         Ok(Some(share))

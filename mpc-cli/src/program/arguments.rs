@@ -1,5 +1,6 @@
 //! Groups of arguments that several commands take.
 
+use std::net::TcpListener;
 use std::path::Path;
 use std::time::Duration;
 
@@ -9,11 +10,12 @@ use mpc_models::onnx::{Encoding, Network, NetworkInput, NetworkOutput, OnnxFile}
 use mpc_nn::NodeId;
 use mpc_ring::RingBits;
 use mpc_service::tensors::{InputFile, Pixels, by_name};
-use mpc_service::{Client, Limits, PrivateModel, PublicModel, Reveal, RevealTo, Setting, Terms};
+use mpc_service::{Client, Limits, PrivateModel, PublicModel, Reveal, RevealTo, Setting, Terms, listen};
 use ndarray::ArrayD;
 
 use super::failure::Failure;
 use super::keys::{KeyArguments, peer, peers};
+use super::{print, stop};
 
 /// The terms of a model's use.
 #[derive(Clone, Debug, Args)]
@@ -232,4 +234,15 @@ pub struct ListenArguments {
     /// Stops at the end of standard input, too: for a program that starts this one.
     #[arg(long, hide = true)]
     pub stop_with_input: bool,
+}
+
+impl ListenArguments {
+    /// Listens, says where, and gives what is complete when the service is to stop.
+    pub fn start(&self) -> Result<(TcpListener, impl Future<Output = ()>), Failure> {
+        let listener = listen(self.listen)?;
+        let address = listener.local_addr().map_err(|error| Failure::Own(error.to_string()))?;
+        let stop = stop::requested(self.stop_with_input)?;
+        print(&format!("listening on {address}\n"))?;
+        Ok((listener, stop))
+    }
 }

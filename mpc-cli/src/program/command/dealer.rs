@@ -3,12 +3,11 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use mpc_service::{Dealer, listen};
+use mpc_service::Dealer;
 
 use super::super::arguments::{LimitArguments, ListenArguments};
 use super::super::failure::Failure;
 use super::super::keys::{KeyArguments, certificates};
-use super::super::{print, stop};
 
 /// Deals random correlations to parties. Sees neither models nor data, and keeps nothing.
 ///
@@ -30,9 +29,6 @@ pub struct DealerArguments {
 /// Runs the command.
 pub fn run(arguments: &DealerArguments) -> Result<(), Failure> {
     let dealer = Dealer::new(arguments.key.endpoint()?, certificates(&arguments.allow)?, arguments.limits.limits(0));
-    let listener = listen(arguments.listen.listen)?;
-    let address = listener.local_addr().map_err(|error| Failure::Own(error.to_string()))?;
-    let stop = stop::requested(arguments.listen.stop_with_input)?;
-    print(&format!("listening on {address}\n"))?;
+    let (listener, stop) = arguments.listen.start()?;
     Ok(smol::block_on(dealer.run(listener, stop))?)
 }

@@ -5,12 +5,11 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use mpc_service::pack::is_private;
 use mpc_service::vault::VaultKey;
-use mpc_service::{Contacts, Holdings, PrivateModel, PublicModel, Server, Shelf, listen};
+use mpc_service::{Contacts, Holdings, PrivateModel, PublicModel, Server, Shelf};
 
 use super::super::arguments::{LimitArguments, ListenArguments};
 use super::super::failure::Failure;
 use super::super::keys::{KeyArguments, certificates, peer, peers};
-use super::super::{print, stop};
 
 /// Serves data owners as a computing party.
 ///
@@ -73,10 +72,7 @@ pub fn run(arguments: &ServeArguments) -> Result<(), Failure> {
         dealer: arguments.dealer.as_deref().map(|text| peer("dealer", text)).transpose()?,
     };
     let server = Server::new(endpoint, arguments.party, holdings, contacts, arguments.store.clone(), limits)?;
-    let listener = listen(arguments.listen.listen)?;
-    let address = listener.local_addr().map_err(|error| Failure::Own(error.to_string()))?;
-    let stop = stop::requested(arguments.listen.stop_with_input)?;
-    print(&format!("listening on {address}\n"))?;
+    let (listener, stop) = arguments.listen.start()?;
     Ok(smol::block_on(server.run(listener, stop))?)
 }
 
