@@ -2,6 +2,7 @@
 #![cfg(target_os = "linux")]
 #![allow(missing_docs)]
 
+#[path = "all/common.rs"]
 mod common;
 
 use std::fs;

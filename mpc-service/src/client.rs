@@ -11,9 +11,10 @@ use mpc_shares::{Prg, SecretVec, Seed};
 use mpc_transport::tls::SecureTransport;
 use mpc_transport::{Traffic, Transport, handshake};
 use ndarray::ArrayD;
+use smol::future::FutureExt;
 
 use crate::error::{Names, ServiceError, in_link};
-use crate::link::{CALLED, Endpoint, Peer};
+use crate::link::{Boxed, CALLED, Endpoint, Peer};
 use crate::message::{self, Opening, Refusal, SessionId, SessionRequest, Uses, Work};
 use crate::pack::{PlanDigest, PrivateModel, PublicModel};
 use crate::report::{Event, InferenceReport, Watch};
@@ -80,9 +81,9 @@ impl Client {
         model: &PublicModel,
         inputs: &[Vec<ArrayD<f32>>],
         correlations: Correlations<'_>,
-        watch: &mut impl Watch,
+        watch: &mut dyn Watch,
     ) -> Result<Results, ServiceError> {
-        in_ring!(model.terms.ring, R => self.query_in::<R>(model, inputs, correlations, watch).await)
+        self.query_boxed(model, inputs, correlations, watch).await
     }
 
     /// Prepares `inferences` inferences: their correlations are dealt and stored here and at the servers.
@@ -94,9 +95,9 @@ impl Client {
         model: &PublicModel,
         inferences: u32,
         store: &Store,
-        watch: &mut impl Watch,
+        watch: &mut dyn Watch,
     ) -> Result<BatchId, ServiceError> {
-        in_ring!(model.terms.ring, R => self.prepare_in::<R>(model, inferences, store, watch).await)
+        self.prepare_boxed(model, inferences, store, watch).await
     }
 
     /// Leaves a share of a model with each server.
@@ -107,7 +108,7 @@ impl Client {
     /// # Errors
     /// [`ServiceError`]; some servers may have kept their share then, which says nothing without the others'.
     pub async fn deposit(&self, model: &PrivateModel) -> Result<PlanDigest, ServiceError> {
-        in_ring!(model.public.terms.ring, R => self.deposit_in::<R>(model).await)
+        self.deposit_boxed(model).await
     }
 
     fn check_servers(&self, model: &PublicModel) -> Result<(), ServiceError> {
@@ -120,13 +121,45 @@ impl Client {
     }
 }
 
+/// Boxed, so that the code of a session is generated here and not in every program.
+impl Client {
+    fn query_boxed<'a>(
+        &'a self,
+        model: &'a PublicModel,
+        inputs: &'a [Vec<ArrayD<f32>>],
+        correlations: Correlations<'a>,
+        watch: &'a mut dyn Watch,
+    ) -> Boxed<'a, Result<Results, ServiceError>> {
+        let work = async move {
+            in_ring!(model.terms.ring, R => self.query_in::<R>(model, inputs, correlations, watch).await)
+        };
+        work.boxed()
+    }
+
+    fn prepare_boxed<'a>(
+        &'a self,
+        model: &'a PublicModel,
+        inferences: u32,
+        store: &'a Store,
+        watch: &'a mut dyn Watch,
+    ) -> Boxed<'a, Result<BatchId, ServiceError>> {
+        let work =
+            async move { in_ring!(model.terms.ring, R => self.prepare_in::<R>(model, inferences, store, watch).await) };
+        work.boxed()
+    }
+
+    fn deposit_boxed<'a>(&'a self, model: &'a PrivateModel) -> Boxed<'a, Result<PlanDigest, ServiceError>> {
+        async move { in_ring!(model.public.terms.ring, R => self.deposit_in::<R>(model).await) }.boxed()
+    }
+}
+
 impl Client {
     async fn query_in<R: Ring>(
         &self,
         model: &PublicModel,
         inputs: &[Vec<ArrayD<f32>>],
         correlations: Correlations<'_>,
-        watch: &mut impl Watch,
+        watch: &mut dyn Watch,
     ) -> Result<Results, ServiceError> {
         self.check_servers(model)?;
         let plan = model.plan::<R>()?;
@@ -172,7 +205,7 @@ impl Client {
         agreed: &Agreed,
         granted: Granted<'_>,
         inputs: &[Vec<ArrayD<f32>>],
-        watch: &mut impl Watch,
+        watch: &mut dyn Watch,
     ) -> Result<Results, ServiceError> {
         watch.see(Event::Connected);
         let Granted { links, stored } = granted;
@@ -196,7 +229,7 @@ impl Client {
         links: Vec<SecureTransport>,
         inputs: &[Vec<ArrayD<f32>>],
         stored: Option<(&Store, BatchId, Vec<Hold<'_>>)>,
-        watch: &mut impl Watch,
+        watch: &mut dyn Watch,
     ) -> Result<(Revealed, Vec<InferenceReport>), ServiceError> {
         let party = plan.settings().parties - 1;
         let mut links: Vec<_> = links.into_iter().map(Some).chain([None]).collect();
@@ -225,7 +258,7 @@ impl Client {
         mut links: Vec<SecureTransport>,
         inputs: &[Vec<ArrayD<f32>>],
         stored: Option<(&Store, BatchId, Vec<Hold<'_>>)>,
-        watch: &mut impl Watch,
+        watch: &mut dyn Watch,
     ) -> Result<(Revealed, Vec<InferenceReport>), ServiceError> {
         let failed = agreed.in_session();
         let mut generator = Prg::new(Seed::from_system()?);
@@ -266,7 +299,7 @@ impl Client {
         model: &PublicModel,
         inferences: u32,
         store: &Store,
-        watch: &mut impl Watch,
+        watch: &mut dyn Watch,
     ) -> Result<BatchId, ServiceError> {
         self.check_servers(model)?;
         let plan = model.plan::<R>()?;

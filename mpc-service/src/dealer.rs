@@ -9,10 +9,11 @@ use mpc_nn::{DealerSession, Graph, Plan};
 use mpc_ring::{Ring, in_ring};
 use mpc_transport::tls::{Certificate, SecureLink, SecureTransport};
 use smol::Async;
+use smol::future::FutureExt;
 
 use crate::error::ServiceError;
 use crate::limits::{Capacity, Grant, Limits};
-use crate::link::{Endpoint, OPENING_DEADLINE, shown};
+use crate::link::{Boxed, Endpoint, OPENING_DEADLINE, shown};
 use crate::listener::{self, Service, within};
 use crate::meeting::{Meeting, Turned};
 use crate::message::{self, DealRequest, MAX_OPENING_BYTES, Opening, Refusal, Work};
@@ -204,10 +205,13 @@ async fn refuse_all(group: &mut [Waiting], (refusal, reason): Refused) {
 }
 
 impl Service for Dealer {
-    async fn serve(self: Arc<Self>, stream: Async<TcpStream>, from: SocketAddr) {
-        if let Err(error) = self.receive(stream).await {
-            tracing::warn!(%from, %error, "ended without success");
-        }
+    fn serve(self: Arc<Self>, stream: Async<TcpStream>, from: SocketAddr) -> Boxed<'static, ()> {
+        let work = async move {
+            if let Err(error) = self.receive(stream).await {
+                tracing::warn!(%from, %error, "ended without success");
+            }
+        };
+        work.boxed()
     }
 
     fn sweep(&self) {

@@ -1,5 +1,6 @@
 //! Connections to named peers, each opened for one purpose.
 
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,6 +14,9 @@ use smol::future::or;
 use crate::error::{Names, ServiceError};
 use crate::message::{self, DealRequest, Opening};
 use crate::session::Agreed;
+
+/// Work whose code is generated in this crate, and not in every program that awaits it.
+pub(crate) type Boxed<'a, O> = Pin<Box<dyn Future<Output = O> + Send + 'a>>;
 
 /// The node of the side that connects, on a link between two.
 pub(crate) const CALLER: usize = 0;

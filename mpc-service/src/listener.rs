@@ -10,6 +10,7 @@ use smol::future::or;
 use smol::{Async, Timer};
 
 use crate::error::ServiceError;
+use crate::link::Boxed;
 
 /// Connections at a time: those that authenticate themselves, those that wait and those of sessions.
 const MAX_CONNECTIONS: usize = 256;
@@ -24,7 +25,7 @@ const STOP_PAUSE: Duration = Duration::from_millis(20);
 /// A service that connections are handed to.
 pub(crate) trait Service: Send + Sync + 'static {
     /// Serves a connection to its end.
-    fn serve(self: Arc<Self>, stream: Async<TcpStream>, from: SocketAddr) -> impl Future<Output = ()>;
+    fn serve(self: Arc<Self>, stream: Async<TcpStream>, from: SocketAddr) -> Boxed<'static, ()>;
 
     /// Called about four times a second, however many connections come.
     fn sweep(&self) {}

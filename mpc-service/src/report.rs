@@ -88,15 +88,15 @@ pub struct StepReport {
 }
 
 /// Notes when each step begins and ends, and passes it on.
-pub(crate) struct Recorder<'a, W> {
-    watch: &'a mut W,
+pub(crate) struct Recorder<'a> {
+    watch: &'a mut dyn Watch,
     inference: u32,
     began: [Option<Instant>; 2],
     steps: Vec<[Duration; 2]>,
 }
 
-impl<'a, W: Watch> Recorder<'a, W> {
-    pub(crate) fn new(watch: &'a mut W, inference: u32, steps: usize) -> Self {
+impl<'a> Recorder<'a> {
+    pub(crate) fn new(watch: &'a mut dyn Watch, inference: u32, steps: usize) -> Self {
         Self { watch, inference, began: [None; 2], steps: vec![[Duration::ZERO; 2]; steps] }
     }
 
@@ -136,7 +136,7 @@ fn place(phase: Phase) -> Option<usize> {
     }
 }
 
-impl<W: Watch> Observer for Recorder<'_, W> {
+impl Observer for Recorder<'_> {
     fn begin(&mut self, phase: Phase, step: usize) {
         self.watch.see(Event::Step { inference: self.inference, phase, step });
         if let Some(place) = place(phase) {

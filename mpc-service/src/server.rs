@@ -13,10 +13,11 @@ use mpc_shares::SecretVec;
 use mpc_transport::tls::{Certificate, SecureLink, SecureTransport};
 use mpc_transport::{Transport, handshake};
 use smol::Async;
+use smol::future::FutureExt;
 
 use crate::error::{ServiceError, in_link};
 use crate::limits::{Capacity, Grant, Limits};
-use crate::link::{CALLER, Endpoint, OPENING_DEADLINE, Peer, shown};
+use crate::link::{Boxed, CALLER, Endpoint, OPENING_DEADLINE, Peer, shown};
 use crate::listener::{self, Service, within};
 use crate::meeting::Meeting;
 use crate::message::{self, MAX_SHORT_BYTES, Opening, Refusal, SessionId, SessionRequest, Uses, Work};
@@ -580,10 +581,13 @@ impl<R: Ring> Exchange<R> for Outside<'_, R> {
 }
 
 impl Service for Server {
-    async fn serve(self: Arc<Self>, stream: Async<TcpStream>, from: SocketAddr) {
-        if let Err(error) = self.receive(stream).await {
-            tracing::warn!(%from, %error, "ended without success");
-        }
+    fn serve(self: Arc<Self>, stream: Async<TcpStream>, from: SocketAddr) -> Boxed<'static, ()> {
+        let work = async move {
+            if let Err(error) = self.receive(stream).await {
+                tracing::warn!(%from, %error, "ended without success");
+            }
+        };
+        work.boxed()
     }
 
     fn sweep(&self) {

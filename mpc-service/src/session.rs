@@ -72,12 +72,12 @@ impl Agreed {
 }
 
 /// What a party has for a session: its place, its connections, and where its inputs come from.
-pub(crate) struct Seat<'a, R: Ring, W> {
+pub(crate) struct Seat<'a, R: Ring> {
     pub(crate) plan: &'a Plan<R>,
     pub(crate) agreed: &'a Agreed,
     pub(crate) party: usize,
     pub(crate) network: SecureTransport,
-    pub(crate) watch: &'a mut W,
+    pub(crate) watch: &'a mut dyn Watch,
 }
 
 /// Gives a party what it brings into each inference, and takes what that leaves.
@@ -105,7 +105,7 @@ async fn open<'p, R: Ring>(
     opened.map_err(agreed.in_session())
 }
 
-impl<R: Ring, W: Watch> Seat<'_, R, W> {
+impl<R: Ring> Seat<'_, R> {
     /// Inferences whose correlations the dealer deals now.
     pub(crate) async fn live(
         self,

@@ -76,25 +76,19 @@ fn party() -> Result<(), NodeError> {
 fn dealer() -> Result<(), NodeError> {
     let (identity, orders) = introduce(None)?;
     let settings = orders.job.tcp_settings();
-    let addresses = orders.dealer_links.iter().copied();
     smol::block_on(async {
-        match orders.certificates()? {
-            Some(certificates) => {
-                let mut links = Vec::new();
-                for (party, address) in addresses.enumerate() {
+        let certificates = orders.certificates()?;
+        let mut links = Vec::new();
+        for (party, address) in orders.dealer_links.iter().copied().enumerate() {
+            links.push(match &certificates {
+                Some(certificates) => {
                     let nodes = certificates.dealer_link(party, address);
-                    links.push(SecureTransport::connect(DEALER_NODE, None, &nodes, &identity, settings).await?);
+                    SecureTransport::connect(DEALER_NODE, None, &nodes, &identity, settings).await?.into()
                 }
-                run_dealer(links, &orders.job).await
-            }
-            None => {
-                let mut links = Vec::new();
-                for address in addresses {
-                    links.push(TcpTransport::connect(DEALER_NODE, None, &[address, address], settings).await?);
-                }
-                run_dealer(links, &orders.job).await
-            }
+                None => TcpTransport::connect(DEALER_NODE, None, &[address, address], settings).await?.into(),
+            });
         }
+        run_dealer(links, &orders.job).await
     })
 }
 

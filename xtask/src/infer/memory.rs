@@ -9,6 +9,7 @@ use mpc_nn::{Owner, Weights};
 use mpc_transport::memory_network;
 use ndarray::ArrayD;
 
+use super::any_transport::AnyTransport;
 use super::collect::{RunRecord, collect};
 use super::error::{NodeError, RunError};
 use super::event::{Event, Node};
@@ -32,7 +33,7 @@ pub fn run(
     for _ in 0..job.parties {
         let mut ends = memory_network(2, job.deadline).into_iter();
         party_links.extend(ends.next());
-        dealer_links.extend(ends.next());
+        dealer_links.extend(ends.next().map(AnyTransport::from));
     }
     for (party, (transport, link)) in memory_network(job.parties, job.deadline).into_iter().zip(party_links).enumerate()
     {
@@ -42,7 +43,7 @@ pub fn run(
         start(Node::Party(party), &sender, move |report| {
             let inputs = inputs.as_deref().map(Vec::as_slice).unwrap_or_default();
             let secrets = Secrets { weights: weights.as_deref(), inputs };
-            smol::block_on(run_party(transport, link, &job, secrets, &mut |event| report(event)))
+            smol::block_on(run_party(transport, link, &job, secrets, report))
         })?;
     }
     let dealer_job = job.clone();

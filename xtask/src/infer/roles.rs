@@ -9,6 +9,7 @@ use mpc_shares::Seed;
 use mpc_transport::{Emulated, Metered, Phase, Transport};
 use ndarray::ArrayD;
 
+use super::any_transport::AnyTransport;
 use super::arguments::PreprocessingMode;
 use super::clock;
 use super::error::NodeError;
@@ -17,6 +18,9 @@ use super::job::Job;
 
 /// Steps are reported no more often than this: enough for the eye, and too little to slow a run.
 const REPORT_INTERVAL: Duration = Duration::from_millis(40);
+
+/// Takes what happens at a party.
+pub type Report<'r> = dyn FnMut(Event) + Send + 'r;
 
 /// What one party knows and the others do not.
 #[derive(Clone, Copy, Debug, Default)]
@@ -29,29 +33,30 @@ pub struct Secrets<'a> {
 
 /// A party: agrees with the others and the dealer, loads the model and runs the job's inferences.
 ///
-/// `transport` links the parties; `link` is a network of two with the dealer as node 1.
-pub async fn run_party<T: Transport, L: Transport>(
-    transport: T,
-    link: L,
+/// `network` links the parties; `link` is a network of two with the dealer as node 1.
+pub async fn run_party(
+    network: impl Into<AnyTransport>,
+    link: impl Into<AnyTransport>,
     job: &Job,
     secrets: Secrets<'_>,
-    report: &mut (impl FnMut(Event) + Send),
+    report: &mut Report<'_>,
 ) -> Result<(), NodeError> {
-    in_ring!(job.ring, R => run_party_in::<R, T, L>(transport, link, job, secrets, report).await)
+    let (network, link) = (network.into(), link.into());
+    in_ring!(job.ring, R => run_party_in::<R>(network, link, job, secrets, report).await)
 }
 
-async fn run_party_in<R: Ring, T: Transport, L: Transport>(
-    transport: T,
-    link: L,
+async fn run_party_in<R: Ring>(
+    network: AnyTransport,
+    link: AnyTransport,
     job: &Job,
     secrets: Secrets<'_>,
-    report: &mut (impl FnMut(Event) + Send),
+    report: &mut Report<'_>,
 ) -> Result<(), NodeError> {
     let plan = job.plan::<R>()?;
-    let party = transport.party();
-    let (transport, link) = (emulated(transport, job), emulated(link, job));
+    let party = network.party();
+    let (network, link) = (emulated(network, job), emulated(link, job));
     let options = SessionOptions::new(job.session, Seed::from_system()?);
-    let mut session = PartySession::open(transport, link, &plan, secrets.weights, options).await?;
+    let mut session = PartySession::open(network, link, &plan, secrets.weights, options).await?;
     report(Event::Loaded(loaded(&session)));
     for inference in 0..job.inferences {
         session.clear_meters();
@@ -74,11 +79,11 @@ async fn run_party_in<R: Ring, T: Transport, L: Transport>(
 }
 
 /// The dealer: agrees with each party over its link, and deals what the job's inferences consume.
-pub async fn run_dealer<L: Transport>(links: Vec<L>, job: &Job) -> Result<(), NodeError> {
-    in_ring!(job.ring, R => run_dealer_in::<R, L>(links, job).await)
+pub async fn run_dealer(links: Vec<AnyTransport>, job: &Job) -> Result<(), NodeError> {
+    in_ring!(job.ring, R => run_dealer_in::<R>(links, job).await)
 }
 
-async fn run_dealer_in<R: Ring, L: Transport>(links: Vec<L>, job: &Job) -> Result<(), NodeError> {
+async fn run_dealer_in<R: Ring>(links: Vec<AnyTransport>, job: &Job) -> Result<(), NodeError> {
     let plan = job.plan::<R>()?;
     let links = links.into_iter().map(|link| emulated(link, job)).collect();
     let options = SessionOptions::new(job.session, Seed::from_system()?);
@@ -90,8 +95,8 @@ async fn run_dealer_in<R: Ring, L: Transport>(links: Vec<L>, job: &Job) -> Resul
 }
 
 /// Slowed down to the links that the job imitates.
-fn emulated<T: Transport>(transport: T, job: &Job) -> Emulated<T> {
-    Emulated::new(transport, job.link.settings())
+fn emulated(network: AnyTransport, job: &Job) -> Emulated<AnyTransport> {
+    Emulated::new(network, job.link.settings())
 }
 
 fn loaded<R: Ring, T: Transport, L: Transport>(session: &PartySession<'_, R, T, Metered<L>>) -> Loaded {
@@ -111,17 +116,17 @@ fn owned(plan: &Plan<impl Ring>, party: usize, inputs: Option<&Vec<Option<ArrayD
 }
 
 /// Notes when each step's online part begins and ends, and reports progress.
-struct Recorder<'a, F> {
+struct Recorder<'a, 'r> {
     inference: usize,
     /// Streamed, each step's correlations are drawn just before it: there only the online part is reported.
     preprocessing: PreprocessingMode,
     steps: Vec<StepRecord>,
     reported: Option<Instant>,
-    report: &'a mut F,
+    report: &'a mut Report<'r>,
 }
 
-impl<'a, F: FnMut(Event)> Recorder<'a, F> {
-    fn new(inference: usize, job: &Job, plan: &Plan<impl Ring>, report: &'a mut F) -> Self {
+impl<'a, 'r> Recorder<'a, 'r> {
+    fn new(inference: usize, job: &Job, plan: &Plan<impl Ring>, report: &'a mut Report<'r>) -> Self {
         let steps = vec![StepRecord::default(); plan.steps().len()];
         Self { inference, preprocessing: job.preprocessing, steps, reported: None, report }
     }
@@ -135,7 +140,7 @@ impl<'a, F: FnMut(Event)> Recorder<'a, F> {
     }
 }
 
-impl<F: FnMut(Event) + Send> Observer for Recorder<'_, F> {
+impl Observer for Recorder<'_, '_> {
     fn begin(&mut self, phase: Phase, step: usize) {
         self.report(phase, step);
         if phase == Phase::Online {

@@ -1,7 +1,4 @@
 //! Private runs against the plaintext reference, and plans against meters.
-#![allow(missing_docs)]
-
-mod common;
 
 use std::thread;
 
@@ -17,7 +14,7 @@ use ndarray::ArrayD;
 use rand_chacha::ChaCha20Rng;
 use rand_core::SeedableRng;
 
-use common::{DEADLINE, dealer_links, random_tensor, random_weights};
+use crate::common::{DEADLINE, dealer_links, random_tensor, random_weights};
 
 fn options() -> SessionOptions {
     SessionOptions::new([1; 16], Seed::from_system().unwrap())

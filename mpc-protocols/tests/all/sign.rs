@@ -1,9 +1,4 @@
-#![allow(missing_docs)]
-#![cfg(feature = "std")]
-
-mod common;
-
-use common::{elements, parties, run, run_shared, signed, split};
+use crate::common::{elements, parties, run, run_shared, signed, split};
 use mpc_protocols::relu::{self, ReluMask, relu};
 use mpc_protocols::sign::{self, SignParameters, SignShape, is_non_negative};
 use mpc_protocols::truncation::{LiftShape, truncate};
@@ -92,7 +87,7 @@ proptest! {
         let (shares_x, shares_y) = (split(&elements::<u64>(&x), parties), split(&elements::<u64>(&y), parties));
         let shape = shape(x.len(), bits);
         let z = run_shared::<u64>(parties, &[relu_request(shape)], relu::traffic(shape, parties), async |party, source| {
-            let x = common::copy(&shares_x[party.index()]);
+            let x = crate::common::copy(&shares_x[party.index()]);
             maximum::maximum(party, x, &shares_y[party.index()], source.next(shape).await?).await
         });
         let expected: Vec<_> = x.iter().zip(&y).map(|(&x, &y)| i128::from(x.max(y))).collect();
@@ -113,7 +108,7 @@ proptest! {
         prop_assert_eq!(traffic.rounds, 3 * u64::from(m.next_power_of_two().trailing_zeros()));
         prop_assert_eq!(levels.iter().map(|level| level.len).sum::<usize>(), (m - 1) * len);
         let z = run_shared::<u64>(parties, &plan, traffic, async |party, source| {
-            let own = shares.iter().map(|shares| common::copy(&shares[party.index()])).collect();
+            let own = shares.iter().map(|shares| crate::common::copy(&shares[party.index()])).collect();
             let mut masks = Vec::new();
             for &level in &levels {
                 masks.push(source.next(level).await?);

@@ -1,9 +1,4 @@
-#![allow(missing_docs)]
-#![cfg(feature = "std")]
-
-mod common;
-
-use common::{any_value, elements, parties, run, run_shared, signed, split, split_bits};
+use crate::common::{any_value, elements, parties, run, run_shared, signed, split, split_bits};
 use mpc_protocols::binary::{self, BitTriples, Planes, and};
 use mpc_protocols::comparison::{
     classic_relu, classic_relu_traffic, less_than, less_than_traffic, most_significant_bit, msb_planes, msb_traffic,
@@ -90,7 +85,7 @@ fn compares<R: Ring>(x: &[R], y: &[R], parties: usize) {
     let mut plan = requests(&planes);
     plan.push(Request::DaBits { len });
     let z = run_shared::<R>(parties, &plan, less_than_traffic::<R>(len, parties), async |party, source| {
-        let (x, y) = (common::copy(&shares_x[party.index()]), &shares_y[party.index()]);
+        let (x, y) = (crate::common::copy(&shares_x[party.index()]), &shares_y[party.index()]);
         let triples = draw(source, &planes).await?;
         less_than(party, x, y, triples, source.next(len).await?).await
     });
@@ -165,7 +160,7 @@ proptest! {
 
     #[test]
     fn less_than_is_that_of_integers(
-        pairs in vec((common::signed_below(1 << 62), common::signed_below(1 << 62)), 0..70), parties in parties(),
+        pairs in vec((crate::common::signed_below(1 << 62), crate::common::signed_below(1 << 62)), 0..70), parties in parties(),
     ) {
         let (x, y): (Vec<_>, Vec<_>) = pairs.iter().copied().unzip();
         compares(&elements::<u64>(&x), &elements::<u64>(&y), parties);

@@ -1,12 +1,8 @@
 //! The numbers of the documentation, literally, and what the dealer's links really carry.
-#![allow(missing_docs)]
-#![cfg(feature = "std")]
-
-mod common;
 
 use std::thread;
 
-use common::{PATIENT, dealer_link};
+use crate::common::{PATIENT, dealer_link};
 use mpc_protocols::beaver::{BeaverTriple, SquarePair};
 use mpc_protocols::binary::{BitTriples, Planes};
 use mpc_protocols::conversion::{DaBits, EdaBits};

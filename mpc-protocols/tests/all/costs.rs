@@ -1,6 +1,4 @@
 //! The table of costs in the documentation of `function`, literally.
-#![allow(missing_docs)]
-#![cfg(feature = "std")]
 
 use mpc_protocols::Request;
 use mpc_protocols::function::{Function, FunctionPlan, FunctionShape};

@@ -1,12 +1,8 @@
 //! The pitfalls: what the parties see is uniform, fresh in every session, and no seed serves twice.
 //!
 //! All generators have fixed seeds, so that a statistic is the same in every run.
-#![allow(missing_docs)]
-#![cfg(feature = "std")]
 
-mod common;
-
-use common::{PATIENT, Recording, chi_square, opened_elements, opened_planes, session, split};
+use crate::common::{PATIENT, Recording, chi_square, opened_elements, opened_planes, session, split};
 use mpc_protocols::fixed_weights::{FixedWeightShape, FixedWeights};
 use mpc_protocols::function::Function;
 use mpc_protocols::lookup::{LookupShape, Table, look_up};
@@ -198,7 +194,7 @@ fn a_layer_and_a_product_open_uniform_values() {
     let x = split(&vec![3u64; LEN], PARTIES);
     let rounds = seen(&mut dealer(), &plan, async |party, source| {
         let x = &x[party.index()];
-        let layers = FixedWeights::load(party, vec![(common::copy(x), source.next(LEN).await?)]).await?;
+        let layers = FixedWeights::load(party, vec![(crate::common::copy(x), source.next(LEN).await?)]).await?;
         let layer = layers[0].prepare(source.next(FixedWeightShape { mask: 0, map }).await?)?;
         layers[0].apply(party, x, layer).await?;
         beaver::multiply(party, x, x, source.next(map).await?).await.map(drop)
@@ -225,7 +221,8 @@ fn two_sessions_of_one_dealer_open_different_values() {
 
 /// What each party gets from the dealer at the beginning of a session.
 fn seeds(dealer: &mut Dealer<u64>, parties: usize) -> Vec<[u8; 32]> {
-    let (mut dealer_ends, party_ends): (Vec<_>, Vec<_>) = (0..parties).map(|_| common::dealer_link(PATIENT)).unzip();
+    let (mut dealer_ends, party_ends): (Vec<_>, Vec<_>) =
+        (0..parties).map(|_| crate::common::dealer_link(PATIENT)).unzip();
     smol::block_on(dealer.deal(&mut dealer_ends, &[], |_| ())).unwrap();
     let receive = |mut end: MemoryTransport| {
         let mut seed = [0; 32];

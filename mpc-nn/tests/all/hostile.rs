@@ -1,8 +1,5 @@
 //! Peers that differ, close, stall or lie, and inputs and weights that do not fit: a named error at every party within
 //! its deadline, and no result.
-#![allow(missing_docs)]
-
-mod common;
 
 use std::thread;
 use std::time::{Duration, Instant};
@@ -19,7 +16,7 @@ use ndarray::{ArrayD, IxDyn};
 use rand_chacha::ChaCha20Rng;
 use rand_core::SeedableRng;
 
-use common::{dealer_links, random_tensor, random_weights};
+use crate::common::{dealer_links, random_tensor, random_weights};
 
 const SHORT: Duration = Duration::from_millis(500);
 /// More than any number of waits that follow one another here.

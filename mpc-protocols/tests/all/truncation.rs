@@ -1,9 +1,4 @@
-#![allow(missing_docs)]
-#![cfg(feature = "std")]
-
-mod common;
-
-use common::{elements, parties, run_shared, signed, split};
+use crate::common::{elements, parties, run_shared, signed, split};
 use mpc_protocols::Request;
 use mpc_protocols::truncation::{self, LiftShape, truncate};
 use mpc_ring::Ring;

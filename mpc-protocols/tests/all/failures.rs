@@ -1,11 +1,6 @@
-#![allow(missing_docs)]
-#![cfg(feature = "std")]
-
-mod common;
-
 use std::time::Duration;
 
-use common::{Ended, PATIENT, dealer_link, session, split};
+use crate::common::{Ended, PATIENT, dealer_link, session, split};
 use mpc_protocols::beaver::SquarePair;
 use mpc_protocols::binary::{BitTriples, Planes, and};
 use mpc_protocols::fixed_weights::{FixedWeightPair, FixedWeightShape, FixedWeights, WeightMask};
@@ -120,7 +115,7 @@ fn operands_that_do_not_fit_are_refused() {
     let (ended, _) = session(&mut dealer::<u64>(2), &[], memory_network(2, SHORT), SHORT, async |party, _| {
         let x = || ArithmeticShares::from_elements(vec![1u64; 3]);
         let two = ArithmeticShares::from_elements(vec![1u64; 2]);
-        let mut generator = common::generator(1);
+        let mut generator = crate::common::generator(1);
         Ok(vec![
             conversion::to_binary(party, &x(), vec![]).await.map(drop).unwrap_err(),
             comparison::most_significant_bit(party, &x(), vec![]).await.map(drop).unwrap_err(),

@@ -1,9 +1,4 @@
-#![allow(missing_docs)]
-#![cfg(feature = "std")]
-
-mod common;
-
-use common::{elements, parties, run, run_unequal, split, split_bits};
+use crate::common::{elements, parties, run, run_unequal, split, split_bits};
 use mpc_protocols::{open, sharing};
 use mpc_ring::{Ring, packing};
 use proptest::collection::vec;
@@ -35,7 +30,7 @@ fn long_tensors_are_opened_in_any_width() {
 proptest! {
     #[test]
     fn elements_are_opened_to_all(
-        values in vec(common::any_value(), 0..40), wide: Vec<u128>, parties in parties(), bits in 1..=128u32,
+        values in vec(crate::common::any_value(), 0..40), wide: Vec<u128>, parties in parties(), bits in 1..=128u32,
     ) {
         opens(&elements::<u32>(&values), parties, bits.min(32));
         opens(&elements::<u64>(&values), parties, bits.min(64));
@@ -62,7 +57,7 @@ proptest! {
         };
         // After its own message a receiver's first wait is a new one: the two parts are counted apart.
         let revealed = run_unequal::<u64, _>(parties, &[], expected, async |party, _| {
-            let mut generator = common::generator(7);
+            let mut generator = crate::common::generator(7);
             let input = (party.index() == owner).then_some(&secret[..]);
             let x = sharing::share(party, owner, &[len], input, &mut generator).await?;
             party.transport_mut().begin(mpc_transport::Phase::Online, "reveal");

@@ -1,8 +1,5 @@
 //! Owners who do not compute, and those who learn the outputs: results against the plaintext reference, meters against the
 //! plan, and shares that do not fit.
-#![allow(missing_docs)]
-
-mod common;
 
 use std::collections::BTreeSet;
 use std::sync::Mutex;
@@ -22,7 +19,7 @@ use proptest::prelude::*;
 use rand_chacha::ChaCha20Rng;
 use rand_core::SeedableRng;
 
-use common::{
+use crate::common::{
     classifier, largest_error, options, random_graph, random_inputs, random_tensor, random_weights, run_parties,
 };
 

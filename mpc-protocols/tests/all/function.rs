@@ -1,9 +1,4 @@
-#![allow(missing_docs)]
-#![cfg(feature = "std")]
-
-mod common;
-
-use common::{elements, run_shared, signed, split};
+use crate::common::{elements, run_shared, signed, split};
 use mpc_protocols::ProtocolError;
 use mpc_protocols::function::{Function, FunctionPlan, FunctionShape};
 use mpc_protocols::sign::SignParameters;

@@ -1,7 +1,4 @@
 //! Correlations that are recorded and used later, without a dealer and in another session; and what does not fit.
-#![allow(missing_docs)]
-
-mod common;
 
 use std::sync::{Arc, Mutex};
 
@@ -18,7 +15,7 @@ use proptest::prelude::*;
 use rand_chacha::ChaCha20Rng;
 use rand_core::SeedableRng;
 
-use common::{
+use crate::common::{
     classifier, largest_error, options, random_graph, random_inputs, random_weights, run_parties, run_without_dealer,
 };
 

@@ -1,9 +1,4 @@
-#![allow(missing_docs)]
-#![cfg(feature = "std")]
-
-mod common;
-
-use common::{elements, parties, run, run_shared, split};
+use crate::common::{elements, parties, run, run_shared, split};
 use mpc_protocols::fixed_weights::{self, FixedWeightShape, FixedWeights};
 use mpc_protocols::{Bilinear, Request, beaver, open};
 use mpc_ring::{Convolution, Ring};
@@ -48,7 +43,7 @@ fn applies<R: Ring>(map: Bilinear, inputs: &[Vec<R>], weights: &[R], parties: us
     let once = fixed_weights::traffic::<R>(&map, parties);
     let traffic = open::traffic(weights.len(), R::BITS, parties) + inputs.iter().map(|_| once).sum::<Traffic>();
     let outputs = run::<R, _>(parties, &plan, traffic, async |party, source| {
-        let own = common::copy(&shares[party.index()]);
+        let own = crate::common::copy(&shares[party.index()]);
         let layer = (own, source.next(weights.len()).await?);
         let layers = FixedWeights::load(party, vec![layer]).await?;
         let mut outputs = Vec::new();
@@ -59,7 +54,7 @@ fn applies<R: Ring>(map: Bilinear, inputs: &[Vec<R>], weights: &[R], parties: us
         Ok(outputs)
     });
     for (i, x) in inputs.iter().enumerate() {
-        let shares: Vec<_> = outputs.iter().map(|outputs| common::copy(&outputs[i])).collect();
+        let shares: Vec<_> = outputs.iter().map(|outputs| crate::common::copy(&outputs[i])).collect();
         assert_eq!(shares[0].shape(), map.output_shape());
         assert_eq!(ArithmeticShares::reconstruct(&shares).unwrap(), product(&map, x, weights));
     }
@@ -97,7 +92,7 @@ proptest! {
 
     #[test]
     fn products_are_those_of_the_ring(
-        pairs in vec((common::any_value(), common::any_value()), 0..30),
+        pairs in vec((crate::common::any_value(), crate::common::any_value()), 0..30),
         wide in vec(any::<(u128, u128)>(), 0..30), parties in parties(),
     ) {
         let (x, y): (Vec<_>, Vec<_>) = pairs.into_iter().unzip();
@@ -165,7 +160,7 @@ fn the_result_of_a_product_has_the_shape_of_x() {
     let map = Bilinear::Elementwise { len: 6 };
     let shapes = run::<u64, _>(2, &[Request::Beaver(map)], beaver::traffic::<u64>(&map, 2), async |party, source| {
         let x = ArithmeticShares::new(&[2, 3], vec![1u64; 6])?;
-        let z = beaver::multiply(party, &x, &common::copy(&x), source.next(map).await?).await?;
+        let z = beaver::multiply(party, &x, &crate::common::copy(&x), source.next(map).await?).await?;
         Ok(z.shape().to_vec())
     });
     assert_eq!(shapes, [[2, 3], [2, 3]]);

@@ -1,9 +1,4 @@
-#![allow(missing_docs)]
-#![cfg(feature = "std")]
-
-mod common;
-
-use common::{elements, parties, run, run_shared, signed, split};
+use crate::common::{elements, parties, run, run_shared, signed, split};
 use mpc_protocols::piecewise::{self, PiecewiseLinear, PiecewiseShape, Step, compare};
 use mpc_protocols::sign::{SignParameters, SignShape};
 use mpc_protocols::{ProtocolError, Request};

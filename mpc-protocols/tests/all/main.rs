@@ -1,0 +1,16 @@
+//! All integration tests in one program, so that the protocols are compiled once for all of them.
+#![allow(missing_docs)]
+#![cfg(feature = "std")]
+
+mod common;
+mod conversion;
+mod costs;
+mod failures;
+mod function;
+mod multiplication;
+mod open;
+mod piecewise;
+mod security;
+mod sign;
+mod traffic;
+mod truncation;
