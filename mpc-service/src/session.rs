@@ -155,7 +155,7 @@ impl<R: Ring> Seat<'_, R> {
         // A batch that is not complete at all parties serves none.
         let complete = session.agree(&[("batch", "complete")]).await.map_err(&failed);
         if complete.is_err() {
-            store.remove(batch)?;
+            store.remove_if_there(batch)?;
         }
         complete
     }

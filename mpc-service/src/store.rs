@@ -4,6 +4,7 @@
 //! what the dealer sent it. A batch is a folder of encrypted files:
 //!
 //! ```text
+//! store/lock                   locked while a batch is begun, or looked for what a crash has left
 //! store/5b0c…e1/batch          which plan, which parties, the loaded model
 //! store/5b0c…e1/000017.ready   what the dealer sent for inference 17
 //! store/5b0c…e1/writing        while the batch is not complete: locked by the process that prepares it
@@ -21,8 +22,8 @@ use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
 use crate::vault::{
-    TEMPORARY, VaultError, VaultKey, VaultReader, VaultWriter, create_private, create_private_folder, random,
-    sync_folder,
+    TEMPORARY, VaultError, VaultKey, VaultReader, VaultWriter, create_private, create_private_folder, open_private,
+    random, sync_folder,
 };
 
 /// The most inferences of a batch.
@@ -33,6 +34,8 @@ const CLAIMED: &str = "claimed";
 const BATCH: &str = "batch";
 /// Locked by the process that prepares the batch, until it is complete.
 const WRITING: &str = "writing";
+/// Locked while a batch has a folder but not yet that file, which would look as one whose process was killed.
+const LOCK: &str = "lock";
 
 /// The largest description of a batch, without its model.
 const MAX_DESCRIPTION: usize = 1 << 16;
@@ -142,9 +145,11 @@ impl Store {
     pub fn open(folder: impl Into<PathBuf>, key: VaultKey) -> Result<Self, StoreError> {
         let store = Self { folder: folder.into(), key };
         create_private_folder(&store.folder).map_err(|source| in_folder(&store.folder, source))?;
+        let locked = store.lock()?;
         for id in store.batches()? {
             store.sweep(id)?;
         }
+        drop(locked);
         Ok(store)
     }
 
@@ -229,6 +234,7 @@ impl Store {
     /// [`StoreError::Exists`], [`StoreError::Folder`].
     pub fn begin(&self, id: BatchId) -> Result<BatchWriter<'_>, StoreError> {
         let folder = self.batch_folder(id);
+        let _locked = self.lock()?;
         if folder.exists() {
             return Err(StoreError::Exists { id });
         }
@@ -307,21 +313,28 @@ impl Store {
         self.remove_if_used_up(id)
     }
 
+    /// Keeps other processes from beginning a batch, and from looking for those that are abandoned.
+    fn lock(&self) -> Result<File, StoreError> {
+        let path = self.folder.join(LOCK);
+        let locked = open_private(&path).and_then(|file| file.lock().map(|()| file));
+        locked.map_err(|source| in_folder(&path, source))
+    }
+
     /// Whether the process that prepared a batch ended before it was complete.
     fn is_abandoned(&self, id: BatchId) -> bool {
         let folder = self.batch_folder(id);
         let lock = File::open(folder.join(WRITING));
         let is_unlocked = match &lock {
             Ok(lock) => lock.try_lock().is_ok(),
-            // Somebody may be between making the folder and locking it, or in the middle of removing it.
-            Err(_) => is_old(&folder),
+            // Begun by a process that was killed before it could lock it, or in the middle of its removal.
+            Err(_) => true,
         };
         // Looked for while the lock is held: the batch was complete when its process let go of it.
         is_unlocked && !folder.join(BATCH).exists()
     }
 
     /// Removes a batch that another process may be removing, too.
-    fn remove_if_there(&self, id: BatchId) -> Result<(), StoreError> {
+    pub(crate) fn remove_if_there(&self, id: BatchId) -> Result<(), StoreError> {
         self.remove(id).or_else(|error| unless_gone(error, ()))
     }
 
@@ -497,6 +510,17 @@ mod tests {
         drop(held);
         second.claim().unwrap();
         assert_eq!(other.hold_any(id).unwrap().unwrap().index(), 0);
+    }
+
+    #[test]
+    fn a_batch_that_was_killed_before_it_was_locked_is_removed() {
+        let folder = tempdir().unwrap();
+        let store = open(&folder);
+        create_private_folder(&store.batch_folder(BatchId::random().unwrap())).unwrap();
+        let begun = store.begin(BatchId::random().unwrap()).unwrap();
+        assert_eq!(open(&folder).batches().unwrap(), [begun.id]);
+        drop(begun);
+        assert_eq!(store.batches().unwrap(), []);
     }
 
     #[test]

@@ -339,11 +339,20 @@ fn temporary_name(path: &Path) -> Result<PathBuf, VaultError> {
 
 /// A new file that its owner alone may read.
 pub(crate) fn create_private(path: &Path) -> io::Result<File> {
+    private().create_new(true).open(path)
+}
+
+/// A file that its owner alone may read, made if it is not there.
+pub(crate) fn open_private(path: &Path) -> io::Result<File> {
+    private().create(true).truncate(false).open(path)
+}
+
+fn private() -> OpenOptions {
     let mut options = OpenOptions::new();
-    options.write(true).create_new(true);
+    options.write(true);
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    options.open(path)
+    options
 }
 
 /// Writes a file that its owner alone may read, under its name once it is complete and on disk. It is not encrypted.
