@@ -1,4 +1,5 @@
 //! Prepared inferences are used at most once, whoever is killed whenever.
+#![cfg(feature = "program")]
 
 mod support;
 

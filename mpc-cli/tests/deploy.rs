@@ -1,4 +1,5 @@
 //! Every command of the guide in `docs/deploy.md`, and the files beside it.
+#![cfg(feature = "program")]
 
 mod guide;
 

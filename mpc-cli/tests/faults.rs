@@ -1,5 +1,6 @@
 //! What goes wrong between organisations: killed programs, broken connections, wrong certificates, full disks. Whoever is
 //! left ends that session with an error, and serves the next one.
+#![cfg(feature = "program")]
 
 mod support;
 

@@ -1,4 +1,5 @@
 //! Two organisations and a dealer, each with a key of `keygen` and processes of its own, and networks with trained weights.
+#![cfg(feature = "program")]
 
 mod guide;
 

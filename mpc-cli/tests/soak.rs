@@ -2,6 +2,7 @@
 //! what the killed ones took part in, and that is reported.
 //!
 //! `MPC_SOAK=1000 cargo test -p mpc-cli --test soak -- --nocapture` runs so many queries; without it there are few.
+#![cfg(feature = "program")]
 
 mod support;
 

@@ -104,10 +104,9 @@ pub(super) fn fuzz(workspace: &Workspace) -> Outcome {
     if !["c++", "g++", "clang++"].iter().any(|compiler| works(Command::new(compiler).arg("--version"))) {
         return Outcome::Skipped("no C++ compiler, which libFuzzer needs".into());
     }
-    let target = workspace.target.join("fuzz");
     let manifest = "fuzz/Cargo.toml";
     let mut command = workspace.cargo(["check", "--locked", "--bins", "--manifest-path", manifest, "--target-dir"]);
-    let failures = run(command.arg(target)).map_err(|error| format!("{error}{}", stale_lock(workspace, manifest)));
+    let failures = run(command.arg(&workspace.target)).map_err(|error| format!("{error}{}", stale_lock(workspace, manifest)));
     Outcome::of(failures.err().into_iter().collect(), "")
 }
 

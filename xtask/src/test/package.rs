@@ -40,8 +40,9 @@ fn check(workspace: &Workspace) -> Result<Vec<String>, String> {
     let mut failures: Vec<_> =
         missing.map(|(member, file)| format!("the package {} lacks {file}", member.name)).collect();
 
-    let mut command = workspace.cargo(["build", "--workspace", "--offline", "--manifest-path"]);
-    command.arg(folder.join("Cargo.toml")).arg("--target-dir").arg(workspace.target.join("package/build"));
+    // In the workspace's target folder, where the dependencies have been checked before.
+    let mut command = workspace.cargo(["check", "--workspace", "--offline", "--manifest-path"]);
+    command.arg(folder.join("Cargo.toml")).arg("--target-dir").arg(&workspace.target);
     failures.extend(run(&mut command).err());
     Ok(failures)
 }
