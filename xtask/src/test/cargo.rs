@@ -106,7 +106,8 @@ pub(super) fn fuzz(workspace: &Workspace) -> Outcome {
     }
     let manifest = "fuzz/Cargo.toml";
     let mut command = workspace.cargo(["check", "--locked", "--bins", "--manifest-path", manifest, "--target-dir"]);
-    let failures = run(command.arg(&workspace.target)).map_err(|error| format!("{error}{}", stale_lock(workspace, manifest)));
+    let failures =
+        run(command.arg(&workspace.target)).map_err(|error| format!("{error}{}", stale_lock(workspace, manifest)));
     Outcome::of(failures.err().into_iter().collect(), "")
 }
 
