@@ -9,6 +9,9 @@ use crate::message::SessionId;
 /// The most connections that wait at a time, of all sessions together.
 const MAX_WAITING: usize = 256;
 
+/// How often whoever waits looks whether that still makes sense.
+const PAUSE: Duration = Duration::from_millis(100);
+
 /// Connections that wait for others of their session, each under an index of its own.
 #[derive(Debug)]
 pub struct Meeting<L> {
@@ -67,8 +70,8 @@ impl<L> Meeting<L> {
         Ok(Some((0..count).filter_map(|index| group.remove(&index)).collect()))
     }
 
-    /// Waits for the connection of an index; `None` if it does not come in time.
-    pub fn wait_for(&self, session: SessionId, index: usize) -> Option<L> {
+    /// Waits for the connection of an index; `None` if it does not come in time, or `is_pointless` says so before.
+    pub fn wait_for(&self, session: SessionId, index: usize, mut is_pointless: impl FnMut() -> bool) -> Option<L> {
         let end = Instant::now() + self.patience;
         let mut waiting = self.lock();
         loop {
@@ -81,8 +84,11 @@ impl<L> Meeting<L> {
                 return Some(link);
             }
             let left = end.checked_duration_since(Instant::now())?;
-            let waited = self.arrived.wait_timeout(waiting, left);
+            let waited = self.arrived.wait_timeout(waiting, left.min(PAUSE));
             waiting = waited.unwrap_or_else(PoisonError::into_inner).0;
+            if is_pointless() {
+                return None;
+            }
         }
     }
 
@@ -119,18 +125,24 @@ mod tests {
     fn one_that_is_waited_for_comes_before_or_after() {
         let meeting = Meeting::new(Duration::from_secs(5));
         meeting.arrive([1; 16], 1, usize::MAX, 'b').unwrap();
-        assert_eq!(meeting.wait_for([1; 16], 1), Some('b'));
+        assert_eq!(meeting.wait_for([1; 16], 1, || false), Some('b'));
         thread::scope(|scope| {
-            let waiting = scope.spawn(|| meeting.wait_for([1; 16], 2));
+            let waiting = scope.spawn(|| meeting.wait_for([1; 16], 2, || false));
             meeting.arrive([1; 16], 2, usize::MAX, 'c').unwrap();
             assert_eq!(waiting.join().unwrap(), Some('c'));
         });
     }
 
     #[test]
+    fn nobody_waits_for_what_is_pointless() {
+        let meeting = Meeting::<()>::new(Duration::from_secs(3600));
+        assert_eq!(meeting.wait_for([1; 16], 0, || true), None);
+    }
+
+    #[test]
     fn nothing_waits_for_ever_and_not_too_much_waits() {
         let meeting = Meeting::new(Duration::ZERO);
-        assert_eq!(meeting.wait_for([1; 16], 0), None);
+        assert_eq!(meeting.wait_for([1; 16], 0, || false), None);
         for index in 0..MAX_WAITING {
             meeting.arrive([1; 16], index, usize::MAX, ()).unwrap();
         }

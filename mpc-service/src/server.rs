@@ -325,7 +325,7 @@ impl Server {
             _ => Vec::new(),
         };
         let mut links: Vec<_> = (0..plan.settings().parties).map(|_| None).collect();
-        self.connect_servers(agreed, public.terms.servers(), &mut links).await?;
+        self.connect_servers(agreed, public.terms.servers(), &mut links, (&mut link, &client)).await?;
         let (mut names, mut control) = (agreed.names(), None);
         match public.terms.setting {
             Setting::Direct => links[plan.settings().parties - 1] = Some(link),
@@ -385,12 +385,13 @@ impl Server {
         }
     }
 
-    /// Calls the servers of smaller index, and waits for those of greater index to call.
+    /// Calls the servers of smaller index, and waits for those of greater index to call, as long as the client is there.
     async fn connect_servers(
         &self,
         agreed: &Agreed,
         servers: usize,
         links: &mut [Option<SecureTransport>],
+        (client, client_name): (&mut SecureTransport, &str),
     ) -> Result<(), ServiceError> {
         for (party, link) in links.iter_mut().enumerate().take(servers) {
             let Some(peer) = self.contacts.servers.get(party).filter(|_| party != self.party) else { continue };
@@ -398,9 +399,12 @@ impl Server {
                 let opening = Opening::Join { session: agreed.session, party: self.party as u32 };
                 *link = Some(self.endpoint.open(peer, &opening).await?);
             } else {
-                let missing = || ServiceError::NotJoined { peer: peer.name() };
-                let (joined, _) = self.joining.wait_for(agreed.session, party).ok_or_else(missing)?;
-                *link = Some(joined);
+                let joined = self.joining.wait_for(agreed.session, party, || client.lost().is_some());
+                let missing = || match client.lost() {
+                    Some(_) => ServiceError::Lost { peer: client_name.to_owned() },
+                    None => ServiceError::NotJoined { peer: peer.name() },
+                };
+                *link = Some(joined.ok_or_else(missing)?.0);
             }
         }
         Ok(())

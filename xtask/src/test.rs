@@ -58,7 +58,7 @@ const STEPS: [Step; 11] = [
     Step { name: "package", about: "cargo package, and the packages compile", run: package::run_step },
     Step {
         name: "end-to-end",
-        about: "private inferences, in memory and over TCP: result, bytes, rounds",
+        about: "private inferences, in memory, over TCP and TLS: result, bytes, rounds",
         run: end_to_end::run,
     },
     Step {

@@ -22,19 +22,19 @@ const SEED_BYTES: u64 = 64;
 /// Held-out digits.
 const DIGITS: u64 = 450;
 
-/// One image with 2, 3 and 8 parties, in memory and, with 2 and 3, over TCP; and arguments that must be refused.
+/// One image with 2, 3 and 8 parties, in memory and, with 2 and 3, over TCP and TLS; and arguments that must be refused.
 pub(super) fn run(workspace: &Workspace) -> Outcome {
     let mut failures = Vec::new();
     let mut runs = 0;
-    for (parties, has_tcp) in [("2", true), ("3", true), ("8", false)] {
+    for (parties, networks) in [("2", &["tcp", "tls"][..]), ("3", &["tcp", "tls"]), ("8", &[])] {
         let image = ["infer", "--json", "--parties", parties, "--first-image", "7"];
         let in_memory = check(&[&image[..], &["--transport", "memory"]].concat(), check_one, &mut failures);
         runs += 1;
-        if has_tcp {
-            let over_tcp = check(&[&image[..], &["--transport", "tcp"]].concat(), check_one, &mut failures);
+        for network in networks {
+            let over_network = check(&[&image[..], &["--transport", network]].concat(), check_one, &mut failures);
             runs += 1;
-            if let (Some(memory), Some(tcp)) = (&in_memory, &over_tcp) {
-                failures.extend(same_cost(memory, tcp).map(|what| format!("{parties} parties: {what}")));
+            if let (Some(memory), Some(other)) = (&in_memory, &over_network) {
+                failures.extend(same_cost(memory, other).map(|what| format!("{parties} parties, {network}: {what}")));
             }
         }
     }
