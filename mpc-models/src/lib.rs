@@ -32,6 +32,8 @@ pub mod samples;
 #[cfg(feature = "std")]
 pub mod segments;
 pub mod squeezenet;
+#[cfg(feature = "images")]
+pub mod tensors;
 pub mod unet;
 pub mod vgg16;
 pub mod weights;

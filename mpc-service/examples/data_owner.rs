@@ -12,7 +12,7 @@ use std::fs::read_to_string;
 use std::path::Path;
 use std::sync::Arc;
 
-use mpc_service::tensors::{Pixels, read_tensor, write_tensor};
+use mpc_models::tensors::{Pixels, read_tensor, write_tensor};
 use mpc_service::{Client, Correlations, Endpoint, Peer, PublicModel};
 use mpc_transport::TcpSettings;
 use mpc_transport::tls::{Certificate, Identity};

@@ -15,7 +15,6 @@ pub mod server;
 mod session;
 pub mod shelf;
 pub mod store;
-pub mod tensors;
 pub mod terms;
 pub mod vault;
 

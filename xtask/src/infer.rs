@@ -31,8 +31,8 @@ use std::io::{ErrorKind, Write, stdout};
 use std::process::ExitCode;
 use std::sync::Arc;
 
+use mpc_models::tensors::{by_name, check_destinations, write_tensor};
 use mpc_ring::{Ring, in_ring};
-use mpc_service::tensors::{by_name, check_destinations, write_tensor};
 use serde::Serialize;
 
 pub use arguments::InferArguments;
@@ -89,6 +89,7 @@ fn compare<R: Ring>(arguments: &InferArguments) -> Result<Summary, Failure> {
     let owners = plan.input_owners();
     let run = match arguments.transport {
         TransportKind::Memory => {
+            job.start_threads().map_err(|error| InputError::Named(error.to_string()))?;
             memory::run(&job, &owners, Arc::new(weights), Arc::new(samples.inferences.clone()), &mut progress)?
         }
         kind @ (TransportKind::Tcp | TransportKind::Tls) => {

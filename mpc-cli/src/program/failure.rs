@@ -2,8 +2,8 @@
 
 use mpc_cli::inspect::InspectError;
 use mpc_models::onnx::{ImportError, OnnxError};
+use mpc_models::tensors::TensorError;
 use mpc_nn::PlanError;
-use mpc_service::tensors::TensorError;
 use mpc_service::vault::VaultError;
 use mpc_service::{Kind, PackError, ServiceError, StoreError};
 use mpc_transport::tls::CertificateError;

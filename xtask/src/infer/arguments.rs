@@ -1,10 +1,11 @@
 //! What `cargo xtask infer` can be asked for.
 
+use std::num::NonZeroU8;
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
+use mpc_models::tensors::Pixels;
 use mpc_ring::RingBits;
-use mpc_service::tensors::Pixels;
 use mpc_transport::LinkSettings;
 use serde::{Deserialize, Serialize};
 
@@ -86,6 +87,10 @@ pub struct InferArguments {
     /// When the parties draw correlations from the dealer.
     #[arg(long, value_enum, default_value_t = PreprocessingMode::Streamed)]
     pub preprocessing: PreprocessingMode,
+
+    /// Threads that each party and the dealer use for convolutions; all of them together with `--transport memory`.
+    #[arg(long, default_value_t = NonZeroU8::MIN, value_name = "N")]
+    pub threads: NonZeroU8,
 
     /// The model owner computes with its weights in the clear instead of sharing them: less is sent, and the same is
     /// secret from the same parties.

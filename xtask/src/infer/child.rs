@@ -51,6 +51,7 @@ fn party() -> Result<(), NodeError> {
     let inputs = samples.map(|samples| samples.inferences).unwrap_or_default();
     let secrets = Secrets { weights: weights.as_ref(), inputs: &inputs };
     let (job, settings) = (&orders.job, orders.job.tcp_settings());
+    job.start_threads().map_err(orders_error)?;
     let own_link = orders.dealer_links.get(party).copied().ok_or_else(|| orders_error("too few addresses"))?;
     smol::block_on(async {
         match orders.certificates()? {
@@ -75,6 +76,7 @@ fn party() -> Result<(), NodeError> {
 
 fn dealer() -> Result<(), NodeError> {
     let (identity, orders) = introduce(None)?;
+    orders.job.start_threads().map_err(orders_error)?;
     let settings = orders.job.tcp_settings();
     smol::block_on(async {
         let certificates = orders.certificates()?;

@@ -1,9 +1,11 @@
 //! What everybody in a run agrees on before it starts.
 
+use std::num::NonZeroU8;
 use std::time::Duration;
 
 use mpc_nn::plan::MAX_INPUT_OWNERS;
 use mpc_nn::{Graph, Owner, Plan, Preprocessing, Roles, Settings, WeightKnowledge};
+use mpc_ring::threads::{self, ThreadsError};
 use mpc_ring::{Ring, RingBits};
 use mpc_transport::TcpSettings;
 use serde::{Deserialize, Serialize};
@@ -33,6 +35,8 @@ pub struct Job {
     pub inferences: usize,
     /// When correlations are drawn.
     pub preprocessing: PreprocessingMode,
+    /// The threads of each process for convolutions.
+    pub threads: NonZeroU8,
     /// Whether the model owner computes with its weights in the clear.
     pub owner_computes: bool,
     /// The links that are imitated.
@@ -57,6 +61,7 @@ impl Job {
             input_owners,
             inferences: 1,
             preprocessing: arguments.preprocessing,
+            threads: arguments.threads,
             owner_computes: arguments.owner_computes,
             link: arguments.link,
             deadline: Duration::from_secs(arguments.deadline),
@@ -87,6 +92,14 @@ impl Job {
     /// How TCP connections wait.
     pub fn tcp_settings(&self) -> TcpSettings {
         TcpSettings { deadline: self.deadline, connect_deadline: self.deadline, ..TcpSettings::default() }
+    }
+
+    /// Lets this process have its threads.
+    ///
+    /// # Errors
+    /// [`ThreadsError`]
+    pub fn start_threads(&self) -> Result<(), ThreadsError> {
+        threads::set(self.threads.into())
     }
 
     /// When correlations are drawn, for the executor.

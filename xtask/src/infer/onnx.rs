@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use mpc_models::onnx::{Dimension, Encoding, InputShapes, Network, OnnxFile, TensorInfo};
 
-use mpc_service::tensors::{InputFile, by_name, tensor_shape};
+use mpc_models::tensors::{InputFile, by_name, tensor_shape};
 
 use super::arguments::InferArguments;
 use super::error::InputError;

@@ -182,6 +182,7 @@ mod tests {
             input_owners: Vec::new(),
             inferences: 1,
             preprocessing: PreprocessingMode::Streamed,
+            threads: std::num::NonZeroU8::MIN,
             link: LinkKind::None,
             deadline: Duration::from_secs(5),
         }

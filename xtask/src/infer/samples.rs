@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use super::error::InputError;
 use super::network::{Network, made_up_inputs};
 use super::onnx;
-use mpc_service::tensors::{InputFile, Pixels};
+use mpc_models::tensors::{InputFile, Pixels};
 
 /// Which inputs to run the network on.
 #[derive(Clone, Debug, Serialize, Deserialize)]

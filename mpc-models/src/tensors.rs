@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use mpc_models::arrays::{read_npy, read_npz, write_npy};
-use mpc_models::images::{ImageChannels, ImageOptions, decode_image};
-use mpc_models::{FileError, read_file};
+use crate::arrays::{read_npy, read_npz, write_npy};
+use crate::images::{ImageChannels, ImageOptions, decode_image};
+use crate::{FileError, read_file};
 use mpc_nn::graph::MAX_ELEMENTS;
 use ndarray::{ArrayD, Dimension, IxDyn};
 use serde::{Deserialize, Serialize};
