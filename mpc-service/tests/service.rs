@@ -140,8 +140,11 @@ fn what_a_server_has_lost_is_passed_over() {
     block_on(client.prepare(&site.model.public, 3, &store, &mut ())).unwrap();
     // The server's first one is gone, as after a crash.
     let stores = site.folder.path().join("stores0");
-    let find = |folder: &std::path::Path| std::fs::read_dir(folder).unwrap().next().unwrap().unwrap().path();
-    std::fs::remove_file(find(&find(&stores)).join("000000.ready")).unwrap();
+    let folder_in = |folder: &std::path::Path| {
+        let mut paths = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+        paths.find(|path| path.is_dir()).unwrap()
+    };
+    std::fs::remove_file(folder_in(&folder_in(&stores)).join("000000.ready")).unwrap();
     let (x, y) = sample(5);
     let correlations = Correlations::Store(&store);
     let results = block_on(client.query(&site.model.public, &[vec![x]], correlations, &mut ())).unwrap();
