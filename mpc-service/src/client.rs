@@ -76,54 +76,7 @@ impl Client {
     ///
     /// # Errors
     /// [`ServiceError`], whose [`kind`](ServiceError::kind) says whose fault it is.
-    pub async fn query(
-        &self,
-        model: &PublicModel,
-        inputs: &[Vec<ArrayD<f32>>],
-        correlations: Correlations<'_>,
-        watch: &mut dyn Watch,
-    ) -> Result<Results, ServiceError> {
-        self.query_boxed(model, inputs, correlations, watch).await
-    }
-
-    /// Prepares `inferences` inferences: their correlations are dealt and stored here and at the servers.
-    ///
-    /// # Errors
-    /// [`ServiceError`]; then nothing is stored.
-    pub async fn prepare(
-        &self,
-        model: &PublicModel,
-        inferences: u32,
-        store: &Store,
-        watch: &mut dyn Watch,
-    ) -> Result<BatchId, ServiceError> {
-        self.prepare_boxed(model, inferences, store, watch).await
-    }
-
-    /// Leaves a share of a model with each server.
-    ///
-    /// # Security
-    /// n−1 of the n shares are independent of the weights. Each server is sent its own, over its own connection.
-    ///
-    /// # Errors
-    /// [`ServiceError`]; some servers may have kept their share then, which says nothing without the others'.
-    pub async fn deposit(&self, model: &PrivateModel) -> Result<PlanDigest, ServiceError> {
-        self.deposit_boxed(model).await
-    }
-
-    fn check_servers(&self, model: &PublicModel) -> Result<(), ServiceError> {
-        let (servers, named) = (model.terms.servers(), self.servers.len());
-        if servers == named {
-            return Ok(());
-        }
-        let reason = format!("this model has {servers} server(s), but {named} are named: --connect for each, in order");
-        Err(ServiceError::Arguments(reason))
-    }
-}
-
-/// Boxed, so that the code of a session is generated here and not in every program.
-impl Client {
-    fn query_boxed<'a>(
+    pub fn query<'a>(
         &'a self,
         model: &'a PublicModel,
         inputs: &'a [Vec<ArrayD<f32>>],
@@ -136,7 +89,11 @@ impl Client {
         work.boxed()
     }
 
-    fn prepare_boxed<'a>(
+    /// Prepares `inferences` inferences: their correlations are dealt and stored here and at the servers.
+    ///
+    /// # Errors
+    /// [`ServiceError`]; then nothing is stored.
+    pub fn prepare<'a>(
         &'a self,
         model: &'a PublicModel,
         inferences: u32,
@@ -148,8 +105,24 @@ impl Client {
         work.boxed()
     }
 
-    fn deposit_boxed<'a>(&'a self, model: &'a PrivateModel) -> Boxed<'a, Result<PlanDigest, ServiceError>> {
+    /// Leaves a share of a model with each server.
+    ///
+    /// # Security
+    /// n−1 of the n shares are independent of the weights. Each server is sent its own, over its own connection.
+    ///
+    /// # Errors
+    /// [`ServiceError`]; some servers may have kept their share then, which says nothing without the others'.
+    pub fn deposit<'a>(&'a self, model: &'a PrivateModel) -> Boxed<'a, Result<PlanDigest, ServiceError>> {
         async move { in_ring!(model.public.terms.ring, R => self.deposit_in::<R>(model).await) }.boxed()
+    }
+
+    fn check_servers(&self, model: &PublicModel) -> Result<(), ServiceError> {
+        let (servers, named) = (model.terms.servers(), self.servers.len());
+        if servers == named {
+            return Ok(());
+        }
+        let reason = format!("this model has {servers} server(s), but {named} are named: --connect for each, in order");
+        Err(ServiceError::Arguments(reason))
     }
 }
 

@@ -1,7 +1,7 @@
 //! The dealer as a service: it deals correlations to groups of parties, and sees neither models nor data.
 
 use std::collections::BTreeSet;
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{TcpListener, TcpStream};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -205,13 +205,8 @@ async fn refuse_all(group: &mut [Waiting], (refusal, reason): Refused) {
 }
 
 impl Service for Dealer {
-    fn serve(self: Arc<Self>, stream: Async<TcpStream>, from: SocketAddr) -> Boxed<'static, ()> {
-        let work = async move {
-            if let Err(error) = self.receive(stream).await {
-                tracing::warn!(%from, %error, "ended without success");
-            }
-        };
-        work.boxed()
+    fn serve(self: Arc<Self>, stream: Async<TcpStream>) -> Boxed<'static, Result<(), ServiceError>> {
+        async move { self.receive(stream).await }.boxed()
     }
 
     fn sweep(&self) {

@@ -16,7 +16,7 @@ use crate::message::{self, DealRequest, Opening};
 use crate::session::Agreed;
 
 /// Work whose code is generated in this crate, and not in every program that awaits it.
-pub(crate) type Boxed<'a, O> = Pin<Box<dyn Future<Output = O> + Send + 'a>>;
+pub type Boxed<'a, O> = Pin<Box<dyn Future<Output = O> + Send + 'a>>;
 
 /// The node of the side that connects, on a link between two.
 pub(crate) const CALLER: usize = 0;

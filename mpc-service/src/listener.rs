@@ -25,7 +25,7 @@ const STOP_PAUSE: Duration = Duration::from_millis(20);
 /// A service that connections are handed to.
 pub(crate) trait Service: Send + Sync + 'static {
     /// Serves a connection to its end.
-    fn serve(self: Arc<Self>, stream: Async<TcpStream>, from: SocketAddr) -> Boxed<'static, ()>;
+    fn serve(self: Arc<Self>, stream: Async<TcpStream>) -> Boxed<'static, Result<(), ServiceError>>;
 
     /// Called about four times a second, however many connections come.
     fn sweep(&self) {}
@@ -103,7 +103,9 @@ fn start<S: Service>(service: &Arc<S>, running: &Arc<AtomicUsize>, stream: Async
     // The party polls its sockets, so that it needs a thread of its own.
     let started = thread::Builder::new().name(format!("mpc {from}")).spawn(move || {
         let _ending = ending;
-        smol::block_on(service.serve(stream, from));
+        if let Err(error) = smol::block_on(service.serve(stream)) {
+            tracing::warn!(%from, %error, "ended without success");
+        }
     });
     if let Err(error) = started {
         tracing::warn!(%from, %error, "no thread for this connection: it is dropped");

@@ -1,6 +1,6 @@
 //! A computing party as a service: the model owner's server, one that holds nothing, or one that holds shares of models.
 
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{TcpListener, TcpStream};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
@@ -585,13 +585,8 @@ impl<R: Ring> Exchange<R> for Outside<'_, R> {
 }
 
 impl Service for Server {
-    fn serve(self: Arc<Self>, stream: Async<TcpStream>, from: SocketAddr) -> Boxed<'static, ()> {
-        let work = async move {
-            if let Err(error) = self.receive(stream).await {
-                tracing::warn!(%from, %error, "ended without success");
-            }
-        };
-        work.boxed()
+    fn serve(self: Arc<Self>, stream: Async<TcpStream>) -> Boxed<'static, Result<(), ServiceError>> {
+        async move { self.receive(stream).await }.boxed()
     }
 
     fn sweep(&self) {

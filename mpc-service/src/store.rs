@@ -145,11 +145,10 @@ impl Store {
     pub fn open(folder: impl Into<PathBuf>, key: VaultKey) -> Result<Self, StoreError> {
         let store = Self { folder: folder.into(), key };
         create_private_folder(&store.folder).map_err(|source| in_folder(&store.folder, source))?;
-        let locked = store.lock()?;
+        let _locked = store.lock()?;
         for id in store.batches()? {
             store.sweep(id)?;
         }
-        drop(locked);
         Ok(store)
     }
 

@@ -47,21 +47,3 @@ impl Transport for AnyTransport {
         with!(self, inner => inner.exchange(message, received).await)
     }
 }
-
-impl From<MemoryTransport> for AnyTransport {
-    fn from(transport: MemoryTransport) -> Self {
-        Self::Memory(transport)
-    }
-}
-
-impl From<TcpTransport> for AnyTransport {
-    fn from(transport: TcpTransport) -> Self {
-        Self::Tcp(transport)
-    }
-}
-
-impl From<SecureTransport> for AnyTransport {
-    fn from(transport: SecureTransport) -> Self {
-        Self::Tls(transport)
-    }
-}

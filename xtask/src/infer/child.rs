@@ -10,6 +10,7 @@ use mpc_transport::TcpTransport;
 use mpc_transport::tls::{Certificate, Identity, SecureTransport};
 use smol::future::try_zip;
 
+use super::any_transport::AnyTransport;
 use super::error::NodeError;
 use super::event::{Event, Listening};
 use super::memory::ending;
@@ -54,23 +55,24 @@ fn party() -> Result<(), NodeError> {
     job.start_threads().map_err(orders_error)?;
     let own_link = orders.dealer_links.get(party).copied().ok_or_else(|| orders_error("too few addresses"))?;
     smol::block_on(async {
-        match orders.certificates()? {
+        let (mesh, link) = match orders.certificates()? {
             Some(certificates) => {
                 let nodes = certificates.nodes(&orders.parties);
                 let link_nodes = certificates.dealer_link(party, own_link);
                 let mesh = SecureTransport::connect(party, listener, &nodes, &identity, settings);
                 let link = SecureTransport::connect(0, dealer_listener, &link_nodes, &identity, settings);
                 let (mesh, link) = try_zip(mesh, link).await?;
-                run_party(mesh, link, job, secrets, &mut |event| emit(&event)).await
+                (AnyTransport::Tls(mesh), AnyTransport::Tls(link))
             }
             None => {
                 let link_addresses = [own_link, own_link];
                 let mesh = TcpTransport::connect(party, listener, &orders.parties, settings);
                 let link = TcpTransport::connect(0, dealer_listener, &link_addresses, settings);
                 let (mesh, link) = try_zip(mesh, link).await?;
-                run_party(mesh, link, job, secrets, &mut |event| emit(&event)).await
+                (AnyTransport::Tcp(mesh), AnyTransport::Tcp(link))
             }
-        }
+        };
+        run_party(mesh, link, job, secrets, &mut |event| emit(&event)).await
     })
 }
 
@@ -85,9 +87,13 @@ fn dealer() -> Result<(), NodeError> {
             links.push(match &certificates {
                 Some(certificates) => {
                     let nodes = certificates.dealer_link(party, address);
-                    SecureTransport::connect(DEALER_NODE, None, &nodes, &identity, settings).await?.into()
+                    let link = SecureTransport::connect(DEALER_NODE, None, &nodes, &identity, settings).await?;
+                    AnyTransport::Tls(link)
                 }
-                None => TcpTransport::connect(DEALER_NODE, None, &[address, address], settings).await?.into(),
+                None => {
+                    let link = TcpTransport::connect(DEALER_NODE, None, &[address, address], settings).await?;
+                    AnyTransport::Tcp(link)
+                }
             });
         }
         run_dealer(links, &orders.job).await

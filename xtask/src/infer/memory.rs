@@ -32,8 +32,8 @@ pub fn run(
     let (mut party_links, mut dealer_links) = (Vec::new(), Vec::new());
     for _ in 0..job.parties {
         let mut ends = memory_network(2, job.deadline).into_iter();
-        party_links.extend(ends.next());
-        dealer_links.extend(ends.next().map(AnyTransport::from));
+        party_links.extend(ends.next().map(AnyTransport::Memory));
+        dealer_links.extend(ends.next().map(AnyTransport::Memory));
     }
     for (party, (transport, link)) in memory_network(job.parties, job.deadline).into_iter().zip(party_links).enumerate()
     {
@@ -43,7 +43,7 @@ pub fn run(
         start(Node::Party(party), &sender, move |report| {
             let inputs = inputs.as_deref().map(Vec::as_slice).unwrap_or_default();
             let secrets = Secrets { weights: weights.as_deref(), inputs };
-            smol::block_on(run_party(transport, link, &job, secrets, report))
+            smol::block_on(run_party(AnyTransport::Memory(transport), link, &job, secrets, report))
         })?;
     }
     let dealer_job = job.clone();

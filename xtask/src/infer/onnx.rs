@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use mpc_models::onnx::{Dimension, Encoding, InputShapes, Network, OnnxFile, TensorInfo};
-
 use mpc_models::tensors::{InputFile, by_name, tensor_shape};
 
 use super::arguments::InferArguments;

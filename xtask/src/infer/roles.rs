@@ -35,13 +35,12 @@ pub struct Secrets<'a> {
 ///
 /// `network` links the parties; `link` is a network of two with the dealer as node 1.
 pub async fn run_party(
-    network: impl Into<AnyTransport>,
-    link: impl Into<AnyTransport>,
+    network: AnyTransport,
+    link: AnyTransport,
     job: &Job,
     secrets: Secrets<'_>,
     report: &mut Report<'_>,
 ) -> Result<(), NodeError> {
-    let (network, link) = (network.into(), link.into());
     in_ring!(job.ring, R => run_party_in::<R>(network, link, job, secrets, report).await)
 }
 
@@ -193,9 +192,9 @@ mod tests {
         let deadline = Duration::from_secs(5);
         let running = jobs.into_iter().zip(memory_network(2, deadline)).map(|(job, transport)| {
             thread::spawn(move || {
-                let link = memory_network(2, deadline).swap_remove(0);
+                let [network, link] = [transport, memory_network(2, deadline).swap_remove(0)].map(AnyTransport::Memory);
                 let mut report = |_| ();
-                let run = run_party(transport, link, &job, Secrets::default(), &mut report);
+                let run = run_party(network, link, &job, Secrets::default(), &mut report);
                 smol::block_on(run).map_or_else(|error| error.to_string(), |()| "no error".to_owned())
             })
         });

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use mpc_models::images::ImageFolder;
 use mpc_models::npy::MAX_IMAGES;
 use mpc_models::onnx::OnnxFile;
+use mpc_models::tensors::{InputFile, Pixels};
 use mpc_models::{Model, Targets, file_limit, random, random_weights, read_file, read_npy_images};
 use mpc_nn::{Graph, Weights, WeightsError};
 use ndarray::{ArrayD, Axis, Slice};
@@ -13,7 +14,6 @@ use serde::{Deserialize, Serialize};
 use super::error::InputError;
 use super::network::{Network, made_up_inputs};
 use super::onnx;
-use mpc_models::tensors::{InputFile, Pixels};
 
 /// Which inputs to run the network on.
 #[derive(Clone, Debug, Serialize, Deserialize)]
