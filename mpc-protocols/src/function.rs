@@ -17,23 +17,23 @@
 //!
 //! | function | rounds | bits sent | bytes dealt | entries |
 //! |---|---|---|---|---|
-//! | Clip to (−∞, high] or [low, ∞), Abs, Step | 3 | 44 | 90.5 | |
-//! | Clip | 3 | 56 | 120.9 | |
-//! | LeakyRelu with a slope such as 0.01 | 4 | 76 | 102.5 | |
-//! | HardSigmoid | 4 | 76 | 134.4 | |
-//! | HardSwish | 5 | 95 | 470.4 | 16 |
-//! | Gelu, GeluTanh | 5 | 105 | 1,317.3 | 64 |
-//! | Silu, Softplus | 5 | 107 | 1,317.1 | 64 |
-//! | Tanh, Erf, Elu, ExpNonPositive | 5 | 96 | 2,438.5 | 128 |
-//! | Sigmoid | 5 | 97 | 2,438.5 | 128 |
-//! | Celu with alpha = 1/2 | 5 | 94 | 2,438.6 | 128 |
-//! | Selu | 6 | 128 | 2,450.5 | 128 |
-//! | Mish | 5 | 99 | 2,822.3 | 128 |
-//! | Exp | 5 | 110 | 6,276.9 | 256 |
-//! | Log | 6 | 453 | 1,334.4 | 16 |
-//! | Sqrt, Power with exponent −1/2 | 8 | 616 | 1,354 | 16 |
-//! | PositiveReciprocal | 8 | 616 | 1,690 | 32 |
-//! | Reciprocal | 8 | 952 | 2,540.5 | 32 |
+//! | Clip to (−∞, high] or [low, ∞), Abs, Step | 3 | 44 | 66.5 | |
+//! | Clip | 3 | 56 | 96.9 | |
+//! | LeakyRelu with a slope such as 0.01 | 4 | 76 | 78.5 | |
+//! | HardSigmoid | 4 | 76 | 110.4 | |
+//! | HardSwish | 5 | 95 | 446.4 | 16 |
+//! | Gelu, GeluTanh | 5 | 105 | 1,293.3 | 64 |
+//! | Silu, Softplus | 5 | 107 | 1,293.1 | 64 |
+//! | Tanh, Erf, Elu, ExpNonPositive | 5 | 96 | 2,414.5 | 128 |
+//! | Sigmoid | 5 | 97 | 2,414.5 | 128 |
+//! | Celu with alpha = 1/2 | 5 | 94 | 2,414.6 | 128 |
+//! | Selu | 6 | 128 | 2,426.5 | 128 |
+//! | Mish | 5 | 99 | 2,798.3 | 128 |
+//! | Exp | 5 | 110 | 6,252.9 | 256 |
+//! | Log | 6 | 453 | 1,310.4 | 16 |
+//! | Sqrt, Power with exponent −1/2 | 8 | 616 | 1,330 | 16 |
+//! | PositiveReciprocal | 8 | 616 | 1,666 | 32 |
+//! | Reciprocal | 8 | 952 | 2,516.5 | 32 |
 //!
 //! # Memory
 //! The last party holds the dealt bytes of a function from drawing its material to its use, 1.3 GB for 10^6 GELUs; the

@@ -1,6 +1,7 @@
 //! Opening shares to all parties: one round.
 
 use alloc::vec::Vec;
+use mpc_ring::kernels::vectorized;
 use mpc_ring::{Ring, packing};
 use mpc_shares::{ArithmeticShares, BinaryShares, SecretVec};
 use mpc_transport::{Traffic, Transport};
@@ -56,18 +57,23 @@ pub(crate) async fn open_owned<R: Ring, T: Transport>(
         return Err(ProtocolError::Parameter { protocol: "open", parameter: "bits", value: bits.into(), allowed });
     }
     party.message.resize(packing::packed_len(shares.len(), bits), 0);
-    packing::pack(&shares, bits, &mut party.message);
-    let mut block = [R::ZERO; BLOCK];
+    vectorized(|| packing::pack(&shares, bits, &mut party.message));
     for message in party.exchange().await? {
-        for (sums, packed) in shares.chunks_mut(BLOCK).zip(message.chunks(packing::packed_len(BLOCK, bits))) {
-            let peer = &mut block[..sums.len()];
-            packing::unpack(packed, bits, peer);
-            sums.iter_mut().zip(peer).for_each(|(x, y)| *x = x.wrapping_add(*y));
-        }
+        vectorized(|| add_packed(&mut shares, bits, message));
     }
-    let mask = R::low_mask(bits);
-    shares.iter_mut().for_each(|x| *x = *x & mask);
     Ok(shares)
+}
+
+/// Adds another party's packed elements modulo 2^`bits`.
+#[inline(always)]
+fn add_packed<R: Ring>(sums: &mut [R], bits: u32, message: &[u8]) {
+    let mask = R::low_mask(bits);
+    let mut block = [R::ZERO; BLOCK];
+    for (sums, packed) in sums.chunks_mut(BLOCK).zip(message.chunks(packing::packed_len(BLOCK, bits))) {
+        let peer = &mut block[..sums.len()];
+        packing::unpack(packed, bits, peer);
+        sums.iter_mut().zip(peer).for_each(|(x, y)| *x = x.wrapping_add(*y) & mask);
+    }
 }
 
 /// Opens binary shares to all parties: the planes of the values, one after the other.

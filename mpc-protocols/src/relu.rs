@@ -4,6 +4,7 @@
 //! relu(y) = β·y + (1 − 2β)·d·y is linear in dealt values: y = α − r + γ·r_top and d·y = α·d − d·r + γ·d·r_top.
 
 use mpc_ring::Ring;
+use mpc_ring::kernels::vectorized;
 use mpc_shares::ArithmeticShares;
 use mpc_transport::{Traffic, Transport};
 
@@ -81,18 +82,52 @@ pub async fn relu<R: Ring, T: Transport>(
     let ReluMask { parameters, sign, top, flipped_mask, mut flipped_top } = correlation;
     let bits = parameters.bits();
     let opened = open_sign(party, x.elements(), shift, sign).await?;
-    let first = party.is_first();
-    let masks = opened.mask().iter().zip(opened.flip());
-    let dealt = masks.zip(top.elements().iter().zip(flipped_mask.elements()));
-    let elements = opened.opened().iter().zip(dealt).zip(flipped_top.elements_mut());
-    for (element, ((&c, ((&mask, &flip), (&top, &flipped_mask))), result)) in elements.enumerate() {
-        let y = lifted(first, c, bits, mask, top);
-        let flipped_y = lifted_times_bit(c, bits, flip, flipped_mask, *result);
-        // β·y + (1 − 2β)·d·y, with β as a mask.
-        let beta = opened.flipped_mask(element);
-        *result = (y & beta).wrapping_add((flipped_y ^ beta).wrapping_sub(beta));
-    }
+    let dealt = Dealt {
+        first: party.is_first(),
+        bits,
+        mask: opened.mask(),
+        flip: opened.flip(),
+        top: top.elements(),
+        flipped_mask: flipped_mask.elements(),
+    };
+    vectorized(|| {
+        let blocks = flipped_top.elements_mut().chunks_mut(BLOCK).zip(opened.opened().chunks(BLOCK));
+        for (block, ((results, opened), &beta)) in blocks.zip(opened.flipped()).enumerate() {
+            dealt.apply(block * BLOCK, opened, beta, results);
+        }
+    });
     Ok(flipped_top.reshape(x.shape())?)
+}
+
+/// Elements whose β fill a word.
+const BLOCK: usize = u64::BITS as usize;
+
+/// A party's shares of what was dealt for a ReLU, but for d·r_top.
+struct Dealt<'a, R: Ring> {
+    first: bool,
+    bits: u32,
+    mask: &'a [R],
+    flip: &'a [R],
+    top: &'a [R],
+    flipped_mask: &'a [R],
+}
+
+impl<R: Ring> Dealt<'_, R> {
+    /// β·y + (1 − 2β)·d·y in place of d·r_top, for the elements from `start` on.
+    #[inline(always)]
+    fn apply(&self, start: usize, opened: &[R], beta: u64, results: &mut [R]) {
+        let &Self { first, bits, .. } = self;
+        let dealt = [self.mask, self.flip, self.top, self.flipped_mask];
+        let [mask, flip, top, flipped_mask] = dealt.map(|shares| &shares[start..][..results.len()]);
+        let opened = &opened[..results.len()];
+        for i in 0..results.len() {
+            let y = lifted(first, opened[i], bits, mask[i], top[i]);
+            let flipped_y = lifted_times_bit(opened[i], bits, flip[i], flipped_mask[i], results[i]);
+            // With β as a mask.
+            let beta = R::from_u64((beta >> i) & 1).wrapping_neg();
+            results[i] = (y & beta).wrapping_add((flipped_y ^ beta).wrapping_sub(beta));
+        }
+    }
 }
 
 /// What each party sends and receives in [`relu`].

@@ -7,6 +7,7 @@
 //! y + 2^{k−2} is zero, so the wrap of c = y + 2^{k−2} + r mod 2^k is r_top·(1 − c_top).
 
 use mpc_ring::Ring;
+use mpc_ring::kernels::vectorized;
 use mpc_shares::{ArithmeticShares, SecretVec};
 use mpc_transport::{Traffic, Transport};
 use serde::Serialize;
@@ -113,14 +114,15 @@ impl<R: Ring> TruncateReduce<R> {
         let &Self { shift, rounding, offset, kept } = self;
         let mask_one =
             |(&x, &r): (&R, &R)| (x.wrapping_add(rounding) >> shift).wrapping_add(r).wrapping_add(offset) & kept;
-        x.iter().zip(mask).map(mask_one).collect()
+        vectorized(|| x.iter().zip(mask).map(mask_one).collect())
     }
 }
 
-/// 2^k·(1 − c_top): what the mask's top bit is multiplied by.
+/// γ·r_top with γ = 2^k·(1 − c_top), which is 0 or 2^k.
 #[inline(always)]
-fn wrap_weight<R: Ring>(opened: R, bits: u32) -> R {
-    if bits == R::BITS { R::ZERO } else { (R::ONE << bits).wrapping_mul(R::ONE ^ (opened >> (bits - 1))) }
+fn wrap<R: Ring>(opened: R, bits: u32, top: R) -> R {
+    let chosen = (opened >> (bits - 1)).wrapping_sub(R::ONE);
+    if bits == R::BITS { R::ZERO } else { (top << bits) & chosen }
 }
 
 /// This party's share of y in the full ring, from the opened c = y + 2^{k−2} + r: y = α − r + γ·r_top with α = c − 2^{k−2}
@@ -128,14 +130,14 @@ fn wrap_weight<R: Ring>(opened: R, bits: u32) -> R {
 #[inline(always)]
 pub(crate) fn lifted<R: Ring>(first: bool, opened: R, bits: u32, mask: R, top: R) -> R {
     let public = if first { opened.wrapping_sub(R::ONE << (bits - 2)) } else { R::ZERO };
-    public.wrapping_sub(mask).wrapping_add(wrap_weight(opened, bits).wrapping_mul(top))
+    public.wrapping_sub(mask).wrapping_add(wrap(opened, bits, top))
 }
 
 /// This party's share of d·y for a shared bit d: α·d − d·r + γ·d·r_top.
 #[inline(always)]
 pub(crate) fn lifted_times_bit<R: Ring>(opened: R, bits: u32, bit: R, mask: R, top: R) -> R {
     let alpha = opened.wrapping_sub(R::ONE << (bits - 2));
-    alpha.wrapping_mul(bit).wrapping_sub(mask).wrapping_add(wrap_weight(opened, bits).wrapping_mul(top))
+    alpha.wrapping_mul(bit).wrapping_sub(mask).wrapping_add(wrap(opened, bits, top))
 }
 
 /// Shares of x / 2^`shift`, with an error of at most n/2 units in the last place (so at most n−1 from the rounded
@@ -165,9 +167,11 @@ pub async fn truncate<R: Ring, T: Transport>(
     let first = party.is_first();
     let masked = TruncateReduce::new(party, bits, shift).masked(x.elements(), mask.elements());
     let opened = open_owned(party, masked, bits).await?;
-    for ((top, &mask), &c) in top.elements_mut().iter_mut().zip(mask.elements()).zip(opened.iter()) {
-        *top = lifted(first, c, bits, mask, *top);
-    }
+    vectorized(|| {
+        for ((top, &mask), &c) in top.elements_mut().iter_mut().zip(mask.elements()).zip(opened.iter()) {
+            *top = lifted(first, c, bits, mask, *top);
+        }
+    });
     Ok(top.reshape(x.shape())?)
 }
 

@@ -19,7 +19,7 @@ pub use convolution::{
     Convolution, ShapeError, convolution, convolution_packed, convolution_packed_with, convolution_with, pack_weights,
     pack_weights_with,
 };
-pub use lookup::{TABLE_BLOCK, lookup, lookup_with};
+pub use lookup::{TABLE_BLOCK, Tables, lookup, lookup_with};
 pub use matrix::{MatrixProduct, matrix_product, matrix_product_with};
 
 use tile::{Tile, TileShape};
@@ -84,6 +84,24 @@ impl Backend {
         } else {
             None
         }
+    }
+}
+
+/// Runs `work`, compiled for this machine's vectors as far as the compiler inlines it: for loops over secrets that need no
+/// kernel of their own. What it computes is the same on every machine.
+///
+/// ```
+/// let doubled: Vec<u64> = mpc_ring::kernels::vectorized(|| [1, 2, 3].iter().map(|x| x << 1).collect());
+/// assert_eq!(doubled, [2, 4, 6]);
+/// ```
+#[inline]
+pub fn vectorized<T>(work: impl FnOnce() -> T) -> T {
+    match Backend::detect() {
+        #[cfg(target_arch = "x86_64")]
+        Backend::Avx2 => avx2::vectorized(work),
+        #[cfg(target_arch = "x86_64")]
+        Backend::Avx512 | Backend::Amx => avx512::vectorized(work),
+        _ => work(),
     }
 }
 

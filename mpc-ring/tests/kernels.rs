@@ -334,15 +334,19 @@ fn multiplications_of_resnet32_layers() {
 #[test]
 fn every_backend_reads_tables_alike() {
     for seed in 0..50 {
-        let tables: [u64; 64] = random_elements(64, seed).try_into().unwrap();
-        let indices: [u64; 64] = random_elements(64, seed + 1000).try_into().unwrap();
-        for shift in [0, 5, 25, 59, 63] {
-            let bit = |half: u32| {
-                let bits = (0..64).map(|i| ((tables[i] >> (half + ((indices[i] >> shift) & 31) as u32)) & 1) << i);
-                bits.fold(0, |word, bit| word | bit)
-            };
+        let tables: [u64; 32] = random_elements(32, seed).try_into().unwrap();
+        let indices: [u32; 64] = random_elements(64, seed + 1000).try_into().unwrap();
+        for (shift, below) in [0, 5, 25, 27, 31].into_iter().flat_map(|shift| [(shift, false), (shift, true)]) {
+            let (mut here, mut under) = (0, 0);
+            for i in 0..64 {
+                let table = (tables[i / 2] >> (32 * (i % 2))) as u32;
+                let v = (indices[i] >> shift) & 31;
+                let bit = |v: u32| u64::from((table >> v) & 1);
+                here |= bit(v) << i;
+                under |= (if v == 0 { u64::from(below) } else { bit(v - 1) }) << i;
+            }
             for backend in backends() {
-                assert_eq!(lookup_with(backend, &tables, &indices, shift), [bit(0), bit(32)], "{backend:?}");
+                assert_eq!(lookup_with(backend, &tables, &indices, shift, below), [here, under], "{backend:?}");
             }
         }
     }

@@ -3,6 +3,7 @@
 use alloc::vec;
 use alloc::vec::Vec;
 
+use mpc_ring::kernels::vectorized;
 use mpc_shares::SecretVec;
 use zeroize::Zeroize;
 
@@ -45,71 +46,86 @@ pub(super) enum Factor {
     Product(usize),
 }
 
-/// The random bits ρ_i, σ_j and their products, as planes: either one party's XOR shares or the dealer's values.
+/// Words of a plane that are worked on together, so that the compiler can use vectors.
+const LANES: usize = 8;
+
+/// The random bits ρ_i, σ_j and their products: either one party's XOR shares or the dealer's values.
 pub(super) struct Monomials {
     pub(super) words: usize,
-    /// ρ_0 … ρ_{L−1}.
+    /// ρ_0 … ρ_{L−1}, as planes.
     pub(super) less_bits: SecretVec<u64>,
-    /// σ_1 … σ_{L−1}.
+    /// σ_1 … σ_{L−1}, as planes.
     pub(super) equal_bits: SecretVec<u64>,
-    /// The products, in the order of [`SignParameters::products`].
+    /// In blocks of [`LANES`] words, the products in the order of [`SignParameters::products`]: all that a block needs is
+    /// read in one stream.
     pub(super) products: SecretVec<u64>,
 }
 
 impl Monomials {
-    fn plane(&self, factor: Factor) -> &[u64] {
-        let (planes, index) = match factor {
-            Factor::LessBit(index) => (&self.less_bits, index),
-            Factor::EqualBit(index) => (&self.equal_bits, index),
-            Factor::Product(index) => (&self.products, index),
-        };
-        &planes[index * self.words..][..self.words]
+    /// A factor's words of a block.
+    #[inline(always)]
+    fn block(&self, factor: Factor, block: usize) -> &[u64] {
+        let first = block * LANES;
+        let len = LANES.min(self.words - first);
+        match factor {
+            Factor::LessBit(index) => &self.less_bits[index * self.words + first..][..len],
+            Factor::EqualBit(index) => &self.equal_bits[index * self.words + first..][..len],
+            Factor::Product(index) => {
+                let count = self.products.len() / self.words;
+                &self.products[first * count + index * len..][..len]
+            }
+        }
     }
 
     /// Multiplies the dealer's bits out.
     pub(super) fn fill_products(&mut self, parameters: SignParameters) {
-        for (index, [x, y]) in parameters.products().enumerate() {
-            let product: SecretVec<u64> = self.plane(x).iter().zip(self.plane(y)).map(|(&x, &y)| x & y).collect();
-            self.products[index * self.words..][..self.words].copy_from_slice(&product);
+        let factors: Vec<_> = parameters.products().collect();
+        for block in 0..self.words.div_ceil(LANES) {
+            let first = block * LANES;
+            for (index, &[x, y]) in factors.iter().enumerate() {
+                let (x, y) = (lanes(self.block(x, block)), lanes(self.block(y, block)));
+                let len = LANES.min(self.words - first);
+                let product = &mut self.products[first * factors.len() + index * len..][..len];
+                product.iter_mut().zip(x.iter().zip(y)).for_each(|(product, (x, y))| *product = x & y);
+            }
         }
     }
 }
 
-/// Words of a plane that are worked on together, so that the compiler can use vectors.
-const LANES: usize = 8;
-
 /// This party's share of the borrow t = ⊕_i lt_i·Π_{j>i} eq_j, from the opened lt_i ⊕ ρ_i and eq_j ⊕ σ_j.
 pub(super) fn borrow(opened: &[u64], monomials: &Monomials, parameters: SignParameters, first: bool) -> Vec<u64> {
+    vectorized(|| evaluate_borrow(opened, monomials, parameters, first))
+}
+
+#[inline(always)]
+fn evaluate_borrow(opened: &[u64], monomials: &Monomials, parameters: SignParameters, first: bool) -> Vec<u64> {
     let (words, leaves) = (monomials.words, parameters.leaves());
-    let opened_plane = |plane: usize| &opened[plane * words..][..words];
-    let equal: Vec<&[u64]> =
-        (1..parameters.subsets()).map(|set| monomials.plane(parameters.equal_factor(set))).collect();
     let mut coefficients = vec![[0u64; LANES]; parameters.subsets()];
-    let mut borrow = vec![0; words];
-    for leaf in 0..leaves {
-        let sets = parameters.subsets_above(leaf);
-        let less: Vec<&[u64]> = (0..sets).map(|set| monomials.plane(parameters.less_factor(leaf, set))).collect();
-        for (lane, borrow) in borrow.chunks_mut(LANES).enumerate() {
-            let used = lane * LANES..lane * LANES + borrow.len();
-            let less_opened = lanes(&opened_plane(leaf)[used.clone()]);
+    let mut borrow = SecretVec::zeros(words);
+    for (block, borrow) in borrow.chunks_mut(LANES).enumerate() {
+        let opened_lanes = |plane: usize| lanes(&opened[plane * words + block * LANES..][..borrow.len()]);
+        let dealt = |factor: Factor| lanes(monomials.block(factor, block));
+        let mut total = [0; LANES];
+        for leaf in 0..leaves {
+            let sets = parameters.subsets_above(leaf);
+            let less_opened = opened_lanes(leaf);
             // The factor lt_i = less ⊕ ρ_i, times each monomial in the σ of the leaves above.
-            coefficients[0] = lanes(&less[0][used.clone()]);
+            coefficients[0] = dealt(parameters.less_factor(leaf, 0));
             if first {
                 coefficients[0].iter_mut().zip(less_opened).for_each(|(x, y)| *x ^= y);
             }
-            for set in 1..sets {
-                let monomial = lanes(&equal[(set << leaf) - 1][used.clone()]);
-                let product = lanes(&less[set][used.clone()]);
-                coefficients[set] = core::array::from_fn(|i| (less_opened[i] & monomial[i]) ^ product[i]);
+            for (set, coefficient) in coefficients.iter_mut().enumerate().take(sets).skip(1) {
+                let monomial = dealt(parameters.equal_factor(set << leaf));
+                let product = dealt(parameters.less_factor(leaf, set));
+                *coefficient = core::array::from_fn(|i| (less_opened[i] & monomial[i]) ^ product[i]);
             }
-            let sum = evaluate(&mut coefficients[..sets], |variable| {
-                lanes(&opened_plane(leaves + leaf + variable)[used.clone()])
-            });
-            borrow.iter_mut().zip(sum).for_each(|(x, y)| *x ^= y);
+            let sum = evaluate(&mut coefficients[..sets], |variable| opened_lanes(leaves + leaf + variable));
+            total.iter_mut().zip(sum).for_each(|(x, y)| *x ^= y);
         }
+        borrow.copy_from_slice(&total[..borrow.len()]);
     }
     coefficients.as_flattened_mut().zeroize();
-    borrow
+    borrow.into_vec()
 }
 
 /// Up to [`LANES`] words, and zeros behind them.

@@ -18,7 +18,7 @@ use crate::{CorrelationSource, Party, ProtocolError};
 pub(crate) struct MaskTables<R: Ring> {
     /// r, uniform in k bits, shared in the ring.
     mask: ArithmeticShares<R>,
-    /// `<T_i>` for each leaf, in blocks of 64 elements: leaf after leaf, element after element.
+    /// `<T_i>` for each leaf, in blocks of 64 elements: leaf after leaf, element after element, two in a word.
     tables: SecretVec<u64>,
     /// `<r_{k−2}>`.
     mask_sign: BinaryShares,
@@ -33,7 +33,7 @@ impl<R: Ring> MaskTables<R> {
         check_bits::<R>(parameters.bits(), 0)?;
         Ok(Self {
             mask: ArithmeticShares::from_elements(source.elements(len, R::BITS).await?),
-            tables: SecretVec::from(source.words(len * parameters.leaves()).await?),
+            tables: SecretVec::from(source.words(parameters.table_words(len)).await?),
             mask_sign: BinaryShares::new(1, len, source.words(packing::words_for(len)).await?)?,
         })
     }
@@ -154,7 +154,7 @@ pub(crate) async fn open_comparisons<R: Ring, T: Transport>(
     for (index, (&threshold, correlation)) in thresholds.iter().zip(&correlations).enumerate() {
         let mut compare = |opened: &[R]| {
             let leaves = &mut leaves[index * planes..][..planes];
-            read_tables(&tables, opened, parameters, leaves);
+            read_tables(&tables, opened, parameters, first, leaves);
             // lt_i ⊕ ρ_i, then eq_j ⊕ σ_j.
             let masks = correlation.monomials.less_bits.iter().chain(correlation.monomials.equal_bits.iter());
             leaves.iter_mut().zip(masks).for_each(|(x, &y)| *x ^= y);

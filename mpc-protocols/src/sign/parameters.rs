@@ -6,10 +6,10 @@ use serde::{Deserialize, Serialize};
 use crate::ProtocolError;
 use crate::request::Field;
 
-/// Bits of a leaf: a table of 2^5 entries of two bits fills one word.
+/// Bits of a leaf: a table of 2^5 entries fills half a word.
 pub(super) const LEAF_BITS: u32 = 5;
 /// More leaves than this would need more than 2^8 dealt monomials per element.
-const MAX_LEAVES: u32 = 8;
+pub(super) const MAX_LEAVES: usize = 8;
 
 /// k: the number of bits in which a value is compared; |y| < 2^{k−2} must hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -22,7 +22,7 @@ impl SignParameters {
     /// The smallest k.
     pub const MIN_BITS: u32 = 3;
     /// The largest k.
-    pub const MAX_BITS: u32 = MAX_LEAVES * LEAF_BITS + 2;
+    pub const MAX_BITS: u32 = MAX_LEAVES as u32 * LEAF_BITS + 2;
 
     /// Comparison in `bits` bits.
     ///
@@ -74,10 +74,15 @@ impl SignParameters {
         (self.subsets() - self.leaves()) + (self.less_offset(self.leaves()) - self.leaves())
     }
 
+    /// The words that the leaf tables of `len` masks take.
+    pub(super) fn table_words(self, len: usize) -> usize {
+        len.div_ceil(2) * self.leaves()
+    }
+
     /// The fields of corrections of one mask, in the order of dealing: r, tables, r_{k−2}.
     pub(crate) fn mask_corrections<R: Ring>(self, len: usize) -> [Field; 3] {
         let words = |len| Field { len, bits: u64::BITS };
-        [Field { len, bits: R::BITS }, words(len * self.leaves()), words(packing::words_for(len))]
+        [Field { len, bits: R::BITS }, words(self.table_words(len)), words(packing::words_for(len))]
     }
 
     /// The fields of corrections of one threshold, in the order of dealing: products, d.

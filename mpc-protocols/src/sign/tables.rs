@@ -1,28 +1,37 @@
 //! One-time tables of the leaves of r, read at the leaves of the public c.
 
-use mpc_ring::kernels::{TABLE_BLOCK, lookup};
+use mpc_ring::kernels::{TABLE_BLOCK, lookup, vectorized};
 use mpc_ring::{Ring, packing};
 use zeroize::Zeroizing;
 
-use super::parameters::{LEAF_BITS, SignParameters};
+use super::parameters::{LEAF_BITS, MAX_LEAVES, SignParameters};
 use crate::dealer::Secret;
 
-/// Where the table's equality half begins.
-const EQUAL_HALF: u32 = 1 << LEAF_BITS;
+/// The bits of a leaf.
+const LEAF_MASK: u64 = (1 << LEAF_BITS) - 1;
+/// Leaves whose indices one word of 32 bits has.
+const LEAVES_OF_WORD: usize = (u32::BITS / LEAF_BITS) as usize;
+const INDEX_WORDS: usize = MAX_LEAVES.div_ceil(LEAVES_OF_WORD);
 
-/// T_i[v] = (v < r_i, v = r_i) for every element and leaf, in the blocks that [`read_tables`] reads.
+/// T_i[v] = (v < r_i), of 32 bits, for every element and leaf, in the blocks that [`read_tables`] reads.
 pub(super) fn leaf_tables<R: Ring>(mask: &[R], parameters: SignParameters) -> Secret<u64> {
     let low = low_bits_mask(parameters);
     let leaves = parameters.leaves();
-    let mut tables = Secret::zeros(mask.len() * leaves);
-    for (block, tables) in mask.chunks(TABLE_BLOCK).zip(tables.chunks_mut(TABLE_BLOCK * leaves)) {
-        for (leaf, tables) in tables.chunks_exact_mut(block.len()).enumerate() {
-            for (table, r) in tables.iter_mut().zip(block) {
-                let value = leaf_of(r.low_u64() & low, leaf as u32);
-                *table = ((1 << value) - 1) | (1 << (EQUAL_HALF + value));
+    let mut tables = Secret::zeros(parameters.table_words(mask.len()));
+    vectorized(|| {
+        for (block, tables) in mask.chunks(TABLE_BLOCK).zip(tables.chunks_mut(TABLE_BLOCK / 2 * leaves)) {
+            for (leaf, tables) in tables.chunks_exact_mut(block.len().div_ceil(2)).enumerate() {
+                let table = |r: &R| (1 << (((r.low_u64() & low) >> (leaf as u32 * LEAF_BITS)) & LEAF_MASK)) - 1;
+                let (pairs, rest) = block.as_chunks::<2>();
+                for (pair, [even, odd]) in tables.iter_mut().zip(pairs) {
+                    *pair = table(even) | (table(odd) << 32);
+                }
+                if let ([even], Some(pair)) = (rest, tables.last_mut()) {
+                    *pair = table(even);
+                }
             }
         }
-    }
+    });
     tables
 }
 
@@ -30,28 +39,36 @@ fn low_bits_mask(parameters: SignParameters) -> u64 {
     u64::low_mask(parameters.bits() - 2)
 }
 
-#[inline]
-fn leaf_of(low: u64, leaf: u32) -> u32 {
-    ((low >> (leaf * LEAF_BITS)) as u32) & (EQUAL_HALF - 1)
-}
-
 /// This party's shares of lt_i (L planes) and of eq_j for j ≥ 1 (L−1 planes), read at the public c into `planes`.
-pub(super) fn read_tables<R: Ring>(tables: &[u64], opened: &[R], parameters: SignParameters, planes: &mut [u64]) {
+///
+/// As v = r_i where v−1 < r_i but not v < r_i, eq_i = T_i[v−1] ⊕ T_i[v], with the public T_i[−1] = 1.
+pub(super) fn read_tables<R: Ring>(
+    tables: &[u64],
+    opened: &[R],
+    parameters: SignParameters,
+    first: bool,
+    planes: &mut [u64],
+) {
     let (leaves, words) = (parameters.leaves(), packing::words_for(opened.len()));
     let low = low_bits_mask(parameters);
-    let mut padded = Zeroizing::new([0; TABLE_BLOCK]);
-    for (word, (block, entries)) in opened.chunks(TABLE_BLOCK).zip(tables.chunks(TABLE_BLOCK * leaves)).enumerate() {
-        let mut indices = [0; TABLE_BLOCK];
-        indices.iter_mut().zip(block).for_each(|(index, c)| *index = c.low_u64() & low);
-        for (leaf, table) in entries.chunks_exact(block.len()).enumerate() {
+    let mut padded = Zeroizing::new([0; TABLE_BLOCK / 2]);
+    let blocks = opened.chunks(TABLE_BLOCK).zip(tables.chunks(TABLE_BLOCK / 2 * leaves));
+    for (word, (block, entries)) in blocks.enumerate() {
+        let mut indices = [[0; TABLE_BLOCK]; INDEX_WORDS];
+        for (part, indices) in indices.iter_mut().enumerate() {
+            let shift = (part * LEAVES_OF_WORD) as u32 * LEAF_BITS;
+            indices.iter_mut().zip(block).for_each(|(index, c)| *index = ((c.low_u64() & low) >> shift) as u32);
+        }
+        for (leaf, table) in entries.chunks_exact(block.len().div_ceil(2)).enumerate() {
             let table = table.first_chunk().unwrap_or_else(|| {
                 padded[..table.len()].copy_from_slice(table);
                 &padded
             });
-            let [less, equal] = lookup(table, &indices, leaf as u32 * LEAF_BITS);
+            let (part, place) = (leaf / LEAVES_OF_WORD, leaf % LEAVES_OF_WORD);
+            let [less, less_before] = lookup(table, &indices[part], place as u32 * LEAF_BITS, first);
             planes[leaf * words + word] = less;
             if leaf > 0 {
-                planes[(leaves + leaf - 1) * words + word] = equal;
+                planes[(leaves + leaf - 1) * words + word] = less ^ less_before;
             }
         }
     }

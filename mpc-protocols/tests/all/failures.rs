@@ -320,7 +320,7 @@ fn a_dealer_that_dies_is_named() {
                 for end in ends.iter_mut().take(if frames == 0 { 1 } else { parties }) {
                     end.send(0, &[9; 32]).await.unwrap();
                 }
-                let lengths = [800, 4800, 166];
+                let lengths = [800, 2400, 166];
                 for &length in lengths.iter().take(frames.saturating_sub(1)) {
                     ends.last_mut().unwrap().send(0, &vec![1; length]).await.unwrap();
                 }

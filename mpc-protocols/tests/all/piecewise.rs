@@ -150,9 +150,9 @@ fn bytes_and_rounds() {
         let sent = piecewise::traffic(shape, 3);
         // 32 + 12·s bits an element to each of two others.
         assert_eq!((sent.payload_sent, sent.rounds), (2 * 100 * (32 + 12 * thresholds as u64), 3));
-        // 60 1/8 bytes, and 30 3/8 for each threshold; words of 64 elements.
+        // 36 1/8 bytes, and 30 3/8 for each threshold; words of 64 elements.
         let dealt = request(PiecewiseShape { sign: SignShape { len: 640, ..shape.sign }, ..shape }).traffic::<u64>();
-        assert_eq!(dealt.payload_received as f64 / 640.0, 60.125 + 30.375 * thresholds as f64);
+        assert_eq!(dealt.payload_received as f64 / 640.0, 36.125 + 30.375 * thresholds as f64);
     }
     assert_eq!(piecewise::traffic(shape(0, 32, 2), 2), Traffic { rounds: 1, ..piecewise::traffic(shape(0, 32, 2), 2) });
 }

@@ -63,8 +63,8 @@ fn what_the_dealer_sends_per_element() {
     let len = 640;
     let bytes = |request: Request| request.traffic::<u64>().payload_received as f64 / len as f64;
     let parameters = SignParameters::new(32).unwrap();
-    assert_eq!(bytes(Request::Relu { len, parameters }), 90.5);
-    assert_eq!(bytes(Request::Sign { len, parameters }), 74.5);
+    assert_eq!(bytes(Request::Relu { len, parameters }), 66.5);
+    assert_eq!(bytes(Request::Sign { len, parameters }), 50.5);
     assert_eq!(bytes(Request::Lift { len, bits: 32 }), 12.0);
     assert_eq!(bytes(Request::Beaver(Bilinear::Elementwise { len })), 8.0);
     assert_eq!(bytes(Request::Square { len }), 8.0);

@@ -2,7 +2,7 @@
 
 use core::arch::x86_64::*;
 
-use crate::kernels::lookup::{self, TABLE_BLOCK};
+use crate::kernels::lookup::{TABLE_BLOCK, Tables};
 use crate::kernels::portable;
 use crate::kernels::tile::{Columns, Tile, TileShape};
 
@@ -25,25 +25,44 @@ pub(crate) trait Vectors: Sized {
     fn dot(left: &[Self], right: &[Self]) -> Self;
 }
 
+/// Calls the kernel for the tile's number of rows and vectors, with masks only if some vector is not full.
+macro_rules! select_kernel {
+    ($kernel:ident, $tile:expr, $full:expr, $(($rows:literal, $vectors:literal)),*) => {
+        match ($tile.rows, $tile.columns.len(), $full) {
+            $(($rows, $vectors, true) => $kernel::<$rows, $vectors, true>($tile),
+            ($rows, $vectors, false) => $kernel::<$rows, $vectors, false>($tile),)*
+            _ => unreachable!("the tile was checked"),
+        }
+    };
+}
+
+/// Whether every vector of columns is full.
+fn is_full<R>(tile: &Tile<'_, R>, shape: TileShape) -> bool {
+    tile.columns.iter().all(|columns| columns.count == shape.lanes)
+}
+
 impl Vectors for u32 {
     const SHAPE: TileShape = TileShape { rows: 4, lanes: 8, vectors: 2 };
 
     fn accumulate_tile(mut tile: Tile<'_, Self>) {
         assert!(is_available());
         tile.check(Self::SHAPE);
+        let full = is_full(&tile, Self::SHAPE);
         // SAFETY: the instructions are available, the tile was checked, and has at most 4 rows and 2 vectors.
         unsafe {
-            match (tile.rows, tile.columns.len()) {
-                (1, 1) => accumulate_u32::<1, 1>(&mut tile),
-                (2, 1) => accumulate_u32::<2, 1>(&mut tile),
-                (3, 1) => accumulate_u32::<3, 1>(&mut tile),
-                (4, 1) => accumulate_u32::<4, 1>(&mut tile),
-                (1, 2) => accumulate_u32::<1, 2>(&mut tile),
-                (2, 2) => accumulate_u32::<2, 2>(&mut tile),
-                (3, 2) => accumulate_u32::<3, 2>(&mut tile),
-                (4, 2) => accumulate_u32::<4, 2>(&mut tile),
-                _ => unreachable!("the tile was checked"),
-            }
+            select_kernel!(
+                accumulate_u32,
+                &mut tile,
+                full,
+                (1, 1),
+                (2, 1),
+                (3, 1),
+                (4, 1),
+                (1, 2),
+                (2, 2),
+                (3, 2),
+                (4, 2)
+            );
         }
     }
 
@@ -64,15 +83,9 @@ impl Vectors for u64 {
     fn accumulate_tile(mut tile: Tile<'_, Self>) {
         assert!(is_available());
         tile.check(Self::SHAPE);
+        let full = is_full(&tile, Self::SHAPE);
         // SAFETY: the instructions are available, the tile was checked, and has at most 4 rows and 1 vector.
-        unsafe {
-            match tile.rows {
-                1 => accumulate_u64::<1>(&mut tile),
-                2 => accumulate_u64::<2>(&mut tile),
-                3 => accumulate_u64::<3>(&mut tile),
-                _ => accumulate_u64::<4>(&mut tile),
-            }
-        }
+        unsafe { select_kernel!(accumulate_u64, &mut tile, full, (1, 1), (2, 1), (3, 1), (4, 1)) }
     }
 
     fn dot(left: &[Self], right: &[Self]) -> Self {
@@ -87,16 +100,17 @@ impl Vectors for u64 {
 }
 
 /// # Safety
-/// The tile must have passed its check for `SHAPE`, with `ROWS` rows and `VECTORS` vectors of columns.
+/// The tile must have passed its check for `SHAPE`, with `ROWS` rows and `VECTORS` vectors of columns, `FULL` only if each is
+/// full.
 #[target_feature(enable = "avx2")]
-unsafe fn accumulate_u32<const ROWS: usize, const VECTORS: usize>(tile: &mut Tile<'_, u32>) {
+unsafe fn accumulate_u32<const ROWS: usize, const VECTORS: usize, const FULL: bool>(tile: &mut Tile<'_, u32>) {
     let masks: [__m256i; VECTORS] = core::array::from_fn(|v| mask_epi32(tile.columns[v]));
     let left = tile.left.as_ptr();
     let right: [*const u32; VECTORS] = core::array::from_fn(|v| tile.right[tile.columns[v].right..].as_ptr());
     let mut sums = [[_mm256_setzero_si256(); VECTORS]; ROWS];
     for (k, &offset) in tile.offsets.as_slice().iter().enumerate() {
         // SAFETY: `check` found every offset within the right operand, up to the columns that the mask admits.
-        let load = |v: usize| unsafe { _mm256_maskload_epi32(right[v].add(offset).cast(), masks[v]) };
+        let load = |v: usize| unsafe { load_epi32::<FULL>(right[v].add(offset).cast(), masks[v]) };
         let factors: [__m256i; VECTORS] = core::array::from_fn(load);
         for (row, sums) in sums.iter_mut().enumerate() {
             // SAFETY: `check` found every row and term within the left operand.
@@ -112,7 +126,7 @@ unsafe fn accumulate_u32<const ROWS: usize, const VECTORS: usize>(tile: &mut Til
             // SAFETY: `check` found every row within the output, up to the columns that the mask admits.
             unsafe {
                 let output = tile.output.as_mut_ptr().add(start).cast();
-                let sum = _mm256_add_epi32(_mm256_maskload_epi32(output, masks[v]), sum);
+                let sum = _mm256_add_epi32(load_epi32::<FULL>(output, masks[v]), sum);
                 _mm256_maskstore_epi32(output, masks[v], sum);
             }
         }
@@ -124,9 +138,11 @@ unsafe fn accumulate_u32<const ROWS: usize, const VECTORS: usize>(tile: &mut Til
 /// until the end.
 ///
 /// # Safety
-/// The tile must have passed its check for `SHAPE`, with `ROWS` rows and one vector of columns.
+/// The tile must have passed its check for `SHAPE`, with `ROWS` rows and `VECTORS` vectors of columns, `FULL` only if each is
+/// full.
 #[target_feature(enable = "avx2")]
-unsafe fn accumulate_u64<const ROWS: usize>(tile: &mut Tile<'_, u64>) {
+unsafe fn accumulate_u64<const ROWS: usize, const VECTORS: usize, const FULL: bool>(tile: &mut Tile<'_, u64>) {
+    const { assert!(VECTORS == 1) };
     let columns = tile.columns[0];
     let mask = mask_epi64(columns);
     let left = tile.left.as_ptr();
@@ -135,7 +151,7 @@ unsafe fn accumulate_u64<const ROWS: usize>(tile: &mut Tile<'_, u64>) {
     let mut cross = [_mm256_setzero_si256(); ROWS];
     for (k, &offset) in tile.offsets.as_slice().iter().enumerate() {
         // SAFETY: `check` found every offset within the right operand, up to the columns that the mask admits.
-        let factors = unsafe { _mm256_maskload_epi64(right.add(offset).cast(), mask) };
+        let factors = unsafe { load_epi64::<FULL>(right.add(offset).cast(), mask) };
         let swapped = _mm256_shuffle_epi32::<0b10_11_00_01>(factors);
         for (row, (low, cross)) in low.iter_mut().zip(&mut cross).enumerate() {
             // SAFETY: `check` found every row and term within the left operand.
@@ -151,10 +167,30 @@ unsafe fn accumulate_u64<const ROWS: usize>(tile: &mut Tile<'_, u64>) {
         // SAFETY: `check` found every row within the output, up to the columns that the mask admits.
         unsafe {
             let output = tile.output.as_mut_ptr().add(start).cast();
-            let sum = _mm256_add_epi64(_mm256_maskload_epi64(output, mask), sum);
+            let sum = _mm256_add_epi64(load_epi64::<FULL>(output, mask), sum);
             _mm256_maskstore_epi64(output, mask, sum);
         }
     }
+}
+
+/// The lanes that the mask admits: all of them, without a mask, if the vector is full.
+///
+/// # Safety
+/// The lanes that are loaded must be readable.
+#[target_feature(enable = "avx2")]
+unsafe fn load_epi32<const FULL: bool>(from: *const i32, mask: __m256i) -> __m256i {
+    // SAFETY: as above.
+    unsafe { if FULL { _mm256_loadu_si256(from.cast()) } else { _mm256_maskload_epi32(from, mask) } }
+}
+
+/// As [`load_epi32`].
+///
+/// # Safety
+/// The lanes that are loaded must be readable.
+#[target_feature(enable = "avx2")]
+unsafe fn load_epi64<const FULL: bool>(from: *const i64, mask: __m256i) -> __m256i {
+    // SAFETY: as above.
+    unsafe { if FULL { _mm256_loadu_si256(from.cast()) } else { _mm256_maskload_epi64(from, mask) } }
 }
 
 /// All ones in the lanes of the columns.
@@ -169,13 +205,38 @@ fn mask_epi64(columns: Columns) -> __m256i {
     _mm256_cmpgt_epi64(_mm256_set1_epi64x(columns.count as i64), _mm256_setr_epi64x(0, 1, 2, 3))
 }
 
-/// [`lookup`](super::lookup()) with this backend's variable shifts.
-pub(super) fn lookup(tables: &[u64; TABLE_BLOCK], indices: &[u64; TABLE_BLOCK], shift: u32) -> [u64; 2] {
+/// [`lookup`](super::lookup()): each index shifts the chosen bit of its table to the top, from where all are collected.
+pub(super) fn lookup(tables: &Tables, indices: &[u32; TABLE_BLOCK], shift: u32, below: bool) -> [u64; 2] {
+    assert!(is_available());
+    // SAFETY: the instructions are available.
+    unsafe { lookup_vectorized(tables, indices, shift, below) }
+}
+
+#[target_feature(enable = "avx2")]
+fn lookup_vectorized(tables: &Tables, indices: &[u32; TABLE_BLOCK], shift: u32, below: bool) -> [u64; 2] {
+    let (shift, below) = (_mm_cvtsi32_si128(shift as i32), _mm256_set1_epi32(below.into()));
+    let (mut here, mut under) = (0, 0);
+    let vectors = tables.as_chunks::<4>().0.iter().zip(indices.as_chunks::<8>().0);
+    for (vector, (tables, indices)) in vectors.enumerate() {
+        // SAFETY: 32 bytes are read from arrays of 32 bytes.
+        let (tables, indices) =
+            unsafe { (_mm256_loadu_si256(tables.as_ptr().cast()), _mm256_loadu_si256(indices.as_ptr().cast())) };
+        // 31 − v, as v is 31 without the bits of the rest.
+        let by = _mm256_andnot_si256(_mm256_srl_epi32(indices, shift), _mm256_set1_epi32(31));
+        let tops = |tables| _mm256_movemask_ps(_mm256_castsi256_ps(_mm256_sllv_epi32(tables, by))) as u64;
+        here |= tops(tables) << (8 * vector);
+        under |= tops(_mm256_or_si256(_mm256_slli_epi32::<1>(tables), below)) << (8 * vector);
+    }
+    [here, under]
+}
+
+/// Runs `work`, compiled for these instructions as far as it is inlined.
+pub(super) fn vectorized<T>(work: impl FnOnce() -> T) -> T {
     #[target_feature(enable = "avx2")]
-    fn vectorized(tables: &[u64; TABLE_BLOCK], indices: &[u64; TABLE_BLOCK], shift: u32) -> [u64; 2] {
-        lookup::portable(tables, indices, shift)
+    fn compiled<T>(work: impl FnOnce() -> T) -> T {
+        work()
     }
     assert!(is_available());
     // SAFETY: the instructions are available.
-    unsafe { vectorized(tables, indices, shift) }
+    unsafe { compiled(work) }
 }

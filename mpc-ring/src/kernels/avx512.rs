@@ -2,7 +2,7 @@
 
 use core::arch::x86_64::*;
 
-use crate::kernels::lookup::{self, TABLE_BLOCK};
+use crate::kernels::lookup::{TABLE_BLOCK, Tables};
 use crate::kernels::portable;
 use crate::kernels::tile::{Tile, TileShape};
 
@@ -129,13 +129,38 @@ vectors!(
     _mm512_add_epi64
 );
 
-/// [`lookup`](super::lookup()) with this backend's variable shifts.
-pub(super) fn lookup(tables: &[u64; TABLE_BLOCK], indices: &[u64; TABLE_BLOCK], shift: u32) -> [u64; 2] {
+/// [`lookup`](super::lookup()): the chosen bits of sixteen tables are tested at once.
+pub(super) fn lookup(tables: &Tables, indices: &[u32; TABLE_BLOCK], shift: u32, below: bool) -> [u64; 2] {
+    assert!(is_available());
+    // SAFETY: the instructions are available.
+    unsafe { lookup_vectorized(tables, indices, shift, below) }
+}
+
+#[target_feature(enable = "avx512f,avx512dq")]
+fn lookup_vectorized(tables: &Tables, indices: &[u32; TABLE_BLOCK], shift: u32, below: bool) -> [u64; 2] {
+    let (shift, below) = (_mm_cvtsi32_si128(shift as i32), _mm512_set1_epi32(below.into()));
+    let (mut here, mut under) = (0, 0);
+    let vectors = tables.as_chunks::<8>().0.iter().zip(indices.as_chunks::<16>().0);
+    for (vector, (tables, indices)) in vectors.enumerate() {
+        // SAFETY: 64 bytes are read from arrays of 64 bytes.
+        let (tables, indices) =
+            unsafe { (_mm512_loadu_si512(tables.as_ptr().cast()), _mm512_loadu_si512(indices.as_ptr().cast())) };
+        let index = _mm512_and_si512(_mm512_srl_epi32(indices, shift), _mm512_set1_epi32(31));
+        let chosen = _mm512_sllv_epi32(_mm512_set1_epi32(1), index);
+        let test = |tables| u64::from(_mm512_test_epi32_mask(tables, chosen));
+        here |= test(tables) << (16 * vector);
+        under |= test(_mm512_or_si512(_mm512_slli_epi32::<1>(tables), below)) << (16 * vector);
+    }
+    [here, under]
+}
+
+/// Runs `work`, compiled for these instructions as far as it is inlined.
+pub(super) fn vectorized<T>(work: impl FnOnce() -> T) -> T {
     #[target_feature(enable = "avx512f,avx512dq")]
-    fn vectorized(tables: &[u64; TABLE_BLOCK], indices: &[u64; TABLE_BLOCK], shift: u32) -> [u64; 2] {
-        lookup::portable(tables, indices, shift)
+    fn compiled<T>(work: impl FnOnce() -> T) -> T {
+        work()
     }
     assert!(is_available());
     // SAFETY: the instructions are available.
-    unsafe { vectorized(tables, indices, shift) }
+    unsafe { compiled(work) }
 }

@@ -7,55 +7,61 @@ use super::{avx2, avx512};
 /// The number of tables that one call reads: a word has a bit of each.
 pub const TABLE_BLOCK: usize = 64;
 
-/// Reads two bits of each of 64 tables of 2×32 bits: with the index v_i, the five bits of `indices[i]` from `shift` on,
-/// bit i of the first word is bit v_i of `tables[i]`, and bit i of the second is bit 32 + v_i.
+/// Tables of 32 bits, two in a word: table i is the lower half of word i / 2 if i is even, and the upper one if it is odd.
+pub type Tables = [u64; TABLE_BLOCK / 2];
+
+/// Reads two bits of each of 64 tables of 32 bits: with the index v_i, the five bits of `indices[i]` from `shift` on, bit i of
+/// the first word is bit v_i of table i, and bit i of the second is the bit below it, which of bit 0 is `below`.
 ///
 /// The time does not depend on the tables or the indices.
 ///
 /// ```
 /// use mpc_ring::kernels::lookup;
-/// let mut tables = [0; 64];
-/// tables[3] = 1 << 7 | 1 << (32 + 7);
-/// assert_eq!(lookup(&tables, &[7 << 5; 64], 5), [1 << 3, 1 << 3]);
+/// let mut tables = [0; 32];
+/// tables[1] = 1 << (32 + 7);
+/// assert_eq!(lookup(&tables, &[7 << 5; 64], 5, true), [1 << 3, 0]);
+/// assert_eq!(lookup(&tables, &[8 << 5; 64], 5, true), [0, 1 << 3]);
+/// assert_eq!(lookup(&tables, &[0; 64], 5, true), [0, u64::MAX]);
 /// ```
 ///
 /// # Panics
-/// If `shift` is 64 or more.
+/// If `shift` is 32 or more.
 #[must_use]
-pub fn lookup(tables: &[u64; TABLE_BLOCK], indices: &[u64; TABLE_BLOCK], shift: u32) -> [u64; 2] {
-    lookup_with(Backend::detect(), tables, indices, shift)
+pub fn lookup(tables: &Tables, indices: &[u32; TABLE_BLOCK], shift: u32, below: bool) -> [u64; 2] {
+    lookup_with(Backend::detect(), tables, indices, shift, below)
 }
 
 /// As [`lookup`], by one backend.
 ///
 /// # Panics
-/// If `shift` is 64 or more, or the backend is not available on this machine.
+/// If `shift` is 32 or more, or the backend is not available on this machine.
 #[must_use]
 pub fn lookup_with(
     backend: Backend,
-    tables: &[u64; TABLE_BLOCK],
-    indices: &[u64; TABLE_BLOCK],
+    tables: &Tables,
+    indices: &[u32; TABLE_BLOCK],
     shift: u32,
+    below: bool,
 ) -> [u64; 2] {
+    assert!(shift < u32::BITS, "an index is within 32 bits");
     match backend {
-        Backend::Portable => portable(tables, indices, shift),
+        Backend::Portable => portable(tables, indices, shift, below),
         #[cfg(target_arch = "x86_64")]
-        Backend::Avx2 => avx2::lookup(tables, indices, shift),
+        Backend::Avx2 => avx2::lookup(tables, indices, shift, below),
         #[cfg(target_arch = "x86_64")]
-        Backend::Avx512 | Backend::Amx => avx512::lookup(tables, indices, shift),
+        Backend::Avx512 | Backend::Amx => avx512::lookup(tables, indices, shift, below),
         #[cfg(not(target_arch = "x86_64"))]
         Backend::Avx2 | Backend::Avx512 | Backend::Amx => panic!("{backend:?} is not available on this machine"),
     }
 }
 
-/// The vector backends compile this for their instructions.
-#[inline(always)]
-pub(super) fn portable(tables: &[u64; TABLE_BLOCK], indices: &[u64; TABLE_BLOCK], shift: u32) -> [u64; 2] {
-    let (mut low, mut high) = (0, 0);
-    for (bit, (table, index)) in tables.iter().zip(indices).enumerate() {
-        let entry = table >> ((index >> shift) & 31);
-        low |= (entry & 1) << bit;
-        high |= ((entry >> 32) & 1) << bit;
+fn portable(tables: &Tables, indices: &[u32; TABLE_BLOCK], shift: u32, below: bool) -> [u64; 2] {
+    let (mut here, mut under) = (0, 0);
+    let tables = tables.iter().flat_map(|pair| [pair & u64::from(u32::MAX), pair >> 32]);
+    for (bit, (table, index)) in tables.zip(indices).enumerate() {
+        let entries = ((table << 1) | u64::from(below)) >> ((index >> shift) & 31);
+        here |= ((entries >> 1) & 1) << bit;
+        under |= (entries & 1) << bit;
     }
-    [low, high]
+    [here, under]
 }
