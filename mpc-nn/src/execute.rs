@@ -5,25 +5,27 @@ pub(crate) mod fixed_point;
 mod model;
 mod run;
 
-use alloc::borrow::ToOwned;
 use alloc::collections::VecDeque;
+use alloc::vec::Vec;
+use core::fmt;
 
 use mpc_protocols::{CorrelationSource, Party};
 use mpc_ring::Ring;
 use mpc_shares::Prg;
-use mpc_transport::{Metered, Phase, Transport};
+use mpc_transport::{Metered, Phase, Replay, Transport};
 use ndarray::ArrayD;
 
 use crate::encoding::{Header, Kind};
 use crate::error::InferenceError;
 use crate::plan::{Owner, Plan};
+use crate::recording::Recording;
 
 pub use data::{Inputs, Outputs};
 pub use model::{Model, ModelSource};
 
-use data::Collected;
+use data::{Collected, Input};
 use fixed_point::encode_inputs;
-use run::Run;
+use run::{Correlations, Drawing, Material, Run};
 
 /// Labels of what is counted outside the steps.
 pub mod labels {
@@ -103,31 +105,96 @@ impl<R: Ring> Inference<'_, R> {
         observer: &mut impl Observer,
     ) -> Result<Outputs<R>, InferenceError> {
         let Self { plan, model, preprocessing } = *self;
-        model.header.check(Kind::Model, Header::new(plan, party.index()))?;
-        let inputs = inputs.prepare(plan, party.index())?;
+        let inputs = self.checked(party, inputs)?;
+        let drawing = Drawing { plan, model, source };
+        let correlations = match preprocessing {
+            Preprocessing::Streamed => Correlations::Streamed(drawing),
+            Preprocessing::Ahead => Correlations::Prepared(drawing.all(observer).await?),
+        };
+        self.run_with(party, correlations, inputs, generator, observer).await
+    }
+
+    /// Draws the correlations of one inference, all of them, whatever [`preprocessing`](Self::preprocessing) says: for
+    /// [`run_prepared`](Self::run_prepared).
+    ///
+    /// # Rounds and communication
+    /// None with the other parties; from the dealer [`Plan::preprocessing`].
+    ///
+    /// # Errors
+    /// [`InferenceError`] over the link to the dealer.
+    pub async fn prepare<L: Transport>(
+        &self,
+        source: CorrelationSource<L>,
+        observer: &mut impl Observer,
+    ) -> Result<Prepared<R>, InferenceError> {
+        let drawing = Drawing { plan: self.plan, model: self.model, source };
+        Ok(Prepared { header: self.model.header, materials: drawing.all(observer).await? })
+    }
+
+    /// As [`run`](Self::run), with correlations that were drawn before.
+    ///
+    /// # Errors
+    /// As for [`run`](Self::run); [`InferenceError::Encoding`] for those of another plan or party.
+    pub async fn run_prepared<T: Transport>(
+        &self,
+        party: &mut Party<Metered<T>>,
+        prepared: Prepared<R>,
+        inputs: Inputs<'_, R>,
+        generator: &mut Prg,
+        observer: &mut impl Observer,
+    ) -> Result<Outputs<R>, InferenceError> {
+        prepared.header.check(Kind::Model, Header::new(self.plan, party.index()))?;
+        let inputs = self.checked(party, inputs)?;
+        // Nothing is drawn, so that any link will do.
+        let correlations: Correlations<'_, R, Replay<Recording>> = Correlations::Prepared(prepared.materials);
+        self.run_with(party, correlations, inputs, generator, observer).await
+    }
+
+    /// The inputs as they will be used, if the model and they are right.
+    fn checked<T: Transport>(
+        &self,
+        party: &Party<Metered<T>>,
+        inputs: Inputs<'_, R>,
+    ) -> Result<Vec<Option<Input<R>>>, InferenceError> {
+        self.model.header.check(Kind::Model, Header::new(self.plan, party.index()))?;
+        inputs.prepare(self.plan, party.index())
+    }
+
+    async fn run_with<T: Transport, L: Transport>(
+        &self,
+        party: &mut Party<Metered<T>>,
+        mut correlations: Correlations<'_, R, L>,
+        inputs: Vec<Option<Input<R>>>,
+        generator: &mut Prg,
+        observer: &mut impl Observer,
+    ) -> Result<Outputs<R>, InferenceError> {
+        let Self { plan, model, .. } = *self;
         let values = plan.graph().nodes().iter().map(|_| None).collect();
-        let mut run = Run { party, source, plan, model, generator, inputs, values, outputs: Collected::new(plan) };
-        let mut materials = VecDeque::new();
-        if preprocessing == Preprocessing::Ahead {
-            for (index, step) in plan.steps().iter().enumerate() {
-                materials.push_back(run.prepare_observed(index, step, observer).await?);
-            }
-        }
+        let mut run = Run { party, plan, model, generator, inputs, values, outputs: Collected::new(plan) };
         let last_readers = plan.graph().last_readers();
         for (index, step) in plan.steps().iter().enumerate() {
-            let material = match materials.pop_front() {
-                Some(material) => material,
-                None => run.prepare_observed(index, step, observer).await?,
-            };
+            let material = correlations.next(index, step, observer).await?;
             observer.begin(Phase::Online, index);
             run.party.transport_mut().begin(Phase::Online, &step.name);
             run.execute(step, material).await?;
             plan.graph().free_inputs(step.node, &last_readers, &mut run.values);
             observer.end(Phase::Online, index);
         }
-        let at_the_end = |source| InferenceError::Step { step: "end of the run".to_owned(), source };
-        run.source.finish().map_err(at_the_end)?;
+        correlations.finish()?;
         // After the last message, so that no other party waits for one.
         run.outputs.finish(plan, run.party.index())
+    }
+}
+
+/// One party's correlations of one inference, drawn and made ready for its online phase: consumed by it. Zeroised on drop,
+/// never printed.
+pub struct Prepared<R: Ring> {
+    header: Header,
+    materials: VecDeque<Material<R>>,
+}
+
+impl<R: Ring> fmt::Debug for Prepared<R> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("Prepared").field("party", &self.header.party).finish_non_exhaustive()
     }
 }

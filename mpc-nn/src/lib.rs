@@ -24,7 +24,7 @@ pub mod weights;
 
 pub use encoding::{ENCODING_VERSION, EncodingError};
 pub use error::InferenceError;
-pub use execute::{Inference, Inputs, Model, ModelSource, Observer, Outputs, Preprocessing};
+pub use execute::{Inference, Inputs, Model, ModelSource, Observer, Outputs, Prepared, Preprocessing};
 pub use graph::{
     Channels, ConvolutionOptions, Graph, GraphBuilder, GraphError, GraphLimits, Node, NodeId, Op, Parameter,
     ParameterKind, Pool,
@@ -33,5 +33,5 @@ pub use outside::{InputShare, ModelShare, OutputShare};
 pub use plain::{EvaluateError, evaluate, evaluate_with};
 pub use plan::{Owner, Plan, PlanError, Recipients, Roles, Settings, Step, WeightKnowledge};
 pub use recording::Recording;
-pub use session::{DealerSession, NoDealer, PartySession, SessionOptions};
+pub use session::{DealerSession, NoDealer, Online, PartySession, Preparation, SessionOptions};
 pub use weights::{Weights, WeightsError};

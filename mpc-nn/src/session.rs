@@ -1,7 +1,7 @@
 //! A session: what each party and the dealer do, from the handshake to the last inference.
 //!
 //! A session that is [opened](PartySession::open) has a link to the dealer, loads the model, and then runs inferences
-//! ([`infer`](PartySession::infer)) or records their correlations for later ([`record`](PartySession::record)). A session
+//! ([`infer`](PartySession::infer); with the preprocessing of the next one under way, [`halves`](PartySession::halves)) or records their correlations for later ([`record`](PartySession::record)). A session
 //! that is [resumed](PartySession::resume) has no dealer: it goes on with a model that was loaded before, and each inference
 //! takes a [recording] made with that model ([`infer_recorded`](PartySession::infer_recorded)).
 
@@ -19,7 +19,7 @@ use mpc_transport::{Agreement, FrameSource, Meter, Metered, Phase, RecordingErro
 
 use crate::encoding::{Header, Kind};
 use crate::error::InferenceError;
-use crate::execute::{Inference, Inputs, Model, ModelSource, Observer, Outputs, Preprocessing, labels};
+use crate::execute::{Inference, Inputs, Model, ModelSource, Observer, Outputs, Prepared, Preprocessing, labels};
 use crate::plan::Plan;
 use crate::recording;
 
@@ -86,7 +86,7 @@ impl<'a, R: Ring, T: Transport, L: Transport> PartySession<'a, R, T, Metered<L>>
         dealer.begin(Phase::Setup, labels::LOAD);
         let SessionOptions { session, seed, .. } = options;
         let mut generator = Prg::new(seed);
-        let source = begin(&mut dealer, plan, &party, &plan.setup_requests()).await?;
+        let source = begin(&mut dealer, plan.is_last(party.index()), &plan.setup_requests()).await?;
         let model = Model::load(&mut party, source, plan, model.into(), &mut generator).await?;
         // A message of all weights is longer than any that follows.
         party.free_buffers();
@@ -105,9 +105,21 @@ impl<'a, R: Ring, T: Transport, L: Transport> PartySession<'a, R, T, Metered<L>>
         observer: &mut impl Observer,
     ) -> Result<Outputs<R>, InferenceError> {
         self.dealer.begin(Phase::Preprocessing, labels::DEAL);
-        let source = begin(&mut self.dealer, self.plan, &self.party, &self.plan.requests()).await?;
+        let is_last = self.plan.is_last(self.party.index());
+        let source = begin(&mut self.dealer, is_last, &self.plan.requests()).await?;
         let inference = Inference { plan: self.plan, model: &self.model, preprocessing };
         inference.run(&mut self.party, source, inputs.into(), &mut self.generator, observer).await
+    }
+
+    /// Splits the session in two that work at the same time: one draws the correlations of the next inference while the other
+    /// runs the online phase of this one.
+    ///
+    /// A [`Prepared`] that the second half does not use is lost, since the dealer goes on; nothing is used twice.
+    pub fn halves(&mut self) -> (Preparation<'_, R, L>, Online<'_, R, T>) {
+        let Self { party, dealer, plan, model, generator, .. } = self;
+        let inference = Inference { plan: *plan, model: &**model, preprocessing: Preprocessing::Ahead };
+        let is_last = plan.is_last(party.index());
+        (Preparation { dealer, inference, is_last }, Online { party, inference, generator })
     }
 
     /// Records the correlations of one inference, for which the dealer must call [`DealerSession::deal`]: `keep` is given
@@ -183,7 +195,7 @@ impl<R: Ring, T: Transport, L> PartySession<'_, R, T, L> {
         observer: &mut impl Observer,
     ) -> Result<Outputs<R>, InferenceError> {
         let link = recording::open(self.plan, self.party.index(), recording)?;
-        let source = begin(link, self.plan, &self.party, &self.plan.requests()).await?;
+        let source = begin(link, self.plan.is_last(self.party.index()), &self.plan.requests()).await?;
         let inference = Inference { plan: self.plan, model: &self.model, preprocessing };
         inference.run(&mut self.party, source, inputs.into(), &mut self.generator, observer).await
     }
@@ -197,12 +209,76 @@ impl<R: Ring, T: Transport, L> PartySession<'_, R, T, L> {
         shake(&mut self.party, &agreement).await
     }
 
+    /// This party's index.
+    pub fn party(&self) -> usize {
+        self.party.index()
+    }
+
     /// This party's share of the loaded model, to be kept or used in another session.
     pub fn model(&self) -> &Arc<Model<R>> {
         &self.model
     }
 
     /// What passed between this party and the others.
+    pub fn meter(&self) -> &Meter {
+        self.party.transport().meter()
+    }
+}
+
+/// The half of a session that has the link to the dealer.
+#[derive(Debug)]
+pub struct Preparation<'s, R: Ring, L: Transport> {
+    dealer: &'s mut Metered<L>,
+    inference: Inference<'s, R>,
+    is_last: bool,
+}
+
+impl<R: Ring, L: Transport> Preparation<'_, R, L> {
+    /// Draws the correlations of one inference, for which the dealer must call [`DealerSession::deal`]; what passed between
+    /// this party and the dealer for them is all that the meter has afterwards.
+    ///
+    /// # Errors
+    /// [`InferenceError`]. After an error the session is at an end.
+    pub async fn prepare(&mut self, observer: &mut impl Observer) -> Result<Prepared<R>, InferenceError> {
+        self.dealer.meter_mut().clear();
+        self.dealer.begin(Phase::Preprocessing, labels::DEAL);
+        let source = begin(&mut *self.dealer, self.is_last, &self.inference.plan.requests()).await?;
+        self.inference.prepare(source, observer).await
+    }
+
+    /// What passed between this party and the dealer for the correlations drawn last.
+    #[must_use]
+    pub fn meter(&self) -> &Meter {
+        self.dealer.meter()
+    }
+}
+
+/// The half of a session that is linked to the other parties.
+#[derive(Debug)]
+pub struct Online<'s, R: Ring, T: Transport> {
+    party: &'s mut Party<Metered<T>>,
+    inference: Inference<'s, R>,
+    generator: &'s mut Prg,
+}
+
+impl<R: Ring, T: Transport> Online<'_, R, T> {
+    /// Runs one inference with correlations of this session, which all parties use in the order in which they were dealt;
+    /// otherwise as [`PartySession::infer`]. What passed between the parties is all that the meter has afterwards.
+    ///
+    /// # Errors
+    /// [`InferenceError`]. After an error the session is at an end.
+    pub async fn infer(
+        &mut self,
+        prepared: Prepared<R>,
+        inputs: impl Into<Inputs<'_, R>>,
+        observer: &mut impl Observer,
+    ) -> Result<Outputs<R>, InferenceError> {
+        self.party.transport_mut().meter_mut().clear();
+        self.inference.run_prepared(self.party, prepared, inputs.into(), self.generator, observer).await
+    }
+
+    /// What passed between this party and the others in the last inference.
+    #[must_use]
     pub fn meter(&self) -> &Meter {
         self.party.transport().meter()
     }
@@ -265,14 +341,13 @@ async fn shake<T: Transport>(party: &mut Party<Metered<T>>, agreement: &Agreemen
 }
 
 /// Begins to draw correlations from the dealer's link.
-async fn begin<R: Ring, T: Transport, L: Transport>(
+async fn begin<L: Transport>(
     link: L,
-    plan: &Plan<R>,
-    party: &Party<T>,
+    is_last: bool,
     requests: &[mpc_protocols::Request],
 ) -> Result<CorrelationSource<L>, InferenceError> {
     debug_assert_eq!(link.party(), PARTY_NODE);
-    let begun = CorrelationSource::begin(link, plan.is_last(party.index()), requests).await;
+    let begun = CorrelationSource::begin(link, is_last, requests).await;
     begun.map_err(|source| InferenceError::over_dealer_link(labels::DEAL, source))
 }
 

@@ -1,6 +1,8 @@
 //! The steps of one run at one party.
 
+use alloc::borrow::ToOwned;
 use alloc::boxed::Box;
+use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 
 use mpc_protocols::beaver::{BeaverTriple, SquarePair};
@@ -33,36 +35,43 @@ pub(super) enum Material<R: Ring> {
     Square(SquarePair<R>),
 }
 
-/// One party's run: what it works with, and the values so far.
-pub(super) struct Run<'a, R: Ring, T: Transport, L: Transport> {
-    pub(super) party: &'a mut Party<Metered<T>>,
-    pub(super) source: CorrelationSource<L>,
+/// A party's correlations of one inference as they come from the dealer, or from a recording.
+pub(super) struct Drawing<'a, R: Ring, L: Transport> {
     pub(super) plan: &'a Plan<R>,
     pub(super) model: &'a Model<R>,
-    pub(super) generator: &'a mut Prg,
-    /// What this party brings, for each input of the graph.
-    pub(super) inputs: Vec<Option<Input<R>>>,
-    /// The value of each node, from when it is made until its last reader is done.
-    pub(super) values: Vec<Option<ArithmeticShares<R>>>,
-    pub(super) outputs: Collected<R>,
+    pub(super) source: CorrelationSource<L>,
 }
 
-impl<R: Ring, T: Transport, L: Transport> Run<'_, R, T, L> {
-    pub(super) async fn prepare_observed(
+impl<R: Ring, L: Transport> Drawing<'_, R, L> {
+    /// Draws all that is left.
+    pub(super) async fn all(mut self, observer: &mut impl Observer) -> Result<VecDeque<Material<R>>, InferenceError> {
+        let mut materials = VecDeque::with_capacity(self.plan.steps().len());
+        for (index, step) in self.plan.steps().iter().enumerate() {
+            materials.push_back(self.next(index, step, observer).await?);
+        }
+        self.finish()?;
+        Ok(materials)
+    }
+
+    async fn next(
         &mut self,
         index: usize,
         step: &Step,
         observer: &mut impl Observer,
     ) -> Result<Material<R>, InferenceError> {
         observer.begin(Phase::Preprocessing, index);
-        let material =
-            self.prepare(step).await.map_err(|source| InferenceError::over_dealer_link(&step.name, source))?;
+        let material = self.draw(step).await.map_err(|source| InferenceError::over_dealer_link(&step.name, source))?;
         observer.end(Phase::Preprocessing, index);
         Ok(material)
     }
 
+    fn finish(self) -> Result<(), InferenceError> {
+        let at_the_end = |source| InferenceError::Step { step: "end of the run".to_owned(), source };
+        self.source.finish().map_err(at_the_end)
+    }
+
     /// Draws a step's correlations and does what can be done before its input is there.
-    async fn prepare(&mut self, step: &Step) -> Result<Material<R>, ProtocolError> {
+    async fn draw(&mut self, step: &Step) -> Result<Material<R>, ProtocolError> {
         let source = &mut self.source;
         let elements = step.shape.iter().product();
         Ok(match &step.action {
@@ -90,7 +99,51 @@ impl<R: Ring, T: Transport, L: Transport> Run<'_, R, T, L> {
             _ => Material::None,
         })
     }
+}
 
+/// Where a run has each step's correlations from.
+pub(super) enum Correlations<'a, R: Ring, L: Transport> {
+    /// Drawn just before the step.
+    Streamed(Drawing<'a, R, L>),
+    /// Drawn before the run.
+    Prepared(VecDeque<Material<R>>),
+}
+
+impl<R: Ring, L: Transport> Correlations<'_, R, L> {
+    pub(super) async fn next(
+        &mut self,
+        index: usize,
+        step: &Step,
+        observer: &mut impl Observer,
+    ) -> Result<Material<R>, InferenceError> {
+        match self {
+            Self::Streamed(drawing) => drawing.next(index, step, observer).await,
+            Self::Prepared(materials) => materials.pop_front().ok_or_else(|| no_value(step)),
+        }
+    }
+
+    pub(super) fn finish(self) -> Result<(), InferenceError> {
+        match self {
+            Self::Streamed(drawing) => drawing.finish(),
+            Self::Prepared(_) => Ok(()),
+        }
+    }
+}
+
+/// One party's run: what it works with, and the values so far.
+pub(super) struct Run<'a, R: Ring, T: Transport> {
+    pub(super) party: &'a mut Party<Metered<T>>,
+    pub(super) plan: &'a Plan<R>,
+    pub(super) model: &'a Model<R>,
+    pub(super) generator: &'a mut Prg,
+    /// What this party brings, for each input of the graph.
+    pub(super) inputs: Vec<Option<Input<R>>>,
+    /// The value of each node, from when it is made until its last reader is done.
+    pub(super) values: Vec<Option<ArithmeticShares<R>>>,
+    pub(super) outputs: Collected<R>,
+}
+
+impl<R: Ring, T: Transport> Run<'_, R, T> {
     /// Does a step and stores its value.
     pub(super) async fn execute(&mut self, step: &Step, material: Material<R>) -> Result<(), InferenceError> {
         let protocol = |source| in_step(step, source);

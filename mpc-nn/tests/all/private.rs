@@ -28,12 +28,14 @@ struct PartyResult {
     preprocessing: Traffic,
 }
 
-fn run<R: Ring>(
-    plan: &Plan<R>,
-    weights: &Weights,
-    images: &[Vec<ArrayD<f32>>],
-    preprocessing: Preprocessing,
-) -> Vec<PartyResult> {
+/// Inferences one after the other, or with the preprocessing of the next one while one is online.
+#[derive(Clone, Copy)]
+enum How {
+    InTurn(Preprocessing),
+    Pipelined,
+}
+
+fn run<R: Ring>(plan: &Plan<R>, weights: &Weights, images: &[Vec<ArrayD<f32>>], how: How) -> Vec<PartyResult> {
     let settings = plan.settings();
     let parties = settings.parties;
     let (party_links, dealer_links) = dealer_links(parties, DEADLINE);
@@ -53,18 +55,44 @@ fn run<R: Ring>(
             let mut session = PartySession::open(transport, link, plan, weights, options()).await.unwrap();
             let setup = session.meter().traffic(Phase::Setup, "load model");
             let mut outputs = Vec::new();
-            let mut result = None;
-            for inputs in images {
-                session.clear_meters();
-                let inputs = if index == settings.roles.data_owner { inputs } else { &[][..] };
-                outputs.push(session.infer(inputs, preprocessing, &mut ()).await.unwrap().revealed);
-                let steps = session.meter().entries().filter(|entry| entry.0 == Phase::Online);
-                let steps = steps.map(|(_, label, traffic)| (label.to_owned(), traffic)).collect();
-                let online = session.meter().total(Phase::Online);
-                result = Some((online, steps, session.dealer_meter().total(Phase::Preprocessing)));
+            let mut preprocessed = Traffic::default();
+            let brought = |inputs| if index == settings.roles.data_owner { inputs } else { &[][..] };
+            match how {
+                How::InTurn(preprocessing) => {
+                    for inputs in images {
+                        session.clear_meters();
+                        let inferred = session.infer(brought(inputs), preprocessing, &mut ()).await.unwrap();
+                        outputs.push(inferred.revealed);
+                        preprocessed = session.dealer_meter().total(Phase::Preprocessing);
+                    }
+                }
+                How::Pipelined => {
+                    let (mut preparation, mut online) = session.halves();
+                    let mut prepared = preparation.prepare(&mut ()).await.unwrap();
+                    for (image, inputs) in images.iter().enumerate() {
+                        let next = async {
+                            if image + 1 < images.len() {
+                                Some(preparation.prepare(&mut ()).await.unwrap())
+                            } else {
+                                None
+                            }
+                        };
+                        let observer = &mut ();
+                        let run = online.infer(prepared, brought(inputs), observer);
+                        let (inferred, next) = smol::future::zip(run, next).await;
+                        outputs.push(inferred.unwrap().revealed);
+                        preprocessed = preparation.meter().total(Phase::Preprocessing);
+                        match next {
+                            Some(next) => prepared = next,
+                            None => break,
+                        }
+                    }
+                }
             }
-            let (online, steps, preprocessing) = result.unwrap();
-            PartyResult { outputs, setup, online, steps, preprocessing }
+            let steps = session.meter().entries().filter(|entry| entry.0 == Phase::Online);
+            let steps = steps.map(|(_, label, traffic)| (label.to_owned(), traffic)).collect();
+            let online = session.meter().total(Phase::Online);
+            PartyResult { outputs, setup, online, steps, preprocessing: preprocessed }
         };
         let running: Vec<_> = memory_network(parties, DEADLINE)
             .into_iter()
@@ -79,6 +107,10 @@ fn run<R: Ring>(
 
 /// Runs a graph privately, compares it with the plaintext run, and every meter with the plan.
 fn check<R: Ring>(graph: &Graph, settings: Settings, tolerance: f64, preprocessing: Preprocessing) {
+    check_how::<R>(graph, settings, tolerance, How::InTurn(preprocessing));
+}
+
+fn check_how<R: Ring>(graph: &Graph, settings: Settings, tolerance: f64, how: How) {
     let mut generator = ChaCha20Rng::seed_from_u64(7);
     let weights = random_weights(graph, &mut generator);
     let images: Vec<Vec<_>> = (0..2)
@@ -88,7 +120,7 @@ fn check<R: Ring>(graph: &Graph, settings: Settings, tolerance: f64, preprocessi
         })
         .collect();
     let plan = Plan::<R>::new(graph, settings).unwrap();
-    let results = run(&plan, &weights, &images, preprocessing);
+    let results = run(&plan, &weights, &images, how);
     for (party, result) in results.iter().enumerate() {
         assert_eq!(result.setup, plan.setup(party), "setup of party {party}");
         assert_eq!(result.online, plan.online(party), "online of party {party}");
@@ -159,6 +191,14 @@ fn every_layer_for_every_number_of_parties() {
     for parties in [2, 3, 4, 5, 8] {
         check::<u64>(&everything(1), Settings::new(parties), 0.0005, Preprocessing::Streamed);
     }
+}
+
+#[test]
+fn preprocessing_overlaps_the_inference_before() {
+    for parties in [2, 3] {
+        check_how::<u64>(&everything(1), Settings::new(parties), 0.0005, How::Pipelined);
+    }
+    check_how::<u128>(&everything(1), Settings::new(2), 0.0005, How::Pipelined);
 }
 
 #[test]
@@ -279,7 +319,7 @@ fn the_largest_in_falling_order_with_their_indices() {
 fn infer(graph: &Graph, settings: Settings, input: ArrayD<f32>) -> Vec<ArrayD<f64>> {
     let weights = Weights::for_graph(graph, Default::default()).unwrap();
     let plan = Plan::<u64>::new(graph, settings).unwrap();
-    run(&plan, &weights, &[vec![input]], Preprocessing::Streamed).remove(1).outputs.remove(0).unwrap()
+    run(&plan, &weights, &[vec![input]], How::InTurn(Preprocessing::Streamed)).remove(1).outputs.remove(0).unwrap()
 }
 
 #[test]

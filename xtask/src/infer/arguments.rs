@@ -88,6 +88,11 @@ pub struct InferArguments {
     #[arg(long, value_enum, default_value_t = PreprocessingMode::Streamed)]
     pub preprocessing: PreprocessingMode,
 
+    /// Draw the correlations of each inference while the one before it is online: all before its first online message, in
+    /// memory for two inferences.
+    #[arg(long, conflicts_with = "preprocessing")]
+    pub pipeline: bool,
+
     /// Threads that each party and the dealer use for convolutions; all of them together with `--transport memory`.
     #[arg(long, default_value_t = NonZeroU8::MIN, value_name = "N")]
     pub threads: NonZeroU8,
@@ -138,6 +143,7 @@ Examples:
   cargo xtask infer --transport tcp --parties 4    five processes over TCP: the dealer counts
   cargo xtask infer --transport tls                encrypted, and each side sure of the other
   cargo xtask infer --preprocessing ahead          all correlations before the first message
+  cargo xtask infer --images 10 --pipeline         the next image's while this one's phase is online
   cargo xtask infer --owner-computes               the model owner uses its weights in the clear
   cargo xtask infer --accuracy                     all 450 held-out digits
   cargo xtask infer --model unet                   segments an image, and draws the masks
@@ -171,6 +177,9 @@ pub enum PreprocessingMode {
     Streamed,
     /// All before the first online message: the online phase waits for no dealer.
     Ahead,
+    /// As ahead, while the inference before is online.
+    #[value(skip)]
+    Pipelined,
 }
 
 /// Links that messages are slowed down to.
@@ -197,6 +206,11 @@ impl LinkKind {
 }
 
 impl InferArguments {
+    /// When correlations are drawn.
+    pub fn preprocessing_mode(&self) -> PreprocessingMode {
+        if self.pipeline { PreprocessingMode::Pipelined } else { self.preprocessing }
+    }
+
     /// f.
     pub fn fractional_bits(&self) -> u32 {
         self.fractional_bits.unwrap_or(if self.ring == RingBits::Bits32 { 10 } else { 16 })

@@ -60,7 +60,7 @@ impl Job {
             session,
             input_owners,
             inferences: 1,
-            preprocessing: arguments.preprocessing,
+            preprocessing: arguments.preprocessing_mode(),
             threads: arguments.threads,
             owner_computes: arguments.owner_computes,
             link: arguments.link,
@@ -106,7 +106,7 @@ impl Job {
     pub fn preprocessing(&self) -> Preprocessing {
         match self.preprocessing {
             PreprocessingMode::Streamed => Preprocessing::Streamed,
-            PreprocessingMode::Ahead => Preprocessing::Ahead,
+            PreprocessingMode::Ahead | PreprocessingMode::Pipelined => Preprocessing::Ahead,
         }
     }
 }

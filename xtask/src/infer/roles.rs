@@ -1,12 +1,15 @@
 //! What a party and the dealer do: the same over memory and over TCP.
 
+use std::panic::resume_unwind;
+use std::sync::mpsc;
+use std::thread;
 use std::time::{Duration, Instant};
 
 use mpc_nn::execute::labels;
-use mpc_nn::{DealerSession, Observer, Owner, PartySession, Plan, SessionOptions, Weights};
+use mpc_nn::{DealerSession, Observer, Outputs, Owner, PartySession, Plan, SessionOptions, Weights};
 use mpc_ring::{Ring, in_ring};
 use mpc_shares::Seed;
-use mpc_transport::{Emulated, Metered, Phase, Transport};
+use mpc_transport::{Emulated, Meter, Metered, Phase, Traffic, Transport};
 use ndarray::ArrayD;
 
 use super::any_transport::AnyTransport;
@@ -57,24 +60,75 @@ async fn run_party_in<R: Ring>(
     let options = SessionOptions::new(job.session, Seed::from_system()?);
     let mut session = PartySession::open(network, link, &plan, secrets.weights, options).await?;
     report(Event::Loaded(loaded(&session)));
+    if job.preprocessing == PreprocessingMode::Pipelined {
+        return infer_pipelined(&mut session, &plan, job, secrets, report);
+    }
     for inference in 0..job.inferences {
         session.clear_meters();
         let owned = owned(&plan, party, secrets.inputs.get(inference));
         let mut recorder = Recorder::new(inference, job, &plan, report);
-        let outputs = session.infer(&owned, job.preprocessing(), &mut recorder).await?.revealed;
-        let mut steps = recorder.steps;
-        for (record, step) in steps.iter_mut().zip(plan.steps()) {
-            record.traffic = session.meter().traffic(Phase::Online, &step.name);
-        }
-        report(Event::Inferred(Box::new(Inferred {
-            inference,
-            preprocessing: session.dealer_meter().total(Phase::Preprocessing),
-            online: session.meter().total(Phase::Online),
-            steps,
-            outputs: outputs.map(|outputs| outputs.iter().map(Output::new).collect()),
-        })));
+        let outputs = session.infer(&owned, job.preprocessing(), &mut recorder).await?;
+        let steps = recorder.steps;
+        let preprocessing = session.dealer_meter().total(Phase::Preprocessing);
+        report(inferred(inference, &plan, steps, session.meter(), preprocessing, outputs));
     }
     Ok(())
+}
+
+/// Each inference's correlations are drawn by a thread of their own while the one before is online.
+fn infer_pipelined<R: Ring, T: Transport, L: Transport>(
+    session: &mut PartySession<'_, R, T, Metered<L>>,
+    plan: &Plan<R>,
+    job: &Job,
+    secrets: Secrets<'_>,
+    report: &mut Report<'_>,
+) -> Result<(), NodeError> {
+    let party = session.party();
+    let (mut preparation, mut online) = session.halves();
+    // Handed over when they are asked for, so that one inference's are drawn ahead and no more.
+    let (give, take) = mpsc::sync_channel(0);
+    thread::scope(|scope| {
+        let preparing = scope.spawn(move || {
+            smol::block_on(async {
+                for _ in 0..job.inferences {
+                    let prepared = preparation.prepare(&mut ()).await?;
+                    if give.send((prepared, preparation.meter().total(Phase::Preprocessing))).is_err() {
+                        break;
+                    }
+                }
+                Ok(())
+            })
+        });
+        let run = smol::block_on(async {
+            // Ends early where the other thread fails, which then says why.
+            for (inference, (prepared, preprocessing)) in take.into_iter().enumerate() {
+                let owned = owned(plan, party, secrets.inputs.get(inference));
+                let mut recorder = Recorder::new(inference, job, plan, report);
+                let outputs = online.infer(prepared, &owned, &mut recorder).await?;
+                let steps = recorder.steps;
+                report(inferred(inference, plan, steps, online.meter(), preprocessing, outputs));
+            }
+            Ok(())
+        });
+        let prepared: Result<(), NodeError> = preparing.join().unwrap_or_else(|panic| resume_unwind(panic));
+        run.and(prepared)
+    })
+}
+
+/// What is reported of an inference.
+fn inferred<R: Ring>(
+    inference: usize,
+    plan: &Plan<R>,
+    mut steps: Vec<StepRecord>,
+    meter: &Meter,
+    preprocessing: Traffic,
+    outputs: Outputs<R>,
+) -> Event {
+    for (record, step) in steps.iter_mut().zip(plan.steps()) {
+        record.traffic = meter.traffic(Phase::Online, &step.name);
+    }
+    let outputs = outputs.revealed.map(|outputs| outputs.iter().map(Output::new).collect());
+    Event::Inferred(Box::new(Inferred { inference, preprocessing, online: meter.total(Phase::Online), steps, outputs }))
 }
 
 /// The dealer: agrees with each party over its link, and deals what the job's inferences consume.
@@ -156,8 +210,6 @@ impl Observer for Recorder<'_, '_> {
 
 #[cfg(test)]
 mod tests {
-    use std::thread;
-
     use mpc_transport::memory_network;
 
     use mpc_ring::RingBits;

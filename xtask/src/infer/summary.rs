@@ -194,7 +194,7 @@ pub fn summarise(
     let outputs = results.outputs(&subject.outputs);
     let images = if subject.meaning == Meaning::Class { results.classes(samples) } else { Vec::new() };
     let masks = (subject.meaning == Meaning::Mask).then(|| results.masks(samples));
-    let times = timing::step_times(run, arguments.preprocessing);
+    let times = timing::step_times(run, arguments.preprocessing_mode());
     let labels_agreeing = images.iter().filter(|image| image.predicted == image.plain_predicted).count();
     let agree = match (&masks, subject.meaning) {
         (Some(masks), _) => masks.agreement >= PIXEL_AGREEMENT,
@@ -210,7 +210,7 @@ pub fn summarise(
         transport: arguments.transport,
         link: arguments.link,
         owner_computes: arguments.owner_computes,
-        preprocessing_mode: arguments.preprocessing,
+        preprocessing_mode: arguments.preprocessing_mode(),
         ring_bits: plan.ring_bits(),
         fractional_bits: settings.fractional_bits,
         comparison_bits: settings.comparison_bits,

@@ -39,7 +39,12 @@ pub(super) fn run(workspace: &Workspace) -> Outcome {
         }
     }
     let several = ["infer", "--json", "--images", "2", "--preprocessing", "ahead"];
-    check(&several, check_result, &mut failures);
+    let ahead = check(&several, check_result, &mut failures);
+    let pipelined = ["infer", "--json", "--images", "2", "--pipeline", "--transport", "tcp"];
+    let pipelined = check(&pipelined, check_result, &mut failures);
+    if let (Some(ahead), Some(pipelined)) = (&ahead, &pipelined) {
+        failures.extend(same_cost(ahead, pipelined).map(|what| format!("pipelined: {what}")));
+    }
     failures.extend(["2", "3", "4"].into_iter().filter_map(|parties| readme_row(workspace, parties).err()));
     let refused = [
         &["--model", "unknown"][..],
@@ -50,9 +55,10 @@ pub(super) fn run(workspace: &Workspace) -> Outcome {
         &["--input", "no-such-file.npy"],
         &["--weights", "Cargo.toml"],
         &["--fractional-bits", "60"],
+        &["--pipeline", "--preprocessing", "streamed"],
     ];
     failures.extend(refused.iter().filter_map(|arguments| refusal(arguments).err()));
-    Outcome::of(failures, format!("{} inferences, {} refusals", runs + 2, refused.len()))
+    Outcome::of(failures, format!("{} inferences, {} refusals", runs + 3, refused.len()))
 }
 
 /// All held-out digits.
