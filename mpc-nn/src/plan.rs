@@ -75,6 +75,7 @@ impl<R: Ring> Plan<R> {
         for (output, &id) in graph.outputs().iter().enumerate() {
             walk.reveal(output, id);
         }
+        walk.merge_branches();
         let Walk { weights, constants, steps, .. } = walk;
         let digest = digest(&(graph, R::BITS, &settings, &weights, &constants, &steps));
         Ok(Self { graph: graph.clone(), settings, weights, constants, steps, digest, ring: PhantomData })

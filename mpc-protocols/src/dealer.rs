@@ -73,8 +73,9 @@ impl<R: Ring> Dealer<R> {
         let Some(link) = links.last_mut() else { return Ok(()) };
         let mut dealing = Dealing { generators, own, link, frame: Secret::zeros(CORRECTION_FRAME_BYTES) };
         let known = self.weight_masks.len();
+        let mut input_mask = Secret::zeros(0);
         for (index, request) in plan.iter().enumerate() {
-            let dealt = self.deal_one(&mut dealing, request).await;
+            let dealt = self.deal_one(&mut dealing, request, &mut input_mask).await;
             if dealt.is_err() {
                 self.weight_masks.truncate(known);
                 return dealt;
@@ -84,10 +85,17 @@ impl<R: Ring> Dealer<R> {
         Ok(())
     }
 
+    fn weight_mask(&self, mask: usize) -> Result<&FixedRight<R>, ProtocolError> {
+        let known = self.weight_masks.len();
+        self.weight_masks.get(mask).ok_or(ProtocolError::UnknownMask { mask, known })
+    }
+
+    /// Deals one correlation; `input_mask` is the mask of the last layer's input.
     async fn deal_one<T: Transport>(
         &mut self,
         dealing: &mut Dealing<'_, T>,
         request: &Request,
+        input_mask: &mut Secret<R>,
     ) -> Result<(), ProtocolError> {
         match request {
             Request::Beaver(map) => beaver::deal_triple::<R, T>(dealing, map).await,
@@ -97,9 +105,11 @@ impl<R: Ring> Dealer<R> {
                 Ok(())
             }
             Request::FixedWeights { mask, map } => {
-                let known = self.weight_masks.len();
-                let weights = self.weight_masks.get(*mask).ok_or(ProtocolError::UnknownMask { mask: *mask, known })?;
-                fixed_weights::deal_pair(dealing, map, weights).await
+                *input_mask = fixed_weights::deal_pair(dealing, map, self.weight_mask(*mask)?).await?;
+                Ok(())
+            }
+            Request::FixedWeightsAgain { mask, map } => {
+                fixed_weights::deal_product(dealing, map, self.weight_mask(*mask)?, input_mask).await
             }
             Request::BitTriples { width, len } => binary::deal_triples(dealing, *width, *len).await,
             Request::DaBits { len } => conversion::deal_dabits::<R, T>(dealing, *len).await,

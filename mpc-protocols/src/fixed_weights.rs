@@ -11,7 +11,7 @@ use mpc_transport::{Traffic, Transport};
 
 use crate::beaver::masked;
 use crate::bilinear::FixedRight;
-use crate::dealer::Dealing;
+use crate::dealer::{Dealing, Secret};
 use crate::error::check_len;
 use crate::open::{self, open_owned};
 use crate::{Bilinear, Correlation, CorrelationSource, Party, ProtocolError, Request, sharing};
@@ -68,15 +68,52 @@ impl<R: Ring> Correlation<R> for FixedWeightPair<R> {
     }
 }
 
+/// One party's share of a ∗ b, b being the weight mask with index `mask` and a that of the [`FixedWeightPair`] before it: for
+/// another layer with the same input.
+#[derive(Debug)]
+pub struct FixedWeightProduct<R: Ring> {
+    map: Bilinear,
+    c: ArithmeticShares<R>,
+}
+
+impl<R: Ring> Correlation<R> for FixedWeightProduct<R> {
+    type Shape = FixedWeightShape;
+
+    fn request(shape: &FixedWeightShape) -> Request {
+        Request::FixedWeightsAgain { mask: shape.mask, map: shape.map }
+    }
+
+    async fn draw<T: Transport>(
+        shape: &FixedWeightShape,
+        source: &mut CorrelationSource<T>,
+    ) -> Result<Self, ProtocolError> {
+        let c = source.elements(shape.map.output_len(), R::BITS).await?;
+        Ok(Self { map: shape.map, c: ArithmeticShares::from_elements(c) })
+    }
+}
+
+/// Deals a pair, and gives a.
 pub(crate) async fn deal_pair<R: Ring, T: Transport>(
     dealing: &mut Dealing<'_, T>,
     map: &Bilinear,
     weights: &FixedRight<R>,
+) -> Result<Secret<R>, ProtocolError> {
+    let a = dealing.uniform::<R>(map.left_len());
+    deal_product(dealing, map, weights, &a).await?;
+    Ok(a)
+}
+
+/// Deals the product with a given a.
+pub(crate) async fn deal_product<R: Ring, T: Transport>(
+    dealing: &mut Dealing<'_, T>,
+    map: &Bilinear,
+    weights: &FixedRight<R>,
+    a: &[R],
 ) -> Result<(), ProtocolError> {
     check_len("fixed weights, mask", map.right_len(), weights.len())?;
-    let a = dealing.uniform::<R>(map.left_len());
+    check_len("fixed weights, input", map.left_len(), a.len())?;
     let mut c = SecretVec::zeros(map.output_len());
-    weights.accumulate(map, &a, &mut c);
+    weights.accumulate(map, a, &mut c);
     dealing.elements(c, R::BITS).await
 }
 
@@ -152,7 +189,24 @@ impl<R: Ring> FixedWeights<R> {
         check_len("fixed weights", map.right_len(), self.shares.len())?;
         self.difference.accumulate(&map, a.elements(), offset.elements_mut());
         self.shares.pack(&map);
-        Ok(PreparedLayer { map, mask: a, offset })
+        Ok(PreparedLayer { mask: a, product: PreparedProduct { map, offset } })
+    }
+
+    /// As [`prepare`](Self::prepare) for a further layer with the input of `first`: its mask A serves both.
+    ///
+    /// # Errors
+    /// [`ProtocolError::OperandLength`] if the product is for a layer with another number of weights or inputs.
+    pub fn prepare_again(
+        &self,
+        first: &PreparedLayer<R>,
+        product: FixedWeightProduct<R>,
+    ) -> Result<PreparedProduct<R>, ProtocolError> {
+        let FixedWeightProduct { map, c: mut offset } = product;
+        check_len("fixed weights", map.right_len(), self.shares.len())?;
+        check_len("fixed weights, input", map.left_len(), first.mask.len())?;
+        self.difference.accumulate(&map, first.mask.elements(), offset.elements_mut());
+        self.shares.pack(&map);
+        Ok(PreparedProduct { map, offset })
     }
 
     /// Shares of x ∗ W, in the shape of the map's output: one local convolution.
@@ -171,11 +225,8 @@ impl<R: Ring> FixedWeights<R> {
         x: &ArithmeticShares<R>,
         layer: PreparedLayer<R>,
     ) -> Result<ArithmeticShares<R>, ProtocolError> {
-        let PreparedLayer { map, mask, mut offset } = layer;
-        check_len("fixed weights, input", map.left_len(), x.len())?;
-        let opened = open_owned(party, masked(x, &mask).collect(), R::BITS).await?;
-        self.shares.accumulate(&map, &opened, offset.elements_mut());
-        Ok(offset.reshape(&map.output_shape())?)
+        let (product, opened) = layer.open(party, None, x).await?;
+        self.multiply(&opened, product)
     }
 
     /// As [`apply`](Self::apply), where party `owner` knows the weights: its share is W itself, the others' are zeros.
@@ -196,11 +247,23 @@ impl<R: Ring> FixedWeights<R> {
         x: &ArithmeticShares<R>,
         layer: PreparedLayer<R>,
     ) -> Result<ArithmeticShares<R>, ProtocolError> {
-        let PreparedLayer { map, mask, mut offset } = layer;
-        check_len("fixed weights, input", map.left_len(), x.len())?;
-        let differences = ArithmeticShares::from_elements(masked(x, &mask).collect());
-        if let Some(opened) = sharing::reveal(party, owner, &differences).await? {
-            self.shares.accumulate(&map, &opened, offset.elements_mut());
+        let (product, opened) = layer.open(party, Some(owner), x).await?;
+        self.multiply(&opened, product)
+    }
+
+    /// Shares of x ∗ W for the x that was opened, in the shape of the map's output. Without a message.
+    ///
+    /// # Errors
+    /// [`ProtocolError::OperandLength`] if it was another layer's input.
+    pub fn multiply(
+        &self,
+        opened: &OpenedInput<R>,
+        product: PreparedProduct<R>,
+    ) -> Result<ArithmeticShares<R>, ProtocolError> {
+        let PreparedProduct { map, mut offset } = product;
+        if let Some(opened) = &opened.0 {
+            check_len("fixed weights, input", map.left_len(), opened.len())?;
+            self.shares.accumulate(&map, opened, offset.elements_mut());
         }
         Ok(offset.reshape(&map.output_shape())?)
     }
@@ -209,9 +272,52 @@ impl<R: Ring> FixedWeights<R> {
 /// One use of a layer, ready for its input: the input's mask A and Z = A ∗ Δ + C. Consumed by its use.
 #[derive(Debug)]
 pub struct PreparedLayer<R: Ring> {
-    map: Bilinear,
     mask: ArithmeticShares<R>,
+    product: PreparedProduct<R>,
+}
+
+/// One use of a layer whose input's mask is elsewhere: Z = A ∗ Δ + C. Consumed by its use.
+#[derive(Debug)]
+pub struct PreparedProduct<R: Ring> {
+    map: Bilinear,
     offset: ArithmeticShares<R>,
+}
+
+/// E = x − A as those know it to whom it was opened, for the layer with that mask and all that
+/// [share](FixedWeights::prepare_again) it.
+#[derive(Debug)]
+pub struct OpenedInput<R: Ring>(Option<SecretVec<R>>);
+
+impl<R: Ring> PreparedLayer<R> {
+    /// Opens the layer's input under its mask, to all parties or to the one that knows the weights. What is left of the layer
+    /// is [multiplied](FixedWeights::multiply) without a message, and so are others with the same input.
+    ///
+    /// # Security
+    /// Opened is E = x − A, uniform since A is fresh; once, for however many layers.
+    ///
+    /// # Rounds and communication
+    /// As [`FixedWeights::apply`] or [`FixedWeights::apply_at_owner`].
+    ///
+    /// # Errors
+    /// [`ProtocolError::OperandLength`], [`ProtocolError::Transport`].
+    pub async fn open<T: Transport>(
+        self,
+        party: &mut Party<T>,
+        owner: Option<usize>,
+        x: &ArithmeticShares<R>,
+    ) -> Result<(PreparedProduct<R>, OpenedInput<R>), ProtocolError> {
+        let Self { mask, product } = self;
+        check_len("fixed weights, input", mask.len(), x.len())?;
+        let differences = masked(x, &mask).collect();
+        let opened = match owner {
+            None => Some(open_owned(party, differences, R::BITS).await?),
+            Some(owner) => {
+                let differences = ArithmeticShares::from_elements(differences.into_vec());
+                sharing::reveal(party, owner, &differences).await?.map(SecretVec::from)
+            }
+        };
+        Ok((product, OpenedInput(opened)))
+    }
 }
 
 /// What each party sends and receives in [`FixedWeights::apply`].

@@ -71,6 +71,14 @@ pub enum Request {
         /// The linear layer, weights on the right.
         map: Bilinear,
     },
+    /// [`FixedWeightProduct`](crate::fixed_weights::FixedWeightProduct): shares of a ∗ b, a being that of the
+    /// [`FixedWeights`](Self::FixedWeights) before, and b a weight mask.
+    FixedWeightsAgain {
+        /// The index of the weight mask, in the order in which they were set up.
+        mask: usize,
+        /// The linear layer, weights on the right.
+        map: Bilinear,
+    },
     /// [`BitTriples`](crate::binary::BitTriples): XOR shares of bits a, b and a·b.
     BitTriples {
         /// Bits of each value.
@@ -138,7 +146,7 @@ impl Request {
             Self::Beaver(map) => vec![full(map.output_len())],
             Self::Square { len } => vec![full(len)],
             Self::WeightMask { .. } => vec![],
-            Self::FixedWeights { map, .. } => vec![full(map.output_len())],
+            Self::FixedWeights { map, .. } | Self::FixedWeightsAgain { map, .. } => vec![full(map.output_len())],
             Self::BitTriples { width, len } => vec![planes(width as usize, len)],
             Self::DaBits { len } => vec![full(len)],
             Self::EdaBits { len } => vec![planes(R::BITS as usize, len)],
@@ -204,6 +212,8 @@ impl Request {
     pub fn dealer_memory<R: Ring>(&self) -> u64 {
         let scratch = match self {
             Self::Beaver(map) | Self::FixedWeights { map, .. } => map.scratch_len(),
+            // With the a that is kept.
+            Self::FixedWeightsAgain { map, .. } => map.scratch_len() + map.left_len(),
             _ => 0,
         };
         // What is kept to make the next field of it, and one copy to be corrected.
@@ -221,7 +231,7 @@ impl Request {
             }
             Self::BitTriples { width, len } => words(2 * width as usize, len),
             Self::DaBits { len } => words(1, len),
-            Self::Lift { .. } => 0,
+            Self::Lift { .. } | Self::FixedWeightsAgain { .. } => 0,
             Self::Sign { len, parameters } | Self::Relu { len, parameters } => words(2 * parameters.leaves(), len),
             Self::Piecewise { len, thresholds, parameters } => words(2 * parameters.leaves() * thresholds, len),
         };

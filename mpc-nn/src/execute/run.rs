@@ -6,7 +6,9 @@ use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 
 use mpc_protocols::beaver::{BeaverTriple, SquarePair};
-use mpc_protocols::fixed_weights::{FixedWeightPair, FixedWeightShape, PreparedLayer};
+use mpc_protocols::fixed_weights::{
+    FixedWeightPair, FixedWeightProduct, FixedWeightShape, OpenedInput, PreparedLayer, PreparedProduct,
+};
 use mpc_protocols::function::FunctionMaterial;
 use mpc_protocols::relu::{ReluMask, relu};
 use mpc_protocols::sign::SignShape;
@@ -26,7 +28,8 @@ use crate::plan::{Action, Format, Owner, Plan, Step};
 /// The correlations of one step, drawn and made ready: consumed by the step.
 pub(super) enum Material<R: Ring> {
     None,
-    Linear(PreparedLayer<R>),
+    /// With those of the steps that have the same input.
+    Linear(PreparedLayer<R>, Vec<PreparedProduct<R>>),
     Truncate(LiftMask<R>),
     Relu(Box<ReluMask<R>>),
     Function(Box<FunctionMaterial<R>>),
@@ -75,9 +78,19 @@ impl<R: Ring, L: Transport> Drawing<'_, R, L> {
         let source = &mut self.source;
         let elements = step.shape.iter().product();
         Ok(match &step.action {
+            // An earlier step did it, and drew for it.
+            _ if step.is_branch => Material::None,
             Action::Linear { weight, map, .. } => {
                 let pair: FixedWeightPair<R> = source.next(FixedWeightShape { mask: *weight, map: *map }).await?;
-                Material::Linear(self.model.weights[*weight].prepare(pair)?)
+                let first = self.model.weights[*weight].prepare(pair)?;
+                let mut others = Vec::with_capacity(step.branches.len());
+                for &branch in &step.branches {
+                    let Action::Linear { weight, map, .. } = &self.plan.steps()[branch].action else { continue };
+                    let product: FixedWeightProduct<R> =
+                        source.next(FixedWeightShape { mask: *weight, map: *map }).await?;
+                    others.push(self.model.weights[*weight].prepare_again(&first, product)?);
+                }
+                Material::Linear(first, others)
             }
             Action::Truncate { shape, .. } | Action::WithoutIndex { shape, .. } => {
                 Material::Truncate(source.next(*shape).await?)
@@ -146,6 +159,9 @@ pub(super) struct Run<'a, R: Ring, T: Transport> {
 impl<R: Ring, T: Transport> Run<'_, R, T> {
     /// Does a step and stores its value.
     pub(super) async fn execute(&mut self, step: &Step, material: Material<R>) -> Result<(), InferenceError> {
+        if step.is_branch {
+            return Ok(());
+        }
         let protocol = |source| in_step(step, source);
         let settings = self.plan.settings();
         let value = match (&step.action, material) {
@@ -166,18 +182,14 @@ impl<R: Ring, T: Transport> Run<'_, R, T> {
                     _ => return Err(no_value(step)),
                 }
             }
-            (Action::Linear { weight, bias, .. }, Material::Linear(prepared)) => {
+            (Action::Linear { .. }, Material::Linear(first, others)) => {
                 let x = operand(&self.values, self.plan, step, 0)?;
-                let weights = &self.model.weights[*weight];
-                let applied = match settings.clear_owner() {
-                    None => weights.apply(self.party, x, prepared).await,
-                    Some(owner) => weights.apply_at_owner(self.party, owner, x, prepared).await,
-                };
-                let mut y = applied.map_err(protocol)?;
-                if let Some((constant, map)) = bias {
-                    local::add_channels(&mut y, &self.model.constants[*constant], *map);
+                let (first, opened) = first.open(self.party, settings.clear_owner(), x).await.map_err(protocol)?;
+                for (&branch, product) in step.branches.iter().zip(others) {
+                    let branch = &self.plan.steps()[branch];
+                    self.values[branch.node.index()] = Some(self.multiply(branch, &opened, product)?);
                 }
-                y.reshape(&step.shape).map_err(|source| protocol(source.into()))?
+                self.multiply(step, &opened, first)?
             }
             (Action::Truncate { shift, .. }, Material::Truncate(mask)) => {
                 let x = own_value(&mut self.values, step)?;
@@ -238,6 +250,22 @@ impl<R: Ring, T: Transport> Run<'_, R, T> {
         };
         self.values[step.node.index()] = Some(value);
         Ok(())
+    }
+
+    /// The value of a linear step whose input has been opened.
+    fn multiply(
+        &self,
+        step: &Step,
+        opened: &OpenedInput<R>,
+        product: PreparedProduct<R>,
+    ) -> Result<ArithmeticShares<R>, InferenceError> {
+        let Action::Linear { weight, bias, .. } = &step.action else { return Err(no_value(step)) };
+        let multiplied = self.model.weights[*weight].multiply(opened, product);
+        let mut y = multiplied.map_err(|source| in_step(step, source))?;
+        if let Some((constant, map)) = bias {
+            local::add_channels(&mut y, &self.model.constants[*constant], *map);
+        }
+        y.reshape(&step.shape).map_err(|source| in_step(step, source.into()))
     }
 
     /// The steps without a message.

@@ -60,12 +60,15 @@ impl<R: Ring> Plan<R> {
         let mut most = 0;
         let mut longest_messages = 0;
         for step in &self.steps {
-            let result = bytes::<R>(step.shape.iter().product());
+            let done = step.branches.iter().map(|&branch| &self.steps[branch]).chain([step]);
+            let result: u64 = done.clone().map(|done| bytes::<R>(done.shape.iter().product())).sum();
             let live: u64 = values.iter().flatten().sum();
             let drawn = if ahead == 0 { material(step) } else { 0 };
             most = most.max(live + result + drawn + self.workspace(step));
             longest_messages = longest_messages.max(self.messages(step, party));
-            values[step.node.index()] = Some(result);
+            for done in done {
+                values[done.node.index()] = Some(bytes::<R>(done.shape.iter().product()));
+            }
             self.graph.free_inputs(step.node, &last_readers, &mut values);
         }
         most.saturating_add(longest_messages).saturating_add(ahead)

@@ -263,6 +263,14 @@ impl Action {
         }
     }
 
+    /// The correlation of a linear step whose input has been masked before.
+    pub(super) fn request_again(&self) -> Option<Request> {
+        match self {
+            Self::Linear { weight, map, .. } => Some(Request::FixedWeightsAgain { mask: *weight, map: *map }),
+            _ => None,
+        }
+    }
+
     /// What party `party` sends and receives.
     pub(super) fn online<R: Ring>(&self, elements: usize, settings: &Settings, party: usize) -> Traffic {
         let parties = settings.parties;
@@ -313,6 +321,10 @@ pub struct Step {
     pub shape: Vec<usize>,
     /// What the elements of the result stand for.
     pub format: Format,
+    /// Later linear steps, by their index, that have the same input: it is opened once, in this step, which does them too.
+    pub branches: Vec<usize>,
+    /// Whether an earlier step has done this one.
+    pub is_branch: bool,
     /// What each party sends and receives online.
     #[serde(skip)]
     pub online: Vec<Traffic>,

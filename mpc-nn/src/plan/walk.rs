@@ -12,6 +12,7 @@ use mpc_protocols::Request;
 use mpc_protocols::sign::{SignParameters, SignShape};
 use mpc_protocols::truncation::LiftShape;
 use mpc_ring::Ring;
+use mpc_transport::Traffic;
 
 use super::format::{Format, Index, Integers, Number, at_bits, ceil_log2, integers, power_of_two, round};
 use super::settings::{PlanError, Settings};
@@ -132,7 +133,19 @@ impl<'a, R: Ring> Walk<'a, R> {
         let online = (0..self.settings.parties).map(|party| action.online::<R>(elements, &self.settings, party));
         let online = online.collect();
         let preprocessing = requests.iter().map(Request::traffic::<R>).sum();
-        self.steps.push(Step { name, node, action, requests, shape, format, online, preprocessing });
+        let (branches, is_branch) = (Vec::new(), false);
+        self.steps.push(Step {
+            name,
+            node,
+            action,
+            requests,
+            shape,
+            format,
+            branches,
+            is_branch,
+            online,
+            preprocessing,
+        });
     }
 
     /// Inserts a step that changes a node's value in place.
@@ -253,6 +266,36 @@ impl<'a, R: Ring> Walk<'a, R> {
             inputs.iter().map(|&input| Ok(self.number(input)?.scale)).collect::<Result<_, PlanError>>()?;
         let scale = scales.iter().copied().max().unwrap_or_default();
         Ok((Number { scale, divisor }.into(), scales.into_iter().map(|own| scale - own).collect()))
+    }
+
+    /// Lets linear steps that have the same input share its opening.
+    pub(super) fn merge_branches(&mut self) {
+        for index in 0..self.steps.len() {
+            if let Some(first) = self.same_input(index) {
+                let branch = &mut self.steps[index];
+                branch.is_branch = true;
+                branch.online.fill(Traffic::default());
+                branch.requests.clear();
+                let preprocessing = core::mem::take(&mut branch.preprocessing);
+                let again = branch.action.request_again();
+                let step = &mut self.steps[first];
+                step.branches.push(index);
+                step.requests.extend(again);
+                step.preprocessing += preprocessing;
+            }
+        }
+    }
+
+    /// The first linear step whose input is that of a linear step, in the same format.
+    fn same_input(&self, index: usize) -> Option<usize> {
+        let input = |step: &Step| match step.action {
+            Action::Linear { .. } => self.graph.node(step.node).inputs().first().copied(),
+            _ => None,
+        };
+        let read = input(&self.steps[index])?;
+        // Steps of the input's own node change it.
+        let unchanged = self.steps[..index].iter().rposition(|step| step.node == read)? + 1;
+        (unchanged..index).find(|&earlier| input(&self.steps[earlier]) == Some(read))
     }
 
     pub(super) fn reveal(&mut self, output: usize, id: NodeId) {

@@ -193,6 +193,42 @@ fn every_layer_for_every_number_of_parties() {
     }
 }
 
+/// A block with a convolution in its shortcut, a second use of its sum, and three projections of one value.
+fn branches() -> Graph {
+    let mut b = GraphBuilder::new();
+    let image = b.input("image", &[2, 2, 6, 6]).unwrap();
+    let main = b.convolution("main", image, convolution(4, 3, 2)).unwrap();
+    let main = b.relu("relu", main).unwrap();
+    let main = b.convolution("main2", main, convolution(4, 3, 1)).unwrap();
+    let shortcut = b.convolution("shortcut", image, convolution(4, 1, 2)).unwrap();
+    let sum = b.add("sum", main, shortcut).unwrap();
+    let flat = b.flatten("flat", sum).unwrap();
+    let projections = ["query", "key", "value"].map(|name| b.linear(name, flat, 5, true).unwrap());
+    let product = b.multiply("product", projections[0], projections[1]).unwrap();
+    let all = b.add("all", product, projections[2]).unwrap();
+    b.finish(&[all]).unwrap()
+}
+
+#[test]
+fn layers_with_one_input_open_it_once() {
+    let plan = Plan::<u64>::new(&branches(), Settings::new(2)).unwrap();
+    let done_elsewhere: Vec<_> = plan.steps().iter().filter(|step| step.is_branch).map(|step| &step.name[..]).collect();
+    assert_eq!(done_elsewhere, ["shortcut", "key", "value"]);
+    for step in plan.steps().iter().filter(|step| step.is_branch) {
+        assert!(step.requests.is_empty() && step.online.iter().all(Traffic::is_empty));
+    }
+    // Main, relu, main2, the sum's truncation, query, two truncations of factors and product; one party waits for the input's
+    // share, the other for the output's.
+    assert_eq!([0, 1].map(|party| plan.online(party).rounds), [1 + 3 + 1 + 1 + 1 + 2 + 1 + 1; 2]);
+    for parties in [2, 3] {
+        for preprocessing in [Preprocessing::Streamed, Preprocessing::Ahead] {
+            check::<u64>(&branches(), Settings::new(parties), 0.001, preprocessing);
+        }
+        let settings = Settings { weights: WeightKnowledge::Owner, ..Settings::new(parties) };
+        check::<u64>(&branches(), settings, 0.001, Preprocessing::Streamed);
+    }
+}
+
 #[test]
 fn preprocessing_overlaps_the_inference_before() {
     for parties in [2, 3] {

@@ -241,6 +241,22 @@ fn a_pair_for_another_layer_is_refused() {
     assert!(errors.iter().all(|error| matches!(error, ProtocolError::OperandLength { expected: 6, got: 4, .. })));
 }
 
+/// The dealer has no mask for the input of a layer that comes first, or the mask of another size.
+#[test]
+fn a_product_without_its_pair_is_refused() {
+    let map = |inner| Bilinear::MatrixProduct { rows: 1, inner, columns: 3 };
+    let again = Request::FixedWeightsAgain { mask: 0, map: map(2) };
+    let other = Request::FixedWeights { mask: 1, map: map(3) };
+    for (before, got) in [(vec![], 0), (vec![other], 3)] {
+        let mut plan = vec![Request::WeightMask { len: 6 }, Request::WeightMask { len: 9 }];
+        plan.extend(before);
+        plan.push(again.clone());
+        let (_, dealt) = session(&mut dealer::<u64>(2), &plan, memory_network(2, SHORT), SHORT, async |_, _| Ok(()));
+        let error = dealt.unwrap_err();
+        assert!(matches!(error, ProtocolError::OperandLength { expected: 2, got: n, .. } if n == got), "{error}");
+    }
+}
+
 /// A ReLU at all parties but `party`, which does something else in the second round.
 fn relu_against(
     misbehaving: usize,

@@ -60,6 +60,75 @@ fn applies<R: Ring>(map: Bilinear, inputs: &[Vec<R>], weights: &[R], parties: us
     }
 }
 
+/// Two layers with one input, which is opened once, to all parties or to the weights' owner, whose share they then are.
+fn shares_an_input(maps: [Bilinear; 2], x: &[u64], weights: [&[u64]; 2], parties: usize, owner: Option<usize>) {
+    let [first, second] = [0, 1].map(|mask| FixedWeightShape { mask, map: maps[mask] });
+    let mut plan: Vec<_> = weights.iter().map(|weights| Request::WeightMask { len: weights.len() }).collect();
+    plan.push(Request::FixedWeights { mask: 0, map: maps[0] });
+    plan.push(Request::FixedWeightsAgain { mask: 1, map: maps[1] });
+    let shares = weights.map(|weights| match owner {
+        None => split(weights, parties),
+        Some(owner) => (0..parties)
+            .map(|party| {
+                let own = if party == owner { weights.to_vec() } else { vec![0; weights.len()] };
+                ArithmeticShares::from_elements(own)
+            })
+            .collect(),
+    });
+    let xs = split(x, parties);
+    let outputs = mpc_protocols::in_process::run::<u64, _>(parties, &plan, async |party, source| {
+        let own = |layer: usize| crate::common::copy(&shares[layer][party.index()]);
+        let mut layers = Vec::new();
+        for (layer, weights) in weights.iter().enumerate() {
+            layers.push((own(layer), source.next(weights.len()).await?));
+        }
+        let layers = FixedWeights::load(party, layers).await?;
+        let prepared = layers[0].prepare(source.next(first).await?)?;
+        let again = layers[1].prepare_again(&prepared, source.next(second).await?)?;
+        let (prepared, opened) = prepared.open(party, owner, &xs[party.index()]).await?;
+        Ok([layers[0].multiply(&opened, prepared)?, layers[1].multiply(&opened, again)?])
+    })
+    .unwrap();
+    for (party, outcome) in outputs.iter().enumerate() {
+        let load = open::traffic(weights.iter().map(|weights| weights.len()).sum(), u64::BITS, parties);
+        let input = match owner {
+            None => fixed_weights::traffic::<u64>(&maps[0], parties),
+            Some(owner) => fixed_weights::traffic_at_owner::<u64>(&maps[0], party, owner, parties),
+        };
+        assert_eq!(outcome.online, load + input);
+    }
+    for layer in [0, 1] {
+        let shares: Vec<_> = outputs.iter().map(|outcome| crate::common::copy(&outcome.output[layer])).collect();
+        assert_eq!(ArithmeticShares::reconstruct(&shares).unwrap(), product(&maps[layer], x, weights[layer]));
+    }
+}
+
+#[test]
+fn layers_share_the_opening_of_their_input() {
+    let convolution = |output_channels, kernel: usize, stride| {
+        Bilinear::Convolution(Convolution {
+            batch: 2,
+            input_channels: 3,
+            output_channels,
+            height: 5,
+            width: 6,
+            kernel: [kernel; 2],
+            stride: [stride; 2],
+            padding: [kernel / 2; 4],
+            dilation: [1, 1],
+            groups: 1,
+        })
+    };
+    let maps = [convolution(4, 3, 1), convolution(2, 1, 2)];
+    let x = some(maps[0].left_len(), 3);
+    let weights = maps.map(|map| some(map.right_len(), 5));
+    for parties in [2, 3, 4] {
+        for owner in [None, Some(0), Some(parties - 1)] {
+            shares_an_input(maps, &x, [&weights[0], &weights[1]], parties, owner);
+        }
+    }
+}
+
 fn convolutions() -> impl Strategy<Value = Convolution> {
     let sizes = (1..=2usize, 1..=3usize, 1..=3usize, 3..=6usize, 3..=6usize);
     (sizes, 1..=3usize, 1..=3usize, 1..=2usize, 0..=1usize).prop_map(|(sizes, rows, columns, stride, padding)| {

@@ -6,7 +6,7 @@ use crate::common::{PATIENT, dealer_link};
 use mpc_protocols::beaver::{BeaverTriple, SquarePair};
 use mpc_protocols::binary::{BitTriples, Planes};
 use mpc_protocols::conversion::{DaBits, EdaBits};
-use mpc_protocols::fixed_weights::{self, FixedWeightPair, FixedWeightShape, WeightMask};
+use mpc_protocols::fixed_weights::{self, FixedWeightPair, FixedWeightProduct, FixedWeightShape, WeightMask};
 use mpc_protocols::function::Function;
 use mpc_protocols::lookup::{LookupMask, LookupShape, Table};
 use mpc_protocols::piecewise::{PiecewiseMask, PiecewiseShape};
@@ -105,6 +105,7 @@ fn every_request(len: usize) -> Vec<Request> {
         Request::Square { len },
         Request::WeightMask { len: 2 * len },
         Request::FixedWeights { mask: 0, map },
+        Request::FixedWeightsAgain { mask: 0, map },
         Request::BitTriples { width: 3, len },
         Request::DaBits { len },
         Request::EdaBits { len },
@@ -137,6 +138,9 @@ async fn draw<R: Ring, T: Transport>(
         Request::WeightMask { len } => next::<R, WeightMask<R>, _>(source, len).await,
         Request::FixedWeights { mask, map } => {
             next::<R, FixedWeightPair<R>, _>(source, FixedWeightShape { mask, map }).await
+        }
+        Request::FixedWeightsAgain { mask, map } => {
+            next::<R, FixedWeightProduct<R>, _>(source, FixedWeightShape { mask, map }).await
         }
         Request::BitTriples { width, len } => next::<u64, BitTriples, _>(source, Planes { width, len }).await,
         Request::DaBits { len } => next::<R, DaBits<R>, _>(source, len).await,
