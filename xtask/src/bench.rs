@@ -27,7 +27,7 @@ use crate::workspace::{Workspace, own_json, run as run_command};
 /// Measures networks and layers and puts them beside published figures; or runs the micro benchmarks.
 ///
 /// ResNet-32 and MiniONN with 2 and 4 parties, ReLU, max pooling and convolutions with 2, over loopback TCP between
-/// processes; the networks in memory too, and over imitated links where asked; then batches of ResNet-32, ResNet-50 and
+/// processes; the networks in memory too; all of them over imitated links where asked; then batches of ResNet-32, ResNet-50 and
 /// larger ReLU layers. All correlations are drawn before the online phase starts (of ResNet-50: as they are used).
 /// Prints the medians, and writes results.json, results.csv and charts to target/bench. Times are of this machine; the
 /// published ones are of others. See BENCHMARKS.md.
@@ -36,7 +36,7 @@ pub struct BenchArguments {
     /// Runs of each setting, of which the median is taken.
     #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..))]
     runs: u32,
-    /// The links: as they are, 1 Gb/s with 0.5 ms one way, 100 Mb/s with 40 ms one way. Over lan and wan the networks only.
+    /// The links: as they are, 1 Gb/s with 0.5 ms one way, 100 Mb/s with 40 ms one way. Over lan and wan the tables' only.
     #[arg(long, value_enum, value_name = "LINK", value_delimiter = ',', default_values_t = [Link::None])]
     link: Vec<Link>,
     /// Only jobs with this in their name, such as resnet32 or relu.

@@ -119,7 +119,7 @@ impl Job {
     }
 }
 
-/// The jobs over a link: over imitated ones the networks of the tables only.
+/// The jobs over a link: over imitated ones those of the tables only.
 pub(super) fn jobs(link: &str) -> Vec<Job> {
     let mut jobs = Vec::new();
     for network in NETWORKS {
@@ -130,8 +130,9 @@ pub(super) fn jobs(link: &str) -> Vec<Job> {
             jobs.extend([2, 4].map(|parties| Job::new(network, parties, false, "memory", link)));
         }
     }
+    jobs.extend(LAYERS.map(|layer| Job::new(layer, 2, false, "tcp", link)));
     if link == "none" {
-        jobs.extend(LAYERS.into_iter().chain(LARGE_LAYERS).map(|layer| Job::new(layer, 2, false, "tcp", link)));
+        jobs.extend(LARGE_LAYERS.map(|layer| Job::new(layer, 2, false, "tcp", link)));
         jobs.extend(BATCHES.map(|batch| Job { batch, ..Job::new(BATCHED, 2, false, "tcp", link) }));
         jobs.push(Job::new(LARGE_NETWORK, 2, false, "tcp", link));
     }
