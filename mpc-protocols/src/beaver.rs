@@ -8,7 +8,7 @@ use mpc_transport::{Traffic, Transport};
 
 use crate::dealer::Dealing;
 use crate::error::{check_correlation, check_len};
-use crate::open::{self, open_owned};
+use crate::open::{self, open_owned, open_with};
 use crate::{Bilinear, Correlation, CorrelationSource, Party, ProtocolError, Request};
 
 /// One party's share of (a, b, a ∗ b) for random a and b.
@@ -126,7 +126,7 @@ pub async fn square<R: Ring, T: Transport>(
 ) -> Result<ArithmeticShares<R>, ProtocolError> {
     let SquarePair { a, mut square } = pair;
     check_correlation("square", "elements", a.len(), x.len())?;
-    let opened = open_owned(party, masked(x, &a).collect(), R::BITS).await?;
+    let opened = open_difference(party, x, &a).await?;
     let first = R::from_u64(u64::from(party.is_first()));
     for ((z, &d), &a) in square.elements_mut().iter_mut().zip(opened.iter()).zip(a.elements()) {
         // x² = a² + 2da + d²
@@ -140,6 +140,19 @@ pub async fn square<R: Ring, T: Transport>(
 #[must_use]
 pub fn traffic<R: Ring>(map: &Bilinear, parties: usize) -> Traffic {
     open::traffic(map.left_len() + map.right_len(), R::BITS, parties)
+}
+
+/// Opens x less its mask.
+pub(crate) async fn open_difference<R: Ring, T: Transport>(
+    party: &mut Party<T>,
+    x: &ArithmeticShares<R>,
+    mask: &ArithmeticShares<R>,
+) -> Result<SecretVec<R>, ProtocolError> {
+    open_with(party, x.len(), R::BITS, |range, differences| {
+        let shares = x.elements()[range.clone()].iter().zip(&mask.elements()[range]);
+        differences.iter_mut().zip(shares).for_each(|(difference, (x, &a))| *difference = x.wrapping_sub(a));
+    })
+    .await
 }
 
 /// This party's shares of x − mask, to be opened.

@@ -9,7 +9,7 @@ use mpc_ring::Ring;
 use mpc_shares::{ArithmeticShares, SecretVec};
 use mpc_transport::{Traffic, Transport};
 
-use crate::beaver::masked;
+use crate::beaver::{masked, open_difference};
 use crate::bilinear::FixedRight;
 use crate::dealer::{Dealing, Secret};
 use crate::error::check_len;
@@ -308,11 +308,10 @@ impl<R: Ring> PreparedLayer<R> {
     ) -> Result<(PreparedProduct<R>, OpenedInput<R>), ProtocolError> {
         let Self { mask, product } = self;
         check_len("fixed weights, input", mask.len(), x.len())?;
-        let differences = masked(x, &mask).collect();
         let opened = match owner {
-            None => Some(open_owned(party, differences, R::BITS).await?),
+            None => Some(open_difference(party, x, &mask).await?),
             Some(owner) => {
-                let differences = ArithmeticShares::from_elements(differences.into_vec());
+                let differences = ArithmeticShares::from_elements(masked(x, &mask).collect());
                 sharing::reveal(party, owner, &differences).await?.map(SecretVec::from)
             }
         };

@@ -1,6 +1,7 @@
 //! Opening shares to all parties: one round.
 
 use alloc::vec::Vec;
+use core::ops::Range;
 use mpc_ring::kernels::vectorized;
 use mpc_ring::{Ring, packing};
 use mpc_shares::{ArithmeticShares, BinaryShares, SecretVec};
@@ -46,33 +47,56 @@ pub async fn open_low_bits<R: Ring, T: Transport>(
 /// Elements that are unpacked at a time, so that they stay in the cache; a multiple of 8, which any width packs into bytes.
 const BLOCK: usize = 1024;
 
-/// As [`open_low_bits`], in the buffer of this party's shares, which stays one to be used again.
+/// As [`open_low_bits`], of shares in a buffer.
 pub(crate) async fn open_owned<R: Ring, T: Transport>(
     party: &mut Party<T>,
-    mut shares: SecretVec<R>,
+    shares: SecretVec<R>,
     bits: u32,
+) -> Result<SecretVec<R>, ProtocolError> {
+    open_with(party, shares.len(), bits, |range, block| block.copy_from_slice(&shares[range])).await
+}
+
+/// As [`open_low_bits`], of `len` shares that `fill` writes block by block, so that they need no buffer: it is given their
+/// positions and as many places.
+pub(crate) async fn open_with<R: Ring, T: Transport>(
+    party: &mut Party<T>,
+    len: usize,
+    bits: u32,
+    fill: impl Fn(Range<usize>, &mut [R]) + Send,
 ) -> Result<SecretVec<R>, ProtocolError> {
     if !(1..=R::BITS).contains(&bits) {
         let allowed = "1 bit to the ring's bits";
         return Err(ProtocolError::Parameter { protocol: "open", parameter: "bits", value: bits.into(), allowed });
     }
-    party.message.resize(packing::packed_len(shares.len(), bits), 0);
-    vectorized(|| packing::pack(&shares, bits, &mut party.message));
-    for message in party.exchange().await? {
-        vectorized(|| add_packed(&mut shares, bits, message));
-    }
-    Ok(shares)
+    party.message.resize(packing::packed_len(len, bits), 0);
+    vectorized(|| {
+        let mut block = [R::ZERO; BLOCK];
+        let packed = party.message.chunks_mut(packing::packed_len(BLOCK, bits));
+        for (start, packed) in (0..len).step_by(BLOCK).zip(packed) {
+            let range = start..len.min(start + BLOCK);
+            let block = &mut block[..range.len()];
+            fill(range, block);
+            packing::pack(block, bits, packed);
+        }
+    });
+    let (own, others) = party.exchange_and_keep().await?;
+    let mut opened = SecretVec::zeros(len);
+    vectorized(|| sum_packed(&mut opened, bits, own, others));
+    Ok(opened)
 }
 
-/// Adds another party's packed elements modulo 2^`bits`.
+/// The sums of all parties' packed elements modulo 2^`bits`.
 #[inline(always)]
-fn add_packed<R: Ring>(sums: &mut [R], bits: u32, message: &[u8]) {
-    let mask = R::low_mask(bits);
+fn sum_packed<'m, R: Ring>(sums: &mut [R], bits: u32, own: &[u8], others: impl Iterator<Item = &'m [u8]> + Clone) {
+    let (mask, packed_block) = (R::low_mask(bits), packing::packed_len(BLOCK, bits));
     let mut block = [R::ZERO; BLOCK];
-    for (sums, packed) in sums.chunks_mut(BLOCK).zip(message.chunks(packing::packed_len(BLOCK, bits))) {
-        let peer = &mut block[..sums.len()];
-        packing::unpack(packed, bits, peer);
-        sums.iter_mut().zip(peer).for_each(|(x, y)| *x = x.wrapping_add(*y) & mask);
+    for (index, (sums, own)) in sums.chunks_mut(BLOCK).zip(own.chunks(packed_block)).enumerate() {
+        packing::unpack(own, bits, sums);
+        let block = &mut block[..sums.len()];
+        for other in others.clone() {
+            packing::unpack(&other[index * packed_block..][..own.len()], bits, block);
+            sums.iter_mut().zip(&*block).for_each(|(x, y)| *x = x.wrapping_add(*y) & mask);
+        }
     }
 }
 

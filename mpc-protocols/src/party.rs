@@ -66,12 +66,19 @@ impl<T: Transport> Party<T> {
 
     /// One round: sends the prepared message to all and gives the one of the same length from each peer.
     pub(crate) async fn exchange(&mut self) -> Result<impl Iterator<Item = &[u8]>, crate::ProtocolError> {
+        self.exchange_and_keep().await.map(|(_, received)| received)
+    }
+
+    /// As [`exchange`](Self::exchange), with the message that was sent in front.
+    pub(crate) async fn exchange_and_keep(
+        &mut self,
+    ) -> Result<(&[u8], impl Iterator<Item = &[u8]> + Clone), crate::ProtocolError> {
         let len = (self.transport.parties() - 1) * self.message.len();
         // The buffer only grows, so that it is not cleared for every message.
         if self.received.len() < len {
             self.received.resize(len, 0);
         }
         self.transport.exchange(&self.message, &mut self.received[..len]).await?;
-        Ok(self.received[..len].chunks_exact(self.message.len().max(1)))
+        Ok((&self.message, self.received[..len].chunks_exact(self.message.len().max(1))))
     }
 }

@@ -14,7 +14,7 @@ use serde::Serialize;
 
 use crate::dealer::{Dealing, Secret};
 use crate::error::check_correlation;
-use crate::open::{self, open_owned};
+use crate::open::{self, open_with};
 use crate::{Correlation, CorrelationSource, Party, ProtocolError, Request};
 
 /// The number of elements and of bits of a lift.
@@ -93,7 +93,7 @@ pub(crate) struct TruncateReduce<R: Ring> {
     rounding: R,
     /// 2^{k−2}, which makes every value non-negative.
     offset: R,
-    kept: R,
+    bits: u32,
 }
 
 impl<R: Ring> TruncateReduce<R> {
@@ -105,16 +105,24 @@ impl<R: Ring> TruncateReduce<R> {
             shift,
             rounding: constant(half.wrapping_mul(R::from_u64(party.parties() as u64))),
             offset: constant(R::ONE << (bits - 2)),
-            kept: R::low_mask(bits),
+            bits,
         }
     }
 
-    /// The shares of y + 2^{k−2} + r modulo 2^k.
-    pub(crate) fn masked(&self, x: &[R], mask: &[R]) -> SecretVec<R> {
-        let &Self { shift, rounding, offset, kept } = self;
-        let mask_one =
-            |(&x, &r): (&R, &R)| (x.wrapping_add(rounding) >> shift).wrapping_add(r).wrapping_add(offset) & kept;
-        vectorized(|| x.iter().zip(mask).map(mask_one).collect())
+    /// Opens y + 2^{k−2} + r modulo 2^k, from the shares of x and r.
+    pub(crate) async fn open<T: Transport>(
+        &self,
+        party: &mut Party<T>,
+        x: &[R],
+        mask: &[R],
+    ) -> Result<SecretVec<R>, ProtocolError> {
+        let &Self { shift, rounding, offset, bits } = self;
+        open_with(party, x.len(), bits, |range, masked| {
+            for ((masked, &x), &r) in masked.iter_mut().zip(&x[range.clone()]).zip(&mask[range]) {
+                *masked = (x.wrapping_add(rounding) >> shift).wrapping_add(r).wrapping_add(offset);
+            }
+        })
+        .await
     }
 }
 
@@ -165,8 +173,8 @@ pub async fn truncate<R: Ring, T: Transport>(
     check_bits::<R>(bits, shift)?;
     check_correlation("truncate", "elements", mask.len(), x.len())?;
     let first = party.is_first();
-    let masked = TruncateReduce::new(party, bits, shift).masked(x.elements(), mask.elements());
-    let opened = open_owned(party, masked, bits).await?;
+    let reduce = TruncateReduce::new(party, bits, shift);
+    let opened = reduce.open(party, x.elements(), mask.elements()).await?;
     vectorized(|| {
         for ((top, &mask), &c) in top.elements_mut().iter_mut().zip(mask.elements()).zip(opened.iter()) {
             *top = lifted(first, c, bits, mask, *top);

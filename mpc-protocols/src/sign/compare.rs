@@ -10,7 +10,7 @@ use super::parameters::{SignParameters, SignShape};
 use super::tables::{bit_plane, leaf_tables, read_tables};
 use crate::dealer::{Dealing, Secret};
 use crate::error::{check_correlation, check_len};
-use crate::open::{self, open_owned, open_planes};
+use crate::open::{self, open_planes};
 use crate::truncation::{TruncateReduce, check_bits, random_bits};
 use crate::{CorrelationSource, Party, ProtocolError};
 
@@ -144,8 +144,7 @@ pub(crate) async fn open_comparisons<R: Ring, T: Transport>(
     check_correlation("sign", "elements", mask.len(), len)?;
     check_len("sign, thresholds", correlations.len(), thresholds.len())?;
 
-    let masked = TruncateReduce::new(party, bits, shift).masked(x, mask.elements());
-    let opened = open_owned(party, masked, bits).await?;
+    let opened = TruncateReduce::new(party, bits, shift).open(party, x, mask.elements()).await?;
 
     let words = packing::words_for(len);
     let planes = parameters.leaf_bits_opened() * words;

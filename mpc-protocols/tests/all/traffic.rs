@@ -200,7 +200,11 @@ fn the_dealers_links_carry_what_is_predicted() {
     // Several frames for one correlation.
     links_carry_what_is_predicted::<u64>(&every_request(40_000), 2);
     for request in every_request(77) {
-        let mask = Request::WeightMask { len: 154 };
-        links_carry_what_is_predicted::<u64>(&[mask, request], 3);
+        let mut plan = vec![Request::WeightMask { len: 154 }];
+        if let Request::FixedWeightsAgain { mask, map } = request {
+            plan.push(Request::FixedWeights { mask, map });
+        }
+        plan.push(request);
+        links_carry_what_is_predicted::<u64>(&plan, 3);
     }
 }
