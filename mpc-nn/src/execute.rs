@@ -5,6 +5,7 @@ pub(crate) mod fixed_point;
 mod model;
 mod run;
 
+use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 use core::fmt;
@@ -108,7 +109,7 @@ impl<R: Ring> Inference<'_, R> {
         let inputs = self.checked(party, inputs)?;
         let drawing = Drawing { plan, model, source };
         let correlations = match preprocessing {
-            Preprocessing::Streamed => Correlations::Streamed(drawing),
+            Preprocessing::Streamed => Correlations::Streamed(Box::new(drawing)),
             Preprocessing::Ahead => Correlations::Prepared(drawing.all(observer).await?),
         };
         self.run_with(party, correlations, inputs, generator, observer).await

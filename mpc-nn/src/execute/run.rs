@@ -117,7 +117,7 @@ impl<R: Ring, L: Transport> Drawing<'_, R, L> {
 /// Where a run has each step's correlations from.
 pub(super) enum Correlations<'a, R: Ring, L: Transport> {
     /// Drawn just before the step.
-    Streamed(Drawing<'a, R, L>),
+    Streamed(Box<Drawing<'a, R, L>>),
     /// Drawn before the run.
     Prepared(VecDeque<Material<R>>),
 }
