@@ -5,7 +5,7 @@
 //! y' = c − r is 1 exactly where y ≥ 0, and it is c_{k−2} ⊕ r_{k−2} ⊕ t with the borrow t = `[c_low < r_low]` of the
 //! k−2 bits below. These are cut into L leaves of 5 bits. For each leaf the dealer shares a one-time table of v < r_i for
 //! all v, which is read at the public index c_i for lt_i, and there and at the entry before for
-//! eq_i = [c_i = r_i] = [c_i − 1 < r_i] ⊕ [c_i < r_i]. With all lt_i and eq_j masked by dealt random bits ρ_i and σ_j and
+//! eq_i = `[c_i = r_i]` = `[c_i − 1 < r_i]` ⊕ `[c_i < r_i]`. With all lt_i and eq_j masked by dealt random bits ρ_i and σ_j and
 //! opened, t = ⊕_i lt_i·Π_{j>i} eq_j is a polynomial in public bits over dealt monomials.
 //!
 //! One-time tables: Ishai, Kushilevitz, Meldgaard, Orlandi, Paskin-Cherniavsky, "On the power of correlated randomness
