@@ -63,9 +63,8 @@ fn network_table(network: &str, rows: &[Row]) -> Table {
         ]);
     }
     for row in rows.iter().filter(|row| row.subject == network && row.batch == 1) {
-        let link = if row.link == "none" { "" } else { &format!(", {}", row.link) };
         table.add_row([
-            format!("here, {}, {}{link}", row.version, row.transport),
+            format!("here, {}, {}{}", row.version, row.transport, over(row)),
             row.parties.to_string(),
             format!("{:.3}", row.setup_seconds),
             format!("{:.3}", row.preprocessing_seconds),
@@ -78,6 +77,11 @@ fn network_table(network: &str, rows: &[Row]) -> Table {
         ]);
     }
     table
+}
+
+/// The link that a row was measured over, if it is imitated.
+fn over(row: &Row) -> String {
+    if row.link == "none" { String::new() } else { format!(", {}", row.link) }
 }
 
 fn layer_table(kind: &str, rows: &[Row]) -> Table {
@@ -110,7 +114,7 @@ fn layer_table(kind: &str, rows: &[Row]) -> Table {
         for row in rows.iter().filter(|row| row.subject == layer && row.parties == 2) {
             table.add_row([
                 shown.clone(),
-                format!("here, {}", row.version),
+                format!("here, {}{}", row.version, over(row)),
                 milliseconds(row.setup_seconds),
                 milliseconds(row.preprocessing_seconds),
                 megabytes(row.preprocessing_bytes()),
