@@ -1,9 +1,10 @@
 //! A session: what each party and the dealer do, from the handshake to the last inference.
 //!
 //! A session that is [opened](PartySession::open) has a link to the dealer, loads the model, and then runs inferences
-//! ([`infer`](PartySession::infer); with the preprocessing of the next one under way, [`halves`](PartySession::halves)) or records their correlations for later ([`record`](PartySession::record)). A session
-//! that is [resumed](PartySession::resume) has no dealer: it goes on with a model that was loaded before, and each inference
-//! takes a [recording] made with that model ([`infer_recorded`](PartySession::infer_recorded)).
+//! ([`infer`](PartySession::infer); with the preprocessing of the next one under way, [`halves`](PartySession::halves)) or
+//! records their correlations for later ([`record`](PartySession::record)). A session that is
+//! [resumed](PartySession::resume) has no dealer: it goes on with a model that was loaded before, and each inference takes a
+//! [recording] made with that model ([`infer_recorded`](PartySession::infer_recorded)).
 
 use alloc::borrow::ToOwned;
 use alloc::format;

@@ -8,7 +8,7 @@ use mpc_transport::{Traffic, Transport};
 
 use crate::dealer::Dealing;
 use crate::error::{check_correlation, check_len};
-use crate::open::{self, open_owned, open_with};
+use crate::open::{self, open_shares, open_with};
 use crate::{Bilinear, Correlation, CorrelationSource, Party, ProtocolError, Request};
 
 /// One party's share of (a, b, a ∗ b) for random a and b.
@@ -98,8 +98,8 @@ pub async fn multiply<R: Ring, T: Transport>(
     let BeaverTriple { map, mut a, b, mut c } = triple;
     check_len("multiply, left operand", map.left_len(), x.len())?;
     check_len("multiply, right operand", map.right_len(), y.len())?;
-    let differences = masked(x, &a).chain(masked(y, &b));
-    let opened = open_owned(party, differences.collect(), R::BITS).await?;
+    let differences: SecretVec<R> = masked(x, &a).chain(masked(y, &b)).collect();
+    let opened = open_shares(party, &differences, R::BITS).await?;
     let (d, e) = opened.split_at(x.len());
     // x∗y = c + d∗b + (a + d)∗e, where party 0 alone adds the public d to its share of a.
     a.add_public(party.index(), d)?;

@@ -6,10 +6,11 @@ use mpc_ring::{Ring, packing};
 use mpc_shares::{ArithmeticShares, BinaryShares, SecretVec, ShareError};
 use mpc_transport::{Traffic, Transport};
 
+use crate::beaver::open_difference;
 use crate::binary::{self, BitTriples, Planes, and, stack};
 use crate::dealer::{Dealing, Secret};
 use crate::error::{check_correlation, check_len};
-use crate::open::{self, open_owned};
+use crate::open;
 use crate::{Correlation, CorrelationSource, Party, ProtocolError, Request};
 
 /// One party's shares of random bits, both in XOR and in the ring.
@@ -336,8 +337,7 @@ pub async fn to_binary_with_edabits<R: Ring, T: Transport>(
     let EdaBits { in_ring, bits } = edabits;
     check_correlation("A2B", "elements", in_ring.len(), x.len())?;
     check_len("A2B, rounds", adder_planes::<R>(x.len(), 2).len(), triples.len())?;
-    let masked = x.elements().iter().zip(in_ring.elements()).map(|(&x, &r)| x.wrapping_sub(r));
-    let opened = open_owned(party, masked.collect(), R::BITS).await?;
+    let opened = open_difference(party, x, &in_ring).await?;
     let public = if party.is_first() {
         BinaryShares::from_elements(&opened, R::BITS)?
     } else {

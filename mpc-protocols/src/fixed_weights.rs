@@ -13,7 +13,7 @@ use crate::beaver::{masked, open_difference};
 use crate::bilinear::FixedRight;
 use crate::dealer::{Dealing, Secret};
 use crate::error::check_len;
-use crate::open::{self, open_owned};
+use crate::open::{self, open_shares};
 use crate::{Bilinear, Correlation, CorrelationSource, Party, ProtocolError, Request, sharing};
 
 /// One party's share of a random mask of a layer's weights, which the dealer remembers.
@@ -35,9 +35,8 @@ impl<R: Ring> Correlation<R> for WeightMask<R> {
 /// One party's share of (a, a ∗ b) for a fresh random a, b being the weight mask with index `mask`.
 #[derive(Debug)]
 pub struct FixedWeightPair<R: Ring> {
-    map: Bilinear,
     a: ArithmeticShares<R>,
-    c: ArithmeticShares<R>,
+    product: FixedWeightProduct<R>,
 }
 
 /// Which weight mask, and the layer's shape.
@@ -60,11 +59,8 @@ impl<R: Ring> Correlation<R> for FixedWeightPair<R> {
         shape: &FixedWeightShape,
         source: &mut CorrelationSource<T>,
     ) -> Result<Self, ProtocolError> {
-        Ok(Self {
-            map: shape.map,
-            a: ArithmeticShares::from_elements(source.uniform(shape.map.left_len())),
-            c: ArithmeticShares::from_elements(source.elements(shape.map.output_len(), R::BITS).await?),
-        })
+        let a = ArithmeticShares::from_elements(source.uniform(shape.map.left_len()));
+        Ok(Self { a, product: FixedWeightProduct::draw(shape, source).await? })
     }
 }
 
@@ -145,7 +141,7 @@ impl<R: Ring> FixedWeights<R> {
             check_len("fixed weights", mask.len(), shares.len())?;
             differences.extend(masked(shares, mask));
         }
-        let opened = open_owned(party, differences.into(), R::BITS).await?;
+        let opened = open_shares(party, &SecretVec::from(differences), R::BITS).await?;
         let mut rest = &opened[..];
         let mut load = |shares: ArithmeticShares<R>| {
             let (difference, others) = rest.split_at(shares.len());
@@ -185,11 +181,8 @@ impl<R: Ring> FixedWeights<R> {
     /// # Errors
     /// [`ProtocolError::OperandLength`] if the pair is for a layer with another number of weights.
     pub fn prepare(&self, pair: FixedWeightPair<R>) -> Result<PreparedLayer<R>, ProtocolError> {
-        let FixedWeightPair { map, a, c: mut offset } = pair;
-        check_len("fixed weights", map.right_len(), self.shares.len())?;
-        self.difference.accumulate(&map, a.elements(), offset.elements_mut());
-        self.shares.pack(&map);
-        Ok(PreparedLayer { mask: a, product: PreparedProduct { map, offset } })
+        let FixedWeightPair { a: mask, product } = pair;
+        Ok(PreparedLayer { product: self.prepare_product(&mask, product)?, mask })
     }
 
     /// As [`prepare`](Self::prepare) for a further layer with the input of `first`: its mask A serves both.
@@ -201,10 +194,18 @@ impl<R: Ring> FixedWeights<R> {
         first: &PreparedLayer<R>,
         product: FixedWeightProduct<R>,
     ) -> Result<PreparedProduct<R>, ProtocolError> {
+        self.prepare_product(&first.mask, product)
+    }
+
+    fn prepare_product(
+        &self,
+        mask: &ArithmeticShares<R>,
+        product: FixedWeightProduct<R>,
+    ) -> Result<PreparedProduct<R>, ProtocolError> {
         let FixedWeightProduct { map, c: mut offset } = product;
         check_len("fixed weights", map.right_len(), self.shares.len())?;
-        check_len("fixed weights, input", map.left_len(), first.mask.len())?;
-        self.difference.accumulate(&map, first.mask.elements(), offset.elements_mut());
+        check_len("fixed weights, input", map.left_len(), mask.len())?;
+        self.difference.accumulate(&map, mask.elements(), offset.elements_mut());
         self.shares.pack(&map);
         Ok(PreparedProduct { map, offset })
     }

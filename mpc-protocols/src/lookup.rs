@@ -27,7 +27,7 @@ use mpc_transport::{Traffic, Transport};
 use crate::correlation::Expansion;
 use crate::dealer::{Dealing, Secret};
 use crate::error::check_correlation;
-use crate::open::{self, open_owned};
+use crate::open::{self, open_shares};
 use crate::truncation::{self, LiftMask, LiftShape, truncate};
 use crate::{Correlation, CorrelationSource, Party, ProtocolError, Request};
 
@@ -150,9 +150,8 @@ pub async fn look_up<R: Ring, T: Transport>(
 ) -> Result<ArithmeticShares<R>, ProtocolError> {
     let LookupMask { layout, mask, mut tables, lift } = correlation;
     check_correlation("look_up", "elements", mask.len(), u.len())?;
-    let kept = R::low_mask(layout.argument_bits());
-    let masked = u.elements().iter().zip(mask.elements()).map(|(&u, &a)| u.wrapping_add(a) & kept);
-    let opened = open_owned(party, masked.collect(), layout.argument_bits()).await?;
+    let masked: SecretVec<R> = u.elements().iter().zip(mask.elements()).map(|(&u, &a)| u.wrapping_add(a)).collect();
+    let opened = open_shares(party, &masked, layout.argument_bits()).await?;
     let mut values = SecretVec::zeros(u.len());
     for (value, e) in values.iter_mut().zip(opened.iter()) {
         let e = e.low_u64();

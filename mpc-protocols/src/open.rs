@@ -41,16 +41,16 @@ pub async fn open_low_bits<R: Ring, T: Transport>(
     shares: &[R],
     bits: u32,
 ) -> Result<Vec<R>, ProtocolError> {
-    open_owned(party, SecretVec::copy_of(shares), bits).await.map(SecretVec::into_vec)
+    open_shares(party, shares, bits).await.map(SecretVec::into_vec)
 }
 
 /// Elements that are unpacked at a time, so that they stay in the cache; a multiple of 8, which any width packs into bytes.
 const BLOCK: usize = 1024;
 
-/// As [`open_low_bits`], of shares in a buffer.
-pub(crate) async fn open_owned<R: Ring, T: Transport>(
+/// As [`open_low_bits`], into a buffer of secrets.
+pub(crate) async fn open_shares<R: Ring, T: Transport>(
     party: &mut Party<T>,
-    shares: SecretVec<R>,
+    shares: &[R],
     bits: u32,
 ) -> Result<SecretVec<R>, ProtocolError> {
     open_with(party, shares.len(), bits, |range, block| block.copy_from_slice(&shares[range])).await
