@@ -6,7 +6,7 @@ mod cases;
 use std::collections::BTreeSet;
 
 use cases::{Case, check_all, evaluate, infer, plan, read};
-use mpc_models::onnx::{InputShapes, OnnxFile};
+use mpc_onnx::{InputShapes, OnnxFile};
 
 /// The largest error of a private run.
 fn private_bound(_: usize, expected: f64) -> f64 {

@@ -4,8 +4,9 @@
 mod cases;
 
 use cases::{Case, check_all, evaluate, folder, infer, read};
-use mpc_models::onnx::{Network, OnnxFile};
+use mpc_nn::Network;
 use mpc_nn::Weights;
+use mpc_onnx::OnnxFile;
 use ndarray::ArrayD;
 
 /// The fractional bits of a private run.

@@ -4,8 +4,9 @@ use std::cell::RefCell;
 use std::fs;
 use std::path::PathBuf;
 
-use mpc_models::onnx::{Dimension, Encoding, ImportError, InputShapes, Network, OnnxError, OnnxFile, Reason};
 use mpc_nn::evaluate;
+use mpc_nn::{Encoding, Network};
+use mpc_onnx::{Dimension, ImportError, InputShapes, OnnxError, OnnxFile, Reason};
 use ndarray::{ArrayD, array};
 use proptest::prelude::*;
 use rten_onnx::onnx::{

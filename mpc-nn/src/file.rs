@@ -33,10 +33,8 @@ pub enum FileError {
 /// The bytes of a file of at most `limit` bytes; zeroised on drop, as weights and images are secret.
 ///
 /// ```no_run
-/// use mpc_models::{file_limit, load_resnet32, read_file, resnet32};
-/// let graph = resnet32(1, 10)?;
-/// let weights = load_resnet32(&read_file("resnet32.safetensors", file_limit(&graph))?, &graph)?;
-/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// let bytes = mpc_nn::file::read_file("network.safetensors", 1 << 30)?;
+/// # Ok::<(), mpc_nn::file::FileError>(())
 /// ```
 ///
 /// # Errors

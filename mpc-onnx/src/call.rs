@@ -1,52 +1,48 @@
 //! One node with the values of its inputs, and checked access to both.
 
-use std::format;
-use std::string::String;
-use std::vec::Vec;
-
 use ndarray::ArrayD;
 use rten_onnx::onnx::{AttributeProto, AttributeType, NodeProto, TensorProto};
 
-use super::error::{Lowered, invalid, unsupported};
-use super::lower::Norm;
-use super::value::{Constant, Tensor, Value};
+use crate::error::{Lowered, invalid, unsupported};
+use crate::norm::Norm;
+use crate::value::{Constant, Tensor, Value};
 
 /// A node of the file with the values of its inputs.
-pub(super) struct Call<'a> {
-    pub(super) node: &'a NodeProto,
+pub(crate) struct Call<'a> {
+    pub(crate) node: &'a NodeProto,
     /// Absent optional inputs are `None`.
-    pub(super) inputs: Vec<Option<Value>>,
+    pub(crate) inputs: Vec<Option<Value>>,
     /// Which outputs something reads.
-    pub(super) used: Vec<bool>,
-    pub(super) opset: i64,
+    pub(crate) used: Vec<bool>,
+    pub(crate) opset: i64,
     /// A batch normalisation behind the node that it takes up.
-    pub(super) norm: Option<Norm>,
+    pub(crate) norm: Option<Norm>,
     /// The element type of the third input, a zero point, if it is a weight of the file; 0 if it is not known.
-    pub(super) zero_type: i32,
+    pub(crate) zero_type: i32,
     /// Whether the result goes into a softmax only, so that large negative constants are masks.
-    pub(super) is_masked: bool,
+    pub(crate) is_masked: bool,
 }
 
 impl Call<'_> {
-    pub(super) fn operator(&self) -> &str {
+    pub(crate) fn operator(&self) -> &str {
         self.node.op_type.as_deref().unwrap_or_default()
     }
 
     /// Whether the output of that place is read.
-    pub(super) fn is_used(&self, output: usize) -> bool {
+    pub(crate) fn is_used(&self, output: usize) -> bool {
         self.used.get(output).copied().unwrap_or(false)
     }
 
-    pub(super) fn input(&self, index: usize) -> Option<&Value> {
+    pub(crate) fn input(&self, index: usize) -> Option<&Value> {
         self.inputs.get(index)?.as_ref()
     }
 
-    pub(super) fn required(&self, index: usize) -> Lowered<&Value> {
+    pub(crate) fn required(&self, index: usize) -> Lowered<&Value> {
         self.input(index).map_or_else(|| invalid(format!("it has no input {index}")), Ok)
     }
 
     /// An input that depends on a private one.
-    pub(super) fn tensor(&self, index: usize) -> Lowered<&Tensor> {
+    pub(crate) fn tensor(&self, index: usize) -> Lowered<&Tensor> {
         match self.required(index)? {
             Value::Node(tensor) => Ok(tensor),
             Value::Tokens { .. } => unsupported(
@@ -57,11 +53,11 @@ impl Call<'_> {
     }
 
     /// A constant input, public or the model owner's.
-    pub(super) fn constant(&self, index: usize) -> Lowered<Constant> {
+    pub(crate) fn constant(&self, index: usize) -> Lowered<Constant> {
         self.optional_constant(index)?.map_or_else(|| invalid(format!("it has no input {index}")), Ok)
     }
 
-    pub(super) fn optional_constant(&self, index: usize) -> Lowered<Option<Constant>> {
+    pub(crate) fn optional_constant(&self, index: usize) -> Lowered<Option<Constant>> {
         match self.input(index) {
             None => Ok(None),
             Some(Value::Constant(constant)) => Ok(Some(constant.clone())),
@@ -71,7 +67,7 @@ impl Call<'_> {
     }
 
     /// The only element of a constant input.
-    pub(super) fn optional_scalar(&self, index: usize) -> Lowered<Option<f32>> {
+    pub(crate) fn optional_scalar(&self, index: usize) -> Lowered<Option<f32>> {
         let Some(constant) = self.optional_constant(index)? else { return Ok(None) };
         match constant.array().as_slice() {
             Some(&[value]) => Ok(Some(value)),
@@ -80,11 +76,11 @@ impl Call<'_> {
     }
 
     /// The public integers of an input.
-    pub(super) fn optional_integers(&self, index: usize) -> Lowered<Option<Vec<i64>>> {
+    pub(crate) fn optional_integers(&self, index: usize) -> Lowered<Option<Vec<i64>>> {
         Ok(self.optional_integer_array(index)?.map(|array| array.iter().copied().collect()))
     }
 
-    pub(super) fn optional_integer_array(&self, index: usize) -> Lowered<Option<&ArrayD<i64>>> {
+    pub(crate) fn optional_integer_array(&self, index: usize) -> Lowered<Option<&ArrayD<i64>>> {
         match self.input(index) {
             None => Ok(None),
             Some(Value::Integer(array)) => Ok(Some(array)),
@@ -93,12 +89,12 @@ impl Call<'_> {
         }
     }
 
-    pub(super) fn integers(&self, index: usize) -> Lowered<Vec<i64>> {
+    pub(crate) fn integers(&self, index: usize) -> Lowered<Vec<i64>> {
         self.optional_integers(index)?.map_or_else(|| invalid(format!("it has no input {index}")), Ok)
     }
 
     /// The only integer of an input, 0 if it is absent.
-    pub(super) fn integers_or_zero(&self, index: usize) -> Lowered<i64> {
+    pub(crate) fn integers_or_zero(&self, index: usize) -> Lowered<i64> {
         match self.optional_integers(index)?.as_deref() {
             None => Ok(0),
             Some(&[value]) => Ok(value),
@@ -107,7 +103,7 @@ impl Call<'_> {
     }
 
     /// Integers that are an attribute before some opset and an input from then on.
-    pub(super) fn integers_from(&self, attribute: &str, input: usize) -> Lowered<Option<Vec<i64>>> {
+    pub(crate) fn integers_from(&self, attribute: &str, input: usize) -> Lowered<Option<Vec<i64>>> {
         match self.ints(attribute)? {
             Some(values) => Ok(Some(values)),
             None => self.optional_integers(input),
@@ -125,43 +121,43 @@ impl Call<'_> {
         }
     }
 
-    pub(super) fn int(&self, name: &str, default: i64) -> Lowered<i64> {
+    pub(crate) fn int(&self, name: &str, default: i64) -> Lowered<i64> {
         Ok(self.optional_int(name)?.unwrap_or(default))
     }
 
-    pub(super) fn optional_int(&self, name: &str) -> Lowered<Option<i64>> {
+    pub(crate) fn optional_int(&self, name: &str) -> Lowered<Option<i64>> {
         Ok(self.attribute(name, AttributeType::INT)?.map(|attribute| attribute.i.unwrap_or(0)))
     }
 
-    pub(super) fn float(&self, name: &str, default: f32) -> Lowered<f32> {
+    pub(crate) fn float(&self, name: &str, default: f32) -> Lowered<f32> {
         let attribute = self.attribute(name, AttributeType::FLOAT)?;
         let value = attribute.map_or(default, |attribute| attribute.f.unwrap_or(0.0));
         if value.is_nan() { invalid(format!("attribute `{name}` is NaN")) } else { Ok(value) }
     }
 
-    pub(super) fn ints(&self, name: &str) -> Lowered<Option<Vec<i64>>> {
+    pub(crate) fn ints(&self, name: &str) -> Lowered<Option<Vec<i64>>> {
         Ok(self.attribute(name, AttributeType::INTS)?.map(|attribute| attribute.ints.clone()))
     }
 
-    pub(super) fn floats(&self, name: &str) -> Lowered<Option<Vec<f32>>> {
+    pub(crate) fn floats(&self, name: &str) -> Lowered<Option<Vec<f32>>> {
         Ok(self.attribute(name, AttributeType::FLOATS)?.map(|attribute| attribute.floats.clone()))
     }
 
-    pub(super) fn strings(&self, name: &str) -> Lowered<Option<Vec<String>>> {
+    pub(crate) fn strings(&self, name: &str) -> Lowered<Option<Vec<String>>> {
         Ok(self.attribute(name, AttributeType::STRINGS)?.map(|attribute| attribute.strings.clone()))
     }
 
-    pub(super) fn string(&self, name: &str, default: &str) -> Lowered<String> {
+    pub(crate) fn string(&self, name: &str, default: &str) -> Lowered<String> {
         let attribute = self.attribute(name, AttributeType::STRING)?;
         Ok(attribute.map_or_else(|| default.into(), |attribute| attribute.s.clone().unwrap_or_default()))
     }
 
-    pub(super) fn tensor_attribute(&self, name: &str) -> Lowered<Option<&TensorProto>> {
+    pub(crate) fn tensor_attribute(&self, name: &str) -> Lowered<Option<&TensorProto>> {
         Ok(self.attribute(name, AttributeType::TENSOR)?.and_then(|attribute| attribute.t.as_ref()))
     }
 
     /// The node's public integers of the attribute, not negative.
-    pub(super) fn sizes(&self, name: &str) -> Lowered<Option<Vec<usize>>> {
+    pub(crate) fn sizes(&self, name: &str) -> Lowered<Option<Vec<usize>>> {
         let Some(values) = self.ints(name)? else { return Ok(None) };
         let sizes = values.iter().map(|&value| usize::try_from(value).ok());
         sizes.collect::<Option<_>>().map_or_else(|| invalid(format!("attribute `{name}` is negative")), |s| Ok(Some(s)))

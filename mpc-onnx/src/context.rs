@@ -5,9 +5,6 @@ mod layers;
 mod movement;
 
 use std::collections::BTreeMap;
-use std::format;
-use std::string::String;
-use std::vec::Vec;
 
 use mpc_nn::weights::MAX_WEIGHT;
 use mpc_nn::{GraphBuilder, GraphError, NodeId};
@@ -15,16 +12,16 @@ use mpc_protocols::function::Function;
 use ndarray::ArrayD;
 use zeroize::Zeroize;
 
-use super::error::{Lowered, Problem};
-use super::value::Tensor;
-pub(super) use broadcast::real;
+use crate::error::{Lowered, Problem};
+use crate::value::Tensor;
+pub(crate) use broadcast::real;
 
 /// The largest number of nodes of an imported graph.
 const MAX_NODES: usize = 1 << 16;
 
 /// Where a node comes from, for formulas that are recognised.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) enum Origin {
+pub(crate) enum Origin {
     Scaled(NodeId, f32),
     Offset(NodeId, f32),
     Function(NodeId, Function),
@@ -33,7 +30,7 @@ pub(super) enum Origin {
 
 /// What is known of private values that a file has as integers or Booleans: casts of them change nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Whole {
+pub(crate) enum Whole {
     /// 0 or 1.
     Boolean,
     /// An integer.
@@ -41,20 +38,20 @@ pub(super) enum Whole {
 }
 
 /// A graph under construction, with its weights.
-pub(super) struct Lowering {
-    pub(super) builder: GraphBuilder,
-    pub(super) weights: Parameters,
-    pub(super) opset: i64,
+pub(crate) struct Context {
+    pub(crate) builder: GraphBuilder,
+    pub(crate) weights: Parameters,
+    pub(crate) opset: i64,
     /// The name of the node of the file that is being lowered.
-    pub(super) base: String,
+    pub(crate) base: String,
     /// The number of elements that may still be made beyond those of the file.
-    pub(super) budget: usize,
+    pub(crate) budget: usize,
     /// The names that are taken, each with the largest number that was put behind it.
     names: BTreeMap<String, usize>,
     nodes: usize,
     origins: BTreeMap<NodeId, Origin>,
     /// What the exponentials of a sum were of, and the axes of the sum.
-    pub(super) exponents: BTreeMap<NodeId, (Tensor, Vec<usize>)>,
+    pub(crate) exponents: BTreeMap<NodeId, (Tensor, Vec<usize>)>,
     /// Private values that are whole numbers.
     whole: BTreeMap<NodeId, Whole>,
     /// Scale and zero point of what was quantised.
@@ -63,7 +60,7 @@ pub(super) struct Lowering {
 
 /// Weights by name, zeroised on drop.
 #[derive(Default)]
-pub(super) struct Parameters(pub(super) BTreeMap<String, ArrayD<f32>>);
+pub(crate) struct Parameters(pub(crate) BTreeMap<String, ArrayD<f32>>);
 
 impl Drop for Parameters {
     fn drop(&mut self) {
@@ -73,8 +70,8 @@ impl Drop for Parameters {
     }
 }
 
-impl Lowering {
-    pub(super) fn new(opset: i64, budget: usize) -> Self {
+impl Context {
+    pub(crate) fn new(opset: i64, budget: usize) -> Self {
         Self {
             builder: GraphBuilder::new(),
             weights: Parameters::default(),
@@ -91,7 +88,7 @@ impl Lowering {
     }
 
     /// Takes `elements` from what may be allocated.
-    pub(super) fn charge(&mut self, elements: usize) -> Lowered<()> {
+    pub(crate) fn charge(&mut self, elements: usize) -> Lowered<()> {
         match self.budget.checked_sub(elements) {
             Some(rest) => {
                 self.budget = rest;
@@ -102,14 +99,14 @@ impl Lowering {
     }
 
     /// A name of the node's own for a part of it; the node's name itself for the empty part.
-    pub(super) fn name(&mut self, part: &str) -> String {
+    pub(crate) fn name(&mut self, part: &str) -> String {
         let base = if self.base.is_empty() { "node" } else { &self.base };
         let wanted = if part.is_empty() { String::from(base) } else { format!("{base}/{part}") };
         self.unique(wanted)
     }
 
     /// The name, or one with a number behind it if it is taken.
-    pub(super) fn unique(&mut self, wanted: String) -> String {
+    pub(crate) fn unique(&mut self, wanted: String) -> String {
         // The search goes on from where the last one for this name ended.
         let mut count = self.names.get(&wanted).copied().unwrap_or(0);
         let mut name = wanted.clone();
@@ -123,7 +120,7 @@ impl Lowering {
     }
 
     /// Adds a node, named after its part of the file's node, whose result has `shape` in the file.
-    pub(super) fn emit(
+    pub(crate) fn emit(
         &mut self,
         part: &str,
         shape: &[usize],
@@ -133,7 +130,7 @@ impl Lowering {
         self.emit_named(&name, shape, add)
     }
 
-    pub(super) fn emit_named(
+    pub(crate) fn emit_named(
         &mut self,
         name: &str,
         shape: &[usize],
@@ -147,33 +144,33 @@ impl Lowering {
         Ok(Tensor { id, shape: shape.to_vec() })
     }
 
-    pub(super) fn origin(&self, id: NodeId) -> Option<Origin> {
+    pub(crate) fn origin(&self, id: NodeId) -> Option<Origin> {
         self.origins.get(&id).copied()
     }
 
-    pub(super) fn note(&mut self, id: NodeId, origin: Origin) {
+    pub(crate) fn note(&mut self, id: NodeId, origin: Origin) {
         self.origins.insert(id, origin);
     }
 
-    pub(super) fn whole(&self, id: NodeId) -> Option<Whole> {
+    pub(crate) fn whole(&self, id: NodeId) -> Option<Whole> {
         self.whole.get(&id).copied()
     }
 
-    pub(super) fn note_whole(&mut self, id: NodeId, whole: Whole) {
+    pub(crate) fn note_whole(&mut self, id: NodeId, whole: Whole) {
         self.whole.insert(id, whole);
     }
 
     /// The scale and zero point that a node was quantised with.
-    pub(super) fn quantisation(&self, id: NodeId) -> Option<(f32, f32)> {
+    pub(crate) fn quantisation(&self, id: NodeId) -> Option<(f32, f32)> {
         self.quantisations.get(&id).copied()
     }
 
-    pub(super) fn note_quantisation(&mut self, id: NodeId, parameters: (f32, f32)) {
+    pub(crate) fn note_quantisation(&mut self, id: NodeId, parameters: (f32, f32)) {
         self.quantisations.insert(id, parameters);
     }
 
     /// The weights of the model owner's under a name of the graph.
-    pub(super) fn weight(&mut self, name: String, array: ArrayD<f32>) -> Lowered<()> {
+    pub(crate) fn weight(&mut self, name: String, array: ArrayD<f32>) -> Lowered<()> {
         // A comparison with NaN is false.
         let fits = array.iter().all(|value| value.abs() <= MAX_WEIGHT);
         // Put in also if it does not fit, so that it is zeroised.
@@ -182,7 +179,7 @@ impl Lowering {
     }
 
     /// A constant of the model owner's as a value of its own.
-    pub(super) fn parameter(&mut self, array: &ArrayD<f32>) -> Lowered<Tensor> {
+    pub(crate) fn parameter(&mut self, array: &ArrayD<f32>) -> Lowered<Tensor> {
         let name = self.name("constant");
         let shape = array.shape().to_vec();
         let parameter =
@@ -192,23 +189,23 @@ impl Lowering {
         Ok(parameter)
     }
 
-    pub(super) fn function(&mut self, x: &Tensor, function: Function) -> Lowered<Tensor> {
+    pub(crate) fn function(&mut self, x: &Tensor, function: Function) -> Lowered<Tensor> {
         let y =
             self.emit(function_name(&function), &x.shape, |builder, name| builder.function(name, x.id, function))?;
         self.note(y.id, Origin::Function(x.id, function));
         Ok(y)
     }
 
-    pub(super) fn relu(&mut self, x: &Tensor) -> Lowered<Tensor> {
+    pub(crate) fn relu(&mut self, x: &Tensor) -> Lowered<Tensor> {
         self.emit("relu", &x.shape, |builder, name| builder.relu(name, x.id))
     }
 
-    pub(super) fn square(&mut self, x: &Tensor) -> Lowered<Tensor> {
+    pub(crate) fn square(&mut self, x: &Tensor) -> Lowered<Tensor> {
         self.emit("square", &x.shape, |builder, name| builder.square(name, x.id))
     }
 
     /// x·factor, joined with a factor that x has already.
-    pub(super) fn scale(&mut self, x: &Tensor, factor: f32) -> Lowered<Tensor> {
+    pub(crate) fn scale(&mut self, x: &Tensor, factor: f32) -> Lowered<Tensor> {
         if let Some(Origin::Scaled(source, first)) = self.origin(x.id)
             && (first * factor).abs() <= MAX_WEIGHT
         {
@@ -223,7 +220,7 @@ impl Lowering {
         Ok(y)
     }
 
-    pub(super) fn offset(&mut self, x: &Tensor, value: f32) -> Lowered<Tensor> {
+    pub(crate) fn offset(&mut self, x: &Tensor, value: f32) -> Lowered<Tensor> {
         if value == 0.0 {
             return Ok(x.clone());
         }
@@ -233,7 +230,7 @@ impl Lowering {
     }
 
     /// The sum over axes, which stay with size 1.
-    pub(super) fn sum(&mut self, x: &Tensor, axes: &[usize]) -> Lowered<Tensor> {
+    pub(crate) fn sum(&mut self, x: &Tensor, axes: &[usize]) -> Lowered<Tensor> {
         let axes: Vec<usize> = axes.iter().copied().filter(|&axis| x.shape[axis] > 1).collect();
         if axes.is_empty() {
             return Ok(x.clone());
@@ -247,7 +244,7 @@ impl Lowering {
     }
 
     /// The mean over axes, which stay with size 1.
-    pub(super) fn mean(&mut self, x: &Tensor, axes: &[usize]) -> Lowered<Tensor> {
+    pub(crate) fn mean(&mut self, x: &Tensor, axes: &[usize]) -> Lowered<Tensor> {
         let axes: Vec<usize> = axes.iter().copied().filter(|&axis| x.shape[axis] > 1).collect();
         if axes.is_empty() {
             return Ok(x.clone());
@@ -256,7 +253,7 @@ impl Lowering {
     }
 
     /// 1/x, at half the cost where x is known to be positive.
-    pub(super) fn reciprocal(&mut self, x: &Tensor) -> Lowered<Tensor> {
+    pub(crate) fn reciprocal(&mut self, x: &Tensor) -> Lowered<Tensor> {
         match self.origin(x.id) {
             Some(Origin::Function(source, Function::Sqrt)) => {
                 let source = Tensor { id: source, shape: x.shape.clone() };
@@ -271,12 +268,12 @@ impl Lowering {
 }
 
 /// The shape of a node for a shape of the file: scalars have an axis.
-pub(super) fn graph_shape(shape: &[usize]) -> Vec<usize> {
+pub(crate) fn graph_shape(shape: &[usize]) -> Vec<usize> {
     if shape.is_empty() { [1].into() } else { shape.to_vec() }
 }
 
 /// The shape with size 1 at `axes`.
-pub(super) fn reduced(shape: &[usize], axes: &[usize]) -> Vec<usize> {
+pub(crate) fn reduced(shape: &[usize], axes: &[usize]) -> Vec<usize> {
     shape.iter().enumerate().map(|(axis, &size)| if axes.contains(&axis) { 1 } else { size }).collect()
 }
 

@@ -1,13 +1,9 @@
 //! Why a file is not read, and why a network is not imported.
 
-use std::boxed::Box;
 use std::fmt;
-use std::string::String;
-use std::vec::Vec;
 
+use mpc_nn::file::FileError;
 use mpc_nn::{GraphError, WeightsError};
-
-use crate::file::FileError;
 
 /// Why a file is not an ONNX model.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -184,7 +180,7 @@ pub enum Reason {
 
 /// What went wrong in one node, without its name.
 #[derive(Debug)]
-pub(super) enum Problem {
+pub(crate) enum Problem {
     Unsupported(String),
     Invalid(String),
     Graph(Box<GraphError>),
@@ -205,7 +201,7 @@ impl From<GraphError> for Problem {
 }
 
 impl Problem {
-    pub(super) fn reasons(self, node: &str, operator: &str) -> Vec<Reason> {
+    pub(crate) fn reasons(self, node: &str, operator: &str) -> Vec<Reason> {
         let (node, operator) = (String::from(node), String::from(operator));
         let reason = match self {
             Self::Unsupported(hint) => Reason::Unsupported { node, operator, hint },
@@ -222,12 +218,12 @@ impl Problem {
 }
 
 /// What a step of an import gives.
-pub(super) type Lowered<T> = Result<T, Problem>;
+pub(crate) type Lowered<T> = Result<T, Problem>;
 
-pub(super) fn unsupported<T>(hint: impl Into<String>) -> Lowered<T> {
+pub(crate) fn unsupported<T>(hint: impl Into<String>) -> Lowered<T> {
     Err(Problem::Unsupported(hint.into()))
 }
 
-pub(super) fn invalid<T>(reason: impl Into<String>) -> Lowered<T> {
+pub(crate) fn invalid<T>(reason: impl Into<String>) -> Lowered<T> {
     Err(Problem::Invalid(reason.into()))
 }

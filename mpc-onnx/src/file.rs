@@ -1,18 +1,14 @@
 //! A parsed ONNX file, before import.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::format;
 use std::path::{Path, PathBuf};
-use std::string::{String, ToString};
-use std::vec::Vec;
 
+use mpc_nn::file::read_file;
 use rten_onnx::onnx::{DataType, GraphProto, ModelProto, TensorProto, ValueInfoProto};
 use zeroize::Zeroize;
 
-use super::error::{ImportError, OnnxError};
-use super::import;
-use super::{InputShapes, Network, tensor, wire};
-use crate::file::read_file;
+use crate::error::OnnxError;
+use crate::{tensor, wire};
 
 /// The largest file that is read, in bytes: protobuf's own limit of 2 GiB.
 pub const MAX_FILE: usize = (1 << 31) - 1;
@@ -42,12 +38,12 @@ pub struct TensorInfo {
 ///
 /// Weights in it are zeroised on drop.
 pub struct OnnxFile {
-    pub(super) graph: GraphProto,
-    pub(super) opset: i64,
+    pub(crate) graph: GraphProto,
+    pub(crate) opset: i64,
     /// Where files with further data lie.
-    pub(super) folder: Option<PathBuf>,
+    pub(crate) folder: Option<PathBuf>,
     /// The size of the file, which bounds what an import may allocate.
-    pub(super) size: usize,
+    pub(crate) size: usize,
     producer: String,
 }
 
@@ -126,16 +122,8 @@ impl OnnxFile {
         &self.producer
     }
 
-    /// The network as a graph and its weights.
-    ///
-    /// # Errors
-    /// All reasons at once why it cannot be imported.
-    pub fn import(&self, shapes: &InputShapes) -> Result<Network, ImportError> {
-        import::import(self, shapes)
-    }
-
     /// The declared inputs that are not weights.
-    pub(super) fn input_infos(&self) -> impl Iterator<Item = (&str, &ValueInfoProto)> {
+    pub(crate) fn input_infos(&self) -> impl Iterator<Item = (&str, &ValueInfoProto)> {
         let weights: BTreeSet<&str> =
             self.graph.initializer.iter().filter_map(|weight| weight.name.as_deref()).collect();
         let named = self.graph.input.iter().map(|info| (info.name.as_deref().unwrap_or_default(), info));

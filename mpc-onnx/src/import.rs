@@ -5,23 +5,26 @@ mod inputs;
 mod lookahead;
 mod whole;
 
-use std::boxed::Box;
 use std::collections::{BTreeMap, BTreeSet};
-use std::format;
-use std::string::{String, ToString};
-use std::vec::Vec;
+use std::path::Path;
 
-use mpc_nn::{GraphError, Weights};
+use mpc_nn::{GraphError, Network, NetworkOutput, Weights};
 use rten_onnx::onnx::{DataLocation, DataType, GraphProto, NodeProto, TensorProto};
 
-use super::call::Call;
-use super::error::{ImportError, Lowered, Problem, Reason, unsupported};
-use super::file::OnnxFile;
-use super::lowering::Lowering;
-use super::topology::{self, Order, node_name};
-use super::value::{Tensor, Value};
-use super::{FIRST_OPSET, InputShapes, LAST_OPSET, Network, NetworkOutput, lower, tensor};
+use crate::call::Call;
+use crate::context::{Context, graph_shape};
+use crate::error::{ImportError, Lowered, Problem, Reason, invalid, unsupported};
+use crate::file::OnnxFile;
+use crate::shapes::InputShapes;
+use crate::topology::{self, Order, node_name};
+use crate::value::{Tensor, Value};
+use crate::{rules, tensor};
 use inputs::{Inputs, Known};
+
+/// The first version of the operators that is read.
+pub const FIRST_OPSET: i64 = 7;
+/// The last version of the operators that is read.
+pub const LAST_OPSET: i64 = 28;
 
 /// The number of elements of constants that a file may make beyond a multiple of its size.
 const BUDGET: usize = 1 << 24;
@@ -32,16 +35,30 @@ const MAX_ATTEMPTS: usize = 16;
 /// The most reasons that are listed.
 const MAX_REASONS: usize = 256;
 
-pub(super) fn import(file: &OnnxFile, shapes: &InputShapes) -> Result<Network, ImportError> {
-    let mut known = Known::default();
-    for _ in 0..MAX_ATTEMPTS {
-        match attempt(file, shapes, &known)? {
-            Outcome::Network(network) => return Ok(*network),
-            Outcome::Unused(name) => drop(known.unused.insert(name)),
-            Outcome::Wider(classes) => known.classes.extend(classes),
+impl OnnxFile {
+    /// The network as a graph and its weights.
+    ///
+    /// # Errors
+    /// All reasons at once why it cannot be imported.
+    pub fn import(&self, shapes: &InputShapes) -> Result<Network, ImportError> {
+        let mut known = Known::default();
+        for _ in 0..MAX_ATTEMPTS {
+            match attempt(self, shapes, &known)? {
+                Outcome::Network(network) => return Ok(*network),
+                Outcome::Unused(name) => drop(known.unused.insert(name)),
+                Outcome::Wider(classes) => known.classes.extend(classes),
+            }
         }
+        Err(Reason::NothingPrivate.into())
     }
-    Err(Reason::NothingPrivate.into())
+}
+
+/// Reads and imports a file; sizes that it leaves open, such as the batch, are 1.
+///
+/// # Errors
+/// A file that cannot be read; all reasons at once why it cannot be imported.
+pub fn import(path: impl AsRef<Path>) -> Result<Network, ImportError> {
+    OnnxFile::open(path)?.import(&InputShapes::new())
 }
 
 enum Outcome {
@@ -60,7 +77,7 @@ fn attempt(file: &OnnxFile, shapes: &InputShapes, known: &Known) -> Result<Outco
     let budget = BUDGET.saturating_add(file.size.saturating_mul(CREDIT));
     let mut importer = Importer {
         file,
-        lowering: Lowering::new(file.opset, budget),
+        context: Context::new(file.opset, budget),
         values: BTreeMap::new(),
         initializers: BTreeMap::new(),
         inputs,
@@ -69,7 +86,7 @@ fn attempt(file: &OnnxFile, shapes: &InputShapes, known: &Known) -> Result<Outco
         reasons: Vec::new(),
     };
     for (name, _) in file.input_infos() {
-        importer.lowering.unique(name.to_string());
+        importer.context.unique(name.to_string());
     }
     importer.graph(&file.graph);
     if !importer.inputs.wider.is_empty() {
@@ -92,7 +109,7 @@ fn is_output(order: &Order<'_>, node: &NodeProto) -> bool {
 
 struct Importer<'a> {
     file: &'a OnnxFile,
-    lowering: Lowering,
+    context: Context,
     /// What is known so far; `None` for what a failed node should have given.
     values: BTreeMap<&'a str, Option<Value>>,
     initializers: BTreeMap<&'a str, &'a TensorProto>,
@@ -123,8 +140,8 @@ impl<'a> Importer<'a> {
     }
 
     fn node(&mut self, graph: &'a GraphProto, order: &Order<'a>, node: &'a NodeProto) {
-        self.lowering.base = node_name(node);
-        let results = match self.lower(graph, order, node) {
+        self.context.base = node_name(node);
+        let results = match self.apply(graph, order, node) {
             Ok(values) => values.into_iter().map(Some).collect(),
             Err(problem) => {
                 let operator = node.op_type.as_deref().unwrap_or_default();
@@ -138,14 +155,14 @@ impl<'a> Importer<'a> {
         }
     }
 
-    fn lower(&mut self, graph: &'a GraphProto, order: &Order<'a>, node: &'a NodeProto) -> Lowered<Vec<Value>> {
+    fn apply(&mut self, graph: &'a GraphProto, order: &Order<'a>, node: &'a NodeProto) -> Lowered<Vec<Value>> {
         let operator = node.op_type.as_deref().unwrap_or_default();
         let is_standard = matches!(node.domain.as_deref(), None | Some("" | "ai.onnx" | "com.microsoft"));
         if operator == "If" && is_standard {
             return self.branch(node);
         }
-        let Some(lower) = lower::find(operator).filter(|_| is_standard) else {
-            return unsupported(lower::hint(operator, node.domain.as_deref().unwrap_or_default()));
+        let Some(rule) = rules::find(operator).filter(|_| is_standard) else {
+            return unsupported(rules::hint(operator, node.domain.as_deref().unwrap_or_default()));
         };
         let mut call = self.call(order, node)?;
         if let Some(values) = self.encoded(&call)? {
@@ -161,8 +178,8 @@ impl<'a> Importer<'a> {
         call.norm = norm.as_ref().map(|(_, norm)| norm.clone());
         call.zero_type = self.zero_type(node);
         call.is_masked = lookahead::feeds_softmax(graph, order, node);
-        let values = constants::lower(&mut self.lowering, lower, &call)?;
-        whole::note(&mut self.lowering, &call, &values);
+        let values = constants::apply(&mut self.context, rule, &call)?;
+        whole::note(&mut self.context, &call, &values);
         if let Some((output, _)) = norm {
             self.absorbed.insert(output);
         }
@@ -198,22 +215,22 @@ impl<'a> Importer<'a> {
             let is_external = weight.data_location == Some(DataLocation::EXTERNAL);
             let is_new = is_external && self.external.insert(name);
             if !is_new {
-                self.lowering.charge(elements)?;
+                self.context.charge(elements)?;
             }
             let value = tensor::decode(weight, self.file.folder.as_deref()).map_err(reason)?;
             if is_new {
-                self.lowering.budget = self.lowering.budget.saturating_add(elements.saturating_mul(CREDIT));
+                self.context.budget = self.context.budget.saturating_add(elements.saturating_mul(CREDIT));
             }
             return Ok(value);
         }
-        let value = self.inputs.value(name, &mut self.lowering)?;
+        let value = self.inputs.value(name, &mut self.context)?;
         self.values.insert(name, Some(value.clone()));
         Ok(value)
     }
 
     /// The nodes of the branch that a constant condition chooses.
     fn branch(&mut self, node: &'a NodeProto) -> Lowered<Vec<Value>> {
-        let Some(condition) = node.input.first() else { return super::error::invalid("it has no condition") };
+        let Some(condition) = node.input.first() else { return invalid("it has no condition") };
         let condition = match self.value(condition)? {
             Value::Integer(array) if array.len() == 1 => array.iter().any(|&value| value != 0),
             _ => return unsupported("its condition depends on the input; export the model with a fixed one"),
@@ -222,7 +239,7 @@ impl<'a> Importer<'a> {
         let mut attributes = node.attribute.iter();
         let branch = attributes.find(|attribute| attribute.name.as_deref() == Some(wanted));
         let Some(branch) = branch.and_then(|attribute| attribute.g.as_ref()) else {
-            return super::error::invalid(format!("it has no {wanted}"));
+            return invalid(format!("it has no {wanted}"));
         };
         let before = self.reasons.len();
         self.graph(branch);
@@ -240,10 +257,10 @@ impl<'a> Importer<'a> {
         }
         for info in &self.file.graph.output {
             let name = info.name.as_deref().unwrap_or_default();
-            self.lowering.base = format!("output {name}");
+            self.context.base = format!("output {name}");
             let taken: BTreeSet<_> = outputs.iter().map(|(_, tensor)| tensor.id).collect();
             let result = self.value(name).and_then(|value| {
-                let tensor = self.lowering.tensor_of(&value)?;
+                let tensor = self.context.tensor_of(&value)?;
                 if taken.contains(&tensor.id) { self.copy(&tensor) } else { Ok(tensor) }
             });
             match result {
@@ -256,13 +273,13 @@ impl<'a> Importer<'a> {
 
     /// The same values as another node.
     fn copy(&mut self, tensor: &Tensor) -> Lowered<Tensor> {
-        let shape = super::lowering::graph_shape(&tensor.shape);
-        self.lowering.emit("copy", &tensor.shape, |builder, name| builder.reshape(name, tensor.id, &shape))
+        let shape = graph_shape(&tensor.shape);
+        self.context.emit("copy", &tensor.shape, |builder, name| builder.reshape(name, tensor.id, &shape))
     }
 
     fn finish(mut self, outputs: Vec<(String, Tensor)>) -> Result<Outcome, ImportError> {
         let ids: Vec<_> = outputs.iter().map(|(_, tensor)| tensor.id).collect();
-        let graph = match core::mem::take(&mut self.lowering.builder).finish(&ids) {
+        let graph = match core::mem::take(&mut self.context.builder).finish(&ids) {
             Ok(graph) => graph,
             Err(GraphError::UnusedInput { name }) => return Ok(Outcome::Unused(name)),
             Err(error) => return Err(Reason::Finish(error).into()),
@@ -273,7 +290,7 @@ impl<'a> Importer<'a> {
         let mut weights = BTreeMap::new();
         for parameter in graph.parameters() {
             // Shared parameters are listed for each node that uses them.
-            if let Some(array) = self.lowering.weights.0.remove(&parameter.name) {
+            if let Some(array) = self.context.weights.0.remove(&parameter.name) {
                 weights.insert(parameter.name, array);
             }
         }

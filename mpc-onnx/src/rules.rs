@@ -1,4 +1,4 @@
-//! What each operator becomes: one file for each family.
+//! The rule of each operator: one file for each family.
 
 mod activation;
 mod attention;
@@ -6,6 +6,7 @@ mod convolution;
 mod elementwise;
 mod geometry;
 mod index;
+mod integer;
 mod linear;
 mod normalise;
 mod pad;
@@ -20,36 +21,32 @@ mod shape;
 mod softmax;
 mod transposed;
 
-use std::format;
-use std::string::String;
-use std::vec::Vec;
+use crate::call::Call;
+use crate::context::Context;
+use crate::error::Lowered;
+use crate::value::Value;
 
-use super::call::Call;
-use super::error::Lowered;
-use super::integer;
-use super::lowering::Lowering;
-use super::value::Value;
+pub(crate) use normalise::norm_of;
 
-pub(super) use normalise::Norm;
+/// Makes the nodes of an operator for its operands.
+pub(crate) type Apply = fn(&mut Context, &Call<'_>) -> Lowered<Vec<Value>>;
 
-type Rule = fn(&mut Lowering, &Call<'_>) -> Lowered<Vec<Value>>;
-
-/// How an operator is lowered.
+/// How an operator becomes nodes.
 #[derive(Clone, Copy)]
-pub(super) enum Lower {
+pub(crate) enum Rule {
     /// Operands of any kind.
-    Any(Rule),
+    Any(Apply),
     /// At least one private operand; constants alone are evaluated by the same rule.
-    Private(Rule),
+    Private(Apply),
 }
 
 /// The rule of an operator.
-pub(super) fn find(operator: &str) -> Option<Lower> {
+pub(crate) fn find(operator: &str) -> Option<Rule> {
     movement(operator).or_else(|| arithmetic(operator)).or_else(|| layer(operator)).or_else(|| activation_of(operator))
 }
 
-fn movement(operator: &str) -> Option<Lower> {
-    let rule: Rule = match operator {
+fn movement(operator: &str) -> Option<Rule> {
+    let rule: Apply = match operator {
         "Identity" | "Dropout" => shape::identity,
         "Reshape" => shape::reshape,
         "Flatten" => shape::flatten,
@@ -82,11 +79,11 @@ fn movement(operator: &str) -> Option<Lower> {
         "IsNaN" | "IsInf" => integer::never,
         _ => return None,
     };
-    Some(Lower::Any(rule))
+    Some(Rule::Any(rule))
 }
 
-fn arithmetic(operator: &str) -> Option<Lower> {
-    let rule: Rule = match operator {
+fn arithmetic(operator: &str) -> Option<Rule> {
+    let rule: Apply = match operator {
         "Add" | "Sub" | "Mul" | "Div" | "Mod" | "And" | "Or" | "Xor" | "Equal" | "Less" | "Greater" | "LessOrEqual"
         | "GreaterOrEqual" => elementwise::binary,
         "Pow" => elementwise::power,
@@ -99,11 +96,11 @@ fn arithmetic(operator: &str) -> Option<Lower> {
         "CumSum" => reduce::cumulative_sum,
         _ => return None,
     };
-    Some(Lower::Any(rule))
+    Some(Rule::Any(rule))
 }
 
-fn layer(operator: &str) -> Option<Lower> {
-    let rule: Rule = match operator {
+fn layer(operator: &str) -> Option<Rule> {
+    let rule: Apply = match operator {
         "Conv" => convolution::convolution,
         "ConvTranspose" => transposed::transposed,
         "Gemm" => linear::gemm,
@@ -134,22 +131,22 @@ fn layer(operator: &str) -> Option<Lower> {
         "RNN" => recurrent::rnn,
         _ => return None,
     };
-    Some(Lower::Private(rule))
+    Some(Rule::Private(rule))
 }
 
-fn activation_of(operator: &str) -> Option<Lower> {
-    let rule: Rule = match operator {
-        "QuantizeLinear" => return Some(Lower::Any(quantise::quantise)),
-        "DequantizeLinear" => return Some(Lower::Any(quantise::dequantise)),
+fn activation_of(operator: &str) -> Option<Rule> {
+    let rule: Apply = match operator {
+        "QuantizeLinear" => return Some(Rule::Any(quantise::quantise)),
+        "DequantizeLinear" => return Some(Rule::Any(quantise::dequantise)),
         "PRelu" => activation::prelu,
         operator if activation::is_function(operator) => activation::function,
         _ => return None,
     };
-    Some(Lower::Private(rule))
+    Some(Rule::Private(rule))
 }
 
 /// What to do about an operator that there is no rule for.
-pub(super) fn hint(operator: &str, domain: &str) -> String {
+pub(crate) fn hint(operator: &str, domain: &str) -> String {
     let hint = match operator {
         _ if !matches!(domain, "" | "ai.onnx" | "com.microsoft") => {
             return format!(

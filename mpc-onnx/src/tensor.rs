@@ -1,13 +1,9 @@
 //! Constants of the file: element types, sizes, and data in files beside it.
 
 use std::collections::BTreeMap;
-use std::format;
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
 use std::path::Path;
-use std::string::{String, ToString};
-use std::vec;
-use std::vec::Vec;
 
 use half::{bf16, f16};
 use mpc_nn::graph::MAX_ELEMENTS;
@@ -15,10 +11,10 @@ use ndarray::{ArrayD, IxDyn};
 use rten_onnx::onnx::{DataLocation, DataType, TensorProto};
 use zeroize::Zeroizing;
 
-use super::value::Value;
+use crate::value::Value;
 
 /// The number of elements of a tensor, if its shape makes sense.
-pub(super) fn element_count(tensor: &TensorProto) -> Result<usize, String> {
+pub(crate) fn element_count(tensor: &TensorProto) -> Result<usize, String> {
     let overflow = || format!("its shape {:?} is negative or has more than {MAX_ELEMENTS} elements", tensor.dims);
     let mut elements = 1usize;
     for &size in &tensor.dims {
@@ -30,7 +26,7 @@ pub(super) fn element_count(tensor: &TensorProto) -> Result<usize, String> {
 }
 
 /// The value of a constant; `folder` is where the file lies, if it has one.
-pub(super) fn decode(tensor: &TensorProto, folder: Option<&Path>) -> Result<Value, String> {
+pub(crate) fn decode(tensor: &TensorProto, folder: Option<&Path>) -> Result<Value, String> {
     let elements = element_count(tensor)?;
     let shape: Vec<usize> = tensor.dims.iter().map(|&size| size as usize).collect();
     let data_type = tensor.data_type.unwrap_or(DataType(0));

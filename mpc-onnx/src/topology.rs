@@ -1,24 +1,21 @@
 //! The order in which the nodes of a graph are visited: without dead ones, each after those that it reads from.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::string::{String, ToString};
-use std::vec;
-use std::vec::Vec;
 
 use rten_onnx::onnx::{GraphProto, NodeProto};
 
-use super::error::Reason;
+use crate::error::Reason;
 
 /// The nodes that the outputs depend on, and who reads which value.
-pub(super) struct Order<'a> {
+pub(crate) struct Order<'a> {
     /// Places of nodes, each after those that it reads from.
-    pub(super) nodes: Vec<usize>,
+    pub(crate) nodes: Vec<usize>,
     /// For each value the places of the nodes that read it; the graph's outputs have the place `usize::MAX`.
-    pub(super) readers: BTreeMap<&'a str, Vec<usize>>,
+    pub(crate) readers: BTreeMap<&'a str, Vec<usize>>,
 }
 
 /// A node's name, or that of its first output.
-pub(super) fn node_name(node: &NodeProto) -> String {
+pub(crate) fn node_name(node: &NodeProto) -> String {
     let name = node.name.as_deref().filter(|name| !name.is_empty());
     name.or(node.output.first().map(String::as_str)).unwrap_or_default().to_string()
 }
@@ -47,7 +44,7 @@ fn own_names(graph: &GraphProto) -> impl Iterator<Item = &str> {
 ///
 /// # Errors
 /// Duplicate and missing values, and cycles.
-pub(super) fn order<'a>(graph: &'a GraphProto, outer: impl Fn(&str) -> bool) -> Result<Order<'a>, Vec<Reason>> {
+pub(crate) fn order<'a>(graph: &'a GraphProto, outer: impl Fn(&str) -> bool) -> Result<Order<'a>, Vec<Reason>> {
     let mut reasons = Vec::new();
     let mut producers: BTreeMap<&str, usize> = BTreeMap::new();
     let inputs: BTreeSet<&str> = graph.input.iter().filter_map(|input| input.name.as_deref()).collect();

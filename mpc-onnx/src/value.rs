@@ -1,7 +1,6 @@
 //! What a value of the file is during import.
 
 use std::rc::Rc;
-use std::vec::Vec;
 
 use mpc_nn::NodeId;
 use ndarray::{ArrayD, IxDyn};
@@ -9,7 +8,7 @@ use zeroize::Zeroize;
 
 /// A value of the file at the time of import.
 #[derive(Clone)]
-pub(super) enum Value {
+pub(crate) enum Value {
     /// Public integers, Booleans and shapes.
     Integer(Rc<ArrayD<i64>>),
     /// Real numbers of the model owner's.
@@ -21,28 +20,28 @@ pub(super) enum Value {
 }
 
 impl Value {
-    pub(super) fn integer(array: ArrayD<i64>) -> Self {
+    pub(crate) fn integer(array: ArrayD<i64>) -> Self {
         Self::Integer(Rc::new(standard(array)))
     }
 
-    pub(super) fn integers(values: Vec<i64>) -> Self {
+    pub(crate) fn integers(values: Vec<i64>) -> Self {
         Self::integer(vector(values))
     }
 
-    pub(super) fn scalar(value: i64) -> Self {
+    pub(crate) fn scalar(value: i64) -> Self {
         Self::integer(ArrayD::from_elem(IxDyn(&[]), value))
     }
 
-    pub(super) fn constant(array: ArrayD<f32>) -> Self {
+    pub(crate) fn constant(array: ArrayD<f32>) -> Self {
         Self::Constant(Constant::new(array))
     }
 
     /// Elements of a private input of integers, moved.
-    pub(super) fn tokens(input: usize, places: ArrayD<i64>) -> Self {
+    pub(crate) fn tokens(input: usize, places: ArrayD<i64>) -> Self {
         Self::Tokens { input, places: Rc::new(standard(places)) }
     }
 
-    pub(super) fn shape(&self) -> &[usize] {
+    pub(crate) fn shape(&self) -> &[usize] {
         match self {
             Self::Integer(array) => array.shape(),
             Self::Constant(constant) => constant.array().shape(),
@@ -51,7 +50,7 @@ impl Value {
         }
     }
 
-    pub(super) fn is_private(&self) -> bool {
+    pub(crate) fn is_private(&self) -> bool {
         matches!(self, Self::Node(_) | Self::Tokens { .. })
     }
 }
@@ -64,33 +63,33 @@ impl From<Tensor> for Value {
 
 /// A node of the graph with the shape that the file gives it: scalars have no axes there, but one of size 1 in a graph.
 #[derive(Clone, Debug)]
-pub(super) struct Tensor {
-    pub(super) id: NodeId,
-    pub(super) shape: Vec<usize>,
+pub(crate) struct Tensor {
+    pub(crate) id: NodeId,
+    pub(crate) shape: Vec<usize>,
 }
 
 impl Tensor {
-    pub(super) fn rank(&self) -> usize {
+    pub(crate) fn rank(&self) -> usize {
         self.shape.len()
     }
 
-    pub(super) fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.shape.iter().product()
     }
 }
 
 /// An array of the model owner's, in row-major order, zeroised when nothing refers to it any more.
 #[derive(Clone)]
-pub(super) struct Constant(Rc<Secret>);
+pub(crate) struct Constant(Rc<Secret>);
 
 struct Secret(ArrayD<f32>);
 
 impl Constant {
-    pub(super) fn new(array: ArrayD<f32>) -> Self {
+    pub(crate) fn new(array: ArrayD<f32>) -> Self {
         Self(Rc::new(Secret(standard(array))))
     }
 
-    pub(super) fn array(&self) -> &ArrayD<f32> {
+    pub(crate) fn array(&self) -> &ArrayD<f32> {
         &self.0.0
     }
 }
@@ -102,11 +101,11 @@ impl Drop for Secret {
 }
 
 /// Brings an array into row-major order.
-pub(super) fn standard<T: Clone>(array: ArrayD<T>) -> ArrayD<T> {
+pub(crate) fn standard<T: Clone>(array: ArrayD<T>) -> ArrayD<T> {
     if array.is_standard_layout() { array } else { array.as_standard_layout().into_owned() }
 }
 
 /// An array of one axis.
-pub(super) fn vector<T>(values: Vec<T>) -> ArrayD<T> {
+pub(crate) fn vector<T>(values: Vec<T>) -> ArrayD<T> {
     ndarray::Array1::from_vec(values).into_dyn()
 }

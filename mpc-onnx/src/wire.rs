@@ -3,9 +3,6 @@
 //! Only what protects memory, stack and completeness is checked: every length lies within its message, messages nest to
 //! a bounded depth, and the number of fields is bounded. What the fields mean is the parser's business.
 
-use std::format;
-use std::string::String;
-
 /// How deep messages may nest: a graph in an attribute of a node of a graph takes three levels.
 const MAX_DEPTH: usize = 40;
 /// The largest number of fields of a file, packed elements not counted.
@@ -58,7 +55,7 @@ impl Message {
 }
 
 /// Checks that `bytes` are one complete model message.
-pub(super) fn check(bytes: &[u8]) -> Result<(), String> {
+pub(crate) fn check(bytes: &[u8]) -> Result<(), String> {
     Checker { fields: 0 }.message(bytes, Message::Model, 0)
 }
 

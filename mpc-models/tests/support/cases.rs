@@ -10,8 +10,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::thread;
 
-use mpc_models::onnx::{Encoding, InputShapes, Network, OnnxFile};
+use mpc_nn::{Encoding, Network};
 use mpc_nn::{Plan, Settings, in_process};
+use mpc_onnx::{InputShapes, OnnxFile};
 use ndarray::ArrayD;
 use serde_json::Value;
 use zip::ZipArchive;

@@ -1,17 +1,15 @@
 //! Sums and products of tensors and constants of different shapes.
 
-use std::vec::Vec;
-
 use ndarray::ArrayD;
 
-use super::{Lowering, Origin};
-use crate::onnx::arrays;
-use crate::onnx::error::{Lowered, unsupported};
-use crate::onnx::value::{Constant, Tensor, Value};
+use super::{Context, Origin};
+use crate::arrays;
+use crate::error::{Lowered, unsupported};
+use crate::value::{Constant, Tensor, Value};
 use mpc_protocols::function::Function;
 
 /// A public value or a constant as real numbers.
-pub(in crate::onnx) fn real(value: &Value) -> Lowered<Constant> {
+pub(crate) fn real(value: &Value) -> Lowered<Constant> {
     match value {
         Value::Integer(array) => Ok(Constant::new(array.mapv(|value| value as f32))),
         Value::Constant(constant) => Ok(constant.clone()),
@@ -26,7 +24,7 @@ struct Channels {
     inner: usize,
 }
 
-impl Lowering {
+impl Context {
     /// Makes `constant`, which broadcasts to `shape`, one run of channels of a tensor of that shape.
     fn channels(&mut self, constant: &ArrayD<f32>, shape: &[usize]) -> Lowered<Channels> {
         let sizes = arrays::aligned(constant.shape(), shape.len());
@@ -46,7 +44,7 @@ impl Lowering {
     }
 
     /// x ⊙ c with broadcasting. One element is a public factor, more are private.
-    pub(in crate::onnx) fn scale_by(&mut self, x: &Tensor, c: &ArrayD<f32>) -> Lowered<Tensor> {
+    pub(crate) fn scale_by(&mut self, x: &Tensor, c: &ArrayD<f32>) -> Lowered<Tensor> {
         let shape = arrays::broadcast_shape(&x.shape, c.shape())?;
         let x = self.expand(x, &shape)?;
         match only_element(c) {
@@ -56,17 +54,17 @@ impl Lowering {
     }
 
     /// x ⊙ c for c that broadcasts to x, always private.
-    pub(in crate::onnx) fn scale_privately(&mut self, x: &Tensor, c: &ArrayD<f32>) -> Lowered<Tensor> {
+    pub(crate) fn scale_privately(&mut self, x: &Tensor, c: &ArrayD<f32>) -> Lowered<Tensor> {
         let Channels { entries, channels, inner } = self.channels(c, &x.shape)?;
         let name = self.name("scale");
         let y =
             self.emit_named(&name, &x.shape, |builder, name| builder.scale_channels(name, x.id, channels, inner))?;
-        self.weight(std::format!("{name}.weight"), entries)?;
+        self.weight(format!("{name}.weight"), entries)?;
         Ok(y)
     }
 
     /// x + c with broadcasting. One element is a public value, more are private.
-    pub(in crate::onnx) fn offset_by(&mut self, x: &Tensor, c: &ArrayD<f32>) -> Lowered<Tensor> {
+    pub(crate) fn offset_by(&mut self, x: &Tensor, c: &ArrayD<f32>) -> Lowered<Tensor> {
         let shape = arrays::broadcast_shape(&x.shape, c.shape())?;
         let x = self.expand(x, &shape)?;
         match only_element(c) {
@@ -76,17 +74,17 @@ impl Lowering {
     }
 
     /// x + c for c that broadcasts to x, always private.
-    pub(in crate::onnx) fn offset_privately(&mut self, x: &Tensor, c: &ArrayD<f32>) -> Lowered<Tensor> {
+    pub(crate) fn offset_privately(&mut self, x: &Tensor, c: &ArrayD<f32>) -> Lowered<Tensor> {
         let Channels { entries, channels, inner } = self.channels(c, &x.shape)?;
         let name = self.name("offset");
         let y =
             self.emit_named(&name, &x.shape, |builder, name| builder.offset_channels(name, x.id, channels, inner))?;
-        self.weight(std::format!("{name}.bias"), entries)?;
+        self.weight(format!("{name}.bias"), entries)?;
         Ok(y)
     }
 
     /// x + y with broadcasting.
-    pub(in crate::onnx) fn add(&mut self, x: &Tensor, y: &Tensor) -> Lowered<Tensor> {
+    pub(crate) fn add(&mut self, x: &Tensor, y: &Tensor) -> Lowered<Tensor> {
         let shape = arrays::broadcast_shape(&x.shape, &y.shape)?;
         let (x, y) = (self.expand(x, &shape)?, self.expand(y, &shape)?);
         if x.id == y.id {
@@ -96,13 +94,13 @@ impl Lowering {
     }
 
     /// x − y with broadcasting.
-    pub(in crate::onnx) fn subtract(&mut self, x: &Tensor, y: &Tensor) -> Lowered<Tensor> {
+    pub(crate) fn subtract(&mut self, x: &Tensor, y: &Tensor) -> Lowered<Tensor> {
         let negative = self.scale(y, -1.0)?;
         self.add(x, &negative)
     }
 
     /// x ⊙ y with broadcasting, both private; products that are a known function of x become it.
-    pub(in crate::onnx) fn multiply(&mut self, x: &Tensor, y: &Tensor) -> Lowered<Tensor> {
+    pub(crate) fn multiply(&mut self, x: &Tensor, y: &Tensor) -> Lowered<Tensor> {
         if x.id == y.id && x.shape == y.shape {
             return self.square(x);
         }

@@ -1,29 +1,22 @@
 //! Layers with weights, and products of matrices.
 
-use std::vec::Vec;
-
 use mpc_nn::{ConvolutionOptions, Pool};
 use ndarray::ArrayD;
 
-use super::Lowering;
-use crate::onnx::arrays;
-use crate::onnx::error::{Lowered, invalid};
-use crate::onnx::value::{Tensor, vector};
+use super::Context;
+use crate::arrays;
+use crate::error::{Lowered, invalid};
+use crate::value::{Tensor, vector};
 
-impl Lowering {
+impl Context {
     /// A linear layer on the last axis, with a weight of shape [outputs, inputs].
-    pub(in crate::onnx) fn linear(
-        &mut self,
-        x: &Tensor,
-        weight: ArrayD<f32>,
-        bias: Option<Vec<f32>>,
-    ) -> Lowered<Tensor> {
+    pub(crate) fn linear(&mut self, x: &Tensor, weight: ArrayD<f32>, bias: Option<Vec<f32>>) -> Lowered<Tensor> {
         let name = self.name("");
         self.linear_named(&name, x, weight, bias, None)
     }
 
     /// [`linear`](Self::linear) under a name, with parameters that it may share with other nodes.
-    pub(in crate::onnx) fn linear_named(
+    pub(crate) fn linear_named(
         &mut self,
         name: &str,
         x: &Tensor,
@@ -35,7 +28,7 @@ impl Lowering {
             return invalid("its weight is not a matrix");
         };
         if inputs != last {
-            return invalid(std::format!("rows of {last} elements do not fit a weight of shape {:?}", weight.shape()));
+            return invalid(format!("rows of {last} elements do not fit a weight of shape {:?}", weight.shape()));
         }
         let rows = self.reshape(x, &[outer.iter().product(), inputs])?;
         let shape = [rows.shape[0], outputs];
@@ -45,10 +38,10 @@ impl Lowering {
             None => builder.linear(name, rows.id, outputs, has_bias),
         })?;
         let parameters = tied.unwrap_or(name);
-        if !self.weights.0.contains_key(&std::format!("{parameters}.weight")) {
-            self.weight(std::format!("{parameters}.weight"), weight)?;
+        if !self.weights.0.contains_key(&format!("{parameters}.weight")) {
+            self.weight(format!("{parameters}.weight"), weight)?;
             if let Some(bias) = bias {
-                self.weight(std::format!("{parameters}.bias"), vector(bias))?;
+                self.weight(format!("{parameters}.bias"), vector(bias))?;
             }
         }
         let shape: Vec<usize> = outer.iter().copied().chain([outputs]).collect();
@@ -56,7 +49,7 @@ impl Lowering {
     }
 
     /// A convolution of [b, c, h, w].
-    pub(in crate::onnx) fn convolution(
+    pub(crate) fn convolution(
         &mut self,
         x: &Tensor,
         weight: ArrayD<f32>,
@@ -67,27 +60,27 @@ impl Lowering {
         let name = self.name("");
         let mut y = self.emit_named(&name, &[], |builder, name| builder.convolution(name, x.id, options))?;
         y.shape = self.builder.shape(y.id)?.to_vec();
-        self.weight(std::format!("{name}.weight"), weight)?;
+        self.weight(format!("{name}.weight"), weight)?;
         if let Some(bias) = bias {
-            self.weight(std::format!("{name}.bias"), vector(bias))?;
+            self.weight(format!("{name}.bias"), vector(bias))?;
         }
         Ok(y)
     }
 
-    pub(in crate::onnx) fn max_pool(&mut self, x: &Tensor, pool: Pool) -> Lowered<Tensor> {
+    pub(crate) fn max_pool(&mut self, x: &Tensor, pool: Pool) -> Lowered<Tensor> {
         let mut y = self.emit("max_pool", &[], |builder, name| builder.max_pool(name, x.id, pool))?;
         y.shape = self.builder.shape(y.id)?.to_vec();
         Ok(y)
     }
 
-    pub(in crate::onnx) fn average_pool(&mut self, x: &Tensor, pool: Pool) -> Lowered<Tensor> {
+    pub(crate) fn average_pool(&mut self, x: &Tensor, pool: Pool) -> Lowered<Tensor> {
         let mut y = self.emit("average_pool", &[], |builder, name| builder.average_pool(name, x.id, pool))?;
         y.shape = self.builder.shape(y.id)?.to_vec();
         Ok(y)
     }
 
     /// The public linear map with these coefficients along an axis.
-    pub(in crate::onnx) fn combine(&mut self, x: &Tensor, axis: usize, rows: &[Vec<(usize, f32)>]) -> Lowered<Tensor> {
+    pub(crate) fn combine(&mut self, x: &Tensor, axis: usize, rows: &[Vec<(usize, f32)>]) -> Lowered<Tensor> {
         if rows.iter().all(|row| matches!(row.as_slice(), [(_, 1.0)])) {
             let indices: Vec<usize> = rows.iter().map(|row| row[0].0).collect();
             return self.gather(x, axis, &indices);
@@ -99,7 +92,7 @@ impl Lowering {
     }
 
     /// The largest element of the last axis, which stays with size 1.
-    pub(in crate::onnx) fn maximum_of_last(&mut self, x: &Tensor) -> Lowered<Tensor> {
+    pub(crate) fn maximum_of_last(&mut self, x: &Tensor) -> Lowered<Tensor> {
         let Some((&last, outer)) = x.shape.split_last() else { return Ok(x.clone()) };
         let flat = self.reshape(x, &[outer.iter().product(), 1, 1, last])?;
         let y = if last == 1 { flat } else { self.max_pool(&flat, Pool::new([1, last]))? };
@@ -108,18 +101,18 @@ impl Lowering {
     }
 
     /// max(x, y) = y + relu(x − y), with broadcasting.
-    pub(in crate::onnx) fn maximum(&mut self, x: &Tensor, y: &Tensor) -> Lowered<Tensor> {
+    pub(crate) fn maximum(&mut self, x: &Tensor, y: &Tensor) -> Lowered<Tensor> {
         let difference = self.subtract(x, y)?;
         let positive = self.relu(&difference)?;
         self.add(y, &positive)
     }
 
     /// Products of matrices in the last two axes, both private, with the other axes broadcast.
-    pub(in crate::onnx) fn matrix_product(&mut self, x: &Tensor, y: &Tensor) -> Lowered<Tensor> {
+    pub(crate) fn matrix_product(&mut self, x: &Tensor, y: &Tensor) -> Lowered<Tensor> {
         let (x_outer, [rows, inner]) = split_matrix(&x.shape)?;
         let (y_outer, [y_inner, columns]) = split_matrix(&y.shape)?;
         if inner != y_inner {
-            return invalid(std::format!("shapes {:?} and {:?} are not those of a matrix product", x.shape, y.shape));
+            return invalid(format!("shapes {:?} and {:?} are not those of a matrix product", x.shape, y.shape));
         }
         let outer = arrays::broadcast_shape(x_outer, y_outer)?;
         let with = |tail: [usize; 2]| -> Vec<usize> { outer.iter().copied().chain(tail).collect() };

@@ -1,12 +1,9 @@
 //! Moving elements: free for every kind of value, written once for all of them.
 
-use std::vec;
-use std::vec::Vec;
-
-use super::{Lowering, Origin, graph_shape};
-use crate::onnx::arrays;
-use crate::onnx::error::{Lowered, invalid, unsupported};
-use crate::onnx::value::{Tensor, Value};
+use super::{Context, Origin, graph_shape};
+use crate::arrays;
+use crate::error::{Lowered, invalid, unsupported};
+use crate::value::{Tensor, Value};
 
 /// Applies a movement to whatever kind of value it is.
 macro_rules! moved {
@@ -38,15 +35,15 @@ macro_rules! moved {
     };
 }
 
-impl Lowering {
-    pub(in crate::onnx) fn reshape_value(&mut self, value: &Value, shape: &[usize]) -> Lowered<Value> {
+impl Context {
+    pub(crate) fn reshape_value(&mut self, value: &Value, shape: &[usize]) -> Lowered<Value> {
         if arrays::elements(value.shape())? != arrays::elements(shape)? {
-            return invalid(std::format!("shape {:?} cannot become {shape:?}", value.shape()));
+            return invalid(format!("shape {:?} cannot become {shape:?}", value.shape()));
         }
         moved!(self, value, array => arrays::reshape(array, shape), tensor => self.reshape(tensor, shape))
     }
 
-    pub(in crate::onnx) fn transpose_value(&mut self, value: &Value, permutation: &[usize]) -> Lowered<Value> {
+    pub(crate) fn transpose_value(&mut self, value: &Value, permutation: &[usize]) -> Lowered<Value> {
         let mut sorted = permutation.to_vec();
         sorted.sort_unstable();
         if !sorted.into_iter().eq(0..value.shape().len()) {
@@ -56,7 +53,7 @@ impl Lowering {
             tensor => self.transpose(tensor, permutation))
     }
 
-    pub(in crate::onnx) fn gather_value(&mut self, value: &Value, axis: usize, indices: &[usize]) -> Lowered<Value> {
+    pub(crate) fn gather_value(&mut self, value: &Value, axis: usize, indices: &[usize]) -> Lowered<Value> {
         let mut shape = value.shape().to_vec();
         if axis >= shape.len() || indices.iter().any(|&index| index >= shape[axis]) {
             return invalid("an index is outside its tensor");
@@ -71,7 +68,7 @@ impl Lowering {
             tensor => self.gather(tensor, axis, indices))
     }
 
-    pub(in crate::onnx) fn expand_value(&mut self, value: &Value, shape: &[usize]) -> Lowered<Value> {
+    pub(crate) fn expand_value(&mut self, value: &Value, shape: &[usize]) -> Lowered<Value> {
         let full = arrays::broadcast_shape(value.shape(), shape)?;
         self.charge_public(value, &full)?;
         moved!(self, value, array => arrays::broadcast(array, &full), tensor => self.expand(tensor, &full))
@@ -84,7 +81,7 @@ impl Lowering {
     }
 
     /// Zeros around a value.
-    pub(in crate::onnx) fn pad_value(&mut self, value: &Value, before: &[usize], after: &[usize]) -> Lowered<Value> {
+    pub(crate) fn pad_value(&mut self, value: &Value, before: &[usize], after: &[usize]) -> Lowered<Value> {
         let padded = |axis: usize| value.shape()[axis].saturating_add(before[axis]).saturating_add(after[axis]);
         let shape: Vec<usize> = (0..value.shape().len()).map(padded).collect();
         self.charge_public(value, &shape)?;
@@ -97,7 +94,7 @@ impl Lowering {
     }
 
     /// Values one after the other along an axis.
-    pub(in crate::onnx) fn concat_values(&mut self, values: &[Value], axis: usize) -> Lowered<Value> {
+    pub(crate) fn concat_values(&mut self, values: &[Value], axis: usize) -> Lowered<Value> {
         let Some(first) = values.first() else { return invalid("it has no input") };
         let mut total = first.shape().to_vec();
         for value in &values[1..] {
@@ -151,12 +148,12 @@ impl Lowering {
     }
 
     /// Joins tensors that agree in every axis but one.
-    pub(in crate::onnx) fn join(&mut self, parts: &[Tensor], axis: usize) -> Lowered<Tensor> {
+    pub(crate) fn join(&mut self, parts: &[Tensor], axis: usize) -> Lowered<Tensor> {
         self.concat_private(&parts.iter().cloned().map(Value::Node).collect::<Vec<_>>(), axis)
     }
 
     /// A value as a node: a constant becomes a private parameter.
-    pub(in crate::onnx) fn tensor_of(&mut self, value: &Value) -> Lowered<Tensor> {
+    pub(crate) fn tensor_of(&mut self, value: &Value) -> Lowered<Tensor> {
         match value {
             Value::Node(tensor) => Ok(tensor.clone()),
             Value::Tokens { .. } => unsupported("it takes a private input of integers"),
@@ -167,7 +164,7 @@ impl Lowering {
         }
     }
 
-    pub(in crate::onnx) fn reshape(&mut self, x: &Tensor, shape: &[usize]) -> Lowered<Tensor> {
+    pub(crate) fn reshape(&mut self, x: &Tensor, shape: &[usize]) -> Lowered<Tensor> {
         let (from, to) = (graph_shape(&x.shape), graph_shape(shape));
         if from == to {
             return Ok(Tensor { id: x.id, shape: shape.to_vec() });
@@ -180,7 +177,7 @@ impl Lowering {
         Ok(y)
     }
 
-    pub(in crate::onnx) fn transpose(&mut self, x: &Tensor, permutation: &[usize]) -> Lowered<Tensor> {
+    pub(crate) fn transpose(&mut self, x: &Tensor, permutation: &[usize]) -> Lowered<Tensor> {
         let shape: Vec<usize> = permutation.iter().map(|&axis| x.shape[axis]).collect();
         let moving = permutation.iter().copied().filter(|&axis| x.shape[axis] > 1);
         // Axes of size 1 may move without moving an element.
@@ -191,13 +188,13 @@ impl Lowering {
     }
 
     /// Exchanges the last two axes.
-    pub(in crate::onnx) fn transpose_last(&mut self, x: &Tensor) -> Lowered<Tensor> {
+    pub(crate) fn transpose_last(&mut self, x: &Tensor) -> Lowered<Tensor> {
         let mut permutation: Vec<usize> = (0..x.rank()).collect();
         permutation.swap(x.rank() - 2, x.rank() - 1);
         self.transpose(x, &permutation)
     }
 
-    pub(in crate::onnx) fn gather(&mut self, x: &Tensor, axis: usize, indices: &[usize]) -> Lowered<Tensor> {
+    pub(crate) fn gather(&mut self, x: &Tensor, axis: usize, indices: &[usize]) -> Lowered<Tensor> {
         if indices.iter().copied().eq(0..x.shape[axis]) {
             return Ok(x.clone());
         }
@@ -219,18 +216,18 @@ impl Lowering {
     }
 
     /// The positions `start` to `stop` of an axis.
-    pub(in crate::onnx) fn slice(&mut self, x: &Tensor, axis: usize, start: usize, stop: usize) -> Lowered<Tensor> {
+    pub(crate) fn slice(&mut self, x: &Tensor, axis: usize, start: usize, stop: usize) -> Lowered<Tensor> {
         let indices = self.range(start, stop)?;
         self.gather(x, axis, &indices)
     }
 
     /// The positions `start` to `stop`, counted as memory.
-    pub(in crate::onnx) fn range(&mut self, start: usize, stop: usize) -> Lowered<Vec<usize>> {
+    pub(crate) fn range(&mut self, start: usize, stop: usize) -> Lowered<Vec<usize>> {
         self.charge(stop.saturating_sub(start))?;
         Ok((start..stop).collect())
     }
 
-    pub(in crate::onnx) fn pad(&mut self, x: &Tensor, before: &[usize], after: &[usize]) -> Lowered<Tensor> {
+    pub(crate) fn pad(&mut self, x: &Tensor, before: &[usize], after: &[usize]) -> Lowered<Tensor> {
         if before.iter().chain(after).all(|&count| count == 0) {
             return Ok(x.clone());
         }
@@ -240,7 +237,7 @@ impl Lowering {
     }
 
     /// Repeats axes of size 1, and adds axes in front, up to `shape`, which x broadcasts to.
-    pub(in crate::onnx) fn expand(&mut self, x: &Tensor, shape: &[usize]) -> Lowered<Tensor> {
+    pub(crate) fn expand(&mut self, x: &Tensor, shape: &[usize]) -> Lowered<Tensor> {
         let mut x = self.reshape(x, &arrays::aligned(&x.shape, shape.len()))?;
         for (axis, &size) in shape.iter().enumerate() {
             if size == 0 {

@@ -1,40 +1,34 @@
 //! Operators whose operands are all constants are evaluated at once, by the graph that they would become.
 
 use std::collections::BTreeMap;
-use std::string::{String, ToString};
-use std::vec::Vec;
 
 use mpc_nn::{Weights, evaluate};
 
-use crate::onnx::call::Call;
-use crate::onnx::error::{Lowered, Problem, unsupported};
-use crate::onnx::lower::Lower;
-use crate::onnx::lowering::{Lowering, graph_shape};
-use crate::onnx::value::{Tensor, Value};
-use crate::onnx::{arrays, lowering};
+use crate::call::Call;
+use crate::context::{Context, graph_shape};
+use crate::error::{Lowered, Problem, unsupported};
+use crate::rules::{Apply, Rule};
+use crate::value::{Tensor, Value};
+use crate::{arrays, context};
 
 /// The most multiplications that the evaluation of one operator on constants may take.
 const MAX_WORK: u64 = 1 << 30;
 
 /// Lowers an operator, or evaluates it if nothing about it is private.
-pub(super) fn lower(lowering: &mut Lowering, lower: Lower, call: &Call<'_>) -> Lowered<Vec<Value>> {
-    match lower {
-        Lower::Any(lower) => lower(lowering, call),
-        Lower::Private(lower) if call.inputs.iter().flatten().any(Value::is_private) => lower(lowering, call),
-        Lower::Private(lower) => fold(lowering, lower, call),
+pub(super) fn apply(context: &mut Context, rule: Rule, call: &Call<'_>) -> Lowered<Vec<Value>> {
+    match rule {
+        Rule::Any(apply) => apply(context, call),
+        Rule::Private(apply) if call.inputs.iter().flatten().any(Value::is_private) => apply(context, call),
+        Rule::Private(apply) => fold(context, apply, call),
     }
 }
 
 /// Lowers the operator with its first constant as an input of a graph of its own, which is evaluated.
-fn fold(
-    outer: &mut Lowering,
-    lower: fn(&mut Lowering, &Call<'_>) -> Lowered<Vec<Value>>,
-    call: &Call<'_>,
-) -> Lowered<Vec<Value>> {
+fn fold(outer: &mut Context, apply: Apply, call: &Call<'_>) -> Lowered<Vec<Value>> {
     let is_array = |input: &Option<Value>| input.as_ref().is_some_and(|value| !value.shape().contains(&0));
-    let Some(place) = call.inputs.iter().position(is_array) else { return lower(outer, call) };
-    let constant = lowering::real(call.required(place)?)?;
-    let mut inner = Lowering::new(outer.opset, core::mem::take(&mut outer.budget));
+    let Some(place) = call.inputs.iter().position(is_array) else { return apply(outer, call) };
+    let constant = context::real(call.required(place)?)?;
+    let mut inner = Context::new(outer.opset, core::mem::take(&mut outer.budget));
     inner.base = "fold".to_string();
     let shape = constant.array().shape().to_vec();
     let id = inner.builder.input("constant", &graph_shape(&shape))?;
@@ -49,12 +43,12 @@ fn fold(
         zero_type: call.zero_type,
         is_masked: false,
     };
-    let result = lower(&mut inner, &call).and_then(|values| evaluated(&mut inner, values, constant.array()));
+    let result = apply(&mut inner, &call).and_then(|values| evaluated(&mut inner, values, constant.array()));
     outer.budget = inner.budget;
     result
 }
 
-fn evaluated(inner: &mut Lowering, values: Vec<Value>, input: &ndarray::ArrayD<f32>) -> Lowered<Vec<Value>> {
+fn evaluated(inner: &mut Context, values: Vec<Value>, input: &ndarray::ArrayD<f32>) -> Lowered<Vec<Value>> {
     let mut ids: Vec<_> =
         values.iter().filter_map(|v| if let Value::Node(t) = v { Some(t.id) } else { None }).collect();
     ids.sort_unstable();

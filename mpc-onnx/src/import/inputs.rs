@@ -1,21 +1,19 @@
 //! The inputs of a network: made when something reads them, in the encoding that it needs.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::format;
-use std::string::{String, ToString};
-use std::vec::Vec;
 
-use mpc_nn::Graph;
+use mpc_nn::{Encoding, Graph, NetworkInput};
 use ndarray::ArrayD;
 use rten_onnx::onnx::{DataType, ValueInfoProto};
 
 use super::Importer;
-use crate::onnx::call::Call;
-use crate::onnx::error::{Lowered, Problem, Reason, unsupported};
-use crate::onnx::file::OnnxFile;
-use crate::onnx::lowering::{Lowering, graph_shape};
-use crate::onnx::value::{Constant, Tensor, Value};
-use crate::onnx::{Encoding, InputShapes, NetworkInput, arrays};
+use crate::arrays;
+use crate::call::Call;
+use crate::context::{Context, graph_shape};
+use crate::error::{Lowered, Problem, Reason, invalid, unsupported};
+use crate::file::OnnxFile;
+use crate::shapes::InputShapes;
+use crate::value::{Constant, Tensor, Value};
 
 /// The declared inputs, and which of them have become inputs of the graph.
 pub(super) struct Inputs {
@@ -73,22 +71,22 @@ impl Inputs {
     }
 
     /// The input as a value; floats become an input of the graph now, integers when it is known how they are read.
-    pub(super) fn value(&mut self, name: &str, lowering: &mut Lowering) -> Lowered<Value> {
+    pub(super) fn value(&mut self, name: &str, context: &mut Context) -> Lowered<Value> {
         let Some(&place) = self.places.get(name) else {
-            return super::super::error::invalid(format!("nothing gives `{name}`"));
+            return invalid(format!("nothing gives `{name}`"));
         };
         if self.list[place].is_integer {
             let shape = &self.list[place].shape;
             let elements = arrays::elements(shape)?;
-            lowering.charge(elements)?;
+            context.charge(elements)?;
             let all = arrays::from_elements(shape, (0..elements as i64).collect())?;
             return Ok(Value::tokens(place, all));
         }
-        self.encoded(place, Encoding::Plain, lowering).map(Value::Node)
+        self.encoded(place, Encoding::Plain, context).map(Value::Node)
     }
 
     /// The input of the graph in an encoding.
-    fn encoded(&mut self, place: usize, encoding: Encoding, lowering: &mut Lowering) -> Lowered<Tensor> {
+    fn encoded(&mut self, place: usize, encoding: Encoding, context: &mut Context) -> Lowered<Tensor> {
         let input = &mut self.list[place];
         let encoding = match encoding {
             Encoding::OneHot(classes) => {
@@ -118,9 +116,9 @@ impl Inputs {
         let (graph_shape, name) = (graph_shape(&shape), input.name.clone());
         let id = if self.known.unused.contains(&name) {
             // No output depends on it: a placeholder that is left out of the graph in the end.
-            lowering.builder.parameter(&name, &graph_shape)?
+            context.builder.parameter(&name, &graph_shape)?
         } else {
-            lowering.builder.input(&name, &graph_shape)?
+            context.builder.input(&name, &graph_shape)?
         };
         let tensor = Tensor { id, shape };
         input.made = Some((tensor.clone(), encoding));
@@ -211,7 +209,7 @@ impl Importer<'_> {
             ("Cast", Some(Value::Tokens { input, places }), _) => {
                 let floats = FLOATS.map(|data_type| i64::from(data_type.0));
                 if floats.contains(&call.int("to", 1)?) {
-                    let plain = self.inputs.encoded(*input, Encoding::Plain, &mut self.lowering)?;
+                    let plain = self.inputs.encoded(*input, Encoding::Plain, &mut self.context)?;
                     self.chosen(&plain, places, &[])?.into()
                 } else {
                     call.required(0)?.clone()
@@ -234,33 +232,33 @@ impl Importer<'_> {
         let elements = encoded.len() / arrays::elements(inner)?.max(1);
         let all = places.iter().copied().eq(0..elements as i64);
         if all {
-            return self.lowering.reshape(encoded, &shape);
+            return self.context.reshape(encoded, &shape);
         }
         let indices = places.iter().map(|&place| arrays::size(place)).collect::<Lowered<Vec<_>>>()?;
-        let rows = self.lowering.reshape(encoded, &[&[elements], inner].concat())?;
-        let rows = self.lowering.gather(&rows, 0, &indices)?;
-        self.lowering.reshape(&rows, &shape)
+        let rows = self.context.reshape(encoded, &[&[elements], inner].concat())?;
+        let rows = self.context.gather(&rows, 0, &indices)?;
+        self.context.reshape(&rows, &shape)
     }
 
     /// Rows of a table by private numbers: the product of their one-hot encoding with it.
     fn embedding(&mut self, table: &Constant, input: usize, places: &ArrayD<i64>) -> Lowered<Tensor> {
         let table = table.array();
         let Some((&classes, row)) = table.shape().split_first() else {
-            return super::super::error::invalid("its table is a scalar");
+            return invalid("its table is a scalar");
         };
         let features = arrays::elements(row)?;
         if classes == 0 || features == 0 {
             return Err(Problem::Invalid("its table is empty".to_string()));
         }
-        let tokens = self.inputs.encoded(input, Encoding::OneHot(classes), &mut self.lowering)?;
+        let tokens = self.inputs.encoded(input, Encoding::OneHot(classes), &mut self.context)?;
         self.inputs.limit(input, places, classes);
-        let Some(&encoded) = tokens.shape.last() else { return super::super::error::invalid("it has no classes") };
+        let Some(&encoded) = tokens.shape.last() else { return invalid("it has no classes") };
         let chosen = self.chosen(&tokens, places, &[encoded])?;
-        self.lowering.charge(arrays::elements(&[encoded, features])?)?;
+        self.context.charge(arrays::elements(&[encoded, features])?)?;
         // Of an input that chooses from several tables, the smaller ones have rows of zeros that nothing chooses.
         let table = arrays::pad(&arrays::reshape(table, &[classes, features])?, &[0, 0], &[encoded - classes, 0], 0.0)?;
-        let rows = self.lowering.linear(&chosen, arrays::transpose(&table, &[1, 0]), None)?;
+        let rows = self.context.linear(&chosen, arrays::transpose(&table, &[1, 0]), None)?;
         let shape: Vec<usize> = places.shape().iter().chain(row).copied().collect();
-        self.lowering.reshape(&rows, &shape)
+        self.context.reshape(&rows, &shape)
     }
 }

@@ -1,16 +1,15 @@
 //! What later nodes say about a node: a batch normalisation to take up, a softmax that makes a mask of a constant.
 
 use std::collections::BTreeSet;
-use std::string::String;
-use std::vec::Vec;
 
 use rten_onnx::onnx::{GraphProto, NodeProto};
 
 use super::Importer;
-use crate::onnx::call::Call;
-use crate::onnx::error::Lowered;
-use crate::onnx::lower::Norm;
-use crate::onnx::topology::Order;
+use crate::call::Call;
+use crate::error::Lowered;
+use crate::norm::Norm;
+use crate::rules::norm_of;
+use crate::topology::Order;
 
 /// How many values may lie between a mask and its softmax.
 const MAX_VALUES: usize = 16;
@@ -47,7 +46,7 @@ impl<'a> Importer<'a> {
         let call =
             Call { node: norm, inputs, used, opset: self.file.opset, norm: None, zero_type: 0, is_masked: false };
         // A norm that cannot be taken up is reported when its own turn comes.
-        Ok(Norm::of(&call).ok().map(|scales| (norm.output[0].as_str(), scales)))
+        Ok(norm_of(&call).ok().map(|scales| (norm.output[0].as_str(), scales)))
     }
 }
 

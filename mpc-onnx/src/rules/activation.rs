@@ -1,14 +1,13 @@
 //! Activations.
 
-use std::vec::Vec;
-
 use mpc_protocols::function::Function;
 
-use crate::onnx::arrays;
-use crate::onnx::call::Call;
-use crate::onnx::error::{Lowered, Problem, invalid, unsupported};
-use crate::onnx::lowering::Lowering;
-use crate::onnx::value::{Constant, Value};
+use crate::arrays;
+use crate::call::Call;
+use crate::context::Context;
+use crate::error::{Lowered, Problem, invalid, unsupported};
+use crate::rules::elementwise;
+use crate::value::{Constant, Value};
 
 /// Whether the operator is a function of each element.
 pub(super) fn is_function(operator: &str) -> bool {
@@ -35,10 +34,10 @@ pub(super) fn is_function(operator: &str) -> bool {
     NAMES.contains(&operator)
 }
 
-pub(super) fn function(lowering: &mut Lowering, call: &Call<'_>) -> Lowered<Vec<Value>> {
+pub(super) fn function(context: &mut Context, call: &Call<'_>) -> Lowered<Vec<Value>> {
     let x = call.tensor(0)?;
     let function = match call.operator() {
-        "Relu" => return Ok([lowering.relu(x)?.into()].into()),
+        "Relu" => return Ok([context.relu(x)?.into()].into()),
         "LeakyRelu" => Function::LeakyRelu { slope: call.float("alpha", 0.01)? },
         "Sigmoid" => Function::Sigmoid,
         "Tanh" => Function::Tanh,
@@ -54,38 +53,38 @@ pub(super) fn function(lowering: &mut Lowering, call: &Call<'_>) -> Lowered<Vec<
         "Gelu" => match call.string("approximate", "none")?.as_str() {
             "none" => Function::Gelu,
             "tanh" => Function::GeluTanh,
-            other => return invalid(std::format!("approximation `{other}` is not known")),
+            other => return invalid(format!("approximation `{other}` is not known")),
         },
         "Swish" | "QuickGelu" => {
             // x·sigmoid(αx) = silu(αx)/α
             let default = if call.operator() == "Swish" { 1.0 } else { 1.702 };
             let alpha = call.float("alpha", default)?;
             if alpha == 0.0 {
-                return Ok([lowering.scale(x, 0.5)?.into()].into());
+                return Ok([context.scale(x, 0.5)?.into()].into());
             }
-            let scaled = lowering.scale(x, alpha)?;
-            let silu = lowering.function(&scaled, Function::Silu)?;
-            return Ok([lowering.scale(&silu, 1.0 / alpha)?.into()].into());
+            let scaled = context.scale(x, alpha)?;
+            let silu = context.function(&scaled, Function::Silu)?;
+            return Ok([context.scale(&silu, 1.0 / alpha)?.into()].into());
         }
         "ThresholdedRelu" => {
-            return Ok([super::elementwise::thresholded(lowering, x, call.float("alpha", 1.0)?)?.into()].into());
+            return Ok([elementwise::thresholded(context, x, call.float("alpha", 1.0)?)?.into()].into());
         }
         "Softsign" => {
-            let magnitude = lowering.function(x, Function::Abs)?;
-            let divisor = lowering.offset(&magnitude, 1.0)?;
-            let reciprocal = lowering.function(&divisor, Function::PositiveReciprocal)?;
-            return Ok([lowering.multiply(x, &reciprocal)?.into()].into());
+            let magnitude = context.function(x, Function::Abs)?;
+            let divisor = context.offset(&magnitude, 1.0)?;
+            let reciprocal = context.function(&divisor, Function::PositiveReciprocal)?;
+            return Ok([context.multiply(x, &reciprocal)?.into()].into());
         }
         _ => return unsupported("this form of it is not known here"),
     };
-    Ok([lowering.function(x, function)?.into()].into())
+    Ok([context.function(x, function)?.into()].into())
 }
 
 fn positive(alpha: f32) -> Lowered<f32> {
     if alpha > 0.0 { Ok(alpha) } else { Err(Problem::Invalid("its alpha is not positive".into())) }
 }
 
-pub(super) fn clip(lowering: &mut Lowering, call: &Call<'_>) -> Lowered<Vec<Value>> {
+pub(super) fn clip(context: &mut Context, call: &Call<'_>) -> Lowered<Vec<Value>> {
     let (low, high) = if call.opset < 11 {
         (call.float("min", f32::NEG_INFINITY)?, call.float("max", f32::INFINITY)?)
     } else {
@@ -97,9 +96,9 @@ pub(super) fn clip(lowering: &mut Lowering, call: &Call<'_>) -> Lowered<Vec<Valu
     let high = if high >= f32::MAX { f32::INFINITY } else { high };
     Ok([match call.required(0)? {
         Value::Node(x) if low == f32::NEG_INFINITY && high == f32::INFINITY => x.clone().into(),
-        Value::Node(x) if low == 0.0 && high == f32::INFINITY => lowering.relu(x)?.into(),
+        Value::Node(x) if low == 0.0 && high == f32::INFINITY => context.relu(x)?.into(),
         // The definition of a clip with crossed limits: the upper one holds.
-        Value::Node(x) => lowering.function(x, Function::Clip { low: low.min(high), high })?.into(),
+        Value::Node(x) => context.function(x, Function::Clip { low: low.min(high), high })?.into(),
         Value::Constant(constant) => Value::constant(constant.array().mapv(|x| x.max(low).min(high))),
         Value::Integer(array) => {
             let limit = |index: usize, default: i64| match call.optional_integers(index)?.as_deref() {
@@ -116,26 +115,26 @@ pub(super) fn clip(lowering: &mut Lowering, call: &Call<'_>) -> Lowered<Vec<Valu
 }
 
 /// relu(x) − slope·relu(−x), with a private slope.
-pub(super) fn prelu(lowering: &mut Lowering, call: &Call<'_>) -> Lowered<Vec<Value>> {
+pub(super) fn prelu(context: &mut Context, call: &Call<'_>) -> Lowered<Vec<Value>> {
     let x = call.tensor(0)?;
-    let positive = lowering.relu(x)?;
+    let positive = context.relu(x)?;
     // −relu(−x) = x − relu(x)
-    let negative = lowering.subtract(x, &positive)?;
+    let negative = context.subtract(x, &positive)?;
     let sloped = match call.required(1)? {
-        Value::Node(slope) => lowering.multiply(&negative, slope)?,
+        Value::Node(slope) => context.multiply(&negative, slope)?,
         _ => {
             let mut slope = call.constant(1)?;
             if slope.array().ndim() == 1 && x.rank() > 2 && x.shape[1] == slope.array().len() {
                 // One slope for each channel, as files of before opset 9 have it.
-                let mut shape = std::vec![1; x.rank() - 1];
+                let mut shape = vec![1; x.rank() - 1];
                 shape[0] = x.shape[1];
                 slope = Constant::new(arrays::reshape(slope.array(), &shape)?);
             }
             if arrays::broadcast_shape(&x.shape, slope.array().shape())? != x.shape {
                 return invalid("its slope has another shape");
             }
-            lowering.scale_privately(&negative, slope.array())?
+            context.scale_privately(&negative, slope.array())?
         }
     };
-    Ok([lowering.add(&positive, &sloped)?.into()].into())
+    Ok([context.add(&positive, &sloped)?.into()].into())
 }

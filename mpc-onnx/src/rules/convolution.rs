@@ -2,22 +2,19 @@
 
 mod private;
 
-use std::vec;
-use std::vec::Vec;
-
 use mpc_nn::ConvolutionOptions;
 use ndarray::ArrayD;
 
-use super::geometry::Windows;
-use crate::onnx::arrays;
-use crate::onnx::call::Call;
-use crate::onnx::error::{Lowered, invalid, unsupported};
-use crate::onnx::lowering::Lowering;
-use crate::onnx::value::{Tensor, Value};
+use crate::arrays;
+use crate::call::Call;
+use crate::context::Context;
+use crate::error::{Lowered, invalid, unsupported};
+use crate::rules::geometry::Windows;
+use crate::value::{Tensor, Value};
 
-pub(super) fn convolution(lowering: &mut Lowering, call: &Call<'_>) -> Lowered<Vec<Value>> {
+pub(super) fn convolution(context: &mut Context, call: &Call<'_>) -> Lowered<Vec<Value>> {
     if call.required(1)?.is_private() {
-        return private::convolution(lowering, call);
+        return private::convolution(context, call);
     }
     let x = call.tensor(0)?;
     let mut weight = call.constant(1)?.array().clone();
@@ -37,7 +34,7 @@ pub(super) fn convolution(lowering: &mut Lowering, call: &Call<'_>) -> Lowered<V
     if let Some(norm) = &call.norm {
         bias = Some(norm.fold(&mut weight, bias, |element, shape| element / shape[1..].iter().product::<usize>())?);
     }
-    Ok([convolve(lowering, x, weight, bias, &windows, groups)?.into()].into())
+    Ok([convolve(context, x, weight, bias, &windows, groups)?.into()].into())
 }
 
 /// The bias of a layer, one entry for each output channel.
@@ -52,7 +49,7 @@ pub(super) fn bias(call: &Call<'_>, outputs: usize) -> Lowered<Option<Vec<f32>>>
 
 /// The convolution over one to three spatial axes.
 pub(super) fn convolve(
-    lowering: &mut Lowering,
+    context: &mut Context,
     x: &Tensor,
     weight: ArrayD<f32>,
     bias: Option<Vec<f32>>,
@@ -62,14 +59,14 @@ pub(super) fn convolve(
     match windows.kernel.len() {
         1 => {
             let &[n, c, l] = x.shape.as_slice() else { return invalid("its input is not a sequence") };
-            let x = lowering.reshape(x, &[n, c, 1, l])?;
+            let x = context.reshape(x, &[n, c, 1, l])?;
             let weight = weight.insert_axis(ndarray::Axis(2));
-            let y = planar(lowering, &x, weight, bias, &windows.with_unit_axis(), groups)?;
+            let y = planar(context, &x, weight, bias, &windows.with_unit_axis(), groups)?;
             let (outputs, length) = (y.shape[1], y.shape[3]);
-            lowering.reshape(&y, &[n, outputs, length])
+            context.reshape(&y, &[n, outputs, length])
         }
-        2 => planar(lowering, x, weight, bias, windows, groups),
-        3 => spatial(lowering, x, &weight, bias, windows, groups),
+        2 => planar(context, x, weight, bias, windows, groups),
+        3 => spatial(context, x, &weight, bias, windows, groups),
         _ => unsupported("convolutions of one to three dimensions are"),
     }
 }
@@ -105,7 +102,7 @@ impl Windows {
 }
 
 fn planar(
-    lowering: &mut Lowering,
+    context: &mut Context,
     x: &Tensor,
     weight: ArrayD<f32>,
     bias: Option<Vec<f32>>,
@@ -122,12 +119,12 @@ fn planar(
         groups,
         bias: bias.is_some(),
     };
-    lowering.convolution(x, weight, bias, options)
+    context.convolution(x, weight, bias, options)
 }
 
 /// Three dimensions as two, over channels that hold the slices of a window's depth.
 fn spatial(
-    lowering: &mut Lowering,
+    context: &mut Context,
     x: &Tensor,
     weight: &ArrayD<f32>,
     bias: Option<Vec<f32>>,
@@ -137,18 +134,18 @@ fn spatial(
     let &[n, c, _, h, w] = x.shape.as_slice() else { return invalid("its input is not a volume") };
     let (count, kernel) = (windows.count[0], windows.kernel[0]);
     let padding = |list: &[usize]| vec![0, 0, list[0], 0, 0];
-    let padded = lowering.pad(x, &padding(&windows.before), &padding(&windows.after))?;
-    lowering.charge(count.saturating_mul(kernel))?;
+    let padded = context.pad(x, &padding(&windows.before), &padding(&windows.after))?;
+    context.charge(count.saturating_mul(kernel))?;
     let slice = |window: usize, i: usize| window * windows.stride[0] + i * windows.dilation[0];
     let slices: Vec<usize> = (0..count).flat_map(|window| (0..kernel).map(move |i| slice(window, i))).collect();
-    let stacked = lowering.gather(&padded, 2, &slices)?;
-    let stacked = lowering.reshape(&stacked, &[n, c, count, kernel, h, w])?;
-    let stacked = lowering.transpose(&stacked, &[0, 2, 1, 3, 4, 5])?;
-    let stacked = lowering.reshape(&stacked, &[n * count, c * kernel, h, w])?;
+    let stacked = context.gather(&padded, 2, &slices)?;
+    let stacked = context.reshape(&stacked, &[n, c, count, kernel, h, w])?;
+    let stacked = context.transpose(&stacked, &[0, 2, 1, 3, 4, 5])?;
+    let stacked = context.reshape(&stacked, &[n * count, c * kernel, h, w])?;
     let &[outputs, per_group, _, rows, columns] = weight.shape() else { return invalid("its weight is not a volume") };
     let weight = arrays::reshape(weight, &[outputs, per_group * kernel, rows, columns])?;
-    let y = planar(lowering, &stacked, weight, bias, &windows.without_first(), groups)?;
+    let y = planar(context, &stacked, weight, bias, &windows.without_first(), groups)?;
     let (height, width) = (y.shape[2], y.shape[3]);
-    let y = lowering.reshape(&y, &[n, count, outputs, height, width])?;
-    lowering.transpose(&y, &[0, 2, 1, 3, 4])
+    let y = context.reshape(&y, &[n, count, outputs, height, width])?;
+    context.transpose(&y, &[0, 2, 1, 3, 4])
 }

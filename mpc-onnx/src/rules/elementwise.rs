@@ -2,17 +2,15 @@
 
 mod private_comparison;
 
-use std::format;
-use std::vec::Vec;
-
 use mpc_protocols::function::Function;
 use ndarray::ArrayD;
 
-use crate::onnx::call::Call;
-use crate::onnx::error::{Lowered, invalid, unsupported};
-use crate::onnx::lowering::{Lowering, real};
-use crate::onnx::value::{Constant, Tensor, Value};
-use crate::onnx::{arrays, integer};
+use crate::arrays;
+use crate::call::Call;
+use crate::context::{Context, real};
+use crate::error::{Lowered, invalid, unsupported};
+use crate::rules::{integer, reduce};
+use crate::value::{Constant, Tensor, Value};
 
 /// What −∞ in front of a softmax becomes.
 pub(super) const MASK: f32 = -1024.0;
@@ -23,14 +21,14 @@ const MAX_EXPONENTS: usize = 8;
 
 pub(super) use private_comparison::thresholded;
 
-pub(super) fn binary(lowering: &mut Lowering, call: &Call<'_>) -> Lowered<Vec<Value>> {
+pub(super) fn binary(context: &mut Context, call: &Call<'_>) -> Lowered<Vec<Value>> {
     let (left, right) = (call.required(0)?, call.required(1)?);
-    Ok([apply(lowering, call, call.operator(), left, right)?].into())
+    Ok([apply(context, call, call.operator(), left, right)?].into())
 }
 
-fn apply(lowering: &mut Lowering, call: &Call<'_>, operator: &str, left: &Value, right: &Value) -> Lowered<Value> {
+fn apply(context: &mut Context, call: &Call<'_>, operator: &str, left: &Value, right: &Value) -> Lowered<Value> {
     if let (Value::Integer(a), Value::Integer(b)) = (left, right) {
-        lowering.charge(arrays::elements(&arrays::broadcast_shape(a.shape(), b.shape())?)?)?;
+        context.charge(arrays::elements(&arrays::broadcast_shape(a.shape(), b.shape())?)?)?;
         if operator == "Mod" && call.int("fmod", 0)? != 0 {
             let rest = |a: i64, b| a.checked_rem(b).map_or_else(|| invalid("it divides by 0"), Ok);
             return arrays::zip(a, b, |&a, &b| rest(a, b)).map(Value::integer);
@@ -38,9 +36,9 @@ fn apply(lowering: &mut Lowering, call: &Call<'_>, operator: &str, left: &Value,
         return arrays::zip(a, b, |&a, &b| integer::binary(operator, a, b)).map(Value::integer);
     }
     if !left.is_private() && !right.is_private() {
-        return on_constants(lowering, call, operator, &real(left)?, &real(right)?);
+        return on_constants(context, call, operator, &real(left)?, &real(right)?);
     }
-    if let Some(decided) = private_comparison::decided(lowering, operator, left, right)? {
+    if let Some(decided) = private_comparison::decided(context, operator, left, right)? {
         return Ok(decided);
     }
     Ok(match (left, right) {
@@ -48,24 +46,24 @@ fn apply(lowering: &mut Lowering, call: &Call<'_>, operator: &str, left: &Value,
             return unsupported("it takes a private input of integers; cast it to floats first");
         }
         (Value::Node(x), Value::Node(y)) => match operator {
-            "Add" => lowering.add(x, y)?,
-            "Sub" => lowering.subtract(x, y)?,
-            "Mul" => lowering.multiply(x, y)?,
+            "Add" => context.add(x, y)?,
+            "Sub" => context.subtract(x, y)?,
+            "Mul" => context.multiply(x, y)?,
             "Div" => {
-                let reciprocal = lowering.reciprocal(y)?;
-                lowering.multiply(x, &reciprocal)?
+                let reciprocal = context.reciprocal(y)?;
+                context.multiply(x, &reciprocal)?
             }
-            "Max" => lowering.maximum(x, y)?,
-            "Min" => minimum(lowering, x, y)?,
-            _ => private_comparison::compare(lowering, operator, x, y)?,
+            "Max" => context.maximum(x, y)?,
+            "Min" => minimum(context, x, y)?,
+            _ => private_comparison::compare(context, operator, x, y)?,
         },
         (Value::Node(x), constant) => {
             let constant = masked(call, real(constant)?);
-            with_constant(lowering, operator, x, &constant)?
+            with_constant(context, operator, x, &constant)?
         }
         (constant, Value::Node(y)) => {
             let constant = masked(call, real(constant)?);
-            from_constant(lowering, operator, &constant, y)?
+            from_constant(context, operator, &constant, y)?
         }
         _ => return unsupported("operands of these kinds"),
     }
@@ -88,58 +86,58 @@ fn inverted(constant: &Constant) -> Lowered<ArrayD<f32>> {
     Ok(constant.array().mapv(|value| (1.0 / f64::from(value)) as f32))
 }
 
-fn with_constant(lowering: &mut Lowering, operator: &str, x: &Tensor, c: &Constant) -> Lowered<Tensor> {
+fn with_constant(context: &mut Context, operator: &str, x: &Tensor, c: &Constant) -> Lowered<Tensor> {
     let c = c.array();
     match operator {
-        "Add" => lowering.offset_by(x, c),
-        "Sub" => lowering.offset_by(x, &c.mapv(|value| -value)),
-        "Mul" => lowering.scale_by(x, c),
-        "Div" => lowering.scale_by(x, &inverted(&Constant::new(c.clone()))?),
+        "Add" => context.offset_by(x, c),
+        "Sub" => context.offset_by(x, &c.mapv(|value| -value)),
+        "Mul" => context.scale_by(x, c),
+        "Div" => context.scale_by(x, &inverted(&Constant::new(c.clone()))?),
         "Max" => {
             // max(x, c) = relu(x − c) + c
-            let above = lowering.offset_by(x, &c.mapv(|value| -value))?;
-            let positive = lowering.relu(&above)?;
-            lowering.offset_by(&positive, c)
+            let above = context.offset_by(x, &c.mapv(|value| -value))?;
+            let positive = context.relu(&above)?;
+            context.offset_by(&positive, c)
         }
         "Min" => {
-            let negative = lowering.scale(x, -1.0)?;
-            let larger = with_constant(lowering, "Max", &negative, &Constant::new(c.mapv(|value| -value)))?;
-            lowering.scale(&larger, -1.0)
+            let negative = context.scale(x, -1.0)?;
+            let larger = with_constant(context, "Max", &negative, &Constant::new(c.mapv(|value| -value)))?;
+            context.scale(&larger, -1.0)
         }
-        _ => private_comparison::with_constant(lowering, operator, x, c),
+        _ => private_comparison::with_constant(context, operator, x, c),
     }
 }
 
-fn from_constant(lowering: &mut Lowering, operator: &str, c: &Constant, y: &Tensor) -> Lowered<Tensor> {
+fn from_constant(context: &mut Context, operator: &str, c: &Constant, y: &Tensor) -> Lowered<Tensor> {
     match operator {
         "Sub" => {
-            let negative = lowering.scale(y, -1.0)?;
-            lowering.offset_by(&negative, c.array())
+            let negative = context.scale(y, -1.0)?;
+            context.offset_by(&negative, c.array())
         }
         "Div" => {
-            let reciprocal = lowering.reciprocal(y)?;
-            lowering.scale_by(&reciprocal, c.array())
+            let reciprocal = context.reciprocal(y)?;
+            context.scale_by(&reciprocal, c.array())
         }
-        _ => with_constant(lowering, private_comparison::turned(operator), y, c),
+        _ => with_constant(context, private_comparison::turned(operator), y, c),
     }
 }
 
 /// min(x, y) = y − relu(y − x)
-fn minimum(lowering: &mut Lowering, x: &Tensor, y: &Tensor) -> Lowered<Tensor> {
-    let difference = lowering.subtract(y, x)?;
-    let positive = lowering.relu(&difference)?;
-    lowering.subtract(y, &positive)
+fn minimum(context: &mut Context, x: &Tensor, y: &Tensor) -> Lowered<Tensor> {
+    let difference = context.subtract(y, x)?;
+    let positive = context.relu(&difference)?;
+    context.subtract(y, &positive)
 }
 
 fn on_constants(
-    lowering: &mut Lowering,
+    context: &mut Context,
     call: &Call<'_>,
     operator: &str,
     left: &Constant,
     right: &Constant,
 ) -> Lowered<Value> {
     let (a, b) = (left.array(), right.array());
-    lowering.charge(arrays::elements(&arrays::broadcast_shape(a.shape(), b.shape())?)?)?;
+    context.charge(arrays::elements(&arrays::broadcast_shape(a.shape(), b.shape())?)?)?;
     let real = |function: fn(f32, f32) -> f32| {
         let finite = |&a: &f32, &b: &f32| {
             let value = function(a, b);
@@ -168,35 +166,35 @@ fn on_constants(
     }
 }
 
-pub(super) fn power(lowering: &mut Lowering, call: &Call<'_>) -> Lowered<Vec<Value>> {
+pub(super) fn power(context: &mut Context, call: &Call<'_>) -> Lowered<Vec<Value>> {
     let (base, exponent) = (call.required(0)?, call.required(1)?);
     let Value::Node(x) = base else {
         if let Value::Node(exponent) = exponent {
-            return Ok([constant_to_power(lowering, &real(base)?, exponent)?.into()].into());
+            return Ok([constant_to_power(context, &real(base)?, exponent)?.into()].into());
         }
-        return Ok([apply(lowering, call, "Pow", base, exponent)?].into());
+        return Ok([apply(context, call, "Pow", base, exponent)?].into());
     };
     let exponent = call.constant(1)?;
     let Some(&first) = exponent.array().first() else { return invalid("it has no exponent") };
     if exponent.array().iter().any(|&other| other != first) {
-        return Ok([several_powers(lowering, x, exponent.array())?.into()].into());
+        return Ok([several_powers(context, x, exponent.array())?.into()].into());
     }
-    let y = to_power(lowering, x, first)?;
+    let y = to_power(context, x, first)?;
     let shape = arrays::broadcast_shape(&y.shape, exponent.array().shape())?;
-    Ok([lowering.expand(&y, &shape)?.into()].into())
+    Ok([context.expand(&y, &shape)?.into()].into())
 }
 
 /// c^x = e^(x·ln c)
-fn constant_to_power(lowering: &mut Lowering, base: &Constant, exponent: &Tensor) -> Lowered<Tensor> {
+fn constant_to_power(context: &mut Context, base: &Constant, exponent: &Tensor) -> Lowered<Tensor> {
     if base.array().iter().any(|&base| base <= 0.0) {
         return unsupported("a private power of what is not positive");
     }
-    let scaled = lowering.scale_by(exponent, &base.array().mapv(|base| f64::from(base).ln() as f32))?;
-    lowering.function(&scaled, Function::Exp)
+    let scaled = context.scale_by(exponent, &base.array().mapv(|base| f64::from(base).ln() as f32))?;
+    context.function(&scaled, Function::Exp)
 }
 
 /// Each power of all elements, where it is wanted.
-fn several_powers(lowering: &mut Lowering, x: &Tensor, exponents: &ArrayD<f32>) -> Lowered<Tensor> {
+fn several_powers(context: &mut Context, x: &Tensor, exponents: &ArrayD<f32>) -> Lowered<Tensor> {
     let mut distinct: Vec<f32> = exponents.iter().copied().collect();
     distinct.sort_by(f32::total_cmp);
     distinct.dedup();
@@ -205,70 +203,70 @@ fn several_powers(lowering: &mut Lowering, x: &Tensor, exponents: &ArrayD<f32>) 
     }
     let mut sum: Option<Tensor> = None;
     for exponent in distinct {
-        let power = to_power(lowering, x, exponent)?;
-        let kept = lowering.scale_by(&power, &exponents.mapv(|other| f32::from(u8::from(other == exponent))))?;
+        let power = to_power(context, x, exponent)?;
+        let kept = context.scale_by(&power, &exponents.mapv(|other| f32::from(u8::from(other == exponent))))?;
         sum = Some(match sum {
-            Some(sum) => lowering.add(&sum, &kept)?,
+            Some(sum) => context.add(&sum, &kept)?,
             None => kept,
         });
     }
     sum.map_or_else(|| invalid("it has no exponent"), Ok)
 }
 
-pub(super) fn to_power(lowering: &mut Lowering, x: &Tensor, exponent: f32) -> Lowered<Tensor> {
+pub(super) fn to_power(context: &mut Context, x: &Tensor, exponent: f32) -> Lowered<Tensor> {
     let whole = exponent as i32;
     if whole as f32 == exponent && whole.abs() <= MAX_CHAIN {
         return match whole {
             0 => {
-                let zero = lowering.scale(x, 0.0)?;
-                lowering.offset(&zero, 1.0)
+                let zero = context.scale(x, 0.0)?;
+                context.offset(&zero, 1.0)
             }
-            1.. => whole_power(lowering, x, whole),
+            1.. => whole_power(context, x, whole),
             _ => {
-                let power = whole_power(lowering, x, -whole)?;
-                lowering.reciprocal(&power)
+                let power = whole_power(context, x, -whole)?;
+                context.reciprocal(&power)
             }
         };
     }
     if exponent == 0.5 {
-        return lowering.function(x, Function::Sqrt);
+        return context.function(x, Function::Sqrt);
     }
-    lowering.function(x, Function::Power { exponent })
+    context.function(x, Function::Power { exponent })
 }
 
-fn whole_power(lowering: &mut Lowering, x: &Tensor, exponent: i32) -> Lowered<Tensor> {
+fn whole_power(context: &mut Context, x: &Tensor, exponent: i32) -> Lowered<Tensor> {
     if exponent == 1 {
         return Ok(x.clone());
     }
-    let half = whole_power(lowering, x, exponent / 2)?;
-    let even = lowering.square(&half)?;
-    if exponent % 2 == 0 { Ok(even) } else { lowering.multiply(&even, x) }
+    let half = whole_power(context, x, exponent / 2)?;
+    let even = context.square(&half)?;
+    if exponent % 2 == 0 { Ok(even) } else { context.multiply(&even, x) }
 }
 
 /// Sum, Mean, Max and Min of any number of operands.
-pub(super) fn variadic(lowering: &mut Lowering, call: &Call<'_>) -> Lowered<Vec<Value>> {
+pub(super) fn variadic(context: &mut Context, call: &Call<'_>) -> Lowered<Vec<Value>> {
     let operator = if matches!(call.operator(), "Sum" | "Mean") { "Add" } else { call.operator() };
     let mut result = call.required(0)?.clone();
     for index in 1..call.inputs.len() {
-        result = apply(lowering, call, operator, &result, call.required(index)?)?;
+        result = apply(context, call, operator, &result, call.required(index)?)?;
     }
     if call.operator() == "Mean" {
         let count = Value::constant(arrays::scalar_like(call.inputs.len() as f32));
-        result = apply(lowering, call, "Div", &result, &count)?;
+        result = apply(context, call, "Div", &result, &count)?;
     }
     Ok([result].into())
 }
 
-pub(super) fn unary(lowering: &mut Lowering, call: &Call<'_>) -> Lowered<Vec<Value>> {
+pub(super) fn unary(context: &mut Context, call: &Call<'_>) -> Lowered<Vec<Value>> {
     let operator = call.operator();
     Ok([match call.required(0)? {
         Value::Integer(array) => {
-            lowering.charge(array.len())?;
+            context.charge(array.len())?;
             let values = array.iter().map(|&a| integer::unary(operator, a)).collect::<Lowered<Vec<_>>>()?;
             Value::integer(arrays::from_elements(array.shape(), values)?)
         }
         Value::Constant(constant) => {
-            lowering.charge(constant.array().len())?;
+            context.charge(constant.array().len())?;
             let Some(function) = real_function(operator) else { return unsupported("real numbers") };
             let array = constant.array().mapv(|x| function(f64::from(x)) as f32);
             if array.iter().any(|value| value.is_nan()) {
@@ -277,22 +275,22 @@ pub(super) fn unary(lowering: &mut Lowering, call: &Call<'_>) -> Lowered<Vec<Val
             Value::constant(array)
         }
         Value::Node(x) => match operator {
-            "Neg" => lowering.scale(x, -1.0)?,
-            "Abs" => lowering.function(x, Function::Abs)?,
-            "Sqrt" => lowering.function(x, Function::Sqrt)?,
-            "Exp" => lowering.function(x, Function::Exp)?,
-            "Log" => match lowering.exponents.get(&x.id).cloned() {
+            "Neg" => context.scale(x, -1.0)?,
+            "Abs" => context.function(x, Function::Abs)?,
+            "Sqrt" => context.function(x, Function::Sqrt)?,
+            "Exp" => context.function(x, Function::Exp)?,
+            "Log" => match context.exponents.get(&x.id).cloned() {
                 // log Σ e^x without the large exponentials.
                 Some((source, axes)) => {
-                    let y = super::reduce::log_sum_exp(lowering, &source, &axes)?;
-                    lowering.reshape(&y, &x.shape)?
+                    let y = reduce::log_sum_exp(context, &source, &axes)?;
+                    context.reshape(&y, &x.shape)?
                 }
-                None => lowering.function(x, Function::Log)?,
+                None => context.function(x, Function::Log)?,
             },
-            "Erf" => lowering.function(x, Function::Erf)?,
-            "Reciprocal" => lowering.reciprocal(x)?,
-            "Not" => private_comparison::not(lowering, x)?,
-            "Sign" => private_comparison::sign(lowering, x)?,
+            "Erf" => context.function(x, Function::Erf)?,
+            "Reciprocal" => context.reciprocal(x)?,
+            "Not" => private_comparison::not(context, x)?,
+            "Sign" => private_comparison::sign(context, x)?,
             _ => return unsupported("no private protocol for this function is known here"),
         }
         .into(),
@@ -321,10 +319,10 @@ fn real_function(operator: &str) -> Option<fn(f64) -> f64> {
 }
 
 /// Where, for a public condition.
-pub(super) fn choose(lowering: &mut Lowering, call: &Call<'_>) -> Lowered<Vec<Value>> {
+pub(super) fn choose(context: &mut Context, call: &Call<'_>) -> Lowered<Vec<Value>> {
     let condition = match call.required(0)? {
         Value::Integer(condition) => condition,
-        Value::Node(condition) => return Ok([private_comparison::choose(lowering, call, condition)?.into()].into()),
+        Value::Node(condition) => return Ok([private_comparison::choose(context, call, condition)?.into()].into()),
         _ => return unsupported("its condition is neither public nor a comparison"),
     };
     let (yes, no) = (call.required(1)?, call.required(2)?);
@@ -332,13 +330,13 @@ pub(super) fn choose(lowering: &mut Lowering, call: &Call<'_>) -> Lowered<Vec<Va
     let shape = arrays::broadcast_shape(condition.shape(), &shape)?;
     for (value, only) in [(yes, 1), (no, 0)] {
         if condition.iter().all(|&is| i64::from(is != 0) == only) {
-            return Ok([lowering.expand_value(value, &shape)?].into());
+            return Ok([context.expand_value(value, &shape)?].into());
         }
     }
-    lowering.charge(arrays::elements(&shape)?.saturating_mul(3))?;
+    context.charge(arrays::elements(&shape)?.saturating_mul(3))?;
     let condition = arrays::broadcast(condition, &shape)?;
     if yes.is_private() || no.is_private() {
-        return Ok([mixed(lowering, call, &condition, yes, no)?.into()].into());
+        return Ok([mixed(context, call, &condition, yes, no)?.into()].into());
     }
     if let (Value::Integer(yes), Value::Integer(no)) = (yes, no) {
         let (yes, no) = (arrays::broadcast(yes, &shape)?, arrays::broadcast(no, &shape)?);
@@ -355,29 +353,23 @@ fn select<T: Copy>(condition: &ArrayD<i64>, yes: &ArrayD<T>, no: &ArrayD<T>) -> 
 }
 
 /// c ⊙ yes + (1 − c) ⊙ no
-fn mixed(
-    lowering: &mut Lowering,
-    call: &Call<'_>,
-    condition: &ArrayD<i64>,
-    yes: &Value,
-    no: &Value,
-) -> Lowered<Tensor> {
+fn mixed(context: &mut Context, call: &Call<'_>, condition: &ArrayD<i64>, yes: &Value, no: &Value) -> Lowered<Tensor> {
     let mask = condition.mapv(|is| f32::from(u8::from(is != 0)));
     let rest = mask.mapv(|value| 1.0 - value);
     match (yes, no) {
         (Value::Node(yes), Value::Node(no)) => {
-            let (yes, no) = (lowering.scale_by(yes, &mask)?, lowering.scale_by(no, &rest)?);
-            lowering.add(&yes, &no)
+            let (yes, no) = (context.scale_by(yes, &mask)?, context.scale_by(no, &rest)?);
+            context.add(&yes, &no)
         }
-        (Value::Node(x), constant) => with_rest(lowering, call, x, &mask, &rest, constant),
-        (constant, Value::Node(x)) => with_rest(lowering, call, x, &rest, &mask, constant),
+        (Value::Node(x), constant) => with_rest(context, call, x, &mask, &rest, constant),
+        (constant, Value::Node(x)) => with_rest(context, call, x, &rest, &mask, constant),
         _ => unsupported("it takes a private input of integers; cast it to floats first"),
     }
 }
 
 /// kept ⊙ x + rest ⊙ constant
 fn with_rest(
-    lowering: &mut Lowering,
+    context: &mut Context,
     call: &Call<'_>,
     x: &Tensor,
     kept: &ArrayD<f32>,
@@ -391,6 +383,6 @@ fn with_rest(
     let filled = arrays::from_elements(rest.shape(), filled.collect())?;
     let is_mask = rest.iter().zip(&filled).all(|(&rest, &value)| rest == 0.0 || value == MASK);
     // In front of a softmax, what is far below need not be replaced, only lowered.
-    let x = if call.is_masked && is_mask { lowering.expand(x, rest.shape())? } else { lowering.scale_by(x, kept)? };
-    if filled.iter().all(|&value| value == 0.0) { Ok(x) } else { lowering.offset_by(&x, &filled) }
+    let x = if call.is_masked && is_mask { context.expand(x, rest.shape())? } else { context.scale_by(x, kept)? };
+    if filled.iter().all(|&value| value == 0.0) { Ok(x) } else { context.offset_by(&x, &filled) }
 }

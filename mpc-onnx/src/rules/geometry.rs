@@ -1,11 +1,7 @@
 //! The windows of convolutions and pools.
 
-use std::format;
-use std::vec;
-use std::vec::Vec;
-
-use crate::onnx::call::Call;
-use crate::onnx::error::{Lowered, Problem, invalid};
+use crate::call::Call;
+use crate::error::{Lowered, Problem, invalid};
 
 /// The largest kernel, stride, dilation or padding along one axis.
 const MAX_SIZE: usize = 1 << 20;

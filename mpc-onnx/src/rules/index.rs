@@ -1,24 +1,21 @@
 //! Operators that pick or join parts of an array.
 
-use std::vec;
-use std::vec::Vec;
-
 use ndarray::{ArrayD, IxDyn};
 
-use crate::onnx::arrays;
-use crate::onnx::call::Call;
-use crate::onnx::error::{Lowered, Problem, invalid};
-use crate::onnx::lowering::Lowering;
-use crate::onnx::value::Value;
+use crate::arrays;
+use crate::call::Call;
+use crate::context::Context;
+use crate::error::{Lowered, Problem, invalid};
+use crate::value::Value;
 
-pub(super) fn concat(lowering: &mut Lowering, call: &Call<'_>) -> Lowered<Vec<Value>> {
+pub(super) fn concat(context: &mut Context, call: &Call<'_>) -> Lowered<Vec<Value>> {
     let values: Vec<Value> = call.inputs.iter().flatten().cloned().collect();
     let rank = values.first().map_or(0, |value| value.shape().len());
     let Some(axis) = call.optional_int("axis")? else { return invalid("it names no axis") };
-    Ok([lowering.concat_values(&values, arrays::axis(axis, rank)?)?].into())
+    Ok([context.concat_values(&values, arrays::axis(axis, rank)?)?].into())
 }
 
-pub(super) fn split(lowering: &mut Lowering, call: &Call<'_>) -> Lowered<Vec<Value>> {
+pub(super) fn split(context: &mut Context, call: &Call<'_>) -> Lowered<Vec<Value>> {
     let value = call.required(0)?;
     let axis = arrays::axis(call.int("axis", 0)?, value.shape().len())?;
     let total = value.shape()[axis];
@@ -39,14 +36,14 @@ pub(super) fn split(lowering: &mut Lowering, call: &Call<'_>) -> Lowered<Vec<Val
     let mut start = 0;
     let mut values = Vec::new();
     for part in parts {
-        let indices = lowering.range(start, start + part)?;
-        values.push(lowering.gather_value(value, axis, &indices)?);
+        let indices = context.range(start, start + part)?;
+        values.push(context.gather_value(value, axis, &indices)?);
         start += part;
     }
     Ok(values)
 }
 
-pub(super) fn slice(lowering: &mut Lowering, call: &Call<'_>) -> Lowered<Vec<Value>> {
+pub(super) fn slice(context: &mut Context, call: &Call<'_>) -> Lowered<Vec<Value>> {
     let mut value = call.required(0)?.clone();
     let rank = value.shape().len();
     let is_old = call.opset < 10;
@@ -61,17 +58,17 @@ pub(super) fn slice(lowering: &mut Lowering, call: &Call<'_>) -> Lowered<Vec<Val
     }
     for (i, &axis) in axes.iter().enumerate() {
         let axis = arrays::axis(axis, rank)?;
-        let indices = positions(lowering, starts[i], ends[i], steps[i], value.shape()[axis])?;
+        let indices = positions(context, starts[i], ends[i], steps[i], value.shape()[axis])?;
         if indices.len() == value.shape()[axis] && steps[i] > 0 {
             continue;
         }
-        value = lowering.gather_value(&value, axis, &indices)?;
+        value = context.gather_value(&value, axis, &indices)?;
     }
     Ok([value].into())
 }
 
 /// The positions of a slice, as NumPy counts them.
-fn positions(lowering: &mut Lowering, start: i64, end: i64, step: i64, size: usize) -> Lowered<Vec<usize>> {
+fn positions(context: &mut Context, start: i64, end: i64, step: i64, size: usize) -> Lowered<Vec<usize>> {
     let size = size as i64;
     let from_start = |position: i64| if position < 0 { position.saturating_add(size) } else { position };
     let (start, end) = match step {
@@ -79,7 +76,7 @@ fn positions(lowering: &mut Lowering, start: i64, end: i64, step: i64, size: usi
         1.. => (from_start(start).clamp(0, size), from_start(end).clamp(0, size)),
         _ => (from_start(start).clamp(-1, size - 1), from_start(end).clamp(-1, size - 1)),
     };
-    lowering.charge((start.abs_diff(end) / step.unsigned_abs()) as usize)?;
+    context.charge((start.abs_diff(end) / step.unsigned_abs()) as usize)?;
     let mut positions = Vec::new();
     let mut position = start;
     while (step > 0 && position < end) || (step < 0 && position > end) {
@@ -94,34 +91,34 @@ pub(super) fn place(index: i64, size: usize) -> Lowered<usize> {
     let from_start = if index < 0 { index.saturating_add(size as i64) } else { index };
     match usize::try_from(from_start) {
         Ok(place) if place < size => Ok(place),
-        _ => invalid(std::format!("index {index} is outside an axis of size {size}")),
+        _ => invalid(format!("index {index} is outside an axis of size {size}")),
     }
 }
 
-pub(super) fn gather(lowering: &mut Lowering, call: &Call<'_>) -> Lowered<Vec<Value>> {
+pub(super) fn gather(context: &mut Context, call: &Call<'_>) -> Lowered<Vec<Value>> {
     let value = call.required(0)?;
     let axis = arrays::axis(call.int("axis", 0)?, value.shape().len())?;
     let Some(indices) = call.optional_integer_array(1)? else { return invalid("it has no indices") };
     let size = value.shape()[axis];
     let places = indices.iter().map(|&index| place(index, size)).collect::<Lowered<Vec<_>>>()?;
-    let gathered = lowering.gather_value(value, axis, &places)?;
+    let gathered = context.gather_value(value, axis, &places)?;
     let mut shape = value.shape().to_vec();
     shape.splice(axis..=axis, indices.shape().iter().copied());
-    Ok([lowering.reshape_value(&gathered, &shape)?].into())
+    Ok([context.reshape_value(&gathered, &shape)?].into())
 }
 
 /// Picks elements by their places in row-major order.
-fn pick(lowering: &mut Lowering, value: &Value, places: &[usize], shape: &[usize]) -> Lowered<Vec<Value>> {
-    let flat = lowering.reshape_value(value, &[arrays::elements(value.shape())?])?;
-    let picked = lowering.gather_value(&flat, 0, places)?;
-    Ok([lowering.reshape_value(&picked, shape)?].into())
+fn pick(context: &mut Context, value: &Value, places: &[usize], shape: &[usize]) -> Lowered<Vec<Value>> {
+    let flat = context.reshape_value(value, &[arrays::elements(value.shape())?])?;
+    let picked = context.gather_value(&flat, 0, places)?;
+    Ok([context.reshape_value(&picked, shape)?].into())
 }
 
 pub(super) fn row_major(place: &[usize], shape: &[usize]) -> usize {
     place.iter().zip(shape).fold(0, |flat, (&position, &size)| flat * size + position)
 }
 
-pub(super) fn gather_elements(lowering: &mut Lowering, call: &Call<'_>) -> Lowered<Vec<Value>> {
+pub(super) fn gather_elements(context: &mut Context, call: &Call<'_>) -> Lowered<Vec<Value>> {
     let value = call.required(0)?;
     let shape = value.shape();
     let axis = arrays::axis(call.int("axis", 0)?, shape.len())?;
@@ -130,17 +127,17 @@ pub(super) fn gather_elements(lowering: &mut Lowering, call: &Call<'_>) -> Lower
     if indices.ndim() != shape.len() || !(0..shape.len()).all(fits) {
         return invalid("its indices have another shape");
     }
-    lowering.charge(indices.len())?;
+    context.charge(indices.len())?;
     let mut places = Vec::with_capacity(indices.len());
     for (position, &index) in indices.indexed_iter() {
         let mut position: Vec<usize> = (0..shape.len()).map(|i| position[i]).collect();
         position[axis] = place(index, shape[axis])?;
         places.push(row_major(&position, shape));
     }
-    pick(lowering, value, &places, indices.shape())
+    pick(context, value, &places, indices.shape())
 }
 
-pub(super) fn gather_nd(lowering: &mut Lowering, call: &Call<'_>) -> Lowered<Vec<Value>> {
+pub(super) fn gather_nd(context: &mut Context, call: &Call<'_>) -> Lowered<Vec<Value>> {
     let value = call.required(0)?;
     let shape = value.shape();
     let Some(indices) = call.optional_integer_array(1)? else { return invalid("it has no indices") };
@@ -152,7 +149,7 @@ pub(super) fn gather_nd(lowering: &mut Lowering, call: &Call<'_>) -> Lowered<Vec
     }
     let inner = arrays::elements(&shape[end..])?;
     let result: Vec<usize> = outer.iter().chain(&shape[end..]).copied().collect();
-    lowering.charge(arrays::elements(&result)?)?;
+    context.charge(arrays::elements(&result)?)?;
     let indices: Vec<i64> = indices.iter().copied().collect();
     let per_batch = arrays::elements(&outer[batch..])?;
     let mut places = Vec::new();
@@ -163,16 +160,16 @@ pub(super) fn gather_nd(lowering: &mut Lowering, call: &Call<'_>) -> Lowered<Vec
         }
         places.extend((0..inner).map(|i| flat * inner + i));
     }
-    pick(lowering, value, &places, &result)
+    pick(context, value, &places, &result)
 }
 
 /// The upper or lower triangle of matrices; zeros elsewhere.
-pub(super) fn trilu(lowering: &mut Lowering, call: &Call<'_>) -> Lowered<Vec<Value>> {
+pub(super) fn trilu(context: &mut Context, call: &Call<'_>) -> Lowered<Vec<Value>> {
     let value = call.required(0)?;
     let Some(&[rows, columns]) = value.shape().last_chunk::<2>() else { return invalid("its input is not a matrix") };
     let is_upper = call.int("upper", 1)? != 0;
     let diagonal = call.integers_or_zero(1)?;
-    lowering.charge(arrays::elements(&[rows, columns])?)?;
+    context.charge(arrays::elements(&[rows, columns])?)?;
     let kept = |place: &IxDyn| {
         let distance = place[1] as i64 - place[0] as i64;
         if is_upper { distance >= diagonal } else { distance <= diagonal }
@@ -190,7 +187,7 @@ pub(super) fn trilu(lowering: &mut Lowering, call: &Call<'_>) -> Lowered<Vec<Val
         }
         Value::Node(tensor) => {
             let mask = ArrayD::from_shape_fn(shape, |place| f32::from(u8::from(kept(&place))));
-            lowering.scale_by(tensor, &mask)?.into()
+            context.scale_by(tensor, &mask)?.into()
         }
         Value::Tokens { .. } => return Err(Problem::Unsupported("it takes a private input of integers".into())),
     }]

@@ -1,17 +1,14 @@
 //! Public integers: shapes and what is computed from them.
 
-use std::format;
-use std::vec::Vec;
-
 use ndarray::{ArrayD, Dimension, IxDyn};
 use rten_onnx::onnx::DataType;
 
-use super::arrays;
-use super::call::Call;
-use super::error::{Lowered, Problem, invalid, unsupported};
-use super::lowering::{Lowering, Whole};
-use super::tensor;
-use super::value::{Value, vector};
+use crate::arrays;
+use crate::call::Call;
+use crate::context::{Context, Whole};
+use crate::error::{Lowered, Problem, invalid, unsupported};
+use crate::tensor;
+use crate::value::{Value, vector};
 
 /// A binary operator on integers; Booleans are 0 and 1.
 pub(super) fn binary(operator: &str, a: i64, b: i64) -> Lowered<i64> {
@@ -52,7 +49,7 @@ pub(super) fn unary(operator: &str, a: i64) -> Lowered<i64> {
     }
 }
 
-pub(super) fn constant(_: &mut Lowering, call: &Call<'_>) -> Lowered<Vec<Value>> {
+pub(super) fn constant(_: &mut Context, call: &Call<'_>) -> Lowered<Vec<Value>> {
     let value = if let Some(attribute) = call.tensor_attribute("value")? {
         decode(attribute)?
     } else if let Some(value) = call.optional_int("value_int")? {
@@ -73,9 +70,9 @@ fn decode(attribute: &rten_onnx::onnx::TensorProto) -> Lowered<Value> {
     tensor::decode(attribute, None).or_else(|reason| invalid(format!("its tensor: {reason}")))
 }
 
-pub(super) fn constant_of_shape(lowering: &mut Lowering, call: &Call<'_>) -> Lowered<Vec<Value>> {
+pub(super) fn constant_of_shape(context: &mut Context, call: &Call<'_>) -> Lowered<Vec<Value>> {
     let shape = call.integers(0)?.into_iter().map(arrays::size).collect::<Lowered<Vec<_>>>()?;
-    lowering.charge(arrays::elements(&shape)?)?;
+    context.charge(arrays::elements(&shape)?)?;
     let value = match call.tensor_attribute("value")? {
         Some(attribute) => decode(attribute)?,
         None => Value::constant(arrays::scalar_like(0.0)),
@@ -92,7 +89,7 @@ pub(super) fn constant_of_shape(lowering: &mut Lowering, call: &Call<'_>) -> Low
     .into())
 }
 
-pub(super) fn range(lowering: &mut Lowering, call: &Call<'_>) -> Lowered<Vec<Value>> {
+pub(super) fn range(context: &mut Context, call: &Call<'_>) -> Lowered<Vec<Value>> {
     if [0, 1, 2].iter().all(|&index| matches!(call.input(index), Some(Value::Integer(_)))) {
         let scalar = |index| match call.integers(index)?.as_slice() {
             &[value] => Ok(value),
@@ -104,7 +101,7 @@ pub(super) fn range(lowering: &mut Lowering, call: &Call<'_>) -> Lowered<Vec<Val
         }
         let count = ((limit - start + step - step.signum()) / step).max(0);
         let count = usize::try_from(count).map_err(|_| Problem::Memory("a range".into()))?;
-        lowering.charge(count)?;
+        context.charge(count)?;
         return Ok([Value::integers((0..count).map(|i| (start + i as i128 * step) as i64).collect())].into());
     }
     let scalar = |index| call.optional_scalar(index)?.map_or_else(|| invalid("a limit is missing"), Ok);
@@ -114,26 +111,26 @@ pub(super) fn range(lowering: &mut Lowering, call: &Call<'_>) -> Lowered<Vec<Val
         return Err(Problem::Memory("a range".into()));
     }
     let count = count.max(0.0) as usize;
-    lowering.charge(count)?;
+    context.charge(count)?;
     Ok([Value::constant(vector((0..count).map(|i| start + i as f32 * step).collect()))].into())
 }
 
 /// The places of what is not 0, for public arrays.
-pub(super) fn non_zero(lowering: &mut Lowering, call: &Call<'_>) -> Lowered<Vec<Value>> {
+pub(super) fn non_zero(context: &mut Context, call: &Call<'_>) -> Lowered<Vec<Value>> {
     let Value::Integer(array) = call.required(0)? else {
         return unsupported("the places of what is not 0 depend on secrets");
     };
-    lowering.charge(array.len().saturating_mul(array.ndim()))?;
+    context.charge(array.len().saturating_mul(array.ndim()))?;
     let places: Vec<_> = array.indexed_iter().filter(|(_, value)| **value != 0).map(|(place, _)| place).collect();
     let rows = (0..array.ndim()).flat_map(|axis| places.iter().map(move |place| place[axis] as i64));
     Ok([Value::integer(arrays::from_elements(&[array.ndim(), places.len()], rows.collect())?)].into())
 }
 
-pub(super) fn eye_like(lowering: &mut Lowering, call: &Call<'_>) -> Lowered<Vec<Value>> {
+pub(super) fn eye_like(context: &mut Context, call: &Call<'_>) -> Lowered<Vec<Value>> {
     let shape = call.required(0)?.shape().to_vec();
     let &[rows, columns] = shape.as_slice() else { return invalid("its input is not a matrix") };
     let diagonal = call.int("k", 0)?;
-    lowering.charge(arrays::elements(&[rows, columns])?)?;
+    context.charge(arrays::elements(&[rows, columns])?)?;
     let matrix = ArrayD::from_shape_fn(IxDyn(&shape), |place| {
         i64::from((place[0] as i64).checked_add(diagonal) == Some(place[1] as i64))
     });
@@ -142,7 +139,7 @@ pub(super) fn eye_like(lowering: &mut Lowering, call: &Call<'_>) -> Lowered<Vec<
 }
 
 /// One-hot rows of public integers.
-pub(super) fn one_hot(lowering: &mut Lowering, call: &Call<'_>) -> Lowered<Vec<Value>> {
+pub(super) fn one_hot(context: &mut Context, call: &Call<'_>) -> Lowered<Vec<Value>> {
     let Value::Integer(indices) = call.required(0)? else { return unsupported("its indices are not public integers") };
     let depth = match call.integers(1)?.as_slice() {
         &[depth] => arrays::size(depth)?,
@@ -153,7 +150,7 @@ pub(super) fn one_hot(lowering: &mut Lowering, call: &Call<'_>) -> Lowered<Vec<V
     let axis = arrays::axis(call.int("axis", -1)?, indices.ndim() + 1)?;
     let mut shape = indices.shape().to_vec();
     shape.insert(axis, depth);
-    lowering.charge(arrays::elements(&shape)?)?;
+    context.charge(arrays::elements(&shape)?)?;
     let size = depth as i64;
     let array = ArrayD::from_shape_fn(IxDyn(&shape), |place| {
         let mut at = place.slice().to_vec();
@@ -170,7 +167,7 @@ fn is_float(data_type: i64) -> bool {
     floats.iter().any(|float| i64::from(float.0) == data_type)
 }
 
-pub(super) fn cast(lowering: &mut Lowering, call: &Call<'_>) -> Lowered<Vec<Value>> {
+pub(super) fn cast(context: &mut Context, call: &Call<'_>) -> Lowered<Vec<Value>> {
     let value = call.required(0)?;
     let to_float = if call.operator() == "CastLike" {
         !matches!(call.required(1)?, Value::Integer(_) | Value::Tokens { .. })
@@ -187,7 +184,7 @@ pub(super) fn cast(lowering: &mut Lowering, call: &Call<'_>) -> Lowered<Vec<Valu
         Value::Integer(array) if to_boolean => Value::integer(array.mapv(|x| i64::from(x != 0))),
         Value::Constant(constant) if to_boolean => Value::integer(constant.array().mapv(|x| i64::from(x != 0.0))),
         Value::Constant(constant) if !to_float => Value::integer(constant.array().mapv(|x| x as i64)),
-        Value::Node(x) if !to_float => match lowering.whole(x.id) {
+        Value::Node(x) if !to_float => match context.whole(x.id) {
             Some(whole) if !to_boolean || whole == Whole::Boolean => value.clone(),
             _ => return unsupported("a private value cannot become an integer; leave it a float"),
         },
@@ -197,9 +194,9 @@ pub(super) fn cast(lowering: &mut Lowering, call: &Call<'_>) -> Lowered<Vec<Valu
 }
 
 /// Fixed point is neither NaN nor infinite.
-pub(super) fn never(lowering: &mut Lowering, call: &Call<'_>) -> Lowered<Vec<Value>> {
+pub(super) fn never(context: &mut Context, call: &Call<'_>) -> Lowered<Vec<Value>> {
     let value = call.required(0)?;
-    lowering.charge(arrays::elements(value.shape())?)?;
+    context.charge(arrays::elements(value.shape())?)?;
     Ok([match value {
         Value::Constant(constant) if call.operator() == "IsInf" => {
             Value::integer(constant.array().mapv(|x| i64::from(x.is_infinite())))

@@ -1,28 +1,26 @@
 //! Products of matrices.
 
 use std::collections::BTreeMap;
-use std::string::String;
-use std::vec::Vec;
 
 use ndarray::ArrayD;
 
-use crate::onnx::arrays;
-use crate::onnx::call::Call;
-use crate::onnx::error::{Lowered, invalid, unsupported};
-use crate::onnx::lowering::Lowering;
-use crate::onnx::value::{Tensor, Value};
+use crate::arrays;
+use crate::call::Call;
+use crate::context::Context;
+use crate::error::{Lowered, invalid, unsupported};
+use crate::value::{Tensor, Value};
 
 /// α·A·B + β·C
-pub(super) fn gemm(lowering: &mut Lowering, call: &Call<'_>) -> Lowered<Vec<Value>> {
+pub(super) fn gemm(context: &mut Context, call: &Call<'_>) -> Lowered<Vec<Value>> {
     let (alpha, beta) = (call.float("alpha", 1.0)?, call.float("beta", 1.0)?);
     let (left, right) = (call.required(0)?.clone(), call.required(1)?.clone());
     if left.shape().len() != 2 || right.shape().len() != 2 {
         return invalid("its factors are not matrices");
     }
-    let turned = |lowering: &mut Lowering, value: Value, name: &str| {
-        if call.int(name, 0)? != 0 { lowering.transpose_value(&value, &[1, 0]) } else { Ok(value) }
+    let turned = |context: &mut Context, value: Value, name: &str| {
+        if call.int(name, 0)? != 0 { context.transpose_value(&value, &[1, 0]) } else { Ok(value) }
     };
-    let (left, right) = (turned(lowering, left, "transA")?, turned(lowering, right, "transB")?);
+    let (left, right) = (turned(context, left, "transA")?, turned(context, right, "transB")?);
     if let (Value::Node(x), Value::Constant(b)) = (&left, &right) {
         let mut weight = arrays::transpose(b.array(), &[1, 0]).mapv(|value| alpha * value);
         let outputs = weight.shape()[0];
@@ -32,16 +30,16 @@ pub(super) fn gemm(lowering: &mut Lowering, call: &Call<'_>) -> Lowered<Vec<Valu
             bias = Some(norm.fold(&mut weight, bias, |element, shape| element / shape[1])?);
         }
         let has_bias = bias.is_some();
-        let y = lowering.linear(x, weight, bias)?;
-        let y = if has_bias { y } else { plus(lowering, call, &y, beta)? };
+        let y = context.linear(x, weight, bias)?;
+        let y = if has_bias { y } else { plus(context, call, &y, beta)? };
         return Ok([y.into()].into());
     }
     if call.norm.is_some() {
         return unsupported("a batch normalisation behind a product of two private matrices");
     }
-    let product = product(lowering, &left, &right)?;
-    let product = lowering.scale(&product, alpha)?;
-    Ok([plus(lowering, call, &product, beta)?.into()].into())
+    let product = product(context, &left, &right)?;
+    let product = context.scale(&product, alpha)?;
+    Ok([plus(context, call, &product, beta)?.into()].into())
 }
 
 /// The third operand, if it is a constant with one entry for each column or one for all.
@@ -58,30 +56,30 @@ fn row_bias(call: &Call<'_>, outputs: usize) -> Lowered<Option<Vec<f32>>> {
     }
 }
 
-fn plus(lowering: &mut Lowering, call: &Call<'_>, y: &Tensor, beta: f32) -> Lowered<Tensor> {
+fn plus(context: &mut Context, call: &Call<'_>, y: &Tensor, beta: f32) -> Lowered<Tensor> {
     match call.input(2) {
         None => Ok(y.clone()),
         Some(Value::Node(c)) => {
-            let c = lowering.scale(c, beta)?;
-            lowering.add(y, &c)
+            let c = context.scale(c, beta)?;
+            context.add(y, &c)
         }
         Some(_) => {
             let c = call.constant(2)?.array().mapv(|value| beta * value);
-            if c.len() == 1 { lowering.offset_privately(y, &c) } else { lowering.offset_by(y, &c) }
+            if c.len() == 1 { context.offset_privately(y, &c) } else { context.offset_by(y, &c) }
         }
     }
 }
 
-pub(super) fn mat_mul(lowering: &mut Lowering, call: &Call<'_>) -> Lowered<Vec<Value>> {
+pub(super) fn mat_mul(context: &mut Context, call: &Call<'_>) -> Lowered<Vec<Value>> {
     let (left, right) = (call.required(0)?.clone(), call.required(1)?.clone());
     let (left_rank, right_rank) = (left.shape().len(), right.shape().len());
     if left_rank == 0 || right_rank == 0 {
         return invalid("a factor is a scalar");
     }
     // A vector is a row on the left and a column on the right.
-    let left = if left_rank == 1 { lowering.reshape_value(&left, &[1, left.shape()[0]])? } else { left };
-    let right = if right_rank == 1 { lowering.reshape_value(&right, &[right.shape()[0], 1])? } else { right };
-    let y = product(lowering, &left, &right)?;
+    let left = if left_rank == 1 { context.reshape_value(&left, &[1, left.shape()[0]])? } else { left };
+    let right = if right_rank == 1 { context.reshape_value(&right, &[right.shape()[0], 1])? } else { right };
+    let y = product(context, &left, &right)?;
     let mut shape = y.shape.clone();
     if right_rank == 1 {
         shape.pop();
@@ -89,33 +87,33 @@ pub(super) fn mat_mul(lowering: &mut Lowering, call: &Call<'_>) -> Lowered<Vec<V
     if left_rank == 1 {
         shape.remove(y.rank() - 2);
     }
-    Ok([lowering.reshape(&y, &shape)?.into()].into())
+    Ok([context.reshape(&y, &shape)?.into()].into())
 }
 
 /// The product of matrices in the last two axes.
-pub(super) fn product(lowering: &mut Lowering, left: &Value, right: &Value) -> Lowered<Tensor> {
+pub(super) fn product(context: &mut Context, left: &Value, right: &Value) -> Lowered<Tensor> {
     let (Some(&[_, inner]), Some(&[right_inner, _])) = (left.shape().last_chunk(), right.shape().last_chunk()) else {
         return invalid("a factor has fewer than two axes");
     };
     if inner != right_inner {
-        return invalid(std::format!("shapes {:?} and {:?} do not fit", left.shape(), right.shape()));
+        return invalid(format!("shapes {:?} and {:?} do not fit", left.shape(), right.shape()));
     }
     match (left, right) {
         (Value::Node(x), Value::Constant(b)) if is_matrix(b.array()) => {
             let weight = arrays::transpose(&as_matrix(b.array())?, &[1, 0]);
-            let y = lowering.linear(x, weight, None)?;
-            with_rank(lowering, y, b.array().ndim())
+            let y = context.linear(x, weight, None)?;
+            with_rank(context, y, b.array().ndim())
         }
         (Value::Constant(a), Value::Node(y)) if is_matrix(a.array()) => {
             // A·Y = (Yᵀ·Aᵀ)ᵀ
-            let columns = lowering.transpose_last(y)?;
-            let product = lowering.linear(&columns, as_matrix(a.array())?, None)?;
-            let product = lowering.transpose_last(&product)?;
-            with_rank(lowering, product, a.array().ndim())
+            let columns = context.transpose_last(y)?;
+            let product = context.linear(&columns, as_matrix(a.array())?, None)?;
+            let product = context.transpose_last(&product)?;
+            with_rank(context, product, a.array().ndim())
         }
         _ => {
-            let (x, y) = (lowering.tensor_of(left)?, lowering.tensor_of(right)?);
-            lowering.matrix_product(&x, &y)
+            let (x, y) = (context.tensor_of(left)?, context.tensor_of(right)?);
+            context.matrix_product(&x, &y)
         }
     }
 }
@@ -131,13 +129,13 @@ fn as_matrix(array: &ArrayD<f32>) -> Lowered<ArrayD<f32>> {
 }
 
 /// Axes of size 1 in front, as broadcasting adds them.
-fn with_rank(lowering: &mut Lowering, y: Tensor, rank: usize) -> Lowered<Tensor> {
+fn with_rank(context: &mut Context, y: Tensor, rank: usize) -> Lowered<Tensor> {
     let shape = arrays::aligned(&y.shape, rank);
-    lowering.reshape(&y, &shape)
+    context.reshape(&y, &shape)
 }
 
 /// Einsum of one operand, which is a sum, or of several, taken two at a time as batched products of matrices.
-pub(super) fn einsum(lowering: &mut Lowering, call: &Call<'_>) -> Lowered<Vec<Value>> {
+pub(super) fn einsum(context: &mut Context, call: &Call<'_>) -> Lowered<Vec<Value>> {
     let equation: Vec<char> = call.string("equation", "")?.chars().filter(|c| !c.is_whitespace()).collect();
     let equation: String = equation.into_iter().collect();
     // Without a result, it has the letters that occur once, in alphabetical order.
@@ -169,19 +167,19 @@ pub(super) fn einsum(lowering: &mut Lowering, call: &Call<'_>) -> Lowered<Vec<Va
         [term] => {
             let x = call.tensor(0)?;
             let axes: Vec<usize> = (0..term.len()).filter(|&axis| !result.contains(&term[axis])).collect();
-            let sum = lowering.sum(x, &axes)?;
+            let sum = context.sum(x, &axes)?;
             let kept: Vec<char> = term.iter().copied().filter(|letter| result.contains(letter)).collect();
             let shape: Vec<usize> = kept.iter().map(|letter| sizes[letter]).collect();
-            let sum = lowering.reshape(&sum, &shape)?;
-            Ok([arranged(lowering, &sum, &kept, &result)?.into()].into())
+            let sum = context.reshape(&sum, &shape)?;
+            Ok([arranged(context, &sum, &kept, &result)?.into()].into())
         }
-        _ => Ok([several(lowering, call, &terms, &result, &sizes)?].into()),
+        _ => Ok([several(context, call, &terms, &result, &sizes)?].into()),
     }
 }
 
 /// The operands from left to right, each product with the axes that are still needed.
 fn several(
-    lowering: &mut Lowering,
+    context: &mut Context,
     call: &Call<'_>,
     terms: &[Vec<char>],
     result: &[char],
@@ -200,10 +198,10 @@ fn several(
             let new = right.iter().filter(|letter| !left.contains(letter));
             left.iter().chain(new).copied().filter(is_needed).collect()
         };
-        let (x, left_term) = summed(lowering, &value, &left, |letter| right.contains(letter) || is_needed(letter))?;
+        let (x, left_term) = summed(context, &value, &left, |letter| right.contains(letter) || is_needed(letter))?;
         let (y, right_term) =
-            summed(lowering, call.required(at + 1)?, right, |letter| left.contains(letter) || is_needed(letter))?;
-        value = contracted(lowering, [&x, &y], [&left_term, &right_term], &kept, sizes)?.into();
+            summed(context, call.required(at + 1)?, right, |letter| left.contains(letter) || is_needed(letter))?;
+        value = contracted(context, [&x, &y], [&left_term, &right_term], &kept, sizes)?.into();
         left = kept;
     }
     Ok(value)
@@ -211,7 +209,7 @@ fn several(
 
 /// The sum of a private operand over the axes that nothing else has.
 fn summed(
-    lowering: &mut Lowering,
+    context: &mut Context,
     value: &Value,
     term: &[char],
     is_kept: impl Fn(&char) -> bool,
@@ -219,25 +217,25 @@ fn summed(
     let axes: Vec<usize> = (0..term.len()).filter(|&axis| !is_kept(&term[axis])).collect();
     match value {
         Value::Node(x) if !axes.is_empty() => {
-            let sum = lowering.sum(x, &axes)?;
+            let sum = context.sum(x, &axes)?;
             let rest = (0..term.len()).filter(|axis| !axes.contains(axis));
             let (shape, letters): (Vec<usize>, Vec<char>) = rest.map(|axis| (x.shape[axis], term[axis])).unzip();
-            Ok((lowering.reshape(&sum, &shape)?.into(), letters))
+            Ok((context.reshape(&sum, &shape)?.into(), letters))
         }
         value => Ok((value.clone(), term.to_vec())),
     }
 }
 
-fn arranged(lowering: &mut Lowering, x: &Tensor, from: &[char], to: &[char]) -> Lowered<Tensor> {
+fn arranged(context: &mut Context, x: &Tensor, from: &[char], to: &[char]) -> Lowered<Tensor> {
     let place = |letter: &char| from.iter().position(|other| other == letter);
     match to.iter().map(place).collect::<Option<Vec<_>>>() {
-        Some(permutation) => lowering.transpose(x, &permutation),
+        Some(permutation) => context.transpose(x, &permutation),
         None => unsupported("an axis of the result that no operand has"),
     }
 }
 
 fn contracted(
-    lowering: &mut Lowering,
+    context: &mut Context,
     values: [&Value; 2],
     [left, right]: [&[char]; 2],
     result: &[char],
@@ -254,20 +252,20 @@ fn contracted(
         return unsupported("an axis of a constant operand alone that is summed over");
     }
     let size = |letters: &[char]| letters.iter().map(|letter| sizes[letter]).product::<usize>();
-    let laid = |lowering: &mut Lowering, value: &Value, term: &[char], order: [&[char]; 3]| {
+    let laid = |context: &mut Context, value: &Value, term: &[char], order: [&[char]; 3]| {
         let wanted = order.concat();
         let permutation: Vec<usize> =
             wanted.iter().filter_map(|letter| term.iter().position(|other| other == letter)).collect();
-        let moved = lowering.transpose_value(value, &permutation)?;
+        let moved = context.transpose_value(value, &permutation)?;
         let shape = order.map(size);
         // Without a batch, a constant operand is the weight of a linear layer.
-        lowering.reshape_value(&moved, if batch.is_empty() { &shape[1..] } else { &shape })
+        context.reshape_value(&moved, if batch.is_empty() { &shape[1..] } else { &shape })
     };
-    let x = laid(lowering, values[0], left, [&batch, &rows, &inner])?;
-    let y = laid(lowering, values[1], right, [&batch, &inner, &columns])?;
-    let product = product(lowering, &x, &y)?;
+    let x = laid(context, values[0], left, [&batch, &rows, &inner])?;
+    let y = laid(context, values[1], right, [&batch, &inner, &columns])?;
+    let product = product(context, &x, &y)?;
     let letters = [batch.as_slice(), &rows, &columns].concat();
     let shape: Vec<usize> = letters.iter().map(|letter| sizes[letter]).collect();
-    let product = lowering.reshape(&product, &shape)?;
-    arranged(lowering, &product, &letters, result)
+    let product = context.reshape(&product, &shape)?;
+    arranged(context, &product, &letters, result)
 }

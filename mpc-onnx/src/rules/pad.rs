@@ -1,15 +1,12 @@
 //! Pad.
 
-use std::vec;
-use std::vec::Vec;
+use crate::arrays;
+use crate::call::Call;
+use crate::context::Context;
+use crate::error::{Lowered, invalid, unsupported};
+use crate::value::Value;
 
-use crate::onnx::arrays;
-use crate::onnx::call::Call;
-use crate::onnx::error::{Lowered, invalid, unsupported};
-use crate::onnx::lowering::Lowering;
-use crate::onnx::value::Value;
-
-pub(super) fn pad(lowering: &mut Lowering, call: &Call<'_>) -> Lowered<Vec<Value>> {
+pub(super) fn pad(context: &mut Context, call: &Call<'_>) -> Lowered<Vec<Value>> {
     let mut value = call.required(0)?.clone();
     let rank = value.shape().len();
     let (pads, fill) = if call.opset < 11 {
@@ -37,32 +34,32 @@ pub(super) fn pad(lowering: &mut Lowering, call: &Call<'_>) -> Lowered<Vec<Value
             if start >= end {
                 return unsupported("it cuts off all elements");
             }
-            let indices = lowering.range(start as usize, end as usize)?;
-            value = lowering.gather_value(&value, axis, &indices)?;
+            let indices = context.range(start as usize, end as usize)?;
+            value = context.gather_value(&value, axis, &indices)?;
         }
     }
     let positive = |counts: &[i64]| counts.iter().map(|&count| arrays::size(count.max(0))).collect::<Lowered<Vec<_>>>();
     let (before, after) = (positive(&before)?, positive(&after)?);
     let mode = call.string("mode", "constant")?;
     Ok([match mode.as_str() {
-        "constant" => constant(lowering, &value, &before, &after, fill)?,
+        "constant" => constant(context, &value, &before, &after, fill)?,
         "reflect" | "edge" | "wrap" => {
             for axis in 0..rank {
-                let indices = border(lowering, &mode, value.shape()[axis], before[axis], after[axis])?;
-                value = lowering.gather_value(&value, axis, &indices)?;
+                let indices = border(context, &mode, value.shape()[axis], before[axis], after[axis])?;
+                value = context.gather_value(&value, axis, &indices)?;
             }
             value
         }
-        mode => return invalid(std::format!("mode `{mode}` is not known")),
+        mode => return invalid(format!("mode `{mode}` is not known")),
     }]
     .into())
 }
 
 /// The positions that a border repeats.
-fn border(lowering: &mut Lowering, mode: &str, size: usize, before: usize, after: usize) -> Lowered<Vec<usize>> {
+fn border(context: &mut Context, mode: &str, size: usize, before: usize, after: usize) -> Lowered<Vec<usize>> {
     let total = size.saturating_add(before).saturating_add(after);
     arrays::elements(&[total])?;
-    lowering.charge(total)?;
+    context.charge(total)?;
     let size = size as i64;
     if size == 0 {
         return invalid("its input has no elements");
@@ -79,24 +76,24 @@ fn border(lowering: &mut Lowering, mode: &str, size: usize, before: usize, after
     Ok((0..total as i64).map(|position| inner(position - before as i64) as usize).collect())
 }
 
-fn constant(lowering: &mut Lowering, value: &Value, before: &[usize], after: &[usize], fill: f32) -> Lowered<Value> {
+fn constant(context: &mut Context, value: &Value, before: &[usize], after: &[usize], fill: f32) -> Lowered<Value> {
     if fill == 0.0 || before.iter().chain(after).all(|&count| count == 0) {
-        return lowering.pad_value(value, before, after);
+        return context.pad_value(value, before, after);
     }
     match value {
         Value::Integer(array) => {
-            lowering.charge(padded_elements(array.shape(), before, after)?)?;
+            context.charge(padded_elements(array.shape(), before, after)?)?;
             arrays::pad(array, before, after, fill as i64).map(Value::integer)
         }
         Value::Constant(constant) => {
-            lowering.charge(padded_elements(constant.array().shape(), before, after)?)?;
+            context.charge(padded_elements(constant.array().shape(), before, after)?)?;
             arrays::pad(constant.array(), before, after, fill).map(Value::constant)
         }
         Value::Node(tensor) => {
             // Shifted so that the border is 0, and back.
-            let shifted = lowering.offset(tensor, -fill)?;
-            let padded = lowering.pad(&shifted, before, after)?;
-            Ok(lowering.offset(&padded, fill)?.into())
+            let shifted = context.offset(tensor, -fill)?;
+            let padded = context.pad(&shifted, before, after)?;
+            Ok(context.offset(&padded, fill)?.into())
         }
         Value::Tokens { .. } => unsupported("it pads a private input of integers"),
     }

@@ -1,17 +1,14 @@
 //! Quantised models, read as the real numbers that they stand for.
 
-use std::vec;
-use std::vec::Vec;
-
 use mpc_protocols::function::Function;
 use ndarray::ArrayD;
 use rten_onnx::onnx::DataType;
 
-use crate::onnx::arrays;
-use crate::onnx::call::Call;
-use crate::onnx::error::{Lowered, Problem, invalid, unsupported};
-use crate::onnx::lowering::{Lowering, real};
-use crate::onnx::value::{Constant, Tensor, Value};
+use crate::arrays;
+use crate::call::Call;
+use crate::context::{Context, real};
+use crate::error::{Lowered, Problem, invalid, unsupported};
+use crate::value::{Constant, Tensor, Value};
 
 /// Scale and zero point, laid out to broadcast over the tensor that they belong to.
 struct Scale {
@@ -19,7 +16,7 @@ struct Scale {
     zero: ArrayD<f32>,
 }
 
-fn scale(lowering: &mut Lowering, call: &Call<'_>, shape: &[usize]) -> Lowered<Scale> {
+fn scale(context: &mut Context, call: &Call<'_>, shape: &[usize]) -> Lowered<Scale> {
     let scale = call.constant(1)?;
     let zero = call.optional_constant(2)?;
     let zero = zero.unwrap_or_else(|| Constant::new(ArrayD::zeros(scale.array().raw_dim())));
@@ -40,14 +37,14 @@ fn scale(lowering: &mut Lowering, call: &Call<'_>, shape: &[usize]) -> Lowered<S
             sizes[axis] = array.len();
             return arrays::reshape(array, &sizes);
         }
-        blocks(lowering, array, axis, arrays::size(call.int("block_size", 0)?)?, shape)
+        blocks(context, array, axis, arrays::size(call.int("block_size", 0)?)?, shape)
     };
     Ok(Scale { scale: laid(scale.array())?, zero: laid(zero.array())? })
 }
 
 /// One entry for each block along an axis, repeated.
 fn blocks(
-    lowering: &mut Lowering,
+    context: &mut Context,
     array: &ArrayD<f32>,
     axis: usize,
     block: usize,
@@ -58,33 +55,33 @@ fn blocks(
     if array.shape() != expected {
         return invalid("its scale has another shape than its input");
     }
-    lowering.charge(arrays::elements(shape)?)?;
+    context.charge(arrays::elements(shape)?)?;
     Ok(arrays::gather(array, axis, &(0..shape[axis]).map(|i| i / block).collect::<Vec<_>>()))
 }
 
 /// (q − zero)·scale for constants. A private value stands for its real number already.
-pub(super) fn dequantise(lowering: &mut Lowering, call: &Call<'_>) -> Lowered<Vec<Value>> {
+pub(super) fn dequantise(context: &mut Context, call: &Call<'_>) -> Lowered<Vec<Value>> {
     let value = call.required(0)?;
     if let Value::Node(x) = value {
-        return Ok([requantised(lowering, call, x)?.into()].into());
+        return Ok([requantised(context, call, x)?.into()].into());
     }
     let Value::Integer(array) = value else { return unsupported("its input is not of integers") };
-    let Scale { scale, zero } = scale(lowering, call, array.shape())?;
-    lowering.charge(array.len().saturating_mul(3))?;
+    let Scale { scale, zero } = scale(context, call, array.shape())?;
+    context.charge(array.len().saturating_mul(3))?;
     let real = array.mapv(|value| value as f32);
     let centred = arrays::zip(&real, &zero, |&q, &zero| Ok(q - zero))?;
     Ok([Value::constant(arrays::zip(&centred, &scale, |&q, &scale| Ok(q * scale))?)].into())
 }
 
 /// A private value stands for its real number already, unless other parameters read it than wrote it.
-fn requantised(lowering: &mut Lowering, call: &Call<'_>, x: &Tensor) -> Lowered<Tensor> {
-    let Some((old_step, old_zero)) = lowering.quantisation(x.id) else { return Ok(x.clone()) };
-    let Scale { scale, zero } = scale(lowering, call, &x.shape)?;
+fn requantised(context: &mut Context, call: &Call<'_>, x: &Tensor) -> Lowered<Tensor> {
+    let Some((old_step, old_zero)) = context.quantisation(x.id) else { return Ok(x.clone()) };
+    let Scale { scale, zero } = scale(context, call, &x.shape)?;
     let (Some(&step), Some(&zero), 1) = (scale.first(), zero.first(), scale.len()) else {
         return unsupported("a value that was quantised with one scale is read with several");
     };
-    let x = lowering.scale(x, step / old_step)?;
-    lowering.offset(&x, (old_zero - zero) * step)
+    let x = context.scale(x, step / old_step)?;
+    context.offset(&x, (old_zero - zero) * step)
 }
 
 /// The range of the quantised type: that of the zero point, or what an attribute says.
@@ -104,23 +101,23 @@ fn limits(call: &Call<'_>) -> Lowered<Option<(f32, f32)>> {
 
 /// A private value keeps its real number, within what the quantised type can stand for, where type and scale are one
 /// for all elements. A constant is rounded.
-pub(super) fn quantise(lowering: &mut Lowering, call: &Call<'_>) -> Lowered<Vec<Value>> {
+pub(super) fn quantise(context: &mut Context, call: &Call<'_>) -> Lowered<Vec<Value>> {
     let value = call.required(0)?;
     let limits = limits(call)?;
-    let Scale { scale, zero } = scale(lowering, call, value.shape())?;
+    let Scale { scale, zero } = scale(context, call, value.shape())?;
     if let Value::Node(x) = value {
         let (Some(&step), Some(&zero), 1, Some((low, high))) = (scale.first(), zero.first(), scale.len(), limits)
         else {
             return Ok([value.clone()].into());
         };
         let (low, high) = ((low - zero) * step, (high - zero) * step);
-        let y = lowering.function(x, Function::Clip { low, high })?;
-        lowering.note_quantisation(y.id, (step, zero));
+        let y = context.function(x, Function::Clip { low, high })?;
+        context.note_quantisation(y.id, (step, zero));
         return Ok([y.into()].into());
     }
     let Some((low, high)) = limits else { return unsupported("a quantised type that is not known here") };
     let constant = real(value)?;
-    lowering.charge(constant.array().len().saturating_mul(3))?;
+    context.charge(constant.array().len().saturating_mul(3))?;
     let steps = arrays::zip(constant.array(), &scale, |&x, &scale| Ok((x / scale).round_ties_even()))?;
     let quantised = arrays::zip(&steps, &zero, |&x, &zero| Ok(x + zero))?;
     if quantised.iter().any(|value| value.is_nan()) {

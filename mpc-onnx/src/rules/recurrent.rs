@@ -3,30 +3,26 @@
 mod cells;
 mod directions;
 
-use std::format;
-use std::string::String;
-use std::vec::Vec;
-
 use mpc_protocols::function::Function;
 use ndarray::{ArrayD, Axis};
 
-use crate::onnx::arrays;
-use crate::onnx::call::Call;
-use crate::onnx::error::{Lowered, invalid, unsupported};
-use crate::onnx::lowering::Lowering;
-use crate::onnx::value::{Tensor, Value};
+use crate::arrays;
+use crate::call::Call;
+use crate::context::Context;
+use crate::error::{Lowered, invalid, unsupported};
+use crate::value::{Tensor, Value};
 use cells::Cell;
 
-pub(super) fn lstm(lowering: &mut Lowering, call: &Call<'_>) -> Lowered<Vec<Value>> {
-    directions::run(lowering, call, Kind::Lstm)
+pub(super) fn lstm(context: &mut Context, call: &Call<'_>) -> Lowered<Vec<Value>> {
+    directions::run(context, call, Kind::Lstm)
 }
 
-pub(super) fn gru(lowering: &mut Lowering, call: &Call<'_>) -> Lowered<Vec<Value>> {
-    directions::run(lowering, call, Kind::Gru)
+pub(super) fn gru(context: &mut Context, call: &Call<'_>) -> Lowered<Vec<Value>> {
+    directions::run(context, call, Kind::Gru)
 }
 
-pub(super) fn rnn(lowering: &mut Lowering, call: &Call<'_>) -> Lowered<Vec<Value>> {
-    directions::run(lowering, call, Kind::Rnn)
+pub(super) fn rnn(context: &mut Context, call: &Call<'_>) -> Lowered<Vec<Value>> {
+    directions::run(context, call, Kind::Rnn)
 }
 
 /// The kinds of recurrent layers.
@@ -80,14 +76,14 @@ impl Activation {
         }))
     }
 
-    fn apply(self, lowering: &mut Lowering, x: &Tensor) -> Lowered<Tensor> {
+    fn apply(self, context: &mut Context, x: &Tensor) -> Lowered<Tensor> {
         match self {
-            Self::Relu => lowering.relu(x),
+            Self::Relu => context.relu(x),
             Self::Affine { alpha, beta } => {
-                let scaled = lowering.scale(x, alpha)?;
-                lowering.offset(&scaled, beta)
+                let scaled = context.scale(x, alpha)?;
+                context.offset(&scaled, beta)
             }
-            Self::Function(function) => lowering.function(x, function),
+            Self::Function(function) => context.function(x, function),
         }
     }
 }
@@ -136,7 +132,7 @@ fn rows(array: &ArrayD<f32>, hidden: usize, gates: core::ops::Range<usize>) -> A
 impl Cell {
     /// Reads the parameters of one direction.
     fn new(
-        lowering: &mut Lowering,
+        context: &mut Context,
         call: &Call<'_>,
         kind: Kind,
         direction: usize,
@@ -153,7 +149,7 @@ impl Cell {
         let bias = bias.unwrap_or_else(|| ArrayD::zeros([2 * gates * hidden].as_slice()));
         let peepholes = if kind == Kind::Lstm { of_direction(call, 7, direction, &[3 * hidden])? } else { None };
         let clip = call.float("clip", 0.0)?;
-        let name = lowering.name("");
+        let name = context.name("");
         Ok(Self {
             kind,
             hidden,

@@ -1,15 +1,13 @@
 //! Reductions over axes.
 
-use std::vec::Vec;
-
 use mpc_protocols::function::Function;
 use ndarray::{ArrayD, Axis};
 
-use crate::onnx::arrays;
-use crate::onnx::call::Call;
-use crate::onnx::error::{Lowered, Problem, invalid, unsupported};
-use crate::onnx::lowering::{Lowering, reduced};
-use crate::onnx::value::{Tensor, Value};
+use crate::arrays;
+use crate::call::Call;
+use crate::context::{Context, reduced};
+use crate::error::{Lowered, Problem, invalid, unsupported};
+use crate::value::{Tensor, Value};
 
 /// The most private factors of one product.
 const MAX_FACTORS: usize = 64;
@@ -41,7 +39,7 @@ fn reduction(call: &Call<'_>) -> Lowered<Reduction> {
 }
 
 /// ReduceSum, ReduceMean, ReduceMax, ReduceMin and ReduceProd.
-pub(super) fn reduce(lowering: &mut Lowering, call: &Call<'_>) -> Lowered<Vec<Value>> {
+pub(super) fn reduce(context: &mut Context, call: &Call<'_>) -> Lowered<Vec<Value>> {
     let reduction = reduction(call)?;
     if reduction.is_identity {
         return Ok([call.required(0)?.clone()].into());
@@ -49,58 +47,58 @@ pub(super) fn reduce(lowering: &mut Lowering, call: &Call<'_>) -> Lowered<Vec<Va
     let value = match call.required(0)? {
         Value::Integer(array) => Value::integer(integers(call.operator(), array, &reduction.axes)?),
         Value::Constant(constant) => Value::constant(reals(call.operator(), constant.array(), &reduction.axes)?),
-        Value::Node(x) => private(lowering, call.operator(), x, &reduction.axes)?.into(),
+        Value::Node(x) => private(context, call.operator(), x, &reduction.axes)?.into(),
         Value::Tokens { .. } => return unsupported("it takes a private input of integers; cast it to floats first"),
     };
-    Ok([lowering.reshape_value(&value, &reduction.shape)?].into())
+    Ok([context.reshape_value(&value, &reduction.shape)?].into())
 }
 
-fn private(lowering: &mut Lowering, operator: &str, x: &Tensor, axes: &[usize]) -> Lowered<Tensor> {
+fn private(context: &mut Context, operator: &str, x: &Tensor, axes: &[usize]) -> Lowered<Tensor> {
     match operator {
-        "ReduceSum" => lowering.sum(x, axes),
-        "ReduceMean" => lowering.mean(x, axes),
-        "ReduceMax" => maximum(lowering, x, axes),
+        "ReduceSum" => context.sum(x, axes),
+        "ReduceMean" => context.mean(x, axes),
+        "ReduceMax" => maximum(context, x, axes),
         "ReduceMin" => {
-            let negative = lowering.scale(x, -1.0)?;
-            let largest = maximum(lowering, &negative, axes)?;
-            lowering.scale(&largest, -1.0)
+            let negative = context.scale(x, -1.0)?;
+            let largest = maximum(context, &negative, axes)?;
+            context.scale(&largest, -1.0)
         }
-        _ => product(lowering, x, axes),
+        _ => product(context, x, axes),
     }
 }
 
 /// The reduced axes behind the others, as one.
-fn together(lowering: &mut Lowering, x: &Tensor, axes: &[usize]) -> Lowered<Tensor> {
+fn together(context: &mut Context, x: &Tensor, axes: &[usize]) -> Lowered<Tensor> {
     let kept = (0..x.rank()).filter(|axis| !axes.contains(axis));
     let permutation: Vec<usize> = kept.chain(axes.iter().copied()).collect();
-    let moved = lowering.transpose(x, &permutation)?;
+    let moved = context.transpose(x, &permutation)?;
     let count: usize = axes.iter().map(|&axis| x.shape[axis]).product();
-    lowering.reshape(&moved, &[x.len() / count.max(1), count])
+    context.reshape(&moved, &[x.len() / count.max(1), count])
 }
 
 /// The largest elements over axes, which stay with size 1.
-pub(super) fn maximum(lowering: &mut Lowering, x: &Tensor, axes: &[usize]) -> Lowered<Tensor> {
-    let rows = together(lowering, x, axes)?;
-    let largest = lowering.maximum_of_last(&rows)?;
-    lowering.reshape(&largest, &reduced(&x.shape, axes))
+pub(super) fn maximum(context: &mut Context, x: &Tensor, axes: &[usize]) -> Lowered<Tensor> {
+    let rows = together(context, x, axes)?;
+    let largest = context.maximum_of_last(&rows)?;
+    context.reshape(&largest, &reduced(&x.shape, axes))
 }
 
 /// A tree of products.
-fn product(lowering: &mut Lowering, x: &Tensor, axes: &[usize]) -> Lowered<Tensor> {
-    let mut rows = together(lowering, x, axes)?;
+fn product(context: &mut Context, x: &Tensor, axes: &[usize]) -> Lowered<Tensor> {
+    let mut rows = together(context, x, axes)?;
     if rows.shape[1] > MAX_FACTORS {
-        return unsupported(std::format!("products of more than {MAX_FACTORS} private factors"));
+        return unsupported(format!("products of more than {MAX_FACTORS} private factors"));
     }
     while rows.shape[1] > 1 {
         let (count, half) = (rows.shape[1], rows.shape[1] / 2);
-        let (left, right) = (lowering.slice(&rows, 1, 0, half)?, lowering.slice(&rows, 1, half, 2 * half)?);
-        let mut parts = [lowering.multiply(&left, &right)?].to_vec();
+        let (left, right) = (context.slice(&rows, 1, 0, half)?, context.slice(&rows, 1, half, 2 * half)?);
+        let mut parts = [context.multiply(&left, &right)?].to_vec();
         if count % 2 == 1 {
-            parts.push(lowering.slice(&rows, 1, count - 1, count)?);
+            parts.push(context.slice(&rows, 1, count - 1, count)?);
         }
-        rows = lowering.join(&parts, 1)?;
+        rows = context.join(&parts, 1)?;
     }
-    lowering.reshape(&rows, &reduced(&x.shape, axes))
+    context.reshape(&rows, &reduced(&x.shape, axes))
 }
 
 fn fold_axes<T: Copy>(array: &ArrayD<T>, axes: &[usize], start: T, fold: impl Fn(T, T) -> T) -> ArrayD<T> {
@@ -147,61 +145,61 @@ fn reals(operator: &str, array: &ArrayD<f32>, axes: &[usize]) -> Lowered<ArrayD<
 }
 
 /// ReduceL1, ReduceL2, ReduceSumSquare, ReduceLogSum and ReduceLogSumExp.
-pub(super) fn norm(lowering: &mut Lowering, call: &Call<'_>) -> Lowered<Vec<Value>> {
+pub(super) fn norm(context: &mut Context, call: &Call<'_>) -> Lowered<Vec<Value>> {
     let reduction = reduction(call)?;
     let (x, axes) = (call.tensor(0)?, &reduction.axes);
     let y = match call.operator() {
         "ReduceL1" => {
-            let magnitudes = lowering.function(x, Function::Abs)?;
-            lowering.sum(&magnitudes, axes)?
+            let magnitudes = context.function(x, Function::Abs)?;
+            context.sum(&magnitudes, axes)?
         }
-        "ReduceL2" if axes.is_empty() => lowering.function(x, Function::Abs)?,
+        "ReduceL2" if axes.is_empty() => context.function(x, Function::Abs)?,
         "ReduceL2" | "ReduceSumSquare" => {
-            let squares = lowering.square(x)?;
-            let sum = lowering.sum(&squares, axes)?;
-            if call.operator() == "ReduceL2" { lowering.function(&sum, Function::Sqrt)? } else { sum }
+            let squares = context.square(x)?;
+            let sum = context.sum(&squares, axes)?;
+            if call.operator() == "ReduceL2" { context.function(&sum, Function::Sqrt)? } else { sum }
         }
         "ReduceLogSum" => {
-            let sum = lowering.sum(x, axes)?;
-            lowering.function(&sum, Function::Log)?
+            let sum = context.sum(x, axes)?;
+            context.function(&sum, Function::Log)?
         }
-        _ => log_sum_exp(lowering, x, axes)?,
+        _ => log_sum_exp(context, x, axes)?,
     };
-    Ok([lowering.reshape(&y, &reduction.shape)?.into()].into())
+    Ok([context.reshape(&y, &reduction.shape)?.into()].into())
 }
 
 /// m + log Σ e^(x−m), m the largest: every exponent is at most 0 and the sum at least 1.
-pub(super) fn log_sum_exp(lowering: &mut Lowering, x: &Tensor, axes: &[usize]) -> Lowered<Tensor> {
-    let largest = maximum(lowering, x, axes)?;
-    let shifted = lowering.subtract(x, &largest)?;
-    let exponentials = lowering.function(&shifted, Function::ExpNonPositive)?;
-    let sum = lowering.sum(&exponentials, axes)?;
-    let log = lowering.function(&sum, Function::Log)?;
-    lowering.add(&log, &largest)
+pub(super) fn log_sum_exp(context: &mut Context, x: &Tensor, axes: &[usize]) -> Lowered<Tensor> {
+    let largest = maximum(context, x, axes)?;
+    let shifted = context.subtract(x, &largest)?;
+    let exponentials = context.function(&shifted, Function::ExpNonPositive)?;
+    let sum = context.sum(&exponentials, axes)?;
+    let log = context.function(&sum, Function::Log)?;
+    context.add(&log, &largest)
 }
 
-pub(super) fn arg_max(lowering: &mut Lowering, call: &Call<'_>) -> Lowered<Vec<Value>> {
+pub(super) fn arg_max(context: &mut Context, call: &Call<'_>) -> Lowered<Vec<Value>> {
     let x = call.tensor(0)?;
     let axis = arrays::axis(call.int("axis", 0)?, x.rank())?;
-    let moved = if call.operator() == "ArgMin" { lowering.scale(x, -1.0)? } else { x.clone() };
+    let moved = if call.operator() == "ArgMin" { context.scale(x, -1.0)? } else { x.clone() };
     let is_last = call.int("select_last_index", 0)? != 0;
     // The last of equals is the first when counted from behind.
     let size = x.shape[axis];
     let moved = if is_last {
-        lowering.charge(size)?;
-        lowering.gather(&moved, axis, &(0..size).rev().collect::<Vec<_>>())?
+        context.charge(size)?;
+        context.gather(&moved, axis, &(0..size).rev().collect::<Vec<_>>())?
     } else {
         moved
     };
     let mut permutation: Vec<usize> = (0..x.rank()).filter(|&other| other != axis).collect();
     permutation.push(axis);
-    let moved = lowering.transpose(&moved, &permutation)?;
+    let moved = context.transpose(&moved, &permutation)?;
     let mut shape = moved.shape.clone();
     shape[x.rank() - 1] = 1;
-    let mut y = lowering.emit("arg_max", &shape, |builder, name| builder.arg_max(name, moved.id))?;
+    let mut y = context.emit("arg_max", &shape, |builder, name| builder.arg_max(name, moved.id))?;
     if is_last {
-        y = lowering.scale(&y, -1.0)?;
-        y = lowering.offset(&y, (size - 1) as f32)?;
+        y = context.scale(&y, -1.0)?;
+        y = context.offset(&y, (size - 1) as f32)?;
     }
     let mut result = x.shape.clone();
     if call.int("keepdims", 1)? != 0 {
@@ -209,11 +207,11 @@ pub(super) fn arg_max(lowering: &mut Lowering, call: &Call<'_>) -> Lowered<Vec<V
     } else {
         result.remove(axis);
     }
-    Ok([lowering.reshape(&y, &result)?.into()].into())
+    Ok([context.reshape(&y, &result)?.into()].into())
 }
 
 /// Running sums along an axis; for a private value a public triangle of ones.
-pub(super) fn cumulative_sum(lowering: &mut Lowering, call: &Call<'_>) -> Lowered<Vec<Value>> {
+pub(super) fn cumulative_sum(context: &mut Context, call: &Call<'_>) -> Lowered<Vec<Value>> {
     let axis = arrays::axis(call.integers_or_zero(1)?, call.required(0)?.shape().len())?;
     let size = call.required(0)?.shape()[axis];
     let (is_exclusive, is_reverse) = (call.int("exclusive", 0)? != 0, call.int("reverse", 0)? != 0);
@@ -224,7 +222,7 @@ pub(super) fn cumulative_sum(lowering: &mut Lowering, call: &Call<'_>) -> Lowere
         }
         _ => {
             let x = call.tensor(0)?;
-            lowering.charge(arrays::elements(&[size, size])?)?;
+            context.charge(arrays::elements(&[size, size])?)?;
             let range = |i: usize| match (is_exclusive, is_reverse) {
                 (false, false) => 0..i + 1,
                 (true, false) => 0..i,
@@ -232,7 +230,7 @@ pub(super) fn cumulative_sum(lowering: &mut Lowering, call: &Call<'_>) -> Lowere
                 (true, true) => i + 1..size,
             };
             let rows: Vec<Vec<(usize, f32)>> = (0..size).map(|i| range(i).map(|j| (j, 1.0)).collect()).collect();
-            lowering.combine(x, axis, &rows)?.into()
+            context.combine(x, axis, &rows)?.into()
         }
     }]
     .into())

@@ -1,15 +1,10 @@
 //! Resize and Upsample: along each axis a public map from positions to positions.
 
-use std::format;
-use std::string::String;
-use std::vec;
-use std::vec::Vec;
-
-use crate::onnx::arrays;
-use crate::onnx::call::Call;
-use crate::onnx::error::{Lowered, Problem, invalid, unsupported};
-use crate::onnx::lowering::Lowering;
-use crate::onnx::value::{Tensor, Value};
+use crate::arrays;
+use crate::call::Call;
+use crate::context::Context;
+use crate::error::{Lowered, Problem, invalid, unsupported};
+use crate::value::{Tensor, Value};
 
 /// How one axis is resized.
 struct Side {
@@ -32,7 +27,7 @@ struct Options {
     outside: f32,
 }
 
-pub(super) fn resize(lowering: &mut Lowering, call: &Call<'_>) -> Lowered<Vec<Value>> {
+pub(super) fn resize(context: &mut Context, call: &Call<'_>) -> Lowered<Vec<Value>> {
     let x = call.tensor(0)?;
     let options = options(call)?;
     let mut y = x.clone();
@@ -40,7 +35,7 @@ pub(super) fn resize(lowering: &mut Lowering, call: &Call<'_>) -> Lowered<Vec<Va
         if side.input == side.output && side.scale == 1.0 && options.coordinates != "tf_crop_and_resize" {
             continue;
         }
-        y = options.along(lowering, &y, &side)?;
+        y = options.along(context, &y, &side)?;
     }
     Ok([y.into()].into())
 }
@@ -134,11 +129,11 @@ fn keep_ratio(call: &Call<'_>, sides: &mut [Side]) -> Lowered<()> {
 }
 
 impl Options {
-    fn along(&self, lowering: &mut Lowering, x: &Tensor, side: &Side) -> Lowered<Tensor> {
+    fn along(&self, context: &mut Context, x: &Tensor, side: &Side) -> Lowered<Tensor> {
         arrays::elements(&[side.output])?;
         // Antialiasing widens the filter by the inverse of the scale.
         let taps = if self.is_antialiased { (8.0 / side.scale.min(1.0)).ceil() } else { 4.0 };
-        lowering.charge((side.output as f64 * taps) as usize)?;
+        context.charge((side.output as f64 * taps) as usize)?;
         let mut rows = Vec::with_capacity(side.output);
         let mut outside = Vec::new();
         for index in 0..side.output {
@@ -152,7 +147,7 @@ impl Options {
                 rows.push(self.row(position, side)?);
             }
         }
-        let y = lowering.combine(x, side.axis, &rows)?;
+        let y = context.combine(x, side.axis, &rows)?;
         if outside.is_empty() || self.outside == 0.0 {
             return Ok(y);
         }
@@ -160,7 +155,7 @@ impl Options {
         shape[side.axis] = side.output;
         let mut fill = ndarray::ArrayD::zeros(shape);
         outside.iter().for_each(|&index| fill.as_slice_mut().expect("in row-major order")[index] = self.outside);
-        lowering.offset_by(&y, &fill)
+        context.offset_by(&y, &fill)
     }
 
     /// The place in the input of a position of the output.

@@ -1,14 +1,11 @@
 //! Scatter at public places: a choice between old and new elements, or their sum.
 
-use std::format;
-use std::vec::Vec;
-
-use super::index::{place, row_major};
-use crate::onnx::arrays;
-use crate::onnx::call::Call;
-use crate::onnx::error::{Lowered, invalid, unsupported};
-use crate::onnx::lowering::Lowering;
-use crate::onnx::value::Value;
+use crate::arrays;
+use crate::call::Call;
+use crate::context::Context;
+use crate::error::{Lowered, invalid, unsupported};
+use crate::rules::index::{place, row_major};
+use crate::value::Value;
 
 /// For each element of the result its places in the data followed by the updates, whose sum it is.
 struct Sources {
@@ -18,7 +15,7 @@ struct Sources {
 }
 
 impl Sources {
-    fn new(lowering: &mut Lowering, call: &Call<'_>) -> Lowered<Self> {
+    fn new(context: &mut Context, call: &Call<'_>) -> Lowered<Self> {
         let is_sum = match call.string("reduction", "none")?.as_str() {
             "none" => false,
             "add" => true,
@@ -26,7 +23,7 @@ impl Sources {
         };
         let (data, updates) = (call.required(0)?.shape(), call.required(2)?.shape());
         let total = arrays::elements(data)?;
-        lowering.charge(total.saturating_add(arrays::elements(updates)?).saturating_mul(2))?;
+        context.charge(total.saturating_add(arrays::elements(updates)?).saturating_mul(2))?;
         Ok(Self { places: (0..total).map(|place| [place].into()).collect(), is_sum })
     }
 
@@ -40,29 +37,29 @@ impl Sources {
     }
 }
 
-fn scattered(lowering: &mut Lowering, call: &Call<'_>, sources: &Sources) -> Lowered<Vec<Value>> {
+fn scattered(context: &mut Context, call: &Call<'_>, sources: &Sources) -> Lowered<Vec<Value>> {
     let (data, updates) = (call.required(0)?, call.required(2)?);
-    let flat = |lowering: &mut Lowering, value: &Value| {
+    let flat = |context: &mut Context, value: &Value| {
         let elements = arrays::elements(value.shape())?;
-        lowering.reshape_value(value, &[elements])
+        context.reshape_value(value, &[elements])
     };
-    let both = [flat(lowering, data)?, flat(lowering, updates)?];
-    let joined = lowering.concat_values(&both, 0)?;
+    let both = [flat(context, data)?, flat(context, updates)?];
+    let joined = context.concat_values(&both, 0)?;
     let firsts: Vec<usize> = sources.places.iter().filter_map(|places| places.first().copied()).collect();
     let chosen = match &joined {
-        _ if sources.places.iter().all(|places| places.len() == 1) => lowering.gather_value(&joined, 0, &firsts)?,
+        _ if sources.places.iter().all(|places| places.len() == 1) => context.gather_value(&joined, 0, &firsts)?,
         Value::Node(x) => {
             let row = |places: &Vec<usize>| places.iter().map(|&place| (place, 1.0)).collect();
             let rows: Vec<Vec<(usize, f32)>> = sources.places.iter().map(row).collect();
-            lowering.combine(x, 0, &rows)?.into()
+            context.combine(x, 0, &rows)?.into()
         }
         _ => return unsupported("scatter with a sum of constants"),
     };
-    Ok([lowering.reshape_value(&chosen, data.shape())?].into())
+    Ok([context.reshape_value(&chosen, data.shape())?].into())
 }
 
-pub(super) fn scatter_nd(lowering: &mut Lowering, call: &Call<'_>) -> Lowered<Vec<Value>> {
-    let mut sources = Sources::new(lowering, call)?;
+pub(super) fn scatter_nd(context: &mut Context, call: &Call<'_>) -> Lowered<Vec<Value>> {
+    let mut sources = Sources::new(context, call)?;
     let shape = call.required(0)?.shape();
     let Some(indices) = call.optional_integer_array(1)? else { return invalid("it has no indices") };
     let Some((&depth, outer)) = indices.shape().split_last() else { return invalid("its indices are a scalar") };
@@ -80,11 +77,11 @@ pub(super) fn scatter_nd(lowering: &mut Lowering, call: &Call<'_>) -> Lowered<Ve
             sources.update(flat * inner + i, row * inner + i);
         }
     }
-    scattered(lowering, call, &sources)
+    scattered(context, call, &sources)
 }
 
-pub(super) fn scatter_elements(lowering: &mut Lowering, call: &Call<'_>) -> Lowered<Vec<Value>> {
-    let mut sources = Sources::new(lowering, call)?;
+pub(super) fn scatter_elements(context: &mut Context, call: &Call<'_>) -> Lowered<Vec<Value>> {
+    let mut sources = Sources::new(context, call)?;
     let shape = call.required(0)?.shape();
     let axis = arrays::axis(call.int("axis", 0)?, shape.len())?;
     let Some(indices) = call.optional_integer_array(1)? else { return invalid("it has no indices") };
@@ -98,5 +95,5 @@ pub(super) fn scatter_elements(lowering: &mut Lowering, call: &Call<'_>) -> Lowe
         position[axis] = place(index, shape[axis])?;
         sources.update(row_major(&position, shape), count);
     }
-    scattered(lowering, call, &sources)
+    scattered(context, call, &sources)
 }

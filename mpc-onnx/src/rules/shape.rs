@@ -1,14 +1,12 @@
 //! Operators that give an array another shape.
 
-use std::vec::Vec;
+use crate::arrays;
+use crate::call::Call;
+use crate::context::Context;
+use crate::error::{Lowered, Problem, invalid, unsupported};
+use crate::value::Value;
 
-use crate::onnx::arrays;
-use crate::onnx::call::Call;
-use crate::onnx::error::{Lowered, Problem, invalid, unsupported};
-use crate::onnx::lowering::Lowering;
-use crate::onnx::value::Value;
-
-pub(super) fn identity(lowering: &mut Lowering, call: &Call<'_>) -> Lowered<Vec<Value>> {
+pub(super) fn identity(context: &mut Context, call: &Call<'_>) -> Lowered<Vec<Value>> {
     let is_dropout = call.operator() == "Dropout";
     let has_effect = is_dropout && call.optional_scalar(1)?.unwrap_or(0.5) != 0.0;
     if has_effect && call.optional_integers(2)?.is_some_and(|training| training.iter().any(|&is| is != 0)) {
@@ -16,14 +14,14 @@ pub(super) fn identity(lowering: &mut Lowering, call: &Call<'_>) -> Lowered<Vec<
     }
     if call.is_used(1) {
         // Dropout's mask: all that is kept.
-        lowering.charge(arrays::elements(call.required(0)?.shape())?)?;
+        context.charge(arrays::elements(call.required(0)?.shape())?)?;
         let ones = ndarray::ArrayD::from_elem(call.required(0)?.shape(), 1);
         return Ok([call.required(0)?.clone(), Value::integer(ones)].into());
     }
     Ok([call.required(0)?.clone()].into())
 }
 
-pub(super) fn reshape(lowering: &mut Lowering, call: &Call<'_>) -> Lowered<Vec<Value>> {
+pub(super) fn reshape(context: &mut Context, call: &Call<'_>) -> Lowered<Vec<Value>> {
     let value = call.required(0)?;
     let allow_zero = call.int("allowzero", 0)? != 0;
     let mut shape = Vec::new();
@@ -42,10 +40,10 @@ pub(super) fn reshape(lowering: &mut Lowering, call: &Call<'_>) -> Lowered<Vec<V
         let (total, known) = (arrays::elements(value.shape())?, arrays::elements(&shape)?);
         shape[axis] = total.checked_div(known).unwrap_or(0);
     }
-    Ok([lowering.reshape_value(value, &shape)?].into())
+    Ok([context.reshape_value(value, &shape)?].into())
 }
 
-pub(super) fn flatten(lowering: &mut Lowering, call: &Call<'_>) -> Lowered<Vec<Value>> {
+pub(super) fn flatten(context: &mut Context, call: &Call<'_>) -> Lowered<Vec<Value>> {
     let value = call.required(0)?;
     let rank = value.shape().len();
     // The axis may be one behind the last.
@@ -55,16 +53,16 @@ pub(super) fn flatten(lowering: &mut Lowering, call: &Call<'_>) -> Lowered<Vec<V
     };
     let (outer, inner) = value.shape().split_at(axis);
     let shape = [outer.iter().product(), inner.iter().product()];
-    Ok([lowering.reshape_value(value, &shape)?].into())
+    Ok([context.reshape_value(value, &shape)?].into())
 }
 
-pub(super) fn transpose(lowering: &mut Lowering, call: &Call<'_>) -> Lowered<Vec<Value>> {
+pub(super) fn transpose(context: &mut Context, call: &Call<'_>) -> Lowered<Vec<Value>> {
     let value = call.required(0)?;
     let permutation = call.sizes("perm")?.unwrap_or_else(|| (0..value.shape().len()).rev().collect());
-    Ok([lowering.transpose_value(value, &permutation)?].into())
+    Ok([context.transpose_value(value, &permutation)?].into())
 }
 
-pub(super) fn squeeze(lowering: &mut Lowering, call: &Call<'_>) -> Lowered<Vec<Value>> {
+pub(super) fn squeeze(context: &mut Context, call: &Call<'_>) -> Lowered<Vec<Value>> {
     let value = call.required(0)?;
     let shape = value.shape();
     let axes = match call.integers_from("axes", 1)? {
@@ -75,10 +73,10 @@ pub(super) fn squeeze(lowering: &mut Lowering, call: &Call<'_>) -> Lowered<Vec<V
         return invalid("it removes an axis whose size is not 1");
     }
     let kept: Vec<usize> = (0..shape.len()).filter(|axis| !axes.contains(axis)).map(|axis| shape[axis]).collect();
-    Ok([lowering.reshape_value(value, &kept)?].into())
+    Ok([context.reshape_value(value, &kept)?].into())
 }
 
-pub(super) fn unsqueeze(lowering: &mut Lowering, call: &Call<'_>) -> Lowered<Vec<Value>> {
+pub(super) fn unsqueeze(context: &mut Context, call: &Call<'_>) -> Lowered<Vec<Value>> {
     let value = call.required(0)?;
     let Some(axes) = call.integers_from("axes", 1)? else { return invalid("it names no axes") };
     let rank = value.shape().len() + axes.len();
@@ -86,15 +84,15 @@ pub(super) fn unsqueeze(lowering: &mut Lowering, call: &Call<'_>) -> Lowered<Vec
     let mut old = value.shape().iter().copied();
     let shape: Vec<usize> =
         (0..rank).map(|axis| if axes.contains(&axis) { 1 } else { old.next().unwrap_or(1) }).collect();
-    Ok([lowering.reshape_value(value, &shape)?].into())
+    Ok([context.reshape_value(value, &shape)?].into())
 }
 
-pub(super) fn expand(lowering: &mut Lowering, call: &Call<'_>) -> Lowered<Vec<Value>> {
+pub(super) fn expand(context: &mut Context, call: &Call<'_>) -> Lowered<Vec<Value>> {
     let shape = call.integers(1)?.into_iter().map(arrays::size).collect::<Lowered<Vec<_>>>()?;
-    Ok([lowering.expand_value(call.required(0)?, &shape)?].into())
+    Ok([context.expand_value(call.required(0)?, &shape)?].into())
 }
 
-pub(super) fn tile(lowering: &mut Lowering, call: &Call<'_>) -> Lowered<Vec<Value>> {
+pub(super) fn tile(context: &mut Context, call: &Call<'_>) -> Lowered<Vec<Value>> {
     let mut value = call.required(0)?.clone();
     let repeats = call.integers(1)?.into_iter().map(arrays::size).collect::<Lowered<Vec<_>>>()?;
     if repeats.len() != value.shape().len() {
@@ -104,15 +102,15 @@ pub(super) fn tile(lowering: &mut Lowering, call: &Call<'_>) -> Lowered<Vec<Valu
     arrays::elements(&tiled)?;
     for (axis, &count) in repeats.iter().enumerate().filter(|(_, count)| **count != 1) {
         let size = value.shape()[axis];
-        lowering.charge(tiled[axis])?;
+        context.charge(tiled[axis])?;
         let indices: Vec<usize> = (0..count).flat_map(|_| 0..size).collect();
-        value = lowering.gather_value(&value, axis, &indices)?;
+        value = context.gather_value(&value, axis, &indices)?;
     }
     Ok([value].into())
 }
 
 /// [n, c·b², h, w] → [n, c, h·b, w·b]
-pub(super) fn depth_to_space(lowering: &mut Lowering, call: &Call<'_>) -> Lowered<Vec<Value>> {
+pub(super) fn depth_to_space(context: &mut Context, call: &Call<'_>) -> Lowered<Vec<Value>> {
     let (value, block) = (call.required(0)?, block(call)?);
     let &[n, c, h, w] = value.shape() else { return invalid("its input is not an image") };
     let depth = c.checked_div(block * block).filter(|depth| depth * block * block == c && block > 0);
@@ -120,15 +118,15 @@ pub(super) fn depth_to_space(lowering: &mut Lowering, call: &Call<'_>) -> Lowere
     let (split, permutation) = match call.string("mode", "DCR")?.as_str() {
         "DCR" => ([n, block, block, depth, h, w], [0, 3, 4, 1, 5, 2]),
         "CRD" => ([n, depth, block, block, h, w], [0, 1, 4, 2, 5, 3]),
-        mode => return invalid(std::format!("mode `{mode}` is not known")),
+        mode => return invalid(format!("mode `{mode}` is not known")),
     };
-    let split = lowering.reshape_value(value, &split)?;
-    let moved = lowering.transpose_value(&split, &permutation)?;
-    Ok([lowering.reshape_value(&moved, &[n, depth, h * block, w * block])?].into())
+    let split = context.reshape_value(value, &split)?;
+    let moved = context.transpose_value(&split, &permutation)?;
+    Ok([context.reshape_value(&moved, &[n, depth, h * block, w * block])?].into())
 }
 
 /// [n, c, h·b, w·b] → [n, b²·c, h, w]
-pub(super) fn space_to_depth(lowering: &mut Lowering, call: &Call<'_>) -> Lowered<Vec<Value>> {
+pub(super) fn space_to_depth(context: &mut Context, call: &Call<'_>) -> Lowered<Vec<Value>> {
     let (value, block) = (call.required(0)?, block(call)?);
     let &[n, c, h, w] = value.shape() else { return invalid("its input is not an image") };
     if h % block != 0 || w % block != 0 {
@@ -138,11 +136,11 @@ pub(super) fn space_to_depth(lowering: &mut Lowering, call: &Call<'_>) -> Lowere
     let permutation = match call.string("mode", "DCR")?.as_str() {
         "DCR" => [0, 3, 5, 1, 2, 4],
         "CRD" => [0, 1, 3, 5, 2, 4],
-        mode => return invalid(std::format!("mode `{mode}` is not known")),
+        mode => return invalid(format!("mode `{mode}` is not known")),
     };
-    let split = lowering.reshape_value(value, &[n, c, h, block, w, block])?;
-    let moved = lowering.transpose_value(&split, &permutation)?;
-    Ok([lowering.reshape_value(&moved, &[n, c * block * block, h, w])?].into())
+    let split = context.reshape_value(value, &[n, c, h, block, w, block])?;
+    let moved = context.transpose_value(&split, &permutation)?;
+    Ok([context.reshape_value(&moved, &[n, c * block * block, h, w])?].into())
 }
 
 fn block(call: &Call<'_>) -> Lowered<usize> {
@@ -152,7 +150,7 @@ fn block(call: &Call<'_>) -> Lowered<usize> {
     }
 }
 
-pub(super) fn shape(_: &mut Lowering, call: &Call<'_>) -> Lowered<Vec<Value>> {
+pub(super) fn shape(_: &mut Context, call: &Call<'_>) -> Lowered<Vec<Value>> {
     let shape = call.required(0)?.shape();
     let rank = shape.len() as i64;
     let place =
@@ -162,6 +160,6 @@ pub(super) fn shape(_: &mut Lowering, call: &Call<'_>) -> Lowered<Vec<Value>> {
     Ok([Value::integers(sizes.collect())].into())
 }
 
-pub(super) fn size(_: &mut Lowering, call: &Call<'_>) -> Lowered<Vec<Value>> {
+pub(super) fn size(_: &mut Context, call: &Call<'_>) -> Lowered<Vec<Value>> {
     Ok([Value::scalar(arrays::elements(call.required(0)?.shape())? as i64)].into())
 }

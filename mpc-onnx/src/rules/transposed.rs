@@ -1,18 +1,15 @@
 //! ConvTranspose by sub-pixel convolution: each phase of the stride is a channel of a convolution of stride 1 (Shi et
 //! al., *Is the deconvolution layer the same as a convolutional layer?*, 2016), so that no zeros are multiplied.
 
-use std::vec;
-use std::vec::Vec;
-
 use ndarray::{ArrayD, IxDyn};
 
-use super::convolution::{bias, convolve};
-use super::geometry::{Windows, factors, pads};
-use crate::onnx::arrays;
-use crate::onnx::call::Call;
-use crate::onnx::error::{Lowered, invalid, unsupported};
-use crate::onnx::lowering::Lowering;
-use crate::onnx::value::{Tensor, Value};
+use crate::arrays;
+use crate::call::Call;
+use crate::context::Context;
+use crate::error::{Lowered, invalid, unsupported};
+use crate::rules::convolution::{bias, convolve};
+use crate::rules::geometry::{Windows, factors, pads};
+use crate::value::{Tensor, Value};
 
 /// One spatial axis.
 #[derive(Clone, Copy, Debug)]
@@ -47,7 +44,7 @@ impl Side {
     }
 }
 
-pub(super) fn transposed(lowering: &mut Lowering, call: &Call<'_>) -> Lowered<Vec<Value>> {
+pub(super) fn transposed(context: &mut Context, call: &Call<'_>) -> Lowered<Vec<Value>> {
     let x = call.tensor(0)?;
     let mut weight = call.constant(1)?.array().clone();
     let (&[_, channels, ref input @ ..], &[inputs, per_group, ref kernel @ ..]) = (x.shape.as_slice(), weight.shape())
@@ -70,10 +67,10 @@ pub(super) fn transposed(lowering: &mut Lowering, call: &Call<'_>) -> Lowered<Ve
         };
         bias = Some(norm.fold(&mut weight, bias, channel)?);
     }
-    let weight = dilated(lowering, weight, &sides)?;
+    let weight = dilated(context, weight, &sides)?;
     let sides: Vec<Side> =
         sides.iter().map(|side| Side { kernel: (side.kernel - 1) * side.dilation + 1, dilation: 1, ..*side }).collect();
-    Ok([sub_pixel(lowering, x, &weight, bias, &sides, groups)?.into()].into())
+    Ok([sub_pixel(context, x, &weight, bias, &sides, groups)?.into()].into())
 }
 
 fn sides(call: &Call<'_>, input: &[usize], kernel: &[usize]) -> Lowered<Vec<Side>> {
@@ -116,13 +113,13 @@ fn sides(call: &Call<'_>, input: &[usize], kernel: &[usize]) -> Lowered<Vec<Side
 }
 
 /// The weight with zeros between its elements, for dilations.
-fn dilated(lowering: &mut Lowering, weight: ArrayD<f32>, sides: &[Side]) -> Lowered<ArrayD<f32>> {
+fn dilated(context: &mut Context, weight: ArrayD<f32>, sides: &[Side]) -> Lowered<ArrayD<f32>> {
     if sides.iter().all(|side| side.dilation == 1) {
         return Ok(weight);
     }
     let mut shape = weight.shape()[..2].to_vec();
     shape.extend(sides.iter().map(|side| (side.kernel - 1) * side.dilation + 1));
-    lowering.charge(arrays::elements(&shape)?)?;
+    context.charge(arrays::elements(&shape)?)?;
     let mut result = ArrayD::zeros(shape.as_slice());
     for (place, &value) in weight.indexed_iter() {
         let spread = |i: usize| if i < 2 { place[i] } else { place[i] * sides[i - 2].dilation };
@@ -132,7 +129,7 @@ fn dilated(lowering: &mut Lowering, weight: ArrayD<f32>, sides: &[Side]) -> Lowe
 }
 
 fn sub_pixel(
-    lowering: &mut Lowering,
+    context: &mut Context,
     x: &Tensor,
     weight: &ArrayD<f32>,
     bias: Option<Vec<f32>>,
@@ -141,9 +138,9 @@ fn sub_pixel(
 ) -> Lowered<Tensor> {
     let phases: Vec<usize> = sides.iter().map(|side| side.stride).collect();
     let phase_count = arrays::elements(&phases)?;
-    let weight = phase_weights(lowering, weight, sides, groups)?;
+    let weight = phase_weights(context, weight, sides, groups)?;
     let bias = bias.map(|bias| bias.iter().flat_map(|&b| core::iter::repeat_n(b, phase_count)).collect::<Vec<_>>());
-    lowering.charge(weight.shape()[0])?;
+    context.charge(weight.shape()[0])?;
     let each = |of: fn(&Side) -> usize| sides.iter().map(of).collect::<Vec<_>>();
     let windows = Windows {
         kernel: each(Side::taps),
@@ -155,17 +152,17 @@ fn sub_pixel(
         declared_after: each(|side| side.windows().1),
     };
     let outputs = weight.shape()[0] / phase_count;
-    let y = convolve(lowering, x, weight, bias, &windows, groups)?;
-    interleave(lowering, &y, outputs, sides)
+    let y = convolve(context, x, weight, bias, &windows, groups)?;
+    interleave(context, &y, outputs, sides)
 }
 
 /// [c, m/g, k…] → [m·phases, c/g, taps…]: tap t of phase r is element r + stride·(taps − 1 − t) of the kernel.
-fn phase_weights(lowering: &mut Lowering, weight: &ArrayD<f32>, sides: &[Side], groups: usize) -> Lowered<ArrayD<f32>> {
+fn phase_weights(context: &mut Context, weight: &ArrayD<f32>, sides: &[Side], groups: usize) -> Lowered<ArrayD<f32>> {
     let (rows, per_group) = (weight.shape()[0] / groups, weight.shape()[1]);
     let phases: usize = sides.iter().map(|side| side.stride).product();
     let mut shape = vec![groups * per_group * phases, rows];
     shape.extend(sides.iter().map(Side::taps));
-    lowering.charge(arrays::elements(&shape)?)?;
+    context.charge(arrays::elements(&shape)?)?;
     Ok(ArrayD::from_shape_fn(IxDyn(&shape), |place| {
         let (channel, mut phase) = (place[0] / phases, place[0] % phases);
         let mut source = vec![channel / per_group * rows + place[1], channel % per_group];
@@ -180,7 +177,7 @@ fn phase_weights(lowering: &mut Lowering, weight: &ArrayD<f32>, sides: &[Side], 
 }
 
 /// [n, m·phases, q…] → [n, m, q·stride…], cut to the output.
-fn interleave(lowering: &mut Lowering, y: &Tensor, outputs: usize, sides: &[Side]) -> Lowered<Tensor> {
+fn interleave(context: &mut Context, y: &Tensor, outputs: usize, sides: &[Side]) -> Lowered<Tensor> {
     let (n, axes) = (y.shape[0], sides.len());
     if 2 + 2 * axes > mpc_nn::graph::MAX_RANK {
         return unsupported("transposed convolutions of one to three dimensions are");
@@ -192,12 +189,12 @@ fn interleave(lowering: &mut Lowering, y: &Tensor, outputs: usize, sides: &[Side
     permutation.extend((0..axes).flat_map(|i| [2 + axes + i, 2 + i]));
     let mut joined = vec![n, outputs];
     joined.extend((0..axes).map(|i| y.shape[2 + i] * sides[i].stride));
-    let y = lowering.reshape(y, &split)?;
-    let y = lowering.transpose(&y, &permutation)?;
-    let mut y = lowering.reshape(&y, &joined)?;
+    let y = context.reshape(y, &split)?;
+    let y = context.transpose(&y, &permutation)?;
+    let mut y = context.reshape(&y, &joined)?;
     for (i, side) in sides.iter().enumerate() {
         let start = side.before - side.blocks().0 * side.stride;
-        y = lowering.slice(&y, 2 + i, start, start + side.output)?;
+        y = context.slice(&y, 2 + i, start, start + side.output)?;
     }
     Ok(y)
 }

@@ -1,15 +1,13 @@
 //! Conv with a kernel that depends on a private input: patches of the input times the kernel, a product of matrices.
 
-use std::vec::Vec;
+use crate::call::Call;
+use crate::context::Context;
+use crate::error::{Lowered, invalid, unsupported};
+use crate::rules::geometry::Windows;
+use crate::value::{Tensor, Value};
 
-use super::Windows;
-use crate::onnx::call::Call;
-use crate::onnx::error::{Lowered, invalid, unsupported};
-use crate::onnx::lowering::Lowering;
-use crate::onnx::value::{Tensor, Value};
-
-pub(super) fn convolution(lowering: &mut Lowering, call: &Call<'_>) -> Lowered<Vec<Value>> {
-    let (x, weight) = (lowering.tensor_of(call.required(0)?)?, lowering.tensor_of(call.required(1)?)?);
+pub(super) fn convolution(context: &mut Context, call: &Call<'_>) -> Lowered<Vec<Value>> {
+    let (x, weight) = (context.tensor_of(call.required(0)?)?, context.tensor_of(call.required(1)?)?);
     let (&[n, channels, ref input @ ..], &[outputs, per_group, ref kernel @ ..]) =
         (x.shape.as_slice(), weight.shape.as_slice())
     else {
@@ -26,45 +24,45 @@ pub(super) fn convolution(lowering: &mut Lowering, call: &Call<'_>) -> Lowered<V
     }
     let groups = channels / per_group;
     let windows = Windows::new(call, kernel, input)?;
-    let patches = patches(lowering, &x, &windows, [n, groups, per_group])?;
+    let patches = patches(context, &x, &windows, [n, groups, per_group])?;
     let inner = patches.shape[2];
-    let kernels = lowering.reshape(&weight, &[1, groups, outputs / groups, inner])?;
-    let product = lowering.matrix_product(&kernels, &patches)?;
+    let kernels = context.reshape(&weight, &[1, groups, outputs / groups, inner])?;
+    let product = context.matrix_product(&kernels, &patches)?;
     let shape: Vec<usize> = [n, outputs].into_iter().chain(windows.count.iter().copied()).collect();
-    let y = lowering.reshape(&product, &shape)?;
+    let y = context.reshape(&product, &shape)?;
     let Some(bias) = call.input(2) else { return Ok([y.into()].into()) };
-    let bias = lowering.tensor_of(bias)?;
-    let mut shape = std::vec![1; y.rank() - 1];
+    let bias = context.tensor_of(bias)?;
+    let mut shape = vec![1; y.rank() - 1];
     shape[0] = outputs;
-    let bias = lowering.reshape_value(&bias.into(), &shape)?;
-    let bias = lowering.tensor_of(&bias)?;
-    Ok([lowering.add(&y, &bias)?.into()].into())
+    let bias = context.reshape_value(&bias.into(), &shape)?;
+    let bias = context.tensor_of(&bias)?;
+    Ok([context.add(&y, &bias)?.into()].into())
 }
 
 /// [n, groups, channels of a group · elements of a window, windows]
 fn patches(
-    lowering: &mut Lowering,
+    context: &mut Context,
     x: &Tensor,
     windows: &Windows,
     [n, groups, per_group]: [usize; 3],
 ) -> Lowered<Tensor> {
     let axes = windows.kernel.len();
     let around = |list: &[usize]| [&[0, 0], list].concat();
-    let mut y = lowering.pad(x, &around(&windows.before), &around(&windows.after))?;
+    let mut y = context.pad(x, &around(&windows.before), &around(&windows.after))?;
     let mut split = [n * groups, per_group].to_vec();
     for axis in 0..axes {
         let (count, kernel) = (windows.count[axis], windows.kernel[axis]);
-        lowering.charge(count.saturating_mul(kernel))?;
+        context.charge(count.saturating_mul(kernel))?;
         let place = |window: usize, i: usize| window * windows.stride[axis] + i * windows.dilation[axis];
         let places: Vec<usize> = (0..count).flat_map(|window| (0..kernel).map(move |i| place(window, i))).collect();
-        y = lowering.gather(&y, 2 + axis, &places)?;
+        y = context.gather(&y, 2 + axis, &places)?;
         split.extend([count, kernel]);
     }
-    let y = lowering.reshape(&y, &split)?;
+    let y = context.reshape(&y, &split)?;
     let kernels = (0..axes).map(|axis| 3 + 2 * axis);
     let counts = (0..axes).map(|axis| 2 + 2 * axis);
     let permutation: Vec<usize> = [0, 1].into_iter().chain(kernels).chain(counts).collect();
-    let y = lowering.transpose(&y, &permutation)?;
+    let y = context.transpose(&y, &permutation)?;
     let inner = per_group * windows.kernel.iter().product::<usize>();
-    lowering.reshape(&y, &[n, groups, inner, windows.count.iter().product()])
+    context.reshape(&y, &[n, groups, inner, windows.count.iter().product()])
 }

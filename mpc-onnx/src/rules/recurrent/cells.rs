@@ -1,17 +1,13 @@
 //! One step of a recurrent layer, as ONNX defines it.
 
-use std::format;
-use std::string::String;
-use std::vec::Vec;
-
 use mpc_protocols::function::Function;
 use ndarray::ArrayD;
 
 use super::{Activation, Kind, rows};
-use crate::onnx::arrays;
-use crate::onnx::error::Lowered;
-use crate::onnx::lowering::Lowering;
-use crate::onnx::value::Tensor;
+use crate::arrays;
+use crate::context::Context;
+use crate::error::Lowered;
+use crate::value::Tensor;
 
 /// One direction of a layer.
 pub(super) struct Cell {
@@ -42,7 +38,7 @@ impl Cell {
     /// All steps of [steps, batch, inputs]: the hidden state of each, in the order of the input, and the last state.
     pub(super) fn unroll(
         &self,
-        lowering: &mut Lowering,
+        context: &mut Context,
         x: &Tensor,
         is_reverse: bool,
         mut state: State,
@@ -51,17 +47,17 @@ impl Cell {
         // The products with the input do not wait for a state: one layer for all steps.
         let bias = self.joined_bias();
         let name = format!("{}/input", self.name);
-        let name = lowering.unique(name);
-        let projected = lowering.linear_named(&name, x, self.weight.clone(), Some(bias), None)?;
+        let name = context.unique(name);
+        let projected = context.linear_named(&name, x, self.weight.clone(), Some(bias), None)?;
         let mut hidden = Vec::new();
         for index in 0..steps {
             let step = if is_reverse { steps - 1 - index } else { index };
-            let gates = lowering.slice(&projected, 0, step, step + 1)?;
-            let gates = lowering.reshape(&gates, &[batch, self.kind.gates() * self.hidden])?;
+            let gates = context.slice(&projected, 0, step, step + 1)?;
+            let gates = context.reshape(&gates, &[batch, self.kind.gates() * self.hidden])?;
             state = match self.kind {
-                Kind::Lstm => self.lstm(lowering, &gates, &state)?,
-                Kind::Gru => self.gru(lowering, &gates, &state)?,
-                Kind::Rnn => self.rnn(lowering, &gates, &state)?,
+                Kind::Lstm => self.lstm(context, &gates, &state)?,
+                Kind::Gru => self.gru(context, &gates, &state)?,
+                Kind::Rnn => self.rnn(context, &gates, &state)?,
             };
             hidden.extend(state.hidden.clone());
         }
@@ -81,118 +77,118 @@ impl Cell {
     /// x·Rᵀ for the gates in a range of blocks, with parameters that all steps share.
     fn recurrent(
         &self,
-        lowering: &mut Lowering,
+        context: &mut Context,
         x: &Tensor,
         part: &str,
         gates: core::ops::Range<usize>,
         bias: Option<Vec<f32>>,
     ) -> Lowered<Tensor> {
         let parameters = format!("{}/{part}", self.name);
-        let name = lowering.unique(format!("{parameters}/step"));
+        let name = context.unique(format!("{parameters}/step"));
         let weight = rows(&self.recurrence, self.hidden, gates);
-        lowering.linear_named(&name, x, weight, bias, Some(&parameters))
+        context.linear_named(&name, x, weight, bias, Some(&parameters))
     }
 
     /// Block `gate` of the gates.
-    fn gate(&self, lowering: &mut Lowering, gates: &Tensor, gate: usize) -> Lowered<Tensor> {
-        lowering.slice(gates, 1, gate * self.hidden, (gate + 1) * self.hidden)
+    fn gate(&self, context: &mut Context, gates: &Tensor, gate: usize) -> Lowered<Tensor> {
+        context.slice(gates, 1, gate * self.hidden, (gate + 1) * self.hidden)
     }
 
-    fn activate(&self, lowering: &mut Lowering, x: &Tensor, activation: usize) -> Lowered<Tensor> {
+    fn activate(&self, context: &mut Context, x: &Tensor, activation: usize) -> Lowered<Tensor> {
         let x = match self.clip {
-            Some(limit) => lowering.function(x, Function::Clip { low: -limit, high: limit })?,
+            Some(limit) => context.function(x, Function::Clip { low: -limit, high: limit })?,
             None => x.clone(),
         };
-        self.activations[activation].apply(lowering, &x)
+        self.activations[activation].apply(context, &x)
     }
 
-    fn peep(&self, lowering: &mut Lowering, x: Tensor, cell: Option<&Tensor>, place: usize) -> Lowered<Tensor> {
+    fn peep(&self, context: &mut Context, x: Tensor, cell: Option<&Tensor>, place: usize) -> Lowered<Tensor> {
         let (Some(peepholes), Some(cell)) = (&self.peepholes, cell) else { return Ok(x) };
         let weight = rows(peepholes, self.hidden, place..place + 1);
-        let term = lowering.scale_privately(cell, &weight)?;
-        lowering.add(&x, &term)
+        let term = context.scale_privately(cell, &weight)?;
+        context.add(&x, &term)
     }
 
     /// Gates i, o, f, c.
-    fn lstm(&self, lowering: &mut Lowering, gates: &Tensor, state: &State) -> Lowered<State> {
+    fn lstm(&self, context: &mut Context, gates: &Tensor, state: &State) -> Lowered<State> {
         let mut gates = gates.clone();
         if let Some(hidden) = &state.hidden {
-            let product = self.recurrent(lowering, hidden, "recurrent", 0..4, None)?;
-            gates = lowering.add(&gates, &product)?;
+            let product = self.recurrent(context, hidden, "recurrent", 0..4, None)?;
+            gates = context.add(&gates, &product)?;
         }
         let old = state.cell.as_ref();
-        let input = self.gate(lowering, &gates, 0)?;
-        let input = self.peep(lowering, input, old, 0)?;
-        let input = self.activate(lowering, &input, 0)?;
-        let candidate = self.gate(lowering, &gates, 3)?;
-        let candidate = self.activate(lowering, &candidate, 1)?;
-        let mut cell = lowering.multiply(&input, &candidate)?;
+        let input = self.gate(context, &gates, 0)?;
+        let input = self.peep(context, input, old, 0)?;
+        let input = self.activate(context, &input, 0)?;
+        let candidate = self.gate(context, &gates, 3)?;
+        let candidate = self.activate(context, &candidate, 1)?;
+        let mut cell = context.multiply(&input, &candidate)?;
         if let Some(old) = old {
             let forget = if self.is_coupled {
-                let negative = lowering.scale(&input, -1.0)?;
-                lowering.offset(&negative, 1.0)?
+                let negative = context.scale(&input, -1.0)?;
+                context.offset(&negative, 1.0)?
             } else {
-                let forget = self.gate(lowering, &gates, 2)?;
-                let forget = self.peep(lowering, forget, Some(old), 2)?;
-                self.activate(lowering, &forget, 0)?
+                let forget = self.gate(context, &gates, 2)?;
+                let forget = self.peep(context, forget, Some(old), 2)?;
+                self.activate(context, &forget, 0)?
             };
-            let kept = lowering.multiply(&forget, old)?;
-            cell = lowering.add(&kept, &cell)?;
+            let kept = context.multiply(&forget, old)?;
+            cell = context.add(&kept, &cell)?;
         }
-        let output = self.gate(lowering, &gates, 1)?;
-        let output = self.peep(lowering, output, Some(&cell), 1)?;
-        let output = self.activate(lowering, &output, 0)?;
-        let shown = self.activations[2].apply(lowering, &cell)?;
-        let hidden = lowering.multiply(&output, &shown)?;
+        let output = self.gate(context, &gates, 1)?;
+        let output = self.peep(context, output, Some(&cell), 1)?;
+        let output = self.activate(context, &output, 0)?;
+        let shown = self.activations[2].apply(context, &cell)?;
+        let hidden = context.multiply(&output, &shown)?;
         Ok(State { hidden: Some(hidden), cell: Some(cell) })
     }
 
     /// Gates z, r, h: H = (1 − z)·h + z·H'.
-    fn gru(&self, lowering: &mut Lowering, gates: &Tensor, state: &State) -> Lowered<State> {
+    fn gru(&self, context: &mut Context, gates: &Tensor, state: &State) -> Lowered<State> {
         let size = self.hidden;
-        let mut candidate = self.gate(lowering, gates, 2)?;
-        let mut both = lowering.slice(gates, 1, 0, 2 * size)?;
+        let mut candidate = self.gate(context, gates, 2)?;
+        let mut both = context.slice(gates, 1, 0, 2 * size)?;
         if let Some(hidden) = &state.hidden {
-            let product = self.recurrent(lowering, hidden, "recurrent", 0..2, None)?;
-            both = lowering.add(&both, &product)?;
+            let product = self.recurrent(context, hidden, "recurrent", 0..2, None)?;
+            both = context.add(&both, &product)?;
         }
-        let both = self.activate(lowering, &both, 0)?;
-        let (update, reset) = (self.gate(lowering, &both, 0)?, self.gate(lowering, &both, 1)?);
+        let both = self.activate(context, &both, 0)?;
+        let (update, reset) = (self.gate(context, &both, 0)?, self.gate(context, &both, 1)?);
         if self.resets_after {
             let bias = rows(&self.recurrent_bias, size, 2..3);
             let term = match &state.hidden {
                 Some(hidden) => {
                     let bias = Some(bias.iter().copied().collect());
-                    let product = self.recurrent(lowering, hidden, "candidate", 2..3, bias)?;
-                    lowering.multiply(&product, &reset)?
+                    let product = self.recurrent(context, hidden, "candidate", 2..3, bias)?;
+                    context.multiply(&product, &reset)?
                 }
-                None => lowering.scale_privately(&reset, &arrays::reshape(&bias, &[size])?)?,
+                None => context.scale_privately(&reset, &arrays::reshape(&bias, &[size])?)?,
             };
-            candidate = lowering.add(&candidate, &term)?;
+            candidate = context.add(&candidate, &term)?;
         } else if let Some(hidden) = &state.hidden {
-            let remembered = lowering.multiply(hidden, &reset)?;
-            let product = self.recurrent(lowering, &remembered, "candidate", 2..3, None)?;
-            candidate = lowering.add(&candidate, &product)?;
+            let remembered = context.multiply(hidden, &reset)?;
+            let product = self.recurrent(context, &remembered, "candidate", 2..3, None)?;
+            candidate = context.add(&candidate, &product)?;
         }
-        let candidate = self.activate(lowering, &candidate, 1)?;
+        let candidate = self.activate(context, &candidate, 1)?;
         // h + z·(H' − h)
-        let negative = lowering.scale(&candidate, -1.0)?;
+        let negative = context.scale(&candidate, -1.0)?;
         let difference = match &state.hidden {
-            Some(hidden) => lowering.add(hidden, &negative)?,
+            Some(hidden) => context.add(hidden, &negative)?,
             None => negative,
         };
-        let change = lowering.multiply(&difference, &update)?;
-        let hidden = lowering.add(&candidate, &change)?;
+        let change = context.multiply(&difference, &update)?;
+        let hidden = context.add(&candidate, &change)?;
         Ok(State { hidden: Some(hidden), cell: None })
     }
 
-    fn rnn(&self, lowering: &mut Lowering, gates: &Tensor, state: &State) -> Lowered<State> {
+    fn rnn(&self, context: &mut Context, gates: &Tensor, state: &State) -> Lowered<State> {
         let mut sum = gates.clone();
         if let Some(hidden) = &state.hidden {
-            let product = self.recurrent(lowering, hidden, "recurrent", 0..1, None)?;
-            sum = lowering.add(&sum, &product)?;
+            let product = self.recurrent(context, hidden, "recurrent", 0..1, None)?;
+            sum = context.add(&sum, &product)?;
         }
-        let hidden = self.activate(lowering, &sum, 0)?;
+        let hidden = self.activate(context, &sum, 0)?;
         Ok(State { hidden: Some(hidden), cell: None })
     }
 }

@@ -1,24 +1,20 @@
 //! Directions, layouts and initial states of recurrent layers.
 
-use std::format;
-use std::vec;
-use std::vec::Vec;
-
 use super::Kind;
 use super::cells::{Cell, State};
-use crate::onnx::arrays;
-use crate::onnx::call::Call;
-use crate::onnx::error::{Lowered, invalid, unsupported};
-use crate::onnx::lowering::Lowering;
-use crate::onnx::value::{Tensor, Value};
+use crate::arrays;
+use crate::call::Call;
+use crate::context::Context;
+use crate::error::{Lowered, invalid, unsupported};
+use crate::value::{Tensor, Value};
 
 /// The most steps that are unrolled.
 const MAX_STEPS: usize = 4096;
 
-pub(super) fn run(lowering: &mut Lowering, call: &Call<'_>, kind: Kind) -> Lowered<Vec<Value>> {
+pub(super) fn run(context: &mut Context, call: &Call<'_>, kind: Kind) -> Lowered<Vec<Value>> {
     let x = call.tensor(0)?;
     let is_batch_first = call.int("layout", 0)? != 0;
-    let x = if is_batch_first { turned(lowering, x)? } else { x.clone() };
+    let x = if is_batch_first { turned(context, x)? } else { x.clone() };
     let &[steps, batch, inputs] = x.shape.as_slice() else { return invalid("its input is not a sequence") };
     if steps > MAX_STEPS {
         return unsupported(format!("more than {MAX_STEPS} steps; shorten the sequence"));
@@ -41,37 +37,37 @@ pub(super) fn run(lowering: &mut Lowering, call: &Call<'_>, kind: Kind) -> Lower
     }
     let mut all = Vec::new();
     for (place, &is_reverse) in directions.iter().enumerate() {
-        let cell = Cell::new(lowering, call, kind, place, [directions.len(), inputs, hidden])?;
-        let initial = |lowering: &mut Lowering, index: usize| -> Lowered<Option<Tensor>> {
-            state(lowering, call, index, place, is_batch_first, [directions.len(), batch, hidden])
+        let cell = Cell::new(context, call, kind, place, [directions.len(), inputs, hidden])?;
+        let initial = |context: &mut Context, index: usize| -> Lowered<Option<Tensor>> {
+            state(context, call, index, place, is_batch_first, [directions.len(), batch, hidden])
         };
-        let start = State { hidden: initial(lowering, 5)?, cell: initial_cell(kind, lowering, initial)? };
-        all.push(cell.unroll(lowering, &x, is_reverse, start)?);
+        let start = State { hidden: initial(context, 5)?, cell: initial_cell(kind, context, initial)? };
+        all.push(cell.unroll(context, &x, is_reverse, start)?);
     }
-    outputs(lowering, kind, &all, is_batch_first)
+    outputs(context, kind, &all, is_batch_first)
 }
 
 fn initial_cell(
     kind: Kind,
-    lowering: &mut Lowering,
-    initial: impl Fn(&mut Lowering, usize) -> Lowered<Option<Tensor>>,
+    context: &mut Context,
+    initial: impl Fn(&mut Context, usize) -> Lowered<Option<Tensor>>,
 ) -> Lowered<Option<Tensor>> {
-    if kind == Kind::Lstm { initial(lowering, 6) } else { Ok(None) }
+    if kind == Kind::Lstm { initial(context, 6) } else { Ok(None) }
 }
 
 /// [batch, steps, …] ↔ [steps, batch, …]
-fn turned(lowering: &mut Lowering, x: &Tensor) -> Lowered<Tensor> {
+fn turned(context: &mut Context, x: &Tensor) -> Lowered<Tensor> {
     let mut permutation: Vec<usize> = (0..x.rank()).collect();
     if x.rank() < 2 {
         return invalid("its input is not a sequence");
     }
     permutation.swap(0, 1);
-    lowering.transpose(x, &permutation)
+    context.transpose(x, &permutation)
 }
 
 /// An initial state of one direction, [batch, hidden]; none if it is 0.
 fn state(
-    lowering: &mut Lowering,
+    context: &mut Context,
     call: &Call<'_>,
     index: usize,
     direction: usize,
@@ -83,7 +79,7 @@ fn state(
     if value.shape() != expected {
         let found = value.shape();
         let hint = "a projection, as PyTorch's proj_size, is not part of ONNX";
-        return invalid(std::format!("its initial state has shape {found:?}, not {expected:?}; {hint}"));
+        return invalid(format!("its initial state has shape {found:?}, not {expected:?}; {hint}"));
     }
     let is_zero = |value: &Value| match value {
         Value::Constant(constant) => constant.array().iter().all(|&element| element == 0.0),
@@ -93,15 +89,15 @@ fn state(
     if is_zero(value) {
         return Ok(None);
     }
-    let value = if is_batch_first { lowering.transpose_value(value, &[1, 0, 2])? } else { value.clone() };
-    let state = lowering.gather_value(&value, 0, &[direction])?;
-    let state = lowering.tensor_of(&state)?;
-    lowering.reshape(&state, &[batch, hidden]).map(Some)
+    let value = if is_batch_first { context.transpose_value(value, &[1, 0, 2])? } else { value.clone() };
+    let state = context.gather_value(&value, 0, &[direction])?;
+    let state = context.tensor_of(&state)?;
+    context.reshape(&state, &[batch, hidden]).map(Some)
 }
 
 /// Y of shape [steps, directions, batch, hidden], and the last states of shape [directions, batch, hidden].
 fn outputs(
-    lowering: &mut Lowering,
+    context: &mut Context,
     kind: Kind,
     all: &[(Vec<Tensor>, State)],
     is_batch_first: bool,
@@ -111,27 +107,27 @@ fn outputs(
     for step in 0..steps {
         for (hidden, _) in all {
             let row = &hidden[step];
-            rows.push(lowering.reshape(row, &arrays::aligned(&row.shape, 4))?);
+            rows.push(context.reshape(row, &arrays::aligned(&row.shape, 4))?);
         }
     }
-    let y = lowering.join(&rows, 0)?;
+    let y = context.join(&rows, 0)?;
     let (batch, hidden) = (y.shape[2], y.shape[3]);
-    let y = lowering.reshape(&y, &[steps, all.len(), batch, hidden])?;
+    let y = context.reshape(&y, &[steps, all.len(), batch, hidden])?;
     let mut last = |of: fn(&State) -> &Option<Tensor>| -> Lowered<Option<Tensor>> {
         let states: Option<Vec<&Tensor>> = all.iter().map(|(_, state)| of(state).as_ref()).collect();
         let Some(states) = states else { return Ok(None) };
         let mut parts = Vec::new();
         for state in states {
-            parts.push(lowering.reshape(state, &[1, batch, hidden])?);
+            parts.push(context.reshape(state, &[1, batch, hidden])?);
         }
-        lowering.join(&parts, 0).map(Some)
+        context.join(&parts, 0).map(Some)
     };
     let (mut hidden, mut cell) = (last(|state| &state.hidden)?, last(|state| &state.cell)?);
     let mut y = y;
     if is_batch_first {
-        y = lowering.transpose(&y, &[2, 0, 1, 3])?;
+        y = context.transpose(&y, &[2, 0, 1, 3])?;
         for state in [&mut hidden, &mut cell].into_iter().flatten() {
-            *state = turned(lowering, state)?;
+            *state = turned(context, state)?;
         }
     }
     let mut values = vec![y.into()];
