@@ -6,7 +6,7 @@ use mpc_nn::execute::{Inputs, ModelSource, Outputs};
 use mpc_nn::{Model, PartySession, Plan, Preprocessing};
 use mpc_ring::Ring;
 use mpc_transport::tls::SecureTransport;
-use mpc_transport::{FrameSource, Metered, Phase, RecordingError, Traffic};
+use mpc_transport::{FrameSource, Link, Phase, RecordingError, Traffic};
 
 use crate::at_rest::encrypted_file::{EncryptedFileError, EncryptedReader};
 use crate::at_rest::prepared::{Hold, Store, StoreError};
@@ -44,8 +44,8 @@ async fn open<'p, R: Ring>(
     network: SecureTransport,
     dealer: SecureTransport,
     model: ModelSource<'_, R>,
-) -> Result<PartySession<'p, R, SecureTransport, Metered<SecureTransport>>, ServiceError> {
-    let opened = PartySession::open(network, dealer, plan, model, agreed.options()?).await;
+) -> Result<PartySession<'p, R>, ServiceError> {
+    let opened = PartySession::open(network, Link::new(dealer), plan, model, agreed.options()?).await;
     opened.map_err(agreed.in_session())
 }
 
