@@ -5,8 +5,9 @@ use std::path::Path;
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
+use mpc_cli::files::by_name;
 use mpc_models::Model;
-use mpc_models::tensors::{InputFile, Pixels, by_name};
+use mpc_models::tensors::{InputFile, Pixels};
 use mpc_nn::NodeId;
 use mpc_nn::{Encoding, Network, NetworkInput, NetworkOutput};
 use mpc_onnx::OnnxFile;
