@@ -1,5 +1,6 @@
 //! Why a command ends without success, and its exit code.
 
+use mpc_cli::files::FilesError;
 use mpc_cli::inspect::InspectError;
 use mpc_models::tensors::TensorError;
 use mpc_nn::PlanError;
@@ -78,7 +79,7 @@ macro_rules! usage {
     )*};
 }
 
-usage!(ImportError, InspectError, OnnxError, PackError, PlanError, TensorError);
+usage!(FilesError, ImportError, InspectError, OnnxError, PackError, PlanError, TensorError);
 
 macro_rules! own {
     ($($error:ty),*) => {$(

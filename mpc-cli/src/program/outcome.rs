@@ -5,9 +5,10 @@ use std::path::PathBuf;
 
 use clap::Args;
 use mpc_cli::cost::{Cost, Measured, measured_table};
+use mpc_cli::files::{by_name, check_destinations};
 use mpc_cli::format::{bytes, seconds};
 use mpc_cli::table::table;
-use mpc_models::tensors::{by_name, check_destinations, write_tensor, write_whole};
+use mpc_models::tensors::{write_tensor, write_whole};
 use mpc_ring::in_ring;
 use mpc_service::Results;
 use mpc_service::{BatchId, Client, InferenceReport, PublicModel, Terms};

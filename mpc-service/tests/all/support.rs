@@ -6,8 +6,7 @@ use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use mpc_nn::{Encoding, Network, NetworkInput, NetworkOutput};
-use mpc_nn::{Graph, GraphBuilder, GraphLimits, Weights, evaluate};
+use mpc_nn::{Graph, GraphBuilder, GraphLimits, Network, Weights, evaluate};
 use mpc_service::at_rest::encrypted_file::FileKey;
 use mpc_service::{
     Client, Contacts, Dealer, Depositor, Endpoint, Holdings, Limits, ModelShares, Peer, PrivateModel, Server, Store,
@@ -106,17 +105,9 @@ pub fn network() -> Network {
         .map(|tensor| (tensor.name, ArrayD::from_shape_simple_fn(tensor.shape, &mut next)))
         .collect();
     let weights = Weights::for_graph(&graph, tensors).unwrap();
-    Network {
-        graph,
-        weights,
-        inputs: vec![NetworkInput {
-            name: "x".into(),
-            shape: vec![1, 6],
-            encoding: Encoding::Plain,
-            limits: Vec::new(),
-        }],
-        outputs: vec![NetworkOutput { name: "y".into(), shape: vec![1, 3] }],
-    }
+    let mut network = Network::new(graph, weights);
+    network.outputs[0].name = "y".into();
+    network
 }
 
 fn graph() -> Graph {
