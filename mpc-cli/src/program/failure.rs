@@ -5,8 +5,8 @@ use mpc_cli::inspect::InspectError;
 use mpc_models::tensors::TensorError;
 use mpc_nn::PlanError;
 use mpc_onnx::{ImportError, OnnxError};
-use mpc_service::at_rest::encrypted_file::EncryptedFileError;
-use mpc_service::{Kind, PackError, ServiceError, StoreError};
+use mpc_service::at_rest::private_file::DiskError;
+use mpc_service::{Kind, PackError, ServiceError, StoreError, TermsError};
 use mpc_transport::tls::CertificateError;
 
 /// Why a command ends without success.
@@ -43,6 +43,7 @@ impl Failure {
                 | ServiceError::Input(_)
                 | ServiceError::Servers { .. }
                 | ServiceError::NoDealer
+                | ServiceError::DealerTakesPart { .. }
                 | ServiceError::NotOutsourced
                 | ServiceError::Arguments(_)
                 | ServiceError::NothingPrepared { .. } => 2,
@@ -79,7 +80,7 @@ macro_rules! usage {
     )*};
 }
 
-usage!(FilesError, ImportError, InspectError, OnnxError, PackError, PlanError, TensorError);
+usage!(FilesError, ImportError, InspectError, OnnxError, PackError, PlanError, TensorError, TermsError);
 
 macro_rules! own {
     ($($error:ty),*) => {$(
@@ -91,4 +92,4 @@ macro_rules! own {
     )*};
 }
 
-own!(StoreError, EncryptedFileError);
+own!(StoreError, DiskError);

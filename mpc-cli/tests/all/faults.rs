@@ -7,7 +7,7 @@ use std::net::{SocketAddr, TcpStream};
 use std::thread;
 use std::time::{Duration, Instant, SystemTime};
 
-use mpc_service::at_rest::encrypted_file::write_private;
+use mpc_service::at_rest::private_file::write_private;
 use mpc_service::wire::message::SERVICE_VERSION;
 use mpc_transport::tls::{Certificate, Identity, SecureLink, SecureTransport};
 use mpc_transport::{TcpSettings, Transport};

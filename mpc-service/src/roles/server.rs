@@ -16,6 +16,7 @@ use crate::at_rest::model_shares::ModelShares;
 use crate::at_rest::packed_model::{PrivateModel, PublicModel};
 use crate::error::ServiceError;
 use crate::names::{Refusal, Refused, SessionId};
+use crate::roles::agreed::check_dealer;
 use crate::terms::{MAX_PUBLIC_BYTES, Setting};
 use crate::wire::limits::{Capacity, Limits};
 use crate::wire::link::{Boxed, Endpoint, Peer};
@@ -65,7 +66,7 @@ impl Server {
     /// A server that is party `party`; `stores` is the folder of prepared inferences.
     ///
     /// # Errors
-    /// [`ServiceError::Arguments`] where the party, the model's terms and the contacts do not fit.
+    /// [`ServiceError::DealerTakesPart`]; [`ServiceError::Arguments`] where the party, the model's terms and the contacts do not fit.
     pub fn new(
         endpoint: Endpoint,
         party: usize,
@@ -78,6 +79,8 @@ impl Server {
         let capacity = Capacity::new(limits);
         let server = Self { endpoint, party, holdings, contacts, stores, capacity, joining };
         server.check().map_err(ServiceError::Arguments)?;
+        let dealer = server.contacts.dealer.as_ref().map(|peer| &peer.certificate);
+        check_dealer(dealer, server.known().iter().chain([server.endpoint.identity.certificate()]))?;
         Ok(server)
     }
 

@@ -83,7 +83,7 @@ pub fn loopback() -> SocketAddr {
 }
 
 pub fn start_dealer(organisation: &Organisation, allowed: Vec<Certificate>, limits: Limits) -> Running {
-    let dealer = Dealer::new(organisation.endpoint(), allowed, limits);
+    let dealer = Dealer::new(organisation.endpoint(), allowed, limits).unwrap();
     start(loopback(), move |listener, stop| async move { dealer.run(listener, stopped(stop)).await })
 }
 

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
 use clap::Args;
-use mpc_service::at_rest::encrypted_file::write_private;
+use mpc_service::at_rest::private_file::write_private;
 use mpc_service::{Client, Depositor, PrivateModel, Setting};
 use mpc_transport::tls::Identity;
 

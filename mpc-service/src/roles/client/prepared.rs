@@ -4,10 +4,10 @@ use mpc_nn::Plan;
 use mpc_nn::execute::ModelSource;
 use mpc_ring::Ring;
 
-use super::{Client, check_servers};
-use crate::at_rest::encrypted_file::random;
+use super::Client;
 use crate::at_rest::packed_model::PublicModel;
 use crate::at_rest::prepared::{Description, Hold, Store, StoreError};
+use crate::at_rest::private_file::random;
 use crate::error::ServiceError;
 use crate::names::{BatchId, PlanDigest};
 use crate::roles::report::{Event, Watch};
@@ -29,7 +29,7 @@ impl Client {
         store: &Store,
         watch: &mut dyn Watch,
     ) -> Result<BatchId, ServiceError> {
-        check_servers(&self.servers, model)?;
+        self.check(model)?;
         let plan = model.plan::<R>()?;
         let batch = BatchId(random().map_err(StoreError::from)?);
         let agreed = self.agreed(model, Work::Prepare(batch), inferences)?;
