@@ -93,3 +93,16 @@ macro_rules! own {
 }
 
 own!(StoreError, DiskError);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_missing_is_said_with_its_flag() {
+        let error = ServiceError::NoDealer;
+        assert!(!error.to_string().contains("--"), "{error}");
+        let text = Failure::from(error).to_string();
+        assert!(text.ends_with("which this session needs (--dealer HOST:PORT=FILE.crt)"), "{text}");
+    }
+}

@@ -327,6 +327,12 @@ fn another_version_is_named_by_the_services() {
         assert!(service.process.log().contains("disagrees on \"service version\""), "{}", service.process.log());
     }
     running.query(&site).succeeds();
+    // It is refused, and that is all that is said of it.
+    for service in [&running.server, &running.dealer] {
+        let log = service.process.log();
+        assert_eq!(log.matches("disagrees on \"service version\"").count(), 1, "{log}");
+        assert!(!log.contains(FAILED), "{log}");
+    }
 }
 
 #[test]
