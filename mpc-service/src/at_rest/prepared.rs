@@ -5,6 +5,7 @@
 //!
 //! ```text
 //! store/lock                   locked while a batch is begun, or looked for what a crash has left
+//! store/91fe…07.dropped        the servers that may keep a batch which is not here, until they are told
 //! store/5b0c…e1/batch          which plan, which parties, the loaded model
 //! store/5b0c…e1/000017.ready   what the dealer sent for inference 17
 //! store/5b0c…e1/writing        while the batch is not complete: locked by the process that prepares it
@@ -15,6 +16,7 @@
 //! gone, never ready and used.
 
 mod batch_writer;
+mod dropped;
 mod error;
 mod hold;
 
