@@ -208,7 +208,6 @@ impl ServiceError {
     pub(crate) fn refusal(&self) -> Refused {
         match self {
             Self::Version { .. } | Self::Malformed { .. } => (Refusal::Differs, self.to_string()),
-            Self::Silent { .. } => (Refusal::Limit, self.to_string()),
             _ => (Refusal::Internal, "a fault on this side; its log says more".to_owned()),
         }
     }
