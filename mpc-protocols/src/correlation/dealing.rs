@@ -10,7 +10,7 @@ use mpc_shares::{Prg, SecretVec};
 use mpc_transport::Link;
 
 use super::fields::Correlation;
-use super::layout::{CORRECTION_FRAME_BYTES, Field, Form, Layout};
+use super::layout::{Field, Form, Layout};
 use crate::ProtocolError;
 use crate::bilinear::FixedRight;
 

@@ -2,7 +2,6 @@
 
 use alloc::boxed::Box;
 use alloc::vec::Vec;
-use core::fmt;
 
 use mpc_shares::{Prg, SecretVec, Seed};
 use mpc_transport::{FrameSource, Link, TransportError};
@@ -20,7 +19,6 @@ pub const PARTY_NODE: usize = 0;
 pub const DEALER_NODE: usize = 1;
 
 /// A party's correlations of one session as a [`Dealer`](super::Dealer) makes them, over the link to it.
-#[derive(Debug)]
 pub struct Dealt<'a>(Stream<&'a mut Link>);
 
 impl<'a> Dealt<'a> {
@@ -43,7 +41,6 @@ impl Provider for Dealt<'_> {
 }
 
 /// A party's correlations of one session that a dealer made before, and that were [recorded](super::record).
-#[derive(Debug)]
 pub struct Recorded<S: FrameSource>(Stream<Kept<S>>);
 
 impl<S: FrameSource> Recorded<S> {
@@ -132,10 +129,4 @@ async fn receive(frames: &mut impl Frames, frame: &mut [u8], share: &mut dyn Sha
         share.unpack(part, bytes);
     }
     Ok(())
-}
-
-impl<F> fmt::Debug for Stream<F> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Stream").field("is_last", &self.corrections.is_some()).finish_non_exhaustive()
-    }
 }

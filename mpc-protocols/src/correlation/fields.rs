@@ -160,7 +160,7 @@ impl<R: Ring> Values<R> {
         match field.form {
             Form::Elements => Self::Elements(SecretVec::zeros(field.len)),
             Form::Words => Self::Words(SecretVec::zeros(field.len)),
-            Form::Packed { .. } => Self::Packed(Packed::default()),
+            Form::Packed { .. } => Self::Packed(Packed::Bytes(SecretVec::zeros(0))),
         }
     }
 }

@@ -2,7 +2,6 @@
 
 use alloc::boxed::Box;
 use alloc::vec::Vec;
-use core::fmt;
 use core::ops::Range;
 use core::pin::Pin;
 
@@ -19,7 +18,7 @@ pub type Provided<'a> = Pin<Box<dyn Future<Output = Result<(), ProtocolError>> +
 ///
 /// All parties of a session have providers of one kind, that were begun with the same plan. What they make satisfies the
 /// relation of each correlation's kind, and says nothing else about the other parties' shares.
-pub trait Provider: Send + fmt::Debug {
+pub trait Provider: Send {
     /// Makes this party's shares of `request`, the next of the plan: one for each field of its
     /// [`Layout`](super::Layout), in that order.
     fn provide<'a>(&'a mut self, request: &'a Request, shares: Vec<&'a mut dyn Share>) -> Provided<'a>;

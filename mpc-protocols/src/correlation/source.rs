@@ -3,6 +3,7 @@
 use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
+use core::fmt;
 
 use mpc_transport::Link;
 
@@ -15,10 +16,15 @@ use crate::ProtocolError;
 use crate::place::Place;
 
 /// A party's stream of correlations in one session, in the order of the plan, whoever makes them.
-#[derive(Debug)]
 pub struct CorrelationSource<'a> {
     planned: VecDeque<Request>,
     provider: Box<dyn Provider + 'a>,
+}
+
+impl fmt::Debug for CorrelationSource<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("CorrelationSource").field("planned", &self.planned.len()).finish_non_exhaustive()
+    }
 }
 
 impl<'a> CorrelationSource<'a> {
