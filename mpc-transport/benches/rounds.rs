@@ -1,6 +1,6 @@
 //! The time of one exchange between two parties, each on a thread of its own.
 
-#[path = "../tests/common/network.rs"]
+#[path = "../tests/all/network.rs"]
 mod network;
 
 use std::hint::black_box;

@@ -1,0 +1,26 @@
+//! All integration tests in one program, so that what they use is compiled once for all of them.
+#![allow(missing_docs)]
+
+mod architectures;
+#[cfg(feature = "std")]
+mod arrays;
+#[cfg(feature = "bundled")]
+mod bundled;
+#[cfg(feature = "onnx")]
+mod cases;
+#[cfg(feature = "onnx")]
+mod conformance;
+#[cfg(feature = "onnx")]
+mod exported;
+#[cfg(feature = "images")]
+mod images;
+mod minionn;
+#[cfg(feature = "std")]
+mod npy;
+#[cfg(feature = "onnx")]
+mod onnx_hostile;
+mod random;
+mod registry;
+mod resnet32;
+#[cfg(feature = "bundled")]
+mod samples;

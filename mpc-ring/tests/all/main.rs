@@ -1,0 +1,8 @@
+//! All integration tests in one program, so that what they use is compiled once for all of them.
+#![allow(missing_docs)]
+
+mod bitslice;
+mod fixed_point;
+mod kernels;
+mod packing;
+mod ring;

@@ -1,0 +1,6 @@
+//! All integration tests in one program, so that what they use is compiled once for all of them.
+#![allow(missing_docs)]
+
+mod examples;
+mod service;
+mod support;

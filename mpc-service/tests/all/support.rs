@@ -1,0 +1,223 @@
+//! Organisations on loopback, each service on a thread of its own.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use mpc_models::onnx::{Encoding, Network, NetworkInput, NetworkOutput};
+use mpc_nn::{Graph, GraphBuilder, GraphLimits, Weights, evaluate};
+use mpc_service::vault::VaultKey;
+use mpc_service::{
+    Client, Contacts, Dealer, Endpoint, Holdings, Limits, Peer, PrivateModel, Server, Shelf, Store, Terms, listen,
+};
+use mpc_transport::TcpSettings;
+use mpc_transport::tls::{Certificate, Identity};
+use ndarray::ArrayD;
+use smol::channel::{Sender, bounded};
+use tempfile::TempDir;
+
+/// How long services wait for one another in tests.
+pub const DEADLINE: Duration = Duration::from_secs(10);
+
+/// An organisation.
+#[derive(Clone)]
+pub struct Organisation {
+    pub identity: Arc<Identity>,
+}
+
+impl Organisation {
+    pub fn new(name: &str) -> Self {
+        Self { identity: Arc::new(Identity::generate(name, 10).unwrap()) }
+    }
+
+    pub fn certificate(&self) -> Certificate {
+        self.identity.certificate().clone()
+    }
+
+    pub fn endpoint(&self) -> Endpoint {
+        let settings = TcpSettings { deadline: DEADLINE, connect_deadline: DEADLINE, ..TcpSettings::default() };
+        Endpoint { identity: Arc::clone(&self.identity), settings }
+    }
+
+    pub fn peer(&self, address: SocketAddr) -> Peer {
+        Peer { address: address.to_string(), certificate: self.certificate() }
+    }
+}
+
+/// A service that stops when it is dropped.
+pub struct Running {
+    pub address: SocketAddr,
+    stop: Sender<()>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.stop.close();
+        if let Some(thread) = self.thread.take() {
+            thread.join().unwrap();
+        }
+    }
+}
+
+fn start<F, W>(address: SocketAddr, run: F) -> Running
+where
+    F: FnOnce(std::net::TcpListener, smol::channel::Receiver<()>) -> W + Send + 'static,
+    W: Future<Output = Result<(), mpc_service::ServiceError>>,
+{
+    let listener = listen(address).unwrap();
+    let address = listener.local_addr().unwrap();
+    let (stop, stopped) = bounded(1);
+    let thread = thread::spawn(move || smol::block_on(run(listener, stopped)).unwrap());
+    Running { address, stop, thread: Some(thread) }
+}
+
+async fn stopped(stop: smol::channel::Receiver<()>) {
+    let _ = stop.recv().await;
+}
+
+pub fn loopback() -> SocketAddr {
+    "127.0.0.1:0".parse().unwrap()
+}
+
+pub fn start_dealer(organisation: &Organisation, allowed: Vec<Certificate>, limits: Limits) -> Running {
+    let dealer = Dealer::new(organisation.endpoint(), allowed, limits);
+    start(loopback(), move |listener, stop| async move { dealer.run(listener, stopped(stop)).await })
+}
+
+pub fn start_server(server: Server, address: SocketAddr) -> Running {
+    start(address, move |listener, stop| async move { server.run(listener, stopped(stop)).await })
+}
+
+/// A small network: 6 inputs, 5 hidden units, 3 outputs.
+pub fn network() -> Network {
+    let graph = graph();
+    let mut value = 0.0;
+    let mut next = || {
+        value = (value + 0.37f32) % 1.0;
+        value - 0.5
+    };
+    let tensors: BTreeMap<_, _> = graph
+        .parameters()
+        .into_iter()
+        .map(|tensor| (tensor.name, ArrayD::from_shape_simple_fn(tensor.shape, &mut next)))
+        .collect();
+    let weights = Weights::for_graph(&graph, tensors).unwrap();
+    Network {
+        graph,
+        weights,
+        inputs: vec![NetworkInput {
+            name: "x".into(),
+            shape: vec![1, 6],
+            encoding: Encoding::Plain,
+            limits: Vec::new(),
+        }],
+        outputs: vec![NetworkOutput { name: "y".into(), shape: vec![1, 3] }],
+    }
+}
+
+fn graph() -> Graph {
+    let mut builder = GraphBuilder::new();
+    let x = builder.input("x", &[1, 6]).unwrap();
+    let hidden = builder.linear("hidden", x, 5, true).unwrap();
+    let relu = builder.relu("relu", hidden).unwrap();
+    let y = builder.linear("y", relu, 3, true).unwrap();
+    builder.finish(&[y]).unwrap()
+}
+
+/// An input, and the network's output on it in the clear.
+pub fn sample(seed: usize) -> (ArrayD<f32>, Vec<f32>) {
+    let x = ArrayD::from_shape_fn(vec![1, 6], |index| ((index[1] * 7 + seed * 3) % 11) as f32 / 5.0 - 1.0);
+    let network = network();
+    let y = evaluate(&network.graph, &network.weights, std::slice::from_ref(&x)).unwrap().remove(0);
+    (x, y.into_iter().collect())
+}
+
+pub fn assert_close(private: &ArrayD<f64>, plain: &[f32]) {
+    assert_eq!(private.len(), plain.len());
+    for (private, plain) in private.iter().zip(plain) {
+        assert!((private - f64::from(*plain)).abs() < 0.001, "{private} and {plain}");
+    }
+}
+
+/// Everybody whom a model needs.
+pub struct Site {
+    pub model: PrivateModel,
+    pub servers: Vec<Organisation>,
+    pub owner: Organisation,
+    pub client: Organisation,
+    pub dealer: Organisation,
+    pub folder: TempDir,
+}
+
+/// Free addresses: others of this machine leave them alone for long enough.
+fn free(count: usize) -> Vec<SocketAddr> {
+    let listeners: Vec<_> = (0..count).map(|_| listen(loopback()).unwrap()).collect();
+    listeners.iter().map(|listener| listener.local_addr().unwrap()).collect()
+}
+
+impl Site {
+    pub fn new(terms: Terms) -> Self {
+        Self {
+            model: PrivateModel::new(network(), terms).unwrap(),
+            servers: (0..terms.servers()).map(|party| Organisation::new(&format!("server{party}"))).collect(),
+            owner: Organisation::new("owner"),
+            client: Organisation::new("clinic"),
+            dealer: Organisation::new("dealer"),
+            folder: tempfile::tempdir().unwrap(),
+        }
+    }
+
+    pub fn start_dealer(&self) -> Running {
+        let allowed = self.servers.iter().chain([&self.client]).map(Organisation::certificate).collect();
+        start_dealer(&self.dealer, allowed, Limits::default())
+    }
+
+    pub fn start_servers(&self, dealer: Option<&Running>, limits: Limits) -> Vec<Running> {
+        let addresses = free(self.servers.len());
+        let peers: Vec<_> = self.servers.iter().zip(&addresses).map(|(server, &at)| server.peer(at)).collect();
+        (0..self.servers.len()).map(|party| self.start_server(party, &peers, dealer, limits)).collect()
+    }
+
+    pub fn start_server(&self, party: usize, peers: &[Peer], dealer: Option<&Running>, limits: Limits) -> Running {
+        let organisation = &self.servers[party];
+        let copy = || PrivateModel::new(network(), self.model.public.terms).unwrap();
+        let holdings = match (self.model.public.terms.setting, party) {
+            (mpc_service::Setting::Outsourced, _) => {
+                let key = VaultKey::new(organisation.identity.derive_key("model shares"));
+                let folder = self.folder.path().join(format!("shares{party}"));
+                Holdings::Shares(Shelf::open(folder, key, GraphLimits::default()).unwrap())
+            }
+            (mpc_service::Setting::Direct, 0) => Holdings::Own(Box::new(copy())),
+            (mpc_service::Setting::Direct, _) => Holdings::Public(Box::new(self.model.public.clone())),
+        };
+        let contacts = Contacts {
+            servers: peers.to_vec(),
+            data_owners: vec![self.client.certificate()],
+            model_owners: vec![self.owner.certificate()],
+            dealer: dealer.map(|running| self.dealer.peer(running.address)),
+        };
+        let stores = Some(self.folder.path().join(format!("stores{party}")));
+        let server = Server::new(organisation.endpoint(), party, holdings, contacts, stores, limits).unwrap();
+        start_server(server, peers[party].address.parse().unwrap())
+    }
+
+    pub fn client(&self, servers: &[Running], dealer: Option<&Running>) -> Client {
+        self.client_of(&self.client, servers, dealer)
+    }
+
+    pub fn client_of(&self, organisation: &Organisation, servers: &[Running], dealer: Option<&Running>) -> Client {
+        Client {
+            endpoint: organisation.endpoint(),
+            servers: self.servers.iter().zip(servers).map(|(server, running)| server.peer(running.address)).collect(),
+            dealer: dealer.map(|running| self.dealer.peer(running.address)),
+        }
+    }
+
+    pub fn store(&self) -> Store {
+        let key = VaultKey::new(self.client.identity.derive_key("store"));
+        Store::open(self.folder.path().join("client"), key).unwrap()
+    }
+}

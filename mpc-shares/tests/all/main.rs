@@ -1,0 +1,10 @@
+//! All integration tests in one program, so that what they use is compiled once for all of them.
+#![allow(missing_docs)]
+
+mod arithmetic;
+mod binary;
+mod common;
+mod secret;
+#[cfg(feature = "serde")]
+mod wire;
+mod zero;
