@@ -2,7 +2,8 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use mpc_models::onnx::{Encoding, InputShapes, OnnxFile};
+use mpc_nn::Encoding;
+use mpc_onnx::{InputShapes, OnnxFile};
 use mpc_nn::weights::MAX_WEIGHT;
 
 fuzz_target!(|bytes: &[u8]| {

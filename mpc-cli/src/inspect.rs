@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use mpc_models::onnx::{Dimension, ImportError, InputShapes, OnnxFile, TensorInfo};
 use mpc_nn::{Plan, PlanError, Settings};
+use mpc_onnx::{Dimension, ImportError, InputShapes, OnnxFile, TensorInfo};
 use mpc_transport::Traffic;
 use serde::Serialize;
 

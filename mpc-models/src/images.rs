@@ -10,7 +10,7 @@ mod folder;
 
 use std::string::String;
 
-use crate::file::FileError;
+use mpc_nn::file::FileError;
 
 pub use classes::ImageClasses;
 pub use decode::{ImageChannels, ImageOptions, decode_image};

@@ -11,8 +11,6 @@ pub mod breast_cancer;
 pub mod cancer;
 #[cfg(feature = "std")]
 pub mod digits;
-#[cfg(feature = "std")]
-pub mod file;
 #[cfg(feature = "images")]
 pub mod images;
 mod layers;
@@ -22,8 +20,6 @@ pub mod mobilenetv2;
 pub mod model;
 #[cfg(feature = "std")]
 pub mod npy;
-#[cfg(feature = "onnx")]
-pub mod onnx;
 pub mod random;
 pub mod resnet;
 pub mod resnet32;
@@ -43,14 +39,14 @@ pub use breast_cancer::{breast_cancer, load_breast_cancer};
 pub use cancer::BreastCancer;
 #[cfg(feature = "std")]
 pub use digits::{Digits, DigitsError};
-#[cfg(feature = "std")]
-pub use file::{FileError, read_file};
 #[cfg(feature = "images")]
 pub use images::{ImageClasses, ImageError, ImageFolder, ImageOptions, decode_image};
 pub use lenet::{lenet, load_lenet};
 pub use minionn::{load_minionn, load_minionn_square, minionn, minionn_square};
 pub use mobilenetv2::{load_mobilenetv2, mobilenetv2};
 pub use model::{Model, ModelInput, Task, UnknownModel};
+#[cfg(feature = "std")]
+pub use mpc_nn::file::{FileError, read_file};
 #[cfg(feature = "std")]
 pub use npy::{NpyError, read_npy_images};
 pub use random::random_weights;

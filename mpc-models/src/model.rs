@@ -83,15 +83,6 @@ impl Model {
         MODELS.iter().find(|model| model.name == name).ok_or_else(unknown)
     }
 
-    /// A network of one's own instead: [`Network::from_onnx`](crate::onnx::Network::from_onnx), found here, too.
-    ///
-    /// # Errors
-    /// A file that cannot be read; all reasons at once why it cannot be imported.
-    #[cfg(feature = "onnx")]
-    pub fn from_onnx(path: impl AsRef<std::path::Path>) -> Result<crate::onnx::Network, crate::onnx::ImportError> {
-        crate::onnx::Network::from_onnx(path)
-    }
-
     /// The name, in lower case.
     #[must_use]
     pub fn name(&self) -> &'static str {

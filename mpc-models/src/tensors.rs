@@ -4,13 +4,13 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use mpc_nn::file::{FileError, read_file};
 use mpc_nn::graph::MAX_ELEMENTS;
 use ndarray::{ArrayD, Dimension, IxDyn};
 use serde::{Deserialize, Serialize};
 
 use crate::arrays::{read_npy, read_npz, write_npy};
 use crate::images::{ImageChannels, ImageOptions, decode_image};
-use crate::{FileError, read_file};
 
 /// The largest file: a tensor of as many 64-bit numbers as a graph allows, and its header.
 const MAX_FILE: usize = 8 * MAX_ELEMENTS + 4096;

@@ -9,11 +9,14 @@ extern crate std;
 mod encoding;
 mod error;
 pub mod execute;
+#[cfg(feature = "std")]
+pub mod file;
 pub mod graph;
 pub mod ideal;
 #[cfg(feature = "std")]
 pub mod in_process;
 mod local;
+mod network;
 pub mod outside;
 pub mod plain;
 pub mod plan;
@@ -29,6 +32,7 @@ pub use graph::{
     Channels, ConvolutionOptions, Graph, GraphBuilder, GraphError, GraphLimits, Node, NodeId, Op, Parameter,
     ParameterKind, Pool,
 };
+pub use network::{Encoding, Network, NetworkInput, NetworkOutput};
 pub use outside::{InputShare, ModelShare, OutputShare};
 pub use plain::{EvaluateError, evaluate, evaluate_with};
 pub use plan::{Owner, Plan, PlanError, Recipients, Roles, Settings, Step, WeightKnowledge};

@@ -8,10 +8,10 @@ use mpc_protocols::fixed_weights::{FixedWeightShape, FixedWeights};
 use mpc_protocols::function::{Function, FunctionPlan, FunctionShape};
 use mpc_protocols::relu::relu;
 use mpc_protocols::sign::{SignParameters, SignShape};
-use mpc_protocols::{Bilinear, CorrelationSource, Dealer, Request, comparison, in_process};
+use mpc_protocols::{Bilinear, CorrelationSource, Dealer, Place, Request, comparison, in_process};
 use mpc_ring::Convolution;
 use mpc_shares::{ArithmeticShares, Seed};
-use mpc_transport::memory_network;
+use mpc_transport::memory_link;
 
 const LEN: usize = 16_384;
 
@@ -120,16 +120,16 @@ fn dealing(c: &mut Criterion) {
                 std::thread::scope(|scope| {
                     let (mut ours, mut theirs) = (Vec::new(), Vec::new());
                     for _ in 0..parties {
-                        let mut ends = memory_network(2, patience);
-                        ours.extend(ends.pop());
-                        theirs.extend(ends.pop());
+                        let (our_end, their_end) = memory_link(patience);
+                        ours.push(our_end);
+                        theirs.push(their_end);
                     }
-                    let last = theirs.pop().expect("there are parties");
-                    let plan = &plan;
+                    let mut last = theirs.pop().expect("there are parties");
+                    let (plan, place) = (&plan, Place { party: parties - 1, parties });
                     scope.spawn(move || {
                         smol::block_on(async {
-                            let mut source = CorrelationSource::begin(last, true, plan).await?;
-                            source.next::<u64, mpc_protocols::relu::ReluMask<u64>>(shape).await
+                            let mut source = CorrelationSource::begin(&mut last, place, plan).await?;
+                            source.next::<mpc_protocols::relu::ReluMask<u64>>(shape).await
                         })
                     });
                     smol::block_on(dealer.deal(&mut ours, plan, |_| ())).expect("the links are open");

@@ -4,7 +4,7 @@
 
 use mpc_ring::Ring;
 use mpc_shares::{ArithmeticShares, SecretVec};
-use mpc_transport::{Traffic, Transport};
+use mpc_transport::Traffic;
 
 use crate::correlation::{Deal, Dealing, Fields};
 use crate::error::{check_correlation, check_len};
@@ -89,8 +89,8 @@ impl<R: Ring> Deal<R> for SquarePair<R> {
 ///
 /// # Errors
 /// [`ProtocolError::OperandLength`] if x or y does not fit the triple; [`ProtocolError::Transport`].
-pub async fn multiply<R: Ring, T: Transport>(
-    party: &mut Party<T>,
+pub async fn multiply<R: Ring>(
+    party: &mut Party,
     x: &ArithmeticShares<R>,
     y: &ArithmeticShares<R>,
     triple: BeaverTriple<R>,
@@ -119,8 +119,8 @@ pub async fn multiply<R: Ring, T: Transport>(
 ///
 /// # Errors
 /// [`ProtocolError::WrongCorrelation`], [`ProtocolError::Transport`].
-pub async fn square<R: Ring, T: Transport>(
-    party: &mut Party<T>,
+pub async fn square<R: Ring>(
+    party: &mut Party,
     x: &ArithmeticShares<R>,
     pair: SquarePair<R>,
 ) -> Result<ArithmeticShares<R>, ProtocolError> {
@@ -143,8 +143,8 @@ pub fn traffic<R: Ring>(map: &Bilinear, parties: usize) -> Traffic {
 }
 
 /// Opens x less its mask.
-pub(crate) async fn open_difference<R: Ring, T: Transport>(
-    party: &mut Party<T>,
+pub(crate) async fn open_difference<R: Ring>(
+    party: &mut Party,
     x: &ArithmeticShares<R>,
     mask: &ArithmeticShares<R>,
 ) -> Result<SecretVec<R>, ProtocolError> {

@@ -2,7 +2,7 @@
 
 use mpc_ring::Ring;
 use mpc_shares::{BinaryShares, SecretVec};
-use mpc_transport::{Traffic, Transport};
+use mpc_transport::Traffic;
 
 use crate::correlation::{Deal, Dealing, Fields};
 use crate::error::check_correlation;
@@ -60,8 +60,8 @@ impl<R: Ring> Deal<R> for BitTriples {
 ///
 /// # Errors
 /// [`ProtocolError::WrongCorrelation`], [`ProtocolError::Share`] if x and y differ in shape; [`ProtocolError::Transport`].
-pub async fn and<T: Transport>(
-    party: &mut Party<T>,
+pub async fn and(
+    party: &mut Party,
     x: &BinaryShares,
     y: &BinaryShares,
     triples: BitTriples,

@@ -7,7 +7,7 @@
 use alloc::vec::Vec;
 use mpc_ring::Ring;
 use mpc_shares::{ArithmeticShares, SecretVec};
-use mpc_transport::{Traffic, Transport};
+use mpc_transport::Traffic;
 
 use crate::beaver::{masked, open_difference};
 use crate::bilinear::FixedRight;
@@ -104,7 +104,10 @@ impl<R: Ring> Correlation for FixedWeightProduct<R> {
 }
 
 impl<R: Ring> Deal<R> for FixedWeightProduct<R> {
-    async fn deal(&FixedWeightShape { mask, map }: &FixedWeightShape, dealing: &mut Dealing<'_, R>) -> Result<(), ProtocolError> {
+    async fn deal(
+        &FixedWeightShape { mask, map }: &FixedWeightShape,
+        dealing: &mut Dealing<'_, R>,
+    ) -> Result<(), ProtocolError> {
         let (weights, a) = (dealing.weight_mask(mask)?, &dealing.input_mask);
         check_len("fixed weights, mask", map.right_len(), weights.len())?;
         check_len("fixed weights, input", map.left_len(), a.len())?;
@@ -137,8 +140,8 @@ impl<R: Ring> FixedWeights<R> {
     ///
     /// # Errors
     /// [`ProtocolError::OperandLength`], [`ProtocolError::Transport`].
-    pub async fn load<T: Transport>(
-        party: &mut Party<T>,
+    pub async fn load(
+        party: &mut Party,
         layers: Vec<(ArithmeticShares<R>, WeightMask<R>)>,
     ) -> Result<Vec<Self>, ProtocolError> {
         let len = layers.iter().map(|(shares, _)| shares.len()).sum();
@@ -226,9 +229,9 @@ impl<R: Ring> FixedWeights<R> {
     ///
     /// # Errors
     /// [`ProtocolError::OperandLength`], [`ProtocolError::Transport`].
-    pub async fn apply<T: Transport>(
+    pub async fn apply(
         &self,
-        party: &mut Party<T>,
+        party: &mut Party,
         x: &ArithmeticShares<R>,
         layer: PreparedLayer<R>,
     ) -> Result<ArithmeticShares<R>, ProtocolError> {
@@ -247,9 +250,9 @@ impl<R: Ring> FixedWeights<R> {
     ///
     /// # Errors
     /// [`ProtocolError::OperandLength`], [`ProtocolError::Transport`].
-    pub async fn apply_at_owner<T: Transport>(
+    pub async fn apply_at_owner(
         &self,
-        party: &mut Party<T>,
+        party: &mut Party,
         owner: usize,
         x: &ArithmeticShares<R>,
         layer: PreparedLayer<R>,
@@ -307,9 +310,9 @@ impl<R: Ring> PreparedLayer<R> {
     ///
     /// # Errors
     /// [`ProtocolError::OperandLength`], [`ProtocolError::Transport`].
-    pub async fn open<T: Transport>(
+    pub async fn open(
         self,
-        party: &mut Party<T>,
+        party: &mut Party,
         owner: Option<usize>,
         x: &ArithmeticShares<R>,
     ) -> Result<(PreparedProduct<R>, OpenedInput<R>), ProtocolError> {

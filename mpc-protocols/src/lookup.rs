@@ -22,7 +22,7 @@ mod tests;
 use alloc::vec::Vec;
 use mpc_ring::Ring;
 use mpc_shares::{ArithmeticShares, SecretVec};
-use mpc_transport::{Traffic, Transport};
+use mpc_transport::Traffic;
 
 use crate::correlation::{Deal, Dealing, Expansion, Fields, Secret};
 use crate::error::check_correlation;
@@ -143,8 +143,8 @@ impl<R: Ring> Rotation<R> {
 ///
 /// # Errors
 /// [`ProtocolError::WrongCorrelation`], [`ProtocolError::Transport`].
-pub async fn look_up<R: Ring, T: Transport>(
-    party: &mut Party<T>,
+pub async fn look_up<R: Ring>(
+    party: &mut Party,
     u: &ArithmeticShares<R>,
     correlation: LookupMask<R>,
 ) -> Result<ArithmeticShares<R>, ProtocolError> {

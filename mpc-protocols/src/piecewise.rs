@@ -9,7 +9,7 @@
 use alloc::vec::Vec;
 use mpc_ring::Ring;
 use mpc_shares::{ArithmeticShares, SecretVec};
-use mpc_transport::{Traffic, Transport};
+use mpc_transport::Traffic;
 
 use crate::correlation::{Deal, Dealing, Fields, Secret, products};
 use crate::error::check_len;
@@ -142,8 +142,8 @@ impl<R: Ring> core::fmt::Debug for Pieces<R> {
 /// # Errors
 /// [`ProtocolError::Parameter`] if k bits do not remain after the shift; [`ProtocolError::OperandLength`] for another
 /// number of thresholds than was dealt for; [`ProtocolError::WrongCorrelation`]; [`ProtocolError::Transport`].
-pub async fn compare<R: Ring, T: Transport>(
-    party: &mut Party<T>,
+pub async fn compare<R: Ring>(
+    party: &mut Party,
     x: &ArithmeticShares<R>,
     shift: u32,
     thresholds: &[R],

@@ -6,7 +6,7 @@
 use mpc_ring::Ring;
 use mpc_ring::kernels::vectorized;
 use mpc_shares::ArithmeticShares;
-use mpc_transport::{Traffic, Transport};
+use mpc_transport::Traffic;
 
 use crate::correlation::{Deal, Dealing, Fields, products};
 use crate::sign::{self, SignMask, SignParameters, SignShape, open_sign};
@@ -72,8 +72,8 @@ impl<R: Ring> Deal<R> for ReluMask<R> {
 /// # Errors
 /// [`ProtocolError::Parameter`] if k bits do not remain after the shift; [`ProtocolError::WrongCorrelation`];
 /// [`ProtocolError::Transport`].
-pub async fn relu<R: Ring, T: Transport>(
-    party: &mut Party<T>,
+pub async fn relu<R: Ring>(
+    party: &mut Party,
     x: &ArithmeticShares<R>,
     shift: u32,
     correlation: ReluMask<R>,

@@ -19,7 +19,7 @@ mod tables;
 use alloc::vec;
 use mpc_ring::Ring;
 use mpc_shares::ArithmeticShares;
-use mpc_transport::{Traffic, Transport};
+use mpc_transport::Traffic;
 
 use crate::correlation::{Deal, Dealing, Fields, Secret};
 use crate::{Correlation, Party, ProtocolError, Request};
@@ -112,8 +112,8 @@ impl<R: Ring> OpenedSign<R> {
 }
 
 /// Opens c and β for y = x / 2^`shift`.
-pub(crate) async fn open_sign<R: Ring, T: Transport>(
-    party: &mut Party<T>,
+pub(crate) async fn open_sign<R: Ring>(
+    party: &mut Party,
     x: &[R],
     shift: u32,
     correlation: SignMask<R>,
@@ -133,8 +133,8 @@ pub(crate) async fn open_sign<R: Ring, T: Transport>(
 ///
 /// # Errors
 /// [`ProtocolError::Parameter`], [`ProtocolError::WrongCorrelation`], [`ProtocolError::Transport`].
-pub async fn is_non_negative<R: Ring, T: Transport>(
-    party: &mut Party<T>,
+pub async fn is_non_negative<R: Ring>(
+    party: &mut Party,
     x: &ArithmeticShares<R>,
     correlation: SignMask<R>,
 ) -> Result<ArithmeticShares<R>, ProtocolError> {

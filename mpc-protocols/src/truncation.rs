@@ -9,7 +9,7 @@
 use mpc_ring::Ring;
 use mpc_ring::kernels::vectorized;
 use mpc_shares::{ArithmeticShares, SecretVec};
-use mpc_transport::{Traffic, Transport};
+use mpc_transport::Traffic;
 use serde::Serialize;
 
 use crate::correlation::{Deal, Dealing, Fields, Secret};
@@ -96,7 +96,7 @@ pub(crate) struct TruncateReduce<R: Ring> {
 
 impl<R: Ring> TruncateReduce<R> {
     /// From x to y = x / 2^`shift` in `bits` bits, at one party.
-    pub(crate) fn new<T: Transport>(party: &Party<T>, bits: u32, shift: u32) -> Self {
+    pub(crate) fn new(party: &Party, bits: u32, shift: u32) -> Self {
         let half = if shift == 0 { R::ZERO } else { R::ONE << (shift - 1) };
         let constant = |value: R| if party.is_first() { value } else { R::ZERO };
         Self {
@@ -108,12 +108,7 @@ impl<R: Ring> TruncateReduce<R> {
     }
 
     /// Opens y + 2^{k−2} + r modulo 2^k, from the shares of x and r.
-    pub(crate) async fn open<T: Transport>(
-        &self,
-        party: &mut Party<T>,
-        x: &[R],
-        mask: &[R],
-    ) -> Result<SecretVec<R>, ProtocolError> {
+    pub(crate) async fn open(&self, party: &mut Party, x: &[R], mask: &[R]) -> Result<SecretVec<R>, ProtocolError> {
         let &Self { shift, rounding, offset, bits } = self;
         open_with(party, x.len(), bits, |range, masked| {
             for ((masked, &x), &r) in masked.iter_mut().zip(&x[range.clone()]).zip(&mask[range]) {
@@ -161,8 +156,8 @@ pub(crate) fn lifted_times_bit<R: Ring>(opened: R, bits: u32, bit: R, mask: R, t
 /// # Errors
 /// [`ProtocolError::Parameter`] if k bits do not remain after the shift; [`ProtocolError::WrongCorrelation`];
 /// [`ProtocolError::Transport`].
-pub async fn truncate<R: Ring, T: Transport>(
-    party: &mut Party<T>,
+pub async fn truncate<R: Ring>(
+    party: &mut Party,
     x: &ArithmeticShares<R>,
     shift: u32,
     correlation: LiftMask<R>,

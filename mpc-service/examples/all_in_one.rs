@@ -20,7 +20,7 @@ use std::fs;
 use std::path::Path;
 use std::thread;
 
-use mpc_models::onnx::{Encoding, Network, NetworkInput, NetworkOutput};
+use mpc_nn::{Encoding, Network, NetworkInput, NetworkOutput};
 use mpc_nn::{GraphBuilder, Weights, evaluate};
 use mpc_service::{PrivateModel, Terms, listen};
 use mpc_transport::tls::Identity;

@@ -13,7 +13,7 @@ use std::net::TcpListener;
 use std::path::Path;
 use std::sync::Arc;
 
-use mpc_models::onnx::{InputShapes, OnnxFile};
+use mpc_onnx::{InputShapes, OnnxFile};
 use mpc_service::{Contacts, Endpoint, Holdings, Limits, Peer, PrivateModel, Server, Terms, listen};
 use mpc_transport::TcpSettings;
 use mpc_transport::tls::{Certificate, Identity};

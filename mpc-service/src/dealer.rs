@@ -7,6 +7,7 @@ use std::time::Instant;
 
 use mpc_nn::{DealerSession, Graph, Plan};
 use mpc_ring::{Ring, in_ring};
+use mpc_transport::Link;
 use mpc_transport::tls::{Certificate, SecureLink, SecureTransport};
 use smol::Async;
 use smol::future::FutureExt;
@@ -157,7 +158,7 @@ async fn deal_session<R: Ring>(endpoint: &Endpoint, plan: &Plan<R>, group: Vec<W
         parties: group.iter().map(|waiting| waiting.certificate.clone()).collect(),
         dealer: Some(endpoint.identity.certificate().clone()),
     };
-    let links = group.into_iter().map(|waiting| waiting.link).collect();
+    let links = group.into_iter().map(|waiting| Link::new(waiting.link)).collect();
     let failed = agreed.in_session();
     let mut dealer = DealerSession::open(links, plan, agreed.options()?).await.map_err(&failed)?;
     for _ in 0..agreed.inferences {

@@ -4,9 +4,8 @@ use std::fmt;
 use std::io::Read;
 use std::path::Path;
 
-use mpc_models::onnx::{Encoding, Network};
-use mpc_models::{FileError, read_file};
-use mpc_nn::{Graph, GraphError, GraphLimits, Plan, PlanError, Weights, WeightsError};
+use mpc_nn::file::{FileError, read_file};
+use mpc_nn::{Encoding, Graph, GraphError, GraphLimits, Network, Plan, PlanError, Weights, WeightsError};
 use mpc_ring::{Ring, in_ring};
 use ndarray::{ArrayD, IxDyn};
 use serde::{Deserialize, Serialize};
@@ -114,7 +113,7 @@ impl PublicModel {
             shape: input.shape.clone(),
             classes: match input.encoding {
                 Encoding::OneHot(classes) => Some(classes),
-                _ => None,
+                Encoding::Plain => None,
             },
             limits: input.limits.clone(),
         });

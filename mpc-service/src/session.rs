@@ -8,7 +8,7 @@ use mpc_nn::{EncodingError, InferenceError, Model, PartySession, Plan, Preproces
 use mpc_ring::Ring;
 use mpc_shares::Seed;
 use mpc_transport::tls::{Certificate, SecureTransport};
-use mpc_transport::{Agreement, FrameSource, Metered, Phase, RecordingError, Traffic};
+use mpc_transport::{Agreement, FrameSource, Link, Phase, RecordingError, Traffic};
 
 use crate::error::{Names, ServiceError};
 use crate::link::shown;
@@ -100,8 +100,8 @@ async fn open<'p, R: Ring>(
     network: SecureTransport,
     dealer: SecureTransport,
     model: ModelSource<'_, R>,
-) -> Result<PartySession<'p, R, SecureTransport, Metered<SecureTransport>>, ServiceError> {
-    let opened = PartySession::open(network, dealer, plan, model, agreed.options()?).await;
+) -> Result<PartySession<'p, R>, ServiceError> {
+    let opened = PartySession::open(network, Link::new(dealer), plan, model, agreed.options()?).await;
     opened.map_err(agreed.in_session())
 }
 

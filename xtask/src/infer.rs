@@ -1,6 +1,5 @@
 //! `cargo xtask infer`: a network runs between parties that learn nothing.
 
-mod any_transport;
 mod arguments;
 pub mod check;
 pub mod child;

@@ -293,7 +293,7 @@ mod processes {
 }
 
 /// A network as PyTorch exports it, with its weights in a file beside.
-const ONNX: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../mpc-models/conformance/external/model.onnx");
+const ONNX: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../mpc-onnx/conformance/external/model.onnx");
 
 fn command(arguments: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_xtask")).args(arguments).output().unwrap()

@@ -6,9 +6,10 @@ use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 use mpc_models::Model;
-use mpc_models::onnx::{Encoding, Network, NetworkInput, NetworkOutput, OnnxFile};
 use mpc_models::tensors::{InputFile, Pixels, by_name};
 use mpc_nn::NodeId;
+use mpc_nn::{Encoding, Network, NetworkInput, NetworkOutput};
+use mpc_onnx::OnnxFile;
 use mpc_ring::RingBits;
 use mpc_service::{Client, Limits, PrivateModel, PublicModel, Reveal, RevealTo, Setting, Terms, listen};
 use ndarray::ArrayD;

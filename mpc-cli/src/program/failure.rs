@@ -1,9 +1,9 @@
 //! Why a command ends without success, and its exit code.
 
 use mpc_cli::inspect::InspectError;
-use mpc_models::onnx::{ImportError, OnnxError};
 use mpc_models::tensors::TensorError;
 use mpc_nn::PlanError;
+use mpc_onnx::{ImportError, OnnxError};
 use mpc_service::vault::VaultError;
 use mpc_service::{Kind, PackError, ServiceError, StoreError};
 use mpc_transport::tls::CertificateError;

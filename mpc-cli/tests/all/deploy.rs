@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use mpc_models::onnx::{InputShapes, OnnxFile};
 use mpc_nn::evaluate;
+use mpc_onnx::{InputShapes, OnnxFile};
 use ndarray::ArrayD;
 
 use crate::guide::{Line, Site, difference, mpc, read_tensor, write_tensor};
@@ -39,7 +39,7 @@ fn read(path: &str) -> String {
 
 /// The network and the image that a guide speaks of, at an organisation; the network's output in the clear.
 fn network(site: &Site, organisations: &[&str]) -> ArrayD<f32> {
-    let folder = project().join("mpc-models/conformance/external");
+    let folder = project().join("mpc-onnx/conformance/external");
     let network = OnnxFile::open(folder.join("model.onnx")).unwrap().import(&InputShapes::new()).unwrap();
     let shape = network.graph.node(network.graph.inputs()[0]).shape().to_vec();
     let mut value = 0.0f32;

@@ -12,8 +12,8 @@ use std::sync::{Arc, Condvar, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use mpc_models::onnx::{Encoding, Network, NetworkInput, NetworkOutput};
 use mpc_models::tensors::{Pixels, read_tensor, write_tensor};
+use mpc_nn::{Encoding, Network, NetworkInput, NetworkOutput};
 use mpc_nn::{GraphBuilder, Weights, evaluate};
 use mpc_service::{PrivateModel, Terms};
 use ndarray::ArrayD;

@@ -9,8 +9,8 @@ use std::vec::Vec;
 use ndarray::{ArrayD, Axis, concatenate};
 
 use super::{ImageError, ImageOptions, MAX_CLASSES, MAX_FILE, decode_image};
-use crate::file::read_file;
 use crate::npy::MAX_IMAGES;
+use mpc_nn::file::read_file;
 
 /// The files of a data set that has a folder for each class.
 ///

@@ -6,19 +6,11 @@ mod architectures;
 mod arrays;
 #[cfg(feature = "bundled")]
 mod bundled;
-#[cfg(feature = "onnx")]
-mod cases;
-#[cfg(feature = "onnx")]
-mod conformance;
-#[cfg(feature = "onnx")]
-mod exported;
 #[cfg(feature = "images")]
 mod images;
 mod minionn;
 #[cfg(feature = "std")]
 mod npy;
-#[cfg(feature = "onnx")]
-mod onnx_hostile;
 mod random;
 mod registry;
 mod resnet32;

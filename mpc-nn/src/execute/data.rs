@@ -6,7 +6,6 @@ use core::fmt;
 use mpc_protocols::{Party, sharing};
 use mpc_ring::Ring;
 use mpc_shares::{ArithmeticShares, SecretVec};
-use mpc_transport::{Metered, Transport};
 use ndarray::ArrayD;
 
 use super::fixed_point::{check_outputs, decode, encode_inputs};
@@ -121,9 +120,9 @@ impl<R: Ring> Collected<R> {
     }
 
     /// Reveals an output to the parties that are to learn it, and keeps the share that goes outside.
-    pub(super) async fn reveal<T: Transport>(
+    pub(super) async fn reveal(
         &mut self,
-        party: &mut Party<Metered<T>>,
+        party: &mut Party,
         step: &Step,
         x: &ArithmeticShares<R>,
     ) -> Result<(), InferenceError> {

@@ -16,7 +16,7 @@ use mpc_protocols::truncation::{LiftMask, truncate};
 use mpc_protocols::{CorrelationSource, Party, ProtocolError, beaver, maximum, sharing, sort};
 use mpc_ring::Ring;
 use mpc_shares::{ArithmeticShares, Prg};
-use mpc_transport::{Metered, Phase, Transport};
+use mpc_transport::Phase;
 
 use super::Observer;
 use super::data::{Collected, Input};
@@ -39,13 +39,13 @@ pub(super) enum Material<R: Ring> {
 }
 
 /// A party's correlations of one inference as they come from the dealer, or from a recording.
-pub(super) struct Drawing<'a, R: Ring, L: Transport> {
+pub(super) struct Drawing<'a, R: Ring> {
     pub(super) plan: &'a Plan<R>,
     pub(super) model: &'a Model<R>,
-    pub(super) source: CorrelationSource<L>,
+    pub(super) source: CorrelationSource<'a>,
 }
 
-impl<R: Ring, L: Transport> Drawing<'_, R, L> {
+impl<R: Ring> Drawing<'_, R> {
     /// Draws all that is left.
     pub(super) async fn all(mut self, observer: &mut impl Observer) -> Result<VecDeque<Material<R>>, InferenceError> {
         let mut materials = VecDeque::with_capacity(self.plan.steps().len());
@@ -115,14 +115,14 @@ impl<R: Ring, L: Transport> Drawing<'_, R, L> {
 }
 
 /// Where a run has each step's correlations from.
-pub(super) enum Correlations<'a, R: Ring, L: Transport> {
+pub(super) enum Correlations<'a, R: Ring> {
     /// Drawn just before the step.
-    Streamed(Box<Drawing<'a, R, L>>),
+    Streamed(Box<Drawing<'a, R>>),
     /// Drawn before the run.
     Prepared(VecDeque<Material<R>>),
 }
 
-impl<R: Ring, L: Transport> Correlations<'_, R, L> {
+impl<R: Ring> Correlations<'_, R> {
     pub(super) async fn next(
         &mut self,
         index: usize,
@@ -144,8 +144,8 @@ impl<R: Ring, L: Transport> Correlations<'_, R, L> {
 }
 
 /// One party's run: what it works with, and the values so far.
-pub(super) struct Run<'a, R: Ring, T: Transport> {
-    pub(super) party: &'a mut Party<Metered<T>>,
+pub(super) struct Run<'a, R: Ring> {
+    pub(super) party: &'a mut Party,
     pub(super) plan: &'a Plan<R>,
     pub(super) model: &'a Model<R>,
     pub(super) generator: &'a mut Prg,
@@ -156,7 +156,7 @@ pub(super) struct Run<'a, R: Ring, T: Transport> {
     pub(super) outputs: Collected<R>,
 }
 
-impl<R: Ring, T: Transport> Run<'_, R, T> {
+impl<R: Ring> Run<'_, R> {
     /// Does a step and stores its value.
     pub(super) async fn execute(&mut self, step: &Step, material: Material<R>) -> Result<(), InferenceError> {
         if step.is_branch {
@@ -282,8 +282,8 @@ impl<R: Ring, T: Transport> Run<'_, R, T> {
 }
 
 /// The correlations of comparisons that come one after the other.
-async fn draw_all<R: Ring, L: Transport>(
-    source: &mut CorrelationSource<L>,
+async fn draw_all<R: Ring>(
+    source: &mut CorrelationSource<'_>,
     shapes: Vec<SignShape>,
 ) -> Result<Vec<ReluMask<R>>, ProtocolError> {
     let mut masks = Vec::with_capacity(shapes.len());

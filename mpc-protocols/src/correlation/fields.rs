@@ -77,7 +77,7 @@ impl<R: Ring> Fields<R> {
         match &mut self.0 {
             Walk::Listed(fields) => {
                 fields.push(field);
-                Values::blank(Field { len: 0, ..field })
+                Values::blank(field.form, 0)
             }
             Walk::Made(shares) => {
                 let share = shares.next().unwrap_or_else(|| unreachable!("every field was listed before"));
@@ -156,10 +156,10 @@ enum Values<R: Ring> {
 }
 
 impl<R: Ring> Values<R> {
-    fn blank(field: Field) -> Self {
-        match field.form {
-            Form::Elements => Self::Elements(SecretVec::zeros(field.len)),
-            Form::Words => Self::Words(SecretVec::zeros(field.len)),
+    fn blank(form: Form, len: usize) -> Self {
+        match form {
+            Form::Elements => Self::Elements(SecretVec::zeros(len)),
+            Form::Words => Self::Words(SecretVec::zeros(len)),
             Form::Packed { .. } => Self::Packed(Packed::Bytes(SecretVec::zeros(0))),
         }
     }
@@ -168,7 +168,7 @@ impl<R: Ring> Values<R> {
 impl<R: Ring> Made<R> {
     /// Zeros, to be filled.
     pub(super) fn blank(field: &Field) -> Self {
-        Self { field: *field, values: Values::blank(*field) }
+        Self { field: *field, values: Values::blank(field.form, field.len) }
     }
 }
 

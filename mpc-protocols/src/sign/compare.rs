@@ -3,7 +3,7 @@
 use alloc::vec::Vec;
 use mpc_ring::{Ring, packing};
 use mpc_shares::{ArithmeticShares, BinaryShares, SecretVec};
-use mpc_transport::{Traffic, Transport};
+use mpc_transport::Traffic;
 
 use super::borrow::{Monomials, borrow};
 use super::parameters::{SignParameters, SignShape};
@@ -114,8 +114,8 @@ pub(crate) fn mask_of_bit<R: Ring>(plane: &[u64], element: usize) -> R {
 ///
 /// The bit [y ≥ t] is bit k−2 of y − t + 2^{k−2} = (c − t) − r, so each threshold reads the same tables at the leaves of
 /// c − t. Nothing that was read is opened without a fresh mask of its own.
-pub(crate) async fn open_comparisons<R: Ring, T: Transport>(
-    party: &mut Party<T>,
+pub(crate) async fn open_comparisons<R: Ring>(
+    party: &mut Party,
     x: &[R],
     shift: u32,
     thresholds: &[R],

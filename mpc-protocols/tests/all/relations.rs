@@ -4,7 +4,7 @@
 use std::ops::Range;
 use std::thread;
 
-use crate::common::{PATIENT, dealer_link};
+use crate::common::PATIENT;
 use mpc_protocols::correlation::{self, Dealt, Field, Form, Origin, Provider, Share};
 use mpc_protocols::function::Function;
 use mpc_protocols::lookup::Table;
@@ -13,7 +13,7 @@ use mpc_protocols::{Bilinear, Dealer, Place, Request};
 use mpc_ring::kernels::TABLE_BLOCK;
 use mpc_ring::{Ring, bitslice, packing};
 use mpc_shares::{Prg, Seed};
-use mpc_transport::{Link, Phase};
+use mpc_transport::{Link, Phase, memory_link};
 use proptest::prelude::*;
 
 /// A party's share of a field in the open.
@@ -108,7 +108,7 @@ async fn draw<R: Ring>(mut link: Link, place: Place, plan: &[Request]) -> Vec<Ve
 
 /// The values of every field of a plan that is dealt to `parties` parties.
 fn dealt<R: Ring>(plan: &[Request], parties: usize, seed: [u8; 32]) -> Vec<Vec<Opened<R>>> {
-    let (mut dealer_ends, party_ends): (Vec<_>, Vec<_>) = (0..parties).map(|_| dealer_link(PATIENT)).unzip();
+    let (mut dealer_ends, party_ends): (Vec<_>, Vec<_>) = (0..parties).map(|_| memory_link(PATIENT)).unzip();
     let mut dealer = Dealer::<R>::new(parties, Seed::from_bytes(seed)).unwrap();
     let shares: Vec<_> = thread::scope(|scope| {
         scope.spawn(move || smol::block_on(dealer.deal(&mut dealer_ends, plan, |_| ())).unwrap());
@@ -214,10 +214,12 @@ impl<'a, R: Ring> Fields<'a, R> {
         let unit = f64::from(1u32 << table.output_bits);
         for (a, entries) in a.iter().zip(entries.chunks(3 * layout.entries())) {
             for u in (0..=100).map(|part| last * part / 100) {
-                let e = (u + (a.low_u64() & u64::low_mask(layout.argument_bits()))) & u64::low_mask(layout.argument_bits());
+                let e =
+                    (u + (a.low_u64() & u64::low_mask(layout.argument_bits()))) & u64::low_mask(layout.argument_bits());
                 let entry = &entries[3 * (e >> layout.segment_bits) as usize..];
                 let epsilon = R::from_u64(e & u64::low_mask(layout.segment_bits));
-                let value = entry[0] + epsilon * (entry[1] + epsilon * entry[2]);
+                let above_constant = epsilon.wrapping_mul(entry[1].wrapping_add(epsilon.wrapping_mul(entry[2])));
+                let value = entry[0].wrapping_add(above_constant);
                 // As a signed number of the entry's bits.
                 let above = R::BITS - layout.entry_bits;
                 let value = (value << above).to_i128() >> (above + layout.guard_bits);

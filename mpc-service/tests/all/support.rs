@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use mpc_models::onnx::{Encoding, Network, NetworkInput, NetworkOutput};
+use mpc_nn::{Encoding, Network, NetworkInput, NetworkOutput};
 use mpc_nn::{Graph, GraphBuilder, GraphLimits, Weights, evaluate};
 use mpc_service::vault::VaultKey;
 use mpc_service::{

@@ -4,10 +4,10 @@ use std::fmt;
 
 use mpc_cli::inspect::InspectError;
 use mpc_models::images::ImageError;
-use mpc_models::onnx::{ImportError, OnnxError};
 use mpc_models::tensors::TensorError;
 use mpc_models::{FileError, LoadError, NpyError, SamplesError, UnknownModel};
 use mpc_nn::{EvaluateError, GraphError, InferenceError, PlanError};
+use mpc_onnx::{ImportError, OnnxError};
 use mpc_shares::ShareError;
 use mpc_transport::tls::{CertificateError, SecureError};
 use mpc_transport::{Traffic, TransportError};

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use clap::Args;
 use mpc_cli::inspect::{Inspection, shapes};
-use mpc_models::onnx::OnnxFile;
+use mpc_onnx::OnnxFile;
 
 use super::error::{Failure, InputError};
 use super::{json, print};

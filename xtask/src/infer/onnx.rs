@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use mpc_models::onnx::{Dimension, Encoding, InputShapes, Network, OnnxFile, TensorInfo};
 use mpc_models::tensors::{InputFile, by_name, tensor_shape};
+use mpc_nn::{Encoding, Network};
+use mpc_onnx::{Dimension, InputShapes, OnnxFile, TensorInfo};
 
 use super::arguments::InferArguments;
 use super::error::InputError;
@@ -73,7 +74,7 @@ fn files(
     paths: &BTreeMap<String, PathBuf>,
 ) -> Result<SampleSource, InputError> {
     let places = network.inputs.iter().zip(network.graph.inputs()).enumerate();
-    let file = |(input, (of_file, &id)): (usize, (&mpc_models::onnx::NetworkInput, &mpc_nn::NodeId))| {
+    let file = |(input, (of_file, &id)): (usize, (&mpc_nn::NetworkInput, &mpc_nn::NodeId))| {
         let name = of_file.name.clone();
         let missing = || InputError::Named(format!("the input `{name}` needs a file: --input {name}=FILE"));
         let path = paths.get(&name).ok_or_else(missing)?.clone();

@@ -4,10 +4,10 @@ use std::path::PathBuf;
 
 use mpc_models::images::ImageFolder;
 use mpc_models::npy::MAX_IMAGES;
-use mpc_models::onnx::OnnxFile;
 use mpc_models::tensors::{InputFile, Pixels};
 use mpc_models::{Model, Targets, file_limit, random, random_weights, read_file, read_npy_images};
 use mpc_nn::{Graph, Weights, WeightsError};
+use mpc_onnx::OnnxFile;
 use ndarray::{ArrayD, Axis, Slice};
 use serde::{Deserialize, Serialize};
 

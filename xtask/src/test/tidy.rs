@@ -8,7 +8,7 @@ use super::Outcome;
 use crate::workspace::Workspace;
 
 /// Everything at the top level.
-const TOP_LEVEL: [&str; 24] = [
+const TOP_LEVEL: [&str; 25] = [
     ".cargo",
     ".ci",
     ".gitignore",
@@ -26,6 +26,7 @@ const TOP_LEVEL: [&str; 24] = [
     "mpc-cli",
     "mpc-models",
     "mpc-nn",
+    "mpc-onnx",
     "mpc-protocols",
     "mpc-ring",
     "mpc-service",

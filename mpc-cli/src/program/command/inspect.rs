@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 use mpc_cli::inspect::{Inspection, shapes};
-use mpc_models::onnx::OnnxFile;
+use mpc_onnx::OnnxFile;
 
 use super::super::failure::Failure;
 use super::super::{json, print};

@@ -1,0 +1,123 @@
+//! Operations on public arrays and constants: the same for integers and real numbers.
+
+use mpc_nn::graph::MAX_ELEMENTS;
+use ndarray::{ArrayD, Axis, IxDyn};
+
+use crate::error::{Lowered, Problem, invalid};
+
+/// The number of elements of a shape, if it is not too large.
+pub(crate) fn elements(shape: &[usize]) -> Lowered<usize> {
+    let product = shape.iter().try_fold(1usize, |product, &size| product.checked_mul(size));
+    // Sizes of 0 hide overflow from the product, but not from a library that multiplies the others.
+    let others = shape.iter().filter(|&&size| size > 0).try_fold(1usize, |product, &size| product.checked_mul(size));
+    match (product, others) {
+        (Some(product), Some(others)) if others <= MAX_ELEMENTS => Ok(product),
+        _ => Err(Problem::Memory(format!("a tensor of shape {shape:?}"))),
+    }
+}
+
+pub(crate) fn from_elements<T>(shape: &[usize], elements: Vec<T>) -> Lowered<ArrayD<T>> {
+    ArrayD::from_shape_vec(shape, elements).or_else(|_| invalid(format!("its data does not have shape {shape:?}")))
+}
+
+pub(crate) fn reshape<T: Clone>(array: &ArrayD<T>, shape: &[usize]) -> Lowered<ArrayD<T>> {
+    from_elements(shape, array.iter().cloned().collect())
+}
+
+/// `permutation` was checked.
+pub(crate) fn transpose<T: Clone>(array: &ArrayD<T>, permutation: &[usize]) -> ArrayD<T> {
+    array.view().permuted_axes(permutation).as_standard_layout().into_owned()
+}
+
+/// `indices` were checked.
+pub(crate) fn gather<T: Clone>(array: &ArrayD<T>, axis: usize, indices: &[usize]) -> ArrayD<T> {
+    array.select(Axis(axis), indices)
+}
+
+pub(crate) fn broadcast<T: Clone>(array: &ArrayD<T>, shape: &[usize]) -> Lowered<ArrayD<T>> {
+    elements(shape)?;
+    match array.broadcast(shape) {
+        Some(view) => Ok(view.as_standard_layout().into_owned()),
+        None => invalid(format!("shape {:?} does not broadcast to {shape:?}", array.shape())),
+    }
+}
+
+pub(crate) fn concat<T: Clone>(axis: usize, arrays: &[ArrayD<T>]) -> Lowered<ArrayD<T>> {
+    let views: Vec<_> = arrays.iter().map(|array| array.view()).collect();
+    match ndarray::concatenate(Axis(axis), &views) {
+        Ok(joined) => Ok(joined.as_standard_layout().into_owned()),
+        Err(_) => invalid("shapes that cannot be joined"),
+    }
+}
+
+pub(crate) fn pad<T: Clone>(array: &ArrayD<T>, before: &[usize], after: &[usize], value: T) -> Lowered<ArrayD<T>> {
+    let shape: Vec<usize> =
+        (0..array.ndim()).map(|i| array.shape()[i].saturating_add(before[i]).saturating_add(after[i])).collect();
+    elements(&shape)?;
+    let mut padded = ArrayD::from_elem(shape, value);
+    let mut index = vec![0; array.ndim()];
+    for (position, element) in array.indexed_iter() {
+        for axis in 0..index.len() {
+            index[axis] = position[axis] + before[axis];
+        }
+        padded[index.as_slice()] = element.clone();
+    }
+    Ok(padded)
+}
+
+/// The shape that two shapes broadcast to.
+pub(crate) fn broadcast_shape(left: &[usize], right: &[usize]) -> Lowered<Vec<usize>> {
+    let rank = left.len().max(right.len());
+    let size = |shape: &[usize], i: usize| (i + shape.len()).checked_sub(rank).map_or(1, |axis| shape[axis]);
+    (0..rank)
+        .map(|i| match (size(left, i), size(right, i)) {
+            (a, b) if a == b || b == 1 => Ok(a),
+            (1, b) => Ok(b),
+            _ => invalid(format!("shapes {left:?} and {right:?} do not broadcast")),
+        })
+        .collect()
+}
+
+/// The shape with ones in front, so that it has `rank` axes.
+pub(crate) fn aligned(shape: &[usize], rank: usize) -> Vec<usize> {
+    let ones = rank.saturating_sub(shape.len());
+    core::iter::repeat_n(1, ones).chain(shape.iter().copied()).collect()
+}
+
+/// Combines two arrays element by element, with broadcasting.
+pub(crate) fn zip<T: Clone, U>(
+    left: &ArrayD<T>,
+    right: &ArrayD<T>,
+    combine: impl Fn(&T, &T) -> Lowered<U>,
+) -> Lowered<ArrayD<U>> {
+    let shape = broadcast_shape(left.shape(), right.shape())?;
+    let (left, right) = (broadcast(left, &shape)?, broadcast(right, &shape)?);
+    let elements = left.iter().zip(right.iter()).map(|(a, b)| combine(a, b)).collect::<Lowered<Vec<U>>>()?;
+    from_elements(&shape, elements)
+}
+
+/// An axis that may count from the end.
+pub(crate) fn axis(axis: i64, rank: usize) -> Lowered<usize> {
+    let signed = i64::try_from(rank).unwrap_or(i64::MAX);
+    let from_start = if axis < 0 { axis.saturating_add(signed) } else { axis };
+    match usize::try_from(from_start) {
+        Ok(axis) if axis < rank => Ok(axis),
+        _ => invalid(format!("it has no axis {axis}, only {rank} axes")),
+    }
+}
+
+/// Several axes, each at most once.
+pub(crate) fn axes(list: &[i64], rank: usize) -> Lowered<Vec<usize>> {
+    let mut axes = list.iter().map(|&axis| self::axis(axis, rank)).collect::<Lowered<Vec<_>>>()?;
+    axes.sort_unstable();
+    if axes.windows(2).any(|pair| pair[0] == pair[1]) { invalid("it names an axis twice") } else { Ok(axes) }
+}
+
+/// A size, which is not negative.
+pub(crate) fn size(value: i64) -> Lowered<usize> {
+    usize::try_from(value).or_else(|_| invalid("a negative size"))
+}
+
+pub(crate) fn scalar_like<T: Clone>(value: T) -> ArrayD<T> {
+    ArrayD::from_elem(IxDyn(&[]), value)
+}

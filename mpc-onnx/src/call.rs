@@ -1,0 +1,165 @@
+//! One node with the values of its inputs, and checked access to both.
+
+use ndarray::ArrayD;
+use rten_onnx::onnx::{AttributeProto, AttributeType, NodeProto, TensorProto};
+
+use crate::error::{Lowered, invalid, unsupported};
+use crate::norm::Norm;
+use crate::value::{Constant, Tensor, Value};
+
+/// A node of the file with the values of its inputs.
+pub(crate) struct Call<'a> {
+    pub(crate) node: &'a NodeProto,
+    /// Absent optional inputs are `None`.
+    pub(crate) inputs: Vec<Option<Value>>,
+    /// Which outputs something reads.
+    pub(crate) used: Vec<bool>,
+    pub(crate) opset: i64,
+    /// A batch normalisation behind the node that it takes up.
+    pub(crate) norm: Option<Norm>,
+    /// The element type of the third input, a zero point, if it is a weight of the file; 0 if it is not known.
+    pub(crate) zero_type: i32,
+    /// Whether the result goes into a softmax only, so that large negative constants are masks.
+    pub(crate) is_masked: bool,
+}
+
+impl Call<'_> {
+    pub(crate) fn operator(&self) -> &str {
+        self.node.op_type.as_deref().unwrap_or_default()
+    }
+
+    /// Whether the output of that place is read.
+    pub(crate) fn is_used(&self, output: usize) -> bool {
+        self.used.get(output).copied().unwrap_or(false)
+    }
+
+    pub(crate) fn input(&self, index: usize) -> Option<&Value> {
+        self.inputs.get(index)?.as_ref()
+    }
+
+    pub(crate) fn required(&self, index: usize) -> Lowered<&Value> {
+        self.input(index).map_or_else(|| invalid(format!("it has no input {index}")), Ok)
+    }
+
+    /// An input that depends on a private one.
+    pub(crate) fn tensor(&self, index: usize) -> Lowered<&Tensor> {
+        match self.required(index)? {
+            Value::Node(tensor) => Ok(tensor),
+            Value::Tokens { .. } => unsupported(
+                "it takes a private input of integers; only Gather from a constant table and Cast to floats do",
+            ),
+            _ => unsupported(format!("its input {index} must depend on the private input")),
+        }
+    }
+
+    /// A constant input, public or the model owner's.
+    pub(crate) fn constant(&self, index: usize) -> Lowered<Constant> {
+        self.optional_constant(index)?.map_or_else(|| invalid(format!("it has no input {index}")), Ok)
+    }
+
+    pub(crate) fn optional_constant(&self, index: usize) -> Lowered<Option<Constant>> {
+        match self.input(index) {
+            None => Ok(None),
+            Some(Value::Constant(constant)) => Ok(Some(constant.clone())),
+            Some(Value::Integer(array)) => Ok(Some(Constant::new(array.mapv(|value| value as f32)))),
+            Some(_) => unsupported(format!("its input {index} depends on the private input, but must be a constant")),
+        }
+    }
+
+    /// The only element of a constant input.
+    pub(crate) fn optional_scalar(&self, index: usize) -> Lowered<Option<f32>> {
+        let Some(constant) = self.optional_constant(index)? else { return Ok(None) };
+        match constant.array().as_slice() {
+            Some(&[value]) => Ok(Some(value)),
+            _ => invalid(format!("its input {index} must have one element")),
+        }
+    }
+
+    /// The public integers of an input.
+    pub(crate) fn optional_integers(&self, index: usize) -> Lowered<Option<Vec<i64>>> {
+        Ok(self.optional_integer_array(index)?.map(|array| array.iter().copied().collect()))
+    }
+
+    pub(crate) fn optional_integer_array(&self, index: usize) -> Lowered<Option<&ArrayD<i64>>> {
+        match self.input(index) {
+            None => Ok(None),
+            Some(Value::Integer(array)) => Ok(Some(array)),
+            Some(Value::Constant(_)) => invalid(format!("its input {index} must be of integers")),
+            Some(_) => unsupported(format!("its input {index} depends on the private input, but must be public")),
+        }
+    }
+
+    pub(crate) fn integers(&self, index: usize) -> Lowered<Vec<i64>> {
+        self.optional_integers(index)?.map_or_else(|| invalid(format!("it has no input {index}")), Ok)
+    }
+
+    /// The only integer of an input, 0 if it is absent.
+    pub(crate) fn integers_or_zero(&self, index: usize) -> Lowered<i64> {
+        match self.optional_integers(index)?.as_deref() {
+            None => Ok(0),
+            Some(&[value]) => Ok(value),
+            Some(_) => invalid(format!("its input {index} must have one element")),
+        }
+    }
+
+    /// Integers that are an attribute before some opset and an input from then on.
+    pub(crate) fn integers_from(&self, attribute: &str, input: usize) -> Lowered<Option<Vec<i64>>> {
+        match self.ints(attribute)? {
+            Some(values) => Ok(Some(values)),
+            None => self.optional_integers(input),
+        }
+    }
+
+    fn attribute(&self, name: &str, kind: AttributeType) -> Lowered<Option<&AttributeProto>> {
+        let found = self.node.attribute.iter().find(|attribute| attribute.name.as_deref() == Some(name));
+        match found {
+            // Old files leave the type out.
+            Some(attribute) if attribute.r#type.is_some_and(|t| t != kind && t != AttributeType::UNDEFINED) => {
+                invalid(format!("attribute `{name}` is of the wrong type"))
+            }
+            found => Ok(found),
+        }
+    }
+
+    pub(crate) fn int(&self, name: &str, default: i64) -> Lowered<i64> {
+        Ok(self.optional_int(name)?.unwrap_or(default))
+    }
+
+    pub(crate) fn optional_int(&self, name: &str) -> Lowered<Option<i64>> {
+        Ok(self.attribute(name, AttributeType::INT)?.map(|attribute| attribute.i.unwrap_or(0)))
+    }
+
+    pub(crate) fn float(&self, name: &str, default: f32) -> Lowered<f32> {
+        let attribute = self.attribute(name, AttributeType::FLOAT)?;
+        let value = attribute.map_or(default, |attribute| attribute.f.unwrap_or(0.0));
+        if value.is_nan() { invalid(format!("attribute `{name}` is NaN")) } else { Ok(value) }
+    }
+
+    pub(crate) fn ints(&self, name: &str) -> Lowered<Option<Vec<i64>>> {
+        Ok(self.attribute(name, AttributeType::INTS)?.map(|attribute| attribute.ints.clone()))
+    }
+
+    pub(crate) fn floats(&self, name: &str) -> Lowered<Option<Vec<f32>>> {
+        Ok(self.attribute(name, AttributeType::FLOATS)?.map(|attribute| attribute.floats.clone()))
+    }
+
+    pub(crate) fn strings(&self, name: &str) -> Lowered<Option<Vec<String>>> {
+        Ok(self.attribute(name, AttributeType::STRINGS)?.map(|attribute| attribute.strings.clone()))
+    }
+
+    pub(crate) fn string(&self, name: &str, default: &str) -> Lowered<String> {
+        let attribute = self.attribute(name, AttributeType::STRING)?;
+        Ok(attribute.map_or_else(|| default.into(), |attribute| attribute.s.clone().unwrap_or_default()))
+    }
+
+    pub(crate) fn tensor_attribute(&self, name: &str) -> Lowered<Option<&TensorProto>> {
+        Ok(self.attribute(name, AttributeType::TENSOR)?.and_then(|attribute| attribute.t.as_ref()))
+    }
+
+    /// The node's public integers of the attribute, not negative.
+    pub(crate) fn sizes(&self, name: &str) -> Lowered<Option<Vec<usize>>> {
+        let Some(values) = self.ints(name)? else { return Ok(None) };
+        let sizes = values.iter().map(|&value| usize::try_from(value).ok());
+        sizes.collect::<Option<_>>().map_or_else(|| invalid(format!("attribute `{name}` is negative")), |s| Ok(Some(s)))
+    }
+}

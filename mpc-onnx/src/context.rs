@@ -1,0 +1,305 @@
+//! The graph under construction: every node that an import makes is made here.
+
+mod broadcast;
+mod layers;
+mod movement;
+
+use std::collections::BTreeMap;
+
+use mpc_nn::weights::MAX_WEIGHT;
+use mpc_nn::{GraphBuilder, GraphError, NodeId};
+use mpc_protocols::function::Function;
+use ndarray::ArrayD;
+use zeroize::Zeroize;
+
+use crate::error::{Lowered, Problem};
+use crate::value::Tensor;
+pub(crate) use broadcast::real;
+
+/// The largest number of nodes of an imported graph.
+const MAX_NODES: usize = 1 << 16;
+
+/// Where a node comes from, for formulas that are recognised.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Origin {
+    Scaled(NodeId, f32),
+    Offset(NodeId, f32),
+    Function(NodeId, Function),
+    SumOfExponentials,
+}
+
+/// What is known of private values that a file has as integers or Booleans: casts of them change nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Whole {
+    /// 0 or 1.
+    Boolean,
+    /// An integer.
+    Integer,
+}
+
+/// A graph under construction, with its weights.
+pub(crate) struct Context {
+    pub(crate) builder: GraphBuilder,
+    pub(crate) weights: Parameters,
+    pub(crate) opset: i64,
+    /// The name of the node of the file that is being lowered.
+    pub(crate) base: String,
+    /// The number of elements that may still be made beyond those of the file.
+    pub(crate) budget: usize,
+    /// The names that are taken, each with the largest number that was put behind it.
+    names: BTreeMap<String, usize>,
+    nodes: usize,
+    origins: BTreeMap<NodeId, Origin>,
+    /// What the exponentials of a sum were of, and the axes of the sum.
+    pub(crate) exponents: BTreeMap<NodeId, (Tensor, Vec<usize>)>,
+    /// Private values that are whole numbers.
+    whole: BTreeMap<NodeId, Whole>,
+    /// Scale and zero point of what was quantised.
+    quantisations: BTreeMap<NodeId, (f32, f32)>,
+}
+
+/// Weights by name, zeroised on drop.
+#[derive(Default)]
+pub(crate) struct Parameters(pub(crate) BTreeMap<String, ArrayD<f32>>);
+
+impl Drop for Parameters {
+    fn drop(&mut self) {
+        for array in core::mem::take(&mut self.0).into_values() {
+            array.into_raw_vec_and_offset().0.zeroize();
+        }
+    }
+}
+
+impl Context {
+    pub(crate) fn new(opset: i64, budget: usize) -> Self {
+        Self {
+            builder: GraphBuilder::new(),
+            weights: Parameters::default(),
+            opset,
+            base: String::new(),
+            budget,
+            names: BTreeMap::new(),
+            nodes: 0,
+            origins: BTreeMap::new(),
+            exponents: BTreeMap::new(),
+            whole: BTreeMap::new(),
+            quantisations: BTreeMap::new(),
+        }
+    }
+
+    /// Takes `elements` from what may be allocated.
+    pub(crate) fn charge(&mut self, elements: usize) -> Lowered<()> {
+        match self.budget.checked_sub(elements) {
+            Some(rest) => {
+                self.budget = rest;
+                Ok(())
+            }
+            None => Err(Problem::Memory(format!("{elements} more elements of constants than the file accounts for"))),
+        }
+    }
+
+    /// A name of the node's own for a part of it; the node's name itself for the empty part.
+    pub(crate) fn name(&mut self, part: &str) -> String {
+        let base = if self.base.is_empty() { "node" } else { &self.base };
+        let wanted = if part.is_empty() { String::from(base) } else { format!("{base}/{part}") };
+        self.unique(wanted)
+    }
+
+    /// The name, or one with a number behind it if it is taken.
+    pub(crate) fn unique(&mut self, wanted: String) -> String {
+        // The search goes on from where the last one for this name ended.
+        let mut count = self.names.get(&wanted).copied().unwrap_or(0);
+        let mut name = wanted.clone();
+        while self.names.contains_key(&name) {
+            count += 1;
+            name = format!("{wanted}#{}", count + 1);
+        }
+        self.names.insert(wanted, count);
+        self.names.entry(name.clone()).or_insert(0);
+        name
+    }
+
+    /// Adds a node, named after its part of the file's node, whose result has `shape` in the file.
+    pub(crate) fn emit(
+        &mut self,
+        part: &str,
+        shape: &[usize],
+        add: impl FnOnce(&mut GraphBuilder, &str) -> Result<NodeId, GraphError>,
+    ) -> Lowered<Tensor> {
+        let name = self.name(part);
+        self.emit_named(&name, shape, add)
+    }
+
+    pub(crate) fn emit_named(
+        &mut self,
+        name: &str,
+        shape: &[usize],
+        add: impl FnOnce(&mut GraphBuilder, &str) -> Result<NodeId, GraphError>,
+    ) -> Lowered<Tensor> {
+        self.nodes += 1;
+        if self.nodes > MAX_NODES {
+            return Err(Problem::Memory(format!("the graph would have more than {MAX_NODES} nodes")));
+        }
+        let id = add(&mut self.builder, name)?;
+        Ok(Tensor { id, shape: shape.to_vec() })
+    }
+
+    pub(crate) fn origin(&self, id: NodeId) -> Option<Origin> {
+        self.origins.get(&id).copied()
+    }
+
+    pub(crate) fn note(&mut self, id: NodeId, origin: Origin) {
+        self.origins.insert(id, origin);
+    }
+
+    pub(crate) fn whole(&self, id: NodeId) -> Option<Whole> {
+        self.whole.get(&id).copied()
+    }
+
+    pub(crate) fn note_whole(&mut self, id: NodeId, whole: Whole) {
+        self.whole.insert(id, whole);
+    }
+
+    /// The scale and zero point that a node was quantised with.
+    pub(crate) fn quantisation(&self, id: NodeId) -> Option<(f32, f32)> {
+        self.quantisations.get(&id).copied()
+    }
+
+    pub(crate) fn note_quantisation(&mut self, id: NodeId, parameters: (f32, f32)) {
+        self.quantisations.insert(id, parameters);
+    }
+
+    /// The weights of the model owner's under a name of the graph.
+    pub(crate) fn weight(&mut self, name: String, array: ArrayD<f32>) -> Lowered<()> {
+        // A comparison with NaN is false.
+        let fits = array.iter().all(|value| value.abs() <= MAX_WEIGHT);
+        // Put in also if it does not fit, so that it is zeroised.
+        self.weights.0.insert(name, array);
+        if fits { Ok(()) } else { Err(Problem::Range) }
+    }
+
+    /// A constant of the model owner's as a value of its own.
+    pub(crate) fn parameter(&mut self, array: &ArrayD<f32>) -> Lowered<Tensor> {
+        let name = self.name("constant");
+        let shape = array.shape().to_vec();
+        let parameter =
+            self.emit_named(&name, &shape, |builder, name| builder.parameter(name, &graph_shape(&shape)))?;
+        let array = array.to_shape(graph_shape(&shape)).expect("the same number of elements").into_owned();
+        self.weight(format!("{name}.value"), array)?;
+        Ok(parameter)
+    }
+
+    pub(crate) fn function(&mut self, x: &Tensor, function: Function) -> Lowered<Tensor> {
+        let y =
+            self.emit(function_name(&function), &x.shape, |builder, name| builder.function(name, x.id, function))?;
+        self.note(y.id, Origin::Function(x.id, function));
+        Ok(y)
+    }
+
+    pub(crate) fn relu(&mut self, x: &Tensor) -> Lowered<Tensor> {
+        self.emit("relu", &x.shape, |builder, name| builder.relu(name, x.id))
+    }
+
+    pub(crate) fn square(&mut self, x: &Tensor) -> Lowered<Tensor> {
+        self.emit("square", &x.shape, |builder, name| builder.square(name, x.id))
+    }
+
+    /// x·factor, joined with a factor that x has already.
+    pub(crate) fn scale(&mut self, x: &Tensor, factor: f32) -> Lowered<Tensor> {
+        if let Some(Origin::Scaled(source, first)) = self.origin(x.id)
+            && (first * factor).abs() <= MAX_WEIGHT
+        {
+            let source = Tensor { id: source, shape: x.shape.clone() };
+            return self.scale(&source, first * factor);
+        }
+        if factor == 1.0 {
+            return Ok(x.clone());
+        }
+        let y = self.emit("scale", &x.shape, |builder, name| builder.scale(name, x.id, factor))?;
+        self.note(y.id, Origin::Scaled(x.id, factor));
+        Ok(y)
+    }
+
+    pub(crate) fn offset(&mut self, x: &Tensor, value: f32) -> Lowered<Tensor> {
+        if value == 0.0 {
+            return Ok(x.clone());
+        }
+        let y = self.emit("offset", &x.shape, |builder, name| builder.offset(name, x.id, value))?;
+        self.note(y.id, Origin::Offset(x.id, value));
+        Ok(y)
+    }
+
+    /// The sum over axes, which stay with size 1.
+    pub(crate) fn sum(&mut self, x: &Tensor, axes: &[usize]) -> Lowered<Tensor> {
+        let axes: Vec<usize> = axes.iter().copied().filter(|&axis| x.shape[axis] > 1).collect();
+        if axes.is_empty() {
+            return Ok(x.clone());
+        }
+        let y = self.emit("sum", &reduced(&x.shape, &axes), |builder, name| builder.sum(name, x.id, &axes))?;
+        if let Some(Origin::Function(source, Function::Exp)) = self.origin(x.id) {
+            self.note(y.id, Origin::SumOfExponentials);
+            self.exponents.insert(y.id, (Tensor { id: source, shape: x.shape.clone() }, axes));
+        }
+        Ok(y)
+    }
+
+    /// The mean over axes, which stay with size 1.
+    pub(crate) fn mean(&mut self, x: &Tensor, axes: &[usize]) -> Lowered<Tensor> {
+        let axes: Vec<usize> = axes.iter().copied().filter(|&axis| x.shape[axis] > 1).collect();
+        if axes.is_empty() {
+            return Ok(x.clone());
+        }
+        self.emit("mean", &reduced(&x.shape, &axes), |builder, name| builder.mean(name, x.id, &axes))
+    }
+
+    /// 1/x, at half the cost where x is known to be positive.
+    pub(crate) fn reciprocal(&mut self, x: &Tensor) -> Lowered<Tensor> {
+        match self.origin(x.id) {
+            Some(Origin::Function(source, Function::Sqrt)) => {
+                let source = Tensor { id: source, shape: x.shape.clone() };
+                self.function(&source, Function::Power { exponent: -0.5 })
+            }
+            Some(Origin::SumOfExponentials | Origin::Function(_, Function::Exp)) => {
+                self.function(x, Function::PositiveReciprocal)
+            }
+            _ => self.function(x, Function::Reciprocal),
+        }
+    }
+}
+
+/// The shape of a node for a shape of the file: scalars have an axis.
+pub(crate) fn graph_shape(shape: &[usize]) -> Vec<usize> {
+    if shape.is_empty() { [1].into() } else { shape.to_vec() }
+}
+
+/// The shape with size 1 at `axes`.
+pub(crate) fn reduced(shape: &[usize], axes: &[usize]) -> Vec<usize> {
+    shape.iter().enumerate().map(|(axis, &size)| if axes.contains(&axis) { 1 } else { size }).collect()
+}
+
+fn function_name(function: &Function) -> &'static str {
+    match function {
+        Function::Clip { .. } => "clip",
+        Function::Abs => "abs",
+        Function::Step => "step",
+        Function::LeakyRelu { .. } => "leaky_relu",
+        Function::HardSigmoid { .. } => "hard_sigmoid",
+        Function::HardSwish => "hard_swish",
+        Function::Sigmoid => "sigmoid",
+        Function::Tanh => "tanh",
+        Function::Silu => "silu",
+        Function::Softplus => "softplus",
+        Function::Elu { .. } => "elu",
+        Function::Selu { .. } => "selu",
+        Function::Celu { .. } => "celu",
+        Function::Gelu | Function::GeluTanh => "gelu",
+        Function::Mish => "mish",
+        Function::Erf => "erf",
+        Function::Exp | Function::ExpNonPositive => "exp",
+        Function::Log => "log",
+        Function::Sqrt => "sqrt",
+        Function::Power { .. } => "power",
+        Function::Reciprocal | Function::PositiveReciprocal => "reciprocal",
+        _ => "function",
+    }
+}

@@ -1,0 +1,165 @@
+//! Sums and products of tensors and constants of different shapes.
+
+use ndarray::ArrayD;
+
+use super::{Context, Origin};
+use crate::arrays;
+use crate::error::{Lowered, unsupported};
+use crate::value::{Constant, Tensor, Value};
+use mpc_protocols::function::Function;
+
+/// A public value or a constant as real numbers.
+pub(crate) fn real(value: &Value) -> Lowered<Constant> {
+    match value {
+        Value::Integer(array) => Ok(Constant::new(array.mapv(|value| value as f32))),
+        Value::Constant(constant) => Ok(constant.clone()),
+        _ => unsupported("an input depends on the private input, but must be a constant"),
+    }
+}
+
+/// A constant, laid out for each element or channel of a tensor.
+struct Channels {
+    entries: ArrayD<f32>,
+    channels: usize,
+    inner: usize,
+}
+
+impl Context {
+    /// Makes `constant`, which broadcasts to `shape`, one run of channels of a tensor of that shape.
+    fn channels(&mut self, constant: &ArrayD<f32>, shape: &[usize]) -> Lowered<Channels> {
+        let sizes = arrays::aligned(constant.shape(), shape.len());
+        let constant = arrays::reshape(constant, &sizes)?;
+        let Some(first) = sizes.iter().position(|&size| size > 1) else {
+            let entries = arrays::reshape(&constant, &[1])?;
+            return Ok(Channels { entries, channels: 1, inner: 1 });
+        };
+        let last = sizes.iter().rposition(|&size| size > 1).unwrap_or(first);
+        // Gaps of size 1 within the run are filled by repetition.
+        let full: Vec<usize> =
+            (0..sizes.len()).map(|i| if (first..=last).contains(&i) { shape[i] } else { 1 }).collect();
+        let channels = arrays::elements(&full)?;
+        self.charge(channels)?;
+        let entries = arrays::reshape(&arrays::broadcast(&constant, &full)?, &[channels])?;
+        Ok(Channels { entries, channels, inner: shape[last + 1..].iter().product() })
+    }
+
+    /// x ⊙ c with broadcasting. One element is a public factor, more are private.
+    pub(crate) fn scale_by(&mut self, x: &Tensor, c: &ArrayD<f32>) -> Lowered<Tensor> {
+        let shape = arrays::broadcast_shape(&x.shape, c.shape())?;
+        let x = self.expand(x, &shape)?;
+        match only_element(c) {
+            Some(factor) => self.scale(&x, factor),
+            None => self.scale_privately(&x, c),
+        }
+    }
+
+    /// x ⊙ c for c that broadcasts to x, always private.
+    pub(crate) fn scale_privately(&mut self, x: &Tensor, c: &ArrayD<f32>) -> Lowered<Tensor> {
+        let Channels { entries, channels, inner } = self.channels(c, &x.shape)?;
+        let name = self.name("scale");
+        let y =
+            self.emit_named(&name, &x.shape, |builder, name| builder.scale_channels(name, x.id, channels, inner))?;
+        self.weight(format!("{name}.weight"), entries)?;
+        Ok(y)
+    }
+
+    /// x + c with broadcasting. One element is a public value, more are private.
+    pub(crate) fn offset_by(&mut self, x: &Tensor, c: &ArrayD<f32>) -> Lowered<Tensor> {
+        let shape = arrays::broadcast_shape(&x.shape, c.shape())?;
+        let x = self.expand(x, &shape)?;
+        match only_element(c) {
+            Some(value) => self.offset(&x, value),
+            None => self.offset_privately(&x, c),
+        }
+    }
+
+    /// x + c for c that broadcasts to x, always private.
+    pub(crate) fn offset_privately(&mut self, x: &Tensor, c: &ArrayD<f32>) -> Lowered<Tensor> {
+        let Channels { entries, channels, inner } = self.channels(c, &x.shape)?;
+        let name = self.name("offset");
+        let y =
+            self.emit_named(&name, &x.shape, |builder, name| builder.offset_channels(name, x.id, channels, inner))?;
+        self.weight(format!("{name}.bias"), entries)?;
+        Ok(y)
+    }
+
+    /// x + y with broadcasting.
+    pub(crate) fn add(&mut self, x: &Tensor, y: &Tensor) -> Lowered<Tensor> {
+        let shape = arrays::broadcast_shape(&x.shape, &y.shape)?;
+        let (x, y) = (self.expand(x, &shape)?, self.expand(y, &shape)?);
+        if x.id == y.id {
+            return self.scale(&x, 2.0);
+        }
+        self.emit("add", &shape, |builder, name| builder.add(name, x.id, y.id))
+    }
+
+    /// x − y with broadcasting.
+    pub(crate) fn subtract(&mut self, x: &Tensor, y: &Tensor) -> Lowered<Tensor> {
+        let negative = self.scale(y, -1.0)?;
+        self.add(x, &negative)
+    }
+
+    /// x ⊙ y with broadcasting, both private; products that are a known function of x become it.
+    pub(crate) fn multiply(&mut self, x: &Tensor, y: &Tensor) -> Lowered<Tensor> {
+        if x.id == y.id && x.shape == y.shape {
+            return self.square(x);
+        }
+        if x.shape == y.shape {
+            for (x, y) in [(x, y), (y, x)] {
+                if let Some(z) = self.recognised(x, y)? {
+                    return Ok(z);
+                }
+            }
+        }
+        let shape = arrays::broadcast_shape(&x.shape, &y.shape)?;
+        let (x, y) = if x.shape == shape || y.shape != shape { (x, y) } else { (y, x) };
+        let x = self.expand(x, &shape)?;
+        let sizes = arrays::aligned(&y.shape, shape.len());
+        // The factor needs no repetition behind its last axis that is not 1: one element of it is for a block.
+        let kept = sizes.iter().rposition(|&size| size > 1).map_or(0, |last| last + 1);
+        let full: Vec<usize> = (0..shape.len()).map(|i| if i < kept { shape[i] } else { 1 }).collect();
+        let y = self.expand(y, &full)?;
+        self.emit("mul", &shape, |builder, name| builder.multiply(name, x.id, y.id))
+    }
+
+    /// x·y where y is such a function of x that the product has a name.
+    fn recognised(&mut self, x: &Tensor, y: &Tensor) -> Lowered<Option<Tensor>> {
+        let product = match self.origin(y.id) {
+            Some(Origin::Function(source, Function::Sigmoid)) if source == x.id => Function::Silu,
+            Some(Origin::Function(source, Function::HardSigmoid { alpha, beta }))
+                if source == x.id && (alpha - 1.0 / 6.0).abs() < 1e-6 && beta == 0.5 =>
+            {
+                Function::HardSwish
+            }
+            Some(Origin::Function(source, Function::Tanh))
+                if self.origin(source) == Some(Origin::Function(x.id, Function::Softplus)) =>
+            {
+                Function::Mish
+            }
+            Some(Origin::Offset(erf, 1.0)) => return self.recognised_gelu(x, erf),
+            _ => return Ok(None),
+        };
+        self.function(x, product).map(Some)
+    }
+
+    /// x·(1 + erf(x/√2)) = 2·gelu(x), also for a multiple of x as the first factor.
+    fn recognised_gelu(&mut self, x: &Tensor, erf: mpc_nn::NodeId) -> Lowered<Option<Tensor>> {
+        let Some(Origin::Function(inner, Function::Erf)) = self.origin(erf) else { return Ok(None) };
+        let Some(Origin::Scaled(source, factor)) = self.origin(inner) else { return Ok(None) };
+        if (factor - core::f32::consts::FRAC_1_SQRT_2).abs() > 1e-5 {
+            return Ok(None);
+        }
+        let multiple = match self.origin(x.id) {
+            _ if x.id == source => 1.0,
+            Some(Origin::Scaled(scaled, factor)) if scaled == source => factor,
+            _ => return Ok(None),
+        };
+        let x = Tensor { id: source, shape: x.shape.clone() };
+        let gelu = self.function(&x, Function::Gelu)?;
+        self.scale(&gelu, 2.0 * multiple).map(Some)
+    }
+}
+
+fn only_element(array: &ArrayD<f32>) -> Option<f32> {
+    if array.len() == 1 { array.first().copied() } else { None }
+}

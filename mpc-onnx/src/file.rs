@@ -1,0 +1,172 @@
+//! A parsed ONNX file, before import.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+
+use mpc_nn::file::read_file;
+use rten_onnx::onnx::{DataType, GraphProto, ModelProto, TensorProto, ValueInfoProto};
+use zeroize::Zeroize;
+
+use crate::error::OnnxError;
+use crate::{tensor, wire};
+
+/// The largest file that is read, in bytes: protobuf's own limit of 2 GiB.
+pub const MAX_FILE: usize = (1 << 31) - 1;
+
+/// One size of an input or output.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Dimension {
+    /// A size that the file fixes.
+    Fixed(usize),
+    /// A size that is chosen at import; its name may be empty.
+    Symbolic(String),
+}
+
+/// An input or output as the file declares it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TensorInfo {
+    /// The name.
+    pub name: String,
+    /// ONNX's name of the element type, such as `FLOAT`.
+    pub element_type: String,
+    /// The sizes, if the file says any.
+    pub shape: Option<Vec<Dimension>>,
+}
+
+/// A parsed ONNX file.
+///
+/// Weights in it are zeroised on drop.
+pub struct OnnxFile {
+    pub(crate) graph: GraphProto,
+    pub(crate) opset: i64,
+    /// Where files with further data lie.
+    pub(crate) folder: Option<PathBuf>,
+    /// The size of the file, which bounds what an import may allocate.
+    pub(crate) size: usize,
+    producer: String,
+}
+
+impl OnnxFile {
+    /// Reads a file. Data in other files is read at import, and only from the file's own folder.
+    ///
+    /// # Errors
+    /// A file that cannot be read, has more than [`MAX_FILE`] bytes or is not a complete model.
+    pub fn open(path: impl AsRef<Path>) -> Result<Self, OnnxError> {
+        let path = path.as_ref();
+        let bytes = read_file(path, MAX_FILE)?;
+        let mut file = Self::from_bytes(&bytes)?;
+        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+        file.folder = Some(folder.unwrap_or(Path::new(".")).to_path_buf());
+        Ok(file)
+    }
+
+    /// Parses a file whose weights are all in it.
+    ///
+    /// # Errors
+    /// Bytes that are not a complete model.
+    pub fn from_bytes(bytes: &[u8]) -> Result<Self, OnnxError> {
+        wire::check(bytes).map_err(|reason| OnnxError::Format { reason })?;
+        let model = ModelProto::parse_buf(bytes).map_err(|error| OnnxError::Format { reason: error.to_string() })?;
+        let is_standard = |domain: &Option<String>| matches!(domain.as_deref(), None | Some("" | "ai.onnx"));
+        let opset =
+            model.opset_import.iter().filter(|set| is_standard(&set.domain)).filter_map(|set| set.version).max();
+        let producer = [model.producer_name.unwrap_or_default(), model.producer_version.unwrap_or_default()];
+        Ok(Self {
+            graph: model.graph.ok_or(OnnxError::NoGraph)?,
+            opset: opset.unwrap_or(0),
+            folder: None,
+            size: bytes.len(),
+            producer: producer.join(" ").trim().to_string(),
+        })
+    }
+
+    /// What the model's user provides, in order.
+    #[must_use]
+    pub fn inputs(&self) -> Vec<TensorInfo> {
+        self.input_infos().map(|(name, info)| describe(name, info)).collect()
+    }
+
+    /// What the model gives, in order.
+    #[must_use]
+    pub fn outputs(&self) -> Vec<TensorInfo> {
+        self.graph.output.iter().map(|info| describe(info.name.as_deref().unwrap_or_default(), info)).collect()
+    }
+
+    /// How often each operator occurs, subgraphs not counted.
+    #[must_use]
+    pub fn operators(&self) -> BTreeMap<String, usize> {
+        let mut counts = BTreeMap::new();
+        for node in &self.graph.node {
+            *counts.entry(node.op_type.clone().unwrap_or_default()).or_default() += 1;
+        }
+        counts
+    }
+
+    /// The number of elements of all weights.
+    #[must_use]
+    pub fn parameter_count(&self) -> usize {
+        let counts = self.graph.initializer.iter().filter_map(|weight| tensor::element_count(weight).ok());
+        counts.fold(0, usize::saturating_add)
+    }
+
+    /// The version of the operators, 0 if the file names none.
+    #[must_use]
+    pub fn opset(&self) -> i64 {
+        self.opset
+    }
+
+    /// The program that wrote the file, with its version.
+    #[must_use]
+    pub fn producer(&self) -> &str {
+        &self.producer
+    }
+
+    /// The declared inputs that are not weights.
+    pub(crate) fn input_infos(&self) -> impl Iterator<Item = (&str, &ValueInfoProto)> {
+        let weights: BTreeSet<&str> =
+            self.graph.initializer.iter().filter_map(|weight| weight.name.as_deref()).collect();
+        let named = self.graph.input.iter().map(|info| (info.name.as_deref().unwrap_or_default(), info));
+        named.filter(move |(name, _)| !weights.contains(name))
+    }
+}
+
+fn describe(name: &str, info: &ValueInfoProto) -> TensorInfo {
+    let tensor = info.r#type.as_ref().and_then(|kind| kind.tensor_type.as_ref());
+    let data_type = tensor.and_then(|tensor| tensor.elem_type).unwrap_or(DataType(0));
+    let shape = tensor.and_then(|tensor| tensor.shape.as_ref());
+    let dimension = |size: &rten_onnx::onnx::Dimension| match size.dim_value.map(usize::try_from) {
+        Some(Ok(value)) => Dimension::Fixed(value),
+        _ => Dimension::Symbolic(size.dim_param.clone().unwrap_or_default()),
+    };
+    TensorInfo {
+        name: name.to_string(),
+        element_type: data_type.name().map_or_else(|| format!("type {}", data_type.0), ToString::to_string),
+        shape: shape.map(|shape| shape.dim.iter().map(dimension).collect()),
+    }
+}
+
+fn zeroize(tensor: &mut TensorProto) {
+    if let Some(data) = &tensor.raw_data {
+        data.borrow_mut().zeroize();
+    }
+    tensor.float_data.zeroize();
+    tensor.double_data.zeroize();
+    tensor.int32_data.zeroize();
+    tensor.int64_data.zeroize();
+}
+
+impl Drop for OnnxFile {
+    fn drop(&mut self) {
+        self.graph.initializer.iter_mut().for_each(zeroize);
+        let attributes = self.graph.node.iter_mut().flat_map(|node| node.attribute.iter_mut());
+        attributes.filter_map(|attribute| attribute.t.as_mut()).for_each(zeroize);
+    }
+}
+
+impl core::fmt::Debug for OnnxFile {
+    fn fmt(&self, formatter: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        let mut fields = formatter.debug_struct("OnnxFile");
+        fields.field("opset", &self.opset).field("producer", &self.producer).finish_non_exhaustive()
+    }
+}

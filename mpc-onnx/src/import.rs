@@ -1,0 +1,302 @@
+//! The walk over the nodes of a file.
+
+mod constants;
+mod inputs;
+mod lookahead;
+mod whole;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+
+use mpc_nn::{GraphError, Network, NetworkOutput, Weights};
+use rten_onnx::onnx::{DataLocation, DataType, GraphProto, NodeProto, TensorProto};
+
+use crate::call::Call;
+use crate::context::{Context, graph_shape};
+use crate::error::{ImportError, Lowered, Problem, Reason, invalid, unsupported};
+use crate::file::OnnxFile;
+use crate::shapes::InputShapes;
+use crate::topology::{self, Order, node_name};
+use crate::value::{Tensor, Value};
+use crate::{rules, tensor};
+use inputs::{Inputs, Known};
+
+/// The first version of the operators that is read.
+pub const FIRST_OPSET: i64 = 7;
+/// The last version of the operators that is read.
+pub const LAST_OPSET: i64 = 28;
+
+/// The number of elements of constants that a file may make beyond a multiple of its size.
+const BUDGET: usize = 1 << 24;
+/// How often the bytes or elements of a file may be gone through.
+const CREDIT: usize = 16;
+/// How often an import starts again because an input turned out to be of no use or of more classes.
+const MAX_ATTEMPTS: usize = 16;
+/// The most reasons that are listed.
+const MAX_REASONS: usize = 256;
+
+impl OnnxFile {
+    /// The network as a graph and its weights.
+    ///
+    /// # Errors
+    /// All reasons at once why it cannot be imported.
+    pub fn import(&self, shapes: &InputShapes) -> Result<Network, ImportError> {
+        let mut known = Known::default();
+        for _ in 0..MAX_ATTEMPTS {
+            match attempt(self, shapes, &known)? {
+                Outcome::Network(network) => return Ok(*network),
+                Outcome::Unused(name) => drop(known.unused.insert(name)),
+                Outcome::Wider(classes) => known.classes.extend(classes),
+            }
+        }
+        Err(Reason::NothingPrivate.into())
+    }
+}
+
+/// Reads and imports a file; sizes that it leaves open, such as the batch, are 1.
+///
+/// # Errors
+/// A file that cannot be read; all reasons at once why it cannot be imported.
+pub fn import(path: impl AsRef<Path>) -> Result<Network, ImportError> {
+    OnnxFile::open(path)?.import(&InputShapes::new())
+}
+
+enum Outcome {
+    Network(Box<Network>),
+    /// The input of this name has no influence on an output.
+    Unused(String),
+    /// These inputs need so many classes.
+    Wider(BTreeMap<String, usize>),
+}
+
+fn attempt(file: &OnnxFile, shapes: &InputShapes, known: &Known) -> Result<Outcome, ImportError> {
+    if !(FIRST_OPSET..=LAST_OPSET).contains(&file.opset) {
+        return Err(Reason::Opset { found: file.opset, first: FIRST_OPSET, last: LAST_OPSET }.into());
+    }
+    let inputs = Inputs::new(file, shapes, known).map_err(|reasons| ImportError { reasons })?;
+    let budget = BUDGET.saturating_add(file.size.saturating_mul(CREDIT));
+    let mut importer = Importer {
+        file,
+        context: Context::new(file.opset, budget),
+        values: BTreeMap::new(),
+        initializers: BTreeMap::new(),
+        inputs,
+        absorbed: BTreeSet::new(),
+        external: BTreeSet::new(),
+        reasons: Vec::new(),
+    };
+    for (name, _) in file.input_infos() {
+        importer.context.unique(name.to_string());
+    }
+    importer.graph(&file.graph);
+    if !importer.inputs.wider.is_empty() {
+        return Ok(Outcome::Wider(importer.inputs.wider));
+    }
+    let outputs = importer.outputs();
+    if importer.reasons.is_empty() {
+        importer.finish(outputs)
+    } else {
+        importer.reasons.truncate(MAX_REASONS);
+        Err(ImportError { reasons: importer.reasons })
+    }
+}
+
+/// Whether an output of the node is one of the graph.
+fn is_output(order: &Order<'_>, node: &NodeProto) -> bool {
+    let readers = node.output.iter().filter_map(|output| order.readers.get(output.as_str()));
+    readers.flatten().any(|&reader| reader == usize::MAX)
+}
+
+struct Importer<'a> {
+    file: &'a OnnxFile,
+    context: Context,
+    /// What is known so far; `None` for what a failed node should have given.
+    values: BTreeMap<&'a str, Option<Value>>,
+    initializers: BTreeMap<&'a str, &'a TensorProto>,
+    inputs: Inputs,
+    /// Outputs of nodes that the node before them has taken up.
+    absorbed: BTreeSet<&'a str>,
+    /// Weights that were read from another file.
+    external: BTreeSet<&'a str>,
+    reasons: Vec<Reason>,
+}
+
+impl<'a> Importer<'a> {
+    /// Lowers all nodes of a graph that its outputs depend on.
+    fn graph(&mut self, graph: &'a GraphProto) {
+        let known = |name: &str| {
+            self.values.contains_key(name) || self.initializers.contains_key(name) || self.inputs.contains(name)
+        };
+        let order = match topology::order(graph, known) {
+            Ok(order) => order,
+            Err(reasons) => return self.reasons.extend(reasons),
+        };
+        for weight in &graph.initializer {
+            self.initializers.insert(weight.name.as_deref().unwrap_or_default(), weight);
+        }
+        for &place in &order.nodes {
+            self.node(graph, &order, &graph.node[place]);
+        }
+    }
+
+    fn node(&mut self, graph: &'a GraphProto, order: &Order<'a>, node: &'a NodeProto) {
+        self.context.base = node_name(node);
+        let results = match self.apply(graph, order, node) {
+            Ok(values) => values.into_iter().map(Some).collect(),
+            Err(problem) => {
+                let operator = node.op_type.as_deref().unwrap_or_default();
+                self.reasons.extend(problem.reasons(&node_name(node), operator));
+                Vec::new()
+            }
+        };
+        let results = results.into_iter().chain(core::iter::repeat(None));
+        for (output, value) in node.output.iter().zip(results).filter(|(output, _)| !output.is_empty()) {
+            self.values.insert(output, value);
+        }
+    }
+
+    fn apply(&mut self, graph: &'a GraphProto, order: &Order<'a>, node: &'a NodeProto) -> Lowered<Vec<Value>> {
+        let operator = node.op_type.as_deref().unwrap_or_default();
+        let is_standard = matches!(node.domain.as_deref(), None | Some("" | "ai.onnx" | "com.microsoft"));
+        if operator == "If" && is_standard {
+            return self.branch(node);
+        }
+        let Some(rule) = rules::find(operator).filter(|_| is_standard) else {
+            return unsupported(rules::hint(operator, node.domain.as_deref().unwrap_or_default()));
+        };
+        let mut call = self.call(order, node)?;
+        if let Some(values) = self.encoded(&call)? {
+            return Ok(values);
+        }
+        if node.output.first().is_some_and(|output| self.absorbed.contains(output.as_str())) {
+            return Ok([call.required(0)?.clone()].into());
+        }
+        if operator == "QuantizeLinear" && call.required(0)?.is_private() && is_output(order, node) {
+            return unsupported("a private output in a quantised type; end the network with DequantizeLinear");
+        }
+        let norm = self.norm_behind(graph, order, node)?;
+        call.norm = norm.as_ref().map(|(_, norm)| norm.clone());
+        call.zero_type = self.zero_type(node);
+        call.is_masked = lookahead::feeds_softmax(graph, order, node);
+        let values = constants::apply(&mut self.context, rule, &call)?;
+        whole::note(&mut self.context, &call, &values);
+        if let Some((output, _)) = norm {
+            self.absorbed.insert(output);
+        }
+        Ok(values)
+    }
+
+    fn call(&mut self, order: &Order<'a>, node: &'a NodeProto) -> Lowered<Call<'a>> {
+        let mut inputs = Vec::new();
+        for name in &node.input {
+            inputs.push(if name.is_empty() { None } else { Some(self.value(name)?) });
+        }
+        let used = node.output.iter().map(|output| order.readers.contains_key(output.as_str())).collect();
+        Ok(Call { node, inputs, used, opset: self.file.opset, norm: None, zero_type: 0, is_masked: false })
+    }
+
+    /// The element type of the zero point of a quantisation.
+    fn zero_type(&self, node: &NodeProto) -> i32 {
+        match node.input.get(2).filter(|name| !name.is_empty()) {
+            Some(name) => self.initializers.get(name.as_str()).and_then(|zero| zero.data_type).map_or(0, |kind| kind.0),
+            None => DataType::UINT8.0,
+        }
+    }
+
+    fn value(&mut self, name: &'a str) -> Lowered<Value> {
+        if let Some(value) = self.values.get(name) {
+            return value.clone().ok_or(Problem::Upstream);
+        }
+        if let Some(weight) = self.initializers.get(name) {
+            let reason = |reason| Problem::Constant(Box::new(Reason::Constant { name: name.to_string(), reason }));
+            let elements = tensor::element_count(weight).map_err(reason)?;
+            // A weight is decoded for each of its readers. One in a file beside the model's is not in the budget before
+            // that file is known to hold it.
+            let is_external = weight.data_location == Some(DataLocation::EXTERNAL);
+            let is_new = is_external && self.external.insert(name);
+            if !is_new {
+                self.context.charge(elements)?;
+            }
+            let value = tensor::decode(weight, self.file.folder.as_deref()).map_err(reason)?;
+            if is_new {
+                self.context.budget = self.context.budget.saturating_add(elements.saturating_mul(CREDIT));
+            }
+            return Ok(value);
+        }
+        let value = self.inputs.value(name, &mut self.context)?;
+        self.values.insert(name, Some(value.clone()));
+        Ok(value)
+    }
+
+    /// The nodes of the branch that a constant condition chooses.
+    fn branch(&mut self, node: &'a NodeProto) -> Lowered<Vec<Value>> {
+        let Some(condition) = node.input.first() else { return invalid("it has no condition") };
+        let condition = match self.value(condition)? {
+            Value::Integer(array) if array.len() == 1 => array.iter().any(|&value| value != 0),
+            _ => return unsupported("its condition depends on the input; export the model with a fixed one"),
+        };
+        let wanted = if condition { "then_branch" } else { "else_branch" };
+        let mut attributes = node.attribute.iter();
+        let branch = attributes.find(|attribute| attribute.name.as_deref() == Some(wanted));
+        let Some(branch) = branch.and_then(|attribute| attribute.g.as_ref()) else {
+            return invalid(format!("it has no {wanted}"));
+        };
+        let before = self.reasons.len();
+        self.graph(branch);
+        if self.reasons.len() > before {
+            return Err(Problem::Many(self.reasons.split_off(before)));
+        }
+        branch.output.iter().map(|output| self.value(output.name.as_deref().unwrap_or_default())).collect()
+    }
+
+    /// The outputs as nodes of the graph, each its own.
+    fn outputs(&mut self) -> Vec<(String, Tensor)> {
+        let mut outputs: Vec<(String, Tensor)> = Vec::new();
+        if !self.reasons.is_empty() {
+            return outputs;
+        }
+        for info in &self.file.graph.output {
+            let name = info.name.as_deref().unwrap_or_default();
+            self.context.base = format!("output {name}");
+            let taken: BTreeSet<_> = outputs.iter().map(|(_, tensor)| tensor.id).collect();
+            let result = self.value(name).and_then(|value| {
+                let tensor = self.context.tensor_of(&value)?;
+                if taken.contains(&tensor.id) { self.copy(&tensor) } else { Ok(tensor) }
+            });
+            match result {
+                Ok(tensor) => outputs.push((name.to_string(), tensor)),
+                Err(problem) => self.reasons.extend(problem.reasons(name, "output")),
+            }
+        }
+        outputs
+    }
+
+    /// The same values as another node.
+    fn copy(&mut self, tensor: &Tensor) -> Lowered<Tensor> {
+        let shape = graph_shape(&tensor.shape);
+        self.context.emit("copy", &tensor.shape, |builder, name| builder.reshape(name, tensor.id, &shape))
+    }
+
+    fn finish(mut self, outputs: Vec<(String, Tensor)>) -> Result<Outcome, ImportError> {
+        let ids: Vec<_> = outputs.iter().map(|(_, tensor)| tensor.id).collect();
+        let graph = match core::mem::take(&mut self.context.builder).finish(&ids) {
+            Ok(graph) => graph,
+            Err(GraphError::UnusedInput { name }) => return Ok(Outcome::Unused(name)),
+            Err(error) => return Err(Reason::Finish(error).into()),
+        };
+        if graph.inputs().is_empty() {
+            return Err(Reason::NothingPrivate.into());
+        }
+        let mut weights = BTreeMap::new();
+        for parameter in graph.parameters() {
+            // Shared parameters are listed for each node that uses them.
+            if let Some(array) = self.context.weights.0.remove(&parameter.name) {
+                weights.insert(parameter.name, array);
+            }
+        }
+        let weights = Weights::for_graph(&graph, weights).map_err(Reason::from)?;
+        let inputs = self.inputs.of_graph(&graph);
+        let outputs = outputs.into_iter().map(|(name, tensor)| NetworkOutput { name, shape: tensor.shape }).collect();
+        Ok(Outcome::Network(Box::new(Network { graph, weights, inputs, outputs })))
+    }
+}

@@ -1,0 +1,79 @@
+//! What later nodes say about a node: a batch normalisation to take up, a softmax that makes a mask of a constant.
+
+use std::collections::BTreeSet;
+
+use rten_onnx::onnx::{GraphProto, NodeProto};
+
+use super::Importer;
+use crate::call::Call;
+use crate::error::Lowered;
+use crate::norm::Norm;
+use crate::rules::norm_of;
+use crate::topology::Order;
+
+/// How many values may lie between a mask and its softmax.
+const MAX_VALUES: usize = 16;
+/// Operators that leave a mask one.
+const PASSING: [&str; 8] = ["Add", "Sum", "Identity", "Cast", "Reshape", "Transpose", "Squeeze", "Unsqueeze"];
+
+impl<'a> Importer<'a> {
+    /// The batch normalisation that alone reads the output of a linear node, if its parameters are constants, with the
+    /// name of its output.
+    pub(super) fn norm_behind(
+        &mut self,
+        graph: &'a GraphProto,
+        order: &Order<'a>,
+        node: &NodeProto,
+    ) -> Lowered<Option<(&'a str, Norm)>> {
+        if !matches!(node.op_type.as_deref(), Some("Conv" | "ConvTranspose" | "Gemm")) {
+            return Ok(None);
+        }
+        let readers = node.output.first().and_then(|output| order.readers.get(output.as_str()));
+        let Some([reader]) = readers.map(Vec::as_slice) else { return Ok(None) };
+        let Some(norm) = graph.node.get(*reader) else { return Ok(None) };
+        let is_input = norm.input.first() == node.output.first() && norm.input.len() == 5;
+        if norm.op_type.as_deref() != Some("BatchNormalization") || !is_input || norm.output.is_empty() {
+            return Ok(None);
+        }
+        let mut inputs = Vec::from([None]);
+        for name in &norm.input[1..] {
+            if !self.initializers.contains_key(name.as_str()) && !self.values.contains_key(name.as_str()) {
+                return Ok(None);
+            }
+            inputs.push(Some(self.value(name)?));
+        }
+        let used = Vec::new();
+        let call =
+            Call { node: norm, inputs, used, opset: self.file.opset, norm: None, zero_type: 0, is_masked: false };
+        // A norm that cannot be taken up is reported when its own turn comes.
+        Ok(norm_of(&call).ok().map(|scales| (norm.output[0].as_str(), scales)))
+    }
+}
+
+/// Whether all that depends on the output goes into a softmax, through nothing but sums and movements.
+pub(super) fn feeds_softmax(graph: &GraphProto, order: &Order<'_>, node: &NodeProto) -> bool {
+    if !matches!(node.op_type.as_deref(), Some("Add" | "Where" | "Sum")) {
+        return false;
+    }
+    let mut open: Vec<&str> = node.output.first().map(String::as_str).into_iter().collect();
+    let mut seen = BTreeSet::new();
+    while let Some(value) = open.pop() {
+        if seen.len() > MAX_VALUES {
+            return false;
+        }
+        if !seen.insert(value) {
+            continue;
+        }
+        let Some(readers) = order.readers.get(value) else { return false };
+        for &reader in readers {
+            match graph.node.get(reader).map(|node| (node.op_type.as_deref(), node)) {
+                Some((Some("Softmax"), _)) => {}
+                Some((Some(operator), node)) if PASSING.contains(&operator) => {
+                    open.extend(node.output.first().map(String::as_str));
+                }
+                _ => return false,
+            }
+        }
+    }
+    !seen.is_empty()
+}

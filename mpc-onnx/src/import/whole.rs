@@ -1,0 +1,60 @@
+//! Which private values are whole numbers, so that a cast to integers or Booleans leaves them as they are.
+
+use crate::call::Call;
+use crate::context::{Context, Whole};
+use crate::value::Value;
+
+/// Operators whose results are elements of their first input.
+const MOVEMENTS: [&str; 16] = [
+    "Cast",
+    "CastLike",
+    "DepthToSpace",
+    "Expand",
+    "Flatten",
+    "Gather",
+    "Identity",
+    "ReduceMax",
+    "ReduceMin",
+    "Reshape",
+    "Slice",
+    "Split",
+    "Squeeze",
+    "Tile",
+    "Transpose",
+    "Unsqueeze",
+];
+
+/// Notes which results of a node are whole numbers.
+pub(super) fn note(context: &mut Context, call: &Call<'_>, results: &[Value]) {
+    for (place, result) in results.iter().enumerate() {
+        if let (Value::Node(tensor), Some(whole)) = (result, whole(context, call, place)) {
+            context.note_whole(tensor.id, whole);
+        }
+    }
+}
+
+fn whole(context: &Context, call: &Call<'_>, place: usize) -> Option<Whole> {
+    match (call.operator(), place) {
+        ("Less" | "Greater" | "LessOrEqual" | "GreaterOrEqual" | "And" | "Or" | "Xor" | "Not", _) => {
+            Some(Whole::Boolean)
+        }
+        ("ArgMax" | "ArgMin" | "Sign", _) | ("TopK", 1) => Some(Whole::Integer),
+        ("Where", _) => of_inputs(context, call.inputs.get(1..)?),
+        ("Concat" | "Max" | "Min", _) => of_inputs(context, &call.inputs),
+        ("Add" | "Mul" | "Sub" | "Sum", _) => of_inputs(context, &call.inputs).map(|_| Whole::Integer),
+        ("Abs" | "Neg" | "ReduceSum", _) => of_inputs(context, call.inputs.get(..1)?).map(|_| Whole::Integer),
+        (operator, _) if MOVEMENTS.contains(&operator) => of_inputs(context, call.inputs.get(..1)?),
+        _ => None,
+    }
+}
+
+/// What all of these are.
+fn of_inputs(context: &Context, inputs: &[Option<Value>]) -> Option<Whole> {
+    let of_input = |value: &Value| match value {
+        Value::Node(tensor) => context.whole(tensor.id),
+        Value::Integer(array) if array.iter().all(|&value| value == 0 || value == 1) => Some(Whole::Boolean),
+        Value::Integer(_) => Some(Whole::Integer),
+        Value::Constant(_) | Value::Tokens { .. } => None,
+    };
+    inputs.iter().flatten().map(of_input).try_fold(Whole::Boolean, |all, one| Some(all.max(one?)))
+}

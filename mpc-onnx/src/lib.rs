@@ -1,0 +1,55 @@
+#![doc = include_str!("../README.md")]
+//! # How a file is read
+//! An import walks the nodes once, for inputs of fixed shapes. Each value is one of three:
+//!
+//! * **public integers**: shapes, indices, Booleans, and all that is computed from them; evaluated at once;
+//! * **constants**: real numbers of the model owner's, f16, bf16 and f64 converted to f32, int8 of quantised models
+//!   read as the real values that they stand for; operators on constants alone are evaluated at once;
+//! * **private values**: what depends on an input; each of their operators becomes nodes of a [`Graph`](mpc_nn::Graph).
+//!
+//! # What is public
+//! The graph, with all shapes and integers, is known to every party. Of the constants, those with exactly one element
+//! that scale, shift, limit or otherwise parameterise a private value (the 6 of a ReLU6, the √d of an attention, the ε
+//! of a normalisation) are part of the graph, too, and so are quantisation scales of activations. All others are
+//! private weights.
+//!
+//! # What changes
+//! * Batch normalisation is folded into the convolution, transposed convolution or Gemm before it, if nothing else
+//!   reads that one's output; elsewhere it is a scale and an offset for each channel.
+//! * Entries below −1024 of a constant that is added before a softmax, such as −∞, become −1024: e^−1024 is 0 in
+//!   fixed point, so that the result is the same as long as the scores differ by less than 1000.
+//! * `QuantizeLinear` of a private value limits it to what the quantised type can stand for, but does not round it; a
+//!   `DequantizeLinear` with the same parameters is the identity. Values keep what quantisation would cost them, so that
+//!   results differ from those of a quantised run by up to a step of each quantisation.
+//! * Comparisons of private values are those of fixed-point numbers, which rounding has moved by a few units in the last
+//!   place; their results are private numbers 0 or 1.
+//! * `Dropout`, casts between floats, and checks for NaN and infinity have no effect.
+//! * `Power` with a fractional exponent takes its argument to be positive, as ONNX does.
+//! * Linear `Upsample` and `Resize` of opsets below 11, which cannot say how positions are counted, count them by
+//!   half-pixels, as PyTorch means it when it writes such a file.
+//!
+//! # Security
+//! Files are untrusted. Lengths, nesting, shapes and element counts are checked before anything is allocated, data in
+//! other files is read from the model's own folder only, and what constants may be computed in all is bounded by the
+//! size of the file.
+
+#![forbid(unsafe_code)]
+
+mod arrays;
+mod call;
+mod context;
+mod error;
+mod file;
+mod import;
+mod norm;
+mod rules;
+mod shapes;
+mod tensor;
+mod topology;
+mod value;
+mod wire;
+
+pub use error::{ImportError, OnnxError, Reason};
+pub use file::{Dimension, MAX_FILE, OnnxFile, TensorInfo};
+pub use import::{FIRST_OPSET, LAST_OPSET, import};
+pub use shapes::InputShapes;

@@ -1,0 +1,176 @@
+//! The rule of each operator: one file for each family.
+
+mod activation;
+mod attention;
+mod convolution;
+mod elementwise;
+mod geometry;
+mod index;
+mod integer;
+mod linear;
+mod normalise;
+mod pad;
+mod pool;
+mod quantise;
+mod rank;
+mod recurrent;
+mod reduce;
+mod resize;
+mod scatter;
+mod shape;
+mod softmax;
+mod transposed;
+
+use crate::call::Call;
+use crate::context::Context;
+use crate::error::Lowered;
+use crate::value::Value;
+
+pub(crate) use normalise::norm_of;
+
+/// Makes the nodes of an operator for its operands.
+pub(crate) type Apply = fn(&mut Context, &Call<'_>) -> Lowered<Vec<Value>>;
+
+/// How an operator becomes nodes.
+#[derive(Clone, Copy)]
+pub(crate) enum Rule {
+    /// Operands of any kind.
+    Any(Apply),
+    /// At least one private operand; constants alone are evaluated by the same rule.
+    Private(Apply),
+}
+
+/// The rule of an operator.
+pub(crate) fn find(operator: &str) -> Option<Rule> {
+    movement(operator).or_else(|| arithmetic(operator)).or_else(|| layer(operator)).or_else(|| activation_of(operator))
+}
+
+fn movement(operator: &str) -> Option<Rule> {
+    let rule: Apply = match operator {
+        "Identity" | "Dropout" => shape::identity,
+        "Reshape" => shape::reshape,
+        "Flatten" => shape::flatten,
+        "Transpose" => shape::transpose,
+        "Squeeze" => shape::squeeze,
+        "Unsqueeze" => shape::unsqueeze,
+        "Expand" => shape::expand,
+        "Tile" => shape::tile,
+        "DepthToSpace" => shape::depth_to_space,
+        "SpaceToDepth" => shape::space_to_depth,
+        "Shape" => shape::shape,
+        "Size" => shape::size,
+        "Concat" => index::concat,
+        "Split" => index::split,
+        "Slice" => index::slice,
+        "Gather" => index::gather,
+        "GatherElements" => index::gather_elements,
+        "GatherND" => index::gather_nd,
+        "ScatterND" => scatter::scatter_nd,
+        "ScatterElements" | "Scatter" => scatter::scatter_elements,
+        "Trilu" => index::trilu,
+        "Pad" => pad::pad,
+        "Constant" => integer::constant,
+        "ConstantOfShape" => integer::constant_of_shape,
+        "Range" => integer::range,
+        "NonZero" => integer::non_zero,
+        "EyeLike" => integer::eye_like,
+        "OneHot" => integer::one_hot,
+        "Cast" | "CastLike" => integer::cast,
+        "IsNaN" | "IsInf" => integer::never,
+        _ => return None,
+    };
+    Some(Rule::Any(rule))
+}
+
+fn arithmetic(operator: &str) -> Option<Rule> {
+    let rule: Apply = match operator {
+        "Add" | "Sub" | "Mul" | "Div" | "Mod" | "And" | "Or" | "Xor" | "Equal" | "Less" | "Greater" | "LessOrEqual"
+        | "GreaterOrEqual" => elementwise::binary,
+        "Pow" => elementwise::power,
+        "Sum" | "Mean" | "Max" | "Min" => elementwise::variadic,
+        "Neg" | "Not" | "Floor" | "Ceil" | "Round" | "Abs" | "Sqrt" | "Exp" | "Log" | "Reciprocal" | "Sign" | "Erf"
+        | "Cos" | "Sin" => elementwise::unary,
+        "Where" => elementwise::choose,
+        "Clip" => activation::clip,
+        "ReduceSum" | "ReduceMean" | "ReduceMax" | "ReduceMin" | "ReduceProd" => reduce::reduce,
+        "CumSum" => reduce::cumulative_sum,
+        _ => return None,
+    };
+    Some(Rule::Any(rule))
+}
+
+fn layer(operator: &str) -> Option<Rule> {
+    let rule: Apply = match operator {
+        "Conv" => convolution::convolution,
+        "ConvTranspose" => transposed::transposed,
+        "Gemm" => linear::gemm,
+        "MatMul" => linear::mat_mul,
+        "Einsum" => linear::einsum,
+        "BatchNormalization" => normalise::batch,
+        "InstanceNormalization" => normalise::instance,
+        "GroupNormalization" => normalise::group,
+        "LayerNormalization" => normalise::layer,
+        "SimplifiedLayerNormalization" | "RMSNormalization" => normalise::root_mean_square,
+        "LpNormalization" => normalise::lp,
+        "MeanVarianceNormalization" => normalise::mean_variance,
+        "MaxPool" => pool::maximum,
+        "AveragePool" => pool::average,
+        "LRN" => pool::local_response,
+        "LpPool" => pool::lp,
+        "GlobalAveragePool" => pool::global_average,
+        "GlobalMaxPool" => pool::global_maximum,
+        "GlobalLpPool" => pool::global_lp,
+        "ReduceL1" | "ReduceL2" | "ReduceSumSquare" | "ReduceLogSum" | "ReduceLogSumExp" => reduce::norm,
+        "ArgMax" | "ArgMin" => reduce::arg_max,
+        "TopK" => rank::top_k,
+        "Resize" | "Upsample" => resize::resize,
+        "Softmax" | "LogSoftmax" => softmax::softmax,
+        "Attention" => attention::attention,
+        "LSTM" => recurrent::lstm,
+        "GRU" => recurrent::gru,
+        "RNN" => recurrent::rnn,
+        _ => return None,
+    };
+    Some(Rule::Private(rule))
+}
+
+fn activation_of(operator: &str) -> Option<Rule> {
+    let rule: Apply = match operator {
+        "QuantizeLinear" => return Some(Rule::Any(quantise::quantise)),
+        "DequantizeLinear" => return Some(Rule::Any(quantise::dequantise)),
+        "PRelu" => activation::prelu,
+        operator if activation::is_function(operator) => activation::function,
+        _ => return None,
+    };
+    Some(Rule::Private(rule))
+}
+
+/// What to do about an operator that there is no rule for.
+pub(crate) fn hint(operator: &str, domain: &str) -> String {
+    let hint = match operator {
+        _ if !matches!(domain, "" | "ai.onnx" | "com.microsoft") => {
+            return format!(
+                "operators of domain `{domain}` are not known; export with ONNX's own, without optimisation"
+            );
+        }
+        "Loop" | "Scan" => "loops are not unrolled; export the model for a fixed number of steps",
+        "HardMax" | "Hardmax" | "Shrink" => "it jumps; use a continuous activation such as ReLU",
+        "NonMaxSuppression" | "RoiAlign" | "Unique" | "Compress" => {
+            "its result's shape or places depend on secrets; end the network before it"
+        }
+        "DynamicQuantizeLinear" | "QLinearConv" | "QLinearMatMul" | "QGemm" | "ConvInteger" | "MatMulInteger" => {
+            "export the model in QDQ form (QuantizeLinear and DequantizeLinear), or in floats"
+        }
+        "RandomNormal" | "RandomUniform" | "RandomNormalLike" | "RandomUniformLike" | "Bernoulli" | "Multinomial" => {
+            "it draws random numbers; export the model for inference"
+        }
+        "FusedConv" | "FusedGemm" | "FusedMatMul" | "SkipLayerNormalization" | "EmbedLayerNormalization" => {
+            "onnxruntime made it when it optimised the model; give the model as it was before"
+        }
+        "MultiHeadAttention" | "RotaryEmbedding" => "export attention as MatMul and Softmax",
+        _ => {
+            "no private protocol for it is known here; replace it by supported operators, or end the network before it"
+        }
+    };
+    String::from(hint)
+}

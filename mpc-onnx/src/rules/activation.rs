@@ -1,0 +1,140 @@
+//! Activations.
+
+use mpc_protocols::function::Function;
+
+use crate::arrays;
+use crate::call::Call;
+use crate::context::Context;
+use crate::error::{Lowered, Problem, invalid, unsupported};
+use crate::rules::elementwise;
+use crate::value::{Constant, Value};
+
+/// Whether the operator is a function of each element.
+pub(super) fn is_function(operator: &str) -> bool {
+    const NAMES: [&str; 18] = [
+        "ThresholdedRelu",
+        "Relu",
+        "LeakyRelu",
+        "Sigmoid",
+        "Tanh",
+        "HardSigmoid",
+        "HardSwish",
+        "Softplus",
+        "Softsign",
+        "Elu",
+        "Selu",
+        "Celu",
+        "Gelu",
+        "FastGelu",
+        "Mish",
+        "Swish",
+        "Silu",
+        "QuickGelu",
+    ];
+    NAMES.contains(&operator)
+}
+
+pub(super) fn function(context: &mut Context, call: &Call<'_>) -> Lowered<Vec<Value>> {
+    let x = call.tensor(0)?;
+    let function = match call.operator() {
+        "Relu" => return Ok([context.relu(x)?.into()].into()),
+        "LeakyRelu" => Function::LeakyRelu { slope: call.float("alpha", 0.01)? },
+        "Sigmoid" => Function::Sigmoid,
+        "Tanh" => Function::Tanh,
+        "HardSigmoid" => Function::HardSigmoid { alpha: call.float("alpha", 0.2)?, beta: call.float("beta", 0.5)? },
+        "HardSwish" => Function::HardSwish,
+        "Softplus" => Function::Softplus,
+        "Elu" => Function::Elu { alpha: call.float("alpha", 1.0)? },
+        "Selu" => Function::Selu { alpha: call.float("alpha", 1.673_263_2)?, gamma: call.float("gamma", 1.050_701)? },
+        "Celu" => Function::Celu { alpha: positive(call.float("alpha", 1.0)?)? },
+        "Mish" => Function::Mish,
+        "Silu" => Function::Silu,
+        "FastGelu" if call.input(1).is_none() => Function::GeluTanh,
+        "Gelu" => match call.string("approximate", "none")?.as_str() {
+            "none" => Function::Gelu,
+            "tanh" => Function::GeluTanh,
+            other => return invalid(format!("approximation `{other}` is not known")),
+        },
+        "Swish" | "QuickGelu" => {
+            // x·sigmoid(αx) = silu(αx)/α
+            let default = if call.operator() == "Swish" { 1.0 } else { 1.702 };
+            let alpha = call.float("alpha", default)?;
+            if alpha == 0.0 {
+                return Ok([context.scale(x, 0.5)?.into()].into());
+            }
+            let scaled = context.scale(x, alpha)?;
+            let silu = context.function(&scaled, Function::Silu)?;
+            return Ok([context.scale(&silu, 1.0 / alpha)?.into()].into());
+        }
+        "ThresholdedRelu" => {
+            return Ok([elementwise::thresholded(context, x, call.float("alpha", 1.0)?)?.into()].into());
+        }
+        "Softsign" => {
+            let magnitude = context.function(x, Function::Abs)?;
+            let divisor = context.offset(&magnitude, 1.0)?;
+            let reciprocal = context.function(&divisor, Function::PositiveReciprocal)?;
+            return Ok([context.multiply(x, &reciprocal)?.into()].into());
+        }
+        _ => return unsupported("this form of it is not known here"),
+    };
+    Ok([context.function(x, function)?.into()].into())
+}
+
+fn positive(alpha: f32) -> Lowered<f32> {
+    if alpha > 0.0 { Ok(alpha) } else { Err(Problem::Invalid("its alpha is not positive".into())) }
+}
+
+pub(super) fn clip(context: &mut Context, call: &Call<'_>) -> Lowered<Vec<Value>> {
+    let (low, high) = if call.opset < 11 {
+        (call.float("min", f32::NEG_INFINITY)?, call.float("max", f32::INFINITY)?)
+    } else {
+        let low = call.optional_scalar(1)?.unwrap_or(f32::NEG_INFINITY);
+        (low, call.optional_scalar(2)?.unwrap_or(f32::INFINITY))
+    };
+    // The largest float stands for no limit in files of old exporters.
+    let low = if low <= f32::MIN { f32::NEG_INFINITY } else { low };
+    let high = if high >= f32::MAX { f32::INFINITY } else { high };
+    Ok([match call.required(0)? {
+        Value::Node(x) if low == f32::NEG_INFINITY && high == f32::INFINITY => x.clone().into(),
+        Value::Node(x) if low == 0.0 && high == f32::INFINITY => context.relu(x)?.into(),
+        // The definition of a clip with crossed limits: the upper one holds.
+        Value::Node(x) => context.function(x, Function::Clip { low: low.min(high), high })?.into(),
+        Value::Constant(constant) => Value::constant(constant.array().mapv(|x| x.max(low).min(high))),
+        Value::Integer(array) => {
+            let limit = |index: usize, default: i64| match call.optional_integers(index)?.as_deref() {
+                Some(&[value]) => Ok(value),
+                None => Ok(default),
+                _ => invalid("a limit is not one number"),
+            };
+            let (low, high) = (limit(1, i64::MIN)?, limit(2, i64::MAX)?);
+            Value::integer(array.mapv(|x| x.max(low).min(high)))
+        }
+        Value::Tokens { .. } => return unsupported("it takes a private input of integers; cast it to floats first"),
+    }]
+    .into())
+}
+
+/// relu(x) − slope·relu(−x), with a private slope.
+pub(super) fn prelu(context: &mut Context, call: &Call<'_>) -> Lowered<Vec<Value>> {
+    let x = call.tensor(0)?;
+    let positive = context.relu(x)?;
+    // −relu(−x) = x − relu(x)
+    let negative = context.subtract(x, &positive)?;
+    let sloped = match call.required(1)? {
+        Value::Node(slope) => context.multiply(&negative, slope)?,
+        _ => {
+            let mut slope = call.constant(1)?;
+            if slope.array().ndim() == 1 && x.rank() > 2 && x.shape[1] == slope.array().len() {
+                // One slope for each channel, as files of before opset 9 have it.
+                let mut shape = vec![1; x.rank() - 1];
+                shape[0] = x.shape[1];
+                slope = Constant::new(arrays::reshape(slope.array(), &shape)?);
+            }
+            if arrays::broadcast_shape(&x.shape, slope.array().shape())? != x.shape {
+                return invalid("its slope has another shape");
+            }
+            context.scale_privately(&negative, slope.array())?
+        }
+    };
+    Ok([context.add(&positive, &sloped)?.into()].into())
+}

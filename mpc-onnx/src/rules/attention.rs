@@ -1,0 +1,166 @@
+//! Scaled dot-product attention as one operator (opset 23 on), which newer exporters of PyTorch write.
+
+use mpc_protocols::function::Function;
+use ndarray::{ArrayD, Axis, IxDyn};
+
+use crate::arrays;
+use crate::call::Call;
+use crate::context::Context;
+use crate::error::{Lowered, invalid, unsupported};
+use crate::rules::elementwise::MASK;
+use crate::rules::softmax;
+use crate::value::Value;
+
+pub(super) fn attention(context: &mut Context, call: &Call<'_>) -> Lowered<Vec<Value>> {
+    let known = [
+        "scale",
+        "is_causal",
+        "softcap",
+        "q_num_heads",
+        "kv_num_heads",
+        "softmax_precision",
+        "qk_matmul_output_mode",
+        "left_window_size",
+        "right_window_size",
+    ];
+    let names = call.node.attribute.iter().filter_map(|attribute| attribute.name.as_deref());
+    if let Some(other) = names.into_iter().find(|name| !known.contains(name)) {
+        return unsupported(format!("attribute `{other}` of attention; export it as MatMul and Softmax"));
+    }
+    let is_flat = call.required(0)?.shape().len() == 3;
+    let heads = |name: &str| arrays::size(call.int(name, 0)?);
+    let query = split_heads(context, call.required(0)?, || heads("q_num_heads"))?;
+    let mut key = split_heads(context, call.required(1)?, || heads("kv_num_heads"))?;
+    let mut value = split_heads(context, call.required(2)?, || heads("kv_num_heads"))?;
+    let past = call.input(4).map_or(0, |past| past.shape().get(2).copied().unwrap_or(0));
+    for (present, index) in [(&mut key, 4), (&mut value, 5)] {
+        if let Some(old) = call.input(index) {
+            *present = context.concat_values(&[old.clone(), present.clone()], 2)?;
+        }
+    }
+    let present = [key.clone(), value.clone()];
+    let (Some(&[_, q_heads, rows, size]), Some(&[_, kv_heads, columns, _])) =
+        (query.shape().first_chunk(), key.shape().first_chunk())
+    else {
+        return invalid("its operands have not four axes");
+    };
+    if kv_heads == 0 || q_heads % kv_heads != 0 || size == 0 {
+        return invalid("its heads do not fit together");
+    }
+    // Each head of keys and values serves several of the queries.
+    let served: Vec<usize> = (0..q_heads).map(|head| head / (q_heads / kv_heads)).collect();
+    let (key, value) = (context.gather_value(&key, 1, &served)?, context.gather_value(&value, 1, &served)?);
+    let turned = context.transpose_value(&key, &[0, 1, 3, 2])?;
+    let (query, turned) = (context.tensor_of(&query)?, context.tensor_of(&turned)?);
+    let scores = context.matrix_product(&query, &turned)?;
+    let scale = match call.float("scale", 0.0)? {
+        0.0 => 1.0 / (size as f32).sqrt(),
+        scale => scale,
+    };
+    let raw = context.scale(&scores, scale)?;
+    let has_cap = call.float("softcap", 0.0)? > 0.0;
+    let capped = match call.float("softcap", 0.0)? {
+        cap if cap > 0.0 => {
+            let small = context.scale(&raw, 1.0 / cap)?;
+            let bent = context.function(&small, Function::Tanh)?;
+            context.scale(&bent, cap)?
+        }
+        _ => raw.clone(),
+    };
+    let mut masked = match call.input(3) {
+        Some(Value::Node(mask)) => context.add(&capped, mask)?,
+        _ => capped.clone(),
+    };
+    let mut weights = None;
+    if let Some(mask) = public_mask(context, call, [rows, columns, past])? {
+        masked = context.offset_by(&masked, &mask)?;
+        // A row that sees nothing gives 0.
+        let seen = mask.map_axis(Axis(mask.ndim() - 1), |row| f32::from(u8::from(row.iter().any(|&x| x > MASK))));
+        if seen.iter().any(|&seen| seen == 0.0) {
+            let all = softmax::along(context, &masked, 3, false)?;
+            weights = Some(context.scale_by(&all, &seen.insert_axis(Axis(mask.ndim() - 1)))?);
+        }
+    }
+    let weights = match weights {
+        Some(weights) => weights,
+        None => softmax::along(context, &masked, 3, false)?,
+    };
+    let value = context.tensor_of(&value)?;
+    let y = context.matrix_product(&weights, &value)?;
+    let y = if is_flat {
+        let y = context.transpose(&y, &[0, 2, 1, 3])?;
+        let shape = [y.shape[0], y.shape[1], y.shape[2] * y.shape[3]];
+        context.reshape(&y, &shape)?
+    } else {
+        y
+    };
+    let shown = match call.int("qk_matmul_output_mode", 0)? {
+        _ if !call.is_used(3) => raw,
+        0 => raw,
+        // Without a soft cap, or without a mask, their order does not matter.
+        1 if !has_cap => masked,
+        2 if call.input(3).is_none() && call.int("is_causal", 0)? == 0 => capped,
+        3 => weights,
+        _ => return unsupported("the scores between mask and soft cap as an output"),
+    };
+    let [key, value] = present;
+    Ok([y.into(), key, value, shown.into()].into())
+}
+
+/// [batch, rows, heads·size] → [batch, heads, rows, size]
+fn split_heads(context: &mut Context, value: &Value, heads: impl Fn() -> Lowered<usize>) -> Lowered<Value> {
+    let &[batch, rows, width] = value.shape() else { return Ok(value.clone()) };
+    let heads = heads()?;
+    if heads == 0 || width % heads != 0 {
+        return invalid("its heads do not divide its operand");
+    }
+    let split = context.reshape_value(value, &[batch, rows, heads, width / heads])?;
+    context.transpose_value(&split, &[0, 2, 1, 3])
+}
+
+/// All that is hidden publicly, in the last two axes and as many in front as it takes.
+fn public_mask(context: &mut Context, call: &Call<'_>, sizes: [usize; 3]) -> Lowered<Option<ArrayD<f32>>> {
+    let hidden = hidden(context, call, sizes)?;
+    let array = match call.input(3) {
+        None | Some(Value::Node(_)) => return Ok(hidden),
+        Some(Value::Integer(seen)) => seen.mapv(|seen| if seen != 0 { 0.0 } else { MASK }),
+        Some(Value::Constant(mask)) => mask.array().mapv(|value| value.max(MASK)),
+        Some(Value::Tokens { .. }) => return unsupported("a private mask of Booleans; give it in floats"),
+    };
+    let Some(&last) = array.shape().last() else { return invalid("its mask is a scalar") };
+    // What a mask is too short for is not seen.
+    let (before, mut after) = (vec![0; array.ndim()], vec![0; array.ndim()]);
+    after[array.ndim() - 1] = if last > 1 { sizes[1].saturating_sub(last) } else { 0 };
+    if after[array.ndim() - 1] > 0 && hidden.is_some() && call.input(6).is_some() && call.int("is_causal", 0)? != 0 {
+        return unsupported("a mask shorter than the keys, with causality and lengths at once; pad the mask");
+    }
+    context.charge(array.len().saturating_add(array.len() / last.max(1) * after[array.ndim() - 1]))?;
+    let array = arrays::pad(&array, &before, &after, MASK)?;
+    let Some(hidden) = hidden else { return Ok(Some(array)) };
+    context.charge(arrays::elements(&arrays::broadcast_shape(array.shape(), hidden.shape())?)?)?;
+    arrays::zip(&array, &hidden, |a, b| Ok((a + b).max(MASK))).map(Some)
+}
+
+/// What causality and the lengths of the sequences hide.
+fn hidden(context: &mut Context, call: &Call<'_>, [rows, columns, past]: [usize; 3]) -> Lowered<Option<ArrayD<f32>>> {
+    let is_causal = call.int("is_causal", 0)? != 0;
+    let lengths = call.optional_integers(6)?;
+    let [left, right] = [call.int("left_window_size", -1)?, call.int("right_window_size", -1)?];
+    if !is_causal && lengths.is_none() && left < 0 && right < 0 {
+        return Ok(None);
+    }
+    let batch = lengths.as_ref().map_or(1, Vec::len);
+    let shape = [batch, 1, rows, columns];
+    context.charge(arrays::elements(&shape)?)?;
+    Ok(Some(ArrayD::from_shape_fn(IxDyn(&shape), |place| {
+        let (row, column) = (place[2] as i64, place[3] as i64);
+        let length = lengths.as_ref().and_then(|lengths| lengths.get(place[0])).copied();
+        // The last row sees all of a sequence whose keys are there already.
+        let offset = length.map_or(past as i64, |length| length.saturating_sub(rows as i64));
+        let own = row.saturating_add(offset);
+        let is_near =
+            (left < 0 || column >= own.saturating_sub(left)) && (right < 0 || column <= own.saturating_add(right));
+        let is_seen = length.is_none_or(|length| column < length) && (!is_causal || column <= own) && is_near;
+        if is_seen { 0.0 } else { MASK }
+    })))
+}

@@ -1,0 +1,388 @@
+//! Arithmetic element by element, with broadcasting.
+
+mod private_comparison;
+
+use mpc_protocols::function::Function;
+use ndarray::ArrayD;
+
+use crate::arrays;
+use crate::call::Call;
+use crate::context::{Context, real};
+use crate::error::{Lowered, invalid, unsupported};
+use crate::rules::{integer, reduce};
+use crate::value::{Constant, Tensor, Value};
+
+/// What −∞ in front of a softmax becomes.
+pub(super) const MASK: f32 = -1024.0;
+/// The largest whole exponent that becomes a chain of products.
+const MAX_CHAIN: i32 = 16;
+/// The most different exponents of one Pow.
+const MAX_EXPONENTS: usize = 8;
+
+pub(super) use private_comparison::thresholded;
+
+pub(super) fn binary(context: &mut Context, call: &Call<'_>) -> Lowered<Vec<Value>> {
+    let (left, right) = (call.required(0)?, call.required(1)?);
+    Ok([apply(context, call, call.operator(), left, right)?].into())
+}
+
+fn apply(context: &mut Context, call: &Call<'_>, operator: &str, left: &Value, right: &Value) -> Lowered<Value> {
+    if let (Value::Integer(a), Value::Integer(b)) = (left, right) {
+        context.charge(arrays::elements(&arrays::broadcast_shape(a.shape(), b.shape())?)?)?;
+        if operator == "Mod" && call.int("fmod", 0)? != 0 {
+            let rest = |a: i64, b| a.checked_rem(b).map_or_else(|| invalid("it divides by 0"), Ok);
+            return arrays::zip(a, b, |&a, &b| rest(a, b)).map(Value::integer);
+        }
+        return arrays::zip(a, b, |&a, &b| integer::binary(operator, a, b)).map(Value::integer);
+    }
+    if !left.is_private() && !right.is_private() {
+        return on_constants(context, call, operator, &real(left)?, &real(right)?);
+    }
+    if let Some(decided) = private_comparison::decided(context, operator, left, right)? {
+        return Ok(decided);
+    }
+    Ok(match (left, right) {
+        (Value::Tokens { .. }, _) | (_, Value::Tokens { .. }) => {
+            return unsupported("it takes a private input of integers; cast it to floats first");
+        }
+        (Value::Node(x), Value::Node(y)) => match operator {
+            "Add" => context.add(x, y)?,
+            "Sub" => context.subtract(x, y)?,
+            "Mul" => context.multiply(x, y)?,
+            "Div" => {
+                let reciprocal = context.reciprocal(y)?;
+                context.multiply(x, &reciprocal)?
+            }
+            "Max" => context.maximum(x, y)?,
+            "Min" => minimum(context, x, y)?,
+            _ => private_comparison::compare(context, operator, x, y)?,
+        },
+        (Value::Node(x), constant) => {
+            let constant = masked(call, real(constant)?);
+            with_constant(context, operator, x, &constant)?
+        }
+        (constant, Value::Node(y)) => {
+            let constant = masked(call, real(constant)?);
+            from_constant(context, operator, &constant, y)?
+        }
+        _ => return unsupported("operands of these kinds"),
+    }
+    .into())
+}
+
+/// −∞ and other large negative entries of a mask become what a softmax takes to 0 all the same.
+fn masked(call: &Call<'_>, constant: Constant) -> Constant {
+    let is_large = |value: f32| value < MASK;
+    if call.is_masked && constant.array().iter().any(|&value| is_large(value)) {
+        return Constant::new(constant.array().mapv(|value| value.max(MASK)));
+    }
+    constant
+}
+
+fn inverted(constant: &Constant) -> Lowered<ArrayD<f32>> {
+    if constant.array().iter().any(|&value| value == 0.0) {
+        return invalid("it divides by 0");
+    }
+    Ok(constant.array().mapv(|value| (1.0 / f64::from(value)) as f32))
+}
+
+fn with_constant(context: &mut Context, operator: &str, x: &Tensor, c: &Constant) -> Lowered<Tensor> {
+    let c = c.array();
+    match operator {
+        "Add" => context.offset_by(x, c),
+        "Sub" => context.offset_by(x, &c.mapv(|value| -value)),
+        "Mul" => context.scale_by(x, c),
+        "Div" => context.scale_by(x, &inverted(&Constant::new(c.clone()))?),
+        "Max" => {
+            // max(x, c) = relu(x − c) + c
+            let above = context.offset_by(x, &c.mapv(|value| -value))?;
+            let positive = context.relu(&above)?;
+            context.offset_by(&positive, c)
+        }
+        "Min" => {
+            let negative = context.scale(x, -1.0)?;
+            let larger = with_constant(context, "Max", &negative, &Constant::new(c.mapv(|value| -value)))?;
+            context.scale(&larger, -1.0)
+        }
+        _ => private_comparison::with_constant(context, operator, x, c),
+    }
+}
+
+fn from_constant(context: &mut Context, operator: &str, c: &Constant, y: &Tensor) -> Lowered<Tensor> {
+    match operator {
+        "Sub" => {
+            let negative = context.scale(y, -1.0)?;
+            context.offset_by(&negative, c.array())
+        }
+        "Div" => {
+            let reciprocal = context.reciprocal(y)?;
+            context.scale_by(&reciprocal, c.array())
+        }
+        _ => with_constant(context, private_comparison::turned(operator), y, c),
+    }
+}
+
+/// min(x, y) = y − relu(y − x)
+fn minimum(context: &mut Context, x: &Tensor, y: &Tensor) -> Lowered<Tensor> {
+    let difference = context.subtract(y, x)?;
+    let positive = context.relu(&difference)?;
+    context.subtract(y, &positive)
+}
+
+fn on_constants(
+    context: &mut Context,
+    call: &Call<'_>,
+    operator: &str,
+    left: &Constant,
+    right: &Constant,
+) -> Lowered<Value> {
+    let (a, b) = (left.array(), right.array());
+    context.charge(arrays::elements(&arrays::broadcast_shape(a.shape(), b.shape())?)?)?;
+    let real = |function: fn(f32, f32) -> f32| {
+        let finite = |&a: &f32, &b: &f32| {
+            let value = function(a, b);
+            if value.is_nan() { invalid("its result is NaN") } else { Ok(value) }
+        };
+        arrays::zip(a, b, finite).map(Value::constant)
+    };
+    let boolean =
+        |function: fn(f32, f32) -> bool| arrays::zip(a, b, |&a, &b| Ok(i64::from(function(a, b)))).map(Value::integer);
+    match operator {
+        "Add" => real(|a, b| a + b),
+        "Sub" => real(|a, b| a - b),
+        "Mul" => real(|a, b| a * b),
+        "Div" => real(|a, b| a / b),
+        "Mod" if call.int("fmod", 0)? != 0 => real(|a, b| a % b),
+        "Mod" => real(|a, b| a - (a / b).floor() * b),
+        "Max" => real(f32::max),
+        "Min" => real(f32::min),
+        "Pow" => real(f32::powf),
+        "Equal" => boolean(|a, b| a == b),
+        "Less" => boolean(|a, b| a < b),
+        "Greater" => boolean(|a, b| a > b),
+        "LessOrEqual" => boolean(|a, b| a <= b),
+        "GreaterOrEqual" => boolean(|a, b| a >= b),
+        _ => unsupported(format!("{operator} of real numbers")),
+    }
+}
+
+pub(super) fn power(context: &mut Context, call: &Call<'_>) -> Lowered<Vec<Value>> {
+    let (base, exponent) = (call.required(0)?, call.required(1)?);
+    let Value::Node(x) = base else {
+        if let Value::Node(exponent) = exponent {
+            return Ok([constant_to_power(context, &real(base)?, exponent)?.into()].into());
+        }
+        return Ok([apply(context, call, "Pow", base, exponent)?].into());
+    };
+    let exponent = call.constant(1)?;
+    let Some(&first) = exponent.array().first() else { return invalid("it has no exponent") };
+    if exponent.array().iter().any(|&other| other != first) {
+        return Ok([several_powers(context, x, exponent.array())?.into()].into());
+    }
+    let y = to_power(context, x, first)?;
+    let shape = arrays::broadcast_shape(&y.shape, exponent.array().shape())?;
+    Ok([context.expand(&y, &shape)?.into()].into())
+}
+
+/// c^x = e^(x·ln c)
+fn constant_to_power(context: &mut Context, base: &Constant, exponent: &Tensor) -> Lowered<Tensor> {
+    if base.array().iter().any(|&base| base <= 0.0) {
+        return unsupported("a private power of what is not positive");
+    }
+    let scaled = context.scale_by(exponent, &base.array().mapv(|base| f64::from(base).ln() as f32))?;
+    context.function(&scaled, Function::Exp)
+}
+
+/// Each power of all elements, where it is wanted.
+fn several_powers(context: &mut Context, x: &Tensor, exponents: &ArrayD<f32>) -> Lowered<Tensor> {
+    let mut distinct: Vec<f32> = exponents.iter().copied().collect();
+    distinct.sort_by(f32::total_cmp);
+    distinct.dedup();
+    if distinct.len() > MAX_EXPONENTS {
+        return unsupported(format!("more than {MAX_EXPONENTS} different exponents"));
+    }
+    let mut sum: Option<Tensor> = None;
+    for exponent in distinct {
+        let power = to_power(context, x, exponent)?;
+        let kept = context.scale_by(&power, &exponents.mapv(|other| f32::from(u8::from(other == exponent))))?;
+        sum = Some(match sum {
+            Some(sum) => context.add(&sum, &kept)?,
+            None => kept,
+        });
+    }
+    sum.map_or_else(|| invalid("it has no exponent"), Ok)
+}
+
+pub(super) fn to_power(context: &mut Context, x: &Tensor, exponent: f32) -> Lowered<Tensor> {
+    let whole = exponent as i32;
+    if whole as f32 == exponent && whole.abs() <= MAX_CHAIN {
+        return match whole {
+            0 => {
+                let zero = context.scale(x, 0.0)?;
+                context.offset(&zero, 1.0)
+            }
+            1.. => whole_power(context, x, whole),
+            _ => {
+                let power = whole_power(context, x, -whole)?;
+                context.reciprocal(&power)
+            }
+        };
+    }
+    if exponent == 0.5 {
+        return context.function(x, Function::Sqrt);
+    }
+    context.function(x, Function::Power { exponent })
+}
+
+fn whole_power(context: &mut Context, x: &Tensor, exponent: i32) -> Lowered<Tensor> {
+    if exponent == 1 {
+        return Ok(x.clone());
+    }
+    let half = whole_power(context, x, exponent / 2)?;
+    let even = context.square(&half)?;
+    if exponent % 2 == 0 { Ok(even) } else { context.multiply(&even, x) }
+}
+
+/// Sum, Mean, Max and Min of any number of operands.
+pub(super) fn variadic(context: &mut Context, call: &Call<'_>) -> Lowered<Vec<Value>> {
+    let operator = if matches!(call.operator(), "Sum" | "Mean") { "Add" } else { call.operator() };
+    let mut result = call.required(0)?.clone();
+    for index in 1..call.inputs.len() {
+        result = apply(context, call, operator, &result, call.required(index)?)?;
+    }
+    if call.operator() == "Mean" {
+        let count = Value::constant(arrays::scalar_like(call.inputs.len() as f32));
+        result = apply(context, call, "Div", &result, &count)?;
+    }
+    Ok([result].into())
+}
+
+pub(super) fn unary(context: &mut Context, call: &Call<'_>) -> Lowered<Vec<Value>> {
+    let operator = call.operator();
+    Ok([match call.required(0)? {
+        Value::Integer(array) => {
+            context.charge(array.len())?;
+            let values = array.iter().map(|&a| integer::unary(operator, a)).collect::<Lowered<Vec<_>>>()?;
+            Value::integer(arrays::from_elements(array.shape(), values)?)
+        }
+        Value::Constant(constant) => {
+            context.charge(constant.array().len())?;
+            let Some(function) = real_function(operator) else { return unsupported("real numbers") };
+            let array = constant.array().mapv(|x| function(f64::from(x)) as f32);
+            if array.iter().any(|value| value.is_nan()) {
+                return invalid("its result is NaN");
+            }
+            Value::constant(array)
+        }
+        Value::Node(x) => match operator {
+            "Neg" => context.scale(x, -1.0)?,
+            "Abs" => context.function(x, Function::Abs)?,
+            "Sqrt" => context.function(x, Function::Sqrt)?,
+            "Exp" => context.function(x, Function::Exp)?,
+            "Log" => match context.exponents.get(&x.id).cloned() {
+                // log Σ e^x without the large exponentials.
+                Some((source, axes)) => {
+                    let y = reduce::log_sum_exp(context, &source, &axes)?;
+                    context.reshape(&y, &x.shape)?
+                }
+                None => context.function(x, Function::Log)?,
+            },
+            "Erf" => context.function(x, Function::Erf)?,
+            "Reciprocal" => context.reciprocal(x)?,
+            "Not" => private_comparison::not(context, x)?,
+            "Sign" => private_comparison::sign(context, x)?,
+            _ => return unsupported("no private protocol for this function is known here"),
+        }
+        .into(),
+        Value::Tokens { .. } => return unsupported("it takes a private input of integers; cast it to floats first"),
+    }]
+    .into())
+}
+
+fn real_function(operator: &str) -> Option<fn(f64) -> f64> {
+    Some(match operator {
+        "Neg" => |x| -x,
+        "Floor" => f64::floor,
+        "Ceil" => f64::ceil,
+        "Round" => f64::round_ties_even,
+        "Abs" => f64::abs,
+        "Sqrt" => f64::sqrt,
+        "Exp" => f64::exp,
+        "Log" => f64::ln,
+        "Cos" => f64::cos,
+        "Sin" => f64::sin,
+        "Erf" => |x| Function::Erf.evaluate(x),
+        "Reciprocal" => |x| 1.0 / x,
+        "Sign" => |x| if x == 0.0 { 0.0 } else { x.signum() },
+        _ => return None,
+    })
+}
+
+/// Where, for a public condition.
+pub(super) fn choose(context: &mut Context, call: &Call<'_>) -> Lowered<Vec<Value>> {
+    let condition = match call.required(0)? {
+        Value::Integer(condition) => condition,
+        Value::Node(condition) => return Ok([private_comparison::choose(context, call, condition)?.into()].into()),
+        _ => return unsupported("its condition is neither public nor a comparison"),
+    };
+    let (yes, no) = (call.required(1)?, call.required(2)?);
+    let shape = arrays::broadcast_shape(yes.shape(), no.shape())?;
+    let shape = arrays::broadcast_shape(condition.shape(), &shape)?;
+    for (value, only) in [(yes, 1), (no, 0)] {
+        if condition.iter().all(|&is| i64::from(is != 0) == only) {
+            return Ok([context.expand_value(value, &shape)?].into());
+        }
+    }
+    context.charge(arrays::elements(&shape)?.saturating_mul(3))?;
+    let condition = arrays::broadcast(condition, &shape)?;
+    if yes.is_private() || no.is_private() {
+        return Ok([mixed(context, call, &condition, yes, no)?.into()].into());
+    }
+    if let (Value::Integer(yes), Value::Integer(no)) = (yes, no) {
+        let (yes, no) = (arrays::broadcast(yes, &shape)?, arrays::broadcast(no, &shape)?);
+        return Ok([Value::integer(select(&condition, &yes, &no)?)].into());
+    }
+    let (yes, no) = (real(yes)?, real(no)?);
+    let (yes, no) = (arrays::broadcast(yes.array(), &shape)?, arrays::broadcast(no.array(), &shape)?);
+    Ok([Value::constant(select(&condition, &yes, &no)?)].into())
+}
+
+fn select<T: Copy>(condition: &ArrayD<i64>, yes: &ArrayD<T>, no: &ArrayD<T>) -> Lowered<ArrayD<T>> {
+    let chosen = condition.iter().zip(yes.iter().zip(no)).map(|(&is, (&yes, &no))| if is != 0 { yes } else { no });
+    arrays::from_elements(condition.shape(), chosen.collect())
+}
+
+/// c ⊙ yes + (1 − c) ⊙ no
+fn mixed(context: &mut Context, call: &Call<'_>, condition: &ArrayD<i64>, yes: &Value, no: &Value) -> Lowered<Tensor> {
+    let mask = condition.mapv(|is| f32::from(u8::from(is != 0)));
+    let rest = mask.mapv(|value| 1.0 - value);
+    match (yes, no) {
+        (Value::Node(yes), Value::Node(no)) => {
+            let (yes, no) = (context.scale_by(yes, &mask)?, context.scale_by(no, &rest)?);
+            context.add(&yes, &no)
+        }
+        (Value::Node(x), constant) => with_rest(context, call, x, &mask, &rest, constant),
+        (constant, Value::Node(x)) => with_rest(context, call, x, &rest, &mask, constant),
+        _ => unsupported("it takes a private input of integers; cast it to floats first"),
+    }
+}
+
+/// kept ⊙ x + rest ⊙ constant
+fn with_rest(
+    context: &mut Context,
+    call: &Call<'_>,
+    x: &Tensor,
+    kept: &ArrayD<f32>,
+    rest: &ArrayD<f32>,
+    constant: &Value,
+) -> Lowered<Tensor> {
+    let constant = masked(call, real(constant)?);
+    let constant = arrays::broadcast(constant.array(), rest.shape())?;
+    // Where nothing of the constant is taken it may be infinite.
+    let filled = rest.iter().zip(&constant).map(|(&rest, &value)| if rest > 0.0 { value } else { 0.0 });
+    let filled = arrays::from_elements(rest.shape(), filled.collect())?;
+    let is_mask = rest.iter().zip(&filled).all(|(&rest, &value)| rest == 0.0 || value == MASK);
+    // In front of a softmax, what is far below need not be replaced, only lowered.
+    let x = if call.is_masked && is_mask { context.expand(x, rest.shape())? } else { context.scale_by(x, kept)? };
+    if filled.iter().all(|&value| value == 0.0) { Ok(x) } else { context.offset_by(&x, &filled) }
+}

@@ -1,0 +1,157 @@
+//! Comparisons of private values: private Booleans, 0 or 1.
+//!
+//! A comparison jumps: it is that of the values in fixed point, which rounding has moved by a few units in the last place. A
+//! choice between two values that meet where the condition changes, as in ELU or a soft shrinkage, is right everywhere.
+
+use mpc_protocols::function::Function;
+use ndarray::ArrayD;
+
+use crate::arrays;
+use crate::call::Call;
+use crate::context::Context;
+use crate::error::{Lowered, unsupported};
+use crate::value::{Tensor, Value};
+
+/// 1 for x ≥ 0, else 0.
+fn at_least_zero(context: &mut Context, x: &Tensor) -> Lowered<Tensor> {
+    context.function(x, Function::Step)
+}
+
+/// 1 for x > 0, else 0.
+fn step(context: &mut Context, x: &Tensor) -> Lowered<Tensor> {
+    let opposite = context.scale(x, -1.0)?;
+    let not_above = at_least_zero(context, &opposite)?;
+    not(context, &not_above)
+}
+
+/// x for x > alpha, else 0.
+pub(in crate::rules) fn thresholded(context: &mut Context, x: &Tensor, alpha: f32) -> Lowered<Tensor> {
+    let above = context.offset(x, -alpha)?;
+    let mask = step(context, &above)?;
+    context.multiply(x, &mask)
+}
+
+/// 1 − x
+pub(super) fn not(context: &mut Context, x: &Tensor) -> Lowered<Tensor> {
+    let negative = context.scale(x, -1.0)?;
+    context.offset(&negative, 1.0)
+}
+
+/// −1, 0 or 1.
+pub(super) fn sign(context: &mut Context, x: &Tensor) -> Lowered<Tensor> {
+    let not_below = at_least_zero(context, x)?;
+    let opposite = context.scale(x, -1.0)?;
+    let not_above = at_least_zero(context, &opposite)?;
+    context.subtract(&not_below, &not_above)
+}
+
+/// The operator with its operands exchanged.
+pub(super) fn turned(operator: &str) -> &str {
+    match operator {
+        "Less" => "Greater",
+        "Greater" => "Less",
+        "LessOrEqual" => "GreaterOrEqual",
+        "GreaterOrEqual" => "LessOrEqual",
+        same => same,
+    }
+}
+
+/// What the public operand of an And or Or decides alone, as after a check for infinity, which is never true.
+pub(super) fn decided(context: &mut Context, operator: &str, left: &Value, right: &Value) -> Lowered<Option<Value>> {
+    let deciding = match operator {
+        "And" => 0,
+        "Or" => 1,
+        _ => return Ok(None),
+    };
+    let decides = |value: &Value| match value {
+        Value::Integer(array) => array.iter().all(|&value| i64::from(value != 0) == deciding),
+        _ => false,
+    };
+    if !decides(left) && !decides(right) {
+        return Ok(None);
+    }
+    let shape = arrays::broadcast_shape(left.shape(), right.shape())?;
+    context.charge(arrays::elements(&shape)?)?;
+    Ok(Some(Value::integer(ArrayD::from_elem(shape, deciding))))
+}
+
+pub(super) fn compare(context: &mut Context, operator: &str, x: &Tensor, y: &Tensor) -> Lowered<Tensor> {
+    match operator {
+        "And" => context.multiply(x, y),
+        "Or" | "Xor" => {
+            let both = context.multiply(x, y)?;
+            let both = context.scale(&both, if operator == "Or" { -1.0 } else { -2.0 })?;
+            let sum = context.add(x, y)?;
+            context.add(&sum, &both)
+        }
+        _ => {
+            let difference = context.subtract(x, y)?;
+            positive(context, operator, &difference)
+        }
+    }
+}
+
+pub(super) fn with_constant(context: &mut Context, operator: &str, x: &Tensor, c: &ArrayD<f32>) -> Lowered<Tensor> {
+    match operator {
+        "And" => return context.scale_by(x, c),
+        // x ∨ c = x·(1 − c) + c, x ⊕ c = x·(1 − 2c) + c
+        "Or" | "Xor" => {
+            let factor = if operator == "Or" { 1.0 } else { 2.0 };
+            let scaled = context.scale_by(x, &c.mapv(|value| 1.0 - factor * value))?;
+            return context.offset_by(&scaled, c);
+        }
+        _ => {}
+    }
+    if !matches!(operator, "Less" | "Greater" | "LessOrEqual" | "GreaterOrEqual") {
+        return unsupported(format!("{operator} of private values: where it jumps depends on the last bit"));
+    }
+    let difference = context.offset_by(x, &c.mapv(|value| -value))?;
+    positive(context, operator, &difference)
+}
+
+/// The comparison of a difference with 0.
+fn positive(context: &mut Context, operator: &str, difference: &Tensor) -> Lowered<Tensor> {
+    match operator {
+        "Greater" => step(context, difference),
+        "GreaterOrEqual" => at_least_zero(context, difference),
+        "Less" => {
+            let not_below = at_least_zero(context, difference)?;
+            not(context, &not_below)
+        }
+        "LessOrEqual" => {
+            let opposite = context.scale(difference, -1.0)?;
+            at_least_zero(context, &opposite)
+        }
+        _ => unsupported(format!("{operator} of private values: where it jumps depends on the last bit")),
+    }
+}
+
+/// no + condition·(yes − no)
+pub(super) fn choose(context: &mut Context, call: &Call<'_>, condition: &Tensor) -> Lowered<Tensor> {
+    let (yes, no) = (call.required(1)?, call.required(2)?);
+    let difference = match (yes, no) {
+        (Value::Node(yes), Value::Node(no)) => context.subtract(yes, no)?,
+        (Value::Node(yes), _) => {
+            let no = call.constant(2)?;
+            context.offset_by(yes, &no.array().mapv(|value| -value))?
+        }
+        (_, Value::Node(no)) => {
+            let (yes, negative) = (call.constant(1)?, context.scale(no, -1.0)?);
+            context.offset_by(&negative, yes.array())?
+        }
+        _ => {
+            let (yes, no) = (call.constant(1)?, call.constant(2)?);
+            let difference = arrays::zip(yes.array(), no.array(), |yes, no| Ok(yes - no))?;
+            let chosen = context.scale_by(condition, &difference)?;
+            return context.offset_by(&chosen, no.array());
+        }
+    };
+    let chosen = context.multiply(&difference, condition)?;
+    match no {
+        Value::Node(no) => context.add(&chosen, no),
+        _ => {
+            let no = call.constant(2)?;
+            context.offset_by(&chosen, no.array())
+        }
+    }
+}

@@ -1,0 +1,207 @@
+//! Public integers: shapes and what is computed from them.
+
+use ndarray::{ArrayD, Dimension, IxDyn};
+use rten_onnx::onnx::DataType;
+
+use crate::arrays;
+use crate::call::Call;
+use crate::context::{Context, Whole};
+use crate::error::{Lowered, Problem, invalid, unsupported};
+use crate::tensor;
+use crate::value::{Value, vector};
+
+/// A binary operator on integers; Booleans are 0 and 1.
+pub(super) fn binary(operator: &str, a: i64, b: i64) -> Lowered<i64> {
+    let overflow = || Problem::Invalid(format!("{operator} of {a} and {b} overflows"));
+    let boolean = |value: bool| Ok(i64::from(value));
+    match operator {
+        "Add" => a.checked_add(b).ok_or_else(overflow),
+        "Sub" => a.checked_sub(b).ok_or_else(overflow),
+        "Mul" => a.checked_mul(b).ok_or_else(overflow),
+        "Div" => a.checked_div(b).ok_or_else(overflow),
+        "Mod" => {
+            a.checked_rem_euclid(b).map(|rest| if b < 0 && rest != 0 { rest + b } else { rest }).ok_or_else(overflow)
+        }
+        "Max" => Ok(a.max(b)),
+        "Min" => Ok(a.min(b)),
+        "And" => boolean(a != 0 && b != 0),
+        "Or" => boolean(a != 0 || b != 0),
+        "Xor" => boolean((a != 0) != (b != 0)),
+        "Equal" => boolean(a == b),
+        "Less" => boolean(a < b),
+        "Greater" => boolean(a > b),
+        "LessOrEqual" => boolean(a <= b),
+        "GreaterOrEqual" => boolean(a >= b),
+        "Pow" => u32::try_from(b).ok().and_then(|b| a.checked_pow(b)).ok_or_else(overflow),
+        _ => unsupported(format!("{operator} of integers")),
+    }
+}
+
+/// A unary operator on integers.
+pub(super) fn unary(operator: &str, a: i64) -> Lowered<i64> {
+    match operator {
+        "Neg" => a.checked_neg().map_or_else(|| invalid("a negation overflows"), Ok),
+        "Abs" => a.checked_abs().map_or_else(|| invalid("a magnitude overflows"), Ok),
+        "Not" => Ok((a == 0).into()),
+        "Sign" => Ok(a.signum()),
+        "Floor" | "Ceil" | "Round" => Ok(a),
+        _ => unsupported(format!("{operator} of integers")),
+    }
+}
+
+pub(super) fn constant(_: &mut Context, call: &Call<'_>) -> Lowered<Vec<Value>> {
+    let value = if let Some(attribute) = call.tensor_attribute("value")? {
+        decode(attribute)?
+    } else if let Some(value) = call.optional_int("value_int")? {
+        Value::scalar(value)
+    } else if let Some(values) = call.ints("value_ints")? {
+        Value::integers(values)
+    } else if let Some(values) = call.floats("value_floats")? {
+        Value::constant(vector(values))
+    } else if call.node.attribute.iter().any(|attribute| attribute.name.as_deref() == Some("value_float")) {
+        Value::constant(arrays::scalar_like(call.float("value_float", 0.0)?))
+    } else {
+        return unsupported("a constant that is neither of floats nor of integers");
+    };
+    Ok([value].into())
+}
+
+fn decode(attribute: &rten_onnx::onnx::TensorProto) -> Lowered<Value> {
+    tensor::decode(attribute, None).or_else(|reason| invalid(format!("its tensor: {reason}")))
+}
+
+pub(super) fn constant_of_shape(context: &mut Context, call: &Call<'_>) -> Lowered<Vec<Value>> {
+    let shape = call.integers(0)?.into_iter().map(arrays::size).collect::<Lowered<Vec<_>>>()?;
+    context.charge(arrays::elements(&shape)?)?;
+    let value = match call.tensor_attribute("value")? {
+        Some(attribute) => decode(attribute)?,
+        None => Value::constant(arrays::scalar_like(0.0)),
+    };
+    Ok([match &value {
+        Value::Integer(array) if array.len() == 1 => {
+            Value::integer(ArrayD::from_elem(shape, array.first().copied().unwrap_or_default()))
+        }
+        Value::Constant(array) if array.array().len() == 1 => {
+            Value::constant(ArrayD::from_elem(shape, array.array().first().copied().unwrap_or_default()))
+        }
+        _ => return invalid("its value must have one element"),
+    }]
+    .into())
+}
+
+pub(super) fn range(context: &mut Context, call: &Call<'_>) -> Lowered<Vec<Value>> {
+    if [0, 1, 2].iter().all(|&index| matches!(call.input(index), Some(Value::Integer(_)))) {
+        let scalar = |index| match call.integers(index)?.as_slice() {
+            &[value] => Ok(value),
+            _ => invalid("a limit is not a scalar"),
+        };
+        let (start, limit, step) = (i128::from(scalar(0)?), i128::from(scalar(1)?), i128::from(scalar(2)?));
+        if step == 0 {
+            return invalid("its step is 0");
+        }
+        let count = ((limit - start + step - step.signum()) / step).max(0);
+        let count = usize::try_from(count).map_err(|_| Problem::Memory("a range".into()))?;
+        context.charge(count)?;
+        return Ok([Value::integers((0..count).map(|i| (start + i as i128 * step) as i64).collect())].into());
+    }
+    let scalar = |index| call.optional_scalar(index)?.map_or_else(|| invalid("a limit is missing"), Ok);
+    let (start, limit, step) = (scalar(0)?, scalar(1)?, scalar(2)?);
+    let count = ((f64::from(limit) - f64::from(start)) / f64::from(step)).ceil();
+    if !count.is_finite() || count > arrays::elements(&[mpc_nn::graph::MAX_ELEMENTS])? as f64 {
+        return Err(Problem::Memory("a range".into()));
+    }
+    let count = count.max(0.0) as usize;
+    context.charge(count)?;
+    Ok([Value::constant(vector((0..count).map(|i| start + i as f32 * step).collect()))].into())
+}
+
+/// The places of what is not 0, for public arrays.
+pub(super) fn non_zero(context: &mut Context, call: &Call<'_>) -> Lowered<Vec<Value>> {
+    let Value::Integer(array) = call.required(0)? else {
+        return unsupported("the places of what is not 0 depend on secrets");
+    };
+    context.charge(array.len().saturating_mul(array.ndim()))?;
+    let places: Vec<_> = array.indexed_iter().filter(|(_, value)| **value != 0).map(|(place, _)| place).collect();
+    let rows = (0..array.ndim()).flat_map(|axis| places.iter().map(move |place| place[axis] as i64));
+    Ok([Value::integer(arrays::from_elements(&[array.ndim(), places.len()], rows.collect())?)].into())
+}
+
+pub(super) fn eye_like(context: &mut Context, call: &Call<'_>) -> Lowered<Vec<Value>> {
+    let shape = call.required(0)?.shape().to_vec();
+    let &[rows, columns] = shape.as_slice() else { return invalid("its input is not a matrix") };
+    let diagonal = call.int("k", 0)?;
+    context.charge(arrays::elements(&[rows, columns])?)?;
+    let matrix = ArrayD::from_shape_fn(IxDyn(&shape), |place| {
+        i64::from((place[0] as i64).checked_add(diagonal) == Some(place[1] as i64))
+    });
+    let is_float = call.optional_int("dtype")?.is_none_or(is_float);
+    Ok([if is_float { Value::constant(matrix.mapv(|x| x as f32)) } else { Value::integer(matrix) }].into())
+}
+
+/// One-hot rows of public integers.
+pub(super) fn one_hot(context: &mut Context, call: &Call<'_>) -> Lowered<Vec<Value>> {
+    let Value::Integer(indices) = call.required(0)? else { return unsupported("its indices are not public integers") };
+    let depth = match call.integers(1)?.as_slice() {
+        &[depth] => arrays::size(depth)?,
+        _ => return invalid("its depth is not one number"),
+    };
+    let values = call.constant(2)?;
+    let &[off, on] = values.array().as_slice().unwrap_or_default() else { return invalid("it needs two values") };
+    let axis = arrays::axis(call.int("axis", -1)?, indices.ndim() + 1)?;
+    let mut shape = indices.shape().to_vec();
+    shape.insert(axis, depth);
+    context.charge(arrays::elements(&shape)?)?;
+    let size = depth as i64;
+    let array = ArrayD::from_shape_fn(IxDyn(&shape), |place| {
+        let mut at = place.slice().to_vec();
+        let class = at.remove(axis) as i64;
+        let index = indices[at.as_slice()];
+        if index == class || index.checked_add(size) == Some(class) { on } else { off }
+    });
+    let is_integer = matches!(call.input(2), Some(Value::Integer(_)));
+    Ok([if is_integer { Value::integer(array.mapv(|x| x as i64)) } else { Value::constant(array) }].into())
+}
+
+fn is_float(data_type: i64) -> bool {
+    let floats = [DataType::FLOAT, DataType::DOUBLE, DataType::FLOAT16, DataType::BFLOAT16];
+    floats.iter().any(|float| i64::from(float.0) == data_type)
+}
+
+pub(super) fn cast(context: &mut Context, call: &Call<'_>) -> Lowered<Vec<Value>> {
+    let value = call.required(0)?;
+    let to_float = if call.operator() == "CastLike" {
+        !matches!(call.required(1)?, Value::Integer(_) | Value::Tokens { .. })
+    } else {
+        let to = call.int("to", 0)?;
+        if to == i64::from(DataType::STRING.0) {
+            return unsupported("text");
+        }
+        is_float(to)
+    };
+    let to_boolean = call.int("to", 0)? == i64::from(DataType::BOOL.0);
+    Ok([match value {
+        Value::Integer(array) if to_float => Value::constant(array.mapv(|x| x as f32)),
+        Value::Integer(array) if to_boolean => Value::integer(array.mapv(|x| i64::from(x != 0))),
+        Value::Constant(constant) if to_boolean => Value::integer(constant.array().mapv(|x| i64::from(x != 0.0))),
+        Value::Constant(constant) if !to_float => Value::integer(constant.array().mapv(|x| x as i64)),
+        Value::Node(x) if !to_float => match context.whole(x.id) {
+            Some(whole) if !to_boolean || whole == Whole::Boolean => value.clone(),
+            _ => return unsupported("a private value cannot become an integer; leave it a float"),
+        },
+        other => other.clone(),
+    }]
+    .into())
+}
+
+/// Fixed point is neither NaN nor infinite.
+pub(super) fn never(context: &mut Context, call: &Call<'_>) -> Lowered<Vec<Value>> {
+    let value = call.required(0)?;
+    context.charge(arrays::elements(value.shape())?)?;
+    Ok([match value {
+        Value::Constant(constant) if call.operator() == "IsInf" => {
+            Value::integer(constant.array().mapv(|x| i64::from(x.is_infinite())))
+        }
+        other => Value::integer(ArrayD::zeros(IxDyn(other.shape()))),
+    }]
+    .into())
+}

@@ -1,0 +1,241 @@
+//! Normalisations.
+
+use mpc_protocols::function::Function;
+
+use crate::arrays;
+use crate::call::Call;
+use crate::context::Context;
+use crate::error::{Lowered, invalid, unsupported};
+use crate::norm::Norm;
+use crate::value::{Constant, Tensor, Value, vector};
+
+/// The constants of a BatchNormalization node as a scale and an offset for each channel.
+pub(crate) fn norm_of(call: &Call<'_>) -> Lowered<Norm> {
+    if call.int("training_mode", 0)? != 0 {
+        return unsupported("batch normalisation in training mode; export the model for inference");
+    }
+    if call.int("spatial", 1)? == 0 {
+        return unsupported("batch normalisation of each element by itself");
+    }
+    let epsilon = f64::from(call.float("epsilon", 1e-5)?);
+    let [scale, bias, mean, variance] = [1, 2, 3, 4].map(|index| call.constant(index));
+    let (scale, bias, mean, variance) = (scale?, bias?, mean?, variance?);
+    let channels = scale.array().len();
+    if [&bias, &mean, &variance].iter().any(|constant| constant.array().len() != channels) {
+        return invalid("its parameters differ in length");
+    }
+    let roots = variance.array().mapv(|variance| (f64::from(variance) + epsilon).sqrt());
+    // A comparison with NaN is false.
+    if !roots.iter().all(|&root| root > 0.0) {
+        return invalid("a variance is not positive");
+    }
+    let scales: Vec<f64> = scale.array().iter().zip(&roots).map(|(&scale, root)| f64::from(scale) / root).collect();
+    let offset = bias.array().iter().zip(mean.array()).zip(&scales);
+    let shifts = offset.map(|((&bias, &mean), scale)| (f64::from(bias) - f64::from(mean) * scale) as f32);
+    Ok(Norm {
+        shift: Constant::new(vector(shifts.collect())),
+        scale: Constant::new(vector(scales.iter().map(|&scale| scale as f32).collect())),
+    })
+}
+
+pub(super) fn batch(context: &mut Context, call: &Call<'_>) -> Lowered<Vec<Value>> {
+    let x = call.tensor(0)?;
+    if let Some(y) = with_private_statistics(context, call, x)? {
+        return Ok([y.into()].into());
+    }
+    let norm = norm_of(call)?;
+    if (1..5).any(|output| call.is_used(output)) {
+        return unsupported("the statistics of a batch normalisation");
+    }
+    if x.shape.get(1) != Some(&norm.scale.array().len()) {
+        return invalid("it has another number of channels than its input");
+    }
+    let y = for_channels(context, x, &norm.scale, Some(&norm.shift))?;
+    Ok([y.into()].into())
+}
+
+/// A batch normalisation by the statistics of the batch itself, as without running ones; `None` if it has constants.
+fn with_private_statistics(context: &mut Context, call: &Call<'_>, x: &Tensor) -> Lowered<Option<Tensor>> {
+    let epsilon = call.float("epsilon", 1e-5)?;
+    let is_training = call.int("training_mode", 0)? != 0;
+    if x.rank() < 2 || (1..5).any(|output| call.is_used(output)) {
+        return Ok(None);
+    }
+    let y = match (call.input(3), call.input(4)) {
+        _ if is_training => {
+            let axes: Vec<usize> = (0..x.rank()).filter(|&axis| axis != 1).collect();
+            normalised(context, x, &axes, epsilon)?
+        }
+        (Some(Value::Node(mean)), Some(Value::Node(variance))) => {
+            let mut shape = vec![1; x.rank() - 1];
+            shape[0] = x.shape[1];
+            if mean.shape != shape[..1] || variance.shape != shape[..1] {
+                return invalid("it has another number of channels than its input");
+            }
+            let (mean, variance) = (context.reshape(mean, &shape)?, context.reshape(variance, &shape)?);
+            let centred = context.subtract(x, &mean)?;
+            let variance = context.offset(&variance, epsilon)?;
+            let root = context.function(&variance, Function::Power { exponent: -0.5 })?;
+            context.multiply(&centred, &root)?
+        }
+        _ => return Ok(None),
+    };
+    let (scale, shift) = (call.constant(1)?, call.constant(2)?);
+    for_channels(context, &y, &scale, Some(&shift)).map(Some)
+}
+
+/// scale ⊙ x + shift for each entry of axis 1.
+fn for_channels(context: &mut Context, x: &Tensor, scale: &Constant, shift: Option<&Constant>) -> Lowered<Tensor> {
+    let mut shape = vec![1; x.rank() - 1];
+    shape[0] = x.shape[1];
+    if scale.array().len() != shape[0] || shift.is_some_and(|shift| shift.array().len() != shape[0]) {
+        return invalid("it has another number of channels than its input");
+    }
+    let y = context.scale_privately(x, &arrays::reshape(scale.array(), &shape)?)?;
+    match shift {
+        Some(shift) => context.offset_privately(&y, &arrays::reshape(shift.array(), &shape)?),
+        None => Ok(y),
+    }
+}
+
+/// (x − mean) / √(variance + ε) over axes.
+fn normalised(context: &mut Context, x: &Tensor, axes: &[usize], epsilon: f32) -> Lowered<Tensor> {
+    let mean = context.mean(x, axes)?;
+    let centred = context.subtract(x, &mean)?;
+    let root = inverse_root_mean_square(context, &centred, axes, epsilon)?;
+    context.multiply(&centred, &root)
+}
+
+/// 1 / √(mean of x² + ε) over axes.
+fn inverse_root_mean_square(context: &mut Context, x: &Tensor, axes: &[usize], epsilon: f32) -> Lowered<Tensor> {
+    let squares = context.square(x)?;
+    let variance = context.mean(&squares, axes)?;
+    let variance = context.offset(&variance, epsilon)?;
+    context.function(&variance, Function::Power { exponent: -0.5 })
+}
+
+pub(super) fn instance(context: &mut Context, call: &Call<'_>) -> Lowered<Vec<Value>> {
+    let x = call.tensor(0)?;
+    if x.rank() < 3 {
+        return invalid("its input has no spatial axis");
+    }
+    let axes: Vec<usize> = (2..x.rank()).collect();
+    let y = normalised(context, x, &axes, call.float("epsilon", 1e-5)?)?;
+    if let Some(y) = with_private_parameters(context, call, &y)? {
+        return Ok([y.into()].into());
+    }
+    let (scale, shift) = (call.constant(1)?, call.constant(2)?);
+    Ok([for_channels(context, &y, &scale, Some(&shift))?.into()].into())
+}
+
+/// scale ⊙ y + shift for each channel, where both depend on a private input.
+fn with_private_parameters(context: &mut Context, call: &Call<'_>, y: &Tensor) -> Lowered<Option<Tensor>> {
+    let (Some(Value::Node(scale)), Some(Value::Node(shift))) = (call.input(1), call.input(2)) else { return Ok(None) };
+    let mut shape = vec![1; y.rank() - 1];
+    shape[0] = y.shape[1];
+    if scale.shape != shape[..1] || shift.shape != shape[..1] {
+        return invalid("it has another number of channels than its input");
+    }
+    let (scale, shift) = (context.reshape(scale, &shape)?, context.reshape(shift, &shape)?);
+    let y = context.multiply(y, &scale)?;
+    context.add(&y, &shift).map(Some)
+}
+
+pub(super) fn group(context: &mut Context, call: &Call<'_>) -> Lowered<Vec<Value>> {
+    let x = call.tensor(0)?;
+    let groups = arrays::size(call.int("num_groups", 0)?)?;
+    let &[n, channels, ref spatial @ ..] = x.shape.as_slice() else { return invalid("its input has no channels") };
+    if groups == 0 || channels % groups != 0 {
+        return invalid("its groups do not divide its channels");
+    }
+    let inner = channels / groups * spatial.iter().product::<usize>();
+    let flat = context.reshape(x, &[n, groups, inner])?;
+    let y = normalised(context, &flat, &[2], call.float("epsilon", 1e-5)?)?;
+    let y = context.reshape(&y, &x.shape)?;
+    if let Some(y) = with_private_parameters(context, call, &y)? {
+        return Ok([y.into()].into());
+    }
+    let per_channel = |constant: Constant| -> Lowered<Constant> {
+        // Before opset 21 there is an entry for each group.
+        if constant.array().len() != groups || groups == channels {
+            return Ok(constant);
+        }
+        let column = arrays::reshape(constant.array(), &[groups, 1])?;
+        let spread = arrays::broadcast(&column, &[groups, channels / groups])?;
+        Ok(Constant::new(arrays::reshape(&spread, &[channels])?))
+    };
+    let (scale, shift) = (per_channel(call.constant(1)?)?, per_channel(call.constant(2)?)?);
+    Ok([for_channels(context, &y, &scale, Some(&shift))?.into()].into())
+}
+
+/// The last axes, from the one that the attribute names.
+fn last_axes(call: &Call<'_>, x: &Tensor) -> Lowered<Vec<usize>> {
+    Ok((arrays::axis(call.int("axis", -1)?, x.rank())?..x.rank()).collect())
+}
+
+fn scaled(context: &mut Context, call: &Call<'_>, y: Tensor) -> Lowered<Tensor> {
+    let y = match call.input(1) {
+        Some(Value::Node(scale)) => context.multiply(&y, scale)?,
+        _ => {
+            let scale = call.constant(1)?;
+            arrays::broadcast(scale.array(), &y.shape)?;
+            context.scale_privately(&y, scale.array())?
+        }
+    };
+    match call.input(2) {
+        None => Ok(y),
+        Some(Value::Node(shift)) => context.add(&y, shift),
+        Some(_) => {
+            let shift = call.constant(2)?;
+            arrays::broadcast(shift.array(), &y.shape)?;
+            context.offset_privately(&y, shift.array())
+        }
+    }
+}
+
+pub(super) fn layer(context: &mut Context, call: &Call<'_>) -> Lowered<Vec<Value>> {
+    let x = call.tensor(0)?;
+    let (axes, epsilon) = (last_axes(call, x)?, call.float("epsilon", 1e-5)?);
+    let mean = context.mean(x, &axes)?;
+    let centred = context.subtract(x, &mean)?;
+    let root = inverse_root_mean_square(context, &centred, &axes, epsilon)?;
+    let y = context.multiply(&centred, &root)?;
+    Ok([scaled(context, call, y)?.into(), mean.into(), root.into()].into())
+}
+
+pub(super) fn root_mean_square(context: &mut Context, call: &Call<'_>) -> Lowered<Vec<Value>> {
+    let x = call.tensor(0)?;
+    let root = inverse_root_mean_square(context, x, &last_axes(call, x)?, call.float("epsilon", 1e-5)?)?;
+    let y = context.multiply(x, &root)?;
+    Ok([scaled(context, call, y)?.into()].into())
+}
+
+pub(super) fn lp(context: &mut Context, call: &Call<'_>) -> Lowered<Vec<Value>> {
+    let x = call.tensor(0)?;
+    let axis = arrays::axis(call.int("axis", -1)?, x.rank())?;
+    let y = match call.int("p", 2)? {
+        1 => {
+            let magnitudes = context.function(x, Function::Abs)?;
+            let sum = context.sum(&magnitudes, &[axis])?;
+            let reciprocal = context.function(&sum, Function::PositiveReciprocal)?;
+            context.multiply(x, &reciprocal)?
+        }
+        2 => {
+            let squares = context.square(x)?;
+            let sum = context.sum(&squares, &[axis])?;
+            // Far below the last place of fixed point; in floats it keeps 0 / 0 from being infinite.
+            let sum = context.offset(&sum, 1e-12)?;
+            let root = context.function(&sum, Function::Power { exponent: -0.5 })?;
+            context.multiply(x, &root)?
+        }
+        p => return unsupported(format!("norms of order {p}; 1 and 2 are")),
+    };
+    Ok([y.into()].into())
+}
+
+pub(super) fn mean_variance(context: &mut Context, call: &Call<'_>) -> Lowered<Vec<Value>> {
+    let x = call.tensor(0)?;
+    let axes = arrays::axes(&call.ints("axes")?.unwrap_or_else(|| [0, 2, 3].to_vec()), x.rank())?;
+    // ONNX adds 1e-9 to the standard deviation, far below what the private run can tell from 0.
+    Ok([normalised(context, x, &axes, 1e-9)?.into()].into())
+}

@@ -1,0 +1,127 @@
+//! Quantised models, read as the real numbers that they stand for.
+
+use mpc_protocols::function::Function;
+use ndarray::ArrayD;
+use rten_onnx::onnx::DataType;
+
+use crate::arrays;
+use crate::call::Call;
+use crate::context::{Context, real};
+use crate::error::{Lowered, Problem, invalid, unsupported};
+use crate::value::{Constant, Tensor, Value};
+
+/// Scale and zero point, laid out to broadcast over the tensor that they belong to.
+struct Scale {
+    scale: ArrayD<f32>,
+    zero: ArrayD<f32>,
+}
+
+fn scale(context: &mut Context, call: &Call<'_>, shape: &[usize]) -> Lowered<Scale> {
+    let scale = call.constant(1)?;
+    let zero = call.optional_constant(2)?;
+    let zero = zero.unwrap_or_else(|| Constant::new(ArrayD::zeros(scale.array().raw_dim())));
+    // A comparison with NaN is false.
+    if !scale.array().iter().all(|&scale| scale > 0.0) {
+        return invalid("a scale is not positive");
+    }
+    if zero.array().len() != scale.array().len() {
+        return invalid("its scale and zero point differ in length");
+    }
+    let mut laid = |array: &ArrayD<f32>| -> Lowered<ArrayD<f32>> {
+        if array.len() == 1 {
+            return arrays::reshape(array, &vec![1; shape.len()]);
+        }
+        let axis = arrays::axis(call.int("axis", 1)?, shape.len())?;
+        if array.ndim() == 1 && array.len() == shape[axis] {
+            let mut sizes = vec![1; shape.len()];
+            sizes[axis] = array.len();
+            return arrays::reshape(array, &sizes);
+        }
+        blocks(context, array, axis, arrays::size(call.int("block_size", 0)?)?, shape)
+    };
+    Ok(Scale { scale: laid(scale.array())?, zero: laid(zero.array())? })
+}
+
+/// One entry for each block along an axis, repeated.
+fn blocks(
+    context: &mut Context,
+    array: &ArrayD<f32>,
+    axis: usize,
+    block: usize,
+    shape: &[usize],
+) -> Lowered<ArrayD<f32>> {
+    let mut expected = shape.to_vec();
+    expected[axis] = shape[axis].checked_div(block).map_or(0, |_| shape[axis].div_ceil(block));
+    if array.shape() != expected {
+        return invalid("its scale has another shape than its input");
+    }
+    context.charge(arrays::elements(shape)?)?;
+    Ok(arrays::gather(array, axis, &(0..shape[axis]).map(|i| i / block).collect::<Vec<_>>()))
+}
+
+/// (q − zero)·scale for constants. A private value stands for its real number already.
+pub(super) fn dequantise(context: &mut Context, call: &Call<'_>) -> Lowered<Vec<Value>> {
+    let value = call.required(0)?;
+    if let Value::Node(x) = value {
+        return Ok([requantised(context, call, x)?.into()].into());
+    }
+    let Value::Integer(array) = value else { return unsupported("its input is not of integers") };
+    let Scale { scale, zero } = scale(context, call, array.shape())?;
+    context.charge(array.len().saturating_mul(3))?;
+    let real = array.mapv(|value| value as f32);
+    let centred = arrays::zip(&real, &zero, |&q, &zero| Ok(q - zero))?;
+    Ok([Value::constant(arrays::zip(&centred, &scale, |&q, &scale| Ok(q * scale))?)].into())
+}
+
+/// A private value stands for its real number already, unless other parameters read it than wrote it.
+fn requantised(context: &mut Context, call: &Call<'_>, x: &Tensor) -> Lowered<Tensor> {
+    let Some((old_step, old_zero)) = context.quantisation(x.id) else { return Ok(x.clone()) };
+    let Scale { scale, zero } = scale(context, call, &x.shape)?;
+    let (Some(&step), Some(&zero), 1) = (scale.first(), zero.first(), scale.len()) else {
+        return unsupported("a value that was quantised with one scale is read with several");
+    };
+    let x = context.scale(x, step / old_step)?;
+    context.offset(&x, (old_zero - zero) * step)
+}
+
+/// The range of the quantised type: that of the zero point, or what an attribute says.
+fn limits(call: &Call<'_>) -> Lowered<Option<(f32, f32)>> {
+    let declared = call.int("output_dtype", 0)?;
+    let kind = if declared == 0 || call.zero_type != DataType::UINT8.0 { i64::from(call.zero_type) } else { declared };
+    Ok(match i32::try_from(kind).map(DataType) {
+        Ok(DataType::UINT8) => Some((0.0, 255.0)),
+        Ok(DataType::INT8) => Some((-128.0, 127.0)),
+        Ok(DataType::UINT16) => Some((0.0, 65535.0)),
+        Ok(DataType::INT16) => Some((-32768.0, 32767.0)),
+        Ok(DataType::UINT4) => Some((0.0, 15.0)),
+        Ok(DataType::INT4) => Some((-8.0, 7.0)),
+        _ => None,
+    })
+}
+
+/// A private value keeps its real number, within what the quantised type can stand for, where type and scale are one
+/// for all elements. A constant is rounded.
+pub(super) fn quantise(context: &mut Context, call: &Call<'_>) -> Lowered<Vec<Value>> {
+    let value = call.required(0)?;
+    let limits = limits(call)?;
+    let Scale { scale, zero } = scale(context, call, value.shape())?;
+    if let Value::Node(x) = value {
+        let (Some(&step), Some(&zero), 1, Some((low, high))) = (scale.first(), zero.first(), scale.len(), limits)
+        else {
+            return Ok([value.clone()].into());
+        };
+        let (low, high) = ((low - zero) * step, (high - zero) * step);
+        let y = context.function(x, Function::Clip { low, high })?;
+        context.note_quantisation(y.id, (step, zero));
+        return Ok([y.into()].into());
+    }
+    let Some((low, high)) = limits else { return unsupported("a quantised type that is not known here") };
+    let constant = real(value)?;
+    context.charge(constant.array().len().saturating_mul(3))?;
+    let steps = arrays::zip(constant.array(), &scale, |&x, &scale| Ok((x / scale).round_ties_even()))?;
+    let quantised = arrays::zip(&steps, &zero, |&x, &zero| Ok(x + zero))?;
+    if quantised.iter().any(|value| value.is_nan()) {
+        return Err(Problem::Range);
+    }
+    Ok([Value::integer(quantised.mapv(|value| value.clamp(low, high) as i64))].into())
+}

@@ -1,0 +1,194 @@
+//! One step of a recurrent layer, as ONNX defines it.
+
+use mpc_protocols::function::Function;
+use ndarray::ArrayD;
+
+use super::{Activation, Kind, rows};
+use crate::arrays;
+use crate::context::Context;
+use crate::error::Lowered;
+use crate::value::Tensor;
+
+/// One direction of a layer.
+pub(super) struct Cell {
+    pub(super) kind: Kind,
+    pub(super) hidden: usize,
+    pub(super) name: String,
+    /// [gates·hidden, inputs]
+    pub(super) weight: ArrayD<f32>,
+    /// [gates·hidden, hidden]
+    pub(super) recurrence: ArrayD<f32>,
+    pub(super) input_bias: ArrayD<f32>,
+    pub(super) recurrent_bias: ArrayD<f32>,
+    pub(super) peepholes: Option<ArrayD<f32>>,
+    pub(super) activations: Vec<Activation>,
+    pub(super) clip: Option<f32>,
+    pub(super) is_coupled: bool,
+    /// GRU: the reset gate applies behind the recurrent product.
+    pub(super) resets_after: bool,
+}
+
+/// What a step hands to the next; `None` is 0.
+pub(super) struct State {
+    pub(super) hidden: Option<Tensor>,
+    pub(super) cell: Option<Tensor>,
+}
+
+impl Cell {
+    /// All steps of [steps, batch, inputs]: the hidden state of each, in the order of the input, and the last state.
+    pub(super) fn unroll(
+        &self,
+        context: &mut Context,
+        x: &Tensor,
+        is_reverse: bool,
+        mut state: State,
+    ) -> Lowered<(Vec<Tensor>, State)> {
+        let (steps, batch) = (x.shape[0], x.shape[1]);
+        // The products with the input do not wait for a state: one layer for all steps.
+        let bias = self.joined_bias();
+        let name = format!("{}/input", self.name);
+        let name = context.unique(name);
+        let projected = context.linear_named(&name, x, self.weight.clone(), Some(bias), None)?;
+        let mut hidden = Vec::new();
+        for index in 0..steps {
+            let step = if is_reverse { steps - 1 - index } else { index };
+            let gates = context.slice(&projected, 0, step, step + 1)?;
+            let gates = context.reshape(&gates, &[batch, self.kind.gates() * self.hidden])?;
+            state = match self.kind {
+                Kind::Lstm => self.lstm(context, &gates, &state)?,
+                Kind::Gru => self.gru(context, &gates, &state)?,
+                Kind::Rnn => self.rnn(context, &gates, &state)?,
+            };
+            hidden.extend(state.hidden.clone());
+        }
+        if is_reverse {
+            hidden.reverse();
+        }
+        Ok((hidden, state))
+    }
+
+    /// The biases that are added before any gate: all, but not that of the GRU's reset product.
+    fn joined_bias(&self) -> Vec<f32> {
+        let separate = if self.kind == Kind::Gru && self.resets_after { 2 * self.hidden } else { usize::MAX };
+        let sum = |(place, (a, b)): (usize, (&f32, &f32))| if place < separate { a + b } else { *a };
+        self.input_bias.iter().zip(&self.recurrent_bias).enumerate().map(sum).collect()
+    }
+
+    /// x·Rᵀ for the gates in a range of blocks, with parameters that all steps share.
+    fn recurrent(
+        &self,
+        context: &mut Context,
+        x: &Tensor,
+        part: &str,
+        gates: core::ops::Range<usize>,
+        bias: Option<Vec<f32>>,
+    ) -> Lowered<Tensor> {
+        let parameters = format!("{}/{part}", self.name);
+        let name = context.unique(format!("{parameters}/step"));
+        let weight = rows(&self.recurrence, self.hidden, gates);
+        context.linear_named(&name, x, weight, bias, Some(&parameters))
+    }
+
+    /// Block `gate` of the gates.
+    fn gate(&self, context: &mut Context, gates: &Tensor, gate: usize) -> Lowered<Tensor> {
+        context.slice(gates, 1, gate * self.hidden, (gate + 1) * self.hidden)
+    }
+
+    fn activate(&self, context: &mut Context, x: &Tensor, activation: usize) -> Lowered<Tensor> {
+        let x = match self.clip {
+            Some(limit) => context.function(x, Function::Clip { low: -limit, high: limit })?,
+            None => x.clone(),
+        };
+        self.activations[activation].apply(context, &x)
+    }
+
+    fn peep(&self, context: &mut Context, x: Tensor, cell: Option<&Tensor>, place: usize) -> Lowered<Tensor> {
+        let (Some(peepholes), Some(cell)) = (&self.peepholes, cell) else { return Ok(x) };
+        let weight = rows(peepholes, self.hidden, place..place + 1);
+        let term = context.scale_privately(cell, &weight)?;
+        context.add(&x, &term)
+    }
+
+    /// Gates i, o, f, c.
+    fn lstm(&self, context: &mut Context, gates: &Tensor, state: &State) -> Lowered<State> {
+        let mut gates = gates.clone();
+        if let Some(hidden) = &state.hidden {
+            let product = self.recurrent(context, hidden, "recurrent", 0..4, None)?;
+            gates = context.add(&gates, &product)?;
+        }
+        let old = state.cell.as_ref();
+        let input = self.gate(context, &gates, 0)?;
+        let input = self.peep(context, input, old, 0)?;
+        let input = self.activate(context, &input, 0)?;
+        let candidate = self.gate(context, &gates, 3)?;
+        let candidate = self.activate(context, &candidate, 1)?;
+        let mut cell = context.multiply(&input, &candidate)?;
+        if let Some(old) = old {
+            let forget = if self.is_coupled {
+                let negative = context.scale(&input, -1.0)?;
+                context.offset(&negative, 1.0)?
+            } else {
+                let forget = self.gate(context, &gates, 2)?;
+                let forget = self.peep(context, forget, Some(old), 2)?;
+                self.activate(context, &forget, 0)?
+            };
+            let kept = context.multiply(&forget, old)?;
+            cell = context.add(&kept, &cell)?;
+        }
+        let output = self.gate(context, &gates, 1)?;
+        let output = self.peep(context, output, Some(&cell), 1)?;
+        let output = self.activate(context, &output, 0)?;
+        let shown = self.activations[2].apply(context, &cell)?;
+        let hidden = context.multiply(&output, &shown)?;
+        Ok(State { hidden: Some(hidden), cell: Some(cell) })
+    }
+
+    /// Gates z, r, h: H = (1 − z)·h + z·H'.
+    fn gru(&self, context: &mut Context, gates: &Tensor, state: &State) -> Lowered<State> {
+        let size = self.hidden;
+        let mut candidate = self.gate(context, gates, 2)?;
+        let mut both = context.slice(gates, 1, 0, 2 * size)?;
+        if let Some(hidden) = &state.hidden {
+            let product = self.recurrent(context, hidden, "recurrent", 0..2, None)?;
+            both = context.add(&both, &product)?;
+        }
+        let both = self.activate(context, &both, 0)?;
+        let (update, reset) = (self.gate(context, &both, 0)?, self.gate(context, &both, 1)?);
+        if self.resets_after {
+            let bias = rows(&self.recurrent_bias, size, 2..3);
+            let term = match &state.hidden {
+                Some(hidden) => {
+                    let bias = Some(bias.iter().copied().collect());
+                    let product = self.recurrent(context, hidden, "candidate", 2..3, bias)?;
+                    context.multiply(&product, &reset)?
+                }
+                None => context.scale_privately(&reset, &arrays::reshape(&bias, &[size])?)?,
+            };
+            candidate = context.add(&candidate, &term)?;
+        } else if let Some(hidden) = &state.hidden {
+            let remembered = context.multiply(hidden, &reset)?;
+            let product = self.recurrent(context, &remembered, "candidate", 2..3, None)?;
+            candidate = context.add(&candidate, &product)?;
+        }
+        let candidate = self.activate(context, &candidate, 1)?;
+        // h + z·(H' − h)
+        let negative = context.scale(&candidate, -1.0)?;
+        let difference = match &state.hidden {
+            Some(hidden) => context.add(hidden, &negative)?,
+            None => negative,
+        };
+        let change = context.multiply(&difference, &update)?;
+        let hidden = context.add(&candidate, &change)?;
+        Ok(State { hidden: Some(hidden), cell: None })
+    }
+
+    fn rnn(&self, context: &mut Context, gates: &Tensor, state: &State) -> Lowered<State> {
+        let mut sum = gates.clone();
+        if let Some(hidden) = &state.hidden {
+            let product = self.recurrent(context, hidden, "recurrent", 0..1, None)?;
+            sum = context.add(&sum, &product)?;
+        }
+        let hidden = self.activate(context, &sum, 0)?;
+        Ok(State { hidden: Some(hidden), cell: None })
+    }
+}

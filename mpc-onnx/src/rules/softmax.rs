@@ -1,0 +1,38 @@
+//! Softmax and LogSoftmax.
+
+use mpc_protocols::function::Function;
+
+use crate::arrays;
+use crate::call::Call;
+use crate::context::Context;
+use crate::error::Lowered;
+use crate::rules::reduce;
+use crate::value::{Tensor, Value};
+
+pub(super) fn softmax(context: &mut Context, call: &Call<'_>) -> Lowered<Vec<Value>> {
+    let x = call.tensor(0)?;
+    let is_log = call.operator() == "LogSoftmax";
+    if call.opset >= 13 {
+        let axis = arrays::axis(call.int("axis", -1)?, x.rank())?;
+        return Ok([along(context, x, axis, is_log)?.into()].into());
+    }
+    // Before opset 13, all axes from the named one on are one.
+    let axis = arrays::axis(call.int("axis", 1)?, x.rank())?;
+    let outer: usize = x.shape[..axis].iter().product();
+    let flat = context.reshape(x, &[outer, x.len() / outer])?;
+    let y = along(context, &flat, 1, is_log)?;
+    Ok([context.reshape(&y, &x.shape)?.into()].into())
+}
+
+pub(super) fn along(context: &mut Context, x: &Tensor, axis: usize, is_log: bool) -> Lowered<Tensor> {
+    if is_log {
+        let norm = reduce::log_sum_exp(context, x, &[axis])?;
+        return context.subtract(x, &norm);
+    }
+    let largest = reduce::maximum(context, x, &[axis])?;
+    let shifted = context.subtract(x, &largest)?;
+    let exponentials = context.function(&shifted, Function::ExpNonPositive)?;
+    let sum = context.sum(&exponentials, &[axis])?;
+    let reciprocal = context.function(&sum, Function::PositiveReciprocal)?;
+    context.multiply(&exponentials, &reciprocal)
+}
