@@ -6,7 +6,7 @@ use crate::run::error::{InputError, RunError};
 use mpc_models::tensors::TensorError;
 use mpc_nn::PlanError;
 use mpc_onnx::{ImportError, OnnxError};
-use mpc_service::vault::VaultError;
+use mpc_service::at_rest::encrypted_file::EncryptedFileError;
 use mpc_service::{Kind, PackError, ServiceError, StoreError};
 use mpc_transport::tls::CertificateError;
 
@@ -35,7 +35,7 @@ pub enum Failure {
     #[error(transparent)]
     Run(#[from] RunError),
     /// A session, preparation or deposit.
-    #[error(transparent)]
+    #[error("{}{}", .0, flags(.0))]
     Service(#[from] ServiceError),
 }
 
@@ -50,6 +50,9 @@ impl Failure {
                 ServiceError::Pack(_)
                 | ServiceError::Plan(_)
                 | ServiceError::Input(_)
+                | ServiceError::Servers { .. }
+                | ServiceError::NoDealer
+                | ServiceError::NotOutsourced
                 | ServiceError::Arguments(_)
                 | ServiceError::NothingPrepared { .. } => 2,
                 _ => match error.kind() {
@@ -61,6 +64,17 @@ impl Failure {
                 },
             },
         }
+    }
+}
+
+/// What to type where an error of the library only says what is missing.
+fn flags(error: &ServiceError) -> &'static str {
+    match error {
+        ServiceError::Servers { .. } => " (--connect HOST:PORT=FILE.crt for each)",
+        ServiceError::NoDealer => " (--dealer HOST:PORT=FILE.crt)",
+        ServiceError::NotOutsourced => " (`mpc pack --outsourced`)",
+        ServiceError::NothingPrepared { .. } => " (`mpc prepare`, or `mpc query` without --store)",
+        _ => "",
     }
 }
 
@@ -86,4 +100,4 @@ macro_rules! own {
     )*};
 }
 
-own!(StoreError, VaultError);
+own!(StoreError, EncryptedFileError);

@@ -8,9 +8,8 @@ use crate::format::{bytes, seconds};
 use crate::table::table;
 use mpc_models::tensors::{write_tensor, write_whole};
 use mpc_ring::in_ring;
-use mpc_service::client::Results;
-use mpc_service::vault::VaultKey;
-use mpc_service::{BatchId, Client, Correlations, InferenceReport, PublicModel, Store, Terms};
+use mpc_service::at_rest::encrypted_file::FileKey;
+use mpc_service::{BatchId, Client, Correlations, InferenceReport, PublicModel, Results, Store, Terms};
 use ndarray::{ArrayD, Axis, concatenate};
 use serde::Serialize;
 
@@ -31,7 +30,7 @@ pub fn query(
     output: &OutputArguments,
 ) -> Result<(), Failure> {
     let destinations = output.destinations(model)?;
-    let key = || VaultKey::new(client.endpoint.identity.derive_key("store"));
+    let key = || FileKey::new(client.endpoint.identity.derive_key("store"));
     let store = store.map(|folder| Store::open(folder, key())).transpose()?;
     let correlations = store.as_ref().map_or(Correlations::Dealer, Correlations::Store);
     let count = inputs.len() as u32;
@@ -114,7 +113,7 @@ impl Outcome<'_> {
     }
 
     /// The shape in which an output is written: that of the model's own file for one inference of a network that reveals all.
-    fn shape(&self, output: &mpc_service::pack::Tensor, tensor: &ArrayD<f64>) -> Vec<usize> {
+    fn shape(&self, output: &mpc_service::at_rest::packed_model::Tensor, tensor: &ArrayD<f64>) -> Vec<usize> {
         let elements: usize = output.shape.iter().product();
         if elements == tensor.len() && self.results.outputs.len() == 1 {
             return output.shape.clone();

@@ -77,9 +77,10 @@ fn compare<R: Ring>(arguments: &RunArguments) -> Result<Summary, Failure> {
             memory::run(&job, &owners, Arc::new(weights), Arc::new(samples.inferences.clone()), &mut progress)?
         }
         TransportKind::Services => {
-            return Err(
-                InputError::Named("services report to their client alone, and have no such summary".to_owned()).into()
-            );
+            return Err(InputError::Named(
+                "services report to their client alone, and have no such summary".to_owned(),
+            )
+            .into());
         }
         kind @ (TransportKind::Tcp | TransportKind::Tls) => {
             let secure = kind == TransportKind::Tls;
