@@ -200,6 +200,10 @@ impl Service for Dealer {
         MAX_OPENING_BYTES
     }
 
+    fn sessions_per_peer(&self) -> usize {
+        self.capacity.limits().sessions_per_peer
+    }
+
     fn admit(&self, _: &Certificate, opening: Opening) -> Result<DealRequest, Refused> {
         let Opening::Deal(request) = opening else {
             return Err((Refusal::Forbidden, "this is a dealer: it only deals".to_owned()));

@@ -162,6 +162,10 @@ impl Service for Server {
         MAX_SHORT_BYTES
     }
 
+    fn sessions_per_peer(&self) -> usize {
+        self.capacity.limits().sessions_per_peer
+    }
+
     fn admit(&self, caller: &Certificate, opening: Opening) -> Result<Request, Refused> {
         let Contacts { data_owners, model_owners, .. } = &self.contacts;
         match opening {

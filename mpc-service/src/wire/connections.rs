@@ -7,12 +7,15 @@ use mpc_transport::tls::Fingerprint;
 
 use crate::names::{Refusal, Refused};
 
-/// The most connections of one peer: an eighth of what a service has room for.
-pub(crate) const MAX_OF_ONE: usize = 32;
+/// The most connections of one peer that has fewer sessions: an eighth of what a service has room for.
+const MAX_OF_ONE: usize = 32;
 
 /// How many connections each peer has.
-#[derive(Debug, Default)]
-pub(crate) struct Connections(Mutex<HashMap<Fingerprint, usize>>);
+#[derive(Debug)]
+pub(crate) struct Connections {
+    counts: Mutex<HashMap<Fingerprint, usize>>,
+    most: usize,
+}
 
 /// A connection that counts, until this is dropped.
 #[derive(Debug)]
@@ -22,11 +25,16 @@ pub(crate) struct Place {
 }
 
 impl Connections {
+    /// With room for the sessions that one peer may have at a time, each of which has a connection, and as many that begin.
+    pub(crate) fn new(sessions_per_peer: usize) -> Arc<Self> {
+        Arc::new(Self { counts: Mutex::default(), most: sessions_per_peer.saturating_mul(2).max(MAX_OF_ONE) })
+    }
+
     /// Counts a connection, unless the peer has the most that one may have.
     pub(crate) fn place(self: &Arc<Self>, peer: Fingerprint) -> Result<Place, Refused> {
         let mut counts = self.lock();
         let own = counts.entry(peer).or_default();
-        if *own >= MAX_OF_ONE {
+        if *own >= self.most {
             return Err((
                 Refusal::Busy,
                 format!("{own} connections of yours are open here, the most for one; try later"),
@@ -38,7 +46,7 @@ impl Connections {
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<Fingerprint, usize>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.counts.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -48,7 +48,7 @@ pub(crate) async fn run<S: Service>(
     let address = listener.local_addr().unwrap_or(unknown);
     let listener = Async::new(listener).map_err(|source| ServiceError::Listen { address, source })?;
     let running = Arc::new(AtomicUsize::new(0));
-    let connections = Arc::default();
+    let connections = Connections::new(service.sessions_per_peer());
     let mut stop = std::pin::pin!(stop);
     let mut next_sweep = Instant::now() + SWEEP_PAUSE;
     loop {

@@ -31,6 +31,9 @@ pub(crate) trait Service: Send + Sync + 'static {
     /// The longest first message, in bytes.
     fn longest_opening(&self) -> usize;
 
+    /// How many sessions one peer may have at a time.
+    fn sessions_per_peer(&self) -> usize;
+
     /// Whether a caller may ask for that.
     fn admit(&self, caller: &Certificate, opening: Opening) -> Result<Self::Request, Refused>;
 

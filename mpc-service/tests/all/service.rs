@@ -247,7 +247,7 @@ fn strangers_and_those_of_another_role_are_refused() {
     // A dealer in place of a server.
     let mut client = site.client(&servers, Some(&dealer));
     client.servers[0] = site.dealer.peer(dealer.address);
-    client.dealer = Some(Organisation::new("another dealer").peer(dealer.address));
+    client.dealer = Some(Organisation::new("other-dealer").peer(dealer.address));
     let error = query(&client);
     assert!(matches!(error, ServiceError::Refused { refusal: Refusal::Forbidden, .. }), "{error}");
     // All is well for the others.
