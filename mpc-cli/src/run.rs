@@ -87,7 +87,7 @@ fn compare<R: Ring>(arguments: &RunArguments) -> Result<Summary, Failure> {
             processes::run(&job, secure, &owners, &subject.weights, source, &mut progress)?
         }
     };
-    progress.clear();
+    drop(progress);
     let results = Results::new(&run, &plain.outputs)?;
     let summary = summarise(arguments, &subject, &plan, &samples, &results, &run, plain.time)?;
     for (place, (name, output)) in subject.outputs.iter().zip(results.private()).enumerate() {
