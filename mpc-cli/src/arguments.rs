@@ -154,6 +154,7 @@ impl ConnectArguments {
 
 /// How images in files become numbers.
 #[derive(Clone, Debug, Args)]
+#[command(next_help_heading = "Inputs and outputs")]
 pub struct InputArguments {
     /// Of images: the mean that is subtracted from pixels between 0 and 1, one number or three.
     #[arg(long, value_name = "MEAN", value_delimiter = ',', allow_negative_numbers = true)]
@@ -190,6 +191,7 @@ impl InputArguments {
 
 /// Where the result goes.
 #[derive(Clone, Debug, Args)]
+#[command(next_help_heading = "Inputs and outputs")]
 pub struct OutputArguments {
     /// Where to write an output as float32 .npy; without a name the first one. Of several inferences one after the other.
     #[arg(short, long, value_name = "[NAME=]FILE.npy")]

@@ -31,6 +31,7 @@ use crate::files::{by_name, check_destinations};
 use mpc_models::tensors::{write_tensor, write_whole};
 use mpc_ring::{Ring, in_ring};
 
+pub use crate::arguments::{InputArguments, OutputArguments, RevealArgument, RevealToArgument, TermsArguments};
 use crate::failure::Failure;
 use crate::output::json;
 pub use arguments::{LinkKind, PreprocessingMode, RunArguments, TransportKind};
