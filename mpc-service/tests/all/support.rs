@@ -7,9 +7,10 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use mpc_nn::{Graph, GraphBuilder, GraphLimits, Network, Weights, evaluate};
-use mpc_service::vault::VaultKey;
+use mpc_service::at_rest::encrypted_file::FileKey;
 use mpc_service::{
-    Client, Contacts, Dealer, Endpoint, Holdings, Limits, Peer, PrivateModel, Server, Shelf, Store, Terms, listen,
+    Client, Contacts, Dealer, Depositor, Endpoint, Holdings, Limits, ModelShares, Peer, PrivateModel, Server, Store,
+    Terms, listen,
 };
 use mpc_transport::TcpSettings;
 use mpc_transport::tls::{Certificate, Identity};
@@ -177,9 +178,9 @@ impl Site {
         let copy = || PrivateModel::new(network(), self.model.public.terms).unwrap();
         let holdings = match (self.model.public.terms.setting, party) {
             (mpc_service::Setting::Outsourced, _) => {
-                let key = VaultKey::new(organisation.identity.derive_key("model shares"));
+                let key = FileKey::new(organisation.identity.derive_key("model shares"));
                 let folder = self.folder.path().join(format!("shares{party}"));
-                Holdings::Shares(Shelf::open(folder, key, GraphLimits::default()).unwrap())
+                Holdings::Shares(ModelShares::open(folder, key, GraphLimits::default()).unwrap())
             }
             (mpc_service::Setting::Direct, 0) => Holdings::Own(Box::new(copy())),
             (mpc_service::Setting::Direct, _) => Holdings::Public(Box::new(self.model.public.clone())),
@@ -207,8 +208,13 @@ impl Site {
         }
     }
 
+    pub fn depositor(&self, servers: &[Running]) -> Depositor {
+        let Client { endpoint, servers, .. } = self.client_of(&self.owner, servers, None);
+        Depositor { endpoint, servers }
+    }
+
     pub fn store(&self) -> Store {
-        let key = VaultKey::new(self.client.identity.derive_key("store"));
+        let key = FileKey::new(self.client.identity.derive_key("store"));
         Store::open(self.folder.path().join("client"), key).unwrap()
     }
 }
