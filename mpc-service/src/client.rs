@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use mpc_nn::execute::{Inputs, ModelSource, Outputs, check_inputs};
-use mpc_nn::outside::{OutputShare, reconstruct, split_inputs, split_model};
+use mpc_nn::run::{Inputs, ModelSource, Outputs, check_inputs};
+use mpc_nn::delegation::{OutputShare, reconstruct, split_inputs, split_model};
 use mpc_nn::{InferenceError, Model, Plan};
 use mpc_ring::{Ring, in_ring};
 use mpc_shares::{Prg, SecretVec, Seed};

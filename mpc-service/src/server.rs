@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
 
-use mpc_nn::execute::{Inputs, ModelSource, Outputs};
-use mpc_nn::outside::{InputShare, ModelShare};
+use mpc_nn::run::{Inputs, ModelSource, Outputs};
+use mpc_nn::delegation::{InputShare, ModelShare};
 use mpc_nn::{Model, Plan, Preprocessing};
 use mpc_ring::{Ring, in_ring};
 use mpc_shares::SecretVec;

@@ -4,8 +4,8 @@
 use std::collections::BTreeSet;
 use std::sync::Mutex;
 
-use mpc_nn::execute::{check_inputs, labels};
-use mpc_nn::outside::{reconstruct, split_inputs, split_model};
+use mpc_nn::delegation::{reconstruct, split_inputs, split_model};
+use mpc_nn::run::{check_inputs, labels};
 use mpc_nn::{
     EncodingError, Graph, GraphBuilder, GraphError, InferenceError, InputShare, Inputs, ModelShare, ModelSource, Op,
     OutputShare, Outputs, Owner, PartySession, Plan, PlanError, Preprocessing, Recipients, Roles, Settings,

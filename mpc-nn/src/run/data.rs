@@ -3,17 +3,15 @@
 use alloc::vec::Vec;
 use core::fmt;
 
-use mpc_protocols::{Party, sharing};
 use mpc_ring::Ring;
 use mpc_shares::{ArithmeticShares, SecretVec};
-use mpc_transport::{Metered, Transport};
 use ndarray::ArrayD;
 
-use super::fixed_point::{check_outputs, decode, encode_inputs};
-use super::run::in_step;
+use super::context::{Collected, Input};
+use super::fixed_point::{check_outputs, encode_inputs};
+use crate::delegation::{InputShare, OutputShare};
 use crate::error::InferenceError;
-use crate::outside::{InputShare, OutputShare};
-use crate::plan::{Owner, Plan, Step};
+use crate::plan::{Owner, Plan};
 
 /// What a party brings into one inference. Most bring nothing: [`Inputs::none`].
 ///
@@ -82,14 +80,6 @@ impl<R: Ring> fmt::Debug for Inputs<'_, R> {
     }
 }
 
-/// What a party has of one input.
-pub(super) enum Input<R: Ring> {
-    /// It is its owner.
-    Secret(SecretVec<R>),
-    /// It was sent a share.
-    Share(ArithmeticShares<R>),
-}
-
 /// What one inference leaves at a party. `Debug` shows no values.
 pub struct Outputs<R: Ring> {
     /// The outputs in the order of the graph's, at a party that is to learn them.
@@ -105,42 +95,20 @@ impl<R: Ring> fmt::Debug for Outputs<R> {
     }
 }
 
-/// The outputs so far.
-pub(super) struct Collected<R: Ring> {
-    recipients: Vec<usize>,
-    revealed: Vec<ArrayD<f64>>,
-    /// This party's shares, if they go outside, and how many there are so far.
-    shares: Option<(SecretVec<R>, usize)>,
+/// The outputs of a run that has begun.
+pub(super) fn collected<R: Ring>(plan: &Plan<R>) -> Collected<R> {
+    let recipients = plan.settings().roles.recipients();
+    let shares = recipients.contains(Owner::Outside).then(|| (SecretVec::zeros(plan.outputs_len()), 0));
+    Collected { recipients: recipients.parties(), revealed: Vec::new(), shares }
 }
 
-impl<R: Ring> Collected<R> {
-    pub(super) fn new(plan: &Plan<R>) -> Self {
-        let recipients = plan.settings().roles.recipients();
-        let shares = recipients.contains(Owner::Outside).then(|| (SecretVec::zeros(plan.outputs_len()), 0));
-        Self { recipients: recipients.parties(), revealed: Vec::new(), shares }
-    }
-
-    /// Reveals an output to the parties that are to learn it, and keeps the share that goes outside.
-    pub(super) async fn reveal<T: Transport>(
-        &mut self,
-        party: &mut Party<Metered<T>>,
-        step: &Step,
-        x: &ArithmeticShares<R>,
-    ) -> Result<(), InferenceError> {
-        if let Some((shares, len)) = &mut self.shares {
-            shares[*len..][..x.len()].copy_from_slice(x.elements());
-            *len += x.len();
-        }
-        let revealed = sharing::reveal_to(party, &self.recipients, x).await.map_err(|source| in_step(step, source))?;
-        if let Some(elements) = revealed.map(SecretVec::from) {
-            self.revealed.push(decode(&elements, step.format, &step.shape));
-        }
-        Ok(())
-    }
-
-    pub(super) fn finish(self, plan: &Plan<R>, party: usize) -> Result<Outputs<R>, InferenceError> {
-        check_outputs(plan, &self.revealed)?;
-        let revealed = self.recipients.contains(&party).then_some(self.revealed);
-        Ok(Outputs { revealed, share: self.shares.map(|(shares, _)| OutputShare::new(plan, party, shares)) })
-    }
+/// The outputs of a run that is over, checked against the plan's bound.
+pub(super) fn finish<R: Ring>(
+    outputs: Collected<R>,
+    plan: &Plan<R>,
+    party: usize,
+) -> Result<Outputs<R>, InferenceError> {
+    check_outputs(plan, &outputs.revealed)?;
+    let revealed = outputs.recipients.contains(&party).then_some(outputs.revealed);
+    Ok(Outputs { revealed, share: outputs.shares.map(|(shares, _)| OutputShare::new(plan, party, shares)) })
 }

@@ -12,9 +12,9 @@ use mpc_transport::{Metered, Phase, Transport};
 
 use super::fixed_point::{encode_weights, split_parameters};
 use super::labels;
+use crate::delegation::ModelShare;
 use crate::encoding::{EncodingError, Header, Kind, parts, read_elements};
 use crate::error::InferenceError;
-use crate::outside::ModelShare;
 use crate::plan::{Owner, Plan};
 use crate::weights::Weights;
 

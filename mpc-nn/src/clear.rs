@@ -1,19 +1,19 @@
 //! Evaluation in the clear, in floating point: the reference that private inference is compared with.
 
-mod convolution;
-mod pool;
-mod tensor;
+pub(crate) mod node;
 
 use alloc::borrow::ToOwned;
 use alloc::string::String;
 use alloc::vec;
 use alloc::vec::Vec;
 
-use ndarray::{ArrayD, ArrayView1, ArrayView2, Ix1, Ix2, IxDyn};
+use ndarray::{ArrayD, IxDyn};
 
-use crate::graph::{Graph, Node, NodeId, Op};
+use crate::graph::{Graph, NodeId};
+use crate::ops;
 use crate::values::{self, Flaw};
 use crate::weights::Weights;
+use node::Clear;
 
 /// The largest magnitude that an element of an input may have: 2^15.
 pub const MAX_INPUT: f32 = 32768.0;
@@ -111,13 +111,10 @@ pub fn evaluate_with(
     check_inputs(graph, graph.inputs(), inputs)?;
     check_weights(graph, weights)?;
     let last_readers = graph.last_readers();
-    let mut inputs = inputs.iter();
     let mut values: Vec<ArrayD<f32>> = vec![ArrayD::default(IxDyn(&[0])); graph.nodes().len()];
     for (id, node) in graph.iter() {
-        let value = match node.op() {
-            Op::Input => inputs.next().map(|input| input.as_standard_layout().into_owned()).unwrap_or_default(),
-            _ => apply(node, weights, &values),
-        };
+        let given = graph.inputs().iter().position(|&input| input == id).map(|input| &inputs[input]);
+        let value = ops::clear(node.op(), &Clear { node, weights, values: &values, given });
         if !value.iter().all(|element| element.is_finite()) {
             return Err(EvaluateError::Overflow { name: node.name().to_owned() });
         }
@@ -156,78 +153,4 @@ fn check_weights(graph: &Graph, weights: &Weights) -> Result<(), EvaluateError> 
         Some(parameter) => Err(EvaluateError::Weights { name: parameter.name, expected: parameter.shape }),
         None => Ok(()),
     }
-}
-
-/// The output of a node that is not an input, in row-major order. Shapes were checked when the graph was built.
-fn apply(node: &Node, weights: &Weights, values: &[ArrayD<f32>]) -> ArrayD<f32> {
-    let input = |index: usize| &values[node.inputs()[index].index()];
-    match node.op() {
-        Op::Input => unreachable!("inputs are not computed"),
-        Op::Parameter => parameter(node.value_name(), weights).clone(),
-        Op::Convolution { shape, .. } => {
-            convolution::apply(shape, input(0), parameter(node.weight_name(), weights), bias(node, weights))
-        }
-        Op::Linear { .. } => {
-            linear(matrix(input(0)), matrix(parameter(node.weight_name(), weights)), bias(node, weights))
-        }
-        Op::ScaleChannels(map) => {
-            tensor::channelwise(input(0), map, parameter(node.weight_name(), weights), |x, factor| x * factor)
-        }
-        Op::OffsetChannels(map) => {
-            tensor::channelwise(input(0), map, parameter(node.bias_name(), weights), |x, offset| x + offset)
-        }
-        Op::Relu => input(0).mapv(|x| x.max(0.0)),
-        Op::Function(function) => input(0).mapv(|x| function.evaluate(f64::from(x)) as f32),
-        Op::MaxPool(pool) => pool::maximum(pool, input(0), node.shape()),
-        Op::AveragePool(pool) => pool::mean(pool, input(0), node.shape()),
-        Op::Sum { axes } => tensor::sum(input(0), axes, node.shape()),
-        Op::Mean { axes } => {
-            let count = input(0).len() / node.len();
-            tensor::sum(input(0), axes, node.shape()) / count as f32
-        }
-        Op::ArgMax => tensor::arg_max(input(0), node.shape()),
-        Op::Rank { .. } | Op::RankedValue => tensor::ranked(input(node.inputs().len() - 1), node.shape(), |_, x| x),
-        Op::RankedIndex => tensor::ranked(input(1), node.shape(), |index, _| index as f32),
-        Op::Add => input(0) + input(1),
-        Op::Multiply => tensor::multiply(input(0), input(1)),
-        Op::Square => input(0).mapv(|x| x * x),
-        Op::MatrixProduct => tensor::matrix_product(input(0), input(1), node.shape()),
-        Op::Scale { factor } => input(0) * *factor,
-        Op::Offset { value } => input(0) + *value,
-        Op::Combine { axis, rows } => tensor::combine(input(0), *axis, rows, node.shape()),
-        Op::Concat { axis } => {
-            tensor::concat(*axis, node.inputs().iter().map(|id| values[id.index()].view()).collect())
-        }
-        Op::Reshape => reshape(input(0).clone(), node.shape()),
-        Op::Transpose { permutation } => tensor::transpose(input(0), permutation),
-        Op::Gather { axis, indices } => tensor::gather(input(0), *axis, indices),
-        Op::Pad { before, .. } => tensor::pad(input(0), before, node.shape()),
-        Op::Slice { start, stop, step } => tensor::slice(input(0), start, stop, step),
-    }
-}
-
-/// A parameter of a node that has it.
-fn parameter(name: Option<String>, weights: &Weights) -> &ArrayD<f32> {
-    name.and_then(|name| weights.get(&name)).expect("the weights were checked")
-}
-
-fn bias<'a>(node: &Node, weights: &'a Weights) -> Option<ArrayView1<'a, f32>> {
-    let bias = weights.get(&node.bias_name()?)?;
-    Some(bias.view().into_dimensionality::<Ix1>().expect("the weights were checked"))
-}
-
-fn matrix(array: &ArrayD<f32>) -> ArrayView2<'_, f32> {
-    array.view().into_dimensionality::<Ix2>().expect("the graph has checked the shapes")
-}
-
-fn reshape(array: ArrayD<f32>, shape: &[usize]) -> ArrayD<f32> {
-    array.into_shape_with_order(shape).expect("the graph has checked the shapes")
-}
-
-fn linear(x: ArrayView2<'_, f32>, weight: ArrayView2<'_, f32>, bias: Option<ArrayView1<'_, f32>>) -> ArrayD<f32> {
-    let mut y = x.dot(&weight.t()).as_standard_layout().into_owned();
-    if let Some(bias) = bias {
-        y += &bias;
-    }
-    y.into_dyn()
 }

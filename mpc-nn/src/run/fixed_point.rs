@@ -5,12 +5,12 @@ use alloc::vec::Vec;
 
 use mpc_ring::{FixedPoint, Ring};
 use mpc_shares::SecretVec;
-use ndarray::{ArrayD, IxDyn};
+use ndarray::ArrayD;
 
+use crate::clear::check_inputs;
 use crate::error::InferenceError;
 use crate::graph::NodeId;
-use crate::plain::check_inputs;
-use crate::plan::{Format, Index, Number, Owner, Plan};
+use crate::plan::{Format, Owner, Plan};
 use crate::weights::Weights;
 
 /// All weights and constants in fixed point, in the order of the plan.
@@ -97,18 +97,4 @@ pub(crate) fn check_outputs<R: Ring>(plan: &Plan<R>, outputs: &[ArrayD<f64>]) ->
         }
     }
     Ok(())
-}
-
-/// Revealed elements as real numbers.
-pub(crate) fn decode<R: Ring>(elements: &[R], format: Format, shape: &[usize]) -> ArrayD<f64> {
-    let values: Vec<f64> = match format {
-        Format::Number(Number { scale, divisor }) => {
-            let fixed = FixedPoint::new(scale);
-            elements.iter().map(|&x| fixed.decode(x) / divisor).collect()
-        }
-        Format::Index(Index { bits, origin, step }) | Format::Ranked(Index { bits, origin, step }) => {
-            elements.iter().map(|&x| (origin + step * (x & R::low_mask(bits)).low_u64() as i64) as f64).collect()
-        }
-    };
-    ArrayD::from_shape_vec(IxDyn(shape), values).expect("a step has as many elements as its shape")
 }

@@ -1,12 +1,15 @@
 //! Reading a graph that somebody else has written.
 
+use alloc::borrow::ToOwned;
 use alloc::string::ToString;
 use alloc::vec::Vec;
 
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer, de};
 
-use super::{ConvolutionOptions, Graph, GraphBuilder, GraphError, MAX_ELEMENTS, Node, NodeId, Op};
 use crate::encoding::{EncodingError, Kind};
+use crate::graph::{Graph, GraphBuilder, GraphError, MAX_ELEMENTS, Node, NodeId};
+use crate::ops;
+use crate::ops::operation::Work;
 
 /// The most that a graph from somebody else may have, so that whoever reads, plans or deals for it knows what it costs.
 ///
@@ -57,8 +60,8 @@ impl GraphLimits {
 
     /// Checks a graph that was built, and so has no sizes that overflow.
     fn check(&self, graph: &Graph) -> Result<(), EncodingError> {
-        self.check_count(graph.nodes.len() as u64)?;
-        let values = graph.nodes.iter().map(|node| node.len() as u64);
+        self.check_count(graph.nodes().len() as u64)?;
+        let values = graph.nodes().iter().map(|node| node.len() as u64);
         let parameters =
             graph.parameters().into_iter().map(|parameter| parameter.shape.iter().product::<usize>() as u64);
         let mut total = 0u64;
@@ -67,11 +70,12 @@ impl GraphLimits {
             total = total.saturating_add(elements);
         }
         at_most("elements in all", self.total_elements, total)?;
-        let sum = |count: fn(&Graph, &Node) -> u64| {
-            graph.nodes.iter().map(|node| count(graph, node)).fold(0, u64::saturating_add)
-        };
-        at_most("multiplications", self.multiplications, graph.multiplications().saturating_add(sum(Graph::products)))?;
-        at_most("comparisons", self.comparisons, sum(Graph::comparisons))
+        let work = |node: &Node| ops::work(node, node.inputs().first().map_or(&[], |&input| graph.node(input).shape()));
+        let sum =
+            |count: fn(Work) -> u64| graph.nodes().iter().map(|node| count(work(node))).fold(0, u64::saturating_add);
+        let products = sum(|work| work.multiplications).saturating_add(sum(|work| work.products));
+        at_most("multiplications", self.multiplications, products)?;
+        at_most("comparisons", self.comparisons, sum(|work| work.comparisons))
     }
 }
 
@@ -118,38 +122,6 @@ impl Graph {
         Ok(graph)
     }
 
-    /// The number of products of two values that a node takes.
-    fn products(&self, node: &Node) -> u64 {
-        let elements = node.len() as u64;
-        match node.op {
-            Op::Multiply | Op::Square => elements,
-            // [batch, rows, inner] × [batch, inner, columns].
-            Op::MatrixProduct => elements.saturating_mul(self.row_len(node) as u64),
-            _ => 0,
-        }
-    }
-
-    /// The number of elements that a node compares or takes a function of.
-    fn comparisons(&self, node: &Node) -> u64 {
-        let input = || node.inputs.first().map_or(0, |&input| self.node(input).len() as u64);
-        match &node.op {
-            Op::Relu | Op::Function(_) => node.len() as u64,
-            Op::MaxPool(pool) => (node.len() as u64).saturating_mul((pool.kernel[0] * pool.kernel[1]) as u64),
-            Op::ArgMax => input(),
-            // A sorting network has less than one comparison of each element for each layer.
-            Op::Rank { .. } => {
-                let levels = u64::from(self.row_len(node).next_power_of_two().ilog2());
-                input().saturating_mul(levels * (levels + 1) / 2)
-            }
-            _ => 0,
-        }
-    }
-
-    /// The length of the last axis of a node's first input.
-    fn row_len(&self, node: &Node) -> usize {
-        node.inputs.first().and_then(|&input| self.node(input).shape.last().copied()).unwrap_or(1)
-    }
-
     /// A classifier that reveals the class and nothing else: the index of the largest score of `scores` along its last axis
     /// is the only output, and the scores are not opened.
     ///
@@ -159,10 +131,10 @@ impl Graph {
     /// [`GraphError::UnknownNode`]; [`GraphError::UnusedInput`] for an input that the class does not depend on.
     pub fn with_class_only(&self, scores: NodeId) -> Result<Self, GraphError> {
         let mut builder = GraphBuilder::new();
-        for node in &self.nodes {
-            add(&mut builder, node)?;
+        for node in self.nodes() {
+            ops::rebuild(&mut builder, node)?;
         }
-        let name = alloc::format!("{}:class", self.nodes.get(scores.0).map(Node::name).unwrap_or_default());
+        let name = alloc::format!("{}:class", self.nodes().get(scores.index()).map(Node::name).unwrap_or_default());
         let class = builder.arg_max(&name, scores)?;
         builder.finish(&[class])
     }
@@ -170,10 +142,16 @@ impl Graph {
 
 /// A graph as it was written, before it is checked.
 #[derive(Deserialize)]
-pub(super) struct Unchecked {
+struct Unchecked {
     nodes: Vec<Node>,
     inputs: Vec<NodeId>,
     outputs: Vec<NodeId>,
+}
+
+impl<'de> Deserialize<'de> for Graph {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Self::try_from(Unchecked::deserialize(deserializer)?).map_err(de::Error::custom)
+    }
 }
 
 impl TryFrom<Unchecked> for Graph {
@@ -182,71 +160,17 @@ impl TryFrom<Unchecked> for Graph {
     fn try_from(unchecked: Unchecked) -> Result<Self, GraphError> {
         let mut builder = GraphBuilder::new();
         for node in &unchecked.nodes {
-            let id = add(&mut builder, node)?;
-            let built = &builder.nodes[id.0];
-            if built != node {
-                return Err(GraphError::Inconsistent { name: node.name.clone() });
+            let id = ops::rebuild(&mut builder, node)?;
+            if builder.node(id) != node {
+                return Err(GraphError::Inconsistent { name: node.name().to_owned() });
             }
         }
         let graph = builder.finish(&unchecked.outputs)?;
         // A dead node or another order of the inputs is no graph that a builder makes.
-        if graph.nodes.len() != unchecked.nodes.len() || graph.inputs != unchecked.inputs {
-            let name = unchecked.nodes.last().map(|node| node.name.clone()).unwrap_or_default();
+        if graph.nodes().len() != unchecked.nodes.len() || graph.inputs() != unchecked.inputs {
+            let name = unchecked.nodes.last().map(|node| node.name().to_owned()).unwrap_or_default();
             return Err(GraphError::Inconsistent { name });
         }
         Ok(graph)
-    }
-}
-
-/// Adds a node by the method that makes its operation.
-fn add(builder: &mut GraphBuilder, node: &Node) -> Result<NodeId, GraphError> {
-    let name = node.name.as_str();
-    let inputs = || node.inputs.iter().copied();
-    // A missing input refers to a node that is not there.
-    let input = |index: usize| inputs().nth(index).unwrap_or(NodeId(usize::MAX));
-    let x = input(0);
-    match &node.op {
-        Op::Input => builder.input(name, &node.shape),
-        Op::Parameter => builder.parameter(name, &node.shape),
-        Op::Convolution { shape, bias } => {
-            let options = ConvolutionOptions {
-                output_channels: shape.output_channels,
-                kernel: shape.kernel,
-                stride: shape.stride,
-                padding: shape.padding,
-                dilation: shape.dilation,
-                groups: shape.groups,
-                bias: *bias,
-            };
-            builder.convolution(name, x, options)
-        }
-        Op::Linear { output_features, bias, tied: None, .. } => builder.linear(name, x, *output_features, *bias),
-        Op::Linear { output_features, bias, tied: Some(tied), .. } => {
-            builder.linear_tied(name, x, *output_features, *bias, tied)
-        }
-        Op::ScaleChannels(map) => builder.scale_channels(name, x, map.channels, map.inner),
-        Op::OffsetChannels(map) => builder.offset_channels(name, x, map.channels, map.inner),
-        Op::Relu => builder.relu(name, x),
-        Op::Function(function) => builder.function(name, x, *function),
-        Op::MaxPool(pool) => builder.max_pool(name, x, *pool),
-        Op::AveragePool(pool) => builder.average_pool(name, x, *pool),
-        Op::Sum { axes } => builder.sum(name, x, axes),
-        Op::Mean { axes } => builder.mean(name, x, axes),
-        Op::ArgMax => builder.arg_max(name, x),
-        Op::Rank { count } => builder.rank(name, x, *count),
-        Op::RankedValue | Op::RankedIndex => builder.ranked(name, node.op.clone(), x, input(1)),
-        Op::Add => builder.add(name, x, input(1)),
-        Op::Multiply => builder.multiply(name, x, input(1)),
-        Op::Square => builder.square(name, x),
-        Op::MatrixProduct => builder.matrix_product(name, x, input(1)),
-        Op::Scale { factor } => builder.scale(name, x, *factor),
-        Op::Offset { value } => builder.offset(name, x, *value),
-        Op::Combine { axis, rows } => builder.combine(name, x, *axis, rows),
-        Op::Concat { axis } => builder.concat(name, &inputs().collect::<Vec<_>>(), *axis),
-        Op::Reshape => builder.reshape(name, x, &node.shape),
-        Op::Transpose { permutation } => builder.transpose(name, x, permutation),
-        Op::Gather { axis, indices } => builder.gather(name, x, *axis, indices),
-        Op::Pad { before, after } => builder.pad(name, x, before, after),
-        Op::Slice { start, stop, step } => builder.slice(name, x, start, stop, step),
     }
 }

@@ -1,15 +1,78 @@
-//! Convolution as a matrix product over patches of the image.
+//! Convolution over images, in floating point as a matrix product over patches of the image.
 
-use alloc::vec;
 use core::ops::Range;
 
 use mpc_ring::Convolution;
-use ndarray::{Array4, ArrayD, ArrayView1, ArrayView2, Axis, Ix4, Slice};
+use ndarray::{Array4, ArrayView1, ArrayView2, Axis, Ix4, Slice};
+
+use super::prelude::*;
+use super::weighted;
+use crate::graph::ConvolutionOptions;
+
+impl GraphBuilder {
+    /// A two-dimensional convolution of [b, c, h, w].
+    ///
+    /// # Errors
+    /// Another number of axes, sizes that do not fit together or are too large; a name that is taken.
+    pub fn convolution(
+        &mut self,
+        name: &str,
+        input: NodeId,
+        options: ConvolutionOptions,
+    ) -> Result<NodeId, GraphError> {
+        let sizes = shape::axes(name, self.shape_for(name, input)?)?;
+        let shape = options.applied_to(sizes);
+        shape.validate().map_err(|source| GraphError::Convolution { name: name.to_owned(), source })?;
+        shape::check(name, &weight_shape(&shape))?;
+        // A kernel computes at least a row of the output at a time, with a patch of the input for each of its pixels.
+        let patch = shape.weight_len() / shape.output_channels;
+        shape::check(name, &[shape.output_width(), patch])?;
+        let output = vec![shape.batch, shape.output_channels, shape.output_height(), shape.output_width()];
+        self.push(name, Op::Convolution { shape, bias: options.bias }, vec![input], output)
+    }
+}
+
+/// [output channels, input channels of a group, kernel height, kernel width].
+fn weight_shape(shape: &Convolution) -> Vec<usize> {
+    vec![shape.output_channels, shape.input_channels / shape.groups, shape.kernel[0], shape.kernel[1]]
+}
+
+pub(super) struct Convolve<'a> {
+    pub(super) shape: &'a Convolution,
+    pub(super) bias: bool,
+}
+
+impl Operation for Convolve<'_> {
+    fn rebuild(&self, builder: &mut GraphBuilder, node: &Node) -> Result<NodeId, GraphError> {
+        let Convolution { output_channels, kernel, stride, padding, dilation, groups, .. } = *self.shape;
+        let bias = self.bias;
+        let options = ConvolutionOptions { output_channels, kernel, stride, padding, dilation, groups, bias };
+        builder.convolution(node.name(), node.input(0), options)
+    }
+
+    fn parameters(&self, _node: &Node) -> Vec<(ParameterKind, Vec<usize>)> {
+        let weight = (ParameterKind::Weight, weight_shape(self.shape));
+        let bias = self.bias.then(|| (ParameterKind::Bias, vec![self.shape.output_channels]));
+        [weight].into_iter().chain(bias).collect()
+    }
+
+    fn work(&self, _node: &Node, _input: &[usize]) -> Work {
+        Work::multiplications(self.shape.multiplications())
+    }
+
+    fn clear(&self, x: &Clear<'_>) -> ArrayD<f32> {
+        apply(self.shape, x.input(0), x.weight(), x.bias())
+    }
+
+    fn plan<R: Ring>(&self, walk: &mut Walk<'_, R>, node: &Node) -> Result<(Action, Format), PlanError> {
+        weighted::plan(walk, node, *self.shape)
+    }
+}
 
 /// The largest number of patch elements that are laid out at a time: 256 KiB, to stay in the cache.
 const BLOCK: usize = 1 << 16;
 
-pub(super) fn apply(
+fn apply(
     shape: &Convolution,
     input: &ArrayD<f32>,
     weight: &ArrayD<f32>,

@@ -1,9 +1,10 @@
 //! One party's run of a plan.
 
+pub(crate) mod context;
 mod data;
+mod drawing;
 pub(crate) mod fixed_point;
 mod model;
-mod run;
 
 use alloc::boxed::Box;
 use alloc::collections::VecDeque;
@@ -18,15 +19,18 @@ use ndarray::ArrayD;
 
 use crate::encoding::{Header, Kind};
 use crate::error::InferenceError;
+use crate::ops::needs::Material;
+use crate::ops::values::Values;
 use crate::plan::{Owner, Plan};
 use crate::recording::Recording;
 
+pub use crate::plan::Preprocessing;
 pub use data::{Inputs, Outputs};
 pub use model::{Model, ModelSource};
 
-use data::{Collected, Input};
+use context::{Input, Run};
+use drawing::{Correlations, Drawing};
 use fixed_point::encode_inputs;
-use run::{Correlations, Drawing, Material, Run};
 
 /// Labels of what is counted outside the steps.
 pub mod labels {
@@ -59,16 +63,6 @@ pub trait Observer: Send {
 }
 
 impl Observer for () {}
-
-/// When correlations are drawn from the dealer's stream.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Preprocessing {
-    /// Step by step, just before each is used: memory is bounded by the largest layer.
-    #[default]
-    Streamed,
-    /// All before the first online message: the online phase waits for nobody's dealer.
-    Ahead,
-}
 
 /// One party's inferences with a loaded model.
 #[derive(Clone, Copy, Debug)]
@@ -170,20 +164,25 @@ impl<R: Ring> Inference<'_, R> {
         observer: &mut impl Observer,
     ) -> Result<Outputs<R>, InferenceError> {
         let Self { plan, model, .. } = *self;
-        let values = plan.graph().nodes().iter().map(|_| None).collect();
-        let mut run = Run { party, plan, model, generator, inputs, values, outputs: Collected::new(plan) };
-        let last_readers = plan.graph().last_readers();
-        for (index, step) in plan.steps().iter().enumerate() {
+        let (graph, outputs) = (plan.graph(), data::collected(plan));
+        let (settings, steps, values) = (plan.settings(), plan.steps(), Values::new(graph));
+        let Model { weights, constants, .. } = model;
+        let mut run = Run { party, settings, steps, weights, constants, generator, inputs, values, outputs };
+        for (index, step) in steps.iter().enumerate() {
             let material = correlations.next(index, step, observer).await?;
             observer.begin(Phase::Online, index);
             run.party.transport_mut().begin(Phase::Online, &step.name);
-            run.execute(step, material).await?;
-            plan.graph().free_inputs(step.node, &last_readers, &mut run.values);
+            // An earlier step did it otherwise.
+            if !step.is_branch {
+                let value = step.run(&mut run, material).await.map_err(|failure| failure.in_step(step))?;
+                run.values.set(step, value);
+            }
+            run.values.free(step);
             observer.end(Phase::Online, index);
         }
         correlations.finish()?;
         // After the last message, so that no other party waits for one.
-        run.outputs.finish(plan, run.party.index())
+        data::finish(run.outputs, plan, run.party.index())
     }
 }
 

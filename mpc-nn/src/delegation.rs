@@ -23,8 +23,8 @@ use zeroize::Zeroizing;
 
 use crate::encoding::{EncodingError, Header, Kind, read_elements};
 use crate::error::InferenceError;
-use crate::execute::fixed_point::{check_outputs, decode, encode_inputs, encode_weights};
 use crate::plan::{Owner, Plan};
+use crate::run::fixed_point::{check_outputs, encode_inputs, encode_weights};
 use crate::weights::Weights;
 
 /// One party's share of elements that somebody outside knows: zeroised on drop, never printed, not `Clone`.
@@ -240,7 +240,7 @@ pub fn reconstruct<R: Ring>(plan: &Plan<R>, shares: &[OutputShare<R>]) -> Result
         rest = others;
         elements
     };
-    let outputs = plan.revealed().map(|step| decode(take(step.shape.iter().product()), step.format, &step.shape));
+    let outputs = plan.revealed().map(|step| step.format.decode(take(step.shape.iter().product()), &step.shape));
     let outputs: Vec<_> = outputs.collect();
     check_outputs(plan, &outputs)?;
     Ok(outputs)
