@@ -2,7 +2,7 @@
 
 use libfuzzer_sys::arbitrary::{Arbitrary, Result, Unstructured};
 use mpc_protocols::binary::{BitTriples, Planes};
-use mpc_protocols::in_process::{LocalTransport, run_on_one_thread};
+use mpc_protocols::in_process::run_on_one_thread;
 use mpc_protocols::{Correlation, CorrelationSource, Party, ProtocolError, Request};
 use mpc_ring::Ring;
 use mpc_shares::{ArithmeticShares, Prg, Seed};
@@ -45,8 +45,8 @@ impl<V> Input<V> {
         &self,
         plan: &[Request],
         protocol: impl AsyncFn(
-            &mut Party<LocalTransport>,
-            &mut CorrelationSource<MemoryTransport>,
+            &mut Party,
+            &mut CorrelationSource<'_>,
         ) -> core::result::Result<ArithmeticShares<R>, ProtocolError>,
     ) -> Vec<R> {
         let outcomes = run_on_one_thread::<R, _>(self.parties, plan, self.dealer(), protocol);
@@ -68,7 +68,7 @@ pub fn requests(planes: &[Planes]) -> Vec<Request> {
 
 /// Draws the triples of a plan.
 pub async fn triples(
-    source: &mut CorrelationSource<MemoryTransport>,
+    source: &mut CorrelationSource<'_>,
     planes: &[Planes],
 ) -> core::result::Result<Vec<BitTriples>, ProtocolError> {
     let mut triples = Vec::new();

@@ -3,6 +3,7 @@
 
 pub mod cost;
 pub mod estimate;
+pub mod files;
 pub mod format;
 pub mod inspect;
 pub mod table;

@@ -1,17 +1,21 @@
 //! The networks by name, for programs that let a user choose.
 
 mod registry;
+#[cfg(feature = "bundled")]
+mod sample_set;
 
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
-use mpc_nn::{Graph, GraphError, Weights};
+use mpc_nn::{Graph, GraphError, Network, Weights};
 
 use crate::random::{self, random_weights};
 #[cfg(feature = "bundled")]
-use crate::samples::{SampleSet, Samples, SamplesError};
+use crate::samples::{Samples, SamplesError};
 use crate::weights::LoadError;
 use registry::MODELS;
+#[cfg(feature = "bundled")]
+use sample_set::SampleSet;
 
 /// A network of this crate.
 ///
@@ -151,6 +155,23 @@ impl Model {
     /// A file that is damaged, too large or not of this network.
     pub fn load(&self, bytes: &[u8], graph: &Graph) -> Result<Weights, LoadError> {
         (self.load)(bytes, graph)
+    }
+
+    /// The network of an architecture, with the weights from a safetensors file.
+    ///
+    /// ```
+    /// use mpc_models::Model;
+    /// let model = Model::by_name("lenet")?;
+    /// let network = model.network(model.graph(2)?, model.bundled_weights().ok_or("built without weights")?)?;
+    /// assert_eq!((network.inputs[0].name.as_str(), &network.outputs[0].shape[..]), ("image", &[2, 10][..]));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As for [`load`](Self::load).
+    pub fn network(&self, graph: Graph, bytes: &[u8]) -> Result<Network, LoadError> {
+        let weights = self.load(bytes, &graph)?;
+        Ok(Network::new(graph, weights))
     }
 
     /// The weights file that comes with this crate, if one does and the feature `bundled` is on.

@@ -1,6 +1,5 @@
 //! Tensors in files: the inputs of a network, and its outputs.
 
-use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -19,7 +18,7 @@ const NPY: &[u8] = b"\x93NUMPY";
 /// How `.npz` archives begin.
 const ZIP: &[u8] = b"PK";
 
-/// Why a file cannot be an input of a network, or an output cannot be written.
+/// Why a file cannot be an input of a network, or an output not be written.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum TensorError {
@@ -33,42 +32,6 @@ pub enum TensorError {
         file: String,
         /// What is wrong with it.
         reason: String,
-    },
-    /// A file too many.
-    #[error("--{what} {file} is one too many: the network has `{}`", known.join("`, `"))]
-    TooMany {
-        /// `input` or `output`.
-        what: &'static str,
-        /// The file.
-        file: String,
-        /// The names of the network's.
-        known: Vec<String>,
-    },
-    /// A name that the network has no input or output of.
-    #[error("--{what} {name}=…: the network has no {what} `{name}`, but `{}`", known.join("`, `"))]
-    Unknown {
-        /// `input` or `output`.
-        what: &'static str,
-        /// The name.
-        name: String,
-        /// The names of the network's.
-        known: Vec<String>,
-    },
-    /// A name with two files.
-    #[error("--{what} has two files for `{name}`; give one")]
-    Twice {
-        /// `input` or `output`.
-        what: &'static str,
-        /// The name.
-        name: String,
-    },
-    /// A place that no output can be written to.
-    #[error("--output {file}: {reason}")]
-    Destination {
-        /// The file.
-        file: String,
-        /// Why.
-        reason: &'static str,
     },
     /// An output that cannot be written.
     #[error("cannot write {file}: {reason}")]
@@ -205,33 +168,12 @@ impl Pixels {
             [] => Ok([neutral; 3]),
             [all] => Ok([all; 3]),
             [red, green, blue] => Ok([red, green, blue]),
-            _ => Err(format!("--{what} takes one number, or three")),
+            _ => Err(format!("the {what} of pixels is one number, or three")),
         };
         let size = [shape[shape.len() - 2], shape[shape.len() - 1]];
         let (mean, deviation) = (of("mean", &self.mean, 0.0)?, of("deviation", &self.deviation, 1.0)?);
         Ok(ImageOptions { size, channels, mean, deviation })
     }
-}
-
-/// Checks before a run that its outputs can be written: as `.npy`, in folders that are there.
-///
-/// # Errors
-/// [`TensorError::Destination`].
-pub fn check_destinations<'a>(paths: impl Iterator<Item = &'a PathBuf>) -> Result<(), TensorError> {
-    for path in paths {
-        let wrong = |reason| Err(TensorError::Destination { file: path.display().to_string(), reason });
-        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        if !path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("npy")) {
-            return wrong("outputs are written as .npy; name the file so");
-        }
-        if !folder.is_dir() {
-            return wrong("its folder is not there; make it first");
-        }
-        if path.is_dir() {
-            return wrong("it is a folder; name a file");
-        }
-    }
-    Ok(())
 }
 
 /// Writes a tensor as `.npy`, in the shape that the file of the network gives it, as a graph's scalars have an axis: under
@@ -261,64 +203,11 @@ pub fn write_whole(path: &Path, bytes: &[u8]) -> Result<(), TensorError> {
     })
 }
 
-/// The files for inputs or outputs by the name of the tensor: `NAME=FILE`, and those without a name in the order of `names`.
-///
-/// # Errors
-/// [`TensorError::TooMany`], [`TensorError::Twice`], [`TensorError::Unknown`].
-pub fn by_name(
-    what: &'static str,
-    files: &[String],
-    names: &[String],
-) -> Result<BTreeMap<String, PathBuf>, TensorError> {
-    let mut by_name = BTreeMap::new();
-    let mut unnamed = Vec::new();
-    for file in files {
-        match file.split_once('=') {
-            Some((name, path)) if names.iter().any(|known| known == name) => {
-                if by_name.insert(name.to_owned(), PathBuf::from(path)).is_some() {
-                    return Err(TensorError::Twice { what, name: name.to_owned() });
-                }
-            }
-            // A file may have such a name, too: one that is there to be read, or one in a folder.
-            Some((name, _)) if !name.contains(['/', '\\']) && (what != "input" || !Path::new(file).exists()) => {
-                return Err(TensorError::Unknown { what, name: name.to_owned(), known: names.to_vec() });
-            }
-            _ => unnamed.push(PathBuf::from(file)),
-        }
-    }
-    let free: Vec<_> = names.iter().filter(|name| !by_name.contains_key(*name)).cloned().collect();
-    if unnamed.len() > free.len() {
-        let file = unnamed.last().map(|path| path.display().to_string()).unwrap_or_default();
-        return Err(TensorError::TooMany { what, file, known: names.to_vec() });
-    }
-    by_name.extend(free.into_iter().zip(unnamed));
-    Ok(by_name)
-}
-
 #[cfg(test)]
 mod tests {
     use ndarray::array;
 
     use super::*;
-
-    #[test]
-    fn files_by_name_and_in_order() {
-        let names = ["a".to_owned(), "b".to_owned()];
-        let files = |files: &[&str]| {
-            let files: Vec<_> = files.iter().map(ToString::to_string).collect();
-            by_name("input", &files, &names)
-                .map(|files| files.into_iter().map(|(name, path)| format!("{name}:{}", path.display())).collect())
-        };
-        let given: Vec<String> = files(&["x.npy", "a=y=z.npy"]).unwrap();
-        assert_eq!(given, ["a:y=z.npy", "b:x.npy"]);
-        let given: Vec<String> = files(&["folder/c=x.npy"]).unwrap();
-        assert_eq!(given, ["a:folder/c=x.npy"]);
-        for (wrong, text) in [(&["c=x.npy"][..], "no input `c`, but `a`, `b`"), (&["a=x", "a=y"], "two files for `a`")]
-        {
-            assert!(files(wrong).is_err_and(|error| error.to_string().contains(text)), "{text}");
-        }
-        assert!(files(&["x", "y", "z"]).is_err_and(|error| error.to_string().contains("--input z is one too many")));
-    }
 
     #[test]
     fn an_output_that_cannot_be_written_leaves_nothing() {
@@ -349,15 +238,6 @@ mod tests {
             assert!(
                 file.one_hot(&wrong.into_dyn(), 3).is_err_and(|error| error.to_string().contains("no integer below"))
             );
-        }
-    }
-
-    #[test]
-    fn outputs_are_npy_files_in_folders_that_are_there() {
-        let check = |path: &str| check_destinations([PathBuf::from(path)].iter());
-        assert!(check("y.npy").is_ok());
-        for (path, reason) in [("y.npz", "written as .npy"), ("y", "written as .npy"), ("no/such/y.npy", "not there")] {
-            assert!(check(path).is_err_and(|error| error.to_string().contains(reason)), "{path}");
         }
     }
 }

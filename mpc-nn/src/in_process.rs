@@ -7,7 +7,7 @@ use core::time::Duration;
 use mpc_protocols::ProtocolError;
 use mpc_ring::Ring;
 use mpc_shares::{Prg, Seed};
-use mpc_transport::{MemoryTransport, memory_network};
+use mpc_transport::{Link, MemoryTransport, memory_link, memory_network};
 use ndarray::ArrayD;
 
 use crate::clear::EvaluateError;
@@ -39,7 +39,7 @@ pub fn infer<R: Ring>(
     let mut session = [0; 16];
     session.copy_from_slice(&system_seed()?.expose()[..16]);
     let parties = plan.settings().parties;
-    let (party_links, dealer_links) = (0..parties).map(|_| link()).unzip::<_, _, Vec<_>, Vec<_>>();
+    let (party_links, dealer_links) = (0..parties).map(|_| memory_link(DEADLINE)).unzip::<_, _, Vec<_>, Vec<_>>();
     let ends = memory_network(parties, DEADLINE).into_iter().zip(party_links).zip(brought(plan, weights, inputs)?);
     let outputs = thread::scope(|scope| {
         let dealing = scope.spawn(|| {
@@ -67,7 +67,7 @@ pub fn infer<R: Ring>(
 
 async fn party<R: Ring>(
     transport: MemoryTransport,
-    link: MemoryTransport,
+    link: Link,
     plan: &Plan<R>,
     session: [u8; 16],
     brought: Brought<'_, R>,
@@ -121,14 +121,6 @@ fn brought<'a, R: Ring>(
 fn system_seed() -> Result<Seed, InferenceError> {
     let failed = |error| InferenceError::Step { step: "seed".into(), source: ProtocolError::Share(error) };
     Seed::from_system().map_err(failed)
-}
-
-/// The party's and the dealer's end of a link between them.
-fn link() -> (MemoryTransport, MemoryTransport) {
-    let mut ends = memory_network(2, DEADLINE);
-    let dealer = ends.pop().expect("a network of two has two ends");
-    let party = ends.pop().expect("a network of two has two ends");
-    (party, dealer)
 }
 
 fn join<O>(handle: ScopedJoinHandle<'_, O>) -> O {

@@ -1,9 +1,10 @@
 //! A network with its weights, and the names and shapes that its user knows its inputs and outputs by.
 
+use alloc::borrow::ToOwned;
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use crate::graph::Graph;
+use crate::graph::{Graph, NodeId};
 use crate::weights::Weights;
 
 /// How the data owner writes an input down.
@@ -52,4 +53,16 @@ pub struct Network {
     pub inputs: Vec<NetworkInput>,
     /// The outputs, in the order of the graph's and of the file's.
     pub outputs: Vec<NetworkOutput>,
+}
+
+impl Network {
+    /// A network whose inputs are plain numbers, and whose inputs and outputs have the names and shapes of their nodes.
+    #[must_use]
+    pub fn new(graph: Graph, weights: Weights) -> Self {
+        let of = |&id: &NodeId| (graph.node(id).name().to_owned(), graph.node(id).shape().to_vec());
+        let input = |(name, shape)| NetworkInput { name, shape, encoding: Encoding::Plain, limits: Vec::new() };
+        let inputs = graph.inputs().iter().map(of).map(input).collect();
+        let outputs = graph.outputs().iter().map(of).map(|(name, shape)| NetworkOutput { name, shape }).collect();
+        Self { graph, weights, inputs, outputs }
+    }
 }

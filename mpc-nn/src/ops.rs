@@ -50,7 +50,7 @@ use alloc::vec::Vec;
 
 use mpc_ring::Ring;
 use mpc_shares::ArithmeticShares;
-use mpc_transport::{Traffic, Transport};
+use mpc_transport::Traffic;
 use ndarray::ArrayD;
 
 use crate::clear::node::Clear;
@@ -250,9 +250,9 @@ impl Step {
     }
 
     /// One party's run of it.
-    pub(crate) async fn run<R: Ring, T: Transport>(
+    pub(crate) async fn run<R: Ring>(
         &self,
-        run: &mut Run<'_, R, T>,
+        run: &mut Run<'_, R>,
         material: Material<R>,
     ) -> Result<ArithmeticShares<R>, Failure> {
         protocol!(&self.action, protocol => protocol.run(run, self, material).await)

@@ -12,7 +12,7 @@
 
 use mpc_ring::Ring;
 use mpc_shares::SecretVec;
-use mpc_transport::{FrameSource, RecordingError, Replay};
+use mpc_transport::{FrameSource, Link, RecordingError, Replay};
 use zeroize::Zeroize;
 
 use crate::encoding::{EncodingError, Header, Kind};
@@ -82,11 +82,11 @@ pub(crate) fn header<R: Ring>(plan: &Plan<R>, party: usize) -> [u8; Header::BYTE
 }
 
 /// Checks that a recording is one of this plan and party, of the right length; gives the link that its frames make.
-pub(crate) fn open<R: Ring, S: FrameSource>(
+pub(crate) fn open<R: Ring>(
     plan: &Plan<R>,
     party: usize,
-    mut source: S,
-) -> Result<Replay<S>, InferenceError> {
+    mut source: impl FrameSource + 'static,
+) -> Result<Link, InferenceError> {
     let (expected, found) = (plan.recording_bytes(party), source.remaining());
     if expected != found {
         return Err(EncodingError::Length { what: Kind::Recording.what(), expected, found }.into());
@@ -94,5 +94,5 @@ pub(crate) fn open<R: Ring, S: FrameSource>(
     let mut bytes = [0; Header::BYTES];
     source.read(&mut bytes).map_err(|source| InferenceError::recording(labels::DEAL, source))?;
     Header::new(plan, party).check_bytes(Kind::Recording, &bytes)?;
-    Ok(Replay::new(mpc_protocols::correlation::PARTY_NODE, source))
+    Ok(Link::new(Replay::new(mpc_protocols::correlation::PARTY_NODE, source)))
 }

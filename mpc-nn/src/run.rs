@@ -14,7 +14,7 @@ use core::fmt;
 use mpc_protocols::{CorrelationSource, Party};
 use mpc_ring::Ring;
 use mpc_shares::Prg;
-use mpc_transport::{Metered, Phase, Replay, Transport};
+use mpc_transport::Phase;
 use ndarray::ArrayD;
 
 use crate::encoding::{Header, Kind};
@@ -22,7 +22,6 @@ use crate::error::InferenceError;
 use crate::ops::needs::Material;
 use crate::ops::values::Values;
 use crate::plan::{Owner, Plan};
-use crate::recording::Recording;
 
 pub use crate::plan::Preprocessing;
 pub use data::{Inputs, Outputs};
@@ -91,10 +90,10 @@ impl<R: Ring> Inference<'_, R> {
     /// # Errors
     /// [`InferenceError`]; the inputs are checked before anything is sent, and outputs beyond the plan's bound are an error
     /// where they are revealed ([`InferenceError::OutputBound`]), not a result.
-    pub async fn run<T: Transport, L: Transport>(
+    pub async fn run(
         &self,
-        party: &mut Party<Metered<T>>,
-        source: CorrelationSource<L>,
+        party: &mut Party,
+        source: CorrelationSource<'_>,
         inputs: Inputs<'_, R>,
         generator: &mut Prg,
         observer: &mut impl Observer,
@@ -117,9 +116,9 @@ impl<R: Ring> Inference<'_, R> {
     ///
     /// # Errors
     /// [`InferenceError`] over the link to the dealer.
-    pub async fn prepare<L: Transport>(
+    pub async fn prepare(
         &self,
-        source: CorrelationSource<L>,
+        source: CorrelationSource<'_>,
         observer: &mut impl Observer,
     ) -> Result<Prepared<R>, InferenceError> {
         let drawing = Drawing { plan: self.plan, model: self.model, source };
@@ -130,9 +129,9 @@ impl<R: Ring> Inference<'_, R> {
     ///
     /// # Errors
     /// As for [`run`](Self::run); [`InferenceError::Encoding`] for those of another plan or party.
-    pub async fn run_prepared<T: Transport>(
+    pub async fn run_prepared(
         &self,
-        party: &mut Party<Metered<T>>,
+        party: &mut Party,
         prepared: Prepared<R>,
         inputs: Inputs<'_, R>,
         generator: &mut Prg,
@@ -140,25 +139,19 @@ impl<R: Ring> Inference<'_, R> {
     ) -> Result<Outputs<R>, InferenceError> {
         prepared.header.check(Kind::Model, Header::new(self.plan, party.index()))?;
         let inputs = self.checked(party, inputs)?;
-        // Nothing is drawn, so that any link will do.
-        let correlations: Correlations<'_, R, Replay<Recording>> = Correlations::Prepared(prepared.materials);
-        self.run_with(party, correlations, inputs, generator, observer).await
+        self.run_with(party, Correlations::Prepared(prepared.materials), inputs, generator, observer).await
     }
 
     /// The inputs as they will be used, if the model and they are right.
-    fn checked<T: Transport>(
-        &self,
-        party: &Party<Metered<T>>,
-        inputs: Inputs<'_, R>,
-    ) -> Result<Vec<Option<Input<R>>>, InferenceError> {
+    fn checked(&self, party: &Party, inputs: Inputs<'_, R>) -> Result<Vec<Option<Input<R>>>, InferenceError> {
         self.model.header.check(Kind::Model, Header::new(self.plan, party.index()))?;
         inputs.prepare(self.plan, party.index())
     }
 
-    async fn run_with<T: Transport, L: Transport>(
+    async fn run_with(
         &self,
-        party: &mut Party<Metered<T>>,
-        mut correlations: Correlations<'_, R, L>,
+        party: &mut Party,
+        mut correlations: Correlations<'_, R>,
         inputs: Vec<Option<Input<R>>>,
         generator: &mut Prg,
         observer: &mut impl Observer,

@@ -12,11 +12,13 @@ use alloc::string::{String, ToString};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
-use mpc_protocols::correlation::{self, DEALER_NODE, PARTY_NODE};
+use mpc_protocols::correlation;
 use mpc_protocols::{CorrelationSource, Dealer, Party, ProtocolError};
 use mpc_ring::Ring;
 use mpc_shares::{Prg, Seed};
-use mpc_transport::{Agreement, FrameSource, Meter, Metered, Phase, RecordingError, Transport, handshake};
+use mpc_transport::{
+    Agreement, AnyTransport, FrameSource, Link, Meter, Metered, Phase, RecordingError, Transport, handshake,
+};
 
 use crate::encoding::{Header, Kind};
 use crate::error::InferenceError;
@@ -50,12 +52,12 @@ impl SessionOptions {
     }
 }
 
-/// One party's session: connected, agreed and with the model loaded, ready for inferences. `L` is its link to the dealer,
+/// One party's session: connected, agreed and with the model loaded, ready for inferences. `D` is its link to the dealer,
 /// or [`NoDealer`].
 #[derive(Debug)]
-pub struct PartySession<'a, R: Ring, T: Transport, L> {
-    party: Party<Metered<T>>,
-    dealer: L,
+pub struct PartySession<'a, R: Ring, D = Link> {
+    party: Party,
+    dealer: D,
     plan: &'a Plan<R>,
     session: [u8; 16],
     model: Arc<Model<R>>,
@@ -66,23 +68,21 @@ pub struct PartySession<'a, R: Ring, T: Transport, L> {
 #[derive(Clone, Copy, Debug)]
 pub struct NoDealer;
 
-impl<'a, R: Ring, T: Transport, L: Transport> PartySession<'a, R, T, Metered<L>> {
-    /// Opens a session: handshakes with the other parties over `transport` and with the dealer over `link` (a network of
-    /// two in which the party is node 0), then loads the model.
+impl<'a, R: Ring> PartySession<'a, R> {
+    /// Opens a session: handshakes with the other parties over `transport` and with the `dealer`, then loads the model.
     ///
     /// # Errors
     /// [`InferenceError`]; a handshake that fails names the field that differs.
     pub async fn open(
-        transport: T,
-        link: L,
+        transport: impl Transport + 'static,
+        mut dealer: Link,
         plan: &'a Plan<R>,
         model: impl Into<ModelSource<'_, R>>,
         options: SessionOptions,
     ) -> Result<Self, InferenceError> {
-        let mut dealer = Metered::new(link);
         let mut party = connect(transport, plan, &options).await?;
         dealer.begin(Phase::Setup, labels::HANDSHAKE);
-        let shaken = handshake(&mut dealer, &link_agreement(plan, &options, party.index())).await;
+        let shaken = dealer.handshake(&link_agreement(plan, &options, party.index())).await;
         shaken.map_err(|source| InferenceError::over_dealer_link(labels::HANDSHAKE, source.into()))?;
         dealer.begin(Phase::Setup, labels::LOAD);
         let SessionOptions { session, seed, .. } = options;
@@ -116,7 +116,7 @@ impl<'a, R: Ring, T: Transport, L: Transport> PartySession<'a, R, T, Metered<L>>
     /// runs the online phase of this one.
     ///
     /// A [`Prepared`] that the second half does not use is lost, since the dealer goes on; nothing is used twice.
-    pub fn halves(&mut self) -> (Preparation<'_, R, L>, Online<'_, R, T>) {
+    pub fn halves(&mut self) -> (Preparation<'_, R>, Online<'_, R>) {
         let Self { party, dealer, plan, model, generator, .. } = self;
         let inference = Inference { plan: *plan, model: &**model, preprocessing: Preprocessing::Ahead };
         let is_last = plan.is_last(party.index());
@@ -137,7 +137,7 @@ impl<'a, R: Ring, T: Transport, L: Transport> PartySession<'a, R, T, Metered<L>>
         keep(&recording::header(self.plan, party)).map_err(|source| InferenceError::recording(labels::DEAL, source))?;
         self.dealer.begin(Phase::Preprocessing, labels::DEAL);
         let requests = self.plan.requests();
-        let recorded = correlation::record::<R, _>(&mut self.dealer, self.plan.is_last(party), &requests, keep).await;
+        let recorded = correlation::record::<R>(&mut self.dealer, self.plan.is_last(party), &requests, keep).await;
         recorded.map_err(|source| InferenceError::over_dealer_link(labels::DEAL, source))
     }
 
@@ -153,14 +153,14 @@ impl<'a, R: Ring, T: Transport, L: Transport> PartySession<'a, R, T, Metered<L>>
     }
 }
 
-impl<'a, R: Ring, T: Transport> PartySession<'a, R, T, NoDealer> {
+impl<'a, R: Ring> PartySession<'a, R, NoDealer> {
     /// Opens a session with a model that was loaded before, and without the dealer: handshakes with the other parties.
     ///
     /// # Errors
     /// [`InferenceError::Encoding`] for the model of another plan or party; [`InferenceError::Step`] for a handshake that
     /// fails, which names the field that differs.
     pub async fn resume(
-        transport: T,
+        transport: impl Transport + 'static,
         plan: &'a Plan<R>,
         model: impl Into<Arc<Model<R>>>,
         options: SessionOptions,
@@ -178,7 +178,7 @@ impl<'a, R: Ring, T: Transport> PartySession<'a, R, T, NoDealer> {
     }
 }
 
-impl<R: Ring, T: Transport, L> PartySession<'_, R, T, L> {
+impl<R: Ring, D> PartySession<'_, R, D> {
     /// Runs one inference with a recording of its correlations, which was made with this session's model. Without a message
     /// from the dealer; otherwise as [`infer`](PartySession::infer).
     ///
@@ -190,13 +190,13 @@ impl<R: Ring, T: Transport, L> PartySession<'_, R, T, L> {
     /// [`InferenceError`]. After an error the session is at an end, and the recording is used up.
     pub async fn infer_recorded(
         &mut self,
-        recording: impl FrameSource,
+        recording: impl FrameSource + 'static,
         inputs: impl Into<Inputs<'_, R>>,
         preprocessing: Preprocessing,
         observer: &mut impl Observer,
     ) -> Result<Outputs<R>, InferenceError> {
-        let link = recording::open(self.plan, self.party.index(), recording)?;
-        let source = begin(link, self.plan.is_last(self.party.index()), &self.plan.requests()).await?;
+        let mut link = recording::open(self.plan, self.party.index(), recording)?;
+        let source = begin(&mut link, self.plan.is_last(self.party.index()), &self.plan.requests()).await?;
         let inference = Inference { plan: self.plan, model: &self.model, preprocessing };
         inference.run(&mut self.party, source, inputs.into(), &mut self.generator, observer).await
     }
@@ -215,6 +215,11 @@ impl<R: Ring, T: Transport, L> PartySession<'_, R, T, L> {
         self.party.index()
     }
 
+    /// Ends the session, and gives the transport to the other parties back.
+    pub fn into_transport(self) -> Metered<AnyTransport> {
+        self.party.into_transport()
+    }
+
     /// This party's share of the loaded model, to be kept or used in another session.
     pub fn model(&self) -> &Arc<Model<R>> {
         &self.model
@@ -228,13 +233,13 @@ impl<R: Ring, T: Transport, L> PartySession<'_, R, T, L> {
 
 /// The half of a session that has the link to the dealer.
 #[derive(Debug)]
-pub struct Preparation<'s, R: Ring, L: Transport> {
-    dealer: &'s mut Metered<L>,
+pub struct Preparation<'s, R: Ring> {
+    dealer: &'s mut Link,
     inference: Inference<'s, R>,
     is_last: bool,
 }
 
-impl<R: Ring, L: Transport> Preparation<'_, R, L> {
+impl<R: Ring> Preparation<'_, R> {
     /// Draws the correlations of one inference, for which the dealer must call [`DealerSession::deal`]; what passed between
     /// this party and the dealer for them is all that the meter has afterwards.
     ///
@@ -243,7 +248,7 @@ impl<R: Ring, L: Transport> Preparation<'_, R, L> {
     pub async fn prepare(&mut self, observer: &mut impl Observer) -> Result<Prepared<R>, InferenceError> {
         self.dealer.meter_mut().clear();
         self.dealer.begin(Phase::Preprocessing, labels::DEAL);
-        let source = begin(&mut *self.dealer, self.is_last, &self.inference.plan.requests()).await?;
+        let source = begin(self.dealer, self.is_last, &self.inference.plan.requests()).await?;
         self.inference.prepare(source, observer).await
     }
 
@@ -256,13 +261,13 @@ impl<R: Ring, L: Transport> Preparation<'_, R, L> {
 
 /// The half of a session that is linked to the other parties.
 #[derive(Debug)]
-pub struct Online<'s, R: Ring, T: Transport> {
-    party: &'s mut Party<Metered<T>>,
+pub struct Online<'s, R: Ring> {
+    party: &'s mut Party,
     inference: Inference<'s, R>,
     generator: &'s mut Prg,
 }
 
-impl<R: Ring, T: Transport> Online<'_, R, T> {
+impl<R: Ring> Online<'_, R> {
     /// Runs one inference with correlations of this session, which all parties use in the order in which they were dealt;
     /// otherwise as [`PartySession::infer`]. What passed between the parties is all that the meter has afterwards.
     ///
@@ -287,24 +292,26 @@ impl<R: Ring, T: Transport> Online<'_, R, T> {
 
 /// The dealer's session with all parties of a plan.
 #[derive(Debug)]
-pub struct DealerSession<'a, R: Ring, L: Transport> {
+pub struct DealerSession<'a, R: Ring> {
     dealer: Dealer<R>,
-    links: Vec<L>,
+    links: Vec<Link>,
     plan: &'a Plan<R>,
 }
 
-impl<'a, R: Ring, L: Transport> DealerSession<'a, R, L> {
-    /// Opens a session: handshakes over each party's link (a network of two in which the dealer is node 1), then deals
-    /// the masks of the model's weights.
+impl<'a, R: Ring> DealerSession<'a, R> {
+    /// Opens a session: handshakes over each party's link, by party, then deals the masks of the model's weights.
     ///
     /// # Errors
     /// [`InferenceError::Link`] names the party whose link failed.
-    pub async fn open(mut links: Vec<L>, plan: &'a Plan<R>, options: SessionOptions) -> Result<Self, InferenceError> {
+    pub async fn open(
+        mut links: Vec<Link>,
+        plan: &'a Plan<R>,
+        options: SessionOptions,
+    ) -> Result<Self, InferenceError> {
         let mut shaken = Ok(());
         for (party, link) in links.iter_mut().enumerate() {
-            debug_assert_eq!(link.party(), DEALER_NODE);
             let agreement = link_agreement(plan, &options, party);
-            let with_party = handshake(link, &agreement).await;
+            let with_party = link.handshake(&agreement).await;
             // With every party before it ends, so that each is told what differs.
             shaken = shaken.and(with_party.map_err(|source| ProtocolError::DealerLink { party, source }));
         }
@@ -325,29 +332,28 @@ impl<'a, R: Ring, L: Transport> DealerSession<'a, R, L> {
 }
 
 /// A party that has agreed with all others on the plan and the session.
-async fn connect<R: Ring, T: Transport>(
-    transport: T,
+async fn connect<R: Ring>(
+    transport: impl Transport + 'static,
     plan: &Plan<R>,
     options: &SessionOptions,
-) -> Result<Party<Metered<T>>, InferenceError> {
-    let mut party = Party::new(Metered::new(transport));
+) -> Result<Party, InferenceError> {
+    let mut party = Party::new(transport);
     shake(&mut party, &agreement(plan, options)).await?;
     Ok(party)
 }
 
-async fn shake<T: Transport>(party: &mut Party<Metered<T>>, agreement: &Agreement) -> Result<(), InferenceError> {
+async fn shake(party: &mut Party, agreement: &Agreement) -> Result<(), InferenceError> {
     party.transport_mut().begin(Phase::Setup, labels::HANDSHAKE);
     let shaken = handshake(party.transport_mut(), agreement).await;
     shaken.map_err(|source| InferenceError::Step { step: labels::HANDSHAKE.to_owned(), source: source.into() })
 }
 
 /// Begins to draw correlations from the dealer's link.
-async fn begin<L: Transport>(
-    link: L,
+async fn begin<'l>(
+    link: &'l mut Link,
     is_last: bool,
     requests: &[mpc_protocols::Request],
-) -> Result<CorrelationSource<L>, InferenceError> {
-    debug_assert_eq!(link.party(), PARTY_NODE);
+) -> Result<CorrelationSource<'l>, InferenceError> {
     let begun = CorrelationSource::begin(link, is_last, requests).await;
     begun.map_err(|source| InferenceError::over_dealer_link(labels::DEAL, source))
 }

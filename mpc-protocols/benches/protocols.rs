@@ -11,7 +11,7 @@ use mpc_protocols::sign::{SignParameters, SignShape};
 use mpc_protocols::{Bilinear, CorrelationSource, Dealer, Request, comparison, in_process};
 use mpc_ring::Convolution;
 use mpc_shares::{ArithmeticShares, Seed};
-use mpc_transport::memory_network;
+use mpc_transport::memory_link;
 
 const LEN: usize = 16_384;
 
@@ -120,15 +120,15 @@ fn dealing(c: &mut Criterion) {
                 std::thread::scope(|scope| {
                     let (mut ours, mut theirs) = (Vec::new(), Vec::new());
                     for _ in 0..parties {
-                        let mut ends = memory_network(2, patience);
-                        ours.extend(ends.pop());
-                        theirs.extend(ends.pop());
+                        let (our_end, their_end) = memory_link(patience);
+                        ours.push(our_end);
+                        theirs.push(their_end);
                     }
-                    let last = theirs.pop().expect("there are parties");
+                    let mut last = theirs.pop().expect("there are parties");
                     let plan = &plan;
                     scope.spawn(move || {
                         smol::block_on(async {
-                            let mut source = CorrelationSource::begin(last, true, plan).await?;
+                            let mut source = CorrelationSource::begin(&mut last, true, plan).await?;
                             source.next::<u64, mpc_protocols::relu::ReluMask<u64>>(shape).await
                         })
                     });

@@ -4,7 +4,7 @@
 
 use mpc_ring::Ring;
 use mpc_shares::{ArithmeticShares, SecretVec};
-use mpc_transport::{Traffic, Transport};
+use mpc_transport::Traffic;
 
 use crate::dealer::Dealing;
 use crate::error::{check_correlation, check_len};
@@ -27,7 +27,7 @@ impl<R: Ring> Correlation<R> for BeaverTriple<R> {
         Request::Beaver(*map)
     }
 
-    async fn draw<T: Transport>(map: &Bilinear, source: &mut CorrelationSource<T>) -> Result<Self, ProtocolError> {
+    async fn draw(map: &Bilinear, source: &mut CorrelationSource<'_>) -> Result<Self, ProtocolError> {
         Ok(Self {
             map: *map,
             a: ArithmeticShares::from_elements(source.uniform(map.left_len())),
@@ -51,7 +51,7 @@ impl<R: Ring> Correlation<R> for SquarePair<R> {
         Request::Square { len }
     }
 
-    async fn draw<T: Transport>(&len: &usize, source: &mut CorrelationSource<T>) -> Result<Self, ProtocolError> {
+    async fn draw(&len: &usize, source: &mut CorrelationSource<'_>) -> Result<Self, ProtocolError> {
         Ok(Self {
             a: ArithmeticShares::from_elements(source.uniform(len)),
             square: ArithmeticShares::from_elements(source.elements(len, R::BITS).await?),
@@ -59,10 +59,7 @@ impl<R: Ring> Correlation<R> for SquarePair<R> {
     }
 }
 
-pub(crate) async fn deal_triple<R: Ring, T: Transport>(
-    dealing: &mut Dealing<'_, T>,
-    map: &Bilinear,
-) -> Result<(), ProtocolError> {
+pub(crate) async fn deal_triple<R: Ring>(dealing: &mut Dealing<'_>, map: &Bilinear) -> Result<(), ProtocolError> {
     let a = dealing.uniform::<R>(map.left_len());
     let b = dealing.uniform::<R>(map.right_len());
     let mut c = SecretVec::zeros(map.output_len());
@@ -70,10 +67,7 @@ pub(crate) async fn deal_triple<R: Ring, T: Transport>(
     dealing.elements(c, R::BITS).await
 }
 
-pub(crate) async fn deal_square<R: Ring, T: Transport>(
-    dealing: &mut Dealing<'_, T>,
-    len: usize,
-) -> Result<(), ProtocolError> {
+pub(crate) async fn deal_square<R: Ring>(dealing: &mut Dealing<'_>, len: usize) -> Result<(), ProtocolError> {
     let mut a = dealing.uniform::<R>(len);
     a.iter_mut().for_each(|x| *x = x.wrapping_mul(*x));
     dealing.elements(a, R::BITS).await
@@ -89,8 +83,8 @@ pub(crate) async fn deal_square<R: Ring, T: Transport>(
 ///
 /// # Errors
 /// [`ProtocolError::OperandLength`] if x or y does not fit the triple; [`ProtocolError::Transport`].
-pub async fn multiply<R: Ring, T: Transport>(
-    party: &mut Party<T>,
+pub async fn multiply<R: Ring>(
+    party: &mut Party,
     x: &ArithmeticShares<R>,
     y: &ArithmeticShares<R>,
     triple: BeaverTriple<R>,
@@ -119,8 +113,8 @@ pub async fn multiply<R: Ring, T: Transport>(
 ///
 /// # Errors
 /// [`ProtocolError::WrongCorrelation`], [`ProtocolError::Transport`].
-pub async fn square<R: Ring, T: Transport>(
-    party: &mut Party<T>,
+pub async fn square<R: Ring>(
+    party: &mut Party,
     x: &ArithmeticShares<R>,
     pair: SquarePair<R>,
 ) -> Result<ArithmeticShares<R>, ProtocolError> {
@@ -143,8 +137,8 @@ pub fn traffic<R: Ring>(map: &Bilinear, parties: usize) -> Traffic {
 }
 
 /// Opens x less its mask.
-pub(crate) async fn open_difference<R: Ring, T: Transport>(
-    party: &mut Party<T>,
+pub(crate) async fn open_difference<R: Ring>(
+    party: &mut Party,
     x: &ArithmeticShares<R>,
     mask: &ArithmeticShares<R>,
 ) -> Result<SecretVec<R>, ProtocolError> {

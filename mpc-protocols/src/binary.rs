@@ -2,7 +2,7 @@
 
 use mpc_ring::packing;
 use mpc_shares::{BinaryShares, SecretVec};
-use mpc_transport::{Traffic, Transport};
+use mpc_transport::Traffic;
 
 use crate::dealer::Dealing;
 use crate::error::check_correlation;
@@ -40,7 +40,7 @@ impl Correlation<u64> for BitTriples {
         Request::BitTriples { width: planes.width, len: planes.len }
     }
 
-    async fn draw<T: Transport>(planes: &Planes, source: &mut CorrelationSource<T>) -> Result<Self, ProtocolError> {
+    async fn draw(planes: &Planes, source: &mut CorrelationSource<'_>) -> Result<Self, ProtocolError> {
         let Planes { width, len } = *planes;
         Ok(Self {
             a: BinaryShares::new(width, len, source.uniform(planes.words()))?,
@@ -50,11 +50,7 @@ impl Correlation<u64> for BitTriples {
     }
 }
 
-pub(crate) async fn deal_triples<T: Transport>(
-    dealing: &mut Dealing<'_, T>,
-    width: u32,
-    len: usize,
-) -> Result<(), ProtocolError> {
+pub(crate) async fn deal_triples(dealing: &mut Dealing<'_>, width: u32, len: usize) -> Result<(), ProtocolError> {
     let words = Planes { width, len }.words();
     let a = dealing.uniform_words(words);
     let b = dealing.uniform_words(words);
@@ -71,8 +67,8 @@ pub(crate) async fn deal_triples<T: Transport>(
 ///
 /// # Errors
 /// [`ProtocolError::WrongCorrelation`], [`ProtocolError::Share`] if x and y differ in shape; [`ProtocolError::Transport`].
-pub async fn and<T: Transport>(
-    party: &mut Party<T>,
+pub async fn and(
+    party: &mut Party,
     x: &BinaryShares,
     y: &BinaryShares,
     triples: BitTriples,

@@ -4,7 +4,7 @@
 use alloc::vec::Vec;
 use mpc_ring::Ring;
 use mpc_shares::{ArithmeticShares, BinaryShares};
-use mpc_transport::{Traffic, Transport};
+use mpc_transport::Traffic;
 
 use crate::beaver::{BeaverTriple, multiply};
 use crate::binary::{self, BitTriples, Planes, and, stack};
@@ -22,8 +22,8 @@ use crate::{Bilinear, Party, ProtocolError, beaver, conversion};
 ///
 /// # Errors
 /// [`ProtocolError::OperandLength`] if there are not as many triples as rounds; those of [`and`].
-pub async fn most_significant_bit<R: Ring, T: Transport>(
-    party: &mut Party<T>,
+pub async fn most_significant_bit<R: Ring>(
+    party: &mut Party,
     x: &ArithmeticShares<R>,
     triples: Vec<BitTriples>,
 ) -> Result<BinaryShares, ProtocolError> {
@@ -43,8 +43,8 @@ pub async fn most_significant_bit<R: Ring, T: Transport>(
 }
 
 /// The carry out of all planes: neighbouring (generate, propagate) pairs are joined until one is left.
-async fn carry_out<T: Transport>(
-    party: &mut Party<T>,
+async fn carry_out(
+    party: &mut Party,
     mut generate: BinaryShares,
     mut propagate: BinaryShares,
     triples: &mut impl Iterator<Item = BitTriples>,
@@ -100,8 +100,8 @@ pub fn msb_traffic<R: Ring>(len: usize, parties: usize) -> Traffic {
 ///
 /// # Errors
 /// As for [`most_significant_bit`]; [`ProtocolError::Share`] if the shapes differ.
-pub async fn less_than<R: Ring, T: Transport>(
-    party: &mut Party<T>,
+pub async fn less_than<R: Ring>(
+    party: &mut Party,
     mut x: ArithmeticShares<R>,
     y: &ArithmeticShares<R>,
     triples: Vec<BitTriples>,
@@ -129,8 +129,8 @@ pub fn less_than_traffic<R: Ring>(len: usize, parties: usize) -> Traffic {
 ///
 /// # Errors
 /// Those of its parts.
-pub async fn classic_relu<R: Ring, T: Transport>(
-    party: &mut Party<T>,
+pub async fn classic_relu<R: Ring>(
+    party: &mut Party,
     x: &ArithmeticShares<R>,
     triples: Vec<BitTriples>,
     dabits: DaBits<R>,

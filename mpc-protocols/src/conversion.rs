@@ -4,7 +4,7 @@
 use alloc::vec::Vec;
 use mpc_ring::{Ring, packing};
 use mpc_shares::{ArithmeticShares, BinaryShares, SecretVec, ShareError};
-use mpc_transport::{Traffic, Transport};
+use mpc_transport::Traffic;
 
 use crate::beaver::open_difference;
 use crate::binary::{self, BitTriples, Planes, and, stack};
@@ -27,7 +27,7 @@ impl<R: Ring> Correlation<R> for DaBits<R> {
         Request::DaBits { len }
     }
 
-    async fn draw<T: Transport>(&len: &usize, source: &mut CorrelationSource<T>) -> Result<Self, ProtocolError> {
+    async fn draw(&len: &usize, source: &mut CorrelationSource<'_>) -> Result<Self, ProtocolError> {
         Ok(Self {
             bits: BinaryShares::new(1, len, source.uniform(packing::words_for(len)))?,
             in_ring: ArithmeticShares::from_elements(source.elements(len, R::BITS).await?),
@@ -35,10 +35,7 @@ impl<R: Ring> Correlation<R> for DaBits<R> {
     }
 }
 
-pub(crate) async fn deal_dabits<R: Ring, T: Transport>(
-    dealing: &mut Dealing<'_, T>,
-    len: usize,
-) -> Result<(), ProtocolError> {
+pub(crate) async fn deal_dabits<R: Ring>(dealing: &mut Dealing<'_>, len: usize) -> Result<(), ProtocolError> {
     let words = dealing.uniform_words(packing::words_for(len));
     let bits = BinaryShares::new(1, len, words.into_vec())?.to_elements::<R>()?;
     dealing.elements(bits.into(), R::BITS).await
@@ -61,17 +58,14 @@ impl<R: Ring> Correlation<R> for EdaBits<R> {
         Request::EdaBits { len }
     }
 
-    async fn draw<T: Transport>(&len: &usize, source: &mut CorrelationSource<T>) -> Result<Self, ProtocolError> {
+    async fn draw(&len: &usize, source: &mut CorrelationSource<'_>) -> Result<Self, ProtocolError> {
         let in_ring = ArithmeticShares::from_elements(source.uniform(len));
         let words = source.words(R::BITS as usize * packing::words_for(len)).await?;
         Ok(Self { in_ring, bits: BinaryShares::new(R::BITS, len, words)? })
     }
 }
 
-pub(crate) async fn deal_edabits<R: Ring, T: Transport>(
-    dealing: &mut Dealing<'_, T>,
-    len: usize,
-) -> Result<(), ProtocolError> {
+pub(crate) async fn deal_edabits<R: Ring>(dealing: &mut Dealing<'_>, len: usize) -> Result<(), ProtocolError> {
     let values: Secret<R> = dealing.uniform(len);
     let bits = BinaryShares::from_elements(&values, R::BITS)?;
     dealing.words(SecretVec::copy_of(bits.words())).await
@@ -88,8 +82,8 @@ pub(crate) async fn deal_edabits<R: Ring, T: Transport>(
 /// # Errors
 /// [`ProtocolError::WrongCorrelation`], [`ProtocolError::Share`] if the values are wider than a bit;
 /// [`ProtocolError::Transport`].
-pub async fn bit_to_arithmetic<R: Ring, T: Transport>(
-    party: &mut Party<T>,
+pub async fn bit_to_arithmetic<R: Ring>(
+    party: &mut Party,
     bit: &BinaryShares,
     correlation: DaBits<R>,
 ) -> Result<ArithmeticShares<R>, ProtocolError> {
@@ -117,8 +111,8 @@ pub async fn bit_to_arithmetic<R: Ring, T: Transport>(
 ///
 /// # Errors
 /// As for [`bit_to_arithmetic`]; [`ProtocolError::Share`] if the values are wider than the ring.
-pub async fn to_arithmetic<R: Ring, T: Transport>(
-    party: &mut Party<T>,
+pub async fn to_arithmetic<R: Ring>(
+    party: &mut Party,
     values: &BinaryShares,
     correlation: DaBits<R>,
 ) -> Result<ArithmeticShares<R>, ProtocolError> {
@@ -162,8 +156,8 @@ pub fn b2a_traffic(len: usize, parties: usize) -> Traffic {
 ///
 /// # Errors
 /// [`ProtocolError::OperandLength`] if there are not as many triples as rounds; those of [`and`].
-pub async fn to_binary<R: Ring, T: Transport>(
-    party: &mut Party<T>,
+pub async fn to_binary<R: Ring>(
+    party: &mut Party,
     x: &ArithmeticShares<R>,
     triples: Vec<BitTriples>,
 ) -> Result<BinaryShares, ProtocolError> {
@@ -202,8 +196,8 @@ pub fn a2b_traffic<R: Ring>(len: usize, parties: usize) -> Traffic {
 }
 
 /// Two binary sharings whose values add up to x.
-pub(crate) async fn two_summands<R: Ring, T: Transport>(
-    party: &mut Party<T>,
+pub(crate) async fn two_summands<R: Ring>(
+    party: &mut Party,
     x: &ArithmeticShares<R>,
     triples: &mut impl Iterator<Item = BitTriples>,
 ) -> Result<(BinaryShares, BinaryShares), ProtocolError> {
@@ -212,7 +206,7 @@ pub(crate) async fn two_summands<R: Ring, T: Transport>(
     let mut summands: Vec<_> = (0..party.parties()).map(|_| zeros()).collect();
     summands[party.index()] = own;
     while summands.len() > 2 {
-        summands = carry_save_level::<T>(party, summands, next_triple(triples)?).await?;
+        summands = carry_save_level(party, summands, next_triple(triples)?).await?;
     }
     let (Some(right), Some(left)) = (summands.pop(), summands.pop()) else {
         return Err(ProtocolError::OperandLength { protocol: "A2B", expected: 2, got: 0 });
@@ -227,8 +221,8 @@ pub(crate) fn next_triple(triples: &mut impl Iterator<Item = BitTriples>) -> Res
 
 /// One level of carry-save adders: every three summands become two, x ⊕ y ⊕ z and 2·maj(x, y, z), where
 /// maj(x, y, z) = (x ⊕ z)·(y ⊕ z) ⊕ z.
-async fn carry_save_level<T: Transport>(
-    party: &mut Party<T>,
+async fn carry_save_level(
+    party: &mut Party,
     mut summands: Vec<BinaryShares>,
     triples: BitTriples,
 ) -> Result<Vec<BinaryShares>, ProtocolError> {
@@ -269,8 +263,8 @@ fn doubled(x: &BinaryShares) -> Result<BinaryShares, ProtocolError> {
 /// The sum of two binary sharings modulo 2^width, by Sklansky's parallel prefix of (generate, propagate) pairs.
 ///
 /// Source: Sklansky, "Conditional-sum addition logic" (IRE Transactions on Electronic Computers, 1960).
-async fn sklansky_sum<T: Transport>(
-    party: &mut Party<T>,
+async fn sklansky_sum(
+    party: &mut Party,
     left: BinaryShares,
     right: BinaryShares,
     mut triples: impl Iterator<Item = BitTriples>,
@@ -328,8 +322,8 @@ fn joined(
 ///
 /// # Errors
 /// [`ProtocolError::WrongCorrelation`], [`ProtocolError::OperandLength`]; those of [`and`].
-pub async fn to_binary_with_edabits<R: Ring, T: Transport>(
-    party: &mut Party<T>,
+pub async fn to_binary_with_edabits<R: Ring>(
+    party: &mut Party,
     x: &ArithmeticShares<R>,
     edabits: EdaBits<R>,
     triples: Vec<BitTriples>,

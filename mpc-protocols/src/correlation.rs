@@ -7,7 +7,7 @@ use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 use mpc_ring::{Ring, packing};
 use mpc_shares::{Prg, SecretVec, Seed};
-use mpc_transport::{RecordingError, Traffic, Transport, TransportError};
+use mpc_transport::{Link, RecordingError, Traffic, TransportError};
 use zeroize::Zeroizing;
 
 use crate::request::{CORRECTION_FRAME_BYTES, frame_elements};
@@ -20,10 +20,9 @@ pub(crate) use expansion::Expansion;
 /// ```compile_fail,E0382
 /// use mpc_protocols::{Party, ProtocolError, beaver};
 /// use mpc_shares::ArithmeticShares;
-/// use mpc_transport::Transport;
 /// # type Shares = ArithmeticShares<u64>;
 ///
-/// async fn twice(party: &mut Party<impl Transport>, x: &Shares, pair: beaver::SquarePair<u64>) -> Result<(), ProtocolError> {
+/// async fn twice(party: &mut Party, x: &Shares, pair: beaver::SquarePair<u64>) -> Result<(), ProtocolError> {
 ///     beaver::square(party, x, pair).await?;
 ///     beaver::square(party, x, pair).await.map(drop)
 /// }
@@ -36,9 +35,9 @@ pub trait Correlation<R: Ring>: Sized {
     fn request(shape: &Self::Shape) -> Request;
 
     /// Draws this party's share from its stream, in the order in which the dealer deals it.
-    fn draw<T: Transport>(
+    fn draw(
         shape: &Self::Shape,
-        source: &mut CorrelationSource<T>,
+        source: &mut CorrelationSource<'_>,
     ) -> impl Future<Output = Result<Self, ProtocolError>> + Send;
 }
 
@@ -47,10 +46,10 @@ pub trait Correlation<R: Ring>: Sized {
 /// Parties 0 … n−2 expand a seed. The last party expands one too for what is uniformly random, and receives over its
 /// link to the dealer the corrections that make all shares add up.
 #[derive(Debug)]
-pub struct CorrelationSource<T: Transport> {
+pub struct CorrelationSource<'a> {
     planned: VecDeque<Request>,
     generator: Prg,
-    link: Option<T>,
+    link: Option<&'a mut Link>,
     /// The frame received last.
     frame: SecretVec<u8>,
 }
@@ -85,8 +84,8 @@ pub fn frame_lengths<R: Ring>(plan: &[Request], is_last: bool) -> impl Iterator<
 ///
 /// # Errors
 /// [`ProtocolError::Transport`], which also has what `keep` fails with.
-pub async fn record<R: Ring, T: Transport>(
-    link: &mut T,
+pub async fn record<R: Ring>(
+    link: &mut Link,
     is_last: bool,
     plan: &[Request],
     mut keep: impl FnMut(&[u8]) -> Result<(), RecordingError>,
@@ -94,7 +93,7 @@ pub async fn record<R: Ring, T: Transport>(
     let mut buffer = SecretVec::<u8>::zeros(if is_last { CORRECTION_FRAME_BYTES } else { Seed::BYTES });
     for len in frame_lengths::<R>(plan, is_last) {
         let frame = &mut buffer[..len];
-        link.receive(DEALER_NODE, frame).await?;
+        link.receive(frame).await?;
         keep(frame).map_err(|source| TransportError::Recording { party: DEALER_NODE, source })?;
     }
     Ok(())
@@ -105,18 +104,17 @@ pub const PARTY_NODE: usize = 0;
 /// The node of the dealer on its link to a party.
 pub const DEALER_NODE: usize = 1;
 
-impl<T: Transport> CorrelationSource<T> {
-    /// Begins a session: receives this party's seed from the dealer over `link`, a network of two in which this party is
-    /// [`PARTY_NODE`]. The last party must keep the link open during the session.
+impl<'a> CorrelationSource<'a> {
+    /// Begins a session: receives this party's seed from the dealer over `link`.
     ///
     /// # Rounds and communication
     /// 32 bytes ([`traffic`] has the whole session's).
     ///
     /// # Errors
     /// [`ProtocolError::Transport`].
-    pub async fn begin(mut link: T, is_last: bool, plan: &[Request]) -> Result<Self, ProtocolError> {
+    pub async fn begin(link: &'a mut Link, is_last: bool, plan: &[Request]) -> Result<Self, ProtocolError> {
         let mut bytes = Zeroizing::new([0; Seed::BYTES]);
-        link.receive(DEALER_NODE, bytes.as_mut_slice()).await?;
+        link.receive(bytes.as_mut_slice()).await?;
         Ok(Self {
             planned: plan.iter().cloned().collect(),
             generator: Prg::new(Seed::from_bytes(*bytes)),
@@ -164,7 +162,7 @@ impl<T: Transport> CorrelationSource<T> {
         if bits > 0 {
             for part in elements.chunks_mut(frame_elements(bits)) {
                 let frame = &mut self.frame[..packing::packed_len(part.len(), bits)];
-                link.receive(DEALER_NODE, frame).await?;
+                link.receive(frame).await?;
                 packing::unpack(frame, bits, part);
             }
         }

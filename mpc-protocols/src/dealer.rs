@@ -3,10 +3,9 @@
 use alloc::vec::Vec;
 use mpc_ring::{Ring, packing};
 use mpc_shares::{Prg, SecretVec, Seed, check_parties};
-use mpc_transport::Transport;
+use mpc_transport::Link;
 
 use crate::bilinear::FixedRight;
-use crate::correlation::PARTY_NODE;
 use crate::lookup::{self, LookupShape};
 use crate::piecewise::{self, PiecewiseShape};
 use crate::request::{CORRECTION_FRAME_BYTES, frame_elements};
@@ -44,8 +43,7 @@ impl<R: Ring> Dealer<R> {
 
     /// Deals one session: a fresh seed to every party, then, correlation by correlation, the corrections to the last.
     ///
-    /// `links[i]` is a network of two with party i, in which the dealer is
-    /// [`DEALER_NODE`](crate::correlation::DEALER_NODE). `progress` is called after each correlation with its index.
+    /// `links[i]` leads to party i. `progress` is called after each correlation with its index.
     ///
     /// # Security
     /// Every session has seeds of its own; a party sees its seed alone. Weight masks requested here are kept and may be
@@ -56,9 +54,9 @@ impl<R: Ring> Dealer<R> {
     ///
     /// # Errors
     /// [`ProtocolError::DealerLink`], [`ProtocolError::UnknownMask`].
-    pub async fn deal<T: Transport>(
+    pub async fn deal(
         &mut self,
-        links: &mut [T],
+        links: &mut [Link],
         plan: &[Request],
         mut progress: impl FnMut(usize) + Send,
     ) -> Result<(), ProtocolError> {
@@ -91,15 +89,15 @@ impl<R: Ring> Dealer<R> {
     }
 
     /// Deals one correlation; `input_mask` is the mask of the last layer's input.
-    async fn deal_one<T: Transport>(
+    async fn deal_one(
         &mut self,
-        dealing: &mut Dealing<'_, T>,
+        dealing: &mut Dealing<'_>,
         request: &Request,
         input_mask: &mut Secret<R>,
     ) -> Result<(), ProtocolError> {
         match request {
-            Request::Beaver(map) => beaver::deal_triple::<R, T>(dealing, map).await,
-            Request::Square { len } => beaver::deal_square::<R, T>(dealing, *len).await,
+            Request::Beaver(map) => beaver::deal_triple::<R>(dealing, map).await,
+            Request::Square { len } => beaver::deal_square::<R>(dealing, *len).await,
             Request::WeightMask { len } => {
                 self.weight_masks.push(FixedRight::new(dealing.uniform(*len)));
                 Ok(())
@@ -112,35 +110,35 @@ impl<R: Ring> Dealer<R> {
                 fixed_weights::deal_product(dealing, map, self.weight_mask(*mask)?, input_mask).await
             }
             Request::BitTriples { width, len } => binary::deal_triples(dealing, *width, *len).await,
-            Request::DaBits { len } => conversion::deal_dabits::<R, T>(dealing, *len).await,
-            Request::EdaBits { len } => conversion::deal_edabits::<R, T>(dealing, *len).await,
-            Request::Lift { len, bits } => truncation::deal_lift::<R, T>(dealing, *len, *bits).await,
+            Request::DaBits { len } => conversion::deal_dabits::<R>(dealing, *len).await,
+            Request::EdaBits { len } => conversion::deal_edabits::<R>(dealing, *len).await,
+            Request::Lift { len, bits } => truncation::deal_lift::<R>(dealing, *len, *bits).await,
             Request::Sign { len, parameters } => {
-                sign::deal::<R, T>(dealing, *len, *parameters).await?;
+                sign::deal::<R>(dealing, *len, *parameters).await?;
                 Ok(())
             }
-            Request::Relu { len, parameters } => relu::deal::<R, T>(dealing, *len, *parameters).await,
+            Request::Relu { len, parameters } => relu::deal::<R>(dealing, *len, *parameters).await,
             Request::Lookup { len, table } => {
-                lookup::deal::<R, T>(dealing, LookupShape { len: *len, table: *table }).await
+                lookup::deal::<R>(dealing, LookupShape { len: *len, table: *table }).await
             }
             Request::Piecewise { len, thresholds, parameters } => {
                 let sign = SignShape { len: *len, parameters: *parameters };
-                piecewise::deal::<R, T>(dealing, PiecewiseShape { sign, thresholds: *thresholds }).await
+                piecewise::deal::<R>(dealing, PiecewiseShape { sign, thresholds: *thresholds }).await
             }
         }
     }
 }
 
 /// The dealer's view of one session: every party's generator, its own, and the link to the last party.
-pub(crate) struct Dealing<'a, T: Transport> {
+pub(crate) struct Dealing<'a> {
     generators: Vec<Prg>,
     own: Prg,
-    link: &'a mut T,
+    link: &'a mut Link,
     /// The frame sent last.
     frame: Secret<u8>,
 }
 
-impl<T: Transport> Dealing<'_, T> {
+impl Dealing<'_> {
     /// Random elements of the dealer's own.
     pub(crate) fn random<R: Ring>(&mut self, len: usize) -> Secret<R> {
         let mut elements = SecretVec::zeros(len);
@@ -237,8 +235,8 @@ impl<T: Transport> Dealing<'_, T> {
 }
 
 /// One frame over the dealer's link to `party`.
-async fn send<T: Transport>(link: &mut T, party: usize, frame: &[u8]) -> Result<(), ProtocolError> {
-    link.send(PARTY_NODE, frame).await.map_err(|source| ProtocolError::DealerLink { party, source })
+async fn send(link: &mut Link, party: usize, frame: &[u8]) -> Result<(), ProtocolError> {
+    link.send(frame).await.map_err(|source| ProtocolError::DealerLink { party, source })
 }
 
 /// Elements whose shares are expanded at a time, so that they stay in the cache.

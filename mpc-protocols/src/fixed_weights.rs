@@ -7,7 +7,7 @@
 use alloc::vec::Vec;
 use mpc_ring::Ring;
 use mpc_shares::{ArithmeticShares, SecretVec};
-use mpc_transport::{Traffic, Transport};
+use mpc_transport::Traffic;
 
 use crate::beaver::{masked, open_difference};
 use crate::bilinear::FixedRight;
@@ -27,7 +27,7 @@ impl<R: Ring> Correlation<R> for WeightMask<R> {
         Request::WeightMask { len }
     }
 
-    async fn draw<T: Transport>(&len: &usize, source: &mut CorrelationSource<T>) -> Result<Self, ProtocolError> {
+    async fn draw(&len: &usize, source: &mut CorrelationSource<'_>) -> Result<Self, ProtocolError> {
         Ok(Self(ArithmeticShares::from_elements(source.uniform(len))))
     }
 }
@@ -55,10 +55,7 @@ impl<R: Ring> Correlation<R> for FixedWeightPair<R> {
         Request::FixedWeights { mask: shape.mask, map: shape.map }
     }
 
-    async fn draw<T: Transport>(
-        shape: &FixedWeightShape,
-        source: &mut CorrelationSource<T>,
-    ) -> Result<Self, ProtocolError> {
+    async fn draw(shape: &FixedWeightShape, source: &mut CorrelationSource<'_>) -> Result<Self, ProtocolError> {
         let a = ArithmeticShares::from_elements(source.uniform(shape.map.left_len()));
         Ok(Self { a, product: FixedWeightProduct::draw(shape, source).await? })
     }
@@ -79,18 +76,15 @@ impl<R: Ring> Correlation<R> for FixedWeightProduct<R> {
         Request::FixedWeightsAgain { mask: shape.mask, map: shape.map }
     }
 
-    async fn draw<T: Transport>(
-        shape: &FixedWeightShape,
-        source: &mut CorrelationSource<T>,
-    ) -> Result<Self, ProtocolError> {
+    async fn draw(shape: &FixedWeightShape, source: &mut CorrelationSource<'_>) -> Result<Self, ProtocolError> {
         let c = source.elements(shape.map.output_len(), R::BITS).await?;
         Ok(Self { map: shape.map, c: ArithmeticShares::from_elements(c) })
     }
 }
 
 /// Deals a pair, and gives a.
-pub(crate) async fn deal_pair<R: Ring, T: Transport>(
-    dealing: &mut Dealing<'_, T>,
+pub(crate) async fn deal_pair<R: Ring>(
+    dealing: &mut Dealing<'_>,
     map: &Bilinear,
     weights: &FixedRight<R>,
 ) -> Result<Secret<R>, ProtocolError> {
@@ -100,8 +94,8 @@ pub(crate) async fn deal_pair<R: Ring, T: Transport>(
 }
 
 /// Deals the product with a given a.
-pub(crate) async fn deal_product<R: Ring, T: Transport>(
-    dealing: &mut Dealing<'_, T>,
+pub(crate) async fn deal_product<R: Ring>(
+    dealing: &mut Dealing<'_>,
     map: &Bilinear,
     weights: &FixedRight<R>,
     a: &[R],
@@ -131,8 +125,8 @@ impl<R: Ring> FixedWeights<R> {
     ///
     /// # Errors
     /// [`ProtocolError::OperandLength`], [`ProtocolError::Transport`].
-    pub async fn load<T: Transport>(
-        party: &mut Party<T>,
+    pub async fn load(
+        party: &mut Party,
         layers: Vec<(ArithmeticShares<R>, WeightMask<R>)>,
     ) -> Result<Vec<Self>, ProtocolError> {
         let len = layers.iter().map(|(shares, _)| shares.len()).sum();
@@ -220,9 +214,9 @@ impl<R: Ring> FixedWeights<R> {
     ///
     /// # Errors
     /// [`ProtocolError::OperandLength`], [`ProtocolError::Transport`].
-    pub async fn apply<T: Transport>(
+    pub async fn apply(
         &self,
-        party: &mut Party<T>,
+        party: &mut Party,
         x: &ArithmeticShares<R>,
         layer: PreparedLayer<R>,
     ) -> Result<ArithmeticShares<R>, ProtocolError> {
@@ -241,9 +235,9 @@ impl<R: Ring> FixedWeights<R> {
     ///
     /// # Errors
     /// [`ProtocolError::OperandLength`], [`ProtocolError::Transport`].
-    pub async fn apply_at_owner<T: Transport>(
+    pub async fn apply_at_owner(
         &self,
-        party: &mut Party<T>,
+        party: &mut Party,
         owner: usize,
         x: &ArithmeticShares<R>,
         layer: PreparedLayer<R>,
@@ -301,9 +295,9 @@ impl<R: Ring> PreparedLayer<R> {
     ///
     /// # Errors
     /// [`ProtocolError::OperandLength`], [`ProtocolError::Transport`].
-    pub async fn open<T: Transport>(
+    pub async fn open(
         self,
-        party: &mut Party<T>,
+        party: &mut Party,
         owner: Option<usize>,
         x: &ArithmeticShares<R>,
     ) -> Result<(PreparedProduct<R>, OpenedInput<R>), ProtocolError> {

@@ -9,12 +9,11 @@ use alloc::boxed::Box;
 use alloc::vec::Vec;
 use mpc_ring::Ring;
 use mpc_shares::{Prg, Seed, ShareError};
-use mpc_transport::{MemoryTransport, Metered, Phase, Traffic, TransportError, memory_network};
+use mpc_transport::{
+    Link, MemoryTransport, Phase, Traffic, TransportError, memory_link, memory_link_with, memory_network,
+};
 
 use crate::{CorrelationSource, Dealer, Party, ProtocolError, Request};
-
-/// The transport of a party in one process.
-pub type LocalTransport = Metered<MemoryTransport>;
 
 /// How long a party waits for another one.
 pub const DEADLINE: Duration = Duration::from_secs(30);
@@ -53,11 +52,10 @@ pub struct Outcome<O> {
 pub fn run<R: Ring, O: Send>(
     parties: usize,
     plan: &[Request],
-    protocol: impl AsyncFn(&mut Party<LocalTransport>, &mut CorrelationSource<MemoryTransport>) -> Result<O, ProtocolError>
-    + Sync,
+    protocol: impl AsyncFn(&mut Party, &mut CorrelationSource<'_>) -> Result<O, ProtocolError> + Sync,
 ) -> Result<Vec<Outcome<O>>, ProtocolError> {
     let mut dealer = Dealer::<R>::new(parties, Seed::from_system()?)?;
-    let (mut dealer_ends, party_ends): (Vec<_>, Vec<_>) = (0..parties).map(|_| dealer_link()).unzip();
+    let (mut dealer_ends, party_ends): (Vec<_>, Vec<_>) = (0..parties).map(|_| memory_link(DEADLINE)).unzip();
     thread::scope(|scope| {
         let dealing = scope.spawn(move || smol::block_on(dealer.deal(&mut dealer_ends, plan, |_| ())));
         let network = memory_network(parties, DEADLINE);
@@ -95,16 +93,16 @@ pub fn run_on_one_thread<R: Ring, O>(
     parties: usize,
     plan: &[Request],
     seed: Seed,
-    protocol: impl AsyncFn(&mut Party<LocalTransport>, &mut CorrelationSource<MemoryTransport>) -> Result<O, ProtocolError>,
+    protocol: impl AsyncFn(&mut Party, &mut CorrelationSource<'_>) -> Result<O, ProtocolError>,
 ) -> Result<Vec<Outcome<O>>, ProtocolError> {
     let mut dealer = Dealer::<R>::new(parties, seed)?;
-    let (dealer_ends, party_ends): (Vec<_>, Vec<_>) = (0..parties).map(|_| dealer_link()).unzip();
-    let mut dealer_ends: Vec<_> = dealer_ends.into_iter().map(sleeping).collect();
+    let (mut dealer_ends, party_ends): (Vec<_>, Vec<_>) =
+        (0..parties).map(|_| memory_link_with(DEADLINE, Duration::ZERO)).unzip();
     let dealing = async move { dealer.deal(&mut dealer_ends, plan, |_| ()).await };
     let running = memory_network(parties, DEADLINE)
         .into_iter()
         .zip(party_ends)
-        .map(|(transport, link)| run_party(sleeping(transport), sleeping(link), plan, &protocol));
+        .map(|(transport, link)| run_party(sleeping(transport), link, plan, &protocol));
     let (outcomes, dealt) = smol::block_on(smol::future::zip(join_all(running), dealing));
     all_or_cause(outcomes, dealt)
 }
@@ -155,25 +153,17 @@ pub fn generator() -> Result<Prg, ShareError> {
 
 async fn run_party<O>(
     transport: MemoryTransport,
-    link: MemoryTransport,
+    mut link: Link,
     plan: &[Request],
-    protocol: impl AsyncFn(&mut Party<LocalTransport>, &mut CorrelationSource<MemoryTransport>) -> Result<O, ProtocolError>,
+    protocol: impl AsyncFn(&mut Party, &mut CorrelationSource<'_>) -> Result<O, ProtocolError>,
 ) -> Result<Outcome<O>, ProtocolError> {
-    let mut party = Party::new(Metered::new(transport));
+    let mut party = Party::new(transport);
     let is_last = party.index() + 1 == party.parties();
-    let mut source = CorrelationSource::begin(link, is_last, plan).await?;
+    let mut source = CorrelationSource::begin(&mut link, is_last, plan).await?;
     party.transport_mut().begin(Phase::Online, "protocol");
     let output = protocol(&mut party, &mut source).await?;
     source.finish()?;
     Ok(Outcome { output, online: party.transport().meter().total(Phase::Online) })
-}
-
-/// The dealer's and the party's end of a link between them.
-fn dealer_link() -> (MemoryTransport, MemoryTransport) {
-    let mut ends = memory_network(2, DEADLINE);
-    let dealer = ends.pop().expect("a network of two has two ends");
-    let party = ends.pop().expect("a network of two has two ends");
-    (dealer, party)
 }
 
 fn join<O>(handle: thread::ScopedJoinHandle<'_, O>) -> O {

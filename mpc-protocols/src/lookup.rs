@@ -22,7 +22,7 @@ mod tests;
 use alloc::vec::Vec;
 use mpc_ring::Ring;
 use mpc_shares::{ArithmeticShares, SecretVec};
-use mpc_transport::{Traffic, Transport};
+use mpc_transport::Traffic;
 
 use crate::correlation::Expansion;
 use crate::dealer::{Dealing, Secret};
@@ -70,7 +70,7 @@ impl<R: Ring> Correlation<R> for LookupMask<R> {
         Request::Lookup { len: shape.len, table: shape.table }
     }
 
-    async fn draw<T: Transport>(shape: &LookupShape, source: &mut CorrelationSource<T>) -> Result<Self, ProtocolError> {
+    async fn draw(shape: &LookupShape, source: &mut CorrelationSource<'_>) -> Result<Self, ProtocolError> {
         let layout = shape.table.layout(R::BITS)?;
         let mask = ArithmeticShares::from_elements(source.uniform(shape.len));
         let tables = Expansion::draw(source, shape.len, layout.elements(), layout.entry_bits).await?;
@@ -79,17 +79,14 @@ impl<R: Ring> Correlation<R> for LookupMask<R> {
     }
 }
 
-pub(crate) async fn deal<R: Ring, T: Transport>(
-    dealing: &mut Dealing<'_, T>,
-    shape: LookupShape,
-) -> Result<(), ProtocolError> {
+pub(crate) async fn deal<R: Ring>(dealing: &mut Dealing<'_>, shape: LookupShape) -> Result<(), ProtocolError> {
     let Polynomials { layout, coefficients, .. } = shape.table.polynomials(R::BITS)?;
     let masks = dealing.uniform::<R>(shape.len);
     let coefficients: Vec<[R; 3]> = coefficients.iter().map(|c| c.map(R::from_i128)).collect();
     let mut rotation = Rotation::new(layout, coefficients);
     let fill = |element: usize, table: &mut [R]| rotation.table(masks[element].low_u64(), table);
     dealing.expansion(shape.len, layout.elements(), layout.entry_bits, fill).await?;
-    truncation::deal_lift::<R, T>(dealing, shape.len, layout.result_bits).await
+    truncation::deal_lift::<R>(dealing, shape.len, layout.result_bits).await
 }
 
 /// Rotated tables, one after the other.
@@ -143,8 +140,8 @@ impl<R: Ring> Rotation<R> {
 ///
 /// # Errors
 /// [`ProtocolError::WrongCorrelation`], [`ProtocolError::Transport`].
-pub async fn look_up<R: Ring, T: Transport>(
-    party: &mut Party<T>,
+pub async fn look_up<R: Ring>(
+    party: &mut Party,
     u: &ArithmeticShares<R>,
     correlation: LookupMask<R>,
 ) -> Result<ArithmeticShares<R>, ProtocolError> {

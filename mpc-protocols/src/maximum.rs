@@ -3,7 +3,7 @@
 use alloc::vec::Vec;
 use mpc_ring::Ring;
 use mpc_shares::{ArithmeticShares, SecretVec, ShareError};
-use mpc_transport::{Traffic, Transport};
+use mpc_transport::Traffic;
 
 use crate::error::check_len;
 use crate::relu::{ReluMask, relu};
@@ -20,8 +20,8 @@ use crate::{Party, ProtocolError};
 ///
 /// # Errors
 /// As for [`relu`], and [`ProtocolError::Share`] if the shapes differ.
-pub async fn maximum<R: Ring, T: Transport>(
-    party: &mut Party<T>,
+pub async fn maximum<R: Ring>(
+    party: &mut Party,
     mut x: ArithmeticShares<R>,
     y: &ArithmeticShares<R>,
     correlation: ReluMask<R>,
@@ -55,8 +55,8 @@ pub fn tournament(candidates: usize, len: usize, parameters: SignParameters) -> 
 /// # Errors
 /// As for [`maximum`]; [`ProtocolError::OperandLength`] if there are no tensors, or the correlations do not fit their
 /// number.
-pub async fn maximum_of<R: Ring, T: Transport>(
-    party: &mut Party<T>,
+pub async fn maximum_of<R: Ring>(
+    party: &mut Party,
     mut candidates: Vec<ArithmeticShares<R>>,
     correlations: Vec<ReluMask<R>>,
 ) -> Result<ArithmeticShares<R>, ProtocolError> {

@@ -5,7 +5,7 @@ use core::ops::Range;
 use mpc_ring::kernels::vectorized;
 use mpc_ring::{Ring, packing};
 use mpc_shares::{ArithmeticShares, BinaryShares, SecretVec};
-use mpc_transport::{Traffic, Transport};
+use mpc_transport::Traffic;
 
 use crate::{Party, ProtocolError};
 
@@ -19,10 +19,7 @@ use crate::{Party, ProtocolError};
 ///
 /// # Errors
 /// [`ProtocolError::Transport`].
-pub async fn open<R: Ring, T: Transport>(
-    party: &mut Party<T>,
-    shares: &ArithmeticShares<R>,
-) -> Result<Vec<R>, ProtocolError> {
+pub async fn open<R: Ring>(party: &mut Party, shares: &ArithmeticShares<R>) -> Result<Vec<R>, ProtocolError> {
     open_low_bits(party, shares.elements(), R::BITS).await
 }
 
@@ -36,11 +33,7 @@ pub async fn open<R: Ring, T: Transport>(
 ///
 /// # Errors
 /// [`ProtocolError::Parameter`] for no bits, or more than the ring has; [`ProtocolError::Transport`].
-pub async fn open_low_bits<R: Ring, T: Transport>(
-    party: &mut Party<T>,
-    shares: &[R],
-    bits: u32,
-) -> Result<Vec<R>, ProtocolError> {
+pub async fn open_low_bits<R: Ring>(party: &mut Party, shares: &[R], bits: u32) -> Result<Vec<R>, ProtocolError> {
     open_shares(party, shares, bits).await.map(SecretVec::into_vec)
 }
 
@@ -48,8 +41,8 @@ pub async fn open_low_bits<R: Ring, T: Transport>(
 const BLOCK: usize = 1024;
 
 /// As [`open_low_bits`], into a buffer of secrets.
-pub(crate) async fn open_shares<R: Ring, T: Transport>(
-    party: &mut Party<T>,
+pub(crate) async fn open_shares<R: Ring>(
+    party: &mut Party,
     shares: &[R],
     bits: u32,
 ) -> Result<SecretVec<R>, ProtocolError> {
@@ -58,8 +51,8 @@ pub(crate) async fn open_shares<R: Ring, T: Transport>(
 
 /// As [`open_low_bits`], of `len` shares that `fill` writes block by block, so that they need no buffer: it is given their
 /// positions and as many places.
-pub(crate) async fn open_with<R: Ring, T: Transport>(
-    party: &mut Party<T>,
+pub(crate) async fn open_with<R: Ring>(
+    party: &mut Party,
     len: usize,
     bits: u32,
     fill: impl Fn(Range<usize>, &mut [R]) + Send,
@@ -110,13 +103,13 @@ fn sum_packed<'m, R: Ring>(sums: &mut [R], bits: u32, own: &[u8], others: impl I
 ///
 /// # Errors
 /// [`ProtocolError::Transport`].
-pub async fn open_bits<T: Transport>(party: &mut Party<T>, shares: &BinaryShares) -> Result<Vec<u64>, ProtocolError> {
+pub async fn open_bits(party: &mut Party, shares: &BinaryShares) -> Result<Vec<u64>, ProtocolError> {
     open_planes(party, SecretVec::copy_of(shares.words()), shares.len()).await.map(SecretVec::into_vec)
 }
 
 /// As [`open_bits`], for planes of `len` bits in ⌈len/64⌉ words each, in their buffer.
-pub(crate) async fn open_planes<T: Transport>(
-    party: &mut Party<T>,
+pub(crate) async fn open_planes(
+    party: &mut Party,
     mut planes: SecretVec<u64>,
     len: usize,
 ) -> Result<SecretVec<u64>, ProtocolError> {

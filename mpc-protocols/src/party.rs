@@ -2,29 +2,30 @@
 
 use alloc::vec::Vec;
 use core::fmt;
-use mpc_transport::Transport;
+use mpc_transport::{AnyTransport, Metered, Transport};
 use zeroize::Zeroizing;
 
 /// One party of a session: its index, the number of parties, its transport, and the buffers that its messages reuse.
 ///
-/// Every protocol is an `async fn` over `&mut Party<T>`; correlations come in as arguments, by value, so that none can
+/// Every protocol is an `async fn` over `&mut Party`; correlations come in as arguments, by value, so that none can
 /// be used twice.
-pub struct Party<T: Transport> {
-    transport: T,
+pub struct Party {
+    transport: Metered<AnyTransport>,
     pub(crate) message: Zeroizing<Vec<u8>>,
     received: Zeroizing<Vec<u8>>,
 }
 
 // The buffers hold shares of what was opened last.
-impl<T: Transport> fmt::Debug for Party<T> {
+impl fmt::Debug for Party {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Party").field("index", &self.index()).field("parties", &self.parties()).finish_non_exhaustive()
     }
 }
 
-impl<T: Transport> Party<T> {
+impl Party {
     /// The party at one end of a transport.
-    pub fn new(transport: T) -> Self {
+    pub fn new(transport: impl Transport + 'static) -> Self {
+        let transport = Metered::new(AnyTransport::new(transport));
         Self { transport, message: Vec::new().into(), received: Vec::new().into() }
     }
 
@@ -43,13 +44,13 @@ impl<T: Transport> Party<T> {
         self.index() == 0
     }
 
-    /// The transport.
-    pub fn transport(&self) -> &T {
+    /// The transport, which counts what passes through it.
+    pub fn transport(&self) -> &Metered<AnyTransport> {
         &self.transport
     }
 
     /// The transport, to be used between protocols.
-    pub fn transport_mut(&mut self) -> &mut T {
+    pub fn transport_mut(&mut self) -> &mut Metered<AnyTransport> {
         &mut self.transport
     }
 
@@ -60,7 +61,7 @@ impl<T: Transport> Party<T> {
     }
 
     /// Gives the transport back.
-    pub fn into_transport(self) -> T {
+    pub fn into_transport(self) -> Metered<AnyTransport> {
         self.transport
     }
 

@@ -9,7 +9,7 @@
 use alloc::vec::Vec;
 use mpc_ring::Ring;
 use mpc_shares::{ArithmeticShares, SecretVec};
-use mpc_transport::{Traffic, Transport};
+use mpc_transport::Traffic;
 
 use crate::dealer::{Dealing, Secret, products};
 use crate::error::check_len;
@@ -59,10 +59,7 @@ impl<R: Ring> Correlation<R> for PiecewiseMask<R> {
         Request::Piecewise { len, thresholds: shape.thresholds, parameters }
     }
 
-    async fn draw<T: Transport>(
-        shape: &PiecewiseShape,
-        source: &mut CorrelationSource<T>,
-    ) -> Result<Self, ProtocolError> {
+    async fn draw(shape: &PiecewiseShape, source: &mut CorrelationSource<'_>) -> Result<Self, ProtocolError> {
         let SignShape { len, parameters } = shape.sign;
         let tables = MaskTables::draw(shape.sign, source).await?;
         let top_bits = R::BITS - parameters.bits();
@@ -80,10 +77,7 @@ impl<R: Ring> Correlation<R> for PiecewiseMask<R> {
     }
 }
 
-pub(crate) async fn deal<R: Ring, T: Transport>(
-    dealing: &mut Dealing<'_, T>,
-    shape: PiecewiseShape,
-) -> Result<(), ProtocolError> {
+pub(crate) async fn deal<R: Ring>(dealing: &mut Dealing<'_>, shape: PiecewiseShape) -> Result<(), ProtocolError> {
     let bits = shape.sign.parameters.bits();
     let mask = MaskTables::<R>::deal(dealing, shape.sign).await?;
     let top: Secret<R> = mask.iter().map(|&r| r >> (bits - 1)).collect();
@@ -150,8 +144,8 @@ impl<R: Ring> core::fmt::Debug for Pieces<R> {
 /// # Errors
 /// [`ProtocolError::Parameter`] if k bits do not remain after the shift; [`ProtocolError::OperandLength`] for another
 /// number of thresholds than was dealt for; [`ProtocolError::WrongCorrelation`]; [`ProtocolError::Transport`].
-pub async fn compare<R: Ring, T: Transport>(
-    party: &mut Party<T>,
+pub async fn compare<R: Ring>(
+    party: &mut Party,
     x: &ArithmeticShares<R>,
     shift: u32,
     thresholds: &[R],

@@ -6,7 +6,7 @@
 use mpc_ring::Ring;
 use mpc_ring::kernels::vectorized;
 use mpc_shares::ArithmeticShares;
-use mpc_transport::{Traffic, Transport};
+use mpc_transport::Traffic;
 
 use crate::dealer::{Dealing, Secret, products};
 use crate::sign::{self, SignMask, SignParameters, SignShape, open_sign};
@@ -33,7 +33,7 @@ impl<R: Ring> Correlation<R> for ReluMask<R> {
         Request::Relu { len: shape.len, parameters: shape.parameters }
     }
 
-    async fn draw<T: Transport>(shape: &SignShape, source: &mut CorrelationSource<T>) -> Result<Self, ProtocolError> {
+    async fn draw(shape: &SignShape, source: &mut CorrelationSource<'_>) -> Result<Self, ProtocolError> {
         let sign = SignMask::draw(shape, source).await?;
         let SignShape { len, parameters } = *shape;
         let top_bits = R::BITS - parameters.bits();
@@ -47,12 +47,12 @@ impl<R: Ring> Correlation<R> for ReluMask<R> {
     }
 }
 
-pub(crate) async fn deal<R: Ring, T: Transport>(
-    dealing: &mut Dealing<'_, T>,
+pub(crate) async fn deal<R: Ring>(
+    dealing: &mut Dealing<'_>,
     len: usize,
     parameters: SignParameters,
 ) -> Result<(), ProtocolError> {
-    let dealt = sign::deal::<R, T>(dealing, len, parameters).await?;
+    let dealt = sign::deal::<R>(dealing, len, parameters).await?;
     let top: Secret<R> = dealt.mask.iter().map(|&r| r >> (parameters.bits() - 1)).collect();
     let (flipped_mask, flipped_top) = (products(&dealt.mask, &dealt.flip), products(&top, &dealt.flip));
     dealing.elements(top, R::BITS - parameters.bits()).await?;
@@ -73,8 +73,8 @@ pub(crate) async fn deal<R: Ring, T: Transport>(
 /// # Errors
 /// [`ProtocolError::Parameter`] if k bits do not remain after the shift; [`ProtocolError::WrongCorrelation`];
 /// [`ProtocolError::Transport`].
-pub async fn relu<R: Ring, T: Transport>(
-    party: &mut Party<T>,
+pub async fn relu<R: Ring>(
+    party: &mut Party,
     x: &ArithmeticShares<R>,
     shift: u32,
     correlation: ReluMask<R>,

@@ -23,8 +23,8 @@ use crate::{Party, ProtocolError};
 ///
 /// # Errors
 /// [`ProtocolError::OperandLength`] if the secret does not fit the shape; [`ProtocolError::Transport`].
-pub async fn share<R: Ring, T: Transport>(
-    party: &mut Party<T>,
+pub async fn share<R: Ring>(
+    party: &mut Party,
     owner: usize,
     shape: &[usize],
     secret: Option<&[R]>,
@@ -69,8 +69,8 @@ pub fn traffic(party: usize, owner: usize, parties: usize) -> Traffic {
 ///
 /// # Errors
 /// [`ProtocolError::Transport`].
-pub async fn reveal<R: Ring, T: Transport>(
-    party: &mut Party<T>,
+pub async fn reveal<R: Ring>(
+    party: &mut Party,
     owner: usize,
     shares: &ArithmeticShares<R>,
 ) -> Result<Option<Vec<R>>, ProtocolError> {
@@ -101,8 +101,8 @@ pub async fn reveal<R: Ring, T: Transport>(
 ///
 /// # Errors
 /// [`ProtocolError::Transport`].
-pub async fn reveal_to<R: Ring, T: Transport>(
-    party: &mut Party<T>,
+pub async fn reveal_to<R: Ring>(
+    party: &mut Party,
     recipients: &[usize],
     shares: &ArithmeticShares<R>,
 ) -> Result<Option<Vec<R>>, ProtocolError> {

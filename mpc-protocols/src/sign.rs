@@ -19,7 +19,7 @@ mod tables;
 use alloc::vec;
 use mpc_ring::Ring;
 use mpc_shares::ArithmeticShares;
-use mpc_transport::{Traffic, Transport};
+use mpc_transport::Traffic;
 
 use crate::dealer::{Dealing, Secret};
 use crate::{Correlation, CorrelationSource, Party, ProtocolError, Request};
@@ -48,7 +48,7 @@ impl<R: Ring> Correlation<R> for SignMask<R> {
         Request::Sign { len: shape.len, parameters: shape.parameters }
     }
 
-    async fn draw<T: Transport>(shape: &SignShape, source: &mut CorrelationSource<T>) -> Result<Self, ProtocolError> {
+    async fn draw(shape: &SignShape, source: &mut CorrelationSource<'_>) -> Result<Self, ProtocolError> {
         let tables = MaskTables::draw(*shape, source).await?;
         Ok(Self { parameters: shape.parameters, tables, threshold: ThresholdMask::draw(*shape, source).await? })
     }
@@ -62,8 +62,8 @@ pub(crate) struct DealtSign<R: Ring> {
     pub(crate) flip: Secret<R>,
 }
 
-pub(crate) async fn deal<R: Ring, T: Transport>(
-    dealing: &mut Dealing<'_, T>,
+pub(crate) async fn deal<R: Ring>(
+    dealing: &mut Dealing<'_>,
     len: usize,
     parameters: SignParameters,
 ) -> Result<DealtSign<R>, ProtocolError> {
@@ -106,8 +106,8 @@ impl<R: Ring> OpenedSign<R> {
 }
 
 /// Opens c and β for y = x / 2^`shift`.
-pub(crate) async fn open_sign<R: Ring, T: Transport>(
-    party: &mut Party<T>,
+pub(crate) async fn open_sign<R: Ring>(
+    party: &mut Party,
     x: &[R],
     shift: u32,
     correlation: SignMask<R>,
@@ -127,8 +127,8 @@ pub(crate) async fn open_sign<R: Ring, T: Transport>(
 ///
 /// # Errors
 /// [`ProtocolError::Parameter`], [`ProtocolError::WrongCorrelation`], [`ProtocolError::Transport`].
-pub async fn is_non_negative<R: Ring, T: Transport>(
-    party: &mut Party<T>,
+pub async fn is_non_negative<R: Ring>(
+    party: &mut Party,
     x: &ArithmeticShares<R>,
     correlation: SignMask<R>,
 ) -> Result<ArithmeticShares<R>, ProtocolError> {

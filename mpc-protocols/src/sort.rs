@@ -8,7 +8,7 @@ use alloc::vec::Vec;
 
 use mpc_ring::Ring;
 use mpc_shares::{ArithmeticShares, SecretVec, ShareError};
-use mpc_transport::{Traffic, Transport};
+use mpc_transport::Traffic;
 
 use crate::error::check_len;
 use crate::relu::{ReluMask, relu};
@@ -77,8 +77,8 @@ pub fn shapes(count: usize, len: usize, parameters: SignParameters) -> Vec<SignS
 /// # Errors
 /// As for [`relu`]; [`ProtocolError::Share`] if the shapes differ; [`ProtocolError::OperandLength`] if the correlations do
 /// not fit the number of tensors.
-pub async fn sort<R: Ring, T: Transport>(
-    party: &mut Party<T>,
+pub async fn sort<R: Ring>(
+    party: &mut Party,
     mut tensors: Vec<ArithmeticShares<R>>,
     correlations: Vec<ReluMask<R>>,
 ) -> Result<Vec<ArithmeticShares<R>>, ProtocolError> {

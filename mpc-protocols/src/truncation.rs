@@ -9,7 +9,7 @@
 use mpc_ring::Ring;
 use mpc_ring::kernels::vectorized;
 use mpc_shares::{ArithmeticShares, SecretVec};
-use mpc_transport::{Traffic, Transport};
+use mpc_transport::Traffic;
 use serde::Serialize;
 
 use crate::dealer::{Dealing, Secret};
@@ -42,7 +42,7 @@ impl<R: Ring> Correlation<R> for LiftMask<R> {
         Request::Lift { len: shape.len, bits: shape.bits }
     }
 
-    async fn draw<T: Transport>(shape: &LiftShape, source: &mut CorrelationSource<T>) -> Result<Self, ProtocolError> {
+    async fn draw(shape: &LiftShape, source: &mut CorrelationSource<'_>) -> Result<Self, ProtocolError> {
         let LiftShape { len, bits } = *shape;
         check_bits::<R>(bits, 0)?;
         Ok(Self {
@@ -53,20 +53,16 @@ impl<R: Ring> Correlation<R> for LiftMask<R> {
     }
 }
 
-pub(crate) async fn deal_lift<R: Ring, T: Transport>(
-    dealing: &mut Dealing<'_, T>,
-    len: usize,
-    bits: u32,
-) -> Result<(), ProtocolError> {
+pub(crate) async fn deal_lift<R: Ring>(dealing: &mut Dealing<'_>, len: usize, bits: u32) -> Result<(), ProtocolError> {
     check_bits::<R>(bits, 0)?;
-    let mask = random_bits::<R, T>(dealing, len, bits);
+    let mask = random_bits::<R>(dealing, len, bits);
     let top: Secret<R> = mask.iter().map(|&r| r >> (bits - 1)).collect();
     dealing.elements(mask, R::BITS).await?;
     dealing.elements(top, R::BITS - bits).await
 }
 
 /// Elements uniform in [0, 2^`bits`).
-pub(crate) fn random_bits<R: Ring, T: Transport>(dealing: &mut Dealing<'_, T>, len: usize, bits: u32) -> Secret<R> {
+pub(crate) fn random_bits<R: Ring>(dealing: &mut Dealing<'_>, len: usize, bits: u32) -> Secret<R> {
     let mut elements = dealing.random::<R>(len);
     elements.iter_mut().for_each(|r| *r = *r & R::low_mask(bits));
     elements
@@ -98,7 +94,7 @@ pub(crate) struct TruncateReduce<R: Ring> {
 
 impl<R: Ring> TruncateReduce<R> {
     /// From x to y = x / 2^`shift` in `bits` bits, at one party.
-    pub(crate) fn new<T: Transport>(party: &Party<T>, bits: u32, shift: u32) -> Self {
+    pub(crate) fn new(party: &Party, bits: u32, shift: u32) -> Self {
         let half = if shift == 0 { R::ZERO } else { R::ONE << (shift - 1) };
         let constant = |value: R| if party.is_first() { value } else { R::ZERO };
         Self {
@@ -110,12 +106,7 @@ impl<R: Ring> TruncateReduce<R> {
     }
 
     /// Opens y + 2^{k−2} + r modulo 2^k, from the shares of x and r.
-    pub(crate) async fn open<T: Transport>(
-        &self,
-        party: &mut Party<T>,
-        x: &[R],
-        mask: &[R],
-    ) -> Result<SecretVec<R>, ProtocolError> {
+    pub(crate) async fn open(&self, party: &mut Party, x: &[R], mask: &[R]) -> Result<SecretVec<R>, ProtocolError> {
         let &Self { shift, rounding, offset, bits } = self;
         open_with(party, x.len(), bits, |range, masked| {
             for ((masked, &x), &r) in masked.iter_mut().zip(&x[range.clone()]).zip(&mask[range]) {
@@ -163,8 +154,8 @@ pub(crate) fn lifted_times_bit<R: Ring>(opened: R, bits: u32, bit: R, mask: R, t
 /// # Errors
 /// [`ProtocolError::Parameter`] if k bits do not remain after the shift; [`ProtocolError::WrongCorrelation`];
 /// [`ProtocolError::Transport`].
-pub async fn truncate<R: Ring, T: Transport>(
-    party: &mut Party<T>,
+pub async fn truncate<R: Ring>(
+    party: &mut Party,
     x: &ArithmeticShares<R>,
     shift: u32,
     correlation: LiftMask<R>,

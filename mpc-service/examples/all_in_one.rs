@@ -20,8 +20,7 @@ use std::fs;
 use std::path::Path;
 use std::thread;
 
-use mpc_nn::{Encoding, Network, NetworkInput, NetworkOutput};
-use mpc_nn::{GraphBuilder, Weights, evaluate};
+use mpc_nn::{GraphBuilder, Network, Weights, evaluate};
 use mpc_service::{PrivateModel, Terms, listen};
 use mpc_transport::tls::Identity;
 use ndarray::ArrayD;
@@ -45,17 +44,8 @@ fn network() -> Result<Network, Box<dyn Error>> {
         .into_iter()
         .map(|tensor| (tensor.name, ArrayD::from_shape_simple_fn(tensor.shape, &mut next)))
         .collect();
-    Ok(Network {
-        weights: Weights::for_graph(&graph, tensors)?,
-        inputs: vec![NetworkInput {
-            name: "numbers".into(),
-            shape: vec![1, 4],
-            encoding: Encoding::Plain,
-            limits: Vec::new(),
-        }],
-        outputs: vec![NetworkOutput { name: "scores".into(), shape: vec![1, 3] }],
-        graph,
-    })
+    let weights = Weights::for_graph(&graph, tensors)?;
+    Ok(Network::new(graph, weights))
 }
 
 /// Makes everybody's key and certificate, in one folder here.

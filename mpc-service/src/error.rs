@@ -1,17 +1,17 @@
 //! Why a service or a client did not do what was asked, for people and for programs.
 
 use std::error::Error;
+use std::io;
 use std::net::SocketAddr;
-use std::{fmt, io};
 
 use mpc_nn::{EvaluateError, InferenceError, PlanError};
 use mpc_shares::ShareError;
 use mpc_transport::TransportError;
 use mpc_transport::tls::SecureError;
 
-use crate::message::Refusal;
-use crate::pack::{PackError, PlanDigest};
-use crate::store::StoreError;
+use crate::at_rest::packed_model::PackError;
+use crate::at_rest::prepared::StoreError;
+use crate::names::{Names, PlanDigest, Refusal, Refused};
 
 /// What kind of failure it was, as programs distinguish them by the exit code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -117,8 +117,7 @@ pub enum ServiceError {
     Store(#[from] StoreError),
     /// Nothing prepared is left.
     #[error(
-        "no prepared inference is left for plan {plan} with these servers and this key; run `mpc prepare`, or query \
-         without --store"
+        "no prepared inference is left for plan {plan} with these servers and this key: prepare more, or use a dealer"
     )]
     NothingPrepared {
         /// The plan.
@@ -135,23 +134,23 @@ pub enum ServiceError {
         /// What the operating system says.
         source: io::Error,
     },
+    /// More servers or fewer than the terms of the model say.
+    #[error("this model has {needed} server(s), but {named} are named: name each, in the order of their parties")]
+    Servers {
+        /// How many there are.
+        needed: usize,
+        /// How many are named.
+        named: usize,
+    },
+    /// A session with a dealer, and none that is named.
+    #[error("no dealer is named, which this session needs")]
+    NoDealer,
+    /// A deposit of a model that its owner computes.
+    #[error("this model is computed by its owner: serve it, or pack it for servers that hold shares of it")]
+    NotOutsourced,
     /// Arguments that contradict each other or the model.
     #[error("{0}")]
     Arguments(String),
-}
-
-/// The parties of a session by name, so that a message that counts them can be read.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Names(pub Vec<String>);
-
-impl fmt::Display for Names {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (party, name) in self.0.iter().enumerate() {
-            let separator = if party == 0 { "" } else { ", " };
-            write!(formatter, "{separator}party {party} is {name}")?;
-        }
-        Ok(())
-    }
 }
 
 impl From<PackError> for ServiceError {
@@ -161,10 +160,6 @@ impl From<PackError> for ServiceError {
 }
 
 impl ServiceError {
-    pub(crate) fn missing_dealer() -> Self {
-        Self::Arguments("no dealer is named, which this session needs: --dealer".to_owned())
-    }
-
     pub(crate) fn connect(peer: &str, source: SecureError) -> Self {
         Self::Connect { peer: peer.to_owned(), source: source.into() }
     }
@@ -187,7 +182,7 @@ impl ServiceError {
     }
 
     /// What to tell a peer of it: nothing about this side's files.
-    pub(crate) fn refusal(&self) -> (Refusal, String) {
+    pub(crate) fn refusal(&self) -> Refused {
         match self {
             Self::Version { .. } | Self::Malformed { .. } => (Refusal::Differs, self.to_string()),
             _ => (Refusal::Internal, "a fault on this side; its log says more".to_owned()),

@@ -4,6 +4,9 @@ use mpc_nn::{Graph, GraphError, Owner, PlanError, Recipients, Roles, Settings, W
 use mpc_ring::RingBits;
 use serde::{Deserialize, Serialize};
 
+/// The largest public part of a packed model, in bytes: a graph may hold tables of indices.
+pub const MAX_PUBLIC_BYTES: usize = 64 << 20;
+
 /// Who computes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]

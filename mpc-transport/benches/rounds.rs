@@ -9,7 +9,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
-use mpc_transport::{MemoryTransport, TcpSettings, TcpTransport, Transport, memory_network};
+use mpc_transport::{AnyTransport, MemoryTransport, TcpSettings, TcpTransport, Transport, memory_network};
 use network::{PATIENT, tcp_network};
 
 const SIZES: [usize; 3] = [64, 128 << 10, 1 << 20];
@@ -61,6 +61,7 @@ fn bench(c: &mut Criterion) {
     for (name, poll) in POLLS {
         measure(c, &format!("memory, {name}"), memory(poll));
         measure(c, &format!("tcp, {name}"), tcp(poll));
+        measure(c, &format!("tcp behind one type, {name}"), tcp(poll).into_iter().map(AnyTransport::new).collect());
         #[cfg(feature = "tls")]
         measure(c, &format!("tls, {name}"), network::secure_network(2, TcpSettings { poll, ..TcpSettings::default() }));
     }

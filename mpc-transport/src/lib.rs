@@ -4,9 +4,11 @@
 
 extern crate alloc;
 
+mod erased;
 mod error;
 pub mod frame;
 mod handshake;
+mod link;
 mod meter;
 mod replay;
 mod traffic;
@@ -29,12 +31,14 @@ mod tcp;
 #[cfg(feature = "tls")]
 pub mod tls;
 
+pub use erased::AnyTransport;
 pub use error::{TransportError, Wait};
 pub use frame::{FRAME_HEADER_BYTES, MAX_FRAME_BYTES};
 pub use handshake::{
     Agreement, MAX_AGREEMENT_BYTES, MAX_FIELD_NAME_BYTES, MAX_FIELD_VALUE_BYTES, MAX_FIELDS, PROTOCOL_VERSION,
     handshake,
 };
+pub use link::Link;
 pub use meter::{Meter, Metered, Phase};
 pub use replay::{FrameSource, RecordingError, Replay};
 pub use traffic::Traffic;
@@ -45,7 +49,7 @@ pub use drive::{DEFAULT_POLL, MIN_BYTES_PER_SECOND};
 #[cfg(feature = "std")]
 pub use emulated::{Emulated, LinkSettings};
 #[cfg(feature = "std")]
-pub use memory::{MemoryTransport, memory_network};
+pub use memory::{MemoryTransport, memory_link, memory_link_with, memory_network};
 #[cfg(feature = "std")]
 pub use stream::StreamTransport;
 #[cfg(feature = "std")]

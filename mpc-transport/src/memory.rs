@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use crate::drive::{DEFAULT_POLL, Flow, Patience, Step, Timed, drive, peers, pieces};
 use crate::frame::{check_exact, check_limit};
-use crate::{MAX_FRAME_BYTES, Transport, TransportError, Wait};
+use crate::{Link, MAX_FRAME_BYTES, Transport, TransportError, Wait};
 use pipe::{Pipe, Refused};
 
 /// One end of an in-memory network; made by [`memory_network`].
@@ -22,12 +22,12 @@ use pipe::{Pipe, Refused};
 pub struct MemoryTransport {
     party: usize,
     /// By party index; none for this party itself.
-    links: Vec<Option<Link>>,
+    links: Vec<Option<Pipes>>,
     patience: Patience,
 }
 
 #[derive(Debug)]
-struct Link {
+struct Pipes {
     outgoing: Arc<Pipe>,
     incoming: Arc<Pipe>,
     fault: Option<TransportError>,
@@ -50,7 +50,7 @@ pub fn memory_network(parties: usize, deadline: Duration) -> Vec<MemoryTransport
     let pipes: Vec<_> = (0..parties).map(|_| row()).collect();
     let link = |party: usize, peer: usize| {
         let [outgoing, incoming] = [&pipes[party][peer], &pipes[peer][party]].map(Arc::clone);
-        (peer != party).then_some(Link { outgoing, incoming, fault: None })
+        (peer != party).then_some(Pipes { outgoing, incoming, fault: None })
     };
     let end = |party| MemoryTransport {
         party,
@@ -58,6 +58,34 @@ pub fn memory_network(parties: usize, deadline: Duration) -> Vec<MemoryTransport
         patience: Patience { deadline, poll: DEFAULT_POLL, silence: None },
     };
     (0..parties).map(end).collect()
+}
+
+/// The two ends of a link in one process. Each wait, to send or to receive, lasts at most `deadline`.
+///
+/// ```
+/// use std::time::Duration;
+/// use mpc_transport::memory_link;
+///
+/// let (mut ours, mut theirs) = memory_link(Duration::from_secs(5));
+/// let mut message = [0; 3];
+/// smol::block_on(async {
+///     ours.send(b"one").await?;
+///     theirs.receive(&mut message).await
+/// })?;
+/// assert_eq!(&message, b"one");
+/// # Ok::<(), mpc_transport::TransportError>(())
+/// ```
+pub fn memory_link(deadline: Duration) -> (Link, Link) {
+    memory_link_with(deadline, DEFAULT_POLL)
+}
+
+/// As [`memory_link`], with waits that poll for `poll` before they sleep ([`MemoryTransport::set_poll`]).
+pub fn memory_link_with(deadline: Duration, poll: Duration) -> (Link, Link) {
+    let mut ends = memory_network(2, deadline).into_iter().map(|mut end| {
+        end.set_poll(poll);
+        Link::new(end)
+    });
+    ends.next().zip(ends.next()).unwrap_or_else(|| unreachable!("a network of two has two ends"))
 }
 
 impl MemoryTransport {
@@ -115,11 +143,11 @@ impl Transport for MemoryTransport {
 
 impl Drop for MemoryTransport {
     fn drop(&mut self) {
-        self.links.iter().flatten().for_each(Link::close);
+        self.links.iter().flatten().for_each(Pipes::close);
     }
 }
 
-impl Link {
+impl Pipes {
     fn close(&self) {
         self.outgoing.close();
         self.incoming.close();
@@ -160,7 +188,7 @@ impl Incoming<'_> {
 
 struct MemoryFlow<'a> {
     party: usize,
-    link: &'a mut Link,
+    link: &'a mut Pipes,
     exchange: Exchange<'a>,
 }
 

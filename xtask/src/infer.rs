@@ -1,6 +1,5 @@
 //! `cargo xtask infer`: a network runs between parties that learn nothing.
 
-mod any_transport;
 mod arguments;
 pub mod check;
 pub mod child;
@@ -31,7 +30,8 @@ use std::io::{ErrorKind, Write, stdout};
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use mpc_models::tensors::{by_name, check_destinations, write_tensor};
+use mpc_cli::files::{by_name, check_destinations};
+use mpc_models::tensors::write_tensor;
 use mpc_ring::{Ring, in_ring};
 use serde::Serialize;
 

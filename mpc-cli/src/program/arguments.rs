@@ -5,10 +5,10 @@ use std::path::Path;
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
+use mpc_cli::files::by_name;
 use mpc_models::Model;
-use mpc_models::tensors::{InputFile, Pixels, by_name};
-use mpc_nn::NodeId;
-use mpc_nn::{Encoding, Network, NetworkInput, NetworkOutput};
+use mpc_models::tensors::{InputFile, Pixels};
+use mpc_nn::Network;
 use mpc_onnx::OnnxFile;
 use mpc_ring::RingBits;
 use mpc_service::{Client, Limits, PrivateModel, PublicModel, Reveal, RevealTo, Setting, Terms, listen};
@@ -63,14 +63,7 @@ fn network(model: &Path, shapes: &[String]) -> Result<Network, Failure> {
         return Err(usage("--shape is for ONNX files".to_owned()));
     }
     let graph = known.graph(1).map_err(|error| usage(error.to_string()))?;
-    let weights = known.load(bytes, &graph).map_err(|error| usage(error.to_string()))?;
-    let tensor = |&id: &NodeId| (graph.node(id).name().to_owned(), graph.node(id).shape().to_vec());
-    let inputs = graph.inputs().iter().map(tensor);
-    let inputs = inputs
-        .map(|(name, shape)| NetworkInput { name, shape, encoding: Encoding::Plain, limits: Vec::new() })
-        .collect();
-    let outputs = graph.outputs().iter().map(tensor).map(|(name, shape)| NetworkOutput { name, shape }).collect();
-    Ok(Network { graph, weights, inputs, outputs })
+    known.network(graph, bytes).map_err(|error| usage(error.to_string()))
 }
 
 /// Whether a model is an ONNX file, by its ending.

@@ -1,10 +1,11 @@
 //! Why a command ends without success, and its exit code.
 
+use mpc_cli::files::FilesError;
 use mpc_cli::inspect::InspectError;
 use mpc_models::tensors::TensorError;
 use mpc_nn::PlanError;
 use mpc_onnx::{ImportError, OnnxError};
-use mpc_service::vault::VaultError;
+use mpc_service::at_rest::encrypted_file::EncryptedFileError;
 use mpc_service::{Kind, PackError, ServiceError, StoreError};
 use mpc_transport::tls::CertificateError;
 
@@ -26,7 +27,7 @@ pub enum Failure {
     #[error("{0}")]
     Own(String),
     /// A session, preparation or deposit.
-    #[error(transparent)]
+    #[error("{}{}", .0, flags(.0))]
     Service(#[from] ServiceError),
 }
 
@@ -40,6 +41,9 @@ impl Failure {
                 ServiceError::Pack(_)
                 | ServiceError::Plan(_)
                 | ServiceError::Input(_)
+                | ServiceError::Servers { .. }
+                | ServiceError::NoDealer
+                | ServiceError::NotOutsourced
                 | ServiceError::Arguments(_)
                 | ServiceError::NothingPrepared { .. } => 2,
                 _ => match error.kind() {
@@ -54,6 +58,17 @@ impl Failure {
     }
 }
 
+/// What to type where an error of the library only says what is missing.
+fn flags(error: &ServiceError) -> &'static str {
+    match error {
+        ServiceError::Servers { .. } => " (--connect HOST:PORT=FILE.crt for each)",
+        ServiceError::NoDealer => " (--dealer HOST:PORT=FILE.crt)",
+        ServiceError::NotOutsourced => " (`mpc pack --outsourced`)",
+        ServiceError::NothingPrepared { .. } => " (`mpc prepare`, or `mpc query` without --store)",
+        _ => "",
+    }
+}
+
 macro_rules! usage {
     ($($error:ty),*) => {$(
         impl From<$error> for Failure {
@@ -64,7 +79,7 @@ macro_rules! usage {
     )*};
 }
 
-usage!(ImportError, InspectError, OnnxError, PackError, PlanError, TensorError);
+usage!(FilesError, ImportError, InspectError, OnnxError, PackError, PlanError, TensorError);
 
 macro_rules! own {
     ($($error:ty),*) => {$(
@@ -76,4 +91,4 @@ macro_rules! own {
     )*};
 }
 
-own!(StoreError, VaultError);
+own!(StoreError, EncryptedFileError);

@@ -5,11 +5,12 @@ use std::path::PathBuf;
 
 use clap::Args;
 use mpc_cli::cost::{Cost, Measured, measured_table};
+use mpc_cli::files::{by_name, check_destinations};
 use mpc_cli::format::{bytes, seconds};
 use mpc_cli::table::table;
-use mpc_models::tensors::{by_name, check_destinations, write_tensor, write_whole};
+use mpc_models::tensors::{write_tensor, write_whole};
 use mpc_ring::in_ring;
-use mpc_service::client::Results;
+use mpc_service::Results;
 use mpc_service::{BatchId, Client, InferenceReport, PublicModel, Terms};
 use ndarray::{ArrayD, Axis, concatenate};
 use serde::Serialize;
@@ -113,7 +114,7 @@ impl Outcome<'_> {
     }
 
     /// The shape in which an output is written: that of the model's own file for one inference of a network that reveals all.
-    fn shape(&self, output: &mpc_service::pack::Tensor, tensor: &ArrayD<f64>) -> Vec<usize> {
+    fn shape(&self, output: &mpc_service::at_rest::packed_model::Tensor, tensor: &ArrayD<f64>) -> Vec<usize> {
         let elements: usize = output.shape.iter().product();
         if elements == tensor.len() && self.results.outputs.len() == 1 {
             return output.shape.clone();

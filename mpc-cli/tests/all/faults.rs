@@ -7,8 +7,8 @@ use std::net::{SocketAddr, TcpStream};
 use std::thread;
 use std::time::{Duration, Instant, SystemTime};
 
-use mpc_service::message::SERVICE_VERSION;
-use mpc_service::vault::write_private;
+use mpc_service::at_rest::encrypted_file::write_private;
+use mpc_service::wire::message::SERVICE_VERSION;
 use mpc_transport::tls::{Certificate, Identity, SecureLink, SecureTransport};
 use mpc_transport::{TcpSettings, Transport};
 use pkcs8::{Document, LineEnding};

@@ -13,8 +13,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use mpc_models::tensors::{Pixels, read_tensor, write_tensor};
-use mpc_nn::{Encoding, Network, NetworkInput, NetworkOutput};
-use mpc_nn::{GraphBuilder, Weights, evaluate};
+use mpc_nn::{GraphBuilder, Network, Weights, evaluate};
 use mpc_service::{PrivateModel, Terms};
 use ndarray::ArrayD;
 use tempfile::TempDir;
@@ -151,9 +150,9 @@ fn network() -> Network {
         })
         .collect();
     let weights = Weights::for_graph(&graph, tensors).unwrap();
-    let inputs =
-        vec![NetworkInput { name: "x".into(), shape: vec![1, INPUTS], encoding: Encoding::Plain, limits: Vec::new() }];
-    Network { graph, weights, inputs, outputs: vec![NetworkOutput { name: "y".into(), shape: vec![1, OUTPUTS] }] }
+    let mut network = Network::new(graph, weights);
+    network.outputs[0].name = "y".into();
+    network
 }
 
 /// An input whose digits are found nowhere by chance.

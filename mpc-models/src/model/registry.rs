@@ -1,9 +1,18 @@
 //! The table of networks.
 
-use super::{Model, ModelInput, Task};
 #[cfg(feature = "bundled")]
-use crate::samples::SampleSet;
-use crate::{breast_cancer, lenet, minionn, mobilenetv2, resnet, resnet32, squeezenet, unet, vgg16};
+use super::sample_set::SampleSet;
+use super::{Model, ModelInput, Task};
+use crate::breast_cancer::{self, breast_cancer};
+use crate::lenet::{self, lenet};
+use crate::minionn::{self, minionn};
+use crate::mobilenetv2::{self, mobilenetv2};
+use crate::resnet;
+use crate::resnet32::{self, resnet32};
+use crate::squeezenet::{self, squeezenet};
+use crate::unet::{self, unet};
+use crate::vgg16::{self, vgg16};
+use crate::weights::LoadError;
 
 /// The weights of that name, where the feature has them compiled in.
 macro_rules! bundled {
@@ -133,7 +142,7 @@ pub(super) const MODELS: &[Model] = &[
 
 type Functions = (
     fn(usize, usize) -> Result<mpc_nn::Graph, mpc_nn::GraphError>,
-    fn(&[u8], &mpc_nn::Graph) -> Result<mpc_nn::Weights, crate::LoadError>,
+    fn(&[u8], &mpc_nn::Graph) -> Result<mpc_nn::Weights, LoadError>,
 );
 
 /// A classifier without weights and samples of its own.

@@ -69,9 +69,9 @@ impl Protocol for ArgMaxStep {
         4 * operands
     }
 
-    async fn run<R: Ring, T: Transport>(
+    async fn run<R: Ring>(
         &self,
-        run: &mut Run<'_, R, T>,
+        run: &mut Run<'_, R>,
         step: &Step,
         material: Material<R>,
     ) -> Result<ArithmeticShares<R>, Failure> {

@@ -64,9 +64,9 @@ impl Protocol for FunctionStep<'_> {
         16 * operands.max(elements)
     }
 
-    async fn run<R: Ring, T: Transport>(
+    async fn run<R: Ring>(
         &self,
-        run: &mut Run<'_, R, T>,
+        run: &mut Run<'_, R>,
         step: &Step,
         material: Material<R>,
     ) -> Result<ArithmeticShares<R>, Failure> {

@@ -60,9 +60,9 @@ impl Protocol for ShareStep {
         2 * elements
     }
 
-    async fn run<R: Ring, T: Transport>(
+    async fn run<R: Ring>(
         &self,
-        run: &mut Run<'_, R, T>,
+        run: &mut Run<'_, R>,
         step: &Step,
         _material: Material<R>,
     ) -> Result<ArithmeticShares<R>, Failure> {

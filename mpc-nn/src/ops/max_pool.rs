@@ -67,9 +67,9 @@ impl Protocol for MaxPoolStep<'_> {
         4 * self.pool.area() * elements
     }
 
-    async fn run<R: Ring, T: Transport>(
+    async fn run<R: Ring>(
         &self,
-        run: &mut Run<'_, R, T>,
+        run: &mut Run<'_, R>,
         step: &Step,
         material: Material<R>,
     ) -> Result<ArithmeticShares<R>, Failure> {

@@ -73,9 +73,9 @@ impl Protocol for MultiplyStep<'_> {
         2 * operands + self.0.scratch_len()
     }
 
-    async fn run<R: Ring, T: Transport>(
+    async fn run<R: Ring>(
         &self,
-        run: &mut Run<'_, R, T>,
+        run: &mut Run<'_, R>,
         step: &Step,
         material: Material<R>,
     ) -> Result<ArithmeticShares<R>, Failure> {

@@ -14,7 +14,6 @@ use mpc_protocols::sign::SignShape;
 use mpc_protocols::truncation::{LiftMask, LiftShape};
 use mpc_protocols::{Bilinear, Correlation, CorrelationSource, ProtocolError, Request};
 use mpc_ring::Ring;
-use mpc_transport::Transport;
 
 /// The correlations that a step takes, by their shapes.
 pub(crate) enum Needs {
@@ -72,9 +71,9 @@ impl Needs {
     }
 
     /// Draws what was asked for, and does what can be done before the step's input is there.
-    pub(crate) async fn draw<R: Ring, L: Transport>(
+    pub(crate) async fn draw<R: Ring>(
         self,
-        source: &mut CorrelationSource<L>,
+        source: &mut CorrelationSource<'_>,
         weights: &[FixedWeights<R>],
     ) -> Result<Material<R>, ProtocolError> {
         Ok(match self {

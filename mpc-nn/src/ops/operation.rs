@@ -4,7 +4,7 @@ use alloc::vec::Vec;
 
 use mpc_ring::Ring;
 use mpc_shares::ArithmeticShares;
-use mpc_transport::{Traffic, Transport};
+use mpc_transport::Traffic;
 use ndarray::ArrayD;
 
 use super::needs::{Material, Needs};
@@ -86,9 +86,9 @@ pub(crate) trait Protocol {
     fn workspace(&self, operands: usize, elements: usize) -> usize;
 
     /// One party's run. The result has the shape of the step.
-    async fn run<R: Ring, T: Transport>(
+    async fn run<R: Ring>(
         &self,
-        run: &mut Run<'_, R, T>,
+        run: &mut Run<'_, R>,
         step: &Step,
         material: Material<R>,
     ) -> Result<ArithmeticShares<R>, Failure>;
@@ -123,9 +123,9 @@ impl<A: Local> Protocol for A {
         2 * operands.max(elements)
     }
 
-    async fn run<R: Ring, T: Transport>(
+    async fn run<R: Ring>(
         &self,
-        run: &mut Run<'_, R, T>,
+        run: &mut Run<'_, R>,
         step: &Step,
         _material: Material<R>,
     ) -> Result<ArithmeticShares<R>, Failure> {

@@ -6,7 +6,7 @@ pub(super) use alloc::vec::Vec;
 
 pub(super) use mpc_ring::Ring;
 pub(super) use mpc_shares::ArithmeticShares;
-pub(super) use mpc_transport::{Traffic, Transport};
+pub(super) use mpc_transport::Traffic;
 pub(super) use ndarray::ArrayD;
 
 pub(super) use super::needs::{Material, Needs};

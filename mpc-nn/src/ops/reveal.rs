@@ -25,9 +25,9 @@ impl Protocol for RevealStep {
         2 * operands.max(elements)
     }
 
-    async fn run<R: Ring, T: Transport>(
+    async fn run<R: Ring>(
         &self,
-        run: &mut Run<'_, R, T>,
+        run: &mut Run<'_, R>,
         step: &Step,
         _material: Material<R>,
     ) -> Result<ArithmeticShares<R>, Failure> {

@@ -74,9 +74,9 @@ impl Protocol for LinearStep<'_> {
     }
 
     /// Opens the input once, for this layer and all that have the same one.
-    async fn run<R: Ring, T: Transport>(
+    async fn run<R: Ring>(
         &self,
-        run: &mut Run<'_, R, T>,
+        run: &mut Run<'_, R>,
         step: &Step,
         material: Material<R>,
     ) -> Result<ArithmeticShares<R>, Failure> {
@@ -103,8 +103,8 @@ impl Protocol for LinearStep<'_> {
 }
 
 /// The value of a layer whose input has been opened.
-fn multiplied<R: Ring, T: Transport>(
-    run: &Run<'_, R, T>,
+fn multiplied<R: Ring>(
+    run: &Run<'_, R>,
     step: &Step,
     weight: usize,
     bias: Option<(usize, Channels)>,

@@ -6,7 +6,6 @@ use mpc_protocols::fixed_weights::FixedWeights;
 use mpc_protocols::{Party, ProtocolError, sharing};
 use mpc_ring::Ring;
 use mpc_shares::{ArithmeticShares, Prg, SecretVec};
-use mpc_transport::{Metered, Transport};
 use ndarray::ArrayD;
 
 use crate::ops::values::{Failure, Operands, Values};
@@ -14,8 +13,8 @@ use crate::plan::settings::Settings;
 use crate::plan::step::Step;
 
 /// One party's run: what it works with, and the values so far.
-pub(crate) struct Run<'a, R: Ring, T: Transport> {
-    pub(crate) party: &'a mut Party<Metered<T>>,
+pub(crate) struct Run<'a, R: Ring> {
+    pub(crate) party: &'a mut Party,
     pub(crate) settings: &'a Settings,
     pub(crate) steps: &'a [Step],
     pub(crate) weights: &'a [FixedWeights<R>],
@@ -67,9 +66,9 @@ pub(crate) struct Collected<R: Ring> {
 
 impl<R: Ring> Collected<R> {
     /// Reveals an output to the parties that are to learn it, and keeps the share that goes outside.
-    pub(crate) async fn reveal<T: Transport>(
+    pub(crate) async fn reveal(
         &mut self,
-        party: &mut Party<Metered<T>>,
+        party: &mut Party,
         step: &Step,
         x: &ArithmeticShares<R>,
     ) -> Result<(), ProtocolError> {

@@ -6,7 +6,7 @@ use alloc::collections::VecDeque;
 
 use mpc_protocols::CorrelationSource;
 use mpc_ring::Ring;
-use mpc_transport::{Phase, Transport};
+use mpc_transport::Phase;
 
 use super::Observer;
 use super::model::Model;
@@ -16,13 +16,13 @@ use crate::ops::values::Failure;
 use crate::plan::{Plan, Step};
 
 /// A party's correlations of one inference as they come from the dealer, or from a recording.
-pub(super) struct Drawing<'a, R: Ring, L: Transport> {
+pub(super) struct Drawing<'a, R: Ring> {
     pub(super) plan: &'a Plan<R>,
     pub(super) model: &'a Model<R>,
-    pub(super) source: CorrelationSource<L>,
+    pub(super) source: CorrelationSource<'a>,
 }
 
-impl<R: Ring, L: Transport> Drawing<'_, R, L> {
+impl<R: Ring> Drawing<'_, R> {
     /// Draws all that is left.
     pub(super) async fn all(mut self, observer: &mut impl Observer) -> Result<VecDeque<Material<R>>, InferenceError> {
         let mut materials = VecDeque::with_capacity(self.plan.steps().len());
@@ -53,14 +53,14 @@ impl<R: Ring, L: Transport> Drawing<'_, R, L> {
 }
 
 /// Where a run has each step's correlations from.
-pub(super) enum Correlations<'a, R: Ring, L: Transport> {
+pub(super) enum Correlations<'a, R: Ring> {
     /// Drawn just before the step.
-    Streamed(Box<Drawing<'a, R, L>>),
+    Streamed(Box<Drawing<'a, R>>),
     /// Drawn before the run.
     Prepared(VecDeque<Material<R>>),
 }
 
-impl<R: Ring, L: Transport> Correlations<'_, R, L> {
+impl<R: Ring> Correlations<'_, R> {
     pub(super) async fn next(
         &mut self,
         index: usize,

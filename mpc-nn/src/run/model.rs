@@ -8,7 +8,7 @@ use mpc_protocols::fixed_weights::{FixedWeights, WeightMask};
 use mpc_protocols::{CorrelationSource, Party, sharing};
 use mpc_ring::{Ring, write_all};
 use mpc_shares::{ArithmeticShares, Prg, SecretVec};
-use mpc_transport::{Metered, Phase, Transport};
+use mpc_transport::Phase;
 
 use super::fixed_point::{encode_weights, split_parameters};
 use super::labels;
@@ -67,9 +67,9 @@ impl<R: Ring> Model<R> {
     /// # Errors
     /// [`InferenceError::Weights`], [`InferenceError::Range`], [`InferenceError::Role`], [`InferenceError::Encoding`],
     /// [`InferenceError::Step`].
-    pub async fn load<T: Transport, L: Transport>(
-        party: &mut Party<Metered<T>>,
-        mut correlations: CorrelationSource<L>,
+    pub async fn load(
+        party: &mut Party,
+        mut correlations: CorrelationSource<'_>,
         plan: &Plan<R>,
         source: ModelSource<'_, R>,
         generator: &mut Prg,
@@ -132,8 +132,8 @@ impl<R: Ring> Model<R> {
 }
 
 /// This party's shares of all parameters, in the order of the plan.
-async fn shares<R: Ring, T: Transport>(
-    party: &mut Party<Metered<T>>,
+async fn shares<R: Ring>(
+    party: &mut Party,
     plan: &Plan<R>,
     source: ModelSource<'_, R>,
     generator: &mut Prg,

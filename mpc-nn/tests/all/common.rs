@@ -11,7 +11,7 @@ use mpc_nn::{
 use mpc_protocols::function::Function;
 use mpc_ring::Ring;
 use mpc_shares::Seed;
-use mpc_transport::{MemoryTransport, memory_network};
+use mpc_transport::{Link, MemoryTransport, memory_link, memory_network};
 use ndarray::{ArrayD, IxDyn};
 use rand_chacha::ChaCha20Rng;
 use rand_core::Rng;
@@ -32,14 +32,8 @@ pub fn random_weights(graph: &Graph, generator: &mut ChaCha20Rng) -> Weights {
 }
 
 /// The parties' and the dealer's ends of their links.
-pub fn dealer_links(parties: usize, deadline: Duration) -> (Vec<MemoryTransport>, Vec<MemoryTransport>) {
-    (0..parties)
-        .map(|_| {
-            let mut ends = memory_network(2, deadline);
-            let dealer = ends.pop().unwrap();
-            (ends.pop().unwrap(), dealer)
-        })
-        .unzip()
+pub fn dealer_links(parties: usize, deadline: Duration) -> (Vec<Link>, Vec<Link>) {
+    (0..parties).map(|_| memory_link(deadline)).unzip()
 }
 
 /// What a participant's session needs, its seed being made of `seed`.
@@ -51,7 +45,7 @@ pub fn options(seed: u8) -> SessionOptions {
 pub fn run_parties<R: Ring, O: Send>(
     plan: &Plan<R>,
     inferences: usize,
-    party: impl AsyncFn(MemoryTransport, MemoryTransport) -> O + Sync,
+    party: impl AsyncFn(MemoryTransport, Link) -> O + Sync,
 ) -> Vec<O> {
     let parties = plan.settings().parties;
     let (party_links, dealer_links) = dealer_links(parties, DEADLINE);

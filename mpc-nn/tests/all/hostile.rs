@@ -11,7 +11,7 @@ use mpc_nn::{
 use mpc_protocols::ProtocolError;
 use mpc_ring::Ring;
 use mpc_shares::Seed;
-use mpc_transport::{MemoryTransport, Transport, TransportError, memory_network};
+use mpc_transport::{AnyTransport, Link, MemoryTransport, Metered, Transport, TransportError, memory_network};
 use ndarray::{ArrayD, IxDyn};
 use rand_chacha::ChaCha20Rng;
 use rand_core::SeedableRng;
@@ -54,7 +54,7 @@ fn options() -> SessionOptions {
 type Logits = Option<Vec<ArrayD<f64>>>;
 
 /// What one party does in a test.
-type Act<'a> = Box<dyn FnOnce(MemoryTransport, MemoryTransport) -> Result<Logits, InferenceError> + Send + 'a>;
+type Act<'a> = Box<dyn FnOnce(MemoryTransport, Link) -> Result<Logits, InferenceError> + Send + 'a>;
 
 fn honest<'a, R: Ring>(
     plan: &'a Plan<R>,
@@ -154,7 +154,7 @@ fn peers_that_differ_are_refused_by_name() {
 }
 
 /// Party 1 does something else than its part; the others must end with a transport error.
-fn misbehaves(act: impl FnOnce(MemoryTransport, MemoryTransport) + Send) -> Vec<Result<Logits, InferenceError>> {
+fn misbehaves(act: impl FnOnce(MemoryTransport, Link) + Send) -> Vec<Result<Logits, InferenceError>> {
     let plan = plan::<u64>(Settings::new(3));
     let weights = weights();
     let acts: Vec<Act<'_>> = vec![
@@ -172,13 +172,10 @@ fn misbehaves(act: impl FnOnce(MemoryTransport, MemoryTransport) + Send) -> Vec<
 }
 
 /// Party 1 opens a session as an honest party would, and then `act` has its transport.
-fn after_the_handshake(transport: MemoryTransport, link: MemoryTransport, act: impl FnOnce(MemoryTransport)) {
+fn after_the_handshake(transport: MemoryTransport, link: Link, act: impl FnOnce(Metered<AnyTransport>)) {
     let plan = plan::<u64>(Settings::new(3));
-    let (mut transport, mut link) = (transport, link);
-    smol::block_on(async {
-        PartySession::open(&mut transport, &mut link, &plan, None, options()).await.unwrap();
-    });
-    act(transport);
+    let session = smol::block_on(PartySession::open(transport, link, &plan, None, options())).unwrap();
+    act(session.into_transport());
 }
 
 #[test]

@@ -9,7 +9,7 @@ use mpc_nn::{
 use mpc_protocols::function::Function;
 use mpc_ring::Ring;
 use mpc_shares::Seed;
-use mpc_transport::{MemoryTransport, Phase, Traffic, memory_network};
+use mpc_transport::{Link, MemoryTransport, Phase, Traffic, memory_network};
 use ndarray::ArrayD;
 use rand_chacha::ChaCha20Rng;
 use rand_core::SeedableRng;
@@ -48,7 +48,7 @@ fn run<R: Ring>(plan: &Plan<R>, weights: &Weights, images: &[Vec<ArrayD<f32>>], 
                 }
             });
         });
-        let party = |transport: MemoryTransport, link: MemoryTransport| async move {
+        let party = |transport: MemoryTransport, link: Link| async move {
             use mpc_transport::Transport;
             let index = Owner::Party(transport.party());
             let weights = (index == settings.roles.model_owner).then_some(weights);

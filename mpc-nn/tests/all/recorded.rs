@@ -9,7 +9,7 @@ use mpc_nn::{
 use mpc_protocols::ProtocolError;
 use mpc_ring::Ring;
 use mpc_shares::SecretVec;
-use mpc_transport::{FrameSource, MemoryTransport, Metered, Phase, RecordingError, Traffic, Transport, TransportError};
+use mpc_transport::{FrameSource, Link, MemoryTransport, Phase, RecordingError, Traffic, Transport, TransportError};
 use ndarray::ArrayD;
 use proptest::prelude::*;
 use rand_chacha::ChaCha20Rng;
@@ -19,8 +19,8 @@ use crate::common::{
     classifier, largest_error, options, random_graph, random_inputs, random_weights, run_parties, run_without_dealer,
 };
 
-type OpenedSession<'a, R> = PartySession<'a, R, MemoryTransport, Metered<MemoryTransport>>;
-type ResumedSession<'a, R> = PartySession<'a, R, MemoryTransport, NoDealer>;
+type OpenedSession<'a, R> = PartySession<'a, R>;
+type ResumedSession<'a, R> = PartySession<'a, R, NoDealer>;
 
 /// A plan with its secrets.
 struct Case<R: Ring> {
@@ -44,7 +44,7 @@ impl<R: Ring> Case<R> {
         if party == 1 { (&self.inputs).into() } else { Inputs::none() }
     }
 
-    async fn open(&self, transport: MemoryTransport, link: MemoryTransport) -> OpenedSession<'_, R> {
+    async fn open(&self, transport: MemoryTransport, link: Link) -> OpenedSession<'_, R> {
         let party = transport.party();
         let opened = PartySession::open(transport, link, &self.plan, self.own_weights(party), options(party as u8));
         opened.await.unwrap()

@@ -3,9 +3,8 @@
 use alloc::boxed::Box;
 use mpc_ring::{Ring, packing};
 use mpc_shares::{Prg, SecretVec};
-use mpc_transport::Transport;
 
-use super::{CorrelationSource, DEALER_NODE};
+use super::CorrelationSource;
 use crate::ProtocolError;
 use crate::request::frame_elements;
 
@@ -27,8 +26,8 @@ enum Shares {
 
 impl<R: Ring> Expansion<R> {
     /// Draws `items` items of `item_len` elements in `bits` bits, a multiple of 8.
-    pub(crate) async fn draw<T: Transport>(
-        source: &mut CorrelationSource<T>,
+    pub(crate) async fn draw(
+        source: &mut CorrelationSource<'_>,
         items: usize,
         item_len: usize,
         bits: u32,
@@ -39,7 +38,7 @@ impl<R: Ring> Expansion<R> {
         };
         let mut bytes = SecretVec::zeros(packing::packed_len(items * item_len, bits));
         for frame in bytes.chunks_mut(packing::packed_len(frame_elements(bits), bits)) {
-            link.receive(DEALER_NODE, frame).await?;
+            link.receive(frame).await?;
         }
         Ok(Self { bits, shares: Shares::Dealt(bytes), item: SecretVec::zeros(item_len), read: 0 })
     }

@@ -4,7 +4,6 @@ use alloc::vec::Vec;
 
 use mpc_ring::Ring;
 use mpc_shares::ArithmeticShares;
-use mpc_transport::Transport;
 
 use super::FunctionPlan;
 use super::octaves::{Octave, Octaves};
@@ -36,9 +35,9 @@ impl FunctionPlan {
     ///
     /// # Errors
     /// As for [`CorrelationSource::next`]; [`ProtocolError::Parameter`] in another ring than planned.
-    pub async fn draw<R: Ring, T: Transport>(
+    pub async fn draw<R: Ring>(
         &self,
-        source: &mut CorrelationSource<T>,
+        source: &mut CorrelationSource<'_>,
     ) -> Result<FunctionMaterial<R>, ProtocolError> {
         self.check_ring::<R>()?;
         let steps = self.steps();
@@ -71,9 +70,9 @@ impl FunctionPlan {
     ///
     /// # Errors
     /// [`ProtocolError::WrongCorrelation`], [`ProtocolError::Transport`].
-    pub async fn apply<R: Ring, T: Transport>(
+    pub async fn apply<R: Ring>(
         &self,
-        party: &mut Party<T>,
+        party: &mut Party,
         x: &ArithmeticShares<R>,
         material: FunctionMaterial<R>,
     ) -> Result<ArithmeticShares<R>, ProtocolError> {
@@ -102,8 +101,8 @@ impl FunctionPlan {
 }
 
 /// Normalises, looks up, and gives the octave back.
-async fn apply_octaves<R: Ring, T: Transport>(
-    party: &mut Party<T>,
+async fn apply_octaves<R: Ring>(
+    party: &mut Party,
     octaves: &Octaves,
     pieces: Pieces<R>,
     later: Later<R>,
@@ -133,8 +132,8 @@ async fn apply_octaves<R: Ring, T: Transport>(
     }
 }
 
-async fn draw_optional<R: Ring, C: Correlation<R>, T: Transport>(
-    source: &mut CorrelationSource<T>,
+async fn draw_optional<R: Ring, C: Correlation<R>>(
+    source: &mut CorrelationSource<'_>,
     shape: Option<C::Shape>,
 ) -> Result<Option<C>, ProtocolError> {
     match shape {
@@ -144,8 +143,8 @@ async fn draw_optional<R: Ring, C: Correlation<R>, T: Transport>(
 }
 
 /// Cuts `shift` bits off, if any.
-async fn truncate_optional<R: Ring, T: Transport>(
-    party: &mut Party<T>,
+async fn truncate_optional<R: Ring>(
+    party: &mut Party,
     x: ArithmeticShares<R>,
     shift: u32,
     mask: Option<LiftMask<R>>,

@@ -3,7 +3,7 @@
 use alloc::vec::Vec;
 use mpc_ring::{Ring, packing};
 use mpc_shares::{ArithmeticShares, BinaryShares, SecretVec};
-use mpc_transport::{Traffic, Transport};
+use mpc_transport::Traffic;
 
 use super::borrow::{Monomials, borrow};
 use super::parameters::{SignParameters, SignShape};
@@ -25,10 +25,7 @@ pub(crate) struct MaskTables<R: Ring> {
 }
 
 impl<R: Ring> MaskTables<R> {
-    pub(crate) async fn draw<T: Transport>(
-        shape: SignShape,
-        source: &mut CorrelationSource<T>,
-    ) -> Result<Self, ProtocolError> {
+    pub(crate) async fn draw(shape: SignShape, source: &mut CorrelationSource<'_>) -> Result<Self, ProtocolError> {
         let SignShape { len, parameters } = shape;
         check_bits::<R>(parameters.bits(), 0)?;
         Ok(Self {
@@ -39,13 +36,10 @@ impl<R: Ring> MaskTables<R> {
     }
 
     /// Deals them, and gives r.
-    pub(crate) async fn deal<T: Transport>(
-        dealing: &mut Dealing<'_, T>,
-        shape: SignShape,
-    ) -> Result<Secret<R>, ProtocolError> {
+    pub(crate) async fn deal(dealing: &mut Dealing<'_>, shape: SignShape) -> Result<Secret<R>, ProtocolError> {
         let SignShape { len, parameters } = shape;
         check_bits::<R>(parameters.bits(), 0)?;
-        let mask = random_bits::<R, T>(dealing, len, parameters.bits());
+        let mask = random_bits::<R>(dealing, len, parameters.bits());
         dealing.elements(Secret::copy_of(&mask), R::BITS).await?;
         dealing.words(leaf_tables(&mask, parameters)).await?;
         dealing.words(bit_plane(&mask, parameters.bits() - 2)).await?;
@@ -63,10 +57,7 @@ pub(crate) struct ThresholdMask<R: Ring> {
 }
 
 impl<R: Ring> ThresholdMask<R> {
-    pub(crate) async fn draw<T: Transport>(
-        shape: SignShape,
-        source: &mut CorrelationSource<T>,
-    ) -> Result<Self, ProtocolError> {
+    pub(crate) async fn draw(shape: SignShape, source: &mut CorrelationSource<'_>) -> Result<Self, ProtocolError> {
         let SignShape { len, parameters } = shape;
         let (words, leaves) = (packing::words_for(len), parameters.leaves());
         let less_bits = SecretVec::from(source.uniform(leaves * words));
@@ -79,10 +70,7 @@ impl<R: Ring> ThresholdMask<R> {
     }
 
     /// Deals them, and gives d.
-    pub(crate) async fn deal<T: Transport>(
-        dealing: &mut Dealing<'_, T>,
-        shape: SignShape,
-    ) -> Result<Secret<R>, ProtocolError> {
+    pub(crate) async fn deal(dealing: &mut Dealing<'_>, shape: SignShape) -> Result<Secret<R>, ProtocolError> {
         let SignShape { len, parameters } = shape;
         let (words, leaves) = (packing::words_for(len), parameters.leaves());
         let less_bits = dealing.uniform_words(leaves * words);
@@ -129,8 +117,8 @@ pub(crate) fn mask_of_bit<R: Ring>(plane: &[u64], element: usize) -> R {
 ///
 /// The bit [y ≥ t] is bit k−2 of y − t + 2^{k−2} = (c − t) − r, so each threshold reads the same tables at the leaves of
 /// c − t. Nothing that was read is opened without a fresh mask of its own.
-pub(crate) async fn open_comparisons<R: Ring, T: Transport>(
-    party: &mut Party<T>,
+pub(crate) async fn open_comparisons<R: Ring>(
+    party: &mut Party,
     x: &[R],
     shift: u32,
     thresholds: &[R],

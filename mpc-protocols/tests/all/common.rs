@@ -1,14 +1,15 @@
 //! Shared by the tests: parties on one thread or on many, secrets, and what a party sees.
 #![allow(dead_code, reason = "not every test file uses everything")]
 
+use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
-use mpc_protocols::in_process::{LocalTransport, run_on_one_thread};
+use mpc_protocols::in_process::run_on_one_thread;
 use mpc_protocols::{CorrelationSource, Dealer, Party, ProtocolError, Request};
 use mpc_ring::Ring;
 use mpc_shares::{ArithmeticShares, BinaryShares, Prg, Seed};
-use mpc_transport::{MemoryTransport, Traffic, Transport, TransportError, memory_network};
+use mpc_transport::{Link, Traffic, Transport, TransportError, memory_link};
 use proptest::prelude::*;
 use proptest::sample::select;
 
@@ -43,7 +44,7 @@ pub fn run<R: Ring, O>(
     parties: usize,
     plan: &[Request],
     expected: Traffic,
-    protocol: impl AsyncFn(&mut Party<LocalTransport>, &mut CorrelationSource<MemoryTransport>) -> Result<O, ProtocolError>,
+    protocol: impl AsyncFn(&mut Party, &mut CorrelationSource<'_>) -> Result<O, ProtocolError>,
 ) -> Vec<O> {
     run_unequal::<R, O>(parties, plan, |_| expected, protocol)
 }
@@ -53,7 +54,7 @@ pub fn run_unequal<R: Ring, O>(
     parties: usize,
     plan: &[Request],
     expected: impl Fn(usize) -> Traffic,
-    protocol: impl AsyncFn(&mut Party<LocalTransport>, &mut CorrelationSource<MemoryTransport>) -> Result<O, ProtocolError>,
+    protocol: impl AsyncFn(&mut Party, &mut CorrelationSource<'_>) -> Result<O, ProtocolError>,
 ) -> Vec<O> {
     let outcomes = run_on_one_thread::<R, O>(parties, plan, Seed::from_bytes([93; 32]), protocol).unwrap();
     for (party, outcome) in outcomes.iter().enumerate() {
@@ -67,26 +68,23 @@ pub fn run_shared<R: Ring>(
     parties: usize,
     plan: &[Request],
     expected: Traffic,
-    protocol: impl AsyncFn(
-        &mut Party<LocalTransport>,
-        &mut CorrelationSource<MemoryTransport>,
-    ) -> Result<ArithmeticShares<R>, ProtocolError>,
+    protocol: impl AsyncFn(&mut Party, &mut CorrelationSource<'_>) -> Result<ArithmeticShares<R>, ProtocolError>,
 ) -> Vec<R> {
     ArithmeticShares::reconstruct(&run::<R, _>(parties, plan, expected, protocol)).unwrap()
 }
 
-/// What is left of a party at the end: its result, and its transport.
-pub type Ended<O, T> = (Result<O, ProtocolError>, T);
+/// What is left of a party at the end: its result, and the party with its transport.
+pub type Ended<O> = (Result<O, ProtocolError>, Party);
 
 /// One session of `dealer`, every party on a thread of its own, with all that went wrong.
-pub fn session<R: Ring, O: Send, T: Transport>(
+pub fn session<R: Ring, O: Send, T: Transport + 'static>(
     dealer: &mut Dealer<R>,
     plan: &[Request],
     transports: Vec<T>,
     deadline: Duration,
-    protocol: impl AsyncFn(&mut Party<T>, &mut CorrelationSource<MemoryTransport>) -> Result<O, ProtocolError> + Sync,
-) -> (Vec<Ended<O, T>>, Result<(), ProtocolError>) {
-    let (mut dealer_ends, party_ends): (Vec<_>, Vec<_>) = transports.iter().map(|_| dealer_link(deadline)).unzip();
+    protocol: impl AsyncFn(&mut Party, &mut CorrelationSource<'_>) -> Result<O, ProtocolError> + Sync,
+) -> (Vec<Ended<O>>, Result<(), ProtocolError>) {
+    let (mut dealer_ends, party_ends): (Vec<_>, Vec<_>) = transports.iter().map(|_| memory_link(deadline)).unzip();
     thread::scope(|scope| {
         let dealing =
             scope.spawn(move || smol::block_on(async move { dealer.deal(&mut dealer_ends, plan, |_| ()).await }));
@@ -95,7 +93,7 @@ pub fn session<R: Ring, O: Send, T: Transport>(
             .zip(party_ends)
             .map(|(transport, link)| {
                 let protocol = &protocol;
-                scope.spawn(move || smol::block_on(party(transport, link, plan, protocol)))
+                scope.spawn(move || smol::block_on(party(Party::new(transport), link, plan, protocol)))
             })
             .collect();
         let ended = running.into_iter().map(|thread| thread.join().unwrap()).collect();
@@ -103,39 +101,35 @@ pub fn session<R: Ring, O: Send, T: Transport>(
     })
 }
 
-async fn party<O, T: Transport>(
-    transport: T,
-    link: MemoryTransport,
+async fn party<O>(
+    mut party: Party,
+    mut link: Link,
     plan: &[Request],
-    protocol: impl AsyncFn(&mut Party<T>, &mut CorrelationSource<MemoryTransport>) -> Result<O, ProtocolError>,
-) -> Ended<O, T> {
-    let mut party = Party::new(transport);
+    protocol: impl AsyncFn(&mut Party, &mut CorrelationSource<'_>) -> Result<O, ProtocolError>,
+) -> Ended<O> {
     let is_last = party.index() + 1 == party.parties();
     let result = async {
-        let mut source = CorrelationSource::begin(link, is_last, plan).await?;
+        let mut source = CorrelationSource::begin(&mut link, is_last, plan).await?;
         let output = protocol(&mut party, &mut source).await?;
         source.finish()?;
         Ok(output)
     }
     .await;
-    (result, party.into_transport())
+    (result, party)
 }
 
-/// The dealer's and the party's end of a link.
-pub fn dealer_link(deadline: Duration) -> (MemoryTransport, MemoryTransport) {
-    let [party, dealer]: [_; 2] = memory_network(2, deadline).try_into().unwrap();
-    (dealer, party)
-}
+/// Each round: a party's message and those of the others.
+pub type Rounds = Arc<Mutex<Vec<Vec<Vec<u8>>>>>;
 
-/// A transport that remembers each round: this party's message and those of the others.
+/// A transport that notes each round.
 pub struct Recording<T> {
     inner: T,
-    pub rounds: Vec<Vec<Vec<u8>>>,
+    rounds: Rounds,
 }
 
 impl<T: Transport> Recording<T> {
-    pub fn new(inner: T) -> Self {
-        Self { inner, rounds: Vec::new() }
+    pub fn new(inner: T, rounds: &Rounds) -> Self {
+        Self { inner, rounds: Arc::clone(rounds) }
     }
 }
 
@@ -163,7 +157,7 @@ impl<T: Transport> Transport for Recording<T> {
     async fn exchange(&mut self, message: &[u8], received: &mut [u8]) -> Result<(), TransportError> {
         self.inner.exchange(message, received).await?;
         let others = received.chunks(message.len().max(1)).map(<[u8]>::to_vec);
-        self.rounds.push([message.to_vec()].into_iter().chain(others).collect());
+        self.rounds.lock().unwrap().push([message.to_vec()].into_iter().chain(others).collect());
         Ok(())
     }
 }

@@ -10,7 +10,6 @@ use mpc_protocols::conversion::{
 use mpc_protocols::{Bilinear, Correlation, CorrelationSource, ProtocolError, Request};
 use mpc_ring::Ring;
 use mpc_shares::BinaryShares;
-use mpc_transport::MemoryTransport;
 use proptest::collection::vec;
 use proptest::prelude::*;
 
@@ -18,10 +17,7 @@ fn requests(planes: &[Planes]) -> Vec<Request> {
     planes.iter().map(BitTriples::request).collect()
 }
 
-async fn draw(
-    source: &mut CorrelationSource<MemoryTransport>,
-    planes: &[Planes],
-) -> Result<Vec<BitTriples>, ProtocolError> {
+async fn draw(source: &mut CorrelationSource<'_>, planes: &[Planes]) -> Result<Vec<BitTriples>, ProtocolError> {
     let mut triples = Vec::new();
     for &planes in planes {
         triples.push(source.next(planes).await?);

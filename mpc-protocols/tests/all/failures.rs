@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use crate::common::{Ended, PATIENT, dealer_link, session, split};
+use crate::common::{Ended, PATIENT, session, split};
 use mpc_protocols::beaver::SquarePair;
 use mpc_protocols::binary::{BitTriples, Planes, and};
 use mpc_protocols::fixed_weights::{FixedWeightPair, FixedWeightShape, FixedWeights, WeightMask};
@@ -13,11 +13,11 @@ use mpc_protocols::{
 };
 use mpc_ring::Ring;
 use mpc_shares::{ArithmeticShares, BinaryShares, Seed, ShareError};
-use mpc_transport::{MemoryTransport, Transport, TransportError, memory_network};
+use mpc_transport::{
+    AnyTransport, Link, MemoryTransport, Metered, Transport, TransportError, memory_link, memory_network,
+};
 
 const SHORT: Duration = Duration::from_millis(200);
-
-type Source = CorrelationSource<MemoryTransport>;
 
 fn dealer<R: Ring>(parties: usize) -> Dealer<R> {
     Dealer::new(parties, Seed::from_bytes([5; 32])).unwrap()
@@ -28,11 +28,11 @@ fn errors<R: Ring, O: Send + std::fmt::Debug>(
     parties: usize,
     plan: &[Request],
     deadline: Duration,
-    protocol: impl AsyncFn(&mut Party<MemoryTransport>, &mut Source) -> Result<O, ProtocolError> + Sync,
+    protocol: impl AsyncFn(&mut Party, &mut CorrelationSource<'_>) -> Result<O, ProtocolError> + Sync,
 ) -> (Vec<ProtocolError>, Result<(), ProtocolError>) {
     let network = memory_network(parties, deadline);
     let (ended, dealt) = session(&mut dealer::<R>(parties), plan, network, deadline, protocol);
-    (ended.into_iter().map(|(result, _): Ended<O, _>| result.unwrap_err()).collect(), dealt)
+    (ended.into_iter().map(|(result, _): Ended<O>| result.unwrap_err()).collect(), dealt)
 }
 
 fn shape(len: usize, bits: u32) -> SignShape {
@@ -94,7 +94,7 @@ fn correlations_of_another_size_are_refused_before_anything_is_sent() {
             relu(party, &x(), 16, source.next(shape(4, 32)).await?).await.map(drop).unwrap_err(),
             and(party, &bit, &bit, source.next(Planes { width: 2, len: 4 }).await?).await.map(drop).unwrap_err(),
             and(party, &bit, &bit, source.next(Planes { width: 1, len: 4 }).await?).await.map(drop).unwrap_err(),
-            conversion::bit_to_arithmetic::<u64, _>(party, &bit, source.next(4).await?).await.map(drop).unwrap_err(),
+            conversion::bit_to_arithmetic::<u64>(party, &bit, source.next(4).await?).await.map(drop).unwrap_err(),
             conversion::to_binary_with_edabits(party, &x(), source.next(4).await?, vec![]).await.map(drop).unwrap_err(),
             beaver::multiply(party, &x(), &x(), source.next(map).await?).await.map(drop).unwrap_err(),
         ])
@@ -119,12 +119,9 @@ fn operands_that_do_not_fit_are_refused() {
         Ok(vec![
             conversion::to_binary(party, &x(), vec![]).await.map(drop).unwrap_err(),
             comparison::most_significant_bit(party, &x(), vec![]).await.map(drop).unwrap_err(),
-            maximum::maximum_of::<u64, _>(party, vec![], vec![]).await.map(drop).unwrap_err(),
+            maximum::maximum_of::<u64>(party, vec![], vec![]).await.map(drop).unwrap_err(),
             maximum::maximum_of(party, vec![x(), x()], vec![]).await.map(drop).unwrap_err(),
-            sharing::share::<u64, _>(party, party.index(), &[3], Some(&[1]), &mut generator)
-                .await
-                .map(drop)
-                .unwrap_err(),
+            sharing::share::<u64>(party, party.index(), &[3], Some(&[1]), &mut generator).await.map(drop).unwrap_err(),
             maximum::maximum_of(party, vec![x(), two], vec![]).await.map(drop).unwrap_err(),
         ])
     });
@@ -143,7 +140,7 @@ fn values_wider_than_the_ring_are_refused() {
     let len = conversion::all_bits(33, 2);
     let (errors, _) = errors::<u32, _>(2, &[Request::DaBits { len }], PATIENT, async |party, source| {
         let values = BinaryShares::zeros(33, 2);
-        conversion::to_arithmetic::<u32, _>(party, &values, source.next(len).await?).await
+        conversion::to_arithmetic::<u32>(party, &values, source.next(len).await?).await
     });
     let refused = |error: &_| matches!(error, ProtocolError::Share(ShareError::Width { width: 33, limit: 32 }));
     assert!(errors.iter().all(refused), "{errors:?}");
@@ -187,7 +184,7 @@ fn nine_parties_have_no_dealer() {
         let error = Dealer::<u64>::new(parties, Seed::from_bytes([0; 32])).unwrap_err();
         assert!(matches!(error, ProtocolError::Share(ShareError::Parties { .. })));
     }
-    let mut links = memory_network(1, SHORT);
+    let mut links = [memory_link(SHORT).0];
     let error = smol::block_on(dealer::<u64>(2).deal(&mut links, &[], |_| ())).unwrap_err();
     assert!(matches!(error, ProtocolError::OperandLength { expected: 2, got: 1, .. }));
 }
@@ -197,7 +194,7 @@ fn a_mask_that_was_not_set_up_is_named() {
     let map = Bilinear::Elementwise { len: 2 };
     let shape = FixedWeightShape { mask: 1, map };
     let plan = [Request::WeightMask { len: 2 }, Request::FixedWeights { mask: 1, map }];
-    let protocol = async |_: &mut Party<_>, source: &mut Source| {
+    let protocol = async |_: &mut Party, source: &mut CorrelationSource<'_>| {
         let _mask: WeightMask<u64> = source.next(2).await?;
         source.next::<u64, FixedWeightPair<u64>>(shape).await
     };
@@ -217,7 +214,7 @@ fn a_mask_that_was_not_set_up_is_named() {
 fn a_run_in_one_process_names_the_cause() {
     let map = Bilinear::Elementwise { len: 2 };
     let plan = [Request::FixedWeights { mask: 0, map }];
-    let protocol = async |_: &mut _, source: &mut Source| {
+    let protocol = async |_: &mut _, source: &mut CorrelationSource<'_>| {
         source.next::<u64, FixedWeightPair<u64>>(FixedWeightShape { mask: 0, map }).await.map(drop)
     };
     let seed = Seed::from_bytes([1; 32]);
@@ -261,13 +258,13 @@ fn a_product_without_its_pair_is_refused() {
 fn relu_against(
     misbehaving: usize,
     deadline: Duration,
-    misbehave: impl AsyncFn(&mut MemoryTransport) + Sync,
+    misbehave: impl AsyncFn(&mut Metered<AnyTransport>) + Sync,
 ) -> Vec<ProtocolError> {
     let (parties, shape) = (3, shape(100, 32));
     let plan = [Request::Relu { len: shape.len, parameters: shape.parameters }];
     let x = split(&vec![7u64; shape.len], parties);
     let network = memory_network(parties, deadline);
-    let protocol = async |party: &mut Party<_>, source: &mut Source| {
+    let protocol = async |party: &mut Party, source: &mut CorrelationSource<'_>| {
         let mask: ReluMask<u64> = source.next(shape).await?;
         if party.index() == misbehaving {
             open::open_low_bits(party, x[party.index()].elements(), 32).await?;
@@ -285,7 +282,9 @@ fn relu_against(
 #[test]
 fn a_peer_that_closes_is_named() {
     for misbehaving in 0..3 {
-        let leave = async |transport: &mut MemoryTransport| *transport = memory_network(1, SHORT).remove(0);
+        let leave = async |transport: &mut Metered<AnyTransport>| {
+            *transport = Metered::new(AnyTransport::new(memory_network(1, SHORT).remove(0)));
+        };
         for error in relu_against(misbehaving, PATIENT, leave) {
             // The first to notice names the peer and closes too: the other may see that first.
             assert!(matches!(error, ProtocolError::Transport(TransportError::Closed { .. })), "{error}");
@@ -329,25 +328,25 @@ fn a_dealer_that_dies_is_named() {
     let (parties, shape) = (3, shape(100, 32));
     let plan = [Request::Relu { len: shape.len, parameters: shape.parameters }];
     for frames in 0..4usize {
-        let (dealer_ends, party_ends): (Vec<_>, Vec<_>) = (0..parties).map(|_| dealer_link(PATIENT)).unzip();
+        let (dealer_ends, party_ends): (Vec<_>, Vec<_>) = (0..parties).map(|_| memory_link(PATIENT)).unzip();
         let dealing = std::thread::spawn(move || {
             smol::block_on(async {
                 let mut ends = dealer_ends;
                 for end in ends.iter_mut().take(if frames == 0 { 1 } else { parties }) {
-                    end.send(0, &[9; 32]).await.unwrap();
+                    end.send(&[9; 32]).await.unwrap();
                 }
                 let lengths = [800, 2400, 166];
                 for &length in lengths.iter().take(frames.saturating_sub(1)) {
-                    ends.last_mut().unwrap().send(0, &vec![1; length]).await.unwrap();
+                    ends.last_mut().unwrap().send(&vec![1; length]).await.unwrap();
                 }
             });
         });
         let results: Vec<_> = std::thread::scope(|scope| {
-            let run = |(transport, link): (MemoryTransport, MemoryTransport)| {
+            let run = |(transport, mut link): (MemoryTransport, Link)| {
                 let mut party = Party::new(transport);
                 smol::block_on(async {
                     let is_last = party.index() + 1 == parties;
-                    let mut source = CorrelationSource::begin(link, is_last, &plan).await?;
+                    let mut source = CorrelationSource::begin(&mut link, is_last, &plan).await?;
                     let mask: ReluMask<u64> = source.next(shape).await?;
                     relu(&mut party, &ArithmeticShares::from_elements(vec![1; 100]), 16, mask).await
                 })

@@ -2,7 +2,7 @@
 //!
 //! All generators have fixed seeds, so that a statistic is the same in every run.
 
-use crate::common::{PATIENT, Recording, chi_square, opened_elements, opened_planes, session, split};
+use crate::common::{PATIENT, Recording, Rounds, chi_square, opened_elements, opened_planes, session, split};
 use mpc_protocols::fixed_weights::{FixedWeightShape, FixedWeights};
 use mpc_protocols::function::Function;
 use mpc_protocols::lookup::{LookupShape, Table, look_up};
@@ -12,25 +12,24 @@ use mpc_protocols::sign::{SignParameters, SignShape};
 use mpc_protocols::truncation::{LiftMask, LiftShape, truncate};
 use mpc_protocols::{Bilinear, CorrelationSource, Dealer, Party, ProtocolError, Request, beaver};
 use mpc_shares::Seed;
-use mpc_transport::{MemoryTransport, Transport, memory_network};
+use mpc_transport::{Link, memory_link, memory_network};
 
 const PARTIES: usize = 3;
 const LEN: usize = 40_000;
-
-type Seen = Recording<MemoryTransport>;
-type Source = CorrelationSource<MemoryTransport>;
 
 /// The rounds as party 0 saw them: every party's message in each.
 fn seen(
     dealer: &mut Dealer<u64>,
     plan: &[Request],
-    protocol: impl AsyncFn(&mut Party<Seen>, &mut Source) -> Result<(), ProtocolError> + Sync,
+    protocol: impl AsyncFn(&mut Party, &mut CorrelationSource<'_>) -> Result<(), ProtocolError> + Sync,
 ) -> Vec<Vec<Vec<u8>>> {
-    let network = memory_network(PARTIES, PATIENT).into_iter().map(Recording::new).collect();
+    let rounds: [Rounds; PARTIES] = Default::default();
+    let network = memory_network(PARTIES, PATIENT).into_iter().zip(&rounds);
+    let network = network.map(|(transport, rounds)| Recording::new(transport, rounds)).collect();
     let (ended, dealt) = session(dealer, plan, network, PATIENT, protocol);
     dealt.unwrap();
-    let mut transports: Vec<_> = ended.into_iter().map(|(result, transport)| (result.unwrap(), transport).1).collect();
-    transports.swap_remove(0).rounds
+    ended.into_iter().for_each(|(result, _)| result.unwrap());
+    std::mem::take(&mut rounds[0].lock().unwrap())
 }
 
 fn dealer() -> Dealer<u64> {
@@ -221,12 +220,11 @@ fn two_sessions_of_one_dealer_open_different_values() {
 
 /// What each party gets from the dealer at the beginning of a session.
 fn seeds(dealer: &mut Dealer<u64>, parties: usize) -> Vec<[u8; 32]> {
-    let (mut dealer_ends, party_ends): (Vec<_>, Vec<_>) =
-        (0..parties).map(|_| crate::common::dealer_link(PATIENT)).unzip();
+    let (mut dealer_ends, party_ends): (Vec<_>, Vec<_>) = (0..parties).map(|_| memory_link(PATIENT)).unzip();
     smol::block_on(dealer.deal(&mut dealer_ends, &[], |_| ())).unwrap();
-    let receive = |mut end: MemoryTransport| {
+    let receive = |mut end: Link| {
         let mut seed = [0; 32];
-        smol::block_on(end.receive(1, &mut seed)).unwrap();
+        smol::block_on(end.receive(&mut seed)).unwrap();
         seed
     };
     party_ends.into_iter().map(receive).collect()

@@ -2,7 +2,7 @@
 
 use std::thread;
 
-use crate::common::{PATIENT, dealer_link};
+use crate::common::PATIENT;
 use mpc_protocols::beaver::{BeaverTriple, SquarePair};
 use mpc_protocols::binary::{BitTriples, Planes};
 use mpc_protocols::conversion::{DaBits, EdaBits};
@@ -19,7 +19,7 @@ use mpc_protocols::{
 };
 use mpc_ring::Ring;
 use mpc_shares::Seed;
-use mpc_transport::{MemoryTransport, Metered, Phase, Traffic, Transport};
+use mpc_transport::{Link, Phase, Traffic, memory_link};
 
 /// Bytes sent to each other party, and rounds.
 fn sent(traffic: Traffic, parties: usize) -> (u64, u64) {
@@ -122,56 +122,51 @@ fn every_request(len: usize) -> Vec<Request> {
     ]
 }
 
-async fn draw<R: Ring, T: Transport>(
-    source: &mut CorrelationSource<T>,
-    request: &Request,
-) -> Result<(), ProtocolError> {
-    async fn next<R: Ring, C: Correlation<R>, T: Transport>(
-        source: &mut CorrelationSource<T>,
+async fn draw<R: Ring>(source: &mut CorrelationSource<'_>, request: &Request) -> Result<(), ProtocolError> {
+    async fn next<R: Ring, C: Correlation<R>>(
+        source: &mut CorrelationSource<'_>,
         shape: C::Shape,
     ) -> Result<(), ProtocolError> {
         source.next::<R, C>(shape).await.map(drop)
     }
     match *request {
-        Request::Beaver(map) => next::<R, BeaverTriple<R>, _>(source, map).await,
-        Request::Square { len } => next::<R, SquarePair<R>, _>(source, len).await,
-        Request::WeightMask { len } => next::<R, WeightMask<R>, _>(source, len).await,
+        Request::Beaver(map) => next::<R, BeaverTriple<R>>(source, map).await,
+        Request::Square { len } => next::<R, SquarePair<R>>(source, len).await,
+        Request::WeightMask { len } => next::<R, WeightMask<R>>(source, len).await,
         Request::FixedWeights { mask, map } => {
-            next::<R, FixedWeightPair<R>, _>(source, FixedWeightShape { mask, map }).await
+            next::<R, FixedWeightPair<R>>(source, FixedWeightShape { mask, map }).await
         }
         Request::FixedWeightsAgain { mask, map } => {
-            next::<R, FixedWeightProduct<R>, _>(source, FixedWeightShape { mask, map }).await
+            next::<R, FixedWeightProduct<R>>(source, FixedWeightShape { mask, map }).await
         }
-        Request::BitTriples { width, len } => next::<u64, BitTriples, _>(source, Planes { width, len }).await,
-        Request::DaBits { len } => next::<R, DaBits<R>, _>(source, len).await,
-        Request::EdaBits { len } => next::<R, EdaBits<R>, _>(source, len).await,
-        Request::Lift { len, bits } => next::<R, LiftMask<R>, _>(source, LiftShape { len, bits }).await,
-        Request::Sign { len, parameters } => next::<R, SignMask<R>, _>(source, SignShape { len, parameters }).await,
-        Request::Relu { len, parameters } => next::<R, ReluMask<R>, _>(source, SignShape { len, parameters }).await,
+        Request::BitTriples { width, len } => next::<u64, BitTriples>(source, Planes { width, len }).await,
+        Request::DaBits { len } => next::<R, DaBits<R>>(source, len).await,
+        Request::EdaBits { len } => next::<R, EdaBits<R>>(source, len).await,
+        Request::Lift { len, bits } => next::<R, LiftMask<R>>(source, LiftShape { len, bits }).await,
+        Request::Sign { len, parameters } => next::<R, SignMask<R>>(source, SignShape { len, parameters }).await,
+        Request::Relu { len, parameters } => next::<R, ReluMask<R>>(source, SignShape { len, parameters }).await,
         Request::Piecewise { len, thresholds, parameters } => {
             let shape = PiecewiseShape { sign: SignShape { len, parameters }, thresholds };
-            next::<R, PiecewiseMask<R>, _>(source, shape).await
+            next::<R, PiecewiseMask<R>>(source, shape).await
         }
-        Request::Lookup { len, table } => next::<R, LookupMask<R>, _>(source, LookupShape { len, table }).await,
+        Request::Lookup { len, table } => next::<R, LookupMask<R>>(source, LookupShape { len, table }).await,
         _ => unreachable!("a request of another kind"),
     }
 }
 
 /// What a party's end of its link carries in a session that draws all of the plan.
-async fn metered<R: Ring>(link: MemoryTransport, is_last: bool, plan: &[Request]) -> Traffic {
-    let mut link = Metered::new(link);
+async fn metered<R: Ring>(mut link: Link, is_last: bool, plan: &[Request]) -> Traffic {
     link.begin(Phase::Preprocessing, "correlations");
     let mut source = CorrelationSource::begin(&mut link, is_last, plan).await.unwrap();
     for request in plan {
-        draw::<R, _>(&mut source, request).await.unwrap();
+        draw::<R>(&mut source, request).await.unwrap();
     }
     source.finish().unwrap();
     link.meter().total(Phase::Preprocessing)
 }
 
 fn links_carry_what_is_predicted<R: Ring>(plan: &[Request], parties: usize) {
-    let (dealer_ends, party_ends): (Vec<_>, Vec<_>) = (0..parties).map(|_| dealer_link(PATIENT)).unzip();
-    let mut dealer_ends: Vec<_> = dealer_ends.into_iter().map(Metered::new).collect();
+    let (mut dealer_ends, party_ends): (Vec<_>, Vec<_>) = (0..parties).map(|_| memory_link(PATIENT)).unzip();
     let mut dealer = Dealer::<R>::new(parties, Seed::from_bytes([1; 32])).unwrap();
     let received: Vec<_> = thread::scope(|scope| {
         scope.spawn(|| smol::block_on(dealer.deal(&mut dealer_ends, plan, |_| ())).unwrap());

@@ -2,7 +2,7 @@
 
 use mpc_nn::Preprocessing;
 use mpc_ring::RingBits;
-use mpc_service::message::Refusal;
+use mpc_service::names::Refusal;
 use mpc_service::{Correlations, Kind, Limits, PublicModel, Reveal, RevealTo, ServiceError, Setting, Terms};
 use ndarray::ArrayD;
 use smol::block_on;
@@ -23,7 +23,7 @@ fn query_live(terms: Terms) {
     let dealer = site.start_dealer();
     let servers = site.start_servers(Some(&dealer), Limits::default());
     if terms.setting == Setting::Outsourced {
-        block_on(site.client_of(&site.owner, &servers, None).deposit(&site.model)).unwrap();
+        block_on(site.depositor(&servers).deposit(&site.model)).unwrap();
     }
     let client = site.client(&servers, Some(&dealer));
     let samples = [sample(1), sample(2)];
@@ -95,7 +95,7 @@ fn query_prepared(terms: Terms) {
         let dealer = site.start_dealer();
         let servers = site.start_servers(Some(&dealer), Limits::default());
         if terms.setting == Setting::Outsourced {
-            block_on(site.client_of(&site.owner, &servers, None).deposit(&site.model)).unwrap();
+            block_on(site.depositor(&servers).deposit(&site.model)).unwrap();
         }
         let client = site.client(&servers, Some(&dealer));
         block_on(client.prepare(&site.model.public, 4, &store, &mut ())).unwrap()

@@ -6,11 +6,11 @@ use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use mpc_nn::{Encoding, Network, NetworkInput, NetworkOutput};
-use mpc_nn::{Graph, GraphBuilder, GraphLimits, Weights, evaluate};
-use mpc_service::vault::VaultKey;
+use mpc_nn::{Graph, GraphBuilder, GraphLimits, Network, Weights, evaluate};
+use mpc_service::at_rest::encrypted_file::FileKey;
 use mpc_service::{
-    Client, Contacts, Dealer, Endpoint, Holdings, Limits, Peer, PrivateModel, Server, Shelf, Store, Terms, listen,
+    Client, Contacts, Dealer, Depositor, Endpoint, Holdings, Limits, ModelShares, Peer, PrivateModel, Server, Store,
+    Terms, listen,
 };
 use mpc_transport::TcpSettings;
 use mpc_transport::tls::{Certificate, Identity};
@@ -105,17 +105,9 @@ pub fn network() -> Network {
         .map(|tensor| (tensor.name, ArrayD::from_shape_simple_fn(tensor.shape, &mut next)))
         .collect();
     let weights = Weights::for_graph(&graph, tensors).unwrap();
-    Network {
-        graph,
-        weights,
-        inputs: vec![NetworkInput {
-            name: "x".into(),
-            shape: vec![1, 6],
-            encoding: Encoding::Plain,
-            limits: Vec::new(),
-        }],
-        outputs: vec![NetworkOutput { name: "y".into(), shape: vec![1, 3] }],
-    }
+    let mut network = Network::new(graph, weights);
+    network.outputs[0].name = "y".into();
+    network
 }
 
 fn graph() -> Graph {
@@ -186,9 +178,9 @@ impl Site {
         let copy = || PrivateModel::new(network(), self.model.public.terms).unwrap();
         let holdings = match (self.model.public.terms.setting, party) {
             (mpc_service::Setting::Outsourced, _) => {
-                let key = VaultKey::new(organisation.identity.derive_key("model shares"));
+                let key = FileKey::new(organisation.identity.derive_key("model shares"));
                 let folder = self.folder.path().join(format!("shares{party}"));
-                Holdings::Shares(Shelf::open(folder, key, GraphLimits::default()).unwrap())
+                Holdings::Shares(ModelShares::open(folder, key, GraphLimits::default()).unwrap())
             }
             (mpc_service::Setting::Direct, 0) => Holdings::Own(Box::new(copy())),
             (mpc_service::Setting::Direct, _) => Holdings::Public(Box::new(self.model.public.clone())),
@@ -216,8 +208,13 @@ impl Site {
         }
     }
 
+    pub fn depositor(&self, servers: &[Running]) -> Depositor {
+        let Client { endpoint, servers, .. } = self.client_of(&self.owner, servers, None);
+        Depositor { endpoint, servers }
+    }
+
     pub fn store(&self) -> Store {
-        let key = VaultKey::new(self.client.identity.derive_key("store"));
+        let key = FileKey::new(self.client.identity.derive_key("store"));
         Store::open(self.folder.path().join("client"), key).unwrap()
     }
 }

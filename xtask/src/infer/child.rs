@@ -6,16 +6,15 @@ use std::process::{ExitCode, exit};
 use std::thread;
 
 use mpc_nn::Owner;
-use mpc_transport::TcpTransport;
 use mpc_transport::tls::{Certificate, Identity, SecureTransport};
+use mpc_transport::{Link, TcpTransport};
 use smol::future::try_zip;
 
-use super::any_transport::AnyTransport;
 use super::error::NodeError;
 use super::event::{Event, Listening};
 use super::memory::ending;
 use super::orders::Orders;
-use super::roles::{Secrets, run_dealer, run_party};
+use super::roles::{Secrets, emulated, run_dealer, run_party};
 
 /// The exit code of a process whose starter is gone.
 const ORPHANED: i32 = 3;
@@ -62,17 +61,17 @@ fn party() -> Result<(), NodeError> {
                 let mesh = SecureTransport::connect(party, listener, &nodes, &identity, settings);
                 let link = SecureTransport::connect(0, dealer_listener, &link_nodes, &identity, settings);
                 let (mesh, link) = try_zip(mesh, link).await?;
-                (AnyTransport::Tls(mesh), AnyTransport::Tls(link))
+                (emulated(mesh, job), emulated(link, job))
             }
             None => {
                 let link_addresses = [own_link, own_link];
                 let mesh = TcpTransport::connect(party, listener, &orders.parties, settings);
                 let link = TcpTransport::connect(0, dealer_listener, &link_addresses, settings);
                 let (mesh, link) = try_zip(mesh, link).await?;
-                (AnyTransport::Tcp(mesh), AnyTransport::Tcp(link))
+                (emulated(mesh, job), emulated(link, job))
             }
         };
-        run_party(mesh, link, job, secrets, &mut |event| emit(&event)).await
+        run_party(mesh, Link::new(link), job, secrets, &mut |event| emit(&event)).await
     })
 }
 
@@ -84,17 +83,18 @@ fn dealer() -> Result<(), NodeError> {
         let certificates = orders.certificates()?;
         let mut links = Vec::new();
         for (party, address) in orders.dealer_links.iter().copied().enumerate() {
-            links.push(match &certificates {
+            let link = match &certificates {
                 Some(certificates) => {
                     let nodes = certificates.dealer_link(party, address);
                     let link = SecureTransport::connect(DEALER_NODE, None, &nodes, &identity, settings).await?;
-                    AnyTransport::Tls(link)
+                    emulated(link, &orders.job)
                 }
                 None => {
                     let link = TcpTransport::connect(DEALER_NODE, None, &[address, address], settings).await?;
-                    AnyTransport::Tcp(link)
+                    emulated(link, &orders.job)
                 }
-            });
+            };
+            links.push(Link::new(link));
         }
         run_dealer(links, &orders.job).await
     })

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use mpc_cli::files::FilesError;
 use mpc_cli::inspect::InspectError;
 use mpc_models::images::ImageError;
 use mpc_models::tensors::TensorError;
@@ -53,6 +54,9 @@ pub enum InputError {
     /// `--input` or `--output`: which of several.
     #[error("{0}")]
     Named(String),
+    /// The files for inputs or outputs.
+    #[error(transparent)]
+    Files(#[from] FilesError),
     /// A file for an input or an output.
     #[error(transparent)]
     Tensor(#[from] TensorError),

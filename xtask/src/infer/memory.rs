@@ -6,16 +6,15 @@ use std::sync::mpsc::{Sender, channel};
 use std::thread;
 
 use mpc_nn::{Owner, Weights};
-use mpc_transport::memory_network;
+use mpc_transport::{Link, memory_network};
 use ndarray::ArrayD;
 
-use super::any_transport::AnyTransport;
 use super::collect::{RunRecord, collect};
 use super::error::{NodeError, RunError};
 use super::event::{Event, Node};
 use super::job::Job;
 use super::progress::Progress;
-use super::roles::{Secrets, run_dealer, run_party};
+use super::roles::{Secrets, emulated, run_dealer, run_party};
 use super::{clock, memory_use};
 
 /// Runs a job in memory. Party 0 gets the weights, the owners of inputs those of all inferences.
@@ -31,9 +30,10 @@ pub fn run(
     let (sender, events) = channel();
     let (mut party_links, mut dealer_links) = (Vec::new(), Vec::new());
     for _ in 0..job.parties {
-        let mut ends = memory_network(2, job.deadline).into_iter();
-        party_links.extend(ends.next().map(AnyTransport::Memory));
-        dealer_links.extend(ends.next().map(AnyTransport::Memory));
+        let ends = memory_network(2, job.deadline).into_iter().map(|end| Link::new(emulated(end, job)));
+        let [party, dealer]: [Link; 2] = ends.collect::<Vec<_>>().try_into().expect("a network of two has two ends");
+        party_links.push(party);
+        dealer_links.push(dealer);
     }
     for (party, (transport, link)) in memory_network(job.parties, job.deadline).into_iter().zip(party_links).enumerate()
     {
@@ -43,7 +43,7 @@ pub fn run(
         start(Node::Party(party), &sender, move |report| {
             let inputs = inputs.as_deref().map(Vec::as_slice).unwrap_or_default();
             let secrets = Secrets { weights: weights.as_deref(), inputs };
-            smol::block_on(run_party(AnyTransport::Memory(transport), link, &job, secrets, report))
+            smol::block_on(run_party(emulated(transport, &job), link, &job, secrets, report))
         })?;
     }
     let dealer_job = job.clone();

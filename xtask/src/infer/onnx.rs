@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use mpc_models::tensors::{InputFile, by_name, tensor_shape};
+use mpc_cli::files::by_name;
+use mpc_models::tensors::{InputFile, tensor_shape};
 use mpc_nn::{Encoding, Network};
 use mpc_onnx::{Dimension, InputShapes, OnnxFile, TensorInfo};
 

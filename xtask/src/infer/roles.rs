@@ -9,10 +9,9 @@ use mpc_nn::run::labels;
 use mpc_nn::{DealerSession, Observer, Outputs, Owner, PartySession, Plan, SessionOptions, Weights};
 use mpc_ring::{Ring, in_ring};
 use mpc_shares::Seed;
-use mpc_transport::{Emulated, Meter, Metered, Phase, Traffic, Transport};
+use mpc_transport::{AnyTransport, Emulated, Link, Meter, Phase, Traffic, Transport};
 use ndarray::ArrayD;
 
-use super::any_transport::AnyTransport;
 use super::arguments::PreprocessingMode;
 use super::clock;
 use super::error::NodeError;
@@ -36,10 +35,10 @@ pub struct Secrets<'a> {
 
 /// A party: agrees with the others and the dealer, loads the model and runs the job's inferences.
 ///
-/// `network` links the parties; `link` is a network of two with the dealer as node 1.
+/// `network` links the parties; `link` leads to the dealer.
 pub async fn run_party(
     network: AnyTransport,
-    link: AnyTransport,
+    link: Link,
     job: &Job,
     secrets: Secrets<'_>,
     report: &mut Report<'_>,
@@ -49,14 +48,13 @@ pub async fn run_party(
 
 async fn run_party_in<R: Ring>(
     network: AnyTransport,
-    link: AnyTransport,
+    link: Link,
     job: &Job,
     secrets: Secrets<'_>,
     report: &mut Report<'_>,
 ) -> Result<(), NodeError> {
     let plan = job.plan::<R>()?;
     let party = network.party();
-    let (network, link) = (emulated(network, job), emulated(link, job));
     let options = SessionOptions::new(job.session, Seed::from_system()?);
     let mut session = PartySession::open(network, link, &plan, secrets.weights, options).await?;
     report(Event::Loaded(loaded(&session)));
@@ -76,8 +74,8 @@ async fn run_party_in<R: Ring>(
 }
 
 /// Each inference's correlations are drawn by a thread of their own while the one before is online.
-fn infer_pipelined<R: Ring, T: Transport, L: Transport>(
-    session: &mut PartySession<'_, R, T, Metered<L>>,
+fn infer_pipelined<R: Ring>(
+    session: &mut PartySession<'_, R>,
     plan: &Plan<R>,
     job: &Job,
     secrets: Secrets<'_>,
@@ -132,13 +130,12 @@ fn inferred<R: Ring>(
 }
 
 /// The dealer: agrees with each party over its link, and deals what the job's inferences consume.
-pub async fn run_dealer(links: Vec<AnyTransport>, job: &Job) -> Result<(), NodeError> {
+pub async fn run_dealer(links: Vec<Link>, job: &Job) -> Result<(), NodeError> {
     in_ring!(job.ring, R => run_dealer_in::<R>(links, job).await)
 }
 
-async fn run_dealer_in<R: Ring>(links: Vec<AnyTransport>, job: &Job) -> Result<(), NodeError> {
+async fn run_dealer_in<R: Ring>(links: Vec<Link>, job: &Job) -> Result<(), NodeError> {
     let plan = job.plan::<R>()?;
-    let links = links.into_iter().map(|link| emulated(link, job)).collect();
     let options = SessionOptions::new(job.session, Seed::from_system()?);
     let mut session = DealerSession::open(links, &plan, options).await?;
     for _ in 0..job.inferences {
@@ -148,11 +145,11 @@ async fn run_dealer_in<R: Ring>(links: Vec<AnyTransport>, job: &Job) -> Result<(
 }
 
 /// Slowed down to the links that the job imitates.
-fn emulated(network: AnyTransport, job: &Job) -> Emulated<AnyTransport> {
-    Emulated::new(network, job.link.settings())
+pub fn emulated(network: impl Transport + 'static, job: &Job) -> AnyTransport {
+    AnyTransport::new(Emulated::new(network, job.link.settings()))
 }
 
-fn loaded<R: Ring, T: Transport, L: Transport>(session: &PartySession<'_, R, T, Metered<L>>) -> Loaded {
+fn loaded<R: Ring>(session: &PartySession<'_, R>) -> Loaded {
     Loaded {
         at: clock::now(),
         load: session.meter().traffic(Phase::Setup, labels::LOAD),
@@ -210,7 +207,7 @@ impl Observer for Recorder<'_, '_> {
 
 #[cfg(test)]
 mod tests {
-    use mpc_transport::memory_network;
+    use mpc_transport::{memory_link, memory_network};
 
     use mpc_ring::RingBits;
 
@@ -244,7 +241,7 @@ mod tests {
         let deadline = Duration::from_secs(5);
         let running = jobs.into_iter().zip(memory_network(2, deadline)).map(|(job, transport)| {
             thread::spawn(move || {
-                let [network, link] = [transport, memory_network(2, deadline).swap_remove(0)].map(AnyTransport::Memory);
+                let (network, (link, _dealer)) = (AnyTransport::new(transport), memory_link(deadline));
                 let mut report = |_| ();
                 let run = run_party(network, link, &job, Secrets::default(), &mut report);
                 smol::block_on(run).map_or_else(|error| error.to_string(), |()| "no error".to_owned())

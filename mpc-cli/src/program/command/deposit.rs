@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use mpc_service::{Client, PrivateModel};
+use mpc_service::{Depositor, PrivateModel};
 
 use super::super::failure::Failure;
 use super::super::keys::{KeyArguments, peers};
@@ -29,7 +29,7 @@ pub struct DepositArguments {
 pub fn run(arguments: &DepositArguments) -> Result<(), Failure> {
     let model = PrivateModel::read(&arguments.model)?;
     let servers = peers("connect", &arguments.connect)?;
-    let client = Client { endpoint: arguments.key.endpoint()?, servers, dealer: None };
-    let plan = smol::block_on(client.deposit(&model))?;
-    print(&format!("each of {} servers has its share\nplan {plan}\n", client.servers.len()))
+    let depositor = Depositor { endpoint: arguments.key.endpoint()?, servers };
+    let plan = smol::block_on(depositor.deposit(&model))?;
+    print(&format!("each of {} servers has its share\nplan {plan}\n", depositor.servers.len()))
 }

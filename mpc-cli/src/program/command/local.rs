@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
 use clap::Args;
-use mpc_service::vault::write_private;
-use mpc_service::{Client, PrivateModel, Setting};
+use mpc_service::at_rest::encrypted_file::write_private;
+use mpc_service::{Client, Depositor, PrivateModel, Setting};
 use mpc_transport::tls::Identity;
 
 use super::super::arguments::{InputArguments, TermsArguments};
@@ -58,8 +58,8 @@ pub fn run(arguments: &LocalArguments) -> Result<(), Failure> {
     let connect: Vec<_> =
         servers.iter().zip(addresses).map(|(name, at)| format!("{at}={}", site.certificate(name).display())).collect();
     if model.public.terms.setting == Setting::Outsourced {
-        let owner = site.client("owner", &connect, &dealer_peer)?;
-        smol::block_on(owner.deposit(&model))?;
+        let Client { endpoint, servers, .. } = site.client("owner", &connect, &dealer_peer)?;
+        smol::block_on(Depositor { endpoint, servers }.deposit(&model))?;
     }
     let client = site.client("client", &connect, &dealer_peer)?;
     query(&client, &model.public, &arguments.input, None, &arguments.inputs, &arguments.output)

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 use mpc_ring::in_ring;
-use mpc_service::vault::VaultKey;
+use mpc_service::at_rest::encrypted_file::FileKey;
 use mpc_service::{PublicModel, Store};
 
 use super::super::arguments::ConnectArguments;
@@ -35,7 +35,7 @@ pub struct PrepareArguments {
 pub fn run(arguments: &PrepareArguments) -> Result<(), Failure> {
     let model = PublicModel::read(&arguments.model)?;
     let client = arguments.connect.client()?;
-    let store = Store::open(&arguments.store, VaultKey::new(client.endpoint.identity.derive_key("store")))?;
+    let store = Store::open(&arguments.store, FileKey::new(client.endpoint.identity.derive_key("store")))?;
     let mut bars = in_ring!(model.terms.ring, R => Bars::new(&model.plan::<R>()?, arguments.count));
     let batch = smol::block_on(client.prepare(&model, arguments.count, &store, &mut bars))?;
     drop(bars);

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 use mpc_ring::in_ring;
-use mpc_service::vault::VaultKey;
+use mpc_service::at_rest::encrypted_file::FileKey;
 use mpc_service::{Client, Correlations, PublicModel, Store};
 
 use super::super::arguments::{ConnectArguments, InputArguments};
@@ -54,7 +54,7 @@ pub fn query(
 ) -> Result<(), Failure> {
     let destinations = output.destinations(model)?;
     let inputs = inputs.read(model, files)?;
-    let key = || VaultKey::new(client.endpoint.identity.derive_key("store"));
+    let key = || FileKey::new(client.endpoint.identity.derive_key("store"));
     let store = store.map(|folder| Store::open(folder, key())).transpose()?;
     let correlations = store.as_ref().map_or(Correlations::Dealer, Correlations::Store);
     let count = inputs.len() as u32;

@@ -3,9 +3,9 @@
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use mpc_service::pack::is_private;
-use mpc_service::vault::VaultKey;
-use mpc_service::{Contacts, Holdings, PrivateModel, PublicModel, Server, Shelf};
+use mpc_service::at_rest::encrypted_file::FileKey;
+use mpc_service::at_rest::packed_model::is_private;
+use mpc_service::{Contacts, Holdings, ModelShares, PrivateModel, PublicModel, Server};
 
 use super::super::arguments::{LimitArguments, ListenArguments};
 use super::super::failure::Failure;
@@ -60,8 +60,8 @@ pub fn run(arguments: &ServeArguments) -> Result<(), Failure> {
     let holdings = match (&arguments.model, &arguments.shares) {
         (Some(model), _) => holdings(model)?,
         (None, Some(folder)) => {
-            let key = VaultKey::new(endpoint.identity.derive_key("model shares"));
-            Holdings::Shares(Shelf::open(folder, key, limits.graph)?)
+            let key = FileKey::new(endpoint.identity.derive_key("model shares"));
+            Holdings::Shares(ModelShares::open(folder, key, limits.graph)?)
         }
         (None, None) => return Err(Failure::Usage("a MODEL is needed, or --shares".to_owned())),
     };

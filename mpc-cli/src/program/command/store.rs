@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 use mpc_cli::table::table;
-use mpc_service::vault::VaultKey;
+use mpc_service::at_rest::encrypted_file::FileKey;
 use mpc_service::{PlanDigest, Store};
 
 use super::super::failure::Failure;
@@ -27,7 +27,7 @@ pub struct StoreArguments {
 /// Runs the command.
 pub fn run(arguments: &StoreArguments) -> Result<(), Failure> {
     let identity = arguments.key.endpoint()?.identity;
-    let store = Store::open(&arguments.folder, VaultKey::new(identity.derive_key("store")))?;
+    let store = Store::open(&arguments.folder, FileKey::new(identity.derive_key("store")))?;
     let mut rows = table(&["batch", "plan", "ready", "prepared"], 2);
     for batch in store.batches()? {
         let described = store.describe(batch);

@@ -25,7 +25,7 @@ fn step(context: &mut Context, x: &Tensor) -> Lowered<Tensor> {
 }
 
 /// x for x > alpha, else 0.
-pub(in crate::rules) fn thresholded(context: &mut Context, x: &Tensor, alpha: f32) -> Lowered<Tensor> {
+pub(crate) fn thresholded(context: &mut Context, x: &Tensor, alpha: f32) -> Lowered<Tensor> {
     let above = context.offset(x, -alpha)?;
     let mask = step(context, &above)?;
     context.multiply(x, &mask)

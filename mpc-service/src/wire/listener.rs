@@ -10,7 +10,7 @@ use smol::future::or;
 use smol::{Async, Timer};
 
 use crate::error::ServiceError;
-use crate::link::Boxed;
+use crate::wire::opening::{self, Service};
 
 /// Connections at a time: those that authenticate themselves, those that wait and those of sessions.
 const MAX_CONNECTIONS: usize = 256;
@@ -21,15 +21,6 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 const SWEEP_PAUSE: Duration = Duration::from_millis(250);
 /// How often a service that stops looks whether all is done.
 const STOP_PAUSE: Duration = Duration::from_millis(20);
-
-/// A service that connections are handed to.
-pub(crate) trait Service: Send + Sync + 'static {
-    /// Serves a connection to its end.
-    fn serve(self: Arc<Self>, stream: Async<TcpStream>) -> Boxed<'static, Result<(), ServiceError>>;
-
-    /// Called about four times a second, however many connections come.
-    fn sweep(&self) {}
-}
 
 /// Binds an address.
 ///
@@ -103,26 +94,19 @@ fn start<S: Service>(service: &Arc<S>, running: &Arc<AtomicUsize>, stream: Async
     // The party polls its sockets, so that it needs a thread of its own.
     let started = thread::Builder::new().name(format!("mpc {from}")).spawn(move || {
         let _ending = ending;
-        if let Err(error) = smol::block_on(service.serve(stream)) {
+        let served = async {
+            match opening::receive(&*service, stream).await? {
+                Some((caller, request)) => service.serve(caller, request).await,
+                None => Ok(()),
+            }
+        };
+        if let Err(error) = smol::block_on(served) {
             tracing::warn!(%from, %error, "ended without success");
         }
     });
     if let Err(error) = started {
         tracing::warn!(%from, %error, "no thread for this connection: it is dropped");
     }
-}
-
-/// What a future gives, if it does so in time.
-pub(crate) async fn within<O>(
-    limit: Duration,
-    peer: &str,
-    work: impl Future<Output = Result<O, ServiceError>>,
-) -> Result<O, ServiceError> {
-    let late = async {
-        Timer::after(limit).await;
-        Err(ServiceError::TooLong { peer: peer.to_owned(), seconds: limit.as_secs() })
-    };
-    or(work, late).await
 }
 
 /// Counts a connection down, however it ends.

@@ -7,30 +7,34 @@ use mpc_nn::GraphLimits;
 use mpc_shares::SecretVec;
 use zeroize::Zeroizing;
 
-use crate::pack::{MAX_PUBLIC_BYTES, PackError, PlanDigest, PublicModel};
-use crate::store::StoreError;
-use crate::vault::{VaultError, VaultKey, VaultReader, VaultWriter, create_private_folder};
+use crate::at_rest::encrypted_file::{
+    EncryptedFileError, EncryptedReader, EncryptedWriter, FileKey, create_private_folder,
+};
+use crate::at_rest::packed_model::{PackError, PublicModel};
+use crate::at_rest::prepared::StoreError;
+use crate::names::PlanDigest;
+use crate::terms::MAX_PUBLIC_BYTES;
 
 const SHARE: &str = "share";
 
 /// A folder of model shares, each with the public part of its model.
 #[derive(Debug)]
-pub struct Shelf {
+pub struct ModelShares {
     folder: PathBuf,
-    key: VaultKey,
+    key: FileKey,
     limits: GraphLimits,
 }
 
-impl Shelf {
+impl ModelShares {
     /// Opens a folder, which is made if it is not there; models must be within `limits`.
     ///
     /// # Errors
     /// [`StoreError::Folder`].
-    pub fn open(folder: impl Into<PathBuf>, key: VaultKey, limits: GraphLimits) -> Result<Self, StoreError> {
-        let shelf = Self { folder: folder.into(), key, limits };
-        let made = create_private_folder(&shelf.folder);
-        made.map_err(|source| StoreError::Folder { path: shelf.folder.clone(), source })?;
-        Ok(shelf)
+    pub fn open(folder: impl Into<PathBuf>, key: FileKey, limits: GraphLimits) -> Result<Self, StoreError> {
+        let shares = Self { folder: folder.into(), key, limits };
+        let made = create_private_folder(&shares.folder);
+        made.map_err(|source| StoreError::Folder { path: shares.folder.clone(), source })?;
+        Ok(shares)
     }
 
     /// The plans of the models that are there, in no order.
@@ -49,9 +53,9 @@ impl Shelf {
     /// Keeps a share, in place of one of the same plan.
     ///
     /// # Errors
-    /// [`StoreError::Vault`].
+    /// [`StoreError::File`].
     pub fn keep(&self, plan: PlanDigest, public: &[u8], share: &[u8]) -> Result<(), StoreError> {
-        let mut writer = VaultWriter::create(self.path(plan), &self.key, &plan.to_string())?;
+        let mut writer = EncryptedWriter::create(self.path(plan), &self.key, &plan.to_string())?;
         writer.write(&(public.len() as u64).to_le_bytes())?;
         writer.write(public)?;
         writer.write(share)?;
@@ -78,17 +82,17 @@ impl Shelf {
         Ok(Some(share))
     }
 
-    fn read(&self, plan: PlanDigest) -> Result<Option<(PublicModel, VaultReader)>, PackError> {
+    fn read(&self, plan: PlanDigest) -> Result<Option<(PublicModel, EncryptedReader)>, PackError> {
         let path = self.path(plan);
         if !path.is_file() {
             return Ok(None);
         }
-        let mut reader = VaultReader::open(&path, &self.key, &plan.to_string())?;
+        let mut reader = EncryptedReader::open(&path, &self.key, &plan.to_string())?;
         let mut length = [0; 8];
         reader.read(&mut length)?;
         let length = usize::try_from(u64::from_le_bytes(length)).unwrap_or(usize::MAX);
         if length > MAX_PUBLIC_BYTES {
-            return Err(VaultError::Damaged { path }.into());
+            return Err(EncryptedFileError::Damaged { path }.into());
         }
         let mut public = Zeroizing::new(vec![0; length]);
         reader.read(&mut public)?;

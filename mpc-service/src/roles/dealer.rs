@@ -1,23 +1,25 @@
 //! The dealer as a service: it deals correlations to groups of parties, and sees neither models nor data.
 
 use std::collections::BTreeSet;
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpListener;
 use std::sync::Arc;
 use std::time::Instant;
 
 use mpc_nn::{DealerSession, Graph, Plan};
 use mpc_ring::{Ring, in_ring};
-use mpc_transport::tls::{Certificate, SecureLink, SecureTransport};
-use smol::Async;
+use mpc_transport::Link;
+use mpc_transport::tls::Certificate;
 use smol::future::FutureExt;
 
 use crate::error::ServiceError;
-use crate::limits::{Capacity, Grant, Limits};
-use crate::link::{Boxed, Endpoint, OPENING_DEADLINE, shown};
-use crate::listener::{self, Service, within};
-use crate::meeting::{Meeting, Turned};
-use crate::message::{self, DealRequest, MAX_OPENING_BYTES, Opening, Refusal, Work};
-use crate::session::Agreed;
+use crate::names::{Refusal, Refused};
+use crate::roles::agreed::Agreed;
+use crate::wire::limits::{Capacity, Grant, Limits};
+use crate::wire::link::{Boxed, Endpoint, within};
+use crate::wire::listener;
+use crate::wire::message::{self, DealRequest, MAX_OPENING_BYTES, Opening, Work};
+use crate::wire::opening::{Caller, Service};
+use crate::wire::rendezvous::{Rendezvous, Turned};
 
 /// A dealer: whom it deals to, and how much.
 ///
@@ -30,27 +32,23 @@ pub struct Dealer {
     endpoint: Endpoint,
     allowed: Vec<Certificate>,
     capacity: Arc<Capacity>,
-    meeting: Meeting<Waiting>,
+    rendezvous: Rendezvous<Waiting>,
 }
 
 /// A party that waits for the others of its session.
 #[derive(Debug)]
 struct Waiting {
-    link: SecureTransport,
-    certificate: Certificate,
+    caller: Caller,
     request: DealRequest,
 }
-
-/// A request that is refused: why, for programs and for people.
-type Refused = (Refusal, String);
 
 impl Dealer {
     /// A dealer for those of the given certificates.
     #[must_use]
     pub fn new(endpoint: Endpoint, allowed: Vec<Certificate>, limits: Limits) -> Self {
         // Less than a party waits for the dealer, so that it hears for whom it waited in truth.
-        let meeting = Meeting::new(endpoint.settings.deadline * 3 / 4);
-        Self { endpoint, allowed, capacity: Capacity::new(limits), meeting }
+        let rendezvous = Rendezvous::new(endpoint.settings.deadline * 3 / 4);
+        Self { endpoint, allowed, capacity: Capacity::new(limits), rendezvous }
     }
 
     /// Deals until `stop` is complete, then finishes what runs.
@@ -61,43 +59,20 @@ impl Dealer {
         listener::run(Arc::new(self), listener, stop).await
     }
 
-    async fn receive(&self, stream: Async<TcpStream>) -> Result<(), ServiceError> {
-        let link = SecureLink::accept(stream, &self.endpoint.identity, &self.allowed, OPENING_DEADLINE).await;
-        let link = link.map_err(|source| ServiceError::connect("a caller", source))?;
-        let certificate = link.peer().clone();
-        let peer = shown(&certificate);
-        let mut link = self.endpoint.called(link);
-        let request = match message::receive(&mut link, MAX_OPENING_BYTES, &peer).await {
-            Ok(Opening::Deal(request)) => request,
-            Ok(_) => {
-                message::refuse(&mut link, Refusal::Forbidden, "this is a dealer: it only deals", &peer).await;
-                return Ok(());
-            }
-            Err(error) => {
-                let (refusal, reason) = error.refusal();
-                message::refuse(&mut link, refusal, &reason, &peer).await;
-                return Err(error);
-            }
+    /// Has a party wait for the others of its session; the last one to come has all dealt to.
+    async fn arrive(&self, caller: Caller, request: DealRequest) -> Result<(), ServiceError> {
+        let (session, party, parties) = (request.session, request.party as usize, request.settings.parties);
+        let (turned, mut waiting) = match self.rendezvous.arrive(session, party, parties, Waiting { caller, request }) {
+            Ok(None) => return Ok(()),
+            Ok(Some(group)) => return self.serve_group(group).await,
+            Err(turned) => turned,
         };
-        let (party, parties) = (request.party as usize, request.settings.parties);
-        if party >= parties || parties > mpc_shares::MAX_PARTIES {
-            let reason = format!("there is no party {party} of {parties}");
-            message::refuse(&mut link, Refusal::Differs, &reason, &peer).await;
-            return Ok(());
-        }
-        match self.meeting.arrive(request.session, party, parties, Waiting { link, certificate, request }) {
-            Ok(None) => Ok(()),
-            Ok(Some(group)) => self.serve_group(group).await,
-            Err((Turned::Taken, mut turned)) => {
-                let reason = format!("a party {party} of that session is here already");
-                message::refuse(&mut turned.link, Refusal::Forbidden, &reason, &peer).await;
-                Ok(())
-            }
-            Err((Turned::Full, mut turned)) => {
-                message::refuse(&mut turned.link, Refusal::Busy, "too many parties wait here", &peer).await;
-                Ok(())
-            }
-        }
+        let refused = match turned {
+            Turned::Taken => (Refusal::Forbidden, format!("a party {party} of that session is here already")),
+            Turned::Full => (Refusal::Busy, "too many parties wait here".to_owned()),
+        };
+        waiting.caller.refuse(refused).await;
+        Ok(())
     }
 
     /// Deals to a group that is complete, or tells each of it why not.
@@ -120,7 +95,7 @@ impl Dealer {
             }
         };
         for waiting in &mut group {
-            message::accept(&mut waiting.link, &shown(&waiting.certificate)).await?;
+            message::accept(&mut waiting.caller.link, &waiting.caller.name).await?;
         }
         let limit = self.capacity.limits().session_time;
         let dealt = within(limit, "the parties", deal_session(&self.endpoint, &plan, group)).await;
@@ -136,10 +111,11 @@ impl Dealer {
         let graph = graph.map_err(|error| differs(error.to_string()))?;
         let plan = Plan::<R>::new(&graph, first.request.settings).map_err(|error| differs(error.to_string()))?;
         let inferences = first.request.inferences;
-        let grant = self.capacity.grant(first.certificate.fingerprint(), plan.dealer_memory_bytes(), inferences)?;
+        let grant =
+            self.capacity.grant(first.caller.certificate.fingerprint(), plan.dealer_memory_bytes(), inferences)?;
         let mut grants = vec![grant];
         for other in others {
-            grants.push(self.capacity.join(other.certificate.fingerprint())?);
+            grants.push(self.capacity.join(other.caller.certificate.fingerprint())?);
         }
         Ok((plan, grants))
     }
@@ -154,10 +130,10 @@ async fn deal_session<R: Ring>(endpoint: &Endpoint, plan: &Plan<R>, group: Vec<W
         session: *session,
         work: *work,
         inferences: *inferences,
-        parties: group.iter().map(|waiting| waiting.certificate.clone()).collect(),
+        parties: group.iter().map(|waiting| waiting.caller.certificate.clone()).collect(),
         dealer: Some(endpoint.identity.certificate().clone()),
     };
-    let links = group.into_iter().map(|waiting| waiting.link).collect();
+    let links = group.into_iter().map(|waiting| Link::new(waiting.caller.link)).collect();
     let failed = agreed.in_session();
     let mut dealer = DealerSession::open(links, plan, agreed.options()?).await.map_err(&failed)?;
     for _ in 0..agreed.inferences {
@@ -176,7 +152,8 @@ fn check_group(group: &[Waiting]) -> Result<(), Refused> {
     if group.len() != request.settings.parties {
         return differs("the parties disagree on their number");
     }
-    let certificates: BTreeSet<_> = group.iter().map(|waiting| *waiting.certificate.fingerprint().as_bytes()).collect();
+    let certificates: BTreeSet<_> =
+        group.iter().map(|waiting| *waiting.caller.certificate.fingerprint().as_bytes()).collect();
     if certificates.len() < group.len() {
         return differs("two parties have one certificate: each party needs a key of its own");
     }
@@ -197,20 +174,44 @@ fn check_group(group: &[Waiting]) -> Result<(), Refused> {
     Ok(())
 }
 
-async fn refuse_all(group: &mut [Waiting], (refusal, reason): Refused) {
+async fn refuse_all(group: &mut [Waiting], refused: Refused) {
     for waiting in group {
-        let peer = shown(&waiting.certificate);
-        message::refuse(&mut waiting.link, refusal, &reason, &peer).await;
+        waiting.caller.refuse(refused.clone()).await;
     }
 }
 
 impl Service for Dealer {
-    fn serve(self: Arc<Self>, stream: Async<TcpStream>) -> Boxed<'static, Result<(), ServiceError>> {
-        async move { self.receive(stream).await }.boxed()
+    type Request = DealRequest;
+
+    fn endpoint(&self) -> &Endpoint {
+        &self.endpoint
+    }
+
+    fn known(&self) -> Vec<Certificate> {
+        self.allowed.clone()
+    }
+
+    fn longest_opening(&self) -> usize {
+        MAX_OPENING_BYTES
+    }
+
+    fn admit(&self, _: &Certificate, opening: Opening) -> Result<DealRequest, Refused> {
+        let Opening::Deal(request) = opening else {
+            return Err((Refusal::Forbidden, "this is a dealer: it only deals".to_owned()));
+        };
+        let (party, parties) = (request.party as usize, request.settings.parties);
+        if party >= parties || parties > mpc_shares::MAX_PARTIES {
+            return Err((Refusal::Differs, format!("there is no party {party} of {parties}")));
+        }
+        Ok(request)
+    }
+
+    fn serve(self: Arc<Self>, caller: Caller, request: DealRequest) -> Boxed<'static, Result<(), ServiceError>> {
+        async move { self.arrive(caller, request).await }.boxed()
     }
 
     fn sweep(&self) {
-        for group in self.meeting.sweep() {
+        for group in self.rendezvous.sweep() {
             let parties = group.values().next().map_or(0, |waiting| waiting.request.settings.parties);
             let is_missing = |party: &usize| !group.contains_key(party);
             let missing: Vec<_> = (0..parties).filter(is_missing).map(|party| format!("party {party}")).collect();

@@ -3,76 +3,20 @@
 use std::sync::Arc;
 
 use mpc_nn::run::{Inputs, ModelSource, Outputs};
-use mpc_nn::session::SessionOptions;
-use mpc_nn::{EncodingError, InferenceError, Model, PartySession, Plan, Preprocessing};
+use mpc_nn::{Model, PartySession, Plan, Preprocessing};
 use mpc_ring::Ring;
-use mpc_shares::Seed;
-use mpc_transport::tls::{Certificate, SecureTransport};
-use mpc_transport::{Agreement, FrameSource, Metered, Phase, RecordingError, Traffic};
+use mpc_transport::tls::SecureTransport;
+use mpc_transport::{FrameSource, Link, Phase, RecordingError, Traffic};
 
-use crate::error::{Names, ServiceError};
-use crate::link::shown;
-use crate::message::{SessionId, Work};
-use crate::report::{Event, InferenceReport, Recorder, Watch};
-use crate::store::{BatchId, Description, Hold, Store, StoreError};
-use crate::terms::Setting;
-use crate::vault::{VaultError, VaultReader};
-
-/// Everything that the participants of a session must agree on besides its plan.
-#[derive(Debug)]
-pub(crate) struct Agreed {
-    pub(crate) session: SessionId,
-    pub(crate) work: Work,
-    pub(crate) inferences: u32,
-    /// By party.
-    pub(crate) parties: Vec<Certificate>,
-    /// None where the correlations are stored.
-    pub(crate) dealer: Option<Certificate>,
-}
-
-impl Agreed {
-    /// The fields that handshakes compare.
-    fn fields(&self) -> Vec<(String, String)> {
-        let work = match self.work {
-            Work::Live => "inferences with a dealer".to_owned(),
-            Work::Prepare(batch) => format!("prepare batch {batch}"),
-            Work::Prepared(batch) => format!("inferences of batch {batch}"),
-        };
-        let dealer = self.dealer.as_ref().map_or_else(|| "none".to_owned(), |dealer| dealer.fingerprint().to_string());
-        let mut fields = vec![
-            ("work".to_owned(), work),
-            ("inferences".to_owned(), self.inferences.to_string()),
-            ("dealer".to_owned(), dealer),
-        ];
-        for (party, certificate) in self.parties.iter().enumerate() {
-            fields.push((format!("certificate of party {party}"), certificate.fingerprint().to_string()));
-        }
-        fields
-    }
-
-    /// What a server and one who asks it for a session compare before the parties connect.
-    pub(crate) fn agreement<R: Ring>(&self, plan: &Plan<R>) -> Agreement {
-        let fields = self.fields().into_iter();
-        fields.fold(plan.agreement(self.session), |all, (name, value)| all.with(name, value))
-    }
-
-    pub(crate) fn options(&self) -> Result<SessionOptions, ServiceError> {
-        let mut options = SessionOptions::new(self.session, Seed::from_system()?);
-        options.fields = self.fields();
-        Ok(options)
-    }
-
-    pub(crate) fn names(&self) -> Names {
-        Names(self.parties.iter().map(shown).collect())
-    }
-
-    pub(crate) fn in_session(&self) -> impl Fn(InferenceError) -> ServiceError {
-        move |source| ServiceError::Session { source: source.into(), names: self.names() }
-    }
-}
+use crate::at_rest::encrypted_file::{EncryptedFileError, EncryptedReader};
+use crate::at_rest::prepared::{Hold, Store, StoreError};
+use crate::error::ServiceError;
+use crate::names::BatchId;
+use crate::roles::agreed::Agreed;
+use crate::roles::report::{Event, InferenceReport, Recorder, Watch};
 
 /// What a party has for a session: its place, its connections, and where its inputs come from.
-pub(crate) struct Seat<'a, R: Ring> {
+pub(crate) struct PartyRun<'a, R: Ring> {
     pub(crate) plan: &'a Plan<R>,
     pub(crate) agreed: &'a Agreed,
     pub(crate) party: usize,
@@ -100,12 +44,12 @@ async fn open<'p, R: Ring>(
     network: SecureTransport,
     dealer: SecureTransport,
     model: ModelSource<'_, R>,
-) -> Result<PartySession<'p, R, SecureTransport, Metered<SecureTransport>>, ServiceError> {
-    let opened = PartySession::open(network, dealer, plan, model, agreed.options()?).await;
+) -> Result<PartySession<'p, R>, ServiceError> {
+    let opened = PartySession::open(network, Link::new(dealer), plan, model, agreed.options()?).await;
     opened.map_err(agreed.in_session())
 }
 
-impl<R: Ring> Seat<'_, R> {
+impl<R: Ring> PartyRun<'_, R> {
     /// Inferences whose correlations the dealer deals now.
     pub(crate) async fn live(
         self,
@@ -144,7 +88,7 @@ impl<R: Ring> Seat<'_, R> {
         let writer = store.begin(batch)?;
         for index in 0..agreed.inferences {
             let mut file = writer.inference(index)?;
-            let in_store = |error: VaultError| RecordingError::Storage { reason: error.to_string() };
+            let in_store = |error: EncryptedFileError| RecordingError::Storage { reason: error.to_string() };
             session.record(|bytes| file.write(bytes).map_err(in_store)).await.map_err(&failed)?;
             file.finish().map_err(StoreError::from)?;
             // In step with the others: whoever is gone is missed now, and not when all is stored.
@@ -190,48 +134,8 @@ impl<R: Ring> Seat<'_, R> {
     }
 }
 
-impl Agreed {
-    /// Takes a prepared inference out of its store.
-    pub(crate) fn claim(&self, hold: Hold<'_>) -> Result<VaultReader, StoreError> {
-        let (batch, place) = (hold.batch(), hold.index());
-        let recording = hold.claim()?;
-        tracing::debug!(%batch, place, "claimed");
-        Ok(recording)
-    }
-
-    /// How the data owner is named, which is the last party, or outside.
-    pub(crate) fn client_name(&self, setting: Setting) -> String {
-        match (setting, self.parties.last()) {
-            (Setting::Direct, Some(client)) => shown(client),
-            _ => "the data owner".to_owned(),
-        }
-    }
-
-    /// Whether a stored batch is one of this plan, party and these parties.
-    pub(crate) fn suits<R: Ring>(&self, described: &Description, party: usize, plan: &Plan<R>) -> bool {
-        let own = self.description(party, plan);
-        (described.plan, described.party) == (own.plan, own.party) && described.parties == own.parties
-    }
-
-    /// What bytes that do not suit the session are told by.
-    pub(crate) fn in_encoding(&self) -> impl Fn(EncodingError) -> ServiceError {
-        move |source| ServiceError::Session { source: Box::new(source.into()), names: self.names() }
-    }
-
-    pub(crate) fn description<R: Ring>(&self, party: usize, plan: &Plan<R>) -> Description {
-        let fingerprint = |certificate: &Certificate| *certificate.fingerprint().as_bytes();
-        Description {
-            plan: plan.digest(),
-            party: party as u32,
-            parties: self.parties.iter().map(fingerprint).collect(),
-            dealer: self.dealer.as_ref().map(fingerprint).unwrap_or_default(),
-            count: self.inferences,
-        }
-    }
-}
-
 /// A claimed recording, read from a file that has no name any more.
-struct Claimed(VaultReader);
+struct Claimed(EncryptedReader);
 
 impl FrameSource for Claimed {
     fn remaining(&self) -> u64 {

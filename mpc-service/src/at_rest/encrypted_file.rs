@@ -26,7 +26,7 @@ const LAST: &[u8] = b"last";
 /// Why a file cannot be written or read.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
-pub enum VaultError {
+pub enum EncryptedFileError {
     /// The operating system reports an error, a full disk for instance.
     #[error("{}: {source}", path.display())]
     Io {
@@ -55,9 +55,9 @@ pub enum VaultError {
 }
 
 /// A key for files at rest; zeroised on drop, never shown.
-pub struct VaultKey(Zeroizing<[u8; 32]>);
+pub struct FileKey(Zeroizing<[u8; 32]>);
 
-impl VaultKey {
+impl FileKey {
     /// From 32 secret bytes, which no other purpose shares.
     #[must_use]
     pub fn new(bytes: Zeroizing<[u8; 32]>) -> Self {
@@ -84,14 +84,14 @@ impl VaultKey {
     }
 }
 
-impl std::fmt::Debug for VaultKey {
+impl std::fmt::Debug for FileKey {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        formatter.debug_struct("VaultKey").finish_non_exhaustive()
+        formatter.debug_struct("FileKey").finish_non_exhaustive()
     }
 }
 
 /// Writes a file, which appears under its name only once it is complete and on disk.
-pub struct VaultWriter {
+pub struct EncryptedWriter {
     path: PathBuf,
     temporary: PathBuf,
     file: Option<File>,
@@ -101,16 +101,16 @@ pub struct VaultWriter {
     buffer: Zeroizing<Vec<u8>>,
 }
 
-impl VaultWriter {
+impl EncryptedWriter {
     /// Begins a file of the given label, readable by its owner alone.
     ///
     /// # Errors
-    /// [`VaultError::Io`], [`VaultError::Randomness`].
-    pub fn create(path: impl Into<PathBuf>, key: &VaultKey, label: &str) -> Result<Self, VaultError> {
+    /// [`EncryptedFileError::Io`], [`EncryptedFileError::Randomness`].
+    pub fn create(path: impl Into<PathBuf>, key: &FileKey, label: &str) -> Result<Self, EncryptedFileError> {
         let path = path.into();
         let salt: [u8; SALT_BYTES] = random()?;
         let temporary = temporary_name(&path)?;
-        let in_temporary = |source| VaultError::Io { path: temporary.clone(), source };
+        let in_temporary = |source| EncryptedFileError::Io { path: temporary.clone(), source };
         let mut file = create_private(&temporary).map_err(in_temporary)?;
         file.write_all(MAGIC).and_then(|()| file.write_all(&salt)).map_err(in_temporary)?;
         let buffer = Zeroizing::new(Vec::with_capacity(CHUNK_BYTES + TAG_BYTES));
@@ -120,8 +120,8 @@ impl VaultWriter {
     /// Adds data.
     ///
     /// # Errors
-    /// [`VaultError::Io`].
-    pub fn write(&mut self, mut data: &[u8]) -> Result<(), VaultError> {
+    /// [`EncryptedFileError::Io`].
+    pub fn write(&mut self, mut data: &[u8]) -> Result<(), EncryptedFileError> {
         while !data.is_empty() {
             // A full chunk waits until there is more, as the last one is marked.
             if self.buffer.len() == CHUNK_BYTES {
@@ -137,8 +137,8 @@ impl VaultWriter {
     /// Ends the file: it is on disk, under its name.
     ///
     /// # Errors
-    /// [`VaultError::Io`]; then there is no file of that name.
-    pub fn finish(mut self) -> Result<(), VaultError> {
+    /// [`EncryptedFileError::Io`]; then there is no file of that name.
+    pub fn finish(mut self) -> Result<(), EncryptedFileError> {
         self.seal(LAST)?;
         if let Some(file) = self.file.take() {
             file.sync_all().map_err(|source| self.failed(source))?;
@@ -147,7 +147,7 @@ impl VaultWriter {
         sync_folder(&self.path).map_err(|source| self.failed(source))
     }
 
-    fn seal(&mut self, end: &'static [u8]) -> Result<(), VaultError> {
+    fn seal(&mut self, end: &'static [u8]) -> Result<(), EncryptedFileError> {
         let nonce = nonce(self.chunk);
         self.chunk += 1;
         let sealed = self.cipher.seal_in_place_append_tag(nonce, Aad::from(end), &mut *self.buffer);
@@ -157,12 +157,12 @@ impl VaultWriter {
         written.map_err(|source| self.failed(source))
     }
 
-    fn failed(&self, source: io::Error) -> VaultError {
-        VaultError::Io { path: self.path.clone(), source }
+    fn failed(&self, source: io::Error) -> EncryptedFileError {
+        EncryptedFileError::Io { path: self.path.clone(), source }
     }
 }
 
-impl Drop for VaultWriter {
+impl Drop for EncryptedWriter {
     fn drop(&mut self) {
         // After `finish` there is no file of that name.
         let _ = fs::remove_file(&self.temporary);
@@ -170,7 +170,7 @@ impl Drop for VaultWriter {
 }
 
 /// Reads a file chunk by chunk; what it gives was authenticated.
-pub struct VaultReader {
+pub struct EncryptedReader {
     path: PathBuf,
     file: BufReader<File>,
     cipher: LessSafeKey,
@@ -183,19 +183,19 @@ pub struct VaultReader {
     ended: bool,
 }
 
-impl VaultReader {
+impl EncryptedReader {
     /// Opens a file that was written under the same key and label.
     ///
     /// # Errors
-    /// [`VaultError::Io`]; [`VaultError::Damaged`] for what is no such file.
-    pub fn open(path: impl Into<PathBuf>, key: &VaultKey, label: &str) -> Result<Self, VaultError> {
+    /// [`EncryptedFileError::Io`]; [`EncryptedFileError::Damaged`] for what is no such file.
+    pub fn open(path: impl Into<PathBuf>, key: &FileKey, label: &str) -> Result<Self, EncryptedFileError> {
         let path = path.into();
-        let file = File::open(&path).map_err(|source| VaultError::Io { path: path.clone(), source })?;
+        let file = File::open(&path).map_err(|source| EncryptedFileError::Io { path: path.clone(), source })?;
         let mut file = BufReader::with_capacity(CHUNK_BYTES + TAG_BYTES, file);
         let mut header = [0; MAGIC.len() + SALT_BYTES];
         let read = file.read_exact(&mut header);
         if read.is_err() || header[..MAGIC.len()] != *MAGIC {
-            return Err(VaultError::Damaged { path });
+            return Err(EncryptedFileError::Damaged { path });
         }
         let cipher = key.cipher(&header[MAGIC.len()..], label);
         let sealed = file.get_ref().metadata().map_or(0, |data| data.len()).saturating_sub(header.len() as u64);
@@ -207,12 +207,12 @@ impl VaultReader {
     /// Fills `data` with what follows.
     ///
     /// # Errors
-    /// [`VaultError::Damaged`]; [`VaultError::Length`] at the end of the file.
-    pub fn read(&mut self, mut data: &mut [u8]) -> Result<(), VaultError> {
+    /// [`EncryptedFileError::Damaged`]; [`EncryptedFileError::Length`] at the end of the file.
+    pub fn read(&mut self, mut data: &mut [u8]) -> Result<(), EncryptedFileError> {
         while !data.is_empty() {
             if self.used == self.buffer.len() {
                 if self.ended {
-                    return Err(VaultError::Length { path: self.path.clone(), early: true });
+                    return Err(EncryptedFileError::Length { path: self.path.clone(), early: true });
                 }
                 self.open_chunk()?;
             }
@@ -237,8 +237,8 @@ impl VaultReader {
     /// All that follows, at most `limit` bytes.
     ///
     /// # Errors
-    /// [`VaultError::Damaged`]; [`VaultError::Length`] for a file of more bytes.
-    pub fn read_to_end(&mut self, limit: usize) -> Result<Zeroizing<Vec<u8>>, VaultError> {
+    /// [`EncryptedFileError::Damaged`]; [`EncryptedFileError::Length`] for a file of more bytes.
+    pub fn read_to_end(&mut self, limit: usize) -> Result<Zeroizing<Vec<u8>>, EncryptedFileError> {
         let size = self.file.get_ref().metadata().map_or(0, |data| data.len());
         // With room for all from the start, the buffer does not move and leave copies behind.
         let capacity = usize::try_from(size).unwrap_or(usize::MAX).min(limit);
@@ -246,7 +246,7 @@ impl VaultReader {
         loop {
             let available = &self.buffer[self.used..];
             if available.len() > limit - data.len() {
-                return Err(VaultError::Length { path: self.path.clone(), early: false });
+                return Err(EncryptedFileError::Length { path: self.path.clone(), early: false });
             }
             data.extend_from_slice(available);
             self.remaining = self.remaining.saturating_sub(available.len() as u64);
@@ -261,28 +261,28 @@ impl VaultReader {
     /// Checks that nothing follows.
     ///
     /// # Errors
-    /// [`VaultError::Length`], [`VaultError::Damaged`].
-    pub fn finish(mut self) -> Result<(), VaultError> {
+    /// [`EncryptedFileError::Length`], [`EncryptedFileError::Damaged`].
+    pub fn finish(mut self) -> Result<(), EncryptedFileError> {
         while self.used == self.buffer.len() && !self.ended {
             self.open_chunk()?;
         }
         if self.used < self.buffer.len() {
-            return Err(VaultError::Length { path: self.path.clone(), early: false });
+            return Err(EncryptedFileError::Length { path: self.path.clone(), early: false });
         }
         Ok(())
     }
 
-    fn open_chunk(&mut self) -> Result<(), VaultError> {
-        let damaged = VaultError::Damaged { path: self.path.clone() };
+    fn open_chunk(&mut self) -> Result<(), EncryptedFileError> {
+        let damaged = EncryptedFileError::Damaged { path: self.path.clone() };
         self.buffer.zeroize();
         self.used = 0;
         self.buffer.reserve_exact(CHUNK_BYTES + TAG_BYTES);
         let limit = (CHUNK_BYTES + TAG_BYTES) as u64;
         let read = self.file.by_ref().take(limit).read_to_end(&mut self.buffer);
-        let read = read.map_err(|source| VaultError::Io { path: self.path.clone(), source })?;
+        let read = read.map_err(|source| EncryptedFileError::Io { path: self.path.clone(), source })?;
         let is_last = match self.file.fill_buf_is_empty() {
             Ok(is_last) => is_last,
-            Err(source) => return Err(VaultError::Io { path: self.path.clone(), source }),
+            Err(source) => return Err(EncryptedFileError::Io { path: self.path.clone(), source }),
         };
         if read < TAG_BYTES {
             return Err(damaged);
@@ -322,16 +322,16 @@ fn nonce(chunk: u64) -> Nonce {
 }
 
 /// Random bytes from the operating system.
-pub(crate) fn random<const N: usize>() -> Result<[u8; N], VaultError> {
+pub(crate) fn random<const N: usize>() -> Result<[u8; N], EncryptedFileError> {
     let mut bytes = [0; N];
-    SystemRandom::new().fill(&mut bytes).map_err(|_| VaultError::Randomness)?;
+    SystemRandom::new().fill(&mut bytes).map_err(|_| EncryptedFileError::Randomness)?;
     Ok(bytes)
 }
 
 /// Behind the names of files that are being written.
 pub(crate) const TEMPORARY: &str = "tmp";
 
-fn temporary_name(path: &Path) -> Result<PathBuf, VaultError> {
+fn temporary_name(path: &Path) -> Result<PathBuf, EncryptedFileError> {
     let unique = u64::from_le_bytes(random()?);
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     Ok(path.with_file_name(format!("{name}.{unique:016x}.{TEMPORARY}")))
@@ -358,8 +358,8 @@ fn private() -> OpenOptions {
 /// Writes a file that its owner alone may read, under its name once it is complete and on disk. It is not encrypted.
 ///
 /// # Errors
-/// [`VaultError::Io`], [`VaultError::Randomness`].
-pub fn write_private(path: &Path, bytes: &[u8]) -> Result<(), VaultError> {
+/// [`EncryptedFileError::Io`], [`EncryptedFileError::Randomness`].
+pub fn write_private(path: &Path, bytes: &[u8]) -> Result<(), EncryptedFileError> {
     let temporary = temporary_name(path)?;
     let written = create_private(&temporary)
         .and_then(|mut file| file.write_all(bytes).and_then(|()| file.sync_all()))
@@ -367,7 +367,7 @@ pub fn write_private(path: &Path, bytes: &[u8]) -> Result<(), VaultError> {
         .and_then(|()| sync_folder(path));
     written.map_err(|source| {
         let _ = fs::remove_file(&temporary);
-        VaultError::Io { path: path.to_owned(), source }
+        EncryptedFileError::Io { path: path.to_owned(), source }
     })
 }
 
@@ -393,19 +393,19 @@ mod tests {
 
     use super::*;
 
-    fn key(byte: u8) -> VaultKey {
-        VaultKey::new(Zeroizing::new([byte; 32]))
+    fn key(byte: u8) -> FileKey {
+        FileKey::new(Zeroizing::new([byte; 32]))
     }
 
     fn write(path: &Path, data: &[u8]) {
-        let mut writer = VaultWriter::create(path, &key(1), "label").unwrap();
+        let mut writer = EncryptedWriter::create(path, &key(1), "label").unwrap();
         data.chunks(1000).for_each(|part| writer.write(part).unwrap());
         writer.finish().unwrap();
     }
 
-    fn read(path: &Path, len: usize) -> Result<Vec<u8>, VaultError> {
+    fn read(path: &Path, len: usize) -> Result<Vec<u8>, EncryptedFileError> {
         let mut data = vec![0; len];
-        let mut reader = VaultReader::open(path, &key(1), "label")?;
+        let mut reader = EncryptedReader::open(path, &key(1), "label")?;
         reader.read(&mut data)?;
         reader.finish()?;
         Ok(data)
@@ -419,15 +419,15 @@ mod tests {
             let path = folder.path().join(format!("{len}"));
             write(&path, &data);
             assert_eq!(read(&path, len).unwrap(), data);
-            let mut reader = VaultReader::open(&path, &key(1), "label").unwrap();
+            let mut reader = EncryptedReader::open(&path, &key(1), "label").unwrap();
             assert_eq!(reader.remaining(), len as u64);
             assert_eq!(*reader.read_to_end(len).unwrap(), data);
             assert_eq!(reader.remaining(), 0);
-            assert!(matches!(read(&path, len + 1), Err(VaultError::Length { early: true, .. })), "{len}");
+            assert!(matches!(read(&path, len + 1), Err(EncryptedFileError::Length { early: true, .. })), "{len}");
             if len > 0 {
-                assert!(matches!(read(&path, len - 1), Err(VaultError::Length { early: false, .. })), "{len}");
-                let limited = VaultReader::open(&path, &key(1), "label").unwrap().read_to_end(len - 1);
-                assert!(matches!(limited, Err(VaultError::Length { early: false, .. })), "{len}");
+                assert!(matches!(read(&path, len - 1), Err(EncryptedFileError::Length { early: false, .. })), "{len}");
+                let limited = EncryptedReader::open(&path, &key(1), "label").unwrap().read_to_end(len - 1);
+                assert!(matches!(limited, Err(EncryptedFileError::Length { early: false, .. })), "{len}");
             }
         }
     }
@@ -438,8 +438,8 @@ mod tests {
         let path = folder.path().join("file");
         write(&path, b"secret");
         for (key, label) in [(key(2), "label"), (key(1), "other")] {
-            let read = VaultReader::open(&path, &key, label).unwrap().read_to_end(100);
-            assert!(matches!(read, Err(VaultError::Damaged { .. })));
+            let read = EncryptedReader::open(&path, &key, label).unwrap().read_to_end(100);
+            assert!(matches!(read, Err(EncryptedFileError::Damaged { .. })));
         }
     }
 
@@ -461,7 +461,7 @@ mod tests {
     #[test]
     fn an_unfinished_file_leaves_nothing() {
         let folder = tempdir().unwrap();
-        let mut writer = VaultWriter::create(folder.path().join("file"), &key(1), "label").unwrap();
+        let mut writer = EncryptedWriter::create(folder.path().join("file"), &key(1), "label").unwrap();
         writer.write(&[1; 100_000]).unwrap();
         drop(writer);
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
@@ -478,7 +478,7 @@ mod tests {
             let place = place.index(bytes.len());
             if cut { bytes.truncate(place) } else { bytes[place] ^= 1 << bit }
             fs::write(&path, &bytes).unwrap();
-            let is_noticed = matches!(read(&path, len), Err(VaultError::Damaged { .. }));
+            let is_noticed = matches!(read(&path, len), Err(EncryptedFileError::Damaged { .. }));
             prop_assert!(is_noticed);
         }
     }

@@ -1,6 +1,5 @@
 //! Packed models: what everybody may know of a network in one file, and its weights in another.
 
-use std::fmt;
 use std::io::Read;
 use std::path::Path;
 
@@ -11,14 +10,13 @@ use ndarray::{ArrayD, IxDyn};
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
-use crate::terms::Terms;
-use crate::vault::{VaultError, write_private};
+use crate::at_rest::encrypted_file::{EncryptedFileError, write_private};
+use crate::names::PlanDigest;
+use crate::terms::{MAX_PUBLIC_BYTES, Terms};
 
 const PUBLIC_MAGIC: &[u8; 8] = b"MPCPUB01";
 const PRIVATE_MAGIC: &[u8; 8] = b"MPCPRV01";
 
-/// The largest public part, in bytes: a graph may hold tables of indices.
-pub const MAX_PUBLIC_BYTES: usize = 64 << 20;
 /// The most inputs or outputs.
 const MAX_TENSORS: usize = 1024;
 /// The longest name of an input or output, in bytes.
@@ -33,9 +31,9 @@ pub enum PackError {
     File(#[from] FileError),
     /// A file that cannot be written.
     #[error(transparent)]
-    Write(#[from] VaultError),
+    Write(#[from] EncryptedFileError),
     /// Another kind of file, another version, or a damaged one.
-    #[error("{file} is not a packed model of this version ({reason}); make it with `mpc pack`")]
+    #[error("{file} is not a packed model of this version ({reason}); pack it again with this version")]
     Format {
         /// The file, or who sent it.
         file: String,
@@ -290,35 +288,3 @@ pub fn is_private(path: &Path) -> Result<bool, PackError> {
 
 /// The largest file of weights, in bytes: 2^30 parameters.
 const MAX_PRIVATE_BYTES: usize = (4 << 30) + MAX_PUBLIC_BYTES;
-
-/// What all parties of a model compare: SHA-256 of its plan.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-pub struct PlanDigest(pub [u8; 32]);
-
-impl fmt::Display for PlanDigest {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.iter().try_for_each(|byte| write!(formatter, "{byte:02x}"))
-    }
-}
-
-impl fmt::Debug for PlanDigest {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(formatter, "{self}")
-    }
-}
-
-impl std::str::FromStr for PlanDigest {
-    type Err = &'static str;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let mut bytes = [0; 32];
-        if text.len() != 64 || !text.bytes().all(|digit| digit.is_ascii_hexdigit()) {
-            return Err("a digest has 64 hexadecimal digits");
-        }
-        for (byte, digits) in bytes.iter_mut().zip(text.as_bytes().chunks_exact(2)) {
-            let digits = std::str::from_utf8(digits).unwrap_or_default();
-            *byte = u8::from_str_radix(digits, 16).map_err(|_| "a digest has 64 hexadecimal digits")?;
-        }
-        Ok(Self(bytes))
-    }
-}

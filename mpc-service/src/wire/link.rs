@@ -4,16 +4,14 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use mpc_nn::Plan;
-use mpc_ring::Ring;
 use mpc_transport::TcpSettings;
 use mpc_transport::tls::{Certificate, Identity, SecureLink, SecureTransport};
 use smol::Timer;
 use smol::future::or;
 
-use crate::error::{Names, ServiceError};
-use crate::message::{self, DealRequest, Opening};
-use crate::session::Agreed;
+use crate::error::ServiceError;
+use crate::names::{Names, shown};
+use crate::wire::message::{self, DealRequest, Opening};
 
 /// Work whose code is generated in this crate, and not in every program that awaits it.
 pub type Boxed<'a, O> = Pin<Box<dyn Future<Output = O> + Send + 'a>>;
@@ -22,9 +20,6 @@ pub type Boxed<'a, O> = Pin<Box<dyn Future<Output = O> + Send + 'a>>;
 pub(crate) const CALLER: usize = 0;
 /// The node of the side that was connected to.
 pub(crate) const CALLED: usize = 1;
-
-/// How long an unknown peer has to authenticate itself and to say what it wants.
-pub(crate) const OPENING_DEADLINE: Duration = Duration::from_secs(10);
 
 /// Somebody to connect to: where, and who it must be.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -41,12 +36,6 @@ impl Peer {
     pub fn name(&self) -> String {
         shown(&self.certificate)
     }
-}
-
-/// How a certificate's owner is named in messages. Two may have one name; nobody has another's fingerprint.
-pub(crate) fn shown(certificate: &Certificate) -> String {
-    let fingerprint = certificate.fingerprint().to_string();
-    format!("{} ({}…)", certificate.name(), &fingerprint[..9])
 }
 
 /// Who this side is, and how it waits.
@@ -76,17 +65,14 @@ impl Endpoint {
 
     /// Asks the dealer for a session's correlations, unless one of `links`, by party of `names`, is lost before: those who
     /// wait for the dealer here and there wait for each other in truth.
-    pub(crate) async fn call_dealer<R: Ring>(
+    pub(crate) async fn call_dealer(
         &self,
         dealer: &Peer,
-        plan: &Plan<R>,
-        agreed: &Agreed,
-        party: usize,
+        request: DealRequest,
         links: &mut [Option<SecureTransport>],
         names: &Names,
     ) -> Result<SecureTransport, ServiceError> {
-        let opening = Opening::Deal(DealRequest::new(plan, agreed, party));
-        unless_lost(links, names, self.open(dealer, &opening)).await
+        unless_lost(links, names, self.open(dealer, &Opening::Deal(request))).await
     }
 
     /// A connection that a peer opened, as a network of two.
@@ -142,4 +128,17 @@ async fn unless_lost<O>(
         }
     };
     or(work, lost).await
+}
+
+/// What a future gives, if it does so in time.
+pub(crate) async fn within<O>(
+    limit: Duration,
+    peer: &str,
+    work: impl Future<Output = Result<O, ServiceError>>,
+) -> Result<O, ServiceError> {
+    let late = async {
+        Timer::after(limit).await;
+        Err(ServiceError::TooLong { peer: peer.to_owned(), seconds: limit.as_secs() })
+    };
+    or(work, late).await
 }

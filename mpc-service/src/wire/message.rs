@@ -2,16 +2,15 @@
 //!
 //! Each is one frame in postcard, its version first, so that another version can refuse it by name.
 
-use mpc_nn::{Plan, Settings};
-use mpc_ring::{Ring, RingBits};
+use mpc_nn::Settings;
+use mpc_ring::RingBits;
 use mpc_transport::Transport;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{ServiceError, in_link};
-use crate::pack::{MAX_PUBLIC_BYTES, PlanDigest};
-use crate::session::Agreed;
-use crate::store::BatchId;
+use crate::names::{BatchId, PlanDigest, Refusal, SessionId};
+use crate::terms::MAX_PUBLIC_BYTES;
 
 /// The version of these messages.
 pub const SERVICE_VERSION: u16 = 1;
@@ -22,9 +21,6 @@ pub const MAX_OPENING_BYTES: usize = MAX_PUBLIC_BYTES + 4096;
 pub const MAX_SHORT_BYTES: usize = 4096;
 /// The longest reason of a refusal that is shown, in bytes.
 const MAX_REASON_BYTES: usize = 1024;
-
-/// The identity of a session, random.
-pub type SessionId = [u8; 16];
 
 /// What a connection is for.
 #[derive(Debug, Serialize, Deserialize)]
@@ -92,25 +88,6 @@ pub struct DealRequest {
     pub graph: Vec<u8>,
 }
 
-impl DealRequest {
-    /// What party `party` asks the dealer for.
-    pub(crate) fn new<R: Ring>(plan: &Plan<R>, agreed: &Agreed, party: usize) -> Self {
-        Self {
-            session: agreed.session,
-            party: party as u32,
-            work: agreed.work,
-            inferences: agreed.inferences,
-            ring: ring_bits::<R>(),
-            settings: *plan.settings(),
-            graph: plan.graph().to_bytes(),
-        }
-    }
-}
-
-fn ring_bits<R: Ring>() -> RingBits {
-    R::BITS.to_string().parse().unwrap_or_else(|_| unreachable!("there are no other rings"))
-}
-
 /// Which inferences of a batch a session uses, in order.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Uses {
@@ -130,26 +107,6 @@ pub enum Answer {
         /// Why, for people.
         reason: String,
     },
-}
-
-/// Why a connection is refused.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[non_exhaustive]
-pub enum Refusal {
-    /// Another version of these messages, another model or plan, another party: both sides are set up differently.
-    Differs,
-    /// Not allowed to that peer.
-    Forbidden,
-    /// No room now; later there may be.
-    Busy,
-    /// More than this server ever grants.
-    Limit,
-    /// A prepared inference that was used, or was never prepared.
-    Used,
-    /// A fault of this side.
-    Internal,
-    /// Another participant of the session did not come in time.
-    Absent,
 }
 
 /// What is sent: the version, then the message.
@@ -212,9 +169,8 @@ pub async fn accept<T: Transport>(link: &mut T, peer: &str) -> Result<(), Servic
     send(link, &Answer::Accepted, peer).await
 }
 
-/// Refuses a request, and logs it; that the peer is gone already makes no difference.
+/// Refuses a request; that the peer is gone already makes no difference.
 pub async fn refuse<T: Transport>(link: &mut T, refusal: Refusal, reason: &str, peer: &str) {
-    tracing::warn!(%peer, %reason, "refused");
     let end = (0..=MAX_REASON_BYTES).rev().find(|&end| reason.is_char_boundary(end)).unwrap_or(0);
     let reason = reason.get(..end).unwrap_or(reason).to_owned();
     let _ = send(link, &Answer::Refused { refusal, reason }, peer).await;

@@ -7,7 +7,7 @@ use std::time::Duration;
 use mpc_nn::GraphLimits;
 use mpc_transport::tls::Fingerprint;
 
-use crate::message::Refusal;
+use crate::names::{Refusal, Refused};
 
 /// What a server or dealer grants at most.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -76,12 +76,7 @@ impl Capacity {
     }
 
     /// Grants a session of `memory` bytes and `inferences` inferences to a peer.
-    pub(crate) fn grant(
-        self: &Arc<Self>,
-        peer: Fingerprint,
-        memory: u64,
-        inferences: u32,
-    ) -> Result<Grant, (Refusal, String)> {
+    pub(crate) fn grant(self: &Arc<Self>, peer: Fingerprint, memory: u64, inferences: u32) -> Result<Grant, Refused> {
         let Limits { sessions, sessions_per_peer, inferences: most, memory: all, .. } = self.limits;
         if inferences == 0 || inferences > most {
             return Err((Refusal::Limit, format!("a session here has 1 to {most} inferences, not {inferences}")));
@@ -112,7 +107,7 @@ impl Capacity {
     }
 
     /// Counts a session that was granted to another peer for this one, too.
-    pub(crate) fn join(self: &Arc<Self>, peer: Fingerprint) -> Result<Grant, (Refusal, String)> {
+    pub(crate) fn join(self: &Arc<Self>, peer: Fingerprint) -> Result<Grant, Refused> {
         let mut used = self.lock();
         let own = used.by_peer.entry(peer).or_default();
         if *own >= self.limits.sessions_per_peer {

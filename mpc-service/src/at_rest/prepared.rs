@@ -21,10 +21,11 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
-use crate::vault::{
-    TEMPORARY, VaultError, VaultKey, VaultReader, VaultWriter, create_private, create_private_folder, open_private,
-    random, sync_folder,
+use crate::at_rest::encrypted_file::{
+    EncryptedFileError, EncryptedReader, EncryptedWriter, FileKey, TEMPORARY, create_private, create_private_folder,
+    open_private, sync_folder,
 };
+use crate::names::BatchId;
 
 /// The most inferences of a batch.
 pub const MAX_BATCH: u32 = 100_000;
@@ -40,51 +41,13 @@ const LOCK: &str = "lock";
 /// The largest description of a batch, without its model.
 const MAX_DESCRIPTION: usize = 1 << 16;
 
-/// The identity of a batch, the same at all parties that prepared it.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-pub struct BatchId([u8; 16]);
-
-impl BatchId {
-    /// A new one.
-    ///
-    /// # Errors
-    /// [`VaultError::Randomness`].
-    pub fn random() -> Result<Self, VaultError> {
-        random().map(Self)
-    }
-
-    fn parse(text: &str) -> Option<Self> {
-        let mut bytes = [0; 16];
-        let digits = text.as_bytes();
-        if digits.len() != 32 || !digits.iter().all(|digit| matches!(digit, b'0'..=b'9' | b'a'..=b'f')) {
-            return None;
-        }
-        for (byte, at) in bytes.iter_mut().zip((0..32).step_by(2)) {
-            *byte = u8::from_str_radix(&text[at..at + 2], 16).ok()?;
-        }
-        Some(Self(bytes))
-    }
-}
-
-impl std::fmt::Display for BatchId {
-    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        self.0.iter().try_for_each(|byte| write!(formatter, "{byte:02x}"))
-    }
-}
-
-impl std::fmt::Debug for BatchId {
-    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(formatter, "{self}")
-    }
-}
-
 /// Why a store cannot do what was asked.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum StoreError {
     /// A file of the store.
     #[error(transparent)]
-    Vault(#[from] VaultError),
+    File(#[from] EncryptedFileError),
     /// The store's folder.
     #[error("the store {}: {source}", path.display())]
     Folder {
@@ -134,7 +97,7 @@ pub struct Description {
 #[derive(Debug)]
 pub struct Store {
     folder: PathBuf,
-    key: VaultKey,
+    key: FileKey,
 }
 
 impl Store {
@@ -142,7 +105,7 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError::Folder`].
-    pub fn open(folder: impl Into<PathBuf>, key: VaultKey) -> Result<Self, StoreError> {
+    pub fn open(folder: impl Into<PathBuf>, key: FileKey) -> Result<Self, StoreError> {
         let store = Self { folder: folder.into(), key };
         create_private_folder(&store.folder).map_err(|source| in_folder(&store.folder, source))?;
         let _locked = store.lock()?;
@@ -157,13 +120,13 @@ impl Store {
     /// # Errors
     /// [`StoreError::Folder`].
     pub fn batches(&self) -> Result<Vec<BatchId>, StoreError> {
-        Ok(names(&self.folder)?.iter().filter_map(|name| BatchId::parse(name)).collect())
+        Ok(names(&self.folder)?.iter().filter_map(|name| name.parse().ok()).collect())
     }
 
     /// What a batch is for.
     ///
     /// # Errors
-    /// [`StoreError::UnknownBatch`], [`StoreError::Vault`].
+    /// [`StoreError::UnknownBatch`], [`StoreError::File`].
     pub fn describe(&self, id: BatchId) -> Result<Description, StoreError> {
         Ok(self.open_batch(id)?.0)
     }
@@ -171,7 +134,7 @@ impl Store {
     /// The party's share of the loaded model that the batch was prepared with; `limit` is its largest size in bytes.
     ///
     /// # Errors
-    /// [`StoreError::UnknownBatch`], [`StoreError::Vault`].
+    /// [`StoreError::UnknownBatch`], [`StoreError::File`].
     pub fn model(&self, id: BatchId, limit: usize) -> Result<Zeroizing<Vec<u8>>, StoreError> {
         Ok(self.open_batch(id)?.1.read_to_end(limit)?)
     }
@@ -279,13 +242,13 @@ impl Store {
         }
     }
 
-    fn open_batch(&self, id: BatchId) -> Result<(Description, VaultReader), StoreError> {
+    fn open_batch(&self, id: BatchId) -> Result<(Description, EncryptedReader), StoreError> {
         let path = self.batch_folder(id).join(BATCH);
         if !path.is_file() {
             return Err(StoreError::UnknownBatch { id });
         }
-        let damaged = || VaultError::Damaged { path: path.clone() };
-        let mut reader = VaultReader::open(&path, &self.key, &id.to_string())?;
+        let damaged = || EncryptedFileError::Damaged { path: path.clone() };
+        let mut reader = EncryptedReader::open(&path, &self.key, &id.to_string())?;
         let mut length = [0; 4];
         reader.read(&mut length)?;
         let length = u32::from_le_bytes(length) as usize;
@@ -372,8 +335,8 @@ impl Hold<'_> {
     /// Takes the inference out of the store, for ever: it is gone from the disk when this returns.
     ///
     /// # Errors
-    /// [`StoreError::Used`] if it is not there; [`StoreError::Vault`].
-    pub fn claim(self) -> Result<VaultReader, StoreError> {
+    /// [`StoreError::Used`] if it is not there; [`StoreError::File`].
+    pub fn claim(self) -> Result<EncryptedReader, StoreError> {
         let Self { store, id, index, .. } = self;
         let ready = store.file(id, index, READY);
         let claimed = store.file(id, index, CLAIMED);
@@ -381,7 +344,7 @@ impl Hold<'_> {
             io::ErrorKind::NotFound => StoreError::Used { id, index },
             _ => in_folder(&claimed, source),
         })?;
-        let reader = VaultReader::open(&claimed, &store.key, &label(id, index));
+        let reader = EncryptedReader::open(&claimed, &store.key, &label(id, index));
         fs::remove_file(&claimed).map_err(|source| in_folder(&claimed, source))?;
         sync_folder(&claimed).map_err(|source| in_folder(&claimed, source))?;
         Ok(reader?)
@@ -402,19 +365,19 @@ impl BatchWriter<'_> {
     /// The file of an inference. It must be finished before the batch is.
     ///
     /// # Errors
-    /// [`StoreError::Vault`].
-    pub fn inference(&self, index: u32) -> Result<VaultWriter, StoreError> {
+    /// [`StoreError::File`].
+    pub fn inference(&self, index: u32) -> Result<EncryptedWriter, StoreError> {
         let path = self.store.file(self.id, index, READY);
-        Ok(VaultWriter::create(path, &self.store.key, &label(self.id, index))?)
+        Ok(EncryptedWriter::create(path, &self.store.key, &label(self.id, index))?)
     }
 
     /// Completes the batch.
     ///
     /// # Errors
-    /// [`StoreError::Vault`].
+    /// [`StoreError::File`].
     pub fn finish(mut self, description: &Description, model: &[u8]) -> Result<(), StoreError> {
         let path = self.store.batch_folder(self.id).join(BATCH);
-        let mut writer = VaultWriter::create(&path, &self.store.key, &self.id.to_string())?;
+        let mut writer = EncryptedWriter::create(&path, &self.store.key, &self.id.to_string())?;
         let description = postcard::to_allocvec(description).unwrap_or_else(|_| unreachable!("descriptions encode"));
         writer.write(&(description.len() as u32).to_le_bytes())?;
         writer.write(&description)?;
@@ -470,9 +433,14 @@ mod tests {
     use tempfile::{TempDir, tempdir};
 
     use super::*;
+    use crate::at_rest::encrypted_file::random;
 
     fn open(folder: &TempDir) -> Store {
-        Store::open(folder.path().join("store"), VaultKey::new(Zeroizing::new([3; 32]))).unwrap()
+        Store::open(folder.path().join("store"), FileKey::new(Zeroizing::new([3; 32]))).unwrap()
+    }
+
+    fn new_id() -> BatchId {
+        BatchId(random().unwrap())
     }
 
     fn description(count: u32) -> Description {
@@ -480,7 +448,7 @@ mod tests {
     }
 
     fn prepare(store: &Store, count: u32) -> BatchId {
-        let id = BatchId::random().unwrap();
+        let id = new_id();
         let batch = store.begin(id).unwrap();
         for index in 0..count {
             let mut file = batch.inference(index).unwrap();
@@ -491,7 +459,7 @@ mod tests {
         id
     }
 
-    fn claim(store: &Store, id: BatchId, index: u32) -> Result<VaultReader, StoreError> {
+    fn claim(store: &Store, id: BatchId, index: u32) -> Result<EncryptedReader, StoreError> {
         store.hold(id, index)?.ok_or(StoreError::Used { id, index })?.claim()
     }
 
@@ -515,8 +483,8 @@ mod tests {
     fn a_batch_that_was_killed_before_it_was_locked_is_removed() {
         let folder = tempdir().unwrap();
         let store = open(&folder);
-        create_private_folder(&store.batch_folder(BatchId::random().unwrap())).unwrap();
-        let begun = store.begin(BatchId::random().unwrap()).unwrap();
+        create_private_folder(&store.batch_folder(new_id())).unwrap();
+        let begun = store.begin(new_id()).unwrap();
         assert_eq!(open(&folder).batches().unwrap(), [begun.id]);
         drop(begun);
         assert_eq!(store.batches().unwrap(), []);
@@ -583,7 +551,7 @@ mod tests {
     fn an_unfinished_batch_leaves_nothing() {
         let folder = tempdir().unwrap();
         let store = open(&folder);
-        let batch = store.begin(BatchId::random().unwrap()).unwrap();
+        let batch = store.begin(new_id()).unwrap();
         batch.inference(0).unwrap().finish().unwrap();
         drop(batch);
         assert_eq!(store.batches().unwrap(), []);
@@ -593,7 +561,7 @@ mod tests {
     fn a_batch_whose_process_was_killed_is_removed_and_one_in_the_making_stays() {
         let folder = tempdir().unwrap();
         let store = open(&folder);
-        let batch = store.begin(BatchId::random().unwrap()).unwrap();
+        let batch = store.begin(new_id()).unwrap();
         batch.inference(0).unwrap().finish().unwrap();
         let id = batch.id;
         assert_eq!(open(&folder).batches().unwrap(), [id]);
@@ -611,14 +579,5 @@ mod tests {
         assert_eq!(open(&folder).batches().unwrap(), []);
         let complete = prepare(&store, 1);
         assert_eq!(open(&folder).ready(complete).unwrap(), [0]);
-    }
-
-    #[test]
-    fn batch_names_are_read_back_and_others_passed_over() {
-        let id = BatchId::random().unwrap();
-        assert_eq!(BatchId::parse(&id.to_string()), Some(id));
-        for wrong in ["", "batch", "..", &id.to_string()[1..], &id.to_string().to_uppercase().replace('0', "G")] {
-            assert_eq!(BatchId::parse(wrong), None);
-        }
     }
 }

@@ -1,10 +1,10 @@
-//! Where connections of one session meet that arrive one by one.
+//! Where the connections of one session, which arrive one by one, find each other.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use crate::message::SessionId;
+use crate::names::SessionId;
 
 /// The most connections that wait at a time, of all sessions together.
 const MAX_WAITING: usize = 256;
@@ -14,7 +14,7 @@ const PAUSE: Duration = Duration::from_millis(100);
 
 /// Connections that wait for others of their session, each under an index of its own.
 #[derive(Debug)]
-pub struct Meeting<L> {
+pub(crate) struct Rendezvous<L> {
     waiting: Mutex<HashMap<SessionId, Group<L>>>,
     arrived: Condvar,
     /// How long a connection waits.
@@ -30,14 +30,14 @@ struct Group<L> {
 
 /// Why a connection may not wait.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Turned {
+pub(crate) enum Turned {
     /// Another one of that index is there.
     Taken,
     /// Too many wait.
     Full,
 }
 
-impl<L> Meeting<L> {
+impl<L> Rendezvous<L> {
     /// Connections wait for `patience` at most.
     pub fn new(patience: Duration) -> Self {
         Self { waiting: Mutex::new(HashMap::new()), arrived: Condvar::new(), patience }
@@ -112,42 +112,42 @@ mod tests {
 
     #[test]
     fn a_group_is_complete_once_and_in_order() {
-        let meeting = Meeting::new(Duration::from_secs(5));
-        assert_eq!(meeting.arrive([1; 16], 2, 3, 'c'), Ok(None));
-        assert_eq!(meeting.arrive([2; 16], 0, 3, 'x'), Ok(None));
-        assert_eq!(meeting.arrive([1; 16], 0, 3, 'a'), Ok(None));
-        assert_eq!(meeting.arrive([1; 16], 0, 3, 'z'), Err((Turned::Taken, 'z')));
-        assert_eq!(meeting.arrive([1; 16], 1, 3, 'b'), Ok(Some(vec!['a', 'b', 'c'])));
-        assert_eq!(meeting.arrive([1; 16], 1, 3, 'b'), Ok(None));
+        let rendezvous = Rendezvous::new(Duration::from_secs(5));
+        assert_eq!(rendezvous.arrive([1; 16], 2, 3, 'c'), Ok(None));
+        assert_eq!(rendezvous.arrive([2; 16], 0, 3, 'x'), Ok(None));
+        assert_eq!(rendezvous.arrive([1; 16], 0, 3, 'a'), Ok(None));
+        assert_eq!(rendezvous.arrive([1; 16], 0, 3, 'z'), Err((Turned::Taken, 'z')));
+        assert_eq!(rendezvous.arrive([1; 16], 1, 3, 'b'), Ok(Some(vec!['a', 'b', 'c'])));
+        assert_eq!(rendezvous.arrive([1; 16], 1, 3, 'b'), Ok(None));
     }
 
     #[test]
     fn one_that_is_waited_for_comes_before_or_after() {
-        let meeting = Meeting::new(Duration::from_secs(5));
-        meeting.arrive([1; 16], 1, usize::MAX, 'b').unwrap();
-        assert_eq!(meeting.wait_for([1; 16], 1, || false), Some('b'));
+        let rendezvous = Rendezvous::new(Duration::from_secs(5));
+        rendezvous.arrive([1; 16], 1, usize::MAX, 'b').unwrap();
+        assert_eq!(rendezvous.wait_for([1; 16], 1, || false), Some('b'));
         thread::scope(|scope| {
-            let waiting = scope.spawn(|| meeting.wait_for([1; 16], 2, || false));
-            meeting.arrive([1; 16], 2, usize::MAX, 'c').unwrap();
+            let waiting = scope.spawn(|| rendezvous.wait_for([1; 16], 2, || false));
+            rendezvous.arrive([1; 16], 2, usize::MAX, 'c').unwrap();
             assert_eq!(waiting.join().unwrap(), Some('c'));
         });
     }
 
     #[test]
     fn nobody_waits_for_what_is_pointless() {
-        let meeting = Meeting::<()>::new(Duration::from_secs(3600));
-        assert_eq!(meeting.wait_for([1; 16], 0, || true), None);
+        let rendezvous = Rendezvous::<()>::new(Duration::from_secs(3600));
+        assert_eq!(rendezvous.wait_for([1; 16], 0, || true), None);
     }
 
     #[test]
     fn nothing_waits_for_ever_and_not_too_much_waits() {
-        let meeting = Meeting::new(Duration::ZERO);
-        assert_eq!(meeting.wait_for([1; 16], 0, || false), None);
+        let rendezvous = Rendezvous::new(Duration::ZERO);
+        assert_eq!(rendezvous.wait_for([1; 16], 0, || false), None);
         for index in 0..MAX_WAITING {
-            meeting.arrive([1; 16], index, usize::MAX, ()).unwrap();
+            rendezvous.arrive([1; 16], index, usize::MAX, ()).unwrap();
         }
-        assert_eq!(meeting.arrive([2; 16], 0, 2, ()), Err((Turned::Full, ())));
-        assert_eq!(meeting.sweep().iter().map(BTreeMap::len).collect::<Vec<_>>(), [MAX_WAITING]);
-        assert_eq!(meeting.arrive([2; 16], 0, 2, ()), Ok(None));
+        assert_eq!(rendezvous.arrive([2; 16], 0, 2, ()), Err((Turned::Full, ())));
+        assert_eq!(rendezvous.sweep().iter().map(BTreeMap::len).collect::<Vec<_>>(), [MAX_WAITING]);
+        assert_eq!(rendezvous.arrive([2; 16], 0, 2, ()), Ok(None));
     }
 }
