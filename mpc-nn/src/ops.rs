@@ -12,6 +12,7 @@ mod channels;
 mod combine;
 mod concat;
 mod convolution;
+mod cumulative_sum;
 mod function;
 mod gather;
 mod indexed;
@@ -102,6 +103,9 @@ macro_rules! operation {
             Op::Gather { axis, indices } => gather::Gather { axis: *axis, indices },
             Op::Pad { before, after } => pad::Pad { before, after },
             Op::Slice { start, stop, step } => slice::Slice { start, stop, step },
+            Op::CumulativeSum { axis, exclusive, reverse } => {
+                cumulative_sum::CumulativeSum { axis: *axis, exclusive: *exclusive, reverse: *reverse }
+            },
         )
     };
     ($op:expr, $operation:ident => $body:expr; $($pattern:pat => $value:expr,)*) => {
@@ -152,6 +156,9 @@ macro_rules! protocol {
             Action::Pad { before } => pad::PadStep { before },
             Action::Slice { start, stop, step } => slice::Slice { start, stop, step },
             Action::Reveal { .. } => reveal::RevealStep,
+            Action::CumulativeSum { axis, exclusive, reverse } => {
+                cumulative_sum::CumulativeSum { axis: *axis, exclusive: *exclusive, reverse: *reverse }
+            },
         )
     };
 }

@@ -129,6 +129,15 @@ pub enum Op {
         /// The distance of one position from the next, for each axis.
         step: Vec<usize>,
     },
+    /// Running sums along an axis.
+    CumulativeSum {
+        /// The axis.
+        axis: usize,
+        /// Whether an element's own sum is without itself.
+        exclusive: bool,
+        /// Whether the sums run from the end.
+        reverse: bool,
+    },
 }
 
 /// Which entry of a vector belongs to which element of a tensor: entry (i / inner) mod channels to element i.

@@ -207,6 +207,15 @@ pub enum Action {
         /// The place among the graph's outputs.
         output: usize,
     },
+    /// Running sums along an axis.
+    CumulativeSum {
+        /// The axis.
+        axis: usize,
+        /// Whether an element's own sum is without itself.
+        exclusive: bool,
+        /// Whether the sums run from the end.
+        reverse: bool,
+    },
 }
 
 /// One step of a plan: what is done, and what it costs.

@@ -78,6 +78,9 @@ fn linear_maps() -> Vec<Graph> {
             Ok([b.add("z", x, y)?, b.concat("w", &[y, x], 1)?])
         }),
         of(&[2, 3], |b, x| Ok([b.scale("y", x, -0.3)?, b.offset("z", x, 1.25)?])),
+        of(&[2, 4, 3], |b, x| {
+            Ok([b.cumulative_sum("y", x, 1, false, false)?, b.cumulative_sum("z", x, 2, true, true)?])
+        }),
         of(&[2, 3], |b, x| Ok([b.combine("y", x, 1, &rows)?])),
         of(&[2, 3, 4], |b, x| Ok([b.reshape("y", x, &[4, 6])?, b.transpose("z", x, &[2, 0, 1])?])),
         of(&[2, 3, 4], |b, x| Ok([b.gather("y", x, 1, &[2, 0, 0])?])),
