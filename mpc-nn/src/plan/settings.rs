@@ -103,7 +103,7 @@ pub enum Owner {
     /// A computing party.
     Party(usize),
     /// Somebody who does not compute, and sends shares to the parties that do or gets shares from them: see
-    /// [`outside`](crate::outside).
+    /// [`delegation`](crate::delegation).
     Outside,
 }
 
