@@ -13,7 +13,7 @@ use super::op::Op;
 pub struct NodeId(pub(super) usize);
 
 impl NodeId {
-    /// The position in [`Graph::nodes`].
+    /// The position in [`Graph::nodes`](super::Graph::nodes).
     #[must_use]
     pub fn index(self) -> usize {
         self.0
