@@ -55,7 +55,9 @@ pub fn evaluate<R: Ring>(
     for (index, step) in plan.steps().iter().enumerate() {
         let failed = |failure: Failure| failure.in_step(step);
         let own = values.take(step).ok();
-        let operands = Operands { values: values.operands(step).map_err(failed)?, constants: &constants, party: 0 };
+        // A step that changes a value in place comes when those that it was made of may be gone.
+        let operands = values.operands(step).unwrap_or_default();
+        let operands = Operands { values: operands, constants: &constants, party: 0 };
         let ideal = Ideal { operands, own, weights: &weights, inputs: &mut inputs };
         let value = step.ideal(ideal).map_err(failed)?;
         let real = step.format.decode(value.elements(), &step.shape);
