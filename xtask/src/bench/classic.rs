@@ -1,32 +1,23 @@
 //! The truncating ReLU beside the classic one, both of this project, in memory.
 
 use std::fs;
-use std::sync::Barrier;
-use std::time::Instant;
 
-use mpc_protocols::in_process::{self, Outcome};
-use mpc_protocols::relu::relu;
-use mpc_protocols::sign::{SignParameters, SignShape};
-use mpc_protocols::{Bilinear, ProtocolError, Request, comparison};
-use mpc_shares::ArithmeticShares;
-use mpc_transport::Traffic;
 use serde::Serialize;
 
 use super::report::{machine, milliseconds};
 use super::row::median;
-use crate::workspace::Workspace;
-use mpc_cli::table::table;
+use crate::table::table;
+use crate::workspace::{Stream, Workspace, run_and_read};
 
 /// The number of ReLUs.
 const LEN: usize = 10_000;
-/// f and k of the other measurements.
+/// f of the measurements.
 const FRACTIONAL_BITS: u32 = 16;
-const COMPARISON_BITS: u32 = 32;
 
 /// What a ReLU costs; a median over the runs.
 #[derive(Clone, Debug, Serialize)]
 struct Cost {
-    name: &'static str,
+    name: String,
     parties: usize,
     /// Online.
     seconds: f64,
@@ -35,23 +26,16 @@ struct Cost {
     rounds: u64,
 }
 
-/// A party's result and the time that it took online.
-type Timed = (ArithmeticShares<u64>, f64);
-
-/// Measures both, checks their results, prints a table and writes it.
+/// Measures both, which checks their results, prints a table and writes it.
 pub(super) fn compare(workspace: &Workspace, runs: u32) -> Result<(), String> {
-    let mut costs = Vec::new();
-    for parties in [2, 4] {
-        let wrong = |error: ProtocolError| error.to_string();
-        // In turn, so that other work on the machine falls on both.
-        let (mut truncating, mut classic) = (Vec::new(), Vec::new());
-        for _ in 0..runs {
-            truncating.push(checked(run_truncating(parties).map_err(wrong)?, FRACTIONAL_BITS)?);
-            classic.push(checked(run_classic(parties).map_err(wrong)?, 0)?);
-        }
-        costs.push(Cost::new("truncating", parties, &truncating));
-        costs.push(Cost::new("classic", parties, &classic));
+    let example = ["run", "--release", "--package", "mpc-protocols", "--example", "relu_classic", "--"];
+    let mut measured = Vec::new();
+    let mut command = workspace.cargo(example);
+    let ended = run_and_read(command.arg(runs.to_string()), Stream::Output, |line| measured.extend(Cost::parse(line)))?;
+    if !ended || measured.is_empty() {
+        return Err("the example relu_classic of mpc-protocols failed; see above".to_owned());
     }
+    let costs = medians(&measured);
     print(&costs, runs);
     let path = workspace.target.join("bench").join("relu-classic.json");
     let text = serde_json::to_string_pretty(&costs).map_err(|error| error.to_string())? + "\n";
@@ -61,76 +45,33 @@ pub(super) fn compare(workspace: &Workspace, runs: u32) -> Result<(), String> {
     Ok(())
 }
 
-/// With the truncation by f bits that a ReLU behind a linear layer does.
-fn run_truncating(parties: usize) -> Result<Vec<Outcome<Timed>>, ProtocolError> {
-    let parameters = SignParameters::new(COMPARISON_BITS)?;
-    let shape = SignShape { len: LEN, parameters };
-    let barrier = Barrier::new(parties);
-    in_process::run::<u64, _>(parties, &[Request::Relu { len: LEN, parameters }], async |party, source| {
-        let (x, mask) = (input(party.index()), source.next(shape).await?);
-        barrier.wait();
-        let began = Instant::now();
-        let y = relu(party, &x, FRACTIONAL_BITS, mask).await?;
-        Ok((y, began.elapsed().as_secs_f64()))
-    })
-}
-
-fn run_classic(parties: usize) -> Result<Vec<Outcome<Timed>>, ProtocolError> {
-    let planes = comparison::msb_planes::<u64>(LEN, parties);
-    let map = Bilinear::Elementwise { len: LEN };
-    let mut plan: Vec<_> = planes.iter().map(|p| Request::BitTriples { width: p.width, len: p.len }).collect();
-    plan.extend([Request::DaBits { len: LEN }, Request::Beaver(map)]);
-    let barrier = Barrier::new(parties);
-    in_process::run::<u64, _>(parties, &plan, async |party, source| {
-        let x = input(party.index());
-        let mut triples = Vec::new();
-        for &planes in &planes {
-            triples.push(source.next(planes).await?);
-        }
-        let (dabits, triple) = (source.next(LEN).await?, source.next(map).await?);
-        barrier.wait();
-        let began = Instant::now();
-        let y = comparison::classic_relu(party, &x, triples, dabits, triple).await?;
-        Ok((y, began.elapsed().as_secs_f64()))
-    })
-}
-
-/// A value of both signs, with 2f bits after the point.
-fn value(at: usize) -> i64 {
-    (at as i64 * 7919 % 2003 - 1001) << 20
-}
-
-/// A party's shares: those of party 0 are the values less the others', which are arbitrary.
-fn input(party: usize) -> ArithmeticShares<u64> {
-    let other = |at: usize| (at as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-    let share = |at: usize| match party {
-        0 => value(at).cast_unsigned().wrapping_sub(other(at)),
-        1 => other(at),
-        _ => 0,
-    };
-    ArithmeticShares::from_elements((0..LEN).map(share).collect())
-}
-
-/// The slowest party's time and the largest traffic, if the results are the ReLUs, which truncation may miss by 1.
-fn checked(outcomes: Vec<Outcome<Timed>>, shift: u32) -> Result<(f64, Traffic), String> {
-    let sum = |at: usize| {
-        let shares = outcomes.iter().map(|outcome| outcome.output.0.elements()[at]);
-        shares.fold(0, u64::wrapping_add).cast_signed()
-    };
-    if let Some(at) = (0..LEN).find(|&at| (sum(at) - (value(at).max(0) >> shift)).abs() > 1) {
-        return Err(format!("the ReLU of element {at} is wrong"));
-    }
-    let seconds = outcomes.iter().map(|outcome| outcome.output.1).fold(0.0, f64::max);
-    let traffic = outcomes.iter().map(|outcome| outcome.online).max_by_key(Traffic::bytes_sent);
-    Ok((seconds, traffic.unwrap_or_default()))
-}
-
 impl Cost {
-    fn new(name: &'static str, parties: usize, runs: &[(f64, Traffic)]) -> Self {
-        let traffic = runs.first().map(|run| run.1).unwrap_or_default();
-        let seconds = median(runs.iter().map(|run| run.0).collect());
-        Self { name, parties, seconds, bytes_sent: traffic.bytes_sent(), rounds: traffic.rounds }
+    /// A line of the example.
+    fn parse(line: &str) -> Option<Self> {
+        let words: Vec<_> = line.split(' ').collect();
+        let &[name, parties, seconds, bytes_sent, rounds] = &words[..] else { return None };
+        let (parties, seconds) = (parties.parse().ok()?, seconds.parse().ok()?);
+        Some(Self {
+            name: name.to_owned(),
+            parties,
+            seconds,
+            bytes_sent: bytes_sent.parse().ok()?,
+            rounds: rounds.parse().ok()?,
+        })
     }
+}
+
+/// One of each, with the median of its times.
+fn medians(measured: &[Cost]) -> Vec<Cost> {
+    let mut costs: Vec<Cost> = Vec::new();
+    for cost in measured {
+        let is_same = |other: &&Cost| other.name == cost.name && other.parties == cost.parties;
+        if !costs.iter().any(|known| is_same(&known)) {
+            let seconds = median(measured.iter().filter(is_same).map(|cost| cost.seconds).collect());
+            costs.push(Cost { seconds, ..cost.clone() });
+        }
+    }
+    costs
 }
 
 fn print(costs: &[Cost], runs: u32) {
