@@ -58,12 +58,12 @@ impl Needs {
         match self {
             Self::Nothing => vec![],
             Self::Layers(first, others) => {
-                let others = others.iter().map(<FixedWeightProduct<R> as Correlation<R>>::request);
+                let others = others.iter().map(FixedWeightProduct::<R>::request);
                 [FixedWeightPair::<R>::request(first)].into_iter().chain(others).collect()
             }
             Self::Lift(shape) => vec![LiftMask::<R>::request(shape)],
             Self::Comparison(shape) => vec![ReluMask::<R>::request(shape)],
-            Self::Comparisons(shapes) => shapes.iter().map(<ReluMask<R> as Correlation<R>>::request).collect(),
+            Self::Comparisons(shapes) => shapes.iter().map(ReluMask::<R>::request).collect(),
             Self::Function(function) => function.requests(),
             Self::Product(map) => vec![BeaverTriple::<R>::request(map)],
             Self::Squares(len) => vec![SquarePair::<R>::request(len)],
@@ -79,7 +79,7 @@ impl Needs {
         Ok(match self {
             Self::Nothing => Material::Nothing,
             Self::Layers(first, others) => {
-                let layer = weights[first.mask].prepare(source.next::<R, FixedWeightPair<R>>(first).await?)?;
+                let layer = weights[first.mask].prepare(source.next::<FixedWeightPair<R>>(first).await?)?;
                 let mut products = Vec::with_capacity(others.len());
                 for shape in others {
                     let weights = &weights[shape.mask];
