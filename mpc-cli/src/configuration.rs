@@ -20,31 +20,46 @@ pub fn merge(program: &Command, arguments: Vec<OsString>) -> Result<Vec<OsString
     // What is wrong with the command line itself is said when the whole is read.
     let lenient = program.clone().ignore_errors(true).try_get_matches_from(&arguments);
     let Ok(matches) = lenient else { return Ok(arguments) };
-    let Some((name, given)) = matches.subcommand() else { return Ok(arguments) };
+    let Some((name_of_command, given)) = matches.subcommand() else { return Ok(arguments) };
     let Some(path) = given.try_get_one::<std::path::PathBuf>("config").ok().flatten() else { return Ok(arguments) };
-    let Some(command) = program.find_subcommand(name) else { return Ok(arguments) };
+    let Some(command) = program.find_subcommand(name_of_command) else { return Ok(arguments) };
     let file = path.display().to_string();
     let wrong = |reason: String| Failure::Usage(format!("{file}: {reason}"));
     let bytes = read_file(path, MAX_FILE).map_err(|error| Failure::Usage(error.to_string()))?;
     let text = std::str::from_utf8(&bytes).map_err(|_| wrong("it is no text".to_owned()))?;
     let table: Table = text.parse().map_err(|error: toml::de::Error| wrong(error.to_string()))?;
-    let (mut flags, mut positionals) = (Vec::new(), Vec::new());
+    let is_given = |argument: &Arg| given.value_source(argument.get_id().as_str()) == Some(ValueSource::CommandLine);
+    // The words of the command line come first in order, but where they leave one open that must be there and is not in the
+    // file: then they are that one and those that follow it, and what the file says is before them.
+    let is_open =
+        |argument: &Arg| argument.is_required_set() && !is_given(argument) && !table.contains_key(&name(argument));
+    let first_word = command.get_positionals().position(is_open).unwrap_or(0);
+    let (mut flags, mut before, mut after) = (Vec::new(), Vec::new(), Vec::new());
     for (key, value) in &table {
         let argument = find(program, command, key).ok_or_else(|| wrong(unknown(program, command, key)))?;
-        let is_given = |source| matches!(source, Some(ValueSource::CommandLine));
-        if is_given(given.value_source(argument.get_id().as_str())) {
+        // Indices are there only once a command has been built, which clones of it are that parse.
+        let place = command.get_positionals().position(|positional| positional.get_id() == argument.get_id());
+        let is_before = place.is_some_and(|place| place < first_word);
+        if is_given(argument) && !is_before {
             continue;
         }
         let values = values(argument, value).map_err(|reason| wrong(format!("`{key}`: {reason}")))?;
-        // Indices are there only once a command has been built, which clones of it are that parse.
-        match command.get_positionals().position(|positional| positional.get_id() == argument.get_id()) {
-            Some(index) => positionals.push((index, values)),
+        match place {
+            Some(place) if is_before => before.push((place, values)),
+            Some(place) => after.push((place, values)),
             None => flags.extend(as_flags(key, argument, values)),
         }
     }
-    positionals.sort_by_key(|(index, _)| *index);
-    let positionals = positionals.into_iter().flat_map(|(_, values)| values.into_iter().map(OsString::from));
-    Ok(arguments.into_iter().chain(flags).chain(positionals).collect())
+    let in_order = |mut positionals: Vec<(usize, Vec<String>)>| {
+        positionals.sort_by_key(|(place, _)| *place);
+        positionals.into_iter().flat_map(|(_, values)| values.into_iter().map(OsString::from))
+    };
+    let mut merged = arguments;
+    let command_word = merged.iter().position(|word| word == name_of_command).map_or(merged.len(), |at| at + 1);
+    merged.splice(command_word..command_word, in_order(before));
+    merged.extend(flags);
+    merged.extend(in_order(after));
+    Ok(merged)
 }
 
 /// The argument of that name.
@@ -140,6 +155,15 @@ mod tests {
         assert_eq!(added, ["--output", "a", "b", "--outsourced", "net.onnx"]);
         let parsed = Program::try_parse_from(merged);
         assert!(parsed.is_ok(), "{parsed:?}");
+    }
+
+    #[test]
+    fn words_of_the_command_line_follow_what_the_file_says_before_them() {
+        let file = "model = \"net.public\"\nkey = \"c.key\"\nconnect = [\"a:1=a.crt\"]\n";
+        let merged = merged("mpc query --config FILE 0.npy 1.npy", file).unwrap();
+        assert_eq!(&merged[..3], ["mpc", "query", "net.public"]);
+        assert_eq!(&merged[5..], ["0.npy", "1.npy", "--connect=a:1=a.crt", "--key=c.key"]);
+        assert!(Program::try_parse_from(merged).is_ok());
     }
 
     #[test]

@@ -6,8 +6,8 @@ use crate::run::error::{InputError, RunError};
 use mpc_models::tensors::TensorError;
 use mpc_nn::PlanError;
 use mpc_onnx::{ImportError, OnnxError};
-use mpc_service::at_rest::encrypted_file::EncryptedFileError;
-use mpc_service::{Kind, PackError, ServiceError, StoreError};
+use mpc_service::at_rest::private_file::DiskError;
+use mpc_service::{Kind, PackError, ServiceError, StoreError, TermsError};
 use mpc_transport::tls::CertificateError;
 
 /// Why a command ends without success.
@@ -52,6 +52,7 @@ impl Failure {
                 | ServiceError::Input(_)
                 | ServiceError::Servers { .. }
                 | ServiceError::NoDealer
+                | ServiceError::DealerTakesPart { .. }
                 | ServiceError::NotOutsourced
                 | ServiceError::Arguments(_)
                 | ServiceError::NothingPrepared { .. } => 2,
@@ -88,7 +89,7 @@ macro_rules! usage {
     )*};
 }
 
-usage!(FilesError, ImportError, InspectError, OnnxError, PackError, PlanError, TensorError);
+usage!(FilesError, ImportError, InspectError, OnnxError, PackError, PlanError, TensorError, TermsError);
 
 macro_rules! own {
     ($($error:ty),*) => {$(
@@ -100,4 +101,17 @@ macro_rules! own {
     )*};
 }
 
-own!(StoreError, EncryptedFileError);
+own!(StoreError, DiskError);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_missing_is_said_with_its_flag() {
+        let error = ServiceError::NoDealer;
+        assert!(!error.to_string().contains("--"), "{error}");
+        let text = Failure::from(error).to_string();
+        assert!(text.ends_with("which this session needs (--dealer HOST:PORT=FILE.crt)"), "{text}");
+    }
+}

@@ -4,3 +4,4 @@ pub mod encrypted_file;
 pub mod model_shares;
 pub mod packed_model;
 pub mod prepared;
+pub mod private_file;

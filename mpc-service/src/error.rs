@@ -3,8 +3,9 @@
 use std::error::Error;
 use std::io;
 use std::net::SocketAddr;
+use std::time::Duration;
 
-use mpc_nn::{EvaluateError, InferenceError, PlanError};
+use mpc_nn::{EvaluateError, InferenceError};
 use mpc_shares::ShareError;
 use mpc_transport::TransportError;
 use mpc_transport::tls::SecureError;
@@ -12,6 +13,7 @@ use mpc_transport::tls::SecureError;
 use crate::at_rest::packed_model::PackError;
 use crate::at_rest::prepared::StoreError;
 use crate::names::{Names, PlanDigest, Refusal, Refused};
+use crate::terms::TermsError;
 
 /// What kind of failure it was, as programs distinguish them by the exit code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -95,6 +97,22 @@ pub enum ServiceError {
         /// Who.
         peer: String,
     },
+    /// A peer that has connected and does not say what it wants.
+    #[error("{peer} did not say within {seconds} s what it wants")]
+    Silent {
+        /// Who.
+        peer: String,
+        /// The limit.
+        seconds: u64,
+    },
+    /// A dealer that takes part in what it deals for.
+    #[error(
+        "{name} is named as the dealer and takes part, too: the dealer works together with nobody and has a key of its own"
+    )]
+    DealerTakesPart {
+        /// How it is named.
+        name: String,
+    },
     /// A session that lasts longer than this side allows.
     #[error("the session with {peer} took longer than {seconds} s, the limit here")]
     TooLong {
@@ -108,7 +126,7 @@ pub enum ServiceError {
     Pack(Box<PackError>),
     /// There is no plan.
     #[error(transparent)]
-    Plan(#[from] PlanError),
+    Plan(#[from] TermsError),
     /// An input that does not fit the model.
     #[error(transparent)]
     Input(#[from] EvaluateError),
@@ -160,6 +178,11 @@ impl From<PackError> for ServiceError {
 }
 
 impl ServiceError {
+    /// A session with a peer that took longer than a limit.
+    pub(crate) fn too_long(peer: &str, limit: Duration) -> Self {
+        Self::TooLong { peer: peer.to_owned(), seconds: limit.as_secs() }
+    }
+
     pub(crate) fn connect(peer: &str, source: SecureError) -> Self {
         Self::Connect { peer: peer.to_owned(), source: source.into() }
     }
@@ -176,7 +199,7 @@ impl ServiceError {
             Self::Refused { refusal: Refusal::Differs, .. } => Kind::Differs,
             Self::Refused { refusal: Refusal::Absent, .. } => Kind::TimedOut,
             Self::Refused { .. } => Kind::Refused,
-            Self::NotJoined { .. } | Self::TooLong { .. } => Kind::TimedOut,
+            Self::NotJoined { .. } | Self::Silent { .. } | Self::TooLong { .. } => Kind::TimedOut,
             _ => Kind::Own,
         }
     }

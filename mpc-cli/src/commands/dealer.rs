@@ -28,7 +28,7 @@ pub struct DealerArguments {
 
 /// Runs the command.
 pub fn run(arguments: &DealerArguments) -> Result<(), Failure> {
-    let dealer = Dealer::new(arguments.key.endpoint()?, certificates(&arguments.allow)?, arguments.limits.limits(0));
+    let dealer = Dealer::new(arguments.key.endpoint()?, certificates(&arguments.allow)?, arguments.limits.limits(0))?;
     let (listener, stop) = arguments.listen.start()?;
     Ok(smol::block_on(dealer.run(listener, stop))?)
 }

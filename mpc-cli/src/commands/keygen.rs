@@ -4,7 +4,7 @@ use std::fs;
 use std::path::PathBuf;
 
 use clap::Args;
-use mpc_service::at_rest::encrypted_file::write_private;
+use mpc_service::at_rest::private_file::write_private;
 use mpc_transport::tls::{Certificate, Identity};
 
 use crate::failure::Failure;

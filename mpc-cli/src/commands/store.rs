@@ -33,7 +33,7 @@ pub fn run(arguments: &StoreArguments) -> Result<(), Failure> {
         let described = store.describe(batch);
         let plan = described.as_ref().map_or_else(|_| "unreadable".to_owned(), |one| PlanDigest(one.plan).to_string());
         if arguments.remove.as_ref().is_some_and(|remove| *remove == plan || remove == "all") {
-            store.remove(batch)?;
+            store.discard(batch)?;
             continue;
         }
         let ready = store.ready(batch).map_or(0, |ready| ready.len());

@@ -6,7 +6,7 @@ use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
-use mpc_service::at_rest::encrypted_file::write_private;
+use mpc_service::at_rest::private_file::write_private;
 use mpc_service::{Client, Depositor, PrivateModel, PublicModel, Setting};
 use mpc_transport::tls::Identity;
 use ndarray::ArrayD;

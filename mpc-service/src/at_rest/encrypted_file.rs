@@ -4,14 +4,15 @@
 //! (HKDF-SHA-256 of the owner's key, a random salt and the file's label) with the chunk's number as its nonce; the last chunk
 //! is marked as such. So a chunk that was changed, moved, or cut off is noticed, and so is a file under another label.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File};
 use std::io::{self, BufReader, Read, Write};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use ring::aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
 use ring::hkdf::{self, HKDF_SHA256, Salt};
-use ring::rand::{SecureRandom, SystemRandom};
 use zeroize::{Zeroize, Zeroizing};
+
+use crate::at_rest::private_file::{DiskError, create_private, random, sync_folder, temporary_name};
 
 /// Bytes of a chunk before it is encrypted.
 pub const CHUNK_BYTES: usize = 64 << 10;
@@ -22,37 +23,6 @@ const TAG_BYTES: usize = 16;
 /// A chunk is authenticated together with whether the file ends with it.
 const MORE: &[u8] = b"more";
 const LAST: &[u8] = b"last";
-
-/// Why a file cannot be written or read.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum EncryptedFileError {
-    /// The operating system reports an error, a full disk for instance.
-    #[error("{}: {source}", path.display())]
-    Io {
-        /// The file.
-        path: PathBuf,
-        /// What the operating system says.
-        source: io::Error,
-    },
-    /// A file that was not written under this key and label, was changed, or is cut short.
-    #[error("{}: it is damaged, cut short, or belongs to another key; nothing of it was used", path.display())]
-    Damaged {
-        /// The file.
-        path: PathBuf,
-    },
-    /// More or less data than there should be.
-    #[error("{}: it ends {}", path.display(), if *early { "early" } else { "late" })]
-    Length {
-        /// The file.
-        path: PathBuf,
-        /// Whether it ends before all was read.
-        early: bool,
-    },
-    /// The operating system gives no random numbers.
-    #[error("the operating system gives no random numbers")]
-    Randomness,
-}
 
 /// A key for files at rest; zeroised on drop, never shown.
 pub struct FileKey(Zeroizing<[u8; 32]>);
@@ -105,12 +75,12 @@ impl EncryptedWriter {
     /// Begins a file of the given label, readable by its owner alone.
     ///
     /// # Errors
-    /// [`EncryptedFileError::Io`], [`EncryptedFileError::Randomness`].
-    pub fn create(path: impl Into<PathBuf>, key: &FileKey, label: &str) -> Result<Self, EncryptedFileError> {
+    /// [`DiskError::Io`], [`DiskError::Randomness`].
+    pub fn create(path: impl Into<PathBuf>, key: &FileKey, label: &str) -> Result<Self, DiskError> {
         let path = path.into();
         let salt: [u8; SALT_BYTES] = random()?;
         let temporary = temporary_name(&path)?;
-        let in_temporary = |source| EncryptedFileError::Io { path: temporary.clone(), source };
+        let in_temporary = |source| DiskError::Io { path: temporary.clone(), source };
         let mut file = create_private(&temporary).map_err(in_temporary)?;
         file.write_all(MAGIC).and_then(|()| file.write_all(&salt)).map_err(in_temporary)?;
         let buffer = Zeroizing::new(Vec::with_capacity(CHUNK_BYTES + TAG_BYTES));
@@ -120,8 +90,8 @@ impl EncryptedWriter {
     /// Adds data.
     ///
     /// # Errors
-    /// [`EncryptedFileError::Io`].
-    pub fn write(&mut self, mut data: &[u8]) -> Result<(), EncryptedFileError> {
+    /// [`DiskError::Io`].
+    pub fn write(&mut self, mut data: &[u8]) -> Result<(), DiskError> {
         while !data.is_empty() {
             // A full chunk waits until there is more, as the last one is marked.
             if self.buffer.len() == CHUNK_BYTES {
@@ -137,8 +107,8 @@ impl EncryptedWriter {
     /// Ends the file: it is on disk, under its name.
     ///
     /// # Errors
-    /// [`EncryptedFileError::Io`]; then there is no file of that name.
-    pub fn finish(mut self) -> Result<(), EncryptedFileError> {
+    /// [`DiskError::Io`]; then there is no file of that name.
+    pub fn finish(mut self) -> Result<(), DiskError> {
         self.seal(LAST)?;
         if let Some(file) = self.file.take() {
             file.sync_all().map_err(|source| self.failed(source))?;
@@ -147,7 +117,7 @@ impl EncryptedWriter {
         sync_folder(&self.path).map_err(|source| self.failed(source))
     }
 
-    fn seal(&mut self, end: &'static [u8]) -> Result<(), EncryptedFileError> {
+    fn seal(&mut self, end: &'static [u8]) -> Result<(), DiskError> {
         let nonce = nonce(self.chunk);
         self.chunk += 1;
         let sealed = self.cipher.seal_in_place_append_tag(nonce, Aad::from(end), &mut *self.buffer);
@@ -157,8 +127,8 @@ impl EncryptedWriter {
         written.map_err(|source| self.failed(source))
     }
 
-    fn failed(&self, source: io::Error) -> EncryptedFileError {
-        EncryptedFileError::Io { path: self.path.clone(), source }
+    fn failed(&self, source: io::Error) -> DiskError {
+        DiskError::Io { path: self.path.clone(), source }
     }
 }
 
@@ -187,15 +157,15 @@ impl EncryptedReader {
     /// Opens a file that was written under the same key and label.
     ///
     /// # Errors
-    /// [`EncryptedFileError::Io`]; [`EncryptedFileError::Damaged`] for what is no such file.
-    pub fn open(path: impl Into<PathBuf>, key: &FileKey, label: &str) -> Result<Self, EncryptedFileError> {
+    /// [`DiskError::Io`]; [`DiskError::Damaged`] for what is no such file.
+    pub fn open(path: impl Into<PathBuf>, key: &FileKey, label: &str) -> Result<Self, DiskError> {
         let path = path.into();
-        let file = File::open(&path).map_err(|source| EncryptedFileError::Io { path: path.clone(), source })?;
+        let file = File::open(&path).map_err(|source| DiskError::Io { path: path.clone(), source })?;
         let mut file = BufReader::with_capacity(CHUNK_BYTES + TAG_BYTES, file);
         let mut header = [0; MAGIC.len() + SALT_BYTES];
         let read = file.read_exact(&mut header);
         if read.is_err() || header[..MAGIC.len()] != *MAGIC {
-            return Err(EncryptedFileError::Damaged { path });
+            return Err(DiskError::Damaged { path });
         }
         let cipher = key.cipher(&header[MAGIC.len()..], label);
         let sealed = file.get_ref().metadata().map_or(0, |data| data.len()).saturating_sub(header.len() as u64);
@@ -207,12 +177,12 @@ impl EncryptedReader {
     /// Fills `data` with what follows.
     ///
     /// # Errors
-    /// [`EncryptedFileError::Damaged`]; [`EncryptedFileError::Length`] at the end of the file.
-    pub fn read(&mut self, mut data: &mut [u8]) -> Result<(), EncryptedFileError> {
+    /// [`DiskError::Damaged`]; [`DiskError::Length`] at the end of the file.
+    pub fn read(&mut self, mut data: &mut [u8]) -> Result<(), DiskError> {
         while !data.is_empty() {
             if self.used == self.buffer.len() {
                 if self.ended {
-                    return Err(EncryptedFileError::Length { path: self.path.clone(), early: true });
+                    return Err(DiskError::Length { path: self.path.clone(), early: true });
                 }
                 self.open_chunk()?;
             }
@@ -237,8 +207,8 @@ impl EncryptedReader {
     /// All that follows, at most `limit` bytes.
     ///
     /// # Errors
-    /// [`EncryptedFileError::Damaged`]; [`EncryptedFileError::Length`] for a file of more bytes.
-    pub fn read_to_end(&mut self, limit: usize) -> Result<Zeroizing<Vec<u8>>, EncryptedFileError> {
+    /// [`DiskError::Damaged`]; [`DiskError::Length`] for a file of more bytes.
+    pub fn read_to_end(&mut self, limit: usize) -> Result<Zeroizing<Vec<u8>>, DiskError> {
         let size = self.file.get_ref().metadata().map_or(0, |data| data.len());
         // With room for all from the start, the buffer does not move and leave copies behind.
         let capacity = usize::try_from(size).unwrap_or(usize::MAX).min(limit);
@@ -246,7 +216,7 @@ impl EncryptedReader {
         loop {
             let available = &self.buffer[self.used..];
             if available.len() > limit - data.len() {
-                return Err(EncryptedFileError::Length { path: self.path.clone(), early: false });
+                return Err(DiskError::Length { path: self.path.clone(), early: false });
             }
             data.extend_from_slice(available);
             self.remaining = self.remaining.saturating_sub(available.len() as u64);
@@ -261,28 +231,28 @@ impl EncryptedReader {
     /// Checks that nothing follows.
     ///
     /// # Errors
-    /// [`EncryptedFileError::Length`], [`EncryptedFileError::Damaged`].
-    pub fn finish(mut self) -> Result<(), EncryptedFileError> {
+    /// [`DiskError::Length`], [`DiskError::Damaged`].
+    pub fn finish(mut self) -> Result<(), DiskError> {
         while self.used == self.buffer.len() && !self.ended {
             self.open_chunk()?;
         }
         if self.used < self.buffer.len() {
-            return Err(EncryptedFileError::Length { path: self.path.clone(), early: false });
+            return Err(DiskError::Length { path: self.path.clone(), early: false });
         }
         Ok(())
     }
 
-    fn open_chunk(&mut self) -> Result<(), EncryptedFileError> {
-        let damaged = EncryptedFileError::Damaged { path: self.path.clone() };
+    fn open_chunk(&mut self) -> Result<(), DiskError> {
+        let damaged = DiskError::Damaged { path: self.path.clone() };
         self.buffer.zeroize();
         self.used = 0;
         self.buffer.reserve_exact(CHUNK_BYTES + TAG_BYTES);
         let limit = (CHUNK_BYTES + TAG_BYTES) as u64;
         let read = self.file.by_ref().take(limit).read_to_end(&mut self.buffer);
-        let read = read.map_err(|source| EncryptedFileError::Io { path: self.path.clone(), source })?;
+        let read = read.map_err(|source| DiskError::Io { path: self.path.clone(), source })?;
         let is_last = match self.file.fill_buf_is_empty() {
             Ok(is_last) => is_last,
-            Err(source) => return Err(EncryptedFileError::Io { path: self.path.clone(), source }),
+            Err(source) => return Err(DiskError::Io { path: self.path.clone(), source }),
         };
         if read < TAG_BYTES {
             return Err(damaged);
@@ -321,73 +291,10 @@ fn nonce(chunk: u64) -> Nonce {
     Nonce::assume_unique_for_key(bytes)
 }
 
-/// Random bytes from the operating system.
-pub(crate) fn random<const N: usize>() -> Result<[u8; N], EncryptedFileError> {
-    let mut bytes = [0; N];
-    SystemRandom::new().fill(&mut bytes).map_err(|_| EncryptedFileError::Randomness)?;
-    Ok(bytes)
-}
-
-/// Behind the names of files that are being written.
-pub(crate) const TEMPORARY: &str = "tmp";
-
-fn temporary_name(path: &Path) -> Result<PathBuf, EncryptedFileError> {
-    let unique = u64::from_le_bytes(random()?);
-    let name = path.file_name().unwrap_or_default().to_string_lossy();
-    Ok(path.with_file_name(format!("{name}.{unique:016x}.{TEMPORARY}")))
-}
-
-/// A new file that its owner alone may read.
-pub(crate) fn create_private(path: &Path) -> io::Result<File> {
-    private().create_new(true).open(path)
-}
-
-/// A file that its owner alone may read, made if it is not there.
-pub(crate) fn open_private(path: &Path) -> io::Result<File> {
-    private().create(true).truncate(false).open(path)
-}
-
-fn private() -> OpenOptions {
-    let mut options = OpenOptions::new();
-    options.write(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    options
-}
-
-/// Writes a file that its owner alone may read, under its name once it is complete and on disk. It is not encrypted.
-///
-/// # Errors
-/// [`EncryptedFileError::Io`], [`EncryptedFileError::Randomness`].
-pub fn write_private(path: &Path, bytes: &[u8]) -> Result<(), EncryptedFileError> {
-    let temporary = temporary_name(path)?;
-    let written = create_private(&temporary)
-        .and_then(|mut file| file.write_all(bytes).and_then(|()| file.sync_all()))
-        .and_then(|()| fs::rename(&temporary, path))
-        .and_then(|()| sync_folder(path));
-    written.map_err(|source| {
-        let _ = fs::remove_file(&temporary);
-        EncryptedFileError::Io { path: path.to_owned(), source }
-    })
-}
-
-/// A folder that its owner alone may read, and those above it.
-pub(crate) fn create_private_folder(path: &Path) -> io::Result<()> {
-    let mut builder = fs::DirBuilder::new();
-    builder.recursive(true);
-    #[cfg(unix)]
-    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-    builder.create(path)
-}
-
-/// Has the names in a file's folder written to disk.
-pub(crate) fn sync_folder(path: &Path) -> io::Result<()> {
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    File::open(folder)?.sync_all()
-}
-
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use proptest::prelude::*;
     use tempfile::tempdir;
 
@@ -403,7 +310,7 @@ mod tests {
         writer.finish().unwrap();
     }
 
-    fn read(path: &Path, len: usize) -> Result<Vec<u8>, EncryptedFileError> {
+    fn read(path: &Path, len: usize) -> Result<Vec<u8>, DiskError> {
         let mut data = vec![0; len];
         let mut reader = EncryptedReader::open(path, &key(1), "label")?;
         reader.read(&mut data)?;
@@ -423,11 +330,11 @@ mod tests {
             assert_eq!(reader.remaining(), len as u64);
             assert_eq!(*reader.read_to_end(len).unwrap(), data);
             assert_eq!(reader.remaining(), 0);
-            assert!(matches!(read(&path, len + 1), Err(EncryptedFileError::Length { early: true, .. })), "{len}");
+            assert!(matches!(read(&path, len + 1), Err(DiskError::Length { early: true, .. })), "{len}");
             if len > 0 {
-                assert!(matches!(read(&path, len - 1), Err(EncryptedFileError::Length { early: false, .. })), "{len}");
+                assert!(matches!(read(&path, len - 1), Err(DiskError::Length { early: false, .. })), "{len}");
                 let limited = EncryptedReader::open(&path, &key(1), "label").unwrap().read_to_end(len - 1);
-                assert!(matches!(limited, Err(EncryptedFileError::Length { early: false, .. })), "{len}");
+                assert!(matches!(limited, Err(DiskError::Length { early: false, .. })), "{len}");
             }
         }
     }
@@ -439,7 +346,7 @@ mod tests {
         write(&path, b"secret");
         for (key, label) in [(key(2), "label"), (key(1), "other")] {
             let read = EncryptedReader::open(&path, &key, label).unwrap().read_to_end(100);
-            assert!(matches!(read, Err(EncryptedFileError::Damaged { .. })));
+            assert!(matches!(read, Err(DiskError::Damaged { .. })));
         }
     }
 
@@ -478,7 +385,7 @@ mod tests {
             let place = place.index(bytes.len());
             if cut { bytes.truncate(place) } else { bytes[place] ^= 1 << bit }
             fs::write(&path, &bytes).unwrap();
-            let is_noticed = matches!(read(&path, len), Err(EncryptedFileError::Damaged { .. }));
+            let is_noticed = matches!(read(&path, len), Err(DiskError::Damaged { .. }));
             prop_assert!(is_noticed);
         }
     }

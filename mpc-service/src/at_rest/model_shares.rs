@@ -7,11 +7,10 @@ use mpc_nn::GraphLimits;
 use mpc_shares::SecretVec;
 use zeroize::Zeroizing;
 
-use crate::at_rest::encrypted_file::{
-    EncryptedFileError, EncryptedReader, EncryptedWriter, FileKey, create_private_folder,
-};
+use crate::at_rest::encrypted_file::{EncryptedReader, EncryptedWriter, FileKey};
 use crate::at_rest::packed_model::{PackError, PublicModel};
 use crate::at_rest::prepared::StoreError;
+use crate::at_rest::private_file::{DiskError, create_private_folder};
 use crate::names::PlanDigest;
 use crate::terms::MAX_PUBLIC_BYTES;
 
@@ -92,7 +91,7 @@ impl ModelShares {
         reader.read(&mut length)?;
         let length = usize::try_from(u64::from_le_bytes(length)).unwrap_or(usize::MAX);
         if length > MAX_PUBLIC_BYTES {
-            return Err(EncryptedFileError::Damaged { path }.into());
+            return Err(DiskError::Damaged { path }.into());
         }
         let mut public = Zeroizing::new(vec![0; length]);
         reader.read(&mut public)?;

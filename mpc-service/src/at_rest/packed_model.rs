@@ -4,15 +4,15 @@ use std::io::Read;
 use std::path::Path;
 
 use mpc_nn::file::{FileError, read_file};
-use mpc_nn::{Encoding, Graph, GraphError, GraphLimits, Network, Plan, PlanError, Weights, WeightsError};
+use mpc_nn::{Encoding, Graph, GraphError, GraphLimits, Network, Plan, Weights, WeightsError};
 use mpc_ring::{Ring, in_ring};
 use ndarray::{ArrayD, IxDyn};
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
-use crate::at_rest::encrypted_file::{EncryptedFileError, write_private};
+use crate::at_rest::private_file::{DiskError, write_private};
 use crate::names::PlanDigest;
-use crate::terms::{MAX_PUBLIC_BYTES, Terms};
+use crate::terms::{MAX_PUBLIC_BYTES, Terms, TermsError};
 
 const PUBLIC_MAGIC: &[u8; 8] = b"MPCPUB01";
 const PRIVATE_MAGIC: &[u8; 8] = b"MPCPRV01";
@@ -31,7 +31,7 @@ pub enum PackError {
     File(#[from] FileError),
     /// A file that cannot be written.
     #[error(transparent)]
-    Write(#[from] EncryptedFileError),
+    Write(#[from] DiskError),
     /// Another kind of file, another version, or a damaged one.
     #[error("{file} is not a packed model of this version ({reason}); pack it again with this version")]
     Format {
@@ -53,7 +53,7 @@ pub enum PackError {
     Graph(#[from] GraphError),
     /// Terms for which there is no plan.
     #[error("there is no plan for these terms: {0}")]
-    Plan(#[from] PlanError),
+    Plan(#[from] TermsError),
 }
 
 /// An input or output of a network, by the name that it has in the model's own file.
@@ -130,17 +130,17 @@ impl PublicModel {
     /// The plan of an inference in the ring of the terms, which `R` must be.
     ///
     /// # Errors
-    /// [`PlanError`].
-    pub fn plan<R: Ring>(&self) -> Result<Plan<R>, PlanError> {
+    /// [`TermsError`].
+    pub fn plan<R: Ring>(&self) -> Result<Plan<R>, TermsError> {
         debug_assert_eq!(R::BITS, self.terms.ring.get());
-        Plan::new(&self.graph, self.terms.settings()?)
+        Ok(Plan::new(&self.graph, self.terms.settings()?)?)
     }
 
     /// The digest of the plan, which all parties compare.
     ///
     /// # Errors
-    /// [`PlanError`].
-    pub fn digest(&self) -> Result<PlanDigest, PlanError> {
+    /// [`TermsError`].
+    pub fn digest(&self) -> Result<PlanDigest, TermsError> {
         in_ring!(self.terms.ring, R => Ok(PlanDigest(self.plan::<R>()?.digest())))
     }
 

@@ -5,6 +5,7 @@
 //!
 //! ```text
 //! store/lock                   locked while a batch is begun, or looked for what a crash has left
+//! store/91fe…07.dropped        the servers that may keep a batch which is not here, until they are told
 //! store/5b0c…e1/batch          which plan, which parties, the loaded model
 //! store/5b0c…e1/000017.ready   what the dealer sent for inference 17
 //! store/5b0c…e1/writing        while the batch is not complete: locked by the process that prepares it
@@ -14,6 +15,11 @@
 //! removed, and the folder written to disk. Of two that claim it one succeeds, and after a crash at any point it is ready or
 //! gone, never ready and used.
 
+mod batch_writer;
+mod dropped;
+mod error;
+mod hold;
+
 use std::fs::{self, File, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -21,10 +27,12 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
-use crate::at_rest::encrypted_file::{
-    EncryptedFileError, EncryptedReader, EncryptedWriter, FileKey, TEMPORARY, create_private, create_private_folder,
-    open_private, sync_folder,
-};
+pub use self::batch_writer::BatchWriter;
+pub use self::error::StoreError;
+use self::error::in_folder;
+pub use self::hold::Hold;
+use crate::at_rest::encrypted_file::{EncryptedReader, FileKey};
+use crate::at_rest::private_file::{DiskError, TEMPORARY, create_private, create_private_folder, open_private};
 use crate::names::BatchId;
 
 /// The most inferences of a batch.
@@ -40,43 +48,6 @@ const LOCK: &str = "lock";
 
 /// The largest description of a batch, without its model.
 const MAX_DESCRIPTION: usize = 1 << 16;
-
-/// Why a store cannot do what was asked.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum StoreError {
-    /// A file of the store.
-    #[error(transparent)]
-    File(#[from] EncryptedFileError),
-    /// The store's folder.
-    #[error("the store {}: {source}", path.display())]
-    Folder {
-        /// The folder.
-        path: PathBuf,
-        /// What the operating system says.
-        source: io::Error,
-    },
-    /// No such batch.
-    #[error("there is no batch {id} in this store: it was removed, or prepared by somebody else")]
-    UnknownBatch {
-        /// The batch.
-        id: BatchId,
-    },
-    /// A batch of that identity was prepared before.
-    #[error("batch {id} is in this store already: prepare another one")]
-    Exists {
-        /// The batch.
-        id: BatchId,
-    },
-    /// Used, or never prepared.
-    #[error("inference {index} of batch {id} is not there any more: each is used once, even if it failed")]
-    Used {
-        /// The batch.
-        id: BatchId,
-        /// The inference.
-        index: u32,
-    },
-}
 
 /// Which inferences a batch is for.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -247,7 +218,7 @@ impl Store {
         if !path.is_file() {
             return Err(StoreError::UnknownBatch { id });
         }
-        let damaged = || EncryptedFileError::Damaged { path: path.clone() };
+        let damaged = || DiskError::Damaged { path: path.clone() };
         let mut reader = EncryptedReader::open(&path, &self.key, &id.to_string())?;
         let mut length = [0; 4];
         reader.read(&mut length)?;
@@ -309,95 +280,6 @@ impl Store {
     }
 }
 
-/// An inference that nobody else can use.
-#[derive(Debug)]
-pub struct Hold<'a> {
-    store: &'a Store,
-    id: BatchId,
-    index: u32,
-    /// Locked while this is there.
-    _lock: File,
-}
-
-impl Hold<'_> {
-    /// Its batch.
-    #[must_use]
-    pub fn batch(&self) -> BatchId {
-        self.id
-    }
-
-    /// Its place in the batch.
-    #[must_use]
-    pub fn index(&self) -> u32 {
-        self.index
-    }
-
-    /// Takes the inference out of the store, for ever: it is gone from the disk when this returns.
-    ///
-    /// # Errors
-    /// [`StoreError::Used`] if it is not there; [`StoreError::File`].
-    pub fn claim(self) -> Result<EncryptedReader, StoreError> {
-        let Self { store, id, index, .. } = self;
-        let ready = store.file(id, index, READY);
-        let claimed = store.file(id, index, CLAIMED);
-        fs::rename(&ready, &claimed).map_err(|source| match source.kind() {
-            io::ErrorKind::NotFound => StoreError::Used { id, index },
-            _ => in_folder(&claimed, source),
-        })?;
-        let reader = EncryptedReader::open(&claimed, &store.key, &label(id, index));
-        fs::remove_file(&claimed).map_err(|source| in_folder(&claimed, source))?;
-        sync_folder(&claimed).map_err(|source| in_folder(&claimed, source))?;
-        Ok(reader?)
-    }
-}
-
-/// A batch that is being prepared; removed if it is dropped before its end.
-#[derive(Debug)]
-pub struct BatchWriter<'a> {
-    store: &'a Store,
-    id: BatchId,
-    is_finished: bool,
-    /// Locked while this is there.
-    _lock: File,
-}
-
-impl BatchWriter<'_> {
-    /// The file of an inference. It must be finished before the batch is.
-    ///
-    /// # Errors
-    /// [`StoreError::File`].
-    pub fn inference(&self, index: u32) -> Result<EncryptedWriter, StoreError> {
-        let path = self.store.file(self.id, index, READY);
-        Ok(EncryptedWriter::create(path, &self.store.key, &label(self.id, index))?)
-    }
-
-    /// Completes the batch.
-    ///
-    /// # Errors
-    /// [`StoreError::File`].
-    pub fn finish(mut self, description: &Description, model: &[u8]) -> Result<(), StoreError> {
-        let path = self.store.batch_folder(self.id).join(BATCH);
-        let mut writer = EncryptedWriter::create(&path, &self.store.key, &self.id.to_string())?;
-        let description = postcard::to_allocvec(description).unwrap_or_else(|_| unreachable!("descriptions encode"));
-        writer.write(&(description.len() as u32).to_le_bytes())?;
-        writer.write(&description)?;
-        writer.write(model)?;
-        writer.finish()?;
-        // From here on the batch is there; without the file nobody asks whether it is complete.
-        self.is_finished = true;
-        let _ = fs::remove_file(self.store.batch_folder(self.id).join(WRITING));
-        Ok(())
-    }
-}
-
-impl Drop for BatchWriter<'_> {
-    fn drop(&mut self) {
-        if !self.is_finished {
-            let _ = self.store.remove(self.id);
-        }
-    }
-}
-
 /// Whether a file is of an earlier time: another process may be about to remove or finish a newer one itself.
 fn is_old(path: &Path) -> bool {
     let age = fs::metadata(path).and_then(|data| data.modified()).ok().and_then(|modified| modified.elapsed().ok());
@@ -421,163 +303,5 @@ fn unless_gone<T>(error: StoreError, otherwise: T) -> Result<T, StoreError> {
     }
 }
 
-fn in_folder(path: &Path, source: io::Error) -> StoreError {
-    StoreError::Folder { path: path.to_owned(), source }
-}
-
 #[cfg(test)]
-mod tests {
-    use std::sync::atomic::{AtomicUsize, Ordering};
-    use std::thread;
-
-    use tempfile::{TempDir, tempdir};
-
-    use super::*;
-    use crate::at_rest::encrypted_file::random;
-
-    fn open(folder: &TempDir) -> Store {
-        Store::open(folder.path().join("store"), FileKey::new(Zeroizing::new([3; 32]))).unwrap()
-    }
-
-    fn new_id() -> BatchId {
-        BatchId(random().unwrap())
-    }
-
-    fn description(count: u32) -> Description {
-        Description { plan: [1; 32], party: 1, parties: vec![[2; 32]; 2], dealer: [4; 32], count }
-    }
-
-    fn prepare(store: &Store, count: u32) -> BatchId {
-        let id = new_id();
-        let batch = store.begin(id).unwrap();
-        for index in 0..count {
-            let mut file = batch.inference(index).unwrap();
-            file.write(&index.to_le_bytes()).unwrap();
-            file.finish().unwrap();
-        }
-        batch.finish(&description(count), b"model").unwrap();
-        id
-    }
-
-    fn claim(store: &Store, id: BatchId, index: u32) -> Result<EncryptedReader, StoreError> {
-        store.hold(id, index)?.ok_or(StoreError::Used { id, index })?.claim()
-    }
-
-    #[test]
-    fn what_is_held_is_held_once_and_free_again_when_it_is_dropped() {
-        let folder = tempdir().unwrap();
-        let (store, other) = (open(&folder), open(&folder));
-        let id = prepare(&store, 2);
-        let held = store.hold_any(id).unwrap().unwrap();
-        assert_eq!(held.index(), 0);
-        assert!(other.hold(id, 0).unwrap().is_none());
-        let second = other.hold_any(id).unwrap().unwrap();
-        assert_eq!(second.index(), 1);
-        assert!(store.hold_any(id).unwrap().is_none());
-        drop(held);
-        second.claim().unwrap();
-        assert_eq!(other.hold_any(id).unwrap().unwrap().index(), 0);
-    }
-
-    #[test]
-    fn a_batch_that_was_killed_before_it_was_locked_is_removed() {
-        let folder = tempdir().unwrap();
-        let store = open(&folder);
-        create_private_folder(&store.batch_folder(new_id())).unwrap();
-        let begun = store.begin(new_id()).unwrap();
-        assert_eq!(open(&folder).batches().unwrap(), [begun.id]);
-        drop(begun);
-        assert_eq!(store.batches().unwrap(), []);
-    }
-
-    #[test]
-    fn an_inference_is_claimed_once_and_is_what_was_prepared() {
-        let folder = tempdir().unwrap();
-        let store = open(&folder);
-        let id = prepare(&store, 3);
-        assert_eq!(store.describe(id).unwrap(), description(3));
-        assert_eq!(*store.model(id, 5).unwrap(), b"model");
-        assert!(store.model(id, 4).is_err());
-        assert_eq!(store.ready(id).unwrap(), [0, 1, 2]);
-        let claimed = claim(&store, id, 1).unwrap().read_to_end(4).unwrap();
-        assert_eq!(*claimed, 1u32.to_le_bytes());
-        assert!(matches!(claim(&store, id, 1), Err(StoreError::Used { index: 1, .. })));
-        // Another process, or the same after a restart.
-        assert!(matches!(claim(&open(&folder), id, 1), Err(StoreError::Used { index: 1, .. })));
-        assert_eq!(open(&folder).ready(id).unwrap(), [0, 2]);
-        for index in [0, 2] {
-            claim(&store, id, index).unwrap();
-        }
-        store.remove_if_used_up(id).unwrap();
-        assert!(matches!(store.ready(id), Err(StoreError::UnknownBatch { .. })));
-        assert_eq!(store.batches().unwrap(), []);
-    }
-
-    #[test]
-    fn of_many_that_claim_at_once_one_succeeds() {
-        let folder = tempdir().unwrap();
-        let store = open(&folder);
-        let id = prepare(&store, 20);
-        let claimed = AtomicUsize::new(0);
-        thread::scope(|scope| {
-            for _ in 0..8 {
-                scope.spawn(|| {
-                    let store = open(&folder);
-                    for index in 0..20 {
-                        if claim(&store, id, index).is_ok() {
-                            claimed.fetch_add(1, Ordering::Relaxed);
-                        }
-                    }
-                });
-            }
-        });
-        assert_eq!(claimed.into_inner(), 20);
-    }
-
-    #[test]
-    fn files_cannot_stand_in_for_one_another() {
-        let folder = tempdir().unwrap();
-        let store = open(&folder);
-        let id = prepare(&store, 2);
-        let used = fs::read(store.file(id, 0, READY)).unwrap();
-        drop(claim(&store, id, 0).unwrap());
-        // Somebody puts the used one back under the name of another.
-        fs::write(store.file(id, 1, READY), used).unwrap();
-        let reader = claim(&store, id, 1);
-        assert!(reader.and_then(|mut reader| Ok(reader.read(&mut [0; 4])?)).is_err());
-    }
-
-    #[test]
-    fn an_unfinished_batch_leaves_nothing() {
-        let folder = tempdir().unwrap();
-        let store = open(&folder);
-        let batch = store.begin(new_id()).unwrap();
-        batch.inference(0).unwrap().finish().unwrap();
-        drop(batch);
-        assert_eq!(store.batches().unwrap(), []);
-    }
-
-    #[test]
-    fn a_batch_whose_process_was_killed_is_removed_and_one_in_the_making_stays() {
-        let folder = tempdir().unwrap();
-        let store = open(&folder);
-        let batch = store.begin(new_id()).unwrap();
-        batch.inference(0).unwrap().finish().unwrap();
-        let id = batch.id;
-        assert_eq!(open(&folder).batches().unwrap(), [id]);
-        assert!(matches!(store.begin(id), Err(StoreError::Exists { .. })));
-        // As a killed process leaves it: the files are there, and the lock is not held.
-        let files = names(&store.batch_folder(id)).unwrap();
-        let copy = folder.path().join("copy");
-        fs::create_dir(&copy).unwrap();
-        for name in &files {
-            fs::copy(store.batch_folder(id).join(name), copy.join(name)).unwrap();
-        }
-        drop(batch);
-        fs::rename(&copy, store.batch_folder(id)).unwrap();
-        assert_eq!(store.batches().unwrap(), [id]);
-        assert_eq!(open(&folder).batches().unwrap(), []);
-        let complete = prepare(&store, 1);
-        assert_eq!(open(&folder).ready(complete).unwrap(), [0]);
-    }
-}
+mod tests;

@@ -118,6 +118,17 @@ impl Agreed {
     }
 }
 
+/// An error where the dealer is one of those who take part.
+pub(crate) fn check_dealer<'c>(
+    dealer: Option<&Certificate>,
+    others: impl IntoIterator<Item = &'c Certificate>,
+) -> Result<(), ServiceError> {
+    match others.into_iter().find(|other| Some(*other) == dealer) {
+        Some(other) => Err(ServiceError::DealerTakesPart { name: shown(other) }),
+        None => Ok(()),
+    }
+}
+
 fn ring_bits<R: Ring>() -> RingBits {
     R::BITS.to_string().parse().unwrap_or_else(|_| unreachable!("there are no other rings"))
 }

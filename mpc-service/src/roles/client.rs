@@ -11,12 +11,12 @@ use mpc_transport::tls::SecureTransport;
 use ndarray::ArrayD;
 use smol::future::FutureExt;
 
-use crate::at_rest::encrypted_file::random;
 use crate::at_rest::packed_model::PublicModel;
 use crate::at_rest::prepared::{Store, StoreError};
+use crate::at_rest::private_file::random;
 use crate::error::{ServiceError, in_link};
 use crate::names::{BatchId, PlanDigest, SessionId};
-use crate::roles::agreed::Agreed;
+use crate::roles::agreed::{Agreed, check_dealer};
 use crate::roles::report::{InferenceReport, Watch};
 use crate::terms::Setting;
 use crate::wire::link::{Boxed, Endpoint, Peer};
@@ -52,8 +52,8 @@ pub struct Client {
     pub endpoint: Endpoint,
     /// The servers, by the index of their party.
     pub servers: Vec<Peer>,
-    /// The dealer; not needed for prepared inferences. A data owner outside never calls it, but agrees with the servers on
-    /// which it is.
+    /// The dealer; not needed for prepared inferences. A data owner of an outsourced model never calls it, but agrees with the
+    /// servers on which it is: a dealer that works together with one of them could read the inputs.
     pub dealer: Option<Peer>,
 }
 
@@ -101,6 +101,13 @@ impl Client {
 
 /// What queries and preparation have in common.
 impl Client {
+    /// Checks whom a model is to be computed with, before anybody is called.
+    fn check(&self, model: &PublicModel) -> Result<(), ServiceError> {
+        check_servers(&self.servers, model)?;
+        let others = self.servers.iter().map(|peer| &peer.certificate).chain([self.endpoint.identity.certificate()]);
+        check_dealer(self.dealer.as_ref().map(|peer| &peer.certificate), others)
+    }
+
     /// What a new session is to agree on.
     fn agreed(&self, model: &PublicModel, work: Work, inferences: u32) -> Result<Agreed, ServiceError> {
         let session: SessionId = random().map_err(StoreError::from)?;

@@ -13,7 +13,7 @@ use smol::future::FutureExt;
 
 use crate::error::ServiceError;
 use crate::names::{Refusal, Refused};
-use crate::roles::agreed::Agreed;
+use crate::roles::agreed::{Agreed, check_dealer};
 use crate::wire::limits::{Capacity, Grant, Limits};
 use crate::wire::link::{Boxed, Endpoint, within};
 use crate::wire::listener;
@@ -44,11 +44,14 @@ struct Waiting {
 
 impl Dealer {
     /// A dealer for those of the given certificates.
-    #[must_use]
-    pub fn new(endpoint: Endpoint, allowed: Vec<Certificate>, limits: Limits) -> Self {
+    ///
+    /// # Errors
+    /// [`ServiceError::DealerTakesPart`] where its own certificate is among them.
+    pub fn new(endpoint: Endpoint, allowed: Vec<Certificate>, limits: Limits) -> Result<Self, ServiceError> {
+        check_dealer(Some(endpoint.identity.certificate()), &allowed)?;
         // Less than a party waits for the dealer, so that it hears for whom it waited in truth.
         let rendezvous = Rendezvous::new(endpoint.settings.deadline * 3 / 4);
-        Self { endpoint, allowed, capacity: Capacity::new(limits), rendezvous }
+        Ok(Self { endpoint, allowed, capacity: Capacity::new(limits), rendezvous })
     }
 
     /// Deals until `stop` is complete, then finishes what runs.
@@ -98,7 +101,9 @@ impl Dealer {
             message::accept(&mut waiting.caller.link, &waiting.caller.name).await?;
         }
         let limit = self.capacity.limits().session_time;
-        let dealt = within(limit, "the parties", deal_session(&self.endpoint, &plan, group)).await;
+        let dealt =
+            within(limit, ServiceError::too_long("the parties", limit), deal_session(&self.endpoint, &plan, group))
+                .await;
         drop(grants);
         dealt
     }

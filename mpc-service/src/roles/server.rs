@@ -15,7 +15,8 @@ use smol::future::FutureExt;
 use crate::at_rest::model_shares::ModelShares;
 use crate::at_rest::packed_model::{PrivateModel, PublicModel};
 use crate::error::ServiceError;
-use crate::names::{Refusal, Refused, SessionId};
+use crate::names::{BatchId, Refusal, Refused, SessionId};
+use crate::roles::agreed::check_dealer;
 use crate::terms::{MAX_PUBLIC_BYTES, Setting};
 use crate::wire::limits::{Capacity, Limits};
 use crate::wire::link::{Boxed, Endpoint, Peer};
@@ -65,7 +66,7 @@ impl Server {
     /// A server that is party `party`; `stores` is the folder of prepared inferences.
     ///
     /// # Errors
-    /// [`ServiceError::Arguments`] where the party, the model's terms and the contacts do not fit.
+    /// [`ServiceError::DealerTakesPart`]; [`ServiceError::Arguments`] where the party, the model's terms and the contacts do not fit.
     pub fn new(
         endpoint: Endpoint,
         party: usize,
@@ -78,6 +79,8 @@ impl Server {
         let capacity = Capacity::new(limits);
         let server = Self { endpoint, party, holdings, contacts, stores, capacity, joining };
         server.check().map_err(ServiceError::Arguments)?;
+        let dealer = server.contacts.dealer.as_ref().map(|peer| &peer.certificate);
+        check_dealer(dealer, server.known().iter().chain([server.endpoint.identity.certificate()]))?;
         Ok(server)
     }
 
@@ -138,6 +141,8 @@ pub(crate) enum Request {
     Join(SessionId, usize),
     /// By a model owner, to keep a share, with the lengths of the public part and of the share.
     Deposit(usize, u64),
+    /// By a data owner, to keep a batch of prepared inferences no longer.
+    Drop(BatchId),
 }
 
 impl Service for Server {
@@ -161,6 +166,7 @@ impl Service for Server {
         let Contacts { data_owners, model_owners, .. } = &self.contacts;
         match opening {
             Opening::Session(request) if data_owners.contains(caller) => Ok(Request::Session(request)),
+            Opening::Drop(batch) if data_owners.contains(caller) => Ok(Request::Drop(batch)),
             Opening::Join { session, party } if self.is_server(party, caller) => {
                 Ok(Request::Join(session, party as usize))
             }
@@ -182,6 +188,7 @@ impl Service for Server {
             match request {
                 Request::Session(request) => self.session(caller, request).await,
                 Request::Join(session, party) => self.join(caller, session, party).await,
+                Request::Drop(batch) => self.drop_batch(caller, batch).await,
                 Request::Deposit(public, share) => self.deposit(caller, public, share).await,
             }
         };

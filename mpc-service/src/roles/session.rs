@@ -8,8 +8,9 @@ use mpc_ring::Ring;
 use mpc_transport::tls::SecureTransport;
 use mpc_transport::{FrameSource, Link, Phase, RecordingError, Traffic};
 
-use crate::at_rest::encrypted_file::{EncryptedFileError, EncryptedReader};
+use crate::at_rest::encrypted_file::EncryptedReader;
 use crate::at_rest::prepared::{Hold, Store, StoreError};
+use crate::at_rest::private_file::DiskError;
 use crate::error::ServiceError;
 use crate::names::BatchId;
 use crate::roles::agreed::Agreed;
@@ -88,7 +89,7 @@ impl<R: Ring> PartyRun<'_, R> {
         let writer = store.begin(batch)?;
         for index in 0..agreed.inferences {
             let mut file = writer.inference(index)?;
-            let in_store = |error: EncryptedFileError| RecordingError::Storage { reason: error.to_string() };
+            let in_store = |error: DiskError| RecordingError::Storage { reason: error.to_string() };
             session.record(|bytes| file.write(bytes).map_err(in_store)).await.map_err(&failed)?;
             file.finish().map_err(StoreError::from)?;
             // In step with the others: whoever is gone is missed now, and not when all is stored.

@@ -130,15 +130,15 @@ async fn unless_lost<O>(
     or(work, lost).await
 }
 
-/// What a future gives, if it does so in time.
+/// What a future gives if it does so in time, and the error `late` otherwise.
 pub(crate) async fn within<O>(
     limit: Duration,
-    peer: &str,
+    late: ServiceError,
     work: impl Future<Output = Result<O, ServiceError>>,
 ) -> Result<O, ServiceError> {
-    let late = async {
+    let too_late = async {
         Timer::after(limit).await;
-        Err(ServiceError::TooLong { peer: peer.to_owned(), seconds: limit.as_secs() })
+        Err(late)
     };
-    or(work, late).await
+    or(work, too_late).await
 }

@@ -10,6 +10,7 @@ use smol::future::or;
 use smol::{Async, Timer};
 
 use crate::error::ServiceError;
+use crate::wire::connections::Connections;
 use crate::wire::opening::{self, Service};
 
 /// Connections at a time: those that authenticate themselves, those that wait and those of sessions.
@@ -47,6 +48,7 @@ pub(crate) async fn run<S: Service>(
     let address = listener.local_addr().unwrap_or(unknown);
     let listener = Async::new(listener).map_err(|source| ServiceError::Listen { address, source })?;
     let running = Arc::new(AtomicUsize::new(0));
+    let connections = Arc::default();
     let mut stop = std::pin::pin!(stop);
     let mut next_sweep = Instant::now() + SWEEP_PAUSE;
     loop {
@@ -65,7 +67,7 @@ pub(crate) async fn run<S: Service>(
             Next::Stop
         };
         match or(stopped, or(sweep, accept)).await {
-            Next::Connected(stream, from) => start(&service, &running, stream, from),
+            Next::Connected(stream, from) => start(&service, (&running, &connections), stream, from),
             Next::Failed => drop(Timer::after(ACCEPT_PAUSE).await),
             Next::Sweep => {
                 service.sweep();
@@ -83,19 +85,24 @@ pub(crate) async fn run<S: Service>(
     Ok(())
 }
 
-fn start<S: Service>(service: &Arc<S>, running: &Arc<AtomicUsize>, stream: Async<TcpStream>, from: SocketAddr) {
+fn start<S: Service>(
+    service: &Arc<S>,
+    (running, connections): (&Arc<AtomicUsize>, &Arc<Connections>),
+    stream: Async<TcpStream>,
+    from: SocketAddr,
+) {
     if running.fetch_add(1, Ordering::AcqRel) >= MAX_CONNECTIONS {
         running.fetch_sub(1, Ordering::AcqRel);
         tracing::warn!(%from, "too many connections: this one is dropped");
         return;
     }
     let ending = Ending(Arc::clone(running));
-    let service = Arc::clone(service);
+    let (service, connections) = (Arc::clone(service), Arc::clone(connections));
     // The party polls its sockets, so that it needs a thread of its own.
     let started = thread::Builder::new().name(format!("mpc {from}")).spawn(move || {
         let _ending = ending;
         let served = async {
-            match opening::receive(&*service, stream).await? {
+            match opening::receive(&*service, &connections, stream).await? {
                 Some((caller, request)) => service.serve(caller, request).await,
                 None => Ok(()),
             }

@@ -43,6 +43,8 @@ pub enum Opening {
         /// The length of the share that follows then, in bytes.
         share: u64,
     },
+    /// A data owner has no use any more for a batch of prepared inferences.
+    Drop(BatchId),
 }
 
 /// A session as a data owner asks for it.

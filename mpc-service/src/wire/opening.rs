@@ -10,6 +10,7 @@ use smol::Async;
 
 use crate::error::ServiceError;
 use crate::names::{Refused, shown};
+use crate::wire::connections::{Connections, Place};
 use crate::wire::link::{Boxed, Endpoint, within};
 use crate::wire::message::{self, Opening};
 
@@ -47,6 +48,8 @@ pub(crate) struct Caller {
     pub(crate) certificate: Certificate,
     /// How it is named in messages.
     pub(crate) name: String,
+    /// Counts the connection as one of this peer.
+    _place: Option<Place>,
 }
 
 impl Caller {
@@ -71,15 +74,25 @@ impl Caller {
 /// Authenticates a peer and takes its request in; nothing if the request is refused.
 pub(crate) async fn receive<S: Service>(
     service: &S,
+    connections: &Arc<Connections>,
     stream: Async<TcpStream>,
 ) -> Result<Option<(Caller, S::Request)>, ServiceError> {
     let endpoint = service.endpoint();
     let link = SecureLink::accept(stream, &endpoint.identity, &service.known(), OPENING_DEADLINE).await;
     let link = link.map_err(|source| ServiceError::connect("a caller", source))?;
     let certificate = link.peer().clone();
-    let mut caller = Caller { link: endpoint.called(link), name: shown(&certificate), certificate };
+    let place = connections.place(certificate.fingerprint());
+    let mut caller = Caller { link: endpoint.called(link), name: shown(&certificate), certificate, _place: None };
+    match place {
+        Ok(place) => caller._place = Some(place),
+        Err(refused) => {
+            caller.refuse(refused).await;
+            return Ok(None);
+        }
+    }
+    let silent = ServiceError::Silent { peer: caller.name.clone(), seconds: OPENING_DEADLINE.as_secs() };
     let first = message::receive(&mut caller.link, service.longest_opening(), &caller.name);
-    let admitted = match within(OPENING_DEADLINE, &caller.name, first).await {
+    let admitted = match within(OPENING_DEADLINE, silent, first).await {
         Ok(opening) => service.admit(&caller.certificate, opening),
         // What nobody of this version sends is a reason to refuse like others; its cause is all in the refusal.
         Err(error @ (ServiceError::Malformed { .. } | ServiceError::Version { .. })) => Err(error.refusal()),

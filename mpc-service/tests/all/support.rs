@@ -25,11 +25,13 @@ pub const DEADLINE: Duration = Duration::from_secs(10);
 #[derive(Clone)]
 pub struct Organisation {
     pub identity: Arc<Identity>,
+    /// How long its endpoint waits.
+    pub deadline: Duration,
 }
 
 impl Organisation {
     pub fn new(name: &str) -> Self {
-        Self { identity: Arc::new(Identity::generate(name, 10).unwrap()) }
+        Self { identity: Arc::new(Identity::generate(name, 10).unwrap()), deadline: DEADLINE }
     }
 
     pub fn certificate(&self) -> Certificate {
@@ -37,7 +39,7 @@ impl Organisation {
     }
 
     pub fn endpoint(&self) -> Endpoint {
-        let settings = TcpSettings { deadline: DEADLINE, connect_deadline: DEADLINE, ..TcpSettings::default() };
+        let settings = TcpSettings { deadline: self.deadline, connect_deadline: DEADLINE, ..TcpSettings::default() };
         Endpoint { identity: Arc::clone(&self.identity), settings }
     }
 
@@ -83,7 +85,7 @@ pub fn loopback() -> SocketAddr {
 }
 
 pub fn start_dealer(organisation: &Organisation, allowed: Vec<Certificate>, limits: Limits) -> Running {
-    let dealer = Dealer::new(organisation.endpoint(), allowed, limits);
+    let dealer = Dealer::new(organisation.endpoint(), allowed, limits).unwrap();
     start(loopback(), move |listener, stop| async move { dealer.run(listener, stopped(stop)).await })
 }
 

@@ -4,16 +4,17 @@ use mpc_nn::Plan;
 use mpc_nn::run::ModelSource;
 use mpc_ring::Ring;
 
-use super::{Client, check_servers};
-use crate::at_rest::encrypted_file::random;
+use super::Client;
 use crate::at_rest::packed_model::PublicModel;
 use crate::at_rest::prepared::{Description, Hold, Store, StoreError};
+use crate::at_rest::private_file::random;
 use crate::error::ServiceError;
 use crate::names::{BatchId, PlanDigest};
 use crate::roles::report::{Event, Watch};
 use crate::roles::session::PartyRun;
 use crate::terms::Setting;
-use crate::wire::message::{self, Work};
+use crate::wire::link::Peer;
+use crate::wire::message::{self, Opening, Work};
 
 /// In place of its party's index in the description of a batch of a data owner who is none.
 const OUTSIDE: usize = u32::MAX as usize;
@@ -29,10 +30,13 @@ impl Client {
         store: &Store,
         watch: &mut dyn Watch,
     ) -> Result<BatchId, ServiceError> {
-        check_servers(&self.servers, model)?;
+        self.check(model)?;
         let plan = model.plan::<R>()?;
         let batch = BatchId(random().map_err(StoreError::from)?);
         let agreed = self.agreed(model, Work::Prepare(batch), inferences)?;
+        self.tell_dropped(store).await;
+        let fingerprint = |peer: &Peer| *peer.certificate.fingerprint().as_bytes();
+        let note = store.note(batch, self.servers.iter().map(fingerprint).collect())?;
         let mut links = self.call_servers(&plan, &agreed, None).await?;
         watch.see(Event::Connected);
         match model.terms.setting {
@@ -57,7 +61,29 @@ impl Client {
                 watch.see(Event::Stored { inferences });
             }
         }
+        note.forget()?;
         Ok(batch)
+    }
+
+    /// Tells servers which batches they keep for nothing. What fails is tried again next time.
+    async fn tell_dropped(&self, store: &Store) {
+        let told = async {
+            for note in store.notes()? {
+                let server = |fingerprint: &[u8; 32]| {
+                    self.servers.iter().find(|peer| peer.certificate.fingerprint().as_bytes() == fingerprint)
+                };
+                // Others are told when something is prepared with them.
+                let Some(servers) = note.servers.iter().map(server).collect::<Option<Vec<_>>>() else { continue };
+                for peer in servers {
+                    self.endpoint.open(peer, &Opening::Drop(note.batch)).await?;
+                }
+                note.forget()?;
+            }
+            Ok::<_, ServiceError>(())
+        };
+        if let Err(error) = told.await {
+            tracing::warn!(%error, "not all servers were told which batches were dropped");
+        }
     }
 
     /// Holds prepared inferences of one batch that suits; `passed_over` says how often some turned out to be unusable.

@@ -8,7 +8,7 @@ use mpc_ring::Ring;
 use mpc_transport::tls::SecureTransport;
 use ndarray::ArrayD;
 
-use super::{Client, Correlations, Results, Revealed, check_servers};
+use super::{Client, Correlations, Results, Revealed};
 use crate::at_rest::packed_model::PublicModel;
 use crate::at_rest::prepared::{Hold, Store};
 use crate::error::ServiceError;
@@ -33,7 +33,7 @@ impl Client {
         correlations: Correlations<'_>,
         watch: &mut dyn Watch,
     ) -> Result<Results, ServiceError> {
-        check_servers(&self.servers, model)?;
+        self.check(model)?;
         let plan = model.plan::<R>()?;
         let owner = model.terms.data_owner();
         inputs.iter().try_for_each(|inputs| check_inputs(&plan, owner, inputs)).map_err(alone)?;

@@ -25,9 +25,8 @@ impl Server {
         client: &Certificate,
         request: SessionRequest,
     ) -> Result<(Grant, Option<Store>), Refused> {
-        let fingerprint = client.fingerprint();
         let grant = self.capacity.grant(
-            fingerprint,
+            client.fingerprint(),
             plan.memory_bytes(self.party, Preprocessing::Ahead),
             request.inferences,
         )?;
@@ -40,10 +39,7 @@ impl Server {
         };
         let unavailable =
             || (Refusal::Forbidden, "no inferences are prepared here: it was started without a store".into());
-        let folder = self.stores.as_ref().ok_or_else(unavailable)?;
-        let folder = folder.join(fingerprint.to_string().replace(':', ""));
-        let key = FileKey::new(self.endpoint.identity.derive_key("store"));
-        let store = Store::open(folder, key).map_err(internal)?;
+        let store = self.store_of(client).ok_or_else(unavailable)?.map_err(internal)?;
         if let Work::Prepare(_) = request.work {
             let stored = stored(&store).map_err(internal)?;
             let most = self.capacity.limits().stored;
@@ -53,6 +49,20 @@ impl Server {
             }
         }
         Ok((grant, Some(store)))
+    }
+
+    /// The store of a data owner; nothing where no inferences are prepared.
+    fn store_of(&self, client: &Certificate) -> Option<Result<Store, StoreError>> {
+        let folder = self.stores.as_ref()?.join(client.fingerprint().to_string().replace(':', ""));
+        Some(Store::open(folder, FileKey::new(self.endpoint.identity.derive_key("store"))))
+    }
+
+    /// Removes a batch that its data owner has dropped.
+    pub(super) async fn drop_batch(&self, mut caller: Caller, batch: BatchId) -> Result<(), ServiceError> {
+        if let Some(store) = self.store_of(&caller.certificate) {
+            store?.remove_if_there(batch)?;
+        }
+        message::accept(&mut caller.link, &caller.name).await
     }
 
     /// Holds the prepared inferences that the data owner names; nothing where that is refused.

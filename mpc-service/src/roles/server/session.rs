@@ -45,7 +45,7 @@ impl Server {
         };
         let (limit, name) = (self.capacity.limits().session_time, caller.name.clone());
         let run = async { in_ring!(public.terms.ring, R => self.session_in::<R>(caller, request, &public).await) };
-        within(limit, &name, run).await
+        within(limit, ServiceError::too_long(&name, limit), run).await
     }
 
     async fn session_in<R: Ring>(
