@@ -5,10 +5,10 @@ use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use crate::files::{by_name, check_destinations};
+use crate::files::{by_name, check_destinations, input_files};
 use clap::{Args, ValueEnum};
 use mpc_models::Model;
-use mpc_models::tensors::{InputFile, Pixels};
+use mpc_models::tensors::Pixels;
 use mpc_nn::Network;
 use mpc_onnx::OnnxFile;
 use mpc_ring::RingBits;
@@ -154,6 +154,7 @@ impl ConnectArguments {
 
 /// How images in files become numbers.
 #[derive(Clone, Debug, Args)]
+#[command(next_help_heading = "Inputs and outputs")]
 pub struct InputArguments {
     /// Of images: the mean that is subtracted from pixels between 0 and 1, one number or three.
     #[arg(long, value_name = "MEAN", value_delimiter = ',', allow_negative_numbers = true)]
@@ -182,22 +183,15 @@ impl InputArguments {
 
     fn read_one(&self, model: &PublicModel, files: &[String], names: &[String]) -> Result<Vec<ArrayD<f32>>, Failure> {
         let paths = by_name("input", files, names)?;
-        let pixels = self.pixels();
-        let mut inputs = Vec::with_capacity(names.len());
-        for (place, (input, &node)) in model.inputs.iter().zip(model.graph.inputs()).enumerate() {
-            let missing = || Failure::Usage(format!("the input `{0}` needs a file: {0}=FILE", input.name));
-            let path = paths.get(&input.name).ok_or_else(missing)?.clone();
-            let shape = model.graph.node(node).shape().to_vec();
-            let (name, classes, limits) = (input.name.clone(), input.classes, input.limits.clone());
-            let pixels = pixels.clone();
-            inputs.push(InputFile { input: place, name, path, shape, classes, limits, pixels }.read()?);
-        }
-        Ok(inputs)
+        let inputs = model.inputs.iter().map(|input| (&*input.name, input.classes, &*input.limits));
+        let files = input_files(&model.graph, inputs, &paths, &self.pixels())?;
+        files.iter().map(|file| Ok(file.read()?)).collect()
     }
 }
 
 /// Where the result goes.
 #[derive(Clone, Debug, Args)]
+#[command(next_help_heading = "Inputs and outputs")]
 pub struct OutputArguments {
     /// Where to write an output as float32 .npy; without a name the first one. Of several inferences one after the other.
     #[arg(short, long, value_name = "[NAME=]FILE.npy")]

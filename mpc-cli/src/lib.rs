@@ -18,6 +18,8 @@ mod keys;
 mod logging;
 mod outcome;
 mod output;
+mod process;
+mod progress;
 mod session_progress;
 mod stop;
 

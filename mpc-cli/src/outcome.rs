@@ -16,7 +16,7 @@ use serde::Serialize;
 use crate::arguments::OutputArguments;
 use crate::failure::Failure;
 use crate::output::{json, print};
-use crate::session_progress::Bars;
+use crate::session_progress::SessionProgress;
 
 /// The numbers of an output that are printed.
 const SHOWN: usize = 10;
@@ -34,7 +34,7 @@ pub fn query(
     let store = store.map(|folder| Store::open(folder, key())).transpose()?;
     let correlations = store.as_ref().map_or(Correlations::Dealer, Correlations::Store);
     let count = inputs.len() as u32;
-    let mut bars = in_ring!(model.terms.ring, R => Bars::new(&model.plan::<R>()?, count));
+    let mut bars = in_ring!(model.terms.ring, R => SessionProgress::new(&model.plan::<R>()?, count));
     let results = smol::block_on(client.query(model, inputs, correlations, &mut bars))?;
     drop(bars);
     Outcome { client, model, results }.write(output, &destinations)

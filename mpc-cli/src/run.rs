@@ -31,6 +31,7 @@ use crate::files::{by_name, check_destinations};
 use mpc_models::tensors::{write_tensor, write_whole};
 use mpc_ring::{Ring, in_ring};
 
+pub use crate::arguments::{InputArguments, OutputArguments, RevealArgument, RevealToArgument, TermsArguments};
 use crate::failure::Failure;
 use crate::output::json;
 pub use arguments::{LinkKind, PreprocessingMode, RunArguments, TransportKind};
@@ -87,7 +88,7 @@ fn compare<R: Ring>(arguments: &RunArguments) -> Result<Summary, Failure> {
             processes::run(&job, secure, &owners, &subject.weights, source, &mut progress)?
         }
     };
-    progress.clear();
+    drop(progress);
     let results = Results::new(&run, &plain.outputs)?;
     let summary = summarise(arguments, &subject, &plan, &samples, &results, &run, plain.time)?;
     for (place, (name, output)) in subject.outputs.iter().zip(results.private()).enumerate() {

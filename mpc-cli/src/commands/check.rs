@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, Parser};
+use clap::Args;
 use mpc_models::Targets;
 use mpc_models::arrays::read_npy;
 use mpc_models::read_file;
@@ -73,13 +73,6 @@ pub struct CheckArguments {
     pub json: bool,
 }
 
-/// What `run` takes, for its defaults.
-#[derive(Parser)]
-struct Defaults {
-    #[command(flatten)]
-    run: RunArguments,
-}
-
 /// A layer's values over all samples.
 #[derive(Clone, Debug, Serialize)]
 struct Layer {
@@ -127,7 +120,7 @@ pub fn run(arguments: &CheckArguments) -> Result<(), Failure> {
 }
 
 fn run_arguments(arguments: &CheckArguments) -> RunArguments {
-    let defaults = Defaults::try_parse_from(["run"]).expect("every argument of run has a default").run;
+    let defaults = RunArguments::default();
     let terms = TermsArguments {
         parties: arguments.parties,
         fractional_bits: Some(arguments.fractional_bits),

@@ -10,7 +10,7 @@ use mpc_service::{PublicModel, Store};
 use crate::arguments::ConnectArguments;
 use crate::failure::Failure;
 use crate::output::print;
-use crate::session_progress::Bars;
+use crate::session_progress::SessionProgress;
 
 /// Prepares inferences ahead of time: their correlations are dealt now, and stored here and at the servers, encrypted.
 ///
@@ -36,7 +36,7 @@ pub fn run(arguments: &PrepareArguments) -> Result<(), Failure> {
     let model = PublicModel::read(&arguments.model)?;
     let client = arguments.connect.client()?;
     let store = Store::open(&arguments.store, FileKey::new(client.endpoint.identity.derive_key("store")))?;
-    let mut bars = in_ring!(model.terms.ring, R => Bars::new(&model.plan::<R>()?, arguments.count));
+    let mut bars = in_ring!(model.terms.ring, R => SessionProgress::new(&model.plan::<R>()?, arguments.count));
     let batch = smol::block_on(client.prepare(&model, arguments.count, &store, &mut bars))?;
     drop(bars);
     print(&format!("batch {batch}: {} inferences are ready in {}\n", arguments.count, arguments.store.display()))

@@ -3,7 +3,7 @@
 use std::num::NonZeroU8;
 use std::path::PathBuf;
 
-use clap::{Args, ValueEnum};
+use clap::{Args, Parser, ValueEnum};
 use mpc_transport::LinkSettings;
 use serde::{Deserialize, Serialize};
 
@@ -11,6 +11,10 @@ use crate::arguments::{InputArguments, OutputArguments, TermsArguments};
 
 /// Images per inference with `--accuracy`, unless `--batch` says otherwise.
 const ACCURACY_BATCH: usize = 25;
+
+/// Headings of the help.
+const IO: &str = "Inputs and outputs";
+const HOW: &str = "How it runs";
 
 /// What `mpc run` and `mpc plan` can be asked for.
 #[derive(Clone, Debug, Args)]
@@ -20,67 +24,67 @@ pub struct RunArguments {
     pub model: String,
 
     /// How messages travel.
-    #[arg(long, value_enum, default_value_t = TransportKind::Memory)]
+    #[arg(long, value_enum, default_value_t = TransportKind::Memory, help_heading = HOW)]
     pub transport: TransportKind,
 
     /// How many images to classify, one after the other in one session [default: 1, or all of --input].
-    #[arg(long, value_name = "N", conflicts_with = "accuracy")]
+    #[arg(long, value_name = "N", conflicts_with = "accuracy", help_heading = IO)]
     pub images: Option<usize>,
 
     /// The first image, counted from 0.
-    #[arg(long, default_value_t = 0, value_name = "INDEX", conflicts_with = "accuracy")]
+    #[arg(long, default_value_t = 0, value_name = "INDEX", conflicts_with = "accuracy", help_heading = IO)]
     pub first_image: usize,
 
     /// Images per inference: a batch shares its rounds [default: 1, or 25 with --accuracy].
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", help_heading = IO)]
     pub batch: Option<usize>,
 
     /// The inputs. Of a network by name: images instead of the bundled samples, float32 of shape [N, channels, height,
     /// width] in an .npy file, normalised as for training (the digits: −1 is white, 1 black); or a folder with a folder
     /// of PNG or JPEG files for each class, read as the training script does, with --weights trained for these classes.
     /// Of an ONNX file: for each input a tensor (.npy, .npz) or an image (PNG, JPEG), which is resized.
-    #[arg(long, value_name = "[NAME=]FILE|FOLDER", conflicts_with = "accuracy")]
+    #[arg(long, value_name = "[NAME=]FILE|FOLDER", conflicts_with = "accuracy", help_heading = IO)]
     pub input: Vec<String>,
 
     /// The party that owns an input, where it is not party 1.
-    #[arg(long, value_name = "NAME=PARTY")]
+    #[arg(long, value_name = "NAME=PARTY", help_heading = IO)]
     pub input_owner: Vec<String>,
 
     /// Where the U-Net's pictures go: the image, the private mask and the mask in the clear side by side.
-    #[arg(long, value_name = "FILE.png", default_value = "target/unet.png")]
+    #[arg(long, value_name = "FILE.png", default_value = "target/unet.png", help_heading = IO)]
     pub picture: PathBuf,
 
     /// Own weights instead of the bundled ones, with the tensor names of PyTorch.
-    #[arg(long, value_name = "FILE.safetensors")]
+    #[arg(long, value_name = "FILE.safetensors", help_heading = IO)]
     pub weights: Option<PathBuf>,
 
     /// When the parties draw correlations from the dealer.
-    #[arg(long, value_enum, default_value_t = PreprocessingMode::Streamed)]
+    #[arg(long, value_enum, default_value_t = PreprocessingMode::Streamed, help_heading = HOW)]
     pub preprocessing: PreprocessingMode,
 
     /// Draw the correlations of each inference while the one before it is online: all before its first online message, in
     /// memory for two inferences.
-    #[arg(long, conflicts_with = "preprocessing")]
+    #[arg(long, conflicts_with = "preprocessing", help_heading = HOW)]
     pub pipeline: bool,
 
     /// Threads that each party and the dealer use for convolutions; all of them together with `--transport memory`.
-    #[arg(long, default_value_t = NonZeroU8::MIN, value_name = "N")]
+    #[arg(long, default_value_t = NonZeroU8::MIN, value_name = "N", help_heading = HOW)]
     pub threads: NonZeroU8,
 
     /// Links to imitate: lan is 1 Gb/s and 0.5 ms, wan 100 Mb/s and 40 ms, one way.
-    #[arg(long, value_enum, default_value_t = LinkKind::None, value_name = "LINK")]
+    #[arg(long, value_enum, default_value_t = LinkKind::None, value_name = "LINK", help_heading = HOW)]
     pub link: LinkKind,
 
     /// How long a party waits for another one that makes no progress.
-    #[arg(long, default_value_t = 30, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..=86_400))]
+    #[arg(long, default_value_t = 30, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..=86_400), help_heading = HOW)]
     pub deadline: u64,
 
     /// Classifies all bundled digits that the model was not trained on, and prints how many labels agree.
-    #[arg(long)]
+    #[arg(long, help_heading = IO)]
     pub accuracy: bool,
 
     /// The shape of an input whose sizes an ONNX file leaves open, where no file of --input says it; without it they are 1.
-    #[arg(long, value_name = "NAME=1x3x32x32")]
+    #[arg(long, value_name = "NAME=1x3x32x32", help_heading = IO)]
     pub shape: Vec<String>,
 
     #[command(flatten)]
@@ -144,6 +148,19 @@ impl LinkKind {
             Self::Lan => LinkSettings::LAN,
             Self::Wan => LinkSettings::WAN,
         }
+    }
+}
+
+/// What `mpc run` without arguments does.
+impl Default for RunArguments {
+    fn default() -> Self {
+        /// A command line of these arguments alone.
+        #[derive(Parser)]
+        struct Line {
+            #[command(flatten)]
+            run: RunArguments,
+        }
+        Line::try_parse_from(["run"]).expect("every argument has a default").run
     }
 }
 

@@ -1,10 +1,9 @@
 //! `--model FILE.onnx`: a network of one's own.
 
-use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use crate::files::by_name;
-use mpc_models::tensors::{InputFile, tensor_shape};
+use crate::files::{by_name, input_files};
+use mpc_models::tensors::tensor_shape;
 use mpc_nn::{Encoding, Network};
 use mpc_onnx::{Dimension, OnnxFile, TensorInfo};
 
@@ -40,7 +39,9 @@ pub fn open(arguments: &RunArguments, has_inputs: bool) -> Result<Subject, Input
     }
     let weights = WeightSource { model: model.clone(), file: None, shapes };
     let network = weights.import(&file)?;
-    let inputs = if has_inputs { Some(files(arguments, &network, &paths)?) } else { None };
+    let described = network.inputs.iter().map(|input| (&*input.name, classes(input.encoding), &*input.limits));
+    let files = has_inputs.then(|| input_files(&network.graph, described, &paths, &arguments.pixels.pixels()));
+    let inputs = files.transpose()?.map(SampleSource::Files);
     let outputs: Vec<String> = network.outputs.iter().map(|output| output.name.clone()).collect();
     let meaning = match network.outputs.first().map(|output| &output.shape[..]) {
         Some([_, classes]) if *classes > 1 => Meaning::Class,
@@ -67,26 +68,12 @@ fn is_one_of(shape: &[usize], input: &TensorInfo) -> bool {
     declared.is_none_or(|declared| shape.len() == declared.len() && shape.iter().zip(declared).all(fits))
 }
 
-/// A file for each input of the graph.
-fn files(
-    arguments: &RunArguments,
-    network: &Network,
-    paths: &BTreeMap<String, PathBuf>,
-) -> Result<SampleSource, InputError> {
-    let places = network.inputs.iter().zip(network.graph.inputs()).enumerate();
-    let file = |(input, (of_file, &id)): (usize, (&mpc_nn::NetworkInput, &mpc_nn::NodeId))| {
-        let name = of_file.name.clone();
-        let missing = || InputError::Named(format!("the input `{name}` needs a file: --input {name}=FILE"));
-        let path = paths.get(&name).ok_or_else(missing)?.clone();
-        let classes = match of_file.encoding {
-            Encoding::OneHot(classes) => Some(classes),
-            _ => None,
-        };
-        let shape = network.graph.node(id).shape().to_vec();
-        let limits = of_file.limits.clone();
-        Ok(InputFile { input, name, path, shape, classes, limits, pixels: arguments.pixels.pixels() })
-    };
-    Ok(SampleSource::Files(places.map(file).collect::<Result<_, InputError>>()?))
+/// The number of classes of an input of integers.
+fn classes(encoding: Encoding) -> Option<usize> {
+    match encoding {
+        Encoding::OneHot(classes) => Some(classes),
+        _ => None,
+    }
 }
 
 #[cfg(test)]

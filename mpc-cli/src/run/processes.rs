@@ -1,11 +1,10 @@
 //! A run over TCP or TLS: a process for each party and the dealer, all of which end with this one.
 
-use std::io::{BufRead, BufReader, Write};
-use std::process::{Child, ChildStdin, ChildStdout, Command, ExitStatus, Stdio};
+use std::io::{BufRead, BufReader};
+use std::process::ChildStdout;
 use std::sync::mpsc::{Receiver, Sender, channel};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use mpc_nn::Owner;
 
@@ -17,15 +16,12 @@ use super::job::Job;
 use super::orders::{Certificates, Orders};
 use super::progress::Progress;
 use super::samples::{SampleSource, WeightSource};
+use crate::process::{End, Process};
 
 /// The hidden command of a party's process.
 pub const PARTY_COMMAND: &str = "run-party";
 /// The hidden command of the dealer's process.
 pub const DEALER_COMMAND: &str = "run-dealer";
-
-/// How long a process has to exit once it has nothing more to do.
-const EXIT_TIME: Duration = Duration::from_secs(2);
-const EXIT_PAUSE: Duration = Duration::from_millis(2);
 
 /// Runs a job in processes. Party 0's reads the weights, those of owners of inputs read these.
 pub fn run(
@@ -40,7 +36,7 @@ pub fn run(
     let (sender, events) = channel();
     let mut processes = Vec::new();
     for node in (0..job.parties).map(Node::Party).chain([Node::Dealer]) {
-        processes.push(Process::start(node, &sender)?);
+        processes.push(Participant::start(node, &sender)?);
     }
     drop(sender);
     let Introductions { listening, certificates } = introductions(&events, job)?;
@@ -102,66 +98,31 @@ fn introductions(events: &Receiver<(Node, Event)>, job: &Job) -> Result<Introduc
     }
 }
 
-/// A participant's process; ended and waited for when dropped.
-struct Process {
+/// A participant's process.
+struct Participant {
     node: Node,
-    child: Arc<Mutex<Child>>,
-    /// Open as long as the process shall run.
-    stdin: Option<ChildStdin>,
+    process: Process,
 }
 
-impl Process {
+impl Participant {
     fn start(node: Node, sender: &Sender<(Node, Event)>) -> Result<Self, RunError> {
         let failed = |error: std::io::Error| RunError::Start { node, reason: error.to_string() };
         let command = if node == Node::Dealer { DEALER_COMMAND } else { PARTY_COMMAND };
-        let program = std::env::current_exe().map_err(failed)?;
-        let mut command_line = Command::new(program);
-        let mut child =
-            command_line.arg(command).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().map_err(failed)?;
-        let (stdin, stdout) = (child.stdin.take(), child.stdout.take());
-        let child = Arc::new(Mutex::new(child));
-        if let Some(stdout) = stdout {
-            let (child, sender) = (Arc::clone(&child), sender.clone());
-            thread::spawn(move || forward(node, stdout, &child, &sender));
-        }
-        Ok(Self { node, child, stdin })
+        let (process, stdout) = Process::start([command]).map_err(failed)?;
+        let (end, sender) = (process.end(), sender.clone());
+        thread::spawn(move || forward(node, stdout, &end, &sender));
+        Ok(Self { node, process })
     }
 
     fn order(&mut self, orders: &Orders) {
         let mut line = serde_json::to_vec(orders).expect("orders have no maps, so they always encode");
         line.push(b'\n');
-        // A process that is gone is reported by the thread that reads from it.
-        let _ = self.stdin.as_mut().map(|stdin| stdin.write_all(&line));
-    }
-}
-
-impl Drop for Process {
-    fn drop(&mut self) {
-        // The process ends when its stdin does, if it has not already.
-        self.stdin = None;
-        if wait(&self.child, EXIT_TIME).is_none() {
-            let mut child = self.child.lock().unwrap_or_else(PoisonError::into_inner);
-            let _ = child.kill();
-            let _ = child.wait();
-        }
-    }
-}
-
-/// How the process ended, if it does in time.
-fn wait(child: &Mutex<Child>, limit: Duration) -> Option<ExitStatus> {
-    let end = Instant::now() + limit;
-    loop {
-        let status = child.lock().unwrap_or_else(PoisonError::into_inner).try_wait();
-        match status {
-            Ok(Some(status)) => return Some(status),
-            Ok(None) if Instant::now() < end => thread::sleep(EXIT_PAUSE),
-            _ => return None,
-        }
+        self.process.send(&line);
     }
 }
 
 /// Passes on what a process reports; of one that ends without a last word, says how it ended.
-fn forward(node: Node, stdout: ChildStdout, child: &Mutex<Child>, sender: &Sender<(Node, Event)>) {
+fn forward(node: Node, stdout: ChildStdout, end: &End, sender: &Sender<(Node, Event)>) {
     for line in BufReader::new(stdout).lines().map_while(Result::ok) {
         let event = serde_json::from_str(&line)
             .unwrap_or_else(|error| Event::Failed { reason: format!("its report cannot be read: {error}") });
@@ -171,7 +132,7 @@ fn forward(node: Node, stdout: ChildStdout, child: &Mutex<Child>, sender: &Sende
             return;
         }
     }
-    let reason = match wait(child, EXIT_TIME) {
+    let reason = match end.wait() {
         Some(status) => format!("its process ended before it was done ({status})"),
         None => "its process closed its output before it was done".to_owned(),
     };

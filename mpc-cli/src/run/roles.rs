@@ -5,7 +5,7 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use mpc_nn::execute::labels;
+use mpc_nn::run::labels;
 use mpc_nn::{DealerSession, Observer, Outputs, Owner, PartySession, Plan, SessionOptions, Weights};
 use mpc_ring::{Ring, in_ring};
 use mpc_shares::Seed;

@@ -1,10 +1,10 @@
 //! A run between the services that are installed between organisations, all on this machine.
 
+use std::ffi::OsString;
 use std::fs;
 use std::io::{BufRead, BufReader};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
 
 use mpc_service::at_rest::private_file::write_private;
 use mpc_service::{Client, Depositor, PrivateModel, PublicModel, Setting};
@@ -16,6 +16,7 @@ use super::subject::Subject;
 use crate::failure::Failure;
 use crate::keys::{KeyArguments, peer, peers};
 use crate::outcome::query;
+use crate::process::Process;
 
 /// Runs a model with every participant on this machine: a process for each server and the dealer, keys made for the occasion,
 /// TLS between them over loopback. To try things out: there is no privacy in it.
@@ -82,9 +83,10 @@ struct Site<'a> {
     deadline: u64,
 }
 
-/// A process that ends with this one.
+/// A service.
 struct Running {
-    child: Child,
+    /// At the end of its input it finishes what it does and stops; after the query there is nothing left to do.
+    _process: Process,
     address: SocketAddr,
 }
 
@@ -153,24 +155,16 @@ impl Site<'_> {
         at: Option<SocketAddr>,
     ) -> Result<Running, Failure> {
         let failed = |reason: String| Failure::Own(format!("cannot start {name}: {reason}"));
-        let program = std::env::current_exe().map_err(|error| failed(error.to_string()))?;
         let at = at.unwrap_or_else(|| SocketAddr::from((Ipv4Addr::LOCALHOST, 0)));
-        let mut child = Command::new(program)
-            .args(command)
-            .args(flags)
-            .args(["--listen", &at.to_string(), "--deadline", &self.deadline.to_string(), "--stop-with-input"])
-            .args(["--log", "warn", "--key"])
-            .arg(self.key(name))
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .map_err(|error| failed(error.to_string()))?;
+        let (at_text, deadline) = (at.to_string(), self.deadline.to_string());
+        let common = ["--listen", &at_text, "--deadline", &deadline, "--stop-with-input", "--log", "warn", "--key"];
+        let words = command.iter().copied().chain(flags.iter().map(String::as_str)).chain(common).map(OsString::from);
+        let started = Process::start(words.chain([self.key(name).into_os_string()]));
+        let (process, output) = started.map_err(|error| failed(error.to_string()))?;
         let mut line = String::new();
-        if let Some(output) = child.stdout.take() {
-            BufReader::new(output).read_line(&mut line).map_err(|error| failed(error.to_string()))?;
-        }
+        BufReader::new(output).read_line(&mut line).map_err(|error| failed(error.to_string()))?;
         let address = line.trim().strip_prefix("listening on ").and_then(|address| address.parse().ok());
-        let running = Running { child, address: address.unwrap_or(at) };
+        let running = Running { _process: process, address: address.unwrap_or(at) };
         if address.is_some() { Ok(running) } else { Err(failed("it does not listen; see above".to_owned())) }
     }
 }
@@ -181,13 +175,4 @@ fn free_ports(count: usize) -> Result<Vec<SocketAddr>, Failure> {
     let bind = |_| TcpListener::bind((Ipv4Addr::LOCALHOST, 0));
     let listeners: Vec<_> = (0..count).map(bind).collect::<Result<_, _>>().map_err(failed)?;
     listeners.iter().map(TcpListener::local_addr).collect::<Result<_, _>>().map_err(failed)
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        // At the end of its input it finishes what it does and stops; after the query there is nothing left to do.
-        drop(self.child.stdin.take());
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
 }

@@ -1,6 +1,6 @@
 //! A model owner that leaves shares of its model with servers, which compute without it from then on.
 
-use mpc_nn::outside::split_model;
+use mpc_nn::delegation::split_model;
 use mpc_ring::{Ring, in_ring};
 use mpc_shares::{Prg, Seed};
 use mpc_transport::Transport;

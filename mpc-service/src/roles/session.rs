@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use mpc_nn::execute::{Inputs, ModelSource, Outputs};
+use mpc_nn::run::{Inputs, ModelSource, Outputs};
 use mpc_nn::{Model, PartySession, Plan, Preprocessing};
 use mpc_ring::Ring;
 use mpc_transport::tls::SecureTransport;

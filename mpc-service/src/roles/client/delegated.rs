@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use mpc_nn::Plan;
-use mpc_nn::outside::{OutputShare, reconstruct, split_inputs};
+use mpc_nn::delegation::{OutputShare, reconstruct, split_inputs};
 use mpc_ring::Ring;
 use mpc_shares::{Prg, SecretVec, Seed};
 use mpc_transport::tls::SecureTransport;

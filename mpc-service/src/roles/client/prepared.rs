@@ -1,7 +1,7 @@
 //! Prepared inferences at the data owner: how they are made, and which of them a query holds.
 
 use mpc_nn::Plan;
-use mpc_nn::execute::ModelSource;
+use mpc_nn::run::ModelSource;
 use mpc_ring::Ring;
 
 use super::Client;

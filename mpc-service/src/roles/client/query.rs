@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use mpc_nn::execute::{Inputs, ModelSource, Outputs, check_inputs};
+use mpc_nn::run::{Inputs, ModelSource, Outputs, check_inputs};
 use mpc_nn::{InferenceError, Model, Plan};
 use mpc_ring::Ring;
 use mpc_transport::tls::SecureTransport;

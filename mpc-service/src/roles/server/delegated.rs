@@ -1,8 +1,8 @@
 //! A server between the parties and a data owner that computes nothing.
 
 use mpc_nn::Plan;
-use mpc_nn::execute::{Inputs, Outputs};
-use mpc_nn::outside::InputShare;
+use mpc_nn::delegation::InputShare;
+use mpc_nn::run::{Inputs, Outputs};
 use mpc_ring::Ring;
 use mpc_shares::SecretVec;
 use mpc_transport::Transport;

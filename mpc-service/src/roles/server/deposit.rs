@@ -1,7 +1,7 @@
 //! Deposits: a server takes in its share of a model.
 
 use mpc_nn::Plan;
-use mpc_nn::outside::ModelShare;
+use mpc_nn::delegation::ModelShare;
 use mpc_ring::{Ring, in_ring};
 use mpc_shares::SecretVec;
 use mpc_transport::Transport;

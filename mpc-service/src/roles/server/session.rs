@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use mpc_nn::execute::ModelSource;
-use mpc_nn::outside::ModelShare;
+use mpc_nn::delegation::ModelShare;
+use mpc_nn::run::ModelSource;
 use mpc_nn::{Model, Plan};
 use mpc_ring::{Ring, in_ring};
 use mpc_transport::handshake;
