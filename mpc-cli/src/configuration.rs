@@ -29,11 +29,14 @@ pub fn merge(program: &Command, arguments: Vec<OsString>) -> Result<Vec<OsString
     let text = std::str::from_utf8(&bytes).map_err(|_| wrong("it is no text".to_owned()))?;
     let table: Table = text.parse().map_err(|error: toml::de::Error| wrong(error.to_string()))?;
     let is_given = |argument: &Arg| given.value_source(argument.get_id().as_str()) == Some(ValueSource::CommandLine);
-    // The words of the command line come first in order, but where they leave one open that must be there and is not in the
-    // file: then they are that one and those that follow it, and what the file says is before them.
-    let is_open =
-        |argument: &Arg| argument.is_required_set() && !is_given(argument) && !table.contains_key(&name(argument));
-    let first_word = command.get_positionals().position(is_open).unwrap_or(0);
+    // The words of the command line are what the file leaves open; where they are more, they replace what it says.
+    let is_open = |argument: &&Arg| !table.contains_key(&name(argument));
+    let count = |argument: &Arg| given.get_raw(argument.get_id().as_str()).map_or(0, Iterator::count);
+    let words: usize = command.get_positionals().filter(|argument| is_given(argument)).map(count).sum();
+    let room =
+        command.get_positionals().filter(is_open).map(|argument| if takes_several(argument) { words } else { 1 });
+    let is_room = words <= room.sum();
+    let first_word = command.get_positionals().position(|argument| is_room && is_open(&argument)).unwrap_or(0);
     let (mut flags, mut before, mut after) = (Vec::new(), Vec::new(), Vec::new());
     for (key, value) in &table {
         let argument = find(program, command, key).ok_or_else(|| wrong(unknown(program, command, key)))?;
@@ -91,13 +94,16 @@ fn values(argument: &Arg, value: &Value) -> Result<Vec<String>, String> {
             _ => Err("it is true or false".to_owned()),
         };
     }
-    let several = matches!(argument.get_action(), ArgAction::Append)
-        || argument.get_num_args().is_some_and(|range| range.max_values() > 1);
     match value {
-        Value::Array(values) if several => values.iter().map(text).collect(),
+        Value::Array(values) if takes_several(argument) => values.iter().map(text).collect(),
         Value::Array(_) => Err("it takes one value, not a list".to_owned()),
         value => Ok(vec![text(value)?]),
     }
+}
+
+fn takes_several(argument: &Arg) -> bool {
+    matches!(argument.get_action(), ArgAction::Append)
+        || argument.get_num_args().is_some_and(|range| range.max_values() > 1)
 }
 
 fn text(value: &Value) -> Result<String, String> {
@@ -164,6 +170,14 @@ mod tests {
         assert_eq!(&merged[..3], ["mpc", "query", "net.public"]);
         assert_eq!(&merged[5..], ["0.npy", "1.npy", "--connect=a:1=a.crt", "--key=c.key"]);
         assert!(Program::try_parse_from(merged).is_ok());
+    }
+
+    #[test]
+    fn words_of_the_command_line_replace_what_the_file_says_where_it_leaves_nothing_open() {
+        let merged = merged("mpc pack other.onnx --config FILE", "model = \"net.onnx\"\noutput = [\"a\", \"b\"]\n");
+        let merged = merged.unwrap();
+        assert_eq!(merged[2], "other.onnx");
+        assert_eq!(&merged[5..], ["--output", "a", "b"]);
     }
 
     #[test]
