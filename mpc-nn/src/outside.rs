@@ -61,7 +61,7 @@ impl<R: Ring> Share<R> {
 
     fn from_bytes(kind: Kind, plan: &Plan<R>, party: usize, len: usize, bytes: &[u8]) -> Result<Self, EncodingError> {
         let header = Header::new(plan, party);
-        let content = if plan.is_last(party) {
+        let content = if plan.place(party).is_last() {
             let payload = header.decode(kind, len * R::BYTES, bytes)?;
             Content::Elements(read_elements(payload, len))
         } else {

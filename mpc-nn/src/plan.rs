@@ -17,7 +17,7 @@ use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::marker::PhantomData;
 
-use mpc_protocols::{Request, correlation, open, sharing};
+use mpc_protocols::{Place, Request, correlation, open, sharing};
 use mpc_ring::Ring;
 use mpc_shares::Seed;
 use mpc_transport::{Agreement, Traffic};
@@ -171,7 +171,7 @@ impl<R: Ring> Plan<R> {
     /// What party `party` receives from the dealer for one inference.
     #[must_use]
     pub fn preprocessing(&self, party: usize) -> Traffic {
-        correlation::traffic::<R>(&self.requests(), self.is_last(party))
+        correlation::traffic::<R>(&self.requests(), self.place(party))
     }
 
     /// What party `party` sends and receives in one inference.
@@ -211,12 +211,12 @@ impl<R: Ring> Plan<R> {
     }
 
     fn share_bytes(&self, party: usize, len: usize) -> usize {
-        Header::BYTES + if self.is_last(party) { len * R::BYTES } else { Seed::BYTES }
+        Header::BYTES + if self.place(party).is_last() { len * R::BYTES } else { Seed::BYTES }
     }
 
-    /// Whether this is the party whose shares are not seeds.
-    pub(crate) fn is_last(&self, party: usize) -> bool {
-        party + 1 == self.settings.parties
+    /// The place of a party among those of this plan.
+    pub(crate) fn place(&self, party: usize) -> Place {
+        Place { party, parties: self.settings.parties }
     }
 
     /// The owner of each input, in the order of the graph's inputs.

@@ -10,9 +10,11 @@
 //! same inference: agree on which before ([`PartySession::agree`](crate::PartySession::agree)), or the result is
 //! meaningless.
 
+use mpc_protocols::correlation::Recorded;
+use mpc_protocols::{CorrelationSource, Place};
 use mpc_ring::Ring;
 use mpc_shares::SecretVec;
-use mpc_transport::{FrameSource, Link, RecordingError, Replay};
+use mpc_transport::{FrameSource, RecordingError};
 use zeroize::Zeroize;
 
 use crate::encoding::{EncodingError, Header, Kind};
@@ -81,12 +83,13 @@ pub(crate) fn header<R: Ring>(plan: &Plan<R>, party: usize) -> [u8; Header::BYTE
     Header::new(plan, party).to_bytes(Kind::Recording)
 }
 
-/// Checks that a recording is one of this plan and party, of the right length; gives the link that its frames make.
-pub(crate) fn open<R: Ring>(
+/// Checks that a recording is one of this plan and party, of the right length; gives the correlations that are in it.
+pub(crate) async fn open<'s, R: Ring>(
     plan: &Plan<R>,
-    party: usize,
-    mut source: impl FrameSource + 'static,
-) -> Result<Link, InferenceError> {
+    place: Place,
+    mut source: impl FrameSource + 's,
+) -> Result<CorrelationSource<'s>, InferenceError> {
+    let party = place.party;
     let (expected, found) = (plan.recording_bytes(party), source.remaining());
     if expected != found {
         return Err(EncodingError::Length { what: Kind::Recording.what(), expected, found }.into());
@@ -94,5 +97,7 @@ pub(crate) fn open<R: Ring>(
     let mut bytes = [0; Header::BYTES];
     source.read(&mut bytes).map_err(|source| InferenceError::recording(labels::DEAL, source))?;
     Header::new(plan, party).check_bytes(Kind::Recording, &bytes)?;
-    Ok(Link::new(Replay::new(mpc_protocols::correlation::PARTY_NODE, source)))
+    let recorded = Recorded::begin(source, place).await;
+    let recorded = recorded.map_err(|source| InferenceError::over_dealer_link(labels::DEAL, source))?;
+    Ok(CorrelationSource::new(recorded, &plan.requests()))
 }

@@ -13,7 +13,7 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use mpc_protocols::correlation;
-use mpc_protocols::{CorrelationSource, Dealer, Party, ProtocolError};
+use mpc_protocols::{CorrelationSource, Dealer, Party, Place, ProtocolError};
 use mpc_ring::Ring;
 use mpc_shares::{Prg, Seed};
 use mpc_transport::{
@@ -87,7 +87,7 @@ impl<'a, R: Ring> PartySession<'a, R> {
         dealer.begin(Phase::Setup, labels::LOAD);
         let SessionOptions { session, seed, .. } = options;
         let mut generator = Prg::new(seed);
-        let source = begin(&mut dealer, plan.is_last(party.index()), &plan.setup_requests()).await?;
+        let source = begin(&mut dealer, party.place(), &plan.setup_requests()).await?;
         let model = Model::load(&mut party, source, plan, model.into(), &mut generator).await?;
         // A message of all weights is longer than any that follows.
         party.free_buffers();
@@ -106,8 +106,7 @@ impl<'a, R: Ring> PartySession<'a, R> {
         observer: &mut impl Observer,
     ) -> Result<Outputs<R>, InferenceError> {
         self.dealer.begin(Phase::Preprocessing, labels::DEAL);
-        let is_last = self.plan.is_last(self.party.index());
-        let source = begin(&mut self.dealer, is_last, &self.plan.requests()).await?;
+        let source = begin(&mut self.dealer, self.party.place(), &self.plan.requests()).await?;
         let inference = Inference { plan: self.plan, model: &self.model, preprocessing };
         inference.run(&mut self.party, source, inputs.into(), &mut self.generator, observer).await
     }
@@ -119,8 +118,7 @@ impl<'a, R: Ring> PartySession<'a, R> {
     pub fn halves(&mut self) -> (Preparation<'_, R>, Online<'_, R>) {
         let Self { party, dealer, plan, model, generator, .. } = self;
         let inference = Inference { plan: *plan, model: &**model, preprocessing: Preprocessing::Ahead };
-        let is_last = plan.is_last(party.index());
-        (Preparation { dealer, inference, is_last }, Online { party, inference, generator })
+        (Preparation { dealer, inference, place: party.place() }, Online { party, inference, generator })
     }
 
     /// Records the correlations of one inference, for which the dealer must call [`DealerSession::deal`]: `keep` is given
@@ -137,7 +135,7 @@ impl<'a, R: Ring> PartySession<'a, R> {
         keep(&recording::header(self.plan, party)).map_err(|source| InferenceError::recording(labels::DEAL, source))?;
         self.dealer.begin(Phase::Preprocessing, labels::DEAL);
         let requests = self.plan.requests();
-        let recorded = correlation::record::<R>(&mut self.dealer, self.plan.is_last(party), &requests, keep).await;
+        let recorded = correlation::record::<R>(&mut self.dealer, self.party.place(), &requests, keep).await;
         recorded.map_err(|source| InferenceError::over_dealer_link(labels::DEAL, source))
     }
 
@@ -190,13 +188,12 @@ impl<R: Ring, D> PartySession<'_, R, D> {
     /// [`InferenceError`]. After an error the session is at an end, and the recording is used up.
     pub async fn infer_recorded(
         &mut self,
-        recording: impl FrameSource + 'static,
+        recording: impl FrameSource,
         inputs: impl Into<Inputs<'_, R>>,
         preprocessing: Preprocessing,
         observer: &mut impl Observer,
     ) -> Result<Outputs<R>, InferenceError> {
-        let mut link = recording::open(self.plan, self.party.index(), recording)?;
-        let source = begin(&mut link, self.plan.is_last(self.party.index()), &self.plan.requests()).await?;
+        let source = recording::open(self.plan, self.party.place(), recording).await?;
         let inference = Inference { plan: self.plan, model: &self.model, preprocessing };
         inference.run(&mut self.party, source, inputs.into(), &mut self.generator, observer).await
     }
@@ -236,7 +233,7 @@ impl<R: Ring, D> PartySession<'_, R, D> {
 pub struct Preparation<'s, R: Ring> {
     dealer: &'s mut Link,
     inference: Inference<'s, R>,
-    is_last: bool,
+    place: Place,
 }
 
 impl<R: Ring> Preparation<'_, R> {
@@ -248,7 +245,7 @@ impl<R: Ring> Preparation<'_, R> {
     pub async fn prepare(&mut self, observer: &mut impl Observer) -> Result<Prepared<R>, InferenceError> {
         self.dealer.meter_mut().clear();
         self.dealer.begin(Phase::Preprocessing, labels::DEAL);
-        let source = begin(self.dealer, self.is_last, &self.inference.plan.requests()).await?;
+        let source = begin(self.dealer, self.place, &self.inference.plan.requests()).await?;
         self.inference.prepare(source, observer).await
     }
 
@@ -351,10 +348,10 @@ async fn shake(party: &mut Party, agreement: &Agreement) -> Result<(), Inference
 /// Begins to draw correlations from the dealer's link.
 async fn begin<'l>(
     link: &'l mut Link,
-    is_last: bool,
+    place: Place,
     requests: &[mpc_protocols::Request],
 ) -> Result<CorrelationSource<'l>, InferenceError> {
-    let begun = CorrelationSource::begin(link, is_last, requests).await;
+    let begun = CorrelationSource::begin(link, place, requests).await;
     begun.map_err(|source| InferenceError::over_dealer_link(labels::DEAL, source))
 }
 

@@ -8,7 +8,7 @@ use mpc_protocols::fixed_weights::{FixedWeightShape, FixedWeights};
 use mpc_protocols::function::{Function, FunctionPlan, FunctionShape};
 use mpc_protocols::relu::relu;
 use mpc_protocols::sign::{SignParameters, SignShape};
-use mpc_protocols::{Bilinear, CorrelationSource, Dealer, Request, comparison, in_process};
+use mpc_protocols::{Bilinear, CorrelationSource, Dealer, Place, Request, comparison, in_process};
 use mpc_ring::Convolution;
 use mpc_shares::{ArithmeticShares, Seed};
 use mpc_transport::memory_link;
@@ -125,11 +125,11 @@ fn dealing(c: &mut Criterion) {
                         theirs.push(their_end);
                     }
                     let mut last = theirs.pop().expect("there are parties");
-                    let plan = &plan;
+                    let (plan, place) = (&plan, Place { party: parties - 1, parties });
                     scope.spawn(move || {
                         smol::block_on(async {
-                            let mut source = CorrelationSource::begin(&mut last, true, plan).await?;
-                            source.next::<u64, mpc_protocols::relu::ReluMask<u64>>(shape).await
+                            let mut source = CorrelationSource::begin(&mut last, place, plan).await?;
+                            source.next::<mpc_protocols::relu::ReluMask<u64>>(shape).await
                         })
                     });
                     smol::block_on(dealer.deal(&mut ours, plan, |_| ())).expect("the links are open");

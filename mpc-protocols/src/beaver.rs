@@ -6,10 +6,10 @@ use mpc_ring::Ring;
 use mpc_shares::{ArithmeticShares, SecretVec};
 use mpc_transport::Traffic;
 
-use crate::dealer::Dealing;
+use crate::correlation::{Deal, Dealing, Fields};
 use crate::error::{check_correlation, check_len};
 use crate::open::{self, open_shares, open_with};
-use crate::{Bilinear, Correlation, CorrelationSource, Party, ProtocolError, Request};
+use crate::{Bilinear, Correlation, Party, ProtocolError, Request};
 
 /// One party's share of (a, b, a ∗ b) for random a and b.
 #[derive(Debug)]
@@ -20,20 +20,34 @@ pub struct BeaverTriple<R: Ring> {
     c: ArithmeticShares<R>,
 }
 
-impl<R: Ring> Correlation<R> for BeaverTriple<R> {
+impl<R: Ring> Correlation for BeaverTriple<R> {
     type Shape = Bilinear;
+    type Ring = R;
 
     fn request(map: &Bilinear) -> Request {
         Request::Beaver(*map)
     }
 
-    async fn draw(map: &Bilinear, source: &mut CorrelationSource<'_>) -> Result<Self, ProtocolError> {
+    fn from_fields(map: &Bilinear, fields: &mut Fields<R>) -> Result<Self, ProtocolError> {
         Ok(Self {
             map: *map,
-            a: ArithmeticShares::from_elements(source.uniform(map.left_len())),
-            b: ArithmeticShares::from_elements(source.uniform(map.right_len())),
-            c: ArithmeticShares::from_elements(source.elements(map.output_len(), R::BITS).await?),
+            a: fields.uniform(map.left_len()),
+            b: fields.uniform(map.right_len()),
+            c: fields.dealt(map.output_len(), R::BITS),
         })
+    }
+}
+
+impl<R: Ring> Deal<R> for BeaverTriple<R> {
+    async fn deal(map: &Bilinear, dealing: &mut Dealing<'_, R>) -> Result<(), ProtocolError> {
+        let (a, b) = (dealing.uniform(), dealing.uniform());
+        let mut c = SecretVec::zeros(map.output_len());
+        map.accumulate(&a, &b, &mut c);
+        dealing.dealt(c).await
+    }
+
+    fn scratch(map: &Bilinear) -> usize {
+        map.scratch_len()
     }
 }
 
@@ -44,33 +58,25 @@ pub struct SquarePair<R: Ring> {
     square: ArithmeticShares<R>,
 }
 
-impl<R: Ring> Correlation<R> for SquarePair<R> {
+impl<R: Ring> Correlation for SquarePair<R> {
     type Shape = usize;
+    type Ring = R;
 
     fn request(&len: &usize) -> Request {
         Request::Square { len }
     }
 
-    async fn draw(&len: &usize, source: &mut CorrelationSource<'_>) -> Result<Self, ProtocolError> {
-        Ok(Self {
-            a: ArithmeticShares::from_elements(source.uniform(len)),
-            square: ArithmeticShares::from_elements(source.elements(len, R::BITS).await?),
-        })
+    fn from_fields(&len: &usize, fields: &mut Fields<R>) -> Result<Self, ProtocolError> {
+        Ok(Self { a: fields.uniform(len), square: fields.dealt(len, R::BITS) })
     }
 }
 
-pub(crate) async fn deal_triple<R: Ring>(dealing: &mut Dealing<'_>, map: &Bilinear) -> Result<(), ProtocolError> {
-    let a = dealing.uniform::<R>(map.left_len());
-    let b = dealing.uniform::<R>(map.right_len());
-    let mut c = SecretVec::zeros(map.output_len());
-    map.accumulate(&a, &b, &mut c);
-    dealing.elements(c, R::BITS).await
-}
-
-pub(crate) async fn deal_square<R: Ring>(dealing: &mut Dealing<'_>, len: usize) -> Result<(), ProtocolError> {
-    let mut a = dealing.uniform::<R>(len);
-    a.iter_mut().for_each(|x| *x = x.wrapping_mul(*x));
-    dealing.elements(a, R::BITS).await
+impl<R: Ring> Deal<R> for SquarePair<R> {
+    async fn deal(_: &usize, dealing: &mut Dealing<'_, R>) -> Result<(), ProtocolError> {
+        let mut a = dealing.uniform();
+        a.iter_mut().for_each(|x| *x = x.wrapping_mul(*x));
+        dealing.dealt(a).await
+    }
 }
 
 /// Shares of x ∗ y, in the shape of the map's output (elementwise: in the shape of x).

@@ -1,13 +1,13 @@
 //! AND of binary shares with dealt bit triples, and adders built from it.
 
-use mpc_ring::packing;
+use mpc_ring::Ring;
 use mpc_shares::{BinaryShares, SecretVec};
 use mpc_transport::Traffic;
 
-use crate::dealer::Dealing;
+use crate::correlation::{Deal, Dealing, Fields};
 use crate::error::check_correlation;
 use crate::open::{self, open_planes};
-use crate::{Correlation, CorrelationSource, Party, ProtocolError, Request};
+use crate::{Correlation, Party, ProtocolError, Request};
 
 /// One party's XOR shares of random bits a, b and of a·b.
 #[derive(Debug)]
@@ -26,35 +26,28 @@ pub struct Planes {
     pub len: usize,
 }
 
-impl Planes {
-    fn words(&self) -> usize {
-        self.width as usize * packing::words_for(self.len)
-    }
-}
-
-// Bit triples are the same for every ring; u64 is the one that words are drawn in.
-impl Correlation<u64> for BitTriples {
+impl Correlation for BitTriples {
     type Shape = Planes;
+    type Ring = u64;
 
     fn request(planes: &Planes) -> Request {
         Request::BitTriples { width: planes.width, len: planes.len }
     }
 
-    async fn draw(planes: &Planes, source: &mut CorrelationSource<'_>) -> Result<Self, ProtocolError> {
-        let Planes { width, len } = *planes;
+    fn from_fields(&Planes { width, len }: &Planes, fields: &mut Fields<u64>) -> Result<Self, ProtocolError> {
         Ok(Self {
-            a: BinaryShares::new(width, len, source.uniform(planes.words()))?,
-            b: BinaryShares::new(width, len, source.uniform(planes.words()))?,
-            c: BinaryShares::new(width, len, source.words(planes.words()).await?)?,
+            a: fields.uniform_bits(width, len)?,
+            b: fields.uniform_bits(width, len)?,
+            c: fields.dealt_bits(width, len)?,
         })
     }
 }
 
-pub(crate) async fn deal_triples(dealing: &mut Dealing<'_>, width: u32, len: usize) -> Result<(), ProtocolError> {
-    let words = Planes { width, len }.words();
-    let a = dealing.uniform_words(words);
-    let b = dealing.uniform_words(words);
-    dealing.words(a.iter().zip(b.iter()).map(|(&a, &b)| a & b).collect()).await
+impl<R: Ring> Deal<R> for BitTriples {
+    async fn deal(_: &Planes, dealing: &mut Dealing<'_, R>) -> Result<(), ProtocolError> {
+        let (a, b) = (dealing.uniform_words(), dealing.uniform_words());
+        dealing.dealt_words(a.iter().zip(b.iter()).map(|(&a, &b)| a & b).collect()).await
+    }
 }
 
 /// Shares of x ∧ y, bit by bit.

@@ -8,10 +8,10 @@ use mpc_transport::Traffic;
 
 use crate::beaver::open_difference;
 use crate::binary::{self, BitTriples, Planes, and, stack};
-use crate::dealer::{Dealing, Secret};
+use crate::correlation::{Deal, Dealing, Fields};
 use crate::error::{check_correlation, check_len};
 use crate::open;
-use crate::{Correlation, CorrelationSource, Party, ProtocolError, Request};
+use crate::{Correlation, Party, ProtocolError, Request};
 
 /// One party's shares of random bits, both in XOR and in the ring.
 #[derive(Debug)]
@@ -20,25 +20,25 @@ pub struct DaBits<R: Ring> {
     in_ring: ArithmeticShares<R>,
 }
 
-impl<R: Ring> Correlation<R> for DaBits<R> {
+impl<R: Ring> Correlation for DaBits<R> {
     type Shape = usize;
+    type Ring = R;
 
     fn request(&len: &usize) -> Request {
         Request::DaBits { len }
     }
 
-    async fn draw(&len: &usize, source: &mut CorrelationSource<'_>) -> Result<Self, ProtocolError> {
-        Ok(Self {
-            bits: BinaryShares::new(1, len, source.uniform(packing::words_for(len)))?,
-            in_ring: ArithmeticShares::from_elements(source.elements(len, R::BITS).await?),
-        })
+    fn from_fields(&len: &usize, fields: &mut Fields<R>) -> Result<Self, ProtocolError> {
+        Ok(Self { bits: fields.uniform_bits(1, len)?, in_ring: fields.dealt(len, R::BITS) })
     }
 }
 
-pub(crate) async fn deal_dabits<R: Ring>(dealing: &mut Dealing<'_>, len: usize) -> Result<(), ProtocolError> {
-    let words = dealing.uniform_words(packing::words_for(len));
-    let bits = BinaryShares::new(1, len, words.into_vec())?.to_elements::<R>()?;
-    dealing.elements(bits.into(), R::BITS).await
+impl<R: Ring> Deal<R> for DaBits<R> {
+    async fn deal(&len: &usize, dealing: &mut Dealing<'_, R>) -> Result<(), ProtocolError> {
+        let words = dealing.uniform_words();
+        let bits = BinaryShares::new(1, len, words.into_vec())?.to_elements::<R>()?;
+        dealing.dealt(bits.into()).await
+    }
 }
 
 /// One party's shares of uniformly random ring elements, both in the ring and as XOR shares of their bits.
@@ -51,24 +51,24 @@ pub struct EdaBits<R: Ring> {
     bits: BinaryShares,
 }
 
-impl<R: Ring> Correlation<R> for EdaBits<R> {
+impl<R: Ring> Correlation for EdaBits<R> {
     type Shape = usize;
+    type Ring = R;
 
     fn request(&len: &usize) -> Request {
         Request::EdaBits { len }
     }
 
-    async fn draw(&len: &usize, source: &mut CorrelationSource<'_>) -> Result<Self, ProtocolError> {
-        let in_ring = ArithmeticShares::from_elements(source.uniform(len));
-        let words = source.words(R::BITS as usize * packing::words_for(len)).await?;
-        Ok(Self { in_ring, bits: BinaryShares::new(R::BITS, len, words)? })
+    fn from_fields(&len: &usize, fields: &mut Fields<R>) -> Result<Self, ProtocolError> {
+        Ok(Self { in_ring: fields.uniform(len), bits: fields.dealt_bits(R::BITS, len)? })
     }
 }
 
-pub(crate) async fn deal_edabits<R: Ring>(dealing: &mut Dealing<'_>, len: usize) -> Result<(), ProtocolError> {
-    let values: Secret<R> = dealing.uniform(len);
-    let bits = BinaryShares::from_elements(&values, R::BITS)?;
-    dealing.words(SecretVec::copy_of(bits.words())).await
+impl<R: Ring> Deal<R> for EdaBits<R> {
+    async fn deal(_: &usize, dealing: &mut Dealing<'_, R>) -> Result<(), ProtocolError> {
+        let bits = BinaryShares::from_elements(&dealing.uniform(), R::BITS)?;
+        dealing.dealt_words(SecretVec::copy_of(bits.words())).await
+    }
 }
 
 /// From XOR shares of single bits to shares of 0 or 1 in the ring.

@@ -11,24 +11,33 @@ use mpc_transport::Traffic;
 
 use crate::beaver::{masked, open_difference};
 use crate::bilinear::FixedRight;
-use crate::dealer::{Dealing, Secret};
+use crate::correlation::{Deal, Dealing, Fields};
 use crate::error::check_len;
 use crate::open::{self, open_shares};
-use crate::{Bilinear, Correlation, CorrelationSource, Party, ProtocolError, Request, sharing};
+use crate::{Bilinear, Correlation, Party, ProtocolError, Request, sharing};
 
 /// One party's share of a random mask of a layer's weights, which the dealer remembers.
 #[derive(Debug)]
 pub struct WeightMask<R: Ring>(ArithmeticShares<R>);
 
-impl<R: Ring> Correlation<R> for WeightMask<R> {
+impl<R: Ring> Correlation for WeightMask<R> {
     type Shape = usize;
+    type Ring = R;
 
     fn request(&len: &usize) -> Request {
         Request::WeightMask { len }
     }
 
-    async fn draw(&len: &usize, source: &mut CorrelationSource<'_>) -> Result<Self, ProtocolError> {
-        Ok(Self(ArithmeticShares::from_elements(source.uniform(len))))
+    fn from_fields(&len: &usize, fields: &mut Fields<R>) -> Result<Self, ProtocolError> {
+        Ok(Self(fields.uniform(len)))
+    }
+}
+
+impl<R: Ring> Deal<R> for WeightMask<R> {
+    async fn deal(_: &usize, dealing: &mut Dealing<'_, R>) -> Result<(), ProtocolError> {
+        let mask = FixedRight::new(dealing.uniform());
+        dealing.weight_masks.push(mask);
+        Ok(())
     }
 }
 
@@ -48,16 +57,28 @@ pub struct FixedWeightShape {
     pub map: Bilinear,
 }
 
-impl<R: Ring> Correlation<R> for FixedWeightPair<R> {
+impl<R: Ring> Correlation for FixedWeightPair<R> {
     type Shape = FixedWeightShape;
+    type Ring = R;
 
     fn request(shape: &FixedWeightShape) -> Request {
         Request::FixedWeights { mask: shape.mask, map: shape.map }
     }
 
-    async fn draw(shape: &FixedWeightShape, source: &mut CorrelationSource<'_>) -> Result<Self, ProtocolError> {
-        let a = ArithmeticShares::from_elements(source.uniform(shape.map.left_len()));
-        Ok(Self { a, product: FixedWeightProduct::draw(shape, source).await? })
+    fn from_fields(shape: &FixedWeightShape, fields: &mut Fields<R>) -> Result<Self, ProtocolError> {
+        let a = fields.uniform(shape.map.left_len());
+        Ok(Self { a, product: FixedWeightProduct::from_fields(shape, fields)? })
+    }
+}
+
+impl<R: Ring> Deal<R> for FixedWeightPair<R> {
+    async fn deal(shape: &FixedWeightShape, dealing: &mut Dealing<'_, R>) -> Result<(), ProtocolError> {
+        dealing.input_mask = dealing.uniform();
+        FixedWeightProduct::deal(shape, dealing).await
+    }
+
+    fn scratch(shape: &FixedWeightShape) -> usize {
+        shape.map.scratch_len()
     }
 }
 
@@ -69,42 +90,36 @@ pub struct FixedWeightProduct<R: Ring> {
     c: ArithmeticShares<R>,
 }
 
-impl<R: Ring> Correlation<R> for FixedWeightProduct<R> {
+impl<R: Ring> Correlation for FixedWeightProduct<R> {
     type Shape = FixedWeightShape;
+    type Ring = R;
 
     fn request(shape: &FixedWeightShape) -> Request {
         Request::FixedWeightsAgain { mask: shape.mask, map: shape.map }
     }
 
-    async fn draw(shape: &FixedWeightShape, source: &mut CorrelationSource<'_>) -> Result<Self, ProtocolError> {
-        let c = source.elements(shape.map.output_len(), R::BITS).await?;
-        Ok(Self { map: shape.map, c: ArithmeticShares::from_elements(c) })
+    fn from_fields(shape: &FixedWeightShape, fields: &mut Fields<R>) -> Result<Self, ProtocolError> {
+        Ok(Self { map: shape.map, c: fields.dealt(shape.map.output_len(), R::BITS) })
     }
 }
 
-/// Deals a pair, and gives a.
-pub(crate) async fn deal_pair<R: Ring>(
-    dealing: &mut Dealing<'_>,
-    map: &Bilinear,
-    weights: &FixedRight<R>,
-) -> Result<Secret<R>, ProtocolError> {
-    let a = dealing.uniform::<R>(map.left_len());
-    deal_product(dealing, map, weights, &a).await?;
-    Ok(a)
-}
+impl<R: Ring> Deal<R> for FixedWeightProduct<R> {
+    async fn deal(
+        &FixedWeightShape { mask, map }: &FixedWeightShape,
+        dealing: &mut Dealing<'_, R>,
+    ) -> Result<(), ProtocolError> {
+        let (weights, a) = (dealing.weight_mask(mask)?, &dealing.input_mask);
+        check_len("fixed weights, mask", map.right_len(), weights.len())?;
+        check_len("fixed weights, input", map.left_len(), a.len())?;
+        let mut c = SecretVec::zeros(map.output_len());
+        weights.accumulate(&map, a, &mut c);
+        dealing.dealt(c).await
+    }
 
-/// Deals the product with a given a.
-pub(crate) async fn deal_product<R: Ring>(
-    dealing: &mut Dealing<'_>,
-    map: &Bilinear,
-    weights: &FixedRight<R>,
-    a: &[R],
-) -> Result<(), ProtocolError> {
-    check_len("fixed weights, mask", map.right_len(), weights.len())?;
-    check_len("fixed weights, input", map.left_len(), a.len())?;
-    let mut c = SecretVec::zeros(map.output_len());
-    weights.accumulate(map, a, &mut c);
-    dealing.elements(c, R::BITS).await
+    fn scratch(shape: &FixedWeightShape) -> usize {
+        // With the a that is kept.
+        shape.map.scratch_len() + shape.map.left_len()
+    }
 }
 
 /// A layer's weights as one party holds them for the life of a loaded model: its share, and the public Δ = W − B.

@@ -158,8 +158,7 @@ async fn run_party<O>(
     protocol: impl AsyncFn(&mut Party, &mut CorrelationSource<'_>) -> Result<O, ProtocolError>,
 ) -> Result<Outcome<O>, ProtocolError> {
     let mut party = Party::new(transport);
-    let is_last = party.index() + 1 == party.parties();
-    let mut source = CorrelationSource::begin(&mut link, is_last, plan).await?;
+    let mut source = CorrelationSource::begin(&mut link, party.place(), plan).await?;
     party.transport_mut().begin(Phase::Online, "protocol");
     let output = protocol(&mut party, &mut source).await?;
     source.finish()?;

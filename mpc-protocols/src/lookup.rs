@@ -24,12 +24,11 @@ use mpc_ring::Ring;
 use mpc_shares::{ArithmeticShares, SecretVec};
 use mpc_transport::Traffic;
 
-use crate::correlation::Expansion;
-use crate::dealer::{Dealing, Secret};
+use crate::correlation::{Deal, Dealing, Expansion, Fields, Secret};
 use crate::error::check_correlation;
 use crate::open::{self, open_shares};
 use crate::truncation::{self, LiftMask, LiftShape, truncate};
-use crate::{Correlation, CorrelationSource, Party, ProtocolError, Request};
+use crate::{Correlation, Party, ProtocolError, Request};
 
 pub use table::{Layout, Table};
 
@@ -63,30 +62,34 @@ impl<R: Ring> core::fmt::Debug for LookupMask<R> {
     }
 }
 
-impl<R: Ring> Correlation<R> for LookupMask<R> {
+impl<R: Ring> Correlation for LookupMask<R> {
     type Shape = LookupShape;
+    type Ring = R;
 
     fn request(shape: &LookupShape) -> Request {
         Request::Lookup { len: shape.len, table: shape.table }
     }
 
-    async fn draw(shape: &LookupShape, source: &mut CorrelationSource<'_>) -> Result<Self, ProtocolError> {
+    fn from_fields(shape: &LookupShape, fields: &mut Fields<R>) -> Result<Self, ProtocolError> {
         let layout = shape.table.layout(R::BITS)?;
-        let mask = ArithmeticShares::from_elements(source.uniform(shape.len));
-        let tables = Expansion::draw(source, shape.len, layout.elements(), layout.entry_bits).await?;
-        let lift = LiftMask::draw(&LiftShape { len: shape.len, bits: layout.result_bits }, source).await?;
-        Ok(Self { layout, mask, tables, lift })
+        Ok(Self {
+            layout,
+            mask: fields.uniform(shape.len),
+            tables: fields.expansion(shape.len, layout.elements(), layout.entry_bits),
+            lift: LiftMask::from_fields(&LiftShape { len: shape.len, bits: layout.result_bits }, fields)?,
+        })
     }
 }
 
-pub(crate) async fn deal<R: Ring>(dealing: &mut Dealing<'_>, shape: LookupShape) -> Result<(), ProtocolError> {
-    let Polynomials { layout, coefficients, .. } = shape.table.polynomials(R::BITS)?;
-    let masks = dealing.uniform::<R>(shape.len);
-    let coefficients: Vec<[R; 3]> = coefficients.iter().map(|c| c.map(R::from_i128)).collect();
-    let mut rotation = Rotation::new(layout, coefficients);
-    let fill = |element: usize, table: &mut [R]| rotation.table(masks[element].low_u64(), table);
-    dealing.expansion(shape.len, layout.elements(), layout.entry_bits, fill).await?;
-    truncation::deal_lift::<R>(dealing, shape.len, layout.result_bits).await
+impl<R: Ring> Deal<R> for LookupMask<R> {
+    async fn deal(shape: &LookupShape, dealing: &mut Dealing<'_, R>) -> Result<(), ProtocolError> {
+        let Polynomials { layout, coefficients, .. } = shape.table.polynomials(R::BITS)?;
+        let masks = dealing.uniform();
+        let coefficients: Vec<[R; 3]> = coefficients.iter().map(|c| c.map(R::from_i128)).collect();
+        let mut rotation = Rotation::new(layout, coefficients);
+        dealing.expansion(|element, table| rotation.table(masks[element].low_u64(), table)).await?;
+        LiftMask::deal(&LiftShape { len: shape.len, bits: layout.result_bits }, dealing).await
+    }
 }
 
 /// Rotated tables, one after the other.

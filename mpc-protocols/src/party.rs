@@ -5,6 +5,8 @@ use core::fmt;
 use mpc_transport::{AnyTransport, Metered, Transport};
 use zeroize::Zeroizing;
 
+use crate::Place;
+
 /// One party of a session: its index, the number of parties, its transport, and the buffers that its messages reuse.
 ///
 /// Every protocol is an `async fn` over `&mut Party`; correlations come in as arguments, by value, so that none can
@@ -37,6 +39,11 @@ impl Party {
     /// The number of parties.
     pub fn parties(&self) -> usize {
         self.transport.parties()
+    }
+
+    /// This party's place among all.
+    pub fn place(&self) -> Place {
+        Place { party: self.index(), parties: self.parties() }
     }
 
     /// Whether this is party 0, the one that adds public constants.

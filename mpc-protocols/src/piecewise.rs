@@ -11,12 +11,12 @@ use mpc_ring::Ring;
 use mpc_shares::{ArithmeticShares, SecretVec};
 use mpc_transport::Traffic;
 
-use crate::dealer::{Dealing, Secret, products};
+use crate::correlation::{Deal, Dealing, Fields, Secret, products};
 use crate::error::check_len;
 use crate::sign::compare::{self, Comparisons, MaskTables, ThresholdMask, mask_of_bit, open_comparisons};
 use crate::sign::{SignParameters, SignShape};
-use crate::truncation::{lifted, lifted_times_bit};
-use crate::{Correlation, CorrelationSource, Party, ProtocolError, Request};
+use crate::truncation::{lifted, lifted_times_bit, top_bits};
+use crate::{Correlation, Party, ProtocolError, Request};
 
 /// The number of elements, the bits of the comparison, and the number of thresholds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,43 +51,41 @@ impl<R: Ring> core::fmt::Debug for PiecewiseMask<R> {
     }
 }
 
-impl<R: Ring> Correlation<R> for PiecewiseMask<R> {
+impl<R: Ring> Correlation for PiecewiseMask<R> {
     type Shape = PiecewiseShape;
+    type Ring = R;
 
     fn request(shape: &PiecewiseShape) -> Request {
         let SignShape { len, parameters } = shape.sign;
         Request::Piecewise { len, thresholds: shape.thresholds, parameters }
     }
 
-    async fn draw(shape: &PiecewiseShape, source: &mut CorrelationSource<'_>) -> Result<Self, ProtocolError> {
+    fn from_fields(shape: &PiecewiseShape, fields: &mut Fields<R>) -> Result<Self, ProtocolError> {
         let SignShape { len, parameters } = shape.sign;
-        let tables = MaskTables::draw(shape.sign, source).await?;
+        let tables = MaskTables::from_fields(shape.sign, fields)?;
         let top_bits = R::BITS - parameters.bits();
-        let top = ArithmeticShares::from_elements(source.elements(len, top_bits).await?);
+        let top = fields.dealt(len, top_bits);
         let (mut thresholds, mut products) = (Vec::new(), Vec::new());
         for _ in 0..shape.thresholds {
-            thresholds.push(ThresholdMask::draw(shape.sign, source).await?);
-            let mask = ArithmeticShares::from_elements(source.elements(len, R::BITS).await?);
-            products.push(FlippedMask {
-                mask,
-                top: ArithmeticShares::from_elements(source.elements(len, top_bits).await?),
-            });
+            thresholds.push(ThresholdMask::from_fields(shape.sign, fields)?);
+            products.push(FlippedMask { mask: fields.dealt(len, R::BITS), top: fields.dealt(len, top_bits) });
         }
         Ok(Self { parameters, tables, top, thresholds, products })
     }
 }
 
-pub(crate) async fn deal<R: Ring>(dealing: &mut Dealing<'_>, shape: PiecewiseShape) -> Result<(), ProtocolError> {
-    let bits = shape.sign.parameters.bits();
-    let mask = MaskTables::<R>::deal(dealing, shape.sign).await?;
-    let top: Secret<R> = mask.iter().map(|&r| r >> (bits - 1)).collect();
-    dealing.elements(Secret::copy_of(&top), R::BITS - bits).await?;
-    for _ in 0..shape.thresholds {
-        let flip = ThresholdMask::<R>::deal(dealing, shape.sign).await?;
-        dealing.elements(products(&mask, &flip), R::BITS).await?;
-        dealing.elements(products(&top, &flip), R::BITS - bits).await?;
+impl<R: Ring> Deal<R> for PiecewiseMask<R> {
+    async fn deal(shape: &PiecewiseShape, dealing: &mut Dealing<'_, R>) -> Result<(), ProtocolError> {
+        let mask = MaskTables::deal(shape.sign, dealing).await?;
+        let top = top_bits(&mask, shape.sign.parameters.bits());
+        dealing.dealt(Secret::copy_of(&top)).await?;
+        for _ in 0..shape.thresholds {
+            let flip = ThresholdMask::deal(shape.sign, dealing).await?;
+            dealing.dealt(products(&mask, &flip)).await?;
+            dealing.dealt(products(&top, &flip)).await?;
+        }
+        Ok(())
     }
-    Ok(())
 }
 
 /// The function constant + slope·y + Σ_j \[y ≥ t_j\]·(offset_j + slope_j·y), in ring elements.

@@ -8,10 +8,10 @@ use mpc_ring::kernels::vectorized;
 use mpc_shares::ArithmeticShares;
 use mpc_transport::Traffic;
 
-use crate::dealer::{Dealing, Secret, products};
+use crate::correlation::{Deal, Dealing, Fields, products};
 use crate::sign::{self, SignMask, SignParameters, SignShape, open_sign};
-use crate::truncation::{lifted, lifted_times_bit};
-use crate::{Correlation, CorrelationSource, Party, ProtocolError, Request};
+use crate::truncation::{lifted, lifted_times_bit, top_bits};
+use crate::{Correlation, Party, ProtocolError, Request};
 
 /// One party's share of what one truncating ReLU needs: consumed by its use.
 #[derive(Debug)]
@@ -26,38 +26,37 @@ pub struct ReluMask<R: Ring> {
     flipped_top: ArithmeticShares<R>,
 }
 
-impl<R: Ring> Correlation<R> for ReluMask<R> {
+impl<R: Ring> Correlation for ReluMask<R> {
     type Shape = SignShape;
+    type Ring = R;
 
     fn request(shape: &SignShape) -> Request {
         Request::Relu { len: shape.len, parameters: shape.parameters }
     }
 
-    async fn draw(shape: &SignShape, source: &mut CorrelationSource<'_>) -> Result<Self, ProtocolError> {
-        let sign = SignMask::draw(shape, source).await?;
+    fn from_fields(shape: &SignShape, fields: &mut Fields<R>) -> Result<Self, ProtocolError> {
+        let sign = SignMask::from_fields(shape, fields)?;
         let SignShape { len, parameters } = *shape;
         let top_bits = R::BITS - parameters.bits();
         Ok(Self {
             parameters,
             sign,
-            top: ArithmeticShares::from_elements(source.elements(len, top_bits).await?),
-            flipped_mask: ArithmeticShares::from_elements(source.elements(len, R::BITS).await?),
-            flipped_top: ArithmeticShares::from_elements(source.elements(len, top_bits).await?),
+            top: fields.dealt(len, top_bits),
+            flipped_mask: fields.dealt(len, R::BITS),
+            flipped_top: fields.dealt(len, top_bits),
         })
     }
 }
 
-pub(crate) async fn deal<R: Ring>(
-    dealing: &mut Dealing<'_>,
-    len: usize,
-    parameters: SignParameters,
-) -> Result<(), ProtocolError> {
-    let dealt = sign::deal::<R>(dealing, len, parameters).await?;
-    let top: Secret<R> = dealt.mask.iter().map(|&r| r >> (parameters.bits() - 1)).collect();
-    let (flipped_mask, flipped_top) = (products(&dealt.mask, &dealt.flip), products(&top, &dealt.flip));
-    dealing.elements(top, R::BITS - parameters.bits()).await?;
-    dealing.elements(flipped_mask, R::BITS).await?;
-    dealing.elements(flipped_top, R::BITS - parameters.bits()).await
+impl<R: Ring> Deal<R> for ReluMask<R> {
+    async fn deal(shape: &SignShape, dealing: &mut Dealing<'_, R>) -> Result<(), ProtocolError> {
+        let dealt = sign::deal(*shape, dealing).await?;
+        let top = top_bits(&dealt.mask, shape.parameters.bits());
+        let (flipped_mask, flipped_top) = (products(&dealt.mask, &dealt.flip), products(&top, &dealt.flip));
+        dealing.dealt(top).await?;
+        dealing.dealt(flipped_mask).await?;
+        dealing.dealt(flipped_top).await
+    }
 }
 
 /// Shares of max(0, x / 2^`shift`), in the full ring; `shift` = 0 gives the plain ReLU, exactly.

@@ -21,8 +21,8 @@ use mpc_ring::Ring;
 use mpc_shares::ArithmeticShares;
 use mpc_transport::Traffic;
 
-use crate::dealer::{Dealing, Secret};
-use crate::{Correlation, CorrelationSource, Party, ProtocolError, Request};
+use crate::correlation::{Deal, Dealing, Fields, Secret};
+use crate::{Correlation, Party, ProtocolError, Request};
 
 pub use parameters::{SignParameters, SignShape};
 
@@ -41,16 +41,23 @@ impl<R: Ring> core::fmt::Debug for SignMask<R> {
     }
 }
 
-impl<R: Ring> Correlation<R> for SignMask<R> {
+impl<R: Ring> Correlation for SignMask<R> {
     type Shape = SignShape;
+    type Ring = R;
 
     fn request(shape: &SignShape) -> Request {
         Request::Sign { len: shape.len, parameters: shape.parameters }
     }
 
-    async fn draw(shape: &SignShape, source: &mut CorrelationSource<'_>) -> Result<Self, ProtocolError> {
-        let tables = MaskTables::draw(*shape, source).await?;
-        Ok(Self { parameters: shape.parameters, tables, threshold: ThresholdMask::draw(*shape, source).await? })
+    fn from_fields(shape: &SignShape, fields: &mut Fields<R>) -> Result<Self, ProtocolError> {
+        let tables = MaskTables::from_fields(*shape, fields)?;
+        Ok(Self { parameters: shape.parameters, tables, threshold: ThresholdMask::from_fields(*shape, fields)? })
+    }
+}
+
+impl<R: Ring> Deal<R> for SignMask<R> {
+    async fn deal(shape: &SignShape, dealing: &mut Dealing<'_, R>) -> Result<(), ProtocolError> {
+        deal(*shape, dealing).await.map(drop)
     }
 }
 
@@ -62,14 +69,13 @@ pub(crate) struct DealtSign<R: Ring> {
     pub(crate) flip: Secret<R>,
 }
 
+/// Deals a sign's correlation.
 pub(crate) async fn deal<R: Ring>(
-    dealing: &mut Dealing<'_>,
-    len: usize,
-    parameters: SignParameters,
+    shape: SignShape,
+    dealing: &mut Dealing<'_, R>,
 ) -> Result<DealtSign<R>, ProtocolError> {
-    let shape = SignShape { len, parameters };
-    let mask = MaskTables::deal(dealing, shape).await?;
-    Ok(DealtSign { mask, flip: ThresholdMask::deal(dealing, shape).await? })
+    let mask = MaskTables::deal(shape, dealing).await?;
+    Ok(DealtSign { mask, flip: ThresholdMask::deal(shape, dealing).await? })
 }
 
 /// A sign as all parties know it after three rounds: the masked value c and the flipped sign β = [y ≥ 0] ⊕ d are public.

@@ -12,10 +12,10 @@ use mpc_shares::{ArithmeticShares, SecretVec};
 use mpc_transport::Traffic;
 use serde::Serialize;
 
-use crate::dealer::{Dealing, Secret};
+use crate::correlation::{Deal, Dealing, Fields, Secret};
 use crate::error::check_correlation;
 use crate::open::{self, open_with};
-use crate::{Correlation, CorrelationSource, Party, ProtocolError, Request};
+use crate::{Correlation, Party, ProtocolError, Request};
 
 /// The number of elements and of bits of a lift.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -35,37 +35,39 @@ pub struct LiftMask<R: Ring> {
     top: ArithmeticShares<R>,
 }
 
-impl<R: Ring> Correlation<R> for LiftMask<R> {
+impl<R: Ring> Correlation for LiftMask<R> {
     type Shape = LiftShape;
+    type Ring = R;
 
     fn request(shape: &LiftShape) -> Request {
         Request::Lift { len: shape.len, bits: shape.bits }
     }
 
-    async fn draw(shape: &LiftShape, source: &mut CorrelationSource<'_>) -> Result<Self, ProtocolError> {
-        let LiftShape { len, bits } = *shape;
+    fn from_fields(&LiftShape { len, bits }: &LiftShape, fields: &mut Fields<R>) -> Result<Self, ProtocolError> {
         check_bits::<R>(bits, 0)?;
-        Ok(Self {
-            bits,
-            mask: ArithmeticShares::from_elements(source.elements(len, R::BITS).await?),
-            top: ArithmeticShares::from_elements(source.elements(len, R::BITS - bits).await?),
-        })
+        Ok(Self { bits, mask: fields.dealt(len, R::BITS), top: fields.dealt(len, R::BITS - bits) })
     }
 }
 
-pub(crate) async fn deal_lift<R: Ring>(dealing: &mut Dealing<'_>, len: usize, bits: u32) -> Result<(), ProtocolError> {
-    check_bits::<R>(bits, 0)?;
-    let mask = random_bits::<R>(dealing, len, bits);
-    let top: Secret<R> = mask.iter().map(|&r| r >> (bits - 1)).collect();
-    dealing.elements(mask, R::BITS).await?;
-    dealing.elements(top, R::BITS - bits).await
+impl<R: Ring> Deal<R> for LiftMask<R> {
+    async fn deal(&LiftShape { len, bits }: &LiftShape, dealing: &mut Dealing<'_, R>) -> Result<(), ProtocolError> {
+        let mask = random_bits(dealing, len, bits);
+        let top = top_bits(&mask, bits);
+        dealing.dealt(mask).await?;
+        dealing.dealt(top).await
+    }
 }
 
 /// Elements uniform in [0, 2^`bits`).
-pub(crate) fn random_bits<R: Ring>(dealing: &mut Dealing<'_>, len: usize, bits: u32) -> Secret<R> {
-    let mut elements = dealing.random::<R>(len);
+pub(crate) fn random_bits<R: Ring>(dealing: &mut Dealing<'_, R>, len: usize, bits: u32) -> Secret<R> {
+    let mut elements = dealing.random(len);
     elements.iter_mut().for_each(|r| *r = *r & R::low_mask(bits));
     elements
+}
+
+/// The top bit of each element of `bits` bits.
+pub(crate) fn top_bits<R: Ring>(mask: &[R], bits: u32) -> Secret<R> {
+    mask.iter().map(|&r| r >> (bits - 1)).collect()
 }
 
 /// Checks that k bits remain after a shift, and that there is room for the sign and the offset.

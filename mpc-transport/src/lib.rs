@@ -40,7 +40,7 @@ pub use handshake::{
 };
 pub use link::Link;
 pub use meter::{Meter, Metered, Phase};
-pub use replay::{FrameSource, RecordingError, Replay};
+pub use replay::{FrameSource, RecordingError};
 pub use traffic::Traffic;
 pub use transport::Transport;
 

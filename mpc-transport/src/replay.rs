@@ -1,9 +1,6 @@
-//! What a peer once sent, received again from where it was kept.
+//! What a peer once sent, read again from where it was kept.
 
 use alloc::string::String;
-use alloc::vec::Vec;
-
-use crate::{Transport, TransportError};
 
 /// Why recorded messages could not be kept or read.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -18,9 +15,6 @@ pub enum RecordingError {
         /// The reason.
         reason: String,
     },
-    /// Something other than the next message was asked for.
-    #[error("a recording gives back the messages of its one peer and takes none")]
-    ReceiveOnly,
 }
 
 #[cfg(feature = "std")]
@@ -56,81 +50,5 @@ impl<S: FrameSource + ?Sized> FrameSource for &mut S {
 
     fn read(&mut self, bytes: &mut [u8]) -> Result<(), RecordingError> {
         (**self).read(bytes)
-    }
-}
-
-/// A network of two in which the other node's messages were recorded: they are received without it.
-///
-/// ```
-/// # #[cfg(feature = "std")] {
-/// use mpc_transport::{FrameSource, RecordingError, Replay, Transport};
-///
-/// struct Recorded(Vec<u8>);
-///
-/// impl FrameSource for Recorded {
-///     fn remaining(&self) -> u64 {
-///         self.0.len() as u64
-///     }
-///     fn read(&mut self, bytes: &mut [u8]) -> Result<(), RecordingError> {
-///         let rest = self.0.split_off(bytes.len().min(self.0.len()));
-///         let read = std::mem::replace(&mut self.0, rest);
-///         read.try_into().map(|read: Vec<u8>| bytes.copy_from_slice(&read)).map_err(|_| RecordingError::Ended)
-///     }
-/// }
-///
-/// let mut link = Replay::new(0, Recorded(b"onetwo".to_vec()));
-/// let mut message = [0; 3];
-/// smol::block_on(link.receive(1, &mut message)).unwrap();
-/// assert_eq!((&message, link.remaining()), (b"one", 3));
-/// # }
-/// ```
-#[derive(Clone, Debug)]
-pub struct Replay<S> {
-    party: usize,
-    source: S,
-}
-
-impl<S: FrameSource> Replay<S> {
-    /// The node `party`, 0 or 1, of a network of two whose other node's messages are in `source`.
-    pub fn new(party: usize, source: S) -> Self {
-        Self { party: party.min(1), source }
-    }
-
-    /// The number of bytes that have not been received.
-    pub fn remaining(&self) -> u64 {
-        self.source.remaining()
-    }
-
-    fn failed(&self, source: RecordingError) -> TransportError {
-        TransportError::Recording { party: 1 - self.party, source }
-    }
-}
-
-impl<S: FrameSource> Transport for Replay<S> {
-    fn party(&self) -> usize {
-        self.party
-    }
-
-    fn parties(&self) -> usize {
-        2
-    }
-
-    async fn send(&mut self, _: usize, _: &[u8]) -> Result<(), TransportError> {
-        Err(self.failed(RecordingError::ReceiveOnly))
-    }
-
-    async fn receive(&mut self, from: usize, message: &mut [u8]) -> Result<(), TransportError> {
-        if from != 1 - self.party {
-            return Err(TransportError::NoSuchParty { party: from, parties: 2 });
-        }
-        self.source.read(message).map_err(|source| self.failed(source))
-    }
-
-    async fn receive_bounded(&mut self, _: usize, _: usize) -> Result<Vec<u8>, TransportError> {
-        Err(self.failed(RecordingError::ReceiveOnly))
-    }
-
-    async fn exchange(&mut self, _: &[u8], _: &mut [u8]) -> Result<(), TransportError> {
-        Err(self.failed(RecordingError::ReceiveOnly))
     }
 }

@@ -81,7 +81,7 @@ impl<R: Ring> Model<R> {
         let as_shares = |elements: &[R]| ArithmeticShares::from_elements(elements.to_vec());
         let mut masked = Vec::with_capacity(weights.len());
         for weight in weights {
-            let mask = correlations.next::<R, WeightMask<R>>(weight.len()).await.map_err(in_load)?;
+            let mask = correlations.next::<WeightMask<R>>(weight.len()).await.map_err(in_load)?;
             masked.push((as_shares(weight), mask));
         }
         let constants = constants.into_iter().map(as_shares).collect();

@@ -50,7 +50,7 @@ impl<R: Ring> Plan<R> {
 
     /// From the first correlation to the last output: correlations, values that are still read, and what a step works with.
     fn run_memory(&self, party: usize, preprocessing: Preprocessing) -> u64 {
-        let material = |step: &Step| step.requests.iter().map(|request| request.memory::<R>(self.is_last(party))).sum();
+        let material = |step: &Step| step.requests.iter().map(|request| request.memory::<R>(self.place(party))).sum();
         let ahead: u64 = match preprocessing {
             Preprocessing::Ahead => self.steps.iter().map(material).fold(0, u64::saturating_add),
             Preprocessing::Streamed => 0,

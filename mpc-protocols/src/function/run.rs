@@ -132,7 +132,7 @@ async fn apply_octaves<R: Ring>(
     }
 }
 
-async fn draw_optional<R: Ring, C: Correlation<R>>(
+async fn draw_optional<C: Correlation>(
     source: &mut CorrelationSource<'_>,
     shape: Option<C::Shape>,
 ) -> Result<Option<C>, ProtocolError> {

@@ -8,11 +8,11 @@ use mpc_transport::Traffic;
 use super::borrow::{Monomials, borrow};
 use super::parameters::{SignParameters, SignShape};
 use super::tables::{bit_plane, leaf_tables, read_tables};
-use crate::dealer::{Dealing, Secret};
+use crate::correlation::{Dealing, Fields, Secret};
 use crate::error::{check_correlation, check_len};
 use crate::open::{self, open_planes};
 use crate::truncation::{TruncateReduce, check_bits, random_bits};
-use crate::{CorrelationSource, Party, ProtocolError};
+use crate::{Party, ProtocolError};
 
 /// One party's share of r with its one-time tables: what all thresholds of a value have in common.
 pub(crate) struct MaskTables<R: Ring> {
@@ -25,24 +25,23 @@ pub(crate) struct MaskTables<R: Ring> {
 }
 
 impl<R: Ring> MaskTables<R> {
-    pub(crate) async fn draw(shape: SignShape, source: &mut CorrelationSource<'_>) -> Result<Self, ProtocolError> {
+    pub(crate) fn from_fields(shape: SignShape, fields: &mut Fields<R>) -> Result<Self, ProtocolError> {
         let SignShape { len, parameters } = shape;
         check_bits::<R>(parameters.bits(), 0)?;
         Ok(Self {
-            mask: ArithmeticShares::from_elements(source.elements(len, R::BITS).await?),
-            tables: SecretVec::from(source.words(parameters.table_words(len)).await?),
-            mask_sign: BinaryShares::new(1, len, source.words(packing::words_for(len)).await?)?,
+            mask: fields.dealt(len, R::BITS),
+            tables: fields.dealt_words(parameters.table_words(len)),
+            mask_sign: fields.dealt_bits(1, len)?,
         })
     }
 
     /// Deals them, and gives r.
-    pub(crate) async fn deal(dealing: &mut Dealing<'_>, shape: SignShape) -> Result<Secret<R>, ProtocolError> {
+    pub(crate) async fn deal(shape: SignShape, dealing: &mut Dealing<'_, R>) -> Result<Secret<R>, ProtocolError> {
         let SignShape { len, parameters } = shape;
-        check_bits::<R>(parameters.bits(), 0)?;
-        let mask = random_bits::<R>(dealing, len, parameters.bits());
-        dealing.elements(Secret::copy_of(&mask), R::BITS).await?;
-        dealing.words(leaf_tables(&mask, parameters)).await?;
-        dealing.words(bit_plane(&mask, parameters.bits() - 2)).await?;
+        let mask = random_bits(dealing, len, parameters.bits());
+        dealing.dealt(Secret::copy_of(&mask)).await?;
+        dealing.dealt_words(leaf_tables(&mask, parameters)).await?;
+        dealing.dealt_words(bit_plane(&mask, parameters.bits() - 2)).await?;
         Ok(mask)
     }
 }
@@ -57,31 +56,29 @@ pub(crate) struct ThresholdMask<R: Ring> {
 }
 
 impl<R: Ring> ThresholdMask<R> {
-    pub(crate) async fn draw(shape: SignShape, source: &mut CorrelationSource<'_>) -> Result<Self, ProtocolError> {
+    pub(crate) fn from_fields(shape: SignShape, fields: &mut Fields<R>) -> Result<Self, ProtocolError> {
         let SignShape { len, parameters } = shape;
         let (words, leaves) = (packing::words_for(len), parameters.leaves());
-        let less_bits = SecretVec::from(source.uniform(leaves * words));
-        let equal_bits = SecretVec::from(source.uniform((leaves - 1) * words));
-        let flip = BinaryShares::new(1, len, source.uniform(words))?;
-        let products = SecretVec::from(source.words(parameters.dealt_products() * words).await?);
+        let less_bits = fields.uniform_words(leaves * words);
+        let equal_bits = fields.uniform_words((leaves - 1) * words);
+        let flip = fields.uniform_bits(1, len)?;
+        let products = fields.dealt_words(parameters.dealt_products() * words);
         let monomials = Monomials { words, less_bits, equal_bits, products };
-        let flip_in_ring = ArithmeticShares::from_elements(source.elements(len, R::BITS).await?);
-        Ok(Self { monomials, flip, flip_in_ring })
+        Ok(Self { monomials, flip, flip_in_ring: fields.dealt(len, R::BITS) })
     }
 
     /// Deals them, and gives d.
-    pub(crate) async fn deal(dealing: &mut Dealing<'_>, shape: SignShape) -> Result<Secret<R>, ProtocolError> {
+    pub(crate) async fn deal(shape: SignShape, dealing: &mut Dealing<'_, R>) -> Result<Secret<R>, ProtocolError> {
         let SignShape { len, parameters } = shape;
-        let (words, leaves) = (packing::words_for(len), parameters.leaves());
-        let less_bits = dealing.uniform_words(leaves * words);
-        let equal_bits = dealing.uniform_words((leaves - 1) * words);
-        let flip_words = dealing.uniform_words(words);
+        let words = packing::words_for(len);
+        let (less_bits, equal_bits) = (dealing.uniform_words(), dealing.uniform_words());
+        let flip_words = dealing.uniform_words();
         let products = Secret::zeros(parameters.dealt_products() * words);
         let mut monomials = Monomials { words, less_bits, equal_bits, products };
         monomials.fill_products(parameters);
-        dealing.words(monomials.products).await?;
+        dealing.dealt_words(monomials.products).await?;
         let flip = SecretVec::from(BinaryShares::new(1, len, flip_words.into_vec())?.to_elements::<R>()?);
-        dealing.elements(Secret::copy_of(&flip), R::BITS).await?;
+        dealing.dealt(Secret::copy_of(&flip)).await?;
         Ok(flip)
     }
 }

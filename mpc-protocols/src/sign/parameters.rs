@@ -1,10 +1,8 @@
 //! The size of a comparison.
 
-use mpc_ring::{Ring, packing};
 use serde::{Deserialize, Serialize};
 
 use crate::ProtocolError;
-use crate::request::Field;
 
 /// Bits of a leaf: a table of 2^5 entries fills half a word.
 pub(super) const LEAF_BITS: u32 = 5;
@@ -77,18 +75,6 @@ impl SignParameters {
     /// The words that the leaf tables of `len` masks take.
     pub(super) fn table_words(self, len: usize) -> usize {
         len.div_ceil(2) * self.leaves()
-    }
-
-    /// The fields of corrections of one mask, in the order of dealing: r, tables, r_{k−2}.
-    pub(crate) fn mask_corrections<R: Ring>(self, len: usize) -> [Field; 3] {
-        let words = |len| Field { len, bits: u64::BITS };
-        [Field { len, bits: R::BITS }, words(self.table_words(len)), words(packing::words_for(len))]
-    }
-
-    /// The fields of corrections of one threshold, in the order of dealing: products, d.
-    pub(crate) fn threshold_corrections<R: Ring>(self, len: usize) -> [Field; 2] {
-        let products = Field { len: self.dealt_products() * packing::words_for(len), bits: u64::BITS };
-        [products, Field { len, bits: R::BITS }]
     }
 }
 

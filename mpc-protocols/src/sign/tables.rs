@@ -5,7 +5,7 @@ use mpc_ring::{Ring, packing};
 use zeroize::Zeroizing;
 
 use super::parameters::{LEAF_BITS, MAX_LEAVES, SignParameters};
-use crate::dealer::Secret;
+use crate::correlation::Secret;
 
 /// The bits of a leaf.
 const LEAF_MASK: u64 = (1 << LEAF_BITS) - 1;

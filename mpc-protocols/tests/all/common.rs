@@ -107,9 +107,8 @@ async fn party<O>(
     plan: &[Request],
     protocol: impl AsyncFn(&mut Party, &mut CorrelationSource<'_>) -> Result<O, ProtocolError>,
 ) -> Ended<O> {
-    let is_last = party.index() + 1 == party.parties();
     let result = async {
-        let mut source = CorrelationSource::begin(&mut link, is_last, plan).await?;
+        let mut source = CorrelationSource::begin(&mut link, party.place(), plan).await?;
         let output = protocol(&mut party, &mut source).await?;
         source.finish()?;
         Ok(output)

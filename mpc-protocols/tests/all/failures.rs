@@ -42,8 +42,7 @@ fn shape(len: usize, bits: u32) -> SignShape {
 #[test]
 fn another_correlation_than_planned_is_named() {
     let plan = [Request::Square { len: 4 }];
-    let (errors, _) =
-        errors::<u64, _>(2, &plan, PATIENT, async |_, source| source.next::<u64, SquarePair<u64>>(5).await);
+    let (errors, _) = errors::<u64, _>(2, &plan, PATIENT, async |_, source| source.next::<SquarePair<u64>>(5).await);
     for error in errors {
         let ProtocolError::PlanDiffers { planned, asked } = error else { panic!("{error}") };
         assert_eq!((*planned, *asked), (Request::Square { len: 4 }, Request::Square { len: 5 }));
@@ -52,8 +51,7 @@ fn another_correlation_than_planned_is_named() {
 
 #[test]
 fn a_source_that_ran_dry_says_so() {
-    let (errors, dealt) =
-        errors::<u64, _>(3, &[], PATIENT, async |_, source| source.next::<u64, SquarePair<u64>>(5).await);
+    let (errors, dealt) = errors::<u64, _>(3, &[], PATIENT, async |_, source| source.next::<SquarePair<u64>>(5).await);
     assert!(
         errors
             .iter()
@@ -65,8 +63,7 @@ fn a_source_that_ran_dry_says_so() {
 #[test]
 fn what_is_left_over_is_counted() {
     let plan = [Request::Square { len: 4 }, Request::DaBits { len: 1 }, Request::DaBits { len: 1 }];
-    let (errors, _) =
-        errors::<u64, _>(2, &plan, PATIENT, async |_, source| source.next::<u64, SquarePair<u64>>(4).await);
+    let (errors, _) = errors::<u64, _>(2, &plan, PATIENT, async |_, source| source.next::<SquarePair<u64>>(4).await);
     assert!(errors.iter().all(|error| matches!(error, ProtocolError::LeftOver { count: 2 })), "{errors:?}");
 }
 
@@ -160,8 +157,7 @@ fn parameters_outside_the_range_are_refused() {
     // More bits than the ring has, at the dealer and at every party.
     let shape = shape(4, 33);
     let plan = [Request::Relu { len: 4, parameters: shape.parameters }];
-    let (all, dealt) =
-        errors::<u32, _>(3, &plan, PATIENT, async |_, source| source.next::<u32, ReluMask<u32>>(shape).await);
+    let (all, dealt) = errors::<u32, _>(3, &plan, PATIENT, async |_, source| source.next::<ReluMask<u32>>(shape).await);
     assert!(all.iter().chain(dealt.as_ref().err()).all(|error| matches!(error, ProtocolError::Parameter { .. })));
     assert!(dealt.is_err());
     // More bits than remain after the shift.
@@ -196,7 +192,7 @@ fn a_mask_that_was_not_set_up_is_named() {
     let plan = [Request::WeightMask { len: 2 }, Request::FixedWeights { mask: 1, map }];
     let protocol = async |_: &mut Party, source: &mut CorrelationSource<'_>| {
         let _mask: WeightMask<u64> = source.next(2).await?;
-        source.next::<u64, FixedWeightPair<u64>>(shape).await
+        source.next::<FixedWeightPair<u64>>(shape).await
     };
     let mut dealer = dealer::<u64>(2);
     let (ended, dealt) = session(&mut dealer, &plan, memory_network(2, SHORT), SHORT, protocol);
@@ -215,7 +211,7 @@ fn a_run_in_one_process_names_the_cause() {
     let map = Bilinear::Elementwise { len: 2 };
     let plan = [Request::FixedWeights { mask: 0, map }];
     let protocol = async |_: &mut _, source: &mut CorrelationSource<'_>| {
-        source.next::<u64, FixedWeightPair<u64>>(FixedWeightShape { mask: 0, map }).await.map(drop)
+        source.next::<FixedWeightPair<u64>>(FixedWeightShape { mask: 0, map }).await.map(drop)
     };
     let seed = Seed::from_bytes([1; 32]);
     let on_one_thread = in_process::run_on_one_thread::<u64, _>(2, &plan, seed, protocol).unwrap_err();
@@ -345,8 +341,7 @@ fn a_dealer_that_dies_is_named() {
             let run = |(transport, mut link): (MemoryTransport, Link)| {
                 let mut party = Party::new(transport);
                 smol::block_on(async {
-                    let is_last = party.index() + 1 == parties;
-                    let mut source = CorrelationSource::begin(&mut link, is_last, &plan).await?;
+                    let mut source = CorrelationSource::begin(&mut link, party.place(), &plan).await?;
                     let mask: ReluMask<u64> = source.next(shape).await?;
                     relu(&mut party, &ArithmeticShares::from_elements(vec![1; 100]), 16, mask).await
                 })
@@ -389,9 +384,9 @@ fn debug_shows_no_share() {
         Request::WeightMask { len: 1 },
     ];
     let (ended, _) = session(&mut dealer::<u64>(2), &plan, transports, PATIENT, async |party, source| {
-        let secret = format!("{:?}", source.next::<u64, SquarePair<u64>>(1).await?)
-            + &format!("{:?}", source.next::<u64, ReluMask<u64>>(shape(1, 32)).await?)
-            + &format!("{:?}", source.next::<u64, BitTriples>(Planes { width: 1, len: 1 }).await?);
+        let secret = format!("{:?}", source.next::<SquarePair<u64>>(1).await?)
+            + &format!("{:?}", source.next::<ReluMask<u64>>(shape(1, 32)).await?)
+            + &format!("{:?}", source.next::<BitTriples>(Planes { width: 1, len: 1 }).await?);
         let weights = ArithmeticShares::from_elements(vec![1u64]);
         let layers = FixedWeights::load(party, vec![(weights, source.next(1).await?)]).await?;
         open::open(party, &ArithmeticShares::from_elements(vec![0xabcd_u64])).await?;

@@ -10,6 +10,7 @@ mod function;
 mod multiplication;
 mod open;
 mod piecewise;
+mod relations;
 mod security;
 mod sign;
 mod traffic;

@@ -14,8 +14,8 @@ use mpc_protocols::relu::ReluMask;
 use mpc_protocols::sign::{SignMask, SignParameters, SignShape};
 use mpc_protocols::truncation::{self, LiftMask, LiftShape};
 use mpc_protocols::{
-    Bilinear, Correlation, CorrelationSource, Dealer, ProtocolError, Request, beaver, binary, comparison, conversion,
-    correlation, maximum, open, relu, sharing, sign,
+    Bilinear, Correlation, CorrelationSource, Dealer, Place, ProtocolError, Request, beaver, binary, comparison,
+    conversion, correlation, maximum, open, relu, sharing, sign,
 };
 use mpc_ring::Ring;
 use mpc_shares::Seed;
@@ -123,41 +123,36 @@ fn every_request(len: usize) -> Vec<Request> {
 }
 
 async fn draw<R: Ring>(source: &mut CorrelationSource<'_>, request: &Request) -> Result<(), ProtocolError> {
-    async fn next<R: Ring, C: Correlation<R>>(
-        source: &mut CorrelationSource<'_>,
-        shape: C::Shape,
-    ) -> Result<(), ProtocolError> {
-        source.next::<R, C>(shape).await.map(drop)
+    async fn next<C: Correlation>(source: &mut CorrelationSource<'_>, shape: C::Shape) -> Result<(), ProtocolError> {
+        source.next::<C>(shape).await.map(drop)
     }
     match *request {
-        Request::Beaver(map) => next::<R, BeaverTriple<R>>(source, map).await,
-        Request::Square { len } => next::<R, SquarePair<R>>(source, len).await,
-        Request::WeightMask { len } => next::<R, WeightMask<R>>(source, len).await,
-        Request::FixedWeights { mask, map } => {
-            next::<R, FixedWeightPair<R>>(source, FixedWeightShape { mask, map }).await
-        }
+        Request::Beaver(map) => next::<BeaverTriple<R>>(source, map).await,
+        Request::Square { len } => next::<SquarePair<R>>(source, len).await,
+        Request::WeightMask { len } => next::<WeightMask<R>>(source, len).await,
+        Request::FixedWeights { mask, map } => next::<FixedWeightPair<R>>(source, FixedWeightShape { mask, map }).await,
         Request::FixedWeightsAgain { mask, map } => {
-            next::<R, FixedWeightProduct<R>>(source, FixedWeightShape { mask, map }).await
+            next::<FixedWeightProduct<R>>(source, FixedWeightShape { mask, map }).await
         }
-        Request::BitTriples { width, len } => next::<u64, BitTriples>(source, Planes { width, len }).await,
-        Request::DaBits { len } => next::<R, DaBits<R>>(source, len).await,
-        Request::EdaBits { len } => next::<R, EdaBits<R>>(source, len).await,
-        Request::Lift { len, bits } => next::<R, LiftMask<R>>(source, LiftShape { len, bits }).await,
-        Request::Sign { len, parameters } => next::<R, SignMask<R>>(source, SignShape { len, parameters }).await,
-        Request::Relu { len, parameters } => next::<R, ReluMask<R>>(source, SignShape { len, parameters }).await,
+        Request::BitTriples { width, len } => next::<BitTriples>(source, Planes { width, len }).await,
+        Request::DaBits { len } => next::<DaBits<R>>(source, len).await,
+        Request::EdaBits { len } => next::<EdaBits<R>>(source, len).await,
+        Request::Lift { len, bits } => next::<LiftMask<R>>(source, LiftShape { len, bits }).await,
+        Request::Sign { len, parameters } => next::<SignMask<R>>(source, SignShape { len, parameters }).await,
+        Request::Relu { len, parameters } => next::<ReluMask<R>>(source, SignShape { len, parameters }).await,
         Request::Piecewise { len, thresholds, parameters } => {
             let shape = PiecewiseShape { sign: SignShape { len, parameters }, thresholds };
-            next::<R, PiecewiseMask<R>>(source, shape).await
+            next::<PiecewiseMask<R>>(source, shape).await
         }
-        Request::Lookup { len, table } => next::<R, LookupMask<R>>(source, LookupShape { len, table }).await,
+        Request::Lookup { len, table } => next::<LookupMask<R>>(source, LookupShape { len, table }).await,
         _ => unreachable!("a request of another kind"),
     }
 }
 
 /// What a party's end of its link carries in a session that draws all of the plan.
-async fn metered<R: Ring>(mut link: Link, is_last: bool, plan: &[Request]) -> Traffic {
+async fn metered<R: Ring>(mut link: Link, place: Place, plan: &[Request]) -> Traffic {
     link.begin(Phase::Preprocessing, "correlations");
-    let mut source = CorrelationSource::begin(&mut link, is_last, plan).await.unwrap();
+    let mut source = CorrelationSource::begin(&mut link, place, plan).await.unwrap();
     for request in plan {
         draw::<R>(&mut source, request).await.unwrap();
     }
@@ -170,16 +165,16 @@ fn links_carry_what_is_predicted<R: Ring>(plan: &[Request], parties: usize) {
     let mut dealer = Dealer::<R>::new(parties, Seed::from_bytes([1; 32])).unwrap();
     let received: Vec<_> = thread::scope(|scope| {
         scope.spawn(|| smol::block_on(dealer.deal(&mut dealer_ends, plan, |_| ())).unwrap());
-        let run = |(party, link)| move || smol::block_on(metered::<R>(link, party + 1 == parties, plan));
+        let run = |(party, link)| move || smol::block_on(metered::<R>(link, Place { party, parties }, plan));
         let threads: Vec<_> = party_ends.into_iter().enumerate().map(|end| scope.spawn(run(end))).collect();
         threads.into_iter().map(|thread| thread.join().unwrap()).collect()
     });
     for (party, received) in received.into_iter().enumerate() {
-        let is_last = party + 1 == parties;
-        assert_eq!(received, correlation::traffic::<R>(plan, is_last), "party {party}");
+        let place = Place { party, parties };
+        assert_eq!(received, correlation::traffic::<R>(plan, place), "party {party}");
         let dealt = dealer_ends[party].meter().total(Phase::Setup);
         assert_eq!((dealt.payload_sent, dealt.frames_sent), (received.payload_received, received.frames_received));
-        assert!(is_last || received == Traffic::receive(32), "party {party}");
+        assert!(place.is_last() || received == Traffic::receive(32), "party {party}");
     }
 }
 
@@ -202,4 +197,39 @@ fn the_dealers_links_carry_what_is_predicted() {
         plan.push(request);
         links_carry_what_is_predicted::<u64>(&plan, 3);
     }
+}
+
+/// FNV-1a of all that the dealer sends the last party for a plan with every kind.
+fn digest<R: Ring>(parties: usize, len: usize) -> u64 {
+    let plan = every_request(len);
+    let (mut dealer_ends, party_ends): (Vec<_>, Vec<_>) = (0..parties).map(|_| memory_link(PATIENT)).unzip();
+    let mut dealer = Dealer::<R>::new(parties, Seed::from_bytes([1; 32])).unwrap();
+    let mut digest = 0xcbf2_9ce4_8422_2325_u64;
+    let keep = |bytes: &[u8]| {
+        bytes.iter().for_each(|&byte| digest = (digest ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3));
+        Ok(())
+    };
+    thread::scope(|scope| {
+        scope.spawn(|| smol::block_on(dealer.deal(&mut dealer_ends, &plan, |_| ())).unwrap());
+        let mut last = party_ends.into_iter().next_back().unwrap();
+        let place = Place { party: parties - 1, parties };
+        smol::block_on(correlation::record::<R>(&mut last, place, &plan, keep)).unwrap();
+    });
+    digest
+}
+
+/// A change here is one of the wire format: parties and dealers of two releases would not work together, and recordings
+/// that were kept could not be used.
+#[test]
+fn what_is_dealt_for_a_seed_does_not_change() {
+    assert_eq!(digest::<u64>(2, 65), 0xa269_7a5a_3166_131f);
+    assert_eq!(digest::<u32>(2, 65), 0x7900_e40d_1204_f94d);
+    assert_eq!(digest::<u128>(2, 65), 0x81aa_ab3b_781f_e611);
+    assert_eq!(digest::<u64>(3, 1000), 0x3027_6f12_a2d3_1116);
+    assert_eq!(digest::<u32>(3, 1000), 0x1ea9_467b_5a03_329b);
+    assert_eq!(digest::<u128>(3, 1000), 0x8ff3_489d_ed6b_8ad5);
+    assert_eq!(digest::<u64>(8, 64), 0x87e5_6db8_d706_de98);
+    assert_eq!(digest::<u32>(8, 64), 0xf326_5c88_659c_92a4);
+    assert_eq!(digest::<u128>(8, 64), 0x4250_c126_a13a_9767);
+    assert_eq!(digest::<u64>(2, 40000), 0x677d_1fde_42d8_308d);
 }

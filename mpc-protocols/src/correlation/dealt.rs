@@ -1,0 +1,132 @@
+//! The dealer as a party's provider: a seed, and for the last party corrections, over a link or from a recording.
+
+use alloc::boxed::Box;
+use alloc::vec::Vec;
+
+use mpc_shares::{Prg, SecretVec, Seed};
+use mpc_transport::{FrameSource, Link, TransportError};
+use zeroize::Zeroizing;
+
+use super::layout::{CORRECTION_FRAME_BYTES, Origin};
+use super::provider::{Provided, Provider, Share};
+use super::request::Request;
+use crate::ProtocolError;
+use crate::place::Place;
+
+/// The node of the party on its link to the dealer.
+pub const PARTY_NODE: usize = 0;
+/// The node of the dealer on its link to a party.
+pub const DEALER_NODE: usize = 1;
+
+/// A party's correlations of one session as a [`Dealer`](super::Dealer) makes them, over the link to it.
+pub struct Dealt<'a>(Stream<&'a mut Link>);
+
+impl<'a> Dealt<'a> {
+    /// Begins a session: receives this party's seed. The last party needs the link during the session.
+    ///
+    /// # Rounds and communication
+    /// 32 bytes ([`traffic`](super::traffic) has the whole session's).
+    ///
+    /// # Errors
+    /// [`ProtocolError::Transport`].
+    pub async fn begin(link: &'a mut Link, place: Place) -> Result<Self, ProtocolError> {
+        Stream::begin(link, place).await.map(Self)
+    }
+}
+
+impl Provider for Dealt<'_> {
+    fn provide<'a>(&'a mut self, _: &'a Request, shares: Vec<&'a mut dyn Share>) -> Provided<'a> {
+        Box::pin(self.0.fill(shares))
+    }
+}
+
+/// A party's correlations of one session that a dealer made before, and that were [recorded](super::record).
+pub struct Recorded<S: FrameSource>(Stream<Kept<S>>);
+
+impl<S: FrameSource> Recorded<S> {
+    /// Begins a session with the recorded seed.
+    ///
+    /// # Security
+    /// What was recorded serves one session: it must be gone from where it was kept before this.
+    ///
+    /// # Errors
+    /// [`ProtocolError::Transport`] with what `source` fails with.
+    pub async fn begin(source: S, place: Place) -> Result<Self, ProtocolError> {
+        Stream::begin(Kept(source), place).await.map(Self)
+    }
+}
+
+impl<S: FrameSource> Provider for Recorded<S> {
+    fn provide<'a>(&'a mut self, _: &'a Request, shares: Vec<&'a mut dyn Share>) -> Provided<'a> {
+        Box::pin(self.0.fill(shares))
+    }
+}
+
+/// The frames that the dealer sends or has sent.
+trait Frames: Send {
+    /// Fills `frame` with the next one, of just its length.
+    fn next(&mut self, frame: &mut [u8]) -> impl Future<Output = Result<(), TransportError>> + Send;
+}
+
+impl Frames for &mut Link {
+    async fn next(&mut self, frame: &mut [u8]) -> Result<(), TransportError> {
+        self.receive(frame).await
+    }
+}
+
+struct Kept<S>(S);
+
+impl<S: FrameSource> Frames for Kept<S> {
+    async fn next(&mut self, frame: &mut [u8]) -> Result<(), TransportError> {
+        self.0.read(frame).map_err(|source| TransportError::Recording { party: DEALER_NODE, source })
+    }
+}
+
+/// Parties 0 … n−2 expand a seed. The last party expands one too for what is uniformly random, and is sent the corrections
+/// that make all shares add up.
+struct Stream<F> {
+    generator: Prg,
+    /// The last party's.
+    corrections: Option<F>,
+    /// The frame received last.
+    frame: SecretVec<u8>,
+}
+
+impl<F: Frames> Stream<F> {
+    async fn begin(mut frames: F, place: Place) -> Result<Self, ProtocolError> {
+        let mut bytes = Zeroizing::new([0; Seed::BYTES]);
+        frames.next(bytes.as_mut_slice()).await?;
+        Ok(Self {
+            generator: Prg::new(Seed::from_bytes(*bytes)),
+            corrections: place.is_last().then_some(frames),
+            frame: SecretVec::zeros(if place.is_last() { CORRECTION_FRAME_BYTES } else { 0 }),
+        })
+    }
+
+    async fn fill(&mut self, shares: Vec<&mut dyn Share>) -> Result<(), ProtocolError> {
+        for share in shares {
+            match (&mut self.corrections, share.field().origin) {
+                (Some(frames), Origin::Dealt) => receive(frames, &mut self.frame, share).await?,
+                _ => share.expand(&mut self.generator),
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Receives a dealt field, frame by frame.
+async fn receive(frames: &mut impl Frames, frame: &mut [u8], share: &mut dyn Share) -> Result<(), ProtocolError> {
+    let field = *share.field();
+    if let Some(packed) = share.packed() {
+        for part in packed.chunks_mut(field.packed_bytes(field.frame_len())) {
+            frames.next(part).await?;
+        }
+        return Ok(());
+    }
+    for part in field.frames() {
+        let bytes = &mut frame[..field.packed_bytes(part.len())];
+        frames.next(bytes).await?;
+        share.unpack(part, bytes);
+    }
+    Ok(())
+}

@@ -1,0 +1,204 @@
+//! A correlation from its fields: one walk says which there are, and makes the correlation of them.
+
+use alloc::vec;
+use alloc::vec::Vec;
+use core::ops::Range;
+
+use mpc_ring::{Ring, packing};
+use mpc_shares::{ArithmeticShares, BinaryShares, Prg, SecretVec};
+
+use super::layout::{Field, Form, Layout, Origin};
+use super::packed::{Expansion, Packed};
+use super::provider::Share;
+use super::request::Request;
+use crate::ProtocolError;
+
+/// One party's share of a correlation. Consumed by value by the protocol that uses it; never cloned, so never used twice:
+///
+/// ```compile_fail,E0382
+/// use mpc_protocols::{Party, ProtocolError, beaver};
+/// use mpc_shares::ArithmeticShares;
+/// # type Shares = ArithmeticShares<u64>;
+///
+/// async fn twice(party: &mut Party, x: &Shares, pair: beaver::SquarePair<u64>) -> Result<(), ProtocolError> {
+///     beaver::square(party, x, pair).await?;
+///     beaver::square(party, x, pair).await.map(drop)
+/// }
+/// ```
+pub trait Correlation: Sized {
+    /// The public shape that a plan fixes.
+    type Shape: Send + Sync + 'static;
+    /// The ring in which it is shared; of no matter where all is shared in XOR.
+    type Ring: Ring;
+
+    /// The plan's entry for this shape.
+    fn request(shape: &Self::Shape) -> Request;
+
+    /// Takes its fields in order: the one statement of its content.
+    ///
+    /// # Errors
+    /// [`ProtocolError::Parameter`] for a shape that cannot be.
+    fn from_fields(shape: &Self::Shape, fields: &mut Fields<Self::Ring>) -> Result<Self, ProtocolError>;
+}
+
+impl Layout {
+    /// The fields of a correlation of a shape.
+    ///
+    /// # Errors
+    /// [`ProtocolError::Parameter`] for a shape that cannot be.
+    pub fn of<C: Correlation>(shape: &C::Shape) -> Result<Self, ProtocolError> {
+        let mut fields = Fields(Walk::Listed(Vec::new()));
+        C::from_fields(shape, &mut fields)?;
+        match fields.0 {
+            Walk::Listed(fields) => Ok(Self(fields)),
+            Walk::Made(_) => unreachable!("a walk goes on as it began"),
+        }
+    }
+}
+
+/// The fields of a correlation as it takes them, one after the other.
+#[derive(Debug)]
+pub struct Fields<R: Ring>(Walk<R>);
+
+#[derive(Debug)]
+enum Walk<R: Ring> {
+    /// What is asked for is listed, and empty.
+    Listed(Vec<Field>),
+    /// What is asked for was made.
+    Made(vec::IntoIter<Made<R>>),
+}
+
+impl<R: Ring> Fields<R> {
+    pub(super) fn made(shares: Vec<Made<R>>) -> Self {
+        Self(Walk::Made(shares.into_iter()))
+    }
+
+    fn next(&mut self, field: Field) -> Values<R> {
+        match &mut self.0 {
+            Walk::Listed(fields) => {
+                fields.push(field);
+                Values::blank(field.form, 0)
+            }
+            Walk::Made(shares) => {
+                let share = shares.next().unwrap_or_else(|| unreachable!("every field was listed before"));
+                debug_assert_eq!(share.field, field);
+                share.values
+            }
+        }
+    }
+
+    fn elements(&mut self, field: Field) -> ArithmeticShares<R> {
+        let Values::Elements(elements) = self.next(field) else { unreachable!("{field:?} was made") };
+        ArithmeticShares::from_elements(elements.into_vec())
+    }
+
+    fn words(&mut self, field: Field) -> SecretVec<u64> {
+        let Values::Words(words) = self.next(field) else { unreachable!("{field:?} was made") };
+        words
+    }
+
+    fn bits(&mut self, origin: Origin, width: u32, len: usize) -> Result<BinaryShares, ProtocolError> {
+        let words = self.words(Field::words(origin, width as usize * packing::words_for(len)));
+        let len = if matches!(self.0, Walk::Listed(_)) { 0 } else { len };
+        Ok(BinaryShares::new(width, len, words.into_vec())?)
+    }
+
+    /// Uniformly random elements.
+    pub(crate) fn uniform(&mut self, len: usize) -> ArithmeticShares<R> {
+        self.elements(Field::elements::<R>(Origin::Uniform, len, R::BITS))
+    }
+
+    /// Uniformly random words.
+    pub(crate) fn uniform_words(&mut self, len: usize) -> SecretVec<u64> {
+        self.words(Field::words(Origin::Uniform, len))
+    }
+
+    /// Uniformly random values of `width` bits.
+    pub(crate) fn uniform_bits(&mut self, width: u32, len: usize) -> Result<BinaryShares, ProtocolError> {
+        self.bits(Origin::Uniform, width, len)
+    }
+
+    /// Dealt elements, modulo 2^`bits`.
+    pub(crate) fn dealt(&mut self, len: usize, bits: u32) -> ArithmeticShares<R> {
+        self.elements(Field::elements::<R>(Origin::Dealt, len, bits))
+    }
+
+    /// Dealt words.
+    pub(crate) fn dealt_words(&mut self, len: usize) -> SecretVec<u64> {
+        self.words(Field::words(Origin::Dealt, len))
+    }
+
+    /// Dealt values of `width` bits.
+    pub(crate) fn dealt_bits(&mut self, width: u32, len: usize) -> Result<BinaryShares, ProtocolError> {
+        self.bits(Origin::Dealt, width, len)
+    }
+
+    /// Dealt items of `item` elements, modulo 2^`bits`, a multiple of 8, that are expanded as they are read.
+    pub(crate) fn expansion(&mut self, items: usize, item: usize, bits: u32) -> Expansion<R> {
+        let field = Field::packed::<R>(items, item, bits);
+        let Values::Packed(packed) = self.next(field) else { unreachable!("{field:?} was made") };
+        Expansion::new(packed, item, bits)
+    }
+}
+
+/// A party's share of a field, in memory of its form.
+#[derive(Debug)]
+pub(super) struct Made<R: Ring> {
+    field: Field,
+    values: Values<R>,
+}
+
+#[derive(Debug)]
+enum Values<R: Ring> {
+    Elements(SecretVec<R>),
+    Words(SecretVec<u64>),
+    Packed(Packed),
+}
+
+impl<R: Ring> Values<R> {
+    fn blank(form: Form, len: usize) -> Self {
+        match form {
+            Form::Elements => Self::Elements(SecretVec::zeros(len)),
+            Form::Words => Self::Words(SecretVec::zeros(len)),
+            Form::Packed { .. } => Self::Packed(Packed::Bytes(SecretVec::zeros(0))),
+        }
+    }
+}
+
+impl<R: Ring> Made<R> {
+    /// Zeros, to be filled.
+    pub(super) fn blank(field: &Field) -> Self {
+        Self { field: *field, values: Values::blank(field.form, field.len) }
+    }
+}
+
+impl<R: Ring> Share for Made<R> {
+    fn field(&self) -> &Field {
+        &self.field
+    }
+
+    fn expand(&mut self, generator: &mut Prg) {
+        match &mut self.values {
+            Values::Elements(elements) => R::fill_random(elements, generator),
+            Values::Words(words) => u64::fill_random(words, generator),
+            Values::Packed(packed) => *packed = Packed::seed(generator),
+        }
+    }
+
+    fn unpack(&mut self, part: Range<usize>, bytes: &[u8]) {
+        let bits = self.field.bits;
+        match &mut self.values {
+            Values::Elements(elements) => packing::unpack(bytes, bits, &mut elements[part]),
+            Values::Words(words) => packing::unpack(bytes, bits, &mut words[part]),
+            Values::Packed(packed) => {
+                let from = packing::packed_len(part.start, bits);
+                packed.bytes(&self.field)[from..][..bytes.len()].copy_from_slice(bytes);
+            }
+        }
+    }
+
+    fn packed(&mut self) -> Option<&mut [u8]> {
+        let Values::Packed(packed) = &mut self.values else { return None };
+        Some(packed.bytes(&self.field))
+    }
+}

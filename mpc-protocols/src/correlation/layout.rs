@@ -1,0 +1,135 @@
+//! The content of a correlation: its fields in order. Traffic, frames and memory follow from it.
+
+use alloc::vec::{self, Vec};
+use core::ops::Range;
+
+use mpc_ring::{Ring, packing};
+use mpc_transport::Traffic;
+
+use crate::place::Place;
+
+/// The dealer's corrections travel in frames of at most this many bytes.
+pub const CORRECTION_FRAME_BYTES: usize = 1 << 16;
+
+/// The origin of a field's values.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// Uniformly random: every party's share is its own choice.
+    Uniform,
+    /// Fixed by those who make the correlation.
+    Dealt,
+}
+
+/// The form in which a party holds its share of a field.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Form {
+    /// Ring elements, shared in the ring.
+    Elements,
+    /// Words of 64 bits, shared in XOR.
+    Words,
+    /// Ring elements that stay packed, or a seed, until items of them are read.
+    Packed {
+        /// The elements of an item.
+        item: usize,
+    },
+}
+
+/// A run of values in a correlation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Field {
+    /// Where the values come from.
+    pub origin: Origin,
+    /// How a share of them is held.
+    pub form: Form,
+    /// The number of values.
+    pub len: usize,
+    /// The bits of each that matter, and that travel.
+    pub bits: u32,
+    /// The bytes of each in memory.
+    bytes: usize,
+}
+
+impl Field {
+    pub(crate) fn elements<R: Ring>(origin: Origin, len: usize, bits: u32) -> Self {
+        Self { origin, form: Form::Elements, len, bits, bytes: R::BYTES }
+    }
+
+    pub(crate) fn words(origin: Origin, len: usize) -> Self {
+        Self { origin, form: Form::Words, len, bits: u64::BITS, bytes: u64::BYTES }
+    }
+
+    pub(crate) fn packed<R: Ring>(items: usize, item: usize, bits: u32) -> Self {
+        Self { origin: Origin::Dealt, form: Form::Packed { item }, len: items * item, bits, bytes: R::BYTES }
+    }
+
+    /// The bytes that some of the values take, packed.
+    #[must_use]
+    pub fn packed_bytes(&self, values: usize) -> usize {
+        packing::packed_len(values, self.bits)
+    }
+
+    /// Values in a full frame: a multiple of 8, so that every frame begins at a byte.
+    pub(crate) fn frame_len(&self) -> usize {
+        CORRECTION_FRAME_BYTES / self.bits.max(1) as usize * 8
+    }
+
+    /// The values of each frame in which the last party receives this field.
+    pub fn frames(self) -> impl ExactSizeIterator<Item = Range<usize>> {
+        let len = if self.origin == Origin::Dealt && self.bits > 0 { self.len } else { 0 };
+        (0..len).step_by(self.frame_len()).map(move |from| from..len.min(from + self.frame_len()))
+    }
+
+    fn traffic(&self) -> Traffic {
+        let frames_received = self.frames().len() as u64;
+        let payload_received = if frames_received > 0 { self.packed_bytes(self.len) as u64 } else { 0 };
+        Traffic { payload_received, frames_received, ..Traffic::default() }
+    }
+
+    /// The bytes of a share in memory, apart from what stays packed.
+    fn memory(&self) -> u64 {
+        if let Form::Packed { .. } = self.form { 0 } else { (self.len * self.bytes) as u64 }
+    }
+
+    /// The bytes of a share that stays packed, where it is no seed.
+    fn packed_memory(&self) -> u64 {
+        if let Form::Packed { .. } = self.form { self.packed_bytes(self.len) as u64 } else { 0 }
+    }
+}
+
+/// The fields of a correlation, in the order in which they are made and used.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Layout(pub(crate) Vec<Field>);
+
+impl Layout {
+    /// The fields.
+    #[must_use]
+    pub fn fields(&self) -> &[Field] {
+        &self.0
+    }
+
+    /// The lengths of the frames that [`traffic`](Self::traffic) counts, in the order in which they arrive.
+    pub fn frame_lengths(self) -> impl Iterator<Item = usize> {
+        self.0.into_iter().flat_map(|field| field.frames().map(move |part| field.packed_bytes(part.len())))
+    }
+
+    /// The traffic of the last party with the dealer, apart from its seed; the others receive their seed alone.
+    #[must_use]
+    pub fn traffic(&self) -> Traffic {
+        self.0.iter().map(Field::traffic).sum()
+    }
+
+    /// The bytes that a party holds of all fields.
+    #[must_use]
+    pub fn memory(&self, place: Place) -> u64 {
+        self.0.iter().map(|field| field.memory() + if place.is_last() { field.packed_memory() } else { 0 }).sum()
+    }
+
+    /// The bytes of all fields that are held unpacked: by the dealer, which never holds more than a frame of the others.
+    pub(crate) fn unpacked_memory(&self) -> u64 {
+        self.0.iter().map(Field::memory).sum()
+    }
+
+    pub(crate) fn into_fields(self) -> vec::IntoIter<Field> {
+        self.0.into_iter()
+    }
+}

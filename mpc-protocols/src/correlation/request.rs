@@ -1,0 +1,94 @@
+//! What a plan asks of the dealer, in public: kinds and sizes of correlations.
+
+use serde::{Deserialize, Serialize};
+
+use crate::Bilinear;
+use crate::lookup::Table;
+use crate::sign::SignParameters;
+
+/// One correlation of a plan: its kind and its size, never its values.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub enum Request {
+    /// [`BeaverTriple`](crate::beaver::BeaverTriple): shares of a, b and a ∗ b.
+    Beaver(Bilinear),
+    /// [`SquarePair`](crate::beaver::SquarePair): shares of a and a².
+    Square {
+        /// The number of elements.
+        len: usize,
+    },
+    /// [`WeightMask`](crate::fixed_weights::WeightMask): shares of a mask that the dealer keeps for the life of a model.
+    WeightMask {
+        /// The number of weights.
+        len: usize,
+    },
+    /// [`FixedWeightPair`](crate::fixed_weights::FixedWeightPair): shares of a and a ∗ b, b being a weight mask.
+    FixedWeights {
+        /// The index of the weight mask, in the order in which they were set up.
+        mask: usize,
+        /// The linear layer, weights on the right.
+        map: Bilinear,
+    },
+    /// [`FixedWeightProduct`](crate::fixed_weights::FixedWeightProduct): shares of a ∗ b, a being that of the
+    /// [`FixedWeights`](Self::FixedWeights) before, and b a weight mask.
+    FixedWeightsAgain {
+        /// The index of the weight mask, in the order in which they were set up.
+        mask: usize,
+        /// The linear layer, weights on the right.
+        map: Bilinear,
+    },
+    /// [`BitTriples`](crate::binary::BitTriples): XOR shares of bits a, b and a·b.
+    BitTriples {
+        /// Bits of each value.
+        width: u32,
+        /// The number of values.
+        len: usize,
+    },
+    /// [`DaBits`](crate::conversion::DaBits): random bits, shared both in XOR and in the ring.
+    DaBits {
+        /// The number of bits.
+        len: usize,
+    },
+    /// [`EdaBits`](crate::conversion::EdaBits): random ring elements, shared both in the ring and as XOR shares of bits.
+    EdaBits {
+        /// The number of elements.
+        len: usize,
+    },
+    /// [`LiftMask`](crate::truncation::LiftMask): a mask of `bits` bits, with its top bit.
+    Lift {
+        /// The number of elements.
+        len: usize,
+        /// Bits of the value that is lifted.
+        bits: u32,
+    },
+    /// [`SignMask`](crate::sign::SignMask): for the sign as a ring element.
+    Sign {
+        /// The number of elements.
+        len: usize,
+        /// Bits of the comparison.
+        parameters: SignParameters,
+    },
+    /// [`ReluMask`](crate::relu::ReluMask): for the truncating ReLU.
+    Relu {
+        /// The number of elements.
+        len: usize,
+        /// Bits of the comparison.
+        parameters: SignParameters,
+    },
+    /// [`PiecewiseMask`](crate::piecewise::PiecewiseMask): for comparisons of each value with several public thresholds.
+    Piecewise {
+        /// The number of elements.
+        len: usize,
+        /// The number of thresholds.
+        thresholds: usize,
+        /// Bits of the comparison.
+        parameters: SignParameters,
+    },
+    /// [`LookupMask`](crate::lookup::LookupMask): rotated tables of a smooth function.
+    Lookup {
+        /// The number of elements.
+        len: usize,
+        /// The function and its scales.
+        table: Table,
+    },
+}

@@ -1,0 +1,372 @@
+//! Every kind of correlation through the seam that all providers have: what the layout says is what travels, and the
+//! shares satisfy the kind's relation, written down here once more.
+
+use std::ops::Range;
+use std::thread;
+
+use crate::common::PATIENT;
+use mpc_protocols::correlation::{self, Dealt, Field, Form, Origin, Provider, Share};
+use mpc_protocols::function::Function;
+use mpc_protocols::lookup::Table;
+use mpc_protocols::sign::SignParameters;
+use mpc_protocols::{Bilinear, Dealer, Place, Request};
+use mpc_ring::kernels::TABLE_BLOCK;
+use mpc_ring::{Ring, bitslice, packing};
+use mpc_shares::{Prg, Seed};
+use mpc_transport::{Link, Phase, memory_link};
+use proptest::prelude::*;
+
+/// A party's share of a field in the open.
+#[derive(Debug)]
+struct Opened<R> {
+    field: Field,
+    elements: Vec<R>,
+    words: Vec<u64>,
+    packed: Vec<u8>,
+    /// The bytes that were received for it.
+    received: usize,
+}
+
+impl<R: Ring> Opened<R> {
+    fn blank(field: &Field) -> Self {
+        let is_words = field.form == Form::Words;
+        let (elements, words) = if is_words { (0, field.len) } else { (field.len, 0) };
+        Self {
+            field: *field,
+            elements: vec![R::ZERO; elements],
+            words: vec![0; words],
+            packed: Vec::new(),
+            received: 0,
+        }
+    }
+
+    /// Unpacks what stayed packed.
+    fn finish(mut self) -> Self {
+        if !self.packed.is_empty() {
+            packing::unpack(&self.packed, self.field.bits, &mut self.elements);
+        }
+        self
+    }
+
+    /// Adds another party's share.
+    fn add(&mut self, other: &Self) {
+        let mask = R::low_mask(self.field.bits.min(R::BITS));
+        self.elements.iter_mut().zip(&other.elements).for_each(|(x, &y)| *x = x.wrapping_add(y) & mask);
+        self.words.iter_mut().zip(&other.words).for_each(|(x, &y)| *x ^= y);
+    }
+}
+
+impl<R: Ring> Share for Opened<R> {
+    fn field(&self) -> &Field {
+        &self.field
+    }
+
+    fn expand(&mut self, generator: &mut Prg) {
+        match self.field.form {
+            Form::Elements => R::fill_random(&mut self.elements, generator),
+            Form::Words => u64::fill_random(&mut self.words, generator),
+            Form::Packed { .. } => R::fill_random(&mut self.elements, &mut Prg::new(generator.seed())),
+        }
+    }
+
+    fn unpack(&mut self, part: Range<usize>, bytes: &[u8]) {
+        self.received += bytes.len();
+        match self.field.form {
+            Form::Words => packing::unpack(bytes, self.field.bits, &mut self.words[part]),
+            _ => packing::unpack(bytes, self.field.bits, &mut self.elements[part]),
+        }
+    }
+
+    fn packed(&mut self) -> Option<&mut [u8]> {
+        let Form::Packed { .. } = self.field.form else { return None };
+        self.received = self.field.packed_bytes(self.field.len);
+        self.packed = vec![0; self.received];
+        Some(&mut self.packed)
+    }
+}
+
+/// Draws a whole plan at one party, and checks what its link carried against the layouts.
+async fn draw<R: Ring>(mut link: Link, place: Place, plan: &[Request]) -> Vec<Vec<Opened<R>>> {
+    link.begin(Phase::Preprocessing, "correlations");
+    let mut provider = Dealt::begin(&mut link, place).await.unwrap();
+    let mut drawn = Vec::new();
+    for request in plan {
+        let layout = request.layout::<R>().unwrap();
+        let mut fields: Vec<Opened<R>> = layout.fields().iter().map(Opened::blank).collect();
+        let shares = fields.iter_mut().map(|share| share as &mut dyn Share).collect();
+        provider.provide(request, shares).await.unwrap();
+        let received: usize = fields.iter().map(|share| share.received).sum();
+        let planned = if place.is_last() { layout.traffic().payload_received } else { 0 };
+        assert_eq!(received as u64, planned, "{request:?} at {place:?}");
+        assert!(fields.iter().all(|share| share.received == 0 || share.field.origin == Origin::Dealt));
+        drawn.push(fields.into_iter().map(Opened::finish).collect());
+    }
+    drop(provider);
+    assert_eq!(link.meter().total(Phase::Preprocessing), correlation::traffic::<R>(plan, place), "{place:?}");
+    drawn
+}
+
+/// The values of every field of a plan that is dealt to `parties` parties.
+fn dealt<R: Ring>(plan: &[Request], parties: usize, seed: [u8; 32]) -> Vec<Vec<Opened<R>>> {
+    let (mut dealer_ends, party_ends): (Vec<_>, Vec<_>) = (0..parties).map(|_| memory_link(PATIENT)).unzip();
+    let mut dealer = Dealer::<R>::new(parties, Seed::from_bytes(seed)).unwrap();
+    let shares: Vec<_> = thread::scope(|scope| {
+        scope.spawn(move || smol::block_on(dealer.deal(&mut dealer_ends, plan, |_| ())).unwrap());
+        let run = |(party, link)| move || smol::block_on(draw::<R>(link, Place { party, parties }, plan));
+        let threads: Vec<_> = party_ends.into_iter().enumerate().map(|end| scope.spawn(run(end))).collect();
+        threads.into_iter().map(|thread| thread.join().unwrap()).collect()
+    });
+    let add = |mut sum: Vec<Vec<Opened<R>>>, share: Vec<Vec<Opened<R>>>| {
+        sum.iter_mut().flatten().zip(share.iter().flatten()).for_each(|(sum, share)| sum.add(share));
+        sum
+    };
+    let zeros = plan.iter().map(|request| request.layout::<R>().unwrap().fields().iter().map(Opened::blank).collect());
+    shares.into_iter().fold(zeros.collect(), add)
+}
+
+/// The fields of a correlation that have not been checked yet.
+struct Fields<'a, R>(std::slice::Iter<'a, Opened<R>>);
+
+impl<'a, R: Ring> Fields<'a, R> {
+    fn elements(&mut self) -> &'a [R] {
+        let field = self.0.next().unwrap();
+        assert_ne!(field.field.form, Form::Words);
+        &field.elements
+    }
+
+    fn words(&mut self) -> &'a [u64] {
+        let field = self.0.next().unwrap();
+        assert_eq!(field.field.form, Form::Words);
+        &field.words
+    }
+
+    /// The next field has the elements `expected`, modulo 2^`bits`.
+    fn are(&mut self, bits: u32, expected: impl IntoIterator<Item = R>) {
+        let expected: Vec<R> = expected.into_iter().map(|x| x & R::low_mask(bits)).collect();
+        assert!(self.elements() == expected);
+    }
+
+    /// r of k bits, which is returned.
+    fn mask(&mut self, bits: u32) -> &'a [R] {
+        let r = self.elements();
+        assert!(r.iter().all(|&r| r & !R::low_mask(bits) == R::ZERO));
+        r
+    }
+
+    /// r with its tables and its bit k−2.
+    fn mask_and_tables(&mut self, bits: u32) -> &'a [R] {
+        let r = self.mask(bits);
+        let (tables, signs) = (self.words(), self.words());
+        let leaves = leaves(bits);
+        for (index, block) in r.chunks(TABLE_BLOCK).enumerate() {
+            let pairs = block.len().div_ceil(2);
+            let tables = &tables[index * TABLE_BLOCK / 2 * leaves..][..leaves * pairs];
+            for (element, r) in block.iter().map(|r| r.low_u64()).enumerate() {
+                assert_eq!((signs[index] >> element) & 1, (r >> (bits - 2)) & 1);
+                for leaf in 0..leaves {
+                    let table = (tables[leaf * pairs + element / 2] >> (32 * (element % 2))) as u32;
+                    let digit = ((r & u64::low_mask(bits - 2)) >> (5 * leaf)) & 31;
+                    assert_eq!(u64::from(table), (1 << digit) - 1, "v < {digit}");
+                }
+            }
+        }
+        r
+    }
+
+    /// The monomials of a borrow, and d, which is returned.
+    fn threshold(&mut self, bits: u32, len: usize) -> Vec<R> {
+        let (leaves, words) = (leaves(bits), packing::words_for(len));
+        let (less, equal, flip) = (self.words(), self.words(), self.words());
+        // Π_{j∈S} σ_j and ρ_i·Π_{j∈S} σ_j, where bit j−1 of a set's index stands for σ_j.
+        let of_equal = |set: usize, word: usize| {
+            (0..leaves - 1).filter(|j| set >> j & 1 == 1).fold(u64::MAX, |all, j| all & equal[j * words + word])
+        };
+        let mut factors: Vec<(Option<usize>, usize)> = Vec::new();
+        factors.extend((1..1 << (leaves - 1)).filter(|set: &usize| set.count_ones() > 1).map(|set| (None, set)));
+        for leaf in 0..leaves {
+            factors.extend((1..1 << (leaves - 1 - leaf)).map(|set: usize| (Some(leaf), set << leaf)));
+        }
+        let product = |(leaf, set): (Option<usize>, usize), word: usize| {
+            of_equal(set, word) & leaf.map_or(u64::MAX, |leaf| less[leaf * words + word])
+        };
+        // Eight words of every product, then the next eight.
+        let blocks = (0..words).collect::<Vec<_>>();
+        let products = blocks.chunks(8).flat_map(|block| {
+            factors.iter().flat_map(move |&factor| block.iter().map(move |&word| product(factor, word)))
+        });
+        assert!(products.eq(self.words().iter().copied()));
+        let d: Vec<R> = (0..len).map(|i| R::from_u64((flip[i / 64] >> (i % 64)) & 1)).collect();
+        self.are(R::BITS, d.iter().copied());
+        d
+    }
+
+    /// A mask of k bits and its top bit.
+    fn lift(&mut self, bits: u32) {
+        let r = self.mask(bits);
+        self.are(R::BITS - bits, top(r, bits));
+    }
+
+    /// The polynomials of a table, rotated by a: read where 101 arguments of each element are opened.
+    fn lookup(&mut self, table: Table) {
+        let layout = table.layout(R::BITS).unwrap();
+        let (a, entries) = (self.elements(), self.elements());
+        let last = u64::from(layout.multiplier) * layout.span;
+        let unit = f64::from(1u32 << table.output_bits);
+        for (a, entries) in a.iter().zip(entries.chunks(3 * layout.entries())) {
+            for u in (0..=100).map(|part| last * part / 100) {
+                let e =
+                    (u + (a.low_u64() & u64::low_mask(layout.argument_bits()))) & u64::low_mask(layout.argument_bits());
+                let entry = &entries[3 * (e >> layout.segment_bits) as usize..];
+                let epsilon = R::from_u64(e & u64::low_mask(layout.segment_bits));
+                let above_constant = epsilon.wrapping_mul(entry[1].wrapping_add(epsilon.wrapping_mul(entry[2])));
+                let value = entry[0].wrapping_add(above_constant);
+                // As a signed number of the entry's bits.
+                let above = R::BITS - layout.entry_bits;
+                let value = (value << above).to_i128() >> (above + layout.guard_bits);
+                let x = layout.low as f64 + u as f64 / f64::from(layout.multiplier);
+                let exact = table.function.evaluate(x / f64::from(1u32 << table.input_bits)) * unit;
+                assert!((value as f64 - exact).abs() < 2.0, "{value} instead of {exact}");
+            }
+        }
+        self.lift(layout.result_bits);
+    }
+}
+
+fn leaves(bits: u32) -> usize {
+    (bits as usize - 2).div_ceil(5)
+}
+
+fn top<R: Ring>(r: &[R], bits: u32) -> Vec<R> {
+    r.iter().map(|&r| r >> (bits - 1)).collect()
+}
+
+fn products<R: Ring>(x: &[R], y: &[R]) -> Vec<R> {
+    x.iter().zip(y).map(|(&x, &y)| x.wrapping_mul(y)).collect()
+}
+
+fn applied<R: Ring>(map: &Bilinear, a: &[R], b: &[R]) -> Vec<R> {
+    let mut c = vec![R::ZERO; map.output_len()];
+    map.accumulate(a, b, &mut c);
+    c
+}
+
+/// Checks the relation of every correlation of a plan.
+fn check<R: Ring>(plan: &[Request], dealt: &[Vec<Opened<R>>]) {
+    let (mut weights, mut input): (Vec<&[R]>, &[R]) = (Vec::new(), &[]);
+    for (request, fields) in plan.iter().zip(dealt) {
+        let mut fields = Fields(fields.iter());
+        match *request {
+            Request::Beaver(map) => {
+                let (a, b) = (fields.elements(), fields.elements());
+                fields.are(R::BITS, applied(&map, a, b));
+            }
+            Request::Square { .. } => {
+                let a = fields.elements();
+                fields.are(R::BITS, products(a, a));
+            }
+            Request::WeightMask { .. } => weights.push(fields.elements()),
+            Request::FixedWeights { mask, map } => {
+                input = fields.elements();
+                fields.are(R::BITS, applied(&map, input, weights[mask]));
+            }
+            Request::FixedWeightsAgain { mask, map } => fields.are(R::BITS, applied(&map, input, weights[mask])),
+            Request::BitTriples { .. } => {
+                let (a, b, c) = (fields.words(), fields.words(), fields.words());
+                assert!(a.iter().zip(b).map(|(&a, &b)| a & b).eq(c.iter().copied()));
+            }
+            Request::DaBits { len } => {
+                let bits = fields.words();
+                fields.are(R::BITS, (0..len).map(|i| R::from_u64((bits[i / 64] >> (i % 64)) & 1)));
+            }
+            Request::EdaBits { len } => {
+                let mut elements = vec![R::ZERO; len];
+                let in_ring = fields.elements();
+                bitslice::from_planes(fields.words(), R::BITS, &mut elements);
+                assert!(in_ring == elements);
+            }
+            Request::Lift { bits, .. } => fields.lift(bits),
+            Request::Sign { len, parameters } => {
+                fields.mask_and_tables(parameters.bits());
+                fields.threshold(parameters.bits(), len);
+            }
+            Request::Relu { len, parameters } => {
+                let k = parameters.bits();
+                let r = fields.mask_and_tables(k);
+                let d = fields.threshold(k, len);
+                fields.are(R::BITS - k, top(r, k));
+                fields.are(R::BITS, products(&d, r));
+                fields.are(R::BITS - k, products(&d, &top(r, k)));
+            }
+            Request::Piecewise { len, thresholds, parameters } => {
+                let k = parameters.bits();
+                let r = fields.mask_and_tables(k);
+                fields.are(R::BITS - k, top(r, k));
+                for _ in 0..thresholds {
+                    let d = fields.threshold(k, len);
+                    fields.are(R::BITS, products(&d, r));
+                    fields.are(R::BITS - k, products(&d, &top(r, k)));
+                }
+            }
+            Request::Lookup { table, .. } => fields.lookup(table),
+            _ => unreachable!("a request of another kind"),
+        }
+        assert!(fields.0.next().is_none(), "{request:?} has more fields than its relation");
+    }
+}
+
+/// One request of every kind.
+fn every_kind(len: usize, bits: u32, width: u32, thresholds: usize) -> Vec<Request> {
+    let map = Bilinear::MatrixProduct { rows: 3, inner: len, columns: 2 };
+    let parameters = SignParameters::new(bits).unwrap();
+    let table = Table { function: Function::Sigmoid, input_bits: 8, output_bits: 8, limit_bits: 18 };
+    vec![
+        Request::WeightMask { len: 3 },
+        Request::WeightMask { len: 2 * len },
+        Request::Beaver(map),
+        Request::Square { len },
+        Request::FixedWeights { mask: 1, map },
+        Request::FixedWeightsAgain { mask: 1, map },
+        Request::BitTriples { width, len },
+        Request::DaBits { len },
+        Request::EdaBits { len },
+        Request::Lift { len, bits },
+        Request::Sign { len, parameters },
+        Request::Relu { len, parameters },
+        Request::Piecewise { len, thresholds, parameters },
+        Request::Lookup { len, table },
+    ]
+}
+
+fn relations_hold<R: Ring>(plan: &[Request], parties: usize, seed: [u8; 32]) {
+    check::<R>(plan, &dealt::<R>(plan, parties, seed));
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(60))]
+
+    #[test]
+    fn every_correlation_satisfies_its_relation(
+        parties in 2..=8usize,
+        len in 0..150usize,
+        bits in SignParameters::MIN_BITS..=SignParameters::MAX_BITS,
+        width in 0..70u32,
+        thresholds in 0..4usize,
+        seed: [u8; 32],
+    ) {
+        let plan = |ring_bits: u32| every_kind(len, bits.min(ring_bits), width, thresholds);
+        relations_hold::<u32>(&plan(32), parties, seed);
+        relations_hold::<u64>(&plan(64), parties, seed);
+        relations_hold::<u128>(&plan(128), parties, seed);
+    }
+}
+
+/// Of every kind and number of parties; some fields take several frames.
+#[test]
+fn every_number_of_parties_and_every_ring() {
+    for parties in 2..=8 {
+        relations_hold::<u32>(&every_kind(65, 32, 3, 2), parties, [1; 32]);
+        relations_hold::<u64>(&every_kind(65, 32, 3, 2), parties, [2; 32]);
+        relations_hold::<u128>(&every_kind(65, 42, 3, 2), parties, [3; 32]);
+    }
+    relations_hold::<u64>(&every_kind(20_000, 32, 1, 1)[..13], 2, [4; 32]);
+}
