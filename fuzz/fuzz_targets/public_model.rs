@@ -3,7 +3,7 @@
 
 use libfuzzer_sys::fuzz_target;
 use mpc_nn::GraphLimits;
-use mpc_service::pack::PublicModel;
+use mpc_service::at_rest::packed_model::PublicModel;
 
 fuzz_target!(|bytes: &[u8]| {
     let limits = GraphLimits { bytes: 1 << 14, ..GraphLimits::default() };

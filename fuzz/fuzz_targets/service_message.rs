@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use libfuzzer_sys::fuzz_target;
-use mpc_service::message::{Opening, receive};
+use mpc_service::wire::message::{Opening, receive};
 use mpc_transport::{Transport, memory_network};
 
 fuzz_target!(|bytes: &[u8]| {

@@ -3,6 +3,9 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use mpc_models::tensors::{InputFile, Pixels};
+use mpc_nn::Graph;
+
 /// Why files do not suit the inputs or outputs of a network.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -35,6 +38,12 @@ pub enum FilesError {
         /// The name.
         name: String,
     },
+    /// An input without a file.
+    #[error("the input `{name}` needs a file: {name}=FILE")]
+    Missing {
+        /// The name.
+        name: String,
+    },
     /// A place that no output can be written to.
     #[error("--output {file}: {reason}")]
     Destination {
@@ -43,6 +52,26 @@ pub enum FilesError {
         /// Why.
         reason: &'static str,
     },
+}
+
+/// A file for each input of a graph, in their order. `inputs` are the name of each, its number of classes if it is one of
+/// integers, and what each of these must be below.
+///
+/// # Errors
+/// [`FilesError::Missing`].
+pub fn input_files<'a>(
+    graph: &Graph,
+    inputs: impl Iterator<Item = (&'a str, Option<usize>, &'a [usize])>,
+    paths: &BTreeMap<String, PathBuf>,
+    pixels: &Pixels,
+) -> Result<Vec<InputFile>, FilesError> {
+    let mut files = Vec::with_capacity(paths.len());
+    for (input, ((name, classes, limits), &id)) in inputs.zip(graph.inputs()).enumerate() {
+        let path = paths.get(name).ok_or_else(|| FilesError::Missing { name: name.to_owned() })?.clone();
+        let (shape, limits) = (graph.node(id).shape().to_vec(), limits.to_vec());
+        files.push(InputFile { input, name: name.to_owned(), path, shape, classes, limits, pixels: pixels.clone() });
+    }
+    Ok(files)
 }
 
 /// The files for inputs or outputs by the name of the tensor: `NAME=FILE`, and those without a name in the order of `names`.

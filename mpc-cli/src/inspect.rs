@@ -113,16 +113,21 @@ impl Inspection {
 ///
 /// # Errors
 /// [`InspectError::Shape`].
-pub fn shapes(named: &[String]) -> Result<InputShapes, InspectError> {
-    let mut shapes = InputShapes::new();
-    for argument in named {
+pub fn named_shapes(named: &[String]) -> Result<Vec<(String, Vec<usize>)>, InspectError> {
+    let shape = |argument: &String| {
         let wrong = || InspectError::Shape(argument.clone());
         let (name, sizes) = argument.rsplit_once('=').ok_or_else(wrong)?;
         let sizes: Vec<usize> =
             sizes.split('x').map(|size| size.parse().map_err(|_| wrong())).collect::<Result<_, _>>()?;
-        shapes = shapes.with(name, &sizes);
-    }
-    Ok(shapes)
+        Ok((name.to_owned(), sizes))
+    };
+    named.iter().map(shape).collect()
+}
+
+/// Shapes of inputs for an import.
+#[must_use]
+pub fn input_shapes(shapes: &[(String, Vec<usize>)]) -> InputShapes {
+    shapes.iter().fold(InputShapes::new(), |all, (name, shape)| all.with(name, shape))
 }
 
 fn tensor(info: TensorInfo) -> Tensor {

@@ -6,4 +6,26 @@ pub mod estimate;
 pub mod files;
 pub mod format;
 pub mod inspect;
+pub mod program;
+pub mod run;
 pub mod table;
+
+mod arguments;
+mod commands;
+mod configuration;
+mod failure;
+mod keys;
+mod logging;
+mod outcome;
+mod output;
+mod process;
+mod progress;
+mod session_progress;
+mod stop;
+
+pub use failure::Failure;
+
+/// The code of the workspace's README, compiled and run.
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+pub struct Readme;

@@ -1,10 +1,8 @@
-//! `mpc`: private neural-network inference between organisations.
+//! `mpc`: private neural-network inference.
 #![forbid(unsafe_code)]
-
-mod program;
 
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    program::run()
+    mpc_cli::program::run()
 }

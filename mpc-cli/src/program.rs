@@ -1,25 +1,17 @@
 //! The program: its commands, and what they have in common.
 
-mod arguments;
-mod command;
-mod configuration;
-mod failure;
-mod keys;
-mod logging;
-mod outcome;
-mod progress;
-mod stop;
-
 use std::ffi::OsString;
-use std::io::{ErrorKind, Write, stdout};
 use std::process::ExitCode;
 
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
-use serde::Serialize;
 
-use command::{dealer, deposit, generate, inspect, keygen, local, pack, plan, prepare, query, serve, store};
-use failure::Failure;
-use logging::LogArguments;
+use crate::commands::{
+    check, dealer, deposit, generate, inspect, keygen, pack, plan, prepare, query, run, serve, store,
+};
+use crate::configuration;
+use crate::failure::Failure;
+use crate::logging::{self, LogArguments};
+use crate::run::child;
 
 /// Private neural-network inference between organisations.
 ///
@@ -29,7 +21,7 @@ use logging::LogArguments;
 /// know each other's certificates.
 #[derive(Debug, Parser)]
 #[command(name = "mpc", version, propagate_version = true, max_term_width = 120, after_long_help = AFTER_HELP)]
-struct Program {
+pub(crate) struct Program {
     #[command(subcommand)]
     command: Command,
     #[command(flatten)]
@@ -49,10 +41,12 @@ struct Common {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    Run(Box<run::Arguments>),
+    Check(check::CheckArguments),
+    Inspect(inspect::InspectArguments),
+    Plan(Box<plan::PlanArguments>),
     Keygen(keygen::KeygenArguments),
     Fingerprint(keygen::FingerprintArguments),
-    Inspect(inspect::InspectArguments),
-    Plan(plan::PlanArguments),
     Pack(pack::PackArguments),
     Dealer(dealer::DealerArguments),
     Serve(serve::ServeArguments),
@@ -60,8 +54,13 @@ enum Command {
     Prepare(prepare::PrepareArguments),
     Query(query::QueryArguments),
     Store(store::StoreArguments),
-    Local(local::LocalArguments),
     Generate(generate::GenerateArguments),
+    /// The process of one party of a run.
+    #[command(hide = true)]
+    RunParty,
+    /// The process of the dealer of a run.
+    #[command(hide = true)]
+    RunDealer,
 }
 
 const AFTER_HELP: &str = "\
@@ -72,11 +71,13 @@ The journey of two organisations and a dealer:
   acme$    mpc serve net.private --listen 0.0.0.0:7700 --key acme.key --allow clinic.crt --dealer host:7800=dealer.crt
   clinic$  mpc query net.public x.npy --key clinic.key --connect host:7700=acme.crt --dealer host:7800=dealer.crt -o y.npy
 On one machine, to try it:
-           mpc local net.onnx --input x.npy --parties 3
+           mpc run                                          # a bundled network on a bundled digit
+           mpc run net.onnx --input x.npy --transport services
 
 Exit codes:
   0  done
-  1  a fault of this side: its files, its disk, a result that cannot be written
+  1  a fault of this side: its files, its disk, a result that cannot be written; of run and check also a result that is
+     not that of the network in the clear
   2  wrong arguments, or a model or input that cannot be used; nothing was sent
   3  the other side is set up differently, or is not who it should be; no share was sent
   4  another participant went away
@@ -87,6 +88,8 @@ Exit codes:
 pub fn run() -> ExitCode {
     let arguments: Vec<OsString> = std::env::args_os().collect();
     match arguments_with_configuration(arguments) {
+        Ok(Program { command: Command::RunParty, .. }) => child::run_party_process(),
+        Ok(Program { command: Command::RunDealer, .. }) => child::run_dealer_process(),
         Ok(program) => finish(execute(program)),
         Err(failure) => finish(Err(failure)),
     }
@@ -102,6 +105,8 @@ fn execute(program: Program) -> Result<(), Failure> {
     let is_service = matches!(program.command, Command::Dealer(_) | Command::Serve(_));
     logging::start(&program.common.log, is_service);
     match program.command {
+        Command::Run(arguments) => run::run(&arguments),
+        Command::Check(arguments) => check::run(&arguments),
         Command::Keygen(arguments) => keygen::generate(&arguments),
         Command::Fingerprint(arguments) => keygen::fingerprint(&arguments),
         Command::Inspect(arguments) => inspect::run(&arguments),
@@ -113,8 +118,9 @@ fn execute(program: Program) -> Result<(), Failure> {
         Command::Prepare(arguments) => prepare::run(&arguments),
         Command::Query(arguments) => query::run(&arguments),
         Command::Store(arguments) => store::run(&arguments),
-        Command::Local(arguments) => local::run(&arguments),
         Command::Generate(arguments) => generate::run(&arguments, Program::command()),
+        // They have been run already.
+        Command::RunParty | Command::RunDealer => Ok(()),
     }
 }
 
@@ -126,17 +132,4 @@ fn finish(outcome: Result<(), Failure>) -> ExitCode {
             failure.code().into()
         }
     }
-}
-
-/// Writes to stdout; whoever reads it may have seen enough, as `head` does.
-fn print(text: &str) -> Result<(), Failure> {
-    let mut stdout = stdout().lock();
-    match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
-        Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(Failure::Own(format!("stdout: {error}"))),
-        _ => Ok(()),
-    }
-}
-
-fn json(value: &impl Serialize) -> String {
-    serde_json::to_string_pretty(value).expect("reports have only string keys, so they always encode") + "\n"
 }

@@ -1,5 +1,6 @@
 //! What everything that is stored or sent as bytes begins with, and why bytes are refused.
 
+use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 
@@ -7,7 +8,6 @@ use mpc_ring::Ring;
 use mpc_shares::SecretVec;
 
 use crate::graph::GraphError;
-use crate::plan::{Plan, hex};
 
 /// The version of all these encodings. Bytes of another one are refused.
 pub const ENCODING_VERSION: u16 = 1;
@@ -134,10 +134,6 @@ impl Header {
     /// The bytes of a header with its tag.
     pub(crate) const BYTES: usize = Kind::TAG_BYTES + 1 + 32;
 
-    pub(crate) fn new<R: Ring>(plan: &Plan<R>, party: usize) -> Self {
-        Self { plan: plan.digest(), party }
-    }
-
     pub(crate) fn to_bytes(self, kind: Kind) -> [u8; Self::BYTES] {
         let mut bytes = [0; Self::BYTES];
         bytes[..Kind::TAG_BYTES].copy_from_slice(&kind.tag());
@@ -198,4 +194,8 @@ pub(crate) fn parts(mut bytes: &[u8], lengths: impl IntoIterator<Item = usize>) 
         part
     };
     lengths.into_iter().map(&mut take).collect()
+}
+
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

@@ -9,8 +9,10 @@ use mpc_protocols::correlation::DEALER_NODE;
 use mpc_ring::RangeError;
 use mpc_transport::{RecordingError, TransportError};
 
+use crate::clear::EvaluateError;
 use crate::encoding::EncodingError;
-use crate::plain::EvaluateError;
+use crate::ops::values::Failure;
+use crate::plan::Step;
 
 /// A private inference ended without a result; nothing partial is given out.
 #[derive(Debug, thiserror::Error)]
@@ -132,6 +134,17 @@ impl InferenceError {
                 Self::Link { step, peer: format!("party {party} (its party 0)"), source: source.into() }
             }
             source => Self::Step { step, source },
+        }
+    }
+}
+
+impl Failure {
+    /// The failure of this step.
+    pub(crate) fn in_step(self, step: &Step) -> InferenceError {
+        let step = step.name.clone();
+        match self {
+            Self::NoValue => InferenceError::NoValue { step },
+            Self::Protocol(source) => InferenceError::Step { step, source },
         }
     }
 }

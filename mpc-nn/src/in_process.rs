@@ -10,11 +10,11 @@ use mpc_shares::{Prg, Seed};
 use mpc_transport::{Link, MemoryTransport, memory_link, memory_network};
 use ndarray::ArrayD;
 
+use crate::clear::EvaluateError;
+use crate::delegation::{self, InputShare};
 use crate::error::InferenceError;
-use crate::execute::{Inputs, ModelSource, Outputs, Preprocessing};
-use crate::outside::{self, InputShare};
-use crate::plain::EvaluateError;
 use crate::plan::{Owner, Plan};
+use crate::run::{Inputs, ModelSource, Outputs, Preprocessing};
 use crate::session::{DealerSession, PartySession, SessionOptions};
 use crate::weights::Weights;
 
@@ -61,7 +61,7 @@ pub fn infer<R: Ring>(
     let (revealed, shares): (Vec<_>, Vec<_>) = outputs.into_iter().map(|party| (party.revealed, party.share)).unzip();
     match revealed.into_iter().flatten().next() {
         Some(revealed) => Ok(revealed),
-        None => outside::reconstruct(plan, &shares.into_iter().flatten().collect::<Vec<_>>()),
+        None => delegation::reconstruct(plan, &shares.into_iter().flatten().collect::<Vec<_>>()),
     }
 }
 
@@ -104,12 +104,14 @@ fn brought<'a, R: Ring>(
     };
     let mut all: Vec<_> = (0..plan.settings().parties).map(of_party).collect();
     if model_owner == Owner::Outside {
-        for (party, share) in all.iter_mut().zip(outside::split_model(plan, weights, &mut generator)?) {
+        for (party, share) in all.iter_mut().zip(delegation::split_model(plan, weights, &mut generator)?) {
             party.model = ModelSource::Share(share);
         }
     }
     if plan.input_owners().contains(&Owner::Outside) {
-        for (party, share) in all.iter_mut().zip(outside::split_inputs(plan, &owned(Owner::Outside), &mut generator)?) {
+        for (party, share) in
+            all.iter_mut().zip(delegation::split_inputs(plan, &owned(Owner::Outside), &mut generator)?)
+        {
             party.outside = Some(share);
         }
     }

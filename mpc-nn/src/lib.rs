@@ -6,36 +6,37 @@ extern crate alloc;
 #[cfg(feature = "std")]
 extern crate std;
 
+pub mod clear;
+mod decode;
+pub mod delegation;
 mod encoding;
 mod error;
-pub mod execute;
 #[cfg(feature = "std")]
 pub mod file;
 pub mod graph;
 pub mod ideal;
 #[cfg(feature = "std")]
 pub mod in_process;
-mod local;
 mod network;
-pub mod outside;
-pub mod plain;
+mod ops;
 pub mod plan;
 pub mod recording;
+pub mod run;
 pub mod session;
 mod values;
 pub mod weights;
 
+pub use clear::{EvaluateError, evaluate, evaluate_with};
+pub use decode::GraphLimits;
+pub use delegation::{InputShare, ModelShare, OutputShare};
 pub use encoding::{ENCODING_VERSION, EncodingError};
 pub use error::InferenceError;
-pub use execute::{Inference, Inputs, Model, ModelSource, Observer, Outputs, Prepared, Preprocessing};
 pub use graph::{
-    Channels, ConvolutionOptions, Graph, GraphBuilder, GraphError, GraphLimits, Node, NodeId, Op, Parameter,
-    ParameterKind, Pool,
+    Channels, ConvolutionOptions, Graph, GraphBuilder, GraphError, Node, NodeId, Op, Parameter, ParameterKind, Pool,
 };
 pub use network::{Encoding, Network, NetworkInput, NetworkOutput};
-pub use outside::{InputShare, ModelShare, OutputShare};
-pub use plain::{EvaluateError, evaluate, evaluate_with};
-pub use plan::{Owner, Plan, PlanError, Recipients, Roles, Settings, Step, WeightKnowledge};
+pub use plan::{Owner, Plan, PlanError, Preprocessing, Recipients, Roles, Settings, Step, WeightKnowledge};
 pub use recording::Recording;
+pub use run::{Inference, Inputs, Model, ModelSource, Observer, Outputs, Prepared};
 pub use session::{DealerSession, NoDealer, Online, PartySession, Preparation, SessionOptions};
 pub use weights::{Weights, WeightsError};

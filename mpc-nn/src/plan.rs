@@ -6,14 +6,14 @@
 //! residual sum is formed before the truncation, and the result is revealed at the scale it has. Weights have more than
 //! f fractional bits, as many as k leaves room for: that costs nothing, and what is left of the error is the truncations'.
 
-mod format;
+pub(crate) mod format;
 mod memory;
-mod settings;
-mod step;
-mod walk;
+pub(crate) mod settings;
+pub(crate) mod step;
+pub(crate) mod walk;
 
 use alloc::format;
-use alloc::string::{String, ToString};
+use alloc::string::ToString;
 use alloc::vec::Vec;
 use core::marker::PhantomData;
 
@@ -24,11 +24,12 @@ use mpc_transport::{Agreement, Traffic};
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 
-use crate::encoding::Header;
+use crate::encoding::{Header, hex};
 use crate::graph::Graph;
+use crate::ops;
 
 pub use format::{Format, Index, Number};
-pub use settings::{MAX_INPUT_OWNERS, Owner, PlanError, Recipients, Roles, Settings, WeightKnowledge};
+pub use settings::{MAX_INPUT_OWNERS, Owner, PlanError, Preprocessing, Recipients, Roles, Settings, WeightKnowledge};
 pub use step::{Action, MaskedWeight, SharedConstant, Step};
 
 use settings::check_settings;
@@ -70,13 +71,15 @@ impl<R: Ring> Plan<R> {
         let parameters = check_settings::<R>(&settings)?;
         let mut walk = Walk::<R>::new(graph, settings, parameters);
         for (id, node) in graph.iter() {
-            walk.visit(id, node)?;
+            let (action, format) = ops::plan(&mut walk, node)?;
+            walk.add(id, action, format);
         }
         for (output, &id) in graph.outputs().iter().enumerate() {
             walk.reveal(output, id);
         }
         walk.merge_branches();
-        let Walk { weights, constants, steps, .. } = walk;
+        let Walk { weights, constants, mut steps, .. } = walk;
+        add_costs::<R>(&mut steps, &settings);
         let digest = digest(&(graph, R::BITS, &settings, &weights, &constants, &steps));
         Ok(Self { graph: graph.clone(), settings, weights, constants, steps, digest, ring: PhantomData })
     }
@@ -180,19 +183,19 @@ impl<R: Ring> Plan<R> {
         self.steps.iter().filter_map(|step| step.online.get(party).copied()).sum()
     }
 
-    /// The bytes of a party's [`ModelShare`](crate::outside::ModelShare).
+    /// The bytes of a party's [`ModelShare`](crate::delegation::ModelShare).
     #[must_use]
     pub fn model_share_bytes(&self, party: usize) -> usize {
         self.share_bytes(party, self.parameters_len())
     }
 
-    /// The bytes of a party's [`InputShare`](crate::outside::InputShare).
+    /// The bytes of a party's [`InputShare`](crate::delegation::InputShare).
     #[must_use]
     pub fn input_share_bytes(&self, party: usize) -> usize {
         self.share_bytes(party, self.outside_inputs_len())
     }
 
-    /// The bytes of every party's [`OutputShare`](crate::outside::OutputShare).
+    /// The bytes of every party's [`OutputShare`](crate::delegation::OutputShare).
     #[must_use]
     pub fn output_share_bytes(&self) -> usize {
         Header::BYTES + self.outputs_len() * R::BYTES
@@ -257,11 +260,29 @@ impl<R: Ring> Plan<R> {
     }
 }
 
+/// What each step takes and sends, which follows from its action; a branch is done, and paid for, by the first of its input.
+fn add_costs<R: Ring>(steps: &mut [Step], settings: &Settings) {
+    for index in 0..steps.len() {
+        let requests = steps[index].needs(steps).requests::<R>();
+        let step = &mut steps[index];
+        let elements = step.shape.iter().product();
+        let online = |party| match step.is_branch {
+            true => Traffic::default(),
+            false => step.action.online::<R>(elements, settings, party),
+        };
+        step.online = (0..settings.parties).map(online).collect();
+        step.preprocessing = requests.iter().map(Request::traffic::<R>).sum();
+        step.requests = requests;
+    }
+}
+
+impl Header {
+    pub(crate) fn new<R: Ring>(plan: &Plan<R>, party: usize) -> Self {
+        Self { plan: plan.digest(), party }
+    }
+}
+
 fn digest(value: &impl Serialize) -> [u8; 32] {
     let bytes = postcard::to_allocvec(value).expect("plans always encode");
     Sha256::digest(&bytes).into()
-}
-
-pub(crate) fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

@@ -19,8 +19,8 @@ use zeroize::Zeroize;
 
 use crate::encoding::{EncodingError, Header, Kind};
 use crate::error::InferenceError;
-use crate::execute::labels;
 use crate::plan::Plan;
+use crate::run::labels;
 
 /// A recording in memory. Zeroised as it is read and when dropped, not `Clone`.
 #[derive(Debug)]

@@ -19,9 +19,9 @@ use mpc_transport::{Agreement, AnyTransport, FrameSource, Link, Meter, Metered, 
 
 use crate::encoding::{Header, Kind};
 use crate::error::InferenceError;
-use crate::execute::{Inference, Inputs, Model, ModelSource, Observer, Outputs, Prepared, Preprocessing, labels};
 use crate::plan::Plan;
 use crate::recording;
+use crate::run::{Inference, Inputs, Model, ModelSource, Observer, Outputs, Prepared, Preprocessing, labels};
 
 /// What a session needs besides its plan: what all its participants must have the same of, and this one's randomness.
 #[derive(Debug)]

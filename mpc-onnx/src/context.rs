@@ -37,6 +37,20 @@ pub(crate) enum Whole {
     Integer,
 }
 
+/// Scale and zero point of a quantisation: one element, or laid out to broadcast over the tensor that they belong to.
+#[derive(Clone, PartialEq)]
+pub(crate) struct Quantisation {
+    pub(crate) scale: ArrayD<f32>,
+    pub(crate) zero: ArrayD<f32>,
+}
+
+impl Quantisation {
+    /// Whether all elements of the tensor have one scale and zero point.
+    pub(crate) fn is_uniform(&self) -> bool {
+        self.scale.len() == 1
+    }
+}
+
 /// A graph under construction, with its weights.
 pub(crate) struct Context {
     pub(crate) builder: GraphBuilder,
@@ -54,8 +68,12 @@ pub(crate) struct Context {
     pub(crate) exponents: BTreeMap<NodeId, (Tensor, Vec<usize>)>,
     /// Private values that are whole numbers.
     whole: BTreeMap<NodeId, Whole>,
+    /// Where private values are −∞ by a public mask: 1 there, else 0, in a shape that broadcasts.
+    infinite: BTreeMap<NodeId, ArrayD<i64>>,
+    /// Where results are no numbers, as those of a softmax of nothing but −∞; in the same form.
+    undefined: BTreeMap<NodeId, ArrayD<i64>>,
     /// Scale and zero point of what was quantised.
-    quantisations: BTreeMap<NodeId, (f32, f32)>,
+    quantisations: BTreeMap<NodeId, Quantisation>,
 }
 
 /// Weights by name, zeroised on drop.
@@ -83,6 +101,8 @@ impl Context {
             origins: BTreeMap::new(),
             exponents: BTreeMap::new(),
             whole: BTreeMap::new(),
+            infinite: BTreeMap::new(),
+            undefined: BTreeMap::new(),
             quantisations: BTreeMap::new(),
         }
     }
@@ -160,12 +180,28 @@ impl Context {
         self.whole.insert(id, whole);
     }
 
-    /// The scale and zero point that a node was quantised with.
-    pub(crate) fn quantisation(&self, id: NodeId) -> Option<(f32, f32)> {
-        self.quantisations.get(&id).copied()
+    pub(crate) fn infinite(&self, id: NodeId) -> Option<&ArrayD<i64>> {
+        self.infinite.get(&id)
     }
 
-    pub(crate) fn note_quantisation(&mut self, id: NodeId, parameters: (f32, f32)) {
+    pub(crate) fn note_infinite(&mut self, id: NodeId, places: ArrayD<i64>) {
+        self.infinite.insert(id, places);
+    }
+
+    pub(crate) fn undefined(&self, id: NodeId) -> Option<&ArrayD<i64>> {
+        self.undefined.get(&id)
+    }
+
+    pub(crate) fn note_undefined(&mut self, id: NodeId, places: ArrayD<i64>) {
+        self.undefined.insert(id, places);
+    }
+
+    /// The scale and zero point that a node was quantised with.
+    pub(crate) fn quantisation(&self, id: NodeId) -> Option<&Quantisation> {
+        self.quantisations.get(&id)
+    }
+
+    pub(crate) fn note_quantisation(&mut self, id: NodeId, parameters: Quantisation) {
         self.quantisations.insert(id, parameters);
     }
 

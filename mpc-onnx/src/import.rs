@@ -3,6 +3,7 @@
 mod constants;
 mod inputs;
 mod lookahead;
+mod quantised;
 mod whole;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -81,6 +82,7 @@ fn attempt(file: &OnnxFile, shapes: &InputShapes, known: &Known) -> Result<Outco
         values: BTreeMap::new(),
         initializers: BTreeMap::new(),
         inputs,
+        types: BTreeMap::new(),
         absorbed: BTreeSet::new(),
         external: BTreeSet::new(),
         reasons: Vec::new(),
@@ -114,6 +116,8 @@ struct Importer<'a> {
     values: BTreeMap<&'a str, Option<Value>>,
     initializers: BTreeMap<&'a str, &'a TensorProto>,
     inputs: Inputs,
+    /// Element types of integers that nodes give.
+    types: BTreeMap<&'a str, DataType>,
     /// Outputs of nodes that the node before them has taken up.
     absorbed: BTreeSet<&'a str>,
     /// Weights that were read from another file.
@@ -141,6 +145,7 @@ impl<'a> Importer<'a> {
 
     fn node(&mut self, graph: &'a GraphProto, order: &Order<'a>, node: &'a NodeProto) {
         self.context.base = node_name(node);
+        self.note_type(node);
         let results = match self.apply(graph, order, node) {
             Ok(values) => values.into_iter().map(Some).collect(),
             Err(problem) => {
@@ -174,12 +179,14 @@ impl<'a> Importer<'a> {
         if operator == "QuantizeLinear" && call.required(0)?.is_private() && is_output(order, node) {
             return unsupported("a private output in a quantised type; end the network with DequantizeLinear");
         }
+        let moved = self.moved_quantisation(&call)?;
         let norm = self.norm_behind(graph, order, node)?;
         call.norm = norm.as_ref().map(|(_, norm)| norm.clone());
         call.zero_type = self.zero_type(node);
         call.is_masked = lookahead::feeds_softmax(graph, order, node);
         let values = constants::apply(&mut self.context, rule, &call)?;
         whole::note(&mut self.context, &call, &values);
+        self.note_moved(moved, &values);
         if let Some((output, _)) = norm {
             self.absorbed.insert(output);
         }
@@ -193,14 +200,6 @@ impl<'a> Importer<'a> {
         }
         let used = node.output.iter().map(|output| order.readers.contains_key(output.as_str())).collect();
         Ok(Call { node, inputs, used, opset: self.file.opset, norm: None, zero_type: 0, is_masked: false })
-    }
-
-    /// The element type of the zero point of a quantisation.
-    fn zero_type(&self, node: &NodeProto) -> i32 {
-        match node.input.get(2).filter(|name| !name.is_empty()) {
-            Some(name) => self.initializers.get(name.as_str()).and_then(|zero| zero.data_type).map_or(0, |kind| kind.0),
-            None => DataType::UINT8.0,
-        }
     }
 
     fn value(&mut self, name: &'a str) -> Lowered<Value> {

@@ -23,7 +23,9 @@
 //!   results differ from those of a quantised run by up to a step of each quantisation.
 //! * Comparisons of private values are those of fixed-point numbers, which rounding has moved by a few units in the last
 //!   place; their results are private numbers 0 or 1.
-//! * `Dropout`, casts between floats, and checks for NaN and infinity have no effect.
+//! * `Dropout`, casts between floats, and checks for NaN and infinity have no effect, but `IsNaN` behind a softmax: it finds
+//!   the rows that a public mask of −∞ hides whole.
+//! * Between `QuantizeLinear` and `DequantizeLinear` integers may only be moved.
 //! * `Power` with a fractional exponent takes its argument to be positive, as ONNX does.
 //! * Linear `Upsample` and `Resize` of opsets below 11, which cannot say how positions are counted, count them by
 //!   half-pixels, as PyTorch means it when it writes such a file.

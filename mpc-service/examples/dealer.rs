@@ -24,7 +24,7 @@ pub fn deal(folder: &Path, listener: TcpListener, stop: impl Future<Output = ()>
     let identity = Identity::from_pem(&read("dealer.crt")?, &read("dealer.key")?)?;
     let endpoint = Endpoint { identity: Arc::new(identity), settings: TcpSettings::default() };
     let allowed = vec![Certificate::from_pem(&read("acme.crt")?)?, Certificate::from_pem(&read("clinic.crt")?)?];
-    let dealer = Dealer::new(endpoint, allowed, Limits::default());
+    let dealer = Dealer::new(endpoint, allowed, Limits::default())?;
     Ok(smol::block_on(dealer.run(listener, stop))?)
 }
 

@@ -1,17 +1,19 @@
 //! Why a service or a client did not do what was asked, for people and for programs.
 
 use std::error::Error;
+use std::io;
 use std::net::SocketAddr;
-use std::{fmt, io};
+use std::time::Duration;
 
-use mpc_nn::{EvaluateError, InferenceError, PlanError};
+use mpc_nn::{EvaluateError, InferenceError};
 use mpc_shares::ShareError;
 use mpc_transport::TransportError;
 use mpc_transport::tls::SecureError;
 
-use crate::message::Refusal;
-use crate::pack::{PackError, PlanDigest};
-use crate::store::StoreError;
+use crate::at_rest::packed_model::PackError;
+use crate::at_rest::prepared::StoreError;
+use crate::names::{Names, PlanDigest, Refusal, Refused};
+use crate::terms::TermsError;
 
 /// What kind of failure it was, as programs distinguish them by the exit code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -95,6 +97,22 @@ pub enum ServiceError {
         /// Who.
         peer: String,
     },
+    /// A peer that has connected and does not say what it wants.
+    #[error("{peer} did not say within {seconds} s what it wants")]
+    Silent {
+        /// Who.
+        peer: String,
+        /// The limit.
+        seconds: u64,
+    },
+    /// A dealer that takes part in what it deals for.
+    #[error(
+        "{name} is named as the dealer and takes part, too: the dealer works together with nobody and has a key of its own"
+    )]
+    DealerTakesPart {
+        /// How it is named.
+        name: String,
+    },
     /// A session that lasts longer than this side allows.
     #[error("the session with {peer} took longer than {seconds} s, the limit here")]
     TooLong {
@@ -108,7 +126,7 @@ pub enum ServiceError {
     Pack(Box<PackError>),
     /// There is no plan.
     #[error(transparent)]
-    Plan(#[from] PlanError),
+    Plan(#[from] TermsError),
     /// An input that does not fit the model.
     #[error(transparent)]
     Input(#[from] EvaluateError),
@@ -117,8 +135,7 @@ pub enum ServiceError {
     Store(#[from] StoreError),
     /// Nothing prepared is left.
     #[error(
-        "no prepared inference is left for plan {plan} with these servers and this key; run `mpc prepare`, or query \
-         without --store"
+        "no prepared inference is left for plan {plan} with these servers and this key: prepare more, or use a dealer"
     )]
     NothingPrepared {
         /// The plan.
@@ -135,23 +152,23 @@ pub enum ServiceError {
         /// What the operating system says.
         source: io::Error,
     },
+    /// More servers or fewer than the terms of the model say.
+    #[error("this model has {needed} server(s), but {named} are named: name each, in the order of their parties")]
+    Servers {
+        /// How many there are.
+        needed: usize,
+        /// How many are named.
+        named: usize,
+    },
+    /// A session with a dealer, and none that is named.
+    #[error("no dealer is named, which this session needs")]
+    NoDealer,
+    /// A deposit of a model that its owner computes.
+    #[error("this model is computed by its owner: serve it, or pack it for servers that hold shares of it")]
+    NotOutsourced,
     /// Arguments that contradict each other or the model.
     #[error("{0}")]
     Arguments(String),
-}
-
-/// The parties of a session by name, so that a message that counts them can be read.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Names(pub Vec<String>);
-
-impl fmt::Display for Names {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (party, name) in self.0.iter().enumerate() {
-            let separator = if party == 0 { "" } else { ", " };
-            write!(formatter, "{separator}party {party} is {name}")?;
-        }
-        Ok(())
-    }
 }
 
 impl From<PackError> for ServiceError {
@@ -161,8 +178,9 @@ impl From<PackError> for ServiceError {
 }
 
 impl ServiceError {
-    pub(crate) fn missing_dealer() -> Self {
-        Self::Arguments("no dealer is named, which this session needs: --dealer".to_owned())
+    /// A session with a peer that took longer than a limit.
+    pub(crate) fn too_long(peer: &str, limit: Duration) -> Self {
+        Self::TooLong { peer: peer.to_owned(), seconds: limit.as_secs() }
     }
 
     pub(crate) fn connect(peer: &str, source: SecureError) -> Self {
@@ -181,13 +199,13 @@ impl ServiceError {
             Self::Refused { refusal: Refusal::Differs, .. } => Kind::Differs,
             Self::Refused { refusal: Refusal::Absent, .. } => Kind::TimedOut,
             Self::Refused { .. } => Kind::Refused,
-            Self::NotJoined { .. } | Self::TooLong { .. } => Kind::TimedOut,
+            Self::NotJoined { .. } | Self::Silent { .. } | Self::TooLong { .. } => Kind::TimedOut,
             _ => Kind::Own,
         }
     }
 
     /// What to tell a peer of it: nothing about this side's files.
-    pub(crate) fn refusal(&self) -> (Refusal, String) {
+    pub(crate) fn refusal(&self) -> Refused {
         match self {
             Self::Version { .. } | Self::Malformed { .. } => (Refusal::Differs, self.to_string()),
             _ => (Refusal::Internal, "a fault on this side; its log says more".to_owned()),

@@ -1,32 +1,24 @@
 #![doc = include_str!("../README.md")]
 #![forbid(unsafe_code)]
 
-pub mod client;
-pub mod dealer;
+pub mod at_rest;
 pub mod error;
-pub mod limits;
-pub mod link;
-pub mod listener;
-mod meeting;
-pub mod message;
-pub mod pack;
-pub mod report;
-pub mod server;
-mod session;
-pub mod shelf;
-pub mod store;
+pub mod names;
+pub mod roles;
 pub mod terms;
-pub mod vault;
+pub mod wire;
 
-pub use client::{Client, Correlations};
-pub use dealer::Dealer;
+pub use at_rest::model_shares::ModelShares;
+pub use at_rest::packed_model::{PackError, PrivateModel, PublicModel};
+pub use at_rest::prepared::{Store, StoreError};
 pub use error::{Kind, ServiceError};
-pub use limits::Limits;
-pub use link::{Endpoint, Peer};
-pub use listener::listen;
-pub use pack::{PackError, PlanDigest, PrivateModel, PublicModel};
-pub use report::{Event, InferenceReport, StepReport, Watch};
-pub use server::{Contacts, Holdings, Server};
-pub use shelf::Shelf;
-pub use store::{BatchId, Store, StoreError};
-pub use terms::{Reveal, RevealTo, Setting, Terms};
+pub use names::{BatchId, PlanDigest, SessionId};
+pub use roles::client::{Client, Correlations, Results};
+pub use roles::dealer::Dealer;
+pub use roles::depositor::Depositor;
+pub use roles::report::{Event, InferenceReport, StepReport, Watch};
+pub use roles::server::{Contacts, Holdings, Server};
+pub use terms::{Reveal, RevealTo, Setting, Terms, TermsError};
+pub use wire::limits::Limits;
+pub use wire::link::{Endpoint, Peer};
+pub use wire::listener::listen;

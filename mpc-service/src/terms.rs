@@ -4,6 +4,9 @@ use mpc_nn::{Graph, GraphError, Owner, PlanError, Recipients, Roles, Settings, W
 use mpc_ring::RingBits;
 use serde::{Deserialize, Serialize};
 
+/// The largest public part of a packed model, in bytes: a graph may hold tables of indices.
+pub const MAX_PUBLIC_BYTES: usize = 64 << 20;
+
 /// Who computes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -37,6 +40,20 @@ pub enum RevealTo {
     ModelOwner,
     /// Both.
     Both,
+}
+
+/// Terms for which there is no plan.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum TermsError {
+    /// A model owner that is to learn the result, and takes no part in the session.
+    #[error(
+        "an outsourced model reveals its result to the data owner alone: the model owner takes no part in the session"
+    )]
+    OwnerOutside,
+    /// What a plan cannot be made of.
+    #[error(transparent)]
+    Plan(#[from] PlanError),
 }
 
 /// The terms of a model's use, which all who take part must agree on.
@@ -111,13 +128,13 @@ impl Terms {
     /// The settings of the plan.
     ///
     /// # Errors
-    /// [`PlanError`] where the model owner is to learn the result but is no party.
-    pub fn settings(&self) -> Result<Settings, PlanError> {
+    /// [`TermsError::OwnerOutside`] where the model owner is to learn the result but is no party.
+    pub fn settings(&self) -> Result<Settings, TermsError> {
         let (model_owner, data_owner) = (self.model_owner(), self.data_owner());
         let recipients = match self.reveal_to {
             RevealTo::DataOwner => Recipients::new(&[data_owner])?,
             // Of those outside, the data owner gets the shares of a result.
-            _ if self.setting == Setting::Outsourced => return Err(PlanError::NoRecipient),
+            _ if self.setting == Setting::Outsourced => return Err(TermsError::OwnerOutside),
             RevealTo::ModelOwner => Recipients::new(&[model_owner])?,
             RevealTo::Both => Recipients::new(&[model_owner, data_owner])?,
         };

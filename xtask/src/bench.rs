@@ -14,15 +14,13 @@ mod sizes;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use clap::ValueEnum;
-use serde_json::Value;
-
 use check::{ByJob, Figures};
+use clap::ValueEnum;
 use crypten::{Comparison, Provider, Session};
 use job::Job;
 use row::Row;
 
-use crate::workspace::{Workspace, own_json, run as run_command};
+use crate::workspace::{Mpc, Profile, Workspace, run as run_command};
 
 /// Measures networks and layers and puts them beside published figures; or runs the micro benchmarks.
 ///
@@ -119,6 +117,7 @@ fn micro(workspace: &Workspace, filter: Option<&str>) -> Result<(), String> {
 
 fn whole(workspace: &Workspace, arguments: &BenchArguments) -> Result<(), String> {
     let folder = workspace.target.join("bench");
+    let mpc = Mpc::build(workspace, Profile::Release)?;
     job::write_picture(&folder)?;
     let mut jobs: Vec<_> = arguments.link.iter().flat_map(|link| job::jobs(link.name())).collect();
     if arguments.crypten.is_some() {
@@ -129,9 +128,9 @@ fn whole(workspace: &Workspace, arguments: &BenchArguments) -> Result<(), String
     for job in &jobs {
         eprintln!("{}: {} runs", job.name(), arguments.runs);
         match arguments.crypten.as_ref().filter(|_| crypten::is_compared(job)) {
-            None => rows.push(measure(job, arguments.runs, &folder)?),
+            None => rows.push(measure(&mpc, job, arguments.runs, &folder)?),
             Some(python) => {
-                let (row, comparison) = measure_beside(workspace, python, job, arguments.runs, &folder)?;
+                let (row, comparison) = measure_beside(workspace, (&mpc, python), job, arguments.runs, &folder)?;
                 rows.push(row);
                 comparisons.push(comparison);
             }
@@ -152,11 +151,12 @@ fn whole(workspace: &Workspace, arguments: &BenchArguments) -> Result<(), String
 fn compare(workspace: &Workspace, bless: bool) -> Result<(), String> {
     let (mut planned, mut measured) = (ByJob::new(), ByJob::new());
     let folder = workspace.target.join("bench");
+    let mpc = Mpc::build(workspace, Profile::Release)?;
     job::write_picture(&folder)?;
     for job in job::jobs("none").into_iter().filter(Job::is_checked) {
         eprintln!("{}", job.name());
-        planned.insert(job.name(), Figures::from_phases(&json(&job.plan())?["phases"], 1)?);
-        let run = json(&job.run(&folder))?;
+        planned.insert(job.name(), Figures::from_phases(&mpc.json(&words(&job.plan()))?["phases"], 1)?);
+        let run = mpc.json(&words(&job.run(&folder)))?;
         measured.insert(job.name(), Figures::from_phases(&run["phases"], job.inferences.into())?);
     }
     let path = workspace.root.join("xtask").join("expectations").join("bench.json");
@@ -177,19 +177,20 @@ fn compare(workspace: &Workspace, bless: bool) -> Result<(), String> {
     }
 }
 
-fn json(arguments: &[String]) -> Result<Value, String> {
-    own_json(&arguments.iter().map(String::as_str).collect::<Vec<_>>())
+/// A command line as borrowed words.
+fn words(arguments: &[String]) -> Vec<&str> {
+    arguments.iter().map(String::as_str).collect()
 }
 
-fn measure(job: &Job, runs: u32, folder: &Path) -> Result<Row, String> {
-    let reports = (0..runs).map(|_| json(&job.run(folder))).collect::<Result<Vec<_>, _>>()?;
+fn measure(mpc: &Mpc, job: &Job, runs: u32, folder: &Path) -> Result<Row, String> {
+    let reports = (0..runs).map(|_| mpc.json(&words(&job.run(folder)))).collect::<Result<Vec<_>, _>>()?;
     Row::new(job, &reports)
 }
 
 /// Runs of a job and of CrypTen in turn.
 fn measure_beside(
     workspace: &Workspace,
-    python: &Path,
+    (mpc, python): (&Mpc, &Path),
     job: &Job,
     runs: u32,
     folder: &Path,
@@ -198,7 +199,7 @@ fn measure_beside(
     let mut third_party = Session::start(workspace, python, job, Provider::ThirdParty)?;
     let mut reports = Vec::new();
     for _ in 0..runs {
-        reports.push(json(&job.run(folder))?);
+        reports.push(mpc.json(&words(&job.run(folder)))?);
         given.run(job)?;
         third_party.run(job)?;
     }

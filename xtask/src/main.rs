@@ -2,8 +2,9 @@
 #![forbid(unsafe_code)]
 
 mod bench;
+mod forward;
 mod fuzz;
-mod infer;
+mod table;
 mod test;
 mod workspace;
 
@@ -11,7 +12,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-/// Private neural-network inference: run it, test it, measure it.
+/// What a developer of this project types: tests, measurements, fuzzing. The program for its users is `cargo mpc`.
 #[derive(Debug, Parser)]
 #[command(name = "cargo xtask", bin_name = "cargo xtask", version, max_term_width = 120)]
 struct Arguments {
@@ -21,29 +22,24 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    Infer(infer::InferArguments),
-    Inspect(infer::inspect::InspectArguments),
-    Check(infer::check::CheckArguments),
     Test(test::TestArguments),
     Bench(bench::BenchArguments),
     Fuzz(fuzz::FuzzArguments),
-    /// The process of one party, started by `infer --transport tcp`.
-    #[command(hide = true)]
-    InferParty,
-    /// The process of the dealer, started by `infer --transport tcp`.
-    #[command(hide = true)]
-    InferDealer,
+    /// `mpc run`, and with --plan `mpc plan`.
+    Infer(forward::OldArguments),
+    /// `mpc inspect`.
+    Inspect(forward::OldArguments),
+    /// `mpc check`.
+    Check(forward::OldArguments),
 }
 
 fn main() -> ExitCode {
     match &Arguments::parse().command {
-        Command::Infer(arguments) => infer::run(arguments),
-        Command::Inspect(arguments) => infer::inspect::run(arguments),
-        Command::Check(arguments) => infer::check::run(arguments),
         Command::Test(arguments) => test::run(arguments),
         Command::Bench(arguments) => bench::run(arguments),
         Command::Fuzz(arguments) => fuzz::run(arguments),
-        Command::InferParty => infer::child::run_party_process(),
-        Command::InferDealer => infer::child::run_dealer_process(),
+        Command::Infer(arguments) => forward::run("infer", arguments),
+        Command::Inspect(arguments) => forward::run("inspect", arguments),
+        Command::Check(arguments) => forward::run("check", arguments),
     }
 }

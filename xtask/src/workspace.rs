@@ -4,7 +4,7 @@ use std::env;
 use std::ffi::OsStr;
 use std::io::{self, BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Command, Output, Stdio};
 
 use serde_json::Value;
 
@@ -91,22 +91,51 @@ fn is_absent(value: &Value) -> bool {
     value.is_null() || value == "" || value.as_array().is_some_and(Vec::is_empty)
 }
 
-/// Runs this program again, without its output on the terminal, and reads the one JSON object that it prints.
-pub fn own_json(arguments: &[&str]) -> Result<Value, String> {
-    let own = env::current_exe().map_err(|error| format!("the path of this program: {error}"))?;
-    let line = arguments.join(" ");
-    let output = Command::new(own)
-        .args(arguments)
-        .stdin(Stdio::null())
-        .output()
-        .map_err(|error| format!("`xtask {line}` did not start: {error}"))?;
-    if !output.status.success() {
-        let said = String::from_utf8_lossy(&output.stderr);
-        let last: Vec<_> = said.lines().filter(|line| !line.trim().is_empty()).collect();
-        let last = last[last.len().saturating_sub(10)..].join("\n");
-        return Err(format!("`xtask {line}`: {}\n{last}", output.status));
+/// The built program `mpc`.
+#[derive(Debug)]
+pub struct Mpc {
+    program: PathBuf,
+}
+
+/// How the program is built.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Profile {
+    /// As tests are, so that nothing is compiled twice.
+    Test,
+    /// As users run it.
+    Release,
+}
+
+impl Mpc {
+    /// Builds the program.
+    pub fn build(workspace: &Workspace, profile: Profile) -> Result<Self, String> {
+        let (flag, folder) = match profile {
+            Profile::Test => (None, "debug"),
+            Profile::Release => (Some("--release"), "release"),
+        };
+        run(workspace.cargo(["build", "--package", "mpc-cli"]).args(flag))?;
+        let program = workspace.target.join(folder).join("mpc").with_extension(env::consts::EXE_EXTENSION);
+        Ok(Self { program })
     }
-    serde_json::from_slice(&output.stdout).map_err(|error| format!("`xtask {line}` printed no JSON object: {error}"))
+
+    /// Runs it without a terminal.
+    pub fn output(&self, arguments: &[&str]) -> Result<Output, String> {
+        let output = Command::new(&self.program).args(arguments).stdin(Stdio::null()).output();
+        output.map_err(|error| format!("`mpc {}` did not start: {error}", arguments.join(" ")))
+    }
+
+    /// Runs it, and reads the one JSON object that it prints.
+    pub fn json(&self, arguments: &[&str]) -> Result<Value, String> {
+        let line = arguments.join(" ");
+        let output = self.output(arguments)?;
+        if !output.status.success() {
+            let said = String::from_utf8_lossy(&output.stderr);
+            let last: Vec<_> = said.lines().filter(|line| !line.trim().is_empty()).collect();
+            let last = last[last.len().saturating_sub(10)..].join("\n");
+            return Err(format!("`mpc {line}`: {}\n{last}", output.status));
+        }
+        serde_json::from_slice(&output.stdout).map_err(|error| format!("`mpc {line}` printed no JSON object: {error}"))
+    }
 }
 
 /// Runs a command to its end, with its output on the terminal.

@@ -65,7 +65,7 @@ fn commands(guide: &str) -> Vec<Line> {
 
 /// If a command writes a result, compares it with the network in the clear, and removes it.
 fn check_result(site: &Site, line: &Line, clear: &ArrayD<f32>) -> bool {
-    let is_inference = line.is("query") || line.is("local");
+    let is_inference = line.is("query") || line.is("run");
     let Some(output) = line.value(&["-o", "--output"]).filter(|_| is_inference) else { return false };
     let path = site.folder(&line.organisation).join(output);
     let error = difference(&read_tensor(&path), clear);

@@ -7,8 +7,8 @@ use std::net::{SocketAddr, TcpStream};
 use std::thread;
 use std::time::{Duration, Instant, SystemTime};
 
-use mpc_service::message::SERVICE_VERSION;
-use mpc_service::vault::write_private;
+use mpc_service::at_rest::private_file::write_private;
+use mpc_service::wire::message::SERVICE_VERSION;
 use mpc_transport::tls::{Certificate, Identity, SecureLink, SecureTransport};
 use mpc_transport::{TcpSettings, Transport};
 use pkcs8::{Document, LineEnding};
@@ -327,6 +327,12 @@ fn another_version_is_named_by_the_services() {
         assert!(service.process.log().contains("disagrees on \"service version\""), "{}", service.process.log());
     }
     running.query(&site).succeeds();
+    // It is refused, and that is all that is said of it.
+    for service in [&running.server, &running.dealer] {
+        let log = service.process.log();
+        assert_eq!(log.matches("disagrees on \"service version\"").count(), 1, "{log}");
+        assert!(!log.contains(FAILED), "{log}");
+    }
 }
 
 #[test]

@@ -52,11 +52,11 @@ clinic$ mpc query net.public 0.npy 1.npy --key clinic.key --store ./prep --deadl
 const LOCAL: [(&str, &str); 2] = [
     (
         "three",
-        "anywhere$ mpc local NETWORK --deadline DEADLINE --input 0.npy --input 1.npy --parties 3 -o three.npy --report three.json",
+        "anywhere$ mpc run NETWORK --transport services --deadline DEADLINE --input 0.npy --input 1.npy --parties 3 -o three.npy --report three.json",
     ),
     (
         "outsourced",
-        "anywhere$ mpc local NETWORK --deadline DEADLINE --input 0.npy --input 1.npy --outsourced -o outsourced.npy",
+        "anywhere$ mpc run NETWORK --transport services --deadline DEADLINE --input 0.npy --input 1.npy --outsourced -o outsourced.npy",
     ),
 ];
 
@@ -130,7 +130,7 @@ fn script(script: &str, network: &str) -> String {
 }
 
 fn plan(site: &mut Site, network: &str, parties: usize) -> Value {
-    let command = format!("acme$ mpc plan {network} --parties {parties} --net lan,wan --json");
+    let command = format!("acme$ mpc plan {network} --parties {parties} --transport services --net lan,wan --json");
     let plan: Value = serde_json::from_str(&site.run(&Line::all(&command)[0])).unwrap();
     assert_eq!(plan["estimates"].as_array().unwrap().len(), 2);
     plan

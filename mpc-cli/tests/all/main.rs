@@ -1,11 +1,11 @@
 //! All integration tests in one program, so that what they use is compiled once for all of them.
 #![allow(missing_docs)]
-#![cfg(feature = "program")]
 
 mod correlations;
 mod deploy;
 mod faults;
 mod guide;
 mod journey;
+mod run;
 mod soak;
 mod support;

@@ -1,5 +1,3 @@
-mod tensor;
-
 use alloc::borrow::ToOwned;
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::string::String;
@@ -8,7 +6,7 @@ use alloc::vec::Vec;
 
 use mpc_ring::Convolution;
 
-use super::{Graph, GraphError, Node, NodeId, Op, Pool, shape, weight_shape};
+use super::{Graph, GraphError, Node, NodeId, Op, shape};
 
 /// What a convolution adds to the shape of its input.
 ///
@@ -42,7 +40,7 @@ impl ConvolutionOptions {
         Self { output_channels, kernel, stride: [1; 2], padding: [0; 4], dilation: [1; 2], groups: 1, bias: true }
     }
 
-    fn applied_to(&self, [batch, input_channels, height, width]: [usize; 4]) -> Convolution {
+    pub(crate) fn applied_to(&self, [batch, input_channels, height, width]: [usize; 4]) -> Convolution {
         Convolution {
             batch,
             input_channels,
@@ -75,7 +73,7 @@ impl ConvolutionOptions {
 /// ```
 #[derive(Clone, Debug, Default)]
 pub struct GraphBuilder {
-    pub(super) nodes: Vec<Node>,
+    nodes: Vec<Node>,
     names: BTreeSet<String>,
     /// The shapes of the parameters so far.
     parameters: BTreeMap<String, Vec<usize>>,
@@ -96,173 +94,9 @@ impl GraphBuilder {
         self.shape_for("shape", id)
     }
 
-    /// A tensor of the data owner's.
-    ///
-    /// # Errors
-    /// A shape without elements or with too many; a name that is taken.
-    pub fn input(&mut self, name: &str, shape: &[usize]) -> Result<NodeId, GraphError> {
-        self.push(name, Op::Input, vec![], shape.to_vec())
-    }
-
-    /// A two-dimensional convolution of [b, c, h, w].
-    ///
-    /// # Errors
-    /// Another number of axes, sizes that do not fit together or are too large; a name that is taken.
-    pub fn convolution(
-        &mut self,
-        name: &str,
-        input: NodeId,
-        options: ConvolutionOptions,
-    ) -> Result<NodeId, GraphError> {
-        let sizes = shape::axes(name, self.shape_for(name, input)?)?;
-        let shape = options.applied_to(sizes);
-        shape.validate().map_err(|source| GraphError::Convolution { name: name.to_owned(), source })?;
-        shape::check(name, &weight_shape(&shape))?;
-        // A kernel computes at least a row of the output at a time, with a patch of the input for each of its pixels.
-        let patch = shape.weight_len() / shape.output_channels;
-        shape::check(name, &[shape.output_width(), patch])?;
-        let output = vec![shape.batch, shape.output_channels, shape.output_height(), shape.output_width()];
-        self.push(name, Op::Convolution { shape, bias: options.bias }, vec![input], output)
-    }
-
-    /// A linear layer on [rows, features].
-    ///
-    /// # Errors
-    /// Another number of axes, a weight that is empty or too large; a name that is taken.
-    pub fn linear(
-        &mut self,
-        name: &str,
-        input: NodeId,
-        output_features: usize,
-        bias: bool,
-    ) -> Result<NodeId, GraphError> {
-        self.any_linear(name, input, output_features, bias, None)
-    }
-
-    /// A linear layer with the parameters `{parameters}.weight` and `{parameters}.bias`, which other nodes share, as
-    /// the steps of a recurrent network do.
-    ///
-    /// # Errors
-    /// As [`linear`](Self::linear); parameters that another node has in another shape.
-    pub fn linear_tied(
-        &mut self,
-        name: &str,
-        input: NodeId,
-        output_features: usize,
-        bias: bool,
-        parameters: &str,
-    ) -> Result<NodeId, GraphError> {
-        self.any_linear(name, input, output_features, bias, Some(parameters.to_owned()))
-    }
-
-    fn any_linear(
-        &mut self,
-        name: &str,
-        input: NodeId,
-        output_features: usize,
-        bias: bool,
-        tied: Option<String>,
-    ) -> Result<NodeId, GraphError> {
-        let [rows, input_features] = shape::axes(name, self.shape_for(name, input)?)?;
-        shape::check(name, &[output_features, input_features])?;
-        let op = Op::Linear { input_features, output_features, bias, tied };
-        self.push(name, op, vec![input], vec![rows, output_features])
-    }
-
-    /// max(x, 0) for each element.
-    ///
-    /// # Errors
-    /// An unknown input; a name that is taken.
-    pub fn relu(&mut self, name: &str, input: NodeId) -> Result<NodeId, GraphError> {
-        let shape = self.shape_for(name, input)?.to_vec();
-        self.push(name, Op::Relu, vec![input], shape)
-    }
-
-    /// The largest element of each window of [b, c, h, w].
-    ///
-    /// # Errors
-    /// Another number of axes, windows that do not fit; a name that is taken.
-    pub fn max_pool(&mut self, name: &str, input: NodeId, pool: Pool) -> Result<NodeId, GraphError> {
-        let shape = shape::pool(name, self.shape_for(name, input)?, &pool)?;
-        // A tournament has all elements of all windows at once.
-        shape::check(name, &[&shape[..], &[pool.kernel[0] * pool.kernel[1]]].concat())?;
-        self.push(name, Op::MaxPool(pool), vec![input], shape)
-    }
-
-    /// The mean of each window of [b, c, h, w].
-    ///
-    /// # Errors
-    /// Another number of axes, windows that do not fit; a name that is taken.
-    pub fn average_pool(&mut self, name: &str, input: NodeId, pool: Pool) -> Result<NodeId, GraphError> {
-        let shape = shape::pool(name, self.shape_for(name, input)?, &pool)?;
-        self.push(name, Op::AveragePool(pool), vec![input], shape)
-    }
-
-    /// The mean of each channel: [b, c, h, w] → [b, c, 1, 1].
-    ///
-    /// # Errors
-    /// Another number of axes; a name that is taken.
-    pub fn global_average_pool(&mut self, name: &str, input: NodeId) -> Result<NodeId, GraphError> {
-        let [_, _, _, _] = shape::axes(name, self.shape_for(name, input)?)?;
-        self.mean(name, input, &[2, 3])
-    }
-
-    /// The sum of two tensors of one shape.
-    ///
-    /// # Errors
-    /// Different shapes; a name that is taken.
-    pub fn add(&mut self, name: &str, left: NodeId, right: NodeId) -> Result<NodeId, GraphError> {
-        let shape = self.shape_for(name, left)?.to_vec();
-        let other = self.shape_for(name, right)?.to_vec();
-        if shape != other {
-            return Err(GraphError::Mismatch { name: name.to_owned(), left: shape, right: other });
-        }
-        self.push(name, Op::Add, vec![left, right], shape)
-    }
-
-    /// Tensors one after the other along `axis`.
-    ///
-    /// # Errors
-    /// No inputs, shapes that differ in another axis, an axis that is not there; a name that is taken.
-    pub fn concat(&mut self, name: &str, inputs: &[NodeId], axis: usize) -> Result<NodeId, GraphError> {
-        let shapes = inputs.iter().map(|&id| self.shape_for(name, id)).collect::<Result<Vec<_>, _>>()?;
-        let shape = shape::concat(name, axis, &shapes)?;
-        self.push(name, Op::Concat { axis }, inputs.to_vec(), shape)
-    }
-
-    /// [b, …] → [b, product of the rest].
-    ///
-    /// # Errors
-    /// An unknown input; a name that is taken.
-    pub fn flatten(&mut self, name: &str, input: NodeId) -> Result<NodeId, GraphError> {
-        let shape = shape::flatten(self.shape_for(name, input)?);
-        self.reshape(name, input, &shape)
-    }
-
-    /// Zeros around a tensor: `before` and `after` have one entry for each axis.
-    ///
-    /// # Errors
-    /// Another number of entries, a result that is too large; a name that is taken.
-    pub fn pad(&mut self, name: &str, input: NodeId, before: &[usize], after: &[usize]) -> Result<NodeId, GraphError> {
-        let shape = shape::pad(name, self.shape_for(name, input)?, before, after)?;
-        self.push(name, Op::Pad { before: before.to_vec(), after: after.to_vec() }, vec![input], shape)
-    }
-
-    /// The positions `start`, `start + step`, … below `stop` of each axis.
-    ///
-    /// # Errors
-    /// Another number of entries, positions outside the tensor; a name that is taken.
-    pub fn slice(
-        &mut self,
-        name: &str,
-        input: NodeId,
-        start: &[usize],
-        stop: &[usize],
-        step: &[usize],
-    ) -> Result<NodeId, GraphError> {
-        let shape = shape::slice(name, self.shape_for(name, input)?, start, stop, step)?;
-        let op = Op::Slice { start: start.to_vec(), stop: stop.to_vec(), step: step.to_vec() };
-        self.push(name, op, vec![input], shape)
+    /// A node added before.
+    pub(crate) fn node(&self, id: NodeId) -> &Node {
+        &self.nodes[id.0]
     }
 
     /// The graph that computes `outputs`.
@@ -313,12 +147,19 @@ impl GraphBuilder {
         used
     }
 
-    fn shape_for(&self, name: &str, id: NodeId) -> Result<&[usize], GraphError> {
+    pub(crate) fn shape_for(&self, name: &str, id: NodeId) -> Result<&[usize], GraphError> {
         let unknown = || GraphError::UnknownNode { name: name.to_owned(), index: id.0 };
         Ok(&self.nodes.get(id.0).ok_or_else(unknown)?.shape)
     }
 
-    fn push(&mut self, name: &str, op: Op, inputs: Vec<NodeId>, shape: Vec<usize>) -> Result<NodeId, GraphError> {
+    /// Adds a node whose shape an operation has inferred.
+    pub(crate) fn push(
+        &mut self,
+        name: &str,
+        op: Op,
+        inputs: Vec<NodeId>,
+        shape: Vec<usize>,
+    ) -> Result<NodeId, GraphError> {
         if name.is_empty() {
             return Err(GraphError::EmptyName);
         }

@@ -2,6 +2,8 @@
 
 use alloc::vec::Vec;
 
+use mpc_ring::{FixedPoint, Ring};
+use ndarray::{ArrayD, IxDyn};
 use serde::Serialize;
 
 /// What the elements of a shared tensor stand for.
@@ -38,8 +40,24 @@ pub struct Number {
 
 impl Number {
     /// With more fractional bits.
-    pub(super) fn finer(self, bits: u32) -> Self {
+    pub(crate) fn finer(self, bits: u32) -> Self {
         Self { scale: self.scale + bits, ..self }
+    }
+}
+
+impl Format {
+    /// Revealed elements as real numbers.
+    pub(crate) fn decode<R: Ring>(self, elements: &[R], shape: &[usize]) -> ArrayD<f64> {
+        let values: Vec<f64> = match self {
+            Self::Number(Number { scale, divisor }) => {
+                let fixed = FixedPoint::new(scale);
+                elements.iter().map(|&x| fixed.decode(x) / divisor).collect()
+            }
+            Self::Index(Index { bits, origin, step }) | Self::Ranked(Index { bits, origin, step }) => {
+                elements.iter().map(|&x| (origin + step * (x & R::low_mask(bits)).low_u64() as i64) as f64).collect()
+            }
+        };
+        ArrayD::from_shape_vec(IxDyn(shape), values).expect("a step has as many elements as its shape")
     }
 }
 
@@ -50,29 +68,29 @@ impl From<Number> for Format {
 }
 
 /// ⌈log₂ x⌉ for x ≥ 1, and 0 below.
-pub(super) fn ceil_log2(x: f64) -> u32 {
+pub(crate) fn ceil_log2(x: f64) -> u32 {
     (0..64).find(|&bits| x <= power_of_two(bits)).unwrap_or(64)
 }
 
 /// 2^exponent, for `exponent` < 1024.
-pub(super) fn power_of_two(exponent: u32) -> f64 {
+pub(crate) fn power_of_two(exponent: u32) -> f64 {
     num_traits::Float::powi(2.0, exponent as i32)
 }
 
 /// x to the nearest integer, halves away from zero.
-pub(super) fn round(x: f64) -> f64 {
+pub(crate) fn round(x: f64) -> f64 {
     num_traits::Float::round(x)
 }
 
 /// Coefficients as integers over 2^bits.
-pub(super) struct Integers {
-    pub(super) bits: u32,
-    pub(super) integers: Vec<i64>,
+pub(crate) struct Integers {
+    pub(crate) bits: u32,
+    pub(crate) integers: Vec<i64>,
 }
 
 /// The coefficients with the fewest fractional bits that bring each within 2^-22 of the largest one; else with all
 /// `available` bits, if that brings each within 2^-14; else `None`.
-pub(super) fn integers(coefficients: &[f64], available: u32) -> Option<Integers> {
+pub(crate) fn integers(coefficients: &[f64], available: u32) -> Option<Integers> {
     let largest = coefficients.iter().fold(0.0f64, |largest, x| largest.max(x.abs()));
     let fits = |bits: u32, tolerance: f64| {
         let one = power_of_two(bits);
@@ -84,7 +102,7 @@ pub(super) fn integers(coefficients: &[f64], available: u32) -> Option<Integers>
 }
 
 /// The coefficients with that many fractional bits.
-pub(super) fn at_bits(coefficients: &[f64], bits: u32) -> Integers {
+pub(crate) fn at_bits(coefficients: &[f64], bits: u32) -> Integers {
     let one = power_of_two(bits);
     Integers { bits, integers: coefficients.iter().map(|&x| round(x * one) as i64).collect() }
 }

@@ -3,8 +3,7 @@
 use mpc_protocols::{Bilinear, Request};
 use mpc_ring::Ring;
 
-use super::{Action, Plan, Step};
-use crate::execute::Preprocessing;
+use super::{Action, Plan, Preprocessing, Step};
 
 /// The most that a party's thread keeps of buffers that it has used, to use them again: elements and bytes.
 const RETIRED_BYTES: u64 = 128 << 20;
@@ -79,17 +78,7 @@ impl<R: Ring> Plan<R> {
         let node = self.graph.node(step.node);
         let operands = node.inputs().iter().map(|&input| self.graph.node(input).len()).sum::<usize>();
         let elements = step.shape.iter().product::<usize>();
-        let largest = operands.max(elements);
-        bytes::<R>(match &step.action {
-            Action::Linear { map, .. } | Action::Multiply { map } => 2 * operands + map.scratch_len(),
-            // What is opened, twice, and its bits.
-            Action::Truncate { .. } | Action::WithoutIndex { .. } | Action::Relu { .. } | Action::Square => 4 * largest,
-            Action::Function(_) => 16 * largest,
-            // All candidates, halves of which are compared.
-            Action::MaxPool { pool, .. } => 4 * pool.kernel[0] * pool.kernel[1] * elements,
-            Action::ArgMax { .. } | Action::Rank { .. } => 4 * operands,
-            _ => 2 * largest,
-        })
+        bytes::<R>(step.action.workspace(operands, elements))
     }
 
     /// The messages of a step, all rounds together, and those of the other parties.

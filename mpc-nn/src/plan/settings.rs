@@ -27,6 +27,16 @@ pub struct Settings {
     pub weights: WeightKnowledge,
 }
 
+/// When correlations are drawn from the dealer's stream.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Preprocessing {
+    /// Step by step, just before each is used: memory is bounded by the largest layer.
+    #[default]
+    Streamed,
+    /// All before the first online message: the online phase waits for nobody's dealer.
+    Ahead,
+}
+
 /// Who knows the weights while the parties compute.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum WeightKnowledge {
@@ -93,7 +103,7 @@ pub enum Owner {
     /// A computing party.
     Party(usize),
     /// Somebody who does not compute, and sends shares to the parties that do or gets shares from them: see
-    /// [`outside`](crate::outside).
+    /// [`delegation`](crate::delegation).
     Outside,
 }
 

@@ -1,19 +1,16 @@
 //! Steps: what is done to a node's value, what it consumes and what it costs.
 
 use alloc::string::String;
-use alloc::vec;
 use alloc::vec::Vec;
 
 use mpc_protocols::function::FunctionPlan;
-use mpc_protocols::sign::{self, SignParameters, SignShape};
-use mpc_protocols::truncation::{self, LiftShape};
-use mpc_protocols::{Bilinear, Request, beaver, fixed_weights, maximum, open, sharing, sort};
-use mpc_ring::Ring;
+use mpc_protocols::sign::{SignParameters, SignShape};
+use mpc_protocols::truncation::LiftShape;
+use mpc_protocols::{Bilinear, Request};
 use mpc_transport::Traffic;
 use serde::Serialize;
 
 use super::format::Format;
-use super::settings::{Owner, Settings};
 use crate::graph::{Channels, NodeId, Pool};
 
 /// A weight tensor that is opened under a mask when the model is loaded, in the order of the masks.
@@ -210,100 +207,15 @@ pub enum Action {
         /// The place among the graph's outputs.
         output: usize,
     },
-}
-
-impl Action {
-    /// The kind of layer, for tables.
-    #[must_use]
-    pub fn kind(&self) -> &'static str {
-        match self {
-            Self::Share { .. } => "input",
-            Self::Linear { .. } => "linear",
-            Self::Truncate { .. } => "truncation",
-            Self::Relu { .. } => "relu",
-            Self::Function(_) => "function",
-            Self::MaxPool { .. } => "max pool",
-            Self::ArgMax { .. } => "arg max",
-            Self::Rank { .. } | Self::WithoutIndex { .. } => "sort",
-            Self::Multiply { .. } | Self::Square => "product",
-            Self::SumPool(_) | Self::MeanPool { .. } => "average pool",
-            Self::Sum { .. } => "sum",
-            Self::Constant { .. } | Self::AddConstant { .. } | Self::Offset { .. } => "constant",
-            Self::Scale { .. } | Self::Rescale { .. } | Self::Combine { .. } => "scale",
-            Self::Add { .. } => "add",
-            Self::Concat { .. } => "concat",
-            Self::Reshape | Self::Transpose { .. } | Self::Gather { .. } => "reshape",
-            Self::Pad { .. } => "pad",
-            Self::Slice { .. } => "slice",
-            Self::Reveal { .. } => "output",
-        }
-    }
-
-    /// The correlations that the action consumes, in order.
-    pub(super) fn requests(&self, elements: usize) -> Vec<Request> {
-        match self {
-            Self::Linear { weight, map, .. } => vec![Request::FixedWeights { mask: *weight, map: *map }],
-            Self::Truncate { shape, .. } => vec![Request::Lift { len: shape.len, bits: shape.bits }],
-            Self::Relu { shape, .. } => vec![relu_request(*shape)],
-            Self::Function(function) => function.requests(),
-            Self::MaxPool { pool, parameters } => {
-                let candidates = pool.kernel[0] * pool.kernel[1];
-                maximum::tournament(candidates, elements, *parameters).into_iter().map(relu_request).collect()
-            }
-            Self::ArgMax { count, parameters, .. } => {
-                maximum::tournament(*count, elements, *parameters).into_iter().map(relu_request).collect()
-            }
-            Self::Rank { count, rows, parameters, .. } => {
-                sort::shapes(*count, *rows, *parameters).into_iter().map(relu_request).collect()
-            }
-            Self::WithoutIndex { shape, .. } => vec![Request::Lift { len: shape.len, bits: shape.bits }],
-            Self::Multiply { map } => vec![Request::Beaver(*map)],
-            Self::Square => vec![Request::Square { len: elements }],
-            _ => Vec::new(),
-        }
-    }
-
-    /// The correlation of a linear step whose input has been masked before.
-    pub(super) fn request_again(&self) -> Option<Request> {
-        match self {
-            Self::Linear { weight, map, .. } => Some(Request::FixedWeightsAgain { mask: *weight, map: *map }),
-            _ => None,
-        }
-    }
-
-    /// What party `party` sends and receives.
-    pub(super) fn online<R: Ring>(&self, elements: usize, settings: &Settings, party: usize) -> Traffic {
-        let parties = settings.parties;
-        match self {
-            Self::Share { input } => match settings.roles.input_owner(*input) {
-                Owner::Party(owner) => sharing::traffic(party, owner, parties),
-                Owner::Outside => Traffic::default(),
-            },
-            Self::Linear { map, .. } => match settings.clear_owner() {
-                None => fixed_weights::traffic::<R>(map, parties),
-                Some(owner) => fixed_weights::traffic_at_owner::<R>(map, party, owner, parties),
-            },
-            Self::Truncate { shape, .. } => truncation::traffic(*shape, parties),
-            Self::Relu { shape, .. } => sign::traffic(*shape, parties),
-            Self::Function(function) => function.traffic(parties),
-            Self::MaxPool { pool, parameters } => {
-                maximum::traffic(pool.kernel[0] * pool.kernel[1], elements, *parameters, parties)
-            }
-            Self::ArgMax { count, parameters, .. } => maximum::traffic(*count, elements, *parameters, parties),
-            Self::Rank { count, rows, parameters, .. } => sort::traffic(*count, *rows, *parameters, parties),
-            Self::WithoutIndex { shape, .. } => truncation::traffic(*shape, parties),
-            Self::Multiply { map } => beaver::traffic::<R>(map, parties),
-            Self::Square => open::traffic(elements, R::BITS, parties),
-            Self::Reveal { .. } => {
-                sharing::reveal_to_traffic::<R>(elements, party, &settings.roles.recipients().parties(), parties)
-            }
-            _ => Traffic::default(),
-        }
-    }
-}
-
-fn relu_request(shape: SignShape) -> Request {
-    Request::Relu { len: shape.len, parameters: shape.parameters }
+    /// Running sums along an axis.
+    CumulativeSum {
+        /// The axis.
+        axis: usize,
+        /// Whether an element's own sum is without itself.
+        exclusive: bool,
+        /// Whether the sums run from the end.
+        reverse: bool,
+    },
 }
 
 /// One step of a plan: what is done, and what it costs.

@@ -1,10 +1,12 @@
 //! All integration tests in one program, so that the protocols are compiled once for all of them.
 #![allow(missing_docs)]
 
+mod clear;
 mod common;
+mod delegation;
 mod graph;
+mod harness;
 mod hostile;
-mod outside;
-mod plain;
+mod operations;
 mod private;
 mod recorded;

@@ -1,6 +1,6 @@
 //! Layers with weights, and products of matrices.
 
-use mpc_nn::{ConvolutionOptions, Pool};
+use mpc_nn::{ConvolutionOptions, GraphBuilder, Pool};
 use ndarray::ArrayD;
 
 use super::Context;
@@ -89,6 +89,19 @@ impl Context {
         let mut shape = x.shape.clone();
         shape[axis] = rows.len();
         self.emit("combine", &shape, |builder, name| builder.combine(name, x.id, axis, rows))
+    }
+
+    /// Running sums along an axis.
+    pub(crate) fn cumulative_sum(
+        &mut self,
+        x: &Tensor,
+        axis: usize,
+        exclusive: bool,
+        reverse: bool,
+    ) -> Lowered<Tensor> {
+        let make =
+            |builder: &mut GraphBuilder, name: &str| builder.cumulative_sum(name, x.id, axis, exclusive, reverse);
+        self.emit("cumulative_sum", &x.shape, make)
     }
 
     /// The largest element of the last axis, which stays with size 1.

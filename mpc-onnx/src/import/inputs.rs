@@ -149,7 +149,8 @@ impl Inputs {
     }
 }
 
-const FLOATS: [DataType; 4] = [DataType::FLOAT, DataType::DOUBLE, DataType::FLOAT16, DataType::BFLOAT16];
+/// The types of real numbers.
+pub(super) const FLOATS: [DataType; 4] = [DataType::FLOAT, DataType::DOUBLE, DataType::FLOAT16, DataType::BFLOAT16];
 
 fn shape(name: &str, info: &ValueInfoProto, shapes: &InputShapes) -> Result<(Vec<usize>, DataType), String> {
     let tensor = info.r#type.as_ref().and_then(|kind| kind.tensor_type.as_ref()).ok_or("it is not a tensor")?;

@@ -58,16 +58,34 @@ fn apply(context: &mut Context, call: &Call<'_>, operator: &str, left: &Value, r
             _ => private_comparison::compare(context, operator, x, y)?,
         },
         (Value::Node(x), constant) => {
-            let constant = masked(call, real(constant)?);
-            with_constant(context, operator, x, &constant)?
+            let constant = real(constant)?;
+            let y = with_constant(context, operator, x, &masked(call, constant.clone()))?;
+            note_hidden(context, call, x, &y, constant.array())?;
+            y
         }
-        (constant, Value::Node(y)) => {
-            let constant = masked(call, real(constant)?);
-            from_constant(context, operator, &constant, y)?
+        (constant, Value::Node(x)) => {
+            let constant = real(constant)?;
+            let y = from_constant(context, operator, &masked(call, constant.clone()), x)?;
+            note_hidden(context, call, x, &y, constant.array())?;
+            y
         }
         _ => return unsupported("operands of these kinds"),
     }
     .into())
+}
+
+/// Notes where a mask, added to x or put in its place, makes y −∞.
+fn note_hidden(context: &mut Context, call: &Call<'_>, x: &Tensor, y: &Tensor, mask: &ArrayD<f32>) -> Lowered<()> {
+    if !call.is_masked || (mask.iter().all(|&value| value != f32::NEG_INFINITY) && context.infinite(x.id).is_none()) {
+        return Ok(());
+    }
+    let mut places = mask.mapv(|value| i64::from(value == f32::NEG_INFINITY));
+    if let Some(before) = context.infinite(x.id).cloned() {
+        context.charge(arrays::elements(&arrays::broadcast_shape(places.shape(), before.shape())?)?)?;
+        places = arrays::zip(&places, &before, |&a, &b| Ok(a | b))?;
+    }
+    context.note_infinite(y.id, places);
+    Ok(())
 }
 
 /// −∞ and other large negative entries of a mask become what a softmax takes to 0 all the same.
@@ -86,7 +104,7 @@ fn inverted(constant: &Constant) -> Lowered<ArrayD<f32>> {
     Ok(constant.array().mapv(|value| (1.0 / f64::from(value)) as f32))
 }
 
-fn with_constant(context: &mut Context, operator: &str, x: &Tensor, c: &Constant) -> Lowered<Tensor> {
+pub(super) fn with_constant(context: &mut Context, operator: &str, x: &Tensor, c: &Constant) -> Lowered<Tensor> {
     let c = c.array();
     match operator {
         "Add" => context.offset_by(x, c),
@@ -376,13 +394,16 @@ fn with_rest(
     rest: &ArrayD<f32>,
     constant: &Value,
 ) -> Lowered<Tensor> {
-    let constant = masked(call, real(constant)?);
-    let constant = arrays::broadcast(constant.array(), rest.shape())?;
+    let own = real(constant)?;
+    let constant = arrays::broadcast(masked(call, own.clone()).array(), rest.shape())?;
     // Where nothing of the constant is taken it may be infinite.
     let filled = rest.iter().zip(&constant).map(|(&rest, &value)| if rest > 0.0 { value } else { 0.0 });
     let filled = arrays::from_elements(rest.shape(), filled.collect())?;
     let is_mask = rest.iter().zip(&filled).all(|(&rest, &value)| rest == 0.0 || value == MASK);
     // In front of a softmax, what is far below need not be replaced, only lowered.
-    let x = if call.is_masked && is_mask { context.expand(x, rest.shape())? } else { context.scale_by(x, kept)? };
-    if filled.iter().all(|&value| value == 0.0) { Ok(x) } else { context.offset_by(&x, &filled) }
+    let y = if call.is_masked && is_mask { context.expand(x, rest.shape())? } else { context.scale_by(x, kept)? };
+    let y = if filled.iter().all(|&value| value == 0.0) { y } else { context.offset_by(&y, &filled)? };
+    let own = arrays::zip(rest, own.array(), |&rest, &value| Ok(if rest > 0.0 { value } else { 0.0 }))?;
+    note_hidden(context, call, x, &y, &own)?;
+    Ok(y)
 }

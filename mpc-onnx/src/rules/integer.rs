@@ -193,13 +193,17 @@ pub(super) fn cast(context: &mut Context, call: &Call<'_>) -> Lowered<Vec<Value>
     .into())
 }
 
-/// Fixed point is neither NaN nor infinite.
+/// Fixed point is neither NaN nor infinite, but what it stands for may be, where public masks say so.
 pub(super) fn never(context: &mut Context, call: &Call<'_>) -> Lowered<Vec<Value>> {
     let value = call.required(0)?;
     context.charge(arrays::elements(value.shape())?)?;
     Ok([match value {
         Value::Constant(constant) if call.operator() == "IsInf" => {
             Value::integer(constant.array().mapv(|x| i64::from(x.is_infinite())))
+        }
+        Value::Node(x) if call.operator() == "IsNaN" && context.undefined(x.id).is_some() => {
+            let places = context.undefined(x.id).cloned().unwrap_or_default();
+            Value::integer(arrays::broadcast(&places, &x.shape)?)
         }
         other => Value::integer(ArrayD::zeros(IxDyn(other.shape()))),
     }]

@@ -6,17 +6,12 @@ use rten_onnx::onnx::DataType;
 
 use crate::arrays;
 use crate::call::Call;
-use crate::context::{Context, real};
+use crate::context::{Context, Quantisation, real};
 use crate::error::{Lowered, Problem, invalid, unsupported};
+use crate::rules::elementwise;
 use crate::value::{Constant, Tensor, Value};
 
-/// Scale and zero point, laid out to broadcast over the tensor that they belong to.
-struct Scale {
-    scale: ArrayD<f32>,
-    zero: ArrayD<f32>,
-}
-
-fn scale(context: &mut Context, call: &Call<'_>, shape: &[usize]) -> Lowered<Scale> {
+fn parameters(context: &mut Context, call: &Call<'_>, shape: &[usize]) -> Lowered<Quantisation> {
     let scale = call.constant(1)?;
     let zero = call.optional_constant(2)?;
     let zero = zero.unwrap_or_else(|| Constant::new(ArrayD::zeros(scale.array().raw_dim())));
@@ -29,7 +24,7 @@ fn scale(context: &mut Context, call: &Call<'_>, shape: &[usize]) -> Lowered<Sca
     }
     let mut laid = |array: &ArrayD<f32>| -> Lowered<ArrayD<f32>> {
         if array.len() == 1 {
-            return arrays::reshape(array, &vec![1; shape.len()]);
+            return arrays::reshape(array, &[1]);
         }
         let axis = arrays::axis(call.int("axis", 1)?, shape.len())?;
         if array.ndim() == 1 && array.len() == shape[axis] {
@@ -39,7 +34,7 @@ fn scale(context: &mut Context, call: &Call<'_>, shape: &[usize]) -> Lowered<Sca
         }
         blocks(context, array, axis, arrays::size(call.int("block_size", 0)?)?, shape)
     };
-    Ok(Scale { scale: laid(scale.array())?, zero: laid(zero.array())? })
+    Ok(Quantisation { scale: laid(scale.array())?, zero: laid(zero.array())? })
 }
 
 /// One entry for each block along an axis, repeated.
@@ -66,7 +61,7 @@ pub(super) fn dequantise(context: &mut Context, call: &Call<'_>) -> Lowered<Vec<
         return Ok([requantised(context, call, x)?.into()].into());
     }
     let Value::Integer(array) = value else { return unsupported("its input is not of integers") };
-    let Scale { scale, zero } = scale(context, call, array.shape())?;
+    let Quantisation { scale, zero } = parameters(context, call, array.shape())?;
     context.charge(array.len().saturating_mul(3))?;
     let real = array.mapv(|value| value as f32);
     let centred = arrays::zip(&real, &zero, |&q, &zero| Ok(q - zero))?;
@@ -75,13 +70,16 @@ pub(super) fn dequantise(context: &mut Context, call: &Call<'_>) -> Lowered<Vec<
 
 /// A private value stands for its real number already, unless other parameters read it than wrote it.
 fn requantised(context: &mut Context, call: &Call<'_>, x: &Tensor) -> Lowered<Tensor> {
-    let Some((old_step, old_zero)) = context.quantisation(x.id) else { return Ok(x.clone()) };
-    let Scale { scale, zero } = scale(context, call, &x.shape)?;
-    let (Some(&step), Some(&zero), 1) = (scale.first(), zero.first(), scale.len()) else {
-        return unsupported("a value that was quantised with one scale is read with several");
-    };
-    let x = context.scale(x, step / old_step)?;
-    context.offset(&x, (old_zero - zero) * step)
+    let Some(old) = context.quantisation(x.id).cloned() else { return Ok(x.clone()) };
+    let new = parameters(context, call, &x.shape)?;
+    if new == old {
+        return Ok(x.clone());
+    }
+    // (x/old + old zero − new zero)·new
+    let factor = arrays::zip(&new.scale, &old.scale, |&new, &old| Ok(new / old))?;
+    let zeros = arrays::zip(&old.zero, &new.zero, |&old, &new| Ok(old - new))?;
+    let x = context.scale_by(x, &factor)?;
+    context.offset_by(&x, &arrays::zip(&zeros, &new.scale, |&zero, &scale| Ok(zero * scale))?)
 }
 
 /// The range of the quantised type: that of the zero point, or what an attribute says.
@@ -99,29 +97,49 @@ fn limits(call: &Call<'_>) -> Lowered<Option<(f32, f32)>> {
     })
 }
 
-/// A private value keeps its real number, within what the quantised type can stand for, where type and scale are one
-/// for all elements. A constant is rounded.
+/// A private value keeps its real number, within what the quantised type can stand for. A constant is rounded.
 pub(super) fn quantise(context: &mut Context, call: &Call<'_>) -> Lowered<Vec<Value>> {
     let value = call.required(0)?;
     let limits = limits(call)?;
-    let Scale { scale, zero } = scale(context, call, value.shape())?;
+    let parameters = parameters(context, call, value.shape())?;
     if let Value::Node(x) = value {
-        let (Some(&step), Some(&zero), 1, Some((low, high))) = (scale.first(), zero.first(), scale.len(), limits)
-        else {
-            return Ok([value.clone()].into());
-        };
-        let (low, high) = ((low - zero) * step, (high - zero) * step);
-        let y = context.function(x, Function::Clip { low, high })?;
-        context.note_quantisation(y.id, (step, zero));
-        return Ok([y.into()].into());
+        return Ok([limited(context, call, x, limits, parameters)?.into()].into());
     }
     let Some((low, high)) = limits else { return unsupported("a quantised type that is not known here") };
     let constant = real(value)?;
     context.charge(constant.array().len().saturating_mul(3))?;
-    let steps = arrays::zip(constant.array(), &scale, |&x, &scale| Ok((x / scale).round_ties_even()))?;
-    let quantised = arrays::zip(&steps, &zero, |&x, &zero| Ok(x + zero))?;
+    let steps = arrays::zip(constant.array(), &parameters.scale, |&x, &scale| Ok((x / scale).round_ties_even()))?;
+    let quantised = arrays::zip(&steps, &parameters.zero, |&x, &zero| Ok(x + zero))?;
     if quantised.iter().any(|value| value.is_nan()) {
         return Err(Problem::Range);
     }
     Ok([Value::integer(quantised.mapv(|value| value.clamp(low, high) as i64))].into())
+}
+
+/// The value within what each element's scale and zero point make of the type's limits.
+fn limited(
+    context: &mut Context,
+    call: &Call<'_>,
+    x: &Tensor,
+    limits: Option<(f32, f32)>,
+    parameters: Quantisation,
+) -> Lowered<Tensor> {
+    let Some((low, high)) = limits else {
+        return match call.zero_type {
+            0 => unsupported("the type of its zero point is not known; make it a weight of the file"),
+            // Wider than what a private value can be.
+            _ => Ok(x.clone()),
+        };
+    };
+    let bound = |limit: f32| arrays::zip(&parameters.zero, &parameters.scale, |&zero, &step| Ok((limit - zero) * step));
+    let (low, high) = (bound(low)?, bound(high)?);
+    let y = match (low.as_slice(), high.as_slice()) {
+        (Some(&[low]), Some(&[high])) => context.function(x, Function::Clip { low, high })?,
+        _ => {
+            let above = elementwise::with_constant(context, "Max", x, &Constant::new(low))?;
+            elementwise::with_constant(context, "Min", &above, &Constant::new(high))?
+        }
+    };
+    context.note_quantisation(y.id, parameters);
+    Ok(y)
 }

@@ -213,25 +213,13 @@ pub(super) fn arg_max(context: &mut Context, call: &Call<'_>) -> Lowered<Vec<Val
 /// Running sums along an axis; for a private value a public triangle of ones.
 pub(super) fn cumulative_sum(context: &mut Context, call: &Call<'_>) -> Lowered<Vec<Value>> {
     let axis = arrays::axis(call.integers_or_zero(1)?, call.required(0)?.shape().len())?;
-    let size = call.required(0)?.shape()[axis];
     let (is_exclusive, is_reverse) = (call.int("exclusive", 0)? != 0, call.int("reverse", 0)? != 0);
     Ok([match call.required(0)? {
         Value::Integer(array) => Value::integer(running(array, axis, is_exclusive, is_reverse, i64::wrapping_add)),
         Value::Constant(constant) => {
             Value::constant(running(constant.array(), axis, is_exclusive, is_reverse, |a, b| a + b))
         }
-        _ => {
-            let x = call.tensor(0)?;
-            context.charge(arrays::elements(&[size, size])?)?;
-            let range = |i: usize| match (is_exclusive, is_reverse) {
-                (false, false) => 0..i + 1,
-                (true, false) => 0..i,
-                (false, true) => i..size,
-                (true, true) => i + 1..size,
-            };
-            let rows: Vec<Vec<(usize, f32)>> = (0..size).map(|i| range(i).map(|j| (j, 1.0)).collect()).collect();
-            context.combine(x, axis, &rows)?.into()
-        }
+        _ => context.cumulative_sum(call.tensor(0)?, axis, is_exclusive, is_reverse)?.into(),
     }]
     .into())
 }

@@ -11,7 +11,8 @@ struct Side {
     axis: usize,
     input: usize,
     output: usize,
-    scale: f64,
+    /// A factor is an f32 in a file, and ONNX's runtimes compute with it as one: 5 × 1.8 is 9.
+    scale: f32,
     /// The region of `tf_crop_and_resize`.
     region: (f64, f64),
 }
@@ -87,12 +88,12 @@ fn sides(call: &Call<'_>, x: &Tensor) -> Lowered<Vec<Side>> {
         let (output, scale) = match &sizes {
             Some(sizes) => {
                 let output = arrays::size(sizes[i])?;
-                (output, output as f64 / input as f64)
+                (output, output as f32 / input as f32)
             }
             None => {
-                let scale = f64::from(scales[i]);
+                let scale = scales[i];
                 let is_crop = call.string("coordinate_transformation_mode", "")? == "tf_crop_and_resize";
-                let covered = if is_crop { input as f64 * (region.1 - region.0) } else { input as f64 };
+                let covered = if is_crop { input as f32 * (region.1 - region.0) as f32 } else { input as f32 };
                 let output = (covered * scale).floor();
                 if !(0.0..1e9).contains(&output) || scale <= 0.0 {
                     return invalid("a scale is not positive, or too large");
@@ -114,12 +115,12 @@ fn keep_ratio(call: &Call<'_>, sides: &mut [Side]) -> Lowered<()> {
     let scales = sides.iter().map(|side| side.scale);
     let scale = match call.string("keep_aspect_ratio_policy", "stretch")?.as_str() {
         "stretch" => return Ok(()),
-        "not_larger" => scales.fold(f64::INFINITY, f64::min),
-        "not_smaller" => scales.fold(0.0, f64::max),
+        "not_larger" => scales.fold(f32::INFINITY, f32::min),
+        "not_smaller" => scales.fold(0.0, f32::max),
         other => return invalid(format!("policy `{other}` is not known")),
     };
     for side in sides {
-        side.output = (scale * side.input as f64).round() as usize;
+        side.output = (scale * side.input as f32).round() as usize;
         side.scale = scale;
         if side.output == 0 {
             return unsupported("its result has no elements");
@@ -132,7 +133,7 @@ impl Options {
     fn along(&self, context: &mut Context, x: &Tensor, side: &Side) -> Lowered<Tensor> {
         arrays::elements(&[side.output])?;
         // Antialiasing widens the filter by the inverse of the scale.
-        let taps = if self.is_antialiased { (8.0 / side.scale.min(1.0)).ceil() } else { 4.0 };
+        let taps = if self.is_antialiased { (8.0 / f64::from(side.scale).min(1.0)).ceil() } else { 4.0 };
         context.charge((side.output as f64 * taps) as usize)?;
         let mut rows = Vec::with_capacity(side.output);
         let mut outside = Vec::new();
@@ -160,8 +161,8 @@ impl Options {
 
     /// The place in the input of a position of the output.
     fn position(&self, index: usize, side: &Side) -> Lowered<f64> {
-        let (x, input, output) = (index as f64, side.input as f64, side.output as f64);
-        Ok(match self.coordinates.as_str() {
+        let (x, input, output) = (index as f32, side.input as f32, side.output as f32);
+        Ok(f64::from(match self.coordinates.as_str() {
             "half_pixel" => (x + 0.5) / side.scale - 0.5,
             "half_pixel_symmetric" => {
                 let adjustment = output / (side.scale * input);
@@ -178,7 +179,7 @@ impl Options {
             "asymmetric" => x / side.scale,
             "tf_half_pixel_for_nn" => (x + 0.5) / side.scale,
             "tf_crop_and_resize" => {
-                let (start, end) = side.region;
+                let (start, end) = (side.region.0 as f32, side.region.1 as f32);
                 if side.output > 1 {
                     start * (input - 1.0) + x * (end - start) * (input - 1.0) / (output - 1.0)
                 } else {
@@ -186,7 +187,7 @@ impl Options {
                 }
             }
             other => return invalid(format!("coordinate transformation `{other}` is not known")),
-        })
+        }))
     }
 
     /// The coefficients of the input's positions around a place.
@@ -196,7 +197,7 @@ impl Options {
             return Err(Problem::Invalid("a scale is too small".into()));
         }
         // A filter of antialiasing is stretched where the result is smaller.
-        let stretch = if self.is_antialiased { side.scale.min(1.0) } else { 1.0 };
+        let stretch = if self.is_antialiased { f64::from(side.scale).min(1.0) } else { 1.0 };
         let (reach, filter): (f64, &dyn Fn(f64) -> f64) = match self.mode.as_str() {
             "nearest" => {
                 let place = match self.nearest.as_str() {

@@ -1,6 +1,7 @@
 //! Softmax and LogSoftmax.
 
 use mpc_protocols::function::Function;
+use ndarray::Axis;
 
 use crate::arrays;
 use crate::call::Call;
@@ -14,7 +15,9 @@ pub(super) fn softmax(context: &mut Context, call: &Call<'_>) -> Lowered<Vec<Val
     let is_log = call.operator() == "LogSoftmax";
     if call.opset >= 13 {
         let axis = arrays::axis(call.int("axis", -1)?, x.rank())?;
-        return Ok([along(context, x, axis, is_log)?.into()].into());
+        let y = along(context, x, axis, is_log)?;
+        note_undefined(context, x, &y, axis)?;
+        return Ok([y.into()].into());
     }
     // Before opset 13, all axes from the named one on are one.
     let axis = arrays::axis(call.int("axis", 1)?, x.rank())?;
@@ -22,6 +25,17 @@ pub(super) fn softmax(context: &mut Context, call: &Call<'_>) -> Lowered<Vec<Val
     let flat = context.reshape(x, &[outer, x.len() / outer])?;
     let y = along(context, &flat, 1, is_log)?;
     Ok([context.reshape(&y, &x.shape)?.into()].into())
+}
+
+/// Notes which rows are no numbers, as a public mask hides the whole of them.
+fn note_undefined(context: &mut Context, x: &Tensor, y: &Tensor, axis: usize) -> Lowered<()> {
+    let Some(places) = context.infinite(x.id).cloned() else { return Ok(()) };
+    context.charge(x.len())?;
+    let rows = arrays::broadcast(&places, &x.shape)?.map_axis(Axis(axis), |row| row.iter().copied().min().unwrap_or(0));
+    if rows.iter().any(|&row| row == 1) {
+        context.note_undefined(y.id, rows.insert_axis(Axis(axis)));
+    }
+    Ok(())
 }
 
 pub(super) fn along(context: &mut Context, x: &Tensor, axis: usize, is_log: bool) -> Lowered<Tensor> {

@@ -5,3 +5,5 @@ mod cases;
 mod conformance;
 mod exported;
 mod hostile;
+mod models;
+mod values;

@@ -202,7 +202,7 @@ fn the_dealers_links_carry_what_is_predicted() {
 /// FNV-1a of all that the dealer sends the last party for a plan with every kind.
 fn digest<R: Ring>(parties: usize, len: usize) -> u64 {
     let plan = every_request(len);
-    let (mut dealer_ends, party_ends): (Vec<_>, Vec<_>) = (0..parties).map(|_| memory_link(PATIENT)).unzip();
+    let (mut dealer_ends, mut party_ends): (Vec<_>, Vec<_>) = (0..parties).map(|_| memory_link(PATIENT)).unzip();
     let mut dealer = Dealer::<R>::new(parties, Seed::from_bytes([1; 32])).unwrap();
     let mut digest = 0xcbf2_9ce4_8422_2325_u64;
     let keep = |bytes: &[u8]| {
@@ -211,9 +211,9 @@ fn digest<R: Ring>(parties: usize, len: usize) -> u64 {
     };
     thread::scope(|scope| {
         scope.spawn(|| smol::block_on(dealer.deal(&mut dealer_ends, &plan, |_| ())).unwrap());
-        let mut last = party_ends.into_iter().next_back().unwrap();
+        let last = party_ends.last_mut().unwrap();
         let place = Place { party: parties - 1, parties };
-        smol::block_on(correlation::record::<R>(&mut last, place, &plan, keep)).unwrap();
+        smol::block_on(correlation::record::<R>(last, place, &plan, keep)).unwrap();
     });
     digest
 }

@@ -2,5 +2,6 @@
 #![allow(missing_docs)]
 
 mod examples;
+mod refusals;
 mod service;
 mod support;

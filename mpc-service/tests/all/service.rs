@@ -2,7 +2,7 @@
 
 use mpc_nn::Preprocessing;
 use mpc_ring::RingBits;
-use mpc_service::message::Refusal;
+use mpc_service::names::Refusal;
 use mpc_service::{Correlations, Kind, Limits, PublicModel, Reveal, RevealTo, ServiceError, Setting, Terms};
 use ndarray::ArrayD;
 use smol::block_on;
@@ -23,7 +23,7 @@ fn query_live(terms: Terms) {
     let dealer = site.start_dealer();
     let servers = site.start_servers(Some(&dealer), Limits::default());
     if terms.setting == Setting::Outsourced {
-        block_on(site.client_of(&site.owner, &servers, None).deposit(&site.model)).unwrap();
+        block_on(site.depositor(&servers).deposit(&site.model)).unwrap();
     }
     let client = site.client(&servers, Some(&dealer));
     let samples = [sample(1), sample(2)];
@@ -95,7 +95,7 @@ fn query_prepared(terms: Terms) {
         let dealer = site.start_dealer();
         let servers = site.start_servers(Some(&dealer), Limits::default());
         if terms.setting == Setting::Outsourced {
-            block_on(site.client_of(&site.owner, &servers, None).deposit(&site.model)).unwrap();
+            block_on(site.depositor(&servers).deposit(&site.model)).unwrap();
         }
         let client = site.client(&servers, Some(&dealer));
         block_on(client.prepare(&site.model.public, 4, &store, &mut ())).unwrap()
@@ -126,6 +126,30 @@ fn prepared_inferences_need_no_dealer_and_are_used_once() {
     query_prepared(direct(2));
     query_prepared(direct(3));
     query_prepared(outsourced(2));
+}
+
+#[test]
+fn what_a_data_owner_has_discarded_counts_no_more_at_the_servers() {
+    for terms in [direct(3), outsourced(2)] {
+        let site = Site::new(terms);
+        let store = site.store();
+        let dealer = site.start_dealer();
+        let servers = site.start_servers(Some(&dealer), Limits { stored: 3, ..Limits::default() });
+        if terms.setting == Setting::Outsourced {
+            block_on(site.depositor(&servers).deposit(&site.model)).unwrap();
+        }
+        let client = site.client(&servers, Some(&dealer));
+        let prepare = || block_on(client.prepare(&site.model.public, 2, &store, &mut ()));
+        let first = prepare().unwrap();
+        let error = prepare().unwrap_err();
+        assert!(matches!(error, ServiceError::Refused { refusal: Refusal::Limit, .. }), "{error}");
+        store.discard(first).unwrap();
+        let second = prepare().unwrap();
+        assert_eq!(store.batches().unwrap(), [second]);
+        let (x, y) = sample(6);
+        let results = block_on(client.query(&site.model.public, &[vec![x]], Correlations::Store(&store), &mut ()));
+        assert_close(&results.unwrap().outputs[0].as_ref().unwrap()[0], &y);
+    }
 }
 
 #[test]
@@ -223,6 +247,7 @@ fn strangers_and_those_of_another_role_are_refused() {
     // A dealer in place of a server.
     let mut client = site.client(&servers, Some(&dealer));
     client.servers[0] = site.dealer.peer(dealer.address);
+    client.dealer = Some(Organisation::new("other-dealer").peer(dealer.address));
     let error = query(&client);
     assert!(matches!(error, ServiceError::Refused { refusal: Refusal::Forbidden, .. }), "{error}");
     // All is well for the others.

@@ -7,9 +7,10 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use mpc_nn::{Graph, GraphBuilder, GraphLimits, Network, Weights, evaluate};
-use mpc_service::vault::VaultKey;
+use mpc_service::at_rest::encrypted_file::FileKey;
 use mpc_service::{
-    Client, Contacts, Dealer, Endpoint, Holdings, Limits, Peer, PrivateModel, Server, Shelf, Store, Terms, listen,
+    Client, Contacts, Dealer, Depositor, Endpoint, Holdings, Limits, ModelShares, Peer, PrivateModel, Server, Store,
+    Terms, listen,
 };
 use mpc_transport::TcpSettings;
 use mpc_transport::tls::{Certificate, Identity};
@@ -24,11 +25,13 @@ pub const DEADLINE: Duration = Duration::from_secs(10);
 #[derive(Clone)]
 pub struct Organisation {
     pub identity: Arc<Identity>,
+    /// How long its endpoint waits.
+    pub deadline: Duration,
 }
 
 impl Organisation {
     pub fn new(name: &str) -> Self {
-        Self { identity: Arc::new(Identity::generate(name, 10).unwrap()) }
+        Self { identity: Arc::new(Identity::generate(name, 10).unwrap()), deadline: DEADLINE }
     }
 
     pub fn certificate(&self) -> Certificate {
@@ -36,7 +39,7 @@ impl Organisation {
     }
 
     pub fn endpoint(&self) -> Endpoint {
-        let settings = TcpSettings { deadline: DEADLINE, connect_deadline: DEADLINE, ..TcpSettings::default() };
+        let settings = TcpSettings { deadline: self.deadline, connect_deadline: DEADLINE, ..TcpSettings::default() };
         Endpoint { identity: Arc::clone(&self.identity), settings }
     }
 
@@ -82,7 +85,7 @@ pub fn loopback() -> SocketAddr {
 }
 
 pub fn start_dealer(organisation: &Organisation, allowed: Vec<Certificate>, limits: Limits) -> Running {
-    let dealer = Dealer::new(organisation.endpoint(), allowed, limits);
+    let dealer = Dealer::new(organisation.endpoint(), allowed, limits).unwrap();
     start(loopback(), move |listener, stop| async move { dealer.run(listener, stopped(stop)).await })
 }
 
@@ -177,9 +180,9 @@ impl Site {
         let copy = || PrivateModel::new(network(), self.model.public.terms).unwrap();
         let holdings = match (self.model.public.terms.setting, party) {
             (mpc_service::Setting::Outsourced, _) => {
-                let key = VaultKey::new(organisation.identity.derive_key("model shares"));
+                let key = FileKey::new(organisation.identity.derive_key("model shares"));
                 let folder = self.folder.path().join(format!("shares{party}"));
-                Holdings::Shares(Shelf::open(folder, key, GraphLimits::default()).unwrap())
+                Holdings::Shares(ModelShares::open(folder, key, GraphLimits::default()).unwrap())
             }
             (mpc_service::Setting::Direct, 0) => Holdings::Own(Box::new(copy())),
             (mpc_service::Setting::Direct, _) => Holdings::Public(Box::new(self.model.public.clone())),
@@ -207,8 +210,13 @@ impl Site {
         }
     }
 
+    pub fn depositor(&self, servers: &[Running]) -> Depositor {
+        let Client { endpoint, servers, .. } = self.client_of(&self.owner, servers, None);
+        Depositor { endpoint, servers }
+    }
+
     pub fn store(&self) -> Store {
-        let key = VaultKey::new(self.client.identity.derive_key("store"));
+        let key = FileKey::new(self.client.identity.derive_key("store"));
         Store::open(self.folder.path().join("client"), key).unwrap()
     }
 }

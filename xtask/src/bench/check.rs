@@ -25,7 +25,7 @@ pub(crate) struct Figures {
 pub(super) type ByJob = BTreeMap<String, Figures>;
 
 impl Figures {
-    /// From the `phases` of `cargo xtask infer --json`, which are sums over so many inferences.
+    /// From the `phases` of `mpc run --json`, which are sums over so many inferences.
     pub fn from_phases(phases: &Value, inferences: u64) -> Result<Self, String> {
         let each = |value: &Value| {
             let sum = value.as_u64().filter(|sum| sum.is_multiple_of(inferences.max(1)));

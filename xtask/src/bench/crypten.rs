@@ -10,8 +10,8 @@ use serde_json::Value;
 use super::job::{Job, LARGE_LAYERS, LARGE_NETWORK};
 use super::report::{megabytes, milliseconds};
 use super::row::{Row, median};
+use crate::table::table;
 use crate::workspace::Workspace;
-use mpc_cli::table::table;
 
 /// The largest batch that CrypTen is given.
 const MAX_BATCH: u32 = 16;

@@ -3,9 +3,6 @@
 use std::fs;
 use std::path::Path;
 
-use mpc_models::arrays::write_npy;
-use ndarray::{ArrayD, IxDyn};
-
 /// The networks of the tables.
 pub(super) const NETWORKS: [&str; 2] = ["resnet32", "minionn"];
 
@@ -37,7 +34,7 @@ const LAYER_INFERENCES: u32 = 10;
 /// The same of the largest layer.
 const LARGE_INFERENCES: u32 = 3;
 
-/// A setting of `cargo xtask infer`.
+/// A setting of `mpc run`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Job {
     /// A network or layer.
@@ -91,7 +88,7 @@ impl Job {
 
     /// The arguments that plan it.
     pub fn plan(&self) -> Vec<String> {
-        let mut arguments = vec!["infer".to_owned(), "--plan".to_owned()];
+        let mut arguments = vec!["plan".to_owned()];
         arguments.extend(self.common());
         arguments
     }
@@ -99,8 +96,7 @@ impl Job {
     /// The arguments that run it, with the file that [`write_picture`] writes to a folder.
     pub fn run(&self, folder: &Path) -> Vec<String> {
         let images = (self.inferences * self.batch).to_string();
-        let own =
-            ["infer", "--preprocessing", self.preprocessing(), "--transport", self.transport, "--link", &self.link];
+        let own = ["run", "--preprocessing", self.preprocessing(), "--transport", self.transport, "--link", &self.link];
         // Every wait includes the delays of imitated links.
         let more = ["--deadline", "120", "--images", &images];
         let mut arguments: Vec<_> = own.into_iter().chain(more).map(str::to_owned).chain(self.common()).collect();
@@ -112,7 +108,7 @@ impl Job {
 
     fn common(&self) -> Vec<String> {
         let (parties, batch) = (self.parties.to_string(), self.batch.to_string());
-        let own = ["--json", "--model", self.subject, "--parties", &parties, "--batch", &batch];
+        let own = [self.subject, "--json", "--parties", &parties, "--batch", &batch];
         let mut arguments = own.map(str::to_owned).to_vec();
         arguments.extend(self.owner_computes.then(|| "--owner-computes".to_owned()));
         arguments
@@ -144,13 +140,19 @@ pub(super) fn jobs_beside() -> Vec<Job> {
     LAYERS.map(|layer| Job::new(layer, 4, false, "tcp", "none")).to_vec()
 }
 
-/// Writes the input of the large network: arbitrary numbers between −1 and 1.
+/// Writes the input of the large network: arbitrary numbers between −1 and 1, as NumPy writes them.
 pub(super) fn write_picture(folder: &Path) -> Result<(), String> {
     let count: usize = PICTURE.iter().product();
-    let values = (0..count).map(|at| (at * 7919 % 2003) as f32 / 1001.0 - 1.0).collect();
-    let picture = ArrayD::from_shape_vec(IxDyn(&PICTURE), values).map_err(|error| error.to_string())?;
+    let [n, channels, height, width] = PICTURE;
+    let header = format!("{{'descr': '<f4', 'fortran_order': False, 'shape': ({n}, {channels}, {height}, {width}), }}");
+    // The magic number, the version and the length take 10 bytes; all before the numbers is a multiple of 64.
+    let padded = (10 + header.len() + 1).next_multiple_of(64) - 10;
+    let mut bytes = b"\x93NUMPY\x01\x00".to_vec();
+    bytes.extend((padded as u16).to_le_bytes());
+    bytes.extend(format!("{header:<0$}\n", padded - 1).bytes());
+    bytes.extend((0..count).flat_map(|at| ((at * 7919 % 2003) as f32 / 1001.0 - 1.0).to_le_bytes()));
     let path = folder.join(PICTURE_FILE);
-    let written = fs::create_dir_all(folder).and_then(|()| fs::write(&path, write_npy(&picture)));
+    let written = fs::create_dir_all(folder).and_then(|()| fs::write(&path, bytes));
     written.map_err(|error| format!("{}: {error}", path.display()))
 }
 

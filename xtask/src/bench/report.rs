@@ -11,7 +11,7 @@ use super::crypten::Comparison;
 use super::job::{LAYERS, NETWORKS};
 use super::published::{PUBLISHED, Published};
 use super::row::Row;
-use mpc_cli::table::table;
+use crate::table::table;
 
 /// Prints our rows and the published ones.
 pub(super) fn print(rows: &[Row]) {

@@ -53,7 +53,7 @@ pub(crate) struct Row {
 }
 
 impl Row {
-    /// From the reports of `cargo xtask infer --json`, one for each run.
+    /// From the reports of `mpc run --json`, one for each run.
     pub fn new(job: &Job, reports: &[Value]) -> Result<Self, String> {
         let last = reports.last().ok_or("no run")?;
         let first = |name: &str| -> Vec<f64> {

@@ -4,7 +4,7 @@ use super::job::LARGE_LAYERS;
 use super::job::LAYERS;
 use super::report::{megabytes, milliseconds};
 use super::row::Row;
-use mpc_cli::table::table;
+use crate::table::table;
 
 /// Prints the tables of what was measured.
 pub(super) fn print(rows: &[Row]) {

@@ -1,13 +1,11 @@
 //! Whole inferences through the command line, checked by what it prints for programs.
 
-use std::env;
 use std::fs;
-use std::process::{Command, Stdio};
 
 use serde_json::Value;
 
 use super::Outcome;
-use crate::workspace::{Workspace, list, own_json};
+use crate::workspace::{Mpc, Profile, Workspace, list};
 
 /// The largest difference of a logit from the plaintext model's.
 const LOGIT_ERROR: f64 = 0.02;
@@ -24,30 +22,34 @@ const DIGITS: u64 = 450;
 
 /// One image with 2, 3 and 8 parties, in memory and, with 2 and 3, over TCP and TLS; and arguments that must be refused.
 pub(super) fn run(workspace: &Workspace) -> Outcome {
+    let mpc = match Mpc::build(workspace, Profile::Test) {
+        Ok(mpc) => mpc,
+        Err(error) => return Outcome::Failed(vec![error]),
+    };
     let mut failures = Vec::new();
     let mut runs = 0;
     for (parties, networks) in [("2", &["tcp", "tls"][..]), ("3", &["tcp", "tls"]), ("8", &[])] {
-        let image = ["infer", "--json", "--parties", parties, "--first-image", "7"];
-        let in_memory = check(&[&image[..], &["--transport", "memory"]].concat(), check_one, &mut failures);
+        let image = ["run", "--json", "--parties", parties, "--first-image", "7"];
+        let in_memory = check(&mpc, &[&image[..], &["--transport", "memory"]].concat(), check_one, &mut failures);
         runs += 1;
         for network in networks {
-            let over_network = check(&[&image[..], &["--transport", network]].concat(), check_one, &mut failures);
+            let over_network = check(&mpc, &[&image[..], &["--transport", network]].concat(), check_one, &mut failures);
             runs += 1;
             if let (Some(memory), Some(other)) = (&in_memory, &over_network) {
                 failures.extend(same_cost(memory, other).map(|what| format!("{parties} parties, {network}: {what}")));
             }
         }
     }
-    let several = ["infer", "--json", "--images", "2", "--preprocessing", "ahead"];
-    let ahead = check(&several, check_result, &mut failures);
-    let pipelined = ["infer", "--json", "--images", "2", "--pipeline", "--transport", "tcp"];
-    let pipelined = check(&pipelined, check_result, &mut failures);
+    let several = ["run", "--json", "--images", "2", "--preprocessing", "ahead"];
+    let ahead = check(&mpc, &several, check_result, &mut failures);
+    let pipelined = ["run", "--json", "--images", "2", "--pipeline", "--transport", "tcp"];
+    let pipelined = check(&mpc, &pipelined, check_result, &mut failures);
     if let (Some(ahead), Some(pipelined)) = (&ahead, &pipelined) {
         failures.extend(same_cost(ahead, pipelined).map(|what| format!("pipelined: {what}")));
     }
-    failures.extend(["2", "3", "4"].into_iter().filter_map(|parties| readme_row(workspace, parties).err()));
+    failures.extend(["2", "3", "4"].into_iter().filter_map(|parties| readme_row(workspace, &mpc, parties).err()));
     let refused = [
-        &["--model", "unknown"][..],
+        &["unknown"][..],
         &["--parties", "9"],
         &["--images", "0"],
         &["--batch", "0"],
@@ -57,27 +59,31 @@ pub(super) fn run(workspace: &Workspace) -> Outcome {
         &["--fractional-bits", "60"],
         &["--pipeline", "--preprocessing", "streamed"],
     ];
-    failures.extend(refused.iter().filter_map(|arguments| refusal(arguments).err()));
+    failures.extend(refused.iter().filter_map(|arguments| refusal(&mpc, arguments).err()));
     Outcome::of(failures, format!("{} inferences, {} refusals", runs + 3, refused.len()))
 }
 
 /// All held-out digits.
-pub(super) fn accuracy(_: &Workspace) -> Outcome {
+pub(super) fn accuracy(workspace: &Workspace) -> Outcome {
+    let mpc = match Mpc::build(workspace, Profile::Test) {
+        Ok(mpc) => mpc,
+        Err(error) => return Outcome::Failed(vec![error]),
+    };
     let mut failures = Vec::new();
     let mut found = Vec::new();
     for parties in ["2", "3", "4"] {
-        let arguments = ["infer", "--accuracy", "--json", "--parties", parties];
-        if let Some(report) = check(&arguments, check_accuracy, &mut failures) {
+        let arguments = ["run", "--accuracy", "--json", "--parties", parties];
+        if let Some(report) = check(&mpc, &arguments, check_accuracy, &mut failures) {
             let percent = 100.0 * report["private_accuracy"].as_f64().unwrap_or_default();
             found.push(format!("{percent:.2} %, error {:.4}", number(&report["max_logit_error"])));
         }
     }
     let others: [(&[&str], Check); 2] = [
-        (&["infer", "--model", "minionn", "--accuracy", "--json"], check_accuracy),
-        (&["infer", "--model", "unet", "--images", "64", "--batch", "16", "--picture", PICTURE, "--json"], check_masks),
+        (&["run", "minionn", "--accuracy", "--json"], check_accuracy),
+        (&["run", "unet", "--images", "64", "--batch", "16", "--picture", PICTURE, "--json"], check_masks),
     ];
     for (arguments, checks) in others {
-        check(arguments, checks, &mut failures);
+        check(&mpc, arguments, checks, &mut failures);
     }
     Outcome::of(failures, found.join("; "))
 }
@@ -102,8 +108,8 @@ fn check_masks(report: &Value) -> Vec<String> {
 }
 
 /// Checks that the README's table of costs is what the plan says.
-fn readme_row(workspace: &Workspace, parties: &str) -> Result<(), String> {
-    let plan = own_json(&["infer", "--plan", "--json", "--parties", parties])?;
+fn readme_row(workspace: &Workspace, mpc: &Mpc, parties: &str) -> Result<(), String> {
+    let plan = mpc.json(&["plan", "--json", "--parties", parties])?;
     let phases = &plan["phases"];
     let dealt = list(&phases["preprocessing"]["bytes_received"]);
     let [first, last] = [dealt.first(), dealt.last()].map(|bytes| bytes.and_then(Value::as_u64).unwrap_or_default());
@@ -124,10 +130,15 @@ fn grouped(number: u64) -> String {
 }
 
 /// Runs one command, checks its report, and gives the report back.
-fn check(arguments: &[&str], checks: fn(&Value) -> Vec<String>, failures: &mut Vec<String>) -> Option<Value> {
-    let line = format!("cargo xtask {}", arguments.join(" "));
+fn check(
+    mpc: &Mpc,
+    arguments: &[&str],
+    checks: fn(&Value) -> Vec<String>,
+    failures: &mut Vec<String>,
+) -> Option<Value> {
+    let line = format!("mpc {}", arguments.join(" "));
     println!("$ {line}");
-    match own_json(arguments) {
+    match mpc.json(arguments) {
         Ok(report) => {
             println!("  {}", short(&report));
             failures.extend(checks(&report).into_iter().map(|what| format!("`{line}`: {what}")));
@@ -227,11 +238,9 @@ fn same_cost<'a>(memory: &'a Value, tcp: &'a Value) -> impl Iterator<Item = Stri
 }
 
 /// Checks that arguments are refused before anything runs: exit code 2, a message, no result.
-fn refusal(arguments: &[&str]) -> Result<(), String> {
-    let line = format!("cargo xtask infer {}", arguments.join(" "));
-    let own = env::current_exe().map_err(|error| format!("the path of this program: {error}"))?;
-    let output = Command::new(own).arg("infer").args(arguments).stdin(Stdio::null()).output();
-    let output = output.map_err(|error| format!("`{line}` did not start: {error}"))?;
+fn refusal(mpc: &Mpc, arguments: &[&str]) -> Result<(), String> {
+    let line = format!("mpc run {}", arguments.join(" "));
+    let output = mpc.output(&[&["run"], arguments].concat())?;
     let message = String::from_utf8_lossy(&output.stderr);
     println!("$ {line}\n  {}", message.lines().next().unwrap_or_default());
     if output.status.code() != Some(2) || !output.stdout.is_empty() || !message.starts_with("error: ") {

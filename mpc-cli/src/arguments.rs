@@ -1,0 +1,275 @@
+//! Groups of arguments that several commands take.
+
+use std::collections::BTreeMap;
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use crate::files::{by_name, check_destinations, input_files};
+use clap::{Args, ValueEnum};
+use mpc_models::Model;
+use mpc_models::tensors::Pixels;
+use mpc_nn::Network;
+use mpc_onnx::OnnxFile;
+use mpc_ring::RingBits;
+use mpc_service::{Client, Limits, PrivateModel, PublicModel, Reveal, RevealTo, Setting, Terms, listen};
+use ndarray::ArrayD;
+
+use crate::failure::Failure;
+use crate::inspect::{input_shapes, named_shapes};
+use crate::keys::{KeyArguments, peer, peers};
+use crate::output::print;
+use crate::stop;
+
+/// The terms of a model's use.
+#[derive(Clone, Debug, Args)]
+#[command(next_help_heading = "Terms")]
+pub struct TermsArguments {
+    /// The number of computing parties, 2 to 8; the dealer comes on top.
+    #[arg(long, default_value_t = 2, value_name = "N", value_parser = clap::value_parser!(u8).range(2..=8))]
+    pub parties: u8,
+    /// All parties are servers that hold neither model nor data: the owners send them shares. Without it the model owner is
+    /// party 0 and the data owner the last one.
+    #[arg(long)]
+    pub outsourced: bool,
+    /// What is revealed of the outputs.
+    #[arg(long, value_enum, default_value_t = RevealArgument::Full, value_name = "WHAT")]
+    pub reveal: RevealArgument,
+    /// Who learns what is revealed.
+    #[arg(long, value_enum, default_value_t = RevealToArgument::DataOwner, value_name = "WHO")]
+    pub reveal_to: RevealToArgument,
+    /// The model owner computes with its weights in the clear: less is sent, and the same is secret from the same parties.
+    #[arg(long)]
+    pub owner_computes: bool,
+    /// The bits of a ring element: 32, 64 or 128.
+    #[arg(long, default_value_t = RingBits::Bits64, value_name = "BITS")]
+    pub ring: RingBits,
+    /// f, the binary digits after the point [default: 16, with --ring 32 10].
+    #[arg(long, value_name = "F")]
+    pub fractional_bits: Option<u32>,
+    /// k, the bits in which values are compared: they must stay below 2^(k − 2 − f) [default: f + 16; with --ring 32 f + 10].
+    #[arg(long, value_name = "K")]
+    pub comparison_bits: Option<u32>,
+}
+
+/// An ONNX file imported for inputs of the given shapes, or a network by name with the weights that come with it.
+fn network(model: &Path, shapes: &[String]) -> Result<Network, Failure> {
+    if is_onnx(model) {
+        return Ok(OnnxFile::open(model)?.import(&input_shapes(&named_shapes(shapes)?))?);
+    }
+    let usage = |reason: String| Failure::Usage(reason);
+    let name = model.to_string_lossy();
+    let known = Model::by_name(&name).map_err(|error| usage(format!("{name} ends not in .onnx, and {error}")))?;
+    let missing = || usage(format!("no weights come with `{name}`; export it with yours to an ONNX file"));
+    let bytes = known.bundled_weights().ok_or_else(missing)?;
+    if !shapes.is_empty() {
+        return Err(usage("--shape is for ONNX files".to_owned()));
+    }
+    let graph = known.graph(1).map_err(|error| usage(error.to_string()))?;
+    known.network(graph, bytes).map_err(|error| usage(error.to_string()))
+}
+
+/// Whether a model is an ONNX file, by its ending.
+pub fn is_onnx(model: &Path) -> bool {
+    model.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("onnx"))
+}
+
+/// What is revealed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum RevealArgument {
+    /// All numbers of all outputs.
+    Full,
+    /// The place of the largest number, and nothing else.
+    Class,
+}
+
+/// Who learns it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum RevealToArgument {
+    /// The data owner alone.
+    DataOwner,
+    /// The model owner alone.
+    ModelOwner,
+    /// Both.
+    Both,
+}
+
+impl TermsArguments {
+    /// The terms.
+    pub fn terms(&self) -> Terms {
+        let is_small = self.ring == RingBits::Bits32;
+        let fractional_bits = self.fractional_bits.unwrap_or(if is_small { 10 } else { 16 });
+        let integer_bits = if is_small { 10 } else { 16 };
+        Terms {
+            setting: if self.outsourced { Setting::Outsourced } else { Setting::Direct },
+            parties: self.parties,
+            ring: self.ring,
+            fractional_bits,
+            comparison_bits: self.comparison_bits.unwrap_or(fractional_bits.saturating_add(integer_bits)),
+            owner_computes: self.owner_computes,
+            reveal: match self.reveal {
+                RevealArgument::Full => Reveal::Full,
+                RevealArgument::Class => Reveal::Class,
+            },
+            reveal_to: match self.reveal_to {
+                RevealToArgument::DataOwner => RevealTo::DataOwner,
+                RevealToArgument::ModelOwner => RevealTo::ModelOwner,
+                RevealToArgument::Both => RevealTo::Both,
+            },
+        }
+    }
+
+    /// Whether all of them hold for a run between threads or processes, too.
+    pub fn are_plain(&self) -> bool {
+        !self.outsourced && self.reveal == RevealArgument::Full && self.reveal_to == RevealToArgument::DataOwner
+    }
+
+    /// The packed model of an ONNX file, or of a network by name.
+    pub fn pack(&self, model: &Path, shapes: &[String]) -> Result<PrivateModel, Failure> {
+        Ok(PrivateModel::new(network(model, shapes)?, self.terms())?)
+    }
+}
+
+/// Whom a data owner works with.
+#[derive(Clone, Debug, Args)]
+pub struct ConnectArguments {
+    #[command(flatten)]
+    pub key: KeyArguments,
+    /// A server and the certificate that it must have; of several, in the order of their parties.
+    #[arg(long, required = true, value_name = "HOST:PORT=FILE.crt")]
+    pub connect: Vec<String>,
+    /// The dealer and the certificate that it must have.
+    #[arg(long, value_name = "HOST:PORT=FILE.crt")]
+    pub dealer: Option<String>,
+}
+
+impl ConnectArguments {
+    /// The client.
+    pub fn client(&self) -> Result<Client, Failure> {
+        let endpoint = self.key.endpoint()?;
+        let dealer = self.dealer.as_deref().map(|text| peer("dealer", text)).transpose()?;
+        Ok(Client { endpoint, servers: peers("connect", &self.connect)?, dealer })
+    }
+}
+
+/// How images in files become numbers.
+#[derive(Clone, Debug, Args)]
+#[command(next_help_heading = "Inputs and outputs")]
+pub struct InputArguments {
+    /// Of images: the mean that is subtracted from pixels between 0 and 1, one number or three.
+    #[arg(long, value_name = "MEAN", value_delimiter = ',', allow_negative_numbers = true)]
+    pub mean: Vec<f32>,
+    /// Of images: the standard deviation that they are divided by, one number or three.
+    #[arg(long, value_name = "DEVIATION", value_delimiter = ',')]
+    pub deviation: Vec<f32>,
+}
+
+impl InputArguments {
+    /// How pixels become numbers.
+    pub fn pixels(&self) -> Pixels {
+        Pixels { mean: self.mean.clone(), deviation: self.deviation.clone() }
+    }
+
+    /// The inputs of each inference, in the order of the network's. For a network of one input each file is an inference;
+    /// else all files are those of one.
+    pub fn read(&self, model: &PublicModel, files: &[String]) -> Result<Vec<Vec<ArrayD<f32>>>, Failure> {
+        let names = model.input_names();
+        let groups: Vec<_> = match &names[..] {
+            [_] => files.chunks(1).collect(),
+            _ => vec![files],
+        };
+        groups.into_iter().map(|files| self.read_one(model, files, &names)).collect()
+    }
+
+    fn read_one(&self, model: &PublicModel, files: &[String], names: &[String]) -> Result<Vec<ArrayD<f32>>, Failure> {
+        let paths = by_name("input", files, names)?;
+        let inputs = model.inputs.iter().map(|input| (&*input.name, input.classes, &*input.limits));
+        let files = input_files(&model.graph, inputs, &paths, &self.pixels())?;
+        files.iter().map(|file| Ok(file.read()?)).collect()
+    }
+}
+
+/// Where the result goes.
+#[derive(Clone, Debug, Args)]
+#[command(next_help_heading = "Inputs and outputs")]
+pub struct OutputArguments {
+    /// Where to write an output as float32 .npy; without a name the first one. Of several inferences one after the other.
+    #[arg(short, long, value_name = "[NAME=]FILE.npy")]
+    pub output: Vec<String>,
+    /// Where to write what was planned and measured, as JSON.
+    #[arg(long, value_name = "FILE.json")]
+    pub report: Option<PathBuf>,
+    /// Prints one JSON object on stdout, and nothing else there.
+    #[arg(long)]
+    pub json: bool,
+    /// Prints the result alone, and no tables.
+    #[arg(short, long, conflicts_with = "json")]
+    pub quiet: bool,
+}
+
+impl OutputArguments {
+    /// The files by the names of the outputs.
+    pub fn destinations(&self, model: &PublicModel) -> Result<BTreeMap<String, PathBuf>, Failure> {
+        let files = by_name("output", &self.output, &model.output_names())?;
+        check_destinations(files.values())?;
+        Ok(files)
+    }
+}
+
+/// What a service grants.
+#[derive(Clone, Debug, Args)]
+#[command(next_help_heading = "Limits")]
+pub struct LimitArguments {
+    /// Sessions at a time.
+    #[arg(long, default_value_t = 8, value_name = "N")]
+    pub max_sessions: usize,
+    /// Sessions at a time of one organisation.
+    #[arg(long, default_value_t = 4, value_name = "N")]
+    pub max_sessions_per_peer: usize,
+    /// Inferences of one session.
+    #[arg(long, default_value_t = 10_000, value_name = "N")]
+    pub max_inferences: u32,
+    /// Memory of all sessions together, in MiB, by the estimates of their plans.
+    #[arg(long, default_value_t = 8192, value_name = "MIB")]
+    pub max_memory: u64,
+    /// How long a session may take.
+    #[arg(long, default_value_t = 3600, value_name = "SECONDS")]
+    pub max_session_time: u64,
+}
+
+impl LimitArguments {
+    /// The limits, with so many prepared inferences for each organisation.
+    pub fn limits(&self, stored: u32) -> Limits {
+        Limits {
+            sessions: self.max_sessions,
+            sessions_per_peer: self.max_sessions_per_peer,
+            inferences: self.max_inferences,
+            stored,
+            memory: self.max_memory << 20,
+            session_time: Duration::from_secs(self.max_session_time),
+            ..Limits::default()
+        }
+    }
+}
+
+/// Where a service listens, and when it stops besides at SIGTERM.
+#[derive(Clone, Debug, Args)]
+pub struct ListenArguments {
+    /// Where to listen; port 0 takes a free one, which is printed.
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    pub listen: std::net::SocketAddr,
+    /// Stops at the end of standard input, too: for a program that starts this one.
+    #[arg(long, hide = true)]
+    pub stop_with_input: bool,
+}
+
+impl ListenArguments {
+    /// Listens, says where, and gives what is complete when the service is to stop.
+    pub fn start(&self) -> Result<(TcpListener, impl Future<Output = ()>), Failure> {
+        let listener = listen(self.listen)?;
+        let address = listener.local_addr().map_err(|error| Failure::Own(error.to_string()))?;
+        let stop = stop::requested(self.stop_with_input)?;
+        print(&format!("listening on {address}\n"))?;
+        Ok((listener, stop))
+    }
+}

@@ -1,0 +1,344 @@
+//! `mpc check`: a network in floating point, in plain fixed point and privately, layer by layer.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use mpc_models::Targets;
+use mpc_models::arrays::read_npy;
+use mpc_models::read_file;
+use mpc_nn::{InferenceError, NodeId, Op, Plan, Weights, evaluate_with, ideal, in_process};
+use ndarray::{ArrayD, Axis};
+use serde::Serialize;
+
+use crate::arguments::{InputArguments, TermsArguments};
+use crate::failure::Failure;
+use crate::output::{json, print};
+use crate::run::Meaning;
+use crate::run::RunArguments;
+use crate::run::error::{InputError, NodeError, NodeFailure, RunError};
+use crate::run::event::Node;
+use crate::run::job::Job;
+use crate::run::reference::class;
+use crate::run::results::largest_difference;
+use crate::run::samples::Samples;
+use crate::run::subject::Subject;
+use crate::table::table;
+
+/// How far a value may be from the one in floating point, and the part of its magnitude that may come on top.
+const TOLERANCE: (f64, f64) = (0.002, 0.001);
+
+/// The largest file of labels: as many as there may be samples.
+const MAX_LABELS_FILE: usize = 1 << 24;
+
+/// Compares a network's run in floating point, in plain fixed point and privately, layer by layer.
+///
+/// Prints the range of every layer's values with the errors of both other runs, the first layer that departs, and the
+/// smallest k that the range allows. Every party is a thread of this process, which sees everything: for one's own
+/// network and data, before it runs between organisations.
+#[derive(Clone, Debug, Args)]
+#[command(after_long_help = "Exit codes:
+  0  no layer departs, and all values stay within the range that the plan is made for
+  1  a layer departs or leaves the range
+  2  wrong arguments, weights or inputs")]
+pub struct CheckArguments {
+    /// The network: an ONNX file, or a name.
+    #[arg(value_name = "NAME|FILE.onnx")]
+    pub model: String,
+
+    /// A tensor or image for each input, as for `run`.
+    #[arg(long, value_name = "[NAME=]FILE")]
+    pub input: Vec<String>,
+
+    /// The true class of each sample, integers in an .npy file: for the accuracy of each run.
+    #[arg(long, value_name = "FILE.npy")]
+    pub labels: Option<PathBuf>,
+
+    /// The number of parties, 2 to 8.
+    #[arg(long, default_value_t = 2, value_name = "N", value_parser = clap::value_parser!(u8).range(2..=8))]
+    pub parties: u8,
+
+    /// f, the binary digits after the point.
+    #[arg(long, default_value_t = 16, value_name = "F")]
+    pub fractional_bits: u32,
+
+    /// k, the bits in which values are compared [default: f + 16].
+    #[arg(long, value_name = "K")]
+    pub comparison_bits: Option<u32>,
+
+    #[command(flatten)]
+    pub pixels: InputArguments,
+
+    /// Prints one JSON object on stdout, and nothing else there.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// A layer's values over all samples.
+#[derive(Clone, Debug, Serialize)]
+struct Layer {
+    name: String,
+    kind: &'static str,
+    smallest: f64,
+    largest: f64,
+    /// The largest difference of plain fixed point to floating point.
+    fixed_point_error: f64,
+    /// The largest difference of the private run to floating point.
+    private_error: f64,
+    departs: bool,
+    out_of_range: bool,
+}
+
+#[derive(Clone, Debug, Serialize)]
+struct Accuracy {
+    floating_point: f64,
+    fixed_point: f64,
+    private: f64,
+}
+
+#[derive(Clone, Debug, Serialize)]
+struct Report {
+    model: String,
+    fractional_bits: u32,
+    comparison_bits: u32,
+    /// What every magnitude must stay below.
+    bound: f64,
+    largest_magnitude: f64,
+    /// The smallest k that leaves a factor of two above the largest magnitude.
+    smallest_comparison_bits: u32,
+    first_departing: Option<String>,
+    accuracy: Option<Accuracy>,
+    layers: Vec<Layer>,
+}
+
+/// Runs the command.
+pub fn run(arguments: &CheckArguments) -> Result<(), Failure> {
+    let report = report(arguments)?;
+    print(&if arguments.json { json(&report) } else { text(&report) })?;
+    let is_good = report.layers.iter().all(|layer| !layer.departs && !layer.out_of_range);
+    let bad = || Failure::Own("a layer departs from floating point, or leaves the range: see above".to_owned());
+    if is_good { Ok(()) } else { Err(bad()) }
+}
+
+fn run_arguments(arguments: &CheckArguments) -> RunArguments {
+    let defaults = RunArguments::default();
+    let terms = TermsArguments {
+        parties: arguments.parties,
+        fractional_bits: Some(arguments.fractional_bits),
+        comparison_bits: arguments.comparison_bits,
+        ..defaults.terms
+    };
+    let (model, input, pixels) = (arguments.model.clone(), arguments.input.clone(), arguments.pixels.clone());
+    RunArguments { model, input, pixels, terms, ..defaults }
+}
+
+fn report(arguments: &CheckArguments) -> Result<Report, Failure> {
+    let run = run_arguments(arguments);
+    let subject = Subject::open(&run, true)?;
+    let source = subject.inputs.as_ref().ok_or_else(|| InputError::Named("--input is missing".to_owned()))?;
+    let samples = source.read(|_| true)?;
+    let weights = subject.weights.read(&subject.graph)?;
+    let job = Job::new(&run, subject.graph.with_all_outputs())?;
+    let plan = job.plan::<u64>()?;
+    let mut layers = Vec::new();
+    let mut predicted = [Vec::new(), Vec::new(), Vec::new()];
+    let first_output = subject.graph.outputs().first().copied();
+    for inputs in &samples.inferences {
+        let inputs: Vec<_> = inputs.iter().flatten().cloned().collect();
+        let runs = Runs::new(&plan, &weights, &inputs)?;
+        runs.add_to(&plan, &mut layers);
+        if let (Meaning::Class, Some(output)) = (subject.meaning, first_output) {
+            runs.classes(&plan, output, &mut predicted);
+        }
+    }
+    let labels = labels(arguments, &samples, predicted[0].len())?;
+    let accuracy = labels.filter(|labels| labels.len() == predicted[0].len()).map(|labels| {
+        let part = |predicted: &[usize]| {
+            let right = predicted.iter().zip(&labels).filter(|(predicted, label)| predicted == label).count();
+            right as f64 / labels.len().max(1) as f64
+        };
+        Accuracy { floating_point: part(&predicted[0]), fixed_point: part(&predicted[1]), private: part(&predicted[2]) }
+    });
+    let largest_magnitude = layers.iter().map(|layer: &Layer| layer.largest.max(-layer.smallest)).fold(0.0, f64::max);
+    let settings = plan.settings();
+    let integer_bits = (2.0 * largest_magnitude).max(1.0).log2().ceil() as u32;
+    Ok(Report {
+        model: arguments.model.clone(),
+        fractional_bits: settings.fractional_bits,
+        comparison_bits: settings.comparison_bits,
+        bound: settings.bound(),
+        largest_magnitude,
+        smallest_comparison_bits: settings.fractional_bits + 2 + integer_bits,
+        first_departing: layers.iter().find(|layer| layer.departs).map(|layer| layer.name.clone()),
+        accuracy,
+        layers,
+    })
+}
+
+/// The true classes of the samples, of which that many were classified.
+fn labels(arguments: &CheckArguments, samples: &Samples, classified: usize) -> Result<Option<Vec<usize>>, InputError> {
+    if let Some(path) = &arguments.labels {
+        let wrong = |reason: String| InputError::Labelled { file: path.display().to_string(), reason };
+        let labels = read_npy(&read_file(path, MAX_LABELS_FILE)?).map_err(|error| wrong(error.to_string()))?;
+        if let Some(label) = labels.iter().find(|&&label| label < 0.0 || label.fract() != 0.0) {
+            return Err(wrong(format!("{label} is no label; labels are integers from 0 on")));
+        }
+        if labels.len() != classified {
+            let reason = format!("{} labels for {classified} samples; give one for each", labels.len());
+            return Err(wrong(reason));
+        }
+        return Ok(Some(labels.iter().map(|&label| label as usize).collect()));
+    }
+    Ok(match &samples.targets {
+        Some(Targets::Labels(labels)) => Some(labels.iter().map(|&label| label.into()).collect()),
+        _ => None,
+    })
+}
+
+/// One inference, three times. The outputs are those of every node but the inputs.
+struct Runs {
+    float: Vec<ArrayD<f32>>,
+    fixed: Vec<ArrayD<f64>>,
+    private: Vec<ArrayD<f64>>,
+}
+
+impl Runs {
+    fn new(plan: &Plan<u64>, weights: &Weights, inputs: &[ArrayD<f32>]) -> Result<Self, Failure> {
+        let mut float = Vec::new();
+        let observe = |id: NodeId, value: &ArrayD<f32>| {
+            if *plan.graph().node(id).op() != Op::Input {
+                float.push(value.clone());
+            }
+        };
+        let evaluated = evaluate_with(plan.graph(), weights, inputs, observe);
+        evaluated.map_err(|error| InputError::Evaluate { samples: "the inputs".to_owned(), error })?;
+        let failed = |node: Node, error: InferenceError| {
+            let reason = NodeError::from(error).to_string();
+            RunError::Nodes { failures: vec![NodeFailure { node, reason }] }
+        };
+        let fixed = ideal::evaluate(plan, weights, inputs, |_, _| ()).map_err(|error| failed(Node::Party(0), error))?;
+        let private = match in_process::infer(plan, weights, inputs) {
+            // Where a value is beyond the bound, a private run gives no results: no layer has any.
+            Err(InferenceError::OutputBound { .. }) => {
+                float.iter().map(|output| ArrayD::from_elem(output.shape(), f64::NAN)).collect()
+            }
+            results => results.map_err(|error| failed(Node::Party(1), error))?,
+        };
+        Ok(Self { float, fixed, private })
+    }
+
+    /// Adds to what is known of each layer.
+    fn add_to(&self, plan: &Plan<u64>, layers: &mut Vec<Layer>) {
+        let bound = plan.settings().bound();
+        for (at, &id) in plan.graph().outputs().iter().enumerate() {
+            let node = plan.graph().node(id);
+            let (float, fixed, private) = (&self.float[at], &self.fixed[at], &self.private[at]);
+            let (smallest, largest) = float
+                .iter()
+                .fold((f64::MAX, f64::MIN), |(low, high), &x| (low.min(f64::from(x)), high.max(f64::from(x))));
+            let layer = Layer {
+                name: node.name().to_owned(),
+                kind: kind(node.op()),
+                smallest,
+                largest,
+                fixed_point_error: largest_difference(fixed, float),
+                private_error: largest_difference(private, float),
+                departs: departs(float, private),
+                out_of_range: largest.max(-smallest) >= bound,
+            };
+            match layers.get_mut(at) {
+                None => layers.push(layer),
+                Some(known) => {
+                    known.smallest = known.smallest.min(layer.smallest);
+                    known.largest = known.largest.max(layer.largest);
+                    known.fixed_point_error = known.fixed_point_error.max(layer.fixed_point_error);
+                    known.private_error = known.private_error.max(layer.private_error);
+                    known.departs |= layer.departs;
+                    known.out_of_range |= layer.out_of_range;
+                }
+            }
+        }
+    }
+
+    /// Adds the class of each sample in each run.
+    fn classes(&self, plan: &Plan<u64>, output: NodeId, predicted: &mut [Vec<usize>; 3]) {
+        let Some(at) = plan.graph().outputs().iter().position(|&id| id == output) else { return };
+        fn classes<T: Copy + Into<f64>>(logits: &ArrayD<T>) -> impl Iterator<Item = usize> {
+            let rows: Vec<_> = logits.axis_iter(Axis(0)).map(|row| row.iter().copied().collect::<Vec<_>>()).collect();
+            rows.into_iter().map(|row| class(&row))
+        }
+        predicted[0].extend(classes(&self.float[at]));
+        predicted[1].extend(classes(&self.fixed[at]));
+        predicted[2].extend(classes(&self.private[at]));
+    }
+}
+
+fn departs(float: &ArrayD<f32>, private: &ArrayD<f64>) -> bool {
+    let far = |(&x, y): (&f32, &f64)| {
+        let x = f64::from(x);
+        (x - y).abs() > TOLERANCE.0 + TOLERANCE.1 * x.abs()
+    };
+    float.iter().zip(private).any(far)
+}
+
+/// A word for an operation.
+fn kind(op: &Op) -> &'static str {
+    match op {
+        Op::Convolution { .. } => "convolution",
+        Op::Linear { .. } => "linear",
+        Op::ScaleChannels(_) | Op::Scale { .. } => "scale",
+        Op::OffsetChannels(_) | Op::Offset { .. } => "offset",
+        Op::Relu => "relu",
+        Op::Function(_) => "function",
+        Op::MaxPool(_) => "max pool",
+        Op::AveragePool(_) | Op::Mean { .. } => "mean",
+        Op::Sum { .. } => "sum",
+        Op::ArgMax => "arg max",
+        Op::Add => "add",
+        Op::Multiply | Op::Square | Op::MatrixProduct => "product",
+        Op::Parameter => "parameter",
+        _ => "shape",
+    }
+}
+
+fn text(report: &Report) -> String {
+    let mut rows = table(&["layer", "kind", "smallest", "largest", "fixed-point error", "private error", ""], 2);
+    for layer in &report.layers {
+        let remark = match (layer.out_of_range, layer.departs) {
+            (true, _) => "out of range",
+            (false, true) => "departs",
+            _ => "",
+        };
+        rows.add_row([
+            layer.name.clone(),
+            layer.kind.to_owned(),
+            format!("{:.4}", layer.smallest),
+            format!("{:.4}", layer.largest),
+            format!("{:.6}", layer.fixed_point_error),
+            format!("{:.6}", layer.private_error),
+            remark.to_owned(),
+        ]);
+    }
+    let verdict = match &report.first_departing {
+        Some(name) => format!("`{name}` is the first layer that departs from floating point."),
+        None => "No layer departs from floating point.".to_owned(),
+    };
+    let mut lines = vec![
+        rows.to_string(),
+        String::new(),
+        verdict,
+        format!(
+            "The largest magnitude is {:.4}; with f = {} and k = {} all must stay below {}. k = {} would do.",
+            report.largest_magnitude,
+            report.fractional_bits,
+            report.comparison_bits,
+            report.bound,
+            report.smallest_comparison_bits
+        ),
+    ];
+    if let Some(Accuracy { floating_point, fixed_point, private }) = &report.accuracy {
+        let [float, fixed, private] =
+            [floating_point, fixed_point, private].map(|part| format!("{:.2} %", 100.0 * part));
+        lines.push(format!("Accuracy: {float} in floating point, {fixed} in fixed point, {private} privately."));
+    }
+    lines.join("\n") + "\n"
+}

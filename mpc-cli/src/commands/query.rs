@@ -1,0 +1,42 @@
+//! `mpc query`.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use mpc_service::PublicModel;
+
+use crate::arguments::{ConnectArguments, InputArguments, OutputArguments};
+use crate::failure::Failure;
+use crate::outcome::query;
+
+/// Runs a model privately on inputs of one's own, and writes the result.
+///
+/// For a model with one input each file is an inference, one after the other in one session; for a model with several, all
+/// files are those of one inference (NAME=FILE). With --store the correlations were made by `mpc prepare`, and no dealer
+/// takes part.
+#[derive(Debug, Args)]
+pub struct QueryArguments {
+    /// The public part of the model.
+    #[arg(value_name = "PUBLIC")]
+    model: PathBuf,
+    /// The inputs: tensors (.npy, .npz) or images (PNG, JPEG), which are resized.
+    #[arg(required = true, value_name = "[NAME=]FILE")]
+    input: Vec<String>,
+    #[command(flatten)]
+    connect: ConnectArguments,
+    /// The folder of prepared inferences.
+    #[arg(long, value_name = "FOLDER")]
+    store: Option<PathBuf>,
+    #[command(flatten)]
+    inputs: InputArguments,
+    #[command(flatten)]
+    output: OutputArguments,
+}
+
+/// Runs the command.
+pub fn run(arguments: &QueryArguments) -> Result<(), Failure> {
+    let model = PublicModel::read(&arguments.model)?;
+    let client = arguments.connect.client()?;
+    let inputs = arguments.inputs.read(&model, &arguments.input)?;
+    query(&client, &model, &inputs, arguments.store.as_ref(), &arguments.output)
+}

@@ -1,0 +1,84 @@
+//! `mpc serve`.
+
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use mpc_service::at_rest::encrypted_file::FileKey;
+use mpc_service::at_rest::packed_model::is_private;
+use mpc_service::{Contacts, Holdings, ModelShares, PrivateModel, PublicModel, Server};
+
+use crate::arguments::{LimitArguments, ListenArguments};
+use crate::failure::Failure;
+use crate::keys::{KeyArguments, certificates, peer, peers};
+
+/// Serves data owners as a computing party.
+///
+/// With the private part of a model as its owner, party 0; with the public part as a server that holds nothing and helps to
+/// compute (--party 1 and on, for models of three parties and more); with --shares as one that holds shares of models, which
+/// their owners leave with `mpc deposit`.
+#[derive(Debug, Args)]
+pub struct ServeArguments {
+    /// The packed model: its private part at its owner, its public part at others.
+    #[arg(value_name = "MODEL", required_unless_present = "shares", conflicts_with = "shares")]
+    model: Option<PathBuf>,
+    #[command(flatten)]
+    listen: ListenArguments,
+    #[command(flatten)]
+    key: KeyArguments,
+    /// Those who may ask for inferences.
+    #[arg(long, required = true, value_delimiter = ',', value_name = "FILE.crt")]
+    allow: Vec<PathBuf>,
+    /// The dealer and the certificate that it must have.
+    #[arg(long, value_name = "HOST:PORT=FILE.crt")]
+    dealer: Option<String>,
+    /// The index of this party.
+    #[arg(long, default_value_t = 0, value_name = "INDEX")]
+    party: usize,
+    /// Where there are several servers: each of them, in the order of their parties, this one included.
+    #[arg(long, value_name = "HOST:PORT=FILE.crt")]
+    server: Vec<String>,
+    /// The folder of prepared inferences; without it none can be prepared.
+    #[arg(long, value_name = "FOLDER")]
+    store: Option<PathBuf>,
+    /// The folder of shares of models.
+    #[arg(long, value_name = "FOLDER")]
+    shares: Option<PathBuf>,
+    /// Those who may leave shares of models.
+    #[arg(long, value_delimiter = ',', requires = "shares", value_name = "FILE.crt")]
+    model_owner: Vec<PathBuf>,
+    /// Prepared inferences that are kept for one organisation.
+    #[arg(long, default_value_t = 10_000, value_name = "N", help_heading = "Limits")]
+    max_stored: u32,
+    #[command(flatten)]
+    limits: LimitArguments,
+}
+
+/// Runs the command.
+pub fn run(arguments: &ServeArguments) -> Result<(), Failure> {
+    let endpoint = arguments.key.endpoint()?;
+    let limits = arguments.limits.limits(arguments.max_stored);
+    let holdings = match (&arguments.model, &arguments.shares) {
+        (Some(model), _) => holdings(model)?,
+        (None, Some(folder)) => {
+            let key = FileKey::new(endpoint.identity.derive_key("model shares"));
+            Holdings::Shares(ModelShares::open(folder, key, limits.graph)?)
+        }
+        (None, None) => return Err(Failure::Usage("a MODEL is needed, or --shares".to_owned())),
+    };
+    let contacts = Contacts {
+        servers: peers("server", &arguments.server)?,
+        data_owners: certificates(&arguments.allow)?,
+        model_owners: certificates(&arguments.model_owner)?,
+        dealer: arguments.dealer.as_deref().map(|text| peer("dealer", text)).transpose()?,
+    };
+    let server = Server::new(endpoint, arguments.party, holdings, contacts, arguments.store.clone(), limits)?;
+    let (listener, stop) = arguments.listen.start()?;
+    Ok(smol::block_on(server.run(listener, stop))?)
+}
+
+fn holdings(model: &Path) -> Result<Holdings, Failure> {
+    if is_private(model)? {
+        return Ok(Holdings::Own(Box::new(PrivateModel::read(model)?)));
+    }
+    Ok(Holdings::Public(Box::new(PublicModel::read(model)?)))
+}

@@ -1,0 +1,117 @@
+//! Why a command ends without success, and its exit code.
+
+use crate::files::FilesError;
+use crate::inspect::InspectError;
+use crate::run::error::{InputError, RunError};
+use mpc_models::tensors::TensorError;
+use mpc_nn::PlanError;
+use mpc_onnx::{ImportError, OnnxError};
+use mpc_service::at_rest::private_file::DiskError;
+use mpc_service::{Kind, PackError, ServiceError, StoreError, TermsError};
+use mpc_transport::tls::CertificateError;
+
+/// Why a command ends without success.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Failure {
+    /// Wrong arguments, or a model or input that cannot be used: exit code 2.
+    #[error("{0}")]
+    Usage(String),
+    /// A key or certificate: exit code 2.
+    #[error("{file}: {source}")]
+    Key {
+        /// The file.
+        file: String,
+        /// What is wrong with it.
+        source: CertificateError,
+    },
+    /// A fault of this side: exit code 1.
+    #[error("{0}")]
+    Own(String),
+    /// Before a run started: exit code 2.
+    #[error(transparent)]
+    Input(#[from] InputError),
+    /// While it ran: exit code 1.
+    #[error(transparent)]
+    Run(#[from] RunError),
+    /// A session, preparation or deposit.
+    #[error("{}{}", .0, flags(.0))]
+    Service(#[from] ServiceError),
+}
+
+impl Failure {
+    /// The exit code.
+    #[must_use]
+    pub fn code(&self) -> u8 {
+        match self {
+            Self::Usage(_) | Self::Key { .. } | Self::Input(_) => 2,
+            Self::Own(_) | Self::Run(_) => 1,
+            Self::Service(error) => match error {
+                ServiceError::Pack(_)
+                | ServiceError::Plan(_)
+                | ServiceError::Input(_)
+                | ServiceError::Servers { .. }
+                | ServiceError::NoDealer
+                | ServiceError::DealerTakesPart { .. }
+                | ServiceError::NotOutsourced
+                | ServiceError::Arguments(_)
+                | ServiceError::NothingPrepared { .. } => 2,
+                _ => match error.kind() {
+                    Kind::Differs => 3,
+                    Kind::PeerLost => 4,
+                    Kind::TimedOut => 5,
+                    Kind::Refused => 6,
+                    _ => 1,
+                },
+            },
+        }
+    }
+}
+
+/// What to type where an error of the library only says what is missing.
+fn flags(error: &ServiceError) -> &'static str {
+    match error {
+        ServiceError::Servers { .. } => " (--connect HOST:PORT=FILE.crt for each)",
+        ServiceError::NoDealer => " (--dealer HOST:PORT=FILE.crt)",
+        ServiceError::NotOutsourced => " (`mpc pack --outsourced`)",
+        ServiceError::NothingPrepared { .. } => " (`mpc prepare`, or `mpc query` without --store)",
+        _ => "",
+    }
+}
+
+macro_rules! usage {
+    ($($error:ty),*) => {$(
+        impl From<$error> for Failure {
+            fn from(error: $error) -> Self {
+                Self::Usage(error.to_string())
+            }
+        }
+    )*};
+}
+
+usage!(FilesError, ImportError, InspectError, OnnxError, PackError, PlanError, TensorError, TermsError);
+
+macro_rules! own {
+    ($($error:ty),*) => {$(
+        impl From<$error> for Failure {
+            fn from(error: $error) -> Self {
+                Self::Own(error.to_string())
+            }
+        }
+    )*};
+}
+
+own!(StoreError, DiskError);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_missing_is_said_with_its_flag() {
+        let error = ServiceError::NoDealer;
+        assert!(!error.to_string().contains("--"), "{error}");
+        let text = Failure::from(error).to_string();
+        assert!(text.ends_with("which this session needs (--dealer HOST:PORT=FILE.crt)"), "{text}");
+    }
+}

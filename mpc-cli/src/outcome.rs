@@ -1,0 +1,193 @@
+//! What comes of a query: files, tables and a report.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use crate::cost::{Cost, Measured, measured_table};
+use crate::format::{bytes, seconds};
+use crate::table::table;
+use mpc_models::tensors::{write_tensor, write_whole};
+use mpc_ring::in_ring;
+use mpc_service::at_rest::encrypted_file::FileKey;
+use mpc_service::{BatchId, Client, Correlations, InferenceReport, PublicModel, Results, Store, Terms};
+use ndarray::{ArrayD, Axis, concatenate};
+use serde::Serialize;
+
+use crate::arguments::OutputArguments;
+use crate::failure::Failure;
+use crate::output::{json, print};
+use crate::session_progress::SessionProgress;
+
+/// The numbers of an output that are printed.
+const SHOWN: usize = 10;
+
+/// Runs a model with a client, and writes what comes of it.
+pub fn query(
+    client: &Client,
+    model: &PublicModel,
+    inputs: &[Vec<ArrayD<f32>>],
+    store: Option<&PathBuf>,
+    output: &OutputArguments,
+) -> Result<(), Failure> {
+    let destinations = output.destinations(model)?;
+    let key = || FileKey::new(client.endpoint.identity.derive_key("store"));
+    let store = store.map(|folder| Store::open(folder, key())).transpose()?;
+    let correlations = store.as_ref().map_or(Correlations::Dealer, Correlations::Store);
+    let count = inputs.len() as u32;
+    let mut bars = in_ring!(model.terms.ring, R => SessionProgress::new(&model.plan::<R>()?, count));
+    let results = smol::block_on(client.query(model, inputs, correlations, &mut bars))?;
+    drop(bars);
+    Outcome { client, model, results }.write(output, &destinations)
+}
+
+/// A query that has ended well.
+struct Outcome<'a> {
+    /// Who asked.
+    client: &'a Client,
+    /// The model.
+    model: &'a PublicModel,
+    /// What came of it.
+    results: Results,
+}
+
+#[derive(Serialize)]
+struct Report<'a> {
+    plan: String,
+    terms: Terms,
+    servers: Vec<Who>,
+    dealer: Option<Who>,
+    prepared: Option<Prepared>,
+    planned: Cost,
+    inferences: &'a [InferenceReport],
+}
+
+#[derive(Serialize)]
+struct Who {
+    name: String,
+    address: String,
+    fingerprint: String,
+}
+
+#[derive(Serialize)]
+struct Prepared {
+    batch: String,
+    places: Vec<u32>,
+}
+
+impl From<&(BatchId, Vec<u32>)> for Prepared {
+    fn from((batch, places): &(BatchId, Vec<u32>)) -> Self {
+        Self { batch: batch.to_string(), places: places.clone() }
+    }
+}
+
+impl Outcome<'_> {
+    /// Writes files, then prints the result, then tables.
+    fn write(&self, arguments: &OutputArguments, files: &BTreeMap<String, PathBuf>) -> Result<(), Failure> {
+        let outputs = self.outputs()?;
+        for (output, tensor) in self.model.outputs.iter().zip(&outputs) {
+            if let Some(path) = files.get(&output.name) {
+                write_tensor(path, tensor, &self.shape(output, tensor))
+                    .map_err(|error| Failure::Own(error.to_string()))?;
+            }
+        }
+        if let Some(path) = &arguments.report {
+            let report = json(&self.report()?);
+            write_whole(path, report.as_bytes()).map_err(|error| Failure::Own(error.to_string()))?;
+        }
+        if arguments.json {
+            return print(&json(&self.report()?));
+        }
+        print(&self.result(&outputs, files))?;
+        if arguments.quiet { Ok(()) } else { print(&self.tables()?) }
+    }
+
+    /// Each output of all inferences, one after the other along the first axis.
+    fn outputs(&self) -> Result<Vec<ArrayD<f64>>, Failure> {
+        let revealed: Vec<_> = self.results.outputs.iter().flatten().collect();
+        let count = revealed.first().map_or(0, |outputs| outputs.len());
+        let output = |place: usize| {
+            let views: Vec<_> = revealed.iter().map(|outputs| outputs[place].view()).collect();
+            concatenate(Axis(0), &views).map_err(|error| Failure::Own(format!("outputs of different shapes: {error}")))
+        };
+        (0..count).map(output).collect()
+    }
+
+    /// The shape in which an output is written: that of the model's own file for one inference of a network that reveals all.
+    fn shape(&self, output: &mpc_service::at_rest::packed_model::Tensor, tensor: &ArrayD<f64>) -> Vec<usize> {
+        let elements: usize = output.shape.iter().product();
+        if elements == tensor.len() && self.results.outputs.len() == 1 {
+            return output.shape.clone();
+        }
+        tensor.shape().to_vec()
+    }
+
+    fn result(&self, outputs: &[ArrayD<f64>], files: &BTreeMap<String, PathBuf>) -> String {
+        if outputs.is_empty() {
+            return "done: by the model's terms the result is not revealed here\n".to_owned();
+        }
+        let mut text = String::new();
+        for (output, tensor) in self.model.outputs.iter().zip(outputs) {
+            let place = files.get(&output.name).map(|path| format!(", in {}", path.display())).unwrap_or_default();
+            text += &format!("{}: shape {:?}{place}\n", output.name, tensor.shape());
+            let rows = tensor.len_of(Axis(0)).min(SHOWN);
+            for row in tensor.axis_iter(Axis(0)).take(rows) {
+                let numbers: Vec<_> = row.iter().take(SHOWN).map(|value| format!("{value:.4}")).collect();
+                let more = if row.len() > SHOWN { ", …" } else { "" };
+                text += &format!("  {}{more}\n", numbers.join(", "));
+            }
+            if tensor.len_of(Axis(0)) > rows {
+                text += "  …\n";
+            }
+        }
+        text
+    }
+
+    fn report(&self) -> Result<Report<'_>, Failure> {
+        let who = |peer: &mpc_service::Peer| Who {
+            name: peer.certificate.name().to_owned(),
+            address: peer.address.clone(),
+            fingerprint: peer.certificate.fingerprint().to_string(),
+        };
+        Ok(Report {
+            plan: self.model.digest()?.to_string(),
+            terms: self.model.terms,
+            servers: self.client.servers.iter().map(who).collect(),
+            dealer: self.client.dealer.as_ref().map(who),
+            prepared: self.results.used.as_ref().map(Prepared::from),
+            planned: in_ring!(self.model.terms.ring, R => Cost::new("query", &self.model.plan::<R>()?)),
+            inferences: &self.results.reports,
+        })
+    }
+
+    /// What was planned, and beside it what was measured.
+    fn tables(&self) -> Result<String, Failure> {
+        let reports = &self.results.reports;
+        let Some(last) = reports.last() else { return Ok(String::new()) };
+        let mut phases = table(&["inference", "online", "waiting for correlations", "sent", "received", "rounds"], 1);
+        for (index, report) in reports.iter().enumerate().take(SHOWN) {
+            let [online, waiting] = [report.online_seconds, report.preprocessing_seconds].map(seconds);
+            let [sent, received] = [report.online.bytes_sent(), report.online.bytes_received()].map(bytes);
+            phases.add_row([
+                (index + 1).to_string(),
+                online,
+                waiting,
+                sent,
+                received,
+                report.online.rounds.to_string(),
+            ]);
+        }
+        let measured: Vec<_> = last
+            .steps
+            .iter()
+            .map(|step| Measured { name: &step.name, seconds: step.seconds, traffic: step.measured })
+            .collect();
+        let steps = match measured.is_empty() {
+            true => String::new(),
+            false => in_ring!(self.model.terms.ring, R => {
+                let plan = self.model.plan::<R>()?;
+                format!("\nThe last inference, at this party, planned and measured:\n{}\n", measured_table(&plan, &measured))
+            }),
+        };
+        Ok(format!("\n{phases}\n{steps}"))
+    }
+}

@@ -1,0 +1,108 @@
+//! `mpc run`: a network runs between parties that learn nothing.
+
+mod arguments;
+pub(crate) mod child;
+mod clock;
+mod collect;
+pub(crate) mod error;
+pub(crate) mod event;
+pub(crate) mod job;
+mod memory;
+mod memory_use;
+mod network;
+mod onnx;
+mod orders;
+mod picture;
+mod processes;
+mod progress;
+pub(crate) mod reference;
+pub(crate) mod results;
+mod roles;
+pub(crate) mod samples;
+pub(crate) mod services;
+pub(crate) mod subject;
+mod summary;
+pub(crate) mod table;
+mod timing;
+
+use std::sync::Arc;
+
+use crate::files::{by_name, check_destinations};
+use mpc_models::tensors::{write_tensor, write_whole};
+use mpc_ring::{Ring, in_ring};
+
+pub use crate::arguments::{InputArguments, OutputArguments, RevealArgument, RevealToArgument, TermsArguments};
+use crate::failure::Failure;
+use crate::output::json;
+pub use arguments::{LinkKind, PreprocessingMode, RunArguments, TransportKind};
+use error::{InputError, RunError};
+use job::Job;
+use progress::Progress;
+use results::Results;
+pub use subject::Meaning;
+use subject::Subject;
+use summary::summarise;
+pub use summary::{ImageResult, InferenceTime, LayerCost, OutputResult, PhaseCost, Phases, Summary};
+
+/// Runs a network privately in this process or in processes of this program, and compares the result with the network in
+/// the clear.
+///
+/// Progress goes to stderr. Outputs and the picture are written where the arguments say; nothing goes to stdout.
+///
+/// # Errors
+/// [`Failure`]: arguments, weights or inputs that cannot be used; a run that failed; bytes or rounds that are not those of
+/// the plan. Results that differ from those in the clear are no error: see [`Summary::agree`].
+pub fn run(arguments: &RunArguments) -> Result<Summary, Failure> {
+    in_ring!(arguments.terms.ring, R => compare::<R>(arguments))
+}
+
+/// Checks everything, runs it privately and compares.
+fn compare<R: Ring>(arguments: &RunArguments) -> Result<Summary, Failure> {
+    let subject = Subject::open(arguments, true)?;
+    let destinations = by_name("output", &arguments.output.output, &subject.outputs).map_err(InputError::from)?;
+    check_destinations(destinations.values()).map_err(InputError::from)?;
+    let mut job = Job::new(arguments, subject.graph.clone())?;
+    let plan = job.plan::<R>()?;
+    let source = subject.inputs.as_ref().ok_or_else(|| InputError::Named("--input is missing".to_owned()))?;
+    let samples = source.read(|_| true)?;
+    job.inferences = samples.inferences.len();
+    let weights = subject.weights.read(plan.graph())?;
+    let mut progress = Progress::new(&plan, job.inferences);
+    progress.plaintext();
+    let plain = reference::plain_outputs(&plan, &weights, &samples, |samples| progress.plaintext_done(samples))?;
+    progress.setup();
+    let owners = plan.input_owners();
+    let run = match arguments.transport {
+        TransportKind::Memory => {
+            job.start_threads().map_err(|error| InputError::Named(error.to_string()))?;
+            memory::run(&job, &owners, Arc::new(weights), Arc::new(samples.inferences.clone()), &mut progress)?
+        }
+        TransportKind::Services => {
+            return Err(InputError::Named(
+                "services report to their client alone, and have no such summary".to_owned(),
+            )
+            .into());
+        }
+        kind @ (TransportKind::Tcp | TransportKind::Tls) => {
+            let secure = kind == TransportKind::Tls;
+            processes::run(&job, secure, &owners, &subject.weights, source, &mut progress)?
+        }
+    };
+    drop(progress);
+    let results = Results::new(&run, &plain.outputs)?;
+    let summary = summarise(arguments, &subject, &plan, &samples, &results, &run, plain.time)?;
+    for (place, (name, output)) in subject.outputs.iter().zip(results.private()).enumerate() {
+        if let Some(path) = destinations.get(name) {
+            let shape = subject.output_shapes.get(place).map_or(output.shape(), Vec::as_slice);
+            write_tensor(path, output, shape).map_err(|error| RunError::Write(error.to_string()))?;
+        }
+    }
+    if subject.meaning == Meaning::Mask {
+        picture::draw(&arguments.picture, &samples, &results).map_err(RunError::Write)?;
+        eprintln!("{}: the image, the private mask and the mask in the clear", arguments.picture.display());
+    }
+    if let Some(path) = &arguments.output.report {
+        write_whole(path, json(&summary).as_bytes()).map_err(|error| RunError::Write(error.to_string()))?;
+    }
+    Ok(summary)
+}

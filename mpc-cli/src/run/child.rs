@@ -1,0 +1,177 @@
+//! The process of one party or the dealer, started by `mpc run --transport tcp` or `tls`.
+
+use std::io::{BufRead, Read, Write, stdin, stdout};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::process::{ExitCode, exit};
+use std::thread;
+
+use mpc_nn::Owner;
+use mpc_transport::tls::{Certificate, Identity, SecureTransport};
+use mpc_transport::{Link, TcpTransport};
+use smol::future::try_zip;
+
+use super::error::NodeError;
+use super::event::{Event, Listening};
+use super::memory::ending;
+use super::orders::Orders;
+use super::roles::{Secrets, emulated, run_dealer, run_party};
+
+/// The exit code of a process whose starter is gone.
+const ORPHANED: i32 = 3;
+
+/// The dealer's node in its network with a party.
+const DEALER_NODE: usize = 1;
+
+/// A party's process.
+pub fn run_party_process() -> ExitCode {
+    end(party())
+}
+
+/// The dealer's process.
+pub fn run_dealer_process() -> ExitCode {
+    end(dealer())
+}
+
+fn end(outcome: Result<(), NodeError>) -> ExitCode {
+    let code = if outcome.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE };
+    emit(&ending(outcome));
+    code
+}
+
+fn party() -> Result<(), NodeError> {
+    let (listener, dealer_listener) = (listen()?, listen()?);
+    let address = |listener: &TcpListener| listener.local_addr().map_err(listen_error);
+    let listening = Listening { parties: address(&listener)?, dealer: address(&dealer_listener)? };
+    let (identity, orders) = introduce(Some(listening))?;
+    let party = orders.party;
+    let roles = orders.job.roles();
+    let weights = orders.weights.as_ref().map(|source| source.read(&orders.job.graph)).transpose()?;
+    let owns = |input| roles.input_owner(input) == Owner::Party(party);
+    let samples = orders.inputs.as_ref().map(|source| source.read(owns)).transpose()?;
+    let inputs = samples.map(|samples| samples.inferences).unwrap_or_default();
+    let secrets = Secrets { weights: weights.as_ref(), inputs: &inputs };
+    let (job, settings) = (&orders.job, orders.job.tcp_settings());
+    job.start_threads().map_err(orders_error)?;
+    let own_link = orders.dealer_links.get(party).copied().ok_or_else(|| orders_error("too few addresses"))?;
+    smol::block_on(async {
+        let (mesh, link) = match orders.certificates()? {
+            Some(certificates) => {
+                let nodes = certificates.nodes(&orders.parties);
+                let link_nodes = certificates.dealer_link(party, own_link);
+                let mesh = SecureTransport::connect(party, listener, &nodes, &identity, settings);
+                let link = SecureTransport::connect(0, dealer_listener, &link_nodes, &identity, settings);
+                let (mesh, link) = try_zip(mesh, link).await?;
+                (emulated(mesh, job), emulated(link, job))
+            }
+            None => {
+                let link_addresses = [own_link, own_link];
+                let mesh = TcpTransport::connect(party, listener, &orders.parties, settings);
+                let link = TcpTransport::connect(0, dealer_listener, &link_addresses, settings);
+                let (mesh, link) = try_zip(mesh, link).await?;
+                (emulated(mesh, job), emulated(link, job))
+            }
+        };
+        run_party(mesh, Link::new(link), job, secrets, &mut |event| emit(&event)).await
+    })
+}
+
+fn dealer() -> Result<(), NodeError> {
+    let (identity, orders) = introduce(None)?;
+    orders.job.start_threads().map_err(orders_error)?;
+    let settings = orders.job.tcp_settings();
+    smol::block_on(async {
+        let certificates = orders.certificates()?;
+        let mut links = Vec::new();
+        for (party, address) in orders.dealer_links.iter().copied().enumerate() {
+            let link = match &certificates {
+                Some(certificates) => {
+                    let nodes = certificates.dealer_link(party, address);
+                    let link = SecureTransport::connect(DEALER_NODE, None, &nodes, &identity, settings).await?;
+                    emulated(link, &orders.job)
+                }
+                None => {
+                    let link = TcpTransport::connect(DEALER_NODE, None, &[address, address], settings).await?;
+                    emulated(link, &orders.job)
+                }
+            };
+            links.push(Link::new(link));
+        }
+        run_dealer(links, &orders.job).await
+    })
+}
+
+/// Says who this process is, and receives its orders.
+fn introduce(listening: Option<Listening>) -> Result<(Identity, Orders), NodeError> {
+    let identity = Identity::generate("node", 1)?;
+    emit(&Event::Ready { listening, certificate: identity.certificate_pem() });
+    Ok((identity, receive_orders()?))
+}
+
+/// Whom to trust.
+struct Trusted {
+    parties: Vec<Certificate>,
+    dealer: Certificate,
+}
+
+impl Orders {
+    /// The certificates, if links are encrypted.
+    fn certificates(&self) -> Result<Option<Trusted>, NodeError> {
+        let Some(certificates) = &self.certificates else { return Ok(None) };
+        let parties =
+            certificates.parties.iter().map(|pem| Certificate::from_pem(pem)).collect::<Result<Vec<_>, _>>()?;
+        if parties.len() != self.dealer_links.len() {
+            return Err(orders_error("there is not one certificate for each party"));
+        }
+        Ok(Some(Trusted { parties, dealer: Certificate::from_pem(&certificates.dealer)? }))
+    }
+}
+
+impl Trusted {
+    /// The parties' network.
+    fn nodes(&self, addresses: &[SocketAddr]) -> Vec<(String, Certificate)> {
+        addresses.iter().map(SocketAddr::to_string).zip(self.parties.iter().cloned()).collect()
+    }
+
+    /// The network of a party and the dealer; the party listens.
+    fn dealer_link(&self, party: usize, address: SocketAddr) -> [(String, Certificate); 2] {
+        let party = self.parties[party].clone();
+        [(address.to_string(), party), (String::new(), self.dealer.clone())]
+    }
+}
+
+fn listen() -> Result<TcpListener, NodeError> {
+    TcpListener::bind(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))).map_err(listen_error)
+}
+
+fn listen_error(error: std::io::Error) -> NodeError {
+    NodeError::Listen { reason: error.to_string() }
+}
+
+fn orders_error(reason: impl ToString) -> NodeError {
+    NodeError::Orders { reason: reason.to_string() }
+}
+
+/// Reads the orders, and from then on ends this process as soon as its starter is gone.
+fn receive_orders() -> Result<Orders, NodeError> {
+    let mut line = String::new();
+    stdin().lock().read_line(&mut line).map_err(orders_error)?;
+    if line.is_empty() {
+        exit(ORPHANED);
+    }
+    thread::spawn(|| {
+        // Nothing more is ever sent: this returns when the other end is closed.
+        let _ = stdin().lock().read_to_end(&mut Vec::new());
+        exit(ORPHANED);
+    });
+    serde_json::from_str(&line).map_err(orders_error)
+}
+
+/// Writes an event as one line.
+fn emit(event: &Event) {
+    let mut line = serde_json::to_vec(event).expect("events have no maps, so they always encode");
+    line.push(b'\n');
+    let mut stdout = stdout().lock();
+    if stdout.write_all(&line).and_then(|()| stdout.flush()).is_err() {
+        exit(ORPHANED);
+    }
+}

@@ -1,0 +1,87 @@
+//! `--model FILE.onnx`: a network of one's own.
+
+use std::path::Path;
+
+use crate::files::{by_name, input_files};
+use mpc_models::tensors::tensor_shape;
+use mpc_nn::{Encoding, Network};
+use mpc_onnx::{Dimension, OnnxFile, TensorInfo};
+
+use super::arguments::RunArguments;
+use super::error::InputError;
+use super::samples::{SampleSource, WeightSource};
+use super::subject::{Meaning, Subject};
+use crate::inspect::{input_shapes, named_shapes};
+
+/// Whether a `--model` is a file and not a name.
+pub fn is_file(model: &str) -> bool {
+    Path::new(model).extension().is_some_and(|extension| extension.eq_ignore_ascii_case("onnx"))
+}
+
+/// Imports the file of `--model` for the tensors of `--input`.
+pub fn open(arguments: &RunArguments, has_inputs: bool) -> Result<Subject, InputError> {
+    let RunArguments { model, images, batch, first_image, accuracy, weights, .. } = arguments;
+    if images.is_some() || batch.is_some() || *first_image != 0 || *accuracy || weights.is_some() {
+        let reason = "--images, --first-image, --batch, --accuracy and --weights are for the networks by name; of an \
+                      ONNX file all of --input is one inference";
+        return Err(InputError::Named(reason.to_owned()));
+    }
+    let file = OnnxFile::open(model)?;
+    let declared = file.inputs();
+    let names: Vec<_> = declared.iter().map(|input| input.name.clone()).collect();
+    let paths = by_name("input", &arguments.input, &names)?;
+    let mut shapes = named_shapes(&arguments.shape)?;
+    for input in &declared {
+        let Some(path) = paths.get(&input.name) else { continue };
+        // A tensor without its batch says nothing of the sizes; one that does not fit is an error when it is read.
+        let shape = tensor_shape(path, &input.name)?.filter(|shape| is_one_of(shape, input));
+        shapes.extend(shape.map(|shape| (input.name.clone(), shape)));
+    }
+    let weights = WeightSource { model: model.clone(), file: None, shapes };
+    let network = weights.import(&file)?;
+    let described = network.inputs.iter().map(|input| (&*input.name, classes(input.encoding), &*input.limits));
+    let files = has_inputs.then(|| input_files(&network.graph, described, &paths, &arguments.pixels.pixels()));
+    let inputs = files.transpose()?.map(SampleSource::Files);
+    let outputs: Vec<String> = network.outputs.iter().map(|output| output.name.clone()).collect();
+    let meaning = match network.outputs.first().map(|output| &output.shape[..]) {
+        Some([_, classes]) if *classes > 1 => Meaning::Class,
+        _ => Meaning::Values,
+    };
+    let output_shapes = network.outputs.into_iter().map(|output| output.shape).collect();
+    Ok(Subject { graph: network.graph, weights, inputs, outputs, output_shapes, meaning, is_trained: true })
+}
+
+impl WeightSource {
+    /// Imports a file for the shapes of this source.
+    pub fn import(&self, file: &OnnxFile) -> Result<Network, InputError> {
+        Ok(file.import(&input_shapes(&self.shapes))?)
+    }
+}
+
+/// Whether a shape is one that the file declares for an input.
+fn is_one_of(shape: &[usize], input: &TensorInfo) -> bool {
+    let fits = |(&size, declared): (&usize, &Dimension)| match declared {
+        Dimension::Fixed(fixed) => size == *fixed,
+        _ => true,
+    };
+    let declared = input.shape.as_deref();
+    declared.is_none_or(|declared| shape.len() == declared.len() && shape.iter().zip(declared).all(fits))
+}
+
+/// The number of classes of an input of integers.
+fn classes(encoding: Encoding) -> Option<usize> {
+    match encoding {
+        Encoding::OneHot(classes) => Some(classes),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_and_files_of_models() {
+        assert!(is_file("net.onnx") && is_file("a/b.ONNX") && !is_file("resnet32") && !is_file("relu:10"));
+    }
+}

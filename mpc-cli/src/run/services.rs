@@ -1,0 +1,178 @@
+//! A run between the services that are installed between organisations, all on this machine.
+
+use std::ffi::OsString;
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::path::{Path, PathBuf};
+
+use mpc_service::at_rest::private_file::write_private;
+use mpc_service::{Client, Depositor, PrivateModel, PublicModel, Setting};
+use mpc_transport::tls::Identity;
+use ndarray::ArrayD;
+
+use super::arguments::{LinkKind, PreprocessingMode, RunArguments};
+use super::subject::Subject;
+use crate::failure::Failure;
+use crate::keys::{KeyArguments, peer, peers};
+use crate::outcome::query;
+use crate::process::Process;
+
+/// Runs a model with every participant on this machine: a process for each server and the dealer, keys made for the occasion,
+/// TLS between them over loopback. To try things out: there is no privacy in it.
+///
+/// # Errors
+/// [`Failure`].
+pub fn run(arguments: &RunArguments) -> Result<(), Failure> {
+    check(arguments)?;
+    let folder = tempfile::tempdir().map_err(|error| Failure::Own(format!("a folder for the keys: {error}")))?;
+    let site = Site { folder: folder.path(), deadline: arguments.deadline };
+    let model = arguments.terms.pack(Path::new(&arguments.model), &arguments.shape)?;
+    let inputs = inputs(arguments, &model.public)?;
+    let servers: Vec<String> = (0..model.public.terms.servers()).map(|party| format!("server{party}")).collect();
+    for name in servers.iter().map(String::as_str).chain(["owner", "client", "dealer"]) {
+        site.keygen(name)?;
+    }
+    let parties: Vec<_> = servers.iter().map(String::as_str).chain(["client"]).collect();
+    let dealer = site.start(&["dealer"], "dealer", &site.allow(&parties), None)?;
+    let dealer_peer = format!("{}={}", dealer.address, site.certificate("dealer").display());
+    let running = site.serve(&model, &servers, &dealer_peer)?;
+    let addresses = running.iter().map(|server| server.address);
+    let connect: Vec<_> =
+        servers.iter().zip(addresses).map(|(name, at)| format!("{at}={}", site.certificate(name).display())).collect();
+    if model.public.terms.setting == Setting::Outsourced {
+        let Client { endpoint, servers, .. } = site.client("owner", &connect, &dealer_peer)?;
+        smol::block_on(Depositor { endpoint, servers }.deposit(&model))?;
+    }
+    let client = site.client("client", &connect, &dealer_peer)?;
+    query(&client, &model.public, &inputs, None, &arguments.output)
+}
+
+/// Refuses what services do not do.
+fn check(arguments: &RunArguments) -> Result<(), Failure> {
+    let RunArguments { batch, accuracy, input_owner, weights, preprocessing, pipeline, threads, link, .. } = arguments;
+    let is_other = batch.is_some_and(|batch| batch != 1)
+        || *accuracy
+        || !input_owner.is_empty()
+        || weights.is_some()
+        || *preprocessing != PreprocessingMode::Streamed
+        || *pipeline
+        || threads.get() != 1
+        || *link != LinkKind::None;
+    if is_other {
+        let reason = "--batch, --accuracy, --input-owner, --weights, --preprocessing, --pipeline, --threads and --link are \
+                      for --transport memory, tcp and tls";
+        return Err(Failure::Usage(reason.to_owned()));
+    }
+    Ok(())
+}
+
+/// The inputs of each inference: of files, or the bundled samples.
+fn inputs(arguments: &RunArguments, model: &PublicModel) -> Result<Vec<Vec<ArrayD<f32>>>, Failure> {
+    if !arguments.input.is_empty() {
+        return arguments.pixels.read(model, &arguments.input);
+    }
+    let missing = || Failure::Usage("--input is missing".to_owned());
+    let samples = Subject::open(arguments, true)?.inputs.ok_or_else(missing)?.read(|_| true)?;
+    Ok(samples.inferences.into_iter().map(|inputs| inputs.into_iter().flatten().collect()).collect())
+}
+
+/// A folder with everybody's keys and files.
+struct Site<'a> {
+    folder: &'a Path,
+    deadline: u64,
+}
+
+/// A service.
+struct Running {
+    /// At the end of its input it finishes what it does and stops; after the query there is nothing left to do.
+    _process: Process,
+    address: SocketAddr,
+}
+
+impl Site<'_> {
+    fn keygen(&self, name: &str) -> Result<(), Failure> {
+        let failed = |source| Failure::Key { file: name.to_owned(), source };
+        let identity = Identity::generate(name, 1).map_err(failed)?;
+        write_private(&self.key(name), identity.key_pem().as_bytes())?;
+        let path = self.certificate(name);
+        fs::write(&path, identity.certificate_pem())
+            .map_err(|error| Failure::Own(format!("{}: {error}", path.display())))
+    }
+
+    fn key(&self, name: &str) -> PathBuf {
+        self.folder.join(format!("{name}.key"))
+    }
+
+    fn certificate(&self, name: &str) -> PathBuf {
+        self.folder.join(format!("{name}.crt"))
+    }
+
+    fn allow(&self, names: &[&str]) -> Vec<String> {
+        let paths: Vec<_> = names.iter().map(|name| self.certificate(name).display().to_string()).collect();
+        vec!["--allow".to_owned(), paths.join(",")]
+    }
+
+    fn client(&self, name: &str, connect: &[String], dealer: &str) -> Result<Client, Failure> {
+        let key = KeyArguments { key: self.key(name), certificate: None, deadline: self.deadline };
+        let servers = peers("connect", connect)?;
+        Ok(Client { endpoint: key.endpoint()?, servers, dealer: Some(peer("dealer", dealer)?) })
+    }
+
+    /// Starts the servers of a model.
+    fn serve(&self, model: &PrivateModel, servers: &[String], dealer: &str) -> Result<Vec<Running>, Failure> {
+        let [public, private] = ["net.public", "net.private"].map(|name| self.folder.join(name));
+        model.write(&private)?;
+        let written = fs::write(&public, model.public.to_bytes());
+        written.map_err(|error| Failure::Own(format!("{}: {error}", public.display())))?;
+        let ports = free_ports(servers.len())?;
+        let named = servers.iter().zip(&ports).map(|(name, at)| format!("{at}={}", self.certificate(name).display()));
+        let named: Vec<_> = named.collect();
+        let mut running = Vec::new();
+        for (party, name) in servers.iter().enumerate() {
+            let mut flags = self.allow(&["client"]);
+            flags.extend(["--dealer".to_owned(), dealer.to_owned(), "--party".to_owned(), party.to_string()]);
+            flags.extend(named.iter().flat_map(|peer| ["--server".to_owned(), peer.clone()]));
+            match model.public.terms.setting {
+                Setting::Direct => flags.push(if party == 0 { &private } else { &public }.display().to_string()),
+                Setting::Outsourced => {
+                    let shares = self.folder.join(format!("{name}.shares")).display().to_string();
+                    let owner = self.certificate("owner").display().to_string();
+                    flags.extend(["--shares".to_owned(), shares, "--model-owner".to_owned(), owner]);
+                }
+            }
+            running.push(self.start(&["serve"], name, &flags, Some(ports[party]))?);
+        }
+        Ok(running)
+    }
+
+    /// Starts a service, and waits until it listens.
+    fn start(
+        &self,
+        command: &[&str],
+        name: &str,
+        flags: &[String],
+        at: Option<SocketAddr>,
+    ) -> Result<Running, Failure> {
+        let failed = |reason: String| Failure::Own(format!("cannot start {name}: {reason}"));
+        let at = at.unwrap_or_else(|| SocketAddr::from((Ipv4Addr::LOCALHOST, 0)));
+        let (at_text, deadline) = (at.to_string(), self.deadline.to_string());
+        let common = ["--listen", &at_text, "--deadline", &deadline, "--stop-with-input", "--log", "warn", "--key"];
+        let words = command.iter().copied().chain(flags.iter().map(String::as_str)).chain(common).map(OsString::from);
+        let started = Process::start(words.chain([self.key(name).into_os_string()]));
+        let (process, output) = started.map_err(|error| failed(error.to_string()))?;
+        let mut line = String::new();
+        BufReader::new(output).read_line(&mut line).map_err(|error| failed(error.to_string()))?;
+        let address = line.trim().strip_prefix("listening on ").and_then(|address| address.parse().ok());
+        let running = Running { _process: process, address: address.unwrap_or(at) };
+        if address.is_some() { Ok(running) } else { Err(failed("it does not listen; see above".to_owned())) }
+    }
+}
+
+/// Ports that are free now.
+fn free_ports(count: usize) -> Result<Vec<SocketAddr>, Failure> {
+    let failed = |error: std::io::Error| Failure::Own(format!("no free port: {error}"));
+    let bind = |_| TcpListener::bind((Ipv4Addr::LOCALHOST, 0));
+    let listeners: Vec<_> = (0..count).map(bind).collect::<Result<_, _>>().map_err(failed)?;
+    listeners.iter().map(TcpListener::local_addr).collect::<Result<_, _>>().map_err(failed)
+}

@@ -1,0 +1,101 @@
+//! What a run is about: a graph, where its weights and inputs are, and what its outputs say.
+
+use std::path::Path;
+
+use mpc_models::images::ImageFolder;
+use mpc_models::{Model, Task};
+use mpc_nn::Graph;
+use serde::Serialize;
+
+use super::arguments::RunArguments;
+use super::error::InputError;
+use super::network::Network;
+use super::onnx;
+use super::samples::{ImageSource, SampleSource, WeightSource};
+
+/// A network and its data, before anything of them is read but the architecture.
+#[derive(Clone, Debug)]
+pub struct Subject {
+    /// The architecture.
+    pub graph: Graph,
+    /// Where the weights are.
+    pub weights: WeightSource,
+    /// Where the inputs are; none for a plan alone.
+    pub inputs: Option<SampleSource>,
+    /// The names of the outputs.
+    pub outputs: Vec<String>,
+    /// The shapes of the outputs in an ONNX file; of a network by name none, as those of its graph are meant.
+    pub output_shapes: Vec<Vec<usize>>,
+    /// What the first output says.
+    pub meaning: Meaning,
+    /// Whether the weights are the network's own, so that results mean something.
+    pub is_trained: bool,
+}
+
+/// What the first output of a network says of a sample.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Meaning {
+    /// Logits: the largest is the class.
+    Class,
+    /// A logit for each pixel: positive ones belong to the mask.
+    Mask,
+    /// Numbers.
+    Values,
+}
+
+impl Subject {
+    /// What the arguments ask for; a plan needs no inputs of an ONNX file.
+    pub fn open(arguments: &RunArguments, has_inputs: bool) -> Result<Self, InputError> {
+        if onnx::is_file(&arguments.model) {
+            return onnx::open(arguments, has_inputs);
+        }
+        if !arguments.output.output.is_empty() {
+            return Err(InputError::Named("--output needs an ONNX file".to_owned()));
+        }
+        let network = Network::by_name(&arguments.model)?;
+        let graph = match (&network, folder(arguments)) {
+            (Network::Model(model), Some(folder)) => {
+                // As many classes as folders: the weights must have been trained for them.
+                model.graph_for(arguments.batch(), ImageFolder::open(folder)?.classes().len())?
+            }
+            _ => network.graph(arguments.batch())?,
+        };
+        let outputs = graph.outputs().iter().map(|&id| graph.node(id).name().to_owned()).collect();
+        let inputs = Some(SampleSource::Images(image_source(arguments)?));
+        let weights =
+            WeightSource { model: arguments.model.clone(), file: arguments.weights.clone(), shapes: Vec::new() };
+        let (meaning, is_trained) = match network {
+            Network::Model(model) => (meaning(model), arguments.weights.is_some() || model.bundled_weights().is_some()),
+            Network::Layer(_) => (Meaning::Values, false),
+        };
+        Ok(Self { graph, weights, inputs, outputs, output_shapes: Vec::new(), meaning, is_trained })
+    }
+}
+
+fn meaning(model: &Model) -> Meaning {
+    match model.task() {
+        Task::Classification => Meaning::Class,
+        Task::Segmentation => Meaning::Mask,
+        _ => Meaning::Values,
+    }
+}
+
+/// The folder of `--input`, if it is one.
+fn folder(arguments: &RunArguments) -> Option<&Path> {
+    arguments.input.first().map(Path::new).filter(|path| path.is_dir())
+}
+
+fn image_source(arguments: &RunArguments) -> Result<ImageSource, InputError> {
+    let RunArguments { model, accuracy, images, batch, input, .. } = arguments;
+    let file = match &input[..] {
+        [] => None,
+        [file] => Some(file.into()),
+        _ => return Err(InputError::Named(format!("`{model}` takes one --input, a file of images"))),
+    };
+    let is_all = *accuracy || file.is_some();
+    let count = images.or(if is_all { None } else { Some(batch.unwrap_or(1)) });
+    let (model, first) = (model.clone(), arguments.first_image);
+    let pixels = arguments.pixels.pixels();
+    Ok(ImageSource { model, file, pixels, first, count, batch: arguments.batch() })
+}

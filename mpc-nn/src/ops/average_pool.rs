@@ -1,0 +1,98 @@
+//! The mean of each window of an image.
+
+use super::prelude::*;
+use super::windows::{self, map_windows, over_windows};
+use crate::graph::Pool;
+
+/// The bits of the reciprocals of window sizes.
+const RECIPROCAL_BITS: u32 = 24;
+
+impl GraphBuilder {
+    /// The mean of each window of [b, c, h, w].
+    ///
+    /// # Errors
+    /// Another number of axes, windows that do not fit; a name that is taken.
+    pub fn average_pool(&mut self, name: &str, input: NodeId, pool: Pool) -> Result<NodeId, GraphError> {
+        let shape = windows::shape(name, self.shape_for(name, input)?, &pool)?;
+        self.push(name, Op::AveragePool(pool), vec![input], shape)
+    }
+}
+
+pub(super) struct AveragePool<'a>(pub(super) &'a Pool);
+
+impl Operation for AveragePool<'_> {
+    fn rebuild(&self, builder: &mut GraphBuilder, node: &Node) -> Result<NodeId, GraphError> {
+        builder.average_pool(node.name(), node.input(0), *self.0)
+    }
+
+    fn work(&self, _node: &Node, _input: &[usize]) -> Work {
+        Work::LINEAR
+    }
+
+    fn clear(&self, x: &Clear<'_>) -> ArrayD<f32> {
+        over_windows(self.0, x.input(0), x.shape(), |window, divisor| window.sum() / divisor as f32)
+    }
+
+    /// Sums whose divisor stays pending, if all windows have the same; else sums times reciprocals.
+    fn plan<R: Ring>(&self, walk: &mut Walk<'_, R>, node: &Node) -> Result<(Action, Format), PlanError> {
+        let (input, pool) = (node.inputs()[0], *self.0);
+        let shape = walk.graph.node(input).shape();
+        let size = [shape[2], shape[3]];
+        let windows = (0..node.shape()[2]).flat_map(|y| (0..node.shape()[3]).map(move |x| [y, x]));
+        let mut divisors = windows.map(|window| pool.divisor(window, size));
+        let first = divisors.next().unwrap_or(1);
+        if divisors.all(|divisor| divisor == first) {
+            let Number { scale, divisor } = walk.number(input)?;
+            return Ok((Action::SumPool(pool), Number { scale, divisor: divisor * first as f64 }.into()));
+        }
+        walk.need_plain(input)?;
+        let bits = RECIPROCAL_BITS.min(R::BITS - walk.settings.comparison_bits);
+        Ok((Action::MeanPool { pool, bits }, walk.number(input)?.finer(bits).into()))
+    }
+}
+
+pub(super) struct SumPoolStep<'a>(pub(super) &'a Pool);
+
+impl Local for SumPoolStep<'_> {
+    const KIND: &'static str = "average pool";
+
+    fn apply<R: Ring>(&self, x: &Operands<'_, R>, shape: &[usize]) -> Result<ArithmeticShares<R>, Failure> {
+        sum_windows(x.get(0)?, self.0, shape)
+    }
+}
+
+/// Means over windows whose numbers of elements differ, with `bits` more fractional bits.
+pub(super) struct MeanPoolStep<'a> {
+    pub(super) pool: &'a Pool,
+    pub(super) bits: u32,
+}
+
+impl Local for MeanPoolStep<'_> {
+    const KIND: &'static str = "average pool";
+
+    fn apply<R: Ring>(&self, x: &Operands<'_, R>, shape: &[usize]) -> Result<ArithmeticShares<R>, Failure> {
+        let x = x.get(0)?;
+        let size = [x.shape()[2], x.shape()[3]];
+        let mut means = sum_windows(x, self.pool, shape)?;
+        for plane in means.elements_mut().chunks_exact_mut(shape[2] * shape[3]) {
+            for (window, value) in plane.iter_mut().enumerate() {
+                let divisor = self.pool.divisor([window / shape[3], window % shape[3]], size) as u128;
+                let reciprocal = ((1u128 << self.bits) + divisor / 2) / divisor;
+                *value = value.wrapping_mul(R::from_u128(reciprocal));
+            }
+        }
+        Ok(means)
+    }
+}
+
+/// The sum over each window.
+fn sum_windows<R: Ring>(x: &ArithmeticShares<R>, pool: &Pool, shape: &[usize]) -> Result<ArithmeticShares<R>, Failure> {
+    map_windows(x, shape, |plane, size, window| {
+        let [rows, columns] = pool.window(window, size);
+        let row_sum = |row: usize| {
+            let row = &plane[row * size[1]..][..size[1]];
+            columns.clone().fold(R::ZERO, |sum, column| sum.wrapping_add(row[column]))
+        };
+        rows.map(row_sum).fold(R::ZERO, R::wrapping_add)
+    })
+}

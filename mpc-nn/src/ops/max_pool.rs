@@ -1,0 +1,107 @@
+//! The largest element of each window of an image; padding never wins.
+
+use mpc_protocols::maximum;
+use mpc_protocols::sign::SignParameters;
+
+use super::prelude::*;
+use super::tensors::largest;
+use super::windows::{self, map_windows, over_windows};
+use crate::graph::Pool;
+
+impl GraphBuilder {
+    /// The largest element of each window of [b, c, h, w].
+    ///
+    /// # Errors
+    /// Another number of axes, windows that do not fit; a name that is taken.
+    pub fn max_pool(&mut self, name: &str, input: NodeId, pool: Pool) -> Result<NodeId, GraphError> {
+        let shape = windows::shape(name, self.shape_for(name, input)?, &pool)?;
+        // A tournament has all elements of all windows at once.
+        shape::check(name, &[&shape[..], &[pool.kernel[0] * pool.kernel[1]]].concat())?;
+        self.push(name, Op::MaxPool(pool), vec![input], shape)
+    }
+}
+
+pub(super) struct MaxPool<'a>(pub(super) &'a Pool);
+
+impl Operation for MaxPool<'_> {
+    fn rebuild(&self, builder: &mut GraphBuilder, node: &Node) -> Result<NodeId, GraphError> {
+        builder.max_pool(node.name(), node.input(0), *self.0)
+    }
+
+    fn work(&self, node: &Node, _input: &[usize]) -> Work {
+        Work::comparisons((node.len() as u64).saturating_mul(self.0.area() as u64))
+    }
+
+    fn clear(&self, x: &Clear<'_>) -> ArrayD<f32> {
+        let maximum = |window: ndarray::ArrayView2<'_, f32>, _| window.fold(f32::NEG_INFINITY, |y, &x| y.max(x));
+        over_windows(self.0, x.input(0), x.shape(), maximum)
+    }
+
+    fn plan<R: Ring>(&self, walk: &mut Walk<'_, R>, node: &Node) -> Result<(Action, Format), PlanError> {
+        walk.need_plain(node.inputs()[0])?;
+        Ok((Action::MaxPool { pool: *self.0, parameters: walk.parameters }, walk.single()))
+    }
+}
+
+/// A tournament of the elements of all windows.
+pub(super) struct MaxPoolStep<'a> {
+    pub(super) pool: &'a Pool,
+    pub(super) parameters: SignParameters,
+}
+
+impl Protocol for MaxPoolStep<'_> {
+    fn kind(&self) -> &'static str {
+        "max pool"
+    }
+
+    fn needs(&self, elements: usize) -> Needs {
+        Needs::Comparisons(maximum::tournament(self.pool.area(), elements, self.parameters))
+    }
+
+    fn online<R: Ring>(&self, elements: usize, settings: &Settings, _party: usize) -> Traffic {
+        maximum::traffic(self.pool.area(), elements, self.parameters, settings.parties)
+    }
+
+    /// All candidates, halves of which are compared.
+    fn workspace(&self, _operands: usize, elements: usize) -> usize {
+        4 * self.pool.area() * elements
+    }
+
+    async fn run<R: Ring>(
+        &self,
+        run: &mut Run<'_, R>,
+        step: &Step,
+        material: Material<R>,
+    ) -> Result<ArithmeticShares<R>, Failure> {
+        let Material::Comparisons(masks) = material else { return Err(Failure::NoValue) };
+        let candidates = candidates(run.values.operand(step, 0)?, self.pool, &step.shape)?;
+        Ok(maximum::maximum_of(run.party, candidates, masks).await?)
+    }
+
+    fn ideal<R: Ring>(&self, ideal: Ideal<'_, R>, step: &Step) -> Result<Vec<R>, Failure> {
+        Ok(largest(&candidates(ideal.operands.get(0)?, self.pool, &step.shape)?))
+    }
+}
+
+/// For each position of a pooling window, the tensor of the elements at that position of every window. Where a window
+/// hangs over the edge, its nearest element inside stands in, which leaves the maximum as it is.
+fn candidates<R: Ring>(
+    x: &ArithmeticShares<R>,
+    pool: &Pool,
+    shape: &[usize],
+) -> Result<Vec<ArithmeticShares<R>>, Failure> {
+    let positions = (0..pool.kernel[0]).flat_map(|row| (0..pool.kernel[1]).map(move |column| [row, column]));
+    let candidate = |position: [usize; 2]| {
+        map_windows(x, shape, |plane, size, window| {
+            let inside = pool.window(window, size);
+            let [row, column] = [0, 1].map(|axis| {
+                let place = window[axis] * pool.stride[axis] + position[axis] * pool.dilation[axis];
+                let mut positions = inside[axis].clone();
+                let (first, len) = (positions.next().unwrap_or_default(), inside[axis].len());
+                place.saturating_sub(pool.padding[axis]).clamp(first, first + (len - 1) * pool.dilation[axis])
+            });
+            plane[row * size[1] + column]
+        })
+    };
+    positions.map(candidate).collect()
+}

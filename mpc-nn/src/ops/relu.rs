@@ -1,0 +1,80 @@
+//! max(x, 0), element by element.
+
+use mpc_protocols::relu::relu;
+use mpc_protocols::sign::{self, SignShape};
+
+use super::prelude::*;
+use super::tensors::map;
+use super::truncate::truncated;
+
+impl GraphBuilder {
+    /// max(x, 0) for each element.
+    ///
+    /// # Errors
+    /// An unknown input; a name that is taken.
+    pub fn relu(&mut self, name: &str, input: NodeId) -> Result<NodeId, GraphError> {
+        let shape = self.shape_for(name, input)?.to_vec();
+        self.push(name, Op::Relu, vec![input], shape)
+    }
+}
+
+pub(super) struct Relu;
+
+impl Operation for Relu {
+    fn rebuild(&self, builder: &mut GraphBuilder, node: &Node) -> Result<NodeId, GraphError> {
+        builder.relu(node.name(), node.input(0))
+    }
+
+    fn work(&self, node: &Node, _input: &[usize]) -> Work {
+        Work::comparisons(node.len() as u64)
+    }
+
+    fn clear(&self, x: &Clear<'_>) -> ArrayD<f32> {
+        x.input(0).mapv(|x| x.max(0.0))
+    }
+
+    fn plan<R: Ring>(&self, walk: &mut Walk<'_, R>, node: &Node) -> Result<(Action, Format), PlanError> {
+        let shift = walk.need_undivided(node.inputs()[0])?.scale - walk.settings.fractional_bits;
+        let shape = SignShape { len: node.len(), parameters: walk.parameters };
+        Ok((Action::Relu { shift, shape }, walk.single()))
+    }
+}
+
+/// The ReLU truncates by itself.
+pub(super) struct ReluStep {
+    pub(super) shift: u32,
+    pub(super) shape: SignShape,
+}
+
+impl Protocol for ReluStep {
+    fn kind(&self) -> &'static str {
+        "relu"
+    }
+
+    fn needs(&self, _elements: usize) -> Needs {
+        Needs::Comparison(self.shape)
+    }
+
+    fn online<R: Ring>(&self, _elements: usize, settings: &Settings, _party: usize) -> Traffic {
+        sign::traffic(self.shape, settings.parties)
+    }
+
+    /// What is opened, twice, and its bits.
+    fn workspace(&self, operands: usize, elements: usize) -> usize {
+        4 * operands.max(elements)
+    }
+
+    async fn run<R: Ring>(
+        &self,
+        run: &mut Run<'_, R>,
+        step: &Step,
+        material: Material<R>,
+    ) -> Result<ArithmeticShares<R>, Failure> {
+        let Material::Comparison(mask) = material else { return Err(Failure::NoValue) };
+        Ok(relu(run.party, run.values.operand(step, 0)?, self.shift, *mask).await?)
+    }
+
+    fn ideal<R: Ring>(&self, ideal: Ideal<'_, R>, _step: &Step) -> Result<Vec<R>, Failure> {
+        Ok(map(ideal.elements(0)?, |x| truncated(x, self.shift).max(0)))
+    }
+}

@@ -1,0 +1,72 @@
+//! x², element by element.
+
+use mpc_protocols::{beaver, open};
+
+use super::prelude::*;
+
+impl GraphBuilder {
+    /// x² for each element.
+    ///
+    /// # Errors
+    /// An unknown input; a name that is taken.
+    pub fn square(&mut self, name: &str, input: NodeId) -> Result<NodeId, GraphError> {
+        let shape = self.shape_for(name, input)?.to_vec();
+        self.push(name, Op::Square, vec![input], shape)
+    }
+}
+
+pub(super) struct Square;
+
+impl Operation for Square {
+    fn rebuild(&self, builder: &mut GraphBuilder, node: &Node) -> Result<NodeId, GraphError> {
+        builder.square(node.name(), node.input(0))
+    }
+
+    fn work(&self, node: &Node, _input: &[usize]) -> Work {
+        Work::products(node.len() as u64)
+    }
+
+    fn clear(&self, x: &Clear<'_>) -> ArrayD<f32> {
+        x.input(0).mapv(|x| x * x)
+    }
+
+    fn plan<R: Ring>(&self, walk: &mut Walk<'_, R>, node: &Node) -> Result<(Action, Format), PlanError> {
+        walk.need_plain(node.inputs()[0])?;
+        Ok((Action::Square, walk.double()))
+    }
+}
+
+pub(super) struct SquareStep;
+
+impl Protocol for SquareStep {
+    fn kind(&self) -> &'static str {
+        "product"
+    }
+
+    fn needs(&self, elements: usize) -> Needs {
+        Needs::Squares(elements)
+    }
+
+    fn online<R: Ring>(&self, elements: usize, settings: &Settings, _party: usize) -> Traffic {
+        open::traffic(elements, R::BITS, settings.parties)
+    }
+
+    /// What is opened, twice, and its bits.
+    fn workspace(&self, operands: usize, elements: usize) -> usize {
+        4 * operands.max(elements)
+    }
+
+    async fn run<R: Ring>(
+        &self,
+        run: &mut Run<'_, R>,
+        step: &Step,
+        material: Material<R>,
+    ) -> Result<ArithmeticShares<R>, Failure> {
+        let Material::Squares(pair) = material else { return Err(Failure::NoValue) };
+        Ok(beaver::square(run.party, run.values.operand(step, 0)?, pair).await?)
+    }
+
+    fn ideal<R: Ring>(&self, ideal: Ideal<'_, R>, _step: &Step) -> Result<Vec<R>, Failure> {
+        Ok(ideal.elements(0)?.iter().map(|x| x.wrapping_mul(*x)).collect())
+    }
+}

@@ -1,0 +1,127 @@
+//! What layers with weights share: each is a convolution with the weights on the right, opened under masks beforehand.
+
+use mpc_protocols::Bilinear;
+use mpc_protocols::fixed_weights::{self, FixedWeightShape, OpenedInput, PreparedProduct};
+use mpc_ring::Convolution;
+
+use super::prelude::*;
+use crate::graph::Channels;
+use crate::plan::format::ceil_log2;
+use crate::plan::step::MaskedWeight;
+
+/// The bits of a weight beyond f: enough that its rounding is far below the truncations' errors.
+const EXTRA_WEIGHT_BITS: u32 = 8;
+
+/// The plan of a layer that is this convolution.
+pub(super) fn plan<R: Ring>(
+    walk: &mut Walk<'_, R>,
+    node: &Node,
+    shape: Convolution,
+) -> Result<(Action, Format), PlanError> {
+    let Number { scale, divisor } = walk.need_single(node.inputs()[0])?;
+    let room = walk.finest() - scale;
+    let fractional_bits = (walk.settings.fractional_bits + EXTRA_WEIGHT_BITS + ceil_log2(divisor)).min(room);
+    let name = node.weight_name().unwrap_or_default();
+    let weight = walk.masked_weight(MaskedWeight { name, len: shape.weight_len(), fractional_bits, divisor });
+    let scale = scale + fractional_bits;
+    let bias = node.bias_name().map(|name| {
+        let (channels, inner) = (shape.output_channels, shape.output_height() * shape.output_width());
+        (walk.shared_constant(name, channels, scale, 1.0), Channels { channels, inner })
+    });
+    Ok((Action::Linear { weight, bias, map: Bilinear::Convolution(shape) }, Number { scale, divisor: 1.0 }.into()))
+}
+
+/// One factor for each of `channels` lines of `width` elements.
+pub(super) fn channelwise(batch: usize, channels: usize, width: usize) -> Convolution {
+    Convolution {
+        batch,
+        input_channels: channels,
+        output_channels: channels,
+        height: 1,
+        width,
+        kernel: [1, 1],
+        stride: [1, 1],
+        padding: [0; 4],
+        dilation: [1, 1],
+        groups: channels,
+    }
+}
+
+pub(super) struct LinearStep<'a> {
+    pub(super) weight: usize,
+    pub(super) bias: Option<(usize, Channels)>,
+    pub(super) map: &'a Bilinear,
+}
+
+impl Protocol for LinearStep<'_> {
+    fn kind(&self) -> &'static str {
+        "linear"
+    }
+
+    fn needs(&self, _elements: usize) -> Needs {
+        Needs::Layers(FixedWeightShape { mask: self.weight, map: *self.map }, vec![])
+    }
+
+    fn online<R: Ring>(&self, _elements: usize, settings: &Settings, party: usize) -> Traffic {
+        match settings.clear_owner() {
+            None => fixed_weights::traffic::<R>(self.map, settings.parties),
+            Some(owner) => fixed_weights::traffic_at_owner::<R>(self.map, party, owner, settings.parties),
+        }
+    }
+
+    fn workspace(&self, operands: usize, _elements: usize) -> usize {
+        2 * operands + self.map.scratch_len()
+    }
+
+    /// Opens the input once, for this layer and all that have the same one.
+    async fn run<R: Ring>(
+        &self,
+        run: &mut Run<'_, R>,
+        step: &Step,
+        material: Material<R>,
+    ) -> Result<ArithmeticShares<R>, Failure> {
+        let Material::Layers(layer, products) = material else { return Err(Failure::NoValue) };
+        let owner = run.settings.clear_owner();
+        let (own, opened) = layer.open(run.party, owner, run.values.operand(step, 0)?).await?;
+        for (&branch, product) in step.branches.iter().zip(products) {
+            let branch = &run.steps[branch];
+            let Action::Linear { weight, bias, .. } = branch.action else { return Err(Failure::NoValue) };
+            let value = multiplied(run, branch, weight, bias, &opened, product)?;
+            run.values.set(branch, value);
+        }
+        multiplied(run, step, self.weight, self.bias, &opened, own)
+    }
+
+    fn ideal<R: Ring>(&self, ideal: Ideal<'_, R>, _step: &Step) -> Result<Vec<R>, Failure> {
+        let mut output = vec![R::ZERO; self.map.output_len()];
+        self.map.accumulate(ideal.elements(0)?, ideal.weights[self.weight], &mut output);
+        if let Some((constant, map)) = self.bias {
+            add_channels(&mut output, ideal.operands.constant(constant)?, map);
+        }
+        Ok(output)
+    }
+}
+
+/// The value of a layer whose input has been opened.
+fn multiplied<R: Ring>(
+    run: &Run<'_, R>,
+    step: &Step,
+    weight: usize,
+    bias: Option<(usize, Channels)>,
+    opened: &OpenedInput<R>,
+    product: PreparedProduct<R>,
+) -> Result<ArithmeticShares<R>, Failure> {
+    let mut y = run.weights[weight].multiply(opened, product)?;
+    if let Some((constant, map)) = bias {
+        add_channels(y.elements_mut(), &run.constants[constant], map);
+    }
+    Ok(y.reshape(&step.shape)?)
+}
+
+/// Adds entry (i / inner) mod channels of a constant to element i.
+pub(super) fn add_channels<R: Ring>(x: &mut [R], constant: &ArithmeticShares<R>, map: Channels) {
+    for (block, values) in x.chunks_exact_mut(map.inner).enumerate() {
+        let entry = constant.elements()[block % map.channels];
+        values.iter_mut().for_each(|x| *x = x.wrapping_add(entry));
+    }
+}

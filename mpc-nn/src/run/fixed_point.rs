@@ -1,0 +1,100 @@
+//! Weights and inputs into fixed point, outputs out of it: at their owners.
+
+use alloc::borrow::ToOwned;
+use alloc::vec::Vec;
+
+use mpc_ring::{FixedPoint, Ring};
+use mpc_shares::SecretVec;
+use ndarray::ArrayD;
+
+use crate::clear::check_inputs;
+use crate::error::InferenceError;
+use crate::graph::NodeId;
+use crate::plan::{Format, Owner, Plan};
+use crate::weights::Weights;
+
+/// All weights and constants in fixed point, in the order of the plan.
+pub(crate) fn encode_weights<R: Ring>(
+    plan: &Plan<R>,
+    weights: Option<&Weights>,
+) -> Result<SecretVec<R>, InferenceError> {
+    let mut encoded = Vec::with_capacity(plan.parameters_len());
+    let mut append = |name: &str, len: usize, fractional_bits: u32, factor: f64| -> Result<(), InferenceError> {
+        let missing = || InferenceError::Weights { tensor: name.to_owned(), expected: len };
+        let tensor = weights.and_then(|weights| weights.get(name)).filter(|tensor| tensor.len() == len);
+        let fixed = FixedPoint::new(fractional_bits);
+        for &value in tensor.ok_or_else(missing)? {
+            let element = fixed.encode(f64::from(value) * factor);
+            encoded.push(element.map_err(|source| InferenceError::Range { tensor: name.to_owned(), source })?);
+        }
+        Ok(())
+    };
+    for weight in plan.weights() {
+        append(&weight.name, weight.len, weight.fractional_bits, 1.0 / weight.divisor)?;
+    }
+    for constant in plan.constants() {
+        append(&constant.name, constant.len, constant.fractional_bits, constant.factor)?;
+    }
+    Ok(encoded.into())
+}
+
+/// The elements of each weight and of each constant, from those of all in the order of the plan.
+pub(crate) fn split_parameters<'a, R: Ring>(plan: &Plan<R>, elements: &'a [R]) -> [Vec<&'a [R]>; 2] {
+    let mut rest = elements;
+    let mut take = |len: usize| {
+        let (taken, others) = rest.split_at(len);
+        rest = others;
+        taken
+    };
+    let weights = plan.weights().iter().map(|weight| take(weight.len)).collect();
+    [weights, plan.constants().iter().map(|constant| take(constant.len)).collect()]
+}
+
+/// The inputs that somebody owns, in fixed point, checked against the graph and the plan's bound; for each input of the
+/// graph, `None` where it is another's.
+pub(crate) fn encode_inputs<R: Ring>(
+    plan: &Plan<R>,
+    owner: Owner,
+    inputs: &[ArrayD<f32>],
+) -> Result<Vec<Option<SecretVec<R>>>, InferenceError> {
+    let owners = plan.input_owners();
+    let owned = owners.iter().zip(plan.graph().inputs()).filter(|&(&other, _)| other == owner);
+    check_inputs(plan.graph(), &owned.map(|(_, &id)| id).collect::<Vec<_>>(), inputs)?;
+    let mut inputs = inputs.iter();
+    let encode_owned = |(&id, other): (&NodeId, Owner)| {
+        let Some(input) = (other == owner).then(|| inputs.next()).flatten() else { return Ok(None) };
+        encode_input(plan, plan.graph().node(id).name(), input).map(Some)
+    };
+    plan.graph().inputs().iter().zip(owners).map(encode_owned).collect()
+}
+
+pub(crate) fn encode_input<R: Ring>(
+    plan: &Plan<R>,
+    name: &str,
+    input: &ArrayD<f32>,
+) -> Result<SecretVec<R>, InferenceError> {
+    let fixed = FixedPoint::new(plan.settings().fractional_bits);
+    let bound = plan.settings().bound();
+    if let Some(index) = input.iter().position(|value| f64::from(value.abs()) >= bound) {
+        return Err(InferenceError::Bound { input: name.to_owned(), index, bound });
+    }
+    let range = |source| InferenceError::Range { tensor: name.to_owned(), source };
+    let mut elements = Vec::with_capacity(input.len());
+    for &value in input {
+        elements.push(fixed.encode(f64::from(value)).map_err(range)?);
+    }
+    Ok(elements.into())
+}
+
+/// Checks the outputs of a run, in the order of the graph's, against the plan's bound; indices have none.
+pub(crate) fn check_outputs<R: Ring>(plan: &Plan<R>, outputs: &[ArrayD<f64>]) -> Result<(), InferenceError> {
+    let bound = plan.settings().bound();
+    for (step, output) in plan.revealed().zip(outputs) {
+        let is_number = matches!(step.format, Format::Number(_));
+        if let Some(index) = output.iter().position(|value| is_number && value.abs() >= bound) {
+            let output = plan.graph().node(step.node).name().to_owned();
+            return Err(InferenceError::OutputBound { output, index, bound });
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,155 @@
+//! A private run of a graph, compared with floating point and with its ideal, and every meter with the plan.
+
+use std::thread;
+
+use mpc_nn::{
+    DealerSession, Graph, Owner, PartySession, Plan, Preprocessing, SessionOptions, Settings, Weights, evaluate, ideal,
+};
+use mpc_ring::Ring;
+use mpc_shares::Seed;
+use mpc_transport::{Link, MemoryTransport, Phase, Traffic, memory_network};
+use ndarray::ArrayD;
+use rand_chacha::ChaCha20Rng;
+use rand_core::SeedableRng;
+
+use crate::common::{DEADLINE, dealer_links, random_tensor, random_weights};
+
+pub fn options() -> SessionOptions {
+    SessionOptions::new([1; 16], Seed::from_system().unwrap())
+}
+
+pub struct PartyResult {
+    pub outputs: Vec<Option<Vec<ArrayD<f64>>>>,
+    pub setup: Traffic,
+    pub online: Traffic,
+    pub steps: Vec<(String, Traffic)>,
+    pub preprocessing: Traffic,
+}
+
+/// Inferences one after the other, or with the preprocessing of the next one while one is online.
+#[derive(Clone, Copy)]
+pub enum How {
+    InTurn(Preprocessing),
+    Pipelined,
+}
+
+pub fn run<R: Ring>(plan: &Plan<R>, weights: &Weights, images: &[Vec<ArrayD<f32>>], how: How) -> Vec<PartyResult> {
+    let settings = plan.settings();
+    let parties = settings.parties;
+    let (party_links, dealer_links) = dealer_links(parties, DEADLINE);
+    thread::scope(|scope| {
+        let dealing = scope.spawn(|| {
+            smol::block_on(async {
+                let mut dealer = DealerSession::open(dealer_links, plan, options()).await.unwrap();
+                for _ in images {
+                    dealer.deal(|_| ()).await.unwrap();
+                }
+            });
+        });
+        let party = |transport: MemoryTransport, link: Link| async move {
+            use mpc_transport::Transport;
+            let index = Owner::Party(transport.party());
+            let weights = (index == settings.roles.model_owner).then_some(weights);
+            let mut session = PartySession::open(transport, link, plan, weights, options()).await.unwrap();
+            let setup = session.meter().traffic(Phase::Setup, "load model");
+            let mut outputs = Vec::new();
+            let mut preprocessed = Traffic::default();
+            let brought = |inputs| if index == settings.roles.data_owner { inputs } else { &[][..] };
+            match how {
+                How::InTurn(preprocessing) => {
+                    for inputs in images {
+                        session.clear_meters();
+                        let inferred = session.infer(brought(inputs), preprocessing, &mut ()).await.unwrap();
+                        outputs.push(inferred.revealed);
+                        preprocessed = session.dealer_meter().total(Phase::Preprocessing);
+                    }
+                }
+                How::Pipelined => {
+                    let (mut preparation, mut online) = session.halves();
+                    let mut prepared = preparation.prepare(&mut ()).await.unwrap();
+                    for (image, inputs) in images.iter().enumerate() {
+                        let next = async {
+                            if image + 1 < images.len() {
+                                Some(preparation.prepare(&mut ()).await.unwrap())
+                            } else {
+                                None
+                            }
+                        };
+                        let observer = &mut ();
+                        let run = online.infer(prepared, brought(inputs), observer);
+                        let (inferred, next) = smol::future::zip(run, next).await;
+                        outputs.push(inferred.unwrap().revealed);
+                        preprocessed = preparation.meter().total(Phase::Preprocessing);
+                        match next {
+                            Some(next) => prepared = next,
+                            None => break,
+                        }
+                    }
+                }
+            }
+            let steps = session.meter().entries().filter(|entry| entry.0 == Phase::Online);
+            let steps = steps.map(|(_, label, traffic)| (label.to_owned(), traffic)).collect();
+            let online = session.meter().total(Phase::Online);
+            PartyResult { outputs, setup, online, steps, preprocessing: preprocessed }
+        };
+        let running: Vec<_> = memory_network(parties, DEADLINE)
+            .into_iter()
+            .zip(party_links)
+            .map(|(transport, link)| scope.spawn(move || smol::block_on(party(transport, link))))
+            .collect();
+        let results = running.into_iter().map(|handle| handle.join().unwrap()).collect();
+        dealing.join().unwrap();
+        results
+    })
+}
+
+/// Runs a graph privately, compares it with the plaintext run, and every meter with the plan.
+pub fn check<R: Ring>(graph: &Graph, settings: Settings, tolerance: f64, preprocessing: Preprocessing) {
+    check_how::<R>(graph, settings, tolerance, How::InTurn(preprocessing));
+}
+
+pub fn check_how<R: Ring>(graph: &Graph, settings: Settings, tolerance: f64, how: How) {
+    let mut generator = ChaCha20Rng::seed_from_u64(7);
+    let weights = random_weights(graph, &mut generator);
+    let images: Vec<Vec<_>> = (0..2)
+        .map(|_| {
+            let shapes = graph.inputs().iter().map(|&id| graph.node(id).shape().to_vec()).collect::<Vec<_>>();
+            shapes.iter().map(|shape| random_tensor(shape, 1.0, &mut generator)).collect()
+        })
+        .collect();
+    let plan = Plan::<R>::new(graph, settings).unwrap();
+    let results = run(&plan, &weights, &images, how);
+    for (party, result) in results.iter().enumerate() {
+        assert_eq!(result.setup, plan.setup(party), "setup of party {party}");
+        assert_eq!(result.online, plan.online(party), "online of party {party}");
+        assert_eq!(result.preprocessing, plan.preprocessing(party), "preprocessing of party {party}");
+        for step in plan.steps().iter().filter(|step| !step.online[party].is_empty()) {
+            let measured = result.steps.iter().find(|(name, _)| *name == step.name).map(|(_, traffic)| *traffic);
+            assert_eq!(measured, Some(step.online[party]), "{} of party {party}", step.name);
+        }
+    }
+    for (image, inputs) in images.iter().enumerate() {
+        let plain = evaluate(graph, &weights, inputs).unwrap();
+        let ideal = ideal::evaluate(&plan, &weights, inputs, |_, _| ()).unwrap();
+        for (ideal, plain) in ideal.iter().zip(&plain) {
+            let errors = ideal.iter().zip(plain).map(|(p, &q)| (p - f64::from(q)).abs());
+            let worst = errors.fold(0.0, f64::max);
+            assert!(worst < tolerance, "largest error of rounding {worst}");
+        }
+        for (party, result) in results.iter().enumerate() {
+            match &result.outputs[image] {
+                None => assert_ne!(Owner::Party(party), settings.roles.data_owner),
+                Some(outputs) => {
+                    assert_eq!(Owner::Party(party), settings.roles.data_owner);
+                    assert_eq!(outputs.len(), plain.len());
+                    for (private, plain) in outputs.iter().zip(&plain) {
+                        assert_eq!(private.shape(), plain.shape());
+                        let errors = private.iter().zip(plain).map(|(p, &q)| (p - f64::from(q)).abs());
+                        let worst = errors.fold(0.0, f64::max);
+                        assert!(worst < tolerance, "largest error {worst}");
+                    }
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,103 @@
+//! Every operation, alone: in floating point, as its ideal and privately, with bytes and rounds by the meter.
+
+use std::collections::BTreeSet;
+
+use mpc_nn::{ConvolutionOptions, Graph, GraphBuilder, GraphError, NodeId, Op, Pool, Preprocessing, Settings};
+use mpc_protocols::function::Function;
+
+use crate::harness::check;
+
+/// The number of an operation in the encoding of a graph.
+fn number(op: &Op) -> usize {
+    usize::from(postcard::to_allocvec(op).unwrap()[0])
+}
+
+/// Whether there is an operation of this number: all its attributes can be zeros and empty lists.
+fn exists(number: usize) -> bool {
+    let mut bytes = [0; 256];
+    bytes[0] = number as u8;
+    postcard::take_from_bytes::<Op>(&bytes).is_ok()
+}
+
+/// A graph with one input and what is made of it.
+fn of<const N: usize>(
+    shape: &[usize],
+    make: impl FnOnce(&mut GraphBuilder, NodeId) -> Result<[NodeId; N], GraphError>,
+) -> Graph {
+    let mut b = GraphBuilder::new();
+    let x = b.input("x", shape).unwrap();
+    let outputs = make(&mut b, x).unwrap();
+    b.finish(&outputs).unwrap()
+}
+
+fn layers() -> Vec<Graph> {
+    let grouped =
+        ConvolutionOptions { groups: 2, stride: [2, 1], padding: [1, 1, 0, 1], ..ConvolutionOptions::new(4, [3, 2]) };
+    vec![
+        of(&[1, 4, 6, 5], |b, x| Ok([b.convolution("y", x, grouped)?])),
+        of(&[3, 5], |b, x| Ok([b.linear("y", x, 4, true)?])),
+        of(&[3, 4], |b, x| {
+            let y = b.linear_tied("y", x, 4, true, "tied")?;
+            Ok([b.linear_tied("z", y, 4, true, "tied")?])
+        }),
+        of(&[2, 3, 4], |b, x| Ok([b.scale_channels("y", x, 3, 4)?])),
+        of(&[2, 3, 4], |b, x| Ok([b.offset_channels("y", x, 3, 4)?])),
+        of(&[2, 3], |b, x| {
+            let y = b.parameter("y", &[2, 3])?;
+            Ok([b.add("z", x, y)?])
+        }),
+        of(&[2, 3], |b, x| Ok([b.multiply("y", x, x)?, b.square("z", x)?])),
+        of(&[2, 3, 3], |b, x| Ok([b.matrix_product("y", x, x)?])),
+        of(&[2, 3], |b, x| {
+            let y = b.mean("y", x, &[1])?;
+            Ok([b.multiply("z", x, y)?])
+        }),
+    ]
+}
+
+fn comparisons() -> Vec<Graph> {
+    let overlapping = Pool { stride: [2, 1], padding: [1, 0, 1, 1], ..Pool::new([3, 2]) };
+    vec![
+        of(&[2, 5], |b, x| Ok([b.relu("y", x)?])),
+        of(&[2, 5], |b, x| Ok([b.function("y", x, Function::Sigmoid)?])),
+        of(&[1, 2, 5, 4], |b, x| Ok([b.max_pool("y", x, overlapping)?])),
+        of(&[1, 2, 5, 4], |b, x| {
+            Ok([b.average_pool("y", x, overlapping)?, b.average_pool("z", x, Pool::new([2, 2]))?])
+        }),
+        of(&[3, 5], |b, x| Ok([b.arg_max("y", x)?])),
+        of(&[3, 5], |b, x| b.top_k("y", x, 2)),
+    ]
+}
+
+fn linear_maps() -> Vec<Graph> {
+    let rows = [vec![(0, 0.75), (2, 0.25)], vec![(1, -1.5)]];
+    vec![
+        of(&[2, 3, 4], |b, x| Ok([b.sum("y", x, &[0, 2])?, b.mean("z", x, &[1])?])),
+        of(&[2, 3], |b, x| {
+            let y = b.square("y", x)?;
+            Ok([b.add("z", x, y)?, b.concat("w", &[y, x], 1)?])
+        }),
+        of(&[2, 3], |b, x| Ok([b.scale("y", x, -0.3)?, b.offset("z", x, 1.25)?])),
+        of(&[2, 4, 3], |b, x| {
+            Ok([b.cumulative_sum("y", x, 1, false, false)?, b.cumulative_sum("z", x, 2, true, true)?])
+        }),
+        of(&[2, 3], |b, x| Ok([b.combine("y", x, 1, &rows)?])),
+        of(&[2, 3, 4], |b, x| Ok([b.reshape("y", x, &[4, 6])?, b.transpose("z", x, &[2, 0, 1])?])),
+        of(&[2, 3, 4], |b, x| Ok([b.gather("y", x, 1, &[2, 0, 0])?])),
+        of(&[2, 3], |b, x| Ok([b.pad("y", x, &[1, 0], &[0, 2])?])),
+        of(&[5, 3], |b, x| Ok([b.slice("y", x, &[1, 0], &[5, 2], &[2, 1])?])),
+    ]
+}
+
+#[test]
+fn every_operation_in_floating_point_as_its_ideal_and_privately() {
+    let graphs = [layers(), comparisons(), linear_maps()].concat();
+    let covered: BTreeSet<_> = graphs.iter().flat_map(Graph::nodes).map(|node| number(node.op())).collect();
+    let all: BTreeSet<_> = (0..).take_while(|&number| exists(number)).collect();
+    assert_eq!(covered, all, "an operation has no case above: by its place in `Op`");
+    for graph in &graphs {
+        for parties in 2..=4 {
+            check::<u64>(graph, Settings::new(parties), 0.001, Preprocessing::Streamed);
+        }
+    }
+}

@@ -1,0 +1,97 @@
+//! What becomes of quantised integers: their element types, and their scales behind movements.
+
+use rten_onnx::onnx::{AttributeProto, DataType, NodeProto};
+
+use super::Importer;
+use super::inputs::FLOATS;
+use crate::call::Call;
+use crate::context::Quantisation;
+use crate::error::{Lowered, unsupported};
+use crate::value::Value;
+
+/// Operators whose results are elements of their inputs, of the same type.
+const MOVEMENTS: [&str; 14] = [
+    "Concat",
+    "DepthToSpace",
+    "Expand",
+    "Flatten",
+    "Gather",
+    "Identity",
+    "MaxPool",
+    "Reshape",
+    "Slice",
+    "SpaceToDepth",
+    "Squeeze",
+    "Tile",
+    "Transpose",
+    "Unsqueeze",
+];
+
+impl<'a> Importer<'a> {
+    /// The element type of the zero point of a quantisation, 0 if it is not known.
+    pub(super) fn zero_type(&self, node: &NodeProto) -> i32 {
+        match node.input.get(2).filter(|name| !name.is_empty()) {
+            Some(name) => self.type_of(name).map_or(0, |kind| kind.0),
+            None => DataType::UINT8.0,
+        }
+    }
+
+    fn type_of(&self, name: &str) -> Option<DataType> {
+        let weight = || self.initializers.get(name).and_then(|weight| weight.data_type);
+        self.types.get(name).copied().or_else(weight)
+    }
+
+    /// Notes the element type of what a node gives, where it is one of integers and plain to see.
+    pub(super) fn note_type(&mut self, node: &'a NodeProto) {
+        let attribute = |name: &str| node.attribute.iter().find(|attribute| attribute.name.as_deref() == Some(name));
+        let named = |attribute: &AttributeProto| attribute.i.and_then(|kind| i32::try_from(kind).ok()).map(DataType);
+        let of_input = |place: usize| node.input.get(place).and_then(|name| self.type_of(name));
+        let kind = match node.op_type.as_deref().unwrap_or_default() {
+            "Constant" => attribute("value").and_then(|value| value.t.as_ref()).and_then(|tensor| tensor.data_type),
+            "Cast" => attribute("to").and_then(named),
+            "CastLike" => of_input(1),
+            "QuantizeLinear" => {
+                of_input(2).or_else(|| attribute("output_dtype").and_then(named)).or(Some(DataType::UINT8))
+            }
+            operator if MOVEMENTS.contains(&operator) || operator == "Split" => of_input(0),
+            _ => None,
+        };
+        if let Some(kind) = kind.filter(|kind| !FLOATS.contains(kind)) {
+            self.types.extend(node.output.iter().map(|output| (output.as_str(), kind)));
+        }
+    }
+
+    /// The scale and zero point of the private integers that a node moves, if it reads any.
+    pub(super) fn moved_quantisation(&self, call: &Call<'_>) -> Lowered<Option<Quantisation>> {
+        let named = call.node.input.iter().zip(&call.inputs);
+        let quantised = named.filter_map(|(name, value)| match value {
+            Some(Value::Node(x)) if self.types.contains_key(name.as_str()) => self.context.quantisation(x.id),
+            _ => None,
+        });
+        let all: Vec<_> = quantised.collect();
+        let Some(&first) = all.first() else { return Ok(None) };
+        match call.operator() {
+            "DequantizeLinear" => Ok(None),
+            "Concat" if all.len() < call.inputs.len() || all.iter().any(|&other| other != first) => {
+                unsupported("it joins integers of different quantisations; put it behind their DequantizeLinear")
+            }
+            operator if !MOVEMENTS.contains(&operator) && operator != "Split" => {
+                unsupported("it computes with quantised integers; put it behind their DequantizeLinear")
+            }
+            operator if !first.is_uniform() && operator != "Identity" => {
+                unsupported("it moves integers with a scale for each channel; put it behind their DequantizeLinear")
+            }
+            _ => Ok(Some(first.clone())),
+        }
+    }
+
+    /// Notes the quantisation of what was moved.
+    pub(super) fn note_moved(&mut self, quantisation: Option<Quantisation>, results: &[Value]) {
+        let Some(quantisation) = quantisation else { return };
+        for result in results {
+            if let Value::Node(x) = result {
+                self.context.note_quantisation(x.id, quantisation.clone());
+            }
+        }
+    }
+}

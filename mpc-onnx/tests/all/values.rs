@@ -1,0 +1,144 @@
+//! Operators whose values ONNX's definition alone does not make plain, with the values that its runtimes give.
+
+use mpc_nn::evaluate;
+use ndarray::{ArrayD, IxDyn};
+use rten_onnx::onnx::{AttributeProto, AttributeType, DataType, GraphProto, NodeProto, TensorProto};
+
+use crate::models::{floats, graph, imported, info, integers, node};
+
+/// The only output of a network of one input `x` for the values of the shape.
+fn result(nodes: Vec<NodeProto>, initializer: Vec<TensorProto>, shape: &[usize], x: &[f32]) -> ArrayD<f32> {
+    let sizes: Vec<_> = shape.iter().map(|&size| Some(size as i64)).collect();
+    let graph = GraphProto {
+        node: nodes,
+        initializer,
+        input: vec![info("x", DataType::FLOAT, &sizes)],
+        output: vec![info("y", DataType::FLOAT, &[])],
+        ..Default::default()
+    };
+    let network = imported(graph).unwrap();
+    let x = ArrayD::from_shape_vec(IxDyn(shape), x.to_vec()).unwrap();
+    evaluate(&network.graph, &network.weights, &[x]).unwrap().remove(0)
+}
+
+fn text(name: &str, value: &str) -> AttributeProto {
+    let r#type = Some(AttributeType::STRING);
+    AttributeProto { name: Some(name.into()), s: Some(value.into()), r#type, ..Default::default() }
+}
+
+fn resized(factor: f32, coordinates: &str, nearest: &str, x: &[f32]) -> Vec<f32> {
+    let mut resize = node("Resize", &["x", "", "scales"], &["y"]);
+    resize.attribute = vec![
+        text("coordinate_transformation_mode", coordinates),
+        text("mode", "nearest"),
+        text("nearest_mode", nearest),
+    ];
+    let y = result(vec![resize], vec![floats("scales", &[2], &[1.0, factor])], &[1, x.len()], x);
+    y.into_iter().collect()
+}
+
+/// 1.8 is less than 9/5 as a 32-bit number, but 5 times it, as such a number, is 9.
+#[test]
+fn a_resized_length_is_a_product_of_32_bit_numbers() {
+    let y = resized(1.8, "asymmetric", "floor", &[0.0, 1.0, 2.0, 3.0, 4.0]);
+    assert_eq!(y, [0.0, 0.0, 1.0, 1.0, 2.0, 2.0, 3.0, 3.0, 4.0]);
+}
+
+/// (4 + 1/2) / 1.8 − 1/2 is 2, and 6 / 1.2 is 5.
+#[test]
+fn a_place_in_between_is_a_quotient_of_32_bit_numbers() {
+    let y = resized(1.8, "half_pixel", "ceil", &[0.0, 1.0, 2.0, 3.0, 4.0]);
+    assert_eq!(y, [0.0, 1.0, 1.0, 2.0, 2.0, 3.0, 4.0, 4.0, 4.0]);
+    let y = resized(1.2, "asymmetric", "floor", &[0.0, 1.0, 2.0, 3.0, 4.0, 5.0]);
+    assert_eq!(y, [0.0, 0.0, 1.0, 2.0, 3.0, 4.0, 5.0]);
+}
+
+fn number(name: &str, kind: DataType, value: i32) -> TensorProto {
+    TensorProto { name: Some(name.into()), data_type: Some(kind), int32_data: vec![value], ..Default::default() }
+}
+
+fn constant(output: &str, value: TensorProto) -> NodeProto {
+    let mut node = node("Constant", &[], &[output]);
+    let r#type = Some(AttributeType::TENSOR);
+    node.attribute = vec![AttributeProto { name: Some("value".into()), t: Some(value), r#type, ..Default::default() }];
+    node
+}
+
+fn int(name: &str, value: i64) -> AttributeProto {
+    let r#type = Some(AttributeType::INT);
+    AttributeProto { name: Some(name.into()), i: Some(value), r#type, ..Default::default() }
+}
+
+/// What comes back of x through 8 bits without sign.
+fn through_bytes(mut before: Vec<NodeProto>, zero: &str, initializer: Vec<TensorProto>) -> Vec<f32> {
+    before.push(node("QuantizeLinear", &["x", "s", zero], &["q"]));
+    before.push(node("DequantizeLinear", &["q", "s", zero], &["y"]));
+    result(before, initializer, &[3], &[-10.0, 0.5, 10.0]).into_iter().collect()
+}
+
+#[test]
+fn what_is_quantised_saturates_wherever_its_zero_point_comes_from() {
+    let (kind, scale) = (DataType::UINT8, floats("s", &[], &[0.02]));
+    let expected = [(0.0 - 100.0) * 0.02, 0.5, (255.0 - 100.0) * 0.02];
+    let weight = through_bytes(vec![], "z", vec![scale.clone(), number("z", kind, 100)]);
+    let node_value = through_bytes(vec![constant("z", number("", kind, 100))], "z", vec![scale.clone()]);
+    let mut cast = node("Cast", &["z64"], &["z"]);
+    cast.attribute = vec![int("to", kind.0.into())];
+    let cast = vec![constant("z64", number("", DataType::INT32, 100)), cast, node("Identity", &["z"], &["same"])];
+    let cast = through_bytes(cast, "same", vec![scale]);
+    assert_eq!([weight, node_value, cast], [expected.to_vec(), expected.to_vec(), expected.to_vec()]);
+}
+
+#[test]
+fn what_is_quantised_by_channel_saturates_by_channel() {
+    let mut zeros = number("z", DataType::UINT8, 0);
+    (zeros.dims, zeros.int32_data) = (vec![3], vec![0, 100, 255]);
+    let axis = |operator: &str, from: &str, to: &str| {
+        let mut node = node(operator, &[from, "s", "z"], &[to]);
+        node.attribute = vec![int("axis", 1)];
+        node
+    };
+    let nodes = vec![axis("QuantizeLinear", "x", "q"), axis("DequantizeLinear", "q", "y")];
+    let scales = floats("s", &[3], &[0.5, 0.25, 0.125]);
+    let y = result(nodes, vec![scales, zeros], &[2, 3], &[-200.0, -200.0, -200.0, 200.0, 200.0, 200.0]);
+    assert_eq!(y.into_iter().collect::<Vec<_>>(), [0.0, -25.0, -31.875, 127.5, 38.75, 0.0]);
+}
+
+#[test]
+fn another_scale_counts_behind_movements() {
+    let nodes = |operator: &str, inputs: &[&str]| {
+        vec![
+            node("QuantizeLinear", &["x", "s", "z"], &["q"]),
+            node(operator, inputs, &["t"]),
+            node("DequantizeLinear", &["t", "double", "z"], &["y"]),
+        ]
+    };
+    let weights = || {
+        let zero = number("z", DataType::UINT8, 100);
+        vec![floats("s", &[], &[0.5]), floats("double", &[], &[1.0]), zero, integers("shape", &[4, 1])]
+    };
+    let x = [1.0, 2.0, -3.0, 0.5];
+    let y = result(nodes("Reshape", &["q", "shape"]), weights(), &[2, 2], &x);
+    assert_eq!((y.shape(), y.as_slice().unwrap()), (&[4, 1][..], &[2.0, 4.0, -6.0, 1.0][..]));
+    let y = result(nodes("Transpose", &["q"]), weights(), &[2, 2], &x);
+    assert_eq!(y.iter().copied().collect::<Vec<_>>(), [2.0, -6.0, 4.0, 1.0]);
+    let graph = graph(nodes("Add", &["q", "q"]), weights());
+    assert!(imported(graph).is_err_and(|reasons| reasons[0].to_string().contains("computes with quantised integers")));
+}
+
+/// As PyTorch exports attention: what a mask hides whole gives zeros.
+#[test]
+fn a_row_that_a_mask_hides_whole_is_zero() {
+    let hidden = f32::NEG_INFINITY;
+    let mask = floats("m", &[2, 2], &[hidden, hidden, hidden, 0.0]);
+    let mut softmax = node("Softmax", &["s", ""], &["p"]);
+    softmax.input.truncate(1);
+    let nodes = vec![
+        node("Add", &["x", "m"], &["s"]),
+        softmax,
+        node("IsNaN", &["p"], &["n"]),
+        node("Where", &["n", "zero", "p"], &["y"]),
+    ];
+    let y = result(nodes, vec![mask, floats("zero", &[], &[0.0])], &[2, 2], &[1.0, 2.0, 3.0, 4.0]);
+    assert_eq!(y.into_iter().collect::<Vec<_>>(), [0.0, 0.0, 0.0, 1.0]);
+}

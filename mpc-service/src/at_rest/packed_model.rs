@@ -1,0 +1,290 @@
+//! Packed models: what everybody may know of a network in one file, and its weights in another.
+
+use std::io::Read;
+use std::path::Path;
+
+use mpc_nn::file::{FileError, read_file};
+use mpc_nn::{Encoding, Graph, GraphError, GraphLimits, Network, Plan, Weights, WeightsError};
+use mpc_ring::{Ring, in_ring};
+use ndarray::{ArrayD, IxDyn};
+use serde::{Deserialize, Serialize};
+use zeroize::Zeroizing;
+
+use crate::at_rest::private_file::{DiskError, write_private};
+use crate::names::PlanDigest;
+use crate::terms::{MAX_PUBLIC_BYTES, Terms, TermsError};
+
+const PUBLIC_MAGIC: &[u8; 8] = b"MPCPUB01";
+const PRIVATE_MAGIC: &[u8; 8] = b"MPCPRV01";
+
+/// The most inputs or outputs.
+const MAX_TENSORS: usize = 1024;
+/// The longest name of an input or output, in bytes.
+const MAX_NAME_BYTES: usize = 256;
+
+/// Why a model cannot be packed, or a packed model not be read.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum PackError {
+    /// A file that cannot be read.
+    #[error(transparent)]
+    File(#[from] FileError),
+    /// A file that cannot be written.
+    #[error(transparent)]
+    Write(#[from] DiskError),
+    /// Another kind of file, another version, or a damaged one.
+    #[error("{file} is not a packed model of this version ({reason}); pack it again with this version")]
+    Format {
+        /// The file, or who sent it.
+        file: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// Weights that are not the network's.
+    #[error("{file}: {source}")]
+    Weights {
+        /// The file.
+        file: String,
+        /// What is wrong with them.
+        source: WeightsError,
+    },
+    /// A graph that cannot reveal what the terms say.
+    #[error("the terms do not suit the network: {0}")]
+    Graph(#[from] GraphError),
+    /// Terms for which there is no plan.
+    #[error("there is no plan for these terms: {0}")]
+    Plan(#[from] TermsError),
+}
+
+/// An input or output of a network, by the name that it has in the model's own file.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Tensor {
+    /// The name.
+    pub name: String,
+    /// The shape in the model's own file; the graph's may have one axis more.
+    pub shape: Vec<usize>,
+    /// The number of classes, for integers that are given to the graph as rows with a single 1.
+    pub classes: Option<usize>,
+    /// Of such integers, for each the number that it must stay below, where that is less than the number of classes.
+    pub limits: Vec<usize>,
+}
+
+/// What everybody may know of a packed model: the network without its weights, and the terms of its use.
+#[derive(Clone, Debug)]
+pub struct PublicModel {
+    /// The network; its outputs are what the terms reveal.
+    pub graph: Graph,
+    /// Its inputs, in the order of the graph's.
+    pub inputs: Vec<Tensor>,
+    /// Its outputs, in the order of the graph's.
+    pub outputs: Vec<Tensor>,
+    /// Who computes, how precisely, and who learns what.
+    pub terms: Terms,
+}
+
+/// The public part and the weights: the model owner's.
+#[derive(Debug)]
+pub struct PrivateModel {
+    /// The public part.
+    pub public: PublicModel,
+    /// The weights.
+    pub weights: Weights,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Encoded {
+    graph: Vec<u8>,
+    inputs: Vec<Tensor>,
+    outputs: Vec<Tensor>,
+    terms: Terms,
+}
+
+impl PublicModel {
+    /// The public part of an imported network, on terms.
+    ///
+    /// # Errors
+    /// [`PackError::Graph`] where the terms reveal a class of what is no classifier, [`PackError::Plan`] where there is
+    /// no plan for them.
+    pub fn new(network: &Network, terms: Terms) -> Result<Self, PackError> {
+        let inputs = network.inputs.iter().map(|input| Tensor {
+            name: input.name.clone(),
+            shape: input.shape.clone(),
+            classes: match input.encoding {
+                Encoding::OneHot(classes) => Some(classes),
+                Encoding::Plain => None,
+            },
+            limits: input.limits.clone(),
+        });
+        let outputs = network.outputs.iter().map(|output| Tensor {
+            name: output.name.clone(),
+            shape: output.shape.clone(),
+            classes: None,
+            limits: Vec::new(),
+        });
+        let graph = terms.revealed_graph(&network.graph)?;
+        let public = Self { graph, inputs: inputs.collect(), outputs: outputs.collect(), terms };
+        public.digest()?;
+        Ok(public)
+    }
+
+    /// The plan of an inference in the ring of the terms, which `R` must be.
+    ///
+    /// # Errors
+    /// [`TermsError`].
+    pub fn plan<R: Ring>(&self) -> Result<Plan<R>, TermsError> {
+        debug_assert_eq!(R::BITS, self.terms.ring.get());
+        Ok(Plan::new(&self.graph, self.terms.settings()?)?)
+    }
+
+    /// The digest of the plan, which all parties compare.
+    ///
+    /// # Errors
+    /// [`TermsError`].
+    pub fn digest(&self) -> Result<PlanDigest, TermsError> {
+        in_ring!(self.terms.ring, R => Ok(PlanDigest(self.plan::<R>()?.digest())))
+    }
+
+    /// The names of the inputs.
+    #[must_use]
+    pub fn input_names(&self) -> Vec<String> {
+        self.inputs.iter().map(|input| input.name.clone()).collect()
+    }
+
+    /// The names of the outputs.
+    #[must_use]
+    pub fn output_names(&self) -> Vec<String> {
+        self.outputs.iter().map(|output| output.name.clone()).collect()
+    }
+
+    /// The file's bytes.
+    #[must_use]
+    pub fn to_bytes(&self) -> Vec<u8> {
+        let Self { graph, inputs, outputs, terms } = self.clone();
+        let encoded = Encoded { graph: graph.to_bytes(), inputs, outputs, terms };
+        postcard::to_extend(&encoded, PUBLIC_MAGIC.to_vec()).expect("models have no maps, so they always encode")
+    }
+
+    /// Reads what [`to_bytes`](Self::to_bytes) gives; `from` is named in errors. Anybody may have written it: the network
+    /// must be within `limits`.
+    ///
+    /// # Errors
+    /// [`PackError`].
+    pub fn from_bytes(bytes: &[u8], from: &str, limits: &GraphLimits) -> Result<Self, PackError> {
+        let wrong = |reason: String| PackError::Format { file: from.to_owned(), reason };
+        let body = bytes.strip_prefix(PUBLIC_MAGIC).ok_or_else(|| wrong("it begins otherwise".to_owned()))?;
+        let (encoded, rest) =
+            postcard::take_from_bytes::<Encoded>(body).map_err(|_| wrong("cut short, or damaged".to_owned()))?;
+        if !rest.is_empty() {
+            return Err(wrong("bytes after its end".to_owned()));
+        }
+        let graph = Graph::from_bytes(&encoded.graph, limits).map_err(|error| wrong(error.to_string()))?;
+        let public = Self { graph, inputs: encoded.inputs, outputs: encoded.outputs, terms: encoded.terms };
+        public.check().map_err(wrong)?;
+        public.digest()?;
+        Ok(public)
+    }
+
+    /// Reads a file.
+    ///
+    /// # Errors
+    /// [`PackError`].
+    pub fn read(path: &Path) -> Result<Self, PackError> {
+        Self::from_bytes(&read_file(path, MAX_PUBLIC_BYTES)?, &path.display().to_string(), &GraphLimits::NONE)
+    }
+
+    /// Whether names and shapes fit the graph.
+    fn check(&self) -> Result<(), String> {
+        let tensors = [("inputs", &self.inputs, self.graph.inputs()), ("outputs", &self.outputs, self.graph.outputs())];
+        for (what, tensors, nodes) in tensors {
+            if tensors.len() != nodes.len() || tensors.len() > MAX_TENSORS {
+                return Err(format!("it names {} {what}, the network has {}", tensors.len(), nodes.len()));
+            }
+            if tensors.iter().any(|tensor| tensor.name.len() > MAX_NAME_BYTES || tensor.name.contains(char::is_control))
+            {
+                return Err(format!("one of its {what} has a name that is too long, or no text"));
+            }
+        }
+        for (input, &node) in self.inputs.iter().zip(self.graph.inputs()) {
+            let given = self.graph.node(node).len();
+            let own = input.shape.iter().try_fold(input.classes.unwrap_or(1), |len, &size| len.checked_mul(size));
+            if own != Some(given) {
+                return Err(format!("its input `{}` has a shape that the network does not take", input.name));
+            }
+        }
+        Ok(())
+    }
+}
+
+impl PrivateModel {
+    /// An imported network, on terms.
+    ///
+    /// # Errors
+    /// As for [`PublicModel::new`].
+    pub fn new(network: Network, terms: Terms) -> Result<Self, PackError> {
+        let public = PublicModel::new(&network, terms)?;
+        Ok(Self { public, weights: network.weights })
+    }
+
+    /// Writes a file, readable by its owner alone.
+    ///
+    /// # Errors
+    /// [`PackError::Write`].
+    pub fn write(&self, path: &Path) -> Result<(), PackError> {
+        let public = self.public.to_bytes();
+        let parameters = self.public.graph.parameters();
+        let elements: usize = parameters.iter().map(|parameter| parameter.shape.iter().product::<usize>()).sum();
+        // With room for all from the start, the buffer does not move and leave copies behind.
+        let mut bytes = Zeroizing::new(Vec::with_capacity(16 + public.len() + 4 * elements));
+        bytes.extend_from_slice(PRIVATE_MAGIC);
+        bytes.extend_from_slice(&(public.len() as u64).to_le_bytes());
+        bytes.extend_from_slice(&public);
+        for parameter in parameters {
+            let tensor = self.weights.get(&parameter.name).expect("weights have all parameters of their graph");
+            tensor.iter().for_each(|value| bytes.extend_from_slice(&value.to_le_bytes()));
+        }
+        Ok(write_private(path, &bytes)?)
+    }
+
+    /// Reads a file.
+    ///
+    /// # Errors
+    /// [`PackError`].
+    pub fn read(path: &Path) -> Result<Self, PackError> {
+        let file = path.display().to_string();
+        let wrong = |reason: &str| PackError::Format { file: file.clone(), reason: reason.to_owned() };
+        let bytes = read_file(path, MAX_PRIVATE_BYTES)?;
+        let body = bytes.strip_prefix(PRIVATE_MAGIC).ok_or_else(|| wrong("it begins otherwise"))?;
+        let (length, body) = body.split_first_chunk().ok_or_else(|| wrong("cut short"))?;
+        let length = usize::try_from(u64::from_le_bytes(*length)).unwrap_or(usize::MAX);
+        let (public, mut rest) = body.split_at_checked(length).ok_or_else(|| wrong("cut short"))?;
+        let public = PublicModel::from_bytes(public, &file, &GraphLimits::NONE)?;
+        let mut tensors = std::collections::BTreeMap::new();
+        for parameter in public.graph.parameters() {
+            let elements: usize = parameter.shape.iter().product();
+            let (values, after) = rest.split_at_checked(4 * elements).ok_or_else(|| wrong("weights are missing"))?;
+            let values = values.as_chunks().0.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect();
+            let tensor = ArrayD::from_shape_vec(IxDyn(&parameter.shape), values).expect("as many elements");
+            tensors.insert(parameter.name, tensor);
+            rest = after;
+        }
+        let weights = Weights::for_graph(&public.graph, tensors)
+            .map_err(|source| PackError::Weights { file: file.clone(), source })?;
+        if rest.is_empty() { Ok(Self { public, weights }) } else { Err(wrong("bytes after its end")) }
+    }
+}
+
+/// Whether a file is the private part of a packed model.
+///
+/// # Errors
+/// [`PackError::File`].
+pub fn is_private(path: &Path) -> Result<bool, PackError> {
+    let failed =
+        |error: std::io::Error| FileError::Read { path: path.display().to_string(), reason: error.to_string() };
+    let mut magic = Vec::new();
+    let file = std::fs::File::open(path).map_err(failed)?;
+    file.take(PRIVATE_MAGIC.len() as u64).read_to_end(&mut magic).map_err(failed)?;
+    Ok(magic == PRIVATE_MAGIC)
+}
+
+/// The largest file of weights, in bytes: 2^30 parameters.
+const MAX_PRIVATE_BYTES: usize = (4 << 30) + MAX_PUBLIC_BYTES;

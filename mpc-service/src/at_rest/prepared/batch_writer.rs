@@ -1,0 +1,55 @@
+//! A batch in the making.
+
+use std::fs::{self, File};
+
+use super::error::StoreError;
+use super::{BATCH, Description, READY, Store, WRITING, label};
+use crate::at_rest::encrypted_file::EncryptedWriter;
+use crate::names::BatchId;
+
+/// A batch that is being prepared; removed if it is dropped before its end.
+#[derive(Debug)]
+pub struct BatchWriter<'a> {
+    pub(super) store: &'a Store,
+    pub(super) id: BatchId,
+    pub(super) is_finished: bool,
+    /// Locked while this is there.
+    pub(super) _lock: File,
+}
+
+impl BatchWriter<'_> {
+    /// The file of an inference. It must be finished before the batch is.
+    ///
+    /// # Errors
+    /// [`StoreError::File`].
+    pub fn inference(&self, index: u32) -> Result<EncryptedWriter, StoreError> {
+        let path = self.store.file(self.id, index, READY);
+        Ok(EncryptedWriter::create(path, &self.store.key, &label(self.id, index))?)
+    }
+
+    /// Completes the batch.
+    ///
+    /// # Errors
+    /// [`StoreError::File`].
+    pub fn finish(mut self, description: &Description, model: &[u8]) -> Result<(), StoreError> {
+        let path = self.store.batch_folder(self.id).join(BATCH);
+        let mut writer = EncryptedWriter::create(&path, &self.store.key, &self.id.to_string())?;
+        let description = postcard::to_allocvec(description).unwrap_or_else(|_| unreachable!("descriptions encode"));
+        writer.write(&(description.len() as u32).to_le_bytes())?;
+        writer.write(&description)?;
+        writer.write(model)?;
+        writer.finish()?;
+        // From here on the batch is there; without the file nobody asks whether it is complete.
+        self.is_finished = true;
+        let _ = fs::remove_file(self.store.batch_folder(self.id).join(WRITING));
+        Ok(())
+    }
+}
+
+impl Drop for BatchWriter<'_> {
+    fn drop(&mut self) {
+        if !self.is_finished {
+            let _ = self.store.remove(self.id);
+        }
+    }
+}

@@ -1,0 +1,48 @@
+//! Why a store cannot do what was asked.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use crate::at_rest::private_file::DiskError;
+use crate::names::BatchId;
+
+/// Why a store cannot do what was asked.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StoreError {
+    /// A file of the store.
+    #[error(transparent)]
+    File(#[from] DiskError),
+    /// The store's folder.
+    #[error("the store {}: {source}", path.display())]
+    Folder {
+        /// The folder.
+        path: PathBuf,
+        /// What the operating system says.
+        source: io::Error,
+    },
+    /// No such batch.
+    #[error("there is no batch {id} in this store: it was removed, or prepared by somebody else")]
+    UnknownBatch {
+        /// The batch.
+        id: BatchId,
+    },
+    /// A batch of that identity was prepared before.
+    #[error("batch {id} is in this store already: prepare another one")]
+    Exists {
+        /// The batch.
+        id: BatchId,
+    },
+    /// Used, or never prepared.
+    #[error("inference {index} of batch {id} is not there any more: each is used once, even if it failed")]
+    Used {
+        /// The batch.
+        id: BatchId,
+        /// The inference.
+        index: u32,
+    },
+}
+
+pub(super) fn in_folder(path: &Path, source: io::Error) -> StoreError {
+    StoreError::Folder { path: path.to_owned(), source }
+}

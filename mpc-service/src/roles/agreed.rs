@@ -1,0 +1,134 @@
+//! What the participants of a session agree on besides its plan.
+
+use mpc_nn::session::SessionOptions;
+use mpc_nn::{EncodingError, InferenceError, Plan};
+use mpc_ring::{Ring, RingBits};
+use mpc_shares::Seed;
+use mpc_transport::Agreement;
+use mpc_transport::tls::Certificate;
+
+use crate::at_rest::encrypted_file::EncryptedReader;
+use crate::at_rest::prepared::{Description, Hold, StoreError};
+use crate::error::ServiceError;
+use crate::names::{Names, SessionId, shown};
+use crate::terms::Setting;
+use crate::wire::message::{DealRequest, Work};
+
+/// Everything that the participants of a session must agree on besides its plan.
+#[derive(Debug)]
+pub(crate) struct Agreed {
+    pub(crate) session: SessionId,
+    pub(crate) work: Work,
+    pub(crate) inferences: u32,
+    /// By party.
+    pub(crate) parties: Vec<Certificate>,
+    /// None where the correlations are stored.
+    pub(crate) dealer: Option<Certificate>,
+}
+
+impl Agreed {
+    /// The fields that handshakes compare.
+    fn fields(&self) -> Vec<(String, String)> {
+        let work = match self.work {
+            Work::Live => "inferences with a dealer".to_owned(),
+            Work::Prepare(batch) => format!("prepare batch {batch}"),
+            Work::Prepared(batch) => format!("inferences of batch {batch}"),
+        };
+        let dealer = self.dealer.as_ref().map_or_else(|| "none".to_owned(), |dealer| dealer.fingerprint().to_string());
+        let mut fields = vec![
+            ("work".to_owned(), work),
+            ("inferences".to_owned(), self.inferences.to_string()),
+            ("dealer".to_owned(), dealer),
+        ];
+        for (party, certificate) in self.parties.iter().enumerate() {
+            fields.push((format!("certificate of party {party}"), certificate.fingerprint().to_string()));
+        }
+        fields
+    }
+
+    /// What a server and one who asks it for a session compare before the parties connect.
+    pub(crate) fn agreement<R: Ring>(&self, plan: &Plan<R>) -> Agreement {
+        let fields = self.fields().into_iter();
+        fields.fold(plan.agreement(self.session), |all, (name, value)| all.with(name, value))
+    }
+
+    pub(crate) fn options(&self) -> Result<SessionOptions, ServiceError> {
+        let mut options = SessionOptions::new(self.session, Seed::from_system()?);
+        options.fields = self.fields();
+        Ok(options)
+    }
+
+    pub(crate) fn names(&self) -> Names {
+        Names(self.parties.iter().map(shown).collect())
+    }
+
+    pub(crate) fn in_session(&self) -> impl Fn(InferenceError) -> ServiceError {
+        move |source| ServiceError::Session { source: source.into(), names: self.names() }
+    }
+
+    /// What party `party` asks the dealer for.
+    pub(crate) fn deal_request<R: Ring>(&self, plan: &Plan<R>, party: usize) -> DealRequest {
+        DealRequest {
+            session: self.session,
+            party: party as u32,
+            work: self.work,
+            inferences: self.inferences,
+            ring: ring_bits::<R>(),
+            settings: *plan.settings(),
+            graph: plan.graph().to_bytes(),
+        }
+    }
+
+    /// Takes a prepared inference out of its store.
+    pub(crate) fn claim(&self, hold: Hold<'_>) -> Result<EncryptedReader, StoreError> {
+        let (batch, place) = (hold.batch(), hold.index());
+        let recording = hold.claim()?;
+        tracing::debug!(%batch, place, "claimed");
+        Ok(recording)
+    }
+
+    /// How the data owner is named, which is the last party, or outside.
+    pub(crate) fn client_name(&self, setting: Setting) -> String {
+        match (setting, self.parties.last()) {
+            (Setting::Direct, Some(client)) => shown(client),
+            _ => "the data owner".to_owned(),
+        }
+    }
+
+    /// Whether a stored batch is one of this plan, party and these parties.
+    pub(crate) fn suits<R: Ring>(&self, described: &Description, party: usize, plan: &Plan<R>) -> bool {
+        let own = self.description(party, plan);
+        (described.plan, described.party) == (own.plan, own.party) && described.parties == own.parties
+    }
+
+    /// What bytes that do not suit the session are told by.
+    pub(crate) fn in_encoding(&self) -> impl Fn(EncodingError) -> ServiceError {
+        move |source| ServiceError::Session { source: Box::new(source.into()), names: self.names() }
+    }
+
+    pub(crate) fn description<R: Ring>(&self, party: usize, plan: &Plan<R>) -> Description {
+        let fingerprint = |certificate: &Certificate| *certificate.fingerprint().as_bytes();
+        Description {
+            plan: plan.digest(),
+            party: party as u32,
+            parties: self.parties.iter().map(fingerprint).collect(),
+            dealer: self.dealer.as_ref().map(fingerprint).unwrap_or_default(),
+            count: self.inferences,
+        }
+    }
+}
+
+/// An error where the dealer is one of those who take part.
+pub(crate) fn check_dealer<'c>(
+    dealer: Option<&Certificate>,
+    others: impl IntoIterator<Item = &'c Certificate>,
+) -> Result<(), ServiceError> {
+    match others.into_iter().find(|other| Some(*other) == dealer) {
+        Some(other) => Err(ServiceError::DealerTakesPart { name: shown(other) }),
+        None => Ok(()),
+    }
+}
+
+fn ring_bits<R: Ring>() -> RingBits {
+    R::BITS.to_string().parse().unwrap_or_else(|_| unreachable!("there are no other rings"))
+}

@@ -1,0 +1,66 @@
+//! Queries of a data owner that computes nothing: it sends shares of its inputs to servers that do.
+
+use std::time::Instant;
+
+use mpc_nn::Plan;
+use mpc_nn::delegation::{OutputShare, reconstruct, split_inputs};
+use mpc_ring::Ring;
+use mpc_shares::{Prg, SecretVec, Seed};
+use mpc_transport::tls::SecureTransport;
+use mpc_transport::{Traffic, Transport};
+use ndarray::ArrayD;
+
+use super::{Client, Revealed};
+use crate::at_rest::prepared::{Hold, Store};
+use crate::error::{ServiceError, in_link};
+use crate::names::BatchId;
+use crate::roles::agreed::Agreed;
+use crate::roles::report::{Event, InferenceReport, Watch};
+use crate::wire::link::CALLED;
+use crate::wire::message;
+
+impl Client {
+    /// Sends shares of the inputs to the servers, and puts together the shares of the outputs that they send back.
+    pub(super) async fn run_delegated<R: Ring>(
+        &self,
+        plan: &Plan<R>,
+        agreed: &Agreed,
+        mut links: Vec<SecureTransport>,
+        inputs: &[Vec<ArrayD<f32>>],
+        stored: Option<(&Store, BatchId, Vec<Hold<'_>>)>,
+        watch: &mut dyn Watch,
+    ) -> Result<(Revealed, Vec<InferenceReport>), ServiceError> {
+        let failed = agreed.in_session();
+        let mut generator = Prg::new(Seed::from_system()?);
+        let mut holds = stored.into_iter().flat_map(|(_, _, holds)| holds);
+        let (mut outputs, mut reports) = (Vec::new(), Vec::new());
+        for (inference, inputs) in (0..).zip(inputs) {
+            // The servers use theirs up as soon as they have the inputs.
+            if let Some(hold) = holds.next() {
+                agreed.claim(hold)?;
+            }
+            let began = Instant::now();
+            let mut traffic = Traffic::default();
+            let shares = split_inputs(plan, inputs, &mut generator).map_err(&failed)?;
+            for (peer, (link, share)) in self.servers.iter().zip(links.iter_mut().zip(&shares)) {
+                let bytes = share.to_bytes();
+                link.send(CALLED, &bytes).await.map_err(in_link(&peer.name()))?;
+                traffic += Traffic::send(bytes.len() as u64);
+            }
+            let mut results = Vec::new();
+            for (party, (peer, link)) in self.servers.iter().zip(&mut links).enumerate() {
+                let mut bytes = SecretVec::zeros(plan.output_share_bytes());
+                link.receive(CALLED, &mut bytes).await.map_err(in_link(&peer.name()))?;
+                traffic += Traffic { rounds: u64::from(party == 0), ..Traffic::receive(bytes.len() as u64) };
+                results.push(OutputShare::from_bytes(plan, party, &bytes).map_err(agreed.in_encoding())?);
+            }
+            outputs.push(Some(reconstruct(plan, &results).map_err(&failed)?));
+            reports.push(InferenceReport::outside(began.elapsed(), traffic));
+            watch.see(Event::Inferred { inference });
+        }
+        for (peer, link) in self.servers.iter().zip(&mut links) {
+            message::await_grant(link, &peer.name()).await?;
+        }
+        Ok((outputs, reports))
+    }
+}

@@ -1,0 +1,148 @@
+//! Queries: with a dealer, or with prepared inferences.
+
+use std::sync::Arc;
+
+use mpc_nn::run::{Inputs, ModelSource, Outputs, check_inputs};
+use mpc_nn::{InferenceError, Model, Plan};
+use mpc_ring::Ring;
+use mpc_transport::tls::SecureTransport;
+use ndarray::ArrayD;
+
+use super::{Client, Correlations, Results, Revealed};
+use crate::at_rest::packed_model::PublicModel;
+use crate::at_rest::prepared::{Hold, Store};
+use crate::error::ServiceError;
+use crate::names::{BatchId, Names, Refusal};
+use crate::roles::agreed::Agreed;
+use crate::roles::report::{Event, InferenceReport, Watch};
+use crate::roles::session::{Exchange, PartyRun};
+use crate::terms::Setting;
+use crate::wire::message::{Uses, Work};
+
+/// A session that all servers have granted: the connections to them, and the prepared inferences that it is to use.
+struct Granted<'s> {
+    links: Vec<SecureTransport>,
+    stored: Option<(&'s Store, BatchId, Vec<Hold<'s>>)>,
+}
+
+impl Client {
+    pub(super) async fn query_in<R: Ring>(
+        &self,
+        model: &PublicModel,
+        inputs: &[Vec<ArrayD<f32>>],
+        correlations: Correlations<'_>,
+        watch: &mut dyn Watch,
+    ) -> Result<Results, ServiceError> {
+        self.check(model)?;
+        let plan = model.plan::<R>()?;
+        let owner = model.terms.data_owner();
+        inputs.iter().try_for_each(|inputs| check_inputs(&plan, owner, inputs)).map_err(alone)?;
+        let inferences = u32::try_from(inputs.len()).unwrap_or(u32::MAX);
+        match correlations {
+            Correlations::Dealer => {
+                let agreed = self.agreed(model, Work::Live, inferences)?;
+                let links = self.call_servers(&plan, &agreed, None).await?;
+                self.run(&plan, model, &agreed, Granted { links, stored: None }, inputs, watch).await
+            }
+            Correlations::Store(store) => {
+                let mut passed_over = 0;
+                loop {
+                    let (batch, holds) = self.hold(&plan, store, model, inputs.len(), passed_over)?;
+                    let agreed = self.agreed(model, Work::Prepared(batch), inferences)?;
+                    let indices = holds.iter().map(Hold::index).collect();
+                    match self.call_servers(&plan, &agreed, Some(&Uses { indices })).await {
+                        // A server that lost what this side still has: never to be used.
+                        Err(ServiceError::Refused { refusal: Refusal::Used, reason, .. }) => {
+                            tracing::warn!(%batch, reason, "prepared inferences are passed over");
+                            passed_over += 1;
+                            for hold in holds {
+                                agreed.claim(hold)?;
+                            }
+                            store.tidy(batch);
+                        }
+                        links => {
+                            let granted = Granted { links: links?, stored: Some((store, batch, holds)) };
+                            return self.run(&plan, model, &agreed, granted, inputs, watch).await;
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    async fn run<R: Ring>(
+        &self,
+        plan: &Plan<R>,
+        model: &PublicModel,
+        agreed: &Agreed,
+        granted: Granted<'_>,
+        inputs: &[Vec<ArrayD<f32>>],
+        watch: &mut dyn Watch,
+    ) -> Result<Results, ServiceError> {
+        watch.see(Event::Connected);
+        let Granted { links, stored } = granted;
+        let used = stored.as_ref().map(|(_, batch, holds)| (*batch, holds.iter().map(Hold::index).collect()));
+        let store = stored.as_ref().map(|(store, batch, _)| (*store, *batch));
+        let (outputs, reports) = match model.terms.setting {
+            Setting::Direct => self.take_part(plan, agreed, links, inputs, stored, watch).await?,
+            Setting::Outsourced => self.run_delegated(plan, agreed, links, inputs, stored, watch).await?,
+        };
+        if let Some((store, batch)) = store {
+            store.tidy(batch);
+        }
+        Ok(Results { outputs, reports, used })
+    }
+
+    /// Takes part in a session as its last party.
+    async fn take_part<R: Ring>(
+        &self,
+        plan: &Plan<R>,
+        agreed: &Agreed,
+        links: Vec<SecureTransport>,
+        inputs: &[Vec<ArrayD<f32>>],
+        stored: Option<(&Store, BatchId, Vec<Hold<'_>>)>,
+        watch: &mut dyn Watch,
+    ) -> Result<(Revealed, Vec<InferenceReport>), ServiceError> {
+        let party = plan.settings().parties - 1;
+        let mut links: Vec<_> = links.into_iter().map(Some).chain([None]).collect();
+        let mut exchange = Own { inputs, outputs: Vec::new(), reports: Vec::new() };
+        let dealer = match stored {
+            None => Some(self.call_dealer(plan, agreed, &mut links).await?),
+            Some(_) => None,
+        };
+        let network = self.endpoint.network(party, links, agreed.names());
+        let run = PartyRun { plan, agreed, party, network, watch };
+        if let Some(dealer) = dealer {
+            run.live(dealer, ModelSource::Peer, &mut exchange).await?;
+        } else if let Some((store, batch, holds)) = stored {
+            let bytes = store.model(batch, plan.model_bytes())?;
+            let model = Model::from_bytes(plan, party, &bytes).map_err(agreed.in_encoding())?;
+            run.prepared(Arc::new(model), batch, holds, &mut exchange).await?;
+        }
+        Ok((exchange.outputs, exchange.reports))
+    }
+}
+
+/// What goes wrong before anybody else takes part.
+fn alone(source: InferenceError) -> ServiceError {
+    ServiceError::Session { source: source.into(), names: Names::default() }
+}
+
+/// The inputs of a data owner that is a party, and what it learns.
+struct Own<'a> {
+    inputs: &'a [Vec<ArrayD<f32>>],
+    outputs: Revealed,
+    reports: Vec<InferenceReport>,
+}
+
+impl<R: Ring> Exchange<R> for Own<'_> {
+    async fn inputs(&mut self, inference: u32) -> Result<Inputs<'_, R>, ServiceError> {
+        Ok(self.inputs.get(inference as usize).map_or_else(Inputs::none, Inputs::from))
+    }
+
+    async fn outputs(&mut self, outputs: Outputs<R>, report: InferenceReport) -> Result<(), ServiceError> {
+        self.outputs.push(outputs.revealed);
+        self.reports.push(report);
+        Ok(())
+    }
+}

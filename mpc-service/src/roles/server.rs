@@ -1,0 +1,205 @@
+//! A computing party as a service: the model owner's server, one that holds nothing, or one that holds shares of models.
+
+mod delegated;
+mod deposit;
+mod prepared;
+mod session;
+
+use std::net::TcpListener;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use mpc_transport::tls::Certificate;
+use smol::future::FutureExt;
+
+use crate::at_rest::model_shares::ModelShares;
+use crate::at_rest::packed_model::{PrivateModel, PublicModel};
+use crate::error::ServiceError;
+use crate::names::{BatchId, Refusal, Refused, SessionId};
+use crate::roles::agreed::check_dealer;
+use crate::terms::{MAX_PUBLIC_BYTES, Setting};
+use crate::wire::limits::{Capacity, Limits};
+use crate::wire::link::{Boxed, Endpoint, Peer};
+use crate::wire::listener;
+use crate::wire::message::{self, MAX_SHORT_BYTES, Opening, SessionRequest};
+use crate::wire::opening::{Caller, Service};
+use crate::wire::rendezvous::Rendezvous;
+
+/// What a server has of models.
+#[derive(Debug)]
+pub enum Holdings {
+    /// Its own model: it is party 0.
+    Own(Box<PrivateModel>),
+    /// The public part of somebody's model, which it helps to compute: it is neither party 0 nor the data owner.
+    Public(Box<PublicModel>),
+    /// Shares of models that their owners leave with it.
+    Shares(ModelShares),
+}
+
+/// Whom a server works with.
+#[derive(Clone, Debug, Default)]
+pub struct Contacts {
+    /// All servers of a session by the index of their party; this one's own entry is not used.
+    pub servers: Vec<Peer>,
+    /// Those who may ask for sessions.
+    pub data_owners: Vec<Certificate>,
+    /// Those who may leave shares of models.
+    pub model_owners: Vec<Certificate>,
+    /// The dealer.
+    pub dealer: Option<Peer>,
+}
+
+/// A computing party that serves data owners.
+#[derive(Debug)]
+pub struct Server {
+    endpoint: Endpoint,
+    party: usize,
+    holdings: Holdings,
+    contacts: Contacts,
+    /// A folder with a store for each data owner, if inferences may be prepared.
+    stores: Option<PathBuf>,
+    capacity: Arc<Capacity>,
+    joining: Rendezvous<Caller>,
+}
+
+impl Server {
+    /// A server that is party `party`; `stores` is the folder of prepared inferences.
+    ///
+    /// # Errors
+    /// [`ServiceError::DealerTakesPart`]; [`ServiceError::Arguments`] where the party, the model's terms and the contacts do not fit.
+    pub fn new(
+        endpoint: Endpoint,
+        party: usize,
+        holdings: Holdings,
+        contacts: Contacts,
+        stores: Option<PathBuf>,
+        limits: Limits,
+    ) -> Result<Self, ServiceError> {
+        let joining = Rendezvous::new(endpoint.settings.deadline);
+        let capacity = Capacity::new(limits);
+        let server = Self { endpoint, party, holdings, contacts, stores, capacity, joining };
+        server.check().map_err(ServiceError::Arguments)?;
+        let dealer = server.contacts.dealer.as_ref().map(|peer| &peer.certificate);
+        check_dealer(dealer, server.known().iter().chain([server.endpoint.identity.certificate()]))?;
+        Ok(server)
+    }
+
+    fn check(&self) -> Result<(), String> {
+        let party = self.party;
+        let terms = match &self.holdings {
+            Holdings::Own(model) if party == 0 => Some(model.public.terms),
+            Holdings::Own(_) => return Err("the model owner's server is party 0".to_owned()),
+            Holdings::Public(model) if party != 0 => Some(model.terms),
+            Holdings::Public(_) => return Err("party 0 is the model owner: it needs the private part".to_owned()),
+            Holdings::Shares(_) => None,
+        };
+        let Some(terms) = terms else { return Ok(()) };
+        if terms.setting != Setting::Direct {
+            return Err("this model is for servers that hold shares of it: its owner sends them these".to_owned());
+        }
+        let (servers, named) = (terms.servers(), self.contacts.servers.len());
+        if party >= servers {
+            return Err(format!("party {party} of this model is no server: they are 0 to {}", servers - 1));
+        }
+        if servers > 1 && named != servers {
+            return Err(format!("this model has {servers} servers, but {named} are named"));
+        }
+        Ok(())
+    }
+
+    /// Serves until `stop` is complete, then finishes what runs.
+    ///
+    /// # Errors
+    /// [`ServiceError::Listen`].
+    pub async fn run(self, listener: TcpListener, stop: impl Future<Output = ()>) -> Result<(), ServiceError> {
+        listener::run(Arc::new(self), listener, stop).await
+    }
+
+    fn is_server(&self, party: u32, certificate: &Certificate) -> bool {
+        let named = self.contacts.servers.get(party as usize);
+        party as usize > self.party && named.is_some_and(|peer| peer.certificate == *certificate)
+    }
+
+    /// Leaves a server's connection for the session that it belongs to.
+    async fn join(&self, mut caller: Caller, session: SessionId, party: usize) -> Result<(), ServiceError> {
+        message::accept(&mut caller.link, &caller.name).await?;
+        match self.joining.arrive(session, party, usize::MAX, caller) {
+            Ok(_) => Ok(()),
+            Err((_, Caller { name, .. })) => {
+                Err(ServiceError::Arguments(format!("{name} joined a session twice, or too many wait")))
+            }
+        }
+    }
+}
+
+/// What a server may be asked for.
+#[derive(Debug)]
+pub(crate) enum Request {
+    /// By a data owner, a session.
+    Session(SessionRequest),
+    /// By a server, to take part in a session as that party.
+    Join(SessionId, usize),
+    /// By a model owner, to keep a share, with the lengths of the public part and of the share.
+    Deposit(usize, u64),
+    /// By a data owner, to keep a batch of prepared inferences no longer.
+    Drop(BatchId),
+}
+
+impl Service for Server {
+    type Request = Request;
+
+    fn endpoint(&self) -> &Endpoint {
+        &self.endpoint
+    }
+
+    fn known(&self) -> Vec<Certificate> {
+        let Contacts { servers, data_owners, model_owners, .. } = &self.contacts;
+        let servers = servers.iter().map(|peer| &peer.certificate);
+        servers.chain(data_owners).chain(model_owners).cloned().collect()
+    }
+
+    fn longest_opening(&self) -> usize {
+        MAX_SHORT_BYTES
+    }
+
+    fn sessions_per_peer(&self) -> usize {
+        self.capacity.limits().sessions_per_peer
+    }
+
+    fn admit(&self, caller: &Certificate, opening: Opening) -> Result<Request, Refused> {
+        let Contacts { data_owners, model_owners, .. } = &self.contacts;
+        match opening {
+            Opening::Session(request) if data_owners.contains(caller) => Ok(Request::Session(request)),
+            Opening::Drop(batch) if data_owners.contains(caller) => Ok(Request::Drop(batch)),
+            Opening::Join { session, party } if self.is_server(party, caller) => {
+                Ok(Request::Join(session, party as usize))
+            }
+            Opening::Deposit { public, share } if model_owners.contains(caller) => {
+                if !matches!(self.holdings, Holdings::Shares(_)) {
+                    return Err((Refusal::Forbidden, "no shares of models are kept here".to_owned()));
+                }
+                match usize::try_from(public) {
+                    Ok(public) if public <= MAX_PUBLIC_BYTES => Ok(Request::Deposit(public, share)),
+                    _ => Err((Refusal::Limit, "the public part is too large".to_owned())),
+                }
+            }
+            _ => Err((Refusal::Forbidden, "that is not allowed to you here".to_owned())),
+        }
+    }
+
+    fn serve(self: Arc<Self>, caller: Caller, request: Request) -> Boxed<'static, Result<(), ServiceError>> {
+        let serving = async move {
+            match request {
+                Request::Session(request) => self.session(caller, request).await,
+                Request::Join(session, party) => self.join(caller, session, party).await,
+                Request::Drop(batch) => self.drop_batch(caller, batch).await,
+                Request::Deposit(public, share) => self.deposit(caller, public, share).await,
+            }
+        };
+        serving.boxed()
+    }
+
+    fn sweep(&self) {
+        self.joining.sweep();
+    }
+}

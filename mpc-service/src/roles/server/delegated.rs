@@ -1,0 +1,52 @@
+//! A server between the parties and a data owner that computes nothing.
+
+use mpc_nn::Plan;
+use mpc_nn::delegation::InputShare;
+use mpc_nn::run::{Inputs, Outputs};
+use mpc_ring::Ring;
+use mpc_shares::SecretVec;
+use mpc_transport::Transport;
+use mpc_transport::tls::SecureTransport;
+
+use crate::error::{ServiceError, in_link};
+use crate::roles::report::InferenceReport;
+use crate::roles::session::Exchange;
+use crate::wire::link::CALLER;
+use crate::wire::message;
+
+/// A data owner that computes nothing, whose shares of inputs and outputs a server passes on. Without a link the data owner
+/// is a party, and the server brings nothing in.
+pub(super) struct DataOwner<'a, R: Ring> {
+    pub(super) plan: &'a Plan<R>,
+    pub(super) party: usize,
+    pub(super) link: Option<SecureTransport>,
+    pub(super) name: String,
+}
+
+impl<R: Ring> DataOwner<'_, R> {
+    /// Tells a data owner that computes nothing that all is done.
+    pub(super) async fn end(self) -> Result<(), ServiceError> {
+        match self.link {
+            Some(mut link) => message::accept(&mut link, &self.name).await,
+            None => Ok(()),
+        }
+    }
+}
+
+impl<R: Ring> Exchange<R> for DataOwner<'_, R> {
+    async fn inputs(&mut self, _: u32) -> Result<Inputs<'_, R>, ServiceError> {
+        let Some(link) = &mut self.link else { return Ok(Inputs::none()) };
+        let mut bytes = SecretVec::zeros(self.plan.input_share_bytes(self.party));
+        link.receive(CALLER, &mut bytes).await.map_err(in_link(&self.name))?;
+        let share = InputShare::from_bytes(self.plan, self.party, &bytes);
+        Ok(share.map_err(|error| ServiceError::Arguments(error.to_string()))?.into())
+    }
+
+    async fn outputs(&mut self, outputs: Outputs<R>, report: InferenceReport) -> Result<(), ServiceError> {
+        tracing::debug!(seconds = report.online_seconds, sent = report.online.bytes_sent(), "inference");
+        match (&mut self.link, outputs.share) {
+            (Some(link), Some(share)) => link.send(CALLER, &share.to_bytes()).await.map_err(in_link(&self.name)),
+            _ => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,81 @@
+//! Deposits: a server takes in its share of a model.
+
+use mpc_nn::Plan;
+use mpc_nn::delegation::ModelShare;
+use mpc_ring::{Ring, in_ring};
+use mpc_shares::SecretVec;
+use mpc_transport::Transport;
+
+use super::{Holdings, Server};
+use crate::at_rest::packed_model::PublicModel;
+use crate::error::{ServiceError, in_link};
+use crate::names::{PlanDigest, Refusal, Refused};
+use crate::terms::Setting;
+use crate::wire::limits::Grant;
+use crate::wire::link::{CALLER, within};
+use crate::wire::message;
+use crate::wire::opening::Caller;
+
+impl Server {
+    pub(super) async fn deposit(&self, mut caller: Caller, public: usize, share: u64) -> Result<(), ServiceError> {
+        let limit = self.capacity.limits().session_time;
+        let late = ServiceError::too_long(&caller.name, limit);
+        within(limit, late, self.take_in(&mut caller, public, share)).await
+    }
+
+    async fn take_in(&self, caller: &mut Caller, public: usize, announced: u64) -> Result<(), ServiceError> {
+        message::accept(&mut caller.link, &caller.name).await?;
+        let bytes = caller.link.receive_bounded(CALLER, public).await.map_err(in_link(&caller.name))?;
+        let decision = self.admit_share(caller, &bytes, announced);
+        let Some((public, _room)) = caller.answer(decision).await? else { return Ok(()) };
+        match in_ring!(public.terms.ring, R => self.keep_share(caller, &public.plan::<R>()?, &bytes).await) {
+            Ok(plan) => {
+                tracing::info!(peer = %caller.name, %plan, "keeps a share of a model");
+                message::accept(&mut caller.link, &caller.name).await
+            }
+            Err(error) => {
+                let reason = match &error {
+                    ServiceError::Arguments(reason) => reason.clone(),
+                    _ => error.refusal().1,
+                };
+                message::refuse(&mut caller.link, Refusal::Differs, &reason, &caller.name).await;
+                Err(error)
+            }
+        }
+    }
+
+    /// Whether a share is what the plan of its model says, and room for it.
+    fn admit_share(&self, caller: &Caller, bytes: &[u8], announced: u64) -> Result<(PublicModel, Grant), Refused> {
+        let differs = |reason: String| (Refusal::Differs, reason);
+        let public = PublicModel::from_bytes(bytes, &caller.name, &self.capacity.limits().graph);
+        let public = public.map_err(|error| differs(error.to_string()))?;
+        if public.terms.setting != Setting::Outsourced || self.party >= public.terms.parties() {
+            return Err(differs(format!("this server is party {}: the terms of the model are for others", self.party)));
+        }
+        let expected =
+            in_ring!(public.terms.ring, R => public.plan::<R>().map(|plan| plan.model_share_bytes(self.party)));
+        let expected = expected.map_err(|error| differs(error.to_string()))? as u64;
+        if announced != expected {
+            return Err(differs(format!("a share of {announced} bytes, where the plan says {expected}")));
+        }
+        let room = self.capacity.grant(caller.certificate.fingerprint(), expected, 1)?;
+        Ok((public, room))
+    }
+
+    async fn keep_share<R: Ring>(
+        &self,
+        Caller { link, name, .. }: &mut Caller,
+        plan: &Plan<R>,
+        public: &[u8],
+    ) -> Result<PlanDigest, ServiceError> {
+        let Holdings::Shares(shares) = &self.holdings else {
+            return Err(ServiceError::Arguments("no shares of models are kept here".to_owned()));
+        };
+        let mut share = SecretVec::zeros(plan.model_share_bytes(self.party));
+        link.receive(CALLER, &mut share).await.map_err(in_link(name))?;
+        ModelShare::from_bytes(plan, self.party, &share).map_err(|error| ServiceError::Arguments(error.to_string()))?;
+        let digest = PlanDigest(plan.digest());
+        shares.keep(digest, public, &share)?;
+        Ok(digest)
+    }
+}

@@ -1,0 +1,219 @@
+//! A session at a server: it is granted, the parties connect, and the server takes part.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use mpc_nn::delegation::ModelShare;
+use mpc_nn::run::ModelSource;
+use mpc_nn::{Model, Plan};
+use mpc_ring::{Ring, in_ring};
+use mpc_transport::handshake;
+use mpc_transport::tls::{Certificate, SecureTransport};
+
+use super::delegated::DataOwner;
+use super::{Holdings, Server};
+use crate::at_rest::packed_model::PublicModel;
+use crate::at_rest::prepared::{Hold, Store};
+use crate::error::{ServiceError, in_link};
+use crate::names::{PlanDigest, Refusal, Refused};
+use crate::roles::agreed::Agreed;
+use crate::roles::session::PartyRun;
+use crate::terms::Setting;
+use crate::wire::link::{Peer, within};
+use crate::wire::message::{Opening, SessionRequest, Work};
+use crate::wire::opening::Caller;
+
+/// The connections of a session at a server.
+struct Links {
+    /// To the parties; none to this one itself.
+    parties: Vec<Option<SecureTransport>>,
+    /// To a data owner that is no party.
+    control: Option<SecureTransport>,
+    /// To the dealer, unless the correlations are stored.
+    dealer: Option<SecureTransport>,
+}
+
+/// Sessions.
+impl Server {
+    pub(super) async fn session(&self, mut caller: Caller, request: SessionRequest) -> Result<(), ServiceError> {
+        let public = match self.public(request.plan) {
+            Ok(public) => public,
+            Err(refused) => {
+                caller.refuse(refused).await;
+                return Ok(());
+            }
+        };
+        let (limit, name) = (self.capacity.limits().session_time, caller.name.clone());
+        let run = async { in_ring!(public.terms.ring, R => self.session_in::<R>(caller, request, &public).await) };
+        within(limit, ServiceError::too_long(&name, limit), run).await
+    }
+
+    async fn session_in<R: Ring>(
+        &self,
+        mut caller: Caller,
+        request: SessionRequest,
+        public: &PublicModel,
+    ) -> Result<(), ServiceError> {
+        let began = Instant::now();
+        let plan = public.plan::<R>()?;
+        let decision = self.grant(&plan, &caller.certificate, request);
+        let Some((grant, store)) = caller.answer(decision).await? else { return Ok(()) };
+        let agreed = self.agreed(&caller.certificate, request, public)?;
+        // Whoever was set up otherwise learns here in what, before anybody waits for it.
+        handshake(&mut caller.link, &agreed.agreement(&plan)).await.map_err(in_link(&caller.name))?;
+        let stored = match (request.work, &store) {
+            (Work::Prepared(batch), Some(store)) => match self.hold(&mut caller, store, batch, &agreed, &plan).await? {
+                Some(holds) => Some((store, holds)),
+                None => return Ok(()),
+            },
+            (_, store) => store.as_ref().map(|store| (store, Vec::new())),
+        };
+        let peer = caller.name.clone();
+        self.take_part(&plan, &agreed, caller.link, public, stored).await?;
+        drop(grant);
+        let (inferences, seconds) = (request.inferences, began.elapsed().as_secs_f64());
+        tracing::info!(peer, work = ?request.work, inferences, seconds, "session ended");
+        Ok(())
+    }
+
+    /// The public part of the model that a session is for. A server with one model gives that one: the handshake then says
+    /// in what the two differ.
+    fn public(&self, plan: PlanDigest) -> Result<PublicModel, Refused> {
+        match &self.holdings {
+            Holdings::Own(model) => Ok(model.public.clone()),
+            Holdings::Public(model) => Ok((**model).clone()),
+            Holdings::Shares(shares) => match shares.public(plan) {
+                Ok(Some(public)) => Ok(public),
+                Ok(None) => Err((Refusal::Differs, format!("there is no share of a model with plan {plan} here"))),
+                Err(error) => {
+                    tracing::error!(%error, "a model share cannot be read");
+                    Err((Refusal::Internal, "the model share cannot be read here".to_owned()))
+                }
+            },
+        }
+    }
+
+    fn agreed(
+        &self,
+        client: &Certificate,
+        request: SessionRequest,
+        public: &PublicModel,
+    ) -> Result<Agreed, ServiceError> {
+        let servers = &self.contacts.servers;
+        let own = self.endpoint.identity.certificate();
+        let certificate = |party: usize| match servers.get(party) {
+            _ if party == self.party => own.clone(),
+            Some(peer) => peer.certificate.clone(),
+            None => client.clone(),
+        };
+        let parties = (0..public.terms.parties()).map(certificate).collect();
+        let dealer = match request.work {
+            Work::Prepared(_) => None,
+            _ => Some(self.dealer()?.certificate.clone()),
+        };
+        let SessionRequest { session, work, inferences, .. } = request;
+        Ok(Agreed { session, work, inferences, parties, dealer })
+    }
+
+    fn dealer(&self) -> Result<&Peer, ServiceError> {
+        self.contacts.dealer.as_ref().ok_or(ServiceError::NoDealer)
+    }
+
+    /// Connects the parties, and takes part in their session; with stored inferences, those that it is to use.
+    async fn take_part<R: Ring>(
+        &self,
+        plan: &Plan<R>,
+        agreed: &Agreed,
+        link: SecureTransport,
+        public: &PublicModel,
+        stored: Option<(&Store, Vec<Hold<'_>>)>,
+    ) -> Result<(), ServiceError> {
+        let client = agreed.client_name(public.terms.setting);
+        let Links { parties, control, dealer } = self.connect(plan, agreed, link, public, &client).await?;
+        let network = self.endpoint.network(self.party, parties, agreed.names());
+        let run = PartyRun { plan, agreed, party: self.party, network, watch: &mut () };
+        let mut exchange = DataOwner { plan, party: self.party, link: control, name: client };
+        let dealer = dealer.ok_or(ServiceError::NoDealer);
+        match (agreed.work, stored) {
+            (Work::Live, _) => run.live(dealer?, self.model(plan)?, &mut exchange).await?,
+            (Work::Prepare(batch), Some((store, _))) => run.prepare(dealer?, self.model(plan)?, batch, store).await?,
+            (Work::Prepared(batch), Some((store, holds))) => {
+                let bytes = store.model(batch, plan.model_bytes())?;
+                let model = Model::from_bytes(plan, self.party, &bytes).map_err(agreed.in_encoding())?;
+                run.prepared(Arc::new(model), batch, holds, &mut exchange).await?;
+                store.tidy(batch);
+            }
+            (Work::Prepare(_) | Work::Prepared(_), None) => {}
+        }
+        exchange.end().await
+    }
+
+    /// Connects this server with the other parties, and with the dealer where one deals.
+    async fn connect<R: Ring>(
+        &self,
+        plan: &Plan<R>,
+        agreed: &Agreed,
+        mut link: SecureTransport,
+        public: &PublicModel,
+        client: &str,
+    ) -> Result<Links, ServiceError> {
+        let mut parties: Vec<_> = (0..plan.settings().parties).map(|_| None).collect();
+        self.connect_servers(agreed, public.terms.servers(), &mut parties, (&mut link, client)).await?;
+        let mut links = Links { parties, control: None, dealer: None };
+        match public.terms.setting {
+            Setting::Direct => links.parties[plan.settings().parties - 1] = Some(link),
+            Setting::Outsourced => links.control = Some(link),
+        }
+        if matches!(agreed.work, Work::Prepared(_)) {
+            return Ok(links);
+        }
+        // Those who wait for the dealer here and there wait for each other in truth.
+        let mut watched: Vec<_> = links.parties.into_iter().chain([links.control]).collect();
+        let mut names = agreed.names();
+        names.0.push(client.to_owned());
+        let request = agreed.deal_request(plan, self.party);
+        let dealer = Some(self.endpoint.call_dealer(self.dealer()?, request, &mut watched, &names).await?);
+        let control = watched.pop().flatten();
+        Ok(Links { parties: watched, control, dealer })
+    }
+
+    /// Calls the servers of smaller index, and waits for those of greater index to call, as long as the client is there.
+    async fn connect_servers(
+        &self,
+        agreed: &Agreed,
+        servers: usize,
+        links: &mut [Option<SecureTransport>],
+        (client, client_name): (&mut SecureTransport, &str),
+    ) -> Result<(), ServiceError> {
+        for (party, link) in links.iter_mut().enumerate().take(servers) {
+            let Some(peer) = self.contacts.servers.get(party).filter(|_| party != self.party) else { continue };
+            if party < self.party {
+                let opening = Opening::Join { session: agreed.session, party: self.party as u32 };
+                *link = Some(self.endpoint.open(peer, &opening).await?);
+            } else {
+                let joined = self.joining.wait_for(agreed.session, party, || client.lost().is_some());
+                let missing = || match client.lost() {
+                    Some(_) => ServiceError::Lost { peer: client_name.to_owned() },
+                    None => ServiceError::NotJoined { peer: peer.name() },
+                };
+                *link = Some(joined.ok_or_else(missing)?.link);
+            }
+        }
+        Ok(())
+    }
+
+    /// What this server has of the model.
+    fn model<R: Ring>(&self, plan: &Plan<R>) -> Result<ModelSource<'_, R>, ServiceError> {
+        match &self.holdings {
+            Holdings::Own(model) => Ok(ModelSource::Own(&model.weights)),
+            Holdings::Public(_) => Ok(ModelSource::Peer),
+            Holdings::Shares(shares) => {
+                let digest = PlanDigest(plan.digest());
+                let bytes = shares.share(digest, plan.model_share_bytes(self.party))?;
+                let missing = || ServiceError::Arguments(format!("the share of plan {digest} was removed"));
+                let share = ModelShare::from_bytes(plan, self.party, &bytes.ok_or_else(missing)?);
+                Ok(ModelSource::Share(share.map_err(|error| ServiceError::Arguments(error.to_string()))?))
+            }
+        }
+    }
+}

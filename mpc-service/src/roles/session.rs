@@ -1,0 +1,149 @@
+//! One party's session, at a server as at a data owner that computes.
+
+use std::sync::Arc;
+
+use mpc_nn::run::{Inputs, ModelSource, Outputs};
+use mpc_nn::{Model, PartySession, Plan, Preprocessing};
+use mpc_ring::Ring;
+use mpc_transport::tls::SecureTransport;
+use mpc_transport::{FrameSource, Link, Phase, RecordingError, Traffic};
+
+use crate::at_rest::encrypted_file::EncryptedReader;
+use crate::at_rest::prepared::{Hold, Store, StoreError};
+use crate::at_rest::private_file::DiskError;
+use crate::error::ServiceError;
+use crate::names::BatchId;
+use crate::roles::agreed::Agreed;
+use crate::roles::report::{Event, InferenceReport, Recorder, Watch};
+
+/// What a party has for a session: its place, its connections, and where its inputs come from.
+pub(crate) struct PartyRun<'a, R: Ring> {
+    pub(crate) plan: &'a Plan<R>,
+    pub(crate) agreed: &'a Agreed,
+    pub(crate) party: usize,
+    pub(crate) network: SecureTransport,
+    pub(crate) watch: &'a mut dyn Watch,
+}
+
+/// Gives a party what it brings into each inference, and takes what that leaves.
+pub(crate) trait Exchange<R: Ring>: Send {
+    /// What the party brings into an inference.
+    fn inputs(&mut self, inference: u32) -> impl Future<Output = Result<Inputs<'_, R>, ServiceError>> + Send;
+
+    /// What an inference leaves.
+    fn outputs(
+        &mut self,
+        outputs: Outputs<R>,
+        report: InferenceReport,
+    ) -> impl Future<Output = Result<(), ServiceError>> + Send;
+}
+
+/// Agrees with the other parties and the dealer, and loads the model.
+async fn open<'p, R: Ring>(
+    plan: &'p Plan<R>,
+    agreed: &Agreed,
+    network: SecureTransport,
+    dealer: SecureTransport,
+    model: ModelSource<'_, R>,
+) -> Result<PartySession<'p, R>, ServiceError> {
+    let opened = PartySession::open(network, Link::new(dealer), plan, model, agreed.options()?).await;
+    opened.map_err(agreed.in_session())
+}
+
+impl<R: Ring> PartyRun<'_, R> {
+    /// Inferences whose correlations the dealer deals now.
+    pub(crate) async fn live(
+        self,
+        dealer: SecureTransport,
+        model: ModelSource<'_, R>,
+        exchange: &mut impl Exchange<R>,
+    ) -> Result<(), ServiceError> {
+        let Self { plan, agreed, party, network, watch } = self;
+        let failed = agreed.in_session();
+        let mut session = open(plan, agreed, network, dealer, model).await?;
+        watch.see(Event::Loaded);
+        for inference in 0..agreed.inferences {
+            session.clear_meters();
+            let inputs = exchange.inputs(inference).await?;
+            let mut recorder = Recorder::new(watch, inference, plan.steps().len());
+            let outputs = session.infer(inputs, Preprocessing::Ahead, &mut recorder).await.map_err(&failed)?;
+            let dealt = session.dealer_meter().total(Phase::Preprocessing);
+            let report = recorder.finish(plan, party, session.meter(), dealt);
+            exchange.outputs(outputs, report).await?;
+        }
+        Ok(())
+    }
+
+    /// Correlations are dealt and stored; no inference.
+    pub(crate) async fn prepare(
+        self,
+        dealer: SecureTransport,
+        model: ModelSource<'_, R>,
+        batch: BatchId,
+        store: &Store,
+    ) -> Result<(), ServiceError> {
+        let Self { plan, agreed, party, network, watch } = self;
+        let failed = agreed.in_session();
+        let mut session = open(plan, agreed, network, dealer, model).await?;
+        watch.see(Event::Loaded);
+        let writer = store.begin(batch)?;
+        for index in 0..agreed.inferences {
+            let mut file = writer.inference(index)?;
+            let in_store = |error: DiskError| RecordingError::Storage { reason: error.to_string() };
+            session.record(|bytes| file.write(bytes).map_err(in_store)).await.map_err(&failed)?;
+            file.finish().map_err(StoreError::from)?;
+            // In step with the others: whoever is gone is missed now, and not when all is stored.
+            session.agree(&[("stored inferences", &(index + 1).to_string())]).await.map_err(&failed)?;
+            watch.see(Event::Stored { inferences: index + 1 });
+        }
+        writer.finish(&agreed.description(party, plan), &session.model().to_bytes())?;
+        // A batch that is not complete at all parties serves none.
+        let complete = session.agree(&[("batch", "complete")]).await.map_err(&failed);
+        if complete.is_err() {
+            store.remove_if_there(batch)?;
+        }
+        complete
+    }
+
+    /// Inferences with stored correlations, without a dealer.
+    pub(crate) async fn prepared(
+        self,
+        model: Arc<Model<R>>,
+        batch: BatchId,
+        holds: Vec<Hold<'_>>,
+        exchange: &mut impl Exchange<R>,
+    ) -> Result<(), ServiceError> {
+        let Self { plan, agreed, party, network, watch } = self;
+        let failed = agreed.in_session();
+        let resumed = PartySession::resume(network, plan, model, agreed.options()?).await;
+        let mut session = resumed.map_err(&failed)?;
+        watch.see(Event::Loaded);
+        for (inference, hold) in (0..).zip(holds) {
+            let index = hold.index().to_string();
+            session.agree(&[("batch", &batch.to_string()), ("prepared inference", &index)]).await.map_err(&failed)?;
+            // From here on it is gone from the disk, whatever happens.
+            let recording = Claimed(agreed.claim(hold)?);
+            session.clear_meters();
+            let inputs = exchange.inputs(inference).await?;
+            let mut recorder = Recorder::new(watch, inference, plan.steps().len());
+            let ran = session.infer_recorded(recording, inputs, Preprocessing::Ahead, &mut recorder).await;
+            let outputs = ran.map_err(&failed)?;
+            let report = recorder.finish(plan, party, session.meter(), Traffic::default());
+            exchange.outputs(outputs, report).await?;
+        }
+        Ok(())
+    }
+}
+
+/// A claimed recording, read from a file that has no name any more.
+struct Claimed(EncryptedReader);
+
+impl FrameSource for Claimed {
+    fn remaining(&self) -> u64 {
+        self.0.remaining()
+    }
+
+    fn read(&mut self, bytes: &mut [u8]) -> Result<(), RecordingError> {
+        self.0.read(bytes).map_err(|error| RecordingError::Storage { reason: error.to_string() })
+    }
+}

@@ -1,0 +1,126 @@
+//! Accepts connections, each on a thread of its own, until told to stop.
+
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use smol::future::or;
+use smol::{Async, Timer};
+
+use crate::error::ServiceError;
+use crate::wire::connections::Connections;
+use crate::wire::opening::{self, Service};
+
+/// Connections at a time: those that authenticate themselves, those that wait and those of sessions.
+const MAX_CONNECTIONS: usize = 256;
+
+/// Pause after a failed accept, for instance while no file descriptor is free.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+/// How often what has waited too long is looked for.
+const SWEEP_PAUSE: Duration = Duration::from_millis(250);
+/// How often a service that stops looks whether all is done.
+const STOP_PAUSE: Duration = Duration::from_millis(20);
+
+/// Binds an address.
+///
+/// # Errors
+/// [`ServiceError::Listen`].
+pub fn listen(address: SocketAddr) -> Result<TcpListener, ServiceError> {
+    TcpListener::bind(address).map_err(|source| ServiceError::Listen { address, source })
+}
+
+enum Next {
+    Connected(Async<TcpStream>, SocketAddr),
+    Failed,
+    Sweep,
+    Stop,
+}
+
+/// Serves until `stop` is complete, then until what runs has ended.
+pub(crate) async fn run<S: Service>(
+    service: Arc<S>,
+    listener: TcpListener,
+    stop: impl Future<Output = ()>,
+) -> Result<(), ServiceError> {
+    let unknown = SocketAddr::from(([0, 0, 0, 0], 0));
+    let address = listener.local_addr().unwrap_or(unknown);
+    let listener = Async::new(listener).map_err(|source| ServiceError::Listen { address, source })?;
+    let running = Arc::new(AtomicUsize::new(0));
+    let connections = Connections::new(service.sessions_per_peer());
+    let mut stop = std::pin::pin!(stop);
+    let mut next_sweep = Instant::now() + SWEEP_PAUSE;
+    loop {
+        let accept = async {
+            match listener.accept().await {
+                Ok((stream, from)) => Next::Connected(stream, from),
+                Err(_) => Next::Failed,
+            }
+        };
+        let sweep = async {
+            Timer::at(next_sweep).await;
+            Next::Sweep
+        };
+        let stopped = async {
+            stop.as_mut().await;
+            Next::Stop
+        };
+        match or(stopped, or(sweep, accept)).await {
+            Next::Connected(stream, from) => start(&service, (&running, &connections), stream, from),
+            Next::Failed => drop(Timer::after(ACCEPT_PAUSE).await),
+            Next::Sweep => {
+                service.sweep();
+                next_sweep = Instant::now() + SWEEP_PAUSE;
+            }
+            Next::Stop => break,
+        }
+    }
+    drop(listener);
+    tracing::info!(connections = running.load(Ordering::Acquire), "stops: what runs is finished first");
+    while running.load(Ordering::Acquire) > 0 {
+        service.sweep();
+        Timer::after(STOP_PAUSE).await;
+    }
+    Ok(())
+}
+
+fn start<S: Service>(
+    service: &Arc<S>,
+    (running, connections): (&Arc<AtomicUsize>, &Arc<Connections>),
+    stream: Async<TcpStream>,
+    from: SocketAddr,
+) {
+    if running.fetch_add(1, Ordering::AcqRel) >= MAX_CONNECTIONS {
+        running.fetch_sub(1, Ordering::AcqRel);
+        tracing::warn!(%from, "too many connections: this one is dropped");
+        return;
+    }
+    let ending = Ending(Arc::clone(running));
+    let (service, connections) = (Arc::clone(service), Arc::clone(connections));
+    // The party polls its sockets, so that it needs a thread of its own.
+    let started = thread::Builder::new().name(format!("mpc {from}")).spawn(move || {
+        let _ending = ending;
+        let served = async {
+            match opening::receive(&*service, &connections, stream).await? {
+                Some((caller, request)) => service.serve(caller, request).await,
+                None => Ok(()),
+            }
+        };
+        if let Err(error) = smol::block_on(served) {
+            tracing::warn!(%from, %error, "ended without success");
+        }
+    });
+    if let Err(error) = started {
+        tracing::warn!(%from, %error, "no thread for this connection: it is dropped");
+    }
+}
+
+/// Counts a connection down, however it ends.
+struct Ending(Arc<AtomicUsize>);
+
+impl Drop for Ending {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::AcqRel);
+    }
+}

@@ -1,0 +1,213 @@
+//! The first messages of a connection: what it is for, and whether that is granted.
+//!
+//! Each is one frame in postcard, its version first, so that another version can refuse it by name.
+
+use mpc_nn::Settings;
+use mpc_ring::RingBits;
+use mpc_transport::Transport;
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+use crate::error::{ServiceError, in_link};
+use crate::names::{BatchId, PlanDigest, Refusal, SessionId};
+use crate::terms::MAX_PUBLIC_BYTES;
+
+/// The version of these messages.
+pub const SERVICE_VERSION: u16 = 1;
+
+/// The longest opening of a connection, in bytes: a dealer is sent the graph.
+pub const MAX_OPENING_BYTES: usize = MAX_PUBLIC_BYTES + 4096;
+/// The longest opening that is no graph's.
+pub const MAX_SHORT_BYTES: usize = 4096;
+/// The longest reason of a refusal that is shown, in bytes.
+const MAX_REASON_BYTES: usize = 1024;
+
+/// What a connection is for.
+#[derive(Debug, Serialize, Deserialize)]
+pub enum Opening {
+    /// A data owner asks a server for a session.
+    Session(SessionRequest),
+    /// A server joins a session that a data owner asked both for.
+    Join {
+        /// The session.
+        session: SessionId,
+        /// The index of the party that joins.
+        party: u32,
+    },
+    /// A party asks the dealer for correlations.
+    Deal(DealRequest),
+    /// A model owner deposits a share of its model at a server.
+    Deposit {
+        /// The length of the public part that follows, in bytes.
+        public: u64,
+        /// The length of the share that follows then, in bytes.
+        share: u64,
+    },
+    /// A data owner has no use any more for a batch of prepared inferences.
+    Drop(BatchId),
+}
+
+/// A session as a data owner asks for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SessionRequest {
+    /// Its identity.
+    pub session: SessionId,
+    /// The plan.
+    pub plan: PlanDigest,
+    /// What it is to do.
+    pub work: Work,
+    /// How many inferences.
+    pub inferences: u32,
+}
+
+/// What a session does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Work {
+    /// Inferences whose correlations are dealt now.
+    Live,
+    /// Correlations are dealt and stored as a batch; no inference.
+    Prepare(BatchId),
+    /// Inferences with stored correlations; the message that follows says which.
+    Prepared(BatchId),
+}
+
+/// What the dealer is asked for.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct DealRequest {
+    /// The session.
+    pub session: SessionId,
+    /// The index of the party that asks.
+    pub party: u32,
+    /// What the session does; never [`Work::Prepared`].
+    pub work: Work,
+    /// How many inferences.
+    pub inferences: u32,
+    /// The ring.
+    pub ring: RingBits,
+    /// The settings of the plan.
+    pub settings: Settings,
+    /// The graph.
+    pub graph: Vec<u8>,
+}
+
+/// Which inferences of a batch a session uses, in order.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Uses {
+    /// Their places.
+    pub indices: Vec<u32>,
+}
+
+/// The answer to an opening.
+#[derive(Debug, Serialize, Deserialize)]
+pub enum Answer {
+    /// Granted.
+    Accepted,
+    /// Not granted.
+    Refused {
+        /// Why, for programs.
+        refusal: Refusal,
+        /// Why, for people.
+        reason: String,
+    },
+}
+
+/// What is sent: the version, then the message.
+#[derive(Serialize, Deserialize)]
+struct Versioned<M> {
+    version: u16,
+    message: M,
+}
+
+/// Sends a message to the other node.
+pub async fn send<T: Transport, M: Serialize>(link: &mut T, message: &M, peer: &str) -> Result<(), ServiceError> {
+    let versioned = Versioned { version: SERVICE_VERSION, message };
+    let bytes = postcard::to_allocvec(&versioned).expect("messages have no maps, so they always encode");
+    let to = 1 - link.party();
+    link.send(to, &bytes).await.map_err(in_link(peer))
+}
+
+/// Receives a message of at most `limit` bytes from the other node.
+pub async fn receive<T: Transport, M: DeserializeOwned>(
+    link: &mut T,
+    limit: usize,
+    peer: &str,
+) -> Result<M, ServiceError> {
+    let from = 1 - link.party();
+    let bytes = link.receive_bounded(from, limit).await.map_err(in_link(peer))?;
+    decode(&bytes, peer)
+}
+
+fn decode<M: DeserializeOwned>(bytes: &[u8], peer: &str) -> Result<M, ServiceError> {
+    let malformed = || ServiceError::Malformed { peer: peer.to_owned() };
+    let (version, rest) = postcard::take_from_bytes::<u16>(bytes).map_err(|_| malformed())?;
+    if version != SERVICE_VERSION {
+        return Err(ServiceError::Version { peer: peer.to_owned(), ours: SERVICE_VERSION, theirs: version });
+    }
+    match postcard::take_from_bytes(rest) {
+        Ok((message, [])) => Ok(message),
+        _ => Err(malformed()),
+    }
+}
+
+/// Sends an opening, and waits until it is granted.
+pub async fn open<T: Transport>(link: &mut T, opening: &Opening, peer: &str) -> Result<(), ServiceError> {
+    send(link, opening, peer).await?;
+    await_grant(link, peer).await
+}
+
+/// Waits for an answer, which must be that the request is granted.
+pub async fn await_grant<T: Transport>(link: &mut T, peer: &str) -> Result<(), ServiceError> {
+    match receive(link, MAX_SHORT_BYTES, peer).await? {
+        Answer::Accepted => Ok(()),
+        Answer::Refused { refusal, reason } => {
+            let reason: String = reason.chars().filter(|character| !character.is_control()).collect();
+            Err(ServiceError::Refused { peer: peer.to_owned(), refusal, reason })
+        }
+    }
+}
+
+/// Grants a request.
+pub async fn accept<T: Transport>(link: &mut T, peer: &str) -> Result<(), ServiceError> {
+    send(link, &Answer::Accepted, peer).await
+}
+
+/// Refuses a request; that the peer is gone already makes no difference.
+pub async fn refuse<T: Transport>(link: &mut T, refusal: Refusal, reason: &str, peer: &str) {
+    let end = (0..=MAX_REASON_BYTES).rev().find(|&end| reason.is_char_boundary(end)).unwrap_or(0);
+    let reason = reason.get(..end).unwrap_or(reason).to_owned();
+    let _ = send(link, &Answer::Refused { refusal, reason }, peer).await;
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn another_version_is_named() {
+        let bytes = postcard::to_allocvec(&(SERVICE_VERSION + 1, "whatever comes then")).unwrap();
+        let error = decode::<Answer>(&bytes, "acme").unwrap_err();
+        assert!(matches!(error, ServiceError::Version { ours: 1, theirs: 2, .. }), "{error}");
+    }
+
+    #[test]
+    fn bytes_after_the_end_are_refused() {
+        let versioned = Versioned { version: SERVICE_VERSION, message: Answer::Accepted };
+        let mut bytes = postcard::to_allocvec(&versioned).unwrap();
+        assert!(decode::<Answer>(&bytes, "acme").is_ok());
+        bytes.push(0);
+        assert!(matches!(decode::<Answer>(&bytes, "acme"), Err(ServiceError::Malformed { .. })));
+    }
+
+    proptest! {
+        #[test]
+        fn arbitrary_bytes_never_panic(bytes in prop::collection::vec(any::<u8>(), 0..512)) {
+            let _ = decode::<Opening>(&bytes, "acme");
+            let with_version = [&[SERVICE_VERSION as u8][..], &bytes].concat();
+            let _ = decode::<Opening>(&with_version, "acme");
+            let _ = decode::<Answer>(&with_version, "acme");
+            let _ = decode::<Uses>(&with_version, "acme");
+        }
+    }
+}

@@ -1,0 +1,115 @@
+//! How a connection to a service begins, in one place for all services: it is authenticated, says what it is for within its
+//! deadline, and is answered or refused.
+
+use std::net::TcpStream;
+use std::sync::Arc;
+use std::time::Duration;
+
+use mpc_transport::tls::{Certificate, SecureLink, SecureTransport};
+use smol::Async;
+
+use crate::error::ServiceError;
+use crate::names::{Refused, shown};
+use crate::wire::connections::{Connections, Place};
+use crate::wire::link::{Boxed, Endpoint, within};
+use crate::wire::message::{self, Opening};
+
+/// How long a peer has to authenticate itself, and then to say what it wants.
+const OPENING_DEADLINE: Duration = Duration::from_secs(10);
+
+/// A service that is called.
+pub(crate) trait Service: Send + Sync + 'static {
+    /// What somebody may ask it for.
+    type Request: Send;
+
+    /// Who the service is, and how it waits.
+    fn endpoint(&self) -> &Endpoint;
+
+    /// Those who may connect at all.
+    fn known(&self) -> Vec<Certificate>;
+
+    /// The longest first message, in bytes.
+    fn longest_opening(&self) -> usize;
+
+    /// How many sessions one peer may have at a time.
+    fn sessions_per_peer(&self) -> usize;
+
+    /// Whether a caller may ask for that.
+    fn admit(&self, caller: &Certificate, opening: Opening) -> Result<Self::Request, Refused>;
+
+    /// Serves a call to its end.
+    fn serve(self: Arc<Self>, caller: Caller, request: Self::Request) -> Boxed<'static, Result<(), ServiceError>>;
+
+    /// Called about four times a second, however many connections come.
+    fn sweep(&self);
+}
+
+/// An authenticated peer that has called.
+#[derive(Debug)]
+pub(crate) struct Caller {
+    pub(crate) link: SecureTransport,
+    pub(crate) certificate: Certificate,
+    /// How it is named in messages.
+    pub(crate) name: String,
+    /// Counts the connection as one of this peer.
+    _place: Option<Place>,
+}
+
+impl Caller {
+    /// Grants what was asked for, or refuses it and gives nothing.
+    pub(crate) async fn answer<T>(&mut self, decision: Result<T, Refused>) -> Result<Option<T>, ServiceError> {
+        match decision {
+            Ok(granted) => message::accept(&mut self.link, &self.name).await.map(|()| Some(granted)),
+            Err(refused) => {
+                self.refuse(refused).await;
+                Ok(None)
+            }
+        }
+    }
+
+    /// Refuses what was asked for, and logs it.
+    pub(crate) async fn refuse(&mut self, (refusal, reason): Refused) {
+        tracing::warn!(peer = %self.name, %reason, "refused");
+        message::refuse(&mut self.link, refusal, &reason, &self.name).await;
+    }
+}
+
+/// Authenticates a peer and takes its request in; nothing if the request is refused.
+pub(crate) async fn receive<S: Service>(
+    service: &S,
+    connections: &Arc<Connections>,
+    stream: Async<TcpStream>,
+) -> Result<Option<(Caller, S::Request)>, ServiceError> {
+    let endpoint = service.endpoint();
+    let link = SecureLink::accept(stream, &endpoint.identity, &service.known(), OPENING_DEADLINE).await;
+    let link = link.map_err(|source| ServiceError::connect("a caller", source))?;
+    let certificate = link.peer().clone();
+    let place = connections.place(certificate.fingerprint());
+    let mut caller = Caller { link: endpoint.called(link), name: shown(&certificate), certificate, _place: None };
+    match place {
+        Ok(place) => caller._place = Some(place),
+        Err(refused) => {
+            caller.refuse(refused).await;
+            return Ok(None);
+        }
+    }
+    let silent = ServiceError::Silent { peer: caller.name.clone(), seconds: OPENING_DEADLINE.as_secs() };
+    let first = message::receive(&mut caller.link, service.longest_opening(), &caller.name);
+    let admitted = match within(OPENING_DEADLINE, silent, first).await {
+        Ok(opening) => service.admit(&caller.certificate, opening),
+        // What nobody of this version sends is a reason to refuse like others; its cause is all in the refusal.
+        Err(error @ (ServiceError::Malformed { .. } | ServiceError::Version { .. })) => Err(error.refusal()),
+        Err(error) => {
+            let (refusal, reason) = error.refusal();
+            message::refuse(&mut caller.link, refusal, &reason, &caller.name).await;
+            return Err(error);
+        }
+    };
+    match admitted {
+        Ok(request) => Ok(Some((caller, request))),
+        Err(refused) => {
+            caller.refuse(refused).await;
+            Ok(None)
+        }
+    }
+}
