@@ -114,7 +114,7 @@ impl InferenceError {
     pub(crate) fn over_dealer_link(step: &str, source: ProtocolError) -> Self {
         let step = step.into();
         match source {
-            ProtocolError::Transport(source) => {
+            ProtocolError::Transport(source) | ProtocolError::LinkToDealer { source } => {
                 Self::Link { step, peer: "the dealer (its party 1)".into(), source: source.into() }
             }
             source => Self::Step { step, source },

@@ -36,7 +36,7 @@ pub mod labels {
     /// The weights' shares and their opening under masks.
     pub const LOAD: &str = "load model";
     /// The handshake.
-    pub const HANDSHAKE: &str = "handshake";
+    pub const HANDSHAKE: &str = mpc_protocols::session::HANDSHAKE;
     /// The dealer's seeds and corrections.
     pub const DEAL: &str = "deal correlations";
 }

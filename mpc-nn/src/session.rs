@@ -7,18 +7,15 @@
 //! [recording] made with that model ([`infer_recorded`](PartySession::infer_recorded)).
 
 use alloc::borrow::ToOwned;
-use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
-use mpc_protocols::correlation;
 use mpc_protocols::{CorrelationSource, Dealer, Party, Place, ProtocolError};
+use mpc_protocols::{correlation, session};
 use mpc_ring::Ring;
 use mpc_shares::{Prg, Seed};
-use mpc_transport::{
-    Agreement, AnyTransport, FrameSource, Link, Meter, Metered, Phase, RecordingError, Transport, handshake,
-};
+use mpc_transport::{Agreement, AnyTransport, FrameSource, Link, Meter, Metered, Phase, RecordingError, Transport};
 
 use crate::encoding::{Header, Kind};
 use crate::error::InferenceError;
@@ -81,9 +78,8 @@ impl<'a, R: Ring> PartySession<'a, R> {
         options: SessionOptions,
     ) -> Result<Self, InferenceError> {
         let mut party = connect(transport, plan, &options).await?;
-        dealer.begin(Phase::Setup, labels::HANDSHAKE);
-        let shaken = dealer.handshake(&link_agreement(plan, &options, party.index())).await;
-        shaken.map_err(|source| InferenceError::over_dealer_link(labels::HANDSHAKE, source.into()))?;
+        let shaken = session::connect_to_dealer(&mut dealer, &agreement(plan, &options), party.index()).await;
+        shaken.map_err(|source| InferenceError::over_dealer_link(labels::HANDSHAKE, source))?;
         dealer.begin(Phase::Setup, labels::LOAD);
         let SessionOptions { session, seed, .. } = options;
         let mut generator = Prg::new(seed);
@@ -204,7 +200,7 @@ impl<R: Ring, D> PartySession<'_, R, D> {
     /// [`InferenceError::Step`] names the first field that differs, with both values.
     pub async fn agree(&mut self, fields: &[(&str, &str)]) -> Result<(), InferenceError> {
         let agreement = fields.iter().fold(Agreement::new(self.session), |all, (name, value)| all.with(name, value));
-        shake(&mut self.party, &agreement).await
+        session::agree(&mut self.party, &agreement).await.map_err(in_handshake)
     }
 
     /// This party's index.
@@ -305,13 +301,7 @@ impl<'a, R: Ring> DealerSession<'a, R> {
         plan: &'a Plan<R>,
         options: SessionOptions,
     ) -> Result<Self, InferenceError> {
-        let mut shaken = Ok(());
-        for (party, link) in links.iter_mut().enumerate() {
-            let agreement = link_agreement(plan, &options, party);
-            let with_party = link.handshake(&agreement).await;
-            // With every party before it ends, so that each is told what differs.
-            shaken = shaken.and(with_party.map_err(|source| ProtocolError::DealerLink { party, source }));
-        }
+        let shaken = session::connect_to_parties(&mut links, &agreement(plan, &options)).await;
         shaken.map_err(|source| InferenceError::over_party_link(labels::HANDSHAKE, source))?;
         let mut dealer = Dealer::new(plan.settings().parties, options.seed).map_err(in_dealing)?;
         dealer.deal(&mut links, &plan.setup_requests(), |_| ()).await.map_err(in_dealing)?;
@@ -334,15 +324,11 @@ async fn connect<R: Ring>(
     plan: &Plan<R>,
     options: &SessionOptions,
 ) -> Result<Party, InferenceError> {
-    let mut party = Party::new(transport);
-    shake(&mut party, &agreement(plan, options)).await?;
-    Ok(party)
+    session::connect(transport, &agreement(plan, options)).await.map_err(in_handshake)
 }
 
-async fn shake(party: &mut Party, agreement: &Agreement) -> Result<(), InferenceError> {
-    party.transport_mut().begin(Phase::Setup, labels::HANDSHAKE);
-    let shaken = handshake(party.transport_mut(), agreement).await;
-    shaken.map_err(|source| InferenceError::Step { step: labels::HANDSHAKE.to_owned(), source: source.into() })
+fn in_handshake(source: ProtocolError) -> InferenceError {
+    InferenceError::Step { step: labels::HANDSHAKE.to_owned(), source }
 }
 
 /// Begins to draw correlations from the dealer's link.
@@ -358,11 +344,6 @@ async fn begin<'l>(
 /// What all participants compare.
 fn agreement<R: Ring>(plan: &Plan<R>, options: &SessionOptions) -> Agreement {
     options.fields.iter().fold(plan.agreement(options.session), |all, (name, value)| all.with(name, value))
-}
-
-/// What a party and the dealer compare: the plan, and which party the link is for.
-fn link_agreement<R: Ring>(plan: &Plan<R>, options: &SessionOptions, party: usize) -> Agreement {
-    agreement(plan, options).with("dealer's link to party", format!("{party}"))
 }
 
 fn in_dealing(source: ProtocolError) -> InferenceError {

@@ -27,7 +27,7 @@ fn activations(c: &mut Criterion) {
     let plan = [Request::Relu { len: LEN, parameters: shape.parameters }];
     group.bench_function("truncating ReLU", |b| {
         b.iter(|| {
-            in_process::run::<u64, _>(2, &plan, async |party, source| {
+            in_process::run_planned::<u64, _>(2, &plan, async |party, source| {
                 relu(party, &shares(LEN), 16, source.next(shape).await?).await
             })
         });
@@ -38,7 +38,7 @@ fn activations(c: &mut Criterion) {
     plan.extend([Request::DaBits { len: LEN }, Request::Beaver(map)]);
     group.bench_function("classic ReLU, without truncation", |b| {
         b.iter(|| {
-            in_process::run::<u64, _>(2, &plan, async |party, source| {
+            in_process::run_planned::<u64, _>(2, &plan, async |party, source| {
                 let mut triples = Vec::new();
                 for &planes in &planes {
                     triples.push(source.next(planes).await?);
@@ -63,7 +63,7 @@ fn functions(c: &mut Criterion) {
         let requests = plan.requests();
         group.bench_function(format!("{function:?}"), |b| {
             b.iter(|| {
-                in_process::run::<u64, _>(2, &requests, async |party, source| {
+                in_process::run_planned::<u64, _>(2, &requests, async |party, source| {
                     let material = plan.draw(source).await?;
                     plan.apply(party, &shares(LEN), material).await
                 })
@@ -94,7 +94,7 @@ fn layer(c: &mut Criterion) {
     group.sample_size(20);
     group.bench_function("fixed weights: loading, dealing and one inference", |b| {
         b.iter(|| {
-            in_process::run::<u64, _>(2, &plan, async |party, source| {
+            in_process::run_planned::<u64, _>(2, &plan, async |party, source| {
                 let layer = (shares(weights), source.next(weights).await?);
                 let layers = FixedWeights::load(party, vec![layer]).await?;
                 let prepared = layers[0].prepare(source.next(FixedWeightShape { mask: 0, map }).await?)?;

@@ -43,7 +43,7 @@ fn run_truncating(parties: usize) -> Result<Vec<Outcome<Timed>>, ProtocolError> 
     let parameters = SignParameters::new(COMPARISON_BITS)?;
     let shape = SignShape { len: LEN, parameters };
     let barrier = Barrier::new(parties);
-    in_process::run::<u64, _>(parties, &[Request::Relu { len: LEN, parameters }], async |party, source| {
+    in_process::run_planned::<u64, _>(parties, &[Request::Relu { len: LEN, parameters }], async |party, source| {
         let (x, mask) = (input(party.index()), source.next(shape).await?);
         barrier.wait();
         let began = Instant::now();
@@ -58,7 +58,7 @@ fn run_classic(parties: usize) -> Result<Vec<Outcome<Timed>>, ProtocolError> {
     let mut plan: Vec<_> = planes.iter().map(|p| Request::BitTriples { width: p.width, len: p.len }).collect();
     plan.extend([Request::DaBits { len: LEN }, Request::Beaver(map)]);
     let barrier = Barrier::new(parties);
-    in_process::run::<u64, _>(parties, &plan, async |party, source| {
+    in_process::run_planned::<u64, _>(parties, &plan, async |party, source| {
         let x = input(party.index());
         let mut triples = Vec::new();
         for &planes in &planes {

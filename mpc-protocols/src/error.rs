@@ -23,6 +23,12 @@ pub enum ProtocolError {
         /// What went wrong; in it, the party is the node [`PARTY_NODE`](crate::correlation::PARTY_NODE).
         source: TransportError,
     },
+    /// A party's link to the dealer failed.
+    #[error("on the link to the dealer: {source}")]
+    LinkToDealer {
+        /// What went wrong; in it, the party is the node [`DEALER_NODE`](crate::correlation::DEALER_NODE).
+        source: TransportError,
+    },
     /// Shares do not fit together.
     #[error(transparent)]
     Share(#[from] ShareError),

@@ -13,7 +13,7 @@ use mpc_transport::{
     Link, MemoryTransport, Phase, Traffic, TransportError, memory_link, memory_link_with, memory_network,
 };
 
-use crate::{CorrelationSource, Dealer, Party, ProtocolError, Request};
+use crate::{CorrelationSource, Dealer, Party, Place, ProtocolError, Request, session};
 
 /// How long a party waits for another one.
 pub const DEADLINE: Duration = Duration::from_secs(30);
@@ -27,16 +27,16 @@ pub struct Outcome<O> {
     pub online: Traffic,
 }
 
-/// Runs a protocol at every party, each on a thread of its own, with correlations dealt to a plan, and gives each party's
-/// outcome.
+/// Runs a protocol at every party, each on a thread of its own, with the correlations that it turns out to draw in a dry run
+/// ([`session::plan`]), and gives each party's outcome.
 ///
 /// ```
-/// use mpc_protocols::{Bilinear, Request, beaver, in_process, open};
+/// use mpc_protocols::{Bilinear, beaver, in_process, open};
 /// use mpc_shares::ArithmeticShares;
 ///
 /// // Three parties hold x_i = 2 and y_i = 5 each, so x = 6 and y = 15.
 /// let map = Bilinear::Elementwise { len: 1 };
-/// let outcomes = in_process::run::<u64, _>(3, &[Request::Beaver(map)], async |party, source| {
+/// let outcomes = in_process::run::<u64, _>(3, async |party, source| {
 ///     let x = ArithmeticShares::from_elements(vec![2u64]);
 ///     let y = ArithmeticShares::from_elements(vec![5u64]);
 ///     let z = beaver::multiply(party, &x, &y, source.next(map).await?).await?;
@@ -48,8 +48,20 @@ pub struct Outcome<O> {
 ///
 /// # Errors
 /// Of the parties' errors, in the order of their indices, and the dealer's the first that is not just a link that another
-/// one closed; [`ProtocolError::LeftOver`] if the protocol did not use all of the plan.
+/// one closed.
 pub fn run<R: Ring, O: Send>(
+    parties: usize,
+    protocol: impl AsyncFn(&mut Party, &mut CorrelationSource<'_>) -> Result<O, ProtocolError> + Sync,
+) -> Result<Vec<Outcome<O>>, ProtocolError> {
+    let plan = smol::block_on(session::plan(Place { party: 0, parties }, &protocol))?;
+    run_planned::<R, _>(parties, &plan, protocol)
+}
+
+/// As [`run`], with correlations dealt to a plan that is given.
+///
+/// # Errors
+/// As for [`run`]; [`ProtocolError::LeftOver`] if the protocol does not use all of the plan.
+pub fn run_planned<R: Ring, O: Send>(
     parties: usize,
     plan: &[Request],
     protocol: impl AsyncFn(&mut Party, &mut CorrelationSource<'_>) -> Result<O, ProtocolError> + Sync,
@@ -70,7 +82,7 @@ pub fn run<R: Ring, O: Send>(
     })
 }
 
-/// As [`run`], but all on the calling thread, with correlations dealt from `seed`: nothing depends on threads or chance, and
+/// As [`run_planned`], but all on the calling thread, with correlations dealt from `seed`: nothing depends on threads or chance, and
 /// a small protocol takes microseconds.
 ///
 /// ```
@@ -88,7 +100,7 @@ pub fn run<R: Ring, O: Send>(
 /// ```
 ///
 /// # Errors
-/// As for [`run`].
+/// As for [`run_planned`].
 pub fn run_on_one_thread<R: Ring, O>(
     parties: usize,
     plan: &[Request],
@@ -116,10 +128,18 @@ fn all_or_cause<O>(
     let mut errors: Vec<_> =
         outcomes.into_iter().filter_map(|outcome| outcome.map(|o| complete.push(o)).err()).collect();
     errors.extend(dealt.err());
-    let is_consequence =
-        |error: &ProtocolError| matches!(error, ProtocolError::Transport(TransportError::Closed { .. }));
     let cause = errors.iter().position(|error| !is_consequence(error)).unwrap_or(0);
     if errors.is_empty() { Ok(complete) } else { Err(errors.swap_remove(cause)) }
+}
+
+/// Whether an error is just a link that another participant closed, as it ended for a reason of its own.
+fn is_consequence(error: &ProtocolError) -> bool {
+    match error {
+        ProtocolError::Transport(source)
+        | ProtocolError::DealerLink { source, .. }
+        | ProtocolError::LinkToDealer { source } => matches!(source, TransportError::Closed { .. }),
+        _ => false,
+    }
 }
 
 /// A transport that does not poll: the one that it waits for has no thread of its own.

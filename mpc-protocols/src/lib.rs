@@ -24,6 +24,7 @@ mod party;
 pub mod piecewise;
 mod place;
 pub mod relu;
+pub mod session;
 pub mod sharing;
 pub mod sign;
 pub mod sort;
@@ -34,3 +35,4 @@ pub use correlation::{Correlation, CorrelationSource, Dealer, Provider, Request}
 pub use error::ProtocolError;
 pub use party::Party;
 pub use place::Place;
+pub use session::{DealerSession, Session};

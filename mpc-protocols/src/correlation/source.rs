@@ -4,33 +4,47 @@ use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 use core::fmt;
+use core::future::ready;
 
 use mpc_transport::Link;
 
 use super::dealt::Dealt;
 use super::fields::{Correlation, Fields, Made};
 use super::layout::Layout;
-use super::provider::{Provider, Share};
+use super::provider::{Provided, Provider, Share};
 use super::request::Request;
 use crate::ProtocolError;
 use crate::place::Place;
 
 /// A party's stream of correlations in one session, in the order of the plan, whoever makes them.
 pub struct CorrelationSource<'a> {
-    planned: VecDeque<Request>,
+    plan: Plan<'a>,
     provider: Box<dyn Provider + 'a>,
+}
+
+/// What a source knows of its plan.
+enum Plan<'a> {
+    /// What is left of it.
+    Given(VecDeque<Request>),
+    /// What it turns out to be.
+    Noted(&'a mut Vec<Request>),
 }
 
 impl fmt::Debug for CorrelationSource<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("CorrelationSource").field("planned", &self.planned.len()).finish_non_exhaustive()
+        f.debug_struct("CorrelationSource").field("planned", &self.left()).finish_non_exhaustive()
     }
 }
 
 impl<'a> CorrelationSource<'a> {
     /// The correlations that `provider` makes, which was begun with `plan`.
     pub fn new(provider: impl Provider + 'a, plan: &[Request]) -> Self {
-        Self { planned: plan.iter().cloned().collect(), provider: Box::new(provider) }
+        Self { plan: Plan::Given(plan.iter().cloned().collect()), provider: Box::new(provider) }
+    }
+
+    /// Correlations of zeros, whatever is asked for, which is noted in `plan`: for a dry run.
+    pub(crate) fn noting(plan: &'a mut Vec<Request>) -> Self {
+        Self { plan: Plan::Noted(plan), provider: Box::new(Zeros) }
     }
 
     /// Begins a session with a dealer, which deals to the same plan: receives this party's seed over `link`.
@@ -52,13 +66,7 @@ impl<'a> CorrelationSource<'a> {
     /// [`ProtocolError::Transport`].
     pub async fn next<C: Correlation>(&mut self, shape: C::Shape) -> Result<C, ProtocolError> {
         let asked = C::request(&shape);
-        match self.planned.pop_front() {
-            None => return Err(ProtocolError::RanDry { asked: Box::new(asked) }),
-            Some(planned) if planned != asked => {
-                return Err(ProtocolError::PlanDiffers { planned: Box::new(planned), asked: Box::new(asked) });
-            }
-            Some(_) => {}
-        }
+        self.plan.take(&asked)?;
         let layout = Layout::of::<C>(&shape)?;
         let mut made: Vec<Made<C::Ring>> = layout.fields().iter().map(Made::blank).collect();
         let shares = made.iter_mut().map(|share| share as &mut dyn Share).collect();
@@ -71,7 +79,44 @@ impl<'a> CorrelationSource<'a> {
     /// # Errors
     /// [`ProtocolError::LeftOver`].
     pub fn finish(self) -> Result<(), ProtocolError> {
-        let count = self.planned.len();
-        if count == 0 { Ok(()) } else { Err(ProtocolError::LeftOver { count }) }
+        match self.left() {
+            0 => Ok(()),
+            count => Err(ProtocolError::LeftOver { count }),
+        }
+    }
+
+    fn left(&self) -> usize {
+        match &self.plan {
+            Plan::Given(planned) => planned.len(),
+            Plan::Noted(_) => 0,
+        }
+    }
+}
+
+impl Plan<'_> {
+    /// Goes on by what is asked for, which must be next.
+    fn take(&mut self, asked: &Request) -> Result<(), ProtocolError> {
+        match self {
+            Self::Given(planned) => match planned.pop_front() {
+                None => Err(ProtocolError::RanDry { asked: Box::new(asked.clone()) }),
+                Some(next) if next != *asked => {
+                    Err(ProtocolError::PlanDiffers { planned: Box::new(next), asked: Box::new(asked.clone()) })
+                }
+                Some(_) => Ok(()),
+            },
+            Self::Noted(plan) => {
+                plan.push(asked.clone());
+                Ok(())
+            }
+        }
+    }
+}
+
+/// Makes nothing: shares are zero before they are filled.
+struct Zeros;
+
+impl Provider for Zeros {
+    fn provide<'a>(&'a mut self, _: &'a Request, _: Vec<&'a mut dyn Share>) -> Provided<'a> {
+        Box::pin(ready(Ok(())))
     }
 }

@@ -96,8 +96,10 @@ pub fn session<R: Ring, O: Send, T: Transport + 'static>(
                 scope.spawn(move || smol::block_on(party(Party::new(transport), link, plan, protocol)))
             })
             .collect();
-        let ended = running.into_iter().map(|thread| thread.join().unwrap()).collect();
-        (ended, dealing.join().unwrap())
+        let ended: Vec<_> = running.into_iter().map(|thread| thread.join().unwrap()).collect();
+        let dealt = dealing.join().unwrap();
+        // A party that ends early keeps its link until the dealer is done, which else might fail for that.
+        (ended.into_iter().map(|(ended, _link)| ended).collect(), dealt)
     })
 }
 
@@ -106,7 +108,7 @@ async fn party<O>(
     mut link: Link,
     plan: &[Request],
     protocol: impl AsyncFn(&mut Party, &mut CorrelationSource<'_>) -> Result<O, ProtocolError>,
-) -> Ended<O> {
+) -> (Ended<O>, Link) {
     let result = async {
         let mut source = CorrelationSource::begin(&mut link, party.place(), plan).await?;
         let output = protocol(&mut party, &mut source).await?;
@@ -114,7 +116,7 @@ async fn party<O>(
         Ok(output)
     }
     .await;
-    (result, party)
+    ((result, party), link)
 }
 
 /// Each round: a party's message and those of the others.

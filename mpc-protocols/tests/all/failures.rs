@@ -215,7 +215,7 @@ fn a_run_in_one_process_names_the_cause() {
     };
     let seed = Seed::from_bytes([1; 32]);
     let on_one_thread = in_process::run_on_one_thread::<u64, _>(2, &plan, seed, protocol).unwrap_err();
-    let on_many = in_process::run::<u64, _>(2, &plan, protocol).unwrap_err();
+    let on_many = in_process::run_planned::<u64, _>(2, &plan, protocol).unwrap_err();
     for error in [on_one_thread, on_many] {
         assert!(matches!(error, ProtocolError::UnknownMask { mask: 0, known: 0 }), "{error}");
     }

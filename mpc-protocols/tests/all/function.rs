@@ -235,13 +235,13 @@ fn the_material_of_another_plan_is_refused() {
         (plan::<u64>(Function::Gelu, 2, 16, 0, 32), plan::<u64>(Function::Clip { low: 0.0, high: 1.0 }, 2, 16, 0, 32));
     let x = split(&[1u64, 2], 2);
     for (dealt, applied) in [(&abs, &gelu), (&gelu, &abs)] {
-        let result = mpc_protocols::in_process::run::<u64, _>(2, &dealt.requests(), async |party, source| {
+        let result = mpc_protocols::in_process::run_planned::<u64, _>(2, &dealt.requests(), async |party, source| {
             let material = dealt.draw(source).await?;
             applied.apply(party, &x[party.index()], material).await
         });
         assert!(matches!(result, Err(ProtocolError::OperandLength { .. })), "{result:?}");
     }
-    let result = mpc_protocols::in_process::run::<u64, _>(2, &gelu.requests(), async |party, source| {
+    let result = mpc_protocols::in_process::run_planned::<u64, _>(2, &gelu.requests(), async |party, source| {
         let material = gelu.draw(source).await?;
         gelu.apply(party, &split(&[1u64], 2)[party.index()], material).await
     });
@@ -308,7 +308,7 @@ fn an_empty_tensor_works() {
     for function in [Function::Abs, Function::Gelu, Function::Sqrt] {
         let plan = plan::<u64>(function, 0, 16, 16, 32);
         let empty = split::<u64>(&[], 2);
-        let outcomes = mpc_protocols::in_process::run::<u64, _>(2, &plan.requests(), async |party, source| {
+        let outcomes = mpc_protocols::in_process::run_planned::<u64, _>(2, &plan.requests(), async |party, source| {
             let material = plan.draw(source).await?;
             plan.apply(party, &empty[party.index()], material).await
         });

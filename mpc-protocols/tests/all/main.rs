@@ -5,6 +5,7 @@
 mod common;
 mod conversion;
 mod costs;
+mod examples;
 mod failures;
 mod function;
 mod multiplication;
@@ -12,6 +13,7 @@ mod open;
 mod piecewise;
 mod relations;
 mod security;
+mod session;
 mod sign;
 mod traffic;
 mod truncation;

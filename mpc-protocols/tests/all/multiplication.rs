@@ -76,7 +76,7 @@ fn shares_an_input(maps: [Bilinear; 2], x: &[u64], weights: [&[u64]; 2], parties
             .collect(),
     });
     let xs = split(x, parties);
-    let outputs = mpc_protocols::in_process::run::<u64, _>(parties, &plan, async |party, source| {
+    let outputs = mpc_protocols::in_process::run_planned::<u64, _>(parties, &plan, async |party, source| {
         let own = |layer: usize| crate::common::copy(&shares[layer][party.index()]);
         let mut layers = Vec::new();
         for (layer, weights) in weights.iter().enumerate() {

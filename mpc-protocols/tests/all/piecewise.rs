@@ -122,7 +122,7 @@ fn another_number_of_thresholds_is_refused() {
     let shape = shape(1, 32, 2);
     let x = split(&[1u64], 2);
     for given in [1, 3] {
-        let result = mpc_protocols::in_process::run::<u64, _>(2, &[request(shape)], async |party, source| {
+        let result = mpc_protocols::in_process::run_planned::<u64, _>(2, &[request(shape)], async |party, source| {
             let thresholds = vec![0; given];
             compare(party, &x[party.index()], 0, &thresholds, source.next(shape).await?).await.map(drop)
         });
