@@ -4,9 +4,11 @@ mod cargo;
 mod end_to_end;
 mod no_std;
 mod package;
+mod programs;
 mod tidy;
 
 use std::env;
+use std::fs;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
@@ -17,7 +19,8 @@ use crate::workspace::Workspace;
 /// Checks and tests everything, with a stable Rust toolchain and nothing else.
 ///
 /// Runs one step after another; a step that fails does not stop the others. At the end come a table, the failures once
-/// more, and a line `N passed, M failed`. The exit status is 1 if any step failed.
+/// more, and a line `N passed, M failed`. The exit status is 1 if any step failed, or if they took more than 1,800 s
+/// together: from an empty target folder, two idle processors take at most 600 s.
 #[derive(Debug, clap::Args)]
 pub struct TestArguments {
     /// Runs only these steps (see --list).
@@ -27,6 +30,11 @@ pub struct TestArguments {
     #[arg(long)]
     list: bool,
 }
+
+/// What all steps may take on two idle processors, from an empty target folder.
+const EXPECTED: Duration = Duration::from_secs(600);
+/// What they may take on a slow machine; beyond it, the command fails.
+const BUDGET: Duration = Duration::from_secs(1800);
 
 /// What a step came to.
 #[derive(Debug)]
@@ -52,7 +60,7 @@ const STEPS: [Step; 11] = [
         about: "each crate without features, with each one alone, with all",
         run: cargo::features,
     },
-    Step { name: "tests", about: "unit, integration, property and doc tests", run: cargo::tests },
+    Step { name: "tests", about: "unit, integration, property and doc tests", run: programs::run },
     Step { name: "docs", about: "cargo doc, warnings are errors", run: cargo::docs },
     Step { name: "fuzz", about: "the fuzz targets compile", run: cargo::fuzz },
     Step { name: "package", about: "cargo package, and the packages compile", run: package::run_step },
@@ -90,27 +98,32 @@ struct Done {
     name: &'static str,
     outcome: Outcome,
     time: Duration,
+    /// The time of processors, where the system tells.
+    work: Duration,
 }
 
 fn run_step(step: &Step, workspace: &Workspace) -> Done {
     println!("\n=== {}: {}", step.name, step.about);
-    let start = Instant::now();
+    let (start, work) = (Instant::now(), work());
     let outcome = (step.run)(workspace);
-    let time = start.elapsed();
+    let (time, work) = (start.elapsed(), self::work().saturating_sub(work));
     println!("=== {}: {} in {:.1} s", step.name, outcome.word(), time.as_secs_f64());
-    Done { name: step.name, outcome, time }
+    Done { name: step.name, outcome, time, work }
+}
+
+/// The processors' time of all programs that this one has run.
+fn work() -> Duration {
+    /// Linux counts in hundredths of a second here, whatever its clock does.
+    const TICK: Duration = Duration::from_millis(10);
+    let state = fs::read_to_string("/proc/self/stat").unwrap_or_default();
+    // The name of the program, in brackets, may have spaces. Behind it, the 14th and 15th words count the children.
+    let (_, words) = state.rsplit_once(')').unwrap_or_default();
+    let ticks = words.split_whitespace().skip(13).take(2).filter_map(|word| word.parse::<u32>().ok());
+    TICK * ticks.sum::<u32>()
 }
 
 fn sum_up(results: &[Done]) -> ExitCode {
-    println!("\n{:<12}{:<9}{:>8}  remarks", "step", "result", "seconds");
-    for Done { name, outcome, time } in results {
-        let remarks = match outcome {
-            Outcome::Passed(remark) | Outcome::Skipped(remark) => remark.clone(),
-            Outcome::Failed(failures) => format!("{} below", failures.len()),
-        };
-        let row = format!("{name:<12}{:<9}{:>8.1}  {remarks}", outcome.word(), time.as_secs_f64());
-        println!("{}", row.trim_end());
-    }
+    print_table(results);
     for Done { name, outcome, .. } in results {
         if let Outcome::Failed(failures) = outcome {
             println!("\n{name} failed:");
@@ -119,8 +132,30 @@ fn sum_up(results: &[Done]) -> ExitCode {
     }
     let failed = results.iter().filter(|done| matches!(done.outcome, Outcome::Failed(_))).count();
     let passed = results.iter().filter(|done| matches!(done.outcome, Outcome::Passed(_))).count();
+    let time: Duration = results.iter().map(|done| done.time).sum();
     println!("\n{passed} passed, {failed} failed");
-    if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    if time > BUDGET {
+        println!("error: {:.0} s are more than the budget of {} s", time.as_secs_f64(), BUDGET.as_secs());
+    }
+    if failed == 0 && time <= BUDGET { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+fn print_table(results: &[Done]) {
+    println!("\n{:<12}{:<9}{:>8}{:>10}  remarks", "step", "result", "seconds", "of work");
+    let row = |name: &str, word: &str, time: Duration, work: Duration, remarks: &str| {
+        let row = format!("{name:<12}{word:<9}{:>8.1}{:>10.1}  {remarks}", time.as_secs_f64(), work.as_secs_f64());
+        println!("{}", row.trim_end());
+    };
+    for Done { name, outcome, time, work } in results {
+        let remarks = match outcome {
+            Outcome::Passed(remark) | Outcome::Skipped(remark) => remark.clone(),
+            Outcome::Failed(failures) => format!("{} below", failures.len()),
+        };
+        row(name, outcome.word(), *time, *work, &remarks);
+    }
+    let [expected, budget] = [EXPECTED, BUDGET].map(|time| time.as_secs());
+    let remarks = format!("expected at most {expected} on two idle processors, budget {budget}");
+    row("all", "", results.iter().map(|done| done.time).sum(), results.iter().map(|done| done.work).sum(), &remarks);
 }
 
 impl Outcome {

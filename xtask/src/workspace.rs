@@ -1,5 +1,6 @@
 //! Where things are, and how to start other programs.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::env;
 use std::ffi::OsStr;
 use std::io::{self, BufRead, BufReader, Write};
@@ -28,8 +29,8 @@ pub struct Member {
     pub version: String,
     /// Its folder.
     pub folder: PathBuf,
-    /// Its features, `default` among them if it has one.
-    pub features: Vec<String>,
+    /// Its features, `default` among them if it has one, and what each one turns on.
+    pub features: BTreeMap<String, Vec<String>>,
     /// Its benchmarks.
     pub benches: Vec<String>,
     /// Whether it is for a registry.
@@ -75,15 +76,27 @@ impl Member {
     fn from_metadata(package: &Value) -> Self {
         let targets = list(&package["targets"]).iter();
         let benches = targets.filter(|target| list(&target["kind"]).iter().any(|kind| kind == "bench"));
+        let features = package["features"].as_object().into_iter().flatten();
         Self {
             name: text(&package["name"]),
             version: text(&package["version"]),
             folder: Path::new(&text(&package["manifest_path"])).parent().map(Path::to_owned).unwrap_or_default(),
-            features: package["features"].as_object().into_iter().flatten().map(|(name, _)| name.clone()).collect(),
+            features: features.map(|(name, on)| (name.clone(), list(on).iter().map(text).collect())).collect(),
             benches: benches.map(|target| text(&target["name"])).collect(),
             published: package["publish"].is_null(),
             missing: FIELDS.into_iter().filter(|field| is_absent(&package[field])).collect(),
         }
+    }
+
+    /// These features and all that they turn on.
+    pub fn with_implied(&self, features: &[String]) -> BTreeSet<String> {
+        let (mut found, mut open) = (BTreeSet::new(), features.to_vec());
+        while let Some(name) = open.pop() {
+            open.extend(self.features.get(&name).cloned().unwrap_or_default());
+            found.insert(name);
+        }
+        found.remove("default");
+        found
     }
 }
 

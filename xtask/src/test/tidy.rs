@@ -1,16 +1,22 @@
-//! What a compiler does not check.
+//! Rules that a compiler does not check.
+
+mod examples;
+mod imports;
+mod prose;
+mod size;
 
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use super::Outcome;
-use crate::workspace::Workspace;
+use crate::workspace::{Member, Workspace};
 
-/// Everything at the top level.
-const TOP_LEVEL: [&str; 25] = [
+/// Everything at the top level but the members of the workspace.
+const TOP_LEVEL: [&str; 16] = [
     ".cargo",
     ".ci",
+    ".github",
     ".gitignore",
     "BENCHMARKS.md",
     "CHANGELOG.md",
@@ -21,20 +27,14 @@ const TOP_LEVEL: [&str; 25] = [
     "LICENSE-MIT",
     "README.md",
     "SECURITY.md",
+    "deny.toml",
     "docs",
-    "fuzz",
-    "mpc-cli",
-    "mpc-models",
-    "mpc-nn",
-    "mpc-onnx",
-    "mpc-protocols",
-    "mpc-ring",
-    "mpc-service",
-    "mpc-shares",
-    "mpc-transport",
     "rustfmt.toml",
-    "xtask",
 ];
+/// A workspace of its own.
+const FUZZ: &str = "fuzz";
+/// The crates whose texts may name flags of a command line.
+const WITH_FLAGS: [&str; 2] = ["mpc-cli", "xtask"];
 
 /// Where `unsafe` is allowed: the vector kernels, and the allocator of a program that never runs.
 const UNSAFE: [&str; 2] = ["mpc-ring/src/kernels", "xtask/no-std/src/main.rs"];
@@ -53,7 +53,7 @@ const LEFTOVERS: [&str; 4] =
 pub(super) fn run(workspace: &Workspace) -> Outcome {
     let mut wrong = Vec::new();
     let files = files(&workspace.root);
-    check_top_level(&files, &mut wrong);
+    check_top_level(workspace, &files, &mut wrong);
     for file in &files {
         check_file(&workspace.root, file, &mut wrong);
     }
@@ -63,32 +63,51 @@ pub(super) fn run(workspace: &Workspace) -> Outcome {
         wrong.extend(member.missing.iter().map(|field| format!("the manifest of {} has no {field}", member.name)));
     }
     for member in &workspace.members {
-        for root in ["src/lib.rs", "src/main.rs"] {
-            let Ok(text) = fs::read_to_string(member.folder.join(root)) else { continue };
-            if member.name != WITH_UNSAFE && !text.contains("#![forbid(unsafe_code)]") {
-                wrong.push(format!("{}/{root} does not forbid unsafe code", member.name));
-            }
-        }
+        check_member(workspace, member, &files, &mut wrong);
     }
     Outcome::of(wrong, format!("{} files", files.len()))
 }
 
-fn check_top_level(files: &[PathBuf], wrong: &mut Vec<String>) {
+fn check_member(workspace: &Workspace, member: &Member, files: &[PathBuf], wrong: &mut Vec<String>) {
+    for root in ["src/lib.rs", "src/main.rs"] {
+        let Ok(text) = fs::read_to_string(member.folder.join(root)) else { continue };
+        if member.name != WITH_UNSAFE && !text.contains("#![forbid(unsafe_code)]") {
+            wrong.push(format!("{}/{root} does not forbid unsafe code", member.name));
+        }
+    }
+    let own = member.folder.strip_prefix(&workspace.root).unwrap_or(&member.folder);
+    let of_rust = files.iter().filter(|file| file.starts_with(own) && is_rust(file));
+    let texts = of_rust.filter_map(|file| Some((file, fs::read_to_string(workspace.root.join(file)).ok()?)));
+    let texts: Vec<_> = texts.map(|(file, text)| (file.strip_prefix(own).unwrap_or(file).to_owned(), text)).collect();
+    let sources = texts.iter().filter_map(|(file, text)| Some((file.strip_prefix("src").ok()?, &**text)));
+    let sources: Vec<_> = sources.collect();
+    wrong.extend(imports::check(&member.name, &sources));
+    if !WITH_FLAGS.contains(&&*member.name) {
+        let named = sources.iter().flat_map(|(file, text)| prose::check_flags(&own.join("src").join(file), text));
+        wrong.extend(named);
+        wrong.extend(examples::check(&member.name, &texts));
+    }
+}
+
+fn is_rust(file: &Path) -> bool {
+    file.extension().is_some_and(|extension| extension == "rs")
+}
+
+fn check_top_level(workspace: &Workspace, files: &[PathBuf], wrong: &mut Vec<String>) {
+    let members = workspace.members.iter().filter_map(|member| member.folder.file_name()?.to_str());
+    let expected: Vec<_> = members.chain(TOP_LEVEL).chain([FUZZ]).collect();
     let mut found: Vec<_> = files.iter().filter_map(|file| file.iter().next()?.to_str()).collect();
     found.sort_unstable();
     found.dedup();
-    let extra = found.iter().filter(|name| !TOP_LEVEL.contains(name));
+    let extra = found.iter().filter(|name| !expected.contains(name));
     wrong.extend(extra.map(|name| format!("{name} does not belong at the top level")));
-    let missing = TOP_LEVEL.iter().filter(|name| !found.contains(name));
+    let missing = expected.iter().filter(|name| !found.contains(name));
     wrong.extend(missing.map(|name| format!("{name} is missing at the top level")));
 }
 
 fn check_file(root: &Path, file: &Path, wrong: &mut Vec<String>) {
     let shown = file.display();
-    let is_rust = file.extension().is_some_and(|extension| extension == "rs");
-    // In `tests`, `common.rs` would be a test of its own.
-    let is_of_tests = file.iter().any(|part| part == "tests");
-    if file.file_name().is_some_and(|name| name == "mod.rs") && !is_of_tests {
+    if file.file_name().is_some_and(|name| name == "mod.rs") {
         wrong.push(format!("{shown}: a module `foo` is `foo.rs`"));
     }
     if file.starts_with(DATA) {
@@ -96,6 +115,10 @@ fn check_file(root: &Path, file: &Path, wrong: &mut Vec<String>) {
     }
     // What is not text has no lines.
     let Ok(text) = fs::read_to_string(root.join(file)) else { return };
+    if is_rust(file) {
+        wrong.extend(size::check(file, &text));
+        wrong.extend(prose::check(file, &text));
+    }
     let may_be_unsafe = UNSAFE.iter().any(|place| file.starts_with(place));
     for (line, number) in text.lines().zip(1..) {
         let at = format!("{shown}:{number}");
@@ -103,7 +126,7 @@ fn check_file(root: &Path, file: &Path, wrong: &mut Vec<String>) {
         if line.ends_with([' ', '\t', '\r']) {
             wrong.push(format!("{at}: space at the end of the line"));
         }
-        if is_rust {
+        if is_rust(file) {
             wrong.extend(found(line, &LEFTOVERS).map(|word| format!("{at}: `{word}`")));
             if !may_be_unsafe && has_unsafe(line) {
                 wrong.push(format!("{at}: unsafe code"));
