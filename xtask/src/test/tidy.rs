@@ -13,11 +13,12 @@ use super::Outcome;
 use crate::workspace::{Member, Workspace};
 
 /// Everything at the top level but the members of the workspace.
-const TOP_LEVEL: [&str; 16] = [
+const TOP_LEVEL: [&str; 17] = [
     ".cargo",
     ".ci",
     ".github",
     ".gitignore",
+    "ARCHITECTURE.md",
     "BENCHMARKS.md",
     "CHANGELOG.md",
     "CONTRIBUTING.md",
