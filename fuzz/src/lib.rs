@@ -6,7 +6,6 @@ use mpc_protocols::in_process::run_on_one_thread;
 use mpc_protocols::{Correlation, CorrelationSource, Party, ProtocolError, Request};
 use mpc_ring::Ring;
 use mpc_shares::{ArithmeticShares, Prg, Seed};
-use mpc_transport::MemoryTransport;
 
 /// More values than this find nothing new.
 const MAX_VALUES: usize = 70;
