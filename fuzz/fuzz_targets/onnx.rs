@@ -3,8 +3,8 @@
 
 use libfuzzer_sys::fuzz_target;
 use mpc_nn::Encoding;
-use mpc_onnx::{InputShapes, OnnxFile};
 use mpc_nn::weights::MAX_WEIGHT;
+use mpc_onnx::{InputShapes, OnnxFile};
 
 fuzz_target!(|bytes: &[u8]| {
     let Ok(file) = OnnxFile::from_bytes(bytes) else { return };
