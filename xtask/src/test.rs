@@ -57,7 +57,7 @@ const STEPS: [Step; 11] = [
     Step { name: "no-std", about: "the crates without their `std` feature need no std", run: no_std::run },
     Step {
         name: "features",
-        about: "each crate without features, with each one alone, with all",
+        about: "each crate that has features, without them and with each one alone",
         run: cargo::features,
     },
     Step { name: "tests", about: "unit, integration, property and doc tests", run: programs::run },
