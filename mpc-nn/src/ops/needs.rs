@@ -53,7 +53,7 @@ impl Needs {
         }
     }
 
-    /// What a plan asks for, in order.
+    /// A plan's requests for them, in order.
     pub(crate) fn requests<R: Ring>(&self) -> Vec<Request> {
         match self {
             Self::Nothing => vec![],
