@@ -49,7 +49,8 @@ impl Needs {
                 others.push(branch);
                 Self::Layers(first, others)
             }
-            (own, _) => own,
+            (own, Self::Nothing) => own,
+            _ => unreachable!("only layers with weights have branches"),
         }
     }
 
