@@ -3,6 +3,7 @@
 //! `cargo run --release -p mpc-protocols --example dot_product`
 
 #[allow(clippy::duplicate_mod, reason = "both examples are in one test program")]
+#[path = "../tests/support/processes.rs"]
 mod processes;
 
 use std::env;
