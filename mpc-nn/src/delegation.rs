@@ -9,9 +9,9 @@
 //! n−1 shares of a model or of inputs are independent uniform values, whatever these are. Send each party its own over a
 //! private channel, never two to one party. Input shares serve one inference.
 //!
-//! Who has all shares of the outputs learns the outputs; of what the parties held, the shares say no more than those of
-//! [`sharing::reveal`](mpc_protocols::sharing::reveal) say to a party: those of a product, a comparison or an index are
-//! freshly random, those of a truncation and of sums tell only each party's contribution to the result.
+//! A receiver of all shares of the outputs learns the outputs. Of what the parties held, the shares say no more than
+//! those of [`sharing::reveal`](mpc_protocols::sharing::reveal) say to a party: those of a product, a comparison or an
+//! index are freshly random, those of a truncation and of sums tell only each party's contribution to the result.
 
 use alloc::vec::Vec;
 use core::fmt;

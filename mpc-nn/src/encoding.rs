@@ -1,4 +1,4 @@
-//! What everything that is stored or sent as bytes begins with, and why bytes are refused.
+//! The beginning of everything that is stored or sent as bytes, and the reasons to refuse bytes.
 
 use alloc::format;
 use alloc::string::String;
@@ -19,7 +19,7 @@ pub enum EncodingError {
     /// Too few bytes or too many.
     #[error("{what} has {found} bytes, and {expected} are expected: it was cut short or belongs to something else")]
     Length {
-        /// What is read.
+        /// The thing that is read.
         what: &'static str,
         /// The length that it must have.
         expected: u64,
@@ -29,13 +29,13 @@ pub enum EncodingError {
     /// Bytes of something else.
     #[error("these bytes are no {what} of version {ENCODING_VERSION}: they were changed or are of another version")]
     Kind {
-        /// What is read.
+        /// The thing that is read.
         what: &'static str,
     },
     /// Bytes of another plan.
     #[error("{what} was made for plan {found}, this is plan {expected}: model, settings or roles differ")]
     OtherPlan {
-        /// What is read.
+        /// The thing that is read.
         what: &'static str,
         /// The digest of the plan.
         expected: String,
@@ -45,7 +45,7 @@ pub enum EncodingError {
     /// Bytes of another party.
     #[error("{what} is that of party {found}, this is party {expected}")]
     OtherParty {
-        /// What is read.
+        /// The thing that is read.
         what: &'static str,
         /// The party.
         expected: usize,
@@ -55,9 +55,9 @@ pub enum EncodingError {
     /// More than the reader takes.
     #[error("{what} has {found} {unit}, and at most {limit} are taken; raise the limit if you trust it")]
     TooLarge {
-        /// What is read.
+        /// The thing that is read.
         what: &'static str,
-        /// What is counted.
+        /// The things that are counted.
         unit: &'static str,
         /// The most that are taken.
         limit: u64,
@@ -67,9 +67,9 @@ pub enum EncodingError {
     /// Bytes that cannot be read.
     #[error("{what} cannot be read: {reason}")]
     Malformed {
-        /// What is read.
+        /// The thing that is read.
         what: &'static str,
-        /// What is wrong with it.
+        /// The fault in it.
         reason: String,
     },
     /// A graph that no builder makes.
@@ -77,7 +77,7 @@ pub enum EncodingError {
     Graph(#[from] GraphError),
 }
 
-/// What bytes stand for.
+/// The thing that bytes stand for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
     Graph,
@@ -109,7 +109,7 @@ impl Kind {
         EncodingError::Malformed { what: self.what(), reason }
     }
 
-    /// What the bytes begin with.
+    /// The first bytes of an encoding of this kind.
     pub(crate) fn tag(self) -> [u8; Self::TAG_BYTES] {
         let [low, high] = ENCODING_VERSION.to_le_bytes();
         [b'm', b'p', b'c', self as u8, low, high]
@@ -121,7 +121,7 @@ impl Kind {
     }
 }
 
-/// What stands in front of what is one party's and one plan's.
+/// The bytes in front of a thing that belongs to one party and one plan.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Header {
     /// The digest of the plan.
@@ -169,7 +169,7 @@ impl Header {
         bytes
     }
 
-    /// What follows this header in bytes that are not trusted, which must be `payload` bytes.
+    /// The bytes after this header in bytes that are not trusted; there must be `payload` of them.
     pub(crate) fn decode(self, kind: Kind, payload: usize, bytes: &[u8]) -> Result<&[u8], EncodingError> {
         let expected = Self::BYTES + payload;
         let length = EncodingError::Length { what: kind.what(), expected: expected as u64, found: bytes.len() as u64 };

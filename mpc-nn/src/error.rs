@@ -23,7 +23,7 @@ pub enum InferenceError {
     Step {
         /// The step's name in the plan.
         step: String,
-        /// What went wrong.
+        /// The cause.
         source: ProtocolError,
     },
     /// The link between a party and the dealer failed.
@@ -31,9 +31,9 @@ pub enum InferenceError {
     Link {
         /// The step's name in the plan.
         step: String,
-        /// Who is at the other end, and as which party of that link the source names it.
+        /// The other end, and the party as which the source names it on that link.
         peer: String,
-        /// What went wrong.
+        /// The cause.
         source: Box<TransportError>,
     },
     /// An input does not fit the graph.
@@ -81,10 +81,10 @@ pub enum InferenceError {
     /// Kept or received bytes are not what they should be, or of another plan.
     #[error(transparent)]
     Encoding(#[from] EncodingError),
-    /// What was given does not fit this party's role in the plan.
+    /// The weights or inputs that were given do not fit this party's role in the plan.
     #[error("{reason}")]
     Role {
-        /// What does not fit, and what would.
+        /// The part that does not fit, and what would.
         reason: &'static str,
     },
     /// Not as many shares of the outputs as parties.

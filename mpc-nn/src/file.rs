@@ -17,7 +17,7 @@ pub enum FileError {
     Read {
         /// The file.
         path: String,
-        /// What the operating system says.
+        /// The message of the operating system.
         reason: String,
     },
     /// A file of more bytes than the caller allows.

@@ -1,7 +1,8 @@
 //! A plan in the clear: the same fixed point and the same steps, on plain ring elements.
 //!
-//! What a private run gives but for its own errors, a few units in the last place for each truncation. Between the result
-//! in floating point and this one lies the error of rounding; between this one and the private run that of the protocols.
+//! The result of a private run but for the run's own errors, a few units in the last place for each truncation. Between
+//! the result in floating point and this one lies the error of rounding; between this one and the private run that of
+//! the protocols.
 
 use alloc::vec::Vec;
 

@@ -78,14 +78,14 @@ async fn party<R: Ring>(
     party.infer(inputs, Preprocessing::Streamed, &mut ()).await
 }
 
-/// What one party brings.
+/// The model and the inputs that one party brings.
 struct Brought<'a, R: Ring> {
     model: ModelSource<'a, R>,
     own: Vec<ArrayD<f32>>,
     outside: Option<InputShare<R>>,
 }
 
-/// What each party has of the model and the inputs before the session.
+/// Each party's part of the model and the inputs before the session.
 fn brought<'a, R: Ring>(
     plan: &Plan<R>,
     weights: &'a Weights,

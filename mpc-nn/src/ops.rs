@@ -168,7 +168,7 @@ pub(crate) fn clear(op: &Op, x: &Clear<'_>) -> ArrayD<f32> {
     operation!(op, operation => operation.clear(x))
 }
 
-/// What a plan does for a node, and what the elements of its value stand for.
+/// A plan's action for a node, and the format of the node's value.
 pub(crate) fn plan<R: Ring>(walk: &mut Walk<'_, R>, node: &Node) -> Result<(Action, Format), PlanError> {
     operation!(node.op(), operation => operation.plan(walk, node))
 }
@@ -234,7 +234,7 @@ impl Action {
         protocol!(self, protocol => protocol.needs(elements))
     }
 
-    /// What party `party` sends and receives for `elements` elements of the result.
+    /// The traffic of party `party` for `elements` elements of the result.
     pub(crate) fn online<R: Ring>(&self, elements: usize, settings: &Settings, party: usize) -> Traffic {
         protocol!(self, protocol => protocol.online::<R>(elements, settings, party))
     }

@@ -159,7 +159,7 @@ impl<R: Ring> Plan<R> {
         self.steps.iter().flat_map(|step| step.requests.iter().cloned()).collect()
     }
 
-    /// What party `party` sends and receives while the model is loaded, apart from handshakes and its seed.
+    /// The traffic of party `party` while the model is loaded, apart from handshakes and its seed.
     #[must_use]
     pub fn setup(&self, party: usize) -> Traffic {
         let weights = self.weights.iter().map(|weight| weight.len).sum();
@@ -171,13 +171,13 @@ impl<R: Ring> Plan<R> {
         shares + open::traffic(weights, R::BITS, parties)
     }
 
-    /// What party `party` receives from the dealer for one inference.
+    /// The traffic that party `party` receives from the dealer for one inference.
     #[must_use]
     pub fn preprocessing(&self, party: usize) -> Traffic {
         correlation::traffic::<R>(&self.requests(), self.place(party))
     }
 
-    /// What party `party` sends and receives in one inference.
+    /// The traffic of party `party` in one inference.
     #[must_use]
     pub fn online(&self, party: usize) -> Traffic {
         self.steps.iter().filter_map(|step| step.online.get(party).copied()).sum()
@@ -240,7 +240,7 @@ impl<R: Ring> Plan<R> {
         self.digest
     }
 
-    /// What the handshake of a session compares, field by field.
+    /// The fields that the handshake of a session compares, one by one.
     #[must_use]
     pub fn agreement(&self, session: [u8; 16]) -> Agreement {
         let settings = &self.settings;
@@ -260,7 +260,8 @@ impl<R: Ring> Plan<R> {
     }
 }
 
-/// What each step takes and sends, which follows from its action; a branch is done, and paid for, by the first of its input.
+/// Adds the correlations and traffic of each step, which follow from its action. A branch is done, and paid for, by the
+/// first step of its input.
 fn add_costs<R: Ring>(steps: &mut [Step], settings: &Settings) {
     for index in 0..steps.len() {
         let requests = steps[index].needs(steps).requests::<R>();

@@ -66,7 +66,7 @@ impl Observer for () {}
 /// One party's inferences with a loaded model.
 #[derive(Clone, Copy, Debug)]
 pub struct Inference<'a, R: Ring> {
-    /// What will be done; the same at every party.
+    /// The steps to run; the same at every party.
     pub plan: &'a Plan<R>,
     /// This party's share of the model.
     pub model: &'a Model<R>,

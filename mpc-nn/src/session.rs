@@ -23,7 +23,8 @@ use crate::plan::Plan;
 use crate::recording;
 use crate::run::{Inference, Inputs, Model, ModelSource, Observer, Outputs, Prepared, Preprocessing, labels};
 
-/// What a session needs besides its plan: what all its participants must have the same of, and this one's randomness.
+/// The needs of a session besides its plan: the fields that must be the same at all its participants, and this one's
+/// randomness.
 #[derive(Debug)]
 pub struct SessionOptions {
     /// The session's identity.
@@ -135,7 +136,7 @@ impl<'a, R: Ring> PartySession<'a, R> {
         recorded.map_err(|source| InferenceError::over_dealer_link(labels::DEAL, source))
     }
 
-    /// What passed between this party and the dealer.
+    /// The traffic between this party and the dealer.
     pub fn dealer_meter(&self) -> &Meter {
         self.dealer.meter()
     }
@@ -218,7 +219,7 @@ impl<R: Ring, D> PartySession<'_, R, D> {
         &self.model
     }
 
-    /// What passed between this party and the others.
+    /// The traffic between this party and the others.
     pub fn meter(&self) -> &Meter {
         self.party.transport().meter()
     }
@@ -245,7 +246,7 @@ impl<R: Ring> Preparation<'_, R> {
         self.inference.prepare(source, observer).await
     }
 
-    /// What passed between this party and the dealer for the correlations drawn last.
+    /// The traffic between this party and the dealer for the correlations drawn last.
     #[must_use]
     pub fn meter(&self) -> &Meter {
         self.dealer.meter()
@@ -276,7 +277,7 @@ impl<R: Ring> Online<'_, R> {
         self.inference.run_prepared(self.party, prepared, inputs.into(), self.generator, observer).await
     }
 
-    /// What passed between this party and the others in the last inference.
+    /// The traffic between this party and the others in the last inference.
     #[must_use]
     pub fn meter(&self) -> &Meter {
         self.party.transport().meter()
@@ -341,7 +342,7 @@ async fn begin<'l>(
     begun.map_err(|source| InferenceError::over_dealer_link(labels::DEAL, source))
 }
 
-/// What all participants compare.
+/// The fields that all participants compare.
 fn agreement<R: Ring>(plan: &Plan<R>, options: &SessionOptions) -> Agreement {
     options.fields.iter().fold(plan.agreement(options.session), |all, (name, value)| all.with(name, value))
 }

@@ -4,7 +4,7 @@ use alloc::vec::Vec;
 
 use ndarray::{ArrayD, Dimension};
 
-/// What is wrong with an element, and where it is.
+/// The fault in an element, and its place.
 pub(crate) enum Flaw {
     NotFinite(Vec<usize>),
     OutOfRange(Vec<usize>),

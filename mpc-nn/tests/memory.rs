@@ -1,4 +1,4 @@
-//! What a plan says of memory, against what a process takes. One test, in a process of its own: it measures all of it.
+//! A plan's claim of memory, against what a process takes. One test, in a process of its own: it measures all of it.
 #![cfg(target_os = "linux")]
 #![allow(missing_docs)]
 

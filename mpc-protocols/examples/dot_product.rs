@@ -3,6 +3,7 @@
 //! `cargo run --release -p mpc-protocols --example dot_product`
 
 #[allow(clippy::duplicate_mod, reason = "both examples are in one test program")]
+#[path = "../tests/support/processes.rs"]
 mod processes;
 
 use std::env;
@@ -11,7 +12,7 @@ use std::process::Command;
 use mpc_protocols::{Bilinear, CorrelationSource, Party, ProtocolError, beaver, in_process, open, sharing};
 use processes::Failure;
 
-/// What each of them has; nobody but its owner uses a vector.
+/// The vector of each of them; nobody but its owner uses a vector.
 const VECTORS: [[u64; 4]; 2] = [[1, 2, 3, 4], [10, 20, 30, 40]];
 
 async fn product(
@@ -30,7 +31,7 @@ async fn product(
     Ok(open::open(party, &z).await?[0].to_string())
 }
 
-/// What both processes learn.
+/// The product, as both processes learn it.
 pub fn run(command: impl Fn() -> Command) -> Result<Vec<String>, Failure> {
     processes::run(command, |index| {
         async move |party: &mut Party, source: &mut CorrelationSource<'_>| product(party, source, VECTORS[index]).await

@@ -3,6 +3,7 @@
 //! `cargo run --release -p mpc-protocols --example millionaires`
 
 #[allow(clippy::duplicate_mod, reason = "both examples are in one test program")]
+#[path = "../tests/support/processes.rs"]
 mod processes;
 
 use std::env;
@@ -12,7 +13,7 @@ use mpc_protocols::comparison::{less_than, msb_planes};
 use mpc_protocols::{CorrelationSource, Party, ProtocolError, in_process, open, sharing};
 use processes::Failure;
 
-/// What each of them has; nobody but its owner uses a number.
+/// The number of each of them; nobody but its owner uses a number.
 const FORTUNES: [u64; 2] = [3_141_592, 2_718_281];
 
 async fn compare(party: &mut Party, source: &mut CorrelationSource<'_>, own: u64) -> Result<String, ProtocolError> {
@@ -30,7 +31,7 @@ async fn compare(party: &mut Party, source: &mut CorrelationSource<'_>, own: u64
     Ok(format!("party {} is richer", open::open(party, &is_less).await?[0]))
 }
 
-/// What both processes learn.
+/// The answer, as both processes learn it.
 pub fn run(command: impl Fn() -> Command) -> Result<Vec<String>, Failure> {
     processes::run(command, |index| {
         async move |party: &mut Party, source: &mut CorrelationSource<'_>| compare(party, source, FORTUNES[index]).await

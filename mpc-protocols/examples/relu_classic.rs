@@ -22,12 +22,18 @@ const COMPARISON_BITS: u32 = 32;
 /// A party's result and the time that it took online.
 type Timed = (ArithmeticShares<u64>, f64);
 
+#[allow(dead_code, reason = "a test calls `run`")]
 fn main() -> Result<(), String> {
     let runs = std::env::args().nth(1).map_or(Ok(1), |runs| runs.parse::<u32>());
+    run(runs.map_err(|error| format!("the number of runs: {error}"))?)
+}
+
+/// Runs both so many times.
+pub fn run(runs: u32) -> Result<(), String> {
     for parties in [2, 4] {
         let wrong = |error: ProtocolError| error.to_string();
         // In turn, so that other work on the machine falls on both.
-        for _ in 0..runs.clone().map_err(|error| format!("the number of runs: {error}"))? {
+        for _ in 0..runs {
             let truncating = checked(run_truncating(parties).map_err(wrong)?, FRACTIONAL_BITS)?;
             let classic = checked(run_classic(parties).map_err(wrong)?, 0)?;
             for (name, (seconds, traffic)) in [("truncating", truncating), ("classic", classic)] {

@@ -136,7 +136,7 @@ pub async fn square<R: Ring>(
     Ok(square.reshape(x.shape())?)
 }
 
-/// What each party sends and receives in [`multiply`].
+/// The traffic of each party in [`multiply`].
 #[must_use]
 pub fn traffic<R: Ring>(map: &Bilinear, parties: usize) -> Traffic {
     open::traffic(map.left_len() + map.right_len(), R::BITS, parties)

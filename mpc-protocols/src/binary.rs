@@ -82,7 +82,7 @@ pub async fn and(
     Ok(BinaryShares::new(x.width(), x.len(), (0..d.len()).map(product).collect())?)
 }
 
-/// What each party sends and receives in [`and`].
+/// The traffic of each party in [`and`].
 #[must_use]
 pub fn and_traffic(planes: Planes, parties: usize) -> Traffic {
     open::traffic_of_planes(2 * planes.width as usize, planes.len, parties)

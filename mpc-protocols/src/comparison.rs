@@ -84,7 +84,7 @@ pub fn msb_planes<R: Ring>(len: usize, parties: usize) -> Vec<Planes> {
     planes
 }
 
-/// What each party sends and receives in [`most_significant_bit`].
+/// The traffic of each party in [`most_significant_bit`].
 #[must_use]
 pub fn msb_traffic<R: Ring>(len: usize, parties: usize) -> Traffic {
     msb_planes::<R>(len, parties).into_iter().map(|planes| binary::and_traffic(planes, parties)).sum()
@@ -112,7 +112,7 @@ pub async fn less_than<R: Ring>(
     Ok(bit_to_arithmetic(party, &bit, dabits).await?.reshape(x.shape())?)
 }
 
-/// What each party sends and receives in [`less_than`].
+/// The traffic of each party in [`less_than`].
 #[must_use]
 pub fn less_than_traffic<R: Ring>(len: usize, parties: usize) -> Traffic {
     msb_traffic::<R>(len, parties) + conversion::b2a_traffic(len, parties)
@@ -142,7 +142,7 @@ pub async fn classic_relu<R: Ring>(
     multiply(party, x, &keep, product).await
 }
 
-/// What each party sends and receives in [`classic_relu`].
+/// The traffic of each party in [`classic_relu`].
 #[must_use]
 pub fn classic_relu_traffic<R: Ring>(len: usize, parties: usize) -> Traffic {
     less_than_traffic::<R>(len, parties) + beaver::traffic::<R>(&Bilinear::Elementwise { len }, parties)

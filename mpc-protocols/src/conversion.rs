@@ -137,7 +137,7 @@ pub fn all_bits(width: u32, len: usize) -> usize {
     packing::words_for(len) * 64 * width as usize
 }
 
-/// What each party sends and receives when `len` bits are converted.
+/// The traffic of each party when `len` bits are converted.
 #[must_use]
 pub fn b2a_traffic(len: usize, parties: usize) -> Traffic {
     open::traffic_of_planes(1, len, parties)
@@ -189,7 +189,7 @@ pub(crate) fn carry_save_planes<R: Ring>(len: usize, parties: usize) -> Vec<Plan
     planes
 }
 
-/// What each party sends and receives in [`to_binary`].
+/// The traffic of each party in [`to_binary`].
 #[must_use]
 pub fn a2b_traffic<R: Ring>(len: usize, parties: usize) -> Traffic {
     adder_planes::<R>(len, parties).into_iter().map(|planes| binary::and_traffic(planes, parties)).sum()
@@ -340,7 +340,7 @@ pub async fn to_binary_with_edabits<R: Ring>(
     sklansky_sum(party, public, bits, triples.into_iter()).await
 }
 
-/// What each party sends and receives in [`to_binary_with_edabits`].
+/// The traffic of each party in [`to_binary_with_edabits`].
 #[must_use]
 pub fn edabits_traffic<R: Ring>(len: usize, parties: usize) -> Traffic {
     let adder = adder_planes::<R>(len, 2).into_iter().map(|planes| binary::and_traffic(planes, parties));

@@ -1,4 +1,4 @@
-//! What can go wrong in a protocol.
+//! The failures of a protocol.
 
 use alloc::boxed::Box;
 use mpc_shares::ShareError;
@@ -20,13 +20,13 @@ pub enum ProtocolError {
     DealerLink {
         /// The party that the link is to.
         party: usize,
-        /// What went wrong; in it, the party is the node [`PARTY_NODE`](crate::correlation::PARTY_NODE).
+        /// The cause; in it, the party is the node [`PARTY_NODE`](crate::correlation::PARTY_NODE).
         source: TransportError,
     },
     /// A party's link to the dealer failed.
     #[error("on the link to the dealer: {source}")]
     LinkToDealer {
-        /// What went wrong; in it, the party is the node [`DEALER_NODE`](crate::correlation::DEALER_NODE).
+        /// The cause; in it, the dealer is the node [`DEALER_NODE`](crate::correlation::DEALER_NODE).
         source: TransportError,
     },
     /// Shares do not fit together.
@@ -35,15 +35,15 @@ pub enum ProtocolError {
     /// A correlation was asked for that the plan has not got at this place.
     #[error("the plan's next correlation is {planned:?}, but {asked:?} was asked for: plan and execution differ")]
     PlanDiffers {
-        /// What the plan has next.
+        /// The next correlation of the plan.
         planned: Box<Request>,
-        /// What the protocol asked for.
+        /// The correlation that the protocol asked for.
         asked: Box<Request>,
     },
     /// A correlation was asked for after the last one of the plan.
     #[error("correlations ran dry: {asked:?} was asked for after the last one of the plan")]
     RanDry {
-        /// What the protocol asked for.
+        /// The correlation that the protocol asked for.
         asked: Box<Request>,
     },
     /// The run ended with correlations left over.
@@ -57,7 +57,7 @@ pub enum ProtocolError {
     WrongCorrelation {
         /// The protocol.
         protocol: &'static str,
-        /// What is counted.
+        /// The things that are counted.
         unit: &'static str,
         /// The size that the correlation was dealt for.
         correlation: usize,
@@ -73,7 +73,7 @@ pub enum ProtocolError {
         parameter: &'static str,
         /// The value that was given.
         value: u64,
-        /// What is supported.
+        /// The values that are supported.
         allowed: &'static str,
     },
     /// The dealer was asked for a correlation on a weight mask that was never set up.

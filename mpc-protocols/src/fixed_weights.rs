@@ -184,8 +184,8 @@ impl<R: Ring> FixedWeights<R> {
         self.difference.elements()
     }
 
-    /// What can be computed before the input is there: Z = A ∗ Δ + C. The first time, weights are packed for the layer's
-    /// shape, once for all inferences.
+    /// Computes all that can be computed before the input is there: Z = A ∗ Δ + C. The first time, weights are packed
+    /// for the layer's shape, once for all inferences.
     ///
     /// # Errors
     /// [`ProtocolError::OperandLength`] if the pair is for a layer with another number of weights.
@@ -329,13 +329,13 @@ impl<R: Ring> PreparedLayer<R> {
     }
 }
 
-/// What each party sends and receives in [`FixedWeights::apply`].
+/// The traffic of each party in [`FixedWeights::apply`].
 #[must_use]
 pub fn traffic<R: Ring>(map: &Bilinear, parties: usize) -> Traffic {
     open::traffic(map.left_len(), R::BITS, parties)
 }
 
-/// What party `party` sends and receives in [`FixedWeights::apply_at_owner`].
+/// The traffic of party `party` in [`FixedWeights::apply_at_owner`].
 #[must_use]
 pub fn traffic_at_owner<R: Ring>(map: &Bilinear, party: usize, owner: usize, parties: usize) -> Traffic {
     sharing::reveal_traffic::<R>(map.left_len(), party, owner, parties)

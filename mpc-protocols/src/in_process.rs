@@ -18,10 +18,10 @@ use crate::{CorrelationSource, Dealer, Party, Place, ProtocolError, Request, ses
 /// How long a party waits for another one.
 pub const DEADLINE: Duration = Duration::from_secs(30);
 
-/// What one party has at the end.
+/// The result of one party, and its traffic.
 #[derive(Debug)]
 pub struct Outcome<O> {
-    /// What the protocol gave.
+    /// The protocol's result.
     pub output: O,
     /// Everything between the parties.
     pub online: Traffic,

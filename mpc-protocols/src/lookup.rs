@@ -162,7 +162,7 @@ pub async fn look_up<R: Ring>(
     truncate(party, &ArithmeticShares::new(u.shape(), values.into_vec())?, layout.guard_bits, lift).await
 }
 
-/// What each party sends and receives in [`look_up`], in a ring of `ring_bits` bits.
+/// The traffic of each party in [`look_up`], in a ring of `ring_bits` bits.
 ///
 /// # Errors
 /// [`ProtocolError::Parameter`] as for [`Table::layout`].

@@ -80,7 +80,7 @@ pub async fn maximum_of<R: Ring>(
     Ok(candidates.remove(0))
 }
 
-/// What each party sends and receives in [`maximum_of`].
+/// The traffic of each party in [`maximum_of`].
 #[must_use]
 pub fn traffic(candidates: usize, len: usize, parameters: SignParameters, parties: usize) -> Traffic {
     tournament(candidates, len, parameters).into_iter().map(|shape| sign::traffic(shape, parties)).sum()

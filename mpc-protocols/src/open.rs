@@ -131,13 +131,13 @@ pub(crate) async fn open_planes(
     Ok(planes)
 }
 
-/// What each party sends and receives when `len` elements are opened in `bits` bits.
+/// The traffic of each party when `len` elements are opened in `bits` bits.
 #[must_use]
 pub fn traffic(len: usize, bits: u32, parties: usize) -> Traffic {
     Traffic::exchange(packing::packed_len(len, bits) as u64, parties)
 }
 
-/// What each party sends and receives when `planes` planes of `len` bits are opened.
+/// The traffic of each party when `planes` planes of `len` bits are opened.
 #[must_use]
 pub fn traffic_of_planes(planes: usize, len: usize, parties: usize) -> Traffic {
     if len == 0 { Traffic::default() } else { Traffic::exchange((planes * len.div_ceil(8)) as u64, parties) }

@@ -97,11 +97,11 @@ pub struct PiecewiseLinear<R> {
     pub constant: R,
     /// The slope below all thresholds.
     pub slope: R,
-    /// What is added from each threshold on.
+    /// The step that is added from each threshold on.
     pub steps: Vec<Step<R>>,
 }
 
-/// What is added to a piecewise linear function from one threshold on: offset + slope·y.
+/// The part added to a piecewise linear function from one threshold on: offset + slope·y.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Step<R> {
     /// The constant.
@@ -205,7 +205,7 @@ impl<R: Ring> Pieces<R> {
     }
 }
 
-/// What each party sends and receives in [`compare`].
+/// The traffic of each party in [`compare`].
 #[must_use]
 pub fn traffic(shape: PiecewiseShape, parties: usize) -> Traffic {
     compare::traffic(shape.sign, shape.thresholds, parties)

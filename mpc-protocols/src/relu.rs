@@ -129,7 +129,7 @@ impl<R: Ring> Dealt<'_, R> {
     }
 }
 
-/// What each party sends and receives in [`relu`].
+/// The traffic of each party in [`relu`].
 #[must_use]
 pub fn traffic(shape: SignShape, parties: usize) -> Traffic {
     sign::traffic(shape, parties)

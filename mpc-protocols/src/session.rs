@@ -25,7 +25,7 @@ pub use rehearsal::plan;
 /// Label of what is counted for the handshakes, in the phase [`Phase::Setup`].
 pub const HANDSHAKE: &str = "handshake";
 
-/// What all participants compare where nothing but a plan is dealt, in ring `R`.
+/// The fields that all participants compare where nothing but a plan is dealt, in ring `R`.
 #[must_use]
 pub fn agreement<R: Ring>(session: [u8; 16], parties: usize, plan: &[Request]) -> Agreement {
     let agreement = Agreement::new(session).with("ring", format!("Z_2^{}", R::BITS));
@@ -170,7 +170,7 @@ pub async fn connect_to_parties(links: &mut [Link], agreement: &Agreement) -> Re
     shaken
 }
 
-/// What a party and the dealer compare: also which party the link is for.
+/// The fields that a party and the dealer compare: also which party the link is for.
 fn on_link(agreement: &Agreement, party: usize) -> Agreement {
     agreement.clone().with("dealer's link to party", party)
 }

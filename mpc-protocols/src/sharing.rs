@@ -47,7 +47,7 @@ pub async fn share<R: Ring>(
     Ok(ArithmeticShares::split_by_seeds(shape, secret, seeds)?)
 }
 
-/// What [`share`] sends and receives at one party.
+/// The traffic of [`share`] at one party.
 #[must_use]
 pub fn traffic(party: usize, owner: usize, parties: usize) -> Traffic {
     if party == owner {
@@ -119,13 +119,13 @@ pub async fn reveal_to<R: Ring>(
     Ok(revealed)
 }
 
-/// What [`reveal_to`] of `len` elements of `R` sends and receives at one party.
+/// The traffic of [`reveal_to`] at one party, for `len` elements of `R`.
 #[must_use]
 pub fn reveal_to_traffic<R: Ring>(len: usize, party: usize, recipients: &[usize], parties: usize) -> Traffic {
     recipients.iter().map(|&recipient| reveal_traffic::<R>(len, party, recipient, parties)).sum()
 }
 
-/// What [`reveal`] of `len` elements of `R` sends and receives at one party.
+/// The traffic of [`reveal`] at one party, for `len` elements of `R`.
 #[must_use]
 pub fn reveal_traffic<R: Ring>(len: usize, party: usize, owner: usize, parties: usize) -> Traffic {
     let bytes = (len * R::BYTES) as u64;

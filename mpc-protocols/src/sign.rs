@@ -61,7 +61,7 @@ impl<R: Ring> Deal<R> for SignMask<R> {
     }
 }
 
-/// What the dealer knows of a sign's correlation, for those built on it.
+/// The dealer's knowledge of a sign's correlation, for those built on it.
 pub(crate) struct DealtSign<R: Ring> {
     /// r.
     pub(crate) mask: Secret<R>,
@@ -148,7 +148,7 @@ pub async fn is_non_negative<R: Ring>(
     Ok(ArithmeticShares::new(x.shape(), sign.flip().iter().enumerate().map(bit).collect())?)
 }
 
-/// What each party sends and receives for the sign of `shape.len` elements: three rounds.
+/// The traffic of each party for the sign of `shape.len` elements: three rounds.
 #[must_use]
 pub fn traffic(shape: SignShape, parties: usize) -> Traffic {
     compare::traffic(shape, 1, parties)

@@ -107,7 +107,7 @@ pub async fn sort<R: Ring>(
     Ok(tensors)
 }
 
-/// What each party sends and receives in [`sort`].
+/// The traffic of each party in [`sort`].
 #[must_use]
 pub fn traffic(count: usize, len: usize, parameters: SignParameters, parties: usize) -> Traffic {
     shapes(count, len, parameters).into_iter().map(|shape| sign::traffic(shape, parties)).sum()

@@ -176,7 +176,7 @@ pub async fn truncate<R: Ring>(
     Ok(top.reshape(x.shape())?)
 }
 
-/// What each party sends and receives in [`truncate`].
+/// The traffic of each party in [`truncate`].
 #[must_use]
 pub fn traffic(shape: LiftShape, parties: usize) -> Traffic {
     open::traffic(shape.len, shape.bits, parties)

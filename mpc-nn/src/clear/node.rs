@@ -1,4 +1,4 @@
-//! What an operation works with in floating point.
+//! The operands of an operation in floating point.
 
 use alloc::string::String;
 

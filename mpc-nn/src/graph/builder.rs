@@ -8,7 +8,7 @@ use mpc_ring::Convolution;
 
 use super::{Graph, GraphError, Node, NodeId, Op, shape};
 
-/// What a convolution adds to the shape of its input.
+/// The parts of a convolution that its input's shape does not tell.
 ///
 /// ```
 /// use mpc_nn::ConvolutionOptions;

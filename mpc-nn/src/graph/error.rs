@@ -90,7 +90,7 @@ pub enum GraphError {
     Convolution {
         /// The node that was being added.
         name: String,
-        /// What does not fit.
+        /// The misfit.
         source: ShapeError,
     },
     /// A pooling window that does not fit its input.

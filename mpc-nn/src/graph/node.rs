@@ -39,7 +39,7 @@ impl Node {
         &self.name
     }
 
-    /// What the node computes.
+    /// The operation that the node computes.
     #[must_use]
     pub fn op(&self) -> &Op {
         &self.op
@@ -80,7 +80,7 @@ impl Node {
 pub enum ParameterKind {
     /// The matrix or the filters.
     Weight,
-    /// What is added to each feature or channel of the output.
+    /// The number added to each feature or channel of the output.
     Bias,
     /// A tensor that other nodes take as an input.
     Value,
@@ -104,7 +104,7 @@ pub struct Parameter {
     pub name: String,
     /// The first node that uses it.
     pub node: NodeId,
-    /// What it is to that node.
+    /// Its part in that node.
     pub kind: ParameterKind,
     /// Convolution weights: [output channels, input channels / groups, kernel height, kernel width]; linear
     /// weights: [output features, input features]; biases and channelwise factors: `[channels]`; values: as the node.

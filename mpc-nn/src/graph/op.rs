@@ -9,7 +9,7 @@ use mpc_protocols::function::Function;
 use mpc_ring::Convolution;
 use serde::{Deserialize, Serialize};
 
-/// What a node computes. Images are [batch, channels, height, width]; any other axis is like every other.
+/// The operation of a node. Images are [batch, channels, height, width]; any other axis is like every other.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum Op {

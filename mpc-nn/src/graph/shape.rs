@@ -1,4 +1,4 @@
-//! What shape inference is made of, for all operations.
+//! The pieces of shape inference, for all operations.
 
 use alloc::borrow::ToOwned;
 use alloc::vec::Vec;

@@ -1,4 +1,4 @@
-//! What operations with an entry for each channel share.
+//! The shared part of operations with an entry for each channel.
 
 use super::prelude::*;
 use super::tensors::from_elements;

@@ -1,4 +1,5 @@
-//! What a maximum and a sort share that carry an index: it goes below the value's bits, so that comparisons carry it along.
+//! The common part of a maximum and a sort that carry an index.
+//! It goes below the value's bits, so that comparisons carry it along.
 
 use mpc_protocols::sign::SignParameters;
 

@@ -49,11 +49,12 @@ impl Needs {
                 others.push(branch);
                 Self::Layers(first, others)
             }
-            (own, _) => own,
+            (own, Self::Nothing) => own,
+            _ => unreachable!("only layers with weights have branches"),
         }
     }
 
-    /// What a plan asks for, in order.
+    /// A plan's requests for them, in order.
     pub(crate) fn requests<R: Ring>(&self) -> Vec<Request> {
         match self {
             Self::Nothing => vec![],

@@ -1,4 +1,4 @@
-//! What every operation and every step says of itself.
+//! The facts that every operation and every step states about itself.
 
 use alloc::vec::Vec;
 
@@ -22,7 +22,7 @@ pub(crate) trait Operation {
     /// Adds a node of somebody else's graph again, by the builder's method, which checks it.
     fn rebuild(&self, builder: &mut GraphBuilder, node: &Node) -> Result<NodeId, GraphError>;
 
-    /// What stands before the point in the names of its parameters, if that is not the node's name.
+    /// The part before the point in the names of its parameters, if that is not the node's name.
     fn tied(&self) -> Option<&str> {
         None
     }
@@ -39,7 +39,7 @@ pub(crate) trait Operation {
     /// The value in floating point.
     fn clear(&self, x: &Clear<'_>) -> ArrayD<f32>;
 
-    /// What is done for it, and what the elements of its value stand for.
+    /// The action that carries it out, and the format of its value.
     fn plan<R: Ring>(&self, walk: &mut Walk<'_, R>, node: &Node) -> Result<(Action, Format), PlanError>;
 }
 
@@ -79,7 +79,7 @@ pub(crate) trait Protocol {
     /// The correlations that it takes for `elements` elements of its result: planned and drawn by this alone.
     fn needs(&self, elements: usize) -> Needs;
 
-    /// What party `party` sends and receives.
+    /// The traffic of party `party`.
     fn online<R: Ring>(&self, elements: usize, settings: &Settings, party: usize) -> Traffic;
 
     /// The elements that it works with besides its operands, its result and its correlations.

@@ -119,7 +119,8 @@ impl Operation for RankedIndex {
     }
 }
 
-/// What `of` makes of index and element of the largest elements along the last axis, the first of equal ones in front.
+/// The results of `of` on index and element of the largest elements along the last axis, the first of equal ones in
+/// front.
 fn ranked(input: &ArrayD<f32>, shape: &[usize], of: impl Fn(usize, f32) -> f32) -> ArrayD<f32> {
     let axis = input.ndim() - 1;
     let rank = |lane: ArrayView1<'_, f32>| {
@@ -216,7 +217,7 @@ impl Protocol for WithoutIndexStep {
         truncation::traffic(self.shape, settings.parties)
     }
 
-    /// What is opened, twice, and its bits.
+    /// The opened elements, twice, and their bits.
     fn workspace(&self, operands: usize, elements: usize) -> usize {
         4 * operands.max(elements)
     }

@@ -59,7 +59,7 @@ impl Protocol for ReluStep {
         sign::traffic(self.shape, settings.parties)
     }
 
-    /// What is opened, twice, and its bits.
+    /// The opened elements, twice, and their bits.
     fn workspace(&self, operands: usize, elements: usize) -> usize {
         4 * operands.max(elements)
     }

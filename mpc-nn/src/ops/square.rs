@@ -51,7 +51,7 @@ impl Protocol for SquareStep {
         open::traffic(elements, R::BITS, settings.parties)
     }
 
-    /// What is opened, twice, and its bits.
+    /// The opened elements, twice, and their bits.
     fn workspace(&self, operands: usize, elements: usize) -> usize {
         4 * operands.max(elements)
     }

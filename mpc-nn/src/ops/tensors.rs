@@ -39,7 +39,7 @@ pub(super) fn offset<R: Ring>(mut x: ArithmeticShares<R>, value: i128, party: us
     x
 }
 
-/// What is made of each element, in the clear.
+/// The result of `apply` on each element, in the clear.
 pub(super) fn map<R: Ring>(x: &[R], apply: impl Fn(i128) -> i128) -> Vec<R> {
     x.iter().map(|x| R::from_i128(apply(x.to_i128()))).collect()
 }

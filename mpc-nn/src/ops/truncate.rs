@@ -23,7 +23,7 @@ impl Protocol for TruncateStep {
         truncation::traffic(self.shape, settings.parties)
     }
 
-    /// What is opened, twice, and its bits.
+    /// The opened elements, twice, and their bits.
     fn workspace(&self, operands: usize, elements: usize) -> usize {
         4 * operands.max(elements)
     }

@@ -67,7 +67,7 @@ impl<'a, R: Ring> Values<'a, R> {
     }
 }
 
-/// What a step without a message works with.
+/// The operands of a step that sends no message.
 pub(crate) struct Operands<'a, R: Ring> {
     /// The values of the inputs.
     pub(crate) values: Vec<&'a ArithmeticShares<R>>,

@@ -1,4 +1,5 @@
-//! What layers with weights share: each is a convolution with the weights on the right, opened under masks beforehand.
+//! The common part of layers with weights: each is a convolution with the weights on the right, opened under masks
+//! beforehand.
 
 use mpc_protocols::Bilinear;
 use mpc_protocols::fixed_weights::{self, FixedWeightShape, OpenedInput, PreparedProduct};

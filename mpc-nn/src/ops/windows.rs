@@ -1,4 +1,4 @@
-//! What pooling layers share: windows over [batch, channels, height, width].
+//! The common part of pooling layers: windows over [batch, channels, height, width].
 
 use ndarray::{ArrayView2, Axis, Dimension, Ix4, Slice};
 

@@ -6,7 +6,7 @@ use mpc_ring::{FixedPoint, Ring};
 use ndarray::{ArrayD, IxDyn};
 use serde::Serialize;
 
-/// What the elements of a shared tensor stand for.
+/// The meaning of the elements of a shared tensor.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 #[non_exhaustive]
 pub enum Format {

@@ -73,7 +73,7 @@ impl<R: Ring> Plan<R> {
         most.saturating_add(longest_messages).saturating_add(ahead)
     }
 
-    /// What a step works with besides its operands, its result and its correlations.
+    /// The memory of a step besides its operands, its result and its correlations.
     fn workspace(&self, step: &Step) -> u64 {
         let node = self.graph.node(step.node);
         let operands = node.inputs().iter().map(|&input| self.graph.node(input).len()).sum::<usize>();

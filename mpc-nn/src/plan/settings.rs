@@ -21,9 +21,9 @@ pub struct Settings {
     pub fractional_bits: u32,
     /// k: the bits in which values are truncated and compared; every one must stay below 2^{k−2−f} in magnitude.
     pub comparison_bits: u32,
-    /// Who owns what.
+    /// The owners of the model, the inputs and the result.
     pub roles: Roles,
-    /// Who knows the weights.
+    /// The knowledge of the weights.
     pub weights: WeightKnowledge,
 }
 
@@ -37,7 +37,7 @@ pub enum Preprocessing {
     Ahead,
 }
 
-/// Who knows the weights while the parties compute.
+/// The knowledge of the weights while the parties compute.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum WeightKnowledge {
     /// Every party has a share; the model owner, if it computes, treats its own weights as the others do.
@@ -97,7 +97,7 @@ impl Settings {
 /// The largest number of inputs that may have owners of their own.
 pub const MAX_INPUT_OWNERS: usize = 8;
 
-/// Whose a model, an input or a result is.
+/// The owner of a model, an input or a result.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Owner {
     /// A computing party.
@@ -204,12 +204,12 @@ impl fmt::Display for Recipients {
     }
 }
 
-/// Who owns the model, the inputs and the result.
+/// The owners of the model, the inputs and the result.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Roles {
-    /// Who knows the weights.
+    /// The owner that knows the weights.
     pub model_owner: Owner,
-    /// Who owns every input that has no owner of its own, and learns the outputs if nobody else is named.
+    /// The owner of every input that has no owner of its own. It learns the outputs if nobody else is named.
     pub data_owner: Owner,
     /// The owners of the graph's first inputs, where they are not the data owner's. What comes from outside comes from one.
     pub input_owners: [Option<Owner>; MAX_INPUT_OWNERS],
@@ -288,7 +288,7 @@ pub enum PlanError {
         comparison_bits: u32,
         /// ℓ.
         ring_bits: u32,
-        /// What is wrong.
+        /// The fault.
         reason: &'static str,
     },
     /// A layer that has no private version yet.

@@ -22,7 +22,7 @@ pub struct MaskedWeight {
     pub len: usize,
     /// The fractional bits of its fixed point.
     pub fractional_bits: u32,
-    /// What the weights are divided by before they are encoded: the pending divisor of the layer's input.
+    /// The divisor of the weights before they are encoded: the pending divisor of the layer's input.
     pub divisor: f64,
 }
 
@@ -35,11 +35,11 @@ pub struct SharedConstant {
     pub len: usize,
     /// The fractional bits of its fixed point.
     pub fractional_bits: u32,
-    /// What it is multiplied by before it is encoded: the pending divisor of the value that it is added to.
+    /// The factor on the tensor before it is encoded: the pending divisor of the value that it is added to.
     pub factor: f64,
 }
 
-/// What a step does to the value of its node.
+/// The action of a step on the value of its node.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[non_exhaustive]
 pub enum Action {
@@ -225,22 +225,22 @@ pub struct Step {
     pub name: String,
     /// The node whose value the step makes or changes.
     pub node: NodeId,
-    /// What is done.
+    /// The action of this step.
     pub action: Action,
     /// The correlations that it consumes, in order.
     pub requests: Vec<Request>,
     /// The shape of the result.
     pub shape: Vec<usize>,
-    /// What the elements of the result stand for.
+    /// The format of the result.
     pub format: Format,
     /// Later linear steps, by their index, that have the same input: it is opened once, in this step, which does them too.
     pub branches: Vec<usize>,
     /// Whether an earlier step has done this one.
     pub is_branch: bool,
-    /// What each party sends and receives online.
+    /// Each party's traffic online.
     #[serde(skip)]
     pub online: Vec<Traffic>,
-    /// What the last party receives from the dealer.
+    /// The traffic that the last party receives from the dealer.
     #[serde(skip)]
     pub preprocessing: Traffic,
 }

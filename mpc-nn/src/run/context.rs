@@ -1,4 +1,4 @@
-//! What a step works with, at a party and in the clear.
+//! The data that a step works with, at a party and in the clear.
 
 use alloc::vec::Vec;
 
@@ -20,13 +20,13 @@ pub(crate) struct Run<'a, R: Ring> {
     pub(crate) weights: &'a [FixedWeights<R>],
     pub(crate) constants: &'a [ArithmeticShares<R>],
     pub(crate) generator: &'a mut Prg,
-    /// What this party brings, for each input of the graph.
+    /// This party's part of each input of the graph.
     pub(crate) inputs: Vec<Option<Input<R>>>,
     pub(crate) values: Values<'a, R>,
     pub(crate) outputs: Collected<R>,
 }
 
-/// What a step works with where nothing is shared.
+/// The data that a step works with where nothing is shared.
 pub(crate) struct Ideal<'a, R: Ring> {
     pub(crate) operands: Operands<'a, R>,
     /// The value of the step's own node, for a step that changes it in place.
@@ -48,7 +48,7 @@ impl<R: Ring> Ideal<'_, R> {
     }
 }
 
-/// What a party has of one input.
+/// A party's part of one input.
 pub(crate) enum Input<R: Ring> {
     /// It is its owner.
     Secret(SecretVec<R>),

@@ -1,4 +1,4 @@
-//! What a party brings into an inference, and what it has at the end.
+//! The data that a party brings into an inference, and its results.
 
 use alloc::vec::Vec;
 use core::fmt;
@@ -13,7 +13,7 @@ use crate::delegation::{InputShare, OutputShare};
 use crate::error::InferenceError;
 use crate::plan::{Owner, Plan};
 
-/// What a party brings into one inference. Most bring nothing: [`Inputs::none`].
+/// The inputs that a party brings into one inference. Most bring nothing: [`Inputs::none`].
 ///
 /// `Debug` shows no values.
 pub struct Inputs<'a, R: Ring> {
@@ -80,7 +80,7 @@ impl<R: Ring> fmt::Debug for Inputs<'_, R> {
     }
 }
 
-/// What one inference leaves at a party. `Debug` shows no values.
+/// The results of one inference at a party. `Debug` shows no values.
 pub struct Outputs<R: Ring> {
     /// The outputs in the order of the graph's, at a party that is to learn them.
     pub revealed: Option<Vec<ArrayD<f64>>>,

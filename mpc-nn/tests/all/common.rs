@@ -36,7 +36,7 @@ pub fn dealer_links(parties: usize, deadline: Duration) -> (Vec<Link>, Vec<Link>
     (0..parties).map(|_| memory_link(deadline)).unzip()
 }
 
-/// What a participant's session needs, its seed being made of `seed`.
+/// The options of a participant's session, its seed being made of `seed`.
 pub fn options(seed: u8) -> SessionOptions {
     SessionOptions::new([1; 16], Seed::from_bytes([seed; 32]))
 }

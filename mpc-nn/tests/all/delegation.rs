@@ -33,7 +33,7 @@ fn recipients(owners: &[Owner]) -> Option<Recipients> {
     Some(Recipients::new(owners).unwrap())
 }
 
-/// What one party ends with.
+/// The results of one party.
 struct Ended<R: Ring> {
     outputs: Outputs<R>,
     setup: Traffic,

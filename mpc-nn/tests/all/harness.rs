@@ -7,7 +7,7 @@ use mpc_nn::{
 };
 use mpc_ring::Ring;
 use mpc_shares::Seed;
-use mpc_transport::{Link, MemoryTransport, Phase, Traffic, memory_network};
+use mpc_transport::{Link, MemoryTransport, Phase, Traffic, Transport, memory_network};
 use ndarray::ArrayD;
 use rand_chacha::ChaCha20Rng;
 use rand_core::SeedableRng;
@@ -34,8 +34,7 @@ pub enum How {
 }
 
 pub fn run<R: Ring>(plan: &Plan<R>, weights: &Weights, images: &[Vec<ArrayD<f32>>], how: How) -> Vec<PartyResult> {
-    let settings = plan.settings();
-    let parties = settings.parties;
+    let parties = plan.settings().parties;
     let (party_links, dealer_links) = dealer_links(parties, DEADLINE);
     thread::scope(|scope| {
         let dealing = scope.spawn(|| {
@@ -46,52 +45,7 @@ pub fn run<R: Ring>(plan: &Plan<R>, weights: &Weights, images: &[Vec<ArrayD<f32>
                 }
             });
         });
-        let party = |transport: MemoryTransport, link: Link| async move {
-            use mpc_transport::Transport;
-            let index = Owner::Party(transport.party());
-            let weights = (index == settings.roles.model_owner).then_some(weights);
-            let mut session = PartySession::open(transport, link, plan, weights, options()).await.unwrap();
-            let setup = session.meter().traffic(Phase::Setup, "load model");
-            let mut outputs = Vec::new();
-            let mut preprocessed = Traffic::default();
-            let brought = |inputs| if index == settings.roles.data_owner { inputs } else { &[][..] };
-            match how {
-                How::InTurn(preprocessing) => {
-                    for inputs in images {
-                        session.clear_meters();
-                        let inferred = session.infer(brought(inputs), preprocessing, &mut ()).await.unwrap();
-                        outputs.push(inferred.revealed);
-                        preprocessed = session.dealer_meter().total(Phase::Preprocessing);
-                    }
-                }
-                How::Pipelined => {
-                    let (mut preparation, mut online) = session.halves();
-                    let mut prepared = preparation.prepare(&mut ()).await.unwrap();
-                    for (image, inputs) in images.iter().enumerate() {
-                        let next = async {
-                            if image + 1 < images.len() {
-                                Some(preparation.prepare(&mut ()).await.unwrap())
-                            } else {
-                                None
-                            }
-                        };
-                        let observer = &mut ();
-                        let run = online.infer(prepared, brought(inputs), observer);
-                        let (inferred, next) = smol::future::zip(run, next).await;
-                        outputs.push(inferred.unwrap().revealed);
-                        preprocessed = preparation.meter().total(Phase::Preprocessing);
-                        match next {
-                            Some(next) => prepared = next,
-                            None => break,
-                        }
-                    }
-                }
-            }
-            let steps = session.meter().entries().filter(|entry| entry.0 == Phase::Online);
-            let steps = steps.map(|(_, label, traffic)| (label.to_owned(), traffic)).collect();
-            let online = session.meter().total(Phase::Online);
-            PartyResult { outputs, setup, online, steps, preprocessing: preprocessed }
-        };
+        let party = |transport, link| party(transport, link, plan, weights, images, how);
         let running: Vec<_> = memory_network(parties, DEADLINE)
             .into_iter()
             .zip(party_links)
@@ -101,6 +55,57 @@ pub fn run<R: Ring>(plan: &Plan<R>, weights: &Weights, images: &[Vec<ArrayD<f32>
         dealing.join().unwrap();
         results
     })
+}
+
+/// One party's session: loads the model and runs all images.
+async fn party<R: Ring>(
+    transport: MemoryTransport,
+    link: Link,
+    plan: &Plan<R>,
+    weights: &Weights,
+    images: &[Vec<ArrayD<f32>>],
+    how: How,
+) -> PartyResult {
+    let settings = plan.settings();
+    let index = Owner::Party(transport.party());
+    let weights = (index == settings.roles.model_owner).then_some(weights);
+    let mut session = PartySession::open(transport, link, plan, weights, options()).await.unwrap();
+    let setup = session.meter().traffic(Phase::Setup, "load model");
+    let mut outputs = Vec::new();
+    let mut preprocessed = Traffic::default();
+    let brought = |inputs| if index == settings.roles.data_owner { inputs } else { &[][..] };
+    match how {
+        How::InTurn(preprocessing) => {
+            for inputs in images {
+                session.clear_meters();
+                let inferred = session.infer(brought(inputs), preprocessing, &mut ()).await.unwrap();
+                outputs.push(inferred.revealed);
+                preprocessed = session.dealer_meter().total(Phase::Preprocessing);
+            }
+        }
+        How::Pipelined => {
+            let (mut preparation, mut online) = session.halves();
+            let mut prepared = preparation.prepare(&mut ()).await.unwrap();
+            for (image, inputs) in images.iter().enumerate() {
+                let next = async {
+                    if image + 1 < images.len() { Some(preparation.prepare(&mut ()).await.unwrap()) } else { None }
+                };
+                let observer = &mut ();
+                let run = online.infer(prepared, brought(inputs), observer);
+                let (inferred, next) = smol::future::zip(run, next).await;
+                outputs.push(inferred.unwrap().revealed);
+                preprocessed = preparation.meter().total(Phase::Preprocessing);
+                match next {
+                    Some(next) => prepared = next,
+                    None => break,
+                }
+            }
+        }
+    }
+    let steps = session.meter().entries().filter(|entry| entry.0 == Phase::Online);
+    let steps = steps.map(|(_, label, traffic)| (label.to_owned(), traffic)).collect();
+    let online = session.meter().total(Phase::Online);
+    PartyResult { outputs, setup, online, steps, preprocessing: preprocessed }
 }
 
 /// Runs a graph privately, compares it with the plaintext run, and every meter with the plan.

@@ -53,7 +53,7 @@ fn options() -> SessionOptions {
 
 type Logits = Option<Vec<ArrayD<f64>>>;
 
-/// What one party does in a test.
+/// The acts of one party in a test.
 type Act<'a> = Box<dyn FnOnce(MemoryTransport, Link) -> Result<Logits, InferenceError> + Send + 'a>;
 
 fn honest<'a, R: Ring>(

@@ -4,6 +4,7 @@
 mod clear;
 mod common;
 mod delegation;
+mod examples;
 mod graph;
 mod harness;
 mod hostile;

@@ -56,7 +56,7 @@ impl<R: Ring> Case<R> {
         PartySession::resume(transport, &self.plan, model, options(50 + party as u8)).await.unwrap()
     }
 
-    /// What a party records of some inferences, with the model.
+    /// The records that a party makes of some inferences, with the model.
     fn record(&self, inferences: usize) -> Vec<Recorded> {
         run_parties(&self.plan, inferences, async |transport, link| {
             let party = transport.party();
@@ -111,7 +111,7 @@ impl<R: Ring> Case<R> {
     }
 }
 
-/// What one party has kept.
+/// The records that one party has kept.
 struct Recorded {
     model: Vec<u8>,
     recordings: Vec<Vec<u8>>,

@@ -62,9 +62,9 @@ pub struct Fields<R: Ring>(Walk<R>);
 
 #[derive(Debug)]
 enum Walk<R: Ring> {
-    /// What is asked for is listed, and empty.
+    /// The fields that are asked for are listed, and left empty.
     Listed(Vec<Field>),
-    /// What is asked for was made.
+    /// The fields that are asked for were made.
     Made(vec::IntoIter<Made<R>>),
 }
 

@@ -54,8 +54,9 @@ impl Request {
         kind::<R>(self).layout()
     }
 
-    /// What the last party receives from the dealer for this correlation in ring `R`, apart from its seed; the others
-    /// receive nothing but their seed. Nothing for a correlation that cannot be: it is refused when it is dealt and drawn.
+    /// The traffic that the last party receives from the dealer for this correlation in ring `R`, apart from its seed.
+    /// The others receive nothing but their seed. Zero for a correlation that cannot be: it is refused when it is dealt
+    /// and drawn.
     #[must_use]
     pub fn traffic<R: Ring>(&self) -> Traffic {
         self.layout::<R>().map_or(Traffic::default(), |layout| layout.traffic())

@@ -10,8 +10,8 @@ use super::request::Request;
 use crate::ProtocolError;
 use crate::place::Place;
 
-/// What a party receives from the dealer in a session that is dealt to `plan` in ring `R`: its seed, and for the last
-/// party the corrections, all in one round.
+/// The traffic that a party receives from the dealer in a session that is dealt to `plan` in ring `R`: its seed, and
+/// for the last party the corrections, all in one round.
 #[must_use]
 pub fn traffic<R: Ring>(plan: &[Request], place: Place) -> Traffic {
     let corrections = plan.iter().filter(|_| place.is_last()).map(Request::traffic::<R>);

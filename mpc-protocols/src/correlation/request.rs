@@ -1,4 +1,4 @@
-//! What a plan asks of the dealer, in public: kinds and sizes of correlations.
+//! A plan's requests to the dealer, in public: kinds and sizes of correlations.
 
 use serde::{Deserialize, Serialize};
 

@@ -22,11 +22,11 @@ pub struct CorrelationSource<'a> {
     provider: Box<dyn Provider + 'a>,
 }
 
-/// What a source knows of its plan.
+/// A source's knowledge of its plan.
 enum Plan<'a> {
-    /// What is left of it.
+    /// The rest of a plan that was given.
     Given(VecDeque<Request>),
-    /// What it turns out to be.
+    /// A plan that is noted down as correlations are asked for.
     Noted(&'a mut Vec<Request>),
 }
 

@@ -107,7 +107,7 @@ fn smallest(function: Function) -> f64 {
 }
 
 impl Rest {
-    /// What the rounding of slopes and a truncation add.
+    /// The error that the rounding of slopes and a truncation add.
     fn error(&self, shape: &FunctionShape, half: f64) -> f64 {
         if self.fraction == 0 {
             return 0.0;

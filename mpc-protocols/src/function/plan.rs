@@ -39,7 +39,7 @@ pub struct FunctionPlan {
     pub(super) route: Route,
 }
 
-/// What is serialised of a plan: the rest follows from it.
+/// The serialised part of a plan: the rest follows from it.
 #[derive(Serialize, Deserialize)]
 struct Settings {
     shape: FunctionShape,
@@ -101,7 +101,7 @@ impl FunctionPlan {
         Ok(Self { shape, ring_bits, route: Route::new(&shape, ring_bits)? })
     }
 
-    /// What was planned.
+    /// The shape that was planned for.
     #[must_use]
     pub fn shape(&self) -> &FunctionShape {
         &self.shape
@@ -131,7 +131,7 @@ impl FunctionPlan {
         .collect()
     }
 
-    /// What each party sends and receives in [`apply`](Self::apply).
+    /// The traffic of each party in [`apply`](Self::apply).
     #[must_use]
     pub fn traffic(&self, parties: usize) -> Traffic {
         let steps = self.steps();

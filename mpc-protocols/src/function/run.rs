@@ -21,7 +21,7 @@ pub struct FunctionMaterial<R: Ring> {
     later: Later<R>,
 }
 
-/// What is used after the pieces are known.
+/// The material that is used after the pieces are known.
 #[derive(Debug)]
 struct Later<R: Ring> {
     argument: Option<LiftMask<R>>,

@@ -1,4 +1,4 @@
-//! What is tabulated of a function: its smooth part on a bounded interval.
+//! The tabulated part of a function: its smooth part on a bounded interval.
 
 use super::Function;
 
@@ -25,8 +25,8 @@ pub(crate) struct Smooth {
 const SLACK: f64 = 32.0;
 
 impl Function {
-    /// What is tabulated, with arguments of `input_bits` fractional bits and results below 2^`limit`; `None` for functions
-    /// that need no table.
+    /// The smooth part, with arguments of `input_bits` fractional bits and results below 2^`limit`; `None` for
+    /// functions that need no table.
     ///
     /// The derivatives' bounds: σ''' is −1/8 and tanh''' −2 at 0; erf''' is −4/√π at 0; that of ln(1 + e^x) is σ'', at
     /// most 1/(6√3); for GELU, SiLU and Mish the maxima were found numerically and rounded up. The tails: σ(−10.5) is below

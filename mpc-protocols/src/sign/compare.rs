@@ -169,7 +169,7 @@ pub(crate) async fn open_comparisons<R: Ring>(
     Ok(Comparisons { opened, flipped, mask, flips })
 }
 
-/// What each party sends and receives when `shape.len` elements are compared with `thresholds` thresholds: three rounds.
+/// The traffic of each party when `shape.len` elements are compared with `thresholds` thresholds: three rounds.
 pub(crate) fn traffic(shape: SignShape, thresholds: usize, parties: usize) -> Traffic {
     let SignShape { len, parameters } = shape;
     if len == 0 {

@@ -73,7 +73,7 @@ pub fn run_shared<R: Ring>(
     ArithmeticShares::reconstruct(&run::<R, _>(parties, plan, expected, protocol)).unwrap()
 }
 
-/// What is left of a party at the end: its result, and the party with its transport.
+/// The end of a party: its result, and the party with its transport.
 pub type Ended<O> = (Result<O, ProtocolError>, Party);
 
 /// One session of `dealer`, every party on a thread of its own, with all that went wrong.
@@ -163,7 +163,7 @@ impl<T: Transport> Transport for Recording<T> {
     }
 }
 
-/// What the opening of a round gave: the sum of all parties' messages in `bits` bits.
+/// The result of the opening of a round: the sum of all parties' messages in `bits` bits.
 pub fn opened_elements(messages: &[Vec<u8>], bits: u32, len: usize) -> Vec<u64> {
     let mut sum = vec![0u64; len];
     let mut share = vec![0u64; len];
@@ -174,7 +174,7 @@ pub fn opened_elements(messages: &[Vec<u8>], bits: u32, len: usize) -> Vec<u64> 
     sum
 }
 
-/// What the opening of planes of `len` bits gave, a multiple of 8.
+/// The result of the opening of planes of `len` bits, a multiple of 8.
 pub fn opened_planes(messages: &[Vec<u8>], len: usize) -> Vec<Vec<bool>> {
     assert!(len.is_multiple_of(8));
     let xor = messages.iter().fold(vec![0u8; messages[0].len()], |mut sum, message| {

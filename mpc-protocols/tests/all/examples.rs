@@ -7,6 +7,8 @@ use std::process::Command;
 mod dot_product;
 #[path = "../../examples/millionaires.rs"]
 mod millionaires;
+#[path = "../../examples/relu_classic.rs"]
+mod relu_classic;
 
 fn only(test: &str) -> Command {
     let mut command = Command::new(env::current_exe().unwrap());
@@ -24,4 +26,9 @@ fn millionaires_learn_who_is_richer() {
 fn dot_product_of_private_vectors() {
     let results = dot_product::run(|| only("examples::dot_product_of_private_vectors")).unwrap();
     assert_eq!(results, ["300"; 2]);
+}
+
+#[test]
+fn both_relus_are_right() {
+    relu_classic::run(1).unwrap();
 }

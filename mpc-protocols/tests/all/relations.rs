@@ -230,6 +230,24 @@ impl<'a, R: Ring> Fields<'a, R> {
         }
         self.lift(layout.result_bits);
     }
+
+    fn relu(&mut self, k: u32, len: usize) {
+        let r = self.mask_and_tables(k);
+        let d = self.threshold(k, len);
+        self.are(R::BITS - k, top(r, k));
+        self.are(R::BITS, products(&d, r));
+        self.are(R::BITS - k, products(&d, &top(r, k)));
+    }
+
+    fn piecewise(&mut self, k: u32, thresholds: usize, len: usize) {
+        let r = self.mask_and_tables(k);
+        self.are(R::BITS - k, top(r, k));
+        for _ in 0..thresholds {
+            let d = self.threshold(k, len);
+            self.are(R::BITS, products(&d, r));
+            self.are(R::BITS - k, products(&d, &top(r, k)));
+        }
+    }
 }
 
 fn leaves(bits: u32) -> usize {
@@ -289,24 +307,8 @@ fn check<R: Ring>(plan: &[Request], dealt: &[Vec<Opened<R>>]) {
                 fields.mask_and_tables(parameters.bits());
                 fields.threshold(parameters.bits(), len);
             }
-            Request::Relu { len, parameters } => {
-                let k = parameters.bits();
-                let r = fields.mask_and_tables(k);
-                let d = fields.threshold(k, len);
-                fields.are(R::BITS - k, top(r, k));
-                fields.are(R::BITS, products(&d, r));
-                fields.are(R::BITS - k, products(&d, &top(r, k)));
-            }
-            Request::Piecewise { len, thresholds, parameters } => {
-                let k = parameters.bits();
-                let r = fields.mask_and_tables(k);
-                fields.are(R::BITS - k, top(r, k));
-                for _ in 0..thresholds {
-                    let d = fields.threshold(k, len);
-                    fields.are(R::BITS, products(&d, r));
-                    fields.are(R::BITS - k, products(&d, &top(r, k)));
-                }
-            }
+            Request::Relu { len, parameters } => fields.relu(parameters.bits(), len),
+            Request::Piecewise { len, thresholds, parameters } => fields.piecewise(parameters.bits(), thresholds, len),
             Request::Lookup { table, .. } => fields.lookup(table),
             _ => unreachable!("a request of another kind"),
         }

@@ -40,7 +40,7 @@ fn relu_shape(len: usize) -> SignShape {
     SignShape { len, parameters: SignParameters::new(32).unwrap() }
 }
 
-/// What a ReLU of one fixed secret opens.
+/// The messages that open a ReLU of one fixed secret.
 fn relu_of(dealer: &mut Dealer<u64>, secret: i64, len: usize) -> Vec<Vec<Vec<u8>>> {
     let x = split(&vec![secret as u64; len], PARTIES);
     let shape = relu_shape(len);
@@ -218,7 +218,7 @@ fn two_sessions_of_one_dealer_open_different_values() {
     assert!(x.iter().zip(&y).filter(|(x, y)| x == y).count() < 3);
 }
 
-/// What each party gets from the dealer at the beginning of a session.
+/// The seed that each party gets from the dealer at the beginning of a session.
 fn seeds(dealer: &mut Dealer<u64>, parties: usize) -> Vec<[u8; 32]> {
     let (mut dealer_ends, party_ends): (Vec<_>, Vec<_>) = (0..parties).map(|_| memory_link(PATIENT)).unzip();
     smol::block_on(dealer.deal(&mut dealer_ends, &[], |_| ())).unwrap();

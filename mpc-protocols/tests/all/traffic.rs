@@ -149,7 +149,7 @@ async fn draw<R: Ring>(source: &mut CorrelationSource<'_>, request: &Request) ->
     }
 }
 
-/// What a party's end of its link carries in a session that draws all of the plan.
+/// The traffic on a party's end of its link in a session that draws all of the plan.
 async fn metered<R: Ring>(mut link: Link, place: Place, plan: &[Request]) -> Traffic {
     link.begin(Phase::Preprocessing, "correlations");
     let mut source = CorrelationSource::begin(&mut link, place, plan).await.unwrap();
