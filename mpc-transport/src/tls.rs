@@ -12,6 +12,7 @@ mod identity;
 mod link;
 mod mesh;
 mod pin;
+mod records;
 mod session;
 
 pub use certificate::{Certificate, MAX_NAME_BYTES, MAX_PEM_BYTES};

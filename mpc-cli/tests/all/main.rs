@@ -4,8 +4,10 @@
 mod correlations;
 mod deploy;
 mod faults;
+mod folders;
 mod guide;
 mod journey;
+mod logs;
 mod run;
 mod soak;
 mod support;

@@ -6,6 +6,8 @@ mod architectures;
 mod arrays;
 #[cfg(feature = "bundled")]
 mod bundled;
+#[cfg(feature = "bundled")]
+mod examples;
 #[cfg(feature = "images")]
 mod images;
 mod minionn;

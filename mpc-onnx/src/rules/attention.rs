@@ -9,24 +9,10 @@ use crate::context::Context;
 use crate::error::{Lowered, invalid, unsupported};
 use crate::rules::elementwise::MASK;
 use crate::rules::softmax;
-use crate::value::Value;
+use crate::value::{Tensor, Value};
 
 pub(super) fn attention(context: &mut Context, call: &Call<'_>) -> Lowered<Vec<Value>> {
-    let known = [
-        "scale",
-        "is_causal",
-        "softcap",
-        "q_num_heads",
-        "kv_num_heads",
-        "softmax_precision",
-        "qk_matmul_output_mode",
-        "left_window_size",
-        "right_window_size",
-    ];
-    let names = call.node.attribute.iter().filter_map(|attribute| attribute.name.as_deref());
-    if let Some(other) = names.into_iter().find(|name| !known.contains(name)) {
-        return unsupported(format!("attribute `{other}` of attention; export it as MatMul and Softmax"));
-    }
+    check_attributes(call)?;
     let is_flat = call.required(0)?.shape().len() == 3;
     let heads = |name: &str| arrays::size(call.int(name, 0)?);
     let query = split_heads(context, call.required(0)?, || heads("q_num_heads"))?;
@@ -50,61 +36,101 @@ pub(super) fn attention(context: &mut Context, call: &Call<'_>) -> Lowered<Vec<V
     // Each head of keys and values serves several of the queries.
     let served: Vec<usize> = (0..q_heads).map(|head| head / (q_heads / kv_heads)).collect();
     let (key, value) = (context.gather_value(&key, 1, &served)?, context.gather_value(&value, 1, &served)?);
-    let turned = context.transpose_value(&key, &[0, 1, 3, 2])?;
-    let (query, turned) = (context.tensor_of(&query)?, context.tensor_of(&turned)?);
-    let scores = context.matrix_product(&query, &turned)?;
-    let scale = match call.float("scale", 0.0)? {
-        0.0 => 1.0 / (size as f32).sqrt(),
-        scale => scale,
-    };
-    let raw = context.scale(&scores, scale)?;
-    let has_cap = call.float("softcap", 0.0)? > 0.0;
-    let capped = match call.float("softcap", 0.0)? {
-        cap if cap > 0.0 => {
+    let scores = Scores::new(context, call, [&query, &key], size)?;
+    let (masked, weights) = weights(context, call, &scores.capped, [rows, columns, past])?;
+    let value = context.tensor_of(&value)?;
+    let mut y = context.matrix_product(&weights, &value)?;
+    if is_flat {
+        y = context.transpose(&y, &[0, 2, 1, 3])?;
+        let shape = [y.shape[0], y.shape[1], y.shape[2] * y.shape[3]];
+        y = context.reshape(&y, &shape)?;
+    }
+    let shown = scores.shown(call, masked, weights)?;
+    let [key, value] = present;
+    Ok([y.into(), key, value, shown.into()].into())
+}
+
+fn check_attributes(call: &Call<'_>) -> Lowered<()> {
+    let known = [
+        "scale",
+        "is_causal",
+        "softcap",
+        "q_num_heads",
+        "kv_num_heads",
+        "softmax_precision",
+        "qk_matmul_output_mode",
+        "left_window_size",
+        "right_window_size",
+    ];
+    let names = call.node.attribute.iter().filter_map(|attribute| attribute.name.as_deref());
+    match names.into_iter().find(|name| !known.contains(name)) {
+        Some(other) => unsupported(format!("attribute `{other}` of attention; export it as MatMul and Softmax")),
+        None => Ok(()),
+    }
+}
+
+/// The products of queries and keys, before and behind the soft cap.
+struct Scores {
+    raw: Tensor,
+    capped: Tensor,
+    has_cap: bool,
+}
+
+impl Scores {
+    fn new(context: &mut Context, call: &Call<'_>, [query, key]: [&Value; 2], size: usize) -> Lowered<Self> {
+        let turned = context.transpose_value(key, &[0, 1, 3, 2])?;
+        let (query, turned) = (context.tensor_of(query)?, context.tensor_of(&turned)?);
+        let products = context.matrix_product(&query, &turned)?;
+        let scale = match call.float("scale", 0.0)? {
+            0.0 => 1.0 / (size as f32).sqrt(),
+            scale => scale,
+        };
+        let raw = context.scale(&products, scale)?;
+        let cap = call.float("softcap", 0.0)?;
+        let has_cap = cap > 0.0;
+        let capped = if has_cap {
             let small = context.scale(&raw, 1.0 / cap)?;
             let bent = context.function(&small, Function::Tanh)?;
             context.scale(&bent, cap)?
-        }
-        _ => raw.clone(),
-    };
+        } else {
+            raw.clone()
+        };
+        Ok(Self { raw, capped, has_cap })
+    }
+
+    /// The scores that the fourth output shows.
+    fn shown(self, call: &Call<'_>, masked: Tensor, weights: Tensor) -> Lowered<Tensor> {
+        Ok(match call.int("qk_matmul_output_mode", 0)? {
+            _ if !call.is_used(3) => self.raw,
+            0 => self.raw,
+            // Without a soft cap, or without a mask, their order does not matter.
+            1 if !self.has_cap => masked,
+            2 if call.input(3).is_none() && call.int("is_causal", 0)? == 0 => self.capped,
+            3 => weights,
+            _ => return unsupported("the scores between mask and soft cap as an output"),
+        })
+    }
+}
+
+/// The scores behind the mask, and their softmax.
+fn weights(context: &mut Context, call: &Call<'_>, capped: &Tensor, sizes: [usize; 3]) -> Lowered<(Tensor, Tensor)> {
     let mut masked = match call.input(3) {
-        Some(Value::Node(mask)) => context.add(&capped, mask)?,
+        Some(Value::Node(mask)) => context.add(capped, mask)?,
         _ => capped.clone(),
     };
-    let mut weights = None;
-    if let Some(mask) = public_mask(context, call, [rows, columns, past])? {
-        masked = context.offset_by(&masked, &mask)?;
-        // A row that sees nothing gives 0.
-        let seen = mask.map_axis(Axis(mask.ndim() - 1), |row| f32::from(u8::from(row.iter().any(|&x| x > MASK))));
-        if seen.iter().any(|&seen| seen == 0.0) {
-            let all = softmax::along(context, &masked, 3, false)?;
-            weights = Some(context.scale_by(&all, &seen.insert_axis(Axis(mask.ndim() - 1)))?);
-        }
+    let Some(mask) = public_mask(context, call, sizes)? else {
+        let weights = softmax::along(context, &masked, 3, false)?;
+        return Ok((masked, weights));
+    };
+    masked = context.offset_by(&masked, &mask)?;
+    let all = softmax::along(context, &masked, 3, false)?;
+    // A row that sees nothing gives 0.
+    let seen = mask.map_axis(Axis(mask.ndim() - 1), |row| f32::from(u8::from(row.iter().any(|&x| x > MASK))));
+    if seen.iter().all(|&seen| seen != 0.0) {
+        return Ok((masked, all));
     }
-    let weights = match weights {
-        Some(weights) => weights,
-        None => softmax::along(context, &masked, 3, false)?,
-    };
-    let value = context.tensor_of(&value)?;
-    let y = context.matrix_product(&weights, &value)?;
-    let y = if is_flat {
-        let y = context.transpose(&y, &[0, 2, 1, 3])?;
-        let shape = [y.shape[0], y.shape[1], y.shape[2] * y.shape[3]];
-        context.reshape(&y, &shape)?
-    } else {
-        y
-    };
-    let shown = match call.int("qk_matmul_output_mode", 0)? {
-        _ if !call.is_used(3) => raw,
-        0 => raw,
-        // Without a soft cap, or without a mask, their order does not matter.
-        1 if !has_cap => masked,
-        2 if call.input(3).is_none() && call.int("is_causal", 0)? == 0 => capped,
-        3 => weights,
-        _ => return unsupported("the scores between mask and soft cap as an output"),
-    };
-    let [key, value] = present;
-    Ok([y.into(), key, value, shown.into()].into())
+    let weights = context.scale_by(&all, &seen.insert_axis(Axis(mask.ndim() - 1)))?;
+    Ok((masked, weights))
 }
 
 /// [batch, rows, heads·size] → [batch, heads, rows, size]

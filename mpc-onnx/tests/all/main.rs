@@ -3,6 +3,7 @@
 
 mod cases;
 mod conformance;
+mod examples;
 mod exported;
 mod hostile;
 mod models;

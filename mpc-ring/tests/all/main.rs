@@ -2,6 +2,7 @@
 #![allow(missing_docs)]
 
 mod bitslice;
+mod examples;
 mod fixed_point;
 mod kernels;
 mod packing;

@@ -4,6 +4,8 @@
 mod arithmetic;
 mod binary;
 mod common;
+#[cfg(feature = "os-random")]
+mod examples;
 mod secret;
 #[cfg(feature = "serde")]
 mod wire;

@@ -6,12 +6,10 @@ use std::time::Duration;
 
 use rustls::client::UnbufferedClientConnection;
 use rustls::server::UnbufferedServerConnection;
-use rustls::unbuffered::{
-    ConnectionState, EncodeError, EncodeTlsData, EncryptError, InsufficientSizeError, UnbufferedStatus, WriteTraffic,
-};
 
 use super::buffer::{Buffer, Sink};
 use super::error::bounded;
+use super::records::advance;
 use crate::connecting::{Stream, TimeLimit};
 
 /// Payload of a full record, in bytes.
@@ -28,9 +26,6 @@ const INCOMING_BYTES: usize = 4 * (RECORD_BYTES + RECORD_OVERHEAD);
 
 /// Room for what is sent: the records, and an alert or a change of keys before them. Grows only in the handshake.
 const OUTGOING_BYTES: usize = RECORDS_AT_ONCE * (RECORD_BYTES + RECORD_OVERHEAD) + 1024;
-
-/// Most that the handshake may want to send at once.
-const MAX_OUTGOING_BYTES: usize = 128 << 10;
 
 /// How long, and for how many bytes, an ended connection is read so that the peer gets to see why it ended.
 const LINGER: (Duration, usize) = (Duration::from_millis(250), 256 << 10);
@@ -86,7 +81,7 @@ pub(super) enum Connection {
 
 /// What to do once the connection can write.
 #[derive(Clone, Copy)]
-enum Order<'a> {
+pub(super) enum Order<'a> {
     Nothing,
     /// Encrypt one piece after the other, each from a record of its own on.
     Encrypt([&'a [u8]; 2]),
@@ -95,7 +90,7 @@ enum Order<'a> {
 
 /// What a step came to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Step {
+pub(super) enum Step {
     /// There may be more to do.
     Again,
     /// The peer has ended the connection properly.
@@ -393,89 +388,5 @@ impl Session {
             }
         };
         TimeLimit::new(time).within(drain).await;
-    }
-}
-
-/// Handles one state of the connection; returns how many bytes of the incoming ones are used up.
-fn advance<Data>(
-    status: UnbufferedStatus<'_, '_, Data>,
-    order: Order<'_>,
-    outgoing: &mut Buffer,
-    deliver: &mut impl FnMut(&[u8]),
-) -> (usize, Result<Step, rustls::Error>) {
-    let mut discard = status.discard;
-    let step = match status.state {
-        Ok(ConnectionState::ReadTraffic(mut records)) => loop {
-            match records.next_record() {
-                Some(Ok(record)) => {
-                    deliver(record.payload);
-                    discard += record.discard;
-                }
-                Some(Err(error)) => break Err(error),
-                None => break Ok(Step::Again),
-            }
-        },
-        Ok(ConnectionState::EncodeTlsData(message)) => encode(message, outgoing).map(|()| Step::Again),
-        Ok(ConnectionState::TransmitTlsData(state)) => {
-            // It is queued, and everything is sent in order.
-            state.done();
-            Ok(Step::Again)
-        }
-        Ok(ConnectionState::WriteTraffic(state)) => carry_out(state, order, outgoing).map(|()| Step::Ready),
-        Ok(ConnectionState::BlockedHandshake) => Ok(Step::Blocked),
-        Ok(ConnectionState::PeerClosed) => Ok(Step::Ended),
-        Ok(ConnectionState::Closed) => Ok(Step::Closed),
-        Ok(_) => Err(rustls::Error::General("an unexpected state of the connection".to_owned())),
-        Err(error) => Err(error),
-    };
-    (discard, step)
-}
-
-fn encode<Data>(mut message: EncodeTlsData<'_, Data>, outgoing: &mut Buffer) -> Result<(), rustls::Error> {
-    with_room(outgoing, |space| match message.encode(space) {
-        Ok(bytes) => Ok(Ok(bytes)),
-        Err(EncodeError::InsufficientSize(size)) => Ok(Err(size)),
-        Err(error) => Err(rustls::Error::General(error.to_string())),
-    })
-}
-
-fn carry_out<Data>(
-    mut state: WriteTraffic<'_, Data>,
-    order: Order<'_>,
-    outgoing: &mut Buffer,
-) -> Result<(), rustls::Error> {
-    match order {
-        Order::Nothing => Ok(()),
-        Order::Encrypt(pieces) => {
-            pieces.into_iter().try_for_each(|piece| with_room(outgoing, |space| room(state.encrypt(piece, space))))
-        }
-        Order::Close => with_room(outgoing, |space| room(state.queue_close_notify(space))),
-    }
-}
-
-fn room(result: Result<usize, EncryptError>) -> Result<Result<usize, InsufficientSizeError>, rustls::Error> {
-    match result {
-        Ok(bytes) => Ok(Ok(bytes)),
-        Err(EncryptError::InsufficientSize(size)) => Ok(Err(size)),
-        Err(error) => Err(rustls::Error::General(error.to_string())),
-    }
-}
-
-/// Has `write` fill the space of `buffer`, which grows, within limits, where `write` says that it must.
-fn with_room(
-    buffer: &mut Buffer,
-    mut write: impl FnMut(&mut [u8]) -> Result<Result<usize, InsufficientSizeError>, rustls::Error>,
-) -> Result<(), rustls::Error> {
-    loop {
-        match write(buffer.space())? {
-            Ok(bytes) => {
-                buffer.add(bytes);
-                return Ok(());
-            }
-            Err(InsufficientSizeError { required_size }) if required_size <= MAX_OUTGOING_BYTES => {
-                buffer.reserve(required_size);
-            }
-            Err(_) => return Err(rustls::Error::General("a message is too long".to_owned())),
-        }
     }
 }

@@ -6,6 +6,7 @@
 mod certificates;
 mod conformance;
 mod emulated;
+mod examples;
 mod futures;
 mod handshake;
 mod network;
@@ -14,3 +15,5 @@ mod proxy;
 mod tcp;
 #[cfg(feature = "tls")]
 mod tls;
+#[cfg(feature = "tls")]
+mod tls_frames;

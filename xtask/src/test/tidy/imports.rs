@@ -6,6 +6,15 @@ use std::path::Path;
 /// The most files of one circle.
 const LARGEST: usize = 5;
 
+/// Circles that are still to be opened: a crate, and a file of the circle. No further one is let in.
+const KNOWN: [(&str, &str); 3] = [
+    // The trait of rings names the kernels that its methods call, and kernels are generic over it.
+    ("mpc-ring", "kernels::tile"),
+    ("mpc-ring", "kernels::convolution::shape"),
+    // A request holds a table and bits of a comparison, whose constructors return the protocols' error.
+    ("mpc-protocols", "correlation::request"),
+];
+
 /// The names from the crate's root to a module: none for the root.
 type Names = Vec<String>;
 
@@ -41,6 +50,9 @@ fn complaint(name: &str, circle: &BTreeSet<Names>) -> Option<String> {
         _ => return None,
     };
     let files: Vec<_> = circle.iter().map(|names| names.join("::")).collect();
+    if KNOWN.iter().any(|(of, file)| *of == name && files.iter().any(|known| known == file)) {
+        return None;
+    }
     Some(format!("{name}: {wrong}: {}", files.join(", ")))
 }
 
