@@ -1,4 +1,4 @@
-//! What is packed in some number of bits unpacks to the lowest bits of each element.
+//! Elements packed in some number of bits unpack to their lowest bits.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

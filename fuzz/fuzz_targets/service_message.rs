@@ -1,4 +1,4 @@
-//! Whatever a stranger sends first is an opening, or refused by name.
+//! The first bytes of a stranger are an opening, or refused by name.
 #![no_main]
 
 use std::time::Duration;

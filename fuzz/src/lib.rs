@@ -10,7 +10,7 @@ use mpc_shares::{ArithmeticShares, Prg, Seed};
 /// More values than this find nothing new.
 const MAX_VALUES: usize = 70;
 
-/// Who takes part, their randomness, and secret values.
+/// The number of parties, their randomness, and secret values.
 #[derive(Debug)]
 pub struct Input<V> {
     pub parties: usize,

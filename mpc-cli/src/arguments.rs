@@ -32,10 +32,10 @@ pub struct TermsArguments {
     /// party 0 and the data owner the last one.
     #[arg(long)]
     pub outsourced: bool,
-    /// What is revealed of the outputs.
+    /// The part of the outputs that is revealed.
     #[arg(long, value_enum, default_value_t = RevealArgument::Full, value_name = "WHAT")]
     pub reveal: RevealArgument,
-    /// Who learns what is revealed.
+    /// The owners that learn what is revealed.
     #[arg(long, value_enum, default_value_t = RevealToArgument::DataOwner, value_name = "WHO")]
     pub reveal_to: RevealToArgument,
     /// The model owner computes with its weights in the clear: less is sent, and the same is secret from the same parties.
@@ -74,7 +74,7 @@ pub fn is_onnx(model: &Path) -> bool {
     model.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("onnx"))
 }
 
-/// What is revealed.
+/// The part of the outputs that is revealed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum RevealArgument {
     /// All numbers of all outputs.
@@ -83,7 +83,7 @@ pub enum RevealArgument {
     Class,
 }
 
-/// Who learns it.
+/// The owners that learn it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum RevealToArgument {
     /// The data owner alone.
@@ -216,7 +216,7 @@ impl OutputArguments {
     }
 }
 
-/// What a service grants.
+/// The limits of what a service grants.
 #[derive(Clone, Debug, Args)]
 #[command(next_help_heading = "Limits")]
 pub struct LimitArguments {

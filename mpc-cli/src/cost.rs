@@ -1,4 +1,4 @@
-//! What an inference costs, known before it runs.
+//! The cost of an inference, known before it runs.
 
 use mpc_nn::plan::Action;
 use mpc_nn::{Op, Plan, Step};
@@ -185,14 +185,14 @@ pub fn kind(plan: &Plan<impl Ring>, step: &Step) -> &'static str {
     }
 }
 
-/// What a party measured of one step.
+/// A party's measurements of one step.
 #[derive(Clone, Copy, Debug)]
 pub struct Measured<'a> {
     /// The step's name.
     pub name: &'a str,
     /// Its time in seconds.
     pub seconds: f64,
-    /// What it sent and received.
+    /// The traffic that it sent and received.
     pub traffic: Traffic,
 }
 

@@ -14,7 +14,7 @@ use serde::Serialize;
 const MULTIPLICATIONS: f64 = 5e9;
 /// Bytes in a second that a party can prepare, send and take in, on one core.
 const BYTES: f64 = 1e9;
-/// What a round costs on loopback, in seconds.
+/// The time of a round on loopback, in seconds.
 const ROUND: f64 = 2e-5;
 
 /// A kind of link between the parties.

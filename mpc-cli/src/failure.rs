@@ -22,7 +22,7 @@ pub enum Failure {
     Key {
         /// The file.
         file: String,
-        /// What is wrong with it.
+        /// The fault.
         source: CertificateError,
     },
     /// A fault of this side: exit code 1.
@@ -68,7 +68,7 @@ impl Failure {
     }
 }
 
-/// What to type where an error of the library only says what is missing.
+/// The flags to type, where an error of the library only says what is missing.
 fn flags(error: &ServiceError) -> &'static str {
     match error {
         ServiceError::Servers { .. } => " (--connect HOST:PORT=FILE.crt for each)",

@@ -1,4 +1,4 @@
-//! What is in an ONNX file, and what a private run of it would cost.
+//! The contents of an ONNX file, and the cost of a private run of it.
 
 use std::collections::BTreeMap;
 

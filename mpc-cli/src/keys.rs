@@ -15,7 +15,7 @@ use crate::failure::Failure;
 /// The largest file of a key or certificate, in bytes.
 const MAX_FILE: usize = 64 << 10;
 
-/// Who this is, and how long it waits.
+/// The identity of this organisation, and how long it waits.
 #[derive(Clone, Debug, Args)]
 pub struct KeyArguments {
     /// This organisation's private key, as `mpc keygen` writes it.

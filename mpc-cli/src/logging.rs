@@ -8,11 +8,11 @@ use indicatif::MultiProgress;
 use tracing_subscriber::filter::LevelFilter;
 use tracing_subscriber::fmt::MakeWriter;
 
-/// What is logged, and how.
+/// The choice of what is logged, and how.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Common options")]
 pub struct LogArguments {
-    /// What is logged on stderr [default: info of dealer and serve, warn of other commands].
+    /// The level of detail that is logged on stderr [default: info of dealer and serve, warn of other commands].
     #[arg(long, global = true, value_enum, value_name = "LEVEL")]
     log: Option<Level>,
     /// Dates in front of log lines; a journal has its own.

@@ -1,4 +1,4 @@
-//! What comes of a query: files, tables and a report.
+//! The outcome of a query: files, tables and a report.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -42,11 +42,11 @@ pub fn query(
 
 /// A query that has ended well.
 struct Outcome<'a> {
-    /// Who asked.
+    /// The client that asked.
     client: &'a Client,
     /// The model.
     model: &'a PublicModel,
-    /// What came of it.
+    /// The results of the query.
     results: Results,
 }
 
@@ -159,7 +159,7 @@ impl Outcome<'_> {
         })
     }
 
-    /// What was planned, and beside it what was measured.
+    /// The planned figures, and the measured ones beside them.
     fn tables(&self) -> Result<String, Failure> {
         let reports = &self.results.reports;
         let Some(last) = reports.last() else { return Ok(String::new()) };

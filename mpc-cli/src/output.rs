@@ -1,4 +1,4 @@
-//! What goes to stdout.
+//! The output on stdout.
 
 use std::io::{ErrorKind, Write, stdout};
 

@@ -28,7 +28,7 @@ pub(crate) struct Program {
     common: Common,
 }
 
-/// What every command takes.
+/// The flags that every command takes.
 #[derive(Debug, Args)]
 struct Common {
     /// A TOML file with the command's flags by their long names, and positional arguments by the names in its usage, in

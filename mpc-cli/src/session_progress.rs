@@ -1,4 +1,4 @@
-//! What a user sees on stderr while a session goes on: bars on a terminal, else a line now and then.
+//! The progress of a session on stderr, for a user: bars on a terminal, else a line now and then.
 
 use std::time::{Duration, Instant};
 

@@ -70,7 +70,7 @@ enum Link {
     Wan,
 }
 
-/// What the truncating ReLU is compared with.
+/// The ReLU that the truncating one is compared with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum OtherRelu {
     /// Based on an adder, as in most systems.

@@ -105,7 +105,7 @@ struct Fuzzer {
     sanitizer: Sanitizer,
 }
 
-/// What fuzzing a target came to.
+/// The result of fuzzing a target.
 struct Finding {
     target: String,
     executions: Option<u64>,

@@ -12,7 +12,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-/// What a developer of this project types: tests, measurements, fuzzing. The program for its users is `cargo mpc`.
+/// The commands of this project's developers: tests, measurements, fuzzing. The program for its users is `cargo mpc`.
 #[derive(Debug, Parser)]
 #[command(name = "cargo xtask", bin_name = "cargo xtask", version, max_term_width = 120)]
 struct Arguments {

@@ -31,12 +31,12 @@ pub struct TestArguments {
     list: bool,
 }
 
-/// What all steps may take on two idle processors, from an empty target folder.
+/// The time that all steps may take on two idle processors, from an empty target folder.
 const EXPECTED: Duration = Duration::from_secs(600);
-/// What they may take on a slow machine; beyond it, the command fails.
+/// The time that they may take on a slow machine. Beyond it, the command fails.
 const BUDGET: Duration = Duration::from_secs(1800);
 
-/// What a step came to.
+/// The result of a step.
 #[derive(Debug)]
 enum Outcome {
     Passed(String),

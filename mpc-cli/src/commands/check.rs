@@ -100,7 +100,7 @@ struct Report {
     model: String,
     fractional_bits: u32,
     comparison_bits: u32,
-    /// What every magnitude must stay below.
+    /// The bound that every magnitude must stay below.
     bound: f64,
     largest_magnitude: f64,
     /// The smallest k that leaves a factor of two above the largest magnitude.

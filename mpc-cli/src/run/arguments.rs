@@ -16,7 +16,7 @@ const ACCURACY_BATCH: usize = 25;
 const IO: &str = "Inputs and outputs";
 const HOW: &str = "How it runs";
 
-/// What `mpc run` and `mpc plan` can be asked for.
+/// The arguments of `mpc run` and `mpc plan`.
 #[derive(Clone, Debug, Args)]
 pub struct RunArguments {
     /// The network: a name (an unknown one lists those there are), or an ONNX file.
@@ -151,7 +151,7 @@ impl LinkKind {
     }
 }
 
-/// What `mpc run` without arguments does.
+/// The settings of `mpc run` without arguments.
 impl Default for RunArguments {
     fn default() -> Self {
         /// A command line of these arguments alone.

@@ -8,7 +8,7 @@ use super::event::{Event, Inferred, Loaded, Node};
 use super::job::Job;
 use super::progress::Progress;
 
-/// What a participant has beyond its deadline to say why it stops.
+/// The time that a participant has beyond its deadline to say why it stops.
 const GRACE: Duration = Duration::from_secs(3);
 
 /// A party's reports.

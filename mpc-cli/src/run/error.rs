@@ -65,7 +65,7 @@ pub enum InputError {
     Labelled {
         /// The file.
         file: String,
-        /// What is wrong with it.
+        /// The fault.
         reason: String,
     },
     /// A file that cannot be read.
@@ -76,7 +76,7 @@ pub enum InputError {
     Weights {
         /// Where they come from.
         source_name: String,
-        /// What is wrong with them.
+        /// The fault.
         error: LoadError,
     },
     /// The bundled samples, or a choice among them.
@@ -87,7 +87,7 @@ pub enum InputError {
     Images {
         /// The file.
         file: String,
-        /// What is wrong with it.
+        /// The fault.
         error: NpyError,
     },
     /// A range that the images do not have.
@@ -137,7 +137,7 @@ pub enum InputError {
     /// The operating system gives no random numbers.
     #[error("the operating system gives no random numbers: {reason}")]
     Randomness {
-        /// What it says.
+        /// The reason that it gives.
         reason: String,
     },
 }
@@ -163,7 +163,7 @@ pub enum NodeError {
     /// Weights or images that were good before the start.
     #[error("{0} (it was not so when the run began)")]
     Input(#[from] InputError),
-    /// What the starting process sent.
+    /// The orders that the starting process sent.
     #[error("the orders of the process that started this one cannot be read: {reason}")]
     Orders {
         /// Why.
@@ -172,7 +172,7 @@ pub enum NodeError {
     /// No port.
     #[error("cannot listen on 127.0.0.1: {reason}")]
     Listen {
-        /// What the operating system says.
+        /// The reason that the operating system gives.
         reason: String,
     },
 }
@@ -206,7 +206,7 @@ pub enum RunError {
     Start {
         /// Whose.
         node: Node,
-        /// What the operating system says.
+        /// The reason that the operating system gives.
         reason: String,
     },
     /// A report that lacks something.
@@ -214,7 +214,7 @@ pub enum RunError {
     Report {
         /// Whose.
         node: Node,
-        /// What is wrong with it.
+        /// The fault.
         what: String,
     },
     /// A result that cannot be written.

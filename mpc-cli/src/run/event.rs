@@ -1,4 +1,4 @@
-//! What a party or the dealer tells the process that started it.
+//! The events that a party or the dealer tells the process that started it.
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -87,7 +87,7 @@ pub struct Loaded {
 pub struct Inferred {
     /// The inference.
     pub inference: usize,
-    /// What came from the dealer.
+    /// The traffic from the dealer.
     pub preprocessing: Traffic,
     /// All that passed between the parties.
     pub online: Traffic,
@@ -123,6 +123,6 @@ pub struct StepRecord {
     pub begin: u64,
     /// When it ended.
     pub end: u64,
-    /// What it sent and received.
+    /// The traffic that it sent and received.
     pub traffic: Traffic,
 }

@@ -1,4 +1,4 @@
-//! What everybody in a run agrees on before it starts.
+//! The job: the settings that everybody in a run agrees on before it starts.
 
 use std::num::NonZeroU8;
 use std::time::Duration;
@@ -73,7 +73,7 @@ impl Job {
         })
     }
 
-    /// Who owns what.
+    /// The owners of the model and of the inputs.
     pub fn roles(&self) -> Roles {
         let mut roles = Roles::default();
         for (owner, named) in roles.input_owners.iter_mut().zip(&self.input_owners) {

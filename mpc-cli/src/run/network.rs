@@ -1,4 +1,4 @@
-//! What can be run: the networks of `mpc-models`, and single layers for measurements.
+//! The networks that can be run: those of `mpc-models`, and single layers for measurements.
 
 use mpc_models::{Model, UnknownModel};
 use mpc_nn::{ConvolutionOptions, Graph, GraphBuilder, GraphError, Pool};

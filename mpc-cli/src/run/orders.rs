@@ -1,4 +1,4 @@
-//! What the starting process tells the process of a party or the dealer, as a line of JSON on its stdin.
+//! The orders of the starting process to the process of a party or the dealer, as a line of JSON on its stdin.
 
 use std::net::SocketAddr;
 

@@ -1,4 +1,4 @@
-//! What a segmentation found, as a picture.
+//! The result of a segmentation, as a picture.
 
 use std::path::Path;
 

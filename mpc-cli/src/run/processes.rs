@@ -60,7 +60,7 @@ pub fn run(
     collect(&events, job, started, progress)
 }
 
-/// What the processes say of themselves.
+/// The processes' messages about themselves.
 struct Introductions {
     listening: Vec<Listening>,
     certificates: Certificates,

@@ -1,4 +1,4 @@
-//! What a user sees on stderr while a run goes on: bars on a terminal, else a line for each inference.
+//! The progress of a run on stderr, for a user: bars on a terminal, else a line for each inference.
 
 use std::time::Instant;
 
@@ -15,7 +15,7 @@ const SHOWN: usize = 1;
 
 /// The progress of a run.
 pub struct Progress {
-    /// What goes on.
+    /// The bar of the work that goes on.
     bar: Bar,
     /// The images that are done, where there are several inferences.
     total: Bar,

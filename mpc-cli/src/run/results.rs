@@ -34,7 +34,7 @@ pub struct Masks {
 }
 
 impl Results {
-    /// What the data owner reported, checked against the shapes in the clear.
+    /// The data owner's reports, checked against the shapes in the clear.
     ///
     /// # Errors
     /// [`RunError::Report`] where outputs are missing, have other shapes or are not finite.

@@ -1,4 +1,4 @@
-//! What a party and the dealer do: the same over memory and over TCP.
+//! The work of a party and of the dealer: the same over memory and over TCP.
 
 use std::panic::resume_unwind;
 use std::sync::mpsc;
@@ -24,7 +24,7 @@ const REPORT_INTERVAL: Duration = Duration::from_millis(40);
 /// Takes what happens at a party.
 pub type Report<'r> = dyn FnMut(Event) + Send + 'r;
 
-/// What one party knows and the others do not.
+/// The data that one party knows and the others do not.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Secrets<'a> {
     /// The model owner's weights.
@@ -113,7 +113,7 @@ fn infer_pipelined<R: Ring>(
     })
 }
 
-/// What is reported of an inference.
+/// The report of an inference.
 fn inferred<R: Ring>(
     inference: usize,
     plan: &Plan<R>,
@@ -236,7 +236,7 @@ mod tests {
         }
     }
 
-    /// What both parties say when their jobs differ. No dealer is needed: they notice at the first handshake.
+    /// The errors of both parties when their jobs differ. No dealer is needed: they notice at the first handshake.
     fn errors(jobs: [Job; 2]) -> [String; 2] {
         let deadline = Duration::from_secs(5);
         let running = jobs.into_iter().zip(memory_network(2, deadline)).map(|(job, transport)| {

@@ -1,4 +1,4 @@
-//! What the owners of inputs read, and the model owner's weights: read and checked.
+//! The inputs that their owners read, and the model owner's weights: read and checked.
 
 use std::path::PathBuf;
 
@@ -46,7 +46,7 @@ pub struct ImageSource {
 pub struct Samples {
     /// For each inference the inputs in the order of the graph's; `None` for those that were not asked for.
     pub inferences: Vec<Vec<Option<ArrayD<f32>>>>,
-    /// What is true of all samples.
+    /// The true labels or masks of all samples.
     pub targets: Option<Targets>,
     /// The index of the first sample in its source.
     pub first: usize,

@@ -1,4 +1,4 @@
-//! What a run is about: a graph, where its weights and inputs are, and what its outputs say.
+//! The subject of a run: a graph, where its weights and inputs are, and what its outputs say.
 
 use std::path::Path;
 
@@ -26,13 +26,13 @@ pub struct Subject {
     pub outputs: Vec<String>,
     /// The shapes of the outputs in an ONNX file; of a network by name none, as those of its graph are meant.
     pub output_shapes: Vec<Vec<usize>>,
-    /// What the first output says.
+    /// The meaning of the first output.
     pub meaning: Meaning,
     /// Whether the weights are the network's own, so that results mean something.
     pub is_trained: bool,
 }
 
-/// What the first output of a network says of a sample.
+/// The meaning of a network's first output for a sample.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Meaning {
@@ -45,7 +45,7 @@ pub enum Meaning {
 }
 
 impl Subject {
-    /// What the arguments ask for; a plan needs no inputs of an ONNX file.
+    /// The subject that the arguments ask for. A plan needs no inputs of an ONNX file.
     pub fn open(arguments: &RunArguments, has_inputs: bool) -> Result<Self, InputError> {
         if onnx::is_file(&arguments.model) {
             return onnx::open(arguments, has_inputs);

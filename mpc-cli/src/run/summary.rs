@@ -1,4 +1,4 @@
-//! What a run gave and cost, checked against the plan.
+//! The results and the cost of a run, checked against the plan.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -49,7 +49,7 @@ pub struct Summary {
     pub count: usize,
     /// Whether the private results are the plaintext model's: every label, of masks 99.9 % of the pixels, else every value.
     pub agree: bool,
-    /// What the first output says.
+    /// The meaning of the first output.
     pub meaning: Meaning,
     /// Whether the weights are the network's own, so that results mean something.
     pub is_trained: bool,
@@ -73,7 +73,7 @@ pub struct Summary {
     pub max_logit_error: f64,
     /// Each output.
     pub outputs: Vec<OutputResult>,
-    /// What each phase cost, over all images.
+    /// The cost of each phase, over all images.
     pub phases: Phases,
     /// Evaluating the network in the clear on one thread, for all images.
     pub plain_seconds: f64,
@@ -110,7 +110,7 @@ pub struct OutputResult {
 pub struct ImageResult {
     /// Its index in the source.
     pub index: usize,
-    /// What it shows, where known.
+    /// The true label, where known.
     pub label: Option<u8>,
     /// The private prediction.
     pub predicted: usize,
@@ -140,7 +140,7 @@ pub struct Phases {
     pub online: PhaseCost,
 }
 
-/// What a phase cost. Bytes are those on the wire, with the headers of frames.
+/// The cost of a phase. Bytes are those on the wire, with the headers of frames.
 #[derive(Clone, Debug, Serialize)]
 pub struct PhaseCost {
     /// Time on the critical path.
@@ -153,7 +153,7 @@ pub struct PhaseCost {
     pub rounds: u64,
 }
 
-/// What a step cost, over all images.
+/// The cost of a step, over all images.
 #[derive(Clone, Debug, Serialize)]
 pub struct LayerCost {
     /// The step.

@@ -1,7 +1,7 @@
 //! How long phases took, from what all parties noted.
 //!
 //! A party may wait online for one that still draws correlations, so a party's own clock does not tell the phases apart.
-//! What counts is the critical path, step by step: preprocessing lasts from the moment the last party has ended the step
+//! The critical path counts, step by step. Preprocessing lasts from the moment the last party has ended the step
 //! before until the last party begins this one online, and online from then until the last party has ended it. The two
 //! add up to the whole time, which begins when the last party has loaded the model or ended the inference before.
 //!

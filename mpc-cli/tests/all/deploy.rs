@@ -16,7 +16,7 @@ const ERROR: f32 = 0.001;
 /// Flags of other programs that the guide names in its text.
 const OTHERS_FLAGS: [&str; 1] = ["--profile"];
 
-/// What a hardened service has.
+/// The settings of a hardened service.
 const HARDENED: [&str; 9] = [
     "User=mpc",
     "NoNewPrivileges=yes",
@@ -170,7 +170,7 @@ fn every_flag_in_the_guide_exists() {
     assert!(unknown.is_empty(), "{unknown:?}");
 }
 
-/// Who needs whose certificate, before anything is served.
+/// The certificates that each organisation sends the others, before anything is served.
 const EXCHANGE: &str = "
 acme$ scp acme.crt dealer.example:
 acme$ scp acme.crt clinic.example:

@@ -1,4 +1,4 @@
-//! What goes wrong between organisations: killed programs, broken connections, wrong certificates, full disks. Whoever is
+//! The faults between organisations: killed programs, broken connections, wrong certificates, full disks. Whoever is
 //! left ends that session with an error, and serves the next one.
 
 use std::fs;

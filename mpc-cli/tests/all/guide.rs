@@ -25,7 +25,7 @@ const DOMAIN: &str = ".example";
 /// A command as it is typed.
 #[derive(Clone, Debug)]
 pub struct Line {
-    /// Whose prompt it stands behind.
+    /// The organisation at whose prompt it stands.
     pub organisation: String,
     /// Its words.
     pub words: Vec<String>,
@@ -46,7 +46,7 @@ impl Line {
         Self { organisation: organisation.trim().to_owned(), words }
     }
 
-    /// What follows one of these flags.
+    /// The word that follows one of these flags.
     pub fn value(&self, flags: &[&str]) -> Option<&str> {
         let place = self.words.iter().position(|word| flags.contains(&word.as_str()))?;
         self.words.get(place + 1).map(String::as_str)

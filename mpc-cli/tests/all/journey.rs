@@ -158,7 +158,7 @@ fn check_journey(network: &str) {
     site.stop_all();
 }
 
-/// What the dealer sends a data owner that computes.
+/// The traffic from the dealer to a data owner that computes.
 fn check_traffic_received(measured: &Value, planned: &Value) {
     let bytes = measured["payload_received"].as_u64().unwrap() + 4 * measured["frames_received"].as_u64().unwrap();
     assert_eq!(planned["bytes_received"][1].as_u64(), Some(bytes));

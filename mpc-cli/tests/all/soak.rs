@@ -17,7 +17,7 @@ const BATCH: usize = 25;
 /// One of so many queries has its client killed.
 const CLIENT_KILLS: u64 = 12;
 
-/// What has become of the queries.
+/// The fates of the queries.
 #[derive(Debug, Default)]
 struct Tally {
     succeeded: usize,

@@ -30,7 +30,7 @@ const OUTPUTS: usize = 4;
 /// Different inputs that there are files of.
 pub const SAMPLES: usize = 4;
 
-/// What a process writes to stderr.
+/// The text that a process writes to stderr.
 #[derive(Default)]
 struct Log {
     text: Mutex<String>,
@@ -59,7 +59,7 @@ impl Process {
         Self { name: name.to_owned(), child, log, reader: Some(reader) }
     }
 
-    /// What it has logged so far.
+    /// The text that it has logged so far.
     pub fn log(&self) -> String {
         self.log.text.lock().unwrap().clone()
     }
@@ -285,7 +285,7 @@ pub fn limited(limit: &str, command: &Command) -> Command {
     shell
 }
 
-/// What a client asks for.
+/// The query that a client asks for.
 #[derive(Clone)]
 pub struct Query<'a> {
     pub site: &'a Site,

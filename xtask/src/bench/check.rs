@@ -43,7 +43,7 @@ impl Figures {
     }
 }
 
-/// What differs between what is expected, or planned, and what was found; a line each.
+/// The differences between what is expected, or planned, and what was found; a line each.
 pub(super) fn differences(expected: &ByJob, found: &ByJob, kind: &str) -> Vec<String> {
     let mut lines = Vec::new();
     for (job, expected) in expected {

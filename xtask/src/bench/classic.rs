@@ -14,7 +14,7 @@ const LEN: usize = 10_000;
 /// f of the measurements.
 const FRACTIONAL_BITS: u32 = 16;
 
-/// What a ReLU costs; a median over the runs.
+/// The cost of a ReLU; a median over the runs.
 #[derive(Clone, Debug, Serialize)]
 struct Cost {
     name: String,

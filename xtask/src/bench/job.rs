@@ -1,4 +1,4 @@
-//! What is measured.
+//! The jobs that are measured.
 
 use std::fs;
 use std::path::Path;
@@ -135,7 +135,7 @@ pub(super) fn jobs(link: &str) -> Vec<Job> {
     jobs
 }
 
-/// What is measured only where another system is measured beside it: layers with four parties.
+/// The jobs that are measured only beside another system: layers with four parties.
 pub(super) fn jobs_beside() -> Vec<Job> {
     LAYERS.map(|layer| Job::new(layer, 4, false, "tcp", "none")).to_vec()
 }

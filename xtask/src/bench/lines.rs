@@ -23,7 +23,7 @@ struct Line {
     points: Vec<(f64, f64)>,
 }
 
-/// What a size costs.
+/// The cost of a size.
 type Cost = fn(&Row) -> f64;
 
 /// Writes the charts of what was measured in more than one size.

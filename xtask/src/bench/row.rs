@@ -1,4 +1,4 @@
-//! What was measured of one job.
+//! The measurements of one job.
 
 use std::collections::BTreeMap;
 
@@ -15,7 +15,7 @@ pub(crate) struct Row {
     pub name: String,
     /// The network or layer.
     pub subject: &'static str,
-    /// Who knows the weights, as Table 5 has it.
+    /// The knowledge of the weights, as Table 5 has it.
     pub version: &'static str,
     pub parties: u8,
     pub transport: &'static str,

@@ -80,7 +80,7 @@ pub(super) fn fuzz(workspace: &Workspace) -> Outcome {
     Outcome::of(failures.err().into_iter().collect(), "")
 }
 
-/// What to do about a lock file outside the workspace, if it no longer fits the crates.
+/// The advice on a lock file outside the workspace, if it no longer fits the crates.
 pub(super) fn stale_lock(workspace: &Workspace, manifest: &str) -> String {
     let metadata = ["metadata", "--locked", "--format-version", "1", "--manifest-path", manifest];
     if works(&mut workspace.cargo(metadata)) {

@@ -88,7 +88,7 @@ pub(super) fn accuracy(workspace: &Workspace) -> Outcome {
     Outcome::of(failures, found.join("; "))
 }
 
-/// What is wrong with a report.
+/// A check that lists the faults of a report.
 type Check = fn(&Value) -> Vec<String>;
 
 /// Where the U-Net's masks go.

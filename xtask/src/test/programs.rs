@@ -13,7 +13,7 @@ use serde_json::Value;
 use super::Outcome;
 use crate::workspace::{Stream, Workspace, list, run_and_read, text};
 
-/// What cargo builds the tests of.
+/// The crates and features whose tests cargo builds.
 const ALL: [&str; 2] = ["--workspace", "--all-features"];
 
 /// A program of tests.
@@ -120,7 +120,7 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// What a program printed, without a line for each test that passed.
+/// The text that a program printed, without a line for each test that passed.
 fn brief(printed: &str) -> String {
     let is_noise = |line: &str| line.is_empty() || (line.starts_with("test ") && line.ends_with(" ... ok"));
     printed.lines().filter(|line| !is_noise(line)).flat_map(|line| [line, "\n"]).collect()

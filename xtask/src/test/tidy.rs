@@ -46,7 +46,7 @@ const WITH_UNSAFE: &str = "mpc-ring";
 const MACHINE_PATHS: [&str; 3] = [concat!("/ro", "ot/"), concat!("/ho", "me/"), concat!("/wo", "rk/")];
 /// Data, whatever it looks like.
 const DATA: &str = "fuzz/seeds";
-/// What is left over from writing.
+/// The words that are left over from writing.
 const LEFTOVERS: [&str; 4] =
     [concat!("to", "do!"), concat!("db", "g!("), concat!("unimple", "mented!"), concat!("FIX", "ME")];
 

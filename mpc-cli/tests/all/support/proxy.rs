@@ -19,7 +19,7 @@ pub enum Direction {
     Back,
 }
 
-/// What is done to a connection.
+/// The damage that is done to a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fault {
     /// It is cut in both directions.
@@ -69,7 +69,7 @@ impl Proxy {
         Self { address, plan, passed }
     }
 
-    /// What happens to connections from now on.
+    /// Sets what happens to connections from now on.
     pub fn spoil(&self, plan: Option<Plan>) {
         *self.plan.lock().unwrap() = plan;
     }

@@ -25,11 +25,11 @@ struct Modules(BTreeMap<Names, Module>);
 #[derive(Default)]
 struct Module {
     text: String,
-    /// What each name that this file imports stands for.
+    /// The item or module that each imported name of this file stands for.
     aliases: BTreeMap<String, Names>,
     /// Modules that it imports all of.
     globs: Vec<Names>,
-    /// What it imports for itself: what it only passes on, others import.
+    /// The names that it imports for itself. Those that it only passes on are imported by others.
     uses: Vec<Names>,
 }
 
