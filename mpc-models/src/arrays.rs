@@ -25,7 +25,7 @@ pub enum ArchiveError {
     /// A file that is not `.npz`, or is damaged.
     #[error("not an .npz file: {reason}; write it with numpy.savez")]
     Format {
-        /// What is wrong with it.
+        /// The fault.
         reason: String,
     },
     /// An archive with several tensors, none of which was asked for.
@@ -41,7 +41,7 @@ pub enum ArchiveError {
     Tensor {
         /// The name.
         name: String,
-        /// What is wrong with it.
+        /// The fault.
         #[source]
         error: NpyError,
     },

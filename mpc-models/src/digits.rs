@@ -150,7 +150,7 @@ impl Digits {
         self.batch(index..index + 1)
     }
 
-    /// What digit an image shows, 0 to 9.
+    /// The digit that an image shows, 0 to 9.
     ///
     /// # Errors
     /// [`DigitsError::Index`].
@@ -159,7 +159,7 @@ impl Digits {
         Ok(self.labels[index])
     }
 
-    /// What digits the images show, in order.
+    /// The digits that the images show, in order.
     pub fn labels(&self) -> impl ExactSizeIterator<Item = u8> {
         self.labels.iter().copied()
     }

@@ -32,7 +32,7 @@ pub enum ImageError {
     /// A file that is neither PNG nor JPEG, or is damaged.
     #[error("not a complete PNG or JPEG image: {reason}; convert it or save it again")]
     Format {
-        /// What is wrong with it.
+        /// The fault.
         reason: String,
     },
     /// An image of a size that is not decoded.
@@ -51,7 +51,7 @@ pub enum ImageError {
     Options {
         /// The field.
         what: &'static str,
-        /// What it must be.
+        /// The condition that it must meet.
         expected: &'static str,
     },
     /// A file or folder that cannot be read.
@@ -59,7 +59,7 @@ pub enum ImageError {
     Read {
         /// The file or folder.
         path: String,
-        /// What the operating system says.
+        /// The operating system's message.
         reason: String,
     },
     /// A file that cannot be read or is too large.
@@ -70,7 +70,7 @@ pub enum ImageError {
     In {
         /// The file.
         path: String,
-        /// What is wrong with it.
+        /// The fault.
         #[source]
         error: Box<ImageError>,
     },
@@ -79,7 +79,7 @@ pub enum ImageError {
     Count {
         /// The folder.
         path: String,
-        /// What it should hold.
+        /// The things that it should hold.
         what: &'static str,
         /// How many there are.
         found: usize,
@@ -95,7 +95,7 @@ pub enum ImageError {
     /// A file of classes that is not one.
     #[error("not a file of classes as the training script writes it: {reason}")]
     Classes {
-        /// What is wrong with it.
+        /// The fault.
         reason: String,
     },
     /// A range without images in it, or with some that are not there.

@@ -1,4 +1,4 @@
-//! What the architectures have in common.
+//! The layers that the architectures have in common.
 
 use alloc::format;
 use alloc::string::String;

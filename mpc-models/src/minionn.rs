@@ -20,7 +20,7 @@ pub const BUNDLED_WEIGHTS: &[u8] = include_bytes!("../weights/minionn.safetensor
 #[cfg(feature = "bundled")]
 pub const BUNDLED_SQUARE_WEIGHTS: &[u8] = include_bytes!("../weights/minionn-square.safetensors");
 
-/// What is behind each convolution.
+/// The function behind each convolution.
 #[derive(Clone, Copy)]
 enum Activation {
     Relu,

@@ -50,7 +50,7 @@ pub struct ModelInput {
     pub shape: &'static [usize],
 }
 
-/// What the output of a network says.
+/// The meaning of a network's output.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Task {
@@ -121,7 +121,7 @@ impl Model {
         }
     }
 
-    /// What its output says.
+    /// The meaning of its output.
     #[must_use]
     pub fn task(&self) -> Task {
         self.task

@@ -23,7 +23,7 @@ pub enum NpyError {
     /// A file that is not `.npy`, or is damaged.
     #[error("not an .npy file: {reason}; write it with numpy.save")]
     Format {
-        /// What is wrong with it.
+        /// The fault.
         reason: String,
     },
     /// An array of another shape.

@@ -88,7 +88,7 @@ impl Residual {
         found
     }
 
-    /// What the variance of a node's weights is divided by.
+    /// The number that divides the variance of a node's weights.
     fn divisor(&self, node: NodeId) -> f32 {
         if self.beside_shortcut.contains(&node) {
             self.sums as f32

@@ -15,7 +15,7 @@ pub const CLASSES: usize = 1000;
 /// The channels of the 3×3 convolutions of each stage.
 const CHANNELS: [usize; 4] = [64, 128, 256, 512];
 
-/// What a stage is made of.
+/// The kind of block that a stage is made of.
 #[derive(Clone, Copy)]
 enum Block {
     /// Two 3×3 convolutions.

@@ -22,9 +22,9 @@ pub enum SamplesError {
     /// A file that is damaged or holds another type or shape.
     #[error("{what}: {error}")]
     File {
-        /// What the file should hold.
+        /// The contents that the file should have.
         what: &'static str,
-        /// What is wrong with it.
+        /// The fault.
         #[source]
         error: NpyError,
     },
@@ -33,7 +33,7 @@ pub enum SamplesError {
     Count {
         /// The number of samples.
         samples: usize,
-        /// What should be as many.
+        /// The things that should be as many.
         what: &'static str,
         /// The number of these.
         targets: usize,
@@ -45,7 +45,7 @@ pub enum SamplesError {
         what: &'static str,
         /// Its place.
         index: Vec<usize>,
-        /// What it should be.
+        /// The condition that it should meet.
         expected: &'static str,
     },
     /// A range without samples in it, or with some that are not there.
@@ -65,11 +65,11 @@ pub enum SamplesError {
 pub struct Samples {
     /// A tensor for each input of the graph, the samples along axis 0.
     pub inputs: Vec<ArrayD<f32>>,
-    /// What is true of them.
+    /// The true answers for them.
     pub targets: Targets,
 }
 
-/// What is true of samples.
+/// The true answers for samples.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Targets {

@@ -30,7 +30,7 @@ pub enum TensorError {
     Content {
         /// The file.
         file: String,
-        /// What is wrong with it.
+        /// The fault.
         reason: String,
     },
     /// An output that cannot be written.
@@ -38,7 +38,7 @@ pub enum TensorError {
     Write {
         /// The file.
         file: String,
-        /// What the operating system says.
+        /// The operating system's message.
         reason: String,
     },
 }
@@ -56,7 +56,7 @@ pub struct InputFile {
     pub shape: Vec<usize>,
     /// The number of classes, for an input of integers that are given to the graph as rows with a single 1.
     pub classes: Option<usize>,
-    /// What each of its elements must be below, where that differs; else empty.
+    /// The bound that each of its elements must be below, where the bounds differ; else empty.
     pub limits: Vec<usize>,
     /// How pixels become numbers.
     pub pixels: Pixels,

@@ -16,7 +16,7 @@ use zeroize::Zeroizing;
 pub use fold::{BatchNorm, FoldError, fold_batch_norm};
 use tensors::Tensors;
 
-/// What PyTorch adds to a variance before it divides by the root.
+/// The number that PyTorch adds to a variance before it divides by the root.
 pub const BATCH_NORM_EPSILON: f64 = 1e-5;
 
 /// Why a file is not the weights of a network. No message contains a weight.
@@ -34,7 +34,7 @@ pub enum LoadError {
     /// A file that is not safetensors, or is cut short or damaged.
     #[error("not a complete safetensors file: {reason}; download or export it again")]
     Format {
-        /// What is wrong with it.
+        /// The fault.
         reason: String,
     },
     /// A tensor that is not there.

@@ -28,7 +28,7 @@ pub(crate) enum Origin {
     SumOfExponentials,
 }
 
-/// What is known of private values that a file has as integers or Booleans: casts of them change nothing.
+/// The kind of private values that a file has as integers or Booleans: casts of them change nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Whole {
     /// 0 or 1.
@@ -64,7 +64,7 @@ pub(crate) struct Context {
     names: BTreeMap<String, usize>,
     nodes: usize,
     origins: BTreeMap<NodeId, Origin>,
-    /// What the exponentials of a sum were of, and the axes of the sum.
+    /// The tensor whose exponentials a sum adds, and the axes of the sum.
     pub(crate) exponents: BTreeMap<NodeId, (Tensor, Vec<usize>)>,
     /// Private values that are whole numbers.
     whole: BTreeMap<NodeId, Whole>,

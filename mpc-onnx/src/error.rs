@@ -15,7 +15,7 @@ pub enum OnnxError {
     /// Bytes that are not a complete model.
     #[error("not a complete ONNX model: {reason}; export it again")]
     Format {
-        /// What is wrong with it.
+        /// The fault.
         reason: String,
     },
     /// A model without a graph.
@@ -80,7 +80,7 @@ pub enum Reason {
         node: String,
         /// Its operator.
         operator: String,
-        /// What to do about it.
+        /// The advice on it.
         hint: String,
     },
     /// A node that contradicts its operator's definition.
@@ -90,7 +90,7 @@ pub enum Reason {
         node: String,
         /// Its operator.
         operator: String,
-        /// What is wrong.
+        /// The fault.
         reason: String,
     },
     /// A node whose tensors do not fit a graph.
@@ -100,7 +100,7 @@ pub enum Reason {
         node: String,
         /// Its operator.
         operator: String,
-        /// What does not fit.
+        /// The misfit.
         source: GraphError,
     },
     /// A constant that is NaN, infinite or too large where it is used.
@@ -120,7 +120,7 @@ pub enum Reason {
     Constant {
         /// The tensor.
         name: String,
-        /// What is wrong.
+        /// The fault.
         reason: String,
     },
     /// A value that no node, input or constant gives.
@@ -156,7 +156,7 @@ pub enum Reason {
     InputShape {
         /// The input.
         name: String,
-        /// What is wrong.
+        /// The fault.
         reason: String,
     },
     /// A model without private output.
@@ -167,7 +167,7 @@ pub enum Reason {
     Memory {
         /// The node.
         node: String,
-        /// What is too large.
+        /// The reason.
         reason: String,
     },
     /// The finished graph or its weights.
@@ -178,7 +178,7 @@ pub enum Reason {
     Weights(#[from] WeightsError),
 }
 
-/// What went wrong in one node, without its name.
+/// The problem with one node, without its name.
 #[derive(Debug)]
 pub(crate) enum Problem {
     Unsupported(String),
@@ -217,7 +217,7 @@ impl Problem {
     }
 }
 
-/// What a step of an import gives.
+/// The result of a step of an import.
 pub(crate) type Lowered<T> = Result<T, Problem>;
 
 pub(crate) fn unsupported<T>(hint: impl Into<String>) -> Lowered<T> {

@@ -81,13 +81,13 @@ impl OnnxFile {
         })
     }
 
-    /// What the model's user provides, in order.
+    /// The tensors that the model's user provides, in order.
     #[must_use]
     pub fn inputs(&self) -> Vec<TensorInfo> {
         self.input_infos().map(|(name, info)| describe(name, info)).collect()
     }
 
-    /// What the model gives, in order.
+    /// The tensors that the model gives, in order.
     #[must_use]
     pub fn outputs(&self) -> Vec<TensorInfo> {
         self.graph.output.iter().map(|info| describe(info.name.as_deref().unwrap_or_default(), info)).collect()

@@ -112,7 +112,7 @@ fn is_output(order: &Order<'_>, node: &NodeProto) -> bool {
 struct Importer<'a> {
     file: &'a OnnxFile,
     context: Context,
-    /// What is known so far; `None` for what a failed node should have given.
+    /// The values known so far; `None` for one that a failed node should have given.
     values: BTreeMap<&'a str, Option<Value>>,
     initializers: BTreeMap<&'a str, &'a TensorProto>,
     inputs: Inputs,

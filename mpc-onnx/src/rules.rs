@@ -145,7 +145,7 @@ fn activation_of(operator: &str) -> Option<Rule> {
     Some(Rule::Private(rule))
 }
 
-/// What to do about an operator that there is no rule for.
+/// The advice for an operator that there is no rule for.
 pub(crate) fn hint(operator: &str, domain: &str) -> String {
     let hint = match operator {
         _ if !matches!(domain, "" | "ai.onnx" | "com.microsoft") => {

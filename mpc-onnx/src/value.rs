@@ -1,4 +1,4 @@
-//! What a value of the file is during import.
+//! The values of the file during import.
 
 use std::rc::Rc;
 
@@ -13,7 +13,7 @@ pub(crate) enum Value {
     Integer(Rc<ArrayD<i64>>),
     /// Real numbers of the model owner's.
     Constant(Constant),
-    /// What depends on a private input.
+    /// A value that depends on a private input.
     Node(Tensor),
     /// Elements of a private input of integers that is not encoded yet, by their places in it.
     Tokens { input: usize, places: Rc<ArrayD<i64>> },

@@ -24,7 +24,7 @@ enum Message {
     Leaf,
 }
 
-/// What a length-delimited field holds.
+/// The content of a length-delimited field.
 enum Content {
     Message(Message),
     Varints,

@@ -10,7 +10,7 @@ use super::{ImageChannels, ImageError, ImageOptions, MAX_CLASSES};
 /// The largest file of classes in bytes.
 const MAX_BYTES: usize = 1 << 20;
 
-/// What the training script writes beside the weights: the names of the classes, and how images are read.
+/// The contents of the training script's file beside the weights: the names of the classes, and how images are read.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ImageClasses {
     /// The names, in the order of the network's logits.

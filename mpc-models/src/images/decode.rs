@@ -40,7 +40,7 @@ impl ImageChannels {
     }
 }
 
-/// What an image is made into: resized, and each value x of 0 to 255 as (x/255 − mean) / deviation.
+/// The form that an image is brought into: resized, and each value x of 0 to 255 as (x/255 − mean) / deviation.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct ImageOptions {
     /// Height and width.

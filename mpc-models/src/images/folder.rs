@@ -105,7 +105,7 @@ fn read_image(file: &Path, options: &ImageOptions) -> Result<ArrayD<f32>, ImageE
     decode_image(&read_file(file, MAX_FILE)?, options).map_err(inside)
 }
 
-/// What is in a folder and is wanted, in the order of the bytes of the names.
+/// The wanted entries of a folder, in the order of the bytes of their names.
 fn entries(folder: &Path, is_wanted: impl Fn(&Path) -> bool) -> Result<Vec<PathBuf>, ImageError> {
     let read_error =
         |error: std::io::Error| ImageError::Read { path: folder.display().to_string(), reason: error.to_string() };

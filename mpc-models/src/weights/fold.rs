@@ -10,7 +10,7 @@ pub struct BatchNorm<'a> {
     pub mean: &'a [f64],
     /// PyTorch's `running_var`.
     pub variance: &'a [f64],
-    /// What is added to the variance, 10⁻⁵ in PyTorch.
+    /// The number added to the variance, 10⁻⁵ in PyTorch.
     pub epsilon: f64,
 }
 

@@ -213,7 +213,7 @@ fn a_folder_in_order() {
     }
 }
 
-/// What an X-ray data set goes through, with images that are made up and weights that are random.
+/// An X-ray data set's way through the network, with images that are made up and weights that are random.
 #[test]
 fn a_folder_through_resnet32() {
     let folder = Folder::new();

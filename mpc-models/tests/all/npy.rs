@@ -1,4 +1,4 @@
-//! What the readers of `.npy` files take and refuse.
+//! The readers of `.npy` files: the inputs that they take and those that they refuse.
 
 use mpc_models::{Digits, DigitsError, FileError, NpyError, read_file, read_npy_images};
 use ndarray::{Array1, Array3, Array4, ArrayD, Axis, ShapeBuilder};

@@ -45,7 +45,7 @@ fn the_variance_is_that_of_he() {
     assert!(largest <= (6.0f32 / 512.0).sqrt() && largest > 0.1);
 }
 
-/// What stands here must never change: results that were published with it could not be had again.
+/// The numbers here must never change: results that were published with them could not be had again.
 #[test]
 fn the_numbers_are_fixed() {
     let mut builder = GraphBuilder::new();

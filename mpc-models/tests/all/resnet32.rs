@@ -78,7 +78,7 @@ fn load(bytes: &[u8]) -> Result<Weights, LoadError> {
     load_folded(bytes, &small_graph(true), |name| name.starts_with("conv").then(|| name.replace("conv", "bn")))
 }
 
-/// What loading gives after a change to the file.
+/// The error that loading gives after a change to the file.
 fn error_after(change: impl FnOnce(&mut File)) -> LoadError {
     let mut file = small_file();
     change(&mut file);

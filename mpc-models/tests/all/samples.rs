@@ -33,7 +33,7 @@ fn rows_are_standardised_and_divided() {
     }
 }
 
-/// What standardised columns of the training data look like, and so should those of others.
+/// The columns look like standardised columns of the training data, and so should those of others.
 #[test]
 fn bundled_rows() {
     let table = BreastCancer::bundled().unwrap();
@@ -47,7 +47,7 @@ fn bundled_rows() {
     assert_eq!(table.labels().filter(|&label| label == 0).count(), 53);
 }
 
-/// What a change of the small table leads to.
+/// The error that a change of the small table leads to.
 fn error_after(change: impl FnOnce(&mut Array2<f32>, &mut Array1<u8>, &mut Array2<f32>)) -> SamplesError {
     let (mut rows, mut labels, mut statistics) = small_table();
     change(&mut rows, &mut labels, &mut statistics);

@@ -24,7 +24,7 @@ pub(super) struct Inputs {
     pub(super) wider: BTreeMap<String, usize>,
 }
 
-/// What earlier attempts at an import have found out.
+/// The facts that earlier attempts at an import have found out.
 #[derive(Clone, Default)]
 pub(super) struct Known {
     /// The inputs that no output depends on.

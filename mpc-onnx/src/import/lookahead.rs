@@ -1,4 +1,4 @@
-//! What later nodes say about a node: a batch normalisation to take up, a softmax that makes a mask of a constant.
+//! Later nodes' bearing on a node: a batch normalisation to take up, a softmax that makes a mask of a constant.
 
 use std::collections::BTreeSet;
 

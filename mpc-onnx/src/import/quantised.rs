@@ -1,4 +1,4 @@
-//! What becomes of quantised integers: their element types, and their scales behind movements.
+//! Quantised integers: their element types, and their scales behind movements.
 
 use rten_onnx::onnx::{AttributeProto, DataType, NodeProto};
 

@@ -48,7 +48,7 @@ fn whole(context: &Context, call: &Call<'_>, place: usize) -> Option<Whole> {
     }
 }
 
-/// What all of these are.
+/// The narrowest kind that holds all of these.
 fn of_inputs(context: &Context, inputs: &[Option<Value>]) -> Option<Whole> {
     let of_input = |value: &Value| match value {
         Value::Node(tensor) => context.whole(tensor.id),

@@ -167,7 +167,7 @@ fn public_mask(context: &mut Context, call: &Call<'_>, sizes: [usize; 3]) -> Low
     arrays::zip(&array, &hidden, |a, b| Ok((a + b).max(MASK))).map(Some)
 }
 
-/// What causality and the lengths of the sequences hide.
+/// The entries that causality, windows and the lengths of the sequences hide.
 fn hidden(context: &mut Context, call: &Call<'_>, [rows, columns, past]: [usize; 3]) -> Lowered<Option<ArrayD<f32>>> {
     let is_causal = call.int("is_causal", 0)? != 0;
     let lengths = call.optional_integers(6)?;

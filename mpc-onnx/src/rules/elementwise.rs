@@ -12,7 +12,7 @@ use crate::error::{Lowered, invalid, unsupported};
 use crate::rules::{integer, reduce};
 use crate::value::{Constant, Tensor, Value};
 
-/// What −∞ in front of a softmax becomes.
+/// The number that −∞ in front of a softmax becomes.
 pub(super) const MASK: f32 = -1024.0;
 /// The largest whole exponent that becomes a chain of products.
 const MAX_CHAIN: i32 = 16;

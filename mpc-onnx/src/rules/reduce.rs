@@ -12,7 +12,7 @@ use crate::value::{Tensor, Value};
 /// The most private factors of one product.
 const MAX_FACTORS: usize = 64;
 
-/// What is reduced, and how the result is shaped.
+/// The axes of a reduction, and the shape of its result.
 struct Reduction {
     axes: Vec<usize>,
     shape: Vec<usize>,

@@ -24,7 +24,7 @@ struct Options {
     cubic: f64,
     excludes_outside: bool,
     is_antialiased: bool,
-    /// What `tf_crop_and_resize` puts outside of the input.
+    /// The number that `tf_crop_and_resize` puts outside of the input.
     outside: f32,
 }
 

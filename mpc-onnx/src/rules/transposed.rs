@@ -18,7 +18,7 @@ struct Side {
     kernel: usize,
     stride: usize,
     dilation: usize,
-    /// What is cut off at the start.
+    /// The number of elements cut off at the start.
     before: usize,
     output: usize,
 }

@@ -1,4 +1,4 @@
-//! What the ONNX import takes and refuses.
+//! The ONNX import: the models that it takes and those that it refuses.
 
 use std::fs;
 use std::path::PathBuf;

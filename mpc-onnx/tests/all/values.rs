@@ -69,7 +69,7 @@ fn int(name: &str, value: i64) -> AttributeProto {
     AttributeProto { name: Some(name.into()), i: Some(value), r#type, ..Default::default() }
 }
 
-/// What comes back of x through 8 bits without sign.
+/// The values of x that come back through 8 bits without sign.
 fn through_bytes(mut before: Vec<NodeProto>, zero: &str, initializer: Vec<TensorProto>) -> Vec<f32> {
     before.push(node("QuantizeLinear", &["x", "s", zero], &["q"]));
     before.push(node("DequantizeLinear", &["q", "s", zero], &["y"]));

@@ -56,7 +56,7 @@ pub(super) fn turned(operator: &str) -> &str {
     }
 }
 
-/// What the public operand of an And or Or decides alone, as after a check for infinity, which is never true.
+/// The result of an And or Or that its public operand decides alone, as after a check for infinity (never true).
 pub(super) fn decided(context: &mut Context, operator: &str, left: &Value, right: &Value) -> Lowered<Option<Value>> {
     let deciding = match operator {
         "And" => 0,

@@ -28,7 +28,7 @@ pub(super) struct Cell {
     pub(super) resets_after: bool,
 }
 
-/// What a step hands to the next; `None` is 0.
+/// The state that a step hands to the next; `None` is 0.
 pub(super) struct State {
     pub(super) hidden: Option<Tensor>,
     pub(super) cell: Option<Tensor>,
