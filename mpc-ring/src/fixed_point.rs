@@ -26,7 +26,7 @@ pub struct FixedPoint {
 pub struct RangeError {
     /// The position of the number in its slice, 0 for a single number.
     pub index: usize,
-    /// What is wrong with it.
+    /// The fault.
     pub reason: RangeErrorReason,
 }
 

@@ -58,7 +58,7 @@ impl fmt::Display for RingBits {
     }
 }
 
-/// What an expression is with a name for the ring of so many bits.
+/// The value of an expression in which a name stands for the ring of so many bits.
 ///
 /// ```
 /// use mpc_ring::{Ring, RingBits, in_ring};

@@ -1,4 +1,4 @@
-//! What can be wrong with shares.
+//! The faults that shares can have.
 
 use alloc::vec::Vec;
 use thiserror::Error;
@@ -40,7 +40,7 @@ pub enum ShareError {
     /// An encoding of shares was not valid.
     #[error("malformed encoding of shares: {reason}")]
     Malformed {
-        /// What is wrong with it.
+        /// The fault.
         reason: &'static str,
     },
     /// An encoding of shares declares more elements than the receiver accepts.

@@ -15,7 +15,7 @@ const MAX_DIMENSIONS: usize = 16;
 /// Bytes of an encoding beyond those of the elements: dimensions, lengths and the ring, of at most 10 bytes each.
 const MAX_HEADER_BYTES: usize = 10 * (MAX_DIMENSIONS + 4);
 
-/// What stands on the wire; nothing of it is trusted before [`ArithmeticWire::check`].
+/// The form of arithmetic shares on the wire. Nothing of it is trusted before [`ArithmeticWire::check`].
 #[derive(Serialize, Deserialize)]
 struct ArithmeticWire {
     ring_bits: u32,

@@ -123,7 +123,7 @@ impl<'a, T> Reception<'a, T> {
         Ok(Self { listener: Async::new(listener)?, greeting: VecDeque::new() })
     }
 
-    /// What `greet` says about the connection whose greeting ends next.
+    /// The result of `greet` for the connection whose greeting ends next.
     pub(crate) async fn next(&mut self, greet: impl Fn(Stream) -> Task<'a, T>) -> T {
         loop {
             let Self { listener, greeting } = self;

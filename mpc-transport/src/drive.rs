@@ -22,7 +22,7 @@ pub const DEFAULT_POLL: Duration = Duration::from_micros(50);
 /// byte now and then cannot hold this party for ever.
 pub const MIN_BYTES_PER_SECOND: u64 = 64 << 10;
 
-/// What [`Flow::advance`] did.
+/// The outcome of [`Flow::advance`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Step {
     /// Everything is transferred.
@@ -47,7 +47,7 @@ pub(crate) trait Flow {
     /// Has the task woken when `advance` may do more; ready if it may now.
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<()>;
 
-    /// What is missing.
+    /// The thing that the flow waits for.
     fn waits_for(&self) -> Wait;
 
     /// Bytes under way in both directions, as far as known.
@@ -64,11 +64,11 @@ pub(crate) struct Patience {
     pub(crate) deadline: Duration,
     /// Before sleeping.
     pub(crate) poll: Duration,
-    /// Who is told of peers that are silent.
+    /// The receiver of reports about silent peers.
     pub(crate) silence: Option<Silence>,
 }
 
-/// Who is told of a peer that has made no progress, as often as `after` has passed.
+/// The receiver of reports about a peer that has made no progress. A report comes as often as `after` has passed.
 #[derive(Clone)]
 pub(crate) struct Silence {
     pub(crate) after: Duration,

@@ -17,9 +17,9 @@ use crate::{FRAME_HEADER_BYTES, Transport, TransportError};
 /// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct LinkSettings {
-    /// What a message takes from one party to another, one way; a request and its answer take twice that.
+    /// The time that a message takes from one party to another, one way. A request and its answer take twice that.
     pub latency: Duration,
-    /// What a party sends in a second, to all others together; none for no limit.
+    /// The most bits that a party sends in a second, to all others together. Absent for no limit.
     pub bits_per_second: Option<u64>,
 }
 

@@ -1,4 +1,4 @@
-//! What can go wrong between the parties, by name.
+//! The errors between the parties, by name.
 
 use alloc::string::String;
 use core::fmt;
@@ -6,7 +6,7 @@ use core::time::Duration;
 
 use crate::RecordingError;
 
-/// What a party was waiting for when its deadline passed.
+/// The thing that a party was waiting for when its deadline passed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Wait {
@@ -50,7 +50,7 @@ pub enum TransportError {
         party: usize,
         /// How long this party waited.
         after: Duration,
-        /// What for.
+        /// The thing that it waited for.
         waiting_for: Wait,
     },
     /// The peer's frame has another length than the plan says.
@@ -104,7 +104,7 @@ pub enum TransportError {
     HandshakeMalformed {
         /// The peer.
         party: usize,
-        /// What is wrong with it.
+        /// The fault.
         reason: &'static str,
     },
     /// This party's own agreement breaks a limit; nothing was sent.
@@ -143,12 +143,12 @@ pub enum TransportError {
         /// The peer.
         party: usize,
     },
-    /// What arrived over an encrypted connection is not what the peer sent.
+    /// The bytes that arrived over an encrypted connection are not those that the peer sent.
     #[error("the connection to party {party} was corrupted or tampered with ({reason}): start a new session")]
     Corrupted {
         /// The peer.
         party: usize,
-        /// What the check found.
+        /// The finding of the check.
         reason: String,
     },
     /// The operating system reported a failure.

@@ -131,7 +131,7 @@ impl From<TransportError> for ReadError {
     }
 }
 
-/// What a failed read or write says about the peer.
+/// The error that a failed read or write on the peer's link means.
 fn failure(party: usize, error: &io::Error) -> TransportError {
     use ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset, InvalidData, NotConnected, UnexpectedEof};
     match error.kind() {
@@ -155,7 +155,7 @@ fn moved(party: usize, result: Result<(), ReadError>) -> Result<bool, TransportE
     }
 }
 
-/// What is left to do with one peer.
+/// The work that is left to do with one peer.
 pub(crate) struct FrameFlow<'a, S> {
     pub(crate) party: usize,
     pub(crate) link: &'a mut Link<S>,

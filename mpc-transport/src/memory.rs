@@ -154,7 +154,7 @@ impl Pipes {
     }
 }
 
-/// What is left to do with one peer.
+/// The work that is left to do with one peer.
 struct Exchange<'a> {
     outgoing: Option<&'a [u8]>,
     incoming: Incoming<'a>,

@@ -1,4 +1,4 @@
-//! What a peer once sent, read again from where it was kept.
+//! The messages that a peer once sent, read again from where they were kept.
 
 use alloc::string::String;
 
@@ -9,7 +9,7 @@ pub enum RecordingError {
     /// There is less than is asked for.
     #[error("it ends early: it was cut short, or belongs to another plan")]
     Ended,
-    /// What keeps the messages failed.
+    /// The storage of the messages failed.
     #[error("{reason}")]
     Storage {
         /// The reason.

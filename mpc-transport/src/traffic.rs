@@ -5,7 +5,7 @@ use core::ops::{Add, AddAssign, Sub};
 
 use crate::FRAME_HEADER_BYTES;
 
-/// What one party sent and received.
+/// The traffic that one party sent and received.
 ///
 /// Payload is message bytes; on the wire each frame adds [`FRAME_HEADER_BYTES`]. The same type serves for the plan's
 /// prediction and the meter's count, so that the two can be compared with `==`.
@@ -100,7 +100,7 @@ impl AddAssign for Traffic {
     }
 }
 
-/// What was counted since an earlier count `other`; saturates at 0.
+/// The traffic since an earlier count `other`. Each number saturates at 0.
 impl Sub for Traffic {
     type Output = Self;
 

@@ -89,7 +89,7 @@ fn convolve_by<R: Ring, T: Tiles>(
     sums.as_flattened_mut().iter_mut().for_each(Zeroize::zeroize);
 }
 
-/// What all rows of an output have in common.
+/// The data that all rows of an output share.
 struct Block<'a> {
     group: &'a Convolution,
     planes: Planes,

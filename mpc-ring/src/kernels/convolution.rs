@@ -25,8 +25,8 @@ pub use shape::{Convolution, ShapeError};
 
 /// Adds input ∗ weights to `output`, modulo 2^ℓ. The shapes are those of [`Convolution`].
 ///
-/// What `scratch` holds before does not matter; afterwards it holds parts of the input, which the caller wipes if they are
-/// secret.
+/// The earlier content of `scratch` does not matter. Afterwards `scratch` holds parts of the input. The caller wipes
+/// them if they are secret.
 ///
 /// ```
 /// use mpc_ring::{Convolution, convolution};

@@ -33,7 +33,7 @@ mod kept {
 
     /// Smaller buffers are left to the allocator, which is quick with them.
     const SMALLEST_BYTES: usize = 1 << 14;
-    /// What a thread keeps at most, of each type of element.
+    /// The most bytes that a thread keeps, of each type of element.
     const KEPT_BYTES: usize = 64 << 20;
     /// The search for a buffer passes by all that are kept.
     const KEPT_BUFFERS: usize = 256;
@@ -48,7 +48,7 @@ mod kept {
         bytes: usize,
     }
 
-    /// What `action` gives for this thread's shelf; nothing while the thread ends.
+    /// The result of `action` on this thread's shelf. It is absent while the thread ends.
     fn on_shelf<E: 'static, T>(action: impl FnOnce(&mut Shelf<E>) -> Option<T>) -> Option<T> {
         let run = |shelves: &RefCell<HashMap<TypeId, Box<dyn Any>>>| {
             let mut shelves = shelves.try_borrow_mut().ok()?;

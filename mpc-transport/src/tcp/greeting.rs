@@ -7,7 +7,7 @@ pub(super) const GREETING_BYTES: usize = 16;
 
 const MAGIC: [u8; 8] = *b"MPC-LINK";
 
-/// What a greeting says besides who sends it.
+/// The kind of a greeting.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
     /// I connect to you.
@@ -48,7 +48,7 @@ impl Greeting {
         bytes
     }
 
-    /// None for bytes that are no greeting.
+    /// Reads a greeting. The result is absent for bytes that are no greeting.
     pub(super) fn decode(bytes: &[u8; GREETING_BYTES]) -> Option<Self> {
         let rest = bytes.strip_prefix(&MAGIC)?;
         let &[v0, v1, n0, n1, p0, p1, k0, k1] = rest else { return None };

@@ -79,7 +79,7 @@ impl Certificate {
         &self.0.name
     }
 
-    /// What people compare.
+    /// The fingerprint, which people compare.
     pub fn fingerprint(&self) -> Fingerprint {
         self.0.fingerprint
     }

@@ -14,7 +14,7 @@ use rustls::{ClientConfig, Error, ServerConfig};
 use super::pin::Pin;
 use super::{Certificate, Identity};
 
-/// What both sides say they speak within TLS, so that no connection meant for another protocol passes.
+/// The protocol that both sides name within TLS, so that no connection meant for another protocol passes.
 const PROTOCOL: &[u8] = b"mpc-link/1";
 
 /// Certificates are pinned, so that no name is looked up; none is sent either.

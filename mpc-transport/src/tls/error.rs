@@ -1,4 +1,4 @@
-//! What can go wrong with certificates and on the way to a secure link, by name.
+//! The errors of certificates and on the way to a secure link, by name.
 
 use std::time::Duration;
 
@@ -22,7 +22,7 @@ pub enum CertificateError {
     /// None, or several.
     #[error("expected exactly one `{label}` in PEM form, found {found}")]
     NotOne {
-        /// What it should be.
+        /// The label that was expected.
         label: &'static str,
         /// How many there are.
         found: usize,
@@ -30,7 +30,7 @@ pub enum CertificateError {
     /// Not a certificate.
     #[error("the certificate cannot be read ({reason}): use one that `Identity::generate` made")]
     Malformed {
-        /// What the reader says.
+        /// The reader's message.
         reason: String,
     },
     /// Of another kind.
@@ -42,7 +42,7 @@ pub enum CertificateError {
     /// A validity out of range.
     #[error("a certificate cannot be valid for {days} days: choose 1 to {MAX_VALID_DAYS}")]
     Validity {
-        /// What was asked for.
+        /// The number of days that was asked for.
         days: u32,
     },
     /// Not a private key.
@@ -57,7 +57,7 @@ pub enum CertificateError {
     /// No randomness.
     #[error("the operating system gives no randomness for a key: {reason}")]
     Randomness {
-        /// What it says.
+        /// The system's message.
         reason: String,
     },
     /// No longer valid.
@@ -111,9 +111,9 @@ pub enum SecureError {
     WrongCertificate {
         /// The address.
         peer: String,
-        /// What it should be, or one of these.
+        /// The fingerprints of the certificates that are allowed.
         expected: Vec<Fingerprint>,
-        /// What it is.
+        /// The fingerprint of the certificate that the peer presented.
         presented: Fingerprint,
     },
     /// A certificate, the peer's or this side's, that is not valid now.
@@ -121,7 +121,7 @@ pub enum SecureError {
     Certificate {
         /// The address.
         peer: String,
-        /// What is wrong with it.
+        /// The fault of the certificate.
         error: CertificateError,
     },
     /// The peer does not accept this side's certificate.
@@ -143,7 +143,7 @@ pub enum SecureError {
     Handshake {
         /// The address.
         peer: String,
-        /// What is wrong.
+        /// The reason.
         reason: String,
     },
     /// The peer did not complete the handshake in time.

@@ -1,4 +1,4 @@
-//! Who somebody is: a private key, and the certificate that peers know.
+//! An identity: a private key, and the certificate that peers know.
 
 use std::fmt;
 use std::sync::Arc;
@@ -99,7 +99,7 @@ impl Identity {
         Ok(Self { certificate, seed, certified: Arc::new(certified) })
     }
 
-    /// What peers know of it.
+    /// The certificate, which peers know.
     pub fn certificate(&self) -> &Certificate {
         &self.certificate
     }

@@ -238,7 +238,7 @@ impl Attempt {
     }
 }
 
-/// What an alert of the peer means before a link stands.
+/// The error that an alert of the peer means before a link stands.
 fn alerted(peer: String, alert: AlertDescription) -> SecureError {
     use AlertDescription::{
         AccessDenied, BadCertificate, CertificateExpired, CertificateRequired, CertificateRevoked, CertificateUnknown,

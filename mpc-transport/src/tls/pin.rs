@@ -19,7 +19,7 @@ pub(super) struct Pin {
     verdict: OnceLock<Verdict>,
 }
 
-/// What is wrong with a peer's certificate.
+/// The fault of a peer's certificate.
 #[derive(Debug)]
 enum Verdict {
     Unknown(Fingerprint),
@@ -36,7 +36,7 @@ impl Pin {
         self.allowed.iter().find(|certificate| certificate.der() == presented)
     }
 
-    /// What the check found, if it failed.
+    /// The error that the check found, if it failed.
     pub(super) fn error(&self, peer: &str) -> Option<SecureError> {
         let peer = peer.to_owned();
         Some(match self.verdict.get()? {

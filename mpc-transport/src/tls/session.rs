@@ -15,7 +15,7 @@ use crate::connecting::{Stream, TimeLimit};
 /// Payload of a full record, in bytes.
 const RECORD_BYTES: usize = 16 << 10;
 
-/// What a record may add to its payload, in bytes.
+/// The most bytes that a record adds to its payload.
 const RECORD_OVERHEAD: usize = 5 + 256;
 
 /// Records that are encrypted before any is written.
@@ -79,7 +79,7 @@ pub(super) enum Connection {
     Server(Box<UnbufferedServerConnection>),
 }
 
-/// What to do once the connection can write.
+/// The order to carry out once the connection can write.
 #[derive(Clone, Copy)]
 pub(super) enum Order<'a> {
     Nothing,
@@ -88,7 +88,7 @@ pub(super) enum Order<'a> {
     Close,
 }
 
-/// What a step came to.
+/// The outcome of a step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Step {
     /// There may be more to do.

@@ -1,4 +1,4 @@
-//! What every network must do, run over memory, TCP and TLS with 2 to 8 parties.
+//! The rules that every network must keep, tested over memory, TCP and TLS with 2 to 8 parties.
 
 use std::time::{Duration, Instant};
 

@@ -79,7 +79,7 @@ fn an_agreement_beyond_the_limits_is_not_sent() {
     assert!(matches!(error, TransportError::Timeout { party: 0, .. }), "{error}");
 }
 
-/// What party 0 of two reports when party 1 sends `bytes`.
+/// The error that party 0 of two reports when party 1 sends `bytes`.
 fn answer_to(bytes: &[u8]) -> TransportError {
     let mut ends = memory_network(2, PATIENT);
     smol::block_on(async {

@@ -5,7 +5,7 @@ use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::thread;
 use std::time::Duration;
 
-/// What happens to the bytes of one direction.
+/// The harm done to the bytes of one direction.
 #[derive(Clone, Copy, Debug)]
 pub enum Harm {
     Nothing,

@@ -1,4 +1,4 @@
-//! Who may connect to whom, and hostile peers and networks.
+//! Tests of who may connect to whom, and of hostile peers and networks.
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -245,7 +245,7 @@ pub(crate) fn raw_client(address: SocketAddr, identity: Option<&Identity>, proto
 
 pub(crate) const PROTOCOL: &[u8] = b"mpc-link/1";
 
-/// What `accept` says about a raw client, and what that client reads.
+/// The error of `accept` for a raw client, and the error that this client reads.
 fn accept_raw(client: Option<&Identity>, allowed: &Identity, protocol: Option<&[u8]>) -> (SecureError, std::io::Error) {
     let (listener, address) = listen();
     let accepting = accept(listener, identity("acme"), vec![allowed.certificate().clone()], PATIENT);

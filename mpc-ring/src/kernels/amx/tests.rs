@@ -1,4 +1,4 @@
-//! What is around the instructions, with tiles in plain Rust, against the portable backend.
+//! The code around the instructions, with tiles in plain Rust, against the portable backend.
 
 extern crate std;
 

@@ -76,7 +76,7 @@ pub(super) struct Hardware {
     positions: usize,
 }
 
-/// What configures the tiles (palette 1).
+/// The configuration of the tiles (palette 1).
 #[repr(C, align(64))]
 struct Configuration {
     palette: u8,
