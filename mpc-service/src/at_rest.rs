@@ -1,4 +1,4 @@
-//! What is kept on disk: packed models, encrypted files, stores of prepared inferences, shares of models.
+//! Files on disk: packed models, encrypted files, stores of prepared inferences, shares of models.
 
 pub mod encrypted_file;
 pub mod model_shares;

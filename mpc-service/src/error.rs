@@ -15,7 +15,7 @@ use crate::at_rest::prepared::StoreError;
 use crate::names::{Names, PlanDigest, Refusal, Refused};
 use crate::terms::TermsError;
 
-/// What kind of failure it was, as programs distinguish them by the exit code.
+/// The kind of a failure, as programs distinguish them by the exit code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Kind {
@@ -149,7 +149,7 @@ pub enum ServiceError {
     Listen {
         /// Where.
         address: SocketAddr,
-        /// What the operating system says.
+        /// The reason that the operating system gives.
         source: io::Error,
     },
     /// More servers or fewer than the terms of the model say.
@@ -187,7 +187,7 @@ impl ServiceError {
         Self::Connect { peer: peer.to_owned(), source: source.into() }
     }
 
-    /// What kind of failure it is.
+    /// The kind of this failure.
     #[must_use]
     pub fn kind(&self) -> Kind {
         match self {
@@ -204,7 +204,7 @@ impl ServiceError {
         }
     }
 
-    /// What to tell a peer of it: nothing about this side's files.
+    /// The part of it that a peer is told: nothing about this side's files.
     pub(crate) fn refusal(&self) -> Refused {
         match self {
             Self::Version { .. } | Self::Malformed { .. } => (Refusal::Differs, self.to_string()),

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 /// The identity of a session, random.
 pub type SessionId = [u8; 16];
 
-/// What all parties of a model compare: SHA-256 of its plan.
+/// The SHA-256 of a model's plan, which all its parties compare.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct PlanDigest(pub [u8; 32]);
 

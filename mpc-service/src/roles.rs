@@ -1,4 +1,4 @@
-//! Who takes part: servers, the dealer, data owners and depositors of models, and the sessions that they have.
+//! Participants: servers, the dealer, data owners and depositors of models, and the sessions that they have.
 
 mod agreed;
 pub mod client;

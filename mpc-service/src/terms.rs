@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 /// The largest public part of a packed model, in bytes: a graph may hold tables of indices.
 pub const MAX_PUBLIC_BYTES: usize = 64 << 20;
 
-/// Who computes.
+/// The computing parties.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Setting {
@@ -18,7 +18,7 @@ pub enum Setting {
     Outsourced,
 }
 
-/// What of the network's outputs is revealed.
+/// The part of the network's outputs that is revealed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Reveal {
@@ -29,7 +29,7 @@ pub enum Reveal {
     Class,
 }
 
-/// Who learns what is revealed.
+/// The owners that learn what is revealed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum RevealTo {
@@ -51,7 +51,7 @@ pub enum TermsError {
         "an outsourced model reveals its result to the data owner alone: the model owner takes no part in the session"
     )]
     OwnerOutside,
-    /// What a plan cannot be made of.
+    /// Terms of which no plan can be made.
     #[error(transparent)]
     Plan(#[from] PlanError),
 }
@@ -59,7 +59,7 @@ pub enum TermsError {
 /// The terms of a model's use, which all who take part must agree on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Terms {
-    /// Who computes.
+    /// The computing parties.
     pub setting: Setting,
     /// n: the number of computing parties, 2 to 8.
     pub parties: u8,
@@ -71,7 +71,7 @@ pub struct Terms {
     pub comparison_bits: u32,
     /// Whether the model owner computes with its weights in the clear.
     pub owner_computes: bool,
-    /// What is revealed.
+    /// The part of the outputs that is revealed.
     pub reveal: Reveal,
     /// To whom.
     pub reveal_to: RevealTo,

@@ -37,7 +37,7 @@ pub enum PackError {
     Format {
         /// The file, or who sent it.
         file: String,
-        /// What is wrong with it.
+        /// The fault.
         reason: String,
     },
     /// Weights that are not the network's.
@@ -45,7 +45,7 @@ pub enum PackError {
     Weights {
         /// The file.
         file: String,
-        /// What is wrong with them.
+        /// The fault.
         source: WeightsError,
     },
     /// A graph that cannot reveal what the terms say.
@@ -69,7 +69,7 @@ pub struct Tensor {
     pub limits: Vec<usize>,
 }
 
-/// What everybody may know of a packed model: the network without its weights, and the terms of its use.
+/// The public part of a packed model: the network without its weights, and the terms of its use.
 #[derive(Clone, Debug)]
 pub struct PublicModel {
     /// The network; its outputs are what the terms reveal.
@@ -78,7 +78,7 @@ pub struct PublicModel {
     pub inputs: Vec<Tensor>,
     /// Its outputs, in the order of the graph's.
     pub outputs: Vec<Tensor>,
-    /// Who computes, how precisely, and who learns what.
+    /// The computing parties, their precision, and the recipients of the result.
     pub terms: Terms,
 }
 

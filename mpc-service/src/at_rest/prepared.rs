@@ -94,7 +94,7 @@ impl Store {
         Ok(names(&self.folder)?.iter().filter_map(|name| name.parse().ok()).collect())
     }
 
-    /// What a batch is for.
+    /// The purpose of a batch.
     ///
     /// # Errors
     /// [`StoreError::UnknownBatch`], [`StoreError::File`].

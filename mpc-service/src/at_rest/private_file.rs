@@ -15,7 +15,7 @@ pub enum DiskError {
     Io {
         /// The file.
         path: PathBuf,
-        /// What the operating system says.
+        /// The reason that the operating system gives.
         source: io::Error,
     },
     /// A file that was not written under this key and label, was changed, or is cut short.

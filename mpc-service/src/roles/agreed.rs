@@ -1,4 +1,4 @@
-//! What the participants of a session agree on besides its plan.
+//! The facts besides its plan that the participants of a session agree on.
 
 use mpc_nn::session::SessionOptions;
 use mpc_nn::{EncodingError, InferenceError, Plan};
@@ -22,7 +22,7 @@ pub(crate) struct Agreed {
     pub(crate) inferences: u32,
     /// By party.
     pub(crate) parties: Vec<Certificate>,
-    /// None where the correlations are stored.
+    /// The dealer's certificate; absent where the correlations are stored.
     pub(crate) dealer: Option<Certificate>,
 }
 
@@ -46,7 +46,7 @@ impl Agreed {
         fields
     }
 
-    /// What a server and one who asks it for a session compare before the parties connect.
+    /// The facts that a server and one who asks it for a session compare before the parties connect.
     pub(crate) fn agreement<R: Ring>(&self, plan: &Plan<R>) -> Agreement {
         let fields = self.fields().into_iter();
         fields.fold(plan.agreement(self.session), |all, (name, value)| all.with(name, value))
@@ -66,7 +66,7 @@ impl Agreed {
         move |source| ServiceError::Session { source: source.into(), names: self.names() }
     }
 
-    /// What party `party` asks the dealer for.
+    /// The request of party `party` to the dealer.
     pub(crate) fn deal_request<R: Ring>(&self, plan: &Plan<R>, party: usize) -> DealRequest {
         DealRequest {
             session: self.session,
@@ -101,7 +101,7 @@ impl Agreed {
         (described.plan, described.party) == (own.plan, own.party) && described.parties == own.parties
     }
 
-    /// What bytes that do not suit the session are told by.
+    /// The error for bytes that do not suit the session.
     pub(crate) fn in_encoding(&self) -> impl Fn(EncodingError) -> ServiceError {
         move |source| ServiceError::Session { source: Box::new(source.into()), names: self.names() }
     }

@@ -39,7 +39,7 @@ pub enum Correlations<'a> {
 pub struct Results {
     /// The outputs of each inference, in the order of the graph's; none where the data owner is not to learn them.
     pub outputs: Revealed,
-    /// What each inference did and cost at this party; of a data owner outside, what it sent and received.
+    /// The work and the cost of each inference at this party; of a data owner outside, its traffic.
     pub reports: Vec<InferenceReport>,
     /// The prepared inferences that were used: their batch and their places.
     pub used: Option<(BatchId, Vec<u32>)>,
@@ -48,7 +48,7 @@ pub struct Results {
 /// A data owner, and whom it works with.
 #[derive(Clone, Debug)]
 pub struct Client {
-    /// Who this is.
+    /// The client's own identity, and how it waits.
     pub endpoint: Endpoint,
     /// The servers, by the index of their party.
     pub servers: Vec<Peer>,
@@ -99,7 +99,7 @@ impl Client {
     }
 }
 
-/// What queries and preparation have in common.
+/// The common parts of queries and preparation.
 impl Client {
     /// Checks whom a model is to be computed with, before anybody is called.
     fn check(&self, model: &PublicModel) -> Result<(), ServiceError> {
@@ -108,7 +108,7 @@ impl Client {
         check_dealer(self.dealer.as_ref().map(|peer| &peer.certificate), others)
     }
 
-    /// What a new session is to agree on.
+    /// The facts that a new session is to agree on.
     fn agreed(&self, model: &PublicModel, work: Work, inferences: u32) -> Result<Agreed, ServiceError> {
         let session: SessionId = random().map_err(StoreError::from)?;
         let servers = self.servers.iter().map(|peer| peer.certificate.clone());

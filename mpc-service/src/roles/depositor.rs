@@ -17,7 +17,7 @@ use crate::wire::message::{self, Opening};
 /// A model owner, and the servers that are to compute with its model.
 #[derive(Clone, Debug)]
 pub struct Depositor {
-    /// Who this is.
+    /// The depositor's own identity, and how it waits.
     pub endpoint: Endpoint,
     /// The servers, by the index of their party.
     pub servers: Vec<Peer>,

@@ -1,4 +1,4 @@
-//! What an inference did and cost, beside what its plan said.
+//! The work and the cost of an inference, beside its plan.
 
 use std::time::{Duration, Instant};
 
@@ -17,7 +17,7 @@ impl Watch for () {
     fn see(&mut self, _: Event) {}
 }
 
-/// What happens in a session, in this order.
+/// The events of a session, in this order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Event {
@@ -53,9 +53,9 @@ pub struct InferenceReport {
     pub online_seconds: f64,
     /// Seconds in which this party waited for correlations or made them ready.
     pub preprocessing_seconds: f64,
-    /// What this party sent and received online, by its meter.
+    /// The online traffic of this party, by its meter.
     pub online: Traffic,
-    /// What this party received from the dealer, by its meter; nothing if the correlations were stored.
+    /// The traffic from the dealer to this party, by its meter; nothing if the correlations were stored.
     pub preprocessing: Traffic,
     /// Each step of the plan.
     pub steps: Vec<StepReport>,
@@ -81,9 +81,9 @@ pub struct StepReport {
     pub name: String,
     /// Seconds of its online part, in which this party computed or waited.
     pub seconds: f64,
-    /// What was planned.
+    /// The planned traffic.
     pub planned: Traffic,
-    /// What was measured.
+    /// The measured traffic.
     pub measured: Traffic,
 }
 

@@ -25,7 +25,7 @@ use crate::wire::message::{self, MAX_SHORT_BYTES, Opening, SessionRequest};
 use crate::wire::opening::{Caller, Service};
 use crate::wire::rendezvous::Rendezvous;
 
-/// What a server has of models.
+/// The models, or shares of models, that a server holds.
 #[derive(Debug)]
 pub enum Holdings {
     /// Its own model: it is party 0.
@@ -132,7 +132,7 @@ impl Server {
     }
 }
 
-/// What a server may be asked for.
+/// The requests to a server.
 #[derive(Debug)]
 pub(crate) enum Request {
     /// By a data owner, a session.

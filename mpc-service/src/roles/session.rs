@@ -16,7 +16,7 @@ use crate::names::BatchId;
 use crate::roles::agreed::Agreed;
 use crate::roles::report::{Event, InferenceReport, Recorder, Watch};
 
-/// What a party has for a session: its place, its connections, and where its inputs come from.
+/// A party's part of a session: its place, its connections, and where its inputs come from.
 pub(crate) struct PartyRun<'a, R: Ring> {
     pub(crate) plan: &'a Plan<R>,
     pub(crate) agreed: &'a Agreed,
@@ -27,10 +27,10 @@ pub(crate) struct PartyRun<'a, R: Ring> {
 
 /// Gives a party what it brings into each inference, and takes what that leaves.
 pub(crate) trait Exchange<R: Ring>: Send {
-    /// What the party brings into an inference.
+    /// The inputs that the party brings into an inference.
     fn inputs(&mut self, inference: u32) -> impl Future<Output = Result<Inputs<'_, R>, ServiceError>> + Send;
 
-    /// What an inference leaves.
+    /// Takes the outputs of an inference.
     fn outputs(
         &mut self,
         outputs: Outputs<R>,

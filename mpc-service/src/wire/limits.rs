@@ -1,4 +1,4 @@
-//! What a service grants, in all and to each peer.
+//! The limits of a service, in all and for each peer.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -9,7 +9,7 @@ use mpc_transport::tls::Fingerprint;
 
 use crate::names::{Refusal, Refused};
 
-/// What a server or dealer grants at most.
+/// The most that a server or dealer grants.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
     /// Sessions at a time; 8.

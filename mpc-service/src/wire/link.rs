@@ -38,7 +38,7 @@ impl Peer {
     }
 }
 
-/// Who this side is, and how it waits.
+/// The identity of this side, and how it waits.
 #[derive(Clone, Debug)]
 pub struct Endpoint {
     /// Its key and certificate.
@@ -109,7 +109,7 @@ const WATCH_PAUSE: Duration = Duration::from_millis(100);
 /// How long the cause may come after its effect.
 const GRACE: Duration = Duration::from_millis(500);
 
-/// What `work` gives, unless one of `links`, by party of `names`, is lost before: nobody waits for a session that cannot be.
+/// Runs `work`, unless one of `links`, by party of `names`, is lost before: nobody waits for a session that cannot be.
 async fn unless_lost<O>(
     links: &mut [Option<SecureTransport>],
     names: &Names,
@@ -130,7 +130,7 @@ async fn unless_lost<O>(
     or(work, lost).await
 }
 
-/// What a future gives if it does so in time, and the error `late` otherwise.
+/// The value of a future if it is there in time, and the error `late` otherwise.
 pub(crate) async fn within<O>(
     limit: Duration,
     late: ServiceError,

@@ -22,7 +22,7 @@ pub const MAX_SHORT_BYTES: usize = 4096;
 /// The longest reason of a refusal that is shown, in bytes.
 const MAX_REASON_BYTES: usize = 1024;
 
-/// What a connection is for.
+/// The purpose of a connection.
 #[derive(Debug, Serialize, Deserialize)]
 pub enum Opening {
     /// A data owner asks a server for a session.
@@ -54,13 +54,13 @@ pub struct SessionRequest {
     pub session: SessionId,
     /// The plan.
     pub plan: PlanDigest,
-    /// What it is to do.
+    /// The work of the session.
     pub work: Work,
     /// How many inferences.
     pub inferences: u32,
 }
 
-/// What a session does.
+/// The work of a session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Work {
     /// Inferences whose correlations are dealt now.
@@ -71,14 +71,14 @@ pub enum Work {
     Prepared(BatchId),
 }
 
-/// What the dealer is asked for.
+/// The request of a party to the dealer.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct DealRequest {
     /// The session.
     pub session: SessionId,
     /// The index of the party that asks.
     pub party: u32,
-    /// What the session does; never [`Work::Prepared`].
+    /// The work of the session; never [`Work::Prepared`].
     pub work: Work,
     /// How many inferences.
     pub inferences: u32,
@@ -111,7 +111,7 @@ pub enum Answer {
     },
 }
 
-/// What is sent: the version, then the message.
+/// A message as it is sent: the version, then the message.
 #[derive(Serialize, Deserialize)]
 struct Versioned<M> {
     version: u16,

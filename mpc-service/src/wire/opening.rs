@@ -19,10 +19,10 @@ const OPENING_DEADLINE: Duration = Duration::from_secs(10);
 
 /// A service that is called.
 pub(crate) trait Service: Send + Sync + 'static {
-    /// What somebody may ask it for.
+    /// The requests that the service takes.
     type Request: Send;
 
-    /// Who the service is, and how it waits.
+    /// The identity of the service, and how it waits.
     fn endpoint(&self) -> &Endpoint;
 
     /// Those who may connect at all.

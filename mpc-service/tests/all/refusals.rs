@@ -50,7 +50,7 @@ fn connect(caller: &Organisation, service: &Running, certificate: &Certificate) 
     SecureTransport::new(0, vec![None, Some(link)], settings)
 }
 
-/// What a service says to one that has said nothing.
+/// The answer of a service to one that has said nothing.
 fn answer(link: &mut SecureTransport) -> String {
     String::from_utf8_lossy(&block_on(link.receive_bounded(1, 4096)).unwrap()).into_owned()
 }

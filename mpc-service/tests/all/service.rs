@@ -38,7 +38,7 @@ fn query_live(terms: Terms) {
     }
 }
 
-/// What was measured is what was planned, step by step.
+/// Checks that the measured traffic is the planned one, step by step.
 fn check_reports(model: &PublicModel, reports: &[mpc_service::InferenceReport]) {
     if model.terms.setting == Setting::Outsourced {
         return;
@@ -192,7 +192,7 @@ fn clients_at_once_get_their_own_results() {
     });
 }
 
-/// What a query with the public part of a model gives, where the server has another one.
+/// The error of a query with the public part of a model, where the server has another one.
 fn query_other(site: &Site, terms: Terms) -> ServiceError {
     let dealer = site.start_dealer();
     let servers = site.start_servers(Some(&dealer), Limits::default());

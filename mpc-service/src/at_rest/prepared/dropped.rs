@@ -29,7 +29,7 @@ pub(crate) struct Note {
 }
 
 impl Note {
-    /// Nobody need be told any more.
+    /// Forgets the note: there is nobody left to tell.
     pub(crate) fn forget(self) -> Result<(), StoreError> {
         fs::remove_file(&self.path).map_err(|source| in_folder(&self.path, source))
     }

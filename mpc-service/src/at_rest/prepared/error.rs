@@ -18,7 +18,7 @@ pub enum StoreError {
     Folder {
         /// The folder.
         path: PathBuf,
-        /// What the operating system says.
+        /// The reason that the operating system gives.
         source: io::Error,
     },
     /// No such batch.

@@ -123,7 +123,7 @@ impl Client {
     }
 }
 
-/// What goes wrong before anybody else takes part.
+/// The error of a step that fails before anybody else takes part.
 fn alone(source: InferenceError) -> ServiceError {
     ServiceError::Session { source: source.into(), names: Names::default() }
 }

@@ -202,7 +202,7 @@ impl Server {
         Ok(())
     }
 
-    /// What this server has of the model.
+    /// The weights, or the share of them, that this server has of the model.
     fn model<R: Ring>(&self, plan: &Plan<R>) -> Result<ModelSource<'_, R>, ServiceError> {
         match &self.holdings {
             Holdings::Own(model) => Ok(ModelSource::Own(&model.weights)),
