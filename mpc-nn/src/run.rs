@@ -112,7 +112,7 @@ impl<R: Ring> Inference<'_, R> {
     /// [`run_prepared`](Self::run_prepared).
     ///
     /// # Rounds and communication
-    /// None with the other parties; from the dealer [`Plan::preprocessing`].
+    /// No message to the other parties; from the dealer [`Plan::preprocessing`].
     ///
     /// # Errors
     /// [`InferenceError`] over the link to the dealer.

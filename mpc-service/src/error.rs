@@ -62,13 +62,13 @@ pub enum ServiceError {
     /// A message that nobody of this version sends.
     #[error("{peer} sent a message that cannot be read: check that it runs the same version")]
     Malformed {
-        /// Who.
+        /// The other participant.
         peer: String,
     },
     /// Another version.
     #[error("{peer} disagrees on \"service version\": here it is \"{ours}\", there \"{theirs}\"; run the same version")]
     Version {
-        /// Who.
+        /// The other participant.
         peer: String,
         /// Here.
         ours: u16,
@@ -78,7 +78,7 @@ pub enum ServiceError {
     /// A peer does not grant what was asked.
     #[error("{peer} refuses: {reason}")]
     Refused {
-        /// Who.
+        /// The other participant.
         peer: String,
         /// Why, for programs.
         refusal: Refusal,
@@ -88,19 +88,19 @@ pub enum ServiceError {
     /// A party that should have joined did not.
     #[error("{peer} did not join the session in time: check that it runs, and that it reaches this party")]
     NotJoined {
-        /// Who.
+        /// The other participant.
         peer: String,
     },
     /// A participant that went away while this side waited for somebody else.
     #[error("{peer} went away before the session began: see its own log for the cause")]
     Lost {
-        /// Who.
+        /// The other participant.
         peer: String,
     },
     /// A peer that has connected and does not say what it wants.
     #[error("{peer} did not say within {seconds} s what it wants")]
     Silent {
-        /// Who.
+        /// The other participant.
         peer: String,
         /// The limit.
         seconds: u64,

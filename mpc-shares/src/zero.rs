@@ -53,7 +53,7 @@ impl ZeroSharing {
     /// Fresh XOR shares of `len` zeros of `width` bits.
     ///
     /// # Errors
-    /// None at present; the length is checked by [`BinaryShares::new`].
+    /// There is none at present; the length is checked by [`BinaryShares::new`].
     pub fn binary(&mut self, width: u32, len: usize) -> Result<BinaryShares, ShareError> {
         let mut sum = BinaryShares::zeros(width, len);
         for generator in self.with_peers.iter_mut().flatten() {

@@ -180,7 +180,7 @@ pub enum NodeError {
 /// A party or dealer that did not finish, and why.
 #[derive(Clone, Debug)]
 pub struct NodeFailure {
-    /// Who.
+    /// The participant.
     pub node: Node,
     /// Why.
     pub reason: String,
@@ -204,7 +204,7 @@ pub enum RunError {
     /// A process that cannot be started.
     #[error("cannot start the process of {node}: {reason}")]
     Start {
-        /// Whose.
+        /// The participant whose process it is.
         node: Node,
         /// The reason that the operating system gives.
         reason: String,
@@ -212,7 +212,7 @@ pub enum RunError {
     /// A report that lacks something.
     #[error("{node} reported {what}: this is a bug, please report it")]
     Report {
-        /// Whose.
+        /// The participant that reported it.
         node: Node,
         /// The fault.
         what: String,

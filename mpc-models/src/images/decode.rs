@@ -94,7 +94,7 @@ impl ImageOptions {
 /// ```
 ///
 /// # Errors
-/// What is neither PNG nor JPEG, is damaged or too large; options that cannot be met.
+/// Bytes that are neither PNG nor JPEG, are damaged or too large; options that cannot be met.
 pub fn decode_image(bytes: &[u8], options: &ImageOptions) -> Result<ArrayD<f32>, ImageError> {
     options.check()?;
     let colours = decode(bytes)?;

@@ -9,7 +9,7 @@ impl GraphBuilder {
     /// The axes in another order: axis i of the result is axis `permutation[i]` of the input.
     ///
     /// # Errors
-    /// What is not a permutation of the axes; a name that is taken.
+    /// Axes that are no permutation; a name that is taken.
     pub fn transpose(&mut self, name: &str, input: NodeId, permutation: &[usize]) -> Result<NodeId, GraphError> {
         let shape = permuted(name, self.shape_for(name, input)?, permutation)?;
         self.push(name, Op::Transpose { permutation: permutation.to_vec() }, vec![input], shape)

@@ -47,7 +47,7 @@ impl<S: FrameSource> Recorded<S> {
     /// Begins a session with the recorded seed.
     ///
     /// # Security
-    /// What was recorded serves one session: it must be gone from where it was kept before this.
+    /// A recording serves one session: it must be gone from where it was kept before this.
     ///
     /// # Errors
     /// [`ProtocolError::Transport`] with what `source` fails with.

@@ -30,7 +30,7 @@ pub fn frame_lengths<R: Ring>(plan: &[Request], place: Place) -> impl Iterator<I
 /// by frame, to be used later: all that was kept makes a [`Recorded`](super::Recorded) provider.
 ///
 /// # Security
-/// What is kept is as secret as the party's inputs, and must be used once: whoever keeps it deletes it before its use.
+/// A recording is as secret as the party's inputs, and must be used once: whoever keeps it deletes it before its use.
 ///
 /// # Rounds and communication
 /// As [`traffic`]; at most [`CORRECTION_FRAME_BYTES`] are held at a time.

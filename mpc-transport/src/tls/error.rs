@@ -19,7 +19,7 @@ pub enum CertificateError {
         /// Its length.
         bytes: usize,
     },
-    /// None, or several.
+    /// No such part, or several.
     #[error("expected exactly one `{label}` in PEM form, found {found}")]
     NotOne {
         /// The label that was expected.

@@ -9,7 +9,7 @@ const HEADLESS: [&str; 10] = ["What", "Whatever", "Who", "Whoever", "Whose", "Su
 pub(super) fn check(path: &Path, text: &str) -> Vec<String> {
     let headless = |line: &str| {
         let comment = line.trim_start().strip_prefix("///").or_else(|| line.trim_start().strip_prefix("//!"))?;
-        let first = comment.split_whitespace().next()?;
+        let first = comment.split_whitespace().next()?.trim_end_matches(|c: char| !c.is_alphanumeric());
         HEADLESS.contains(&first).then(|| first.to_owned())
     };
     let mut wrong = Vec::new();
@@ -19,8 +19,10 @@ pub(super) fn check(path: &Path, text: &str) -> Vec<String> {
             wrong.push(format!("{}:{number}: a comment begins with `{word}`: say its subject first", path.display()));
         }
         let line = line.trim_start();
+        let is_heading = line.starts_with("/// #") || line.starts_with("//! #");
         // The next line goes on with this one's sentence.
         goes_on = (line.starts_with("///") || line.starts_with("//!"))
+            && !is_heading
             && line.ends_with(|c: char| c.is_alphanumeric() || ",;`)]".contains(c));
     }
     wrong
@@ -52,6 +54,8 @@ mod tests {
         assert_eq!(lines("/// What a party sends.\n"), 1);
         assert_eq!(lines("//! None of them.\n"), 1);
         assert_eq!(lines("/// Sends\n/// what a party has.\n/// The end.\n///\n/// Who takes it.\n"), 1);
+        assert_eq!(lines("/// Who.\n"), 1);
+        assert_eq!(lines("/// # Errors\n/// Whatever a file lacks.\n"), 1);
         assert_eq!(lines("/// The bytes of a party.\n// What is no documentation.\n"), 0);
     }
 
