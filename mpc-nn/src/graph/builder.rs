@@ -152,6 +152,12 @@ impl GraphBuilder {
         Ok(&self.nodes.get(id.0).ok_or_else(unknown)?.shape)
     }
 
+    /// Adds a node that has the shape of its input.
+    pub(crate) fn elementwise(&mut self, name: &str, input: NodeId, op: Op) -> Result<NodeId, GraphError> {
+        let shape = self.shape_for(name, input)?.to_vec();
+        self.push(name, op, vec![input], shape)
+    }
+
     /// Adds a node whose shape an operation has inferred.
     pub(crate) fn push(
         &mut self,

@@ -4,15 +4,15 @@ use super::prelude::*;
 use super::tensors::from_elements;
 use crate::graph::Channels;
 
-/// The shape of the input, if the channels fit it.
-pub(super) fn shape(name: &str, input: &[usize], map: Channels) -> Result<Vec<usize>, GraphError> {
+/// Checks that the channels fit an input's shape.
+pub(super) fn check(name: &str, input: &[usize], map: Channels) -> Result<(), GraphError> {
     let Channels { channels, inner } = map;
     let block = channels.checked_mul(inner).filter(|&block| block > 0);
     if block.is_none_or(|block| input.iter().product::<usize>() % block != 0) {
         let (left, right) = (input.to_vec(), vec![channels, inner]);
         return Err(GraphError::Mismatch { name: name.to_owned(), left, right });
     }
-    Ok(input.to_vec())
+    Ok(())
 }
 
 /// Each element with the entry of its channel.

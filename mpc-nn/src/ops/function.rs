@@ -14,8 +14,7 @@ impl GraphBuilder {
     /// # Errors
     /// A parameter of the function that is NaN; a name that is taken.
     pub fn function(&mut self, name: &str, input: NodeId, function: Function) -> Result<NodeId, GraphError> {
-        let shape = self.shape_for(name, input)?.to_vec();
-        self.push(name, Op::Function(function), vec![input], shape)
+        self.elementwise(name, input, Op::Function(function))
     }
 }
 

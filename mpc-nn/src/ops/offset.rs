@@ -11,8 +11,7 @@ impl GraphBuilder {
     /// A value that is not finite or larger than 2^15 in magnitude; a name that is taken.
     pub fn offset(&mut self, name: &str, input: NodeId, value: f32) -> Result<NodeId, GraphError> {
         shape::check_coefficients(name, &[value])?;
-        let shape = self.shape_for(name, input)?.to_vec();
-        self.push(name, Op::Offset { value }, vec![input], shape)
+        self.elementwise(name, input, Op::Offset { value })
     }
 }
 

@@ -97,6 +97,11 @@ pub(crate) trait Protocol {
     fn ideal<R: Ring>(&self, ideal: Ideal<'_, R>, step: &Step) -> Result<Vec<R>, Failure>;
 }
 
+/// The workspace of a step that opens its operand under a mask: the opened elements, twice, and their bits.
+pub(super) fn opening(operands: usize, elements: usize) -> usize {
+    4 * operands.max(elements)
+}
+
 /// A step that each party does on its shares alone: it is linear, so it needs no message and no correlation.
 pub(crate) trait Local {
     /// The kind of layer, for tables.

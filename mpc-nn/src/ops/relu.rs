@@ -13,8 +13,7 @@ impl GraphBuilder {
     /// # Errors
     /// An unknown input; a name that is taken.
     pub fn relu(&mut self, name: &str, input: NodeId) -> Result<NodeId, GraphError> {
-        let shape = self.shape_for(name, input)?.to_vec();
-        self.push(name, Op::Relu, vec![input], shape)
+        self.elementwise(name, input, Op::Relu)
     }
 }
 
@@ -59,9 +58,8 @@ impl Protocol for ReluStep {
         sign::traffic(self.shape, settings.parties)
     }
 
-    /// The opened elements, twice, and their bits.
     fn workspace(&self, operands: usize, elements: usize) -> usize {
-        4 * operands.max(elements)
+        opening(operands, elements)
     }
 
     async fn run<R: Ring>(

@@ -11,8 +11,7 @@ impl GraphBuilder {
     /// A factor that is not finite or larger than 2^15 in magnitude; a name that is taken.
     pub fn scale(&mut self, name: &str, input: NodeId, factor: f32) -> Result<NodeId, GraphError> {
         shape::check_coefficients(name, &[factor])?;
-        let shape = self.shape_for(name, input)?.to_vec();
-        self.push(name, Op::Scale { factor }, vec![input], shape)
+        self.elementwise(name, input, Op::Scale { factor })
     }
 }
 

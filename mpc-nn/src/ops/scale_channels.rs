@@ -17,8 +17,8 @@ impl GraphBuilder {
         inner: usize,
     ) -> Result<NodeId, GraphError> {
         let map = Channels { channels, inner };
-        let shape = channels::shape(name, self.shape_for(name, input)?, map)?;
-        self.push(name, Op::ScaleChannels(map), vec![input], shape)
+        channels::check(name, self.shape_for(name, input)?, map)?;
+        self.elementwise(name, input, Op::ScaleChannels(map))
     }
 }
 

@@ -10,8 +10,7 @@ impl GraphBuilder {
     /// # Errors
     /// An unknown input; a name that is taken.
     pub fn square(&mut self, name: &str, input: NodeId) -> Result<NodeId, GraphError> {
-        let shape = self.shape_for(name, input)?.to_vec();
-        self.push(name, Op::Square, vec![input], shape)
+        self.elementwise(name, input, Op::Square)
     }
 }
 
@@ -51,9 +50,8 @@ impl Protocol for SquareStep {
         open::traffic(elements, R::BITS, settings.parties)
     }
 
-    /// The opened elements, twice, and their bits.
     fn workspace(&self, operands: usize, elements: usize) -> usize {
-        4 * operands.max(elements)
+        opening(operands, elements)
     }
 
     async fn run<R: Ring>(

@@ -23,9 +23,8 @@ impl Protocol for TruncateStep {
         truncation::traffic(self.shape, settings.parties)
     }
 
-    /// The opened elements, twice, and their bits.
     fn workspace(&self, operands: usize, elements: usize) -> usize {
-        4 * operands.max(elements)
+        opening(operands, elements)
     }
 
     async fn run<R: Ring>(
