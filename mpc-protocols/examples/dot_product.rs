@@ -6,7 +6,6 @@
 #[path = "../tests/support/processes.rs"]
 mod processes;
 
-use std::env;
 use std::process::Command;
 
 use mpc_protocols::{Bilinear, CorrelationSource, Party, ProtocolError, beaver, in_process, open, sharing};
@@ -40,9 +39,5 @@ pub fn run(command: impl Fn() -> Command) -> Result<Vec<String>, Failure> {
 
 #[allow(dead_code, reason = "a test calls `run`")]
 fn main() -> Result<(), Failure> {
-    let program = env::current_exe()?;
-    for (party, result) in run(|| Command::new(&program))?.iter().enumerate() {
-        println!("party {party} learns: {result}");
-    }
-    Ok(())
+    processes::print(run)
 }

@@ -40,6 +40,16 @@ where
     }
 }
 
+/// The `main` of an example: runs it in processes of this program, and prints what each party learns.
+#[allow(dead_code, reason = "a test calls the example's `run`")]
+pub fn print(run: impl Fn(fn() -> Command) -> Result<Vec<String>, Failure>) -> Result<(), Failure> {
+    let own = || Command::new(env::current_exe().unwrap_or_default());
+    for (party, result) in run(own)?.iter().enumerate() {
+        println!("party {party} learns: {result}");
+    }
+    Ok(())
+}
+
 /// The process of a party. The plan follows from the protocol, so that it is written nowhere.
 async fn party(
     index: usize,
