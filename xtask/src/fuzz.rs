@@ -7,10 +7,10 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
 
 use clap::ValueEnum;
-use comfy_table::presets::UTF8_FULL_CONDENSED;
-use comfy_table::{CellAlignment, Table};
+use comfy_table::CellAlignment;
 use serde_json::Value;
 
+use crate::table::table;
 use crate::workspace::{self, Stream, Workspace, list, run_and_read, text, works};
 
 /// The version that is installed if there is none.
@@ -224,9 +224,8 @@ impl Sanitizer {
 
 /// Prints a table and what was found; says whether all is well.
 fn sum_up(findings: &[Finding]) -> bool {
-    let mut table = Table::new();
-    table.load_style(UTF8_FULL_CONDENSED).set_header(["target", "executions", "executions/s", "result"]);
-    table.column_iter_mut().skip(1).take(2).for_each(|column| column.set_cell_alignment(CellAlignment::Right));
+    let mut table = table(&["target", "executions", "executions/s", "result"], 1);
+    table.column_iter_mut().skip(3).for_each(|column| column.set_cell_alignment(CellAlignment::Left));
     let shown = |number: Option<u64>| number.map_or_else(|| "?".to_owned(), |number| number.to_string());
     for finding in findings {
         let (executions, per_second) = (shown(finding.executions), shown(finding.per_second));
