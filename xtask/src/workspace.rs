@@ -122,11 +122,12 @@ pub enum Profile {
 impl Mpc {
     /// Builds the program.
     pub fn build(workspace: &Workspace, profile: Profile) -> Result<Self, String> {
-        let (flag, folder) = match profile {
-            Profile::Test => (None, "debug"),
-            Profile::Release => (Some("--release"), "release"),
+        let (build, folder): (&[&str], _) = match profile {
+            // With the tests that start it: the same features, so the same artefacts.
+            Profile::Test => (&["test", "--no-run", "--workspace", "--all-features", "--test", "all"], "debug"),
+            Profile::Release => (&["build", "--release", "--package", "mpc-cli"], "release"),
         };
-        run(workspace.cargo(["build", "--package", "mpc-cli"]).args(flag))?;
+        run(&mut workspace.cargo(build))?;
         let program = workspace.target.join(folder).join("mpc").with_extension(env::consts::EXE_EXTENSION);
         Ok(Self { program })
     }
