@@ -20,7 +20,7 @@ use crate::workspace::Workspace;
 ///
 /// Runs one step after another; a step that fails does not stop the others. At the end come a table, the failures once
 /// more, and a line `N passed, M failed`. The exit status is 1 if any step failed, or if they took more than 3,600 s
-/// together: from an empty target folder, two idle processors take at most 600 s.
+/// together. From an empty target folder two idle processors took 1,800 s; 600 s are the aim.
 #[derive(Debug, clap::Args)]
 pub struct TestArguments {
     /// Runs only these steps (see --list).
@@ -31,8 +31,8 @@ pub struct TestArguments {
     list: bool,
 }
 
-/// The time that all steps may take on two idle processors, from an empty target folder.
-const EXPECTED: Duration = Duration::from_secs(600);
+/// The time that all steps shall take on two idle processors, from an empty target folder.
+const AIM: Duration = Duration::from_secs(600);
 /// The time that they may take on a slow machine. Beyond it, the command fails.
 const BUDGET: Duration = Duration::from_secs(3600);
 
@@ -153,8 +153,8 @@ fn print_table(results: &[Done]) {
         };
         row(name, outcome.word(), *time, *work, &remarks);
     }
-    let [expected, budget] = [EXPECTED, BUDGET].map(|time| time.as_secs());
-    let remarks = format!("expected at most {expected} on two idle processors, budget {budget}");
+    let [aim, budget] = [AIM, BUDGET].map(|time| time.as_secs());
+    let remarks = format!("aim {aim} on two idle processors, budget {budget}");
     row("all", "", results.iter().map(|done| done.time).sum(), results.iter().map(|done| done.work).sum(), &remarks);
 }
 
