@@ -3,7 +3,7 @@
 //! The graph is walked once, here. Every value has a *format*: the fractional bits of its fixed point, f after a
 //! truncation and more after a product, and a public divisor that a mean has left pending, which the next linear layer
 //! takes into its weights. The walk inserts a truncation only where a layer needs one: a ReLU truncates by itself, a
-//! residual sum is formed before the truncation, and the result is revealed at the scale it has. Weights have more than
+//! residual sum is formed before the truncation. The result is revealed with f fractional bits: every party cuts its share. Weights have more than
 //! f fractional bits, as many as k leaves room for: that costs nothing, and what is left of the error is the truncations'.
 
 pub(crate) mod format;
@@ -80,7 +80,10 @@ impl<R: Ring> Plan<R> {
         walk.merge_branches();
         let Walk { weights, constants, mut steps, .. } = walk;
         add_costs::<R>(&mut steps, &settings);
-        let digest = digest(&(graph, R::BITS, &settings, &weights, &constants, &steps));
+        let masks = weights.iter().map(|weight| Request::WeightMask { len: weight.len });
+        let requests: Vec<_> = masks.chain(steps.iter().flat_map(|step| step.requests.iter().cloned())).collect();
+        let dealt = correlation::layout_digest::<R>(&requests);
+        let digest = digest(&(graph, R::BITS, &settings, &weights, &constants, &steps, dealt));
         Ok(Self { graph: graph.clone(), settings, weights, constants, steps, digest, ring: PhantomData })
     }
 
@@ -234,7 +237,7 @@ impl<R: Ring> Plan<R> {
         digest(&self.graph)
     }
 
-    /// SHA-256 of everything that must agree: graph, ring, settings, every step and its correlations.
+    /// SHA-256 of everything that must agree: graph, ring, settings, every step, its correlations and their layout.
     #[must_use]
     pub fn digest(&self) -> [u8; 32] {
         self.digest

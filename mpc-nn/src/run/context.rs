@@ -77,7 +77,7 @@ impl<R: Ring> Collected<R> {
             *len += x.len();
         }
         if let Some(elements) = sharing::reveal_to(party, &self.recipients, x).await?.map(SecretVec::from) {
-            self.revealed.push(step.format.decode(&elements, &step.shape));
+            self.revealed.push(step.decode_revealed(&elements));
         }
         Ok(())
     }

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use std::sync::Mutex;
 
 use mpc_nn::delegation::{reconstruct, split_inputs, split_model};
+use mpc_nn::plan::Action;
 use mpc_nn::run::{check_inputs, labels};
 use mpc_nn::{
     EncodingError, Graph, GraphBuilder, GraphError, InferenceError, InputShare, Inputs, ModelShare, ModelSource, Op,
@@ -242,6 +243,57 @@ fn the_class_and_nothing_else() {
     let graph = b.finish(&[z, x]).unwrap();
     assert_eq!(graph.with_class_only(x), Err(GraphError::UnusedInput { name: "y".into() }));
     assert!(graph.with_class_only(z).is_ok());
+}
+
+/// The output shares of one inference with both owners outside.
+fn output_shares(plan: &Plan<u64>) -> Vec<OutputShare<u64>> {
+    let mut random = ChaCha20Rng::seed_from_u64(11);
+    let weights = random_weights(plan.graph(), &mut random);
+    let ended = infer(plan, &weights, &random_inputs(plan.graph(), &mut random));
+    ended.into_iter().map(|ended| ended.outputs.share.unwrap()).collect()
+}
+
+#[test]
+fn an_index_of_no_class_is_an_error_and_no_result() {
+    let graph = classifier();
+    let class = graph.with_class_only(graph.outputs()[0]).unwrap();
+    let settings = Settings { roles: Roles::new(OUTSIDE, OUTSIDE), ..Settings::new(2) };
+    let plan = Plan::<u64>::new(&class, settings).unwrap();
+    let honest = output_shares(&plan);
+    // Of five classes the element 4 − c is revealed, in three bits.
+    for revealed in 0..8u64 {
+        let with_elements = |share: &OutputShare<u64>| {
+            let (party, mut bytes) = (share.party(), share.to_bytes());
+            let begin = bytes.len() - 16;
+            bytes[begin..].fill(0);
+            bytes[begin + 8] = if party == 0 { revealed as u8 } else { 0 };
+            OutputShare::from_bytes(&plan, party, &bytes).unwrap()
+        };
+        match reconstruct(&plan, &honest.iter().map(with_elements).collect::<Vec<_>>()) {
+            Ok(outputs) => assert_eq!(outputs[0][[1, 0]], 4.0 - revealed as f64),
+            Err(InferenceError::IndexRange { element: 1, count: 5, .. }) => assert!(revealed > 4),
+            Err(error) => panic!("{error}"),
+        }
+    }
+}
+
+#[test]
+fn outputs_have_no_more_fractional_bits_than_values() {
+    for parties in [2, 3] {
+        let settings = Settings { roles: Roles::new(OUTSIDE, OUTSIDE), ..Settings::new(parties) };
+        let plan = Plan::<u64>::new(&classifier(), settings).unwrap();
+        let Some(&Action::Reveal { shift, .. }) = plan.steps().last().map(|step| &step.action) else { panic!() };
+        // A linear layer's sums have 2f bits and those that its weights are finer by.
+        assert!(shift >= settings.fractional_bits);
+        let shares = output_shares(&plan);
+        for share in &shares {
+            let bytes = share.to_bytes();
+            let elements = bytes[bytes.len() - 80..].as_chunks::<8>().0.iter();
+            assert!(elements.copied().all(|element| u64::from_le_bytes(element) >> (64 - shift) == 0));
+        }
+        let outputs = reconstruct(&plan, &shares).unwrap();
+        assert!(outputs[0].iter().all(|value| (value * 65536.0).fract() == 0.0));
+    }
 }
 
 proptest! {
