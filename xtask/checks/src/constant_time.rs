@@ -46,7 +46,7 @@ pub fn control() -> Result<(), Failure> {
     let branched = errors();
     read_at(secret[0]);
     let read = errors();
-    case.run(false, None)?;
+    case.run(false)?;
     match [branched - before, read - branched, errors() - read].iter().position(|&reports| reports == 0) {
         None => Ok(()),
         Some(which) => Err(["a branch on a secret", "a read where a secret says", "openings that are secret"][which])
@@ -75,14 +75,9 @@ fn read_at(secret: u8) {
 type Named = (String, Box<dyn Fn() -> Result<(), Failure>>);
 
 /// An inference of a graph in ring `R`.
-fn inference<R: Ring>(
-    graph: fn() -> Result<Graph, GraphError>,
-    what: &str,
-    settings: Settings,
-    tolerance: f64,
-) -> Named {
+fn inference<R: Ring>(graph: fn() -> Result<Graph, GraphError>, what: &str, settings: Settings) -> Named {
     let name = format!("{what}, Z_2^{}, {} parties", R::BITS, settings.parties);
-    (name, Box::new(move || Case::<R>::new(&graph()?, settings)?.run(true, Some(tolerance))))
+    (name, Box::new(move || Case::<R>::new(&graph()?, settings)?.run(true)))
 }
 
 /// The protocols that no network uses, in ring `R`.
@@ -97,14 +92,14 @@ fn cases() -> Vec<Named> {
     let of_parties = |parties| {
         let shared = Settings::new(parties);
         [
-            inference::<u64>(operations, "operations, weights shared", shared, 0.02),
-            inference::<u64>(operations, "operations, owner computes", owner(parties), 0.02),
-            inference::<u64>(operations, "operations, outsourced", outside(parties), 0.02),
-            inference::<u32>(operations, "operations, weights shared", coarse(shared), 1.0),
-            inference::<u128>(operations, "operations, owner computes", owner(parties), 0.02),
-            inference::<u64>(|| functions(&ALL), "functions", shared, 0.02),
-            inference::<u32>(|| functions(&OF_SMALL_RINGS), "functions", coarse(shared), 0.1),
-            inference::<u128>(|| functions(&ALL), "functions", outside(parties), 0.02),
+            inference::<u64>(operations, "operations, weights shared", shared),
+            inference::<u64>(operations, "operations, owner computes", owner(parties)),
+            inference::<u64>(operations, "operations, outsourced", outside(parties)),
+            inference::<u32>(operations, "operations, weights shared", coarse(shared)),
+            inference::<u128>(operations, "operations, owner computes", owner(parties)),
+            inference::<u64>(|| functions(&ALL), "functions", shared),
+            inference::<u32>(|| functions(&OF_SMALL_RINGS), "functions", coarse(shared)),
+            inference::<u128>(|| functions(&ALL), "functions", outside(parties)),
             protocols::<u32>(parties),
             protocols::<u64>(parties),
             protocols::<u128>(parties),

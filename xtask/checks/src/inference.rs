@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use mpc_nn::{
     DealerSession, Graph, InferenceError, InputShare, Inputs, ModelSource, Outputs, Owner, PartySession, Plan,
-    Preprocessing, SessionOptions, Settings, Weights, delegation, evaluate,
+    Preprocessing, SessionOptions, Settings, Weights, delegation,
 };
 use mpc_ring::Ring;
 use mpc_shares::{Prg, Seed};
@@ -18,7 +18,7 @@ use smol::LocalExecutor;
 use zeroize::Zeroizing;
 
 use crate::opened::Opened;
-use crate::request::{mark_public, mark_secret};
+use crate::request::mark_secret;
 
 /// Valgrind takes its time.
 pub const DEADLINE: Duration = Duration::from_secs(300);
@@ -81,12 +81,12 @@ pub fn network(parties: usize, marks: bool) -> (Vec<(Opened, Link)>, Vec<Link>) 
     (ends.collect(), dealer_ends)
 }
 
-/// Some numbers between −1 and 1.
+/// Some numbers between −1/2 and 1/2.
 fn numbers(shape: &[usize], seed: usize) -> ArrayD<f32> {
     let mut at = seed * 7919;
     ArrayD::from_shape_simple_fn(shape, || {
         at += 4177;
-        (at % 2003) as f32 / 1001.5 - 1.0
+        (at % 2003) as f32 / 2003.0 - 0.5
     })
 }
 
@@ -95,7 +95,6 @@ pub struct Case<R: Ring> {
     plan: Plan<R>,
     weights: Weights,
     inputs: Vec<ArrayD<f32>>,
-    expected: Vec<ArrayD<f32>>,
 }
 
 impl<R: Ring> Case<R> {
@@ -105,15 +104,14 @@ impl<R: Ring> Case<R> {
         let tensors = tensors.map(|(i, parameter)| (parameter.name, numbers(&parameter.shape, i + 1)));
         let weights = Weights::for_graph(graph, tensors.collect::<BTreeMap<_, _>>())?;
         let inputs: Vec<_> = graph.inputs().iter().map(|&id| numbers(graph.node(id).shape(), 0)).collect();
-        let expected = evaluate(graph, &weights, &inputs)?;
         weights.iter().filter_map(|(_, tensor)| tensor.as_slice()).for_each(mark_secret);
         inputs.iter().filter_map(|values| values.as_slice()).for_each(mark_secret);
-        Ok(Self { plan: Plan::new(graph, settings)?, weights, inputs, expected })
+        Ok(Self { plan: Plan::new(graph, settings)?, weights, inputs })
     }
 
-    /// Runs it, with openings marked as public unless `marks` is false, and compares the outputs with those in the clear,
-    /// if they shall be nearer than `tolerance`.
-    pub fn run(&self, marks: bool, tolerance: Option<f64>) -> Result<(), Failure> {
+    /// Runs it to its outputs, with openings marked as public unless `marks` is false. That outputs are right is for other
+    /// tests to say.
+    pub fn run(&self, marks: bool) -> Result<(), Failure> {
         let plan = &self.plan;
         let (ends, dealer_ends) = network(plan.settings().parties, marks);
         let brought = self.brought()?;
@@ -129,18 +127,7 @@ impl<R: Ring> Case<R> {
             Some(revealed) => revealed,
             None => delegation::reconstruct(plan, &shares.into_iter().flatten().collect::<Vec<_>>())?,
         };
-        outputs.iter().filter_map(|values| values.as_slice()).for_each(mark_public);
-        tolerance.map_or(Ok(()), |tolerance| self.compare(&outputs, tolerance))
-    }
-
-    fn compare(&self, outputs: &[ArrayD<f64>], tolerance: f64) -> Result<(), Failure> {
-        for (output, expected) in outputs.iter().zip(&self.expected) {
-            let differences = output.iter().zip(expected).map(|(x, &y)| (x - f64::from(y)).abs());
-            let largest = differences.fold(0.0, f64::max);
-            if largest.is_nan() || largest > tolerance {
-                return Err(format!("a result is off by {largest}: {output} instead of {expected}").into());
-            }
-        }
+        black_box(outputs);
         Ok(())
     }
 

@@ -1,8 +1,7 @@
 //! Whether seeds are left in memory when all that used them has ended.
 //!
 //! A seed is a party's whole share of what is dealt. The process looks for every one in its own memory: those that
-//! participants began with, and those that are 32 bytes of a generator's stream, wherever they begin in it. As masks are
-//! bytes of the streams too, it finds them as well.
+//! participants began with, and those that are 32 bytes of a generator's stream, wherever they begin in it.
 
 use std::collections::HashMap;
 use std::fs::{self, File};
@@ -21,7 +20,7 @@ use crate::networks::{functions, operations};
 
 /// The bytes of a stream that are looked for.
 const STREAM: usize = 1 << 16;
-/// Bytes in a row that are no coincidence.
+/// Bytes in a row that are no coincidence: half a seed.
 const WINDOW: usize = 16;
 /// Parties of the sessions.
 const PARTIES: usize = 3;
@@ -36,7 +35,7 @@ pub fn run() -> Result<(), Failure> {
 pub fn control() -> Result<(), Failure> {
     let found = found_after(|| {
         let case = Case::<u64>::new(&functions(&[Function::Abs])?, Settings::new(2))?;
-        case.run(false, None)?;
+        case.run(false)?;
         seeds_again().take(1).for_each(|seed| mem::forget(Box::new(*seed.expose())));
         Ok(())
     })?;
@@ -46,9 +45,9 @@ pub fn control() -> Result<(), Failure> {
 fn sessions() -> Result<(), Failure> {
     let roles = Roles::new(Owner::Outside, Owner::Outside);
     for settings in [Settings::new(PARTIES), Settings { roles, ..Settings::new(PARTIES) }] {
-        Case::<u64>::new(&operations()?, settings)?.run(false, Some(0.02))?;
+        Case::<u64>::new(&operations()?, settings)?.run(false)?;
         let of_functions = functions(&[Function::Sigmoid, Function::Sqrt])?;
-        Case::<u64>::new(&of_functions, settings)?.run(false, Some(0.02))?;
+        Case::<u64>::new(&of_functions, settings)?.run(false)?;
     }
     Ok(())
 }
@@ -59,13 +58,11 @@ fn found_after(work: fn() -> Result<(), Failure>) -> Result<Vec<String>, Failure
     // The streams are expanded again only when the memory has been read.
     let memory = writable_memory()?;
     let streams = streams();
-    let windows: HashMap<u128, (usize, usize)> = streams
-        .iter()
-        .enumerate()
-        .flat_map(|(stream, (_, bytes))| {
-            bytes.windows(WINDOW).enumerate().map(move |(at, window)| (u128::read_le(window), (stream, at)))
-        })
-        .collect();
+    let at_offsets = |(stream, Stream { bytes, .. }): (usize, &Stream)| {
+        let windows = bytes.windows(WINDOW).enumerate();
+        windows.map(|(offset, window)| (u128::read_le(window), (stream, offset))).collect::<Vec<_>>()
+    };
+    let windows: HashMap<u128, (usize, usize)> = streams.iter().enumerate().flat_map(at_offsets).collect();
     let mut maybe = vec![false; 1 << 24];
     windows.keys().for_each(|&window| maybe[filter(window)] = true);
     let mut found = Vec::new();
@@ -73,12 +70,13 @@ fn found_after(work: fn() -> Result<(), Failure>) -> Result<Vec<String>, Failure
         let mut end = 0;
         for (at, window) in bytes.windows(WINDOW).enumerate() {
             let window = u128::read_le(window);
-            // Each run is named once.
-            if let Some(&(stream, offset)) = windows.get(&window).filter(|_| maybe[filter(window)]) {
-                if at >= end {
-                    found.push(format!("{}, byte {offset} and more, in {region} at {at:#x}", streams[stream].0));
-                }
-                end = at + WINDOW;
+            let known = if at >= end && maybe[filter(window)] { windows.get(&window) } else { None };
+            let Some(&(stream, offset)) = known else { continue };
+            let Stream { name, least, bytes: stream } = &streams[stream];
+            let len = bytes[at..].iter().zip(&stream[offset..]).take_while(|(left, known)| left == known).count();
+            end = at + len;
+            if len >= *least {
+                found.push(format!("{name}, {len} bytes from {offset} on, in {region} at {at:#x}"));
             }
         }
     }
@@ -89,18 +87,30 @@ fn filter(window: u128) -> usize {
     (window as u32 >> 8) as usize
 }
 
-/// The streams of all participants and, of the dealer's children, their own.
-fn streams() -> Vec<(String, Vec<u8>)> {
+/// Secret bytes that are looked for.
+struct Stream {
+    name: String,
+    /// As many in a row are a seed.
+    least: usize,
+    bytes: Vec<u8>,
+}
+
+/// The seeds and the streams of all participants, which are seeds, and those of the dealer's children, in which seeds are
+/// among masks: there half a seed may be two words of a mask that the compiler kept on the stack.
+fn streams() -> Vec<Stream> {
     let mut streams = Vec::new();
+    let mut add = |name, least, bytes| streams.push(Stream { name, least, bytes });
     for (number, seed) in seeds_again().enumerate() {
-        streams.push((format!("seed {number}"), seed.expose().to_vec()));
+        add(format!("seed {number}"), WINDOW, seed.expose().to_vec());
         let stream = stream(seed);
         // The first seeds that a dealer draws: of the parties and its own, for a model and for an inference.
         for (child, bytes) in stream.chunks_exact(Seed::BYTES).take(2 * (PARTIES + 1)).enumerate() {
-            let seed = bytes.first_chunk().map(Seed::copy_of);
-            streams.extend(seed.map(|seed| (format!("stream of child {child} of seed {number}"), self::stream(seed))));
+            if let Some(bytes) = bytes.first_chunk() {
+                let name = format!("stream of seed {child} of the stream of seed {number}");
+                add(name, Seed::BYTES, self::stream(Seed::copy_of(bytes)));
+            }
         }
-        streams.push((format!("stream of seed {number}"), stream));
+        add(format!("stream of seed {number}"), WINDOW, stream);
     }
     streams
 }
