@@ -245,21 +245,18 @@ fn the_class_and_nothing_else() {
     assert!(graph.with_class_only(z).is_ok());
 }
 
-/// The output shares of one inference with both owners outside.
-fn output_shares(plan: &Plan<u64>) -> Vec<OutputShare<u64>> {
-    let mut random = ChaCha20Rng::seed_from_u64(11);
-    let weights = random_weights(plan.graph(), &mut random);
-    let ended = infer(plan, &weights, &random_inputs(plan.graph(), &mut random));
-    ended.into_iter().map(|ended| ended.outputs.share.unwrap()).collect()
+/// The plan and the output shares of one inference with both owners outside.
+fn output_shares(graph: &Graph, parties: usize) -> (Plan<u64>, Vec<OutputShare<u64>>) {
+    let settings = Settings { roles: Roles::new(OUTSIDE, OUTSIDE), ..Settings::new(parties) };
+    let shares = check::<u64>(graph, settings).into_iter().filter_map(|ended| ended.outputs.share);
+    (Plan::new(graph, settings).unwrap(), shares.collect())
 }
 
 #[test]
 fn an_index_of_no_class_is_an_error_and_no_result() {
     let graph = classifier();
     let class = graph.with_class_only(graph.outputs()[0]).unwrap();
-    let settings = Settings { roles: Roles::new(OUTSIDE, OUTSIDE), ..Settings::new(2) };
-    let plan = Plan::<u64>::new(&class, settings).unwrap();
-    let honest = output_shares(&plan);
+    let (plan, honest) = output_shares(&class, 2);
     // Of five classes the element 4 − c is revealed, in three bits.
     for revealed in 0..8u64 {
         let with_elements = |share: &OutputShare<u64>| {
@@ -280,12 +277,10 @@ fn an_index_of_no_class_is_an_error_and_no_result() {
 #[test]
 fn outputs_have_no_more_fractional_bits_than_values() {
     for parties in [2, 3] {
-        let settings = Settings { roles: Roles::new(OUTSIDE, OUTSIDE), ..Settings::new(parties) };
-        let plan = Plan::<u64>::new(&classifier(), settings).unwrap();
+        let (plan, shares) = output_shares(&classifier(), parties);
         let Some(&Action::Reveal { shift, .. }) = plan.steps().last().map(|step| &step.action) else { panic!() };
         // A linear layer's sums have 2f bits and those that its weights are finer by.
-        assert!(shift >= settings.fractional_bits);
-        let shares = output_shares(&plan);
+        assert!(shift >= plan.settings().fractional_bits);
         for share in &shares {
             let bytes = share.to_bytes();
             let elements = bytes[bytes.len() - 80..].as_chunks::<8>().0.iter();
