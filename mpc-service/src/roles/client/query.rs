@@ -5,7 +5,7 @@ use std::sync::Arc;
 use mpc_nn::run::{Inputs, ModelSource, Outputs, check_inputs};
 use mpc_nn::{InferenceError, Model, Plan};
 use mpc_ring::Ring;
-use mpc_transport::tls::SecureTransport;
+use mpc_transport::tls::SecureLink;
 use ndarray::ArrayD;
 
 use super::{Client, Correlations, Results, Revealed};
@@ -21,7 +21,7 @@ use crate::wire::message::{Uses, Work};
 
 /// A session that all servers have granted: the connections to them, and the prepared inferences that it is to use.
 struct Granted<'s> {
-    links: Vec<SecureTransport>,
+    links: Vec<SecureLink>,
     stored: Option<(&'s Store, BatchId, Vec<Hold<'s>>)>,
 }
 
@@ -98,7 +98,7 @@ impl Client {
         &self,
         plan: &Plan<R>,
         agreed: &Agreed,
-        links: Vec<SecureTransport>,
+        links: Vec<SecureLink>,
         inputs: &[Vec<ArrayD<f32>>],
         stored: Option<(&Store, BatchId, Vec<Hold<'_>>)>,
         watch: &mut dyn Watch,
