@@ -82,7 +82,7 @@ fn infer_pipelined<R: Ring>(
     report: &mut Report<'_>,
 ) -> Result<(), NodeError> {
     let party = session.party();
-    let (mut preparation, mut online) = session.halves();
+    let (mut preparation, mut online) = session.split();
     // Handed over when they are asked for, so that one inference's are drawn ahead and no more.
     let (give, take) = mpsc::sync_channel(0);
     thread::scope(|scope| {

@@ -239,7 +239,7 @@ fn a_pair_for_another_layer_is_refused() {
 #[test]
 fn a_product_without_its_pair_is_refused() {
     let map = |inner| Bilinear::MatrixProduct { rows: 1, inner, columns: 3 };
-    let again = Request::FixedWeightsAgain { mask: 0, map: map(2) };
+    let again = Request::FixedWeightsSharedInput { mask: 0, map: map(2) };
     let other = Request::FixedWeights { mask: 1, map: map(3) };
     for (before, got) in [(vec![], 0), (vec![other], 3)] {
         let mut plan = vec![Request::WeightMask { len: 6 }, Request::WeightMask { len: 9 }];

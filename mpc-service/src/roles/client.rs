@@ -18,7 +18,7 @@ use crate::error::{ServiceError, in_link};
 use crate::names::{BatchId, PlanDigest, SessionId};
 use crate::roles::agreed::{Agreed, check_dealer};
 use crate::roles::report::{InferenceReport, Watch};
-use crate::terms::Setting;
+use crate::terms::Topology;
 use crate::wire::link::{Boxed, Endpoint, Peer};
 use crate::wire::message::{self, Opening, SessionRequest, Uses, Work};
 
@@ -112,7 +112,7 @@ impl Client {
     fn agreed(&self, model: &PublicModel, work: Work, inferences: u32) -> Result<Agreed, ServiceError> {
         let session: SessionId = random().map_err(StoreError::from)?;
         let servers = self.servers.iter().map(|peer| peer.certificate.clone());
-        let own = (model.terms.setting == Setting::Direct).then(|| self.endpoint.identity.certificate().clone());
+        let own = (model.terms.setting == Topology::Direct).then(|| self.endpoint.identity.certificate().clone());
         let dealer = match work {
             Work::Prepared(_) => None,
             _ => Some(self.dealer()?.certificate.clone()),

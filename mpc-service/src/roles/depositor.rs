@@ -10,7 +10,7 @@ use crate::at_rest::packed_model::PrivateModel;
 use crate::error::{ServiceError, in_link};
 use crate::names::{Names, PlanDigest};
 use crate::roles::client::check_servers;
-use crate::terms::Setting;
+use crate::terms::Topology;
 use crate::wire::link::{Boxed, Endpoint, Peer};
 use crate::wire::message::{self, Opening};
 
@@ -37,7 +37,7 @@ impl Depositor {
 
     async fn deposit_in<R: Ring>(&self, model: &PrivateModel) -> Result<PlanDigest, ServiceError> {
         check_servers(&self.servers, &model.public)?;
-        if model.public.terms.setting != Setting::Outsourced {
+        if model.public.terms.setting != Topology::Outsourced {
             return Err(ServiceError::NotOutsourced);
         }
         let plan = model.public.plan::<R>()?;

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use mpc_service::{Contacts, Correlations, Dealer, Holdings, Limits, PrivateModel, PublicModel, RevealTo, Server};
-use mpc_service::{ServiceError, Setting, Terms, TermsError};
+use mpc_service::{ServiceError, Terms, TermsError, Topology};
 use mpc_transport::tls::{Certificate, SecureLink};
 use mpc_transport::{Connection, TcpSettings, TransportError};
 use smol::block_on;
@@ -82,7 +82,7 @@ fn one_peer_may_not_take_all_connections() {
 #[test]
 fn an_outsourced_model_reveals_nothing_to_its_owner_and_says_why() {
     for reveal_to in [RevealTo::ModelOwner, RevealTo::Both] {
-        let terms = Terms { setting: Setting::Outsourced, reveal_to, ..Terms::default() };
+        let terms = Terms { setting: Topology::Outsourced, reveal_to, ..Terms::default() };
         assert!(matches!(terms.settings(), Err(TermsError::OwnerOutside)));
         let error = PublicModel::new(&network(), terms).unwrap_err().to_string();
         assert!(error.contains("reveals its result to the data owner alone"), "{error}");

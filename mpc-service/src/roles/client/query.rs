@@ -16,7 +16,7 @@ use crate::names::{BatchId, Names, Refusal};
 use crate::roles::agreed::Agreed;
 use crate::roles::report::{Event, InferenceReport, Watch};
 use crate::roles::session::{Exchange, PartyRun};
-use crate::terms::Setting;
+use crate::terms::Topology;
 use crate::wire::message::{Uses, Work};
 
 /// A session that all servers have granted: the connections to them, and the prepared inferences that it is to use.
@@ -84,8 +84,8 @@ impl Client {
         let used = stored.as_ref().map(|(_, batch, holds)| (*batch, holds.iter().map(Hold::index).collect()));
         let store = stored.as_ref().map(|(store, batch, _)| (*store, *batch));
         let (outputs, reports) = match model.terms.setting {
-            Setting::Direct => self.take_part(plan, agreed, links, inputs, stored, watch).await?,
-            Setting::Outsourced => self.run_delegated(plan, agreed, links, inputs, stored, watch).await?,
+            Topology::Direct => self.take_part(plan, agreed, links, inputs, stored, watch).await?,
+            Topology::Outsourced => self.run_delegated(plan, agreed, links, inputs, stored, watch).await?,
         };
         if let Some((store, batch)) = store {
             store.tidy(batch);

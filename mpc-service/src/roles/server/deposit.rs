@@ -10,7 +10,7 @@ use super::{Holdings, Server};
 use crate::at_rest::packed_model::PublicModel;
 use crate::error::{ServiceError, in_link};
 use crate::names::{PlanDigest, Refusal, Refused};
-use crate::terms::Setting;
+use crate::terms::Topology;
 use crate::wire::limits::Grant;
 use crate::wire::link::within;
 use crate::wire::message;
@@ -49,7 +49,7 @@ impl Server {
         let differs = |reason: String| (Refusal::Differs, reason);
         let public = PublicModel::from_bytes(bytes, &caller.name, &self.capacity.limits().graph);
         let public = public.map_err(|error| differs(error.to_string()))?;
-        if public.terms.setting != Setting::Outsourced || self.party >= public.terms.parties() {
+        if public.terms.setting != Topology::Outsourced || self.party >= public.terms.parties() {
             return Err(differs(format!("this server is party {}: the terms of the model are for others", self.party)));
         }
         let expected =

@@ -18,7 +18,7 @@ use crate::error::{ServiceError, in_link};
 use crate::names::{PlanDigest, Refusal, Refused};
 use crate::roles::agreed::Agreed;
 use crate::roles::session::PartyRun;
-use crate::terms::Setting;
+use crate::terms::Topology;
 use crate::wire::link::{Peer, within};
 use crate::wire::message::{Opening, SessionRequest, Work};
 use crate::wire::opening::Caller;
@@ -162,8 +162,8 @@ impl Server {
         self.connect_servers(agreed, public.terms.servers(), &mut parties, (&mut link, client)).await?;
         let mut links = Links { parties, control: None, dealer: None };
         match public.terms.setting {
-            Setting::Direct => links.parties[plan.settings().parties - 1] = Some(link),
-            Setting::Outsourced => links.control = Some(link),
+            Topology::Direct => links.parties[plan.settings().parties - 1] = Some(link),
+            Topology::Outsourced => links.control = Some(link),
         }
         if matches!(agreed.work, Work::Prepared(_)) {
             return Ok(links);
