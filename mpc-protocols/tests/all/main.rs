@@ -17,3 +17,4 @@ mod session;
 mod sign;
 mod traffic;
 mod truncation;
+mod widths;
