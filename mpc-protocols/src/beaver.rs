@@ -160,7 +160,7 @@ pub(crate) async fn open_difference<R: Ring>(
     open_with(party, x.len(), bits, difference(x, mask)).await
 }
 
-/// What fills in this party's shares of x − mask, to be opened.
+/// The writer of this party's shares of x − mask, to be opened.
 pub(crate) fn difference<'a, R: Ring>(
     x: &'a ArithmeticShares<R>,
     mask: &'a ArithmeticShares<R>,

@@ -8,7 +8,7 @@ use proptest::prelude::*;
 use safetensors::tensor::TensorView;
 use safetensors::{Dtype, serialize};
 
-/// What an inference of two parties sends and is dealt; every run is checked against its plan.
+/// The bytes of two parties; every run is checked against its plan.
 #[test]
 fn costs() {
     let plan = Plan::<u64>::new(&resnet32(1, 10).unwrap(), Settings::new(2)).unwrap();
@@ -17,7 +17,7 @@ fn costs() {
     assert!((0..2).all(|party| plan.online(party).rounds <= 126));
     let dealt = plan.preprocessing(1).bytes_received();
     assert!(dealt <= 19_800_000, "{dealt}");
-    // What a ReLU truncates by 16 bits to 32, and what is revealed.
+    // Of values that a ReLU truncates by 16 bits to 32, and of those that are revealed.
     let widths: Vec<_> = plan.steps().iter().map(|step| step.width).collect();
     assert!(widths.iter().all(|width| [48, 64].contains(width)), "{widths:?}");
 }

@@ -188,7 +188,7 @@ impl FunctionPlan {
         }
     }
 
-    /// What each step reads of those before it, from the result on, of which `width` bits are read.
+    /// The bits of each step that later ones read, from the result on, of which `width` bits are read.
     pub(super) fn widths(&self, width: u32) -> Widths {
         let truncated = |bits: u32, shift: u32| (bits + shift).min(self.ring_bits);
         let opened =
