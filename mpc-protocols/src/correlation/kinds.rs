@@ -31,7 +31,7 @@ fn kind_modulo<R: Ring>(request: &Request, width: u32) -> Box<dyn Kind<R>> {
         Request::Square { len } => of::<R, SquarePair<R>>(width, len),
         Request::WeightMask { len } => of::<R, WeightMask<R>>(width, len),
         Request::FixedWeights { mask, map } => of::<R, FixedWeightPair<R>>(width, FixedWeightShape { mask, map }),
-        Request::FixedWeightsAgain { mask, map } => {
+        Request::FixedWeightsSharedInput { mask, map } => {
             of::<R, FixedWeightProduct<R>>(width, FixedWeightShape { mask, map })
         }
         Request::BitTriples { width: planes, len } => of::<R, BitTriples>(u64::BITS, Planes { width: planes, len }),
