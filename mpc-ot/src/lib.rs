@@ -6,6 +6,7 @@ extern crate alloc;
 
 pub mod base;
 mod channel;
+pub mod comparison;
 mod correlated;
 mod cots;
 mod error;

@@ -202,6 +202,11 @@ impl Pair {
         Ok(made)
     }
 
+    /// The generator of what this party chooses alone.
+    pub(crate) fn generator(&mut self) -> &mut Prg {
+        &mut self.generator
+    }
+
     /// Sends and receives the messages of a product's round: as long as planned, or an error.
     ///
     /// # Errors

@@ -3,6 +3,7 @@
 
 mod base;
 mod common;
+mod comparison;
 mod examples;
 mod ferret;
 mod pair;
