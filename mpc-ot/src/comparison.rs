@@ -1,5 +1,5 @@
-//! What a comparison of masked values consumes, made by two parties from random OTs: a mask r with its bits, one-time tables
-//! of its leaves, monomials of random bits, and a random bit d with d·r.
+//! Masks of comparisons, made by two parties from random OTs: r with its bits, one-time tables of its leaves, monomials of
+//! random bits, and a random bit d with d·r.
 //!
 //! The choice bits of the transfers become one party's shares of r's bits, and differences of their strings the other's, so
 //! that the products of these bits cost no message. The parties' roles are exchanged for the second half of the elements:
@@ -17,6 +17,7 @@
 
 mod assemble;
 mod cross;
+mod ends;
 mod half;
 mod shape;
 
@@ -25,7 +26,7 @@ use alloc::vec::Vec;
 use mpc_ring::Ring;
 use mpc_shares::SecretVec;
 
-use crate::{OtError, Pair, ReceivedBatch, SentBatch};
+use crate::{OtError, Pair};
 use assemble::assemble;
 use half::Half;
 
@@ -93,7 +94,3 @@ impl<R: Ring> ComparisonMasks<R> {
         Ok(assemble(shape, made))
     }
 }
-
-/// The batches of one party, in order.
-type Sent = alloc::vec::IntoIter<SentBatch>;
-type Received = alloc::vec::IntoIter<ReceivedBatch>;

@@ -39,7 +39,7 @@ pub(crate) struct Progress {
     rest: usize,
 }
 
-/// What a demand of transfers makes a silent extension do.
+/// The steps of a silent extension that a demand of transfers leads to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Steps {
     /// Trees of the current set whose transfers become the base of a larger one, which then goes on.

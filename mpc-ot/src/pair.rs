@@ -15,7 +15,7 @@ use crate::ferret::ParameterSet;
 use crate::random::{Batch, Filler, ReceivedBatch, SentBatch, Tweaked};
 use crate::softspoken::FieldBits;
 
-/// What both parties of a [`Pair`] must agree on.
+/// The terms that both parties of a [`Pair`] agree on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PairSettings {
     /// The session's identity, fresh for each session.
@@ -53,14 +53,14 @@ impl Schedule {
         Self { method, sending: Progress::START, receiving: Progress::START }
     }
 
-    /// What [`Pair::open`] costs each party after its handshake.
+    /// The cost of [`Pair::open`] for each party, after its handshake.
     #[must_use]
     pub fn opening(method: Method) -> Traffic {
         let base = base::RECEIVER_BYTES + base::SENDER_BYTES;
         channel::traffic(base, base) + channel::traffic(opening_bytes(method), opening_bytes(method))
     }
 
-    /// What the next [`Pair::random`] costs this party, and the state after it.
+    /// The cost of the next [`Pair::random`] for this party; the state goes on to the one after it.
     pub fn random(&mut self, sends: &[Batch], receives: &[Batch]) -> Traffic {
         let [sends, receives] = [sends, receives].map(total);
         let lengths = match self.method {
@@ -288,7 +288,7 @@ fn check(parties: usize, settings: PairSettings) -> Result<(), OtError> {
     Ok(())
 }
 
-/// What both parties must have the same: the indices are said in the order of the link.
+/// The terms as both parties say them: the indices are in the order of the link.
 fn agreement(place: usize, settings: PairSettings) -> Agreement {
     let PairSettings { session, own, peer, method } = settings;
     let [first, second] = if place == 0 { [own, peer] } else { [peer, own] };

@@ -120,7 +120,7 @@ fn halves(bytes: &[u8; 32]) -> [u128; 2] {
     [half(&bytes[..16]), half(&bytes[16..])]
 }
 
-/// What both ends have in common: the seeds, and how far their expansions have been used.
+/// The state that both ends have in common: the seeds, and how far their expansions have been used.
 struct Extension {
     field: FieldBits,
     parts: Vec<Seeds>,

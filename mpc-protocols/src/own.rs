@@ -1,7 +1,6 @@
 //! Two parties as the makers of their own correlations: no dealer, and nobody else to trust.
 //!
-//! What they make satisfies the same relations as what a dealer deals, field by field, so that protocols do not see the
-//! difference. So far they make what comparisons and ReLUs consume; [`Own`] refuses every other request by name.
+//! Their correlations satisfy the same relations as a dealer's, field by field, so that protocols do not see the difference. So far they make what comparisons and ReLUs consume; [`Own`] refuses every other request by name.
 
 mod comparison;
 

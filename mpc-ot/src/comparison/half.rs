@@ -10,9 +10,9 @@ use alloc::vec::Vec;
 use mpc_ring::Ring;
 use mpc_shares::{Prg, SecretVec};
 
+use super::ends::{End, Ends, Received, Sent};
 use super::shape::{ComparisonShape, Role};
-use super::{Received, Sent};
-use crate::{OtError, ReceivedBatch, SentBatch};
+use crate::OtError;
 use mask::Mask;
 use monomials::MonomialMaker;
 use products::Flip;
@@ -20,58 +20,6 @@ use table::TableMaker;
 
 pub(super) use monomials::Monomials;
 pub(super) use products::Flipped;
-
-/// A transfer's end, whichever this party has.
-pub(super) enum End {
-    Sent(SentBatch),
-    Received(ReceivedBatch),
-}
-
-impl End {
-    fn take(&mut self, bits: usize) -> Result<Self, OtError> {
-        Ok(match self {
-            Self::Sent(batch) => Self::Sent(batch.take(bits)?),
-            Self::Received(batch) => Self::Received(batch.take(bits)?),
-        })
-    }
-
-    /// The two ends of one transfer in each direction, sorted.
-    fn pair(self, other: Self) -> (ReceivedBatch, SentBatch) {
-        match (self, other) {
-            (Self::Received(received), Self::Sent(sent)) | (Self::Sent(sent), Self::Received(received)) => {
-                (received, sent)
-            }
-            _ => unreachable!("the transfers of a pair have two directions"),
-        }
-    }
-}
-
-/// The transfers of a half: those that the chooser receives, and those that it sends.
-pub(super) struct Ends<'a> {
-    role: Role,
-    sent: &'a mut Sent,
-    received: &'a mut Received,
-}
-
-impl Ends<'_> {
-    fn sent(&mut self) -> End {
-        End::Sent(self.sent.next().unwrap_or_else(|| unreachable!("every batch was asked for")))
-    }
-
-    fn received(&mut self) -> End {
-        End::Received(self.received.next().unwrap_or_else(|| unreachable!("every batch was asked for")))
-    }
-
-    /// The next transfer that the chooser receives.
-    pub(super) fn forth(&mut self) -> End {
-        if self.role == Role::Chooser { self.received() } else { self.sent() }
-    }
-
-    /// The next transfer that the chooser sends.
-    pub(super) fn back(&mut self) -> End {
-        if self.role == Role::Chooser { self.sent() } else { self.received() }
-    }
-}
 
 /// One party's state for one half.
 pub(super) struct Half<R: Ring> {
@@ -102,7 +50,7 @@ impl<R: Ring> Half<R> {
         received: &mut Received,
         generator: &mut Prg,
     ) -> Result<Self, OtError> {
-        let mut ends = Ends { role, sent, received };
+        let mut ends = Ends::new(role, sent, received);
         let mut bits: Vec<End> = (0..shape.k()).map(|_| ends.forth()).collect();
         let mask = Mask::new(shape, len, &mut bits, &mut ends)?;
         let tables = TableMaker::new(shape, len, role, &mask, bits, &mut ends)?;

@@ -16,7 +16,7 @@ use crate::tree::{Doubling, equal_mask, grow, grow_punctured};
 const TREES: &str = "the trees of a silent extension";
 const BASE: &str = "the correlated OTs that begin a silent extension";
 
-/// What both ends have in common: where in a round they are.
+/// The state that both ends have in common: where in a round they are.
 struct Rounds {
     set: ParameterSet,
     salt: u128,

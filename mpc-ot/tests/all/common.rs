@@ -1,4 +1,4 @@
-//! What several tests need.
+//! The parts that several tests need.
 
 use mpc_ot::base::{BaseReceiver, BaseSender, Context};
 use mpc_ot::softspoken::{FieldBits, SoftSpokenReceiver, SoftSpokenSender};

@@ -10,9 +10,9 @@ use mpc_ring::packing::words_for;
 use mpc_ring::{Ring, bitslice};
 use mpc_shares::SecretVec;
 
-use super::{End, Ends};
 use crate::OtError;
 use crate::comparison::cross::next;
+use crate::comparison::ends::{End, Ends};
 use crate::comparison::shape::ComparisonShape;
 use crate::products::{bits_bytes, correct_ring, plane_bytes, receive_corrections, ring_bytes};
 

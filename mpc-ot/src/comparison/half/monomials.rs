@@ -6,9 +6,9 @@ use mpc_ring::packing::words_for;
 use mpc_shares::{Prg, SecretVec};
 use rand_core::Rng;
 
-use super::{End, Ends};
 use crate::OtError;
 use crate::comparison::cross::{Corrected, Cross};
+use crate::comparison::ends::{End, Ends};
 use crate::comparison::shape::ComparisonShape;
 
 /// One party's XOR shares, as planes.

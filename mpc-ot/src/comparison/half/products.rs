@@ -8,9 +8,9 @@ use alloc::vec::Vec;
 use mpc_ring::{Ring, bitslice};
 use mpc_shares::SecretVec;
 
-use super::End;
 use crate::OtError;
 use crate::comparison::cross::next;
+use crate::comparison::ends::End;
 use crate::comparison::shape::ComparisonShape;
 use crate::products::ring_bytes;
 use crate::{ReceivedBatch, SentBatch};

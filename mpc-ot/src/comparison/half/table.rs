@@ -6,9 +6,9 @@ use mpc_ring::packing::words_for;
 use mpc_shares::SecretVec;
 
 use super::mask::Mask;
-use super::{End, Ends};
 use crate::OtError;
 use crate::comparison::cross::{Corrected, Cross};
+use crate::comparison::ends::{End, Ends};
 use crate::comparison::shape::{ComparisonShape, Role};
 
 /// A bit of a leaf that is not its lowest: its share, and the transfers of its products with the vector so far.
