@@ -9,7 +9,7 @@
 use aes::Aes128Enc;
 use aes::cipher::{Array, BlockCipherEncrypt, KeyInit};
 use sha2::{Digest, Sha256};
-use zeroize::{Zeroize, ZeroizeOnDrop};
+use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
 /// Blocks that one call of the cipher takes, so that its pipeline is full and they stay in the fastest cache.
 pub(crate) const BATCH: usize = 64;
@@ -19,6 +19,15 @@ pub(crate) const BATCH: usize = 64;
 pub(crate) const fn sigma(x: u128) -> u128 {
     let (low, high) = (x as u64, (x >> 64) as u64);
     ((high ^ low) as u128) << 64 | high as u128
+}
+
+/// Memory of a hash, kept from one to the next so that it is zeroised once.
+pub(crate) struct Scratch(Zeroizing<[u128; BATCH]>);
+
+impl Scratch {
+    pub(crate) fn new() -> Self {
+        Self(Zeroizing::new([0; BATCH]))
+    }
 }
 
 /// AES-128 with one key.
@@ -42,17 +51,13 @@ impl Permutation {
         swap_on_big_endian(blocks);
     }
 
-    /// π(σ(x)) ⊕ σ(x), in place, for any number of blocks.
+    /// π(σ(x)) ⊕ σ(x), in place, for at most [`BATCH`] blocks.
     #[inline]
-    pub(crate) fn circular(&self, blocks: &mut [u128]) {
-        let mut images = [0; BATCH];
-        for blocks in blocks.chunks_mut(BATCH) {
-            let images = &mut images[..blocks.len()];
-            images.iter_mut().zip(&*blocks).for_each(|(image, &x)| *image = sigma(x));
-            self.permute(images);
-            blocks.iter_mut().zip(&*images).for_each(|(x, &image)| *x = sigma(*x) ^ image);
-        }
-        images.zeroize();
+    pub(crate) fn circular(&self, blocks: &mut [u128], scratch: &mut Scratch) {
+        let images = &mut scratch.0[..blocks.len()];
+        images.iter_mut().zip(&*blocks).for_each(|(image, &x)| *image = sigma(x));
+        self.permute(images);
+        blocks.iter_mut().zip(&*images).for_each(|(x, &image)| *x = sigma(*x) ^ image);
     }
 
     /// Fills `blocks` with π(counter), π(counter + 1), …
@@ -106,11 +111,11 @@ impl StringHash {
 pub(crate) struct StringKey(Permutation);
 
 impl StringKey {
-    /// Hashes at most [`BATCH`] strings in place, each first offset by `offset`.
+    /// Hashes [`BATCH`] strings in place.
     #[inline]
-    pub(crate) fn hash(&self, strings: &mut [u128]) {
+    pub(crate) fn hash(&self, strings: &mut [u128; BATCH], scratch: &mut Scratch) {
         strings.iter_mut().enumerate().for_each(|(lane, x)| *x ^= lane as u128);
-        self.0.circular(strings);
+        self.0.circular(strings, scratch);
     }
 }
 

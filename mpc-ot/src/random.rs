@@ -5,10 +5,10 @@ use alloc::vec::Vec;
 use mpc_ring::kernels::vectorized;
 use mpc_ring::packing::words_for;
 use mpc_shares::SecretVec;
-use zeroize::{Zeroize, Zeroizing};
+use zeroize::Zeroizing;
 
 use crate::OtError;
-use crate::hash::StringHash;
+use crate::hash::{Scratch, StringHash, StringKey};
 use crate::planes::{BLOCK, planes_of_strings};
 
 /// Most words of 64 transfers that one session hashes: their numbers are tweaks, which never repeat.
@@ -164,12 +164,26 @@ impl Tweaked {
     }
 }
 
+/// Memory for the hashes of one word.
+pub(crate) struct Workspace {
+    strings: Zeroizing<[[u128; BLOCK]; 2]>,
+    scratch: Scratch,
+}
+
 /// An end that takes strings of 64 transfers, for [`Filler`].
 pub(crate) trait Target: Sized {
     fn empty(batch: Batch) -> Self;
 
     /// Takes the correlated strings of the transfers of one word; `used` marks those that there are.
-    fn put(&mut self, tweaked: &Tweaked, delta: u128, word: usize, strings: &[u128; BLOCK], used: u64);
+    fn put(&mut self, key: &dyn Fn(u32) -> StringKey, delta: u128, word: Word<'_>, work: &mut Workspace);
+}
+
+/// The transfers of one word of a batch.
+pub(crate) struct Word<'a> {
+    index: usize,
+    strings: &'a [u128; BLOCK],
+    /// Ones for those that there are.
+    used: u64,
 }
 
 impl Target for SentBatch {
@@ -178,20 +192,22 @@ impl Target for SentBatch {
         Self { batch, zero: planes(), difference: planes() }
     }
 
-    fn put(&mut self, tweaked: &Tweaked, delta: u128, word: usize, strings: &[u128; BLOCK], used: u64) {
-        let words = words_for(self.batch.count);
+    fn put(&mut self, key: &dyn Fn(u32) -> StringKey, delta: u128, word: Word<'_>, work: &mut Workspace) {
+        let (words, Word { index, strings, used }) = (words_for(self.batch.count), word);
+        let Workspace { strings: hashed, scratch } = work;
+        let [zero, one] = &mut **hashed;
         for first in (0..self.batch.bits).step_by(PART) {
-            let key = tweaked.hash.key(tweaked.word, (first / PART) as u32);
-            let mut zero = Zeroizing::new(*strings);
-            let mut one = Zeroizing::new(strings.map(|x| x ^ delta));
-            key.hash(&mut *zero);
-            key.hash(&mut *one);
+            let key = key((first / PART) as u32);
+            zero.copy_from_slice(strings);
+            one.iter_mut().zip(strings).for_each(|(one, string)| *one = string ^ delta);
+            key.hash(zero, scratch);
+            key.hash(one, scratch);
             let bits = PART.min(self.batch.bits - first);
             vectorized(|| {
                 zero.iter().zip(one.iter_mut()).for_each(|(zero, one)| *one ^= zero);
-                let at = |bit: usize| (first + bit) * words + word;
-                planes_of_strings(&zero, bits, |bit, plane| self.zero[at(bit)] = plane & used);
-                planes_of_strings(&one, bits, |bit, plane| self.difference[at(bit)] = plane & used);
+                let at = |bit: usize| (first + bit) * words + index;
+                planes_of_strings(zero, bits, |bit, plane| self.zero[at(bit)] = plane & used);
+                planes_of_strings(one, bits, |bit, plane| self.difference[at(bit)] = plane & used);
             });
         }
     }
@@ -202,17 +218,19 @@ impl Target for ReceivedBatch {
         Self { batch, choices: SecretVec::zeros(words_for(batch.count)), chosen: SecretVec::zeros(batch.plane_words()) }
     }
 
-    fn put(&mut self, tweaked: &Tweaked, _: u128, word: usize, strings: &[u128; BLOCK], used: u64) {
-        let words = words_for(self.batch.count);
-        planes_of_strings(strings, 1, |_, plane| self.choices[word] = plane & used);
+    fn put(&mut self, key: &dyn Fn(u32) -> StringKey, _: u128, word: Word<'_>, work: &mut Workspace) {
+        let (words, Word { index, strings, used }) = (words_for(self.batch.count), word);
+        let Workspace { strings: hashed, scratch } = work;
+        let [chosen, _] = &mut **hashed;
+        planes_of_strings(strings, 1, |_, plane| self.choices[index] = plane & used);
         for first in (0..self.batch.bits).step_by(PART) {
-            let key = tweaked.hash.key(tweaked.word, (first / PART) as u32);
-            let mut chosen = Zeroizing::new(*strings);
-            key.hash(&mut *chosen);
+            let key = key((first / PART) as u32);
+            chosen.copy_from_slice(strings);
+            key.hash(chosen, scratch);
             let bits = PART.min(self.batch.bits - first);
             vectorized(|| {
-                planes_of_strings(&chosen, bits, |bit, plane| {
-                    self.chosen[(first + bit) * words + word] = plane & used;
+                planes_of_strings(chosen, bits, |bit, plane| {
+                    self.chosen[(first + bit) * words + index] = plane & used;
                 });
             });
         }
@@ -229,6 +247,7 @@ pub(crate) struct Filler<'a, B> {
     position: usize,
     /// Strings of a word that is not complete.
     waiting: Zeroizing<[u128; BLOCK]>,
+    work: Workspace,
 }
 
 impl<'a, B: Target> Filler<'a, B> {
@@ -240,6 +259,7 @@ impl<'a, B: Target> Filler<'a, B> {
             filled: Vec::with_capacity(batches.len()),
             position: 0,
             waiting: Zeroizing::new([0; BLOCK]),
+            work: Workspace { strings: Zeroizing::new([[0; BLOCK]; 2]), scratch: Scratch::new() },
         };
         filler.open();
         filler
@@ -278,11 +298,11 @@ impl<'a, B: Target> Filler<'a, B> {
     }
 
     fn put(&mut self, last: usize, lanes: usize) {
-        let word = (self.position - 1) / BLOCK;
         let used = u64::MAX >> (BLOCK - lanes);
-        self.filled[last].put(self.tweaked, *self.delta, word, &self.waiting, used);
+        let word = Word { index: (self.position - 1) / BLOCK, strings: &self.waiting, used };
+        let Tweaked { hash, word: number } = &*self.tweaked;
+        self.filled[last].put(&|part| hash.key(*number, part), *self.delta, word, &mut self.work);
         self.tweaked.word += 1;
-        self.waiting.zeroize();
     }
 
     /// The batches, which are all filled.

@@ -8,7 +8,7 @@
 
 use mpc_ring::kernels::vectorized;
 
-use crate::hash::Permutation;
+use crate::hash::{BATCH, Permutation, Scratch};
 
 /// How the children of a node are made.
 pub(crate) enum Doubling {
@@ -20,31 +20,37 @@ pub(crate) enum Doubling {
 }
 
 impl Doubling {
-    /// Replaces the first half of `nodes`, the parents, by left children, and the second one by right children.
+    /// Replaces the first half of `nodes`, the parents, by left children, and the second one by right children. Gives the sum of
+    /// each.
     #[inline]
-    fn double(&self, nodes: &mut [u128]) {
+    fn double(&self, nodes: &mut [u128], scratch: &mut Scratch) -> [u128; 2] {
         let (parents, right) = nodes.split_at_mut(nodes.len() / 2);
-        right.copy_from_slice(parents);
-        match self {
-            Self::Independent([first, second]) => {
-                first.circular(parents);
-                second.circular(right);
+        let mut sums = [0; 2];
+        for (left, right) in parents.chunks_mut(BATCH).zip(right.chunks_mut(BATCH)) {
+            right.copy_from_slice(left);
+            match self {
+                Self::Independent([first, second]) => {
+                    first.circular(left, scratch);
+                    second.circular(right, scratch);
+                }
+                Self::Correlated(permutation) => {
+                    permutation.circular(left, scratch);
+                    right.iter_mut().zip(&*left).for_each(|(right, left)| *right ^= left);
+                }
             }
-            Self::Correlated(permutation) => {
-                permutation.circular(parents);
-                right.iter_mut().zip(&*parents).for_each(|(right, left)| *right ^= left);
-            }
+            sums[0] ^= sum(left);
+            sums[1] ^= sum(right);
         }
+        sums
     }
 
     /// The children of a node that is zero.
-    fn of_zero(&self) -> [u128; 2] {
-        let mut nodes = [0; 2];
-        self.double(&mut nodes);
-        nodes
+    fn of_zero(&self, scratch: &mut Scratch) -> [u128; 2] {
+        self.double(&mut [0; 2], scratch)
     }
 }
 
+#[inline]
 fn sum(nodes: &[u128]) -> u128 {
     nodes.iter().fold(0, |sum, node| sum ^ node)
 }
@@ -52,35 +58,34 @@ fn sum(nodes: &[u128]) -> u128 {
 /// Grows the whole tree from the two nodes of its first level; `sums` takes the sums of left and right children of each
 /// level, one level for each doubling of `nodes`.
 pub(crate) fn grow(doubling: &Doubling, first: [u128; 2], nodes: &mut [u128], mut sums: impl FnMut(usize, [u128; 2])) {
+    let mut scratch = Scratch::new();
     nodes[..2].copy_from_slice(&first);
     sums(0, first);
     let depth = nodes.len().ilog2() as usize;
     for level in 1..depth {
-        let nodes = &mut nodes[..2 << level];
-        doubling.double(nodes);
-        let (left, right) = nodes.split_at(1 << level);
-        sums(level, [sum(left), sum(right)]);
+        sums(level, doubling.double(&mut nodes[..2 << level], &mut scratch));
     }
 }
 
 /// Grows all leaves but the one at `path`, which becomes zero. For each level `known` is the sum of the children on the side
 /// that `path` does not take.
 pub(crate) fn grow_punctured(doubling: &Doubling, path: u64, known: impl Fn(usize) -> u128, nodes: &mut [u128]) {
-    let of_zero = doubling.of_zero();
+    let mut scratch = Scratch::new();
+    let of_zero = doubling.of_zero(&mut scratch);
     let side = |level: usize| mask(path >> level & 1);
     nodes[0] = known(0) & side(0);
     nodes[1] = known(0) & !side(0);
     let depth = nodes.len().ilog2() as usize;
     for level in 1..depth {
         let nodes = &mut nodes[..2 << level];
-        doubling.double(nodes);
+        let sums = doubling.double(nodes, &mut scratch);
         let (left, right) = nodes.split_at_mut(1 << level);
         // The missing node was zero, so that its children are public: they are taken away again, and the one on the known
         // side becomes what its level's sum lacks.
         let known = known(level);
         let taken = side(level);
-        let at_left = select(taken, known ^ sum(left), of_zero[0]);
-        let at_right = select(!taken, known ^ sum(right), of_zero[1]);
+        let at_left = select(taken, known ^ sums[0], of_zero[0]);
+        let at_right = select(!taken, known ^ sums[1], of_zero[1]);
         let place = path & ((1 << level) - 1);
         vectorized(|| {
             for (index, (left, right)) in left.iter_mut().zip(right).enumerate() {
