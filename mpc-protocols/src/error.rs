@@ -20,13 +20,13 @@ pub enum ProtocolError {
     DealerLink {
         /// The party that the link is to.
         party: usize,
-        /// The cause; in it, the party is the node [`PARTY_NODE`](crate::correlation::PARTY_NODE).
+        /// The cause.
         source: TransportError,
     },
     /// A party's link to the dealer failed.
     #[error("on the link to the dealer: {source}")]
     LinkToDealer {
-        /// The cause; in it, the dealer is the node [`DEALER_NODE`](crate::correlation::DEALER_NODE).
+        /// The cause.
         source: TransportError,
     },
     /// Shares do not fit together.
