@@ -84,6 +84,15 @@ pub enum ProtocolError {
         /// How many masks there are.
         known: usize,
     },
+    /// The parties' oblivious transfers failed.
+    #[error(transparent)]
+    ObliviousTransfer(mpc_ot::OtError),
+    /// The parties cannot make a correlation of this kind without a dealer.
+    #[error("two parties cannot make {request:?} without a dealer: add a dealer to the session")]
+    NotMadeByParties {
+        /// The correlation that was asked for.
+        request: Box<Request>,
+    },
     /// The operand of a protocol has the wrong number of elements.
     #[error("{protocol}: expected {expected} elements, got {got}")]
     OperandLength {

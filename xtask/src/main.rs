@@ -6,6 +6,8 @@ mod checks;
 mod forward;
 mod fuzz;
 mod soak;
+// The same file, as this program needs no crate of the workspace and the file none either.
+#[path = "../../mpc-cli/src/table.rs"]
 mod table;
 mod test;
 mod workspace;

@@ -7,7 +7,6 @@ use alloc::vec::Vec;
 use core::marker::PhantomData;
 
 use mpc_protocols::sign::SignParameters;
-use mpc_protocols::truncation::LiftShape;
 use mpc_ring::Ring;
 use mpc_transport::Traffic;
 
@@ -50,6 +49,7 @@ impl<'a, R: Ring> Walk<'a, R> {
             requests: Vec::new(),
             shape: self.graph.node(node).shape().to_vec(),
             format,
+            width: 0,
             branches: Vec::new(),
             is_branch: false,
             online: Vec::new(),
@@ -116,8 +116,8 @@ impl<'a, R: Ring> Walk<'a, R> {
             return Ok(number);
         }
         let (shift, truncated) = self.shortened(number);
-        let shape = LiftShape { len: self.graph.node(id).len(), bits: self.settings.comparison_bits };
-        self.push_behind(id, "truncate", Action::Truncate { shift, shape }, truncated);
+        let bits = self.settings.comparison_bits;
+        self.push_behind(id, "truncate", Action::Truncate { shift, bits }, truncated);
         Ok(truncated)
     }
 
