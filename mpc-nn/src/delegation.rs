@@ -240,7 +240,7 @@ pub fn reconstruct<R: Ring>(plan: &Plan<R>, shares: &[OutputShare<R>]) -> Result
         rest = others;
         elements
     };
-    let outputs = plan.revealed().map(|step| step.decode_revealed(take(step.shape.iter().product())));
+    let outputs = plan.revealed().map(|step| step.format.decode(take(step.shape.iter().product()), &step.shape));
     let outputs: Vec<_> = outputs.collect();
     check_outputs(plan, &outputs)?;
     Ok(outputs)

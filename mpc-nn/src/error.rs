@@ -69,20 +69,6 @@ pub enum InferenceError {
         /// 2^{k−2−f}.
         bound: f64,
     },
-    /// An index of an element that there is not, which no run within the plan's range gives: some value inside the network
-    /// left it, or the parties' shares do not belong together.
-    #[error(
-        "output `{output}`, element {element}: it is none of {count} indices, so nothing of the result can be trusted; take \
-         a larger k, normalise the inputs or rescale the weights"
-    )]
-    IndexRange {
-        /// The output.
-        output: String,
-        /// The first such element, in row-major order.
-        element: usize,
-        /// The number of elements that the index is of.
-        count: u64,
-    },
     /// The model owner gave no weights, or not those of the plan's graph.
     #[error("the model owner has no tensor `{tensor}` with {expected} elements; load the weights of this model")]
     Weights {

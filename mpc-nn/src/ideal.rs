@@ -61,7 +61,7 @@ pub fn evaluate<R: Ring>(
         let operands = Operands { values: operands, constants: &constants, party: 0 };
         let ideal = Ideal { operands, own, weights: &weights, inputs: &mut inputs };
         let value = step.ideal(ideal).map_err(failed)?;
-        let real = step.decode_clear(value.elements());
+        let real = step.format.decode(value.elements(), &step.shape);
         observe(index, &real);
         if let Action::Reveal { .. } = step.action {
             outputs.push(real);

@@ -155,7 +155,7 @@ macro_rules! protocol {
             Action::Gather { axis, indices } => gather::GatherStep { axis: *axis, indices },
             Action::Pad { before } => pad::PadStep { before },
             Action::Slice { start, stop, step } => slice::Slice { start, stop, step },
-            Action::Reveal { shift, .. } => reveal::RevealStep { shift: *shift },
+            Action::Reveal { .. } => reveal::RevealStep,
             Action::CumulativeSum { axis, exclusive, reverse } => {
                 cumulative_sum::CumulativeSum { axis: *axis, exclusive: *exclusive, reverse: *reverse }
             },

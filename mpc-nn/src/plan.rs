@@ -3,8 +3,8 @@
 //! The graph is walked once, here. Every value has a *format*: the fractional bits of its fixed point, f after a
 //! truncation and more after a product, and a public divisor that a mean has left pending, which the next linear layer
 //! takes into its weights. The walk inserts a truncation only where a layer needs one: a ReLU truncates by itself, a
-//! residual sum is formed before the truncation. The result is revealed with f fractional bits: every party cuts its share. A
-//! value has a *width*, too: the low bits of it that later steps read. Nothing is dealt or opened wider.
+//! residual sum is formed before the truncation, and the result is revealed at the scale it has. A value has a *width*, too:
+//! the low bits of it that later steps read. Nothing is dealt or opened wider.
 
 pub(crate) mod format;
 mod memory;
@@ -83,10 +83,7 @@ impl<R: Ring> Plan<R> {
         let Walk { mut weights, constants, mut steps, .. } = walk;
         widths::assign::<R>(graph, &mut steps, &mut weights);
         add_costs::<R>(&mut steps, &settings);
-        let masks = weights.iter().map(|weight| Request::WeightMask { len: weight.len });
-        let requests: Vec<_> = masks.chain(steps.iter().flat_map(|step| step.requests.iter().cloned())).collect();
-        let dealt = correlation::layout_digest::<R>(&requests);
-        let digest = digest(&(graph, R::BITS, &settings, &weights, &constants, &steps, dealt));
+        let digest = digest(&(graph, R::BITS, &settings, &weights, &constants, &steps));
         Ok(Self { graph: graph.clone(), settings, weights, constants, steps, digest, ring: PhantomData })
     }
 
@@ -239,7 +236,7 @@ impl<R: Ring> Plan<R> {
         digest(&self.graph)
     }
 
-    /// SHA-256 of everything that must agree: graph, ring, settings, every step, its correlations and their layout.
+    /// SHA-256 of everything that must agree: graph, ring, settings, every step and its correlations.
     #[must_use]
     pub fn digest(&self) -> [u8; 32] {
         self.digest

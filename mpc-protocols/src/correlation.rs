@@ -21,7 +21,7 @@ pub use dealt::{Dealt, Recorded};
 pub use fields::{Correlation, Fields};
 pub use layout::{CORRECTION_FRAME_BYTES, Field, Form, Layout, Origin};
 pub use provider::{Provided, Provider, Share};
-pub use record::{frame_lengths, layout_digest, record, traffic};
+pub use record::{frame_lengths, record, traffic};
 pub use request::Request;
 pub use source::CorrelationSource;
 

@@ -18,7 +18,6 @@ use mpc_shares::Seed;
 use mpc_transport::{Agreement, End, Link, Phase, Transport, handshake, handshake_link};
 use sha2::{Digest, Sha256};
 
-use crate::correlation::layout_digest;
 use crate::{CorrelationSource, Dealer, Party, ProtocolError, Request};
 
 pub use rehearsal::plan;
@@ -30,15 +29,13 @@ pub const HANDSHAKE: &str = "handshake";
 #[must_use]
 pub fn agreement<R: Ring>(session: [u8; 16], parties: usize, plan: &[Request]) -> Agreement {
     let agreement = Agreement::new(session).with("ring", format!("Z_2^{}", R::BITS));
-    agreement.with("parties", parties).with("plan", digest::<R>(plan))
+    agreement.with("parties", parties).with("plan", digest(plan))
 }
 
-/// The SHA-256 of the plan's requests, their postcard encodings in a row, and of the layout of what is dealt to them, in
-/// hexadecimal digits.
-fn digest<R: Ring>(plan: &[Request]) -> String {
-    let requests = postcard::to_allocvec(plan).expect("requests always encode");
-    let hash = Sha256::new().chain_update(&requests).chain_update(layout_digest::<R>(plan));
-    hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+/// The SHA-256 of the plan's requests, their postcard encodings in a row, in hexadecimal digits.
+fn digest(plan: &[Request]) -> String {
+    let bytes = postcard::to_allocvec(plan).expect("requests always encode");
+    Sha256::digest(&bytes).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// One party's session: agreed with the other parties and with the dealer on the plan that it deals.

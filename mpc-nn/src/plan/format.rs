@@ -27,16 +27,6 @@ pub struct Index {
     pub origin: i64,
     /// 1 or −1.
     pub step: i64,
-    /// v is below it, unless something left the range that the plan was made for.
-    pub count: u64,
-}
-
-impl Index {
-    /// Whether v of a result is one that there is.
-    pub(crate) fn has(&self, result: f64) -> bool {
-        let v = (result as i64 - self.origin) * self.step;
-        u64::try_from(v).is_ok_and(|v| v < self.count)
-    }
 }
 
 /// A number in fixed point: the signed element, divided by 2^`scale` and by `divisor`.
@@ -63,7 +53,7 @@ impl Format {
                 let fixed = FixedPoint::new(scale);
                 elements.iter().map(|&x| fixed.decode(x) / divisor).collect()
             }
-            Self::Index(Index { bits, origin, step, .. }) | Self::Ranked(Index { bits, origin, step, .. }) => {
+            Self::Index(Index { bits, origin, step }) | Self::Ranked(Index { bits, origin, step }) => {
                 elements.iter().map(|&x| (origin + step * (x & R::low_mask(bits)).low_u64() as i64) as f64).collect()
             }
         };

@@ -203,12 +203,10 @@ pub enum Action {
         /// Distances.
         step: Vec<usize>,
     },
-    /// Those who learn the outputs learn the node's value, without its lowest `shift` bits.
+    /// Those who learn the outputs learn the node's value.
     Reveal {
         /// The place among the graph's outputs.
         output: usize,
-        /// The bits that every party cuts off its share.
-        shift: u32,
     },
     /// Running sums along an axis.
     CumulativeSum {

@@ -111,12 +111,17 @@ impl<'a, R: Ring> Walk<'a, R> {
 
     /// Brings a value to f fractional bits; a divisor may stay pending.
     pub(crate) fn need_single(&mut self, id: NodeId) -> Result<Number, PlanError> {
-        let number = self.number(id)?;
-        if number.scale == self.settings.fractional_bits {
-            return Ok(number);
+        let Number { scale, divisor } = self.number(id)?;
+        let fractional_bits = self.settings.fractional_bits;
+        if scale == fractional_bits {
+            return Ok(Number { scale, divisor });
         }
-        let (shift, truncated) = self.shortened(number);
+        // A sum is shifted as far as its mean, so that the bound of k bits holds for the mean.
+        let room = self.finest() - scale;
+        let extra = ceil_log2(divisor).min(room);
+        let shift = scale - fractional_bits + extra;
         let bits = self.settings.comparison_bits;
+        let truncated = Number { scale: fractional_bits, divisor: divisor / power_of_two(extra) };
         self.push_behind(id, "truncate", Action::Truncate { shift, bits }, truncated);
         Ok(truncated)
     }
@@ -210,26 +215,9 @@ impl<'a, R: Ring> Walk<'a, R> {
         (unchanged..index).find(|&earlier| input(&self.steps[earlier]) == Some(read))
     }
 
-    /// Adds the step that reveals a node's value, a number with f fractional bits and no finer: what is below is not the
-    /// result's.
     pub(super) fn reveal(&mut self, output: usize, id: NodeId) {
         let name = format!("{}:reveal", self.graph.node(id).name());
-        let (shift, format) = match self.format(id) {
-            Format::Number(number) => {
-                let (shift, number) = self.shortened(number);
-                (shift, number.into())
-            }
-            format => (0, format),
-        };
-        self.push(name, id, Action::Reveal { output, shift }, format);
-    }
-
-    /// The bits that a number has beyond f, and the number without them: a sum is shifted as far as its mean, so that the
-    /// bound of k bits holds for the mean.
-    fn shortened(&self, Number { scale, divisor }: Number) -> (u32, Number) {
-        let extra = ceil_log2(divisor).min(self.finest() - scale);
-        let fractional_bits = self.settings.fractional_bits;
-        (scale - fractional_bits + extra, Number { scale: fractional_bits, divisor: divisor / power_of_two(extra) })
+        self.push(name, id, Action::Reveal { output }, self.format(id));
     }
 }
 

@@ -97,7 +97,7 @@ impl<R: Ring> Collected<R> {
             *len += x.len();
         }
         if let Some(elements) = sharing::reveal_to(party, &self.recipients, x).await?.map(SecretVec::from) {
-            self.revealed.push(step.decode_revealed(&elements));
+            self.revealed.push(step.format.decode(&elements, &step.shape));
         }
         Ok(())
     }

@@ -5,7 +5,6 @@ use std::collections::BTreeSet;
 use std::sync::Mutex;
 
 use mpc_nn::delegation::{reconstruct, split_inputs, split_model};
-use mpc_nn::plan::Action;
 use mpc_nn::run::{check_inputs, labels};
 use mpc_nn::{
     EncodingError, Graph, GraphBuilder, GraphError, InferenceError, InputShare, Inputs, ModelShare, ModelSource, Op,
@@ -243,52 +242,6 @@ fn the_class_and_nothing_else() {
     let graph = b.finish(&[z, x]).unwrap();
     assert_eq!(graph.with_class_only(x), Err(GraphError::UnusedInput { name: "y".into() }));
     assert!(graph.with_class_only(z).is_ok());
-}
-
-/// The plan and the output shares of one inference with both owners outside.
-fn output_shares(graph: &Graph, parties: usize) -> (Plan<u64>, Vec<OutputShare<u64>>) {
-    let settings = Settings { roles: Roles::new(OUTSIDE, OUTSIDE), ..Settings::new(parties) };
-    let shares = check::<u64>(graph, settings).into_iter().filter_map(|ended| ended.outputs.share);
-    (Plan::new(graph, settings).unwrap(), shares.collect())
-}
-
-#[test]
-fn an_index_of_no_class_is_an_error_and_no_result() {
-    let graph = classifier();
-    let class = graph.with_class_only(graph.outputs()[0]).unwrap();
-    let (plan, honest) = output_shares(&class, 2);
-    // Of five classes the element 4 − c is revealed, in three bits.
-    for revealed in 0..8u64 {
-        let with_elements = |share: &OutputShare<u64>| {
-            let (party, mut bytes) = (share.party(), share.to_bytes());
-            let begin = bytes.len() - 16;
-            bytes[begin..].fill(0);
-            bytes[begin + 8] = if party == 0 { revealed as u8 } else { 0 };
-            OutputShare::from_bytes(&plan, party, &bytes).unwrap()
-        };
-        match reconstruct(&plan, &honest.iter().map(with_elements).collect::<Vec<_>>()) {
-            Ok(outputs) => assert_eq!(outputs[0][[1, 0]], 4.0 - revealed as f64),
-            Err(InferenceError::IndexRange { element: 1, count: 5, .. }) => assert!(revealed > 4),
-            Err(error) => panic!("{error}"),
-        }
-    }
-}
-
-#[test]
-fn outputs_have_no_more_fractional_bits_than_values() {
-    for parties in [2, 3] {
-        let (plan, shares) = output_shares(&classifier(), parties);
-        let Some(&Action::Reveal { shift, .. }) = plan.steps().last().map(|step| &step.action) else { panic!() };
-        // A linear layer's sums have 2f bits and those that its weights are finer by.
-        assert!(shift >= plan.settings().fractional_bits);
-        for share in &shares {
-            let bytes = share.to_bytes();
-            let elements = bytes[bytes.len() - 80..].as_chunks::<8>().0.iter();
-            assert!(elements.copied().all(|element| u64::from_le_bytes(element) >> (64 - shift) == 0));
-        }
-        let outputs = reconstruct(&plan, &shares).unwrap();
-        assert!(outputs[0].iter().all(|value| (value * 65536.0).fract() == 0.0));
-    }
 }
 
 proptest! {

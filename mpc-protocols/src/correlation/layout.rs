@@ -5,7 +5,6 @@ use core::ops::Range;
 
 use mpc_ring::{Ring, packing};
 use mpc_transport::Traffic;
-use serde::Serialize;
 
 use crate::place::Place;
 
@@ -13,7 +12,7 @@ use crate::place::Place;
 pub const CORRECTION_FRAME_BYTES: usize = 1 << 16;
 
 /// The origin of a field's values.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Origin {
     /// Uniformly random: every party's share is its own choice.
     Uniform,
@@ -22,7 +21,7 @@ pub enum Origin {
 }
 
 /// The form in which a party holds its share of a field.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Form {
     /// Ring elements, shared in the ring.
     Elements,
@@ -36,7 +35,7 @@ pub enum Form {
 }
 
 /// A run of values in a correlation.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Field {
     /// Where the values come from.
     pub origin: Origin,
@@ -98,7 +97,7 @@ impl Field {
 }
 
 /// The fields of a correlation, in the order in which they are made and used.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Layout(pub(crate) Vec<Field>);
 
 impl Layout {

@@ -3,7 +3,6 @@
 use mpc_ring::Ring;
 use mpc_shares::{SecretVec, Seed};
 use mpc_transport::{Connection, Link, RecordingError, Traffic, TransportError};
-use sha2::{Digest, Sha256};
 
 use super::layout::{CORRECTION_FRAME_BYTES, Layout};
 use super::request::Request;
@@ -24,18 +23,6 @@ pub fn frame_lengths<R: Ring>(plan: &[Request], place: Place) -> impl Iterator<I
     let corrections = plan.iter().filter(move |_| place.is_last());
     let corrections = corrections.filter_map(|request| request.layout::<R>().ok()).flat_map(Layout::frame_lengths);
     core::iter::once(Seed::BYTES).chain(corrections)
-}
-
-/// SHA-256 of what is dealt to `plan` in ring `R`: the fields of every correlation, and the frames in which they travel. Two
-/// versions that deal otherwise to the same requests have another one, so that a handshake tells them apart.
-#[must_use]
-pub fn layout_digest<R: Ring>(plan: &[Request]) -> [u8; 32] {
-    let mut hash = Sha256::new();
-    for layout in plan.iter().filter_map(|request| request.layout::<R>().ok()) {
-        hash.update(postcard::to_allocvec(&layout).expect("layouts always encode"));
-        layout.frame_lengths().for_each(|len| hash.update((len as u64).to_le_bytes()));
-    }
-    hash.finalize().into()
 }
 
 /// Receives what the dealer sends a party in one session that is dealt to `plan` in ring `R`, and hands it to `keep` frame

@@ -3,8 +3,6 @@
 use std::thread;
 
 use crate::common::PATIENT;
-use mpc_protocols::correlation::layout_digest;
-use mpc_protocols::sign::SignParameters;
 use mpc_protocols::{
     Bilinear, CorrelationSource, DealerSession, Party, Place, ProtocolError, Request, Session, beaver, in_process,
     open, session,
@@ -126,16 +124,4 @@ fn exactly_one_party_is_the_last() {
         let last: Vec<_> = places.filter(|place| place.is_last()).map(|place| place.party).collect();
         assert_eq!(last, [parties - 1]);
     }
-}
-
-/// Equal requests are dealt otherwise in another ring, or with other sizes.
-#[test]
-fn what_is_dealt_has_a_digest() {
-    let parameters = SignParameters::new(32).unwrap();
-    let relu = |len| [Request::Relu { len, parameters }];
-    let digest = layout_digest::<u64>(&relu(100));
-    assert_eq!(digest, layout_digest::<u64>(&relu(100)));
-    assert_ne!(digest, layout_digest::<u128>(&relu(100)));
-    assert_ne!(digest, layout_digest::<u64>(&relu(101)));
-    assert_ne!(digest, layout_digest::<u64>(&[Request::Sign { len: 100, parameters }]));
 }
