@@ -61,10 +61,10 @@ pub(crate) async fn open_with<R: Ring>(
         let allowed = "1 bit to the ring's bits";
         return Err(ProtocolError::Parameter { protocol: "open", parameter: "bits", value: bits.into(), allowed });
     }
-    party.message.resize(packing::packed_len(len, bits), 0);
+    let message = party.message(packing::packed_len(len, bits));
     vectorized(|| {
         let mut block = [R::ZERO; BLOCK];
-        let packed = party.message.chunks_mut(packing::packed_len(BLOCK, bits));
+        let packed = message.chunks_mut(packing::packed_len(BLOCK, bits));
         for (start, packed) in (0..len).step_by(BLOCK).zip(packed) {
             let range = start..len.min(start + BLOCK);
             let block = &mut block[..range.len()];
@@ -117,8 +117,8 @@ pub(crate) async fn open_planes(
         return Ok(SecretVec::zeros(0));
     }
     let (words, bytes) = (packing::words_for(len), len.div_ceil(8));
-    party.message.resize(planes.len() / words * bytes, 0);
-    for (plane, packed) in planes.chunks_exact(words).zip(party.message.chunks_exact_mut(bytes)) {
+    let message = party.message(planes.len() / words * bytes);
+    for (plane, packed) in planes.chunks_exact(words).zip(message.chunks_exact_mut(bytes)) {
         packing::pack_words(plane, len, packed);
     }
     let mut peer = SecretVec::zeros(words);
