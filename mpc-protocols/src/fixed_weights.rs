@@ -95,7 +95,7 @@ impl<R: Ring> Correlation for FixedWeightProduct<R> {
     type Ring = R;
 
     fn request(shape: &FixedWeightShape) -> Request {
-        Request::FixedWeightsAgain { mask: shape.mask, map: shape.map }
+        Request::FixedWeightsSharedInput { mask: shape.mask, map: shape.map }
     }
 
     fn from_fields(shape: &FixedWeightShape, fields: &mut Fields<R>) -> Result<Self, ProtocolError> {

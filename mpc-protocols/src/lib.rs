@@ -23,6 +23,7 @@ pub mod instances;
 pub mod lookup;
 pub mod maximum;
 pub mod open;
+pub mod own;
 mod party;
 pub mod piecewise;
 mod place;

@@ -7,7 +7,7 @@ use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 
 use mpc_service::at_rest::private_file::write_private;
-use mpc_service::{Client, Depositor, PrivateModel, PublicModel, Setting};
+use mpc_service::{Client, Depositor, PrivateModel, PublicModel, Topology};
 use mpc_transport::tls::Identity;
 use ndarray::ArrayD;
 
@@ -40,7 +40,7 @@ pub fn run(arguments: &RunArguments) -> Result<(), Failure> {
     let addresses = running.iter().map(|server| server.address);
     let connect: Vec<_> =
         servers.iter().zip(addresses).map(|(name, at)| format!("{at}={}", site.certificate(name).display())).collect();
-    if model.public.terms.setting == Setting::Outsourced {
+    if model.public.terms.setting == Topology::Outsourced {
         let Client { endpoint, servers, .. } = site.client("owner", &connect, &dealer_peer)?;
         smol::block_on(Depositor { endpoint, servers }.deposit(&model))?;
     }
@@ -134,8 +134,8 @@ impl Site<'_> {
             flags.extend(["--dealer".to_owned(), dealer.to_owned(), "--party".to_owned(), party.to_string()]);
             flags.extend(named.iter().flat_map(|peer| ["--server".to_owned(), peer.clone()]));
             match model.public.terms.setting {
-                Setting::Direct => flags.push(if party == 0 { &private } else { &public }.display().to_string()),
-                Setting::Outsourced => {
+                Topology::Direct => flags.push(if party == 0 { &private } else { &public }.display().to_string()),
+                Topology::Outsourced => {
                     let shares = self.folder.join(format!("{name}.shares")).display().to_string();
                     let owner = self.certificate("owner").display().to_string();
                     flags.extend(["--shares".to_owned(), shares, "--model-owner".to_owned(), owner]);

@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::{BufRead, BufReader};
-use std::net::{Ipv4Addr, TcpListener};
+use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
@@ -61,7 +61,7 @@ impl Line {
 /// The machines.
 pub struct Site {
     folder: TempDir,
-    ports: BTreeMap<(String, u16), u16>,
+    ports: BTreeMap<(String, u16), Reserved>,
     /// By organisation and command.
     services: BTreeMap<(String, String), Child>,
 }
@@ -198,8 +198,22 @@ impl Site {
 
     /// The port of this machine that stands for one of another machine.
     fn port(&mut self, machine: &str, port: u16) -> u16 {
-        let free = || TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap().port();
-        *self.ports.entry((machine.to_owned(), port)).or_insert_with(free)
+        self.ports.entry((machine.to_owned(), port)).or_insert_with(Reserved::new).port
+    }
+}
+
+/// A port on which a service can listen, and which nobody else is given meanwhile: a connection of it stands.
+struct Reserved {
+    port: u16,
+    _connection: [TcpStream; 2],
+}
+
+impl Reserved {
+    fn new() -> Self {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let address = listener.local_addr().unwrap();
+        let connection = [TcpStream::connect(address).unwrap(), listener.accept().unwrap().0];
+        Self { port: address.port(), _connection: connection }
     }
 }
 

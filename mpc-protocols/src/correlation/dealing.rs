@@ -7,7 +7,7 @@ use core::pin::Pin;
 
 use mpc_ring::{Ring, packing};
 use mpc_shares::{Prg, SecretVec};
-use mpc_transport::Link;
+use mpc_transport::{Connection, Link};
 
 use super::fields::Correlation;
 use super::layout::{Field, Form, Layout};

@@ -27,7 +27,9 @@ pub(crate) fn kind<R: Ring>(request: &Request) -> Box<dyn Kind<R>> {
         Request::Square { len } => of::<R, SquarePair<R>>(len),
         Request::WeightMask { len } => of::<R, WeightMask<R>>(len),
         Request::FixedWeights { mask, map } => of::<R, FixedWeightPair<R>>(FixedWeightShape { mask, map }),
-        Request::FixedWeightsAgain { mask, map } => of::<R, FixedWeightProduct<R>>(FixedWeightShape { mask, map }),
+        Request::FixedWeightsSharedInput { mask, map } => {
+            of::<R, FixedWeightProduct<R>>(FixedWeightShape { mask, map })
+        }
         Request::BitTriples { width, len } => of::<R, BitTriples>(Planes { width, len }),
         Request::DaBits { len } => of::<R, DaBits<R>>(len),
         Request::EdaBits { len } => of::<R, EdaBits<R>>(len),

@@ -31,7 +31,7 @@ pub enum Request {
     },
     /// [`FixedWeightProduct`](crate::fixed_weights::FixedWeightProduct): shares of a ∗ b, a being that of the
     /// [`FixedWeights`](Self::FixedWeights) before, and b a weight mask.
-    FixedWeightsAgain {
+    FixedWeightsSharedInput {
         /// The index of the weight mask, in the order in which they were set up.
         mask: usize,
         /// The linear layer, weights on the right.

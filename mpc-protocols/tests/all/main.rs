@@ -10,6 +10,7 @@ mod failures;
 mod function;
 mod multiplication;
 mod open;
+mod own;
 mod piecewise;
 mod relations;
 mod security;

@@ -65,7 +65,7 @@ fn shares_an_input(maps: [Bilinear; 2], x: &[u64], weights: [&[u64]; 2], parties
     let [first, second] = [0, 1].map(|mask| FixedWeightShape { mask, map: maps[mask] });
     let mut plan: Vec<_> = weights.iter().map(|weights| Request::WeightMask { len: weights.len() }).collect();
     plan.push(Request::FixedWeights { mask: 0, map: maps[0] });
-    plan.push(Request::FixedWeightsAgain { mask: 1, map: maps[1] });
+    plan.push(Request::FixedWeightsSharedInput { mask: 1, map: maps[1] });
     let shares = weights.map(|weights| match owner {
         None => split(weights, parties),
         Some(owner) => (0..parties)

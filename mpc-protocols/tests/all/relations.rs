@@ -287,7 +287,7 @@ fn check<R: Ring>(plan: &[Request], dealt: &[Vec<Opened<R>>]) {
                 input = fields.elements();
                 fields.are(R::BITS, applied(&map, input, weights[mask]));
             }
-            Request::FixedWeightsAgain { mask, map } => fields.are(R::BITS, applied(&map, input, weights[mask])),
+            Request::FixedWeightsSharedInput { mask, map } => fields.are(R::BITS, applied(&map, input, weights[mask])),
             Request::BitTriples { .. } => {
                 let (a, b, c) = (fields.words(), fields.words(), fields.words());
                 assert!(a.iter().zip(b).map(|(&a, &b)| a & b).eq(c.iter().copied()));
@@ -327,7 +327,7 @@ fn every_kind(len: usize, bits: u32, width: u32, thresholds: usize) -> Vec<Reque
         Request::Beaver(map),
         Request::Square { len },
         Request::FixedWeights { mask: 1, map },
-        Request::FixedWeightsAgain { mask: 1, map },
+        Request::FixedWeightsSharedInput { mask: 1, map },
         Request::BitTriples { width, len },
         Request::DaBits { len },
         Request::EdaBits { len },

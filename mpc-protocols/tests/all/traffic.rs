@@ -105,7 +105,7 @@ fn every_request(len: usize) -> Vec<Request> {
         Request::Square { len },
         Request::WeightMask { len: 2 * len },
         Request::FixedWeights { mask: 0, map },
-        Request::FixedWeightsAgain { mask: 0, map },
+        Request::FixedWeightsSharedInput { mask: 0, map },
         Request::BitTriples { width: 3, len },
         Request::DaBits { len },
         Request::EdaBits { len },
@@ -131,7 +131,7 @@ async fn draw<R: Ring>(source: &mut CorrelationSource<'_>, request: &Request) ->
         Request::Square { len } => next::<SquarePair<R>>(source, len).await,
         Request::WeightMask { len } => next::<WeightMask<R>>(source, len).await,
         Request::FixedWeights { mask, map } => next::<FixedWeightPair<R>>(source, FixedWeightShape { mask, map }).await,
-        Request::FixedWeightsAgain { mask, map } => {
+        Request::FixedWeightsSharedInput { mask, map } => {
             next::<FixedWeightProduct<R>>(source, FixedWeightShape { mask, map }).await
         }
         Request::BitTriples { width, len } => next::<BitTriples>(source, Planes { width, len }).await,
@@ -191,7 +191,7 @@ fn the_dealers_links_carry_what_is_predicted() {
     links_carry_what_is_predicted::<u64>(&every_request(40_000), 2);
     for request in every_request(77) {
         let mut plan = vec![Request::WeightMask { len: 154 }];
-        if let Request::FixedWeightsAgain { mask, map } = request {
+        if let Request::FixedWeightsSharedInput { mask, map } = request {
             plan.push(Request::FixedWeights { mask, map });
         }
         plan.push(request);
