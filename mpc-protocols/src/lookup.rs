@@ -76,7 +76,7 @@ impl<R: Ring> Correlation for LookupMask<R> {
         let layout = shape.table.layout(R::BITS)?;
         Ok(Self {
             layout,
-            mask: fields.uniform(shape.len),
+            mask: fields.uniform(shape.len, layout.argument_bits()),
             tables: fields.expansion(shape.len, layout.elements(), layout.entry_bits),
             lift: LiftMask::from_fields(&LiftShape { len: shape.len, bits: layout.result_bits }, fields)?,
         })

@@ -3,7 +3,7 @@
 use std::ffi::OsString;
 use std::fs;
 use std::io::{BufRead, BufReader};
-use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
 use mpc_service::at_rest::private_file::write_private;
@@ -17,6 +17,7 @@ use crate::failure::Failure;
 use crate::keys::{KeyArguments, peer, peers};
 use crate::outcome::query;
 use crate::process::Process;
+use crate::reserved::Reserved;
 
 /// Runs a model with every participant on this machine: a process for each server and the dealer, keys made for the occasion,
 /// TLS between them over loopback. To try things out: there is no privacy in it.
@@ -125,7 +126,9 @@ impl Site<'_> {
         model.write(&private)?;
         let written = fs::write(&public, model.public.to_bytes());
         written.map_err(|error| Failure::Own(format!("{}: {error}", public.display())))?;
-        let ports = free_ports(servers.len())?;
+        let failed = |error| Failure::Own(format!("no free port: {error}"));
+        let reserved = servers.iter().map(|_| Reserved::new()).collect::<Result<Vec<_>, _>>().map_err(failed)?;
+        let ports: Vec<_> = reserved.iter().map(Reserved::address).collect();
         let named = servers.iter().zip(&ports).map(|(name, at)| format!("{at}={}", self.certificate(name).display()));
         let named: Vec<_> = named.collect();
         let mut running = Vec::new();
@@ -167,12 +170,4 @@ impl Site<'_> {
         let running = Running { _process: process, address: address.unwrap_or(at) };
         if address.is_some() { Ok(running) } else { Err(failed("it does not listen; see above".to_owned())) }
     }
-}
-
-/// Ports that are free now.
-fn free_ports(count: usize) -> Result<Vec<SocketAddr>, Failure> {
-    let failed = |error: std::io::Error| Failure::Own(format!("no free port: {error}"));
-    let bind = |_| TcpListener::bind((Ipv4Addr::LOCALHOST, 0));
-    let listeners: Vec<_> = (0..count).map(bind).collect::<Result<_, _>>().map_err(failed)?;
-    listeners.iter().map(TcpListener::local_addr).collect::<Result<_, _>>().map_err(failed)
 }

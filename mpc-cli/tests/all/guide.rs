@@ -7,10 +7,10 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::{BufRead, BufReader};
-use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
+use mpc_cli::reserved::Reserved;
 use mpc_models::arrays::{read_npy, write_npy};
 use ndarray::ArrayD;
 use tempfile::TempDir;
@@ -198,22 +198,7 @@ impl Site {
 
     /// The port of this machine that stands for one of another machine.
     fn port(&mut self, machine: &str, port: u16) -> u16 {
-        self.ports.entry((machine.to_owned(), port)).or_insert_with(Reserved::new).port
-    }
-}
-
-/// A port on which a service can listen, and which nobody else is given meanwhile: a connection of it stands.
-struct Reserved {
-    port: u16,
-    _connection: [TcpStream; 2],
-}
-
-impl Reserved {
-    fn new() -> Self {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
-        let address = listener.local_addr().unwrap();
-        let connection = [TcpStream::connect(address).unwrap(), listener.accept().unwrap().0];
-        Self { port: address.port(), _connection: connection }
+        self.ports.entry((machine.to_owned(), port)).or_insert_with(|| Reserved::new().unwrap()).address().port()
     }
 }
 

@@ -18,3 +18,4 @@ mod session;
 mod sign;
 mod traffic;
 mod truncation;
+mod widths;

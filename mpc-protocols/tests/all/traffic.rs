@@ -40,11 +40,11 @@ fn what_the_documentation_claims() {
         assert_eq!(sent(open::traffic_of_planes(1, len, parties), parties), (100, 1));
         assert_eq!(sent(conversion::b2a_traffic(len, parties), parties), (100, 1));
         assert_eq!(sent(binary::and_traffic(Planes { width: 1, len }, parties), parties), (200, 1));
-        let product = beaver::traffic::<u64>(&Bilinear::Elementwise { len }, parties);
+        let product = beaver::traffic(&Bilinear::Elementwise { len }, 64, parties);
         assert_eq!(sent(product, parties), (12_800, 1));
         // Fixed weights: 8 bytes an input element, whatever the weights.
         let map = Bilinear::MatrixProduct { rows: 8, inner: 100, columns: 50 };
-        assert_eq!(sent(fixed_weights::traffic::<u64>(&map, parties), parties), (6_400, 1));
+        assert_eq!(sent(fixed_weights::traffic(&map, 64, parties), parties), (6_400, 1));
         // Nine candidates: 8 ReLUs an element in 4 levels.
         let parameters = SignParameters::new(32).unwrap();
         assert_eq!(sent(maximum::traffic(9, len, parameters, parties), parties), (8 * 4_400, 12));
