@@ -8,6 +8,7 @@ mod package;
 mod programs;
 mod range;
 mod seeds;
+mod side_by_side;
 mod tidy;
 
 use std::env;
