@@ -21,6 +21,16 @@ pub(crate) struct Call<'a> {
     pub(crate) zero_type: i32,
     /// Whether the result goes into a softmax only, so that large negative constants are masks.
     pub(crate) is_masked: bool,
+    /// Whether all that becomes of the results is to be revealed.
+    pub(crate) is_revealed: bool,
+}
+
+impl<'a> Call<'a> {
+    /// A node alone.
+    pub(crate) fn of(node: &'a NodeProto) -> Self {
+        let (inputs, used) = (Vec::new(), Vec::new());
+        Self { node, inputs, used, opset: 0, norm: None, zero_type: 0, is_masked: false, is_revealed: false }
+    }
 }
 
 impl Call<'_> {
@@ -150,6 +160,12 @@ impl Call<'_> {
     pub(crate) fn string(&self, name: &str, default: &str) -> Lowered<String> {
         let attribute = self.attribute(name, AttributeType::STRING)?;
         Ok(attribute.map_or_else(|| default.into(), |attribute| attribute.s.clone().unwrap_or_default()))
+    }
+
+    /// The weights of a graph that an attribute is.
+    pub(crate) fn graph_attribute(&self, name: &str) -> Lowered<Option<&[TensorProto]>> {
+        let attribute = self.attribute(name, AttributeType::GRAPH)?;
+        Ok(attribute.and_then(|attribute| attribute.g.as_ref()).map(|graph| graph.initializer.as_slice()))
     }
 
     pub(crate) fn tensor_attribute(&self, name: &str) -> Lowered<Option<&TensorProto>> {

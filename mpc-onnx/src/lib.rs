@@ -42,12 +42,14 @@ mod call;
 mod context;
 mod error;
 mod file;
+mod functions;
 mod import;
 mod norm;
 mod rules;
 mod shapes;
 mod tensor;
 mod topology;
+mod translate;
 mod value;
 mod wire;
 

@@ -2,7 +2,9 @@
 
 mod activation;
 mod attention;
+mod choice;
 mod convolution;
+mod einsum;
 mod elementwise;
 mod geometry;
 mod index;
@@ -16,6 +18,7 @@ mod rank;
 mod recurrent;
 mod reduce;
 mod resize;
+mod rounding;
 mod scatter;
 mod shape;
 mod softmax;
@@ -26,6 +29,10 @@ use crate::context::Context;
 use crate::error::Lowered;
 use crate::value::Value;
 
+pub(crate) use choice::one_hot_rows;
+pub(crate) use index::place;
+pub(crate) use integer::is_float;
+pub(crate) use linear::product;
 pub(crate) use normalise::norm_of;
 
 /// Makes the nodes of an operator for its operands.
@@ -41,7 +48,10 @@ pub(crate) enum Rule {
 }
 
 /// The rule of an operator.
-pub(crate) fn find(operator: &str) -> Option<Rule> {
+pub(crate) fn find(operator: &str, domain: &str) -> Option<Rule> {
+    if !matches!(domain, "" | "ai.onnx" | "com.microsoft") {
+        return None;
+    }
     movement(operator).or_else(|| arithmetic(operator)).or_else(|| layer(operator)).or_else(|| activation_of(operator))
 }
 
@@ -89,7 +99,9 @@ fn arithmetic(operator: &str) -> Option<Rule> {
         "Pow" => elementwise::power,
         "Sum" | "Mean" | "Max" | "Min" => elementwise::variadic,
         "Neg" | "Not" | "Floor" | "Ceil" | "Round" | "Abs" | "Sqrt" | "Exp" | "Log" | "Reciprocal" | "Sign" | "Erf"
-        | "Cos" | "Sin" => elementwise::unary,
+        | "Cos" | "Sin" | "Tan" | "Asin" | "Acos" | "Atan" | "Sinh" | "Cosh" | "Asinh" | "Acosh" | "Atanh" => {
+            elementwise::unary
+        }
         "Where" => elementwise::choose,
         "Clip" => activation::clip,
         "ReduceSum" | "ReduceMean" | "ReduceMax" | "ReduceMin" | "ReduceProd" => reduce::reduce,
@@ -105,7 +117,7 @@ fn layer(operator: &str) -> Option<Rule> {
         "ConvTranspose" => transposed::transposed,
         "Gemm" => linear::gemm,
         "MatMul" => linear::mat_mul,
-        "Einsum" => linear::einsum,
+        "Einsum" => einsum::einsum,
         "BatchNormalization" => normalise::batch,
         "InstanceNormalization" => normalise::instance,
         "GroupNormalization" => normalise::group,
@@ -122,6 +134,7 @@ fn layer(operator: &str) -> Option<Rule> {
         "GlobalLpPool" => pool::global_lp,
         "ReduceL1" | "ReduceL2" | "ReduceSumSquare" | "ReduceLogSum" | "ReduceLogSumExp" => reduce::norm,
         "ArgMax" | "ArgMin" => reduce::arg_max,
+        "Hardmax" => choice::hardmax,
         "TopK" => rank::top_k,
         "Resize" | "Upsample" => resize::resize,
         "Softmax" | "LogSoftmax" => softmax::softmax,
@@ -154,7 +167,6 @@ pub(crate) fn hint(operator: &str, domain: &str) -> String {
             );
         }
         "Loop" | "Scan" => "loops are not unrolled; export the model for a fixed number of steps",
-        "HardMax" | "Hardmax" | "Shrink" => "it jumps; use a continuous activation such as ReLU",
         "NonMaxSuppression" | "RoiAlign" | "Unique" | "Compress" => {
             "its result's shape or places depend on secrets; end the network before it"
         }

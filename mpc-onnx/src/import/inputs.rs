@@ -9,9 +9,10 @@ use rten_onnx::onnx::{DataType, ValueInfoProto};
 use super::Importer;
 use crate::arrays;
 use crate::call::Call;
-use crate::context::{Context, graph_shape};
+use crate::context::{Context, Whole, graph_shape, real};
 use crate::error::{Lowered, Problem, Reason, invalid, unsupported};
 use crate::file::OnnxFile;
+use crate::rules;
 use crate::shapes::InputShapes;
 use crate::value::{Constant, Tensor, Value};
 
@@ -37,6 +38,7 @@ struct Input {
     name: String,
     shape: Vec<usize>,
     is_integer: bool,
+    is_boolean: bool,
     made: Option<(Tensor, Encoding)>,
     /// For each element of integers the least number of rows of the tables that it chooses from.
     limits: Vec<usize>,
@@ -50,7 +52,9 @@ impl Inputs {
             match shape(name, info, shapes) {
                 Ok((shape, data_type)) => {
                     let is_integer = !FLOATS.contains(&data_type);
-                    list.push(Input { name: name.to_string(), shape, is_integer, made: None, limits: Vec::new() });
+                    let is_boolean = data_type == DataType::BOOL;
+                    let name = name.to_string();
+                    list.push(Input { name, shape, is_integer, is_boolean, made: None, limits: Vec::new() });
                 }
                 Err(reason) => reasons.push(Reason::InputShape { name: name.to_string(), reason }),
             }
@@ -75,9 +79,19 @@ impl Inputs {
         let Some(&place) = self.places.get(name) else {
             return invalid(format!("nothing gives `{name}`"));
         };
+        let shape = &self.list[place].shape;
+        let elements = arrays::elements(shape)?;
+        if elements == 0 {
+            // Nothing of it is private.
+            let shape = shape.as_slice();
+            let is_integer = self.list[place].is_integer;
+            return Ok(if is_integer {
+                Value::integer(ArrayD::zeros(shape))
+            } else {
+                Value::constant(ArrayD::zeros(shape))
+            });
+        }
         if self.list[place].is_integer {
-            let shape = &self.list[place].shape;
-            let elements = arrays::elements(shape)?;
             context.charge(elements)?;
             let all = arrays::from_elements(shape, (0..elements as i64).collect())?;
             return Ok(Value::tokens(place, all));
@@ -95,19 +109,22 @@ impl Inputs {
             Encoding::Plain => Encoding::Plain,
         };
         if let Some((tensor, made)) = &input.made {
-            match (*made, encoding) {
-                (Encoding::OneHot(made), Encoding::OneHot(wanted)) if made < wanted => {
+            return match (*made, encoding) {
+                (Encoding::Plain, Encoding::Plain) => Ok(tensor.clone()),
+                (Encoding::OneHot(made), Encoding::OneHot(wanted)) if wanted <= made => Ok(tensor.clone()),
+                (_, Encoding::OneHot(wanted)) => {
                     // The import starts again with so many classes.
                     let most = self.wider.entry(input.name.clone()).or_insert(wanted);
                     *most = wanted.max(*most);
-                    return Err(Problem::Upstream);
+                    Err(Problem::Upstream)
                 }
-                (Encoding::OneHot(_), Encoding::OneHot(_)) | (Encoding::Plain, Encoding::Plain) => {
-                    return Ok(tensor.clone());
-                }
-                _ => {}
-            }
-            return unsupported(format!("input `{}` is read in two encodings, {made:?} and {encoding:?}", input.name));
+                (Encoding::OneHot(classes), Encoding::Plain) => numbers(context, &tensor.clone(), classes),
+            };
+        }
+        if encoding == Encoding::Plain && self.known.classes.contains_key(&input.name) {
+            let classes = self.known.classes[&input.name];
+            let rows = self.encoded(place, Encoding::OneHot(classes), context)?;
+            return numbers(context, &rows, classes);
         }
         let mut shape = input.shape.clone();
         if let Encoding::OneHot(classes) = encoding {
@@ -191,6 +208,10 @@ fn shape(name: &str, info: &ValueInfoProto, shapes: &InputShapes) -> Result<(Vec
     Ok((shape, data_type))
 }
 
+fn as_real(value: Value) -> Lowered<Value> {
+    if value.is_private() { Ok(value) } else { real(&value).map(Value::Constant) }
+}
+
 const INTEGERS: [DataType; 9] = [
     DataType::BOOL,
     DataType::INT8,
@@ -203,28 +224,166 @@ const INTEGERS: [DataType; 9] = [
     DataType::UINT64,
 ];
 
+/// The numbers that rows with a single 1 stand for.
+fn numbers(context: &mut Context, rows: &Tensor, classes: usize) -> Lowered<Tensor> {
+    let axis = rows.rank() - 1;
+    context.charge(classes)?;
+    let sum = context.combine(rows, axis, &[(0..classes).map(|class| (class, class as f32)).collect()])?;
+    context.reshape(&sum, &rows.shape[..axis])
+}
+
+/// Operators that move elements of their first input, or look at its shape alone: an input of integers may stay open.
+const OPEN: [&str; 17] = [
+    "Identity",
+    "Reshape",
+    "Flatten",
+    "Transpose",
+    "Squeeze",
+    "Unsqueeze",
+    "Expand",
+    "Tile",
+    "Shape",
+    "Size",
+    "Split",
+    "Slice",
+    "Gather",
+    "GatherElements",
+    "GatherND",
+    "DepthToSpace",
+    "SpaceToDepth",
+];
+
 impl Importer<'_> {
-    /// Nodes that read a private input of integers: they decide its encoding.
-    pub(super) fn encoded(&mut self, call: &Call<'_>) -> Lowered<Option<Vec<Value>>> {
-        let value = match (call.operator(), call.input(0), call.input(1)) {
-            ("Cast", Some(Value::Tokens { input, places }), _) => {
-                let floats = FLOATS.map(|data_type| i64::from(data_type.0));
-                if floats.contains(&call.int("to", 1)?) {
-                    let plain = self.inputs.encoded(*input, Encoding::Plain, &mut self.context)?;
-                    self.chosen(&plain, places, &[])?.into()
-                } else {
-                    call.required(0)?.clone()
+    /// A value that can be computed with: an input of integers as the numbers that they are.
+    pub(super) fn plain(&mut self, value: Value) -> Lowered<Value> {
+        let Value::Tokens { input, places } = value else { return Ok(value) };
+        let plain = self.inputs.encoded(input, Encoding::Plain, &mut self.context)?;
+        let chosen = self.chosen(&plain, &places, &[])?;
+        let is_boolean = self.inputs.list[input].is_boolean;
+        self.context.note_whole(chosen.id, if is_boolean { Whole::Boolean } else { Whole::Integer });
+        self.context.note_typed(chosen.id);
+        Ok(chosen.into())
+    }
+
+    /// Nodes that read a private input of integers: they decide its encoding. Others get the numbers that they are.
+    pub(super) fn encoded(&mut self, call: &mut Call<'_>) -> Lowered<Option<Vec<Value>>> {
+        let is_secret = |place: usize| call.input(place).is_some_and(Value::is_private);
+        let value = match call.operator() {
+            "Cast" if matches!(call.input(0), Some(Value::Tokens { .. })) => {
+                let to = call.int("to", 1)?;
+                let is_number = FLOATS.iter().any(|data_type| i64::from(data_type.0) == to);
+                if !is_number && to != i64::from(DataType::BOOL.0) {
+                    return Ok(Some([call.required(0)?.clone()].into()));
                 }
+                None
             }
-            ("Gather", Some(Value::Constant(table)), Some(Value::Tokens { input, places })) => {
-                if call.int("axis", 0)? != 0 {
-                    return unsupported("it looks tokens up along an axis that is not the first of its table");
-                }
-                self.embedding(table, *input, places)?.into()
+            "Gather" if is_secret(1) => {
+                let (indices, table) = (call.required(1)?.clone(), call.required(0)?.clone());
+                let table = self.plain(table)?;
+                let axis = arrays::axis(call.int("axis", 0)?, table.shape().len())?;
+                Some(self.looked_up(&table, axis, &indices)?)
             }
-            _ => return Ok(None),
+            "OneHot" if is_secret(0) => Some(self.one_hot(call)?),
+            operator if OPEN.contains(&operator) => None,
+            _ => None,
         };
-        Ok(Some([value].into()))
+        if let Some(value) = value {
+            return Ok(Some([value].into()));
+        }
+        let stays_open = OPEN.contains(&call.operator());
+        for place in usize::from(stays_open)..call.inputs.len() {
+            if let Some(value) = call.inputs[place].take() {
+                call.inputs[place] = Some(self.plain(value)?);
+            }
+        }
+        Ok(None)
+    }
+
+    /// Rows with a single 1 for private indices below `classes`, in a last axis of their own.
+    fn rows_of(&mut self, indices: &Value, classes: usize) -> Lowered<Tensor> {
+        match indices {
+            Value::Tokens { input, places } => {
+                let tokens = self.inputs.encoded(*input, Encoding::OneHot(classes), &mut self.context)?;
+                self.inputs.limit(*input, places, classes);
+                let Some(&encoded) = tokens.shape.last() else { return invalid("it has no classes") };
+                let rows = self.chosen(&tokens, places, &[encoded])?;
+                let axis = rows.rank() - 1;
+                // Of an input that chooses from several tables, nothing chooses beyond the smaller ones.
+                self.context.slice(&rows, axis, 0, classes)
+            }
+            Value::Node(x) => rules::one_hot_rows(&mut self.context, x, classes),
+            _ => invalid("its indices are public"),
+        }
+    }
+
+    /// Entries of a table along an axis by private indices.
+    fn looked_up(&mut self, table: &Value, axis: usize, indices: &Value) -> Lowered<Value> {
+        let shape = table.shape().to_vec();
+        let classes = shape[axis];
+        if arrays::elements(&shape)? == 0 {
+            return Err(Problem::Invalid("its table is empty".to_string()));
+        }
+        if let (Value::Integer(_) | Value::Constant(_), Value::Tokens { input, places }, 0) = (table, indices, axis) {
+            let result = self.embedding(&real(table)?, *input, places)?;
+            return Ok(self.as_table(table, result));
+        }
+        let rows = self.rows_of(indices, classes)?;
+        let count: usize = rows.shape[..rows.rank() - 1].iter().product();
+        let flat = self.context.reshape(&rows, &[count, classes])?;
+        let mut permutation: Vec<usize> = (0..shape.len()).filter(|&other| other != axis).collect();
+        permutation.insert(0, axis);
+        let moved = self.context.transpose_value(table, &permutation)?;
+        let moved = self.context.reshape_value(&moved, &[classes, arrays::elements(&shape)? / classes])?;
+        let product = rules::product(&mut self.context, &flat.into(), &as_real(moved)?)?;
+        // [indices, others] to the others in front of the axis, the indices, the others behind it.
+        let others = (0..shape.len()).filter(|&other| other != axis).map(|other| shape[other]);
+        let split: Vec<usize> = indices.shape().iter().copied().chain(others).collect();
+        let split = self.context.reshape(&product, &split)?;
+        let inner = indices.shape().len();
+        let order: Vec<usize> =
+            (inner..inner + axis).chain(0..inner).chain(inner + axis..inner + shape.len() - 1).collect();
+        let result = self.context.transpose(&split, &order)?;
+        Ok(self.as_table(table, result))
+    }
+
+    /// Entries of a table of whole numbers are whole.
+    fn as_table(&mut self, table: &Value, result: Tensor) -> Value {
+        let whole = match table {
+            Value::Integer(_) => Some(Whole::Integer),
+            Value::Node(x) => self.context.whole(x.id),
+            _ => None,
+        };
+        if let Some(whole) = whole {
+            self.context.note_whole(result.id, whole);
+        }
+        if matches!(table, Value::Integer(_)) || matches!(table, Value::Node(x) if self.context.is_typed(x.id)) {
+            self.context.note_typed(result.id);
+        }
+        result.into()
+    }
+
+    /// One-hot rows of private indices.
+    fn one_hot(&mut self, call: &Call<'_>) -> Lowered<Value> {
+        let depth = call.constant(1)?;
+        let classes = match depth.array().as_slice() {
+            Some(&[depth]) if depth >= 1.0 => depth as usize,
+            _ => return invalid("its depth is not one positive number"),
+        };
+        let values = call.constant(2)?;
+        let &[off, on] = values.array().as_slice().unwrap_or_default() else { return invalid("it needs two values") };
+        let indices = call.required(0)?.clone();
+        let axis = arrays::axis(call.int("axis", -1)?, indices.shape().len() + 1)?;
+        let rows = self.rows_of(&indices, classes)?;
+        let scaled = self.context.scale(&rows, on - off)?;
+        let rows = self.context.offset(&scaled, off)?;
+        let mut permutation: Vec<usize> = (0..rows.rank() - 1).collect();
+        permutation.insert(axis, rows.rank() - 1);
+        let result = self.context.transpose(&rows, &permutation)?;
+        if matches!(call.input(2), Some(Value::Integer(_))) {
+            self.context.note_whole(result.id, Whole::Integer);
+            self.context.note_typed(result.id);
+        }
+        Ok(result.into())
     }
 
     /// The elements of an encoded input at these places; each has `inner` elements of its own.

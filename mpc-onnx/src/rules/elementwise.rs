@@ -2,6 +2,7 @@
 
 mod private_comparison;
 
+use mpc_nn::weights::MAX_WEIGHT;
 use mpc_protocols::function::Function;
 use ndarray::ArrayD;
 
@@ -9,6 +10,7 @@ use crate::arrays;
 use crate::call::Call;
 use crate::context::{Context, real};
 use crate::error::{Lowered, invalid, unsupported};
+use crate::rules::rounding::{self, Divisor};
 use crate::rules::{integer, reduce};
 use crate::value::{Constant, Tensor, Value};
 
@@ -49,6 +51,10 @@ fn apply(context: &mut Context, call: &Call<'_>, operator: &str, left: &Value, r
             "Add" => context.add(x, y)?,
             "Sub" => context.subtract(x, y)?,
             "Mul" => context.multiply(x, y)?,
+            "Mod" => rounding::remainder(context, x, &Divisor::Tensor(y), call.int("fmod", 0)? != 0)?,
+            "Div" if context.is_typed(x.id) && context.is_typed(y.id) => {
+                rounding::whole_quotient(context, x, &Divisor::Tensor(y))?
+            }
             "Div" => {
                 let reciprocal = context.reciprocal(y)?;
                 context.multiply(x, &reciprocal)?
@@ -57,6 +63,27 @@ fn apply(context: &mut Context, call: &Call<'_>, operator: &str, left: &Value, r
             "Min" => minimum(context, x, y)?,
             _ => private_comparison::compare(context, operator, x, y)?,
         },
+        (Value::Node(x), Value::Integer(y)) if operator == "Div" && context.is_typed(x.id) => {
+            rounding::whole_quotient(context, x, &Divisor::Constant(&y.mapv(|y| y as f32)))?
+        }
+        (Value::Node(x), constant) if operator == "Mod" => {
+            rounding::remainder(context, x, &Divisor::Constant(real(constant)?.array()), call.int("fmod", 0)? != 0)?
+        }
+        (constant, Value::Node(y)) if operator == "Mod" || (operator == "Div" && context.is_typed(y.id)) => {
+            let x = context.tensor_of(constant)?;
+            if operator == "Div" && matches!(constant, Value::Integer(_)) {
+                rounding::whole_quotient(context, &x, &Divisor::Tensor(y))?
+            } else if operator == "Mod" {
+                rounding::remainder(context, &x, &Divisor::Tensor(y), call.int("fmod", 0)? != 0)?
+            } else {
+                from_constant(context, operator, &real(constant)?, y)?
+            }
+        }
+        (Value::Node(x), constant) | (constant, Value::Node(x))
+            if operator == "Mul" && call.is_masked && mask_factor(constant).is_some() =>
+        {
+            rounding::scaled_mask(context, x, mask_factor(constant).unwrap_or(1.0), MASK)?
+        }
         (Value::Node(x), constant) => {
             let constant = real(constant)?;
             let y = with_constant(context, operator, x, &masked(call, constant.clone()))?;
@@ -74,6 +101,13 @@ fn apply(context: &mut Context, call: &Call<'_>, operator: &str, left: &Value, r
     .into())
 }
 
+/// The factor that makes a mask of what is 0 or more, as in (1 − m)·min.
+fn mask_factor(constant: &Value) -> Option<f32> {
+    let array = real(constant).ok()?;
+    let first = array.array().first().copied().filter(|&first| first < MASK)?;
+    array.array().iter().all(|&value| value == first).then_some(first).filter(|_| array.array().len() == 1)
+}
+
 /// Notes where a mask, added to x or put in its place, makes y −∞.
 fn note_hidden(context: &mut Context, call: &Call<'_>, x: &Tensor, y: &Tensor, mask: &ArrayD<f32>) -> Lowered<()> {
     if !call.is_masked || (mask.iter().all(|&value| value != f32::NEG_INFINITY) && context.infinite(x.id).is_none()) {
@@ -89,7 +123,7 @@ fn note_hidden(context: &mut Context, call: &Call<'_>, x: &Tensor, y: &Tensor, m
 }
 
 /// −∞ and other large negative entries of a mask become what a softmax takes to 0 all the same.
-fn masked(call: &Call<'_>, constant: Constant) -> Constant {
+pub(super) fn masked(call: &Call<'_>, constant: Constant) -> Constant {
     let is_large = |value: f32| value < MASK;
     if call.is_masked && constant.array().iter().any(|&value| is_large(value)) {
         return Constant::new(constant.array().mapv(|value| value.max(MASK)));
@@ -111,6 +145,9 @@ pub(super) fn with_constant(context: &mut Context, operator: &str, x: &Tensor, c
         "Sub" => context.offset_by(x, &c.mapv(|value| -value)),
         "Mul" => context.scale_by(x, c),
         "Div" => context.scale_by(x, &inverted(&Constant::new(c.clone()))?),
+        // What no private value is beyond.
+        "Max" if c.iter().all(|&value| value <= -MAX_WEIGHT) => expanded(context, x, c),
+        "Min" if c.iter().all(|&value| value >= MAX_WEIGHT) => expanded(context, x, c),
         "Max" => {
             // max(x, c) = relu(x − c) + c
             let above = context.offset_by(x, &c.mapv(|value| -value))?;
@@ -124,6 +161,11 @@ pub(super) fn with_constant(context: &mut Context, operator: &str, x: &Tensor, c
         }
         _ => private_comparison::with_constant(context, operator, x, c),
     }
+}
+
+fn expanded(context: &mut Context, x: &Tensor, c: &ArrayD<f32>) -> Lowered<Tensor> {
+    let shape = arrays::broadcast_shape(&x.shape, c.shape())?;
+    context.expand(x, &shape)
 }
 
 fn from_constant(context: &mut Context, operator: &str, c: &Constant, y: &Tensor) -> Lowered<Tensor> {
@@ -309,7 +351,10 @@ pub(super) fn unary(context: &mut Context, call: &Call<'_>) -> Lowered<Vec<Value
             "Reciprocal" => context.reciprocal(x)?,
             "Not" => private_comparison::not(context, x)?,
             "Sign" => private_comparison::sign(context, x)?,
-            _ => return unsupported("no private protocol for this function is known here"),
+            _ => match rounding::unary(context, operator, x)? {
+                Some(y) => y,
+                None => return unsupported("no private protocol for this function is known here"),
+            },
         }
         .into(),
         Value::Tokens { .. } => return unsupported("it takes a private input of integers; cast it to floats first"),
@@ -329,6 +374,15 @@ fn real_function(operator: &str) -> Option<fn(f64) -> f64> {
         "Log" => f64::ln,
         "Cos" => f64::cos,
         "Sin" => f64::sin,
+        "Tan" => f64::tan,
+        "Asin" => f64::asin,
+        "Acos" => f64::acos,
+        "Atan" => f64::atan,
+        "Sinh" => f64::sinh,
+        "Cosh" => f64::cosh,
+        "Asinh" => f64::asinh,
+        "Acosh" => f64::acosh,
+        "Atanh" => f64::atanh,
         "Erf" => |x| Function::Erf.evaluate(x),
         "Reciprocal" => |x| 1.0 / x,
         "Sign" => |x| if x == 0.0 { 0.0 } else { x.signum() },
@@ -336,7 +390,7 @@ fn real_function(operator: &str) -> Option<fn(f64) -> f64> {
     })
 }
 
-/// Where, for a public condition.
+/// Where.
 pub(super) fn choose(context: &mut Context, call: &Call<'_>) -> Lowered<Vec<Value>> {
     let condition = match call.required(0)? {
         Value::Integer(condition) => condition,

@@ -87,7 +87,7 @@ fn positions(context: &mut Context, start: i64, end: i64, step: i64, size: usize
 }
 
 /// An index that may count from the end.
-pub(super) fn place(index: i64, size: usize) -> Lowered<usize> {
+pub(crate) fn place(index: i64, size: usize) -> Lowered<usize> {
     let from_start = if index < 0 { index.saturating_add(size as i64) } else { index };
     match usize::try_from(from_start) {
         Ok(place) if place < size => Ok(place),

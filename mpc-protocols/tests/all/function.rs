@@ -86,6 +86,7 @@ fn bounded_functions() -> Vec<Function> {
         Function::GeluTanh,
         Function::Mish,
         Function::Erf,
+        Function::CosineOfTurns,
     ]
 }
 
@@ -119,6 +120,19 @@ fn a_step_is_exact_and_after_a_shift_away_from_zero() {
         let plan = FunctionPlan::new::<u64>(FunctionShape { len: x.len(), ..*plan.shape() }).unwrap();
         for (x, y) in x.iter().zip(private::<u64>(&plan, &x, parties)) {
             assert_eq!(y, if *x >= 0 { one } else { 0 }, "step of {x}");
+        }
+    }
+}
+
+#[test]
+fn stairs_are_exact() {
+    for (first, last, width) in [(0, 0, 16384.0), (1, 3, 4096.0), (1, 15, 1.0), (-7, 8, 0.5)] {
+        let function = Function::Stairs { first, last, width };
+        let plan = plan::<u64>(function, 0, 16, 0, 32);
+        let x = sweep(&plan, 16, 0, 2_000);
+        let plan = FunctionPlan::new::<u64>(FunctionShape { len: x.len(), ..*plan.shape() }).unwrap();
+        for (x, y) in x.iter().zip(private::<u64>(&plan, &x, 3)) {
+            assert_eq!(y as f64 / 65_536.0, function.evaluate(*x as f64 / 65_536.0), "stairs of {x}");
         }
     }
 }
