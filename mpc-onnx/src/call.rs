@@ -145,6 +145,11 @@ impl Call<'_> {
         if value.is_nan() { invalid(format!("attribute `{name}` is NaN")) } else { Ok(value) }
     }
 
+    /// A real attribute that may be no number.
+    pub(crate) fn float_or_nan(&self, name: &str) -> Lowered<Option<f32>> {
+        Ok(self.attribute(name, AttributeType::FLOAT)?.map(|attribute| attribute.f.unwrap_or(0.0)))
+    }
+
     pub(crate) fn ints(&self, name: &str) -> Lowered<Option<Vec<i64>>> {
         Ok(self.attribute(name, AttributeType::INTS)?.map(|attribute| attribute.ints.clone()))
     }

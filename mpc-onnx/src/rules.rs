@@ -9,7 +9,9 @@ mod elementwise;
 mod geometry;
 mod index;
 mod integer;
+mod learned;
 mod linear;
+mod loss;
 mod normalise;
 mod pad;
 mod pool;
@@ -18,9 +20,12 @@ mod rank;
 mod recurrent;
 mod reduce;
 mod resize;
+mod rotary;
 mod rounding;
+mod sampling;
 mod scatter;
 mod shape;
+mod signal;
 mod softmax;
 mod transposed;
 
@@ -49,6 +54,9 @@ pub(crate) enum Rule {
 
 /// The rule of an operator.
 pub(crate) fn find(operator: &str, domain: &str) -> Option<Rule> {
+    if domain == "ai.onnx.ml" {
+        return learned::find(operator);
+    }
     if !matches!(domain, "" | "ai.onnx" | "com.microsoft") {
         return None;
     }
@@ -75,6 +83,10 @@ fn movement(operator: &str) -> Option<Rule> {
         "Gather" => index::gather,
         "GatherElements" => index::gather_elements,
         "GatherND" => index::gather_nd,
+        "CenterCropPad" => sampling::center_crop_pad,
+        "ReverseSequence" => sampling::reverse_sequence,
+        "HannWindow" | "HammingWindow" | "BlackmanWindow" => signal::window,
+        "MelWeightMatrix" => signal::mel_weights,
         "ScatterND" => scatter::scatter_nd,
         "ScatterElements" | "Scatter" => scatter::scatter_elements,
         "Trilu" => index::trilu,
@@ -139,6 +151,17 @@ fn layer(operator: &str) -> Option<Rule> {
         "Resize" | "Upsample" => resize::resize,
         "Softmax" | "LogSoftmax" => softmax::softmax,
         "Attention" => attention::attention,
+        "RotaryEmbedding" => rotary::rotary,
+        "SwiGLU" => rotary::gated,
+        "GridSample" => sampling::grid_sample,
+        "AffineGrid" => sampling::affine_grid,
+        "Col2Im" => sampling::col2im,
+        "RoiAlign" => sampling::roi_align,
+        "DFT" => signal::dft,
+        "STFT" => signal::stft,
+        "Det" => signal::determinant,
+        "NegativeLogLikelihoodLoss" => loss::negative_log_likelihood,
+        "SoftmaxCrossEntropyLoss" => loss::softmax_cross_entropy,
         "LSTM" => recurrent::lstm,
         "GRU" => recurrent::gru,
         "RNN" => recurrent::rnn,
@@ -167,7 +190,7 @@ pub(crate) fn hint(operator: &str, domain: &str) -> String {
             );
         }
         "Loop" | "Scan" => "loops are not unrolled; export the model for a fixed number of steps",
-        "NonMaxSuppression" | "RoiAlign" | "Unique" | "Compress" => {
+        "NonMaxSuppression" | "Unique" | "Compress" => {
             "its result's shape or places depend on secrets; end the network before it"
         }
         "DynamicQuantizeLinear" | "QLinearConv" | "QLinearMatMul" | "QGemm" | "ConvInteger" | "MatMulInteger" => {
@@ -179,7 +202,7 @@ pub(crate) fn hint(operator: &str, domain: &str) -> String {
         "FusedConv" | "FusedGemm" | "FusedMatMul" | "SkipLayerNormalization" | "EmbedLayerNormalization" => {
             "onnxruntime made it when it optimised the model; give the model as it was before"
         }
-        "MultiHeadAttention" | "RotaryEmbedding" => "export attention as MatMul and Softmax",
+        "MultiHeadAttention" => "export attention as MatMul and Softmax",
         _ => {
             "no private protocol for it is known here; replace it by supported operators, or end the network before it"
         }

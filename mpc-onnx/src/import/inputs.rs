@@ -10,7 +10,7 @@ use super::Importer;
 use crate::arrays;
 use crate::call::Call;
 use crate::context::{Context, Whole, graph_shape, real};
-use crate::error::{Lowered, Problem, Reason, invalid, unsupported};
+use crate::error::{Lowered, Problem, Reason, invalid};
 use crate::file::OnnxFile;
 use crate::rules;
 use crate::shapes::InputShapes;

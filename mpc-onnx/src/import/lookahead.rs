@@ -35,10 +35,12 @@ const MOVING: [&str; 8] =
 
 /// Whether all that depends on the outputs is an output of the graph, through nothing but movements.
 pub(super) fn is_revealed(graph: &GraphProto, order: &Order<'_>, node: &NodeProto) -> bool {
-    if !matches!(node.op_type.as_deref(), Some("ArgMax" | "ArgMin")) {
+    const CHOOSING: [&str; 5] =
+        ["ArgMax", "ArgMin", "LinearClassifier", "TreeEnsembleClassifier", "SVMClassifier"];
+    if !node.op_type.as_deref().is_some_and(|operator| CHOOSING.contains(&operator)) {
         return false;
     }
-    let mut open: Vec<&str> = node.output.iter().map(String::as_str).collect();
+    let mut open: Vec<&str> = node.output.first().map(String::as_str).into_iter().collect();
     let mut seen = BTreeSet::new();
     while let Some(value) = open.pop() {
         if seen.len() > MAX_VALUES {
