@@ -23,13 +23,25 @@ pub(crate) struct Call<'a> {
     pub(crate) is_masked: bool,
     /// Whether all that becomes of the results is to be revealed.
     pub(crate) is_revealed: bool,
+    /// Whether a result is an output of the network.
+    pub(crate) is_output: bool,
 }
 
 impl<'a> Call<'a> {
     /// A node alone.
     pub(crate) fn of(node: &'a NodeProto) -> Self {
         let (inputs, used) = (Vec::new(), Vec::new());
-        Self { node, inputs, used, opset: 0, norm: None, zero_type: 0, is_masked: false, is_revealed: false }
+        Self {
+            node,
+            inputs,
+            used,
+            opset: 0,
+            norm: None,
+            zero_type: 0,
+            is_masked: false,
+            is_revealed: false,
+            is_output: false,
+        }
     }
 }
 

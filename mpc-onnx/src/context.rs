@@ -288,6 +288,16 @@ impl Context {
         Ok(y)
     }
 
+    /// x·factor, of which nothing is computed where what reads it is a multiple again.
+    pub(crate) fn scale_later(&mut self, x: &Tensor, factor: f32) -> Lowered<Tensor> {
+        // In two parts, each of which a graph takes.
+        let part = factor.abs().clamp(1.0 / MAX_WEIGHT, MAX_WEIGHT);
+        let y = self.emit("unit", &x.shape, |builder, name| builder.scale(name, x.id, factor / part))?;
+        let y = self.emit("integers", &x.shape, |builder, name| builder.scale(name, y.id, part))?;
+        self.note(y.id, Origin::Scaled(x.id, factor));
+        Ok(y)
+    }
+
     pub(crate) fn offset(&mut self, x: &Tensor, value: f32) -> Lowered<Tensor> {
         if value == 0.0 {
             return Ok(x.clone());

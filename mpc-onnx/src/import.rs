@@ -238,6 +238,7 @@ impl<'a> Importer<'a> {
         let norm = self.norm_behind(graph, order, node)?;
         call.norm = norm.as_ref().map(|(_, norm)| norm.clone());
         call.zero_type = self.zero_type(node);
+        call.is_output = is_output(order, node);
         call.is_masked = lookahead::feeds_softmax(graph, order, node);
         call.is_revealed = core::ptr::eq(graph, &self.file.graph) && lookahead::is_revealed(graph, order, node);
         let values = constants::apply(&mut self.context, rule, call)?;

@@ -3,7 +3,9 @@
 mod activation;
 mod attention;
 mod choice;
+mod contributed;
 mod convolution;
+mod eight_bits;
 mod einsum;
 mod elementwise;
 mod geometry;
@@ -36,7 +38,7 @@ use crate::value::Value;
 
 pub(crate) use choice::one_hot_rows;
 pub(crate) use index::place;
-pub(crate) use integer::is_float;
+pub(crate) use integer::{is_float, target};
 pub(crate) use linear::product;
 pub(crate) use normalise::norm_of;
 
@@ -59,6 +61,9 @@ pub(crate) fn find(operator: &str, domain: &str) -> Option<Rule> {
     }
     if !matches!(domain, "" | "ai.onnx" | "com.microsoft") {
         return None;
+    }
+    if let Some(rule) = contributed::find(operator).filter(|_| domain == "com.microsoft") {
+        return Some(rule);
     }
     movement(operator).or_else(|| arithmetic(operator)).or_else(|| layer(operator)).or_else(|| activation_of(operator))
 }
@@ -162,6 +167,14 @@ fn layer(operator: &str) -> Option<Rule> {
         "Det" => signal::determinant,
         "NegativeLogLikelihoodLoss" => loss::negative_log_likelihood,
         "SoftmaxCrossEntropyLoss" => loss::softmax_cross_entropy,
+        "DynamicQuantizeLinear" => eight_bits::dynamic,
+        "MatMulInteger" => eight_bits::matrix_product,
+        "ConvInteger" => eight_bits::convolution,
+        "QLinearConv" => eight_bits::linear_convolution,
+        "QLinearMatMul" | "QLinearAdd" | "QLinearMul" => eight_bits::linear_binary,
+        "QLinearGlobalAveragePool" | "QLinearSigmoid" | "QLinearLeakyRelu" => eight_bits::linear_unary,
+        "MatMulNBits" => eight_bits::few_bits,
+        "DynamicQuantizeMatMul" | "MatMulIntegerToFloat" => eight_bits::scaled_product,
         "LSTM" => recurrent::lstm,
         "GRU" => recurrent::gru,
         "RNN" => recurrent::rnn,
@@ -175,6 +188,7 @@ fn activation_of(operator: &str) -> Option<Rule> {
         "QuantizeLinear" => return Some(Rule::Any(quantise::quantise)),
         "DequantizeLinear" => return Some(Rule::Any(quantise::dequantise)),
         "PRelu" => activation::prelu,
+        "Shrink" => activation::shrink,
         operator if activation::is_function(operator) => activation::function,
         _ => return None,
     };
@@ -193,16 +207,12 @@ pub(crate) fn hint(operator: &str, domain: &str) -> String {
         "NonMaxSuppression" | "Unique" | "Compress" => {
             "its result's shape or places depend on secrets; end the network before it"
         }
-        "DynamicQuantizeLinear" | "QLinearConv" | "QLinearMatMul" | "QGemm" | "ConvInteger" | "MatMulInteger" => {
-            "export the model in QDQ form (QuantizeLinear and DequantizeLinear), or in floats"
-        }
         "RandomNormal" | "RandomUniform" | "RandomNormalLike" | "RandomUniformLike" | "Bernoulli" | "Multinomial" => {
             "it draws random numbers; export the model for inference"
         }
-        "FusedConv" | "FusedGemm" | "FusedMatMul" | "SkipLayerNormalization" | "EmbedLayerNormalization" => {
+        _ if domain == "com.microsoft" => {
             "onnxruntime made it when it optimised the model; give the model as it was before"
         }
-        "MultiHeadAttention" => "export attention as MatMul and Softmax",
         _ => {
             "no private protocol for it is known here; replace it by supported operators, or end the network before it"
         }

@@ -270,7 +270,7 @@ impl Importer<'_> {
         let is_secret = |place: usize| call.input(place).is_some_and(Value::is_private);
         let value = match call.operator() {
             "Cast" if matches!(call.input(0), Some(Value::Tokens { .. })) => {
-                let to = call.int("to", 1)?;
+                let to = rules::target(call)?;
                 let is_number = FLOATS.iter().any(|data_type| i64::from(data_type.0) == to);
                 if !is_number && to != i64::from(DataType::BOOL.0) {
                     return Ok(Some([call.required(0)?.clone()].into()));
@@ -284,6 +284,19 @@ impl Importer<'_> {
                 Some(self.looked_up(&table, axis, &indices)?)
             }
             "OneHot" if is_secret(0) => Some(self.one_hot(call)?),
+            "EmbedLayerNormalization" => {
+                // The tables of the words and the segments.
+                for (place, table) in [(0, 2), (1, 4)] {
+                    let indices = call.inputs.get_mut(place).and_then(Option::take);
+                    if let (Some(indices), Some(table)) = (indices, call.input(table).cloned()) {
+                        call.inputs[place] = Some(match indices {
+                            Value::Integer(places) => self.rows_at(&table, &places)?,
+                            indices => self.looked_up(&table, 0, &indices)?,
+                        });
+                    }
+                }
+                None
+            }
             operator if OPEN.contains(&operator) => None,
             _ => None,
         };
@@ -314,6 +327,16 @@ impl Importer<'_> {
             Value::Node(x) => rules::one_hot_rows(&mut self.context, x, classes),
             _ => invalid("its indices are public"),
         }
+    }
+
+    /// Rows of a table at public places, as a value that can be computed with.
+    fn rows_at(&mut self, table: &Value, places: &ArrayD<i64>) -> Lowered<Value> {
+        let size = table.shape().first().copied().unwrap_or(0);
+        let chosen = places.iter().map(|&place| rules::place(place, size)).collect::<Lowered<Vec<_>>>()?;
+        let rows = self.context.gather_value(table, 0, &chosen)?;
+        let shape = [places.shape(), table.shape().get(1..).unwrap_or_default()].concat();
+        let rows = self.context.reshape_value(&rows, &shape)?;
+        self.context.tensor_of(&rows).map(Value::Node)
     }
 
     /// Entries of a table along an axis by private indices.

@@ -35,12 +35,12 @@ const MOVING: [&str; 8] =
 
 /// Whether all that depends on the outputs is an output of the graph, through nothing but movements.
 pub(super) fn is_revealed(graph: &GraphProto, order: &Order<'_>, node: &NodeProto) -> bool {
-    const CHOOSING: [&str; 5] =
-        ["ArgMax", "ArgMin", "LinearClassifier", "TreeEnsembleClassifier", "SVMClassifier"];
-    if !node.op_type.as_deref().is_some_and(|operator| CHOOSING.contains(&operator)) {
-        return false;
-    }
-    let mut open: Vec<&str> = node.output.first().map(String::as_str).into_iter().collect();
+    let place = match node.op_type.as_deref().unwrap_or_default() {
+        "ArgMax" | "ArgMin" | "LinearClassifier" | "TreeEnsembleClassifier" | "SVMClassifier" => 0,
+        "TopK" => 1,
+        _ => return false,
+    };
+    let mut open: Vec<&str> = node.output.get(place).map(String::as_str).into_iter().collect();
     let mut seen = BTreeSet::new();
     while let Some(value) = open.pop() {
         if seen.len() > MAX_VALUES {

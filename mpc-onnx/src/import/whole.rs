@@ -50,7 +50,7 @@ fn is_typed(context: &Context, call: &Call<'_>) -> bool {
         "Less" | "Greater" | "LessOrEqual" | "GreaterOrEqual" | "Equal" | "And" | "Or" | "Xor" | "Not" | "ArgMax"
         | "ArgMin" | "TopK" | "ArrayFeatureExtractor" => true,
         // A cast to floats has a node of its own.
-        "Cast" | "CastLike" => matches!(call.int("to", 0), Ok(to) if !rules::is_float(to)),
+        "Cast" | "CastLike" => matches!(rules::target(call), Ok(to) if !rules::is_float(to)),
         "Where" => of_inputs(call.inputs.get(1..).unwrap_or_default()),
         "Sign" | "Abs" | "Neg" => of_inputs(&call.inputs),
         _ => of_inputs(call.inputs.get(..call.inputs.len().min(2)).unwrap_or_default()),
@@ -64,7 +64,7 @@ fn whole(context: &Context, call: &Call<'_>, place: usize) -> Option<Whole> {
         }
         ("ArgMax" | "ArgMin" | "Sign" | "Floor" | "Ceil" | "Round", _) | ("TopK", 1) => Some(Whole::Integer),
         ("Hardmax", _) => Some(Whole::Boolean),
-        ("Cast", _) if matches!(call.int("to", 0), Ok(to) if !rules::is_float(to)) => {
+        ("Cast", _) if matches!(rules::target(call), Ok(to) if !rules::is_float(to)) => {
             // What was no whole number is one now.
             let inputs = call.inputs.get(..1)?;
             of_inputs(context, inputs).or(Some(Whole::Integer))

@@ -21,11 +21,27 @@ const MAX_CHAIN: i32 = 16;
 /// The most different exponents of one Pow.
 const MAX_EXPONENTS: usize = 8;
 
-pub(super) use private_comparison::thresholded;
+pub(super) use private_comparison::{beyond, thresholded};
 
 pub(super) fn binary(context: &mut Context, call: &Call<'_>) -> Lowered<Vec<Value>> {
-    let (left, right) = (call.required(0)?, call.required(1)?);
+    let (left, right) = (call.required(0)?, &placed(context, call)?);
     Ok([apply(context, call, call.operator(), left, right)?].into())
+}
+
+/// The second operand, whose axes an attribute of the first opsets places among those of the first operand.
+fn placed(context: &mut Context, call: &Call<'_>) -> Lowered<Value> {
+    let (left, right) = (call.required(0)?, call.required(1)?);
+    let Some(axis) = call.optional_int("axis")?.filter(|_| call.opset < 7) else { return Ok(right.clone()) };
+    let (rank, own) = (left.shape().len(), right.shape().len());
+    let axis = arrays::axis(axis, rank)?;
+    let Some(behind) = rank.checked_sub(axis + own) else { return invalid("its second operand has too many axes") };
+    let shape: Vec<usize> = right.shape().iter().copied().chain(core::iter::repeat_n(1, behind)).collect();
+    context.reshape_value(right, &shape)
+}
+
+/// The operator of that name for the operands of another call.
+pub(super) fn named(context: &mut Context, call: &Call<'_>, operator: &str) -> Lowered<Vec<Value>> {
+    Ok([apply(context, call, operator, call.required(0)?, call.required(1)?)?].into())
 }
 
 fn apply(context: &mut Context, call: &Call<'_>, operator: &str, left: &Value, right: &Value) -> Lowered<Value> {
@@ -228,6 +244,11 @@ fn on_constants(
 
 pub(super) fn power(context: &mut Context, call: &Call<'_>) -> Lowered<Vec<Value>> {
     let (base, exponent) = (call.required(0)?, call.required(1)?);
+    if call.opset < 7 && call.optional_int("axis")?.is_some() {
+        let inputs = vec![Some(base.clone()), Some(placed(context, call)?)];
+        let inner = Call { inputs, opset: 7, ..Call::of(call.node) };
+        return power(context, &inner);
+    }
     let Value::Node(x) = base else {
         if let Value::Node(exponent) = exponent {
             return Ok([constant_to_power(context, &real(base)?, exponent)?.into()].into());

@@ -11,7 +11,8 @@ use crate::value::Value;
 pub(super) fn concat(context: &mut Context, call: &Call<'_>) -> Lowered<Vec<Value>> {
     let values: Vec<Value> = call.inputs.iter().flatten().cloned().collect();
     let rank = values.first().map_or(0, |value| value.shape().len());
-    let Some(axis) = call.optional_int("axis")? else { return invalid("it names no axis") };
+    let axis = call.optional_int("axis")?.or((call.opset < 4).then_some(1));
+    let Some(axis) = axis else { return invalid("it names no axis") };
     Ok([context.concat_values(&values, arrays::axis(axis, rank)?)?].into())
 }
 

@@ -207,18 +207,28 @@ pub(crate) fn is_float(data_type: i64) -> bool {
     floats.iter().any(|float| i64::from(float.0) == data_type)
 }
 
+/// The type that a Cast names, by its number or, in the first opsets, by its name.
+pub(crate) fn target(call: &Call<'_>) -> Lowered<i64> {
+    if call.opset >= 6 {
+        return call.int("to", 0);
+    }
+    let name = call.string("to", "")?;
+    let kind = (1..=16).map(DataType).find(|kind| kind.name() == Some(&name));
+    kind.map_or_else(|| invalid(format!("its type `{name}` is not known")), |kind| Ok(kind.0.into()))
+}
+
 pub(super) fn cast(context: &mut Context, call: &Call<'_>) -> Lowered<Vec<Value>> {
     let value = call.required(0)?;
     let to_float = if call.operator() == "CastLike" {
         !matches!(call.required(1)?, Value::Integer(_) | Value::Tokens { .. })
     } else {
-        let to = call.int("to", 0)?;
+        let to = target(call)?;
         if to == i64::from(DataType::STRING.0) {
             return unsupported("text");
         }
         is_float(to)
     };
-    let to_boolean = call.int("to", 0)? == i64::from(DataType::BOOL.0);
+    let to_boolean = target(call)? == i64::from(DataType::BOOL.0);
     Ok([match value {
         Value::Integer(array) if to_float => Value::constant(array.mapv(|x| x as f32)),
         Value::Integer(array) if to_boolean => Value::integer(array.mapv(|x| i64::from(x != 0))),
@@ -239,6 +249,9 @@ pub(super) fn cast(context: &mut Context, call: &Call<'_>) -> Lowered<Vec<Value>
             let y = context.emit("float", &x.shape, |builder, name| builder.reshape(name, x.id, &shape))?;
             if let Some(rows) = context.rows(x.id).cloned() {
                 context.note_rows(y.id, rows);
+            }
+            if let Some(origin) = context.origin(x.id) {
+                context.note(y.id, origin);
             }
             y.into()
         }

@@ -203,6 +203,27 @@ pub(super) fn layer(context: &mut Context, call: &Call<'_>) -> Lowered<Vec<Value
     Ok([scaled(context, call, y)?.into(), mean.into(), root.into()].into())
 }
 
+/// Layer normalisation over the last axis, or one without means.
+pub(super) fn last_axis(
+    context: &mut Context,
+    call: &Call<'_>,
+    epsilon: f32,
+    is_root_mean_square: bool,
+) -> Lowered<Vec<Value>> {
+    let x = call.tensor(0)?;
+    let axes = [x.rank().saturating_sub(1)];
+    if is_root_mean_square {
+        let root = inverse_root_mean_square(context, x, &axes, epsilon)?;
+        let y = context.multiply(x, &root)?;
+        return Ok([scaled(context, call, y)?.into()].into());
+    }
+    let mean = context.mean(x, &axes)?;
+    let centred = context.subtract(x, &mean)?;
+    let root = inverse_root_mean_square(context, &centred, &axes, epsilon)?;
+    let y = context.multiply(&centred, &root)?;
+    Ok([scaled(context, call, y)?.into(), mean.into(), root.into()].into())
+}
+
 pub(super) fn root_mean_square(context: &mut Context, call: &Call<'_>) -> Lowered<Vec<Value>> {
     let x = call.tensor(0)?;
     let root = inverse_root_mean_square(context, x, &last_axes(call, x)?, call.float("epsilon", 1e-5)?)?;

@@ -20,7 +20,7 @@ fn angle(k: usize, i: usize, n: usize) -> (f64, f64) {
 pub(super) fn dft(context: &mut Context, call: &Call<'_>) -> Lowered<Vec<Value>> {
     let x = call.tensor(0)?;
     let rank = x.rank();
-    let axis = if call.opset < 20 { call.int("axis", 1)? } else { call.optional_integers(2)?.map_or(-2, |a| a[0]) };
+    let axis = if call.opset < 20 { call.int("axis", 1)? } else { call.optional_integers(2)?.and_then(|axes| axes.first().copied()).unwrap_or(-2) };
     let axis = arrays::axis(axis, rank)?;
     let parts = x.shape.last().copied().unwrap_or(0);
     let (is_inverse, is_onesided) = (call.int("inverse", 0)? != 0, call.int("onesided", 0)? != 0);

@@ -29,6 +29,12 @@ fn step(context: &mut Context, x: &Tensor) -> Lowered<Tensor> {
     not(context, &not_above)
 }
 
+/// 1 for x > limit, else 0.
+pub(crate) fn beyond(context: &mut Context, x: &Tensor, limit: f32) -> Lowered<Tensor> {
+    let above = context.offset(x, -limit)?;
+    step(context, &above)
+}
+
 /// x for x > alpha, else 0.
 pub(crate) fn thresholded(context: &mut Context, x: &Tensor, alpha: f32) -> Lowered<Tensor> {
     let above = context.offset(x, -alpha)?;
