@@ -69,7 +69,7 @@ impl OnnxFile {
         wire::check(bytes).map_err(|reason| OnnxError::Format { reason })?;
         let format = |reason| OnnxError::Format { reason };
         let translate::Translated { model, functions } = translate::translate(bytes).map_err(format)?;
-        let model = ModelProto::parse_buf(&*model).map_err(|error| format(error.to_string()))?;
+        let model = ModelProto::parse_buf(&model).map_err(|error| format(error.to_string()))?;
         // A file without standard operators says no version of them; a model without versions is of the first.
         let opset = functions::standard_opset(&model).unwrap_or(if model.opset_import.is_empty() { 1 } else { 0 });
         let producer = [model.producer_name.unwrap_or_default(), model.producer_version.unwrap_or_default()];

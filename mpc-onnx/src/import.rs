@@ -12,11 +12,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use mpc_nn::{GraphError, Network, NetworkOutput, Weights};
-use rten_onnx::onnx::{DataLocation, DataType, GraphProto, NodeProto, TensorProto};
+use rten_onnx::onnx::{DataLocation, DataType, GraphProto, NodeProto, TensorProto, ValueInfoProto};
 
 use crate::call::Call;
 use crate::context::{Context, graph_shape};
-use crate::error::{ImportError, Lowered, Problem, Reason, unsupported};
+use crate::error::{ImportError, Lowered, Problem, Reason, invalid, unsupported};
 use crate::file::OnnxFile;
 use crate::shapes::InputShapes;
 use crate::topology::{self, Order, node_name};
@@ -104,6 +104,28 @@ fn attempt(file: &OnnxFile, shapes: &InputShapes, known: &Known) -> Result<Outco
         importer.reasons.truncate(MAX_REASONS);
         Err(ImportError { reasons: importer.reasons })
     }
+}
+
+/// Checks an output's shape against what the file says of it, where it says something.
+fn check_declared(info: &ValueInfoProto, found: &[usize]) -> Lowered<()> {
+    let tensor = info.r#type.as_ref().and_then(|kind| kind.tensor_type.as_ref());
+    let Some(shape) = tensor.and_then(|tensor| tensor.shape.as_ref()).filter(|shape| !shape.dim.is_empty()) else {
+        return Ok(());
+    };
+    // A size of 0 or less is one that the exporter did not know.
+    let declared: Vec<Option<usize>> = shape
+        .dim
+        .iter()
+        .map(|size| size.dim_value.filter(|&size| size > 0).and_then(|size| usize::try_from(size).ok()))
+        .collect();
+    let fits = |(declared, &found): (&Option<usize>, &usize)| declared.is_none_or(|declared| declared == found);
+    let is_scalar = found.is_empty() && declared.iter().all(|&size| size == Some(1));
+    if is_scalar || (declared.len() == found.len() && declared.iter().zip(found).all(fits)) {
+        return Ok(());
+    }
+    let size = |size: &Option<usize>| size.map_or_else(|| "?".to_string(), |size| size.to_string());
+    let declared = declared.iter().map(size).collect::<Vec<_>>().join(", ");
+    invalid(format!("its shape is {found:?}, but the file declares [{declared}]"))
 }
 
 /// Whether an output of the node is one of the graph.
@@ -303,6 +325,7 @@ impl<'a> Importer<'a> {
             let result = self.value(name).and_then(|value| {
                 let value = self.plain(value)?;
                 let tensor = self.context.tensor_of(&value)?;
+                check_declared(info, &tensor.shape)?;
                 if taken.contains(&tensor.id) { self.copy(&tensor) } else { Ok(tensor) }
             });
             match result {

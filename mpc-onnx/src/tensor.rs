@@ -142,7 +142,8 @@ fn small(kind: DataType, bits: u8) -> f32 {
         19 => magnitude > 0x7c,
         _ => has_no_negative_zero && is_negative && magnitude == 0,
     };
-    let (exponent, mantissa) = (i32::from(magnitude >> mantissa_bits), f32::from(magnitude & ((1 << mantissa_bits) - 1)));
+    let (exponent, mantissa) =
+        (i32::from(magnitude >> mantissa_bits), f32::from(magnitude & ((1 << mantissa_bits) - 1)));
     let fraction = mantissa / f32::from(1u8 << mantissa_bits);
     let value = match exponent {
         _ if is_nan => f32::NAN,

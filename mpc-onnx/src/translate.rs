@@ -36,10 +36,13 @@ pub(crate) fn translate(bytes: &[u8]) -> Result<Translated<'_>, String> {
     Ok(Translated { model: rewritten(bytes, Message::Model)?, functions })
 }
 
+/// A field's number, all its bytes, and what becomes of it or of its content.
+type Part<'a> = (u64, &'a [u8], Cow<'a, [u8]>);
+
 /// A message in which every part that the parser does not know is replaced.
 fn rewritten(bytes: &[u8], kind: Message) -> Result<Cow<'_, [u8]>, String> {
     // Most messages stay as they are, and are not copied.
-    let mut parts: Vec<(u64, &[u8], Cow<'_, [u8]>)> = Vec::new();
+    let mut parts: Vec<Part<'_>> = Vec::new();
     let (mut is_changed, mut is_typed) = (false, true);
     for field in wire::fields(bytes) {
         let Field { number, whole, content } = field?;

@@ -4,9 +4,7 @@ use std::vec::Vec;
 
 use image::imageops::{FilterType, resize};
 use image::metadata::Orientation;
-use image::{
-    DynamicImage, ImageBuffer, ImageDecoder, ImageFormat, ImageReader, Limits, Luma, Pixel, Rgb, RgbImage,
-};
+use image::{DynamicImage, ImageBuffer, ImageDecoder, ImageFormat, ImageReader, Limits, Luma, Pixel, Rgb, RgbImage};
 use ndarray::{ArrayD, IxDyn};
 use zeroize::Zeroizing;
 

@@ -52,9 +52,7 @@ impl Context {
             Some(factor) => self.scale(&x, factor),
             None => match self.origin(x.id) {
                 // A multiple of another value: both factors at once.
-                Some(Origin::Scaled(source, first))
-                    if c.iter().all(|&value| (value * first).abs() <= MAX_WEIGHT) =>
-                {
+                Some(Origin::Scaled(source, first)) if c.iter().all(|&value| (value * first).abs() <= MAX_WEIGHT) => {
                     let source = Tensor { id: source, shape: x.shape.clone() };
                     self.scale_privately(&source, &c.mapv(|value| value * first))
                 }

@@ -134,7 +134,11 @@ impl<'a> Importer<'a> {
                 Some(Item::Value(Value::Integer(condition))) if condition.len() == 1 => {
                     condition.iter().any(|&value| value != 0)
                 }
-                _ => return unsupported("how often it runs depends on the input; export it for a fixed number of steps"),
+                _ => {
+                    return unsupported(
+                        "how often it runs depends on the input; export it for a fixed number of steps",
+                    );
+                }
             };
             carried = results.by_ref().take(count).collect();
             push_scanned(&mut scanned, results)?;
@@ -172,7 +176,9 @@ impl<'a> Importer<'a> {
         }
         let steps = entries.first().map_or(0, |(value, axis, _)| value.shape()[*axis]);
         if steps == 0 || steps > MAX_STEPS || entries.iter().any(|(value, axis, _)| value.shape()[*axis] != steps) {
-            return unsupported(format!("a scan of no steps, of more than {MAX_STEPS}, or of inputs of several lengths"));
+            return unsupported(format!(
+                "a scan of no steps, of more than {MAX_STEPS}, or of inputs of several lengths"
+            ));
         }
         let Some(outputs) = body.output.len().checked_sub(count) else {
             return invalid("its body gives fewer values than it carries");

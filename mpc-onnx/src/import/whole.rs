@@ -47,8 +47,19 @@ fn is_typed(context: &Context, call: &Call<'_>) -> bool {
         })
     };
     match call.operator() {
-        "Less" | "Greater" | "LessOrEqual" | "GreaterOrEqual" | "Equal" | "And" | "Or" | "Xor" | "Not" | "ArgMax"
-        | "ArgMin" | "TopK" | "ArrayFeatureExtractor" => true,
+        "Less"
+        | "Greater"
+        | "LessOrEqual"
+        | "GreaterOrEqual"
+        | "Equal"
+        | "And"
+        | "Or"
+        | "Xor"
+        | "Not"
+        | "ArgMax"
+        | "ArgMin"
+        | "TopK"
+        | "ArrayFeatureExtractor" => true,
         // A cast to floats has a node of its own.
         "Cast" | "CastLike" => matches!(rules::target(call), Ok(to) if !rules::is_float(to)),
         "Where" => of_inputs(call.inputs.get(1..).unwrap_or_default()),

@@ -241,9 +241,13 @@ fn attended(
     if call.int("unidirectional", 0)? != 0 {
         context.charge(rows.saturating_mul(columns))?;
         let ahead = columns.saturating_sub(rows);
-        let hidden = ArrayD::from_shape_fn(IxDyn(&[rows, columns]), |place| {
-            if place[1] > place[0] + ahead { MASK } else { 0.0 }
-        });
+        let hidden =
+            ArrayD::from_shape_fn(
+                IxDyn(&[rows, columns]),
+                |place| {
+                    if place[1] > place[0] + ahead { MASK } else { 0.0 }
+                },
+            );
         scores = context.offset_by(&scores, &hidden)?;
     }
     if let Some(mask) = mask {

@@ -64,7 +64,7 @@ fn reals(call: &Call<'_>, name: &str) -> Lowered<Vec<f32>> {
 /// x·Wᵀ + b with a weight of [outputs, features] in one list.
 fn affine(context: &mut Context, x: &Tensor, weights: Vec<f32>, bias: Option<Vec<f32>>) -> Lowered<Tensor> {
     let features = x.shape[1];
-    if features == 0 || weights.is_empty() || weights.len() % features != 0 {
+    if features == 0 || weights.is_empty() || !weights.len().is_multiple_of(features) {
         return invalid("its coefficients do not fit its features");
     }
     let outputs = weights.len() / features;
@@ -295,11 +295,7 @@ fn label_encoder(context: &mut Context, call: &Call<'_>) -> Lowered<Vec<Value>> 
 /// Entries of the last axis.
 fn extractor(context: &mut Context, call: &Call<'_>) -> Lowered<Vec<Value>> {
     let table = call.required(0)?.clone();
-    let table = if table.shape().len() == 1 {
-        context.reshape_value(&table, &[1, table.shape()[0]])?
-    } else {
-        table
-    };
+    let table = if table.shape().len() == 1 { context.reshape_value(&table, &[1, table.shape()[0]])? } else { table };
     let Some((&size, outer)) = table.shape().split_last() else { return invalid("its input is a scalar") };
     let outer = outer.to_vec();
     if let Value::Integer(places) = call.required(1)? {

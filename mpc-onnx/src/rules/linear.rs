@@ -131,4 +131,3 @@ fn with_rank(context: &mut Context, y: Tensor, rank: usize) -> Lowered<Tensor> {
     let shape = arrays::aligned(&y.shape, rank);
     context.reshape(&y, &shape)
 }
-

@@ -163,7 +163,13 @@ fn reflected(x: f64, low: f64, high: f64) -> f64 {
     if length <= 0.0 {
         return low;
     }
-    let distance = if x < low { low - x } else if x > high { x - high } else { return x };
+    let distance = if x < low {
+        low - x
+    } else if x > high {
+        x - high
+    } else {
+        return x;
+    };
     let turns = (distance / length).floor();
     let rest = distance - turns * length;
     if (turns % 2.0 == 0.0) == (x < low) { low + rest } else { high - rest }
@@ -173,11 +179,7 @@ fn reflected(x: f64, low: f64, high: f64) -> f64 {
 fn cubic(distance: f64) -> f64 {
     const A: f64 = -0.75;
     let d = distance.abs();
-    if d <= 1.0 {
-        ((A + 2.0) * d - (A + 3.0)) * d * d + 1.0
-    } else {
-        ((A * d - 5.0 * A) * d + 8.0 * A) * d - 4.0 * A
-    }
+    if d <= 1.0 { ((A + 2.0) * d - (A + 3.0)) * d * d + 1.0 } else { ((A * d - 5.0 * A) * d + 8.0 * A) * d - 4.0 * A }
 }
 
 /// The places of a grid under an affine map.
@@ -249,7 +251,8 @@ pub(super) fn col2im(context: &mut Context, call: &Call<'_>) -> Lowered<Vec<Valu
     let mut taps: Vec<Taps> = vec![Vec::new(); inside];
     for element in 0..area {
         for column in 0..columns {
-            if let Some(place) = block_place(element, column, [&block, &counts, &image], [&strides, &dilations, &pads]) {
+            if let Some(place) = block_place(element, column, [&block, &counts, &image], [&strides, &dilations, &pads])
+            {
                 taps[place].push((element * columns + column, 1.0));
             }
         }
@@ -350,11 +353,7 @@ pub(super) fn roi_align(context: &mut Context, call: &Call<'_>) -> Lowered<Vec<V
 }
 
 /// For each of the `pooled` bins of a side its sampled positions as neighbours.
-fn lines(
-    (start, end, size, pooled): (f64, f64, usize, usize),
-    ratio: usize,
-    is_half: bool,
-) -> Option<Vec<Vec<Taps>>> {
+fn lines((start, end, size, pooled): (f64, f64, usize, usize), ratio: usize, is_half: bool) -> Option<Vec<Vec<Taps>>> {
     let length = if is_half { end - start } else { (end - start).max(1.0) };
     let bin = length / pooled as f64;
     let samples = if ratio > 0 { ratio as f64 } else { bin.ceil() };

@@ -20,7 +20,11 @@ fn angle(k: usize, i: usize, n: usize) -> (f64, f64) {
 pub(super) fn dft(context: &mut Context, call: &Call<'_>) -> Lowered<Vec<Value>> {
     let x = call.tensor(0)?;
     let rank = x.rank();
-    let axis = if call.opset < 20 { call.int("axis", 1)? } else { call.optional_integers(2)?.and_then(|axes| axes.first().copied()).unwrap_or(-2) };
+    let axis = if call.opset < 20 {
+        call.int("axis", 1)?
+    } else {
+        call.optional_integers(2)?.and_then(|axes| axes.first().copied()).unwrap_or(-2)
+    };
     let axis = arrays::axis(axis, rank)?;
     let parts = x.shape.last().copied().unwrap_or(0);
     let (is_inverse, is_onesided) = (call.int("inverse", 0)? != 0, call.int("onesided", 0)? != 0);
@@ -102,7 +106,7 @@ pub(super) fn stft(context: &mut Context, call: &Call<'_>) -> Lowered<Vec<Value>
     let factor = |i: usize| window.as_ref().map_or(1.0, |window| f64::from(window.array()[[i]]));
     let weight = |row: usize, i: usize| {
         let (cosine, sine) = angle(row / 2, i, length);
-        (factor(i) * if row % 2 == 0 { cosine } else { -sine }) as f32
+        (factor(i) * if row.is_multiple_of(2) { cosine } else { -sine }) as f32
     };
     let weights = (0..2 * bins).flat_map(|row| (0..length).map(move |i| (row, i))).map(|(row, i)| weight(row, i));
     let weights = arrays::from_elements(&[2 * bins, length], weights.collect())?;

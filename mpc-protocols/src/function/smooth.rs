@@ -72,7 +72,11 @@ impl Function {
             Self::Power { exponent } => power(input_bits, exponent.into()),
             Self::Reciprocal | Self::PositiveReciprocal => power(input_bits, -1.0),
             Self::Clip { .. }
-            | Self::Stairs { .. } | Self::Abs | Self::Step | Self::LeakyRelu { .. } | Self::HardSigmoid { .. } => None,
+            | Self::Stairs { .. }
+            | Self::Abs
+            | Self::Step
+            | Self::LeakyRelu { .. }
+            | Self::HardSigmoid { .. } => None,
         }
     }
 

@@ -17,7 +17,7 @@ fn kernel(context: &mut Context, call: &Call<'_>, x: &Tensor, vectors: Vec<f32>)
     let parameters = call.floats("kernel_params")?.unwrap_or_default();
     let parameter = |place: usize| parameters.get(place).copied().unwrap_or(0.0);
     let (gamma, offset, degree) = (parameter(0), parameter(1), parameter(2));
-    if features == 0 || vectors.is_empty() || vectors.len() % features != 0 {
+    if features == 0 || vectors.is_empty() || !vectors.len().is_multiple_of(features) {
         return invalid("its vectors do not fit its features");
     }
     let kind = call.string("kernel_type", "LINEAR")?;
@@ -49,11 +49,8 @@ pub(super) fn regressor(context: &mut Context, call: &Call<'_>) -> Lowered<Vec<V
     let rho = call.floats("rho")?.unwrap_or_default();
     let &[rho] = rho.as_slice() else { return invalid("it has not one rho") };
     let count = arrays::size(call.int("n_supports", 0)?)?;
-    let values = if count > 0 {
-        kernel(context, call, &x, call.floats("support_vectors")?.unwrap_or_default())?
-    } else {
-        x
-    };
+    let values =
+        if count > 0 { kernel(context, call, &x, call.floats("support_vectors")?.unwrap_or_default())? } else { x };
     let y = affine(context, &values, coefficients, Some(vec![rho]))?;
     if call.int("one_class", 0)? != 0 {
         let inside = above(context, &y, 0.0)?;
@@ -146,14 +143,14 @@ fn voted(
     }
     let mut rows = Vec::new();
     let mut constants = vec![0.0; labels.len()];
-    for class in 0..labels.len() {
+    for (class, constant) in constants.iter_mut().enumerate() {
         let mut row = Vec::new();
         for (pair, &(i, j)) in order.iter().enumerate() {
             if i == class {
                 row.push((pair, 1.0));
             } else if j == class {
                 row.push((pair, -1.0));
-                constants[class] += 1.0;
+                *constant += 1.0;
             }
         }
         rows.push(row);

@@ -59,8 +59,7 @@ fn mode(name: &str) -> Lowered<Mode> {
 impl Forest {
     fn new(call: &Call<'_>, features: usize) -> Lowered<Self> {
         let list = |name: &str| call.ints(name).map(Option::unwrap_or_default);
-        let (trees, numbers, of_features) =
-            (list("nodes_treeids")?, list("nodes_nodeids")?, list("nodes_featureids")?);
+        let (trees, numbers, of_features) = (list("nodes_treeids")?, list("nodes_nodeids")?, list("nodes_featureids")?);
         let (yes, no) = (list("nodes_truenodeids")?, list("nodes_falsenodeids")?);
         let modes = call.strings("nodes_modes")?.unwrap_or_default();
         let thresholds = reals(call, "nodes_values")?;
@@ -162,10 +161,11 @@ impl Forest {
                 }
             };
             let both = context.join(&[yes, no], 1)?;
-            let children: Vec<usize> =
-                [0, 1].iter().flat_map(|&side| level.iter().map(move |&node| (node, side))).map(|(node, side)| {
-                    self.nodes[node].children[side]
-                }).collect();
+            let children: Vec<usize> = [0, 1]
+                .iter()
+                .flat_map(|&side| level.iter().map(move |&node| (node, side)))
+                .map(|(node, side)| self.nodes[node].children[side])
+                .collect();
             let of = |wanted: bool| -> Vec<usize> {
                 (0..children.len()).filter(|&place| is_leaf(children[place]) == wanted).collect()
             };

@@ -34,12 +34,7 @@ pub(super) struct State {
     pub(super) cell: Option<Tensor>,
 }
 
-fn kept(
-    context: &mut Context,
-    is_seen: &[bool],
-    new: Option<Tensor>,
-    old: Option<&Tensor>,
-) -> Lowered<Option<Tensor>> {
+fn kept(context: &mut Context, is_seen: &[bool], new: Option<Tensor>, old: Option<&Tensor>) -> Lowered<Option<Tensor>> {
     new.map(|new| rows_where(context, is_seen, &new, old)).transpose()
 }
 
