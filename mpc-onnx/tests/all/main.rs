@@ -6,5 +6,6 @@ mod conformance;
 mod examples;
 mod exported;
 mod hostile;
+mod made;
 mod models;
 mod values;
