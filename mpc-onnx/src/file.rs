@@ -8,6 +8,7 @@ use rten_onnx::onnx::{DataType, GraphProto, ModelProto, TensorProto, ValueInfoPr
 use zeroize::Zeroize;
 
 use crate::error::OnnxError;
+use crate::import::LAST_OPSET;
 use crate::{functions, tensor, translate, wire};
 
 /// The largest file that is read, in bytes: protobuf's own limit of 2 GiB.
@@ -71,7 +72,7 @@ impl OnnxFile {
         let translate::Translated { model, functions } = translate::translate(bytes).map_err(format)?;
         let model = ModelProto::parse_buf(&model).map_err(|error| format(error.to_string()))?;
         // A file without standard operators says no version of them; a model without versions is of the first.
-        let opset = functions::standard_opset(&model).unwrap_or(if model.opset_import.is_empty() { 1 } else { 0 });
+        let opset = functions::standard_opset(&model).unwrap_or(if model.opset_import.is_empty() { 1 } else { LAST_OPSET });
         let producer = [model.producer_name.unwrap_or_default(), model.producer_version.unwrap_or_default()];
         let mut file = Self {
             graph: model.graph.ok_or(OnnxError::NoGraph)?,

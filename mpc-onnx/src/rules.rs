@@ -36,7 +36,7 @@ use crate::context::Context;
 use crate::error::Lowered;
 use crate::value::Value;
 
-pub(crate) use choice::one_hot_rows;
+pub(crate) use choice::{elements_at, one_hot_rows};
 pub(crate) use index::place;
 pub(crate) use integer::{is_float, target};
 pub(crate) use linear::product;

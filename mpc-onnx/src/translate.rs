@@ -46,7 +46,8 @@ fn rewritten(bytes: &[u8], kind: Message) -> Result<Cow<'_, [u8]>, String> {
     let (mut is_changed, mut is_typed) = (false, true);
     for field in wire::fields(bytes) {
         let Field { number, whole, content } = field?;
-        let inner = content.and_then(|content| Some((content, kind.child(number)?)));
+        let is_replaced = matches!((kind, number), (Message::Graph, 15) | (Message::Attribute, 22));
+        let inner = content.filter(|_| !is_replaced).and_then(|content| Some((content, kind.child(number)?)));
         let part = match (inner, content, kind, number) {
             (Some((content, child)), ..) => rewritten(content, child)?,
             (_, Some(content), Message::Graph, 15) => Cow::Owned(constant(content)?),

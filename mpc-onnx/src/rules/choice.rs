@@ -5,8 +5,8 @@ use ndarray::ArrayD;
 
 use crate::arrays;
 use crate::call::Call;
-use crate::context::{Context, Whole};
-use crate::error::Lowered;
+use crate::context::{Context, Whole, real};
+use crate::error::{Lowered, invalid};
 use crate::value::{Tensor, Value};
 
 /// Differences up to this count as none: a few units in the last place, which rounding may move a value by.
@@ -108,4 +108,33 @@ pub(super) fn is_zero(context: &mut Context, difference: &Tensor, is_whole: bool
 /// Whether all of an array are whole numbers.
 pub(super) fn are_whole(array: &ArrayD<f32>) -> bool {
     array.iter().all(|value| value.fract() == 0.0)
+}
+
+/// For each element of the rows with a single 1, in their last axis, the element of a table along an axis.
+pub(crate) fn elements_at(context: &mut Context, table: &Value, rows: &Tensor, axis: usize) -> Lowered<Tensor> {
+    let rank = rows.rank() - 1;
+    let mut table = table.clone();
+    if table.shape().len() != rank {
+        return invalid("its indices have another shape");
+    }
+    for other in (0..rank).filter(|&other| other != axis) {
+        if rows.shape[other] > table.shape()[other] {
+            return invalid("its indices have another shape");
+        }
+        let kept = context.range(0, rows.shape[other])?;
+        table = context.gather_value(&table, other, &kept)?;
+    }
+    // The table's axis behind the others, and one of size 1 in its place.
+    let mut order: Vec<usize> = (0..rank).filter(|&other| other != axis).collect();
+    order.push(axis);
+    let moved = context.transpose_value(&table, &order)?;
+    let mut shape = moved.shape().to_vec();
+    shape.insert(axis, 1);
+    let moved = context.reshape_value(&moved, &shape)?;
+    let product = match &moved {
+        Value::Node(moved) => context.multiply(rows, moved)?,
+        public => context.scale_by(rows, real(public)?.array())?,
+    };
+    let sum = context.sum(&product, &[rank])?;
+    context.reshape(&sum, &rows.shape[..rank])
 }

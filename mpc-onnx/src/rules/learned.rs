@@ -104,7 +104,10 @@ fn label_of(context: &mut Context, call: &Call<'_>, scores: &Tensor, labels: &[i
     if call.is_revealed && labels.iter().copied().eq(0..count as i64) {
         let shape = [scores.shape[0], 1];
         let y = context.emit("label", &shape, |builder, name| builder.arg_max(name, scores.id))?;
-        return Ok(context.reshape(&y, &shape[..1])?.into());
+        let y = context.reshape(&y, &shape[..1])?;
+        context.note_whole(y.id, Whole::Integer);
+        context.note_typed(y.id);
+        return Ok(y.into());
     }
     let rows = choice::largest(context, scores)?;
     chosen_label(context, &rows, labels)
@@ -224,9 +227,10 @@ fn imputer(context: &mut Context, call: &Call<'_>) -> Lowered<Vec<Value>> {
     let x = rows(context, call)?;
     let missing = match call.ints("imputed_value_int64s")?.filter(|values| !values.is_empty()) {
         Some(_) => call.optional_int("replaced_value_int64")?.map(|value| value as f32),
-        None => call.float_or_nan("replaced_value_float")?.filter(|value| !value.is_nan()),
+        None => call.float_or_nan("replaced_value_float")?,
     };
-    let Some(missing) = missing else { return Ok([x.into()].into()) };
+    // No private value is not a number, infinite or as large as that.
+    let Some(missing) = missing.filter(|value| value.abs() < mpc_nn::weights::MAX_WEIGHT) else { return Ok([x.into()].into()) };
     let values = match call.ints("imputed_value_int64s")?.filter(|values| !values.is_empty()) {
         Some(values) => vector(values.into_iter().map(|value| value as f32).collect()),
         None => per_feature(call, "imputed_value_floats", x.shape[1], 0.0)?,

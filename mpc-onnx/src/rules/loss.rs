@@ -63,19 +63,20 @@ fn loss(context: &mut Context, call: &Call<'_>, x: &Tensor) -> Lowered<Tensor> {
             context.reshape(&sum, &[])
         }
         "mean" => {
-            let sum = context.sum(&weighted, &[0])?;
+            // A quotient of means: of sums of many the reciprocal would be small, and rounded too much.
+            let mean = context.mean(&weighted, &[0])?;
             let mean = match weights {
                 Weights::Public(weights) => {
                     let total: f64 = weights.iter().map(|&weight| f64::from(weight)).sum();
                     if total == 0.0 {
                         return unsupported("the mean of no classes, which is not a number");
                     }
-                    context.scale(&sum, (1.0 / total) as f32)?
+                    context.scale(&mean, (weights.len() as f64 / total) as f32)?
                 }
                 Weights::Private(weights) => {
-                    let total = context.sum(&weights, &[0])?;
+                    let total = context.mean(&weights, &[0])?;
                     let reciprocal = context.function(&total, Function::PositiveReciprocal)?;
-                    context.multiply(&sum, &reciprocal)?
+                    context.multiply(&mean, &reciprocal)?
                 }
             };
             context.reshape(&mean, &[])

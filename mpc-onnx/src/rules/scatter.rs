@@ -95,8 +95,14 @@ fn scattered(context: &mut Context, call: &Call<'_>, mut sources: Sources) -> Lo
     if sources.places.iter().all(|places| places.len() == 1) {
         return chosen(context, call, &both, &sources);
     }
-    let joined = context.concat_values(&both, 0)?;
     let count = sources.places.len();
+    let joined = if sources.places.iter().flatten().all(|&place| place >= count) {
+        // Of the data nothing is left, which may be the least float.
+        sources.places.iter_mut().flatten().for_each(|place| *place -= count);
+        both[1].clone()
+    } else {
+        context.concat_values(&both, 0)?
+    };
     context.charge(count)?;
     let result = match &joined {
         Value::Integer(array) => {

@@ -135,11 +135,11 @@ fn voted(
     }
     let is_first = above(context, decisions, 0.0)?;
     if labels.len() == 2 {
-        // A decision above 0 is for the first class; the score is that of the second.
+        // A decision above 0 is for the first class, and is the second score.
         let label = chosen_label(context, &is_first, &[labels[0] - labels[1]])?;
         let label = shifted_label(context, label, labels[1])?;
         let negative = context.scale(decisions, -1.0)?;
-        return Ok([label, context.join(&[decisions.clone(), negative], 1)?.into()].into());
+        return Ok([label, context.join(&[negative, decisions.clone()], 1)?.into()].into());
     }
     let mut rows = Vec::new();
     let mut constants = vec![0.0; labels.len()];
