@@ -58,7 +58,6 @@ from sklearn.preprocessing import (
     MinMaxScaler,
     Normalizer,
     PolynomialFeatures,
-    PowerTransformer,
     RobustScaler,
     StandardScaler,
 )
@@ -913,7 +912,6 @@ def learned():
         ("imputer", SimpleImputer()),
         ("kbins", KBinsDiscretizer(3, encode="ordinal", strategy="uniform")),
         ("svd", TruncatedSVD(2)),
-        ("power", PowerTransformer()),
     ):
         fit("t_" + n, s, X)
     fit(

@@ -72,7 +72,12 @@ impl OnnxFile {
         let translate::Translated { model, functions } = translate::translate(bytes).map_err(format)?;
         let model = ModelProto::parse_buf(&model).map_err(|error| format(error.to_string()))?;
         // A file without standard operators says no version of them; a model without versions is of the first.
-        let opset = functions::standard_opset(&model).unwrap_or(if model.opset_import.is_empty() { 1 } else { LAST_OPSET });
+        let opset = functions::standard_opset(&model).unwrap_or(match model.opset_import.is_empty() {
+            // Before the format had versions of operators.
+            true if model.ir_version.unwrap_or(0) < 3 => 1,
+            true => 0,
+            false => LAST_OPSET,
+        });
         let producer = [model.producer_name.unwrap_or_default(), model.producer_version.unwrap_or_default()];
         let mut file = Self {
             graph: model.graph.ok_or(OnnxError::NoGraph)?,

@@ -181,8 +181,8 @@ pub(super) fn eye_like(context: &mut Context, call: &Call<'_>) -> Lowered<Vec<Va
 /// One-hot rows of public integers.
 pub(super) fn one_hot(context: &mut Context, call: &Call<'_>) -> Lowered<Vec<Value>> {
     let Value::Integer(indices) = call.required(0)? else { return unsupported("its indices are not public integers") };
-    let depth = match call.integers(1)?.as_slice() {
-        &[depth] => arrays::size(depth)?,
+    let depth = match call.constant(1)?.array().as_slice() {
+        Some(&[depth]) => arrays::size(depth as i64)?,
         _ => return invalid("its depth is not one number"),
     };
     let values = call.constant(2)?;

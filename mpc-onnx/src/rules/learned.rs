@@ -230,7 +230,9 @@ fn imputer(context: &mut Context, call: &Call<'_>) -> Lowered<Vec<Value>> {
         None => call.float_or_nan("replaced_value_float")?,
     };
     // No private value is not a number, infinite or as large as that.
-    let Some(missing) = missing.filter(|value| value.abs() < mpc_nn::weights::MAX_WEIGHT) else { return Ok([x.into()].into()) };
+    let Some(missing) = missing.filter(|value| value.abs() < mpc_nn::weights::MAX_WEIGHT) else {
+        return Ok([x.into()].into());
+    };
     let values = match call.ints("imputed_value_int64s")?.filter(|values| !values.is_empty()) {
         Some(values) => vector(values.into_iter().map(|value| value as f32).collect()),
         None => per_feature(call, "imputed_value_floats", x.shape[1], 0.0)?,
