@@ -4,14 +4,17 @@
 use std::time::Duration;
 
 use libfuzzer_sys::fuzz_target;
-use mpc_transport::{MAX_FRAME_BYTES, Transport, TransportError, frame, memory_network};
+use mpc_transport::{MAX_FRAME_BYTES, Peer, Transport, TransportError, frame, memory_network};
 
 fn header_is_the_length(bytes: usize) {
-    match frame::header(1, bytes) {
+    match frame::header(Peer::Party(1), bytes) {
         Ok(header) => assert_eq!(frame::announced(header), bytes),
         Err(error) => {
             assert!(bytes > MAX_FRAME_BYTES);
-            assert_eq!(error, TransportError::FrameTooLong { party: 1, limit: MAX_FRAME_BYTES, got: bytes });
+            assert_eq!(
+                error,
+                TransportError::FrameTooLong { peer: Peer::Party(1), limit: MAX_FRAME_BYTES, got: bytes }
+            );
         }
     }
 }
@@ -24,12 +27,12 @@ async fn pass(message: &[u8], expected: Option<usize>, limit: usize) {
         let mut received = vec![0; expected];
         match b.receive(0, &mut received).await {
             Ok(()) => assert_eq!(received, message),
-            Err(error) => assert_eq!(error, TransportError::WrongLength { party: 0, expected, got }),
+            Err(error) => assert_eq!(error, TransportError::WrongLength { peer: Peer::Party(0), expected, got }),
         }
     } else {
         match b.receive_bounded(0, limit).await {
             Ok(received) => assert_eq!(received, message),
-            Err(error) => assert_eq!(error, TransportError::FrameTooLong { party: 0, limit, got }),
+            Err(error) => assert_eq!(error, TransportError::FrameTooLong { peer: Peer::Party(0), limit, got }),
         }
     }
 }

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use libfuzzer_sys::fuzz_target;
-use mpc_transport::{Agreement, Transport, TransportError, handshake, memory_network};
+use mpc_transport::{Agreement, Peer, Transport, TransportError, handshake, memory_network};
 
 fn agreement() -> Agreement {
     Agreement::new([7; 16]).with("ring", "Z_{2^64}").with("fractional bits", 16)
@@ -22,9 +22,9 @@ fuzz_target!(|theirs: &[u8]| {
         // Nothing but the value of a field could be another one without a notice.
         Ok(()) => assert!(theirs.windows(8).any(|window| window == b"Z_{2^64}")),
         Err(
-            TransportError::HandshakeMismatch { party: 1, .. }
-            | TransportError::HandshakeMalformed { party: 1, .. }
-            | TransportError::FrameTooLong { party: 1, .. },
+            TransportError::HandshakeMismatch { peer: Peer::Party(1), .. }
+            | TransportError::HandshakeMalformed { peer: Peer::Party(1), .. }
+            | TransportError::FrameTooLong { peer: Peer::Party(1), .. },
         ) => {}
         Err(error) => panic!("{error}"),
     }

@@ -5,18 +5,17 @@ use std::time::Duration;
 
 use libfuzzer_sys::fuzz_target;
 use mpc_service::wire::message::{Opening, receive};
-use mpc_transport::{Transport, memory_network};
+use mpc_transport::{Connection, memory_link};
 
 fuzz_target!(|bytes: &[u8]| {
-    let mut ends = memory_network(2, Duration::from_secs(1)).into_iter();
-    let (Some(mut here), Some(mut there)) = (ends.next(), ends.next()) else { return };
+    let (mut here, mut there) = memory_link(Duration::from_secs(1));
     smol::block_on(async {
-        there.send(0, bytes).await.unwrap();
+        there.send(bytes).await.unwrap();
         let limit = bytes.len();
         let _: Result<Opening, _> = receive(&mut here, limit, "the fuzzer").await;
         // One byte less is refused before it is read.
         if limit > 0 {
-            there.send(0, bytes).await.unwrap();
+            there.send(bytes).await.unwrap();
             assert!(receive::<_, Opening>(&mut here, limit - 1, "the fuzzer").await.is_err());
         }
     });

@@ -12,7 +12,7 @@ use mpc_models::tensors::Pixels;
 use mpc_nn::Network;
 use mpc_onnx::OnnxFile;
 use mpc_ring::RingBits;
-use mpc_service::{Client, Limits, PrivateModel, PublicModel, Reveal, RevealTo, Setting, Terms, listen};
+use mpc_service::{Client, Limits, PrivateModel, PublicModel, Reveal, RevealTo, Terms, Topology, listen};
 use ndarray::ArrayD;
 
 use crate::failure::Failure;
@@ -101,7 +101,7 @@ impl TermsArguments {
         let fractional_bits = self.fractional_bits.unwrap_or(if is_small { 10 } else { 16 });
         let integer_bits = if is_small { 10 } else { 16 };
         Terms {
-            setting: if self.outsourced { Setting::Outsourced } else { Setting::Direct },
+            setting: if self.outsourced { Topology::Outsourced } else { Topology::Direct },
             parties: self.parties,
             ring: self.ring,
             fractional_bits,

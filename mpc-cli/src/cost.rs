@@ -56,6 +56,8 @@ struct Layer {
     name: String,
     kind: &'static str,
     shape: Vec<usize>,
+    /// The bits of the result that later layers read.
+    width: u32,
     bytes_sent: Vec<u64>,
     bytes_received: Vec<u64>,
     rounds: u64,
@@ -138,12 +140,13 @@ impl Cost {
     }
 
     fn layer_table(&self) -> comfy_table::Table {
-        let header = ["layer", "kind", "output", "sent by a party", "rounds", "dealt to the last party"];
+        let header = ["layer", "kind", "output", "bits read", "sent by a party", "rounds", "dealt to the last party"];
         let mut rows = table(&header, 3);
         for layer in &self.per_layer {
             let shape = layer.shape.iter().map(usize::to_string).collect::<Vec<_>>().join("×");
             let (sent, dealt) = (bytes(largest(&layer.bytes_sent)), bytes(layer.dealt_bytes));
-            rows.add_row([layer.name.clone(), layer.kind.to_owned(), shape, sent, layer.rounds.to_string(), dealt]);
+            let (width, rounds) = (layer.width.to_string(), layer.rounds.to_string());
+            rows.add_row([layer.name.clone(), layer.kind.to_owned(), shape, width, sent, rounds, dealt]);
         }
         rows
     }
@@ -165,6 +168,7 @@ fn layer(plan: &Plan<impl Ring>, step: &Step) -> Layer {
         name: step.name.clone(),
         kind: kind(plan, step),
         shape: step.shape.clone(),
+        width: step.width,
         bytes_sent,
         bytes_received,
         rounds,

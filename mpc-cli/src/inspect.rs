@@ -44,6 +44,8 @@ pub struct Inspection {
     parameters: usize,
     multiplications: u64,
     layers: usize,
+    /// How many steps of a run have a result of so many bits.
+    widths: BTreeMap<u32, usize>,
     online_bytes_sent: u64,
     rounds: u64,
     setup_bytes_sent: u64,
@@ -61,6 +63,8 @@ impl Inspection {
         let largest = |traffic: &dyn Fn(usize) -> Traffic, part: fn(&Traffic) -> u64| {
             (0..parties).map(|party| part(&traffic(party))).max().unwrap_or(0)
         };
+        let mut widths = BTreeMap::new();
+        plan.steps().iter().for_each(|step| *widths.entry(step.width).or_default() += 1);
         Ok(Self {
             parties,
             producer: file.producer().to_owned(),
@@ -71,6 +75,7 @@ impl Inspection {
             parameters: file.parameter_count(),
             multiplications: network.graph.multiplications(),
             layers: network.graph.nodes().len(),
+            widths,
             online_bytes_sent: largest(&|party| plan.online(party), Traffic::bytes_sent),
             rounds: largest(&|party| plan.online(party), |traffic| traffic.rounds),
             setup_bytes_sent: largest(&|party| plan.setup(party), Traffic::bytes_sent),
@@ -91,8 +96,10 @@ impl Inspection {
         for (operator, nodes) in &self.operators {
             operators.add_row([operator.clone(), nodes.to_string()]);
         }
+        let widths: Vec<_> = self.widths.iter().map(|(width, steps)| format!("{width} in {steps}")).collect();
         format!(
             "{}, opset {}\n\n{tensors}\n\n{operators}\n\n{} parameters, {} multiplications, {} layers after import\n\
+             bits read of the results of steps: {}\n\
              {} parties, one inference: {} sent by a party in {} rounds, {} dealt to the last party; once for the \
              model: {} sent by a party\n",
             if self.producer.is_empty() { "no producer named" } else { &self.producer },
@@ -100,6 +107,7 @@ impl Inspection {
             count(self.parameters as u64),
             count(self.multiplications),
             self.layers,
+            widths.join(", "),
             self.parties,
             bytes(self.online_bytes_sent),
             self.rounds,

@@ -7,6 +7,7 @@ pub mod files;
 pub mod format;
 pub mod inspect;
 pub mod program;
+pub mod reserved;
 pub mod run;
 pub mod table;
 

@@ -5,7 +5,6 @@ use alloc::format;
 use alloc::string::String;
 
 use mpc_protocols::ProtocolError;
-use mpc_protocols::correlation::DEALER_NODE;
 use mpc_ring::RangeError;
 use mpc_transport::{RecordingError, TransportError};
 
@@ -31,7 +30,7 @@ pub enum InferenceError {
     Link {
         /// The step's name in the plan.
         step: String,
-        /// The other end, and the party as which the source names it on that link.
+        /// The other end.
         peer: String,
         /// The cause.
         source: Box<TransportError>,
@@ -115,7 +114,7 @@ impl InferenceError {
         let step = step.into();
         match source {
             ProtocolError::Transport(source) | ProtocolError::LinkToDealer { source } => {
-                Self::Link { step, peer: "the dealer (its party 1)".into(), source: source.into() }
+                Self::Link { step, peer: "the dealer".into(), source: source.into() }
             }
             source => Self::Step { step, source },
         }
@@ -123,7 +122,7 @@ impl InferenceError {
 
     /// A failure of what was recorded of the dealer's link.
     pub(crate) fn recording(step: &str, source: RecordingError) -> Self {
-        Self::over_dealer_link(step, TransportError::Recording { party: DEALER_NODE, source }.into())
+        Self::over_dealer_link(step, TransportError::Recording { source }.into())
     }
 
     /// A failure of what the dealer does in `step` over its link to a party.
@@ -131,7 +130,7 @@ impl InferenceError {
         let step = step.into();
         match source {
             ProtocolError::DealerLink { party, source } => {
-                Self::Link { step, peer: format!("party {party} (its party 0)"), source: source.into() }
+                Self::Link { step, peer: format!("party {party}"), source: source.into() }
             }
             source => Self::Step { step, source },
         }

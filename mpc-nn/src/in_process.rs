@@ -1,10 +1,10 @@
 //! All parties and the dealer as threads of one process: for tests and examples. There is no privacy in it.
 
-use std::thread::{self, ScopedJoinHandle};
 use std::vec::Vec;
 
 use core::time::Duration;
 use mpc_protocols::ProtocolError;
+use mpc_protocols::in_process::on_threads;
 use mpc_ring::Ring;
 use mpc_shares::{Prg, Seed};
 use mpc_transport::{Link, MemoryTransport, memory_link, memory_network};
@@ -41,23 +41,15 @@ pub fn infer<R: Ring>(
     let parties = plan.settings().parties;
     let (party_links, dealer_links) = (0..parties).map(|_| memory_link(DEADLINE)).unzip::<_, _, Vec<_>, Vec<_>>();
     let ends = memory_network(parties, DEADLINE).into_iter().zip(party_links).zip(brought(plan, weights, inputs)?);
-    let outputs = thread::scope(|scope| {
-        let dealing = scope.spawn(|| {
-            smol::block_on(async {
-                let options = SessionOptions::new(session, system_seed()?);
-                DealerSession::open(dealer_links, plan, options).await?.deal(|_| ()).await
-            })
-        });
-        let running: Vec<_> = ends
-            .map(|((transport, link), brought)| {
-                scope.spawn(move || smol::block_on(party(transport, link, plan, session, brought)))
-            })
-            .collect();
-        let outputs = running.into_iter().map(join).collect::<Vec<_>>();
-        let outputs = outputs.into_iter().collect::<Result<Vec<_>, _>>()?;
-        join(dealing)?;
-        Ok::<_, InferenceError>(outputs)
-    })?;
+    let running =
+        ends.map(|((transport, link), brought)| move || smol::block_on(party(transport, link, plan, session, brought)));
+    let dealing = async {
+        let options = SessionOptions::new(session, system_seed()?);
+        DealerSession::open(dealer_links, plan, options).await?.deal(|_| ()).await
+    };
+    let (outputs, dealt) = on_threads(running, || smol::block_on(dealing));
+    let outputs = outputs.into_iter().collect::<Result<Vec<_>, _>>()?;
+    dealt?;
     let (revealed, shares): (Vec<_>, Vec<_>) = outputs.into_iter().map(|party| (party.revealed, party.share)).unzip();
     match revealed.into_iter().flatten().next() {
         Some(revealed) => Ok(revealed),
@@ -121,8 +113,4 @@ fn brought<'a, R: Ring>(
 fn system_seed() -> Result<Seed, InferenceError> {
     let failed = |error| InferenceError::Step { step: "seed".into(), source: ProtocolError::Share(error) };
     Seed::from_system().map_err(failed)
-}
-
-fn join<O>(handle: ScopedJoinHandle<'_, O>) -> O {
-    handle.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
 }

@@ -130,8 +130,8 @@ macro_rules! protocol {
             Action::AddConstant { constant, map } => {
                 offset_channels::AddConstantStep { constant: *constant, map: *map }
             },
-            Action::Truncate { shift, shape } => truncate::TruncateStep { shift: *shift, shape: *shape },
-            Action::Relu { shift, shape } => relu::ReluStep { shift: *shift, shape: *shape },
+            Action::Truncate { shift, bits } => truncate::TruncateStep { shift: *shift, bits: *bits },
+            Action::Relu { shift, parameters } => relu::ReluStep { shift: *shift, parameters: *parameters },
             Action::Function(plan) => function::FunctionStep(plan),
             Action::MaxPool { pool, parameters } => max_pool::MaxPoolStep { pool, parameters: *parameters },
             Action::ArgMax { count, index_bits, parameters } => {
@@ -140,7 +140,7 @@ macro_rules! protocol {
             Action::Rank { count, rows, index_bits, parameters } => {
                 rank::RankStep { count: *count, rows: *rows, index_bits: *index_bits, parameters: *parameters }
             },
-            Action::WithoutIndex { shift, shape } => rank::WithoutIndexStep { shift: *shift, shape: *shape },
+            Action::WithoutIndex { shift, bits } => rank::WithoutIndexStep { shift: *shift, bits: *bits },
             Action::Multiply { map } => multiply::MultiplyStep(map),
             Action::Square => square::SquareStep,
             Action::SumPool(pool) => average_pool::SumPoolStep(pool),
@@ -236,9 +236,9 @@ impl Action {
         protocol!(self, protocol => protocol.needs(elements))
     }
 
-    /// The traffic of party `party` for `elements` elements of the result.
-    pub(crate) fn online<R: Ring>(&self, elements: usize, settings: &Settings, party: usize) -> Traffic {
-        protocol!(self, protocol => protocol.online::<R>(elements, settings, party))
+    /// Whether it takes its node's own value, and no other.
+    pub(crate) fn in_place(&self) -> bool {
+        protocol!(self, protocol => protocol.in_place())
     }
 
     /// The elements that it works with besides its operands, its result and its correlations.
@@ -248,6 +248,22 @@ impl Action {
 }
 
 impl Step {
+    /// The low bits of an operand that it reads, or of its node's own value for a step that changes it in place.
+    pub(crate) fn reads<R: Ring>(&self, operand: usize) -> u32 {
+        protocol!(&self.action, protocol => protocol.reads::<R>(self, operand)).min(R::BITS)
+    }
+
+    /// The bits that its correlations have.
+    pub(crate) fn correlation_width(&self) -> u32 {
+        protocol!(&self.action, protocol => protocol.width(self.width))
+    }
+
+    /// The traffic of party `party`.
+    pub(crate) fn traffic<R: Ring>(&self, settings: &Settings, party: usize) -> Traffic {
+        let elements = self.shape.iter().product();
+        protocol!(&self.action, protocol => protocol.online::<R>(elements, self.width, settings, party))
+    }
+
     /// The correlations that the step takes among `steps`, those of its branches included.
     pub(crate) fn needs(&self, steps: &[Self]) -> Needs {
         if self.is_branch {

@@ -3,21 +3,22 @@
 //! The graph is walked once, here. Every value has a *format*: the fractional bits of its fixed point, f after a
 //! truncation and more after a product, and a public divisor that a mean has left pending, which the next linear layer
 //! takes into its weights. The walk inserts a truncation only where a layer needs one: a ReLU truncates by itself, a
-//! residual sum is formed before the truncation, and the result is revealed at the scale it has. Weights have more than
-//! f fractional bits, as many as k leaves room for: that costs nothing, and what is left of the error is the truncations'.
+//! residual sum is formed before the truncation, and the result is revealed at the scale it has. A value has a *width*, too:
+//! the low bits of it that later steps read. Nothing is dealt or opened wider.
 
 pub(crate) mod format;
 mod memory;
 pub(crate) mod settings;
 pub(crate) mod step;
 pub(crate) mod walk;
+mod widths;
 
 use alloc::format;
 use alloc::string::ToString;
 use alloc::vec::Vec;
 use core::marker::PhantomData;
 
-use mpc_protocols::{Place, Request, correlation, open, sharing};
+use mpc_protocols::{Place, Request, correlation, fixed_weights, sharing};
 use mpc_ring::Ring;
 use mpc_shares::Seed;
 use mpc_transport::{Agreement, Traffic};
@@ -46,8 +47,9 @@ use walk::Walk;
 /// let y = builder.linear("out", relu, 2, true)?;
 /// let graph = builder.finish(&[y])?;
 /// let plan = Plan::<u64>::new(&graph, Settings::new(2))?;
-/// // Opening 4 + 8 elements of 8 bytes, 8 ReLUs of 5.5 bytes, and a 32-byte seed from the data owner.
-/// assert_eq!(plan.online(1).payload_sent, 32 + 12 * 8 + 44);
+/// // Opening 4 elements of 6 bytes, which is what a ReLU reads of their products, and 8 of 8 bytes for a result that is
+/// // revealed; 8 ReLUs of 5.5 bytes, and a 32-byte seed from the data owner.
+/// assert_eq!(plan.online(1).payload_sent, 32 + 4 * 6 + 8 * 8 + 44);
 /// assert_eq!(plan.online(0).rounds, 1 + 1 + 3 + 1);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
@@ -78,7 +80,8 @@ impl<R: Ring> Plan<R> {
             walk.reveal(output, id);
         }
         walk.merge_branches();
-        let Walk { weights, constants, mut steps, .. } = walk;
+        let Walk { mut weights, constants, mut steps, .. } = walk;
+        widths::assign::<R>(graph, &mut steps, &mut weights);
         add_costs::<R>(&mut steps, &settings);
         let digest = digest(&(graph, R::BITS, &settings, &weights, &constants, &steps));
         Ok(Self { graph: graph.clone(), settings, weights, constants, steps, digest, ring: PhantomData })
@@ -150,7 +153,7 @@ impl<R: Ring> Plan<R> {
     /// The correlations that loading the model consumes: a mask for the weights of each layer.
     #[must_use]
     pub fn setup_requests(&self) -> Vec<Request> {
-        self.weights.iter().map(|weight| Request::WeightMask { len: weight.len }).collect()
+        self.weights.iter().map(MaskedWeight::request::<R>).collect()
     }
 
     /// The correlations that one inference consumes.
@@ -162,13 +165,12 @@ impl<R: Ring> Plan<R> {
     /// The traffic of party `party` while the model is loaded, apart from handshakes and its seed.
     #[must_use]
     pub fn setup(&self, party: usize) -> Traffic {
-        let weights = self.weights.iter().map(|weight| weight.len).sum();
         let Settings { parties, roles, .. } = self.settings;
         let shares = match (roles.model_owner, self.settings.clear_owner()) {
             (Owner::Party(owner), None) => sharing::traffic(party, owner, parties),
             _ => Traffic::default(),
         };
-        shares + open::traffic(weights, R::BITS, parties)
+        shares + fixed_weights::load_traffic(self.weights.iter().map(|weight| (weight.len, weight.width)), parties)
     }
 
     /// The traffic that party `party` receives from the dealer for one inference.
@@ -264,12 +266,11 @@ impl<R: Ring> Plan<R> {
 /// first step of its input.
 fn add_costs<R: Ring>(steps: &mut [Step], settings: &Settings) {
     for index in 0..steps.len() {
-        let requests = steps[index].needs(steps).requests::<R>();
+        let requests = steps[index].needs(steps).requests::<R>(steps[index].correlation_width());
         let step = &mut steps[index];
-        let elements = step.shape.iter().product();
         let online = |party| match step.is_branch {
             true => Traffic::default(),
-            false => step.action.online::<R>(elements, settings, party),
+            false => step.traffic::<R>(settings, party),
         };
         step.online = (0..settings.parties).map(online).collect();
         step.preprocessing = requests.iter().map(Request::traffic::<R>).sum();

@@ -168,7 +168,7 @@ impl<R: Ring> Inference<'_, R> {
             // An earlier step did it otherwise.
             if !step.is_branch {
                 let value = step.run(&mut run, material).await.map_err(|failure| failure.in_step(step))?;
-                run.values.set(step, value);
+                run.set(step, value);
             }
             run.values.free(step);
             observer.end(Phase::Online, index);

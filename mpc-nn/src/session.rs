@@ -1,7 +1,7 @@
 //! A session: what each party and the dealer do, from the handshake to the last inference.
 //!
 //! A session that is [opened](PartySession::open) has a link to the dealer, loads the model, and then runs inferences
-//! ([`infer`](PartySession::infer); with the preprocessing of the next one under way, [`halves`](PartySession::halves)) or
+//! ([`infer`](PartySession::infer); with the preprocessing of the next one under way, [`split`](PartySession::split)) or
 //! records their correlations for later ([`record`](PartySession::record)). A session that is
 //! [resumed](PartySession::resume) has no dealer: it goes on with a model that was loaded before, and each inference takes a
 //! [recording] made with that model ([`infer_recorded`](PartySession::infer_recorded)).
@@ -112,7 +112,7 @@ impl<'a, R: Ring> PartySession<'a, R> {
     /// runs the online phase of this one.
     ///
     /// A [`Prepared`] that the second half does not use is lost, since the dealer goes on; nothing is used twice.
-    pub fn halves(&mut self) -> (Preparation<'_, R>, Online<'_, R>) {
+    pub fn split(&mut self) -> (Preparation<'_, R>, Online<'_, R>) {
         let Self { party, dealer, plan, model, generator, .. } = self;
         let inference = Inference { plan: *plan, model: &**model, preprocessing: Preprocessing::Ahead };
         (Preparation { dealer, inference, place: party.place() }, Online { party, inference, generator })

@@ -2,6 +2,8 @@
 //!
 //! Source: Beaver, "Efficient multiparty protocols using circuit randomization" (CRYPTO 1991).
 
+use core::ops::Range;
+
 use mpc_ring::Ring;
 use mpc_shares::{ArithmeticShares, SecretVec};
 use mpc_transport::Traffic;
@@ -11,10 +13,11 @@ use crate::error::{check_correlation, check_len};
 use crate::open::{self, open_shares, open_with};
 use crate::{Bilinear, Correlation, Party, ProtocolError, Request};
 
-/// One party's share of (a, b, a ∗ b) for random a and b.
+/// One party's share of (a, b, a ∗ b) for random a and b, modulo 2^w for a product of which w bits are read.
 #[derive(Debug)]
 pub struct BeaverTriple<R: Ring> {
     map: Bilinear,
+    width: u32,
     a: ArithmeticShares<R>,
     b: ArithmeticShares<R>,
     c: ArithmeticShares<R>,
@@ -29,11 +32,13 @@ impl<R: Ring> Correlation for BeaverTriple<R> {
     }
 
     fn from_fields(map: &Bilinear, fields: &mut Fields<R>) -> Result<Self, ProtocolError> {
+        let width = fields.width();
         Ok(Self {
             map: *map,
-            a: fields.uniform(map.left_len()),
-            b: fields.uniform(map.right_len()),
-            c: fields.dealt(map.output_len(), R::BITS),
+            width,
+            a: fields.uniform(map.left_len(), width),
+            b: fields.uniform(map.right_len(), width),
+            c: fields.dealt(map.output_len(), width),
         })
     }
 }
@@ -51,9 +56,10 @@ impl<R: Ring> Deal<R> for BeaverTriple<R> {
     }
 }
 
-/// One party's share of (a, a²) for random a.
+/// One party's share of (a, a²) for random a, modulo 2^w for a square of which w bits are read.
 #[derive(Debug)]
 pub struct SquarePair<R: Ring> {
+    width: u32,
     a: ArithmeticShares<R>,
     square: ArithmeticShares<R>,
 }
@@ -67,7 +73,8 @@ impl<R: Ring> Correlation for SquarePair<R> {
     }
 
     fn from_fields(&len: &usize, fields: &mut Fields<R>) -> Result<Self, ProtocolError> {
-        Ok(Self { a: fields.uniform(len), square: fields.dealt(len, R::BITS) })
+        let width = fields.width();
+        Ok(Self { width, a: fields.uniform(len, width), square: fields.dealt(len, width) })
     }
 }
 
@@ -79,13 +86,14 @@ impl<R: Ring> Deal<R> for SquarePair<R> {
     }
 }
 
-/// Shares of x ∗ y, in the shape of the map's output (elementwise: in the shape of x).
+/// Shares of x ∗ y modulo 2^w, w being the triple's width, in the shape of the map's output (elementwise: in the shape of x).
+/// No more than the w low bits of x and y are read.
 ///
 /// # Security
-/// Opened are x − a and y − b, uniform since a and b are.
+/// Opened are x − a and y − b modulo 2^w, uniform since a and b are.
 ///
 /// # Rounds and communication
-/// 1 round; ℓ/8 bytes per element of x and of y to each other party ([`traffic`]).
+/// 1 round; w/8 bytes per element of x and of y to each other party ([`traffic`]).
 ///
 /// # Errors
 /// [`ProtocolError::OperandLength`] if x or y does not fit the triple; [`ProtocolError::Transport`].
@@ -95,11 +103,11 @@ pub async fn multiply<R: Ring>(
     y: &ArithmeticShares<R>,
     triple: BeaverTriple<R>,
 ) -> Result<ArithmeticShares<R>, ProtocolError> {
-    let BeaverTriple { map, mut a, b, mut c } = triple;
+    let BeaverTriple { map, width, mut a, b, mut c } = triple;
     check_len("multiply, left operand", map.left_len(), x.len())?;
     check_len("multiply, right operand", map.right_len(), y.len())?;
     let differences: SecretVec<R> = masked(x, &a).chain(masked(y, &b)).collect();
-    let opened = open_shares(party, &differences, R::BITS).await?;
+    let opened = open_shares(party, &differences, width).await?;
     let (d, e) = opened.split_at(x.len());
     // x∗y = c + d∗b + (a + d)∗e, where party 0 alone adds the public d to its share of a.
     a.add_public(party.index(), d)?;
@@ -109,13 +117,13 @@ pub async fn multiply<R: Ring>(
     Ok(c.reshape(&shape)?)
 }
 
-/// Shares of x², elementwise.
+/// Shares of x² modulo 2^w, w being the pair's width, elementwise. No more than the w low bits of x are read.
 ///
 /// # Security
-/// Opened is x − a, uniform since a is.
+/// Opened is x − a modulo 2^w, uniform since a is.
 ///
 /// # Rounds and communication
-/// 1 round; ℓ/8 bytes per element to each other party ([`open::traffic`]).
+/// 1 round; w/8 bytes per element to each other party ([`open::traffic`]).
 ///
 /// # Errors
 /// [`ProtocolError::WrongCorrelation`], [`ProtocolError::Transport`].
@@ -124,9 +132,9 @@ pub async fn square<R: Ring>(
     x: &ArithmeticShares<R>,
     pair: SquarePair<R>,
 ) -> Result<ArithmeticShares<R>, ProtocolError> {
-    let SquarePair { a, mut square } = pair;
+    let SquarePair { width, a, mut square } = pair;
     check_correlation("square", "elements", a.len(), x.len())?;
-    let opened = open_difference(party, x, &a).await?;
+    let opened = open_difference(party, x, &a, width).await?;
     let first = R::from_u64(u64::from(party.is_first()));
     for ((z, &d), &a) in square.elements_mut().iter_mut().zip(opened.iter()).zip(a.elements()) {
         // x² = a² + 2da + d²
@@ -136,23 +144,31 @@ pub async fn square<R: Ring>(
     Ok(square.reshape(x.shape())?)
 }
 
-/// The traffic of each party in [`multiply`].
+/// The traffic of each party in [`multiply`] with a triple of `width` bits.
 #[must_use]
-pub fn traffic<R: Ring>(map: &Bilinear, parties: usize) -> Traffic {
-    open::traffic(map.left_len() + map.right_len(), R::BITS, parties)
+pub fn traffic(map: &Bilinear, width: u32, parties: usize) -> Traffic {
+    open::traffic(map.left_len() + map.right_len(), width, parties)
 }
 
-/// Opens x less its mask.
+/// Opens x less its mask, modulo 2^`bits`.
 pub(crate) async fn open_difference<R: Ring>(
     party: &mut Party,
     x: &ArithmeticShares<R>,
     mask: &ArithmeticShares<R>,
+    bits: u32,
 ) -> Result<SecretVec<R>, ProtocolError> {
-    open_with(party, x.len(), R::BITS, |range, differences| {
+    open_with(party, x.len(), bits, difference(x, mask)).await
+}
+
+/// The writer of this party's shares of x − mask, to be opened.
+pub(crate) fn difference<'a, R: Ring>(
+    x: &'a ArithmeticShares<R>,
+    mask: &'a ArithmeticShares<R>,
+) -> impl Fn(Range<usize>, &mut [R]) + Send + use<'a, R> {
+    |range, differences| {
         let shares = x.elements()[range.clone()].iter().zip(&mask.elements()[range]);
         differences.iter_mut().zip(shares).for_each(|(difference, (x, &a))| *difference = x.wrapping_sub(a));
-    })
-    .await
+    }
 }
 
 /// This party's shares of x − mask, to be opened.

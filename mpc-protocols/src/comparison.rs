@@ -145,5 +145,5 @@ pub async fn classic_relu<R: Ring>(
 /// The traffic of each party in [`classic_relu`].
 #[must_use]
 pub fn classic_relu_traffic<R: Ring>(len: usize, parties: usize) -> Traffic {
-    less_than_traffic::<R>(len, parties) + beaver::traffic::<R>(&Bilinear::Elementwise { len }, parties)
+    less_than_traffic::<R>(len, parties) + beaver::traffic(&Bilinear::Elementwise { len }, R::BITS, parties)
 }

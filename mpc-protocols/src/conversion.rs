@@ -29,7 +29,7 @@ impl<R: Ring> Correlation for DaBits<R> {
     }
 
     fn from_fields(&len: &usize, fields: &mut Fields<R>) -> Result<Self, ProtocolError> {
-        Ok(Self { bits: fields.uniform_bits(1, len)?, in_ring: fields.dealt(len, R::BITS) })
+        Ok(Self { bits: fields.uniform_bits(1, len)?, in_ring: fields.dealt(len, fields.width()) })
     }
 }
 
@@ -60,7 +60,7 @@ impl<R: Ring> Correlation for EdaBits<R> {
     }
 
     fn from_fields(&len: &usize, fields: &mut Fields<R>) -> Result<Self, ProtocolError> {
-        Ok(Self { in_ring: fields.uniform(len), bits: fields.dealt_bits(R::BITS, len)? })
+        Ok(Self { in_ring: fields.uniform(len, R::BITS), bits: fields.dealt_bits(R::BITS, len)? })
     }
 }
 
@@ -331,7 +331,7 @@ pub async fn to_binary_with_edabits<R: Ring>(
     let EdaBits { in_ring, bits } = edabits;
     check_correlation("A2B", "elements", in_ring.len(), x.len())?;
     check_len("A2B, rounds", adder_planes::<R>(x.len(), 2).len(), triples.len())?;
-    let opened = open_difference(party, x, &in_ring).await?;
+    let opened = open_difference(party, x, &in_ring, R::BITS).await?;
     let public = if party.is_first() {
         BinaryShares::from_elements(&opened, R::BITS)?
     } else {

@@ -17,7 +17,7 @@ mod request;
 mod source;
 
 pub use dealer::Dealer;
-pub use dealt::{DEALER_NODE, Dealt, PARTY_NODE, Recorded};
+pub use dealt::{Dealt, Recorded};
 pub use fields::{Correlation, Fields};
 pub use layout::{CORRECTION_FRAME_BYTES, Field, Form, Layout, Origin};
 pub use provider::{Provided, Provider, Share};

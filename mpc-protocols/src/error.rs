@@ -20,13 +20,13 @@ pub enum ProtocolError {
     DealerLink {
         /// The party that the link is to.
         party: usize,
-        /// The cause; in it, the party is the node [`PARTY_NODE`](crate::correlation::PARTY_NODE).
+        /// The cause.
         source: TransportError,
     },
     /// A party's link to the dealer failed.
     #[error("on the link to the dealer: {source}")]
     LinkToDealer {
-        /// The cause; in it, the dealer is the node [`DEALER_NODE`](crate::correlation::DEALER_NODE).
+        /// The cause.
         source: TransportError,
     },
     /// Shares do not fit together.
@@ -83,6 +83,15 @@ pub enum ProtocolError {
         mask: usize,
         /// How many masks there are.
         known: usize,
+    },
+    /// The parties' oblivious transfers failed.
+    #[error(transparent)]
+    ObliviousTransfer(mpc_ot::OtError),
+    /// The parties cannot make a correlation of this kind without a dealer.
+    #[error("two parties cannot make {request:?} without a dealer: add a dealer to the session")]
+    NotMadeByParties {
+        /// The correlation that was asked for.
+        request: Box<Request>,
     },
     /// The operand of a protocol has the wrong number of elements.
     #[error("{protocol}: expected {expected} elements, got {got}")]

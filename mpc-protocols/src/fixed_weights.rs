@@ -5,20 +5,24 @@
 //! A weight mask is used again with a fresh A each time, which reveals nothing: Δ is opened only once.
 
 use alloc::vec::Vec;
-use mpc_ring::Ring;
+use mpc_ring::{Ring, packing};
 use mpc_shares::{ArithmeticShares, SecretVec};
 use mpc_transport::Traffic;
 
-use crate::beaver::{masked, open_difference};
+use crate::beaver::{difference, masked, open_difference};
 use crate::bilinear::FixedRight;
 use crate::correlation::{Deal, Dealing, Fields};
 use crate::error::check_len;
-use crate::open::{self, open_shares};
+use crate::open::{self, open_all};
 use crate::{Bilinear, Correlation, Party, ProtocolError, Request, sharing};
 
-/// One party's share of a random mask of a layer's weights, which the dealer remembers.
+/// One party's share of a random mask of a layer's weights, which the dealer remembers. It is uniform modulo 2^w where w bits
+/// of the layer's results are read.
 #[derive(Debug)]
-pub struct WeightMask<R: Ring>(ArithmeticShares<R>);
+pub struct WeightMask<R: Ring> {
+    mask: ArithmeticShares<R>,
+    width: u32,
+}
 
 impl<R: Ring> Correlation for WeightMask<R> {
     type Shape = usize;
@@ -29,7 +33,8 @@ impl<R: Ring> Correlation for WeightMask<R> {
     }
 
     fn from_fields(&len: &usize, fields: &mut Fields<R>) -> Result<Self, ProtocolError> {
-        Ok(Self(fields.uniform(len)))
+        let width = fields.width();
+        Ok(Self { mask: fields.uniform(len, width), width })
     }
 }
 
@@ -41,9 +46,11 @@ impl<R: Ring> Deal<R> for WeightMask<R> {
     }
 }
 
-/// One party's share of (a, a ∗ b) for a fresh random a, b being the weight mask with index `mask`.
+/// One party's share of (a, a ∗ b) for a fresh random a, b being the weight mask with index `mask`: modulo 2^w, of which w
+/// bits of the product are read.
 #[derive(Debug)]
 pub struct FixedWeightPair<R: Ring> {
+    width: u32,
     a: ArithmeticShares<R>,
     product: FixedWeightProduct<R>,
 }
@@ -66,8 +73,8 @@ impl<R: Ring> Correlation for FixedWeightPair<R> {
     }
 
     fn from_fields(shape: &FixedWeightShape, fields: &mut Fields<R>) -> Result<Self, ProtocolError> {
-        let a = fields.uniform(shape.map.left_len());
-        Ok(Self { a, product: FixedWeightProduct::from_fields(shape, fields)? })
+        let a = fields.uniform(shape.map.left_len(), fields.width());
+        Ok(Self { width: fields.width(), a, product: FixedWeightProduct::from_fields(shape, fields)? })
     }
 }
 
@@ -95,11 +102,11 @@ impl<R: Ring> Correlation for FixedWeightProduct<R> {
     type Ring = R;
 
     fn request(shape: &FixedWeightShape) -> Request {
-        Request::FixedWeightsAgain { mask: shape.mask, map: shape.map }
+        Request::FixedWeightsSharedInput { mask: shape.mask, map: shape.map }
     }
 
     fn from_fields(shape: &FixedWeightShape, fields: &mut Fields<R>) -> Result<Self, ProtocolError> {
-        Ok(Self { map: shape.map, c: fields.dealt(shape.map.output_len(), R::BITS) })
+        Ok(Self { map: shape.map, c: fields.dealt(shape.map.output_len(), fields.width()) })
     }
 }
 
@@ -133,10 +140,10 @@ impl<R: Ring> FixedWeights<R> {
     /// Loads the shared weights of a model's layers: opens them all under their masks, once.
     ///
     /// # Security
-    /// W − B is uniform since B is, and is opened once in the life of B.
+    /// W − B is uniform since B is, modulo 2^w as it is opened, and is opened once in the life of B.
     ///
     /// # Rounds and communication
-    /// 1 round for all layers together; ℓ/8 bytes per weight to each other party ([`open::traffic`]).
+    /// 1 round for all layers together; w/8 bytes per weight of a mask of w bits to each other party ([`load_traffic`]).
     ///
     /// # Errors
     /// [`ProtocolError::OperandLength`], [`ProtocolError::Transport`].
@@ -144,21 +151,17 @@ impl<R: Ring> FixedWeights<R> {
         party: &mut Party,
         layers: Vec<(ArithmeticShares<R>, WeightMask<R>)>,
     ) -> Result<Vec<Self>, ProtocolError> {
-        let len = layers.iter().map(|(shares, _)| shares.len()).sum();
-        let mut differences = Vec::with_capacity(len);
-        for (shares, WeightMask(mask)) in &layers {
+        let mut runs = Vec::with_capacity(layers.len());
+        for (shares, WeightMask { mask, width }) in &layers {
             check_len("fixed weights", mask.len(), shares.len())?;
-            differences.extend(masked(shares, mask));
+            runs.push((shares.len(), *width, difference(shares, mask)));
         }
-        let opened = open_shares(party, &SecretVec::from(differences), R::BITS).await?;
-        let mut rest = &opened[..];
-        let mut load = |shares: ArithmeticShares<R>| {
-            let (difference, others) = rest.split_at(shares.len());
-            rest = others;
+        let opened = open_all(party, runs).await?;
+        let load = |((shares, _), difference): ((ArithmeticShares<R>, _), _)| {
             let shares = FixedRight::new(shares.into_elements().into());
-            Self { shares, difference: FixedRight::new(SecretVec::copy_of(difference)) }
+            Self { shares, difference: FixedRight::new(difference) }
         };
-        Ok(layers.into_iter().map(|(shares, _)| load(shares)).collect())
+        Ok(layers.into_iter().zip(opened).map(load).collect())
     }
 
     /// The weights as they were loaded before: this party's share, and Δ.
@@ -190,8 +193,8 @@ impl<R: Ring> FixedWeights<R> {
     /// # Errors
     /// [`ProtocolError::OperandLength`] if the pair is for a layer with another number of weights.
     pub fn prepare(&self, pair: FixedWeightPair<R>) -> Result<PreparedLayer<R>, ProtocolError> {
-        let FixedWeightPair { a: mask, product } = pair;
-        Ok(PreparedLayer { product: self.prepare_product(&mask, product)?, mask })
+        let FixedWeightPair { width, a: mask, product } = pair;
+        Ok(PreparedLayer { width, product: self.prepare_product(&mask, product)?, mask })
     }
 
     /// As [`prepare`](Self::prepare) for a further layer with the input of `first`: its mask A serves both.
@@ -219,13 +222,14 @@ impl<R: Ring> FixedWeights<R> {
         Ok(PreparedProduct { map, offset })
     }
 
-    /// Shares of x ∗ W, in the shape of the map's output: one local convolution.
+    /// Shares of x ∗ W modulo 2^w, w being the width of the layer's pair, in the shape of the map's output: one local
+    /// convolution. No more than the w low bits of x are read; the weights' mask must have no fewer.
     ///
     /// # Security
-    /// Opened is E = x − A, uniform since A is fresh.
+    /// Opened is E = x − A modulo 2^w, uniform since A is fresh.
     ///
     /// # Rounds and communication
-    /// 1 round; ℓ/8 bytes per element of x to each other party ([`traffic`]).
+    /// 1 round; w/8 bytes per element of x to each other party ([`traffic`]).
     ///
     /// # Errors
     /// [`ProtocolError::OperandLength`], [`ProtocolError::Transport`].
@@ -243,10 +247,10 @@ impl<R: Ring> FixedWeights<R> {
     /// Only the others send, and only the owner computes a convolution.
     ///
     /// # Security
-    /// The owner alone learns E = x − A, uniform since A is fresh.
+    /// The owner alone learns E = x − A modulo 2^w, uniform since A is fresh.
     ///
     /// # Rounds and communication
-    /// 1 round for the owner; ℓ/8 bytes per element of x from each other party ([`traffic_at_owner`]).
+    /// 1 round for the owner; w/8 bytes per element of x from each other party ([`traffic_at_owner`]).
     ///
     /// # Errors
     /// [`ProtocolError::OperandLength`], [`ProtocolError::Transport`].
@@ -282,6 +286,7 @@ impl<R: Ring> FixedWeights<R> {
 /// One use of a layer, ready for its input: the input's mask A and Z = A ∗ Δ + C. Consumed by its use.
 #[derive(Debug)]
 pub struct PreparedLayer<R: Ring> {
+    width: u32,
     mask: ArithmeticShares<R>,
     product: PreparedProduct<R>,
 }
@@ -316,27 +321,34 @@ impl<R: Ring> PreparedLayer<R> {
         owner: Option<usize>,
         x: &ArithmeticShares<R>,
     ) -> Result<(PreparedProduct<R>, OpenedInput<R>), ProtocolError> {
-        let Self { mask, product } = self;
+        let Self { width, mask, product } = self;
         check_len("fixed weights, input", mask.len(), x.len())?;
         let opened = match owner {
-            None => Some(open_difference(party, x, &mask).await?),
+            None => Some(open_difference(party, x, &mask, width).await?),
             Some(owner) => {
                 let differences = ArithmeticShares::from_elements(masked(x, &mask).collect());
-                sharing::reveal(party, owner, &differences).await?.map(SecretVec::from)
+                sharing::reveal_low_bits(party, owner, &differences, width).await?.map(SecretVec::from)
             }
         };
         Ok((product, OpenedInput(opened)))
     }
 }
 
-/// The traffic of each party in [`FixedWeights::apply`].
+/// The traffic of each party in [`FixedWeights::load`]: the number of weights under each mask, and its width.
 #[must_use]
-pub fn traffic<R: Ring>(map: &Bilinear, parties: usize) -> Traffic {
-    open::traffic(map.left_len(), R::BITS, parties)
+pub fn load_traffic(masks: impl IntoIterator<Item = (usize, u32)>, parties: usize) -> Traffic {
+    let bytes = masks.into_iter().map(|(len, width)| packing::packed_len(len, width) as u64).sum();
+    Traffic::exchange(bytes, parties)
 }
 
-/// The traffic of party `party` in [`FixedWeights::apply_at_owner`].
+/// The traffic of each party in [`FixedWeights::apply`] with a pair of `width` bits.
 #[must_use]
-pub fn traffic_at_owner<R: Ring>(map: &Bilinear, party: usize, owner: usize, parties: usize) -> Traffic {
-    sharing::reveal_traffic::<R>(map.left_len(), party, owner, parties)
+pub fn traffic(map: &Bilinear, width: u32, parties: usize) -> Traffic {
+    open::traffic(map.left_len(), width, parties)
+}
+
+/// The traffic of party `party` in [`FixedWeights::apply_at_owner`] with a pair of `width` bits.
+#[must_use]
+pub fn traffic_at_owner(map: &Bilinear, width: u32, party: usize, owner: usize, parties: usize) -> Traffic {
+    sharing::reveal_traffic(map.left_len(), width, party, owner, parties)
 }

@@ -68,17 +68,24 @@ pub fn run_planned<R: Ring, O: Send>(
 ) -> Result<Vec<Outcome<O>>, ProtocolError> {
     let mut dealer = Dealer::<R>::new(parties, Seed::from_system()?)?;
     let (mut dealer_ends, party_ends): (Vec<_>, Vec<_>) = (0..parties).map(|_| memory_link(DEADLINE)).unzip();
+    let protocol = &protocol;
+    let running = memory_network(parties, DEADLINE)
+        .into_iter()
+        .zip(party_ends)
+        .map(|(transport, link)| move || smol::block_on(run_party(transport, link, plan, protocol)));
+    let (outcomes, dealt) = on_threads(running, move || smol::block_on(dealer.deal(&mut dealer_ends, plan, |_| ())));
+    all_or_cause(outcomes, dealt)
+}
+
+/// Runs parties and a dealer, each on a thread of its own, and returns the parties' results by index and the dealer's.
+pub fn on_threads<P: Send, D: Send>(
+    parties: impl Iterator<Item = impl FnOnce() -> P + Send>,
+    dealer: impl FnOnce() -> D + Send,
+) -> (Vec<P>, D) {
     thread::scope(|scope| {
-        let dealing = scope.spawn(move || smol::block_on(dealer.deal(&mut dealer_ends, plan, |_| ())));
-        let network = memory_network(parties, DEADLINE);
-        let protocol = &protocol;
-        let running: Vec<_> = network
-            .into_iter()
-            .zip(party_ends)
-            .map(|(transport, link)| scope.spawn(move || smol::block_on(run_party(transport, link, plan, protocol))))
-            .collect();
-        let outcomes = running.into_iter().map(join).collect();
-        all_or_cause(outcomes, join(dealing))
+        let dealing = scope.spawn(dealer);
+        let running: Vec<_> = parties.map(|party| scope.spawn(party)).collect();
+        (running.into_iter().map(join).collect(), join(dealing))
     })
 }
 

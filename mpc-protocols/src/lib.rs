@@ -20,6 +20,7 @@ pub mod in_process;
 pub mod lookup;
 pub mod maximum;
 pub mod open;
+pub mod own;
 mod party;
 pub mod piecewise;
 mod place;

@@ -15,6 +15,7 @@
 //! One-time tables: Ishai, Kushilevitz, Meldgaard, Orlandi, Paskin-Cherniavsky, "On the power of correlated randomness
 //! in secure computation" (TCC 2013).
 
+mod layout;
 mod table;
 #[cfg(test)]
 mod tests;
@@ -30,9 +31,10 @@ use crate::open::{self, open_shares};
 use crate::truncation::{self, LiftMask, LiftShape, truncate};
 use crate::{Correlation, Party, ProtocolError, Request};
 
-pub use table::{Layout, Table};
+pub use layout::Layout;
+pub use table::Table;
 
-pub(crate) use table::Polynomials;
+pub(crate) use layout::Polynomials;
 
 /// The number of elements and the table of a lookup.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -74,7 +76,7 @@ impl<R: Ring> Correlation for LookupMask<R> {
         let layout = shape.table.layout(R::BITS)?;
         Ok(Self {
             layout,
-            mask: fields.uniform(shape.len),
+            mask: fields.uniform(shape.len, layout.argument_bits()),
             tables: fields.expansion(shape.len, layout.elements(), layout.entry_bits),
             lift: LiftMask::from_fields(&LiftShape { len: shape.len, bits: layout.result_bits }, fields)?,
         })

@@ -57,25 +57,60 @@ pub(crate) async fn open_with<R: Ring>(
     bits: u32,
     fill: impl Fn(Range<usize>, &mut [R]) + Send,
 ) -> Result<SecretVec<R>, ProtocolError> {
-    if !(1..=R::BITS).contains(&bits) {
-        let allowed = "1 bit to the ring's bits";
-        return Err(ProtocolError::Parameter { protocol: "open", parameter: "bits", value: bits.into(), allowed });
-    }
+    check_bits::<R>(bits)?;
     party.message.resize(packing::packed_len(len, bits), 0);
-    vectorized(|| {
-        let mut block = [R::ZERO; BLOCK];
-        let packed = party.message.chunks_mut(packing::packed_len(BLOCK, bits));
-        for (start, packed) in (0..len).step_by(BLOCK).zip(packed) {
-            let range = start..len.min(start + BLOCK);
-            let block = &mut block[..range.len()];
-            fill(range, block);
-            packing::pack(block, bits, packed);
-        }
-    });
+    vectorized(|| pack_filled(len, bits, &fill, &mut party.message));
     let (own, others) = party.exchange_and_keep().await?;
     let mut opened = SecretVec::zeros(len);
     vectorized(|| sum_packed(&mut opened, bits, own, others));
     Ok(opened)
+}
+
+/// Opens several runs of elements in one message, each modulo a power of two of its own: the number of elements, the bits,
+/// and what fills in this party's shares, as for [`open_with`].
+pub(crate) async fn open_all<R: Ring, F: Fn(Range<usize>, &mut [R]) + Send>(
+    party: &mut Party,
+    runs: Vec<(usize, u32, F)>,
+) -> Result<Vec<SecretVec<R>>, ProtocolError> {
+    runs.iter().try_for_each(|&(_, bits, _)| check_bits::<R>(bits))?;
+    party.message.resize(runs.iter().map(|&(len, bits, _)| packing::packed_len(len, bits)).sum(), 0);
+    let mut rest = &mut party.message[..];
+    for (len, bits, fill) in &runs {
+        let (packed, others) = rest.split_at_mut(packing::packed_len(*len, *bits));
+        pack_filled(*len, *bits, fill, packed);
+        rest = others;
+    }
+    let (own, others) = party.exchange_and_keep().await?;
+    let mut from = 0;
+    let mut sum = |(len, bits, _): (usize, u32, F)| {
+        let range = from..from + packing::packed_len(len, bits);
+        from = range.end;
+        let mut opened = SecretVec::zeros(len);
+        sum_packed(&mut opened, bits, &own[range.clone()], others.clone().map(|other| &other[range.clone()]));
+        opened
+    };
+    Ok(runs.into_iter().map(&mut sum).collect())
+}
+
+pub(crate) fn check_bits<R: Ring>(bits: u32) -> Result<(), ProtocolError> {
+    if (1..=R::BITS).contains(&bits) {
+        return Ok(());
+    }
+    let allowed = "1 bit to the ring's bits";
+    Err(ProtocolError::Parameter { protocol: "open", parameter: "bits", value: bits.into(), allowed })
+}
+
+/// Packs `len` elements that `fill` writes block by block.
+#[inline(always)]
+fn pack_filled<R: Ring>(len: usize, bits: u32, fill: &impl Fn(Range<usize>, &mut [R]), message: &mut [u8]) {
+    let mut block = [R::ZERO; BLOCK];
+    let packed = message.chunks_mut(packing::packed_len(BLOCK, bits));
+    for (start, packed) in (0..len).step_by(BLOCK).zip(packed) {
+        let range = start..len.min(start + BLOCK);
+        let block = &mut block[..range.len()];
+        fill(range, block);
+        packing::pack(block, bits, packed);
+    }
 }
 
 /// The sums of all parties' packed elements modulo 2^`bits`.

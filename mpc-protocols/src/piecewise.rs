@@ -31,7 +31,7 @@ pub struct PiecewiseShape {
 pub struct PiecewiseMask<R: Ring> {
     parameters: SignParameters,
     tables: MaskTables<R>,
-    /// r_top, modulo 2^{ℓ−k}.
+    /// r_top, modulo 2^{w−k} for a result of w bits.
     top: ArithmeticShares<R>,
     thresholds: Vec<ThresholdMask<R>>,
     products: Vec<FlippedMask<R>>,
@@ -41,7 +41,7 @@ pub struct PiecewiseMask<R: Ring> {
 struct FlippedMask<R: Ring> {
     /// d·r.
     mask: ArithmeticShares<R>,
-    /// d·r_top, modulo 2^{ℓ−k}.
+    /// d·r_top, modulo 2^{w−k}.
     top: ArithmeticShares<R>,
 }
 
@@ -63,12 +63,13 @@ impl<R: Ring> Correlation for PiecewiseMask<R> {
     fn from_fields(shape: &PiecewiseShape, fields: &mut Fields<R>) -> Result<Self, ProtocolError> {
         let SignShape { len, parameters } = shape.sign;
         let tables = MaskTables::from_fields(shape.sign, fields)?;
-        let top_bits = R::BITS - parameters.bits();
+        let width = fields.width();
+        let top_bits = width.saturating_sub(parameters.bits());
         let top = fields.dealt(len, top_bits);
         let (mut thresholds, mut products) = (Vec::new(), Vec::new());
         for _ in 0..shape.thresholds {
             thresholds.push(ThresholdMask::from_fields(shape.sign, fields)?);
-            products.push(FlippedMask { mask: fields.dealt(len, R::BITS), top: fields.dealt(len, top_bits) });
+            products.push(FlippedMask { mask: fields.dealt(len, width), top: fields.dealt(len, top_bits) });
         }
         Ok(Self { parameters, tables, top, thresholds, products })
     }

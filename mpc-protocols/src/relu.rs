@@ -18,11 +18,11 @@ use crate::{Correlation, Party, ProtocolError, Request};
 pub struct ReluMask<R: Ring> {
     parameters: SignParameters,
     sign: SignMask<R>,
-    /// r_top, modulo 2^{ℓ−k}.
+    /// r_top, modulo 2^{w−k} for a result of w bits.
     top: ArithmeticShares<R>,
     /// d·r.
     flipped_mask: ArithmeticShares<R>,
-    /// d·r_top, modulo 2^{ℓ−k}.
+    /// d·r_top, likewise.
     flipped_top: ArithmeticShares<R>,
 }
 
@@ -37,12 +37,13 @@ impl<R: Ring> Correlation for ReluMask<R> {
     fn from_fields(shape: &SignShape, fields: &mut Fields<R>) -> Result<Self, ProtocolError> {
         let sign = SignMask::from_fields(shape, fields)?;
         let SignShape { len, parameters } = *shape;
-        let top_bits = R::BITS - parameters.bits();
+        let width = fields.width();
+        let top_bits = width.saturating_sub(parameters.bits());
         Ok(Self {
             parameters,
             sign,
             top: fields.dealt(len, top_bits),
-            flipped_mask: fields.dealt(len, R::BITS),
+            flipped_mask: fields.dealt(len, width),
             flipped_top: fields.dealt(len, top_bits),
         })
     }

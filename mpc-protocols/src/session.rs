@@ -15,7 +15,7 @@ use alloc::vec::Vec;
 
 use mpc_ring::Ring;
 use mpc_shares::Seed;
-use mpc_transport::{Agreement, Link, Phase, Transport, handshake};
+use mpc_transport::{Agreement, End, Link, Phase, Transport, handshake, handshake_link};
 use sha2::{Digest, Sha256};
 
 use crate::{CorrelationSource, Dealer, Party, ProtocolError, Request};
@@ -151,7 +151,7 @@ pub async fn agree(party: &mut Party, agreement: &Agreement) -> Result<(), Proto
 /// [`ProtocolError::LinkToDealer`]; a field that differs is named, with both values.
 pub async fn connect_to_dealer(dealer: &mut Link, agreement: &Agreement, party: usize) -> Result<(), ProtocolError> {
     dealer.begin(Phase::Setup, HANDSHAKE);
-    let shaken = dealer.handshake(&on_link(agreement, party)).await;
+    let shaken = handshake_link(dealer, End::First, &on_link(agreement, party)).await;
     shaken.map_err(|source| ProtocolError::LinkToDealer { source })
 }
 
@@ -164,7 +164,7 @@ pub async fn connect_to_parties(links: &mut [Link], agreement: &Agreement) -> Re
     let mut shaken = Ok(());
     for (party, link) in links.iter_mut().enumerate() {
         link.begin(Phase::Setup, HANDSHAKE);
-        let with_party = link.handshake(&on_link(agreement, party)).await;
+        let with_party = handshake_link(link, End::Second, &on_link(agreement, party)).await;
         shaken = shaken.and(with_party.map_err(|source| ProtocolError::DealerLink { party, source }));
     }
     shaken

@@ -1,13 +1,13 @@
 //! Inputs into shares, and shares out to the one who may know the result.
 
 use alloc::vec::Vec;
-use mpc_ring::{Ring, read_all, write_all};
+use mpc_ring::{Ring, packing};
 use mpc_shares::{ArithmeticShares, Prg, SecretVec, Seed, check_parties};
 use mpc_transport::{Traffic, Transport};
 use zeroize::Zeroizing;
 
 use crate::error::check_len;
-use crate::open::open;
+use crate::open::{check_bits, open};
 use crate::{Party, ProtocolError};
 
 /// Shares a tensor that party `owner` knows: the others pass `None`.
@@ -74,18 +74,36 @@ pub async fn reveal<R: Ring>(
     owner: usize,
     shares: &ArithmeticShares<R>,
 ) -> Result<Option<Vec<R>>, ProtocolError> {
-    let mut bytes = SecretVec::zeros(shares.len() * R::BYTES);
+    reveal_low_bits(party, owner, shares, R::BITS).await
+}
+
+/// As [`reveal`], modulo 2^`bits`, from this party's share modulo 2^`bits` (higher bits are ignored).
+///
+/// # Rounds and communication
+/// 1 round for the owner; `bits`/8 bytes per element from each other party, packed ([`reveal_traffic`]).
+///
+/// # Errors
+/// [`ProtocolError::Parameter`] for no bits, or more than the ring has; [`ProtocolError::Transport`].
+pub async fn reveal_low_bits<R: Ring>(
+    party: &mut Party,
+    owner: usize,
+    shares: &ArithmeticShares<R>,
+    bits: u32,
+) -> Result<Option<Vec<R>>, ProtocolError> {
+    check_bits::<R>(bits)?;
+    let mut bytes = SecretVec::zeros(packing::packed_len(shares.len(), bits));
     if party.index() != owner {
-        write_all(shares.elements(), &mut bytes);
+        packing::pack(shares.elements(), bits, &mut bytes);
         party.transport_mut().send(owner, &bytes).await?;
         return Ok(None);
     }
-    let mut sum = SecretVec::copy_of(shares.elements());
+    let mask = R::low_mask(bits);
+    let mut sum: SecretVec<R> = shares.elements().iter().map(|&x| x & mask).collect();
     let mut peer_share = SecretVec::zeros(shares.len());
     for peer in (0..party.parties()).filter(|&peer| peer != owner) {
         party.transport_mut().receive(peer, &mut bytes).await?;
-        read_all(&bytes, &mut peer_share);
-        sum.iter_mut().zip(peer_share.iter()).for_each(|(x, &y)| *x = x.wrapping_add(y));
+        packing::unpack(&bytes, bits, &mut peer_share);
+        sum.iter_mut().zip(peer_share.iter()).for_each(|(x, &y)| *x = x.wrapping_add(y) & mask);
     }
     Ok(Some(sum.into_vec()))
 }
@@ -122,13 +140,13 @@ pub async fn reveal_to<R: Ring>(
 /// The traffic of [`reveal_to`] at one party, for `len` elements of `R`.
 #[must_use]
 pub fn reveal_to_traffic<R: Ring>(len: usize, party: usize, recipients: &[usize], parties: usize) -> Traffic {
-    recipients.iter().map(|&recipient| reveal_traffic::<R>(len, party, recipient, parties)).sum()
+    recipients.iter().map(|&recipient| reveal_traffic(len, R::BITS, party, recipient, parties)).sum()
 }
 
-/// The traffic of [`reveal`] at one party, for `len` elements of `R`.
+/// The traffic of [`reveal_low_bits`] at one party, for `len` elements of `bits` bits: all of a ring's for [`reveal`].
 #[must_use]
-pub fn reveal_traffic<R: Ring>(len: usize, party: usize, owner: usize, parties: usize) -> Traffic {
-    let bytes = (len * R::BYTES) as u64;
+pub fn reveal_traffic(len: usize, bits: u32, party: usize, owner: usize, parties: usize) -> Traffic {
+    let bytes = packing::packed_len(len, bits) as u64;
     if party != owner {
         return Traffic::send(bytes);
     }

@@ -28,6 +28,29 @@ pub use parameters::{SignParameters, SignShape};
 
 use compare::{Comparisons, MaskTables, ThresholdMask, mask_of_bit, open_comparisons};
 
+// Here and not with the type, which requests hold and errors with them.
+impl SignParameters {
+    /// Comparison in `bits` bits.
+    ///
+    /// # Errors
+    /// [`ProtocolError::Parameter`] outside [`MIN_BITS`](Self::MIN_BITS) to [`MAX_BITS`](Self::MAX_BITS).
+    pub fn new(bits: u32) -> Result<Self, ProtocolError> {
+        if (Self::MIN_BITS..=Self::MAX_BITS).contains(&bits) {
+            return Ok(Self { bits });
+        }
+        let allowed = "3 to 42 bits";
+        Err(ProtocolError::Parameter { protocol: "sign", parameter: "k", value: u64::from(bits), allowed })
+    }
+}
+
+impl TryFrom<u32> for SignParameters {
+    type Error = ProtocolError;
+
+    fn try_from(bits: u32) -> Result<Self, ProtocolError> {
+        Self::new(bits)
+    }
+}
+
 /// One party's share of what one sign needs: consumed by its use.
 pub struct SignMask<R: Ring> {
     parameters: SignParameters,

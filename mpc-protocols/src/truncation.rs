@@ -31,7 +31,7 @@ pub struct LiftShape {
 pub struct LiftMask<R: Ring> {
     bits: u32,
     mask: ArithmeticShares<R>,
-    /// Needed modulo 2^{ℓ−k} only, since it is always multiplied by 2^k.
+    /// Needed modulo 2^{w−k} only for a result of w bits, since it is always multiplied by 2^k.
     top: ArithmeticShares<R>,
 }
 
@@ -45,7 +45,10 @@ impl<R: Ring> Correlation for LiftMask<R> {
 
     fn from_fields(&LiftShape { len, bits }: &LiftShape, fields: &mut Fields<R>) -> Result<Self, ProtocolError> {
         check_bits::<R>(bits, 0)?;
-        Ok(Self { bits, mask: fields.dealt(len, R::BITS), top: fields.dealt(len, R::BITS - bits) })
+        let width = fields.width();
+        // The mask is opened in k bits, whatever is read of the result.
+        let mask = fields.dealt(len, width.max(bits));
+        Ok(Self { bits, mask, top: fields.dealt(len, width.saturating_sub(bits)) })
     }
 }
 

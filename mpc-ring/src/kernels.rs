@@ -10,6 +10,7 @@ mod avx2;
 #[cfg(target_arch = "x86_64")]
 mod avx512;
 mod convolution;
+mod gather;
 mod lookup;
 mod matrix;
 mod portable;
@@ -19,6 +20,7 @@ pub use convolution::{
     Convolution, ShapeError, convolution, convolution_packed, convolution_packed_with, convolution_with, pack_weights,
     pack_weights_with,
 };
+pub use gather::{gather_xor, gather_xor_with};
 pub use lookup::{TABLE_BLOCK, Tables, lookup, lookup_with};
 pub use matrix::{MatrixProduct, matrix_product, matrix_product_with};
 

@@ -18,7 +18,7 @@ pub use roles::dealer::Dealer;
 pub use roles::depositor::Depositor;
 pub use roles::report::{Event, InferenceReport, StepReport, Watch};
 pub use roles::server::{Contacts, Holdings, Server};
-pub use terms::{Reveal, RevealTo, Setting, Terms, TermsError};
+pub use terms::{Reveal, RevealTo, Terms, TermsError, Topology};
 pub use wire::limits::Limits;
 pub use wire::link::{Endpoint, Peer};
 pub use wire::listener::listen;

@@ -10,7 +10,7 @@ pub const MAX_PUBLIC_BYTES: usize = 64 << 20;
 /// The computing parties.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Setting {
+pub enum Topology {
     /// The model owner is party 0, the data owner the last party; servers that hold neither may compute with them.
     #[default]
     Direct,
@@ -60,7 +60,7 @@ pub enum TermsError {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Terms {
     /// The computing parties.
-    pub setting: Setting,
+    pub setting: Topology,
     /// n: the number of computing parties, 2 to 8.
     pub parties: u8,
     /// The ring.
@@ -82,7 +82,7 @@ impl Default for Terms {
     /// all numbers.
     fn default() -> Self {
         Self {
-            setting: Setting::Direct,
+            setting: Topology::Direct,
             parties: 2,
             ring: RingBits::Bits64,
             fractional_bits: 16,
@@ -104,15 +104,15 @@ impl Terms {
     /// The number of servers: all parties but a computing data owner.
     #[must_use]
     pub fn servers(&self) -> usize {
-        self.parties().saturating_sub(usize::from(self.setting == Setting::Direct))
+        self.parties().saturating_sub(usize::from(self.setting == Topology::Direct))
     }
 
     /// The model owner.
     #[must_use]
     pub fn model_owner(&self) -> Owner {
         match self.setting {
-            Setting::Direct => Owner::Party(0),
-            Setting::Outsourced => Owner::Outside,
+            Topology::Direct => Owner::Party(0),
+            Topology::Outsourced => Owner::Outside,
         }
     }
 
@@ -120,8 +120,8 @@ impl Terms {
     #[must_use]
     pub fn data_owner(&self) -> Owner {
         match self.setting {
-            Setting::Direct => Owner::Party(self.parties().saturating_sub(1)),
-            Setting::Outsourced => Owner::Outside,
+            Topology::Direct => Owner::Party(self.parties().saturating_sub(1)),
+            Topology::Outsourced => Owner::Outside,
         }
     }
 
@@ -134,7 +134,7 @@ impl Terms {
         let recipients = match self.reveal_to {
             RevealTo::DataOwner => Recipients::new(&[data_owner])?,
             // Of those outside, the data owner gets the shares of a result.
-            _ if self.setting == Setting::Outsourced => return Err(TermsError::OwnerOutside),
+            _ if self.setting == Topology::Outsourced => return Err(TermsError::OwnerOutside),
             RevealTo::ModelOwner => Recipients::new(&[model_owner])?,
             RevealTo::Both => Recipients::new(&[model_owner, data_owner])?,
         };

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use smol::Timer;
 
-use crate::{FRAME_HEADER_BYTES, Transport, TransportError};
+use crate::{Connection, FRAME_HEADER_BYTES, Transport, TransportError};
 
 /// The links that an [`Emulated`] transport imitates; without latency and limit by default.
 ///
@@ -48,7 +48,7 @@ impl LinkSettings {
     }
 }
 
-/// A transport whose messages take as long as over the links of [`LinkSettings`].
+/// A transport or a connection whose messages take as long as over the links of [`LinkSettings`].
 ///
 /// Every message is held back at its sender: for the time that all its bytes, frame headers included, take at the link's
 /// rate, and for the latency. So an [`exchange`](Transport::exchange) ends no sooner than its start, the latency and the
@@ -82,10 +82,17 @@ pub struct Emulated<T> {
     in_stream: bool,
 }
 
-impl<T: Transport> Emulated<T> {
+impl<T> Emulated<T> {
     /// Delays what is sent through `inner`.
     pub fn new(inner: T, settings: LinkSettings) -> Self {
         Self { inner, settings, in_stream: false }
+    }
+
+    /// Holds back a message to one receiver.
+    async fn hold_back_one(&mut self, length: usize) {
+        let latency = if self.in_stream { Duration::ZERO } else { self.settings.latency };
+        self.settings.hold_back(length, 1, latency).await;
+        self.in_stream = true;
     }
 
     /// The links that are imitated.
@@ -109,9 +116,7 @@ impl<T: Transport> Transport for Emulated<T> {
     }
 
     async fn send(&mut self, to: usize, message: &[u8]) -> Result<(), TransportError> {
-        let latency = if self.in_stream { Duration::ZERO } else { self.settings.latency };
-        self.settings.hold_back(message.len(), 1, latency).await;
-        self.in_stream = true;
+        self.hold_back_one(message.len()).await;
         self.inner.send(to, message).await
     }
 
@@ -131,5 +136,22 @@ impl<T: Transport> Transport for Emulated<T> {
         let latency = if receivers == 0 { Duration::ZERO } else { self.settings.latency };
         self.settings.hold_back(message.len(), receivers, latency).await;
         self.inner.exchange(message, received).await
+    }
+}
+
+impl<C: Connection> Connection for Emulated<C> {
+    async fn send(&mut self, message: &[u8]) -> Result<(), TransportError> {
+        self.hold_back_one(message.len()).await;
+        self.inner.send(message).await
+    }
+
+    async fn receive(&mut self, message: &mut [u8]) -> Result<(), TransportError> {
+        self.in_stream = false;
+        self.inner.receive(message).await
+    }
+
+    async fn receive_bounded(&mut self, limit: usize) -> Result<Vec<u8>, TransportError> {
+        self.in_stream = false;
+        self.inner.receive_bounded(limit).await
     }
 }

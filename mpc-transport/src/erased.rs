@@ -8,7 +8,7 @@ use core::pin::Pin;
 
 use crate::{Transport, TransportError};
 
-type Boxed<'a, O> = Pin<Box<dyn Future<Output = Result<O, TransportError>> + Send + 'a>>;
+pub(crate) type Boxed<'a, O> = Pin<Box<dyn Future<Output = Result<O, TransportError>> + Send + 'a>>;
 
 /// Any [`Transport`], its kind known at run time alone: one allocation an operation.
 ///

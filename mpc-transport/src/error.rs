@@ -6,6 +6,24 @@ use core::time::Duration;
 
 use crate::RecordingError;
 
+/// The other side of an operation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Peer {
+    /// The party of that index in a network.
+    Party(usize),
+    /// The other end of a connection between two.
+    OtherEnd,
+}
+
+impl fmt::Display for Peer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Party(party) => write!(f, "party {party}"),
+            Self::OtherEnd => f.write_str("the other end"),
+        }
+    }
+}
+
 /// The thing that a party was waiting for when its deadline passed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -36,18 +54,18 @@ impl fmt::Display for Wait {
 #[non_exhaustive]
 pub enum TransportError {
     /// The peer ended the connection.
-    #[error("party {party} closed the connection: see its own log for the cause, then start a new session")]
+    #[error("{peer} closed the connection: see its own log for the cause, then start a new session")]
     Closed {
         /// The peer.
-        party: usize,
+        peer: Peer,
     },
     /// The peer made no progress, or too little, in time.
     #[error(
-        "party {party} timed out after {after:?}, waiting for {waiting_for}: check that it runs and is reachable, or raise the deadline"
+        "{peer} timed out after {after:?}, waiting for {waiting_for}: check that it runs and is reachable, or raise the deadline"
     )]
     Timeout {
         /// The slowest peer.
-        party: usize,
+        peer: Peer,
         /// How long this party waited.
         after: Duration,
         /// The thing that it waited for.
@@ -55,21 +73,21 @@ pub enum TransportError {
     },
     /// The peer's frame has another length than the plan says.
     #[error(
-        "party {party} sent a message of {got} bytes where the plan says {expected}: check that both run the same plan and version"
+        "{peer} sent a message of {got} bytes where the plan says {expected}: check that both run the same plan and version"
     )]
     WrongLength {
         /// The peer.
-        party: usize,
+        peer: Peer,
         /// Bytes that the plan says.
         expected: usize,
         /// Bytes that the peer announced.
         got: usize,
     },
     /// A frame, sent or received, is longer than allowed.
-    #[error("a frame of {got} bytes to or from party {party} exceeds the limit of {limit} bytes: split the message")]
+    #[error("a frame of {got} bytes to or from {peer} exceeds the limit of {limit} bytes: split the message")]
     FrameTooLong {
         /// The peer.
-        party: usize,
+        peer: Peer,
         /// Bytes allowed.
         limit: usize,
         /// Bytes announced or asked for.
@@ -87,11 +105,11 @@ pub enum TransportError {
     },
     /// The peer is set up differently.
     #[error(
-        "party {party} disagrees on {field:?}: here it is {ours:?}, there {theirs:?}; start all parties with the same settings"
+        "{peer} disagrees on {field:?}: here it is {ours:?}, there {theirs:?}; start all parties with the same settings"
     )]
     HandshakeMismatch {
         /// The peer.
-        party: usize,
+        peer: Peer,
         /// The first setting that differs.
         field: String,
         /// Its value here.
@@ -100,10 +118,10 @@ pub enum TransportError {
         theirs: String,
     },
     /// The peer's handshake cannot be read.
-    #[error("party {party} sent a malformed handshake ({reason}): check that it runs the same version")]
+    #[error("{peer} sent a malformed handshake ({reason}): check that it runs the same version")]
     HandshakeMalformed {
         /// The peer.
-        party: usize,
+        peer: Peer,
         /// The fault.
         reason: &'static str,
     },
@@ -122,10 +140,10 @@ pub enum TransportError {
         parties: usize,
     },
     /// No connection to the peer could be made.
-    #[error("cannot connect to party {party} at {address}: {reason}; check that it runs and the address is right")]
+    #[error("cannot connect to {peer} at {address}: {reason}; check that it runs and the address is right")]
     Connect {
         /// The peer.
-        party: usize,
+        peer: Peer,
         /// Where it should listen.
         address: String,
         /// The last failure.
@@ -138,32 +156,30 @@ pub enum TransportError {
         reason: String,
     },
     /// An earlier operation with the peer was dropped, or failed, in the middle of a frame.
-    #[error("the link to party {party} was left in the middle of a frame by an earlier operation: start a new session")]
+    #[error("the link to {peer} was left in the middle of a frame by an earlier operation: start a new session")]
     Interrupted {
         /// The peer.
-        party: usize,
+        peer: Peer,
     },
     /// The bytes that arrived over an encrypted connection are not those that the peer sent.
-    #[error("the connection to party {party} was corrupted or tampered with ({reason}): start a new session")]
+    #[error("the connection to {peer} was corrupted or tampered with ({reason}): start a new session")]
     Corrupted {
         /// The peer.
-        party: usize,
+        peer: Peer,
         /// The finding of the check.
         reason: String,
     },
     /// The operating system reported a failure.
-    #[error("the connection to party {party} failed: {reason}; start a new session")]
+    #[error("the connection to {peer} failed: {reason}; start a new session")]
     Io {
         /// The peer.
-        party: usize,
+        peer: Peer,
         /// The system's message.
         reason: String,
     },
-    /// The recorded messages of the peer cannot be kept or read.
-    #[error("the recorded messages of party {party} cannot be kept or read: {source}")]
+    /// Recorded messages cannot be kept or read.
+    #[error("the recorded messages cannot be kept or read: {source}")]
     Recording {
-        /// The peer.
-        party: usize,
         /// Why.
         source: RecordingError,
     },

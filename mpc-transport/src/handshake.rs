@@ -7,7 +7,7 @@ use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
-use crate::{Transport, TransportError};
+use crate::{Connection, Peer, Transport, TransportError};
 use message::Message;
 
 /// Version of the messages between the parties. Parties of different versions refuse each other.
@@ -99,16 +99,45 @@ pub async fn handshake<T: Transport>(transport: &mut T, agreement: &Agreement) -
         worst = graver(worst, transport.send(peer, &bytes).await);
     }
     for peer in peers() {
-        worst = graver(worst, check_peer(transport, peer, &ours).await);
+        let received = transport.receive_bounded(peer, MAX_AGREEMENT_BYTES).await;
+        worst = graver(worst, received.and_then(|bytes| check(Peer::Party(peer), peer, &bytes, &ours)));
     }
     worst
 }
 
-async fn check_peer<T: Transport>(transport: &mut T, peer: usize, ours: &Message<'_>) -> Result<(), TransportError> {
-    let bytes = transport.receive_bounded(peer, MAX_AGREEMENT_BYTES).await?;
-    let theirs =
-        Message::decode(&bytes).map_err(|reason| TransportError::HandshakeMalformed { party: peer, reason })?;
-    compare(peer, ours, &theirs)
+/// The part of a participant in a [handshake between two](handshake_link), which nothing else depends on: a party and whoever
+/// calls are first, the dealer and whoever is called second.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    /// A party, or whoever calls.
+    First,
+    /// The dealer, or whoever is called.
+    Second,
+}
+
+/// As [`handshake`], over a connection between two, of which this is the given `end`.
+///
+/// # Errors
+/// As for [`handshake`].
+pub async fn handshake_link<C: Connection>(
+    connection: &mut C,
+    end: End,
+    agreement: &Agreement,
+) -> Result<(), TransportError> {
+    let (own, other) = match end {
+        End::First => (0, 1),
+        End::Second => (1, 0),
+    };
+    let ours = Message::new(own, 2, agreement);
+    let sent = connection.send(&ours.encode()?).await;
+    let received = connection.receive_bounded(MAX_AGREEMENT_BYTES).await;
+    graver(sent, received.and_then(|bytes| check(Peer::OtherEnd, other, &bytes, &ours)))
+}
+
+/// Compares the message of `peer`, which has that index.
+fn check(peer: Peer, index: usize, bytes: &[u8], ours: &Message<'_>) -> Result<(), TransportError> {
+    let theirs = Message::decode(bytes).map_err(|reason| TransportError::HandshakeMalformed { peer, reason })?;
+    compare(peer, index, ours, &theirs)
 }
 
 /// The result that explains more; the earlier of two equals.
@@ -126,15 +155,15 @@ fn gravity(result: &Result<(), TransportError>) -> u8 {
 }
 
 /// The first difference between our message and that of `peer`.
-fn compare(peer: usize, ours: &Message<'_>, theirs: &Message<'_>) -> Result<(), TransportError> {
+fn compare(peer: Peer, index: usize, ours: &Message<'_>, theirs: &Message<'_>) -> Result<(), TransportError> {
     same(peer, "protocol version", &ours.version.to_string(), &theirs.version.to_string())?;
     same(peer, "parties", &ours.parties().to_string(), &theirs.parties().to_string())?;
-    same(peer, "party index", &peer.to_string(), &theirs.party().to_string())?;
+    same(peer, "party index", &index.to_string(), &theirs.party().to_string())?;
     same(peer, "session", &hex(&ours.session), &hex(&theirs.session))?;
     compare_fields(peer, ours, theirs)
 }
 
-fn compare_fields(peer: usize, ours: &Message<'_>, theirs: &Message<'_>) -> Result<(), TransportError> {
+fn compare_fields(peer: Peer, ours: &Message<'_>, theirs: &Message<'_>) -> Result<(), TransportError> {
     for &(name, value) in &ours.fields {
         same(peer, name, value, theirs.field(name).unwrap_or(ABSENT))?;
     }
@@ -142,12 +171,12 @@ fn compare_fields(peer: usize, ours: &Message<'_>, theirs: &Message<'_>) -> Resu
     extra.map_or(Ok(()), |&(name, value)| same(peer, name, ABSENT, value))
 }
 
-fn same(party: usize, field: &str, ours: &str, theirs: &str) -> Result<(), TransportError> {
+fn same(peer: Peer, field: &str, ours: &str, theirs: &str) -> Result<(), TransportError> {
     if ours == theirs {
         return Ok(());
     }
     let [field, ours, theirs] = [field, ours, theirs].map(ToOwned::to_owned);
-    Err(TransportError::HandshakeMismatch { party, field, ours, theirs })
+    Err(TransportError::HandshakeMismatch { peer, field, ours, theirs })
 }
 
 fn hex(bytes: &[u8]) -> String {

@@ -15,44 +15,48 @@ mod traffic;
 mod transport;
 
 #[cfg(feature = "std")]
-mod connecting;
-#[cfg(feature = "std")]
-mod drive;
+mod dial;
 #[cfg(feature = "std")]
 mod emulated;
 #[cfg(feature = "std")]
-mod flow;
-#[cfg(feature = "std")]
 mod memory;
 #[cfg(feature = "std")]
-mod stream;
+mod network;
+#[cfg(feature = "std")]
+mod pair;
+#[cfg(feature = "std")]
+mod poll;
 #[cfg(feature = "std")]
 mod tcp;
 #[cfg(feature = "tls")]
 pub mod tls;
+#[cfg(feature = "std")]
+mod transfer;
 
 pub use erased::AnyTransport;
-pub use error::{TransportError, Wait};
+pub use error::{Peer, TransportError, Wait};
 pub use frame::{FRAME_HEADER_BYTES, MAX_FRAME_BYTES};
 pub use handshake::{
-    Agreement, MAX_AGREEMENT_BYTES, MAX_FIELD_NAME_BYTES, MAX_FIELD_VALUE_BYTES, MAX_FIELDS, PROTOCOL_VERSION,
-    handshake,
+    Agreement, End, MAX_AGREEMENT_BYTES, MAX_FIELD_NAME_BYTES, MAX_FIELD_VALUE_BYTES, MAX_FIELDS, PROTOCOL_VERSION,
+    handshake, handshake_link,
 };
-pub use link::Link;
+pub use link::{Connection, Link};
 pub use meter::{Meter, Metered, Phase};
 pub use replay::{FrameSource, RecordingError};
 pub use traffic::Traffic;
 pub use transport::Transport;
 
 #[cfg(feature = "std")]
-pub use drive::{DEFAULT_POLL, MIN_BYTES_PER_SECOND};
-#[cfg(feature = "std")]
 pub use emulated::{Emulated, LinkSettings};
 #[cfg(feature = "std")]
-pub use memory::{MemoryTransport, memory_link, memory_link_with, memory_network};
+pub use memory::{MemoryLink, MemoryTransport, memory_link, memory_link_with, memory_network};
 #[cfg(feature = "std")]
-pub use stream::StreamTransport;
+pub use network::Network;
 #[cfg(feature = "std")]
-pub use tcp::{TcpSettings, TcpTransport};
+pub use pair::Pair;
+#[cfg(feature = "std")]
+pub use poll::{DEFAULT_POLL, MIN_BYTES_PER_SECOND};
+#[cfg(feature = "std")]
+pub use tcp::{TcpLink, TcpSettings, TcpTransport};
 #[cfg(feature = "tls")]
 pub use tls::{SecureLink, SecureTransport};

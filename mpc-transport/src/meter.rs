@@ -84,7 +84,7 @@ impl Meter {
         }
     }
 
-    fn begin(&mut self, phase: Phase, label: &str) {
+    pub(crate) fn begin(&mut self, phase: Phase, label: &str) {
         let at = self.find(phase, label).unwrap_or_else(|| self.insert(phase, label));
         self.current = Some(at);
         self.in_wait = false;
@@ -110,12 +110,12 @@ impl Meter {
         }
     }
 
-    fn count_outgoing(&mut self, traffic: Traffic) {
+    pub(crate) fn count_outgoing(&mut self, traffic: Traffic) {
         self.count(traffic);
         self.in_wait = false;
     }
 
-    fn count_receive(&mut self, bytes: usize) {
+    pub(crate) fn count_receive(&mut self, bytes: usize) {
         let rounds = u64::from(!self.in_wait);
         self.count(Traffic { rounds, ..Traffic::receive(bytes as u64) });
         self.in_wait = true;

@@ -10,11 +10,12 @@ use std::time::Duration;
 
 use smol::Async;
 
-use crate::TransportError;
-use crate::drive::DEFAULT_POLL;
-use crate::stream::{ByteStream, StreamTransport};
+use crate::network::Network;
+use crate::pair::Pair;
+use crate::transfer::ByteStream;
+use crate::{DEFAULT_POLL, TransportError};
 
-/// How a [`StreamTransport`] connects, waits and writes.
+/// How a [`Network`] or a [`Pair`] connects, waits and writes.
 ///
 /// ```
 /// use std::time::Duration;
@@ -48,9 +49,9 @@ impl Default for TcpSettings {
 ///
 /// # Security
 /// Connections are neither encrypted nor authenticated: use loopback or links that are trusted or tunnelled.
-pub type TcpTransport = StreamTransport<Async<TcpStream>>;
+pub type TcpTransport = Network<Async<TcpStream>>;
 
-impl StreamTransport<Async<TcpStream>> {
+impl Network<Async<TcpStream>> {
     /// Connects the party of index `party` to all others; complete when every one of its connections stands.
     ///
     /// `addresses` holds every node's address, by index. A party connects to those of a smaller index, trying again while
@@ -95,7 +96,53 @@ impl StreamTransport<Async<TcpStream>> {
         settings: TcpSettings,
     ) -> Result<Self, TransportError> {
         let streams = mesh::connect(party, listener.into(), addresses, settings.connect_deadline).await?;
-        Ok(Self::over(party, streams, &settings))
+        let link = |stream: Option<_>| stream.map(|stream| Pair::over(stream, &settings));
+        Ok(Self::new(party, streams.into_iter().map(link).collect(), settings))
+    }
+}
+
+/// One end of a TCP connection between two.
+///
+/// # Security
+/// As for [`TcpTransport`].
+pub type TcpLink = Pair<Async<TcpStream>>;
+
+impl Pair<Async<TcpStream>> {
+    /// Connects to the other end, trying again while it does not [listen](Self::listen) yet.
+    ///
+    /// # Errors
+    /// Within [`TcpSettings::connect_deadline`]: [`Connect`](TransportError::Connect) where it cannot be reached or does not
+    /// answer, [`HandshakeMismatch`](TransportError::HandshakeMismatch) where it is set up differently.
+    pub async fn connect(address: SocketAddr, settings: TcpSettings) -> Result<Self, TransportError> {
+        Ok(Self::over(mesh::dial(address, settings.connect_deadline).await?, &settings))
+    }
+
+    /// Waits until the other end [connects](Self::connect). Connections that do not greet as it does are dropped.
+    ///
+    /// ```
+    /// use std::net::TcpListener;
+    /// use mpc_transport::{Connection, TcpLink, TcpSettings};
+    ///
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let listener = TcpListener::bind("127.0.0.1:0")?;
+    /// let address = listener.local_addr()?;
+    /// let dealer = std::thread::spawn(move || {
+    ///     smol::block_on(async { TcpLink::connect(address, TcpSettings::default()).await?.send(b"seed").await })
+    /// });
+    /// let mut seed = [0; 4];
+    /// smol::block_on(async { TcpLink::listen(listener, TcpSettings::default()).await?.receive(&mut seed).await })?;
+    /// assert_eq!(&seed, b"seed");
+    /// # dealer.join().unwrap()?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// Within [`TcpSettings::connect_deadline`]: [`Timeout`](TransportError::Timeout) where it does not come,
+    /// [`HandshakeMismatch`](TransportError::HandshakeMismatch) where it is set up differently,
+    /// [`Listen`](TransportError::Listen) where the listener fails.
+    pub async fn listen(listener: TcpListener, settings: TcpSettings) -> Result<Self, TransportError> {
+        Ok(Self::over(mesh::accept_one(listener, settings.connect_deadline).await?, &settings))
     }
 }
 

@@ -20,28 +20,20 @@ pub use error::{CertificateError, SecureError};
 pub use fingerprint::Fingerprint;
 pub use identity::{Identity, MAX_VALID_DAYS};
 pub use link::SecureLink;
+use link::SecureStream;
 
 use std::net::TcpListener;
 
 use crate::TcpSettings;
-use crate::stream::StreamTransport;
+use crate::network::Network;
 
 /// One party's end of a network of encrypted connections, one for each pair of parties.
 ///
 /// Behaves like [`TcpTransport`](crate::TcpTransport), with the same frames in it: the same deadlines, limits and errors,
 /// and [`Corrupted`](crate::TransportError::Corrupted) where anything was changed on the way.
-pub type SecureTransport = StreamTransport<SecureLink>;
+pub type SecureTransport = Network<SecureStream>;
 
-impl StreamTransport<SecureLink> {
-    /// The end of the party of index `party` in a network over links that stand.
-    ///
-    /// `links` holds the link to each node, by index, and none for this one. A party's link to its dealer is a network of
-    /// two: `SecureTransport::new(0, vec![None, Some(link)], settings)`. Operations with a node that has no link fail with
-    /// [`NoSuchParty`](crate::TransportError::NoSuchParty).
-    pub fn new(party: usize, links: Vec<Option<SecureLink>>, settings: TcpSettings) -> Self {
-        Self::over(party, links, &settings)
-    }
-
+impl Network<SecureStream> {
     /// Connects the party of index `party` to all others; complete when every one of its links stands.
     ///
     /// `nodes` holds every node's address (`host:port`) and certificate, by index. A party connects to those of a smaller
@@ -61,16 +53,5 @@ impl StreamTransport<SecureLink> {
     ) -> Result<Self, SecureError> {
         let links = mesh::connect(party, listener.into(), nodes, identity, &settings).await?;
         Ok(Self::new(party, links, settings))
-    }
-
-    /// A node whose connection has failed or was ended by it, with nothing left to be read. Does not wait: for whoever
-    /// waits for something else meanwhile.
-    pub fn lost(&mut self) -> Option<usize> {
-        self.first_stream(|link| link.has_ended())
-    }
-
-    /// Takes the network apart. A link that failed, or was left in the middle of a frame, is closed and not among them.
-    pub fn into_links(self) -> Vec<Option<SecureLink>> {
-        self.into_streams()
     }
 }

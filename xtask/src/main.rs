@@ -4,6 +4,8 @@
 mod bench;
 mod forward;
 mod fuzz;
+// The same file, as this program needs no crate of the workspace and the file none either.
+#[path = "../../mpc-cli/src/table.rs"]
 mod table;
 mod test;
 mod workspace;

@@ -6,21 +6,18 @@ use std::process::{ExitCode, exit};
 use std::thread;
 
 use mpc_nn::Owner;
-use mpc_transport::tls::{Certificate, Identity, SecureTransport};
-use mpc_transport::{Link, TcpTransport};
+use mpc_transport::tls::{Certificate, Identity, SecureLink, SecureTransport};
+use mpc_transport::{TcpLink, TcpTransport};
 use smol::future::try_zip;
 
 use super::error::NodeError;
 use super::event::{Event, Listening};
 use super::memory::ending;
 use super::orders::Orders;
-use super::roles::{Secrets, emulated, run_dealer, run_party};
+use super::roles::{Secrets, emulated, emulated_link, run_dealer, run_party};
 
 /// The exit code of a process whose starter is gone.
 const ORPHANED: i32 = 3;
-
-/// The dealer's node in its network with a party.
-const DEALER_NODE: usize = 1;
 
 /// A party's process.
 pub fn run_party_process() -> ExitCode {
@@ -52,26 +49,23 @@ fn party() -> Result<(), NodeError> {
     let secrets = Secrets { weights: weights.as_ref(), inputs: &inputs };
     let (job, settings) = (&orders.job, orders.job.tcp_settings());
     job.start_threads().map_err(orders_error)?;
-    let own_link = orders.dealer_links.get(party).copied().ok_or_else(|| orders_error("too few addresses"))?;
     smol::block_on(async {
         let (mesh, link) = match orders.certificates()? {
             Some(certificates) => {
                 let nodes = certificates.nodes(&orders.parties);
-                let link_nodes = certificates.dealer_link(party, own_link);
                 let mesh = SecureTransport::connect(party, listener, &nodes, &identity, settings);
-                let link = SecureTransport::connect(0, dealer_listener, &link_nodes, &identity, settings);
+                let link = SecureLink::listen(dealer_listener, &identity, &certificates.dealer, settings);
                 let (mesh, link) = try_zip(mesh, link).await?;
-                (emulated(mesh, job), emulated(link, job))
+                (emulated(mesh, job), emulated_link(link, job))
             }
             None => {
-                let link_addresses = [own_link, own_link];
                 let mesh = TcpTransport::connect(party, listener, &orders.parties, settings);
-                let link = TcpTransport::connect(0, dealer_listener, &link_addresses, settings);
+                let link = TcpLink::listen(dealer_listener, settings);
                 let (mesh, link) = try_zip(mesh, link).await?;
-                (emulated(mesh, job), emulated(link, job))
+                (emulated(mesh, job), emulated_link(link, job))
             }
         };
-        run_party(mesh, Link::new(link), job, secrets, &mut |event| emit(&event)).await
+        run_party(mesh, link, job, secrets, &mut |event| emit(&event)).await
     })
 }
 
@@ -83,18 +77,14 @@ fn dealer() -> Result<(), NodeError> {
         let certificates = orders.certificates()?;
         let mut links = Vec::new();
         for (party, address) in orders.dealer_links.iter().copied().enumerate() {
-            let link = match &certificates {
+            links.push(match &certificates {
                 Some(certificates) => {
-                    let nodes = certificates.dealer_link(party, address);
-                    let link = SecureTransport::connect(DEALER_NODE, None, &nodes, &identity, settings).await?;
-                    emulated(link, &orders.job)
+                    let (address, party) = (address.to_string(), &certificates.parties[party]);
+                    let link = SecureLink::connect(&address, &identity, party, &settings).await?;
+                    emulated_link(link, &orders.job)
                 }
-                None => {
-                    let link = TcpTransport::connect(DEALER_NODE, None, &[address, address], settings).await?;
-                    emulated(link, &orders.job)
-                }
-            };
-            links.push(Link::new(link));
+                None => emulated_link(TcpLink::connect(address, settings).await?, &orders.job),
+            });
         }
         run_dealer(links, &orders.job).await
     })
@@ -130,12 +120,6 @@ impl Trusted {
     /// The parties' network.
     fn nodes(&self, addresses: &[SocketAddr]) -> Vec<(String, Certificate)> {
         addresses.iter().map(SocketAddr::to_string).zip(self.parties.iter().cloned()).collect()
-    }
-
-    /// The network of a party and the dealer; the party listens.
-    fn dealer_link(&self, party: usize, address: SocketAddr) -> [(String, Certificate); 2] {
-        let party = self.parties[party].clone();
-        [(address.to_string(), party), (String::new(), self.dealer.clone())]
     }
 }
 

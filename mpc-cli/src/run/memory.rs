@@ -6,7 +6,7 @@ use std::sync::mpsc::{Sender, channel};
 use std::thread;
 
 use mpc_nn::{Owner, Weights};
-use mpc_transport::{Link, memory_network};
+use mpc_transport::{memory_link, memory_network};
 use ndarray::ArrayD;
 
 use super::collect::{RunRecord, collect};
@@ -14,7 +14,7 @@ use super::error::{NodeError, RunError};
 use super::event::{Event, Node};
 use super::job::Job;
 use super::progress::Progress;
-use super::roles::{Secrets, emulated, run_dealer, run_party};
+use super::roles::{Secrets, emulated, emulated_link, run_dealer, run_party};
 use super::{clock, memory_use};
 
 /// Runs a job in memory. Party 0 gets the weights, the owners of inputs those of all inferences.
@@ -28,13 +28,9 @@ pub fn run(
     memory_use::reset_peak();
     let started = clock::now();
     let (sender, events) = channel();
-    let (mut party_links, mut dealer_links) = (Vec::new(), Vec::new());
-    for _ in 0..job.parties {
-        let ends = memory_network(2, job.deadline).into_iter().map(|end| Link::new(emulated(end, job)));
-        let [party, dealer]: [Link; 2] = ends.collect::<Vec<_>>().try_into().expect("a network of two has two ends");
-        party_links.push(party);
-        dealer_links.push(dealer);
-    }
+    let links = (0..job.parties).map(|_| memory_link(job.deadline));
+    let (party_links, dealer_links): (Vec<_>, Vec<_>) =
+        links.map(|(party, dealer)| (emulated_link(party, job), emulated_link(dealer, job))).unzip();
     for (party, (transport, link)) in memory_network(job.parties, job.deadline).into_iter().zip(party_links).enumerate()
     {
         let job = job.clone();

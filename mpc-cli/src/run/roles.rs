@@ -9,7 +9,7 @@ use mpc_nn::run::labels;
 use mpc_nn::{DealerSession, Observer, Outputs, Owner, PartySession, Plan, SessionOptions, Weights};
 use mpc_ring::{Ring, in_ring};
 use mpc_shares::Seed;
-use mpc_transport::{AnyTransport, Emulated, Link, Meter, Phase, Traffic, Transport};
+use mpc_transport::{AnyTransport, Connection, Emulated, Link, Meter, Phase, Traffic, Transport};
 use ndarray::ArrayD;
 
 use super::arguments::PreprocessingMode;
@@ -82,7 +82,7 @@ fn infer_pipelined<R: Ring>(
     report: &mut Report<'_>,
 ) -> Result<(), NodeError> {
     let party = session.party();
-    let (mut preparation, mut online) = session.halves();
+    let (mut preparation, mut online) = session.split();
     // Handed over when they are asked for, so that one inference's are drawn ahead and no more.
     let (give, take) = mpsc::sync_channel(0);
     thread::scope(|scope| {
@@ -147,6 +147,11 @@ async fn run_dealer_in<R: Ring>(links: Vec<Link>, job: &Job) -> Result<(), NodeE
 /// Slowed down to the links that the job imitates.
 pub fn emulated(network: impl Transport + 'static, job: &Job) -> AnyTransport {
     AnyTransport::new(Emulated::new(network, job.link.settings()))
+}
+
+/// As [`emulated`], for a link.
+pub fn emulated_link(link: impl Connection + 'static, job: &Job) -> Link {
+    Link::new(Emulated::new(link, job.link.settings()))
 }
 
 fn loaded<R: Ring>(session: &PartySession<'_, R>) -> Loaded {

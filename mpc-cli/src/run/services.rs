@@ -3,11 +3,11 @@
 use std::ffi::OsString;
 use std::fs;
 use std::io::{BufRead, BufReader};
-use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
 use mpc_service::at_rest::private_file::write_private;
-use mpc_service::{Client, Depositor, PrivateModel, PublicModel, Setting};
+use mpc_service::{Client, Depositor, PrivateModel, PublicModel, Topology};
 use mpc_transport::tls::Identity;
 use ndarray::ArrayD;
 
@@ -17,6 +17,7 @@ use crate::failure::Failure;
 use crate::keys::{KeyArguments, peer, peers};
 use crate::outcome::query;
 use crate::process::Process;
+use crate::reserved::Reserved;
 
 /// Runs a model with every participant on this machine: a process for each server and the dealer, keys made for the occasion,
 /// TLS between them over loopback. To try things out: there is no privacy in it.
@@ -40,7 +41,7 @@ pub fn run(arguments: &RunArguments) -> Result<(), Failure> {
     let addresses = running.iter().map(|server| server.address);
     let connect: Vec<_> =
         servers.iter().zip(addresses).map(|(name, at)| format!("{at}={}", site.certificate(name).display())).collect();
-    if model.public.terms.setting == Setting::Outsourced {
+    if model.public.terms.setting == Topology::Outsourced {
         let Client { endpoint, servers, .. } = site.client("owner", &connect, &dealer_peer)?;
         smol::block_on(Depositor { endpoint, servers }.deposit(&model))?;
     }
@@ -125,7 +126,9 @@ impl Site<'_> {
         model.write(&private)?;
         let written = fs::write(&public, model.public.to_bytes());
         written.map_err(|error| Failure::Own(format!("{}: {error}", public.display())))?;
-        let ports = free_ports(servers.len())?;
+        let failed = |error| Failure::Own(format!("no free port: {error}"));
+        let reserved = servers.iter().map(|_| Reserved::new()).collect::<Result<Vec<_>, _>>().map_err(failed)?;
+        let ports: Vec<_> = reserved.iter().map(Reserved::address).collect();
         let named = servers.iter().zip(&ports).map(|(name, at)| format!("{at}={}", self.certificate(name).display()));
         let named: Vec<_> = named.collect();
         let mut running = Vec::new();
@@ -134,8 +137,8 @@ impl Site<'_> {
             flags.extend(["--dealer".to_owned(), dealer.to_owned(), "--party".to_owned(), party.to_string()]);
             flags.extend(named.iter().flat_map(|peer| ["--server".to_owned(), peer.clone()]));
             match model.public.terms.setting {
-                Setting::Direct => flags.push(if party == 0 { &private } else { &public }.display().to_string()),
-                Setting::Outsourced => {
+                Topology::Direct => flags.push(if party == 0 { &private } else { &public }.display().to_string()),
+                Topology::Outsourced => {
                     let shares = self.folder.join(format!("{name}.shares")).display().to_string();
                     let owner = self.certificate("owner").display().to_string();
                     flags.extend(["--shares".to_owned(), shares, "--model-owner".to_owned(), owner]);
@@ -167,12 +170,4 @@ impl Site<'_> {
         let running = Running { _process: process, address: address.unwrap_or(at) };
         if address.is_some() { Ok(running) } else { Err(failed("it does not listen; see above".to_owned())) }
     }
-}
-
-/// Ports that are free now.
-fn free_ports(count: usize) -> Result<Vec<SocketAddr>, Failure> {
-    let failed = |error: std::io::Error| Failure::Own(format!("no free port: {error}"));
-    let bind = |_| TcpListener::bind((Ipv4Addr::LOCALHOST, 0));
-    let listeners: Vec<_> = (0..count).map(bind).collect::<Result<_, _>>().map_err(failed)?;
-    listeners.iter().map(TcpListener::local_addr).collect::<Result<_, _>>().map_err(failed)
 }

@@ -9,8 +9,8 @@ use std::time::{Duration, Instant, SystemTime};
 
 use mpc_service::at_rest::private_file::write_private;
 use mpc_service::wire::message::SERVICE_VERSION;
-use mpc_transport::tls::{Certificate, Identity, SecureLink, SecureTransport};
-use mpc_transport::{TcpSettings, Transport};
+use mpc_transport::tls::{Certificate, Identity, SecureLink};
+use mpc_transport::{Connection, TcpSettings};
 use pkcs8::{Document, LineEnding};
 use rcgen::{CertificateParams, DnType, KeyPair, PKCS_ED25519};
 use smol::block_on;
@@ -303,13 +303,11 @@ fn write_expired(site: &Site, name: &str) {
 }
 
 /// A connection of the clinic that is authenticated, and has said nothing.
-fn connect_as_clinic(site: &Site, address: SocketAddr, peer: &str) -> SecureTransport {
+fn connect_as_clinic(site: &Site, address: SocketAddr, peer: &str) -> SecureLink {
     let read = |name: &str| fs::read_to_string(site.path(name)).unwrap();
     let identity = Identity::from_pem(&read("clinic.crt"), &read("clinic.key")).unwrap();
     let certificate = Certificate::from_pem(&read(&format!("{peer}.crt"))).unwrap();
-    let settings = TcpSettings::default();
-    let link = block_on(SecureLink::connect(&address.to_string(), &identity, &certificate, &settings)).unwrap();
-    SecureTransport::new(0, vec![None, Some(link)], settings)
+    block_on(SecureLink::connect(&address.to_string(), &identity, &certificate, &TcpSettings::default())).unwrap()
 }
 
 #[test]
@@ -319,8 +317,8 @@ fn another_version_is_named_by_the_services() {
     for (service, name) in [(&running.server, "acme"), (&running.dealer, "dealer")] {
         let mut link = connect_as_clinic(&site, service.address, name);
         // The version comes first, in one byte.
-        block_on(link.send(1, &[SERVICE_VERSION as u8 + 1, 7, 7, 7])).unwrap();
-        let answer = block_on(link.receive_bounded(1, 4096)).unwrap();
+        block_on(link.send(&[SERVICE_VERSION as u8 + 1, 7, 7, 7])).unwrap();
+        let answer = block_on(link.receive_bounded(4096)).unwrap();
         let text = String::from_utf8_lossy(&answer).into_owned();
         assert!(text.contains("service version"), "{text}");
         service.process.await_log("clinic", 1);

@@ -7,10 +7,10 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::{BufRead, BufReader};
-use std::net::{Ipv4Addr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
+use mpc_cli::reserved::Reserved;
 use mpc_models::arrays::{read_npy, write_npy};
 use ndarray::ArrayD;
 use tempfile::TempDir;
@@ -61,7 +61,7 @@ impl Line {
 /// The machines.
 pub struct Site {
     folder: TempDir,
-    ports: BTreeMap<(String, u16), u16>,
+    ports: BTreeMap<(String, u16), Reserved>,
     /// By organisation and command.
     services: BTreeMap<(String, String), Child>,
 }
@@ -198,8 +198,7 @@ impl Site {
 
     /// The port of this machine that stands for one of another machine.
     fn port(&mut self, machine: &str, port: u16) -> u16 {
-        let free = || TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap().port();
-        *self.ports.entry((machine.to_owned(), port)).or_insert_with(free)
+        self.ports.entry((machine.to_owned(), port)).or_insert_with(|| Reserved::new().unwrap()).address().port()
     }
 }
 

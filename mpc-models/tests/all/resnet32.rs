@@ -3,10 +3,24 @@
 use std::collections::BTreeMap;
 
 use mpc_models::{BatchNorm, FoldError, LoadError, file_limit, fold_batch_norm, load_folded, load_resnet32, resnet32};
-use mpc_nn::{ConvolutionOptions, Graph, GraphBuilder, Op, Weights, WeightsError};
+use mpc_nn::{ConvolutionOptions, Graph, GraphBuilder, Op, Plan, Settings, Weights, WeightsError};
 use proptest::prelude::*;
 use safetensors::tensor::TensorView;
 use safetensors::{Dtype, serialize};
+
+/// The bytes of two parties; every run is checked against its plan.
+#[test]
+fn costs() {
+    let plan = Plan::<u64>::new(&resnet32(1, 10).unwrap(), Settings::new(2)).unwrap();
+    let sent = [0, 1].map(|party| plan.online(party).bytes_sent());
+    assert!(sent.iter().all(|&sent| sent <= 3_500_000), "{sent:?}");
+    assert!((0..2).all(|party| plan.online(party).rounds <= 126));
+    let dealt = plan.preprocessing(1).bytes_received();
+    assert!(dealt <= 19_800_000, "{dealt}");
+    // Of values that a ReLU truncates by 16 bits to 32, and of those that are revealed.
+    let widths: Vec<_> = plan.steps().iter().map(|step| step.width).collect();
+    assert!(widths.iter().all(|width| [48, 64].contains(width)), "{widths:?}");
+}
 
 #[test]
 fn counts() {

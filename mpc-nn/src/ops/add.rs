@@ -48,6 +48,10 @@ pub(super) struct AddStep {
 impl Local for AddStep {
     const KIND: &'static str = "add";
 
+    fn shift(&self, operand: usize) -> u32 {
+        self.shifts[operand]
+    }
+
     fn apply<R: Ring>(&self, x: &Operands<'_, R>, _shape: &[usize]) -> Result<ArithmeticShares<R>, Failure> {
         let (x, y, [left, right]) = (x.get(0)?, x.get(1)?, self.shifts);
         if x.shape() != y.shape() {

@@ -57,11 +57,20 @@ impl Protocol for ArgMaxStep {
         "arg max"
     }
 
+    /// Values are compared with the index below them.
+    fn reads<R: Ring>(&self, step: &Step, _operand: usize) -> u32 {
+        self.width(step.width) - self.index_bits
+    }
+
+    fn width(&self, result: u32) -> u32 {
+        result.max(self.parameters.bits())
+    }
+
     fn needs(&self, elements: usize) -> Needs {
         Needs::Comparisons(maximum::tournament(self.count, elements, self.parameters))
     }
 
-    fn online<R: Ring>(&self, elements: usize, settings: &Settings, _party: usize) -> Traffic {
+    fn online<R: Ring>(&self, elements: usize, _width: u32, settings: &Settings, _party: usize) -> Traffic {
         maximum::traffic(self.count, elements, self.parameters, settings.parties)
     }
 

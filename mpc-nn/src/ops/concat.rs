@@ -69,6 +69,10 @@ pub(super) struct ConcatStep<'a> {
 impl Local for ConcatStep<'_> {
     const KIND: &'static str = "concat";
 
+    fn shift(&self, operand: usize) -> u32 {
+        self.shifts[operand]
+    }
+
     fn apply<R: Ring>(&self, x: &Operands<'_, R>, shape: &[usize]) -> Result<ArithmeticShares<R>, Failure> {
         let mut result = zeros(shape)?;
         let mut at = 0;

@@ -51,11 +51,17 @@ impl Protocol for FunctionStep<'_> {
         "function"
     }
 
+    /// Only what its comparisons bring into k bits.
+    fn reads<R: Ring>(&self, _step: &Step, _operand: usize) -> u32 {
+        let shape = self.0.shape();
+        shape.parameters.bits() + shape.shift
+    }
+
     fn needs(&self, _elements: usize) -> Needs {
         Needs::Function(self.0.clone())
     }
 
-    fn online<R: Ring>(&self, _elements: usize, settings: &Settings, _party: usize) -> Traffic {
+    fn online<R: Ring>(&self, _elements: usize, _width: u32, settings: &Settings, _party: usize) -> Traffic {
         self.0.traffic(settings.parties)
     }
 

@@ -45,11 +45,15 @@ impl Protocol for ShareStep {
         "input"
     }
 
+    fn reads<R: Ring>(&self, _step: &Step, _operand: usize) -> u32 {
+        0
+    }
+
     fn needs(&self, _elements: usize) -> Needs {
         Needs::Nothing
     }
 
-    fn online<R: Ring>(&self, _elements: usize, settings: &Settings, party: usize) -> Traffic {
+    fn online<R: Ring>(&self, _elements: usize, _width: u32, settings: &Settings, party: usize) -> Traffic {
         match settings.roles.input_owner(self.input) {
             Owner::Party(owner) => sharing::traffic(party, owner, settings.parties),
             Owner::Outside => Traffic::default(),

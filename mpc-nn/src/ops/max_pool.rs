@@ -54,11 +54,20 @@ impl Protocol for MaxPoolStep<'_> {
         "max pool"
     }
 
+    /// Values are compared in k bits, and the largest is one of them.
+    fn reads<R: Ring>(&self, step: &Step, _operand: usize) -> u32 {
+        self.width(step.width)
+    }
+
+    fn width(&self, result: u32) -> u32 {
+        result.max(self.parameters.bits())
+    }
+
     fn needs(&self, elements: usize) -> Needs {
         Needs::Comparisons(maximum::tournament(self.pool.area(), elements, self.parameters))
     }
 
-    fn online<R: Ring>(&self, elements: usize, settings: &Settings, _party: usize) -> Traffic {
+    fn online<R: Ring>(&self, elements: usize, _width: u32, settings: &Settings, _party: usize) -> Traffic {
         maximum::traffic(self.pool.area(), elements, self.parameters, settings.parties)
     }
 

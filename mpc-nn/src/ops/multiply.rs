@@ -61,12 +61,16 @@ impl Protocol for MultiplyStep<'_> {
         "product"
     }
 
+    fn reads<R: Ring>(&self, step: &Step, _operand: usize) -> u32 {
+        step.width
+    }
+
     fn needs(&self, _elements: usize) -> Needs {
         Needs::Product(*self.0)
     }
 
-    fn online<R: Ring>(&self, _elements: usize, settings: &Settings, _party: usize) -> Traffic {
-        beaver::traffic::<R>(self.0, settings.parties)
+    fn online<R: Ring>(&self, _elements: usize, width: u32, settings: &Settings, _party: usize) -> Traffic {
+        beaver::traffic(self.0, width, settings.parties)
     }
 
     fn workspace(&self, operands: usize, _elements: usize) -> usize {

@@ -54,9 +54,9 @@ impl Needs {
         }
     }
 
-    /// A plan's requests for them, in order.
-    pub(crate) fn requests<R: Ring>(&self) -> Vec<Request> {
-        match self {
+    /// A plan's requests for them, in order, for results of which `width` bits are read.
+    pub(crate) fn requests<R: Ring>(&self, width: u32) -> Vec<Request> {
+        let whole = match self {
             Self::Nothing => vec![],
             Self::Layers(first, others) => {
                 let others = others.iter().map(FixedWeightProduct::<R>::request);
@@ -65,42 +65,45 @@ impl Needs {
             Self::Lift(shape) => vec![LiftMask::<R>::request(shape)],
             Self::Comparison(shape) => vec![ReluMask::<R>::request(shape)],
             Self::Comparisons(shapes) => shapes.iter().map(ReluMask::<R>::request).collect(),
-            Self::Function(function) => function.requests(),
+            Self::Function(function) => return function.requests_modulo(width),
             Self::Product(map) => vec![BeaverTriple::<R>::request(map)],
             Self::Squares(len) => vec![SquarePair::<R>::request(len)],
-        }
+        };
+        whole.into_iter().map(|request| request.modulo::<R>(width)).collect()
     }
 
     /// Draws what was asked for, and does what can be done before the step's input is there.
     pub(crate) async fn draw<R: Ring>(
         self,
+        width: u32,
         source: &mut CorrelationSource<'_>,
         weights: &[FixedWeights<R>],
     ) -> Result<Material<R>, ProtocolError> {
         Ok(match self {
             Self::Nothing => Material::Nothing,
             Self::Layers(first, others) => {
-                let layer = weights[first.mask].prepare(source.next::<FixedWeightPair<R>>(first).await?)?;
+                let layer =
+                    weights[first.mask].prepare(source.next_modulo::<FixedWeightPair<R>>(width, first).await?)?;
                 let mut products = Vec::with_capacity(others.len());
                 for shape in others {
                     let weights = &weights[shape.mask];
-                    let product: FixedWeightProduct<R> = source.next(shape).await?;
+                    let product: FixedWeightProduct<R> = source.next_modulo(width, shape).await?;
                     products.push(weights.prepare_again(&layer, product)?);
                 }
                 Material::Layers(layer, products)
             }
-            Self::Lift(shape) => Material::Lift(source.next(shape).await?),
-            Self::Comparison(shape) => Material::Comparison(Box::new(source.next(shape).await?)),
+            Self::Lift(shape) => Material::Lift(source.next_modulo(width, shape).await?),
+            Self::Comparison(shape) => Material::Comparison(Box::new(source.next_modulo(width, shape).await?)),
             Self::Comparisons(shapes) => {
                 let mut masks = Vec::with_capacity(shapes.len());
                 for shape in shapes {
-                    masks.push(source.next(shape).await?);
+                    masks.push(source.next_modulo(width, shape).await?);
                 }
                 Material::Comparisons(masks)
             }
-            Self::Function(function) => Material::Function(Box::new(function.draw(source).await?)),
-            Self::Product(map) => Material::Product(source.next(map).await?),
-            Self::Squares(len) => Material::Squares(source.next(len).await?),
+            Self::Function(function) => Material::Function(Box::new(function.draw_modulo(width, source).await?)),
+            Self::Product(map) => Material::Product(source.next_modulo(width, map).await?),
+            Self::Squares(len) => Material::Squares(source.next_modulo(width, len).await?),
         })
     }
 }

@@ -79,8 +79,22 @@ pub(crate) trait Protocol {
     /// The correlations that it takes for `elements` elements of its result: planned and drawn by this alone.
     fn needs(&self, elements: usize) -> Needs;
 
-    /// The traffic of party `party`.
-    fn online<R: Ring>(&self, elements: usize, settings: &Settings, party: usize) -> Traffic;
+    /// The low bits of an operand that `step.width` bits of the result are made of, whatever the bits above are; of the node's
+    /// own value for a step that changes it in place.
+    fn reads<R: Ring>(&self, step: &Step, operand: usize) -> u32;
+
+    /// Whether it takes its node's own value, and no other.
+    fn in_place(&self) -> bool {
+        false
+    }
+
+    /// The bits that its correlations have for a result of which `result` bits are read.
+    fn width(&self, result: u32) -> u32 {
+        result
+    }
+
+    /// The traffic of party `party`, for a result of which `width` bits are read.
+    fn online<R: Ring>(&self, elements: usize, width: u32, settings: &Settings, party: usize) -> Traffic;
 
     /// The elements that it works with besides its operands, its result and its correlations.
     fn workspace(&self, operands: usize, elements: usize) -> usize;
@@ -107,6 +121,13 @@ pub(crate) trait Local {
     /// The kind of layer, for tables.
     const KIND: &'static str;
 
+    /// The bits by which an operand is shifted left before it is used. Nothing is ever shifted right here, so that no bit of
+    /// the result comes from a higher one of an operand.
+    fn shift(&self, operand: usize) -> u32 {
+        let _ = operand;
+        0
+    }
+
     /// The result at one party, in `shape`.
     fn apply<R: Ring>(&self, x: &Operands<'_, R>, shape: &[usize]) -> Result<ArithmeticShares<R>, Failure>;
 }
@@ -116,11 +137,15 @@ impl<A: Local> Protocol for A {
         A::KIND
     }
 
+    fn reads<R: Ring>(&self, step: &Step, operand: usize) -> u32 {
+        step.width.saturating_sub(self.shift(operand))
+    }
+
     fn needs(&self, _elements: usize) -> Needs {
         Needs::Nothing
     }
 
-    fn online<R: Ring>(&self, _elements: usize, _settings: &Settings, _party: usize) -> Traffic {
+    fn online<R: Ring>(&self, _elements: usize, _width: u32, _settings: &Settings, _party: usize) -> Traffic {
         Traffic::default()
     }
 

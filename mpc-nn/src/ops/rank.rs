@@ -92,8 +92,8 @@ impl Operation for RankedValue {
 
     fn plan<R: Ring>(&self, walk: &mut Walk<'_, R>, node: &Node) -> Result<(Action, Format), PlanError> {
         let Index { bits: shift, .. } = index(walk, node)?;
-        let shape = LiftShape { len: node.len(), bits: walk.settings.comparison_bits };
-        let action = if shift == 0 { Action::Reshape } else { Action::WithoutIndex { shift, shape } };
+        let bits = walk.settings.comparison_bits;
+        let action = if shift == 0 { Action::Reshape } else { Action::WithoutIndex { shift, bits } };
         Ok((action, walk.single()))
     }
 }
@@ -159,11 +159,20 @@ impl Protocol for RankStep {
         "sort"
     }
 
+    /// Its values are compared with the index below them, and carried on as they are.
+    fn reads<R: Ring>(&self, step: &Step, _operand: usize) -> u32 {
+        self.width(step.width) - self.index_bits
+    }
+
+    fn width(&self, result: u32) -> u32 {
+        result.max(self.parameters.bits())
+    }
+
     fn needs(&self, _elements: usize) -> Needs {
         Needs::Comparisons(sort::shapes(self.count, self.rows, self.parameters))
     }
 
-    fn online<R: Ring>(&self, _elements: usize, settings: &Settings, _party: usize) -> Traffic {
+    fn online<R: Ring>(&self, _elements: usize, _width: u32, settings: &Settings, _party: usize) -> Traffic {
         sort::traffic(self.count, self.rows, self.parameters, settings.parties)
     }
 
@@ -201,7 +210,7 @@ impl Protocol for RankStep {
 /// The values of a rank, which is truncated by the bits of its index.
 pub(super) struct WithoutIndexStep {
     pub(super) shift: u32,
-    pub(super) shape: LiftShape,
+    pub(super) bits: u32,
 }
 
 impl Protocol for WithoutIndexStep {
@@ -209,12 +218,16 @@ impl Protocol for WithoutIndexStep {
         "sort"
     }
 
-    fn needs(&self, _elements: usize) -> Needs {
-        Needs::Lift(self.shape)
+    fn reads<R: Ring>(&self, _step: &Step, _operand: usize) -> u32 {
+        self.bits + self.shift
     }
 
-    fn online<R: Ring>(&self, _elements: usize, settings: &Settings, _party: usize) -> Traffic {
-        truncation::traffic(self.shape, settings.parties)
+    fn needs(&self, elements: usize) -> Needs {
+        Needs::Lift(LiftShape { len: elements, bits: self.bits })
+    }
+
+    fn online<R: Ring>(&self, elements: usize, _width: u32, settings: &Settings, _party: usize) -> Traffic {
+        truncation::traffic(LiftShape { len: elements, bits: self.bits }, settings.parties)
     }
 
     fn workspace(&self, operands: usize, elements: usize) -> usize {

@@ -1,7 +1,7 @@
 //! max(x, 0), element by element.
 
 use mpc_protocols::relu::relu;
-use mpc_protocols::sign::{self, SignShape};
+use mpc_protocols::sign::{self, SignParameters, SignShape};
 
 use super::prelude::*;
 use super::tensors::map;
@@ -34,15 +34,14 @@ impl Operation for Relu {
 
     fn plan<R: Ring>(&self, walk: &mut Walk<'_, R>, node: &Node) -> Result<(Action, Format), PlanError> {
         let shift = walk.need_undivided(node.inputs()[0])?.scale - walk.settings.fractional_bits;
-        let shape = SignShape { len: node.len(), parameters: walk.parameters };
-        Ok((Action::Relu { shift, shape }, walk.single()))
+        Ok((Action::Relu { shift, parameters: walk.parameters }, walk.single()))
     }
 }
 
 /// The ReLU truncates by itself.
 pub(super) struct ReluStep {
     pub(super) shift: u32,
-    pub(super) shape: SignShape,
+    pub(super) parameters: SignParameters,
 }
 
 impl Protocol for ReluStep {
@@ -50,12 +49,17 @@ impl Protocol for ReluStep {
         "relu"
     }
 
-    fn needs(&self, _elements: usize) -> Needs {
-        Needs::Comparison(self.shape)
+    /// Only what its truncation brings into k bits.
+    fn reads<R: Ring>(&self, _step: &Step, _operand: usize) -> u32 {
+        self.parameters.bits() + self.shift
     }
 
-    fn online<R: Ring>(&self, _elements: usize, settings: &Settings, _party: usize) -> Traffic {
-        sign::traffic(self.shape, settings.parties)
+    fn needs(&self, elements: usize) -> Needs {
+        Needs::Comparison(SignShape { len: elements, parameters: self.parameters })
+    }
+
+    fn online<R: Ring>(&self, elements: usize, _width: u32, settings: &Settings, _party: usize) -> Traffic {
+        sign::traffic(SignShape { len: elements, parameters: self.parameters }, settings.parties)
     }
 
     fn workspace(&self, operands: usize, elements: usize) -> usize {

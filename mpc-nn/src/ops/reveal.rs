@@ -12,11 +12,24 @@ impl Protocol for RevealStep {
         "output"
     }
 
+    /// A number as it is, so that one beyond its bound is found out; of an index its bits.
+    fn reads<R: Ring>(&self, step: &Step, _operand: usize) -> u32 {
+        let read = match step.format {
+            Format::Number(_) => R::BITS,
+            Format::Index(index) | Format::Ranked(index) => index.bits,
+        };
+        read.max(step.width)
+    }
+
+    fn in_place(&self) -> bool {
+        true
+    }
+
     fn needs(&self, _elements: usize) -> Needs {
         Needs::Nothing
     }
 
-    fn online<R: Ring>(&self, elements: usize, settings: &Settings, party: usize) -> Traffic {
+    fn online<R: Ring>(&self, elements: usize, _width: u32, settings: &Settings, party: usize) -> Traffic {
         let recipients = settings.roles.recipients().parties();
         sharing::reveal_to_traffic::<R>(elements, party, &recipients, settings.parties)
     }

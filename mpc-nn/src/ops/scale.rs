@@ -59,11 +59,19 @@ impl Protocol for RescaleStep {
         ScaleStep::KIND
     }
 
+    fn reads<R: Ring>(&self, step: &Step, _operand: usize) -> u32 {
+        step.width
+    }
+
+    fn in_place(&self) -> bool {
+        true
+    }
+
     fn needs(&self, _elements: usize) -> Needs {
         Needs::Nothing
     }
 
-    fn online<R: Ring>(&self, _elements: usize, _settings: &Settings, _party: usize) -> Traffic {
+    fn online<R: Ring>(&self, _elements: usize, _width: u32, _settings: &Settings, _party: usize) -> Traffic {
         Traffic::default()
     }
 

@@ -42,12 +42,16 @@ impl Protocol for SquareStep {
         "product"
     }
 
+    fn reads<R: Ring>(&self, step: &Step, _operand: usize) -> u32 {
+        step.width
+    }
+
     fn needs(&self, elements: usize) -> Needs {
         Needs::Squares(elements)
     }
 
-    fn online<R: Ring>(&self, elements: usize, settings: &Settings, _party: usize) -> Traffic {
-        open::traffic(elements, R::BITS, settings.parties)
+    fn online<R: Ring>(&self, elements: usize, width: u32, settings: &Settings, _party: usize) -> Traffic {
+        open::traffic(elements, width, settings.parties)
     }
 
     fn workspace(&self, operands: usize, elements: usize) -> usize {

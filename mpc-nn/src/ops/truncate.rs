@@ -7,7 +7,7 @@ use super::tensors::map;
 
 pub(super) struct TruncateStep {
     pub(super) shift: u32,
-    pub(super) shape: LiftShape,
+    pub(super) bits: u32,
 }
 
 impl Protocol for TruncateStep {
@@ -15,12 +15,20 @@ impl Protocol for TruncateStep {
         "truncation"
     }
 
-    fn needs(&self, _elements: usize) -> Needs {
-        Needs::Lift(self.shape)
+    fn reads<R: Ring>(&self, _step: &Step, _operand: usize) -> u32 {
+        self.bits + self.shift
     }
 
-    fn online<R: Ring>(&self, _elements: usize, settings: &Settings, _party: usize) -> Traffic {
-        truncation::traffic(self.shape, settings.parties)
+    fn in_place(&self) -> bool {
+        true
+    }
+
+    fn needs(&self, elements: usize) -> Needs {
+        Needs::Lift(LiftShape { len: elements, bits: self.bits })
+    }
+
+    fn online<R: Ring>(&self, elements: usize, _width: u32, settings: &Settings, _party: usize) -> Traffic {
+        truncation::traffic(LiftShape { len: elements, bits: self.bits }, settings.parties)
     }
 
     fn workspace(&self, operands: usize, elements: usize) -> usize {

@@ -10,8 +10,8 @@ use crate::graph::Channels;
 use crate::plan::format::ceil_log2;
 use crate::plan::step::MaskedWeight;
 
-/// The bits of a weight beyond f: enough that its rounding is far below the truncations' errors.
-const EXTRA_WEIGHT_BITS: u32 = 8;
+/// A weight has f fractional bits, and this many at least. Each one more makes every opened input a bit wider.
+const LEAST_WEIGHT_BITS: u32 = 16;
 
 /// The plan of a layer that is this convolution.
 pub(super) fn plan<R: Ring>(
@@ -21,9 +21,10 @@ pub(super) fn plan<R: Ring>(
 ) -> Result<(Action, Format), PlanError> {
     let Number { scale, divisor } = walk.need_single(node.inputs()[0])?;
     let room = walk.finest() - scale;
-    let fractional_bits = (walk.settings.fractional_bits + EXTRA_WEIGHT_BITS + ceil_log2(divisor)).min(room);
+    let bits = walk.settings.fractional_bits.max(LEAST_WEIGHT_BITS);
+    let fractional_bits = (bits + ceil_log2(divisor)).min(room);
     let name = node.weight_name().unwrap_or_default();
-    let weight = walk.masked_weight(MaskedWeight { name, len: shape.weight_len(), fractional_bits, divisor });
+    let weight = walk.masked_weight(MaskedWeight { name, len: shape.weight_len(), fractional_bits, divisor, width: 0 });
     let scale = scale + fractional_bits;
     let bias = node.bias_name().map(|name| {
         let (channels, inner) = (shape.output_channels, shape.output_height() * shape.output_width());
@@ -59,14 +60,18 @@ impl Protocol for LinearStep<'_> {
         "linear"
     }
 
+    fn reads<R: Ring>(&self, step: &Step, _operand: usize) -> u32 {
+        step.width
+    }
+
     fn needs(&self, _elements: usize) -> Needs {
         Needs::Layers(FixedWeightShape { mask: self.weight, map: *self.map }, vec![])
     }
 
-    fn online<R: Ring>(&self, _elements: usize, settings: &Settings, party: usize) -> Traffic {
+    fn online<R: Ring>(&self, _elements: usize, width: u32, settings: &Settings, party: usize) -> Traffic {
         match settings.clear_owner() {
-            None => fixed_weights::traffic::<R>(self.map, settings.parties),
-            Some(owner) => fixed_weights::traffic_at_owner::<R>(self.map, party, owner, settings.parties),
+            None => fixed_weights::traffic(self.map, width, settings.parties),
+            Some(owner) => fixed_weights::traffic_at_owner(self.map, width, party, owner, settings.parties),
         }
     }
 
@@ -88,7 +93,7 @@ impl Protocol for LinearStep<'_> {
             let branch = &run.steps[branch];
             let Action::Linear { weight, bias, .. } = branch.action else { return Err(Failure::NoValue) };
             let value = multiplied(run, branch, weight, bias, &opened, product)?;
-            run.values.set(branch, value);
+            run.set(branch, value);
         }
         multiplied(run, step, self.weight, self.bias, &opened, own)
     }

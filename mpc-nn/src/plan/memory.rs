@@ -28,7 +28,7 @@ impl<R: Ring> Plan<R> {
     pub fn dealer_memory_bytes(&self) -> u64 {
         let masks = bytes::<R>(self.weights.iter().map(|weight| weight.len).sum());
         let requests = self.steps.iter().flat_map(|step| &step.requests).map(Request::dealer_memory::<R>);
-        let setup = self.weights.iter().map(|weight| Request::WeightMask { len: weight.len }.dealer_memory::<R>());
+        let setup = self.weights.iter().map(|weight| weight.request::<R>().dealer_memory::<R>());
         masks.saturating_add(requests.chain(setup).max().unwrap_or_default())
     }
 

@@ -4,8 +4,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 
 use mpc_protocols::function::FunctionPlan;
-use mpc_protocols::sign::{SignParameters, SignShape};
-use mpc_protocols::truncation::LiftShape;
+use mpc_protocols::sign::SignParameters;
 use mpc_protocols::{Bilinear, Request};
 use mpc_transport::Traffic;
 use serde::Serialize;
@@ -24,6 +23,8 @@ pub struct MaskedWeight {
     pub fractional_bits: u32,
     /// The divisor of the weights before they are encoded: the pending divisor of the layer's input.
     pub divisor: f64,
+    /// The low bits of them that the layers read: they are opened under their mask in no more.
+    pub width: u32,
 }
 
 /// A parameter that stays shared: a bias, or a tensor that enters as a value.
@@ -73,15 +74,15 @@ pub enum Action {
     Truncate {
         /// The number of bits.
         shift: u32,
-        /// The sizes.
-        shape: LiftShape,
+        /// k: the bits that remain.
+        bits: u32,
     },
     /// ReLU, truncating by `shift` bits.
     Relu {
         /// The fractional bits of the value beyond f.
         shift: u32,
-        /// The comparison.
-        shape: SignShape,
+        /// The bits of the comparison.
+        parameters: SignParameters,
     },
     /// A function of each element, truncating.
     Function(FunctionPlan),
@@ -116,8 +117,8 @@ pub enum Action {
     WithoutIndex {
         /// The bits of the index.
         shift: u32,
-        /// The sizes.
-        shape: LiftShape,
+        /// k: the bits that remain.
+        bits: u32,
     },
     /// The product of two shared tensors by a Beaver triple.
     Multiply {
@@ -233,6 +234,9 @@ pub struct Step {
     pub shape: Vec<usize>,
     /// The format of the result.
     pub format: Format,
+    /// The low bits of the result that later steps read. Only these are right: what is dealt and opened for the step has no
+    /// more, and what a share has above them means nothing.
+    pub width: u32,
     /// Later linear steps, by their index, that have the same input: it is opened once, in this step, which does them too.
     pub branches: Vec<usize>,
     /// Whether an earlier step has done this one.

@@ -7,7 +7,6 @@ use alloc::vec::Vec;
 use core::marker::PhantomData;
 
 use mpc_protocols::sign::SignParameters;
-use mpc_protocols::truncation::LiftShape;
 use mpc_ring::Ring;
 use mpc_transport::Traffic;
 
@@ -50,6 +49,7 @@ impl<'a, R: Ring> Walk<'a, R> {
             requests: Vec::new(),
             shape: self.graph.node(node).shape().to_vec(),
             format,
+            width: 0,
             branches: Vec::new(),
             is_branch: false,
             online: Vec::new(),
@@ -120,9 +120,9 @@ impl<'a, R: Ring> Walk<'a, R> {
         let room = self.finest() - scale;
         let extra = ceil_log2(divisor).min(room);
         let shift = scale - fractional_bits + extra;
-        let shape = LiftShape { len: self.graph.node(id).len(), bits: self.settings.comparison_bits };
+        let bits = self.settings.comparison_bits;
         let truncated = Number { scale: fractional_bits, divisor: divisor / power_of_two(extra) };
-        self.push_behind(id, "truncate", Action::Truncate { shift, shape }, truncated);
+        self.push_behind(id, "truncate", Action::Truncate { shift, bits }, truncated);
         Ok(truncated)
     }
 

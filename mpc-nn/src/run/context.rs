@@ -26,6 +26,26 @@ pub(crate) struct Run<'a, R: Ring> {
     pub(crate) outputs: Collected<R>,
 }
 
+impl<R: Ring> Run<'_, R> {
+    /// Stores the value that a step gives.
+    pub(crate) fn set(&mut self, step: &Step, mut value: ArithmeticShares<R>) {
+        if cfg!(debug_assertions) {
+            disturb(value.elements_mut(), step.width, self.party.index());
+        }
+        self.values.set(step, value);
+    }
+}
+
+/// Changes the bits of a share that nobody may read, so that every test of an inference finds a step that does.
+fn disturb<R: Ring>(elements: &mut [R], width: u32, party: usize) {
+    let low = R::low_mask(width);
+    let mut noise = R::from_u64(2 * party as u64 + 1);
+    for element in elements {
+        noise = noise.wrapping_mul(R::from_u128(0xda94_2042_e4dd_58b5_9e37_79b9_7f4a_7c15));
+        *element = (*element & low) | (noise & !low);
+    }
+}
+
 /// The data that a step works with where nothing is shared.
 pub(crate) struct Ideal<'a, R: Ring> {
     pub(crate) operands: Operands<'a, R>,

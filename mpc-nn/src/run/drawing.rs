@@ -40,7 +40,8 @@ impl<R: Ring> Drawing<'_, R> {
         observer: &mut impl Observer,
     ) -> Result<Material<R>, InferenceError> {
         observer.begin(Phase::Preprocessing, index);
-        let drawn = step.needs(self.plan.steps()).draw(&mut self.source, &self.model.weights).await;
+        let needs = step.needs(self.plan.steps());
+        let drawn = needs.draw(step.correlation_width(), &mut self.source, &self.model.weights).await;
         let material = drawn.map_err(|source| InferenceError::over_dealer_link(&step.name, source))?;
         observer.end(Phase::Preprocessing, index);
         Ok(material)

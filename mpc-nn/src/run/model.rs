@@ -62,7 +62,8 @@ impl<R: Ring> Model<R> {
     /// loaded again and again: B is fresh each time.
     ///
     /// # Rounds and communication
-    /// [`Plan::setup`]: 32 bytes from a computing model owner to each other party, then one opening of ℓ/8 bytes per weight.
+    /// [`Plan::setup`]: 32 bytes from a computing model owner to each other party, then one opening in the bits
+    /// of each weight that its layers read.
     ///
     /// # Errors
     /// [`InferenceError::Weights`], [`InferenceError::Range`], [`InferenceError::Role`], [`InferenceError::Encoding`],
@@ -80,8 +81,8 @@ impl<R: Ring> Model<R> {
         let [weights, constants] = split_parameters(plan, shares.elements());
         let as_shares = |elements: &[R]| ArithmeticShares::from_elements(elements.to_vec());
         let mut masked = Vec::with_capacity(weights.len());
-        for weight in weights {
-            let mask = correlations.next::<WeightMask<R>>(weight.len()).await.map_err(in_load)?;
+        for (weight, planned) in weights.into_iter().zip(plan.weights()) {
+            let mask = correlations.next_modulo::<WeightMask<R>>(planned.width, weight.len()).await.map_err(in_load)?;
             masked.push((as_shares(weight), mask));
         }
         let constants = constants.into_iter().map(as_shares).collect();

@@ -84,7 +84,7 @@ async fn party<R: Ring>(
             }
         }
         How::Pipelined => {
-            let (mut preparation, mut online) = session.halves();
+            let (mut preparation, mut online) = session.split();
             let mut prepared = preparation.prepare(&mut ()).await.unwrap();
             for (image, inputs) in images.iter().enumerate() {
                 let next = async {

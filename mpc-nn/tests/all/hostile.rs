@@ -11,7 +11,7 @@ use mpc_nn::{
 use mpc_protocols::ProtocolError;
 use mpc_ring::Ring;
 use mpc_shares::Seed;
-use mpc_transport::{AnyTransport, Link, MemoryTransport, Metered, Transport, TransportError, memory_network};
+use mpc_transport::{AnyTransport, Link, MemoryTransport, Metered, Peer, Transport, TransportError, memory_network};
 use ndarray::{ArrayD, IxDyn};
 use rand_chacha::ChaCha20Rng;
 use rand_core::SeedableRng;
@@ -181,13 +181,13 @@ fn after_the_handshake(transport: MemoryTransport, link: Link, act: impl FnOnce(
 #[test]
 fn a_peer_that_closes_at_once() {
     let results = misbehaves(|transport, _| drop(transport));
-    assert_eq!(*transport_error(&results[0]), TransportError::Closed { party: 1 });
+    assert_eq!(*transport_error(&results[0]), TransportError::Closed { peer: Peer::Party(1) });
 }
 
 #[test]
 fn a_peer_that_closes_after_the_handshake() {
     let results = misbehaves(|transport, link| after_the_handshake(transport, link, drop));
-    assert_eq!(*transport_error(&results[0]), TransportError::Closed { party: 1 });
+    assert_eq!(*transport_error(&results[0]), TransportError::Closed { peer: Peer::Party(1) });
 }
 
 #[test]
@@ -198,7 +198,7 @@ fn a_peer_that_stalls() {
             drop(transport);
         });
     });
-    assert!(matches!(transport_error(&results[0]), TransportError::Timeout { party: 1, .. }));
+    assert!(matches!(transport_error(&results[0]), TransportError::Timeout { peer: Peer::Party(1), .. }));
 }
 
 #[test]
@@ -212,9 +212,9 @@ fn a_peer_that_sends_a_frame_of_a_wrong_length() {
             thread::sleep(SHORT);
         });
     });
-    let expected = TransportError::WrongLength { party: 1, expected: 32, got: 31 };
+    let expected = TransportError::WrongLength { peer: Peer::Party(1), expected: 32, got: 31 };
     assert_eq!(*transport_error(&results[0]), expected);
-    let expected = TransportError::WrongLength { party: 1, expected: 32, got: 1000 };
+    let expected = TransportError::WrongLength { peer: Peer::Party(1), expected: 32, got: 1000 };
     assert_eq!(*transport_error(&results[2]), expected);
 }
 
@@ -234,7 +234,7 @@ fn a_dealer_that_dies() {
         running.into_iter().map(|handle| handle.join().unwrap()).collect()
     });
     for result in &results {
-        assert_eq!(*transport_error(result), TransportError::Closed { party: 1 });
+        assert_eq!(*transport_error(result), TransportError::Closed { peer: Peer::OtherEnd });
         let message = result.as_ref().unwrap_err().to_string();
         assert!(message.starts_with("step `deal correlations`, on the link to the dealer"), "{message}");
     }
@@ -246,7 +246,7 @@ fn unfit_input(input: ArrayD<f32>) -> InferenceError {
     let weights = weights();
     let acts = vec![honest(&plan, [1; 16], Some(&weights), None), honest(&plan, [1; 16], None, Some(vec![input]))];
     let mut results = run(&plan, acts);
-    assert_eq!(*transport_error(&results[0]), TransportError::Closed { party: 1 });
+    assert_eq!(*transport_error(&results[0]), TransportError::Closed { peer: Peer::Party(1) });
     results.remove(1).unwrap_err()
 }
 
@@ -290,7 +290,7 @@ fn missing_weights() {
     let results = run(&plan, acts);
     let error = results[0].as_ref().unwrap_err();
     assert!(matches!(error, InferenceError::Weights { tensor, expected: 32 } if tensor == "hidden.weight"), "{error}");
-    assert_eq!(*transport_error(&results[1]), TransportError::Closed { party: 0 });
+    assert_eq!(*transport_error(&results[1]), TransportError::Closed { peer: Peer::Party(0) });
 }
 
 #[test]

@@ -273,7 +273,7 @@ fn a_recording_that_ends_early_ends_the_inference_by_name() {
     });
     for error in errors {
         let InferenceError::Link { source, .. } = &error else { panic!("{error}") };
-        assert_eq!(**source, TransportError::Recording { party: 1, source: RecordingError::Ended });
+        assert_eq!(**source, TransportError::Recording { source: RecordingError::Ended });
         assert!(error.to_string().contains("ends early"), "{error}");
     }
 }

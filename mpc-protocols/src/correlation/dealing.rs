@@ -7,7 +7,7 @@ use core::pin::Pin;
 
 use mpc_ring::{Ring, packing};
 use mpc_shares::{Prg, SecretVec};
-use mpc_transport::Link;
+use mpc_transport::{Connection, Link};
 
 use super::fields::Correlation;
 use super::layout::{Field, Form, Layout};
@@ -39,7 +39,7 @@ pub(crate) trait Deal<R: Ring>: Correlation {
 
 /// A request's kind and shape, whatever they are.
 pub(crate) trait Kind<R: Ring>: Send + Sync {
-    /// As [`Layout::of`].
+    /// As [`Layout::modulo`].
     fn layout(&self) -> Result<Layout, ProtocolError>;
     /// As [`Deal::scratch`].
     fn scratch(&self) -> usize;
@@ -49,20 +49,23 @@ pub(crate) trait Kind<R: Ring>: Send + Sync {
 
 type Dealt<'a> = Pin<Box<dyn Future<Output = Result<(), ProtocolError>> + Send + 'a>>;
 
-/// The correlation `C` of a shape.
-pub(crate) struct Of<C: Correlation>(pub(crate) C::Shape);
+/// The correlation `C` of a shape, for results of a width.
+pub(crate) struct Of<C: Correlation> {
+    pub(crate) shape: C::Shape,
+    pub(crate) width: u32,
+}
 
 impl<R: Ring, C: Deal<R>> Kind<R> for Of<C> {
     fn layout(&self) -> Result<Layout, ProtocolError> {
-        Layout::of::<C>(&self.0)
+        Layout::modulo::<C>(&self.shape, self.width)
     }
 
     fn scratch(&self) -> usize {
-        C::scratch(&self.0)
+        C::scratch(&self.shape)
     }
 
     fn deal<'a>(&'a self, dealing: &'a mut Dealing<'_, R>) -> Dealt<'a> {
-        Box::pin(C::deal(&self.0, dealing))
+        Box::pin(C::deal(&self.shape, dealing))
     }
 }
 

@@ -4,7 +4,7 @@ use alloc::boxed::Box;
 use alloc::vec::Vec;
 
 use mpc_shares::{Prg, SecretVec, Seed};
-use mpc_transport::{FrameSource, Link, TransportError};
+use mpc_transport::{Connection, FrameSource, Link, TransportError};
 use zeroize::Zeroizing;
 
 use super::layout::{CORRECTION_FRAME_BYTES, Origin};
@@ -12,11 +12,6 @@ use super::provider::{Provided, Provider, Share};
 use super::request::Request;
 use crate::ProtocolError;
 use crate::place::Place;
-
-/// The node of the party on its link to the dealer.
-pub const PARTY_NODE: usize = 0;
-/// The node of the dealer on its link to a party.
-pub const DEALER_NODE: usize = 1;
 
 /// A party's correlations of one session as a [`Dealer`](super::Dealer) makes them, over the link to it.
 pub struct Dealt<'a>(Stream<&'a mut Link>);
@@ -78,7 +73,7 @@ struct Kept<S>(S);
 
 impl<S: FrameSource> Frames for Kept<S> {
     async fn next(&mut self, frame: &mut [u8]) -> Result<(), TransportError> {
-        self.0.read(frame).map_err(|source| TransportError::Recording { party: DEALER_NODE, source })
+        self.0.read(frame).map_err(|source| TransportError::Recording { source })
     }
 }
 

@@ -47,9 +47,21 @@ impl Layout {
     /// # Errors
     /// [`ProtocolError::Parameter`] for a shape that cannot be.
     pub fn of<C: Correlation>(shape: &C::Shape) -> Result<Self, ProtocolError> {
-        let mut fields = Fields(Walk::Listed(Vec::new()));
+        Self::modulo::<C>(shape, C::Ring::BITS)
+    }
+
+    /// The fields of a correlation of a shape whose results are read modulo 2^`width` only.
+    ///
+    /// # Errors
+    /// [`ProtocolError::Parameter`] for a shape that cannot be, for a width of 0, or for more than the ring has.
+    pub fn modulo<C: Correlation>(shape: &C::Shape, width: u32) -> Result<Self, ProtocolError> {
+        if !(1..=C::Ring::BITS).contains(&width) {
+            let (value, allowed) = (width.into(), "1 bit to the ring's bits");
+            return Err(ProtocolError::Parameter { protocol: "correlation", parameter: "width", value, allowed });
+        }
+        let mut fields = Fields { walk: Walk::Listed(Vec::new()), width };
         C::from_fields(shape, &mut fields)?;
-        match fields.0 {
+        match fields.walk {
             Walk::Listed(fields) => Ok(Self(fields)),
             Walk::Made(_) => unreachable!("a walk goes on as it began"),
         }
@@ -58,7 +70,10 @@ impl Layout {
 
 /// The fields of a correlation as it takes them, one after the other.
 #[derive(Debug)]
-pub struct Fields<R: Ring>(Walk<R>);
+pub struct Fields<R: Ring> {
+    walk: Walk<R>,
+    width: u32,
+}
 
 #[derive(Debug)]
 enum Walk<R: Ring> {
@@ -69,12 +84,18 @@ enum Walk<R: Ring> {
 }
 
 impl<R: Ring> Fields<R> {
-    pub(super) fn made(shares: Vec<Made<R>>) -> Self {
-        Self(Walk::Made(shares.into_iter()))
+    pub(super) fn made(shares: Vec<Made<R>>, width: u32) -> Self {
+        Self { walk: Walk::Made(shares.into_iter()), width }
+    }
+
+    /// The bits of a result that are read: all of the ring's, or those that a plan says. What is shared in the ring is
+    /// dealt in no more than it takes for them.
+    pub(crate) fn width(&self) -> u32 {
+        self.width
     }
 
     fn next(&mut self, field: Field) -> Values<R> {
-        match &mut self.0 {
+        match &mut self.walk {
             Walk::Listed(fields) => {
                 fields.push(field);
                 Values::blank(field.form, 0)
@@ -99,13 +120,13 @@ impl<R: Ring> Fields<R> {
 
     fn bits(&mut self, origin: Origin, width: u32, len: usize) -> Result<BinaryShares, ProtocolError> {
         let words = self.words(Field::words(origin, width as usize * packing::words_for(len)));
-        let len = if matches!(self.0, Walk::Listed(_)) { 0 } else { len };
+        let len = if matches!(self.walk, Walk::Listed(_)) { 0 } else { len };
         Ok(BinaryShares::new(width, len, words.into_vec())?)
     }
 
-    /// Uniformly random elements.
-    pub(crate) fn uniform(&mut self, len: usize) -> ArithmeticShares<R> {
-        self.elements(Field::elements::<R>(Origin::Uniform, len, R::BITS))
+    /// Uniformly random elements, modulo 2^`bits`.
+    pub(crate) fn uniform(&mut self, len: usize, bits: u32) -> ArithmeticShares<R> {
+        self.elements(Field::elements::<R>(Origin::Uniform, len, bits))
     }
 
     /// Uniformly random words.

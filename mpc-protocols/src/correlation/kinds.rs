@@ -22,27 +22,34 @@ use crate::truncation::{LiftMask, LiftShape};
 
 /// A request's kind and shape in ring `R`.
 pub(crate) fn kind<R: Ring>(request: &Request) -> Box<dyn Kind<R>> {
+    kind_modulo(request, R::BITS)
+}
+
+fn kind_modulo<R: Ring>(request: &Request, width: u32) -> Box<dyn Kind<R>> {
     match *request {
-        Request::Beaver(map) => of::<R, BeaverTriple<R>>(map),
-        Request::Square { len } => of::<R, SquarePair<R>>(len),
-        Request::WeightMask { len } => of::<R, WeightMask<R>>(len),
-        Request::FixedWeights { mask, map } => of::<R, FixedWeightPair<R>>(FixedWeightShape { mask, map }),
-        Request::FixedWeightsAgain { mask, map } => of::<R, FixedWeightProduct<R>>(FixedWeightShape { mask, map }),
-        Request::BitTriples { width, len } => of::<R, BitTriples>(Planes { width, len }),
-        Request::DaBits { len } => of::<R, DaBits<R>>(len),
-        Request::EdaBits { len } => of::<R, EdaBits<R>>(len),
-        Request::Lift { len, bits } => of::<R, LiftMask<R>>(LiftShape { len, bits }),
-        Request::Sign { len, parameters } => of::<R, SignMask<R>>(SignShape { len, parameters }),
-        Request::Relu { len, parameters } => of::<R, ReluMask<R>>(SignShape { len, parameters }),
-        Request::Piecewise { len, thresholds, parameters } => {
-            of::<R, PiecewiseMask<R>>(PiecewiseShape { sign: SignShape { len, parameters }, thresholds })
+        Request::Beaver(map) => of::<R, BeaverTriple<R>>(width, map),
+        Request::Square { len } => of::<R, SquarePair<R>>(width, len),
+        Request::WeightMask { len } => of::<R, WeightMask<R>>(width, len),
+        Request::FixedWeights { mask, map } => of::<R, FixedWeightPair<R>>(width, FixedWeightShape { mask, map }),
+        Request::FixedWeightsSharedInput { mask, map } => {
+            of::<R, FixedWeightProduct<R>>(width, FixedWeightShape { mask, map })
         }
-        Request::Lookup { len, table } => of::<R, LookupMask<R>>(LookupShape { len, table }),
+        Request::BitTriples { width: planes, len } => of::<R, BitTriples>(u64::BITS, Planes { width: planes, len }),
+        Request::DaBits { len } => of::<R, DaBits<R>>(width, len),
+        Request::EdaBits { len } => of::<R, EdaBits<R>>(width, len),
+        Request::Lift { len, bits } => of::<R, LiftMask<R>>(width, LiftShape { len, bits }),
+        Request::Sign { len, parameters } => of::<R, SignMask<R>>(width, SignShape { len, parameters }),
+        Request::Relu { len, parameters } => of::<R, ReluMask<R>>(width, SignShape { len, parameters }),
+        Request::Piecewise { len, thresholds, parameters } => {
+            of::<R, PiecewiseMask<R>>(width, PiecewiseShape { sign: SignShape { len, parameters }, thresholds })
+        }
+        Request::Modulo { bits, ref of } => kind_modulo(of, bits),
+        Request::Lookup { len, table } => of::<R, LookupMask<R>>(width, LookupShape { len, table }),
     }
 }
 
-fn of<R: Ring, C: Deal<R> + 'static>(shape: C::Shape) -> Box<dyn Kind<R>> {
-    Box::new(Of::<C>(shape))
+fn of<R: Ring, C: Deal<R> + 'static>(width: u32, shape: C::Shape) -> Box<dyn Kind<R>> {
+    Box::new(Of::<C> { shape, width })
 }
 
 impl Request {

@@ -2,9 +2,8 @@
 
 use mpc_ring::Ring;
 use mpc_shares::{SecretVec, Seed};
-use mpc_transport::{Link, RecordingError, Traffic, TransportError};
+use mpc_transport::{Connection, Link, RecordingError, Traffic, TransportError};
 
-use super::dealt::DEALER_NODE;
 use super::layout::{CORRECTION_FRAME_BYTES, Layout};
 use super::request::Request;
 use crate::ProtocolError;
@@ -47,7 +46,7 @@ pub async fn record<R: Ring>(
     for len in frame_lengths::<R>(plan, place) {
         let frame = &mut buffer[..len];
         link.receive(frame).await?;
-        keep(frame).map_err(|source| TransportError::Recording { party: DEALER_NODE, source })?;
+        keep(frame).map_err(|source| TransportError::Recording { source })?;
     }
     Ok(())
 }

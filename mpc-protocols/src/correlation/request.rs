@@ -1,13 +1,16 @@
 //! A plan's requests to the dealer, in public: kinds and sizes of correlations.
 
-use serde::{Deserialize, Serialize};
+use alloc::boxed::Box;
+
+use mpc_ring::Ring;
+use serde::Serialize;
 
 use crate::Bilinear;
 use crate::lookup::Table;
 use crate::sign::SignParameters;
 
 /// One correlation of a plan: its kind and its size, never its values.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub enum Request {
     /// [`BeaverTriple`](crate::beaver::BeaverTriple): shares of a, b and a ∗ b.
@@ -31,7 +34,7 @@ pub enum Request {
     },
     /// [`FixedWeightProduct`](crate::fixed_weights::FixedWeightProduct): shares of a ∗ b, a being that of the
     /// [`FixedWeights`](Self::FixedWeights) before, and b a weight mask.
-    FixedWeightsAgain {
+    FixedWeightsSharedInput {
         /// The index of the weight mask, in the order in which they were set up.
         mask: usize,
         /// The linear layer, weights on the right.
@@ -91,4 +94,23 @@ pub enum Request {
         /// The function and its scales.
         table: Table,
     },
+    /// Another correlation for results that are read modulo 2^`bits` only, so that nothing in it is wider than that takes.
+    Modulo {
+        /// The bits that are read.
+        bits: u32,
+        /// The correlation.
+        of: Box<Request>,
+    },
+}
+
+impl Request {
+    /// The correlation for results that are read modulo 2^`bits` only; itself where these are all bits of `R`.
+    #[must_use]
+    pub fn modulo<R: Ring>(self, bits: u32) -> Self {
+        if bits == R::BITS { self } else { self.in_bits(bits) }
+    }
+
+    pub(crate) fn in_bits(self, bits: u32) -> Self {
+        Self::Modulo { bits, of: Box::new(self) }
+    }
 }

@@ -6,6 +6,7 @@ use alloc::vec::Vec;
 use core::fmt;
 use core::future::ready;
 
+use mpc_ring::Ring;
 use mpc_transport::Link;
 
 use super::dealt::Dealt;
@@ -65,13 +66,22 @@ impl<'a> CorrelationSource<'a> {
     /// [`ProtocolError::Parameter`] for a shape that cannot be; those of the provider, such as
     /// [`ProtocolError::Transport`].
     pub async fn next<C: Correlation>(&mut self, shape: C::Shape) -> Result<C, ProtocolError> {
-        let asked = C::request(&shape);
+        self.next_modulo(C::Ring::BITS, shape).await
+    }
+
+    /// As [`next`](Self::next), where the results of the protocol that takes it are read modulo 2^`width` only:
+    /// [`Request::modulo`].
+    ///
+    /// # Errors
+    /// As [`next`](Self::next); [`ProtocolError::Parameter`] for a width that is 0 or more than the ring has.
+    pub async fn next_modulo<C: Correlation>(&mut self, width: u32, shape: C::Shape) -> Result<C, ProtocolError> {
+        let asked = C::request(&shape).modulo::<C::Ring>(width);
         self.plan.take(&asked)?;
-        let layout = Layout::of::<C>(&shape)?;
+        let layout = Layout::modulo::<C>(&shape, width)?;
         let mut made: Vec<Made<C::Ring>> = layout.fields().iter().map(Made::blank).collect();
         let shares = made.iter_mut().map(|share| share as &mut dyn Share).collect();
         self.provider.provide(&asked, shares).await?;
-        C::from_fields(&shape, &mut Fields::made(made))
+        C::from_fields(&shape, &mut Fields::made(made, width))
     }
 
     /// Ends a session: everything planned must have been used.

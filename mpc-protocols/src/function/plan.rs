@@ -13,7 +13,7 @@ use crate::lookup::{self, LookupShape, Table};
 use crate::piecewise::{self, PiecewiseShape};
 use crate::sign::{SignParameters, SignShape};
 use crate::truncation::{self, LiftShape};
-use crate::{Bilinear, ProtocolError, Request};
+use crate::{Bilinear, ProtocolError, Request, beaver};
 
 /// A function with its size and scales: all that a plan follows from, with the ring.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -77,6 +77,15 @@ pub(super) struct Steps {
     pub(super) result: Option<LiftShape>,
 }
 
+/// The bits that are read of what each step leaves.
+pub(super) struct Widths {
+    pub(super) pieces: u32,
+    pub(super) argument: u32,
+    pub(super) lookup: u32,
+    pub(super) product: u32,
+    pub(super) result: u32,
+}
+
 impl FunctionPlan {
     /// The plan of a function in ring `R`.
     ///
@@ -116,19 +125,27 @@ impl FunctionPlan {
     /// The correlations, in the order in which they are drawn and used.
     #[must_use]
     pub fn requests(&self) -> Vec<Request> {
-        let steps = self.steps();
+        self.requests_modulo(self.ring_bits)
+    }
+
+    /// As [`requests`](Self::requests), where the result is read modulo 2^`width` only.
+    #[must_use]
+    pub fn requests_modulo(&self, width: u32) -> Vec<Request> {
+        let (steps, widths) = (self.steps(), self.widths(width));
         let lift = |LiftShape { len, bits }: LiftShape| Request::Lift { len, bits };
         let SignShape { len, parameters } = steps.pieces.sign;
-        [
-            Some(Request::Piecewise { len, thresholds: steps.pieces.thresholds, parameters }),
-            steps.argument.map(lift),
-            steps.lookup.map(|LookupShape { len, table }| Request::Lookup { len, table }),
-            steps.product.map(Request::Beaver),
-            steps.result.map(lift),
-        ]
-        .into_iter()
-        .flatten()
-        .collect()
+        let pieces = Request::Piecewise { len, thresholds: steps.pieces.thresholds, parameters };
+        let requests = [
+            (Some(pieces), widths.pieces),
+            (steps.argument.map(lift), widths.argument),
+            (steps.lookup.map(|LookupShape { len, table }| Request::Lookup { len, table }), widths.lookup),
+            (steps.product.map(Request::Beaver), widths.product),
+            (steps.result.map(lift), widths.result),
+        ];
+        let in_bits = |(request, bits): (Option<Request>, u32)| {
+            request.map(|request| if bits == self.ring_bits { request } else { request.in_bits(bits) })
+        };
+        requests.into_iter().filter_map(in_bits).collect()
     }
 
     /// The traffic of each party in [`apply`](Self::apply).
@@ -137,8 +154,8 @@ impl FunctionPlan {
         let steps = self.steps();
         let lift = |shape: Option<LiftShape>| shape.map(|shape| truncation::traffic(shape, parties));
         let looked_up = steps.lookup.and_then(|shape| lookup::traffic(shape, self.ring_bits, parties).ok());
-        let product =
-            steps.product.map(|map| crate::open::traffic(map.left_len() + map.right_len(), self.ring_bits, parties));
+        let width = self.widths(self.ring_bits).product;
+        let product = steps.product.map(|map| beaver::traffic(&map, width, parties));
         let optional = [lift(steps.argument), looked_up, product, lift(steps.result)];
         piecewise::traffic(steps.pieces, parties) + optional.into_iter().flatten().sum::<Traffic>()
     }
@@ -167,6 +184,33 @@ impl FunctionPlan {
                         ..steps
                     },
                 }
+            }
+        }
+    }
+
+    /// The bits of each step that later ones read, from the result on, of which `width` bits are read.
+    pub(super) fn widths(&self, width: u32) -> Widths {
+        let truncated = |bits: u32, shift: u32| (bits + shift).min(self.ring_bits);
+        let opened =
+            |table: &Table| table.layout(self.ring_bits).map_or(self.ring_bits, |layout| layout.argument_bits());
+        // Of the pieces in front of a truncation, if there is one.
+        let of_rest = |rest: &Rest| if rest.fraction > 0 { truncated(rest.bits, rest.fraction) } else { width };
+        let all = Widths { pieces: width, argument: width, lookup: width, product: width, result: width };
+        match &self.route.kind {
+            Kind::Linear(rest) => Widths { pieces: of_rest(rest), ..all },
+            Kind::Tabulated { table, rest: None, .. } => Widths { pieces: opened(table), ..all },
+            Kind::Tabulated { table, rest: Some(rest), .. } => {
+                let sum = of_rest(rest);
+                Widths { pieces: opened(table).max(sum), lookup: sum - rest.fraction, ..all }
+            }
+            Kind::Octaves(Octaves { table, shift, octave, .. }) => {
+                let argument = opened(table);
+                let normalised = if *shift > 0 { truncated(table.input_bits + 4, *shift) } else { argument };
+                let octave = match octave {
+                    Octave::Offset(_) => width,
+                    Octave::Factor { shift, .. } => truncated(self.shape.parameters.bits(), *shift),
+                };
+                Widths { pieces: normalised.max(octave), argument, lookup: octave, product: octave, result: width }
             }
         }
     }

@@ -39,14 +39,26 @@ impl FunctionPlan {
         &self,
         source: &mut CorrelationSource<'_>,
     ) -> Result<FunctionMaterial<R>, ProtocolError> {
+        self.draw_modulo(R::BITS, source).await
+    }
+
+    /// As [`draw`](Self::draw), for a result that is read modulo 2^`width` only.
+    ///
+    /// # Errors
+    /// As for [`draw`](Self::draw).
+    pub async fn draw_modulo<R: Ring>(
+        &self,
+        width: u32,
+        source: &mut CorrelationSource<'_>,
+    ) -> Result<FunctionMaterial<R>, ProtocolError> {
         self.check_ring::<R>()?;
-        let steps = self.steps();
-        let pieces = source.next(steps.pieces).await?;
+        let (steps, widths) = (self.steps(), self.widths(width));
+        let pieces = source.next_modulo(widths.pieces, steps.pieces).await?;
         let later = Later {
-            argument: draw_optional(source, steps.argument).await?,
-            lookup: draw_optional(source, steps.lookup).await?,
-            triple: draw_optional(source, steps.product).await?,
-            result: draw_optional(source, steps.result).await?,
+            argument: draw_optional(source, widths.argument, steps.argument).await?,
+            lookup: draw_optional(source, widths.lookup, steps.lookup).await?,
+            triple: draw_optional(source, widths.product, steps.product).await?,
+            result: draw_optional(source, widths.result, steps.result).await?,
         };
         Ok(FunctionMaterial { pieces, later })
     }
@@ -58,7 +70,8 @@ impl FunctionPlan {
         Err(unsupported("ring bits", R::BITS.into(), "those of the plan"))
     }
 
-    /// Shares of the function of x / 2^`shift`, at scale f, in the full ring and in the shape of x.
+    /// Shares of the function of x / 2^`shift`, at scale f, in the shape of x; in the full ring, or modulo 2^w where the
+    /// material is for a result of w bits.
     ///
     /// The result is right within [`error_bound`](Self::error_bound) for arguments within [`range`](Self::range).
     ///
@@ -134,10 +147,11 @@ async fn apply_octaves<R: Ring>(
 
 async fn draw_optional<C: Correlation>(
     source: &mut CorrelationSource<'_>,
+    width: u32,
     shape: Option<C::Shape>,
 ) -> Result<Option<C>, ProtocolError> {
     match shape {
-        Some(shape) => source.next(shape).await.map(Some),
+        Some(shape) => source.next_modulo(width, shape).await.map(Some),
         None => Ok(None),
     }
 }

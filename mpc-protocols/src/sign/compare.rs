@@ -29,7 +29,8 @@ impl<R: Ring> MaskTables<R> {
         let SignShape { len, parameters } = shape;
         check_bits::<R>(parameters.bits(), 0)?;
         Ok(Self {
-            mask: fields.dealt(len, R::BITS),
+            // Opened in k bits, whatever is read of the result.
+            mask: fields.dealt(len, fields.width().max(parameters.bits())),
             tables: fields.dealt_words(parameters.table_words(len)),
             mask_sign: fields.dealt_bits(1, len)?,
         })
@@ -64,7 +65,7 @@ impl<R: Ring> ThresholdMask<R> {
         let flip = fields.uniform_bits(1, len)?;
         let products = fields.dealt_words(parameters.dealt_products() * words);
         let monomials = Monomials { words, less_bits, equal_bits, products };
-        Ok(Self { monomials, flip, flip_in_ring: fields.dealt(len, R::BITS) })
+        Ok(Self { monomials, flip, flip_in_ring: fields.dealt(len, fields.width()) })
     }
 
     /// Deals them, and gives d.

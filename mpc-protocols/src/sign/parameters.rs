@@ -2,8 +2,6 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::ProtocolError;
-
 /// Bits of a leaf: a table of 2^5 entries fills half a word.
 pub(super) const LEAF_BITS: u32 = 5;
 /// More leaves than this would need more than 2^8 dealt monomials per element.
@@ -13,7 +11,7 @@ pub(super) const MAX_LEAVES: usize = 8;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "u32", into = "u32")]
 pub struct SignParameters {
-    bits: u32,
+    pub(super) bits: u32,
 }
 
 impl SignParameters {
@@ -21,18 +19,6 @@ impl SignParameters {
     pub const MIN_BITS: u32 = 3;
     /// The largest k.
     pub const MAX_BITS: u32 = MAX_LEAVES as u32 * LEAF_BITS + 2;
-
-    /// Comparison in `bits` bits.
-    ///
-    /// # Errors
-    /// [`ProtocolError::Parameter`] outside [`MIN_BITS`](Self::MIN_BITS) to [`MAX_BITS`](Self::MAX_BITS).
-    pub fn new(bits: u32) -> Result<Self, ProtocolError> {
-        if (Self::MIN_BITS..=Self::MAX_BITS).contains(&bits) {
-            return Ok(Self { bits });
-        }
-        let allowed = "3 to 42 bits";
-        Err(ProtocolError::Parameter { protocol: "sign", parameter: "k", value: u64::from(bits), allowed })
-    }
 
     /// k.
     #[must_use]
@@ -75,14 +61,6 @@ impl SignParameters {
     /// The words that the leaf tables of `len` masks take.
     pub(super) fn table_words(self, len: usize) -> usize {
         len.div_ceil(2) * self.leaves()
-    }
-}
-
-impl TryFrom<u32> for SignParameters {
-    type Error = ProtocolError;
-
-    fn try_from(bits: u32) -> Result<Self, ProtocolError> {
-        Self::new(bits)
     }
 }
 

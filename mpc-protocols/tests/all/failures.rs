@@ -14,7 +14,8 @@ use mpc_protocols::{
 use mpc_ring::Ring;
 use mpc_shares::{ArithmeticShares, BinaryShares, Seed, ShareError};
 use mpc_transport::{
-    AnyTransport, Link, MemoryTransport, Metered, Transport, TransportError, memory_link, memory_network,
+    AnyTransport, Connection, Link, MemoryTransport, Metered, Peer, Transport, TransportError, memory_link,
+    memory_network,
 };
 
 const SHORT: Duration = Duration::from_millis(200);
@@ -238,7 +239,7 @@ fn a_pair_for_another_layer_is_refused() {
 #[test]
 fn a_product_without_its_pair_is_refused() {
     let map = |inner| Bilinear::MatrixProduct { rows: 1, inner, columns: 3 };
-    let again = Request::FixedWeightsAgain { mask: 0, map: map(2) };
+    let again = Request::FixedWeightsSharedInput { mask: 0, map: map(2) };
     let other = Request::FixedWeights { mask: 1, map: map(3) };
     for (before, got) in [(vec![], 0), (vec![other], 3)] {
         let mut plan = vec![Request::WeightMask { len: 6 }, Request::WeightMask { len: 9 }];
@@ -294,7 +295,7 @@ fn a_peer_that_stalls_is_named() {
         smol::Timer::after(3 * SHORT).await;
     });
     let named = |error: &_| match error {
-        ProtocolError::Transport(TransportError::Timeout { party: 1, .. }) => true,
+        ProtocolError::Transport(TransportError::Timeout { peer: Peer::Party(1), .. }) => true,
         ProtocolError::Transport(TransportError::Closed { .. }) => false,
         other => panic!("{other}"),
     };
@@ -310,7 +311,9 @@ fn a_frame_of_a_wrong_length_is_named() {
             }
         });
         let named = |error: &_| match error {
-            ProtocolError::Transport(TransportError::WrongLength { party, got: 5, .. }) => *party == misbehaving,
+            ProtocolError::Transport(TransportError::WrongLength { peer, got: 5, .. }) => {
+                *peer == Peer::Party(misbehaving)
+            }
             ProtocolError::Transport(TransportError::Closed { .. }) => false,
             other => panic!("{other}"),
         };
@@ -353,7 +356,7 @@ fn a_dealer_that_dies_is_named() {
         dealing.join().unwrap();
         for result in results {
             let error = result.unwrap_err();
-            let expected = TransportError::Closed { party: 0 };
+            let expected = TransportError::Closed { peer: Peer::Party(0) };
             let ProtocolError::Transport(error) = error else { panic!("{error}") };
             assert_eq!(std::mem::discriminant(&error), std::mem::discriminant(&expected), "{error}");
         }

@@ -16,7 +16,7 @@ fn product<R: Ring>(map: &Bilinear, x: &[R], y: &[R]) -> Vec<R> {
 
 fn multiplies<R: Ring>(map: Bilinear, x: &[R], y: &[R], parties: usize) {
     let (shares_x, shares_y) = (split(x, parties), split(y, parties));
-    let traffic = beaver::traffic::<R>(&map, parties);
+    let traffic = beaver::traffic(&map, R::BITS, parties);
     let z = run_shared::<R>(parties, &[Request::Beaver(map)], traffic, async |party, source| {
         let triple = source.next(map).await?;
         beaver::multiply(party, &shares_x[party.index()], &shares_y[party.index()], triple).await
@@ -40,7 +40,7 @@ fn applies<R: Ring>(map: Bilinear, inputs: &[Vec<R>], weights: &[R], parties: us
     plan.extend(inputs.iter().map(|_| Request::FixedWeights { mask: 0, map }));
     let shares = split(weights, parties);
     let xs: Vec<_> = inputs.iter().map(|x| split(x, parties)).collect();
-    let once = fixed_weights::traffic::<R>(&map, parties);
+    let once = fixed_weights::traffic(&map, R::BITS, parties);
     let traffic = open::traffic(weights.len(), R::BITS, parties) + inputs.iter().map(|_| once).sum::<Traffic>();
     let outputs = run::<R, _>(parties, &plan, traffic, async |party, source| {
         let own = crate::common::copy(&shares[party.index()]);
@@ -65,7 +65,7 @@ fn shares_an_input(maps: [Bilinear; 2], x: &[u64], weights: [&[u64]; 2], parties
     let [first, second] = [0, 1].map(|mask| FixedWeightShape { mask, map: maps[mask] });
     let mut plan: Vec<_> = weights.iter().map(|weights| Request::WeightMask { len: weights.len() }).collect();
     plan.push(Request::FixedWeights { mask: 0, map: maps[0] });
-    plan.push(Request::FixedWeightsAgain { mask: 1, map: maps[1] });
+    plan.push(Request::FixedWeightsSharedInput { mask: 1, map: maps[1] });
     let shares = weights.map(|weights| match owner {
         None => split(weights, parties),
         Some(owner) => (0..parties)
@@ -92,8 +92,8 @@ fn shares_an_input(maps: [Bilinear; 2], x: &[u64], weights: [&[u64]; 2], parties
     for (party, outcome) in outputs.iter().enumerate() {
         let load = open::traffic(weights.iter().map(|weights| weights.len()).sum(), u64::BITS, parties);
         let input = match owner {
-            None => fixed_weights::traffic::<u64>(&maps[0], parties),
-            Some(owner) => fixed_weights::traffic_at_owner::<u64>(&maps[0], party, owner, parties),
+            None => fixed_weights::traffic(&maps[0], 64, parties),
+            Some(owner) => fixed_weights::traffic_at_owner(&maps[0], 64, party, owner, parties),
         };
         assert_eq!(outcome.online, load + input);
     }
@@ -227,7 +227,7 @@ fn fixed_weights_work_in_every_ring() {
 #[test]
 fn the_result_of_a_product_has_the_shape_of_x() {
     let map = Bilinear::Elementwise { len: 6 };
-    let shapes = run::<u64, _>(2, &[Request::Beaver(map)], beaver::traffic::<u64>(&map, 2), async |party, source| {
+    let shapes = run::<u64, _>(2, &[Request::Beaver(map)], beaver::traffic(&map, 64, 2), async |party, source| {
         let x = ArithmeticShares::new(&[2, 3], vec![1u64; 6])?;
         let z = beaver::multiply(party, &x, &crate::common::copy(&x), source.next(map).await?).await?;
         Ok(z.shape().to_vec())

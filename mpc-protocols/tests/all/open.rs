@@ -53,7 +53,7 @@ proptest! {
     ) {
         let (owner, receiver, len) = (owner % parties, receiver % parties, secret.len());
         let expected = |party| {
-            sharing::traffic(party, owner, parties) + sharing::reveal_traffic::<u64>(len, party, receiver, parties)
+            sharing::traffic(party, owner, parties) + sharing::reveal_traffic(len, 64, party, receiver, parties)
         };
         // After its own message a receiver's first wait is a new one: the two parts are counted apart.
         let revealed = run_unequal::<u64, _>(parties, &[], expected, async |party, _| {

@@ -124,18 +124,21 @@ fn dealt<R: Ring>(plan: &[Request], parties: usize, seed: [u8; 32]) -> Vec<Vec<O
     shares.into_iter().fold(zeros.collect(), add)
 }
 
-/// The fields of a correlation that have not been checked yet.
-struct Fields<'a, R>(std::slice::Iter<'a, Opened<R>>);
+/// The fields of a correlation that have not been checked yet, and the bits of its results that are read.
+struct Fields<'a, R> {
+    left: std::slice::Iter<'a, Opened<R>>,
+    width: u32,
+}
 
 impl<'a, R: Ring> Fields<'a, R> {
     fn elements(&mut self) -> &'a [R] {
-        let field = self.0.next().unwrap();
+        let field = self.left.next().unwrap();
         assert_ne!(field.field.form, Form::Words);
         &field.elements
     }
 
     fn words(&mut self) -> &'a [u64] {
-        let field = self.0.next().unwrap();
+        let field = self.left.next().unwrap();
         assert_eq!(field.field.form, Form::Words);
         &field.words
     }
@@ -146,8 +149,21 @@ impl<'a, R: Ring> Fields<'a, R> {
         assert!(self.elements() == expected);
     }
 
+    /// The next field has the elements `expected`, in as many bits as are read.
+    fn are_read(&mut self, expected: impl IntoIterator<Item = R>) {
+        self.are(self.width, expected);
+    }
+
+    /// The next field has the elements `expected`, which are read behind k bits.
+    fn are_above(&mut self, k: u32, expected: impl IntoIterator<Item = R>) {
+        let field = self.left.as_slice()[0].field;
+        assert_eq!(field.bits, self.width.saturating_sub(k));
+        self.are(field.bits, expected);
+    }
+
     /// r of k bits, which is returned.
     fn mask(&mut self, bits: u32) -> &'a [R] {
+        assert_eq!(self.left.as_slice()[0].field.bits, self.width.max(bits));
         let r = self.elements();
         assert!(r.iter().all(|&r| r & !R::low_mask(bits) == R::ZERO));
         r
@@ -196,14 +212,14 @@ impl<'a, R: Ring> Fields<'a, R> {
         });
         assert!(products.eq(self.words().iter().copied()));
         let d: Vec<R> = (0..len).map(|i| R::from_u64((flip[i / 64] >> (i % 64)) & 1)).collect();
-        self.are(R::BITS, d.iter().copied());
+        self.are_read(d.iter().copied());
         d
     }
 
     /// A mask of k bits and its top bit.
     fn lift(&mut self, bits: u32) {
         let r = self.mask(bits);
-        self.are(R::BITS - bits, top(r, bits));
+        self.are_above(bits, top(r, bits));
     }
 
     /// The polynomials of a table, rotated by a: read where 101 arguments of each element are opened.
@@ -234,18 +250,18 @@ impl<'a, R: Ring> Fields<'a, R> {
     fn relu(&mut self, k: u32, len: usize) {
         let r = self.mask_and_tables(k);
         let d = self.threshold(k, len);
-        self.are(R::BITS - k, top(r, k));
-        self.are(R::BITS, products(&d, r));
-        self.are(R::BITS - k, products(&d, &top(r, k)));
+        self.are_above(k, top(r, k));
+        self.are_read(products(&d, r));
+        self.are_above(k, products(&d, &top(r, k)));
     }
 
     fn piecewise(&mut self, k: u32, thresholds: usize, len: usize) {
         let r = self.mask_and_tables(k);
-        self.are(R::BITS - k, top(r, k));
+        self.are_above(k, top(r, k));
         for _ in 0..thresholds {
             let d = self.threshold(k, len);
-            self.are(R::BITS, products(&d, r));
-            self.are(R::BITS - k, products(&d, &top(r, k)));
+            self.are_read(products(&d, r));
+            self.are_above(k, products(&d, &top(r, k)));
         }
     }
 }
@@ -272,29 +288,33 @@ fn applied<R: Ring>(map: &Bilinear, a: &[R], b: &[R]) -> Vec<R> {
 fn check<R: Ring>(plan: &[Request], dealt: &[Vec<Opened<R>>]) {
     let (mut weights, mut input): (Vec<&[R]>, &[R]) = (Vec::new(), &[]);
     for (request, fields) in plan.iter().zip(dealt) {
-        let mut fields = Fields(fields.iter());
+        let (request, width) = match request {
+            Request::Modulo { bits, of } => (&**of, *bits),
+            whole => (whole, R::BITS),
+        };
+        let mut fields = Fields { left: fields.iter(), width };
         match *request {
             Request::Beaver(map) => {
                 let (a, b) = (fields.elements(), fields.elements());
-                fields.are(R::BITS, applied(&map, a, b));
+                fields.are_read(applied(&map, a, b));
             }
             Request::Square { .. } => {
                 let a = fields.elements();
-                fields.are(R::BITS, products(a, a));
+                fields.are_read(products(a, a));
             }
             Request::WeightMask { .. } => weights.push(fields.elements()),
             Request::FixedWeights { mask, map } => {
                 input = fields.elements();
-                fields.are(R::BITS, applied(&map, input, weights[mask]));
+                fields.are_read(applied(&map, input, weights[mask]));
             }
-            Request::FixedWeightsAgain { mask, map } => fields.are(R::BITS, applied(&map, input, weights[mask])),
+            Request::FixedWeightsSharedInput { mask, map } => fields.are_read(applied(&map, input, weights[mask])),
             Request::BitTriples { .. } => {
                 let (a, b, c) = (fields.words(), fields.words(), fields.words());
                 assert!(a.iter().zip(b).map(|(&a, &b)| a & b).eq(c.iter().copied()));
             }
             Request::DaBits { len } => {
                 let bits = fields.words();
-                fields.are(R::BITS, (0..len).map(|i| R::from_u64((bits[i / 64] >> (i % 64)) & 1)));
+                fields.are_read((0..len).map(|i| R::from_u64((bits[i / 64] >> (i % 64)) & 1)));
             }
             Request::EdaBits { len } => {
                 let mut elements = vec![R::ZERO; len];
@@ -312,7 +332,7 @@ fn check<R: Ring>(plan: &[Request], dealt: &[Vec<Opened<R>>]) {
             Request::Lookup { table, .. } => fields.lookup(table),
             _ => unreachable!("a request of another kind"),
         }
-        assert!(fields.0.next().is_none(), "{request:?} has more fields than its relation");
+        assert!(fields.left.next().is_none(), "{request:?} has more fields than its relation");
     }
 }
 
@@ -327,7 +347,7 @@ fn every_kind(len: usize, bits: u32, width: u32, thresholds: usize) -> Vec<Reque
         Request::Beaver(map),
         Request::Square { len },
         Request::FixedWeights { mask: 1, map },
-        Request::FixedWeightsAgain { mask: 1, map },
+        Request::FixedWeightsSharedInput { mask: 1, map },
         Request::BitTriples { width, len },
         Request::DaBits { len },
         Request::EdaBits { len },
@@ -359,6 +379,23 @@ proptest! {
         relations_hold::<u32>(&plan(32), parties, seed);
         relations_hold::<u64>(&plan(64), parties, seed);
         relations_hold::<u128>(&plan(128), parties, seed);
+    }
+
+    #[test]
+    fn every_correlation_satisfies_its_relation_modulo_what_is_read(
+        parties in 2..=4usize,
+        len in 0..100usize,
+        bits in SignParameters::MIN_BITS..=SignParameters::MAX_BITS,
+        read in 1..=128u32,
+        seed: [u8; 32],
+    ) {
+        fn narrow<R: Ring>(len: usize, bits: u32, read: u32) -> Vec<Request> {
+            let read = (read - 1) % R::BITS + 1;
+            every_kind(len, bits.min(R::BITS), 3, 2).into_iter().map(|request| request.modulo::<R>(read)).collect()
+        }
+        relations_hold::<u32>(&narrow::<u32>(len, bits, read), parties, seed);
+        relations_hold::<u64>(&narrow::<u64>(len, bits, read), parties, seed);
+        relations_hold::<u128>(&narrow::<u128>(len, bits, read), parties, seed);
     }
 }
 

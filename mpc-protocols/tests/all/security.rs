@@ -12,7 +12,7 @@ use mpc_protocols::sign::{SignParameters, SignShape};
 use mpc_protocols::truncation::{LiftMask, LiftShape, truncate};
 use mpc_protocols::{Bilinear, CorrelationSource, Dealer, Party, ProtocolError, Request, beaver};
 use mpc_shares::Seed;
-use mpc_transport::{Link, memory_link, memory_network};
+use mpc_transport::{Connection, Link, memory_link, memory_network};
 
 const PARTIES: usize = 3;
 const LEN: usize = 40_000;

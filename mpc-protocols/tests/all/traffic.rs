@@ -40,11 +40,11 @@ fn what_the_documentation_claims() {
         assert_eq!(sent(open::traffic_of_planes(1, len, parties), parties), (100, 1));
         assert_eq!(sent(conversion::b2a_traffic(len, parties), parties), (100, 1));
         assert_eq!(sent(binary::and_traffic(Planes { width: 1, len }, parties), parties), (200, 1));
-        let product = beaver::traffic::<u64>(&Bilinear::Elementwise { len }, parties);
+        let product = beaver::traffic(&Bilinear::Elementwise { len }, 64, parties);
         assert_eq!(sent(product, parties), (12_800, 1));
         // Fixed weights: 8 bytes an input element, whatever the weights.
         let map = Bilinear::MatrixProduct { rows: 8, inner: 100, columns: 50 };
-        assert_eq!(sent(fixed_weights::traffic::<u64>(&map, parties), parties), (6_400, 1));
+        assert_eq!(sent(fixed_weights::traffic(&map, 64, parties), parties), (6_400, 1));
         // Nine candidates: 8 ReLUs an element in 4 levels.
         let parameters = SignParameters::new(32).unwrap();
         assert_eq!(sent(maximum::traffic(9, len, parameters, parties), parties), (8 * 4_400, 12));
@@ -105,7 +105,7 @@ fn every_request(len: usize) -> Vec<Request> {
         Request::Square { len },
         Request::WeightMask { len: 2 * len },
         Request::FixedWeights { mask: 0, map },
-        Request::FixedWeightsAgain { mask: 0, map },
+        Request::FixedWeightsSharedInput { mask: 0, map },
         Request::BitTriples { width: 3, len },
         Request::DaBits { len },
         Request::EdaBits { len },
@@ -131,7 +131,7 @@ async fn draw<R: Ring>(source: &mut CorrelationSource<'_>, request: &Request) ->
         Request::Square { len } => next::<SquarePair<R>>(source, len).await,
         Request::WeightMask { len } => next::<WeightMask<R>>(source, len).await,
         Request::FixedWeights { mask, map } => next::<FixedWeightPair<R>>(source, FixedWeightShape { mask, map }).await,
-        Request::FixedWeightsAgain { mask, map } => {
+        Request::FixedWeightsSharedInput { mask, map } => {
             next::<FixedWeightProduct<R>>(source, FixedWeightShape { mask, map }).await
         }
         Request::BitTriples { width, len } => next::<BitTriples>(source, Planes { width, len }).await,
@@ -191,7 +191,7 @@ fn the_dealers_links_carry_what_is_predicted() {
     links_carry_what_is_predicted::<u64>(&every_request(40_000), 2);
     for request in every_request(77) {
         let mut plan = vec![Request::WeightMask { len: 154 }];
-        if let Request::FixedWeightsAgain { mask, map } = request {
+        if let Request::FixedWeightsSharedInput { mask, map } = request {
             plan.push(Request::FixedWeights { mask, map });
         }
         plan.push(request);

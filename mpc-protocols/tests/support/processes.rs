@@ -8,7 +8,7 @@ use std::process::{Child, ChildStdout, Command, Stdio};
 
 use mpc_protocols::{CorrelationSource, DealerSession, Party, Place, ProtocolError, Session, session};
 use mpc_shares::Seed;
-use mpc_transport::{Link, TcpSettings, TcpTransport};
+use mpc_transport::{Link, TcpLink, TcpSettings, TcpTransport};
 
 /// Any failure.
 pub type Failure = Box<dyn Error + Send + Sync>;
@@ -57,10 +57,9 @@ async fn party(
 ) -> Result<(), Failure> {
     let [listener, dealer_listener] = [TcpListener::bind("127.0.0.1:0")?, TcpListener::bind("127.0.0.1:0")?];
     println!("listens {} {}", listener.local_addr()?, dealer_listener.local_addr()?);
-    let (parties, dealer_links) = addresses()?;
+    let (parties, _) = addresses()?;
     let transport = TcpTransport::connect(index, listener, &parties, TcpSettings::default()).await?;
-    let own = dealer_links[index];
-    let link = TcpTransport::connect(0, dealer_listener, &[own; 2], TcpSettings::default()).await?;
+    let link = TcpLink::listen(dealer_listener, TcpSettings::default()).await?;
     let plan = session::plan(Place { party: index, parties: PARTIES }, &protocol).await?;
     let mut session = Session::open::<u64>(transport, Link::new(link), SESSION, &plan).await?;
     println!("result {}", session.run(protocol).await?);
@@ -74,7 +73,7 @@ async fn dealer(
     let (_, dealer_links) = addresses()?;
     let mut links = Vec::new();
     for address in dealer_links {
-        links.push(Link::new(TcpTransport::connect(1, None, &[address; 2], TcpSettings::default()).await?));
+        links.push(Link::new(TcpLink::connect(address, TcpSettings::default()).await?));
     }
     let plan = session::plan(Place { party: 0, parties: PARTIES }, protocol).await?;
     let mut session = DealerSession::<u64>::open(links, SESSION, &plan, Seed::from_system()?).await?;

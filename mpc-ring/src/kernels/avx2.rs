@@ -240,3 +240,29 @@ pub(super) fn vectorized<T>(work: impl FnOnce() -> T) -> T {
     // SAFETY: the instructions are available.
     unsafe { compiled(work) }
 }
+
+/// [`gather_xor`](super::gather_xor()): a word of the table is one load.
+pub(super) fn gather_xor<const N: usize>(table: &[u128], places: &[[u32; N]], outputs: &mut [u128]) {
+    assert!(is_available() && table.len().is_power_of_two());
+    // SAFETY: the instructions are available, and the table's length is a power of two.
+    unsafe { gather_xor_vectorized(table, places, outputs) }
+}
+
+/// # Safety
+/// The table's length must be a power of two.
+#[target_feature(enable = "avx2")]
+unsafe fn gather_xor_vectorized<const N: usize>(table: &[u128], places: &[[u32; N]], outputs: &mut [u128]) {
+    let mask = table.len() - 1;
+    let table = table.as_ptr();
+    for (output, places) in outputs.iter_mut().zip(places) {
+        let output: *mut __m128i = core::ptr::from_mut(output).cast();
+        // SAFETY: a word of 128 bits is loaded and stored where there is one.
+        let mut sum = unsafe { _mm_loadu_si128(output) };
+        for &place in places {
+            // SAFETY: the masked place is below the table's length, which is a power of two.
+            sum = _mm_xor_si128(sum, unsafe { _mm_loadu_si128(table.add(place as usize & mask).cast()) });
+        }
+        // SAFETY: as for the load.
+        unsafe { _mm_storeu_si128(output, sum) };
+    }
+}

@@ -23,6 +23,26 @@ pub(super) use blocks::even_parts;
 pub use packed::{convolution_packed, convolution_packed_with, pack_weights, pack_weights_with};
 pub use shape::{Convolution, ShapeError};
 
+/// The memory of a convolution besides its operands.
+impl Convolution {
+    /// Elements of the scratch that [`convolution`](crate::convolution) needs: for each of its [`threads`](crate::threads)
+    /// bounded by a few times the second-level cache, and by the rows of the input under one row of the kernel's positions.
+    #[must_use]
+    pub fn scratch_len(&self) -> usize {
+        crate::threads::count() * self.part_scratch_len()
+    }
+
+    /// The scratch of one thread.
+    fn part_scratch_len(&self) -> usize {
+        let group = self.group();
+        if group.is_product() {
+            return 0;
+        }
+        let copied = if group.is_contiguous() { 0 } else { Blocks::new(&group).copy_len() };
+        (copied + gather::panel_len(&group)).max(packed::scratch_len(&group))
+    }
+}
+
 /// Adds input ∗ weights to `output`, modulo 2^ℓ. The shapes are those of [`Convolution`].
 ///
 /// The earlier content of `scratch` does not matter. Afterwards `scratch` holds parts of the input. The caller wipes

@@ -1,7 +1,6 @@
 //! The register tile, the unit of work of a backend, and the loops over tiles.
 
-use crate::kernels::Backend;
-use crate::ring::Ring;
+use crate::kernels::{Backend, Kernels};
 
 /// The largest number of terms of a sum that one tile accumulates: it keeps the rows of a tile in the first-level cache.
 pub(crate) const MAX_DEPTH: usize = 384;
@@ -133,7 +132,7 @@ pub(crate) struct Output<'a, R> {
 /// Adds left · right to the output for the given columns, row tile by row tile.
 ///
 /// A row tile of the left operand stays in the first-level cache while the columns pass by.
-pub(crate) fn accumulate_block<R: Ring>(
+pub(crate) fn accumulate_block<R: Kernels>(
     backend: Backend,
     left: Left<'_, R>,
     right: &[R],

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use mpc_ring::kernels::lookup_with;
+use mpc_ring::kernels::{gather_xor_with, lookup_with};
 use mpc_ring::{
     Backend, Convolution, MatrixProduct, Ring, ShapeError, convolution, convolution_packed, convolution_packed_with,
     convolution_with, matrix_product, matrix_product_with, pack_weights, pack_weights_with,
@@ -348,6 +348,22 @@ fn every_backend_reads_tables_alike() {
             for backend in backends() {
                 assert_eq!(lookup_with(backend, &tables, &indices, shift, below), [here, under], "{backend:?}");
             }
+        }
+    }
+}
+
+#[test]
+fn every_backend_adds_up_the_same_places() {
+    for (seed, logarithm) in [(1, 0), (2, 1), (3, 10)] {
+        let table: Vec<u128> = random_elements(1 << logarithm, seed);
+        let before: Vec<u128> = random_elements(33, seed + 10);
+        let places: Vec<[u32; 10]> = random_elements::<u32>(340, seed + 20).as_chunks().0.to_vec();
+        let sum = |places: &[u32; 10]| places.iter().fold(0, |sum, &place| sum ^ table[place as usize % table.len()]);
+        let expected: Vec<u128> = before.iter().zip(&places).map(|(x, places)| x ^ sum(places)).collect();
+        for backend in backends() {
+            let mut outputs = before.clone();
+            gather_xor_with(backend, &table, &places, &mut outputs);
+            assert_eq!(outputs, expected, "{backend:?}");
         }
     }
 }

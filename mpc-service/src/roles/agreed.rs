@@ -11,7 +11,7 @@ use crate::at_rest::encrypted_file::EncryptedReader;
 use crate::at_rest::prepared::{Description, Hold, StoreError};
 use crate::error::ServiceError;
 use crate::names::{Names, SessionId, shown};
-use crate::terms::Setting;
+use crate::terms::Topology;
 use crate::wire::message::{DealRequest, Work};
 
 /// Everything that the participants of a session must agree on besides its plan.
@@ -88,9 +88,9 @@ impl Agreed {
     }
 
     /// How the data owner is named, which is the last party, or outside.
-    pub(crate) fn client_name(&self, setting: Setting) -> String {
+    pub(crate) fn client_name(&self, setting: Topology) -> String {
         match (setting, self.parties.last()) {
-            (Setting::Direct, Some(client)) => shown(client),
+            (Topology::Direct, Some(client)) => shown(client),
             _ => "the data owner".to_owned(),
         }
     }

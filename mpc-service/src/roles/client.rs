@@ -6,8 +6,8 @@ mod query;
 
 use mpc_nn::Plan;
 use mpc_ring::{Ring, in_ring};
-use mpc_transport::handshake;
-use mpc_transport::tls::SecureTransport;
+use mpc_transport::tls::SecureLink;
+use mpc_transport::{End, handshake_link};
 use ndarray::ArrayD;
 use smol::future::FutureExt;
 
@@ -18,7 +18,7 @@ use crate::error::{ServiceError, in_link};
 use crate::names::{BatchId, PlanDigest, SessionId};
 use crate::roles::agreed::{Agreed, check_dealer};
 use crate::roles::report::{InferenceReport, Watch};
-use crate::terms::Setting;
+use crate::terms::Topology;
 use crate::wire::link::{Boxed, Endpoint, Peer};
 use crate::wire::message::{self, Opening, SessionRequest, Uses, Work};
 
@@ -112,7 +112,7 @@ impl Client {
     fn agreed(&self, model: &PublicModel, work: Work, inferences: u32) -> Result<Agreed, ServiceError> {
         let session: SessionId = random().map_err(StoreError::from)?;
         let servers = self.servers.iter().map(|peer| peer.certificate.clone());
-        let own = (model.terms.setting == Setting::Direct).then(|| self.endpoint.identity.certificate().clone());
+        let own = (model.terms.setting == Topology::Direct).then(|| self.endpoint.identity.certificate().clone());
         let dealer = match work {
             Work::Prepared(_) => None,
             _ => Some(self.dealer()?.certificate.clone()),
@@ -129,8 +129,8 @@ impl Client {
         &self,
         plan: &Plan<R>,
         agreed: &Agreed,
-        servers: &mut [Option<SecureTransport>],
-    ) -> Result<SecureTransport, ServiceError> {
+        servers: &mut [Option<SecureLink>],
+    ) -> Result<SecureLink, ServiceError> {
         let party = plan.settings().parties - 1;
         self.endpoint.call_dealer(self.dealer()?, agreed.deal_request(plan, party), servers, &agreed.names()).await
     }
@@ -141,13 +141,14 @@ impl Client {
         plan: &Plan<R>,
         agreed: &Agreed,
         uses: Option<&Uses>,
-    ) -> Result<Vec<SecureTransport>, ServiceError> {
+    ) -> Result<Vec<SecureLink>, ServiceError> {
         let Agreed { session, work, inferences, .. } = *agreed;
         let request = SessionRequest { session, plan: PlanDigest(plan.digest()), work, inferences };
         let mut links = Vec::with_capacity(self.servers.len());
         for peer in &self.servers {
             let mut link = self.endpoint.open(peer, &Opening::Session(request)).await?;
-            handshake(&mut link, &agreed.agreement(plan)).await.map_err(in_link(&peer.name()))?;
+            let shaken = handshake_link(&mut link, End::First, &agreed.agreement(plan)).await;
+            shaken.map_err(in_link(&peer.name()))?;
             links.push(link);
         }
         if let Some(uses) = uses {

@@ -3,15 +3,15 @@
 use mpc_nn::delegation::split_model;
 use mpc_ring::{Ring, in_ring};
 use mpc_shares::{Prg, Seed};
-use mpc_transport::Transport;
+use mpc_transport::Connection;
 use smol::future::FutureExt;
 
 use crate::at_rest::packed_model::PrivateModel;
 use crate::error::{ServiceError, in_link};
 use crate::names::{Names, PlanDigest};
 use crate::roles::client::check_servers;
-use crate::terms::Setting;
-use crate::wire::link::{Boxed, CALLED, Endpoint, Peer};
+use crate::terms::Topology;
+use crate::wire::link::{Boxed, Endpoint, Peer};
 use crate::wire::message::{self, Opening};
 
 /// A model owner, and the servers that are to compute with its model.
@@ -37,7 +37,7 @@ impl Depositor {
 
     async fn deposit_in<R: Ring>(&self, model: &PrivateModel) -> Result<PlanDigest, ServiceError> {
         check_servers(&self.servers, &model.public)?;
-        if model.public.terms.setting != Setting::Outsourced {
+        if model.public.terms.setting != Topology::Outsourced {
             return Err(ServiceError::NotOutsourced);
         }
         let plan = model.public.plan::<R>()?;
@@ -50,9 +50,9 @@ impl Depositor {
             let bytes = share.to_bytes();
             let opening = Opening::Deposit { public: public.len() as u64, share: bytes.len() as u64 };
             let mut link = self.endpoint.open(peer, &opening).await?;
-            link.send(CALLED, &public).await.map_err(in_link(&name))?;
+            link.send(&public).await.map_err(in_link(&name))?;
             message::await_grant(&mut link, &name).await?;
-            link.send(CALLED, &bytes).await.map_err(in_link(&name))?;
+            link.send(&bytes).await.map_err(in_link(&name))?;
             message::await_grant(&mut link, &name).await?;
             tracing::info!(peer = name, "has its share of the model");
         }

@@ -17,7 +17,7 @@ use crate::at_rest::packed_model::{PrivateModel, PublicModel};
 use crate::error::ServiceError;
 use crate::names::{BatchId, Refusal, Refused, SessionId};
 use crate::roles::agreed::check_dealer;
-use crate::terms::{MAX_PUBLIC_BYTES, Setting};
+use crate::terms::{MAX_PUBLIC_BYTES, Topology};
 use crate::wire::limits::{Capacity, Limits};
 use crate::wire::link::{Boxed, Endpoint, Peer};
 use crate::wire::listener;
@@ -94,7 +94,7 @@ impl Server {
             Holdings::Shares(_) => None,
         };
         let Some(terms) = terms else { return Ok(()) };
-        if terms.setting != Setting::Direct {
+        if terms.setting != Topology::Direct {
             return Err("this model is for servers that hold shares of it: its owner sends them these".to_owned());
         }
         let (servers, named) = (terms.servers(), self.contacts.servers.len());

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use mpc_nn::run::{Inputs, ModelSource, Outputs};
 use mpc_nn::{Model, PartySession, Plan, Preprocessing};
 use mpc_ring::Ring;
-use mpc_transport::tls::SecureTransport;
+use mpc_transport::tls::{SecureLink, SecureTransport};
 use mpc_transport::{FrameSource, Link, Phase, RecordingError, Traffic};
 
 use crate::at_rest::encrypted_file::EncryptedReader;
@@ -43,7 +43,7 @@ async fn open<'p, R: Ring>(
     plan: &'p Plan<R>,
     agreed: &Agreed,
     network: SecureTransport,
-    dealer: SecureTransport,
+    dealer: SecureLink,
     model: ModelSource<'_, R>,
 ) -> Result<PartySession<'p, R>, ServiceError> {
     let opened = PartySession::open(network, Link::new(dealer), plan, model, agreed.options()?).await;
@@ -54,7 +54,7 @@ impl<R: Ring> PartyRun<'_, R> {
     /// Inferences whose correlations the dealer deals now.
     pub(crate) async fn live(
         self,
-        dealer: SecureTransport,
+        dealer: SecureLink,
         model: ModelSource<'_, R>,
         exchange: &mut impl Exchange<R>,
     ) -> Result<(), ServiceError> {
@@ -77,7 +77,7 @@ impl<R: Ring> PartyRun<'_, R> {
     /// Correlations are dealt and stored; no inference.
     pub(crate) async fn prepare(
         self,
-        dealer: SecureTransport,
+        dealer: SecureLink,
         model: ModelSource<'_, R>,
         batch: BatchId,
         store: &Store,

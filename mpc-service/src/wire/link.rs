@@ -16,11 +16,6 @@ use crate::wire::message::{self, DealRequest, Opening};
 /// Work whose code is generated in this crate, and not in every program that awaits it.
 pub type Boxed<'a, O> = Pin<Box<dyn Future<Output = O> + Send + 'a>>;
 
-/// The node of the side that connects, on a link between two.
-pub(crate) const CALLER: usize = 0;
-/// The node of the side that was connected to.
-pub(crate) const CALLED: usize = 1;
-
 /// Somebody to connect to: where, and who it must be.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Peer {
@@ -52,13 +47,12 @@ impl Endpoint {
     ///
     /// # Errors
     /// [`ServiceError::Connect`], [`ServiceError::Link`], [`ServiceError::Refused`].
-    pub(crate) async fn open(&self, peer: &Peer, opening: &Opening) -> Result<SecureTransport, ServiceError> {
+    pub(crate) async fn open(&self, peer: &Peer, opening: &Opening) -> Result<SecureLink, ServiceError> {
         let name = peer.name();
         let link = SecureLink::connect(&peer.address, &self.identity, &peer.certificate, &self.settings).await;
-        let link = link.map_err(|source| ServiceError::connect(&name, source))?;
+        let mut link = link.map_err(|source| ServiceError::connect(&name, source))?;
         tracing::debug!(peer = name, "connected");
-        let mut link = SecureTransport::new(CALLER, vec![None, Some(link)], self.settings);
-        tell_of_silence(&mut link, vec![String::new(), name.clone()]);
+        tell_of_silence(&mut link);
         message::open(&mut link, opening, &name).await?;
         Ok(link)
     }
@@ -69,26 +63,18 @@ impl Endpoint {
         &self,
         dealer: &Peer,
         request: DealRequest,
-        links: &mut [Option<SecureTransport>],
+        links: &mut [Option<SecureLink>],
         names: &Names,
-    ) -> Result<SecureTransport, ServiceError> {
+    ) -> Result<SecureLink, ServiceError> {
         unless_lost(links, names, self.open(dealer, &Opening::Deal(request))).await
     }
 
-    /// A connection that a peer opened, as a network of two.
-    pub(crate) fn called(&self, link: SecureLink) -> SecureTransport {
-        let name = shown(link.peer());
-        let mut link = SecureTransport::new(CALLED, vec![Some(link), None], self.settings);
-        tell_of_silence(&mut link, vec![name]);
-        link
-    }
-
     /// A network of all parties of a session from connections to each of them; none for this party itself.
-    pub(crate) fn network(&self, party: usize, links: Vec<Option<SecureTransport>>, names: Names) -> SecureTransport {
-        let link = |transport: SecureTransport| transport.into_links().into_iter().flatten().next();
-        let links = links.into_iter().map(|transport| transport.and_then(link)).collect();
+    pub(crate) fn network(&self, party: usize, links: Vec<Option<SecureLink>>, names: Names) -> SecureTransport {
         let mut network = SecureTransport::new(party, links, self.settings);
-        tell_of_silence(&mut network, names.0);
+        network.on_silence(SILENCE, move |party, silent| {
+            warn_of_silence(names.0.get(party).map_or("?", String::as_str), silent);
+        });
         network
     }
 }
@@ -96,12 +82,14 @@ impl Endpoint {
 /// How long a peer may be silent before this side says that it waits for it.
 const SILENCE: Duration = Duration::from_secs(5);
 
-/// Says whom a network waits for, by the names of its nodes.
-fn tell_of_silence(network: &mut SecureTransport, names: Vec<String>) {
-    network.on_silence(SILENCE, move |node, silent| {
-        let peer = names.get(node).map_or("?", String::as_str);
-        tracing::warn!(peer, seconds = silent.as_secs(), "still waits for this participant");
-    });
+/// Has it said that a link waits for its other end.
+pub(crate) fn tell_of_silence(link: &mut SecureLink) {
+    let name = shown(link.peer());
+    link.on_silence(SILENCE, move |silent| warn_of_silence(&name, silent));
+}
+
+fn warn_of_silence(peer: &str, silent: Duration) {
+    tracing::warn!(peer, seconds = silent.as_secs(), "still waits for this participant");
 }
 
 /// How often the links to those who wait are looked at.
@@ -111,14 +99,14 @@ const GRACE: Duration = Duration::from_millis(500);
 
 /// Runs `work`, unless one of `links`, by party of `names`, is lost before: nobody waits for a session that cannot be.
 async fn unless_lost<O>(
-    links: &mut [Option<SecureTransport>],
+    links: &mut [Option<SecureLink>],
     names: &Names,
     work: impl Future<Output = Result<O, ServiceError>>,
 ) -> Result<O, ServiceError> {
     let lost = async {
         loop {
             Timer::after(WATCH_PAUSE).await;
-            let is_lost = |link: &mut Option<SecureTransport>| link.as_mut().is_some_and(|link| link.lost().is_some());
+            let is_lost = |link: &mut Option<SecureLink>| link.as_mut().is_some_and(SecureLink::is_lost);
             if let Some(party) = links.iter_mut().position(is_lost) {
                 // Who is gone may have failed for what this side finds out a moment later, and can say better.
                 Timer::after(GRACE).await;

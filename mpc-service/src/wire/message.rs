@@ -4,7 +4,7 @@
 
 use mpc_nn::Settings;
 use mpc_ring::RingBits;
-use mpc_transport::Transport;
+use mpc_transport::Connection;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
@@ -119,21 +119,19 @@ struct Versioned<M> {
 }
 
 /// Sends a message to the other node.
-pub async fn send<T: Transport, M: Serialize>(link: &mut T, message: &M, peer: &str) -> Result<(), ServiceError> {
+pub async fn send<C: Connection, M: Serialize>(link: &mut C, message: &M, peer: &str) -> Result<(), ServiceError> {
     let versioned = Versioned { version: SERVICE_VERSION, message };
     let bytes = postcard::to_allocvec(&versioned).expect("messages have no maps, so they always encode");
-    let to = 1 - link.party();
-    link.send(to, &bytes).await.map_err(in_link(peer))
+    link.send(&bytes).await.map_err(in_link(peer))
 }
 
 /// Receives a message of at most `limit` bytes from the other node.
-pub async fn receive<T: Transport, M: DeserializeOwned>(
-    link: &mut T,
+pub async fn receive<C: Connection, M: DeserializeOwned>(
+    link: &mut C,
     limit: usize,
     peer: &str,
 ) -> Result<M, ServiceError> {
-    let from = 1 - link.party();
-    let bytes = link.receive_bounded(from, limit).await.map_err(in_link(peer))?;
+    let bytes = link.receive_bounded(limit).await.map_err(in_link(peer))?;
     decode(&bytes, peer)
 }
 
@@ -150,13 +148,13 @@ fn decode<M: DeserializeOwned>(bytes: &[u8], peer: &str) -> Result<M, ServiceErr
 }
 
 /// Sends an opening, and waits until it is granted.
-pub async fn open<T: Transport>(link: &mut T, opening: &Opening, peer: &str) -> Result<(), ServiceError> {
+pub async fn open<C: Connection>(link: &mut C, opening: &Opening, peer: &str) -> Result<(), ServiceError> {
     send(link, opening, peer).await?;
     await_grant(link, peer).await
 }
 
 /// Waits for an answer, which must be that the request is granted.
-pub async fn await_grant<T: Transport>(link: &mut T, peer: &str) -> Result<(), ServiceError> {
+pub async fn await_grant<C: Connection>(link: &mut C, peer: &str) -> Result<(), ServiceError> {
     match receive(link, MAX_SHORT_BYTES, peer).await? {
         Answer::Accepted => Ok(()),
         Answer::Refused { refusal, reason } => {
@@ -167,12 +165,12 @@ pub async fn await_grant<T: Transport>(link: &mut T, peer: &str) -> Result<(), S
 }
 
 /// Grants a request.
-pub async fn accept<T: Transport>(link: &mut T, peer: &str) -> Result<(), ServiceError> {
+pub async fn accept<C: Connection>(link: &mut C, peer: &str) -> Result<(), ServiceError> {
     send(link, &Answer::Accepted, peer).await
 }
 
 /// Refuses a request; that the peer is gone already makes no difference.
-pub async fn refuse<T: Transport>(link: &mut T, refusal: Refusal, reason: &str, peer: &str) {
+pub async fn refuse<C: Connection>(link: &mut C, refusal: Refusal, reason: &str, peer: &str) {
     let end = (0..=MAX_REASON_BYTES).rev().find(|&end| reason.is_char_boundary(end)).unwrap_or(0);
     let reason = reason.get(..end).unwrap_or(reason).to_owned();
     let _ = send(link, &Answer::Refused { refusal, reason }, peer).await;

@@ -5,13 +5,14 @@ use std::net::TcpStream;
 use std::sync::Arc;
 use std::time::Duration;
 
-use mpc_transport::tls::{Certificate, SecureLink, SecureTransport};
+use mpc_transport::TcpSettings;
+use mpc_transport::tls::{Certificate, SecureLink};
 use smol::Async;
 
 use crate::error::ServiceError;
 use crate::names::{Refused, shown};
 use crate::wire::connections::{Connections, Place};
-use crate::wire::link::{Boxed, Endpoint, within};
+use crate::wire::link::{Boxed, Endpoint, tell_of_silence, within};
 use crate::wire::message::{self, Opening};
 
 /// How long a peer has to authenticate itself, and then to say what it wants.
@@ -47,7 +48,7 @@ pub(crate) trait Service: Send + Sync + 'static {
 /// An authenticated peer that has called.
 #[derive(Debug)]
 pub(crate) struct Caller {
-    pub(crate) link: SecureTransport,
+    pub(crate) link: SecureLink,
     pub(crate) certificate: Certificate,
     /// How it is named in messages.
     pub(crate) name: String,
@@ -81,11 +82,13 @@ pub(crate) async fn receive<S: Service>(
     stream: Async<TcpStream>,
 ) -> Result<Option<(Caller, S::Request)>, ServiceError> {
     let endpoint = service.endpoint();
-    let link = SecureLink::accept(stream, &endpoint.identity, &service.known(), OPENING_DEADLINE).await;
-    let link = link.map_err(|source| ServiceError::connect("a caller", source))?;
+    let settings = TcpSettings { connect_deadline: OPENING_DEADLINE, ..endpoint.settings };
+    let link = SecureLink::accept(stream, &endpoint.identity, &service.known(), &settings).await;
+    let mut link = link.map_err(|source| ServiceError::connect("a caller", source))?;
     let certificate = link.peer().clone();
     let place = connections.place(certificate.fingerprint());
-    let mut caller = Caller { link: endpoint.called(link), name: shown(&certificate), certificate, _place: None };
+    tell_of_silence(&mut link);
+    let mut caller = Caller { link, name: shown(&certificate), certificate, _place: None };
     match place {
         Ok(place) => caller._place = Some(place),
         Err(refused) => {

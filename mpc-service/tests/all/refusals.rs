@@ -3,9 +3,9 @@
 use std::time::{Duration, Instant};
 
 use mpc_service::{Contacts, Correlations, Dealer, Holdings, Limits, PrivateModel, PublicModel, RevealTo, Server};
-use mpc_service::{ServiceError, Setting, Terms, TermsError};
-use mpc_transport::tls::{Certificate, SecureLink, SecureTransport};
-use mpc_transport::{TcpSettings, Transport, TransportError};
+use mpc_service::{ServiceError, Terms, TermsError, Topology};
+use mpc_transport::tls::{Certificate, SecureLink};
+use mpc_transport::{Connection, TcpSettings, TransportError};
 use smol::block_on;
 
 use crate::support::{Organisation, Running, Site, network, sample, start_dealer};
@@ -43,16 +43,15 @@ fn a_dealer_that_takes_part_is_refused_by_everybody() {
 }
 
 /// A connection to a service that is authenticated, and has said nothing.
-fn connect(caller: &Organisation, service: &Running, certificate: &Certificate) -> SecureTransport {
+fn connect(caller: &Organisation, service: &Running, certificate: &Certificate) -> SecureLink {
     let settings = TcpSettings { deadline: Duration::from_secs(60), ..TcpSettings::default() };
     let address = service.address.to_string();
-    let link = block_on(SecureLink::connect(&address, &caller.identity, certificate, &settings)).unwrap();
-    SecureTransport::new(0, vec![None, Some(link)], settings)
+    block_on(SecureLink::connect(&address, &caller.identity, certificate, &settings)).unwrap()
 }
 
 /// The answer of a service to one that has said nothing.
-fn answer(link: &mut SecureTransport) -> String {
-    String::from_utf8_lossy(&block_on(link.receive_bounded(1, 4096)).unwrap()).into_owned()
+fn answer(link: &mut SecureLink) -> String {
+    String::from_utf8_lossy(&block_on(link.receive_bounded(4096)).unwrap()).into_owned()
 }
 
 #[test]
@@ -62,7 +61,7 @@ fn who_says_nothing_is_sent_away_after_ten_seconds() {
     let dealer = start_dealer(&patient, vec![site.client.certificate()], Limits::default());
     let began = Instant::now();
     let mut silent = connect(&site.client, &dealer, &patient.certificate());
-    let closed = block_on(silent.receive_bounded(1, 4096));
+    let closed = block_on(silent.receive_bounded(4096));
     assert!(matches!(closed, Err(TransportError::Closed { .. })), "{closed:?}");
     assert!(began.elapsed() < Duration::from_secs(30), "{:?}", began.elapsed());
 }
@@ -83,7 +82,7 @@ fn one_peer_may_not_take_all_connections() {
 #[test]
 fn an_outsourced_model_reveals_nothing_to_its_owner_and_says_why() {
     for reveal_to in [RevealTo::ModelOwner, RevealTo::Both] {
-        let terms = Terms { setting: Setting::Outsourced, reveal_to, ..Terms::default() };
+        let terms = Terms { setting: Topology::Outsourced, reveal_to, ..Terms::default() };
         assert!(matches!(terms.settings(), Err(TermsError::OwnerOutside)));
         let error = PublicModel::new(&network(), terms).unwrap_err().to_string();
         assert!(error.contains("reveals its result to the data owner alone"), "{error}");

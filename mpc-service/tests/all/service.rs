@@ -3,7 +3,7 @@
 use mpc_nn::Preprocessing;
 use mpc_ring::RingBits;
 use mpc_service::names::Refusal;
-use mpc_service::{Correlations, Kind, Limits, PublicModel, Reveal, RevealTo, ServiceError, Setting, Terms};
+use mpc_service::{Correlations, Kind, Limits, PublicModel, Reveal, RevealTo, ServiceError, Terms, Topology};
 use ndarray::ArrayD;
 use smol::block_on;
 
@@ -14,7 +14,7 @@ fn direct(parties: u8) -> Terms {
 }
 
 fn outsourced(parties: u8) -> Terms {
-    Terms { setting: Setting::Outsourced, ..direct(parties) }
+    Terms { setting: Topology::Outsourced, ..direct(parties) }
 }
 
 /// Two inferences in one session with a dealer, and their results.
@@ -22,7 +22,7 @@ fn query_live(terms: Terms) {
     let site = Site::new(terms);
     let dealer = site.start_dealer();
     let servers = site.start_servers(Some(&dealer), Limits::default());
-    if terms.setting == Setting::Outsourced {
+    if terms.setting == Topology::Outsourced {
         block_on(site.depositor(&servers).deposit(&site.model)).unwrap();
     }
     let client = site.client(&servers, Some(&dealer));
@@ -40,7 +40,7 @@ fn query_live(terms: Terms) {
 
 /// Checks that the measured traffic is the planned one, step by step.
 fn check_reports(model: &PublicModel, reports: &[mpc_service::InferenceReport]) {
-    if model.terms.setting == Setting::Outsourced {
+    if model.terms.setting == Topology::Outsourced {
         return;
     }
     let plan = model.plan::<u64>().unwrap();
@@ -94,7 +94,7 @@ fn query_prepared(terms: Terms) {
     let batch = {
         let dealer = site.start_dealer();
         let servers = site.start_servers(Some(&dealer), Limits::default());
-        if terms.setting == Setting::Outsourced {
+        if terms.setting == Topology::Outsourced {
             block_on(site.depositor(&servers).deposit(&site.model)).unwrap();
         }
         let client = site.client(&servers, Some(&dealer));
@@ -135,7 +135,7 @@ fn what_a_data_owner_has_discarded_counts_no_more_at_the_servers() {
         let store = site.store();
         let dealer = site.start_dealer();
         let servers = site.start_servers(Some(&dealer), Limits { stored: 3, ..Limits::default() });
-        if terms.setting == Setting::Outsourced {
+        if terms.setting == Topology::Outsourced {
             block_on(site.depositor(&servers).deposit(&site.model)).unwrap();
         }
         let client = site.client(&servers, Some(&dealer));

@@ -179,13 +179,13 @@ impl Site {
         let organisation = &self.servers[party];
         let copy = || PrivateModel::new(network(), self.model.public.terms).unwrap();
         let holdings = match (self.model.public.terms.setting, party) {
-            (mpc_service::Setting::Outsourced, _) => {
+            (mpc_service::Topology::Outsourced, _) => {
                 let key = FileKey::new(organisation.identity.derive_key("model shares"));
                 let folder = self.folder.path().join(format!("shares{party}"));
                 Holdings::Shares(ModelShares::open(folder, key, GraphLimits::default()).unwrap())
             }
-            (mpc_service::Setting::Direct, 0) => Holdings::Own(Box::new(copy())),
-            (mpc_service::Setting::Direct, _) => Holdings::Public(Box::new(self.model.public.clone())),
+            (mpc_service::Topology::Direct, 0) => Holdings::Own(Box::new(copy())),
+            (mpc_service::Topology::Direct, _) => Holdings::Public(Box::new(self.model.public.clone())),
         };
         let contacts = Contacts {
             servers: peers.to_vec(),

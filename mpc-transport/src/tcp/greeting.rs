@@ -1,6 +1,6 @@
 //! The first bytes of a connection, each way: who is there.
 
-use crate::{PROTOCOL_VERSION, TransportError};
+use crate::{PROTOCOL_VERSION, Peer, TransportError};
 
 /// Length of a greeting, in bytes.
 pub(super) const GREETING_BYTES: usize = 16;
@@ -62,12 +62,12 @@ impl Greeting {
         Some(Self { version, parties, party, kind })
     }
 
-    /// Compares what `peer` says with what we know.
+    /// Compares what the party of index `party` says, who is named `peer`, with what we know.
     ///
     /// # Errors
     /// [`TransportError::HandshakeMismatch`] for the first difference.
-    pub(super) fn check(&self, ours: &Self, peer: usize) -> Result<(), TransportError> {
-        let expected = Self::new(peer, usize::from(ours.parties), ours.kind);
+    pub(super) fn check(&self, ours: &Self, party: usize, peer: Peer) -> Result<(), TransportError> {
+        let expected = Self::new(party, usize::from(ours.parties), ours.kind);
         let differences = [
             ("protocol version", ours.version, self.version),
             ("parties", ours.parties, self.parties),
@@ -77,7 +77,7 @@ impl Greeting {
             return Ok(());
         };
         let [field, ours, theirs] = [field.to_string(), ours.to_string(), theirs.to_string()];
-        Err(TransportError::HandshakeMismatch { party: peer, field, ours, theirs })
+        Err(TransportError::HandshakeMismatch { peer, field, ours, theirs })
     }
 }
 
@@ -96,14 +96,17 @@ mod tests {
     #[test]
     fn names_the_difference() {
         let ours = Greeting::new(0, 3, Kind::Welcome);
-        assert_eq!(Greeting::new(1, 3, Kind::Hello).check(&ours, 1), Ok(()));
+        assert_eq!(Greeting::new(1, 3, Kind::Hello).check(&ours, 1, Peer::Party(1)), Ok(()));
         for (greeting, expected) in [
             (Greeting { version: 9, ..Greeting::new(1, 3, Kind::Hello) }, "protocol version"),
             (Greeting::new(1, 4, Kind::Hello), "parties"),
             (Greeting::new(2, 3, Kind::Hello), "party index"),
         ] {
-            let error = greeting.check(&ours, 1).unwrap_err();
-            assert!(matches!(&error, TransportError::HandshakeMismatch { party: 1, field, .. } if field == expected));
+            let error = greeting.check(&ours, 1, Peer::Party(1)).unwrap_err();
+            let TransportError::HandshakeMismatch { peer: Peer::Party(1), field, .. } = error else {
+                panic!("{error}")
+            };
+            assert_eq!(field, expected);
         }
     }
 

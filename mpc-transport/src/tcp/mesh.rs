@@ -8,8 +8,8 @@ use std::time::Duration;
 use smol::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::greeting::{GREETING_BYTES, Greeting, Kind};
-use crate::connecting::{Pauses, Reception, Stream, Task, TimeLimit, join, open};
-use crate::{TransportError, Wait};
+use crate::dial::{Pauses, Reception, Stream, Task, TimeLimit, join, open};
+use crate::{Peer, TransportError, Wait};
 
 /// How long a new connection has to send its greeting.
 const GREETING_DEADLINE: Duration = Duration::from_secs(5);
@@ -27,11 +27,11 @@ pub(super) async fn connect(
     if party >= parties {
         return Err(TransportError::NoSuchParty { party, parties });
     }
-    let mesh = Mesh { party, parties, time: TimeLimit::new(limit) };
+    let mesh = Mesh { party, parties, is_link: false, time: TimeLimit::new(limit) };
     let mut tasks: VecDeque<Task<'_, _>> = VecDeque::new();
     tasks.push_back(Box::pin(mesh.accept_all(listener)));
     for (peer, &address) in addresses.iter().enumerate().take(party) {
-        tasks.push_back(Box::pin(mesh.dial(peer, address)));
+        tasks.push_back(Box::pin(async move { Ok(vec![(peer, mesh.dial(peer, address).await?)]) }));
     }
     let mut streams: Vec<_> = (0..parties).map(|_| None).collect();
     for (peer, stream) in join(tasks).await? {
@@ -40,14 +40,37 @@ pub(super) async fn connect(
     Ok(streams)
 }
 
+/// Connects to the other end of a link.
+pub(super) async fn dial(address: SocketAddr, limit: Duration) -> Result<Stream, TransportError> {
+    Mesh::link(1, limit).dial(0, address).await
+}
+
+/// Waits for the other end of a link to connect.
+pub(super) async fn accept_one(listener: TcpListener, limit: Duration) -> Result<Stream, TransportError> {
+    let accepted = Mesh::link(0, limit).accept_all(Some(listener)).await?;
+    Ok(accepted.into_iter().map(|(_, stream)| stream).next().unwrap_or_else(|| unreachable!("one is awaited")))
+}
+
 #[derive(Clone, Copy)]
 struct Mesh {
     party: usize,
     parties: usize,
+    /// Whether it is a link between two, whose ends have numbers in greetings alone.
+    is_link: bool,
     time: TimeLimit,
 }
 
 impl Mesh {
+    /// The end of a link: whoever accepts greets as 0, whoever connects as 1.
+    fn link(end: usize, limit: Duration) -> Self {
+        Self { party: end, parties: 2, is_link: true, time: TimeLimit::new(limit) }
+    }
+
+    /// How the party of that index is named.
+    fn peer(&self, party: usize) -> Peer {
+        if self.is_link { Peer::OtherEnd } else { Peer::Party(party) }
+    }
+
     fn greeting(&self, kind: Kind) -> Greeting {
         Greeting::new(self.party, self.parties, kind)
     }
@@ -108,7 +131,7 @@ impl Arrivals {
     fn add(&mut self, stream: Stream, hello: &Greeting) {
         let peer = hello.party();
         let ours = self.mesh.greeting(Kind::Welcome);
-        let checked = if self.is_expected(peer) { Some(hello.check(&ours, peer)) } else { None };
+        let checked = if self.is_expected(peer) { Some(hello.check(&ours, peer, self.mesh.peer(peer))) } else { None };
         if checked == Some(Ok(())) && stream.get_ref().set_nodelay(true).is_ok() && answer(&stream, &ours) {
             self.connections.push((peer, stream));
             return;
@@ -124,7 +147,7 @@ impl Arrivals {
         let after = self.mesh.time.elapsed();
         match self.refused.take() {
             Some((refused, error)) if !self.has(refused) => error,
-            _ => TransportError::Timeout { party: peer, after, waiting_for: Wait::Connection },
+            _ => TransportError::Timeout { peer: self.mesh.peer(peer), after, waiting_for: Wait::Connection },
         }
     }
 }
@@ -137,14 +160,14 @@ fn answer(stream: &Stream, greeting: &Greeting) -> bool {
 
 /// The dialling side.
 impl Mesh {
-    async fn dial(&self, peer: usize, address: SocketAddr) -> Result<Connections, TransportError> {
+    async fn dial(&self, peer: usize, address: SocketAddr) -> Result<Stream, TransportError> {
         let mut reason = String::new();
         let attempts = async {
             let mut pauses = Pauses::new();
             loop {
                 "no answer".clone_into(&mut reason);
                 match self.attempt(peer, address).await {
-                    Ok(stream) => return Ok(vec![(peer, stream)]),
+                    Ok(stream) => return Ok(stream),
                     Err(Attempt::Final(error)) => return Err(error),
                     Err(Attempt::Again(error)) => reason = error.to_string(),
                 }
@@ -152,7 +175,9 @@ impl Mesh {
             }
         };
         let outcome = self.time.within(attempts).await;
-        outcome.unwrap_or_else(|| Err(TransportError::Connect { party: peer, address: address.to_string(), reason }))
+        outcome.unwrap_or_else(|| {
+            Err(TransportError::Connect { peer: self.peer(peer), address: address.to_string(), reason })
+        })
     }
 
     async fn attempt(&self, peer: usize, address: SocketAddr) -> Result<Stream, Attempt> {
@@ -160,7 +185,7 @@ impl Mesh {
         let ours = self.greeting(Kind::Hello);
         stream.write_all(&ours.encode()).await?;
         let theirs = read_greeting(&mut stream).await?;
-        theirs.check(&ours, peer).map_err(Attempt::Final)?;
+        theirs.check(&ours, peer, self.peer(peer)).map_err(Attempt::Final)?;
         match theirs.kind {
             Kind::Welcome => Ok(stream),
             _ => Err(io::Error::other("refused, as a party of this index is connected already").into()),

@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::io::{self, ErrorKind};
-use std::net::{SocketAddr, TcpStream};
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::{Duration, SystemTime};
@@ -13,10 +13,11 @@ use smol::Async;
 use super::error::bounded;
 use super::pin::Pin;
 use super::session::{Connection, Failure, Session};
-use super::{Certificate, Identity, SecureError, configuration};
+use super::{Certificate, Identity, SecureError, configuration, mesh};
 use crate::TcpSettings;
-use crate::connecting::{Pauses, Stream, TimeLimit, open};
-use crate::stream::ByteStream;
+use crate::dial::{Pauses, Stream, TimeLimit, open};
+use crate::pair::Pair;
+use crate::transfer::ByteStream;
 
 /// The accepting side's first words. TLS alone lets the connecting side believe that the connection stands before the
 /// accepting side has seen its certificate.
@@ -30,13 +31,16 @@ const ATTEMPT: Duration = Duration::from_secs(5);
 /// Both sides have checked that the other one holds the private key of a certificate that they were given, byte for
 /// byte, and that it is valid now. Dropping a link closes it, and tells the peer so.
 ///
-/// Give it to a [`SecureTransport`](super::SecureTransport) to send and receive over it.
-pub struct SecureLink {
+/// A [`SecureTransport`](super::SecureTransport) makes a network of several.
+pub type SecureLink = Pair<SecureStream>;
+
+/// The bytes of a [`SecureLink`].
+pub struct SecureStream {
     session: Session,
     peer: Certificate,
 }
 
-impl SecureLink {
+impl Pair<SecureStream> {
     /// Connects to `address` (`host:port`, with an IP address in brackets if it has colons), where `peer` must answer.
     ///
     /// Tries again while nobody listens, until [`TcpSettings::connect_deadline`], which includes the handshake. Complete
@@ -65,7 +69,7 @@ impl SecureLink {
         let attempt = Attempt { name, pin, time: TimeLimit::new(settings.connect_deadline) };
         let stream = attempt.dial(address).await?;
         let session = Session::new(stream, Connection::Client(Box::new(connection)));
-        attempt
+        let stream = attempt
             .complete(session, async |session| {
                 session.shake_hands().await?;
                 let mut welcome = [0; WELCOME.len()];
@@ -76,18 +80,19 @@ impl SecureLink {
                     Err(Error::General("it speaks another protocol".to_owned()).into())
                 }
             })
-            .await
+            .await?;
+        Ok(Self::over(stream, settings))
     }
 
-    /// Completes a connection that a listener accepted, where the peer must be one of those `allowed`, within `deadline`.
+    /// Completes a connection that a listener accepted, where the peer must be one of those `allowed`, within
+    /// [`TcpSettings::connect_deadline`].
     ///
     /// Take each connection on a task of its own, so that one that says nothing does not hold up the others.
     ///
     /// ```
     /// use std::net::TcpListener;
-    /// use std::time::Duration;
-    /// use mpc_transport::tls::{Identity, SecureLink, SecureTransport};
-    /// use mpc_transport::{TcpSettings, Transport};
+    /// use mpc_transport::tls::{Identity, SecureLink};
+    /// use mpc_transport::{Connection, TcpSettings};
     ///
     /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
     /// let (acme, clinic) = (Identity::generate("acme", 365)?, Identity::generate("clinic", 365)?);
@@ -98,16 +103,14 @@ impl SecureLink {
     ///     let accepted = async {
     ///         let (stream, _) = listener.accept().await?;
     ///         let allowed = [clinic.certificate().clone()];
-    ///         Ok::<_, Box<dyn std::error::Error>>(SecureLink::accept(stream, &acme, &allowed, settings.deadline).await?)
+    ///         Ok::<_, Box<dyn std::error::Error>>(SecureLink::accept(stream, &acme, &allowed, &settings).await?)
     ///     };
     ///     let connected = async { Ok(SecureLink::connect(&address, &clinic, acme.certificate(), &settings).await?) };
-    ///     let (to_clinic, to_acme) = smol::future::try_zip(accepted, connected).await?;
+    ///     let (mut to_clinic, mut to_acme) = smol::future::try_zip(accepted, connected).await?;
     ///     assert_eq!(to_clinic.peer().name(), "clinic");
     ///
-    ///     let mut acme = SecureTransport::new(0, vec![None, Some(to_clinic)], settings);
-    ///     let mut clinic = SecureTransport::new(1, vec![Some(to_acme), None], settings);
-    ///     acme.send(1, b"hello").await?;
-    ///     assert_eq!(clinic.receive_bounded(0, 100).await?, b"hello");
+    ///     to_clinic.send(b"hello").await?;
+    ///     assert_eq!(to_acme.receive_bounded(100).await?, b"hello");
     ///     Ok(())
     /// })
     /// # }
@@ -123,37 +126,52 @@ impl SecureLink {
         stream: Async<TcpStream>,
         identity: &Identity,
         allowed: &[Certificate],
-        deadline: Duration,
+        settings: &TcpSettings,
     ) -> Result<Self, SecureError> {
         let address = stream.get_ref().peer_addr();
         let name = address.as_ref().map_or_else(|_| "a peer that is gone".to_owned(), SocketAddr::to_string);
         check_own(identity, &name)?;
         let (connection, pin) =
             configuration::server(identity, allowed).map_err(|error| setup_failed(&name, &error))?;
-        let attempt = Attempt { name, pin, time: TimeLimit::new(deadline) };
+        let attempt = Attempt { name, pin, time: TimeLimit::new(settings.connect_deadline) };
         stream.get_ref().set_nodelay(true).map_err(|error| attempt.failed_io(&error))?;
         let session = Session::new(stream, Connection::Server(Box::new(connection)));
-        attempt
+        let stream = attempt
             .complete(session, async |session| {
                 session.shake_hands().await?;
                 session.say(&WELCOME).await
             })
-            .await
+            .await?;
+        Ok(Self::over(stream, settings))
+    }
+
+    /// Waits on `listener` until `peer` [connects](Self::connect). Others who connect are dropped.
+    ///
+    /// # Errors
+    /// As for [`SecureTransport::connect`](super::SecureTransport::connect).
+    pub async fn listen(
+        listener: TcpListener,
+        identity: &Identity,
+        peer: &Certificate,
+        settings: TcpSettings,
+    ) -> Result<Self, SecureError> {
+        mesh::accept_one(listener, identity, peer, &settings).await
     }
 
     /// The peer's certificate: one of those given.
     pub fn peer(&self) -> &Certificate {
-        &self.peer
+        &self.wire.channel.peer
     }
 
-    /// Whether the peer has ended the connection, and all that it sent was read.
-    pub(super) fn has_ended(&mut self) -> bool {
-        self.session.has_ended()
+    /// Whether the connection has failed or was ended by the peer, with nothing left to be read. Does not wait: for whoever
+    /// waits for something else meanwhile.
+    pub fn is_lost(&mut self) -> bool {
+        self.wire.fault.is_some() || self.wire.channel.session.has_ended()
     }
 
     /// The peer's address; none if the connection is gone.
     pub fn peer_address(&self) -> Option<SocketAddr> {
-        self.session.socket().get_ref().peer_addr().ok()
+        self.wire.channel.session.socket().get_ref().peer_addr().ok()
     }
 }
 
@@ -199,7 +217,7 @@ impl Attempt {
         &self,
         mut session: Session,
         handshake: impl AsyncFnOnce(&mut Session) -> Result<(), Failure>,
-    ) -> Result<SecureLink, SecureError> {
+    ) -> Result<SecureStream, SecureError> {
         match self.time.within(handshake(&mut session)).await {
             Some(Ok(())) => {}
             Some(Err(failure)) => {
@@ -217,7 +235,7 @@ impl Attempt {
         }
         let presented = session.peer_certificate().and_then(|der| self.pin.find(der)).cloned();
         let unverified = || setup_failed(&self.name, &Error::NoCertificatesPresented);
-        Ok(SecureLink { peer: presented.ok_or_else(unverified)?, session })
+        Ok(SecureStream { peer: presented.ok_or_else(unverified)?, session })
     }
 
     fn failed(&self, failure: &Failure, session: &Session) -> SecureError {
@@ -269,7 +287,7 @@ async fn connect_any(address: &str) -> io::Result<Stream> {
     Err(last)
 }
 
-impl ByteStream for SecureLink {
+impl ByteStream for SecureStream {
     fn write(&mut self, header: &[u8], message: &[u8]) -> io::Result<usize> {
         Ok(self.session.write(header, message)?)
     }
@@ -295,13 +313,13 @@ impl ByteStream for SecureLink {
     }
 }
 
-impl fmt::Debug for SecureLink {
+impl fmt::Debug for SecureStream {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("SecureLink").field("peer", &self.peer).finish_non_exhaustive()
+        f.debug_struct("SecureStream").field("peer", &self.peer).finish_non_exhaustive()
     }
 }
 
-impl Drop for SecureLink {
+impl Drop for SecureStream {
     fn drop(&mut self) {
         self.session.end();
     }

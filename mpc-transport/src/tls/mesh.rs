@@ -3,12 +3,11 @@
 use std::collections::VecDeque;
 use std::io;
 use std::net::TcpListener;
-use std::sync::Arc;
 use std::time::Duration;
 
 use super::{Certificate, Identity, SecureError, SecureLink};
 use crate::TcpSettings;
-use crate::connecting::{Reception, Stream, Task, TimeLimit, join};
+use crate::dial::{Reception, Task, TimeLimit, join};
 
 /// How long a new connection has for its handshake.
 const HANDSHAKE_DEADLINE: Duration = Duration::from_secs(10);
@@ -26,9 +25,10 @@ pub(super) async fn connect(
     let no_such_party = SecureError::NoSuchParty { party, parties: nodes.len() };
     let (before, after) = nodes.split_at_checked(party).ok_or(no_such_party.clone())?;
     let (_, after) = after.split_first().ok_or(no_such_party)?;
-    let arrivals = Arrivals::new(party + 1, after);
+    let after: Vec<_> = after.iter().map(|(_, certificate)| certificate.clone()).collect();
+    let arrivals = Arrivals::new(party + 1, &after);
     let mut tasks: VecDeque<Task<'_, _>> = VecDeque::new();
-    tasks.push_back(Box::pin(arrivals.accept_all(listener, identity, settings.connect_deadline)));
+    tasks.push_back(Box::pin(arrivals.accept_all(listener, identity, *settings)));
     for (peer, (address, certificate)) in before.iter().enumerate() {
         tasks.push_back(Box::pin(async move {
             let link = SecureLink::connect(address, identity, certificate, settings).await?;
@@ -42,18 +42,29 @@ pub(super) async fn connect(
     Ok(links)
 }
 
+/// The link to `peer`, which connects.
+pub(super) async fn accept_one(
+    listener: TcpListener,
+    identity: &Identity,
+    peer: &Certificate,
+    settings: &TcpSettings,
+) -> Result<SecureLink, SecureError> {
+    let accepted = Arrivals::new(0, std::slice::from_ref(peer)).accept_all(Some(listener), identity, *settings).await?;
+    Ok(accepted.into_iter().map(|(_, link)| link).next().unwrap_or_else(|| unreachable!("one is awaited")))
+}
+
 /// The links accepted so far.
 struct Arrivals<'a> {
     /// The index of the first party that is expected.
     first: usize,
-    expected: &'a [(String, Certificate)],
+    expected: &'a [Certificate],
     links: Vec<Option<SecureLink>>,
     /// Why the last one was refused.
     refused: Option<SecureError>,
 }
 
 impl<'a> Arrivals<'a> {
-    fn new(first: usize, expected: &'a [(String, Certificate)]) -> Self {
+    fn new(first: usize, expected: &'a [Certificate]) -> Self {
         Self { first, expected, links: expected.iter().map(|_| None).collect(), refused: None }
     }
 
@@ -61,16 +72,18 @@ impl<'a> Arrivals<'a> {
         mut self,
         listener: Option<TcpListener>,
         identity: &'a Identity,
-        limit: Duration,
+        settings: TcpSettings,
     ) -> Result<Links, SecureError> {
         if self.missing().is_none() {
             return Ok(Vec::new());
         }
-        let time = TimeLimit::new(limit);
+        let time = TimeLimit::new(settings.connect_deadline);
         let failed = |error: io::Error| SecureError::Listen { reason: error.to_string() };
         let mut reception = Reception::new(listener).map_err(failed)?;
-        let allowed: Arc<[_]> = self.expected.iter().map(|(_, certificate)| certificate.clone()).collect();
-        let greet = |stream| -> Task<'a, _> { Box::pin(greet(stream, identity, Arc::clone(&allowed))) };
+        let (expected, settings) = (self.expected, TcpSettings { connect_deadline: HANDSHAKE_DEADLINE, ..settings });
+        let greet = |stream| -> Task<'a, _> {
+            Box::pin(async move { SecureLink::accept(stream, identity, expected, &settings).await })
+        };
         while let Some(peer) = self.missing() {
             match time.within(reception.next(greet)).await {
                 Some(Ok(link)) => self.add(link),
@@ -85,19 +98,15 @@ impl<'a> Arrivals<'a> {
     /// The name of the first party that has yet to connect.
     fn missing(&self) -> Option<String> {
         let mut places = self.expected.iter().zip(&self.links);
-        places.find(|(_, link)| link.is_none()).map(|((_, certificate), _)| certificate.name().to_owned())
+        places.find(|(_, link)| link.is_none()).map(|(certificate, _)| certificate.name().to_owned())
     }
 
     /// Keeps the link if it is the first of its peer.
     fn add(&mut self, link: SecureLink) {
         let mut places = self.expected.iter().zip(&mut self.links);
-        let place = places.find(|((_, certificate), place)| certificate == link.peer() && place.is_none());
+        let place = places.find(|(certificate, place)| *certificate == link.peer() && place.is_none());
         if let Some((_, place)) = place {
             *place = Some(link);
         }
     }
-}
-
-async fn greet(stream: Stream, identity: &Identity, allowed: Arc<[Certificate]>) -> Result<SecureLink, SecureError> {
-    SecureLink::accept(stream, identity, &allowed, HANDSHAKE_DEADLINE).await
 }

@@ -10,7 +10,7 @@ use rustls::server::UnbufferedServerConnection;
 use super::buffer::{Buffer, Sink};
 use super::error::bounded;
 use super::records::advance;
-use crate::connecting::{Stream, TimeLimit};
+use crate::dial::{Stream, TimeLimit};
 
 /// Payload of a full record, in bytes.
 const RECORD_BYTES: usize = 16 << 10;
@@ -256,7 +256,7 @@ impl Session {
         }
     }
 
-    /// As [`ByteStream::write`](crate::stream::ByteStream::write).
+    /// As [`ByteStream::write`](crate::transfer::ByteStream::write).
     pub(super) fn write(&mut self, header: &[u8], message: &[u8]) -> Result<usize, Failure> {
         // Earlier records first, so that no more than some are ever held.
         let taken = if self.outgoing.is_empty() { self.encrypt(header, message)? } else { 0 };
@@ -270,7 +270,7 @@ impl Session {
         self.outgoing.is_empty()
     }
 
-    /// As [`ByteStream::read`](crate::stream::ByteStream::read).
+    /// As [`ByteStream::read`](crate::transfer::ByteStream::read).
     pub(super) fn read(&mut self, header: &mut [u8], message: &mut [u8]) -> Result<usize, Failure> {
         let mut sink = Sink::new(header, message);
         let rest = sink.take(self.plain.filled()).len();

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use crate::network::{BRIEF, EmulatedMemory, Memory, Network, PATIENT, SleepingTcp, Tcp, run};
 #[cfg(feature = "tls")]
 use crate::network::{Secure, SleepingSecure};
-use mpc_transport::{Agreement, Metered, Phase, Traffic, Transport, TransportError, Wait, handshake};
+use mpc_transport::{Agreement, Metered, Peer, Phase, Traffic, Transport, TransportError, Wait, handshake};
 
 const PARTIES: [usize; 4] = [2, 3, 4, 8];
 
@@ -141,12 +141,12 @@ fn bounded_messages<N: Network>() {
                 end.send(1, &message(0, length)).await.unwrap();
             }
             // Waits for the other to read.
-            assert_eq!(end.receive(1, &mut [0]).await, Err(TransportError::Closed { party: 1 }));
+            assert_eq!(end.receive(1, &mut [0]).await, Err(TransportError::Closed { peer: Peer::Party(1) }));
         } else {
             for length in [0, 5, 100] {
                 assert_eq!(end.receive_bounded(0, 100).await, Ok(message(0, length)));
             }
-            let too_long = TransportError::FrameTooLong { party: 0, limit: 100, got: 101 };
+            let too_long = TransportError::FrameTooLong { peer: Peer::Party(0), limit: 100, got: 101 };
             assert_eq!(end.receive_bounded(0, 100).await, Err(too_long.clone()));
             // The link stays unusable.
             assert_eq!(end.receive(0, &mut [0]).await, Err(too_long));
@@ -162,7 +162,7 @@ fn a_wrong_length_is_named<N: Network>() {
                 let _ = end.receive(1, &mut [0]).await;
             } else {
                 let result = end.receive(0, &mut vec![0; expected]).await;
-                assert_eq!(result, Err(TransportError::WrongLength { party: 0, expected, got: sent }));
+                assert_eq!(result, Err(TransportError::WrongLength { peer: Peer::Party(0), expected, got: sent }));
             }
         });
     }
@@ -194,7 +194,7 @@ fn a_closed_party_is_named_by_all<N: Network>() {
             Some((result, end))
         });
         for (result, _) in results.into_iter().flatten() {
-            assert_eq!(result, Err(TransportError::Closed { party: parties - 1 }));
+            assert_eq!(result, Err(TransportError::Closed { peer: Peer::Party(parties - 1) }));
         }
     }
 }
@@ -206,7 +206,7 @@ fn what_was_sent_before_closing_arrives<N: Network>() {
         } else {
             std::thread::sleep(BRIEF / 4);
             assert_eq!(end.receive_bounded(0, 100).await, Ok(b"last words".to_vec()));
-            assert_eq!(end.receive_bounded(0, 100).await, Err(TransportError::Closed { party: 0 }));
+            assert_eq!(end.receive_bounded(0, 100).await, Err(TransportError::Closed { peer: Peer::Party(0) }));
         }
     });
 }
@@ -221,10 +221,10 @@ fn a_stalled_party_is_named_by_all<N: Network>() {
             (result, end)
         });
         for (result, _) in results {
-            let Err(TransportError::Timeout { party, after, waiting_for: Wait::Message }) = result else {
+            let Err(TransportError::Timeout { peer, after, waiting_for: Wait::Message }) = result else {
                 panic!("{result:?}");
             };
-            assert_eq!(party, parties - 1);
+            assert_eq!(peer, Peer::Party(parties - 1));
             assert!(after >= BRIEF);
         }
         assert!(started.elapsed() < Duration::from_secs(10));
@@ -242,7 +242,10 @@ fn a_party_that_never_reads_is_named<N: Network>() {
             }
         }
     });
-    assert!(matches!(error, TransportError::Timeout { party: 1, waiting_for: Wait::Delivery, .. }), "{error}");
+    assert!(
+        matches!(error, TransportError::Timeout { peer: Peer::Party(1), waiting_for: Wait::Delivery, .. }),
+        "{error}"
+    );
     assert!(started.elapsed() < Duration::from_secs(10));
 }
 
@@ -267,7 +270,7 @@ fn an_abandoned_operation_breaks_its_link<N: Network>() {
         assert_eq!(smol::future::poll_once(ends[0].receive(1, &mut [0; 4])).await, None);
         ends[1].send(0, &[1; 4]).await.unwrap();
         ends[2].send(0, &[2; 4]).await.unwrap();
-        let interrupted = Err(TransportError::Interrupted { party: 1 });
+        let interrupted = Err(TransportError::Interrupted { peer: Peer::Party(1) });
         assert_eq!(ends[0].receive(1, &mut [0; 4]).await, interrupted);
         assert_eq!(ends[0].receive(2, &mut [0; 4]).await, Ok(()));
         assert_eq!(ends[0].exchange(&[1], &mut [0; 2]).await, interrupted);

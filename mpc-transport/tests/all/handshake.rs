@@ -2,7 +2,7 @@
 
 use crate::network::{BRIEF, Memory, Network, PATIENT, Tcp, run};
 use mpc_transport::{
-    Agreement, MAX_AGREEMENT_BYTES, PROTOCOL_VERSION, Transport, TransportError, handshake, memory_network,
+    Agreement, MAX_AGREEMENT_BYTES, PROTOCOL_VERSION, Peer, Transport, TransportError, handshake, memory_network,
 };
 use proptest::prelude::{any, prop_assert, proptest};
 
@@ -12,7 +12,7 @@ fn agreement() -> Agreement {
 
 fn mismatch(party: usize, field: &str, ours: &str, theirs: &str) -> TransportError {
     let [field, ours, theirs] = [field, ours, theirs].map(str::to_owned);
-    TransportError::HandshakeMismatch { party, field, ours, theirs }
+    TransportError::HandshakeMismatch { peer: Peer::Party(party), field, ours, theirs }
 }
 
 /// Three parties, of which the last has `other`: what each of them reports.
@@ -76,7 +76,7 @@ fn an_agreement_beyond_the_limits_is_not_sent() {
     let error = smol::block_on(handshake(&mut ends[0], &large)).unwrap_err();
     assert!(matches!(error, TransportError::InvalidAgreement { .. }), "{error}");
     let error = smol::block_on(ends[1].receive_bounded(0, MAX_AGREEMENT_BYTES)).unwrap_err();
-    assert!(matches!(error, TransportError::Timeout { party: 0, .. }), "{error}");
+    assert!(matches!(error, TransportError::Timeout { peer: Peer::Party(0), .. }), "{error}");
 }
 
 /// The error that party 0 of two reports when party 1 sends `bytes`.
@@ -109,10 +109,10 @@ fn what_no_party_sends_is_malformed() {
     let longer = [&right[..], &[0]].concat();
     for bytes in [&[][..], &right[..5], &right[..right.len() - 1], &longer, &[0xff; 100]] {
         let error = answer_to(bytes);
-        assert!(matches!(error, TransportError::HandshakeMalformed { party: 1, .. }), "{bytes:?}: {error}");
+        assert!(matches!(error, TransportError::HandshakeMalformed { peer: Peer::Party(1), .. }), "{bytes:?}: {error}");
     }
     let got = MAX_AGREEMENT_BYTES + 1;
-    let too_long = TransportError::FrameTooLong { party: 1, limit: MAX_AGREEMENT_BYTES, got };
+    let too_long = TransportError::FrameTooLong { peer: Peer::Party(1), limit: MAX_AGREEMENT_BYTES, got };
     assert_eq!(answer_to(&vec![0; got]), too_long);
 }
 
@@ -143,7 +143,7 @@ proptest! {
     fn arbitrary_messages_end_in_an_error(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
         let named = matches!(
             answer_to(&bytes),
-            TransportError::HandshakeMalformed { party: 1, .. } | TransportError::HandshakeMismatch { party: 1, .. }
+            TransportError::HandshakeMalformed { peer: Peer::Party(1), .. } | TransportError::HandshakeMismatch { peer: Peer::Party(1), .. }
         );
         prop_assert!(named);
     }

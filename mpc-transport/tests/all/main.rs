@@ -9,6 +9,7 @@ mod emulated;
 mod examples;
 mod futures;
 mod handshake;
+mod links;
 mod network;
 #[cfg(feature = "tls")]
 mod proxy;

@@ -6,7 +6,7 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use crate::network::{BRIEF, PATIENT, listeners, run, tcp_network};
-use mpc_transport::{PROTOCOL_VERSION, TcpSettings, TcpTransport, Transport, TransportError, Wait};
+use mpc_transport::{PROTOCOL_VERSION, Peer, TcpSettings, TcpTransport, Transport, TransportError, Wait};
 
 const HELLO: u16 = 0;
 const WELCOME: u16 = 1;
@@ -47,12 +47,12 @@ fn with_raw_peer(settings: TcpSettings) -> (TcpTransport, TcpStream) {
 fn a_huge_length_is_refused_before_anything_is_allocated() {
     let (mut party, mut peer) = with_raw_peer(settings(PATIENT, PATIENT));
     peer.write_all(&[0xff; 4]).unwrap();
-    let expected = TransportError::WrongLength { party: 1, expected: 8, got: u32::MAX as usize };
+    let expected = TransportError::WrongLength { peer: Peer::Party(1), expected: 8, got: u32::MAX as usize };
     assert_eq!(smol::block_on(party.receive(1, &mut [0; 8])), Err(expected));
 
     let (mut party, mut peer) = with_raw_peer(settings(PATIENT, PATIENT));
     peer.write_all(&[0xff; 4]).unwrap();
-    let expected = TransportError::FrameTooLong { party: 1, limit: 8, got: u32::MAX as usize };
+    let expected = TransportError::FrameTooLong { peer: Peer::Party(1), limit: 8, got: u32::MAX as usize };
     assert_eq!(smol::block_on(party.receive_bounded(1, 8)), Err(expected));
 }
 
@@ -62,7 +62,7 @@ fn an_end_within_a_frame_is_closed() {
         let (mut party, mut peer) = with_raw_peer(settings(PATIENT, PATIENT));
         peer.write_all(sent).unwrap();
         drop(peer);
-        assert_eq!(smol::block_on(party.receive(1, &mut [0; 8])), Err(TransportError::Closed { party: 1 }));
+        assert_eq!(smol::block_on(party.receive(1, &mut [0; 8])), Err(TransportError::Closed { peer: Peer::Party(1) }));
     }
 }
 
@@ -97,7 +97,10 @@ fn hold_out_against_a_trickle(poll: Duration) {
     });
     let started = Instant::now();
     let error = smol::block_on(party.receive(1, &mut [0; 200])).unwrap_err();
-    assert!(matches!(error, TransportError::Timeout { party: 1, waiting_for: Wait::Message, .. }), "{error}");
+    assert!(
+        matches!(error, TransportError::Timeout { peer: Peer::Party(1), waiting_for: Wait::Message, .. }),
+        "{error}"
+    );
     assert!(started.elapsed() < Duration::from_secs(5));
     drop(party);
     writer.join().unwrap();
@@ -192,21 +195,24 @@ fn a_party_that_is_not_there_is_named() {
     let error = one.err().unwrap();
     let named = matches!(
         error,
-        TransportError::Connect { party: 0, .. }
-            | TransportError::Timeout { party: 2, waiting_for: Wait::Connection, .. }
+        TransportError::Connect { peer: Peer::Party(0), .. }
+            | TransportError::Timeout { peer: Peer::Party(2), waiting_for: Wait::Connection, .. }
     );
     assert!(named, "{error}");
     // A listener that never answers.
     let (silent, addresses) = crate::network::listeners(2);
     let one = connect_in_thread(1, None, &addresses, settings(BRIEF, PATIENT)).join().unwrap();
     let error = one.err().unwrap();
-    assert!(matches!(error, TransportError::Connect { party: 0, .. }), "{error}");
+    assert!(matches!(error, TransportError::Connect { peer: Peer::Party(0), .. }), "{error}");
     drop(silent);
     // Nobody connects.
     let (mut listeners, addresses) = crate::network::listeners(2);
     let zero = connect_in_thread(0, Some(listeners.remove(0)), &addresses, settings(BRIEF, PATIENT)).join().unwrap();
     let error = zero.err().unwrap();
-    assert!(matches!(error, TransportError::Timeout { party: 1, waiting_for: Wait::Connection, .. }), "{error}");
+    assert!(
+        matches!(error, TransportError::Timeout { peer: Peer::Party(1), waiting_for: Wait::Connection, .. }),
+        "{error}"
+    );
     assert!(started.elapsed() < Duration::from_secs(10));
 }
 
@@ -217,7 +223,7 @@ fn another_number_of_parties_is_named_on_both_sides() {
     let one = connect_in_thread(1, Some(listeners.remove(0)), &addresses, settings(PATIENT, PATIENT));
     for (thread, party, [ours, theirs]) in [(zero, 1, ["2", "3"]), (one, 0, ["3", "2"])] {
         let [field, ours, theirs] = ["parties", ours, theirs].map(str::to_owned);
-        let expected = TransportError::HandshakeMismatch { party, field, ours, theirs };
+        let expected = TransportError::HandshakeMismatch { peer: Peer::Party(party), field, ours, theirs };
         assert_eq!(thread.join().unwrap().err(), Some(expected));
     }
 }
@@ -231,7 +237,7 @@ fn another_party_at_the_address_is_named() {
     drop(listeners.remove(0));
     let two = connect_in_thread(2, None, &swapped, settings(PATIENT, PATIENT)).join().unwrap();
     assert!(
-        matches!(two.err(), Some(TransportError::HandshakeMismatch { party: 1, field, .. }) if field == "party index")
+        matches!(two.err(), Some(TransportError::HandshakeMismatch { peer: Peer::Party(1), field, .. }) if field == "party index")
     );
     drop(connect_in_thread(1, Some(listeners.remove(0)), &addresses, settings(BRIEF, PATIENT)).join().unwrap());
     drop(connect_in_thread(2, None, &addresses, settings(BRIEF, PATIENT)).join().unwrap());

@@ -42,11 +42,11 @@ pub(crate) fn accept(
     listener: TcpListener,
     identity: Identity,
     allowed: Vec<Certificate>,
-    deadline: Duration,
+    settings: TcpSettings,
 ) -> JoinHandle<Result<SecureLink, SecureError>> {
     thread::spawn(move || {
         let (stream, _) = listener.accept().unwrap();
-        smol::block_on(SecureLink::accept(Async::new(stream).unwrap(), &identity, &allowed, deadline))
+        smol::block_on(SecureLink::accept(Async::new(stream).unwrap(), &identity, &allowed, &settings))
     })
 }
 
@@ -74,7 +74,7 @@ pub(crate) fn attempt(
 ) -> (Result<SecureLink, SecureError>, Result<SecureLink, SecureError>) {
     let started = Instant::now();
     let (listener, address) = listen();
-    let accepting = accept(listener, server, allowed.iter().copied().cloned().collect(), PATIENT);
+    let accepting = accept(listener, server, allowed.iter().copied().cloned().collect(), settings());
     let connected = connect(address, client, expected, settings());
     let accepted = accepting.join().unwrap();
     assert!(started.elapsed() < SOON);
@@ -171,7 +171,8 @@ fn an_own_certificate_that_is_not_valid_now_is_not_used() {
         let client = TcpStream::connect(address).unwrap();
         let (stream, _) = listener.accept().unwrap();
         let allowed = [peer.certificate().clone()];
-        let accepting = SecureLink::accept(Async::new(stream).unwrap(), &wrong, &allowed, PATIENT);
+        let settings = settings();
+        let accepting = SecureLink::accept(Async::new(stream).unwrap(), &wrong, &allowed, &settings);
         assert_dates(&smol::block_on(accepting).unwrap_err(), &wrong, expired);
         drop(client);
     }
@@ -248,7 +249,7 @@ pub(crate) const PROTOCOL: &[u8] = b"mpc-link/1";
 /// The error of `accept` for a raw client, and the error that this client reads.
 fn accept_raw(client: Option<&Identity>, allowed: &Identity, protocol: Option<&[u8]>) -> (SecureError, std::io::Error) {
     let (listener, address) = listen();
-    let accepting = accept(listener, identity("acme"), vec![allowed.certificate().clone()], PATIENT);
+    let accepting = accept(listener, identity("acme"), vec![allowed.certificate().clone()], settings());
     let mut raw = raw_client(address, client, protocol);
     let read = raw.read_exact(&mut [0; 8]).unwrap_err();
     (accepting.join().unwrap().unwrap_err(), read)
@@ -343,7 +344,7 @@ fn peers_that_do_not_speak_tls_are_named() {
         assert!(matches!(error, SecureError::NotTls { .. }), "{error}");
 
         let (listener, address) = listen();
-        let accepting = accept(listener, identity("clinic"), vec![peer.certificate().clone()], PATIENT);
+        let accepting = accept(listener, identity("clinic"), vec![peer.certificate().clone()], settings());
         let mut socket = TcpStream::connect(address).unwrap();
         socket.write_all(answer).unwrap();
         let error = accepting.join().unwrap().unwrap_err();
@@ -362,7 +363,7 @@ fn silence_ends_with_the_deadline() {
     assert!(matches!(error, SecureError::Timeout { after, .. } if after >= BRIEF), "{error}");
 
     let (listener, address) = listen();
-    let accepting = accept(listener, identity("acme"), vec![clinic.certificate().clone()], BRIEF);
+    let accepting = accept(listener, identity("acme"), vec![clinic.certificate().clone()], brief());
     let _silent = TcpStream::connect(address).unwrap();
     let error = accepting.join().unwrap().unwrap_err();
     assert!(matches!(error, SecureError::Timeout { after, .. } if after >= BRIEF), "{error}");
@@ -378,7 +379,7 @@ fn silence_ends_with_the_deadline() {
 fn a_peer_that_hangs_up_is_named_at_once() {
     let clinic = identity("clinic");
     let (listener, address) = listen();
-    let accepting = accept(listener, identity("acme"), vec![clinic.certificate().clone()], PATIENT);
+    let accepting = accept(listener, identity("acme"), vec![clinic.certificate().clone()], settings());
     drop(TcpStream::connect(address).unwrap());
     assert!(matches!(accepting.join().unwrap(), Err(SecureError::Closed { .. })));
 
@@ -397,7 +398,7 @@ fn hosts_have_names_and_addresses_of_both_kinds() {
         let address = format!("{host}:{}", listener.local_addr().unwrap().port());
         let (acme, clinic) = (identity("acme"), identity("clinic"));
         let peer = acme.certificate().clone();
-        let accepting = accept(listener, acme, vec![clinic.certificate().clone()], PATIENT);
+        let accepting = accept(listener, acme, vec![clinic.certificate().clone()], settings());
         smol::block_on(SecureLink::connect(&address, &clinic, &peer, &settings())).unwrap();
         accepting.join().unwrap().unwrap();
     }
@@ -424,7 +425,7 @@ fn a_client_may_come_before_its_server() {
     let allowed = vec![clinic.certificate().clone()];
     let connecting = thread::spawn(move || connect(address, &clinic, &peer, settings()));
     thread::sleep(BRIEF / 2);
-    let accepting = accept(TcpListener::bind(address).unwrap(), acme, allowed, PATIENT);
+    let accepting = accept(TcpListener::bind(address).unwrap(), acme, allowed, settings());
     connecting.join().unwrap().unwrap();
     accepting.join().unwrap().unwrap();
 }

@@ -5,24 +5,23 @@ use std::net::TcpStream;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::network::{BRIEF, PATIENT, run, secure_network};
+use crate::network::{BRIEF, run, secure_network};
 use crate::proxy::{Harm, proxy};
 use crate::tls::{PROTOCOL, RawClient, SOON, accept, brief, connect, identity, listen, raw_client, settings};
 use mpc_transport::tls::{SecureLink, SecureTransport};
-use mpc_transport::{TcpSettings, Transport, TransportError, Wait};
+use mpc_transport::{Connection, Peer, TcpSettings, Transport, TransportError, Wait};
 use smol::Async;
 
-/// A party whose peer, node 1 of two, is a raw client.
-fn with_raw_peer(settings: TcpSettings) -> (SecureTransport, RawClient) {
+/// A link to a raw client.
+fn with_raw_peer(settings: TcpSettings) -> (SecureLink, RawClient) {
     let (listener, address) = listen();
     let peer = identity("peer");
-    let accepting = accept(listener, identity("party"), vec![peer.certificate().clone()], PATIENT);
+    let accepting = accept(listener, identity("party"), vec![peer.certificate().clone()], settings);
     let mut raw = raw_client(address, Some(&peer), Some(PROTOCOL));
     let mut welcome = [0; 8];
     raw.read_exact(&mut welcome).unwrap();
     assert_eq!(&welcome, b"MPC-LINK");
-    let link = accepting.join().unwrap().unwrap();
-    (SecureTransport::new(0, vec![None, Some(link)], settings), raw)
+    (accepting.join().unwrap().unwrap(), raw)
 }
 
 fn frame(message: &[u8]) -> Vec<u8> {
@@ -49,11 +48,11 @@ fn frames_do_not_depend_on_how_they_are_cut_into_records() {
         let whole = if piece == 1 { 4 } else { messages.len() };
         for message in &messages[..whole] {
             // Sending in between must not disturb what has arrived already.
-            smol::block_on(party.send(1, &[9; 50])).unwrap();
-            assert_eq!(&smol::block_on(party.receive_bounded(1, 40_000)).unwrap(), message);
+            smol::block_on(party.send(&[9; 50])).unwrap();
+            assert_eq!(&smol::block_on(party.receive_bounded(40_000)).unwrap(), message);
         }
-        let closed = smol::block_on(party.receive(1, &mut [0; 8]));
-        assert_eq!(closed, Err(TransportError::Closed { party: 1 }));
+        let closed = smol::block_on(party.receive(&mut [0; 8]));
+        assert_eq!(closed, Err(TransportError::Closed { peer: Peer::OtherEnd }));
         drop(writer.join().unwrap());
     }
 }
@@ -73,9 +72,9 @@ fn keys_may_change_within_a_frame() {
         answer
     });
     let mut message = vec![0; 50_000];
-    smol::block_on(party.receive(1, &mut message)).unwrap();
+    smol::block_on(party.receive(&mut message)).unwrap();
     assert_eq!(message, [7; 50_000]);
-    smol::block_on(party.send(1, &[8; 100])).unwrap();
+    smol::block_on(party.send(&[8; 100])).unwrap();
     assert_eq!(writer.join().unwrap(), frame(&[8; 100]));
 }
 
@@ -89,7 +88,7 @@ fn an_end_within_a_frame_is_closed() {
         }
         raw.flush().unwrap();
         drop(raw);
-        assert_eq!(smol::block_on(party.receive(1, &mut [0; 100])), Err(TransportError::Closed { party: 1 }));
+        assert_eq!(smol::block_on(party.receive(&mut [0; 100])), Err(TransportError::Closed { peer: Peer::OtherEnd }));
     }
 }
 
@@ -97,10 +96,10 @@ fn an_end_within_a_frame_is_closed() {
 fn plaintext_after_the_handshake_is_an_error() {
     let (mut party, mut raw) = with_raw_peer(settings());
     raw.sock.write_all(&frame(&[1; 100])).unwrap();
-    let error = smol::block_on(party.receive(1, &mut [0; 100])).unwrap_err();
-    assert!(matches!(error, TransportError::Corrupted { party: 1, .. }), "{error}");
+    let error = smol::block_on(party.receive(&mut [0; 100])).unwrap_err();
+    assert!(matches!(error, TransportError::Corrupted { peer: Peer::OtherEnd, .. }), "{error}");
     // The link stays unusable.
-    assert_eq!(smol::block_on(party.send(1, &[1])), Err(error));
+    assert_eq!(smol::block_on(party.send(&[1])), Err(error));
 }
 
 #[test]
@@ -124,8 +123,11 @@ fn a_trickle_ends_with_the_deadline() {
                 thread::sleep(BRIEF / 10);
             }
         });
-        let error = smol::block_on(party.receive(1, &mut [0; 1000])).unwrap_err();
-        assert!(matches!(error, TransportError::Timeout { party: 1, waiting_for: Wait::Message, .. }), "{error}");
+        let error = smol::block_on(party.receive(&mut [0; 1000])).unwrap_err();
+        assert!(
+            matches!(error, TransportError::Timeout { peer: Peer::OtherEnd, waiting_for: Wait::Message, .. }),
+            "{error}"
+        );
         drop(party);
         writer.join().unwrap();
     }
@@ -148,7 +150,7 @@ fn links_outlive_their_network_unless_they_failed() {
         assert_eq!(again.send(1, b"x").await, Err(no_such_party.clone()));
         assert_eq!(again.exchange(b"x", &mut [0; 2]).await, Err(no_such_party));
         let closed = ends[0].receive(0, &mut [0]).await;
-        assert_eq!(closed, Err(TransportError::Closed { party: 0 }));
+        assert_eq!(closed, Err(TransportError::Closed { peer: Peer::Party(0) }));
     });
 }
 
@@ -167,7 +169,7 @@ fn exchange_through(forth: Harm, back: Harm, settings: TcpSettings) -> Vec<Resul
         let link = match listener {
             Some(listener) => {
                 let (stream, _) = Async::new(listener).unwrap().accept().await.unwrap();
-                SecureLink::accept(stream, &identity, &certificates[1..], settings.connect_deadline).await
+                SecureLink::accept(stream, &identity, &certificates[1..], &settings).await
             }
             None => SecureLink::connect(&proxied.to_string(), &identity, &certificates[0], &settings).await,
         };
@@ -235,7 +237,7 @@ fn what_is_on_the_wire_is_not_what_was_sent() {
     let (listener, address) = listen();
     let (acme, clinic) = (identity("acme"), identity("clinic"));
     let (allowed, peer) = (vec![clinic.certificate().clone()], acme.certificate().clone());
-    let accepting = accept(listener, acme, allowed, PATIENT);
+    let accepting = accept(listener, acme, allowed, settings());
     // In the middle stands somebody who listens.
     let (tap, tapped) = listen();
     let recording = thread::spawn(move || {
@@ -253,12 +255,11 @@ fn what_is_on_the_wire_is_not_what_was_sent() {
         let _ = returning.join();
         heard
     });
-    let link = connect(tapped, &clinic, &peer, settings()).unwrap();
-    let mut other = SecureTransport::new(0, vec![None, Some(accepting.join().unwrap().unwrap())], settings());
-    let mut party = SecureTransport::new(1, vec![Some(link), None], settings());
+    let mut party = connect(tapped, &clinic, &peer, settings()).unwrap();
+    let mut other = accepting.join().unwrap().unwrap();
     let secret = b"a share of nobody's business";
-    smol::block_on(party.send(0, secret)).unwrap();
-    assert_eq!(smol::block_on(other.receive_bounded(1, 100)).unwrap(), secret);
+    smol::block_on(party.send(secret)).unwrap();
+    assert_eq!(smol::block_on(other.receive_bounded(100)).unwrap(), secret);
     drop((party, other));
     let heard = recording.join().unwrap();
     for plain in [&secret[..], b"clinic", b"acme"] {

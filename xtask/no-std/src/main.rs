@@ -14,6 +14,7 @@ use core::panic::PanicInfo;
 
 use mpc_models::Model;
 use mpc_nn::{Plan, Settings};
+use mpc_ot::{Method, Schedule};
 use mpc_protocols::Dealer;
 use mpc_ring::FixedPoint;
 use mpc_shares::{ArithmeticShares, Seed};
@@ -42,6 +43,7 @@ pub fn every_crate() {
     black_box(FixedPoint::new(16).encode::<u64>(1.0).is_ok());
     black_box(ArithmeticShares::from_elements(vec![1u64]));
     black_box(Agreement::new([0; 16]));
+    black_box(Schedule::opening(Method::Silent));
     black_box(Dealer::<u64>::new(2, Seed::from_bytes([0; 32])).is_ok());
     let graph = Model::by_name("resnet32").map(|model| model.graph(1));
     if let Ok(Ok(graph)) = graph {

@@ -1,7 +1,5 @@
 //! The extents of a convolution, and their validation.
 
-use crate::kernels::convolution::{blocks::Blocks, gather, packed};
-
 /// A two-dimensional convolution (a cross-correlation, as in PyTorch) of images in NCHW order.
 ///
 /// The input is batch × input_channels × height × width, the weights are output_channels × (input_channels / groups) ×
@@ -123,23 +121,6 @@ impl Convolution {
     pub fn multiplications(&self) -> u64 {
         let taps = (self.input_channels / self.groups) as u64 * self.kernel[0] as u64 * self.kernel[1] as u64;
         self.output_len() as u64 * taps
-    }
-
-    /// Elements of the scratch that [`convolution`](crate::convolution) needs: for each of its [`threads`](crate::threads)
-    /// bounded by a few times the second-level cache, and by the rows of the input under one row of the kernel's positions.
-    #[must_use]
-    pub fn scratch_len(&self) -> usize {
-        crate::threads::count() * self.part_scratch_len()
-    }
-
-    /// The scratch of one thread.
-    pub(super) fn part_scratch_len(&self) -> usize {
-        let group = self.group();
-        if group.is_product() {
-            return 0;
-        }
-        let copied = if group.is_contiguous() { 0 } else { Blocks::new(&group).copy_len() };
-        (copied + gather::panel_len(&group)).max(packed::scratch_len(&group))
     }
 
     /// The convolution of one group of one image.

@@ -6,8 +6,8 @@ use mpc_nn::Plan;
 use mpc_nn::delegation::{OutputShare, reconstruct, split_inputs};
 use mpc_ring::Ring;
 use mpc_shares::{Prg, SecretVec, Seed};
-use mpc_transport::tls::SecureTransport;
-use mpc_transport::{Traffic, Transport};
+use mpc_transport::tls::SecureLink;
+use mpc_transport::{Connection, Traffic};
 use ndarray::ArrayD;
 
 use super::{Client, Revealed};
@@ -16,7 +16,6 @@ use crate::error::{ServiceError, in_link};
 use crate::names::BatchId;
 use crate::roles::agreed::Agreed;
 use crate::roles::report::{Event, InferenceReport, Watch};
-use crate::wire::link::CALLED;
 use crate::wire::message;
 
 impl Client {
@@ -25,7 +24,7 @@ impl Client {
         &self,
         plan: &Plan<R>,
         agreed: &Agreed,
-        mut links: Vec<SecureTransport>,
+        mut links: Vec<SecureLink>,
         inputs: &[Vec<ArrayD<f32>>],
         stored: Option<(&Store, BatchId, Vec<Hold<'_>>)>,
         watch: &mut dyn Watch,
@@ -44,13 +43,13 @@ impl Client {
             let shares = split_inputs(plan, inputs, &mut generator).map_err(&failed)?;
             for (peer, (link, share)) in self.servers.iter().zip(links.iter_mut().zip(&shares)) {
                 let bytes = share.to_bytes();
-                link.send(CALLED, &bytes).await.map_err(in_link(&peer.name()))?;
+                link.send(&bytes).await.map_err(in_link(&peer.name()))?;
                 traffic += Traffic::send(bytes.len() as u64);
             }
             let mut results = Vec::new();
             for (party, (peer, link)) in self.servers.iter().zip(&mut links).enumerate() {
                 let mut bytes = SecretVec::zeros(plan.output_share_bytes());
-                link.receive(CALLED, &mut bytes).await.map_err(in_link(&peer.name()))?;
+                link.receive(&mut bytes).await.map_err(in_link(&peer.name()))?;
                 traffic += Traffic { rounds: u64::from(party == 0), ..Traffic::receive(bytes.len() as u64) };
                 results.push(OutputShare::from_bytes(plan, party, &bytes).map_err(agreed.in_encoding())?);
             }

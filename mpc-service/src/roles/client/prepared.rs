@@ -12,7 +12,7 @@ use crate::error::ServiceError;
 use crate::names::{BatchId, PlanDigest};
 use crate::roles::report::{Event, Watch};
 use crate::roles::session::PartyRun;
-use crate::terms::Setting;
+use crate::terms::Topology;
 use crate::wire::link::Peer;
 use crate::wire::message::{self, Opening, Work};
 
@@ -40,7 +40,7 @@ impl Client {
         let mut links = self.call_servers(&plan, &agreed, None).await?;
         watch.see(Event::Connected);
         match model.terms.setting {
-            Setting::Direct => {
+            Topology::Direct => {
                 let party = plan.settings().parties - 1;
                 let mut links: Vec<_> = links.into_iter().map(Some).chain([None]).collect();
                 let dealer = self.call_dealer(&plan, &agreed, &mut links).await?;
@@ -48,7 +48,7 @@ impl Client {
                 let run = PartyRun { plan: &plan, agreed: &agreed, party, network, watch };
                 run.prepare(dealer, ModelSource::Peer, batch, store).await?;
             }
-            Setting::Outsourced => {
+            Topology::Outsourced => {
                 for (peer, link) in self.servers.iter().zip(&mut links) {
                     message::await_grant(link, &peer.name()).await?;
                 }
@@ -122,7 +122,7 @@ impl Client {
 
     /// Whether a batch was prepared for this plan with these servers and this key.
     fn suits<R: Ring>(&self, described: &Description, plan: &Plan<R>, model: &PublicModel) -> bool {
-        let is_party = model.terms.setting == Setting::Direct;
+        let is_party = model.terms.setting == Topology::Direct;
         let own = is_party.then(|| self.endpoint.identity.certificate());
         let parties = self.servers.iter().map(|peer| &peer.certificate).chain(own);
         let party = if is_party { plan.settings().parties - 1 } else { OUTSIDE };

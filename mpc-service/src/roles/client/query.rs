@@ -5,7 +5,7 @@ use std::sync::Arc;
 use mpc_nn::run::{Inputs, ModelSource, Outputs, check_inputs};
 use mpc_nn::{InferenceError, Model, Plan};
 use mpc_ring::Ring;
-use mpc_transport::tls::SecureTransport;
+use mpc_transport::tls::SecureLink;
 use ndarray::ArrayD;
 
 use super::{Client, Correlations, Results, Revealed};
@@ -16,12 +16,12 @@ use crate::names::{BatchId, Names, Refusal};
 use crate::roles::agreed::Agreed;
 use crate::roles::report::{Event, InferenceReport, Watch};
 use crate::roles::session::{Exchange, PartyRun};
-use crate::terms::Setting;
+use crate::terms::Topology;
 use crate::wire::message::{Uses, Work};
 
 /// A session that all servers have granted: the connections to them, and the prepared inferences that it is to use.
 struct Granted<'s> {
-    links: Vec<SecureTransport>,
+    links: Vec<SecureLink>,
     stored: Option<(&'s Store, BatchId, Vec<Hold<'s>>)>,
 }
 
@@ -84,8 +84,8 @@ impl Client {
         let used = stored.as_ref().map(|(_, batch, holds)| (*batch, holds.iter().map(Hold::index).collect()));
         let store = stored.as_ref().map(|(store, batch, _)| (*store, *batch));
         let (outputs, reports) = match model.terms.setting {
-            Setting::Direct => self.take_part(plan, agreed, links, inputs, stored, watch).await?,
-            Setting::Outsourced => self.run_delegated(plan, agreed, links, inputs, stored, watch).await?,
+            Topology::Direct => self.take_part(plan, agreed, links, inputs, stored, watch).await?,
+            Topology::Outsourced => self.run_delegated(plan, agreed, links, inputs, stored, watch).await?,
         };
         if let Some((store, batch)) = store {
             store.tidy(batch);
@@ -98,7 +98,7 @@ impl Client {
         &self,
         plan: &Plan<R>,
         agreed: &Agreed,
-        links: Vec<SecureTransport>,
+        links: Vec<SecureLink>,
         inputs: &[Vec<ArrayD<f32>>],
         stored: Option<(&Store, BatchId, Vec<Hold<'_>>)>,
         watch: &mut dyn Watch,

@@ -5,13 +5,12 @@ use mpc_nn::delegation::InputShare;
 use mpc_nn::run::{Inputs, Outputs};
 use mpc_ring::Ring;
 use mpc_shares::SecretVec;
-use mpc_transport::Transport;
-use mpc_transport::tls::SecureTransport;
+use mpc_transport::Connection;
+use mpc_transport::tls::SecureLink;
 
 use crate::error::{ServiceError, in_link};
 use crate::roles::report::InferenceReport;
 use crate::roles::session::Exchange;
-use crate::wire::link::CALLER;
 use crate::wire::message;
 
 /// A data owner that computes nothing, whose shares of inputs and outputs a server passes on. Without a link the data owner
@@ -19,7 +18,7 @@ use crate::wire::message;
 pub(super) struct DataOwner<'a, R: Ring> {
     pub(super) plan: &'a Plan<R>,
     pub(super) party: usize,
-    pub(super) link: Option<SecureTransport>,
+    pub(super) link: Option<SecureLink>,
     pub(super) name: String,
 }
 
@@ -37,7 +36,7 @@ impl<R: Ring> Exchange<R> for DataOwner<'_, R> {
     async fn inputs(&mut self, _: u32) -> Result<Inputs<'_, R>, ServiceError> {
         let Some(link) = &mut self.link else { return Ok(Inputs::none()) };
         let mut bytes = SecretVec::zeros(self.plan.input_share_bytes(self.party));
-        link.receive(CALLER, &mut bytes).await.map_err(in_link(&self.name))?;
+        link.receive(&mut bytes).await.map_err(in_link(&self.name))?;
         let share = InputShare::from_bytes(self.plan, self.party, &bytes);
         Ok(share.map_err(|error| ServiceError::Arguments(error.to_string()))?.into())
     }
@@ -45,7 +44,7 @@ impl<R: Ring> Exchange<R> for DataOwner<'_, R> {
     async fn outputs(&mut self, outputs: Outputs<R>, report: InferenceReport) -> Result<(), ServiceError> {
         tracing::debug!(seconds = report.online_seconds, sent = report.online.bytes_sent(), "inference");
         match (&mut self.link, outputs.share) {
-            (Some(link), Some(share)) => link.send(CALLER, &share.to_bytes()).await.map_err(in_link(&self.name)),
+            (Some(link), Some(share)) => link.send(&share.to_bytes()).await.map_err(in_link(&self.name)),
             _ => Ok(()),
         }
     }

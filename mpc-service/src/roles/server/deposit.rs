@@ -4,15 +4,15 @@ use mpc_nn::Plan;
 use mpc_nn::delegation::ModelShare;
 use mpc_ring::{Ring, in_ring};
 use mpc_shares::SecretVec;
-use mpc_transport::Transport;
+use mpc_transport::Connection;
 
 use super::{Holdings, Server};
 use crate::at_rest::packed_model::PublicModel;
 use crate::error::{ServiceError, in_link};
 use crate::names::{PlanDigest, Refusal, Refused};
-use crate::terms::Setting;
+use crate::terms::Topology;
 use crate::wire::limits::Grant;
-use crate::wire::link::{CALLER, within};
+use crate::wire::link::within;
 use crate::wire::message;
 use crate::wire::opening::Caller;
 
@@ -25,7 +25,7 @@ impl Server {
 
     async fn take_in(&self, caller: &mut Caller, public: usize, announced: u64) -> Result<(), ServiceError> {
         message::accept(&mut caller.link, &caller.name).await?;
-        let bytes = caller.link.receive_bounded(CALLER, public).await.map_err(in_link(&caller.name))?;
+        let bytes = caller.link.receive_bounded(public).await.map_err(in_link(&caller.name))?;
         let decision = self.admit_share(caller, &bytes, announced);
         let Some((public, _room)) = caller.answer(decision).await? else { return Ok(()) };
         match in_ring!(public.terms.ring, R => self.keep_share(caller, &public.plan::<R>()?, &bytes).await) {
@@ -49,7 +49,7 @@ impl Server {
         let differs = |reason: String| (Refusal::Differs, reason);
         let public = PublicModel::from_bytes(bytes, &caller.name, &self.capacity.limits().graph);
         let public = public.map_err(|error| differs(error.to_string()))?;
-        if public.terms.setting != Setting::Outsourced || self.party >= public.terms.parties() {
+        if public.terms.setting != Topology::Outsourced || self.party >= public.terms.parties() {
             return Err(differs(format!("this server is party {}: the terms of the model are for others", self.party)));
         }
         let expected =
@@ -72,7 +72,7 @@ impl Server {
             return Err(ServiceError::Arguments("no shares of models are kept here".to_owned()));
         };
         let mut share = SecretVec::zeros(plan.model_share_bytes(self.party));
-        link.receive(CALLER, &mut share).await.map_err(in_link(name))?;
+        link.receive(&mut share).await.map_err(in_link(name))?;
         ModelShare::from_bytes(plan, self.party, &share).map_err(|error| ServiceError::Arguments(error.to_string()))?;
         let digest = PlanDigest(plan.digest());
         shares.keep(digest, public, &share)?;

@@ -7,8 +7,8 @@ use mpc_nn::delegation::ModelShare;
 use mpc_nn::run::ModelSource;
 use mpc_nn::{Model, Plan};
 use mpc_ring::{Ring, in_ring};
-use mpc_transport::handshake;
-use mpc_transport::tls::{Certificate, SecureTransport};
+use mpc_transport::tls::{Certificate, SecureLink};
+use mpc_transport::{End, handshake_link};
 
 use super::delegated::DataOwner;
 use super::{Holdings, Server};
@@ -18,7 +18,7 @@ use crate::error::{ServiceError, in_link};
 use crate::names::{PlanDigest, Refusal, Refused};
 use crate::roles::agreed::Agreed;
 use crate::roles::session::PartyRun;
-use crate::terms::Setting;
+use crate::terms::Topology;
 use crate::wire::link::{Peer, within};
 use crate::wire::message::{Opening, SessionRequest, Work};
 use crate::wire::opening::Caller;
@@ -26,11 +26,11 @@ use crate::wire::opening::Caller;
 /// The connections of a session at a server.
 struct Links {
     /// To the parties; none to this one itself.
-    parties: Vec<Option<SecureTransport>>,
+    parties: Vec<Option<SecureLink>>,
     /// To a data owner that is no party.
-    control: Option<SecureTransport>,
+    control: Option<SecureLink>,
     /// To the dealer, unless the correlations are stored.
-    dealer: Option<SecureTransport>,
+    dealer: Option<SecureLink>,
 }
 
 /// Sessions.
@@ -60,7 +60,8 @@ impl Server {
         let Some((grant, store)) = caller.answer(decision).await? else { return Ok(()) };
         let agreed = self.agreed(&caller.certificate, request, public)?;
         // Whoever was set up otherwise learns here in what, before anybody waits for it.
-        handshake(&mut caller.link, &agreed.agreement(&plan)).await.map_err(in_link(&caller.name))?;
+        let shaken = handshake_link(&mut caller.link, End::Second, &agreed.agreement(&plan)).await;
+        shaken.map_err(in_link(&caller.name))?;
         let stored = match (request.work, &store) {
             (Work::Prepared(batch), Some(store)) => match self.hold(&mut caller, store, batch, &agreed, &plan).await? {
                 Some(holds) => Some((store, holds)),
@@ -124,7 +125,7 @@ impl Server {
         &self,
         plan: &Plan<R>,
         agreed: &Agreed,
-        link: SecureTransport,
+        link: SecureLink,
         public: &PublicModel,
         stored: Option<(&Store, Vec<Hold<'_>>)>,
     ) -> Result<(), ServiceError> {
@@ -153,7 +154,7 @@ impl Server {
         &self,
         plan: &Plan<R>,
         agreed: &Agreed,
-        mut link: SecureTransport,
+        mut link: SecureLink,
         public: &PublicModel,
         client: &str,
     ) -> Result<Links, ServiceError> {
@@ -161,8 +162,8 @@ impl Server {
         self.connect_servers(agreed, public.terms.servers(), &mut parties, (&mut link, client)).await?;
         let mut links = Links { parties, control: None, dealer: None };
         match public.terms.setting {
-            Setting::Direct => links.parties[plan.settings().parties - 1] = Some(link),
-            Setting::Outsourced => links.control = Some(link),
+            Topology::Direct => links.parties[plan.settings().parties - 1] = Some(link),
+            Topology::Outsourced => links.control = Some(link),
         }
         if matches!(agreed.work, Work::Prepared(_)) {
             return Ok(links);
@@ -182,8 +183,8 @@ impl Server {
         &self,
         agreed: &Agreed,
         servers: usize,
-        links: &mut [Option<SecureTransport>],
-        (client, client_name): (&mut SecureTransport, &str),
+        links: &mut [Option<SecureLink>],
+        (client, client_name): (&mut SecureLink, &str),
     ) -> Result<(), ServiceError> {
         for (party, link) in links.iter_mut().enumerate().take(servers) {
             let Some(peer) = self.contacts.servers.get(party).filter(|_| party != self.party) else { continue };
@@ -191,10 +192,10 @@ impl Server {
                 let opening = Opening::Join { session: agreed.session, party: self.party as u32 };
                 *link = Some(self.endpoint.open(peer, &opening).await?);
             } else {
-                let joined = self.joining.wait_for(agreed.session, party, || client.lost().is_some());
-                let missing = || match client.lost() {
-                    Some(_) => ServiceError::Lost { peer: client_name.to_owned() },
-                    None => ServiceError::NotJoined { peer: peer.name() },
+                let joined = self.joining.wait_for(agreed.session, party, || client.is_lost());
+                let missing = || match client.is_lost() {
+                    true => ServiceError::Lost { peer: client_name.to_owned() },
+                    false => ServiceError::NotJoined { peer: peer.name() },
                 };
                 *link = Some(joined.ok_or_else(missing)?.link);
             }

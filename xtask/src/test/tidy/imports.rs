@@ -6,20 +6,6 @@ use std::path::Path;
 /// The most files of one circle.
 const LARGEST: usize = 5;
 
-/// Circles that are still to be opened: each crate, and all files of the circle. None of them may grow.
-const KNOWN: [(&str, &str); 3] = [
-    // The trait of rings names the kernels that its methods call, and kernels are generic over it.
-    ("mpc-ring", "kernels, kernels::tile, ring"),
-    (
-        "mpc-ring",
-        "kernels::amx, kernels::amx::pack, kernels::amx::planes, kernels::amx::tiles, kernels::convolution, \
-         kernels::convolution::blocks, kernels::convolution::gather, kernels::convolution::packed, \
-         kernels::convolution::parts, kernels::convolution::shape",
-    ),
-    // A request holds a table and bits of a comparison, whose constructors return the protocols' error.
-    ("mpc-protocols", "correlation::request, error, lookup::table, sign::parameters"),
-];
-
 /// The names from the crate's root to a module: none for the root.
 type Names = Vec<String>;
 
@@ -55,8 +41,7 @@ fn complaint(name: &str, circle: &BTreeSet<Names>) -> Option<String> {
         _ => return None,
     };
     let files: Vec<_> = circle.iter().map(|names| names.join("::")).collect();
-    let files = files.join(", ");
-    if KNOWN.contains(&(name, &files)) { None } else { Some(format!("{name}: {wrong}: {files}")) }
+    Some(format!("{name}: {wrong}: {}", files.join(", ")))
 }
 
 /// The folder of a module: `a` for `a::b`, and for `a` itself beside it.
@@ -243,16 +228,6 @@ mod tests {
         assert_eq!(circle, ["c: files of different folders import each other in a circle: a::x, b"]);
         let no_circle = crate_of(&[root, ("a.rs", "mod x;\n"), ("a/x.rs", "pub struct X;\n"), of_b]);
         assert_eq!(no_circle, [""; 0]);
-    }
-
-    #[test]
-    fn a_known_circle_may_not_grow() {
-        let circle =
-            |files: &str| files.split(", ").map(|names| names.split("::").map(str::to_owned).collect()).collect();
-        let (name, files) = KNOWN[2];
-        assert_eq!(complaint(name, &circle(files)), None);
-        assert!(complaint(name, &circle(&format!("{files}, sort"))).is_some());
-        assert!(complaint("mpc-nn", &circle(files)).is_some());
     }
 
     #[test]

@@ -1,0 +1,86 @@
+//! From the two halves to the fields in their order.
+
+use alloc::vec::Vec;
+
+use mpc_ring::Ring;
+use mpc_ring::bitslice::transpose64;
+use mpc_ring::packing::words_for;
+use mpc_shares::SecretVec;
+use zeroize::Zeroize;
+
+use super::ComparisonMasks;
+use super::half::{Half, MadeHalf};
+use super::shape::ComparisonShape;
+
+/// Words of a block of products.
+const LANES: usize = 8;
+/// Elements of a block of tables.
+const TABLE_BLOCK: usize = 64;
+
+pub(super) fn assemble<R: Ring>(shape: ComparisonShape, halves: Vec<Half<R>>) -> ComparisonMasks<R> {
+    let halves: Vec<_> = halves.into_iter().map(Half::finish).collect();
+    let elements = |of: fn(&MadeHalf<R>) -> &SecretVec<R>| -> SecretVec<R> {
+        halves.iter().flat_map(|half| of(half).iter().copied()).collect::<Vec<_>>().into()
+    };
+    let plane = |of: &dyn Fn(&MadeHalf<R>) -> &SecretVec<u64>| -> Vec<u64> {
+        halves.iter().flat_map(|half| of(half).iter().copied()).collect()
+    };
+    let variables = shape.leaves() - 1;
+    let less: Vec<_> = (0..=variables).flat_map(|leaf| plane(&|half| &half.monomials.less[leaf])).collect();
+    let equal: Vec<_> = (0..variables).flat_map(|j| plane(&|half| &half.monomials.equal[1 << j])).collect();
+    let of_equal = (1..1usize << variables).filter(|set| !set.is_power_of_two());
+    let mut products: Vec<SecretVec<u64>> =
+        of_equal.map(|set| plane(&|half| &half.monomials.equal[set]).into()).collect();
+    for leaf in 0..variables {
+        let sets = 1..=shape.sets_above(leaf);
+        products.extend(sets.map(|set| SecretVec::from(plane(&|half| &half.monomials.with_less[leaf][set]))));
+    }
+    ComparisonMasks {
+        mask: elements(|half| &half.mask),
+        tables: tables(shape, &halves),
+        sign: plane(&|half| &half.sign).into(),
+        less_bits: less.into(),
+        equal_bits: equal.into(),
+        flip: plane(&|half| &half.flipped.flip).into(),
+        products: in_blocks(&products, words_for(shape.len)),
+        flip_in_ring: elements(|half| &half.flipped.in_ring),
+        top: elements(|half| &half.top),
+        flipped_mask: elements(|half| &half.flipped.mask),
+        flipped_top: elements(|half| &half.flipped.top),
+    }
+}
+
+/// Eight words of every product, then the next eight.
+fn in_blocks(products: &[SecretVec<u64>], words: usize) -> SecretVec<u64> {
+    let mut blocks = Vec::with_capacity(products.len() * words);
+    for first in (0..words).step_by(LANES) {
+        let last = words.min(first + LANES);
+        products.iter().for_each(|product| blocks.extend_from_slice(&product[first..last]));
+    }
+    blocks.into()
+}
+
+/// The planes of the tables become 32 bits an element.
+fn tables<R: Ring>(shape: ComparisonShape, halves: &[MadeHalf<R>]) -> SecretVec<u64> {
+    let mut tables = SecretVec::zeros(shape.len.div_ceil(2) * shape.leaves());
+    let mut rows = [0; TABLE_BLOCK];
+    let mut at = 0;
+    for half in halves {
+        let words = half.sign.len();
+        for word in 0..words {
+            let left = half.mask.len() - word * TABLE_BLOCK;
+            let pairs = left.min(TABLE_BLOCK).div_ceil(2);
+            for table in &half.tables {
+                rows.fill(0);
+                rows.iter_mut().zip(table.chunks_exact(words)).for_each(|(row, plane)| *row = plane[word]);
+                transpose64(&mut rows);
+                for (pair, [even, odd]) in tables[at..at + pairs].iter_mut().zip(rows.as_chunks::<2>().0) {
+                    *pair = even | odd << 32;
+                }
+                at += pairs;
+            }
+        }
+    }
+    rows.zeroize();
+    tables
+}

@@ -1,0 +1,93 @@
+use mpc_ot::OtError;
+use mpc_ot::ferret::{FerretReceiver, FerretSender, ParameterSet};
+use mpc_shares::SecretVec;
+use rand_core::Rng;
+
+use crate::common::generator;
+
+const DELTA: u128 = 0xfedc_ba98_7654_3210_0123_4567_89ab_cdef;
+
+/// Correlated OTs from a dealer: an ideal twin of what an extension begins with.
+fn dealt(count: usize) -> (SecretVec<u128>, SecretVec<u128>) {
+    let mut generator = generator(9);
+    let word =
+        |generator: &mut mpc_shares::Prg| u128::from(generator.next_u64()) << 64 | u128::from(generator.next_u64());
+    let sent: SecretVec<u128> = (0..count).map(|_| word(&mut generator) & !1).collect();
+    let received = sent.iter().map(|&x| x ^ ((word(&mut generator) & 1) * DELTA)).collect();
+    (sent, received)
+}
+
+fn ends(set: ParameterSet) -> (FerretSender, FerretReceiver) {
+    let (sent, received) = dealt(set.base());
+    (FerretSender::new(set, 3, DELTA, sent).unwrap(), FerretReceiver::new(set, 3, received).unwrap())
+}
+
+fn extend(ends: &mut (FerretSender, FerretReceiver), set: ParameterSet, trees: usize) -> (Vec<u128>, Vec<u128>) {
+    let (mut message, mut sent, mut received) = (Vec::new(), Vec::new(), Vec::new());
+    ends.0.extend(trees, &mut generator(4), &mut message, |strings| sent.extend_from_slice(strings));
+    assert_eq!(message.len(), set.tree_bytes(trees));
+    ends.1.extend(trees, &message, |strings| received.extend_from_slice(strings)).unwrap();
+    (sent, received)
+}
+
+fn check(sent: &[u128], received: &[u128]) {
+    assert_eq!(sent.len(), received.len());
+    for (x, y) in sent.iter().zip(received) {
+        assert_eq!((x & 1, x ^ ((y & 1) * DELTA)), (0, *y));
+    }
+}
+
+#[test]
+fn the_sets_have_the_sizes_of_their_source() {
+    let sizes = ParameterSet::ALL.map(|set| (set.round(), set.usable(), set.tree_bytes(set.trees())));
+    let expected = [
+        (870_400, 796_364, 136_000),
+        (2_396_160, 2_252_218, 205_920),
+        (6_225_920, 5_945_536, 291_840),
+        (15_564_800, 15_015_812, 395_200),
+    ];
+    assert_eq!(sizes, expected);
+    // Each set can begin the next ones with one round of the smallest.
+    assert!(ParameterSet::ALL.iter().all(|set| set.base() <= ParameterSet::B10.usable()));
+}
+
+#[test]
+fn two_rounds_give_correlated_strings_and_exactly_the_usable_number() {
+    let set = ParameterSet::B10;
+    let mut ends = ends(set);
+    let (first, received) = extend(&mut ends, set, set.trees());
+    assert_eq!(first.len(), set.usable());
+    check(&first, &received);
+    // Across the boundary of two rounds.
+    let (second, received) = extend(&mut ends, set, 100);
+    check(&second, &received);
+    let ones = received.iter().filter(|&x| x & 1 == 1).count() as f64 / received.len() as f64;
+    assert!((0.48..0.52).contains(&ones), "{ones} of the choices are 1");
+    let mut all: Vec<_> = first.into_iter().chain(second).collect();
+    let count = all.len();
+    all.sort_unstable();
+    all.dedup();
+    assert_eq!(all.len(), count, "no string comes twice");
+}
+
+#[test]
+fn a_large_set_gives_correlated_strings() {
+    let set = ParameterSet::B12;
+    let mut ends = ends(set);
+    let (sent, received) = extend(&mut ends, set, 75);
+    assert_eq!(sent.len(), 75 * set.leaves() - set.base());
+    check(&sent, &received);
+}
+
+#[test]
+fn messages_and_beginnings_of_another_length_are_refused() {
+    let (mut sender, mut receiver) = ends(ParameterSet::B10);
+    let mut message = Vec::new();
+    sender.extend(2, &mut generator(4), &mut message, |_| ());
+    for message in [&message[1..], &[], &[&message[..], &[0; 16]].concat()] {
+        let error = receiver.extend(2, message, |_| ()).unwrap_err();
+        assert!(matches!(error, OtError::MessageLength { expected: 320, .. }), "{error}");
+    }
+    let error = FerretReceiver::new(ParameterSet::B10, 3, SecretVec::zeros(5)).err();
+    assert!(matches!(error, Some(OtError::Size { expected: 74_036, got: 5, .. })));
+}
