@@ -2,6 +2,7 @@
 
 mod constants;
 mod control;
+mod indices;
 mod inputs;
 mod lookahead;
 mod quantised;

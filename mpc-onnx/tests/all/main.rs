@@ -8,4 +8,5 @@ mod exported;
 mod hostile;
 mod made;
 mod models;
+mod refusals;
 mod values;

@@ -86,7 +86,6 @@ fn bounded_functions() -> Vec<Function> {
         Function::GeluTanh,
         Function::Mish,
         Function::Erf,
-        Function::CosineOfTurns,
     ]
 }
 
@@ -121,6 +120,17 @@ fn a_step_is_exact_and_after_a_shift_away_from_zero() {
         for (x, y) in x.iter().zip(private::<u64>(&plan, &x, parties)) {
             assert_eq!(y, if *x >= 0 { one } else { 0 }, "step of {x}");
         }
+    }
+}
+
+/// Its slope of 2π makes more of a rounded argument than others do.
+#[test]
+fn a_cosine_of_turns_is_near() {
+    for (parties, shift) in [(2, 0), (3, 0), (2, 16)] {
+        let plan = plan::<u64>(Function::CosineOfTurns, 0, 16, shift, 32);
+        assert!(plan.error_bound(parties).unwrap().absolute <= (-11f64).exp2());
+        let x = sweep(&plan, 16, shift, 2_000);
+        is_near::<u64>(Function::CosineOfTurns, 16, shift, 32, parties, &x);
     }
 }
 
