@@ -229,11 +229,15 @@ impl<'a> Importer<'a> {
             "Scan" => return self.scan(node),
             _ => {}
         }
+        let rule = rules::find(operator, domain);
+        if rule.is_none() && !sequences::OPERATORS.contains(&operator) {
+            return unsupported(rules::hint(operator, domain));
+        }
         let mut call = self.call(order, node)?;
         if let Some(items) = self.on_sequences(&call, node)? {
             return Ok(items);
         }
-        let Some(rule) = rules::find(operator, domain) else { return unsupported(rules::hint(operator, domain)) };
+        let Some(rule) = rule else { return unsupported(rules::hint(operator, domain)) };
         let values = self.lower(graph, order, &mut call, rule)?;
         Ok(values.into_iter().map(Item::Value).collect())
     }

@@ -10,7 +10,7 @@ use crate::rules::place;
 use crate::value::Value;
 
 /// The operators of this file.
-const OPERATORS: [&str; 11] = [
+pub(super) const OPERATORS: [&str; 11] = [
     "SequenceConstruct",
     "SequenceEmpty",
     "SequenceAt",

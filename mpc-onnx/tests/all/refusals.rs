@@ -54,7 +54,7 @@ fn what_must_be_public_is_refused_where_it_is_private() {
     for (operator, inputs, reason) in [
         ("GridSample", &["w", "x"][..], "its grid depends on the private input"),
         ("RoiAlign", &["w", "x", "b"], "its boxes depend on the private input"),
-        ("DequantizeLinear", &["w", "x"], "a scale or zero point that depends on the private input"),
+        ("DequantizeLinear", &["w", "x"], "its input 1 depends on the private input"),
         ("DynamicQuantizeLinear", &["x"], "quantised integers, or their scale, as an output"),
         ("STFT", &["x"], "it has no positive step"),
     ] {

@@ -82,7 +82,9 @@ impl Forest {
                 for (child, &number) in children.iter_mut().zip([&yes[place], &no[place]]) {
                     match places.get(&(tree, number)) {
                         // Each node has one parent, so that no walk is endless.
-                        Some(&found) if !core::mem::replace(&mut has_parent[found], true) => *child = found,
+                        Some(&found) if found != place && !core::mem::replace(&mut has_parent[found], true) => {
+                            *child = found
+                        }
                         _ => return invalid("a node has a child that is not there, or is another one's"),
                     }
                 }
