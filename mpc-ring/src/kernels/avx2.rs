@@ -258,7 +258,7 @@ unsafe fn gather_xor_vectorized<const N: usize>(table: &[u128], places: &[[u32; 
     let table = table.as_ptr();
     for (output, places) in outputs.iter_mut().zip(places) {
         let output: *mut __m128i = core::ptr::from_mut(output).cast();
-        // A plain read, which also without optimisation of the intrinsics is one load.
+        // A plain read: with debug assertions the intrinsic goes over the stack.
         // SAFETY: a word of 128 bits is loaded and stored where there is one, which has a vector's alignment.
         let mut sum = unsafe { *output };
         for &place in places {
