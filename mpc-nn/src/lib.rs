@@ -17,6 +17,9 @@ pub mod graph;
 pub mod ideal;
 #[cfg(feature = "std")]
 pub mod in_process;
+#[cfg(all(debug_assertions, feature = "std"))]
+#[doc(hidden)]
+pub mod instances;
 mod network;
 mod ops;
 pub mod plan;

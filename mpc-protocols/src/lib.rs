@@ -17,6 +17,9 @@ pub mod fixed_weights;
 pub mod function;
 #[cfg(feature = "std")]
 pub mod in_process;
+#[cfg(all(debug_assertions, feature = "std"))]
+#[doc(hidden)]
+pub mod instances;
 pub mod lookup;
 pub mod maximum;
 pub mod open;

@@ -58,8 +58,8 @@ pub(crate) async fn open_with<R: Ring>(
     fill: impl Fn(Range<usize>, &mut [R]) + Send,
 ) -> Result<SecretVec<R>, ProtocolError> {
     check_bits::<R>(bits)?;
-    party.message.resize(packing::packed_len(len, bits), 0);
-    vectorized(|| pack_filled(len, bits, &fill, &mut party.message));
+    let message = party.message(packing::packed_len(len, bits));
+    vectorized(|| pack_filled(len, bits, &fill, message));
     let (own, others) = party.exchange_and_keep().await?;
     let mut opened = SecretVec::zeros(len);
     vectorized(|| sum_packed(&mut opened, bits, own, others));
@@ -73,8 +73,7 @@ pub(crate) async fn open_all<R: Ring, F: Fn(Range<usize>, &mut [R]) + Send>(
     runs: Vec<(usize, u32, F)>,
 ) -> Result<Vec<SecretVec<R>>, ProtocolError> {
     runs.iter().try_for_each(|&(_, bits, _)| check_bits::<R>(bits))?;
-    party.message.resize(runs.iter().map(|&(len, bits, _)| packing::packed_len(len, bits)).sum(), 0);
-    let mut rest = &mut party.message[..];
+    let mut rest = party.message(runs.iter().map(|&(len, bits, _)| packing::packed_len(len, bits)).sum());
     for (len, bits, fill) in &runs {
         let (packed, others) = rest.split_at_mut(packing::packed_len(*len, *bits));
         pack_filled(*len, *bits, fill, packed);
@@ -152,8 +151,8 @@ pub(crate) async fn open_planes(
         return Ok(SecretVec::zeros(0));
     }
     let (words, bytes) = (packing::words_for(len), len.div_ceil(8));
-    party.message.resize(planes.len() / words * bytes, 0);
-    for (plane, packed) in planes.chunks_exact(words).zip(party.message.chunks_exact_mut(bytes)) {
+    let message = party.message(planes.len() / words * bytes);
+    for (plane, packed) in planes.chunks_exact(words).zip(message.chunks_exact_mut(bytes)) {
         packing::pack_words(plane, len, packed);
     }
     let mut peer = SecretVec::zeros(words);

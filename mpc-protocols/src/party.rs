@@ -13,7 +13,9 @@ use crate::Place;
 /// be used twice.
 pub struct Party {
     transport: Metered<AnyTransport>,
-    pub(crate) message: Zeroizing<Vec<u8>>,
+    /// The message, and behind it what an earlier and longer one left.
+    message: Zeroizing<Vec<u8>>,
+    message_len: usize,
     received: Zeroizing<Vec<u8>>,
 }
 
@@ -28,7 +30,7 @@ impl Party {
     /// The party at one end of a transport.
     pub fn new(transport: impl Transport + 'static) -> Self {
         let transport = Metered::new(AnyTransport::new(transport));
-        Self { transport, message: Vec::new().into(), received: Vec::new().into() }
+        Self { transport, message: Vec::new().into(), message_len: 0, received: Vec::new().into() }
     }
 
     /// This party's index, from 0.
@@ -64,12 +66,23 @@ impl Party {
     /// Frees the buffers of messages, which stay as long as the longest message otherwise.
     pub fn free_buffers(&mut self) {
         self.message = Vec::new().into();
+        self.message_len = 0;
         self.received = Vec::new().into();
     }
 
     /// Gives the transport back.
     pub fn into_transport(self) -> Metered<AnyTransport> {
         self.transport
+    }
+
+    /// Prepares a message of `len` bytes, all of which are to be written: they are those of an earlier one.
+    pub(crate) fn message(&mut self, len: usize) -> &mut [u8] {
+        // The buffers only grow, so that they are not cleared for every message.
+        if self.message.len() < len {
+            self.message.resize(len, 0);
+        }
+        self.message_len = len;
+        &mut self.message[..len]
     }
 
     /// One round: sends the prepared message to all and gives the one of the same length from each peer.
@@ -81,12 +94,12 @@ impl Party {
     pub(crate) async fn exchange_and_keep(
         &mut self,
     ) -> Result<(&[u8], impl Iterator<Item = &[u8]> + Clone), crate::ProtocolError> {
-        let len = (self.transport.parties() - 1) * self.message.len();
-        // The buffer only grows, so that it is not cleared for every message.
+        let message = &self.message[..self.message_len];
+        let len = (self.transport.parties() - 1) * message.len();
         if self.received.len() < len {
             self.received.resize(len, 0);
         }
-        self.transport.exchange(&self.message, &mut self.received[..len]).await?;
-        Ok((&self.message, self.received[..len].chunks_exact(self.message.len().max(1))))
+        self.transport.exchange(message, &mut self.received[..len]).await?;
+        Ok((message, self.received[..len].chunks_exact(message.len().max(1))))
     }
 }

@@ -122,6 +122,9 @@ pub trait Ring:
 /// If `bytes.len() != elements.len() * R::BYTES`.
 pub fn write_all<R: Ring>(elements: &[R], bytes: &mut [u8]) {
     assert_eq!(bytes.len(), elements.len() * R::BYTES);
+    if cfg!(target_endian = "little") {
+        return bytes.copy_from_slice(R::bytes_of(elements));
+    }
     for (element, chunk) in elements.iter().zip(bytes.chunks_exact_mut(R::BYTES)) {
         element.write_le(chunk);
     }
@@ -133,6 +136,9 @@ pub fn write_all<R: Ring>(elements: &[R], bytes: &mut [u8]) {
 /// If `bytes.len() != elements.len() * R::BYTES`.
 pub fn read_all<R: Ring>(bytes: &[u8], elements: &mut [R]) {
     assert_eq!(bytes.len(), elements.len() * R::BYTES);
+    if cfg!(target_endian = "little") {
+        return R::bytes_of_mut(elements).copy_from_slice(bytes);
+    }
     for (element, chunk) in elements.iter_mut().zip(bytes.chunks_exact(R::BYTES)) {
         *element = R::read_le(chunk);
     }

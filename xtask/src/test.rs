@@ -5,6 +5,7 @@ mod end_to_end;
 mod no_std;
 mod package;
 mod programs;
+mod side_by_side;
 mod tidy;
 
 use std::env;

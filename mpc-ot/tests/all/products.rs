@@ -32,13 +32,27 @@ fn bit(plane: &[u64], index: usize) -> u64 {
     plane[index / 64] >> (index % 64) & 1
 }
 
+/// The ends of transfers, in the order in which they were asked for.
+struct Transfers(std::vec::IntoIter<SentBatch>, std::vec::IntoIter<ReceivedBatch>);
+
+impl Transfers {
+    /// Two transfers of each batch, all made in one session.
+    fn twice(wanted: &[Batch]) -> Self {
+        let (sent, received) = batches(&wanted.iter().flat_map(|&batch| [batch; 2]).collect::<Vec<_>>());
+        Self(sent.into_iter(), received.into_iter())
+    }
+
+    fn next(&mut self) -> (SentBatch, ReceivedBatch) {
+        (self.0.next().unwrap(), self.1.next().unwrap())
+    }
+}
+
 /// Products of bits with the receiver's own choice bits, then with chosen ones.
-fn check_bits(batch: Batch, seed: u8) {
+fn check_bits(transfers: &mut Transfers, batch: Batch, seed: u8) {
     let operand: Vec<u64> = (0..batch.bits).flat_map(|bit| plane(batch.count, seed ^ bit as u8)).collect();
     let wanted = plane(batch.count, seed ^ 0x55);
     for chosen in [false, true] {
-        let (mut sent, mut received) = batches(&[batch]);
-        let (sent, received) = (sent.remove(0), received.remove(0));
+        let (sent, received) = transfers.next();
         let choices = if chosen { wanted.clone() } else { received.choices().to_vec() };
         let (mut forth, mut back) = (Vec::new(), Vec::new());
         sent.send_bits(&operand, &mut forth).unwrap();
@@ -59,12 +73,11 @@ fn check_bits(batch: Batch, seed: u8) {
 }
 
 /// Products modulo 2^bits, with the receiver's own choice bits and with chosen ones.
-fn check_ring<R: Ring>(batch: Batch, operand: &[R], seed: u8) {
+fn check_ring<R: Ring>(transfers: &mut Transfers, batch: Batch, operand: &[R], seed: u8) {
     let mask = R::low_mask(batch.bits as u32);
     let wanted = plane(batch.count, seed);
     for chosen in [false, true] {
-        let (mut sent, mut received) = batches(&[batch]);
-        let (sent, received) = (sent.remove(0), received.remove(0));
+        let (sent, received) = transfers.next();
         let choices = if chosen { wanted.clone() } else { received.choices().to_vec() };
         let (mut forth, mut back) = (Vec::new(), Vec::new());
         received.send_corrections(&wanted, &mut back).unwrap();
@@ -85,9 +98,13 @@ fn check_ring<R: Ring>(batch: Batch, operand: &[R], seed: u8) {
 
 #[test]
 fn products_of_edge_sizes() {
-    for count in [0, 1, 7, 8, 63, 64, 65, 127, 128, 129] {
-        check_bits(Batch { count, bits: 3 }, 1);
-        check_ring::<u64>(Batch { count, bits: 16 }, &vec![u64::MAX; count], 2);
+    let counts = [0, 1, 7, 8, 63, 64, 65, 127, 128, 129];
+    let both = |count| [Batch { count, bits: 3 }, Batch { count, bits: 16 }];
+    let mut transfers = Transfers::twice(&counts.map(both).concat());
+    for count in counts {
+        let [few, many] = both(count);
+        check_bits(&mut transfers, few, 1);
+        check_ring::<u64>(&mut transfers, many, &vec![u64::MAX; count], 2);
     }
 }
 
@@ -95,14 +112,16 @@ fn products_of_edge_sizes() {
 fn ring_products_of_edge_values_in_every_ring() {
     let count = 70;
     let edges = |max: u128| (0..count as u128).map(move |i| if i % 2 == 0 { max - i / 2 } else { i / 2 });
-    for bits in [1, 16, 31, 32] {
-        check_ring(Batch { count, bits }, &edges(u32::MAX.into()).map(|x| x as u32).collect::<Vec<_>>(), 3);
+    let widths = [1, 16, 31, 32, 1, 48, 63, 64, 65, 127, 128].map(|bits| Batch { count, bits });
+    let mut transfers = Transfers::twice(&widths);
+    for batch in &widths[..4] {
+        check_ring(&mut transfers, *batch, &edges(u32::MAX.into()).map(|x| x as u32).collect::<Vec<_>>(), 3);
     }
-    for bits in [1, 48, 63, 64] {
-        check_ring(Batch { count, bits }, &edges(u64::MAX.into()).map(|x| x as u64).collect::<Vec<_>>(), 4);
+    for batch in &widths[4..8] {
+        check_ring(&mut transfers, *batch, &edges(u64::MAX.into()).map(|x| x as u64).collect::<Vec<_>>(), 4);
     }
-    for bits in [65, 127, 128] {
-        check_ring(Batch { count, bits }, &edges(u128::MAX).collect::<Vec<_>>(), 5);
+    for batch in &widths[8..] {
+        check_ring(&mut transfers, *batch, &edges(u128::MAX).collect::<Vec<_>>(), 5);
     }
 }
 
@@ -152,9 +171,11 @@ proptest! {
 
     #[test]
     fn random_products(count in 0..300usize, bits in 1..40usize, seed: u8) {
-        check_bits(Batch { count, bits }, seed);
+        let batch = Batch { count, bits };
+        let mut transfers = Transfers::twice(&[batch; 2]);
+        check_bits(&mut transfers, batch, seed);
         let mut generator = generator(seed);
         let operand: Vec<u64> = (0..count).map(|_| generator.next_u64()).collect();
-        check_ring(Batch { count, bits }, &operand, seed);
+        check_ring(&mut transfers, batch, &operand, seed);
     }
 }

@@ -122,11 +122,14 @@ impl Plan<'_> {
     }
 }
 
-/// Makes nothing: shares are zero before they are filled.
+/// Makes nothing: shares are zero before they are filled, packed ones once they have their bytes.
 struct Zeros;
 
 impl Provider for Zeros {
-    fn provide<'a>(&'a mut self, _: &'a Request, _: Vec<&'a mut dyn Share>) -> Provided<'a> {
+    fn provide<'a>(&'a mut self, _: &'a Request, shares: Vec<&'a mut dyn Share>) -> Provided<'a> {
+        for share in shares {
+            let _ = share.packed();
+        }
         Box::pin(ready(Ok(())))
     }
 }

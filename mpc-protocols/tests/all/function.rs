@@ -1,7 +1,7 @@
 use crate::common::{elements, run_shared, signed, split};
-use mpc_protocols::ProtocolError;
 use mpc_protocols::function::{Function, FunctionPlan, FunctionShape};
 use mpc_protocols::sign::SignParameters;
+use mpc_protocols::{Place, ProtocolError};
 use mpc_ring::Ring;
 
 const SELU: Function = Function::Selu { alpha: 1.673_263_2, gamma: 1.050_701 };
@@ -337,5 +337,18 @@ fn an_empty_tensor_works() {
             plan.apply(party, &empty[party.index()], material).await
         });
         assert!(outcomes.unwrap().iter().all(|outcome| outcome.output.is_empty()));
+    }
+}
+
+#[test]
+fn a_dry_run_gives_the_plan() {
+    for function in [Function::Abs, Function::Gelu, Function::Sqrt] {
+        let plan = plan::<u64>(function, 3, 16, 0, 32);
+        let x = split::<u64>(&[1, 2, 3], 2);
+        let dry = mpc_protocols::session::plan(Place { party: 0, parties: 2 }, async |party, source| {
+            let material = plan.draw(source).await?;
+            plan.apply(party, &x[party.index()], material).await
+        });
+        assert_eq!(smol::block_on(dry).unwrap(), plan.requests(), "{function:?}");
     }
 }

@@ -5,6 +5,7 @@ use std::fs;
 use serde_json::Value;
 
 use super::Outcome;
+use super::side_by_side::side_by_side;
 use crate::workspace::{Mpc, Profile, Workspace, list};
 
 /// The largest difference of a logit from the plaintext model's.
@@ -69,21 +70,23 @@ pub(super) fn accuracy(workspace: &Workspace) -> Outcome {
         Ok(mpc) => mpc,
         Err(error) => return Outcome::Failed(vec![error]),
     };
-    let mut failures = Vec::new();
-    let mut found = Vec::new();
-    for parties in ["2", "3", "4"] {
-        let arguments = ["run", "--accuracy", "--json", "--parties", parties];
-        if let Some(report) = check(&mpc, &arguments, check_accuracy, &mut failures) {
-            let percent = 100.0 * report["private_accuracy"].as_f64().unwrap_or_default();
-            found.push(format!("{percent:.2} %, error {:.4}", number(&report["max_logit_error"])));
-        }
-    }
-    let others: [(&[&str], Check); 2] = [
+    // The longest first. None of them keeps two processors busy.
+    let runs: [(&[&str], Check); 5] = [
+        (&["run", "--accuracy", "--json", "--parties", "4"], check_accuracy),
+        (&["run", "--accuracy", "--json", "--parties", "3"], check_accuracy),
+        (&["run", "--accuracy", "--json", "--parties", "2"], check_accuracy),
         (&["run", "minionn", "--accuracy", "--json"], check_accuracy),
         (&["run", "unet", "--images", "64", "--batch", "16", "--picture", PICTURE, "--json"], check_masks),
     ];
-    for (arguments, checks) in others {
-        check(&mpc, arguments, checks, &mut failures);
+    let mut failures = Vec::new();
+    let mut found = Vec::new();
+    for (report, failed) in side_by_side(runs.to_vec(), |(arguments, checks)| examine(&mpc, arguments, checks)) {
+        failures.extend(failed);
+        if let Some(report) = report.filter(|report| report["model"] == "resnet32") {
+            let percent = 100.0 * report["private_accuracy"].as_f64().unwrap_or_default();
+            let error = number(&report["max_logit_error"]);
+            found.push(format!("n = {}: {percent:.2} %, error {error:.4}", report["parties"]));
+        }
     }
     Outcome::of(failures, found.join("; "))
 }
@@ -130,24 +133,23 @@ fn grouped(number: u64) -> String {
 }
 
 /// Runs one command, checks its report, and gives the report back.
-fn check(
-    mpc: &Mpc,
-    arguments: &[&str],
-    checks: fn(&Value) -> Vec<String>,
-    failures: &mut Vec<String>,
-) -> Option<Value> {
+fn check(mpc: &Mpc, arguments: &[&str], checks: Check, failures: &mut Vec<String>) -> Option<Value> {
+    let ((report, failed), printed) = examine(mpc, arguments, checks);
+    print!("{printed}");
+    failures.extend(failed);
+    report
+}
+
+/// A command's report if it gave one, its failures, and what there is to print.
+fn examine(mpc: &Mpc, arguments: &[&str], checks: Check) -> ((Option<Value>, Vec<String>), String) {
     let line = format!("mpc {}", arguments.join(" "));
-    println!("$ {line}");
     match mpc.json(arguments) {
         Ok(report) => {
-            println!("  {}", short(&report));
-            failures.extend(checks(&report).into_iter().map(|what| format!("`{line}`: {what}")));
-            Some(report)
+            let printed = format!("$ {line}\n  {}\n", short(&report));
+            let failures = checks(&report).into_iter().map(|what| format!("`{line}`: {what}")).collect();
+            ((Some(report), failures), printed)
         }
-        Err(error) => {
-            failures.push(error);
-            None
-        }
+        Err(error) => ((None, vec![error]), format!("$ {line}\n")),
     }
 }
 

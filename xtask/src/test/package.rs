@@ -62,9 +62,15 @@ fn unpack(workspace: &Workspace, folder: &Path) -> io::Result<()> {
         archive.unpack(folder)?;
         let _ = writeln!(manifest, "{} = {{ path = \"{}\" }}", member.name, full_name(member));
     }
+    manifest.push_str(profiles(&fs::read_to_string(workspace.root.join("Cargo.toml"))?));
     fs::write(folder.join("Cargo.toml"), manifest)?;
     fs::copy(workspace.root.join("Cargo.lock"), folder.join("Cargo.lock"))?;
     Ok(())
+}
+
+/// The profiles of the workspace, which end its manifest: with others, nothing that was checked would serve again.
+fn profiles(manifest: &str) -> &str {
+    manifest.find("\n[profile.").map_or("", |at| &manifest[at..])
 }
 
 fn package(folder: &Path, member: &Member) -> PathBuf {

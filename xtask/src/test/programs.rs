@@ -1,16 +1,13 @@
 //! The test programs, side by side: as many at a time as there are processors, each printed when it has ended.
 
-use std::collections::VecDeque;
-use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::thread;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
 use super::Outcome;
+use super::side_by_side::side_by_side;
 use crate::workspace::{Stream, Workspace, list, run_and_read, text};
 
 /// The crates and features whose tests cargo builds.
@@ -41,7 +38,7 @@ pub(super) fn run(workspace: &Workspace) -> Outcome {
         Err(error) => return Outcome::Failed(vec![error]),
     };
     println!("{} test programs, built in {}", programs.len(), seconds(start.elapsed()));
-    let mut tally = side_by_side(programs);
+    let mut tally = run_all(programs);
     tally.add(documentation(workspace));
     if tally.failures.is_empty() && tally.passed == 0 {
         tally.failures.push("no test ran".into());
@@ -94,30 +91,17 @@ impl Program {
     }
 }
 
-fn side_by_side(programs: Vec<Program>) -> Tally {
-    let waiting = Mutex::new(VecDeque::from(programs));
-    let total = Mutex::new(Tally::default());
-    let next = || locked(&waiting).pop_front();
-    let work = || {
-        while let Some(program) = next() {
-            let start = Instant::now();
-            let (tally, printed) = program.run();
-            let mut total = locked(&total);
-            println!("\n--- {}, {}", program.name, seconds(start.elapsed()));
-            print!("{}", brief(&printed));
-            total.add(tally);
-        }
-    };
-    thread::scope(|scope| {
-        for _ in 0..thread::available_parallelism().map_or(1, NonZeroUsize::get) {
-            scope.spawn(work);
-        }
+fn run_all(programs: Vec<Program>) -> Tally {
+    let tallies = side_by_side(programs, |program| {
+        let start = Instant::now();
+        let (tally, printed) = program.run();
+        let lines = format!("\n--- {}, {}\n{}", program.name, seconds(start.elapsed()), brief(&printed));
+        (tally, lines)
     });
-    total.into_inner().unwrap_or_else(PoisonError::into_inner)
-}
-
-fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+    tallies.into_iter().fold(Tally::default(), |mut total, tally| {
+        total.add(tally);
+        total
+    })
 }
 
 /// The text that a program printed, without a line for each test that passed.
