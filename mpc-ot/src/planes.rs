@@ -2,7 +2,8 @@
 
 use mpc_ring::bitslice::transpose64;
 use mpc_ring::kernels::vectorized;
-use zeroize::Zeroize;
+use mpc_shares::SecretVec;
+use zeroize::{DefaultIsZeroes, Zeroize};
 
 /// Transfers whose bits fill a word of a plane.
 pub(crate) const BLOCK: usize = 64;
@@ -46,4 +47,16 @@ pub(crate) fn planes_of_strings(strings: &[u128; BLOCK], bits: usize, mut store:
         half.iter().take(bits - first).enumerate().for_each(|(bit, &word)| store(first + bit, word));
     }
     half.zeroize();
+}
+
+/// The pieces one after the other, in memory that never moves, so that no copy of a secret stays behind.
+pub(crate) fn joined<'a, E: DefaultIsZeroes>(pieces: impl Iterator<Item = &'a [E]> + Clone) -> SecretVec<E> {
+    let mut whole = SecretVec::zeros(pieces.clone().map(<[E]>::len).sum());
+    let mut rest = &mut whole[..];
+    for piece in pieces {
+        let (start, end) = core::mem::take(&mut rest).split_at_mut(piece.len());
+        start.copy_from_slice(piece);
+        rest = end;
+    }
+    whole
 }

@@ -9,8 +9,9 @@ use mpc_shares::SecretVec;
 use zeroize::Zeroize;
 
 use super::ComparisonMasks;
-use super::half::{Half, MadeHalf};
+use super::half::{Half, MadeHalf, Monomials};
 use super::shape::ComparisonShape;
+use crate::planes::joined;
 
 /// Words of a block of products.
 const LANES: usize = 8;
@@ -19,29 +20,25 @@ const TABLE_BLOCK: usize = 64;
 
 pub(super) fn assemble<R: Ring>(shape: ComparisonShape, halves: Vec<Half<R>>) -> ComparisonMasks<R> {
     let halves: Vec<_> = halves.into_iter().map(Half::finish).collect();
-    let elements = |of: fn(&MadeHalf<R>) -> &SecretVec<R>| -> SecretVec<R> {
-        halves.iter().flat_map(|half| of(half).iter().copied()).collect::<Vec<_>>().into()
-    };
-    let plane = |of: &dyn Fn(&MadeHalf<R>) -> &SecretVec<u64>| -> Vec<u64> {
-        halves.iter().flat_map(|half| of(half).iter().copied()).collect()
+    let elements = |of: fn(&MadeHalf<R>) -> &SecretVec<R>| joined(halves.iter().map(|half| &of(half)[..]));
+    let plane = |of: &dyn Fn(&MadeHalf<R>) -> &SecretVec<u64>| joined(halves.iter().map(|half| &of(half)[..]));
+    let planes = |count: usize, of: fn(&Monomials, usize) -> &SecretVec<u64>| {
+        joined((0..count).flat_map(|index| halves.iter().map(move |half| &of(&half.monomials, index)[..])))
     };
     let variables = shape.leaves() - 1;
-    let less: Vec<_> = (0..=variables).flat_map(|leaf| plane(&|half| &half.monomials.less[leaf])).collect();
-    let equal: Vec<_> = (0..variables).flat_map(|j| plane(&|half| &half.monomials.equal[1 << j])).collect();
     let of_equal = (1..1usize << variables).filter(|set| !set.is_power_of_two());
-    let mut products: Vec<SecretVec<u64>> =
-        of_equal.map(|set| plane(&|half| &half.monomials.equal[set]).into()).collect();
+    let mut products: Vec<_> = of_equal.map(|set| plane(&|half| &half.monomials.equal[set])).collect();
     for leaf in 0..variables {
         let sets = 1..=shape.sets_above(leaf);
-        products.extend(sets.map(|set| SecretVec::from(plane(&|half| &half.monomials.with_less[leaf][set]))));
+        products.extend(sets.map(|set| plane(&|half| &half.monomials.with_less[leaf][set])));
     }
     ComparisonMasks {
         mask: elements(|half| &half.mask),
         tables: tables(shape, &halves),
-        sign: plane(&|half| &half.sign).into(),
-        less_bits: less.into(),
-        equal_bits: equal.into(),
-        flip: plane(&|half| &half.flipped.flip).into(),
+        sign: plane(&|half| &half.sign),
+        less_bits: planes(variables + 1, |monomials, leaf| &monomials.less[leaf]),
+        equal_bits: planes(variables, |monomials, j| &monomials.equal[1 << j]),
+        flip: plane(&|half| &half.flipped.flip),
         products: in_blocks(&products, words_for(shape.len)),
         flip_in_ring: elements(|half| &half.flipped.in_ring),
         top: elements(|half| &half.top),
@@ -52,12 +49,8 @@ pub(super) fn assemble<R: Ring>(shape: ComparisonShape, halves: Vec<Half<R>>) ->
 
 /// Eight words of every product, then the next eight.
 fn in_blocks(products: &[SecretVec<u64>], words: usize) -> SecretVec<u64> {
-    let mut blocks = Vec::with_capacity(products.len() * words);
-    for first in (0..words).step_by(LANES) {
-        let last = words.min(first + LANES);
-        products.iter().for_each(|product| blocks.extend_from_slice(&product[first..last]));
-    }
-    blocks.into()
+    let blocks = (0..words).step_by(LANES).map(|first| first..words.min(first + LANES));
+    joined(blocks.flat_map(|block| products.iter().map(move |product| &product[block.clone()])))
 }
 
 /// The planes of the tables become 32 bits an element.

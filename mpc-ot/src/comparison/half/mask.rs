@@ -14,6 +14,7 @@ use crate::OtError;
 use crate::comparison::cross::next;
 use crate::comparison::ends::{End, Ends};
 use crate::comparison::shape::ComparisonShape;
+use crate::planes::joined;
 use crate::products::{bits_bytes, correct_ring, plane_bytes, receive_corrections, ring_bytes};
 
 pub(in crate::comparison) struct Mask<R: Ring> {
@@ -125,8 +126,8 @@ impl<R: Ring> Mask<R> {
 
     /// This party's number becomes its share of r, but for 2^k times the last carry.
     fn finish_number(&mut self) {
-        let planes: SecretVec<u64> =
-            self.number.drain(..).flat_map(|plane| plane.iter().copied().collect::<Vec<_>>()).collect();
+        let planes = joined(self.number.iter().map(|plane| &plane[..]));
+        self.number.clear();
         bitslice::from_planes(&planes, self.shape.bits, &mut self.mask);
     }
 

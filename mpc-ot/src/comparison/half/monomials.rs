@@ -10,6 +10,7 @@ use crate::OtError;
 use crate::comparison::cross::{Corrected, Cross};
 use crate::comparison::ends::{End, Ends};
 use crate::comparison::shape::ComparisonShape;
+use crate::planes::joined;
 
 /// One party's XOR shares, as planes.
 pub(in crate::comparison) struct Monomials {
@@ -87,8 +88,7 @@ impl MonomialMaker {
 
     /// The products of the first `count` subsets, as planes.
     fn planes(&self, count: usize) -> SecretVec<u64> {
-        let planes: Vec<u64> = self.sets[..count].iter().flat_map(|(_, plane)| plane.iter().copied()).collect();
-        planes.into()
+        joined(self.sets[..count].iter().map(|(_, plane)| &plane[..]))
     }
 
     pub(super) fn send(&mut self, round: usize, message: &mut Vec<u8>) -> Result<(), OtError> {

@@ -10,6 +10,7 @@ use crate::OtError;
 use crate::comparison::cross::{Corrected, Cross};
 use crate::comparison::ends::{End, Ends};
 use crate::comparison::shape::{ComparisonShape, Role};
+use crate::planes::joined;
 
 /// A bit of a leaf that is not its lowest: its share, and the transfers of its products with the vector so far.
 struct Step {
@@ -62,10 +63,9 @@ impl TableMaker {
         for leaf in &mut self.leaves {
             let Some((forth, back)) = leaf.steps.last_mut().and_then(|step| step.ends.take()) else { continue };
             let Some(step) = leaf.steps.last() else { continue };
-            let planes: Vec<u64> =
-                leaf.entries[..leaf.entries.len() - 1].iter().flat_map(|plane| plane.iter().copied()).collect();
+            let planes = joined(leaf.entries[..leaf.entries.len() - 1].iter().map(|plane| &plane[..]));
             let (received, sent) = forth.pair(back);
-            let cross = Cross::new(&step.bit, planes.into(), received, sent, self.corrected);
+            let cross = Cross::new(&step.bit, planes, received, sent, self.corrected);
             cross.send(message)?;
             leaf.cross = Some(cross);
         }
