@@ -13,6 +13,7 @@ mod convolution;
 mod gather;
 mod lookup;
 mod matrix;
+mod ntt;
 mod portable;
 mod tile;
 
@@ -23,6 +24,7 @@ pub use convolution::{
 pub use gather::{gather_xor, gather_xor_with};
 pub use lookup::{TABLE_BLOCK, Tables, lookup, lookup_with};
 pub use matrix::{MatrixProduct, matrix_product, matrix_product_with};
+pub use ntt::Ntt;
 
 use core::sync::atomic::{AtomicU8, Ordering};
 

@@ -5,5 +5,6 @@ mod bitslice;
 mod examples;
 mod fixed_point;
 mod kernels;
+mod ntt;
 mod packing;
 mod ring;
