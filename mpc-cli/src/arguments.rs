@@ -12,12 +12,12 @@ use mpc_models::tensors::Pixels;
 use mpc_nn::Network;
 use mpc_onnx::OnnxFile;
 use mpc_ring::RingBits;
-use mpc_service::{Client, Limits, PrivateModel, PublicModel, Reveal, RevealTo, Terms, Topology, listen};
+use mpc_service::{Client, Limits, Owner, PrivateModel, PublicModel, Reveal, RevealTo, Terms, Topology, listen};
 use ndarray::ArrayD;
 
 use crate::failure::Failure;
 use crate::inspect::{input_shapes, named_shapes};
-use crate::keys::{KeyArguments, peer, peers};
+use crate::keys::{KeyArguments, certificate, peer, peers};
 use crate::output::print;
 use crate::stop;
 
@@ -94,6 +94,16 @@ pub enum RevealToArgument {
     Both,
 }
 
+impl From<RevealToArgument> for RevealTo {
+    fn from(argument: RevealToArgument) -> Self {
+        match argument {
+            RevealToArgument::DataOwner => Self::DataOwner,
+            RevealToArgument::ModelOwner => Self::ModelOwner,
+            RevealToArgument::Both => Self::Both,
+        }
+    }
+}
+
 impl TermsArguments {
     /// The terms.
     pub fn terms(&self) -> Terms {
@@ -111,11 +121,7 @@ impl TermsArguments {
                 RevealArgument::Full => Reveal::Full,
                 RevealArgument::Class => Reveal::Class,
             },
-            reveal_to: match self.reveal_to {
-                RevealToArgument::DataOwner => RevealTo::DataOwner,
-                RevealToArgument::ModelOwner => RevealTo::ModelOwner,
-                RevealToArgument::Both => RevealTo::Both,
-            },
+            reveal_to: self.reveal_to.into(),
         }
     }
 
@@ -141,6 +147,12 @@ pub struct ConnectArguments {
     /// The dealer and the certificate that it must have.
     #[arg(long, value_name = "HOST:PORT=FILE.crt")]
     pub dealer: Option<String>,
+    /// The owners that may learn the result: nothing is sent where the model's terms name others.
+    #[arg(long, value_enum, default_value_t = RevealToArgument::DataOwner, value_name = "WHO")]
+    pub reveal_to: RevealToArgument,
+    /// The owner of an outsourced model; needed where several have left one of the same plan with the servers.
+    #[arg(long, value_name = "FILE.crt")]
+    pub model_owner: Option<PathBuf>,
 }
 
 impl ConnectArguments {
@@ -148,7 +160,14 @@ impl ConnectArguments {
     pub fn client(&self) -> Result<Client, Failure> {
         let endpoint = self.key.endpoint()?;
         let dealer = self.dealer.as_deref().map(|text| peer("dealer", text)).transpose()?;
-        Ok(Client { endpoint, servers: peers("connect", &self.connect)?, dealer })
+        let model_owner = self.model_owner.as_deref().map(certificate).transpose()?;
+        Ok(Client {
+            endpoint,
+            servers: peers("connect", &self.connect)?,
+            dealer,
+            reveal_to: self.reveal_to.into(),
+            model_owner: model_owner.as_ref().map(Owner::from),
+        })
     }
 }
 

@@ -7,6 +7,7 @@ use mpc_models::tensors::TensorError;
 use mpc_nn::PlanError;
 use mpc_onnx::{ImportError, OnnxError};
 use mpc_service::at_rest::private_file::DiskError;
+use mpc_service::names::Refusal;
 use mpc_service::{Kind, PackError, ServiceError, StoreError, TermsError};
 use mpc_transport::tls::CertificateError;
 
@@ -52,6 +53,9 @@ impl Failure {
                 | ServiceError::Input(_)
                 | ServiceError::Servers { .. }
                 | ServiceError::NoDealer
+                | ServiceError::NoRecipient
+                | ServiceError::Recipients { .. }
+                | ServiceError::SeveralOwners { .. }
                 | ServiceError::DealerTakesPart { .. }
                 | ServiceError::NotOutsourced
                 | ServiceError::Arguments(_)
@@ -73,6 +77,13 @@ fn flags(error: &ServiceError) -> &'static str {
     match error {
         ServiceError::Servers { .. } => " (--connect HOST:PORT=FILE.crt for each)",
         ServiceError::NoDealer => " (--dealer HOST:PORT=FILE.crt)",
+        ServiceError::NoRecipient => " (--results FOLDER)",
+        ServiceError::Recipients { .. } => " (--reveal-to says who may learn it)",
+        ServiceError::SeveralOwners { .. } => " (--model-owner FILE.crt)",
+        ServiceError::NotDeposited { .. } => " (`mpc deposit`)",
+        ServiceError::Replaced { .. } | ServiceError::Refused { refusal: Refusal::Replaced, .. } => {
+            " (`mpc store FOLDER --remove BATCH`, `mpc prepare`)"
+        }
         ServiceError::NotOutsourced => " (`mpc pack --outsourced`)",
         ServiceError::NothingPrepared { .. } => " (`mpc prepare`, or `mpc query` without --store)",
         _ => "",

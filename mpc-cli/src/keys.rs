@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use clap::Args;
 use mpc_models::read_file;
+use mpc_service::at_rest::private_file::check_private;
 use mpc_service::{Endpoint, Peer};
 use mpc_transport::TcpSettings;
 use mpc_transport::tls::{Certificate, Identity};
@@ -33,7 +34,7 @@ impl KeyArguments {
     /// Reads the key, which nobody else may be able to read.
     pub fn endpoint(&self) -> Result<Endpoint, Failure> {
         let certificate = self.certificate.clone().unwrap_or_else(|| self.key.with_extension("crt"));
-        check_private(&self.key)?;
+        check_private(&self.key).map_err(|error| Failure::Usage(error.to_string()))?;
         let (key, text) = (read_text(&self.key)?, read_text(&certificate)?);
         let identity = Identity::from_pem(&text, &key);
         let in_key = |source| Failure::Key { file: self.key.display().to_string(), source };
@@ -41,21 +42,6 @@ impl KeyArguments {
         let settings = TcpSettings { deadline, connect_deadline: deadline, ..TcpSettings::default() };
         Ok(Endpoint { identity: Arc::new(identity.map_err(in_key)?), settings })
     }
-}
-
-/// Refuses a key that others may read.
-fn check_private(path: &Path) -> Result<(), Failure> {
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::PermissionsExt;
-        let mode = std::fs::metadata(path).map_or(0, |data| data.permissions().mode());
-        if mode & 0o077 != 0 {
-            let file = path.display();
-            return Err(Failure::Usage(format!("{file}: others may read this key; run `chmod 600 {file}`")));
-        }
-    }
-    let _ = path;
-    Ok(())
 }
 
 fn read_text(path: &Path) -> Result<zeroize::Zeroizing<String>, Failure> {

@@ -6,16 +6,17 @@ use std::path::PathBuf;
 use crate::cost::{Cost, Measured, measured_table};
 use crate::format::{bytes, seconds};
 use crate::table::table;
-use mpc_models::tensors::{write_tensor, write_whole};
+use mpc_models::tensors::write_whole;
 use mpc_ring::in_ring;
 use mpc_service::at_rest::encrypted_file::FileKey;
+use mpc_service::at_rest::private_file::try_place;
 use mpc_service::{BatchId, Client, Correlations, InferenceReport, PublicModel, Results, Store, Terms};
 use ndarray::{ArrayD, Axis, concatenate};
 use serde::Serialize;
 
 use crate::arguments::OutputArguments;
 use crate::failure::Failure;
-use crate::output::{json, print};
+use crate::output::{disclose, json, print, write_output};
 use crate::session_progress::SessionProgress;
 
 /// The numbers of an output that are printed.
@@ -29,7 +30,10 @@ pub fn query(
     store: Option<&PathBuf>,
     output: &OutputArguments,
 ) -> Result<(), Failure> {
+    disclose(model);
     let destinations = output.destinations(model)?;
+    // A prepared inference is not spent on a result that has no place.
+    destinations.values().chain(&output.report).try_for_each(|path| try_place(path))?;
     let key = || FileKey::new(client.endpoint.identity.derive_key("store"));
     let store = store.map(|folder| Store::open(folder, key())).transpose()?;
     let correlations = store.as_ref().map_or(Correlations::Dealer, Correlations::Store);
@@ -57,6 +61,8 @@ struct Report<'a> {
     servers: Vec<Who>,
     dealer: Option<Who>,
     prepared: Option<Prepared>,
+    /// The version of an outsourced model, and its owner.
+    deposit: Option<String>,
     planned: Cost,
     inferences: &'a [InferenceReport],
 }
@@ -86,8 +92,7 @@ impl Outcome<'_> {
         let outputs = self.outputs()?;
         for (output, tensor) in self.model.outputs.iter().zip(&outputs) {
             if let Some(path) = files.get(&output.name) {
-                write_tensor(path, tensor, &self.shape(output, tensor))
-                    .map_err(|error| Failure::Own(error.to_string()))?;
+                write_output(path, tensor, &self.shape(output, tensor))?;
             }
         }
         if let Some(path) = &arguments.report {
@@ -154,6 +159,7 @@ impl Outcome<'_> {
             servers: self.client.servers.iter().map(who).collect(),
             dealer: self.client.dealer.as_ref().map(who),
             prepared: self.results.used.as_ref().map(Prepared::from),
+            deposit: self.results.deposit.map(|id| id.to_string()),
             planned: in_ring!(self.model.terms.ring, R => Cost::new("query", &self.model.plan::<R>()?)),
             inferences: &self.results.reports,
         })

@@ -13,7 +13,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use mpc_models::tensors::{Pixels, read_tensor, write_tensor};
-use mpc_service::{Client, Correlations, Endpoint, Peer, PublicModel};
+use mpc_service::{Client, Correlations, Endpoint, Peer, PublicModel, RevealTo};
 use mpc_transport::TcpSettings;
 use mpc_transport::tls::{Certificate, Identity};
 use ndarray::ArrayD;
@@ -35,6 +35,8 @@ pub fn query(
         endpoint: Endpoint { identity: Arc::new(identity), settings: TcpSettings::default() },
         servers: vec![peer(server, "acme.crt")?],
         dealer: Some(peer(dealer, "dealer.crt")?),
+        reveal_to: RevealTo::DataOwner,
+        model_owner: None,
     };
     let results = smol::block_on(client.query(model, &[vec![input]], Correlations::Dealer, &mut ()))?;
     let revealed = results.outputs.into_iter().flatten().flatten().next();

@@ -12,8 +12,9 @@ use mpc_transport::tls::SecureError;
 
 use crate::at_rest::packed_model::PackError;
 use crate::at_rest::prepared::StoreError;
-use crate::names::{Names, PlanDigest, Refusal, Refused};
-use crate::terms::TermsError;
+use crate::at_rest::private_file::DiskError;
+use crate::names::{BatchId, Names, Owner, PlanDigest, Refusal, Refused};
+use crate::terms::{RevealTo, TermsError};
 
 /// The kind of a failure, as programs distinguish them by the exit code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -160,15 +161,52 @@ pub enum ServiceError {
         /// How many are named.
         named: usize,
     },
+    /// Recipients of the result to whom the data owner has not agreed. Nothing was sent.
+    #[error("the terms of this model reveal the result to {terms}; agreed to here is {agreed}: nothing was sent")]
+    Recipients {
+        /// By the terms of the model.
+        terms: RevealTo,
+        /// By the data owner.
+        agreed: RevealTo,
+    },
+    /// Results for a model owner that has not said where they go.
+    #[error("the terms of this model reveal its results to this side: say where they are to go")]
+    NoRecipient,
     /// A session with a dealer, and none that is named.
     #[error("no dealer is named, which this session needs")]
     NoDealer,
+    /// Models of several owners, and none that is named.
+    #[error("{} model owners have left models of this plan: name the one that is meant; by fingerprint: {}", .owners.len(), shown_owners(.owners))]
+    SeveralOwners {
+        /// The owners.
+        owners: Vec<Owner>,
+    },
+    /// No model that all servers have shares of.
+    #[error("{}: let the model owner leave it with all of the servers", missing(.wanted.as_ref()))]
+    NotDeposited {
+        /// The owner that is named, if one is.
+        wanted: Option<Owner>,
+    },
+    /// Prepared inferences of a model that its owner has replaced.
+    #[error(
+        "batch {batch} was prepared with a model that its owner has replaced since: remove the batch, prepare anew"
+    )]
+    Replaced {
+        /// The batch.
+        batch: BatchId,
+    },
     /// A deposit of a model that its owner computes.
     #[error("this model is computed by its owner: serve it, or pack it for servers that hold shares of it")]
     NotOutsourced,
     /// Arguments that contradict each other or the model.
     #[error("{0}")]
     Arguments(String),
+}
+
+impl From<DiskError> for ServiceError {
+    fn from(error: DiskError) -> Self {
+        Self::Store(error.into())
+    }
 }
 
 impl From<PackError> for ServiceError {
@@ -198,7 +236,7 @@ impl ServiceError {
             Self::Malformed { .. } | Self::Version { .. } => Kind::Differs,
             Self::Refused { refusal: Refusal::Differs, .. } => Kind::Differs,
             Self::Refused { refusal: Refusal::Absent, .. } => Kind::TimedOut,
-            Self::Refused { .. } => Kind::Refused,
+            Self::Refused { .. } | Self::NotDeposited { .. } | Self::Replaced { .. } => Kind::Refused,
             Self::NotJoined { .. } | Self::Silent { .. } | Self::TooLong { .. } => Kind::TimedOut,
             _ => Kind::Own,
         }
@@ -210,6 +248,17 @@ impl ServiceError {
             Self::Version { .. } | Self::Malformed { .. } => (Refusal::Differs, self.to_string()),
             _ => (Refusal::Internal, "a fault on this side; its log says more".to_owned()),
         }
+    }
+}
+
+fn shown_owners(owners: &[Owner]) -> String {
+    owners.iter().map(Owner::to_string).collect::<Vec<_>>().join(", ")
+}
+
+fn missing(wanted: Option<&Owner>) -> String {
+    match wanted {
+        Some(owner) => format!("the servers have no model of this plan in common that owner {owner} has left"),
+        None => "the servers have no model of this plan in common".to_owned(),
     }
 }
 

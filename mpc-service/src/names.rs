@@ -16,6 +16,37 @@ pub struct PlanDigest(pub [u8; 32]);
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct BatchId(pub [u8; 16]);
 
+/// A model owner, by the fingerprint of its certificate.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Owner(pub [u8; 32]);
+
+impl From<&Certificate> for Owner {
+    fn from(certificate: &Certificate) -> Self {
+        Self(*certificate.fingerprint().as_bytes())
+    }
+}
+
+/// The identity of a model that its owner has left with servers as shares.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct DepositId {
+    /// Its owner.
+    pub owner: Owner,
+    /// The version, random: another one each time that the owner leaves it.
+    pub version: [u8; 16],
+}
+
+impl fmt::Display for DepositId {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{} of owner {}", BatchId(self.version), self.owner)
+    }
+}
+
+impl fmt::Debug for DepositId {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{self}")
+    }
+}
+
 /// Reads lower-case hexadecimal digits, two for each byte.
 fn from_hex<const N: usize>(text: &str) -> Option<[u8; N]> {
     let digits = text.as_bytes();
@@ -55,6 +86,7 @@ macro_rules! hexadecimal {
 }
 
 hexadecimal!(PlanDigest, "a digest has 64 hexadecimal digits");
+hexadecimal!(Owner, "a fingerprint has 64 hexadecimal digits");
 hexadecimal!(BatchId, "a batch has 32 hexadecimal digits");
 
 /// Why a request is refused, for programs.
@@ -75,6 +107,8 @@ pub enum Refusal {
     Internal,
     /// Another participant of the session did not come in time.
     Absent,
+    /// A model that its owner has replaced.
+    Replaced,
 }
 
 /// A request that is refused: why, for programs and for people.

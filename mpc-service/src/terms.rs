@@ -1,5 +1,7 @@
 //! The terms of a packed model's use: who computes, how precisely, and who learns what.
 
+use std::fmt;
+
 use mpc_nn::{Graph, GraphError, Owner, PlanError, Recipients, Roles, Settings, WeightKnowledge};
 use mpc_ring::RingBits;
 use serde::{Deserialize, Serialize};
@@ -40,6 +42,16 @@ pub enum RevealTo {
     ModelOwner,
     /// Both.
     Both,
+}
+
+impl fmt::Display for RevealTo {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(match self {
+            Self::DataOwner => "the data owner alone",
+            Self::ModelOwner => "the model owner alone",
+            Self::Both => "the data owner and the model owner",
+        })
+    }
 }
 
 /// Terms for which there is no plan.
@@ -123,6 +135,22 @@ impl Terms {
             Topology::Direct => Owner::Party(self.parties().saturating_sub(1)),
             Topology::Outsourced => Owner::Outside,
         }
+    }
+
+    /// Who learns what, in a sentence: for the data owner, before it sends anything.
+    #[must_use]
+    pub fn disclosure(&self) -> String {
+        let what = match self.reveal {
+            Reveal::Full => "every number of the result",
+            Reveal::Class => "the class, and nothing else of the result",
+        };
+        let verb = if self.reveal_to == RevealTo::Both { "learn" } else { "learns" };
+        let others = match self.reveal_to {
+            RevealTo::DataOwner => "nobody else learns anything of the input or the result",
+            RevealTo::ModelOwner => "the data owner learns nothing, nobody else anything of the input or the result",
+            RevealTo::Both => "nobody else learns anything of the input or the result",
+        };
+        format!("by the model's terms {} {verb} {what}; {others}", self.reveal_to)
     }
 
     /// The settings of the plan.

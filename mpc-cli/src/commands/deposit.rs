@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use mpc_service::{Depositor, PrivateModel};
+use mpc_service::{Deposited, Depositor, PrivateModel};
 
 use crate::failure::Failure;
 use crate::keys::{KeyArguments, peers};
@@ -12,7 +12,8 @@ use crate::output::print;
 /// Leaves a share of a model with each of the servers that are to compute it (`mpc serve --shares`).
 ///
 /// All but one of the shares say nothing about the weights. The servers keep theirs, encrypted, and need the model owner no
-/// more; the data owners need the public part.
+/// more; the data owners need the public part. What the same owner has left before, with the same plan, is replaced once all
+/// servers have the new shares; inferences that were prepared with it are refused from then on.
 #[derive(Debug, Args)]
 pub struct DepositArguments {
     /// The private part of a model that was packed with --outsourced.
@@ -30,6 +31,7 @@ pub fn run(arguments: &DepositArguments) -> Result<(), Failure> {
     let model = PrivateModel::read(&arguments.model)?;
     let servers = peers("connect", &arguments.connect)?;
     let depositor = Depositor { endpoint: arguments.key.endpoint()?, servers };
-    let plan = smol::block_on(depositor.deposit(&model))?;
-    print(&format!("each of {} servers has its share\nplan {plan}\n", depositor.servers.len()))
+    let Deposited { plan, deposit } = smol::block_on(depositor.deposit(&model))?;
+    let servers = depositor.servers.len();
+    print(&format!("each of {servers} servers has its share, and uses it\nplan {plan}\nversion {deposit}\n"))
 }

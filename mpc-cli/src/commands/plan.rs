@@ -5,7 +5,7 @@ use std::path::Path;
 use clap::Args;
 use mpc_nn::Plan;
 use mpc_ring::{Ring, in_ring};
-use mpc_service::PublicModel;
+use mpc_service::{PublicModel, Terms};
 use serde::Serialize;
 
 use crate::arguments::is_onnx;
@@ -17,7 +17,7 @@ use crate::run::job::Job;
 use crate::run::subject::Subject;
 use crate::run::{RunArguments, TransportKind};
 
-/// Prints what an inference costs: bytes and rounds of every layer, exactly, and estimated times. Nothing is sent.
+/// Prints what an inference costs: bytes and rounds of every layer, exactly, and estimated times; and who learns what. Nothing is sent.
 ///
 /// Takes the arguments of `mpc run`: what costs nothing has no effect. With `--transport services`, or with the public part of
 /// a packed model, which has terms of its own, the data owner is the last party, as it is between organisations.
@@ -38,15 +38,17 @@ pub struct PlanArguments {
 
 #[derive(Serialize)]
 struct Report {
+    /// Who learns what, by the terms.
+    disclosure: String,
     #[serde(flatten)]
     cost: Cost,
     estimates: Vec<Estimate>,
 }
 
 impl Report {
-    fn new<R: Ring>(name: &str, plan: &Plan<R>, nets: &[Net]) -> Self {
+    fn new<R: Ring>(name: &str, plan: &Plan<R>, terms: &Terms, nets: &[Net]) -> Self {
         let estimates = nets.iter().map(|&net| Estimate::new(net, plan)).collect();
-        Self { cost: Cost::new(name, plan), estimates }
+        Self { disclosure: terms.disclosure(), cost: Cost::new(name, plan), estimates }
     }
 }
 
@@ -54,13 +56,14 @@ impl Report {
 pub fn run(PlanArguments { run: arguments, net }: &PlanArguments) -> Result<(), Failure> {
     let name = &arguments.model;
     let report = match packed(arguments)? {
-        Some(model) => in_ring!(model.terms.ring, R => Report::new(name, &model.plan::<R>()?, net)),
+        Some(model) => in_ring!(model.terms.ring, R => Report::new(name, &model.plan::<R>()?, &model.terms, net)),
         None => {
             let job = Job::new(arguments, Subject::open(arguments, false)?.graph)?;
-            in_ring!(job.ring, R => Report::new(name, &job.plan::<R>()?, net))
+            in_ring!(job.ring, R => Report::new(name, &job.plan::<R>()?, &arguments.terms.terms(), net))
         }
     };
-    print(&if arguments.output.json { json(&report) } else { report.cost.text_with(&report.estimates) })
+    let text = || format!("{}\n{}.\n", report.cost.text_with(&report.estimates), report.disclosure);
+    print(&if arguments.output.json { json(&report) } else { text() })
 }
 
 /// The public part of a packed model, or of one that services would serve.

@@ -9,7 +9,7 @@ use mpc_service::{PublicModel, Store};
 
 use crate::arguments::ConnectArguments;
 use crate::failure::Failure;
-use crate::output::print;
+use crate::output::{disclose, print};
 use crate::session_progress::SessionProgress;
 
 /// Prepares inferences ahead of time: their correlations are dealt now, and stored here and at the servers, encrypted.
@@ -35,6 +35,7 @@ pub struct PrepareArguments {
 pub fn run(arguments: &PrepareArguments) -> Result<(), Failure> {
     let model = PublicModel::read(&arguments.model)?;
     let client = arguments.connect.client()?;
+    disclose(&model);
     let store = Store::open(&arguments.store, FileKey::new(client.endpoint.identity.derive_key("store")))?;
     let mut bars = in_ring!(model.terms.ring, R => SessionProgress::new(&model.plan::<R>()?, arguments.count));
     let batch = smol::block_on(client.prepare(&model, arguments.count, &store, &mut bars))?;

@@ -5,11 +5,16 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use mpc_service::at_rest::encrypted_file::FileKey;
 use mpc_service::at_rest::packed_model::is_private;
-use mpc_service::{Contacts, Holdings, ModelShares, PrivateModel, PublicModel, Server};
+use mpc_service::at_rest::private_file::{DiskError, create_private_folder, try_place};
+use mpc_service::{
+    Contacts, Holdings, ModelShares, PrivateModel, PublicModel, Recipient, RevealTo, Server, ServiceError, SessionId,
+};
+use ndarray::ArrayD;
 
 use crate::arguments::{LimitArguments, ListenArguments};
 use crate::failure::Failure;
 use crate::keys::{KeyArguments, certificates, peer, peers};
+use crate::output::write_output;
 
 /// Serves data owners as a computing party.
 ///
@@ -40,6 +45,10 @@ pub struct ServeArguments {
     /// The folder of prepared inferences; without it none can be prepared.
     #[arg(long, value_name = "FOLDER")]
     store: Option<PathBuf>,
+    /// The folder for results that the model's terms reveal to its owner: a file for each output of each inference, named
+    /// SESSION-INFERENCE-OUTPUT.npy.
+    #[arg(long, value_name = "FOLDER", conflicts_with = "shares")]
+    results: Option<PathBuf>,
     /// The folder of shares of models.
     #[arg(long, value_name = "FOLDER")]
     shares: Option<PathBuf>,
@@ -71,7 +80,14 @@ pub fn run(arguments: &ServeArguments) -> Result<(), Failure> {
         model_owners: certificates(&arguments.model_owner)?,
         dealer: arguments.dealer.as_deref().map(|text| peer("dealer", text)).transpose()?,
     };
-    let server = Server::new(endpoint, arguments.party, holdings, contacts, arguments.store.clone(), limits)?;
+    let is_told = matches!(&holdings, Holdings::Own(model) if model.public.terms.reveal_to != RevealTo::DataOwner);
+    let mut server = Server::new(endpoint, arguments.party, holdings, contacts, arguments.store.clone(), limits)?;
+    match &arguments.results {
+        Some(folder) if is_told => server = server.with_recipient(Box::new(Results::open(folder)?)),
+        None if is_told => return Err(ServiceError::NoRecipient.into()),
+        Some(_) => return Err(Failure::Usage("--results: the model's terms reveal nothing to this side".to_owned())),
+        None => {}
+    }
     let (listener, stop) = arguments.listen.start()?;
     Ok(smol::block_on(server.run(listener, stop))?)
 }
@@ -81,4 +97,31 @@ fn holdings(model: &Path) -> Result<Holdings, Failure> {
         return Ok(Holdings::Own(Box::new(PrivateModel::read(model)?)));
     }
     Ok(Holdings::Public(Box::new(PublicModel::read(model)?)))
+}
+
+/// A folder of results that are revealed to the model owner.
+#[derive(Debug)]
+struct Results {
+    folder: PathBuf,
+}
+
+impl Results {
+    /// A folder, made if it is not there, that can be written to.
+    fn open(folder: &Path) -> Result<Self, Failure> {
+        create_private_folder(folder).map_err(|error| Failure::Own(format!("{}: {error}", folder.display())))?;
+        try_place(&folder.join("result.npy"))?;
+        Ok(Self { folder: folder.to_owned() })
+    }
+}
+
+impl Recipient for Results {
+    fn take(&self, session: SessionId, inference: u32, outputs: &[ArrayD<f64>]) -> Result<(), DiskError> {
+        let session: String = session.iter().map(|byte| format!("{byte:02x}")).collect();
+        for (place, output) in outputs.iter().enumerate() {
+            let path = self.folder.join(format!("{session}-{inference:06}-{place}.npy"));
+            write_output(&path, output, output.shape())?;
+            tracing::info!(path = %path.display(), "has a result");
+        }
+        Ok(())
+    }
 }

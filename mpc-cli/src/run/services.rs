@@ -7,7 +7,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
 use mpc_service::at_rest::private_file::write_private;
-use mpc_service::{Client, Depositor, PrivateModel, PublicModel, Topology};
+use mpc_service::{Client, Depositor, PrivateModel, PublicModel, RevealTo, Topology};
 use mpc_transport::tls::Identity;
 use ndarray::ArrayD;
 
@@ -27,7 +27,8 @@ use crate::reserved::Reserved;
 pub fn run(arguments: &RunArguments) -> Result<(), Failure> {
     check(arguments)?;
     let folder = tempfile::tempdir().map_err(|error| Failure::Own(format!("a folder for the keys: {error}")))?;
-    let site = Site { folder: folder.path(), deadline: arguments.deadline };
+    let site =
+        Site { folder: folder.path(), deadline: arguments.deadline, reveal_to: arguments.terms.reveal_to.into() };
     let model = arguments.terms.pack(Path::new(&arguments.model), &arguments.shape)?;
     let inputs = inputs(arguments, &model.public)?;
     let servers: Vec<String> = (0..model.public.terms.servers()).map(|party| format!("server{party}")).collect();
@@ -82,6 +83,7 @@ fn inputs(arguments: &RunArguments, model: &PublicModel) -> Result<Vec<Vec<Array
 struct Site<'a> {
     folder: &'a Path,
     deadline: u64,
+    reveal_to: RevealTo,
 }
 
 /// A service.
@@ -117,7 +119,8 @@ impl Site<'_> {
     fn client(&self, name: &str, connect: &[String], dealer: &str) -> Result<Client, Failure> {
         let key = KeyArguments { key: self.key(name), certificate: None, deadline: self.deadline };
         let servers = peers("connect", connect)?;
-        Ok(Client { endpoint: key.endpoint()?, servers, dealer: Some(peer("dealer", dealer)?) })
+        let dealer = Some(peer("dealer", dealer)?);
+        Ok(Client { endpoint: key.endpoint()?, servers, dealer, reveal_to: self.reveal_to, model_owner: None })
     }
 
     /// Starts the servers of a model.
@@ -136,6 +139,9 @@ impl Site<'_> {
             let mut flags = self.allow(&["client"]);
             flags.extend(["--dealer".to_owned(), dealer.to_owned(), "--party".to_owned(), party.to_string()]);
             flags.extend(named.iter().flat_map(|peer| ["--server".to_owned(), peer.clone()]));
+            if party == 0 && model.public.terms.reveal_to != RevealTo::DataOwner {
+                flags.extend(["--results".to_owned(), self.folder.join("results").display().to_string()]);
+            }
             match model.public.terms.setting {
                 Topology::Direct => flags.push(if party == 0 { &private } else { &public }.display().to_string()),
                 Topology::Outsourced => {

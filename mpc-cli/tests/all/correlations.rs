@@ -3,7 +3,8 @@
 use std::thread;
 use std::time::Duration;
 
-use crate::support::{Claims, Query, Random, Site};
+use crate::support::claims::{Claims, Random};
+use crate::support::{Query, Site};
 
 const PREPARED: usize = 120;
 

@@ -3,6 +3,7 @@
 
 mod correlations;
 mod deploy;
+mod disclosure;
 mod faults;
 mod folders;
 mod guide;

@@ -8,7 +8,8 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::support::{Claims, Query, Random, Service, Site};
+use crate::support::claims::{Claims, Random};
+use crate::support::{Query, Service, Site};
 
 const CLIENTS: usize = 4;
 const QUERIES: usize = 40;

@@ -1,8 +1,9 @@
 //! Organisations on loopback, each the real program in a process of its own.
 
+pub mod claims;
 pub mod proxy;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::fs;
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
@@ -14,7 +15,7 @@ use std::time::{Duration, Instant};
 
 use mpc_models::tensors::{Pixels, read_tensor, write_tensor};
 use mpc_nn::{GraphBuilder, Network, Weights, evaluate};
-use mpc_service::{PrivateModel, Terms};
+use mpc_service::{PrivateModel, Terms, Topology};
 use ndarray::ArrayD;
 use tempfile::TempDir;
 
@@ -119,7 +120,7 @@ pub struct Service {
 }
 
 impl Service {
-    fn start(name: &str, mut command: Command) -> Self {
+    pub fn start(name: &str, mut command: Command) -> Self {
         let mut process = Process::start(name, {
             command.stdout(Stdio::piped());
             command
@@ -160,10 +161,15 @@ fn sample(seed: usize) -> ArrayD<f32> {
     ArrayD::from_shape_fn(vec![1, INPUTS], |index| ((index[1] * 7919 + seed * 104_729) % 10_007) as f32 / 5003.5 - 1.0)
 }
 
-/// A model owner (acme), a data owner (clinic), a dealer, and somebody else, with their files in one folder.
+/// Servers that hold shares.
+const SHARE_SERVERS: [&str; 2] = ["north", "south"];
+
+/// A model owner (acme), a data owner (clinic), a dealer, and somebody else, with their files in one folder; where the model
+/// is outsourced, two servers, too.
 pub struct Site {
     folder: TempDir,
     expected: Vec<Vec<f32>>,
+    is_outsourced: bool,
 }
 
 impl Default for Site {
@@ -174,18 +180,24 @@ impl Default for Site {
 
 impl Site {
     pub fn new() -> Self {
+        Self::on_terms(Terms::default())
+    }
+
+    pub fn on_terms(terms: Terms) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let network = network();
         let plain = |seed| evaluate(&network.graph, &network.weights, &[sample(seed)]).unwrap().remove(0);
         let expected = (0..SAMPLES).map(|seed| plain(seed).into_iter().collect()).collect();
-        let model = PrivateModel::new(network, Terms::default()).unwrap();
+        let model = PrivateModel::new(network, terms).unwrap();
         model.write(&folder.path().join("net.private")).unwrap();
         fs::write(folder.path().join("net.public"), model.public.to_bytes()).unwrap();
-        let site = Self { folder, expected };
+        let is_outsourced = terms.setting == Topology::Outsourced;
+        let site = Self { folder, expected, is_outsourced };
         for seed in 0..SAMPLES {
             write_tensor(&site.path(&format!("x{seed}.npy")), &sample(seed).mapv(f64::from), &[1, INPUTS]).unwrap();
         }
-        for name in ["acme", "clinic", "dealer", "stranger"] {
+        let servers = if is_outsourced { &SHARE_SERVERS[..] } else { &[] };
+        for name in ["acme", "clinic", "dealer", "stranger"].iter().chain(servers) {
             let mut keygen = Command::new(PROGRAM);
             keygen.args(["keygen", "--name", name, "--out"]).arg(site.folder.path()).stdout(Stdio::null());
             assert!(keygen.status().unwrap().success());
@@ -222,7 +234,8 @@ impl Site {
 
     pub fn start_dealer(&self, at: Option<SocketAddr>) -> Service {
         let mut command = self.command("dealer", "dealer");
-        command.args(["--allow", &self.allow(&["acme", "clinic"])]).args(MANY).args(["--listen", &listen(at)]);
+        let parties = if self.is_outsourced { SHARE_SERVERS } else { ["acme", "clinic"] };
+        command.args(["--allow", &self.allow(&parties)]).args(MANY).args(["--listen", &listen(at)]);
         Service::start("dealer", command)
     }
 
@@ -291,6 +304,8 @@ pub struct Query<'a> {
     pub site: &'a Site,
     pub key: &'a str,
     pub server: SocketAddr,
+    /// The second one, where both hold shares.
+    pub second: Option<SocketAddr>,
     pub dealer: SocketAddr,
     /// Inferences in one session, of one sample after the other from this one on.
     pub count: usize,
@@ -308,11 +323,14 @@ pub struct Asking {
 
 impl<'a> Query<'a> {
     pub fn new(site: &'a Site, server: SocketAddr, dealer: SocketAddr) -> Self {
-        Self { site, key: "clinic", server, dealer, count: 1, first: 0, is_prepared: false }
+        Self { site, key: "clinic", server, second: None, dealer, count: 1, first: 0, is_prepared: false }
     }
 
-    fn connect(&self, command: &mut Command) {
-        command.args(["--connect", &self.site.peer("acme", self.server)]);
+    pub fn connect(&self, command: &mut Command) {
+        let names = if self.second.is_some() { SHARE_SERVERS } else { ["acme", ""] };
+        for (name, at) in names.iter().zip([Some(self.server), self.second].into_iter().flatten()) {
+            command.args(["--connect", &self.site.peer(name, at)]);
+        }
         command.args(["--dealer", &self.site.peer("dealer", self.dealer)]);
     }
 
@@ -389,41 +407,5 @@ impl Asking {
         for (private, plain) in result.iter().zip(&self.expected) {
             assert!((private - plain).abs() < 0.001, "a wrong result: {private} instead of {plain}\n{log}");
         }
-    }
-}
-
-/// The places of batches that a program has claimed, by what it logged.
-fn claimed(log: &str) -> Vec<String> {
-    log.lines().filter_map(|line| Some(line.split_once("claimed batch=")?.1.to_owned())).collect()
-}
-
-/// Random numbers that are the same in every run.
-pub struct Random(pub u64);
-
-impl Random {
-    pub fn below(&mut self, bound: u64) -> u64 {
-        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        (self.0 >> 33) % bound
-    }
-}
-
-/// Which places were claimed, and how often, from all logs of one side.
-#[derive(Default)]
-pub struct Claims(HashMap<String, usize>);
-
-impl Claims {
-    pub fn add(&mut self, log: &str) {
-        claimed(log).into_iter().for_each(|place| *self.0.entry(place).or_default() += 1);
-    }
-
-    /// The number of places.
-    pub fn len(&self) -> usize {
-        self.0.len()
-    }
-
-    /// Fails if a place was claimed twice.
-    pub fn check(&self, side: &str) {
-        let twice: Vec<_> = self.0.iter().filter(|(_, times)| **times > 1).collect();
-        assert!(twice.is_empty(), "used more than once by {side}: {twice:?}");
     }
 }

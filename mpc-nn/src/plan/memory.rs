@@ -16,7 +16,8 @@ impl<R: Ring> Plan<R> {
         let inputs = self.graph.inputs().iter().map(|&id| self.graph.node(id).len()).sum::<usize>();
         // Of the outputs the shares, those that go outside, and the numbers.
         let outputs = self.outputs_len();
-        let kept = self.model_elements() + self.packed_elements() + inputs + 2 * outputs;
+        // Of the weights its share and Δ.
+        let kept = self.model_elements() + 2 * self.packed_elements() + inputs + 2 * outputs;
         let run = self.run_memory(party, preprocessing);
         let fixed = bytes::<R>(kept) + 8 * outputs as u64 + run.min(RETIRED_BYTES);
         let load = self.load_memory();
@@ -26,19 +27,20 @@ impl<R: Ring> Plan<R> {
     /// About the most bytes that the dealer holds at once in a session: no less than it does.
     #[must_use]
     pub fn dealer_memory_bytes(&self) -> u64 {
-        let masks = bytes::<R>(self.weights.iter().map(|weight| weight.len).sum());
+        // Each mask as it is, and as the kernels read it.
+        let masks = bytes::<R>(self.weights.iter().map(|weight| weight.len).sum::<usize>() + self.packed_elements());
         let requests = self.steps.iter().flat_map(|step| &step.requests).map(Request::dealer_memory::<R>);
         let setup = self.weights.iter().map(|weight| weight.request::<R>().dealer_memory::<R>());
         masks.saturating_add(requests.chain(setup).max().unwrap_or_default())
     }
 
-    /// Elements of the weights and of Δ as the kernels of this machine read them.
+    /// Elements of the weights as the kernels of this machine read them.
     fn packed_elements(&self) -> usize {
         let packed = |step: &Step| match &step.action {
             Action::Linear { map: Bilinear::Convolution(shape), .. } => shape.packed_len::<R>(),
             _ => 0,
         };
-        2 * self.steps.iter().map(packed).sum::<usize>()
+        self.steps.iter().map(packed).sum()
     }
 
     /// While the model is loaded: the owner's weights, its share, and the copies that are opened.
@@ -90,4 +92,27 @@ impl<R: Ring> Plan<R> {
 
 fn bytes<R: Ring>(elements: usize) -> u64 {
     (elements as u64).saturating_mul(R::BYTES as u64)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{ConvolutionOptions, GraphBuilder, Settings};
+
+    #[test]
+    fn the_dealer_keeps_masks_as_they_are_and_packed() {
+        let mut builder = GraphBuilder::new();
+        let x = builder.input("x", &[1, 16, 4, 4]).unwrap();
+        let options = ConvolutionOptions { padding: [1; 4], ..ConvolutionOptions::new(64, [3, 3]) };
+        let y = builder.convolution("y", x, options).unwrap();
+        let graph = builder.finish(&[y]).unwrap();
+        let plan = Plan::<u64>::new(&graph, Settings::new(2)).unwrap();
+        let Action::Linear { map: Bilinear::Convolution(shape), .. } = &plan.steps()[0].action else {
+            panic!("{:?}", plan.steps()[0].action)
+        };
+        let (weights, requests) = (64 * 16 * 9, plan.steps().iter().flat_map(|step| &step.requests));
+        let dealing = requests.map(Request::dealer_memory::<u64>).max().unwrap();
+        let kept = bytes::<u64>(weights + shape.packed_len::<u64>());
+        assert!(plan.dealer_memory_bytes() >= kept + dealing);
+    }
 }

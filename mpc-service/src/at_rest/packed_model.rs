@@ -7,10 +7,11 @@ use mpc_nn::file::{FileError, read_file};
 use mpc_nn::{Encoding, Graph, GraphError, GraphLimits, Network, Plan, Weights, WeightsError};
 use mpc_ring::{Ring, in_ring};
 use ndarray::{ArrayD, IxDyn};
+use ring::digest::{Context, SHA256};
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
-use crate::at_rest::private_file::{DiskError, write_private};
+use crate::at_rest::private_file::{DiskError, check_private, write_private};
 use crate::names::PlanDigest;
 use crate::terms::{MAX_PUBLIC_BYTES, Terms, TermsError};
 
@@ -184,12 +185,15 @@ impl PublicModel {
         Ok(public)
     }
 
-    /// Reads a file.
+    /// Reads a file. The network must be within the [`GraphLimits`] for those of others, unless the private part lies beside
+    /// it, in the file of the same name that ends in `.private`: then it is this side's own.
     ///
     /// # Errors
     /// [`PackError`].
     pub fn read(path: &Path) -> Result<Self, PackError> {
-        Self::from_bytes(&read_file(path, MAX_PUBLIC_BYTES)?, &path.display().to_string(), &GraphLimits::NONE)
+        let bytes = read_file(path, MAX_PUBLIC_BYTES)?;
+        let limits = if is_own(path, &bytes) { GraphLimits::NONE } else { GraphLimits::default() };
+        Self::from_bytes(&bytes, &path.display().to_string(), &limits)
     }
 
     /// Whether names and shapes fit the graph.
@@ -225,6 +229,27 @@ impl PrivateModel {
         Ok(Self { public, weights: network.weights })
     }
 
+    /// The SHA-256 of the public part and the weights. It tells who has a guess of the weights whether it is right: it stays
+    /// with their owner.
+    #[must_use]
+    pub fn digest(&self) -> [u8; 32] {
+        let mut context = Context::new(&SHA256);
+        context.update(&self.public.to_bytes());
+        let mut bytes = Zeroizing::new(Vec::with_capacity(1 << 16));
+        for parameter in self.public.graph.parameters() {
+            let tensor = self.weights.get(&parameter.name).expect("weights have all parameters of their graph");
+            for value in tensor {
+                if bytes.len() + 4 > bytes.capacity() {
+                    context.update(&bytes);
+                    bytes.clear();
+                }
+                bytes.extend_from_slice(&value.to_le_bytes());
+            }
+        }
+        context.update(&bytes);
+        context.finish().as_ref().try_into().unwrap_or_else(|_| unreachable!("SHA-256 has 32 bytes"))
+    }
+
     /// Writes a file, readable by its owner alone.
     ///
     /// # Errors
@@ -245,11 +270,12 @@ impl PrivateModel {
         Ok(write_private(path, &bytes)?)
     }
 
-    /// Reads a file.
+    /// Reads a file, which nobody else may be able to read.
     ///
     /// # Errors
     /// [`PackError`].
     pub fn read(path: &Path) -> Result<Self, PackError> {
+        check_private(path)?;
         let file = path.display().to_string();
         let wrong = |reason: &str| PackError::Format { file: file.clone(), reason: reason.to_owned() };
         let bytes = read_file(path, MAX_PRIVATE_BYTES)?;
@@ -273,6 +299,15 @@ impl PrivateModel {
     }
 }
 
+/// Whether the private part of a model lies beside its public part, which has these bytes.
+fn is_own(path: &Path, public: &[u8]) -> bool {
+    let Ok(mut file) = std::fs::File::open(path.with_extension("private")) else { return false };
+    let expected = [PRIVATE_MAGIC, &(public.len() as u64).to_le_bytes()[..], public].concat();
+    let mut begins = Vec::with_capacity(expected.len());
+    let read = file.by_ref().take(expected.len() as u64).read_to_end(&mut begins);
+    read.is_ok() && begins == expected
+}
+
 /// Whether a file is the private part of a packed model.
 ///
 /// # Errors
@@ -288,3 +323,53 @@ pub fn is_private(path: &Path) -> Result<bool, PackError> {
 
 /// The largest file of weights, in bytes: 2^30 parameters.
 const MAX_PRIVATE_BYTES: usize = (4 << 30) + MAX_PUBLIC_BYTES;
+
+#[cfg(test)]
+mod tests {
+    use mpc_nn::GraphBuilder;
+    use tempfile::tempdir;
+
+    use super::*;
+
+    /// A network with a larger value than those of others may have.
+    fn large() -> PrivateModel {
+        let mut builder = GraphBuilder::new();
+        let x = builder.input("x", &[1, (1 << 24) + 1]).unwrap();
+        let y = builder.relu("y", x).unwrap();
+        let graph = builder.finish(&[y]).unwrap();
+        let weights = Weights::for_graph(&graph, std::collections::BTreeMap::new()).unwrap();
+        PrivateModel::new(Network::new(graph, weights), Terms::default()).unwrap()
+    }
+
+    #[test]
+    fn a_network_of_others_is_within_limits_and_ones_own_need_not_be() {
+        let folder = tempdir().unwrap();
+        let [public, private] = ["net.public", "net.private"].map(|name| folder.path().join(name));
+        let model = large();
+        std::fs::write(&public, model.public.to_bytes()).unwrap();
+        assert!(matches!(PublicModel::read(&public), Err(PackError::Format { .. })));
+        model.write(&private).unwrap();
+        assert!(PublicModel::read(&public).is_ok());
+        // That of another model makes it nobody's own.
+        let other = PublicModel { inputs: model.public.inputs.iter().cloned().map(renamed).collect(), ..model.public };
+        std::fs::write(&public, other.to_bytes()).unwrap();
+        assert!(matches!(PublicModel::read(&public), Err(PackError::Format { .. })));
+    }
+
+    fn renamed(tensor: Tensor) -> Tensor {
+        Tensor { name: "other".to_owned(), ..tensor }
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn weights_that_others_may_read_are_refused() {
+        use std::os::unix::fs::PermissionsExt;
+        let folder = tempdir().unwrap();
+        let path = folder.path().join("net.private");
+        large().write(&path).unwrap();
+        assert!(PrivateModel::read(&path).is_ok());
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o640)).unwrap();
+        let refused = PrivateModel::read(&path);
+        assert!(matches!(refused, Err(PackError::Write(DiskError::Exposed { .. }))), "{refused:?}");
+    }
+}

@@ -33,7 +33,7 @@ use self::error::in_folder;
 pub use self::hold::Hold;
 use crate::at_rest::encrypted_file::{EncryptedReader, FileKey};
 use crate::at_rest::private_file::{DiskError, TEMPORARY, create_private, create_private_folder, open_private};
-use crate::names::BatchId;
+use crate::names::{BatchId, DepositId, Owner};
 
 /// The most inferences of a batch.
 pub const MAX_BATCH: u32 = 100_000;
@@ -62,6 +62,10 @@ pub struct Description {
     pub dealer: [u8; 32],
     /// The number of inferences that were prepared.
     pub count: u32,
+    /// The model, where it was left with servers as shares.
+    pub deposit: Option<DepositId>,
+    /// The digest of the model, at a party that has one of its own.
+    pub weights: Option<[u8; 32]>,
 }
 
 /// A folder of batches.
@@ -69,6 +73,8 @@ pub struct Description {
 pub struct Store {
     folder: PathBuf,
     key: FileKey,
+    /// At a server, the data owner whose batches these are; the labels of all files begin with it.
+    data_owner: Option<Owner>,
 }
 
 impl Store {
@@ -77,9 +83,21 @@ impl Store {
     /// # Errors
     /// [`StoreError::Folder`].
     pub fn open(folder: impl Into<PathBuf>, key: FileKey) -> Result<Self, StoreError> {
-        let store = Self { folder: folder.into(), key };
+        Self::open_as(Self { folder: folder.into(), key, data_owner: None })
+    }
+
+    /// As [`open`](Self::open) at a server, for the batches of one data owner.
+    ///
+    /// # Errors
+    /// [`StoreError::Folder`].
+    pub fn of_data_owner(folder: impl Into<PathBuf>, key: FileKey, data_owner: Owner) -> Result<Self, StoreError> {
+        Self::open_as(Self { folder: folder.into(), key, data_owner: Some(data_owner) })
+    }
+
+    fn open_as(store: Self) -> Result<Self, StoreError> {
         create_private_folder(&store.folder).map_err(|source| in_folder(&store.folder, source))?;
         let _locked = store.lock()?;
+        store.remove_unconfirmed()?;
         for id in store.batches()? {
             store.sweep(id)?;
         }
@@ -199,11 +217,25 @@ impl Store {
     /// # Errors
     /// [`StoreError::Folder`].
     pub fn remove_if_used_up(&self, id: BatchId) -> Result<(), StoreError> {
+        if self.is_used_up(id)? {
+            let _locked = self.lock()?;
+            self.retire(id)?;
+        }
+        Ok(())
+    }
+
+    fn is_used_up(&self, id: BatchId) -> Result<bool, StoreError> {
         match self.ready(id) {
-            Ok(ready) if ready.is_empty() => self.remove_if_there(id),
-            Ok(_) | Err(StoreError::UnknownBatch { .. }) => Ok(()),
+            Ok(ready) => Ok(ready.is_empty()),
+            Err(StoreError::UnknownBatch { .. }) => Ok(false),
             Err(error) => Err(error),
         }
+    }
+
+    /// Removes a batch that is used up, while the lock is held. A data owner notes it: a server may have some of it left
+    /// that was passed over.
+    fn retire(&self, id: BatchId) -> Result<(), StoreError> {
+        if self.data_owner.is_none() { self.discard_locked(id) } else { self.remove_if_there(id) }
     }
 
     /// As [`remove_if_used_up`](Self::remove_if_used_up), after work that is done: a failure is logged.
@@ -219,7 +251,7 @@ impl Store {
             return Err(StoreError::UnknownBatch { id });
         }
         let damaged = || DiskError::Damaged { path: path.clone() };
-        let mut reader = EncryptedReader::open(&path, &self.key, &id.to_string())?;
+        let mut reader = EncryptedReader::open(&path, &self.key, &self.batch_label(id))?;
         let mut length = [0; 4];
         reader.read(&mut length)?;
         let length = u32::from_le_bytes(length) as usize;
@@ -243,7 +275,7 @@ impl Store {
                 let _ = fs::remove_file(folder.join(name));
             }
         }
-        self.remove_if_used_up(id)
+        if self.is_used_up(id)? { self.retire(id) } else { Ok(()) }
     }
 
     /// Keeps other processes from beginning a batch, and from looking for those that are abandoned.
@@ -275,6 +307,16 @@ impl Store {
         self.folder.join(id.to_string())
     }
 
+    /// The label of a batch's own file.
+    fn batch_label(&self, id: BatchId) -> String {
+        self.data_owner.map_or_else(|| id.to_string(), |owner| format!("{owner}/{id}"))
+    }
+
+    /// The label of an inference's file.
+    fn label(&self, id: BatchId, index: u32) -> String {
+        format!("{}/{index}", self.batch_label(id))
+    }
+
     fn file(&self, id: BatchId, index: u32, state: &str) -> PathBuf {
         self.batch_folder(id).join(format!("{index:06}.{state}"))
     }
@@ -284,10 +326,6 @@ impl Store {
 fn is_old(path: &Path) -> bool {
     let age = fs::metadata(path).and_then(|data| data.modified()).ok().and_then(|modified| modified.elapsed().ok());
     age.is_some_and(|age| age.as_secs() >= 60)
-}
-
-fn label(id: BatchId, index: u32) -> String {
-    format!("{id}/{index}")
 }
 
 fn names(folder: &Path) -> Result<Vec<String>, StoreError> {

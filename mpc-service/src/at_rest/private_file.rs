@@ -32,6 +32,12 @@ pub enum DiskError {
         /// Whether it ends before all was read.
         early: bool,
     },
+    /// A secret that others may read.
+    #[error("{file}: others may read this secret; run `chmod 600 {file}`", file = path.display())]
+    Exposed {
+        /// The file.
+        path: PathBuf,
+    },
     /// The operating system gives no random numbers.
     #[error("the operating system gives no random numbers")]
     Randomness,
@@ -71,6 +77,24 @@ fn private() -> OpenOptions {
     options
 }
 
+/// Refuses a file to which group or others have any access (Unix).
+///
+/// # Errors
+/// [`DiskError::Exposed`].
+pub fn check_private(path: &Path) -> Result<(), DiskError> {
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        // One that is not there is found out by who reads it.
+        let mode = fs::metadata(path).map_or(0, |data| data.permissions().mode());
+        if mode & 0o077 != 0 {
+            return Err(DiskError::Exposed { path: path.to_owned() });
+        }
+    }
+    let _ = path;
+    Ok(())
+}
+
 /// Writes a file that its owner alone may read, under its name once it is complete and on disk. It is not encrypted.
 ///
 /// # Errors
@@ -87,8 +111,21 @@ pub fn write_private(path: &Path, bytes: &[u8]) -> Result<(), DiskError> {
     })
 }
 
-/// A folder that its owner alone may read, and those above it.
-pub(crate) fn create_private_folder(path: &Path) -> io::Result<()> {
+/// Tries whether a file of that name can be written, without writing it.
+///
+/// # Errors
+/// [`DiskError::Io`], [`DiskError::Randomness`].
+pub fn try_place(path: &Path) -> Result<(), DiskError> {
+    let temporary = temporary_name(path)?;
+    let tried = create_private(&temporary).and_then(|_| fs::remove_file(&temporary));
+    tried.map_err(|source| DiskError::Io { path: path.to_owned(), source })
+}
+
+/// Makes a folder that its owner alone may read, and those above it.
+///
+/// # Errors
+/// The operating system's.
+pub fn create_private_folder(path: &Path) -> io::Result<()> {
     let mut builder = fs::DirBuilder::new();
     builder.recursive(true);
     #[cfg(unix)]

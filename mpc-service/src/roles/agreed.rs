@@ -10,7 +10,7 @@ use mpc_transport::tls::Certificate;
 use crate::at_rest::encrypted_file::EncryptedReader;
 use crate::at_rest::prepared::{Description, Hold, StoreError};
 use crate::error::ServiceError;
-use crate::names::{Names, SessionId, shown};
+use crate::names::{DepositId, Names, SessionId, shown};
 use crate::terms::Topology;
 use crate::wire::message::{DealRequest, Work};
 
@@ -24,6 +24,10 @@ pub(crate) struct Agreed {
     pub(crate) parties: Vec<Certificate>,
     /// The dealer's certificate; absent where the correlations are stored.
     pub(crate) dealer: Option<Certificate>,
+    /// The certificate of a data owner that is no party. The dealer is not told of it.
+    pub(crate) data_owner: Option<Certificate>,
+    /// The model, where it was left with the servers. The dealer is not told of it.
+    pub(crate) deposit: Option<DepositId>,
 }
 
 impl Agreed {
@@ -46,9 +50,13 @@ impl Agreed {
         fields
     }
 
-    /// The facts that a server and one who asks it for a session compare before the parties connect.
+    /// The facts that a server and one who asks it for a session compare before the parties connect, and servers that hold
+    /// shares among each other.
     pub(crate) fn agreement<R: Ring>(&self, plan: &Plan<R>) -> Agreement {
-        let fields = self.fields().into_iter();
+        let data_owner = self.data_owner.iter().map(|owner| owner.fingerprint().to_string());
+        let data_owner = data_owner.map(|text| ("certificate of the data owner".to_owned(), text));
+        let deposit = self.deposit.iter().map(|id| ("deposit".to_owned(), id.to_string()));
+        let fields = self.fields().into_iter().chain(data_owner).chain(deposit);
         fields.fold(plan.agreement(self.session), |all, (name, value)| all.with(name, value))
     }
 
@@ -97,7 +105,7 @@ impl Agreed {
 
     /// Whether a stored batch is one of this plan, party and these parties.
     pub(crate) fn suits<R: Ring>(&self, described: &Description, party: usize, plan: &Plan<R>) -> bool {
-        let own = self.description(party, plan);
+        let own = self.description(party, plan, None);
         (described.plan, described.party) == (own.plan, own.party) && described.parties == own.parties
     }
 
@@ -106,7 +114,8 @@ impl Agreed {
         move |source| ServiceError::Session { source: Box::new(source.into()), names: self.names() }
     }
 
-    pub(crate) fn description<R: Ring>(&self, party: usize, plan: &Plan<R>) -> Description {
+    /// The description of a batch; `weights` is the digest of this party's own model.
+    pub(crate) fn description<R: Ring>(&self, party: usize, plan: &Plan<R>, weights: Option<[u8; 32]>) -> Description {
         let fingerprint = |certificate: &Certificate| *certificate.fingerprint().as_bytes();
         Description {
             plan: plan.digest(),
@@ -114,6 +123,8 @@ impl Agreed {
             parties: self.parties.iter().map(fingerprint).collect(),
             dealer: self.dealer.as_ref().map(fingerprint).unwrap_or_default(),
             count: self.inferences,
+            deposit: self.deposit,
+            weights,
         }
     }
 }

@@ -15,12 +15,12 @@ use crate::at_rest::packed_model::PublicModel;
 use crate::at_rest::prepared::{Store, StoreError};
 use crate::at_rest::private_file::random;
 use crate::error::{ServiceError, in_link};
-use crate::names::{BatchId, PlanDigest, SessionId};
+use crate::names::{BatchId, DepositId, Owner, PlanDigest, SessionId};
 use crate::roles::agreed::{Agreed, check_dealer};
 use crate::roles::report::{InferenceReport, Watch};
-use crate::terms::Topology;
+use crate::terms::{RevealTo, Topology};
 use crate::wire::link::{Boxed, Endpoint, Peer};
-use crate::wire::message::{self, Opening, SessionRequest, Uses, Work};
+use crate::wire::message::{self, Choice, MAX_OFFER_BYTES, Offer, Opening, SessionRequest, Uses, Work};
 
 /// The outputs of each inference, where they are revealed to this side.
 pub type Revealed = Vec<Option<Vec<ArrayD<f64>>>>;
@@ -43,6 +43,8 @@ pub struct Results {
     pub reports: Vec<InferenceReport>,
     /// The prepared inferences that were used: their batch and their places.
     pub used: Option<(BatchId, Vec<u32>)>,
+    /// The model, where it was left with the servers.
+    pub deposit: Option<DepositId>,
 }
 
 /// A data owner, and whom it works with.
@@ -55,6 +57,10 @@ pub struct Client {
     /// The dealer; not needed for prepared inferences. A data owner of an outsourced model never calls it, but agrees with the
     /// servers on which it is: a dealer that works together with one of them could read the inputs.
     pub dealer: Option<Peer>,
+    /// The recipients of results to whom the data owner agrees: nothing is sent where the terms of a model name others.
+    pub reveal_to: RevealTo,
+    /// The owner of an outsourced model; needed where several have left one of the same plan with the servers.
+    pub model_owner: Option<Owner>,
 }
 
 impl Client {
@@ -104,6 +110,10 @@ impl Client {
     /// Checks whom a model is to be computed with, before anybody is called.
     fn check(&self, model: &PublicModel) -> Result<(), ServiceError> {
         check_servers(&self.servers, model)?;
+        let (terms, agreed) = (model.terms.reveal_to, self.reveal_to);
+        if terms != agreed {
+            return Err(ServiceError::Recipients { terms, agreed });
+        }
         let others = self.servers.iter().map(|peer| &peer.certificate).chain([self.endpoint.identity.certificate()]);
         check_dealer(self.dealer.as_ref().map(|peer| &peer.certificate), others)
     }
@@ -112,12 +122,14 @@ impl Client {
     fn agreed(&self, model: &PublicModel, work: Work, inferences: u32) -> Result<Agreed, ServiceError> {
         let session: SessionId = random().map_err(StoreError::from)?;
         let servers = self.servers.iter().map(|peer| peer.certificate.clone());
-        let own = (model.terms.setting == Topology::Direct).then(|| self.endpoint.identity.certificate().clone());
+        let own = Some(self.endpoint.identity.certificate().clone());
+        let (own, data_owner) = if model.terms.setting == Topology::Direct { (own, None) } else { (None, own) };
         let dealer = match work {
             Work::Prepared(_) => None,
             _ => Some(self.dealer()?.certificate.clone()),
         };
-        Ok(Agreed { session, work, inferences, parties: servers.chain(own).collect(), dealer })
+        let parties = servers.chain(own).collect();
+        Ok(Agreed { session, work, inferences, parties, dealer, data_owner, deposit: None })
     }
 
     fn dealer(&self) -> Result<&Peer, ServiceError> {
@@ -135,25 +147,42 @@ impl Client {
         self.endpoint.call_dealer(self.dealer()?, agreed.deal_request(plan, party), servers, &agreed.names()).await
     }
 
-    /// Asks every server for the session, and compares with each what it is to be.
+    /// Asks every server for the session, chooses the model where they have some, and compares with each what the session is
+    /// to be. `prepared` are the model and the places of prepared inferences.
     async fn call_servers<R: Ring>(
         &self,
         plan: &Plan<R>,
-        agreed: &Agreed,
-        uses: Option<&Uses>,
+        agreed: &mut Agreed,
+        prepared: Option<(Option<DepositId>, Uses)>,
     ) -> Result<Vec<SecureLink>, ServiceError> {
         let Agreed { session, work, inferences, .. } = *agreed;
         let request = SessionRequest { session, plan: PlanDigest(plan.digest()), work, inferences };
         let mut links = Vec::with_capacity(self.servers.len());
+        let mut offers = Vec::with_capacity(self.servers.len());
         for peer in &self.servers {
             let mut link = self.endpoint.open(peer, &Opening::Session(request)).await?;
-            let shaken = handshake_link(&mut link, End::First, &agreed.agreement(plan)).await;
-            shaken.map_err(in_link(&peer.name()))?;
+            offers.push(message::receive::<_, Offer>(&mut link, MAX_OFFER_BYTES, &peer.name()).await?.deposits);
             links.push(link);
+        }
+        let (of_batch, uses) = prepared.map_or((None, None), |(deposit, uses)| (deposit, Some(uses)));
+        agreed.deposit = match (of_batch, work) {
+            (Some(deposit), Work::Prepared(batch)) if !common(&offers).contains(&deposit) => {
+                return Err(ServiceError::Replaced { batch });
+            }
+            (Some(deposit), _) => Some(deposit),
+            (None, _) => choose(&offers, self.model_owner)?,
+        };
+        for (peer, link) in self.servers.iter().zip(&mut links) {
+            let name = peer.name();
+            message::send(link, &Choice { deposit: agreed.deposit }, &name).await?;
+            if agreed.deposit.is_some() {
+                message::await_grant(link, &name).await?;
+            }
+            handshake_link(link, End::First, &agreed.agreement(plan)).await.map_err(in_link(&name))?;
         }
         if let Some(uses) = uses {
             for (peer, link) in self.servers.iter().zip(&mut links) {
-                message::send(link, uses, &peer.name()).await?;
+                message::send(link, &uses, &peer.name()).await?;
                 message::await_grant(link, &peer.name()).await?;
             }
         }
@@ -165,4 +194,69 @@ impl Client {
 pub(crate) fn check_servers(servers: &[Peer], model: &PublicModel) -> Result<(), ServiceError> {
     let (needed, named) = (model.terms.servers(), servers.len());
     if needed == named { Ok(()) } else { Err(ServiceError::Servers { needed, named }) }
+}
+
+/// The models of servers, with whether sessions of that server use them already.
+pub(crate) type Deposits = Vec<(DepositId, bool)>;
+
+/// The models that all servers have, and at least one uses already: so all had theirs when it was switched to.
+pub(crate) fn common(offers: &[Deposits]) -> Vec<DepositId> {
+    let [first, others @ ..] = offers else { return Vec::new() };
+    let is_common = |id: &DepositId| others.iter().all(|offer| offer.iter().any(|(other, _)| other == id));
+    let is_used = |id: &DepositId| offers.iter().flatten().any(|(other, is_used)| other == id && *is_used);
+    first.iter().map(|(id, _)| *id).filter(|id| is_common(id) && is_used(id)).collect()
+}
+
+/// The model that a session uses; nothing where the servers compute with one of their own.
+fn choose(offers: &[Deposits], owner: Option<Owner>) -> Result<Option<DepositId>, ServiceError> {
+    if offers.iter().all(Vec::is_empty) {
+        return Ok(None);
+    }
+    let candidates: Vec<_> =
+        common(offers).into_iter().filter(|id| owner.is_none_or(|owner| id.owner == owner)).collect();
+    let mut owners: Vec<_> = candidates.iter().map(|id| id.owner).collect();
+    owners.sort_unstable();
+    owners.dedup();
+    match (&owners[..], candidates.first()) {
+        ([_], Some(deposit)) => Ok(Some(*deposit)),
+        ([], _) | (_, None) => Err(ServiceError::NotDeposited { wanted: owner }),
+        _ => Err(ServiceError::SeveralOwners { owners }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn id(owner: u8, version: u8) -> DepositId {
+        DepositId { owner: Owner([owner; 32]), version: [version; 16] }
+    }
+
+    #[test]
+    fn the_model_of_a_session_is_one_that_all_servers_have() {
+        let (old, new) = (id(1, 1), id(1, 2));
+        let both = vec![(old, true), (new, false)];
+        // Left everywhere, used nowhere; then one server has switched, and then the other.
+        assert_eq!(choose(&[both.clone(), both.clone()], None).unwrap(), Some(old));
+        assert_eq!(choose(&[vec![(new, true)], both.clone()], None).unwrap(), Some(new));
+        assert_eq!(choose(&[both.clone(), vec![(new, true)]], None).unwrap(), Some(new));
+        assert_eq!(choose(&[vec![(new, true)], vec![(new, true)]], None).unwrap(), Some(new));
+        // The second server has not got it.
+        assert_eq!(choose(&[both, vec![(old, true)]], None).unwrap(), Some(old));
+        assert_eq!(choose(&[Vec::new(), Vec::new()], None).unwrap(), None);
+        for offers in [[vec![(old, true)], vec![(new, true)]], [vec![(old, true)], Vec::new()]] {
+            assert!(matches!(choose(&offers, None), Err(ServiceError::NotDeposited { wanted: None })));
+        }
+    }
+
+    #[test]
+    fn the_owner_is_named_where_there_are_several() {
+        let offer = vec![(id(1, 1), true), (id(2, 7), true)];
+        let offers = [offer.clone(), offer];
+        let several = choose(&offers, None);
+        assert!(matches!(&several, Err(ServiceError::SeveralOwners { owners }) if owners.len() == 2), "{several:?}");
+        assert_eq!(choose(&offers, Some(Owner([2; 32]))).unwrap(), Some(id(2, 7)));
+        let missing = choose(&offers, Some(Owner([3; 32])));
+        assert!(matches!(missing, Err(ServiceError::NotDeposited { wanted: Some(_) })));
+    }
 }

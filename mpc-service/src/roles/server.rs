@@ -5,19 +5,22 @@ mod deposit;
 mod prepared;
 mod session;
 
+use std::fmt::Debug;
 use std::net::TcpListener;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use mpc_transport::tls::Certificate;
+use ndarray::ArrayD;
 use smol::future::FutureExt;
 
 use crate::at_rest::model_shares::ModelShares;
 use crate::at_rest::packed_model::{PrivateModel, PublicModel};
+use crate::at_rest::private_file::DiskError;
 use crate::error::ServiceError;
-use crate::names::{BatchId, Refusal, Refused, SessionId};
+use crate::names::{BatchId, PlanDigest, Refusal, Refused, SessionId};
 use crate::roles::agreed::check_dealer;
-use crate::terms::{MAX_PUBLIC_BYTES, Topology};
+use crate::terms::{MAX_PUBLIC_BYTES, RevealTo, Topology};
 use crate::wire::limits::{Capacity, Limits};
 use crate::wire::link::{Boxed, Endpoint, Peer};
 use crate::wire::listener;
@@ -49,6 +52,15 @@ pub struct Contacts {
     pub dealer: Option<Peer>,
 }
 
+/// Takes what the terms of a model reveal to its owner.
+pub trait Recipient: Debug + Send + Sync {
+    /// Takes the outputs of an inference, counted from 0 in its session, in the order of the graph's.
+    ///
+    /// # Errors
+    /// [`DiskError`], which ends the session.
+    fn take(&self, session: SessionId, inference: u32, outputs: &[ArrayD<f64>]) -> Result<(), DiskError>;
+}
+
 /// A computing party that serves data owners.
 #[derive(Debug)]
 pub struct Server {
@@ -60,6 +72,10 @@ pub struct Server {
     stores: Option<PathBuf>,
     capacity: Arc<Capacity>,
     joining: Rendezvous<Caller>,
+    /// Where results go that the terms reveal to this side.
+    recipient: Option<Box<dyn Recipient>>,
+    /// The digest of its own model.
+    weights: Option<[u8; 32]>,
 }
 
 impl Server {
@@ -77,11 +93,26 @@ impl Server {
     ) -> Result<Self, ServiceError> {
         let joining = Rendezvous::new(endpoint.settings.deadline);
         let capacity = Capacity::new(limits);
-        let server = Self { endpoint, party, holdings, contacts, stores, capacity, joining };
+        let weights = match &holdings {
+            Holdings::Own(model) => Some(model.digest()),
+            _ => None,
+        };
+        let server = Self { weights, endpoint, party, holdings, contacts, stores, capacity, joining, recipient: None };
         server.check().map_err(ServiceError::Arguments)?;
         let dealer = server.contacts.dealer.as_ref().map(|peer| &peer.certificate);
         check_dealer(dealer, server.known().iter().chain([server.endpoint.identity.certificate()]))?;
         Ok(server)
+    }
+
+    /// The same server, which gives results to `recipient` where the terms of its model reveal them to it.
+    #[must_use]
+    pub fn with_recipient(self, recipient: Box<dyn Recipient>) -> Self {
+        Self { recipient: Some(recipient), ..self }
+    }
+
+    /// Whether the terms reveal results to this side.
+    fn is_told(&self) -> bool {
+        matches!(&self.holdings, Holdings::Own(model) if model.public.terms.reveal_to != RevealTo::DataOwner)
     }
 
     fn check(&self) -> Result<(), String> {
@@ -110,8 +141,12 @@ impl Server {
     /// Serves until `stop` is complete, then finishes what runs.
     ///
     /// # Errors
-    /// [`ServiceError::Listen`].
+    /// [`ServiceError::Listen`]; [`ServiceError::NoRecipient`] where the terms reveal results to this side, and nobody here
+    /// takes them.
     pub async fn run(self, listener: TcpListener, stop: impl Future<Output = ()>) -> Result<(), ServiceError> {
+        if self.is_told() && self.recipient.is_none() {
+            return Err(ServiceError::NoRecipient);
+        }
         listener::run(Arc::new(self), listener, stop).await
     }
 
@@ -139,8 +174,12 @@ pub(crate) enum Request {
     Session(SessionRequest),
     /// By a server, to take part in a session as that party.
     Join(SessionId, usize),
-    /// By a model owner, to keep a share, with the lengths of the public part and of the share.
-    Deposit(usize, u64),
+    /// By a model owner, to keep a share, with its version and the lengths of the public part and of the share.
+    Deposit([u8; 16], usize, u64),
+    /// By a model owner, to say which versions of its model are here.
+    Deposited(PlanDigest),
+    /// By a model owner, to use a version from now on.
+    Switch(PlanDigest, [u8; 16]),
     /// By a data owner, to keep a batch of prepared inferences no longer.
     Drop(BatchId),
 }
@@ -174,12 +213,11 @@ impl Service for Server {
             Opening::Join { session, party } if self.is_server(party, caller) => {
                 Ok(Request::Join(session, party as usize))
             }
-            Opening::Deposit { public, share } if model_owners.contains(caller) => {
-                if !matches!(self.holdings, Holdings::Shares(_)) {
-                    return Err((Refusal::Forbidden, "no shares of models are kept here".to_owned()));
-                }
+            Opening::Deposited(plan) if model_owners.contains(caller) => Ok(Request::Deposited(plan)),
+            Opening::Switch { plan, version } if model_owners.contains(caller) => Ok(Request::Switch(plan, version)),
+            Opening::Deposit { version, public, share } if model_owners.contains(caller) => {
                 match usize::try_from(public) {
-                    Ok(public) if public <= MAX_PUBLIC_BYTES => Ok(Request::Deposit(public, share)),
+                    Ok(public) if public <= MAX_PUBLIC_BYTES => Ok(Request::Deposit(version, public, share)),
                     _ => Err((Refusal::Limit, "the public part is too large".to_owned())),
                 }
             }
@@ -193,7 +231,9 @@ impl Service for Server {
                 Request::Session(request) => self.session(caller, request).await,
                 Request::Join(session, party) => self.join(caller, session, party).await,
                 Request::Drop(batch) => self.drop_batch(caller, batch).await,
-                Request::Deposit(public, share) => self.deposit(caller, public, share).await,
+                Request::Deposited(plan) => self.deposited(caller, plan).await,
+                Request::Switch(plan, version) => self.switch(caller, plan, version).await,
+                Request::Deposit(version, public, share) => self.deposit(caller, version, public, share).await,
             }
         };
         serving.boxed()

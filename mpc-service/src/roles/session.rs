@@ -74,13 +74,15 @@ impl<R: Ring> PartyRun<'_, R> {
         Ok(())
     }
 
-    /// Correlations are dealt and stored; no inference.
+    /// Correlations are dealt and stored; no inference. A batch comes with the digest of this party's own model, and is there
+    /// once `last_word` is complete: a data owner that is no party has its list.
     pub(crate) async fn prepare(
         self,
         dealer: SecureLink,
         model: ModelSource<'_, R>,
-        batch: BatchId,
+        (batch, weights): (BatchId, Option<[u8; 32]>),
         store: &Store,
+        last_word: impl AsyncFnOnce() -> Result<(), ServiceError>,
     ) -> Result<(), ServiceError> {
         let Self { plan, agreed, party, network, watch } = self;
         let failed = agreed.in_session();
@@ -96,7 +98,8 @@ impl<R: Ring> PartyRun<'_, R> {
             session.agree(&[("stored inferences", &(index + 1).to_string())]).await.map_err(&failed)?;
             watch.see(Event::Stored { inferences: index + 1 });
         }
-        writer.finish(&agreed.description(party, plan), &session.model().to_bytes())?;
+        last_word().await?;
+        writer.finish(&agreed.description(party, plan, weights), &session.model().to_bytes())?;
         // A batch that is not complete at all parties serves none.
         let complete = session.agree(&[("batch", "complete")]).await.map_err(&failed);
         if complete.is_err() {

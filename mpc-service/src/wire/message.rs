@@ -9,16 +9,18 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{ServiceError, in_link};
-use crate::names::{BatchId, PlanDigest, Refusal, SessionId};
+use crate::names::{BatchId, DepositId, PlanDigest, Refusal, SessionId};
 use crate::terms::MAX_PUBLIC_BYTES;
 
 /// The version of these messages.
-pub const SERVICE_VERSION: u16 = 1;
+pub const SERVICE_VERSION: u16 = 2;
 
 /// The longest opening of a connection, in bytes: a dealer is sent the graph.
 pub const MAX_OPENING_BYTES: usize = MAX_PUBLIC_BYTES + 4096;
 /// The longest opening that is no graph's.
 pub const MAX_SHORT_BYTES: usize = 4096;
+/// The longest list of models that have been left with a server.
+pub const MAX_OFFER_BYTES: usize = 256 << 10;
 /// The longest reason of a refusal that is shown, in bytes.
 const MAX_REASON_BYTES: usize = 1024;
 
@@ -36,8 +38,10 @@ pub enum Opening {
     },
     /// A party asks the dealer for correlations.
     Deal(DealRequest),
-    /// A model owner deposits a share of its model at a server.
+    /// A model owner leaves a share of its model at a server, which does not use it yet.
     Deposit {
+        /// The version that it makes up, the same at all servers.
+        version: [u8; 16],
         /// The length of the public part that follows, in bytes.
         public: u64,
         /// The length of the share that follows then, in bytes.
@@ -45,6 +49,29 @@ pub enum Opening {
     },
     /// A data owner has no use any more for a batch of prepared inferences.
     Drop(BatchId),
+    /// A model owner asks which versions of its model of that plan are there; an [`Offer`] follows.
+    Deposited(PlanDigest),
+    /// A model owner has a server use the version that it has left, in place of the one before.
+    Switch {
+        /// The plan.
+        plan: PlanDigest,
+        /// The version.
+        version: [u8; 16],
+    },
+}
+
+/// The models of a plan that have been left with a server. None where the server computes with one of its own.
+#[derive(Debug, Default, Serialize, Deserialize)]
+pub struct Offer {
+    /// Each, and whether sessions use it already.
+    pub deposits: Vec<(DepositId, bool)>,
+}
+
+/// The model that a session uses, of those that all servers have.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Choice {
+    /// None where there is nothing to choose.
+    pub deposit: Option<DepositId>,
 }
 
 /// A session as a data owner asks for it.
@@ -186,7 +213,9 @@ mod tests {
     fn another_version_is_named() {
         let bytes = postcard::to_allocvec(&(SERVICE_VERSION + 1, "whatever comes then")).unwrap();
         let error = decode::<Answer>(&bytes, "acme").unwrap_err();
-        assert!(matches!(error, ServiceError::Version { ours: 1, theirs: 2, .. }), "{error}");
+        assert!(
+            matches!(error, ServiceError::Version { ours, theirs, .. } if (ours, theirs) == (SERVICE_VERSION, ours + 1))
+        );
     }
 
     #[test]
@@ -206,6 +235,8 @@ mod tests {
             let _ = decode::<Opening>(&with_version, "acme");
             let _ = decode::<Answer>(&with_version, "acme");
             let _ = decode::<Uses>(&with_version, "acme");
+            let _ = decode::<Offer>(&with_version, "acme");
+            let _ = decode::<Choice>(&with_version, "acme");
         }
     }
 }

@@ -3,12 +3,12 @@
 use std::time::{Duration, Instant};
 
 use mpc_service::{Contacts, Correlations, Dealer, Holdings, Limits, PrivateModel, PublicModel, RevealTo, Server};
-use mpc_service::{ServiceError, Terms, TermsError, Topology};
-use mpc_transport::tls::{Certificate, SecureLink};
-use mpc_transport::{Connection, TcpSettings, TransportError};
+use mpc_service::{ServiceError, Terms, TermsError, Topology, listen};
+use mpc_transport::tls::SecureLink;
+use mpc_transport::{Connection, TransportError};
 use smol::block_on;
 
-use crate::support::{Organisation, Running, Site, network, sample, start_dealer};
+use crate::support::{Organisation, Site, loopback, network, sample, start_dealer};
 
 #[test]
 fn a_dealer_that_takes_part_is_refused_by_everybody() {
@@ -42,13 +42,6 @@ fn a_dealer_that_takes_part_is_refused_by_everybody() {
     }
 }
 
-/// A connection to a service that is authenticated, and has said nothing.
-fn connect(caller: &Organisation, service: &Running, certificate: &Certificate) -> SecureLink {
-    let settings = TcpSettings { deadline: Duration::from_secs(60), ..TcpSettings::default() };
-    let address = service.address.to_string();
-    block_on(SecureLink::connect(&address, &caller.identity, certificate, &settings)).unwrap()
-}
-
 /// The answer of a service to one that has said nothing.
 fn answer(link: &mut SecureLink) -> String {
     String::from_utf8_lossy(&block_on(link.receive_bounded(4096)).unwrap()).into_owned()
@@ -60,7 +53,7 @@ fn who_says_nothing_is_sent_away_after_ten_seconds() {
     let patient = Organisation { deadline: Duration::from_secs(60), ..site.dealer.clone() };
     let dealer = start_dealer(&patient, vec![site.client.certificate()], Limits::default());
     let began = Instant::now();
-    let mut silent = connect(&site.client, &dealer, &patient.certificate());
+    let mut silent = site.call(&site.client, &patient.peer(dealer.address));
     let closed = block_on(silent.receive_bounded(4096));
     assert!(matches!(closed, Err(TransportError::Closed { .. })), "{closed:?}");
     assert!(began.elapsed() < Duration::from_secs(30), "{:?}", began.elapsed());
@@ -71,8 +64,8 @@ fn one_peer_may_not_take_all_connections() {
     let site = Site::new(Terms::default());
     let dealer = site.start_dealer();
     let servers = site.start_servers(Some(&dealer), Limits::default());
-    let certificate = site.servers[0].certificate();
-    let mut greedy: Vec<_> = (0..33).map(|_| connect(&site.owner, &servers[0], &certificate)).collect();
+    let server = site.servers[0].peer(servers[0].address);
+    let mut greedy: Vec<_> = (0..33).map(|_| site.call(&site.owner, &server)).collect();
     // It is the last one, but where another one was counted after it.
     assert!(greedy.iter_mut().rev().any(|link| answer(link).contains("32 connections of yours")));
     let (client, inputs) = (site.client(&servers, Some(&dealer)), [vec![sample(0).0]]);
@@ -87,4 +80,37 @@ fn an_outsourced_model_reveals_nothing_to_its_owner_and_says_why() {
         let error = PublicModel::new(&network(), terms).unwrap_err().to_string();
         assert!(error.contains("reveals its result to the data owner alone"), "{error}");
     }
+}
+
+#[test]
+fn nothing_is_sent_where_the_result_goes_to_somebody_that_the_data_owner_has_not_named() {
+    let all = [RevealTo::DataOwner, RevealTo::ModelOwner, RevealTo::Both];
+    for (terms, agreed) in all.into_iter().flat_map(|terms| all.map(|agreed| (terms, agreed))) {
+        let site = Site::new(Terms { reveal_to: terms, ..Terms::default() });
+        // Nobody is there: an attempt to reach the server would be another error.
+        let mut client = site.client(&[], None);
+        client.servers = vec![site.servers[0].peer("127.0.0.1:1".parse().unwrap())];
+        client.dealer = Some(site.dealer.peer("127.0.0.1:1".parse().unwrap()));
+        client.endpoint.settings.connect_deadline = Duration::from_millis(100);
+        client.reveal_to = agreed;
+        let (model, inputs, store) = (&site.model.public, [vec![sample(0).0]], site.store());
+        let errors = [
+            block_on(client.query(model, &inputs, Correlations::Dealer, &mut ())).unwrap_err(),
+            block_on(client.prepare(model, 1, &store, &mut ())).unwrap_err(),
+        ];
+        for error in errors {
+            assert_eq!(matches!(error, ServiceError::Recipients { .. }), terms != agreed, "{terms}, {agreed}: {error}");
+        }
+    }
+}
+
+#[test]
+fn a_model_owner_that_is_told_results_says_where_they_go() {
+    let site = Site::new(Terms { reveal_to: RevealTo::Both, ..Terms::default() });
+    let holdings = Holdings::Own(Box::new(PrivateModel::new(network(), site.model.public.terms).unwrap()));
+    let (endpoint, contacts) = (site.servers[0].endpoint(), Contacts::default());
+    let server = Server::new(endpoint, 0, holdings, contacts, None, Limits::default()).unwrap();
+    let listener = listen(loopback()).unwrap();
+    let run = block_on(server.run(listener, std::future::ready(())));
+    assert!(matches!(run, Err(ServiceError::NoRecipient)), "{run:?}");
 }

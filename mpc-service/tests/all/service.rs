@@ -74,7 +74,8 @@ fn the_model_owner_computes_with_its_weights() {
 #[test]
 fn only_the_class_and_only_to_the_one_named() {
     let class = |y: &[f32]| (0..y.len()).max_by(|&i, &j| y[i].total_cmp(&y[j])).unwrap() as f64;
-    for (reveal_to, is_revealed) in [(RevealTo::DataOwner, true), (RevealTo::ModelOwner, false), (RevealTo::Both, true)]
+    for (reveal_to, is_revealed, is_told) in
+        [(RevealTo::DataOwner, true, false), (RevealTo::ModelOwner, false, true), (RevealTo::Both, true, true)]
     {
         let site = Site::new(Terms { reveal: Reveal::Class, reveal_to, ..direct(2) });
         let dealer = site.start_dealer();
@@ -84,6 +85,9 @@ fn only_the_class_and_only_to_the_one_named() {
         let results = block_on(client.query(&site.model.public, &[vec![x]], Correlations::Dealer, &mut ())).unwrap();
         let revealed = results.outputs[0].as_ref().map(|outputs| outputs[0].iter().copied().collect::<Vec<_>>());
         assert_eq!(revealed, is_revealed.then(|| vec![class(&y)]));
+        drop(servers);
+        let told: Vec<f64> = site.told.lock().unwrap().iter().flatten().flatten().copied().collect();
+        assert_eq!(told, if is_told { vec![class(&y)] } else { Vec::new() });
     }
 }
 
@@ -196,7 +200,8 @@ fn clients_at_once_get_their_own_results() {
 fn query_other(site: &Site, terms: Terms) -> ServiceError {
     let dealer = site.start_dealer();
     let servers = site.start_servers(Some(&dealer), Limits::default());
-    let client = site.client(&servers, Some(&dealer));
+    let mut client = site.client(&servers, Some(&dealer));
+    client.reveal_to = terms.reveal_to;
     let other = mpc_service::PrivateModel::new(crate::support::network(), terms).unwrap().public;
     block_on(client.query(&other, &[vec![sample(0).0]], Correlations::Dealer, &mut ())).unwrap_err()
 }

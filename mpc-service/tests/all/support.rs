@@ -2,18 +2,19 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use mpc_nn::{Graph, GraphBuilder, GraphLimits, Network, Weights, evaluate};
 use mpc_service::at_rest::encrypted_file::FileKey;
+use mpc_service::at_rest::private_file::DiskError;
 use mpc_service::{
-    Client, Contacts, Dealer, Depositor, Endpoint, Holdings, Limits, ModelShares, Peer, PrivateModel, Server, Store,
-    Terms, listen,
+    Client, Contacts, Dealer, Depositor, Endpoint, Holdings, Limits, ModelShares, Peer, PrivateModel, Recipient,
+    Server, SessionId, Store, Terms, listen,
 };
 use mpc_transport::TcpSettings;
-use mpc_transport::tls::{Certificate, Identity};
+use mpc_transport::tls::{Certificate, Identity, SecureLink};
 use ndarray::ArrayD;
 use smol::channel::{Sender, bounded};
 use tempfile::TempDir;
@@ -95,8 +96,13 @@ pub fn start_server(server: Server, address: SocketAddr) -> Running {
 
 /// A small network: 6 inputs, 5 hidden units, 3 outputs.
 pub fn network() -> Network {
+    network_from(0.0)
+}
+
+/// The same with weights that begin elsewhere.
+pub fn network_from(start: f32) -> Network {
     let graph = graph();
-    let mut value = 0.0;
+    let mut value = start;
     let mut next = || {
         value = (value + 0.37f32) % 1.0;
         value - 0.5
@@ -123,8 +129,13 @@ fn graph() -> Graph {
 
 /// An input, and the network's output on it in the clear.
 pub fn sample(seed: usize) -> (ArrayD<f32>, Vec<f32>) {
+    sample_on(0.0, seed)
+}
+
+/// An input, and the output of [`network_from`] on it.
+pub fn sample_on(start: f32, seed: usize) -> (ArrayD<f32>, Vec<f32>) {
     let x = ArrayD::from_shape_fn(vec![1, 6], |index| ((index[1] * 7 + seed * 3) % 11) as f32 / 5.0 - 1.0);
-    let network = network();
+    let network = network_from(start);
     let y = evaluate(&network.graph, &network.weights, std::slice::from_ref(&x)).unwrap().remove(0);
     (x, y.into_iter().collect())
 }
@@ -141,13 +152,32 @@ pub struct Site {
     pub model: PrivateModel,
     pub servers: Vec<Organisation>,
     pub owner: Organisation,
+    /// Another one that may leave models.
+    pub other_owner: Organisation,
     pub client: Organisation,
     pub dealer: Organisation,
     pub folder: TempDir,
+    /// Where the weights of the model owner's server begin.
+    pub start: f32,
+    /// What the model owner was told, of each inference.
+    pub told: Arc<Mutex<Vec<Vec<ArrayD<f64>>>>>,
+}
+
+/// A model owner that keeps what it is told.
+#[derive(Debug)]
+struct Told(Arc<Mutex<Vec<Vec<ArrayD<f64>>>>>);
+
+impl Recipient for Told {
+    fn take(&self, _: SessionId, inference: u32, outputs: &[ArrayD<f64>]) -> Result<(), DiskError> {
+        let mut told = self.0.lock().unwrap();
+        assert_eq!(told.len(), inference as usize);
+        told.push(outputs.to_vec());
+        Ok(())
+    }
 }
 
 /// Free addresses: others of this machine leave them alone for long enough.
-fn free(count: usize) -> Vec<SocketAddr> {
+pub fn free(count: usize) -> Vec<SocketAddr> {
     let listeners: Vec<_> = (0..count).map(|_| listen(loopback()).unwrap()).collect();
     listeners.iter().map(|listener| listener.local_addr().unwrap()).collect()
 }
@@ -158,9 +188,12 @@ impl Site {
             model: PrivateModel::new(network(), terms).unwrap(),
             servers: (0..terms.servers()).map(|party| Organisation::new(&format!("server{party}"))).collect(),
             owner: Organisation::new("owner"),
+            other_owner: Organisation::new("other-owner"),
             client: Organisation::new("clinic"),
             dealer: Organisation::new("dealer"),
             folder: tempfile::tempdir().unwrap(),
+            start: 0.0,
+            told: Arc::default(),
         }
     }
 
@@ -176,8 +209,19 @@ impl Site {
     }
 
     pub fn start_server(&self, party: usize, peers: &[Peer], dealer: Option<&Running>, limits: Limits) -> Running {
+        let contacts = Contacts {
+            servers: peers.to_vec(),
+            data_owners: vec![self.client.certificate()],
+            model_owners: vec![self.owner.certificate(), self.other_owner.certificate()],
+            dealer: dealer.map(|running| self.dealer.peer(running.address)),
+        };
+        start_server(self.server(party, contacts, limits), peers[party].address.parse().unwrap())
+    }
+
+    /// The server of a party.
+    pub fn server(&self, party: usize, contacts: Contacts, limits: Limits) -> Server {
         let organisation = &self.servers[party];
-        let copy = || PrivateModel::new(network(), self.model.public.terms).unwrap();
+        let copy = || PrivateModel::new(network_from(self.start), self.model.public.terms).unwrap();
         let holdings = match (self.model.public.terms.setting, party) {
             (mpc_service::Topology::Outsourced, _) => {
                 let key = FileKey::new(organisation.identity.derive_key("model shares"));
@@ -187,15 +231,9 @@ impl Site {
             (mpc_service::Topology::Direct, 0) => Holdings::Own(Box::new(copy())),
             (mpc_service::Topology::Direct, _) => Holdings::Public(Box::new(self.model.public.clone())),
         };
-        let contacts = Contacts {
-            servers: peers.to_vec(),
-            data_owners: vec![self.client.certificate()],
-            model_owners: vec![self.owner.certificate()],
-            dealer: dealer.map(|running| self.dealer.peer(running.address)),
-        };
         let stores = Some(self.folder.path().join(format!("stores{party}")));
         let server = Server::new(organisation.endpoint(), party, holdings, contacts, stores, limits).unwrap();
-        start_server(server, peers[party].address.parse().unwrap())
+        server.with_recipient(Box::new(Told(Arc::clone(&self.told))))
     }
 
     pub fn client(&self, servers: &[Running], dealer: Option<&Running>) -> Client {
@@ -207,12 +245,24 @@ impl Site {
             endpoint: organisation.endpoint(),
             servers: self.servers.iter().zip(servers).map(|(server, running)| server.peer(running.address)).collect(),
             dealer: dealer.map(|running| self.dealer.peer(running.address)),
+            reveal_to: self.model.public.terms.reveal_to,
+            model_owner: None,
         }
     }
 
     pub fn depositor(&self, servers: &[Running]) -> Depositor {
-        let Client { endpoint, servers, .. } = self.client_of(&self.owner, servers, None);
+        self.depositor_of(&self.owner, servers)
+    }
+
+    pub fn depositor_of(&self, owner: &Organisation, servers: &[Running]) -> Depositor {
+        let Client { endpoint, servers, .. } = self.client_of(owner, servers, None);
         Depositor { endpoint, servers }
+    }
+
+    /// A connection to a service that is authenticated, and has said nothing.
+    pub fn call(&self, caller: &Organisation, peer: &Peer) -> SecureLink {
+        let settings = TcpSettings { deadline: Duration::from_secs(60), ..TcpSettings::default() };
+        smol::block_on(SecureLink::connect(&peer.address, &caller.identity, &peer.certificate, &settings)).unwrap()
     }
 
     pub fn store(&self) -> Store {

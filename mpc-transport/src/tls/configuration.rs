@@ -14,8 +14,8 @@ use rustls::{ClientConfig, Error, ServerConfig};
 use super::pin::Pin;
 use super::{Certificate, Identity};
 
-/// The protocol that both sides name within TLS, so that no connection meant for another protocol passes.
-const PROTOCOL: &[u8] = b"mpc-link/1";
+/// The protocol that both sides must name within TLS, so that no connection meant for another protocol passes.
+pub(super) const PROTOCOL: &[u8] = b"mpc-link/1";
 
 /// Certificates are pinned, so that no name is looked up; none is sent either.
 const ANY_NAME: &str = "peer.invalid";

@@ -72,6 +72,7 @@ impl Pair<SecureStream> {
         let stream = attempt
             .complete(session, async |session| {
                 session.shake_hands().await?;
+                session.check_protocol()?;
                 let mut welcome = [0; WELCOME.len()];
                 session.hear(&mut welcome).await?;
                 if welcome == WELCOME {
@@ -139,6 +140,7 @@ impl Pair<SecureStream> {
         let stream = attempt
             .complete(session, async |session| {
                 session.shake_hands().await?;
+                session.check_protocol()?;
                 session.say(&WELCOME).await
             })
             .await?;

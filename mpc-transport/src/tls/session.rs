@@ -8,6 +8,7 @@ use rustls::client::UnbufferedClientConnection;
 use rustls::server::UnbufferedServerConnection;
 
 use super::buffer::{Buffer, Sink};
+use super::configuration::PROTOCOL;
 use super::error::bounded;
 use super::records::advance;
 use crate::dial::{Stream, TimeLimit};
@@ -155,6 +156,18 @@ impl Session {
             Connection::Server(connection) => connection.peer_certificates(),
         };
         certificates.and_then(|chain| chain.first()).map(|certificate| &**certificate)
+    }
+
+    /// An error unless both sides have named the protocol: TLS alone lets a peer pass that names none.
+    pub(super) fn check_protocol(&self) -> Result<(), Failure> {
+        let named = match &self.connection {
+            Connection::Client(connection) => connection.alpn_protocol(),
+            Connection::Server(connection) => connection.alpn_protocol(),
+        };
+        if named == Some(PROTOCOL) {
+            return Ok(());
+        }
+        Err(rustls::Error::General("it speaks another protocol".to_owned()).into())
     }
 
     fn is_handshaking(&self) -> bool {

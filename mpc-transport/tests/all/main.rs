@@ -17,4 +17,6 @@ mod tcp;
 #[cfg(feature = "tls")]
 mod tls;
 #[cfg(feature = "tls")]
+mod tls_forged;
+#[cfg(feature = "tls")]
 mod tls_frames;

@@ -180,7 +180,7 @@ fn an_own_certificate_that_is_not_valid_now_is_not_used() {
 
 /// Accepts whatever it is shown, as no client of this crate does.
 #[derive(Debug)]
-struct Credulous;
+pub(crate) struct Credulous;
 
 impl ServerCertVerifier for Credulous {
     fn verify_server_cert(
@@ -233,10 +233,14 @@ pub(crate) fn raw_client(address: SocketAddr, identity: Option<&Identity>, proto
         .unwrap()
         .dangerous()
         .with_custom_certificate_verifier(Arc::new(Credulous));
-    let mut config = match identity.map(parts) {
+    let config = match identity.map(parts) {
         Some((chain, key)) => config.with_client_auth_cert(chain, key.into()).unwrap(),
         None => config.with_no_client_auth(),
     };
+    raw_client_with(address, config, protocol)
+}
+
+pub(crate) fn raw_client_with(address: SocketAddr, mut config: ClientConfig, protocol: Option<&[u8]>) -> RawClient {
     config.alpn_protocols = protocol.into_iter().map(<[u8]>::to_vec).collect();
     let connection = ClientConnection::new(Arc::new(config), "peer.invalid".try_into().unwrap()).unwrap();
     let socket = TcpStream::connect(address).unwrap();
@@ -269,8 +273,10 @@ fn a_client_without_a_certificate_or_of_another_protocol_is_refused() {
     let clinic = identity("clinic");
     let (error, _) = accept_raw(None, &clinic, Some(PROTOCOL));
     assert!(matches!(error, SecureError::Handshake { .. }), "{error}");
-    let (error, _) = accept_raw(Some(&clinic), &clinic, Some(b"http/1.1"));
-    assert!(matches!(error, SecureError::Handshake { .. }), "{error}");
+    for protocol in [Some(&b"http/1.1"[..]), None] {
+        let (error, _) = accept_raw(Some(&clinic), &clinic, protocol);
+        assert!(matches!(error, SecureError::Handshake { .. }), "{error}");
+    }
 }
 
 /// A server of the TLS library alone; `talk` has the connection after the handshake.
@@ -278,15 +284,23 @@ fn raw_server(
     identity: &Identity,
     talk: impl FnOnce(&mut StreamOwned<ServerConnection, TcpStream>) + Send + 'static,
 ) -> (SocketAddr, JoinHandle<()>) {
-    let (listener, address) = listen();
     let (chain, key) = parts(identity);
-    let mut config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
+    let config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
         .with_protocol_versions(&[&rustls::version::TLS13])
         .unwrap()
         .with_no_client_auth()
         .with_single_cert(chain, key.into())
         .unwrap();
-    config.alpn_protocols = vec![PROTOCOL.to_vec()];
+    raw_server_with(config, Some(PROTOCOL), talk)
+}
+
+pub(crate) fn raw_server_with(
+    mut config: ServerConfig,
+    protocol: Option<&[u8]>,
+    talk: impl FnOnce(&mut StreamOwned<ServerConnection, TcpStream>) + Send + 'static,
+) -> (SocketAddr, JoinHandle<()>) {
+    let (listener, address) = listen();
+    config.alpn_protocols = protocol.into_iter().map(<[u8]>::to_vec).collect();
     let server = thread::spawn(move || {
         let (socket, _) = listener.accept().unwrap();
         socket.set_nodelay(true).unwrap();

@@ -3,7 +3,7 @@
 use std::fs::{self, File};
 
 use super::error::StoreError;
-use super::{BATCH, Description, READY, Store, WRITING, label};
+use super::{BATCH, Description, READY, Store, WRITING};
 use crate::at_rest::encrypted_file::EncryptedWriter;
 use crate::names::BatchId;
 
@@ -24,7 +24,7 @@ impl BatchWriter<'_> {
     /// [`StoreError::File`].
     pub fn inference(&self, index: u32) -> Result<EncryptedWriter, StoreError> {
         let path = self.store.file(self.id, index, READY);
-        Ok(EncryptedWriter::create(path, &self.store.key, &label(self.id, index))?)
+        Ok(EncryptedWriter::create(path, &self.store.key, &self.store.label(self.id, index))?)
     }
 
     /// Completes the batch.
@@ -33,7 +33,7 @@ impl BatchWriter<'_> {
     /// [`StoreError::File`].
     pub fn finish(mut self, description: &Description, model: &[u8]) -> Result<(), StoreError> {
         let path = self.store.batch_folder(self.id).join(BATCH);
-        let mut writer = EncryptedWriter::create(&path, &self.store.key, &self.id.to_string())?;
+        let mut writer = EncryptedWriter::create(&path, &self.store.key, &self.store.batch_label(self.id))?;
         let description = postcard::to_allocvec(description).unwrap_or_else(|_| unreachable!("descriptions encode"));
         writer.write(&(description.len() as u32).to_le_bytes())?;
         writer.write(&description)?;

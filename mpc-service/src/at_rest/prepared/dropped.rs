@@ -1,14 +1,15 @@
 //! Batches that servers may still keep although they are not, or not yet, in this store: noted until the servers are told.
 //!
-//! A note is there before servers are asked to prepare a batch, and gone when the batch is complete here. So one is left when
-//! this process is killed in between, and when a batch is discarded.
+//! A note is there before servers are asked to prepare a batch, and gone when all of them have confirmed that they keep it: a
+//! batch with a note is not used. So a note is left when this process is killed in between, when a batch is discarded, and
+//! when one is used up, as a server may have some of it left that the others have lost.
 
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
 use std::path::PathBuf;
 
 use super::error::{StoreError, in_folder};
-use super::{BATCH, Description, Store, names};
+use super::{Description, Store, names};
 use crate::at_rest::private_file::open_private;
 use crate::names::BatchId;
 
@@ -41,18 +42,28 @@ impl Store {
     /// # Errors
     /// [`StoreError::Folder`].
     pub fn discard(&self, id: BatchId) -> Result<(), StoreError> {
+        let _locked = self.lock()?;
+        self.discard_locked(id)
+    }
+
+    /// As [`discard`](Self::discard), while the lock is held.
+    pub(super) fn discard_locked(&self, id: BatchId) -> Result<(), StoreError> {
         // Of a batch that cannot be read nobody knows the servers.
         if let Ok(Description { party, parties, .. }) = self.describe(id) {
             let others = parties.into_iter().enumerate().filter(|(index, _)| *index != party as usize);
-            self.note(id, others.map(|(_, fingerprint)| fingerprint).collect())?;
+            self.note_locked(id, others.map(|(_, fingerprint)| fingerprint).collect())?;
         }
-        self.remove(id)
+        self.remove_if_there(id)
     }
 
     /// Notes a batch that the servers of these fingerprints may keep.
     pub(crate) fn note(&self, batch: BatchId, servers: Vec<[u8; 32]>) -> Result<Note, StoreError> {
-        let path = self.note_path(batch);
         let _locked = self.lock()?;
+        self.note_locked(batch, servers)
+    }
+
+    fn note_locked(&self, batch: BatchId, servers: Vec<[u8; 32]>) -> Result<Note, StoreError> {
+        let path = self.note_path(batch);
         let write = || {
             let mut file = open_private(&path)?;
             file.try_lock()?;
@@ -67,16 +78,30 @@ impl Store {
     /// The batches that are noted, but for those that other processes are about to prepare.
     pub(crate) fn notes(&self) -> Result<Vec<Note>, StoreError> {
         let _locked = self.lock()?;
+        let notes = self.notes_locked()?;
+        notes.iter().try_for_each(|note| self.remove_if_there(note.batch))?;
+        Ok(notes)
+    }
+
+    /// Removes batches of which not all servers have confirmed that they keep them, while the lock is held: their process
+    /// was killed, and nobody else uses them.
+    pub(super) fn remove_unconfirmed(&self) -> Result<(), StoreError> {
+        self.notes_locked()?.iter().try_for_each(|note| self.remove_if_there(note.batch))
+    }
+
+    /// Whether a batch is still to be confirmed by its servers, or dropped.
+    pub(crate) fn is_noted(&self, batch: BatchId) -> bool {
+        self.note_path(batch).exists()
+    }
+
+    fn notes_locked(&self) -> Result<Vec<Note>, StoreError> {
         let mut notes = Vec::new();
         for name in names(&self.folder)? {
             let Some(batch) = name.strip_suffix(DROPPED).and_then(|name| name.strip_suffix('.')?.parse().ok()) else {
                 continue;
             };
             let path = self.note_path(batch);
-            if self.batch_folder(batch).join(BATCH).is_file() {
-                // Its process was killed when the batch was complete.
-                let _ = fs::remove_file(path);
-            } else if let Some((servers, lock)) = read(&path).map_err(|source| in_folder(&path, source))? {
+            if let Some((servers, lock)) = read(&path).map_err(|source| in_folder(&path, source))? {
                 notes.push(Note { batch, servers, path, _lock: lock });
             }
         }

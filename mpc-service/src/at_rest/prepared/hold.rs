@@ -4,7 +4,7 @@ use std::fs::{self, File};
 use std::io;
 
 use super::error::{StoreError, in_folder};
-use super::{CLAIMED, READY, Store, label};
+use super::{CLAIMED, READY, Store};
 use crate::at_rest::encrypted_file::EncryptedReader;
 use crate::at_rest::private_file::sync_folder;
 use crate::names::BatchId;
@@ -44,7 +44,7 @@ impl Hold<'_> {
             io::ErrorKind::NotFound => StoreError::Used { id, index },
             _ => in_folder(&claimed, source),
         })?;
-        let reader = EncryptedReader::open(&claimed, &store.key, &label(id, index));
+        let reader = EncryptedReader::open(&claimed, &store.key, &store.label(id, index));
         fs::remove_file(&claimed).map_err(|source| in_folder(&claimed, source))?;
         sync_folder(&claimed).map_err(|source| in_folder(&claimed, source))?;
         Ok(reader?)

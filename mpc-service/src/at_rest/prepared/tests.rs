@@ -15,7 +15,15 @@ fn new_id() -> BatchId {
 }
 
 fn description(count: u32) -> Description {
-    Description { plan: [1; 32], party: 1, parties: vec![[2; 32]; 2], dealer: [4; 32], count }
+    Description {
+        plan: [1; 32],
+        party: 1,
+        parties: vec![[2; 32]; 2],
+        dealer: [4; 32],
+        count,
+        deposit: None,
+        weights: None,
+    }
 }
 
 fn prepare(store: &Store, count: u32) -> BatchId {
@@ -150,4 +158,22 @@ fn a_batch_whose_process_was_killed_is_removed_and_one_in_the_making_stays() {
     assert_eq!(open(&folder).batches().unwrap(), []);
     let complete = prepare(&store, 1);
     assert_eq!(open(&folder).ready(complete).unwrap(), [0]);
+}
+
+#[test]
+fn batches_of_two_data_owners_cannot_stand_in_for_one_another() {
+    let folder = tempdir().unwrap();
+    let [first, second] = [1, 2].map(|owner| {
+        let (path, key) = (folder.path().join(owner.to_string()), FileKey::new(Zeroizing::new([3; 32])));
+        Store::of_data_owner(path, key, Owner([owner; 32])).unwrap()
+    });
+    let id = prepare(&first, 1);
+    // Somebody who can write the disk gives one data owner what another one has had prepared.
+    create_private_folder(&second.batch_folder(id)).unwrap();
+    for name in names(&first.batch_folder(id)).unwrap() {
+        fs::copy(first.batch_folder(id).join(&name), second.batch_folder(id).join(&name)).unwrap();
+    }
+    assert_eq!(first.describe(id).unwrap(), description(1));
+    assert!(matches!(second.describe(id), Err(StoreError::File(DiskError::Damaged { .. }))));
+    assert!(claim(&second, id, 0).is_err());
 }

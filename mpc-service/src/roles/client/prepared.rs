@@ -3,13 +3,15 @@
 use mpc_nn::Plan;
 use mpc_nn::run::ModelSource;
 use mpc_ring::Ring;
+use mpc_transport::tls::SecureLink;
 
 use super::Client;
 use crate::at_rest::packed_model::PublicModel;
 use crate::at_rest::prepared::{Description, Hold, Store, StoreError};
 use crate::at_rest::private_file::random;
 use crate::error::ServiceError;
-use crate::names::{BatchId, PlanDigest};
+use crate::names::{BatchId, DepositId, PlanDigest};
+use crate::roles::agreed::Agreed;
 use crate::roles::report::{Event, Watch};
 use crate::roles::session::PartyRun;
 use crate::terms::Topology;
@@ -22,6 +24,15 @@ const OUTSIDE: usize = u32::MAX as usize;
 /// How many prepared inferences in a row may turn out to be unusable at the servers.
 const MAX_PASSED_OVER: usize = 1000;
 
+/// What a query has found that it cannot use.
+#[derive(Debug, Default)]
+pub(super) struct Unusable {
+    /// How many sets of inferences in a row that servers had lost.
+    pub(super) passed_over: usize,
+    /// Batches of models that their owners have replaced.
+    pub(super) replaced: Vec<BatchId>,
+}
+
 impl Client {
     pub(super) async fn prepare_in<R: Ring>(
         &self,
@@ -33,11 +44,11 @@ impl Client {
         self.check(model)?;
         let plan = model.plan::<R>()?;
         let batch = BatchId(random().map_err(StoreError::from)?);
-        let agreed = self.agreed(model, Work::Prepare(batch), inferences)?;
+        let mut agreed = self.agreed(model, Work::Prepare(batch), inferences)?;
         self.tell_dropped(store).await;
         let fingerprint = |peer: &Peer| *peer.certificate.fingerprint().as_bytes();
         let note = store.note(batch, self.servers.iter().map(fingerprint).collect())?;
-        let mut links = self.call_servers(&plan, &agreed, None).await?;
+        let links = self.call_servers(&plan, &mut agreed, None).await?;
         watch.see(Event::Connected);
         match model.terms.setting {
             Topology::Direct => {
@@ -46,23 +57,49 @@ impl Client {
                 let dealer = self.call_dealer(&plan, &agreed, &mut links).await?;
                 let network = self.endpoint.network(party, links, agreed.names());
                 let run = PartyRun { plan: &plan, agreed: &agreed, party, network, watch };
-                run.prepare(dealer, ModelSource::Peer, batch, store).await?;
+                run.prepare(dealer, ModelSource::Peer, (batch, None), store, async || Ok(())).await?;
             }
-            Topology::Outsourced => {
-                for (peer, link) in self.servers.iter().zip(&mut links) {
-                    message::await_grant(link, &peer.name()).await?;
-                }
-                // Here there is nothing but which are left.
-                let writer = store.begin(batch)?;
-                for index in 0..inferences {
-                    writer.inference(index)?.finish().map_err(StoreError::from)?;
-                }
-                writer.finish(&agreed.description(OUTSIDE, &plan), &[])?;
-                watch.see(Event::Stored { inferences });
-            }
+            Topology::Outsourced => self.list_prepared(&plan, &agreed, batch, store, links, watch).await?,
         }
+        // Until here the batch is used by nobody, and dropped by all if this process is killed.
         note.forget()?;
         Ok(batch)
+    }
+
+    /// Lists the inferences that servers prepare: there is nothing of them here but which are left. The servers keep theirs
+    /// once this side has its list.
+    async fn list_prepared<R: Ring>(
+        &self,
+        plan: &Plan<R>,
+        agreed: &Agreed,
+        batch: BatchId,
+        store: &Store,
+        mut links: Vec<SecureLink>,
+        watch: &mut dyn Watch,
+    ) -> Result<(), ServiceError> {
+        let writer = store.begin(batch)?;
+        for index in 0..agreed.inferences {
+            writer.inference(index)?.finish().map_err(StoreError::from)?;
+        }
+        for (peer, link) in self.servers.iter().zip(&mut links) {
+            message::await_grant(link, &peer.name()).await?;
+        }
+        writer.finish(&agreed.description(OUTSIDE, plan, None), &[])?;
+        let kept = async {
+            for (peer, link) in self.servers.iter().zip(&mut links) {
+                message::accept(link, &peer.name()).await?;
+            }
+            for (peer, link) in self.servers.iter().zip(&mut links) {
+                message::await_grant(link, &peer.name()).await?;
+            }
+            Ok(())
+        };
+        if let Err(error) = kept.await {
+            store.remove_if_there(batch)?;
+            return Err(error);
+        }
+        watch.see(Event::Stored { inferences: agreed.inferences });
+        Ok(())
     }
 
     /// Tells servers which batches they keep for nothing. What fails is tried again next time.
@@ -86,24 +123,39 @@ impl Client {
         }
     }
 
-    /// Holds prepared inferences of one batch that suits; `passed_over` says how often some turned out to be unusable.
+    /// Holds prepared inferences of one batch that suits; also the model of the batch.
     pub(super) fn hold<'s, R: Ring>(
         &self,
         plan: &Plan<R>,
         store: &'s Store,
         model: &PublicModel,
         count: usize,
-        passed_over: usize,
-    ) -> Result<(BatchId, Vec<Hold<'s>>), ServiceError> {
-        let nothing = || ServiceError::NothingPrepared { plan: PlanDigest(plan.digest()) };
-        if passed_over > MAX_PASSED_OVER {
+        unusable: &Unusable,
+    ) -> Result<(BatchId, Option<DepositId>, Vec<Hold<'s>>), ServiceError> {
+        let nothing = || match unusable.replaced.first() {
+            Some(&batch) => ServiceError::Replaced { batch },
+            None => ServiceError::NothingPrepared { plan: PlanDigest(plan.digest()) },
+        };
+        if unusable.passed_over > MAX_PASSED_OVER {
             return Err(nothing());
         }
+        let mut suitable = Vec::new();
         for batch in store.batches()? {
-            let Ok(described) = store.describe(batch) else { continue };
-            if !self.suits(&described, plan, model) {
-                continue;
+            if let Ok(described) = store.describe(batch)
+                && self.suits(&described, plan, model)
+                && !unusable.replaced.contains(&batch)
+                && !store.is_noted(batch)
+            {
+                suitable.push((batch, described.deposit));
             }
+        }
+        let mut owners: Vec<_> = suitable.iter().filter_map(|(_, deposit)| Some((*deposit)?.owner)).collect();
+        owners.sort_unstable();
+        owners.dedup();
+        if owners.len() > 1 {
+            return Err(ServiceError::SeveralOwners { owners });
+        }
+        for (batch, deposit) in suitable {
             let mut holds = Vec::with_capacity(count);
             while holds.len() < count {
                 match store.hold_any(batch) {
@@ -114,7 +166,7 @@ impl Client {
                 }
             }
             if holds.len() == count {
-                return Ok((batch, holds));
+                return Ok((batch, deposit, holds));
             }
         }
         Err(nothing())
@@ -128,6 +180,7 @@ impl Client {
         let party = if is_party { plan.settings().parties - 1 } else { OUTSIDE };
         described.plan == plan.digest()
             && described.party == party as u32
+            && self.model_owner.is_none_or(|owner| described.deposit.is_none_or(|deposit| deposit.owner == owner))
             && described.parties.iter().copied().eq(parties.map(|certificate| *certificate.fingerprint().as_bytes()))
     }
 }

@@ -8,6 +8,7 @@ use mpc_ring::Ring;
 use mpc_transport::tls::SecureLink;
 use ndarray::ArrayD;
 
+use super::prepared::Unusable;
 use super::{Client, Correlations, Results, Revealed};
 use crate::at_rest::packed_model::PublicModel;
 use crate::at_rest::prepared::{Hold, Store};
@@ -40,21 +41,28 @@ impl Client {
         let inferences = u32::try_from(inputs.len()).unwrap_or(u32::MAX);
         match correlations {
             Correlations::Dealer => {
-                let agreed = self.agreed(model, Work::Live, inferences)?;
-                let links = self.call_servers(&plan, &agreed, None).await?;
+                let mut agreed = self.agreed(model, Work::Live, inferences)?;
+                let links = self.call_servers(&plan, &mut agreed, None).await?;
                 self.run(&plan, model, &agreed, Granted { links, stored: None }, inputs, watch).await
             }
             Correlations::Store(store) => {
-                let mut passed_over = 0;
+                let mut unusable = Unusable::default();
                 loop {
-                    let (batch, holds) = self.hold(&plan, store, model, inputs.len(), passed_over)?;
-                    let agreed = self.agreed(model, Work::Prepared(batch), inferences)?;
+                    let (batch, deposit, holds) = self.hold(&plan, store, model, inputs.len(), &unusable)?;
+                    let mut agreed = self.agreed(model, Work::Prepared(batch), inferences)?;
                     let indices = holds.iter().map(Hold::index).collect();
-                    match self.call_servers(&plan, &agreed, Some(&Uses { indices })).await {
+                    match self.call_servers(&plan, &mut agreed, Some((deposit, Uses { indices }))).await {
+                        Err(
+                            error @ (ServiceError::Replaced { .. }
+                            | ServiceError::Refused { refusal: Refusal::Replaced, .. }),
+                        ) => {
+                            tracing::warn!(%batch, %error, "prepared inferences of a model that was replaced");
+                            unusable.replaced.push(batch);
+                        }
                         // A server that lost what this side still has: never to be used.
                         Err(ServiceError::Refused { refusal: Refusal::Used, reason, .. }) => {
                             tracing::warn!(%batch, reason, "prepared inferences are passed over");
-                            passed_over += 1;
+                            unusable.passed_over += 1;
                             for hold in holds {
                                 agreed.claim(hold)?;
                             }
@@ -90,7 +98,7 @@ impl Client {
         if let Some((store, batch)) = store {
             store.tidy(batch);
         }
-        Ok(Results { outputs, reports, used })
+        Ok(Results { outputs, reports, used, deposit: agreed.deposit })
     }
 
     /// Takes part in a session as its last party.

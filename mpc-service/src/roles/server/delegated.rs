@@ -8,7 +8,10 @@ use mpc_shares::SecretVec;
 use mpc_transport::Connection;
 use mpc_transport::tls::SecureLink;
 
+use super::Recipient;
+use crate::at_rest::prepared::StoreError;
 use crate::error::{ServiceError, in_link};
+use crate::names::SessionId;
 use crate::roles::report::InferenceReport;
 use crate::roles::session::Exchange;
 use crate::wire::message;
@@ -20,9 +23,25 @@ pub(super) struct DataOwner<'a, R: Ring> {
     pub(super) party: usize,
     pub(super) link: Option<SecureLink>,
     pub(super) name: String,
+    pub(super) session: SessionId,
+    /// How many inferences have ended.
+    pub(super) inference: u32,
+    /// Takes what is revealed to this side.
+    pub(super) recipient: Option<&'a dyn Recipient>,
 }
 
 impl<R: Ring> DataOwner<'_, R> {
+    /// Tells a data owner that computes nothing that all is prepared, and waits until it has its list.
+    pub(super) async fn last_word(&mut self) -> Result<(), ServiceError> {
+        match &mut self.link {
+            Some(link) => {
+                message::accept(link, &self.name).await?;
+                message::await_grant(link, &self.name).await
+            }
+            None => Ok(()),
+        }
+    }
+
     /// Tells a data owner that computes nothing that all is done.
     pub(super) async fn end(self) -> Result<(), ServiceError> {
         match self.link {
@@ -43,6 +62,10 @@ impl<R: Ring> Exchange<R> for DataOwner<'_, R> {
 
     async fn outputs(&mut self, outputs: Outputs<R>, report: InferenceReport) -> Result<(), ServiceError> {
         tracing::debug!(seconds = report.online_seconds, sent = report.online.bytes_sent(), "inference");
+        if let (Some(recipient), Some(revealed)) = (self.recipient, &outputs.revealed) {
+            recipient.take(self.session, self.inference, revealed).map_err(StoreError::from)?;
+        }
+        self.inference += 1;
         match (&mut self.link, outputs.share) {
             (Some(link), Some(share)) => link.send(&share.to_bytes()).await.map_err(in_link(&self.name)),
             _ => Ok(()),

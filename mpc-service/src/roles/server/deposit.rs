@@ -7,28 +7,82 @@ use mpc_shares::SecretVec;
 use mpc_transport::Connection;
 
 use super::{Holdings, Server};
+use crate::at_rest::model_shares::ModelShares;
 use crate::at_rest::packed_model::PublicModel;
 use crate::error::{ServiceError, in_link};
-use crate::names::{PlanDigest, Refusal, Refused};
+use crate::names::{DepositId, Owner, PlanDigest, Refusal, Refused};
 use crate::terms::Topology;
 use crate::wire::limits::Grant;
 use crate::wire::link::within;
-use crate::wire::message;
+use crate::wire::message::{self, Offer};
 use crate::wire::opening::Caller;
 
 impl Server {
-    pub(super) async fn deposit(&self, mut caller: Caller, public: usize, share: u64) -> Result<(), ServiceError> {
+    pub(super) async fn deposit(
+        &self,
+        mut caller: Caller,
+        version: [u8; 16],
+        public: usize,
+        share: u64,
+    ) -> Result<(), ServiceError> {
         let limit = self.capacity.limits().session_time;
         let late = ServiceError::too_long(&caller.name, limit);
-        within(limit, late, self.take_in(&mut caller, public, share)).await
+        within(limit, late, self.take_in(&mut caller, version, public, share)).await
     }
 
-    async fn take_in(&self, caller: &mut Caller, public: usize, announced: u64) -> Result<(), ServiceError> {
+    /// Says which versions of a model of the caller's are here.
+    pub(super) async fn deposited(&self, mut caller: Caller, plan: PlanDigest) -> Result<(), ServiceError> {
+        let Some(shares) = caller.answer(self.shares()).await? else { return Ok(()) };
+        let own = Owner::from(&caller.certificate);
+        let deposits = shares.deposits(plan)?.into_iter().filter(|(id, _)| id.owner == own).collect();
+        message::send(&mut caller.link, &Offer { deposits }, &caller.name).await
+    }
+
+    /// Uses a version of a model of the caller's from now on.
+    pub(super) async fn switch(
+        &self,
+        mut caller: Caller,
+        plan: PlanDigest,
+        version: [u8; 16],
+    ) -> Result<(), ServiceError> {
+        let id = DepositId { owner: Owner::from(&caller.certificate), version };
+        let switched = self.shares().and_then(|shares| match shares.switch(plan, id) {
+            Ok(true) => Ok(()),
+            Ok(false) => Err((Refusal::Replaced, format!("the model {id} is not here: leave it again"))),
+            Err(error) => {
+                tracing::error!(%error, "a model share cannot be used");
+                Err((Refusal::Internal, "the model share cannot be used here".to_owned()))
+            }
+        });
+        if caller.answer(switched).await?.is_some() {
+            tracing::info!(peer = %caller.name, %plan, deposit = %id, "uses a share of a model");
+        }
+        Ok(())
+    }
+
+    fn shares(&self) -> Result<&ModelShares, Refused> {
+        match &self.holdings {
+            Holdings::Shares(shares) => Ok(shares),
+            _ => Err((Refusal::Forbidden, "no shares of models are kept here".to_owned())),
+        }
+    }
+
+    async fn take_in(
+        &self,
+        caller: &mut Caller,
+        version: [u8; 16],
+        public: usize,
+        announced: u64,
+    ) -> Result<(), ServiceError> {
+        if let Err(refused) = self.shares() {
+            caller.refuse(refused).await;
+            return Ok(());
+        }
         message::accept(&mut caller.link, &caller.name).await?;
         let bytes = caller.link.receive_bounded(public).await.map_err(in_link(&caller.name))?;
         let decision = self.admit_share(caller, &bytes, announced);
         let Some((public, _room)) = caller.answer(decision).await? else { return Ok(()) };
-        match in_ring!(public.terms.ring, R => self.keep_share(caller, &public.plan::<R>()?, &bytes).await) {
+        match in_ring!(public.terms.ring, R => self.keep_share(caller, version, &public.plan::<R>()?, &bytes).await) {
             Ok(plan) => {
                 tracing::info!(peer = %caller.name, %plan, "keeps a share of a model");
                 message::accept(&mut caller.link, &caller.name).await
@@ -64,18 +118,17 @@ impl Server {
 
     async fn keep_share<R: Ring>(
         &self,
-        Caller { link, name, .. }: &mut Caller,
+        Caller { link, name, certificate, .. }: &mut Caller,
+        version: [u8; 16],
         plan: &Plan<R>,
         public: &[u8],
     ) -> Result<PlanDigest, ServiceError> {
-        let Holdings::Shares(shares) = &self.holdings else {
-            return Err(ServiceError::Arguments("no shares of models are kept here".to_owned()));
-        };
+        let shares = self.shares().map_err(|(_, reason)| ServiceError::Arguments(reason))?;
         let mut share = SecretVec::zeros(plan.model_share_bytes(self.party));
         link.receive(&mut share).await.map_err(in_link(name))?;
         ModelShare::from_bytes(plan, self.party, &share).map_err(|error| ServiceError::Arguments(error.to_string()))?;
         let digest = PlanDigest(plan.digest());
-        shares.keep(digest, public, &share)?;
+        shares.stage(digest, DepositId { owner: Owner::from(&*certificate), version }, public, &share)?;
         Ok(digest)
     }
 }

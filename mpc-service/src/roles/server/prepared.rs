@@ -54,7 +54,8 @@ impl Server {
     /// The store of a data owner; nothing where no inferences are prepared.
     fn store_of(&self, client: &Certificate) -> Option<Result<Store, StoreError>> {
         let folder = self.stores.as_ref()?.join(client.fingerprint().to_string().replace(':', ""));
-        Some(Store::open(folder, FileKey::new(self.endpoint.identity.derive_key("store"))))
+        let key = FileKey::new(self.endpoint.identity.derive_key("store"));
+        Some(Store::of_data_owner(folder, key, client.into()))
     }
 
     /// Removes a batch that its data owner has dropped.
@@ -75,8 +76,22 @@ impl Server {
         plan: &Plan<R>,
     ) -> Result<Option<Vec<Hold<'s>>>, ServiceError> {
         let uses: Uses = message::receive(&mut caller.link, MAX_USES_BYTES, &caller.name).await?;
-        let held = hold_all(store, batch, &uses, agreed, plan, self.party);
-        caller.answer(held.map_err(|reason| (Refusal::Used, reason))).await
+        let held = match self.replaced(store, batch, agreed) {
+            Some(reason) => Err((Refusal::Replaced, reason)),
+            None => hold_all(store, batch, &uses, agreed, plan, self.party).map_err(|reason| (Refusal::Used, reason)),
+        };
+        caller.answer(held).await
+    }
+
+    /// Why a batch is not one of the model that this session computes with; nothing if it is, or not there.
+    fn replaced(&self, store: &Store, batch: BatchId, agreed: &Agreed) -> Option<String> {
+        let described = store.describe(batch).ok()?;
+        let is_other = described.deposit != agreed.deposit || described.weights != self.weights;
+        is_other.then(|| {
+            format!(
+                "batch {batch} was prepared with a model that its owner has replaced since: remove it, prepare anew"
+            )
+        })
     }
 }
 

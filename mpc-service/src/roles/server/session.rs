@@ -12,15 +12,16 @@ use mpc_transport::{End, handshake_link};
 
 use super::delegated::DataOwner;
 use super::{Holdings, Server};
-use crate::at_rest::packed_model::PublicModel;
+use crate::at_rest::model_shares::Found;
+use crate::at_rest::packed_model::{PackError, PublicModel};
 use crate::at_rest::prepared::{Hold, Store};
 use crate::error::{ServiceError, in_link};
-use crate::names::{PlanDigest, Refusal, Refused};
+use crate::names::{DepositId, PlanDigest, Refusal, Refused, shown};
 use crate::roles::agreed::Agreed;
 use crate::roles::session::PartyRun;
 use crate::terms::Topology;
 use crate::wire::link::{Peer, within};
-use crate::wire::message::{Opening, SessionRequest, Work};
+use crate::wire::message::{self, Choice, MAX_SHORT_BYTES, Offer, Opening, SessionRequest, Work};
 use crate::wire::opening::Caller;
 
 /// The connections of a session at a server.
@@ -58,7 +59,18 @@ impl Server {
         let plan = public.plan::<R>()?;
         let decision = self.grant(&plan, &caller.certificate, request);
         let Some((grant, store)) = caller.answer(decision).await? else { return Ok(()) };
-        let agreed = self.agreed(&caller.certificate, request, public)?;
+        let offer = Offer { deposits: self.deposits(request.plan)? };
+        message::send(&mut caller.link, &offer, &caller.name).await?;
+        let Choice { deposit } = message::receive(&mut caller.link, MAX_SHORT_BYTES, &caller.name).await?;
+        let share = match deposit {
+            Some(id) => {
+                let found = self.chosen(request.plan, id);
+                let Some(found) = caller.answer(found).await? else { return Ok(()) };
+                Some(found)
+            }
+            None => None,
+        };
+        let agreed = self.agreed(&caller.certificate, request, public, deposit)?;
         // Whoever was set up otherwise learns here in what, before anybody waits for it.
         let shaken = handshake_link(&mut caller.link, End::Second, &agreed.agreement(&plan)).await;
         shaken.map_err(in_link(&caller.name))?;
@@ -70,7 +82,7 @@ impl Server {
             (_, store) => store.as_ref().map(|store| (store, Vec::new())),
         };
         let peer = caller.name.clone();
-        self.take_part(&plan, &agreed, caller.link, public, stored).await?;
+        self.take_part(&plan, &agreed, caller.link, public, (share, stored)).await?;
         drop(grant);
         let (inferences, seconds) = (request.inferences, began.elapsed().as_secs_f64());
         tracing::info!(peer, work = ?request.work, inferences, seconds, "session ended");
@@ -86,10 +98,7 @@ impl Server {
             Holdings::Shares(shares) => match shares.public(plan) {
                 Ok(Some(public)) => Ok(public),
                 Ok(None) => Err((Refusal::Differs, format!("there is no share of a model with plan {plan} here"))),
-                Err(error) => {
-                    tracing::error!(%error, "a model share cannot be read");
-                    Err((Refusal::Internal, "the model share cannot be read here".to_owned()))
-                }
+                Err(error) => Err(unreadable(&error)),
             },
         }
     }
@@ -99,6 +108,7 @@ impl Server {
         client: &Certificate,
         request: SessionRequest,
         public: &PublicModel,
+        deposit: Option<DepositId>,
     ) -> Result<Agreed, ServiceError> {
         let servers = &self.contacts.servers;
         let own = self.endpoint.identity.certificate();
@@ -113,7 +123,26 @@ impl Server {
             _ => Some(self.dealer()?.certificate.clone()),
         };
         let SessionRequest { session, work, inferences, .. } = request;
-        Ok(Agreed { session, work, inferences, parties, dealer })
+        let data_owner = (public.terms.setting == Topology::Outsourced).then(|| client.clone());
+        Ok(Agreed { session, work, inferences, parties, dealer, data_owner, deposit })
+    }
+
+    /// The models of a plan that have been left here.
+    fn deposits(&self, plan: PlanDigest) -> Result<Vec<(DepositId, bool)>, ServiceError> {
+        match &self.holdings {
+            Holdings::Shares(shares) => Ok(shares.deposits(plan)?),
+            Holdings::Own(_) | Holdings::Public(_) => Ok(Vec::new()),
+        }
+    }
+
+    /// The share of the model that a session is to use.
+    fn chosen(&self, plan: PlanDigest, id: DepositId) -> Result<Found, Refused> {
+        let gone = || (Refusal::Replaced, format!("the model {id} is not here any more: its owner has replaced it"));
+        let Holdings::Shares(shares) = &self.holdings else { return Err(gone()) };
+        match shares.find(plan, id) {
+            Ok(found) => found.ok_or_else(gone),
+            Err(error) => Err(unreadable(&error)),
+        }
     }
 
     fn dealer(&self) -> Result<&Peer, ServiceError> {
@@ -127,17 +156,28 @@ impl Server {
         agreed: &Agreed,
         link: SecureLink,
         public: &PublicModel,
-        stored: Option<(&Store, Vec<Hold<'_>>)>,
+        (share, stored): (Option<Found>, Option<(&Store, Vec<Hold<'_>>)>),
     ) -> Result<(), ServiceError> {
         let client = agreed.client_name(public.terms.setting);
         let Links { parties, control, dealer } = self.connect(plan, agreed, link, public, &client).await?;
         let network = self.endpoint.network(self.party, parties, agreed.names());
         let run = PartyRun { plan, agreed, party: self.party, network, watch: &mut () };
-        let mut exchange = DataOwner { plan, party: self.party, link: control, name: client };
+        let mut exchange = DataOwner {
+            plan,
+            party: self.party,
+            link: control,
+            name: client,
+            session: agreed.session,
+            inference: 0,
+            recipient: self.recipient.as_deref(),
+        };
         let dealer = dealer.ok_or(ServiceError::NoDealer);
         match (agreed.work, stored) {
-            (Work::Live, _) => run.live(dealer?, self.model(plan)?, &mut exchange).await?,
-            (Work::Prepare(batch), Some((store, _))) => run.prepare(dealer?, self.model(plan)?, batch, store).await?,
+            (Work::Live, _) => run.live(dealer?, self.model(plan, share)?, &mut exchange).await?,
+            (Work::Prepare(batch), Some((store, _))) => {
+                let (model, batch) = (self.model(plan, share)?, (batch, self.weights));
+                run.prepare(dealer?, model, batch, store, async || exchange.last_word().await).await?;
+            }
             (Work::Prepared(batch), Some((store, holds))) => {
                 let bytes = store.model(batch, plan.model_bytes())?;
                 let model = Model::from_bytes(plan, self.party, &bytes).map_err(agreed.in_encoding())?;
@@ -160,6 +200,16 @@ impl Server {
     ) -> Result<Links, ServiceError> {
         let mut parties: Vec<_> = (0..plan.settings().parties).map(|_| None).collect();
         self.connect_servers(agreed, public.terms.servers(), &mut parties, (&mut link, client)).await?;
+        if agreed.deposit.is_some() {
+            // Each has compared with the data owner; now with one another, which model and for whom.
+            for (party, (certificate, link)) in agreed.parties.iter().zip(&mut parties).enumerate() {
+                if let Some(link) = link {
+                    let end = if party < self.party { End::First } else { End::Second };
+                    let shaken = handshake_link(link, end, &agreed.agreement(plan)).await;
+                    shaken.map_err(in_link(&shown(certificate)))?;
+                }
+            }
+        }
         let mut links = Links { parties, control: None, dealer: None };
         match public.terms.setting {
             Topology::Direct => links.parties[plan.settings().parties - 1] = Some(link),
@@ -204,17 +254,23 @@ impl Server {
     }
 
     /// The weights, or the share of them, that this server has of the model.
-    fn model<R: Ring>(&self, plan: &Plan<R>) -> Result<ModelSource<'_, R>, ServiceError> {
+    fn model<R: Ring>(&self, plan: &Plan<R>, share: Option<Found>) -> Result<ModelSource<'_, R>, ServiceError> {
         match &self.holdings {
             Holdings::Own(model) => Ok(ModelSource::Own(&model.weights)),
             Holdings::Public(_) => Ok(ModelSource::Peer),
-            Holdings::Shares(shares) => {
-                let digest = PlanDigest(plan.digest());
-                let bytes = shares.share(digest, plan.model_share_bytes(self.party))?;
-                let missing = || ServiceError::Arguments(format!("the share of plan {digest} was removed"));
-                let share = ModelShare::from_bytes(plan, self.party, &bytes.ok_or_else(missing)?);
+            Holdings::Shares(_) => {
+                let missing =
+                    || ServiceError::Arguments("a session with shares of a model, and none is chosen".to_owned());
+                let bytes = share.ok_or_else(missing)?.read(plan.model_share_bytes(self.party))?;
+                let share = ModelShare::from_bytes(plan, self.party, &bytes);
                 Ok(ModelSource::Share(share.map_err(|error| ServiceError::Arguments(error.to_string()))?))
             }
         }
     }
+}
+
+/// A share that is here and cannot be read.
+fn unreadable(error: &PackError) -> Refused {
+    tracing::error!(%error, "a model share cannot be read");
+    (Refusal::Internal, "the model share cannot be read here".to_owned())
 }
