@@ -14,26 +14,33 @@ use crate::plan::{Format, Owner, Plan};
 use crate::weights::Weights;
 
 /// All weights and constants in fixed point, in the order of the plan.
+///
+/// What the rounding of a weight leaves is added to the next one, so that the errors of weights in a row add up to a unit at
+/// most: they multiply values that have much in common, such as the pixels under a filter.
 pub(crate) fn encode_weights<R: Ring>(
     plan: &Plan<R>,
     weights: Option<&Weights>,
 ) -> Result<SecretVec<R>, InferenceError> {
     let mut encoded = Vec::with_capacity(plan.parameters_len());
-    let mut append = |name: &str, len: usize, fractional_bits: u32, factor: f64| -> Result<(), InferenceError> {
+    let mut append = |name: &str, len: usize, fractional_bits: u32, factor: f64, carries: bool| {
         let missing = || InferenceError::Weights { tensor: name.to_owned(), expected: len };
         let tensor = weights.and_then(|weights| weights.get(name)).filter(|tensor| tensor.len() == len);
         let fixed = FixedPoint::new(fractional_bits);
+        let mut rest = 0.0;
         for &value in tensor.ok_or_else(missing)? {
-            let element = fixed.encode(f64::from(value) * factor);
-            encoded.push(element.map_err(|source| InferenceError::Range { tensor: name.to_owned(), source })?);
+            let exact = f64::from(value) * factor + rest;
+            let element = fixed.encode(exact);
+            let element = element.map_err(|source| InferenceError::Range { tensor: name.to_owned(), source })?;
+            rest = if carries { exact - fixed.decode(element) } else { 0.0 };
+            encoded.push(element);
         }
-        Ok(())
+        Ok::<_, InferenceError>(())
     };
     for weight in plan.weights() {
-        append(&weight.name, weight.len, weight.fractional_bits, 1.0 / weight.divisor)?;
+        append(&weight.name, weight.len, weight.fractional_bits, 1.0 / weight.divisor, true)?;
     }
     for constant in plan.constants() {
-        append(&constant.name, constant.len, constant.fractional_bits, constant.factor)?;
+        append(&constant.name, constant.len, constant.fractional_bits, constant.factor, false)?;
     }
     Ok(encoded.into())
 }

@@ -2,7 +2,7 @@
 
 use mpc_nn::{
     ConvolutionOptions, Graph, GraphBuilder, Owner, Plan, PlanError, Pool, Preprocessing, Roles, Settings,
-    WeightKnowledge, Weights, evaluate,
+    WeightKnowledge, Weights, evaluate, ideal,
 };
 use mpc_protocols::function::Function;
 use mpc_transport::Traffic;
@@ -327,4 +327,19 @@ fn functions_of_each_element() {
     check::<u128>(&functions(), Settings::new(2), 0.0005, Preprocessing::Ahead);
     let settings = Settings { fractional_bits: 20, comparison_bits: 40, ..Settings::new(2) };
     check::<u128>(&functions(), settings, 0.0002, Preprocessing::Ahead);
+}
+
+/// Each weight is rounded to 16 bits, and what that leaves goes into the next one: 4,096 of them are off by half a unit.
+#[test]
+fn roundings_of_weights_do_not_add_up() {
+    let mut b = GraphBuilder::new();
+    let x = b.input("x", &[1, 4096]).unwrap();
+    let y = b.linear("y", x, 1, false).unwrap();
+    let graph = b.finish(&[y]).unwrap();
+    let weights = random_weights(&graph, &mut ChaCha20Rng::seed_from_u64(3));
+    let plan = Plan::<u64>::new(&graph, Settings::new(2)).unwrap();
+    let ones = ArrayD::from_elem(&[1, 4096][..], 1.0);
+    let sum = ideal::evaluate(&plan, &weights, &[ones], |_, _| ()).unwrap()[0][[0, 0]];
+    let exact: f64 = weights.get("y.weight").unwrap().iter().map(|&weight| f64::from(weight)).sum();
+    assert!((sum - exact).abs() <= 0.501 / 65_536.0, "{sum} instead of {exact}");
 }
