@@ -138,7 +138,7 @@ pub fn read_tensor(path: &Path, name: &str, shape: &[usize], pixels: &Pixels) ->
     Ok(if is_channels_last(shape) { image.permuted_axes(vec![0, 2, 3, 1]) } else { image })
 }
 
-/// What a file is that is neither a tensor nor an image; `None` if it may be an image.
+/// The kind of a file that is neither a tensor nor an image; `None` if it may be an image.
 fn no_image(bytes: &[u8]) -> Option<String> {
     let start = bytes.get(..bytes.len().min(512)).unwrap_or_default();
     if start.is_empty() {
@@ -162,7 +162,7 @@ fn is_channels_last(shape: &[usize]) -> bool {
     !matches!(shape, [.., 1 | 3, _, _]) && matches!(shape, [.., _, _, 1 | 3])
 }
 
-/// What was read from pipes, which give their bytes once only; zeroised on drop, which is the end of the process.
+/// The bytes read from pipes, which give them once only; zeroised on drop, which is the end of the process.
 static PIPED: Mutex<BTreeMap<PathBuf, Zeroizing<Vec<u8>>>> = Mutex::new(BTreeMap::new());
 
 /// The bytes of a file, or of a pipe or standard input (`-`), which is read once and remembered.

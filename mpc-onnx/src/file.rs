@@ -8,11 +8,15 @@ use rten_onnx::onnx::{DataType, GraphProto, ModelProto, TensorProto, ValueInfoPr
 use zeroize::Zeroize;
 
 use crate::error::OnnxError;
-use crate::import::LAST_OPSET;
 use crate::{functions, tensor, translate, wire};
 
 /// The largest file that is read, in bytes: protobuf's own limit of 2 GiB.
 pub const MAX_FILE: usize = (1 << 31) - 1;
+
+/// The first version of the operators that is read.
+pub const FIRST_OPSET: i64 = 1;
+/// The last version of the operators that is read.
+pub const LAST_OPSET: i64 = 28;
 
 /// One size of an input or output.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -18,17 +18,12 @@ use rten_onnx::onnx::{DataLocation, DataType, GraphProto, NodeProto, TensorProto
 use crate::call::Call;
 use crate::context::{Context, graph_shape};
 use crate::error::{ImportError, Lowered, Problem, Reason, invalid, unsupported};
-use crate::file::OnnxFile;
+use crate::file::{FIRST_OPSET, LAST_OPSET, OnnxFile};
 use crate::shapes::InputShapes;
 use crate::topology::{self, Order, node_name};
 use crate::value::{Tensor, Value};
 use crate::{functions, rules, tensor};
 use inputs::{Inputs, Known};
-
-/// The first version of the operators that is read.
-pub const FIRST_OPSET: i64 = 1;
-/// The last version of the operators that is read.
-pub const LAST_OPSET: i64 = 28;
 
 /// The number of elements of constants that a file may make beyond a multiple of its size.
 const BUDGET: usize = 1 << 24;
@@ -135,7 +130,7 @@ fn is_output(order: &Order<'_>, node: &NodeProto) -> bool {
     readers.flatten().any(|&reader| reader == usize::MAX)
 }
 
-/// What a name stands for.
+/// The meaning of a name.
 #[derive(Clone)]
 enum Item {
     Value(Value),

@@ -64,6 +64,6 @@ mod value;
 mod wire;
 
 pub use error::{ImportError, OnnxError, Reason};
-pub use file::{Dimension, MAX_FILE, OnnxFile, TensorInfo};
-pub use import::{FIRST_OPSET, LAST_OPSET, import};
+pub use file::{Dimension, FIRST_OPSET, LAST_OPSET, MAX_FILE, OnnxFile, TensorInfo};
+pub use import::import;
 pub use shapes::InputShapes;

@@ -1,4 +1,4 @@
-//! What the parser has no types for, said in terms of what it has: sparse tensors, and functions of the file's own.
+//! Translations of what the parser has no types for into what it has: sparse tensors, and functions of the file's own.
 //!
 //! A sparse tensor becomes a graph of three weights: its values, their places, its sizes. A function becomes a model of its
 //! own whose first node is a call of it. All of it was checked by [`wire::check`] before.

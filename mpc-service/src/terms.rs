@@ -137,7 +137,7 @@ impl Terms {
         }
     }
 
-    /// Who learns what, in a sentence: for the data owner, before it sends anything.
+    /// The recipients of each result, in a sentence: for the data owner, before it sends anything.
     #[must_use]
     pub fn disclosure(&self) -> String {
         let what = match self.reveal {

@@ -38,7 +38,7 @@ pub struct PlanArguments {
 
 #[derive(Serialize)]
 struct Report {
-    /// Who learns what, by the terms.
+    /// The recipients of each result, by the terms.
     disclosure: String,
     #[serde(flatten)]
     cost: Cost,

@@ -1,5 +1,5 @@
-//! Who learns a result: it is said before anything is sent, nobody learns what the data owner did not agree to, and results
-//! lie where they were to go, for their owner's eyes alone.
+//! The recipients of a result: they are named before anything is sent, nobody learns what the data owner did not agree to,
+//! and results lie where they were to go, for the eyes of their owner alone.
 
 use std::fs;
 use std::path::Path;

@@ -15,7 +15,7 @@ use crate::weights::Weights;
 
 /// All weights and constants in fixed point, in the order of the plan.
 ///
-/// What the rounding of a weight leaves is added to the next one, so that the errors of weights in a row add up to a unit at
+/// The next weight takes what the rounding of one leaves, so that the errors of weights in a row add up to a unit at
 /// most: they multiply values that have much in common, such as the pixels under a filter.
 pub(crate) fn encode_weights<R: Ring>(
     plan: &Plan<R>,

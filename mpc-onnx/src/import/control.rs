@@ -9,7 +9,7 @@ use crate::value::Value;
 
 /// The most steps of a loop that are unrolled.
 const MAX_STEPS: usize = 4096;
-/// What the caller of a loop's body may give it: nothing there is kept from one step to the next but these.
+/// The values that a loop's body hands from one step to the next: nothing else there is kept.
 type Carried = Vec<Item>;
 
 fn graph_attribute<'a>(node: &'a NodeProto, wanted: &str) -> Lowered<&'a GraphProto> {

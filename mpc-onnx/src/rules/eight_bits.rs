@@ -13,7 +13,7 @@ use crate::rules::quantise::{self, laid_out};
 use crate::rules::{convolution, elementwise, linear, pool};
 use crate::value::{Constant, Tensor, Value};
 
-/// What weights of integers are divided by, and sums of their products multiplied with later.
+/// The divisor of weights of integers, with which sums of their products are multiplied later.
 const UNIT: f32 = 128.0;
 
 /// A scale of 1 and a zero point of 0: the value stands for itself, and its scale is found by nobody.

@@ -60,22 +60,7 @@ fn apply(context: &mut Context, call: &Call<'_>, operator: &str, left: &Value, r
         (Value::Tokens { .. }, _) | (_, Value::Tokens { .. }) => {
             return unsupported("it takes a private input of integers; cast it to floats first");
         }
-        (Value::Node(x), Value::Node(y)) => match operator {
-            "Add" => context.add(x, y)?,
-            "Sub" => context.subtract(x, y)?,
-            "Mul" => context.multiply(x, y)?,
-            "Mod" => rounding::remainder(context, x, &Divisor::Tensor(y), call.int("fmod", 0)? != 0)?,
-            "Div" if context.is_typed(x.id) && context.is_typed(y.id) => {
-                rounding::whole_quotient(context, x, &Divisor::Tensor(y))?
-            }
-            "Div" => {
-                let reciprocal = context.reciprocal(y)?;
-                context.multiply(x, &reciprocal)?
-            }
-            "Max" => context.maximum(x, y)?,
-            "Min" => minimum(context, x, y)?,
-            _ => private_comparison::compare(context, operator, x, y)?,
-        },
+        (Value::Node(x), Value::Node(y)) => on_nodes(context, call, operator, x, y)?,
         (Value::Node(x), Value::Integer(y)) if operator == "Div" && context.is_typed(x.id) => {
             rounding::whole_quotient(context, x, &Divisor::Constant(&y.mapv(|y| y as f32)))?
         }
@@ -112,6 +97,26 @@ fn apply(context: &mut Context, call: &Call<'_>, operator: &str, left: &Value, r
         _ => return unsupported("operands of these kinds"),
     }
     .into())
+}
+
+/// The operator of two private values.
+fn on_nodes(context: &mut Context, call: &Call<'_>, operator: &str, x: &Tensor, y: &Tensor) -> Lowered<Tensor> {
+    match operator {
+        "Add" => context.add(x, y),
+        "Sub" => context.subtract(x, y),
+        "Mul" => context.multiply(x, y),
+        "Mod" => rounding::remainder(context, x, &Divisor::Tensor(y), call.int("fmod", 0)? != 0),
+        "Div" if context.is_typed(x.id) && context.is_typed(y.id) => {
+            rounding::whole_quotient(context, x, &Divisor::Tensor(y))
+        }
+        "Div" => {
+            let reciprocal = context.reciprocal(y)?;
+            context.multiply(x, &reciprocal)
+        }
+        "Max" => context.maximum(x, y),
+        "Min" => minimum(context, x, y),
+        _ => private_comparison::compare(context, operator, x, y),
+    }
 }
 
 /// The factor that makes a mask of what is 0 or more, as in (1 − m)·min.

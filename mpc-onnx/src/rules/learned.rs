@@ -74,7 +74,7 @@ fn affine(context: &mut Context, x: &Tensor, weights: Vec<f32>, bias: Option<Vec
     context.linear(x, arrays::from_elements(&[outputs, features], weights)?, bias)
 }
 
-/// What is done with scores.
+/// The scores, transformed as `post_transform` says.
 fn transformed(context: &mut Context, call: &Call<'_>, scores: &Tensor) -> Lowered<Tensor> {
     match call.string("post_transform", "NONE")?.as_str() {
         "NONE" => Ok(scores.clone()),

@@ -11,7 +11,7 @@ use crate::value::{Constant, Tensor, Value, vector};
 
 /// From where on a variance is taken as it is.
 const LARGE: f32 = 4.0;
-/// What a smaller one is multiplied with: a power of 4.
+/// The factor of a smaller one: a power of 4.
 const FINER: f32 = 1024.0;
 
 /// The constants of a BatchNormalization node as a scale and an offset for each channel.

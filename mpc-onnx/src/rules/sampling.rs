@@ -11,7 +11,7 @@ use crate::value::{Tensor, Value};
 /// Positions along an axis, and their coefficients.
 type Taps = Vec<(usize, f64)>;
 
-/// What lies outside of an image.
+/// The values outside of an image.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Outside {
     Zeros,

@@ -15,7 +15,7 @@ use crate::value::{Tensor, Value};
 /// The most sources of one element of a product.
 const MAX_FACTORS: usize = 64;
 
-/// What becomes of several sources of one element.
+/// The way in which several sources of one element are joined.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Join {
     /// The last one counts.

@@ -70,7 +70,7 @@ pub struct Offer {
 /// The model that a session uses, of those that all servers have.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Choice {
-    /// None where there is nothing to choose.
+    /// The deposit that is chosen, if there is something to choose.
     pub deposit: Option<DepositId>,
 }
 

@@ -159,7 +159,7 @@ pub struct Site {
     pub folder: TempDir,
     /// Where the weights of the model owner's server begin.
     pub start: f32,
-    /// What the model owner was told, of each inference.
+    /// The results that the model owner was told, of each inference.
     pub told: Arc<Mutex<Vec<Vec<ArrayD<f64>>>>>,
 }
 

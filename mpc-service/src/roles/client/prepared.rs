@@ -24,7 +24,7 @@ const OUTSIDE: usize = u32::MAX as usize;
 /// How many prepared inferences in a row may turn out to be unusable at the servers.
 const MAX_PASSED_OVER: usize = 1000;
 
-/// What a query has found that it cannot use.
+/// The inferences that a query has found and cannot use.
 #[derive(Debug, Default)]
 pub(super) struct Unusable {
     /// How many sets of inferences in a row that servers had lost.
