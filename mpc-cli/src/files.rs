@@ -86,7 +86,7 @@ pub fn by_name(
     let mut by_name = BTreeMap::new();
     let mut unnamed = Vec::new();
     for file in files {
-        match file.split_once('=') {
+        match split_name(file, names) {
             Some((name, path)) if names.iter().any(|known| known == name) => {
                 if by_name.insert(name.to_owned(), PathBuf::from(path)).is_some() {
                     return Err(FilesError::Twice { what, name: name.to_owned() });
@@ -106,6 +106,16 @@ pub fn by_name(
     }
     by_name.extend(free.into_iter().zip(unnamed));
     Ok(by_name)
+}
+
+/// The name and the file of NAME=FILE: of the names that the text begins with the longest, as a name may have a `=`.
+fn split_name<'a>(text: &'a str, names: &[String]) -> Option<(&'a str, &'a str)> {
+    let behind = |name: &String| text.strip_prefix(name.as_str()).and_then(|rest| rest.strip_prefix('='));
+    let known = names.iter().filter(|name| behind(name).is_some()).max_by_key(|name| name.len());
+    match known {
+        Some(name) => Some((&text[..name.len()], &text[name.len() + 1..])),
+        None => text.split_once('='),
+    }
 }
 
 /// Checks before a run that its outputs can be written: as `.npy`, in folders that are there.
@@ -143,6 +153,9 @@ mod tests {
         };
         let given: Vec<String> = files(&["x.npy", "a=y=z.npy"]).unwrap();
         assert_eq!(given, ["a:y=z.npy", "b:x.npy"]);
+        let names = ["a".to_owned(), "a=1".to_owned()];
+        let given = by_name("input", &["a=1=x.npy".to_owned(), "a=y.npy".to_owned()], &names).unwrap();
+        assert_eq!((given["a=1"].as_path(), given["a"].as_path()), (Path::new("x.npy"), Path::new("y.npy")));
         let given: Vec<String> = files(&["folder/c=x.npy"]).unwrap();
         assert_eq!(given, ["a:folder/c=x.npy"]);
         for (wrong, text) in [(&["c=x.npy"][..], "no input `c`, but `a`, `b`"), (&["a=x", "a=y"], "two files for `a`")]

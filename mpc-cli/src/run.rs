@@ -29,6 +29,7 @@ use std::sync::Arc;
 
 use crate::files::{by_name, check_destinations};
 use mpc_models::tensors::{write_tensor, write_whole};
+use mpc_nn::Plan;
 use mpc_ring::{Ring, in_ring};
 
 pub use crate::arguments::{InputArguments, OutputArguments, RevealArgument, RevealToArgument, TermsArguments};
@@ -39,6 +40,7 @@ use error::{InputError, RunError};
 use job::Job;
 use progress::Progress;
 use results::Results;
+use samples::Samples;
 pub use subject::Meaning;
 use subject::Subject;
 use summary::summarise;
@@ -56,6 +58,25 @@ pub fn run(arguments: &RunArguments) -> Result<Summary, Failure> {
     in_ring!(arguments.terms.ring, R => compare::<R>(arguments))
 }
 
+/// Checks before anything is sent that every input is within what the plan was made for.
+fn check_range<R: Ring>(plan: &Plan<R>, samples: &Samples) -> Result<(), InputError> {
+    let bound = plan.settings().bound();
+    for inputs in &samples.inferences {
+        for (input, &id) in inputs.iter().zip(plan.graph().inputs()) {
+            let beyond = |value: f32| f64::from(value.abs()) >= bound;
+            let values = input.iter().flatten();
+            if let Some((place, value)) = values.copied().enumerate().find(|&(_, value)| beyond(value)) {
+                let name = plan.graph().node(id).name();
+                return Err(InputError::Named(format!(
+                    "input `{name}` has the value {value} (element {place}), but private values must be below {bound} in \
+                     magnitude: scale the input down, or give --comparison-bits a larger number"
+                )));
+            }
+        }
+    }
+    Ok(())
+}
+
 /// Checks everything, runs it privately and compares.
 fn compare<R: Ring>(arguments: &RunArguments) -> Result<Summary, Failure> {
     let subject = Subject::open(arguments, true)?;
@@ -65,6 +86,7 @@ fn compare<R: Ring>(arguments: &RunArguments) -> Result<Summary, Failure> {
     let plan = job.plan::<R>()?;
     let source = subject.inputs.as_ref().ok_or_else(|| InputError::Named("--input is missing".to_owned()))?;
     let samples = source.read(|_| true)?;
+    check_range(&plan, &samples)?;
     job.inferences = samples.inferences.len();
     let weights = subject.weights.read(plan.graph())?;
     let mut progress = Progress::new(&plan, job.inferences);

@@ -15,9 +15,6 @@ use crate::npy::{NpyError, descriptor, read};
 /// The largest member of an archive that is unpacked: a tensor of as many elements as a graph allows, and its header.
 const MAX_MEMBER: u64 = 8 * MAX_ELEMENTS as u64 + 4096;
 
-/// NumPy's name of `float16`.
-const HALF: &[u8] = b"<f2";
-
 /// Why there is no tensor of that name in an archive.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -48,7 +45,7 @@ pub enum ArchiveError {
 }
 
 /// A tensor of real numbers from the bytes of an `.npy` file, as `f32` and in row-major order: of `float16`, `float32`,
-/// `float64`, `bool` or integers of any size, little-endian.
+/// `float64`, `bool` or integers of any size, in either order of their bytes.
 ///
 /// ```
 /// use mpc_models::arrays::{read_npy, write_npy};
@@ -62,17 +59,18 @@ pub enum ArchiveError {
 /// A file that is damaged or holds another type, more than 2^28 elements, or an element that is NaN or infinite.
 pub fn read_npy(bytes: &[u8]) -> Result<ArrayD<f32>, NpyError> {
     let array = match descriptor(bytes)?.as_str() {
-        "<f4" => read_as::<f32>(bytes, "float32", "<f4")?,
-        "<f8" => read_as::<f64>(bytes, "float64", "<f8")?,
-        "<f2" => read_halves(bytes)?,
-        "<i8" => read_as::<i64>(bytes, "int64", "<i8")?,
-        "<i4" => read_as::<i32>(bytes, "int32", "<i4")?,
-        "<i2" => read_as::<i16>(bytes, "int16", "<i2")?,
-        "|i1" => read_as::<i8>(bytes, "int8", "|i1")?,
-        "<u8" => read_as::<u64>(bytes, "uint64", "<u8")?,
-        "<u4" => read_as::<u32>(bytes, "uint32", "<u4")?,
-        "<u2" => read_as::<u16>(bytes, "uint16", "<u2")?,
-        "|u1" => read_as::<u8>(bytes, "uint8", "|u1")?,
+        "<f4" | ">f4" => read_as::<f32>(bytes, "float32", &["<f4", ">f4"])?,
+        "<f8" | ">f8" => read_as::<f64>(bytes, "float64", &["<f8", ">f8"])?,
+        "<f2" => read_halves(bytes, b"<f2", b"<u2")?,
+        ">f2" => read_halves(bytes, b">f2", b">u2")?,
+        "<i8" | ">i8" => read_as::<i64>(bytes, "int64", &["<i8", ">i8"])?,
+        "<i4" | ">i4" => read_as::<i32>(bytes, "int32", &["<i4", ">i4"])?,
+        "<i2" | ">i2" => read_as::<i16>(bytes, "int16", &["<i2", ">i2"])?,
+        "|i1" => read_as::<i8>(bytes, "int8", &["|i1"])?,
+        "<u8" | ">u8" => read_as::<u64>(bytes, "uint64", &["<u8", ">u8"])?,
+        "<u4" | ">u4" => read_as::<u32>(bytes, "uint32", &["<u4", ">u4"])?,
+        "<u2" | ">u2" => read_as::<u16>(bytes, "uint16", &["<u2", ">u2"])?,
+        "|u1" => read_as::<u8>(bytes, "uint8", &["|u1"])?,
         "|b1" => read_any::<bool>(bytes, "bool", &["|b1"])?.mapv(|value| f32::from(u8::from(value))),
         other => return Err(NpyError::Type { expected: "a real number", found: other.to_string() }),
     };
@@ -85,19 +83,19 @@ pub fn read_npy(bytes: &[u8]) -> Result<ArrayD<f32>, NpyError> {
 fn read_as<T: ReadableElement + AsPrimitive<f32>>(
     bytes: &[u8],
     type_name: &'static str,
-    descriptor: &'static str,
+    descriptors: &[&str],
 ) -> Result<ArrayD<f32>, NpyError> {
-    Ok(read_any::<T>(bytes, type_name, &[descriptor])?.mapv(AsPrimitive::as_))
+    Ok(read_any::<T>(bytes, type_name, descriptors)?.mapv(AsPrimitive::as_))
 }
 
 /// `float16`, which the reader of `.npy` files does not know: read as the integers of the same bits.
-fn read_halves(bytes: &[u8]) -> Result<ArrayD<f32>, NpyError> {
+fn read_halves(bytes: &[u8], half: &[u8], integer: &[u8]) -> Result<ArrayD<f32>, NpyError> {
     let mut renamed = bytes.to_vec();
-    // The first such text is the type in the header: that comes first, and has no other texts with a `<`.
-    if let Some(place) = renamed.windows(HALF.len()).position(|text| text == HALF) {
-        renamed[place..][..HALF.len()].copy_from_slice(b"<u2");
+    // The first such text is the type in the header: that comes first, and has no other texts with a `<` or `>`.
+    if let Some(place) = renamed.windows(half.len()).position(|text| text == half) {
+        renamed[place..][..half.len()].copy_from_slice(integer);
     }
-    Ok(read_any::<u16>(&renamed, "float16", &["<u2"])?.mapv(|bits| f16::from_bits(bits).to_f32()))
+    Ok(read_any::<u16>(&renamed, "float16", &["<u2", ">u2"])?.mapv(|bits| f16::from_bits(bits).to_f32()))
 }
 
 /// An array of any shape that a graph may have.

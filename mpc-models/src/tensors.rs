@@ -1,12 +1,15 @@
 //! Tensors in files: the inputs of a network, and its outputs.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 
 use mpc_nn::file::{FileError, read_file};
 use mpc_nn::graph::MAX_ELEMENTS;
 use ndarray::{ArrayD, Dimension, IxDyn};
 use serde::{Deserialize, Serialize};
+use zeroize::Zeroizing;
 
 use crate::arrays::{read_npy, read_npz, write_npy};
 use crate::images::{ImageChannels, ImageOptions, decode_image};
@@ -117,7 +120,7 @@ impl InputFile {
 /// [`TensorError::File`], [`TensorError::Content`].
 pub fn read_tensor(path: &Path, name: &str, shape: &[usize], pixels: &Pixels) -> Result<ArrayD<f32>, TensorError> {
     let wrong = |reason: String| TensorError::Content { file: path.display().to_string(), reason };
-    let bytes = read_file(path, MAX_FILE)?;
+    let bytes = read_input(path)?;
     if bytes.starts_with(NPY) {
         return read_npy(&bytes).map_err(|error| wrong(error.to_string()));
     }
@@ -126,9 +129,61 @@ pub fn read_tensor(path: &Path, name: &str, shape: &[usize], pixels: &Pixels) ->
         let only = read_npz(&bytes, None);
         return only.or_else(|_| read_npz(&bytes, Some(name))).map_err(|error| wrong(error.to_string()));
     }
+    if let Some(reason) = no_image(&bytes) {
+        return Err(wrong(reason));
+    }
     let options = pixels.options(shape).map_err(wrong)?;
     options.check().map_err(|error| wrong(error.to_string()))?;
-    decode_image(&bytes, &options).map_err(|error| wrong(format!("neither .npy nor .npz, and as an image: {error}")))
+    let image = decode_image(&bytes, &options).map_err(|error| wrong(error.to_string()))?;
+    Ok(if is_channels_last(shape) { image.permuted_axes(vec![0, 2, 3, 1]) } else { image })
+}
+
+/// What a file is that is neither a tensor nor an image; `None` if it may be an image.
+fn no_image(bytes: &[u8]) -> Option<String> {
+    let start = bytes.get(..bytes.len().min(512)).unwrap_or_default();
+    if start.is_empty() {
+        return Some("the file is empty".to_owned());
+    }
+    if bytes.starts_with(b"\x89PNG") || bytes.starts_with(b"\xff\xd8") {
+        return None;
+    }
+    let is_text = is_utf8(start) && !start.contains(&0);
+    let what = if is_text { "it is text" } else { "it is of another kind" };
+    Some(format!("{what}; an input is a tensor (.npy, .npz: numpy.save, numpy.savez) or a PNG or JPEG image"))
+}
+
+/// Whether bytes are the beginning of a text in UTF-8.
+fn is_utf8(bytes: &[u8]) -> bool {
+    core::str::from_utf8(bytes).map_or_else(|error| error.error_len().is_none(), |_| true)
+}
+
+/// Whether the shape is that of an image whose channels are its last axis.
+fn is_channels_last(shape: &[usize]) -> bool {
+    !matches!(shape, [.., 1 | 3, _, _]) && matches!(shape, [.., _, _, 1 | 3])
+}
+
+/// What was read from pipes, which give their bytes once only; zeroised on drop, which is the end of the process.
+static PIPED: Mutex<BTreeMap<PathBuf, Zeroizing<Vec<u8>>>> = Mutex::new(BTreeMap::new());
+
+/// The bytes of a file, or of a pipe or standard input (`-`), which is read once and remembered.
+fn read_input(path: &Path) -> Result<Zeroizing<Vec<u8>>, TensorError> {
+    let path = if path == Path::new("-") { Path::new("/dev/stdin") } else { path };
+    if !is_pipe(path) {
+        return Ok(read_file(path, MAX_FILE)?);
+    }
+    let mut piped = PIPED.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(bytes) = piped.get(path) {
+        return Ok(bytes.clone());
+    }
+    let bytes = read_file(path, MAX_FILE)?;
+    piped.insert(path.to_owned(), bytes.clone());
+    Ok(bytes)
+}
+
+/// Whether a file gives its bytes once only, so that no other process can read them as well.
+#[must_use]
+pub fn is_pipe(path: &Path) -> bool {
+    path == Path::new("-") || fs::metadata(path).is_ok_and(|about| !about.is_file() && !about.is_dir())
 }
 
 /// The shape of the tensor in a file; `None` for an image, which has any.
@@ -136,7 +191,7 @@ pub fn read_tensor(path: &Path, name: &str, shape: &[usize], pixels: &Pixels) ->
 /// # Errors
 /// [`TensorError::File`], [`TensorError::Content`].
 pub fn tensor_shape(path: &Path, name: &str) -> Result<Option<Vec<usize>>, TensorError> {
-    let bytes = read_file(path, MAX_FILE)?;
+    let bytes = read_input(path)?;
     if bytes.starts_with(NPY) || bytes.starts_with(ZIP) {
         return Ok(Some(read_tensor(path, name, &[], &Pixels::default())?.shape().to_vec()));
     }
@@ -161,8 +216,9 @@ impl Pixels {
     fn options(&self, shape: &[usize]) -> Result<ImageOptions, String> {
         let channels = match shape {
             [.., 1, _, _] => ImageChannels::Grey,
-            [.., 3, _, _] => ImageChannels::Colour,
-            _ => return Err("an image needs an input of 1 or 3 channels, height and width".to_owned()),
+            [.., 3, _, _] | [.., _, _, 3] => ImageChannels::Colour,
+            [.., _, _, 1] => ImageChannels::Grey,
+            _ => return Err("it is an image, but the input is none of 1 or 3 channels, height and width".to_owned()),
         };
         let of = |what: &str, values: &[f32], neutral: f32| match *values {
             [] => Ok([neutral; 3]),
@@ -170,7 +226,8 @@ impl Pixels {
             [red, green, blue] => Ok([red, green, blue]),
             _ => Err(format!("the {what} of pixels is one number, or three")),
         };
-        let size = [shape[shape.len() - 2], shape[shape.len() - 1]];
+        let behind = usize::from(is_channels_last(shape));
+        let size = [shape[shape.len() - 2 - behind], shape[shape.len() - 1 - behind]];
         let (mean, deviation) = (of("mean", &self.mean, 0.0)?, of("deviation", &self.deviation, 1.0)?);
         Ok(ImageOptions { size, channels, mean, deviation })
     }

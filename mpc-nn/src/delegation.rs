@@ -44,7 +44,7 @@ impl<R: Ring> Share<R> {
     fn split(plan: &Plan<R>, secret: &[R], generator: &mut Prg) -> Result<Vec<Self>, ShareError> {
         let last = plan.settings().parties - 1;
         let seeds: Vec<Seed> = (0..last).map(|_| generator.seed()).collect();
-        let copies = seeds.iter().map(|seed| Seed::from_bytes(*seed.expose())).collect();
+        let copies = seeds.iter().map(|seed| Seed::copy_of(seed.expose())).collect();
         let rest = ArithmeticShares::split_by_seeds(&[secret.len()], secret, copies)?;
         let contents = seeds.into_iter().map(Content::Seed).chain([Content::Elements(rest.into_elements().into())]);
         Ok(contents.enumerate().map(|(party, content)| Self { header: Header::new(plan, party), content }).collect())
@@ -67,7 +67,7 @@ impl<R: Ring> Share<R> {
         } else {
             let mut seed = Zeroizing::new([0; Seed::BYTES]);
             seed.copy_from_slice(header.decode(kind, Seed::BYTES, bytes)?);
-            Content::Seed(Seed::from_bytes(*seed))
+            Content::Seed(Seed::copy_of(&seed))
         };
         Ok(Self { header, content })
     }

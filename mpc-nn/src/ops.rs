@@ -13,6 +13,7 @@ mod combine;
 mod concat;
 mod convolution;
 mod cumulative_sum;
+mod floor;
 mod function;
 mod gather;
 mod indexed;
@@ -106,6 +107,7 @@ macro_rules! operation {
             Op::CumulativeSum { axis, exclusive, reverse } => {
                 cumulative_sum::CumulativeSum { axis: *axis, exclusive: *exclusive, reverse: *reverse }
             },
+            Op::Digit { level } => floor::Digit { level: *level },
         )
     };
     ($op:expr, $operation:ident => $body:expr; $($pattern:pat => $value:expr,)*) => {

@@ -21,6 +21,28 @@ pub(crate) struct Call<'a> {
     pub(crate) zero_type: i32,
     /// Whether the result goes into a softmax only, so that large negative constants are masks.
     pub(crate) is_masked: bool,
+    /// Whether all that becomes of the results is to be revealed.
+    pub(crate) is_revealed: bool,
+    /// Whether a result is an output of the network.
+    pub(crate) is_output: bool,
+}
+
+impl<'a> Call<'a> {
+    /// A node alone.
+    pub(crate) fn of(node: &'a NodeProto) -> Self {
+        let (inputs, used) = (Vec::new(), Vec::new());
+        Self {
+            node,
+            inputs,
+            used,
+            opset: 0,
+            norm: None,
+            zero_type: 0,
+            is_masked: false,
+            is_revealed: false,
+            is_output: false,
+        }
+    }
 }
 
 impl Call<'_> {
@@ -135,6 +157,11 @@ impl Call<'_> {
         if value.is_nan() { invalid(format!("attribute `{name}` is NaN")) } else { Ok(value) }
     }
 
+    /// A real attribute that may be no number.
+    pub(crate) fn float_or_nan(&self, name: &str) -> Lowered<Option<f32>> {
+        Ok(self.attribute(name, AttributeType::FLOAT)?.map(|attribute| attribute.f.unwrap_or(0.0)))
+    }
+
     pub(crate) fn ints(&self, name: &str) -> Lowered<Option<Vec<i64>>> {
         Ok(self.attribute(name, AttributeType::INTS)?.map(|attribute| attribute.ints.clone()))
     }
@@ -150,6 +177,12 @@ impl Call<'_> {
     pub(crate) fn string(&self, name: &str, default: &str) -> Lowered<String> {
         let attribute = self.attribute(name, AttributeType::STRING)?;
         Ok(attribute.map_or_else(|| default.into(), |attribute| attribute.s.clone().unwrap_or_default()))
+    }
+
+    /// The weights of a graph that an attribute is.
+    pub(crate) fn graph_attribute(&self, name: &str) -> Lowered<Option<&[TensorProto]>> {
+        let attribute = self.attribute(name, AttributeType::GRAPH)?;
+        Ok(attribute.and_then(|attribute| attribute.g.as_ref()).map(|graph| graph.initializer.as_slice()))
     }
 
     pub(crate) fn tensor_attribute(&self, name: &str) -> Lowered<Option<&TensorProto>> {

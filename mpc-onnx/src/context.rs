@@ -18,6 +18,8 @@ pub(crate) use broadcast::real;
 
 /// The largest number of nodes of an imported graph.
 const MAX_NODES: usize = 1 << 16;
+/// The nodes of a rounding, but one.
+const FLOOR_NODES: usize = 28;
 
 /// Where a node comes from, for formulas that are recognised.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -66,8 +68,12 @@ pub(crate) struct Context {
     origins: BTreeMap<NodeId, Origin>,
     /// The tensor whose exponentials a sum adds, and the axes of the sum.
     pub(crate) exponents: BTreeMap<NodeId, (Tensor, Vec<usize>)>,
+    /// The rows with a single 1 that private indices were made of.
+    rows: BTreeMap<NodeId, Tensor>,
     /// Private values that are whole numbers.
     whole: BTreeMap<NodeId, Whole>,
+    /// Private values that are integers or Booleans in the file.
+    typed: std::collections::BTreeSet<NodeId>,
     /// Where private values are −∞ by a public mask: 1 there, else 0, in a shape that broadcasts.
     infinite: BTreeMap<NodeId, ArrayD<i64>>,
     /// Where results are no numbers, as those of a softmax of nothing but −∞; in the same form.
@@ -100,7 +106,9 @@ impl Context {
             nodes: 0,
             origins: BTreeMap::new(),
             exponents: BTreeMap::new(),
+            rows: BTreeMap::new(),
             whole: BTreeMap::new(),
+            typed: std::collections::BTreeSet::new(),
             infinite: BTreeMap::new(),
             undefined: BTreeMap::new(),
             quantisations: BTreeMap::new(),
@@ -180,6 +188,23 @@ impl Context {
         self.whole.insert(id, whole);
     }
 
+    /// Whether a private value is of integers or Booleans in the file.
+    pub(crate) fn is_typed(&self, id: NodeId) -> bool {
+        self.typed.contains(&id)
+    }
+
+    pub(crate) fn note_typed(&mut self, id: NodeId) {
+        self.typed.insert(id);
+    }
+
+    pub(crate) fn rows(&self, id: NodeId) -> Option<&Tensor> {
+        self.rows.get(&id)
+    }
+
+    pub(crate) fn note_rows(&mut self, id: NodeId, rows: Tensor) {
+        self.rows.insert(id, rows);
+    }
+
     pub(crate) fn infinite(&self, id: NodeId) -> Option<&ArrayD<i64>> {
         self.infinite.get(&id)
     }
@@ -232,6 +257,13 @@ impl Context {
         Ok(y)
     }
 
+    /// The largest whole number that is not above x.
+    pub(crate) fn floor(&mut self, x: &Tensor) -> Lowered<Tensor> {
+        // As many nodes as the digits make.
+        self.nodes += FLOOR_NODES;
+        self.emit("floor", &x.shape, |builder, name| builder.floor(name, x.id))
+    }
+
     pub(crate) fn relu(&mut self, x: &Tensor) -> Lowered<Tensor> {
         self.emit("relu", &x.shape, |builder, name| builder.relu(name, x.id))
     }
@@ -252,6 +284,16 @@ impl Context {
             return Ok(x.clone());
         }
         let y = self.emit("scale", &x.shape, |builder, name| builder.scale(name, x.id, factor))?;
+        self.note(y.id, Origin::Scaled(x.id, factor));
+        Ok(y)
+    }
+
+    /// x·factor, of which nothing is computed where what reads it is a multiple again.
+    pub(crate) fn scale_later(&mut self, x: &Tensor, factor: f32) -> Lowered<Tensor> {
+        // In two parts, each of which a graph takes.
+        let part = factor.abs().clamp(1.0 / MAX_WEIGHT, MAX_WEIGHT);
+        let y = self.emit("unit", &x.shape, |builder, name| builder.scale(name, x.id, factor / part))?;
+        let y = self.emit("integers", &x.shape, |builder, name| builder.scale(name, y.id, part))?;
         self.note(y.id, Origin::Scaled(x.id, factor));
         Ok(y)
     }

@@ -8,7 +8,8 @@ use rten_onnx::onnx::{DataType, GraphProto, ModelProto, TensorProto, ValueInfoPr
 use zeroize::Zeroize;
 
 use crate::error::OnnxError;
-use crate::{tensor, wire};
+use crate::import::LAST_OPSET;
+use crate::{functions, tensor, translate, wire};
 
 /// The largest file that is read, in bytes: protobuf's own limit of 2 GiB.
 pub const MAX_FILE: usize = (1 << 31) - 1;
@@ -67,18 +68,26 @@ impl OnnxFile {
     /// Bytes that are not a complete model.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, OnnxError> {
         wire::check(bytes).map_err(|reason| OnnxError::Format { reason })?;
-        let model = ModelProto::parse_buf(bytes).map_err(|error| OnnxError::Format { reason: error.to_string() })?;
-        let is_standard = |domain: &Option<String>| matches!(domain.as_deref(), None | Some("" | "ai.onnx"));
-        let opset =
-            model.opset_import.iter().filter(|set| is_standard(&set.domain)).filter_map(|set| set.version).max();
+        let format = |reason| OnnxError::Format { reason };
+        let translate::Translated { model, functions } = translate::translate(bytes).map_err(format)?;
+        let model = ModelProto::parse_buf(&model).map_err(|error| format(error.to_string()))?;
+        // A file without standard operators says no version of them; a model without versions is of the first.
+        let opset = functions::standard_opset(&model).unwrap_or(match model.opset_import.is_empty() {
+            // Before the format had versions of operators.
+            true if model.ir_version.unwrap_or(0) < 3 => 1,
+            true => 0,
+            false => LAST_OPSET,
+        });
         let producer = [model.producer_name.unwrap_or_default(), model.producer_version.unwrap_or_default()];
-        Ok(Self {
+        let mut file = Self {
             graph: model.graph.ok_or(OnnxError::NoGraph)?,
-            opset: opset.unwrap_or(0),
+            opset,
             folder: None,
             size: bytes.len(),
             producer: producer.join(" ").trim().to_string(),
-        })
+        };
+        functions::inline(&mut file.graph, &functions, opset).map_err(format)?;
+        Ok(file)
     }
 
     /// The tensors that the model's user provides, in order.

@@ -1,16 +1,19 @@
 //! The walk over the nodes of a file.
 
 mod constants;
+mod control;
+mod indices;
 mod inputs;
 mod lookahead;
 mod quantised;
+mod sequences;
 mod whole;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use mpc_nn::{GraphError, Network, NetworkOutput, Weights};
-use rten_onnx::onnx::{DataLocation, DataType, GraphProto, NodeProto, TensorProto};
+use rten_onnx::onnx::{DataLocation, DataType, GraphProto, NodeProto, TensorProto, ValueInfoProto};
 
 use crate::call::Call;
 use crate::context::{Context, graph_shape};
@@ -19,11 +22,11 @@ use crate::file::OnnxFile;
 use crate::shapes::InputShapes;
 use crate::topology::{self, Order, node_name};
 use crate::value::{Tensor, Value};
-use crate::{rules, tensor};
+use crate::{functions, rules, tensor};
 use inputs::{Inputs, Known};
 
 /// The first version of the operators that is read.
-pub const FIRST_OPSET: i64 = 7;
+pub const FIRST_OPSET: i64 = 1;
 /// The last version of the operators that is read.
 pub const LAST_OPSET: i64 = 28;
 
@@ -80,6 +83,7 @@ fn attempt(file: &OnnxFile, shapes: &InputShapes, known: &Known) -> Result<Outco
         file,
         context: Context::new(file.opset, budget),
         values: BTreeMap::new(),
+        sequences: BTreeMap::new(),
         initializers: BTreeMap::new(),
         inputs,
         types: BTreeMap::new(),
@@ -103,10 +107,40 @@ fn attempt(file: &OnnxFile, shapes: &InputShapes, known: &Known) -> Result<Outco
     }
 }
 
+/// Checks an output's shape against what the file says of it, where it says something.
+fn check_declared(info: &ValueInfoProto, found: &[usize]) -> Lowered<()> {
+    let tensor = info.r#type.as_ref().and_then(|kind| kind.tensor_type.as_ref());
+    let Some(shape) = tensor.and_then(|tensor| tensor.shape.as_ref()).filter(|shape| !shape.dim.is_empty()) else {
+        return Ok(());
+    };
+    // A size of 0 or less is one that the exporter did not know.
+    let declared: Vec<Option<usize>> = shape
+        .dim
+        .iter()
+        .map(|size| size.dim_value.filter(|&size| size > 0).and_then(|size| usize::try_from(size).ok()))
+        .collect();
+    let fits = |(declared, &found): (&Option<usize>, &usize)| declared.is_none_or(|declared| declared == found);
+    let is_scalar = found.is_empty() && declared.iter().all(|&size| size == Some(1));
+    if is_scalar || (declared.len() == found.len() && declared.iter().zip(found).all(fits)) {
+        return Ok(());
+    }
+    let size = |size: &Option<usize>| size.map_or_else(|| "?".to_string(), |size| size.to_string());
+    let declared = declared.iter().map(size).collect::<Vec<_>>().join(", ");
+    invalid(format!("its shape is {found:?}, but the file declares [{declared}]"))
+}
+
 /// Whether an output of the node is one of the graph.
 fn is_output(order: &Order<'_>, node: &NodeProto) -> bool {
     let readers = node.output.iter().filter_map(|output| order.readers.get(output.as_str()));
     readers.flatten().any(|&reader| reader == usize::MAX)
+}
+
+/// What a name stands for.
+#[derive(Clone)]
+enum Item {
+    Value(Value),
+    /// A list of values; its length is public.
+    Sequence(Vec<Value>),
 }
 
 struct Importer<'a> {
@@ -114,6 +148,7 @@ struct Importer<'a> {
     context: Context,
     /// The values known so far; `None` for one that a failed node should have given.
     values: BTreeMap<&'a str, Option<Value>>,
+    sequences: BTreeMap<&'a str, Vec<Value>>,
     initializers: BTreeMap<&'a str, &'a TensorProto>,
     inputs: Inputs,
     /// Element types of integers that nodes give.
@@ -147,30 +182,77 @@ impl<'a> Importer<'a> {
         self.context.base = node_name(node);
         self.note_type(node);
         let results = match self.apply(graph, order, node) {
-            Ok(values) => values.into_iter().map(Some).collect(),
+            Ok(items) => items.into_iter().map(Some).collect(),
             Err(problem) => {
                 let operator = node.op_type.as_deref().unwrap_or_default();
                 self.reasons.extend(problem.reasons(&node_name(node), operator));
                 Vec::new()
             }
         };
-        let results = results.into_iter().chain(core::iter::repeat(None));
-        for (output, value) in node.output.iter().zip(results).filter(|(output, _)| !output.is_empty()) {
-            self.values.insert(output, value);
+        let results = results.into_iter().chain(core::iter::repeat_with(|| None));
+        for (output, item) in node.output.iter().zip(results).filter(|(output, _)| !output.is_empty()) {
+            match item {
+                Some(item) => self.put(output, item),
+                None => drop(self.values.insert(output, None)),
+            }
         }
     }
 
-    fn apply(&mut self, graph: &'a GraphProto, order: &Order<'a>, node: &'a NodeProto) -> Lowered<Vec<Value>> {
-        let operator = node.op_type.as_deref().unwrap_or_default();
-        let is_standard = matches!(node.domain.as_deref(), None | Some("" | "ai.onnx" | "com.microsoft"));
-        if operator == "If" && is_standard {
-            return self.branch(node);
+    fn put(&mut self, name: &'a str, item: Item) {
+        match item {
+            Item::Value(value) => drop(self.values.insert(name, Some(value))),
+            Item::Sequence(values) => drop(self.sequences.insert(name, values)),
         }
-        let Some(rule) = rules::find(operator).filter(|_| is_standard) else {
-            return unsupported(rules::hint(operator, node.domain.as_deref().unwrap_or_default()));
-        };
+    }
+
+    /// Forgets what a name stood for in the step of a loop before.
+    fn forget(&mut self, name: &'a str) {
+        self.values.remove(name);
+        self.sequences.remove(name);
+        self.types.remove(name);
+        self.absorbed.remove(name);
+    }
+
+    fn item(&mut self, name: &'a str) -> Lowered<Item> {
+        match self.sequences.get(name) {
+            Some(values) => Ok(Item::Sequence(values.clone())),
+            None => self.value(name).map(Item::Value),
+        }
+    }
+
+    fn apply(&mut self, graph: &'a GraphProto, order: &Order<'a>, node: &'a NodeProto) -> Lowered<Vec<Item>> {
+        let operator = node.op_type.as_deref().unwrap_or_default();
+        let domain = node.domain.as_deref().unwrap_or_default();
+        match operator {
+            "If" => return self.branch(node),
+            "Loop" => return self.unrolled(node),
+            "Scan" => return self.scan(node),
+            _ => {}
+        }
+        let rule = rules::find(operator, domain);
+        if rule.is_none() && !sequences::OPERATORS.contains(&operator) {
+            return unsupported(rules::hint(operator, domain));
+        }
         let mut call = self.call(order, node)?;
-        if let Some(values) = self.encoded(&call)? {
+        if let Some(items) = self.on_sequences(&call, node)? {
+            return Ok(items);
+        }
+        let Some(rule) = rule else { return unsupported(rules::hint(operator, domain)) };
+        let values = self.lower(graph, order, &mut call, rule)?;
+        Ok(values.into_iter().map(Item::Value).collect())
+    }
+
+    /// The results of an operator on tensors.
+    fn lower(
+        &mut self,
+        graph: &'a GraphProto,
+        order: &Order<'a>,
+        call: &mut Call<'a>,
+        rule: rules::Rule,
+    ) -> Lowered<Vec<Value>> {
+        let node = call.node;
+        let operator = node.op_type.as_deref().unwrap_or_default();
+        if let Some(values) = self.encoded(call)? {
             return Ok(values);
         }
         if node.output.first().is_some_and(|output| self.absorbed.contains(output.as_str())) {
@@ -179,13 +261,15 @@ impl<'a> Importer<'a> {
         if operator == "QuantizeLinear" && call.required(0)?.is_private() && is_output(order, node) {
             return unsupported("a private output in a quantised type; end the network with DequantizeLinear");
         }
-        let moved = self.moved_quantisation(&call)?;
+        let moved = self.moved_quantisation(call)?;
         let norm = self.norm_behind(graph, order, node)?;
         call.norm = norm.as_ref().map(|(_, norm)| norm.clone());
         call.zero_type = self.zero_type(node);
+        call.is_output = is_output(order, node);
         call.is_masked = lookahead::feeds_softmax(graph, order, node);
-        let values = constants::apply(&mut self.context, rule, &call)?;
-        whole::note(&mut self.context, &call, &values);
+        call.is_revealed = core::ptr::eq(graph, &self.file.graph) && lookahead::is_revealed(graph, order, node);
+        let values = constants::apply(&mut self.context, rule, call)?;
+        whole::note(&mut self.context, call, &values);
         self.note_moved(moved, &values);
         if let Some((output, _)) = norm {
             self.absorbed.insert(output);
@@ -196,13 +280,19 @@ impl<'a> Importer<'a> {
     fn call(&mut self, order: &Order<'a>, node: &'a NodeProto) -> Lowered<Call<'a>> {
         let mut inputs = Vec::new();
         for name in &node.input {
-            inputs.push(if name.is_empty() { None } else { Some(self.value(name)?) });
+            let is_value = !name.is_empty() && !self.sequences.contains_key(name.as_str());
+            inputs.push(if is_value { Some(self.value(name)?) } else { None });
         }
         let used = node.output.iter().map(|output| order.readers.contains_key(output.as_str())).collect();
-        Ok(Call { node, inputs, used, opset: self.file.opset, norm: None, zero_type: 0, is_masked: false })
+        let own = node.attribute.iter().find(|attribute| attribute.name.as_deref() == Some(functions::OPSET));
+        let opset = own.and_then(|attribute| attribute.i).unwrap_or(self.file.opset);
+        Ok(Call { inputs, used, opset, ..Call::of(node) })
     }
 
     fn value(&mut self, name: &'a str) -> Lowered<Value> {
+        if self.sequences.contains_key(name) {
+            return unsupported("it takes a sequence; use SequenceAt first");
+        }
         if let Some(value) = self.values.get(name) {
             return value.clone().ok_or(Problem::Upstream);
         }
@@ -227,27 +317,6 @@ impl<'a> Importer<'a> {
         Ok(value)
     }
 
-    /// The nodes of the branch that a constant condition chooses.
-    fn branch(&mut self, node: &'a NodeProto) -> Lowered<Vec<Value>> {
-        let Some(condition) = node.input.first() else { return invalid("it has no condition") };
-        let condition = match self.value(condition)? {
-            Value::Integer(array) if array.len() == 1 => array.iter().any(|&value| value != 0),
-            _ => return unsupported("its condition depends on the input; export the model with a fixed one"),
-        };
-        let wanted = if condition { "then_branch" } else { "else_branch" };
-        let mut attributes = node.attribute.iter();
-        let branch = attributes.find(|attribute| attribute.name.as_deref() == Some(wanted));
-        let Some(branch) = branch.and_then(|attribute| attribute.g.as_ref()) else {
-            return invalid(format!("it has no {wanted}"));
-        };
-        let before = self.reasons.len();
-        self.graph(branch);
-        if self.reasons.len() > before {
-            return Err(Problem::Many(self.reasons.split_off(before)));
-        }
-        branch.output.iter().map(|output| self.value(output.name.as_deref().unwrap_or_default())).collect()
-    }
-
     /// The outputs as nodes of the graph, each its own.
     fn outputs(&mut self) -> Vec<(String, Tensor)> {
         let mut outputs: Vec<(String, Tensor)> = Vec::new();
@@ -259,7 +328,9 @@ impl<'a> Importer<'a> {
             self.context.base = format!("output {name}");
             let taken: BTreeSet<_> = outputs.iter().map(|(_, tensor)| tensor.id).collect();
             let result = self.value(name).and_then(|value| {
+                let value = self.plain(value)?;
                 let tensor = self.context.tensor_of(&value)?;
+                check_declared(info, &tensor.shape)?;
                 if taken.contains(&tensor.id) { self.copy(&tensor) } else { Ok(tensor) }
             });
             match result {

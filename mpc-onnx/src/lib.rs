@@ -10,8 +10,9 @@
 //! # What is public
 //! The graph, with all shapes and integers, is known to every party. Of the constants, those with exactly one element
 //! that scale, shift, limit or otherwise parameterise a private value (the 6 of a ReLU6, the √d of an attention, the ε
-//! of a normalisation) are part of the graph, too, and so are quantisation scales of activations. All others are
-//! private weights.
+//! of a normalisation) are part of the graph, too, and so are quantisation scales of activations, the
+//! shape of trees, the places and weights of samples (`GridSample`, `RoiAlign`), places of sparse values and labels. All others,
+//! such as the thresholds and leaves of trees, are private weights.
 //!
 //! # What changes
 //! * Batch normalisation is folded into the convolution, transposed convolution or Gemm before it, if nothing else
@@ -25,7 +26,16 @@
 //!   place; their results are private numbers 0 or 1.
 //! * `Dropout`, casts between floats, and checks for NaN and infinity have no effect, but `IsNaN` behind a softmax: it finds
 //!   the rows that a public mask of −∞ hides whole.
-//! * Between `QuantizeLinear` and `DequantizeLinear` integers may only be moved.
+//! * Integers that `DynamicQuantizeLinear` makes stand for their real numbers, with a scale of 1; what is computed from them
+//!   is that of the real numbers, by weights that are those of 8 bits.
+//! * A mask `m·c` with a `c` below −1024 in front of a softmax is limited to −1024, so that it needs no more range.
+//! * `Floor`, `Round`, `Mod` and casts to integers jump where the value's fixed point passes a whole number; `Equal` of real
+//!   numbers means a difference of at most 2^−16. Whole numbers are told apart exactly.
+//! * The largest of several values is the first one that is within 2^−14 of the maximum, where something is computed from its
+//!   index.
+//! * Labels that are text become their place in the list of classes.
+//! * Loops and `Scan` are unrolled; an `If` of a private condition computes both branches.
+//! * Between `QuantizeLinear` and `DequantizeLinear` integers may be moved, or go through operators that know of them.
 //! * `Power` with a fractional exponent takes its argument to be positive, as ONNX does.
 //! * Linear `Upsample` and `Resize` of opsets below 11, which cannot say how positions are counted, count them by
 //!   half-pixels, as PyTorch means it when it writes such a file.
@@ -42,12 +52,14 @@ mod call;
 mod context;
 mod error;
 mod file;
+mod functions;
 mod import;
 mod norm;
 mod rules;
 mod shapes;
 mod tensor;
 mod topology;
+mod translate;
 mod value;
 mod wire;
 

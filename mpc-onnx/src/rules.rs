@@ -2,12 +2,18 @@
 
 mod activation;
 mod attention;
+mod choice;
+mod contributed;
 mod convolution;
+mod eight_bits;
+mod einsum;
 mod elementwise;
 mod geometry;
 mod index;
 mod integer;
+mod learned;
 mod linear;
+mod loss;
 mod normalise;
 mod pad;
 mod pool;
@@ -16,8 +22,12 @@ mod rank;
 mod recurrent;
 mod reduce;
 mod resize;
+mod rotary;
+mod rounding;
+mod sampling;
 mod scatter;
 mod shape;
+mod signal;
 mod softmax;
 mod transposed;
 
@@ -26,6 +36,10 @@ use crate::context::Context;
 use crate::error::Lowered;
 use crate::value::Value;
 
+pub(crate) use choice::{elements_at, one_hot_rows};
+pub(crate) use index::place;
+pub(crate) use integer::{is_float, target};
+pub(crate) use linear::product;
 pub(crate) use normalise::norm_of;
 
 /// Makes the nodes of an operator for its operands.
@@ -41,7 +55,16 @@ pub(crate) enum Rule {
 }
 
 /// The rule of an operator.
-pub(crate) fn find(operator: &str) -> Option<Rule> {
+pub(crate) fn find(operator: &str, domain: &str) -> Option<Rule> {
+    if domain == "ai.onnx.ml" {
+        return learned::find(operator);
+    }
+    if !matches!(domain, "" | "ai.onnx" | "com.microsoft") {
+        return None;
+    }
+    if let Some(rule) = contributed::find(operator).filter(|_| domain == "com.microsoft") {
+        return Some(rule);
+    }
     movement(operator).or_else(|| arithmetic(operator)).or_else(|| layer(operator)).or_else(|| activation_of(operator))
 }
 
@@ -65,6 +88,10 @@ fn movement(operator: &str) -> Option<Rule> {
         "Gather" => index::gather,
         "GatherElements" => index::gather_elements,
         "GatherND" => index::gather_nd,
+        "CenterCropPad" => sampling::center_crop_pad,
+        "ReverseSequence" => sampling::reverse_sequence,
+        "HannWindow" | "HammingWindow" | "BlackmanWindow" => signal::window,
+        "MelWeightMatrix" => signal::mel_weights,
         "ScatterND" => scatter::scatter_nd,
         "ScatterElements" | "Scatter" => scatter::scatter_elements,
         "Trilu" => index::trilu,
@@ -89,7 +116,9 @@ fn arithmetic(operator: &str) -> Option<Rule> {
         "Pow" => elementwise::power,
         "Sum" | "Mean" | "Max" | "Min" => elementwise::variadic,
         "Neg" | "Not" | "Floor" | "Ceil" | "Round" | "Abs" | "Sqrt" | "Exp" | "Log" | "Reciprocal" | "Sign" | "Erf"
-        | "Cos" | "Sin" => elementwise::unary,
+        | "Cos" | "Sin" | "Tan" | "Asin" | "Acos" | "Atan" | "Sinh" | "Cosh" | "Asinh" | "Acosh" | "Atanh" => {
+            elementwise::unary
+        }
         "Where" => elementwise::choose,
         "Clip" => activation::clip,
         "ReduceSum" | "ReduceMean" | "ReduceMax" | "ReduceMin" | "ReduceProd" => reduce::reduce,
@@ -105,7 +134,7 @@ fn layer(operator: &str) -> Option<Rule> {
         "ConvTranspose" => transposed::transposed,
         "Gemm" => linear::gemm,
         "MatMul" => linear::mat_mul,
-        "Einsum" => linear::einsum,
+        "Einsum" => einsum::einsum,
         "BatchNormalization" => normalise::batch,
         "InstanceNormalization" => normalise::instance,
         "GroupNormalization" => normalise::group,
@@ -122,10 +151,30 @@ fn layer(operator: &str) -> Option<Rule> {
         "GlobalLpPool" => pool::global_lp,
         "ReduceL1" | "ReduceL2" | "ReduceSumSquare" | "ReduceLogSum" | "ReduceLogSumExp" => reduce::norm,
         "ArgMax" | "ArgMin" => reduce::arg_max,
+        "Hardmax" => choice::hardmax,
         "TopK" => rank::top_k,
         "Resize" | "Upsample" => resize::resize,
         "Softmax" | "LogSoftmax" => softmax::softmax,
         "Attention" => attention::attention,
+        "RotaryEmbedding" => rotary::rotary,
+        "SwiGLU" => rotary::gated,
+        "GridSample" => sampling::grid_sample,
+        "AffineGrid" => sampling::affine_grid,
+        "Col2Im" => sampling::col2im,
+        "RoiAlign" => sampling::roi_align,
+        "DFT" => signal::dft,
+        "STFT" => signal::stft,
+        "Det" => signal::determinant,
+        "NegativeLogLikelihoodLoss" => loss::negative_log_likelihood,
+        "SoftmaxCrossEntropyLoss" => loss::softmax_cross_entropy,
+        "DynamicQuantizeLinear" => eight_bits::dynamic,
+        "MatMulInteger" => eight_bits::matrix_product,
+        "ConvInteger" => eight_bits::convolution,
+        "QLinearConv" => eight_bits::linear_convolution,
+        "QLinearMatMul" | "QLinearAdd" | "QLinearMul" => eight_bits::linear_binary,
+        "QLinearGlobalAveragePool" | "QLinearSigmoid" | "QLinearLeakyRelu" => eight_bits::linear_unary,
+        "MatMulNBits" => eight_bits::few_bits,
+        "DynamicQuantizeMatMul" | "MatMulIntegerToFloat" => eight_bits::scaled_product,
         "LSTM" => recurrent::lstm,
         "GRU" => recurrent::gru,
         "RNN" => recurrent::rnn,
@@ -139,6 +188,7 @@ fn activation_of(operator: &str) -> Option<Rule> {
         "QuantizeLinear" => return Some(Rule::Any(quantise::quantise)),
         "DequantizeLinear" => return Some(Rule::Any(quantise::dequantise)),
         "PRelu" => activation::prelu,
+        "Shrink" => activation::shrink,
         operator if activation::is_function(operator) => activation::function,
         _ => return None,
     };
@@ -154,20 +204,15 @@ pub(crate) fn hint(operator: &str, domain: &str) -> String {
             );
         }
         "Loop" | "Scan" => "loops are not unrolled; export the model for a fixed number of steps",
-        "HardMax" | "Hardmax" | "Shrink" => "it jumps; use a continuous activation such as ReLU",
-        "NonMaxSuppression" | "RoiAlign" | "Unique" | "Compress" => {
+        "NonMaxSuppression" | "Unique" | "Compress" => {
             "its result's shape or places depend on secrets; end the network before it"
-        }
-        "DynamicQuantizeLinear" | "QLinearConv" | "QLinearMatMul" | "QGemm" | "ConvInteger" | "MatMulInteger" => {
-            "export the model in QDQ form (QuantizeLinear and DequantizeLinear), or in floats"
         }
         "RandomNormal" | "RandomUniform" | "RandomNormalLike" | "RandomUniformLike" | "Bernoulli" | "Multinomial" => {
             "it draws random numbers; export the model for inference"
         }
-        "FusedConv" | "FusedGemm" | "FusedMatMul" | "SkipLayerNormalization" | "EmbedLayerNormalization" => {
+        _ if domain == "com.microsoft" => {
             "onnxruntime made it when it optimised the model; give the model as it was before"
         }
-        "MultiHeadAttention" | "RotaryEmbedding" => "export attention as MatMul and Softmax",
         _ => {
             "no private protocol for it is known here; replace it by supported operators, or end the network before it"
         }

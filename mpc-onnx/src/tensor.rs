@@ -86,6 +86,11 @@ fn numbers(tensor: &TensorProto, kind: DataType, raw: Option<&[u8]>, elements: u
         Some(raw) if is(DataType::BOOL) => whole(read(raw, |[byte]| (byte != 0).into())),
         Some(raw) if is(DataType::INT4) => whole(nibbles(raw, elements, |nibble| (nibble ^ 8) - 8)),
         Some(raw) if is(DataType::UINT4) => whole(nibbles(raw, elements, |nibble| nibble)),
+        Some(raw) if is_small(kind) => real(raw.iter().map(|&byte| small(kind, byte)).collect()),
+        Some(raw) if is(FLOAT4) => {
+            let halves = raw.iter().flat_map(|&byte| [byte & 15, byte >> 4]);
+            real(halves.take(elements).map(|half| small(kind, half)).collect())
+        }
         Some(raw) if is(DataType::UINT64) => {
             let values: Result<_, _> = read(raw, u64::from_le_bytes).into_iter().map(i64::try_from).collect();
             whole(values.map_err(|_| "it has an element above 2^63".to_string())?)
@@ -100,9 +105,53 @@ fn numbers(tensor: &TensorProto, kind: DataType, raw: Option<&[u8]>, elements: u
         {
             whole(fields().map(|&value| value.into()).collect())
         }
+        None if is_small(kind) => real(fields().map(|&byte| small(kind, byte as u8)).collect()),
+        None if is(DataType::INT4) || is(DataType::UINT4) => {
+            let bytes: Vec<u8> = fields().map(|&byte| byte as u8).collect();
+            let convert = |nibble: i64| if is(DataType::INT4) { (nibble ^ 8) - 8 } else { nibble };
+            whole(nibbles(&bytes, elements, convert))
+        }
         None if is(DataType::BOOL) => whole(fields().map(|&value| (value != 0).into()).collect()),
         _ => Err(wrong_type(kind)),
     }
+}
+
+/// Floats of 8 bits, in the order of their numbers: e4m3fn, e4m3fnuz, e5m2, e5m2fnuz.
+const FLOATS8: [DataType; 4] = [DataType(17), DataType(18), DataType(19), DataType(20)];
+/// The float of 4 bits.
+const FLOAT4: DataType = DataType(23);
+
+fn is_small(kind: DataType) -> bool {
+    FLOATS8.contains(&kind)
+}
+
+/// The number that a float of 4 or 8 bits is.
+fn small(kind: DataType, bits: u8) -> f32 {
+    let (mantissa_bits, bias, sign_bit) = match kind.0 {
+        17 => (3, 7, 7),
+        18 => (3, 8, 7),
+        19 => (2, 15, 7),
+        20 => (2, 16, 7),
+        _ => (1, 1, 3),
+    };
+    let magnitude = bits & ((1 << sign_bit) - 1);
+    let is_negative = bits >> sign_bit & 1 == 1;
+    let has_no_negative_zero = matches!(kind.0, 18 | 20);
+    let is_nan = match kind.0 {
+        17 => magnitude == 0x7f,
+        19 => magnitude > 0x7c,
+        _ => has_no_negative_zero && is_negative && magnitude == 0,
+    };
+    let (exponent, mantissa) =
+        (i32::from(magnitude >> mantissa_bits), f32::from(magnitude & ((1 << mantissa_bits) - 1)));
+    let fraction = mantissa / f32::from(1u8 << mantissa_bits);
+    let value = match exponent {
+        _ if is_nan => f32::NAN,
+        _ if kind.0 == 19 && magnitude == 0x7c => f32::INFINITY,
+        0 => fraction * 2f32.powi(1 - bias),
+        exponent => (1.0 + fraction) * 2f32.powi(exponent - bias),
+    };
+    if is_negative { -value } else { value }
 }
 
 fn wrong_type(data_type: DataType) -> String {
@@ -126,7 +175,8 @@ fn byte_count(data_type: DataType, elements: usize) -> Option<usize> {
         DataType::FLOAT | DataType::INT32 | DataType::UINT32 => elements * 4,
         DataType::FLOAT16 | DataType::BFLOAT16 | DataType::INT16 | DataType::UINT16 => elements * 2,
         DataType::INT8 | DataType::UINT8 | DataType::BOOL => elements,
-        DataType::INT4 | DataType::UINT4 => elements.div_ceil(2),
+        kind if is_small(kind) => elements,
+        DataType::INT4 | DataType::UINT4 | FLOAT4 => elements.div_ceil(2),
         _ => return None,
     })
 }

@@ -10,7 +10,7 @@ const MAX_FIELDS: usize = 1 << 22;
 
 /// A message of onnx.proto that has messages or packed numbers in it.
 #[derive(Clone, Copy)]
-enum Message {
+pub(crate) enum Message {
     Model,
     Graph,
     Node,
@@ -21,6 +21,8 @@ enum Message {
     TensorType,
     Sequence,
     Shape,
+    Sparse,
+    Function,
     Leaf,
 }
 
@@ -33,21 +35,28 @@ enum Content {
 }
 
 impl Message {
+    /// The message in a field, if it is one.
+    pub(crate) fn child(self, field: u64) -> Option<Self> {
+        if let Content::Message(child) = self.content(field) { Some(child) } else { None }
+    }
+
     fn content(self, field: u64) -> Content {
         let message = match (self, field) {
             (Self::Model, 7) | (Self::Attribute, 6) => Self::Graph,
-            (Self::Graph, 1) => Self::Node,
-            (Self::Graph, 5) | (Self::Attribute, 5) => Self::Tensor,
+            (Self::Graph, 1) | (Self::Function, 7) => Self::Node,
+            (Self::Graph, 5) | (Self::Attribute, 5) | (Self::Sparse, 1 | 2) => Self::Tensor,
+            (Self::Graph, 15) | (Self::Attribute, 22) => Self::Sparse,
+            (Self::Model, 25) => Self::Function,
             (Self::Graph, 11..=13) => Self::Value,
-            (Self::Node, 5) => Self::Attribute,
+            (Self::Node, 5) | (Self::Function, 11) => Self::Attribute,
             (Self::Value, 2) | (Self::Sequence, 1) => Self::Type,
             (Self::Type, 1) => Self::TensorType,
             (Self::Type, 4) => Self::Sequence,
             (Self::TensorType, 2) => Self::Shape,
-            (Self::Model, 8 | 14) | (Self::Tensor, 13) | (Self::Shape, 1) => Self::Leaf,
+            (Self::Model, 8 | 14) | (Self::Function, 9) | (Self::Tensor, 13) | (Self::Shape, 1) => Self::Leaf,
             (Self::Tensor, 4) => return Content::Fixed(4),
             (Self::Tensor, 10) => return Content::Fixed(8),
-            (Self::Tensor, 5 | 7) => return Content::Varints,
+            (Self::Tensor, 5 | 7) | (Self::Sparse, 3) => return Content::Varints,
             _ => return Content::Bytes,
         };
         Content::Message(message)
@@ -57,6 +66,44 @@ impl Message {
 /// Checks that `bytes` are one complete model message.
 pub(crate) fn check(bytes: &[u8]) -> Result<(), String> {
     Checker { fields: 0 }.message(bytes, Message::Model, 0)
+}
+
+/// A field of a message: its number, all its bytes, and its content if it has a length.
+pub(crate) struct Field<'a> {
+    pub(crate) number: u64,
+    pub(crate) whole: &'a [u8],
+    pub(crate) content: Option<&'a [u8]>,
+}
+
+/// The fields of a message.
+pub(crate) fn fields(mut bytes: &[u8]) -> impl Iterator<Item = Result<Field<'_>, String>> {
+    core::iter::from_fn(move || {
+        if bytes.is_empty() {
+            return None;
+        }
+        let field = field(&mut bytes);
+        if field.is_err() {
+            bytes = &[];
+        }
+        Some(field)
+    })
+}
+
+fn field<'a>(bytes: &mut &'a [u8]) -> Result<Field<'a>, String> {
+    let start = *bytes;
+    let tag = varint(bytes)?;
+    let mut content = None;
+    match tag & 7 {
+        0 => drop(varint(bytes)?),
+        1 => drop(take(bytes, 8)?),
+        5 => drop(take(bytes, 4)?),
+        2 => {
+            let length = varint(bytes)?;
+            content = Some(take(bytes, usize::try_from(length).unwrap_or(usize::MAX))?);
+        }
+        _ => return Err("it has a field of an unknown wire type".into()),
+    }
+    Ok(Field { number: tag >> 3, whole: &start[..start.len() - bytes.len()], content })
 }
 
 struct Checker {
@@ -73,17 +120,8 @@ impl Checker {
             if self.fields > MAX_FIELDS {
                 return Err(format!("it has more than {MAX_FIELDS} fields"));
             }
-            let tag = varint(&mut bytes)?;
-            match tag & 7 {
-                0 => drop(varint(&mut bytes)?),
-                1 => drop(take(&mut bytes, 8)?),
-                5 => drop(take(&mut bytes, 4)?),
-                2 => {
-                    let length = varint(&mut bytes)?;
-                    let content = take(&mut bytes, usize::try_from(length).unwrap_or(usize::MAX))?;
-                    self.content(content, kind.content(tag >> 3), depth)?;
-                }
-                _ => return Err("it has a field of an unknown wire type".into()),
+            if let Field { number, content: Some(content), .. } = field(&mut bytes)? {
+                self.content(content, kind.content(number), depth)?;
             }
         }
         Ok(())

@@ -152,6 +152,18 @@ pub enum Function {
     Reciprocal,
     /// 1/x where x > 0 is known, as of a sum of exponentials: half the cost of [`Reciprocal`](Self::Reciprocal).
     PositiveReciprocal,
+    /// cos(2πx) for x from −1/2 to 1/2, and −1 beyond.
+    CosineOfTurns,
+    /// A staircase: `width`·j for the largest j from `first` − 1 to `last` for which that is not above x, but at least for
+    /// `first` − 1. Right for every argument at scale f.
+    Stairs {
+        /// The first step.
+        first: i32,
+        /// The last step; at most 64 steps.
+        last: i32,
+        /// Height and length of each step.
+        width: f32,
+    },
 }
 
 /// As equal as the bits of a plan; parameters that are no numbers are refused when a function is planned.
@@ -188,6 +200,11 @@ impl Function {
             Self::Sqrt => libm::sqrt(x),
             Self::Power { exponent } => libm::pow(x, exponent.into()),
             Self::Reciprocal | Self::PositiveReciprocal => 1.0 / x,
+            Self::CosineOfTurns => libm::cos(core::f64::consts::TAU * x.clamp(-0.5, 0.5)),
+            Self::Stairs { first, last, width } => {
+                let step = libm::floor(x / f64::from(width));
+                step.max(f64::from(first) - 1.0).min(last.into()) * f64::from(width)
+            }
         }
     }
 }
@@ -237,6 +254,8 @@ mod tests {
             (Function::Mish, -0.252_501_48, 0.865_098_39),
             (Function::Erf, -0.995_322_3, 0.842_700_8),
             (Function::Exp, 0.135_335_3, core::f64::consts::E),
+            (Function::CosineOfTurns, -1.0, -1.0),
+            (Function::Stairs { first: 0, last: 3, width: 0.5 }, -0.5, 1.0),
             (Function::Reciprocal, -0.5, 1.0),
         ] {
             near(function, -2.0, at_minus_two);

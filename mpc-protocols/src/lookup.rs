@@ -24,6 +24,7 @@ use alloc::vec::Vec;
 use mpc_ring::Ring;
 use mpc_shares::{ArithmeticShares, SecretVec};
 use mpc_transport::Traffic;
+use subtle::Choice;
 
 use crate::correlation::{Deal, Dealing, Expansion, Fields, Secret};
 use crate::error::check_correlation;
@@ -108,7 +109,7 @@ impl<R: Ring> Rotation<R> {
         Self { layout, coefficients, rotated: zeros(), before: zeros() }
     }
 
-    /// The polynomials in ε for the mask a, rotated by a_hi without an index that depends on it.
+    /// The polynomials in ε for the mask a, rotated by a_hi without an index or a branch that depends on it.
     fn table(&mut self, mask: u64, table: &mut [R]) {
         let Layout { index_bits, segment_bits, .. } = self.layout;
         let offset = mask & u64::low_mask(segment_bits);
@@ -119,11 +120,12 @@ impl<R: Ring> Rotation<R> {
         }
         for bit in 0..index_bits {
             core::mem::swap(&mut self.rotated, &mut self.before);
-            let chosen = R::from_u64((mask >> (segment_bits + bit)) & 1).wrapping_neg();
+            // Behind its barrier the compiler does not know of two values only, and so makes no two loops of this one.
+            let chosen = Choice::from(((mask >> (segment_bits + bit)) & 1) as u8);
             let by = 3 << bit;
             let moved = self.before[self.before.len() - by..].iter().chain(self.before.iter());
             for ((to, &stays), &moves) in self.rotated.iter_mut().zip(self.before.iter()).zip(moved) {
-                *to = stays ^ ((stays ^ moves) & chosen);
+                *to = R::select(chosen, moves, stays);
             }
         }
         table.copy_from_slice(&self.rotated);

@@ -60,7 +60,7 @@ pub(crate) async fn open_with<R: Ring>(
     check_bits::<R>(bits)?;
     let message = party.message(packing::packed_len(len, bits));
     vectorized(|| pack_filled(len, bits, &fill, message));
-    let (own, others) = party.exchange_and_keep().await?;
+    let (own, others) = party.exchange().await?;
     let mut opened = SecretVec::zeros(len);
     vectorized(|| sum_packed(&mut opened, bits, own, others));
     Ok(opened)
@@ -79,7 +79,7 @@ pub(crate) async fn open_all<R: Ring, F: Fn(Range<usize>, &mut [R]) + Send>(
         pack_filled(*len, *bits, fill, packed);
         rest = others;
     }
-    let (own, others) = party.exchange_and_keep().await?;
+    let (own, others) = party.exchange().await?;
     let mut from = 0;
     let mut sum = |(len, bits, _): (usize, u32, F)| {
         let range = from..from + packing::packed_len(len, bits);
@@ -141,7 +141,8 @@ pub async fn open_bits(party: &mut Party, shares: &BinaryShares) -> Result<Vec<u
     open_planes(party, SecretVec::copy_of(shares.words()), shares.len()).await.map(SecretVec::into_vec)
 }
 
-/// As [`open_bits`], for planes of `len` bits in ⌈len/64⌉ words each, in their buffer.
+/// As [`open_bits`], for planes of `len` bits in ⌈len/64⌉ words each, in their buffer. What is opened follows from the
+/// messages alone.
 pub(crate) async fn open_planes(
     party: &mut Party,
     mut planes: SecretVec<u64>,
@@ -155,11 +156,13 @@ pub(crate) async fn open_planes(
     for (plane, packed) in planes.chunks_exact(words).zip(message.chunks_exact_mut(bytes)) {
         packing::pack_words(plane, len, packed);
     }
-    let mut peer = SecretVec::zeros(words);
-    for message in party.exchange().await? {
+    let (own, others) = party.exchange().await?;
+    let mut share = SecretVec::zeros(words);
+    planes.fill(0);
+    for message in core::iter::once(own).chain(others) {
         for (packed, plane) in message.chunks_exact(bytes).zip(planes.chunks_exact_mut(words)) {
-            packing::unpack_words(packed, len, &mut peer);
-            plane.iter_mut().zip(peer.iter()).for_each(|(x, &y)| *x ^= y);
+            packing::unpack_words(packed, len, &mut share);
+            plane.iter_mut().zip(share.iter()).for_each(|(x, &y)| *x ^= y);
         }
     }
     Ok(planes)

@@ -85,13 +85,8 @@ impl Party {
         &mut self.message[..len]
     }
 
-    /// One round: sends the prepared message to all and gives the one of the same length from each peer.
-    pub(crate) async fn exchange(&mut self) -> Result<impl Iterator<Item = &[u8]>, crate::ProtocolError> {
-        self.exchange_and_keep().await.map(|(_, received)| received)
-    }
-
-    /// As [`exchange`](Self::exchange), with the message that was sent in front.
-    pub(crate) async fn exchange_and_keep(
+    /// One round: sends the prepared message to all, and gives it and the one of the same length from each peer.
+    pub(crate) async fn exchange(
         &mut self,
     ) -> Result<(&[u8], impl Iterator<Item = &[u8]> + Clone), crate::ProtocolError> {
         let message = &self.message[..self.message_len];

@@ -34,7 +34,7 @@ pub async fn share<R: Ring>(
     if party.index() != owner {
         let mut bytes = Zeroizing::new([0; Seed::BYTES]);
         party.transport_mut().receive(owner, bytes.as_mut_slice()).await?;
-        return Ok(ArithmeticShares::from_seed(shape, Seed::from_bytes(*bytes))?);
+        return Ok(ArithmeticShares::from_seed(shape, Seed::copy_of(&bytes))?);
     }
     let secret = secret.unwrap_or_default();
     check_len("share", shape.iter().product(), secret.len())?;

@@ -26,7 +26,12 @@ pub use lookup::{TABLE_BLOCK, Tables, lookup, lookup_with};
 pub use matrix::{MatrixProduct, matrix_product, matrix_product_with};
 pub use ntt::Ntt;
 
+use core::sync::atomic::{AtomicU8, Ordering};
+
 use tile::{Tile, TileShape};
+
+/// One more than the place in [`Backend::ALL`] of the backend that this process chose, or zero.
+static CHOSEN: AtomicU8 = AtomicU8::new(0);
 
 /// An implementation of the kernels. All compute the same elements.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -47,7 +52,8 @@ impl Backend {
     /// Every backend, from the slowest to the fastest.
     pub const ALL: [Self; 4] = [Self::Portable, Self::Avx2, Self::Avx512, Self::Amx];
 
-    /// The fastest backend of this machine, or the one that `--cfg mpc_ring_backend="…"` names.
+    /// The fastest backend of this machine, or the one that `--cfg mpc_ring_backend="…"` names or the process
+    /// [chose](Self::choose).
     ///
     /// # Panics
     /// If the named backend is not available on this machine.
@@ -57,7 +63,30 @@ impl Backend {
             assert!(forced.is_available(), "the backend that mpc_ring_backend names is not available on this machine");
             return forced;
         }
+        let chosen = usize::from(CHOSEN.load(Ordering::Relaxed)).checked_sub(1);
+        if let Some(&chosen) = chosen.and_then(|place| Self::ALL.get(place)) {
+            return chosen;
+        }
         Self::ALL.into_iter().rev().find(|backend| backend.is_available()).unwrap_or(Self::Portable)
+    }
+
+    /// Makes this the backend of the process, to measure or check it beside others, and gives the one that is used from now
+    /// on: that which `--cfg mpc_ring_backend="…"` names stays. To be called before weights are packed: backends pack
+    /// differently.
+    ///
+    /// ```
+    /// use mpc_ring::Backend;
+    /// let used = Backend::Portable.choose();
+    /// assert_eq!(Backend::detect(), used);
+    /// ```
+    ///
+    /// # Panics
+    /// If the backend is not available on this machine.
+    pub fn choose(self) -> Self {
+        assert!(self.is_available(), "{self:?} is not available on this machine");
+        let place = Self::ALL.iter().position(|&backend| backend == self).unwrap_or_default();
+        CHOSEN.store(place as u8 + 1, Ordering::Relaxed);
+        Self::detect()
     }
 
     /// Whether this machine can run the backend.

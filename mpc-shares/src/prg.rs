@@ -2,15 +2,16 @@
 
 use aes::Aes128;
 use aes::cipher::{Array, BlockCipherEncrypt, KeyInit};
+use alloc::boxed::Box;
 use core::convert::Infallible;
 use core::fmt;
 use rand_core::{TryCryptoRng, TryRng};
-use zeroize::{Zeroize, ZeroizeOnDrop};
+use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
 const BLOCK: usize = 16;
 
 /// 32 secret bytes that a [`Prg`] expands: 16 of key and 16 of the counter's start. Zeroised on drop, never printed,
-/// consumed by its use, and so not to be used twice:
+/// consumed by its use, and so not to be used twice. Its bytes have one place in memory, which a move does not change.
 ///
 /// ```compile_fail,E0382
 /// use mpc_shares::{Prg, Seed};
@@ -18,23 +19,36 @@ const BLOCK: usize = 16;
 /// let (first, second) = (Prg::new(seed), Prg::new(seed));
 /// ```
 #[derive(Zeroize, ZeroizeOnDrop)]
-pub struct Seed([u8; Self::BYTES]);
+pub struct Seed(Box<[u8; Self::BYTES]>);
 
 impl Seed {
     /// The length of a seed in bytes.
     pub const BYTES: usize = 32;
 
-    /// A seed from bytes that a peer or the dealer sent over a private channel.
+    /// The memory of a seed, to be filled where it is.
+    fn blank() -> Self {
+        Self(Box::new([0; Self::BYTES]))
+    }
+
+    /// A seed from bytes that are no secret, as in a test. The caller may have left copies of them on its stack.
     #[must_use]
     pub fn from_bytes(bytes: [u8; Self::BYTES]) -> Self {
-        Self(bytes)
+        Self::copy_of(&Zeroizing::new(bytes))
+    }
+
+    /// A seed from bytes that a peer or the dealer sent over a private channel. The caller zeroises `bytes`.
+    #[must_use]
+    pub fn copy_of(bytes: &[u8; Self::BYTES]) -> Self {
+        let mut seed = Self::blank();
+        seed.0.copy_from_slice(bytes);
+        seed
     }
 
     /// A fresh seed from a cryptographic generator.
     pub fn random<G: rand_core::CryptoRng + ?Sized>(generator: &mut G) -> Self {
-        let mut bytes = [0; Self::BYTES];
-        generator.fill_bytes(&mut bytes);
-        Self(bytes)
+        let mut seed = Self::blank();
+        generator.fill_bytes(&mut *seed.0);
+        seed
     }
 
     /// A fresh seed from the operating system.
@@ -43,10 +57,10 @@ impl Seed {
     /// [`ShareError::Randomness`](crate::ShareError::Randomness) when the system has none.
     #[cfg(feature = "os-random")]
     pub fn from_system() -> Result<Self, crate::ShareError> {
-        let mut bytes = [0; Self::BYTES];
-        getrandom::fill(&mut bytes)
+        let mut seed = Self::blank();
+        getrandom::fill(&mut *seed.0)
             .map_err(|error| crate::ShareError::Randomness { reason: alloc::format!("{error}") })?;
-        Ok(Self(bytes))
+        Ok(seed)
     }
 
     /// The bytes, to be sent over a private channel to the one party that shall hold this seed too.
@@ -74,7 +88,10 @@ impl fmt::Debug for Seed {
 /// let mut party = Prg::new(Seed::from_bytes([7; 32]));
 /// assert_eq!(dealer.next_u64(), party.next_u64());
 /// ```
-pub struct Prg {
+pub struct Prg(Box<State>);
+
+/// A generator's secrets, which do not move as it does.
+struct State {
     cipher: Aes128,
     counter: u128,
     block: [u8; BLOCK],
@@ -85,18 +102,34 @@ impl Prg {
     /// The generator of a seed, which it consumes.
     #[must_use]
     pub fn new(seed: Seed) -> Self {
-        let (key, start) = seed.0.split_at(BLOCK);
-        let mut counter = [0; BLOCK];
-        counter.copy_from_slice(start);
-        let cipher = Aes128::new_from_slice(key).expect("the key has 16 bytes");
-        Self { cipher, counter: u128::from_le_bytes(counter), block: [0; BLOCK], unused: 0 }
+        let state = keyed(&seed);
+        clear_stack();
+        Self(state)
     }
 
     /// A seed of its own for a sub-protocol, from this generator's stream.
     pub fn seed(&mut self) -> Seed {
         Seed::random(self)
     }
+}
 
+/// The state of a new generator. The key schedule is made on the stack, in frames that end before [`clear_stack`] begins.
+#[inline(never)]
+fn keyed(seed: &Seed) -> Box<State> {
+    let (key, start) = seed.0.split_at(BLOCK);
+    let counter = start.iter().rev().fold(0, |counter, &byte| (counter << 8) | u128::from(byte));
+    let cipher = Aes128::new_from_slice(key).expect("the key has 16 bytes");
+    Box::new(State { cipher, counter, block: [0; BLOCK], unused: 0 })
+}
+
+/// Overwrites what calls before this one have left on the stack, down to the depth of a key schedule.
+#[inline(never)]
+fn clear_stack() {
+    let mut left = [0u64; 512];
+    left.zeroize();
+}
+
+impl State {
     fn write_blocks(&mut self, blocks: &mut [Array<u8, aes::cipher::consts::U16>]) {
         for block in blocks.iter_mut() {
             block.copy_from_slice(&self.counter.to_le_bytes());
@@ -136,25 +169,25 @@ impl TryRng for Prg {
 
     fn try_next_u32(&mut self) -> Result<u32, Infallible> {
         let mut bytes = [0; 4];
-        self.fill(&mut bytes);
+        self.0.fill(&mut bytes);
         Ok(u32::from_le_bytes(bytes))
     }
 
     fn try_next_u64(&mut self) -> Result<u64, Infallible> {
         let mut bytes = [0; 8];
-        self.fill(&mut bytes);
+        self.0.fill(&mut bytes);
         Ok(u64::from_le_bytes(bytes))
     }
 
     fn try_fill_bytes(&mut self, bytes: &mut [u8]) -> Result<(), Infallible> {
-        self.fill(bytes);
+        self.0.fill(bytes);
         Ok(())
     }
 }
 
 impl TryCryptoRng for Prg {}
 
-impl Drop for Prg {
+impl Drop for State {
     // The key schedule is zeroised by the cipher itself.
     fn drop(&mut self) {
         self.counter.zeroize();

@@ -20,6 +20,7 @@ use crypten::{Comparison, Provider, Session};
 use job::Job;
 use row::Row;
 
+use crate::checks::Checks;
 use crate::workspace::{Mpc, Profile, Workspace, run as run_command};
 
 /// Measures networks and layers and puts them beside published figures; or runs the micro benchmarks.
@@ -57,6 +58,10 @@ pub struct BenchArguments {
     /// Runs the criterion benchmarks of the crates instead.
     #[arg(long, conflicts_with_all = ["runs", "link", "only", "crypten", "relu", "check"])]
     micro: bool,
+    /// Measures instead whether secrets change the time of the AVX-512 kernels, which Valgrind cannot run: fixed secrets against
+    /// random ones, with Welch's t. To be run on an idle machine.
+    #[arg(long, conflicts_with_all = ["runs", "link", "only", "crypten", "relu", "check", "micro"])]
+    timing: bool,
     /// With --micro: only benchmarks with this in their name.
     #[arg(value_name = "FILTER", requires = "micro")]
     filter: Option<String>,
@@ -90,6 +95,7 @@ impl Link {
 /// Runs the command.
 pub fn run(arguments: &BenchArguments) -> ExitCode {
     let done = Workspace::find().and_then(|workspace| match arguments {
+        BenchArguments { timing: true, .. } => timing(&workspace),
         BenchArguments { micro: true, filter, .. } => micro(&workspace, filter.as_deref()),
         BenchArguments { check: true, bless, .. } => compare(&workspace, *bless),
         BenchArguments { relu: Some(OtherRelu::Classic), runs, .. } => classic::compare(&workspace, *runs),
@@ -102,6 +108,11 @@ pub fn run(arguments: &BenchArguments) -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// Whether secrets change the time of kernels.
+fn timing(workspace: &Workspace) -> Result<(), String> {
+    run_command(&mut Checks::build(workspace)?.command(["timing"]))
 }
 
 /// The criterion benchmarks, crate by crate.

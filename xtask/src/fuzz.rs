@@ -2,6 +2,7 @@
 
 use std::env;
 use std::ffi::OsString;
+use std::fmt;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
@@ -20,7 +21,7 @@ const MAX_INPUT: usize = 4096;
 /// One input may take this long, in seconds.
 const TIMEOUT: u32 = 20;
 
-/// Runs the fuzz targets, each for some seconds.
+/// Runs the fuzz targets, each for some seconds or some inputs.
 ///
 /// Installs cargo-fuzz into the target folder if it is not there, and needs a C++ compiler for libFuzzer. New inputs are
 /// collected in target/fuzz/corpus, so later runs go on where earlier ones ended. The exit status is 1 if an input was
@@ -30,11 +31,14 @@ pub struct FuzzArguments {
     /// Seconds for each target.
     #[arg(long, value_name = "N", default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..))]
     seconds: u32,
+    /// Inputs for each target instead, however long they take.
+    #[arg(long, value_name = "N", conflicts_with = "seconds", value_parser = clap::value_parser!(u64).range(1..))]
+    runs: Option<u64>,
     /// Runs only this target; may be given several times.
     #[arg(long, value_name = "NAME")]
     target: Vec<String>,
     /// Runs a target on this one input instead, to see again what was found.
-    #[arg(long, value_name = "FILE", requires = "target", conflicts_with = "seconds")]
+    #[arg(long, value_name = "FILE", requires = "target", conflicts_with_all = ["seconds", "runs"])]
     input: Option<PathBuf>,
     /// Lists the targets.
     #[arg(long)]
@@ -42,6 +46,32 @@ pub struct FuzzArguments {
     /// Memory checks while fuzzing; `address` needs a nightly toolchain.
     #[arg(long, value_enum, default_value_t = Sanitizer::None)]
     sanitizer: Sanitizer,
+}
+
+/// The end of a target's run.
+#[derive(Clone, Copy, Debug)]
+enum Limit {
+    Seconds(u32),
+    Runs(u64),
+}
+
+impl Limit {
+    /// The argument of libFuzzer.
+    fn argument(self) -> String {
+        match self {
+            Self::Seconds(seconds) => format!("-max_total_time={seconds}"),
+            Self::Runs(runs) => format!("-runs={runs}"),
+        }
+    }
+}
+
+impl fmt::Display for Limit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Seconds(seconds) => write!(f, "{seconds} s"),
+            Self::Runs(runs) => write!(f, "{runs} inputs"),
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -66,7 +96,8 @@ fn run_targets(arguments: &FuzzArguments) -> Result<bool, String> {
         return fuzzer.run_input(target, input);
     }
     let wanted = all.iter().filter(|target| arguments.target.is_empty() || arguments.target.contains(target));
-    let results = wanted.map(|target| fuzzer.fuzz(target, arguments.seconds)).collect::<Result<Vec<_>, _>>()?;
+    let limit = arguments.runs.map_or(Limit::Seconds(arguments.seconds), Limit::Runs);
+    let results = wanted.map(|target| fuzzer.fuzz(target, limit)).collect::<Result<Vec<_>, _>>()?;
     Ok(sum_up(&results))
 }
 
@@ -148,14 +179,14 @@ impl Fuzzer {
         command
     }
 
-    fn fuzz(&self, target: &str, seconds: u32) -> Result<Finding, String> {
-        println!("\n=== {target}: {seconds} s");
+    fn fuzz(&self, target: &str, limit: Limit) -> Result<Finding, String> {
+        println!("\n=== {target}: {limit}");
         let corpus = self.folder().join("corpus").join(target);
         fs::create_dir_all(&corpus).map_err(|error| format!("{}: {error}", corpus.display()))?;
         let mut command = self.run_target(target);
         command.arg(&corpus).args(self.seeds(target));
         command.arg("--").args([
-            format!("-max_total_time={seconds}"),
+            limit.argument(),
             format!("-max_len={MAX_INPUT}"),
             format!("-timeout={TIMEOUT}"),
             "-print_final_stats=1".to_owned(),

@@ -2,8 +2,10 @@
 #![forbid(unsafe_code)]
 
 mod bench;
+mod checks;
 mod forward;
 mod fuzz;
+mod soak;
 // The same file, as this program needs no crate of the workspace and the file none either.
 #[path = "../../mpc-cli/src/table.rs"]
 mod table;
@@ -14,7 +16,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-/// The commands of this project's developers: tests, measurements, fuzzing. The program for its users is `cargo mpc`.
+/// The commands of this project's developers: tests, measurements, fuzzing, long runs. The program for its users is `cargo mpc`.
 #[derive(Debug, Parser)]
 #[command(name = "cargo xtask", bin_name = "cargo xtask", version, max_term_width = 120)]
 struct Arguments {
@@ -27,6 +29,7 @@ enum Command {
     Test(test::TestArguments),
     Bench(bench::BenchArguments),
     Fuzz(fuzz::FuzzArguments),
+    Soak(soak::SoakArguments),
     /// `mpc run`, and with --plan `mpc plan`.
     Infer(forward::OldArguments),
     /// `mpc inspect`.
@@ -40,6 +43,7 @@ fn main() -> ExitCode {
         Command::Test(arguments) => test::run(arguments),
         Command::Bench(arguments) => bench::run(arguments),
         Command::Fuzz(arguments) => fuzz::run(arguments),
+        Command::Soak(arguments) => soak::run(arguments),
         Command::Infer(arguments) => forward::run("infer", arguments),
         Command::Inspect(arguments) => forward::run("inspect", arguments),
         Command::Check(arguments) => forward::run("check", arguments),

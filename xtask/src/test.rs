@@ -1,10 +1,13 @@
 //! `cargo xtask test`: everything that must hold, in one command.
 
 mod cargo;
+mod constant_time;
 mod end_to_end;
 mod no_std;
 mod package;
 mod programs;
+mod range;
+mod seeds;
 mod side_by_side;
 mod tidy;
 
@@ -51,7 +54,7 @@ struct Step {
     run: fn(&Workspace) -> Outcome,
 }
 
-const STEPS: [Step; 11] = [
+const STEPS: [Step; 14] = [
     Step { name: "tidy", about: "files, licences, unsafe code, leftovers", run: tidy::run },
     Step { name: "format", about: "cargo fmt --check", run: cargo::format },
     Step { name: "clippy", about: "cargo clippy, warnings are errors", run: cargo::clippy },
@@ -75,6 +78,13 @@ const STEPS: [Step; 11] = [
         about: "450 of 450 private labels agree, for 2, 3 and 4 parties",
         run: end_to_end::accuracy,
     },
+    Step {
+        name: "constant-time",
+        about: "a release under Valgrind: no branch and no address depends on a secret",
+        run: constant_time::run_step,
+    },
+    Step { name: "seeds", about: "a release looks through its memory for seeds after use", run: seeds::run_step },
+    Step { name: "range", about: "a release's ReLUs and truncations over the whole range", run: range::run_step },
 ];
 
 /// Runs the command.

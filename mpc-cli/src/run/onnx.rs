@@ -3,11 +3,11 @@
 use std::path::Path;
 
 use crate::files::{by_name, input_files};
-use mpc_models::tensors::tensor_shape;
+use mpc_models::tensors::{is_pipe, tensor_shape};
 use mpc_nn::{Encoding, Network};
 use mpc_onnx::{Dimension, OnnxFile, TensorInfo};
 
-use super::arguments::RunArguments;
+use super::arguments::{RunArguments, TransportKind};
 use super::error::InputError;
 use super::samples::{SampleSource, WeightSource};
 use super::subject::{Meaning, Subject};
@@ -30,6 +30,10 @@ pub fn open(arguments: &RunArguments, has_inputs: bool) -> Result<Subject, Input
     let declared = file.inputs();
     let names: Vec<_> = declared.iter().map(|input| input.name.clone()).collect();
     let paths = by_name("input", &arguments.input, &names)?;
+    if let Some(pipe) = paths.values().find(|path| is_pipe(path) && arguments.transport != TransportKind::Memory) {
+        let reason = format!("{} is a pipe, which only one process can read: use --transport memory", pipe.display());
+        return Err(InputError::Named(reason));
+    }
     let mut shapes = named_shapes(&arguments.shape)?;
     for input in &declared {
         let Some(path) = paths.get(&input.name) else { continue };

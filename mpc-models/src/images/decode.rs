@@ -3,7 +3,8 @@ use std::string::ToString;
 use std::vec::Vec;
 
 use image::imageops::{FilterType, resize};
-use image::{ImageBuffer, ImageFormat, ImageReader, Limits, Luma, Pixel, Rgb, RgbImage};
+use image::metadata::Orientation;
+use image::{DynamicImage, ImageBuffer, ImageDecoder, ImageFormat, ImageReader, Limits, Luma, Pixel, Rgb, RgbImage};
 use ndarray::{ArrayD, IxDyn};
 use zeroize::Zeroizing;
 
@@ -80,7 +81,7 @@ impl ImageOptions {
 
 /// A PNG or JPEG image as a network takes it, [1, channels, height, width].
 ///
-/// Transparency and stored orientation are ignored. Grey is (19595·R + 38470·G + 7471·B) / 2^16 (ITU-R BT.601, as
+/// Transparency is ignored; the orientation that the file states is applied. Grey is (19595·R + 38470·G + 7471·B) / 2^16 (ITU-R BT.601, as
 /// Pillow has it); a resized pixel is the mean of those it covers and their neighbours, weighted by a triangle.
 ///
 /// ```
@@ -128,7 +129,12 @@ fn decode(bytes: &[u8]) -> Result<RgbImage, ImageError> {
     limits.max_alloc = Some(DECODER_MEMORY);
     let mut reader = reader();
     reader.limits(limits);
-    Ok(reader.decode().map_err(format_error)?.into_rgb8())
+    let mut decoder = reader.into_decoder().map_err(format_error)?;
+    // A camera says in its file which way up it was held.
+    let orientation = decoder.orientation().unwrap_or(Orientation::NoTransforms);
+    let mut image = DynamicImage::from_decoder(decoder).map_err(format_error)?;
+    image.apply_orientation(orientation);
+    Ok(image.into_rgb8())
 }
 
 fn grey(colours: RgbImage) -> Result<ImageBuffer<Luma<u8>, Vec<u8>>, ImageError> {

@@ -138,6 +138,11 @@ pub enum Op {
         /// Whether the sums run from the end.
         reverse: bool,
     },
+    /// A digit of the largest whole number that is not above the input; the sum of all digits is that number.
+    Digit {
+        /// 0 for the sign, 1 for the highest two bits, then one more for each four bits of what is left.
+        level: u32,
+    },
 }
 
 /// Which entry of a vector belongs to which element of a tensor: entry (i / inner) mod channels to element i.

@@ -74,6 +74,7 @@ fn comparisons() -> Vec<[Graph; 2]> {
         }),
         of(&[3, 5], |b, x| Ok([b.arg_max("y", x)?])),
         of(&[3, 5], |b, x| b.top_k("y", x, 2)),
+        of(&[3, 5], |b, x| Ok([b.floor("y", x)?])),
     ]
 }
 

@@ -1,5 +1,6 @@
 //! Sums and products of tensors and constants of different shapes.
 
+use mpc_nn::weights::MAX_WEIGHT;
 use ndarray::ArrayD;
 
 use super::{Context, Origin};
@@ -49,7 +50,14 @@ impl Context {
         let x = self.expand(x, &shape)?;
         match only_element(c) {
             Some(factor) => self.scale(&x, factor),
-            None => self.scale_privately(&x, c),
+            None => match self.origin(x.id) {
+                // A multiple of another value: both factors at once.
+                Some(Origin::Scaled(source, first)) if c.iter().all(|&value| (value * first).abs() <= MAX_WEIGHT) => {
+                    let source = Tensor { id: source, shape: x.shape.clone() };
+                    self.scale_privately(&source, &c.mapv(|value| value * first))
+                }
+                _ => self.scale_privately(&x, c),
+            },
         }
     }
 

@@ -174,6 +174,15 @@ impl Context {
             self.exponents.insert(y.id, exponents);
             self.note(y.id, Origin::SumOfExponentials);
         }
+        if let Some(rows) = self.rows(x.id).cloned() {
+            self.note_rows(y.id, rows);
+        }
+        if let Some(whole) = self.whole(x.id) {
+            self.note_whole(y.id, whole);
+        }
+        if self.is_typed(x.id) {
+            self.note_typed(y.id);
+        }
         Ok(y)
     }
 

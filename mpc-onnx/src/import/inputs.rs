@@ -9,11 +9,12 @@ use rten_onnx::onnx::{DataType, ValueInfoProto};
 use super::Importer;
 use crate::arrays;
 use crate::call::Call;
-use crate::context::{Context, graph_shape};
-use crate::error::{Lowered, Problem, Reason, invalid, unsupported};
+use crate::context::{Context, Whole, graph_shape};
+use crate::error::{Lowered, Problem, Reason, invalid};
 use crate::file::OnnxFile;
+use crate::rules;
 use crate::shapes::InputShapes;
-use crate::value::{Constant, Tensor, Value};
+use crate::value::{Tensor, Value};
 
 /// The declared inputs, and which of them have become inputs of the graph.
 pub(super) struct Inputs {
@@ -37,6 +38,7 @@ struct Input {
     name: String,
     shape: Vec<usize>,
     is_integer: bool,
+    is_boolean: bool,
     made: Option<(Tensor, Encoding)>,
     /// For each element of integers the least number of rows of the tables that it chooses from.
     limits: Vec<usize>,
@@ -50,7 +52,9 @@ impl Inputs {
             match shape(name, info, shapes) {
                 Ok((shape, data_type)) => {
                     let is_integer = !FLOATS.contains(&data_type);
-                    list.push(Input { name: name.to_string(), shape, is_integer, made: None, limits: Vec::new() });
+                    let is_boolean = data_type == DataType::BOOL;
+                    let name = name.to_string();
+                    list.push(Input { name, shape, is_integer, is_boolean, made: None, limits: Vec::new() });
                 }
                 Err(reason) => reasons.push(Reason::InputShape { name: name.to_string(), reason }),
             }
@@ -75,9 +79,19 @@ impl Inputs {
         let Some(&place) = self.places.get(name) else {
             return invalid(format!("nothing gives `{name}`"));
         };
+        let shape = &self.list[place].shape;
+        let elements = arrays::elements(shape)?;
+        if elements == 0 {
+            // Nothing of it is private.
+            let shape = shape.as_slice();
+            let is_integer = self.list[place].is_integer;
+            return Ok(if is_integer {
+                Value::integer(ArrayD::zeros(shape))
+            } else {
+                Value::constant(ArrayD::zeros(shape))
+            });
+        }
         if self.list[place].is_integer {
-            let shape = &self.list[place].shape;
-            let elements = arrays::elements(shape)?;
             context.charge(elements)?;
             let all = arrays::from_elements(shape, (0..elements as i64).collect())?;
             return Ok(Value::tokens(place, all));
@@ -86,7 +100,7 @@ impl Inputs {
     }
 
     /// The input of the graph in an encoding.
-    fn encoded(&mut self, place: usize, encoding: Encoding, context: &mut Context) -> Lowered<Tensor> {
+    pub(super) fn encoded(&mut self, place: usize, encoding: Encoding, context: &mut Context) -> Lowered<Tensor> {
         let input = &mut self.list[place];
         let encoding = match encoding {
             Encoding::OneHot(classes) => {
@@ -95,19 +109,22 @@ impl Inputs {
             Encoding::Plain => Encoding::Plain,
         };
         if let Some((tensor, made)) = &input.made {
-            match (*made, encoding) {
-                (Encoding::OneHot(made), Encoding::OneHot(wanted)) if made < wanted => {
+            return match (*made, encoding) {
+                (Encoding::Plain, Encoding::Plain) => Ok(tensor.clone()),
+                (Encoding::OneHot(made), Encoding::OneHot(wanted)) if wanted <= made => Ok(tensor.clone()),
+                (_, Encoding::OneHot(wanted)) => {
                     // The import starts again with so many classes.
                     let most = self.wider.entry(input.name.clone()).or_insert(wanted);
                     *most = wanted.max(*most);
-                    return Err(Problem::Upstream);
+                    Err(Problem::Upstream)
                 }
-                (Encoding::OneHot(_), Encoding::OneHot(_)) | (Encoding::Plain, Encoding::Plain) => {
-                    return Ok(tensor.clone());
-                }
-                _ => {}
-            }
-            return unsupported(format!("input `{}` is read in two encodings, {made:?} and {encoding:?}", input.name));
+                (Encoding::OneHot(classes), Encoding::Plain) => numbers(context, &tensor.clone(), classes),
+            };
+        }
+        if encoding == Encoding::Plain && self.known.classes.contains_key(&input.name) {
+            let classes = self.known.classes[&input.name];
+            let rows = self.encoded(place, Encoding::OneHot(classes), context)?;
+            return numbers(context, &rows, classes);
         }
         let mut shape = input.shape.clone();
         if let Encoding::OneHot(classes) = encoding {
@@ -126,7 +143,7 @@ impl Inputs {
     }
 
     /// Notes that the elements at these places choose from a table of so many rows.
-    fn limit(&mut self, input: usize, places: &ArrayD<i64>, classes: usize) {
+    pub(super) fn limit(&mut self, input: usize, places: &ArrayD<i64>, classes: usize) {
         let Input { shape, limits, .. } = &mut self.list[input];
         limits.resize(shape.iter().product(), usize::MAX);
         for &place in places {
@@ -203,63 +220,100 @@ const INTEGERS: [DataType; 9] = [
     DataType::UINT64,
 ];
 
+/// The numbers that rows with a single 1 stand for.
+fn numbers(context: &mut Context, rows: &Tensor, classes: usize) -> Lowered<Tensor> {
+    let axis = rows.rank() - 1;
+    context.charge(classes)?;
+    let sum = context.combine(rows, axis, &[(0..classes).map(|class| (class, class as f32)).collect()])?;
+    context.reshape(&sum, &rows.shape[..axis])
+}
+
+/// Operators that move elements of their first input, or look at its shape alone: an input of integers may stay open.
+const OPEN: [&str; 17] = [
+    "Identity",
+    "Reshape",
+    "Flatten",
+    "Transpose",
+    "Squeeze",
+    "Unsqueeze",
+    "Expand",
+    "Tile",
+    "Shape",
+    "Size",
+    "Split",
+    "Slice",
+    "Gather",
+    "GatherElements",
+    "GatherND",
+    "DepthToSpace",
+    "SpaceToDepth",
+];
+
 impl Importer<'_> {
-    /// Nodes that read a private input of integers: they decide its encoding.
-    pub(super) fn encoded(&mut self, call: &Call<'_>) -> Lowered<Option<Vec<Value>>> {
-        let value = match (call.operator(), call.input(0), call.input(1)) {
-            ("Cast", Some(Value::Tokens { input, places }), _) => {
-                let floats = FLOATS.map(|data_type| i64::from(data_type.0));
-                if floats.contains(&call.int("to", 1)?) {
-                    let plain = self.inputs.encoded(*input, Encoding::Plain, &mut self.context)?;
-                    self.chosen(&plain, places, &[])?.into()
-                } else {
-                    call.required(0)?.clone()
-                }
-            }
-            ("Gather", Some(Value::Constant(table)), Some(Value::Tokens { input, places })) => {
-                if call.int("axis", 0)? != 0 {
-                    return unsupported("it looks tokens up along an axis that is not the first of its table");
-                }
-                self.embedding(table, *input, places)?.into()
-            }
-            _ => return Ok(None),
-        };
-        Ok(Some([value].into()))
+    /// A value that can be computed with: an input of integers as the numbers that they are.
+    pub(super) fn plain(&mut self, value: Value) -> Lowered<Value> {
+        let Value::Tokens { input, places } = value else { return Ok(value) };
+        let plain = self.inputs.encoded(input, Encoding::Plain, &mut self.context)?;
+        let chosen = self.chosen(&plain, &places, &[])?;
+        let is_boolean = self.inputs.list[input].is_boolean;
+        self.context.note_whole(chosen.id, if is_boolean { Whole::Boolean } else { Whole::Integer });
+        self.context.note_typed(chosen.id);
+        Ok(chosen.into())
     }
 
-    /// The elements of an encoded input at these places; each has `inner` elements of its own.
-    fn chosen(&mut self, encoded: &Tensor, places: &ArrayD<i64>, inner: &[usize]) -> Lowered<Tensor> {
-        let shape = [places.shape(), inner].concat();
-        let elements = encoded.len() / arrays::elements(inner)?.max(1);
-        let all = places.iter().copied().eq(0..elements as i64);
-        if all {
-            return self.context.reshape(encoded, &shape);
-        }
-        let indices = places.iter().map(|&place| arrays::size(place)).collect::<Lowered<Vec<_>>>()?;
-        let rows = self.context.reshape(encoded, &[&[elements], inner].concat())?;
-        let rows = self.context.gather(&rows, 0, &indices)?;
-        self.context.reshape(&rows, &shape)
-    }
-
-    /// Rows of a table by private numbers: the product of their one-hot encoding with it.
-    fn embedding(&mut self, table: &Constant, input: usize, places: &ArrayD<i64>) -> Lowered<Tensor> {
-        let table = table.array();
-        let Some((&classes, row)) = table.shape().split_first() else {
-            return invalid("its table is a scalar");
+    /// Nodes that read a private input of integers: they decide its encoding. Others get the numbers that they are.
+    pub(super) fn encoded(&mut self, call: &mut Call<'_>) -> Lowered<Option<Vec<Value>>> {
+        let is_secret = |place: usize| call.input(place).is_some_and(Value::is_private);
+        let value = match call.operator() {
+            "Cast" if matches!(call.input(0), Some(Value::Tokens { .. })) => {
+                let to = rules::target(call)?;
+                let is_number = FLOATS.iter().any(|data_type| i64::from(data_type.0) == to);
+                if !is_number && to != i64::from(DataType::BOOL.0) {
+                    return Ok(Some([call.required(0)?.clone()].into()));
+                }
+                None
+            }
+            "Gather" if is_secret(1) => {
+                let (indices, table) = (call.required(1)?.clone(), call.required(0)?.clone());
+                let table = self.plain(table)?;
+                let axis = arrays::axis(call.int("axis", 0)?, table.shape().len())?;
+                Some(self.looked_up(&table, axis, &indices)?)
+            }
+            "GatherElements" if is_secret(1) => {
+                let (table, indices) = (call.required(0)?.clone(), call.required(1)?.clone());
+                let table = self.plain(table)?;
+                let axis = arrays::axis(call.int("axis", 0)?, table.shape().len())?;
+                let Some(&classes) = table.shape().get(axis) else { return invalid("it has no axis") };
+                let rows = self.rows_of(&indices, classes)?;
+                let result = rules::elements_at(&mut self.context, &table, &rows, axis)?;
+                Some(self.as_table(&table, result))
+            }
+            "OneHot" if is_secret(0) => Some(self.one_hot(call)?),
+            "EmbedLayerNormalization" => {
+                // The tables of the words and the segments.
+                for (place, table) in [(0, 2), (1, 4)] {
+                    let indices = call.inputs.get_mut(place).and_then(Option::take);
+                    if let (Some(indices), Some(table)) = (indices, call.input(table).cloned()) {
+                        call.inputs[place] = Some(match indices {
+                            Value::Integer(places) => self.rows_at(&table, &places)?,
+                            indices => self.looked_up(&table, 0, &indices)?,
+                        });
+                    }
+                }
+                None
+            }
+            operator if OPEN.contains(&operator) => None,
+            _ => None,
         };
-        let features = arrays::elements(row)?;
-        if classes == 0 || features == 0 {
-            return Err(Problem::Invalid("its table is empty".to_string()));
+        if let Some(value) = value {
+            return Ok(Some([value].into()));
         }
-        let tokens = self.inputs.encoded(input, Encoding::OneHot(classes), &mut self.context)?;
-        self.inputs.limit(input, places, classes);
-        let Some(&encoded) = tokens.shape.last() else { return invalid("it has no classes") };
-        let chosen = self.chosen(&tokens, places, &[encoded])?;
-        self.context.charge(arrays::elements(&[encoded, features])?)?;
-        // Of an input that chooses from several tables, the smaller ones have rows of zeros that nothing chooses.
-        let table = arrays::pad(&arrays::reshape(table, &[classes, features])?, &[0, 0], &[encoded - classes, 0], 0.0)?;
-        let rows = self.context.linear(&chosen, arrays::transpose(&table, &[1, 0]), None)?;
-        let shape: Vec<usize> = places.shape().iter().chain(row).copied().collect();
-        self.context.reshape(&rows, &shape)
+        let stays_open = OPEN.contains(&call.operator());
+        for place in usize::from(stays_open)..call.inputs.len() {
+            if let Some(value) = call.inputs[place].take() {
+                call.inputs[place] = Some(self.plain(value)?);
+            }
+        }
+        Ok(None)
     }
 }

@@ -14,7 +14,52 @@ use crate::topology::Order;
 /// How many values may lie between a mask and its softmax.
 const MAX_VALUES: usize = 16;
 /// Operators that leave a mask one.
-const PASSING: [&str; 8] = ["Add", "Sum", "Identity", "Cast", "Reshape", "Transpose", "Squeeze", "Unsqueeze"];
+const PASSING: [&str; 13] = [
+    "Add",
+    "Sum",
+    "Identity",
+    "Cast",
+    "Reshape",
+    "Transpose",
+    "Squeeze",
+    "Unsqueeze",
+    "Expand",
+    "Slice",
+    "Concat",
+    "Where",
+    "Max",
+];
+/// Operators that leave an index one, which can only be revealed.
+const MOVING: [&str; 8] =
+    ["Identity", "Cast", "Reshape", "Transpose", "Squeeze", "Unsqueeze", "Flatten", "ArrayFeatureExtractor"];
+
+/// Whether all that depends on the outputs is an output of the graph, through nothing but movements.
+pub(super) fn is_revealed(graph: &GraphProto, order: &Order<'_>, node: &NodeProto) -> bool {
+    let place = match node.op_type.as_deref().unwrap_or_default() {
+        "ArgMax" | "ArgMin" | "LinearClassifier" | "TreeEnsembleClassifier" | "SVMClassifier" => 0,
+        "TopK" => 1,
+        _ => return false,
+    };
+    let mut open: Vec<&str> = node.output.get(place).map(String::as_str).into_iter().collect();
+    let mut seen = BTreeSet::new();
+    while let Some(value) = open.pop() {
+        if seen.len() > MAX_VALUES {
+            return false;
+        }
+        if !seen.insert(value) {
+            continue;
+        }
+        for &reader in order.readers.get(value).into_iter().flatten().filter(|&&reader| reader != usize::MAX) {
+            let Some(node) = graph.node.get(reader) else { return false };
+            let is_moved = node.op_type.as_deref().is_some_and(|operator| MOVING.contains(&operator));
+            if !is_moved || node.input.first().map(String::as_str) != Some(value) {
+                return false;
+            }
+            open.extend(node.output.first().map(String::as_str));
+        }
+    }
+    true
+}
 
 impl<'a> Importer<'a> {
     /// The batch normalisation that alone reads the output of a linear node, if its parameters are constants, with the
@@ -42,9 +87,7 @@ impl<'a> Importer<'a> {
             }
             inputs.push(Some(self.value(name)?));
         }
-        let used = Vec::new();
-        let call =
-            Call { node: norm, inputs, used, opset: self.file.opset, norm: None, zero_type: 0, is_masked: false };
+        let call = Call { inputs, opset: self.file.opset, ..Call::of(norm) };
         // A norm that cannot be taken up is reported when its own turn comes.
         Ok(norm_of(&call).ok().map(|scales| (norm.output[0].as_str(), scales)))
     }
@@ -52,7 +95,7 @@ impl<'a> Importer<'a> {
 
 /// Whether all that depends on the output goes into a softmax, through nothing but sums and movements.
 pub(super) fn feeds_softmax(graph: &GraphProto, order: &Order<'_>, node: &NodeProto) -> bool {
-    if !matches!(node.op_type.as_deref(), Some("Add" | "Where" | "Sum")) {
+    if !matches!(node.op_type.as_deref(), Some("Add" | "Where" | "Sum" | "Mul" | "Max")) {
         return false;
     }
     let mut open: Vec<&str> = node.output.first().map(String::as_str).into_iter().collect();

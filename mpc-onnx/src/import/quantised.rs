@@ -27,10 +27,31 @@ const MOVEMENTS: [&str; 14] = [
     "Unsqueeze",
 ];
 
+/// Operators that compute with quantised integers, and know how.
+const COMPUTING: [&str; 12] = [
+    "MatMulInteger",
+    "ConvInteger",
+    "QLinearConv",
+    "QLinearMatMul",
+    "QLinearAdd",
+    "QLinearMul",
+    "QLinearGlobalAveragePool",
+    "QLinearSigmoid",
+    "QLinearLeakyRelu",
+    "MatMulIntegerToFloat",
+    "DynamicQuantizeMatMul",
+    "Shape",
+];
+
 impl<'a> Importer<'a> {
     /// The element type of the zero point of a quantisation, 0 if it is not known.
     pub(super) fn zero_type(&self, node: &NodeProto) -> i32 {
-        match node.input.get(2).filter(|name| !name.is_empty()) {
+        let place = match node.op_type.as_deref().unwrap_or_default() {
+            "QLinearConv" | "QLinearMatMul" | "QLinearAdd" | "QLinearMul" => 7,
+            "QLinearGlobalAveragePool" | "QLinearSigmoid" | "QLinearLeakyRelu" => 4,
+            _ => 2,
+        };
+        match node.input.get(place).filter(|name| !name.is_empty()) {
             Some(name) => self.type_of(name).map_or(0, |kind| kind.0),
             None => DataType::UINT8.0,
         }
@@ -50,6 +71,12 @@ impl<'a> Importer<'a> {
             "Constant" => attribute("value").and_then(|value| value.t.as_ref()).and_then(|tensor| tensor.data_type),
             "Cast" => attribute("to").and_then(named),
             "CastLike" => of_input(1),
+            "DynamicQuantizeLinear" => {
+                self.types.extend(node.output.first().map(|output| (output.as_str(), DataType::UINT8)));
+                None
+            }
+            "QLinearConv" | "QLinearMatMul" | "QLinearAdd" | "QLinearMul" => of_input(7),
+            "QLinearGlobalAveragePool" | "QLinearSigmoid" | "QLinearLeakyRelu" => of_input(4),
             "QuantizeLinear" => {
                 of_input(2).or_else(|| attribute("output_dtype").and_then(named)).or(Some(DataType::UINT8))
             }
@@ -72,6 +99,7 @@ impl<'a> Importer<'a> {
         let Some(&first) = all.first() else { return Ok(None) };
         match call.operator() {
             "DequantizeLinear" => Ok(None),
+            operator if COMPUTING.contains(&operator) => Ok(None),
             "Concat" if all.len() < call.inputs.len() || all.iter().any(|&other| other != first) => {
                 unsupported("it joins integers of different quantisations; put it behind their DequantizeLinear")
             }

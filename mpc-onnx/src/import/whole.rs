@@ -2,6 +2,7 @@
 
 use crate::call::Call;
 use crate::context::{Context, Whole};
+use crate::rules;
 use crate::value::Value;
 
 /// Operators whose results are elements of their first input.
@@ -29,16 +30,57 @@ pub(super) fn note(context: &mut Context, call: &Call<'_>, results: &[Value]) {
     for (place, result) in results.iter().enumerate() {
         if let (Value::Node(tensor), Some(whole)) = (result, whole(context, call, place)) {
             context.note_whole(tensor.id, whole);
+            if is_typed(context, call) {
+                context.note_typed(tensor.id);
+            }
         }
+    }
+}
+
+/// Whether whole results are integers or Booleans in the file, too, and not floats.
+fn is_typed(context: &Context, call: &Call<'_>) -> bool {
+    let of_inputs = |inputs: &[Option<Value>]| {
+        inputs.iter().flatten().all(|value| match value {
+            Value::Node(tensor) => context.is_typed(tensor.id),
+            Value::Integer(_) | Value::Tokens { .. } => true,
+            Value::Constant(_) => false,
+        })
+    };
+    match call.operator() {
+        "Less"
+        | "Greater"
+        | "LessOrEqual"
+        | "GreaterOrEqual"
+        | "Equal"
+        | "And"
+        | "Or"
+        | "Xor"
+        | "Not"
+        | "ArgMax"
+        | "ArgMin"
+        | "TopK"
+        | "ArrayFeatureExtractor" => true,
+        // A cast to floats has a node of its own.
+        "Cast" | "CastLike" => matches!(rules::target(call), Ok(to) if !rules::is_float(to)),
+        "Where" => of_inputs(call.inputs.get(1..).unwrap_or_default()),
+        "Sign" | "Abs" | "Neg" => of_inputs(&call.inputs),
+        _ => of_inputs(call.inputs.get(..call.inputs.len().min(2)).unwrap_or_default()),
     }
 }
 
 fn whole(context: &Context, call: &Call<'_>, place: usize) -> Option<Whole> {
     match (call.operator(), place) {
-        ("Less" | "Greater" | "LessOrEqual" | "GreaterOrEqual" | "And" | "Or" | "Xor" | "Not", _) => {
+        ("Less" | "Greater" | "LessOrEqual" | "GreaterOrEqual" | "Equal" | "And" | "Or" | "Xor" | "Not", _) => {
             Some(Whole::Boolean)
         }
-        ("ArgMax" | "ArgMin" | "Sign", _) | ("TopK", 1) => Some(Whole::Integer),
+        ("ArgMax" | "ArgMin" | "Sign" | "Floor" | "Ceil" | "Round", _) | ("TopK", 1) => Some(Whole::Integer),
+        ("Hardmax", _) => Some(Whole::Boolean),
+        ("Cast", _) if matches!(rules::target(call), Ok(to) if !rules::is_float(to)) => {
+            // What was no whole number is one now.
+            let inputs = call.inputs.get(..1)?;
+            of_inputs(context, inputs).or(Some(Whole::Integer))
+        }
+        ("Div" | "Mod", _) if is_typed(context, call) => Some(Whole::Integer),
         ("Where", _) => of_inputs(context, call.inputs.get(1..)?),
         ("Concat" | "Max" | "Min", _) => of_inputs(context, &call.inputs),
         ("Add" | "Mul" | "Sub" | "Sum", _) => of_inputs(context, &call.inputs).map(|_| Whole::Integer),

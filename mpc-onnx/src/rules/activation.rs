@@ -7,7 +7,7 @@ use crate::call::Call;
 use crate::context::Context;
 use crate::error::{Lowered, Problem, invalid, unsupported};
 use crate::rules::elementwise;
-use crate::value::{Constant, Value};
+use crate::value::{Constant, Tensor, Value};
 
 /// Whether the operator is a function of each element.
 pub(super) fn is_function(operator: &str) -> bool {
@@ -80,11 +80,44 @@ pub(super) fn function(context: &mut Context, call: &Call<'_>) -> Lowered<Vec<Va
     Ok([context.function(x, function)?.into()].into())
 }
 
+/// An activation by its name and parameters, as fused operators have them; no name is none.
+pub(super) fn named(context: &mut Context, name: &str, parameters: &[f32], x: &Tensor) -> Lowered<Tensor> {
+    let parameter = |place: usize, default: f32| parameters.get(place).copied().unwrap_or(default);
+    let function = match name {
+        "" => return Ok(x.clone()),
+        "Relu" => return context.relu(x),
+        "LeakyRelu" => Function::LeakyRelu { slope: parameter(0, 0.01) },
+        "Sigmoid" => Function::Sigmoid,
+        "Tanh" => Function::Tanh,
+        "HardSigmoid" => Function::HardSigmoid { alpha: parameter(0, 0.2), beta: parameter(1, 0.5) },
+        "Clip" => Function::Clip { low: parameter(0, f32::NEG_INFINITY), high: parameter(1, f32::INFINITY) },
+        other => return unsupported(format!("activation `{other}`")),
+    };
+    context.function(x, function)
+}
+
+/// x outside of −λ to λ, moved towards 0, else 0.
+pub(super) fn shrink(context: &mut Context, call: &Call<'_>) -> Lowered<Vec<Value>> {
+    let x = call.tensor(0)?;
+    let (bias, limit) = (call.float("bias", 0.0)?, call.float("lambd", 0.5)?);
+    let opposite = context.scale(x, -1.0)?;
+    let mut sides = Vec::new();
+    for side in [x, &opposite] {
+        let moved = context.offset(side, -bias)?;
+        let beyond = elementwise::beyond(context, side, limit)?;
+        sides.push(context.multiply(&moved, &beyond)?);
+    }
+    Ok([context.subtract(&sides[0], &sides[1])?.into()].into())
+}
+
 fn positive(alpha: f32) -> Lowered<f32> {
     if alpha > 0.0 { Ok(alpha) } else { Err(Problem::Invalid("its alpha is not positive".into())) }
 }
 
 pub(super) fn clip(context: &mut Context, call: &Call<'_>) -> Lowered<Vec<Value>> {
+    if call.opset >= 11 && [1, 2].iter().any(|&index| call.input(index).is_some_and(Value::is_private)) {
+        return clip_privately(context, call);
+    }
     let (low, high) = if call.opset < 11 {
         (call.float("min", f32::NEG_INFINITY)?, call.float("max", f32::INFINITY)?)
     } else {
@@ -112,6 +145,20 @@ pub(super) fn clip(context: &mut Context, call: &Call<'_>) -> Lowered<Vec<Value>
         Value::Tokens { .. } => return unsupported("it takes a private input of integers; cast it to floats first"),
     }]
     .into())
+}
+
+/// min(max(x, low), high) with limits that depend on a private input.
+fn clip_privately(context: &mut Context, call: &Call<'_>) -> Lowered<Vec<Value>> {
+    let mut value = call.required(0)?.clone();
+    for (index, operator) in [(1, "Max"), (2, "Min")] {
+        if let Some(limit) = call.input(index) {
+            let inputs = vec![Some(value), Some(limit.clone())];
+            let inner = Call { inputs, opset: call.opset, ..Call::of(call.node) };
+            let [result] = elementwise::named(context, &inner, operator)?.try_into().unwrap_or([Value::scalar(0)]);
+            value = result;
+        }
+    }
+    Ok([value].into())
 }
 
 /// relu(x) − slope·relu(−x), with a private slope.

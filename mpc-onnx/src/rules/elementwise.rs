@@ -1,7 +1,9 @@
 //! Arithmetic element by element, with broadcasting.
 
+mod powers;
 mod private_comparison;
 
+use mpc_nn::weights::MAX_WEIGHT;
 use mpc_protocols::function::Function;
 use ndarray::ArrayD;
 
@@ -9,21 +11,34 @@ use crate::arrays;
 use crate::call::Call;
 use crate::context::{Context, real};
 use crate::error::{Lowered, invalid, unsupported};
+use crate::rules::rounding::{self, Divisor};
 use crate::rules::{integer, reduce};
 use crate::value::{Constant, Tensor, Value};
 
 /// The number that −∞ in front of a softmax becomes.
 pub(super) const MASK: f32 = -1024.0;
-/// The largest whole exponent that becomes a chain of products.
-const MAX_CHAIN: i32 = 16;
-/// The most different exponents of one Pow.
-const MAX_EXPONENTS: usize = 8;
-
-pub(super) use private_comparison::thresholded;
+pub(super) use powers::{power, to_power};
+pub(super) use private_comparison::{beyond, thresholded};
 
 pub(super) fn binary(context: &mut Context, call: &Call<'_>) -> Lowered<Vec<Value>> {
-    let (left, right) = (call.required(0)?, call.required(1)?);
+    let (left, right) = (call.required(0)?, &placed(context, call)?);
     Ok([apply(context, call, call.operator(), left, right)?].into())
+}
+
+/// The second operand, whose axes an attribute of the first opsets places among those of the first operand.
+fn placed(context: &mut Context, call: &Call<'_>) -> Lowered<Value> {
+    let (left, right) = (call.required(0)?, call.required(1)?);
+    let Some(axis) = call.optional_int("axis")?.filter(|_| call.opset < 7) else { return Ok(right.clone()) };
+    let (rank, own) = (left.shape().len(), right.shape().len());
+    let axis = arrays::axis(axis, rank)?;
+    let Some(behind) = rank.checked_sub(axis + own) else { return invalid("its second operand has too many axes") };
+    let shape: Vec<usize> = right.shape().iter().copied().chain(core::iter::repeat_n(1, behind)).collect();
+    context.reshape_value(right, &shape)
+}
+
+/// The operator of that name for the operands of another call.
+pub(super) fn named(context: &mut Context, call: &Call<'_>, operator: &str) -> Lowered<Vec<Value>> {
+    Ok([apply(context, call, operator, call.required(0)?, call.required(1)?)?].into())
 }
 
 fn apply(context: &mut Context, call: &Call<'_>, operator: &str, left: &Value, right: &Value) -> Lowered<Value> {
@@ -49,6 +64,10 @@ fn apply(context: &mut Context, call: &Call<'_>, operator: &str, left: &Value, r
             "Add" => context.add(x, y)?,
             "Sub" => context.subtract(x, y)?,
             "Mul" => context.multiply(x, y)?,
+            "Mod" => rounding::remainder(context, x, &Divisor::Tensor(y), call.int("fmod", 0)? != 0)?,
+            "Div" if context.is_typed(x.id) && context.is_typed(y.id) => {
+                rounding::whole_quotient(context, x, &Divisor::Tensor(y))?
+            }
             "Div" => {
                 let reciprocal = context.reciprocal(y)?;
                 context.multiply(x, &reciprocal)?
@@ -57,6 +76,27 @@ fn apply(context: &mut Context, call: &Call<'_>, operator: &str, left: &Value, r
             "Min" => minimum(context, x, y)?,
             _ => private_comparison::compare(context, operator, x, y)?,
         },
+        (Value::Node(x), Value::Integer(y)) if operator == "Div" && context.is_typed(x.id) => {
+            rounding::whole_quotient(context, x, &Divisor::Constant(&y.mapv(|y| y as f32)))?
+        }
+        (Value::Node(x), constant) if operator == "Mod" => {
+            rounding::remainder(context, x, &Divisor::Constant(real(constant)?.array()), call.int("fmod", 0)? != 0)?
+        }
+        (constant, Value::Node(y)) if operator == "Mod" || (operator == "Div" && context.is_typed(y.id)) => {
+            let x = context.tensor_of(constant)?;
+            if operator == "Div" && matches!(constant, Value::Integer(_)) {
+                rounding::whole_quotient(context, &x, &Divisor::Tensor(y))?
+            } else if operator == "Mod" {
+                rounding::remainder(context, &x, &Divisor::Tensor(y), call.int("fmod", 0)? != 0)?
+            } else {
+                from_constant(context, operator, &real(constant)?, y)?
+            }
+        }
+        (Value::Node(x), constant) | (constant, Value::Node(x))
+            if operator == "Mul" && call.is_masked && mask_factor(constant).is_some() =>
+        {
+            rounding::scaled_mask(context, x, mask_factor(constant).unwrap_or(1.0), MASK)?
+        }
         (Value::Node(x), constant) => {
             let constant = real(constant)?;
             let y = with_constant(context, operator, x, &masked(call, constant.clone()))?;
@@ -74,6 +114,13 @@ fn apply(context: &mut Context, call: &Call<'_>, operator: &str, left: &Value, r
     .into())
 }
 
+/// The factor that makes a mask of what is 0 or more, as in (1 − m)·min.
+fn mask_factor(constant: &Value) -> Option<f32> {
+    let array = real(constant).ok()?;
+    let first = array.array().first().copied().filter(|&first| first < MASK)?;
+    array.array().iter().all(|&value| value == first).then_some(first).filter(|_| array.array().len() == 1)
+}
+
 /// Notes where a mask, added to x or put in its place, makes y −∞.
 fn note_hidden(context: &mut Context, call: &Call<'_>, x: &Tensor, y: &Tensor, mask: &ArrayD<f32>) -> Lowered<()> {
     if !call.is_masked || (mask.iter().all(|&value| value != f32::NEG_INFINITY) && context.infinite(x.id).is_none()) {
@@ -89,7 +136,7 @@ fn note_hidden(context: &mut Context, call: &Call<'_>, x: &Tensor, y: &Tensor, m
 }
 
 /// −∞ and other large negative entries of a mask become what a softmax takes to 0 all the same.
-fn masked(call: &Call<'_>, constant: Constant) -> Constant {
+pub(super) fn masked(call: &Call<'_>, constant: Constant) -> Constant {
     let is_large = |value: f32| value < MASK;
     if call.is_masked && constant.array().iter().any(|&value| is_large(value)) {
         return Constant::new(constant.array().mapv(|value| value.max(MASK)));
@@ -111,6 +158,9 @@ pub(super) fn with_constant(context: &mut Context, operator: &str, x: &Tensor, c
         "Sub" => context.offset_by(x, &c.mapv(|value| -value)),
         "Mul" => context.scale_by(x, c),
         "Div" => context.scale_by(x, &inverted(&Constant::new(c.clone()))?),
+        // What no private value is beyond.
+        "Max" if c.iter().all(|&value| value <= -MAX_WEIGHT) => expanded(context, x, c),
+        "Min" if c.iter().all(|&value| value >= MAX_WEIGHT) => expanded(context, x, c),
         "Max" => {
             // max(x, c) = relu(x − c) + c
             let above = context.offset_by(x, &c.mapv(|value| -value))?;
@@ -124,6 +174,11 @@ pub(super) fn with_constant(context: &mut Context, operator: &str, x: &Tensor, c
         }
         _ => private_comparison::with_constant(context, operator, x, c),
     }
+}
+
+fn expanded(context: &mut Context, x: &Tensor, c: &ArrayD<f32>) -> Lowered<Tensor> {
+    let shape = arrays::broadcast_shape(&x.shape, c.shape())?;
+    context.expand(x, &shape)
 }
 
 fn from_constant(context: &mut Context, operator: &str, c: &Constant, y: &Tensor) -> Lowered<Tensor> {
@@ -184,83 +239,6 @@ fn on_constants(
     }
 }
 
-pub(super) fn power(context: &mut Context, call: &Call<'_>) -> Lowered<Vec<Value>> {
-    let (base, exponent) = (call.required(0)?, call.required(1)?);
-    let Value::Node(x) = base else {
-        if let Value::Node(exponent) = exponent {
-            return Ok([constant_to_power(context, &real(base)?, exponent)?.into()].into());
-        }
-        return Ok([apply(context, call, "Pow", base, exponent)?].into());
-    };
-    let exponent = call.constant(1)?;
-    let Some(&first) = exponent.array().first() else { return invalid("it has no exponent") };
-    if exponent.array().iter().any(|&other| other != first) {
-        return Ok([several_powers(context, x, exponent.array())?.into()].into());
-    }
-    let y = to_power(context, x, first)?;
-    let shape = arrays::broadcast_shape(&y.shape, exponent.array().shape())?;
-    Ok([context.expand(&y, &shape)?.into()].into())
-}
-
-/// c^x = e^(x·ln c)
-fn constant_to_power(context: &mut Context, base: &Constant, exponent: &Tensor) -> Lowered<Tensor> {
-    if base.array().iter().any(|&base| base <= 0.0) {
-        return unsupported("a private power of what is not positive");
-    }
-    let scaled = context.scale_by(exponent, &base.array().mapv(|base| f64::from(base).ln() as f32))?;
-    context.function(&scaled, Function::Exp)
-}
-
-/// Each power of all elements, where it is wanted.
-fn several_powers(context: &mut Context, x: &Tensor, exponents: &ArrayD<f32>) -> Lowered<Tensor> {
-    let mut distinct: Vec<f32> = exponents.iter().copied().collect();
-    distinct.sort_by(f32::total_cmp);
-    distinct.dedup();
-    if distinct.len() > MAX_EXPONENTS {
-        return unsupported(format!("more than {MAX_EXPONENTS} different exponents"));
-    }
-    let mut sum: Option<Tensor> = None;
-    for exponent in distinct {
-        let power = to_power(context, x, exponent)?;
-        let kept = context.scale_by(&power, &exponents.mapv(|other| f32::from(u8::from(other == exponent))))?;
-        sum = Some(match sum {
-            Some(sum) => context.add(&sum, &kept)?,
-            None => kept,
-        });
-    }
-    sum.map_or_else(|| invalid("it has no exponent"), Ok)
-}
-
-pub(super) fn to_power(context: &mut Context, x: &Tensor, exponent: f32) -> Lowered<Tensor> {
-    let whole = exponent as i32;
-    if whole as f32 == exponent && whole.abs() <= MAX_CHAIN {
-        return match whole {
-            0 => {
-                let zero = context.scale(x, 0.0)?;
-                context.offset(&zero, 1.0)
-            }
-            1.. => whole_power(context, x, whole),
-            _ => {
-                let power = whole_power(context, x, -whole)?;
-                context.reciprocal(&power)
-            }
-        };
-    }
-    if exponent == 0.5 {
-        return context.function(x, Function::Sqrt);
-    }
-    context.function(x, Function::Power { exponent })
-}
-
-fn whole_power(context: &mut Context, x: &Tensor, exponent: i32) -> Lowered<Tensor> {
-    if exponent == 1 {
-        return Ok(x.clone());
-    }
-    let half = whole_power(context, x, exponent / 2)?;
-    let even = context.square(&half)?;
-    if exponent % 2 == 0 { Ok(even) } else { context.multiply(&even, x) }
-}
-
 /// Sum, Mean, Max and Min of any number of operands.
 pub(super) fn variadic(context: &mut Context, call: &Call<'_>) -> Lowered<Vec<Value>> {
     let operator = if matches!(call.operator(), "Sum" | "Mean") { "Add" } else { call.operator() };
@@ -309,7 +287,10 @@ pub(super) fn unary(context: &mut Context, call: &Call<'_>) -> Lowered<Vec<Value
             "Reciprocal" => context.reciprocal(x)?,
             "Not" => private_comparison::not(context, x)?,
             "Sign" => private_comparison::sign(context, x)?,
-            _ => return unsupported("no private protocol for this function is known here"),
+            _ => match rounding::unary(context, operator, x)? {
+                Some(y) => y,
+                None => return unsupported("no private protocol for this function is known here"),
+            },
         }
         .into(),
         Value::Tokens { .. } => return unsupported("it takes a private input of integers; cast it to floats first"),
@@ -329,6 +310,15 @@ fn real_function(operator: &str) -> Option<fn(f64) -> f64> {
         "Log" => f64::ln,
         "Cos" => f64::cos,
         "Sin" => f64::sin,
+        "Tan" => f64::tan,
+        "Asin" => f64::asin,
+        "Acos" => f64::acos,
+        "Atan" => f64::atan,
+        "Sinh" => f64::sinh,
+        "Cosh" => f64::cosh,
+        "Asinh" => f64::asinh,
+        "Acosh" => f64::acosh,
+        "Atanh" => f64::atanh,
         "Erf" => |x| Function::Erf.evaluate(x),
         "Reciprocal" => |x| 1.0 / x,
         "Sign" => |x| if x == 0.0 { 0.0 } else { x.signum() },
@@ -336,7 +326,7 @@ fn real_function(operator: &str) -> Option<fn(f64) -> f64> {
     })
 }
 
-/// Where, for a public condition.
+/// Where.
 pub(super) fn choose(context: &mut Context, call: &Call<'_>) -> Lowered<Vec<Value>> {
     let condition = match call.required(0)? {
         Value::Integer(condition) => condition,

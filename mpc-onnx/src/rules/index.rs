@@ -11,7 +11,8 @@ use crate::value::Value;
 pub(super) fn concat(context: &mut Context, call: &Call<'_>) -> Lowered<Vec<Value>> {
     let values: Vec<Value> = call.inputs.iter().flatten().cloned().collect();
     let rank = values.first().map_or(0, |value| value.shape().len());
-    let Some(axis) = call.optional_int("axis")? else { return invalid("it names no axis") };
+    let axis = call.optional_int("axis")?.or((call.opset < 4).then_some(1));
+    let Some(axis) = axis else { return invalid("it names no axis") };
     Ok([context.concat_values(&values, arrays::axis(axis, rank)?)?].into())
 }
 
@@ -87,7 +88,7 @@ fn positions(context: &mut Context, start: i64, end: i64, step: i64, size: usize
 }
 
 /// An index that may count from the end.
-pub(super) fn place(index: i64, size: usize) -> Lowered<usize> {
+pub(crate) fn place(index: i64, size: usize) -> Lowered<usize> {
     let from_start = if index < 0 { index.saturating_add(size as i64) } else { index };
     match usize::try_from(from_start) {
         Ok(place) if place < size => Ok(place),

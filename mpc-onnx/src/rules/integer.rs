@@ -5,8 +5,9 @@ use rten_onnx::onnx::DataType;
 
 use crate::arrays;
 use crate::call::Call;
-use crate::context::{Context, Whole};
+use crate::context::{Context, Whole, graph_shape};
 use crate::error::{Lowered, Problem, invalid, unsupported};
+use crate::rules::{choice, rounding};
 use crate::tensor;
 use crate::value::{Value, vector};
 
@@ -49,9 +50,11 @@ pub(super) fn unary(operator: &str, a: i64) -> Lowered<i64> {
     }
 }
 
-pub(super) fn constant(_: &mut Context, call: &Call<'_>) -> Lowered<Vec<Value>> {
+pub(super) fn constant(context: &mut Context, call: &Call<'_>) -> Lowered<Vec<Value>> {
     let value = if let Some(attribute) = call.tensor_attribute("value")? {
         decode(attribute)?
+    } else if let Some(parts) = call.graph_attribute("sparse_value")? {
+        sparse(context, parts)?
     } else if let Some(value) = call.optional_int("value_int")? {
         Value::scalar(value)
     } else if let Some(values) = call.ints("value_ints")? {
@@ -64,6 +67,43 @@ pub(super) fn constant(_: &mut Context, call: &Call<'_>) -> Lowered<Vec<Value>> 
         return unsupported("a constant that is neither of floats nor of integers");
     };
     Ok([value].into())
+}
+
+/// The values of a sparse tensor at their places, which are counted in row-major order or by axes.
+fn sparse(context: &mut Context, parts: &[rten_onnx::onnx::TensorProto]) -> Lowered<Value> {
+    let [values, places, sizes] = parts else { return invalid("a sparse tensor without values or places") };
+    let (values, Value::Integer(places), Value::Integer(sizes)) = (decode(values)?, decode(places)?, decode(sizes)?)
+    else {
+        return invalid("a sparse tensor whose places are not integers");
+    };
+    let shape = sizes.iter().map(|&size| arrays::size(size)).collect::<Lowered<Vec<_>>>()?;
+    let elements = arrays::elements(&shape)?;
+    context.charge(elements)?;
+    let rank = if places.ndim() == 2 { places.shape()[1] } else { 1 };
+    let count: usize = values.shape().iter().product();
+    if places.len() != count.saturating_mul(rank) || (places.ndim() == 2 && rank != shape.len()) {
+        return invalid("a sparse tensor has not one place for each value");
+    }
+    let places: Vec<i64> = places.iter().copied().collect();
+    let mut flat = Vec::with_capacity(count);
+    for place in places.chunks(rank.max(1)) {
+        let limits = if rank == shape.len() && places.len() != count { shape.clone() } else { vec![elements] };
+        let place = place.iter().zip(&limits).map(|(&p, &size)| super::place(p, size)).collect::<Lowered<Vec<_>>>()?;
+        flat.push(super::index::row_major(&place, &limits));
+    }
+    Ok(match values {
+        Value::Integer(values) => {
+            let mut all = vec![0; elements];
+            flat.iter().zip(values.iter()).for_each(|(&place, &value)| all[place] = value);
+            Value::integer(arrays::from_elements(&shape, all)?)
+        }
+        Value::Constant(values) => {
+            let mut all = vec![0.0; elements];
+            flat.iter().zip(values.array()).for_each(|(&place, &value)| all[place] = value);
+            Value::constant(arrays::from_elements(&shape, all)?)
+        }
+        _ => return invalid("a sparse tensor of other values"),
+    })
 }
 
 fn decode(attribute: &rten_onnx::onnx::TensorProto) -> Lowered<Value> {
@@ -141,8 +181,8 @@ pub(super) fn eye_like(context: &mut Context, call: &Call<'_>) -> Lowered<Vec<Va
 /// One-hot rows of public integers.
 pub(super) fn one_hot(context: &mut Context, call: &Call<'_>) -> Lowered<Vec<Value>> {
     let Value::Integer(indices) = call.required(0)? else { return unsupported("its indices are not public integers") };
-    let depth = match call.integers(1)?.as_slice() {
-        &[depth] => arrays::size(depth)?,
+    let depth = match call.constant(1)?.array().as_slice() {
+        Some(&[depth]) => arrays::size(depth as i64)?,
         _ => return invalid("its depth is not one number"),
     };
     let values = call.constant(2)?;
@@ -162,9 +202,19 @@ pub(super) fn one_hot(context: &mut Context, call: &Call<'_>) -> Lowered<Vec<Val
     Ok([if is_integer { Value::integer(array.mapv(|x| x as i64)) } else { Value::constant(array) }].into())
 }
 
-fn is_float(data_type: i64) -> bool {
+pub(crate) fn is_float(data_type: i64) -> bool {
     let floats = [DataType::FLOAT, DataType::DOUBLE, DataType::FLOAT16, DataType::BFLOAT16];
     floats.iter().any(|float| i64::from(float.0) == data_type)
+}
+
+/// The type that a Cast names, by its number or, in the first opsets, by its name.
+pub(crate) fn target(call: &Call<'_>) -> Lowered<i64> {
+    if call.opset >= 6 {
+        return call.int("to", 0);
+    }
+    let name = call.string("to", "")?;
+    let kind = (1..=16).map(DataType).find(|kind| kind.name() == Some(&name));
+    kind.map_or_else(|| invalid(format!("its type `{name}` is not known")), |kind| Ok(kind.0.into()))
 }
 
 pub(super) fn cast(context: &mut Context, call: &Call<'_>) -> Lowered<Vec<Value>> {
@@ -172,22 +222,39 @@ pub(super) fn cast(context: &mut Context, call: &Call<'_>) -> Lowered<Vec<Value>
     let to_float = if call.operator() == "CastLike" {
         !matches!(call.required(1)?, Value::Integer(_) | Value::Tokens { .. })
     } else {
-        let to = call.int("to", 0)?;
+        let to = target(call)?;
         if to == i64::from(DataType::STRING.0) {
             return unsupported("text");
         }
         is_float(to)
     };
-    let to_boolean = call.int("to", 0)? == i64::from(DataType::BOOL.0);
+    let to_boolean = target(call)? == i64::from(DataType::BOOL.0);
     Ok([match value {
         Value::Integer(array) if to_float => Value::constant(array.mapv(|x| x as f32)),
         Value::Integer(array) if to_boolean => Value::integer(array.mapv(|x| i64::from(x != 0))),
         Value::Constant(constant) if to_boolean => Value::integer(constant.array().mapv(|x| i64::from(x != 0.0))),
         Value::Constant(constant) if !to_float => Value::integer(constant.array().mapv(|x| x as i64)),
-        Value::Node(x) if !to_float => match context.whole(x.id) {
-            Some(whole) if !to_boolean || whole == Whole::Boolean => value.clone(),
-            _ => return unsupported("a private value cannot become an integer; leave it a float"),
-        },
+        Value::Node(x) if to_boolean && context.whole(x.id) != Some(Whole::Boolean) => {
+            let is_whole = context.whole(x.id).is_some();
+            let zero = choice::is_zero(context, x, is_whole)?;
+            let negative = context.scale(&zero, -1.0)?;
+            let other = context.offset(&negative, 1.0)?;
+            context.note_whole(other.id, Whole::Boolean);
+            other.into()
+        }
+        Value::Node(x) if !to_float && context.whole(x.id).is_none() => rounding::towards_zero(context, x)?.into(),
+        // Floats of the same values: what tells floats from integers is noted for nodes.
+        Value::Node(x) if to_float && context.is_typed(x.id) => {
+            let shape = graph_shape(&x.shape);
+            let y = context.emit("float", &x.shape, |builder, name| builder.reshape(name, x.id, &shape))?;
+            if let Some(rows) = context.rows(x.id).cloned() {
+                context.note_rows(y.id, rows);
+            }
+            if let Some(origin) = context.origin(x.id) {
+                context.note(y.id, origin);
+            }
+            y.into()
+        }
         other => other.clone(),
     }]
     .into())

@@ -1,7 +1,5 @@
 //! Products of matrices.
 
-use std::collections::BTreeMap;
-
 use ndarray::ArrayD;
 
 use crate::arrays;
@@ -91,7 +89,7 @@ pub(super) fn mat_mul(context: &mut Context, call: &Call<'_>) -> Lowered<Vec<Val
 }
 
 /// The product of matrices in the last two axes.
-pub(super) fn product(context: &mut Context, left: &Value, right: &Value) -> Lowered<Tensor> {
+pub(crate) fn product(context: &mut Context, left: &Value, right: &Value) -> Lowered<Tensor> {
     let (Some(&[_, inner]), Some(&[right_inner, _])) = (left.shape().last_chunk(), right.shape().last_chunk()) else {
         return invalid("a factor has fewer than two axes");
     };
@@ -132,140 +130,4 @@ fn as_matrix(array: &ArrayD<f32>) -> Lowered<ArrayD<f32>> {
 fn with_rank(context: &mut Context, y: Tensor, rank: usize) -> Lowered<Tensor> {
     let shape = arrays::aligned(&y.shape, rank);
     context.reshape(&y, &shape)
-}
-
-/// Einsum of one operand, which is a sum, or of several, taken two at a time as batched products of matrices.
-pub(super) fn einsum(context: &mut Context, call: &Call<'_>) -> Lowered<Vec<Value>> {
-    let equation: Vec<char> = call.string("equation", "")?.chars().filter(|c| !c.is_whitespace()).collect();
-    let equation: String = equation.into_iter().collect();
-    // Without a result, it has the letters that occur once, in alphabetical order.
-    let once = |&letter: &char| equation.matches(letter).count() == 1;
-    let implied = || ('A'..='Z').chain('a'..='z').filter(once).collect::<String>();
-    let (terms, result) = match equation.split_once("->") {
-        Some((terms, result)) => (terms, String::from(result)),
-        None => (equation.as_str(), implied()),
-    };
-    let terms: Vec<Vec<char>> = terms.split(',').map(|term| term.chars().collect()).collect();
-    let result: Vec<char> = result.chars().collect();
-    let letters = terms.iter().flatten().chain(&result);
-    if terms.len() != call.inputs.len() || letters.clone().any(|letter| !letter.is_ascii_alphabetic()) {
-        return unsupported("this equation; only letters, one term for each operand, are");
-    }
-    let repeats = |term: &Vec<char>| (1..term.len()).any(|i| term[..i].contains(&term[i]));
-    if terms.iter().any(repeats) || repeats(&result) {
-        return unsupported("an axis that occurs twice in a term");
-    }
-    let mut sizes = BTreeMap::new();
-    for (term, index) in terms.iter().zip(0..) {
-        let shape = call.required(index)?.shape();
-        let differs = |(&letter, &size): (&char, &usize)| *sizes.entry(letter).or_insert(size) != size;
-        if term.len() != shape.len() || term.iter().zip(shape).any(differs) {
-            return invalid("its operands do not have the shapes of its equation");
-        }
-    }
-    match terms.as_slice() {
-        [term] => {
-            let x = call.tensor(0)?;
-            let axes: Vec<usize> = (0..term.len()).filter(|&axis| !result.contains(&term[axis])).collect();
-            let sum = context.sum(x, &axes)?;
-            let kept: Vec<char> = term.iter().copied().filter(|letter| result.contains(letter)).collect();
-            let shape: Vec<usize> = kept.iter().map(|letter| sizes[letter]).collect();
-            let sum = context.reshape(&sum, &shape)?;
-            Ok([arranged(context, &sum, &kept, &result)?.into()].into())
-        }
-        _ => Ok([several(context, call, &terms, &result, &sizes)?].into()),
-    }
-}
-
-/// The operands from left to right, each product with the axes that are still needed.
-fn several(
-    context: &mut Context,
-    call: &Call<'_>,
-    terms: &[Vec<char>],
-    result: &[char],
-    sizes: &BTreeMap<char, usize>,
-) -> Lowered<Value> {
-    let Some((mut left, others)) = terms.split_first().map(|(first, others)| (first.clone(), others)) else {
-        return invalid("it has no operands");
-    };
-    let mut value = call.required(0)?.clone();
-    for (at, right) in others.iter().enumerate() {
-        let later = &others[at + 1..];
-        let is_needed = |letter: &char| result.contains(letter) || later.iter().any(|term| term.contains(letter));
-        let kept: Vec<char> = if later.is_empty() {
-            result.to_vec()
-        } else {
-            let new = right.iter().filter(|letter| !left.contains(letter));
-            left.iter().chain(new).copied().filter(is_needed).collect()
-        };
-        let (x, left_term) = summed(context, &value, &left, |letter| right.contains(letter) || is_needed(letter))?;
-        let (y, right_term) =
-            summed(context, call.required(at + 1)?, right, |letter| left.contains(letter) || is_needed(letter))?;
-        value = contracted(context, [&x, &y], [&left_term, &right_term], &kept, sizes)?.into();
-        left = kept;
-    }
-    Ok(value)
-}
-
-/// The sum of a private operand over the axes that nothing else has.
-fn summed(
-    context: &mut Context,
-    value: &Value,
-    term: &[char],
-    is_kept: impl Fn(&char) -> bool,
-) -> Lowered<(Value, Vec<char>)> {
-    let axes: Vec<usize> = (0..term.len()).filter(|&axis| !is_kept(&term[axis])).collect();
-    match value {
-        Value::Node(x) if !axes.is_empty() => {
-            let sum = context.sum(x, &axes)?;
-            let rest = (0..term.len()).filter(|axis| !axes.contains(axis));
-            let (shape, letters): (Vec<usize>, Vec<char>) = rest.map(|axis| (x.shape[axis], term[axis])).unzip();
-            Ok((context.reshape(&sum, &shape)?.into(), letters))
-        }
-        value => Ok((value.clone(), term.to_vec())),
-    }
-}
-
-fn arranged(context: &mut Context, x: &Tensor, from: &[char], to: &[char]) -> Lowered<Tensor> {
-    let place = |letter: &char| from.iter().position(|other| other == letter);
-    match to.iter().map(place).collect::<Option<Vec<_>>>() {
-        Some(permutation) => context.transpose(x, &permutation),
-        None => unsupported("an axis of the result that no operand has"),
-    }
-}
-
-fn contracted(
-    context: &mut Context,
-    values: [&Value; 2],
-    [left, right]: [&[char]; 2],
-    result: &[char],
-    sizes: &BTreeMap<char, usize>,
-) -> Lowered<Tensor> {
-    let pick = |from: &[char], in_other: bool, in_result: bool, other: &[char]| -> Vec<char> {
-        let wanted = |c: &&char| other.contains(c) == in_other && result.contains(c) == in_result;
-        from.iter().filter(wanted).copied().collect()
-    };
-    let (batch, inner) = (pick(left, true, true, right), pick(left, true, false, right));
-    let (rows, columns) = (pick(left, false, true, right), pick(right, false, true, left));
-    if batch.len() + inner.len() + rows.len() != left.len() || batch.len() + inner.len() + columns.len() != right.len()
-    {
-        return unsupported("an axis of a constant operand alone that is summed over");
-    }
-    let size = |letters: &[char]| letters.iter().map(|letter| sizes[letter]).product::<usize>();
-    let laid = |context: &mut Context, value: &Value, term: &[char], order: [&[char]; 3]| {
-        let wanted = order.concat();
-        let permutation: Vec<usize> =
-            wanted.iter().filter_map(|letter| term.iter().position(|other| other == letter)).collect();
-        let moved = context.transpose_value(value, &permutation)?;
-        let shape = order.map(size);
-        // Without a batch, a constant operand is the weight of a linear layer.
-        context.reshape_value(&moved, if batch.is_empty() { &shape[1..] } else { &shape })
-    };
-    let x = laid(context, values[0], left, [&batch, &rows, &inner])?;
-    let y = laid(context, values[1], right, [&batch, &inner, &columns])?;
-    let product = product(context, &x, &y)?;
-    let letters = [batch.as_slice(), &rows, &columns].concat();
-    let shape: Vec<usize> = letters.iter().map(|letter| sizes[letter]).collect();
-    let product = context.reshape(&product, &shape)?;
-    arranged(context, &product, &letters, result)
 }

@@ -9,6 +9,11 @@ use crate::error::{Lowered, invalid, unsupported};
 use crate::norm::Norm;
 use crate::value::{Constant, Tensor, Value, vector};
 
+/// From where on a variance is taken as it is.
+const LARGE: f32 = 4.0;
+/// What a smaller one is multiplied with: a power of 4.
+const FINER: f32 = 1024.0;
+
 /// The constants of a BatchNormalization node as a scale and an offset for each channel.
 pub(crate) fn norm_of(call: &Call<'_>) -> Lowered<Norm> {
     if call.int("training_mode", 0)? != 0 {
@@ -111,7 +116,23 @@ fn inverse_root_mean_square(context: &mut Context, x: &Tensor, axes: &[usize], e
     let squares = context.square(x)?;
     let variance = context.mean(&squares, axes)?;
     let variance = context.offset(&variance, epsilon)?;
-    context.function(&variance, Function::Power { exponent: -0.5 })
+    inverse_root(context, &variance)
+}
+
+/// 1 / √v for a mean of squares. One below 4 is taken 1024-fold, of which rounding leaves ten more bits; a larger one would then
+/// be beyond the range, and is multiplied by 0.
+fn inverse_root(context: &mut Context, variance: &Tensor) -> Lowered<Tensor> {
+    let above = context.offset(variance, -LARGE)?;
+    let is_large = context.function(&above, Function::Step)?;
+    let opposite = context.scale(&is_large, -1.0)?;
+    let is_small = context.offset(&opposite, 1.0)?;
+    let wide = context.scale(variance, FINER)?;
+    let (wide, plain) = (context.multiply(&wide, &is_small)?, context.multiply(variance, &is_large)?);
+    let chosen = context.add(&wide, &plain)?;
+    let root = context.function(&chosen, Function::Power { exponent: -0.5 })?;
+    let factor = context.scale(&is_small, FINER.sqrt() - 1.0)?;
+    let factor = context.offset(&factor, 1.0)?;
+    context.multiply(&root, &factor)
 }
 
 pub(super) fn instance(context: &mut Context, call: &Call<'_>) -> Lowered<Vec<Value>> {
@@ -196,6 +217,27 @@ fn scaled(context: &mut Context, call: &Call<'_>, y: Tensor) -> Lowered<Tensor> 
 pub(super) fn layer(context: &mut Context, call: &Call<'_>) -> Lowered<Vec<Value>> {
     let x = call.tensor(0)?;
     let (axes, epsilon) = (last_axes(call, x)?, call.float("epsilon", 1e-5)?);
+    let mean = context.mean(x, &axes)?;
+    let centred = context.subtract(x, &mean)?;
+    let root = inverse_root_mean_square(context, &centred, &axes, epsilon)?;
+    let y = context.multiply(&centred, &root)?;
+    Ok([scaled(context, call, y)?.into(), mean.into(), root.into()].into())
+}
+
+/// Layer normalisation over the last axis, or one without means.
+pub(super) fn last_axis(
+    context: &mut Context,
+    call: &Call<'_>,
+    epsilon: f32,
+    is_root_mean_square: bool,
+) -> Lowered<Vec<Value>> {
+    let x = call.tensor(0)?;
+    let axes = [x.rank().saturating_sub(1)];
+    if is_root_mean_square {
+        let root = inverse_root_mean_square(context, x, &axes, epsilon)?;
+        let y = context.multiply(x, &root)?;
+        return Ok([scaled(context, call, y)?.into()].into());
+    }
     let mean = context.mean(x, &axes)?;
     let centred = context.subtract(x, &mean)?;
     let root = inverse_root_mean_square(context, &centred, &axes, epsilon)?;

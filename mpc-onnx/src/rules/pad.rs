@@ -10,7 +10,7 @@ pub(super) fn pad(context: &mut Context, call: &Call<'_>) -> Lowered<Vec<Value>>
     let mut value = call.required(0)?.clone();
     let rank = value.shape().len();
     let (pads, fill) = if call.opset < 11 {
-        (call.ints("pads")?.unwrap_or_default(), call.float("value", 0.0)?)
+        (call.ints("pads")?.or(call.ints("paddings")?).unwrap_or_default(), call.float("value", 0.0)?)
     } else {
         (call.integers(1)?, call.optional_scalar(2)?.unwrap_or(0.0))
     };

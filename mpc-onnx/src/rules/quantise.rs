@@ -12,9 +12,38 @@ use crate::rules::elementwise;
 use crate::value::{Constant, Tensor, Value};
 
 fn parameters(context: &mut Context, call: &Call<'_>, shape: &[usize]) -> Lowered<Quantisation> {
-    let scale = call.constant(1)?;
-    let zero = call.optional_constant(2)?;
-    let zero = zero.unwrap_or_else(|| Constant::new(ArrayD::zeros(scale.array().raw_dim())));
+    let (axis, block) = (call.int("axis", 1)?, arrays::size(call.int("block_size", 0)?)?);
+    let axis = if call.constant(1)?.array().len() == 1 { 0 } else { arrays::axis(axis, shape.len())? };
+    laid(context, shape, (axis, block), call.input(1), call.input(2))
+}
+
+/// A scale and a zero point, laid out to broadcast over a tensor whose axis they are for.
+pub(super) fn laid_out(
+    context: &mut Context,
+    shape: &[usize],
+    axis: usize,
+    scale: Option<&Value>,
+    zero: Option<&Value>,
+) -> Lowered<Quantisation> {
+    laid(context, shape, (axis, 0), scale, zero)
+}
+
+fn laid(
+    context: &mut Context,
+    shape: &[usize],
+    (axis, block): (usize, usize),
+    scale: Option<&Value>,
+    zero: Option<&Value>,
+) -> Lowered<Quantisation> {
+    let Some(scale) = scale else { return invalid("it has no scale") };
+    if scale.is_private() || zero.is_some_and(Value::is_private) {
+        return unsupported("a scale or zero point that depends on the private input");
+    }
+    let scale = real(scale)?;
+    let zero = match zero {
+        Some(zero) => real(zero)?,
+        None => Constant::new(ArrayD::zeros(scale.array().raw_dim())),
+    };
     // A comparison with NaN is false.
     if !scale.array().iter().all(|&scale| scale > 0.0) {
         return invalid("a scale is not positive");
@@ -26,13 +55,15 @@ fn parameters(context: &mut Context, call: &Call<'_>, shape: &[usize]) -> Lowere
         if array.len() == 1 {
             return arrays::reshape(array, &[1]);
         }
-        let axis = arrays::axis(call.int("axis", 1)?, shape.len())?;
+        if axis >= shape.len() {
+            return invalid("its scale is for an axis that is not there");
+        }
         if array.ndim() == 1 && array.len() == shape[axis] {
             let mut sizes = vec![1; shape.len()];
             sizes[axis] = array.len();
             return arrays::reshape(array, &sizes);
         }
-        blocks(context, array, axis, arrays::size(call.int("block_size", 0)?)?, shape)
+        blocks(context, array, axis, block, shape)
     };
     Ok(Quantisation { scale: laid(scale.array())?, zero: laid(zero.array())? })
 }
@@ -54,24 +85,35 @@ fn blocks(
     Ok(arrays::gather(array, axis, &(0..shape[axis]).map(|i| i / block).collect::<Vec<_>>()))
 }
 
-/// (q − zero)·scale for constants. A private value stands for its real number already.
+/// (q − zero)·scale. A private value stands for its real number already.
 pub(super) fn dequantise(context: &mut Context, call: &Call<'_>) -> Lowered<Vec<Value>> {
     let value = call.required(0)?;
-    if let Value::Node(x) = value {
-        return Ok([requantised(context, call, x)?.into()].into());
-    }
-    let Value::Integer(array) = value else { return unsupported("its input is not of integers") };
-    let Quantisation { scale, zero } = parameters(context, call, array.shape())?;
-    context.charge(array.len().saturating_mul(3))?;
-    let real = array.mapv(|value| value as f32);
-    let centred = arrays::zip(&real, &zero, |&q, &zero| Ok(q - zero))?;
-    Ok([Value::constant(arrays::zip(&centred, &scale, |&q, &scale| Ok(q * scale))?)].into())
+    let parameters = parameters(context, call, value.shape())?;
+    Ok([dequantised(context, value, parameters)?].into())
 }
 
-/// A private value stands for its real number already, unless other parameters read it than wrote it.
-fn requantised(context: &mut Context, call: &Call<'_>, x: &Tensor) -> Lowered<Tensor> {
-    let Some(old) = context.quantisation(x.id).cloned() else { return Ok(x.clone()) };
-    let new = parameters(context, call, &x.shape)?;
+pub(super) fn dequantised(context: &mut Context, value: &Value, parameters: Quantisation) -> Lowered<Value> {
+    if let Value::Node(x) = value {
+        return Ok(requantised(context, x, parameters)?.into());
+    }
+    let Quantisation { scale, zero } = parameters;
+    // Weights of 8-bit floats are real numbers as they are.
+    let real = real(value)?;
+    context.charge(real.array().len().saturating_mul(3))?;
+    let centred = arrays::zip(real.array(), &zero, |&q, &zero| Ok(q - zero))?;
+    Ok(Value::constant(arrays::zip(&centred, &scale, |&q, &scale| Ok(q * scale))?))
+}
+
+/// A private value stands for its real number already, unless other parameters read it than wrote it, or it is an integer
+/// of the file's that nothing quantised.
+fn requantised(context: &mut Context, x: &Tensor, new: Quantisation) -> Lowered<Tensor> {
+    let Some(old) = context.quantisation(x.id).cloned() else {
+        if !context.is_typed(x.id) {
+            return Ok(x.clone());
+        }
+        let centred = context.offset_by(x, &new.zero.mapv(|zero| -zero))?;
+        return context.scale_by(&centred, &new.scale);
+    };
     if new == old {
         return Ok(x.clone());
     }
@@ -114,6 +156,16 @@ pub(super) fn quantise(context: &mut Context, call: &Call<'_>) -> Lowered<Vec<Va
         return Err(Problem::Range);
     }
     Ok([Value::integer(quantised.mapv(|value| value.clamp(low, high) as i64))].into())
+}
+
+/// A private result of an operator on quantised integers.
+pub(super) fn quantised(
+    context: &mut Context,
+    call: &Call<'_>,
+    y: &Tensor,
+    parameters: Quantisation,
+) -> Lowered<Tensor> {
+    limited(context, call, y, limits(call)?, parameters)
 }
 
 /// The value within what each element's scale and zero point make of the type's limits.

@@ -7,6 +7,7 @@ use crate::arrays;
 use crate::call::Call;
 use crate::context::{Context, reduced};
 use crate::error::{Lowered, Problem, invalid, unsupported};
+use crate::rules::choice;
 use crate::value::{Tensor, Value};
 
 /// The most private factors of one product.
@@ -84,7 +85,7 @@ pub(super) fn maximum(context: &mut Context, x: &Tensor, axes: &[usize]) -> Lowe
 }
 
 /// A tree of products.
-fn product(context: &mut Context, x: &Tensor, axes: &[usize]) -> Lowered<Tensor> {
+pub(super) fn product(context: &mut Context, x: &Tensor, axes: &[usize]) -> Lowered<Tensor> {
     let mut rows = together(context, x, axes)?;
     if rows.shape[1] > MAX_FACTORS {
         return unsupported(format!("products of more than {MAX_FACTORS} private factors"));
@@ -194,18 +195,28 @@ pub(super) fn arg_max(context: &mut Context, call: &Call<'_>) -> Lowered<Vec<Val
     let mut permutation: Vec<usize> = (0..x.rank()).filter(|&other| other != axis).collect();
     permutation.push(axis);
     let moved = context.transpose(&moved, &permutation)?;
+    let mut result = x.shape.clone();
+    if call.int("keepdims", 1)? != 0 {
+        result[axis] = 1;
+    } else {
+        result.remove(axis);
+    }
+    if !call.is_revealed {
+        // Something is computed from the index: it comes from rows with a single 1.
+        let mut rows = choice::largest(context, &moved)?;
+        if is_last {
+            context.charge(size)?;
+            rows = context.gather(&rows, x.rank() - 1, &(0..size).rev().collect::<Vec<_>>())?;
+        }
+        let y = choice::places(context, &rows)?;
+        return Ok([context.reshape(&y, &result)?.into()].into());
+    }
     let mut shape = moved.shape.clone();
     shape[x.rank() - 1] = 1;
     let mut y = context.emit("arg_max", &shape, |builder, name| builder.arg_max(name, moved.id))?;
     if is_last {
         y = context.scale(&y, -1.0)?;
         y = context.offset(&y, (size - 1) as f32)?;
-    }
-    let mut result = x.shape.clone();
-    if call.int("keepdims", 1)? != 0 {
-        result[axis] = 1;
-    } else {
-        result.remove(axis);
     }
     Ok([context.reshape(&y, &result)?.into()].into())
 }

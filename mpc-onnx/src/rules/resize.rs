@@ -68,7 +68,7 @@ fn sides(call: &Call<'_>, x: &Tensor) -> Lowered<Vec<Side>> {
         Some(axes) => axes.iter().map(|&axis| arrays::axis(axis, x.rank())).collect::<Lowered<Vec<_>>>()?,
         None => (0..x.rank()).collect(),
     };
-    let scales = match call.floats("scales")? {
+    let scales = match call.floats("scales")?.or(first_scales(call)?) {
         Some(scales) => scales,
         None => call
             .optional_constant(if is_upsample { 1 } else { 2 })?
@@ -108,6 +108,12 @@ fn sides(call: &Call<'_>, x: &Tensor) -> Lowered<Vec<Side>> {
     }
     keep_ratio(call, &mut sides)?;
     Ok(sides)
+}
+
+/// The two factors of Upsample in the first opset.
+fn first_scales(call: &Call<'_>) -> Lowered<Option<Vec<f32>>> {
+    let (height, width) = (call.float("height_scale", 0.0)?, call.float("width_scale", 0.0)?);
+    Ok((call.opset < 7 && height > 0.0 && width > 0.0).then(|| vec![1.0, 1.0, height, width]))
 }
 
 /// Policies that take one scale for all axes.

@@ -1,61 +1,196 @@
-//! Scatter at public places: a choice between old and new elements, or their sum.
+//! Scatter at public places: a choice between old and new elements, their sum, product, maximum or minimum.
+
+use std::collections::BTreeMap;
+
+use mpc_nn::weights::MAX_WEIGHT;
 
 use crate::arrays;
 use crate::call::Call;
 use crate::context::Context;
 use crate::error::{Lowered, invalid, unsupported};
 use crate::rules::index::{place, row_major};
-use crate::value::Value;
+use crate::rules::reduce;
+use crate::value::{Tensor, Value};
 
-/// For each element of the result its places in the data followed by the updates, whose sum it is.
+/// The most sources of one element of a product.
+const MAX_FACTORS: usize = 64;
+
+/// What becomes of several sources of one element.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Join {
+    /// The last one counts.
+    Last,
+    Sum,
+    Product,
+    Largest,
+    Smallest,
+}
+
+/// For each element of the result its places in the data followed by the updates.
 struct Sources {
     places: Vec<Vec<usize>>,
-    /// Whether updates are added to what is there.
-    is_sum: bool,
+    join: Join,
 }
 
 impl Sources {
     fn new(context: &mut Context, call: &Call<'_>) -> Lowered<Self> {
-        let is_sum = match call.string("reduction", "none")?.as_str() {
-            "none" => false,
-            "add" => true,
+        let join = match call.string("reduction", "none")?.as_str() {
+            "none" => Join::Last,
+            "add" => Join::Sum,
+            "mul" => Join::Product,
+            "max" => Join::Largest,
+            "min" => Join::Smallest,
             other => return unsupported(format!("scatter with the reduction `{other}`")),
         };
         let (data, updates) = (call.required(0)?.shape(), call.required(2)?.shape());
         let total = arrays::elements(data)?;
         context.charge(total.saturating_add(arrays::elements(updates)?).saturating_mul(2))?;
-        Ok(Self { places: (0..total).map(|place| [place].into()).collect(), is_sum })
+        Ok(Self { places: (0..total).map(|place| [place].into()).collect(), join })
     }
 
     /// An update of the element at `place`.
     fn update(&mut self, place: usize, update: usize) {
         let source = self.places.len() + update;
-        if !self.is_sum {
+        if self.join == Join::Last {
             self.places[place].clear();
         }
         self.places[place].push(source);
     }
+
+    /// Leaves data out that no private update is below or above, as of a maximum that begins with the least float.
+    fn without_ends(&mut self, data: &Value) {
+        let Value::Constant(data) = data else { return };
+        for (places, &value) in self.places.iter_mut().zip(data.array()) {
+            let is_end = match self.join {
+                Join::Largest => value <= -MAX_WEIGHT,
+                Join::Smallest => value >= MAX_WEIGHT,
+                _ => false,
+            };
+            if is_end && places.len() > 1 {
+                places.remove(0);
+            }
+        }
+    }
+
+    /// The elements of the result, of public ones.
+    fn joined<T: Copy>(&self, all: &[T], join: impl Fn(Join, T, T) -> T) -> Vec<T> {
+        let one = |places: &Vec<usize>| {
+            let mut elements = places.iter().map(|&place| all[place]);
+            elements.next().map(|first| elements.fold(first, |a, b| join(self.join, a, b)))
+        };
+        self.places.iter().filter_map(one).collect()
+    }
 }
 
-fn scattered(context: &mut Context, call: &Call<'_>, sources: &Sources) -> Lowered<Vec<Value>> {
+fn scattered(context: &mut Context, call: &Call<'_>, mut sources: Sources) -> Lowered<Vec<Value>> {
     let (data, updates) = (call.required(0)?, call.required(2)?);
+    if updates.is_private() {
+        sources.without_ends(data);
+    }
     let flat = |context: &mut Context, value: &Value| {
         let elements = arrays::elements(value.shape())?;
         context.reshape_value(value, &[elements])
     };
     let both = [flat(context, data)?, flat(context, updates)?];
-    let joined = context.concat_values(&both, 0)?;
-    let firsts: Vec<usize> = sources.places.iter().filter_map(|places| places.first().copied()).collect();
-    let chosen = match &joined {
-        _ if sources.places.iter().all(|places| places.len() == 1) => context.gather_value(&joined, 0, &firsts)?,
-        Value::Node(x) => {
-            let row = |places: &Vec<usize>| places.iter().map(|&place| (place, 1.0)).collect();
-            let rows: Vec<Vec<(usize, f32)>> = sources.places.iter().map(row).collect();
-            context.combine(x, 0, &rows)?.into()
-        }
-        _ => return unsupported("scatter with a sum of constants"),
+    if sources.places.iter().all(|places| places.len() == 1) {
+        return chosen(context, call, &both, &sources);
+    }
+    let count = sources.places.len();
+    let joined = if sources.places.iter().flatten().all(|&place| place >= count) {
+        // Of the data nothing is left, which may be the least float.
+        sources.places.iter_mut().flatten().for_each(|place| *place -= count);
+        both[1].clone()
+    } else {
+        context.concat_values(&both, 0)?
     };
-    Ok([context.reshape_value(&chosen, data.shape())?].into())
+    context.charge(count)?;
+    let result = match &joined {
+        Value::Integer(array) => {
+            let all: Vec<i64> = array.iter().copied().collect();
+            let join = |join, a: i64, b: i64| match join {
+                Join::Sum => a.wrapping_add(b),
+                Join::Product => a.wrapping_mul(b),
+                Join::Largest => a.max(b),
+                Join::Smallest => a.min(b),
+                Join::Last => b,
+            };
+            Value::integer(arrays::from_elements(&[count], sources.joined(&all, join))?)
+        }
+        Value::Constant(constant) => {
+            let all: Vec<f32> = constant.array().iter().copied().collect();
+            let join = |join, a: f32, b: f32| match join {
+                Join::Sum => a + b,
+                Join::Product => a * b,
+                Join::Largest => a.max(b),
+                Join::Smallest => a.min(b),
+                Join::Last => b,
+            };
+            Value::constant(arrays::from_elements(&[count], sources.joined(&all, join))?)
+        }
+        Value::Node(x) => private(context, x, &sources)?.into(),
+        Value::Tokens { .. } => return unsupported("scatter of a private input of integers"),
+    };
+    Ok([context.reshape_value(&result, data.shape())?].into())
+}
+
+/// Each element from one place. What of the data is never taken may be anything, and empty updates change nothing.
+fn chosen(context: &mut Context, call: &Call<'_>, both: &[Value; 2], sources: &Sources) -> Lowered<Vec<Value>> {
+    let total = sources.places.len();
+    let places: Vec<usize> = sources.places.iter().filter_map(|places| places.first().copied()).collect();
+    let shape = call.required(0)?.shape();
+    let result = if places.iter().all(|&place| place >= total) {
+        let places: Vec<usize> = places.iter().map(|&place| place - total).collect();
+        context.gather_value(&both[1], 0, &places)?
+    } else {
+        let joined = context.concat_values(both, 0)?;
+        context.gather_value(&joined, 0, &places)?
+    };
+    Ok([context.reshape_value(&result, shape)?].into())
+}
+
+fn private(context: &mut Context, x: &Tensor, sources: &Sources) -> Lowered<Tensor> {
+    let most = sources.places.iter().map(Vec::len).max().unwrap_or(1);
+    let rows = |context: &mut Context, x: &Tensor, fill: &dyn Fn(&[usize]) -> usize| {
+        context.charge(sources.places.len().saturating_mul(most))?;
+        let mut places = Vec::new();
+        for own in &sources.places {
+            places.extend(own.iter().copied().chain(core::iter::repeat_n(fill(own), most - own.len())));
+        }
+        let table = context.gather(x, 0, &places)?;
+        context.reshape(&table, &[sources.places.len(), most])
+    };
+    let first = |own: &[usize]| own.first().copied().unwrap_or(0);
+    let y = match sources.join {
+        Join::Sum | Join::Last => {
+            let row = |places: &Vec<usize>| {
+                let mut counts = BTreeMap::new();
+                places.iter().for_each(|&place| *counts.entry(place).or_insert(0.0) += 1.0);
+                counts.into_iter().collect()
+            };
+            let rows: Vec<Vec<(usize, f32)>> = sources.places.iter().map(row).collect();
+            return context.combine(x, 0, &rows);
+        }
+        Join::Largest => {
+            let table = rows(context, x, &first)?;
+            context.maximum_of_last(&table)?
+        }
+        Join::Smallest => {
+            let negative = context.scale(x, -1.0)?;
+            let table = rows(context, &negative, &first)?;
+            let largest = context.maximum_of_last(&table)?;
+            context.scale(&largest, -1.0)?
+        }
+        Join::Product if most > MAX_FACTORS => {
+            return unsupported(format!("products of more than {MAX_FACTORS} private factors"));
+        }
+        Join::Product => {
+            let one = context.parameter(&ndarray::ArrayD::from_elem([1].as_slice(), 1.0))?;
+            let longer = context.join(&[x.clone(), one], 0)?;
+            let table = rows(context, &longer, &|_| x.len())?;
+            reduce::product(context, &table, &[1])?
+        }
+    };
+    context.reshape(&y, &[sources.places.len()])
 }
 
 pub(super) fn scatter_nd(context: &mut Context, call: &Call<'_>) -> Lowered<Vec<Value>> {
@@ -77,7 +212,7 @@ pub(super) fn scatter_nd(context: &mut Context, call: &Call<'_>) -> Lowered<Vec<
             sources.update(flat * inner + i, row * inner + i);
         }
     }
-    scattered(context, call, &sources)
+    scattered(context, call, sources)
 }
 
 pub(super) fn scatter_elements(context: &mut Context, call: &Call<'_>) -> Lowered<Vec<Value>> {
@@ -95,5 +230,5 @@ pub(super) fn scatter_elements(context: &mut Context, call: &Call<'_>) -> Lowere
         position[axis] = place(index, shape[axis])?;
         sources.update(row_major(&position, shape), count);
     }
-    scattered(context, call, &sources)
+    scattered(context, call, sources)
 }

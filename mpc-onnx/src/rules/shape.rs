@@ -26,7 +26,8 @@ pub(super) fn reshape(context: &mut Context, call: &Call<'_>) -> Lowered<Vec<Val
     let allow_zero = call.int("allowzero", 0)? != 0;
     let mut shape = Vec::new();
     let mut open = None;
-    for (axis, &size) in call.integers(1)?.iter().enumerate() {
+    let Some(sizes) = call.integers_from("shape", 1)? else { return invalid("it has no shape") };
+    for (axis, &size) in sizes.iter().enumerate() {
         shape.push(match size {
             -1 if open.replace(axis).is_none() => 1,
             0 if !allow_zero => match value.shape().get(axis) {
@@ -94,7 +95,14 @@ pub(super) fn expand(context: &mut Context, call: &Call<'_>) -> Lowered<Vec<Valu
 
 pub(super) fn tile(context: &mut Context, call: &Call<'_>) -> Lowered<Vec<Value>> {
     let mut value = call.required(0)?.clone();
-    let repeats = call.integers(1)?.into_iter().map(arrays::size).collect::<Lowered<Vec<_>>>()?;
+    let mut repeats = call.integers(1)?.into_iter().map(arrays::size).collect::<Lowered<Vec<_>>>()?;
+    if call.opset < 6 {
+        // One count, and its axis.
+        let axis = arrays::axis(call.integers_or_zero(2)?, value.shape().len())?;
+        let &[count] = repeats.as_slice() else { return invalid("it has not one count") };
+        repeats = vec![1; value.shape().len()];
+        repeats[axis] = count;
+    }
     if repeats.len() != value.shape().len() {
         return invalid("it has not one count for each axis");
     }

@@ -6,5 +6,7 @@ mod conformance;
 mod examples;
 mod exported;
 mod hostile;
+mod made;
 mod models;
+mod refusals;
 mod values;

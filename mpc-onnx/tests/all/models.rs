@@ -16,6 +16,12 @@ pub fn info(name: &str, data_type: DataType, sizes: &[Option<i64>]) -> ValueInfo
     ValueInfoProto { name: Some(name.into()), r#type: Some(TypeProto { tensor_type, ..Default::default() }) }
 }
 
+/// An output of a shape that the file does not say.
+pub fn open(name: &str) -> ValueInfoProto {
+    let tensor_type = Some(TypeProtoTensor { elem_type: Some(DataType::FLOAT), shape: None });
+    ValueInfoProto { name: Some(name.into()), r#type: Some(TypeProto { tensor_type, ..Default::default() }) }
+}
+
 pub fn floats(name: &str, dims: &[i64], values: &[f32]) -> TensorProto {
     let raw: Vec<u8> = values.iter().flat_map(|value| value.to_le_bytes()).collect();
     TensorProto {
@@ -65,7 +71,7 @@ pub fn graph(nodes: Vec<NodeProto>, initializer: Vec<TensorProto>) -> GraphProto
         node: nodes,
         initializer,
         input: vec![info("x", DataType::FLOAT, &[None, Some(2)])],
-        output: vec![info("y", DataType::FLOAT, &[None, Some(1)])],
+        output: vec![open("y")],
         ..Default::default()
     }
 }

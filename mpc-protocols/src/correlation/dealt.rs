@@ -92,7 +92,7 @@ impl<F: Frames> Stream<F> {
         let mut bytes = Zeroizing::new([0; Seed::BYTES]);
         frames.next(bytes.as_mut_slice()).await?;
         Ok(Self {
-            generator: Prg::new(Seed::from_bytes(*bytes)),
+            generator: Prg::new(Seed::copy_of(&bytes)),
             corrections: place.is_last().then_some(frames),
             frame: SecretVec::zeros(if place.is_last() { CORRECTION_FRAME_BYTES } else { 0 }),
         })

@@ -1,6 +1,5 @@
 //! Large dealt shares that are not expanded before they are needed.
 
-use alloc::boxed::Box;
 use mpc_ring::{Ring, packing};
 use mpc_shares::{Prg, SecretVec};
 
@@ -9,14 +8,14 @@ use super::layout::Field;
 /// A packed share as it was made: a seed at all parties but the last, and the dealer's bytes there.
 #[derive(Debug)]
 pub(crate) enum Packed {
-    Seed(Box<Prg>),
+    Seed(Prg),
     Bytes(SecretVec<u8>),
 }
 
 impl Packed {
     /// The share that is expanded from the generator's next seed.
     pub(super) fn seed(generator: &mut Prg) -> Self {
-        Self::Seed(Box::new(Prg::new(generator.seed())))
+        Self::Seed(Prg::new(generator.seed()))
     }
 
     /// The place of all the bytes of a field.
@@ -51,7 +50,7 @@ impl<R: Ring> Expansion<R> {
         let mut elements = [R::ZERO; N];
         match &mut self.packed {
             Packed::Seed(generator) => {
-                R::fill_random(&mut self.item, generator.as_mut());
+                R::fill_random(&mut self.item, generator);
                 elements.copy_from_slice(&self.item[start..start + N]);
             }
             Packed::Bytes(bytes) => {

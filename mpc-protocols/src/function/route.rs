@@ -9,6 +9,9 @@ use crate::ProtocolError;
 use crate::lookup::Table;
 use crate::piecewise::{PiecewiseLinear, Step};
 
+/// The most steps of a staircase.
+const MAX_STEPS: i64 = 64;
+
 /// A piecewise linear function in integers, units in the last place for arguments.
 pub(crate) type Linear = PiecewiseLinear<i128>;
 
@@ -66,6 +69,7 @@ impl Route {
             | Function::Abs
             | Function::Step
             | Function::LeakyRelu { .. }
+            | Function::Stairs { .. }
             | Function::HardSigmoid { .. } => Self::linear(shape, ring_bits),
             Function::Log
             | Function::Sqrt
@@ -93,6 +97,10 @@ impl Route {
             Function::Step => {
                 let one = 1 << shape.fractional_bits;
                 exact(vec![0], Linear { constant: 0, slope: 0, steps: vec![step(one, 0)] })
+            }
+            Function::Stairs { first, last, width } => {
+                let (thresholds, function) = stairs(shape, first, last, width)?;
+                exact(thresholds, function)
             }
             Function::LeakyRelu { slope } => {
                 let scale = shape.slopes(ring_bits, &[slope.into()])?;
@@ -175,6 +183,27 @@ fn clip(low: Bound, high: Bound) -> Option<(Vec<i64>, Linear)> {
         }
         _ => None,
     }
+}
+
+/// A step up at each multiple of the width.
+fn stairs(shape: &FunctionShape, first: i32, last: i32, width: f32) -> Result<(Vec<i64>, Linear), ProtocolError> {
+    let allowed = "1 to 64 steps of a positive width of whole units, within range";
+    let units = f64::from(width) * libm::exp2(shape.fractional_bits.into());
+    let is_whole = units >= 1.0 && libm::trunc(units) == units;
+    let count = i64::from(last) - i64::from(first) + 1;
+    let mut thresholds = Vec::new();
+    for j in first..=last {
+        match shape.bound_f64(f64::from(j) * f64::from(width)) {
+            Ok(Bound::At(threshold)) if is_whole && (1..=MAX_STEPS).contains(&count) => thresholds.push(threshold),
+            _ => return Err(unsupported("stairs", count.unsigned_abs(), allowed)),
+        }
+    }
+    if thresholds.is_empty() {
+        return Err(unsupported("stairs", 0, allowed));
+    }
+    let height = units as i128;
+    let steps = thresholds.iter().map(|_| step(height, 0)).collect();
+    Ok((thresholds, Linear { constant: (i128::from(first) - 1) * height, slope: 0, steps }))
 }
 
 fn hard_sigmoid(shape: &FunctionShape, ring_bits: u32, alpha: f64, beta: f64) -> Result<Route, ProtocolError> {

@@ -51,6 +51,7 @@ impl Function {
             Self::Softplus => part(0.0, 10.4, 0.0963, 0.5, 3.1e-5),
             Self::Gelu | Self::GeluTanh => part(0.0, 4.4, 0.78, 0.5, 2.4e-5),
             Self::Mish => coarser(part(-13.0, 7.0, 0.59, 1.1, 3.0e-5)),
+            Self::CosineOfTurns => part(-0.5, 0.5, 248.1, 6.284, 0.0),
             Self::HardSwish => part(-3.0, 3.0, 0.0, 1.5, 0.0),
             Self::Elu { alpha } => decay(magnitude(alpha), 1.0),
             Self::Selu { alpha, gamma } => decay(magnitude(alpha) * magnitude(gamma), 1.0),
@@ -70,7 +71,12 @@ impl Function {
             Self::Sqrt => power(input_bits, 0.5),
             Self::Power { exponent } => power(input_bits, exponent.into()),
             Self::Reciprocal | Self::PositiveReciprocal => power(input_bits, -1.0),
-            Self::Clip { .. } | Self::Abs | Self::Step | Self::LeakyRelu { .. } | Self::HardSigmoid { .. } => None,
+            Self::Clip { .. }
+            | Self::Stairs { .. }
+            | Self::Abs
+            | Self::Step
+            | Self::LeakyRelu { .. }
+            | Self::HardSigmoid { .. } => None,
         }
     }
 

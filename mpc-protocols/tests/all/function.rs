@@ -123,6 +123,30 @@ fn a_step_is_exact_and_after_a_shift_away_from_zero() {
     }
 }
 
+/// Its slope of 2π makes more of a rounded argument than others do.
+#[test]
+fn a_cosine_of_turns_is_near() {
+    for (parties, shift) in [(2, 0), (3, 0), (2, 16)] {
+        let plan = plan::<u64>(Function::CosineOfTurns, 0, 16, shift, 32);
+        assert!(plan.error_bound(parties).unwrap().absolute <= (-11f64).exp2());
+        let x = sweep(&plan, 16, shift, 2_000);
+        is_near::<u64>(Function::CosineOfTurns, 16, shift, 32, parties, &x);
+    }
+}
+
+#[test]
+fn stairs_are_exact() {
+    for (first, last, width) in [(0, 0, 16384.0), (1, 3, 4096.0), (1, 15, 1.0), (-7, 8, 0.5)] {
+        let function = Function::Stairs { first, last, width };
+        let plan = plan::<u64>(function, 0, 16, 0, 32);
+        let x = sweep(&plan, 16, 0, 2_000);
+        let plan = FunctionPlan::new::<u64>(FunctionShape { len: x.len(), ..*plan.shape() }).unwrap();
+        for (x, y) in x.iter().zip(private::<u64>(&plan, &x, 3)) {
+            assert_eq!(y as f64 / 65_536.0, function.evaluate(*x as f64 / 65_536.0), "stairs of {x}");
+        }
+    }
+}
+
 #[test]
 fn a_sigmoid_stays_within_its_limits() {
     let plan = plan::<u64>(Function::Sigmoid, 0, 16, 16, 32);

@@ -5,6 +5,8 @@ use std::fmt;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
+use zeroize::Zeroize;
+
 /// Messages that a pipe holds before its sender waits.
 const CAPACITY: usize = 4;
 
@@ -49,6 +51,11 @@ struct State {
 impl Pipe {
     pub(super) fn put(&self, message: &[u8]) -> Result<(), Refused> {
         let mut buffer = self.buffer()?;
+        if buffer.capacity() < message.len() {
+            // What is in it stays nowhere when it grows.
+            buffer.zeroize();
+            buffer = Vec::with_capacity(message.len());
+        }
         // Copied without the lock: only the receiver can change the queue meanwhile, and it only makes room.
         buffer.extend_from_slice(message);
         let mut state = self.lock();
@@ -73,6 +80,8 @@ impl Pipe {
         if state.spares.len() < SPARES && buffer.capacity() <= MAX_SPARE_BYTES {
             buffer.clear();
             state.spares.push(buffer);
+        } else {
+            buffer.zeroize();
         }
     }
 
@@ -119,6 +128,13 @@ impl Pipe {
     /// No code panics while it holds the lock, so a poisoned state is still whole.
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+// Messages hold shares and seeds.
+impl Drop for State {
+    fn drop(&mut self) {
+        self.messages.iter_mut().chain(&mut self.spares).for_each(Vec::zeroize);
     }
 }
 

@@ -4,7 +4,7 @@ use super::Outcome;
 use crate::workspace::{Member, Workspace, run, works};
 
 /// Packages outside the workspace.
-const OUTSIDE: [&str; 2] = ["fuzz/Cargo.toml", "xtask/no-std/Cargo.toml"];
+const OUTSIDE: [&str; 3] = ["fuzz/Cargo.toml", "xtask/checks/Cargo.toml", "xtask/no-std/Cargo.toml"];
 
 /// Formatting.
 pub(super) fn format(workspace: &Workspace) -> Outcome {

@@ -10,7 +10,12 @@ use crate::arrays;
 use crate::call::Call;
 use crate::context::Context;
 use crate::error::{Lowered, unsupported};
+use crate::rules::choice;
+use crate::rules::elementwise::masked;
 use crate::value::{Tensor, Value};
+
+/// As far as a constant counts that is compared with a private value.
+const FAR: f32 = 16384.0;
 
 /// 1 for x ≥ 0, else 0.
 fn at_least_zero(context: &mut Context, x: &Tensor) -> Lowered<Tensor> {
@@ -22,6 +27,12 @@ fn step(context: &mut Context, x: &Tensor) -> Lowered<Tensor> {
     let opposite = context.scale(x, -1.0)?;
     let not_above = at_least_zero(context, &opposite)?;
     not(context, &not_above)
+}
+
+/// 1 for x > limit, else 0.
+pub(crate) fn beyond(context: &mut Context, x: &Tensor, limit: f32) -> Lowered<Tensor> {
+    let above = context.offset(x, -limit)?;
+    step(context, &above)
 }
 
 /// x for x > alpha, else 0.
@@ -85,8 +96,9 @@ pub(super) fn compare(context: &mut Context, operator: &str, x: &Tensor, y: &Ten
             context.add(&sum, &both)
         }
         _ => {
+            let is_whole = context.whole(x.id).is_some() && context.whole(y.id).is_some();
             let difference = context.subtract(x, y)?;
-            positive(context, operator, &difference)
+            positive(context, operator, &difference, is_whole)
         }
     }
 }
@@ -102,16 +114,19 @@ pub(super) fn with_constant(context: &mut Context, operator: &str, x: &Tensor, c
         }
         _ => {}
     }
-    if !matches!(operator, "Less" | "Greater" | "LessOrEqual" | "GreaterOrEqual") {
-        return unsupported(format!("{operator} of private values: where it jumps depends on the last bit"));
+    if !matches!(operator, "Less" | "Greater" | "LessOrEqual" | "GreaterOrEqual" | "Equal") {
+        return unsupported(format!("{operator} of a private value and a constant"));
     }
-    let difference = context.offset_by(x, &c.mapv(|value| -value))?;
-    positive(context, operator, &difference)
+    let is_whole = context.whole(x.id).is_some() && choice::are_whole(c);
+    // Beyond what a private value can be it does not matter how far.
+    let difference = context.offset_by(x, &c.mapv(|value| -value.clamp(-FAR, FAR)))?;
+    positive(context, operator, &difference, is_whole)
 }
 
 /// The comparison of a difference with 0.
-fn positive(context: &mut Context, operator: &str, difference: &Tensor) -> Lowered<Tensor> {
+fn positive(context: &mut Context, operator: &str, difference: &Tensor, is_whole: bool) -> Lowered<Tensor> {
     match operator {
+        "Equal" => choice::is_zero(context, difference, is_whole),
         "Greater" => step(context, difference),
         "GreaterOrEqual" => at_least_zero(context, difference),
         "Less" => {
@@ -122,25 +137,26 @@ fn positive(context: &mut Context, operator: &str, difference: &Tensor) -> Lower
             let opposite = context.scale(difference, -1.0)?;
             at_least_zero(context, &opposite)
         }
-        _ => unsupported(format!("{operator} of private values: where it jumps depends on the last bit")),
+        _ => unsupported(format!("{operator} of private values")),
     }
 }
 
 /// no + condition·(yes − no)
 pub(super) fn choose(context: &mut Context, call: &Call<'_>, condition: &Tensor) -> Lowered<Tensor> {
+    let constant = |index: usize| call.constant(index).map(|constant| masked(call, constant));
     let (yes, no) = (call.required(1)?, call.required(2)?);
     let difference = match (yes, no) {
         (Value::Node(yes), Value::Node(no)) => context.subtract(yes, no)?,
         (Value::Node(yes), _) => {
-            let no = call.constant(2)?;
+            let no = constant(2)?;
             context.offset_by(yes, &no.array().mapv(|value| -value))?
         }
         (_, Value::Node(no)) => {
-            let (yes, negative) = (call.constant(1)?, context.scale(no, -1.0)?);
+            let (yes, negative) = (constant(1)?, context.scale(no, -1.0)?);
             context.offset_by(&negative, yes.array())?
         }
         _ => {
-            let (yes, no) = (call.constant(1)?, call.constant(2)?);
+            let (yes, no) = (constant(1)?, constant(2)?);
             let difference = arrays::zip(yes.array(), no.array(), |yes, no| Ok(yes - no))?;
             let chosen = context.scale_by(condition, &difference)?;
             return context.offset_by(&chosen, no.array());
@@ -150,7 +166,7 @@ pub(super) fn choose(context: &mut Context, call: &Call<'_>, condition: &Tensor)
     match no {
         Value::Node(no) => context.add(&chosen, no),
         _ => {
-            let no = call.constant(2)?;
+            let no = constant(2)?;
             context.offset_by(&chosen, no.array())
         }
     }

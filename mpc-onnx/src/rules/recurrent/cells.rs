@@ -34,6 +34,25 @@ pub(super) struct State {
     pub(super) cell: Option<Tensor>,
 }
 
+fn kept(context: &mut Context, is_seen: &[bool], new: Option<Tensor>, old: Option<&Tensor>) -> Lowered<Option<Tensor>> {
+    new.map(|new| rows_where(context, is_seen, &new, old)).transpose()
+}
+
+/// The new rows where the sequence goes on, the old ones elsewhere; none are zeros.
+fn rows_where(context: &mut Context, is_seen: &[bool], new: &Tensor, old: Option<&Tensor>) -> Lowered<Tensor> {
+    if is_seen.iter().all(|&is_seen| is_seen) {
+        return Ok(new.clone());
+    }
+    let batch = is_seen.len();
+    let both = match old {
+        Some(old) => context.join(&[new.clone(), old.clone()], 0)?,
+        None => context.pad(new, &[0, 0], &[batch, 0])?,
+    };
+    let places: Vec<usize> =
+        is_seen.iter().enumerate().map(|(row, &is_seen)| if is_seen { row } else { batch + row }).collect();
+    context.gather(&both, 0, &places)
+}
+
 impl Cell {
     /// All steps of [steps, batch, inputs]: the hidden state of each, in the order of the input, and the last state.
     pub(super) fn unroll(
@@ -41,6 +60,7 @@ impl Cell {
         context: &mut Context,
         x: &Tensor,
         is_reverse: bool,
+        lengths: &[usize],
         mut state: State,
     ) -> Lowered<(Vec<Tensor>, State)> {
         let (steps, batch) = (x.shape[0], x.shape[1]);
@@ -54,12 +74,22 @@ impl Cell {
             let step = if is_reverse { steps - 1 - index } else { index };
             let gates = context.slice(&projected, 0, step, step + 1)?;
             let gates = context.reshape(&gates, &[batch, self.kind.gates() * self.hidden])?;
-            state = match self.kind {
+            let next = match self.kind {
                 Kind::Lstm => self.lstm(context, &gates, &state)?,
                 Kind::Gru => self.gru(context, &gates, &state)?,
                 Kind::Rnn => self.rnn(context, &gates, &state)?,
             };
-            hidden.extend(state.hidden.clone());
+            // Behind the end of a sequence its output is 0 and its state stays.
+            let is_seen: Vec<bool> = lengths.iter().map(|&length| step < length).collect();
+            let shown = match &next.hidden {
+                Some(new) => Some(rows_where(context, &is_seen, new, None)?),
+                None => None,
+            };
+            hidden.extend(shown);
+            state = State {
+                hidden: kept(context, &is_seen, next.hidden, state.hidden.as_ref())?,
+                cell: kept(context, &is_seen, next.cell, state.cell.as_ref())?,
+            };
         }
         if is_reverse {
             hidden.reverse();

@@ -19,10 +19,13 @@ pub(super) fn run(context: &mut Context, call: &Call<'_>, kind: Kind) -> Lowered
     if steps > MAX_STEPS {
         return unsupported(format!("more than {MAX_STEPS} steps; shorten the sequence"));
     }
-    if let Some(lengths) = call.optional_integers(4)?
-        && lengths.iter().any(|&length| usize::try_from(length) != Ok(steps))
-    {
-        return unsupported("sequences shorter than the input; pad them and leave sequence_lens out");
+    let lengths = match call.optional_integers(4)? {
+        Some(lengths) if lengths.len() != batch => return invalid("it has not one length for each sequence"),
+        Some(lengths) => lengths.into_iter().map(arrays::size).collect::<Lowered<Vec<_>>>()?,
+        None => vec![steps; batch],
+    };
+    if lengths.iter().any(|&length| length > steps) {
+        return invalid("a sequence is longer than its input");
     }
     let directions: &[bool] = match call.string("direction", "forward")?.as_str() {
         "forward" => &[false],
@@ -42,7 +45,7 @@ pub(super) fn run(context: &mut Context, call: &Call<'_>, kind: Kind) -> Lowered
             state(context, call, index, place, is_batch_first, [directions.len(), batch, hidden])
         };
         let start = State { hidden: initial(context, 5)?, cell: initial_cell(kind, context, initial)? };
-        all.push(cell.unroll(context, &x, is_reverse, start)?);
+        all.push(cell.unroll(context, &x, is_reverse, &lengths, start)?);
     }
     outputs(context, kind, &all, is_batch_first)
 }

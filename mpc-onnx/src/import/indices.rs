@@ -1,0 +1,151 @@
+//! Tables, and what private indices choose from them: products with rows that have a single 1.
+
+use mpc_nn::Encoding;
+use ndarray::ArrayD;
+
+use super::Importer;
+use crate::arrays;
+use crate::call::Call;
+use crate::context::{Whole, real};
+use crate::error::{Lowered, Problem, invalid};
+use crate::rules;
+use crate::value::{Constant, Tensor, Value};
+
+fn as_real(value: Value) -> Lowered<Value> {
+    if value.is_private() { Ok(value) } else { real(&value).map(Value::Constant) }
+}
+
+impl Importer<'_> {
+    /// Rows with a single 1 for private indices below `classes`, in a last axis of their own.
+    pub(super) fn rows_of(&mut self, indices: &Value, classes: usize) -> Lowered<Tensor> {
+        match indices {
+            Value::Tokens { input, places } => {
+                let tokens = self.inputs.encoded(*input, Encoding::OneHot(classes), &mut self.context)?;
+                self.inputs.limit(*input, places, classes);
+                let Some(&encoded) = tokens.shape.last() else { return invalid("it has no classes") };
+                let rows = self.chosen(&tokens, places, &[encoded])?;
+                let axis = rows.rank() - 1;
+                // Of an input that chooses from several tables, nothing chooses beyond the smaller ones.
+                self.context.slice(&rows, axis, 0, classes)
+            }
+            Value::Node(x) => rules::one_hot_rows(&mut self.context, x, classes),
+            _ => invalid("its indices are public"),
+        }
+    }
+
+    /// Rows of a table at public places, as a value that can be computed with.
+    pub(super) fn rows_at(&mut self, table: &Value, places: &ArrayD<i64>) -> Lowered<Value> {
+        let size = table.shape().first().copied().unwrap_or(0);
+        let chosen = places.iter().map(|&place| rules::place(place, size)).collect::<Lowered<Vec<_>>>()?;
+        let rows = self.context.gather_value(table, 0, &chosen)?;
+        let shape = [places.shape(), table.shape().get(1..).unwrap_or_default()].concat();
+        let rows = self.context.reshape_value(&rows, &shape)?;
+        self.context.tensor_of(&rows).map(Value::Node)
+    }
+
+    /// Entries of a table along an axis by private indices.
+    pub(super) fn looked_up(&mut self, table: &Value, axis: usize, indices: &Value) -> Lowered<Value> {
+        let shape = table.shape().to_vec();
+        let classes = shape[axis];
+        if arrays::elements(&shape)? == 0 {
+            return Err(Problem::Invalid("its table is empty".to_string()));
+        }
+        if let (Value::Integer(_) | Value::Constant(_), Value::Tokens { input, places }, 0) = (table, indices, axis) {
+            let result = self.embedding(&real(table)?, *input, places)?;
+            return Ok(self.as_table(table, result));
+        }
+        let rows = self.rows_of(indices, classes)?;
+        let count: usize = rows.shape[..rows.rank() - 1].iter().product();
+        let flat = self.context.reshape(&rows, &[count, classes])?;
+        let mut permutation: Vec<usize> = (0..shape.len()).filter(|&other| other != axis).collect();
+        permutation.insert(0, axis);
+        let moved = self.context.transpose_value(table, &permutation)?;
+        let moved = self.context.reshape_value(&moved, &[classes, arrays::elements(&shape)? / classes])?;
+        let product = rules::product(&mut self.context, &flat.into(), &as_real(moved)?)?;
+        // [indices, others] to the others in front of the axis, the indices, the others behind it.
+        let others = (0..shape.len()).filter(|&other| other != axis).map(|other| shape[other]);
+        let split: Vec<usize> = indices.shape().iter().copied().chain(others).collect();
+        let split = self.context.reshape(&product, &split)?;
+        let inner = indices.shape().len();
+        let order: Vec<usize> =
+            (inner..inner + axis).chain(0..inner).chain(inner + axis..inner + shape.len() - 1).collect();
+        let result = self.context.transpose(&split, &order)?;
+        Ok(self.as_table(table, result))
+    }
+
+    /// Entries of a table of whole numbers are whole.
+    pub(super) fn as_table(&mut self, table: &Value, result: Tensor) -> Value {
+        let whole = match table {
+            Value::Integer(_) => Some(Whole::Integer),
+            Value::Node(x) => self.context.whole(x.id),
+            _ => None,
+        };
+        if let Some(whole) = whole {
+            self.context.note_whole(result.id, whole);
+        }
+        if matches!(table, Value::Integer(_)) || matches!(table, Value::Node(x) if self.context.is_typed(x.id)) {
+            self.context.note_typed(result.id);
+        }
+        result.into()
+    }
+
+    /// One-hot rows of private indices.
+    pub(super) fn one_hot(&mut self, call: &Call<'_>) -> Lowered<Value> {
+        let depth = call.constant(1)?;
+        let classes = match depth.array().as_slice() {
+            Some(&[depth]) if depth >= 1.0 => depth as usize,
+            _ => return invalid("its depth is not one positive number"),
+        };
+        let values = call.constant(2)?;
+        let &[off, on] = values.array().as_slice().unwrap_or_default() else { return invalid("it needs two values") };
+        let indices = call.required(0)?.clone();
+        let axis = arrays::axis(call.int("axis", -1)?, indices.shape().len() + 1)?;
+        let rows = self.rows_of(&indices, classes)?;
+        let scaled = self.context.scale(&rows, on - off)?;
+        let rows = self.context.offset(&scaled, off)?;
+        let mut permutation: Vec<usize> = (0..rows.rank() - 1).collect();
+        permutation.insert(axis, rows.rank() - 1);
+        let result = self.context.transpose(&rows, &permutation)?;
+        if matches!(call.input(2), Some(Value::Integer(_))) {
+            self.context.note_whole(result.id, Whole::Integer);
+            self.context.note_typed(result.id);
+        }
+        Ok(result.into())
+    }
+
+    /// The elements of an encoded input at these places; each has `inner` elements of its own.
+    pub(super) fn chosen(&mut self, encoded: &Tensor, places: &ArrayD<i64>, inner: &[usize]) -> Lowered<Tensor> {
+        let shape = [places.shape(), inner].concat();
+        let elements = encoded.len() / arrays::elements(inner)?.max(1);
+        let all = places.iter().copied().eq(0..elements as i64);
+        if all {
+            return self.context.reshape(encoded, &shape);
+        }
+        let indices = places.iter().map(|&place| arrays::size(place)).collect::<Lowered<Vec<_>>>()?;
+        let rows = self.context.reshape(encoded, &[&[elements], inner].concat())?;
+        let rows = self.context.gather(&rows, 0, &indices)?;
+        self.context.reshape(&rows, &shape)
+    }
+
+    /// Rows of a table by private numbers: the product of their one-hot encoding with it.
+    fn embedding(&mut self, table: &Constant, input: usize, places: &ArrayD<i64>) -> Lowered<Tensor> {
+        let table = table.array();
+        let Some((&classes, row)) = table.shape().split_first() else {
+            return invalid("its table is a scalar");
+        };
+        let features = arrays::elements(row)?;
+        if classes == 0 || features == 0 {
+            return Err(Problem::Invalid("its table is empty".to_string()));
+        }
+        let tokens = self.inputs.encoded(input, Encoding::OneHot(classes), &mut self.context)?;
+        self.inputs.limit(input, places, classes);
+        let Some(&encoded) = tokens.shape.last() else { return invalid("it has no classes") };
+        let chosen = self.chosen(&tokens, places, &[encoded])?;
+        self.context.charge(arrays::elements(&[encoded, features])?)?;
+        // Of an input that chooses from several tables, the smaller ones have rows of zeros that nothing chooses.
+        let table = arrays::pad(&arrays::reshape(table, &[classes, features])?, &[0, 0], &[encoded - classes, 0], 0.0)?;
+        let rows = self.context.linear(&chosen, arrays::transpose(&table, &[1, 0]), None)?;
+        let shape: Vec<usize> = places.shape().iter().chain(row).copied().collect();
+        self.context.reshape(&rows, &shape)
+    }
+}

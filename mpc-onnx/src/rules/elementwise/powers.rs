@@ -1,0 +1,98 @@
+//! Powers with public exponents, and of public numbers.
+
+use mpc_protocols::function::Function;
+use ndarray::ArrayD;
+
+use super::{apply, placed};
+use crate::arrays;
+use crate::call::Call;
+use crate::context::{Context, real};
+use crate::error::{Lowered, invalid, unsupported};
+use crate::value::{Constant, Tensor, Value};
+
+/// The largest whole exponent that becomes a chain of products.
+const MAX_CHAIN: i32 = 16;
+/// The most different exponents of one Pow.
+const MAX_EXPONENTS: usize = 8;
+
+pub(crate) fn power(context: &mut Context, call: &Call<'_>) -> Lowered<Vec<Value>> {
+    let (base, exponent) = (call.required(0)?, call.required(1)?);
+    if call.opset < 7 && call.optional_int("axis")?.is_some() {
+        let inputs = vec![Some(base.clone()), Some(placed(context, call)?)];
+        let inner = Call { inputs, opset: 7, ..Call::of(call.node) };
+        return power(context, &inner);
+    }
+    let Value::Node(x) = base else {
+        if let Value::Node(exponent) = exponent {
+            return Ok([constant_to_power(context, &real(base)?, exponent)?.into()].into());
+        }
+        return Ok([apply(context, call, "Pow", base, exponent)?].into());
+    };
+    let exponent = call.constant(1)?;
+    let Some(&first) = exponent.array().first() else { return invalid("it has no exponent") };
+    if exponent.array().iter().any(|&other| other != first) {
+        return Ok([several_powers(context, x, exponent.array())?.into()].into());
+    }
+    let y = to_power(context, x, first)?;
+    let shape = arrays::broadcast_shape(&y.shape, exponent.array().shape())?;
+    Ok([context.expand(&y, &shape)?.into()].into())
+}
+
+/// c^x = e^(x·ln c)
+fn constant_to_power(context: &mut Context, base: &Constant, exponent: &Tensor) -> Lowered<Tensor> {
+    if base.array().iter().any(|&base| base <= 0.0) {
+        return unsupported("a private power of what is not positive");
+    }
+    let scaled = context.scale_by(exponent, &base.array().mapv(|base| f64::from(base).ln() as f32))?;
+    context.function(&scaled, Function::Exp)
+}
+
+/// Each power of all elements, where it is wanted.
+fn several_powers(context: &mut Context, x: &Tensor, exponents: &ArrayD<f32>) -> Lowered<Tensor> {
+    let mut distinct: Vec<f32> = exponents.iter().copied().collect();
+    distinct.sort_by(f32::total_cmp);
+    distinct.dedup();
+    if distinct.len() > MAX_EXPONENTS {
+        return unsupported(format!("more than {MAX_EXPONENTS} different exponents"));
+    }
+    let mut sum: Option<Tensor> = None;
+    for exponent in distinct {
+        let power = to_power(context, x, exponent)?;
+        let kept = context.scale_by(&power, &exponents.mapv(|other| f32::from(u8::from(other == exponent))))?;
+        sum = Some(match sum {
+            Some(sum) => context.add(&sum, &kept)?,
+            None => kept,
+        });
+    }
+    sum.map_or_else(|| invalid("it has no exponent"), Ok)
+}
+
+pub(crate) fn to_power(context: &mut Context, x: &Tensor, exponent: f32) -> Lowered<Tensor> {
+    let whole = exponent as i32;
+    if whole as f32 == exponent && whole.abs() <= MAX_CHAIN {
+        return match whole {
+            0 => {
+                let zero = context.scale(x, 0.0)?;
+                context.offset(&zero, 1.0)
+            }
+            1.. => whole_power(context, x, whole),
+            _ => {
+                let power = whole_power(context, x, -whole)?;
+                context.reciprocal(&power)
+            }
+        };
+    }
+    if exponent == 0.5 {
+        return context.function(x, Function::Sqrt);
+    }
+    context.function(x, Function::Power { exponent })
+}
+
+fn whole_power(context: &mut Context, x: &Tensor, exponent: i32) -> Lowered<Tensor> {
+    if exponent == 1 {
+        return Ok(x.clone());
+    }
+    let half = whole_power(context, x, exponent / 2)?;
+    let even = context.square(&half)?;
+    if exponent % 2 == 0 { Ok(even) } else { context.multiply(&even, x) }
+}

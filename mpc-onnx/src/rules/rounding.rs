@@ -1,0 +1,285 @@
+//! Rounding, remainders, and the functions of an angle, which begin with one.
+//!
+//! They jump where a value passes a whole number, and do it where its fixed point does.
+
+use mpc_protocols::function::Function;
+use ndarray::ArrayD;
+
+use crate::context::{Context, Whole};
+use crate::error::{Lowered, invalid};
+use crate::rules::elementwise::with_constant;
+use crate::value::{Constant, Tensor};
+
+/// The private form of these operators of one operand; none for others.
+pub(super) fn unary(context: &mut Context, operator: &str, x: &Tensor) -> Lowered<Option<Tensor>> {
+    Ok(Some(match operator {
+        "Floor" => floor(context, x)?,
+        "Ceil" => ceil(context, x)?,
+        "Round" => round(context, x)?,
+        "Cos" => turn(context, x, 0.0)?,
+        "Sin" => turn(context, x, -0.25)?,
+        "Tan" => {
+            let (sine, cosine) = (turn(context, x, -0.25)?, turn(context, x, 0.0)?);
+            let reciprocal = context.function(&cosine, Function::Reciprocal)?;
+            context.multiply(&sine, &reciprocal)?
+        }
+        "Atan" => arc_tangent(context, x)?,
+        "Asin" => arc_sine(context, x)?,
+        "Acos" => {
+            let sine = arc_sine(context, x)?;
+            let negative = context.scale(&sine, -1.0)?;
+            context.offset(&negative, core::f32::consts::FRAC_PI_2)?
+        }
+        "Sinh" | "Cosh" => {
+            let opposite = context.scale(x, -1.0)?;
+            let (up, down) = (context.function(x, Function::Exp)?, context.function(&opposite, Function::Exp)?);
+            let sum = if operator == "Sinh" { context.subtract(&up, &down)? } else { context.add(&up, &down)? };
+            context.scale(&sum, 0.5)?
+        }
+        "Asinh" => {
+            let magnitude = context.function(x, Function::Abs)?;
+            let inverse = area(context, &magnitude, 1.0)?;
+            let sign = sign_of(context, x)?;
+            context.multiply(&inverse, &sign)?
+        }
+        "Acosh" => area(context, x, -1.0)?,
+        "Atanh" => {
+            let (up, opposite) = (context.offset(x, 1.0)?, context.scale(x, -1.0)?);
+            let down = context.offset(&opposite, 1.0)?;
+            let (up, down) = (context.function(&up, Function::Log)?, context.function(&down, Function::Log)?);
+            let difference = context.subtract(&up, &down)?;
+            context.scale(&difference, 0.5)?
+        }
+        _ => return Ok(None),
+    }))
+}
+
+pub(super) fn floor(context: &mut Context, x: &Tensor) -> Lowered<Tensor> {
+    if context.whole(x.id).is_some() {
+        return Ok(x.clone());
+    }
+    let y = context.floor(x)?;
+    context.note_whole(y.id, Whole::Integer);
+    Ok(y)
+}
+
+fn ceil(context: &mut Context, x: &Tensor) -> Lowered<Tensor> {
+    let opposite = context.scale(x, -1.0)?;
+    let below = floor(context, &opposite)?;
+    context.scale(&below, -1.0)
+}
+
+/// To the nearest whole number, of two equally near ones to the even one.
+fn round(context: &mut Context, x: &Tensor) -> Lowered<Tensor> {
+    if context.whole(x.id).is_some() {
+        return Ok(x.clone());
+    }
+    let (up, down) = (context.offset(x, 0.5)?, context.offset(x, -0.5)?);
+    let (up, down) = (floor(context, &up)?, ceil(context, &down)?);
+    // They differ where both are equally near: then the upper one goes if it is odd.
+    let is_half = context.subtract(&up, &down)?;
+    let half = context.scale(&up, 0.5)?;
+    let half = context.floor(&half)?;
+    let even = context.scale(&half, -2.0)?;
+    let odd = context.add(&up, &even)?;
+    let excess = context.multiply(&odd, &is_half)?;
+    context.subtract(&up, &excess)
+}
+
+/// Towards 0.
+pub(super) fn towards_zero(context: &mut Context, x: &Tensor) -> Lowered<Tensor> {
+    if context.whole(x.id).is_some() {
+        return Ok(x.clone());
+    }
+    let magnitude = context.function(x, Function::Abs)?;
+    let whole = floor(context, &magnitude)?;
+    let sign = sign_of(context, x)?;
+    context.multiply(&whole, &sign)
+}
+
+/// 1 for x ≥ 0, else −1.
+fn sign_of(context: &mut Context, x: &Tensor) -> Lowered<Tensor> {
+    let step = context.function(x, Function::Step)?;
+    let double = context.scale(&step, 2.0)?;
+    context.offset(&double, -1.0)
+}
+
+/// A divisor: public, or private.
+pub(super) enum Divisor<'a> {
+    Constant(&'a ArrayD<f32>),
+    Tensor(&'a Tensor),
+}
+
+impl Divisor<'_> {
+    /// Its signs and its magnitude, which must not be 0 if it is public.
+    fn parts(&self, context: &mut Context) -> Lowered<(Operand, Operand)> {
+        Ok(match self {
+            Self::Constant(array) if array.iter().any(|&y| y == 0.0) => return invalid("it divides by 0"),
+            Self::Constant(array) => {
+                (Operand::Constant(array.mapv(f32::signum)), Operand::Constant(array.mapv(f32::abs)))
+            }
+            Self::Tensor(y) => {
+                (Operand::Tensor(sign_of(context, y)?), Operand::Tensor(context.function(y, Function::Abs)?))
+            }
+        })
+    }
+}
+
+enum Operand {
+    Constant(ArrayD<f32>),
+    Tensor(Tensor),
+}
+
+impl Operand {
+    fn times(&self, context: &mut Context, x: &Tensor) -> Lowered<Tensor> {
+        match self {
+            Self::Constant(array) => context.scale_by(x, array),
+            Self::Tensor(y) => context.multiply(x, y),
+        }
+    }
+
+    fn below(&self, context: &mut Context, x: &Tensor) -> Lowered<Tensor> {
+        match self {
+            Self::Constant(array) => context.offset_by(x, &array.mapv(|y| -y)),
+            Self::Tensor(y) => context.subtract(x, y),
+        }
+    }
+
+    fn inverse(&self, context: &mut Context) -> Lowered<Self> {
+        Ok(match self {
+            Self::Constant(array) => Self::Constant(array.mapv(f32::recip)),
+            Self::Tensor(y) => Self::Tensor(context.function(y, Function::PositiveReciprocal)?),
+        })
+    }
+}
+
+/// The quotient of x and a positive y, rounded down, and the rest.
+fn divided(context: &mut Context, x: &Tensor, y: &Operand) -> Lowered<(Tensor, Tensor)> {
+    let inverse = y.inverse(context)?;
+    let quotient = inverse.times(context, x)?;
+    let quotient = context.floor(&quotient)?;
+    let product = y.times(context, &quotient)?;
+    let rest = context.subtract(x, &product)?;
+    // The inverse is rounded, so that the quotient may be one too large or too small.
+    let not_below = context.function(&rest, Function::Step)?;
+    let above = y.below(context, &rest)?;
+    let is_above = context.function(&above, Function::Step)?;
+    // 1 for a rest of y or more, −1 for one below 0.
+    let sum = context.add(&not_below, &is_above)?;
+    let change = context.offset(&sum, -1.0)?;
+    let part = y.times(context, &change)?;
+    Ok((context.add(&quotient, &change)?, context.subtract(&rest, &part)?))
+}
+
+/// The remainder, with the sign of the divisor, or of the dividend as C's `fmod` has it.
+pub(super) fn remainder(context: &mut Context, x: &Tensor, y: &Divisor<'_>, is_fmod: bool) -> Lowered<Tensor> {
+    let (signs, magnitude) = y.parts(context)?;
+    let (rest, sign) = if is_fmod {
+        let own = context.function(x, Function::Abs)?;
+        let (_, rest) = divided(context, &own, &magnitude)?;
+        (rest, Operand::Tensor(sign_of(context, x)?))
+    } else {
+        let turned = signs.times(context, x)?;
+        let (_, rest) = divided(context, &turned, &magnitude)?;
+        (rest, signs)
+    };
+    sign.times(context, &rest)
+}
+
+/// The quotient of whole numbers, rounded towards 0.
+pub(super) fn whole_quotient(context: &mut Context, x: &Tensor, y: &Divisor<'_>) -> Lowered<Tensor> {
+    let (signs, magnitude) = y.parts(context)?;
+    let own = context.function(x, Function::Abs)?;
+    let (quotient, _) = divided(context, &own, &magnitude)?;
+    let sign = sign_of(context, x)?;
+    let signed = context.multiply(&quotient, &sign)?;
+    signs.times(context, &signed)
+}
+
+/// cos(x + 2π·shift), by the distance of the angle in turns from the nearest whole number.
+fn turn(context: &mut Context, x: &Tensor, shift: f32) -> Lowered<Tensor> {
+    let turns = context.scale(x, (0.5 / core::f64::consts::PI) as f32)?;
+    let turns = context.offset(&turns, shift)?;
+    let nearest = context.offset(&turns, 0.5)?;
+    let nearest = context.floor(&nearest)?;
+    let distance = context.subtract(&turns, &nearest)?;
+    context.function(&distance, Function::CosineOfTurns)
+}
+
+/// The polynomial with these coefficients, the lowest first.
+fn polynomial(context: &mut Context, x: &Tensor, coefficients: &[f32]) -> Lowered<Tensor> {
+    let Some((&last, others)) = coefficients.split_last() else { return invalid("a polynomial of no coefficients") };
+    let mut y: Option<Tensor> = None;
+    for &coefficient in others.iter().rev() {
+        let product = match &y {
+            Some(y) => context.multiply(y, x)?,
+            None => context.scale(x, last)?,
+        };
+        y = Some(context.offset(&product, coefficient)?);
+    }
+    y.map_or_else(|| invalid("a polynomial of one coefficient"), Ok)
+}
+
+/// By M. Abramowitz and I. Stegun, Handbook of Mathematical Functions, 4.4.47, of min(|x|, 1/|x|): an error of 10^−5.
+fn arc_tangent(context: &mut Context, x: &Tensor) -> Lowered<Tensor> {
+    let magnitude = context.function(x, Function::Abs)?;
+    let small = context.function(&magnitude, Function::Clip { low: f32::NEG_INFINITY, high: 1.0 })?;
+    let large = context.function(&magnitude, Function::Clip { low: 1.0, high: f32::INFINITY })?;
+    let inverse = context.function(&large, Function::PositiveReciprocal)?;
+    let z = context.multiply(&small, &inverse)?;
+    let square = context.square(&z)?;
+    let factor = polynomial(context, &square, &[0.999_866, -0.330_299_5, 0.180_141, -0.085_133, 0.020_835_1])?;
+    let near = context.multiply(&z, &factor)?;
+    // Beyond 1, what is missing to π/2.
+    let beyond = context.offset(&magnitude, -1.0)?;
+    let is_beyond = context.function(&beyond, Function::Step)?;
+    let opposite = context.scale(&near, -2.0)?;
+    let rest = context.offset(&opposite, core::f32::consts::FRAC_PI_2)?;
+    let part = context.multiply(&rest, &is_beyond)?;
+    let angle = context.add(&near, &part)?;
+    let sign = sign_of(context, x)?;
+    context.multiply(&angle, &sign)
+}
+
+/// π/2 − √(1 − |x|)·p(|x|), the same book's 4.4.45: an error of 5·10^−5.
+fn arc_sine(context: &mut Context, x: &Tensor) -> Lowered<Tensor> {
+    let magnitude = context.function(x, Function::Abs)?;
+    let opposite = context.scale(&magnitude, -1.0)?;
+    let rest = context.offset(&opposite, 1.0)?;
+    let root = context.function(&rest, Function::Sqrt)?;
+    let factor = polynomial(context, &magnitude, &[1.570_728_8, -0.212_114_4, 0.074_261, -0.018_729_3])?;
+    let missing = context.multiply(&root, &factor)?;
+    let negative = context.scale(&missing, -1.0)?;
+    let angle = context.offset(&negative, core::f32::consts::FRAC_PI_2)?;
+    let sign = sign_of(context, x)?;
+    context.multiply(&angle, &sign)
+}
+
+/// ln(x + √(x² + c))
+fn area(context: &mut Context, x: &Tensor, c: f32) -> Lowered<Tensor> {
+    let square = context.square(x)?;
+    let under = context.offset(&square, c)?;
+    let root = context.function(&under, Function::Sqrt)?;
+    let sum = context.add(x, &root)?;
+    context.function(&sum, Function::Log)
+}
+
+/// max(factor·x, limit) for a factor that may be larger than a private value.
+pub(super) fn scaled_mask(context: &mut Context, x: &Tensor, factor: f32, limit: f32) -> Lowered<Tensor> {
+    if context.whole(x.id) == Some(Whole::Boolean) {
+        return context.scale(x, factor.max(limit));
+    }
+    let reach = limit / factor;
+    if reach < 1.0 / 4096.0 {
+        // All that is above 0 is beyond the limit.
+        let opposite = context.scale(x, -1.0)?;
+        let not_above = context.function(&opposite, Function::Step)?;
+        let not_above = context.offset(&not_above, -1.0)?;
+        return context.scale(&not_above, -limit);
+    }
+    let most = with_constant(context, "Min", x, &Constant::new(crate::arrays::scalar_like(reach)))?;
+    let root = factor.abs().sqrt();
+    // Two factors, each of which a graph takes.
+    let part = context.emit("scale", &most.shape, |builder, name| builder.scale(name, most.id, root))?;
+    context.emit("scale", &most.shape, |builder, name| builder.scale(name, part.id, -root))
+}

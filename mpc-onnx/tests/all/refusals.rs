@@ -1,0 +1,94 @@
+//! Files that must be refused, with what the refusal says: operators of later families.
+
+use mpc_onnx::OnnxFile;
+use rten_onnx::onnx::{AttributeProto, AttributeType, DataType, GraphProto};
+
+use crate::hostile::{refused, small};
+use crate::models::{bytes, floats, graph, imported, info, integers, ints, node};
+
+fn text(name: &str, values: &[&str]) -> AttributeProto {
+    let strings = values.iter().map(|&value| value.into()).collect();
+    AttributeProto { name: Some(name.into()), strings, r#type: Some(AttributeType::STRINGS), ..Default::default() }
+}
+
+fn reals(name: &str, values: &[f32]) -> AttributeProto {
+    AttributeProto {
+        name: Some(name.into()),
+        floats: values.to_vec(),
+        r#type: Some(AttributeType::FLOATS),
+        ..Default::default()
+    }
+}
+
+/// A tree of one comparison whose children are these nodes.
+fn tree(children: [i64; 2]) -> GraphProto {
+    let mut tree = node("TreeEnsembleRegressor", &["x"], &["y"]);
+    tree.domain = Some("ai.onnx.ml".into());
+    tree.attribute = vec![
+        ints("nodes_treeids", &[0, 0, 0]),
+        ints("nodes_nodeids", &[0, 1, 2]),
+        ints("nodes_featureids", &[0, 0, 0]),
+        ints("nodes_truenodeids", &[children[0], 0, 0]),
+        ints("nodes_falsenodeids", &[children[1], 0, 0]),
+        text("nodes_modes", &["BRANCH_LEQ", "LEAF", "LEAF"]),
+        reals("nodes_values", &[0.5, 0.0, 0.0]),
+        ints("target_treeids", &[0, 0]),
+        ints("target_nodeids", &[1, 2]),
+        ints("target_ids", &[0, 0]),
+        reals("target_weights", &[1.0, 2.0]),
+    ];
+    graph(vec![tree], vec![])
+}
+
+#[test]
+fn trees_that_are_none_are_refused() {
+    assert!(imported(tree([1, 2])).is_ok());
+    for children in [[0, 2], [1, 1], [1, 7]] {
+        let reasons = refused(tree(children));
+        assert!(reasons[0].to_string().contains("a child that is not there"), "{}", reasons[0]);
+    }
+}
+
+#[test]
+fn what_must_be_public_is_refused_where_it_is_private() {
+    for (operator, inputs, reason) in [
+        ("GridSample", &["w", "x"][..], "its grid depends on the private input"),
+        ("RoiAlign", &["w", "x", "b"], "its boxes depend on the private input"),
+        ("DequantizeLinear", &["w", "x"], "its input 1 depends on the private input"),
+        ("DynamicQuantizeLinear", &["x"], "quantised integers, or their scale, as an output"),
+        ("STFT", &["x"], "it has no positive step"),
+    ] {
+        let weights = vec![floats("w", &[1, 1, 2, 2], &[1.0; 4]), integers("b", &[0])];
+        let reasons = refused(graph(vec![node(operator, inputs, &["y"])], weights));
+        assert!(reasons[0].to_string().contains(reason), "{operator}: {}", reasons[0]);
+    }
+}
+
+#[test]
+fn an_output_of_another_shape_than_declared_is_refused() {
+    let mut graph = small();
+    graph.output = vec![info("y", DataType::FLOAT, &[None, Some(3)])];
+    let reasons = refused(graph);
+    assert!(reasons[0].to_string().contains("its shape is [1, 1], but the file declares [?, 3]"), "{}", reasons[0]);
+}
+
+/// A model's bytes with a function of the domain `own` behind it.
+fn with_function(graph: GraphProto, function: &[u8]) -> Vec<u8> {
+    let mut bytes = bytes(graph, 17);
+    // Field 25 of a model, with its length.
+    bytes.extend([0xca, 0x01, function.len() as u8]);
+    bytes.extend(function);
+    bytes
+}
+
+#[test]
+fn functions_that_call_themselves_are_refused() {
+    let field = |number: u8, text: &str| [&[number << 3 | 2, text.len() as u8], text.as_bytes()].concat();
+    let inner = [field(1, "a"), field(2, "b"), field(4, "F"), field(7, "own")].concat();
+    let nodes = [&[7 << 3 | 2, inner.len() as u8], inner.as_slice()].concat();
+    let function = [field(1, "F"), field(4, "a"), field(5, "b"), nodes, field(10, "own")].concat();
+    let mut call = node("F", &["x"], &["y"]);
+    call.domain = Some("own".into());
+    let file = OnnxFile::from_bytes(&with_function(graph(vec![call], vec![]), &function));
+    assert!(file.is_err_and(|error| error.to_string().contains("call each other without end")));
+}
