@@ -54,7 +54,7 @@ impl Layout {
     /// [`HeError::TooWide`] if one row of output reads more than a polynomial holds.
     pub fn search(layer: &Linear, inferences: u64, is_given: bool) -> Result<Self, HeError> {
         // Of those with as few bytes, the one with the fewest polynomials takes the least time.
-        let mut best: Option<((u64, usize), Self)> = None;
+        let mut best: Option<((u128, usize), Self)> = None;
         let heights = layer.axes[0].outputs;
         let mut last = 0;
         for tiles in 1..=heights {
@@ -71,8 +71,9 @@ impl Layout {
                 for outputs in if most == 1 { 1..=1 } else { 1..=2 } {
                     // One output channel a polynomial leaves the tail free; else as many as fit.
                     let layout = Self { channels: [inputs, if outputs == 1 { 1 } else { most }], ..whole };
-                    let message = layout.message_bytes_with(&counts) as u64;
-                    let bytes = (layout.hint_bytes() as u64).saturating_add(message.saturating_mul(inferences));
+                    // A sum that saturates would make layouts equal that are not.
+                    let messages = layout.message_bytes_with(&counts) as u128 * u128::from(inferences);
+                    let bytes = layout.hint_bytes() as u128 + messages;
                     let cost = (bytes, layout.input_polynomials() + layout.output_polynomials());
                     if best.is_none_or(|(least, _)| cost < least) {
                         best = Some((cost, layout));

@@ -89,8 +89,15 @@ mod tests {
     /// A million outputs of layers with weights of the extremes: the bound holds, and is not far from what happens.
     #[test]
     fn the_noise_of_a_million_outputs_is_within_its_bound() {
+        // Eight channels of output in a polynomial, and one.
+        noise_of_half_a_million(1, 8);
+        noise_of_half_a_million(u64::MAX, 64);
+    }
+
+    fn noise_of_half_a_million(inferences: u64, polynomials: usize) {
         let (rows, inner, columns) = (64, 16, 256);
-        let layout = Layout::search(&Linear::left_product(rows, inner, columns).unwrap(), u64::MAX, false).unwrap();
+        let layout = Layout::search(&Linear::left_product(rows, inner, columns).unwrap(), inferences, false).unwrap();
+        assert_eq!(layout.output_polynomials(), polynomials);
         let mut generator = Prg::new(Seed::from_bytes([4; 32]));
         let extremes = [1 << (MODULUS_BITS - 1), (1 << (MODULUS_BITS - 1)) - 1];
         let matrix: Vec<u64> = (0..rows * inner).map(|_| extremes[(generator.next_u32() % 2) as usize]).collect();
@@ -98,7 +105,7 @@ mod tests {
         let (weights, hint) = Weights::new(&layout, &matrix, MODULUS_BITS, &seed, 0, &mut generator).unwrap();
         let hint = Hint::from_bytes(&layout, &seed, 0, &hint).unwrap();
         let (mut worst, mut count) = (0, 0);
-        while count < 1_000_000 {
+        while count < 500_000 {
             let (mut encryption, opening) = Encryption::begin(&seed, &mut generator);
             let encrypted = encryption.layer(&hint, None, &mut generator).unwrap();
             let message = Ciphertext::from_bytes(&layout, &encrypted.message).unwrap();
