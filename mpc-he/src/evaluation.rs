@@ -1,0 +1,220 @@
+//! The holder of the weights: their preparation with the hint, and the evaluation of one inference.
+
+use alloc::vec;
+use alloc::vec::Vec;
+use mpc_ring::Ring;
+use mpc_shares::{Prg, SecretVec};
+
+use crate::layout::{Piece, Role};
+use crate::message::{Ciphertext, read_opening, write_hint};
+use crate::noise::FLOODING_BITS;
+use crate::ring::{
+    COEFFICIENTS, HINT_BITS, MODULUS_BITS, MODULUS_MASK, PRIMES, Poly, compose, reduce, scale_down, small_residues,
+    subtract,
+};
+use crate::sample::{binomial, ternary, uniform};
+use crate::{HeError, Layout, PublicSeed};
+
+/// One layer's weights at their holder, ready for every inference: transforms of 64 KiB for each pair of an input and an output
+/// chunk, and one for each output polynomial. Zeroised on drop.
+pub struct Weights {
+    layout: Layout,
+    seed: PublicSeed,
+    layer: u32,
+    /// One a group, output chunk and input chunk.
+    weights: Vec<Poly>,
+    /// The secret of each output polynomial's hint.
+    secrets: Vec<Poly>,
+}
+
+impl Weights {
+    /// Prepares weights modulo 2^48, whose signed values have at most `weight_bits` bits, for layer number `layer` of the model
+    /// with this seed. Returns the hint for the holder of the mask, of [`Layout::hint_bytes`].
+    ///
+    /// # Errors
+    /// [`HeError::Elements`], and [`HeError::Weight`] for a weight with more bits.
+    pub fn new(
+        layout: &Layout,
+        weights: &[u64],
+        weight_bits: u32,
+        seed: &PublicSeed,
+        layer: u32,
+        generator: &mut Prg,
+    ) -> Result<(Self, Vec<u8>), HeError> {
+        let expected = layout.layer.weight_len();
+        if weights.len() != expected {
+            return Err(HeError::Elements { what: "weights", expected, actual: weights.len() });
+        }
+        layout.noise(weight_bits)?;
+        let half = 1u64 << (weight_bits - 1);
+        // All are looked at, whichever are too large.
+        let too_large = |weight: u64| (weight.wrapping_add(half) & MODULUS_MASK) >> weight_bits != 0;
+        if weights.iter().fold(false, |wrong, &weight| wrong | too_large(weight)) {
+            let index = weights.iter().position(|&weight| too_large(weight)).unwrap_or(0);
+            return Err(HeError::Weight { index, bits: weight_bits });
+        }
+        let [inputs, outputs] = layout.chunks();
+        let chunks = (0..layout.layer.groups * outputs * inputs).map(|index| {
+            let mut poly = Poly::zero();
+            for (place, weight) in layout.weights(index / inputs / outputs, index % inputs, index / inputs % outputs) {
+                poly.set(place, residues_of_weight(weights[weight]));
+            }
+            poly.forward()
+        });
+        let mut prepared = Self { layout: *layout, seed: *seed, layer, weights: chunks.collect(), secrets: Vec::new() };
+        let hint = prepared.hint(generator);
+        Ok((prepared, hint))
+    }
+
+    /// The layout.
+    #[must_use]
+    pub fn layout(&self) -> &Layout {
+        &self.layout
+    }
+
+    fn hint(&mut self, generator: &mut Prg) -> Vec<u8> {
+        let model = self.seed.model();
+        let mut stream = self.seed.layer(self.layer);
+        let mut rounded = Vec::with_capacity(self.layout.output_polynomials() * COEFFICIENTS);
+        let (mut publics, mut secrets) = (Vec::new(), Vec::with_capacity(self.layout.output_polynomials()));
+        for piece in self.layout.pieces() {
+            publics.push(uniform(&mut stream));
+            if publics.len() < self.layout.chunks()[0] {
+                continue;
+            }
+            for output in 0..self.layout.chunks()[1] {
+                let secret = ternary(generator).forward();
+                let mut hint = self.sum(piece.group, output, &publics);
+                hint.multiply_accumulate(&model, &secret);
+                let mut hint = hint.inverse();
+                hint.add(&binomial(generator));
+                let round = |place| scale_down(compose(hint.get(place)), HINT_BITS) & ((1 << HINT_BITS) - 1);
+                rounded.extend((0..COEFFICIENTS).map(round));
+                secrets.push(secret);
+            }
+            publics.clear();
+        }
+        self.secrets = secrets;
+        write_hint(&rounded)
+    }
+
+    /// The sum of the products of a group's input polynomials and the weights of an output chunk, as transforms.
+    fn sum(&self, group: usize, output: usize, inputs: &[Poly]) -> Poly {
+        let first = (group * self.layout.chunks()[1] + output) * inputs.len();
+        let mut sum = Poly::zero();
+        for (input, weights) in inputs.iter().zip(&self.weights[first..]) {
+            sum.multiply_accumulate(input, weights);
+        }
+        sum
+    }
+}
+
+/// Residues of a weight modulo 2^48, taken as signed.
+fn residues_of_weight(weight: u64) -> [u64; 2] {
+    let unused = u64::BITS - MODULUS_BITS;
+    small_residues(((weight << unused) as i64) >> unused)
+}
+
+/// One inference at the holder of the weights.
+pub struct Evaluation {
+    seed: PublicSeed,
+    product: Poly,
+}
+
+impl Evaluation {
+    /// The inference that the holder of the mask began, from bytes that are not trusted.
+    ///
+    /// # Errors
+    /// [`HeError::Length`], [`HeError::Residue`].
+    pub fn from_bytes(bytes: &[u8]) -> Result<Self, HeError> {
+        let (seed, product) = read_opening(bytes)?;
+        Ok(Self { seed, product })
+    }
+
+    /// The share of a layer on the mask, modulo 2^48, from the layer's message. It has the flooding of ±2^13 units.
+    ///
+    /// # Errors
+    /// [`HeError::Elements`] if the message is of another layout.
+    pub fn layer(
+        &self,
+        weights: &Weights,
+        message: &Ciphertext,
+        generator: &mut Prg,
+    ) -> Result<SecretVec<u64>, HeError> {
+        let mut share = self.layer_without_flooding(weights, message)?;
+        let mut noise = SecretVec::<u64>::zeros(share.len());
+        u64::fill_random(&mut noise, generator);
+        for (share, noise) in share.iter_mut().zip(&*noise) {
+            let noise = (noise >> (u64::BITS - FLOODING_BITS - 1)).wrapping_sub(1 << FLOODING_BITS);
+            *share = share.wrapping_add(noise) & MODULUS_MASK;
+        }
+        Ok(share)
+    }
+
+    pub(crate) fn layer_without_flooding(
+        &self,
+        weights: &Weights,
+        message: &Ciphertext,
+    ) -> Result<SecretVec<u64>, HeError> {
+        let layout = &weights.layout;
+        let [chosen, whole] = layout.message_coefficients();
+        let actual = message.chosen.len() + message.whole.len();
+        if [message.chosen.len(), message.whole.len()] != [chosen, whole] {
+            return Err(HeError::Elements { what: "coefficients in a message", expected: chosen + whole, actual });
+        }
+        let mut share = SecretVec::zeros(layout.layer.output_len());
+        let mut received = Received {
+            beta: self.seed.layer(weights.layer),
+            is_known: vec![layout.is_given; layout.layer.input_len()],
+            chosen: message.chosen.iter(),
+            whole: message.whole.iter(),
+        };
+        let mut inputs = Vec::with_capacity(layout.chunks()[0]);
+        let mut secrets = weights.secrets.iter();
+        for piece in layout.pieces() {
+            inputs.push(received.next(layout, piece).forward());
+            if inputs.len() < layout.chunks()[0] {
+                continue;
+            }
+            for (output, secret) in secrets.by_ref().take(layout.chunks()[1]).enumerate() {
+                let mut sum = weights.sum(piece.group, output, &inputs);
+                sum.multiply_accumulate(&self.product, secret);
+                let sum = sum.inverse();
+                for (place, index) in layout.outputs(piece.tile, piece.group, output) {
+                    share[index] = scale_down(compose(sum.get(place)), MODULUS_BITS) & MODULUS_MASK;
+                }
+            }
+            inputs.clear();
+        }
+        Ok(share)
+    }
+}
+
+/// A message as it is read, polynomial by polynomial.
+struct Received<'a> {
+    beta: Prg,
+    is_known: Vec<bool>,
+    chosen: core::slice::Iter<'a, u64>,
+    whole: core::slice::Iter<'a, [u64; 2]>,
+}
+
+impl Received<'_> {
+    /// The next ciphertext: β less ε where a mask was chosen, the coefficient itself where it had to be given, and β elsewhere.
+    fn next(&mut self, layout: &Layout, piece: Piece) -> Poly {
+        let mut poly = uniform(&mut self.beta);
+        for (place, role) in layout.roles(piece, &mut self.is_known).into_iter().enumerate() {
+            match role {
+                Role::Free => {}
+                Role::Zero | Role::Known(_) => poly.set(place, *self.whole.next().expect("the message was counted")),
+                Role::Fresh(_) => {
+                    let rest = *self.chosen.next().expect("the message was counted");
+                    // ε as a sum that is not negative: twice the prime is above 2^50, four times above 2^51.
+                    let rest = [0, 1].map(|k| reduce(k, u128::from(rest + 4 * PRIMES[k] - (1 << (HINT_BITS - 1)))));
+                    let beta = poly.get(place);
+                    poly.set(place, [0, 1].map(|k| subtract(k, beta[k], rest[k])));
+                }
+            }
+        }
+        poly
+    }
+}
