@@ -14,7 +14,7 @@ const IMAGES: usize = 2;
 /// In seconds; all participants share the processors of one machine here.
 const DEADLINE: &str = "120";
 /// The largest error of a logit.
-const ERROR: f32 = 0.002;
+const ERROR: f32 = 0.004;
 
 const KEYS: &str = "
 acme$ mpc keygen --name acme

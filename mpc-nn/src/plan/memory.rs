@@ -107,9 +107,11 @@ mod tests {
         let y = builder.convolution("y", x, options).unwrap();
         let graph = builder.finish(&[y]).unwrap();
         let plan = Plan::<u64>::new(&graph, Settings::new(2)).unwrap();
-        let Action::Linear { map: Bilinear::Convolution(shape), .. } = &plan.steps()[0].action else {
-            panic!("{:?}", plan.steps()[0].action)
+        let convolution = |step: &Step| match step.action {
+            Action::Linear { map: Bilinear::Convolution(shape), .. } => Some(shape),
+            _ => None,
         };
+        let shape = plan.steps().iter().find_map(convolution).unwrap();
         let (weights, requests) = (64 * 16 * 9, plan.steps().iter().flat_map(|step| &step.requests));
         let dealing = requests.map(Request::dealer_memory::<u64>).max().unwrap();
         let kept = bytes::<u64>(weights + shape.packed_len::<u64>());
