@@ -63,7 +63,7 @@ impl Operation for Digit {
 
     /// All digits at once in the first one, which leaves nothing to the others.
     fn clear(&self, x: &Clear<'_>) -> ArrayD<f32> {
-        x.input(0).mapv(f32::floor)
+        x.input(0).mapv(num_traits::Float::floor)
     }
 
     fn plan<R: Ring>(&self, walk: &mut Walk<'_, R>, node: &Node) -> Result<(Action, Format), PlanError> {
