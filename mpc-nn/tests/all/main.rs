@@ -9,5 +9,6 @@ mod graph;
 mod harness;
 mod hostile;
 mod operations;
+mod own;
 mod private;
 mod recorded;
