@@ -190,7 +190,7 @@ mod tests {
 
     use super::*;
 
-    /// Who has the same plan, and fills it with other fields, would deal or read other values without a word.
+    /// It would deal or read other values without a word: the plan is the same.
     #[test]
     fn a_participant_with_another_layout_is_named() {
         let plan = [Request::Square { len: 3 }];

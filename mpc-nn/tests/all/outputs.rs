@@ -1,4 +1,4 @@
-//! What whoever learns an output learns of it: f fractional bits, and an index that there is.
+//! Everything that a recipient learns of an output: f fractional bits, and an index that there is.
 
 use mpc_nn::delegation::{reconstruct, split_inputs, split_model};
 use mpc_nn::{
