@@ -2,8 +2,8 @@
 //!
 //! Their correlations satisfy the same relations as a dealer's, field by field, so that protocols do not see the difference;
 //! only products with fixed weights are off by the noise of their encryption ([`OwnPlan::noise`]). [`OwnPlan`] says how each is
-//! made and what it costs, and refuses by name what two parties cannot make: so far lookups and comparisons with several
-//! thresholds, and products of secrets that would take more than a gigabyte.
+//! made and what it costs, and refuses by name what two parties cannot make: so far lookups, and products of secrets that would
+//! take more than a gigabyte.
 //!
 //! | correlation | how it is made |
 //! |---|---|
@@ -17,6 +17,7 @@ mod bits;
 mod comparison;
 mod cost;
 mod layers;
+mod piecewise;
 mod plan;
 mod transfers;
 
@@ -32,8 +33,9 @@ use mpc_transport::{AnyTransport, Metered, Phase};
 
 use crate::correlation::{Provided, Provider, Share};
 use crate::{Bilinear, Place, ProtocolError, Request};
-use comparison::Masks;
+use comparison::{Masks, Part};
 use layers::{Inference, LoadedLayers};
+use piecewise::Pieces;
 use plan::{How, Making};
 
 pub use plan::{OwnPlan, WeightHolder};
@@ -176,16 +178,12 @@ impl OwnInference<'_> {
     async fn make<E: Ring>(&mut self, how: &How, shares: &mut [&mut dyn Share]) -> Result<(), ProtocolError> {
         let Own { maker, layers, .. } = &mut *self.own;
         match how {
+            How::Pieces { pieces, parts } => self.pieces::<E>(*pieces, parts, shares).await,
             How::Compared { len, parts } => {
                 for part in parts {
-                    let group = &self.plan.groups[part.group];
-                    let masks = match self.made.entry(part.group) {
-                        Entry::Occupied(made) => made.into_mut(),
-                        Entry::Vacant(place) => {
-                            place.insert(Masks::generate(&mut maker.pair, group, maker.place.is_first()).await?)
-                        }
-                    };
-                    masks.put(group, part, *len, shares);
+                    let plan = self.plan;
+                    let masks = group(&mut self.made, maker, plan, part).await?;
+                    masks.put(&plan.groups[part.group], part, *len, shares);
                     if part.is_last {
                         self.made.remove(&part.group);
                     }
@@ -218,6 +216,26 @@ impl OwnInference<'_> {
                 Ok(())
             }
         }
+    }
+
+    async fn pieces<E: Ring>(
+        &mut self,
+        pieces: Pieces,
+        parts: &[Vec<Part>],
+        shares: &mut [&mut dyn Share],
+    ) -> Result<(), ProtocolError> {
+        let (plan, maker) = (self.plan, &mut self.own.maker);
+        let mut gathered = pieces.gathered::<E>();
+        for (threshold, parts) in parts.iter().enumerate() {
+            for part in parts {
+                let masks = group(&mut self.made, maker, plan, part).await?;
+                pieces.put((&plan.groups[part.group], part), masks, threshold, &mut gathered, shares);
+                if part.is_last {
+                    self.made.remove(&part.group);
+                }
+            }
+        }
+        pieces.multiply(&mut maker.pair, &gathered, shares).await
     }
 
     async fn exact_layer<E: Ring>(
@@ -256,6 +274,22 @@ impl OwnInference<'_> {
         }
         Ok(())
     }
+}
+
+/// The group of a part, which is made if it was not.
+async fn group<'m>(
+    made: &'m mut BTreeMap<usize, Masks>,
+    maker: &mut Maker,
+    plan: &OwnPlan,
+    part: &Part,
+) -> Result<&'m Masks, ProtocolError> {
+    Ok(match made.entry(part.group) {
+        Entry::Occupied(made) => made.into_mut(),
+        Entry::Vacant(place) => {
+            let masks = Masks::generate(&mut maker.pair, &plan.groups[part.group], maker.place.is_first()).await?;
+            place.insert(masks)
+        }
+    })
 }
 
 impl Maker {

@@ -43,9 +43,9 @@ pub(super) fn plan<R: Ring>(steps: &mut [Step], settings: &Settings) -> Result<O
     Ok(Some(Arc::new(own)))
 }
 
-/// Units of a product with `shift` more bits than a value that are a quarter of a unit of that.
+/// Units of a product with `shift` more bits than a value that are half a unit of that: a truncation may be off by one.
 fn tolerated(shift: u32) -> u64 {
-    1u64.checked_shl(shift).unwrap_or(u64::MAX) / 4
+    1u64.checked_shl(shift).unwrap_or(u64::MAX) / 2
 }
 
 impl<R: Ring> Plan<R> {

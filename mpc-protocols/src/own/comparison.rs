@@ -1,5 +1,7 @@
 //! From the masks of comparisons to the fields of their correlations.
 
+use alloc::vec::Vec;
+
 use mpc_ot::comparison::{ComparisonMasks, ComparisonShape};
 use mpc_ot::{OtError, Pair};
 use mpc_ring::kernels::TABLE_BLOCK;
@@ -62,21 +64,70 @@ impl Masks {
 
     /// Fills a part of a sign's fields, or with all of them a ReLU's, for a request of `len` elements.
     pub(super) fn put(&self, group: &Group, part: &Part, len: usize, shares: &mut [&mut dyn Share]) {
+        let places: Vec<_> = (0..shares.len()).map(Some).collect();
+        self.put_fields(group, part, len, &places, shares);
+    }
+
+    /// As [`put`](Self::put), where field i of a ReLU goes to the share at place i, if there is one.
+    pub(super) fn put_fields(
+        &self,
+        group: &Group,
+        part: &Part,
+        len: usize,
+        places: &[Option<usize>],
+        shares: &mut [&mut dyn Share],
+    ) {
         match self {
-            Self::Narrow(masks) => put(masks, group, part, len, shares),
-            Self::Wide(masks) => put(masks, group, part, len, shares),
+            Self::Narrow(masks) => put(masks, group, part, len, places, shares),
+            Self::Wide(masks) => put(masks, group, part, len, places, shares),
+        }
+    }
+
+    /// Copies a part's shares of r and its top bit.
+    pub(super) fn gather<E: Ring>(&self, part: &Part, mask: &mut [E], top: &mut [E]) {
+        match self {
+            Self::Narrow(masks) => [(&masks.mask, mask), (&masks.top, top)].map(|(from, to)| part.copy(from, to)),
+            Self::Wide(masks) => [(&masks.mask, mask), (&masks.top, top)].map(|(from, to)| part.copy(from, to)),
+        };
+    }
+
+    /// Copies a part's flip bits.
+    pub(super) fn gather_flip(&self, part: &Part, flip: &mut [u64]) {
+        let planes = match self {
+            Self::Narrow(masks) => &masks.flip,
+            Self::Wide(masks) => &masks.flip,
+        };
+        let words = packing::words_for(part.len);
+        flip[part.from / 64..][..words].copy_from_slice(&planes[part.at / 64..][..words]);
+        // Bits behind the last element are those of the group.
+        if let (Some(last), used @ 1..) = (flip.last_mut(), (part.from + part.len) % 64) {
+            *last &= u64::low_mask(used as u32);
         }
     }
 }
 
-fn put<E: Ring>(masks: &ComparisonMasks<E>, group: &Group, part: &Part, len: usize, shares: &mut [&mut dyn Share]) {
+impl Part {
+    fn copy<A: Ring, B: Ring>(&self, from: &[A], to: &mut [B]) {
+        let (from, to) = (&from[self.at..][..self.len], &mut to[self.from..][..self.len]);
+        from.iter().zip(to).for_each(|(from, to)| *to = B::from_u128(from.to_u128()));
+    }
+}
+
+fn put<E: Ring>(
+    masks: &ComparisonMasks<E>,
+    group: &Group,
+    part: &Part,
+    len: usize,
+    places: &[Option<usize>],
+    shares: &mut [&mut dyn Share],
+) {
     let leaves = group.parameters.leaves();
     let piece = Piece { part, words: packing::words_for(len), group_words: packing::words_for(group.len) };
     let products = masks.products.len() / piece.group_words.max(1);
-    let mut shares = shares.iter_mut();
+    let mut places = places.iter();
     let mut fill = |values: Values<'_, E>| {
-        if let Some(share) = shares.next() {
-            piece.put(&values, *share);
+        if let Some(&Some(place)) = places.next() {
+            piece.put(&values, &mut *shares[place]);
         }
     };
     fill(Values::Elements(&masks.mask));

@@ -61,7 +61,7 @@ impl Layer {
         Ok(Self { number, mask, map, layout, images, new_images, is_given })
     }
 
-    /// How far shares of the product may be off, in units.
+    /// How far one encryption's shares of the product may be off, in units.
     pub(super) fn noise(&self) -> u64 {
         // The layout was found to have a bound.
         self.layout.noise(MODULUS_BITS).map_or(u64::MAX, |bound| bound.with_flooding())

@@ -12,6 +12,7 @@ use super::bits::Bits;
 use super::comparison::{GROUP, Group, PART, Part};
 use super::cost::Account;
 use super::layers::{self, Layer};
+use super::piecewise::Pieces;
 use super::transfers::Product;
 use crate::sign::SignParameters;
 use crate::{Bilinear, Place, ProtocolError, Request};
@@ -59,6 +60,11 @@ pub(super) enum How {
         len: usize,
         parts: Vec<Part>,
     },
+    /// Of each threshold its parts, of one where there is none.
+    Pieces {
+        pieces: Pieces,
+        parts: Vec<Vec<Part>>,
+    },
     Bits(Bits),
     Layer(Box<Layer>),
     /// A layer by transfers, with the weights' index; whether its input's mask is that of the layer before.
@@ -99,10 +105,13 @@ impl OwnPlan {
     fn mark_ends(&mut self) {
         let mut is_used = alloc::vec![false; self.groups.len()];
         for making in self.makings.iter_mut().rev() {
-            if let How::Compared { parts, .. } = &mut making.how {
-                for part in parts.iter_mut().rev() {
-                    part.is_last = !core::mem::replace(&mut is_used[part.group], true);
-                }
+            let parts: Vec<&mut Part> = match &mut making.how {
+                How::Compared { parts, .. } => parts.iter_mut().collect(),
+                How::Pieces { parts, .. } => parts.iter_mut().flatten().collect(),
+                _ => continue,
+            };
+            for part in parts.into_iter().rev() {
+                part.is_last = !core::mem::replace(&mut is_used[part.group], true);
             }
         }
     }
@@ -116,7 +125,10 @@ impl OwnPlan {
     /// How far the shares of a layer's products may be off, in units of the last place of the product: for each request, zero
     /// where they are exact.
     pub fn noise(&self) -> impl Iterator<Item = u64> {
-        self.makings.iter().map(|making| if let How::Layer(layer) = &making.how { layer.noise() } else { 0 })
+        // Of weights that are shared, each party's part is encrypted.
+        let encryptions = if self.holder == WeightHolder::Both { 2 } else { 1 };
+        let of = move |layer: &Layer| encryptions * layer.noise();
+        self.makings.iter().map(move |making| if let How::Layer(layer) = &making.how { of(layer) } else { 0 })
     }
 
     /// About how many bytes a party holds besides correlations while it makes them: no less than it does.
@@ -130,6 +142,7 @@ impl OwnPlan {
                 product.memory()
             }
             How::Bits(bits) => bits.memory(),
+            How::Pieces { pieces, .. } => pieces.memory(),
             _ => 0,
         });
         // Of groups one is in the making, and one of each size is in use.
@@ -168,17 +181,24 @@ impl OwnPlan {
         self.traffic_by_request(place, schedule).into_iter().sum()
     }
 
+    /// The cost of the groups of some parts that were not made before.
+    fn groups_cost(&self, parts: &[Part], place: Place, made: &mut [bool], account: &mut Account<'_>) {
+        for part in parts {
+            if !core::mem::replace(&mut made[part.group], true) {
+                let shape = self.groups[part.group].shape();
+                let traffic = shape.traffic(account.schedule(), place.is_first());
+                account.add(traffic);
+            }
+        }
+    }
+
     fn cost(&self, making: &Making, place: Place, made: &mut [bool], account: &mut Account<'_>) {
         let [encrypts, evaluates] = self.sides(place);
         match &making.how {
-            How::Compared { parts, .. } => {
-                for part in parts {
-                    if !core::mem::replace(&mut made[part.group], true) {
-                        let shape = self.groups[part.group].shape();
-                        let traffic = shape.traffic(account.schedule(), place.is_first());
-                        account.add(traffic);
-                    }
-                }
+            How::Compared { parts, .. } => self.groups_cost(parts, place, made, account),
+            How::Pieces { pieces, parts } => {
+                parts.iter().for_each(|parts| self.groups_cost(parts, place, made, account));
+                pieces.cost(account);
             }
             How::Bits(bits) => bits.cost(account, place.is_first()),
             How::Layer(layer) => layer.cost(account, encrypts, evaluates),
@@ -209,7 +229,13 @@ impl Planning {
         };
         let how = match *inner {
             Request::Sign { len, parameters } | Request::Relu { len, parameters } => {
-                self.comparison(len, parameters, width.max(parameters.bits()))
+                How::Compared { len, parts: self.comparison(len, parameters, width.max(parameters.bits())) }
+            }
+            Request::Piecewise { len, thresholds, parameters } => {
+                let bits = width.max(parameters.bits());
+                let pieces = Pieces { len, thresholds, widths: [width, width.saturating_sub(parameters.bits())] };
+                let parts = (0..thresholds.max(1)).map(|_| self.comparison(len, parameters, bits)).collect();
+                How::Pieces { pieces, parts }
             }
             Request::BitTriples { width, len } => {
                 How::Bits(Bits::Triples { bits: width as usize * packing::words_for(len) * 64 })
@@ -230,7 +256,7 @@ impl Planning {
     }
 
     /// Cuts a comparison into parts of groups.
-    fn comparison(&mut self, len: usize, parameters: SignParameters, ring_bits: u32) -> How {
+    fn comparison(&mut self, len: usize, parameters: SignParameters, ring_bits: u32) -> Vec<Part> {
         let mut parts = Vec::new();
         let mut from = 0;
         while from < len {
@@ -251,7 +277,7 @@ impl Planning {
         }
         let Self { open, groups, .. } = self;
         open.retain(|&index| groups[index].len < GROUP);
-        How::Compared { len, parts }
+        parts
     }
 
     /// A layer by encryption, or exactly by transfers where more bits of its products are read than an encryption has.

@@ -104,13 +104,11 @@ fn relus_of_several_layers_are_made_in_few_rounds() {
 
 #[test]
 fn what_the_parties_cannot_make_is_refused_by_name() {
-    let parameters = SignParameters::new(32).unwrap();
     let table = Table { function: Function::Sigmoid, input_bits: 8, output_bits: 8, limit_bits: 18 };
     let huge = Bilinear::MatrixProduct { rows: 4096, inner: 4096, columns: 4096 };
     let batched = Bilinear::BatchedMatrixProduct { batch: 2, rows: 1, inner: 2, columns: 2 };
     let refused = [
         (Request::Lookup { len: 3, table }, "Lookup"),
-        (Request::Piecewise { len: 3, thresholds: 2, parameters }, "Piecewise"),
         (Request::WeightMask { len: 3 }, "WeightMask"),
         (Request::Beaver(huge), "Beaver"),
         (Request::FixedWeights { mask: 0, map: batched }.modulo::<u64>(48), "BatchedMatrixProduct"),

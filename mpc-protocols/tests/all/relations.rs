@@ -507,6 +507,7 @@ fn every_own_kind<R: Ring>(len: usize, bits: u32, read: u32, planes: u32) -> (Ve
         Request::EdaBits { len },
         Request::Lift { len, bits },
         Request::Sign { len: 700, parameters },
+        Request::Piecewise { len, thresholds: planes as usize, parameters },
         Request::Relu { len: 3, parameters },
     ];
     let requests = requests.into_iter().map(|request| request.modulo::<R>(read)).collect();
