@@ -127,7 +127,7 @@ impl OwnPlan {
     pub fn noise(&self) -> impl Iterator<Item = u64> {
         // Of weights that are shared, each party's part is encrypted.
         let encryptions = if self.holder == WeightHolder::Both { 2 } else { 1 };
-        let of = move |layer: &Layer| encryptions * layer.noise();
+        let of = move |layer: &Layer| layer.noise().saturating_mul(encryptions);
         self.makings.iter().map(move |making| if let How::Layer(layer) = &making.how { of(layer) } else { 0 })
     }
 
