@@ -352,10 +352,7 @@ pub enum PlanError {
     #[error("the model owner is outside, so no party can compute with weights in the clear; let the weights be shared")]
     OwnerOutside,
     /// More than two parties, or one, that are to make their own correlations.
-    #[error(
-        "{parties} parties cannot make their own correlations, two can: let there be two parties, or add a dealer \
-         (without --no-dealer)"
-    )]
+    #[error("{parties} parties cannot make their own correlations, two can: let there be two parties, or a dealer")]
     NoDealer {
         /// The number of parties.
         parties: usize,
