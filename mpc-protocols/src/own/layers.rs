@@ -18,7 +18,7 @@ use mpc_ring::{Convolution, Ring};
 use mpc_shares::{Prg, SecretVec};
 
 use super::cost::Account;
-use super::put_at;
+use super::maker::put_at;
 use crate::correlation::Share;
 use crate::{Bilinear, ProtocolError, Request};
 
@@ -132,7 +132,7 @@ fn linear(map: &Bilinear) -> Result<(Linear, usize), HeError> {
     }
 }
 
-/// What a party keeps of a model's layers, for all inferences.
+/// A party's part of a model's layers, for all inferences.
 #[derive(Default)]
 pub(super) struct LoadedLayers {
     /// The hints of the other party's weights, by the number of the layer.
