@@ -8,7 +8,7 @@
 //! | correlation | how it is made |
 //! |---|---|
 //! | comparisons, ReLUs | [`mpc_ot::comparison`], in groups of 2^18 elements of however many layers |
-//! | products with fixed weights | [`mpc_he`] modulo 2^48; with more bits by transfers |
+//! | products with fixed weights | [`mpc_he`] modulo 2^50; with more bits by transfers |
 //! | products of secrets, squares | a transfer for each bit of an operand |
 //! | masks with their bits, bits in the ring | a transfer for each bit |
 //! | triples of bits | two transfers, and no message |
