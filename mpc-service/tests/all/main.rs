@@ -4,5 +4,6 @@
 mod deposits;
 mod examples;
 mod refusals;
+mod restored;
 mod service;
 mod support;
