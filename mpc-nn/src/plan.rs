@@ -3,8 +3,9 @@
 //! The graph is walked once, here. Every value has a *format*: the fractional bits of its fixed point, f after a
 //! truncation and more after a product, and a public divisor that a mean has left pending, which the next linear layer
 //! takes into its weights. The walk inserts a truncation only where a layer needs one: a ReLU truncates by itself, a
-//! residual sum is formed before the truncation, and the result is revealed at the scale it has. A value has a *width*, too:
-//! the low bits of it that later steps read. Nothing is dealt or opened wider.
+//! residual sum is formed before the truncation, and of a result that has more than f fractional bits each party reveals its
+//! share without those beyond. A value has a *width*, too: the low bits of it that later steps read. Nothing is dealt or
+//! opened wider.
 
 pub(crate) mod format;
 mod memory;
@@ -60,6 +61,7 @@ pub struct Plan<R: Ring> {
     weights: Vec<MaskedWeight>,
     constants: Vec<SharedConstant>,
     steps: Vec<Step>,
+    layout: [u8; 32],
     digest: [u8; 32],
     ring: PhantomData<R>,
 }
@@ -83,8 +85,11 @@ impl<R: Ring> Plan<R> {
         let Walk { mut weights, constants, mut steps, .. } = walk;
         widths::assign::<R>(graph, &mut steps, &mut weights);
         add_costs::<R>(&mut steps, &settings);
-        let digest = digest(&(graph, R::BITS, &settings, &weights, &constants, &steps));
-        Ok(Self { graph: graph.clone(), settings, weights, constants, steps, digest, ring: PhantomData })
+        let (graph, ring) = (graph.clone(), PhantomData);
+        let mut plan = Self { graph, settings, weights, constants, steps, layout: [0; 32], digest: [0; 32], ring };
+        plan.layout = correlation::layout_digest::<R>(&[plan.setup_requests(), plan.requests()].concat());
+        plan.digest = plan.make_digest();
+        Ok(plan)
     }
 
     /// The graph.
@@ -236,10 +241,15 @@ impl<R: Ring> Plan<R> {
         digest(&self.graph)
     }
 
-    /// SHA-256 of everything that must agree: graph, ring, settings, every step and its correlations.
+    /// SHA-256 of everything that must agree: graph, ring, settings, every step, its correlations and their layout.
     #[must_use]
     pub fn digest(&self) -> [u8; 32] {
         self.digest
+    }
+
+    fn make_digest(&self) -> [u8; 32] {
+        let Self { graph, settings, weights, constants, steps, layout, .. } = self;
+        digest(&(graph, R::BITS, settings, weights, constants, steps, layout))
     }
 
     /// The fields that the handshake of a session compares, one by one.
@@ -258,6 +268,7 @@ impl<R: Ring> Plan<R> {
             .with("data owner", settings.roles.data_owner)
             .with("owners of inputs", owners.join(", "))
             .with("outputs revealed to", settings.roles.recipients())
+            .with(correlation::LAYOUT, hex(&self.layout))
             .with("plan", hex(&self.digest()))
     }
 }
@@ -287,4 +298,50 @@ impl Header {
 fn digest(value: &impl Serialize) -> [u8; 32] {
     let bytes = postcard::to_allocvec(value).expect("plans always encode");
     Sha256::digest(&bytes).into()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::thread;
+    use std::time::Duration;
+
+    use mpc_transport::{TransportError, memory_link, memory_network};
+
+    use super::*;
+    use crate::error::InferenceError;
+    use crate::graph::GraphBuilder;
+    use crate::session::{DealerSession, PartySession, SessionOptions};
+
+    /// A dealer of another version, whose graph, settings and requests are the same.
+    #[test]
+    fn a_dealer_with_another_layout_is_named_by_all() {
+        let mut builder = GraphBuilder::new();
+        let x = builder.input("x", &[1, 4]).unwrap();
+        let y = builder.relu("y", x).unwrap();
+        let plan = Plan::<u64>::new(&builder.finish(&[y]).unwrap(), Settings::new(2)).unwrap();
+        let mut other = plan.clone();
+        other.layout[31] ^= 1;
+        other.digest = other.make_digest();
+        assert_ne!(other.digest(), plan.digest());
+        let options = || SessionOptions::new([3; 16], Seed::from_bytes([7; 32]));
+        let wait = Duration::from_secs(20);
+        let (links, party_links): (Vec<_>, Vec<_>) = (0..2).map(|_| memory_link(wait)).unzip();
+        let (plan, other) = (&plan, &other);
+        let errors: Vec<InferenceError> = thread::scope(|scope| {
+            let ends = memory_network(2, wait).into_iter().zip(party_links);
+            let open = |(end, link)| {
+                let session = PartySession::open(end, link, plan, None, options());
+                scope.spawn(move || smol::block_on(session).map(|_| ()).unwrap_err())
+            };
+            let parties: Vec<_> = ends.map(open).collect();
+            let dealer = smol::block_on(DealerSession::open(links, other, options())).map(|_| ()).unwrap_err();
+            parties.into_iter().map(|party| party.join().unwrap()).chain([dealer]).collect()
+        });
+        for error in errors {
+            let InferenceError::Link { source, .. } = error else { panic!("{error}") };
+            let is_layout =
+                matches!(&*source, TransportError::HandshakeMismatch { field, .. } if field == correlation::LAYOUT);
+            assert!(is_layout, "{source}");
+        }
+    }
 }

@@ -88,8 +88,9 @@ impl<R: Ring> Inference<'_, R> {
     /// Exactly [`Plan::online`], counted under each step's name.
     ///
     /// # Errors
-    /// [`InferenceError`]; the inputs are checked before anything is sent, and outputs beyond the plan's bound are an error
-    /// where they are revealed ([`InferenceError::OutputBound`]), not a result.
+    /// [`InferenceError`]; the inputs are checked before anything is sent, and outputs beyond the plan's bound, and indices
+    /// that are none, are an error where they are revealed ([`InferenceError::OutputBound`], [`InferenceError::IndexRange`]),
+    /// not a result.
     pub async fn run(
         &self,
         party: &mut Party,

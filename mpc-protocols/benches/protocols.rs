@@ -75,18 +75,7 @@ fn functions(c: &mut Criterion) {
 
 /// A layer of ResNet-32: 32 to 32 channels, 16×16, 3×3.
 fn layer(c: &mut Criterion) {
-    let shape = Convolution {
-        batch: 1,
-        input_channels: 32,
-        output_channels: 32,
-        height: 16,
-        width: 16,
-        kernel: [3, 3],
-        stride: [1, 1],
-        padding: [1; 4],
-        dilation: [1, 1],
-        groups: 1,
-    };
+    let shape = Convolution { padding: [1; 4], ..Convolution::valid([32, 32], [16, 16], [3, 3]) };
     let map = Bilinear::Convolution(shape);
     let (weights, input) = (map.right_len(), map.left_len());
     let plan = [Request::WeightMask { len: weights }, Request::FixedWeights { mask: 0, map }];

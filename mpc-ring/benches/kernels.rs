@@ -10,18 +10,7 @@ use std::hint::black_box;
 
 /// A layer with square images and kernels.
 const fn layer(channels: [usize; 2], size: usize, kernel: usize, stride: usize, padding: usize) -> Convolution {
-    Convolution {
-        batch: 1,
-        input_channels: channels[0],
-        output_channels: channels[1],
-        height: size,
-        width: size,
-        kernel: [kernel; 2],
-        stride: [stride; 2],
-        padding: [padding; 4],
-        dilation: [1; 2],
-        groups: 1,
-    }
+    Convolution { stride: [stride; 2], padding: [padding; 4], ..Convolution::valid(channels, [size; 2], [kernel; 2]) }
 }
 
 /// The distinct layers of a network and how often each occurs.

@@ -6,18 +6,7 @@ use mpc_ring::{Convolution, FixedPoint, convolution};
 
 /// Convolves a small image with an edge detector, and prints both results.
 pub fn main() -> Result<(), Box<dyn Error>> {
-    let shape = Convolution {
-        batch: 1,
-        input_channels: 1,
-        output_channels: 1,
-        height: 3,
-        width: 4,
-        kernel: [2, 2],
-        stride: [1, 1],
-        padding: [0, 0, 0, 0],
-        dilation: [1, 1],
-        groups: 1,
-    };
+    let shape = Convolution::valid([1, 1], [3, 4], [2, 2]);
     shape.validate()?;
     let image: [f64; 12] = std::array::from_fn(|at| (at * at) as f64 / 8.0);
     let edges = [1.0, -1.0, 0.5, -0.5];

@@ -33,18 +33,7 @@ fn several_threads_compute_the_same() {
     assert_eq!(threads::set(NonZeroUsize::new(2).unwrap()), Err(ThreadsError::AlreadySet));
     assert_eq!(threads::set(NonZeroUsize::MIN), Err(ThreadsError::AlreadySet));
 
-    let layer = Convolution {
-        batch: 1,
-        input_channels: 24,
-        output_channels: 70,
-        height: 13,
-        width: 17,
-        kernel: [3, 3],
-        stride: [1, 1],
-        padding: [1; 4],
-        dilation: [1, 1],
-        groups: 1,
-    };
+    let layer = Convolution { padding: [1; 4], ..Convolution::valid([24, 70], [13, 17], [3, 3]) };
     for shape in [
         layer,
         Convolution { batch: 2, ..layer },

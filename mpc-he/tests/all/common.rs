@@ -8,18 +8,7 @@ pub const MASK: u64 = (1 << 48) - 1;
 
 /// A square convolution without padding; the rest is set by the caller.
 pub fn square(channels: [usize; 2], size: usize, kernel: usize) -> Convolution {
-    Convolution {
-        batch: 1,
-        input_channels: channels[0],
-        output_channels: channels[1],
-        height: size,
-        width: size,
-        kernel: [kernel; 2],
-        stride: [1; 2],
-        padding: [0; 4],
-        dilation: [1; 2],
-        groups: 1,
-    }
+    Convolution::valid(channels, [size; 2], [kernel; 2])
 }
 
 pub fn generator(seed: u64) -> Prg {

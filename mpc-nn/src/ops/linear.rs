@@ -91,10 +91,8 @@ impl Operation for Linear<'_> {
 
     fn plan<R: Ring>(&self, walk: &mut Walk<'_, R>, node: &Node) -> Result<(Action, Format), PlanError> {
         let shape = Convolution {
-            input_channels: self.input_features,
-            output_channels: self.output_features,
-            groups: 1,
-            ..weighted::channelwise(node.shape()[0], 1, 1)
+            batch: node.shape()[0],
+            ..Convolution::valid([self.input_features, self.output_features], [1, 1], [1, 1])
         };
         weighted::plan(walk, node, shape)
     }

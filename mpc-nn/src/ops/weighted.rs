@@ -38,18 +38,7 @@ pub(super) fn plan<R: Ring>(
 
 /// One factor for each of `channels` lines of `width` elements.
 pub(super) fn channelwise(batch: usize, channels: usize, width: usize) -> Convolution {
-    Convolution {
-        batch,
-        input_channels: channels,
-        output_channels: channels,
-        height: 1,
-        width,
-        kernel: [1, 1],
-        stride: [1, 1],
-        padding: [0; 4],
-        dilation: [1, 1],
-        groups: channels,
-    }
+    Convolution { batch, groups: channels, ..Convolution::valid([channels; 2], [1, width], [1, 1]) }
 }
 
 pub(super) struct LinearStep<'a> {

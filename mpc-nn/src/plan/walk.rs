@@ -111,19 +111,25 @@ impl<'a, R: Ring> Walk<'a, R> {
 
     /// Brings a value to f fractional bits; a divisor may stay pending.
     pub(crate) fn need_single(&mut self, id: NodeId) -> Result<Number, PlanError> {
-        let Number { scale, divisor } = self.number(id)?;
+        let number = self.number(id)?;
+        let Number { scale, divisor } = number;
         let fractional_bits = self.settings.fractional_bits;
         if scale == fractional_bits {
-            return Ok(Number { scale, divisor });
+            return Ok(number);
         }
-        // A sum is shifted as far as its mean, so that the bound of k bits holds for the mean.
-        let room = self.finest() - scale;
-        let extra = ceil_log2(divisor).min(room);
-        let shift = scale - fractional_bits + extra;
+        let shift = self.bits_beyond_single(number);
         let bits = self.settings.comparison_bits;
+        let extra = shift - (scale - fractional_bits);
         let truncated = Number { scale: fractional_bits, divisor: divisor / power_of_two(extra) };
         self.push_behind(id, "truncate", Action::Truncate { shift, bits }, truncated);
         Ok(truncated)
+    }
+
+    /// The lowest bits of a number, without which it has f fractional bits. A sum is shifted as far as its mean, so that the
+    /// bound of k bits holds for the mean.
+    fn bits_beyond_single(&self, Number { scale, divisor }: Number) -> u32 {
+        let room = self.finest() - scale;
+        scale - self.settings.fractional_bits + ceil_log2(divisor).min(room)
     }
 
     /// Applies a divisor that is pending: as a finer fixed point where it is a power of two, else by its reciprocal.
@@ -217,7 +223,12 @@ impl<'a, R: Ring> Walk<'a, R> {
 
     pub(super) fn reveal(&mut self, output: usize, id: NodeId) {
         let name = format!("{}:reveal", self.graph.node(id).name());
-        self.push(name, id, Action::Reveal { output }, self.format(id));
+        let format = self.format(id);
+        let drop = match format {
+            Format::Number(number) => self.bits_beyond_single(number),
+            Format::Index(_) | Format::Ranked(_) => 0,
+        };
+        self.push(name, id, Action::Reveal { output, drop }, format);
     }
 }
 

@@ -9,5 +9,6 @@ mod graph;
 mod harness;
 mod hostile;
 mod operations;
+mod outputs;
 mod private;
 mod recorded;

@@ -108,15 +108,9 @@ fn layers_share_the_opening_of_their_input() {
     let convolution = |output_channels, kernel: usize, stride| {
         Bilinear::Convolution(Convolution {
             batch: 2,
-            input_channels: 3,
-            output_channels,
-            height: 5,
-            width: 6,
-            kernel: [kernel; 2],
             stride: [stride; 2],
             padding: [kernel / 2; 4],
-            dilation: [1, 1],
-            groups: 1,
+            ..Convolution::valid([3, output_channels], [5, 6], [kernel; 2])
         })
     };
     let maps = [convolution(4, 3, 1), convolution(2, 1, 2)];
@@ -135,15 +129,9 @@ fn convolutions() -> impl Strategy<Value = Convolution> {
         let (batch, input_channels, output_channels, height, width) = sizes;
         Convolution {
             batch,
-            input_channels,
-            output_channels,
-            height,
-            width,
-            kernel: [rows, columns],
-            stride: [stride, stride],
+            stride: [stride; 2],
             padding: [padding; 4],
-            dilation: [1, 1],
-            groups: 1,
+            ..Convolution::valid([input_channels, output_channels], [height, width], [rows, columns])
         }
     })
 }

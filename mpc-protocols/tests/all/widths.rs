@@ -127,10 +127,9 @@ proptest! {
         widths: [u8; 2], parties in 2..=4usize, x in vec(any::<u128>(), 24), weights in vec(any::<u128>(), 36),
         owner in prop_oneof![Just(None), (0..2usize).prop_map(Some)],
     ) {
-        let map = Bilinear::Convolution(Convolution {
-            batch: 1, input_channels: 2, output_channels: 2, height: 3, width: 4, kernel: [3, 3], stride: [1, 1],
-            padding: [1; 4], dilation: [1, 1], groups: 1,
-        });
+        let map = Bilinear::Convolution(
+            Convolution { padding: [1; 4], ..Convolution::valid([2, 2], [3, 4], [3, 3]) }
+        );
         fn of<R: Ring>(widths: [u8; 2]) -> [u32; 2] {
             widths.map(|width| u32::from(width) % R::BITS + 1)
         }

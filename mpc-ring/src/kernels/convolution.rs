@@ -50,10 +50,7 @@ impl Convolution {
 ///
 /// ```
 /// use mpc_ring::{Convolution, convolution};
-/// let shape = Convolution {
-///     batch: 1, input_channels: 1, output_channels: 1, height: 1, width: 3,
-///     kernel: [1, 2], stride: [1, 1], padding: [0, 0, 0, 1], dilation: [1, 1], groups: 1,
-/// };
+/// let shape = Convolution { padding: [0, 0, 0, 1], ..Convolution::valid([1, 1], [1, 3], [1, 2]) };
 /// shape.validate()?;
 /// let (mut output, mut scratch) = ([0u64; 3], vec![0; shape.scratch_len()]);
 /// convolution(&shape, &[1, 2, 3], &[10, 1], &mut output, &mut scratch);

@@ -134,18 +134,7 @@ prop_compose! {
 
 /// The shape of a layer with square images, kernels and strides.
 fn square(channels: [usize; 2], size: usize, kernel: usize, stride: usize, padding: usize) -> Convolution {
-    Convolution {
-        batch: 1,
-        input_channels: channels[0],
-        output_channels: channels[1],
-        height: size,
-        width: size,
-        kernel: [kernel; 2],
-        stride: [stride; 2],
-        padding: [padding; 4],
-        dilation: [1; 2],
-        groups: 1,
-    }
+    Convolution { stride: [stride; 2], padding: [padding; 4], ..Convolution::valid(channels, [size; 2], [kernel; 2]) }
 }
 
 proptest! {

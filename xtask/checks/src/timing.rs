@@ -104,18 +104,7 @@ fn moments(samples: &[f64]) -> (f64, f64, f64) {
 
 fn kernels() -> Vec<(&'static str, Work)> {
     let product = MatrixProduct { rows: 16, inner: 64, columns: 32 };
-    let shape = Convolution {
-        batch: 1,
-        input_channels: 4,
-        height: 16,
-        width: 16,
-        output_channels: 8,
-        kernel: [3, 3],
-        stride: [1, 1],
-        padding: [1; 4],
-        dilation: [1, 1],
-        groups: 1,
-    };
+    let shape = Convolution { padding: [1; 4], ..Convolution::valid([4, 8], [16, 16], [3, 3]) };
     let narrow = move |words: &[u64]| words.iter().map(|&word| word as u32).collect::<Vec<_>>();
     vec![
         ("matrix product, Z_2^64", Box::new(move |words| multiply(product, words))),

@@ -30,18 +30,7 @@ fn check<R: Ring>(shape: &Convolution, input: &[R], weights: &[R]) {
 }
 
 fn shape(channels: [usize; 2], size: [usize; 2], kernel: [usize; 2]) -> Convolution {
-    Convolution {
-        batch: 1,
-        input_channels: channels[0],
-        output_channels: channels[1],
-        height: size[0],
-        width: size[1],
-        kernel,
-        stride: [1; 2],
-        padding: [1, 1, 1, 1],
-        dilation: [1; 2],
-        groups: 1,
-    }
+    Convolution { padding: [1; 4], ..Convolution::valid(channels, size, kernel) }
 }
 
 #[test]

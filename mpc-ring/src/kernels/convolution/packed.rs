@@ -53,10 +53,7 @@ pub fn pack_weights_with<R: Ring>(backend: Backend, shape: &Convolution, weights
 ///
 /// ```
 /// use mpc_ring::{Convolution, convolution_packed, pack_weights};
-/// let shape = Convolution {
-///     batch: 1, input_channels: 1, output_channels: 1, height: 1, width: 3,
-///     kernel: [1, 2], stride: [1, 1], padding: [0, 0, 0, 1], dilation: [1, 1], groups: 1,
-/// };
+/// let shape = Convolution { padding: [0, 0, 0, 1], ..Convolution::valid([1, 1], [1, 3], [1, 2]) };
 /// let weights = [10u64, 1];
 /// let mut packed = vec![0; shape.packed_len::<u64>()];
 /// pack_weights(&shape, &weights, &mut packed);

@@ -70,6 +70,31 @@ pub enum ShapeError {
 }
 
 impl Convolution {
+    /// A convolution of one image, at every position where the kernel fits: stride 1, no padding, no dilation, one group.
+    ///
+    /// `channels` are those of the input and of the output; `size` and `kernel` are rows and columns.
+    ///
+    /// ```
+    /// use mpc_ring::Convolution;
+    /// let shape = Convolution { padding: [1; 4], ..Convolution::valid([3, 16], [32, 32], [3, 3]) };
+    /// assert_eq!(shape.output_len(), 16 * 32 * 32);
+    /// ```
+    #[must_use]
+    pub const fn valid(channels: [usize; 2], size: [usize; 2], kernel: [usize; 2]) -> Self {
+        Self {
+            batch: 1,
+            input_channels: channels[0],
+            output_channels: channels[1],
+            height: size[0],
+            width: size[1],
+            kernel,
+            stride: [1; 2],
+            padding: [0; 4],
+            dilation: [1; 2],
+            groups: 1,
+        }
+    }
+
     /// Whether the extents make a convolution whose lengths, in bytes of any ring, fit a `usize`.
     ///
     /// # Errors
