@@ -203,7 +203,7 @@ pub enum ServiceError {
     Restored {
         /// The batch.
         batch: BatchId,
-        /// Who has used more of it.
+        /// The server that has used more of it.
         peer: String,
         /// The largest place that was used.
         until: u32,

@@ -39,7 +39,7 @@ fn the_results_before_a_failure_are_left_and_named() {
     assert_eq!(fs::read_dir(&parts).unwrap().count(), done);
     for (inference, expected) in whole.outer_iter().enumerate().take(done) {
         let part = read_npy(&fs::read(parts.join(format!("{inference:06}.npy"))).unwrap()).unwrap();
-        assert!(part.iter().zip(expected).all(|(part, whole)| (part - whole).abs() < 0.001), "{part} {expected}");
+        assert!(part.iter().zip(expected).all(|(part, whole)| (part - whole).abs() < 0.001), "inference {inference}");
     }
     // What a later session gives is not mixed with it.
     proxy.spoil(None);

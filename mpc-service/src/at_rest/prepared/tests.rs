@@ -1,4 +1,4 @@
-//! What every store must do, whatever it keeps its batches in.
+//! The duties of every store, whatever it keeps its batches in.
 
 mod media;
 
@@ -17,20 +17,12 @@ use crate::names::Owner;
 macro_rules! every_store_passes {
     ($($test:ident),* $(,)?) => {
         mod folder {
-            $(#[test]
-            fn $test() {
-                super::$test(&super::media::Folder::new());
-            })*
+            $(#[test] fn $test() { super::$test(&super::media::Folder::new()) })*
         }
 
         #[cfg(feature = "postgres")]
         mod postgres {
-            $(#[test]
-            fn $test() {
-                if let Some(medium) = super::media::Postgres::new() {
-                    super::$test(&medium);
-                }
-            })*
+            $(#[test] fn $test() { super::media::Postgres::new().iter().for_each(|medium| super::$test(medium)) })*
         }
     };
 }
@@ -373,7 +365,7 @@ fn any_step() -> impl Strategy<Value = Step> {
     ]
 }
 
-/// What is ready, used, known to be used by all, and burnt.
+/// The places that are ready, used, known to be used by all, and burnt.
 #[derive(Default)]
 struct Model([BTreeSet<u32>; 4]);
 

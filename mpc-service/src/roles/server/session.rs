@@ -35,6 +35,9 @@ struct Links {
     dealer: Option<SecureLink>,
 }
 
+/// A data owner's store, and what a session holds of it.
+type Stored<'s> = (&'s dyn PreparedStore, Vec<Hold<'s>>);
+
 /// Sessions.
 impl Server {
     pub(super) async fn session(&self, mut caller: Caller, request: SessionRequest) -> Result<(), ServiceError> {
@@ -163,7 +166,7 @@ impl Server {
         agreed: &Agreed,
         link: SecureLink,
         public: &PublicModel,
-        (share, stored): (Option<Found>, Option<(&dyn PreparedStore, Vec<Hold<'_>>)>),
+        (share, stored): (Option<Found>, Option<Stored<'_>>),
     ) -> Result<(), ServiceError> {
         let client = agreed.client_name(public.terms.setting);
         let Links { parties, control, dealer } = self.connect(plan, agreed, link, public, &client).await?;

@@ -24,7 +24,7 @@ use super::schema;
 const CONNECTIONS: u32 = 16;
 /// How long a connection, or one that is free, is waited for.
 const CONNECT_TIME: Duration = Duration::from_secs(5);
-/// What holds for every connection: a claim is on disk when it is committed, and nobody waits for ever.
+/// The settings of every connection: a claim is on disk when it is committed, and nobody waits for ever.
 const SESSION: &str = "set synchronous_commit = on; set statement_timeout = '30s'; set lock_timeout = '10s';
     set idle_in_transaction_session_timeout = '30s'";
 

@@ -1,11 +1,11 @@
-//! What can be wrong with a database.
+//! The things that can be wrong with a database.
 
 use ::postgres::Error;
 use ::postgres::error::SqlState;
 
 use crate::at_rest::prepared::error::StoreError;
 
-/// What can be wrong with a database. No variant holds a password.
+/// The things that can be wrong with a database. No variant holds a password.
 #[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum DatabaseError {
@@ -25,7 +25,7 @@ pub enum DatabaseError {
         /// Why they cannot be used.
         reason: String,
     },
-    /// Nobody answers, or the connection was lost.
+    /// No answer comes, or the connection was lost.
     #[error("the database {place} cannot be reached: {reason}")]
     Unreachable {
         /// The database.
@@ -58,7 +58,7 @@ pub enum DatabaseError {
     Forbidden {
         /// The database.
         place: String,
-        /// What.
+        /// The thing.
         reason: String,
     },
     /// Tables of a later version of this program.
@@ -104,7 +104,7 @@ pub enum DatabaseError {
     Other {
         /// The database.
         place: String,
-        /// What it says.
+        /// Its words.
         reason: String,
     },
 }
@@ -136,7 +136,7 @@ pub(super) fn named(place: &str, error: &Error) -> DatabaseError {
     }
 }
 
-/// What lies at the bottom of an error, and before it.
+/// An error with all that lie below it.
 fn cause(error: &Error) -> String {
     let mut text = error.to_string();
     let mut source = std::error::Error::source(error);

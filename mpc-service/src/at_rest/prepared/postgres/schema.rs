@@ -115,7 +115,7 @@ pub(super) const CLAIM: &str = "
         insert into mpc_used (scope, batch, idx, state, replica) select $1, $2, $3, $5, $4 from taken)
     select wrapped_key, length, data from taken";
 
-/// Who claims one and holds others has not been killed.
+/// The other leases of one who claims: it has not been killed.
 pub(super) const RENEW: &str = "
     update mpc_prepared set held_until = now() + make_interval(secs => $4)
     where scope = $1 and batch = $2 and holder = $3";

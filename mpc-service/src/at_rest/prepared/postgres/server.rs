@@ -16,7 +16,7 @@ const KEEPER: &str = r#"
 trap '' INT TERM
 data="$1/data"
 stop() { if [ -n "$pid" ]; then kill -"$1" "$pid" 2>/dev/null; wait "$pid"; pid=; fi; }
-"$2/initdb" --pgdata="$data" --username=test --auth=trust --encoding=UTF8 --locale=C --no-sync >"$1/log" 2>&1 || { cat "$1/log" >&2; exit 1; }
+LC_ALL=C "$2/initdb" -D "$data" -U test -A trust -E UTF8 -N >"$1/log" 2>&1 || { cat "$1/log" >&2; exit 1; }
 echo ready
 while read -r word; do
     case "$word" in
@@ -84,8 +84,8 @@ impl PostgresServer {
         if is_root() {
             let given = Command::new("chown").args(["nobody:"]).arg(&folder).status().unwrap();
             assert!(given.success());
-            command = Command::new("setpriv");
-            command.args(["--reuid=nobody", "--regid=nogroup", "--clear-groups", "sh"]);
+            command = Command::new("runuser");
+            command.args(["-u", "nobody", "--", "sh"]);
         }
         let port = port();
         command.args(["-c", KEEPER, "sh"]).arg(&folder).arg(&programs).arg(port.to_string());

@@ -1,10 +1,11 @@
-//! What is peculiar to a database: everything that can be wrong with it, and its loss under load.
+//! The peculiarities of a database: everything that can be wrong with it, and its loss under load.
 
 use std::collections::BTreeSet;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
+use pkcs8::{Document, LineEnding};
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 
 use super::server::PostgresServer;
@@ -25,6 +26,10 @@ fn prepare(store: &DatabaseStore, count: u32) -> BatchId {
     (0..count).for_each(|index| batch.inference(index).unwrap().finish().unwrap());
     batch.finish(&description(count), &[]).unwrap();
     id
+}
+
+fn pem(label: &'static str, der: &[u8]) -> String {
+    Document::try_from(der).unwrap().to_pem(label, LineEnding::LF).unwrap()
 }
 
 fn claim_any(store: &DatabaseStore, id: BatchId) -> Result<Option<u32>, StoreError> {
@@ -146,7 +151,7 @@ fn a_database_elsewhere_must_have_a_certificate_of_its_authority() {
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         let issuer = CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap();
         let path = folder.path().join(name);
-        std::fs::write(&path, issuer.pem()).unwrap();
+        std::fs::write(&path, pem("CERTIFICATE", issuer.der())).unwrap();
         (issuer, path.display().to_string())
     };
     let ((issuer, right), (_, wrong)) = (authority("right"), authority("wrong"));
@@ -154,9 +159,13 @@ fn a_database_elsewhere_must_have_a_certificate_of_its_authority() {
     let params = CertificateParams::new(vec!["127.0.0.1".to_owned()]).unwrap();
     let certificate = params.signed_by(&own, &issuer).unwrap();
     // The server writes its files itself: they are its user's, and nobody else reads them.
-    for (file, pem) in [("server.crt", certificate.pem()), ("server.key", own.serialize_pem())] {
+    for (file, text) in [
+        ("server.crt", pem("CERTIFICATE", certificate.der())),
+        ("server.key", pem("PRIVATE KEY", &own.serialize_der())),
+    ] {
         let write = format!("umask 077; sed \"s/|/\\n/g\" > {file}");
-        server.run(&format!("copy (select '{}') to program $program${write}$program$", pem.replace(['\r', '\n'], "|")));
+        server
+            .run(&format!("copy (select '{}') to program $program${write}$program$", text.replace(['\r', '\n'], "|")));
     }
     server.run("alter system set ssl = on");
     server.run("select pg_reload_conf()");

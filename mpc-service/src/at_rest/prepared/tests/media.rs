@@ -1,4 +1,4 @@
-//! What stores are kept in.
+//! The media that stores are kept in.
 
 use std::fs;
 use std::path::Path;
