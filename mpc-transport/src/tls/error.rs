@@ -107,7 +107,7 @@ pub enum SecureError {
     UnknownHost {
         /// The address.
         peer: String,
-        /// What the resolver says.
+        /// The resolver's words.
         reason: String,
     },
     /// The peer is somebody else.
