@@ -19,10 +19,12 @@ mod keys;
 mod logging;
 mod outcome;
 mod output;
+mod parts;
 mod process;
 mod progress;
 mod session_progress;
 mod stop;
+mod store_argument;
 
 pub use failure::Failure;
 

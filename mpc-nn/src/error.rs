@@ -135,6 +135,17 @@ impl InferenceError {
         }
     }
 
+    /// A failure of what a party does in `step` over its link for correlations to the other of two.
+    pub(crate) fn over_preparing_link(step: &str, source: ProtocolError) -> Self {
+        let step = step.into();
+        match source {
+            ProtocolError::Transport(source) => {
+                Self::Link { step, peer: "the other party, for correlations".into(), source: source.into() }
+            }
+            source => Self::Step { step, source },
+        }
+    }
+
     /// A failure of what was recorded of the dealer's link.
     pub(crate) fn recording(step: &str, source: RecordingError) -> Self {
         Self::over_dealer_link(step, TransportError::Recording { source }.into())

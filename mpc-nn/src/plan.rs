@@ -9,6 +9,7 @@
 
 pub(crate) mod format;
 mod memory;
+mod own;
 pub(crate) mod settings;
 pub(crate) mod step;
 pub(crate) mod walk;
@@ -16,9 +17,11 @@ mod widths;
 
 use alloc::format;
 use alloc::string::ToString;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::marker::PhantomData;
 
+use mpc_protocols::own::OwnPlan;
 use mpc_protocols::{Place, Request, correlation, fixed_weights, sharing};
 use mpc_ring::Ring;
 use mpc_shares::Seed;
@@ -31,7 +34,10 @@ use crate::graph::Graph;
 use crate::ops;
 
 pub use format::{Format, Index, Number};
-pub use settings::{MAX_INPUT_OWNERS, Owner, PlanError, Preprocessing, Recipients, Roles, Settings, WeightKnowledge};
+pub use settings::{
+    Correlations, MAX_INPUT_OWNERS, Owner, PlanError, Preprocessing, Recipients, Roles, Settings, Transfers,
+    WeightKnowledge,
+};
 pub use step::{Action, MaskedWeight, SharedConstant, Step};
 
 use settings::check_settings;
@@ -61,6 +67,8 @@ pub struct Plan<R: Ring> {
     weights: Vec<MaskedWeight>,
     constants: Vec<SharedConstant>,
     steps: Vec<Step>,
+    /// How two parties make the correlations, where there is no dealer.
+    own: Option<Arc<OwnPlan>>,
     layout: [u8; 32],
     digest: [u8; 32],
     ring: PhantomData<R>,
@@ -85,8 +93,9 @@ impl<R: Ring> Plan<R> {
         let Walk { mut weights, constants, mut steps, .. } = walk;
         widths::assign::<R>(graph, &mut steps, &mut weights);
         add_costs::<R>(&mut steps, &settings);
+        let own = own::plan::<R>(&mut steps, &settings)?;
         let (graph, ring) = (graph.clone(), PhantomData);
-        let mut plan = Self { graph, settings, weights, constants, steps, layout: [0; 32], digest: [0; 32], ring };
+        let mut plan = Self { graph, settings, weights, constants, steps, own, layout: [0; 32], digest: [0; 32], ring };
         plan.layout = correlation::layout_digest::<R>(&[plan.setup_requests(), plan.requests()].concat());
         plan.digest = plan.make_digest();
         Ok(plan)
@@ -118,13 +127,17 @@ impl<R: Ring> Plan<R> {
 
     /// The number of elements of all weights and constants.
     pub(crate) fn parameters_len(&self) -> usize {
-        let weights: usize = self.weights.iter().map(|weight| weight.len).sum();
-        weights + self.constants.iter().map(|constant| constant.len).sum::<usize>()
+        self.weights_len() + self.constants.iter().map(|constant| constant.len).sum::<usize>()
     }
 
     /// The number of elements of a party's loaded model.
     pub(crate) fn model_elements(&self) -> usize {
-        self.parameters_len() + self.weights.iter().map(|weight| weight.len).sum::<usize>()
+        // Of each weight, where a dealer masks it, what was opened.
+        self.parameters_len() + if self.own.is_some() { 0 } else { self.weights_len() }
+    }
+
+    fn weights_len(&self) -> usize {
+        self.weights.iter().map(|weight| weight.len).sum()
     }
 
     /// The number of elements of all inputs that come from outside.
@@ -155,10 +168,11 @@ impl<R: Ring> Plan<R> {
         &self.steps
     }
 
-    /// The correlations that loading the model consumes: a mask for the weights of each layer.
+    /// The correlations that loading the model consumes: a mask for the weights of each layer, where there is a dealer.
     #[must_use]
     pub fn setup_requests(&self) -> Vec<Request> {
-        self.weights.iter().map(MaskedWeight::request::<R>).collect()
+        let masked = self.weights.iter().filter(|_| self.own.is_none());
+        masked.map(MaskedWeight::request::<R>).collect()
     }
 
     /// The correlations that one inference consumes.
@@ -175,13 +189,20 @@ impl<R: Ring> Plan<R> {
             (Owner::Party(owner), None) => sharing::traffic(party, owner, parties),
             _ => Traffic::default(),
         };
-        shares + fixed_weights::load_traffic(self.weights.iter().map(|weight| (weight.len, weight.width)), parties)
+        let masked = self.weights.iter().filter(|_| self.own.is_none()).map(|weight| (weight.len, weight.width));
+        // Where nothing is masked, nothing is opened.
+        let opened = if self.own.is_some() { Traffic::default() } else { fixed_weights::load_traffic(masked, parties) };
+        shares + opened
     }
 
-    /// The traffic that party `party` receives from the dealer for one inference.
+    /// The traffic of party `party` for the correlations of one inference: from the dealer, or with the other party of two for the
+    /// first inference of a session ([`preprocessing_next`](Self::preprocessing_next)).
     #[must_use]
     pub fn preprocessing(&self, party: usize) -> Traffic {
-        correlation::traffic::<R>(&self.requests(), self.place(party))
+        match self.schedule() {
+            Some(mut schedule) => self.preprocessing_next(party, &mut schedule),
+            None => correlation::traffic::<R>(&self.requests(), self.place(party)),
+        }
     }
 
     /// The traffic of party `party` in one inference.
@@ -217,7 +238,7 @@ impl<R: Ring> Plan<R> {
     /// The bytes of a party's [recording](crate::recording) of one inference.
     #[must_use]
     pub fn recording_bytes(&self, party: usize) -> u64 {
-        Header::BYTES as u64 + self.preprocessing(party).payload_received
+        Header::BYTES as u64 + correlation::traffic::<R>(&self.requests(), self.place(party)).payload_received
     }
 
     fn share_bytes(&self, party: usize, len: usize) -> usize {
@@ -264,6 +285,7 @@ impl<R: Ring> Plan<R> {
             .with("comparison bits", settings.comparison_bits)
             .with("parties", settings.parties)
             .with("weights known to", if settings.weights == WeightKnowledge::Owner { "model owner" } else { "nobody" })
+            .with("correlations", settings.correlations)
             .with("model owner", settings.roles.model_owner)
             .with("data owner", settings.roles.data_owner)
             .with("owners of inputs", owners.join(", "))

@@ -9,6 +9,8 @@ mod folders;
 mod guide;
 mod journey;
 mod logs;
+mod no_dealer;
+mod parts;
 mod run;
 mod soak;
 mod support;

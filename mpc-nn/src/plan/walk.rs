@@ -1,6 +1,7 @@
 //! The walk over a graph that makes its plan.
 
 use alloc::borrow::ToOwned;
+use alloc::collections::BTreeSet;
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -25,13 +26,16 @@ pub(crate) struct Walk<'a, R: Ring> {
     pub(super) weights: Vec<MaskedWeight>,
     pub(super) constants: Vec<SharedConstant>,
     pub(super) steps: Vec<Step>,
+    /// Those of the steps: a meter counts by name.
+    names: BTreeSet<String>,
     ring: PhantomData<R>,
 }
 
 impl<'a, R: Ring> Walk<'a, R> {
     pub(super) fn new(graph: &'a Graph, settings: Settings, parameters: SignParameters) -> Self {
         let (formats, weights, constants, steps) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
-        Self { graph, settings, parameters, formats, weights, constants, steps, ring: PhantomData }
+        let names = BTreeSet::new();
+        Self { graph, settings, parameters, formats, weights, constants, steps, names, ring: PhantomData }
     }
 
     /// Adds what is done for the next node.
@@ -42,6 +46,7 @@ impl<'a, R: Ring> Walk<'a, R> {
 
     /// Adds a step, whose costs follow when all are there.
     pub(super) fn push(&mut self, name: String, node: NodeId, action: Action, format: Format) {
+        let name = self.own_name(name);
         self.steps.push(Step {
             name,
             node,
@@ -55,6 +60,18 @@ impl<'a, R: Ring> Walk<'a, R> {
             online: Vec::new(),
             preprocessing: Traffic::default(),
         });
+    }
+
+    /// The name, or one like it where a step has it already.
+    fn own_name(&mut self, name: String) -> String {
+        let mut own = name.clone();
+        for number in 2.. {
+            if self.names.insert(own.clone()) {
+                break;
+            }
+            own = format!("{name}#{number}");
+        }
+        own
     }
 
     /// The place of an input of the graph among its inputs.

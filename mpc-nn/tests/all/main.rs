@@ -10,5 +10,6 @@ mod harness;
 mod hostile;
 mod operations;
 mod outputs;
+mod own;
 mod private;
 mod recorded;
