@@ -6,6 +6,7 @@ mod end_to_end;
 mod no_std;
 mod package;
 mod programs;
+mod python;
 mod range;
 mod seeds;
 mod side_by_side;
@@ -54,7 +55,7 @@ struct Step {
     run: fn(&Workspace) -> Outcome,
 }
 
-const STEPS: [Step; 14] = [
+const STEPS: [Step; 15] = [
     Step { name: "tidy", about: "files, licences, unsafe code, leftovers", run: tidy::run },
     Step { name: "format", about: "cargo fmt --check", run: cargo::format },
     Step { name: "clippy", about: "cargo clippy, warnings are errors", run: cargo::clippy },
@@ -77,6 +78,11 @@ const STEPS: [Step; 14] = [
         name: "accuracy",
         about: "450 of 450 private labels agree, for 2, 3 and 4 parties",
         run: end_to_end::accuracy,
+    },
+    Step {
+        name: "python",
+        about: "the package for Python: style, types, wheel, tests, notebooks",
+        run: python::run_step,
     },
     Step {
         name: "constant-time",
