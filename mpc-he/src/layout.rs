@@ -103,6 +103,13 @@ impl Layout {
         self.tiles() * self.layer.groups * self.chunks()[1]
     }
 
+    /// Polynomials that hold the weights.
+    #[must_use]
+    pub fn weight_polynomials(&self) -> usize {
+        let [inputs, outputs] = self.chunks();
+        self.layer.groups * inputs * outputs
+    }
+
     /// Bytes of the hint, sent once to the holder of the mask.
     #[must_use]
     pub fn hint_bytes(&self) -> usize {

@@ -207,10 +207,13 @@ impl Inner {
 
     fn description(&self) -> Result<Description, Fault> {
         Ok(match &self.source {
-            Source::File(file) => Description {
-                inputs: locked(file).inputs().into_iter().map(Tensor::of_file).collect(),
-                outputs: locked(file).outputs().into_iter().map(Tensor::of_file).collect(),
-            },
+            Source::File(file) => {
+                let file = locked(file);
+                Description {
+                    inputs: file.inputs().into_iter().map(Tensor::of_file).collect(),
+                    outputs: file.outputs().into_iter().map(Tensor::of_file).collect(),
+                }
+            }
             Source::Named(_) => {
                 let network = self.import(Vec::new())?;
                 let tensor = |name: &str, shape: &[usize]| Tensor {

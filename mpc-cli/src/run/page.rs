@@ -54,7 +54,8 @@ impl Planned {
 /// The page of a run.
 pub fn page(summary: &Summary, arguments: &RunArguments, plan: &Plan<impl Ring>) -> String {
     let planned = Planned::new(plan);
-    let title = format!("{}, privately, between {} parties and a dealer", summary.model, summary.parties);
+    let dealer = if summary.no_dealer { "without a dealer" } else { "and a dealer" };
+    let title = format!("{}, privately, between {} parties {dealer}", summary.model, summary.parties);
     let sections = [
         section("What happened", &[happened(summary), results(summary)]),
         section("Who learnt what", &[who(summary, &planned)]),
@@ -121,7 +122,9 @@ fn who(summary: &Summary, planned: &Planned) -> String {
     };
     let mut rows: Vec<_> = (0..summary.parties).map(row).collect();
     let dealer = ["dealer", "deals random correlations", "the masks that it dealt", "nothing"];
-    rows.push(dealer.map(str::to_owned).to_vec());
+    if !summary.no_dealer {
+        rows.push(dealer.map(str::to_owned).to_vec());
+    }
     rows.push(
         ["everybody", "", "the plan: architecture, shapes, settings", "when messages passed"]
             .map(str::to_owned)
@@ -217,7 +220,7 @@ fn layers(summary: &Summary, planned: &Planned) -> String {
         "measured",
         "rounds, planned",
         "measured",
-        "dealt to the last party",
+        "received for its correlations",
     ];
     format!("<details><summary>All {} layers</summary>{}</details>", rows.len(), table(&header, 3, &rows))
 }

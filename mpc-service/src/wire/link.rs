@@ -66,7 +66,7 @@ impl Endpoint {
         links: &mut [Option<SecureLink>],
         names: &Names,
     ) -> Result<SecureLink, ServiceError> {
-        unless_lost(links, names, self.open(dealer, &Opening::Deal(request))).await
+        unless_lost(links, names, self.open(dealer, &Opening::Deal(Box::new(request)))).await
     }
 
     /// A network of all parties of a session from connections to each of them; none for this party itself.

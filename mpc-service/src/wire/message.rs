@@ -37,7 +37,7 @@ pub enum Opening {
         party: u32,
     },
     /// A party asks the dealer for correlations.
-    Deal(DealRequest),
+    Deal(Box<DealRequest>),
     /// A model owner leaves a share of its model at a server, which does not use it yet.
     Deposit {
         /// The version that it makes up, the same at all servers.

@@ -3,6 +3,8 @@
 
 mod deposits;
 mod examples;
+mod malformed;
 mod refusals;
+mod relay;
 mod service;
 mod support;

@@ -236,6 +236,12 @@ impl Site {
         server.with_recipient(Box::new(Told(Arc::clone(&self.told))))
     }
 
+    /// Everybody.
+    pub fn organisations_mut(&mut self) -> impl Iterator<Item = &mut Organisation> {
+        let Self { servers, owner, other_owner, client, dealer, .. } = self;
+        servers.iter_mut().chain([owner, other_owner, client, dealer])
+    }
+
     pub fn client(&self, servers: &[Running], dealer: Option<&Running>) -> Client {
         self.client_of(&self.client, servers, dealer)
     }
