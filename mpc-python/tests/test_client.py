@@ -69,7 +69,7 @@ def test_a_query_gives_the_result_and_its_cost(site, digits, net):
 def test_each_fault_has_its_class(site, digits):
     public, key = site.public, site.file("clinic.key")
     gone = f"127.0.0.1:9={site.file('acme.crt')}"
-    impostor = f"{site.connect.split('=')[0]}={site.file('dealer.crt')}"
+    impostor = f"{site.connect.split('=')[0]}={site.file('stranger.crt')}"
     for keywords, kind in [
         ({"key": site.file("stranger.key"), "connect": site.connect, "dealer": site.dealer}, mpc.ServiceError),
         ({"key": key, "connect": gone, "dealer": site.dealer}, mpc.PeerLostError),

@@ -41,7 +41,7 @@ def test_the_cost_of_a_network_by_name():
     cost = net.cost()
     assert (cost.bytes_sent, cost.rounds, cost.dealt_bytes) == (3_480_648, 126, 18_986_840)
     assert cost.seconds["wan"] > cost.seconds["lan"] > 0
-    assert net.inputs[0].shape == (1, 1, 32, 32)
+    assert net.inputs[0].shape == (1, 3, 32, 32)
     assert net.cost(owner_computes=True).bytes_sent < cost.bytes_sent
 
 
@@ -110,7 +110,8 @@ def test_inputs_that_cannot_be_used(digits, net, model):
     square = mpc.load(model([helper.make_node("Mul", ["x", "x"], ["y"], name="square")], {"x": [1]}, {"y": [1]}))
     with pytest.raises(mpc.RangeError) as raised:
         square.run([300.0])
-    assert raised.value.node == "square"
+    # A node becomes layers of its name.
+    assert raised.value.node.split("/")[0] == "square"
     assert isinstance(raised.value, (mpc.InputError, ValueError))
 
 
@@ -138,7 +139,7 @@ def test_a_check_says_what_departs(digits, net, model):
     assert check.accuracy is None
     logits = mpc.load(
         model([helper.make_node("Gemm", ["x", "w"], ["y"], name="scores")], {"x": ["n", 2]}, {"y": ["n", 2]},
-              {"w": np.eye(2, dtype=np.float32)})
+              {"w": 100 * np.eye(2, dtype=np.float32)})
     )  # fmt: skip
     x = np.array([[1.0, 0.0], [0.0, 1.0], [1.0, 0.0]])
     assert logits.check(x, [0, 1, 1]).accuracy == dict.fromkeys(("floating_point", "fixed_point", "private"), 2 / 3)
@@ -146,7 +147,7 @@ def test_a_check_says_what_departs(digits, net, model):
         logits.check(x, [0, 1])
     with pytest.raises(mpc.InputError, match="integers from 0"):
         logits.check(x, [0, 1, -1])
-    assert not logits.check(x * 20_000).ok
+    assert not logits.check(x * 1000).ok
 
 
 def test_the_interpreter_runs_meanwhile(digits, net):
@@ -188,7 +189,7 @@ def test_tables_for_notebooks_and_programs(digits, model):
     node = helper.make_node("Relu", ["x"], ["y"], name="<script>&")
     cost = mpc.load(model([node], {"x": [3]}, {"y": [3]})).cost()
     assert isinstance(cost, list)
-    assert any(row["layer"] == "<script>&" for row in cost)
+    assert any(row["layer"].startswith("<script>&") for row in cost)
     html = cost._repr_html_()
     assert "&lt;script&gt;&amp;" in html
     assert "<script>" not in html

@@ -38,7 +38,7 @@ impl Planned {
                 inputs.entry(party).or_default().push(plan.graph().node(id).name().to_owned());
             }
         }
-        let step = |step: &Step| (step.shape.clone(), step.online.iter().copied().collect());
+        let step = |step: &Step| (step.shape.clone(), step.online.to_vec());
         Self {
             inputs,
             phases: [
