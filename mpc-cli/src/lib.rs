@@ -19,10 +19,12 @@ mod keys;
 mod logging;
 mod outcome;
 mod output;
+mod parts;
 mod process;
 mod progress;
 mod session_progress;
 mod stop;
+mod store_argument;
 
 pub use arguments::{ConnectArguments, RevealArgument, RevealToArgument, TermsArguments, is_onnx, network};
 pub use commands::check::{Checked, Report as CheckReport, check};

@@ -5,6 +5,7 @@ mod constant_time;
 mod end_to_end;
 mod no_std;
 mod package;
+mod postgres;
 mod programs;
 mod python;
 mod range;
@@ -64,6 +65,11 @@ const STEPS: [Step; 15] = [
         name: "features",
         about: "each crate that has features, without them and with each one alone",
         run: cargo::features,
+    },
+    Step {
+        name: "postgres",
+        about: "a server for the tests of stores in databases is installed",
+        run: postgres::run_step,
     },
     Step { name: "tests", about: "unit, integration, property and doc tests", run: programs::run },
     Step { name: "docs", about: "cargo doc, warnings are errors", run: cargo::docs },

@@ -6,5 +6,6 @@ mod examples;
 mod malformed;
 mod refusals;
 mod relay;
+mod restored;
 mod service;
 mod support;

@@ -11,7 +11,9 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use mpc_service::at_rest::encrypted_file::FileKey;
-use mpc_service::{Client, Contacts, Correlations, Depositor, Limits, Peer, ServiceError, Store, Terms, Topology};
+use mpc_service::{
+    Client, Contacts, Correlations, Depositor, FolderStore, Limits, Peer, ServiceError, Terms, Topology,
+};
 use ndarray::ArrayD;
 use smol::block_on;
 
@@ -101,10 +103,10 @@ impl Spoilt {
     }
 
     /// A store of its own for each run.
-    fn store(&self) -> Store {
+    fn store(&self) -> FolderStore {
         let folder: PathBuf =
             self.site.folder.path().join(format!("client{}", self.stores.fetch_add(1, Ordering::Relaxed)));
-        Store::open(folder, FileKey::new(self.site.client.identity.derive_key("store"))).unwrap()
+        FolderStore::open(folder, FileKey::new(self.site.client.identity.derive_key("store"))).unwrap()
     }
 
     /// The frames of an honest run, by the relay that they pass.
