@@ -7,6 +7,7 @@ mod no_std;
 mod package;
 mod postgres;
 mod programs;
+mod python;
 mod range;
 mod seeds;
 mod side_by_side;
@@ -55,7 +56,7 @@ struct Step {
     run: fn(&Workspace) -> Outcome,
 }
 
-const STEPS: [Step; 15] = [
+const STEPS: [Step; 16] = [
     Step { name: "tidy", about: "files, licences, unsafe code, leftovers", run: tidy::run },
     Step { name: "format", about: "cargo fmt --check", run: cargo::format },
     Step { name: "clippy", about: "cargo clippy, warnings are errors", run: cargo::clippy },
@@ -83,6 +84,11 @@ const STEPS: [Step; 15] = [
         name: "accuracy",
         about: "450 of 450 private labels agree, for 2, 3 and 4 parties",
         run: end_to_end::accuracy,
+    },
+    Step {
+        name: "python",
+        about: "the package for Python: style, types, wheel, tests, notebooks",
+        run: python::run_step,
     },
     Step {
         name: "constant-time",
