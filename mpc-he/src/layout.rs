@@ -125,7 +125,7 @@ impl Layout {
     /// The bound on the noise for weights of `weight_bits` bits with the sign.
     ///
     /// # Errors
-    /// [`HeError::Unsupported`] if `weight_bits` is not from 1 to 48.
+    /// [`HeError::Unsupported`] if `weight_bits` is not from 1 to 50.
     pub fn noise(&self, weight_bits: u32) -> Result<NoiseBound, HeError> {
         NoiseBound::of(self, weight_bits)
     }

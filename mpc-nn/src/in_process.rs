@@ -56,7 +56,7 @@ pub fn infer<R: Ring>(
     learned(plan, outputs)
 }
 
-/// What those get who are to learn the outputs.
+/// The outputs as those get them who are to learn them.
 fn learned<R: Ring>(plan: &Plan<R>, outputs: Vec<Outputs<R>>) -> Result<Vec<ArrayD<f64>>, InferenceError> {
     let (revealed, shares): (Vec<_>, Vec<_>) = outputs.into_iter().map(|party| (party.revealed, party.share)).unzip();
     match revealed.into_iter().flatten().next() {

@@ -37,7 +37,7 @@ pub mod labels {
     pub const LOAD: &str = "load model";
     /// The handshake.
     pub const HANDSHAKE: &str = mpc_protocols::session::HANDSHAKE;
-    /// What two parties make correlations with: base transfers, and the hints of a model.
+    /// The needs of two parties that make correlations: base transfers, and the hints of a model.
     pub const MAKE_SETUP: [&str; 2] = [mpc_ot::OPENING, mpc_protocols::own::MAKE];
     /// The dealer's seeds and corrections.
     pub const DEAL: &str = "deal correlations";

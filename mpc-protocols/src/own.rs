@@ -8,7 +8,7 @@
 //! | correlation | how it is made |
 //! |---|---|
 //! | comparisons, ReLUs | [`mpc_ot::comparison`], in groups of 2^18 elements of however many layers |
-//! | products with fixed weights | [`mpc_he`] modulo 2^48; with more bits by transfers |
+//! | products with fixed weights | [`mpc_he`] modulo 2^50; with more bits by transfers |
 //! | products of secrets, squares | a transfer for each bit of an operand |
 //! | masks with their bits, bits in the ring | a transfer for each bit |
 //! | triples of bits | two transfers, and no message |
@@ -17,6 +17,7 @@ mod bits;
 mod comparison;
 mod cost;
 mod layers;
+mod maker;
 mod piecewise;
 mod plan;
 mod transfers;
@@ -27,7 +28,7 @@ use alloc::collections::btree_map::Entry;
 use alloc::vec::Vec;
 
 use mpc_ot::{OtError, Pair, Schedule};
-use mpc_ring::{Ring, packing};
+use mpc_ring::Ring;
 use mpc_shares::{Prg, SecretVec, Seed};
 use mpc_transport::{AnyTransport, Metered, Phase};
 
@@ -35,6 +36,7 @@ use crate::correlation::{Provided, Provider, Share};
 use crate::{Bilinear, Place, ProtocolError, Request};
 use comparison::{Masks, Part};
 use layers::{Inference, LoadedLayers};
+use maker::{Maker, put_all};
 use piecewise::Pieces;
 use plan::{How, Making};
 
@@ -56,13 +58,6 @@ pub struct Own {
     layers: LoadedLayers,
     /// The weights of exact layers, by the index of their mask: as 128 bits.
     weights: Vec<SecretVec<u128>>,
-}
-
-/// What everything is made with.
-struct Maker {
-    pair: Pair,
-    place: Place,
-    generator: Prg,
 }
 
 impl Own {
@@ -290,34 +285,6 @@ async fn group<'m>(
             place.insert(masks)
         }
     })
-}
-
-impl Maker {
-    /// Uniform elements of this party's own.
-    fn random<E: Ring>(&mut self, len: usize, width: u32) -> SecretVec<E> {
-        let mut elements = SecretVec::zeros(len);
-        E::fill_random(&mut elements, &mut self.generator);
-        elements.iter_mut().for_each(|element| *element = *element & E::low_mask(width));
-        elements
-    }
-}
-
-/// Fills whole shares, each with its values.
-fn put_all<E: Ring>(shares: &mut [&mut dyn Share], values: &[&SecretVec<E>]) {
-    for (share, values) in shares.iter_mut().zip(values) {
-        put_at(values, *share, 0);
-    }
-}
-
-/// Fills a part of a share with values, of which the field's bits count.
-fn put_at<E: Ring>(values: &[E], share: &mut dyn Share, from: usize) {
-    let field = *share.field();
-    if values.is_empty() || field.bits == 0 {
-        return;
-    }
-    let mut bytes = SecretVec::<u8>::zeros(field.packed_bytes(values.len()));
-    packing::pack(values, field.bits, &mut bytes);
-    share.unpack(from..from + values.len(), &bytes);
 }
 
 impl From<OtError> for ProtocolError {

@@ -76,7 +76,7 @@ pub struct Loaded {
     pub at: u64,
     /// Loading the model, as planned.
     pub load: Traffic,
-    /// What two parties without a dealer exchange before they make correlations, as planned.
+    /// The traffic of two parties without a dealer before they make correlations, as planned.
     pub making: Traffic,
     /// All with the other parties, handshakes included.
     pub parties: Traffic,

@@ -128,7 +128,7 @@ impl Settings {
         }
     }
 
-    /// Who has weights where two parties make their own correlations.
+    /// The holder of weights where two parties make their own correlations.
     pub(crate) fn weight_holder(&self) -> WeightHolder {
         self.clear_owner().map_or(WeightHolder::Both, WeightHolder::Party)
     }

@@ -114,7 +114,7 @@ impl<R: Ring> Model<R> {
         Ok(Self { header: Header::new(plan, party.index()), weights, constants })
     }
 
-    /// What this party has of each weight, in the order of the plan.
+    /// This party's part of each weight, in the order of the plan.
     pub(crate) fn weight_shares(&self) -> Vec<&[R]> {
         self.weights.iter().map(FixedWeights::share).collect()
     }

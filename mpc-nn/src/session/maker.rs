@@ -1,4 +1,4 @@
-//! What makes the correlations of a session: a dealer, or the two parties.
+//! The maker of a session's correlations: a dealer, or the two parties.
 
 use mpc_protocols::own::Own;
 use mpc_protocols::{CorrelationSource, Place, Request};
@@ -9,7 +9,7 @@ use crate::error::InferenceError;
 use crate::plan::Plan;
 use crate::run::labels;
 
-/// What makes a party's correlations in a session: a link to the dealer, or two parties that make [their own](Own).
+/// The maker of a party's correlations in a session: a link to the dealer, or two parties that make [their own](Own).
 pub trait CorrelationMaker: Send {
     /// Begins to make the correlations of one inference.
     fn begin_inference<'l, R: Ring>(
@@ -18,7 +18,7 @@ pub trait CorrelationMaker: Send {
         plan: &'l Plan<R>,
     ) -> impl Future<Output = Result<CorrelationSource<'l>, InferenceError>> + Send;
 
-    /// What passed over the link for them.
+    /// The traffic over the link for them.
     fn meter(&self) -> &Meter;
 
     /// The same, to be cleared.

@@ -10,7 +10,7 @@ use mpc_ring::{Ring, packing};
 use mpc_shares::{Prg, SecretVec};
 
 use super::cost::Account;
-use super::{Maker, put_at};
+use super::maker::{Maker, put_at};
 use crate::ProtocolError;
 use crate::correlation::Share;
 

@@ -7,7 +7,7 @@ use mpc_ot::{OtError, Pair};
 use mpc_ring::kernels::TABLE_BLOCK;
 use mpc_ring::{Ring, packing};
 
-use super::put_at;
+use super::maker::put_at;
 use crate::correlation::Share;
 use crate::sign::SignParameters;
 

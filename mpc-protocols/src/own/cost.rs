@@ -1,4 +1,4 @@
-//! What making correlations costs a party, as its meter will count it.
+//! The cost of making correlations at a party, as its meter will count it.
 
 use mpc_ot::{Batch, Schedule, exchange_traffic};
 use mpc_transport::Traffic;
@@ -42,7 +42,7 @@ impl<'s> Account<'s> {
         self.total += traffic;
     }
 
-    /// What was counted elsewhere, and ended with an exchange.
+    /// Adds traffic that was counted elsewhere, and ended with an exchange.
     pub(super) fn add(&mut self, traffic: Traffic) {
         self.in_wait = false;
         self.total += traffic;

@@ -4,7 +4,7 @@
 //! C = A ∗ W. Where one party has the weights, A is the other's alone; where both have shares of them, A is the sum of both
 //! parties', each encrypts its own, and A_i ∗ W_i is local.
 //!
-//! The product is modulo 2^48, and differs from the true one by the noise that [`mpc_he`] bounds.
+//! The product is modulo 2^50, and differs from the true one by the noise that [`mpc_he`] bounds.
 
 use alloc::boxed::Box;
 use alloc::vec;
@@ -18,7 +18,7 @@ use mpc_ring::{Convolution, Ring};
 use mpc_shares::{Prg, SecretVec};
 
 use super::cost::Account;
-use super::put_at;
+use super::maker::put_at;
 use crate::correlation::Share;
 use crate::{Bilinear, ProtocolError, Request};
 
@@ -91,7 +91,7 @@ impl Layer {
         account.exchange(of(encrypts), of(evaluates));
     }
 
-    /// Weights in the order in which the layout has them, modulo 2^48.
+    /// Weights in the order in which the layout has them, modulo 2^50.
     fn weights<R: Ring>(&self, weights: &[R]) -> SecretVec<u64> {
         let low = |weight: &R| weight.low_u64() & u64::low_mask(MODULUS_BITS);
         match is_product(&self.map) {
@@ -132,7 +132,7 @@ fn linear(map: &Bilinear) -> Result<(Linear, usize), HeError> {
     }
 }
 
-/// What a party keeps of a model's layers, for all inferences.
+/// A party's part of a model's layers, for all inferences.
 #[derive(Default)]
 pub(super) struct LoadedLayers {
     /// The hints of the other party's weights, by the number of the layer.

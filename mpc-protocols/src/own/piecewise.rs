@@ -14,7 +14,7 @@ use mpc_shares::SecretVec;
 
 use super::comparison::{Group, Masks, Part};
 use super::cost::Account;
-use super::put_at;
+use super::maker::put_at;
 use crate::ProtocolError;
 use crate::correlation::Share;
 

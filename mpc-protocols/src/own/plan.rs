@@ -20,7 +20,7 @@ use crate::{Bilinear, Place, ProtocolError, Request};
 /// The bytes of an element while it is made, and of what is kept of it.
 const GROUP_BYTES: u64 = 320;
 
-/// Who knows the weights of linear layers.
+/// The holder of the weights of linear layers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum WeightHolder {
     /// One of the two parties knows them.
