@@ -102,8 +102,8 @@ pub enum SecureError {
         /// The last failure.
         reason: String,
     },
-    /// A name that no host has.
-    #[error("there is no host of the name in {peer}: {reason}; check how it is written")]
+    /// An address that is none, or whose name no host has.
+    #[error("{peer} is the address of no host: {reason}; check how it is written")]
     UnknownHost {
         /// The address.
         peer: String,
