@@ -102,7 +102,7 @@ const STEPS: [Step; 16] = [
 /// Runs the command.
 pub fn run(arguments: &TestArguments) -> ExitCode {
     if arguments.list {
-        STEPS.iter().for_each(|step| println!("{:<12}{}", step.name, step.about));
+        STEPS.iter().for_each(|step| println!("{:<14}{}", step.name, step.about));
         return ExitCode::SUCCESS;
     }
     let workspace = match Workspace::find() {
@@ -166,7 +166,7 @@ fn sum_up(results: &[Done]) -> ExitCode {
 fn print_table(results: &[Done]) {
     println!("\n{:<12}{:<9}{:>8}{:>10}  remarks", "step", "result", "seconds", "of work");
     let row = |name: &str, word: &str, time: Duration, work: Duration, remarks: &str| {
-        let row = format!("{name:<12}{word:<9}{:>8.1}{:>10.1}  {remarks}", time.as_secs_f64(), work.as_secs_f64());
+        let row = format!("{name:<14}{word:<9}{:>8.1}{:>10.1}  {remarks}", time.as_secs_f64(), work.as_secs_f64());
         println!("{}", row.trim_end());
     };
     for Done { name, outcome, time, work } in results {
