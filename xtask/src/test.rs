@@ -164,7 +164,7 @@ fn sum_up(results: &[Done]) -> ExitCode {
 }
 
 fn print_table(results: &[Done]) {
-    println!("\n{:<12}{:<9}{:>8}{:>10}  remarks", "step", "result", "seconds", "of work");
+    println!("\n{:<14}{:<9}{:>8}{:>10}  remarks", "step", "result", "seconds", "of work");
     let row = |name: &str, word: &str, time: Duration, work: Duration, remarks: &str| {
         let row = format!("{name:<14}{word:<9}{:>8.1}{:>10.1}  {remarks}", time.as_secs_f64(), work.as_secs_f64());
         println!("{}", row.trim_end());
