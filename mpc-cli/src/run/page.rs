@@ -4,6 +4,7 @@ mod chart;
 mod html;
 
 use std::collections::BTreeMap;
+use std::iter::repeat_n;
 use std::thread;
 
 use mpc_nn::{Owner, Plan, Step};
@@ -11,10 +12,10 @@ use mpc_ring::Ring;
 use mpc_transport::Traffic;
 
 use super::arguments::RunArguments;
-use super::summary::{LayerCost, PhaseCost, Summary};
+use super::summary::{LayerCost, PhaseCost, Summary, largest};
 use crate::format::{bytes, count, seconds};
 use chart::{Bar, bars};
-use html::{escape, section, table};
+use html::{section, table};
 
 /// Samples whose results are listed.
 const LISTED: usize = 50;
@@ -23,14 +24,14 @@ const LISTED: usize = 50;
 struct Planned {
     /// The owners of the inputs by the number of the party, with the names of those inputs.
     inputs: BTreeMap<usize, Vec<String>>,
-    /// Setup, preprocessing and online, by party.
+    /// Setup, preprocessing and online of all inferences, by party.
     phases: [Vec<Traffic>; 3],
     /// Each step: its shape, and the traffic by party.
     steps: Vec<(Vec<usize>, Vec<Traffic>)>,
 }
 
 impl Planned {
-    fn new(plan: &Plan<impl Ring>) -> Self {
+    fn new(plan: &Plan<impl Ring>, inferences: usize) -> Self {
         let parties = plan.settings().parties;
         let mut inputs = BTreeMap::<_, Vec<_>>::new();
         for (owner, &id) in plan.input_owners().into_iter().zip(plan.graph().inputs()) {
@@ -42,9 +43,9 @@ impl Planned {
         Self {
             inputs,
             phases: [
-                (0..parties).map(|party| plan.setup(party)).collect(),
-                (0..parties).map(|party| plan.preprocessing(party)).collect(),
-                (0..parties).map(|party| plan.online(party)).collect(),
+                (0..parties).map(|party| plan.setup(party) + plan.preparing_setup(party)).collect(),
+                (0..parties).map(|party| plan.preprocessings(party).take(inferences).sum()).collect(),
+                (0..parties).map(|party| repeat_n(plan.online(party), inferences).sum()).collect(),
             ],
             steps: plan.steps().iter().map(step).collect(),
         }
@@ -53,7 +54,7 @@ impl Planned {
 
 /// The page of a run.
 pub fn page(summary: &Summary, arguments: &RunArguments, plan: &Plan<impl Ring>) -> String {
-    let planned = Planned::new(plan);
+    let planned = Planned::new(plan, inferences(summary));
     let dealer = if summary.no_dealer { "without a dealer" } else { "and a dealer" };
     let title = format!("{}, privately, between {} parties {dealer}", summary.model, summary.parties);
     let sections = [
@@ -135,16 +136,16 @@ fn who(summary: &Summary, planned: &Planned) -> String {
            everything.</p>"
 }
 
+/// The inferences of the run, of a batch each.
+fn inferences(summary: &Summary) -> usize {
+    summary.count / summary.batch.max(1)
+}
+
 fn phases(summary: &Summary, planned: &Planned) -> String {
-    let inferences = (summary.count / summary.batch.max(1)) as u64;
     let phases = &summary.phases;
-    let named = [
-        ("setup", &phases.setup, 1),
-        ("preprocessing", &phases.preprocessing, inferences),
-        ("online", &phases.online, inferences),
-    ];
-    let row = |((name, measured, times), planned): ((&str, &PhaseCost, u64), &Vec<Traffic>)| {
-        let most = |part: fn(&Traffic) -> u64| planned.iter().map(part).max().unwrap_or(0) * times;
+    let named = [("setup", &phases.setup), ("preprocessing", &phases.preprocessing), ("online", &phases.online)];
+    let row = |((name, measured), planned): ((&str, &PhaseCost), &Vec<Traffic>)| {
+        let most = |part: fn(&Traffic) -> u64| planned.iter().map(part).max().unwrap_or(0);
         vec![
             name.to_owned(),
             seconds(measured.seconds),
@@ -195,7 +196,7 @@ fn charts(summary: &Summary) -> String {
 }
 
 fn layers(summary: &Summary, planned: &Planned) -> String {
-    let inferences = (summary.count / summary.batch.max(1)) as u64;
+    let inferences = inferences(summary) as u64;
     let row = |(layer, (shape, online)): (&LayerCost, &(Vec<usize>, Vec<Traffic>))| {
         let most = |part: fn(&Traffic) -> u64| count(inferences * online.iter().map(part).max().unwrap_or(0));
         vec![
@@ -248,15 +249,11 @@ fn environment(summary: &Summary, arguments: &RunArguments) -> String {
 /// The word that a choice is in JSON.
 fn word(choice: &impl serde::Serialize) -> String {
     let text = serde_json::to_value(choice).ok();
-    escape(text.as_ref().and_then(serde_json::Value::as_str).unwrap_or_default())
+    text.as_ref().and_then(serde_json::Value::as_str).unwrap_or_default().to_owned()
 }
 
 fn milliseconds(seconds: f64) -> String {
     format!("{:.2} ms", 1e3 * seconds)
-}
-
-fn largest(values: &[u64]) -> u64 {
-    values.iter().copied().max().unwrap_or(0)
 }
 
 #[cfg(test)]
@@ -314,6 +311,22 @@ mod tests {
             let cells = [sent.clone(), sent, rounds.clone(), rounds, count(layer.dealt_bytes)];
             let cells: String = cells.iter().map(|cell| format!("<td class=\"number\">{cell}</td>")).collect();
             assert!(page.contains(&cells), "{}", layer.name);
+        }
+    }
+
+    #[test]
+    fn a_page_of_a_run_without_a_dealer_has_the_plan_of_every_inference() {
+        let arguments = RunArguments { no_dealer: true, ..RunArguments::default() };
+        let (network, inputs) = (network("relu"), vec![vec![array![[0.5, -2.0, 0.0]].into_dyn()]; 3]);
+        let summary = run_local(&arguments, &network, inputs, &mut |_| ControlFlow::Continue(())).unwrap().summary;
+        let plan = Job::new(&arguments, network.graph.clone()).unwrap().plan::<u64>().unwrap();
+        let page = page(&summary, &arguments, &plan);
+        check_tags(&page);
+        for phase in [&summary.phases.preprocessing, &summary.phases.online] {
+            let figures = [largest(&phase.bytes_sent), largest(&phase.bytes_received), phase.rounds];
+            let cell = |figure| format!("<td class=\"number\">{}</td>", count(figure));
+            let cells: String = figures.map(|figure| cell(figure).repeat(2)).concat();
+            assert!(page.contains(&cells), "{phase:?}");
         }
     }
 

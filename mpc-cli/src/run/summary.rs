@@ -249,13 +249,8 @@ fn check_plan(plan: &Plan<impl Ring>, party: usize, record: &PartyRecord) -> Res
     };
     check("setup".to_owned(), plan.setup(party), record.loaded.load)?;
     check("setup of correlations".to_owned(), plan.preparing_setup(party), record.loaded.making)?;
-    let mut schedule = plan.schedule();
-    for inferred in &record.inferences {
+    for (inferred, preprocessing) in record.inferences.iter().zip(plan.preprocessings(party)) {
         let of = format!("of inference {}", inferred.inference);
-        let preprocessing = match &mut schedule {
-            Some(schedule) => plan.preprocessing_next(party, schedule),
-            None => plan.preprocessing(party),
-        };
         check(format!("preprocessing {of}"), preprocessing, inferred.preprocessing)?;
         for (step, measured) in plan.steps().iter().zip(&inferred.steps) {
             let planned = step.online.get(party).copied().unwrap_or_default();
@@ -298,6 +293,11 @@ fn phases(run: &RunRecord, times: &[Vec<StepTime>]) -> Phases {
 fn inference_time(steps: &[StepTime]) -> InferenceTime {
     let sum = |part: fn(&StepTime) -> u64| clock::seconds(0, steps.iter().map(part).sum());
     InferenceTime { preprocessing_seconds: sum(|time| time.preprocessing), online_seconds: sum(|time| time.online) }
+}
+
+/// The figure of the party that has most.
+pub fn largest(values: &[u64]) -> u64 {
+    values.iter().copied().max().unwrap_or(0)
 }
 
 fn layers(plan: &Plan<impl Ring>, times: &[Vec<StepTime>]) -> Vec<LayerCost> {

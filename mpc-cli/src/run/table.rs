@@ -4,7 +4,7 @@ use comfy_table::Table;
 
 use super::arguments::{PreprocessingMode, RunArguments};
 use super::subject::Meaning;
-use super::summary::{LayerCost, OutputResult, PhaseCost, Phases, Summary};
+use super::summary::{LayerCost, OutputResult, PhaseCost, Phases, Summary, largest};
 use crate::format::{bytes, count, seconds};
 use crate::table::table;
 
@@ -144,10 +144,6 @@ fn phase_row(name: &str, cost: &PhaseCost) -> Vec<String> {
         bytes(last),
         cost.rounds.to_string(),
     ]
-}
-
-fn largest(values: &[u64]) -> u64 {
-    values.iter().copied().max().unwrap_or(0)
 }
 
 fn layers(summary: &Summary) -> Table {

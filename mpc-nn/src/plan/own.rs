@@ -3,6 +3,7 @@
 use alloc::string::ToString;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
+use core::iter;
 
 use mpc_ot::Schedule;
 use mpc_protocols::Place;
@@ -71,6 +72,16 @@ impl<R: Ring> Plan<R> {
         let Correlations::Own { transfers, .. } = self.settings.correlations else { return Traffic::default() };
         let loading = self.own().map_or(Traffic::default(), |own| own.loading(self.place(party)));
         Schedule::opening(transfers.method()) + loading
+    }
+
+    /// The traffic of party `party` for the correlations of each inference of a session, the first one first, without an end.
+    pub fn preprocessings(&self, party: usize) -> impl Iterator<Item = Traffic> {
+        let (mut schedule, first) = (self.schedule(), self.preprocessing(party));
+        iter::repeat_with(move || match &mut schedule {
+            Some(schedule) => self.preprocessing_next(party, schedule),
+            // A dealer deals the same for each.
+            None => first,
+        })
     }
 
     /// As [`preprocessing_next`](Self::preprocessing_next), for each step.
