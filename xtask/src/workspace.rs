@@ -53,9 +53,11 @@ impl Workspace {
         let metadata: Value = serde_json::from_slice(&output.stdout)
             .map_err(|error| format!("cargo metadata ({}): {error}", output.status))?;
         let target = PathBuf::from(text(&metadata["target_directory"]));
-        let order = list(&metadata["workspace_default_members"]);
+        // In the order of the manifest, then those that are not built by default.
+        let default = list(&metadata["workspace_default_members"]);
+        let others = list(&metadata["workspace_members"]).iter().filter(|id| !default.contains(id));
         let member = |id: &Value| list(&metadata["packages"]).iter().find(|package| package["id"] == *id);
-        let members = order.iter().filter_map(member).map(Member::from_metadata).collect();
+        let members = default.iter().chain(others).filter_map(member).map(Member::from_metadata).collect();
         Ok(Self { root, target, members })
     }
 
