@@ -73,13 +73,17 @@ pub fn network(model: &Path, shapes: &[String]) -> Result<Network, Failure> {
 }
 
 /// Whether a model is an ONNX file, by its ending.
-pub fn is_onnx(model: &Path) -> bool {
-    model.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("onnx"))
+pub fn is_onnx(model: impl AsRef<Path>) -> bool {
+    ends_in(model.as_ref(), "onnx")
 }
 
 /// Whether a report is to be a page, by its ending.
 pub fn is_page(report: &Path) -> bool {
-    report.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("html"))
+    ends_in(report, "html")
+}
+
+fn ends_in(path: &Path, ending: &str) -> bool {
+    path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case(ending))
 }
 
 /// The part of the outputs that is revealed.
@@ -147,8 +151,8 @@ impl TermsArguments {
 /// Whom a data owner works with.
 #[derive(Clone, Debug, Args)]
 pub struct ConnectArguments {
+    /// This side's key and certificate.
     #[command(flatten)]
-    #[allow(missing_docs)]
     pub key: KeyArguments,
     /// A server and the certificate that it must have; of several, in the order of their parties.
     #[arg(long, required = true, value_name = "HOST:PORT=FILE.crt")]
@@ -299,5 +303,15 @@ impl ListenArguments {
         let stop = stop::requested(self.stop_with_input)?;
         print(&format!("listening on {address}\n"))?;
         Ok((listener, stop))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_and_files_of_models() {
+        assert!(is_onnx("net.onnx") && is_onnx("a/b.ONNX") && !is_onnx("resnet32") && !is_onnx("relu:10"));
     }
 }

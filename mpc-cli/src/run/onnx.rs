@@ -1,7 +1,5 @@
 //! `--model FILE.onnx`: a network of one's own.
 
-use std::path::Path;
-
 use crate::files::{by_name, input_files};
 use mpc_models::tensors::{is_pipe, tensor_shape};
 use mpc_nn::{Encoding, Network};
@@ -12,11 +10,6 @@ use super::error::InputError;
 use super::samples::{SampleSource, WeightSource};
 use super::subject::{Meaning, Subject};
 use crate::inspect::{input_shapes, named_shapes};
-
-/// Whether a `--model` is a file and not a name.
-pub fn is_file(model: &str) -> bool {
-    Path::new(model).extension().is_some_and(|extension| extension.eq_ignore_ascii_case("onnx"))
-}
 
 /// Imports the file of `--model` for the tensors of `--input`.
 pub fn open(arguments: &RunArguments, has_inputs: bool) -> Result<Subject, InputError> {
@@ -77,15 +70,5 @@ fn classes(encoding: Encoding) -> Option<usize> {
     match encoding {
         Encoding::OneHot(classes) => Some(classes),
         _ => None,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn names_and_files_of_models() {
-        assert!(is_file("net.onnx") && is_file("a/b.ONNX") && !is_file("resnet32") && !is_file("relu:10"));
     }
 }

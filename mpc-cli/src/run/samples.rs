@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use super::error::InputError;
 use super::network::{Network, made_up_inputs};
-use super::onnx;
+use crate::arguments::is_onnx;
 
 /// Which inputs to run the network on.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -154,7 +154,7 @@ pub struct WeightSource {
 impl WeightSource {
     /// Reads the weights and checks them against the network's graph.
     pub fn read(&self, graph: &Graph) -> Result<Weights, InputError> {
-        if onnx::is_file(&self.model) {
+        if is_onnx(&self.model) {
             let network = self.import(&OnnxFile::open(&self.model)?)?;
             // The file was read before, for its architecture.
             let changed = || InputError::Named(format!("{} has changed since it was read", self.model));

@@ -12,6 +12,7 @@ use super::error::InputError;
 use super::network::Network;
 use super::onnx;
 use super::samples::{ImageSource, SampleSource, WeightSource};
+use crate::arguments::is_onnx;
 
 /// A network and its data, before anything of them is read but the architecture.
 #[derive(Clone, Debug)]
@@ -63,7 +64,7 @@ impl Subject {
 
     /// The subject that the arguments ask for. A plan needs no inputs of an ONNX file.
     pub fn open(arguments: &RunArguments, has_inputs: bool) -> Result<Self, InputError> {
-        if onnx::is_file(&arguments.model) {
+        if is_onnx(&arguments.model) {
             return onnx::open(arguments, has_inputs);
         }
         if !arguments.output.output.is_empty() {

@@ -10,6 +10,7 @@ use mpc_transport::Traffic;
 use serde::Serialize;
 
 use super::arguments::{LinkKind, PreprocessingMode, RunArguments, TransportKind};
+use super::clock;
 use super::collect::{PartyRecord, RunRecord};
 use super::error::RunError;
 use super::event::Node;
@@ -17,7 +18,7 @@ use super::results::Results;
 use super::samples::Samples;
 use super::subject::{About, Meaning};
 use super::timing::{self, StepTime};
-use super::{clock, onnx};
+use crate::arguments::is_onnx;
 
 /// The part of the pixels of masks that must agree.
 const PIXEL_AGREEMENT: f64 = 0.999;
@@ -201,7 +202,7 @@ pub fn summarise(
     let agree = match (&masks, about.meaning) {
         (Some(masks), _) => masks.agreement >= PIXEL_AGREEMENT,
         // That the output of a file is logits is a guess: its values are what counts, and all outputs.
-        (None, Meaning::Class) if !onnx::is_file(&arguments.model) => labels_agreeing == images.len(),
+        (None, Meaning::Class) if !is_onnx(&arguments.model) => labels_agreeing == images.len(),
         _ => results.values_agree(),
     };
     let settings = plan.settings();
