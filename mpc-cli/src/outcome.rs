@@ -10,13 +10,14 @@ use mpc_models::tensors::write_whole;
 use mpc_ring::in_ring;
 use mpc_service::at_rest::private_file::try_place;
 use mpc_service::{BatchId, Client, Correlations, InferenceReport, PublicModel, Results, Terms};
-use ndarray::{ArrayD, Axis, concatenate};
+use ndarray::{ArrayD, Axis};
 use serde::Serialize;
 
 use crate::arguments::{OutputArguments, is_page};
 use crate::failure::Failure;
 use crate::output::{disclose, json, print, write_output};
 use crate::parts::Parts;
+use crate::run::joined;
 use crate::session_progress::SessionProgress;
 use crate::store_argument::StoreArgument;
 
@@ -128,12 +129,7 @@ impl Outcome<'_> {
     /// [`Failure::Own`] where inferences have outputs of different shapes.
     pub fn outputs(&self) -> Result<Vec<ArrayD<f64>>, Failure> {
         let revealed: Vec<_> = self.results.outputs.iter().flatten().collect();
-        let count = revealed.first().map_or(0, |outputs| outputs.len());
-        let output = |place: usize| {
-            let views: Vec<_> = revealed.iter().map(|outputs| outputs[place].view()).collect();
-            concatenate(Axis(0), &views).map_err(|error| Failure::Own(format!("outputs of different shapes: {error}")))
-        };
-        (0..count).map(output).collect()
+        joined(&revealed).map_err(|error| Failure::Own(format!("outputs of different shapes: {error}")))
     }
 
     /// The shape in which an output is written: that of the model's own file for one inference of a network that reveals all.

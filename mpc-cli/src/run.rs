@@ -46,6 +46,7 @@ use job::Job;
 pub use local::{Local, Position, run_local};
 use progress::Progress;
 use results::Results;
+pub use results::joined;
 use samples::Samples;
 pub use subject::Meaning;
 use subject::Subject;
@@ -72,11 +73,8 @@ fn check_range<R: Ring>(plan: &Plan<R>, samples: &Samples) -> Result<(), InputEr
             let beyond = |value: f32| f64::from(value.abs()) >= bound;
             let values = input.iter().flatten();
             if let Some((place, value)) = values.copied().enumerate().find(|&(_, value)| beyond(value)) {
-                let name = plan.graph().node(id).name();
-                return Err(InputError::Named(format!(
-                    "input `{name}` has the value {value} (element {place}), but private values must be below {bound} in \
-                     magnitude: scale the input down, or give --comparison-bits a larger number"
-                )));
+                let input = plan.graph().node(id).name().to_owned();
+                return Err(InputError::Beyond { input, value, place, bound });
             }
         }
     }

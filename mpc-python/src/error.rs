@@ -140,9 +140,7 @@ impl From<InputError> for Fault {
             InputError::Import(error) => error.into(),
             InputError::Evaluate { error, .. } => Self { message: keywords(&message), ..error.into() },
             InputError::Magnitude { layer, .. } => Self::new("RangeError", message, Some(layer)),
-            InputError::Named(_) if message.starts_with("input `") => {
-                Self::new("RangeError", &*message, named(&message))
-            }
+            InputError::Beyond { input, .. } => Self::new("RangeError", message, Some(input)),
             _ => Self::input(message),
         }
     }

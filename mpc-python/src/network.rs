@@ -3,13 +3,13 @@
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use mpc_cli::run::{RunArguments, run_local};
+use mpc_cli::run::{InputError, RunArguments, joined, run_local};
 use mpc_cli::{Checked, check, cost_json, is_onnx, network};
 use mpc_nn::{Encoding, NetworkOutput, Plan, evaluate_with, ideal};
 use mpc_onnx::{Dimension, InputShapes, OnnxFile, TensorInfo};
 use mpc_ring::in_ring;
 use mpc_service::PrivateModel;
-use ndarray::{ArrayD, Axis, concatenate};
+use ndarray::ArrayD;
 use pyo3::prelude::*;
 use serde::Serialize;
 
@@ -257,18 +257,16 @@ impl Inner {
         }
         let checked = Checked { graph: &network.graph, weights: &network.weights, classifies };
         let run = settings.arguments(&self.name);
-        let mut wrong = None;
         let report = check(&run, checked, &inputs, |classified| {
             watch.check();
-            wrong = labels.as_ref().map(Vec::len).filter(|&len| len != classified).map(|len| (len, classified));
-            Ok(labels)
-        })?;
-        match wrong {
-            Some((len, classified)) => {
-                Err(Fault::input(format!("{len} labels for {classified} samples; give one for each")))
+            match labels.as_ref().map(Vec::len).filter(|&len| len != classified) {
+                Some(len) => {
+                    Err(InputError::Named(format!("{len} labels for {classified} samples; give one for each")))
+                }
+                None => Ok(labels),
             }
-            None => Ok(json(&report)?),
-        }
+        })?;
+        json(&report)
     }
 
     fn run(
@@ -291,7 +289,8 @@ impl Inner {
             }
         };
         let is_one = outputs.len() == 1;
-        Ok((named(&network.outputs, joined(&outputs)?, is_one), report))
+        let joined = joined(&outputs).map_err(|error| Fault::input(error.to_string()))?;
+        Ok((named(&network.outputs, joined, is_one), report))
     }
 }
 
@@ -321,17 +320,6 @@ fn simulate(
         let each = |inputs: &Vec<ArrayD<f32>>| Ok(ideal::evaluate(&plan, &network.weights, inputs, |_, _| watch.check())?);
         inputs.iter().map(each).collect()
     })
-}
-
-/// Each output of all inferences, one after the other along the first axis.
-fn joined(inferences: &[Vec<ArrayD<f64>>]) -> Result<Vec<ArrayD<f64>>, Fault> {
-    let count = inferences.first().map_or(0, Vec::len);
-    let output = |place: usize| {
-        let views: Vec<_> = inferences.iter().filter_map(|outputs| Some(outputs.get(place)?.view())).collect();
-        let joined = concatenate(Axis(0), &views).map_err(|error| Fault::input(error.to_string()))?;
-        Ok(joined.as_standard_layout().into_owned())
-    };
-    (0..count).map(output).collect()
 }
 
 /// Outputs with their names; those of one inference in the shapes that the network's file has.

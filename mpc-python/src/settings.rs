@@ -19,7 +19,7 @@ pub struct Settings(pub RunArguments);
 impl Settings {
     /// Checks the keywords.
     #[new]
-    #[pyo3(signature = (*, parties, ring, fractional_bits, comparison_bits, owner_computes, outsourced, reveal, reveal_to, threads, link, deadline))]
+    #[pyo3(signature = (*, parties, ring=64, fractional_bits=None, comparison_bits=None, owner_computes=false, outsourced=false, reveal="full", reveal_to="data-owner", threads=1, link="none", deadline=30))]
     #[allow(clippy::too_many_arguments)]
     fn new(
         parties: u8,

@@ -54,6 +54,21 @@ pub enum InputError {
     /// `--input` or `--output`: which of several.
     #[error("{0}")]
     Named(String),
+    /// An input that the plan was not made for.
+    #[error(
+        "input `{input}` has the value {value} (element {place}), but private values must be below {bound} in magnitude: scale \
+         the input down, or give --comparison-bits a larger number"
+    )]
+    Beyond {
+        /// Its name.
+        input: String,
+        /// The first value that is too large, and its place.
+        value: f32,
+        /// In row-major order.
+        place: usize,
+        /// The bound.
+        bound: f64,
+    },
     /// The files for inputs or outputs.
     #[error(transparent)]
     Files(#[from] FilesError),

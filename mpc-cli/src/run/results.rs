@@ -1,7 +1,7 @@
 //! The private outputs beside those in the clear.
 
 use mpc_models::{Overlap, Targets};
-use ndarray::{ArrayD, ArrayView1, Axis, concatenate};
+use ndarray::{ArrayD, ArrayView1, Axis, ShapeError, concatenate};
 
 use super::collect::RunRecord;
 use super::error::RunError;
@@ -55,7 +55,8 @@ impl Results {
         if private.len() != plain.len() {
             return Err(wrong("fewer results than there were inferences"));
         }
-        Ok(Self { private: joined(&private), plain: joined(plain) })
+        let differ = "the outputs of all inferences have one shape";
+        Ok(Self { private: joined(&private).expect(differ), plain: joined(plain).expect(differ) })
     }
 
     /// The private outputs, in the order of the graph's.
@@ -136,13 +137,15 @@ impl Results {
     }
 }
 
-/// The outputs of several inferences, one after the other along the first axis.
-fn joined<T: Copy>(inferences: &[Vec<ArrayD<T>>]) -> Vec<ArrayD<T>> {
-    let count = inferences.first().map_or(0, Vec::len);
+/// Each output of several inferences, one after the other along the first axis, in standard layout.
+///
+/// # Errors
+/// [`ShapeError`] where inferences have outputs of different shapes.
+pub fn joined<T: Copy>(inferences: &[impl AsRef<[ArrayD<T>]>]) -> Result<Vec<ArrayD<T>>, ShapeError> {
+    let count = inferences.first().map_or(0, |outputs| outputs.as_ref().len());
     let output = |at: usize| {
-        let parts: Vec<_> = inferences.iter().filter_map(|outputs| Some(outputs.get(at)?.view())).collect();
-        let joined = concatenate(Axis(0), &parts).expect("the outputs of all inferences have one shape");
-        joined.as_standard_layout().into_owned()
+        let parts: Vec<_> = inferences.iter().filter_map(|outputs| Some(outputs.as_ref().get(at)?.view())).collect();
+        Ok(concatenate(Axis(0), &parts)?.as_standard_layout().into_owned())
     };
     (0..count).map(output).collect()
 }

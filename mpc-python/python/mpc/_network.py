@@ -67,8 +67,8 @@ class Network:
             owner_computes: whether the model owner computes with its weights in the clear.
 
         """
-        settings = _settings(
-            parties,
+        settings = _native.Settings(
+            parties=parties,
             ring=ring,
             fractional_bits=fractional_bits,
             comparison_bits=comparison_bits,
@@ -95,7 +95,11 @@ class Network:
             comparison_bits: the bits in which values are compared.
 
         """
-        settings = _settings(parties, fractional_bits=fractional_bits, comparison_bits=comparison_bits)
+        settings = _native.Settings(
+            parties=parties,
+            fractional_bits=fractional_bits,
+            comparison_bits=comparison_bits,
+        )
         labels = None if y is None else _arrays.labels(y)
         return Check(json.loads(self._native.check(settings, self._given(x), labels, None)))
 
@@ -137,8 +141,8 @@ class Network:
             RunError: a run that gave no result.
 
         """
-        settings = _settings(
-            parties,
+        settings = _native.Settings(
+            parties=parties,
             ring=ring,
             fractional_bits=fractional_bits,
             comparison_bits=comparison_bits,
@@ -180,8 +184,8 @@ class Network:
             reveal_to: ``data-owner``, ``model-owner`` or ``both``.
 
         """
-        settings = _settings(
-            parties,
+        settings = _native.Settings(
+            parties=parties,
             ring=ring,
             fractional_bits=fractional_bits,
             comparison_bits=comparison_bits,
@@ -209,32 +213,3 @@ def _sizes(tensor: Tensor) -> str:
 def _tensor(described: dict[str, Any]) -> Tensor:
     shape = described["shape"]
     return Tensor(described["name"], described["type"], None if shape is None else tuple(shape))
-
-
-def _settings(
-    parties: int,
-    *,
-    ring: int = 64,
-    fractional_bits: int | None = None,
-    comparison_bits: int | None = None,
-    owner_computes: bool = False,
-    outsourced: bool = False,
-    reveal: str = "full",
-    reveal_to: str = "data-owner",
-    threads: int = 1,
-    link: str = "none",
-    deadline: int = 30,
-) -> _native.Settings:
-    return _native.Settings(
-        parties=parties,
-        ring=ring,
-        fractional_bits=fractional_bits,
-        comparison_bits=comparison_bits,
-        owner_computes=owner_computes,
-        outsourced=outsourced,
-        reveal=reveal,
-        reveal_to=reveal_to,
-        threads=threads,
-        link=link,
-        deadline=deadline,
-    )
