@@ -62,10 +62,10 @@ impl Parts {
         Ok(())
     }
 
-    /// The failure of a session, with how far it came and where that is.
+    /// The failure of a session of several inferences, with how far it came and where that is.
     pub fn failure(&self, failure: Failure) -> Failure {
         let Self { done, count, .. } = *self;
-        if done == 0 {
+        if done == 0 || count == 1 {
             return failure;
         }
         let folders: Vec<_> = self.folders.values().map(|folder| folder.display().to_string()).collect();
@@ -104,5 +104,23 @@ impl Watch for Parts {
             tracing::error!(error, "a result could not be written before the session has ended");
             self.error = Some(error);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn failure(done: u32, count: u32) -> String {
+        let parts = Parts { progress: None, folders: BTreeMap::new(), count, done, error: None };
+        parts.failure(Failure::Own("the disk is full".to_owned())).to_string()
+    }
+
+    #[test]
+    fn only_a_session_of_several_inferences_has_results_elsewhere() {
+        assert_eq!(failure(1, 1), "the disk is full");
+        assert_eq!(failure(0, 3), "the disk is full");
+        let several = "the disk is full; 1 of 3 inferences had ended: no --output was named for their results";
+        assert_eq!(failure(1, 3), several);
     }
 }

@@ -1,9 +1,7 @@
 //! The argument that names a store of prepared inferences.
 
-use std::convert::Infallible;
 use std::ffi::OsString;
 use std::fmt;
-use std::str::FromStr;
 
 use mpc_service::at_rest::encrypted_file::FileKey;
 use mpc_service::{PreparedStore, StoreError, StorePlace, Stores};
@@ -16,11 +14,9 @@ pub const STORE: &str = "FOLDER|postgres://…";
 #[derive(Clone, Debug)]
 pub struct StoreArgument(StorePlace);
 
-impl FromStr for StoreArgument {
-    type Err = Infallible;
-
-    fn from_str(text: &str) -> Result<Self, Infallible> {
-        Ok(Self(StorePlace::from(OsString::from(text).as_os_str())))
+impl From<OsString> for StoreArgument {
+    fn from(text: OsString) -> Self {
+        Self(StorePlace::from(&*text))
     }
 }
 
@@ -53,4 +49,22 @@ impl StoreArgument {
 /// The key of the stores of an identity.
 pub fn key(identity: &Identity) -> FileKey {
     FileKey::new(identity.derive_key("store"))
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use std::os::unix::ffi::OsStringExt;
+
+    use clap::{Arg, Command, value_parser};
+
+    use super::*;
+
+    #[test]
+    fn a_folder_may_have_any_name() {
+        let command = Command::new("mpc").arg(Arg::new("store").value_parser(value_parser!(StoreArgument)));
+        let name = OsString::from_vec(b"stock\xff".to_vec());
+        let matches = command.try_get_matches_from([OsString::from("mpc"), name.clone()]).unwrap();
+        let store: &StoreArgument = matches.get_one("store").unwrap();
+        assert_eq!(store.folder(), Some(name.as_ref()));
+    }
 }

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
-use mpc_service::{BatchId, Owner, PlanDigest, PreparedStore, StorePlace, Stores};
+use mpc_service::{BatchId, Owner, PlanDigest, PreparedStore, Stores};
 use serde::Serialize;
 
 use crate::failure::Failure;
@@ -101,7 +101,7 @@ impl StoreArguments {
             Some((folder.parent()?.to_owned(), owner))
         });
         Ok(match of_server {
-            Some((folder, owner)) => Stores::open(&StorePlace::Folder(folder))?.of_data_owner(key(&identity), owner)?,
+            Some((folder, owner)) => Stores::Folder(folder).of_data_owner(key(&identity), owner)?,
             None => self.store.own(&identity)?,
         })
     }

@@ -53,6 +53,14 @@ pub struct Description {
     pub weights: Option<[u8; 32]>,
 }
 
+impl Description {
+    /// The fingerprints of the parties but the one whose batch this is.
+    fn others(&self) -> Vec<[u8; 32]> {
+        let others = self.parties.iter().enumerate().filter(|(index, _)| *index != self.party as usize);
+        others.map(|(_, fingerprint)| *fingerprint).collect()
+    }
+}
+
 /// The fates of a batch's inferences that are gone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Usage {

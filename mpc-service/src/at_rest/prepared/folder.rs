@@ -27,7 +27,7 @@ use zeroize::Zeroizing;
 
 use self::batch_writer::FolderBatch;
 use self::hold::HeldFile;
-pub(super) use self::marks::Marks;
+use self::marks::Marks;
 use super::error::{StoreError, in_folder};
 use super::{BatchWriter, Description, Fate, Hold, MAX_DESCRIPTION, Note, PreparedStore, Usage};
 use crate::at_rest::encrypted_file::{EncryptedReader, FileKey};

@@ -277,9 +277,8 @@ impl PreparedStore for DatabaseStore {
 
     fn discard(&self, id: BatchId) -> Result<(), StoreError> {
         // Of a batch that cannot be read nobody knows the servers.
-        if let Ok(Description { party, parties, .. }) = self.describe(id) {
-            let others = parties.into_iter().enumerate().filter(|(index, _)| *index != party as usize);
-            self.write_note(id, &others.map(|(_, fingerprint)| fingerprint).collect::<Vec<_>>(), 0.0)?;
+        if let Ok(description) = self.describe(id) {
+            self.write_note(id, &description.others(), 0.0)?;
         }
         self.remove(id)
     }

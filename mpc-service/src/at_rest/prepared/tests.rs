@@ -46,11 +46,11 @@ every_store_passes!(
     any_sequence_of_steps_agrees_with_a_model,
 );
 
-fn new_id() -> BatchId {
+pub(super) fn new_id() -> BatchId {
     BatchId(random().unwrap())
 }
 
-fn description(count: u32) -> Description {
+pub(super) fn description(count: u32) -> Description {
     Description {
         plan: [1; 32],
         party: 1,
@@ -62,7 +62,7 @@ fn description(count: u32) -> Description {
     }
 }
 
-fn prepare(store: &dyn PreparedStore, count: u32) -> BatchId {
+pub(super) fn prepare(store: &dyn PreparedStore, count: u32) -> BatchId {
     let id = new_id();
     let batch = store.begin(id).unwrap();
     for index in 0..count {
@@ -74,7 +74,7 @@ fn prepare(store: &dyn PreparedStore, count: u32) -> BatchId {
     id
 }
 
-fn claim(store: &dyn PreparedStore, id: BatchId, index: u32) -> Result<Recording, StoreError> {
+pub(super) fn claim(store: &dyn PreparedStore, id: BatchId, index: u32) -> Result<Recording, StoreError> {
     store.hold(id, index)?.ok_or(StoreError::Held { id, index })?.claim()
 }
 

@@ -33,15 +33,11 @@ impl Server {
         if matches!(request.work, Work::Live) {
             return Ok((grant, None));
         }
-        let internal = |error: StoreError| {
-            tracing::error!(%error, "the store of prepared inferences cannot be used");
-            (Refusal::Internal, "the store of prepared inferences cannot be used here".to_owned())
-        };
         let unavailable =
             || (Refusal::Forbidden, "no inferences are prepared here: it was started without a store".into());
-        let store = self.store_of(client).ok_or_else(unavailable)?.map_err(internal)?;
+        let store = self.store_of(client).ok_or_else(unavailable)?.map_err(unusable)?;
         if let Work::Prepare(_) = request.work {
-            let stored = stored(&*store).map_err(internal)?;
+            let stored = stored(&*store).map_err(unusable)?;
             let most = self.capacity.limits().stored;
             if stored.saturating_add(u64::from(request.inferences)) > u64::from(most) {
                 let reason = format!("{stored} prepared inferences of yours are here, and {most} are the most");
@@ -94,6 +90,25 @@ impl Server {
     }
 }
 
+/// The refusal where a store cannot be used now.
+fn unusable(error: StoreError) -> Refused {
+    tracing::error!(%error, "the store of prepared inferences cannot be used");
+    (Refusal::Internal, "the store of prepared inferences cannot be used here".to_owned())
+}
+
+/// The refusal where a batch cannot be read: the data owner passes it over, unless a database may have it again later.
+fn unreadable(batch: BatchId, error: StoreError) -> Refused {
+    match error {
+        StoreError::UnknownBatch { .. } => (Refusal::Used, error.to_string()),
+        #[cfg(feature = "postgres")]
+        StoreError::Database(_) => unusable(error),
+        _ => {
+            tracing::error!(%batch, %error, "a batch of prepared inferences cannot be read");
+            (Refusal::Used, "the batch cannot be read here".to_owned())
+        }
+    }
+}
+
 /// The prepared inferences of a store.
 fn stored(store: &dyn PreparedStore) -> Result<u64, StoreError> {
     let mut stored = 0;
@@ -121,13 +136,7 @@ fn hold_all<'s, R: Ring>(
     plan: &Plan<R>,
     party: usize,
 ) -> Result<Vec<Hold<'s>>, Refused> {
-    let unreadable = |error: StoreError| match error {
-        StoreError::UnknownBatch { .. } => (Refusal::Used, error.to_string()),
-        _ => {
-            tracing::error!(%batch, %error, "a batch of prepared inferences cannot be read");
-            (Refusal::Used, "the batch cannot be read here".to_owned())
-        }
-    };
+    let unreadable = |error| unreadable(batch, error);
     let described = store.describe(batch).map_err(unreadable)?;
     if !agreed.suits(&described, party, plan) {
         return Err((Refusal::Used, format!("batch {batch} was prepared for another plan or other parties")));
@@ -189,4 +198,20 @@ fn pass_over(store: &dyn PreparedStore, batch: BatchId, uses: &Uses) {
         }
     }
     tidy(store, batch);
+}
+
+#[cfg(all(test, feature = "postgres"))]
+mod tests {
+    use super::*;
+    use crate::at_rest::prepared::postgres::DatabaseError;
+
+    #[test]
+    fn a_database_that_does_not_answer_costs_nobody_an_inference() {
+        let batch = BatchId([7; 16]);
+        let lost = DatabaseError::Unreachable { place: "db:5432/stock".to_owned(), reason: "refused".to_owned() };
+        assert_eq!(unreadable(batch, lost.into()).0, Refusal::Internal);
+        for gone in [StoreError::UnknownBatch { id: batch }, StoreError::Damaged { id: batch, what: "the model" }] {
+            assert_eq!(unreadable(batch, gone).0, Refusal::Used);
+        }
+    }
 }

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use super::{FolderStore, names};
 use crate::at_rest::prepared::error::{StoreError, in_folder};
-use crate::at_rest::prepared::{Description, Note, Noted, PreparedStore};
+use crate::at_rest::prepared::{Note, Noted, PreparedStore};
 use crate::at_rest::private_file::open_private;
 use crate::names::BatchId;
 
@@ -32,9 +32,8 @@ impl FolderStore {
     /// Removes a batch and notes it, while the lock is held.
     pub(super) fn discard_locked(&self, id: BatchId) -> Result<(), StoreError> {
         // Of a batch that cannot be read nobody knows the servers.
-        if let Ok(Description { party, parties, .. }) = self.describe(id) {
-            let others = parties.into_iter().enumerate().filter(|(index, _)| *index != party as usize);
-            self.note_locked(id, &others.map(|(_, fingerprint)| fingerprint).collect::<Vec<_>>())?;
+        if let Ok(description) = self.describe(id) {
+            self.note_locked(id, &description.others())?;
         }
         self.remove(id)
     }

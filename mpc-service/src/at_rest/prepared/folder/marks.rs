@@ -13,9 +13,9 @@ pub(super) const BURNT: &str = "burnt";
 
 /// The inferences of a batch by the names of its files.
 #[derive(Debug, Default)]
-pub struct Marks {
+pub(super) struct Marks {
     files: BTreeSet<u32>,
-    /// The first letter of each one's mark.
+    /// The mark of each that is gone.
     marks: BTreeMap<u32, &'static str>,
 }
 

@@ -3,43 +3,10 @@ use std::fs;
 use tempfile::{TempDir, tempdir};
 
 use super::*;
-use crate::at_rest::prepared::Recording;
-use crate::at_rest::private_file::random;
+use crate::at_rest::prepared::tests::{claim, description, new_id, prepare};
 
 fn open(folder: &TempDir) -> FolderStore {
     FolderStore::open(folder.path().join("store"), FileKey::new(Zeroizing::new([3; 32]))).unwrap()
-}
-
-fn new_id() -> BatchId {
-    BatchId(random().unwrap())
-}
-
-fn description(count: u32) -> Description {
-    Description {
-        plan: [1; 32],
-        party: 1,
-        parties: vec![[2; 32]; 2],
-        dealer: [4; 32],
-        count,
-        deposit: None,
-        weights: None,
-    }
-}
-
-fn prepare(store: &FolderStore, count: u32) -> BatchId {
-    let id = new_id();
-    let batch = store.begin(id).unwrap();
-    for index in 0..count {
-        let mut file = batch.inference(index).unwrap();
-        file.write(&index.to_le_bytes()).unwrap();
-        file.finish().unwrap();
-    }
-    batch.finish(&description(count), b"model").unwrap();
-    id
-}
-
-fn claim(store: &FolderStore, id: BatchId, index: u32) -> Result<Recording, StoreError> {
-    store.hold(id, index)?.ok_or(StoreError::Held { id, index })?.claim()
 }
 
 #[test]

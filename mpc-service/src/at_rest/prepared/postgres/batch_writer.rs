@@ -55,7 +55,7 @@ impl BatchWriter for DatabaseBatch<'_> {
 impl Drop for DatabaseBatch<'_> {
     fn drop(&mut self) {
         if !self.is_finished {
-            // Where it fails, the batch is removed when it can be by one of its own writing no more.
+            // Where it fails, the batch is removed at the next start after its time to be written has passed.
             let _ = self.store.remove(self.id);
         }
     }

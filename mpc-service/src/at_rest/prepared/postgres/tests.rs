@@ -10,22 +10,10 @@ use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair}
 
 use super::server::PostgresServer;
 use super::*;
+use crate::at_rest::prepared::tests::{description, prepare};
 
 fn key() -> FileKey {
     FileKey::new(Zeroizing::new([3; 32]))
-}
-
-fn description(count: u32) -> Description {
-    let parties = vec![[2; 32]; 2];
-    Description { plan: [1; 32], party: 1, parties, dealer: [4; 32], count, deposit: None, weights: None }
-}
-
-fn prepare(store: &DatabaseStore, count: u32) -> BatchId {
-    let id = BatchId(random().unwrap());
-    let batch = store.begin(id).unwrap();
-    (0..count).for_each(|index| batch.inference(index).unwrap().finish().unwrap());
-    batch.finish(&description(count), &[]).unwrap();
-    id
 }
 
 fn pem(label: &'static str, der: &[u8]) -> String {
