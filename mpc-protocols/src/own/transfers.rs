@@ -26,8 +26,8 @@ const MOST_BITS: u128 = 1 << 33;
 /// A product from transfers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Product {
-    map: Bilinear,
-    width: u32,
+    pub(super) map: Bilinear,
+    pub(super) width: u32,
 }
 
 /// A bit of all elements of x, times some of the columns of y.
