@@ -107,9 +107,11 @@ impl OwnPlan {
     }
 
     pub(super) fn layers(&self) -> Vec<&Layer> {
-        let of = |making: &'_ Making| matches!(making.how, How::Layer(_));
-        let layers = self.makings.iter().filter(|making| of(making));
-        layers.filter_map(|making| if let How::Layer(layer) = &making.how { Some(&**layer) } else { None }).collect()
+        let layers = self.makings.iter().filter_map(|making| match &making.how {
+            How::Layer(layer) => Some(&**layer),
+            _ => None,
+        });
+        layers.collect()
     }
 
     /// How far the shares of a layer's products may be off, in units of the last place of the product: for each request, zero
