@@ -107,7 +107,8 @@ impl Own {
         Ok(())
     }
 
-    /// Begins to make the correlations of a plan once, whose model was loaded.
+    /// Begins to make the correlations of a plan once, whose model was loaded: its layers are refused without it
+    /// ([`ProtocolError::UnknownMask`]).
     pub fn begin<'a>(&'a mut self, plan: &'a OwnPlan) -> OwnInference<'a> {
         let (made, input) = (BTreeMap::new(), SecretVec::zeros(0));
         OwnInference { own: self, plan, next: 0, made, inference: Inference::new(), input }
@@ -188,7 +189,8 @@ impl OwnInference<'_> {
             }
             How::Bits(bits) => bits.make::<E>(maker, shares).await,
             How::Layer(layer) => {
-                let Maker { pair, generator, .. } = maker;
+                let Maker { pair, place, generator } = maker;
+                layers.check(layer, self.plan.sides(*place))?;
                 self.inference.layer(layer, layers, pair, generator, shares).await
             }
             &How::ExactLayer { product, mask, is_given } => {

@@ -202,6 +202,19 @@ impl LoadedLayers {
         }
         Ok(loaded)
     }
+
+    /// Checks that a party has loaded its part of a layer: without a hint it would make no mask for the layer's input.
+    ///
+    /// # Errors
+    /// [`ProtocolError::UnknownMask`].
+    pub(super) fn check(&self, layer: &Layer, [encrypts, evaluates]: [bool; 2]) -> Result<(), ProtocolError> {
+        for (is_needed, known) in [(encrypts, self.hints.len()), (evaluates, self.weights.len())] {
+            if is_needed && layer.number as usize >= known {
+                return Err(ProtocolError::UnknownMask { mask: layer.mask, known });
+            }
+        }
+        Ok(())
+    }
 }
 
 /// One inference's layers at a party.
