@@ -128,6 +128,11 @@ impl OwnPlan {
     pub fn memory(&self, place: Place) -> u64 {
         let [encrypts, evaluates] = self.sides(place);
         let layers: u64 = self.layers().iter().map(|layer| layer.memory(encrypts, evaluates)).sum();
+        let kept = self.makings.iter().map(|making| match &making.how {
+            // Its weights, each as 128 bits.
+            How::ExactLayer { product, .. } if evaluates => 16 * product.map.right_len() as u64,
+            _ => 0,
+        });
         let groups = self.groups.iter().map(|group| group.len as u64 * GROUP_BYTES).max().unwrap_or(0);
         let products = self.makings.iter().map(|making| match &making.how {
             How::ExactLayer { product, .. } | How::Triple(product) | How::Square(product) => product.memory(),
@@ -136,7 +141,7 @@ impl OwnPlan {
             _ => 0,
         });
         // Of groups one is in the making, and one of each size is in use.
-        layers + 3 * groups + products.max().unwrap_or(0)
+        layers + kept.sum::<u64>() + 3 * groups + products.max().unwrap_or(0)
     }
 
     /// The traffic of a party when a model is loaded: [`Own::load`](super::Own::load).

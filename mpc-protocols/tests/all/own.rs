@@ -136,6 +136,15 @@ fn a_layer_whose_weights_were_not_loaded_is_refused_by_name() {
 }
 
 #[test]
+fn memory_has_the_weights_of_every_exact_layer() {
+    let map = Bilinear::MatrixProduct { rows: 1, inner: 100, columns: 100 };
+    let plan = [0, 1, 2].map(|mask| Request::FixedWeights { mask, map });
+    let plan = OwnPlan::new::<u64>(&plan, WeightHolder::Party(0), 1).unwrap();
+    let [holder, other] = [0, 1].map(|party| plan.memory(Place { party, parties: 2 }));
+    assert_eq!(holder - other, 3 * 16 * 10_000);
+}
+
+#[test]
 fn three_parties_make_none() {
     let run = |party: usize, transport| async move {
         let (own, peer) = (party as u8, 1 - party as u8);
