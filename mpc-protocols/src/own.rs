@@ -33,12 +33,13 @@ use mpc_shares::{Prg, SecretVec, Seed};
 use mpc_transport::{AnyTransport, Metered, Phase};
 
 use crate::correlation::{Provided, Provider, Share};
-use crate::{Bilinear, Place, ProtocolError, Request};
+use crate::{Place, ProtocolError, Request};
 use comparison::{Masks, Part};
 use layers::{Inference, LoadedLayers};
 use maker::{Maker, put_all};
 use piecewise::Pieces;
 use plan::{How, Making};
+use transfers::Product;
 
 pub use plan::{OwnPlan, WeightHolder};
 
@@ -106,7 +107,8 @@ impl Own {
         Ok(())
     }
 
-    /// Begins to make the correlations of a plan once, whose model was loaded.
+    /// Begins to make the correlations of a plan once, whose model was loaded: its layers are refused without it
+    /// ([`ProtocolError::UnknownMask`]).
     pub fn begin<'a>(&'a mut self, plan: &'a OwnPlan) -> OwnInference<'a> {
         let (made, input) = (BTreeMap::new(), SecretVec::zeros(0));
         OwnInference { own: self, plan, next: 0, made, inference: Inference::new(), input }
@@ -187,21 +189,23 @@ impl OwnInference<'_> {
             }
             How::Bits(bits) => bits.make::<E>(maker, shares).await,
             How::Layer(layer) => {
-                let Maker { pair, generator, .. } = maker;
+                let Maker { pair, place, generator } = maker;
+                layers.check(layer, self.plan.sides(*place))?;
                 self.inference.layer(layer, layers, pair, generator, shares).await
             }
-            &How::ExactLayer { product, mask, map, width, is_given } => {
-                self.exact_layer::<E>((product, map, width), mask, is_given, shares).await
+            &How::ExactLayer { product, mask, is_given } => {
+                self.exact_layer::<E>(product, mask, is_given, shares).await
             }
-            How::Triple { product, map, width } => {
-                let (a, b) = (maker.random::<E>(map.left_len(), *width), maker.random::<E>(map.right_len(), *width));
+            How::Triple(product) => {
+                let &Product { map, width } = product;
+                let (a, b) = (maker.random::<E>(map.left_len(), width), maker.random::<E>(map.right_len(), width));
                 let mut c = product.make(&mut maker.pair, Some(&a), Some(&b)).await?;
                 map.accumulate(&a, &b, &mut c);
                 put_all(shares, &[&a, &b, &c]);
                 Ok(())
             }
-            How::Square { product, len, width } => {
-                let a = maker.random::<E>(*len, *width);
+            How::Square(product) => {
+                let a = maker.random::<E>(product.map.left_len(), product.width);
                 // (a_0 + a_1)² has the product of a_0 with 2·a_1.
                 let twice: SecretVec<E> = a.iter().map(|a| a.wrapping_add(*a)).collect();
                 let (x, y) = if maker.place.is_first() { (Some(&a[..]), None) } else { (None, Some(&twice[..])) };
@@ -235,11 +239,12 @@ impl OwnInference<'_> {
 
     async fn exact_layer<E: Ring>(
         &mut self,
-        (product, map, width): (transfers::Product, Bilinear, u32),
+        product: Product,
         mask: usize,
         is_given: bool,
         shares: &mut [&mut dyn Share],
     ) -> Result<(), ProtocolError> {
+        let Product { map, width } = product;
         let Own { maker, weights, .. } = &mut *self.own;
         let [encrypts, evaluates] = self.plan.sides(maker.place);
         if !is_given {

@@ -16,8 +16,8 @@ impl<R: Ring> Plan<R> {
         let inputs = self.graph.inputs().iter().map(|&id| self.graph.node(id).len()).sum::<usize>();
         // Of the outputs the shares, those that go outside, and the numbers.
         let outputs = self.outputs_len();
-        // Of the weights its share and Δ.
         let own = self.own().map_or(0, |own| own.memory(self.place(party)));
+        // Of the weights its share and Δ.
         let kept = self.model_elements() + 2 * self.packed_elements() + inputs + 2 * outputs;
         let run = self.run_memory(party, preprocessing);
         let fixed = own + bytes::<R>(kept) + 8 * outputs as u64 + run.min(RETIRED_BYTES);

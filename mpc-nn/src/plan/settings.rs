@@ -72,11 +72,12 @@ impl fmt::Display for Correlations {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Dealt => formatter.write_str("dealt"),
-            Self::Own { transfers: Transfers::Silent, inferences } => {
-                write!(formatter, "made by the parties, silent transfers, for {inferences} inference(s)")
-            }
-            Self::Own { transfers: Transfers::SoftSpoken, inferences } => {
-                write!(formatter, "made by the parties, SoftSpoken transfers, for {inferences} inference(s)")
+            Self::Own { transfers, inferences } => {
+                let name = match transfers {
+                    Transfers::Silent => "silent",
+                    Transfers::SoftSpoken => "SoftSpoken",
+                };
+                write!(formatter, "made by the parties, {name} transfers, for {inferences} inference(s)")
             }
         }
     }

@@ -93,14 +93,18 @@ impl Layer {
 
     /// Weights in the order in which the layout has them, modulo 2^50.
     fn weights<R: Ring>(&self, weights: &[R]) -> SecretVec<u64> {
-        let low = |weight: &R| weight.low_u64() & u64::low_mask(MODULUS_BITS);
         match is_product(&self.map) {
             Some([inner, columns]) => {
-                (0..inner * columns).map(|at| low(&weights[at % columns * inner + at / columns])).collect()
+                (0..inner * columns).map(|at| low_bits(&weights[at % columns * inner + at / columns])).collect()
             }
-            None => weights.iter().map(low).collect(),
+            None => weights.iter().map(low_bits).collect(),
         }
     }
+}
+
+/// A weight modulo 2^50.
+fn low_bits<R: Ring>(weight: &R) -> u64 {
+    weight.low_u64() & u64::low_mask(MODULUS_BITS)
 }
 
 /// A fully connected layer with several inputs: its elements of an input and of an output.
@@ -186,8 +190,7 @@ impl LoadedLayers {
                     Weights::new(&layer.layout, &ordered, MODULUS_BITS, seed, layer.number, generator)?;
                 loaded.weights.push(prepared);
                 if receives {
-                    let low = |weight: &R| weight.low_u64() & u64::low_mask(MODULUS_BITS);
-                    loaded.local.push(elements.iter().map(low).collect());
+                    loaded.local.push(elements.iter().map(low_bits).collect());
                 }
                 message = hint;
             }
@@ -198,6 +201,19 @@ impl LoadedLayers {
             }
         }
         Ok(loaded)
+    }
+
+    /// Checks that a party has loaded its part of a layer: without a hint it would make no mask for the layer's input.
+    ///
+    /// # Errors
+    /// [`ProtocolError::UnknownMask`].
+    pub(super) fn check(&self, layer: &Layer, [encrypts, evaluates]: [bool; 2]) -> Result<(), ProtocolError> {
+        for (is_needed, known) in [(encrypts, self.hints.len()), (evaluates, self.weights.len())] {
+            if is_needed && layer.number as usize >= known {
+                return Err(ProtocolError::UnknownMask { mask: layer.mask, known });
+            }
+        }
+        Ok(())
     }
 }
 

@@ -71,20 +71,10 @@ pub(super) enum How {
     ExactLayer {
         product: Product,
         mask: usize,
-        map: Bilinear,
-        width: u32,
         is_given: bool,
     },
-    Triple {
-        product: Product,
-        map: Bilinear,
-        width: u32,
-    },
-    Square {
-        product: Product,
-        len: usize,
-        width: u32,
-    },
+    Triple(Product),
+    Square(Product),
 }
 
 impl OwnPlan {
@@ -117,9 +107,11 @@ impl OwnPlan {
     }
 
     pub(super) fn layers(&self) -> Vec<&Layer> {
-        let of = |making: &'_ Making| matches!(making.how, How::Layer(_));
-        let layers = self.makings.iter().filter(|making| of(making));
-        layers.filter_map(|making| if let How::Layer(layer) = &making.how { Some(&**layer) } else { None }).collect()
+        let layers = self.makings.iter().filter_map(|making| match &making.how {
+            How::Layer(layer) => Some(&**layer),
+            _ => None,
+        });
+        layers.collect()
     }
 
     /// How far the shares of a layer's products may be off, in units of the last place of the product: for each request, zero
@@ -136,17 +128,20 @@ impl OwnPlan {
     pub fn memory(&self, place: Place) -> u64 {
         let [encrypts, evaluates] = self.sides(place);
         let layers: u64 = self.layers().iter().map(|layer| layer.memory(encrypts, evaluates)).sum();
+        let kept = self.makings.iter().map(|making| match &making.how {
+            // Its weights, each as 128 bits.
+            How::ExactLayer { product, .. } if evaluates => 16 * product.map.right_len() as u64,
+            _ => 0,
+        });
         let groups = self.groups.iter().map(|group| group.len as u64 * GROUP_BYTES).max().unwrap_or(0);
         let products = self.makings.iter().map(|making| match &making.how {
-            How::ExactLayer { product, .. } | How::Triple { product, .. } | How::Square { product, .. } => {
-                product.memory()
-            }
+            How::ExactLayer { product, .. } | How::Triple(product) | How::Square(product) => product.memory(),
             How::Bits(bits) => bits.memory(),
             How::Pieces { pieces, .. } => pieces.memory(),
             _ => 0,
         });
         // Of groups one is in the making, and one of each size is in use.
-        layers + 3 * groups + products.max().unwrap_or(0)
+        layers + kept.sum::<u64>() + 3 * groups + products.max().unwrap_or(0)
     }
 
     /// The traffic of a party when a model is loaded: [`Own::load`](super::Own::load).
@@ -203,8 +198,8 @@ impl OwnPlan {
             How::Bits(bits) => bits.cost(account, place.is_first()),
             How::Layer(layer) => layer.cost(account, encrypts, evaluates),
             How::ExactLayer { product, .. } => product.cost(account, encrypts, evaluates),
-            How::Triple { product, .. } => product.cost(account, true, true),
-            How::Square { product, .. } => product.cost(account, place.is_first(), !place.is_first()),
+            How::Triple(product) => product.cost(account, true, true),
+            How::Square(product) => product.cost(account, place.is_first(), !place.is_first()),
         }
     }
 }
@@ -245,11 +240,8 @@ impl Planning {
             Request::Lift { len, bits } => How::Bits(Bits::Mask { len, bits, width: width.max(bits) }),
             Request::FixedWeights { mask, map } => self.layer(request, mask, map, width, false)?,
             Request::FixedWeightsSharedInput { mask, map } => self.layer(request, mask, map, width, true)?,
-            Request::Beaver(map) => How::Triple { product: Product::new(request, map, width)?, map, width },
-            Request::Square { len } => {
-                let product = Product::new(request, Bilinear::Elementwise { len }, width)?;
-                How::Square { product, len, width }
-            }
+            Request::Beaver(map) => How::Triple(Product::new(request, map, width)?),
+            Request::Square { len } => How::Square(Product::new(request, Bilinear::Elementwise { len }, width)?),
             _ => return Err(ProtocolError::NotMadeByParties { request: Box::new(request.clone()) }),
         };
         Ok(Making { how, is_wide })
@@ -293,6 +285,6 @@ impl Planning {
             let layer = Layer::new((mask, map), is_given, self.inferences, &mut self.begun);
             return Ok(How::Layer(Box::new(layer.map_err(|source| layers::refused(request, source))?)));
         }
-        Ok(How::ExactLayer { product: Product::new(request, map, width)?, mask, map, width, is_given })
+        Ok(How::ExactLayer { product: Product::new(request, map, width)?, mask, is_given })
     }
 }

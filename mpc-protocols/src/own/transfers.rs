@@ -26,8 +26,8 @@ const MOST_BITS: u128 = 1 << 33;
 /// A product from transfers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Product {
-    map: Bilinear,
-    width: u32,
+    pub(super) map: Bilinear,
+    pub(super) width: u32,
 }
 
 /// A bit of all elements of x, times some of the columns of y.
@@ -60,18 +60,17 @@ impl Product {
         }
     }
 
-    /// Of element `element` of x the product number `column`: the element of y, and that of the result. In padding there is none.
-    fn place(&self, element: usize, column: usize) -> Option<(usize, usize)> {
+    /// Visits the products of a column with the places of their factors in x and y, and of the result. Padding has none.
+    fn visit(&self, column: usize, mut visit: impl FnMut(usize, usize, usize)) {
         match self.map {
-            Bilinear::Elementwise { .. } => Some((element, element)),
-            Bilinear::MatrixProduct { inner, columns, .. } => {
-                Some((element % inner * columns + column, element / inner * columns + column))
+            Bilinear::Elementwise { len } => (0..len).for_each(|element| visit(element, element, element)),
+            Bilinear::MatrixProduct { rows, inner, columns } => {
+                visit_matrices([1, rows, inner, columns], column, visit)
             }
-            Bilinear::BatchedMatrixProduct { rows, inner, columns, .. } => {
-                let (row, matrix) = (element / inner, element / inner / rows);
-                Some(((matrix * inner + element % inner) * columns + column, row * columns + column))
+            Bilinear::BatchedMatrixProduct { batch, rows, inner, columns } => {
+                visit_matrices([batch, rows, inner, columns], column, visit);
             }
-            Bilinear::Convolution(shape) => place_in_convolution(&shape, element, column),
+            Bilinear::Convolution(shape) => visit_convolution(&shape, column, visit),
         }
     }
 
@@ -184,8 +183,9 @@ impl Product {
 
     /// For each element of x the one of y in a column.
     fn operand<E: Ring>(&self, y: &[E], column: usize) -> SecretVec<E> {
-        let of = |element| self.place(element, column).map_or(E::ZERO, |(from, _)| y[from]);
-        (0..self.map.left_len()).map(of).collect()
+        let mut operand = SecretVec::zeros(self.map.left_len());
+        self.visit(column, |element, from, _| operand[element] = y[from]);
+        operand
     }
 
     fn send<E: Ring>(
@@ -227,11 +227,9 @@ impl Product {
 
     /// Adds 2^bit times the shares of a column's products.
     fn add<E: Ring>(&self, line: &Line, column: usize, half: &[E], shares: &mut [E]) {
-        for (element, &share) in half.iter().enumerate() {
-            if let Some((_, to)) = self.place(element, line.first + column) {
-                shares[to] = shares[to].wrapping_add(share << line.bit);
-            }
-        }
+        self.visit(line.first + column, |element, _, to| {
+            shares[to] = shares[to].wrapping_add(half[element] << line.bit);
+        });
     }
 }
 
@@ -253,22 +251,43 @@ fn plane<E: Ring>(x: &[E], bit: u32) -> SecretVec<u64> {
     plane
 }
 
-/// As [`Product::place`], for element (image, channel, y, x) and tap (output channel of the group, row, column).
-fn place_in_convolution(shape: &Convolution, element: usize, tap: usize) -> Option<(usize, usize)> {
+/// As [`Product::visit`], for one matrix after the other.
+fn visit_matrices(
+    [batch, rows, inner, columns]: [usize; 4],
+    column: usize,
+    mut visit: impl FnMut(usize, usize, usize),
+) {
+    for row in 0..batch * rows {
+        let matrix = row / rows;
+        for at in 0..inner {
+            visit(row * inner + at, (matrix * inner + at) * columns + column, row * columns + column);
+        }
+    }
+}
+
+/// As [`Product::visit`], for elements (image, channel, y, x) and a tap (output channel of the group, row, column).
+fn visit_convolution(shape: &Convolution, tap: usize, mut visit: impl FnMut(usize, usize, usize)) {
     let [rows, columns] = shape.kernel;
-    let (x, y) = (element % shape.width, element / shape.width % shape.height);
-    let channel = element / shape.width / shape.height % shape.input_channels;
-    let image = element / shape.width / shape.height / shape.input_channels;
     let (across, down, output) = (tap % columns, tap / columns % rows, tap / columns / rows);
     let [inputs, outputs] = [shape.input_channels / shape.groups, shape.output_channels / shape.groups];
-    let output = channel / inputs * outputs + output;
     let position = |place: usize, padding: usize, offset: usize, stride: usize, extent: usize| {
         let from = (place + padding).checked_sub(offset)?;
         (from.is_multiple_of(stride) && from / stride < extent).then_some(from / stride)
     };
     let (height, width) = (shape.output_height(), shape.output_width());
-    let row = position(y, shape.padding[0], down * shape.dilation[0], shape.stride[0], height)?;
-    let column = position(x, shape.padding[1], across * shape.dilation[1], shape.stride[1], width)?;
-    let weight = ((output * inputs + channel % inputs) * rows + down) * columns + across;
-    Some((weight, ((image * shape.output_channels + output) * height + row) * width + column))
+    let row = |y| position(y, shape.padding[0], down * shape.dilation[0], shape.stride[0], height);
+    let column = |x| position(x, shape.padding[1], across * shape.dilation[1], shape.stride[1], width);
+    let columns_of: Vec<(usize, usize)> = (0..shape.width).filter_map(|x| Some((x, column(x)?))).collect();
+    let rows_of: Vec<(usize, usize)> = (0..shape.height).filter_map(|y| Some((y, row(y)?))).collect();
+    for block in 0..shape.batch * shape.groups {
+        let weights = (block % shape.groups * outputs + output) * inputs;
+        for input in 0..inputs {
+            let (channel, weight) = (block * inputs + input, ((weights + input) * rows + down) * columns + across);
+            for &(y, row) in &rows_of {
+                let (from, to) =
+                    ((channel * shape.height + y) * shape.width, (block * outputs + output) * height + row);
+                columns_of.iter().for_each(|&(x, column)| visit(from + x, weight, to * width + column));
+            }
+        }
+    }
 }

@@ -6,6 +6,7 @@ use crate::common::{PATIENT, elements, signed, split};
 use mpc_ot::comparison::ComparisonShape;
 use mpc_ot::softspoken::FieldBits;
 use mpc_ot::{Method, Pair, PairSettings, Schedule};
+use mpc_protocols::fixed_weights::{FixedWeightPair, FixedWeightShape};
 use mpc_protocols::function::Function;
 use mpc_protocols::lookup::Table;
 use mpc_protocols::own::{Own, OwnPlan, WeightHolder};
@@ -118,6 +119,29 @@ fn what_the_parties_cannot_make_is_refused_by_name() {
         let error = OwnPlan::new::<u64>(&plan, WeightHolder::Party(0), 1).unwrap_err();
         assert!(error.to_string().contains(name), "{error}");
     }
+}
+
+/// The party that encrypts would give away its input with a mask of zeros.
+#[test]
+fn a_layer_whose_weights_were_not_loaded_is_refused_by_name() {
+    let map = Bilinear::MatrixProduct { rows: 1, inner: 2, columns: 3 };
+    let plan = [Request::FixedWeights { mask: 0, map }];
+    let results = run::<u32, _>(Method::SoftSpoken(FieldBits::Eight), &plan, async |_, source| {
+        source.next::<FixedWeightPair<u32>>(FixedWeightShape { mask: 0, map }).await.map(drop)
+    });
+    for result in results {
+        let error = result.unwrap_err();
+        assert!(matches!(error, ProtocolError::UnknownMask { mask: 0, known: 0 }), "{error}");
+    }
+}
+
+#[test]
+fn memory_has_the_weights_of_every_exact_layer() {
+    let map = Bilinear::MatrixProduct { rows: 1, inner: 100, columns: 100 };
+    let plan = [0, 1, 2].map(|mask| Request::FixedWeights { mask, map });
+    let plan = OwnPlan::new::<u64>(&plan, WeightHolder::Party(0), 1).unwrap();
+    let [holder, other] = [0, 1].map(|party| plan.memory(Place { party, parties: 2 }));
+    assert_eq!(holder - other, 3 * 16 * 10_000);
 }
 
 #[test]

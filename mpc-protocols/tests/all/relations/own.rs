@@ -96,28 +96,13 @@ fn every_own_kind<R: Ring>(len: usize, bits: u32, read: u32, planes: u32) -> (Ve
     let product = Bilinear::MatrixProduct { rows: 3, inner: len, columns: 2 };
     let image = Convolution {
         batch: 2,
-        input_channels: 2,
-        output_channels: 4,
-        height: 4,
-        width: 3,
-        kernel: [3, 2],
         stride: [2, 1],
         padding: [1, 0, 1, 1],
-        dilation: [1, 1],
         groups: 2,
+        ..Convolution::valid([2, 4], [4, 3], [3, 2])
     };
-    let linear = Convolution {
-        input_channels: 5,
-        output_channels: 3,
-        height: 1,
-        width: 1,
-        kernel: [1, 1],
-        stride: [1, 1],
-        padding: [0; 4],
-        groups: 1,
-        ..image
-    };
-    let point = Convolution { kernel: [1, 1], stride: [1, 1], padding: [0; 4], groups: 1, ..image };
+    let linear = Convolution { batch: 2, ..Convolution::valid([5, 3], [1, 1], [1, 1]) };
+    let point = Convolution { batch: 2, ..Convolution::valid([2, 4], [4, 3], [1, 1]) };
     let [image, linear, point] = [image, linear, point].map(Bilinear::Convolution);
     let requests = vec![
         Request::Relu { len, parameters },
