@@ -19,6 +19,7 @@ mod keys;
 mod logging;
 mod outcome;
 mod output;
+mod page;
 mod process;
 mod progress;
 mod session_progress;

@@ -9,6 +9,7 @@ mod folders;
 mod guide;
 mod journey;
 mod logs;
+mod page;
 mod run;
 mod soak;
 mod support;
