@@ -1,7 +1,7 @@
 //! The cost of an inference, known before it runs.
 
 use mpc_nn::plan::Action;
-use mpc_nn::{Op, Plan, Step};
+use mpc_nn::{Correlations, Op, Plan, Step};
 use mpc_ring::Ring;
 use mpc_transport::Traffic;
 use serde::Serialize;
@@ -17,6 +17,8 @@ pub struct Cost {
     model: String,
     /// The number of parties.
     parties: usize,
+    /// Whether they make their correlations themselves.
+    no_dealer: bool,
     /// f.
     fractional_bits: u32,
     /// k.
@@ -74,6 +76,7 @@ impl Cost {
         Self {
             model: model.to_owned(),
             parties: settings.parties,
+            no_dealer: settings.correlations != Correlations::Dealt,
             fractional_bits: settings.fractional_bits,
             comparison_bits: settings.comparison_bits,
             ring_bits: plan.ring_bits(),
@@ -82,7 +85,7 @@ impl Cost {
             multiplications: graph.multiplications(),
             relus: graph.relu_count(),
             phases: Phases {
-                setup: phase(settings.parties, |party| plan.setup(party)),
+                setup: phase(settings.parties, |party| plan.setup(party) + plan.preparing_setup(party)),
                 preprocessing: phase(settings.parties, |party| plan.preprocessing(party)),
                 online: phase(settings.parties, |party| plan.online(party)),
             },
@@ -94,8 +97,12 @@ impl Cost {
     #[must_use]
     pub fn text(&self) -> String {
         let [parameters, multiplications, relus] = [self.parameters, self.multiplications, self.relus].map(count);
+        let dealer = if self.no_dealer { "no" } else { "a" };
         [
-            format!("{}, {} parties and a dealer, {} image(s) at a time", self.model, self.parties, self.batch),
+            format!(
+                "{}, {} parties and {} dealer, {} image(s) at a time",
+                self.model, self.parties, dealer, self.batch
+            ),
             format!(
                 "ring Z_2^{}, {} fractional bits, comparisons in {} bits",
                 self.ring_bits, self.fractional_bits, self.comparison_bits
@@ -140,7 +147,8 @@ impl Cost {
     }
 
     fn layer_table(&self) -> comfy_table::Table {
-        let header = ["layer", "kind", "output", "bits read", "sent by a party", "rounds", "dealt to the last party"];
+        let dealt = if self.no_dealer { "received to make correlations" } else { "dealt to the last party" };
+        let header = ["layer", "kind", "output", "bits read", "sent by a party", "rounds", dealt];
         let mut rows = table(&header, 3);
         for layer in &self.per_layer {
             let shape = layer.shape.iter().map(usize::to_string).collect::<Vec<_>>().join("×");

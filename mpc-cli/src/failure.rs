@@ -35,6 +35,14 @@ pub enum Failure {
     /// While it ran: exit code 1.
     #[error(transparent)]
     Run(#[from] RunError),
+    /// A session that had come so far.
+    #[error("{source}; {session}")]
+    Session {
+        /// How far, and where its results are.
+        session: String,
+        /// Why it ended.
+        source: Box<Failure>,
+    },
     /// A session, preparation or deposit.
     #[error("{}{}", .0, flags(.0))]
     Service(#[from] ServiceError),
@@ -47,6 +55,7 @@ impl Failure {
         match self {
             Self::Usage(_) | Self::Key { .. } | Self::Input(_) => 2,
             Self::Own(_) | Self::Run(_) => 1,
+            Self::Session { source, .. } => source.code(),
             Self::Service(error) => match error {
                 ServiceError::Pack(_)
                 | ServiceError::Plan(_)
@@ -73,8 +82,11 @@ impl Failure {
 }
 
 /// The flags to type, where an error of the library only says what is missing.
-fn flags(error: &ServiceError) -> &'static str {
-    match error {
+fn flags(error: &ServiceError) -> String {
+    let flags = match error {
+        ServiceError::Restored { batch, until, .. } => {
+            return format!(" (`mpc store STORE --burn {batch} --until {until}`)");
+        }
         ServiceError::Servers { .. } => " (--connect HOST:PORT=FILE.crt for each)",
         ServiceError::NoDealer => " (--dealer HOST:PORT=FILE.crt)",
         ServiceError::NoRecipient => " (--results FOLDER)",
@@ -82,12 +94,16 @@ fn flags(error: &ServiceError) -> &'static str {
         ServiceError::SeveralOwners { .. } => " (--model-owner FILE.crt)",
         ServiceError::NotDeposited { .. } => " (`mpc deposit`)",
         ServiceError::Replaced { .. } | ServiceError::Refused { refusal: Refusal::Replaced, .. } => {
-            " (`mpc store FOLDER --remove BATCH`, `mpc prepare`)"
+            " (`mpc store STORE --remove BATCH`, `mpc prepare`)"
+        }
+        ServiceError::Refused { refusal: Refusal::Restored, .. } => {
+            " (`mpc store STORE --burn BATCH --until N` at the side that was restored)"
         }
         ServiceError::NotOutsourced => " (`mpc pack --outsourced`)",
         ServiceError::NothingPrepared { .. } => " (`mpc prepare`, or `mpc query` without --store)",
         _ => "",
-    }
+    };
+    flags.to_owned()
 }
 
 macro_rules! usage {

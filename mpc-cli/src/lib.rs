@@ -20,10 +20,12 @@ mod logging;
 mod outcome;
 mod output;
 mod page;
+mod parts;
 mod process;
 mod progress;
 mod session_progress;
 mod stop;
+mod store_argument;
 
 pub use failure::Failure;
 

@@ -8,16 +8,17 @@ use crate::format::{bytes, seconds};
 use crate::table::table;
 use mpc_models::tensors::write_whole;
 use mpc_ring::in_ring;
-use mpc_service::at_rest::encrypted_file::FileKey;
 use mpc_service::at_rest::private_file::try_place;
-use mpc_service::{BatchId, Client, Correlations, InferenceReport, PublicModel, Results, Store, Terms};
+use mpc_service::{BatchId, Client, Correlations, InferenceReport, PublicModel, Results, Terms};
 use ndarray::{ArrayD, Axis, concatenate};
 use serde::Serialize;
 
 use crate::arguments::OutputArguments;
 use crate::failure::Failure;
 use crate::output::{disclose, json, print, write_output};
+use crate::parts::Parts;
 use crate::session_progress::SessionProgress;
+use crate::store_argument::StoreArgument;
 
 /// The numbers of an output that are printed.
 const SHOWN: usize = 10;
@@ -27,21 +28,24 @@ pub fn query(
     client: &Client,
     model: &PublicModel,
     inputs: &[Vec<ArrayD<f32>>],
-    store: Option<&PathBuf>,
+    store: Option<&StoreArgument>,
     output: &OutputArguments,
 ) -> Result<(), Failure> {
     disclose(model);
     let destinations = output.destinations(model)?;
     // A prepared inference is not spent on a result that has no place.
     destinations.values().chain(&output.report).try_for_each(|path| try_place(path))?;
-    let key = || FileKey::new(client.endpoint.identity.derive_key("store"));
-    let store = store.map(|folder| Store::open(folder, key())).transpose()?;
-    let correlations = store.as_ref().map_or(Correlations::Dealer, Correlations::Store);
+    let store = store.map(|store| store.own(&client.endpoint.identity)).transpose()?;
+    let correlations = store.as_deref().map_or(Correlations::Dealer, Correlations::Store);
     let count = inputs.len() as u32;
-    let mut bars = in_ring!(model.terms.ring, R => SessionProgress::new(&model.plan::<R>()?, count));
-    let results = smol::block_on(client.query(model, inputs, correlations, &mut bars))?;
-    drop(bars);
-    Outcome { client, model, results }.write(output, &destinations)
+    let bars = in_ring!(model.terms.ring, R => SessionProgress::new(&model.plan::<R>()?, count));
+    let mut parts = Parts::new(bars, model, &destinations, count)?;
+    let results = smol::block_on(client.query(model, inputs, correlations, &mut parts));
+    let results = results.map_err(|error| parts.failure(error.into()))?;
+    parts.hide();
+    let written = Outcome { client, model, results }.write(output, &destinations);
+    written.map_err(|failure| parts.failure(failure))?;
+    parts.remove()
 }
 
 /// A query that has ended well.

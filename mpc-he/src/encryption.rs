@@ -62,9 +62,9 @@ pub struct Encryption {
 pub struct Encrypted {
     /// The message, of [`Layout::message_bytes`].
     pub message: Vec<u8>,
-    /// The mask of the layer's input, modulo 2^48.
+    /// The mask of the layer's input, modulo 2^50.
     pub mask: SecretVec<u64>,
-    /// The share of the layer on the mask, modulo 2^48.
+    /// The share of the layer on the mask, modulo 2^50.
     pub share: SecretVec<u64>,
 }
 

@@ -28,7 +28,7 @@ pub struct Weights {
 }
 
 impl Weights {
-    /// Prepares weights modulo 2^48, whose signed values have at most `weight_bits` bits, for layer number `layer` of the model
+    /// Prepares weights modulo 2^50, whose signed values have at most `weight_bits` bits, for layer number `layer` of the model
     /// with this seed. Returns the hint for the holder of the mask, of [`Layout::hint_bytes`].
     ///
     /// # Errors
@@ -109,7 +109,7 @@ impl Weights {
     }
 }
 
-/// Residues of a weight modulo 2^48, taken as signed.
+/// Residues of a weight modulo 2^50, taken as signed.
 fn residues_of_weight(weight: u64) -> [u64; 2] {
     let unused = u64::BITS - MODULUS_BITS;
     small_residues(((weight << unused) as i64) >> unused)
@@ -131,7 +131,7 @@ impl Evaluation {
         Ok(Self { seed, product })
     }
 
-    /// The share of a layer on the mask, modulo 2^48, from the layer's message. It has the flooding of ±2^13 units.
+    /// The share of a layer on the mask, modulo 2^50, from the layer's message. It has the flooding of ±2^13 units.
     ///
     /// # Errors
     /// [`HeError::Elements`] if the message is of another layout.

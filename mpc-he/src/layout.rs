@@ -103,6 +103,13 @@ impl Layout {
         self.tiles() * self.layer.groups * self.chunks()[1]
     }
 
+    /// Polynomials that hold the weights.
+    #[must_use]
+    pub fn weight_polynomials(&self) -> usize {
+        let [inputs, outputs] = self.chunks();
+        self.layer.groups * inputs * outputs
+    }
+
     /// Bytes of the hint, sent once to the holder of the mask.
     #[must_use]
     pub fn hint_bytes(&self) -> usize {
@@ -118,7 +125,7 @@ impl Layout {
     /// The bound on the noise for weights of `weight_bits` bits with the sign.
     ///
     /// # Errors
-    /// [`HeError::Unsupported`] if `weight_bits` is not from 1 to 48.
+    /// [`HeError::Unsupported`] if `weight_bits` is not from 1 to 50.
     pub fn noise(&self, weight_bits: u32) -> Result<NoiseBound, HeError> {
         NoiseBound::of(self, weight_bits)
     }

@@ -15,7 +15,7 @@ const DEVIATIONS: u128 = 10;
 /// and the worst weights. It holds for each output but for a probability of 2^−69.
 ///
 /// # Proof
-/// With n = 4096, weights below W in size of which T meet an output's coefficient, and Δ = q/2^48, the noise before rounding is
+/// With n = 4096, weights below W in size of which T meet an output's coefficient, and Δ = q/2^50, the noise before rounding is
 /// Σ e·w + e'·u − e_o·s − ρ·s + δ·w, divided by Δ, where ρ is the rounding of the hint and δ that of A·Δ.
 /// - The coefficients of e, e' and e_o are sums of 40 independent values ±1/2: sub-Gaussian of variance 10. Given the ternary s
 ///   and u, the first three terms are sub-Gaussian of variance 10·(T·W² + 2n).
@@ -32,7 +32,7 @@ pub struct NoiseBound {
 impl NoiseBound {
     pub(crate) fn of(layout: &Layout, weight_bits: u32) -> Result<Self, HeError> {
         if !(1..=MODULUS_BITS).contains(&weight_bits) {
-            return Err(HeError::Unsupported { reason: "weights have from 1 to 48 bits" });
+            return Err(HeError::Unsupported { reason: "weights have from 1 to 50 bits" });
         }
         let layer = &layout.layer;
         let weight = 1u128 << (weight_bits - 1);
@@ -115,8 +115,8 @@ mod tests {
                 let masks = encrypted.mask[place % columns..].iter().step_by(columns);
                 let weights = &matrix[place / columns * inner..][..inner];
                 let exact = weights.iter().zip(masks).fold(0u64, |sum, (w, a)| sum.wrapping_add(w.wrapping_mul(*a)));
-                let error = (sum.wrapping_sub(exact) & MODULUS_MASK) << 16;
-                worst = worst.max((error as i64 >> 16).unsigned_abs());
+                let error = (sum.wrapping_sub(exact) & MODULUS_MASK) << (u64::BITS - MODULUS_BITS);
+                worst = worst.max((error as i64 >> (u64::BITS - MODULUS_BITS)).unsigned_abs());
             }
             count += share.len();
         }

@@ -1,4 +1,4 @@
-//! R_q = Z_q[X] / (X^4096 + 1) with q = p_1·p_2 of 100 bits, by residues; and the moduli 2^48 and 2^52 within it.
+//! R_q = Z_q[X] / (X^4096 + 1) with q = p_1·p_2 of 100 bits, by residues; and the moduli 2^50 and 2^52 within it.
 
 use mpc_ring::kernels::Ntt;
 use mpc_shares::SecretVec;
@@ -8,7 +8,7 @@ pub const COEFFICIENTS: usize = 4096;
 /// The primes whose product is the modulus of the ciphertexts, the largest of 50 bits that are 1 modulo 16,384.
 pub const PRIMES: [u64; 2] = [1_125_899_906_826_241, 1_125_899_906_629_633];
 /// Shares, masks and weights are modulo 2 to this power.
-pub const MODULUS_BITS: u32 = 48;
+pub const MODULUS_BITS: u32 = 50;
 /// Hints are rounded to this many bits.
 pub(crate) const HINT_BITS: u32 = 52;
 /// A residue takes this many bits.
@@ -96,7 +96,7 @@ pub(crate) fn scale_up(value: u64, bits: u32) -> u128 {
     value * (Q >> bits) + ((value * (Q & ((1 << bits) - 1)) + (1 << (bits - 1))) >> bits)
 }
 
-/// The A of 48 bits and the small ε with value ≡ A·q/2^48 + ε modulo q: every value has one such pair, with ε + 2^51 of 52
+/// The A of 50 bits and the small ε with value ≡ A·q/2^50 + ε modulo q: every value has one such pair, with ε + 2^51 of 52
 /// bits.
 pub(crate) fn split(value: u128) -> (u64, i64) {
     const HALF: i64 = (Q >> (MODULUS_BITS + 1)) as i64;
@@ -173,7 +173,7 @@ mod tests {
 
     /// A walk over the values below q, and its edges.
     fn values() -> impl Iterator<Item = u128> {
-        let half = Q >> 49;
+        let half = Q >> (MODULUS_BITS + 1);
         let edges = [0, 1, Q - 1, Q / 2, half, half + 1, half - 1, Q - half, Q - half - 1, u128::from(PRIMES[0])];
         let steps = (0u64..20_000).map(move |i| {
             let step = scale_up(i.wrapping_mul(0x9e37_79b9_7f4a_7c15) & MODULUS_MASK, MODULUS_BITS);
@@ -199,7 +199,7 @@ mod tests {
             assert!(a <= MODULUS_MASK && (0..1 << 52).contains(&(epsilon + (1 << 51))), "{value}");
             let back = (scale_up(a, MODULUS_BITS) as i128 + i128::from(epsilon)).rem_euclid(Q as i128);
             assert_eq!(back as u128, value);
-            assert!(epsilon.unsigned_abs() <= (Q >> 49) as u64 + 1, "{value}");
+            assert!(epsilon.unsigned_abs() <= (Q >> (MODULUS_BITS + 1)) as u64 + 1, "{value}");
         }
     }
 

@@ -221,7 +221,7 @@ pub fn split_inputs<R: Ring>(
 /// # Errors
 /// [`InferenceError::Encoding`] for a share of another plan; [`InferenceError::ShareCount`] and
 /// [`InferenceError::MissingShare`] unless there is one share of each party; [`InferenceError::OutputBound`] for outputs
-/// beyond the plan's bound.
+/// beyond the plan's bound; [`InferenceError::IndexRange`] for an index that is none.
 pub fn reconstruct<R: Ring>(plan: &Plan<R>, shares: &[OutputShare<R>]) -> Result<Vec<ArrayD<f64>>, InferenceError> {
     let (parties, found) = (plan.settings().parties, shares.len());
     if found != parties {

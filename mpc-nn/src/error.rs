@@ -69,6 +69,21 @@ pub enum InferenceError {
         /// 2^{k−2−f}.
         bound: f64,
     },
+    /// An index that no run without a fault gives: some value inside the network left the plan's range, or a party did not
+    /// follow the protocol.
+    #[error(
+        "output `{output}`, element {index}: the revealed index is none of the {count} that there are, so nothing of the \
+         result can be trusted; take a larger k, normalise the inputs or rescale the weights, and ask the other parties \
+         whether they use the weights of this model"
+    )]
+    IndexRange {
+        /// The output.
+        output: String,
+        /// The first such element, in row-major order.
+        index: usize,
+        /// The number of indices.
+        count: u64,
+    },
     /// The model owner gave no weights, or not those of the plan's graph.
     #[error("the model owner has no tensor `{tensor}` with {expected} elements; load the weights of this model")]
     Weights {
@@ -115,6 +130,17 @@ impl InferenceError {
         match source {
             ProtocolError::Transport(source) | ProtocolError::LinkToDealer { source } => {
                 Self::Link { step, peer: "the dealer".into(), source: source.into() }
+            }
+            source => Self::Step { step, source },
+        }
+    }
+
+    /// A failure of what a party does in `step` over its link for correlations to the other of two.
+    pub(crate) fn over_preparing_link(step: &str, source: ProtocolError) -> Self {
+        let step = step.into();
+        match source {
+            ProtocolError::Transport(source) => {
+                Self::Link { step, peer: "the other party, for correlations".into(), source: source.into() }
             }
             source => Self::Step { step, source },
         }

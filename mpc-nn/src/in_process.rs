@@ -39,6 +39,9 @@ pub fn infer<R: Ring>(
     let mut session = [0; 16];
     session.copy_from_slice(&system_seed()?.expose()[..16]);
     let parties = plan.settings().parties;
+    if plan.own().is_some() {
+        return infer_without_dealer(plan, session, brought(plan, weights, inputs)?);
+    }
     let (party_links, dealer_links) = (0..parties).map(|_| memory_link(DEADLINE)).unzip::<_, _, Vec<_>, Vec<_>>();
     let ends = memory_network(parties, DEADLINE).into_iter().zip(party_links).zip(brought(plan, weights, inputs)?);
     let running =
@@ -50,11 +53,37 @@ pub fn infer<R: Ring>(
     let (outputs, dealt) = on_threads(running, || smol::block_on(dealing));
     let outputs = outputs.into_iter().collect::<Result<Vec<_>, _>>()?;
     dealt?;
+    learned(plan, outputs)
+}
+
+/// The outputs as those get them who are to learn them.
+fn learned<R: Ring>(plan: &Plan<R>, outputs: Vec<Outputs<R>>) -> Result<Vec<ArrayD<f64>>, InferenceError> {
     let (revealed, shares): (Vec<_>, Vec<_>) = outputs.into_iter().map(|party| (party.revealed, party.share)).unzip();
     match revealed.into_iter().flatten().next() {
         Some(revealed) => Ok(revealed),
         None => delegation::reconstruct(plan, &shares.into_iter().flatten().collect::<Vec<_>>()),
     }
+}
+
+/// As [`infer`], by two parties alone.
+fn infer_without_dealer<R: Ring>(
+    plan: &Plan<R>,
+    session: [u8; 16],
+    brought: Vec<Brought<'_, R>>,
+) -> Result<Vec<ArrayD<f64>>, InferenceError> {
+    let networks = memory_network(2, DEADLINE).into_iter().zip(memory_network(2, DEADLINE));
+    let running = networks.zip(brought).map(|((online, preparing), brought)| {
+        move || {
+            smol::block_on(async {
+                let options = SessionOptions::new(session, system_seed()?);
+                let mut party = PartySession::open_pair(online, preparing, plan, brought.model, options).await?;
+                let inputs = Inputs { own: &brought.own, outside: brought.outside };
+                party.infer(inputs, Preprocessing::Streamed, &mut ()).await
+            })
+        }
+    });
+    let (outputs, ()) = on_threads(running, || ());
+    learned(plan, outputs.into_iter().collect::<Result<Vec<_>, _>>()?)
 }
 
 async fn party<R: Ring>(

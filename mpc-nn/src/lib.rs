@@ -38,8 +38,10 @@ pub use graph::{
     Channels, ConvolutionOptions, Graph, GraphBuilder, GraphError, Node, NodeId, Op, Parameter, ParameterKind, Pool,
 };
 pub use network::{Encoding, Network, NetworkInput, NetworkOutput};
-pub use plan::{Owner, Plan, PlanError, Preprocessing, Recipients, Roles, Settings, Step, WeightKnowledge};
+pub use plan::{
+    Correlations, Owner, Plan, PlanError, Preprocessing, Recipients, Roles, Settings, Step, Transfers, WeightKnowledge,
+};
 pub use recording::Recording;
 pub use run::{Inference, Inputs, Model, ModelSource, Observer, Outputs, Prepared};
-pub use session::{DealerSession, NoDealer, Online, PartySession, Preparation, SessionOptions};
+pub use session::{CorrelationMaker, DealerSession, NoDealer, Online, PartySession, Preparation, SessionOptions};
 pub use weights::{Weights, WeightsError};

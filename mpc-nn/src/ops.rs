@@ -157,7 +157,7 @@ macro_rules! protocol {
             Action::Gather { axis, indices } => gather::GatherStep { axis: *axis, indices },
             Action::Pad { before } => pad::PadStep { before },
             Action::Slice { start, stop, step } => slice::Slice { start, stop, step },
-            Action::Reveal { .. } => reveal::RevealStep,
+            Action::Reveal { drop, .. } => reveal::RevealStep { drop: *drop },
             Action::CumulativeSum { axis, exclusive, reverse } => {
                 cumulative_sum::CumulativeSum { axis: *axis, exclusive: *exclusive, reverse: *reverse }
             },

@@ -3,11 +3,13 @@
 //! The graph is walked once, here. Every value has a *format*: the fractional bits of its fixed point, f after a
 //! truncation and more after a product, and a public divisor that a mean has left pending, which the next linear layer
 //! takes into its weights. The walk inserts a truncation only where a layer needs one: a ReLU truncates by itself, a
-//! residual sum is formed before the truncation, and the result is revealed at the scale it has. A value has a *width*, too:
-//! the low bits of it that later steps read. Nothing is dealt or opened wider.
+//! residual sum is formed before the truncation, and of a result that has more than f fractional bits each party reveals its
+//! share without those beyond. A value has a *width*, too: the low bits of it that later steps read. Nothing is dealt or
+//! opened wider.
 
 pub(crate) mod format;
 mod memory;
+mod own;
 pub(crate) mod settings;
 pub(crate) mod step;
 pub(crate) mod walk;
@@ -15,9 +17,11 @@ mod widths;
 
 use alloc::format;
 use alloc::string::ToString;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::marker::PhantomData;
 
+use mpc_protocols::own::OwnPlan;
 use mpc_protocols::{Place, Request, correlation, fixed_weights, sharing};
 use mpc_ring::Ring;
 use mpc_shares::Seed;
@@ -30,7 +34,10 @@ use crate::graph::Graph;
 use crate::ops;
 
 pub use format::{Format, Index, Number};
-pub use settings::{MAX_INPUT_OWNERS, Owner, PlanError, Preprocessing, Recipients, Roles, Settings, WeightKnowledge};
+pub use settings::{
+    Correlations, MAX_INPUT_OWNERS, Owner, PlanError, Preprocessing, Recipients, Roles, Settings, Transfers,
+    WeightKnowledge,
+};
 pub use step::{Action, MaskedWeight, SharedConstant, Step};
 
 use settings::check_settings;
@@ -60,6 +67,9 @@ pub struct Plan<R: Ring> {
     weights: Vec<MaskedWeight>,
     constants: Vec<SharedConstant>,
     steps: Vec<Step>,
+    /// How two parties make the correlations, where there is no dealer.
+    own: Option<Arc<OwnPlan>>,
+    layout: [u8; 32],
     digest: [u8; 32],
     ring: PhantomData<R>,
 }
@@ -83,8 +93,12 @@ impl<R: Ring> Plan<R> {
         let Walk { mut weights, constants, mut steps, .. } = walk;
         widths::assign::<R>(graph, &mut steps, &mut weights);
         add_costs::<R>(&mut steps, &settings);
-        let digest = digest(&(graph, R::BITS, &settings, &weights, &constants, &steps));
-        Ok(Self { graph: graph.clone(), settings, weights, constants, steps, digest, ring: PhantomData })
+        let own = own::plan::<R>(&mut steps, &settings)?;
+        let (graph, ring) = (graph.clone(), PhantomData);
+        let mut plan = Self { graph, settings, weights, constants, steps, own, layout: [0; 32], digest: [0; 32], ring };
+        plan.layout = correlation::layout_digest::<R>(&[plan.setup_requests(), plan.requests()].concat());
+        plan.digest = plan.make_digest();
+        Ok(plan)
     }
 
     /// The graph.
@@ -113,13 +127,17 @@ impl<R: Ring> Plan<R> {
 
     /// The number of elements of all weights and constants.
     pub(crate) fn parameters_len(&self) -> usize {
-        let weights: usize = self.weights.iter().map(|weight| weight.len).sum();
-        weights + self.constants.iter().map(|constant| constant.len).sum::<usize>()
+        self.weights_len() + self.constants.iter().map(|constant| constant.len).sum::<usize>()
     }
 
     /// The number of elements of a party's loaded model.
     pub(crate) fn model_elements(&self) -> usize {
-        self.parameters_len() + self.weights.iter().map(|weight| weight.len).sum::<usize>()
+        // Of each weight, where a dealer masks it, what was opened.
+        self.parameters_len() + if self.own.is_some() { 0 } else { self.weights_len() }
+    }
+
+    fn weights_len(&self) -> usize {
+        self.weights.iter().map(|weight| weight.len).sum()
     }
 
     /// The number of elements of all inputs that come from outside.
@@ -150,10 +168,11 @@ impl<R: Ring> Plan<R> {
         &self.steps
     }
 
-    /// The correlations that loading the model consumes: a mask for the weights of each layer.
+    /// The correlations that loading the model consumes: a mask for the weights of each layer, where there is a dealer.
     #[must_use]
     pub fn setup_requests(&self) -> Vec<Request> {
-        self.weights.iter().map(MaskedWeight::request::<R>).collect()
+        let masked = self.weights.iter().filter(|_| self.own.is_none());
+        masked.map(MaskedWeight::request::<R>).collect()
     }
 
     /// The correlations that one inference consumes.
@@ -170,13 +189,20 @@ impl<R: Ring> Plan<R> {
             (Owner::Party(owner), None) => sharing::traffic(party, owner, parties),
             _ => Traffic::default(),
         };
-        shares + fixed_weights::load_traffic(self.weights.iter().map(|weight| (weight.len, weight.width)), parties)
+        let masked = self.weights.iter().filter(|_| self.own.is_none()).map(|weight| (weight.len, weight.width));
+        // Where nothing is masked, nothing is opened.
+        let opened = if self.own.is_some() { Traffic::default() } else { fixed_weights::load_traffic(masked, parties) };
+        shares + opened
     }
 
-    /// The traffic that party `party` receives from the dealer for one inference.
+    /// The traffic of party `party` for the correlations of one inference: from the dealer, or with the other party of two for the
+    /// first inference of a session ([`preprocessing_next`](Self::preprocessing_next)).
     #[must_use]
     pub fn preprocessing(&self, party: usize) -> Traffic {
-        correlation::traffic::<R>(&self.requests(), self.place(party))
+        match self.schedule() {
+            Some(mut schedule) => self.preprocessing_next(party, &mut schedule),
+            None => correlation::traffic::<R>(&self.requests(), self.place(party)),
+        }
     }
 
     /// The traffic of party `party` in one inference.
@@ -212,7 +238,7 @@ impl<R: Ring> Plan<R> {
     /// The bytes of a party's [recording](crate::recording) of one inference.
     #[must_use]
     pub fn recording_bytes(&self, party: usize) -> u64 {
-        Header::BYTES as u64 + self.preprocessing(party).payload_received
+        Header::BYTES as u64 + correlation::traffic::<R>(&self.requests(), self.place(party)).payload_received
     }
 
     fn share_bytes(&self, party: usize, len: usize) -> usize {
@@ -236,10 +262,15 @@ impl<R: Ring> Plan<R> {
         digest(&self.graph)
     }
 
-    /// SHA-256 of everything that must agree: graph, ring, settings, every step and its correlations.
+    /// SHA-256 of everything that must agree: graph, ring, settings, every step, its correlations and their layout.
     #[must_use]
     pub fn digest(&self) -> [u8; 32] {
         self.digest
+    }
+
+    fn make_digest(&self) -> [u8; 32] {
+        let Self { graph, settings, weights, constants, steps, layout, .. } = self;
+        digest(&(graph, R::BITS, settings, weights, constants, steps, layout))
     }
 
     /// The fields that the handshake of a session compares, one by one.
@@ -254,10 +285,12 @@ impl<R: Ring> Plan<R> {
             .with("comparison bits", settings.comparison_bits)
             .with("parties", settings.parties)
             .with("weights known to", if settings.weights == WeightKnowledge::Owner { "model owner" } else { "nobody" })
+            .with("correlations", settings.correlations)
             .with("model owner", settings.roles.model_owner)
             .with("data owner", settings.roles.data_owner)
             .with("owners of inputs", owners.join(", "))
             .with("outputs revealed to", settings.roles.recipients())
+            .with(correlation::LAYOUT, hex(&self.layout))
             .with("plan", hex(&self.digest()))
     }
 }
@@ -287,4 +320,50 @@ impl Header {
 fn digest(value: &impl Serialize) -> [u8; 32] {
     let bytes = postcard::to_allocvec(value).expect("plans always encode");
     Sha256::digest(&bytes).into()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::thread;
+    use std::time::Duration;
+
+    use mpc_transport::{TransportError, memory_link, memory_network};
+
+    use super::*;
+    use crate::error::InferenceError;
+    use crate::graph::GraphBuilder;
+    use crate::session::{DealerSession, PartySession, SessionOptions};
+
+    /// A dealer of another version, whose graph, settings and requests are the same.
+    #[test]
+    fn a_dealer_with_another_layout_is_named_by_all() {
+        let mut builder = GraphBuilder::new();
+        let x = builder.input("x", &[1, 4]).unwrap();
+        let y = builder.relu("y", x).unwrap();
+        let plan = Plan::<u64>::new(&builder.finish(&[y]).unwrap(), Settings::new(2)).unwrap();
+        let mut other = plan.clone();
+        other.layout[31] ^= 1;
+        other.digest = other.make_digest();
+        assert_ne!(other.digest(), plan.digest());
+        let options = || SessionOptions::new([3; 16], Seed::from_bytes([7; 32]));
+        let wait = Duration::from_secs(20);
+        let (links, party_links): (Vec<_>, Vec<_>) = (0..2).map(|_| memory_link(wait)).unzip();
+        let (plan, other) = (&plan, &other);
+        let errors: Vec<InferenceError> = thread::scope(|scope| {
+            let ends = memory_network(2, wait).into_iter().zip(party_links);
+            let open = |(end, link)| {
+                let session = PartySession::open(end, link, plan, None, options());
+                scope.spawn(move || smol::block_on(session).map(|_| ()).unwrap_err())
+            };
+            let parties: Vec<_> = ends.map(open).collect();
+            let dealer = smol::block_on(DealerSession::open(links, other, options())).map(|_| ()).unwrap_err();
+            parties.into_iter().map(|party| party.join().unwrap()).chain([dealer]).collect()
+        });
+        for error in errors {
+            let InferenceError::Link { source, .. } = error else { panic!("{error}") };
+            let is_layout =
+                matches!(&*source, TransportError::HandshakeMismatch { field, .. } if field == correlation::LAYOUT);
+            assert!(is_layout, "{source}");
+        }
+    }
 }

@@ -21,6 +21,7 @@ use crate::encoding::{EncodingError, Header, Kind};
 use crate::error::InferenceError;
 use crate::plan::Plan;
 use crate::run::labels;
+use crate::session::check_dealt;
 
 /// A recording in memory. Zeroised as it is read and when dropped, not `Clone`.
 #[derive(Debug)]
@@ -89,6 +90,7 @@ pub(crate) async fn open<'s, R: Ring>(
     place: Place,
     mut source: impl FrameSource + 's,
 ) -> Result<CorrelationSource<'s>, InferenceError> {
+    check_dealt(plan)?;
     let party = place.party;
     let (expected, found) = (plan.recording_bytes(party), source.remaining());
     if expected != found {

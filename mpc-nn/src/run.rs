@@ -37,6 +37,8 @@ pub mod labels {
     pub const LOAD: &str = "load model";
     /// The handshake.
     pub const HANDSHAKE: &str = mpc_protocols::session::HANDSHAKE;
+    /// The needs of two parties that make correlations: base transfers, and the hints of a model.
+    pub const MAKE_SETUP: [&str; 2] = [mpc_ot::OPENING, mpc_protocols::own::MAKE];
     /// The dealer's seeds and corrections.
     pub const DEAL: &str = "deal correlations";
 }
@@ -88,8 +90,9 @@ impl<R: Ring> Inference<'_, R> {
     /// Exactly [`Plan::online`], counted under each step's name.
     ///
     /// # Errors
-    /// [`InferenceError`]; the inputs are checked before anything is sent, and outputs beyond the plan's bound are an error
-    /// where they are revealed ([`InferenceError::OutputBound`]), not a result.
+    /// [`InferenceError`]; the inputs are checked before anything is sent, and outputs beyond the plan's bound, and indices
+    /// that are none, are an error where they are revealed ([`InferenceError::OutputBound`], [`InferenceError::IndexRange`]),
+    /// not a result.
     pub async fn run(
         &self,
         party: &mut Party,

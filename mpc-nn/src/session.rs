@@ -4,14 +4,19 @@
 //! ([`infer`](PartySession::infer); with the preprocessing of the next one under way, [`split`](PartySession::split)) or
 //! records their correlations for later ([`record`](PartySession::record)). A session that is
 //! [resumed](PartySession::resume) has no dealer: it goes on with a model that was loaded before, and each inference takes a
-//! [recording] made with that model ([`infer_recorded`](PartySession::infer_recorded)).
+//! [recording] made with that model ([`infer_recorded`](PartySession::infer_recorded)). Two parties that
+//! [open a pair](PartySession::open_pair) make their correlations themselves, over a second link.
+
+mod maker;
 
 use alloc::borrow::ToOwned;
 use alloc::string::{String, ToString};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
-use mpc_protocols::{CorrelationSource, Dealer, Party, Place, ProtocolError};
+use mpc_ot::{Pair, PairSettings};
+use mpc_protocols::own::Own;
+use mpc_protocols::{Dealer, Party, Place, ProtocolError};
 use mpc_protocols::{correlation, session};
 use mpc_ring::Ring;
 use mpc_shares::{Prg, Seed};
@@ -19,9 +24,15 @@ use mpc_transport::{Agreement, AnyTransport, FrameSource, Link, Meter, Metered, 
 
 use crate::encoding::{Header, Kind};
 use crate::error::InferenceError;
-use crate::plan::Plan;
+use crate::plan::{Correlations, Plan};
 use crate::recording;
 use crate::run::{Inference, Inputs, Model, ModelSource, Observer, Outputs, Prepared, Preprocessing, labels};
+
+pub use maker::CorrelationMaker;
+
+pub(crate) use maker::check_dealt;
+
+use maker::begin;
 
 /// The needs of a session besides its plan: the fields that must be the same at all its participants, and this one's
 /// randomness.
@@ -51,7 +62,7 @@ impl SessionOptions {
 }
 
 /// One party's session: connected, agreed and with the model loaded, ready for inferences. `D` is its link to the dealer,
-/// or [`NoDealer`].
+/// or [`NoDealer`], or [`Own`] where two parties make their correlations themselves.
 #[derive(Debug)]
 pub struct PartySession<'a, R: Ring, D = Link> {
     party: Party,
@@ -78,6 +89,7 @@ impl<'a, R: Ring> PartySession<'a, R> {
         model: impl Into<ModelSource<'_, R>>,
         options: SessionOptions,
     ) -> Result<Self, InferenceError> {
+        check_dealt(plan)?;
         let mut party = connect(transport, plan, &options).await?;
         let shaken = session::connect_to_dealer(&mut dealer, &agreement(plan, &options), party.index()).await;
         shaken.map_err(|source| InferenceError::over_dealer_link(labels::HANDSHAKE, source))?;
@@ -89,33 +101,6 @@ impl<'a, R: Ring> PartySession<'a, R> {
         // A message of all weights is longer than any that follows.
         party.free_buffers();
         Ok(Self { party, dealer, plan, session, model: Arc::new(model), generator })
-    }
-
-    /// Runs one inference, for which the dealer must call [`DealerSession::deal`]. Those who are to learn the outputs get
-    /// them.
-    ///
-    /// # Errors
-    /// [`InferenceError`]. After an error the session is at an end: open a new one.
-    pub async fn infer(
-        &mut self,
-        inputs: impl Into<Inputs<'_, R>>,
-        preprocessing: Preprocessing,
-        observer: &mut impl Observer,
-    ) -> Result<Outputs<R>, InferenceError> {
-        self.dealer.begin(Phase::Preprocessing, labels::DEAL);
-        let source = begin(&mut self.dealer, self.party.place(), &self.plan.requests()).await?;
-        let inference = Inference { plan: self.plan, model: &self.model, preprocessing };
-        inference.run(&mut self.party, source, inputs.into(), &mut self.generator, observer).await
-    }
-
-    /// Splits the session in two that work at the same time: one draws the correlations of the next inference while the other
-    /// runs the online phase of this one.
-    ///
-    /// A [`Prepared`] that the second half does not use is lost, since the dealer goes on; nothing is used twice.
-    pub fn split(&mut self) -> (Preparation<'_, R>, Online<'_, R>) {
-        let Self { party, dealer, plan, model, generator, .. } = self;
-        let inference = Inference { plan: *plan, model: &**model, preprocessing: Preprocessing::Ahead };
-        (Preparation { dealer, inference, place: party.place() }, Online { party, inference, generator })
     }
 
     /// Records the correlations of one inference, for which the dealer must call [`DealerSession::deal`]: `keep` is given
@@ -135,8 +120,73 @@ impl<'a, R: Ring> PartySession<'a, R> {
         let recorded = correlation::record::<R>(&mut self.dealer, self.party.place(), &requests, keep).await;
         recorded.map_err(|source| InferenceError::over_dealer_link(labels::DEAL, source))
     }
+}
 
-    /// The traffic between this party and the dealer.
+impl<'a, R: Ring> PartySession<'a, R, Own> {
+    /// Opens a session of two parties without a dealer: handshakes over `transport`, and over `preparing`, a link of its own
+    /// between the same two; then makes base transfers and loads the model.
+    ///
+    /// # Rounds and communication
+    /// Over `transport` a handshake and [`Plan::setup`]; over `preparing` a handshake and [`Plan::preparing_setup`].
+    ///
+    /// # Errors
+    /// [`InferenceError`]; a handshake that fails names the field that differs. [`InferenceError::Role`] for a plan with a dealer.
+    pub async fn open_pair(
+        transport: impl Transport + 'static,
+        preparing: impl Transport + 'static,
+        plan: &'a Plan<R>,
+        model: impl Into<ModelSource<'_, R>>,
+        options: SessionOptions,
+    ) -> Result<Self, InferenceError> {
+        let (Some(own), Correlations::Own { transfers, .. }) = (plan.own(), plan.settings().correlations) else {
+            let reason = "the plan is one with a dealer: open the session with a link to it";
+            return Err(InferenceError::Role { reason });
+        };
+        let mut party = connect(transport, plan, &options).await?;
+        let SessionOptions { session, seed, .. } = options;
+        let mut generator = Prg::new(seed);
+        let index = party.index();
+        let [first, second] = if index == 0 { [0, 1] } else { [1, 0] };
+        let settings = PairSettings { session, own: first, peer: second, method: transfers.method() };
+        let in_making = |error: ProtocolError| InferenceError::over_preparing_link(labels::HANDSHAKE, error);
+        let pair = Pair::open(preparing, settings, generator.seed()).await.map_err(|error| in_making(error.into()))?;
+        let mut dealer = Own::new(pair, party.place(), generator.seed()).map_err(in_making)?;
+        let model = Model::load_own(&mut party, plan, model.into(), &mut generator).await?;
+        let loaded = dealer.load(own, &model.weight_shares()).await;
+        loaded.map_err(|error| InferenceError::over_preparing_link(labels::LOAD, error))?;
+        party.free_buffers();
+        Ok(Self { party, dealer, plan, session, model: Arc::new(model), generator })
+    }
+}
+
+impl<R: Ring, D: CorrelationMaker> PartySession<'_, R, D> {
+    /// Runs one inference, for which a dealer must call [`DealerSession::deal`], or the other of two parties do the same. Those who
+    /// are to learn the outputs get them.
+    ///
+    /// # Errors
+    /// [`InferenceError`]. After an error the session is at an end: open a new one.
+    pub async fn infer(
+        &mut self,
+        inputs: impl Into<Inputs<'_, R>>,
+        preprocessing: Preprocessing,
+        observer: &mut impl Observer,
+    ) -> Result<Outputs<R>, InferenceError> {
+        let source = self.dealer.begin_inference(self.party.place(), self.plan).await?;
+        let inference = Inference { plan: self.plan, model: &self.model, preprocessing };
+        inference.run(&mut self.party, source, inputs.into(), &mut self.generator, observer).await
+    }
+
+    /// Splits the session in two that work at the same time: one draws the correlations of the next inference while the other
+    /// runs the online phase of this one.
+    ///
+    /// A [`Prepared`] that the second half does not use is lost, since the dealer goes on; nothing is used twice.
+    pub fn split(&mut self) -> (Preparation<'_, R, D>, Online<'_, R>) {
+        let Self { party, dealer, plan, model, generator, .. } = self;
+        let inference = Inference { plan: *plan, model: &**model, preprocessing: Preprocessing::Ahead };
+        (Preparation { dealer, inference, place: party.place() }, Online { party, inference, generator })
+    }
+
+    /// The traffic over the link for correlations: with the dealer, or with the other party.
     pub fn dealer_meter(&self) -> &Meter {
         self.dealer.meter()
     }
@@ -160,6 +210,7 @@ impl<'a, R: Ring> PartySession<'a, R, NoDealer> {
         model: impl Into<Arc<Model<R>>>,
         options: SessionOptions,
     ) -> Result<Self, InferenceError> {
+        check_dealt(plan)?;
         let model = model.into();
         model.header.check(Kind::Model, Header::new(plan, transport.party()))?;
         let party = connect(transport, plan, &options).await?;
@@ -227,22 +278,21 @@ impl<R: Ring, D> PartySession<'_, R, D> {
 
 /// The half of a session that has the link to the dealer.
 #[derive(Debug)]
-pub struct Preparation<'s, R: Ring> {
-    dealer: &'s mut Link,
+pub struct Preparation<'s, R: Ring, D = Link> {
+    dealer: &'s mut D,
     inference: Inference<'s, R>,
     place: Place,
 }
 
-impl<R: Ring> Preparation<'_, R> {
-    /// Draws the correlations of one inference, for which the dealer must call [`DealerSession::deal`]; what passed between
-    /// this party and the dealer for them is all that the meter has afterwards.
+impl<R: Ring, D: CorrelationMaker> Preparation<'_, R, D> {
+    /// Draws the correlations of one inference, for which the dealer must call [`DealerSession::deal`], or the other of two parties
+    /// do the same; what passed over the link for them is all that the meter has afterwards.
     ///
     /// # Errors
     /// [`InferenceError`]. After an error the session is at an end.
     pub async fn prepare(&mut self, observer: &mut impl Observer) -> Result<Prepared<R>, InferenceError> {
         self.dealer.meter_mut().clear();
-        self.dealer.begin(Phase::Preprocessing, labels::DEAL);
-        let source = begin(self.dealer, self.place, &self.inference.plan.requests()).await?;
+        let source = self.dealer.begin_inference(self.place, self.inference.plan).await?;
         self.inference.prepare(source, observer).await
     }
 
@@ -302,6 +352,7 @@ impl<'a, R: Ring> DealerSession<'a, R> {
         plan: &'a Plan<R>,
         options: SessionOptions,
     ) -> Result<Self, InferenceError> {
+        check_dealt(plan)?;
         let shaken = session::connect_to_parties(&mut links, &agreement(plan, &options)).await;
         shaken.map_err(|source| InferenceError::over_party_link(labels::HANDSHAKE, source))?;
         let mut dealer = Dealer::new(plan.settings().parties, options.seed).map_err(in_dealing)?;
@@ -330,16 +381,6 @@ async fn connect<R: Ring>(
 
 fn in_handshake(source: ProtocolError) -> InferenceError {
     InferenceError::Step { step: labels::HANDSHAKE.to_owned(), source }
-}
-
-/// Begins to draw correlations from the dealer's link.
-async fn begin<'l>(
-    link: &'l mut Link,
-    place: Place,
-    requests: &[mpc_protocols::Request],
-) -> Result<CorrelationSource<'l>, InferenceError> {
-    let begun = CorrelationSource::begin(link, place, requests).await;
-    begun.map_err(|source| InferenceError::over_dealer_link(labels::DEAL, source))
 }
 
 /// The fields that all participants compare.

@@ -22,6 +22,7 @@ from onnx import numpy_helper as nh
 from onnx.reference import ReferenceEvaluator
 from skl2onnx import to_onnx
 from sklearn.cluster import KMeans
+from sklearn.cross_decomposition import PLSRegression
 from sklearn.datasets import load_diabetes, load_iris
 from sklearn.decomposition import PCA, TruncatedSVD
 from sklearn.discriminant_analysis import (
@@ -38,6 +39,8 @@ from sklearn.ensemble import (
     RandomForestClassifier,
     RandomForestRegressor,
 )
+from sklearn.gaussian_process import GaussianProcessRegressor
+from sklearn.gaussian_process.kernels import RBF
 from sklearn.impute import SimpleImputer
 from sklearn.linear_model import (
     BayesianRidge,
@@ -47,6 +50,7 @@ from sklearn.linear_model import (
     Ridge,
     SGDClassifier,
 )
+from sklearn.multiclass import OneVsOneClassifier
 from sklearn.naive_bayes import BernoulliNB, ComplementNB, GaussianNB, MultinomialNB
 from sklearn.neighbors import KNeighborsClassifier, KNeighborsRegressor
 from sklearn.neural_network import MLPClassifier, MLPRegressor
@@ -861,6 +865,19 @@ def operators():
         {"x": np.arange(-2, 2.1, 0.3).astype(np.float32)},
         [("y", F)],
     )
+    # groups as one channel each, whose variance is truncated twice
+    case(
+        "group_norm_reshaped",
+        [
+            N("Reshape", ["x", "s"], ["a"]),
+            N("InstanceNormalization", ["a", "g", "b"], ["i"]),
+            N("Shape", ["x"], ["sh"]),
+            N("Reshape", ["i", "sh"], ["y"]),
+        ],
+        {"s": np.array([0, 2, -1], np.int64), "g": np.ones(2, np.float32), "b": np.zeros(2, np.float32)},
+        {"x": f(1, 4, 6, 6)},
+        [("y", F)],
+    )
     # losses with secret classes
     case(
         "nll_secret",
@@ -956,6 +973,13 @@ def learned():
     cls("mlp_logistic", MLPClassifier((6,), activation="logistic", max_iter=300, random_state=0))
     fit("kmeans", KMeans(3, n_init=2, random_state=0), X)
     fit("nystroem_gpr", BayesianRidge(), Xd, yd)
+    # e^-score is far outside every range.
+    cls("sgd_far", SGDClassifier(loss="log_loss", random_state=0), 20 * StandardScaler().fit_transform(Xb), yb)
+    # Their converters declare shapes that their outputs do not have.
+    fit("ovo", OneVsOneClassifier(LogisticRegression()), X, y)
+    fit("pls", PLSRegression(2), Xd, yd)
+    fit("forest_two", RandomForestRegressor(3, max_depth=3, random_state=0), Xd, np.stack([yd, -yd], 1))
+    fit("gpr", GaussianProcessRegressor(RBF(2.0), alpha=0.1, optimizer=None), Xd[:30], yd[:30])
 
 
 def pack(path, cases):

@@ -332,6 +332,10 @@ impl Context {
 
     /// 1/x, at half the cost where x is known to be positive.
     pub(crate) fn reciprocal(&mut self, x: &Tensor) -> Lowered<Tensor> {
+        if let Some(source) = self.exponent_beside_one(x) {
+            let source = self.scale(&source, -1.0)?;
+            return self.function(&source, Function::Sigmoid);
+        }
         match self.origin(x.id) {
             Some(Origin::Function(source, Function::Sqrt)) => {
                 let source = Tensor { id: source, shape: x.shape.clone() };
@@ -342,6 +346,21 @@ impl Context {
             }
             _ => self.function(x, Function::Reciprocal),
         }
+    }
+
+    /// ln x, without the large exponential where x is 1 + e^y.
+    pub(crate) fn logarithm(&mut self, x: &Tensor) -> Lowered<Tensor> {
+        match self.exponent_beside_one(x) {
+            Some(source) => self.function(&source, Function::Softplus),
+            None => self.function(x, Function::Log),
+        }
+    }
+
+    /// y, where x was made as 1 + e^y.
+    fn exponent_beside_one(&self, x: &Tensor) -> Option<Tensor> {
+        let Some(Origin::Offset(exponential, 1.0)) = self.origin(x.id) else { return None };
+        let Some(Origin::Function(id, Function::Exp)) = self.origin(exponential) else { return None };
+        Some(Tensor { id, shape: x.shape.clone() })
     }
 }
 

@@ -49,6 +49,8 @@ pub struct OnnxFile {
     pub(crate) folder: Option<PathBuf>,
     /// The size of the file, which bounds what an import may allocate.
     pub(crate) size: usize,
+    /// Whether a converter of classical models made it: what these declare of outputs' shapes is often not so.
+    pub(crate) is_classical: bool,
     producer: String,
 }
 
@@ -82,12 +84,15 @@ impl OnnxFile {
             true => 0,
             false => LAST_OPSET,
         });
+        let is_classical = model.opset_import.iter().any(|set| set.domain.as_deref() == Some("ai.onnx.ml"))
+            || matches!(model.producer_name.as_deref(), Some("skl2onnx" | "OnnxMLTools"));
         let producer = [model.producer_name.unwrap_or_default(), model.producer_version.unwrap_or_default()];
         let mut file = Self {
             graph: model.graph.ok_or(OnnxError::NoGraph)?,
             opset,
             folder: None,
             size: bytes.len(),
+            is_classical,
             producer: producer.join(" ").trim().to_string(),
         };
         functions::inline(&mut file.graph, &functions, opset).map_err(format)?;

@@ -325,7 +325,9 @@ impl<'a> Importer<'a> {
             let result = self.value(name).and_then(|value| {
                 let value = self.plain(value)?;
                 let tensor = self.context.tensor_of(&value)?;
-                check_declared(info, &tensor.shape)?;
+                if !self.file.is_classical {
+                    check_declared(info, &tensor.shape)?;
+                }
                 if taken.contains(&tensor.id) { self.copy(&tensor) } else { Ok(tensor) }
             });
             match result {

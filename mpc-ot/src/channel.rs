@@ -30,9 +30,9 @@ pub(crate) async fn exchange(
     Ok(())
 }
 
-/// The traffic of [`exchange`] for the party that sends `sent` bytes and receives `received`.
+/// The traffic of [`Pair::exchange`](crate::Pair::exchange) for the party that sends `sent` bytes and receives `received`.
 #[must_use]
-pub(crate) fn traffic(sent: usize, received: usize) -> Traffic {
+pub fn traffic(sent: usize, received: usize) -> Traffic {
     let common = sent.min(received);
     let both = if common > 0 { Traffic::exchange(common as u64, 2) } else { Traffic::default() };
     let frames = |bytes: usize| bytes.div_ceil(FRAME_BYTES) as u64;

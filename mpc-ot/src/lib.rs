@@ -19,8 +19,9 @@ mod random;
 pub mod softspoken;
 mod tree;
 
+pub use channel::traffic as exchange_traffic;
 pub use correlated::Method;
 pub use cots::Cots;
 pub use error::OtError;
-pub use pair::{Pair, PairSettings, Schedule};
+pub use pair::{OPENING, Pair, PairSettings, Schedule};
 pub use random::{Batch, ReceivedBatch, SentBatch};

@@ -15,6 +15,9 @@ use crate::ferret::ParameterSet;
 use crate::random::{Batch, Filler, ReceivedBatch, SentBatch, Tweaked};
 use crate::softspoken::FieldBits;
 
+/// Label of what is counted in [`Pair::open`] after its handshake, in the phase [`Phase::Setup`].
+pub const OPENING: &str = "ot opening";
+
 /// The terms that both parties of a [`Pair`] agree on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PairSettings {
@@ -126,7 +129,7 @@ impl Pair {
         transport.begin(Phase::Setup, "ot handshake");
         let agreement = agreement(transport.party(), settings);
         handshake(&mut transport, &agreement).await?;
-        transport.begin(Phase::Setup, "ot opening");
+        transport.begin(Phase::Setup, OPENING);
 
         let mut generator = Prg::new(seed);
         let PairSettings { session, own, peer, method } = settings;
@@ -170,6 +173,11 @@ impl Pair {
     #[must_use]
     pub fn transport(&self) -> &Metered<AnyTransport> {
         &self.transport
+    }
+
+    /// The link to the other party, to clear what was counted.
+    pub fn transport_mut(&mut self) -> &mut Metered<AnyTransport> {
+        &mut self.transport
     }
 
     /// Counts what follows under `phase` and `label`.

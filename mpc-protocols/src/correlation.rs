@@ -19,7 +19,7 @@ mod source;
 pub use dealer::Dealer;
 pub use dealt::{Dealt, Recorded};
 pub use fields::{Correlation, Fields};
-pub use layout::{CORRECTION_FRAME_BYTES, Field, Form, Layout, Origin};
+pub use layout::{CORRECTION_FRAME_BYTES, Field, Form, LAYOUT, Layout, Origin, layout_digest};
 pub use provider::{Provided, Provider, Share};
 pub use record::{frame_lengths, record, traffic};
 pub use request::Request;

@@ -1,6 +1,8 @@
 //! The failures of a protocol.
 
 use alloc::boxed::Box;
+use alloc::format;
+use alloc::string::String;
 use mpc_shares::ShareError;
 use mpc_transport::TransportError;
 use thiserror::Error;
@@ -87,6 +89,14 @@ pub enum ProtocolError {
     /// The parties' oblivious transfers failed.
     #[error(transparent)]
     ObliviousTransfer(mpc_ot::OtError),
+    /// A linear layer cannot be encrypted, or a message of its encryption is wrong.
+    #[error("a layer between two parties without a dealer{}: {source}", of_request(layer.as_deref()))]
+    Encryption {
+        /// The correlation, where the plan refuses it.
+        layer: Option<Box<Request>>,
+        /// The fault.
+        source: mpc_he::HeError,
+    },
     /// The parties cannot make a correlation of this kind without a dealer.
     #[error("two parties cannot make {request:?} without a dealer: add a dealer to the session")]
     NotMadeByParties {
@@ -103,6 +113,11 @@ pub enum ProtocolError {
         /// The number given.
         got: usize,
     },
+}
+
+/// A request in brackets.
+fn of_request(request: Option<&Request>) -> String {
+    request.map_or(String::new(), |request| format!(" ({request:?})"))
 }
 
 /// Checks an operand's number of elements.

@@ -164,13 +164,14 @@ impl<R: Ring> FixedWeights<R> {
         Ok(layers.into_iter().zip(opened).map(load).collect())
     }
 
-    /// The weights as they were loaded before: this party's share, and Δ.
+    /// The weights as they were loaded before: this party's share, and Δ. Of weights that no mask hides, since they take the
+    /// mask's place in every correlation, there is no Δ.
     ///
     /// # Panics
-    /// If there are not as many elements of both.
+    /// If there are not as many elements of both, where there is a Δ.
     #[must_use]
     pub fn restore(shares: ArithmeticShares<R>, difference: Vec<R>) -> Self {
-        assert_eq!(shares.len(), difference.len(), "a share and a difference for each weight");
+        assert!(difference.is_empty() || shares.len() == difference.len(), "a share and a difference for each weight");
         let right = |elements: Vec<R>| FixedRight::new(elements.into());
         Self { shares: right(shares.into_elements()), difference: right(difference) }
     }
@@ -181,7 +182,7 @@ impl<R: Ring> FixedWeights<R> {
         self.shares.elements()
     }
 
-    /// Δ = W − B, which every party knows.
+    /// Δ = W − B, which every party knows; nothing for weights that no mask hides.
     #[must_use]
     pub fn difference(&self) -> &[R] {
         self.difference.elements()
@@ -217,7 +218,9 @@ impl<R: Ring> FixedWeights<R> {
         let FixedWeightProduct { map, c: mut offset } = product;
         check_len("fixed weights", map.right_len(), self.shares.len())?;
         check_len("fixed weights, input", map.left_len(), mask.len())?;
-        self.difference.accumulate(&map, mask.elements(), offset.elements_mut());
+        if self.difference.len() > 0 {
+            self.difference.accumulate(&map, mask.elements(), offset.elements_mut());
+        }
         self.shares.pack(&map);
         Ok(PreparedProduct { map, offset })
     }

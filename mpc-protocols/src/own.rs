@@ -1,97 +1,290 @@
 //! Two parties as the makers of their own correlations: no dealer, and nobody else to trust.
 //!
-//! Their correlations satisfy the same relations as a dealer's, field by field, so that protocols do not see the difference. So far they make what comparisons and ReLUs consume; [`Own`] refuses every other request by name.
+//! Their correlations satisfy the same relations as a dealer's, field by field, so that protocols do not see the difference;
+//! only products with fixed weights are off by the noise of their encryption ([`OwnPlan::noise`]). [`OwnPlan`] says how each is
+//! made and what it costs, and refuses by name what two parties cannot make: so far lookups, and products of secrets that would
+//! take more than a gigabyte.
+//!
+//! | correlation | how it is made |
+//! |---|---|
+//! | comparisons, ReLUs | [`mpc_ot::comparison`], in groups of 2^18 elements of however many layers |
+//! | products with fixed weights | [`mpc_he`] modulo 2^50; with more bits by transfers |
+//! | products of secrets, squares | a transfer for each bit of an operand |
+//! | masks with their bits, bits in the ring | a transfer for each bit |
+//! | triples of bits | two transfers, and no message |
 
+mod bits;
 mod comparison;
+mod cost;
+mod layers;
+mod maker;
+mod piecewise;
+mod plan;
+mod transfers;
 
 use alloc::boxed::Box;
+use alloc::collections::BTreeMap;
+use alloc::collections::btree_map::Entry;
 use alloc::vec::Vec;
 
-use mpc_ot::comparison::ComparisonShape;
 use mpc_ot::{OtError, Pair, Schedule};
-use mpc_transport::Traffic;
+use mpc_ring::Ring;
+use mpc_shares::{Prg, SecretVec, Seed};
+use mpc_transport::{AnyTransport, Metered, Phase};
 
 use crate::correlation::{Provided, Provider, Share};
-use crate::sign::SignParameters;
-use crate::{Place, ProtocolError, Request};
+use crate::{Bilinear, Place, ProtocolError, Request};
+use comparison::{Masks, Part};
+use layers::{Inference, LoadedLayers};
+use maker::{Maker, put_all};
+use piecewise::Pieces;
+use plan::{How, Making};
 
-/// The provider of a party that makes its correlations together with the other one of two, over a link of their own.
+pub use plan::{OwnPlan, WeightHolder};
+
+/// Label of what is counted for correlations, in the phases [`Phase::Setup`] and [`Phase::Preprocessing`].
+pub const MAKE: &str = "make correlations";
+
+/// A party that makes its correlations together with the other one of two, over a link of their own.
 ///
 /// # Security
-/// Semi-honest, under the assumptions of [`mpc_ot`]. The transfers' state stays in memory and serves one session.
+/// Semi-honest, under the assumptions of [`mpc_ot`] and [`mpc_he`]. All state stays in memory and serves one session.
 ///
 /// # Rounds and communication
-/// [`traffic`] tells them before anything runs. For a ReLU with k = 32 in a ring of 64 bits: 367 bits in one direction and
-/// 518 in the other, which change places in the middle of the elements, besides the random OTs; 34 rounds for 2^18 elements.
+/// [`OwnPlan`] tells them before anything runs. For a ReLU with k = 32 in a ring of 48 bits: 335 bits in one direction and
+/// 438 in the other, which change places in the middle of the elements, besides the random OTs; 34 rounds for 2^18 elements.
 pub struct Own {
-    pair: Pair,
-    place: Place,
+    maker: Maker,
+    layers: LoadedLayers,
+    /// The weights of exact layers, by the index of their mask: as 128 bits.
+    weights: Vec<SecretVec<u128>>,
 }
 
 impl Own {
-    /// Correlations over `pair`, which is open.
+    /// Correlations over `pair`, which is open. `seed` is fresh, from the operating system.
     ///
     /// # Errors
     /// [`ProtocolError::Parameter`] for another number of parties than two.
-    pub fn new(pair: Pair, place: Place) -> Result<Self, ProtocolError> {
-        if place.parties == 2 {
-            return Ok(Self { pair, place });
+    pub fn new(pair: Pair, place: Place, seed: Seed) -> Result<Self, ProtocolError> {
+        if place.parties != 2 || place.party > 1 {
+            let (value, allowed) = (place.parties as u64, "two parties make their own correlations");
+            return Err(ProtocolError::Parameter {
+                protocol: "own correlations",
+                parameter: "parties",
+                value,
+                allowed,
+            });
         }
-        let (value, allowed) = (place.parties as u64, "two parties make their own correlations");
-        Err(ProtocolError::Parameter { protocol: "own correlations", parameter: "parties", value, allowed })
+        let maker = Maker { pair, place, generator: Prg::new(seed) };
+        Ok(Self { maker, layers: LoadedLayers::default(), weights: Vec::new() })
     }
 
-    /// The link and the transfers' state.
+    /// Loads a model's weights for all inferences of a plan: at a party that has weights (those that it knows, or its shares of
+    /// them) by the index of their mask.
+    ///
+    /// # Rounds and communication
+    /// [`OwnPlan::loading`]: a hint for each layer, from a party that has weights to the other.
+    ///
+    /// # Errors
+    /// [`ProtocolError::UnknownMask`], [`ProtocolError::OperandLength`] for weights that are not the plan's;
+    /// [`ProtocolError::Encryption`] for a hint that cannot be; [`ProtocolError::Transport`].
+    pub async fn load<R: Ring>(&mut self, plan: &OwnPlan, weights: &[&[R]]) -> Result<(), ProtocolError> {
+        let Maker { pair, place, generator } = &mut self.maker;
+        pair.begin(Phase::Setup, MAKE);
+        let [encrypts, evaluates] = plan.sides(*place);
+        let known = evaluates.then_some(weights);
+        self.layers = LoadedLayers::load(pair, generator, &plan.layers(), known, encrypts).await?;
+        let is_exact = |mask: usize| {
+            let uses = |making: &Making| matches!(making.how, How::ExactLayer { mask: used, .. } if used == mask);
+            plan.makings.iter().any(uses)
+        };
+        let wide = |(mask, elements): (usize, &&[R])| {
+            let kept = if evaluates && is_exact(mask) { *elements } else { &[] };
+            kept.iter().map(|element| element.to_i128() as u128).collect()
+        };
+        self.weights = weights.iter().enumerate().map(wide).collect();
+        Ok(())
+    }
+
+    /// Begins to make the correlations of a plan once, whose model was loaded.
+    pub fn begin<'a>(&'a mut self, plan: &'a OwnPlan) -> OwnInference<'a> {
+        let (made, input) = (BTreeMap::new(), SecretVec::zeros(0));
+        OwnInference { own: self, plan, next: 0, made, inference: Inference::new(), input }
+    }
+
+    /// The public state of the transfers, to plan from.
     #[must_use]
-    pub fn into_pair(self) -> Pair {
-        self.pair
+    pub fn schedule(&self) -> Schedule {
+        self.maker.pair.schedule()
+    }
+
+    /// The link to the other party, to clear what was counted.
+    pub fn transport_mut(&mut self) -> &mut Metered<AnyTransport> {
+        self.maker.pair.transport_mut()
+    }
+
+    /// The link to the other party, and what passed through it.
+    #[must_use]
+    pub fn transport(&self) -> &Metered<AnyTransport> {
+        self.maker.pair.transport()
     }
 }
 
 impl core::fmt::Debug for Own {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        f.debug_struct("Own").field("place", &self.place).finish_non_exhaustive()
+        f.debug_struct("Own").field("place", &self.maker.place).finish_non_exhaustive()
     }
 }
 
-impl Provider for Own {
+/// The provider of one run of a plan.
+pub struct OwnInference<'a> {
+    own: &'a mut Own,
+    plan: &'a OwnPlan,
+    /// The request that comes next.
+    next: usize,
+    /// Groups of which something is still to be used.
+    made: BTreeMap<usize, Masks>,
+    inference: Inference,
+    /// This party's part of the last exact layer's mask.
+    input: SecretVec<u128>,
+}
+
+impl core::fmt::Debug for OwnInference<'_> {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_struct("OwnInference").field("next", &self.next).finish_non_exhaustive()
+    }
+}
+
+impl Provider for OwnInference<'_> {
     fn provide<'a>(&'a mut self, request: &'a Request, mut shares: Vec<&'a mut dyn Share>) -> Provided<'a> {
         Box::pin(async move {
-            let (len, parameters) = comparison_of(request)?;
-            let first = self.place.is_first();
-            let ring_bits = shares.first().map_or(0, |share| share.field().bits);
-            if ring_bits <= u64::BITS {
-                comparison::fill::<u64>(&mut self.pair, len, parameters, first, &mut shares).await?;
-            } else {
-                comparison::fill::<u128>(&mut self.pair, len, parameters, first, &mut shares).await?;
-            }
-            Ok(())
+            let plan = self.plan;
+            let Some(Making { how, is_wide }) = plan.makings.get(self.next) else {
+                return Err(ProtocolError::RanDry { asked: Box::new(request.clone()) });
+            };
+            self.next += 1;
+            self.own.maker.pair.begin(Phase::Preprocessing, MAKE);
+            if *is_wide { self.make::<u128>(how, &mut shares).await } else { self.make::<u64>(how, &mut shares).await }
         })
     }
 }
 
-/// The elements and the size of a comparison, if the request is one.
-fn comparison_of(request: &Request) -> Result<(usize, SignParameters), ProtocolError> {
-    match *request {
-        Request::Sign { len, parameters } | Request::Relu { len, parameters } => Ok((len, parameters)),
-        _ => Err(ProtocolError::NotMadeByParties { request: Box::new(request.clone()) }),
+impl OwnInference<'_> {
+    async fn make<E: Ring>(&mut self, how: &How, shares: &mut [&mut dyn Share]) -> Result<(), ProtocolError> {
+        let Own { maker, layers, .. } = &mut *self.own;
+        match how {
+            How::Pieces { pieces, parts } => self.pieces::<E>(*pieces, parts, shares).await,
+            How::Compared { len, parts } => {
+                for part in parts {
+                    let plan = self.plan;
+                    let masks = group(&mut self.made, maker, plan, part).await?;
+                    masks.put(&plan.groups[part.group], part, *len, shares);
+                    if part.is_last {
+                        self.made.remove(&part.group);
+                    }
+                }
+                Ok(())
+            }
+            How::Bits(bits) => bits.make::<E>(maker, shares).await,
+            How::Layer(layer) => {
+                let Maker { pair, generator, .. } = maker;
+                self.inference.layer(layer, layers, pair, generator, shares).await
+            }
+            &How::ExactLayer { product, mask, map, width, is_given } => {
+                self.exact_layer::<E>((product, map, width), mask, is_given, shares).await
+            }
+            How::Triple { product, map, width } => {
+                let (a, b) = (maker.random::<E>(map.left_len(), *width), maker.random::<E>(map.right_len(), *width));
+                let mut c = product.make(&mut maker.pair, Some(&a), Some(&b)).await?;
+                map.accumulate(&a, &b, &mut c);
+                put_all(shares, &[&a, &b, &c]);
+                Ok(())
+            }
+            How::Square { product, len, width } => {
+                let a = maker.random::<E>(*len, *width);
+                // (a_0 + a_1)² has the product of a_0 with 2·a_1.
+                let twice: SecretVec<E> = a.iter().map(|a| a.wrapping_add(*a)).collect();
+                let (x, y) = if maker.place.is_first() { (Some(&a[..]), None) } else { (None, Some(&twice[..])) };
+                let mut square = product.make(&mut maker.pair, x, y).await?;
+                square.iter_mut().zip(a.iter()).for_each(|(sum, a)| *sum = sum.wrapping_add(a.wrapping_mul(*a)));
+                put_all(shares, &[&a, &square]);
+                Ok(())
+            }
+        }
+    }
+
+    async fn pieces<E: Ring>(
+        &mut self,
+        pieces: Pieces,
+        parts: &[Vec<Part>],
+        shares: &mut [&mut dyn Share],
+    ) -> Result<(), ProtocolError> {
+        let (plan, maker) = (self.plan, &mut self.own.maker);
+        let mut gathered = pieces.gathered::<E>();
+        for (threshold, parts) in parts.iter().enumerate() {
+            for part in parts {
+                let masks = group(&mut self.made, maker, plan, part).await?;
+                pieces.put((&plan.groups[part.group], part), masks, threshold, &mut gathered, shares);
+                if part.is_last {
+                    self.made.remove(&part.group);
+                }
+            }
+        }
+        pieces.multiply(&mut maker.pair, &gathered, shares).await
+    }
+
+    async fn exact_layer<E: Ring>(
+        &mut self,
+        (product, map, width): (transfers::Product, Bilinear, u32),
+        mask: usize,
+        is_given: bool,
+        shares: &mut [&mut dyn Share],
+    ) -> Result<(), ProtocolError> {
+        let Own { maker, weights, .. } = &mut *self.own;
+        let [encrypts, evaluates] = self.plan.sides(maker.place);
+        if !is_given {
+            let mask =
+                if encrypts { maker.random::<E>(map.left_len(), width) } else { SecretVec::zeros(map.left_len()) };
+            self.input = mask.iter().map(|element| element.to_u128()).collect();
+        }
+        let a: SecretVec<E> = self.input.iter().map(|&element| E::from_u128(element)).collect();
+        let known = weights.len();
+        let w: SecretVec<E> = match weights.get(mask) {
+            Some(weights) if evaluates => weights.iter().map(|&element| E::from_u128(element)).collect(),
+            None if evaluates => return Err(ProtocolError::UnknownMask { mask, known }),
+            _ => SecretVec::zeros(0),
+        };
+        if evaluates {
+            crate::error::check_len("fixed weights", map.right_len(), w.len())?;
+        }
+        let (x, y) = (encrypts.then_some(&a[..]), evaluates.then_some(&w[..]));
+        let mut c = product.make(&mut maker.pair, x, y).await?;
+        if encrypts && evaluates {
+            map.accumulate(&a, &w, &mut c);
+        }
+        if is_given {
+            put_all(shares, &[&c]);
+        } else {
+            put_all(shares, &[&a, &c]);
+        }
+        Ok(())
     }
 }
 
-/// The traffic of a party that makes `request` in a ring of `ring_bits` bits with [`Own`], from the state `schedule` of its
-/// pair on, which goes on.
-///
-/// # Errors
-/// [`ProtocolError::NotMadeByParties`].
-pub fn traffic(
-    request: &Request,
-    ring_bits: u32,
-    place: Place,
-    schedule: &mut Schedule,
-) -> Result<Traffic, ProtocolError> {
-    let (len, parameters) = comparison_of(request)?;
-    let chunk = |len| ComparisonShape { len, bits: parameters.bits(), ring_bits };
-    Ok(comparison::chunks(len).map(|part| chunk(part.len()).traffic(schedule, place.is_first())).sum())
+/// The group of a part, which is made if it was not.
+async fn group<'m>(
+    made: &'m mut BTreeMap<usize, Masks>,
+    maker: &mut Maker,
+    plan: &OwnPlan,
+    part: &Part,
+) -> Result<&'m Masks, ProtocolError> {
+    Ok(match made.entry(part.group) {
+        Entry::Occupied(made) => made.into_mut(),
+        Entry::Vacant(place) => {
+            let masks = Masks::generate(&mut maker.pair, &plan.groups[part.group], maker.place.is_first()).await?;
+            place.insert(masks)
+        }
+    })
 }
 
 impl From<OtError> for ProtocolError {

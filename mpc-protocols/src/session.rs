@@ -1,7 +1,7 @@
 //! A session: what each party and the dealer compare before anything is dealt.
 //!
 //! A party opens a [`Session`], the dealer a [`DealerSession`]. Both compare the version of the messages, the number of
-//! parties, the session's identity, the ring and the plan on every link; where two differ, each participant ends with an
+//! parties, the session's identity, the ring, the plan and the layout of its correlations on every link; where two differ, each participant ends with an
 //! error that names the field and both values. What compares more than that, such as a model, builds on [`connect`],
 //! [`connect_to_dealer`] and [`connect_to_parties`].
 //!
@@ -18,7 +18,7 @@ use mpc_shares::Seed;
 use mpc_transport::{Agreement, End, Link, Phase, Transport, handshake, handshake_link};
 use sha2::{Digest, Sha256};
 
-use crate::{CorrelationSource, Dealer, Party, ProtocolError, Request};
+use crate::{CorrelationSource, Dealer, Party, ProtocolError, Request, correlation};
 
 pub use rehearsal::plan;
 
@@ -28,14 +28,20 @@ pub const HANDSHAKE: &str = "handshake";
 /// The fields that all participants compare where nothing but a plan is dealt, in ring `R`.
 #[must_use]
 pub fn agreement<R: Ring>(session: [u8; 16], parties: usize, plan: &[Request]) -> Agreement {
-    let agreement = Agreement::new(session).with("ring", format!("Z_2^{}", R::BITS));
-    agreement.with("parties", parties).with("plan", digest(plan))
+    agreement_on(session, R::BITS, parties, plan, correlation::layout_digest::<R>(plan))
 }
 
-/// The SHA-256 of the plan's requests, their postcard encodings in a row, in hexadecimal digits.
-fn digest(plan: &[Request]) -> String {
-    let bytes = postcard::to_allocvec(plan).expect("requests always encode");
-    Sha256::digest(&bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+fn agreement_on(session: [u8; 16], ring: u32, parties: usize, plan: &[Request], layout: [u8; 32]) -> Agreement {
+    let requests = postcard::to_allocvec(plan).expect("requests always encode");
+    Agreement::new(session)
+        .with("ring", format!("Z_2^{ring}"))
+        .with("parties", parties)
+        .with("plan", hex(&Sha256::digest(&requests)))
+        .with(correlation::LAYOUT, hex(&layout))
+}
+
+fn hex(digest: &[u8]) -> String {
+    digest.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// One party's session: agreed with the other parties and with the dealer on the plan that it deals.
@@ -173,4 +179,59 @@ pub async fn connect_to_parties(links: &mut [Link], agreement: &Agreement) -> Re
 /// The fields that a party and the dealer compare: also which party the link is for.
 fn on_link(agreement: &Agreement, party: usize) -> Agreement {
     agreement.clone().with("dealer's link to party", party)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::thread;
+    use std::time::Duration;
+
+    use mpc_transport::{Peer, TransportError, memory_link, memory_network};
+
+    use super::*;
+
+    /// It would deal or read other values without a word: the plan is the same.
+    #[test]
+    fn a_participant_with_another_layout_is_named() {
+        let plan = [Request::Square { len: 3 }];
+        let layout = correlation::layout_digest::<u64>(&plan);
+        // Parties 0 and 1, then the dealer.
+        for odd in 0..3 {
+            let agreement_of = |participant: usize| {
+                let mut layout = layout;
+                layout[0] ^= u8::from(participant == odd);
+                agreement_on([7; 16], u64::BITS, 2, &plan, layout)
+            };
+            let wait = Duration::from_secs(20);
+            let (mut dealer_links, party_links): (Vec<_>, Vec<_>) = (0..2).map(|_| memory_link(wait)).unzip();
+            let ends = memory_network(2, wait).into_iter().zip(party_links).enumerate();
+            let errors: Vec<ProtocolError> = thread::scope(|scope| {
+                let open = |(party, (end, mut link))| {
+                    let agreement = agreement_of(party);
+                    let open = async move {
+                        let party = connect(end, &agreement).await?;
+                        connect_to_dealer(&mut link, &agreement, party.index()).await
+                    };
+                    scope.spawn(move || smol::block_on(open).unwrap_err())
+                };
+                let parties: Vec<_> = ends.map(open).collect();
+                let dealer = smol::block_on(connect_to_parties(&mut dealer_links, &agreement_of(2))).unwrap_err();
+                parties.into_iter().map(|party| party.join().unwrap()).chain([dealer]).collect()
+            });
+            for (participant, error) in errors.into_iter().enumerate() {
+                let source = match error {
+                    ProtocolError::Transport(source)
+                    | ProtocolError::LinkToDealer { source }
+                    | ProtocolError::DealerLink { source, .. } => source,
+                    other => panic!("{other}"),
+                };
+                match source {
+                    TransportError::HandshakeMismatch { field, .. } => assert_eq!(field, correlation::LAYOUT),
+                    // The parties differ, and neither calls the dealer.
+                    TransportError::Closed { peer: Peer::OtherEnd } if odd < 2 && participant == 2 => {}
+                    other => panic!("participant {participant} of {odd}: {other}"),
+                }
+            }
+        }
+    }
 }

@@ -14,7 +14,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use mpc_onnx::{InputShapes, OnnxFile};
-use mpc_service::{Contacts, Endpoint, Holdings, Limits, Peer, PrivateModel, Server, Terms, listen};
+use mpc_service::{Contacts, Endpoint, Holdings, Limits, Peer, PrivateModel, Server, Stores, Terms, listen};
 use mpc_transport::TcpSettings;
 use mpc_transport::tls::{Certificate, Identity};
 use zeroize::Zeroizing;
@@ -35,7 +35,7 @@ pub fn serve(
         dealer: Some(Peer { address: dealer, certificate: Certificate::from_pem(&read("dealer.crt")?)? }),
         ..Contacts::default()
     };
-    let store = Some(folder.join("prepared"));
+    let store = Some(Stores::Folder(folder.join("prepared")));
     let server = Server::new(endpoint, 0, Holdings::Own(Box::new(model)), contacts, store, Limits::default())?;
     Ok(smol::block_on(server.run(listener, stop))?)
 }

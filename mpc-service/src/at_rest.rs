@@ -5,3 +5,5 @@ pub mod model_shares;
 pub mod packed_model;
 pub mod prepared;
 pub mod private_file;
+#[cfg(feature = "postgres")]
+mod sealed;

@@ -195,6 +195,19 @@ pub enum ServiceError {
         /// The batch.
         batch: BatchId,
     },
+    /// A store of prepared inferences that was restored from a copy. Nothing was sent.
+    #[error(
+        "the store here was restored from a copy: {peer} has used inference {until} of batch {batch}, which this side has \
+         not: nothing was sent, and nothing of the batch up to there may be used again"
+    )]
+    Restored {
+        /// The batch.
+        batch: BatchId,
+        /// The server that has used more of it.
+        peer: String,
+        /// The largest place that was used.
+        until: u32,
+    },
     /// A deposit of a model that its owner computes.
     #[error("this model is computed by its owner: serve it, or pack it for servers that hold shares of it")]
     NotOutsourced,
@@ -236,7 +249,9 @@ impl ServiceError {
             Self::Malformed { .. } | Self::Version { .. } => Kind::Differs,
             Self::Refused { refusal: Refusal::Differs, .. } => Kind::Differs,
             Self::Refused { refusal: Refusal::Absent, .. } => Kind::TimedOut,
-            Self::Refused { .. } | Self::NotDeposited { .. } | Self::Replaced { .. } => Kind::Refused,
+            Self::Refused { .. } | Self::NotDeposited { .. } | Self::Replaced { .. } | Self::Restored { .. } => {
+                Kind::Refused
+            }
             Self::NotJoined { .. } | Self::Silent { .. } | Self::TooLong { .. } => Kind::TimedOut,
             _ => Kind::Own,
         }
@@ -279,7 +294,10 @@ fn transport_error<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a Transport
 
 fn of_tls(error: &SecureError) -> Kind {
     match error {
-        SecureError::Connect { .. } | SecureError::Closed { .. } | SecureError::Io { .. } => Kind::PeerLost,
+        SecureError::Connect { .. }
+        | SecureError::UnknownHost { .. }
+        | SecureError::Closed { .. }
+        | SecureError::Io { .. } => Kind::PeerLost,
         SecureError::Timeout { .. } => Kind::TimedOut,
         // Somebody else, somebody with another version, or one to whom this side is somebody else.
         _ => Kind::Differs,

@@ -12,7 +12,7 @@ pub mod wire;
 
 pub use at_rest::model_shares::ModelShares;
 pub use at_rest::packed_model::{PackError, PrivateModel, PublicModel};
-pub use at_rest::prepared::{Store, StoreError};
+pub use at_rest::prepared::{FolderStore, PreparedStore, StoreError, StorePlace, Stores};
 pub use error::{Kind, ServiceError};
 pub use names::{BatchId, DepositId, Owner, PlanDigest, SessionId};
 pub use roles::client::{Client, Correlations, Results};

@@ -112,6 +112,8 @@ pub enum Refusal {
     Absent,
     /// A model that its owner has replaced.
     Replaced,
+    /// A store of prepared inferences that was restored from a copy.
+    Restored,
 }
 
 /// A request that is refused: why, for programs and for people.

@@ -6,6 +6,7 @@ mod end_to_end;
 mod no_std;
 mod package;
 mod page;
+mod postgres;
 mod programs;
 mod range;
 mod seeds;
@@ -55,7 +56,7 @@ struct Step {
     run: fn(&Workspace) -> Outcome,
 }
 
-const STEPS: [Step; 15] = [
+const STEPS: [Step; 16] = [
     Step { name: "tidy", about: "files, licences, unsafe code, leftovers", run: tidy::run },
     Step { name: "format", about: "cargo fmt --check", run: cargo::format },
     Step { name: "clippy", about: "cargo clippy, warnings are errors", run: cargo::clippy },
@@ -64,6 +65,11 @@ const STEPS: [Step; 15] = [
         name: "features",
         about: "each crate that has features, without them and with each one alone",
         run: cargo::features,
+    },
+    Step {
+        name: "postgres",
+        about: "a server for the tests of stores in databases is installed",
+        run: postgres::run_step,
     },
     Step { name: "tests", about: "unit, integration, property and doc tests", run: programs::run },
     Step { name: "docs", about: "cargo doc, warnings are errors", run: cargo::docs },

@@ -218,7 +218,7 @@ impl Runs {
         let fixed = ideal::evaluate(plan, weights, inputs, |_, _| ()).map_err(|error| failed(Node::Party(0), error))?;
         let private = match in_process::infer(plan, weights, inputs) {
             // Where a value is beyond the bound, a private run gives no results: no layer has any.
-            Err(InferenceError::OutputBound { .. }) => {
+            Err(InferenceError::OutputBound { .. } | InferenceError::IndexRange { .. }) => {
                 float.iter().map(|output| ArrayD::from_elem(output.shape(), f64::NAN)).collect()
             }
             results => results.map_err(|error| failed(Node::Party(1), error))?,

@@ -4,13 +4,13 @@ use std::path::PathBuf;
 
 use clap::Args;
 use mpc_ring::in_ring;
-use mpc_service::at_rest::encrypted_file::FileKey;
-use mpc_service::{PublicModel, Store};
+use mpc_service::PublicModel;
 
 use crate::arguments::ConnectArguments;
 use crate::failure::Failure;
 use crate::output::{disclose, print};
 use crate::session_progress::SessionProgress;
+use crate::store_argument::{STORE, StoreArgument};
 
 /// Prepares inferences ahead of time: their correlations are dealt now, and stored here and at the servers, encrypted.
 ///
@@ -26,9 +26,9 @@ pub struct PrepareArguments {
     /// How many inferences.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100_000))]
     count: u32,
-    /// The folder of prepared inferences.
-    #[arg(long, value_name = "FOLDER")]
-    store: PathBuf,
+    /// The store of prepared inferences, a folder or a database.
+    #[arg(long, value_name = STORE)]
+    store: StoreArgument,
 }
 
 /// Runs the command.
@@ -36,9 +36,9 @@ pub fn run(arguments: &PrepareArguments) -> Result<(), Failure> {
     let model = PublicModel::read(&arguments.model)?;
     let client = arguments.connect.client()?;
     disclose(&model);
-    let store = Store::open(&arguments.store, FileKey::new(client.endpoint.identity.derive_key("store")))?;
+    let store = arguments.store.own(&client.endpoint.identity)?;
     let mut bars = in_ring!(model.terms.ring, R => SessionProgress::new(&model.plan::<R>()?, arguments.count));
-    let batch = smol::block_on(client.prepare(&model, arguments.count, &store, &mut bars))?;
+    let batch = smol::block_on(client.prepare(&model, arguments.count, &*store, &mut bars))?;
     drop(bars);
-    print(&format!("batch {batch}: {} inferences are ready in {}\n", arguments.count, arguments.store.display()))
+    print(&format!("batch {batch}: {} inferences are ready in {}\n", arguments.count, arguments.store))
 }

@@ -8,6 +8,7 @@ use mpc_service::PublicModel;
 use crate::arguments::{ConnectArguments, InputArguments, OutputArguments};
 use crate::failure::Failure;
 use crate::outcome::query;
+use crate::store_argument::{STORE, StoreArgument};
 
 /// Runs a model privately on inputs of one's own, and writes the result.
 ///
@@ -24,9 +25,9 @@ pub struct QueryArguments {
     input: Vec<String>,
     #[command(flatten)]
     connect: ConnectArguments,
-    /// The folder of prepared inferences.
-    #[arg(long, value_name = "FOLDER")]
-    store: Option<PathBuf>,
+    /// The store of prepared inferences, a folder or a database.
+    #[arg(long, value_name = STORE)]
+    store: Option<StoreArgument>,
     #[command(flatten)]
     inputs: InputArguments,
     #[command(flatten)]

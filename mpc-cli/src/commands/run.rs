@@ -21,6 +21,9 @@ use crate::run::{RunArguments, TransportKind, run as run_network, services, tabl
 /// compute the results in the clear. With `--transport tcp` or `tls` each party and the dealer is a process of its own; of
 /// them only party 0 reads the weights, only the owners of inputs read those, and all get the architecture alone. With
 /// `--transport services` they are the services of `mpc serve` and `mpc dealer`, and the result is a client's.
+///
+/// With `--no-dealer` there is none: the two parties make the correlations themselves, in a few seconds and some tens of
+/// megabytes, over a link of their own. The online phase stays as it is.
 #[derive(Debug, Args)]
 #[command(after_long_help = AFTER_HELP)]
 pub struct Arguments {
@@ -36,6 +39,7 @@ Examples:
   mpc run --transport tls                encrypted, and each side sure of the other
   mpc run --preprocessing ahead          all correlations before the first message
   mpc run --images 10 --pipeline         the next image's while this one's phase is online
+  mpc run --no-dealer                    two parties, and nobody else
   mpc run --owner-computes               the model owner uses its weights in the clear
   mpc run --accuracy                     all 450 held-out digits
   mpc run unet                           segments an image, and draws the masks

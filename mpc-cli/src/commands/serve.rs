@@ -20,6 +20,7 @@ use crate::arguments::{LimitArguments, ListenArguments};
 use crate::failure::Failure;
 use crate::keys::{KeyArguments, certificates, peer, peers, read_text};
 use crate::output::{print, write_output};
+use crate::store_argument::{STORE, StoreArgument};
 
 /// Serves data owners as a computing party.
 ///
@@ -47,9 +48,9 @@ pub struct ServeArguments {
     /// Where there are several servers: each of them, in the order of their parties, this one included.
     #[arg(long, value_name = "HOST:PORT=FILE.crt")]
     server: Vec<String>,
-    /// The folder of prepared inferences; without it none can be prepared.
-    #[arg(long, value_name = "FOLDER")]
-    store: Option<PathBuf>,
+    /// The store of prepared inferences, a folder or a database; without it none can be prepared.
+    #[arg(long, value_name = STORE)]
+    store: Option<StoreArgument>,
     /// The folder for results that the model's terms reveal to its owner: a file for each output of each inference, named
     /// SESSION-INFERENCE-OUTPUT.npy.
     #[arg(long, value_name = "FOLDER", conflicts_with = "shares")]
@@ -122,7 +123,8 @@ pub fn run(arguments: &ServeArguments) -> Result<(), Failure> {
     };
     let is_told = matches!(&holdings, Holdings::Own(model) if model.public.terms.reveal_to != RevealTo::DataOwner);
     let identity = Arc::clone(&endpoint.identity);
-    let mut server = Server::new(endpoint, arguments.party, holdings, contacts, arguments.store.clone(), limits)?;
+    let stores = arguments.store.as_ref().map(StoreArgument::open).transpose()?;
+    let mut server = Server::new(endpoint, arguments.party, holdings, contacts, stores, limits)?;
     match &arguments.results {
         Some(folder) if is_told => server = server.with_recipient(Box::new(Results::open(folder)?)),
         None if is_told => return Err(ServiceError::NoRecipient.into()),

@@ -7,14 +7,14 @@ use std::thread;
 
 use mpc_nn::Owner;
 use mpc_transport::tls::{Certificate, Identity, SecureLink, SecureTransport};
-use mpc_transport::{TcpLink, TcpTransport};
+use mpc_transport::{AnyTransport, TcpLink, TcpTransport};
 use smol::future::try_zip;
 
 use super::error::NodeError;
 use super::event::{Event, Listening};
 use super::memory::ending;
 use super::orders::Orders;
-use super::roles::{Secrets, emulated, emulated_link, run_dealer, run_party};
+use super::roles::{Maker, Secrets, emulated, emulated_link, run_dealer, run_party};
 
 /// The exit code of a process whose starter is gone.
 const ORPHANED: i32 = 3;
@@ -47,26 +47,55 @@ fn party() -> Result<(), NodeError> {
     let samples = orders.inputs.as_ref().map(|source| source.read(owns)).transpose()?;
     let inputs = samples.map(|samples| samples.inferences).unwrap_or_default();
     let secrets = Secrets { weights: weights.as_ref(), inputs: &inputs };
-    let (job, settings) = (&orders.job, orders.job.tcp_settings());
+    let job = &orders.job;
     job.start_threads().map_err(orders_error)?;
     smol::block_on(async {
-        let (mesh, link) = match orders.certificates()? {
-            Some(certificates) => {
-                let nodes = certificates.nodes(&orders.parties);
-                let mesh = SecureTransport::connect(party, listener, &nodes, &identity, settings);
-                let link = SecureLink::listen(dealer_listener, &identity, &certificates.dealer, settings);
-                let (mesh, link) = try_zip(mesh, link).await?;
-                (emulated(mesh, job), emulated_link(link, job))
-            }
-            None => {
-                let mesh = TcpTransport::connect(party, listener, &orders.parties, settings);
-                let link = TcpLink::listen(dealer_listener, settings);
-                let (mesh, link) = try_zip(mesh, link).await?;
-                (emulated(mesh, job), emulated_link(link, job))
-            }
-        };
-        run_party(mesh, link, job, secrets, &mut |event| emit(&event)).await
+        let certificates = orders.certificates()?;
+        let (mesh, maker) = try_zip(
+            network(&orders, &certificates, &identity, listener, &orders.parties),
+            maker(&orders, &certificates, &identity, dealer_listener),
+        )
+        .await?;
+        run_party(mesh, maker, job, secrets, &mut |event| emit(&event)).await
     })
+}
+
+/// This party's end of a network of all parties, which listen at `addresses`.
+async fn network(
+    orders: &Orders,
+    trusted: &Option<Trusted>,
+    identity: &Identity,
+    listener: TcpListener,
+    addresses: &[SocketAddr],
+) -> Result<AnyTransport, NodeError> {
+    let (job, settings) = (&orders.job, orders.job.tcp_settings());
+    Ok(match trusted {
+        Some(trusted) => {
+            let nodes = trusted.nodes(addresses);
+            emulated(SecureTransport::connect(orders.party, listener, &nodes, identity, settings).await?, job)
+        }
+        None => emulated(TcpTransport::connect(orders.party, listener, addresses, settings).await?, job),
+    })
+}
+
+/// Where this party's correlations come from.
+async fn maker(
+    orders: &Orders,
+    trusted: &Option<Trusted>,
+    identity: &Identity,
+    listener: TcpListener,
+) -> Result<Maker, NodeError> {
+    let (job, settings) = (&orders.job, orders.job.tcp_settings());
+    if !job.has_dealer() {
+        return Ok(Maker::Parties(network(orders, trusted, identity, listener, &orders.dealer_links).await?));
+    }
+    Ok(Maker::Dealer(match trusted {
+        Some(Trusted { dealer: Some(dealer), .. }) => {
+            emulated_link(SecureLink::listen(listener, identity, dealer, settings).await?, job)
+        }
+        Some(_) => return Err(orders_error("there is no certificate of the dealer")),
+        None => emulated_link(TcpLink::listen(listener, settings).await?, job),
+    }))
 }
 
 fn dealer() -> Result<(), NodeError> {
@@ -100,7 +129,7 @@ fn introduce(listening: Option<Listening>) -> Result<(Identity, Orders), NodeErr
 /// Whom to trust.
 struct Trusted {
     parties: Vec<Certificate>,
-    dealer: Certificate,
+    dealer: Option<Certificate>,
 }
 
 impl Orders {
@@ -112,7 +141,8 @@ impl Orders {
         if parties.len() != self.dealer_links.len() {
             return Err(orders_error("there is not one certificate for each party"));
         }
-        Ok(Some(Trusted { parties, dealer: Certificate::from_pem(&certificates.dealer)? }))
+        let dealer = certificates.dealer.as_deref().map(Certificate::from_pem).transpose()?;
+        Ok(Some(Trusted { parties, dealer }))
     }
 }
 

@@ -67,7 +67,7 @@ impl Collector {
             started,
             deadline: job.deadline,
             inferences: job.inferences,
-            waiting: (0..job.parties).map(Node::Party).chain([Node::Dealer]).collect(),
+            waiting: (0..job.parties).map(Node::Party).chain(job.has_dealer().then_some(Node::Dealer)).collect(),
             loaded: vec![None; job.parties],
             inferred: vec![Vec::new(); job.parties],
             peak_memory: Vec::new(),

@@ -65,7 +65,7 @@ pub enum Event {
 pub struct Listening {
     /// Where parties connect.
     pub parties: SocketAddr,
-    /// Where the dealer connects.
+    /// Where the dealer connects, or without one the other party for correlations.
     pub dealer: SocketAddr,
 }
 
@@ -76,9 +76,11 @@ pub struct Loaded {
     pub at: u64,
     /// Loading the model, as planned.
     pub load: Traffic,
+    /// The traffic of two parties without a dealer before they make correlations, as planned.
+    pub making: Traffic,
     /// All with the other parties, handshakes included.
     pub parties: Traffic,
-    /// All with the dealer, handshake included.
+    /// All over the link for correlations, handshake included.
     pub dealer: Traffic,
 }
 
@@ -87,7 +89,7 @@ pub struct Loaded {
 pub struct Inferred {
     /// The inference.
     pub inference: usize,
-    /// The traffic from the dealer.
+    /// The traffic from the dealer, or between two parties that make correlations.
     pub preprocessing: Traffic,
     /// All that passed between the parties.
     pub online: Traffic,

@@ -4,7 +4,7 @@ use std::num::NonZeroU8;
 use std::time::Duration;
 
 use mpc_nn::plan::MAX_INPUT_OWNERS;
-use mpc_nn::{Graph, Owner, Plan, Preprocessing, Roles, Settings, WeightKnowledge};
+use mpc_nn::{Correlations, Graph, Owner, Plan, Preprocessing, Roles, Settings, WeightKnowledge};
 use mpc_ring::threads::{self, ThreadsError};
 use mpc_ring::{Ring, RingBits};
 use mpc_transport::TcpSettings;
@@ -39,6 +39,8 @@ pub struct Job {
     pub threads: NonZeroU8,
     /// Whether the model owner computes with its weights in the clear.
     pub owner_computes: bool,
+    /// The makers of correlations.
+    pub correlations: Correlations,
     /// The links that are imitated.
     pub link: LinkKind,
     /// How long a wait may last without progress.
@@ -67,10 +69,16 @@ impl Job {
             inferences: 1,
             preprocessing: arguments.preprocessing_mode(),
             threads: arguments.threads,
-            owner_computes: terms.owner_computes,
+            owner_computes: terms.owner_computes || arguments.no_dealer,
+            correlations: arguments.correlations(),
             link: arguments.link,
             deadline: Duration::from_secs(arguments.deadline),
         })
+    }
+
+    /// Whether a dealer takes part.
+    pub fn has_dealer(&self) -> bool {
+        self.correlations == Correlations::Dealt
     }
 
     /// The owners of the model and of the inputs.
@@ -89,6 +97,7 @@ impl Job {
             comparison_bits: self.comparison_bits,
             weights: if self.owner_computes { WeightKnowledge::Owner } else { WeightKnowledge::Shared },
             roles: self.roles(),
+            correlations: self.correlations,
             ..Settings::new(self.parties)
         };
         Ok(Plan::new(&self.graph, settings)?)

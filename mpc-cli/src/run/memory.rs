@@ -6,7 +6,7 @@ use std::sync::mpsc::{Sender, channel};
 use std::thread;
 
 use mpc_nn::{Owner, Weights};
-use mpc_transport::{memory_link, memory_network};
+use mpc_transport::{Link, memory_link, memory_network};
 use ndarray::ArrayD;
 
 use super::collect::{RunRecord, collect};
@@ -14,7 +14,7 @@ use super::error::{NodeError, RunError};
 use super::event::{Event, Node};
 use super::job::Job;
 use super::progress::Progress;
-use super::roles::{Secrets, emulated, emulated_link, run_dealer, run_party};
+use super::roles::{Maker, Secrets, emulated, emulated_link, run_dealer, run_party};
 use super::{clock, memory_use};
 
 /// Runs a job in memory. Party 0 gets the weights, the owners of inputs those of all inferences.
@@ -28,27 +28,36 @@ pub fn run(
     memory_use::reset_peak();
     let started = clock::now();
     let (sender, events) = channel();
-    let links = (0..job.parties).map(|_| memory_link(job.deadline));
-    let (party_links, dealer_links): (Vec<_>, Vec<_>) =
-        links.map(|(party, dealer)| (emulated_link(party, job), emulated_link(dealer, job))).unzip();
-    for (party, (transport, link)) in memory_network(job.parties, job.deadline).into_iter().zip(party_links).enumerate()
-    {
+    let (makers, dealer_links) = makers(job);
+    for (party, (transport, maker)) in memory_network(job.parties, job.deadline).into_iter().zip(makers).enumerate() {
         let job = job.clone();
         let weights = (party == 0).then(|| Arc::clone(&weights));
         let inputs = input_owners.contains(&Owner::Party(party)).then(|| Arc::clone(&inputs));
         start(Node::Party(party), &sender, move |report| {
             let inputs = inputs.as_deref().map(Vec::as_slice).unwrap_or_default();
             let secrets = Secrets { weights: weights.as_deref(), inputs };
-            smol::block_on(run_party(emulated(transport, &job), link, &job, secrets, report))
+            smol::block_on(run_party(emulated(transport, &job), maker, &job, secrets, report))
         })?;
     }
-    let dealer_job = job.clone();
-    start(Node::Dealer, &sender, move |_| smol::block_on(run_dealer(dealer_links, &dealer_job)))?;
+    if job.has_dealer() {
+        let dealer_job = job.clone();
+        start(Node::Dealer, &sender, move |_| smol::block_on(run_dealer(dealer_links, &dealer_job)))?;
+    }
     drop(sender);
     let mut record = collect(&events, job, started, progress)?;
     // All share one process, so one of the equal figures is kept.
     record.peak_memory.truncate(1);
     Ok(record)
+}
+
+/// Where each party's correlations come from, and the dealer's ends of links.
+fn makers(job: &Job) -> (Vec<Maker>, Vec<Link>) {
+    if !job.has_dealer() {
+        let network = memory_network(job.parties, job.deadline).into_iter();
+        return (network.map(|transport| Maker::Parties(emulated(transport, job))).collect(), Vec::new());
+    }
+    let links = (0..job.parties).map(|_| memory_link(job.deadline));
+    links.map(|(party, dealer)| (Maker::Dealer(emulated_link(party, job)), emulated_link(dealer, job))).unzip()
 }
 
 /// Starts a participant's thread, which reports how it ended whatever happens.

@@ -16,7 +16,7 @@ pub struct Orders {
     pub party: usize,
     /// Where each party listens for the other parties.
     pub parties: Vec<SocketAddr>,
-    /// Where each party listens for the dealer.
+    /// Where each party listens for the dealer, or without one the other party for correlations.
     pub dealer_links: Vec<SocketAddr>,
     /// Whom to trust: links are encrypted then.
     pub certificates: Option<Certificates>,
@@ -31,6 +31,6 @@ pub struct Orders {
 pub struct Certificates {
     /// Each party's.
     pub parties: Vec<String>,
-    /// The dealer's.
-    pub dealer: String,
+    /// The dealer's, if there is one.
+    pub dealer: Option<String>,
 }

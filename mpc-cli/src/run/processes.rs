@@ -35,7 +35,7 @@ pub fn run(
     let started = clock::now();
     let (sender, events) = channel();
     let mut processes = Vec::new();
-    for node in (0..job.parties).map(Node::Party).chain([Node::Dealer]) {
+    for node in (0..job.parties).map(Node::Party).chain(job.has_dealer().then_some(Node::Dealer)) {
         processes.push(Participant::start(node, &sender)?);
     }
     drop(sender);
@@ -74,13 +74,13 @@ fn introductions(events: &Receiver<(Node, Event)>, job: &Job) -> Result<Introduc
     loop {
         let missing = match parties.iter().position(Option::is_none) {
             Some(party) => Node::Party(party),
-            None => Node::Dealer,
+            None if job.has_dealer() && dealer.is_none() => Node::Dealer,
+            None => {
+                let (listening, certificates) = parties.into_iter().flatten().unzip();
+                let certificates = Certificates { parties: certificates, dealer };
+                return Ok(Introductions { listening, certificates });
+            }
         };
-        if let (Node::Dealer, Some(dealer)) = (missing, &dealer) {
-            let (listening, certificates) = parties.into_iter().flatten().unzip();
-            let certificates = Certificates { parties: certificates, dealer: String::clone(dealer) };
-            return Ok(Introductions { listening, certificates });
-        }
         let (node, reason) = match events.recv_timeout(end.saturating_duration_since(Instant::now())) {
             Ok((Node::Party(party), Event::Ready { listening: Some(listening), certificate })) => {
                 parties[party] = Some((listening, certificate));

@@ -6,7 +6,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use mpc_nn::run::labels;
-use mpc_nn::{DealerSession, Observer, Outputs, Owner, PartySession, Plan, SessionOptions, Weights};
+use mpc_nn::{CorrelationMaker, DealerSession, Observer, Outputs, Owner, PartySession, Plan, SessionOptions, Weights};
 use mpc_ring::{Ring, in_ring};
 use mpc_shares::Seed;
 use mpc_transport::{AnyTransport, Connection, Emulated, Link, Meter, Phase, Traffic, Transport};
@@ -33,49 +33,76 @@ pub struct Secrets<'a> {
     pub inputs: &'a [Vec<Option<ArrayD<f32>>>],
 }
 
+/// Where a party's correlations come from.
+pub enum Maker {
+    /// The dealer, at the other end of this link.
+    Dealer(Link),
+    /// The two parties, over a network of their own for it.
+    Parties(AnyTransport),
+}
+
 /// A party: agrees with the others and the dealer, loads the model and runs the job's inferences.
 ///
-/// `network` links the parties; `link` leads to the dealer.
+/// `network` links the parties.
 pub async fn run_party(
     network: AnyTransport,
-    link: Link,
+    maker: Maker,
     job: &Job,
     secrets: Secrets<'_>,
     report: &mut Report<'_>,
 ) -> Result<(), NodeError> {
-    in_ring!(job.ring, R => run_party_in::<R>(network, link, job, secrets, report).await)
+    in_ring!(job.ring, R => run_party_in::<R>(network, maker, job, secrets, report).await)
 }
 
 async fn run_party_in<R: Ring>(
     network: AnyTransport,
-    link: Link,
+    maker: Maker,
     job: &Job,
     secrets: Secrets<'_>,
     report: &mut Report<'_>,
 ) -> Result<(), NodeError> {
     let plan = job.plan::<R>()?;
-    let party = network.party();
     let options = SessionOptions::new(job.session, Seed::from_system()?);
-    let mut session = PartySession::open(network, link, &plan, secrets.weights, options).await?;
+    match maker {
+        Maker::Dealer(link) => {
+            let session = PartySession::open(network, link, &plan, secrets.weights, options).await?;
+            infer(session, &plan, job, secrets, report).await
+        }
+        Maker::Parties(preparing) => {
+            let session = PartySession::open_pair(network, preparing, &plan, secrets.weights, options).await?;
+            infer(session, &plan, job, secrets, report).await
+        }
+    }
+}
+
+/// Runs all inferences of an open session.
+async fn infer<R: Ring, D: CorrelationMaker>(
+    mut session: PartySession<'_, R, D>,
+    plan: &Plan<R>,
+    job: &Job,
+    secrets: Secrets<'_>,
+    report: &mut Report<'_>,
+) -> Result<(), NodeError> {
+    let party = session.party();
     report(Event::Loaded(loaded(&session)));
     if job.preprocessing == PreprocessingMode::Pipelined {
-        return infer_pipelined(&mut session, &plan, job, secrets, report);
+        return infer_pipelined(&mut session, plan, job, secrets, report);
     }
     for inference in 0..job.inferences {
         session.clear_meters();
-        let owned = owned(&plan, party, secrets.inputs.get(inference));
-        let mut recorder = Recorder::new(inference, job, &plan, report);
+        let owned = owned(plan, party, secrets.inputs.get(inference));
+        let mut recorder = Recorder::new(inference, job, plan, report);
         let outputs = session.infer(&owned, job.preprocessing(), &mut recorder).await?;
         let steps = recorder.steps;
         let preprocessing = session.dealer_meter().total(Phase::Preprocessing);
-        report(inferred(inference, &plan, steps, session.meter(), preprocessing, outputs));
+        report(inferred(inference, plan, steps, session.meter(), preprocessing, outputs));
     }
     Ok(())
 }
 
 /// Each inference's correlations are drawn by a thread of their own while the one before is online.
-fn infer_pipelined<R: Ring>(
-    session: &mut PartySession<'_, R>,
+fn infer_pipelined<R: Ring, D: CorrelationMaker>(
+    session: &mut PartySession<'_, R, D>,
     plan: &Plan<R>,
     job: &Job,
     secrets: Secrets<'_>,
@@ -154,12 +181,14 @@ pub fn emulated_link(link: impl Connection + 'static, job: &Job) -> Link {
     Link::new(Emulated::new(link, job.link.settings()))
 }
 
-fn loaded<R: Ring>(session: &PartySession<'_, R>) -> Loaded {
+fn loaded<R: Ring, D: CorrelationMaker>(session: &PartySession<'_, R, D>) -> Loaded {
+    let maker = session.dealer_meter();
     Loaded {
         at: clock::now(),
         load: session.meter().traffic(Phase::Setup, labels::LOAD),
+        making: labels::MAKE_SETUP.into_iter().map(|label| maker.traffic(Phase::Setup, label)).sum(),
         parties: session.meter().total(Phase::Setup),
-        dealer: session.dealer_meter().total(Phase::Setup),
+        dealer: maker.total(Phase::Setup),
     }
 }
 
@@ -226,6 +255,7 @@ mod tests {
     fn job() -> Job {
         Job {
             owner_computes: false,
+            correlations: mpc_nn::Correlations::Dealt,
             graph: graph(1),
             parties: 2,
             ring: RingBits::Bits64,
@@ -248,7 +278,7 @@ mod tests {
             thread::spawn(move || {
                 let (network, (link, _dealer)) = (AnyTransport::new(transport), memory_link(deadline));
                 let mut report = |_| ();
-                let run = run_party(network, link, &job, Secrets::default(), &mut report);
+                let run = run_party(network, Maker::Dealer(link), &job, Secrets::default(), &mut report);
                 smol::block_on(run).map_or_else(|error| error.to_string(), |()| "no error".to_owned())
             })
         });

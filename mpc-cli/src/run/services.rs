@@ -54,6 +54,10 @@ pub fn run(arguments: &RunArguments) -> Result<(), Failure> {
 /// Refuses what services do not do.
 fn check(arguments: &RunArguments) -> Result<(), Failure> {
     let RunArguments { batch, accuracy, input_owner, weights, preprocessing, pipeline, threads, link, .. } = arguments;
+    if arguments.no_dealer {
+        let reason = "services work with a dealer: run --no-dealer with --transport memory, tcp or tls";
+        return Err(Failure::Usage(reason.to_owned()));
+    }
     let is_other = batch.is_some_and(|batch| batch != 1)
         || *accuracy
         || !input_owner.is_empty()

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::cost::kind;
-use mpc_nn::Plan;
+use mpc_nn::{Plan, WeightKnowledge};
 use mpc_ring::Ring;
 use mpc_transport::Traffic;
 use serde::Serialize;
@@ -35,6 +35,8 @@ pub struct Summary {
     pub link: LinkKind,
     /// Whether the model owner computed with its weights in the clear.
     pub owner_computes: bool,
+    /// Whether two parties made their correlations themselves.
+    pub no_dealer: bool,
     /// When correlations were drawn.
     pub preprocessing_mode: PreprocessingMode,
     /// ℓ.
@@ -147,7 +149,7 @@ pub struct PhaseCost {
     pub seconds: f64,
     /// Sent by each party.
     pub bytes_sent: Vec<u64>,
-    /// Received by each party, from the others and from the dealer.
+    /// Received by each party, from the others and from the dealer, if there is one.
     pub bytes_received: Vec<u64>,
     /// The most that a party waited for others.
     pub rounds: u64,
@@ -168,7 +170,7 @@ pub struct LayerCost {
     pub bytes_sent: Vec<u64>,
     /// Received online by each party.
     pub bytes_received: Vec<u64>,
-    /// Received by the last party from the dealer.
+    /// Received by the last party from the dealer, or for correlations from the other one.
     pub dealt_bytes: u64,
     /// Rounds online.
     pub rounds: u64,
@@ -209,7 +211,8 @@ pub fn summarise(
         parties: settings.parties,
         transport: arguments.transport,
         link: arguments.link,
-        owner_computes: arguments.terms.owner_computes,
+        owner_computes: settings.weights == WeightKnowledge::Owner,
+        no_dealer: arguments.no_dealer,
         preprocessing_mode: arguments.preprocessing_mode(),
         ring_bits: plan.ring_bits(),
         fractional_bits: settings.fractional_bits,
@@ -245,9 +248,15 @@ fn check_plan(plan: &Plan<impl Ring>, party: usize, record: &PartyRecord) -> Res
         if planned == measured { Ok(()) } else { Err(differ()) }
     };
     check("setup".to_owned(), plan.setup(party), record.loaded.load)?;
+    check("setup of correlations".to_owned(), plan.preparing_setup(party), record.loaded.making)?;
+    let mut schedule = plan.schedule();
     for inferred in &record.inferences {
         let of = format!("of inference {}", inferred.inference);
-        check(format!("preprocessing {of}"), plan.preprocessing(party), inferred.preprocessing)?;
+        let preprocessing = match &mut schedule {
+            Some(schedule) => plan.preprocessing_next(party, schedule),
+            None => plan.preprocessing(party),
+        };
+        check(format!("preprocessing {of}"), preprocessing, inferred.preprocessing)?;
         for (step, measured) in plan.steps().iter().zip(&inferred.steps) {
             let planned = step.online.get(party).copied().unwrap_or_default();
             check(format!("step `{}` {of}", step.name), planned, measured.traffic)?;
@@ -293,6 +302,17 @@ fn inference_time(steps: &[StepTime]) -> InferenceTime {
 
 fn layers(plan: &Plan<impl Ring>, times: &[Vec<StepTime>]) -> Vec<LayerCost> {
     let inferences = times.len() as u64;
+    let last = plan.settings().parties - 1;
+    let mut dealt: Vec<u64> =
+        plan.steps().iter().map(|step| inferences * step.preprocessing.bytes_received()).collect();
+    if let Some(mut schedule) = plan.schedule() {
+        // No two inferences need be the same.
+        dealt.fill(0);
+        for _ in times {
+            let steps = plan.preprocessing_next_by_step(last, &mut schedule);
+            dealt.iter_mut().zip(&steps).for_each(|(sum, step)| *sum += step.bytes_received());
+        }
+    }
     let layer = |(at, step): (usize, &mpc_nn::Step)| {
         let sum = |part: fn(&StepTime) -> u64| clock::seconds(0, times.iter().map(|steps| part(&steps[at])).sum());
         // The meters were found equal to the plan, step by step.
@@ -305,7 +325,7 @@ fn layers(plan: &Plan<impl Ring>, times: &[Vec<StepTime>]) -> Vec<LayerCost> {
             preprocessing_seconds: sum(|time| time.preprocessing),
             bytes_sent: over_parties(Traffic::bytes_sent).collect(),
             bytes_received: over_parties(Traffic::bytes_received).collect(),
-            dealt_bytes: inferences * step.preprocessing.bytes_received(),
+            dealt_bytes: dealt[at],
             rounds: over_parties(|traffic| traffic.rounds).max().unwrap_or(0),
         }
     };

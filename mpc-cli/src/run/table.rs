@@ -4,7 +4,7 @@ use comfy_table::Table;
 
 use super::arguments::{PreprocessingMode, RunArguments};
 use super::subject::Meaning;
-use super::summary::{LayerCost, OutputResult, PhaseCost, Summary};
+use super::summary::{LayerCost, OutputResult, PhaseCost, Phases, Summary};
 use crate::format::{bytes, count, seconds};
 use crate::table::table;
 
@@ -37,6 +37,19 @@ pub fn text(summary: &Summary, arguments: &RunArguments) -> String {
 /// The measured figures, which [`summarise`](super::summary::summarise) has found equal to the plan's.
 fn plan_line(summary: &Summary) -> String {
     let (online, dealt) = (&summary.phases.online, &summary.phases.preprocessing.bytes_received);
+    if summary.no_dealer {
+        let Phases { setup, preprocessing, .. } = &summary.phases;
+        let both_ways = |cost: &PhaseCost| bytes(cost.bytes_sent.iter().sum());
+        return format!(
+            "Measured as planned, at every party and step: {} bytes sent by a party in {} rounds online. Without a dealer: both \
+             ways {} once for the model, and {} in {} rounds for the correlations.",
+            count(largest(&online.bytes_sent)),
+            count(online.rounds),
+            both_ways(setup),
+            both_ways(preprocessing),
+            count(preprocessing.rounds),
+        );
+    }
     format!(
         "Measured as planned, at every party and step: {} bytes sent by a party in {} rounds online, {} bytes dealt to \
          the last party.",
@@ -140,8 +153,9 @@ fn largest(values: &[u64]) -> u64 {
 fn layers(summary: &Summary) -> Table {
     let mut layers: Vec<&LayerCost> = summary.per_layer.iter().collect();
     layers.sort_by(|a, b| b.seconds.total_cmp(&a.seconds));
+    let dealt = if summary.no_dealer { "received to make correlations" } else { "dealt to the last party" };
     let is_streamed = summary.preprocessing_mode == PreprocessingMode::Streamed;
-    let mut header = vec!["layer", "kind", "online", "sent by a party", "rounds", "dealt to the last party"];
+    let mut header = vec!["layer", "kind", "online", "sent by a party", "rounds", dealt];
     if is_streamed {
         header.push("drawing them");
     }

@@ -4,7 +4,7 @@ use mpc_he::{Ciphertext, Encryption, Evaluation, Hint, Layout, OPENING_BYTES, Pu
 use mpc_ring::{Convolution, Ring, convolution};
 use mpc_shares::{Prg, Seed};
 
-pub const MASK: u64 = (1 << 48) - 1;
+pub const MASK: u64 = (1 << 50) - 1;
 
 /// A square convolution without padding; the rest is set by the caller.
 pub fn square(channels: [usize; 2], size: usize, kernel: usize) -> Convolution {
@@ -15,7 +15,7 @@ pub fn generator(seed: u64) -> Prg {
     Prg::new(Seed::from_bytes(core::array::from_fn(|i| seed.to_le_bytes()[i % 8] ^ i as u8)))
 }
 
-/// Elements modulo 2^48: uniform, or signed ones of `bits` bits.
+/// Elements modulo 2^50: uniform, or signed ones of `bits` bits.
 pub fn elements(len: usize, bits: u32, generator: &mut Prg) -> Vec<u64> {
     let mut elements = vec![0u64; len];
     u64::fill_random(&mut elements, generator);
@@ -45,9 +45,9 @@ pub fn infer(layout: &Layout, weights: &[u64], weight_bits: u32, given: Option<&
     [encrypted.mask.to_vec(), sum]
 }
 
-/// The largest difference between values modulo 2^48, as signed.
+/// The largest difference between values modulo 2^50, as signed.
 pub fn distance(left: &[u64], right: &[u64]) -> u64 {
     assert_eq!(left.len(), right.len());
-    let difference = |(left, right): (&u64, &u64)| ((left.wrapping_sub(*right) << 16) as i64 >> 16).unsigned_abs();
+    let difference = |(left, right): (&u64, &u64)| ((left.wrapping_sub(*right) << 14) as i64 >> 14).unsigned_abs();
     left.iter().zip(right).map(difference).max().unwrap()
 }

@@ -11,12 +11,12 @@ use super::common::{MASK, distance, elements, generator, infer, plain_convolutio
 fn check(layer: &Linear, given: bool, seed: u64, plain: impl Fn(&[u64], &[u64]) -> Vec<u64>) {
     for (case, inferences) in [1, 1_000_000].into_iter().enumerate() {
         let layout = Layout::search(layer, inferences, given).unwrap();
-        let bits = [48, 24][case];
+        let bits = [50, 24][case];
         let mut weights = elements(layer.weight_len(), bits, &mut generator(seed));
         let extremes = [(1u64 << (bits - 1)).wrapping_neg() & MASK, (1 << (bits - 1)) - 1];
         weights.iter_mut().enumerate().filter(|(i, _)| i % 3 == 1).for_each(|(i, weight)| *weight = extremes[i % 2]);
-        let mut masks = elements(layer.input_len(), 48, &mut generator(seed + 1));
-        let extremes = [0, MASK, 1 << 47];
+        let mut masks = elements(layer.input_len(), 50, &mut generator(seed + 1));
+        let extremes = [0, MASK, 1 << 49];
         masks.iter_mut().enumerate().filter(|(i, _)| i % 5 == 1).for_each(|(i, mask)| *mask = extremes[i % 3]);
         let [mask, sum] = infer(&layout, &weights, bits, given.then_some(&masks), seed + 2);
         if given {

@@ -138,10 +138,10 @@ fn operands_that_do_not_fit_are_refused() {
     let evaluation = Evaluation::from_bytes(&opening).unwrap();
     assert!(matches!(evaluation.layer(&weights, &message, &mut generator), Err(HeError::Elements { .. })));
 
-    for (values, bits, index) in [([0, 8, 0, 0], 4, 1), ([0, 0, (1 << 48) - 9, 0], 4, 2), ([1 << 50, 7, 1, 8], 4, 3)] {
+    for (values, bits, index) in [([0, 8, 0, 0], 4, 1), ([0, 0, (1 << 50) - 9, 0], 4, 2), ([1 << 50, 7, 1, 8], 4, 3)] {
         let error = Weights::new(&chosen, &values, bits, &seed, 0, &mut generator).err().unwrap();
         assert_eq!(error, HeError::Weight { index, bits });
     }
-    assert!(Weights::new(&chosen, &[7, (1 << 48) - 8, 0, 0], 4, &seed, 0, &mut generator).is_ok());
+    assert!(Weights::new(&chosen, &[7, (1 << 50) - 8, 0, 0], 4, &seed, 0, &mut generator).is_ok());
     assert!(Weights::new(&chosen, &[0; 3], 4, &seed, 0, &mut generator).is_err());
 }

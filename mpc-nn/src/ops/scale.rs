@@ -33,8 +33,8 @@ impl Operation for Scale {
     /// Of an index only the sign may change.
     fn plan<R: Ring>(&self, walk: &mut Walk<'_, R>, node: &Node) -> Result<(Action, Format), PlanError> {
         let input = node.inputs()[0];
-        if let (Format::Index(Index { bits, origin, step }), -1.0) = (walk.format(input), self.0) {
-            return Ok((Action::Reshape, Format::Index(Index { bits, origin: -origin, step: -step })));
+        if let (Format::Index(index @ Index { origin, step, .. }), -1.0) = (walk.format(input), self.0) {
+            return Ok((Action::Reshape, Format::Index(Index { origin: -origin, step: -step, ..index })));
         }
         let Integers { bits, integers } = walk.public_factors(input, &[f64::from(self.0)])?;
         Ok((Action::Scale { factor: integers[0] }, walk.number(input)?.finer(bits).into()))

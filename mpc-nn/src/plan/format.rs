@@ -27,6 +27,16 @@ pub struct Index {
     pub origin: i64,
     /// 1 or −1.
     pub step: i64,
+    /// The number of values that v has, from 0.
+    pub count: u64,
+}
+
+impl Index {
+    /// Whether a run without a fault gives this result.
+    pub(crate) fn gives(self, result: f64) -> bool {
+        let v = (result - self.origin as f64) * self.step as f64;
+        (0.0..self.count as f64).contains(&v)
+    }
 }
 
 /// A number in fixed point: the signed element, divided by 2^`scale` and by `divisor`.
@@ -53,7 +63,7 @@ impl Format {
                 let fixed = FixedPoint::new(scale);
                 elements.iter().map(|&x| fixed.decode(x) / divisor).collect()
             }
-            Self::Index(Index { bits, origin, step }) | Self::Ranked(Index { bits, origin, step }) => {
+            Self::Index(Index { bits, origin, step, .. }) | Self::Ranked(Index { bits, origin, step, .. }) => {
                 elements.iter().map(|&x| (origin + step * (x & R::low_mask(bits)).low_u64() as i64) as f64).collect()
             }
         };

@@ -17,9 +17,10 @@ impl<R: Ring> Plan<R> {
         // Of the outputs the shares, those that go outside, and the numbers.
         let outputs = self.outputs_len();
         // Of the weights its share and Δ.
+        let own = self.own().map_or(0, |own| own.memory(self.place(party)));
         let kept = self.model_elements() + 2 * self.packed_elements() + inputs + 2 * outputs;
         let run = self.run_memory(party, preprocessing);
-        let fixed = bytes::<R>(kept) + 8 * outputs as u64 + run.min(RETIRED_BYTES);
+        let fixed = own + bytes::<R>(kept) + 8 * outputs as u64 + run.min(RETIRED_BYTES);
         let load = self.load_memory();
         (load + load.min(RETIRED_BYTES)).max(fixed.saturating_add(run))
     }

@@ -4,7 +4,10 @@ use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::fmt;
 
+use mpc_ot::Method;
+use mpc_ot::softspoken::FieldBits;
 use mpc_protocols::ProtocolError;
+use mpc_protocols::own::WeightHolder;
 use mpc_protocols::sign::SignParameters;
 use mpc_ring::Ring;
 use mpc_shares::{MAX_PARTIES, ShareError};
@@ -25,6 +28,58 @@ pub struct Settings {
     pub roles: Roles,
     /// The knowledge of the weights.
     pub weights: WeightKnowledge,
+    /// The makers of correlations.
+    pub correlations: Correlations,
+}
+
+/// The makers of correlations.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Correlations {
+    /// A dealer, who colludes with no party.
+    #[default]
+    Dealt,
+    /// Two parties themselves, without a dealer.
+    Own {
+        /// How their oblivious transfers are extended.
+        transfers: Transfers,
+        /// The number of inferences that a model is expected to be loaded for: with more of them, more is sent when it is loaded
+        /// and less in each.
+        inferences: u32,
+    },
+}
+
+/// How oblivious transfers are extended.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Transfers {
+    /// Silently: under the assumption of learning parity with noise, a fraction of a bit each.
+    #[default]
+    Silent,
+    /// By SoftSpoken with fields of eight bits: without that assumption, 15 bits each.
+    SoftSpoken,
+}
+
+impl Transfers {
+    /// As oblivious transfer has it.
+    pub(crate) fn method(self) -> Method {
+        match self {
+            Self::Silent => Method::Silent,
+            Self::SoftSpoken => Method::SoftSpoken(FieldBits::Eight),
+        }
+    }
+}
+
+impl fmt::Display for Correlations {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Dealt => formatter.write_str("dealt"),
+            Self::Own { transfers: Transfers::Silent, inferences } => {
+                write!(formatter, "made by the parties, silent transfers, for {inferences} inference(s)")
+            }
+            Self::Own { transfers: Transfers::SoftSpoken, inferences } => {
+                write!(formatter, "made by the parties, SoftSpoken transfers, for {inferences} inference(s)")
+            }
+        }
+    }
 }
 
 /// When correlations are drawn from the dealer's stream.
@@ -58,7 +113,24 @@ impl Settings {
             comparison_bits: 32,
             roles: Roles::default(),
             weights: WeightKnowledge::Shared,
+            correlations: Correlations::Dealt,
         }
+    }
+
+    /// As [`new`](Self::new) for two parties without a dealer, of which the model owner computes with its weights in the clear,
+    /// with silent transfers, for one inference.
+    #[must_use]
+    pub fn without_dealer() -> Self {
+        Self {
+            weights: WeightKnowledge::Owner,
+            correlations: Correlations::Own { transfers: Transfers::Silent, inferences: 1 },
+            ..Self::new(2)
+        }
+    }
+
+    /// The holder of weights where two parties make their own correlations.
+    pub(crate) fn weight_holder(&self) -> WeightHolder {
+        self.clear_owner().map_or(WeightHolder::Both, WeightHolder::Party)
     }
 
     /// The party that computes with the weights in the clear, if one does.
@@ -279,6 +351,20 @@ pub enum PlanError {
     /// A model owner that cannot compute with its weights, since it does not compute.
     #[error("the model owner is outside, so no party can compute with weights in the clear; let the weights be shared")]
     OwnerOutside,
+    /// More than two parties, or one, that are to make their own correlations.
+    #[error("{parties} parties cannot make their own correlations, two can: let there be two parties, or a dealer")]
+    NoDealer {
+        /// The number of parties.
+        parties: usize,
+    },
+    /// A step whose correlations two parties cannot make.
+    #[error("step `{step}` needs a dealer: {reason}")]
+    NeedsDealer {
+        /// The step's name.
+        step: String,
+        /// Why.
+        reason: String,
+    },
     /// Fixed-point settings that do not fit the ring.
     #[error("f = {fractional_bits} and k = {comparison_bits} do not fit a ring of {ring_bits} bits: {reason}")]
     Precision {
@@ -315,6 +401,9 @@ pub(super) fn check_settings<R: Ring>(settings: &Settings) -> Result<SignParamet
     }
     if roles.recipients == Some(Recipients::NOBODY) {
         return Err(PlanError::NoRecipient);
+    }
+    if settings.correlations != Correlations::Dealt && parties != 2 {
+        return Err(PlanError::NoDealer { parties });
     }
     if settings.weights == WeightKnowledge::Owner && roles.model_owner == Owner::Outside {
         return Err(PlanError::OwnerOutside);

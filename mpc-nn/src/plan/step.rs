@@ -203,10 +203,12 @@ pub enum Action {
         /// Distances.
         step: Vec<usize>,
     },
-    /// Those who learn the outputs learn the node's value.
+    /// Those who learn the outputs learn the node's value, a number with f fractional bits.
     Reveal {
         /// The place among the graph's outputs.
         output: usize,
+        /// The lowest bits of a number that are not revealed: those beyond f.
+        drop: u32,
     },
     /// Running sums along an axis.
     CumulativeSum {

@@ -1,6 +1,7 @@
 //! The walk over a graph that makes its plan.
 
 use alloc::borrow::ToOwned;
+use alloc::collections::BTreeSet;
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -25,13 +26,16 @@ pub(crate) struct Walk<'a, R: Ring> {
     pub(super) weights: Vec<MaskedWeight>,
     pub(super) constants: Vec<SharedConstant>,
     pub(super) steps: Vec<Step>,
+    /// Those of the steps: a meter counts by name.
+    names: BTreeSet<String>,
     ring: PhantomData<R>,
 }
 
 impl<'a, R: Ring> Walk<'a, R> {
     pub(super) fn new(graph: &'a Graph, settings: Settings, parameters: SignParameters) -> Self {
         let (formats, weights, constants, steps) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
-        Self { graph, settings, parameters, formats, weights, constants, steps, ring: PhantomData }
+        let names = BTreeSet::new();
+        Self { graph, settings, parameters, formats, weights, constants, steps, names, ring: PhantomData }
     }
 
     /// Adds what is done for the next node.
@@ -42,6 +46,7 @@ impl<'a, R: Ring> Walk<'a, R> {
 
     /// Adds a step, whose costs follow when all are there.
     pub(super) fn push(&mut self, name: String, node: NodeId, action: Action, format: Format) {
+        let name = self.own_name(name);
         self.steps.push(Step {
             name,
             node,
@@ -55,6 +60,18 @@ impl<'a, R: Ring> Walk<'a, R> {
             online: Vec::new(),
             preprocessing: Traffic::default(),
         });
+    }
+
+    /// The name, or one like it where a step has it already.
+    fn own_name(&mut self, name: String) -> String {
+        let mut own = name.clone();
+        for number in 2.. {
+            if self.names.insert(own.clone()) {
+                break;
+            }
+            own = format!("{name}#{number}");
+        }
+        own
     }
 
     /// The place of an input of the graph among its inputs.
@@ -111,19 +128,25 @@ impl<'a, R: Ring> Walk<'a, R> {
 
     /// Brings a value to f fractional bits; a divisor may stay pending.
     pub(crate) fn need_single(&mut self, id: NodeId) -> Result<Number, PlanError> {
-        let Number { scale, divisor } = self.number(id)?;
+        let number = self.number(id)?;
+        let Number { scale, divisor } = number;
         let fractional_bits = self.settings.fractional_bits;
         if scale == fractional_bits {
-            return Ok(Number { scale, divisor });
+            return Ok(number);
         }
-        // A sum is shifted as far as its mean, so that the bound of k bits holds for the mean.
-        let room = self.finest() - scale;
-        let extra = ceil_log2(divisor).min(room);
-        let shift = scale - fractional_bits + extra;
+        let shift = self.bits_beyond_single(number);
         let bits = self.settings.comparison_bits;
+        let extra = shift - (scale - fractional_bits);
         let truncated = Number { scale: fractional_bits, divisor: divisor / power_of_two(extra) };
         self.push_behind(id, "truncate", Action::Truncate { shift, bits }, truncated);
         Ok(truncated)
+    }
+
+    /// The lowest bits of a number, without which it has f fractional bits. A sum is shifted as far as its mean, so that the
+    /// bound of k bits holds for the mean.
+    fn bits_beyond_single(&self, Number { scale, divisor }: Number) -> u32 {
+        let room = self.finest() - scale;
+        scale - self.settings.fractional_bits + ceil_log2(divisor).min(room)
     }
 
     /// Applies a divisor that is pending: as a finer fixed point where it is a power of two, else by its reciprocal.
@@ -217,7 +240,12 @@ impl<'a, R: Ring> Walk<'a, R> {
 
     pub(super) fn reveal(&mut self, output: usize, id: NodeId) {
         let name = format!("{}:reveal", self.graph.node(id).name());
-        self.push(name, id, Action::Reveal { output }, self.format(id));
+        let format = self.format(id);
+        let drop = match format {
+            Format::Number(number) => self.bits_beyond_single(number),
+            Format::Index(_) | Format::Ranked(_) => 0,
+        };
+        self.push(name, id, Action::Reveal { output, drop }, format);
     }
 }
 

@@ -42,7 +42,11 @@ impl<R: Ring> Drawing<'_, R> {
         observer.begin(Phase::Preprocessing, index);
         let needs = step.needs(self.plan.steps());
         let drawn = needs.draw(step.correlation_width(), &mut self.source, &self.model.weights).await;
-        let material = drawn.map_err(|source| InferenceError::over_dealer_link(&step.name, source))?;
+        let failed = |source| match self.plan.own() {
+            Some(_) => InferenceError::over_preparing_link(&step.name, source),
+            None => InferenceError::over_dealer_link(&step.name, source),
+        };
+        let material = drawn.map_err(failed)?;
         observer.end(Phase::Preprocessing, index);
         Ok(material)
     }

@@ -93,14 +93,23 @@ pub(crate) fn encode_input<R: Ring>(
     Ok(elements.into())
 }
 
-/// Checks the outputs of a run, in the order of the graph's, against the plan's bound; indices have none.
+/// Checks the outputs of a run, in the order of the graph's: numbers against the plan's bound, indices against those that
+/// there are.
 pub(crate) fn check_outputs<R: Ring>(plan: &Plan<R>, outputs: &[ArrayD<f64>]) -> Result<(), InferenceError> {
     let bound = plan.settings().bound();
-    for (step, output) in plan.revealed().zip(outputs) {
-        let is_number = matches!(step.format, Format::Number(_));
-        if let Some(index) = output.iter().position(|value| is_number && value.abs() >= bound) {
-            let output = plan.graph().node(step.node).name().to_owned();
-            return Err(InferenceError::OutputBound { output, index, bound });
+    for (step, values) in plan.revealed().zip(outputs) {
+        let output = || plan.graph().node(step.node).name().to_owned();
+        match step.format {
+            Format::Number(_) => {
+                if let Some(index) = values.iter().position(|value| value.abs() >= bound) {
+                    return Err(InferenceError::OutputBound { output: output(), index, bound });
+                }
+            }
+            Format::Index(indices) | Format::Ranked(indices) => {
+                if let Some(index) = values.iter().position(|&value| !indices.gives(value)) {
+                    return Err(InferenceError::IndexRange { output: output(), index, count: indices.count });
+                }
+            }
         }
     }
     Ok(())

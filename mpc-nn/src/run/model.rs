@@ -91,6 +91,34 @@ impl<R: Ring> Model<R> {
         Ok(Self { header: Header::new(plan, party.index()), weights, constants })
     }
 
+    /// Loads a model where two parties make their own correlations: what a party has of the weights stays with it, and nothing is
+    /// opened. For their layers' hints see [`Own::load`](mpc_protocols::own::Own::load).
+    ///
+    /// # Rounds and communication
+    /// [`Plan::setup`]: nothing where the model owner computes; else 32 bytes from it to the other.
+    ///
+    /// # Errors
+    /// As for [`load`](Self::load).
+    pub async fn load_own(
+        party: &mut Party,
+        plan: &Plan<R>,
+        source: ModelSource<'_, R>,
+        generator: &mut Prg,
+    ) -> Result<Self, InferenceError> {
+        party.transport_mut().begin(Phase::Setup, labels::LOAD);
+        let shares = shares(party, plan, source, generator).await?;
+        let [weights, constants] = split_parameters(plan, shares.elements());
+        let as_shares = |elements: &[R]| ArithmeticShares::from_elements(elements.to_vec());
+        let weights = weights.into_iter().map(|weight| FixedWeights::restore(as_shares(weight), Vec::new())).collect();
+        let constants = constants.into_iter().map(as_shares).collect();
+        Ok(Self { header: Header::new(plan, party.index()), weights, constants })
+    }
+
+    /// This party's part of each weight, in the order of the plan.
+    pub(crate) fn weight_shares(&self) -> Vec<&[R]> {
+        self.weights.iter().map(FixedWeights::share).collect()
+    }
+
     /// Its encoding, of [`Plan::model_bytes`] bytes: this party's shares and Δ.
     ///
     /// # Security
@@ -117,7 +145,8 @@ impl<R: Ring> Model<R> {
     pub fn from_bytes(plan: &Plan<R>, party: usize, bytes: &[u8]) -> Result<Self, EncodingError> {
         let header = Header::new(plan, party);
         let payload = header.decode(Kind::Model, plan.model_elements() * R::BYTES, bytes)?;
-        let weights = plan.weights().iter().flat_map(|weight| [weight.len; 2]);
+        let opened = |len| if plan.own().is_some() { 0 } else { len };
+        let weights = plan.weights().iter().flat_map(|weight| [weight.len, opened(weight.len)]);
         let lengths = weights.chain(plan.constants().iter().map(|constant| constant.len)).map(|len| len * R::BYTES);
         let tensors = parts(payload, lengths);
         let (weights, constants) = tensors.split_at(2 * plan.weights().len());

@@ -9,5 +9,7 @@ mod graph;
 mod harness;
 mod hostile;
 mod operations;
+mod outputs;
+mod own;
 mod private;
 mod recorded;

@@ -87,6 +87,20 @@ fn layers_with_one_input_open_it_once() {
 }
 
 #[test]
+fn steps_of_one_name_are_counted_apart() {
+    let mut b = GraphBuilder::new();
+    let x = b.input("x", &[1, 3]).unwrap();
+    let square = b.square("a", x).unwrap();
+    // A truncation goes before it.
+    let taken = b.square("a:truncate", square).unwrap();
+    let graph = b.finish(&[taken]).unwrap();
+    let plan = Plan::<u64>::new(&graph, Settings::new(2)).unwrap();
+    let names: Vec<_> = plan.steps().iter().map(|step| step.name.as_str()).collect();
+    assert!(names.contains(&"a:truncate") && names.contains(&"a:truncate#2"), "{names:?}");
+    check::<u64>(&graph, Settings::new(2), 0.01, Preprocessing::Streamed);
+}
+
+#[test]
 fn preprocessing_overlaps_the_inference_before() {
     for parties in [2, 3] {
         check_how::<u64>(&everything(1), Settings::new(parties), 0.0005, How::Pipelined);

@@ -286,7 +286,7 @@ pub(super) fn unary(context: &mut Context, call: &Call<'_>) -> Lowered<Vec<Value
                     let y = reduce::log_sum_exp(context, &source, &axes)?;
                     context.reshape(&y, &x.shape)?
                 }
-                None => context.function(x, Function::Log)?,
+                None => context.logarithm(x)?,
             },
             "Erf" => context.function(x, Function::Erf)?,
             "Reciprocal" => context.reciprocal(x)?,

@@ -5,8 +5,13 @@ use core::ops::Range;
 
 use mpc_ring::{Ring, packing};
 use mpc_transport::Traffic;
+use sha2::{Digest, Sha256};
 
+use super::request::Request;
 use crate::place::Place;
+
+/// The field of a handshake that compares [`layout_digest`].
+pub const LAYOUT: &str = "layout of correlations";
 
 /// The dealer's corrections travel in frames of at most this many bytes.
 pub const CORRECTION_FRAME_BYTES: usize = 1 << 16;
@@ -131,5 +136,62 @@ impl Layout {
 
     pub(crate) fn into_fields(self) -> vec::IntoIter<Field> {
         self.0.into_iter()
+    }
+}
+
+/// SHA-256 of the layouts of a plan's correlations in ring `R`: two participants with one digest make, send and read the same
+/// fields in the same order, whatever versions of this crate they have.
+#[must_use]
+pub fn layout_digest<R: Ring>(plan: &[Request]) -> [u8; 32] {
+    // A correlation that cannot be is refused when it is dealt and drawn.
+    digest_of(plan.iter().map(|request| request.layout::<R>().unwrap_or_default()))
+}
+
+fn digest_of(layouts: impl Iterator<Item = Layout>) -> [u8; 32] {
+    let mut digest = Sha256::new();
+    for layout in layouts {
+        digest.update((layout.fields().len() as u64).to_le_bytes());
+        for &Field { origin, form, len, bits, bytes } in layout.fields() {
+            let (form, item) = match form {
+                Form::Elements => (0, 0),
+                Form::Words => (1, 0),
+                Form::Packed { item } => (2, item),
+            };
+            digest.update([u8::from(origin == Origin::Dealt), form]);
+            [len as u64, bits.into(), bytes as u64, item as u64].iter().for_each(|n| digest.update(n.to_le_bytes()));
+        }
+    }
+    digest.finalize().into()
+}
+
+#[cfg(test)]
+mod tests {
+    use alloc::vec;
+
+    use super::*;
+
+    #[test]
+    fn every_property_of_a_field_and_their_order_are_in_the_digest() {
+        let field = Field::elements::<u64>(Origin::Dealt, 8, 32);
+        let fields = [
+            field,
+            Field { origin: Origin::Uniform, ..field },
+            Field { form: Form::Words, ..field },
+            Field { form: Form::Packed { item: 2 }, ..field },
+            Field { form: Form::Packed { item: 4 }, ..field },
+            Field { len: 9, ..field },
+            Field { bits: 33, ..field },
+            Field::elements::<u32>(Origin::Dealt, 8, 32),
+        ];
+        let mut layouts: Vec<Vec<Layout>> = fields.iter().map(|&field| vec![Layout(vec![field])]).collect();
+        layouts.extend([vec![], vec![Layout::default()]]);
+        layouts.push(vec![Layout(vec![fields[0], fields[1]])]);
+        layouts.push(vec![Layout(vec![fields[1], fields[0]])]);
+        layouts.push(vec![Layout(vec![fields[0]]), Layout(vec![fields[1]])]);
+        let mut digests: Vec<_> = layouts.into_iter().map(|layouts| digest_of(layouts.into_iter())).collect();
+        let count = digests.len();
+        digests.sort_unstable();
+        digests.dedup();
+        assert_eq!(digests.len(), count);
     }
 }

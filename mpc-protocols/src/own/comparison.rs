@@ -1,90 +1,200 @@
 //! From the masks of comparisons to the fields of their correlations.
 
 use alloc::vec::Vec;
-use core::ops::Range;
 
-use mpc_ot::Pair;
 use mpc_ot::comparison::{ComparisonMasks, ComparisonShape};
+use mpc_ot::{OtError, Pair};
+use mpc_ring::kernels::TABLE_BLOCK;
 use mpc_ring::{Ring, packing};
-use mpc_shares::SecretVec;
 
-use crate::ProtocolError;
+use super::maker::put_at;
 use crate::correlation::Share;
 use crate::sign::SignParameters;
 
-/// Elements that are made at a time: about 190 bytes of memory each. A multiple of 512, so that tables and monomials of a part
-/// are a part of all of them.
-const CHUNK: usize = 1 << 18;
+/// Elements that are made at a time: about 190 bytes of memory each.
+pub(super) const GROUP: usize = 1 << 18;
+/// A part of a group begins at a multiple of this, so that its tables and monomials are blocks of the group's.
+pub(super) const PART: usize = 512;
+/// Words of a block of products.
+const LANES: usize = PART / 64;
 
-/// The parts of `len` elements, one after the other.
-pub(super) fn chunks(len: usize) -> impl Iterator<Item = Range<usize>> {
-    (0..len).step_by(CHUNK).map(move |from| from..len.min(from + CHUNK))
+/// Masks that are made together: of however many requests.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Group {
+    pub(super) len: usize,
+    pub(super) parameters: SignParameters,
+    /// The bits of r's shares.
+    pub(super) ring_bits: u32,
 }
 
-/// Fills a sign's fields, or with all of them a ReLU's.
-pub(super) async fn fill<E: Ring>(
-    pair: &mut Pair,
-    len: usize,
-    parameters: SignParameters,
-    first: bool,
-    shares: &mut [&mut dyn Share],
-) -> Result<(), ProtocolError> {
-    let ring_bits = shares.first().map_or(0, |share| share.field().bits);
-    let words = packing::words_for(len);
-    for part in chunks(len) {
-        let shape = ComparisonShape { len: part.len(), bits: parameters.bits(), ring_bits };
-        let masks = ComparisonMasks::<E>::generate(pair, shape, first).await?;
-        let leaves = parameters.leaves();
-        let (at, word, part_words) = (part.start, part.start / 64, packing::words_for(part.len()));
-        let products = masks.products.len() / part_words.max(1);
-        let mut fields = shares.iter_mut();
-        let mut put = |values: Values<'_, E>, starts: Vec<usize>| {
-            if let Some(share) = fields.next() {
-                values.put(*share, &starts);
-            }
-        };
-        put(Values::Elements(&masks.mask), [at].into());
-        put(Values::Words(&masks.tables), [at / 2 * leaves].into());
-        put(Values::Words(&masks.sign), [word].into());
-        // One plane after the other, of which this part has some words.
-        let planes = |count: usize| (0..count).map(|plane| plane * words + word).collect();
-        put(Values::Words(&masks.less_bits), planes(leaves));
-        put(Values::Words(&masks.equal_bits), planes(leaves - 1));
-        put(Values::Words(&masks.flip), [word].into());
-        put(Values::Words(&masks.products), [products * word].into());
-        put(Values::Elements(&masks.flip_in_ring), [at].into());
-        put(Values::Elements(&masks.top), [at].into());
-        put(Values::Elements(&masks.flipped_mask), [at].into());
-        put(Values::Elements(&masks.flipped_top), [at].into());
+impl Group {
+    pub(super) fn shape(&self) -> ComparisonShape {
+        ComparisonShape { len: self.len, bits: self.parameters.bits(), ring_bits: self.ring_bits }
     }
-    Ok(())
 }
 
-/// A part of a field.
-enum Values<'a, E> {
-    Elements(&'a [E]),
-    Words(&'a [u64]),
+/// A part of a request's elements, which is a part of a group.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Part {
+    /// The index of the group.
+    pub(super) group: usize,
+    /// Where it begins in the group.
+    pub(super) at: usize,
+    /// Where it begins in the request.
+    pub(super) from: usize,
+    pub(super) len: usize,
+    /// Whether nothing of the group is used after it.
+    pub(super) is_last: bool,
 }
 
-impl<E: Ring> Values<'_, E> {
-    /// Puts equal pieces of them where each starts.
-    fn put(&self, share: &mut dyn Share, starts: &[usize]) {
+/// A group as it was made.
+pub(super) enum Masks {
+    Narrow(ComparisonMasks<u64>),
+    Wide(ComparisonMasks<u128>),
+}
+
+impl Masks {
+    pub(super) async fn generate(pair: &mut Pair, group: &Group, first: bool) -> Result<Self, OtError> {
+        Ok(if group.ring_bits <= u64::BITS {
+            Self::Narrow(ComparisonMasks::generate(pair, group.shape(), first).await?)
+        } else {
+            Self::Wide(ComparisonMasks::generate(pair, group.shape(), first).await?)
+        })
+    }
+
+    /// Fills a part of a sign's fields, or with all of them a ReLU's, for a request of `len` elements.
+    pub(super) fn put(&self, group: &Group, part: &Part, len: usize, shares: &mut [&mut dyn Share]) {
+        let places: Vec<_> = (0..shares.len()).map(Some).collect();
+        self.put_fields(group, part, len, &places, shares);
+    }
+
+    /// As [`put`](Self::put), where field i of a ReLU goes to the share at place i, if there is one.
+    pub(super) fn put_fields(
+        &self,
+        group: &Group,
+        part: &Part,
+        len: usize,
+        places: &[Option<usize>],
+        shares: &mut [&mut dyn Share],
+    ) {
         match self {
-            Self::Elements(elements) => put_pieces(elements, share, starts),
-            Self::Words(words) => put_pieces(words, share, starts),
+            Self::Narrow(masks) => put(masks, group, part, len, places, shares),
+            Self::Wide(masks) => put(masks, group, part, len, places, shares),
+        }
+    }
+
+    /// Copies a part's shares of r and its top bit.
+    pub(super) fn gather<E: Ring>(&self, part: &Part, mask: &mut [E], top: &mut [E]) {
+        match self {
+            Self::Narrow(masks) => [(&masks.mask, mask), (&masks.top, top)].map(|(from, to)| part.copy(from, to)),
+            Self::Wide(masks) => [(&masks.mask, mask), (&masks.top, top)].map(|(from, to)| part.copy(from, to)),
+        };
+    }
+
+    /// Copies a part's flip bits.
+    pub(super) fn gather_flip(&self, part: &Part, flip: &mut [u64]) {
+        let planes = match self {
+            Self::Narrow(masks) => &masks.flip,
+            Self::Wide(masks) => &masks.flip,
+        };
+        let words = packing::words_for(part.len);
+        flip[part.from / 64..][..words].copy_from_slice(&planes[part.at / 64..][..words]);
+        // Bits behind the last element are those of the group.
+        if let (Some(last), used @ 1..) = (flip.last_mut(), (part.from + part.len) % 64) {
+            *last &= u64::low_mask(used as u32);
         }
     }
 }
 
-fn put_pieces<E: Ring>(values: &[E], share: &mut dyn Share, starts: &[usize]) {
-    let field = *share.field();
-    let len = values.len() / starts.len().max(1);
-    if len == 0 || field.bits == 0 {
-        return;
+impl Part {
+    fn copy<A: Ring, B: Ring>(&self, from: &[A], to: &mut [B]) {
+        let (from, to) = (&from[self.at..][..self.len], &mut to[self.from..][..self.len]);
+        from.iter().zip(to).for_each(|(from, to)| *to = B::from_u128(from.to_u128()));
     }
-    let mut bytes = SecretVec::<u8>::zeros(field.packed_bytes(len));
-    for (piece, &start) in values.chunks_exact(len).zip(starts) {
-        packing::pack(piece, field.bits, &mut bytes);
-        share.unpack(start..start + len, &bytes);
+}
+
+fn put<E: Ring>(
+    masks: &ComparisonMasks<E>,
+    group: &Group,
+    part: &Part,
+    len: usize,
+    places: &[Option<usize>],
+    shares: &mut [&mut dyn Share],
+) {
+    let leaves = group.parameters.leaves();
+    let piece = Piece { part, words: packing::words_for(len), group_words: packing::words_for(group.len) };
+    let products = masks.products.len() / piece.group_words.max(1);
+    let mut places = places.iter();
+    let mut fill = |values: Values<'_, E>| {
+        if let Some(&Some(place)) = places.next() {
+            piece.put(&values, &mut *shares[place]);
+        }
+    };
+    fill(Values::Elements(&masks.mask));
+    fill(Values::Tables(&masks.tables, leaves));
+    fill(Values::Planes(&masks.sign, 1));
+    fill(Values::Planes(&masks.less_bits, leaves));
+    fill(Values::Planes(&masks.equal_bits, leaves - 1));
+    fill(Values::Planes(&masks.flip, 1));
+    fill(Values::Products(&masks.products, products));
+    fill(Values::Elements(&masks.flip_in_ring));
+    fill(Values::Elements(&masks.top));
+    fill(Values::Elements(&masks.flipped_mask));
+    fill(Values::Elements(&masks.flipped_top));
+}
+
+/// The values of a group for one field.
+enum Values<'a, E> {
+    Elements(&'a [E]),
+    /// A number of planes, one after the other.
+    Planes(&'a [u64], usize),
+    /// In blocks of [`TABLE_BLOCK`] elements, the tables of a number of leaves.
+    Tables(&'a [u64], usize),
+    /// In blocks of [`LANES`] words, a number of products.
+    Products(&'a [u64], usize),
+}
+
+/// The place of a part in its group, and in its request of `words` words.
+struct Piece<'a> {
+    part: &'a Part,
+    words: usize,
+    group_words: usize,
+}
+
+impl Piece<'_> {
+    fn put<E: Ring>(&self, values: &Values<'_, E>, share: &mut dyn Share) {
+        let &Part { at, from, len, .. } = self.part;
+        let (first, start, words) = (at / 64, from / 64, packing::words_for(len));
+        match *values {
+            Values::Elements(elements) => put_at(&elements[at..at + len], share, from),
+            Values::Planes(planes, count) => {
+                for plane in 0..count {
+                    put_at(&planes[plane * self.group_words + first..][..words], share, plane * self.words + start);
+                }
+            }
+            Values::Tables(tables, leaves) => {
+                let lines = tables[at / 2 * leaves..].chunks(TABLE_BLOCK / 2);
+                let mut to = from / 2 * leaves;
+                // Of the last block fewer elements may be used.
+                for (line, words) in lines.zip(
+                    (0..len)
+                        .step_by(TABLE_BLOCK)
+                        .flat_map(|element| core::iter::repeat_n((len - element).min(TABLE_BLOCK).div_ceil(2), leaves)),
+                ) {
+                    put_at(&line[..words], share, to);
+                    to += words;
+                }
+            }
+            Values::Products(products, count) => {
+                let lines = products[first * count..].chunks(LANES);
+                let mut to = start * count;
+                for (line, words) in lines.zip(
+                    (0..words).step_by(LANES).flat_map(|word| core::iter::repeat_n((words - word).min(LANES), count)),
+                ) {
+                    put_at(&line[..words], share, to);
+                    to += words;
+                }
+            }
+        }
     }
 }

@@ -1,38 +1,40 @@
 //! Two parties that make their correlations themselves, and run protocols with them.
 
-use std::sync::{Arc, Mutex};
 use std::thread;
 
-use crate::common::{PATIENT, Recording, Rounds, elements, signed, split};
+use crate::common::{PATIENT, elements, signed, split};
+use mpc_ot::comparison::ComparisonShape;
 use mpc_ot::softspoken::FieldBits;
 use mpc_ot::{Method, Pair, PairSettings, Schedule};
-use mpc_protocols::own::{Own, traffic};
+use mpc_protocols::function::Function;
+use mpc_protocols::lookup::Table;
+use mpc_protocols::own::{Own, OwnPlan, WeightHolder};
 use mpc_protocols::relu::relu;
 use mpc_protocols::sign::{SignParameters, SignShape, is_non_negative};
-use mpc_protocols::{CorrelationSource, Party, Place, ProtocolError, Request};
+use mpc_protocols::{Bilinear, CorrelationSource, Party, Place, ProtocolError, Request};
 use mpc_ring::Ring;
 use mpc_shares::{ArithmeticShares, Seed};
-use mpc_transport::memory_network;
+use mpc_transport::{Phase, memory_network};
 
-/// Runs `protocol` at both parties, each with a link for the protocol and one for the correlations of `plan`, and checks that
-/// the second one carries what is planned, if it carries the same in both directions.
+/// Runs `protocol` at both parties, each with a link for the protocol and one for the correlations of `requests`, and checks that
+/// the second one carries what is planned.
 fn run<R: Ring, O: Send>(
     method: Method,
-    plan: &[Request],
+    requests: &[Request],
     protocol: impl AsyncFn(&mut Party, &mut CorrelationSource<'_>) -> Result<O, ProtocolError> + Sync,
 ) -> Vec<Result<O, ProtocolError>> {
+    let plan = OwnPlan::new::<R>(requests, WeightHolder::Party(0), 1).unwrap();
     let run = async |party: usize, online, preparing| {
-        let rounds = Rounds::default();
-        let preparing = Recording::new(preparing, &rounds);
         let settings = PairSettings { session: [4; 16], own: party as u8, peer: 1 - party as u8, method };
         let pair = Pair::open(preparing, settings, Seed::from_system().unwrap()).await?;
-        rounds.lock().unwrap().clear();
-        let mut schedule = pair.schedule();
         let place = Place { party, parties: 2 };
-        let mut source = CorrelationSource::new(Own::new(pair, place)?, plan);
+        let mut own = Own::new(pair, place, Seed::from_system().unwrap())?;
+        let mut schedule = own.schedule();
+        let mut source = CorrelationSource::new(own.begin(&plan), requests);
         let output = protocol(&mut Party::new(online), &mut source).await?;
         source.finish()?;
-        check_traffic::<R>(plan, place, &mut schedule, &rounds);
+        let planned = plan.traffic(place, &mut schedule);
+        assert_eq!(own.transport().meter().total(Phase::Preprocessing), planned, "party {party}");
         Ok(output)
     };
     let run = &run;
@@ -42,21 +44,6 @@ fn run<R: Ring, O: Send>(
             ends.map(|(party, (a, b))| scope.spawn(move || smol::block_on(run(party, a, b)))).collect();
         threads.into_iter().map(|thread| thread.join().unwrap()).collect()
     })
-}
-
-fn check_traffic<R: Ring>(
-    plan: &[Request],
-    place: Place,
-    schedule: &mut Schedule,
-    rounds: &Arc<Mutex<Vec<Vec<Vec<u8>>>>>,
-) {
-    let planned: Vec<_> = plan.iter().map(|request| traffic(request, R::BITS, place, schedule).unwrap()).collect();
-    if planned.iter().all(|traffic| traffic.payload_sent == traffic.payload_received) {
-        let rounds = rounds.lock().unwrap();
-        let sent: usize = rounds.iter().map(|messages| messages[0].len()).sum();
-        assert_eq!(sent as u64, planned.iter().map(|traffic| traffic.payload_sent).sum::<u64>());
-        assert_eq!(rounds.len() as u64, planned.iter().map(|traffic| traffic.rounds).sum::<u64>());
-    }
 }
 
 /// Values all over the range of k bits.
@@ -98,16 +85,55 @@ fn relus_and_signs_are_right_without_a_dealer() {
 }
 
 #[test]
-fn what_the_parties_cannot_make_is_refused_by_name() {
-    let plan = [Request::Square { len: 3 }];
-    let results = run::<u64, _>(Method::SoftSpoken(FieldBits::Eight), &plan, async |_, source| {
-        source.next::<mpc_protocols::beaver::SquarePair<u64>>(3).await.map(drop)
-    });
-    for result in results {
-        let error = result.unwrap_err();
-        assert!(matches!(error, ProtocolError::NotMadeByParties { .. }), "{error}");
-        assert!(error.to_string().contains("Square"), "{error}");
-    }
+fn relus_of_several_layers_are_made_in_few_rounds() {
+    let parameters = SignParameters::new(32).unwrap();
+    let layers = [100_000, 200_000, 3_000].map(|len| Request::Relu { len, parameters }.modulo::<u64>(48));
+    let plan = OwnPlan::new::<u64>(&layers, WeightHolder::Party(0), 1).unwrap();
     let place = Place { party: 0, parties: 2 };
-    assert!(traffic(&plan[0], 64, place, &mut Schedule::new(Method::Silent)).is_err());
+    // Two groups, the first of which is full.
+    let traffic = plan.traffic_by_request(place, &mut Schedule::new(Method::SoftSpoken(FieldBits::Eight)));
+    let rounds: Vec<_> = traffic.iter().map(|traffic| traffic.rounds).collect();
+    assert_eq!(rounds, [34, 34, 0]);
+    // In a group of full blocks a ReLU takes 335 bits one way and 438 the other.
+    let (full, mut schedule) =
+        (Request::Relu { len: 1 << 18, parameters }.modulo::<u64>(48), Schedule::new(Method::Silent));
+    let plan = OwnPlan::new::<u64>(&[full], WeightHolder::Party(0), 1).unwrap();
+    let shape = ComparisonShape { len: 1 << 18, bits: 32, ring_bits: 48 };
+    assert_eq!(plan.traffic(place, &mut schedule.clone()), shape.traffic(&mut schedule, true));
+}
+
+#[test]
+fn what_the_parties_cannot_make_is_refused_by_name() {
+    let table = Table { function: Function::Sigmoid, input_bits: 8, output_bits: 8, limit_bits: 18 };
+    let huge = Bilinear::MatrixProduct { rows: 4096, inner: 4096, columns: 4096 };
+    let batched = Bilinear::BatchedMatrixProduct { batch: 2, rows: 1, inner: 2, columns: 2 };
+    let refused = [
+        (Request::Lookup { len: 3, table }, "Lookup"),
+        (Request::WeightMask { len: 3 }, "WeightMask"),
+        (Request::Beaver(huge), "Beaver"),
+        (Request::FixedWeights { mask: 0, map: batched }.modulo::<u64>(48), "BatchedMatrixProduct"),
+    ];
+    for (request, name) in refused {
+        let plan = [Request::DaBits { len: 1 }, request];
+        let error = OwnPlan::new::<u64>(&plan, WeightHolder::Party(0), 1).unwrap_err();
+        assert!(error.to_string().contains(name), "{error}");
+    }
+}
+
+#[test]
+fn three_parties_make_none() {
+    let run = |party: usize, transport| async move {
+        let (own, peer) = (party as u8, 1 - party as u8);
+        let settings = PairSettings { session: [4; 16], own, peer, method: Method::SoftSpoken(FieldBits::Eight) };
+        let pair = Pair::open(transport, settings, Seed::from_system().unwrap()).await.unwrap();
+        Own::new(pair, Place { party, parties: 3 }, Seed::from_system().unwrap()).unwrap_err().to_string()
+    };
+    thread::scope(|scope| {
+        let ends = memory_network(2, PATIENT).into_iter().enumerate();
+        let threads: Vec<_> = ends.map(|(party, end)| scope.spawn(move || smol::block_on(run(party, end)))).collect();
+        for thread in threads {
+            let error = thread.join().unwrap();
+            assert!(error.contains("two parties make their own correlations"), "{error}");
+        }
+    });
 }

@@ -1,6 +1,9 @@
 //! Every kind of correlation through the seam that all providers have: what the layout says is what travels, and the
 //! shares satisfy the kind's relation, written down here once more.
 
+mod own;
+
+use std::iter;
 use std::ops::Range;
 use std::thread;
 
@@ -149,6 +152,19 @@ impl<'a, R: Ring> Fields<'a, R> {
         assert!(self.elements() == expected);
     }
 
+    /// The next field has the elements `expected`, in as many bits as are read, but for `noise` units.
+    fn are_about(&mut self, noise: u64, expected: &[R]) {
+        let above = R::BITS - self.width;
+        for (found, &expected) in self.elements().iter().zip(expected) {
+            let error = (found.wrapping_sub(expected) << above).to_i128() >> above;
+            assert!(
+                error.unsigned_abs() <= u128::from(noise),
+                "off by {error} modulo 2^{}, {noise} allowed",
+                self.width
+            );
+        }
+    }
+
     /// The next field has the elements `expected`, in as many bits as are read.
     fn are_read(&mut self, expected: impl IntoIterator<Item = R>) {
         self.are(self.width, expected);
@@ -284,10 +300,16 @@ fn applied<R: Ring>(map: &Bilinear, a: &[R], b: &[R]) -> Vec<R> {
     c
 }
 
-/// Checks the relation of every correlation of a plan.
-fn check<R: Ring>(plan: &[Request], dealt: &[Vec<Opened<R>>]) {
-    let (mut weights, mut input): (Vec<&[R]>, &[R]) = (Vec::new(), &[]);
-    for (request, fields) in plan.iter().zip(dealt) {
+/// Checks the relation of every correlation of a plan. Of each request's products with weights `noise` has the units by which
+/// they may be off.
+fn check<'a, R: Ring>(
+    plan: &[Request],
+    mut weights: Vec<&'a [R]>,
+    noise: impl IntoIterator<Item = u64>,
+    dealt: &'a [Vec<Opened<R>>],
+) {
+    let mut input: &[R] = &[];
+    for ((request, fields), noise) in plan.iter().zip(dealt).zip(noise) {
         let (request, width) = match request {
             Request::Modulo { bits, of } => (&**of, *bits),
             whole => (whole, R::BITS),
@@ -305,9 +327,11 @@ fn check<R: Ring>(plan: &[Request], dealt: &[Vec<Opened<R>>]) {
             Request::WeightMask { .. } => weights.push(fields.elements()),
             Request::FixedWeights { mask, map } => {
                 input = fields.elements();
-                fields.are_read(applied(&map, input, weights[mask]));
+                fields.are_about(noise, &applied(&map, input, weights[mask]));
             }
-            Request::FixedWeightsSharedInput { mask, map } => fields.are_read(applied(&map, input, weights[mask])),
+            Request::FixedWeightsSharedInput { mask, map } => {
+                fields.are_about(noise, &applied(&map, input, weights[mask]));
+            }
             Request::BitTriples { .. } => {
                 let (a, b, c) = (fields.words(), fields.words(), fields.words());
                 assert!(a.iter().zip(b).map(|(&a, &b)| a & b).eq(c.iter().copied()));
@@ -360,7 +384,7 @@ fn every_kind(len: usize, bits: u32, width: u32, thresholds: usize) -> Vec<Reque
 }
 
 fn relations_hold<R: Ring>(plan: &[Request], parties: usize, seed: [u8; 32]) {
-    check::<R>(plan, &dealt::<R>(plan, parties, seed));
+    check::<R>(plan, Vec::new(), iter::repeat(0), &dealt::<R>(plan, parties, seed));
 }
 
 proptest! {

@@ -35,7 +35,7 @@ impl FileKey {
     }
 
     /// The cipher of one file.
-    fn cipher(&self, salt: &[u8], label: &str) -> LessSafeKey {
+    pub(super) fn cipher(&self, salt: &[u8], label: &str) -> LessSafeKey {
         struct KeyLength;
         impl hkdf::KeyType for KeyLength {
             fn len(&self) -> usize {

@@ -100,6 +100,30 @@ struct Encoded {
     terms: Terms,
 }
 
+impl Encoded {
+    /// Reads what somebody wrote: no more tensors are made than a model may have, however many follow.
+    fn read(bytes: &[u8]) -> Result<Self, String> {
+        let (graph, rest) = next(bytes)?;
+        let (inputs, rest) = Self::tensors(rest)?;
+        let (outputs, rest) = Self::tensors(rest)?;
+        let (terms, rest) = next(rest)?;
+        if rest.is_empty() { Ok(Self { graph, inputs, outputs, terms }) } else { Err("bytes after its end".to_owned()) }
+    }
+
+    fn tensors(bytes: &[u8]) -> Result<(Vec<Tensor>, &[u8]), String> {
+        let (count, _): (u64, _) = next(bytes)?;
+        if count > MAX_TENSORS as u64 {
+            return Err(format!("it names {count} inputs or outputs, at most {MAX_TENSORS} are taken"));
+        }
+        next(bytes)
+    }
+}
+
+/// The next value of an encoding, and the bytes behind it.
+fn next<'b, T: Deserialize<'b>>(bytes: &'b [u8]) -> Result<(T, &'b [u8]), String> {
+    postcard::take_from_bytes(bytes).map_err(|_| "cut short, or damaged".to_owned())
+}
+
 impl PublicModel {
     /// The public part of an imported network, on terms.
     ///
@@ -173,11 +197,7 @@ impl PublicModel {
     pub fn from_bytes(bytes: &[u8], from: &str, limits: &GraphLimits) -> Result<Self, PackError> {
         let wrong = |reason: String| PackError::Format { file: from.to_owned(), reason };
         let body = bytes.strip_prefix(PUBLIC_MAGIC).ok_or_else(|| wrong("it begins otherwise".to_owned()))?;
-        let (encoded, rest) =
-            postcard::take_from_bytes::<Encoded>(body).map_err(|_| wrong("cut short, or damaged".to_owned()))?;
-        if !rest.is_empty() {
-            return Err(wrong("bytes after its end".to_owned()));
-        }
+        let encoded = Encoded::read(body).map_err(wrong)?;
         let graph = Graph::from_bytes(&encoded.graph, limits).map_err(|error| wrong(error.to_string()))?;
         let public = Self { graph, inputs: encoded.inputs, outputs: encoded.outputs, terms: encoded.terms };
         public.check().map_err(wrong)?;
@@ -358,6 +378,21 @@ mod tests {
 
     fn renamed(tensor: Tensor) -> Tensor {
         Tensor { name: "other".to_owned(), ..tensor }
+    }
+
+    #[test]
+    fn a_file_with_a_million_names_is_refused_before_they_are_read() {
+        let graph = large().public.graph.to_bytes();
+        let count = 1u64 << 20;
+        let mut bytes = postcard::to_extend(&graph, PUBLIC_MAGIC.to_vec()).unwrap();
+        bytes = postcard::to_extend(&count, bytes).unwrap();
+        // Empty names, shapes and limits, of no classes.
+        bytes.extend(std::iter::repeat_n(0, 4 * count as usize));
+        let Err(PackError::Format { reason, .. }) = PublicModel::from_bytes(&bytes, "mallory", &GraphLimits::NONE)
+        else {
+            panic!("a million inputs");
+        };
+        assert!(reason.contains("names 1048576 inputs or outputs"), "{reason}");
     }
 
     #[cfg(unix)]

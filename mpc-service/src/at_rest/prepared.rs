@@ -1,50 +1,35 @@
-//! Prepared inferences on disk: made ahead of time, each used once.
+//! Prepared inferences: made ahead of time, each used once.
 //!
 //! A *batch* is what one session of `prepare` leaves at one party: its share of the loaded model, and for each inference
-//! what the dealer sent it. A batch is a folder of encrypted files:
+//! what the dealer sent it. A [`PreparedStore`] keeps batches: a [folder](FolderStore) for one machine, or a database for
+//! several.
 //!
-//! ```text
-//! store/lock                   locked while a batch is begun, or looked for what a crash has left
-//! store/91fe…07.dropped        the servers that may keep a batch which is not here, until they are told
-//! store/5b0c…e1/batch          which plan, which parties, the loaded model
-//! store/5b0c…e1/000017.ready   what the dealer sent for inference 17
-//! store/5b0c…e1/writing        while the batch is not complete: locked by the process that prepares it
-//! ```
-//!
-//! An inference is *held* by one process at a time, and *claimed* before anything of it is used: its file is renamed,
-//! removed, and the folder written to disk. Of two that claim it one succeeds, and after a crash at any point it is ready or
-//! gone, never ready and used.
+//! An inference is *held* by one process at a time, and *claimed* before anything of it is used. Of two that claim it one
+//! succeeds, and after a crash at any point it is ready or gone, never ready and used. What is gone is remembered with its
+//! batch, so that a store that was restored from a copy is noticed: the data owner claims first, the servers after it, and
+//! so none of them has ever used what the data owner has not.
 
-mod batch_writer;
-mod dropped;
 mod error;
+mod folder;
 mod hold;
+mod place;
+#[cfg(feature = "postgres")]
+pub mod postgres;
 
-use std::fs::{self, File, TryLockError};
-use std::io;
-use std::path::{Path, PathBuf};
+use std::fmt::Debug;
+use std::time::SystemTime;
 
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
-pub use self::batch_writer::BatchWriter;
 pub use self::error::StoreError;
-use self::error::in_folder;
-pub use self::hold::Hold;
-use crate::at_rest::encrypted_file::{EncryptedReader, FileKey};
-use crate::at_rest::private_file::{DiskError, TEMPORARY, create_private, create_private_folder, open_private};
-use crate::names::{BatchId, DepositId, Owner};
+pub use self::folder::FolderStore;
+pub use self::hold::{Fate, Held, Hold, Note, Noted, Recording};
+pub use self::place::{StorePlace, Stores};
+use crate::names::{BatchId, DepositId};
 
 /// The most inferences of a batch.
 pub const MAX_BATCH: u32 = 100_000;
-
-const READY: &str = "ready";
-const CLAIMED: &str = "claimed";
-const BATCH: &str = "batch";
-/// Locked by the process that prepares the batch, until it is complete.
-const WRITING: &str = "writing";
-/// Locked while a batch has a folder but not yet that file, which would look as one whose process was killed.
-const LOCK: &str = "lock";
 
 /// The largest description of a batch, without its model.
 const MAX_DESCRIPTION: usize = 1 << 16;
@@ -68,276 +53,164 @@ pub struct Description {
     pub weights: Option<[u8; 32]>,
 }
 
-/// A folder of batches.
-#[derive(Debug)]
-pub struct Store {
-    folder: PathBuf,
-    key: FileKey,
-    /// At a server, the data owner whose batches these are; the labels of all files begin with it.
-    data_owner: Option<Owner>,
+/// The fates of a batch's inferences that are gone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Usage {
+    /// How many were claimed for use.
+    pub used: u32,
+    /// How many were destroyed without use.
+    pub burnt: u32,
+    /// The largest place that was claimed for use.
+    pub high: Option<u32>,
+    /// The largest place that was claimed for use or destroyed.
+    pub gone: Option<u32>,
+    /// The largest place of which every party is known to have claimed its own.
+    pub confirmed: Option<u32>,
+    /// When the batch was complete.
+    pub prepared: SystemTime,
 }
 
-impl Store {
-    /// Opens a store, which is made if it is not there, and removes what a crash has left behind.
-    ///
-    /// # Errors
-    /// [`StoreError::Folder`].
-    pub fn open(folder: impl Into<PathBuf>, key: FileKey) -> Result<Self, StoreError> {
-        Self::open_as(Self { folder: folder.into(), key, data_owner: None })
-    }
-
-    /// As [`open`](Self::open) at a server, for the batches of one data owner.
-    ///
-    /// # Errors
-    /// [`StoreError::Folder`].
-    pub fn of_data_owner(folder: impl Into<PathBuf>, key: FileKey, data_owner: Owner) -> Result<Self, StoreError> {
-        Self::open_as(Self { folder: folder.into(), key, data_owner: Some(data_owner) })
-    }
-
-    fn open_as(store: Self) -> Result<Self, StoreError> {
-        create_private_folder(&store.folder).map_err(|source| in_folder(&store.folder, source))?;
-        let _locked = store.lock()?;
-        store.remove_unconfirmed()?;
-        for id in store.batches()? {
-            store.sweep(id)?;
-        }
-        Ok(store)
-    }
-
+/// A store of batches of one owner; at a server, of those of one data owner.
+///
+/// # Security
+/// An implementor gives an inference to one of all who claim it, in whatever processes and on whatever machines they are, and
+/// has removed it durably when [`Hold::claim`] returns. Everything that it keeps of an inference or a model is encrypted under
+/// a key of the owner.
+pub trait PreparedStore: Debug + Send + Sync {
     /// The batches that there are, in no order.
     ///
     /// # Errors
-    /// [`StoreError::Folder`].
-    pub fn batches(&self) -> Result<Vec<BatchId>, StoreError> {
-        Ok(names(&self.folder)?.iter().filter_map(|name| name.parse().ok()).collect())
-    }
+    /// [`StoreError`].
+    fn batches(&self) -> Result<Vec<BatchId>, StoreError>;
 
     /// The purpose of a batch.
     ///
     /// # Errors
-    /// [`StoreError::UnknownBatch`], [`StoreError::File`].
-    pub fn describe(&self, id: BatchId) -> Result<Description, StoreError> {
-        Ok(self.open_batch(id)?.0)
-    }
+    /// [`StoreError::UnknownBatch`] and those of the medium.
+    fn describe(&self, id: BatchId) -> Result<Description, StoreError>;
 
     /// The party's share of the loaded model that the batch was prepared with; `limit` is its largest size in bytes.
     ///
     /// # Errors
-    /// [`StoreError::UnknownBatch`], [`StoreError::File`].
-    pub fn model(&self, id: BatchId, limit: usize) -> Result<Zeroizing<Vec<u8>>, StoreError> {
-        Ok(self.open_batch(id)?.1.read_to_end(limit)?)
-    }
+    /// [`StoreError::UnknownBatch`] and those of the medium.
+    fn model(&self, id: BatchId, limit: usize) -> Result<Zeroizing<Vec<u8>>, StoreError>;
 
     /// The inferences of a batch that are ready, in order.
     ///
     /// # Errors
-    /// [`StoreError::UnknownBatch`], [`StoreError::Folder`].
-    pub fn ready(&self, id: BatchId) -> Result<Vec<u32>, StoreError> {
-        let folder = self.batch_folder(id);
-        if !folder.join(BATCH).is_file() {
-            return Err(StoreError::UnknownBatch { id });
-        }
-        let index = |name: &String| name.strip_suffix(READY)?.strip_suffix('.')?.parse().ok();
-        let names = names(&folder).or_else(|error| unless_gone(error, Vec::new()))?;
-        let mut ready: Vec<_> = names.iter().filter_map(index).collect();
-        ready.sort_unstable();
-        Ok(ready)
-    }
+    /// [`StoreError::UnknownBatch`] and those of the medium.
+    fn ready(&self, id: BatchId) -> Result<Vec<u32>, StoreError>;
 
-    /// Keeps an inference from others, in this process and in others, until the [`Hold`] is dropped or claimed, or this
-    /// process ends. `None` if somebody else holds it.
+    /// The fates of those that are gone.
     ///
     /// # Errors
-    /// [`StoreError::Used`] if it is not there.
-    pub fn hold(&self, id: BatchId, index: u32) -> Result<Option<Hold<'_>>, StoreError> {
-        let path = self.file(id, index, READY);
-        let used = || StoreError::Used { id, index };
-        let file = File::open(&path).map_err(|source| match source.kind() {
-            io::ErrorKind::NotFound => used(),
-            _ => in_folder(&path, source),
-        })?;
-        match file.try_lock() {
-            // It was claimed between opening and locking; nobody makes one of that name again.
-            Ok(()) if !path.exists() => Err(used()),
-            Ok(()) => Ok(Some(Hold { store: self, id, index, _lock: file })),
-            Err(TryLockError::WouldBlock) => Ok(None),
-            Err(TryLockError::Error(source)) => Err(in_folder(&path, source)),
-        }
-    }
+    /// [`StoreError::UnknownBatch`] and those of the medium.
+    fn usage(&self, id: BatchId) -> Result<Usage, StoreError>;
+
+    /// Keeps an inference from others, until the [`Hold`] is dropped or claimed, or this process ends. `None` if somebody
+    /// else holds it.
+    ///
+    /// # Errors
+    /// [`StoreError::Used`], [`StoreError::Missing`] and those of the medium.
+    fn hold(&self, id: BatchId, index: u32) -> Result<Option<Hold<'_>>, StoreError>;
 
     /// The first inference of a batch that is ready and that nobody holds.
     ///
     /// # Errors
-    /// [`StoreError::UnknownBatch`], [`StoreError::Folder`].
-    pub fn hold_any(&self, id: BatchId) -> Result<Option<Hold<'_>>, StoreError> {
-        for index in self.ready(id)? {
-            match self.hold(id, index) {
-                Ok(None) | Err(StoreError::Used { .. }) => {}
-                held => return held,
-            }
-        }
-        Ok(None)
-    }
+    /// [`StoreError::UnknownBatch`] and those of the medium.
+    fn hold_any(&self, id: BatchId) -> Result<Option<Hold<'_>>, StoreError>;
+
+    /// Notes that every party has claimed its own of an inference that was claimed here. It need not be durable.
+    ///
+    /// # Errors
+    /// Those of the medium.
+    fn confirm(&self, id: BatchId, index: u32) -> Result<(), StoreError>;
+
+    /// Destroys all inferences of a batch up to the given place; how many were ready. From then on all of these are gone.
+    ///
+    /// # Errors
+    /// [`StoreError::UnknownBatch`], [`StoreError::Held`] if somebody holds one, and those of the medium.
+    fn burn(&self, id: BatchId, until: u32) -> Result<u32, StoreError>;
 
     /// Begins a batch. It is not there before [`BatchWriter::finish`].
     ///
     /// # Errors
-    /// [`StoreError::Exists`], [`StoreError::Folder`].
-    pub fn begin(&self, id: BatchId) -> Result<BatchWriter<'_>, StoreError> {
-        let folder = self.batch_folder(id);
-        let _locked = self.lock()?;
-        if folder.exists() {
-            return Err(StoreError::Exists { id });
-        }
-        create_private_folder(&folder).map_err(|source| in_folder(&folder, source))?;
-        let path = folder.join(WRITING);
-        let locked = create_private(&path).and_then(|file| file.try_lock().map_err(io::Error::from).map(|()| file));
-        match locked {
-            Ok(lock) => Ok(BatchWriter { store: self, id, is_finished: false, _lock: lock }),
-            Err(source) => {
-                let _ = self.remove(id);
-                Err(in_folder(&path, source))
-            }
-        }
-    }
+    /// [`StoreError::Exists`] and those of the medium.
+    fn begin(&self, id: BatchId) -> Result<Box<dyn BatchWriter + '_>, StoreError>;
 
-    /// Removes a batch with all that is left in it.
+    /// Removes a batch with all that is left in it, if it is there.
     ///
     /// # Errors
-    /// [`StoreError::Folder`].
-    pub fn remove(&self, id: BatchId) -> Result<(), StoreError> {
-        let folder = self.batch_folder(id);
-        // Without its description no other process takes anything from it.
-        let _ = fs::remove_file(folder.join(BATCH));
-        fs::remove_dir_all(&folder).map_err(|source| in_folder(&folder, source))
-    }
+    /// Those of the medium.
+    fn remove(&self, id: BatchId) -> Result<(), StoreError>;
 
-    /// Removes a batch if nothing in it is ready.
+    /// Removes a batch if nothing in it is ready. A data owner notes it: a server may have some of it left that was passed
+    /// over.
     ///
     /// # Errors
-    /// [`StoreError::Folder`].
-    pub fn remove_if_used_up(&self, id: BatchId) -> Result<(), StoreError> {
-        if self.is_used_up(id)? {
-            let _locked = self.lock()?;
-            self.retire(id)?;
-        }
-        Ok(())
-    }
+    /// Those of the medium.
+    fn remove_if_used_up(&self, id: BatchId) -> Result<(), StoreError>;
 
-    fn is_used_up(&self, id: BatchId) -> Result<bool, StoreError> {
-        match self.ready(id) {
-            Ok(ready) => Ok(ready.is_empty()),
-            Err(StoreError::UnknownBatch { .. }) => Ok(false),
-            Err(error) => Err(error),
-        }
-    }
+    /// Removes a batch that is not wanted any more. Its servers are told when the next one is prepared with them.
+    ///
+    /// # Errors
+    /// Those of the medium.
+    fn discard(&self, id: BatchId) -> Result<(), StoreError>;
 
-    /// Removes a batch that is used up, while the lock is held. A data owner notes it: a server may have some of it left
-    /// that was passed over.
-    fn retire(&self, id: BatchId) -> Result<(), StoreError> {
-        if self.data_owner.is_none() { self.discard_locked(id) } else { self.remove_if_there(id) }
-    }
+    /// Notes a batch that the servers of these fingerprints may keep for nothing.
+    ///
+    /// # Errors
+    /// Those of the medium.
+    fn note(&self, batch: BatchId, servers: &[[u8; 32]]) -> Result<Note<'_>, StoreError>;
 
-    /// As [`remove_if_used_up`](Self::remove_if_used_up), after work that is done: a failure is logged.
-    pub(crate) fn tidy(&self, id: BatchId) {
-        if let Err(error) = self.remove_if_used_up(id) {
-            tracing::warn!(batch = %id, %error, "a batch that is used up stays");
-        }
-    }
+    /// The batches that are noted, but for those that other processes are about to prepare. What is left of them here is
+    /// removed.
+    ///
+    /// # Errors
+    /// Those of the medium.
+    fn notes(&self) -> Result<Vec<Note<'_>>, StoreError>;
 
-    fn open_batch(&self, id: BatchId) -> Result<(Description, EncryptedReader), StoreError> {
-        let path = self.batch_folder(id).join(BATCH);
-        if !path.is_file() {
-            return Err(StoreError::UnknownBatch { id });
-        }
-        let damaged = || DiskError::Damaged { path: path.clone() };
-        let mut reader = EncryptedReader::open(&path, &self.key, &self.batch_label(id))?;
-        let mut length = [0; 4];
-        reader.read(&mut length)?;
-        let length = u32::from_le_bytes(length) as usize;
-        if length > MAX_DESCRIPTION {
-            return Err(damaged().into());
-        }
-        let mut bytes = vec![0; length];
-        reader.read(&mut bytes)?;
-        Ok((postcard::from_bytes(&bytes).map_err(|_| damaged())?, reader))
-    }
-
-    /// Removes what a process that was killed has left: batches and files that were never complete, claimed inferences,
-    /// batches that are used up.
-    fn sweep(&self, id: BatchId) -> Result<(), StoreError> {
-        let folder = self.batch_folder(id);
-        if self.is_abandoned(id) {
-            return self.remove_if_there(id);
-        }
-        for name in names(&folder).or_else(|error| unless_gone(error, Vec::new()))? {
-            if [CLAIMED, TEMPORARY].iter().any(|end| name.ends_with(end)) && is_old(&folder.join(&name)) {
-                let _ = fs::remove_file(folder.join(name));
-            }
-        }
-        if self.is_used_up(id)? { self.retire(id) } else { Ok(()) }
-    }
-
-    /// Keeps other processes from beginning a batch, and from looking for those that are abandoned.
-    fn lock(&self) -> Result<File, StoreError> {
-        let path = self.folder.join(LOCK);
-        let locked = open_private(&path).and_then(|file| file.lock().map(|()| file));
-        locked.map_err(|source| in_folder(&path, source))
-    }
-
-    /// Whether the process that prepared a batch ended before it was complete.
-    fn is_abandoned(&self, id: BatchId) -> bool {
-        let folder = self.batch_folder(id);
-        let lock = File::open(folder.join(WRITING));
-        let is_unlocked = match &lock {
-            Ok(lock) => lock.try_lock().is_ok(),
-            // Begun by a process that was killed before it could lock it, or in the middle of its removal.
-            Err(_) => true,
-        };
-        // Looked for while the lock is held: the batch was complete when its process let go of it.
-        is_unlocked && !folder.join(BATCH).exists()
-    }
-
-    /// Removes a batch that another process may be removing, too.
-    pub(crate) fn remove_if_there(&self, id: BatchId) -> Result<(), StoreError> {
-        self.remove(id).or_else(|error| unless_gone(error, ()))
-    }
-
-    fn batch_folder(&self, id: BatchId) -> PathBuf {
-        self.folder.join(id.to_string())
-    }
-
-    /// The label of a batch's own file.
-    fn batch_label(&self, id: BatchId) -> String {
-        self.data_owner.map_or_else(|| id.to_string(), |owner| format!("{owner}/{id}"))
-    }
-
-    /// The label of an inference's file.
-    fn label(&self, id: BatchId, index: u32) -> String {
-        format!("{}/{index}", self.batch_label(id))
-    }
-
-    fn file(&self, id: BatchId, index: u32, state: &str) -> PathBuf {
-        self.batch_folder(id).join(format!("{index:06}.{state}"))
-    }
+    /// Whether a batch is still to be confirmed by its servers, or dropped.
+    ///
+    /// # Errors
+    /// Those of the medium.
+    fn is_noted(&self, batch: BatchId) -> Result<bool, StoreError>;
 }
 
-/// Whether a file is of an earlier time: another process may be about to remove or finish a newer one itself.
-fn is_old(path: &Path) -> bool {
-    let age = fs::metadata(path).and_then(|data| data.modified()).ok().and_then(|modified| modified.elapsed().ok());
-    age.is_some_and(|age| age.as_secs() >= 60)
+/// A batch that is being prepared; removed if it is dropped before its end.
+pub trait BatchWriter: Send + Sync {
+    /// The place of an inference's messages. It must be finished before the batch is.
+    ///
+    /// # Errors
+    /// Those of the medium.
+    fn inference(&self, index: u32) -> Result<Box<dyn InferenceWriter + '_>, StoreError>;
+
+    /// Completes the batch.
+    ///
+    /// # Errors
+    /// Those of the medium.
+    fn finish(self: Box<Self>, description: &Description, model: &[u8]) -> Result<(), StoreError>;
 }
 
-fn names(folder: &Path) -> Result<Vec<String>, StoreError> {
-    let entries = fs::read_dir(folder).map_err(|source| in_folder(folder, source))?;
-    Ok(entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok()).collect())
+/// The messages of an inference, as they come.
+pub trait InferenceWriter: Send {
+    /// Adds data.
+    ///
+    /// # Errors
+    /// Those of the medium.
+    fn write(&mut self, data: &[u8]) -> Result<(), StoreError>;
+
+    /// Ends it: it is stored.
+    ///
+    /// # Errors
+    /// Those of the medium.
+    fn finish(self: Box<Self>) -> Result<(), StoreError>;
 }
 
-/// `otherwise` where another process has removed a folder meanwhile.
-fn unless_gone<T>(error: StoreError, otherwise: T) -> Result<T, StoreError> {
-    match error {
-        StoreError::Folder { source, .. } if source.kind() == io::ErrorKind::NotFound => Ok(otherwise),
-        error => Err(error),
+/// As [`PreparedStore::remove_if_used_up`], after work that is done: a failure is logged.
+pub(crate) fn tidy(store: &dyn PreparedStore, id: BatchId) {
+    if let Err(error) = store.remove_if_used_up(id) {
+        tracing::warn!(batch = %id, %error, "a batch that is used up stays");
     }
 }
 

@@ -7,8 +7,7 @@ use mpc_shares::Seed;
 use mpc_transport::Agreement;
 use mpc_transport::tls::Certificate;
 
-use crate::at_rest::encrypted_file::EncryptedReader;
-use crate::at_rest::prepared::{Description, Hold, StoreError};
+use crate::at_rest::prepared::{Description, Hold, Recording, StoreError};
 use crate::error::ServiceError;
 use crate::names::{DepositId, Names, Owner, SessionId, shown};
 use crate::terms::Topology;
@@ -91,7 +90,7 @@ impl Agreed {
     }
 
     /// Takes a prepared inference out of its store.
-    pub(crate) fn claim(&self, hold: Hold<'_>) -> Result<EncryptedReader, StoreError> {
+    pub(crate) fn claim(&self, hold: Hold<'_>) -> Result<Recording, StoreError> {
         let (batch, place) = (hold.batch(), hold.index());
         let recording = hold.claim()?;
         tracing::debug!(%batch, place, "claimed");

@@ -11,8 +11,9 @@ use mpc_transport::{End, handshake_link};
 use ndarray::ArrayD;
 use smol::future::FutureExt;
 
+use self::prepared::Chosen;
 use crate::at_rest::packed_model::PublicModel;
-use crate::at_rest::prepared::{Store, StoreError};
+use crate::at_rest::prepared::{PreparedStore, StoreError};
 use crate::at_rest::private_file::random;
 use crate::error::{ServiceError, in_link};
 use crate::names::{BatchId, DepositId, Owner, PlanDigest, SessionId};
@@ -20,7 +21,7 @@ use crate::roles::agreed::{Agreed, check_dealer};
 use crate::roles::report::{InferenceReport, Watch};
 use crate::terms::{RevealTo, Topology};
 use crate::wire::link::{Boxed, Endpoint, Peer};
-use crate::wire::message::{self, Choice, MAX_OFFER_BYTES, Offer, Opening, SessionRequest, Uses, Work};
+use crate::wire::message::{self, Choice, MAX_OFFER_BYTES, Offer, Opening, SessionRequest, Work};
 
 /// The outputs of each inference, where they are revealed to this side.
 pub type Revealed = Vec<Option<Vec<ArrayD<f64>>>>;
@@ -31,7 +32,7 @@ pub enum Correlations<'a> {
     /// The dealer, now.
     Dealer,
     /// A store, in which they were prepared with the same servers and key.
-    Store(&'a Store),
+    Store(&'a dyn PreparedStore),
 }
 
 /// The inferences of a session at the data owner.
@@ -96,7 +97,7 @@ impl Client {
         &'a self,
         model: &'a PublicModel,
         inferences: u32,
-        store: &'a Store,
+        store: &'a dyn PreparedStore,
         watch: &'a mut dyn Watch,
     ) -> Boxed<'a, Result<BatchId, ServiceError>> {
         let work =
@@ -148,12 +149,12 @@ impl Client {
     }
 
     /// Asks every server for the session, chooses the model where they have some, and compares with each what the session is
-    /// to be. `prepared` are the model and the places of prepared inferences.
+    /// to be.
     async fn call_servers<R: Ring>(
         &self,
         plan: &Plan<R>,
         agreed: &mut Agreed,
-        prepared: Option<(Option<DepositId>, Uses)>,
+        prepared: Option<&Chosen<'_>>,
     ) -> Result<Vec<SecureLink>, ServiceError> {
         let Agreed { session, work, inferences, .. } = *agreed;
         let request = SessionRequest { session, plan: PlanDigest(plan.digest()), work, inferences };
@@ -161,11 +162,14 @@ impl Client {
         let mut offers = Vec::with_capacity(self.servers.len());
         for peer in &self.servers {
             let mut link = self.endpoint.open(peer, &Opening::Session(request)).await?;
-            offers.push(message::receive::<_, Offer>(&mut link, MAX_OFFER_BYTES, &peer.name()).await?.deposits);
+            let Offer { deposits, high } = message::receive(&mut link, MAX_OFFER_BYTES, &peer.name()).await?;
+            if let Some(chosen) = prepared {
+                chosen.check_restored(high, &peer.name())?;
+            }
+            offers.push(deposits);
             links.push(link);
         }
-        let (of_batch, uses) = prepared.map_or((None, None), |(deposit, uses)| (deposit, Some(uses)));
-        agreed.deposit = match (of_batch, work) {
+        agreed.deposit = match (prepared.and_then(|chosen| chosen.deposit), work) {
             (Some(deposit), Work::Prepared(batch)) if !common(&offers).contains(&deposit) => {
                 return Err(ServiceError::Replaced { batch });
             }
@@ -180,7 +184,7 @@ impl Client {
             }
             handshake_link(link, End::First, &agreed.agreement(plan)).await.map_err(in_link(&name))?;
         }
-        if let Some(uses) = uses {
+        if let Some(uses) = prepared.map(Chosen::uses).transpose()? {
             for (peer, link) in self.servers.iter().zip(&mut links) {
                 message::send(link, &uses, &peer.name()).await?;
                 message::await_grant(link, &peer.name()).await?;

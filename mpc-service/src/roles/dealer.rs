@@ -215,7 +215,7 @@ impl Service for Dealer {
         if party >= parties || parties > mpc_shares::MAX_PARTIES {
             return Err((Refusal::Differs, format!("there is no party {party} of {parties}")));
         }
-        Ok(request)
+        Ok(*request)
     }
 
     fn serve(self: Arc<Self>, caller: Caller, request: DealRequest) -> Boxed<'static, Result<(), ServiceError>> {

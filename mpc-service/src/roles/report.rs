@@ -5,12 +5,17 @@ use std::time::{Duration, Instant};
 use mpc_nn::{Observer, Plan};
 use mpc_ring::Ring;
 use mpc_transport::{Meter, Phase, Traffic};
+use ndarray::ArrayD;
 use serde::Serialize;
 
 /// Watches a session, for progress.
 pub trait Watch: Send {
     /// Something happened.
     fn see(&mut self, event: Event);
+
+    /// Takes the outputs of an inference as soon as it has ended, in the order of the graph's, where they are revealed to this
+    /// side: whatever fails later in the session leaves them.
+    fn take(&mut self, _inference: u32, _outputs: &[ArrayD<f64>]) {}
 }
 
 impl Watch for () {

@@ -9,7 +9,6 @@ mod session;
 
 use std::fmt::Debug;
 use std::net::TcpListener;
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use mpc_transport::tls::Certificate;
@@ -18,6 +17,7 @@ use smol::future::FutureExt;
 
 use crate::at_rest::model_shares::ModelShares;
 use crate::at_rest::packed_model::{PrivateModel, PublicModel};
+use crate::at_rest::prepared::Stores;
 use crate::at_rest::private_file::DiskError;
 use crate::error::ServiceError;
 use crate::names::{BatchId, PlanDigest, Refusal, Refused, SessionId};
@@ -70,8 +70,8 @@ pub struct Server {
     party: usize,
     holdings: Holdings,
     contacts: Contacts,
-    /// A folder with a store for each data owner, if inferences may be prepared.
-    stores: Option<PathBuf>,
+    /// A store for each data owner, if inferences may be prepared.
+    stores: Option<Stores>,
     capacity: Arc<Capacity>,
     joining: Rendezvous<Caller>,
     /// Where results go that the terms reveal to this side.
@@ -81,7 +81,7 @@ pub struct Server {
 }
 
 impl Server {
-    /// A server that is party `party`; `stores` is the folder of prepared inferences.
+    /// A server that is party `party`; `stores` is the place of prepared inferences.
     ///
     /// # Errors
     /// [`ServiceError::DealerTakesPart`]; [`ServiceError::Arguments`] where the party, the model's terms and the contacts do not fit.
@@ -90,7 +90,7 @@ impl Server {
         party: usize,
         holdings: Holdings,
         contacts: Contacts,
-        stores: Option<PathBuf>,
+        stores: Option<Stores>,
         limits: Limits,
     ) -> Result<Self, ServiceError> {
         let joining = Rendezvous::new(endpoint.settings.deadline);

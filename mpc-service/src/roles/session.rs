@@ -6,11 +6,9 @@ use mpc_nn::run::{Inputs, ModelSource, Outputs};
 use mpc_nn::{Model, PartySession, Plan, Preprocessing};
 use mpc_ring::Ring;
 use mpc_transport::tls::{SecureLink, SecureTransport};
-use mpc_transport::{FrameSource, Link, Phase, RecordingError, Traffic};
+use mpc_transport::{Link, Phase, RecordingError, Traffic};
 
-use crate::at_rest::encrypted_file::EncryptedReader;
-use crate::at_rest::prepared::{Hold, Store, StoreError};
-use crate::at_rest::private_file::DiskError;
+use crate::at_rest::prepared::{Hold, PreparedStore, Recording, StoreError};
 use crate::error::ServiceError;
 use crate::names::BatchId;
 use crate::roles::agreed::Agreed;
@@ -50,6 +48,19 @@ async fn open<'p, R: Ring>(
     opened.map_err(agreed.in_session())
 }
 
+/// Gives what is revealed to this side to whoever watches.
+fn hand_out<R: Ring>(watch: &mut dyn Watch, inference: u32, outputs: &Outputs<R>) {
+    if let Some(revealed) = &outputs.revealed {
+        watch.take(inference, revealed);
+    }
+}
+
+/// A prepared inference that this party has claimed, or will.
+enum Claim<'a> {
+    Done(Recording),
+    Open(Hold<'a>),
+}
+
 impl<R: Ring> PartyRun<'_, R> {
     /// Inferences whose correlations the dealer deals now.
     pub(crate) async fn live(
@@ -69,6 +80,7 @@ impl<R: Ring> PartyRun<'_, R> {
             let outputs = session.infer(inputs, Preprocessing::Ahead, &mut recorder).await.map_err(&failed)?;
             let dealt = session.dealer_meter().total(Phase::Preprocessing);
             let report = recorder.finish(plan, party, session.meter(), dealt);
+            hand_out(watch, inference, &outputs);
             exchange.outputs(outputs, report).await?;
         }
         Ok(())
@@ -81,7 +93,7 @@ impl<R: Ring> PartyRun<'_, R> {
         dealer: SecureLink,
         model: ModelSource<'_, R>,
         (batch, weights): (BatchId, Option<[u8; 32]>),
-        store: &Store,
+        store: &dyn PreparedStore,
         last_word: impl AsyncFnOnce() -> Result<(), ServiceError>,
     ) -> Result<(), ServiceError> {
         let Self { plan, agreed, party, network, watch } = self;
@@ -91,9 +103,9 @@ impl<R: Ring> PartyRun<'_, R> {
         let writer = store.begin(batch)?;
         for index in 0..agreed.inferences {
             let mut file = writer.inference(index)?;
-            let in_store = |error: DiskError| RecordingError::Storage { reason: error.to_string() };
+            let in_store = |error: StoreError| RecordingError::Storage { reason: error.to_string() };
             session.record(|bytes| file.write(bytes).map_err(in_store)).await.map_err(&failed)?;
-            file.finish().map_err(StoreError::from)?;
+            file.finish()?;
             // In step with the others: whoever is gone is missed now, and not when all is stored.
             session.agree(&[("stored inferences", &(index + 1).to_string())]).await.map_err(&failed)?;
             watch.see(Event::Stored { inferences: index + 1 });
@@ -103,17 +115,19 @@ impl<R: Ring> PartyRun<'_, R> {
         // A batch that is not complete at all parties serves none.
         let complete = session.agree(&[("batch", "complete")]).await.map_err(&failed);
         if complete.is_err() {
-            store.remove_if_there(batch)?;
+            store.remove(batch)?;
         }
         complete
     }
 
-    /// Inferences with stored correlations, without a dealer.
+    /// Inferences with stored correlations, without a dealer. The data owner gives its store: it claims each before the
+    /// others can, so that none of them has ever used what it has not.
     pub(crate) async fn prepared(
         self,
         model: Arc<Model<R>>,
         batch: BatchId,
         holds: Vec<Hold<'_>>,
+        leads: Option<&dyn PreparedStore>,
         exchange: &mut impl Exchange<R>,
     ) -> Result<(), ServiceError> {
         let Self { plan, agreed, party, network, watch } = self;
@@ -122,31 +136,31 @@ impl<R: Ring> PartyRun<'_, R> {
         let mut session = resumed.map_err(&failed)?;
         watch.see(Event::Loaded);
         for (inference, hold) in (0..).zip(holds) {
-            let index = hold.index().to_string();
-            session.agree(&[("batch", &batch.to_string()), ("prepared inference", &index)]).await.map_err(&failed)?;
-            // From here on it is gone from the disk, whatever happens.
-            let recording = Claimed(agreed.claim(hold)?);
+            let index = hold.index();
+            // From its claim on it is gone from the store, whatever happens.
+            let claim = match leads {
+                Some(_) => Claim::Done(agreed.claim(hold)?),
+                None => Claim::Open(hold),
+            };
+            let fields = [("batch", &*batch.to_string()), ("prepared inference", &*index.to_string())];
+            session.agree(&fields).await.map_err(&failed)?;
             session.clear_meters();
+            // A data owner that is no party has claimed its own when its shares come.
             let inputs = exchange.inputs(inference).await?;
+            let mut recording = match claim {
+                Claim::Done(recording) => recording,
+                Claim::Open(hold) => agreed.claim(hold)?,
+            };
             let mut recorder = Recorder::new(watch, inference, plan.steps().len());
-            let ran = session.infer_recorded(recording, inputs, Preprocessing::Ahead, &mut recorder).await;
+            let ran = session.infer_recorded(&mut *recording, inputs, Preprocessing::Ahead, &mut recorder).await;
             let outputs = ran.map_err(&failed)?;
             let report = recorder.finish(plan, party, session.meter(), Traffic::default());
+            hand_out(watch, inference, &outputs);
             exchange.outputs(outputs, report).await?;
+            if let Some(store) = leads {
+                store.confirm(batch, index)?;
+            }
         }
         Ok(())
-    }
-}
-
-/// A claimed recording, read from a file that has no name any more.
-struct Claimed(EncryptedReader);
-
-impl FrameSource for Claimed {
-    fn remaining(&self) -> u64 {
-        self.0.remaining()
-    }
-
-    fn read(&mut self, bytes: &mut [u8]) -> Result<(), RecordingError> {
-        self.0.read(bytes).map_err(|error| RecordingError::Storage { reason: error.to_string() })
     }
 }

@@ -2,7 +2,7 @@
 
 use std::pin::Pin;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use mpc_transport::TcpSettings;
 use mpc_transport::tls::{Certificate, Identity, SecureLink, SecureTransport};
@@ -49,7 +49,9 @@ impl Endpoint {
     /// [`ServiceError::Connect`], [`ServiceError::Link`], [`ServiceError::Refused`].
     pub(crate) async fn open(&self, peer: &Peer, opening: &Opening) -> Result<SecureLink, ServiceError> {
         let name = peer.name();
-        let link = SecureLink::connect(&peer.address, &self.identity, &peer.certificate, &self.settings).await;
+        let link = SecureLink::connect(&peer.address, &self.identity, &peer.certificate, &self.settings);
+        let until = self.settings.connect_deadline;
+        let link = or(link, tell_of_absence(&name, &peer.address, until)).await;
         let mut link = link.map_err(|source| ServiceError::connect(&name, source))?;
         tracing::debug!(peer = name, "connected");
         tell_of_silence(&mut link);
@@ -66,7 +68,7 @@ impl Endpoint {
         links: &mut [Option<SecureLink>],
         names: &Names,
     ) -> Result<SecureLink, ServiceError> {
-        unless_lost(links, names, self.open(dealer, &Opening::Deal(request))).await
+        unless_lost(links, names, self.open(dealer, &Opening::Deal(Box::new(request)))).await
     }
 
     /// A network of all parties of a session from connections to each of them; none for this party itself.
@@ -86,6 +88,16 @@ const SILENCE: Duration = Duration::from_secs(5);
 pub(crate) fn tell_of_silence(link: &mut SecureLink) {
     let name = shown(link.peer());
     link.on_silence(SILENCE, move |silent| warn_of_silence(&name, silent));
+}
+
+/// Says now and then who cannot be reached, where, and until when it is tried; has no end.
+async fn tell_of_absence<O>(peer: &str, address: &str, until: Duration) -> O {
+    let began = Instant::now();
+    loop {
+        Timer::after(SILENCE).await;
+        let [seconds, gives_up_after] = [began.elapsed(), until].map(|time| time.as_secs());
+        tracing::warn!(peer, address, seconds, gives_up_after, "cannot reach this participant yet");
+    }
 }
 
 fn warn_of_silence(peer: &str, silent: Duration) {

@@ -13,7 +13,7 @@ use crate::names::{BatchId, DepositId, PlanDigest, Refusal, SessionId};
 use crate::terms::MAX_PUBLIC_BYTES;
 
 /// The version of these messages.
-pub const SERVICE_VERSION: u16 = 2;
+pub const SERVICE_VERSION: u16 = 3;
 
 /// The longest opening of a connection, in bytes: a dealer is sent the graph.
 pub const MAX_OPENING_BYTES: usize = MAX_PUBLIC_BYTES + 4096;
@@ -37,7 +37,7 @@ pub enum Opening {
         party: u32,
     },
     /// A party asks the dealer for correlations.
-    Deal(DealRequest),
+    Deal(Box<DealRequest>),
     /// A model owner leaves a share of its model at a server, which does not use it yet.
     Deposit {
         /// The version that it makes up, the same at all servers.
@@ -60,11 +60,15 @@ pub enum Opening {
     },
 }
 
-/// The models of a plan that have been left with a server. None where the server computes with one of its own.
+/// The models of a plan that have been left with a server, none where the server computes with one of its own; and how far it
+/// has used a batch.
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub struct Offer {
     /// Each, and whether sessions use it already.
     pub deposits: Vec<(DepositId, bool)>,
+    /// The largest place of the session's batch that it has used; the data owner has used it, too, unless its store was
+    /// restored from a copy.
+    pub high: Option<u32>,
 }
 
 /// The model that a session uses, of those that all servers have.
@@ -122,6 +126,8 @@ pub struct DealRequest {
 pub struct Uses {
     /// Their places.
     pub indices: Vec<u32>,
+    /// The largest place of which every party has used its own, unless its store was restored from a copy.
+    pub confirmed: Option<u32>,
 }
 
 /// The answer to an opening.

@@ -8,8 +8,8 @@ use mpc_service::wire::message::{
     self, Answer, Choice, MAX_OFFER_BYTES, MAX_SHORT_BYTES, Offer, Opening, SessionRequest, Work,
 };
 use mpc_service::{
-    BatchId, Client, Correlations, DepositId, Limits, Owner, Peer, PlanDigest, PrivateModel, ServiceError, Store,
-    Terms, Topology,
+    BatchId, Client, Correlations, DepositId, FolderStore, Limits, Owner, Peer, PlanDigest, PreparedStore,
+    PrivateModel, ServiceError, Terms, Topology,
 };
 use mpc_shares::{Prg, Seed};
 use mpc_transport::{Connection, End, handshake_link};
@@ -313,7 +313,7 @@ fn a_batch_that_a_server_has_not_confirmed_is_dropped_by_all() {
     let servers_known: Vec<u8> =
         site.servers.iter().flat_map(|server| *server.certificate().fingerprint().as_bytes()).collect();
     std::fs::write(site.folder.path().join("client").join(format!("{batch}.dropped")), servers_known).unwrap();
-    let store: Store = site.store();
+    let store: FolderStore = site.store();
     assert_eq!(store.batches().unwrap(), []);
     block_on(client.prepare(&site.model.public, 1, &store, &mut ())).unwrap();
     drop(servers);

@@ -3,6 +3,9 @@
 
 mod deposits;
 mod examples;
+mod malformed;
 mod refusals;
+mod relay;
+mod restored;
 mod service;
 mod support;

@@ -3,7 +3,9 @@
 use mpc_nn::Preprocessing;
 use mpc_ring::RingBits;
 use mpc_service::names::Refusal;
-use mpc_service::{Correlations, Kind, Limits, PublicModel, Reveal, RevealTo, ServiceError, Terms, Topology};
+use mpc_service::{
+    Correlations, Kind, Limits, PreparedStore, PublicModel, Reveal, RevealTo, ServiceError, Terms, Topology,
+};
 use ndarray::ArrayD;
 use smol::block_on;
 

@@ -10,8 +10,8 @@ use mpc_nn::{Graph, GraphBuilder, GraphLimits, Network, Weights, evaluate};
 use mpc_service::at_rest::encrypted_file::FileKey;
 use mpc_service::at_rest::private_file::DiskError;
 use mpc_service::{
-    Client, Contacts, Dealer, Depositor, Endpoint, Holdings, Limits, ModelShares, Peer, PrivateModel, Recipient,
-    Server, SessionId, Store, Terms, listen,
+    Client, Contacts, Dealer, Depositor, Endpoint, FolderStore, Holdings, Limits, ModelShares, Peer, PrivateModel,
+    Recipient, Server, SessionId, Stores, Terms, listen,
 };
 use mpc_transport::TcpSettings;
 use mpc_transport::tls::{Certificate, Identity, SecureLink};
@@ -231,9 +231,15 @@ impl Site {
             (mpc_service::Topology::Direct, 0) => Holdings::Own(Box::new(copy())),
             (mpc_service::Topology::Direct, _) => Holdings::Public(Box::new(self.model.public.clone())),
         };
-        let stores = Some(self.folder.path().join(format!("stores{party}")));
+        let stores = Some(Stores::Folder(self.folder.path().join(format!("stores{party}"))));
         let server = Server::new(organisation.endpoint(), party, holdings, contacts, stores, limits).unwrap();
         server.with_recipient(Box::new(Told(Arc::clone(&self.told))))
+    }
+
+    /// Everybody.
+    pub fn organisations_mut(&mut self) -> impl Iterator<Item = &mut Organisation> {
+        let Self { servers, owner, other_owner, client, dealer, .. } = self;
+        servers.iter_mut().chain([owner, other_owner, client, dealer])
     }
 
     pub fn client(&self, servers: &[Running], dealer: Option<&Running>) -> Client {
@@ -265,8 +271,8 @@ impl Site {
         smol::block_on(SecureLink::connect(&peer.address, &caller.identity, &peer.certificate, &settings)).unwrap()
     }
 
-    pub fn store(&self) -> Store {
+    pub fn store(&self) -> FolderStore {
         let key = FileKey::new(self.client.identity.derive_key("store"));
-        Store::open(self.folder.path().join("client"), key).unwrap()
+        FolderStore::open(self.folder.path().join("client"), key).unwrap()
     }
 }

@@ -102,6 +102,14 @@ pub enum SecureError {
         /// The last failure.
         reason: String,
     },
+    /// A name that no host has.
+    #[error("there is no host of the name in {peer}: {reason}; check how it is written")]
+    UnknownHost {
+        /// The address.
+        peer: String,
+        /// The resolver's words.
+        reason: String,
+    },
     /// The peer is somebody else.
     #[error(
         "{peer} has the certificate {presented}, which is not {}: check that it is the right machine, and that its \

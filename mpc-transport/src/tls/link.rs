@@ -205,14 +205,19 @@ impl Attempt {
             let mut pauses = Pauses::new();
             loop {
                 match connect_any(address).await {
-                    Ok(stream) => return stream,
-                    Err(error) => reason = bounded(&error.to_string()),
+                    Ok(stream) => return Ok(stream),
+                    // It will not exist a moment later.
+                    Err(Unconnected::UnknownHost(error)) => return Err(bounded(&error.to_string())),
+                    Err(Unconnected::NoAnswer(error)) => reason = bounded(&error.to_string()),
                 }
                 pauses.wait().await;
             }
         };
-        let stream = self.time.within(dialled).await;
-        stream.ok_or(SecureError::Connect { peer: self.name.clone(), reason })
+        let peer = || self.name.clone();
+        match self.time.within(dialled).await {
+            Some(dialled) => dialled.map_err(|reason| SecureError::UnknownHost { peer: peer(), reason }),
+            None => Err(SecureError::Connect { peer: peer(), reason }),
+        }
     }
 
     async fn complete(
@@ -276,17 +281,35 @@ fn alerted(peer: String, alert: AlertDescription) -> SecureError {
     SecureError::Refused { peer, reason }
 }
 
+/// Why there is no connection.
+enum Unconnected {
+    /// The host may answer later.
+    NoAnswer(io::Error),
+    /// No host has this name.
+    UnknownHost(io::Error),
+}
+
 /// Connects to the first address of a host that answers.
-async fn connect_any(address: &str) -> io::Result<Stream> {
+async fn connect_any(address: &str) -> Result<Stream, Unconnected> {
     let mut last = io::Error::new(ErrorKind::NotFound, "the host has no address");
-    for address in smol::net::resolve(address).await? {
+    let addresses = smol::net::resolve(address).await.map_err(|error| match is_temporary(&error) {
+        true => Unconnected::NoAnswer(error),
+        false => Unconnected::UnknownHost(error),
+    })?;
+    for address in addresses {
         match TimeLimit::new(ATTEMPT).within(open(address)).await {
             Some(Ok(stream)) => return Ok(stream),
             Some(Err(error)) => last = error,
             None => last = ErrorKind::TimedOut.into(),
         }
     }
-    Err(last)
+    Err(Unconnected::NoAnswer(last))
+}
+
+/// Whether a name may be found later. The system's code for it is found in the text alone.
+fn is_temporary(error: &io::Error) -> bool {
+    let text = error.to_string().to_lowercase();
+    ["temporary", "try again", "system error"].iter().any(|word| text.contains(word))
 }
 
 impl ByteStream for SecureStream {

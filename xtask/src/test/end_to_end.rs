@@ -48,6 +48,7 @@ pub(super) fn run(workspace: &Workspace) -> Outcome {
     if let (Some(ahead), Some(pipelined)) = (&ahead, &pipelined) {
         failures.extend(same_cost(ahead, pipelined).map(|what| format!("pipelined: {what}")));
     }
+    without_dealer(&mpc, &mut failures);
     failures.extend(["2", "3", "4"].into_iter().filter_map(|parties| readme_row(workspace, &mpc, parties).err()));
     let refused = [
         &["unknown"][..],
@@ -59,9 +60,44 @@ pub(super) fn run(workspace: &Workspace) -> Outcome {
         &["--weights", "Cargo.toml"],
         &["--fractional-bits", "60"],
         &["--pipeline", "--preprocessing", "streamed"],
+        &["--no-dealer", "--parties", "3"],
+        &["--no-dealer", "--transport", "services"],
+        &["--ot", "softspoken"],
     ];
     failures.extend(refused.iter().filter_map(|arguments| refusal(&mpc, arguments).err()));
-    Outcome::of(failures, format!("{} inferences, {} refusals", runs + 3, refused.len()))
+    Outcome::of(failures, format!("{} inferences, {} refusals", runs + 7, refused.len()))
+}
+
+/// Bytes that two parties without a dealer exchange once for a model, and for the correlations of one image: both ways.
+const OWN_BYTES: [u64; 2] = [13_000_000, 42_000_000];
+
+/// One image without a dealer, in memory and over TLS: online all is as with one.
+fn without_dealer(mpc: &Mpc, failures: &mut Vec<String>) {
+    let image = ["run", "--json", "--first-image", "7"];
+    let dealt = check(mpc, &[&image[..], &["--owner-computes"]].concat(), check_result, failures);
+    let mut own =
+        |more: &[&str]| check(mpc, &[&image[..], &["--no-dealer"], more].concat(), check_without_dealer, failures);
+    let memory = own(&[]);
+    let secure = own(&["--transport", "tls", "--preprocessing", "ahead"]);
+    if let (Some(dealt), Some(memory), Some(secure)) = (dealt, memory, secure) {
+        let differ = |what: &&str| dealt["phases"]["online"][*what] != memory["phases"]["online"][*what];
+        let other = ["bytes_sent", "bytes_received", "rounds"].into_iter().filter(differ);
+        failures.extend(other.map(|what| format!("without a dealer, online: {what} differ from those with one")));
+        failures.extend(same_cost(&memory, &secure).map(|what| format!("without a dealer, TLS: {what}")));
+    }
+    let soft = ["run", "minionn", "--json", "--no-dealer", "--ot", "softspoken", "--images", "2", "--pipeline"];
+    check(mpc, &soft, check_result, failures);
+}
+
+fn check_without_dealer(report: &Value) -> Vec<String> {
+    let mut wrong = check_result(report);
+    for (phase, limit) in ["setup", "preprocessing"].into_iter().zip(OWN_BYTES) {
+        let bytes: u64 = list(&report["phases"][phase]["bytes_sent"]).iter().filter_map(Value::as_u64).sum();
+        if bytes == 0 || bytes > limit {
+            wrong.push(format!("{phase}: {bytes} bytes both ways, not 1 to {limit}"));
+        }
+    }
+    wrong
 }
 
 /// All held-out digits.

@@ -21,6 +21,23 @@ pub enum StoreError {
         /// The reason that the operating system gives.
         source: io::Error,
     },
+    /// The store's database.
+    #[cfg(feature = "postgres")]
+    #[error(transparent)]
+    Database(#[from] super::postgres::DatabaseError),
+    /// A database, and a program that was built without.
+    #[error(
+        "this program was built without stores in databases: build it with the feature `postgres`, or name a folder"
+    )]
+    NoDatabases,
+    /// Something of a database that was changed, or encrypted under another key.
+    #[error("{what} of batch {id} is damaged, or belongs to another key; nothing of it was used")]
+    Damaged {
+        /// The batch.
+        id: BatchId,
+        /// The part of it.
+        what: &'static str,
+    },
     /// No such batch.
     #[error("there is no batch {id} in this store: it was removed, or prepared by somebody else")]
     UnknownBatch {
@@ -33,9 +50,25 @@ pub enum StoreError {
         /// The batch.
         id: BatchId,
     },
-    /// Used, or never prepared.
+    /// Used here.
     #[error("inference {index} of batch {id} is not there any more: each is used once, even if it failed")]
     Used {
+        /// The batch.
+        id: BatchId,
+        /// The inference.
+        index: u32,
+    },
+    /// Never prepared, lost, or destroyed without use.
+    #[error("inference {index} of batch {id} is not there: it was destroyed, lost, or never prepared")]
+    Missing {
+        /// The batch.
+        id: BatchId,
+        /// The inference.
+        index: u32,
+    },
+    /// Held by somebody, and to be destroyed.
+    #[error("inference {index} of batch {id} is in use: wait until its session has ended")]
+    Held {
         /// The batch.
         id: BatchId,
         /// The inference.

@@ -1,29 +1,51 @@
-//! An inference that is held, and then claimed: each is used once.
+//! An inference that is held, and then claimed: each is used once. A note of a batch that servers may keep for nothing.
 
-use std::fs::{self, File};
-use std::io;
+use std::fmt;
 
-use super::error::{StoreError, in_folder};
-use super::{CLAIMED, READY, Store};
-use crate::at_rest::encrypted_file::EncryptedReader;
-use crate::at_rest::private_file::sync_folder;
+use mpc_transport::FrameSource;
+
+use super::error::StoreError;
 use crate::names::BatchId;
 
-/// An inference that nobody else can use.
-#[derive(Debug)]
-pub struct Hold<'a> {
-    pub(super) store: &'a Store,
-    pub(super) id: BatchId,
-    pub(super) index: u32,
-    /// Locked while this is there.
-    pub(super) _lock: File,
+/// A claimed inference: its messages, which nobody else can read any more.
+pub type Recording = Box<dyn FrameSource>;
+
+/// The reason for which an inference leaves its store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fate {
+    /// It is used.
+    Used,
+    /// It is destroyed without use.
+    Burnt,
 }
 
-impl Hold<'_> {
+/// The part of a [`Hold`] that a store implements.
+pub trait Held: Send + Sync {
+    /// Takes the inference out of the store, for ever: it is gone when this returns, and its fate is noted.
+    ///
+    /// # Errors
+    /// [`StoreError::Used`] if it is not there; those of the medium.
+    fn take(self: Box<Self>, fate: Fate) -> Result<Recording, StoreError>;
+}
+
+/// An inference that nobody else can use.
+pub struct Hold<'a> {
+    batch: BatchId,
+    index: u32,
+    held: Box<dyn Held + 'a>,
+}
+
+impl<'a> Hold<'a> {
+    /// An inference of a batch that a store keeps for this side.
+    #[must_use]
+    pub fn new(batch: BatchId, index: u32, held: Box<dyn Held + 'a>) -> Self {
+        Self { batch, index, held }
+    }
+
     /// Its batch.
     #[must_use]
     pub fn batch(&self) -> BatchId {
-        self.id
+        self.batch
     }
 
     /// Its place in the batch.
@@ -32,21 +54,69 @@ impl Hold<'_> {
         self.index
     }
 
-    /// Takes the inference out of the store, for ever: it is gone from the disk when this returns.
+    /// Takes the inference out of the store, for ever: it is gone when this returns.
     ///
     /// # Errors
-    /// [`StoreError::Used`] if it is not there; [`StoreError::File`].
-    pub fn claim(self) -> Result<EncryptedReader, StoreError> {
-        let Self { store, id, index, .. } = self;
-        let ready = store.file(id, index, READY);
-        let claimed = store.file(id, index, CLAIMED);
-        fs::rename(&ready, &claimed).map_err(|source| match source.kind() {
-            io::ErrorKind::NotFound => StoreError::Used { id, index },
-            _ => in_folder(&claimed, source),
-        })?;
-        let reader = EncryptedReader::open(&claimed, &store.key, &store.label(id, index));
-        fs::remove_file(&claimed).map_err(|source| in_folder(&claimed, source))?;
-        sync_folder(&claimed).map_err(|source| in_folder(&claimed, source))?;
-        Ok(reader?)
+    /// [`StoreError::Used`] if it is not there; those of the medium.
+    pub fn claim(self) -> Result<Recording, StoreError> {
+        self.held.take(Fate::Used)
+    }
+
+    /// Destroys the inference.
+    ///
+    /// # Errors
+    /// As for [`claim`](Self::claim).
+    pub fn burn(self) -> Result<(), StoreError> {
+        self.held.take(Fate::Burnt).map(drop)
+    }
+}
+
+impl fmt::Debug for Hold<'_> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("Hold").field("batch", &self.batch).field("index", &self.index).finish_non_exhaustive()
+    }
+}
+
+/// The part of a [`Note`] that a store implements.
+pub trait Noted: Send {
+    /// Forgets the note.
+    ///
+    /// # Errors
+    /// Those of the medium.
+    fn forget(self: Box<Self>) -> Result<(), StoreError>;
+}
+
+/// The note of a batch that servers may keep although it is not, or not yet, in this store. Nobody else reads it meanwhile.
+///
+/// A note is there before servers are asked to prepare a batch, and gone when all of them have confirmed that they keep it: a
+/// batch with a note is not used. So a note is left when this process is killed in between, when a batch is discarded, and
+/// when one is used up, as a server may have some of it left that the others have lost.
+pub struct Note<'a> {
+    /// The batch.
+    pub batch: BatchId,
+    /// The fingerprints of the servers' certificates.
+    pub servers: Vec<[u8; 32]>,
+    noted: Box<dyn Noted + 'a>,
+}
+
+impl<'a> Note<'a> {
+    /// A note that a store keeps for this side.
+    #[must_use]
+    pub fn new(batch: BatchId, servers: Vec<[u8; 32]>, noted: Box<dyn Noted + 'a>) -> Self {
+        Self { batch, servers, noted }
+    }
+
+    /// Forgets the note: there is nobody left to tell.
+    ///
+    /// # Errors
+    /// Those of the medium.
+    pub fn forget(self) -> Result<(), StoreError> {
+        self.noted.forget()
+    }
+}
+
+impl fmt::Debug for Note<'_> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("Note").field("batch", &self.batch).finish_non_exhaustive()
     }
 }

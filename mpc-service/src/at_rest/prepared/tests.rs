@@ -1,14 +1,50 @@
+//! The duties of every store, whatever it keeps its batches in.
+
+mod media;
+
+use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
-use tempfile::{TempDir, tempdir};
+use proptest::prelude::*;
+use proptest::test_runner::{Config, TestRunner};
 
+use self::media::Medium;
 use super::*;
 use crate::at_rest::private_file::random;
+use crate::names::Owner;
 
-fn open(folder: &TempDir) -> Store {
-    Store::open(folder.path().join("store"), FileKey::new(Zeroizing::new([3; 32]))).unwrap()
+macro_rules! every_store_passes {
+    ($($test:ident),* $(,)?) => {
+        mod folder {
+            $(#[test] fn $test() { super::$test(&super::media::Folder::new()) })*
+        }
+
+        #[cfg(feature = "postgres")]
+        mod postgres {
+            $(#[test] fn $test() { super::media::Postgres::new().iter().for_each(|medium| super::$test(medium)) })*
+        }
+    };
 }
+
+every_store_passes!(
+    what_is_held_is_held_once_and_free_again_when_it_is_dropped,
+    an_inference_is_claimed_once_and_is_what_was_prepared,
+    of_many_that_claim_at_once_one_succeeds,
+    of_many_that_hold_any_at_once_each_has_another,
+    messages_of_any_length_are_read_back,
+    an_unfinished_batch_leaves_nothing,
+    a_batch_in_the_making_is_not_there_and_is_made_once,
+    batches_of_two_data_owners_are_apart,
+    another_key_opens_nothing,
+    what_was_burnt_is_gone_and_counted,
+    what_is_held_is_not_burnt,
+    a_copy_that_is_put_back_has_forgotten_what_was_used_since,
+    a_batch_that_is_used_up_is_removed_and_noted_at_the_data_owner,
+    a_note_is_read_by_one_and_forgotten_once,
+    unconfirmed_batches_are_removed_at_the_next_start,
+    any_sequence_of_steps_agrees_with_a_model,
+);
 
 fn new_id() -> BatchId {
     BatchId(random().unwrap())
@@ -26,7 +62,7 @@ fn description(count: u32) -> Description {
     }
 }
 
-fn prepare(store: &Store, count: u32) -> BatchId {
+fn prepare(store: &dyn PreparedStore, count: u32) -> BatchId {
     let id = new_id();
     let batch = store.begin(id).unwrap();
     for index in 0..count {
@@ -38,17 +74,23 @@ fn prepare(store: &Store, count: u32) -> BatchId {
     id
 }
 
-fn claim(store: &Store, id: BatchId, index: u32) -> Result<EncryptedReader, StoreError> {
-    store.hold(id, index)?.ok_or(StoreError::Used { id, index })?.claim()
+fn claim(store: &dyn PreparedStore, id: BatchId, index: u32) -> Result<Recording, StoreError> {
+    store.hold(id, index)?.ok_or(StoreError::Held { id, index })?.claim()
 }
 
-#[test]
-fn what_is_held_is_held_once_and_free_again_when_it_is_dropped() {
-    let folder = tempdir().unwrap();
-    let (store, other) = (open(&folder), open(&folder));
-    let id = prepare(&store, 2);
+fn read_all(mut recording: Recording) -> Vec<u8> {
+    let mut bytes = vec![0; recording.remaining() as usize];
+    recording.read(&mut bytes).unwrap();
+    assert_eq!(recording.remaining(), 0);
+    assert!(recording.read(&mut [0]).is_err());
+    bytes
+}
+
+fn what_is_held_is_held_once_and_free_again_when_it_is_dropped(medium: &dyn Medium) {
+    let (store, other) = (medium.open(), medium.open());
+    let id = prepare(&*store, 2);
     let held = store.hold_any(id).unwrap().unwrap();
-    assert_eq!(held.index(), 0);
+    assert_eq!((held.batch(), held.index()), (id, 0));
     assert!(other.hold(id, 0).unwrap().is_none());
     let second = other.hold_any(id).unwrap().unwrap();
     assert_eq!(second.index(), 1);
@@ -58,123 +100,335 @@ fn what_is_held_is_held_once_and_free_again_when_it_is_dropped() {
     assert_eq!(other.hold_any(id).unwrap().unwrap().index(), 0);
 }
 
-#[test]
-fn a_batch_that_was_killed_before_it_was_locked_is_removed() {
-    let folder = tempdir().unwrap();
-    let store = open(&folder);
-    create_private_folder(&store.batch_folder(new_id())).unwrap();
-    let begun = store.begin(new_id()).unwrap();
-    assert_eq!(open(&folder).batches().unwrap(), [begun.id]);
-    drop(begun);
-    assert_eq!(store.batches().unwrap(), []);
-}
-
-#[test]
-fn an_inference_is_claimed_once_and_is_what_was_prepared() {
-    let folder = tempdir().unwrap();
-    let store = open(&folder);
-    let id = prepare(&store, 3);
+fn an_inference_is_claimed_once_and_is_what_was_prepared(medium: &dyn Medium) {
+    let store = medium.open();
+    let id = prepare(&*store, 3);
+    assert_eq!(store.batches().unwrap(), [id]);
     assert_eq!(store.describe(id).unwrap(), description(3));
     assert_eq!(*store.model(id, 5).unwrap(), b"model");
     assert!(store.model(id, 4).is_err());
     assert_eq!(store.ready(id).unwrap(), [0, 1, 2]);
-    let claimed = claim(&store, id, 1).unwrap().read_to_end(4).unwrap();
-    assert_eq!(*claimed, 1u32.to_le_bytes());
-    assert!(matches!(claim(&store, id, 1), Err(StoreError::Used { index: 1, .. })));
+    let before = store.usage(id).unwrap();
+    assert_eq!((before.used, before.burnt, before.high, before.gone), (0, 0, None, None));
+    assert_eq!(read_all(claim(&*store, id, 1).unwrap()), 1u32.to_le_bytes());
+    assert!(matches!(claim(&*store, id, 1), Err(StoreError::Used { index: 1, .. })));
     // Another process, or the same after a restart.
-    assert!(matches!(claim(&open(&folder), id, 1), Err(StoreError::Used { index: 1, .. })));
-    assert_eq!(open(&folder).ready(id).unwrap(), [0, 2]);
-    for index in [0, 2] {
-        claim(&store, id, index).unwrap();
+    assert!(matches!(claim(&*medium.open(), id, 1), Err(StoreError::Used { index: 1, .. })));
+    assert!(matches!(claim(&*store, id, 3), Err(StoreError::Missing { index: 3, .. })));
+    assert_eq!(medium.open().ready(id).unwrap(), [0, 2]);
+    let usage = store.usage(id).unwrap();
+    assert_eq!((usage.used, usage.high, usage.gone, usage.confirmed), (1, Some(1), Some(1), None));
+    store.confirm(id, 1).unwrap();
+    assert_eq!(store.usage(id).unwrap().confirmed, Some(1));
+    assert!(matches!(claim(&*store, id, 1), Err(StoreError::Used { .. })));
+    let unknown = new_id();
+    for missing in [store.ready(unknown).unwrap_err(), store.usage(unknown).unwrap_err()] {
+        assert!(matches!(missing, StoreError::UnknownBatch { .. }), "{missing}");
     }
-    store.remove_if_used_up(id).unwrap();
-    assert!(matches!(store.ready(id), Err(StoreError::UnknownBatch { .. })));
-    assert_eq!(store.batches().unwrap(), []);
+    assert!(matches!(store.describe(unknown), Err(StoreError::UnknownBatch { .. })));
+    assert!(matches!(store.hold_any(unknown), Err(StoreError::UnknownBatch { .. })));
 }
 
-#[test]
-fn of_many_that_claim_at_once_one_succeeds() {
-    let folder = tempdir().unwrap();
-    let store = open(&folder);
-    let id = prepare(&store, 20);
+fn of_many_that_claim_at_once_one_succeeds(medium: &dyn Medium) {
+    const PLACES: u32 = 12;
+    // One is left, so that the batch stays.
+    let id = prepare(&*medium.open(), PLACES + 1);
     let claimed = AtomicUsize::new(0);
     thread::scope(|scope| {
-        for _ in 0..8 {
+        for _ in 0..6 {
             scope.spawn(|| {
-                let store = open(&folder);
-                for index in 0..20 {
-                    if claim(&store, id, index).is_ok() {
+                let store = medium.open();
+                for index in 0..PLACES {
+                    if claim(&*store, id, index).is_ok() {
                         claimed.fetch_add(1, Ordering::Relaxed);
                     }
                 }
             });
         }
     });
-    assert_eq!(claimed.into_inner(), 20);
+    assert_eq!(claimed.into_inner(), PLACES as usize);
+    assert_eq!(medium.open().usage(id).unwrap().used, PLACES);
 }
 
-#[test]
-fn files_cannot_stand_in_for_one_another() {
-    let folder = tempdir().unwrap();
-    let store = open(&folder);
-    let id = prepare(&store, 2);
-    let used = fs::read(store.file(id, 0, READY)).unwrap();
-    drop(claim(&store, id, 0).unwrap());
-    // Somebody puts the used one back under the name of another.
-    fs::write(store.file(id, 1, READY), used).unwrap();
-    let reader = claim(&store, id, 1);
-    assert!(reader.and_then(|mut reader| Ok(reader.read(&mut [0; 4])?)).is_err());
+fn of_many_that_hold_any_at_once_each_has_another(medium: &dyn Medium) {
+    const PLACES: u32 = 12;
+    let store = medium.open();
+    let id = prepare(&*store, PLACES);
+    let taken = thread::scope(|scope| {
+        let threads: Vec<_> = (0..4).map(|_| scope.spawn(|| take_any(&*medium.open(), id))).collect();
+        threads.into_iter().flat_map(|thread| thread.join().unwrap()).collect::<Vec<_>>()
+    });
+    assert_eq!(taken.len(), PLACES as usize, "{taken:?}");
+    assert_eq!(taken.into_iter().collect::<BTreeSet<_>>(), (0..PLACES).collect());
 }
 
-#[test]
-fn an_unfinished_batch_leaves_nothing() {
-    let folder = tempdir().unwrap();
-    let store = open(&folder);
-    let batch = store.begin(new_id()).unwrap();
+fn take_any(store: &dyn PreparedStore, id: BatchId) -> Vec<u32> {
+    let mut taken = Vec::new();
+    while let Some(hold) = store.hold_any(id).unwrap() {
+        taken.push(hold.index());
+        hold.claim().unwrap();
+    }
+    taken
+}
+
+fn messages_of_any_length_are_read_back(medium: &dyn Medium) {
+    let store = medium.open();
+    let id = new_id();
+    let lengths = [0, 1, 65, (1 << 20) - 1, 1 << 20, (1 << 20) + 1, 5 << 19];
+    let data = |len: usize| (0..len).map(|at| (at * 31 % 251) as u8).collect::<Vec<_>>();
+    let batch = store.begin(id).unwrap();
+    for (index, &len) in (0..).zip(&lengths) {
+        let mut file = batch.inference(index).unwrap();
+        data(len).chunks(70_001).for_each(|part| file.write(part).unwrap());
+        file.finish().unwrap();
+    }
+    let model = data(3 << 20);
+    batch.finish(&description(lengths.len() as u32), &model).unwrap();
+    assert_eq!(*store.model(id, model.len()).unwrap(), model);
+    assert!(store.model(id, model.len() - 1).is_err());
+    let mut last = None;
+    for (index, &len) in (0..).zip(&lengths) {
+        let recording = claim(&*store, id, index).unwrap();
+        match index as usize == lengths.len() - 1 {
+            true => last = Some((recording, len)),
+            false => assert_eq!(read_all(recording), data(len), "{len}"),
+        }
+    }
+    // Of what was claimed the messages are read on when the batch is gone.
+    store.remove_if_used_up(id).unwrap();
+    let (recording, len) = last.unwrap();
+    assert_eq!(read_all(recording), data(len));
+}
+
+fn an_unfinished_batch_leaves_nothing(medium: &dyn Medium) {
+    let store = medium.open();
+    let id = new_id();
+    let batch = store.begin(id).unwrap();
     batch.inference(0).unwrap().finish().unwrap();
     drop(batch);
     assert_eq!(store.batches().unwrap(), []);
+    store.begin(id).unwrap();
 }
 
-#[test]
-fn a_batch_whose_process_was_killed_is_removed_and_one_in_the_making_stays() {
-    let folder = tempdir().unwrap();
-    let store = open(&folder);
-    let batch = store.begin(new_id()).unwrap();
+fn a_batch_in_the_making_is_not_there_and_is_made_once(medium: &dyn Medium) {
+    let store = medium.open();
+    let id = new_id();
+    let batch = store.begin(id).unwrap();
     batch.inference(0).unwrap().finish().unwrap();
-    let id = batch.id;
-    assert_eq!(open(&folder).batches().unwrap(), [id]);
-    assert!(matches!(store.begin(id), Err(StoreError::Exists { .. })));
-    // As a killed process leaves it: the files are there, and the lock is not held.
-    let files = names(&store.batch_folder(id)).unwrap();
-    let copy = folder.path().join("copy");
-    fs::create_dir(&copy).unwrap();
-    for name in &files {
-        fs::copy(store.batch_folder(id).join(name), copy.join(name)).unwrap();
-    }
-    drop(batch);
-    fs::rename(&copy, store.batch_folder(id)).unwrap();
-    assert_eq!(store.batches().unwrap(), [id]);
-    assert_eq!(open(&folder).batches().unwrap(), []);
-    let complete = prepare(&store, 1);
-    assert_eq!(open(&folder).ready(complete).unwrap(), [0]);
+    let other = medium.open();
+    assert!(matches!(other.begin(id), Err(StoreError::Exists { .. })));
+    assert!(matches!(other.ready(id), Err(StoreError::UnknownBatch { .. })));
+    assert!(matches!(other.describe(id), Err(StoreError::UnknownBatch { .. })));
+    batch.finish(&description(1), &[]).unwrap();
+    assert_eq!(other.ready(id).unwrap(), [0]);
+    assert!(matches!(other.begin(id), Err(StoreError::Exists { .. })));
 }
 
-#[test]
-fn batches_of_two_data_owners_cannot_stand_in_for_one_another() {
-    let folder = tempdir().unwrap();
-    let [first, second] = [1, 2].map(|owner| {
-        let (path, key) = (folder.path().join(owner.to_string()), FileKey::new(Zeroizing::new([3; 32])));
-        Store::of_data_owner(path, key, Owner([owner; 32])).unwrap()
-    });
-    let id = prepare(&first, 1);
-    // Somebody who can write the disk gives one data owner what another one has had prepared.
-    create_private_folder(&second.batch_folder(id)).unwrap();
-    for name in names(&first.batch_folder(id)).unwrap() {
-        fs::copy(first.batch_folder(id).join(&name), second.batch_folder(id).join(&name)).unwrap();
-    }
-    assert_eq!(first.describe(id).unwrap(), description(1));
-    assert!(matches!(second.describe(id), Err(StoreError::File(DiskError::Damaged { .. }))));
+fn batches_of_two_data_owners_are_apart(medium: &dyn Medium) {
+    let [first, second] = [1, 2].map(|owner| medium.of_data_owner(Owner([owner; 32])));
+    let id = prepare(&*first, 1);
+    assert_eq!(second.batches().unwrap(), []);
+    assert!(matches!(second.hold_any(id), Err(StoreError::UnknownBatch { .. })));
+    second.remove(id).unwrap();
+    assert_eq!(first.ready(id).unwrap(), [0]);
+}
+
+fn another_key_opens_nothing(medium: &dyn Medium) {
+    let store = medium.open();
+    let id = prepare(&*store, 1);
+    let other = medium.open_with(9);
+    assert!(other.describe(id).is_err());
+    assert!(other.model(id, 100).is_err());
     // A file is opened by its first block, and read whole before the first message of a query.
-    assert!(claim(&second, id, 0).and_then(|mut reader| Ok(reader.read_to_end(1 << 20)?)).is_err());
+    let claimed = claim(&*other, id, 0);
+    assert!(claimed.and_then(|mut one| one.read(&mut [0]).map_err(|_| StoreError::Missing { id, index: 0 })).is_err());
+}
+
+fn what_was_burnt_is_gone_and_counted(medium: &dyn Medium) {
+    let store = medium.open();
+    let id = prepare(&*store, 6);
+    claim(&*store, id, 1).unwrap();
+    store.hold(id, 3).unwrap().unwrap().burn().unwrap();
+    assert!(matches!(claim(&*store, id, 3), Err(StoreError::Missing { index: 3, .. })));
+    let usage = store.usage(id).unwrap();
+    assert_eq!((usage.used, usage.burnt, usage.high, usage.gone), (1, 1, Some(1), Some(3)));
+    assert_eq!(store.burn(id, 4).unwrap(), 3);
+    assert_eq!(store.burn(id, 4).unwrap(), 0);
+    assert_eq!(medium.open().ready(id).unwrap(), [5]);
+    let usage = store.usage(id).unwrap();
+    assert_eq!((usage.used, usage.burnt, usage.high, usage.gone), (1, 4, Some(1), Some(4)));
+    assert!(matches!(claim(&*store, id, 1), Err(StoreError::Used { .. })));
+    // All there is.
+    assert_eq!(store.burn(id, u32::MAX).unwrap(), 1);
+    assert_eq!(store.usage(id).unwrap().gone, Some(5));
+    assert!(matches!(store.burn(new_id(), 1), Err(StoreError::UnknownBatch { .. })));
+}
+
+fn what_is_held_is_not_burnt(medium: &dyn Medium) {
+    let store = medium.open();
+    let id = prepare(&*store, 3);
+    let other = medium.open();
+    let held = other.hold(id, 1).unwrap().unwrap();
+    assert!(matches!(store.burn(id, 2), Err(StoreError::Held { index: 1, .. })));
+    drop(held);
+    store.burn(id, 2).unwrap();
+    assert!(store.ready(id).unwrap().is_empty());
+}
+
+fn a_copy_that_is_put_back_has_forgotten_what_was_used_since(medium: &dyn Medium) {
+    let store = medium.open();
+    let id = prepare(&*store, 8);
+    claim(&*store, id, 0).unwrap();
+    let (mut restored, mut known) = (None, None);
+    medium.with_copy(&mut || (1..5).for_each(|index| drop(claim(&*medium.open(), id, index).unwrap())), &mut || {
+        let store = medium.open();
+        known = Some(store.usage(id).unwrap().gone);
+        // Those who know better say up to where, and that is gone then.
+        store.burn(id, 4).unwrap();
+        restored = Some((store.usage(id).unwrap().gone, store.ready(id).unwrap()));
+    });
+    assert_eq!(known, Some(Some(0)), "the copy knows of the first alone");
+    assert_eq!(restored, Some((Some(4), vec![5, 6, 7])));
+}
+
+fn a_batch_that_is_used_up_is_removed_and_noted_at_the_data_owner(medium: &dyn Medium) {
+    for (store, is_noted) in [(medium.open(), true), (medium.of_data_owner(Owner([7; 32])), false)] {
+        let id = prepare(&*store, 2);
+        claim(&*store, id, 0).unwrap();
+        store.remove_if_used_up(id).unwrap();
+        assert_eq!(store.ready(id).unwrap(), [1]);
+        claim(&*store, id, 1).unwrap();
+        store.remove_if_used_up(id).unwrap();
+        assert!(matches!(store.ready(id), Err(StoreError::UnknownBatch { .. })));
+        assert_eq!(store.batches().unwrap(), []);
+        assert_eq!(store.is_noted(id).unwrap(), is_noted);
+        store.remove_if_used_up(id).unwrap();
+        store.remove(id).unwrap();
+    }
+}
+
+fn a_note_is_read_by_one_and_forgotten_once(medium: &dyn Medium) {
+    let (store, other) = (medium.open(), medium.open());
+    let id = new_id();
+    let note = store.note(id, &[[5; 32], [6; 32]]).unwrap();
+    assert!(other.is_noted(id).unwrap());
+    assert!(other.notes().unwrap().is_empty());
+    drop(note);
+    let mut notes = other.notes().unwrap();
+    assert!(store.notes().unwrap().is_empty());
+    let note = notes.pop().unwrap();
+    assert_eq!((note.batch, &*note.servers, notes.len()), (id, &[[5; 32], [6; 32]][..], 0));
+    note.forget().unwrap();
+    assert!(!store.is_noted(id).unwrap());
+    assert!(store.notes().unwrap().is_empty());
+    // What is discarded is noted with those who may have it.
+    let discarded = prepare(&*store, 1);
+    store.discard(discarded).unwrap();
+    let notes = store.notes().unwrap();
+    assert_eq!(notes.iter().map(|note| (note.batch, note.servers.len())).collect::<Vec<_>>(), [(discarded, 1)]);
+}
+
+fn unconfirmed_batches_are_removed_at_the_next_start(medium: &dyn Medium) {
+    let store = medium.open();
+    let id = new_id();
+    let note = store.note(id, &[[5; 32]]).unwrap();
+    let batch = store.begin(id).unwrap();
+    batch.inference(0).unwrap().finish().unwrap();
+    batch.finish(&description(1), &[]).unwrap();
+    assert_eq!(medium.open().batches().unwrap(), [id], "the process that prepares it runs");
+    drop(note);
+    assert_eq!(medium.open().batches().unwrap(), []);
+    assert!(store.is_noted(id).unwrap());
+}
+
+/// A step of one who uses a store.
+#[derive(Clone, Debug)]
+enum Step {
+    Claim(u32),
+    ClaimAny,
+    Burn(u32),
+    BurnUntil(u32),
+    Confirm(u32),
+    HoldAndDrop(u32),
+    Reopen,
+}
+
+fn any_step() -> impl Strategy<Value = Step> {
+    let index = 0u32..9;
+    prop_oneof![
+        index.clone().prop_map(Step::Claim),
+        Just(Step::ClaimAny),
+        index.clone().prop_map(Step::Burn),
+        (0u32..5).prop_map(Step::BurnUntil),
+        index.clone().prop_map(Step::Confirm),
+        index.prop_map(Step::HoldAndDrop),
+        Just(Step::Reopen),
+    ]
+}
+
+/// The places that are ready, used, known to be used by all, and burnt.
+#[derive(Default)]
+struct Model([BTreeSet<u32>; 4]);
+
+impl Model {
+    fn take(&mut self, index: u32, burnt: bool) -> bool {
+        let is_ready = self.0[0].remove(&index);
+        is_ready && self.0[if burnt { 3 } else { 1 }].insert(index)
+    }
+
+    fn usage(&self) -> (u32, u32, Option<u32>, Option<u32>, Option<u32>) {
+        let [_, used, done, burnt] = &self.0;
+        let gone = used.iter().chain(burnt).max().copied();
+        (used.len() as u32, burnt.len() as u32, used.last().copied(), gone, done.last().copied())
+    }
+}
+
+fn any_sequence_of_steps_agrees_with_a_model(medium: &dyn Medium) {
+    let mut runner = TestRunner::new(Config { failure_persistence: None, ..Config::with_cases(medium.cases()) });
+    let ran = runner.run(&prop::collection::vec(any_step(), 0..24), |steps| {
+        let mut store = medium.open();
+        let id = prepare(&*store, 8);
+        let mut model = Model::default();
+        model.0[0].extend(0..8);
+        for step in steps {
+            match step {
+                Step::Claim(index) => prop_assert_eq!(claim(&*store, id, index).is_ok(), model.take(index, false)),
+                Step::ClaimAny => {
+                    let next = model.0[0].first().copied();
+                    let held = store.hold_any(id).unwrap();
+                    prop_assert_eq!(held.as_ref().map(Hold::index), next);
+                    held.map(|hold| read_all(hold.claim().unwrap()));
+                    next.map(|index| model.take(index, false));
+                }
+                Step::Burn(index) => {
+                    let burnt = store.hold(id, index).is_ok_and(|held| held.unwrap().burn().is_ok());
+                    prop_assert_eq!(burnt, model.take(index, true));
+                }
+                Step::BurnUntil(until) => {
+                    let expected = (0..=until).filter(|&index| model.take(index, true)).count();
+                    prop_assert_eq!(store.burn(id, until).unwrap(), expected as u32);
+                }
+                Step::Confirm(index) => {
+                    store.confirm(id, index).unwrap();
+                    if model.0[1].contains(&index) {
+                        model.0[2].insert(index);
+                    }
+                }
+                Step::HoldAndDrop(index) => prop_assert_eq!(store.hold(id, index).is_ok(), model.0[0].contains(&index)),
+                Step::Reopen => {
+                    // A batch that is used up is removed when its store is opened next.
+                    if model.0[0].is_empty() {
+                        break;
+                    }
+                    store = medium.open();
+                }
+            }
+            let Usage { used, burnt, high, gone, confirmed, .. } = store.usage(id).unwrap();
+            prop_assert_eq!((used, burnt, high, gone, confirmed), model.usage());
+            prop_assert_eq!(store.ready(id).unwrap(), model.0[0].iter().copied().collect::<Vec<_>>());
+        }
+        store.remove(id).unwrap();
+        Ok(())
+    });
+    ran.unwrap();
 }

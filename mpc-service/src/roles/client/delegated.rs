@@ -10,10 +10,10 @@ use mpc_transport::tls::SecureLink;
 use mpc_transport::{Connection, Traffic};
 use ndarray::ArrayD;
 
+use super::prepared::Chosen;
 use super::{Client, Revealed};
-use crate::at_rest::prepared::{Hold, Store};
+use crate::at_rest::prepared::Hold;
 use crate::error::{ServiceError, in_link};
-use crate::names::BatchId;
 use crate::roles::agreed::Agreed;
 use crate::roles::report::{Event, InferenceReport, Watch};
 use crate::wire::message;
@@ -26,16 +26,19 @@ impl Client {
         agreed: &Agreed,
         mut links: Vec<SecureLink>,
         inputs: &[Vec<ArrayD<f32>>],
-        stored: Option<(&Store, BatchId, Vec<Hold<'_>>)>,
+        stored: Option<Chosen<'_>>,
         watch: &mut dyn Watch,
     ) -> Result<(Revealed, Vec<InferenceReport>), ServiceError> {
         let failed = agreed.in_session();
         let mut generator = Prg::new(Seed::from_system()?);
-        let mut holds = stored.into_iter().flat_map(|(_, _, holds)| holds);
+        let (store, batch) = stored.as_ref().map(|chosen| (chosen.store, chosen.batch)).unzip();
+        let mut holds = stored.into_iter().flat_map(|chosen| chosen.holds);
         let (mut outputs, mut reports) = (Vec::new(), Vec::new());
         for (inference, inputs) in (0..).zip(inputs) {
+            let hold = holds.next();
+            let place = hold.as_ref().map(Hold::index);
             // The servers use theirs up as soon as they have the inputs.
-            if let Some(hold) = holds.next() {
+            if let Some(hold) = hold {
                 agreed.claim(hold)?;
             }
             let began = Instant::now();
@@ -53,8 +56,13 @@ impl Client {
                 traffic += Traffic { rounds: u64::from(party == 0), ..Traffic::receive(bytes.len() as u64) };
                 results.push(OutputShare::from_bytes(plan, party, &bytes).map_err(agreed.in_encoding())?);
             }
-            outputs.push(Some(reconstruct(plan, &results).map_err(&failed)?));
+            let revealed = reconstruct(plan, &results).map_err(&failed)?;
+            watch.take(inference, &revealed);
+            outputs.push(Some(revealed));
             reports.push(InferenceReport::outside(began.elapsed(), traffic));
+            if let (Some(store), Some(batch), Some(place)) = (store, batch, place) {
+                store.confirm(batch, place)?;
+            }
             watch.see(Event::Inferred { inference });
         }
         for (peer, link) in self.servers.iter().zip(&mut links) {

@@ -7,7 +7,7 @@ use mpc_transport::tls::SecureLink;
 
 use super::Client;
 use crate::at_rest::packed_model::PublicModel;
-use crate::at_rest::prepared::{Description, Hold, Store, StoreError};
+use crate::at_rest::prepared::{Description, Hold, PreparedStore, StoreError};
 use crate::at_rest::private_file::random;
 use crate::error::ServiceError;
 use crate::names::{BatchId, DepositId, PlanDigest};
@@ -16,7 +16,7 @@ use crate::roles::report::{Event, Watch};
 use crate::roles::session::PartyRun;
 use crate::terms::Topology;
 use crate::wire::link::Peer;
-use crate::wire::message::{self, Opening, Work};
+use crate::wire::message::{self, Opening, Uses, Work};
 
 /// In place of its party's index in the description of a batch of a data owner who is none.
 const OUTSIDE: usize = u32::MAX as usize;
@@ -33,12 +33,45 @@ pub(super) struct Unusable {
     pub(super) replaced: Vec<BatchId>,
 }
 
+/// The prepared inferences that a query is to use.
+#[derive(Debug)]
+pub(super) struct Chosen<'s> {
+    pub(super) store: &'s dyn PreparedStore,
+    pub(super) batch: BatchId,
+    /// The model that they were prepared with, where it was left with servers.
+    pub(super) deposit: Option<DepositId>,
+    pub(super) holds: Vec<Hold<'s>>,
+}
+
+impl Chosen<'_> {
+    /// Their places, and how far all parties have used their batch.
+    pub(super) fn uses(&self) -> Result<Uses, StoreError> {
+        let confirmed = self.store.usage(self.batch)?.confirmed;
+        Ok(Uses { indices: self.holds.iter().map(Hold::index).collect(), confirmed })
+    }
+
+    /// An error where a server has used what this side has not, which always claims first.
+    pub(super) fn check_restored(&self, high: Option<u32>, peer: &str) -> Result<(), ServiceError> {
+        let Some(until) = high else { return Ok(()) };
+        let gone = match self.store.usage(self.batch) {
+            Ok(usage) => usage.gone,
+            // Another process has used up the last of it meanwhile.
+            Err(StoreError::UnknownBatch { .. }) => return Ok(()),
+            Err(error) => return Err(error.into()),
+        };
+        if gone.is_some_and(|gone| gone >= until) {
+            return Ok(());
+        }
+        Err(ServiceError::Restored { batch: self.batch, peer: peer.to_owned(), until })
+    }
+}
+
 impl Client {
     pub(super) async fn prepare_in<R: Ring>(
         &self,
         model: &PublicModel,
         inferences: u32,
-        store: &Store,
+        store: &dyn PreparedStore,
         watch: &mut dyn Watch,
     ) -> Result<BatchId, ServiceError> {
         self.check(model)?;
@@ -47,7 +80,7 @@ impl Client {
         let mut agreed = self.agreed(model, Work::Prepare(batch), inferences)?;
         self.tell_dropped(store).await;
         let fingerprint = |peer: &Peer| *peer.certificate.fingerprint().as_bytes();
-        let note = store.note(batch, self.servers.iter().map(fingerprint).collect())?;
+        let note = store.note(batch, &self.servers.iter().map(fingerprint).collect::<Vec<_>>())?;
         let links = self.call_servers(&plan, &mut agreed, None).await?;
         watch.see(Event::Connected);
         match model.terms.setting {
@@ -73,13 +106,13 @@ impl Client {
         plan: &Plan<R>,
         agreed: &Agreed,
         batch: BatchId,
-        store: &Store,
+        store: &dyn PreparedStore,
         mut links: Vec<SecureLink>,
         watch: &mut dyn Watch,
     ) -> Result<(), ServiceError> {
         let writer = store.begin(batch)?;
         for index in 0..agreed.inferences {
-            writer.inference(index)?.finish().map_err(StoreError::from)?;
+            writer.inference(index)?.finish()?;
         }
         for (peer, link) in self.servers.iter().zip(&mut links) {
             message::await_grant(link, &peer.name()).await?;
@@ -95,7 +128,7 @@ impl Client {
             Ok(())
         };
         if let Err(error) = kept.await {
-            store.remove_if_there(batch)?;
+            store.remove(batch)?;
             return Err(error);
         }
         watch.see(Event::Stored { inferences: agreed.inferences });
@@ -103,7 +136,7 @@ impl Client {
     }
 
     /// Tells servers which batches they keep for nothing. What fails is tried again next time.
-    async fn tell_dropped(&self, store: &Store) {
+    async fn tell_dropped(&self, store: &dyn PreparedStore) {
         let told = async {
             for note in store.notes()? {
                 let server = |fingerprint: &[u8; 32]| {
@@ -127,11 +160,11 @@ impl Client {
     pub(super) fn hold<'s, R: Ring>(
         &self,
         plan: &Plan<R>,
-        store: &'s Store,
+        store: &'s dyn PreparedStore,
         model: &PublicModel,
         count: usize,
         unusable: &Unusable,
-    ) -> Result<(BatchId, Option<DepositId>, Vec<Hold<'s>>), ServiceError> {
+    ) -> Result<Chosen<'s>, ServiceError> {
         let nothing = || match unusable.replaced.first() {
             Some(&batch) => ServiceError::Replaced { batch },
             None => ServiceError::NothingPrepared { plan: PlanDigest(plan.digest()) },
@@ -144,7 +177,7 @@ impl Client {
             if let Ok(described) = store.describe(batch)
                 && self.suits(&described, plan, model)
                 && !unusable.replaced.contains(&batch)
-                && !store.is_noted(batch)
+                && !store.is_noted(batch)?
             {
                 suitable.push((batch, described.deposit));
             }
@@ -166,7 +199,7 @@ impl Client {
                 }
             }
             if holds.len() == count {
-                return Ok((batch, deposit, holds));
+                return Ok(Chosen { store, batch, deposit, holds });
             }
         }
         Err(nothing())

@@ -8,22 +8,22 @@ use mpc_ring::Ring;
 use mpc_transport::tls::SecureLink;
 use ndarray::ArrayD;
 
-use super::prepared::Unusable;
+use super::prepared::{Chosen, Unusable};
 use super::{Client, Correlations, Results, Revealed};
 use crate::at_rest::packed_model::PublicModel;
-use crate::at_rest::prepared::{Hold, Store};
+use crate::at_rest::prepared::{Hold, tidy};
 use crate::error::ServiceError;
-use crate::names::{BatchId, Names, Refusal};
+use crate::names::{Names, Refusal};
 use crate::roles::agreed::Agreed;
 use crate::roles::report::{Event, InferenceReport, Watch};
 use crate::roles::session::{Exchange, PartyRun};
 use crate::terms::Topology;
-use crate::wire::message::{Uses, Work};
+use crate::wire::message::Work;
 
 /// A session that all servers have granted: the connections to them, and the prepared inferences that it is to use.
 struct Granted<'s> {
     links: Vec<SecureLink>,
-    stored: Option<(&'s Store, BatchId, Vec<Hold<'s>>)>,
+    stored: Option<Chosen<'s>>,
 }
 
 impl Client {
@@ -48,10 +48,10 @@ impl Client {
             Correlations::Store(store) => {
                 let mut unusable = Unusable::default();
                 loop {
-                    let (batch, deposit, holds) = self.hold(&plan, store, model, inputs.len(), &unusable)?;
+                    let chosen = self.hold(&plan, store, model, inputs.len(), &unusable)?;
+                    let batch = chosen.batch;
                     let mut agreed = self.agreed(model, Work::Prepared(batch), inferences)?;
-                    let indices = holds.iter().map(Hold::index).collect();
-                    match self.call_servers(&plan, &mut agreed, Some((deposit, Uses { indices }))).await {
+                    match self.call_servers(&plan, &mut agreed, Some(&chosen)).await {
                         Err(
                             error @ (ServiceError::Replaced { .. }
                             | ServiceError::Refused { refusal: Refusal::Replaced, .. }),
@@ -63,13 +63,11 @@ impl Client {
                         Err(ServiceError::Refused { refusal: Refusal::Used, reason, .. }) => {
                             tracing::warn!(%batch, reason, "prepared inferences are passed over");
                             unusable.passed_over += 1;
-                            for hold in holds {
-                                agreed.claim(hold)?;
-                            }
-                            store.tidy(batch);
+                            chosen.holds.into_iter().try_for_each(Hold::burn)?;
+                            tidy(store, batch);
                         }
                         links => {
-                            let granted = Granted { links: links?, stored: Some((store, batch, holds)) };
+                            let granted = Granted { links: links?, stored: Some(chosen) };
                             return self.run(&plan, model, &agreed, granted, inputs, watch).await;
                         }
                     }
@@ -89,14 +87,14 @@ impl Client {
     ) -> Result<Results, ServiceError> {
         watch.see(Event::Connected);
         let Granted { links, stored } = granted;
-        let used = stored.as_ref().map(|(_, batch, holds)| (*batch, holds.iter().map(Hold::index).collect()));
-        let store = stored.as_ref().map(|(store, batch, _)| (*store, *batch));
+        let used = stored.as_ref().map(|chosen| (chosen.batch, chosen.holds.iter().map(Hold::index).collect()));
+        let store = stored.as_ref().map(|chosen| (chosen.store, chosen.batch));
         let (outputs, reports) = match model.terms.setting {
             Topology::Direct => self.take_part(plan, agreed, links, inputs, stored, watch).await?,
             Topology::Outsourced => self.run_delegated(plan, agreed, links, inputs, stored, watch).await?,
         };
         if let Some((store, batch)) = store {
-            store.tidy(batch);
+            tidy(store, batch);
         }
         Ok(Results { outputs, reports, used, deposit: agreed.deposit })
     }
@@ -108,7 +106,7 @@ impl Client {
         agreed: &Agreed,
         links: Vec<SecureLink>,
         inputs: &[Vec<ArrayD<f32>>],
-        stored: Option<(&Store, BatchId, Vec<Hold<'_>>)>,
+        stored: Option<Chosen<'_>>,
         watch: &mut dyn Watch,
     ) -> Result<(Revealed, Vec<InferenceReport>), ServiceError> {
         let party = plan.settings().parties - 1;
@@ -122,10 +120,10 @@ impl Client {
         let run = PartyRun { plan, agreed, party, network, watch };
         if let Some(dealer) = dealer {
             run.live(dealer, ModelSource::Peer, &mut exchange).await?;
-        } else if let Some((store, batch, holds)) = stored {
+        } else if let Some(Chosen { store, batch, holds, .. }) = stored {
             let bytes = store.model(batch, plan.model_bytes())?;
             let model = Model::from_bytes(plan, party, &bytes).map_err(agreed.in_encoding())?;
-            run.prepared(Arc::new(model), batch, holds, &mut exchange).await?;
+            run.prepared(Arc::new(model), batch, holds, Some(store), &mut exchange).await?;
         }
         Ok((exchange.outputs, exchange.reports))
     }

@@ -6,7 +6,7 @@ use mpc_transport::tls::Certificate;
 
 use super::Server;
 use crate::at_rest::encrypted_file::FileKey;
-use crate::at_rest::prepared::{Hold, Store, StoreError};
+use crate::at_rest::prepared::{Hold, PreparedStore, StoreError, Usage, tidy};
 use crate::error::ServiceError;
 use crate::names::{BatchId, Refusal, Refused};
 use crate::roles::agreed::Agreed;
@@ -24,7 +24,7 @@ impl Server {
         plan: &Plan<R>,
         client: &Certificate,
         request: SessionRequest,
-    ) -> Result<(Grant, Option<Store>), Refused> {
+    ) -> Result<(Grant, Option<Box<dyn PreparedStore>>), Refused> {
         let grant = self.capacity.grant(
             client.fingerprint(),
             plan.memory_bytes(self.party, Preprocessing::Ahead),
@@ -41,7 +41,7 @@ impl Server {
             || (Refusal::Forbidden, "no inferences are prepared here: it was started without a store".into());
         let store = self.store_of(client).ok_or_else(unavailable)?.map_err(internal)?;
         if let Work::Prepare(_) = request.work {
-            let stored = stored(&store).map_err(internal)?;
+            let stored = stored(&*store).map_err(internal)?;
             let most = self.capacity.limits().stored;
             if stored.saturating_add(u64::from(request.inferences)) > u64::from(most) {
                 let reason = format!("{stored} prepared inferences of yours are here, and {most} are the most");
@@ -52,16 +52,15 @@ impl Server {
     }
 
     /// The store of a data owner; nothing where no inferences are prepared.
-    fn store_of(&self, client: &Certificate) -> Option<Result<Store, StoreError>> {
-        let folder = self.stores.as_ref()?.join(client.fingerprint().to_string().replace(':', ""));
+    fn store_of(&self, client: &Certificate) -> Option<Result<Box<dyn PreparedStore>, StoreError>> {
         let key = FileKey::new(self.endpoint.identity.derive_key("store"));
-        Some(Store::of_data_owner(folder, key, client.into()))
+        Some(self.stores.as_ref()?.of_data_owner(key, client.into()))
     }
 
     /// Removes a batch that its data owner has dropped.
     pub(super) async fn drop_batch(&self, mut caller: Caller, batch: BatchId) -> Result<(), ServiceError> {
         if let Some(store) = self.store_of(&caller.certificate) {
-            store?.remove_if_there(batch)?;
+            store?.remove(batch)?;
         }
         message::accept(&mut caller.link, &caller.name).await
     }
@@ -70,7 +69,7 @@ impl Server {
     pub(super) async fn hold<'s, R: Ring>(
         &self,
         caller: &mut Caller,
-        store: &'s Store,
+        store: &'s dyn PreparedStore,
         batch: BatchId,
         agreed: &Agreed,
         plan: &Plan<R>,
@@ -78,13 +77,13 @@ impl Server {
         let uses: Uses = message::receive(&mut caller.link, MAX_USES_BYTES, &caller.name).await?;
         let held = match self.replaced(store, batch, agreed) {
             Some(reason) => Err((Refusal::Replaced, reason)),
-            None => hold_all(store, batch, &uses, agreed, plan, self.party).map_err(|reason| (Refusal::Used, reason)),
+            None => hold_all(store, batch, &uses, agreed, plan, self.party),
         };
         caller.answer(held).await
     }
 
     /// Why a batch is not one of the model that this session computes with; nothing if it is, or not there.
-    fn replaced(&self, store: &Store, batch: BatchId, agreed: &Agreed) -> Option<String> {
+    fn replaced(&self, store: &dyn PreparedStore, batch: BatchId, agreed: &Agreed) -> Option<String> {
         let described = store.describe(batch).ok()?;
         let is_other = described.deposit != agreed.deposit || described.weights != self.weights;
         is_other.then(|| {
@@ -96,7 +95,7 @@ impl Server {
 }
 
 /// The prepared inferences of a store.
-fn stored(store: &Store) -> Result<u64, StoreError> {
+fn stored(store: &dyn PreparedStore) -> Result<u64, StoreError> {
     let mut stored = 0;
     for batch in store.batches()? {
         stored += store.ready(batch).map_or(0, |ready| ready.len() as u64);
@@ -104,43 +103,90 @@ fn stored(store: &Store) -> Result<u64, StoreError> {
     Ok(stored)
 }
 
+/// The largest place of a batch that was used here.
+pub(super) fn high(store: &dyn PreparedStore, batch: BatchId) -> Result<Option<u32>, StoreError> {
+    match store.usage(batch) {
+        Ok(usage) => Ok(usage.high),
+        Err(StoreError::UnknownBatch { .. }) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
 /// Holds all inferences that are named; why not, if one cannot be held.
 fn hold_all<'s, R: Ring>(
-    store: &'s Store,
+    store: &'s dyn PreparedStore,
     batch: BatchId,
     uses: &Uses,
     agreed: &Agreed,
     plan: &Plan<R>,
     party: usize,
-) -> Result<Vec<Hold<'s>>, String> {
-    let described = store.describe(batch).map_err(|error| match error {
-        StoreError::UnknownBatch { .. } => error.to_string(),
-        _ => "the batch cannot be read here".to_owned(),
-    })?;
+) -> Result<Vec<Hold<'s>>, Refused> {
+    let unreadable = |error: StoreError| match error {
+        StoreError::UnknownBatch { .. } => (Refusal::Used, error.to_string()),
+        _ => {
+            tracing::error!(%batch, %error, "a batch of prepared inferences cannot be read");
+            (Refusal::Used, "the batch cannot be read here".to_owned())
+        }
+    };
+    let described = store.describe(batch).map_err(unreadable)?;
     if !agreed.suits(&described, party, plan) {
-        return Err(format!("batch {batch} was prepared for another plan or other parties"));
+        return Err((Refusal::Used, format!("batch {batch} was prepared for another plan or other parties")));
     }
     if uses.indices.len() != agreed.inferences as usize {
-        return Err(format!("{} places for {} inferences", uses.indices.len(), agreed.inferences));
+        return Err((Refusal::Used, format!("{} places for {} inferences", uses.indices.len(), agreed.inferences)));
     }
+    let usage = store.usage(batch).map_err(unreadable)?;
+    check_restored(batch, uses, &usage)?;
     let hold = |&index: &u32| match store.hold(batch, index) {
         Ok(Some(hold)) => Ok(hold),
-        Ok(None) => Err(format!("inference {index} of batch {batch} is in use")),
-        Err(StoreError::Used { .. }) => Err(format!("inference {index} of batch {batch} was used")),
-        Err(_) => Err("the batch cannot be read here".to_owned()),
+        Ok(None) => Err((Refusal::Used, format!("inference {index} of batch {batch} is in use"))),
+        Err(StoreError::Used { .. }) => Err(restored_there(batch, index, &usage)),
+        Err(StoreError::Missing { .. }) => Err((Refusal::Used, format!("inference {index} of batch {batch} is lost"))),
+        Err(error) => Err(unreadable(error)),
     };
     let held: Result<Vec<_>, _> = uses.indices.iter().map(hold).collect();
-    held.inspect_err(|_| pass_over(store, batch, uses))
+    held.inspect_err(|(refusal, _)| {
+        if *refusal == Refusal::Used {
+            pass_over(store, batch, uses);
+        }
+    })
 }
 
-/// Destroys what a data owner named together with something that was used: it does so, too, and asks for none of it again.
-fn pass_over(store: &Store, batch: BatchId, uses: &Uses) {
+/// An error where this store has forgotten what the data owner knows to have been used by all.
+fn check_restored(batch: BatchId, uses: &Uses, usage: &Usage) -> Result<(), Refused> {
+    let Some(until) = uses.confirmed.filter(|confirmed| usage.gone.is_none_or(|gone| gone < *confirmed)) else {
+        return Ok(());
+    };
+    tracing::error!(
+        %batch,
+        until,
+        "the store of prepared inferences was restored from a copy: burn this batch up to that place"
+    );
+    let reason = format!(
+        "the store of prepared inferences here was restored from a copy: inference {until} of batch {batch} was used \
+         before; whoever runs this server must burn the batch up to {until}"
+    );
+    Err((Refusal::Restored, reason))
+}
+
+/// The refusal of what was used here, and is ready at the data owner.
+fn restored_there(batch: BatchId, index: u32, usage: &Usage) -> Refused {
+    let until = usage.high.unwrap_or(index).max(index);
+    let reason = format!(
+        "inference {index} of batch {batch} was used here: your store was restored from a copy; burn the batch up to \
+         {until}"
+    );
+    (Refusal::Restored, reason)
+}
+
+/// Destroys what a data owner named together with something that is lost: it does so, too, and asks for none of it again.
+fn pass_over(store: &dyn PreparedStore, batch: BatchId, uses: &Uses) {
     for &index in &uses.indices {
         if let Ok(Some(hold)) = store.hold(batch, index)
-            && let Err(error) = hold.claim()
+            && let Err(error) = hold.burn()
         {
             tracing::warn!(%error, "a prepared inference that is passed over stays");
         }
     }
-    store.tidy(batch);
+    tidy(store, batch);
 }

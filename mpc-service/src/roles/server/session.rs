@@ -11,10 +11,11 @@ use mpc_transport::tls::{Certificate, SecureLink};
 use mpc_transport::{End, handshake_link};
 
 use super::delegated::DataOwner;
+use super::prepared::high;
 use super::{Holdings, Server};
 use crate::at_rest::model_shares::Found;
 use crate::at_rest::packed_model::{PackError, PublicModel};
-use crate::at_rest::prepared::{Hold, Store};
+use crate::at_rest::prepared::{Hold, PreparedStore, tidy};
 use crate::error::{ServiceError, in_link};
 use crate::names::{DepositId, PlanDigest, Refusal, Refused, shown};
 use crate::roles::agreed::Agreed;
@@ -33,6 +34,9 @@ pub(super) struct Links {
     /// To the dealer, unless the correlations are stored.
     pub(super) dealer: Option<SecureLink>,
 }
+
+/// A data owner's store, and what a session holds of it.
+type Stored<'s> = (&'s dyn PreparedStore, Vec<Hold<'s>>);
 
 /// Sessions.
 impl Server {
@@ -59,7 +63,11 @@ impl Server {
         let plan = public.plan::<R>()?;
         let decision = self.grant(&plan, &caller.certificate, request);
         let Some((grant, store)) = caller.answer(decision).await? else { return Ok(()) };
-        let offer = Offer { deposits: self.deposits(request.plan)? };
+        let high = match (request.work, &store) {
+            (Work::Prepared(batch), Some(store)) => high(&**store, batch)?,
+            _ => None,
+        };
+        let offer = Offer { deposits: self.deposits(request.plan)?, high };
         message::send(&mut caller.link, &offer, &caller.name).await?;
         let Choice { deposit } = message::receive(&mut caller.link, MAX_SHORT_BYTES, &caller.name).await?;
         let share = match deposit {
@@ -75,11 +83,13 @@ impl Server {
         let shaken = handshake_link(&mut caller.link, End::Second, &agreed.agreement(&plan)).await;
         shaken.map_err(in_link(&caller.name))?;
         let stored = match (request.work, &store) {
-            (Work::Prepared(batch), Some(store)) => match self.hold(&mut caller, store, batch, &agreed, &plan).await? {
-                Some(holds) => Some((store, holds)),
-                None => return Ok(()),
-            },
-            (_, store) => store.as_ref().map(|store| (store, Vec::new())),
+            (Work::Prepared(batch), Some(store)) => {
+                match self.hold(&mut caller, &**store, batch, &agreed, &plan).await? {
+                    Some(holds) => Some((&**store, holds)),
+                    None => return Ok(()),
+                }
+            }
+            (_, store) => store.as_ref().map(|store| (&**store, Vec::new())),
         };
         let peer = caller.name.clone();
         self.take_part(&plan, &agreed, caller.link, public, (share, stored)).await?;
@@ -156,7 +166,7 @@ impl Server {
         agreed: &Agreed,
         link: SecureLink,
         public: &PublicModel,
-        (share, stored): (Option<Found>, Option<(&Store, Vec<Hold<'_>>)>),
+        (share, stored): (Option<Found>, Option<Stored<'_>>),
     ) -> Result<(), ServiceError> {
         let client = agreed.client_name(public.terms.setting);
         let Links { parties, control, dealer } = self.connect(plan, agreed, Some(link), public, &client).await?;
@@ -181,8 +191,8 @@ impl Server {
             (Work::Prepared(batch), Some((store, holds))) => {
                 let bytes = store.model(batch, plan.model_bytes())?;
                 let model = Model::from_bytes(plan, self.party, &bytes).map_err(agreed.in_encoding())?;
-                run.prepared(Arc::new(model), batch, holds, &mut exchange).await?;
-                store.tidy(batch);
+                run.prepared(Arc::new(model), batch, holds, None, &mut exchange).await?;
+                tidy(store, batch);
             }
             (Work::Prepare(_) | Work::Prepared(_), None) => {}
         }

@@ -2,36 +2,29 @@
 
 use std::fs::{self, File};
 
-use super::error::StoreError;
-use super::{BATCH, Description, READY, Store, WRITING};
+use super::{BATCH, FolderStore, READY, WRITING};
 use crate::at_rest::encrypted_file::EncryptedWriter;
+use crate::at_rest::prepared::{BatchWriter, Description, InferenceWriter, PreparedStore, StoreError};
 use crate::names::BatchId;
 
 /// A batch that is being prepared; removed if it is dropped before its end.
 #[derive(Debug)]
-pub struct BatchWriter<'a> {
-    pub(super) store: &'a Store,
+pub(super) struct FolderBatch<'a> {
+    pub(super) store: &'a FolderStore,
     pub(super) id: BatchId,
     pub(super) is_finished: bool,
     /// Locked while this is there.
     pub(super) _lock: File,
 }
 
-impl BatchWriter<'_> {
-    /// The file of an inference. It must be finished before the batch is.
-    ///
-    /// # Errors
-    /// [`StoreError::File`].
-    pub fn inference(&self, index: u32) -> Result<EncryptedWriter, StoreError> {
+impl BatchWriter for FolderBatch<'_> {
+    fn inference(&self, index: u32) -> Result<Box<dyn InferenceWriter + '_>, StoreError> {
         let path = self.store.file(self.id, index, READY);
-        Ok(EncryptedWriter::create(path, &self.store.key, &self.store.label(self.id, index))?)
+        let writer = EncryptedWriter::create(path, &self.store.key, &self.store.label(self.id, index))?;
+        Ok(Box::new(writer))
     }
 
-    /// Completes the batch.
-    ///
-    /// # Errors
-    /// [`StoreError::File`].
-    pub fn finish(mut self, description: &Description, model: &[u8]) -> Result<(), StoreError> {
+    fn finish(mut self: Box<Self>, description: &Description, model: &[u8]) -> Result<(), StoreError> {
         let path = self.store.batch_folder(self.id).join(BATCH);
         let mut writer = EncryptedWriter::create(&path, &self.store.key, &self.store.batch_label(self.id))?;
         let description = postcard::to_allocvec(description).unwrap_or_else(|_| unreachable!("descriptions encode"));
@@ -46,7 +39,17 @@ impl BatchWriter<'_> {
     }
 }
 
-impl Drop for BatchWriter<'_> {
+impl InferenceWriter for EncryptedWriter {
+    fn write(&mut self, data: &[u8]) -> Result<(), StoreError> {
+        Ok(Self::write(self, data)?)
+    }
+
+    fn finish(self: Box<Self>) -> Result<(), StoreError> {
+        Ok(Self::finish(*self)?)
+    }
+}
+
+impl Drop for FolderBatch<'_> {
     fn drop(&mut self) {
         if !self.is_finished {
             let _ = self.store.remove(self.id);

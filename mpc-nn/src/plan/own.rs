@@ -1,0 +1,91 @@
+//! Two parties that make the correlations of a plan themselves.
+
+use alloc::string::ToString;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+
+use mpc_ot::Schedule;
+use mpc_protocols::Place;
+use mpc_protocols::own::OwnPlan;
+use mpc_ring::Ring;
+use mpc_transport::Traffic;
+
+use super::format::{Format, Number};
+use super::settings::{Correlations, PlanError, Settings};
+use super::{Plan, Step};
+
+/// How two parties make the correlations of all steps, if there is no dealer. The traffic of each step becomes theirs.
+pub(super) fn plan<R: Ring>(steps: &mut [Step], settings: &Settings) -> Result<Option<Arc<OwnPlan>>, PlanError> {
+    let Correlations::Own { transfers, inferences } = settings.correlations else { return Ok(None) };
+    let (holder, inferences) = (settings.weight_holder(), u64::from(inferences));
+    for step in steps.iter() {
+        let refused = |reason| PlanError::NeedsDealer { step: step.name.clone(), reason };
+        let own = OwnPlan::new::<R>(&step.requests, holder, inferences);
+        let noise = own.map_err(|error| refused(error.to_string()))?.noise().max().unwrap_or(0);
+        if let Format::Number(Number { scale, .. }) = step.format
+            && noise > tolerated(scale.saturating_sub(settings.fractional_bits))
+        {
+            let reason =
+                "the noise of its encryption would show in the result; take more fractional bits in a larger ring";
+            return Err(refused(reason.to_string()));
+        }
+    }
+    let requests: Vec<_> = steps.iter().flat_map(|step| step.requests.iter().cloned()).collect();
+    let of_all =
+        |error: mpc_protocols::ProtocolError| PlanError::NeedsDealer { step: "all".into(), reason: error.to_string() };
+    let own = OwnPlan::new::<R>(&requests, holder, inferences).map_err(of_all)?;
+    let last = Place { party: settings.parties - 1, parties: settings.parties };
+    let traffic = own.traffic_by_request(last, &mut Schedule::new(transfers.method()));
+    let mut traffic = traffic.into_iter();
+    for step in steps {
+        step.preprocessing = traffic.by_ref().take(step.requests.len()).sum();
+    }
+    Ok(Some(Arc::new(own)))
+}
+
+/// Units of a product with `shift` more bits than a value that are half a unit of that: a truncation may be off by one.
+fn tolerated(shift: u32) -> u64 {
+    1u64.checked_shl(shift).unwrap_or(u64::MAX) / 2
+}
+
+impl<R: Ring> Plan<R> {
+    /// How two parties make the correlations, if there is no dealer.
+    #[must_use]
+    pub fn own(&self) -> Option<&OwnPlan> {
+        self.own.as_deref()
+    }
+
+    /// The state of two parties' oblivious transfers when a session has been opened, if there is no dealer.
+    #[must_use]
+    pub fn schedule(&self) -> Option<Schedule> {
+        match self.settings.correlations {
+            Correlations::Own { transfers, .. } => Some(Schedule::new(transfers.method())),
+            Correlations::Dealt => None,
+        }
+    }
+
+    /// The traffic of party `party` over the link for correlations when a session without a dealer is opened, apart from
+    /// handshakes: base transfers, and the hints of the model's layers.
+    #[must_use]
+    pub fn preparing_setup(&self, party: usize) -> Traffic {
+        let Correlations::Own { transfers, .. } = self.settings.correlations else { return Traffic::default() };
+        let loading = self.own().map_or(Traffic::default(), |own| own.loading(self.place(party)));
+        Schedule::opening(transfers.method()) + loading
+    }
+
+    /// As [`preprocessing_next`](Self::preprocessing_next), for each step.
+    #[must_use]
+    pub fn preprocessing_next_by_step(&self, party: usize, schedule: &mut Schedule) -> Vec<Traffic> {
+        let place = self.place(party);
+        let traffic = self.own().map_or(Vec::new(), |own| own.traffic_by_request(place, schedule));
+        let mut traffic = traffic.into_iter();
+        self.steps.iter().map(|step| traffic.by_ref().take(step.requests.len()).sum()).collect()
+    }
+
+    /// The traffic of party `party` for the correlations of the next inference of a session without a dealer, whose oblivious
+    /// transfers are at `schedule`, which goes on.
+    #[must_use]
+    pub fn preprocessing_next(&self, party: usize, schedule: &mut Schedule) -> Traffic {
+        self.own().map_or(Traffic::default(), |own| own.traffic(self.place(party), schedule))
+    }
+}

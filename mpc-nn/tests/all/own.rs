@@ -1,0 +1,142 @@
+//! Networks that two parties run without a dealer: as in floating point, every meter as planned, and online as with a dealer.
+
+use std::thread;
+
+use mpc_nn::{
+    ConvolutionOptions, Correlations, Graph, GraphBuilder, Owner, PartySession, Plan, PlanError, Pool, Preprocessing,
+    Roles, SessionOptions, Settings, Transfers, WeightKnowledge, evaluate, in_process,
+};
+use mpc_protocols::function::Function;
+use mpc_ring::Ring;
+use mpc_shares::Seed;
+use mpc_transport::{MemoryTransport, Phase, Traffic, Transport, memory_network};
+use ndarray::ArrayD;
+use rand_chacha::ChaCha20Rng;
+use rand_core::SeedableRng;
+
+use crate::common::{DEADLINE, classifier, largest_error, random_inputs, random_weights};
+
+/// Without a dealer, with transfers of which a few are cheap.
+fn soft() -> Settings {
+    let correlations = Correlations::Own { transfers: Transfers::SoftSpoken, inferences: 3 };
+    Settings { correlations, ..Settings::without_dealer() }
+}
+
+/// Convolutions with a branch, a residual sum, pools, a mean and a linear layer, of two images.
+fn residual() -> Graph {
+    let mut b = GraphBuilder::new();
+    let image = b.input("image", &[2, 2, 6, 6]).unwrap();
+    let options = ConvolutionOptions { padding: [1; 4], bias: true, ..ConvolutionOptions::new(4, [3, 3]) };
+    let narrow = ConvolutionOptions { stride: [2, 2], ..options };
+    let x = b.convolution("stem", image, options).unwrap();
+    let x = b.relu("relu", x).unwrap();
+    let left = b.convolution("left", x, narrow).unwrap();
+    let point = ConvolutionOptions { stride: [2, 2], ..ConvolutionOptions::new(4, [1, 1]) };
+    let right = b.convolution("right", x, point).unwrap();
+    let sum = b.add("sum", left, right).unwrap();
+    let x = b.relu("relu2", sum).unwrap();
+    let x = b.max_pool("pool", x, Pool::new([2, 2])).unwrap();
+    let x = b.mean("mean", x, &[2, 3]).unwrap();
+    let x = b.reshape("flat", x, &[2, 4]).unwrap();
+    let scores = b.linear("scores", x, 3, true).unwrap();
+    let best = b.arg_max("best", scores).unwrap();
+    b.finish(&[scores, best]).unwrap()
+}
+
+struct Ran {
+    outputs: Vec<Option<Vec<ArrayD<f64>>>>,
+    online: Traffic,
+}
+
+async fn party<R: Ring>(
+    online: MemoryTransport,
+    preparing: MemoryTransport,
+    plan: &Plan<R>,
+    weights: &mpc_nn::Weights,
+    images: &[Vec<ArrayD<f32>>],
+    preprocessing: Preprocessing,
+) -> Ran {
+    let (party, settings) = (online.party(), plan.settings());
+    let weights = (settings.roles.model_owner == Owner::Party(party)).then_some(weights);
+    let options = SessionOptions::new([1; 16], Seed::from_system().unwrap());
+    let mut session = PartySession::open_pair(online, preparing, plan, weights, options).await.unwrap();
+    assert_eq!(session.meter().traffic(Phase::Setup, "load model"), plan.setup(party));
+    let labels = mpc_nn::run::labels::MAKE_SETUP.into_iter();
+    let opened: Traffic = labels.map(|label| session.dealer_meter().traffic(Phase::Setup, label)).sum();
+    assert_eq!(opened, plan.preparing_setup(party), "setup of party {party}");
+    let (mut schedule, mut outputs) = (plan.schedule().unwrap(), Vec::new());
+    for inputs in images {
+        session.clear_meters();
+        let owned = if settings.roles.data_owner == Owner::Party(party) { &inputs[..] } else { &[] };
+        outputs.push(session.infer(owned, preprocessing, &mut ()).await.unwrap().revealed);
+        let planned = plan.preprocessing_next(party, &mut schedule);
+        assert_eq!(session.dealer_meter().total(Phase::Preprocessing), planned, "preprocessing of party {party}");
+        assert_eq!(session.meter().total(Phase::Online), plan.online(party), "online of party {party}");
+    }
+    Ran { outputs, online: session.meter().total(Phase::Online) }
+}
+
+fn check<R: Ring>(graph: &Graph, settings: Settings, tolerance: f64, preprocessing: Preprocessing) {
+    let mut generator = ChaCha20Rng::seed_from_u64(7);
+    let weights = random_weights(graph, &mut generator);
+    let images: Vec<_> = (0..2).map(|_| random_inputs(graph, &mut generator)).collect();
+    let plan = Plan::<R>::new(graph, settings).unwrap();
+    let run = |(online, preparing)| smol::block_on(party(online, preparing, &plan, &weights, &images, preprocessing));
+    let ran: Vec<Ran> = thread::scope(|scope| {
+        let ends = memory_network(2, DEADLINE).into_iter().zip(memory_network(2, DEADLINE));
+        let threads: Vec<_> = ends.map(|end| scope.spawn(|| run(end))).collect();
+        threads.into_iter().map(|thread| thread.join().unwrap()).collect()
+    });
+    // Online all is as with a dealer.
+    let dealt = Plan::<R>::new(graph, Settings { correlations: Correlations::Dealt, ..settings }).unwrap();
+    let recipient = settings.roles.data_owner;
+    for (party, ran) in ran.iter().enumerate() {
+        assert_eq!(ran.online, dealt.online(party));
+        for (outputs, inputs) in ran.outputs.iter().zip(&images) {
+            assert_eq!(outputs.is_some(), recipient == Owner::Party(party));
+            let Some(outputs) = outputs else { continue };
+            let plain = evaluate(graph, &weights, inputs).unwrap();
+            let error = largest_error(outputs, &plain);
+            assert!(error < tolerance, "largest error {error}");
+        }
+    }
+}
+
+#[test]
+fn two_parties_run_networks_without_a_dealer() {
+    check::<u64>(&residual(), soft(), 2e-3, Preprocessing::Streamed);
+    check::<u64>(&classifier(), Settings { roles: Roles::new(1, 0), ..soft() }, 2e-3, Preprocessing::Ahead);
+    let settings = Settings { fractional_bits: 12, comparison_bits: 26, ..soft() };
+    check::<u64>(&residual(), settings, 2e-2, Preprocessing::Streamed);
+    check::<u128>(&residual(), soft(), 2e-3, Preprocessing::Streamed);
+    // Silent transfers, and weights that are shared.
+    let shared = Settings { weights: WeightKnowledge::Shared, ..Settings::without_dealer() };
+    check::<u64>(&residual(), shared, 2e-3, Preprocessing::Streamed);
+}
+
+#[test]
+fn owners_outside_need_no_dealer() {
+    let graph = classifier();
+    let mut generator = ChaCha20Rng::seed_from_u64(8);
+    let weights = random_weights(&graph, &mut generator);
+    let inputs = random_inputs(&graph, &mut generator);
+    let roles = Roles::new(Owner::Outside, Owner::Outside);
+    let plan = Plan::<u64>::new(&graph, Settings { roles, weights: WeightKnowledge::Shared, ..soft() }).unwrap();
+    let outputs = in_process::infer(&plan, &weights, &inputs).unwrap();
+    assert!(largest_error(&outputs, &evaluate(&graph, &weights, &inputs).unwrap()) < 2e-3);
+}
+
+#[test]
+fn what_needs_a_dealer_is_refused_when_the_plan_is_made() {
+    let refused = |graph: &Graph, settings| Plan::<u64>::new(graph, settings).unwrap_err();
+    let error = refused(&residual(), Settings { parties: 3, ..soft() });
+    assert!(matches!(error, PlanError::NoDealer { parties: 3 }), "{error}");
+    assert!(error.to_string().contains("two parties"), "{error}");
+    let mut b = GraphBuilder::new();
+    let x = b.input("x", &[1, 4]).unwrap();
+    let y = b.function("gate", x, Function::Sigmoid).unwrap();
+    let error = refused(&b.finish(&[y]).unwrap(), soft());
+    assert!(matches!(&error, PlanError::NeedsDealer { step, .. } if step == "gate"), "{error}");
+    let small = Plan::<u32>::new(&residual(), Settings { fractional_bits: 8, comparison_bits: 18, ..soft() });
+    assert!(matches!(small.unwrap_err(), PlanError::NeedsDealer { .. }));
+}

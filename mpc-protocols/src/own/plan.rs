@@ -1,0 +1,298 @@
+//! How two parties make the correlations of a plan, and what that costs them: known before anything is sent.
+
+use alloc::boxed::Box;
+use alloc::vec::Vec;
+
+use mpc_he::MODULUS_BITS;
+use mpc_ot::Schedule;
+use mpc_ring::{Ring, packing};
+use mpc_transport::Traffic;
+
+use super::bits::Bits;
+use super::comparison::{GROUP, Group, PART, Part};
+use super::cost::Account;
+use super::layers::{self, Layer};
+use super::piecewise::Pieces;
+use super::transfers::Product;
+use crate::sign::SignParameters;
+use crate::{Bilinear, Place, ProtocolError, Request};
+
+/// The bytes of an element while it is made, and of what is kept of it.
+const GROUP_BYTES: u64 = 320;
+
+/// The holder of the weights of linear layers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WeightHolder {
+    /// One of the two parties knows them.
+    Party(usize),
+    /// They are shared.
+    Both,
+}
+
+impl WeightHolder {
+    pub(super) fn includes(self, party: usize) -> bool {
+        match self {
+            Self::Party(holder) => holder == party,
+            Self::Both => true,
+        }
+    }
+}
+
+/// How two parties make the correlations of a plan.
+#[derive(Clone, Debug)]
+pub struct OwnPlan {
+    pub(super) makings: Vec<Making>,
+    pub(super) groups: Vec<Group>,
+    pub(super) holder: WeightHolder,
+}
+
+/// How one correlation is made.
+#[derive(Clone, Debug)]
+pub(super) struct Making {
+    pub(super) how: How,
+    /// Whether its numbers take more than 64 bits.
+    pub(super) is_wide: bool,
+}
+
+#[derive(Clone, Debug)]
+pub(super) enum How {
+    Compared {
+        len: usize,
+        parts: Vec<Part>,
+    },
+    /// Of each threshold its parts, of one where there is none.
+    Pieces {
+        pieces: Pieces,
+        parts: Vec<Vec<Part>>,
+    },
+    Bits(Bits),
+    Layer(Box<Layer>),
+    /// A layer by transfers, with the weights' index; whether its input's mask is that of the layer before.
+    ExactLayer {
+        product: Product,
+        mask: usize,
+        map: Bilinear,
+        width: u32,
+        is_given: bool,
+    },
+    Triple {
+        product: Product,
+        map: Bilinear,
+        width: u32,
+    },
+    Square {
+        product: Product,
+        len: usize,
+        width: u32,
+    },
+}
+
+impl OwnPlan {
+    /// Plans how two parties make `requests` in ring `R`. `inferences` is the number of times that the plan is expected to run:
+    /// with more of them, more is sent once and less each time.
+    ///
+    /// # Errors
+    /// [`ProtocolError::NotMadeByParties`], [`ProtocolError::Encryption`] for the first request that they cannot make.
+    pub fn new<R: Ring>(requests: &[Request], holder: WeightHolder, inferences: u64) -> Result<Self, ProtocolError> {
+        let mut planning = Planning { inferences, begun: (0, 0), groups: Vec::new(), open: Vec::new() };
+        let makings = requests.iter().map(|request| planning.request::<R>(request)).collect::<Result<Vec<_>, _>>()?;
+        let mut plan = Self { makings, groups: planning.groups, holder };
+        plan.mark_ends();
+        Ok(plan)
+    }
+
+    /// Marks the last part of each group.
+    fn mark_ends(&mut self) {
+        let mut is_used = alloc::vec![false; self.groups.len()];
+        for making in self.makings.iter_mut().rev() {
+            let parts: Vec<&mut Part> = match &mut making.how {
+                How::Compared { parts, .. } => parts.iter_mut().collect(),
+                How::Pieces { parts, .. } => parts.iter_mut().flatten().collect(),
+                _ => continue,
+            };
+            for part in parts.into_iter().rev() {
+                part.is_last = !core::mem::replace(&mut is_used[part.group], true);
+            }
+        }
+    }
+
+    pub(super) fn layers(&self) -> Vec<&Layer> {
+        let of = |making: &'_ Making| matches!(making.how, How::Layer(_));
+        let layers = self.makings.iter().filter(|making| of(making));
+        layers.filter_map(|making| if let How::Layer(layer) = &making.how { Some(&**layer) } else { None }).collect()
+    }
+
+    /// How far the shares of a layer's products may be off, in units of the last place of the product: for each request, zero
+    /// where they are exact.
+    pub fn noise(&self) -> impl Iterator<Item = u64> {
+        // Of weights that are shared, each party's part is encrypted.
+        let encryptions = if self.holder == WeightHolder::Both { 2 } else { 1 };
+        let of = move |layer: &Layer| layer.noise().saturating_mul(encryptions);
+        self.makings.iter().map(move |making| if let How::Layer(layer) = &making.how { of(layer) } else { 0 })
+    }
+
+    /// About how many bytes a party holds besides correlations while it makes them: no less than it does.
+    #[must_use]
+    pub fn memory(&self, place: Place) -> u64 {
+        let [encrypts, evaluates] = self.sides(place);
+        let layers: u64 = self.layers().iter().map(|layer| layer.memory(encrypts, evaluates)).sum();
+        let groups = self.groups.iter().map(|group| group.len as u64 * GROUP_BYTES).max().unwrap_or(0);
+        let products = self.makings.iter().map(|making| match &making.how {
+            How::ExactLayer { product, .. } | How::Triple { product, .. } | How::Square { product, .. } => {
+                product.memory()
+            }
+            How::Bits(bits) => bits.memory(),
+            How::Pieces { pieces, .. } => pieces.memory(),
+            _ => 0,
+        });
+        // Of groups one is in the making, and one of each size is in use.
+        layers + 3 * groups + products.max().unwrap_or(0)
+    }
+
+    /// The traffic of a party when a model is loaded: [`Own::load`](super::Own::load).
+    #[must_use]
+    pub fn loading(&self, place: Place) -> Traffic {
+        // Loading takes no transfers.
+        let mut schedule = Schedule::new(mpc_ot::Method::Silent);
+        let mut account = Account::new(&mut schedule);
+        let [encrypts, evaluates] = self.sides(place);
+        layers::loading_cost(&self.layers(), &mut account, encrypts, evaluates);
+        account.total()
+    }
+
+    /// Whether a party encrypts the inputs of layers, and whether it evaluates layers.
+    pub(super) fn sides(&self, place: Place) -> [bool; 2] {
+        [self.holder.includes(1 - place.party.min(1)), self.holder.includes(place.party)]
+    }
+
+    /// The traffic of a party that makes each request, from the state `schedule` of its pair on, which goes on.
+    pub fn traffic_by_request(&self, place: Place, schedule: &mut Schedule) -> Vec<Traffic> {
+        let mut made = alloc::vec![false; self.groups.len()];
+        let cost = |making: &Making| {
+            let mut account = Account::new(schedule);
+            self.cost(making, place, &mut made, &mut account);
+            account.total()
+        };
+        self.makings.iter().map(cost).collect()
+    }
+
+    /// The traffic of a party that makes all requests once, from the state `schedule` of its pair on, which goes on.
+    pub fn traffic(&self, place: Place, schedule: &mut Schedule) -> Traffic {
+        self.traffic_by_request(place, schedule).into_iter().sum()
+    }
+
+    /// The cost of the groups of some parts that were not made before.
+    fn groups_cost(&self, parts: &[Part], place: Place, made: &mut [bool], account: &mut Account<'_>) {
+        for part in parts {
+            if !core::mem::replace(&mut made[part.group], true) {
+                let shape = self.groups[part.group].shape();
+                let traffic = shape.traffic(account.schedule(), place.is_first());
+                account.add(traffic);
+            }
+        }
+    }
+
+    fn cost(&self, making: &Making, place: Place, made: &mut [bool], account: &mut Account<'_>) {
+        let [encrypts, evaluates] = self.sides(place);
+        match &making.how {
+            How::Compared { parts, .. } => self.groups_cost(parts, place, made, account),
+            How::Pieces { pieces, parts } => {
+                parts.iter().for_each(|parts| self.groups_cost(parts, place, made, account));
+                pieces.cost(account);
+            }
+            How::Bits(bits) => bits.cost(account, place.is_first()),
+            How::Layer(layer) => layer.cost(account, encrypts, evaluates),
+            How::ExactLayer { product, .. } => product.cost(account, encrypts, evaluates),
+            How::Triple { product, .. } => product.cost(account, true, true),
+            How::Square { product, .. } => product.cost(account, place.is_first(), !place.is_first()),
+        }
+    }
+}
+
+/// A plan in the making.
+struct Planning {
+    inferences: u64,
+    /// Layers so far, and images whose encryption has begun.
+    begun: (u32, usize),
+    groups: Vec<Group>,
+    /// The groups that are not full, by index.
+    open: Vec<usize>,
+}
+
+impl Planning {
+    fn request<R: Ring>(&mut self, request: &Request) -> Result<Making, ProtocolError> {
+        let layout = request.layout::<R>()?;
+        let is_wide = layout.fields().iter().any(|field| field.bits > u64::BITS);
+        let (inner, width) = match request {
+            Request::Modulo { bits, of } => (&**of, *bits),
+            whole => (whole, R::BITS),
+        };
+        let how = match *inner {
+            Request::Sign { len, parameters } | Request::Relu { len, parameters } => {
+                How::Compared { len, parts: self.comparison(len, parameters, width.max(parameters.bits())) }
+            }
+            Request::Piecewise { len, thresholds, parameters } => {
+                let bits = width.max(parameters.bits());
+                let pieces = Pieces { len, thresholds, widths: [width, width.saturating_sub(parameters.bits())] };
+                let parts = (0..thresholds.max(1)).map(|_| self.comparison(len, parameters, bits)).collect();
+                How::Pieces { pieces, parts }
+            }
+            Request::BitTriples { width, len } => {
+                How::Bits(Bits::Triples { bits: width as usize * packing::words_for(len) * 64 })
+            }
+            Request::DaBits { len } => How::Bits(Bits::Shared { len, width }),
+            Request::EdaBits { len } => How::Bits(Bits::Elements { len, width: R::BITS }),
+            Request::Lift { len, bits } => How::Bits(Bits::Mask { len, bits, width: width.max(bits) }),
+            Request::FixedWeights { mask, map } => self.layer(request, mask, map, width, false)?,
+            Request::FixedWeightsSharedInput { mask, map } => self.layer(request, mask, map, width, true)?,
+            Request::Beaver(map) => How::Triple { product: Product::new(request, map, width)?, map, width },
+            Request::Square { len } => {
+                let product = Product::new(request, Bilinear::Elementwise { len }, width)?;
+                How::Square { product, len, width }
+            }
+            _ => return Err(ProtocolError::NotMadeByParties { request: Box::new(request.clone()) }),
+        };
+        Ok(Making { how, is_wide })
+    }
+
+    /// Cuts a comparison into parts of groups.
+    fn comparison(&mut self, len: usize, parameters: SignParameters, ring_bits: u32) -> Vec<Part> {
+        let mut parts = Vec::new();
+        let mut from = 0;
+        while from < len {
+            let fits = |&index: &usize| {
+                let group: &Group = &self.groups[index];
+                group.parameters == parameters && group.ring_bits == ring_bits && group.len < GROUP
+            };
+            let group = self.open.iter().copied().find(fits).unwrap_or_else(|| {
+                self.groups.push(Group { len: 0, parameters, ring_bits });
+                self.open.push(self.groups.len() - 1);
+                self.groups.len() - 1
+            });
+            let at = self.groups[group].len;
+            let taken = (len - from).min(GROUP - at);
+            self.groups[group].len += taken.next_multiple_of(PART);
+            parts.push(Part { group, at, from, len: taken, is_last: false });
+            from += taken;
+        }
+        let Self { open, groups, .. } = self;
+        open.retain(|&index| groups[index].len < GROUP);
+        parts
+    }
+
+    /// A layer by encryption, or exactly by transfers where more bits of its products are read than an encryption has.
+    fn layer(
+        &mut self,
+        request: &Request,
+        mask: usize,
+        map: Bilinear,
+        width: u32,
+        is_given: bool,
+    ) -> Result<How, ProtocolError> {
+        if width <= MODULUS_BITS {
+            let layer = Layer::new((mask, map), is_given, self.inferences, &mut self.begun);
+            return Ok(How::Layer(Box::new(layer.map_err(|source| layers::refused(request, source))?)));
+        }
+        Ok(How::ExactLayer { product: Product::new(request, map, width)?, mask, map, width, is_given })
+    }
+}

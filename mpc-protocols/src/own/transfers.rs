@@ -1,0 +1,274 @@
+//! Products of what the parties hold, from oblivious transfers: exact in every ring, at a price for each product.
+//!
+//! One party holds x, the other y, and both end with shares of x ∗ y modulo 2^w. The first receives one transfer for each bit
+//! of x: with bit b of element e it chooses shares of 2^b·y_j for all j that e is multiplied with, of which w − b bits count
+//! (Gilboa, "Two party RSA key generation", CRYPTO 1999).
+
+use alloc::boxed::Box;
+use alloc::vec;
+use alloc::vec::Vec;
+
+use mpc_ot::products::{correct_ring, plane_bytes, receive_corrections, ring_bytes};
+use mpc_ot::{Batch, Pair, ReceivedBatch, SentBatch};
+use mpc_ring::{Convolution, Ring, packing};
+use mpc_shares::SecretVec;
+
+use super::cost::Account;
+use crate::{Bilinear, ProtocolError, Request};
+
+/// Products of one element that share a transfer.
+const COLUMNS: usize = 16;
+/// Bits of strings that are made at a time.
+const BITS_AT_ONCE: usize = 1 << 28;
+/// Bits of strings of the largest product that is made so: 1 GiB.
+const MOST_BITS: u128 = 1 << 33;
+
+/// A product from transfers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Product {
+    map: Bilinear,
+    width: u32,
+}
+
+/// A bit of all elements of x, times some of the columns of y.
+#[derive(Clone, Copy)]
+struct Line {
+    bit: u32,
+    first: usize,
+    columns: usize,
+    batch: Batch,
+}
+
+impl Product {
+    /// # Errors
+    /// [`ProtocolError::NotMadeByParties`] for one that would take too many bytes.
+    pub(super) fn new(request: &Request, map: Bilinear, width: u32) -> Result<Self, ProtocolError> {
+        let product = Self { map, width };
+        let bits = (map.left_len() as u128) * (product.columns() as u128) * u128::from(width * (width + 1) / 2);
+        if bits <= MOST_BITS {
+            return Ok(product);
+        }
+        Err(ProtocolError::NotMadeByParties { request: Box::new(request.clone()) })
+    }
+
+    /// The number of elements of y that each of x is multiplied with, padding included.
+    fn columns(&self) -> usize {
+        match self.map {
+            Bilinear::Elementwise { .. } => 1,
+            Bilinear::MatrixProduct { columns, .. } | Bilinear::BatchedMatrixProduct { columns, .. } => columns,
+            Bilinear::Convolution(shape) => shape.output_channels / shape.groups * shape.kernel[0] * shape.kernel[1],
+        }
+    }
+
+    /// Of element `element` of x the product number `column`: the element of y, and that of the result. In padding there is none.
+    fn place(&self, element: usize, column: usize) -> Option<(usize, usize)> {
+        match self.map {
+            Bilinear::Elementwise { .. } => Some((element, element)),
+            Bilinear::MatrixProduct { inner, columns, .. } => {
+                Some((element % inner * columns + column, element / inner * columns + column))
+            }
+            Bilinear::BatchedMatrixProduct { rows, inner, columns, .. } => {
+                let (row, matrix) = (element / inner, element / inner / rows);
+                Some(((matrix * inner + element % inner) * columns + column, row * columns + column))
+            }
+            Bilinear::Convolution(shape) => place_in_convolution(&shape, element, column),
+        }
+    }
+
+    /// All transfers, in parts of a bounded size.
+    fn parts(&self) -> Vec<Vec<Line>> {
+        let (count, columns) = (self.map.left_len(), self.columns());
+        let (mut parts, mut bits) = (vec![Vec::new()], 0);
+        if count == 0 {
+            return parts;
+        }
+        for first in (0..columns).step_by(COLUMNS) {
+            let columns = COLUMNS.min(columns - first);
+            for bit in 0..self.width {
+                let batch = Batch { count, bits: columns * (self.width - bit) as usize };
+                let size = count.saturating_mul(batch.bits);
+                if bits > 0 && size.saturating_add(bits) > BITS_AT_ONCE {
+                    parts.push(Vec::new());
+                    bits = 0;
+                }
+                bits += size;
+                parts.last_mut().unwrap_or_else(|| unreachable!("there is a first part")).push(Line {
+                    bit,
+                    first,
+                    columns,
+                    batch,
+                });
+            }
+        }
+        parts
+    }
+
+    /// The bytes that a party holds at most while it makes them.
+    pub(super) fn memory(&self) -> u64 {
+        let strings = |line: &Line| line.batch.count as u64 * line.batch.bits as u64 / 8;
+        let most = self.parts().iter().map(|lines| lines.iter().map(strings).sum::<u64>()).max().unwrap_or(0);
+        let elements = self.map.left_len() + self.map.right_len() + 2 * self.map.output_len();
+        // Strings in both directions, halves as they are cut off, and shares of them in 16 bytes.
+        16 * most + 16 * elements as u64 + (1 << 20)
+    }
+
+    /// Makes both parties' shares; each gives x or y of one product, or of both products x of one and y of the other.
+    pub(super) async fn make<E: Ring>(
+        &self,
+        pair: &mut Pair,
+        x: Option<&[E]>,
+        y: Option<&[E]>,
+    ) -> Result<SecretVec<E>, ProtocolError> {
+        let mut shares = SecretVec::zeros(self.map.output_len());
+        for lines in self.parts() {
+            let batches: Vec<_> = lines.iter().map(|line| line.batch).collect();
+            let of = |operand: Option<&[E]>| if operand.is_some() { &batches[..] } else { &[][..] };
+            let (sent, received) = pair.random(of(y), of(x)).await?;
+            let mut message = Vec::with_capacity(self.bytes(&lines, x.is_some(), y.is_some()));
+            if let Some(x) = x {
+                for (line, batch) in lines.iter().zip(&received) {
+                    batch.send_corrections(&plane(x, line.bit), &mut message)?;
+                }
+            }
+            let mut halves = Vec::new();
+            if let Some(y) = y {
+                for (line, batch) in lines.iter().zip(sent) {
+                    halves.push(self.send(line, batch, y, &mut message)?);
+                }
+            }
+            let mut answer = vec![0; self.bytes(&lines, y.is_some(), x.is_some())];
+            pair.exchange(&message, &mut answer).await?;
+            let mut answer = &answer[..];
+            // Whoever receives sends its corrections first.
+            if let Some(y) = y {
+                for (line, halves) in lines.iter().zip(halves) {
+                    let corrections = next(&mut answer, plane_bytes(line.batch.count));
+                    let corrections = receive_corrections(line.batch.count, corrections)?;
+                    for (column, mut half) in halves.into_iter().enumerate() {
+                        let operand = self.operand(y, line.first + column);
+                        correct_ring(&mut half, &corrections, Some(&operand), self.width - line.bit)?;
+                        self.add(line, column, &half, &mut shares);
+                    }
+                }
+            }
+            if let Some(x) = x {
+                for (line, batch) in lines.iter().zip(received) {
+                    self.receive(line, batch, x, &mut answer, &mut shares)?;
+                }
+            }
+        }
+        let mask = E::low_mask(self.width);
+        shares.iter_mut().for_each(|share| *share = *share & mask);
+        Ok(shares)
+    }
+
+    /// The bytes of a part's message from a party that receives, sends, or both.
+    fn bytes(&self, lines: &[Line], receives: bool, sends: bool) -> usize {
+        let of = |line: &Line| {
+            let one = ring_bytes(Batch { count: line.batch.count, bits: (self.width - line.bit) as usize });
+            let corrections = if receives { plane_bytes(line.batch.count) } else { 0 };
+            corrections + if sends { line.columns * one } else { 0 }
+        };
+        lines.iter().map(of).sum()
+    }
+
+    /// The cost for a party that receives, sends, or both.
+    pub(super) fn cost(&self, account: &mut Account<'_>, receives: bool, sends: bool) {
+        for lines in self.parts() {
+            let batches: Vec<_> = lines.iter().map(|line| line.batch).collect();
+            let of = |is: bool| if is { &batches[..] } else { &[][..] };
+            account.random(of(sends), of(receives));
+            account.exchange(self.bytes(&lines, receives, sends), self.bytes(&lines, sends, receives));
+        }
+    }
+
+    /// For each element of x the one of y in a column.
+    fn operand<E: Ring>(&self, y: &[E], column: usize) -> SecretVec<E> {
+        let of = |element| self.place(element, column).map_or(E::ZERO, |(from, _)| y[from]);
+        (0..self.map.left_len()).map(of).collect()
+    }
+
+    fn send<E: Ring>(
+        &self,
+        line: &Line,
+        mut batch: SentBatch,
+        y: &[E],
+        message: &mut Vec<u8>,
+    ) -> Result<Vec<SecretVec<E>>, ProtocolError> {
+        let bits = (self.width - line.bit) as usize;
+        let mut halves = Vec::with_capacity(line.columns);
+        for column in 0..line.columns {
+            let operand = self.operand(y, line.first + column);
+            halves.push(batch.take(bits)?.send_ring(&operand, message)?);
+        }
+        Ok(halves)
+    }
+
+    fn receive<E: Ring>(
+        &self,
+        line: &Line,
+        mut batch: ReceivedBatch,
+        x: &[E],
+        answer: &mut &[u8],
+        shares: &mut [E],
+    ) -> Result<(), ProtocolError> {
+        let bits = self.width - line.bit;
+        let wanted = plane(x, line.bit);
+        let corrections: SecretVec<u64> = batch.choices().iter().zip(wanted.iter()).map(|(a, b)| a ^ b).collect();
+        for column in 0..line.columns {
+            let part = batch.take(bits as usize)?;
+            let bytes = ring_bytes(part.batch());
+            let mut half = part.receive_ring::<E>(next(answer, bytes))?;
+            correct_ring(&mut half, &corrections, None, bits)?;
+            self.add(line, column, &half, shares);
+        }
+        Ok(())
+    }
+
+    /// Adds 2^bit times the shares of a column's products.
+    fn add<E: Ring>(&self, line: &Line, column: usize, half: &[E], shares: &mut [E]) {
+        for (element, &share) in half.iter().enumerate() {
+            if let Some((_, to)) = self.place(element, line.first + column) {
+                shares[to] = shares[to].wrapping_add(share << line.bit);
+            }
+        }
+    }
+}
+
+/// Takes the next bytes of a message, which is as long as all that is taken from it.
+fn next<'a>(message: &mut &'a [u8], bytes: usize) -> &'a [u8] {
+    let (part, rest) = message.split_at(bytes.min(message.len()));
+    *message = rest;
+    part
+}
+
+/// A bit of every element.
+fn plane<E: Ring>(x: &[E], bit: u32) -> SecretVec<u64> {
+    let mut plane = SecretVec::zeros(packing::words_for(x.len()));
+    for (word, elements) in plane.iter_mut().zip(x.chunks(64)) {
+        for (lane, &element) in elements.iter().enumerate() {
+            *word |= ((element >> bit).low_u64() & 1) << lane;
+        }
+    }
+    plane
+}
+
+/// As [`Product::place`], for element (image, channel, y, x) and tap (output channel of the group, row, column).
+fn place_in_convolution(shape: &Convolution, element: usize, tap: usize) -> Option<(usize, usize)> {
+    let [rows, columns] = shape.kernel;
+    let (x, y) = (element % shape.width, element / shape.width % shape.height);
+    let channel = element / shape.width / shape.height % shape.input_channels;
+    let image = element / shape.width / shape.height / shape.input_channels;
+    let (across, down, output) = (tap % columns, tap / columns % rows, tap / columns / rows);
+    let [inputs, outputs] = [shape.input_channels / shape.groups, shape.output_channels / shape.groups];
+    let output = channel / inputs * outputs + output;
+    let position = |place: usize, padding: usize, offset: usize, stride: usize, extent: usize| {
+        let from = (place + padding).checked_sub(offset)?;
+        (from.is_multiple_of(stride) && from / stride < extent).then_some(from / stride)
+    };
+    let (height, width) = (shape.output_height(), shape.output_width());
+    let row = position(y, shape.padding[0], down * shape.dilation[0], shape.stride[0], height)?;
+    let column = position(x, shape.padding[1], across * shape.dilation[1], shape.stride[1], width)?;
+    let weight = ((output * inputs + channel % inputs) * rows + down) * columns + across;
+    Some((weight, ((image * shape.output_channels + output) * height + row) * width + column))
+}

@@ -1,0 +1,167 @@
+//! The same relations where two parties make the correlations themselves, every meter as planned.
+
+use std::thread;
+
+use mpc_ot::softspoken::FieldBits;
+use mpc_ot::{Method, Pair, PairSettings};
+use mpc_protocols::correlation::{Provider, Share};
+use mpc_protocols::own::{MAKE, Own, OwnPlan, WeightHolder};
+use mpc_protocols::sign::SignParameters;
+use mpc_protocols::{Bilinear, Place, Request};
+use mpc_ring::{Convolution, Ring};
+use mpc_shares::{Prg, Seed};
+use mpc_transport::{Phase, memory_network};
+use proptest::prelude::*;
+
+use super::{Opened, check};
+use crate::common::PATIENT;
+
+/// The values of every field of a plan that two parties make themselves, each with its weights, and what it says of noise.
+fn own<R: Ring>(requests: &[Request], holder: WeightHolder, weights: [&[Vec<R>]; 2]) -> (OwnPlan, Vec<Vec<Opened<R>>>) {
+    let plan = OwnPlan::new::<R>(requests, holder, 1).unwrap();
+    let draw = async |party: usize, transport| {
+        let (place, method) = (Place { party, parties: 2 }, Method::SoftSpoken(FieldBits::Eight));
+        let settings = PairSettings { session: [4; 16], own: party as u8, peer: 1 - party as u8, method };
+        let pair = Pair::open(transport, settings, Seed::from_system().unwrap()).await.unwrap();
+        let mut own = Own::new(pair, place, Seed::from_system().unwrap()).unwrap();
+        own.transport_mut().meter_mut().clear();
+        let weights: Vec<&[R]> = weights[party].iter().map(|weights| &weights[..]).collect();
+        own.load(&plan, &weights).await.unwrap();
+        assert_eq!(own.transport().meter().traffic(Phase::Setup, MAKE), plan.loading(place));
+        let mut schedule = own.schedule();
+        let mut inferences = Vec::new();
+        for _ in 0..2 {
+            own.transport_mut().meter_mut().clear();
+            let mut provider = own.begin(&plan);
+            let mut drawn: Vec<Vec<Opened<R>>> = Vec::new();
+            for request in requests {
+                let layout = request.layout::<R>().unwrap();
+                let mut fields: Vec<Opened<R>> = layout.fields().iter().map(Opened::blank).collect();
+                let shares = fields.iter_mut().map(|share| share as &mut dyn Share).collect();
+                provider.provide(request, shares).await.unwrap();
+                drawn.push(fields);
+            }
+            let planned = plan.traffic(place, &mut schedule);
+            assert_eq!(own.transport().meter().total(Phase::Preprocessing), planned, "{place:?}");
+            assert_eq!(schedule, own.schedule());
+            inferences.push(drawn);
+        }
+        inferences.pop().unwrap()
+    };
+    let draw = &draw;
+    let shares: Vec<_> = thread::scope(|scope| {
+        let ends = memory_network(2, PATIENT).into_iter().enumerate();
+        let threads: Vec<_> = ends.map(|(party, end)| scope.spawn(move || smol::block_on(draw(party, end)))).collect();
+        threads.into_iter().map(|thread| thread.join().unwrap()).collect()
+    });
+    let mut shares = shares.into_iter();
+    let mut sum: Vec<Vec<Opened<R>>> = shares.next().unwrap();
+    for share in shares {
+        sum.iter_mut().flatten().zip(share.iter().flatten()).for_each(|(sum, share)| sum.add(share));
+    }
+    // As a party has them they may be wider than their field.
+    sum.iter_mut().flatten().for_each(|field| field.add(&Opened::blank(&field.field)));
+    (plan, sum)
+}
+
+/// Checks the relations of correlations without a dealer, where one party knows the weights and where they are shared.
+fn own_relations_hold<R: Ring>(requests: &[Request], lengths: &[usize], seed: [u8; 32]) {
+    let mut generator = Prg::new(Seed::from_bytes(seed));
+    let mut random = |shift: u32| -> Vec<Vec<R>> {
+        let mut tensor = |len: &usize| {
+            let mut elements = vec![R::ZERO; *len];
+            R::fill_random(&mut elements, &mut generator);
+            elements.iter().map(|&x| R::from_u128((x.to_i128() >> shift) as u128)).collect::<Vec<R>>()
+        };
+        lengths.iter().map(&mut tensor).collect()
+    };
+    // Of 24 bits with the sign.
+    let known = random(R::BITS - 24);
+    for owner in [0, 1] {
+        let holder = WeightHolder::Party(owner);
+        let weights = if owner == 0 { [&known[..], &[]] } else { [&[], &known[..]] };
+        let (plan, fields) = own(requests, holder, weights);
+        check(requests, known.iter().map(|weights| &weights[..]).collect(), plan.noise(), &fields);
+    }
+    let parts = [random(0), random(0)];
+    let mut total = parts[0].clone();
+    total.iter_mut().flatten().zip(parts[1].iter().flatten()).for_each(|(x, &y)| *x = x.wrapping_add(y));
+    let (plan, fields) = own(requests, WeightHolder::Both, [&parts[0], &parts[1]]);
+    check(requests, total.iter().map(|weights| &weights[..]).collect(), plan.noise(), &fields);
+}
+
+/// Requests of all kinds that two parties make: all but masks of weights and lookups, with weights of several shapes.
+fn every_own_kind<R: Ring>(len: usize, bits: u32, read: u32, planes: u32) -> (Vec<Request>, Vec<usize>) {
+    let parameters = SignParameters::new(bits).unwrap();
+    let product = Bilinear::MatrixProduct { rows: 3, inner: len, columns: 2 };
+    let image = Convolution {
+        batch: 2,
+        input_channels: 2,
+        output_channels: 4,
+        height: 4,
+        width: 3,
+        kernel: [3, 2],
+        stride: [2, 1],
+        padding: [1, 0, 1, 1],
+        dilation: [1, 1],
+        groups: 2,
+    };
+    let linear = Convolution {
+        input_channels: 5,
+        output_channels: 3,
+        height: 1,
+        width: 1,
+        kernel: [1, 1],
+        stride: [1, 1],
+        padding: [0; 4],
+        groups: 1,
+        ..image
+    };
+    let point = Convolution { kernel: [1, 1], stride: [1, 1], padding: [0; 4], groups: 1, ..image };
+    let [image, linear, point] = [image, linear, point].map(Bilinear::Convolution);
+    let requests = vec![
+        Request::Relu { len, parameters },
+        Request::Beaver(product),
+        Request::Beaver(Bilinear::Elementwise { len }),
+        Request::Beaver(Bilinear::BatchedMatrixProduct { batch: 2, rows: 2, inner: 3, columns: 1 }),
+        Request::Beaver(image),
+        Request::Square { len },
+        Request::FixedWeights { mask: 0, map: product },
+        Request::FixedWeights { mask: 1, map: image },
+        Request::FixedWeightsSharedInput { mask: 3, map: point },
+        Request::FixedWeights { mask: 2, map: linear },
+        Request::BitTriples { width: planes, len },
+        Request::DaBits { len },
+        Request::EdaBits { len },
+        Request::Lift { len, bits },
+        Request::Sign { len: 700, parameters },
+        Request::Piecewise { len, thresholds: planes as usize, parameters },
+        Request::Relu { len: 3, parameters },
+    ];
+    let requests = requests.into_iter().map(|request| request.modulo::<R>(read)).collect();
+    (requests, vec![2 * len, image.right_len(), linear.right_len(), point.right_len()])
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(4))]
+
+    #[test]
+    fn what_two_parties_make_satisfies_the_relation_of_its_kind(
+        len in 1..100usize,
+        bits in SignParameters::MIN_BITS..=SignParameters::MAX_BITS,
+        read in 1..=128u32,
+        planes in 0..5u32,
+        seed: [u8; 32],
+    ) {
+        fn hold<R: Ring>(len: usize, bits: u32, read: u32, planes: u32, seed: [u8; 32]) {
+            let (requests, lengths) = every_own_kind::<R>(len, bits.min(R::BITS), (read - 1) % R::BITS + 1, planes);
+            own_relations_hold::<R>(&requests, &lengths, seed);
+        }
+        hold::<u64>(len, bits, read, planes, seed);
+        if read % 2 == 0 {
+            hold::<u32>(len, bits, read, planes, seed);
+        } else {
+            hold::<u128>(len, bits, read, planes, seed);
+        }
+    }
+}
