@@ -21,6 +21,15 @@ const MAX_NODES: usize = 1 << 16;
 /// The nodes of a rounding, but one.
 const FLOOR_NODES: usize = 28;
 
+/// The same elements of a node in another order or shape.
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
+enum Movement {
+    /// In row-major order, in this shape.
+    Reshape(Vec<usize>),
+    /// With axes in this order.
+    Transpose(Vec<usize>),
+}
+
 /// Where a node comes from, for formulas that are recognised.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Origin {
@@ -66,6 +75,8 @@ pub(crate) struct Context {
     names: BTreeMap<String, usize>,
     nodes: usize,
     origins: BTreeMap<NodeId, Origin>,
+    /// What reshapes and transposes have made of nodes: equal ones are one node, so that layers behind them open it once.
+    movements: BTreeMap<(NodeId, Movement), NodeId>,
     /// The tensor whose exponentials a sum adds, and the axes of the sum.
     pub(crate) exponents: BTreeMap<NodeId, (Tensor, Vec<usize>)>,
     /// The rows with a single 1 that private indices were made of.
@@ -105,6 +116,7 @@ impl Context {
             names: BTreeMap::new(),
             nodes: 0,
             origins: BTreeMap::new(),
+            movements: BTreeMap::new(),
             exponents: BTreeMap::new(),
             rows: BTreeMap::new(),
             whole: BTreeMap::new(),

@@ -1,6 +1,6 @@
 //! Moving elements: free for every kind of value, written once for all of them.
 
-use super::{Context, Origin, graph_shape};
+use super::{Context, Movement, Origin, graph_shape};
 use crate::arrays;
 use crate::error::{Lowered, invalid, unsupported};
 use crate::value::{Tensor, Value};
@@ -169,7 +169,9 @@ impl Context {
         if from == to {
             return Ok(Tensor { id: x.id, shape: shape.to_vec() });
         }
-        let y = self.emit("reshape", shape, |builder, name| builder.reshape(name, x.id, &to))?;
+        let y = self.moved_once(x, Movement::Reshape(to.clone()), shape, |context| {
+            context.emit("reshape", shape, |builder, name| builder.reshape(name, x.id, &to))
+        })?;
         if let Some(exponents) = self.exponents.get(&x.id).cloned() {
             self.exponents.insert(y.id, exponents);
             self.note(y.id, Origin::SumOfExponentials);
@@ -193,7 +195,26 @@ impl Context {
         if moving.is_sorted() {
             return self.reshape(x, &shape);
         }
-        self.emit("transpose", &shape, |builder, name| builder.transpose(name, x.id, permutation))
+        self.moved_once(x, Movement::Transpose(permutation.to_vec()), &shape, |context| {
+            context.emit("transpose", &shape, |builder, name| builder.transpose(name, x.id, permutation))
+        })
+    }
+
+    /// What `make` makes of x, or what it has made before.
+    fn moved_once(
+        &mut self,
+        x: &Tensor,
+        movement: Movement,
+        shape: &[usize],
+        make: impl FnOnce(&mut Self) -> Lowered<Tensor>,
+    ) -> Lowered<Tensor> {
+        let key = (x.id, movement);
+        if let Some(&id) = self.movements.get(&key) {
+            return Ok(Tensor { id, shape: shape.to_vec() });
+        }
+        let y = make(self)?;
+        self.movements.insert(key, y.id);
+        Ok(y)
     }
 
     /// Exchanges the last two axes.

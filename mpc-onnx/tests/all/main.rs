@@ -8,5 +8,6 @@ mod exported;
 mod hostile;
 mod made;
 mod models;
+mod openings;
 mod refusals;
 mod values;

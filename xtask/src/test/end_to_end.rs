@@ -85,7 +85,7 @@ fn without_dealer(mpc: &Mpc, failures: &mut Vec<String>) {
         failures.extend(other.map(|what| format!("without a dealer, online: {what} differ from those with one")));
         failures.extend(same_cost(&memory, &secure).map(|what| format!("without a dealer, TLS: {what}")));
     }
-    let soft = ["run", "minionn", "--json", "--no-dealer", "--ot", "softspoken", "--images", "2", "--pipeline"];
+    let soft = ["run", "breast-cancer", "--json", "--no-dealer", "--ot", "softspoken", "--images", "2", "--pipeline"];
     check(mpc, &soft, check_result, failures);
 }
 
