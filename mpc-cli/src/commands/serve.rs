@@ -132,10 +132,11 @@ pub fn run(arguments: &ServeArguments) -> Result<(), Failure> {
         None => {}
     }
     let (listener, stop) = arguments.listen.start()?;
-    Ok(match arguments.web.start(&identity)? {
+    match arguments.web.start(&identity)? {
         Some(pages) => smol::block_on(server.run_with_pages(listener, pages, stop))?,
         None => smol::block_on(server.run(listener, stop))?,
-    })
+    }
+    Ok(())
 }
 
 fn holdings(model: &Path) -> Result<Holdings, Failure> {

@@ -148,7 +148,7 @@ mod tests {
 
     #[test]
     fn the_server_that_a_request_is_sealed_to_alone_opens_it() {
-        let (server, other) = (server(), self::server());
+        let [server, other] = [server(), server()];
         let plain: Vec<u8> = (0..HEADER_BYTES + 5).map(|at| at as u8).collect();
         let sealed = seal(server.public, &plain);
         assert_eq!(sealed.len(), Posted::sealed_bytes(5));

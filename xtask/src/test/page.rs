@@ -32,7 +32,7 @@ pub(super) fn run_step(workspace: &Workspace) -> Outcome {
 fn install(sources: &Path, tools: &Path) -> Result<(), String> {
     fs::create_dir_all(tools).map_err(|error| error.to_string())?;
     let is_same = |name: &&str| fs::read(sources.join(name)).ok() == fs::read(tools.join(name)).ok();
-    if MANIFESTS.iter().all(|name| is_same(&name)) && tools.join("node_modules/typescript/bin/tsc").is_file() {
+    if MANIFESTS.iter().all(is_same) && tools.join("node_modules/typescript/bin/tsc").is_file() {
         return Ok(());
     }
     for name in MANIFESTS {
@@ -49,5 +49,5 @@ fn compile(sources: &Path, tools: &Path) -> Result<Vec<String>, String> {
     run(command.arg("--outDir").arg(&made))?;
     let differs = |name: &&str| fs::read(made.join(name)).ok() != fs::read(sources.join(name)).ok();
     let stale = |name| format!("{FOLDER}/{name} is not what its source says: copy it from {}", made.display());
-    Ok(SCRIPTS.iter().filter(differs).map(stale).collect())
+    Ok(SCRIPTS.into_iter().filter(differs).map(stale).collect())
 }
