@@ -53,7 +53,10 @@ pub struct TermsArguments {
 }
 
 /// An ONNX file imported for inputs of the given shapes, or a network by name with the weights that come with it.
-fn network(model: &Path, shapes: &[String]) -> Result<Network, Failure> {
+///
+/// # Errors
+/// [`Failure`].
+pub fn network(model: &Path, shapes: &[String]) -> Result<Network, Failure> {
     if is_onnx(model) {
         return Ok(OnnxFile::open(model)?.import(&input_shapes(&named_shapes(shapes)?))?);
     }
@@ -72,6 +75,11 @@ fn network(model: &Path, shapes: &[String]) -> Result<Network, Failure> {
 /// Whether a model is an ONNX file, by its ending.
 pub fn is_onnx(model: &Path) -> bool {
     model.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("onnx"))
+}
+
+/// Whether a report is to be a page, by its ending.
+pub fn is_page(report: &Path) -> bool {
+    report.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("html"))
 }
 
 /// The part of the outputs that is revealed.
@@ -140,6 +148,7 @@ impl TermsArguments {
 #[derive(Clone, Debug, Args)]
 pub struct ConnectArguments {
     #[command(flatten)]
+    #[allow(missing_docs)]
     pub key: KeyArguments,
     /// A server and the certificate that it must have; of several, in the order of their parties.
     #[arg(long, required = true, value_name = "HOST:PORT=FILE.crt")]
@@ -215,8 +224,8 @@ pub struct OutputArguments {
     /// Where to write an output as float32 .npy; without a name the first one. Of several inferences one after the other.
     #[arg(short, long, value_name = "[NAME=]FILE.npy")]
     pub output: Vec<String>,
-    /// Where to write what was planned and measured, as JSON.
-    #[arg(long, value_name = "FILE.json")]
+    /// Where to write what was planned and measured, as JSON; of `mpc run` as a page with charts, if the name ends in .html.
+    #[arg(long, value_name = "FILE.json|FILE.html")]
     pub report: Option<PathBuf>,
     /// Prints one JSON object on stdout, and nothing else there.
     #[arg(long)]

@@ -66,6 +66,7 @@ impl Failure {
                 | ServiceError::Recipients { .. }
                 | ServiceError::SeveralOwners { .. }
                 | ServiceError::DealerTakesPart { .. }
+                | ServiceError::PartyTwice { .. }
                 | ServiceError::NotOutsourced
                 | ServiceError::Arguments(_)
                 | ServiceError::NothingPrepared { .. } => 2,

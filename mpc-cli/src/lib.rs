@@ -27,7 +27,12 @@ mod session_progress;
 mod stop;
 mod store_argument;
 
+pub use arguments::{ConnectArguments, RevealArgument, RevealToArgument, TermsArguments, is_onnx, network};
+pub use commands::check::{Checked, Report as CheckReport, check};
+pub use commands::plan::cost_json;
 pub use failure::Failure;
+pub use keys::KeyArguments;
+pub use outcome::Outcome;
 
 /// The code of the workspace's README, compiled and run.
 #[cfg(doctest)]

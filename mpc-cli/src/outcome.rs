@@ -13,7 +13,7 @@ use mpc_service::{BatchId, Client, Correlations, InferenceReport, PublicModel, R
 use ndarray::{ArrayD, Axis, concatenate};
 use serde::Serialize;
 
-use crate::arguments::OutputArguments;
+use crate::arguments::{OutputArguments, is_page};
 use crate::failure::Failure;
 use crate::output::{disclose, json, print, write_output};
 use crate::parts::Parts;
@@ -32,6 +32,10 @@ pub fn query(
     output: &OutputArguments,
 ) -> Result<(), Failure> {
     disclose(model);
+    if output.report.as_deref().is_some_and(is_page) {
+        let reason = "--report FILE.html is for `mpc run` between threads or processes; of a query it is JSON";
+        return Err(Failure::Usage(reason.to_owned()));
+    }
     let destinations = output.destinations(model)?;
     // A prepared inference is not spent on a result that has no place.
     destinations.values().chain(&output.report).try_for_each(|path| try_place(path))?;
@@ -49,13 +53,14 @@ pub fn query(
 }
 
 /// A query that has ended well.
-struct Outcome<'a> {
+#[derive(Debug)]
+pub struct Outcome<'a> {
     /// The client that asked.
-    client: &'a Client,
+    pub client: &'a Client,
     /// The model.
-    model: &'a PublicModel,
+    pub model: &'a PublicModel,
     /// The results of the query.
-    results: Results,
+    pub results: Results,
 }
 
 #[derive(Serialize)]
@@ -100,18 +105,28 @@ impl Outcome<'_> {
             }
         }
         if let Some(path) = &arguments.report {
-            let report = json(&self.report()?);
-            write_whole(path, report.as_bytes()).map_err(|error| Failure::Own(error.to_string()))?;
+            write_whole(path, self.json()?.as_bytes()).map_err(|error| Failure::Own(error.to_string()))?;
         }
         if arguments.json {
-            return print(&json(&self.report()?));
+            return print(&self.json()?);
         }
         print(&self.result(&outputs, files))?;
         if arguments.quiet { Ok(()) } else { print(&self.tables()?) }
     }
 
-    /// Each output of all inferences, one after the other along the first axis.
-    fn outputs(&self) -> Result<Vec<ArrayD<f64>>, Failure> {
+    /// The planned and the measured figures, as one JSON object.
+    ///
+    /// # Errors
+    /// [`Failure::Service`] where there is no plan.
+    pub fn json(&self) -> Result<String, Failure> {
+        Ok(json(&self.report()?))
+    }
+
+    /// Each output of all inferences, one after the other along the first axis; none where the result is not revealed here.
+    ///
+    /// # Errors
+    /// [`Failure::Own`] where inferences have outputs of different shapes.
+    pub fn outputs(&self) -> Result<Vec<ArrayD<f64>>, Failure> {
         let revealed: Vec<_> = self.results.outputs.iter().flatten().collect();
         let count = revealed.first().map_or(0, |outputs| outputs.len());
         let output = |place: usize| {

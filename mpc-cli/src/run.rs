@@ -7,11 +7,13 @@ mod collect;
 pub(crate) mod error;
 pub(crate) mod event;
 pub(crate) mod job;
+mod local;
 mod memory;
 mod memory_use;
 mod network;
 mod onnx;
 mod orders;
+mod page;
 mod picture;
 mod processes;
 mod progress;
@@ -24,6 +26,7 @@ pub(crate) mod subject;
 mod summary;
 pub(crate) mod table;
 mod timing;
+mod watch;
 
 use std::sync::Arc;
 
@@ -32,12 +35,15 @@ use mpc_models::tensors::{write_tensor, write_whole};
 use mpc_nn::Plan;
 use mpc_ring::{Ring, in_ring};
 
+use crate::arguments::is_page;
 pub use crate::arguments::{InputArguments, OutputArguments, RevealArgument, RevealToArgument, TermsArguments};
 use crate::failure::Failure;
 use crate::output::json;
 pub use arguments::{LinkKind, PreprocessingMode, RunArguments, TransportKind};
-use error::{InputError, RunError};
+pub use error::{InputError, NodeFailure, RunError};
+pub use event::Node;
 use job::Job;
+pub use local::{Local, Position, run_local};
 use progress::Progress;
 use results::Results;
 use samples::Samples;
@@ -112,7 +118,7 @@ fn compare<R: Ring>(arguments: &RunArguments) -> Result<Summary, Failure> {
     };
     drop(progress);
     let results = Results::new(&run, &plain.outputs)?;
-    let summary = summarise(arguments, &subject, &plan, &samples, &results, &run, plain.time)?;
+    let summary = summarise(arguments, subject.about(), &plan, &samples, &results, &run, plain.time)?;
     for (place, (name, output)) in subject.outputs.iter().zip(results.private()).enumerate() {
         if let Some(path) = destinations.get(name) {
             let shape = subject.output_shapes.get(place).map_or(output.shape(), Vec::as_slice);
@@ -124,7 +130,8 @@ fn compare<R: Ring>(arguments: &RunArguments) -> Result<Summary, Failure> {
         eprintln!("{}: the image, the private mask and the mask in the clear", arguments.picture.display());
     }
     if let Some(path) = &arguments.output.report {
-        write_whole(path, json(&summary).as_bytes()).map_err(|error| RunError::Write(error.to_string()))?;
+        let text = if is_page(path) { page::page(&summary, arguments, &plan) } else { json(&summary) };
+        write_whole(path, text.as_bytes()).map_err(|error| RunError::Write(error.to_string()))?;
     }
     Ok(summary)
 }

@@ -80,7 +80,14 @@ impl InputFile {
     /// # Errors
     /// [`TensorError::File`], [`TensorError::Content`].
     pub fn read(&self) -> Result<ArrayD<f32>, TensorError> {
-        let tensor = read_tensor(&self.path, &self.name, &self.shape, &self.pixels)?;
+        self.fit(read_tensor(&self.path, &self.name, &self.shape, &self.pixels)?)
+    }
+
+    /// A tensor that was read, in the shape of the graph's input and encoded as that takes it.
+    ///
+    /// # Errors
+    /// [`TensorError::Content`].
+    pub fn fit(&self, tensor: ArrayD<f32>) -> Result<ArrayD<f32>, TensorError> {
         let tensor = match self.classes {
             None => tensor,
             Some(classes) => self.one_hot(&tensor, classes)?,

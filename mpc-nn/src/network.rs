@@ -55,6 +55,12 @@ pub struct Network {
     pub outputs: Vec<NetworkOutput>,
 }
 
+impl AsRef<Weights> for Network {
+    fn as_ref(&self) -> &Weights {
+        &self.weights
+    }
+}
+
 impl Network {
     /// A network whose inputs are plain numbers, and whose inputs and outputs have the names and shapes of their nodes.
     #[must_use]

@@ -150,6 +150,12 @@ fn zeroize(array: ArrayD<f32>) {
     array.into_raw_vec_and_offset().0.zeroize();
 }
 
+impl AsRef<Self> for Weights {
+    fn as_ref(&self) -> &Self {
+        self
+    }
+}
+
 impl Drop for Weights {
     fn drop(&mut self) {
         core::mem::take(&mut self.tensors).into_values().for_each(zeroize);

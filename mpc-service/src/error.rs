@@ -114,6 +114,12 @@ pub enum ServiceError {
         /// How it is named.
         name: String,
     },
+    /// One certificate for two of the parties that compute: who has it would hold the shares of both.
+    #[error("{name} is named for two parties: each is another organisation, with a key of its own")]
+    PartyTwice {
+        /// How it is named.
+        name: String,
+    },
     /// A session that lasts longer than this side allows.
     #[error("the session with {peer} took longer than {seconds} s, the limit here")]
     TooLong {

@@ -8,6 +8,7 @@ mod package;
 mod page;
 mod postgres;
 mod programs;
+mod python;
 mod range;
 mod seeds;
 mod side_by_side;
@@ -85,6 +86,11 @@ const STEPS: [Step; 16] = [
         name: "accuracy",
         about: "450 of 450 private labels agree, for 2, 3 and 4 parties",
         run: end_to_end::accuracy,
+    },
+    Step {
+        name: "python",
+        about: "the package for Python: style, types, wheel, tests, notebooks",
+        run: python::run_step,
     },
     Step {
         name: "constant-time",

@@ -132,6 +132,11 @@ impl Mpc {
         Ok(Self { program })
     }
 
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.program
+    }
+
     /// Runs it without a terminal.
     pub fn output(&self, arguments: &[&str]) -> Result<Output, String> {
         let output = Command::new(&self.program).args(arguments).stdin(Stdio::null()).output();

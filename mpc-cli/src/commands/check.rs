@@ -6,7 +6,7 @@ use clap::Args;
 use mpc_models::Targets;
 use mpc_models::arrays::read_npy;
 use mpc_models::read_file;
-use mpc_nn::{InferenceError, NodeId, Op, Plan, Weights, evaluate_with, ideal, in_process};
+use mpc_nn::{Graph, InferenceError, NodeId, Op, Plan, Weights, evaluate_with, ideal, in_process};
 use ndarray::{ArrayD, Axis};
 use serde::Serialize;
 
@@ -95,8 +95,9 @@ struct Accuracy {
     private: f64,
 }
 
+/// The findings of a check, for tables and as JSON.
 #[derive(Clone, Debug, Serialize)]
-struct Report {
+pub struct Report {
     model: String,
     fractional_bits: u32,
     comparison_bits: u32,
@@ -137,20 +138,47 @@ fn report(arguments: &CheckArguments) -> Result<Report, Failure> {
     let source = subject.inputs.as_ref().ok_or_else(|| InputError::Named("--input is missing".to_owned()))?;
     let samples = source.read(|_| true)?;
     let weights = subject.weights.read(&subject.graph)?;
-    let job = Job::new(&run, subject.graph.with_all_outputs())?;
+    let inferences = samples.inferences.iter().map(|inputs| inputs.iter().flatten().cloned().collect());
+    let inferences: Vec<_> = inferences.collect();
+    let subject = Checked { graph: &subject.graph, weights: &weights, classifies: subject.meaning == Meaning::Class };
+    check(&run, subject, &inferences, |classified| labels(arguments, &samples, classified))
+}
+
+/// A network to check.
+#[derive(Clone, Copy, Debug)]
+pub struct Checked<'a> {
+    /// The architecture.
+    pub graph: &'a Graph,
+    /// The weights.
+    pub weights: &'a Weights,
+    /// Whether the first output is a logit for each class.
+    pub classifies: bool,
+}
+
+/// Compares the three runs of a network on the inputs of each inference. The arguments give the name and the terms. `labels`
+/// gives the true class of each of so many samples, where they are known.
+///
+/// # Errors
+/// [`Failure`]: inputs that cannot be used, `labels` that fails, and a run that does.
+pub fn check(
+    run: &RunArguments,
+    network: Checked<'_>,
+    inferences: &[Vec<ArrayD<f32>>],
+    labels: impl FnOnce(usize) -> Result<Option<Vec<usize>>, InputError>,
+) -> Result<Report, Failure> {
+    let job = Job::new(run, network.graph.with_all_outputs())?;
     let plan = job.plan::<u64>()?;
     let mut layers = Vec::new();
     let mut predicted = [Vec::new(), Vec::new(), Vec::new()];
-    let first_output = subject.graph.outputs().first().copied();
-    for inputs in &samples.inferences {
-        let inputs: Vec<_> = inputs.iter().flatten().cloned().collect();
-        let runs = Runs::new(&plan, &weights, &inputs)?;
+    let first_output = network.graph.outputs().first().copied().filter(|_| network.classifies);
+    for inputs in inferences {
+        let runs = Runs::new(&plan, network.weights, inputs)?;
         runs.add_to(&plan, &mut layers);
-        if let (Meaning::Class, Some(output)) = (subject.meaning, first_output) {
+        if let Some(output) = first_output {
             runs.classes(&plan, output, &mut predicted);
         }
     }
-    let labels = labels(arguments, &samples, predicted[0].len())?;
+    let labels = labels(predicted[0].len())?;
     let accuracy = labels.filter(|labels| labels.len() == predicted[0].len()).map(|labels| {
         let part = |predicted: &[usize]| {
             let right = predicted.iter().zip(&labels).filter(|(predicted, label)| predicted == label).count();
@@ -162,7 +190,7 @@ fn report(arguments: &CheckArguments) -> Result<Report, Failure> {
     let settings = plan.settings();
     let integer_bits = (2.0 * largest_magnitude).max(1.0).log2().ceil() as u32;
     Ok(Report {
-        model: arguments.model.clone(),
+        model: run.model.clone(),
         fractional_bits: settings.fractional_bits,
         comparison_bits: settings.comparison_bits,
         bound: settings.bound(),

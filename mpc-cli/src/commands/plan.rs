@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use clap::Args;
-use mpc_nn::Plan;
+use mpc_nn::{Network, Plan};
 use mpc_ring::{Ring, in_ring};
 use mpc_service::{PublicModel, Terms};
 use serde::Serialize;
@@ -50,6 +50,23 @@ impl Report {
         let estimates = nets.iter().map(|&net| Estimate::new(net, plan)).collect();
         Self { disclosure: terms.disclosure(), cost: Cost::new(name, plan), estimates }
     }
+}
+
+/// The cost of an inference of a network that a program holds, as one JSON object: on the terms of the arguments, by the plan
+/// of [`run_local`](crate::run::run_local) where it suits them, else by that of services.
+///
+/// # Errors
+/// [`Failure`]
+pub fn cost_json(arguments: &RunArguments, network: &Network) -> Result<String, Failure> {
+    let (name, terms) = (&arguments.model, arguments.terms.terms());
+    let nets = [Net::Loopback, Net::Lan, Net::Wan];
+    if !arguments.terms.are_plain() {
+        let model = PublicModel::new(network, terms)?;
+        let report = in_ring!(terms.ring, R => Report::new(name, &model.plan::<R>()?, &terms, &nets));
+        return Ok(json(&report));
+    }
+    let job = Job::new(arguments, network.graph.clone())?;
+    Ok(in_ring!(job.ring, R => json(&Report::new(name, &job.plan::<R>()?, &terms, &nets))))
 }
 
 /// Runs the command.

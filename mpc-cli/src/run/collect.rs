@@ -1,12 +1,13 @@
 //! Gathers what all participants report, and waits for none of them for ever.
 
+use std::ops::ControlFlow;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
 use super::error::{NodeFailure, RunError};
 use super::event::{Event, Inferred, Loaded, Node};
 use super::job::Job;
-use super::progress::Progress;
+use super::watch::Watch;
 
 /// The time that a participant has beyond its deadline to say why it stops.
 const GRACE: Duration = Duration::from_secs(3);
@@ -31,17 +32,21 @@ pub struct RunRecord {
     pub peak_memory: Vec<(Node, u64)>,
 }
 
-/// Receives events until all participants have finished or failed, or those left have had their time.
+/// Receives events until all participants have finished or failed, those left have had their time, or `watch` stops it.
 pub fn collect(
     events: &Receiver<(Node, Event)>,
     job: &Job,
     started: u64,
-    progress: &mut Progress,
+    watch: &mut dyn Watch,
 ) -> Result<RunRecord, RunError> {
     let mut collector = Collector::new(job, started);
     while !collector.is_done() {
         match events.recv_timeout(collector.patience()) {
-            Ok((node, event)) => collector.add(node, event, progress),
+            Ok((node, event)) => {
+                if collector.add(node, event, watch).is_break() {
+                    return Err(RunError::Stopped);
+                }
+            }
             Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => collector.give_up(),
         }
     }
@@ -88,8 +93,8 @@ impl Collector {
         }
     }
 
-    fn add(&mut self, node: Node, event: Event, progress: &mut Progress) {
-        progress.event(node, &event, self.is_last(node, &event));
+    fn add(&mut self, node: Node, event: Event, watch: &mut dyn Watch) -> ControlFlow<()> {
+        let flow = watch.event(node, &event, self.is_last(node, &event));
         match (node, event) {
             (Node::Party(party), Event::Loaded(loaded)) => self.loaded[party] = Some(loaded),
             (Node::Party(party), Event::Inferred(inferred)) => self.inferred[party].push(*inferred),
@@ -100,6 +105,7 @@ impl Collector {
             (_, Event::Failed { reason }) => self.fail(node, reason),
             _ => {}
         }
+        flow
     }
 
     /// Whether with this event all parties have loaded the model, or are done with an inference.

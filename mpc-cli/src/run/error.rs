@@ -201,6 +201,9 @@ pub enum RunError {
         /// All that failed.
         failures: Vec<NodeFailure>,
     },
+    /// A run that was to go on no longer.
+    #[error("the run was stopped")]
+    Stopped,
     /// A process that cannot be started.
     #[error("cannot start the process of {node}: {reason}")]
     Start {

@@ -1,6 +1,6 @@
 //! A run in one process: a thread for each party and the dealer.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::Arc;
 use std::sync::mpsc::{Sender, channel};
 use std::thread;
@@ -13,17 +13,17 @@ use super::collect::{RunRecord, collect};
 use super::error::{NodeError, RunError};
 use super::event::{Event, Node};
 use super::job::Job;
-use super::progress::Progress;
 use super::roles::{Maker, Secrets, emulated, emulated_link, run_dealer, run_party};
+use super::watch::Watch;
 use super::{clock, memory_use};
 
 /// Runs a job in memory. Party 0 gets the weights, the owners of inputs those of all inferences.
 pub fn run(
     job: &Job,
     input_owners: &[Owner],
-    weights: Arc<Weights>,
+    weights: Arc<impl AsRef<Weights> + Send + Sync + 'static>,
     inputs: Arc<Vec<Vec<Option<ArrayD<f32>>>>>,
-    progress: &mut Progress,
+    watch: &mut dyn Watch,
 ) -> Result<RunRecord, RunError> {
     memory_use::reset_peak();
     let started = clock::now();
@@ -35,7 +35,7 @@ pub fn run(
         let inputs = input_owners.contains(&Owner::Party(party)).then(|| Arc::clone(&inputs));
         start(Node::Party(party), &sender, move |report| {
             let inputs = inputs.as_deref().map(Vec::as_slice).unwrap_or_default();
-            let secrets = Secrets { weights: weights.as_deref(), inputs };
+            let secrets = Secrets { weights: weights.as_deref().map(AsRef::as_ref), inputs };
             smol::block_on(run_party(emulated(transport, &job), maker, &job, secrets, report))
         })?;
     }
@@ -44,7 +44,7 @@ pub fn run(
         start(Node::Dealer, &sender, move |_| smol::block_on(run_dealer(dealer_links, &dealer_job)))?;
     }
     drop(sender);
-    let mut record = collect(&events, job, started, progress)?;
+    let mut record = collect(&events, job, started, watch)?;
     // All share one process, so one of the equal figures is kept.
     record.peak_memory.truncate(1);
     Ok(record)
@@ -60,6 +60,9 @@ fn makers(job: &Job) -> (Vec<Maker>, Vec<Link>) {
     links.map(|(party, dealer)| (Maker::Dealer(emulated_link(party, job)), emulated_link(dealer, job))).unzip()
 }
 
+/// Ends the work of a participant that nobody listens to.
+struct GivenUp;
+
 /// Starts a participant's thread, which reports how it ended whatever happens.
 fn start(
     node: Node,
@@ -68,11 +71,11 @@ fn start(
 ) -> Result<(), RunError> {
     let sender = sender.clone();
     let run = move || {
-        // Nobody listens any more once the run is given up.
-        let mut report = move |event| drop(sender.send((node, event)));
+        // Nobody listens any more once the run is given up: then this participant ends, too, and its links with it.
+        let mut report = |event| sender.send((node, event)).unwrap_or_else(|_| resume_unwind(Box::new(GivenUp)));
         let panicked = |_| Event::Failed { reason: "panicked; please report this bug".to_owned() };
         let outcome = catch_unwind(AssertUnwindSafe(|| role(&mut report)));
-        report(outcome.map_or_else(panicked, ending));
+        drop(sender.send((node, outcome.map_or_else(panicked, ending))));
     };
     let started = thread::Builder::new().name(node.to_string()).spawn(run);
     started.map(drop).map_err(|error| RunError::Start { node, reason: error.to_string() })

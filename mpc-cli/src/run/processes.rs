@@ -14,8 +14,8 @@ use super::error::{NodeFailure, RunError};
 use super::event::{Event, Listening, Node};
 use super::job::Job;
 use super::orders::{Certificates, Orders};
-use super::progress::Progress;
 use super::samples::{SampleSource, WeightSource};
+use super::watch::Watch;
 use crate::process::{End, Process};
 
 /// The hidden command of a party's process.
@@ -30,7 +30,7 @@ pub fn run(
     input_owners: &[Owner],
     weights: &WeightSource,
     inputs: &SampleSource,
-    progress: &mut Progress,
+    watch: &mut dyn Watch,
 ) -> Result<RunRecord, RunError> {
     let started = clock::now();
     let (sender, events) = channel();
@@ -57,7 +57,7 @@ pub fn run(
             inputs,
         });
     }
-    collect(&events, job, started, progress)
+    collect(&events, job, started, watch)
 }
 
 /// The processes' messages about themselves.

@@ -1,5 +1,6 @@
 //! The progress of a run on stderr, for a user: bars on a terminal, else a line for each inference.
 
+use std::ops::ControlFlow;
 use std::time::Instant;
 
 use mpc_nn::Plan;
@@ -7,6 +8,7 @@ use mpc_ring::Ring;
 use mpc_transport::Phase;
 
 use super::event::{Event, Node};
+use super::watch::Watch;
 use crate::logging::bars;
 use crate::progress::{Bar, Layers};
 
@@ -54,18 +56,6 @@ impl Progress {
         self.bar.spin("setup", "connecting, sharing the weights");
     }
 
-    /// Shows an event. `is_last` says that no party is behind: the phase is over.
-    pub fn event(&mut self, node: Node, event: &Event, is_last: bool) {
-        match event {
-            Event::Loaded(_) if is_last => self.begin(),
-            Event::Step { inference, phase, step } if node == Node::Party(SHOWN) => {
-                self.step(*inference, *phase, *step);
-            }
-            Event::Inferred(inferred) if is_last => self.end_inference(inferred.inference),
-            _ => {}
-        }
-    }
-
     fn images(&self, inferences: usize) -> u64 {
         (inferences * self.batch) as u64
     }
@@ -105,5 +95,19 @@ impl Progress {
             1 => format!("image {first} of {images}"),
             _ => format!("images {first}-{} of {images}", first + self.batch - 1),
         }
+    }
+}
+
+impl Watch for Progress {
+    fn event(&mut self, node: Node, event: &Event, is_last: bool) -> ControlFlow<()> {
+        match event {
+            Event::Loaded(_) if is_last => self.begin(),
+            Event::Step { inference, phase, step } if node == Node::Party(SHOWN) => {
+                self.step(*inference, *phase, *step);
+            }
+            Event::Inferred(inferred) if is_last => self.end_inference(inferred.inference),
+            _ => {}
+        }
+        ControlFlow::Continue(())
     }
 }

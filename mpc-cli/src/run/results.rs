@@ -63,6 +63,11 @@ impl Results {
         &self.private
     }
 
+    /// The private outputs, in the order of the graph's.
+    pub fn into_private(self) -> Vec<ArrayD<f64>> {
+        self.private
+    }
+
     /// Each sample's first output, private and in the clear.
     pub fn samples(&self) -> impl Iterator<Item = (ndarray::ArrayViewD<'_, f64>, ndarray::ArrayViewD<'_, f32>)> {
         let first = self.private.first().zip(self.plain.first());

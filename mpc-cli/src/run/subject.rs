@@ -32,6 +32,17 @@ pub struct Subject {
     pub is_trained: bool,
 }
 
+/// The facts that a summary has of a network.
+#[derive(Clone, Copy, Debug)]
+pub struct About<'a> {
+    /// The names of the outputs.
+    pub outputs: &'a [String],
+    /// The meaning of the first one.
+    pub meaning: Meaning,
+    /// Whether the weights are the network's own.
+    pub is_trained: bool,
+}
+
 /// The meaning of a network's first output for a sample.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
@@ -45,6 +56,11 @@ pub enum Meaning {
 }
 
 impl Subject {
+    /// The facts that a summary has of it.
+    pub fn about(&self) -> About<'_> {
+        About { outputs: &self.outputs, meaning: self.meaning, is_trained: self.is_trained }
+    }
+
     /// The subject that the arguments ask for. A plan needs no inputs of an ONNX file.
     pub fn open(arguments: &RunArguments, has_inputs: bool) -> Result<Self, InputError> {
         if onnx::is_file(&arguments.model) {

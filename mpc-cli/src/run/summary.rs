@@ -15,7 +15,7 @@ use super::error::RunError;
 use super::event::Node;
 use super::results::Results;
 use super::samples::Samples;
-use super::subject::{Meaning, Subject};
+use super::subject::{About, Meaning};
 use super::timing::{self, StepTime};
 use super::{clock, onnx};
 
@@ -183,7 +183,7 @@ pub struct LayerCost {
 /// results are missing.
 pub fn summarise(
     arguments: &RunArguments,
-    subject: &Subject,
+    about: About<'_>,
     plan: &Plan<impl Ring>,
     samples: &Samples,
     results: &Results,
@@ -193,12 +193,12 @@ pub fn summarise(
     for (party, record) in run.parties.iter().enumerate() {
         check_plan(plan, party, record)?;
     }
-    let outputs = results.outputs(&subject.outputs);
-    let images = if subject.meaning == Meaning::Class { results.classes(samples) } else { Vec::new() };
-    let masks = (subject.meaning == Meaning::Mask).then(|| results.masks(samples));
+    let outputs = results.outputs(about.outputs);
+    let images = if about.meaning == Meaning::Class { results.classes(samples) } else { Vec::new() };
+    let masks = (about.meaning == Meaning::Mask).then(|| results.masks(samples));
     let times = timing::step_times(run, arguments.preprocessing_mode());
     let labels_agreeing = images.iter().filter(|image| image.predicted == image.plain_predicted).count();
-    let agree = match (&masks, subject.meaning) {
+    let agree = match (&masks, about.meaning) {
         (Some(masks), _) => masks.agreement >= PIXEL_AGREEMENT,
         // That the output of a file is logits is a guess: its values are what counts, and all outputs.
         (None, Meaning::Class) if !onnx::is_file(&arguments.model) => labels_agreeing == images.len(),
@@ -220,9 +220,9 @@ pub fn summarise(
         batch,
         count: samples.inferences.len() * batch,
         agree,
-        meaning: subject.meaning,
-        is_trained: subject.is_trained,
-        labels_agreeing: (subject.meaning == Meaning::Class).then_some(labels_agreeing),
+        meaning: about.meaning,
+        is_trained: about.is_trained,
+        labels_agreeing: (about.meaning == Meaning::Class).then_some(labels_agreeing),
         pixel_agreement: masks.as_ref().map(|masks| masks.agreement),
         private_iou: masks.as_ref().and_then(|masks| masks.private_iou),
         plain_iou: masks.as_ref().and_then(|masks| masks.plain_iou),

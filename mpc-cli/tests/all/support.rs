@@ -251,6 +251,31 @@ impl Site {
         Service::start("acme", self.server_command(at, dealer))
     }
 
+    /// A server that holds shares, where all are at these addresses.
+    pub fn start_share_server(&self, party: usize, servers: [SocketAddr; 2], dealer: SocketAddr) -> Service {
+        let name = SHARE_SERVERS[party];
+        let mut command = self.command(name, "serve");
+        command.arg("--shares").arg(self.path(&format!("{name}.shares"))).args(["--party", &party.to_string()]);
+        command.args(["--allow", &self.allow(&["clinic"]), "--model-owner", &self.allow(&["acme"])]).args(MANY);
+        command.args(["--dealer", &self.peer("dealer", dealer), "--listen", &servers[party].to_string()]);
+        command.arg("--store").arg(self.path(&format!("{name}.store")));
+        for (name, at) in SHARE_SERVERS.iter().zip(servers) {
+            command.args(["--server", &self.peer(name, at)]);
+        }
+        Service::start(name, command)
+    }
+
+    /// Leaves shares of the model with the servers.
+    pub fn deposit(&self, servers: [SocketAddr; 2]) {
+        let mut command = self.command("acme", "deposit");
+        command.arg(self.path("net.private")).stdout(Stdio::null());
+        for (name, at) in SHARE_SERVERS.iter().zip(servers) {
+            command.args(["--connect", &self.peer(name, at)]);
+        }
+        let (code, log) = Process::start("acme", command).end();
+        assert_eq!(code, Some(0), "{log}");
+    }
+
     /// As [`start_server`](Self::start_server), through a shell that limits it in some way.
     pub fn start_limited_server(&self, limit: &str, dealer: SocketAddr) -> Service {
         Service::start("acme", limited(limit, &self.server_command(None, dealer)))

@@ -142,6 +142,15 @@ pub(crate) fn check_dealer<'c>(
     }
 }
 
+/// An error where one certificate is that of two parties.
+pub(crate) fn check_parties(parties: &[&Certificate]) -> Result<(), ServiceError> {
+    let is_earlier = |&(place, party): &(usize, &&Certificate)| parties[..place].contains(party);
+    match parties.iter().enumerate().find(is_earlier) {
+        Some((_, party)) => Err(ServiceError::PartyTwice { name: shown(party) }),
+        None => Ok(()),
+    }
+}
+
 fn ring_bits<R: Ring>() -> RingBits {
     R::BITS.to_string().parse().unwrap_or_else(|_| unreachable!("there are no other rings"))
 }

@@ -17,7 +17,7 @@ use crate::at_rest::prepared::{PreparedStore, StoreError};
 use crate::at_rest::private_file::random;
 use crate::error::{ServiceError, in_link};
 use crate::names::{BatchId, DepositId, Owner, PlanDigest, SessionId};
-use crate::roles::agreed::{Agreed, check_dealer};
+use crate::roles::agreed::{Agreed, check_dealer, check_parties};
 use crate::roles::report::{InferenceReport, Watch};
 use crate::terms::{RevealTo, Topology};
 use crate::wire::link::{Boxed, Endpoint, Peer};
@@ -116,6 +116,9 @@ impl Client {
             return Err(ServiceError::Recipients { terms, agreed });
         }
         let others = self.servers.iter().map(|peer| &peer.certificate).chain([self.endpoint.identity.certificate()]);
+        if model.terms.setting == Topology::Direct {
+            check_parties(&others.clone().collect::<Vec<_>>())?;
+        }
         check_dealer(self.dealer.as_ref().map(|peer| &peer.certificate), others)
     }
 
@@ -194,10 +197,13 @@ impl Client {
     }
 }
 
-/// An error where as many servers are named as the terms of a model say otherwise.
+/// An error where as many servers are named as the terms of a model say otherwise, or one of them twice.
 pub(crate) fn check_servers(servers: &[Peer], model: &PublicModel) -> Result<(), ServiceError> {
     let (needed, named) = (model.terms.servers(), servers.len());
-    if needed == named { Ok(()) } else { Err(ServiceError::Servers { needed, named }) }
+    if needed != named {
+        return Err(ServiceError::Servers { needed, named });
+    }
+    check_parties(&servers.iter().map(|peer| &peer.certificate).collect::<Vec<_>>())
 }
 
 /// The models of servers, with whether sessions of that server use them already.

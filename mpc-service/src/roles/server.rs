@@ -21,7 +21,7 @@ use crate::at_rest::prepared::Stores;
 use crate::at_rest::private_file::DiskError;
 use crate::error::ServiceError;
 use crate::names::{BatchId, PlanDigest, Refusal, Refused, SessionId};
-use crate::roles::agreed::check_dealer;
+use crate::roles::agreed::{check_dealer, check_parties};
 use crate::terms::{MAX_PUBLIC_BYTES, RevealTo, Topology};
 use crate::wire::limits::{Capacity, Limits};
 use crate::wire::link::{Boxed, Endpoint, Peer};
@@ -84,7 +84,7 @@ impl Server {
     /// A server that is party `party`; `stores` is the place of prepared inferences.
     ///
     /// # Errors
-    /// [`ServiceError::DealerTakesPart`]; [`ServiceError::Arguments`] where the party, the model's terms and the contacts do not fit.
+    /// [`ServiceError::DealerTakesPart`], [`ServiceError::PartyTwice`]; [`ServiceError::Arguments`] where the party, the model's terms and the contacts do not fit.
     pub fn new(
         endpoint: Endpoint,
         party: usize,
@@ -101,6 +101,7 @@ impl Server {
         };
         let server = Self { weights, endpoint, party, holdings, contacts, stores, capacity, joining, recipient: None };
         server.check().map_err(ServiceError::Arguments)?;
+        check_parties(&server.contacts.servers.iter().map(|peer| &peer.certificate).collect::<Vec<_>>())?;
         let dealer = server.contacts.dealer.as_ref().map(|peer| &peer.certificate);
         check_dealer(dealer, server.known().iter().chain([server.endpoint.identity.certificate()]))?;
         Ok(server)

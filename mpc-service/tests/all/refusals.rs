@@ -2,7 +2,9 @@
 
 use std::time::{Duration, Instant};
 
-use mpc_service::{Contacts, Correlations, Dealer, Holdings, Limits, PrivateModel, PublicModel, RevealTo, Server};
+use mpc_service::{
+    Client, Contacts, Correlations, Dealer, Depositor, Holdings, Limits, PrivateModel, PublicModel, RevealTo, Server,
+};
 use mpc_service::{ServiceError, Terms, TermsError, Topology, listen};
 use mpc_transport::tls::SecureLink;
 use mpc_transport::{Connection, TransportError};
@@ -40,6 +42,33 @@ fn a_dealer_that_takes_part_is_refused_by_everybody() {
         takes_part(block_on(asking.query(model, &inputs, Correlations::Dealer, &mut ())).unwrap_err());
         takes_part(block_on(asking.prepare(model, 1, &site.store(), &mut ())).unwrap_err());
     }
+}
+
+/// It would be sent all shares of a model, or of an input, before a dealer could refuse it.
+#[test]
+fn one_certificate_for_two_parties_is_refused_by_everybody() {
+    let twice = |error: ServiceError| assert!(matches!(error, ServiceError::PartyTwice { .. }), "{error}");
+    let site = Site::new(Terms { setting: Topology::Outsourced, ..Terms::default() });
+    let address = "127.0.0.1:1".parse().unwrap();
+    let (server, model) = (&site.servers[0], &site.model);
+    let servers = vec![server.peer(address), server.peer(address)];
+    // By a model owner that leaves shares, and by a data owner; nobody need be there.
+    let depositor = Depositor { servers: servers.clone(), ..site.depositor(&[]) };
+    twice(block_on(depositor.deposit(model)).unwrap_err());
+    let asking = Client { servers: servers.clone(), dealer: Some(site.dealer.peer(address)), ..site.client(&[], None) };
+    let inputs = [vec![sample(0).0]];
+    twice(block_on(asking.query(&model.public, &inputs, Correlations::Dealer, &mut ())).unwrap_err());
+    twice(block_on(asking.query(&model.public, &inputs, Correlations::Store(&site.store()), &mut ())).unwrap_err());
+    twice(block_on(asking.prepare(&model.public, 1, &site.store(), &mut ())).unwrap_err());
+    // By a server.
+    let contacts = Contacts { servers, ..Contacts::default() };
+    let direct = PrivateModel::new(network(), Terms { parties: 3, ..Terms::default() }).unwrap();
+    let holdings = Holdings::Own(Box::new(direct));
+    twice(Server::new(server.endpoint(), 0, holdings, contacts, None, Limits::default()).unwrap_err());
+    // By a data owner that computes, of itself.
+    let site = Site::new(Terms::default());
+    let asking = Client { servers: vec![site.client.peer(address)], ..site.client(&[], None) };
+    twice(block_on(asking.query(&site.model.public, &inputs, Correlations::Dealer, &mut ())).unwrap_err());
 }
 
 /// The answer of a service to one that has said nothing.

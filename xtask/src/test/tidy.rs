@@ -32,8 +32,8 @@ const TOP_LEVEL: [&str; 17] = [
     "docs",
     "rustfmt.toml",
 ];
-/// A workspace of its own.
-const FUZZ: &str = "fuzz";
+/// A workspace of its own, and a member that is built where a Python is.
+const OTHER_FOLDERS: [&str; 2] = ["fuzz", "mpc-python"];
 /// The crates whose texts may name flags of a command line.
 const WITH_FLAGS: [&str; 2] = ["mpc-cli", "xtask"];
 
@@ -97,7 +97,7 @@ fn is_rust(file: &Path) -> bool {
 
 fn check_top_level(workspace: &Workspace, files: &[PathBuf], wrong: &mut Vec<String>) {
     let members = workspace.members.iter().filter_map(|member| member.folder.file_name()?.to_str());
-    let expected: Vec<_> = members.chain(TOP_LEVEL).chain([FUZZ]).collect();
+    let expected: Vec<_> = members.chain(TOP_LEVEL).chain(OTHER_FOLDERS).collect();
     let mut found: Vec<_> = files.iter().filter_map(|file| file.iter().next()?.to_str()).collect();
     found.sort_unstable();
     found.dedup();

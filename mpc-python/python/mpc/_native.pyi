@@ -1,0 +1,89 @@
+from collections.abc import Callable
+from os import PathLike
+from typing import Optional, Union
+
+import numpy as np
+import numpy.typing as npt
+
+_Path = Union[str, PathLike[str]]
+_Given = list[tuple[str, npt.NDArray[np.float32]]]
+_Outputs = list[tuple[str, npt.NDArray[np.float64]]]
+_Shapes = list[tuple[str, list[int]]]
+_Progress = Optional[Callable[[int, int, str], None]]
+
+class Settings:
+    def __new__(
+        cls,
+        *,
+        parties: int,
+        ring: int,
+        fractional_bits: int | None,
+        comparison_bits: int | None,
+        owner_computes: bool,
+        outsourced: bool,
+        reveal: str,
+        reveal_to: str,
+        threads: int,
+        link: str,
+        deadline: int,
+    ) -> Settings: ...
+
+class Network:
+    @staticmethod
+    def load(path: _Path) -> Network: ...
+    def describe(self) -> str: ...
+    def cost(self, settings: Settings, shapes: _Shapes) -> str: ...
+    def check(self, settings: Settings, given: _Given, labels: list[int] | None, progress: _Progress) -> str: ...
+    def run(self, settings: Settings, given: _Given, mode: str, progress: _Progress) -> tuple[_Outputs, str | None]: ...
+    def pack(self, settings: Settings, shapes: _Shapes) -> tuple[PublicModel, PrivateModel]: ...
+
+class PublicModel:
+    """What everybody may know of a network: its architecture and the terms of its use, and no weight."""
+
+    @staticmethod
+    def load(path: _Path) -> PublicModel:
+        """Read a file."""
+
+    def save(self, path: _Path) -> None:
+        """Write a file, for all who take part."""
+
+    @property
+    def digest(self) -> str:
+        """The digest of the plan, which all who take part compare."""
+
+    @property
+    def disclosure(self) -> str:
+        """Who learns what, in a sentence."""
+
+    @property
+    def parties(self) -> int:
+        """The number of computing parties."""
+
+    @property
+    def inputs(self) -> list[tuple[str, list[int]]]:
+        """The names and shapes of the inputs."""
+
+    @property
+    def outputs(self) -> list[tuple[str, list[int]]]:
+        """The names and shapes of the outputs."""
+
+class PrivateModel:
+    """A network with its weights, for its owner alone."""
+
+    def save(self, path: _Path) -> None:
+        """Write a file that its owner alone can read."""
+
+class Client:
+    def __new__(
+        cls,
+        model: PublicModel,
+        *,
+        key: _Path,
+        certificate: _Path | None,
+        connect: list[str],
+        dealer: str | None,
+        reveal_to: str,
+        model_owner: _Path | None,
+        deadline: int,
+    ) -> Client: ...
+    def query(self, given: _Given, progress: _Progress) -> tuple[_Outputs, str]: ...

@@ -1,0 +1,240 @@
+"""Networks: their cost, their check, their runs and their packing."""
+
+from __future__ import annotations
+
+import json
+import os
+from tempfile import TemporaryDirectory
+from typing import Any, NamedTuple, Optional, Union
+
+import numpy.typing as npt
+
+from . import _arrays, _native
+from ._progress import bar
+from ._tables import Check, Cost, Report
+
+
+class Tensor(NamedTuple):
+    """An input or output of a network; a size that is text is open."""
+
+    name: str
+    type: str
+    shape: Optional[tuple[Union[int, str], ...]]
+
+
+def load(path: str | os.PathLike[str]) -> Network:
+    """Read an ONNX file, or take a network that comes with weights by its name, such as ``resnet32``.
+
+    Raises:
+        UnsupportedError: nodes that cannot run privately, every one by name.
+        InputError: a file that cannot be read.
+
+    """
+    return Network(_native.Network.load(path))
+
+
+class Network:
+    """A network that can run privately."""
+
+    def __init__(self, native: _native.Network, folder: TemporaryDirectory[str] | None = None) -> None:
+        self._native = native
+        # Weights may lie in files beside the network's.
+        self._folder = folder
+        described = json.loads(native.describe())
+        self.inputs = tuple(map(_tensor, described["inputs"]))
+        self.outputs = tuple(map(_tensor, described["outputs"]))
+        #: What the latest private run cost.
+        self.report: Report | None = None
+
+    def cost(
+        self,
+        parties: int = 2,
+        *,
+        shapes: _arrays.Shapes | None = None,
+        ring: int = 64,
+        fractional_bits: int | None = None,
+        comparison_bits: int | None = None,
+        owner_computes: bool = False,
+    ) -> Cost:
+        """Return what an inference costs, layer by layer, without running it.
+
+        Args:
+            parties: how many compute, 2 to 8; the dealer comes on top.
+            shapes: of inputs whose sizes are open; they are else 1.
+            ring: the bits of a ring element: 32, 64 or 128.
+            fractional_bits: the binary digits after the point; 16, in a ring of 32 bits 10.
+            comparison_bits: values must stay below 2^(comparison_bits - 2 - fractional_bits).
+            owner_computes: whether the model owner computes with its weights in the clear.
+
+        """
+        settings = _settings(
+            parties,
+            ring=ring,
+            fractional_bits=fractional_bits,
+            comparison_bits=comparison_bits,
+            owner_computes=owner_computes,
+        )
+        return Cost(json.loads(self._native.cost(settings, _arrays.shapes(shapes))))
+
+    def check(
+        self,
+        x: _arrays.Inputs,
+        y: npt.ArrayLike | None = None,
+        *,
+        parties: int = 2,
+        fractional_bits: int | None = None,
+        comparison_bits: int | None = None,
+    ) -> Check:
+        """Compare floating point, fixed point and a private run, layer by layer.
+
+        Args:
+            x: the inputs: an array, or a dict with one for each input.
+            y: the true classes, for the accuracy of each run.
+            parties: how many compute.
+            fractional_bits: the binary digits after the point.
+            comparison_bits: the bits in which values are compared.
+
+        """
+        settings = _settings(parties, fractional_bits=fractional_bits, comparison_bits=comparison_bits)
+        labels = None if y is None else _arrays.labels(y)
+        return Check(json.loads(self._native.check(settings, self._given(x), labels, None)))
+
+    def run(
+        self,
+        x: _arrays.Inputs,
+        mode: str = "local",
+        parties: int = 2,
+        *,
+        ring: int = 64,
+        fractional_bits: int | None = None,
+        comparison_bits: int | None = None,
+        owner_computes: bool = False,
+        threads: int = 1,
+        link: str = "none",
+        deadline: int = 30,
+        progress: bool | None = None,
+    ) -> _arrays.Outputs:
+        """Run the network, and return its output, or a dict of them if it has several.
+
+        Args:
+            x: the inputs: an array, or a dict with one for each input. A network of a fixed batch runs once for each.
+            mode: ``clear`` is floating point; ``simulate`` the fixed point of a private run, in the clear and at
+                plain speed; ``local`` a private run between threads of this process, whose cost is then in
+                :attr:`report`.
+            parties: how many compute, 2 to 8; the dealer comes on top.
+            ring: the bits of a ring element: 32, 64 or 128.
+            fractional_bits: the binary digits after the point.
+            comparison_bits: the bits in which values are compared.
+            owner_computes: whether the model owner computes with its weights in the clear.
+            threads: for convolutions and matrix products.
+            link: to imitate: ``none``, ``lan`` or ``wan``.
+            deadline: seconds that a party waits for another one.
+            progress: whether to show a bar; None shows one in notebooks and on terminals, if tqdm is installed.
+
+        Raises:
+            InputError: inputs that the network does not take.
+            RangeError: a value beyond what the fixed point can hold.
+            RunError: a run that gave no result.
+
+        """
+        settings = _settings(
+            parties,
+            ring=ring,
+            fractional_bits=fractional_bits,
+            comparison_bits=comparison_bits,
+            owner_computes=owner_computes,
+            threads=threads,
+            link=link,
+            deadline=deadline,
+        )
+        with bar(progress, "private inference" if mode == "local" else mode) as update:
+            named, report = self._native.run(settings, self._given(x), mode, update)
+        if report is not None:
+            self.report = Report.of_run(json.loads(report))
+        return _arrays.outputs(named, {output.name: output.type for output in self.outputs})
+
+    def pack(
+        self,
+        *,
+        parties: int = 2,
+        shapes: _arrays.Shapes | None = None,
+        ring: int = 64,
+        fractional_bits: int | None = None,
+        comparison_bits: int | None = None,
+        owner_computes: bool = False,
+        outsourced: bool = False,
+        reveal: str = "full",
+        reveal_to: str = "data-owner",
+    ) -> tuple[_native.PublicModel, _native.PrivateModel]:
+        """Return what everybody may know, and the private part for ``mpc serve``.
+
+        Args:
+            parties: how many compute.
+            shapes: of inputs whose sizes are open; they are else 1.
+            ring: the bits of a ring element.
+            fractional_bits: the binary digits after the point.
+            comparison_bits: the bits in which values are compared.
+            owner_computes: whether the model owner computes with its weights in the clear.
+            outsourced: whether all parties are servers that hold neither model nor data.
+            reveal: ``full``, or ``class`` for the place of the largest number and nothing else.
+            reveal_to: ``data-owner``, ``model-owner`` or ``both``.
+
+        """
+        settings = _settings(
+            parties,
+            ring=ring,
+            fractional_bits=fractional_bits,
+            comparison_bits=comparison_bits,
+            owner_computes=owner_computes,
+            outsourced=outsourced,
+            reveal=reveal,
+            reveal_to=reveal_to,
+        )
+        return self._native.pack(settings, _arrays.shapes(shapes))
+
+    def __repr__(self) -> str:
+        def shown(tensors: tuple[Tensor, ...]) -> str:
+            return ", ".join(f"{tensor.name} {_sizes(tensor)}" for tensor in tensors)
+
+        return f"<mpc.Network: {shown(self.inputs)} -> {shown(self.outputs)}>"
+
+    def _given(self, x: _arrays.Inputs) -> list[tuple[str, Any]]:
+        return _arrays.given(x, [tensor.name for tensor in self.inputs])
+
+
+def _sizes(tensor: Tensor) -> str:
+    return "[...]" if tensor.shape is None else "[" + ", ".join(str(size) or "?" for size in tensor.shape) + "]"
+
+
+def _tensor(described: dict[str, Any]) -> Tensor:
+    shape = described["shape"]
+    return Tensor(described["name"], described["type"], None if shape is None else tuple(shape))
+
+
+def _settings(
+    parties: int,
+    *,
+    ring: int = 64,
+    fractional_bits: int | None = None,
+    comparison_bits: int | None = None,
+    owner_computes: bool = False,
+    outsourced: bool = False,
+    reveal: str = "full",
+    reveal_to: str = "data-owner",
+    threads: int = 1,
+    link: str = "none",
+    deadline: int = 30,
+) -> _native.Settings:
+    return _native.Settings(
+        parties=parties,
+        ring=ring,
+        fractional_bits=fractional_bits,
+        comparison_bits=comparison_bits,
+        owner_computes=owner_computes,
+        outsourced=outsourced,
+        reveal=reveal,
+        reveal_to=reveal_to,
+        threads=threads,
+        link=link,
+        deadline=deadline,
+    )

@@ -1,0 +1,216 @@
+"""Networks on this machine."""
+
+import _thread
+import signal
+import threading
+
+import numpy as np
+import pytest
+from onnx import helper
+
+import mpc
+
+TINY = 2.0**-12
+
+
+def test_private_results_are_those_in_the_clear(digits, net):
+    x = digits.x[:7]
+    clear, simulated, private = (net.run(x, mode=mode) for mode in ("clear", "simulate", "local"))
+    np.testing.assert_allclose(clear["probabilities"], digits.classifier.predict_proba(x), atol=1e-5)
+    for outputs in (simulated, private):
+        np.testing.assert_allclose(outputs["probabilities"], clear["probabilities"], atol=TINY)
+        assert outputs["label"].dtype == np.int64
+        np.testing.assert_array_equal(outputs["label"], digits.classifier.predict(x))
+
+
+@pytest.mark.parametrize("parties", [2, 3])
+def test_a_run_costs_what_was_said_before(digits, net, parties):
+    cost = net.cost(parties, shapes={"X": (5, 64)})
+    net.run(digits.x[:5], parties=parties)
+    report = net.report
+    assert (report.bytes_sent, report.rounds) == (cost.bytes_sent, cost.rounds)
+    assert report.data["phases"]["preprocessing"]["bytes_received"][-1] == cost.dealt_bytes
+    assert [row["bytes_sent"] for row in report] == [row["bytes_sent"] for row in cost]
+    assert sum(row["dealt_bytes"] for row in cost) <= cost.dealt_bytes
+    assert report.data["agree"]
+    assert cost.parties == parties
+
+
+def test_the_cost_of_a_network_by_name():
+    net = mpc.load("resnet32")
+    cost = net.cost()
+    assert (cost.bytes_sent, cost.rounds, cost.dealt_bytes) == (3_480_648, 126, 18_986_840)
+    assert cost.seconds["wan"] > cost.seconds["lan"] > 0
+    assert net.inputs[0].shape == (1, 3, 32, 32)
+    assert net.cost(owner_computes=True).bytes_sent < cost.bytes_sent
+
+
+def test_a_fixed_batch_runs_once_for_each(model):
+    weight = np.array([[1.0, -2.0], [0.5, 4.0], [0.0, 1.0]], np.float32)
+    node = helper.make_node("MatMul", ["x", "w"], ["y"])
+    net = mpc.load(model([node], {"x": [2, 3]}, {"y": [2, 2]}, {"w": weight}))
+    x = np.arange(18, dtype=np.int64).reshape(6, 3) - 9
+    for mode in ("clear", "simulate", "local"):
+        np.testing.assert_allclose(net.run(x, mode=mode), x @ weight, atol=TINY)
+    assert net.report.data["count"] == 6
+    assert net.report.rounds == 3 * net.cost().rounds
+    with pytest.raises(mpc.InputError, match=r"`x` has shape \[3, 3\], but the network takes \[2, 3\]"):
+        net.run(x[:3])
+
+
+def test_several_inputs_by_name(model):
+    node = helper.make_node("Mul", ["a", "b"], ["y"])
+    net = mpc.load(model([node], {"a": ["n", 2], "b": ["n", 2]}, {"y": ["n", 2]}))
+    a, b = np.array([[1.5, -2.0], [3.0, 0.25]]), np.array([[2.0, 2.0], [-1.0, 8.0]])
+    np.testing.assert_allclose(net.run({"b": b, "a": a}), a * b, atol=TINY)
+    with pytest.raises(mpc.InputError, match="give a dict"):
+        net.run(a)
+    with pytest.raises(mpc.InputError, match="the input `b` is missing"):
+        net.run({"a": a})
+    with pytest.raises(mpc.InputError, match="no input `c`"):
+        net.run({"a": a, "b": b, "c": b})
+    assert [tensor.name for tensor in net.inputs] == ["a", "b"]
+    assert net.inputs[0].shape == ("n", 2)
+
+
+def test_what_cannot_run_is_named(model, tmp_path):
+    nodes = [
+        helper.make_node("Relu", ["x"], ["r"], name="fine"),
+        helper.make_node("StringNormalizer", ["r"], ["s"], name="first"),
+        helper.make_node("NonZero", ["x"], ["y"], name="second"),
+    ]
+    with pytest.raises(mpc.UnsupportedError) as raised:
+        mpc.load(model(nodes, {"x": [2]}, {"s": [2], "y": [1, 2]}))
+    assert raised.value.node == "first"
+    assert [reason.node for reason in raised.value.reasons] == ["first", "second"]
+    assert [reason.operator for reason in raised.value.reasons] == ["StringNormalizer", "NonZero"]
+    for path in ("missing.onnx", "no-such-network"):
+        with pytest.raises(mpc.InputError, match=path.split(".")[0]):
+            mpc.load(path)
+    (tmp_path / "text.onnx").write_text("text")
+    with pytest.raises(mpc.InputError, match="not a complete ONNX model"):
+        mpc.load(tmp_path / "text.onnx")
+
+
+def test_inputs_that_cannot_be_used(digits, net, model):
+    for x, text in [
+        (digits.x[:1].astype(complex), "no real numbers"),
+        (np.full((1, 64), 2**24 + 1), "no float32 holds exactly"),
+        (np.full((1, 64), np.nan), "NaN"),
+        (digits.x[:1, :63], "shape"),
+        (["text"], "no real numbers"),
+    ]:
+        with pytest.raises(mpc.InputError, match=text):
+            net.run(x)
+    with pytest.raises(mpc.RangeError) as raised:
+        net.run(np.full((1, 64), 20_000.0))
+    # Keywords of Python, not flags of the command line.
+    assert "comparison_bits" in str(raised.value)
+    assert "--" not in str(raised.value)
+    square = mpc.load(model([helper.make_node("Mul", ["x", "x"], ["y"], name="square")], {"x": [1]}, {"y": [1]}))
+    with pytest.raises(mpc.RangeError) as raised:
+        square.run([300.0])
+    # A node becomes layers of its name.
+    assert raised.value.node.split("/")[0] == "square"
+    assert isinstance(raised.value, (mpc.InputError, ValueError))
+
+
+@pytest.mark.parametrize(
+    ("keywords", "text"),
+    [
+        ({"parties": 9}, "2 to 8"),
+        ({"mode": "secretly"}, '"clear", "simulate", "local"'),
+        ({"ring": 48}, "32, 64 or 128"),
+        ({"threads": 0}, "at least one"),
+        ({"link": "moon"}, '"none", "lan", "wan"'),
+        ({"deadline": 0}, "seconds"),
+        ({"fractional_bits": 70}, "bits"),
+    ],
+)
+def test_keywords_that_cannot_be_used(digits, net, keywords, text):
+    with pytest.raises(mpc.InputError, match=text):
+        net.run(digits.x[:1], **keywords)
+
+
+def test_a_check_says_what_departs(digits, net, model):
+    check = net.check(digits.x[:3])
+    assert check.ok
+    assert check.first_departing is None
+    assert check.accuracy is None
+    logits = mpc.load(
+        model([helper.make_node("Gemm", ["x", "w"], ["y"], name="scores")], {"x": ["n", 2]}, {"y": ["n", 2]},
+              {"w": 100 * np.eye(2, dtype=np.float32)})
+    )  # fmt: skip
+    x = np.array([[1.0, 0.0], [0.0, 1.0], [1.0, 0.0]])
+    assert logits.check(x, [0, 1, 1]).accuracy == dict.fromkeys(("floating_point", "fixed_point", "private"), 2 / 3)
+    with pytest.raises(mpc.InputError, match="2 labels for 3 samples"):
+        logits.check(x, [0, 1])
+    with pytest.raises(mpc.InputError, match="integers from 0"):
+        logits.check(x, [0, 1, -1])
+    assert not logits.check(x * 1000).ok
+
+
+def test_the_interpreter_runs_meanwhile(digits, net):
+    ticks, done = 0, threading.Event()
+
+    def tick():
+        nonlocal ticks
+        while not done.wait(0.001):
+            ticks += 1
+
+    thread = threading.Thread(target=tick)
+    thread.start()
+    net.run(digits.x[:1], link="lan")
+    done.set()
+    thread.join()
+    assert ticks > 3
+
+
+def test_ctrl_c_ends_a_run(digits, net):
+    timer = threading.Timer(0.2, _thread.interrupt_main, (signal.SIGINT,))
+    timer.start()
+    # Longer than any test waits: 40 ms for each of 56 rounds, for each of 100 images.
+    one = mpc.load(digits.path)
+    with pytest.raises(KeyboardInterrupt):
+        one.run(digits.x[:100], link="wan", deadline=1000)
+    # Nothing is left behind that a later run would feel.
+    assert net.run(digits.x[:1])["label"].shape == (1,)
+
+
+def test_progress_comes_as_tqdm_shows_it(digits, net, capsys):
+    pytest.importorskip("tqdm")
+    net.run(digits.x[:1], progress=True, link="lan")
+    assert "private inference" in capsys.readouterr().err
+    net.run(digits.x[:1])
+    assert capsys.readouterr().err == ""
+
+
+def test_tables_for_notebooks_and_programs(digits, model):
+    node = helper.make_node("Relu", ["x"], ["y"], name="<script>&")
+    cost = mpc.load(model([node], {"x": [3]}, {"y": [3]})).cost()
+    assert isinstance(cost, list)
+    assert any(row["layer"].startswith("<script>&") for row in cost)
+    html = cost._repr_html_()
+    assert "&lt;script&gt;&amp;" in html
+    assert "<script>" not in html
+    assert html.count("<tr>") == len(cost) + 1
+    assert "rounds" in str(cost)
+    net = mpc.load(digits.path)
+    net.run(digits.x[:1])
+    assert net.report._repr_html_().count("<tr>") == len(net.report) + 1
+    assert "probabilities" in repr(net)
+
+
+def test_packed_parts(digits, net, tmp_path):
+    public, private = net.pack(parties=3, reveal_to="both")
+    assert public.parties == 3
+    assert "model owner" in public.disclosure
+    public.save(tmp_path / "net.public")
+    private.save(tmp_path / "net.private")
+    assert (tmp_path / "net.private").stat().st_mode & 0o077 == 0
+    assert mpc.PublicModel.load(tmp_path / "net.public").digest == public.digest
+    assert "secret" in repr(private)
+    with pytest.raises(mpc.InputError, match="not a packed model"):
+        mpc.PublicModel.load(digits.path)
+    with pytest.raises(mpc.InputError, match="reveal"):
+        net.pack(reveal="nothing")
