@@ -75,7 +75,7 @@ pub(crate) struct Context {
     names: BTreeMap<String, usize>,
     nodes: usize,
     origins: BTreeMap<NodeId, Origin>,
-    /// What reshapes and transposes have made of nodes: equal ones are one node, so that layers behind them open it once.
+    /// The nodes that reshapes and transposes have made: equal ones are one node, so that layers behind them open it once.
     movements: BTreeMap<(NodeId, Movement), NodeId>,
     /// The tensor whose exponentials a sum adds, and the axes of the sum.
     pub(crate) exponents: BTreeMap<NodeId, (Tensor, Vec<usize>)>,

@@ -200,7 +200,7 @@ impl Context {
         })
     }
 
-    /// What `make` makes of x, or what it has made before.
+    /// The node that `make` makes of x, or that it has made before.
     fn moved_once(
         &mut self,
         x: &Tensor,

@@ -1,4 +1,4 @@
-//! What several layers of one input open.
+//! The openings of layers that read one input.
 
 use mpc_nn::plan::Action;
 use mpc_nn::{Plan, Settings};
