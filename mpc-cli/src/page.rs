@@ -27,11 +27,11 @@ pub struct Picture {
     pub drawn: bool,
     /// Of photographs: what is subtracted from pixels between 0 and 1, for each channel.
     pub mean: Vec<f32>,
-    /// What they are divided by then.
+    /// The divisors of channels then.
     pub deviation: Vec<f32>,
 }
 
-/// What a page says, and whom it works with.
+/// The words of a page, and the servers that it works with.
 #[derive(Debug, Serialize)]
 pub struct Content {
     /// Its heading.
@@ -40,7 +40,7 @@ pub struct Content {
     pub model: Description,
     /// How a picture becomes the input.
     pub picture: Picture,
-    /// What the classes are called; without names they are numbers.
+    /// The names of the classes; without names they are numbers.
     pub labels: Vec<String>,
 }
 
@@ -48,7 +48,7 @@ pub struct Content {
 pub struct Files {
     /// Each begins with `/`.
     pub files: BTreeMap<String, Page>,
-    /// What browsers let the page do: its own files, and requests to the servers.
+    /// The rights that browsers give the page: its own files, and requests to the servers.
     pub policy: String,
 }
 
@@ -85,7 +85,7 @@ fn integrity(bytes: &[u8]) -> String {
     format!("sha384-{}", Base64::encode_string(&Sha384::digest(bytes)))
 }
 
-/// What a browser lets the page do.
+/// The rights that a browser gives the page.
 fn policy(urls: &[String]) -> String {
     format!(
         "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob: data:; connect-src 'self' {}; \

@@ -91,7 +91,7 @@ pub(crate) struct Site<'a> {
     pub(crate) reveal_to: RevealTo,
 }
 
-/// What servers are told that serve pages in browsers, too.
+/// The flags of servers that serve pages in browsers, too.
 pub(crate) struct PageFlags {
     /// The origin of the page.
     pub(crate) origin: String,

@@ -147,7 +147,7 @@ impl Description {
     }
 }
 
-/// What is revealed, in the order of the outputs.
+/// The revealed values, in the order of the outputs.
 fn outputs(model: &PublicModel, plan: &Plan<u64>) -> Vec<Output> {
     let revealed = plan.steps().iter().filter(|step| matches!(step.action, Action::Reveal { .. }));
     let named = model.outputs.iter().zip(revealed);

@@ -15,7 +15,7 @@ use crate::names::{DepositId, Owner, SessionId, hexadecimal};
 
 type Suite = X25519HkdfSha256;
 
-/// What requests are sealed for: the `info` of HPKE.
+/// The purpose that requests are sealed for: the `info` of HPKE.
 const REQUEST: &[u8] = b"mpc page request 1";
 /// The contexts under which the key and the nonce of the answer are exported. There is one answer to a request.
 const ANSWER_KEY: &[u8] = b"mpc page answer key 1";

@@ -21,7 +21,7 @@ pub(crate) struct JobId(pub(crate) [u8; 16]);
 
 hexadecimal!(JobId, "an inference has 32 hexadecimal digits");
 
-/// What has become of an inference.
+/// The state of an inference.
 #[derive(Clone)]
 pub(crate) enum State {
     Running,
@@ -63,7 +63,7 @@ impl Jobs {
         }
     }
 
-    /// What has become of an inference of that holder. Nobody else is told that it exists.
+    /// The state of an inference of that holder. Nobody else is told that it exists.
     pub(crate) fn state(&self, id: JobId, holder: usize) -> Result<State, Problem> {
         let jobs = self.lock();
         let job = jobs.get(&id).filter(|job| job.holder == holder);

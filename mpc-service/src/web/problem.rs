@@ -1,4 +1,4 @@
-//! What is wrong with a request of a page, for programs and for people.
+//! The faults of a request of a page, for programs and for people.
 
 use hyper::StatusCode;
 use serde::Serialize;
@@ -101,7 +101,7 @@ impl Problem {
         serde_json::to_string(&shown).unwrap_or_default()
     }
 
-    /// What a page is told of a session that failed: nothing about this side's files.
+    /// The words that a page is told of a session that failed: nothing about this side's files.
     pub(crate) fn of_session(error: &ServiceError) -> Self {
         match error.kind() {
             Kind::PeerLost | Kind::TimedOut => Self::Absent(error.to_string()),

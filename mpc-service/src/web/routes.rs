@@ -53,12 +53,12 @@ impl fmt::Display for Origin {
     }
 }
 
-/// What a server lets pages do.
+/// The rights that a server gives pages.
 #[derive(Debug)]
 pub struct WebSettings {
     /// The origins of the pages that may use it.
     pub origins: Vec<Origin>,
-    /// Who may ask for inferences.
+    /// The tokens of those who may ask for inferences.
     pub tokens: Tokens,
     /// The limits of connections.
     pub limits: HttpLimits,
@@ -73,7 +73,7 @@ struct Web {
     jobs: Jobs,
 }
 
-/// What a server says of a model before a page seals anything.
+/// The words of a server on a model before a page seals anything.
 #[derive(Serialize)]
 struct Offered {
     party: usize,

