@@ -44,7 +44,8 @@ impl KeyArguments {
     }
 }
 
-fn read_text(path: &Path) -> Result<zeroize::Zeroizing<String>, Failure> {
+/// Reads a text, which may be a secret.
+pub fn read_text(path: &Path) -> Result<zeroize::Zeroizing<String>, Failure> {
     let bytes = read_file(path, MAX_FILE).map_err(|error| Failure::Usage(error.to_string()))?;
     let text = std::str::from_utf8(&bytes).map_err(|_| Failure::Usage(format!("{}: it is no text", path.display())))?;
     Ok(zeroize::Zeroizing::new(text.to_owned()))

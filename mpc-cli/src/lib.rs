@@ -19,6 +19,7 @@ mod keys;
 mod logging;
 mod outcome;
 mod output;
+mod page;
 mod parts;
 mod process;
 mod progress;

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::commands::{
-    check, dealer, deposit, generate, inspect, keygen, pack, plan, prepare, query, run, serve, store,
+    check, dealer, demo, deposit, generate, inspect, keygen, pack, page, plan, prepare, query, run, serve, store,
 };
 use crate::configuration;
 use crate::failure::Failure;
@@ -54,6 +54,8 @@ enum Command {
     Prepare(prepare::PrepareArguments),
     Query(query::QueryArguments),
     Store(store::StoreArguments),
+    Page(page::PageArguments),
+    Demo(demo::DemoArguments),
     Generate(generate::GenerateArguments),
     /// The process of one party of a run.
     #[command(hide = true)]
@@ -102,7 +104,7 @@ fn arguments_with_configuration(arguments: Vec<OsString>) -> Result<Program, Fai
 }
 
 fn execute(program: Program) -> Result<(), Failure> {
-    let is_service = matches!(program.command, Command::Dealer(_) | Command::Serve(_));
+    let is_service = matches!(program.command, Command::Dealer(_) | Command::Serve(_) | Command::Page(_));
     logging::start(&program.common.log, is_service);
     match program.command {
         Command::Run(arguments) => run::run(&arguments),
@@ -118,6 +120,8 @@ fn execute(program: Program) -> Result<(), Failure> {
         Command::Prepare(arguments) => prepare::run(&arguments),
         Command::Query(arguments) => query::run(&arguments),
         Command::Store(arguments) => store::run(&arguments),
+        Command::Page(arguments) => page::run(&arguments),
+        Command::Demo(arguments) => demo::run(&arguments),
         Command::Generate(arguments) => generate::run(&arguments, Program::command()),
         // They have been run already.
         Command::RunParty | Command::RunDealer => Ok(()),

@@ -6,6 +6,8 @@ pub mod error;
 pub mod names;
 pub mod roles;
 pub mod terms;
+#[cfg(feature = "web")]
+pub mod web;
 pub mod wire;
 
 pub use at_rest::model_shares::ModelShares;

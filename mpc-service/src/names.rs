@@ -48,7 +48,7 @@ impl fmt::Debug for DepositId {
 }
 
 /// Reads lower-case hexadecimal digits, two for each byte.
-fn from_hex<const N: usize>(text: &str) -> Option<[u8; N]> {
+pub(crate) fn from_hex<const N: usize>(text: &str) -> Option<[u8; N]> {
     let digits = text.as_bytes();
     if digits.len() != 2 * N || !digits.iter().all(|digit| matches!(digit, b'0'..=b'9' | b'a'..=b'f')) {
         return None;
@@ -63,14 +63,14 @@ fn from_hex<const N: usize>(text: &str) -> Option<[u8; N]> {
 /// Text as hexadecimal digits, and back.
 macro_rules! hexadecimal {
     ($name:ident, $reason:literal) => {
-        impl fmt::Display for $name {
-            fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        impl std::fmt::Display for $name {
+            fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
                 self.0.iter().try_for_each(|byte| write!(formatter, "{byte:02x}"))
             }
         }
 
-        impl fmt::Debug for $name {
-            fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        impl std::fmt::Debug for $name {
+            fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
                 write!(formatter, "{self}")
             }
         }
@@ -79,11 +79,14 @@ macro_rules! hexadecimal {
             type Err = &'static str;
 
             fn from_str(text: &str) -> Result<Self, Self::Err> {
-                from_hex(text).map(Self).ok_or($reason)
+                $crate::names::from_hex(text).map(Self).ok_or($reason)
             }
         }
     };
 }
+
+#[cfg(feature = "web")]
+pub(crate) use hexadecimal;
 
 hexadecimal!(PlanDigest, "a digest has 64 hexadecimal digits");
 hexadecimal!(Owner, "a fingerprint has 64 hexadecimal digits");

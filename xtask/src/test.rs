@@ -5,6 +5,7 @@ mod constant_time;
 mod end_to_end;
 mod no_std;
 mod package;
+mod page;
 mod postgres;
 mod programs;
 mod python;
@@ -56,7 +57,7 @@ struct Step {
     run: fn(&Workspace) -> Outcome,
 }
 
-const STEPS: [Step; 16] = [
+const STEPS: [Step; 17] = [
     Step { name: "tidy", about: "files, licences, unsafe code, leftovers", run: tidy::run },
     Step { name: "format", about: "cargo fmt --check", run: cargo::format },
     Step { name: "clippy", about: "cargo clippy, warnings are errors", run: cargo::clippy },
@@ -75,6 +76,7 @@ const STEPS: [Step; 16] = [
     Step { name: "docs", about: "cargo doc, warnings are errors", run: cargo::docs },
     Step { name: "fuzz", about: "the fuzz targets compile", run: cargo::fuzz },
     Step { name: "package", about: "cargo package, and the packages compile", run: package::run_step },
+    Step { name: "page", about: "the page's scripts are what its TypeScript says", run: page::run_step },
     Step {
         name: "end-to-end",
         about: "private inferences, in memory, over TCP and TLS: result, bytes, rounds",

@@ -1,20 +1,25 @@
 //! `mpc serve`.
 
+use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use clap::Args;
 use mpc_service::at_rest::encrypted_file::FileKey;
 use mpc_service::at_rest::packed_model::is_private;
-use mpc_service::at_rest::private_file::{DiskError, create_private_folder, try_place};
+use mpc_service::at_rest::private_file::{DiskError, check_private, create_private_folder, try_place};
+use mpc_service::web::{HttpLimits, Origin, Tokens, TokensError, WebKey, WebSettings};
 use mpc_service::{
     Contacts, Holdings, ModelShares, PrivateModel, PublicModel, Recipient, RevealTo, Server, ServiceError, SessionId,
+    listen,
 };
+use mpc_transport::tls::Identity;
 use ndarray::ArrayD;
 
 use crate::arguments::{LimitArguments, ListenArguments};
 use crate::failure::Failure;
-use crate::keys::{KeyArguments, certificates, peer, peers};
-use crate::output::write_output;
+use crate::keys::{KeyArguments, certificates, peer, peers, read_text};
+use crate::output::{print, write_output};
 use crate::store_argument::{STORE, StoreArgument};
 
 /// Serves data owners as a computing party.
@@ -61,6 +66,41 @@ pub struct ServeArguments {
     max_stored: u32,
     #[command(flatten)]
     limits: LimitArguments,
+    #[command(flatten)]
+    web: WebArguments,
+}
+
+/// Pages in browsers as data owners.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Pages in browsers")]
+struct WebArguments {
+    /// Serves pages, too, over HTTP at this address; have a proxy with TLS before it.
+    #[arg(long, requires_all = ["shares", "origin", "tokens"], value_name = "ADDRESS:PORT")]
+    web: Option<SocketAddr>,
+    /// The origins of the pages that may use this server.
+    #[arg(long, value_delimiter = ',', requires = "web", value_name = "https://HOST")]
+    origin: Vec<Origin>,
+    /// A file of a line for each bearer token: NAME TOKEN, and, if wanted, INFERENCES-A-MINUTE (12 without).
+    #[arg(long, requires = "web", value_name = "FILE")]
+    tokens: Option<PathBuf>,
+    /// Connections of pages at a time.
+    #[arg(long, default_value_t = 64, value_name = "N")]
+    max_page_connections: usize,
+}
+
+impl WebArguments {
+    /// Listens for pages, if they are served.
+    fn start(&self, identity: &Identity) -> Result<Option<(WebSettings, TcpListener)>, Failure> {
+        let (Some(address), Some(file)) = (self.web, &self.tokens) else { return Ok(None) };
+        check_private(file).map_err(|error| Failure::Usage(error.to_string()))?;
+        let in_tokens = |error: TokensError| Failure::Usage(format!("{}: {error}", file.display()));
+        let tokens = Tokens::parse(&read_text(file)?).map_err(in_tokens)?;
+        let limits = HttpLimits { connections: self.max_page_connections, ..HttpLimits::default() };
+        let listener = listen(address)?;
+        let address = listener.local_addr().map_err(|error| Failure::Own(error.to_string()))?;
+        print(&format!("pages at {address}\npages seal to {}\n", WebKey::of(identity)))?;
+        Ok(Some((WebSettings { origins: self.origin.clone(), tokens, limits }, listener)))
+    }
 }
 
 /// Runs the command.
@@ -82,6 +122,7 @@ pub fn run(arguments: &ServeArguments) -> Result<(), Failure> {
         dealer: arguments.dealer.as_deref().map(|text| peer("dealer", text)).transpose()?,
     };
     let is_told = matches!(&holdings, Holdings::Own(model) if model.public.terms.reveal_to != RevealTo::DataOwner);
+    let identity = Arc::clone(&endpoint.identity);
     let stores = arguments.store.as_ref().map(StoreArgument::open).transpose()?;
     let mut server = Server::new(endpoint, arguments.party, holdings, contacts, stores, limits)?;
     match &arguments.results {
@@ -91,7 +132,11 @@ pub fn run(arguments: &ServeArguments) -> Result<(), Failure> {
         None => {}
     }
     let (listener, stop) = arguments.listen.start()?;
-    Ok(smol::block_on(server.run(listener, stop))?)
+    match arguments.web.start(&identity)? {
+        Some(pages) => smol::block_on(server.run_with_pages(listener, pages, stop))?,
+        None => smol::block_on(server.run(listener, stop))?,
+    }
+    Ok(())
 }
 
 fn holdings(model: &Path) -> Result<Holdings, Failure> {

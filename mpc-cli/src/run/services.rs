@@ -7,6 +7,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
 use mpc_service::at_rest::private_file::write_private;
+use mpc_service::web::WebKey;
 use mpc_service::{Client, Depositor, PrivateModel, PublicModel, RevealTo, Topology};
 use mpc_transport::tls::Identity;
 use ndarray::ArrayD;
@@ -38,7 +39,7 @@ pub fn run(arguments: &RunArguments) -> Result<(), Failure> {
     let parties: Vec<_> = servers.iter().map(String::as_str).chain(["client"]).collect();
     let dealer = site.start(&["dealer"], "dealer", &site.allow(&parties), None)?;
     let dealer_peer = format!("{}={}", dealer.address, site.certificate("dealer").display());
-    let running = site.serve(&model, &servers, &dealer_peer)?;
+    let running = site.serve(&model, &servers, &dealer_peer, None)?;
     let addresses = running.iter().map(|server| server.address);
     let connect: Vec<_> =
         servers.iter().zip(addresses).map(|(name, at)| format!("{at}={}", site.certificate(name).display())).collect();
@@ -84,21 +85,31 @@ fn inputs(arguments: &RunArguments, model: &PublicModel) -> Result<Vec<Vec<Array
 }
 
 /// A folder with everybody's keys and files.
-struct Site<'a> {
-    folder: &'a Path,
-    deadline: u64,
-    reveal_to: RevealTo,
+pub(crate) struct Site<'a> {
+    pub(crate) folder: &'a Path,
+    pub(crate) deadline: u64,
+    pub(crate) reveal_to: RevealTo,
+}
+
+/// The flags of servers that serve pages in browsers, too.
+pub(crate) struct PageFlags {
+    /// The origin of the page.
+    pub(crate) origin: String,
+    /// The file of tokens.
+    pub(crate) tokens: PathBuf,
 }
 
 /// A service.
-struct Running {
+pub(crate) struct Running {
     /// At the end of its input it finishes what it does and stops; after the query there is nothing left to do.
     _process: Process,
-    address: SocketAddr,
+    pub(crate) address: SocketAddr,
+    /// Where it serves pages, and the key that they seal to, if it does.
+    pub(crate) pages: Option<(SocketAddr, WebKey)>,
 }
 
 impl Site<'_> {
-    fn keygen(&self, name: &str) -> Result<(), Failure> {
+    pub(crate) fn keygen(&self, name: &str) -> Result<(), Failure> {
         let failed = |source| Failure::Key { file: name.to_owned(), source };
         let identity = Identity::generate(name, 1).map_err(failed)?;
         write_private(&self.key(name), identity.key_pem().as_bytes())?;
@@ -111,16 +122,16 @@ impl Site<'_> {
         self.folder.join(format!("{name}.key"))
     }
 
-    fn certificate(&self, name: &str) -> PathBuf {
+    pub(crate) fn certificate(&self, name: &str) -> PathBuf {
         self.folder.join(format!("{name}.crt"))
     }
 
-    fn allow(&self, names: &[&str]) -> Vec<String> {
+    pub(crate) fn allow(&self, names: &[&str]) -> Vec<String> {
         let paths: Vec<_> = names.iter().map(|name| self.certificate(name).display().to_string()).collect();
         vec!["--allow".to_owned(), paths.join(",")]
     }
 
-    fn client(&self, name: &str, connect: &[String], dealer: &str) -> Result<Client, Failure> {
+    pub(crate) fn client(&self, name: &str, connect: &[String], dealer: &str) -> Result<Client, Failure> {
         let key = KeyArguments { key: self.key(name), certificate: None, deadline: self.deadline };
         let servers = peers("connect", connect)?;
         let dealer = Some(peer("dealer", dealer)?);
@@ -128,7 +139,13 @@ impl Site<'_> {
     }
 
     /// Starts the servers of a model.
-    fn serve(&self, model: &PrivateModel, servers: &[String], dealer: &str) -> Result<Vec<Running>, Failure> {
+    pub(crate) fn serve(
+        &self,
+        model: &PrivateModel,
+        servers: &[String],
+        dealer: &str,
+        pages: Option<&PageFlags>,
+    ) -> Result<Vec<Running>, Failure> {
         let [public, private] = ["net.public", "net.private"].map(|name| self.folder.join(name));
         model.write(&private)?;
         let written = fs::write(&public, model.public.to_bytes());
@@ -154,13 +171,17 @@ impl Site<'_> {
                     flags.extend(["--shares".to_owned(), shares, "--model-owner".to_owned(), owner]);
                 }
             }
+            if let Some(PageFlags { origin, tokens }) = pages {
+                let words = ["--web", "127.0.0.1:0", "--origin", origin, "--tokens"].map(str::to_owned);
+                flags.extend(words.into_iter().chain([tokens.display().to_string()]));
+            }
             running.push(self.start(&["serve"], name, &flags, Some(ports[party]))?);
         }
         Ok(running)
     }
 
     /// Starts a service, and waits until it listens.
-    fn start(
+    pub(crate) fn start(
         &self,
         command: &[&str],
         name: &str,
@@ -174,10 +195,21 @@ impl Site<'_> {
         let words = command.iter().copied().chain(flags.iter().map(String::as_str)).chain(common).map(OsString::from);
         let started = Process::start(words.chain([self.key(name).into_os_string()]));
         let (process, output) = started.map_err(|error| failed(error.to_string()))?;
-        let mut line = String::new();
-        BufReader::new(output).read_line(&mut line).map_err(|error| failed(error.to_string()))?;
-        let address = line.trim().strip_prefix("listening on ").and_then(|address| address.parse().ok());
-        let running = Running { _process: process, address: address.unwrap_or(at) };
-        if address.is_some() { Ok(running) } else { Err(failed("it does not listen; see above".to_owned())) }
+        let mut output = BufReader::new(output);
+        let mut next = |begin: &str| {
+            let mut line = String::new();
+            output.read_line(&mut line).map_err(|error| failed(error.to_string()))?;
+            let rest = line.trim().strip_prefix(begin).map(str::to_owned);
+            rest.ok_or_else(|| failed("it does not listen; see above".to_owned()))
+        };
+        let unreadable = || failed("it listens at no address".to_owned());
+        let address = next("listening on ")?.parse().map_err(|_| unreadable())?;
+        let pages = if flags.iter().any(|flag| flag == "--web") {
+            let at = next("pages at ")?.parse().map_err(|_| unreadable())?;
+            Some((at, next("pages seal to ")?.parse().map_err(|_| unreadable())?))
+        } else {
+            None
+        };
+        Ok(Running { _process: process, address, pages })
     }
 }

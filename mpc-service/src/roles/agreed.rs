@@ -9,7 +9,7 @@ use mpc_transport::tls::Certificate;
 
 use crate::at_rest::prepared::{Description, Hold, Recording, StoreError};
 use crate::error::ServiceError;
-use crate::names::{DepositId, Names, SessionId, shown};
+use crate::names::{DepositId, Names, Owner, SessionId, shown};
 use crate::terms::Topology;
 use crate::wire::message::{DealRequest, Work};
 
@@ -25,6 +25,8 @@ pub(crate) struct Agreed {
     pub(crate) dealer: Option<Certificate>,
     /// The certificate of a data owner that is no party. The dealer is not told of it.
     pub(crate) data_owner: Option<Certificate>,
+    /// Of a data owner that is a page, the SHA-256 of the servers' keys that it seals to. The dealer is not told of it.
+    pub(crate) page: Option<[u8; 32]>,
     /// The model, where it was left with the servers. The dealer is not told of it.
     pub(crate) deposit: Option<DepositId>,
 }
@@ -55,7 +57,8 @@ impl Agreed {
         let data_owner = self.data_owner.iter().map(|owner| owner.fingerprint().to_string());
         let data_owner = data_owner.map(|text| ("certificate of the data owner".to_owned(), text));
         let deposit = self.deposit.iter().map(|id| ("deposit".to_owned(), id.to_string()));
-        let fields = self.fields().into_iter().chain(data_owner).chain(deposit);
+        let page = self.page.iter().map(|keys| ("servers of the page".to_owned(), Owner(*keys).to_string()));
+        let fields = self.fields().into_iter().chain(data_owner).chain(page).chain(deposit);
         fields.fold(plan.agreement(self.session), |all, (name, value)| all.with(name, value))
     }
 

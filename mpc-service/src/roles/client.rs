@@ -133,7 +133,7 @@ impl Client {
             _ => Some(self.dealer()?.certificate.clone()),
         };
         let parties = servers.chain(own).collect();
-        Ok(Agreed { session, work, inferences, parties, dealer, data_owner, deposit: None })
+        Ok(Agreed { session, work, inferences, parties, dealer, data_owner, page: None, deposit: None })
     }
 
     fn dealer(&self) -> Result<&Peer, ServiceError> {

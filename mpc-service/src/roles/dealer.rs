@@ -138,6 +138,7 @@ async fn deal_session<R: Ring>(endpoint: &Endpoint, plan: &Plan<R>, group: Vec<W
         parties: group.iter().map(|waiting| waiting.caller.certificate.clone()).collect(),
         dealer: Some(endpoint.identity.certificate().clone()),
         data_owner: None,
+        page: None,
         deposit: None,
     };
     let links = group.into_iter().map(|waiting| Link::new(waiting.caller.link)).collect();

@@ -2,6 +2,8 @@
 
 mod delegated;
 mod deposit;
+#[cfg(feature = "web")]
+mod posted;
 mod prepared;
 mod session;
 
@@ -149,6 +151,40 @@ impl Server {
             return Err(ServiceError::NoRecipient);
         }
         listener::run(Arc::new(self), listener, stop).await
+    }
+
+    /// Serves pages in browsers, too, which come over HTTP at `pages`.
+    ///
+    /// # Errors
+    /// As for [`run`](Self::run); [`ServiceError::Arguments`] for a server that holds no shares of models.
+    #[cfg(feature = "web")]
+    pub async fn run_with_pages(
+        self,
+        listener: TcpListener,
+        (settings, pages): (crate::web::WebSettings, TcpListener),
+        stop: impl Future<Output = ()>,
+    ) -> Result<(), ServiceError> {
+        if !matches!(self.holdings, Holdings::Shares(_)) || self.contacts.dealer.is_none() {
+            let reason = "pages are served where shares of models are held, and a dealer is named";
+            return Err(ServiceError::Arguments(reason.to_owned()));
+        }
+        let server = Arc::new(self);
+        let (open, closed) = smol::channel::bounded::<()>(1);
+        let own = Arc::clone(&server);
+        let served = std::thread::Builder::new().name("mpc pages".to_owned()).spawn(move || {
+            let stopped = async {
+                let _ = closed.recv().await;
+            };
+            smol::block_on(crate::web::serve(own, settings, pages, stopped))
+        });
+        let served = served.map_err(|error| ServiceError::Arguments(format!("no thread for pages: {error}")))?;
+        let stop = async move {
+            stop.await;
+            drop(open);
+        };
+        let ran = listener::run(server, listener, stop).await;
+        let pages = served.join().unwrap_or_else(|_| Err(ServiceError::Arguments("serving pages failed".to_owned())));
+        ran.and(pages)
     }
 
     fn is_server(&self, party: u32, certificate: &Certificate) -> bool {

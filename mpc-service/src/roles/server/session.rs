@@ -26,13 +26,13 @@ use crate::wire::message::{self, Choice, MAX_SHORT_BYTES, Offer, Opening, Sessio
 use crate::wire::opening::Caller;
 
 /// The connections of a session at a server.
-struct Links {
+pub(super) struct Links {
     /// To the parties; none to this one itself.
-    parties: Vec<Option<SecureLink>>,
+    pub(super) parties: Vec<Option<SecureLink>>,
     /// To a data owner that is no party.
     control: Option<SecureLink>,
     /// To the dealer, unless the correlations are stored.
-    dealer: Option<SecureLink>,
+    pub(super) dealer: Option<SecureLink>,
 }
 
 /// A data owner's store, and what a session holds of it.
@@ -101,7 +101,7 @@ impl Server {
 
     /// The public part of the model that a session is for. A server with one model gives that one: the handshake then says
     /// in what the two differ.
-    fn public(&self, plan: PlanDigest) -> Result<PublicModel, Refused> {
+    pub(super) fn public(&self, plan: PlanDigest) -> Result<PublicModel, Refused> {
         match &self.holdings {
             Holdings::Own(model) => Ok(model.public.clone()),
             Holdings::Public(model) => Ok((**model).clone()),
@@ -134,11 +134,11 @@ impl Server {
         };
         let SessionRequest { session, work, inferences, .. } = request;
         let data_owner = (public.terms.setting == Topology::Outsourced).then(|| client.clone());
-        Ok(Agreed { session, work, inferences, parties, dealer, data_owner, deposit })
+        Ok(Agreed { session, work, inferences, parties, dealer, data_owner, page: None, deposit })
     }
 
     /// The models of a plan that have been left here.
-    fn deposits(&self, plan: PlanDigest) -> Result<Vec<(DepositId, bool)>, ServiceError> {
+    pub(super) fn deposits(&self, plan: PlanDigest) -> Result<Vec<(DepositId, bool)>, ServiceError> {
         match &self.holdings {
             Holdings::Shares(shares) => Ok(shares.deposits(plan)?),
             Holdings::Own(_) | Holdings::Public(_) => Ok(Vec::new()),
@@ -146,7 +146,7 @@ impl Server {
     }
 
     /// The share of the model that a session is to use.
-    fn chosen(&self, plan: PlanDigest, id: DepositId) -> Result<Found, Refused> {
+    pub(super) fn chosen(&self, plan: PlanDigest, id: DepositId) -> Result<Found, Refused> {
         let gone = || (Refusal::Replaced, format!("the model {id} is not here any more: its owner has replaced it"));
         let Holdings::Shares(shares) = &self.holdings else { return Err(gone()) };
         match shares.find(plan, id) {
@@ -155,7 +155,7 @@ impl Server {
         }
     }
 
-    fn dealer(&self) -> Result<&Peer, ServiceError> {
+    pub(super) fn dealer(&self) -> Result<&Peer, ServiceError> {
         self.contacts.dealer.as_ref().ok_or(ServiceError::NoDealer)
     }
 
@@ -169,7 +169,7 @@ impl Server {
         (share, stored): (Option<Found>, Option<Stored<'_>>),
     ) -> Result<(), ServiceError> {
         let client = agreed.client_name(public.terms.setting);
-        let Links { parties, control, dealer } = self.connect(plan, agreed, link, public, &client).await?;
+        let Links { parties, control, dealer } = self.connect(plan, agreed, Some(link), public, &client).await?;
         let network = self.endpoint.network(self.party, parties, agreed.names());
         let run = PartyRun { plan, agreed, party: self.party, network, watch: &mut () };
         let mut exchange = DataOwner {
@@ -199,17 +199,18 @@ impl Server {
         exchange.end().await
     }
 
-    /// Connects this server with the other parties, and with the dealer where one deals.
-    async fn connect<R: Ring>(
+    /// Connects this server with the other parties, and with the dealer where one deals; there is no link to a data owner that
+    /// is a page.
+    pub(super) async fn connect<R: Ring>(
         &self,
         plan: &Plan<R>,
         agreed: &Agreed,
-        mut link: SecureLink,
+        mut link: Option<SecureLink>,
         public: &PublicModel,
         client: &str,
     ) -> Result<Links, ServiceError> {
         let mut parties: Vec<_> = (0..plan.settings().parties).map(|_| None).collect();
-        self.connect_servers(agreed, public.terms.servers(), &mut parties, (&mut link, client)).await?;
+        self.connect_servers(agreed, public.terms.servers(), &mut parties, (link.as_mut(), client)).await?;
         if agreed.deposit.is_some() {
             // Each has compared with the data owner; now with one another, which model and for whom.
             for (party, (certificate, link)) in agreed.parties.iter().zip(&mut parties).enumerate() {
@@ -222,8 +223,8 @@ impl Server {
         }
         let mut links = Links { parties, control: None, dealer: None };
         match public.terms.setting {
-            Topology::Direct => links.parties[plan.settings().parties - 1] = Some(link),
-            Topology::Outsourced => links.control = Some(link),
+            Topology::Direct => links.parties[plan.settings().parties - 1] = link,
+            Topology::Outsourced => links.control = link,
         }
         if matches!(agreed.work, Work::Prepared(_)) {
             return Ok(links);
@@ -238,13 +239,14 @@ impl Server {
         Ok(Links { parties: watched, control, dealer })
     }
 
-    /// Calls the servers of smaller index, and waits for those of greater index to call, as long as the client is there.
+    /// Calls the servers of smaller index, and waits for those of greater index to call, as long as the client is there: a page is not
+    /// watched.
     async fn connect_servers(
         &self,
         agreed: &Agreed,
         servers: usize,
         links: &mut [Option<SecureLink>],
-        (client, client_name): (&mut SecureLink, &str),
+        (mut client, client_name): (Option<&mut SecureLink>, &str),
     ) -> Result<(), ServiceError> {
         for (party, link) in links.iter_mut().enumerate().take(servers) {
             let Some(peer) = self.contacts.servers.get(party).filter(|_| party != self.party) else { continue };
@@ -252,8 +254,9 @@ impl Server {
                 let opening = Opening::Join { session: agreed.session, party: self.party as u32 };
                 *link = Some(self.endpoint.open(peer, &opening).await?);
             } else {
-                let joined = self.joining.wait_for(agreed.session, party, || client.is_lost());
-                let missing = || match client.is_lost() {
+                let mut is_lost = || client.as_mut().is_some_and(|client| client.is_lost());
+                let joined = self.joining.wait_for(agreed.session, party, &mut is_lost);
+                let missing = || match is_lost() {
                     true => ServiceError::Lost { peer: client_name.to_owned() },
                     false => ServiceError::NotJoined { peer: peer.name() },
                 };
@@ -264,7 +267,11 @@ impl Server {
     }
 
     /// The weights, or the share of them, that this server has of the model.
-    fn model<R: Ring>(&self, plan: &Plan<R>, share: Option<Found>) -> Result<ModelSource<'_, R>, ServiceError> {
+    pub(super) fn model<R: Ring>(
+        &self,
+        plan: &Plan<R>,
+        share: Option<Found>,
+    ) -> Result<ModelSource<'_, R>, ServiceError> {
         match &self.holdings {
             Holdings::Own(model) => Ok(ModelSource::Own(&model.weights)),
             Holdings::Public(_) => Ok(ModelSource::Peer),

@@ -1,0 +1,136 @@
+//! `mpc page`.
+
+use std::fs;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use mpc_models::read_file;
+use mpc_service::web::{Description, Place, WebKey, serve_pages};
+use mpc_service::{Owner, PublicModel, listen};
+
+use crate::arguments::InputArguments;
+use crate::failure::Failure;
+use crate::keys::certificate;
+use crate::output::print;
+use crate::page::{Content, Files, Picture};
+use crate::stop;
+
+/// The largest file of labels, in bytes, and the most characters of one.
+const MAX_LABELS: usize = 1 << 20;
+
+/// Makes a page for data owners who have nothing but a browser, for a model that servers hold shares of
+/// (`mpc serve --shares --web`).
+///
+/// Writes its files into a folder, for any web server, or serves them. The page seals each server's part to the key that is
+/// named for it here, which that server prints when it starts.
+#[derive(Debug, Args)]
+pub struct PageArguments {
+    /// The public part of a model that was packed with --outsourced.
+    #[arg(value_name = "PUBLIC")]
+    model: PathBuf,
+    /// The servers as the page reaches them and the keys to seal to, in the order of their parties.
+    #[arg(long, required = true, value_name = "https://HOST:PORT=KEY")]
+    server: Vec<String>,
+    /// The dealer's certificate.
+    #[arg(long, value_name = "FILE.crt")]
+    dealer: PathBuf,
+    /// The owner of the model; needed where several have left one of the same plan with the servers.
+    #[arg(long, value_name = "FILE.crt")]
+    model_owner: Option<PathBuf>,
+    /// The page's heading.
+    #[arg(long, default_value = "Private inference", value_name = "TEXT")]
+    title: String,
+    /// A file with the name of a class on each line.
+    #[arg(long, value_name = "FILE")]
+    labels: Option<PathBuf>,
+    /// The picture is drawn with the finger or the mouse, as ink on paper: for the bundled networks of digits.
+    #[arg(long)]
+    drawn: bool,
+    #[command(flatten)]
+    input: InputArguments,
+    /// Where the files go.
+    #[arg(short, long, value_name = "FOLDER", required_unless_present = "listen")]
+    output: Option<PathBuf>,
+    /// Serves the files here instead, over HTTP: for loopback, or behind a proxy with TLS.
+    #[arg(long, value_name = "ADDRESS:PORT", conflicts_with = "output")]
+    listen: Option<SocketAddr>,
+}
+
+/// Runs the command.
+pub fn run(arguments: &PageArguments) -> Result<(), Failure> {
+    let model = PublicModel::read(&arguments.model)?;
+    let places = arguments.server.iter().map(|text| place(text)).collect::<Result<Vec<_>, _>>()?;
+    let urls: Vec<_> = places.iter().map(|place| place.url.clone()).collect();
+    let owner = arguments.model_owner.as_deref().map(certificate).transpose()?;
+    let dealer = *certificate(&arguments.dealer)?.fingerprint().as_bytes();
+    let described = Description::new(&model, places, dealer, owner.as_ref().map(Owner::from));
+    let picture = picture(&model, arguments.drawn, &arguments.input)?;
+    let labels = arguments.labels.as_deref().map(labels).transpose()?.unwrap_or_default();
+    let title = arguments.title.clone();
+    let content = Content { title, model: described.map_err(usage)?, picture, labels };
+    let files = Files::new(&content, &urls);
+    let hash = files.integrity();
+    if let Some(folder) = &arguments.output {
+        write(&files, folder)?;
+        return print(&format!("{}: the page\n{hash}: its hash\n", folder.display()));
+    }
+    let Some(address) = arguments.listen else { return Err(Failure::Usage("--output or --listen".to_owned())) };
+    let listener = listen(address)?;
+    let address = listener.local_addr().map_err(|error| Failure::Own(error.to_string()))?;
+    print(&format!("the page is at http://{address}/\n{hash}: its hash\n"))?;
+    Ok(smol::block_on(serve_pages(files.files, &files.policy, listener, stop::requested(false)?))?)
+}
+
+fn usage(error: impl std::fmt::Display) -> Failure {
+    Failure::Usage(error.to_string())
+}
+
+/// Reads a server from `URL=KEY`.
+fn place(text: &str) -> Result<Place, Failure> {
+    let wrong = |reason: &str| usage(format!("--server {text}: {reason}"));
+    let (url, key) = text.rsplit_once('=').ok_or_else(|| wrong("it is URL=KEY"))?;
+    let url = url.trim_end_matches('/');
+    let rest = url.strip_prefix("https://").or_else(|| url.strip_prefix("http://"));
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b".-:[]/_~".contains(&byte);
+    if rest.is_none_or(|rest| rest.is_empty() || !rest.bytes().all(is_plain)) {
+        return Err(wrong("an address is https://HOST, with a port and a path if wanted"));
+    }
+    let key: WebKey = key.parse().map_err(wrong)?;
+    Ok(Place { url: url.to_owned(), key })
+}
+
+/// How pictures become the one input of a model.
+pub fn picture(model: &PublicModel, drawn: bool, input: &InputArguments) -> Result<Picture, Failure> {
+    let wrong = || usage("a page is for networks with one input, a picture of 1 or 3 channels");
+    let &[node] = model.graph.inputs() else { return Err(wrong()) };
+    let &[1, channels @ (1 | 3), height, width] = model.graph.node(node).shape() else { return Err(wrong()) };
+    let pixels = input.pixels();
+    let each = |values: &[f32], default: f32| match values {
+        [] => Ok(vec![default; channels]),
+        [one] => Ok(vec![*one; channels]),
+        values if values.len() == channels => Ok(values.to_vec()),
+        _ => Err(usage(format!("--mean and --deviation take one number, or {channels}"))),
+    };
+    let (mean, deviation) = (each(&pixels.mean, 0.0)?, each(&pixels.deviation, 1.0)?);
+    if deviation.iter().any(|value| !value.is_finite() || *value <= 0.0) || mean.iter().any(|value| !value.is_finite())
+    {
+        return Err(usage("--mean takes numbers, and --deviation numbers above 0"));
+    }
+    Ok(Picture { channels, height, width, drawn, mean, deviation })
+}
+
+fn labels(path: &Path) -> Result<Vec<String>, Failure> {
+    let bytes = read_file(path, MAX_LABELS).map_err(usage)?;
+    let text = std::str::from_utf8(&bytes).map_err(|_| usage(format!("{}: it is no text", path.display())))?;
+    Ok(text.lines().map(|line| line.trim().to_owned()).filter(|line| !line.is_empty()).collect())
+}
+
+fn write(files: &Files, folder: &Path) -> Result<(), Failure> {
+    let failed = |error: std::io::Error| Failure::Own(format!("{}: {error}", folder.display()));
+    fs::create_dir_all(folder).map_err(failed)?;
+    for (path, page) in &files.files {
+        fs::write(folder.join(path.trim_start_matches('/')), &page.content).map_err(failed)?;
+    }
+    Ok(())
+}

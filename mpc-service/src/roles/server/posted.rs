@@ -1,0 +1,164 @@
+//! Sessions whose input share a page has posted: there is no connection to the data owner while they run.
+
+use mpc_nn::Preprocessing;
+use mpc_nn::delegation::InputShare;
+use mpc_nn::run::{Inputs, Outputs};
+use mpc_ring::{Ring, in_ring};
+use mpc_shares::SecretVec;
+use mpc_transport::tls::{Certificate, Identity};
+
+use super::Server;
+use super::session::Links;
+use crate::at_rest::model_shares::Found;
+use crate::at_rest::packed_model::PublicModel;
+use crate::error::ServiceError;
+use crate::names::{DepositId, PlanDigest};
+use crate::roles::agreed::Agreed;
+use crate::roles::report::InferenceReport;
+use crate::roles::session::{Exchange, PartyRun};
+use crate::terms::Topology;
+use crate::web::{Posted, Problem};
+use crate::wire::limits::Grant;
+use crate::wire::link::within;
+use crate::wire::message::Work;
+
+/// How the data owner is named.
+const PAGE: &str = "the page";
+
+/// A model that pages bring inputs to.
+pub(crate) struct PageModel {
+    plan: PlanDigest,
+    public: PublicModel,
+    /// The bytes of this server's share of the inputs.
+    pub(crate) share_bytes: usize,
+    memory: u64,
+}
+
+/// A session that is granted, with all that it needs.
+pub(crate) struct Ready {
+    public: PublicModel,
+    posted: Posted,
+    found: Found,
+    grant: Grant,
+}
+
+impl Server {
+    /// The model of a plan.
+    pub(crate) fn model_for_page(&self, plan: PlanDigest) -> Result<PageModel, Problem> {
+        let public = self.public(plan)?;
+        let (share_bytes, memory) = in_ring!(public.terms.ring, R => {
+            let made = public.plan::<R>().map_err(|_| Problem::NoModel { plan })?;
+            if PlanDigest(made.digest()) != plan || public.terms.setting != Topology::Outsourced {
+                return Err(Problem::NoModel { plan });
+            }
+            (made.input_share_bytes(self.party), made.memory_bytes(self.party, Preprocessing::Ahead))
+        });
+        Ok(PageModel { plan, public, share_bytes, memory })
+    }
+
+    /// The shares of models of a plan that are here, and whether sessions use each already.
+    pub(crate) fn deposits_for_page(&self, plan: PlanDigest) -> Result<Vec<(DepositId, bool)>, Problem> {
+        let deposits = self.deposits(plan).map_err(|error| {
+            tracing::error!(%error, "the shares of models cannot be listed");
+            Problem::Internal
+        })?;
+        if deposits.is_empty() { Err(Problem::NoModel { plan }) } else { Ok(deposits) }
+    }
+
+    /// The fingerprint of the dealer's certificate.
+    pub(crate) fn dealer_for_page(&self) -> Result<[u8; 32], Problem> {
+        let dealer = self.dealer().map_err(|_| Problem::Internal)?;
+        Ok(*dealer.certificate.fingerprint().as_bytes())
+    }
+
+    /// The identity that the key of a page's requests is derived from.
+    pub(crate) fn identity_for_pages(&self) -> &Identity {
+        &self.endpoint.identity
+    }
+
+    /// The index of this party.
+    pub(crate) fn party(&self) -> usize {
+        self.party
+    }
+
+    /// Grants a session to what a page has posted, or says why not.
+    pub(crate) fn ready_for_page(&self, model: PageModel, posted: Posted) -> Result<Ready, Problem> {
+        if posted.dealer != self.dealer_for_page()? {
+            return Err(Problem::Dealer);
+        }
+        let own = self.endpoint.identity.certificate().fingerprint();
+        let grant = self.capacity.grant(own, model.memory, 1)?;
+        let found = self.chosen(model.plan, posted.deposit)?;
+        Ok(Ready { public: model.public, posted, found, grant })
+    }
+
+    /// Runs the inference, and seals this server's share of the result for the page.
+    pub(crate) fn infer_for_page(&self, ready: Ready) -> Result<Vec<u8>, Problem> {
+        let limit = self.capacity.limits().session_time;
+        let Ready { public, posted, found, grant } = ready;
+        let run = async { in_ring!(public.terms.ring, R => self.infer_in::<R>(&public, &posted, found).await) };
+        let share = smol::block_on(within(limit, ServiceError::too_long(PAGE, limit), run));
+        drop(grant);
+        let share = share.map_err(|error| {
+            tracing::warn!(%error, "an inference for a page ended without success");
+            Problem::of_session(&error)
+        })?;
+        tracing::info!("an inference for a page ended");
+        posted.answer.seal(&share)
+    }
+
+    async fn infer_in<R: Ring>(
+        &self,
+        public: &PublicModel,
+        posted: &Posted,
+        found: Found,
+    ) -> Result<SecretVec<u8>, ServiceError> {
+        let plan = public.plan::<R>()?;
+        let share = InputShare::from_bytes(&plan, self.party, posted.share());
+        let share = share.map_err(|error| ServiceError::Arguments(error.to_string()))?;
+        let servers = &self.contacts.servers;
+        let own = self.endpoint.identity.certificate();
+        let certificate = |party: usize| -> Result<Certificate, ServiceError> {
+            match servers.get(party) {
+                _ if party == self.party => Ok(own.clone()),
+                Some(peer) => Ok(peer.certificate.clone()),
+                None => Err(ServiceError::Servers { needed: public.terms.servers(), named: servers.len() }),
+            }
+        };
+        let parties = (0..public.terms.parties()).map(certificate).collect::<Result<_, _>>()?;
+        let agreed = Agreed {
+            session: posted.session,
+            work: Work::Live,
+            inferences: 1,
+            parties,
+            dealer: Some(self.dealer()?.certificate.clone()),
+            data_owner: None,
+            page: Some(posted.servers),
+            deposit: Some(posted.deposit),
+        };
+        let Links { parties, dealer, .. } = self.connect(&plan, &agreed, None, public, PAGE).await?;
+        let network = self.endpoint.network(self.party, parties, agreed.names());
+        let run = PartyRun { plan: &plan, agreed: &agreed, party: self.party, network, watch: &mut () };
+        let mut exchange = OneShare { input: Some(share), output: None };
+        let dealer = dealer.ok_or(ServiceError::NoDealer)?;
+        run.live(dealer, self.model(&plan, Some(found))?, &mut exchange).await?;
+        exchange.output.ok_or_else(|| ServiceError::Arguments("the plan leaves no share of its result".to_owned()))
+    }
+}
+
+/// The share that was posted, and then that of the result.
+struct OneShare<R: Ring> {
+    input: Option<InputShare<R>>,
+    output: Option<SecretVec<u8>>,
+}
+
+impl<R: Ring> Exchange<R> for OneShare<R> {
+    async fn inputs(&mut self, _: u32) -> Result<Inputs<'_, R>, ServiceError> {
+        Ok(self.input.take().map_or_else(Inputs::none, Inputs::from))
+    }
+
+    async fn outputs(&mut self, outputs: Outputs<R>, _: InferenceReport) -> Result<(), ServiceError> {
+        self.output = outputs.share.map(|share| share.to_bytes());
+        Ok(())
+    }
+}

@@ -1,0 +1,170 @@
+//! The public description that a page reads: everything of a model and its servers that the module in the browser needs.
+
+use mpc_nn::plan::{Action, Format};
+use mpc_nn::{ENCODING_VERSION, Plan};
+use mpc_ring::RingBits;
+use serde::Serialize;
+
+use super::envelope::WebKey;
+use crate::at_rest::packed_model::PublicModel;
+use crate::names::{Owner, PlanDigest};
+use crate::terms::{RevealTo, TermsError, Topology};
+
+/// Why a page cannot bring inputs to a model.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum DescriptionError {
+    /// A model of which servers hold no shares.
+    #[error("a page is for models that servers hold shares of: pack this one for that (outsourced)")]
+    NotOutsourced,
+    /// Another ring than the page's arithmetic is in.
+    #[error("a page computes in the ring of 64 bits, and this model is in that of {bits}: pack it with 64 bits")]
+    Ring {
+        /// The bits of its ring.
+        bits: u32,
+    },
+    /// A result that goes to others.
+    #[error("a page is for models whose result goes to the data owner alone")]
+    Recipients,
+    /// Inputs of integers.
+    #[error("the input `{input}` takes integers, and a page gives numbers")]
+    Integers {
+        /// The input.
+        input: String,
+    },
+    /// More servers or fewer than the terms say.
+    #[error("this model has {needed} servers, but {named} are named: name each, in the order of their parties")]
+    Servers {
+        /// How many there are.
+        needed: usize,
+        /// How many are named.
+        named: usize,
+    },
+    /// There is no plan.
+    #[error(transparent)]
+    Plan(#[from] TermsError),
+}
+
+/// A server as a page reaches it.
+#[derive(Clone, Debug, Serialize)]
+pub struct Place {
+    /// Where: `https://host:port`, without a slash at the end.
+    pub url: String,
+    /// The key that its part is sealed to.
+    #[serde(serialize_with = "as_text")]
+    pub key: WebKey,
+}
+
+/// A tensor that a page gives.
+#[derive(Clone, Debug, Serialize)]
+struct Input {
+    name: String,
+    shape: Vec<usize>,
+}
+
+/// A tensor that a page gets, and what its elements stand for.
+#[derive(Clone, Debug, Serialize)]
+struct Output {
+    name: String,
+    shape: Vec<usize>,
+    format: OutputFormat,
+}
+
+#[derive(Clone, Copy, Debug, Serialize)]
+#[serde(rename_all = "snake_case")]
+enum OutputFormat {
+    /// The signed element over 2^scale, over the divisor.
+    Number { scale: u32, divisor: f64 },
+    /// origin + step · (the lowest bits of the element).
+    Index { bits: u32, origin: i64, step: i64 },
+}
+
+/// A model and its servers, for the module in the browser.
+#[derive(Clone, Debug, Serialize)]
+pub struct Description {
+    version: u32,
+    encoding: u16,
+    plan: String,
+    fractional_bits: u32,
+    bound: f64,
+    inputs: Vec<Input>,
+    outputs: Vec<Output>,
+    disclosure: String,
+    dealer: String,
+    model_owner: Option<String>,
+    servers: Vec<Place>,
+}
+
+impl Description {
+    /// The version of the description.
+    const VERSION: u32 = 1;
+
+    /// The description of a model at servers, in the order of their parties, with the fingerprint of the dealer that they work
+    /// with; `model_owner` is needed where several owners have left a model of one plan.
+    ///
+    /// # Errors
+    /// [`DescriptionError`].
+    pub fn new(
+        model: &PublicModel,
+        servers: Vec<Place>,
+        dealer: [u8; 32],
+        model_owner: Option<Owner>,
+    ) -> Result<Self, DescriptionError> {
+        let terms = model.terms;
+        if terms.setting != Topology::Outsourced {
+            return Err(DescriptionError::NotOutsourced);
+        }
+        if terms.reveal_to != RevealTo::DataOwner {
+            return Err(DescriptionError::Recipients);
+        }
+        if terms.ring != RingBits::Bits64 {
+            return Err(DescriptionError::Ring { bits: terms.ring.get() });
+        }
+        if let Some(input) = model.inputs.iter().find(|input| input.classes.is_some()) {
+            return Err(DescriptionError::Integers { input: input.name.clone() });
+        }
+        let (needed, named) = (terms.servers(), servers.len());
+        if needed != named {
+            return Err(DescriptionError::Servers { needed, named });
+        }
+        let plan = model.plan::<u64>()?;
+        let inputs = model.inputs.iter().zip(model.graph.inputs());
+        let inputs = inputs
+            .map(|(input, &node)| Input { name: input.name.clone(), shape: model.graph.node(node).shape().to_vec() });
+        Ok(Self {
+            version: Self::VERSION,
+            encoding: ENCODING_VERSION,
+            plan: PlanDigest(plan.digest()).to_string(),
+            fractional_bits: terms.fractional_bits,
+            bound: plan.settings().bound(),
+            inputs: inputs.collect(),
+            outputs: outputs(model, &plan),
+            disclosure: terms.disclosure(),
+            dealer: Owner(dealer).to_string(),
+            model_owner: model_owner.map(|owner| owner.to_string()),
+            servers,
+        })
+    }
+}
+
+/// The revealed values, in the order of the outputs.
+fn outputs(model: &PublicModel, plan: &Plan<u64>) -> Vec<Output> {
+    let revealed = plan.steps().iter().filter(|step| matches!(step.action, Action::Reveal { .. }));
+    let named = model.outputs.iter().zip(revealed);
+    let described = named.map(|(output, step)| Output {
+        name: output.name.clone(),
+        shape: step.shape.clone(),
+        format: match step.format {
+            Format::Number(number) => OutputFormat::Number { scale: number.scale, divisor: number.divisor },
+            Format::Index(index) | Format::Ranked(index) => {
+                OutputFormat::Index { bits: index.bits, origin: index.origin, step: index.step }
+            }
+            _ => unreachable!("there are no other formats"),
+        },
+    });
+    described.collect()
+}
+
+fn as_text<S: serde::Serializer>(key: &WebKey, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(key)
+}

@@ -1,0 +1,78 @@
+//! The files of a page, served as they are.
+
+use std::collections::BTreeMap;
+use std::net::TcpListener;
+use std::sync::Arc;
+
+use http_body_util::Full;
+use hyper::body::{Bytes, Incoming};
+use hyper::header::{self, HeaderValue};
+use hyper::{Method, Request, Response, StatusCode};
+
+use super::http::{self, Handler, HttpLimits};
+use crate::error::ServiceError;
+
+/// A file of a page.
+#[derive(Clone, Debug)]
+pub struct Page {
+    /// The kind of its content.
+    pub content_type: &'static str,
+    /// Its content.
+    pub content: Bytes,
+}
+
+/// Files by their paths, each of which begins with `/`, and the policy that browsers keep to.
+struct Pages {
+    files: BTreeMap<String, Page>,
+    policy: HeaderValue,
+}
+
+/// Serves files by their paths, each of which begins with `/`, with that `Content-Security-Policy`, until `stop` is complete.
+///
+/// # Errors
+/// [`ServiceError::Listen`]; [`ServiceError::Arguments`] for a policy that is none.
+pub async fn serve_pages(
+    files: BTreeMap<String, Page>,
+    policy: &str,
+    listener: TcpListener,
+    stop: impl Future<Output = ()>,
+) -> Result<(), ServiceError> {
+    let unknown = std::net::SocketAddr::from(([0, 0, 0, 0], 0));
+    let address = listener.local_addr().unwrap_or(unknown);
+    let policy = HeaderValue::from_str(policy).map_err(|_| {
+        ServiceError::Arguments("the address of a server has characters that no address has".to_owned())
+    })?;
+    let served = http::serve(Arc::new(Pages { files, policy }), listener, HttpLimits::default(), stop).await;
+    served.map_err(|source| ServiceError::Listen { address, source })
+}
+
+impl Handler for Pages {
+    async fn answer(self: Arc<Self>, request: Request<Incoming>) -> Response<Full<Bytes>> {
+        let path = request.uri().path();
+        let mut answer = match self.files.get(if path == "/" { "/index.html" } else { path }) {
+            _ if request.method() != Method::GET => {
+                plain(StatusCode::METHOD_NOT_ALLOWED, "a page is fetched with GET\n")
+            }
+            None => plain(StatusCode::NOT_FOUND, "there is nothing at this address\n"),
+            Some(page) => {
+                let mut answer = Response::new(Full::new(page.content.clone()));
+                answer.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(page.content_type));
+                answer
+            }
+        };
+        let headers = answer.headers_mut();
+        headers.insert(header::CONTENT_SECURITY_POLICY, self.policy.clone());
+        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        headers.insert(header::REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
+        headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+        headers.insert(header::X_FRAME_OPTIONS, HeaderValue::from_static("DENY"));
+        answer
+    }
+}
+
+fn plain(status: StatusCode, text: &'static str) -> Response<Full<Bytes>> {
+    let mut answer = Response::new(Full::new(Bytes::from_static(text.as_bytes())));
+    *answer.status_mut() = status;
+    answer.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+    answer
+}

@@ -1,0 +1,299 @@
+//! The addresses that a page uses at a server.
+
+use std::fmt;
+use std::net::TcpListener;
+use std::str::FromStr;
+use std::sync::Arc;
+use std::thread;
+use std::time::Duration;
+
+use http_body_util::Full;
+use hyper::body::{Bytes, Incoming};
+use hyper::header::{self, HeaderValue};
+use hyper::{Method, Request, Response, StatusCode};
+use serde::Serialize;
+use smol::Timer;
+
+use super::envelope::{KeyPair, Posted};
+use super::http::{self, Handler, HttpLimits};
+use super::jobs::{JobId, Jobs, State};
+use super::problem::Problem;
+use super::tickets::Tickets;
+use super::tokens::Tokens;
+use crate::error::ServiceError;
+use crate::names::PlanDigest;
+use crate::roles::server::Server;
+
+/// How long a page may keep the answer to whether it is allowed.
+const PREFLIGHT_SECONDS: &str = "600";
+/// How often a server that stops looks whether all is done.
+const STOP_PAUSE: Duration = Duration::from_millis(20);
+
+/// The origin of a page: `https://host` or `https://host:port`, as browsers write it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Origin(String);
+
+impl FromStr for Origin {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let rest = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://"));
+        let host = rest.ok_or("an origin begins with https:// or http://")?;
+        let is_plain = |byte: u8| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'.' | b'-' | b':' | b'[' | b']');
+        if host.is_empty() || !host.bytes().all(is_plain) {
+            return Err("an origin is https://host or https://host:port in lower case, without a path");
+        }
+        Ok(Self(text.to_owned()))
+    }
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(&self.0)
+    }
+}
+
+/// The rights that a server gives pages.
+#[derive(Debug)]
+pub struct WebSettings {
+    /// The origins of the pages that may use it.
+    pub origins: Vec<Origin>,
+    /// The tokens of those who may ask for inferences.
+    pub tokens: Tokens,
+    /// The limits of connections.
+    pub limits: HttpLimits,
+}
+
+/// A server as pages see it.
+struct Web {
+    server: Arc<Server>,
+    settings: WebSettings,
+    keys: KeyPair,
+    tickets: Tickets,
+    jobs: Jobs,
+}
+
+/// The words of a server on a model before a page seals anything.
+#[derive(Serialize)]
+struct Offered {
+    party: usize,
+    key: String,
+    dealer: String,
+    /// The models of that plan, and whether sessions use each already.
+    deposits: Vec<Deposit>,
+    ticket: String,
+}
+
+#[derive(Serialize)]
+struct Deposit {
+    owner: String,
+    version: String,
+    used: bool,
+}
+
+#[derive(Serialize)]
+struct Begun {
+    inference: String,
+}
+
+/// Answers pages until `stop` is complete, then until what runs has ended.
+pub(crate) async fn serve(
+    server: Arc<Server>,
+    settings: WebSettings,
+    listener: TcpListener,
+    stop: impl Future<Output = ()>,
+) -> Result<(), ServiceError> {
+    let keys = KeyPair::of(server.identity_for_pages());
+    let tickets = Tickets::new().map_err(|problem| ServiceError::Arguments(problem.to_string()))?;
+    let limits = settings.limits;
+    let web = Arc::new(Web { server, settings, keys, tickets, jobs: Jobs::default() });
+    let unknown = std::net::SocketAddr::from(([0, 0, 0, 0], 0));
+    let address = listener.local_addr().unwrap_or(unknown);
+    let served = http::serve(Arc::clone(&web), listener, limits, stop).await;
+    while web.jobs.runs() {
+        Timer::after(STOP_PAUSE).await;
+    }
+    served.map_err(|source| ServiceError::Listen { address, source })
+}
+
+impl Handler for Web {
+    async fn answer(self: Arc<Self>, request: Request<Incoming>) -> Response<Full<Bytes>> {
+        let origin = request.headers().get(header::ORIGIN).cloned();
+        let allowed = self.allowed(origin.as_ref());
+        let is_allowed = allowed.is_ok();
+        let mut answer = match allowed {
+            Ok(()) => self.route(request).await.unwrap_or_else(|problem| refusal(&problem)),
+            Err(problem) => refusal(&problem),
+        };
+        let headers = answer.headers_mut();
+        headers.insert(header::VARY, HeaderValue::from_static("Origin"));
+        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+        if let Some(origin) = origin.filter(|_| is_allowed) {
+            headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin);
+            headers.insert(header::ACCESS_CONTROL_EXPOSE_HEADERS, HeaderValue::from_static("Retry-After"));
+        }
+        answer
+    }
+}
+
+impl Web {
+    async fn route(self: &Arc<Self>, request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Problem> {
+        if request.method() == Method::OPTIONS {
+            return Ok(preflight());
+        }
+        let path = request.uri().path().to_owned();
+        let mut parts = path.strip_prefix("/v1/").ok_or(Problem::NotFound)?.split('/');
+        match (parts.next(), parts.next(), parts.next(), parts.next()) {
+            (Some("alive"), None, None, None) => Ok(empty(StatusCode::NO_CONTENT)),
+            (Some("models"), Some(plan), None, None) => {
+                only(&request, &Method::GET, "GET")?;
+                self.holder(&request)?;
+                self.offer(plan.parse().map_err(|_| Problem::NotFound)?)
+            }
+            (Some("models"), Some(plan), Some("inferences"), None) => {
+                only(&request, &Method::POST, "POST")?;
+                let holder = self.holder(&request)?;
+                self.begin(plan.parse().map_err(|_| Problem::NotFound)?, holder, request).await
+            }
+            (Some("inferences"), Some(id), None, None) => {
+                only(&request, &Method::GET, "GET")?;
+                let holder = self.holder(&request)?;
+                self.result(id.parse().map_err(|_| Problem::NoInference)?, holder)
+            }
+            _ => Err(Problem::NotFound),
+        }
+    }
+
+    /// Takes a page's share in, and starts its inference on a thread: the party polls its sockets.
+    async fn begin(
+        self: &Arc<Self>,
+        plan: PlanDigest,
+        holder: usize,
+        request: Request<Incoming>,
+    ) -> Result<Response<Full<Bytes>>, Problem> {
+        let model = self.server.model_for_page(plan)?;
+        let sealed = http::body(request, Posted::sealed_bytes(model.share_bytes)).await?;
+        self.settings.tokens.take(holder)?;
+        let (posted, ticket) = Posted::open(&self.keys, &sealed)?;
+        self.tickets.spend(&ticket)?;
+        let ready = self.server.ready_for_page(model, posted)?;
+        let id = self.jobs.begin(holder)?;
+        let web = Arc::clone(self);
+        let name = self.settings.tokens.name(holder);
+        tracing::info!(page = name, inference = %id, "an inference for a page begins");
+        let run = move || {
+            let state = match web.server.infer_for_page(ready) {
+                Ok(sealed) => State::Done(sealed.into()),
+                Err(problem) => State::Failed(problem),
+            };
+            web.jobs.end(id, state);
+        };
+        if let Err(error) = thread::Builder::new().name("mpc page".to_owned()).spawn(run) {
+            tracing::warn!(%error, "no thread for this inference");
+            self.jobs.end(id, State::Failed(Problem::Internal));
+        }
+        json(StatusCode::ACCEPTED, &Begun { inference: id.to_string() })
+    }
+}
+
+impl Web {
+    /// Whether a page of that origin may use this server; who names none is no browser.
+    fn allowed(&self, origin: Option<&HeaderValue>) -> Result<(), Problem> {
+        let Some(origin) = origin else { return Ok(()) };
+        if self.settings.origins.iter().any(|allowed| allowed.0.as_bytes() == origin.as_bytes()) {
+            return Ok(());
+        }
+        let origin = origin.to_str().unwrap_or("a place without a name").chars().take(200).collect();
+        Err(Problem::Origin { origin })
+    }
+
+    fn holder(&self, request: &Request<Incoming>) -> Result<usize, Problem> {
+        self.settings.tokens.holder(request.headers().get(header::AUTHORIZATION).map(HeaderValue::as_bytes))
+    }
+
+    fn offer(&self, plan: PlanDigest) -> Result<Response<Full<Bytes>>, Problem> {
+        let deposits = self.server.deposits_for_page(plan)?;
+        let deposit = |(id, used): (crate::names::DepositId, bool)| Deposit {
+            owner: id.owner.to_string(),
+            version: crate::names::BatchId(id.version).to_string(),
+            used,
+        };
+        let ticket = self.tickets.issue()?;
+        let offered = Offered {
+            party: self.server.party(),
+            key: self.keys.public.to_string(),
+            dealer: crate::names::Owner(self.server.dealer_for_page()?).to_string(),
+            deposits: deposits.into_iter().map(deposit).collect(),
+            ticket: ticket.0.iter().map(|byte| format!("{byte:02x}")).collect(),
+        };
+        json(StatusCode::OK, &offered)
+    }
+
+    fn result(&self, id: JobId, holder: usize) -> Result<Response<Full<Bytes>>, Problem> {
+        match self.jobs.state(id, holder)? {
+            State::Running => Ok(empty(StatusCode::ACCEPTED)),
+            State::Failed(problem) => Err(problem),
+            State::Done(sealed) => {
+                let mut answer = Response::new(Full::new(sealed));
+                answer.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/octet-stream"));
+                Ok(answer)
+            }
+        }
+    }
+}
+
+fn only(request: &Request<Incoming>, method: &Method, allowed: &'static str) -> Result<(), Problem> {
+    if request.method() == method { Ok(()) } else { Err(Problem::Method { allowed }) }
+}
+
+fn preflight() -> Response<Full<Bytes>> {
+    let mut answer = empty(StatusCode::NO_CONTENT);
+    let headers = answer.headers_mut();
+    headers.insert(header::ACCESS_CONTROL_ALLOW_METHODS, HeaderValue::from_static("GET, POST"));
+    headers.insert(header::ACCESS_CONTROL_ALLOW_HEADERS, HeaderValue::from_static("authorization, content-type"));
+    headers.insert(header::ACCESS_CONTROL_MAX_AGE, HeaderValue::from_static(PREFLIGHT_SECONDS));
+    answer
+}
+
+fn empty(status: StatusCode) -> Response<Full<Bytes>> {
+    let mut answer = Response::new(Full::default());
+    *answer.status_mut() = status;
+    answer
+}
+
+fn json<T: Serialize>(status: StatusCode, body: &T) -> Result<Response<Full<Bytes>>, Problem> {
+    let body = serde_json::to_vec(body).map_err(|_| Problem::Internal)?;
+    let mut answer = Response::new(Full::new(body.into()));
+    *answer.status_mut() = status;
+    answer.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    Ok(answer)
+}
+
+fn refusal(problem: &Problem) -> Response<Full<Bytes>> {
+    let (code, status) = problem.code();
+    tracing::warn!(code, reason = %problem, "a page's request is refused");
+    let mut answer = Response::new(Full::new(problem.to_json().into()));
+    *answer.status_mut() = status;
+    let headers = answer.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    if let Problem::Rate { seconds } = problem {
+        headers.insert(header::RETRY_AFTER, HeaderValue::from(*seconds));
+    }
+    answer
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_origin_is_written_as_browsers_do() {
+        for text in ["https://clinic.example", "http://127.0.0.1:8080", "http://[::1]:80"] {
+            assert_eq!(text.parse::<Origin>().unwrap().to_string(), text);
+        }
+        for text in ["*", "null", "clinic.example", "https://", "https://Clinic.example", "https://clinic.example/"] {
+            assert!(text.parse::<Origin>().is_err(), "{text}");
+        }
+    }
+}
