@@ -20,6 +20,7 @@ mod layers;
 mod maker;
 mod piecewise;
 mod plan;
+mod record;
 mod transfers;
 
 use alloc::boxed::Box;
@@ -42,6 +43,7 @@ use plan::{How, Making};
 use transfers::Product;
 
 pub use plan::{OwnPlan, WeightHolder};
+pub use record::recorded_bytes;
 
 /// Label of what is counted for correlations, in the phases [`Phase::Setup`] and [`Phase::Preprocessing`].
 pub const MAKE: &str = "make correlations";
