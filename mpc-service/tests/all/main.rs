@@ -4,6 +4,7 @@
 mod deposits;
 mod examples;
 mod malformed;
+mod own;
 mod refusals;
 mod relay;
 mod restored;
