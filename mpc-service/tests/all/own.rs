@@ -62,11 +62,10 @@ fn two_servers_that_hold_shares_need_no_dealer() {
 }
 
 /// Prepared, and used after a restart, each once.
-fn query_prepared(terms: Terms) {
-    let site = Site::new(terms);
-    let (store, model) = (site.store(), &site.model.public);
-    let (servers, client) = start(&site);
-    let batch = block_on(client.prepare(model, 3, &store, &mut ())).unwrap();
+fn query_prepared(site: &Site, store: &dyn PreparedStore) {
+    let model = &site.model.public;
+    let (servers, client) = start(site);
+    let batch = block_on(client.prepare(model, 3, store, &mut ())).unwrap();
     drop(servers);
     let servers = site.start_servers(None, Limits::default());
     let client = site.client(&servers, None);
@@ -74,7 +73,7 @@ fn query_prepared(terms: Terms) {
     let mut used = Vec::new();
     for count in [2, 1] {
         let inputs = vec![vec![x.clone()]; count];
-        let results = block_on(client.query(model, &inputs, Correlations::Store(&store), &mut ())).unwrap();
+        let results = block_on(client.query(model, &inputs, Correlations::Store(store), &mut ())).unwrap();
         results.outputs.iter().for_each(|outputs| assert_close(&outputs.as_ref().unwrap()[0], &y));
         check_reports(model, &results.reports);
         let (from, places) = results.used.unwrap();
@@ -82,15 +81,30 @@ fn query_prepared(terms: Terms) {
         used.extend(places);
     }
     assert_eq!(used, [0, 1, 2]);
-    let error = block_on(client.query(model, &[vec![x]], Correlations::Store(&store), &mut ())).unwrap_err();
+    let error = block_on(client.query(model, &[vec![x]], Correlations::Store(store), &mut ())).unwrap_err();
     assert!(matches!(error, ServiceError::NothingPrepared { .. }), "{error}");
     assert_eq!(store.batches().unwrap(), []);
 }
 
 #[test]
 fn inferences_prepared_without_a_dealer_are_used_once() {
-    query_prepared(own(Topology::Direct));
-    query_prepared(own(Topology::Outsourced));
+    for setting in [Topology::Direct, Topology::Outsourced] {
+        let site = Site::new(own(setting));
+        query_prepared(&site, &site.store());
+    }
+}
+
+#[cfg(feature = "postgres")]
+#[test]
+fn inferences_prepared_without_a_dealer_are_kept_in_databases() {
+    use mpc_service::at_rest::encrypted_file::FileKey;
+    use mpc_service::{StorePlace, Stores};
+
+    let Some(server) = crate::postgres_server::PostgresServer::shared() else { return };
+    let open = || Stores::open(&StorePlace::Database(server.database())).unwrap();
+    let site = Site { stores: Some(open()), ..Site::new(own(Topology::Direct)) };
+    let key = FileKey::new(site.client.identity.derive_key("store"));
+    query_prepared(&site, &*open().own(key).unwrap());
 }
 
 /// The error of a query on some terms of a server that has the model on others.
