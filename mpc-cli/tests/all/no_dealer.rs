@@ -49,7 +49,7 @@ fn what_needs_a_dealer_is_refused() {
     assert_refused(&["--ot", "softspoken"], "--no-dealer");
 }
 
-/// What the services do is what the plan says, and the online phase that of services with a dealer.
+/// The services do what the plan says, and online what services with a dealer do.
 #[test]
 fn services_need_no_dealer() {
     let arguments = ["breast-cancer", "--images", "2", "--no-dealer", "--ot", "softspoken"];

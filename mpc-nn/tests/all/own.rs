@@ -153,7 +153,7 @@ async fn record<R: Ring>(
     (model.to_vec(), recordings)
 }
 
-/// What [`record`] has made, used in another session.
+/// The recordings of [`record`], used in another session.
 async fn replay<R: Ring>(
     online: MemoryTransport,
     plan: &Plan<R>,

@@ -15,7 +15,9 @@ use crate::terms::{RevealTo, TermsError, Topology};
 #[non_exhaustive]
 pub enum DescriptionError {
     /// A model whose servers make their own correlations.
-    #[error("a page is for a model with a dealer: pack it without --no-dealer")]
+    #[error(
+        "a page is for a model with a dealer, and by the terms of this one the servers make correlations themselves"
+    )]
     NoDealer,
     /// A model of which servers hold no shares.
     #[error("a page is for models that servers hold shares of: pack this one for that (outsourced)")]
