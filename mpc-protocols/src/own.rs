@@ -17,6 +17,7 @@ mod bits;
 mod comparison;
 mod cost;
 mod layers;
+mod lookup;
 mod maker;
 mod piecewise;
 mod plan;
@@ -188,6 +189,7 @@ impl OwnInference<'_> {
                 Ok(())
             }
             How::Bits(bits) => bits.make::<E>(maker, shares).await,
+            How::Lookup(lookup) => lookup.make::<E>(maker, shares).await,
             How::Layer(layer) => {
                 let Maker { pair, place, generator } = maker;
                 layers.check(layer, self.plan.sides(*place))?;
@@ -206,11 +208,7 @@ impl OwnInference<'_> {
             }
             How::Square(product) => {
                 let a = maker.random::<E>(product.map.left_len(), product.width);
-                // (a_0 + a_1)² has the product of a_0 with 2·a_1.
-                let twice: SecretVec<E> = a.iter().map(|a| a.wrapping_add(*a)).collect();
-                let (x, y) = if maker.place.is_first() { (Some(&a[..]), None) } else { (None, Some(&twice[..])) };
-                let mut square = product.make(&mut maker.pair, x, y).await?;
-                square.iter_mut().zip(a.iter()).for_each(|(sum, a)| *sum = sum.wrapping_add(a.wrapping_mul(*a)));
+                let square = product.square(maker, &a).await?;
                 put_all(shares, &[&a, &square]);
                 Ok(())
             }

@@ -5,6 +5,8 @@ use std::thread;
 use mpc_ot::softspoken::FieldBits;
 use mpc_ot::{Method, Pair, PairSettings};
 use mpc_protocols::correlation::{Provider, Share};
+use mpc_protocols::function::Function;
+use mpc_protocols::lookup::Table;
 use mpc_protocols::own::{MAKE, Own, OwnPlan, WeightHolder};
 use mpc_protocols::sign::SignParameters;
 use mpc_protocols::{Bilinear, Place, Request};
@@ -90,7 +92,7 @@ fn own_relations_hold<R: Ring>(requests: &[Request], lengths: &[usize], seed: [u
     check(requests, total.iter().map(|weights| &weights[..]).collect(), plan.noise(), &fields);
 }
 
-/// Requests of all kinds that two parties make: all but masks of weights and lookups, with weights of several shapes.
+/// Requests of all kinds that two parties make: all but masks of weights, with weights of several shapes.
 fn every_own_kind<R: Ring>(len: usize, bits: u32, read: u32, planes: u32) -> (Vec<Request>, Vec<usize>) {
     let parameters = SignParameters::new(bits).unwrap();
     let product = Bilinear::MatrixProduct { rows: 3, inner: len, columns: 2 };
@@ -122,9 +124,32 @@ fn every_own_kind<R: Ring>(len: usize, bits: u32, read: u32, planes: u32) -> (Ve
         Request::Sign { len: 700, parameters },
         Request::Piecewise { len, thresholds: planes as usize, parameters },
         Request::Relu { len: 3, parameters },
+        Request::Lookup { len, table: sigmoid(8) },
+        Request::Lookup { len: 3, table: sigmoid(8) },
     ];
     let requests = requests.into_iter().map(|request| request.modulo::<R>(read)).collect();
     (requests, vec![2 * len, image.right_len(), linear.right_len(), point.right_len()])
+}
+
+/// A table with `bits` fractional bits.
+fn sigmoid(bits: u32) -> Table {
+    Table { function: Function::Sigmoid, input_bits: bits, output_bits: bits, limit_bits: bits + 10 }
+}
+
+/// Of every size of a table, with elements that begin and end inside of words.
+#[test]
+fn lookups_of_every_size_that_two_parties_make_satisfy_their_relation() {
+    fn hold<R: Ring>(tables: &[Table], seed: u8) {
+        let lengths = [1, 63, 64, 65].iter().zip(tables.iter().cycle());
+        let requests: Vec<_> = lengths.map(|(&len, &table)| Request::Lookup { len, table }).collect();
+        own_relations_hold::<R>(&requests, &[], [seed; 32]);
+    }
+    let table = |function, bits| Table { function, ..sigmoid(bits) };
+    let tables = [table(Function::HardSwish, 8), sigmoid(16), table(Function::GeluTanh, 16), table(Function::Tanh, 20)];
+    for table in tables { let l = table.layout(64).unwrap(); println!("{table:?} {l:?}"); }
+    hold::<u64>(&tables, 1);
+    hold::<u128>(&tables[1..], 2);
+    hold::<u32>(&[sigmoid(5), sigmoid(8)], 3);
 }
 
 proptest! {
