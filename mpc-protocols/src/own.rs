@@ -2,8 +2,8 @@
 //!
 //! Their correlations satisfy the same relations as a dealer's, field by field, so that protocols do not see the difference;
 //! only products with fixed weights are off by the noise of their encryption ([`OwnPlan::noise`]). [`OwnPlan`] says how each is
-//! made and what it costs, and refuses by name what two parties cannot make: so far lookups, and products of secrets that would
-//! take more than a gigabyte.
+//! made and what it costs, and refuses by name what two parties cannot make: products of secrets that would take more than
+//! 128 GiB, and layers that no encryption has room for.
 //!
 //! | correlation | how it is made |
 //! |---|---|
@@ -11,6 +11,7 @@
 //! | products with fixed weights | [`mpc_he`] modulo 2^50; with more bits by transfers |
 //! | products of secrets, squares | a transfer for each bit of an operand |
 //! | masks with their bits, bits in the ring | a transfer for each bit |
+//! | lookups | a one-hot vector of the table's index, and a transfer in each direction for each of its entries |
 //! | triples of bits | two transfers, and no message |
 
 mod bits;

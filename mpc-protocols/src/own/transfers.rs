@@ -21,8 +21,8 @@ use crate::{Bilinear, ProtocolError, Request};
 const COLUMNS: usize = 16;
 /// Bits of strings that are made at a time.
 const BITS_AT_ONCE: usize = 1 << 28;
-/// Bits of strings of the largest product that is made so: 1 GiB.
-const MOST_BITS: u128 = 1 << 33;
+/// Bits of strings of the largest product that is made so: 128 GiB.
+const MOST_BITS: u128 = 1 << 40;
 
 /// A product from transfers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
