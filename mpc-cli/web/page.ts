@@ -413,7 +413,7 @@ class Page {
 
   /** The token is in the link behind `#`, which is sent to nobody, or was used before, or is asked for. */
   private findToken(): void {
-    const inLink = decodeURIComponent(location.hash.slice(1));
+    const inLink = unescaped(location.hash.slice(1));
     if (inLink !== "") {
       history.replaceState(null, "", location.pathname + location.search);
     }
@@ -605,6 +605,15 @@ async function decode(file: File): Promise<ImageBitmap> {
 
 function bytes(count: number): string {
   return count < 1000 ? `${count} B` : count < 1e6 ? `${(count / 1e3).toFixed(1)} kB` : `${(count / 1e6).toFixed(2)} MB`;
+}
+
+/** A text without the escapes of addresses, where they are whole. */
+function unescaped(text: string): string {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    return text;
+  }
 }
 
 async function start(): Promise<void> {

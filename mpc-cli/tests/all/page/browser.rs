@@ -103,7 +103,8 @@ impl Browser {
 
     /// Presses keys, wherever the focus is.
     pub fn press(&self, keys: &[char]) {
-        let pressed = keys.iter().flat_map(|key| ["keyDown", "keyUp"].map(|kind| json!({ "type": kind, "value": key })));
+        let pressed =
+            keys.iter().flat_map(|key| ["keyDown", "keyUp"].map(|kind| json!({ "type": kind, "value": key })));
         let actions = json!([{ "type": "key", "id": "keys", "actions": pressed.collect::<Vec<_>>() }]);
         self.ask("POST", "/actions", &json!({ "actions": actions }));
     }
@@ -111,11 +112,13 @@ impl Browser {
     /// Draws a line through points, each in pixels from the centre of an element.
     pub fn draw(&self, selector: &str, points: &[(i32, i32)]) {
         let origin = self.element(selector);
-        let to = |&(x, y): &(i32, i32)| json!({ "type": "pointerMove", "duration": 30, "origin": origin, "x": x, "y": y });
+        let to =
+            |&(x, y): &(i32, i32)| json!({ "type": "pointerMove", "duration": 30, "origin": origin, "x": x, "y": y });
         let mut actions = vec![to(&points[0]), json!({ "type": "pointerDown", "button": 0 })];
         actions.extend(points[1..].iter().map(to));
         actions.push(json!({ "type": "pointerUp", "button": 0 }));
-        let pointer = json!({ "type": "pointer", "id": "mouse", "parameters": { "pointerType": "mouse" }, "actions": actions });
+        let pointer =
+            json!({ "type": "pointer", "id": "mouse", "parameters": { "pointerType": "mouse" }, "actions": actions });
         self.ask("POST", "/actions", &json!({ "actions": [pointer] }));
     }
 

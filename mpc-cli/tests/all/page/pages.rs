@@ -192,9 +192,11 @@ fn what_is_wrong_is_said() {
 
     // A picture of a digit is one, too: white on black as black on white.
     let picture = site.path("two.png");
-    image::GrayImage::from_fn(90, 90, |x, y| image::Luma([if x.abs_diff(45) < 6 && y.abs_diff(45) < 38 { 255 } else { 0 }]))
-        .save(&picture)
-        .unwrap();
+    image::GrayImage::from_fn(90, 90, |x, y| {
+        image::Luma([if x.abs_diff(45) < 6 && y.abs_diff(45) < 38 { 255 } else { 0 }])
+    })
+    .save(&picture)
+    .unwrap();
     browser.send_keys("#file", picture.to_str().unwrap());
     browser.until("return !document.getElementById('ask').disabled");
     browser.click("#ask");

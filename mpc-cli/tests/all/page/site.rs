@@ -62,11 +62,8 @@ impl Site {
         let (dealer, lines) = Process::with_lines("dealer", dealing, 1);
         let dealer_at = format!("{}={}", after(&lines[0], "listening on "), certificate("dealer"));
         let reserved = SERVERS.map(|_| Reserved::new().unwrap());
-        let peers: Vec<_> = SERVERS
-            .iter()
-            .zip(&reserved)
-            .map(|(name, at)| format!("{}={}", at.address(), certificate(name)))
-            .collect();
+        let peers: Vec<_> =
+            SERVERS.iter().zip(&reserved).map(|(name, at)| format!("{}={}", at.address(), certificate(name))).collect();
         let mut servers = Vec::new();
         for (party, name) in SERVERS.iter().enumerate() {
             let mut serving = command(name, "serve");

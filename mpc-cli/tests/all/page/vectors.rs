@@ -98,8 +98,7 @@ fn result(parties: u8, reveal: Reveal, total: &[i64]) -> Value {
         bytes.push(share);
     }
     let shares = bytes.iter().enumerate();
-    let shares: Vec<_> =
-        shares.map(|(party, bytes)| OutputShare::from_bytes(&plan, party, bytes).unwrap()).collect();
+    let shares: Vec<_> = shares.map(|(party, bytes)| OutputShare::from_bytes(&plan, party, bytes).unwrap()).collect();
     let outputs = reconstruct(&plan, &shares).unwrap();
     let outputs: Vec<Vec<f64>> = outputs.into_iter().map(|output| output.into_iter().collect()).collect();
     let shares: Vec<_> = bytes.iter().map(|bytes| hex(bytes)).collect();
