@@ -37,7 +37,8 @@ impl Browser {
         });
         let at = SocketAddr::from(([127, 0, 0, 1], port.ok_or("chromedriver says no port")?));
         let mut browser = Self { driver, at, session: String::new() };
-        let arguments = ["--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"];
+        let arguments =
+            ["--headless=new", "--no-sandbox", "--hide-scrollbars", "--disable-gpu", "--disable-dev-shm-usage"];
         let options = json!({ "args": arguments });
         let wanted = json!({ "capabilities": { "alwaysMatch": { "goog:chromeOptions": options } } });
         let session = browser.call("POST", "/session", &wanted)?;

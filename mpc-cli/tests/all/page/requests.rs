@@ -48,11 +48,31 @@ pub fn send(at: SocketAddr, head: &str, body: &[u8]) -> Response {
     // One that refuses a request by its head may not read the rest.
     let _ = stream.write_all(body);
     let mut answer = Vec::new();
-    let _ = stream.read_to_end(&mut answer);
-    let end = answer.windows(4).position(|window| window == b"\r\n\r\n").expect("an answer has a head");
+    let mut bytes = [0; 1 << 14];
+    // Not all servers close behind an answer.
+    while !is_whole(&answer) {
+        match stream.read(&mut bytes) {
+            Ok(count @ 1..) => answer.extend_from_slice(&bytes[..count]),
+            _ => break,
+        }
+    }
+    let end = head_length(&answer).expect("an answer has a head");
     let headers = String::from_utf8(answer[..end].to_vec()).unwrap();
     let status = headers.split(' ').nth(1).unwrap().parse().unwrap();
     Response { status, headers: headers.to_lowercase(), body: answer[end + 4..].to_vec() }
+}
+
+/// The length of an answer's head, if it is there.
+fn head_length(answer: &[u8]) -> Option<usize> {
+    answer.windows(4).position(|window| window == b"\r\n\r\n")
+}
+
+/// Whether an answer that says its length has all of it.
+fn is_whole(answer: &[u8]) -> bool {
+    let Some(end) = head_length(answer) else { return false };
+    let headers = String::from_utf8_lossy(&answer[..end]).to_lowercase();
+    let length = headers.lines().find_map(|line| line.strip_prefix("content-length:"));
+    length.and_then(|length| length.trim().parse().ok()).is_some_and(|length: usize| answer.len() >= end + 4 + length)
 }
 
 fn get(at: SocketAddr, path: &str, headers: &str) -> Response {
@@ -234,7 +254,7 @@ fn refusals(site: &Site) {
     assert_eq!((begin(site, 0, &to_another).status, begin(site, 0, &to_another).code().as_str()), (422, "wrong-key"));
 }
 
-/// What a page says otherwise than the servers think, or to one server otherwise than to the other.
+/// A page that says other things than the servers think, or to one server otherwise than to the other.
 fn differences(site: &Site) {
     let header = 16 + 56;
     for (at, code) in [(20, "ticket"), (header, "replaced"), (header + 48, "dealer")] {

@@ -20,7 +20,6 @@ pub const SLOW_TOKEN: &str = "fedcba9876543210fedcba9876543210";
 /// A server, and where it serves pages.
 pub struct Server {
     pub process: Process,
-    pub address: SocketAddr,
     pub pages: SocketAddr,
     pub key: String,
 }
@@ -71,16 +70,16 @@ impl Site {
             serving.args(["--allow", &certificate("acme"), "--model-owner", &certificate("acme")]);
             serving.args(["--dealer", &dealer_at, "--party", &party.to_string()]);
             serving.args(["--listen", &reserved[party].address().to_string()]);
-            peers.iter().for_each(|peer| drop(serving.args(["--server", peer])));
+            serving.args(peers.iter().flat_map(|peer| ["--server", peer]));
             serving.args(["--web", "127.0.0.1:0", "--origin", origin]).arg("--tokens").arg(path("tokens"));
             let (process, lines) = Process::with_lines(name, serving, 3);
-            let address = after(&lines[0], "listening on ").parse().unwrap();
+            assert!(lines[0].starts_with("listening on "), "{lines:?}");
             let pages = after(&lines[1], "pages at ").parse().unwrap();
-            servers.push(Server { process, address, pages, key: after(&lines[2], "pages seal to ").to_owned() });
+            servers.push(Server { process, pages, key: after(&lines[2], "pages seal to ").to_owned() });
         }
         let mut deposit = command("acme", "deposit");
         deposit.arg(path("net.private")).stdout(Stdio::null());
-        peers.iter().for_each(|peer| drop(deposit.args(["--connect", peer])));
+        deposit.args(peers.iter().flat_map(|peer| ["--connect", peer]));
         assert!(deposit.status().unwrap().success());
         Self { folder, _dealer: dealer, servers, plan: model.public.digest().unwrap().to_string() }
     }

@@ -61,7 +61,7 @@ fn values() -> Vec<f32> {
 
 fn encoding() -> Value {
     let fixed = FixedPoint::new(16);
-    let elements = values().iter().map(|&value| fixed.encode::<u64>(f64::from(value)).unwrap().to_string());
+    let elements = values().into_iter().map(|value| fixed.encode::<u64>(f64::from(value)).unwrap().to_string());
     let elements: Vec<_> = elements.collect();
     json!({ "model": description(&model(2, Reveal::Full)), "values": values(), "elements": elements })
 }
