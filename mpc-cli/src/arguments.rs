@@ -1,6 +1,7 @@
 //! Groups of arguments that several commands take.
 
 use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -204,7 +205,7 @@ impl InputArguments {
 
     /// The inputs of each inference, in the order of the network's. For a network of one input each file is an inference;
     /// else all files are those of one.
-    pub fn read(&self, model: &PublicModel, files: &[String]) -> Result<Vec<Vec<ArrayD<f32>>>, Failure> {
+    pub fn read(&self, model: &PublicModel, files: &[OsString]) -> Result<Vec<Vec<ArrayD<f32>>>, Failure> {
         let names = model.input_names();
         let groups: Vec<_> = match &names[..] {
             [_] => files.chunks(1).collect(),
@@ -213,7 +214,7 @@ impl InputArguments {
         groups.into_iter().map(|files| self.read_one(model, files, &names)).collect()
     }
 
-    fn read_one(&self, model: &PublicModel, files: &[String], names: &[String]) -> Result<Vec<ArrayD<f32>>, Failure> {
+    fn read_one(&self, model: &PublicModel, files: &[OsString], names: &[String]) -> Result<Vec<ArrayD<f32>>, Failure> {
         let paths = by_name("input", files, names)?;
         let inputs = model.inputs.iter().map(|input| (&*input.name, input.classes, &*input.limits));
         let files = input_files(&model.graph, inputs, &paths, &self.pixels())?;
@@ -227,7 +228,7 @@ impl InputArguments {
 pub struct OutputArguments {
     /// Where to write an output as float32 .npy; without a name the first one. Of several inferences one after the other.
     #[arg(short, long, value_name = "[NAME=]FILE.npy")]
-    pub output: Vec<String>,
+    pub output: Vec<OsString>,
     /// Where to write what was planned and measured, as JSON; of `mpc run` as a page with charts, if the name ends in .html.
     #[arg(long, value_name = "FILE.json|FILE.html")]
     pub report: Option<PathBuf>,

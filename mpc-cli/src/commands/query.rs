@@ -1,5 +1,6 @@
 //! `mpc query`.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::Args;
@@ -22,7 +23,7 @@ pub struct QueryArguments {
     model: PathBuf,
     /// The inputs: tensors (.npy, .npz) or images (PNG, JPEG), which are resized.
     #[arg(required = true, value_name = "[NAME=]FILE")]
-    input: Vec<String>,
+    input: Vec<OsString>,
     #[command(flatten)]
     connect: ConnectArguments,
     /// The store of prepared inferences, a folder or a database.

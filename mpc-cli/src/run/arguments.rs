@@ -1,5 +1,7 @@
 //! The arguments of `mpc run`, which `mpc plan` takes too.
 
+use std::borrow::Cow;
+use std::ffi::OsString;
 use std::num::NonZeroU8;
 use std::path::PathBuf;
 
@@ -25,7 +27,7 @@ const HOW: &str = "How it runs";
 pub struct RunArguments {
     /// The network: a name (an unknown one lists those there are), or an ONNX file.
     #[arg(default_value = "resnet32", value_name = "NAME|FILE.onnx")]
-    pub model: String,
+    pub model: OsString,
 
     /// How messages travel.
     #[arg(long, value_enum, default_value_t = TransportKind::Memory, help_heading = HOW)]
@@ -48,7 +50,7 @@ pub struct RunArguments {
     /// of PNG or JPEG files for each class, read as the training script does, with --weights trained for these classes.
     /// Of an ONNX file: for each input a tensor (.npy, .npz) or an image (PNG, JPEG), which is resized.
     #[arg(long, value_name = "[NAME=]FILE|FOLDER", conflicts_with = "accuracy", help_heading = IO)]
-    pub input: Vec<String>,
+    pub input: Vec<OsString>,
 
     /// The party that owns an input, where it is not party 1.
     #[arg(long, value_name = "NAME=PARTY", help_heading = IO)]
@@ -190,6 +192,11 @@ impl Default for RunArguments {
 }
 
 impl RunArguments {
+    /// The network's name, or its file as people read it.
+    pub fn name(&self) -> Cow<'_, str> {
+        self.model.to_string_lossy()
+    }
+
     /// The makers of correlations.
     pub fn correlations(&self) -> Correlations {
         if !self.no_dealer {

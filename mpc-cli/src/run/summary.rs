@@ -208,7 +208,7 @@ pub fn summarise(
     let settings = plan.settings();
     let batch = plan.graph().batch();
     Ok(Summary {
-        model: arguments.model.clone(),
+        model: arguments.name().into_owned(),
         parties: settings.parties,
         transport: arguments.transport,
         link: arguments.link,

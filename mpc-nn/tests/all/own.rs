@@ -43,6 +43,25 @@ fn residual() -> Graph {
     b.finish(&[scores, best]).unwrap()
 }
 
+/// Attention whose weights are the reciprocals of sigmoids, which are positive, and a gate.
+fn attention() -> Graph {
+    let mut b = GraphBuilder::new();
+    let x = b.input("x", &[3, 4]).unwrap();
+    let [q, k, v] = ["q", "k", "v"].map(|name| {
+        let rows = b.linear(name, x, 4, true).unwrap();
+        b.reshape(&format!("{name} of one head"), rows, &[1, 3, 4]).unwrap()
+    });
+    let k = b.transpose("turned", k, &[0, 2, 1]).unwrap();
+    let scores = b.matrix_product("scores", q, k).unwrap();
+    let scores = b.function("positive", scores, Function::Sigmoid).unwrap();
+    let scores = b.function("reciprocals", scores, Function::PositiveReciprocal).unwrap();
+    let x = b.matrix_product("mixed", scores, v).unwrap();
+    let x = b.reshape("rows", x, &[3, 4]).unwrap();
+    let gate = b.function("gate", x, Function::Gelu).unwrap();
+    let x = b.linear("out", gate, 2, true).unwrap();
+    b.finish(&[x]).unwrap()
+}
+
 struct Ran {
     outputs: Vec<Option<Vec<ArrayD<f64>>>>,
     online: Traffic,
@@ -109,8 +128,10 @@ fn two_parties_run_networks_without_a_dealer() {
     let settings = Settings { fractional_bits: 12, comparison_bits: 26, ..soft() };
     check::<u64>(&residual(), settings, 2e-2, Preprocessing::Streamed);
     check::<u128>(&residual(), soft(), 2e-3, Preprocessing::Streamed);
+    check::<u64>(&attention(), soft(), 4e-3, Preprocessing::Streamed);
     // Silent transfers, and weights that are shared.
     let shared = Settings { weights: WeightKnowledge::Shared, ..Settings::without_dealer() };
+    check::<u64>(&attention(), shared, 4e-3, Preprocessing::Ahead);
     check::<u64>(&residual(), shared, 2e-3, Preprocessing::Streamed);
 }
 
@@ -133,10 +154,10 @@ fn what_needs_a_dealer_is_refused_when_the_plan_is_made() {
     assert!(matches!(error, PlanError::NoDealer { parties: 3 }), "{error}");
     assert!(error.to_string().contains("two parties"), "{error}");
     let mut b = GraphBuilder::new();
-    let x = b.input("x", &[1, 4]).unwrap();
-    let y = b.function("gate", x, Function::Sigmoid).unwrap();
-    let error = refused(&b.finish(&[y]).unwrap(), soft());
-    assert!(matches!(&error, PlanError::NeedsDealer { step, .. } if step == "gate"), "{error}");
+    let [x, y] = ["x", "y"].map(|name| b.input(name, &[1, 4096, 4096]).unwrap());
+    let product = b.matrix_product("huge", x, y).unwrap();
+    let error = refused(&b.finish(&[product]).unwrap(), soft());
+    assert!(matches!(&error, PlanError::NeedsDealer { step, .. } if step == "huge"), "{error}");
     let small = Plan::<u32>::new(&residual(), Settings { fractional_bits: 8, comparison_bits: 18, ..soft() });
     assert!(matches!(small.unwrap_err(), PlanError::NeedsDealer { .. }));
 }
