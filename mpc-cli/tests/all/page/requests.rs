@@ -223,7 +223,7 @@ fn refusals(site: &Site) {
         (&offer, bearer(TOKEN) + "Origin: https://other.example\r\n", 403, "origin"),
         (&ask, bearer(TOKEN), 405, "method"),
         ("/", bearer(TOKEN), 404, "not-found"),
-        (&"/v1/models/00".to_owned(), bearer(TOKEN), 404, "not-found"),
+        ("/v1/models/00", bearer(TOKEN), 404, "not-found"),
         (&format!("/v1/models/{}", "0".repeat(64)), bearer(TOKEN), 404, "no-model"),
         (&format!("/v1/inferences/{}", "0".repeat(32)), bearer(TOKEN), 404, "no-inference"),
     ] {
