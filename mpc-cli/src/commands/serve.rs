@@ -98,6 +98,9 @@ impl WebArguments {
         let limits = HttpLimits { connections: self.max_page_connections, ..HttpLimits::default() };
         let listener = listen(address)?;
         let address = listener.local_addr().map_err(|error| Failure::Own(error.to_string()))?;
+        if !address.ip().is_loopback() {
+            tracing::warn!(%address, "pages and their tokens come in the clear here: have a proxy with TLS before it");
+        }
         print(&format!("pages at {address}\npages seal to {}\n", WebKey::of(identity)))?;
         Ok(Some((WebSettings { origins: self.origin.clone(), tokens, limits }, listener)))
     }

@@ -60,6 +60,20 @@ impl Process {
         Self { name: name.to_owned(), child, log, reader: Some(reader) }
     }
 
+    /// Starts it, and reads the first lines that it prints; of one that ends before, the lines are empty.
+    pub fn with_lines(name: &str, mut command: Command, count: usize) -> (Self, Vec<String>) {
+        command.stdout(Stdio::piped());
+        let mut process = Self::start(name, command);
+        let mut output = BufReader::new(process.child.stdout.take().unwrap());
+        let mut line = || {
+            let mut line = String::new();
+            output.read_line(&mut line).unwrap();
+            line.trim().to_owned()
+        };
+        let lines = (0..count).map(|_| line()).collect();
+        (process, lines)
+    }
+
     /// The text that it has logged so far.
     pub fn log(&self) -> String {
         self.log.text.lock().unwrap().clone()
@@ -120,21 +134,16 @@ pub struct Service {
 }
 
 impl Service {
-    pub fn start(name: &str, mut command: Command) -> Self {
-        let mut process = Process::start(name, {
-            command.stdout(Stdio::piped());
-            command
-        });
-        let mut line = String::new();
-        BufReader::new(process.child.stdout.take().unwrap()).read_line(&mut line).unwrap();
-        let address = line.trim().strip_prefix("listening on ").and_then(|address| address.parse().ok());
+    pub fn start(name: &str, command: Command) -> Self {
+        let (process, lines) = Process::with_lines(name, command, 1);
+        let address = lines[0].strip_prefix("listening on ").and_then(|address| address.parse().ok());
         let address = address.unwrap_or_else(|| panic!("{name} does not listen:\n{}", process.log()));
         Self { process, address }
     }
 }
 
 /// The small network of the tests, and its weights.
-fn network() -> Network {
+pub fn network() -> Network {
     let mut builder = GraphBuilder::new();
     let x = builder.input("x", &[1, INPUTS]).unwrap();
     let first = builder.linear("first", x, 2 * INPUTS, true).unwrap();
