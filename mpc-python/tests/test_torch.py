@@ -57,3 +57,16 @@ def test_a_module_of_pytorch():
     x = torch.randn(1, 4)
     net = mpc.from_torch(module, x)
     np.testing.assert_allclose(net.run(x), module(x).detach().numpy(), atol=1e-3)
+
+
+@pytest.mark.parametrize("has_newer_exporter", [True, False])
+def test_attention_of_pytorch(monkeypatch, has_newer_exporter):
+    torch = pytest.importorskip("torch")
+    if not has_newer_exporter:
+        monkeypatch.setattr("importlib.util.find_spec", lambda *_: None)
+    layer = torch.nn.TransformerEncoderLayer(8, 2, 16, batch_first=True)
+    module = torch.nn.TransformerEncoder(layer, 1, enable_nested_tensor=False).eval()
+    x = torch.randn(1, 3, 8)
+    net = mpc.from_torch(module, x)
+    assert torch.backends.mha.get_fastpath_enabled()
+    np.testing.assert_allclose(net.run(x), module(x).detach().numpy(), atol=1e-2)

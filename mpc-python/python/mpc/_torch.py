@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import importlib.util
 import inspect
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -32,7 +33,7 @@ def from_torch(module: Any, example: Any, *, input_names: Sequence[str] | None =
     try:
         import torch
     except ImportError as error:
-        raise ImportError("mpc.from_torch needs PyTorch: pip install torch onnx") from error
+        raise ImportError("mpc.from_torch needs PyTorch: pip install torch onnx onnxscript") from error
     arguments = tuple(example) if isinstance(example, (tuple, list)) else (example,)
     default = ["x"] if len(arguments) == 1 else [f"x{at}" for at in range(len(arguments))]
     names = list(input_names) if input_names is not None else default
@@ -46,8 +47,23 @@ def from_torch(module: Any, example: Any, *, input_names: Sequence[str] | None =
     training = module.training
     module.eval()
     try:
-        with torch.no_grad():
-            torch.onnx.export(module, arguments, str(path), input_names=names, **options)
+        with torch.no_grad(), _plain_attention(torch):
+            torch.onnx.export(module, arguments, str(path), input_names=names, verbose=False, **options)
     finally:
         module.train(training)
     return Network(_native.Network.load(path), folder)
+
+
+@contextmanager
+def _plain_attention(torch: Any) -> Iterator[None]:
+    """Attention as single operators: its fused form has none in ONNX that the older exporter knows."""
+    mha = getattr(getattr(torch, "backends", None), "mha", None)
+    if mha is None:
+        yield
+        return
+    enabled = mha.get_fastpath_enabled()
+    mha.set_fastpath_enabled(False)
+    try:
+        yield
+    finally:
+        mha.set_fastpath_enabled(enabled)
