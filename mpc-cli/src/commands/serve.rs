@@ -40,7 +40,7 @@ pub struct ServeArguments {
     /// Those who may ask for inferences.
     #[arg(long, required = true, value_delimiter = ',', value_name = "FILE.crt")]
     allow: Vec<PathBuf>,
-    /// The dealer and the certificate that it must have.
+    /// The dealer and the certificate that it must have; of a model that was packed with --no-dealer there is none.
     #[arg(long, value_name = "HOST:PORT=FILE.crt")]
     dealer: Option<String>,
     /// The index of this party.

@@ -179,6 +179,8 @@ pub struct Site {
     folder: TempDir,
     expected: Vec<Vec<f32>>,
     is_outsourced: bool,
+    /// Whether dealers are named; else their addresses are of no matter.
+    has_dealer: bool,
 }
 
 impl Default for Site {
@@ -201,7 +203,7 @@ impl Site {
         model.write(&folder.path().join("net.private")).unwrap();
         fs::write(folder.path().join("net.public"), model.public.to_bytes()).unwrap();
         let is_outsourced = terms.setting == Topology::Outsourced;
-        let site = Self { folder, expected, is_outsourced };
+        let site = Self { folder, expected, is_outsourced, has_dealer: terms.has_dealer() };
         for seed in 0..SAMPLES {
             write_tensor(&site.path(&format!("x{seed}.npy")), &sample(seed).mapv(f64::from), &[1, INPUTS]).unwrap();
         }
@@ -251,9 +253,15 @@ impl Site {
     pub fn server_command(&self, at: Option<SocketAddr>, dealer: SocketAddr) -> Command {
         let mut command = self.command("acme", "serve");
         command.arg(self.path("net.private")).args(["--allow", &self.allow(&["clinic"])]).args(MANY);
-        command.args(["--dealer", &self.peer("dealer", dealer), "--store"]).arg(self.path("acme.store"));
-        command.args(["--listen", &listen(at)]);
+        self.name_dealer(&mut command, dealer);
+        command.arg("--store").arg(self.path("acme.store")).args(["--listen", &listen(at)]);
         command
+    }
+
+    fn name_dealer(&self, command: &mut Command, dealer: SocketAddr) {
+        if self.has_dealer {
+            command.args(["--dealer", &self.peer("dealer", dealer)]);
+        }
     }
 
     pub fn start_server(&self, at: Option<SocketAddr>, dealer: SocketAddr) -> Service {
@@ -266,7 +274,8 @@ impl Site {
         let mut command = self.command(name, "serve");
         command.arg("--shares").arg(self.path(&format!("{name}.shares"))).args(["--party", &party.to_string()]);
         command.args(["--allow", &self.allow(&["clinic"]), "--model-owner", &self.allow(&["acme"])]).args(MANY);
-        command.args(["--dealer", &self.peer("dealer", dealer), "--listen", &servers[party].to_string()]);
+        self.name_dealer(&mut command, dealer);
+        command.args(["--listen", &servers[party].to_string()]);
         command.arg("--store").arg(self.path(&format!("{name}.store")));
         for (name, at) in SHARE_SERVERS.iter().zip(servers) {
             command.args(["--server", &self.peer(name, at)]);
@@ -365,7 +374,7 @@ impl<'a> Query<'a> {
         for (name, at) in names.iter().zip([Some(self.server), self.second].into_iter().flatten()) {
             command.args(["--connect", &self.site.peer(name, at)]);
         }
-        command.args(["--dealer", &self.site.peer("dealer", self.dealer)]);
+        self.site.name_dealer(command, self.dealer);
     }
 
     pub fn command(&self, output: &Path, report: &Path) -> Command {

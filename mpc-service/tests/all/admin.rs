@@ -1,4 +1,4 @@
-//! What operators are told of a running service, over a real socket.
+//! A running service tells operators its figures and whether it is ready, over a real socket.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -104,16 +104,16 @@ impl Watched {
 fn figures_are_those_of_the_plan() {
     let watched = Watched::start();
     let (site, at) = (&watched.site, watched.admin.address);
-    watched.query(2, Correlations::Dealer).unwrap();
+    watched.query(2, Correlations::Live).unwrap();
     let store = site.store();
     let client = site.client(&watched.servers, Some(&watched.dealer));
     block_on(client.prepare(&site.model.public, 3, &store, &mut ())).unwrap();
     watched.query(2, Correlations::Store(&store)).unwrap();
     // More than are granted, and somebody who is unknown.
-    assert!(watched.query(5, Correlations::Dealer).is_err());
+    assert!(watched.query(5, Correlations::Live).is_err());
     let stranger = site.client_of(&Organisation::new("stranger"), &watched.servers, Some(&watched.dealer));
     let inputs = [vec![sample(1).0]];
-    assert!(block_on(stranger.query(&site.model.public, &inputs, Correlations::Dealer, &mut ())).is_err());
+    assert!(block_on(stranger.query(&site.model.public, &inputs, Correlations::Live, &mut ())).is_err());
 
     figures_when(at, "mpc_strangers_total", 1.0);
     let text = figures_when(at, r#"mpc_sessions_total{work="prepared",outcome="done"}"#, 1.0);
