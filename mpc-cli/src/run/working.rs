@@ -49,14 +49,15 @@ fn processor_time() -> Option<u64> {
 #[cfg(all(test, target_os = "linux"))]
 mod tests {
     use std::hint::black_box;
-    use std::sync::mpsc;
 
     use super::*;
 
     #[test]
     fn a_process_that_computes_is_heard() {
-        let (tell, told) = mpsc::channel();
-        let working = Working::new(move || drop(tell.send(())));
+        let (tell, told) = channel();
+        let working = Working::new(move || {
+            let _ = tell.send(());
+        });
         let before = processor_time().unwrap();
         let mut sum = 0u64;
         while told.try_recv().is_err() {
