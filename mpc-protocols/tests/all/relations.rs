@@ -34,13 +34,8 @@ impl<R: Ring> Opened<R> {
     fn blank(field: &Field) -> Self {
         let is_words = field.form == Form::Words;
         let (elements, words) = if is_words { (0, field.len) } else { (field.len, 0) };
-        Self {
-            field: *field,
-            elements: vec![R::ZERO; elements],
-            words: vec![0; words],
-            packed: Vec::new(),
-            received: 0,
-        }
+        let (elements, words) = (vec![R::ZERO; elements], vec![0; words]);
+        Self { field: *field, elements, words, packed: Vec::new(), received: 0 }
     }
 
     /// Unpacks what stayed packed.
