@@ -22,6 +22,7 @@ mod lookup;
 mod maker;
 mod piecewise;
 mod plan;
+mod scaled;
 mod transfers;
 
 use alloc::boxed::Box;
@@ -233,7 +234,7 @@ impl OwnInference<'_> {
                 }
             }
         }
-        pieces.multiply(&mut maker.pair, &gathered, shares).await
+        pieces.multiply(maker, &gathered, shares).await
     }
 
     async fn exact_layer<E: Ring>(
