@@ -21,7 +21,7 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::marker::PhantomData;
 
-use mpc_protocols::own::OwnPlan;
+use mpc_protocols::own::{OwnPlan, recorded_bytes as own_recorded_bytes};
 use mpc_protocols::{Place, Request, correlation, fixed_weights, sharing};
 use mpc_ring::Ring;
 use mpc_shares::Seed;
@@ -30,7 +30,7 @@ use serde::Serialize;
 use sha2::{Digest, Sha256};
 
 use crate::encoding::{Header, hex};
-use crate::graph::Graph;
+use crate::graph::{Graph, NodeId};
 use crate::ops;
 
 pub use format::{Format, Index, Number};
@@ -70,6 +70,7 @@ pub struct Plan<R: Ring> {
     /// How two parties make the correlations, where there is no dealer.
     own: Option<Arc<OwnPlan>>,
     layout: [u8; 32],
+    bounds: Vec<f64>,
     digest: [u8; 32],
     ring: PhantomData<R>,
 }
@@ -90,12 +91,12 @@ impl<R: Ring> Plan<R> {
             walk.reveal(output, id);
         }
         walk.merge_branches();
-        let Walk { mut weights, constants, mut steps, .. } = walk;
+        let Walk { mut weights, constants, mut steps, bounds, .. } = walk;
         widths::assign::<R>(graph, &mut steps, &mut weights);
         add_costs::<R>(&mut steps, &settings);
         let own = own::plan::<R>(&mut steps, &settings)?;
-        let (graph, ring) = (graph.clone(), PhantomData);
-        let mut plan = Self { graph, settings, weights, constants, steps, own, layout: [0; 32], digest: [0; 32], ring };
+        let (graph, ring, layout, digest) = (graph.clone(), PhantomData, [0; 32], [0; 32]);
+        let mut plan = Self { graph, settings, weights, constants, steps, bounds, own, layout, digest, ring };
         plan.layout = correlation::layout_digest::<R>(&[plan.setup_requests(), plan.requests()].concat());
         plan.digest = plan.make_digest();
         Ok(plan)
@@ -111,6 +112,12 @@ impl<R: Ring> Plan<R> {
     #[must_use]
     pub fn settings(&self) -> &Settings {
         &self.settings
+    }
+
+    /// The magnitude that the value of a node must stay below for results to mean anything.
+    #[must_use]
+    pub fn bound(&self, node: NodeId) -> f64 {
+        self.bounds[node.index()]
     }
 
     /// The weight tensors that are opened under masks when the model is loaded, in the order of the masks.
@@ -238,7 +245,12 @@ impl<R: Ring> Plan<R> {
     /// The bytes of a party's [recording](crate::recording) of one inference.
     #[must_use]
     pub fn recording_bytes(&self, party: usize) -> u64 {
-        Header::BYTES as u64 + correlation::traffic::<R>(&self.requests(), self.place(party)).payload_received
+        let kept = match self.own {
+            // Both parties keep all.
+            Some(_) => own_recorded_bytes::<R>(&self.requests()),
+            None => correlation::traffic::<R>(&self.requests(), self.place(party)).payload_received,
+        };
+        Header::BYTES as u64 + kept
     }
 
     fn share_bytes(&self, party: usize, len: usize) -> usize {
@@ -284,8 +296,8 @@ impl<R: Ring> Plan<R> {
             .with("fractional bits", settings.fractional_bits)
             .with("comparison bits", settings.comparison_bits)
             .with("parties", settings.parties)
-            .with("weights known to", if settings.weights == WeightKnowledge::Owner { "model owner" } else { "nobody" })
             .with("correlations", settings.correlations)
+            .with("weights known to", if settings.weights == WeightKnowledge::Owner { "model owner" } else { "nobody" })
             .with("model owner", settings.roles.model_owner)
             .with("data owner", settings.roles.data_owner)
             .with("owners of inputs", owners.join(", "))

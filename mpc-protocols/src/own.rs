@@ -22,6 +22,7 @@ mod lookup;
 mod maker;
 mod piecewise;
 mod plan;
+mod record;
 mod scaled;
 mod transfers;
 
@@ -45,6 +46,7 @@ use plan::{How, Making};
 use transfers::Product;
 
 pub use plan::{OwnPlan, WeightHolder};
+pub use record::recorded_bytes;
 
 /// Label of what is counted for correlations, in the phases [`Phase::Setup`] and [`Phase::Preprocessing`].
 pub const MAKE: &str = "make correlations";

@@ -32,6 +32,19 @@ pub enum Kind {
     Refused,
 }
 
+impl Kind {
+    /// How figures name it.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Own => "own",
+            Self::Differs => "differs",
+            Self::PeerLost => "peer-lost",
+            Self::TimedOut => "timed-out",
+            Self::Refused => "refused",
+        }
+    }
+}
+
 /// Why a session, a preparation or a deposit failed.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -181,6 +194,9 @@ pub enum ServiceError {
     /// A session with a dealer, and none that is named.
     #[error("no dealer is named, which this session needs")]
     NoDealer,
+    /// A dealer that is named for a model whose parties make their own correlations. Nothing was sent.
+    #[error("a dealer is named, and by the terms of this model there is none: the two parties make the correlations")]
+    NeedlessDealer,
     /// Models of several owners, and none that is named.
     #[error("{} model owners have left models of this plan: name the one that is meant; by fingerprint: {}", .owners.len(), shown_owners(.owners))]
     SeveralOwners {

@@ -90,5 +90,5 @@ fn packed(arguments: &RunArguments) -> Result<Option<PublicModel>, Failure> {
         return Ok(Some(PublicModel::read(model)?));
     }
     let is_served = arguments.transport == TransportKind::Services;
-    is_served.then(|| Ok(arguments.terms.pack(model, &arguments.shape)?.public)).transpose()
+    is_served.then(|| Ok(arguments.pack()?.public)).transpose()
 }

@@ -16,6 +16,7 @@ use mpc_service::{
 use mpc_transport::tls::Identity;
 use ndarray::ArrayD;
 
+use crate::admin::AdminArguments;
 use crate::arguments::{LimitArguments, ListenArguments};
 use crate::failure::Failure;
 use crate::keys::{KeyArguments, certificates, peer, peers, read_text};
@@ -39,7 +40,7 @@ pub struct ServeArguments {
     /// Those who may ask for inferences.
     #[arg(long, required = true, value_delimiter = ',', value_name = "FILE.crt")]
     allow: Vec<PathBuf>,
-    /// The dealer and the certificate that it must have.
+    /// The dealer and the certificate that it must have; of a model that was packed with --no-dealer there is none.
     #[arg(long, value_name = "HOST:PORT=FILE.crt")]
     dealer: Option<String>,
     /// The index of this party.
@@ -68,6 +69,11 @@ pub struct ServeArguments {
     limits: LimitArguments,
     #[command(flatten)]
     web: WebArguments,
+    #[command(flatten)]
+    admin: AdminArguments,
+    /// Not ready where a data owner has fewer prepared inferences here.
+    #[arg(long, default_value_t = 0, value_name = "N", help_heading = "Operation")]
+    min_prepared: u64,
 }
 
 /// Pages in browsers as data owners.
@@ -98,6 +104,9 @@ impl WebArguments {
         let limits = HttpLimits { connections: self.max_page_connections, ..HttpLimits::default() };
         let listener = listen(address)?;
         let address = listener.local_addr().map_err(|error| Failure::Own(error.to_string()))?;
+        if !address.ip().is_loopback() {
+            tracing::warn!(%address, "pages and their tokens come in the clear here: have a proxy with TLS before it");
+        }
         print(&format!("pages at {address}\npages seal to {}\n", WebKey::of(identity)))?;
         Ok(Some((WebSettings { origins: self.origin.clone(), tokens, limits }, listener)))
     }
@@ -132,6 +141,7 @@ pub fn run(arguments: &ServeArguments) -> Result<(), Failure> {
         None => {}
     }
     let (listener, stop) = arguments.listen.start()?;
+    arguments.admin.start(server.status(), arguments.min_prepared)?;
     match arguments.web.start(&identity)? {
         Some(pages) => smol::block_on(server.run_with_pages(listener, pages, stop))?,
         None => smol::block_on(server.run(listener, stop))?,

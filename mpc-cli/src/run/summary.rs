@@ -213,7 +213,7 @@ pub fn summarise(
         transport: arguments.transport,
         link: arguments.link,
         owner_computes: settings.weights == WeightKnowledge::Owner,
-        no_dealer: arguments.no_dealer,
+        no_dealer: arguments.terms.no_dealer,
         preprocessing_mode: arguments.preprocessing_mode(),
         ring_bits: plan.ring_bits(),
         fractional_bits: settings.fractional_bits,

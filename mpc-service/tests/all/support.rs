@@ -86,12 +86,22 @@ pub fn loopback() -> SocketAddr {
 }
 
 pub fn start_dealer(organisation: &Organisation, allowed: Vec<Certificate>, limits: Limits) -> Running {
-    let dealer = Dealer::new(organisation.endpoint(), allowed, limits).unwrap();
+    run_dealer(Dealer::new(organisation.endpoint(), allowed, limits).unwrap())
+}
+
+pub fn run_dealer(dealer: Dealer) -> Running {
     start(loopback(), move |listener, stop| async move { dealer.run(listener, stopped(stop)).await })
 }
 
 pub fn start_server(server: Server, address: SocketAddr) -> Running {
     start(address, move |listener, stop| async move { server.run(listener, stopped(stop)).await })
+}
+
+/// Answers an operator who asks for a service's state.
+#[cfg(feature = "admin")]
+pub fn start_admin(status: mpc_service::admin::Status, needed: mpc_service::admin::Readiness) -> Running {
+    let run = move |listener, stop| mpc_service::admin::serve_admin(status, needed, listener, stopped(stop));
+    start(loopback(), run)
 }
 
 /// A small network: 6 inputs, 5 hidden units, 3 outputs.
@@ -157,6 +167,8 @@ pub struct Site {
     pub client: Organisation,
     pub dealer: Organisation,
     pub folder: TempDir,
+    /// Where servers keep prepared inferences, if it is not that folder.
+    pub stores: Option<Stores>,
     /// Where the weights of the model owner's server begin.
     pub start: f32,
     /// The results that the model owner was told, of each inference.
@@ -192,6 +204,7 @@ impl Site {
             client: Organisation::new("clinic"),
             dealer: Organisation::new("dealer"),
             folder: tempfile::tempdir().unwrap(),
+            stores: None,
             start: 0.0,
             told: Arc::default(),
         }
@@ -231,8 +244,9 @@ impl Site {
             (mpc_service::Topology::Direct, 0) => Holdings::Own(Box::new(copy())),
             (mpc_service::Topology::Direct, _) => Holdings::Public(Box::new(self.model.public.clone())),
         };
-        let stores = Some(Stores::Folder(self.folder.path().join(format!("stores{party}"))));
-        let server = Server::new(organisation.endpoint(), party, holdings, contacts, stores, limits).unwrap();
+        let folder = || Stores::Folder(self.folder.path().join(format!("stores{party}")));
+        let stores = self.stores.clone().unwrap_or_else(folder);
+        let server = Server::new(organisation.endpoint(), party, holdings, contacts, Some(stores), limits).unwrap();
         server.with_recipient(Box::new(Told(Arc::clone(&self.told))))
     }
 

@@ -1,24 +1,44 @@
 //! The same relations where two parties make the correlations themselves, every meter as planned.
 
+use std::collections::VecDeque;
 use std::thread;
 
 use mpc_ot::softspoken::FieldBits;
 use mpc_ot::{Method, Pair, PairSettings};
-use mpc_protocols::correlation::{Provider, Share};
+use mpc_protocols::correlation::{OwnRecorded, Provider, Share};
 use mpc_protocols::function::Function;
 use mpc_protocols::lookup::Table;
-use mpc_protocols::own::{MAKE, Own, OwnPlan, WeightHolder};
+use mpc_protocols::own::{MAKE, Own, OwnPlan, WeightHolder, recorded_bytes};
 use mpc_protocols::sign::SignParameters;
 use mpc_protocols::{Bilinear, Place, Request};
 use mpc_ring::{Convolution, Ring};
 use mpc_shares::{Prg, Seed};
-use mpc_transport::{Phase, memory_network};
+use mpc_transport::{FrameSource, Phase, RecordingError, memory_network};
 use proptest::prelude::*;
 
 use super::{Opened, check, dealt, not_rotated};
 use crate::common::{PATIENT, chi_square};
 
-/// The values of every field of a plan that two parties make themselves, each with its weights, and what it says of noise.
+/// A recording in memory.
+struct Kept(VecDeque<u8>);
+
+impl FrameSource for Kept {
+    fn remaining(&self) -> u64 {
+        self.0.len() as u64
+    }
+
+    fn read(&mut self, bytes: &mut [u8]) -> Result<(), RecordingError> {
+        if self.0.len() < bytes.len() {
+            return Err(RecordingError::Ended);
+        }
+        let read = self.0.drain(..bytes.len());
+        bytes.iter_mut().zip(read).for_each(|(byte, kept)| *byte = kept);
+        Ok(())
+    }
+}
+
+/// The values of every field of a plan that two parties make themselves, each with its weights, and what it says of noise: of an
+/// inference that they have recorded and read again.
 fn own<R: Ring>(requests: &[Request], holder: WeightHolder, weights: [&[Vec<R>]; 2]) -> (OwnPlan, Vec<Vec<Opened<R>>>) {
     let plan = OwnPlan::new::<R>(requests, holder, 1).unwrap();
     let draw = async |party: usize, transport| {
@@ -32,17 +52,29 @@ fn own<R: Ring>(requests: &[Request], holder: WeightHolder, weights: [&[Vec<R>];
         assert_eq!(own.transport().meter().traffic(Phase::Setup, MAKE), plan.loading(place));
         let mut schedule = own.schedule();
         let mut inferences = Vec::new();
-        for _ in 0..2 {
+        for is_recorded in [false, true] {
             own.transport_mut().meter_mut().clear();
-            let mut provider = own.begin(&plan);
+            let mut kept = VecDeque::new();
+            let mut provider: Box<dyn Provider> = if is_recorded {
+                let keep = |bytes: &[u8]| {
+                    kept.extend(bytes);
+                    Ok(())
+                };
+                own.record::<R>(&plan, requests, keep, |_| ()).await.unwrap();
+                assert_eq!(kept.len() as u64, recorded_bytes::<R>(requests));
+                Box::new(OwnRecorded::new(Kept(kept)))
+            } else {
+                Box::new(own.begin(&plan))
+            };
             let mut drawn: Vec<Vec<Opened<R>>> = Vec::new();
             for request in requests {
                 let layout = request.layout::<R>().unwrap();
                 let mut fields: Vec<Opened<R>> = layout.fields().iter().map(Opened::blank).collect();
                 let shares = fields.iter_mut().map(|share| share as &mut dyn Share).collect();
                 provider.provide(request, shares).await.unwrap();
-                drawn.push(fields);
+                drawn.push(fields.into_iter().map(Opened::finish).collect());
             }
+            drop(provider);
             let planned = plan.traffic(place, &mut schedule);
             assert_eq!(own.transport().meter().total(Phase::Preprocessing), planned, "{place:?}");
             assert_eq!(schedule, own.schedule());
