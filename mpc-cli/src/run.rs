@@ -28,6 +28,7 @@ mod summary;
 pub(crate) mod table;
 mod timing;
 mod watch;
+mod working;
 
 use std::sync::Arc;
 

@@ -151,7 +151,6 @@ pub struct Site {
     folder: TempDir,
     expected: Vec<Vec<f32>>,
     is_outsourced: bool,
-    /// Whether dealers are named; else their addresses are of no matter.
     has_dealer: bool,
 }
 
@@ -230,6 +229,7 @@ impl Site {
         command
     }
 
+    /// Names the dealer, if there is one; else its address is of no matter.
     fn name_dealer(&self, command: &mut Command, dealer: SocketAddr) {
         if self.has_dealer {
             command.args(["--dealer", &self.peer("dealer", dealer)]);
@@ -247,8 +247,7 @@ impl Site {
         command.arg("--shares").arg(self.path(&format!("{name}.shares"))).args(["--party", &party.to_string()]);
         command.args(["--allow", &self.allow(&["clinic"]), "--model-owner", &self.allow(&["acme"])]).args(MANY);
         self.name_dealer(&mut command, dealer);
-        command.args(["--listen", &servers[party].to_string()]);
-        command.arg("--store").arg(self.path(&format!("{name}.store")));
+        command.arg("--store").arg(self.path(&format!("{name}.store"))).args(["--listen", &servers[party].to_string()]);
         for (name, at) in SHARE_SERVERS.iter().zip(servers) {
             command.args(["--server", &self.peer(name, at)]);
         }
@@ -286,13 +285,10 @@ impl Site {
     fn paths(&self, folder: &str) -> Vec<PathBuf> {
         let (mut pending, mut paths) = (vec![self.path(folder)], Vec::new());
         while let Some(folder) = pending.pop() {
-            let entries = fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path());
-            for path in entries {
-                if path.is_dir() {
-                    pending.push(path.clone());
-                }
-                paths.push(path);
-            }
+            let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+            let entries: Vec<_> = entries.map(|entry| entry.path()).collect();
+            pending.extend(entries.iter().filter(|path| path.is_dir()).cloned());
+            paths.extend(entries);
         }
         paths
     }

@@ -72,7 +72,7 @@ fn own<R: Ring>(requests: &[Request], holder: WeightHolder, weights: [&[Vec<R>];
                 let mut fields: Vec<Opened<R>> = layout.fields().iter().map(Opened::blank).collect();
                 let shares = fields.iter_mut().map(|share| share as &mut dyn Share).collect();
                 provider.provide(request, shares).await.unwrap();
-                drawn.push(fields);
+                drawn.push(fields.into_iter().map(Opened::finish).collect());
             }
             drop(provider);
             let planned = plan.traffic(place, &mut schedule);
