@@ -2,6 +2,7 @@
 //! shares satisfy the kind's relation, written down here once more.
 
 mod own;
+mod plain;
 
 use std::iter;
 use std::ops::Range;
@@ -18,6 +19,8 @@ use mpc_ring::{Ring, bitslice, packing};
 use mpc_shares::{Prg, Seed};
 use mpc_transport::{Link, Phase, memory_link};
 use proptest::prelude::*;
+
+use self::plain::{applied, products, top};
 
 /// A party's share of a field in the open.
 #[derive(Debug)]
@@ -304,20 +307,6 @@ fn not_rotated<R: Ring>(layout: &lookup::Layout, a: u64, entries: &[R]) -> Vec<[
 
 fn leaves(bits: u32) -> usize {
     (bits as usize - 2).div_ceil(5)
-}
-
-fn top<R: Ring>(r: &[R], bits: u32) -> Vec<R> {
-    r.iter().map(|&r| r >> (bits - 1)).collect()
-}
-
-fn products<R: Ring>(x: &[R], y: &[R]) -> Vec<R> {
-    x.iter().zip(y).map(|(&x, &y)| x.wrapping_mul(y)).collect()
-}
-
-fn applied<R: Ring>(map: &Bilinear, a: &[R], b: &[R]) -> Vec<R> {
-    let mut c = vec![R::ZERO; map.output_len()];
-    map.accumulate(a, b, &mut c);
-    c
 }
 
 /// Checks the relation of every correlation of a plan. Of each request's products with weights `noise` has the units by which
