@@ -172,7 +172,7 @@ impl Block {
         Points { len: self.len, entries: self.layout.entries(), width: self.layout.entry_bits }
     }
 
-    /// What a party sends and what it receives, in the order of its use.
+    /// The transfers that a party sends and receives, in the order of their use.
     fn batches(self, first: bool) -> [Vec<Batch>; 2] {
         let opening = self.opening().batches();
         let mut batches = if first { [Vec::new(), opening] } else { [opening, Vec::new()] };
@@ -303,7 +303,7 @@ struct Sum<E: Ring> {
 }
 
 impl<E: Ring> Sum<E> {
-    /// What a party has for κ·(x + y), and the second one for κ.
+    /// The numbers of a party for κ·(x + y), and of the second one for κ.
     fn numbers(&self, first: bool) -> Vec<SecretVec<E>> {
         let number = signed(&self.number, &self.carry);
         if first { vec![number] } else { vec![number, in_ring(&self.carry, self.number.len())] }

@@ -67,7 +67,7 @@ impl Scaling {
         if first { [of_first, of_second] } else { [of_second, of_first] }
     }
 
-    /// What a party sends, and what it receives.
+    /// The transfers that a party sends, and those that it receives.
     pub(super) fn batches(&self, first: bool) -> [Option<Batch>; 2] {
         self.widths(first).map(|widths| {
             let bits = widths.iter().sum::<u32>() as usize;

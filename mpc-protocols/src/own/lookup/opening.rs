@@ -16,7 +16,7 @@ use crate::own::bits::{RandomBits, RingBits};
 use crate::own::maker::Maker;
 use crate::own::scaled::{Transfers, next};
 
-/// What is made at first.
+/// The sizes of the first message.
 #[derive(Clone, Debug)]
 pub(super) struct Opening {
     /// The bits of numbers that are also multiplied.
@@ -35,7 +35,7 @@ pub(super) struct Summand<E: Ring> {
     pub(super) bits: Vec<[Plane; 2]>,
 }
 
-/// What was made.
+/// A party's part of all that the first message makes.
 pub(super) struct Opened<E: Ring> {
     pub(super) low: Summand<E>,
     /// A share of the product of both parties' low numbers.

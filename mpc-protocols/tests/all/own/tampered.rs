@@ -1,4 +1,4 @@
-//! What the other party sends while a lookup is made, cut, longer or twice: a named error at every step.
+//! Messages of the other party while a lookup is made, cut, longer or twice: a named error at every step.
 
 use std::thread;
 
