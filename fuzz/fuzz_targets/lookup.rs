@@ -22,7 +22,14 @@ fuzz_target!(|input: (u8, u8, u8, Input<i64>)| {
     let function = FUNCTIONS[usize::from(function) % FUNCTIONS.len()];
     let (fractional_bits, bits) = (4 + u32::from(fractional_bits) % 13, 20 + u32::from(bits) % 16);
     let parameters = SignParameters::new(bits).expect("a number of bits that is supported");
-    let shape = FunctionShape { function, len: input.values.len().min(8), fractional_bits, shift: 0, parameters };
+    let shape = FunctionShape {
+        function,
+        len: input.values.len().min(8),
+        fractional_bits,
+        shift: 0,
+        parameters,
+        argument: None,
+    };
     // An interval may be longer than the range.
     let Ok(plan) = FunctionPlan::new::<u64>(shape) else { return };
     let unit = (-f64::from(fractional_bits)).exp2();

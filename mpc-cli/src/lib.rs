@@ -11,6 +11,7 @@ pub mod reserved;
 pub mod run;
 pub mod table;
 
+mod admin;
 mod arguments;
 mod commands;
 mod configuration;

@@ -18,6 +18,9 @@ pub struct LogArguments {
     /// Dates in front of log lines; a journal has its own.
     #[arg(long, global = true, value_enum, default_value_t = Time::Utc, value_name = "TIME")]
     log_time: Time,
+    /// The form of log lines.
+    #[arg(long, global = true, value_enum, default_value_t = Format::Text, value_name = "FORMAT")]
+    log_format: Format,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -36,6 +39,14 @@ enum Time {
     Utc,
     /// Neither.
     None,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Format {
+    /// For people.
+    Text,
+    /// One JSON object each, for programs.
+    Json,
 }
 
 /// Everything on the terminal that moves; log lines go above it.
@@ -59,9 +70,11 @@ pub fn start(arguments: &LogArguments, is_service: bool) {
     let builder = tracing_subscriber::fmt().with_max_level(level).with_target(false).with_writer(AboveBars);
     let builder = builder.with_ansi(io::IsTerminal::is_terminal(&io::stderr()));
     // A second start, in tests, changes nothing.
-    let _ = match arguments.log_time {
-        Time::Utc => builder.try_init(),
-        Time::None => builder.without_time().try_init(),
+    let _ = match (arguments.log_format, arguments.log_time) {
+        (Format::Text, Time::Utc) => builder.try_init(),
+        (Format::Text, Time::None) => builder.without_time().try_init(),
+        (Format::Json, Time::Utc) => builder.json().flatten_event(true).try_init(),
+        (Format::Json, Time::None) => builder.json().flatten_event(true).without_time().try_init(),
     };
 }
 

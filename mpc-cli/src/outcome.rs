@@ -9,7 +9,7 @@ use crate::table::table;
 use mpc_models::tensors::write_whole;
 use mpc_ring::in_ring;
 use mpc_service::at_rest::private_file::try_place;
-use mpc_service::{BatchId, Client, Correlations, InferenceReport, PublicModel, Results, Terms};
+use mpc_service::{BatchId, Client, Correlations, InferenceReport, PublicModel, Results, Terms, Topology};
 use ndarray::{ArrayD, Axis};
 use serde::Serialize;
 
@@ -185,7 +185,8 @@ impl Outcome<'_> {
         let reports = &self.results.reports;
         let Some(last) = reports.last() else { return Ok(String::new()) };
         let mut header = vec!["inference", "online", "waiting for correlations", "sent", "received", "rounds"];
-        let makes_correlations = !self.model.terms.has_dealer();
+        let Terms { setting, .. } = self.model.terms;
+        let makes_correlations = !self.model.terms.has_dealer() && setting == Topology::Direct;
         if makes_correlations {
             header.push("sent and received for correlations");
         }

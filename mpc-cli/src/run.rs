@@ -28,6 +28,7 @@ mod summary;
 pub(crate) mod table;
 mod timing;
 mod watch;
+mod working;
 
 use std::sync::Arc;
 
@@ -93,7 +94,7 @@ fn compare<R: Ring>(arguments: &RunArguments) -> Result<Summary, Failure> {
     let samples = source.read(|_| true)?;
     check_range(&plan, &samples)?;
     job.inferences = samples.inferences.len();
-    let weights = subject.weights.read(plan.graph())?;
+    let weights = Arc::new(subject.weights.read(plan.graph())?);
     let mut progress = Progress::new(&plan, job.inferences);
     progress.plaintext();
     let plain = reference::plain_outputs(&plan, &weights, &samples, |samples| progress.plaintext_done(samples))?;
@@ -102,7 +103,7 @@ fn compare<R: Ring>(arguments: &RunArguments) -> Result<Summary, Failure> {
     let run = match arguments.transport {
         TransportKind::Memory => {
             job.start_threads().map_err(|error| InputError::Named(error.to_string()))?;
-            memory::run(&job, &owners, Arc::new(weights), Arc::new(samples.inferences.clone()), &mut progress)?
+            memory::run(&job, &owners, Arc::clone(&weights), Arc::new(samples.inferences.clone()), &mut progress)?
         }
         TransportKind::Services => {
             return Err(InputError::Named(
@@ -116,7 +117,10 @@ fn compare<R: Ring>(arguments: &RunArguments) -> Result<Summary, Failure> {
         }
     };
     drop(progress);
-    let results = Results::new(&run, &plain.outputs)?;
+    let mut results = Results::new(&run, &plain.outputs)?;
+    if !results.values_agree() {
+        results.compare_rounded(&reference::outputs_of_rounded(&plan, &weights, &samples)?);
+    }
     let summary = summarise(arguments, subject.about(), &plan, &samples, &results, &run, plain.time)?;
     for (place, (name, output)) in subject.outputs.iter().zip(results.private()).enumerate() {
         if let Some(path) = destinations.get(name) {

@@ -34,6 +34,7 @@ mod rank;
 mod relu;
 mod reshape;
 mod reveal;
+mod rounded;
 mod scale;
 mod scale_channels;
 mod slice;
@@ -108,6 +109,7 @@ macro_rules! operation {
                 cumulative_sum::CumulativeSum { axis: *axis, exclusive: *exclusive, reverse: *reverse }
             },
             Op::Digit { level } => floor::Digit { level: *level },
+            Op::Rounded { finer } => rounded::Rounded { finer: *finer },
         )
     };
     ($op:expr, $operation:ident => $body:expr; $($pattern:pat => $value:expr,)*) => {

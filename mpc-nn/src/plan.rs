@@ -30,7 +30,7 @@ use serde::Serialize;
 use sha2::{Digest, Sha256};
 
 use crate::encoding::{Header, hex};
-use crate::graph::Graph;
+use crate::graph::{Graph, NodeId};
 use crate::ops;
 
 pub use format::{Format, Index, Number};
@@ -70,6 +70,7 @@ pub struct Plan<R: Ring> {
     /// How two parties make the correlations, where there is no dealer.
     own: Option<Arc<OwnPlan>>,
     layout: [u8; 32],
+    bounds: Vec<f64>,
     digest: [u8; 32],
     ring: PhantomData<R>,
 }
@@ -90,12 +91,12 @@ impl<R: Ring> Plan<R> {
             walk.reveal(output, id);
         }
         walk.merge_branches();
-        let Walk { mut weights, constants, mut steps, .. } = walk;
+        let Walk { mut weights, constants, mut steps, bounds, .. } = walk;
         widths::assign::<R>(graph, &mut steps, &mut weights);
         add_costs::<R>(&mut steps, &settings);
         let own = own::plan::<R>(&mut steps, &settings)?;
-        let (graph, ring) = (graph.clone(), PhantomData);
-        let mut plan = Self { graph, settings, weights, constants, steps, own, layout: [0; 32], digest: [0; 32], ring };
+        let (graph, ring, layout, digest) = (graph.clone(), PhantomData, [0; 32], [0; 32]);
+        let mut plan = Self { graph, settings, weights, constants, steps, bounds, own, layout, digest, ring };
         plan.layout = correlation::layout_digest::<R>(&[plan.setup_requests(), plan.requests()].concat());
         plan.digest = plan.make_digest();
         Ok(plan)
@@ -111,6 +112,12 @@ impl<R: Ring> Plan<R> {
     #[must_use]
     pub fn settings(&self) -> &Settings {
         &self.settings
+    }
+
+    /// The magnitude that the value of a node must stay below for results to mean anything.
+    #[must_use]
+    pub fn bound(&self, node: NodeId) -> f64 {
+        self.bounds[node.index()]
     }
 
     /// The weight tensors that are opened under masks when the model is loaded, in the order of the masks.

@@ -20,7 +20,9 @@ use mpc_protocols::session;
 use mpc_protocols::{Dealer, Party, Place, ProtocolError};
 use mpc_ring::Ring;
 use mpc_shares::{Prg, Seed};
-use mpc_transport::{Agreement, AnyTransport, FrameSource, Link, Meter, Metered, Phase, RecordingError, Transport};
+use mpc_transport::{
+    Agreement, AnyTransport, FrameSource, Link, Meter, Metered, Phase, RecordingError, Traffic, Transport,
+};
 
 use crate::encoding::{Header, Kind};
 use crate::error::InferenceError;
@@ -373,6 +375,12 @@ impl<'a, R: Ring> DealerSession<'a, R> {
     /// [`InferenceError::Link`] names the party whose link failed.
     pub async fn deal(&mut self, progress: impl FnMut(usize) + Send) -> Result<(), InferenceError> {
         self.dealer.deal(&mut self.links, &self.plan.requests(), progress).await.map_err(in_dealing)
+    }
+
+    /// The traffic with all parties since the session began.
+    #[must_use]
+    pub fn traffic(&self) -> Traffic {
+        self.links.iter().flat_map(|link| link.meter().entries()).map(|(_, _, traffic)| traffic).sum()
     }
 }
 

@@ -269,6 +269,11 @@ impl Context {
         Ok(y)
     }
 
+    /// The same elements, with f fractional bits and `finer` more where there is room for them.
+    pub(crate) fn rounded(&mut self, x: &Tensor, finer: u32) -> Lowered<Tensor> {
+        self.emit("rounded", &x.shape, |builder, name| builder.rounded(name, x.id, finer))
+    }
+
     /// The largest whole number that is not above x.
     pub(crate) fn floor(&mut self, x: &Tensor) -> Lowered<Tensor> {
         // As many nodes as the digits make.

@@ -62,7 +62,7 @@ mod smooth;
 use serde::{Deserialize, Serialize};
 
 pub use bound::ErrorBound;
-pub use plan::{FunctionPlan, FunctionShape};
+pub use plan::{ArgumentShape, FunctionPlan, FunctionShape};
 pub use run::FunctionMaterial;
 
 pub(crate) use smooth::Smooth;

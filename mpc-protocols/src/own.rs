@@ -23,6 +23,7 @@ mod maker;
 mod piecewise;
 mod plan;
 mod record;
+mod scaled;
 mod transfers;
 
 use alloc::boxed::Box;
@@ -235,7 +236,7 @@ impl OwnInference<'_> {
                 }
             }
         }
-        pieces.multiply(&mut maker.pair, &gathered, shares).await
+        pieces.multiply(maker, &gathered, shares).await
     }
 
     async fn exact_layer<E: Ring>(

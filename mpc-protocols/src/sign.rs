@@ -38,7 +38,7 @@ impl SignParameters {
         if (Self::MIN_BITS..=Self::MAX_BITS).contains(&bits) {
             return Ok(Self { bits });
         }
-        let allowed = "3 to 42 bits";
+        let allowed = "3 to 47 bits";
         Err(ProtocolError::Parameter { protocol: "sign", parameter: "k", value: u64::from(bits), allowed })
     }
 }

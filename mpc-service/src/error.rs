@@ -32,6 +32,19 @@ pub enum Kind {
     Refused,
 }
 
+impl Kind {
+    /// How figures name it.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Own => "own",
+            Self::Differs => "differs",
+            Self::PeerLost => "peer-lost",
+            Self::TimedOut => "timed-out",
+            Self::Refused => "refused",
+        }
+    }
+}
+
 /// Why a session, a preparation or a deposit failed.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]

@@ -1,8 +1,11 @@
 #![doc = include_str!("../README.md")]
 #![forbid(unsafe_code)]
 
+pub mod admin;
 pub mod at_rest;
 pub mod error;
+#[cfg(any(feature = "admin", feature = "web"))]
+mod http;
 pub mod names;
 pub mod roles;
 pub mod terms;

@@ -116,6 +116,23 @@ pub enum Refusal {
     Restored,
 }
 
+impl Refusal {
+    /// How figures name it.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Differs => "differs",
+            Self::Forbidden => "forbidden",
+            Self::Busy => "busy",
+            Self::Limit => "limit",
+            Self::Used => "used",
+            Self::Internal => "internal",
+            Self::Absent => "absent",
+            Self::Replaced => "replaced",
+            Self::Restored => "restored",
+        }
+    }
+}
+
 /// A request that is refused: why, for programs and for people.
 pub type Refused = (Refusal, String);
 

@@ -11,7 +11,6 @@
 
 mod description;
 mod envelope;
-mod http;
 mod jobs;
 mod pages;
 mod problem;
@@ -19,9 +18,9 @@ mod routes;
 mod tickets;
 mod tokens;
 
+pub use crate::http::HttpLimits;
 pub use description::{Description, DescriptionError, Place};
 pub use envelope::WebKey;
-pub use http::HttpLimits;
 pub use pages::{Page, serve_pages};
 pub use routes::{Origin, WebSettings};
 pub use tokens::{Tokens, TokensError};

@@ -1,7 +1,9 @@
 //! `cargo xtask test`: everything that must hold, in one command.
 
+mod browser;
 mod cargo;
 mod constant_time;
+mod debian;
 mod end_to_end;
 mod no_std;
 mod package;
@@ -57,7 +59,7 @@ struct Step {
     run: fn(&Workspace) -> Outcome,
 }
 
-const STEPS: [Step; 17] = [
+const STEPS: [Step; 18] = [
     Step { name: "tidy", about: "files, licences, unsafe code, leftovers", run: tidy::run },
     Step { name: "format", about: "cargo fmt --check", run: cargo::format },
     Step { name: "clippy", about: "cargo clippy, warnings are errors", run: cargo::clippy },
@@ -72,6 +74,7 @@ const STEPS: [Step; 17] = [
         about: "a server for the tests of stores in databases is installed",
         run: postgres::run_step,
     },
+    Step { name: "browser", about: "a browser for the tests of the page is installed", run: browser::run_step },
     Step { name: "tests", about: "unit, integration, property and doc tests", run: programs::run },
     Step { name: "docs", about: "cargo doc, warnings are errors", run: cargo::docs },
     Step { name: "fuzz", about: "the fuzz targets compile", run: cargo::fuzz },

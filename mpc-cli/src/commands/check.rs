@@ -257,7 +257,6 @@ impl Runs {
 
     /// Adds to what is known of each layer.
     fn add_to(&self, plan: &Plan<u64>, layers: &mut Vec<Layer>) {
-        let bound = plan.settings().bound();
         for (at, &id) in plan.graph().outputs().iter().enumerate() {
             let node = plan.graph().node(id);
             let (float, fixed, private) = (&self.float[at], &self.fixed[at], &self.private[at]);
@@ -272,7 +271,7 @@ impl Runs {
                 fixed_point_error: largest_difference(fixed, float),
                 private_error: largest_difference(private, float),
                 departs: departs(float, private),
-                out_of_range: largest.max(-smallest) >= bound,
+                out_of_range: largest.max(-smallest) >= plan.bound(id),
             };
             match layers.get_mut(at) {
                 None => layers.push(layer),

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 use mpc_service::Dealer;
 
+use crate::admin::AdminArguments;
 use crate::arguments::{LimitArguments, ListenArguments};
 use crate::failure::Failure;
 use crate::keys::{KeyArguments, certificates};
@@ -24,11 +25,14 @@ pub struct DealerArguments {
     allow: Vec<PathBuf>,
     #[command(flatten)]
     limits: LimitArguments,
+    #[command(flatten)]
+    admin: AdminArguments,
 }
 
 /// Runs the command.
 pub fn run(arguments: &DealerArguments) -> Result<(), Failure> {
     let dealer = Dealer::new(arguments.key.endpoint()?, certificates(&arguments.allow)?, arguments.limits.limits(0))?;
     let (listener, stop) = arguments.listen.start()?;
+    arguments.admin.start(dealer.status(), 0)?;
     Ok(smol::block_on(dealer.run(listener, stop))?)
 }

@@ -16,6 +16,7 @@ use mpc_service::{
 use mpc_transport::tls::Identity;
 use ndarray::ArrayD;
 
+use crate::admin::AdminArguments;
 use crate::arguments::{LimitArguments, ListenArguments};
 use crate::failure::Failure;
 use crate::keys::{KeyArguments, certificates, peer, peers, read_text};
@@ -68,6 +69,11 @@ pub struct ServeArguments {
     limits: LimitArguments,
     #[command(flatten)]
     web: WebArguments,
+    #[command(flatten)]
+    admin: AdminArguments,
+    /// Not ready where a data owner has fewer prepared inferences here.
+    #[arg(long, default_value_t = 0, value_name = "N", help_heading = "Operation")]
+    min_prepared: u64,
 }
 
 /// Pages in browsers as data owners.
@@ -135,6 +141,7 @@ pub fn run(arguments: &ServeArguments) -> Result<(), Failure> {
         None => {}
     }
     let (listener, stop) = arguments.listen.start()?;
+    arguments.admin.start(server.status(), arguments.min_prepared)?;
     match arguments.web.start(&identity)? {
         Some(pages) => smol::block_on(server.run_with_pages(listener, pages, stop))?,
         None => smol::block_on(server.run(listener, stop))?,

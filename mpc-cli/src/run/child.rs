@@ -15,6 +15,7 @@ use super::event::{Event, Listening};
 use super::memory::ending;
 use super::orders::Orders;
 use super::roles::{Maker, Secrets, emulated, emulated_link, run_dealer, run_party};
+use super::working::Working;
 
 /// The exit code of a process whose starter is gone.
 const ORPHANED: i32 = 3;
@@ -40,6 +41,7 @@ fn party() -> Result<(), NodeError> {
     let address = |listener: &TcpListener| listener.local_addr().map_err(listen_error);
     let listening = Listening { parties: address(&listener)?, dealer: address(&dealer_listener)? };
     let (identity, orders) = introduce(Some(listening))?;
+    let _working = Working::new(|| emit(&Event::Works));
     let party = orders.party;
     let roles = orders.job.roles();
     let weights = orders.weights.as_ref().map(|source| source.read(&orders.job.graph)).transpose()?;
@@ -88,7 +90,7 @@ async fn maker(
     let (job, settings) = (&orders.job, orders.job.tcp_settings());
     if !job.has_dealer() {
         let network = network(orders, trusted, identity, listener, &orders.dealer_links).await?;
-        return Ok(Maker::parties(network, || emit(&Event::Heard)));
+        return Ok(Maker::parties(network, || emit(&Event::Works)));
     }
     Ok(Maker::Dealer(match trusted {
         Some(Trusted { dealer: Some(dealer), .. }) => {
@@ -101,6 +103,7 @@ async fn maker(
 
 fn dealer() -> Result<(), NodeError> {
     let (identity, orders) = introduce(None)?;
+    let _working = Working::new(|| emit(&Event::Works));
     orders.job.start_threads().map_err(orders_error)?;
     let settings = orders.job.tcp_settings();
     smol::block_on(async {

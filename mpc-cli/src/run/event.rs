@@ -35,8 +35,9 @@ pub enum Event {
         /// The certificate of its identity, as PEM.
         certificate: String,
     },
-    /// A message has come over a party's link for correlations, which two parties make: they work, however long it takes.
-    Heard,
+    /// A participant works, however long it takes: its process computes, or a message has come over its link for the correlations
+    /// that two parties make.
+    Works,
     /// A party has its share of the model.
     Loaded(Loaded),
     /// A party begins a step.

@@ -15,6 +15,7 @@ use super::event::{Event, Node};
 use super::job::Job;
 use super::roles::{Maker, Secrets, emulated, emulated_link, run_dealer, run_party};
 use super::watch::Watch;
+use super::working::Working;
 use super::{clock, memory_use};
 
 /// Runs a job in memory. Party 0 gets the weights, the owners of inputs those of all inferences.
@@ -43,7 +44,8 @@ pub fn run(
         let dealer_job = job.clone();
         start(Node::Dealer, &sender, move |_| smol::block_on(run_dealer(dealer_links, &dealer_job)))?;
     }
-    drop(sender);
+    // All share one process, so this is of any of them.
+    let _working = Working::new(move || drop(sender.send((Node::Party(0), Event::Works))));
     let mut record = collect(&events, job, started, watch)?;
     // All share one process, so one of the equal figures is kept.
     record.peak_memory.truncate(1);
@@ -57,7 +59,7 @@ fn makers(job: &Job, sender: &Sender<(Node, Event)>) -> (Vec<Maker>, Vec<Link>) 
         let makers = network.map(|(party, transport)| {
             let sender = sender.clone();
             // That nobody listens any more, the party finds out by itself.
-            let hear = move || drop(sender.send((Node::Party(party), Event::Heard)));
+            let hear = move || drop(sender.send((Node::Party(party), Event::Works)));
             Maker::parties(emulated(transport, job), hear)
         });
         return (makers.collect(), Vec::new());

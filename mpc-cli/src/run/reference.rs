@@ -41,6 +41,25 @@ pub fn plain_outputs(
     Ok(Plain { outputs, time })
 }
 
+/// The outputs of every inference in the clear for its inputs as private inference has them: in whole units of fixed point.
+///
+/// # Errors
+/// As for [`plain_outputs`].
+pub fn outputs_of_rounded(
+    plan: &Plan<impl Ring>,
+    weights: &Weights,
+    samples: &Samples,
+) -> Result<Vec<Vec<ArrayD<f32>>>, InputError> {
+    let one = f64::from(plan.settings().fractional_bits).exp2();
+    let rounded = |&value: &f32| ((f64::from(value) * one).round() / one) as f32;
+    let evaluated = |inputs: &Vec<Option<ArrayD<f32>>>| {
+        let inputs: Vec<_> = inputs.iter().flatten().map(|input| input.map(rounded)).collect();
+        let outputs = evaluate_with(plan.graph(), weights, &inputs, |_, _| ());
+        outputs.map_err(|error| InputError::Evaluate { samples: "rounded samples".to_owned(), error })
+    };
+    samples.inferences.iter().map(evaluated).collect()
+}
+
 fn checked_outputs(
     plan: &Plan<impl Ring>,
     weights: &Weights,
@@ -48,13 +67,12 @@ fn checked_outputs(
     name: impl Fn() -> String,
     time: &mut Duration,
 ) -> Result<Vec<ArrayD<f32>>, InputError> {
-    let bound = plan.settings().bound();
     let mut exceeded = None;
     let (began, mut searching) = (Instant::now(), Duration::ZERO);
     let outputs = evaluate_with(plan.graph(), weights, inputs, |id, values| {
         let search = Instant::now();
         let magnitude = values.iter().fold(0.0, |largest: f32, value| largest.max(value.abs()));
-        if f64::from(magnitude) >= bound && exceeded.is_none() {
+        if f64::from(magnitude) >= plan.bound(id) && exceeded.is_none() {
             exceeded = Some((id, magnitude));
         }
         searching += search.elapsed();
@@ -62,7 +80,7 @@ fn checked_outputs(
     *time += began.elapsed().saturating_sub(searching);
     let outputs = outputs.map_err(|error| InputError::Evaluate { samples: name(), error })?;
     if let Some((id, magnitude)) = exceeded {
-        let layer = plan.graph().node(id).name().to_owned();
+        let (layer, bound) = (plan.graph().node(id).name().to_owned(), plan.bound(id));
         return Err(InputError::Magnitude { samples: name(), layer, magnitude, bound });
     }
     Ok(outputs)

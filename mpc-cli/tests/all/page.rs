@@ -2,6 +2,6 @@
 
 mod browser;
 mod pages;
-mod requests;
+pub(crate) mod requests;
 mod site;
 mod vectors;

@@ -1,9 +1,9 @@
 //! Organisations on loopback, each the real program in a process of its own.
 
 pub mod claims;
+pub mod network;
 pub mod proxy;
 
-use std::collections::BTreeMap;
 use std::fs;
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
@@ -14,10 +14,12 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use mpc_models::tensors::{Pixels, read_tensor, write_tensor};
-use mpc_nn::{GraphBuilder, Network, Weights, evaluate};
+use mpc_nn::evaluate;
 use mpc_service::{PrivateModel, Terms, Topology};
-use ndarray::ArrayD;
 use tempfile::TempDir;
+
+pub use self::network::network;
+use self::network::{INPUTS, sample};
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_mpc");
 
@@ -26,8 +28,6 @@ pub const DEADLINE: u64 = 5;
 /// Beyond this something hangs: some deadlines, as one waits for the other, and time for a busy machine.
 pub const HANGS: Duration = Duration::from_secs(60);
 
-const INPUTS: usize = 8;
-const OUTPUTS: usize = 4;
 /// Different inputs that there are files of.
 pub const SAMPLES: usize = 4;
 
@@ -142,34 +142,6 @@ impl Service {
     }
 }
 
-/// The small network of the tests, and its weights.
-pub fn network() -> Network {
-    let mut builder = GraphBuilder::new();
-    let x = builder.input("x", &[1, INPUTS]).unwrap();
-    let first = builder.linear("first", x, 2 * INPUTS, true).unwrap();
-    let relu = builder.relu("relu", first).unwrap();
-    let second = builder.linear("second", relu, OUTPUTS, true).unwrap();
-    let graph = builder.finish(&[second]).unwrap();
-    let weight = |index: usize| ((index * 37 % 101) as f32 / 101.0) - 0.5;
-    let tensors: BTreeMap<_, _> = graph
-        .parameters()
-        .into_iter()
-        .map(|tensor| {
-            let values = (0..tensor.shape.iter().product()).map(weight).collect();
-            (tensor.name, ArrayD::from_shape_vec(tensor.shape, values).unwrap())
-        })
-        .collect();
-    let weights = Weights::for_graph(&graph, tensors).unwrap();
-    let mut network = Network::new(graph, weights);
-    network.outputs[0].name = "y".into();
-    network
-}
-
-/// An input whose digits are found nowhere by chance.
-fn sample(seed: usize) -> ArrayD<f32> {
-    ArrayD::from_shape_fn(vec![1, INPUTS], |index| ((index[1] * 7919 + seed * 104_729) % 10_007) as f32 / 5003.5 - 1.0)
-}
-
 /// Servers that hold shares.
 const SHARE_SERVERS: [&str; 2] = ["north", "south"];
 
@@ -179,7 +151,6 @@ pub struct Site {
     folder: TempDir,
     expected: Vec<Vec<f32>>,
     is_outsourced: bool,
-    /// Whether dealers are named; else their addresses are of no matter.
     has_dealer: bool,
 }
 
@@ -258,6 +229,7 @@ impl Site {
         command
     }
 
+    /// Names the dealer, if there is one; else its address is of no matter.
     fn name_dealer(&self, command: &mut Command, dealer: SocketAddr) {
         if self.has_dealer {
             command.args(["--dealer", &self.peer("dealer", dealer)]);
@@ -275,8 +247,7 @@ impl Site {
         command.arg("--shares").arg(self.path(&format!("{name}.shares"))).args(["--party", &party.to_string()]);
         command.args(["--allow", &self.allow(&["clinic"]), "--model-owner", &self.allow(&["acme"])]).args(MANY);
         self.name_dealer(&mut command, dealer);
-        command.args(["--listen", &servers[party].to_string()]);
-        command.arg("--store").arg(self.path(&format!("{name}.store")));
+        command.arg("--store").arg(self.path(&format!("{name}.store"))).args(["--listen", &servers[party].to_string()]);
         for (name, at) in SHARE_SERVERS.iter().zip(servers) {
             command.args(["--server", &self.peer(name, at)]);
         }
@@ -314,13 +285,10 @@ impl Site {
     fn paths(&self, folder: &str) -> Vec<PathBuf> {
         let (mut pending, mut paths) = (vec![self.path(folder)], Vec::new());
         while let Some(folder) = pending.pop() {
-            let entries = fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path());
-            for path in entries {
-                if path.is_dir() {
-                    pending.push(path.clone());
-                }
-                paths.push(path);
-            }
+            let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+            let entries: Vec<_> = entries.map(|entry| entry.path()).collect();
+            pending.extend(entries.iter().filter(|path| path.is_dir()).cloned());
+            paths.extend(entries);
         }
         paths
     }

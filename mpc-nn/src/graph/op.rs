@@ -143,6 +143,11 @@ pub enum Op {
         /// 0 for the sign, 1 for the highest two bits, then one more for each four bits of what is left.
         level: u32,
     },
+    /// The same elements, with f fractional bits and `finer` more where a plan has room for them.
+    Rounded {
+        /// How many more.
+        finer: u32,
+    },
 }
 
 /// Which entry of a vector belongs to which element of a tensor: entry (i / inner) mod channels to element i.

@@ -2,11 +2,14 @@
 
 use alloc::string::ToString;
 
-use mpc_protocols::function::{Function, FunctionPlan, FunctionShape};
+use mpc_protocols::function::{ArgumentShape, Function, FunctionPlan, FunctionShape};
+use mpc_protocols::sign::SignParameters;
 use mpc_ring::FixedPoint;
 
 use super::prelude::*;
 use super::truncate::truncated;
+use crate::graph::Graph;
+use crate::plan::format::power_of_two;
 
 impl GraphBuilder {
     /// A function of each element.
@@ -34,12 +37,77 @@ impl Operation for Elementwise {
     }
 
     fn plan<R: Ring>(&self, walk: &mut Walk<'_, R>, node: &Node) -> Result<(Action, Format), PlanError> {
+        if let Some(planned) = self.of_squares(walk, node) {
+            return Ok(planned);
+        }
         let fractional_bits = walk.settings.fractional_bits;
         let shift = walk.need_undivided(node.inputs()[0])?.scale - fractional_bits;
         let (function, len, parameters) = (self.0, node.len(), walk.parameters);
-        let shape = FunctionShape { function, len, fractional_bits, shift, parameters };
+        let shape = FunctionShape { function, len, fractional_bits, shift, parameters, argument: None };
         let plan = FunctionPlan::new::<R>(shape).map_err(|error| unsupported(node, &error.to_string()))?;
         Ok((Action::Function(plan), walk.single()))
+    }
+}
+
+impl Elementwise {
+    /// A root of a mean of squares, whose argument no rounding has touched: it is compared in all bits that a comparison may
+    /// have, so that it may be as small and as large as the squares of values are. Its result is finer in return.
+    fn of_squares<R: Ring>(&self, walk: &mut Walk<'_, R>, node: &Node) -> Option<(Action, Format)> {
+        let is_root = matches!(self.0, Function::Sqrt | Function::Power { .. });
+        let behind = squares_behind(walk.graph, node.inputs()[0]).filter(|_| is_root)?;
+        let Settings { fractional_bits, comparison_bits, .. } = walk.settings;
+        let Number { scale, divisor } = walk.number(node.inputs()[0]).ok()?;
+        let unit = |shift| power_of_two(shift) / power_of_two(scale) / divisor;
+        let bits = |shift| SignParameters::MAX_BITS.min(R::BITS - shift);
+        // A unit is the square of one of the values, or up to half of it, or larger where the bound of k bits needs that.
+        let finest = scale.checked_sub(2 * fractional_bits)? + num_traits::Float::log2(divisor) as u32;
+        let reaches = |&shift: &u32| power_of_two(bits(shift).saturating_sub(2)) * unit(shift) >= walk.settings.bound();
+        let shift = (finest..R::BITS).find(reaches)?;
+        let (parameters, unit) = (SignParameters::new(bits(shift)).ok()?, unit(shift));
+        let planned = |finer| {
+            let argument = Some(ArgumentShape { unit, result_bits: comparison_bits + finer });
+            let fractional_bits = fractional_bits + finer;
+            let len = node.len();
+            FunctionPlan::new::<R>(FunctionShape {
+                function: self.0,
+                len,
+                fractional_bits,
+                shift,
+                parameters,
+                argument,
+            })
+        };
+        let plan = (0..=walk.finer_result()).rev().find_map(|finer| planned(finer).ok())?;
+        let (_, largest) = plan.range();
+        let len = walk.graph.node(node.inputs()[0]).len();
+        for id in behind {
+            // A single square is as large as their sum at most.
+            let times = walk.graph.node(id).len() as f64 / len as f64;
+            walk.set_bound(id, largest * times);
+        }
+        let number = Number { scale: plan.shape().fractional_bits, divisor: 1.0 };
+        Some((Action::Function(plan), number.into()))
+    }
+}
+
+/// The nodes from a mean or a sum of squares, or one and a constant, back to the squares, if nothing else reads them.
+fn squares_behind(graph: &Graph, id: NodeId) -> Option<Vec<NodeId>> {
+    let (mut id, mut behind, mut is_reduced) = (id, vec![], false);
+    loop {
+        let node = graph.node(id);
+        let readers = graph.nodes().iter().filter(|reader| reader.inputs().contains(&id)).count();
+        match node.op() {
+            _ if readers > 1 => return None,
+            Op::Square | Op::Multiply if is_reduced => {
+                behind.push(id);
+                return Some(behind);
+            }
+            Op::Mean { .. } | Op::Sum { .. } => is_reduced = true,
+            Op::Offset { .. } | Op::Reshape => (),
+            _ => return None,
+        }
+        behind.push(id);
+        id = node.inputs()[0];
     }
 }
 
@@ -82,8 +150,9 @@ impl Protocol for FunctionStep<'_> {
     fn ideal<R: Ring>(&self, ideal: Ideal<'_, R>, _step: &Step) -> Result<Vec<R>, Failure> {
         let shape = self.0.shape();
         let fixed = FixedPoint::new(shape.fractional_bits);
+        let unit = shape.unit();
         let apply = |&x: &R| {
-            let argument = fixed.decode(R::from_i128(truncated(x.to_i128(), shape.shift)));
+            let argument = truncated(x.to_i128(), shape.shift) as f64 * unit;
             fixed.encode(shape.function.evaluate(argument)).unwrap_or(R::ZERO)
         };
         Ok(ideal.elements(0)?.iter().map(apply).collect())

@@ -41,15 +41,14 @@ impl Operation for Multiply {
     }
 
     fn plan<R: Ring>(&self, walk: &mut Walk<'_, R>, node: &Node) -> Result<(Action, Format), PlanError> {
-        walk.need_plain(node.inputs()[0])?;
-        walk.need_plain(node.inputs()[1])?;
+        let number = walk.need_factors([node.inputs()[0], node.inputs()[1]])?;
         let factors = walk.graph.node(node.inputs()[1]).len();
         let map = if factors == node.len() {
             Bilinear::Elementwise { len: factors }
         } else {
             Bilinear::Convolution(channelwise(1, factors, node.len() / factors))
         };
-        Ok((Action::Multiply { map }, walk.double()))
+        Ok((Action::Multiply { map }, number.into()))
     }
 }
 

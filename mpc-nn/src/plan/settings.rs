@@ -167,6 +167,9 @@ impl Settings {
     }
 }
 
+/// The largest k: indices and squares are compared in a few bits more.
+const MAX_COMPARISON_BITS: u32 = 42;
+
 /// The largest number of inputs that may have owners of their own.
 pub const MAX_INPUT_OWNERS: usize = 8;
 
@@ -417,5 +420,6 @@ pub(super) fn check_settings<R: Ring>(settings: &Settings) -> Result<SignParamet
         return Err(wrong("k + f must not exceed the ring's bits"));
     }
     let unsupported = |_: ProtocolError| wrong("k must be 3 to 42 bits");
-    SignParameters::new(comparison_bits).map_err(unsupported)
+    let parameters = SignParameters::new(comparison_bits).map_err(unsupported)?;
+    if comparison_bits > MAX_COMPARISON_BITS { Err(wrong("k must be 3 to 42 bits")) } else { Ok(parameters) }
 }

@@ -16,6 +16,13 @@ use super::settings::{PlanError, Settings};
 use super::step::{Action, MaskedWeight, SharedConstant, Step};
 use crate::graph::{Graph, Node, NodeId};
 
+/// The most fractional bits beyond f of a factor of a product.
+const FINER_FACTOR: u32 = 6;
+/// The fractional bits beyond f of the root of a mean of squares: of one of 64, 2^-14 is lost at f = 16.
+const FINER_RESULT: u32 = 4;
+/// The most fractional bits of a function's result.
+const MAX_FUNCTION_BITS: u32 = 28;
+
 /// The steps so far.
 pub(crate) struct Walk<'a, R: Ring> {
     pub(crate) graph: &'a Graph,
@@ -28,6 +35,8 @@ pub(crate) struct Walk<'a, R: Ring> {
     pub(super) steps: Vec<Step>,
     /// Those of the steps: a meter counts by name.
     names: BTreeSet<String>,
+    /// The magnitude that each node's value must stay below.
+    pub(super) bounds: Vec<f64>,
     ring: PhantomData<R>,
 }
 
@@ -35,7 +44,8 @@ impl<'a, R: Ring> Walk<'a, R> {
     pub(super) fn new(graph: &'a Graph, settings: Settings, parameters: SignParameters) -> Self {
         let (formats, weights, constants, steps) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
         let names = BTreeSet::new();
-        Self { graph, settings, parameters, formats, weights, constants, steps, names, ring: PhantomData }
+        let bounds = graph.nodes().iter().map(|_| settings.bound()).collect();
+        Self { graph, settings, parameters, formats, weights, constants, steps, names, bounds, ring: PhantomData }
     }
 
     /// Adds what is done for the next node.
@@ -101,6 +111,11 @@ impl<'a, R: Ring> Walk<'a, R> {
         self.formats[id.index()]
     }
 
+    /// Lets a value reach another magnitude than the bound of k bits: one that nothing truncates or compares in k bits.
+    pub(crate) fn set_bound(&mut self, id: NodeId, bound: f64) {
+        self.bounds[id.index()] = bound;
+    }
+
     /// The fixed point of a value that must be a number.
     pub(crate) fn number(&self, id: NodeId) -> Result<Number, PlanError> {
         match self.format(id) {
@@ -126,18 +141,38 @@ impl<'a, R: Ring> Walk<'a, R> {
         self.settings.fractional_bits + R::BITS - self.settings.comparison_bits
     }
 
+    /// How many fractional bits more than f a factor of a product may have, so that there is room for one with
+    /// [`finer_result`](Self::finer_result) more beside it.
+    fn finer_factor(&self) -> u32 {
+        let room = self.finest().saturating_sub(2 * self.settings.fractional_bits + self.finer_result());
+        FINER_FACTOR.min(room)
+    }
+
+    /// How many fractional bits more than f the root of a mean of squares has.
+    pub(crate) fn finer_result(&self) -> u32 {
+        let Settings { fractional_bits, comparison_bits, .. } = self.settings;
+        // The result and a factor with two bits more than it are multiplied.
+        let room = R::BITS.saturating_sub(comparison_bits + fractional_bits + 2) / 2;
+        FINER_RESULT.min(room).min(MAX_FUNCTION_BITS.saturating_sub(fractional_bits))
+    }
+
     /// Brings a value to f fractional bits; a divisor may stay pending.
     pub(crate) fn need_single(&mut self, id: NodeId) -> Result<Number, PlanError> {
+        self.need_scale(id, 0)
+    }
+
+    /// Brings a value to `finer` fractional bits more than f; a divisor may stay pending.
+    fn need_scale(&mut self, id: NodeId, finer: u32) -> Result<Number, PlanError> {
         let number = self.number(id)?;
         let Number { scale, divisor } = number;
-        let fractional_bits = self.settings.fractional_bits;
-        if scale == fractional_bits {
+        let wanted = self.settings.fractional_bits + finer;
+        if scale == wanted {
             return Ok(number);
         }
-        let shift = self.bits_beyond_single(number);
-        let bits = self.settings.comparison_bits;
-        let extra = shift - (scale - fractional_bits);
-        let truncated = Number { scale: fractional_bits, divisor: divisor / power_of_two(extra) };
+        let shift = self.bits_beyond_single(number) - finer;
+        let extra = shift - (scale - wanted);
+        let bits = self.settings.comparison_bits + finer;
+        let truncated = Number { scale: wanted, divisor: divisor / power_of_two(extra) };
         self.push_behind(id, "truncate", Action::Truncate { shift, bits }, truncated);
         Ok(truncated)
     }
@@ -147,6 +182,29 @@ impl<'a, R: Ring> Walk<'a, R> {
     fn bits_beyond_single(&self, Number { scale, divisor }: Number) -> u32 {
         let room = self.finest() - scale;
         scale - self.settings.fractional_bits + ceil_log2(divisor).min(room)
+    }
+
+    /// Brings a value to `finer` fractional bits more than f at most, nothing pending.
+    pub(crate) fn need_rounded(&mut self, id: NodeId, finer: u32) -> Result<Number, PlanError> {
+        let finer = finer.min(self.finer_factor());
+        if self.need_undivided(id)?.scale > self.settings.fractional_bits + finer {
+            self.need_scale(id, finer)?;
+        }
+        self.number(id)
+    }
+
+    /// Brings two values to what factors of one product may be.
+    pub(crate) fn need_factors(&mut self, [left, right]: [NodeId; 2]) -> Result<Number, PlanError> {
+        let mut scales = [0; 2];
+        for (scale, id) in scales.iter_mut().zip([left, right]) {
+            let whole = self.need_undivided(id)?;
+            let finest = self.settings.fractional_bits + self.finer_factor().max(self.finer_result());
+            *scale = if whole.scale > finest { self.need_single(id)?.scale } else { whole.scale };
+        }
+        if scales[0] + scales[1] > self.finest() {
+            scales = [self.need_single(left)?.scale, self.need_single(right)?.scale];
+        }
+        Ok(Number { scale: scales[0] + scales[1], divisor: 1.0 })
     }
 
     /// Applies a divisor that is pending: as a finer fixed point where it is a power of two, else by its reciprocal.

@@ -96,11 +96,11 @@ pub(crate) fn encode_input<R: Ring>(
 /// Checks the outputs of a run, in the order of the graph's: numbers against the plan's bound, indices against those that
 /// there are.
 pub(crate) fn check_outputs<R: Ring>(plan: &Plan<R>, outputs: &[ArrayD<f64>]) -> Result<(), InferenceError> {
-    let bound = plan.settings().bound();
     for (step, values) in plan.revealed().zip(outputs) {
         let output = || plan.graph().node(step.node).name().to_owned();
         match step.format {
             Format::Number(_) => {
+                let bound = plan.bound(step.node);
                 if let Some(index) = values.iter().position(|value| value.abs() >= bound) {
                     return Err(InferenceError::OutputBound { output: output(), index, bound });
                 }

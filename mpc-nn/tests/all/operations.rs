@@ -63,6 +63,20 @@ fn layers() -> Vec<[Graph; 2]> {
     ]
 }
 
+/// As a layer normalisation has it.
+fn standardised(b: &mut GraphBuilder, x: NodeId) -> Result<NodeId, GraphError> {
+    let mean = b.mean("mean", x, &[1])?;
+    let rounded = b.rounded("rounded", mean, 0)?;
+    let negative = b.scale("negative", rounded, -1.0)?;
+    let negative = b.gather("spread", negative, 1, &[0; 6])?;
+    let centred = b.add("centred", x, negative)?;
+    let squares = b.square("squares", centred)?;
+    let variance = b.mean("variance", squares, &[1])?;
+    let variance = b.offset("above", variance, 1e-5)?;
+    let root = b.function("root", variance, Function::Power { exponent: -0.5 })?;
+    b.multiply("y", centred, root)
+}
+
 fn comparisons() -> Vec<[Graph; 2]> {
     let overlapping = Pool { stride: [2, 1], padding: [1, 0, 1, 1], ..Pool::new([3, 2]) };
     vec![
@@ -75,6 +89,12 @@ fn comparisons() -> Vec<[Graph; 2]> {
         of(&[3, 5], |b, x| Ok([b.arg_max("y", x)?])),
         of(&[3, 5], |b, x| b.top_k("y", x, 2)),
         of(&[3, 5], |b, x| Ok([b.floor("y", x)?])),
+        of(&[3, 5], |b, x| {
+            let square = b.square("square", x)?;
+            let mean = b.mean("mean", square, &[1])?;
+            Ok([b.function("y", mean, Function::Power { exponent: -0.5 })?])
+        }),
+        of(&[2, 6], |b, x| Ok([standardised(b, x)?])),
     ]
 }
 
@@ -87,6 +107,10 @@ fn linear_maps() -> Vec<[Graph; 2]> {
             Ok([b.add("z", x, y)?, b.concat("w", &[y, x], 1)?])
         }),
         of(&[2, 3], |b, x| Ok([b.scale("y", x, -0.3)?, b.offset("z", x, 1.25)?])),
+        of(&[2, 3], |b, x| {
+            let mean = b.mean("mean", x, &[1])?;
+            Ok([b.rounded("y", mean, 6)?])
+        }),
         of(&[2, 4, 3], |b, x| {
             Ok([b.cumulative_sum("y", x, 1, false, false)?, b.cumulative_sum("z", x, 2, true, true)?])
         }),

@@ -9,10 +9,8 @@ use crate::error::{Lowered, invalid, unsupported};
 use crate::norm::Norm;
 use crate::value::{Constant, Tensor, Value, vector};
 
-/// From where on a variance is taken as it is.
-const LARGE: f32 = 4.0;
-/// The factor of a smaller one: a power of 4.
-const FINER: f32 = 1024.0;
+/// The fractional bits beyond f of what the rounding of a mean has left in centred values.
+const FINER: u32 = 6;
 
 /// The constants of a BatchNormalization node as a scale and an offset for each channel.
 pub(crate) fn norm_of(call: &Call<'_>) -> Lowered<Norm> {
@@ -105,10 +103,22 @@ fn for_channels(context: &mut Context, x: &Tensor, scale: &Constant, shift: Opti
 
 /// (x − mean) / √(variance + ε) over axes.
 fn normalised(context: &mut Context, x: &Tensor, axes: &[usize], epsilon: f32) -> Lowered<Tensor> {
+    Ok(standardised(context, x, axes, epsilon)?.0)
+}
+
+/// (x − mean) / √(variance + ε) over axes, the mean, and 1 / √(variance + ε).
+fn standardised(context: &mut Context, x: &Tensor, axes: &[usize], epsilon: f32) -> Lowered<(Tensor, Tensor, Tensor)> {
+    // A product is rounded here: its mean would be rounded twice, and what is centred again.
+    let x = &context.rounded(x, 0)?;
     let mean = context.mean(x, axes)?;
+    let mean = context.rounded(&mean, 0)?;
     let centred = context.subtract(x, &mean)?;
     let root = inverse_root_mean_square(context, &centred, axes, epsilon)?;
-    context.multiply(&centred, &root)
+    // The mean of what is centred is what rounding the first mean has left: nothing to a square, but not to a small value.
+    let rest = context.mean(&centred, axes)?;
+    let rest = context.rounded(&rest, FINER)?;
+    let centred = context.subtract(&centred, &rest)?;
+    Ok((context.multiply(&centred, &root)?, mean, root))
 }
 
 /// 1 / √(mean of x² + ε) over axes.
@@ -116,23 +126,7 @@ fn inverse_root_mean_square(context: &mut Context, x: &Tensor, axes: &[usize], e
     let squares = context.square(x)?;
     let variance = context.mean(&squares, axes)?;
     let variance = context.offset(&variance, epsilon)?;
-    inverse_root(context, &variance)
-}
-
-/// 1 / √v for a mean of squares. One below 4 is taken 1024-fold, of which rounding leaves ten more bits; a larger one would then
-/// be beyond the range, and is multiplied by 0.
-fn inverse_root(context: &mut Context, variance: &Tensor) -> Lowered<Tensor> {
-    let above = context.offset(variance, -LARGE)?;
-    let is_large = context.function(&above, Function::Step)?;
-    let opposite = context.scale(&is_large, -1.0)?;
-    let is_small = context.offset(&opposite, 1.0)?;
-    let wide = context.scale(variance, FINER)?;
-    let (wide, plain) = (context.multiply(&wide, &is_small)?, context.multiply(variance, &is_large)?);
-    let chosen = context.add(&wide, &plain)?;
-    let root = context.function(&chosen, Function::Power { exponent: -0.5 })?;
-    let factor = context.scale(&is_small, FINER.sqrt() - 1.0)?;
-    let factor = context.offset(&factor, 1.0)?;
-    context.multiply(&root, &factor)
+    context.function(&variance, Function::Power { exponent: -0.5 })
 }
 
 pub(super) fn instance(context: &mut Context, call: &Call<'_>) -> Lowered<Vec<Value>> {
@@ -217,10 +211,7 @@ fn scaled(context: &mut Context, call: &Call<'_>, y: Tensor) -> Lowered<Tensor> 
 pub(super) fn layer(context: &mut Context, call: &Call<'_>) -> Lowered<Vec<Value>> {
     let x = call.tensor(0)?;
     let (axes, epsilon) = (last_axes(call, x)?, call.float("epsilon", 1e-5)?);
-    let mean = context.mean(x, &axes)?;
-    let centred = context.subtract(x, &mean)?;
-    let root = inverse_root_mean_square(context, &centred, &axes, epsilon)?;
-    let y = context.multiply(&centred, &root)?;
+    let (y, mean, root) = standardised(context, x, &axes, epsilon)?;
     Ok([scaled(context, call, y)?.into(), mean.into(), root.into()].into())
 }
 
@@ -238,10 +229,7 @@ pub(super) fn last_axis(
         let y = context.multiply(x, &root)?;
         return Ok([scaled(context, call, y)?.into()].into());
     }
-    let mean = context.mean(x, &axes)?;
-    let centred = context.subtract(x, &mean)?;
-    let root = inverse_root_mean_square(context, &centred, &axes, epsilon)?;
-    let y = context.multiply(&centred, &root)?;
+    let (y, mean, root) = standardised(context, x, &axes, epsilon)?;
     Ok([scaled(context, call, y)?.into(), mean.into(), root.into()].into())
 }
 

@@ -8,6 +8,7 @@ mod exported;
 mod hostile;
 mod made;
 mod models;
+mod normalise;
 mod openings;
 mod refusals;
 mod values;

@@ -14,7 +14,7 @@ pub const LEAF_BITS: usize = 5;
 /// Smallest k.
 pub const MIN_BITS: u32 = 3;
 /// Largest k.
-pub const MAX_BITS: u32 = 42;
+pub const MAX_BITS: u32 = 47;
 
 /// The number of elements, the bits of their mask, and those of the ring.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -46,7 +46,7 @@ impl ComparisonShape {
     pub(super) fn check<R: Ring>(self) -> Result<(), OtError> {
         let refused = |parameter, value, allowed| Err(OtError::Parameter { parameter, value, allowed });
         if !(MIN_BITS..=MAX_BITS).contains(&self.bits) {
-            return refused("k", u64::from(self.bits), "3 to 42 bits");
+            return refused("k", u64::from(self.bits), "3 to 47 bits");
         }
         if !(self.bits..=R::BITS).contains(&self.ring_bits) {
             return refused("bits of the ring", u64::from(self.ring_bits), "k bits to those of the ring's type");

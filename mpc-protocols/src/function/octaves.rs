@@ -38,7 +38,8 @@ impl Octaves {
         let FunctionShape { function, fractional_bits, parameters, .. } = *shape;
         let bits = parameters.bits();
         let both = function == Function::Reciprocal;
-        if bits < fractional_bits + 3 || bits < 8 {
+        let has_room = shape.argument.is_some() || bits >= fractional_bits + 3;
+        if !has_room || bits < 8 {
             return Err(unsupported("k", bits.into(), "8 bits, and 3 more than the fractional bits"));
         }
         // With both signs a value must be comparable with the thresholds of the other sign.
@@ -51,7 +52,8 @@ impl Octaves {
             _ => Some(-1.0),
         };
         let output_bits = fractional_bits + if exponent.is_some() { 2 } else { 0 };
-        let table = Table { function, input_bits, output_bits, limit_bits: bits - 2 };
+        let result_bits = shape.result_bits();
+        let table = Table { function, input_bits, output_bits, limit_bits: result_bits - 2 };
         let octave = match exponent {
             None => {
                 let unit = libm::exp2(fractional_bits.into()) * core::f64::consts::LN_2;
@@ -61,8 +63,8 @@ impl Octaves {
             Some(p) if libm::fabs(p) <= MAX_EXPONENT => {
                 let finer = libm::ceil(p.max(0.0)) as u32;
                 let shift = output_bits + finer;
-                if bits + shift > ring_bits {
-                    let needed = bits + shift;
+                if result_bits + shift > ring_bits {
+                    let needed = result_bits + shift;
                     return Err(unsupported("bits of a product", needed.into(), "at most the ring's bits"));
                 }
                 let value = |j| factor(shape, p, finer, j);
@@ -78,12 +80,12 @@ impl Octaves {
     }
 }
 
-/// 2^{(j−f)·p} in f + `finer` bits; where all of an octave's results leave the range, the largest that fits.
+/// 2^{j·p} units of the argument to the p in f + `finer` bits; where all of an octave's results leave the range, the largest that fits.
 fn factor(shape: &FunctionShape, p: f64, finer: u32, j: u32) -> i128 {
     let f = f64::from(shape.fractional_bits);
     let unit = libm::exp2(f + f64::from(finer));
-    let exact = libm::exp2((f64::from(j) - f) * p);
-    let limit = libm::exp2(f64::from(shape.parameters.bits() - 2) - f) - 64.0 / libm::exp2(f);
+    let exact = libm::exp2((f64::from(j) + libm::log2(shape.unit())) * p);
+    let limit = libm::exp2(f64::from(shape.result_bits() - 2) - f) - 64.0 / libm::exp2(f);
     let (smallest, largest) = (libm::exp2(p).min(1.0), libm::exp2(p).max(1.0));
     let saturated = if exact * smallest >= limit { limit / largest } else { exact };
     libm::round(saturated * unit) as i128

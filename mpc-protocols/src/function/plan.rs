@@ -28,6 +28,49 @@ pub struct FunctionShape {
     pub shift: u32,
     /// k: arguments and results must be below 2^{k−2} units in the last place.
     pub parameters: SignParameters,
+    /// The fixed point of the argument, where it is not the result's: for roots and powers alone.
+    pub argument: Option<ArgumentShape>,
+}
+
+/// An argument with a fixed point of its own, such as a sum of squares that no rounding has touched.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ArgumentShape {
+    /// The value of a unit in its last place, after the shift.
+    pub unit: f64,
+    /// The k of the result alone; the argument has that of the shape.
+    pub result_bits: u32,
+}
+
+/// As equal as the bits of a plan; a unit that is no number is refused when a function is planned.
+impl Eq for ArgumentShape {}
+
+impl FunctionShape {
+    /// The value of a unit in the argument's last place, after the shift.
+    #[must_use]
+    pub fn unit(&self) -> f64 {
+        self.argument.map_or_else(|| libm::exp2(-f64::from(self.fractional_bits)), |argument| argument.unit)
+    }
+
+    /// The k of the result.
+    pub(super) fn result_bits(&self) -> u32 {
+        self.argument.map_or(self.parameters.bits(), |argument| argument.result_bits)
+    }
+
+    /// Refuses an argument's fixed point that cannot be.
+    fn check_argument(&self, ring_bits: u32) -> Result<(), ProtocolError> {
+        let Some(ArgumentShape { unit, result_bits }) = self.argument else { return Ok(()) };
+        if !matches!(self.function, Function::Sqrt | Function::Power { .. }) {
+            return Err(unsupported("an argument's fixed point", 0, "roots and powers alone"));
+        }
+        // A comparison with NaN is false.
+        if !(unit >= libm::exp2(-128.0) && unit <= libm::exp2(128.0)) {
+            return Err(unsupported("an argument's unit", 0, "2^-128 to 2^128"));
+        }
+        if !(self.fractional_bits + 3..=ring_bits).contains(&result_bits) {
+            return Err(unsupported("k of the result", result_bits.into(), "3 more than its fractional bits"));
+        }
+        Ok(())
+    }
 }
 
 /// How a function of a shape is computed in a ring.
@@ -107,6 +150,7 @@ impl FunctionPlan {
             let allowed = "8 bits to the ring's bits less the shift";
             return Err(unsupported("k", parameters.bits().into(), allowed));
         }
+        shape.check_argument(ring_bits)?;
         Ok(Self { shape, ring_bits, route: Route::new(&shape, ring_bits)? })
     }
 
@@ -180,7 +224,7 @@ impl FunctionPlan {
                     Octave::Offset(_) => steps,
                     Octave::Factor { .. } => Steps {
                         product: Some(Bilinear::Elementwise { len }),
-                        result: Some(LiftShape { len, bits: parameters.bits() }),
+                        result: Some(LiftShape { len, bits: self.shape.result_bits() }),
                         ..steps
                     },
                 }
@@ -208,7 +252,7 @@ impl FunctionPlan {
                 let normalised = if *shift > 0 { truncated(table.input_bits + 4, *shift) } else { argument };
                 let octave = match octave {
                     Octave::Offset(_) => width,
-                    Octave::Factor { shift, .. } => truncated(self.shape.parameters.bits(), *shift),
+                    Octave::Factor { shift, .. } => truncated(self.shape.result_bits(), *shift),
                 };
                 Widths { pieces: normalised.max(octave), argument, lookup: octave, product: octave, result: width }
             }
@@ -220,12 +264,12 @@ impl FunctionPlan {
     /// are meaningless.
     #[must_use]
     pub fn range(&self) -> (f64, f64) {
-        let unit = libm::exp2(-f64::from(self.shape.fractional_bits));
+        let unit = self.shape.unit();
         let (largest, slope) = match &self.route.kind {
             Kind::Linear(rest) | Kind::Tabulated { rest: Some(rest), .. } => (self.largest(), rest.slope().max(1.0)),
             Kind::Tabulated { .. } => (self.largest(), 1.0),
             // Of both signs the last octave ends below 2^{k−3}.
-            Kind::Octaves(octaves) => ((2 << (octaves.shift + octaves.table.input_bits)) - 16, 1.0),
+            Kind::Octaves(octaves) => ((2i64 << (octaves.shift + octaves.table.input_bits)) - 16, 1.0),
         };
         let (comparable, thresholds) = (self.largest(), || self.route.thresholds.iter().copied());
         let low = thresholds().map(|t| t - comparable).fold(-largest, i64::max);

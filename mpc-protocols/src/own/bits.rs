@@ -11,6 +11,7 @@ use mpc_shares::{Prg, SecretVec};
 
 use super::cost::Account;
 use super::maker::{Maker, put_at};
+use super::scaled::{Transfers, next};
 use crate::ProtocolError;
 use crate::correlation::Share;
 
@@ -116,7 +117,7 @@ pub(super) struct RingBits {
 }
 
 impl RingBits {
-    fn batches(&self) -> Vec<Batch> {
+    pub(super) fn batches(&self) -> Vec<Batch> {
         self.widths.iter().map(|&width| Batch { count: self.len, bits: width as usize }).collect()
     }
 
@@ -127,7 +128,7 @@ impl RingBits {
     }
 
     /// The bytes that party 1 sends party 0.
-    fn bytes(&self) -> usize {
+    pub(super) fn bytes(&self) -> usize {
         self.widths.iter().map(|&width| packing::packed_len(self.len, width)).sum()
     }
 
@@ -143,30 +144,49 @@ impl RingBits {
     }
 
     /// Makes them, one bit of all elements after the other.
-    pub(super) async fn make<E: Ring>(&self, maker: &mut Maker) -> Result<RandomBits<E>, ProtocolError> {
+    async fn make<E: Ring>(&self, maker: &mut Maker) -> Result<RandomBits<E>, ProtocolError> {
         let Maker { pair, place, generator } = maker;
-        let (batches, len) = (self.batches(), self.len);
-        let mut made = RandomBits { planes: Vec::new(), in_ring: Vec::new() };
         if place.is_first() {
-            let (_, received) = pair.random(&[], &batches).await?;
+            let mut transfers = Transfers::new(pair.random(&[], &self.batches()).await?);
             let mut message = alloc::vec![0; self.bytes()];
             pair.exchange(&[], &mut message).await?;
-            let mut message = &message[..];
-            for batch in received {
-                let plane = SecretVec::copy_of(batch.choices());
-                let (part, rest) = message.split_at(packing::packed_len(len, batch.batch().bits as u32));
-                message = rest;
-                made.push(plane, batch.receive_ring::<E>(part)?);
-            }
+            self.receive(&mut transfers, &mut &message[..])
         } else {
-            let (sent, _) = pair.random(&batches, &[]).await?;
+            let mut transfers = Transfers::new(pair.random(&self.batches(), &[]).await?);
             let mut message = Vec::with_capacity(self.bytes());
-            for batch in sent {
-                let plane = random_plane(len, generator);
-                let operand: SecretVec<E> = in_ring::<E>(&plane, len).iter().map(|bit| minus_twice(*bit)).collect();
-                made.push(plane, batch.send_ring(&operand, &mut message)?);
-            }
+            let made = self.send(&mut transfers, generator, &mut message)?;
             pair.exchange(&message, &mut []).await?;
+            Ok(made)
+        }
+    }
+
+    /// Party 0's part, from the front of party 1's message.
+    pub(super) fn receive<E: Ring>(
+        &self,
+        transfers: &mut Transfers,
+        message: &mut &[u8],
+    ) -> Result<RandomBits<E>, ProtocolError> {
+        let mut made = RandomBits { planes: Vec::new(), in_ring: Vec::new() };
+        for &width in &self.widths {
+            let batch = transfers.received();
+            let plane = SecretVec::copy_of(batch.choices());
+            made.push(plane, batch.receive_ring::<E>(next(message, packing::packed_len(self.len, width)))?);
+        }
+        Ok(made)
+    }
+
+    /// Party 1's part, which it appends to its message.
+    pub(super) fn send<E: Ring>(
+        &self,
+        transfers: &mut Transfers,
+        generator: &mut Prg,
+        message: &mut Vec<u8>,
+    ) -> Result<RandomBits<E>, ProtocolError> {
+        let mut made = RandomBits { planes: Vec::new(), in_ring: Vec::new() };
+        for _ in &self.widths {
+            let plane = random_plane(self.len, generator);
+            let operand: SecretVec<E> = in_ring::<E>(&plane, self.len).iter().map(|bit| minus_twice(*bit)).collect();
+            made.push(plane, transfers.sent().send_ring(&operand, message)?);
         }
         Ok(made)
     }
@@ -203,7 +223,8 @@ fn minus_twice<E: Ring>(bit: E) -> E {
     bit.wrapping_add(bit).wrapping_neg()
 }
 
-fn in_ring<E: Ring>(plane: &[u64], len: usize) -> SecretVec<E> {
+/// The bits of a plane in the ring.
+pub(super) fn in_ring<E: Ring>(plane: &[u64], len: usize) -> SecretVec<E> {
     (0..len).map(|i| E::from_u64(plane[i / 64] >> (i % 64) & 1)).collect()
 }
 

@@ -1,20 +1,17 @@
 //! Comparisons with several thresholds: the masks of the first have the tables, and those of each further one lend their
 //! monomials and their flip bit d, which is then multiplied with the first one's r.
-//!
-//! With d = d_0 ⊕ d_1 and x = x_0 + x_1, d·x_1 = d_0·(1 − 2·d_1)·x_1 + d_1·x_1, of which one product takes a transfer; d·x_0
-//! likewise in the other direction.
 
 use alloc::vec;
 use alloc::vec::Vec;
 
-use mpc_ot::products::{correct_ring, plane_bytes, receive_corrections, ring_bytes};
-use mpc_ot::{Batch, Pair};
+use mpc_ot::Batch;
 use mpc_ring::{Ring, packing};
 use mpc_shares::SecretVec;
 
 use super::comparison::{Group, Masks, Part};
 use super::cost::Account;
-use super::maker::put_at;
+use super::maker::{Maker, put_at};
+use super::scaled::{Scaled, Scaling, Transfers, all_ones, signed};
 use crate::ProtocolError;
 use crate::correlation::Share;
 
@@ -78,20 +75,26 @@ impl Pieces {
         masks.put_fields(group, part, self.len, &places, shares);
     }
 
-    /// The transfers of one direction: for each further threshold d·r and d·r_top.
-    fn batches(self) -> Vec<Batch> {
-        let bits = self.widths.iter().sum::<u32>() as usize;
-        vec![Batch { count: self.len, bits }; if self.len > 0 { self.thresholds.saturating_sub(1) } else { 0 }]
+    /// The products of each further threshold: d·r and d·r_top.
+    fn scaling(self) -> Scaling {
+        let widths = self.widths.into_iter().filter(|&width| width > 0);
+        Scaling { len: self.len, widths: [widths.clone().collect(), widths.collect()] }
     }
 
-    fn products(self) -> impl Iterator<Item = (usize, u32)> {
-        self.widths.into_iter().enumerate().filter(|&(_, width)| width > 0)
+    /// The thresholds of which something is made.
+    fn further(self) -> usize {
+        if self.len > 0 { self.thresholds.saturating_sub(1) } else { 0 }
+    }
+
+    /// The transfers of one direction.
+    fn batches(self) -> Vec<Batch> {
+        let [batch, _] = self.scaling().batches(true);
+        batch.into_iter().cycle().take(self.further()).collect()
     }
 
     /// The bytes that each party sends.
     fn bytes(self) -> usize {
-        let one = self.products().map(|(_, width)| ring_bytes(Batch { count: self.len, bits: width as usize }));
-        self.batches().len() * (plane_bytes(self.len) + one.sum::<usize>())
+        self.further() * self.scaling().bytes(true)
     }
 
     pub(super) fn memory(self) -> u64 {
@@ -110,65 +113,36 @@ impl Pieces {
     /// Makes d·r and d·r_top of every threshold but the first.
     pub(super) async fn multiply<E: Ring>(
         self,
-        pair: &mut Pair,
+        maker: &mut Maker,
         gathered: &Gathered<E>,
         shares: &mut [&mut dyn Share],
     ) -> Result<(), ProtocolError> {
-        let batches = self.batches();
+        let (batches, scaling, first) = (self.batches(), self.scaling(), maker.place.is_first());
         if batches.is_empty() {
             return Ok(());
         }
-        let (sent, received) = pair.random(&batches, &batches).await?;
+        let mut transfers = Transfers::new(maker.pair.random(&batches, &batches).await?);
         let flips = &gathered.flips[1..];
-        let mut message = Vec::with_capacity(self.bytes());
-        for (batch, flip) in received.iter().zip(flips) {
-            batch.send_corrections(flip, &mut message)?;
-        }
-        let mut halves = Vec::new();
-        for (mut batch, flip) in sent.into_iter().zip(flips) {
-            for (factor, width) in self.products() {
-                let operand = signed(&gathered.factors[factor], flip);
-                let half = batch.take(width as usize)?.send_ring(&operand, &mut message)?;
-                halves.push((operand, half));
-            }
+        let (mut message, mut begun) = (Vec::with_capacity(self.bytes()), Vec::with_capacity(flips.len()));
+        for flip in flips {
+            let numbers = gathered.factors.iter().zip(self.widths).filter(|&(_, width)| width > 0);
+            let numbers = numbers.map(|(factor, _)| signed(factor, flip)).collect();
+            begun.push(scaling.begin(first, flip, numbers, &mut transfers, &mut message)?);
         }
         let mut answer = vec![0; self.bytes()];
-        pair.exchange(&message, &mut answer).await?;
-        let (corrections, mut answer) = answer.split_at(batches.len() * plane_bytes(self.len));
-        let mut halves = halves.into_iter();
-        let lines = received.into_iter().zip(flips).zip(corrections.chunks_exact(plane_bytes(self.len)));
-        for (index, ((mut batch, flip), corrections)) in lines.enumerate() {
-            let theirs = receive_corrections(self.len, corrections)?;
-            let ours: SecretVec<u64> = batch.choices().iter().zip(flip.iter()).map(|(a, b)| a ^ b).collect();
-            for (factor, width) in self.products() {
-                let part = batch.take(width as usize)?;
-                let (bytes, rest) = answer.split_at(ring_bytes(part.batch()));
-                answer = rest;
-                let mut product = part.receive_ring::<E>(bytes)?;
-                correct_ring(&mut product, &ours, None, width)?;
-                let Some((operand, mut half)) = halves.next() else { unreachable!("one for each product") };
-                correct_ring(&mut half, &theirs, Some(&operand), width)?;
-                for (i, share) in product.iter_mut().enumerate() {
-                    let own = E::from_u64(bit(flip, i)).wrapping_mul(gathered.factors[factor][i]);
-                    *share = share.wrapping_add(half[i]).wrapping_add(own) & E::low_mask(width);
-                }
+        maker.pair.exchange(&message, &mut answer).await?;
+        let mut answer = &answer[..];
+        for (index, (begun, flip)) in begun.into_iter().zip(flips).enumerate() {
+            let Scaled { ours, theirs } = begun.finish(&mut answer)?;
+            for (factor, (ours, theirs)) in ours.iter().zip(&theirs).enumerate() {
+                let own = gathered.factors[factor].iter().enumerate().map(|(i, x)| *x & all_ones(flip, i));
+                let shares_of = ours.iter().zip(theirs.iter()).zip(own);
+                let product: SecretVec<E> =
+                    shares_of.map(|((ours, theirs), own)| ours.wrapping_add(*theirs).wrapping_add(own)).collect();
                 let field = Self::TABLES + 1 + (index + 1) * Self::OF_EACH + Self::THRESHOLD + factor;
                 put_at(&product, &mut *shares[field], 0);
             }
         }
         Ok(())
     }
-}
-
-fn bit(plane: &[u64], index: usize) -> u64 {
-    plane[index / 64] >> (index % 64) & 1
-}
-
-/// (1 − 2·d)·x.
-fn signed<E: Ring>(x: &[E], flip: &[u64]) -> SecretVec<E> {
-    let of = |(index, x): (usize, &E)| {
-        let mask = E::from_u64(bit(flip, index)).wrapping_neg();
-        (*x ^ mask).wrapping_sub(mask)
-    };
-    x.iter().enumerate().map(of).collect()
 }

@@ -15,6 +15,7 @@ use mpc_shares::SecretVec;
 
 use super::cost::Account;
 use super::maker::Maker;
+use super::scaled::next;
 use crate::{Bilinear, ProtocolError, Request};
 
 /// Products of one element that share a transfer.
@@ -243,13 +244,6 @@ impl Product {
             shares[to] = shares[to].wrapping_add(half[element] << line.bit);
         });
     }
-}
-
-/// Takes the next bytes of a message, which is as long as all that is taken from it.
-fn next<'a>(message: &mut &'a [u8], bytes: usize) -> &'a [u8] {
-    let (part, rest) = message.split_at(bytes.min(message.len()));
-    *message = rest;
-    part
 }
 
 /// A bit of every element.

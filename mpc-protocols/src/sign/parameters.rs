@@ -4,8 +4,8 @@ use serde::{Deserialize, Serialize};
 
 /// Bits of a leaf: a table of 2^5 entries fills half a word.
 pub(super) const LEAF_BITS: u32 = 5;
-/// More leaves than this would need more than 2^8 dealt monomials per element.
-pub(super) const MAX_LEAVES: usize = 8;
+/// More leaves than this would need more than 2^9 dealt monomials per element.
+pub(super) const MAX_LEAVES: usize = 9;
 
 /// k: the number of bits in which a value is compared; |y| < 2^{k−2} must hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

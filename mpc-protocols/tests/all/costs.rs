@@ -9,7 +9,7 @@ use mpc_protocols::sign::SignParameters;
 fn costs(function: Function) -> (u64, f64, f64) {
     let len = 640;
     let parameters = SignParameters::new(32).unwrap();
-    let shape = FunctionShape { function, len, fractional_bits: 16, shift: 16, parameters };
+    let shape = FunctionShape { function, len, fractional_bits: 16, shift: 16, parameters, argument: None };
     let plan = FunctionPlan::new::<u64>(shape).unwrap();
     let per_element = |bytes: u64| bytes as f64 / len as f64;
     let dealt = plan.requests().iter().map(|request| request.traffic::<u64>().payload_received).sum();
@@ -66,7 +66,8 @@ fn the_cost_of_a_lookup() {
 #[test]
 fn plans_are_stored_by_their_settings() {
     let parameters = SignParameters::new(32).unwrap();
-    let shape = FunctionShape { function: Function::Gelu, len: 3, fractional_bits: 16, shift: 16, parameters };
+    let shape =
+        FunctionShape { function: Function::Gelu, len: 3, fractional_bits: 16, shift: 16, parameters, argument: None };
     let plan = FunctionPlan::new::<u64>(shape).unwrap();
     let bytes = postcard::to_allocvec(&plan).unwrap();
     let again: FunctionPlan = postcard::from_bytes(&bytes).unwrap();

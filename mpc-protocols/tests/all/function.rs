@@ -1,5 +1,5 @@
 use crate::common::{elements, run_shared, signed, split};
-use mpc_protocols::function::{Function, FunctionPlan, FunctionShape};
+use mpc_protocols::function::{ArgumentShape, Function, FunctionPlan, FunctionShape};
 use mpc_protocols::sign::SignParameters;
 use mpc_protocols::{Place, ProtocolError};
 use mpc_ring::Ring;
@@ -8,7 +8,8 @@ const SELU: Function = Function::Selu { alpha: 1.673_263_2, gamma: 1.050_701 };
 
 fn plan<R: Ring>(function: Function, len: usize, f: u32, shift: u32, k: u32) -> FunctionPlan {
     let parameters = SignParameters::new(k).unwrap();
-    FunctionPlan::new::<R>(FunctionShape { function, len, fractional_bits: f, shift, parameters }).unwrap()
+    FunctionPlan::new::<R>(FunctionShape { function, len, fractional_bits: f, shift, parameters, argument: None })
+        .unwrap()
 }
 
 /// The private function of integers at scale f + shift, as integers at scale f.
@@ -299,7 +300,8 @@ fn other_rings_and_settings() {
 #[test]
 fn what_cannot_be_is_refused_by_name() {
     let parameters = SignParameters::new(32).unwrap();
-    let shape = |function| FunctionShape { function, len: 1, fractional_bits: 16, shift: 16, parameters };
+    let shape =
+        |function| FunctionShape { function, len: 1, fractional_bits: 16, shift: 16, parameters, argument: None };
     for function in [
         Function::Clip { low: f32::NEG_INFINITY, high: f32::INFINITY },
         Function::Clip { low: 2.0, high: 1.0 },
@@ -350,5 +352,74 @@ fn a_dry_run_gives_the_plan() {
             plan.apply(party, &x[party.index()], material).await
         });
         assert_eq!(smol::block_on(dry).unwrap(), plan.requests(), "{function:?}");
+    }
+}
+
+/// Roots of sums of squares in all octaves: the argument's unit is that of a mean of `count` squares at scale 2f, of which
+/// `shift` bits are cut off, and the result has f fractional bits and a few more.
+fn roots_of_squares<R: Ring>(f: u32, k: u32, finer: u32, count: f64, shift: u32, parties: usize) {
+    let parameters = SignParameters::new(SignParameters::MAX_BITS.min(R::BITS - shift)).unwrap();
+    let unit = (f64::from(shift) - 2.0 * f64::from(f)).exp2() / count;
+    let argument = Some(ArgumentShape { unit, result_bits: k + finer });
+    for function in [Function::Power { exponent: -0.5 }, Function::Sqrt] {
+        let fractional_bits = f + finer;
+        let shape = |len| FunctionShape { function, len, fractional_bits, shift, parameters, argument };
+        let (_, largest) = FunctionPlan::new::<R>(shape(0)).unwrap().range();
+        let top = (largest / unit).log2() as u32 + shift;
+        let x: Vec<i64> = (shift..top).flat_map(|j| [4, 5, 7].map(|quarters| quarters << j >> 2)).collect();
+        let limit = f64::from(k - 2 - f).exp2() * 0.99;
+        let value = |x: i64| function.evaluate(x as f64 * unit / f64::from(shift).exp2());
+        let x: Vec<i64> = x.into_iter().filter(|&x| value(x) < limit).collect();
+        let plan = FunctionPlan::new::<R>(shape(x.len())).unwrap();
+        let bound = plan.error_bound(parties).unwrap();
+        assert!(bound.relative <= (-12f64).exp2(), "{bound:?}");
+        for (&x, y) in x.iter().zip(private::<R>(&plan, &x, parties)) {
+            let around = if shift > 0 { (parties as i64) << shift >> 1 } else { 0 };
+            let near = [x - around, x, x + around].map(|x| value(x.max(1 << shift)));
+            let y = y as f64 * (-f64::from(fractional_bits)).exp2();
+            let error = near.iter().map(|near| (y - near).abs()).fold(f64::INFINITY, f64::min);
+            let spread = (near[0] - near[2]).abs();
+            assert!(error <= bound.at(near[1]) + spread, "{function:?} of {x}: {y}, not {}", near[1]);
+        }
+    }
+}
+
+#[test]
+fn roots_of_squares_that_nothing_has_rounded() {
+    for parties in 2..=4 {
+        roots_of_squares::<u64>(16, 32, 4, 384.0, 8, parties);
+    }
+    roots_of_squares::<u64>(16, 32, 4, 1.0, 0, 2);
+    roots_of_squares::<u64>(12, 26, 4, 65_536.0, 16, 2);
+    roots_of_squares::<u32>(8, 18, 2, 16.0, 4, 2);
+    roots_of_squares::<u128>(20, 40, 6, 768.0, 9, 3);
+}
+
+#[test]
+fn an_argument_of_its_own_fixed_point_that_cannot_be_is_refused() {
+    let parameters = SignParameters::new(40).unwrap();
+    let shape = |function, unit, result_bits| {
+        let argument = Some(ArgumentShape { unit, result_bits });
+        FunctionPlan::new::<u64>(FunctionShape {
+            function,
+            len: 1,
+            fractional_bits: 16,
+            shift: 0,
+            parameters,
+            argument,
+        })
+    };
+    assert!(shape(Function::Sqrt, 0.5, 32).is_ok());
+    for (function, unit, result_bits) in [
+        (Function::Log, 0.5, 32),
+        (Function::Sqrt, 0.0, 32),
+        (Function::Sqrt, -1.0, 32),
+        (Function::Sqrt, f64::NAN, 32),
+        (Function::Sqrt, f64::INFINITY, 32),
+        (Function::Sqrt, 0.5, 18),
+        (Function::Sqrt, 0.5, 65),
+    ] {
+        let refused = shape(function, unit, result_bits);
+        assert!(matches!(refused, Err(ProtocolError::Parameter { .. })), "{function:?}, {unit}, {result_bits}");
     }
 }

@@ -2,6 +2,7 @@
 //! shares satisfy the kind's relation, written down here once more.
 
 mod own;
+mod plain;
 
 use std::iter;
 use std::ops::Range;
@@ -10,14 +11,17 @@ use std::thread;
 use crate::common::PATIENT;
 use mpc_protocols::correlation::{self, Dealt, Field, Form, Origin, Provider, Share};
 use mpc_protocols::function::Function;
-use mpc_protocols::lookup::{self, Table};
+use mpc_protocols::lookup::Table;
 use mpc_protocols::sign::SignParameters;
 use mpc_protocols::{Bilinear, Dealer, Place, Request};
 use mpc_ring::kernels::TABLE_BLOCK;
 use mpc_ring::{Ring, bitslice, packing};
 use mpc_shares::{Prg, Seed};
 use mpc_transport::{Link, Phase, memory_link};
+use own::not_rotated;
 use proptest::prelude::*;
+
+use self::plain::{applied, products, top};
 
 /// A party's share of a field in the open.
 #[derive(Debug)]
@@ -34,13 +38,8 @@ impl<R: Ring> Opened<R> {
     fn blank(field: &Field) -> Self {
         let is_words = field.form == Form::Words;
         let (elements, words) = if is_words { (0, field.len) } else { (field.len, 0) };
-        Self {
-            field: *field,
-            elements: vec![R::ZERO; elements],
-            words: vec![0; words],
-            packed: Vec::new(),
-            received: 0,
-        }
+        let (elements, words) = (vec![R::ZERO; elements], vec![0; words]);
+        Self { field: *field, elements, words, packed: Vec::new(), received: 0 }
     }
 
     /// Unpacks what stayed packed.
@@ -287,37 +286,8 @@ impl<'a, R: Ring> Fields<'a, R> {
     }
 }
 
-/// The segments' polynomials in the distance from the segment's begin, of a table that is rotated by `a`.
-fn not_rotated<R: Ring>(layout: &lookup::Layout, a: u64, entries: &[R]) -> Vec<[R; 3]> {
-    let mask = R::low_mask(layout.entry_bits);
-    let alpha = R::from_u64(a & u64::low_mask(layout.segment_bits));
-    let of = |segment: u64| {
-        let entry = (segment + (a >> layout.segment_bits)) & u64::low_mask(layout.index_bits);
-        let [q0, q1, q2] = [0, 1, 2].map(|part| entries[3 * entry as usize + part]);
-        // q(ε) for ε = δ + α.
-        let c0 = q0.wrapping_add(alpha.wrapping_mul(q1.wrapping_add(alpha.wrapping_mul(q2))));
-        let c1 = q1.wrapping_add((q2 << 1).wrapping_mul(alpha));
-        [c0 & mask, c1 & mask, q2 & mask]
-    };
-    (0..layout.entries() as u64).map(of).collect()
-}
-
 fn leaves(bits: u32) -> usize {
     (bits as usize - 2).div_ceil(5)
-}
-
-fn top<R: Ring>(r: &[R], bits: u32) -> Vec<R> {
-    r.iter().map(|&r| r >> (bits - 1)).collect()
-}
-
-fn products<R: Ring>(x: &[R], y: &[R]) -> Vec<R> {
-    x.iter().zip(y).map(|(&x, &y)| x.wrapping_mul(y)).collect()
-}
-
-fn applied<R: Ring>(map: &Bilinear, a: &[R], b: &[R]) -> Vec<R> {
-    let mut c = vec![R::ZERO; map.output_len()];
-    map.accumulate(a, b, &mut c);
-    c
 }
 
 /// Checks the relation of every correlation of a plan. Of each request's products with weights `noise` has the units by which

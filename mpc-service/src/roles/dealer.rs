@@ -11,6 +11,7 @@ use mpc_transport::Link;
 use mpc_transport::tls::Certificate;
 use smol::future::FutureExt;
 
+use crate::admin::{Metrics, Purpose, Status};
 use crate::error::ServiceError;
 use crate::names::{Refusal, Refused};
 use crate::roles::agreed::{Agreed, check_dealer};
@@ -33,6 +34,7 @@ pub struct Dealer {
     allowed: Vec<Certificate>,
     capacity: Arc<Capacity>,
     rendezvous: Rendezvous<Waiting>,
+    status: Status,
 }
 
 /// A party that waits for the others of its session.
@@ -51,7 +53,14 @@ impl Dealer {
         check_dealer(Some(endpoint.identity.certificate()), &allowed)?;
         // Less than a party waits for the dealer, so that it hears for whom it waited in truth.
         let rendezvous = Rendezvous::new(endpoint.settings.deadline * 3 / 4);
-        Ok(Self { endpoint, allowed, capacity: Capacity::new(limits), rendezvous })
+        let status = Status::new(Arc::clone(&endpoint.identity), None, Vec::new(), None);
+        Ok(Self { endpoint, allowed, capacity: Capacity::new(limits), rendezvous, status })
+    }
+
+    /// Its state, for operators.
+    #[must_use]
+    pub fn status(&self) -> &Status {
+        &self.status
     }
 
     /// Deals until `stop` is complete, then finishes what runs.
@@ -102,10 +111,14 @@ impl Dealer {
         }
         let first = group.first().map(|first| (first.request.work, first.request.inferences));
         let limit = first.map_or(Duration::ZERO, |(work, inferences)| self.capacity.limits().time_of(work, inferences));
-        let dealt =
-            within(limit, ServiceError::too_long("the parties", limit), deal_session(&self.endpoint, &plan, group))
-                .await;
-        drop(grants);
+        let metrics = self.status.metrics();
+        let running = metrics.begin();
+        let session = deal_session(&self.endpoint, metrics, &plan, group);
+        let dealt = within(limit, ServiceError::too_long("the parties", limit), session).await;
+        if let Some((work, _)) = first {
+            metrics.ended(Purpose::Session(work), dealt.as_ref().map(|_| ()));
+        }
+        drop((grants, running));
         dealt
     }
 
@@ -127,7 +140,12 @@ impl Dealer {
     }
 }
 
-async fn deal_session<R: Ring>(endpoint: &Endpoint, plan: &Plan<R>, group: Vec<Waiting>) -> Result<(), ServiceError> {
+async fn deal_session<R: Ring>(
+    endpoint: &Endpoint,
+    metrics: &Metrics,
+    plan: &Plan<R>,
+    group: Vec<Waiting>,
+) -> Result<(), ServiceError> {
     let began = Instant::now();
     let Some(DealRequest { session, work, inferences, .. }) = group.first().map(|first| &first.request) else {
         return Ok(());
@@ -146,7 +164,9 @@ async fn deal_session<R: Ring>(endpoint: &Endpoint, plan: &Plan<R>, group: Vec<W
     let failed = agreed.in_session();
     let mut dealer = DealerSession::open(links, plan, agreed.options()?).await.map_err(&failed)?;
     for _ in 0..agreed.inferences {
+        let before = dealer.traffic();
         dealer.deal(|_| ()).await.map_err(&failed)?;
+        metrics.dealt(dealer.traffic() - before);
     }
     let (parties, seconds) = (agreed.names().to_string(), began.elapsed().as_secs_f64());
     tracing::info!(parties, inferences = agreed.inferences, seconds, "dealt");
@@ -194,6 +214,10 @@ impl Service for Dealer {
 
     fn endpoint(&self) -> &Endpoint {
         &self.endpoint
+    }
+
+    fn status(&self) -> &Status {
+        &self.status
     }
 
     fn known(&self) -> Vec<Certificate> {

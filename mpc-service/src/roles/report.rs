@@ -13,6 +13,9 @@ pub trait Watch: Send {
     /// Something happened.
     fn see(&mut self, event: Event);
 
+    /// Takes the report of an inference of this party that has ended.
+    fn report(&mut self, _report: &InferenceReport) {}
+
     /// Takes the outputs of an inference as soon as it has ended, in the order of the graph's, where they are revealed to this
     /// side: whatever fails later in the session leaves them.
     fn take(&mut self, _inference: u32, _outputs: &[ArrayD<f64>]) {}
@@ -34,6 +37,11 @@ pub enum Event {
     Stored {
         /// How many are.
         inferences: u32,
+    },
+    /// A prepared inference was claimed.
+    Claimed {
+        /// How long that took.
+        time: Duration,
     },
     /// A step of an inference begins.
     Step {
@@ -128,6 +136,7 @@ impl<'a> Recorder<'a> {
             preprocessing,
             steps: steps.collect(),
         };
+        self.watch.report(&report);
         self.watch.see(Event::Inferred { inference: self.inference });
         report
     }

@@ -15,6 +15,7 @@ use mpc_transport::tls::Certificate;
 use ndarray::ArrayD;
 use smol::future::FutureExt;
 
+use crate::admin::Status;
 use crate::at_rest::model_shares::ModelShares;
 use crate::at_rest::packed_model::{PrivateModel, PublicModel};
 use crate::at_rest::prepared::Stores;
@@ -81,6 +82,7 @@ pub struct Server {
     recipient: Option<Box<dyn Recipient>>,
     /// The digest of its own model.
     weights: Option<[u8; 32]>,
+    status: Status,
 }
 
 impl Server {
@@ -102,7 +104,11 @@ impl Server {
             Holdings::Own(model) => Some(model.digest()),
             _ => None,
         };
-        let server = Self { weights, endpoint, party, holdings, contacts, stores, capacity, joining, recipient: None };
+        let identity = Arc::clone(&endpoint.identity);
+        let Contacts { data_owners, dealer, .. } = &contacts;
+        let status = Status::new(identity, stores.clone(), data_owners.clone(), dealer.clone());
+        let server =
+            Self { status, weights, endpoint, party, holdings, contacts, stores, capacity, joining, recipient: None };
         server.check().map_err(ServiceError::Arguments)?;
         check_parties(&server.contacts.servers.iter().map(|peer| &peer.certificate).collect::<Vec<_>>())?;
         let dealer = server.contacts.dealer.as_ref().map(|peer| &peer.certificate);
@@ -114,6 +120,12 @@ impl Server {
     #[must_use]
     pub fn with_recipient(self, recipient: Box<dyn Recipient>) -> Self {
         Self { recipient: Some(recipient), ..self }
+    }
+
+    /// Its state, for operators.
+    #[must_use]
+    pub fn status(&self) -> &Status {
+        &self.status
     }
 
     /// Whether the terms reveal results to this side.
@@ -244,6 +256,10 @@ impl Service for Server {
 
     fn endpoint(&self) -> &Endpoint {
         &self.endpoint
+    }
+
+    fn status(&self) -> &Status {
+        &self.status
     }
 
     fn known(&self) -> Vec<Certificate> {

@@ -1,6 +1,7 @@
 //! One party's session, at a server as at a data owner that computes.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use mpc_nn::run::{Inputs, ModelSource, Outputs};
 use mpc_nn::{AnyMaker, Model, PartySession, Plan, Preprocessing};
@@ -71,6 +72,14 @@ fn hand_out<R: Ring>(watch: &mut dyn Watch, inference: u32, outputs: &Outputs<R>
     if let Some(revealed) = &outputs.revealed {
         watch.take(inference, revealed);
     }
+}
+
+/// Claims a prepared inference, and says how long that took.
+fn claim_timed(agreed: &Agreed, hold: Hold<'_>, watch: &mut dyn Watch) -> Result<Recording, ServiceError> {
+    let began = Instant::now();
+    let recording = agreed.claim(hold)?;
+    watch.see(Event::Claimed { time: began.elapsed() });
+    Ok(recording)
 }
 
 /// A prepared inference that this party has claimed, or will.
@@ -159,7 +168,7 @@ impl<R: Ring> PartyRun<'_, R> {
             let index = hold.index();
             // From its claim on it is gone from the store, whatever happens.
             let claim = match leads {
-                Some(_) => Claim::Done(agreed.claim(hold)?),
+                Some(_) => Claim::Done(claim_timed(agreed, hold, watch)?),
                 None => Claim::Open(hold),
             };
             let fields = [("batch", &*batch.to_string()), ("prepared inference", &*index.to_string())];
@@ -169,7 +178,7 @@ impl<R: Ring> PartyRun<'_, R> {
             let inputs = exchange.inputs(inference).await?;
             let mut recording = match claim {
                 Claim::Done(recording) => recording,
-                Claim::Open(hold) => agreed.claim(hold)?,
+                Claim::Open(hold) => claim_timed(agreed, hold, watch)?,
             };
             let mut recorder = Recorder::new(watch, inference, plan.steps().len());
             let ran = session.infer_recorded(&mut *recording, inputs, Preprocessing::Ahead, &mut recorder).await;

@@ -9,8 +9,8 @@ use hyper::body::{Bytes, Incoming};
 use hyper::header::{self, HeaderValue};
 use hyper::{Method, Request, Response, StatusCode};
 
-use super::http::{self, Handler, HttpLimits};
 use crate::error::ServiceError;
+use crate::http::{self, Handler, HttpLimits};
 
 /// A file of a page.
 #[derive(Clone, Debug)]
@@ -37,13 +37,10 @@ pub async fn serve_pages(
     listener: TcpListener,
     stop: impl Future<Output = ()>,
 ) -> Result<(), ServiceError> {
-    let unknown = std::net::SocketAddr::from(([0, 0, 0, 0], 0));
-    let address = listener.local_addr().unwrap_or(unknown);
     let policy = HeaderValue::from_str(policy).map_err(|_| {
         ServiceError::Arguments("the address of a server has characters that no address has".to_owned())
     })?;
-    let served = http::serve(Arc::new(Pages { files, policy }), listener, HttpLimits::default(), stop).await;
-    served.map_err(|source| ServiceError::Listen { address, source })
+    http::serve(Arc::new(Pages { files, policy }), listener, HttpLimits::default(), stop).await
 }
 
 impl Handler for Pages {

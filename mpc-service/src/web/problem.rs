@@ -4,6 +4,7 @@ use hyper::StatusCode;
 use serde::Serialize;
 
 use crate::error::{Kind, ServiceError};
+use crate::http::BodyError;
 use crate::names::{PlanDigest, Refusal, Refused};
 
 /// Why a request of a page is not served.
@@ -107,6 +108,16 @@ impl Problem {
             Kind::PeerLost | Kind::TimedOut => Self::Absent(error.to_string()),
             Kind::Differs => Self::Differs(error.to_string()),
             _ => Self::Internal,
+        }
+    }
+}
+
+impl From<BodyError> for Problem {
+    fn from(error: BodyError) -> Self {
+        match error {
+            BodyError::NoLength => Self::NoLength,
+            BodyError::Size { expected, found } => Self::Size { expected, found },
+            BodyError::Length => Self::Length,
         }
     }
 }

@@ -16,12 +16,12 @@ use serde::Serialize;
 use smol::Timer;
 
 use super::envelope::{KeyPair, Posted};
-use super::http::{self, Handler, HttpLimits};
 use super::jobs::{JobId, Jobs, State};
 use super::problem::Problem;
 use super::tickets::Tickets;
 use super::tokens::Tokens;
 use crate::error::ServiceError;
+use crate::http::{self, Handler, HttpLimits};
 use crate::names::PlanDigest;
 use crate::roles::server::Server;
 
@@ -112,15 +112,12 @@ pub(crate) async fn serve(
     let limits = settings.limits;
     let web =
         Arc::new(Web { server, settings, keys, tickets, jobs: Jobs::default(), is_stopping: AtomicBool::new(false) });
-    let unknown = std::net::SocketAddr::from(([0, 0, 0, 0], 0));
-    let address = listener.local_addr().unwrap_or(unknown);
     let stopped = async {
         stop.await;
         web.is_stopping.store(true, Ordering::Relaxed);
         web.ended().await;
     };
-    let served = http::serve(Arc::clone(&web), listener, limits, stopped).await;
-    served.map_err(|source| ServiceError::Listen { address, source })
+    http::serve(Arc::clone(&web), listener, limits, stopped).await
 }
 
 impl Handler for Web {
@@ -129,8 +126,8 @@ impl Handler for Web {
         let allowed = self.allowed(origin.as_ref());
         let is_allowed = allowed.is_ok();
         let mut answer = match allowed {
-            Ok(()) => self.route(request).await.unwrap_or_else(|problem| refusal(&problem)),
-            Err(problem) => refusal(&problem),
+            Ok(()) => self.route(request).await.unwrap_or_else(|problem| self.refusal(&problem)),
+            Err(problem) => self.refusal(&problem),
         };
         let headers = answer.headers_mut();
         headers.insert(header::VARY, HeaderValue::from_static("Origin"));
@@ -276,6 +273,20 @@ impl Web {
             }
         }
     }
+
+    fn refusal(&self, problem: &Problem) -> Response<Full<Bytes>> {
+        let (code, status) = problem.code();
+        self.server.status().metrics().refused_for(code);
+        tracing::warn!(code, reason = %problem, "a page's request is refused");
+        let mut answer = Response::new(Full::new(problem.to_json().into()));
+        *answer.status_mut() = status;
+        let headers = answer.headers_mut();
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        if let Problem::Rate { seconds } = problem {
+            headers.insert(header::RETRY_AFTER, HeaderValue::from(*seconds));
+        }
+        answer
+    }
 }
 
 fn only(request: &Request<Incoming>, method: &Method, allowed: &'static str) -> Result<(), Problem> {
@@ -303,19 +314,6 @@ fn json<T: Serialize>(status: StatusCode, body: &T) -> Result<Response<Full<Byte
     *answer.status_mut() = status;
     answer.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
     Ok(answer)
-}
-
-fn refusal(problem: &Problem) -> Response<Full<Bytes>> {
-    let (code, status) = problem.code();
-    tracing::warn!(code, reason = %problem, "a page's request is refused");
-    let mut answer = Response::new(Full::new(problem.to_json().into()));
-    *answer.status_mut() = status;
-    let headers = answer.headers_mut();
-    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    if let Problem::Rate { seconds } = problem {
-        headers.insert(header::RETRY_AFTER, HeaderValue::from(*seconds));
-    }
-    answer
 }
 
 #[cfg(test)]

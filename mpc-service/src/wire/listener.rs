@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use mpc_transport::tls::SecureError;
 use smol::future::or;
 use smol::{Async, Timer};
 
@@ -47,6 +48,7 @@ pub(crate) async fn run<S: Service>(
     let unknown = SocketAddr::from(([0, 0, 0, 0], 0));
     let address = listener.local_addr().unwrap_or(unknown);
     let listener = Async::new(listener).map_err(|source| ServiceError::Listen { address, source })?;
+    service.status().listens();
     let running = Arc::new(AtomicUsize::new(0));
     let connections = Connections::new(service.sessions_per_peer());
     let mut stop = std::pin::pin!(stop);
@@ -77,6 +79,7 @@ pub(crate) async fn run<S: Service>(
         }
     }
     drop(listener);
+    service.status().stops();
     tracing::info!(connections = running.load(Ordering::Acquire), "stops: what runs is finished first");
     while running.load(Ordering::Acquire) > 0 {
         service.sweep();
@@ -107,8 +110,13 @@ fn start<S: Service>(
                 None => Ok(()),
             }
         };
-        if let Err(error) = smol::block_on(served) {
-            tracing::warn!(%from, %error, "ended without success");
+        match smol::block_on(served) {
+            // A look whether somebody is there, as those who spread connections take it.
+            Err(ServiceError::Connect { source, .. }) if matches!(*source, SecureError::Closed { .. }) => {
+                tracing::debug!(%from, %source, "went away before it said who it is");
+            }
+            Err(error) => tracing::warn!(%from, %error, "ended without success"),
+            Ok(()) => {}
         }
     });
     if let Err(error) = started {

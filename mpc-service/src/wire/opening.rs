@@ -9,6 +9,7 @@ use mpc_transport::TcpSettings;
 use mpc_transport::tls::{Certificate, SecureLink};
 use smol::Async;
 
+use crate::admin::Status;
 use crate::error::ServiceError;
 use crate::names::{Refused, shown};
 use crate::wire::connections::{Connections, Place};
@@ -25,6 +26,9 @@ pub(crate) trait Service: Send + Sync + 'static {
 
     /// The identity of the service, and how it waits.
     fn endpoint(&self) -> &Endpoint;
+
+    /// Its state, for operators.
+    fn status(&self) -> &Status;
 
     /// Those who may connect at all.
     fn known(&self) -> Vec<Certificate>;
@@ -54,6 +58,8 @@ pub(crate) struct Caller {
     pub(crate) name: String,
     /// Counts the connection as one of this peer.
     _place: Option<Place>,
+    /// That of the service.
+    status: Status,
 }
 
 impl Caller {
@@ -71,6 +77,7 @@ impl Caller {
     /// Refuses what was asked for, and logs it.
     pub(crate) async fn refuse(&mut self, (refusal, reason): Refused) {
         tracing::warn!(peer = %self.name, %reason, "refused");
+        self.status.metrics().refused(refusal);
         message::refuse(&mut self.link, refusal, &reason, &self.name).await;
     }
 }
@@ -84,11 +91,15 @@ pub(crate) async fn receive<S: Service>(
     let endpoint = service.endpoint();
     let settings = TcpSettings { connect_deadline: OPENING_DEADLINE, ..endpoint.settings };
     let link = SecureLink::accept(stream, &endpoint.identity, &service.known(), &settings).await;
-    let mut link = link.map_err(|source| ServiceError::connect("a caller", source))?;
+    let mut link = link.map_err(|source| {
+        service.status().metrics().stranger();
+        ServiceError::connect("a caller", source)
+    })?;
     let certificate = link.peer().clone();
     let place = connections.place(certificate.fingerprint());
     tell_of_silence(&mut link);
-    let mut caller = Caller { link, name: shown(&certificate), certificate, _place: None };
+    let status = service.status().clone();
+    let mut caller = Caller { link, name: shown(&certificate), certificate, _place: None, status };
     match place {
         Ok(place) => caller._place = Some(place),
         Err(refused) => {
@@ -104,6 +115,7 @@ pub(crate) async fn receive<S: Service>(
         Err(error @ (ServiceError::Malformed { .. } | ServiceError::Version { .. })) => Err(error.refusal()),
         Err(error) => {
             let (refusal, reason) = error.refusal();
+            caller.status.metrics().refused(refusal);
             message::refuse(&mut caller.link, refusal, &reason, &caller.name).await;
             return Err(error);
         }

@@ -86,12 +86,22 @@ pub fn loopback() -> SocketAddr {
 }
 
 pub fn start_dealer(organisation: &Organisation, allowed: Vec<Certificate>, limits: Limits) -> Running {
-    let dealer = Dealer::new(organisation.endpoint(), allowed, limits).unwrap();
+    run_dealer(Dealer::new(organisation.endpoint(), allowed, limits).unwrap())
+}
+
+pub fn run_dealer(dealer: Dealer) -> Running {
     start(loopback(), move |listener, stop| async move { dealer.run(listener, stopped(stop)).await })
 }
 
 pub fn start_server(server: Server, address: SocketAddr) -> Running {
     start(address, move |listener, stop| async move { server.run(listener, stopped(stop)).await })
+}
+
+/// Answers an operator who asks for a service's state.
+#[cfg(feature = "admin")]
+pub fn start_admin(status: mpc_service::admin::Status, needed: mpc_service::admin::Readiness) -> Running {
+    let run = move |listener, stop| mpc_service::admin::serve_admin(status, needed, listener, stopped(stop));
+    start(loopback(), run)
 }
 
 /// A small network: 6 inputs, 5 hidden units, 3 outputs.

@@ -2,11 +2,11 @@
 
 use std::env;
 use std::fs;
-use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::path::PathBuf;
 
 use super::Outcome;
-use crate::workspace::{Workspace, run, works};
+use super::debian::install;
+use crate::workspace::Workspace;
 
 const HOW: &str = "apt-get install postgresql";
 
@@ -15,13 +15,7 @@ pub(super) fn run_step(_: &Workspace) -> Outcome {
     if let Some(folder) = programs() {
         return Outcome::Passed(folder.display().to_string());
     }
-    if may_install() {
-        let mut install = Command::new("apt-get");
-        install.args(["install", "--yes", "--no-install-recommends", "postgresql"]);
-        if let Err(error) = run(install.env("DEBIAN_FRONTEND", "noninteractive")) {
-            println!("{error}");
-        }
-    }
+    install(&["postgresql"]);
     match programs() {
         Some(folder) => Outcome::Passed(format!("installed in {}", folder.display())),
         None => Outcome::Skipped(format!("not installed, and its tests are skipped: `{HOW}`")),
@@ -35,10 +29,4 @@ fn programs() -> Option<PathBuf> {
     let path = env::var_os("PATH").unwrap_or_default();
     let mut folders = folders.chain(env::split_paths(&path));
     folders.find(|folder| folder.join("initdb").is_file() && folder.join("postgres").is_file())
-}
-
-/// Whether this is Debian, and this process root.
-fn may_install() -> bool {
-    let is_root = fs::read_to_string("/proc/self/status").is_ok_and(|text| text.contains("\nUid:\t0\t0\t"));
-    is_root && Path::new("/etc/debian_version").exists() && works(Command::new("apt-get").arg("--version"))
 }

@@ -7,7 +7,7 @@ use mpc_ot::softspoken::FieldBits;
 use mpc_ot::{Method, Pair, PairSettings};
 use mpc_protocols::correlation::{OwnRecorded, Provider, Share};
 use mpc_protocols::function::Function;
-use mpc_protocols::lookup::Table;
+use mpc_protocols::lookup::{Layout, Table};
 use mpc_protocols::own::{MAKE, Own, OwnPlan, WeightHolder, recorded_bytes};
 use mpc_protocols::sign::SignParameters;
 use mpc_protocols::{Bilinear, Place, Request};
@@ -16,7 +16,7 @@ use mpc_shares::{Prg, Seed};
 use mpc_transport::{FrameSource, Phase, RecordingError, memory_network};
 use proptest::prelude::*;
 
-use super::{Opened, check, dealt, not_rotated};
+use super::{Opened, check, dealt};
 use crate::common::{PATIENT, chi_square};
 
 /// A recording in memory.
@@ -72,7 +72,7 @@ fn own<R: Ring>(requests: &[Request], holder: WeightHolder, weights: [&[Vec<R>];
                 let mut fields: Vec<Opened<R>> = layout.fields().iter().map(Opened::blank).collect();
                 let shares = fields.iter_mut().map(|share| share as &mut dyn Share).collect();
                 provider.provide(request, shares).await.unwrap();
-                drawn.push(fields);
+                drawn.push(fields.into_iter().map(Opened::finish).collect());
             }
             drop(provider);
             let planned = plan.traffic(place, &mut schedule);
@@ -161,6 +161,21 @@ fn every_own_kind<R: Ring>(len: usize, bits: u32, read: u32, planes: u32) -> (Ve
     ];
     let requests = requests.into_iter().map(|request| request.modulo::<R>(read)).collect();
     (requests, vec![2 * len, image.right_len(), linear.right_len(), point.right_len()])
+}
+
+/// The segments' polynomials in the distance from the segment's begin, of a table that is rotated by `a`.
+pub(super) fn not_rotated<R: Ring>(layout: &Layout, a: u64, entries: &[R]) -> Vec<[R; 3]> {
+    let mask = R::low_mask(layout.entry_bits);
+    let alpha = R::from_u64(a & u64::low_mask(layout.segment_bits));
+    let of = |segment: u64| {
+        let entry = (segment + (a >> layout.segment_bits)) & u64::low_mask(layout.index_bits);
+        let [q0, q1, q2] = [0, 1, 2].map(|part| entries[3 * entry as usize + part]);
+        // q(ε) for ε = δ + α.
+        let c0 = q0.wrapping_add(alpha.wrapping_mul(q1.wrapping_add(alpha.wrapping_mul(q2))));
+        let c1 = q1.wrapping_add((q2 << 1).wrapping_mul(alpha));
+        [c0 & mask, c1 & mask, q2 & mask]
+    };
+    (0..layout.entries() as u64).map(of).collect()
 }
 
 /// A table with `bits` fractional bits.

@@ -92,6 +92,7 @@ impl Server {
                     ServiceError::Arguments(reason) => reason.clone(),
                     _ => error.refusal().1,
                 };
+                self.status.metrics().refused(Refusal::Differs);
                 message::refuse(&mut caller.link, Refusal::Differs, &reason, &caller.name).await;
                 Err(error)
             }

@@ -9,6 +9,7 @@ use mpc_transport::tls::{Certificate, Identity};
 
 use super::Server;
 use super::session::Links;
+use crate::admin::{Counting, Purpose};
 use crate::at_rest::model_shares::Found;
 use crate::at_rest::packed_model::PublicModel;
 use crate::error::ServiceError;
@@ -98,8 +99,10 @@ impl Server {
         let limit = self.capacity.limits().session_time;
         let Ready { public, posted, found, grant } = ready;
         let run = async { in_ring!(public.terms.ring, R => self.infer_in::<R>(&public, &posted, found).await) };
+        let running = self.status.metrics().begin();
         let share = smol::block_on(within(limit, ServiceError::too_long(PAGE, limit), run));
-        drop(grant);
+        self.status.metrics().ended(Purpose::Page, share.as_ref().map(|_| ()));
+        drop((grant, running));
         let share = share.map_err(|error| {
             tracing::warn!(%error, "an inference for a page ended without success");
             Problem::of_session(&error)
@@ -139,7 +142,8 @@ impl Server {
         };
         let Links { parties, maker, .. } = self.connect(&plan, &agreed, None, public, PAGE).await?;
         let network = self.endpoint.network(self.party, parties, agreed.names());
-        let run = PartyRun { plan: &plan, agreed: &agreed, party: self.party, network, watch: &mut () };
+        let watch = &mut Counting(self.status.metrics());
+        let run = PartyRun { plan: &plan, agreed: &agreed, party: self.party, network, watch };
         let mut exchange = OneShare { input: Some(share), output: None };
         let maker = maker.ok_or(ServiceError::NoDealer)?;
         run.live(maker, self.model(&plan, Some(found))?, &mut exchange).await?;

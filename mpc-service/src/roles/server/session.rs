@@ -13,6 +13,7 @@ use mpc_transport::{End, handshake_link};
 use super::delegated::DataOwner;
 use super::prepared::high;
 use super::{Holdings, PAIR, Server};
+use crate::admin::{Counting, Purpose};
 use crate::at_rest::model_shares::Found;
 use crate::at_rest::packed_model::{PackError, PublicModel};
 use crate::at_rest::prepared::{Hold, PreparedStore, tidy};
@@ -51,19 +52,26 @@ impl Server {
         let limit = self.capacity.limits().time_of(request.work, request.inferences);
         let name = caller.name.clone();
         let run = async { in_ring!(public.terms.ring, R => self.session_in::<R>(caller, request, &public).await) };
-        within(limit, ServiceError::too_long(&name, limit), run).await
+        let ran = within(limit, ServiceError::too_long(&name, limit), run).await;
+        // What was refused is counted as that.
+        if !matches!(ran, Ok(false)) {
+            self.status.metrics().ended(Purpose::Session(request.work), ran.as_ref().map(|_| ()));
+        }
+        ran.map(|_| ())
     }
 
+    /// Whether the session took place; a request may be refused.
     async fn session_in<R: Ring>(
         &self,
         mut caller: Caller,
         request: SessionRequest,
         public: &PublicModel,
-    ) -> Result<(), ServiceError> {
+    ) -> Result<bool, ServiceError> {
         let began = Instant::now();
         let plan = public.plan::<R>()?;
         let decision = self.grant(&plan, &caller.certificate, request);
-        let Some((grant, store)) = caller.answer(decision).await? else { return Ok(()) };
+        let Some((grant, store)) = caller.answer(decision).await? else { return Ok(false) };
+        let _running = self.status.metrics().begin();
         let high = match (request.work, &store) {
             (Work::Prepared(batch), Some(store)) => high(&**store, batch)?,
             _ => None,
@@ -74,7 +82,7 @@ impl Server {
         let share = match deposit {
             Some(id) => {
                 let found = self.chosen(request.plan, id);
-                let Some(found) = caller.answer(found).await? else { return Ok(()) };
+                let Some(found) = caller.answer(found).await? else { return Ok(false) };
                 Some(found)
             }
             None => None,
@@ -87,7 +95,7 @@ impl Server {
             (Work::Prepared(batch), Some(store)) => {
                 match self.hold(&mut caller, &**store, batch, &agreed, &plan).await? {
                     Some(holds) => Some((&**store, holds)),
-                    None => return Ok(()),
+                    None => return Ok(false),
                 }
             }
             (_, store) => store.as_ref().map(|store| (&**store, Vec::new())),
@@ -97,7 +105,7 @@ impl Server {
         drop(grant);
         let (inferences, seconds) = (request.inferences, began.elapsed().as_secs_f64());
         tracing::info!(peer, work = ?request.work, inferences, seconds, "session ended");
-        Ok(())
+        Ok(true)
     }
 
     /// The public part of the model that a session is for. A server with one model gives that one: the handshake then says
@@ -173,7 +181,8 @@ impl Server {
         let client = agreed.client_name(public.terms.setting);
         let Links { parties, control, maker } = self.connect(plan, agreed, Some(link), public, &client).await?;
         let network = self.endpoint.network(self.party, parties, agreed.names());
-        let run = PartyRun { plan, agreed, party: self.party, network, watch: &mut () };
+        let watch = &mut Counting(self.status.metrics());
+        let run = PartyRun { plan, agreed, party: self.party, network, watch };
         let mut exchange = DataOwner {
             plan,
             party: self.party,

@@ -1,13 +1,13 @@
 //! HTTP/1.1: one request on each connection, within limits of number, size and time.
 
 use std::convert::Infallible;
-use std::net::{Shutdown, TcpListener};
+use std::net::{Shutdown, SocketAddr, TcpListener};
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use http_body_util::{BodyExt, Full, Limited};
+use http_body_util::Full;
 use hyper::body::{Bytes, Incoming};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -18,7 +18,7 @@ use smol::net::TcpStream;
 use smol::{Async, LocalExecutor, Timer};
 use smol_hyper::rt::FuturesIo;
 
-use super::problem::Problem;
+use crate::error::ServiceError;
 
 /// The most headers of a request, and the room for all of them in bytes.
 const MAX_HEADERS: usize = 64;
@@ -56,8 +56,10 @@ pub(crate) async fn serve<H: Handler>(
     listener: TcpListener,
     limits: HttpLimits,
     stop: impl Future<Output = ()>,
-) -> std::io::Result<()> {
-    let listener = Async::new(listener)?;
+) -> Result<(), ServiceError> {
+    let unknown = SocketAddr::from(([0, 0, 0, 0], 0));
+    let address = listener.local_addr().unwrap_or(unknown);
+    let listener = Async::new(listener).map_err(|source| ServiceError::Listen { address, source })?;
     let executor = LocalExecutor::new();
     // Each connection holds a clone of it.
     let count = Arc::new(());
@@ -127,22 +129,36 @@ async fn linger(mut stream: TcpStream) {
     or(rest, late).await;
 }
 
-/// The body of a request, which must have `expected` bytes: nothing of another length is read.
-pub(crate) async fn body(request: Request<Incoming>, expected: usize) -> Result<Bytes, Problem> {
-    let length = request.headers().get(hyper::header::CONTENT_LENGTH);
-    let found = length.and_then(|length| length.to_str().ok()?.parse::<u64>().ok()).ok_or(Problem::NoLength)?;
-    if found != expected as u64 {
-        return Err(Problem::Size { expected: expected as u64, found });
-    }
-    let collected = Limited::new(request.into_body(), expected).collect().await;
-    let body = collected.map_err(|_| Problem::Length)?.to_bytes();
-    if body.len() == expected { Ok(body) } else { Err(Problem::Length) }
+/// Why the body of a request is not taken.
+#[cfg(feature = "web")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum BodyError {
+    /// It does not say how long it is.
+    NoLength,
+    /// It says another length than is expected.
+    Size { expected: u64, found: u64 },
+    /// It is cut short.
+    Length,
 }
 
-#[cfg(test)]
+/// The body of a request, which must have `expected` bytes: nothing of another length is read.
+#[cfg(feature = "web")]
+pub(crate) async fn body(request: Request<Incoming>, expected: usize) -> Result<Bytes, BodyError> {
+    use http_body_util::{BodyExt, Limited};
+
+    let length = request.headers().get(hyper::header::CONTENT_LENGTH);
+    let found = length.and_then(|length| length.to_str().ok()?.parse::<u64>().ok()).ok_or(BodyError::NoLength)?;
+    if found != expected as u64 {
+        return Err(BodyError::Size { expected: expected as u64, found });
+    }
+    let collected = Limited::new(request.into_body(), expected).collect().await;
+    let body = collected.map_err(|_| BodyError::Length)?.to_bytes();
+    if body.len() == expected { Ok(body) } else { Err(BodyError::Length) }
+}
+
+#[cfg(all(test, feature = "web"))]
 mod tests {
     use std::io::{Read, Write};
-    use std::net::SocketAddr;
     use std::thread;
 
     use super::*;
@@ -159,7 +175,7 @@ mod tests {
             assert_ne!(request.uri().path(), "/fault");
             let text = match body(request, 5).await {
                 Ok(body) => body,
-                Err(problem) => problem.code().0.into(),
+                Err(error) => format!("{error:?}").into(),
             };
             Response::new(Full::new(text))
         }
@@ -200,12 +216,12 @@ mod tests {
         with_server(LIMITS, |at| {
             assert!(post(at, "/", "Content-Length: 5\r\n\r\nhello").ends_with("\r\n\r\nhello"));
             for (rest, code) in [
-                ("Content-Length: 4\r\n\r\nhell", "size"),
-                ("Content-Length: 6\r\n\r\nhello!", "size"),
+                ("Content-Length: 4\r\n\r\nhell", "Size"),
+                ("Content-Length: 6\r\n\r\nhello!", "Size"),
                 ("Content-Length: 18446744073709551616\r\n\r\n", "HTTP/1.1 400 Bad Request"),
                 ("Content-Length: -5\r\n\r\nhello", "HTTP/1.1 400 Bad Request"),
-                ("Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n", "no-length"),
-                ("\r\n", "no-length"),
+                ("Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n", "NoLength"),
+                ("\r\n", "NoLength"),
             ] {
                 let answer = post(at, "/", rest);
                 assert!(answer.contains(code), "{rest:?}: {answer}");
