@@ -63,8 +63,12 @@ def test_several_inputs_by_name(model):
     net = mpc.load(model([node], {"a": ["n", 2], "b": ["n", 2]}, {"y": ["n", 2]}))
     a, b = np.array([[1.5, -2.0], [3.0, 0.25]]), np.array([[2.0, 2.0], [-1.0, 8.0]])
     np.testing.assert_allclose(net.run({"b": b, "a": a}), a * b, atol=TINY)
-    with pytest.raises(mpc.InputError, match="give a dict"):
-        net.run(a)
+    np.testing.assert_allclose(net.run((a, b)), a * b, atol=TINY)
+    for few_or_many in (a, (a,), (a, b, b)):
+        with pytest.raises(mpc.InputError, match="give a tuple or dict"):
+            net.run(few_or_many)
+    with pytest.raises(mpc.InputError, match="the second argument is the mode"):
+        net.run(a, b)
     with pytest.raises(mpc.InputError, match="the input `b` is missing"):
         net.run({"a": a})
     with pytest.raises(mpc.InputError, match="no input `c`"):

@@ -10,8 +10,8 @@ import numpy.typing as npt
 
 from ._errors import InputError
 
-#: An array, or one for each input by name.
-Inputs = Union[npt.ArrayLike, Mapping[str, npt.ArrayLike]]
+#: An array, or one for each input, by name or in a tuple in their order.
+Inputs = Union[npt.ArrayLike, Mapping[str, npt.ArrayLike], "tuple[npt.ArrayLike, ...]"]
 #: The array of the only output, or one for each output by name.
 Outputs = Union["npt.NDArray[Any]", "dict[str, npt.NDArray[Any]]"]
 #: Shapes of inputs by name.
@@ -37,8 +37,10 @@ def given(x: Inputs, names: Sequence[str]) -> list[tuple[str, npt.NDArray[np.flo
     """Return the arrays by the names of the inputs."""
     if isinstance(x, Mapping):
         return [(str(name), _array(str(name), value)) for name, value in x.items()]
+    if isinstance(x, tuple) and len(x) == len(names) != 1:
+        return [(name, _array(name, value)) for name, value in zip(names, x)]
     if len(names) != 1:
-        raise InputError(f"the network has the inputs {', '.join(names)}: give a dict with an array for each")
+        raise InputError(f"the network has the inputs {', '.join(names)}: give a tuple or dict with an array for each")
     return [(names[0], _array(names[0], x))]
 
 

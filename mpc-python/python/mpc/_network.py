@@ -10,6 +10,7 @@ from typing import Any, NamedTuple, Optional, Union
 import numpy.typing as npt
 
 from . import _arrays, _native
+from ._errors import InputError
 from ._progress import bar
 from ._tables import Check, Cost, Report
 
@@ -88,7 +89,7 @@ class Network:
         """Compare floating point, fixed point and a private run, layer by layer.
 
         Args:
-            x: the inputs: an array, or a dict with one for each input.
+            x: the inputs: an array, or a tuple or dict with one for each input.
             y: the true classes, for the accuracy of each run.
             parties: how many compute.
             fractional_bits: the binary digits after the point.
@@ -121,7 +122,8 @@ class Network:
         """Run the network, and return its output, or a dict of them if it has several.
 
         Args:
-            x: the inputs: an array, or a dict with one for each input. A network of a fixed batch runs once for each.
+            x: the inputs: an array, or a tuple or dict with one for each input. A network of a fixed batch
+                runs once for each.
             mode: ``clear`` is floating point; ``simulate`` the fixed point of a private run, in the clear and at
                 plain speed; ``local`` a private run between threads of this process, whose cost is then in
                 :attr:`report`.
@@ -141,6 +143,8 @@ class Network:
             RunError: a run that gave no result.
 
         """
+        if not isinstance(mode, str):
+            raise InputError("the second argument is the mode; give the inputs together, as a tuple or dict")
         settings = _native.Settings(
             parties=parties,
             ring=ring,
