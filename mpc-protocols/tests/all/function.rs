@@ -372,7 +372,7 @@ fn roots_of_squares<R: Ring>(f: u32, k: u32, finer: u32, count: f64, shift: u32,
         let x: Vec<i64> = x.into_iter().filter(|&x| value(x) < limit).collect();
         let plan = FunctionPlan::new::<R>(shape(x.len())).unwrap();
         let bound = plan.error_bound(parties).unwrap();
-        assert!(bound.relative <= (-12f64).exp2(), "{bound:?}");
+        assert!(bound.relative <= (-f64::from(fractional_bits.min(12))).exp2(), "{bound:?}");
         for (&x, y) in x.iter().zip(private::<R>(&plan, &x, parties)) {
             let around = if shift > 0 { (parties as i64) << shift >> 1 } else { 0 };
             let near = [x - around, x, x + around].map(|x| value(x.max(1 << shift)));
@@ -391,7 +391,8 @@ fn roots_of_squares_that_nothing_has_rounded() {
     }
     roots_of_squares::<u64>(16, 32, 4, 1.0, 0, 2);
     roots_of_squares::<u64>(12, 26, 4, 65_536.0, 16, 2);
-    roots_of_squares::<u32>(8, 18, 2, 16.0, 4, 2);
+    // A finer result would need coefficients that this ring has no room for.
+    roots_of_squares::<u32>(8, 18, 1, 16.0, 4, 2);
     roots_of_squares::<u128>(20, 40, 6, 768.0, 9, 3);
 }
 
