@@ -139,7 +139,9 @@ impl From<InputError> for Fault {
         match error {
             InputError::Import(error) => error.into(),
             InputError::Evaluate { error, .. } => Self { message: keywords(&message), ..error.into() },
-            InputError::Magnitude { layer, .. } => Self::new("RangeError", message, Some(layer)),
+            InputError::Magnitude { layer, .. } | InputError::Spread { layer, .. } => {
+                Self::new("RangeError", message, Some(layer))
+            }
             InputError::Beyond { input, .. } => Self::new("RangeError", message, Some(input)),
             _ => Self::input(message),
         }

@@ -19,7 +19,7 @@ use crate::run::RunArguments;
 use crate::run::error::{InputError, NodeError, NodeFailure, RunError};
 use crate::run::event::Node;
 use crate::run::job::Job;
-use crate::run::reference::class;
+use crate::run::reference::{Ranges, class};
 use crate::run::results::largest_difference;
 use crate::run::samples::Samples;
 use crate::run::subject::Subject;
@@ -228,12 +228,14 @@ struct Runs {
     float: Vec<ArrayD<f32>>,
     fixed: Vec<ArrayD<f64>>,
     private: Vec<ArrayD<f64>>,
+    ranges: Ranges,
 }
 
 impl Runs {
     fn new(plan: &Plan<u64>, weights: &Weights, inputs: &[ArrayD<f32>]) -> Result<Self, Failure> {
-        let mut float = Vec::new();
+        let (mut float, mut ranges) = (Vec::new(), Ranges::default());
         let observe = |id: NodeId, value: &ArrayD<f32>| {
+            ranges.add(id, value);
             if *plan.graph().node(id).op() != Op::Input {
                 float.push(value.clone());
             }
@@ -252,7 +254,7 @@ impl Runs {
             }
             results => results.map_err(|error| failed(Node::Party(1), error))?,
         };
-        Ok(Self { float, fixed, private })
+        Ok(Self { float, fixed, private, ranges })
     }
 
     /// Adds to what is known of each layer.
@@ -271,7 +273,8 @@ impl Runs {
                 fixed_point_error: largest_difference(fixed, float),
                 private_error: largest_difference(private, float),
                 departs: departs(float, private),
-                out_of_range: largest.max(-smallest) >= plan.bound(id),
+                out_of_range: largest.max(-smallest) >= plan.bound(id)
+                    || self.ranges.compared(plan.graph(), id) >= Some(plan.settings().bound()),
             };
             match layers.get_mut(at) {
                 None => layers.push(layer),

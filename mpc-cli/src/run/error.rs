@@ -149,6 +149,21 @@ pub enum InputError {
         /// The bound.
         bound: f64,
     },
+    /// Values that are compared with each other and differ by more than fixed point can hold.
+    #[error(
+        "in the clear, {samples}: values that `{layer}` compares differ by {spread:.0}, but private ones must differ by less \
+         than {bound}; raise --comparison-bits, normalise the inputs, or rescale the weights"
+    )]
+    Spread {
+        /// The samples of the inference.
+        samples: String,
+        /// The layer.
+        layer: String,
+        /// The largest difference.
+        spread: f64,
+        /// The bound.
+        bound: f64,
+    },
     /// The operating system gives no random numbers.
     #[error("the operating system gives no random numbers: {reason}")]
     Randomness {

@@ -115,7 +115,7 @@ pub(crate) mod tests {
     use ndarray::array;
 
     use super::*;
-    use crate::run::RunError;
+    use crate::run::{InputError, RunError};
 
     /// A network of two layers, the second of that name.
     pub(crate) fn network(name: &str) -> Arc<Network> {
@@ -146,6 +146,27 @@ pub(crate) mod tests {
         let all = 2 * local.summary.per_layer.len();
         assert_eq!(positions.last(), Some(&(all, all)));
         assert!(positions.is_sorted());
+    }
+
+    #[test]
+    fn what_is_compared_may_not_differ_by_more_than_the_bound() {
+        let mut builder = GraphBuilder::new();
+        let x = builder.input("x", &[1, 1, 1, 2]).unwrap();
+        let y = builder.max_pool("largest", x, mpc_nn::Pool::new([1, 2])).unwrap();
+        let graph = builder.finish(&[y]).unwrap();
+        let weights = mpc_nn::Weights::for_graph(&graph, Default::default()).unwrap();
+        let network = Arc::new(Network::new(graph, weights));
+        let run = |values: [f32; 2]| {
+            let inputs = vec![vec![ArrayD::from_shape_vec(vec![1, 1, 1, 2], values.to_vec()).unwrap()]];
+            run_local(&RunArguments::default(), &network, inputs, &mut |_| ControlFlow::Continue(()))
+        };
+        for values in [[8_000.0, -8_000.0], [-16_000.0, 100.0], [16_000.0, 15_000.0]] {
+            let largest = run(values).unwrap().outputs[0][[0, 0, 0, 0]];
+            assert!((largest - f64::from(values[0].max(values[1]))).abs() < 1e-3, "{values:?}: {largest}");
+        }
+        // Each of them is below the bound, but a maximum would be the smaller one.
+        let refused = run([-9_000.0, 9_000.0]);
+        assert!(matches!(refused, Err(Failure::Input(InputError::Spread { .. }))));
     }
 
     #[test]

@@ -1,8 +1,9 @@
 //! The same model in the clear: what private results are compared with, and whether fixed point can hold all values.
 
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use mpc_nn::{Plan, Weights, evaluate_with};
+use mpc_nn::{Graph, NodeId, Op, Plan, Weights, evaluate_with};
 use mpc_ring::Ring;
 use ndarray::ArrayD;
 
@@ -67,23 +68,52 @@ fn checked_outputs(
     name: impl Fn() -> String,
     time: &mut Duration,
 ) -> Result<Vec<ArrayD<f32>>, InputError> {
-    let mut exceeded = None;
+    let (mut exceeded, mut spread) = (None, None);
+    let mut ranges = Ranges::default();
     let (began, mut searching) = (Instant::now(), Duration::ZERO);
     let outputs = evaluate_with(plan.graph(), weights, inputs, |id, values| {
         let search = Instant::now();
-        let magnitude = values.iter().fold(0.0, |largest: f32, value| largest.max(value.abs()));
+        let magnitude = ranges.add(id, values);
         if f64::from(magnitude) >= plan.bound(id) && exceeded.is_none() {
             exceeded = Some((id, magnitude));
         }
+        let compared = ranges.compared(plan.graph(), id).filter(|&compared| compared >= plan.settings().bound());
+        spread = spread.or(compared.map(|compared| (id, compared)));
         searching += search.elapsed();
     });
     *time += began.elapsed().saturating_sub(searching);
     let outputs = outputs.map_err(|error| InputError::Evaluate { samples: name(), error })?;
+    let layer = |id| plan.graph().node(id).name().to_owned();
     if let Some((id, magnitude)) = exceeded {
-        let (layer, bound) = (plan.graph().node(id).name().to_owned(), plan.bound(id));
-        return Err(InputError::Magnitude { samples: name(), layer, magnitude, bound });
+        return Err(InputError::Magnitude { samples: name(), layer: layer(id), magnitude, bound: plan.bound(id) });
+    }
+    if let Some((id, spread)) = spread {
+        return Err(InputError::Spread { samples: name(), layer: layer(id), spread, bound: plan.settings().bound() });
     }
     Ok(outputs)
+}
+
+/// The smallest and the largest value of each node in the clear.
+#[derive(Default)]
+pub struct Ranges(BTreeMap<NodeId, [f32; 2]>);
+
+impl Ranges {
+    /// Adds a node's values. Returns their largest magnitude.
+    pub fn add(&mut self, id: NodeId, values: &ArrayD<f32>) -> f32 {
+        let wider = |[low, high]: [f32; 2], &value: &f32| [low.min(value), high.max(value)];
+        let [low, high] = values.iter().fold([f32::INFINITY, f32::NEG_INFINITY], wider);
+        self.0.insert(id, [low, high]);
+        high.max(-low).max(0.0)
+    }
+
+    /// The largest difference of the values that a node compares with each other, which must stay below the bound as well;
+    /// `None` for a node that compares none.
+    pub fn compared(&self, graph: &Graph, id: NodeId) -> Option<f64> {
+        let node = graph.node(id);
+        let compares = matches!(node.op(), Op::MaxPool(_) | Op::ArgMax | Op::Rank { .. });
+        let [low, high] = *self.0.get(node.inputs().first().filter(|_| compares)?)?;
+        Some(f64::from(high) - f64::from(low))
+    }
 }
 
 /// The class of the largest logit; of equal ones the last.
