@@ -183,7 +183,7 @@ mod tests {
     #[test]
     fn what_is_unknown_or_of_another_kind_is_an_error() {
         for (file, expected) in [
-            ("keys = \"d.key\"\n", "unknown key `keys`; `mpc dealer` takes allow, "),
+            ("keys = \"d.key\"\n", "unknown key `keys`; `mpc dealer` takes admin, allow, "),
             ("deadline = [1, 2]\n", "`deadline`: it takes one value"),
             ("deadline = 1979-05-27\n", "`deadline`: it is a text"),
             ("key = \n", "mpc.toml: "),
