@@ -146,7 +146,7 @@ fn values_wider_than_the_ring_are_refused() {
 
 #[test]
 fn parameters_outside_the_range_are_refused() {
-    for bits in [0, 1, 2, 43, u32::MAX] {
+    for bits in [0, 1, 2, 48, u32::MAX] {
         let error = SignParameters::new(bits).unwrap_err();
         assert!(matches!(error, ProtocolError::Parameter { parameter: "k", value, .. } if value == u64::from(bits)));
     }
