@@ -34,7 +34,7 @@ use std::sync::Arc;
 
 use crate::files::{by_name, check_destinations};
 use mpc_models::tensors::{write_tensor, write_whole};
-use mpc_nn::Plan;
+use mpc_nn::{Plan, Weights};
 use mpc_ring::{Ring, in_ring};
 
 use crate::arguments::is_page;
@@ -42,11 +42,13 @@ pub use crate::arguments::{InputArguments, OutputArguments, RevealArgument, Reve
 use crate::failure::Failure;
 use crate::output::json;
 pub use arguments::{LinkKind, PreprocessingMode, RunArguments, TransportKind};
+use collect::RunRecord;
 pub use error::{InputError, NodeFailure, RunError};
 pub use event::Node;
 use job::Job;
 pub use local::{Local, Position, run_local};
 use progress::Progress;
+use reference::Plain;
 use results::Results;
 pub use results::joined;
 use samples::Samples;
@@ -83,6 +85,21 @@ fn check_range<R: Ring>(plan: &Plan<R>, samples: &Samples) -> Result<(), InputEr
     Ok(())
 }
 
+/// The results of a run beside those in the clear; where they are not near, also beside those for inputs that are rounded.
+fn compared<R: Ring>(
+    plan: &Plan<R>,
+    weights: &Weights,
+    samples: &Samples,
+    run: &RunRecord,
+    plain: &Plain,
+) -> Result<Results, Failure> {
+    let mut results = Results::new(run, &plain.outputs)?;
+    if !results.values_agree() {
+        results.compare_rounded(&reference::outputs_of_rounded(plan, weights, samples)?);
+    }
+    Ok(results)
+}
+
 /// Checks everything, runs it privately and compares.
 fn compare<R: Ring>(arguments: &RunArguments) -> Result<Summary, Failure> {
     let subject = Subject::open(arguments, true)?;
@@ -117,10 +134,7 @@ fn compare<R: Ring>(arguments: &RunArguments) -> Result<Summary, Failure> {
         }
     };
     drop(progress);
-    let mut results = Results::new(&run, &plain.outputs)?;
-    if !results.values_agree() {
-        results.compare_rounded(&reference::outputs_of_rounded(&plan, &weights, &samples)?);
-    }
+    let results = compared(&plan, &weights, &samples, &run, &plain)?;
     let summary = summarise(arguments, subject.about(), &plan, &samples, &results, &run, plain.time)?;
     for (place, (name, output)) in subject.outputs.iter().zip(results.private()).enumerate() {
         if let Some(path) = destinations.get(name) {

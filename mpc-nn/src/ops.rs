@@ -212,6 +212,13 @@ impl Node {
         work(self, &[]).multiplications
     }
 
+    /// Whether it compares elements of its first input with each other: then their differences, too, must stay below
+    /// [`Settings::bound`].
+    #[must_use]
+    pub fn compares_elements(&self) -> bool {
+        operation!(self.op(), operation => operation.compares_elements())
+    }
+
     /// The tensors that the model owner provides for it, a weight before a bias.
     pub(crate) fn parameters(&self, node: NodeId) -> Vec<Parameter> {
         operation!(self.op(), operation => {

@@ -12,12 +12,11 @@ use super::arguments::RunArguments;
 use super::error::InputError;
 use super::event::{Event, Node};
 use super::job::Job;
-use super::results::Results;
 use super::samples::Samples;
 use super::subject::{About, Meaning};
 use super::summary::{Summary, summarise};
 use super::watch::Watch;
-use super::{check_range, memory, reference};
+use super::{check_range, compared, memory, reference};
 use crate::failure::Failure;
 
 /// The result of a run.
@@ -76,7 +75,7 @@ fn run_in<R: Ring>(
     let mut observer = Observer { steps: steps(&plan), inferences: job.inferences, watch };
     let inputs = Arc::new(samples.inferences.clone());
     let run = memory::run(&job, &plan.input_owners(), Arc::clone(network), inputs, &mut observer)?;
-    let results = Results::new(&run, &plain.outputs)?;
+    let results = compared(&plan, &network.weights, &samples, &run, &plain)?;
     let names: Vec<_> = network.outputs.iter().map(|output| output.name.clone()).collect();
     let about = About { outputs: &names, meaning: Meaning::Values, is_trained: true };
     let summary = summarise(arguments, about, &plan, &samples, &results, &run, plain.time)?;

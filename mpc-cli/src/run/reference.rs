@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use mpc_nn::{Graph, NodeId, Op, Plan, Weights, evaluate_with};
+use mpc_nn::{Graph, NodeId, Plan, Weights, evaluate_with};
 use mpc_ring::Ring;
 use ndarray::ArrayD;
 
@@ -110,8 +110,8 @@ impl Ranges {
     /// `None` for a node that compares none.
     pub fn compared(&self, graph: &Graph, id: NodeId) -> Option<f64> {
         let node = graph.node(id);
-        let compares = matches!(node.op(), Op::MaxPool(_) | Op::ArgMax | Op::Rank { .. });
-        let [low, high] = *self.0.get(node.inputs().first().filter(|_| compares)?)?;
+        let compared = node.inputs().first().filter(|_| node.compares_elements())?;
+        let [low, high] = *self.0.get(compared)?;
         Some(f64::from(high) - f64::from(low))
     }
 }

@@ -31,6 +31,10 @@ impl Operation for ArgMax {
         Work::comparisons(input.iter().product::<usize>() as u64)
     }
 
+    fn compares_elements(&self) -> bool {
+        true
+    }
+
     fn clear(&self, x: &Clear<'_>) -> ArrayD<f32> {
         let lanes = x.input(0).lanes(Axis(x.shape().len() - 1));
         let first_largest = |lane: ArrayView1<'_, f32>| {

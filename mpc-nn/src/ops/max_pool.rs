@@ -32,6 +32,10 @@ impl Operation for MaxPool<'_> {
         Work::comparisons((node.len() as u64).saturating_mul(self.0.area() as u64))
     }
 
+    fn compares_elements(&self) -> bool {
+        true
+    }
+
     fn clear(&self, x: &Clear<'_>) -> ArrayD<f32> {
         let maximum = |window: ndarray::ArrayView2<'_, f32>, _| window.fold(f32::NEG_INFINITY, |y, &x| y.max(x));
         over_windows(self.0, x.input(0), x.shape(), maximum)

@@ -36,6 +36,11 @@ pub(crate) trait Operation {
     /// How much there is to compute, for the limits of a graph from somebody else; `input` is the shape of the first input.
     fn work(&self, node: &Node, input: &[usize]) -> Work;
 
+    /// Whether it compares elements of its first input with each other.
+    fn compares_elements(&self) -> bool {
+        false
+    }
+
     /// The value in floating point.
     fn clear(&self, x: &Clear<'_>) -> ArrayD<f32>;
 

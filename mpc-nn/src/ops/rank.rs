@@ -63,6 +63,10 @@ impl Operation for Rank {
         Work::comparisons(elements.saturating_mul(levels * (levels + 1) / 2))
     }
 
+    fn compares_elements(&self) -> bool {
+        true
+    }
+
     fn clear(&self, x: &Clear<'_>) -> ArrayD<f32> {
         ranked(x.input(0), x.shape(), |_, x| x)
     }
