@@ -44,7 +44,7 @@ def given(x: Inputs, names: Sequence[str]) -> list[tuple[str, npt.NDArray[np.flo
     return [(names[0], _array(names[0], x))]
 
 
-def _array(name: str, x: npt.ArrayLike) -> npt.NDArray[np.float32]:
+def _array(name: str, x: Any) -> npt.NDArray[np.float32]:
     # A tensor of PyTorch may need gradients, or lie on another device.
     if hasattr(x, "detach"):
         x = x.detach().cpu().numpy()
