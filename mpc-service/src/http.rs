@@ -9,9 +9,10 @@ use std::time::Duration;
 
 use http_body_util::Full;
 use hyper::body::{Bytes, Incoming};
+use hyper::header::{self, HeaderValue};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
-use hyper::{Request, Response};
+use hyper::{Request, Response, StatusCode};
 use smol::future::{FutureExt, or};
 use smol::io::AsyncReadExt;
 use smol::net::TcpStream;
@@ -27,6 +28,8 @@ const MAX_HEADER_BYTES: usize = 16 << 10;
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 /// How long bytes that nobody wants are taken in, behind an answer that its reader would lose otherwise.
 const LINGER: Duration = Duration::from_secs(1);
+/// The kind of content of a text.
+pub(crate) const PLAIN: &str = "text/plain; charset=utf-8";
 
 /// The limits of connections.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,6 +51,14 @@ impl Default for HttpLimits {
 /// Answers requests.
 pub(crate) trait Handler: 'static {
     fn answer(self: Arc<Self>, request: Request<Incoming>) -> impl Future<Output = Response<Full<Bytes>>>;
+}
+
+/// An answer with a content of that kind.
+pub(crate) fn answer(status: StatusCode, kind: &'static str, content: impl Into<Bytes>) -> Response<Full<Bytes>> {
+    let mut answer = Response::new(Full::new(content.into()));
+    *answer.status_mut() = status;
+    answer.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
+    answer
 }
 
 /// Answers until `stop` is complete.
@@ -94,7 +105,14 @@ async fn connection<H: Handler>(handler: &Arc<H>, stream: TcpStream, limits: Htt
     let service = service_fn(|request| {
         has_head.store(true, Ordering::Relaxed);
         let answer = Arc::clone(handler).answer(request);
-        async { Ok::<_, Infallible>(answer.await) }
+        async {
+            let mut answer = answer.await;
+            // Whoever passes it on does not keep it, and takes it for no other kind of content.
+            let headers = answer.headers_mut();
+            headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+            headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+            Ok::<_, Infallible>(answer)
+        }
     });
     let mut builder = http1::Builder::new();
     // The times are limited here.
@@ -146,7 +164,7 @@ pub(crate) enum BodyError {
 pub(crate) async fn body(request: Request<Incoming>, expected: usize) -> Result<Bytes, BodyError> {
     use http_body_util::{BodyExt, Limited};
 
-    let length = request.headers().get(hyper::header::CONTENT_LENGTH);
+    let length = request.headers().get(header::CONTENT_LENGTH);
     let found = length.and_then(|length| length.to_str().ok()?.parse::<u64>().ok()).ok_or(BodyError::NoLength)?;
     if found != expected as u64 {
         return Err(BodyError::Size { expected: expected as u64, found });

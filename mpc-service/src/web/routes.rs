@@ -25,6 +25,7 @@ use crate::http::{self, Handler, HttpLimits};
 use crate::names::PlanDigest;
 use crate::roles::server::Server;
 
+const JSON: &str = "application/json";
 /// How long a page may keep the answer to whether it is allowed.
 const PREFLIGHT_SECONDS: &str = "600";
 /// How often a server that stops looks whether all is done.
@@ -131,8 +132,6 @@ impl Handler for Web {
         };
         let headers = answer.headers_mut();
         headers.insert(header::VARY, HeaderValue::from_static("Origin"));
-        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-        headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
         if let Some(origin) = origin.filter(|_| is_allowed) {
             headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin);
             headers.insert(header::ACCESS_CONTROL_EXPOSE_HEADERS, HeaderValue::from_static("Retry-After"));
@@ -266,11 +265,7 @@ impl Web {
         match self.jobs.state(id, holder)? {
             State::Running => Ok(empty(StatusCode::ACCEPTED)),
             State::Failed(problem) => Err(problem),
-            State::Done(sealed) => {
-                let mut answer = Response::new(Full::new(sealed));
-                answer.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/octet-stream"));
-                Ok(answer)
-            }
+            State::Done(sealed) => Ok(http::answer(StatusCode::OK, "application/octet-stream", sealed)),
         }
     }
 
@@ -278,12 +273,9 @@ impl Web {
         let (code, status) = problem.code();
         self.server.status().metrics().refused_for(code);
         tracing::warn!(code, reason = %problem, "a page's request is refused");
-        let mut answer = Response::new(Full::new(problem.to_json().into()));
-        *answer.status_mut() = status;
-        let headers = answer.headers_mut();
-        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        let mut answer = http::answer(status, JSON, problem.to_json());
         if let Problem::Rate { seconds } = problem {
-            headers.insert(header::RETRY_AFTER, HeaderValue::from(*seconds));
+            answer.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(*seconds));
         }
         answer
     }
@@ -310,10 +302,7 @@ fn empty(status: StatusCode) -> Response<Full<Bytes>> {
 
 fn json<T: Serialize>(status: StatusCode, body: &T) -> Result<Response<Full<Bytes>>, Problem> {
     let body = serde_json::to_vec(body).map_err(|_| Problem::Internal)?;
-    let mut answer = Response::new(Full::new(body.into()));
-    *answer.status_mut() = status;
-    answer.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    Ok(answer)
+    Ok(http::answer(status, JSON, body))
 }
 
 #[cfg(test)]
