@@ -1,7 +1,7 @@
 //! HTTP/1.1: one request on each connection, within limits of number, size and time.
 
 use std::convert::Infallible;
-use std::net::{Shutdown, SocketAddr, TcpListener};
+use std::net::{Shutdown, TcpListener};
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -16,16 +16,15 @@ use hyper::{Request, Response, StatusCode};
 use smol::future::{FutureExt, or};
 use smol::io::AsyncReadExt;
 use smol::net::TcpStream;
-use smol::{Async, LocalExecutor, Timer};
+use smol::{LocalExecutor, Timer};
 use smol_hyper::rt::FuturesIo;
 
 use crate::error::ServiceError;
+use crate::wire::accept;
 
 /// The most headers of a request, and the room for all of them in bytes.
 const MAX_HEADERS: usize = 64;
 const MAX_HEADER_BYTES: usize = 16 << 10;
-/// Pause after a failed accept, for instance while no file descriptor is free.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 /// How long bytes that nobody wants are taken in, behind an answer that its reader would lose otherwise.
 const LINGER: Duration = Duration::from_secs(1);
 /// The kind of content of a text.
@@ -68,18 +67,13 @@ pub(crate) async fn serve<H: Handler>(
     limits: HttpLimits,
     stop: impl Future<Output = ()>,
 ) -> Result<(), ServiceError> {
-    let unknown = SocketAddr::from(([0, 0, 0, 0], 0));
-    let address = listener.local_addr().unwrap_or(unknown);
-    let listener = Async::new(listener).map_err(|source| ServiceError::Listen { address, source })?;
+    let listener = accept::awaited(listener)?;
     let executor = LocalExecutor::new();
     // Each connection holds a clone of it.
     let count = Arc::new(());
-    let accept = async {
+    let serving = async {
         loop {
-            let Ok((stream, from)) = listener.accept().await else {
-                Timer::after(ACCEPT_PAUSE).await;
-                continue;
-            };
+            let (stream, from) = accept::next(&listener).await;
             if Arc::strong_count(&count) > limits.connections {
                 tracing::warn!(%from, "too many connections over HTTP: this one is dropped");
                 continue;
@@ -96,7 +90,7 @@ pub(crate) async fn serve<H: Handler>(
             executor.spawn(connection).detach();
         }
     };
-    executor.run(or(stop, accept)).await;
+    executor.run(or(stop, serving)).await;
     Ok(())
 }
 
@@ -177,6 +171,7 @@ pub(crate) async fn body(request: Request<Incoming>, expected: usize) -> Result<
 #[cfg(all(test, feature = "web"))]
 mod tests {
     use std::io::{Read, Write};
+    use std::net::SocketAddr;
     use std::thread;
 
     use super::*;
