@@ -11,7 +11,7 @@ use smol::Timer;
 use smol::future::or;
 use smol::lock::Mutex;
 
-use super::metrics::{Metrics, Stock};
+use super::metrics::{Metrics, SECONDS_A_DAY, Stock};
 use crate::at_rest::prepared::{StoreError, Stores};
 use crate::names::Owner;
 use crate::wire::link::Peer;
@@ -101,7 +101,7 @@ impl Status {
         }
         let seconds = self.0.seconds_valid();
         if seconds < needed.valid_for.as_secs_f64() {
-            faults.push(format!("its certificate is valid for {} days only", (seconds / 86_400.0).floor()));
+            faults.push(format!("its certificate is valid for {} days only", (seconds / SECONDS_A_DAY).floor()));
         }
         let needed = *needed;
         match self.look(move |inner, dialled| inner.faults(&needed, dialled)).await {

@@ -22,7 +22,7 @@ use super::tickets::Tickets;
 use super::tokens::Tokens;
 use crate::error::ServiceError;
 use crate::http::{self, Handler, HttpLimits};
-use crate::names::PlanDigest;
+use crate::names::{BatchId, DepositId, Owner, PlanDigest};
 use crate::roles::server::Server;
 
 const JSON: &str = "application/json";
@@ -161,17 +161,17 @@ impl Web {
         match (parts.next(), parts.next(), parts.next(), parts.next()) {
             (Some("alive"), None, None, None) => Ok(empty(StatusCode::NO_CONTENT)),
             (Some("models"), Some(plan), None, None) => {
-                only(&request, &Method::GET, "GET")?;
+                only(&request, Method::GET)?;
                 self.holder(&request)?;
                 self.offer(plan.parse().map_err(|_| Problem::NotFound)?)
             }
             (Some("models"), Some(plan), Some("inferences"), None) => {
-                only(&request, &Method::POST, "POST")?;
+                only(&request, Method::POST)?;
                 let holder = self.holder(&request)?;
                 self.begin(plan.parse().map_err(|_| Problem::NotFound)?, holder, request).await
             }
             (Some("inferences"), Some(id), None, None) => {
-                only(&request, &Method::GET, "GET")?;
+                only(&request, Method::GET)?;
                 let holder = self.holder(&request)?;
                 self.result(id.parse().map_err(|_| Problem::NoInference)?, holder)
             }
@@ -245,18 +245,18 @@ impl Web {
 
     fn offer(&self, plan: PlanDigest) -> Result<Response<Full<Bytes>>, Problem> {
         let deposits = self.server.deposits_for_page(plan)?;
-        let deposit = |(id, used): (crate::names::DepositId, bool)| Deposit {
+        let deposit = |(id, used): (DepositId, bool)| Deposit {
             owner: id.owner.to_string(),
-            version: crate::names::BatchId(id.version).to_string(),
+            version: BatchId(id.version).to_string(),
             used,
         };
         let ticket = self.tickets.issue()?;
         let offered = Offered {
             party: self.server.party(),
             key: self.keys.public.to_string(),
-            dealer: crate::names::Owner(self.server.dealer_for_page()?).to_string(),
+            dealer: Owner(self.server.dealer_for_page()?).to_string(),
             deposits: deposits.into_iter().map(deposit).collect(),
-            ticket: ticket.0.iter().map(|byte| format!("{byte:02x}")).collect(),
+            ticket: ticket.to_string(),
         };
         json(StatusCode::OK, &offered)
     }
@@ -281,8 +281,8 @@ impl Web {
     }
 }
 
-fn only(request: &Request<Incoming>, method: &Method, allowed: &'static str) -> Result<(), Problem> {
-    if request.method() == method { Ok(()) } else { Err(Problem::Method { allowed }) }
+fn only(request: &Request<Incoming>, allowed: Method) -> Result<(), Problem> {
+    if request.method() == allowed { Ok(()) } else { Err(Problem::Method { allowed }) }
 }
 
 fn preflight() -> Response<Full<Bytes>> {
