@@ -16,7 +16,7 @@ use crate::output::print;
 use crate::page::{Content, Files, Picture};
 use crate::stop;
 
-/// The largest file of labels, in bytes, and the most characters of one.
+/// The largest file of labels, in bytes.
 const MAX_LABELS: usize = 1 << 20;
 
 /// Makes a page for data owners who have nothing but a browser, for a model that servers hold shares of

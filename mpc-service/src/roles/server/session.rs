@@ -285,8 +285,8 @@ impl Server {
         Ok(self.endpoint.pair(self.party, link, of_two))
     }
 
-    /// Calls the servers of smaller index, and waits for those of greater index to call, as long as the client is there: a page is not
-    /// watched.
+    /// Calls the servers of smaller index, and waits for those of greater index to call, as long as the client is there: a
+    /// page is not watched.
     async fn connect_servers(
         &self,
         agreed: &Agreed,
