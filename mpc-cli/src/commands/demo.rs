@@ -6,10 +6,10 @@ use clap::Args;
 use mpc_models::Model;
 use mpc_service::at_rest::private_file::write_private;
 use mpc_service::web::{Description, Place, serve_pages};
-use mpc_service::{Client, Depositor, PrivateModel, RevealTo, Terms, Topology, listen};
+use mpc_service::{Client, Depositor, PrivateModel, RevealTo, Terms, Topology};
 use mpc_transport::tls::Certificate;
 
-use crate::arguments::InputArguments;
+use crate::arguments::{InputArguments, listen};
 use crate::commands::page::picture;
 use crate::failure::Failure;
 use crate::keys::certificate;
@@ -50,8 +50,7 @@ pub fn run(arguments: &DemoArguments) -> Result<(), Failure> {
         return Err(Failure::Usage("a demonstration is on loopback alone: --listen 127.0.0.1:PORT".to_owned()));
     }
     let model = packed(arguments)?;
-    let listener = listen(arguments.listen)?;
-    let address = listener.local_addr().map_err(|error| Failure::Own(error.to_string()))?;
+    let (listener, address) = listen(arguments.listen)?;
     let folder = tempfile::tempdir().map_err(|error| Failure::Own(format!("a folder for the keys: {error}")))?;
     let site = Site { folder: folder.path(), deadline: arguments.deadline, reveal_to: RevealTo::DataOwner };
     let token = token()?;

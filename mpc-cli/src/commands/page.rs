@@ -7,9 +7,9 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use mpc_models::read_file;
 use mpc_service::web::{Description, Place, WebKey, serve_pages};
-use mpc_service::{Owner, PublicModel, listen};
+use mpc_service::{Owner, PublicModel};
 
-use crate::arguments::InputArguments;
+use crate::arguments::{InputArguments, listen};
 use crate::failure::Failure;
 use crate::keys::certificate;
 use crate::output::print;
@@ -76,8 +76,7 @@ pub fn run(arguments: &PageArguments) -> Result<(), Failure> {
         return print(&format!("{}: the page\n{hash}: its hash\n", folder.display()));
     }
     let Some(address) = arguments.listen else { return Err(Failure::Usage("--output or --listen".to_owned())) };
-    let listener = listen(address)?;
-    let address = listener.local_addr().map_err(|error| Failure::Own(error.to_string()))?;
+    let (listener, address) = listen(address)?;
     print(&format!("the page is at http://{address}/\n{hash}: its hash\n"))?;
     Ok(smol::block_on(serve_pages(files.files, &files.policy, listener, stop::requested(false)?))?)
 }
