@@ -59,13 +59,12 @@ pub fn run(arguments: &DemoArguments) -> Result<(), Failure> {
     let flags = PageFlags { origin: format!("http://{address}"), tokens };
     let (running, dealer) = start(&site, &model, &flags)?;
     let places: Vec<_> = running.iter().skip(1).filter_map(place).collect();
-    let urls: Vec<_> = places.iter().map(|place| place.url.clone()).collect();
     let usage = |error: mpc_service::web::DescriptionError| Failure::Usage(error.to_string());
     let model_part = Description::new(&model.public, places, *dealer.fingerprint().as_bytes(), None).map_err(usage)?;
     let picture = picture(&model.public, true, &InputArguments { mean: Vec::new(), deviation: Vec::new() })?;
     let title = "A digit that nobody sees".to_owned();
     let content = Content { title, model: model_part, picture, labels: Vec::new() };
-    let files = Files::new(&content, &urls);
+    let files = Files::new(&content);
     print(&format!(
         "{} servers, a dealer and a page run on this machine. Open\n\n  http://{address}/#{token}\n\nCtrl-C ends all.\n",
         running.len() - 1

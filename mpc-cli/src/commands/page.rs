@@ -61,7 +61,6 @@ pub struct PageArguments {
 pub fn run(arguments: &PageArguments) -> Result<(), Failure> {
     let model = PublicModel::read(&arguments.model)?;
     let places = arguments.server.iter().map(|text| place(text)).collect::<Result<Vec<_>, _>>()?;
-    let urls: Vec<_> = places.iter().map(|place| place.url.clone()).collect();
     let owner = arguments.model_owner.as_deref().map(certificate).transpose()?;
     let dealer = *certificate(&arguments.dealer)?.fingerprint().as_bytes();
     let described = Description::new(&model, places, dealer, owner.as_ref().map(Owner::from));
@@ -69,7 +68,7 @@ pub fn run(arguments: &PageArguments) -> Result<(), Failure> {
     let labels = arguments.labels.as_deref().map(labels).transpose()?.unwrap_or_default();
     let title = arguments.title.clone();
     let content = Content { title, model: described.map_err(usage)?, picture, labels };
-    let files = Files::new(&content, &urls);
+    let files = Files::new(&content);
     let hash = files.integrity();
     if let Some(folder) = &arguments.output {
         write(&files, folder)?;
