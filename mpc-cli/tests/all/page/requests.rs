@@ -213,7 +213,7 @@ fn answers(site: &Site) {
     }
     let replayed = begin(site, 0, &sealed[0].request);
     assert_eq!((replayed.status, replayed.code().as_str()), (409, "replayed"));
-    // Sealed anew, the ticket in it serves no second time either.
+    // What is sealed to one server, the other does not open.
     let swapped = begin(site, 1, &sealed[0].request);
     assert!(matches!((swapped.status, swapped.code().as_str()), (413, "size") | (422, "wrong-key")));
 }
