@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use clap::Args;
 use mpc_service::admin::{Readiness, Status, serve_admin};
-use mpc_service::listen;
 
+use crate::arguments::listen;
 use crate::failure::Failure;
 use crate::output::print;
 
@@ -29,8 +29,7 @@ impl AdminArguments {
     /// Answers as long as the process runs, if that is wanted; `prepared` inferences make a server ready.
     pub fn start(&self, status: &Status, prepared: u64) -> Result<(), Failure> {
         let Some(address) = self.admin else { return Ok(()) };
-        let listener = listen(address)?;
-        let address = listener.local_addr().map_err(|error| Failure::Own(error.to_string()))?;
+        let (listener, address) = listen(address)?;
         let needed = Readiness { prepared, valid_for: DAY * self.min_certificate_days };
         let status = status.clone();
         let answer = move || {

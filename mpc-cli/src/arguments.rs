@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
-use std::net::TcpListener;
+use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ use mpc_models::tensors::Pixels;
 use mpc_nn::{Correlations, Network, Transfers};
 use mpc_onnx::OnnxFile;
 use mpc_ring::RingBits;
-use mpc_service::{Client, Limits, Owner, PrivateModel, PublicModel, Reveal, RevealTo, Terms, Topology, listen};
+use mpc_service::{Client, Limits, Owner, PrivateModel, PublicModel, Reveal, RevealTo, Terms, Topology};
 use ndarray::ArrayD;
 
 use crate::failure::Failure;
@@ -325,12 +325,19 @@ impl LimitArguments {
     }
 }
 
+/// Listens at an address, and gives the one that it has: port 0 takes a free one.
+pub fn listen(address: SocketAddr) -> Result<(TcpListener, SocketAddr), Failure> {
+    let listener = mpc_service::listen(address)?;
+    let address = listener.local_addr().map_err(|error| Failure::Own(error.to_string()))?;
+    Ok((listener, address))
+}
+
 /// Where a service listens, and when it stops besides at SIGTERM.
 #[derive(Clone, Debug, Args)]
 pub struct ListenArguments {
     /// Where to listen; port 0 takes a free one, which is printed.
     #[arg(long, value_name = "ADDRESS:PORT")]
-    pub listen: std::net::SocketAddr,
+    pub listen: SocketAddr,
     /// Stops at the end of standard input, too: for a program that starts this one.
     #[arg(long, hide = true)]
     pub stop_with_input: bool,
@@ -339,8 +346,7 @@ pub struct ListenArguments {
 impl ListenArguments {
     /// Listens, says where, and gives what is complete when the service is to stop.
     pub fn start(&self) -> Result<(TcpListener, impl Future<Output = ()>), Failure> {
-        let listener = listen(self.listen)?;
-        let address = listener.local_addr().map_err(|error| Failure::Own(error.to_string()))?;
+        let (listener, address) = listen(self.listen)?;
         let stop = stop::requested(self.stop_with_input)?;
         print(&format!("listening on {address}\n"))?;
         Ok((listener, stop))

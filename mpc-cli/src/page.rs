@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use base64ct::{Base64, Encoding};
-use mpc_service::web::{Description, Page};
+use mpc_service::web::{Description, Page, Place};
 use serde::Serialize;
 use sha2::{Digest, Sha384};
 
@@ -53,10 +53,10 @@ pub struct Files {
 }
 
 impl Files {
-    /// The files of a page that works with the servers at `urls`.
-    pub fn new(content: &Content, urls: &[String]) -> Self {
+    /// The files of a page.
+    pub fn new(content: &Content) -> Self {
+        let policy = policy(content.model.servers());
         let content = json(content);
-        let policy = policy(urls);
         let parts = [
             ("STYLE", "/style.css", "text/css; charset=utf-8", STYLE.to_owned()),
             ("MODULE", "/mpc.js", "text/javascript; charset=utf-8", MODULE.to_owned()),
@@ -86,7 +86,8 @@ fn integrity(bytes: &[u8]) -> String {
 }
 
 /// The rights that a browser gives the page.
-fn policy(urls: &[String]) -> String {
+fn policy(servers: &[Place]) -> String {
+    let urls: Vec<_> = servers.iter().map(|server| &*server.url).collect();
     format!(
         "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob: data:; connect-src 'self' {}; \
          base-uri 'none'; form-action 'none'; require-trusted-types-for 'script'; trusted-types 'none'",

@@ -3,7 +3,6 @@
 use std::ffi::OsString;
 use std::fmt;
 
-use mpc_service::at_rest::encrypted_file::FileKey;
 use mpc_service::{PreparedStore, StoreError, StorePlace, Stores};
 use mpc_transport::tls::Identity;
 
@@ -34,7 +33,7 @@ impl StoreArgument {
 
     /// The store of a data owner itself.
     pub fn own(&self, identity: &Identity) -> Result<Box<dyn PreparedStore>, StoreError> {
-        self.open()?.own(key(identity))
+        self.open()?.own(Stores::key(identity))
     }
 
     /// The folder, where it is one.
@@ -44,11 +43,6 @@ impl StoreArgument {
             StorePlace::Database(_) => None,
         }
     }
-}
-
-/// The key of the stores of an identity.
-pub fn key(identity: &Identity) -> FileKey {
-    FileKey::new(identity.derive_key("store"))
 }
 
 #[cfg(all(test, unix))]

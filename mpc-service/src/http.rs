@@ -1,7 +1,7 @@
 //! HTTP/1.1: one request on each connection, within limits of number, size and time.
 
 use std::convert::Infallible;
-use std::net::{Shutdown, SocketAddr, TcpListener};
+use std::net::{Shutdown, TcpListener};
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -9,24 +9,26 @@ use std::time::Duration;
 
 use http_body_util::Full;
 use hyper::body::{Bytes, Incoming};
+use hyper::header::{self, HeaderValue};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
-use hyper::{Request, Response};
+use hyper::{Request, Response, StatusCode};
 use smol::future::{FutureExt, or};
 use smol::io::AsyncReadExt;
 use smol::net::TcpStream;
-use smol::{Async, LocalExecutor, Timer};
+use smol::{LocalExecutor, Timer};
 use smol_hyper::rt::FuturesIo;
 
 use crate::error::ServiceError;
+use crate::wire::accept;
 
 /// The most headers of a request, and the room for all of them in bytes.
 const MAX_HEADERS: usize = 64;
 const MAX_HEADER_BYTES: usize = 16 << 10;
-/// Pause after a failed accept, for instance while no file descriptor is free.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 /// How long bytes that nobody wants are taken in, behind an answer that its reader would lose otherwise.
 const LINGER: Duration = Duration::from_secs(1);
+/// The kind of content of a text.
+pub(crate) const PLAIN: &str = "text/plain; charset=utf-8";
 
 /// The limits of connections.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,6 +52,14 @@ pub(crate) trait Handler: 'static {
     fn answer(self: Arc<Self>, request: Request<Incoming>) -> impl Future<Output = Response<Full<Bytes>>>;
 }
 
+/// An answer with a content of that kind.
+pub(crate) fn answer(status: StatusCode, kind: &'static str, content: impl Into<Bytes>) -> Response<Full<Bytes>> {
+    let mut answer = Response::new(Full::new(content.into()));
+    *answer.status_mut() = status;
+    answer.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
+    answer
+}
+
 /// Answers until `stop` is complete.
 pub(crate) async fn serve<H: Handler>(
     handler: Arc<H>,
@@ -57,18 +67,13 @@ pub(crate) async fn serve<H: Handler>(
     limits: HttpLimits,
     stop: impl Future<Output = ()>,
 ) -> Result<(), ServiceError> {
-    let unknown = SocketAddr::from(([0, 0, 0, 0], 0));
-    let address = listener.local_addr().unwrap_or(unknown);
-    let listener = Async::new(listener).map_err(|source| ServiceError::Listen { address, source })?;
+    let listener = accept::awaited(listener)?;
     let executor = LocalExecutor::new();
     // Each connection holds a clone of it.
     let count = Arc::new(());
-    let accept = async {
+    let serving = async {
         loop {
-            let Ok((stream, from)) = listener.accept().await else {
-                Timer::after(ACCEPT_PAUSE).await;
-                continue;
-            };
+            let (stream, from) = accept::next(&listener).await;
             if Arc::strong_count(&count) > limits.connections {
                 tracing::warn!(%from, "too many connections over HTTP: this one is dropped");
                 continue;
@@ -85,7 +90,7 @@ pub(crate) async fn serve<H: Handler>(
             executor.spawn(connection).detach();
         }
     };
-    executor.run(or(stop, accept)).await;
+    executor.run(or(stop, serving)).await;
     Ok(())
 }
 
@@ -94,7 +99,14 @@ async fn connection<H: Handler>(handler: &Arc<H>, stream: TcpStream, limits: Htt
     let service = service_fn(|request| {
         has_head.store(true, Ordering::Relaxed);
         let answer = Arc::clone(handler).answer(request);
-        async { Ok::<_, Infallible>(answer.await) }
+        async {
+            let mut answer = answer.await;
+            // Whoever passes it on does not keep it, and takes it for no other kind of content.
+            let headers = answer.headers_mut();
+            headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+            headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+            Ok::<_, Infallible>(answer)
+        }
     });
     let mut builder = http1::Builder::new();
     // The times are limited here.
@@ -146,7 +158,7 @@ pub(crate) enum BodyError {
 pub(crate) async fn body(request: Request<Incoming>, expected: usize) -> Result<Bytes, BodyError> {
     use http_body_util::{BodyExt, Limited};
 
-    let length = request.headers().get(hyper::header::CONTENT_LENGTH);
+    let length = request.headers().get(header::CONTENT_LENGTH);
     let found = length.and_then(|length| length.to_str().ok()?.parse::<u64>().ok()).ok_or(BodyError::NoLength)?;
     if found != expected as u64 {
         return Err(BodyError::Size { expected: expected as u64, found });
@@ -159,6 +171,7 @@ pub(crate) async fn body(request: Request<Incoming>, expected: usize) -> Result<
 #[cfg(all(test, feature = "web"))]
 mod tests {
     use std::io::{Read, Write};
+    use std::net::SocketAddr;
     use std::thread;
 
     use super::*;

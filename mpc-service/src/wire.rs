@@ -1,5 +1,6 @@
 //! The wire: messages, links, how a connection is opened, and the limits of what a peer may send.
 
+pub(crate) mod accept;
 mod connections;
 pub mod limits;
 pub mod link;

@@ -6,10 +6,9 @@ use clap::Args;
 use mpc_models::Model;
 use mpc_service::at_rest::private_file::write_private;
 use mpc_service::web::{Description, Place, serve_pages};
-use mpc_service::{Client, Depositor, PrivateModel, RevealTo, Terms, Topology, listen};
-use mpc_transport::tls::Certificate;
+use mpc_service::{PrivateModel, RevealTo, Terms, Topology};
 
-use crate::arguments::InputArguments;
+use crate::arguments::{InputArguments, listen};
 use crate::commands::page::picture;
 use crate::failure::Failure;
 use crate::keys::certificate;
@@ -50,26 +49,25 @@ pub fn run(arguments: &DemoArguments) -> Result<(), Failure> {
         return Err(Failure::Usage("a demonstration is on loopback alone: --listen 127.0.0.1:PORT".to_owned()));
     }
     let model = packed(arguments)?;
-    let listener = listen(arguments.listen)?;
-    let address = listener.local_addr().map_err(|error| Failure::Own(error.to_string()))?;
+    let (listener, address) = listen(arguments.listen)?;
     let folder = tempfile::tempdir().map_err(|error| Failure::Own(format!("a folder for the keys: {error}")))?;
     let site = Site { folder: folder.path(), deadline: arguments.deadline, reveal_to: RevealTo::DataOwner };
     let token = token()?;
     let tokens = folder.path().join("tokens");
     write_private(&tokens, format!("demo {token} {PER_MINUTE}\n").as_bytes())?;
     let flags = PageFlags { origin: format!("http://{address}"), tokens };
-    let (running, dealer) = start(&site, &model, &flags)?;
-    let places: Vec<_> = running.iter().skip(1).filter_map(place).collect();
-    let urls: Vec<_> = places.iter().map(|place| place.url.clone()).collect();
+    let services = site.start_all(&model, Some(&flags))?;
+    let dealer = certificate(&site.certificate("dealer"))?;
+    let places = services.servers.iter().filter_map(place).collect();
     let usage = |error: mpc_service::web::DescriptionError| Failure::Usage(error.to_string());
     let model_part = Description::new(&model.public, places, *dealer.fingerprint().as_bytes(), None).map_err(usage)?;
     let picture = picture(&model.public, true, &InputArguments { mean: Vec::new(), deviation: Vec::new() })?;
     let title = "A digit that nobody sees".to_owned();
     let content = Content { title, model: model_part, picture, labels: Vec::new() };
-    let files = Files::new(&content, &urls);
+    let files = Files::new(&content);
     print(&format!(
         "{} servers, a dealer and a page run on this machine. Open\n\n  http://{address}/#{token}\n\nCtrl-C ends all.\n",
-        running.len() - 1
+        services.servers.len()
     ))?;
     let served = serve_pages(files.files, &files.policy, listener, stop::requested(arguments.stop_with_input)?);
     Ok(smol::block_on(served)?)
@@ -86,25 +84,6 @@ fn packed(arguments: &DemoArguments) -> Result<PrivateModel, Failure> {
     let network = known.network(graph, weights).map_err(|error| usage(error.to_string()))?;
     let terms = Terms { setting: Topology::Outsourced, parties: arguments.parties, ..Terms::default() };
     Ok(PrivateModel::new(network, terms)?)
-}
-
-/// Starts the dealer and the servers, and leaves the shares of the model with these. The dealer is the first.
-fn start(site: &Site<'_>, model: &PrivateModel, flags: &PageFlags) -> Result<(Vec<Running>, Certificate), Failure> {
-    let servers: Vec<String> = (0..model.public.terms.servers()).map(|party| format!("server{party}")).collect();
-    for name in servers.iter().map(String::as_str).chain(["owner", "client", "dealer"]) {
-        site.keygen(name)?;
-    }
-    let parties: Vec<_> = servers.iter().map(String::as_str).collect();
-    let dealer = site.start(&["dealer"], "dealer", &site.allow(&parties), None)?;
-    let dealer_peer = format!("{}={}", dealer.address, site.certificate("dealer").display());
-    let running = site.serve(model, &servers, Some(&dealer_peer), Some(flags))?;
-    let connect = servers.iter().zip(&running);
-    let connect: Vec<_> =
-        connect.map(|(name, at)| format!("{}={}", at.address, site.certificate(name).display())).collect();
-    let Client { endpoint, servers, .. } = site.client("owner", &connect, Some(&dealer_peer))?;
-    smol::block_on(Depositor { endpoint, servers }.deposit(model))?;
-    let certificate = certificate(&site.certificate("dealer"))?;
-    Ok(([dealer].into_iter().chain(running).collect(), certificate))
 }
 
 fn place(running: &Running) -> Option<Place> {

@@ -7,16 +7,16 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use mpc_models::read_file;
 use mpc_service::web::{Description, Place, WebKey, serve_pages};
-use mpc_service::{Owner, PublicModel, listen};
+use mpc_service::{Owner, PublicModel};
 
-use crate::arguments::InputArguments;
+use crate::arguments::{InputArguments, listen};
 use crate::failure::Failure;
 use crate::keys::certificate;
 use crate::output::print;
 use crate::page::{Content, Files, Picture};
 use crate::stop;
 
-/// The largest file of labels, in bytes, and the most characters of one.
+/// The largest file of labels, in bytes.
 const MAX_LABELS: usize = 1 << 20;
 
 /// Makes a page for data owners who have nothing but a browser, for a model that servers hold shares of
@@ -61,7 +61,6 @@ pub struct PageArguments {
 pub fn run(arguments: &PageArguments) -> Result<(), Failure> {
     let model = PublicModel::read(&arguments.model)?;
     let places = arguments.server.iter().map(|text| place(text)).collect::<Result<Vec<_>, _>>()?;
-    let urls: Vec<_> = places.iter().map(|place| place.url.clone()).collect();
     let owner = arguments.model_owner.as_deref().map(certificate).transpose()?;
     let dealer = *certificate(&arguments.dealer)?.fingerprint().as_bytes();
     let described = Description::new(&model, places, dealer, owner.as_ref().map(Owner::from));
@@ -69,15 +68,14 @@ pub fn run(arguments: &PageArguments) -> Result<(), Failure> {
     let labels = arguments.labels.as_deref().map(labels).transpose()?.unwrap_or_default();
     let title = arguments.title.clone();
     let content = Content { title, model: described.map_err(usage)?, picture, labels };
-    let files = Files::new(&content, &urls);
+    let files = Files::new(&content);
     let hash = files.integrity();
     if let Some(folder) = &arguments.output {
         write(&files, folder)?;
         return print(&format!("{}: the page\n{hash}: its hash\n", folder.display()));
     }
     let Some(address) = arguments.listen else { return Err(Failure::Usage("--output or --listen".to_owned())) };
-    let listener = listen(address)?;
-    let address = listener.local_addr().map_err(|error| Failure::Own(error.to_string()))?;
+    let (listener, address) = listen(address)?;
     print(&format!("the page is at http://{address}/\n{hash}: its hash\n"))?;
     Ok(smol::block_on(serve_pages(files.files, &files.policy, listener, stop::requested(false)?))?)
 }

@@ -11,13 +11,12 @@ use mpc_service::at_rest::private_file::{DiskError, check_private, create_privat
 use mpc_service::web::{HttpLimits, Origin, Tokens, TokensError, WebKey, WebSettings};
 use mpc_service::{
     Contacts, Holdings, ModelShares, PrivateModel, PublicModel, Recipient, RevealTo, Server, ServiceError, SessionId,
-    listen,
 };
 use mpc_transport::tls::Identity;
 use ndarray::ArrayD;
 
 use crate::admin::AdminArguments;
-use crate::arguments::{LimitArguments, ListenArguments};
+use crate::arguments::{LimitArguments, ListenArguments, listen};
 use crate::failure::Failure;
 use crate::keys::{KeyArguments, certificates, peer, peers, read_text};
 use crate::output::{print, write_output};
@@ -102,8 +101,7 @@ impl WebArguments {
         let in_tokens = |error: TokensError| Failure::Usage(format!("{}: {error}", file.display()));
         let tokens = Tokens::parse(&read_text(file)?).map_err(in_tokens)?;
         let limits = HttpLimits { connections: self.max_page_connections, ..HttpLimits::default() };
-        let listener = listen(address)?;
-        let address = listener.local_addr().map_err(|error| Failure::Own(error.to_string()))?;
+        let (listener, address) = listen(address)?;
         if !address.ip().is_loopback() {
             tracing::warn!(%address, "pages and their tokens come in the clear here: have a proxy with TLS before it");
         }

@@ -10,7 +10,7 @@ use serde::Serialize;
 use crate::failure::Failure;
 use crate::keys::{KeyArguments, certificate};
 use crate::output::{json, print};
-use crate::store_argument::{STORE, StoreArgument, key};
+use crate::store_argument::{STORE, StoreArgument};
 use crate::table::table;
 
 /// Lists prepared inferences; removes those of a plan that is not used any more; destroys what a store that was restored from
@@ -93,7 +93,7 @@ impl StoreArguments {
     fn open(&self) -> Result<Box<dyn PreparedStore>, Failure> {
         let identity = self.key.endpoint()?.identity;
         if let Some(owner) = &self.data_owner {
-            return Ok(self.store.open()?.of_data_owner(key(&identity), Owner::from(&certificate(owner)?))?);
+            return Ok(self.store.open()?.of_data_owner(Stores::key(&identity), Owner::from(&certificate(owner)?))?);
         }
         // A server's folder of one data owner has the name of its fingerprint.
         let of_server = self.store.folder().and_then(|folder| {
@@ -101,7 +101,7 @@ impl StoreArguments {
             Some((folder.parent()?.to_owned(), owner))
         });
         Ok(match of_server {
-            Some((folder, owner)) => Stores::Folder(folder).of_data_owner(key(&identity), owner)?,
+            Some((folder, owner)) => Stores::Folder(folder).of_data_owner(Stores::key(&identity), owner)?,
             None => self.store.own(&identity)?,
         })
     }

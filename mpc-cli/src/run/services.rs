@@ -32,25 +32,8 @@ pub fn run(arguments: &RunArguments) -> Result<(), Failure> {
         Site { folder: folder.path(), deadline: arguments.deadline, reveal_to: arguments.terms.reveal_to.into() };
     let model = arguments.pack()?;
     let inputs = inputs(arguments, &model.public)?;
-    let servers: Vec<String> = (0..model.public.terms.servers()).map(|party| format!("server{party}")).collect();
-    for name in servers.iter().map(String::as_str).chain(["owner", "client", "dealer"]) {
-        site.keygen(name)?;
-    }
-    let parties: Vec<_> = servers.iter().map(String::as_str).chain(["client"]).collect();
-    let has_dealer = model.public.terms.has_dealer();
-    let dealer = has_dealer.then(|| site.start(&["dealer"], "dealer", &site.allow(&parties), None)).transpose()?;
-    let dealer_peer =
-        dealer.as_ref().map(|dealer| format!("{}={}", dealer.address, site.certificate("dealer").display()));
-    let dealer_peer = dealer_peer.as_deref();
-    let running = site.serve(&model, &servers, dealer_peer, None)?;
-    let addresses = running.iter().map(|server| server.address);
-    let connect: Vec<_> =
-        servers.iter().zip(addresses).map(|(name, at)| format!("{at}={}", site.certificate(name).display())).collect();
-    if model.public.terms.setting == Topology::Outsourced {
-        let Client { endpoint, servers, .. } = site.client("owner", &connect, dealer_peer)?;
-        smol::block_on(Depositor { endpoint, servers }.deposit(&model))?;
-    }
-    let client = site.client("client", &connect, dealer_peer)?;
+    let services = site.start_all(&model, None)?;
+    let client = site.client("client", &services)?;
     query(&client, &model.public, &inputs, None, &arguments.output)
 }
 
@@ -98,17 +81,54 @@ pub(crate) struct PageFlags {
     pub(crate) tokens: PathBuf,
 }
 
+/// The services of a model.
+pub(crate) struct Services {
+    /// By party.
+    pub(crate) servers: Vec<Running>,
+    /// The servers as others name them.
+    connect: Vec<String>,
+    /// The dealer, and how others name it; none where the parties make their own correlations.
+    dealer: Option<(Running, String)>,
+}
+
 /// A service.
 pub(crate) struct Running {
     /// At the end of its input it finishes what it does and stops; after the query there is nothing left to do.
     _process: Process,
-    pub(crate) address: SocketAddr,
+    address: SocketAddr,
     /// Where it serves pages, and the key that they seal to, if it does.
     pub(crate) pages: Option<(SocketAddr, WebKey)>,
 }
 
 impl Site<'_> {
-    pub(crate) fn keygen(&self, name: &str) -> Result<(), Failure> {
+    /// Starts the dealer and the servers of a model with new keys, and leaves with these the shares that they are to hold.
+    pub(crate) fn start_all(&self, model: &PrivateModel, pages: Option<&PageFlags>) -> Result<Services, Failure> {
+        let terms = &model.public.terms;
+        let names: Vec<String> = (0..terms.servers()).map(|party| format!("server{party}")).collect();
+        for name in names.iter().map(String::as_str).chain(["owner", "client", "dealer"]) {
+            self.keygen(name)?;
+        }
+        // A data owner that is no party does not call the dealer.
+        let client = (terms.setting == Topology::Direct).then_some("client");
+        let parties: Vec<_> = names.iter().map(String::as_str).chain(client).collect();
+        let dealer =
+            terms.has_dealer().then(|| self.start("dealer", "dealer", &self.allow(&parties), None)).transpose()?;
+        let dealer = dealer.map(|dealer| {
+            let named = self.peer("dealer", dealer.address);
+            (dealer, named)
+        });
+        let dealer_named = dealer.as_ref().map(|(_, named)| &**named);
+        let servers = self.serve(model, &names, dealer_named, pages)?;
+        let connect = names.iter().zip(&servers).map(|(name, server)| self.peer(name, server.address)).collect();
+        let services = Services { servers, connect, dealer };
+        if terms.setting == Topology::Outsourced {
+            let Client { endpoint, servers, .. } = self.client("owner", &services)?;
+            smol::block_on(Depositor { endpoint, servers }.deposit(model))?;
+        }
+        Ok(services)
+    }
+
+    fn keygen(&self, name: &str) -> Result<(), Failure> {
         let failed = |source| Failure::Key { file: name.to_owned(), source };
         let identity = Identity::generate(name, 1).map_err(failed)?;
         write_private(&self.key(name), identity.key_pem().as_bytes())?;
@@ -125,20 +145,25 @@ impl Site<'_> {
         self.folder.join(format!("{name}.crt"))
     }
 
-    pub(crate) fn allow(&self, names: &[&str]) -> Vec<String> {
+    /// A service as others name it: its address and its certificate.
+    fn peer(&self, name: &str, at: SocketAddr) -> String {
+        format!("{at}={}", self.certificate(name).display())
+    }
+
+    fn allow(&self, names: &[&str]) -> Vec<String> {
         let paths: Vec<_> = names.iter().map(|name| self.certificate(name).display().to_string()).collect();
         vec!["--allow".to_owned(), paths.join(",")]
     }
 
-    pub(crate) fn client(&self, name: &str, connect: &[String], dealer: Option<&str>) -> Result<Client, Failure> {
+    fn client(&self, name: &str, services: &Services) -> Result<Client, Failure> {
         let key = KeyArguments { key: self.key(name), certificate: None, deadline: self.deadline };
-        let servers = peers("connect", connect)?;
-        let dealer = dealer.map(|dealer| peer("dealer", dealer)).transpose()?;
+        let servers = peers("connect", &services.connect)?;
+        let dealer = services.dealer.as_ref().map(|(_, named)| peer("dealer", named)).transpose()?;
         Ok(Client { endpoint: key.endpoint()?, servers, dealer, reveal_to: self.reveal_to, model_owner: None })
     }
 
     /// Starts the servers of a model.
-    pub(crate) fn serve(
+    fn serve(
         &self,
         model: &PrivateModel,
         servers: &[String],
@@ -152,8 +177,7 @@ impl Site<'_> {
         let failed = |error| Failure::Own(format!("no free port: {error}"));
         let reserved = servers.iter().map(|_| Reserved::new()).collect::<Result<Vec<_>, _>>().map_err(failed)?;
         let ports: Vec<_> = reserved.iter().map(Reserved::address).collect();
-        let named = servers.iter().zip(&ports).map(|(name, at)| format!("{at}={}", self.certificate(name).display()));
-        let named: Vec<_> = named.collect();
+        let named: Vec<_> = servers.iter().zip(&ports).map(|(name, &at)| self.peer(name, at)).collect();
         let mut running = Vec::new();
         for (party, name) in servers.iter().enumerate() {
             let mut flags = self.allow(&["client"]);
@@ -175,24 +199,18 @@ impl Site<'_> {
                 let words = ["--web", "127.0.0.1:0", "--origin", origin, "--tokens"].map(str::to_owned);
                 flags.extend(words.into_iter().chain([tokens.display().to_string()]));
             }
-            running.push(self.start(&["serve"], name, &flags, Some(ports[party]))?);
+            running.push(self.start("serve", name, &flags, Some(ports[party]))?);
         }
         Ok(running)
     }
 
     /// Starts a service, and waits until it listens.
-    pub(crate) fn start(
-        &self,
-        command: &[&str],
-        name: &str,
-        flags: &[String],
-        at: Option<SocketAddr>,
-    ) -> Result<Running, Failure> {
+    fn start(&self, command: &str, name: &str, flags: &[String], at: Option<SocketAddr>) -> Result<Running, Failure> {
         let failed = |reason: String| Failure::Own(format!("cannot start {name}: {reason}"));
         let at = at.unwrap_or_else(|| SocketAddr::from((Ipv4Addr::LOCALHOST, 0)));
         let (at_text, deadline) = (at.to_string(), self.deadline.to_string());
         let common = ["--listen", &at_text, "--deadline", &deadline, "--stop-with-input", "--log", "warn", "--key"];
-        let words = command.iter().copied().chain(flags.iter().map(String::as_str)).chain(common).map(OsString::from);
+        let words = [command].into_iter().chain(flags.iter().map(String::as_str)).chain(common).map(OsString::from);
         let started = Process::start(words.chain([self.key(name).into_os_string()]));
         let (process, output) = started.map_err(|error| failed(error.to_string()))?;
         let mut output = BufReader::new(output);

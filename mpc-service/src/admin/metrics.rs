@@ -20,7 +20,7 @@ use crate::wire::message::Work;
 const PREFIX: &str = "mpc";
 /// The buckets of times double from the least one.
 const BUCKETS: u16 = 16;
-const SECONDS_A_DAY: f64 = 86_400.0;
+pub(super) const SECONDS_A_DAY: f64 = 86_400.0;
 
 /// The purpose of a session, for those who count them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

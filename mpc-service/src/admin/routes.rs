@@ -6,16 +6,14 @@ use std::time::Duration;
 
 use http_body_util::Full;
 use hyper::body::{Bytes, Incoming};
-use hyper::header::{self, HeaderValue};
 use hyper::{Method, Request, Response, StatusCode};
 
 use super::status::{Readiness, Status};
 use crate::error::ServiceError;
-use crate::http::{self, Handler, HttpLimits};
+use crate::http::{self, Handler, HttpLimits, PLAIN};
 
 /// The format of the figures.
 const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-const PLAIN: &str = "text/plain; charset=utf-8";
 
 /// The limits of connections: those who ask are few, and near.
 const LIMITS: HttpLimits = HttpLimits { connections: 16, head: Duration::from_secs(5), time: Duration::from_secs(15) };
@@ -54,12 +52,6 @@ impl Handler for Admin {
             },
             _ => (StatusCode::NOT_FOUND, PLAIN, "there are /metrics, /healthz and /readyz\n".to_owned()),
         };
-        let mut answer = Response::new(Full::new(text.into()));
-        *answer.status_mut() = status;
-        let headers = answer.headers_mut();
-        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
-        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-        headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-        answer
+        http::answer(status, kind, text)
     }
 }

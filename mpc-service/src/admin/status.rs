@@ -11,8 +11,7 @@ use smol::Timer;
 use smol::future::or;
 use smol::lock::Mutex;
 
-use super::metrics::{Metrics, Stock};
-use crate::at_rest::encrypted_file::FileKey;
+use super::metrics::{Metrics, SECONDS_A_DAY, Stock};
 use crate::at_rest::prepared::{StoreError, Stores};
 use crate::names::Owner;
 use crate::wire::link::Peer;
@@ -102,7 +101,7 @@ impl Status {
         }
         let seconds = self.0.seconds_valid();
         if seconds < needed.valid_for.as_secs_f64() {
-            faults.push(format!("its certificate is valid for {} days only", (seconds / 86_400.0).floor()));
+            faults.push(format!("its certificate is valid for {} days only", (seconds / SECONDS_A_DAY).floor()));
         }
         let needed = *needed;
         match self.look(move |inner, dialled| inner.faults(&needed, dialled)).await {
@@ -170,9 +169,8 @@ impl Inner {
     fn stock(&self) -> Result<Vec<Stock>, StoreError> {
         let Some(stores) = &self.stores else { return Ok(Vec::new()) };
         let count = |certificate: &Certificate| {
-            let key = FileKey::new(self.identity.derive_key("store"));
             let owner = Owner::from(certificate);
-            let store = stores.of_data_owner(key, owner)?;
+            let store = stores.of_data_owner(Stores::key(&self.identity), owner)?;
             let mut stock = Stock { data_owner: owner.to_string(), ready: 0, used: 0 };
             for batch in store.batches()? {
                 // A batch may be gone meanwhile.

@@ -1,7 +1,7 @@
 //! Prepared inferences: made ahead of time, each used once.
 //!
 //! A *batch* is what one session of `prepare` leaves at one party: its share of the loaded model, and for each inference
-//! what the dealer sent it. A [`PreparedStore`] keeps batches: a [folder](FolderStore) for one machine, or a database for
+//! its correlations. A [`PreparedStore`] keeps batches: a [folder](FolderStore) for one machine, or a database for
 //! several.
 //!
 //! An inference is *held* by one process at a time, and *claimed* before anything of it is used. Of two that claim it one

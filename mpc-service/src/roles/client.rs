@@ -56,8 +56,9 @@ pub struct Client {
     pub endpoint: Endpoint,
     /// The servers, by the index of their party.
     pub servers: Vec<Peer>,
-    /// The dealer; not needed for prepared inferences, and none where the parties make their own correlations. A data owner of an outsourced model never calls it, but agrees with the
-    /// servers on which it is: a dealer that works together with one of them could read the inputs.
+    /// The dealer; not needed for prepared inferences, and none where the parties make their own correlations. A data owner
+    /// of an outsourced model never calls it, but agrees with the servers on which it is: a dealer that works together with
+    /// one of them could read the inputs.
     pub dealer: Option<Peer>,
     /// The recipients of results to whom the data owner agrees: nothing is sent where the terms of a model name others.
     pub reveal_to: RevealTo,

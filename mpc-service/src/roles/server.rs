@@ -89,7 +89,8 @@ impl Server {
     /// A server that is party `party`; `stores` is the place of prepared inferences.
     ///
     /// # Errors
-    /// [`ServiceError::DealerTakesPart`], [`ServiceError::PartyTwice`]; [`ServiceError::Arguments`] where the party, the model's terms and the contacts do not fit.
+    /// [`ServiceError::DealerTakesPart`], [`ServiceError::PartyTwice`]; [`ServiceError::Arguments`] where the party,
+    /// the model's terms and the contacts do not fit.
     pub fn new(
         endpoint: Endpoint,
         party: usize,

@@ -153,6 +153,12 @@ impl Description {
             servers,
         })
     }
+
+    /// The servers, in the order of their parties.
+    #[must_use]
+    pub fn servers(&self) -> &[Place] {
+        &self.servers
+    }
 }
 
 /// The revealed values, in the order of the outputs.

@@ -10,7 +10,7 @@ use hyper::header::{self, HeaderValue};
 use hyper::{Method, Request, Response, StatusCode};
 
 use crate::error::ServiceError;
-use crate::http::{self, Handler, HttpLimits};
+use crate::http::{self, Handler, HttpLimits, PLAIN};
 
 /// A file of a page.
 #[derive(Clone, Debug)]
@@ -48,28 +48,15 @@ impl Handler for Pages {
         let path = request.uri().path();
         let mut answer = match self.files.get(if path == "/" { "/index.html" } else { path }) {
             _ if request.method() != Method::GET => {
-                plain(StatusCode::METHOD_NOT_ALLOWED, "a page is fetched with GET\n")
+                http::answer(StatusCode::METHOD_NOT_ALLOWED, PLAIN, "a page is fetched with GET\n")
             }
-            None => plain(StatusCode::NOT_FOUND, "there is nothing at this address\n"),
-            Some(page) => {
-                let mut answer = Response::new(Full::new(page.content.clone()));
-                answer.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(page.content_type));
-                answer
-            }
+            None => http::answer(StatusCode::NOT_FOUND, PLAIN, "there is nothing at this address\n"),
+            Some(page) => http::answer(StatusCode::OK, page.content_type, page.content.clone()),
         };
         let headers = answer.headers_mut();
         headers.insert(header::CONTENT_SECURITY_POLICY, self.policy.clone());
-        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
         headers.insert(header::REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
-        headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
         headers.insert(header::X_FRAME_OPTIONS, HeaderValue::from_static("DENY"));
         answer
     }
-}
-
-fn plain(status: StatusCode, text: &'static str) -> Response<Full<Bytes>> {
-    let mut answer = Response::new(Full::new(Bytes::from_static(text.as_bytes())));
-    *answer.status_mut() = status;
-    answer.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
-    answer
 }

@@ -1,6 +1,6 @@
 //! The faults of a request of a page, for programs and for people.
 
-use hyper::StatusCode;
+use hyper::{Method, StatusCode};
 use serde::Serialize;
 
 use crate::error::{Kind, ServiceError};
@@ -21,7 +21,7 @@ pub(crate) enum Problem {
     #[error("there is nothing at this address")]
     NotFound,
     #[error("this address takes {allowed} alone")]
-    Method { allowed: &'static str },
+    Method { allowed: Method },
     #[error("there is no share of a model with plan {plan} here: this page is for another model")]
     NoModel { plan: PlanDigest },
     #[error(

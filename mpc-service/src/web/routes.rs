@@ -22,9 +22,10 @@ use super::tickets::Tickets;
 use super::tokens::Tokens;
 use crate::error::ServiceError;
 use crate::http::{self, Handler, HttpLimits};
-use crate::names::PlanDigest;
+use crate::names::{BatchId, DepositId, Owner, PlanDigest};
 use crate::roles::server::Server;
 
+const JSON: &str = "application/json";
 /// How long a page may keep the answer to whether it is allowed.
 const PREFLIGHT_SECONDS: &str = "600";
 /// How often a server that stops looks whether all is done.
@@ -131,8 +132,6 @@ impl Handler for Web {
         };
         let headers = answer.headers_mut();
         headers.insert(header::VARY, HeaderValue::from_static("Origin"));
-        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-        headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
         if let Some(origin) = origin.filter(|_| is_allowed) {
             headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin);
             headers.insert(header::ACCESS_CONTROL_EXPOSE_HEADERS, HeaderValue::from_static("Retry-After"));
@@ -162,17 +161,17 @@ impl Web {
         match (parts.next(), parts.next(), parts.next(), parts.next()) {
             (Some("alive"), None, None, None) => Ok(empty(StatusCode::NO_CONTENT)),
             (Some("models"), Some(plan), None, None) => {
-                only(&request, &Method::GET, "GET")?;
+                only(&request, Method::GET)?;
                 self.holder(&request)?;
                 self.offer(plan.parse().map_err(|_| Problem::NotFound)?)
             }
             (Some("models"), Some(plan), Some("inferences"), None) => {
-                only(&request, &Method::POST, "POST")?;
+                only(&request, Method::POST)?;
                 let holder = self.holder(&request)?;
                 self.begin(plan.parse().map_err(|_| Problem::NotFound)?, holder, request).await
             }
             (Some("inferences"), Some(id), None, None) => {
-                only(&request, &Method::GET, "GET")?;
+                only(&request, Method::GET)?;
                 let holder = self.holder(&request)?;
                 self.result(id.parse().map_err(|_| Problem::NoInference)?, holder)
             }
@@ -246,18 +245,18 @@ impl Web {
 
     fn offer(&self, plan: PlanDigest) -> Result<Response<Full<Bytes>>, Problem> {
         let deposits = self.server.deposits_for_page(plan)?;
-        let deposit = |(id, used): (crate::names::DepositId, bool)| Deposit {
+        let deposit = |(id, used): (DepositId, bool)| Deposit {
             owner: id.owner.to_string(),
-            version: crate::names::BatchId(id.version).to_string(),
+            version: BatchId(id.version).to_string(),
             used,
         };
         let ticket = self.tickets.issue()?;
         let offered = Offered {
             party: self.server.party(),
             key: self.keys.public.to_string(),
-            dealer: crate::names::Owner(self.server.dealer_for_page()?).to_string(),
+            dealer: Owner(self.server.dealer_for_page()?).to_string(),
             deposits: deposits.into_iter().map(deposit).collect(),
-            ticket: ticket.0.iter().map(|byte| format!("{byte:02x}")).collect(),
+            ticket: ticket.to_string(),
         };
         json(StatusCode::OK, &offered)
     }
@@ -266,11 +265,7 @@ impl Web {
         match self.jobs.state(id, holder)? {
             State::Running => Ok(empty(StatusCode::ACCEPTED)),
             State::Failed(problem) => Err(problem),
-            State::Done(sealed) => {
-                let mut answer = Response::new(Full::new(sealed));
-                answer.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/octet-stream"));
-                Ok(answer)
-            }
+            State::Done(sealed) => Ok(http::answer(StatusCode::OK, "application/octet-stream", sealed)),
         }
     }
 
@@ -278,19 +273,16 @@ impl Web {
         let (code, status) = problem.code();
         self.server.status().metrics().refused_for(code);
         tracing::warn!(code, reason = %problem, "a page's request is refused");
-        let mut answer = Response::new(Full::new(problem.to_json().into()));
-        *answer.status_mut() = status;
-        let headers = answer.headers_mut();
-        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        let mut answer = http::answer(status, JSON, problem.to_json());
         if let Problem::Rate { seconds } = problem {
-            headers.insert(header::RETRY_AFTER, HeaderValue::from(*seconds));
+            answer.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(*seconds));
         }
         answer
     }
 }
 
-fn only(request: &Request<Incoming>, method: &Method, allowed: &'static str) -> Result<(), Problem> {
-    if request.method() == method { Ok(()) } else { Err(Problem::Method { allowed }) }
+fn only(request: &Request<Incoming>, allowed: Method) -> Result<(), Problem> {
+    if request.method() == allowed { Ok(()) } else { Err(Problem::Method { allowed }) }
 }
 
 fn preflight() -> Response<Full<Bytes>> {
@@ -310,10 +302,7 @@ fn empty(status: StatusCode) -> Response<Full<Bytes>> {
 
 fn json<T: Serialize>(status: StatusCode, body: &T) -> Result<Response<Full<Bytes>>, Problem> {
     let body = serde_json::to_vec(body).map_err(|_| Problem::Internal)?;
-    let mut answer = Response::new(Full::new(body.into()));
-    *answer.status_mut() = status;
-    answer.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    Ok(answer)
+    Ok(http::answer(status, JSON, body))
 }
 
 #[cfg(test)]

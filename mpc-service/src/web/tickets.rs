@@ -8,6 +8,7 @@ use ring::hmac;
 
 use super::problem::Problem;
 use crate::at_rest::private_file::random;
+use crate::names::hexadecimal;
 
 /// How long a ticket is good for.
 const LIFETIME: Duration = Duration::from_secs(300);
@@ -20,6 +21,8 @@ pub(crate) const TICKET_BYTES: usize = 8 + RANDOM_BYTES + 32;
 
 /// A ticket, as it comes.
 pub(crate) struct Ticket(pub(crate) [u8; TICKET_BYTES]);
+
+hexadecimal!(Ticket, "a ticket has 112 hexadecimal digits");
 
 /// Issues tickets, and takes each once. Those of another run of the server are none of its own.
 pub(crate) struct Tickets {

@@ -11,14 +11,13 @@ use smol::future::or;
 use smol::{Async, Timer};
 
 use crate::error::ServiceError;
+use crate::wire::accept;
 use crate::wire::connections::Connections;
 use crate::wire::opening::{self, Service};
 
 /// Connections at a time: those that authenticate themselves, those that wait and those of sessions.
 const MAX_CONNECTIONS: usize = 256;
 
-/// Pause after a failed accept, for instance while no file descriptor is free.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 /// How often what has waited too long is looked for.
 const SWEEP_PAUSE: Duration = Duration::from_millis(250);
 /// How often a service that stops looks whether all is done.
@@ -34,7 +33,6 @@ pub fn listen(address: SocketAddr) -> Result<TcpListener, ServiceError> {
 
 enum Next {
     Connected(Async<TcpStream>, SocketAddr),
-    Failed,
     Sweep,
     Stop,
 }
@@ -45,20 +43,16 @@ pub(crate) async fn run<S: Service>(
     listener: TcpListener,
     stop: impl Future<Output = ()>,
 ) -> Result<(), ServiceError> {
-    let unknown = SocketAddr::from(([0, 0, 0, 0], 0));
-    let address = listener.local_addr().unwrap_or(unknown);
-    let listener = Async::new(listener).map_err(|source| ServiceError::Listen { address, source })?;
+    let listener = accept::awaited(listener)?;
     service.status().listens();
     let running = Arc::new(AtomicUsize::new(0));
     let connections = Connections::new(service.sessions_per_peer());
     let mut stop = std::pin::pin!(stop);
     let mut next_sweep = Instant::now() + SWEEP_PAUSE;
     loop {
-        let accept = async {
-            match listener.accept().await {
-                Ok((stream, from)) => Next::Connected(stream, from),
-                Err(_) => Next::Failed,
-            }
+        let connected = async {
+            let (stream, from) = accept::next(&listener).await;
+            Next::Connected(stream, from)
         };
         let sweep = async {
             Timer::at(next_sweep).await;
@@ -68,9 +62,8 @@ pub(crate) async fn run<S: Service>(
             stop.as_mut().await;
             Next::Stop
         };
-        match or(stopped, or(sweep, accept)).await {
+        match or(stopped, or(sweep, connected)).await {
             Next::Connected(stream, from) => start(&service, (&running, &connections), stream, from),
-            Next::Failed => drop(Timer::after(ACCEPT_PAUSE).await),
             Next::Sweep => {
                 service.sweep();
                 next_sweep = Instant::now() + SWEEP_PAUSE;

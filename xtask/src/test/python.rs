@@ -10,7 +10,8 @@ use crate::workspace::{Mpc, Profile, Workspace, run, works};
 
 /// The package's folder.
 const FOLDER: &str = "mpc-python";
-/// The packages that it is built and tested with; of those whose rules change, one version. PyTorch is large: its tests run where it is there already.
+/// The packages that it is built and tested with; of those whose rules change, one version. PyTorch is large: its tests
+/// run where it is there already.
 const PACKAGES: [&str; 11] = [
     "ipykernel",
     "maturin",

@@ -93,20 +93,21 @@ fn bytes(digits: &Value) -> Vec<u8> {
     digits.chunks(2).map(|pair| u8::from_str_radix(std::str::from_utf8(pair).unwrap(), 16).unwrap()).collect()
 }
 
-struct Sealed {
-    request: Vec<u8>,
-    key: [u8; 16],
-    nonce: [u8; 12],
+/// A sealed request, and how its answer is sealed.
+pub struct Sealed {
+    pub request: Vec<u8>,
+    pub key: [u8; 16],
+    pub nonce: [u8; 12],
 }
 
-fn seal(key: &[u8], plain: &[u8]) -> Sealed {
+/// Seals a request to a server's key, as the module of the page does; the ephemeral key is the generator's.
+pub fn seal_with(generator: &mut Prg, key: &[u8], plain: &[u8]) -> Sealed {
     let public = <Suite as Kem>::PublicKey::from_bytes(key).unwrap();
-    let mut generator = Prg::new(Seed::from_system().unwrap());
     let sender = setup_sender_with_rng::<AesGcm128, HkdfSha256, Suite>(
         &OpModeS::Base,
         &public,
         b"mpc page request 1",
-        &mut generator,
+        generator,
     );
     let (encapsulated, mut context) = sender.unwrap();
     let request = [encapsulated.to_bytes().to_vec(), context.seal(plain, &[]).unwrap()].concat();
@@ -114,6 +115,10 @@ fn seal(key: &[u8], plain: &[u8]) -> Sealed {
     context.export(b"mpc page answer key 1", &mut sealed.key).unwrap();
     context.export(b"mpc page answer nonce 1", &mut sealed.nonce).unwrap();
     sealed
+}
+
+fn seal(key: &[u8], plain: &[u8]) -> Sealed {
+    seal_with(&mut Prg::new(Seed::from_system().unwrap()), key, plain)
 }
 
 impl Sealed {
@@ -208,7 +213,7 @@ fn answers(site: &Site) {
     }
     let replayed = begin(site, 0, &sealed[0].request);
     assert_eq!((replayed.status, replayed.code().as_str()), (409, "replayed"));
-    // Sealed anew, the ticket in it serves no second time either.
+    // What is sealed to one server, the other does not open.
     let swapped = begin(site, 1, &sealed[0].request);
     assert!(matches!((swapped.status, swapped.code().as_str()), (413, "size") | (422, "wrong-key")));
 }

@@ -3,10 +3,8 @@
 use std::fs;
 use std::process::Command;
 
-use hpke::aead::AesGcm128;
-use hpke::kdf::HkdfSha256;
 use hpke::kem::X25519HkdfSha256;
-use hpke::{Kem, OpModeS, Serializable, setup_sender_with_rng};
+use hpke::{Kem, Serializable};
 use mpc_nn::delegation::{OutputShare, reconstruct, split_inputs};
 use mpc_nn::{ENCODING_VERSION, Network, Plan};
 use mpc_ring::FixedPoint;
@@ -17,6 +15,7 @@ use ndarray::ArrayD;
 use rand_core::Rng;
 use serde_json::{Value, json};
 
+use super::requests::{Sealed, seal_with};
 use crate::support::network;
 
 const FILE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/web/test/vectors.json");
@@ -109,16 +108,9 @@ fn sealing() -> Value {
     type Suite = X25519HkdfSha256;
     let (_, public) = Suite::derive_keypair(&[1; 32]);
     let (secret, ephemeral) = Suite::derive_keypair(&expand([8; 32], 32));
-    let mut generator = Prg::new(Seed::from_bytes([8; 32]));
-    let mode = OpModeS::Base;
-    let context =
-        setup_sender_with_rng::<AesGcm128, HkdfSha256, Suite>(&mode, &public, b"mpc page request 1", &mut generator);
-    let (encapsulated, mut context) = context.unwrap();
     let plain: Vec<u8> = (0..100).collect();
-    let request = [encapsulated.to_bytes().to_vec(), context.seal(&plain, &[]).unwrap()].concat();
-    let (mut key, mut nonce) = ([0; 16], [0; 12]);
-    context.export(b"mpc page answer key 1", &mut key).unwrap();
-    context.export(b"mpc page answer nonce 1", &mut nonce).unwrap();
+    let mut generator = Prg::new(Seed::from_bytes([8; 32]));
+    let Sealed { request, key, nonce } = seal_with(&mut generator, &public.to_bytes(), &plain);
     let opened = b"a share of a result";
     let mut answer = opened.to_vec();
     let cipher = ring::aead::UnboundKey::new(&ring::aead::AES_128_GCM, &key).unwrap();

@@ -4,6 +4,8 @@ use std::ffi::OsStr;
 use std::fmt;
 use std::path::PathBuf;
 
+use mpc_transport::tls::Identity;
+
 use super::PreparedStore;
 use super::error::StoreError;
 use super::folder::FolderStore;
@@ -64,6 +66,12 @@ pub enum Stores {
 }
 
 impl Stores {
+    /// The key that an identity's stores are encrypted under.
+    #[must_use]
+    pub fn key(identity: &Identity) -> FileKey {
+        FileKey::new(identity.derive_key("store"))
+    }
+
     /// Opens the place: nothing is done to a folder; a database is connected to, and its tables are made.
     ///
     /// # Errors

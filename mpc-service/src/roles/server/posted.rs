@@ -5,7 +5,7 @@ use mpc_nn::delegation::InputShare;
 use mpc_nn::run::{Inputs, Outputs};
 use mpc_ring::{Ring, in_ring};
 use mpc_shares::SecretVec;
-use mpc_transport::tls::{Certificate, Identity};
+use mpc_transport::tls::Identity;
 
 use super::Server;
 use super::session::Links;
@@ -21,7 +21,7 @@ use crate::terms::Topology;
 use crate::web::{Posted, Problem};
 use crate::wire::limits::Grant;
 use crate::wire::link::within;
-use crate::wire::message::Work;
+use crate::wire::message::{SessionRequest, Work};
 
 /// How the data owner is named.
 const PAGE: &str = "the page";
@@ -37,6 +37,7 @@ pub(crate) struct PageModel {
 
 /// A session that is granted, with all that it needs.
 pub(crate) struct Ready {
+    plan: PlanDigest,
     public: PublicModel,
     posted: Posted,
     found: Found,
@@ -91,14 +92,16 @@ impl Server {
         let own = self.endpoint.identity.certificate().fingerprint();
         let grant = self.capacity.grant(own, model.memory, 1)?;
         let found = self.chosen(model.plan, posted.deposit)?;
-        Ok(Ready { public: model.public, posted, found, grant })
+        Ok(Ready { plan: model.plan, public: model.public, posted, found, grant })
     }
 
     /// Runs the inference, and seals this server's share of the result for the page.
     pub(crate) fn infer_for_page(&self, ready: Ready) -> Result<Vec<u8>, Problem> {
         let limit = self.capacity.limits().session_time;
-        let Ready { public, posted, found, grant } = ready;
-        let run = async { in_ring!(public.terms.ring, R => self.infer_in::<R>(&public, &posted, found).await) };
+        let Ready { plan, public, posted, found, grant } = ready;
+        let request = SessionRequest { session: posted.session, plan, work: Work::Live, inferences: 1 };
+        let run =
+            async { in_ring!(public.terms.ring, R => self.infer_in::<R>(request, &public, &posted, found).await) };
         let running = self.status.metrics().begin();
         let share = smol::block_on(within(limit, ServiceError::too_long(PAGE, limit), run));
         self.status.metrics().ended(Purpose::Page, share.as_ref().map(|_| ()));
@@ -113,6 +116,7 @@ impl Server {
 
     async fn infer_in<R: Ring>(
         &self,
+        request: SessionRequest,
         public: &PublicModel,
         posted: &Posted,
         found: Found,
@@ -120,26 +124,8 @@ impl Server {
         let plan = public.plan::<R>()?;
         let share = InputShare::from_bytes(&plan, self.party, posted.share());
         let share = share.map_err(|error| ServiceError::Arguments(error.to_string()))?;
-        let servers = &self.contacts.servers;
-        let own = self.endpoint.identity.certificate();
-        let certificate = |party: usize| -> Result<Certificate, ServiceError> {
-            match servers.get(party) {
-                _ if party == self.party => Ok(own.clone()),
-                Some(peer) => Ok(peer.certificate.clone()),
-                None => Err(ServiceError::Servers { needed: public.terms.servers(), named: servers.len() }),
-            }
-        };
-        let parties = (0..public.terms.parties()).map(certificate).collect::<Result<_, _>>()?;
-        let agreed = Agreed {
-            session: posted.session,
-            work: Work::Live,
-            inferences: 1,
-            parties,
-            dealer: Some(self.dealer()?.certificate.clone()),
-            data_owner: None,
-            page: Some(posted.servers),
-            deposit: Some(posted.deposit),
-        };
+        let agreed = self.agreed(None, request, public, Some(posted.deposit))?;
+        let agreed = Agreed { page: Some(posted.servers), ..agreed };
         let Links { parties, maker, .. } = self.connect(&plan, &agreed, None, public, PAGE).await?;
         let network = self.endpoint.network(self.party, parties, agreed.names());
         let watch = &mut Counting(self.status.metrics());

@@ -5,8 +5,7 @@ use mpc_ring::Ring;
 use mpc_transport::tls::Certificate;
 
 use super::Server;
-use crate::at_rest::encrypted_file::FileKey;
-use crate::at_rest::prepared::{Hold, PreparedStore, StoreError, Usage, tidy};
+use crate::at_rest::prepared::{Hold, PreparedStore, StoreError, Stores, Usage, tidy};
 use crate::error::ServiceError;
 use crate::names::{BatchId, Refusal, Refused};
 use crate::roles::agreed::Agreed;
@@ -49,7 +48,7 @@ impl Server {
 
     /// The store of a data owner; nothing where no inferences are prepared.
     fn store_of(&self, client: &Certificate) -> Option<Result<Box<dyn PreparedStore>, StoreError>> {
-        let key = FileKey::new(self.endpoint.identity.derive_key("store"));
+        let key = Stores::key(&self.endpoint.identity);
         Some(self.stores.as_ref()?.of_data_owner(key, client.into()))
     }
 

@@ -87,7 +87,7 @@ impl Server {
             }
             None => None,
         };
-        let agreed = self.agreed(&caller.certificate, request, public, deposit)?;
+        let agreed = self.agreed(Some(&caller.certificate), request, public, deposit)?;
         // Whoever was set up otherwise learns here in what, before anybody waits for it.
         let shaken = handshake_link(&mut caller.link, End::Second, &agreed.agreement(&plan)).await;
         shaken.map_err(in_link(&caller.name))?;
@@ -122,28 +122,30 @@ impl Server {
         }
     }
 
-    fn agreed(
+    /// The facts that a session is to agree on; `client` is its data owner, of which a page has no certificate.
+    pub(super) fn agreed(
         &self,
-        client: &Certificate,
+        client: Option<&Certificate>,
         request: SessionRequest,
         public: &PublicModel,
         deposit: Option<DepositId>,
     ) -> Result<Agreed, ServiceError> {
         let servers = &self.contacts.servers;
         let own = self.endpoint.identity.certificate();
+        let missing = || ServiceError::Servers { needed: public.terms.servers(), named: servers.len() };
         let certificate = |party: usize| match servers.get(party) {
-            _ if party == self.party => own.clone(),
-            Some(peer) => peer.certificate.clone(),
-            None => client.clone(),
+            _ if party == self.party => Ok(own.clone()),
+            Some(peer) => Ok(peer.certificate.clone()),
+            None => client.cloned().ok_or_else(missing),
         };
-        let parties = (0..public.terms.parties()).map(certificate).collect();
+        let parties = (0..public.terms.parties()).map(certificate).collect::<Result<_, _>>()?;
         let dealer = match request.work {
             Work::Prepared(_) => None,
             _ if !public.terms.has_dealer() => None,
             _ => Some(self.dealer()?.certificate.clone()),
         };
         let SessionRequest { session, work, inferences, .. } = request;
-        let data_owner = (public.terms.setting == Topology::Outsourced).then(|| client.clone());
+        let data_owner = client.filter(|_| public.terms.setting == Topology::Outsourced).cloned();
         Ok(Agreed { session, work, inferences, parties, dealer, data_owner, page: None, deposit })
     }
 
@@ -283,8 +285,8 @@ impl Server {
         Ok(self.endpoint.pair(self.party, link, of_two))
     }
 
-    /// Calls the servers of smaller index, and waits for those of greater index to call, as long as the client is there: a page is not
-    /// watched.
+    /// Calls the servers of smaller index, and waits for those of greater index to call, as long as the client is there: a
+    /// page is not watched.
     async fn connect_servers(
         &self,
         agreed: &Agreed,
