@@ -98,7 +98,10 @@ impl<'o, O: Observer> Progress<'o, O> {
         });
         let ends = ends.collect();
         observer.begin(Phase::Preprocessing, 0);
-        Self { observer, ends, step: 0 }
+        let mut progress = Self { observer, ends, step: 0 };
+        // The first steps may need none.
+        progress.see(0);
+        progress
     }
 
     pub(super) fn see(&mut self, kept: usize) {
