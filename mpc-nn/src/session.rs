@@ -10,6 +10,7 @@
 mod maker;
 
 use alloc::borrow::ToOwned;
+use alloc::boxed::Box;
 use alloc::string::{String, ToString};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -30,7 +31,7 @@ use crate::plan::{Correlations, Plan};
 use crate::recording;
 use crate::run::{Inference, Inputs, Model, ModelSource, Observer, Outputs, Prepared, Preprocessing, labels};
 
-pub use maker::{AnyMaker, CorrelationMaker, Keep};
+pub use maker::CorrelationMaker;
 
 use maker::{Progress, begin, check_dealt};
 
@@ -61,19 +62,19 @@ impl SessionOptions {
     }
 }
 
-/// One party's session: connected, agreed and with the model loaded, ready for inferences. `D` is its link to the dealer,
-/// or [`NoDealer`], or [`Own`] where two parties make their correlations themselves.
+/// One party's session: connected, agreed and with the model loaded, ready for inferences. `M` is the maker of its correlations,
+/// or [`NoDealer`].
 #[derive(Debug)]
-pub struct PartySession<'a, R: Ring, D = Link> {
+pub struct PartySession<'a, R: Ring, M = CorrelationMaker> {
     party: Party,
-    dealer: D,
+    maker: M,
     plan: &'a Plan<R>,
     session: [u8; 16],
     model: Arc<Model<R>>,
     generator: Prg,
 }
 
-/// In place of the link to the dealer in a session that goes without.
+/// In place of the maker of correlations in a session that goes without.
 #[derive(Clone, Copy, Debug)]
 pub struct NoDealer;
 
@@ -100,11 +101,10 @@ impl<'a, R: Ring> PartySession<'a, R> {
         let model = Model::load(&mut party, source, plan, model.into(), &mut generator).await?;
         // A message of all weights is longer than any that follows.
         party.free_buffers();
-        Ok(Self { party, dealer, plan, session, model: Arc::new(model), generator })
+        let maker = CorrelationMaker::Dealer(dealer);
+        Ok(Self { party, maker, plan, session, model: Arc::new(model), generator })
     }
-}
 
-impl<'a, R: Ring> PartySession<'a, R, Own> {
     /// Opens a session of two parties without a dealer: handshakes over `transport`, and over `preparing`, a link of its own
     /// between the same two; then makes base transfers and loads the model.
     ///
@@ -132,16 +132,15 @@ impl<'a, R: Ring> PartySession<'a, R, Own> {
         let settings = PairSettings { session, own: first, peer: second, method: transfers.method() };
         let in_making = |error: ProtocolError| InferenceError::over_preparing_link(labels::HANDSHAKE, error);
         let pair = Pair::open(preparing, settings, generator.seed()).await.map_err(|error| in_making(error.into()))?;
-        let mut dealer = Own::new(pair, party.place(), generator.seed()).map_err(in_making)?;
+        let mut maker = Own::new(pair, party.place(), generator.seed()).map_err(in_making)?;
         let model = Model::load_own(&mut party, plan, model.into(), &mut generator).await?;
-        let loaded = dealer.load(own, &model.weight_shares()).await;
+        let loaded = maker.load(own, &model.weight_shares()).await;
         loaded.map_err(|error| InferenceError::over_preparing_link(labels::LOAD, error))?;
         party.free_buffers();
-        Ok(Self { party, dealer, plan, session, model: Arc::new(model), generator })
+        let maker = CorrelationMaker::Parties(Box::new(maker));
+        Ok(Self { party, maker, plan, session, model: Arc::new(model), generator })
     }
-}
 
-impl<'s, R: Ring, D: CorrelationMaker> PartySession<'s, R, D> {
     /// Runs one inference, for which a dealer must call [`DealerSession::deal`], or the other of two parties do the same. Those who
     /// are to learn the outputs get them.
     ///
@@ -153,7 +152,7 @@ impl<'s, R: Ring, D: CorrelationMaker> PartySession<'s, R, D> {
         preprocessing: Preprocessing,
         observer: &mut impl Observer,
     ) -> Result<Outputs<R>, InferenceError> {
-        let source = self.dealer.begin_inference(self.party.place(), self.plan).await?;
+        let source = self.maker.begin_inference(self.party.place(), self.plan).await?;
         let inference = Inference { plan: self.plan, model: &self.model, preprocessing };
         inference.run(&mut self.party, source, inputs.into(), &mut self.generator, observer).await
     }
@@ -172,37 +171,28 @@ impl<'s, R: Ring, D: CorrelationMaker> PartySession<'s, R, D> {
         let header = recording::header(self.plan, self.party.index());
         keep(&header).map_err(|source| InferenceError::recording(labels::DEAL, source))?;
         let mut progress = Progress::new(self.plan, observer);
-        self.dealer.record(self.party.place(), self.plan, &mut keep, &mut |kept| progress.see(kept)).await
-    }
-
-    /// The same session, whoever makes its correlations.
-    pub fn of_any_maker(self) -> PartySession<'s, R, AnyMaker>
-    where
-        D: Into<AnyMaker>,
-    {
-        let Self { party, dealer, plan, session, model, generator } = self;
-        PartySession { party, dealer: dealer.into(), plan, session, model, generator }
+        self.maker.record(self.party.place(), self.plan, keep, |kept| progress.see(kept)).await
     }
 
     /// Splits the session in two that work at the same time: one draws the correlations of the next inference while the other
     /// runs the online phase of this one.
     ///
     /// A [`Prepared`] that the second half does not use is lost, since the dealer goes on; nothing is used twice.
-    pub fn split(&mut self) -> (Preparation<'_, R, D>, Online<'_, R>) {
-        let Self { party, dealer, plan, model, generator, .. } = self;
+    pub fn split(&mut self) -> (Preparation<'_, R>, Online<'_, R>) {
+        let Self { party, maker, plan, model, generator, .. } = self;
         let inference = Inference { plan: *plan, model: &**model, preprocessing: Preprocessing::Ahead };
-        (Preparation { dealer, inference, place: party.place() }, Online { party, inference, generator })
+        (Preparation { maker, inference, place: party.place() }, Online { party, inference, generator })
     }
 
     /// The traffic over the link for correlations: with the dealer, or with the other party.
     pub fn dealer_meter(&self) -> &Meter {
-        self.dealer.meter()
+        self.maker.meter()
     }
 
     /// Forgets what was counted so far.
     pub fn clear_meters(&mut self) {
         self.party.transport_mut().meter_mut().clear();
-        self.dealer.meter_mut().clear();
+        self.maker.meter_mut().clear();
     }
 }
 
@@ -223,7 +213,7 @@ impl<'a, R: Ring> PartySession<'a, R, NoDealer> {
         model.header.check(Kind::Model, Header::new(plan, transport.party()))?;
         let party = connect(transport, plan, &options).await?;
         let SessionOptions { session, seed, .. } = options;
-        Ok(Self { party, dealer: NoDealer, plan, session, model, generator: Prg::new(seed) })
+        Ok(Self { party, maker: NoDealer, plan, session, model, generator: Prg::new(seed) })
     }
 
     /// Forgets what was counted so far.
@@ -232,7 +222,7 @@ impl<'a, R: Ring> PartySession<'a, R, NoDealer> {
     }
 }
 
-impl<R: Ring, D> PartySession<'_, R, D> {
+impl<R: Ring, M> PartySession<'_, R, M> {
     /// Runs one inference with a recording of its correlations, which was made with this session's model. Without a message
     /// from the dealer; otherwise as [`infer`](PartySession::infer).
     ///
@@ -284,30 +274,30 @@ impl<R: Ring, D> PartySession<'_, R, D> {
     }
 }
 
-/// The half of a session that has the link to the dealer.
+/// The half of a session that has the maker of its correlations.
 #[derive(Debug)]
-pub struct Preparation<'s, R: Ring, D = Link> {
-    dealer: &'s mut D,
+pub struct Preparation<'s, R: Ring> {
+    maker: &'s mut CorrelationMaker,
     inference: Inference<'s, R>,
     place: Place,
 }
 
-impl<R: Ring, D: CorrelationMaker> Preparation<'_, R, D> {
+impl<R: Ring> Preparation<'_, R> {
     /// Draws the correlations of one inference, for which the dealer must call [`DealerSession::deal`], or the other of two parties
     /// do the same; what passed over the link for them is all that the meter has afterwards.
     ///
     /// # Errors
     /// [`InferenceError`]. After an error the session is at an end.
     pub async fn prepare(&mut self, observer: &mut impl Observer) -> Result<Prepared<R>, InferenceError> {
-        self.dealer.meter_mut().clear();
-        let source = self.dealer.begin_inference(self.place, self.inference.plan).await?;
+        self.maker.meter_mut().clear();
+        let source = self.maker.begin_inference(self.place, self.inference.plan).await?;
         self.inference.prepare(source, observer).await
     }
 
     /// The traffic between this party and the dealer for the correlations drawn last.
     #[must_use]
     pub fn meter(&self) -> &Meter {
-        self.dealer.meter()
+        self.maker.meter()
     }
 }
 

@@ -29,7 +29,7 @@ use crate::{OtError, Pair};
 use assemble::assemble;
 use half::Half;
 
-pub use shape::{ComparisonShape, LEAF_BITS, MAX_BITS, MIN_BITS};
+pub use shape::{ComparisonShape, LEAF_BITS, MAX_BITS, MAX_LEAVES, MIN_BITS};
 
 /// One party's shares of what comparisons of [`ComparisonShape::len`] elements consume. Zeroised on drop; not `Clone`, no
 /// `Debug`.

@@ -14,7 +14,8 @@ use crate::products::{bits_bytes, plane_bytes, receive_corrections};
 use crate::{OtError, ReceivedBatch, SentBatch};
 
 /// Takes the next bytes of a message, which is as long as all that is taken from it.
-pub(crate) fn next<'a>(message: &mut &'a [u8], bytes: usize) -> &'a [u8] {
+#[must_use]
+pub fn next<'a>(message: &mut &'a [u8], bytes: usize) -> &'a [u8] {
     let (part, rest) = message.split_at(bytes.min(message.len()));
     *message = rest;
     part

@@ -6,7 +6,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use mpc_nn::run::labels;
-use mpc_nn::{CorrelationMaker, DealerSession, Observer, Outputs, Owner, PartySession, Plan, SessionOptions, Weights};
+use mpc_nn::{DealerSession, Observer, Outputs, Owner, PartySession, Plan, SessionOptions, Weights};
 use mpc_ring::{Ring, in_ring};
 use mpc_shares::Seed;
 use mpc_transport::{AnyTransport, Connection, Emulated, Link, Meter, Phase, Traffic, Transport};
@@ -71,21 +71,18 @@ async fn run_party_in<R: Ring>(
 ) -> Result<(), NodeError> {
     let plan = job.plan::<R>()?;
     let options = SessionOptions::new(job.session, Seed::from_system()?);
-    match maker {
-        Maker::Dealer(link) => {
-            let session = PartySession::open(network, link, &plan, secrets.weights, options).await?;
-            infer(session, &plan, job, secrets, report).await
-        }
+    let session = match maker {
+        Maker::Dealer(link) => PartySession::open(network, link, &plan, secrets.weights, options).await?,
         Maker::Parties(preparing) => {
-            let session = PartySession::open_pair(network, preparing, &plan, secrets.weights, options).await?;
-            infer(session, &plan, job, secrets, report).await
+            PartySession::open_pair(network, preparing, &plan, secrets.weights, options).await?
         }
-    }
+    };
+    infer(session, &plan, job, secrets, report).await
 }
 
 /// Runs all inferences of an open session.
-async fn infer<R: Ring, D: CorrelationMaker>(
-    mut session: PartySession<'_, R, D>,
+async fn infer<R: Ring>(
+    mut session: PartySession<'_, R>,
     plan: &Plan<R>,
     job: &Job,
     secrets: Secrets<'_>,
@@ -109,8 +106,8 @@ async fn infer<R: Ring, D: CorrelationMaker>(
 }
 
 /// Each inference's correlations are drawn by a thread of their own while the one before is online.
-fn infer_pipelined<R: Ring, D: CorrelationMaker>(
-    session: &mut PartySession<'_, R, D>,
+fn infer_pipelined<R: Ring>(
+    session: &mut PartySession<'_, R>,
     plan: &Plan<R>,
     job: &Job,
     secrets: Secrets<'_>,
@@ -189,7 +186,7 @@ pub fn emulated_link(link: impl Connection + 'static, job: &Job) -> Link {
     Link::new(Emulated::new(link, job.link.settings()))
 }
 
-fn loaded<R: Ring, D: CorrelationMaker>(session: &PartySession<'_, R, D>) -> Loaded {
+fn loaded<R: Ring>(session: &PartySession<'_, R>) -> Loaded {
     let maker = session.dealer_meter();
     Loaded {
         at: clock::now(),

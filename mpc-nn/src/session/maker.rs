@@ -3,7 +3,7 @@
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 
-use mpc_protocols::own::Own;
+use mpc_protocols::own::{Own, OwnPlan};
 use mpc_protocols::{CorrelationSource, Place, Request, correlation};
 use mpc_ring::Ring;
 use mpc_transport::{Link, Meter, Phase, RecordingError};
@@ -12,155 +12,72 @@ use crate::error::InferenceError;
 use crate::plan::Plan;
 use crate::run::{Observer, labels};
 
-/// Takes the bytes of a recording as they come.
-pub type Keep<'k> = dyn FnMut(&[u8]) -> Result<(), RecordingError> + Send + 'k;
-
-/// The maker of a party's correlations in a session: a link to the dealer, or two parties that make [their own](Own).
-pub trait CorrelationMaker: Send {
-    /// Begins to make the correlations of one inference.
-    fn begin_inference<'l, R: Ring>(
-        &'l mut self,
-        place: Place,
-        plan: &'l Plan<R>,
-    ) -> impl Future<Output = Result<CorrelationSource<'l>, InferenceError>> + Send;
-
-    /// Has the correlations of one inference kept. `progress` is given the number of the plan's requests that are.
-    fn record<R: Ring>(
-        &mut self,
-        place: Place,
-        plan: &Plan<R>,
-        keep: &mut Keep<'_>,
-        progress: &mut (dyn FnMut(usize) + Send),
-    ) -> impl Future<Output = Result<(), InferenceError>> + Send;
-
-    /// The traffic over the link for them.
-    fn meter(&self) -> &Meter;
-
-    /// The same, to be cleared.
-    fn meter_mut(&mut self) -> &mut Meter;
-}
-
-impl CorrelationMaker for Link {
-    async fn begin_inference<'l, R: Ring>(
-        &'l mut self,
-        place: Place,
-        plan: &'l Plan<R>,
-    ) -> Result<CorrelationSource<'l>, InferenceError> {
-        self.begin(Phase::Preprocessing, labels::DEAL);
-        begin(self, place, &plan.requests()).await
-    }
-
-    async fn record<R: Ring>(
-        &mut self,
-        place: Place,
-        plan: &Plan<R>,
-        keep: &mut Keep<'_>,
-        progress: &mut (dyn FnMut(usize) + Send),
-    ) -> Result<(), InferenceError> {
-        self.begin(Phase::Preprocessing, labels::DEAL);
-        let recorded = correlation::record::<R>(self, place, &plan.requests(), keep, progress).await;
-        recorded.map_err(|source| InferenceError::over_dealer_link(labels::DEAL, source))
-    }
-
-    fn meter(&self) -> &Meter {
-        Self::meter(self)
-    }
-
-    fn meter_mut(&mut self) -> &mut Meter {
-        Self::meter_mut(self)
-    }
-}
-
-impl CorrelationMaker for Own {
-    async fn begin_inference<'l, R: Ring>(
-        &'l mut self,
-        _place: Place,
-        plan: &'l Plan<R>,
-    ) -> Result<CorrelationSource<'l>, InferenceError> {
-        let own = plan.own().ok_or(DEALT)?;
-        Ok(CorrelationSource::new(self.begin(own), &plan.requests()))
-    }
-
-    async fn record<R: Ring>(
-        &mut self,
-        _place: Place,
-        plan: &Plan<R>,
-        keep: &mut Keep<'_>,
-        progress: &mut (dyn FnMut(usize) + Send),
-    ) -> Result<(), InferenceError> {
-        let own = plan.own().ok_or(DEALT)?;
-        let recorded = Self::record::<R>(self, own, &plan.requests(), keep, progress).await;
-        recorded.map_err(|source| InferenceError::over_preparing_link(labels::DEAL, source))
-    }
-
-    fn meter(&self) -> &Meter {
-        self.transport().meter()
-    }
-
-    fn meter_mut(&mut self) -> &mut Meter {
-        self.transport_mut().meter_mut()
-    }
-}
-
-/// Either maker, for those whose code is to be generated once.
+/// The maker of a party's correlations in a session.
 #[derive(Debug)]
-pub enum AnyMaker {
+pub enum CorrelationMaker {
     /// A dealer, at the other end of this link.
     Dealer(Link),
-    /// Two parties themselves.
+    /// Two parties that make [their own](Own).
     Parties(Box<Own>),
 }
 
-impl From<Link> for AnyMaker {
-    fn from(link: Link) -> Self {
-        Self::Dealer(link)
-    }
-}
-
-impl From<Own> for AnyMaker {
-    fn from(own: Own) -> Self {
-        Self::Parties(Box::new(own))
-    }
-}
-
-impl CorrelationMaker for AnyMaker {
-    async fn begin_inference<'l, R: Ring>(
+impl CorrelationMaker {
+    /// Begins to make the correlations of one inference.
+    pub(super) async fn begin_inference<'l, R: Ring>(
         &'l mut self,
         place: Place,
         plan: &'l Plan<R>,
     ) -> Result<CorrelationSource<'l>, InferenceError> {
         match self {
-            Self::Dealer(link) => link.begin_inference(place, plan).await,
-            Self::Parties(own) => own.begin_inference(place, plan).await,
+            Self::Dealer(link) => {
+                link.begin(Phase::Preprocessing, labels::DEAL);
+                begin(link, place, &plan.requests()).await
+            }
+            Self::Parties(own) => Ok(CorrelationSource::new(own.begin(own_of(plan)?), &plan.requests())),
         }
     }
 
-    async fn record<R: Ring>(
+    /// Has the correlations of one inference kept. `progress` is given the number of the plan's requests that are.
+    pub(super) async fn record<R: Ring>(
         &mut self,
         place: Place,
         plan: &Plan<R>,
-        keep: &mut Keep<'_>,
-        progress: &mut (dyn FnMut(usize) + Send),
+        keep: impl FnMut(&[u8]) -> Result<(), RecordingError> + Send,
+        progress: impl FnMut(usize) + Send,
     ) -> Result<(), InferenceError> {
         match self {
-            Self::Dealer(link) => CorrelationMaker::record(link, place, plan, keep, progress).await,
-            Self::Parties(own) => CorrelationMaker::record(&mut **own, place, plan, keep, progress).await,
+            Self::Dealer(link) => {
+                link.begin(Phase::Preprocessing, labels::DEAL);
+                let recorded = correlation::record::<R>(link, place, &plan.requests(), keep, progress).await;
+                recorded.map_err(|source| InferenceError::over_dealer_link(labels::DEAL, source))
+            }
+            Self::Parties(own) => {
+                let recorded = own.record::<R>(own_of(plan)?, &plan.requests(), keep, progress).await;
+                recorded.map_err(|source| InferenceError::over_preparing_link(labels::DEAL, source))
+            }
         }
     }
 
-    fn meter(&self) -> &Meter {
+    /// The traffic over the link for them.
+    pub(super) fn meter(&self) -> &Meter {
         match self {
             Self::Dealer(link) => link.meter(),
-            Self::Parties(own) => CorrelationMaker::meter(&**own),
+            Self::Parties(own) => own.transport().meter(),
         }
     }
 
-    fn meter_mut(&mut self) -> &mut Meter {
+    /// The same, to be cleared.
+    pub(super) fn meter_mut(&mut self) -> &mut Meter {
         match self {
             Self::Dealer(link) => link.meter_mut(),
-            Self::Parties(own) => CorrelationMaker::meter_mut(&mut **own),
+            Self::Parties(own) => own.transport_mut().meter_mut(),
         }
     }
+}
+
+/// How two parties make a plan's correlations.
+fn own_of<R: Ring>(plan: &Plan<R>) -> Result<&OwnPlan, InferenceError> {
+    plan.own().ok_or(InferenceError::Role { reason: "the plan is one with a dealer" })
 }
 
 /// Tells an observer which steps' correlations are kept.
@@ -181,7 +98,10 @@ impl<'o, O: Observer> Progress<'o, O> {
         });
         let ends = ends.collect();
         observer.begin(Phase::Preprocessing, 0);
-        Self { observer, ends, step: 0 }
+        let mut progress = Self { observer, ends, step: 0 };
+        // The first steps may need none.
+        progress.see(0);
+        progress
     }
 
     pub(super) fn see(&mut self, kept: usize) {
@@ -194,9 +114,6 @@ impl<'o, O: Observer> Progress<'o, O> {
         }
     }
 }
-
-/// The error of a session without a dealer whose plan is dealt.
-const DEALT: InferenceError = InferenceError::Role { reason: "the plan is one with a dealer" };
 
 /// Refuses a plan whose correlations two parties make themselves.
 pub(super) fn check_dealt<R: Ring>(plan: &Plan<R>) -> Result<(), InferenceError> {

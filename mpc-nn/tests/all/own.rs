@@ -156,7 +156,7 @@ async fn record<R: Ring>(
     let weights = (party == 0).then_some(weights);
     let options = SessionOptions::new([2; 16], Seed::from_system().unwrap());
     let opened = PartySession::open_pair(online, preparing, plan, weights, options).await;
-    let mut session = opened.unwrap().of_any_maker();
+    let mut session = opened.unwrap();
     let (mut schedule, mut recordings) = (plan.schedule().unwrap(), Vec::new());
     for _ in 0..2 {
         session.clear_meters();

@@ -13,8 +13,10 @@ use crate::{Batch, OtError, Schedule, channel};
 pub const LEAF_BITS: usize = 5;
 /// Smallest k.
 pub const MIN_BITS: u32 = 3;
+/// More leaves than this would need more than 2^9 monomials per element.
+pub const MAX_LEAVES: usize = 9;
 /// Largest k.
-pub const MAX_BITS: u32 = 47;
+pub const MAX_BITS: u32 = (MAX_LEAVES * LEAF_BITS) as u32 + 2;
 
 /// The number of elements, the bits of their mask, and those of the ring.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

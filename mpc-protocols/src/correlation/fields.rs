@@ -193,22 +193,30 @@ impl<R: Ring> Made<R> {
     }
 
     /// Hands the values out packed, frame by frame, each in the beginning of `frame`.
-    pub(crate) fn keep<E>(&mut self, frame: &mut [u8], mut keep: impl FnMut(&[u8]) -> Result<(), E>) -> Result<(), E> {
+    pub(crate) fn keep<E>(&mut self, frame: &mut [u8], keep: impl FnMut(&[u8]) -> Result<(), E>) -> Result<(), E> {
         let field = self.field;
-        if let Values::Packed(packed) = &mut self.values {
-            return packed.bytes(&field).chunks(field.packed_bytes(field.frame_len())).try_for_each(keep);
-        }
-        for part in field.kept_frames() {
-            let bytes = &mut frame[..field.packed_bytes(part.len())];
-            match &self.values {
-                Values::Elements(elements) => packing::pack(&elements[part], field.bits, bytes),
-                Values::Words(words) => packing::pack(&words[part], field.bits, bytes),
-                Values::Packed(_) => unreachable!("handed out before"),
+        match &mut self.values {
+            Values::Elements(elements) => keep_packed(&field, elements, frame, keep),
+            Values::Words(words) => keep_packed(&field, words, frame, keep),
+            Values::Packed(packed) => {
+                packed.bytes(&field).chunks(field.packed_bytes(field.frame_len())).try_for_each(keep)
             }
-            keep(bytes)?;
         }
-        Ok(())
     }
+}
+
+/// Packs the values of a field frame by frame, and hands each out.
+fn keep_packed<E: Ring, F>(
+    field: &Field,
+    values: &[E],
+    frame: &mut [u8],
+    mut keep: impl FnMut(&[u8]) -> Result<(), F>,
+) -> Result<(), F> {
+    field.kept_frames().try_for_each(|part| {
+        let bytes = &mut frame[..field.packed_bytes(part.len())];
+        packing::pack(&values[part], field.bits, bytes);
+        keep(bytes)
+    })
 }
 
 impl<R: Ring> Share for Made<R> {

@@ -22,9 +22,13 @@ pub fn traffic<R: Ring>(plan: &[Request], place: Place) -> Traffic {
 /// The lengths of the frames that [`traffic`] counts, in the order in which they arrive: all that a party ever has to keep
 /// of a session that is dealt before its correlations are used.
 pub fn frame_lengths<R: Ring>(plan: &[Request], place: Place) -> impl Iterator<Item = usize> {
-    let corrections = plan.iter().filter(move |_| place.is_last());
-    let corrections = corrections.filter_map(|request| request.layout::<R>().ok()).flat_map(Layout::frame_lengths);
-    iter::once(Seed::BYTES).chain(corrections)
+    iter::once(Seed::BYTES).chain(plan.iter().flat_map(move |request| correction_lengths::<R>(request, place)))
+}
+
+/// The lengths of the frames of one request's corrections, which the last party alone receives.
+fn correction_lengths<R: Ring>(request: &Request, place: Place) -> impl Iterator<Item = usize> + use<R> {
+    let layout = if place.is_last() { request.layout::<R>().ok() } else { None };
+    layout.into_iter().flat_map(Layout::frame_lengths)
 }
 
 /// Receives what the dealer sends a party in one session that is dealt to `plan` in ring `R`, and hands it to `keep` frame
@@ -47,17 +51,22 @@ pub async fn record<R: Ring>(
     mut progress: impl FnMut(usize),
 ) -> Result<(), ProtocolError> {
     let mut buffer = SecretVec::<u8>::zeros(if place.is_last() { CORRECTION_FRAME_BYTES } else { Seed::BYTES });
-    let corrections = plan.iter().map(|request| if place.is_last() { Some(request) } else { None });
-    // The seed belongs to no request.
-    for (index, request) in iter::once(None).chain(corrections).enumerate() {
-        let seed = (index == 0).then_some(Seed::BYTES);
-        let layout = request.and_then(|request| request.layout::<R>().ok()).unwrap_or_default();
-        for len in seed.into_iter().chain(layout.frame_lengths()) {
-            let frame = &mut buffer[..len];
-            link.receive(frame).await?;
-            keep(frame).map_err(|source| TransportError::Recording { source })?;
+    pass_on(link, &mut buffer[..Seed::BYTES], &mut keep).await?;
+    for (index, request) in plan.iter().enumerate() {
+        for len in correction_lengths::<R>(request, place) {
+            pass_on(link, &mut buffer[..len], &mut keep).await?;
         }
-        progress(index);
+        progress(index + 1);
     }
     Ok(())
+}
+
+/// Receives a frame and has it kept.
+async fn pass_on(
+    link: &mut Link,
+    frame: &mut [u8],
+    keep: &mut impl FnMut(&[u8]) -> Result<(), RecordingError>,
+) -> Result<(), TransportError> {
+    link.receive(frame).await?;
+    keep(frame).map_err(|source| TransportError::Recording { source })
 }

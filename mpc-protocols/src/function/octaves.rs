@@ -80,7 +80,8 @@ impl Octaves {
     }
 }
 
-/// 2^{j·p} units of the argument to the p in f + `finer` bits; where all of an octave's results leave the range, the largest that fits.
+/// 2^j units of the argument, to the power of p, in f + `finer` bits; where all of an octave's results leave the range, the
+/// largest that fits.
 fn factor(shape: &FunctionShape, p: f64, finer: u32, j: u32) -> i128 {
     let f = f64::from(shape.fractional_bits);
     let unit = libm::exp2(f + f64::from(finer));

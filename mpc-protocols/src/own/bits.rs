@@ -5,13 +5,14 @@
 
 use alloc::vec::Vec;
 
+use mpc_ot::cross::next;
 use mpc_ot::{Batch, Pair};
 use mpc_ring::{Ring, packing};
 use mpc_shares::{Prg, SecretVec};
 
 use super::cost::Account;
 use super::maker::{Maker, put_at};
-use super::scaled::{Transfers, next};
+use super::scaled::Transfers;
 use crate::ProtocolError;
 use crate::correlation::Share;
 

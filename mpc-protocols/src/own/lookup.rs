@@ -168,6 +168,12 @@ impl Block {
         [[vec![sum], vec![sum, carry]], [Vec::new(), lift]].map(|widths| Scaling { len: self.len, widths })
     }
 
+    /// The bytes of a party's message of those products, with its corrections for the vectors.
+    fn carries_bytes(self, first: bool) -> usize {
+        let [corrections, _] = self.points().bytes();
+        corrections + self.carries().iter().map(|scaling| scaling.bytes(first)).sum::<usize>()
+    }
+
     fn points(self) -> Points {
         Points { len: self.len, entries: self.layout.entries(), width: self.layout.entry_bits }
     }
@@ -203,11 +209,10 @@ impl Block {
         for batches in self.circuits() {
             account.exchange(circuit::round_bytes(&batches), circuit::round_bytes(&batches));
         }
-        let [corrections, opened] = self.points().bytes();
-        let carries = |first| corrections + self.carries().iter().map(|scaling| scaling.bytes(first)).sum::<usize>();
-        account.exchange(carries(first), carries(!first));
+        account.exchange(self.carries_bytes(first), self.carries_bytes(!first));
         let signs = self.points().signs();
         account.exchange(signs.bytes(first), signs.bytes(!first));
+        let [_, opened] = self.points().bytes();
         account.exchange(opened, opened);
     }
 
@@ -229,8 +234,7 @@ impl Block {
         let carry = own.into_iter().collect();
         let lifted = of_lift.begin(first, &lift.carry, carry, &mut transfers, &mut message)?;
         let points = self.points().begin(&one_hot.finish(), &mut transfers, &mut message)?;
-        let theirs = scaling.bytes(!first) + of_lift.bytes(!first) + self.points().bytes()[0];
-        let mut answer = vec![0; theirs];
+        let mut answer = vec![0; self.carries_bytes(!first)];
         maker.pair.exchange(&message, &mut answer).await?;
         let mut answer = &answer[..];
         let (scaled, lifted) = (scaled.finish(&mut answer)?, lifted.finish(&mut answer)?);

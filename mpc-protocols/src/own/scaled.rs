@@ -5,6 +5,7 @@
 
 use alloc::vec::{self, Vec};
 
+use mpc_ot::cross::next;
 use mpc_ot::products::{correct_ring, plane_bytes, receive_corrections, ring_bytes};
 use mpc_ot::{Batch, ReceivedBatch, SentBatch};
 use mpc_ring::Ring;
@@ -30,13 +31,6 @@ impl Transfers {
     pub(super) fn received(&mut self) -> ReceivedBatch {
         self.received.next().unwrap_or_else(|| unreachable!("as many were asked for"))
     }
-}
-
-/// The next bytes of a message, which is as long as all that is taken from it.
-pub(super) fn next<'a>(message: &mut &'a [u8], bytes: usize) -> &'a [u8] {
-    let (part, rest) = message.split_at(bytes.min(message.len()));
-    *message = rest;
-    part
 }
 
 /// Products of a bit of each party with numbers of the other, of elements in a row.

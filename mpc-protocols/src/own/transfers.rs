@@ -8,6 +8,7 @@ use alloc::boxed::Box;
 use alloc::vec;
 use alloc::vec::Vec;
 
+use mpc_ot::cross::next;
 use mpc_ot::products::{correct_ring, plane_bytes, receive_corrections, ring_bytes};
 use mpc_ot::{Batch, Pair, ReceivedBatch, SentBatch};
 use mpc_ring::{Convolution, Ring, packing};
@@ -15,7 +16,6 @@ use mpc_shares::SecretVec;
 
 use super::cost::Account;
 use super::maker::Maker;
-use super::scaled::next;
 use crate::{Bilinear, ProtocolError, Request};
 
 /// Products of one element that share a transfer.

@@ -1,11 +1,12 @@
 //! The size of a comparison.
 
+use mpc_ot::comparison;
 use serde::{Deserialize, Serialize};
 
+pub(super) use comparison::MAX_LEAVES;
+
 /// Bits of a leaf: a table of 2^5 entries fills half a word.
-pub(super) const LEAF_BITS: u32 = 5;
-/// More leaves than this would need more than 2^9 dealt monomials per element.
-pub(super) const MAX_LEAVES: usize = 9;
+pub(super) const LEAF_BITS: u32 = comparison::LEAF_BITS as u32;
 
 /// k: the number of bits in which a value is compared; |y| < 2^{k−2} must hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -16,9 +17,9 @@ pub struct SignParameters {
 
 impl SignParameters {
     /// The smallest k.
-    pub const MIN_BITS: u32 = 3;
+    pub const MIN_BITS: u32 = comparison::MIN_BITS;
     /// The largest k.
-    pub const MAX_BITS: u32 = MAX_LEAVES as u32 * LEAF_BITS + 2;
+    pub const MAX_BITS: u32 = comparison::MAX_BITS;
 
     /// k.
     #[must_use]

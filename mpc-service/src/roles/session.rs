@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use mpc_nn::run::{Inputs, ModelSource, Outputs};
-use mpc_nn::{AnyMaker, Model, PartySession, Plan, Preprocessing};
+use mpc_nn::{Model, PartySession, Plan, Preprocessing};
 use mpc_ring::Ring;
 use mpc_transport::tls::{SecureLink, SecureTransport};
 use mpc_transport::{Link, Phase, RecordingError, Traffic};
@@ -52,17 +52,11 @@ async fn open<'p, R: Ring>(
     network: SecureTransport,
     maker: Maker,
     model: ModelSource<'_, R>,
-) -> Result<PartySession<'p, R, AnyMaker>, ServiceError> {
+) -> Result<PartySession<'p, R>, ServiceError> {
     let options = agreed.options()?;
     let opened = match maker {
-        Maker::Dealer(link) => {
-            let opened = PartySession::open(network, Link::new(*link), plan, model, options).await;
-            opened.map(PartySession::of_any_maker)
-        }
-        Maker::Parties(preparing) => {
-            let opened = PartySession::open_pair(network, preparing, plan, model, options).await;
-            opened.map(PartySession::of_any_maker)
-        }
+        Maker::Dealer(link) => PartySession::open(network, Link::new(*link), plan, model, options).await,
+        Maker::Parties(preparing) => PartySession::open_pair(network, preparing, plan, model, options).await,
     };
     opened.map_err(agreed.in_session())
 }

@@ -5,6 +5,7 @@
 
 use alloc::vec::Vec;
 
+use mpc_ot::cross::next;
 use mpc_ot::products::ring_bytes;
 use mpc_ot::{Batch, ReceivedBatch, SentBatch};
 use mpc_ring::{Ring, bitslice, packing};
@@ -14,7 +15,7 @@ use super::circuit::Plane;
 use crate::ProtocolError;
 use crate::own::bits::{RandomBits, RingBits};
 use crate::own::maker::Maker;
-use crate::own::scaled::{Transfers, next};
+use crate::own::scaled::Transfers;
 
 /// The sizes of the first message.
 #[derive(Clone, Debug)]

@@ -16,6 +16,7 @@
 use alloc::vec;
 use alloc::vec::Vec;
 
+use mpc_ot::cross::next;
 use mpc_ot::products::{plane_bytes, receive_corrections};
 use mpc_ot::{Batch, Pair, ReceivedBatch, SentBatch};
 use mpc_ring::{Ring, bitslice, packing};
@@ -23,7 +24,7 @@ use mpc_shares::SecretVec;
 
 use super::circuit::Plane;
 use crate::ProtocolError;
-use crate::own::scaled::{Scaling, Transfers, all_ones, next, signed};
+use crate::own::scaled::{Scaling, Transfers, all_ones, signed};
 
 /// The values at an index.
 pub(super) const VALUES: usize = 3;
