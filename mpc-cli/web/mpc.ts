@@ -15,7 +15,7 @@ export interface Description {
   inputs: { name: string; shape: number[] }[];
   outputs: { name: string; shape: number[]; format: Format }[];
   disclosure: string;
-  dealer: string;
+  dealer: string | null;
   model_owner: string | null;
   servers: { url: string; key: string }[];
 }
@@ -71,6 +71,7 @@ const VERSION = 1;
 const INPUT_SHARE = 4;
 const OUTPUT_SHARE = 5;
 const HEADER_BYTES = 39;
+const FINGERPRINT_BYTES = 32;
 const SEED_BYTES = 32;
 const BLOCK_BYTES = 16;
 /** Blocks of the generator that are asked for at a time. */
@@ -350,7 +351,7 @@ interface Deposit {
 interface Offer {
   party: number;
   key: string;
-  dealer: string;
+  dealer: string | null;
   deposits: Deposit[];
   ticket: string;
 }
@@ -374,10 +375,11 @@ export function choose(offers: Deposit[][], owner: string | null): Deposit {
 }
 
 /** What every server is told besides its share, and compares with the others. */
-async function facts(model: Description, deposit: Deposit): Promise<Bytes> {
+export async function facts(model: Description, deposit: Deposit): Promise<Bytes> {
   const keys = join(...model.servers.map((server) => hex(server.key)));
   const digest = new Uint8Array(await crypto.subtle.digest("SHA-256", keys));
-  return join(hex(deposit.owner), hex(deposit.version), hex(model.dealer), digest);
+  const dealer = model.dealer === null ? new Uint8Array(FINGERPRINT_BYTES) : hex(model.dealer);
+  return join(hex(deposit.owner), hex(deposit.version), dealer, digest);
 }
 
 /** A server, as this page talks to it. */
@@ -408,7 +410,7 @@ class Server {
       throw this.error("party", `is server ${offer.party + 1} of the model: the page names the servers in another order.`);
     }
     if (offer.dealer !== model.dealer) {
-      throw this.error("dealer", "works with another dealer than the one that this page was made for. Nothing was sent.");
+      throw this.error("dealer", "works with another dealer than this page was made for, or without one. Nothing was sent.");
     }
     return offer;
   }

@@ -341,6 +341,7 @@ class Page {
     find("hint").textContent = picture.drawn ? "Draw with the finger or the mouse, or drop a picture." : "Drop a picture, or choose one.";
     find("keys").textContent = picture.drawn ? "Arrows move, space draws, enter asks." : "Enter asks.";
     find("invite").textContent = picture.drawn ? "draw here" : "drop a picture here";
+    find<HTMLElement>("dealing").hidden = model.dealer === null;
     find("disclosure").textContent = `By the model's terms: ${model.disclosure.replace(/^by the model's terms /, "")}.`;
     this.sheet = new Sheet(picture, () => this.changed());
     model.servers.forEach((server, at) => this.addServer(server.url, at));

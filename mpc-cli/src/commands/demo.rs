@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 
 use clap::Args;
 use mpc_models::Model;
+use mpc_nn::{Correlations, Transfers};
 use mpc_service::at_rest::private_file::write_private;
 use mpc_service::web::{Description, Place, serve_pages};
 use mpc_service::{PrivateModel, RevealTo, Terms, Topology};
@@ -22,8 +23,8 @@ const PER_MINUTE: u32 = 600;
 
 /// Shows in a browser how servers recognise a digit that none of them sees.
 ///
-/// Starts a dealer, servers that hold shares of a network, and a page, all on this machine, and prints the link to open. To try
-/// things out: whoever owns this machine sees everything.
+/// Starts a dealer (with --no-dealer none), servers that hold shares of a network, and a page, all on this machine, and prints the
+/// link to open. To try things out: whoever owns this machine sees everything.
 #[derive(Debug, Args)]
 pub struct DemoArguments {
     /// The network: one of the bundled ones of digits, lenet, minionn, minionn-square or resnet32.
@@ -32,6 +33,9 @@ pub struct DemoArguments {
     /// The number of servers, 2 to 8; the dealer comes on top.
     #[arg(long, default_value_t = 2, value_name = "N", value_parser = clap::value_parser!(u8).range(2..=8))]
     parties: u8,
+    /// No dealer: two servers make their correlations themselves. The answer takes longer.
+    #[arg(long)]
+    no_dealer: bool,
     /// Where the page is served; port 0 takes a free one.
     #[arg(long, default_value = "127.0.0.1:0", value_name = "ADDRESS:PORT")]
     listen: SocketAddr,
@@ -57,16 +61,19 @@ pub fn run(arguments: &DemoArguments) -> Result<(), Failure> {
     write_private(&tokens, format!("demo {token} {PER_MINUTE}\n").as_bytes())?;
     let flags = PageFlags { origin: format!("http://{address}"), tokens };
     let services = site.start_all(&model, Some(&flags))?;
-    let dealer = certificate(&site.certificate("dealer"))?;
+    let terms = model.public.terms;
+    let dealer = terms.has_dealer().then(|| certificate(&site.certificate("dealer"))).transpose()?;
+    let dealer = dealer.map(|dealer| *dealer.fingerprint().as_bytes());
     let places = services.servers.iter().filter_map(place).collect();
     let usage = |error: mpc_service::web::DescriptionError| Failure::Usage(error.to_string());
-    let model_part = Description::new(&model.public, places, *dealer.fingerprint().as_bytes(), None).map_err(usage)?;
+    let model_part = Description::new(&model.public, places, dealer, None).map_err(usage)?;
     let picture = picture(&model.public, true, &InputArguments { mean: Vec::new(), deviation: Vec::new() })?;
     let title = "A digit that nobody sees".to_owned();
     let content = Content { title, model: model_part, picture, labels: Vec::new() };
     let files = Files::new(&content);
+    let dealer = if terms.has_dealer() { ", a dealer and" } else { " and" };
     print(&format!(
-        "{} servers, a dealer and a page run on this machine. Open\n\n  http://{address}/#{token}\n\nCtrl-C ends all.\n",
+        "{} servers{dealer} a page run on this machine. Open\n\n  http://{address}/#{token}\n\nCtrl-C ends all.\n",
         services.servers.len()
     ))?;
     let served = serve_pages(files.files, &files.policy, listener, stop::requested(arguments.stop_with_input)?);
@@ -82,7 +89,11 @@ fn packed(arguments: &DemoArguments) -> Result<PrivateModel, Failure> {
     let weights = weights.ok_or_else(|| usage(format!("{} comes with no weights for digits", arguments.model)))?;
     let graph = known.graph(1).map_err(|error| usage(error.to_string()))?;
     let network = known.network(graph, weights).map_err(|error| usage(error.to_string()))?;
-    let terms = Terms { setting: Topology::Outsourced, parties: arguments.parties, ..Terms::default() };
+    let correlations = match arguments.no_dealer {
+        true => Correlations::Own { transfers: Transfers::Silent, inferences: 1 },
+        false => Correlations::Dealt,
+    };
+    let terms = Terms { setting: Topology::Outsourced, parties: arguments.parties, correlations, ..Terms::default() };
     Ok(PrivateModel::new(network, terms)?)
 }
 

@@ -32,9 +32,9 @@ pub struct PageArguments {
     /// The servers as the page reaches them and the keys to seal to, in the order of their parties.
     #[arg(long, required = true, value_name = "https://HOST:PORT=KEY")]
     server: Vec<String>,
-    /// The dealer's certificate.
+    /// The dealer's certificate; of a model that was packed with --no-dealer there is none.
     #[arg(long, value_name = "FILE.crt")]
-    dealer: PathBuf,
+    dealer: Option<PathBuf>,
     /// The owner of the model; needed where several have left one of the same plan with the servers.
     #[arg(long, value_name = "FILE.crt")]
     model_owner: Option<PathBuf>,
@@ -62,7 +62,8 @@ pub fn run(arguments: &PageArguments) -> Result<(), Failure> {
     let model = PublicModel::read(&arguments.model)?;
     let places = arguments.server.iter().map(|text| place(text)).collect::<Result<Vec<_>, _>>()?;
     let owner = arguments.model_owner.as_deref().map(certificate).transpose()?;
-    let dealer = *certificate(&arguments.dealer)?.fingerprint().as_bytes();
+    let dealer = arguments.dealer.as_deref().map(certificate).transpose()?;
+    let dealer = dealer.map(|dealer| *dealer.fingerprint().as_bytes());
     let described = Description::new(&model, places, dealer, owner.as_ref().map(Owner::from));
     let picture = picture(&model, arguments.drawn, &arguments.input)?;
     let labels = arguments.labels.as_deref().map(labels).transpose()?.unwrap_or_default();

@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { test } from "node:test";
 
-import { MpcError, add, choose, encode, expand, hex, open, seal, split } from "../mpc.js";
+import { MpcError, add, choose, encode, expand, facts, hex, open, seal, split } from "../mpc.js";
 
 const vectors = JSON.parse(readFileSync(new URL("vectors.json", import.meta.url)));
 const digits = (bytes) => Buffer.from(bytes).toString("hex");
@@ -79,4 +79,15 @@ test("a session uses a model that all servers have", () => {
   assert.throws(() => choose([two, two], null), code("several-owners"));
   assert.equal(choose([two, two], "b").version, "7");
   assert.throws(() => choose([two, two], "c"), code("no-model"));
+});
+
+test("servers are told of the dealer, or by zeros of none", async () => {
+  const { model } = vectors.encoding;
+  const deposit = { owner: "a1".repeat(32), version: "b2".repeat(16), used: true };
+  const told = await facts(model, deposit);
+  assert.equal(told.length, 32 + 16 + 32 + 32);
+  assert.equal(digits(told.subarray(0, 80)), deposit.owner + deposit.version + model.dealer);
+  const zeros = await facts({ ...model, dealer: null }, deposit);
+  assert.equal(digits(zeros.subarray(48, 80)), "00".repeat(32));
+  assert.equal(digits(zeros.subarray(80)), digits(told.subarray(80)));
 });

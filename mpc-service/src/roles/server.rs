@@ -183,8 +183,8 @@ impl Server {
         (settings, pages): (crate::web::WebSettings, TcpListener),
         stop: impl Future<Output = ()>,
     ) -> Result<(), ServiceError> {
-        if !matches!(self.holdings, Holdings::Shares(_)) || self.contacts.dealer.is_none() {
-            let reason = "pages are served where shares of models are held, and a dealer is named";
+        if !matches!(self.holdings, Holdings::Shares(_)) {
+            let reason = "pages are served where shares of models are held";
             return Err(ServiceError::Arguments(reason.to_owned()));
         }
         let server = Arc::new(self);

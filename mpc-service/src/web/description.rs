@@ -14,11 +14,12 @@ use crate::terms::{RevealTo, TermsError, Topology};
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum DescriptionError {
-    /// A model whose servers make their own correlations.
-    #[error(
-        "a page is for a model with a dealer, and by the terms of this one the servers make correlations themselves"
-    )]
+    /// A dealer that is not named.
+    #[error("by the terms of this model a dealer makes the correlations: name it")]
     NoDealer,
+    /// A dealer that is named for a model whose servers make their own correlations.
+    #[error("a dealer is named, and by the terms of this model there is none: the two servers make the correlations")]
+    NeedlessDealer,
     /// A model of which servers hold no shares.
     #[error("a page is for models that servers hold shares of: pack this one for that (outsourced)")]
     NotOutsourced,
@@ -95,7 +96,7 @@ pub struct Description {
     inputs: Vec<Input>,
     outputs: Vec<Output>,
     disclosure: String,
-    dealer: String,
+    dealer: Option<String>,
     model_owner: Option<String>,
     servers: Vec<Place>,
 }
@@ -105,22 +106,25 @@ impl Description {
     const VERSION: u32 = 1;
 
     /// The description of a model at servers, in the order of their parties, with the fingerprint of the dealer that they work
-    /// with; `model_owner` is needed where several owners have left a model of one plan.
+    /// with, unless they make correlations themselves; `model_owner` is needed where several owners have left a model of one
+    /// plan.
     ///
     /// # Errors
     /// [`DescriptionError`].
     pub fn new(
         model: &PublicModel,
         servers: Vec<Place>,
-        dealer: [u8; 32],
+        dealer: Option<[u8; 32]>,
         model_owner: Option<Owner>,
     ) -> Result<Self, DescriptionError> {
         let terms = model.terms;
         if terms.setting != Topology::Outsourced {
             return Err(DescriptionError::NotOutsourced);
         }
-        if !terms.has_dealer() {
-            return Err(DescriptionError::NoDealer);
+        match (terms.has_dealer(), dealer) {
+            (true, None) => return Err(DescriptionError::NoDealer),
+            (false, Some(_)) => return Err(DescriptionError::NeedlessDealer),
+            _ => {}
         }
         if terms.reveal_to != RevealTo::DataOwner {
             return Err(DescriptionError::Recipients);
@@ -148,7 +152,7 @@ impl Description {
             inputs: inputs.collect(),
             outputs: outputs(model, &plan),
             disclosure: terms.disclosure(),
-            dealer: Owner(dealer).to_string(),
+            dealer: dealer.map(|dealer| Owner(dealer).to_string()),
             model_owner: model_owner.map(|owner| owner.to_string()),
             servers,
         })

@@ -25,6 +25,8 @@ const ENCAPSULATED_BYTES: usize = 32;
 const TAG_BYTES: usize = 16;
 /// The bytes in front of the share in a request that is opened.
 const HEADER_BYTES: usize = 16 + TICKET_BYTES + 32 + 16 + 32 + 32;
+/// The bytes in place of a dealer's fingerprint where there is no dealer.
+const NO_DEALER: [u8; 32] = [0; 32];
 
 /// The public key to which a page seals what is for one server alone. It belongs to the server's identity.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -60,8 +62,8 @@ pub(crate) struct Posted {
     pub(crate) session: SessionId,
     /// The model that it chose of those that all servers have.
     pub(crate) deposit: DepositId,
-    /// The dealer that it was told of.
-    pub(crate) dealer: [u8; 32],
+    /// The dealer that it was told of, if there is one.
+    pub(crate) dealer: Option<[u8; 32]>,
     /// The SHA-256 of the keys of all servers that it seals to, in the order of their parties.
     pub(crate) servers: [u8; 32],
     /// The bytes of an [`InputShare`](mpc_nn::InputShare), after those of the header.
@@ -97,6 +99,7 @@ impl Posted {
         let ticket = take(&mut rest)?;
         let deposit = DepositId { owner: Owner(take(&mut rest)?), version: take(&mut rest)? };
         let (dealer, servers) = (take(&mut rest)?, take(&mut rest)?);
+        let dealer = Some(dealer).filter(|dealer| *dealer != NO_DEALER);
         Ok((Self { session, deposit, dealer, servers, opened, answer }, Ticket(ticket)))
     }
 }

@@ -83,7 +83,7 @@ struct Web {
 struct Offered {
     party: usize,
     key: String,
-    dealer: String,
+    dealer: Option<String>,
     /// The models of that plan, and whether sessions use each already.
     deposits: Vec<Deposit>,
     ticket: String,
@@ -254,7 +254,7 @@ impl Web {
         let offered = Offered {
             party: self.server.party(),
             key: self.keys.public.to_string(),
-            dealer: Owner(self.server.dealer_for_page()?).to_string(),
+            dealer: self.server.dealer_for_page(plan)?.map(|dealer| Owner(dealer).to_string()),
             deposits: deposits.into_iter().map(deposit).collect(),
             ticket: ticket.to_string(),
         };

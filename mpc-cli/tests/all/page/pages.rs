@@ -99,9 +99,9 @@ fn lenet() -> Network {
 struct Demo(Child);
 
 impl Demo {
-    fn start() -> (Self, String) {
+    fn start(arguments: &[&str]) -> (Self, String) {
         let mut command = Command::new(PROGRAM);
-        command.args(["demo", "--stop-with-input"]).stdin(Stdio::piped()).stdout(Stdio::piped());
+        command.args(["demo", "--stop-with-input"]).args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut child = command.spawn().unwrap();
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines().map_while(Result::ok);
         let link = lines.find(|line| line.contains("http://")).map(|line| line.trim().to_owned());
@@ -128,7 +128,7 @@ fn keep(browser: &Browser, name: &str) {
 #[test]
 fn a_digit_that_is_drawn_has_the_class_that_mpc_run_gives_it() {
     let Some(browser) = browser() else { return };
-    let (_demo, link) = Demo::start();
+    let (_demo, link) = Demo::start(&[]);
     browser.window(1240, 1000, "light");
     browser.open(&link);
     browser.until("return document.querySelectorAll('.server').length === 2");
@@ -136,6 +136,7 @@ fn a_digit_that_is_drawn_has_the_class_that_mpc_run_gives_it() {
     browser.draw("#drawing", &TWO);
     browser.click("#ask");
     check(&browser);
+    assert_eq!(browser.run("return document.getElementById('dealing').hidden"), false);
     assert!(browser.run("return document.getElementById('facts').innerText").as_str().unwrap().contains(" s"));
     keep(&browser, "page-light");
     browser.window(1240, 1000, "dark");
@@ -161,6 +162,18 @@ fn a_digit_that_is_drawn_has_the_class_that_mpc_run_gives_it() {
     browser.press(&[RIGHT, ENTER]);
     check(&browser);
     assert_eq!(browser.run("return document.getElementById('class').textContent"), "1");
+}
+
+#[test]
+fn two_servers_without_a_dealer_recognise_a_digit() {
+    let Some(browser) = browser() else { return };
+    let (_demo, link) = Demo::start(&["--no-dealer"]);
+    browser.window(1240, 1000, "light");
+    browser.open(&link);
+    browser.draw("#drawing", &TWO);
+    browser.click("#ask");
+    check(&browser);
+    assert_eq!(browser.run("return document.getElementById('dealing').hidden"), true);
 }
 
 #[test]

@@ -9,10 +9,9 @@ use hpke::kdf::HkdfSha256;
 use hpke::kem::X25519HkdfSha256;
 use hpke::{Deserializable, Kem, OpModeS, Serializable, setup_sender_with_rng};
 use mpc_nn::delegation::{OutputShare, reconstruct, split_inputs};
-use mpc_nn::evaluate;
+use mpc_nn::{Correlations, Transfers, evaluate};
 use mpc_service::{PrivateModel, Terms, Topology};
 use mpc_shares::{Prg, Seed};
-use mpc_transport::tls::Certificate;
 use ndarray::ArrayD;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
@@ -21,6 +20,10 @@ use super::site::{SLOW_TOKEN, Site, TOKEN};
 use crate::support::network;
 
 const ORIGIN: &str = "https://page.example";
+/// Where the deposit begins in what is sealed: behind session and ticket.
+const DEPOSIT_AT: usize = 16 + 56;
+/// Where the dealer's fingerprint begins: behind owner and version.
+const DEALER_AT: usize = DEPOSIT_AT + 48;
 type Suite = X25519HkdfSha256;
 
 /// A response: its status, its headers as text, its body.
@@ -131,8 +134,9 @@ impl Sealed {
     }
 }
 
-fn model() -> PrivateModel {
-    PrivateModel::new(network(), Terms { setting: Topology::Outsourced, ..Terms::default() }).unwrap()
+fn model(correlations: Correlations) -> PrivateModel {
+    let terms = Terms { setting: Topology::Outsourced, correlations, ..Terms::default() };
+    PrivateModel::new(network(), terms).unwrap()
 }
 
 fn input() -> ArrayD<f32> {
@@ -141,20 +145,20 @@ fn input() -> ArrayD<f32> {
 
 /// One session as a page has it; `changed` may change what is sealed for a server, before it is.
 fn requests(site: &Site, changed: impl Fn(usize, &mut Vec<u8>)) -> Vec<Sealed> {
-    let plan = model().public.plan::<u64>().unwrap();
+    let plan = site.model.plan::<u64>().unwrap();
     let mut generator = Prg::new(Seed::from_system().unwrap());
     let shares = split_inputs(&plan, &[input()], &mut generator).unwrap();
     let keys: Vec<u8> = site.keys().iter().flat_map(|key| bytes(&Value::from(key.as_str()))).collect();
-    let dealer = std::fs::read_to_string(site.path("dealer.crt")).unwrap();
-    let dealer = *Certificate::from_pem(&dealer).unwrap().fingerprint().as_bytes();
     let session: [u8; 16] = generator.seed().expose()[..16].try_into().unwrap();
     let seal_one = |(party, share): (usize, &mpc_nn::InputShare<u64>)| {
         let server = &site.servers[party];
-        let offer = get(server.pages, &format!("/v1/models/{}", site.plan), &bearer(TOKEN));
+        let offer = get(server.pages, &format!("/v1/models/{}", site.plan()), &bearer(TOKEN));
         assert_eq!(offer.status, 200, "{}", String::from_utf8_lossy(&offer.body));
         let offer = offer.json();
         assert_eq!((&offer["party"], &offer["key"]), (&Value::from(party), &Value::from(server.key.as_str())));
-        assert_eq!(bytes(&offer["dealer"]), dealer);
+        let dealer = site.dealer();
+        assert_eq!(offer["dealer"].is_null(), dealer.is_none(), "{offer}");
+        let dealer = dealer.inspect(|dealer| assert_eq!(bytes(&offer["dealer"]), dealer)).unwrap_or_default();
         let deposit = &offer["deposits"][0];
         let mut plain = [&session[..], &bytes(&offer["ticket"]), &bytes(&deposit["owner"])].concat();
         plain.extend([&bytes(&deposit["version"])[..], &dealer, &Sha256::digest(&keys)].concat());
@@ -166,7 +170,7 @@ fn requests(site: &Site, changed: impl Fn(usize, &mut Vec<u8>)) -> Vec<Sealed> {
 }
 
 fn begin(site: &Site, party: usize, request: &[u8]) -> Response {
-    let path = format!("/v1/models/{}/inferences", site.plan);
+    let path = format!("/v1/models/{}/inferences", site.plan());
     post(site.servers[party].pages, &path, &(bearer(TOKEN) + "Origin: https://page.example\r\n"), request)
 }
 
@@ -187,11 +191,20 @@ fn end(site: &Site, party: usize, begun: &Response) -> Response {
 
 #[test]
 fn a_page_gets_its_result_and_every_refusal_has_its_name() {
-    let site = Site::start(&model(), ORIGIN);
+    let site = Site::start(&model(Correlations::Dealt), ORIGIN);
     answers(&site);
     refusals(&site);
     differences(&site);
     rate(&site);
+}
+
+#[test]
+fn a_page_gets_its_result_of_two_servers_without_a_dealer() {
+    let site = Site::start(&model(Correlations::Own { transfers: Transfers::Silent, inferences: 1 }), ORIGIN);
+    answers(&site);
+    // A page that was made for a dealer says so.
+    let sealed = requests(&site, |_, plain| plain[DEALER_AT] ^= 1);
+    assert_eq!(begin(&site, 0, &sealed[0].request).code(), "dealer");
 }
 
 /// The result of an inference is that of the network in the clear; its requests serve once.
@@ -199,7 +212,7 @@ fn answers(site: &Site) {
     let sealed = requests(site, |_, _| {});
     let begun: Vec<_> = (0..2).map(|party| begin(site, party, &sealed[party].request)).collect();
     assert!(begun[0].headers.contains("access-control-allow-origin: https://page.example"), "{}", begun[0].headers);
-    let plan = model().public.plan::<u64>().unwrap();
+    let plan = site.model.plan::<u64>().unwrap();
     let share = |party: usize| {
         let ended = end(site, party, &begun[party]);
         assert_eq!(ended.status, 200, "{}", String::from_utf8_lossy(&ended.body));
@@ -220,7 +233,7 @@ fn answers(site: &Site) {
 
 fn refusals(site: &Site) {
     let at = site.servers[0].pages;
-    let (offer, ask) = (format!("/v1/models/{}", site.plan), format!("/v1/models/{}/inferences", site.plan));
+    let (offer, ask) = (format!("/v1/models/{}", site.plan()), format!("/v1/models/{}/inferences", site.plan()));
     assert_eq!(get(at, "/v1/alive", "").status, 204);
     for (path, headers, status, code) in [
         (&*offer, String::new(), 401, "no-token"),
@@ -261,13 +274,12 @@ fn refusals(site: &Site) {
 
 /// A page that says other things than the servers think, or to one server otherwise than to the other.
 fn differences(site: &Site) {
-    let header = 16 + 56;
-    for (at, code) in [(20, "ticket"), (header, "replaced"), (header + 48, "dealer")] {
+    for (at, code) in [(20, "ticket"), (DEPOSIT_AT, "replaced"), (DEALER_AT, "dealer")] {
         let sealed = requests(site, |_, plain| plain[at] ^= 1);
         assert_eq!(begin(site, 0, &sealed[0].request).code(), code, "byte {at}");
     }
     // Two servers that are told of other keys find out from one another.
-    let sealed = requests(site, |party, plain| plain[header + 80] ^= party as u8);
+    let sealed = requests(site, |party, plain| plain[DEALER_AT + 32] ^= party as u8);
     let begun: Vec<_> = (0..2).map(|party| begin(site, party, &sealed[party].request)).collect();
     let failed = end(site, 0, &begun[0]);
     assert_eq!(failed.code(), "differs", "{}", failed.json());
@@ -277,12 +289,12 @@ fn differences(site: &Site) {
     let failed = end(site, 0, &begin(site, 0, &sealed[0].request));
     assert_eq!((failed.status, failed.code().as_str()), (502, "absent"));
     // Bytes that are no share of this plan end the session without a result.
-    let sealed = requests(site, |_, plain| plain[header + 112] ^= 1);
+    let sealed = requests(site, |_, plain| plain[DEALER_AT + 64] ^= 1);
     assert_eq!(end(site, 0, &begin(site, 0, &sealed[0].request)).code(), "internal");
 }
 
 fn rate(site: &Site) {
-    let path = format!("/v1/models/{}/inferences", site.plan);
+    let path = format!("/v1/models/{}/inferences", site.plan());
     let length = requests(site, |_, _| {})[0].request.len();
     let ask = || post(site.servers[0].pages, &path, &bearer(SLOW_TOKEN), &vec![0; length]);
     assert_eq!([ask().code(), ask().code()], ["wrong-key", "wrong-key"]);

@@ -6,7 +6,8 @@ use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
 use mpc_cli::reserved::Reserved;
-use mpc_service::PrivateModel;
+use mpc_service::{PrivateModel, PublicModel};
+use mpc_transport::tls::Certificate;
 use tempfile::TempDir;
 
 use crate::support::{DEADLINE, Process};
@@ -26,13 +27,13 @@ pub struct Server {
 
 pub struct Site {
     folder: TempDir,
-    _dealer: Process,
+    _dealer: Option<Process>,
     pub servers: Vec<Server>,
-    pub plan: String,
+    pub model: PublicModel,
 }
 
 impl Site {
-    /// Two servers with shares of a model, for pages of one origin.
+    /// Two servers with shares of a model, for pages of one origin, and the dealer that it has by its terms.
     pub fn start(model: &PrivateModel, origin: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let path = |name: &str| folder.path().join(name);
@@ -56,10 +57,12 @@ impl Site {
             command.args(["--deadline", &DEADLINE.to_string(), "--log", "info"]).stdin(Stdio::null());
             command
         };
-        let mut dealing = command("dealer", "dealer");
-        dealing.args(["--listen", "127.0.0.1:0", "--allow", &SERVERS.map(certificate).join(",")]);
-        let (dealer, lines) = Process::with_lines("dealer", dealing, 1);
-        let dealer_at = format!("{}={}", after(&lines[0], "listening on "), certificate("dealer"));
+        let dealer = model.public.terms.has_dealer().then(|| {
+            let mut dealing = command("dealer", "dealer");
+            dealing.args(["--listen", "127.0.0.1:0", "--allow", &SERVERS.map(certificate).join(",")]);
+            let (dealer, lines) = Process::with_lines("dealer", dealing, 1);
+            (dealer, format!("{}={}", after(&lines[0], "listening on "), certificate("dealer")))
+        });
         let reserved = SERVERS.map(|_| Reserved::new().unwrap());
         let peers: Vec<_> =
             SERVERS.iter().zip(&reserved).map(|(name, at)| format!("{}={}", at.address(), certificate(name))).collect();
@@ -68,7 +71,8 @@ impl Site {
             let mut serving = command(name, "serve");
             serving.args(["--shares", &path(&format!("{name}.shares")).display().to_string()]);
             serving.args(["--allow", &certificate("acme"), "--model-owner", &certificate("acme")]);
-            serving.args(["--dealer", &dealer_at, "--party", &party.to_string()]);
+            serving.args(dealer.iter().flat_map(|(_, at)| ["--dealer", at]));
+            serving.args(["--party", &party.to_string()]);
             serving.args(["--listen", &reserved[party].address().to_string()]);
             serving.args(peers.iter().flat_map(|peer| ["--server", peer]));
             serving.args(["--web", "127.0.0.1:0", "--origin", origin]).arg("--tokens").arg(path("tokens"));
@@ -81,7 +85,20 @@ impl Site {
         deposit.arg(path("net.private")).stdout(Stdio::null());
         deposit.args(peers.iter().flat_map(|peer| ["--connect", peer]));
         assert!(deposit.status().unwrap().success());
-        Self { folder, _dealer: dealer, servers, plan: model.public.digest().unwrap().to_string() }
+        Self { folder, _dealer: dealer.map(|(process, _)| process), servers, model: model.public.clone() }
+    }
+
+    /// The digest of the plan, as addresses name it.
+    pub fn plan(&self) -> String {
+        self.model.digest().unwrap().to_string()
+    }
+
+    /// The fingerprint of the dealer, if there is one.
+    pub fn dealer(&self) -> Option<[u8; 32]> {
+        self.model.terms.has_dealer().then(|| {
+            let certificate = fs::read_to_string(self.path("dealer.crt")).unwrap();
+            *Certificate::from_pem(&certificate).unwrap().fingerprint().as_bytes()
+        })
     }
 
     pub fn path(&self, name: &str) -> PathBuf {
@@ -95,7 +112,10 @@ impl Site {
     /// A page for these servers, with those keys; gives where it is served.
     pub fn page(&self, keys: &[String], at: SocketAddr) -> (Process, String) {
         let mut page = Command::new(PROGRAM);
-        page.arg("page").arg(self.path("net.public")).arg("--drawn").arg("--dealer").arg(self.path("dealer.crt"));
+        page.arg("page").arg(self.path("net.public")).arg("--drawn");
+        if self.model.terms.has_dealer() {
+            page.arg("--dealer").arg(self.path("dealer.crt"));
+        }
         for (server, key) in self.servers.iter().zip(keys) {
             page.args(["--server", &format!("http://{}={key}", server.pages)]);
         }

@@ -49,7 +49,7 @@ fn model(parties: u8, reveal: Reveal) -> PublicModel {
 fn description(model: &PublicModel) -> Value {
     let place = |party: u8| Place { url: format!("https://server{party}.example"), key: WebKey([party; 32]) };
     let places = (0..model.terms.parties).map(place).collect();
-    serde_json::to_value(Description::new(model, places, [9; 32], None).unwrap()).unwrap()
+    serde_json::to_value(Description::new(model, places, Some([9; 32]), None).unwrap()).unwrap()
 }
 
 /// Numbers of every kind: halves of a unit in both directions, the smallest, the largest that fits.

@@ -50,8 +50,7 @@ impl Server {
         let public = self.public(plan)?;
         let (share_bytes, memory) = in_ring!(public.terms.ring, R => {
             let made = public.plan::<R>().map_err(|_| Problem::NoModel { plan })?;
-            let is_for_pages = public.terms.setting == Topology::Outsourced && public.terms.has_dealer();
-            if PlanDigest(made.digest()) != plan || !is_for_pages {
+            if PlanDigest(made.digest()) != plan || public.terms.setting != Topology::Outsourced {
                 return Err(Problem::NoModel { plan });
             }
             (made.input_share_bytes(self.party), made.memory_bytes(self.party, Preprocessing::Ahead))
@@ -68,10 +67,16 @@ impl Server {
         if deposits.is_empty() { Err(Problem::NoModel { plan }) } else { Ok(deposits) }
     }
 
-    /// The fingerprint of the dealer's certificate.
-    pub(crate) fn dealer_for_page(&self) -> Result<[u8; 32], Problem> {
-        let dealer = self.dealer().map_err(|_| Problem::Internal)?;
-        Ok(*dealer.certificate.fingerprint().as_bytes())
+    /// The fingerprint of the dealer's certificate; none where the servers make correlations themselves.
+    pub(crate) fn dealer_for_page(&self, plan: PlanDigest) -> Result<Option<[u8; 32]>, Problem> {
+        if !self.public(plan)?.terms.has_dealer() {
+            return Ok(None);
+        }
+        let dealer = self.dealer().map_err(|error| {
+            tracing::error!(%error, "a page asks for a model with a dealer");
+            Problem::Internal
+        })?;
+        Ok(Some(*dealer.certificate.fingerprint().as_bytes()))
     }
 
     /// The identity that the key of a page's requests is derived from.
@@ -86,7 +91,7 @@ impl Server {
 
     /// Grants a session to what a page has posted, or says why not.
     pub(crate) fn ready_for_page(&self, model: PageModel, posted: Posted) -> Result<Ready, Problem> {
-        if posted.dealer != self.dealer_for_page()? {
+        if posted.dealer != self.dealer_for_page(model.plan)? {
             return Err(Problem::Dealer);
         }
         let own = self.endpoint.identity.certificate().fingerprint();
