@@ -14,6 +14,7 @@ mod own;
 mod postgres_server;
 mod refusals;
 mod relay;
+mod replicas;
 mod restored;
 mod service;
 mod support;
