@@ -19,6 +19,8 @@ use ndarray::ArrayD;
 use smol::channel::{Sender, bounded};
 use tempfile::TempDir;
 
+use crate::reserved::Reserved;
+
 /// How long services wait for one another in tests.
 pub const DEADLINE: Duration = Duration::from_secs(10);
 
@@ -188,10 +190,15 @@ impl Recipient for Told {
     }
 }
 
-/// Free addresses: others of this machine leave them alone for long enough.
+/// Addresses on which services can listen, once and again: the system gives them to nobody else until the tests end.
 pub fn free(count: usize) -> Vec<SocketAddr> {
-    let listeners: Vec<_> = (0..count).map(|_| listen(loopback()).unwrap()).collect();
-    listeners.iter().map(|listener| listener.local_addr().unwrap()).collect()
+    let reserve = || {
+        let reserved = Reserved::new().unwrap();
+        let address = reserved.address();
+        std::mem::forget(reserved);
+        address
+    };
+    std::iter::repeat_with(reserve).take(count).collect()
 }
 
 impl Site {
