@@ -47,7 +47,7 @@ impl Organisation {
     }
 
     pub fn peer(&self, address: SocketAddr) -> Peer {
-        Peer { address: address.to_string(), certificate: self.certificate() }
+        Peer { addresses: address.into(), certificate: self.certificate() }
     }
 }
 
@@ -235,7 +235,7 @@ impl Site {
             model_owners: vec![self.owner.certificate(), self.other_owner.certificate()],
             dealer: dealer.map(|running| self.dealer.peer(running.address)),
         };
-        start_server(self.server(party, contacts, limits), peers[party].address.parse().unwrap())
+        start_server(self.server(party, contacts, limits), peers[party].addresses.to_string().parse().unwrap())
     }
 
     /// The server of a party.
@@ -289,7 +289,8 @@ impl Site {
     /// A connection to a service that is authenticated, and has said nothing.
     pub fn call(&self, caller: &Organisation, peer: &Peer) -> SecureLink {
         let settings = TcpSettings { deadline: Duration::from_secs(60), ..TcpSettings::default() };
-        smol::block_on(SecureLink::connect(&peer.address, &caller.identity, &peer.certificate, &settings)).unwrap()
+        smol::block_on(SecureLink::connect(&peer.addresses.to_string(), &caller.identity, &peer.certificate, &settings))
+            .unwrap()
     }
 
     pub fn store(&self) -> FolderStore {
