@@ -19,7 +19,7 @@ use crate::failure::Failure;
 use crate::inspect::{input_shapes, named_shapes};
 use crate::keys::{KeyArguments, certificate, peer, peers};
 use crate::output::print;
-use crate::stop;
+use crate::{stop, widths};
 
 /// The terms of a model's use.
 #[derive(Clone, Debug, Args)]
@@ -47,6 +47,10 @@ pub struct TermsArguments {
     /// f, the binary digits after the point [default: 16, with --ring 32 10].
     #[arg(long, value_name = "F")]
     pub fractional_bits: Option<u32>,
+    /// The bounds of values, from `mpc check --calibrate`: comparisons and what is sent for them take no more bits than they
+    /// need. `bundled` has those that come with a network by name.
+    #[arg(long, value_name = "FILE.json|bundled")]
+    pub widths: Option<PathBuf>,
     /// k, the bits in which values are compared: they must stay below 2^(k − 2 − f) [default: f + 16; with --ring 32 f + 10].
     #[arg(long, value_name = "K")]
     pub comparison_bits: Option<u32>,
@@ -144,7 +148,9 @@ impl TermsArguments {
 
     /// The packed model of an ONNX file, or of a network by name.
     pub fn pack(&self, model: &Path, shapes: &[String]) -> Result<PrivateModel, Failure> {
-        Ok(PrivateModel::new(network(model, shapes)?, self.terms())?)
+        let mut network = network(model, shapes)?;
+        network.graph = widths::bounded(self.widths.as_deref(), &model.to_string_lossy(), network.graph)?;
+        Ok(PrivateModel::new(network, self.terms())?)
     }
 }
 
