@@ -1,6 +1,7 @@
 //! Groups of arguments that several commands take.
 
 use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -9,7 +10,7 @@ use crate::files::{by_name, check_destinations, input_files};
 use clap::{Args, ValueEnum};
 use mpc_models::Model;
 use mpc_models::tensors::Pixels;
-use mpc_nn::Network;
+use mpc_nn::{Correlations, Network, Transfers};
 use mpc_onnx::OnnxFile;
 use mpc_ring::RingBits;
 use mpc_service::{Client, Limits, Owner, PrivateModel, PublicModel, Reveal, RevealTo, Terms, Topology, listen};
@@ -41,6 +42,18 @@ pub struct TermsArguments {
     /// The model owner computes with its weights in the clear: less is sent, and the same is secret from the same parties.
     #[arg(long)]
     pub owner_computes: bool,
+    /// No dealer: two parties make their correlations themselves, over a second link, with oblivious transfers and encrypted
+    /// layers. A model owner that is a party computes with its weights in the clear.
+    #[arg(long)]
+    pub no_dealer: bool,
+    /// How oblivious transfers are extended without a dealer: silent sends a fraction of a bit for each and assumes that learning
+    /// parity with noise is hard, softspoken sends 15 bits and does not assume it.
+    #[arg(long, value_enum, default_value_t = TransferKind::Silent, requires = "no_dealer", value_name = "METHOD")]
+    pub ot: TransferKind,
+    /// For how many inferences a session without a dealer is expected to make correlations: with more of them, more is sent once
+    /// and less for each [default: 1; of `mpc run` as many as it runs].
+    #[arg(long, requires = "no_dealer", value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub session_inferences: Option<u32>,
     /// The bits of a ring element: 32, 64 or 128.
     #[arg(long, default_value_t = RingBits::Bits64, value_name = "BITS")]
     pub ring: RingBits,
@@ -90,6 +103,16 @@ fn ends_in(path: &Path, ending: &str) -> bool {
     path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case(ending))
 }
 
+/// How oblivious transfers are extended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum TransferKind {
+    /// From parity with noise.
+    Silent,
+    /// From pseudo-random generators alone.
+    #[value(name = "softspoken")]
+    SoftSpoken,
+}
+
 /// The part of the outputs that is revealed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum RevealArgument {
@@ -132,13 +155,31 @@ impl TermsArguments {
             ring: self.ring,
             fractional_bits,
             comparison_bits: self.comparison_bits.unwrap_or(fractional_bits.saturating_add(integer_bits)),
-            owner_computes: self.owner_computes,
+            owner_computes: self.owner_computes(),
             reveal: match self.reveal {
                 RevealArgument::Full => Reveal::Full,
                 RevealArgument::Class => Reveal::Class,
             },
             reveal_to: self.reveal_to.into(),
+            correlations: self.correlations(1),
         }
+    }
+
+    /// Whether the model owner computes with its weights in the clear: without a dealer that is so where it is a party.
+    fn owner_computes(&self) -> bool {
+        self.owner_computes || (self.no_dealer && !self.outsourced)
+    }
+
+    /// The makers of correlations, for sessions of `inferences` inferences unless the arguments say otherwise.
+    pub fn correlations(&self, inferences: u32) -> Correlations {
+        if !self.no_dealer {
+            return Correlations::Dealt;
+        }
+        let transfers = match self.ot {
+            TransferKind::Silent => Transfers::Silent,
+            TransferKind::SoftSpoken => Transfers::SoftSpoken,
+        };
+        Correlations::Own { transfers, inferences: self.session_inferences.unwrap_or(inferences) }
     }
 
     /// Whether all of them hold for a run between threads or processes, too.
@@ -163,7 +204,7 @@ pub struct ConnectArguments {
     /// A server and the certificate that it must have; of several, in the order of their parties.
     #[arg(long, required = true, value_name = "HOST:PORT=FILE.crt")]
     pub connect: Vec<String>,
-    /// The dealer and the certificate that it must have.
+    /// The dealer and the certificate that it must have; not where correlations are prepared, or the two parties make them.
     #[arg(long, value_name = "HOST:PORT=FILE.crt")]
     pub dealer: Option<String>,
     /// The owners that may learn the result: nothing is sent where the model's terms name others.
@@ -210,7 +251,7 @@ impl InputArguments {
 
     /// The inputs of each inference, in the order of the network's. For a network of one input each file is an inference;
     /// else all files are those of one.
-    pub fn read(&self, model: &PublicModel, files: &[String]) -> Result<Vec<Vec<ArrayD<f32>>>, Failure> {
+    pub fn read(&self, model: &PublicModel, files: &[OsString]) -> Result<Vec<Vec<ArrayD<f32>>>, Failure> {
         let names = model.input_names();
         let groups: Vec<_> = match &names[..] {
             [_] => files.chunks(1).collect(),
@@ -219,7 +260,7 @@ impl InputArguments {
         groups.into_iter().map(|files| self.read_one(model, files, &names)).collect()
     }
 
-    fn read_one(&self, model: &PublicModel, files: &[String], names: &[String]) -> Result<Vec<ArrayD<f32>>, Failure> {
+    fn read_one(&self, model: &PublicModel, files: &[OsString], names: &[String]) -> Result<Vec<ArrayD<f32>>, Failure> {
         let paths = by_name("input", files, names)?;
         let inputs = model.inputs.iter().map(|input| (&*input.name, input.classes, &*input.limits));
         let files = input_files(&model.graph, inputs, &paths, &self.pixels())?;
@@ -233,7 +274,7 @@ impl InputArguments {
 pub struct OutputArguments {
     /// Where to write an output as float32 .npy; without a name the first one. Of several inferences one after the other.
     #[arg(short, long, value_name = "[NAME=]FILE.npy")]
-    pub output: Vec<String>,
+    pub output: Vec<OsString>,
     /// Where to write what was planned and measured, as JSON; of `mpc run` as a page with charts, if the name ends in .html.
     #[arg(long, value_name = "FILE.json|FILE.html")]
     pub report: Option<PathBuf>,
@@ -270,7 +311,7 @@ pub struct LimitArguments {
     /// Memory of all sessions together, in MiB, by the estimates of their plans.
     #[arg(long, default_value_t = 8192, value_name = "MIB")]
     pub max_memory: u64,
-    /// How long a session may take.
+    /// How long a session may take; of one that prepares inferences, each of them.
     #[arg(long, default_value_t = 3600, value_name = "SECONDS")]
     pub max_session_time: u64,
 }

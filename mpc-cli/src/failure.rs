@@ -62,6 +62,7 @@ impl Failure {
                 | ServiceError::Input(_)
                 | ServiceError::Servers { .. }
                 | ServiceError::NoDealer
+                | ServiceError::NeedlessDealer
                 | ServiceError::NoRecipient
                 | ServiceError::Recipients { .. }
                 | ServiceError::SeveralOwners { .. }
@@ -90,6 +91,7 @@ fn flags(error: &ServiceError) -> String {
         }
         ServiceError::Servers { .. } => " (--connect HOST:PORT=FILE.crt for each)",
         ServiceError::NoDealer => " (--dealer HOST:PORT=FILE.crt)",
+        ServiceError::NeedlessDealer => " (leave --dealer out)",
         ServiceError::NoRecipient => " (--results FOLDER)",
         ServiceError::Recipients { .. } => " (--reveal-to says who may learn it)",
         ServiceError::SeveralOwners { .. } => " (--model-owner FILE.crt)",

@@ -1,10 +1,12 @@
 //! Files of a command line for the inputs and outputs of a network.
 
 use std::collections::BTreeMap;
+use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 
 use mpc_models::tensors::{InputFile, Pixels};
 use mpc_nn::Graph;
+use os_str_bytes::OsStrBytesExt as _;
 
 /// Why files do not suit the inputs or outputs of a network.
 #[derive(Debug, thiserror::Error)]
@@ -80,21 +82,21 @@ pub fn input_files<'a>(
 /// [`FilesError::TooMany`], [`FilesError::Twice`], [`FilesError::Unknown`].
 pub fn by_name(
     what: &'static str,
-    files: &[String],
+    files: &[OsString],
     names: &[String],
 ) -> Result<BTreeMap<String, PathBuf>, FilesError> {
     let mut by_name = BTreeMap::new();
     let mut unnamed = Vec::new();
     for file in files {
         match split_name(file, names) {
-            Some((name, path)) if names.iter().any(|known| known == name) => {
-                if by_name.insert(name.to_owned(), PathBuf::from(path)).is_some() {
-                    return Err(FilesError::Twice { what, name: name.to_owned() });
+            Some((name, path)) if names.iter().any(|known| **known == *name) => {
+                if by_name.insert(name.clone(), PathBuf::from(path)).is_some() {
+                    return Err(FilesError::Twice { what, name });
                 }
             }
             // A file may have such a name, too: one that is there to be read, or one in a folder.
             Some((name, _)) if !name.contains(['/', '\\']) && (what != "input" || !Path::new(file).exists()) => {
-                return Err(FilesError::Unknown { what, name: name.to_owned(), known: names.to_vec() });
+                return Err(FilesError::Unknown { what, name, known: names.to_vec() });
             }
             _ => unnamed.push(PathBuf::from(file)),
         }
@@ -109,13 +111,10 @@ pub fn by_name(
 }
 
 /// The name and the file of NAME=FILE: of the names that the text begins with the longest, as a name may have a `=`.
-fn split_name<'a>(text: &'a str, names: &[String]) -> Option<(&'a str, &'a str)> {
-    let behind = |name: &String| text.strip_prefix(name.as_str()).and_then(|rest| rest.strip_prefix('='));
-    let known = names.iter().filter(|name| behind(name).is_some()).max_by_key(|name| name.len());
-    match known {
-        Some(name) => Some((&text[..name.len()], &text[name.len() + 1..])),
-        None => text.split_once('='),
-    }
+fn split_name<'a>(text: &'a OsStr, names: &[String]) -> Option<(String, &'a OsStr)> {
+    let behind = |name: &String| Some((name.clone(), text.strip_prefix(name.as_str())?.strip_prefix('=')?));
+    let known = names.iter().filter_map(behind).max_by_key(|(name, _)| name.len());
+    known.or_else(|| text.split_once('=').map(|(name, path)| (name.to_string_lossy().into_owned(), path)))
 }
 
 /// Checks before a run that its outputs can be written: as `.npy`, in folders that are there.
@@ -147,14 +146,14 @@ mod tests {
     fn files_by_name_and_in_order() {
         let names = ["a".to_owned(), "b".to_owned()];
         let files = |files: &[&str]| {
-            let files: Vec<_> = files.iter().map(ToString::to_string).collect();
+            let files: Vec<_> = files.iter().map(OsString::from).collect();
             by_name("input", &files, &names)
                 .map(|files| files.into_iter().map(|(name, path)| format!("{name}:{}", path.display())).collect())
         };
         let given: Vec<String> = files(&["x.npy", "a=y=z.npy"]).unwrap();
         assert_eq!(given, ["a:y=z.npy", "b:x.npy"]);
         let names = ["a".to_owned(), "a=1".to_owned()];
-        let given = by_name("input", &["a=1=x.npy".to_owned(), "a=y.npy".to_owned()], &names).unwrap();
+        let given = by_name("input", &["a=1=x.npy".into(), "a=y.npy".into()], &names).unwrap();
         assert_eq!((given["a=1"].as_path(), given["a"].as_path()), (Path::new("x.npy"), Path::new("y.npy")));
         let given: Vec<String> = files(&["folder/c=x.npy"]).unwrap();
         assert_eq!(given, ["a:folder/c=x.npy"]);

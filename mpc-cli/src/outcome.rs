@@ -41,7 +41,7 @@ pub fn query(
     // A prepared inference is not spent on a result that has no place.
     destinations.values().chain(&output.report).try_for_each(|path| try_place(path))?;
     let store = store.map(|store| store.own(&client.endpoint.identity)).transpose()?;
-    let correlations = store.as_deref().map_or(Correlations::Dealer, Correlations::Store);
+    let correlations = store.as_deref().map_or(Correlations::Live, Correlations::Store);
     let count = inputs.len() as u32;
     let bars = in_ring!(model.terms.ring, R => SessionProgress::new(&model.plan::<R>()?, count));
     let mut parts = Parts::new(bars, model, &destinations, count)?;
@@ -184,18 +184,21 @@ impl Outcome<'_> {
     fn tables(&self) -> Result<String, Failure> {
         let reports = &self.results.reports;
         let Some(last) = reports.last() else { return Ok(String::new()) };
-        let mut phases = table(&["inference", "online", "waiting for correlations", "sent", "received", "rounds"], 1);
+        let mut header = vec!["inference", "online", "waiting for correlations", "sent", "received", "rounds"];
+        let makes_correlations = !self.model.terms.has_dealer();
+        if makes_correlations {
+            header.push("sent and received for correlations");
+        }
+        let mut phases = table(&header, 1);
         for (index, report) in reports.iter().enumerate().take(SHOWN) {
             let [online, waiting] = [report.online_seconds, report.preprocessing_seconds].map(seconds);
             let [sent, received] = [report.online.bytes_sent(), report.online.bytes_received()].map(bytes);
-            phases.add_row([
-                (index + 1).to_string(),
-                online,
-                waiting,
-                sent,
-                received,
-                report.online.rounds.to_string(),
-            ]);
+            let mut row =
+                vec![(index + 1).to_string(), online, waiting, sent, received, report.online.rounds.to_string()];
+            if makes_correlations {
+                row.push(bytes(report.preprocessing.bytes_sent() + report.preprocessing.bytes_received()));
+            }
+            phases.add_row(row);
         }
         let measured: Vec<_> = last
             .steps

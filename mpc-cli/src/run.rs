@@ -6,6 +6,7 @@ mod clock;
 mod collect;
 pub(crate) mod error;
 pub(crate) mod event;
+mod heard;
 pub(crate) mod job;
 mod local;
 mod memory;

@@ -9,6 +9,8 @@ const INK = 16;
 /** Of the drawing's side: the pen's width, and what an arrow key moves it by. */
 const PEN = 0.09;
 const STEP = 1 / 20;
+/** The most servers below each other. */
+const MOST_IN_A_COLUMN = 3;
 /** The most classes whose scores are listed. */
 const MAX_SCORES = 10;
 const TOKEN = "mpc token";
@@ -54,6 +56,7 @@ class Sheet {
                 this.lift();
                 this.showPen(false);
             });
+            matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => this.recolour());
         }
     }
     get empty() {
@@ -83,6 +86,13 @@ class Sheet {
         }
         this.isEmpty = false;
         this.changed();
+    }
+    /** Gives the ink the colour that shows on the sheet now. */
+    recolour() {
+        this.context.globalCompositeOperation = "source-in";
+        this.context.fillStyle = getComputedStyle(this.canvas).color;
+        this.context.fillRect(0, 0, this.canvas.width, this.canvas.height);
+        this.context.globalCompositeOperation = "source-over";
     }
     /** Makes ink of a picture: of what is rarer, the dark or the bright. */
     toInk() {
@@ -314,12 +324,15 @@ class Page {
         hint.textContent = "sees nothing yet";
         card.append(name, host, canvas, hint);
         find("servers").append(card);
-        find("servers").classList.toggle("many", this.content.model.servers.length > 3);
+        find("servers").classList.toggle("many", this.content.model.servers.length > MOST_IN_A_COLUMN);
         this.noise.push(canvas);
     }
     /** A line from the picture to each server, and from each server to the answer. */
     wires() {
         const count = this.content.model.servers.length;
+        // Many servers are in two columns.
+        const columns = count > MOST_IN_A_COLUMN ? 2 : 1;
+        const rows = Math.ceil(count / columns);
         for (const [id, isSplit] of [["split", true], ["join", false]]) {
             for (let at = 0; at < count; at++) {
                 const draw = (name, end, path) => {
@@ -329,7 +342,7 @@ class Page {
                     find(id).append(wire);
                 };
                 // Side by side on a wide window; on a narrow one below each other, the servers in two columns.
-                draw("across", (100 * (at + 0.5)) / count, (from, to) => `M 0 ${from} C 50 ${from}, 50 ${to}, 100 ${to}`);
+                draw("across", (100 * (Math.floor(at / columns) + 0.5)) / rows, (from, to) => `M 0 ${from} C 50 ${from}, 50 ${to}, 100 ${to}`);
                 draw("down", at % 2 === 0 ? 25 : 75, (from, to) => `M ${from} 0 C ${from} 50, ${to} 50, ${to} 100`);
             }
         }
@@ -368,7 +381,7 @@ class Page {
     }
     /** The token is in the link behind `#`, which is sent to nobody, or was used before, or is asked for. */
     findToken() {
-        const inLink = decodeURIComponent(location.hash.slice(1));
+        const inLink = unescaped(location.hash.slice(1));
         if (inLink !== "") {
             history.replaceState(null, "", location.pathname + location.search);
         }
@@ -551,6 +564,15 @@ async function decode(file) {
 }
 function bytes(count) {
     return count < 1000 ? `${count} B` : count < 1e6 ? `${(count / 1e3).toFixed(1)} kB` : `${(count / 1e6).toFixed(2)} MB`;
+}
+/** A text without the escapes of addresses, where they are whole. */
+function unescaped(text) {
+    try {
+        return decodeURIComponent(text);
+    }
+    catch {
+        return text;
+    }
 }
 async function start() {
     try {

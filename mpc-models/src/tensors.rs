@@ -54,6 +54,7 @@ pub struct InputFile {
     /// The name of the input.
     pub name: String,
     /// The file.
+    #[serde(with = "any_path")]
     pub path: PathBuf,
     /// The shape of the graph's input.
     pub shape: Vec<usize>,
@@ -265,6 +266,22 @@ pub fn write_whole(path: &Path, bytes: &[u8]) -> Result<(), TensorError> {
         let _ = fs::remove_file(&temporary);
         failed(error.to_string())
     })
+}
+
+/// A path as the system's bytes, since a path may not be UTF-8.
+mod any_path {
+    use std::ffi::OsString;
+    use std::path::{Path, PathBuf};
+
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    pub fn serialize<S: Serializer>(path: &Path, serializer: S) -> Result<S::Ok, S::Error> {
+        path.as_os_str().serialize(serializer)
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<PathBuf, D::Error> {
+        OsString::deserialize(deserializer).map(PathBuf::from)
+    }
 }
 
 #[cfg(test)]

@@ -44,5 +44,7 @@ pub use plan::{
 };
 pub use recording::Recording;
 pub use run::{Inference, Inputs, Model, ModelSource, Observer, Outputs, Prepared};
-pub use session::{CorrelationMaker, DealerSession, NoDealer, Online, PartySession, Preparation, SessionOptions};
+pub use session::{
+    AnyMaker, CorrelationMaker, DealerSession, NoDealer, Online, PartySession, Preparation, SessionOptions,
+};
 pub use weights::{Weights, WeightsError};

@@ -21,7 +21,7 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::marker::PhantomData;
 
-use mpc_protocols::own::OwnPlan;
+use mpc_protocols::own::{OwnPlan, recorded_bytes as own_recorded_bytes};
 use mpc_protocols::{Place, Request, correlation, fixed_weights, sharing};
 use mpc_ring::Ring;
 use mpc_shares::Seed;
@@ -245,7 +245,12 @@ impl<R: Ring> Plan<R> {
     /// The bytes of a party's [recording](crate::recording) of one inference.
     #[must_use]
     pub fn recording_bytes(&self, party: usize) -> u64 {
-        Header::BYTES as u64 + correlation::traffic::<R>(&self.requests(), self.place(party)).payload_received
+        let kept = match self.own {
+            // Both parties keep all.
+            Some(_) => own_recorded_bytes::<R>(&self.requests()),
+            None => correlation::traffic::<R>(&self.requests(), self.place(party)).payload_received,
+        };
+        Header::BYTES as u64 + kept
     }
 
     fn share_bytes(&self, party: usize, len: usize) -> usize {
@@ -291,8 +296,8 @@ impl<R: Ring> Plan<R> {
             .with("fractional bits", settings.fractional_bits)
             .with("comparison bits", settings.comparison_bits)
             .with("parties", settings.parties)
-            .with("weights known to", if settings.weights == WeightKnowledge::Owner { "model owner" } else { "nobody" })
             .with("correlations", settings.correlations)
+            .with("weights known to", if settings.weights == WeightKnowledge::Owner { "model owner" } else { "nobody" })
             .with("model owner", settings.roles.model_owner)
             .with("data owner", settings.roles.data_owner)
             .with("owners of inputs", owners.join(", "))

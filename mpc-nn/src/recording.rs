@@ -1,4 +1,5 @@
-//! One party's correlations of one inference, dealt ahead of time and kept: what the dealer sent, frame by frame.
+//! One party's correlations of one inference, dealt ahead of time and kept: what the dealer sent, frame by frame; or, where two
+//! parties make their own, all that they made.
 //!
 //! A recording is [`Plan::recording_bytes`] bytes: whose it is and for which plan, then the frames. Its content cannot be
 //! checked, since it is random: what keeps it in a file encrypts and authenticates it.
@@ -10,7 +11,7 @@
 //! same inference: agree on which before ([`PartySession::agree`](crate::PartySession::agree)), or the result is
 //! meaningless.
 
-use mpc_protocols::correlation::Recorded;
+use mpc_protocols::correlation::{OwnRecorded, Recorded};
 use mpc_protocols::{CorrelationSource, Place};
 use mpc_ring::Ring;
 use mpc_shares::SecretVec;
@@ -21,7 +22,6 @@ use crate::encoding::{EncodingError, Header, Kind};
 use crate::error::InferenceError;
 use crate::plan::Plan;
 use crate::run::labels;
-use crate::session::check_dealt;
 
 /// A recording in memory. Zeroised as it is read and when dropped, not `Clone`.
 #[derive(Debug)]
@@ -90,7 +90,6 @@ pub(crate) async fn open<'s, R: Ring>(
     place: Place,
     mut source: impl FrameSource + 's,
 ) -> Result<CorrelationSource<'s>, InferenceError> {
-    check_dealt(plan)?;
     let party = place.party;
     let (expected, found) = (plan.recording_bytes(party), source.remaining());
     if expected != found {
@@ -99,6 +98,9 @@ pub(crate) async fn open<'s, R: Ring>(
     let mut bytes = [0; Header::BYTES];
     source.read(&mut bytes).map_err(|source| InferenceError::recording(labels::DEAL, source))?;
     Header::new(plan, party).check_bytes(Kind::Recording, &bytes)?;
+    if plan.own().is_some() {
+        return Ok(CorrelationSource::new(OwnRecorded::new(source), &plan.requests()));
+    }
     let recorded = Recorded::begin(source, place).await;
     let recorded = recorded.map_err(|source| InferenceError::over_dealer_link(labels::DEAL, source))?;
     Ok(CorrelationSource::new(recorded, &plan.requests()))

@@ -16,8 +16,8 @@ use alloc::vec::Vec;
 
 use mpc_ot::{Pair, PairSettings};
 use mpc_protocols::own::Own;
+use mpc_protocols::session;
 use mpc_protocols::{Dealer, Party, Place, ProtocolError};
-use mpc_protocols::{correlation, session};
 use mpc_ring::Ring;
 use mpc_shares::{Prg, Seed};
 use mpc_transport::{Agreement, AnyTransport, FrameSource, Link, Meter, Metered, Phase, RecordingError, Transport};
@@ -28,11 +28,9 @@ use crate::plan::{Correlations, Plan};
 use crate::recording;
 use crate::run::{Inference, Inputs, Model, ModelSource, Observer, Outputs, Prepared, Preprocessing, labels};
 
-pub use maker::CorrelationMaker;
+pub use maker::{AnyMaker, CorrelationMaker, Keep};
 
-pub(crate) use maker::check_dealt;
-
-use maker::begin;
+use maker::{Progress, begin, check_dealt};
 
 /// The needs of a session besides its plan: the fields that must be the same at all its participants, and this one's
 /// randomness.
@@ -102,24 +100,6 @@ impl<'a, R: Ring> PartySession<'a, R> {
         party.free_buffers();
         Ok(Self { party, dealer, plan, session, model: Arc::new(model), generator })
     }
-
-    /// Records the correlations of one inference, for which the dealer must call [`DealerSession::deal`]: `keep` is given
-    /// the bytes of the [recording], [`Plan::recording_bytes`] in all, in pieces of at most 64 KiB. They
-    /// serve this session's model alone, in this session or, with [`model`](Self::model), in one that is resumed.
-    ///
-    /// # Errors
-    /// [`InferenceError`], which also has what `keep` fails with. After an error the session is at an end.
-    pub async fn record(
-        &mut self,
-        mut keep: impl FnMut(&[u8]) -> Result<(), RecordingError> + Send,
-    ) -> Result<(), InferenceError> {
-        let party = self.party.index();
-        keep(&recording::header(self.plan, party)).map_err(|source| InferenceError::recording(labels::DEAL, source))?;
-        self.dealer.begin(Phase::Preprocessing, labels::DEAL);
-        let requests = self.plan.requests();
-        let recorded = correlation::record::<R>(&mut self.dealer, self.party.place(), &requests, keep).await;
-        recorded.map_err(|source| InferenceError::over_dealer_link(labels::DEAL, source))
-    }
 }
 
 impl<'a, R: Ring> PartySession<'a, R, Own> {
@@ -159,7 +139,7 @@ impl<'a, R: Ring> PartySession<'a, R, Own> {
     }
 }
 
-impl<R: Ring, D: CorrelationMaker> PartySession<'_, R, D> {
+impl<'s, R: Ring, D: CorrelationMaker> PartySession<'s, R, D> {
     /// Runs one inference, for which a dealer must call [`DealerSession::deal`], or the other of two parties do the same. Those who
     /// are to learn the outputs get them.
     ///
@@ -174,6 +154,32 @@ impl<R: Ring, D: CorrelationMaker> PartySession<'_, R, D> {
         let source = self.dealer.begin_inference(self.party.place(), self.plan).await?;
         let inference = Inference { plan: self.plan, model: &self.model, preprocessing };
         inference.run(&mut self.party, source, inputs.into(), &mut self.generator, observer).await
+    }
+
+    /// Records the correlations of one inference, for which a dealer must call [`DealerSession::deal`], or the other of two parties
+    /// do the same: `keep` is given the bytes of the [recording], [`Plan::recording_bytes`] in all, in pieces of at most 64 KiB.
+    /// They serve this session's model alone, in this session or, with [`model`](Self::model), in one that is resumed.
+    ///
+    /// # Errors
+    /// [`InferenceError`], which also has what `keep` fails with. After an error the session is at an end.
+    pub async fn record(
+        &mut self,
+        mut keep: impl FnMut(&[u8]) -> Result<(), RecordingError> + Send,
+        observer: &mut impl Observer,
+    ) -> Result<(), InferenceError> {
+        let header = recording::header(self.plan, self.party.index());
+        keep(&header).map_err(|source| InferenceError::recording(labels::DEAL, source))?;
+        let mut progress = Progress::new(self.plan, observer);
+        self.dealer.record(self.party.place(), self.plan, &mut keep, &mut |kept| progress.see(kept)).await
+    }
+
+    /// The same session, whoever makes its correlations.
+    pub fn of_any_maker(self) -> PartySession<'s, R, AnyMaker>
+    where
+        D: Into<AnyMaker>,
+    {
+        let Self { party, dealer, plan, session, model, generator } = self;
+        PartySession { party, dealer: dealer.into(), plan, session, model, generator }
     }
 
     /// Splits the session in two that work at the same time: one draws the correlations of the next inference while the other
@@ -199,7 +205,8 @@ impl<R: Ring, D: CorrelationMaker> PartySession<'_, R, D> {
 }
 
 impl<'a, R: Ring> PartySession<'a, R, NoDealer> {
-    /// Opens a session with a model that was loaded before, and without the dealer: handshakes with the other parties.
+    /// Opens a session with a model that was loaded before, and with nobody that makes correlations: handshakes with the other
+    /// parties.
     ///
     /// # Errors
     /// [`InferenceError::Encoding`] for the model of another plan or party; [`InferenceError::Step`] for a handshake that
@@ -210,7 +217,6 @@ impl<'a, R: Ring> PartySession<'a, R, NoDealer> {
         model: impl Into<Arc<Model<R>>>,
         options: SessionOptions,
     ) -> Result<Self, InferenceError> {
-        check_dealt(plan)?;
         let model = model.into();
         model.header.check(Kind::Model, Header::new(plan, transport.party()))?;
         let party = connect(transport, plan, &options).await?;

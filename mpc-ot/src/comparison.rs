@@ -16,7 +16,6 @@
 //! 74 of which P_0 receives. [`ComparisonShape::traffic`] tells all of it.
 
 mod assemble;
-mod cross;
 mod ends;
 mod half;
 mod shape;

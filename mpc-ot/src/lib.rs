@@ -9,6 +9,7 @@ mod channel;
 pub mod comparison;
 mod correlated;
 mod cots;
+pub mod cross;
 mod error;
 pub mod ferret;
 mod hash;

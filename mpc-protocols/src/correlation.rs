@@ -17,7 +17,7 @@ mod request;
 mod source;
 
 pub use dealer::Dealer;
-pub use dealt::{Dealt, Recorded};
+pub use dealt::{Dealt, OwnRecorded, Recorded};
 pub use fields::{Correlation, Fields};
 pub use layout::{CORRECTION_FRAME_BYTES, Field, Form, LAYOUT, Layout, Origin, layout_digest};
 pub use provider::{Provided, Provider, Share};
@@ -26,4 +26,5 @@ pub use request::Request;
 pub use source::CorrelationSource;
 
 pub(crate) use dealing::{Deal, Dealing, Secret, products};
+pub(crate) use fields::Made;
 pub(crate) use packed::Expansion;

@@ -2,8 +2,8 @@
 //!
 //! Their correlations satisfy the same relations as a dealer's, field by field, so that protocols do not see the difference;
 //! only products with fixed weights are off by the noise of their encryption ([`OwnPlan::noise`]). [`OwnPlan`] says how each is
-//! made and what it costs, and refuses by name what two parties cannot make: so far lookups, and products of secrets that would
-//! take more than a gigabyte.
+//! made and what it costs, and refuses by name what two parties cannot make: products of secrets that would take more than
+//! 128 GiB, and layers that no encryption has room for.
 //!
 //! | correlation | how it is made |
 //! |---|---|
@@ -11,15 +11,18 @@
 //! | products with fixed weights | [`mpc_he`] modulo 2^50; with more bits by transfers |
 //! | products of secrets, squares | a transfer for each bit of an operand |
 //! | masks with their bits, bits in the ring | a transfer for each bit |
+//! | lookups | a one-hot vector of the table's index, and a transfer in each direction for each of its entries |
 //! | triples of bits | two transfers, and no message |
 
 mod bits;
 mod comparison;
 mod cost;
 mod layers;
+mod lookup;
 mod maker;
 mod piecewise;
 mod plan;
+mod record;
 mod transfers;
 
 use alloc::boxed::Box;
@@ -42,6 +45,7 @@ use plan::{How, Making};
 use transfers::Product;
 
 pub use plan::{OwnPlan, WeightHolder};
+pub use record::recorded_bytes;
 
 /// Label of what is counted for correlations, in the phases [`Phase::Setup`] and [`Phase::Preprocessing`].
 pub const MAKE: &str = "make correlations";
@@ -188,6 +192,7 @@ impl OwnInference<'_> {
                 Ok(())
             }
             How::Bits(bits) => bits.make::<E>(maker, shares).await,
+            How::Lookup(lookup) => lookup.make::<E>(maker, shares).await,
             How::Layer(layer) => {
                 let Maker { pair, place, generator } = maker;
                 layers.check(layer, self.plan.sides(*place))?;
@@ -206,11 +211,7 @@ impl OwnInference<'_> {
             }
             How::Square(product) => {
                 let a = maker.random::<E>(product.map.left_len(), product.width);
-                // (a_0 + a_1)² has the product of a_0 with 2·a_1.
-                let twice: SecretVec<E> = a.iter().map(|a| a.wrapping_add(*a)).collect();
-                let (x, y) = if maker.place.is_first() { (Some(&a[..]), None) } else { (None, Some(&twice[..])) };
-                let mut square = product.make(&mut maker.pair, x, y).await?;
-                square.iter_mut().zip(a.iter()).for_each(|(sum, a)| *sum = sum.wrapping_add(a.wrapping_mul(*a)));
+                let square = product.square(maker, &a).await?;
                 put_all(shares, &[&a, &square]);
                 Ok(())
             }

@@ -79,7 +79,7 @@ impl Inner {
         });
         let mut seen = Seen { watch, all: steps.len() * inputs.len(), steps };
         // Dropped when nobody waits any more, which closes its connections.
-        let query = async { Some(client.query(model, &inputs, Correlations::Dealer, &mut seen).await) };
+        let query = async { Some(client.query(model, &inputs, Correlations::Live, &mut seen).await) };
         let stopped = async {
             watch.stopped().await;
             None

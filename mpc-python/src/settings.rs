@@ -67,7 +67,7 @@ impl Settings {
 impl Settings {
     /// The arguments of a run of the network of that name.
     pub fn arguments(&self, name: &str) -> RunArguments {
-        RunArguments { model: name.to_owned(), ..self.0.clone() }
+        RunArguments { model: name.into(), ..self.0.clone() }
     }
 }
 

@@ -38,7 +38,7 @@ pub fn query(
         reveal_to: RevealTo::DataOwner,
         model_owner: None,
     };
-    let results = smol::block_on(client.query(model, &[vec![input]], Correlations::Dealer, &mut ()))?;
+    let results = smol::block_on(client.query(model, &[vec![input]], Correlations::Live, &mut ()))?;
     let revealed = results.outputs.into_iter().flatten().flatten().next();
     Ok(revealed.ok_or("by the model's terms the result is not revealed here")?)
 }

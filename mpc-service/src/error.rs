@@ -181,6 +181,9 @@ pub enum ServiceError {
     /// A session with a dealer, and none that is named.
     #[error("no dealer is named, which this session needs")]
     NoDealer,
+    /// A dealer that is named for a model whose parties make their own correlations. Nothing was sent.
+    #[error("a dealer is named, and by the terms of this model there is none: the two parties make the correlations")]
+    NeedlessDealer,
     /// Models of several owners, and none that is named.
     #[error("{} model owners have left models of this plan: name the one that is meant; by fingerprint: {}", .owners.len(), shown_owners(.owners))]
     SeveralOwners {

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use mpc_nn::{Graph, GraphError, Owner, PlanError, Recipients, Roles, Settings, WeightKnowledge};
+use mpc_nn::{Correlations, Graph, GraphError, Owner, PlanError, Recipients, Roles, Settings, WeightKnowledge};
 use mpc_ring::RingBits;
 use serde::{Deserialize, Serialize};
 
@@ -87,6 +87,8 @@ pub struct Terms {
     pub reveal: Reveal,
     /// To whom.
     pub reveal_to: RevealTo,
+    /// The makers of correlations: a dealer, or two parties themselves.
+    pub correlations: Correlations,
 }
 
 impl Default for Terms {
@@ -102,6 +104,7 @@ impl Default for Terms {
             owner_computes: false,
             reveal: Reveal::Full,
             reveal_to: RevealTo::DataOwner,
+            correlations: Correlations::Dealt,
         }
     }
 }
@@ -111,6 +114,12 @@ impl Terms {
     #[must_use]
     pub fn parties(&self) -> usize {
         usize::from(self.parties)
+    }
+
+    /// Whether a dealer makes the correlations, and not two parties themselves.
+    #[must_use]
+    pub fn has_dealer(&self) -> bool {
+        self.correlations == Correlations::Dealt
     }
 
     /// The number of servers: all parties but a computing data owner.
@@ -171,6 +180,7 @@ impl Terms {
             comparison_bits: self.comparison_bits,
             weights: if self.owner_computes { WeightKnowledge::Owner } else { WeightKnowledge::Shared },
             roles: Roles { recipients: Some(recipients), ..Roles::new(model_owner, data_owner) },
+            correlations: self.correlations,
             ..Settings::new(self.parties())
         })
     }

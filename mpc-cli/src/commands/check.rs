@@ -1,5 +1,6 @@
 //! `mpc check`: a network in floating point, in plain fixed point and privately, layer by layer.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::Args;
@@ -44,11 +45,11 @@ const MAX_LABELS_FILE: usize = 1 << 24;
 pub struct CheckArguments {
     /// The network: an ONNX file, or a name.
     #[arg(value_name = "NAME|FILE.onnx")]
-    pub model: String,
+    pub model: OsString,
 
     /// A tensor or image for each input, as for `run`.
     #[arg(long, value_name = "[NAME=]FILE")]
-    pub input: Vec<String>,
+    pub input: Vec<OsString>,
 
     /// The true class of each sample, integers in an .npy file: for the accuracy of each run.
     #[arg(long, value_name = "FILE.npy")]
@@ -227,7 +228,7 @@ pub fn check(
     let largest_magnitude = bounded.map(Layer::magnitude).fold(0.0, f64::max);
     let integer_bits = (2.0 * largest_magnitude).max(1.0).log2().ceil() as u32;
     Ok(Report {
-        model: run.model.clone(),
+        model: run.name().into_owned(),
         fractional_bits: settings.fractional_bits,
         comparison_bits: settings.comparison_bits,
         bound: settings.bound(),

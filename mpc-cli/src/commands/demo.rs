@@ -97,11 +97,11 @@ fn start(site: &Site<'_>, model: &PrivateModel, flags: &PageFlags) -> Result<(Ve
     let parties: Vec<_> = servers.iter().map(String::as_str).collect();
     let dealer = site.start(&["dealer"], "dealer", &site.allow(&parties), None)?;
     let dealer_peer = format!("{}={}", dealer.address, site.certificate("dealer").display());
-    let running = site.serve(model, &servers, &dealer_peer, Some(flags))?;
+    let running = site.serve(model, &servers, Some(&dealer_peer), Some(flags))?;
     let connect = servers.iter().zip(&running);
     let connect: Vec<_> =
         connect.map(|(name, at)| format!("{}={}", at.address, site.certificate(name).display())).collect();
-    let Client { endpoint, servers, .. } = site.client("owner", &connect, &dealer_peer)?;
+    let Client { endpoint, servers, .. } = site.client("owner", &connect, Some(&dealer_peer))?;
     smol::block_on(Depositor { endpoint, servers }.deposit(model))?;
     let certificate = certificate(&site.certificate("dealer"))?;
     Ok(([dealer].into_iter().chain(running).collect(), certificate))

@@ -58,7 +58,7 @@ impl Report {
 /// # Errors
 /// [`Failure`]
 pub fn cost_json(arguments: &RunArguments, network: &Network) -> Result<String, Failure> {
-    let (name, terms) = (&arguments.model, arguments.terms.terms());
+    let (name, terms) = (&*arguments.name(), arguments.terms.terms());
     let nets = [Net::Loopback, Net::Lan, Net::Wan];
     if !arguments.terms.are_plain() {
         let model = PublicModel::new(network, terms)?;
@@ -71,7 +71,7 @@ pub fn cost_json(arguments: &RunArguments, network: &Network) -> Result<String, 
 
 /// Runs the command.
 pub fn run(PlanArguments { run: arguments, net }: &PlanArguments) -> Result<(), Failure> {
-    let name = &arguments.model;
+    let name = &*arguments.name();
     let report = match packed(arguments)? {
         Some(model) => in_ring!(model.terms.ring, R => Report::new(name, &model.plan::<R>()?, &model.terms, net)),
         None => {
@@ -90,5 +90,5 @@ fn packed(arguments: &RunArguments) -> Result<Option<PublicModel>, Failure> {
         return Ok(Some(PublicModel::read(model)?));
     }
     let is_served = arguments.transport == TransportKind::Services;
-    is_served.then(|| Ok(arguments.terms.pack(model, &arguments.shape)?.public)).transpose()
+    is_served.then(|| Ok(arguments.pack()?.public)).transpose()
 }

@@ -12,9 +12,10 @@ use crate::output::{disclose, print};
 use crate::session_progress::SessionProgress;
 use crate::store_argument::{STORE, StoreArgument};
 
-/// Prepares inferences ahead of time: their correlations are dealt now, and stored here and at the servers, encrypted.
+/// Prepares inferences ahead of time: their correlations are made now, and stored here and at the servers, encrypted.
 ///
-/// A query with --store then needs no dealer. Each prepared inference is used once; what a crash or a failed query has
+/// The dealer makes them, or the two parties of a model that was packed with --no-dealer. A query with --store then needs
+/// neither. Each prepared inference is used once; what a crash or a failed query has
 /// begun to use is gone.
 #[derive(Debug, Args)]
 pub struct PrepareArguments {

@@ -1,5 +1,6 @@
 //! `mpc query`.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::Args;
@@ -14,7 +15,7 @@ use crate::store_argument::{STORE, StoreArgument};
 ///
 /// For a model with one input each file is an inference, one after the other in one session; for a model with several, all
 /// files are those of one inference (NAME=FILE). With --store the correlations were made by `mpc prepare`, and no dealer
-/// takes part.
+/// takes part. Of a model that was packed with --no-dealer there is none: the two parties make them.
 #[derive(Debug, Args)]
 pub struct QueryArguments {
     /// The public part of the model.
@@ -22,7 +23,7 @@ pub struct QueryArguments {
     model: PathBuf,
     /// The inputs: tensors (.npy, .npz) or images (PNG, JPEG), which are resized.
     #[arg(required = true, value_name = "[NAME=]FILE")]
-    input: Vec<String>,
+    input: Vec<OsString>,
     #[command(flatten)]
     connect: ConnectArguments,
     /// The store of prepared inferences, a folder or a database.

@@ -39,7 +39,7 @@ pub struct ServeArguments {
     /// Those who may ask for inferences.
     #[arg(long, required = true, value_delimiter = ',', value_name = "FILE.crt")]
     allow: Vec<PathBuf>,
-    /// The dealer and the certificate that it must have.
+    /// The dealer and the certificate that it must have; of a model that was packed with --no-dealer there is none.
     #[arg(long, value_name = "HOST:PORT=FILE.crt")]
     dealer: Option<String>,
     /// The index of this party.
@@ -98,6 +98,9 @@ impl WebArguments {
         let limits = HttpLimits { connections: self.max_page_connections, ..HttpLimits::default() };
         let listener = listen(address)?;
         let address = listener.local_addr().map_err(|error| Failure::Own(error.to_string()))?;
+        if !address.ip().is_loopback() {
+            tracing::warn!(%address, "pages and their tokens come in the clear here: have a proxy with TLS before it");
+        }
         print(&format!("pages at {address}\npages seal to {}\n", WebKey::of(identity)))?;
         Ok(Some((WebSettings { origins: self.origin.clone(), tokens, limits }, listener)))
     }

@@ -1,14 +1,18 @@
 //! The arguments of `mpc run`, which `mpc plan` takes too.
 
+use std::borrow::Cow;
+use std::ffi::OsString;
 use std::num::NonZeroU8;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::{Args, Parser, ValueEnum};
-use mpc_nn::{Correlations, Transfers};
+use mpc_nn::Correlations;
+use mpc_service::PrivateModel;
 use mpc_transport::LinkSettings;
 use serde::{Deserialize, Serialize};
 
 use crate::arguments::{InputArguments, OutputArguments, TermsArguments};
+use crate::failure::Failure;
 
 /// Images per inference with `--accuracy`, unless `--batch` says otherwise.
 const ACCURACY_BATCH: usize = 25;
@@ -25,7 +29,7 @@ const HOW: &str = "How it runs";
 pub struct RunArguments {
     /// The network: a name (an unknown one lists those there are), or an ONNX file.
     #[arg(default_value = "resnet32", value_name = "NAME|FILE.onnx")]
-    pub model: String,
+    pub model: OsString,
 
     /// How messages travel.
     #[arg(long, value_enum, default_value_t = TransportKind::Memory, help_heading = HOW)]
@@ -48,7 +52,7 @@ pub struct RunArguments {
     /// of PNG or JPEG files for each class, read as the training script does, with --weights trained for these classes.
     /// Of an ONNX file: for each input a tensor (.npy, .npz) or an image (PNG, JPEG), which is resized.
     #[arg(long, value_name = "[NAME=]FILE|FOLDER", conflicts_with = "accuracy", help_heading = IO)]
-    pub input: Vec<String>,
+    pub input: Vec<OsString>,
 
     /// The party that owns an input, where it is not party 1.
     #[arg(long, value_name = "NAME=PARTY", help_heading = IO)]
@@ -61,16 +65,6 @@ pub struct RunArguments {
     /// Own weights instead of the bundled ones, with the tensor names of PyTorch.
     #[arg(long, value_name = "FILE.safetensors", help_heading = IO)]
     pub weights: Option<PathBuf>,
-
-    /// No dealer: two parties make their correlations themselves, over a second link, with oblivious transfers and encrypted
-    /// layers. The model owner computes with its weights in the clear.
-    #[arg(long, help_heading = HOW)]
-    pub no_dealer: bool,
-
-    /// How oblivious transfers are extended without a dealer: silent sends a fraction of a bit for each and assumes that learning
-    /// parity with noise is hard, softspoken sends 15 bits and does not assume it.
-    #[arg(long, value_enum, default_value_t = TransferKind::Silent, requires = "no_dealer", value_name = "METHOD", help_heading = HOW)]
-    pub ot: TransferKind,
 
     /// When the parties draw correlations from the dealer, or make them.
     #[arg(long, value_enum, default_value_t = PreprocessingMode::Streamed, help_heading = HOW)]
@@ -129,17 +123,6 @@ pub enum TransportKind {
     Services,
 }
 
-/// How oblivious transfers are extended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum TransferKind {
-    /// From parity with noise.
-    Silent,
-    /// From pseudo-random generators alone.
-    #[value(name = "softspoken")]
-    SoftSpoken,
-}
-
 /// When correlations are drawn from the dealer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -190,18 +173,25 @@ impl Default for RunArguments {
 }
 
 impl RunArguments {
+    /// The network's name, or its file as people read it.
+    pub fn name(&self) -> Cow<'_, str> {
+        self.model.to_string_lossy()
+    }
+
     /// The makers of correlations.
     pub fn correlations(&self) -> Correlations {
-        if !self.no_dealer {
-            return Correlations::Dealt;
-        }
-        let transfers = match self.ot {
-            TransferKind::Silent => Transfers::Silent,
-            TransferKind::SoftSpoken => Transfers::SoftSpoken,
-        };
         let images = if self.accuracy { ACCURACY_IMAGES } else { self.images.unwrap_or(1) };
         let inferences = images.div_ceil(self.batch().max(1)).max(1);
-        Correlations::Own { transfers, inferences: u32::try_from(inferences).unwrap_or(u32::MAX) }
+        self.terms.correlations(u32::try_from(inferences).unwrap_or(u32::MAX))
+    }
+
+    /// The model as services would serve it, for sessions of as many inferences as run.
+    pub fn pack(&self) -> Result<PrivateModel, Failure> {
+        let mut terms = self.terms.clone();
+        if let Correlations::Own { inferences, .. } = self.correlations() {
+            terms.session_inferences = Some(inferences);
+        }
+        terms.pack(Path::new(&self.model), &self.shape)
     }
 
     /// When correlations are drawn.

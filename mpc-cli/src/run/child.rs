@@ -87,7 +87,8 @@ async fn maker(
 ) -> Result<Maker, NodeError> {
     let (job, settings) = (&orders.job, orders.job.tcp_settings());
     if !job.has_dealer() {
-        return Ok(Maker::Parties(network(orders, trusted, identity, listener, &orders.dealer_links).await?));
+        let network = network(orders, trusted, identity, listener, &orders.dealer_links).await?;
+        return Ok(Maker::parties(network, || emit(&Event::Heard)));
     }
     Ok(Maker::Dealer(match trusted {
         Some(Trusted { dealer: Some(dealer), .. }) => {

@@ -35,6 +35,8 @@ pub enum Event {
         /// The certificate of its identity, as PEM.
         certificate: String,
     },
+    /// A message has come over a party's link for correlations, which two parties make: they work, however long it takes.
+    Heard,
     /// A party has its share of the model.
     Loaded(Loaded),
     /// A party begins a step.

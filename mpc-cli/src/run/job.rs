@@ -69,7 +69,7 @@ impl Job {
             inferences: 1,
             preprocessing: arguments.preprocessing_mode(),
             threads: arguments.threads,
-            owner_computes: terms.owner_computes || arguments.no_dealer,
+            owner_computes: terms.owner_computes,
             correlations: arguments.correlations(),
             link: arguments.link,
             deadline: Duration::from_secs(arguments.deadline),

@@ -28,7 +28,7 @@ pub fn run(
     memory_use::reset_peak();
     let started = clock::now();
     let (sender, events) = channel();
-    let (makers, dealer_links) = makers(job);
+    let (makers, dealer_links) = makers(job, &sender);
     for (party, (transport, maker)) in memory_network(job.parties, job.deadline).into_iter().zip(makers).enumerate() {
         let job = job.clone();
         let weights = (party == 0).then(|| Arc::clone(&weights));
@@ -51,10 +51,16 @@ pub fn run(
 }
 
 /// Where each party's correlations come from, and the dealer's ends of links.
-fn makers(job: &Job) -> (Vec<Maker>, Vec<Link>) {
+fn makers(job: &Job, sender: &Sender<(Node, Event)>) -> (Vec<Maker>, Vec<Link>) {
     if !job.has_dealer() {
-        let network = memory_network(job.parties, job.deadline).into_iter();
-        return (network.map(|transport| Maker::Parties(emulated(transport, job))).collect(), Vec::new());
+        let network = memory_network(job.parties, job.deadline).into_iter().enumerate();
+        let makers = network.map(|(party, transport)| {
+            let sender = sender.clone();
+            // That nobody listens any more, the party finds out by itself.
+            let hear = move || drop(sender.send((Node::Party(party), Event::Heard)));
+            Maker::parties(emulated(transport, job), hear)
+        });
+        return (makers.collect(), Vec::new());
     }
     let links = (0..job.parties).map(|_| memory_link(job.deadline));
     links.map(|(party, dealer)| (Maker::Dealer(emulated_link(party, job)), emulated_link(dealer, job))).unzip()

@@ -286,7 +286,7 @@ mod tests {
     #[test]
     fn a_page_is_whole_and_has_every_figure_of_the_run() {
         let (name, network) = ("<script>alert('&\"')</script>", network("<script>relu"));
-        let arguments = RunArguments { model: name.to_owned(), ..RunArguments::default() };
+        let arguments = RunArguments { model: name.into(), ..RunArguments::default() };
         let inputs = vec![vec![array![[0.5, -2.0, 0.0]].into_dyn()]; 3];
         let summary = run_local(&arguments, &network, inputs, &mut |_| ControlFlow::Continue(())).unwrap().summary;
         let plan = Job::new(&arguments, network.graph.clone()).unwrap().plan::<u64>().unwrap();
@@ -316,7 +316,8 @@ mod tests {
 
     #[test]
     fn a_page_of_a_run_without_a_dealer_has_the_plan_of_every_inference() {
-        let arguments = RunArguments { no_dealer: true, ..RunArguments::default() };
+        let mut arguments = RunArguments::default();
+        arguments.terms.no_dealer = true;
         let (network, inputs) = (network("relu"), vec![vec![array![[0.5, -2.0, 0.0]].into_dyn()]; 3]);
         let summary = run_local(&arguments, &network, inputs, &mut |_| ControlFlow::Continue(())).unwrap().summary;
         let plan = Job::new(&arguments, network.graph.clone()).unwrap().plan::<u64>().unwrap();

@@ -16,6 +16,7 @@ use super::arguments::PreprocessingMode;
 use super::clock;
 use super::error::NodeError;
 use super::event::{Event, Inferred, Loaded, Output, StepRecord};
+use super::heard::Heard;
 use super::job::Job;
 
 /// Steps are reported no more often than this: enough for the eye, and too little to slow a run.
@@ -39,6 +40,13 @@ pub enum Maker {
     Dealer(Link),
     /// The two parties, over a network of their own for it.
     Parties(AnyTransport),
+}
+
+impl Maker {
+    /// The two parties; `hear` is called now and then when a message has come.
+    pub fn parties(network: AnyTransport, hear: impl FnMut() + Send + 'static) -> Self {
+        Self::Parties(AnyTransport::new(Heard::new(network, hear)))
+    }
 }
 
 /// A party: agrees with the others and the dealer, loads the model and runs the job's inferences.

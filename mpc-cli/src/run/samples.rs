@@ -1,6 +1,7 @@
 //! The inputs that their owners read, and the model owner's weights: read and checked.
 
-use std::path::PathBuf;
+use std::ffi::OsString;
+use std::path::Path;
 
 use mpc_models::images::ImageFolder;
 use mpc_models::npy::MAX_IMAGES;
@@ -30,7 +31,7 @@ pub struct ImageSource {
     /// The network's name.
     pub model: String,
     /// A file or a folder with a folder of images for each class, or none for the bundled samples.
-    pub file: Option<PathBuf>,
+    pub file: Option<OsString>,
     /// How pixels become numbers, of a folder.
     pub pixels: Pixels,
     /// The first image.
@@ -68,7 +69,7 @@ impl SampleSource {
 
 impl ImageSource {
     fn read(&self, is_owned: impl Fn(usize) -> bool) -> Result<Samples, InputError> {
-        let (inputs, targets) = match (Network::by_name(&self.model)?, &self.file) {
+        let (inputs, targets) = match (Network::by_name(&self.model)?, self.file.as_ref().map(Path::new)) {
             (Network::Model(model), Some(folder)) if folder.is_dir() => self.read_folder(folder, model)?,
             (Network::Model(model), Some(file)) => (vec![self.read_npy(file, model)?], None),
             (Network::Model(model), None) => self.read_bundled(model)?,
@@ -93,7 +94,7 @@ impl ImageSource {
         Ok((samples.inputs, Some(samples.targets)))
     }
 
-    fn read_folder(&self, folder: &PathBuf, model: &Model) -> Result<(Vec<ArrayD<f32>>, Option<Targets>), InputError> {
+    fn read_folder(&self, folder: &Path, model: &Model) -> Result<(Vec<ArrayD<f32>>, Option<Targets>), InputError> {
         let image = model.image().ok_or_else(|| InputError::NotImages { model: model.name().to_owned() })?;
         let wrong = |reason: String| InputError::Labelled { file: folder.display().to_string(), reason };
         let images = ImageFolder::open(folder)?;
@@ -105,7 +106,7 @@ impl ImageSource {
         Ok((vec![samples], Some(Targets::Labels(labels))))
     }
 
-    fn read_npy(&self, file: &PathBuf, model: &Model) -> Result<ArrayD<f32>, InputError> {
+    fn read_npy(&self, file: &Path, model: &Model) -> Result<ArrayD<f32>, InputError> {
         let image = model.image().ok_or_else(|| InputError::NotImages { model: model.name().to_owned() })?;
         let image_bytes: usize = size_of::<f32>() * image.into_iter().product::<usize>();
         let bytes = read_file(file, image_bytes.saturating_mul(MAX_IMAGES + 1))?;
@@ -143,10 +144,10 @@ fn part(samples: &ArrayD<f32>, batch: usize, inference: usize) -> ArrayD<f32> {
 /// Where a network's weights come from.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct WeightSource {
-    /// The network's name.
-    pub model: String,
+    /// The network's name, or its file.
+    pub model: OsString,
     /// A file, or none for those that come with the network.
-    pub file: Option<PathBuf>,
+    pub file: Option<OsString>,
     /// The shapes of inputs, for a network that is itself a file.
     pub shapes: Vec<(String, Vec<usize>)>,
 }
@@ -157,17 +158,17 @@ impl WeightSource {
         if is_onnx(&self.model) {
             let network = self.import(&OnnxFile::open(&self.model)?)?;
             // The file was read before, for its architecture.
-            let changed = || InputError::Named(format!("{} has changed since it was read", self.model));
+            let changed = || InputError::Named(format!("{} has changed since it was read", self.model.display()));
             return if network.graph == *graph { Ok(network.weights) } else { Err(changed()) };
         }
-        let Network::Model(model) = Network::by_name(&self.model)? else {
+        let Network::Model(model) = Network::by_name(&self.model.to_string_lossy())? else {
             let wrong = |error: WeightsError| InputError::Weights {
                 source_name: "made up for the layer".to_owned(),
                 error: error.into(),
             };
             return random_weights(graph, random::SEED).map_err(wrong);
         };
-        let Some(file) = &self.file else {
+        let Some(file) = self.file.as_ref().map(Path::new) else {
             let wrong = |error| InputError::Weights { source_name: "bundled with the model".to_owned(), error };
             return model.default_weights(graph).map_err(wrong);
         };

@@ -30,34 +30,33 @@ pub fn run(arguments: &RunArguments) -> Result<(), Failure> {
     let folder = tempfile::tempdir().map_err(|error| Failure::Own(format!("a folder for the keys: {error}")))?;
     let site =
         Site { folder: folder.path(), deadline: arguments.deadline, reveal_to: arguments.terms.reveal_to.into() };
-    let model = arguments.terms.pack(Path::new(&arguments.model), &arguments.shape)?;
+    let model = arguments.pack()?;
     let inputs = inputs(arguments, &model.public)?;
     let servers: Vec<String> = (0..model.public.terms.servers()).map(|party| format!("server{party}")).collect();
     for name in servers.iter().map(String::as_str).chain(["owner", "client", "dealer"]) {
         site.keygen(name)?;
     }
     let parties: Vec<_> = servers.iter().map(String::as_str).chain(["client"]).collect();
-    let dealer = site.start(&["dealer"], "dealer", &site.allow(&parties), None)?;
-    let dealer_peer = format!("{}={}", dealer.address, site.certificate("dealer").display());
-    let running = site.serve(&model, &servers, &dealer_peer, None)?;
+    let has_dealer = model.public.terms.has_dealer();
+    let dealer = has_dealer.then(|| site.start(&["dealer"], "dealer", &site.allow(&parties), None)).transpose()?;
+    let dealer_peer =
+        dealer.as_ref().map(|dealer| format!("{}={}", dealer.address, site.certificate("dealer").display()));
+    let dealer_peer = dealer_peer.as_deref();
+    let running = site.serve(&model, &servers, dealer_peer, None)?;
     let addresses = running.iter().map(|server| server.address);
     let connect: Vec<_> =
         servers.iter().zip(addresses).map(|(name, at)| format!("{at}={}", site.certificate(name).display())).collect();
     if model.public.terms.setting == Topology::Outsourced {
-        let Client { endpoint, servers, .. } = site.client("owner", &connect, &dealer_peer)?;
+        let Client { endpoint, servers, .. } = site.client("owner", &connect, dealer_peer)?;
         smol::block_on(Depositor { endpoint, servers }.deposit(&model))?;
     }
-    let client = site.client("client", &connect, &dealer_peer)?;
+    let client = site.client("client", &connect, dealer_peer)?;
     query(&client, &model.public, &inputs, None, &arguments.output)
 }
 
 /// Refuses what services do not do.
 fn check(arguments: &RunArguments) -> Result<(), Failure> {
     let RunArguments { batch, accuracy, input_owner, weights, preprocessing, pipeline, threads, link, .. } = arguments;
-    if arguments.no_dealer {
-        let reason = "services work with a dealer: run --no-dealer with --transport memory, tcp or tls";
-        return Err(Failure::Usage(reason.to_owned()));
-    }
     let is_other = batch.is_some_and(|batch| batch != 1)
         || *accuracy
         || !input_owner.is_empty()
@@ -131,10 +130,10 @@ impl Site<'_> {
         vec!["--allow".to_owned(), paths.join(",")]
     }
 
-    pub(crate) fn client(&self, name: &str, connect: &[String], dealer: &str) -> Result<Client, Failure> {
+    pub(crate) fn client(&self, name: &str, connect: &[String], dealer: Option<&str>) -> Result<Client, Failure> {
         let key = KeyArguments { key: self.key(name), certificate: None, deadline: self.deadline };
         let servers = peers("connect", connect)?;
-        let dealer = Some(peer("dealer", dealer)?);
+        let dealer = dealer.map(|dealer| peer("dealer", dealer)).transpose()?;
         Ok(Client { endpoint: key.endpoint()?, servers, dealer, reveal_to: self.reveal_to, model_owner: None })
     }
 
@@ -143,7 +142,7 @@ impl Site<'_> {
         &self,
         model: &PrivateModel,
         servers: &[String],
-        dealer: &str,
+        dealer: Option<&str>,
         pages: Option<&PageFlags>,
     ) -> Result<Vec<Running>, Failure> {
         let [public, private] = ["net.public", "net.private"].map(|name| self.folder.join(name));
@@ -158,7 +157,8 @@ impl Site<'_> {
         let mut running = Vec::new();
         for (party, name) in servers.iter().enumerate() {
             let mut flags = self.allow(&["client"]);
-            flags.extend(["--dealer".to_owned(), dealer.to_owned(), "--party".to_owned(), party.to_string()]);
+            flags.extend(dealer.into_iter().flat_map(|dealer| ["--dealer".to_owned(), dealer.to_owned()]));
+            flags.extend(["--party".to_owned(), party.to_string()]);
             flags.extend(named.iter().flat_map(|peer| ["--server".to_owned(), peer.clone()]));
             if party == 0 && model.public.terms.reveal_to != RevealTo::DataOwner {
                 flags.extend(["--results".to_owned(), self.folder.join("results").display().to_string()]);

@@ -1,6 +1,6 @@
 //! The subject of a run: a graph, where its weights and inputs are, and what its outputs say.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use mpc_models::images::ImageFolder;
 use mpc_models::{Model, Task};
@@ -77,7 +77,7 @@ impl Subject {
         if !arguments.output.output.is_empty() {
             return Err(InputError::Named("--output needs an ONNX file".to_owned()));
         }
-        let network = Network::by_name(&arguments.model)?;
+        let network = Network::by_name(&arguments.name())?;
         let graph = match (&network, folder(arguments)) {
             (Network::Model(model), Some(folder)) => {
                 // As many classes as folders: the weights must have been trained for them.
@@ -87,8 +87,11 @@ impl Subject {
         };
         let outputs = graph.outputs().iter().map(|&id| graph.node(id).name().to_owned()).collect();
         let inputs = Some(SampleSource::Images(image_source(arguments)?));
-        let weights =
-            WeightSource { model: arguments.model.clone(), file: arguments.weights.clone(), shapes: Vec::new() };
+        let weights = WeightSource {
+            model: arguments.model.clone(),
+            file: arguments.weights.clone().map(PathBuf::into_os_string),
+            shapes: Vec::new(),
+        };
         let (meaning, is_trained) = match network {
             Network::Model(model) => (meaning(model), arguments.weights.is_some() || model.bundled_weights().is_some()),
             Network::Layer(_) => (Meaning::Values, false),
@@ -111,15 +114,16 @@ fn folder(arguments: &RunArguments) -> Option<&Path> {
 }
 
 fn image_source(arguments: &RunArguments) -> Result<ImageSource, InputError> {
-    let RunArguments { model, accuracy, images, batch, input, .. } = arguments;
+    let RunArguments { accuracy, images, batch, input, .. } = arguments;
+    let model = arguments.name().into_owned();
     let file = match &input[..] {
         [] => None,
-        [file] => Some(file.into()),
+        [file] => Some(file.clone()),
         _ => return Err(InputError::Named(format!("`{model}` takes one --input, a file of images"))),
     };
     let is_all = *accuracy || file.is_some();
     let count = images.or(if is_all { None } else { Some(batch.unwrap_or(1)) });
-    let (model, first) = (model.clone(), arguments.first_image);
+    let first = arguments.first_image;
     let pixels = arguments.pixels.pixels();
     Ok(ImageSource { model, file, pixels, first, count, batch: arguments.batch() })
 }

@@ -208,12 +208,12 @@ pub fn summarise(
     let settings = plan.settings();
     let batch = plan.graph().batch();
     Ok(Summary {
-        model: arguments.model.clone(),
+        model: arguments.name().into_owned(),
         parties: settings.parties,
         transport: arguments.transport,
         link: arguments.link,
         owner_computes: settings.weights == WeightKnowledge::Owner,
-        no_dealer: arguments.no_dealer,
+        no_dealer: arguments.terms.no_dealer,
         preprocessing_mode: arguments.preprocessing_mode(),
         ring_bits: plan.ring_bits(),
         fractional_bits: settings.fractional_bits,

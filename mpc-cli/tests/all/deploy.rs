@@ -106,7 +106,7 @@ fn every_command_of_the_guide_runs() {
             unused.remove(file);
         }
     }
-    assert_eq!(results, 6);
+    assert_eq!(results, 8);
     assert!(unused.is_empty(), "{unused:?}");
     check_generated(&site.folder("acme").join("share"));
     site.stop_all();

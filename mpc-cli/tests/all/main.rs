@@ -10,6 +10,7 @@ mod guide;
 mod journey;
 mod logs;
 mod no_dealer;
+mod page;
 mod parts;
 mod run;
 mod soak;

@@ -341,6 +341,35 @@ fn an_onnx_file_runs_on_a_tensor_or_an_image() {
     assert_eq!(result["agree"], true);
 }
 
+/// Latin-1 names are on many disks still; a `=` in the folder's is no tensor's name.
+#[cfg(unix)]
+#[test]
+fn paths_need_not_be_utf_8() {
+    use std::ffi::{OsStr, OsString};
+    use std::os::unix::ffi::OsStrExt;
+
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path().join(OsStr::from_bytes(b"caf\xe9=1"));
+    fs::create_dir(&folder).unwrap();
+    let [model, input, output] = ["model.onnx", "input.npy", "output.npy"].map(|name| folder.join(name));
+    fs::copy(ONNX, &model).unwrap();
+    fs::copy(format!("{ONNX}.data"), folder.join("model.onnx.data")).unwrap();
+    fs::write(&input, npy(&[1, 3, 16, 16], &[0.5; 3 * 16 * 16])).unwrap();
+    let mut named = OsString::from("input0=");
+    named.push(&input);
+    let mut mpc = Command::new(env!("CARGO_BIN_EXE_mpc"));
+    mpc.arg("run")
+        .arg(&model)
+        .args(["--transport", "tcp", "--json", "--input"])
+        .arg(&named)
+        .arg("--output")
+        .arg(&output);
+    let run = mpc.output().unwrap();
+    assert_eq!(run.status.code(), Some(0), "{}", stderr(&run));
+    assert_eq!(serde_json::from_slice::<Value>(&run.stdout).unwrap()["agree"], true);
+    assert_eq!(mpc_models::arrays::read_npy(&fs::read(output).unwrap()).unwrap().shape(), [1, 5]);
+}
+
 #[test]
 fn what_an_onnx_file_cannot_run_on_is_refused_by_name() {
     let input = File::new("onnx-wrong.npy", &npy(&[1, 4, 16, 16], &[0.0; 4 * 16 * 16]));

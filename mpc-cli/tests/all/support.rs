@@ -60,6 +60,20 @@ impl Process {
         Self { name: name.to_owned(), child, log, reader: Some(reader) }
     }
 
+    /// Starts it, and reads the first lines that it prints; of one that ends before, the lines are empty.
+    pub fn with_lines(name: &str, mut command: Command, count: usize) -> (Self, Vec<String>) {
+        command.stdout(Stdio::piped());
+        let mut process = Self::start(name, command);
+        let mut output = BufReader::new(process.child.stdout.take().unwrap());
+        let mut line = || {
+            let mut line = String::new();
+            output.read_line(&mut line).unwrap();
+            line.trim().to_owned()
+        };
+        let lines = (0..count).map(|_| line()).collect();
+        (process, lines)
+    }
+
     /// The text that it has logged so far.
     pub fn log(&self) -> String {
         self.log.text.lock().unwrap().clone()
@@ -120,21 +134,16 @@ pub struct Service {
 }
 
 impl Service {
-    pub fn start(name: &str, mut command: Command) -> Self {
-        let mut process = Process::start(name, {
-            command.stdout(Stdio::piped());
-            command
-        });
-        let mut line = String::new();
-        BufReader::new(process.child.stdout.take().unwrap()).read_line(&mut line).unwrap();
-        let address = line.trim().strip_prefix("listening on ").and_then(|address| address.parse().ok());
+    pub fn start(name: &str, command: Command) -> Self {
+        let (process, lines) = Process::with_lines(name, command, 1);
+        let address = lines[0].strip_prefix("listening on ").and_then(|address| address.parse().ok());
         let address = address.unwrap_or_else(|| panic!("{name} does not listen:\n{}", process.log()));
         Self { process, address }
     }
 }
 
 /// The small network of the tests, and its weights.
-fn network() -> Network {
+pub fn network() -> Network {
     let mut builder = GraphBuilder::new();
     let x = builder.input("x", &[1, INPUTS]).unwrap();
     let first = builder.linear("first", x, 2 * INPUTS, true).unwrap();
@@ -170,6 +179,8 @@ pub struct Site {
     folder: TempDir,
     expected: Vec<Vec<f32>>,
     is_outsourced: bool,
+    /// Whether dealers are named; else their addresses are of no matter.
+    has_dealer: bool,
 }
 
 impl Default for Site {
@@ -192,7 +203,7 @@ impl Site {
         model.write(&folder.path().join("net.private")).unwrap();
         fs::write(folder.path().join("net.public"), model.public.to_bytes()).unwrap();
         let is_outsourced = terms.setting == Topology::Outsourced;
-        let site = Self { folder, expected, is_outsourced };
+        let site = Self { folder, expected, is_outsourced, has_dealer: terms.has_dealer() };
         for seed in 0..SAMPLES {
             write_tensor(&site.path(&format!("x{seed}.npy")), &sample(seed).mapv(f64::from), &[1, INPUTS]).unwrap();
         }
@@ -242,9 +253,15 @@ impl Site {
     pub fn server_command(&self, at: Option<SocketAddr>, dealer: SocketAddr) -> Command {
         let mut command = self.command("acme", "serve");
         command.arg(self.path("net.private")).args(["--allow", &self.allow(&["clinic"])]).args(MANY);
-        command.args(["--dealer", &self.peer("dealer", dealer), "--store"]).arg(self.path("acme.store"));
-        command.args(["--listen", &listen(at)]);
+        self.name_dealer(&mut command, dealer);
+        command.arg("--store").arg(self.path("acme.store")).args(["--listen", &listen(at)]);
         command
+    }
+
+    fn name_dealer(&self, command: &mut Command, dealer: SocketAddr) {
+        if self.has_dealer {
+            command.args(["--dealer", &self.peer("dealer", dealer)]);
+        }
     }
 
     pub fn start_server(&self, at: Option<SocketAddr>, dealer: SocketAddr) -> Service {
@@ -257,7 +274,8 @@ impl Site {
         let mut command = self.command(name, "serve");
         command.arg("--shares").arg(self.path(&format!("{name}.shares"))).args(["--party", &party.to_string()]);
         command.args(["--allow", &self.allow(&["clinic"]), "--model-owner", &self.allow(&["acme"])]).args(MANY);
-        command.args(["--dealer", &self.peer("dealer", dealer), "--listen", &servers[party].to_string()]);
+        self.name_dealer(&mut command, dealer);
+        command.args(["--listen", &servers[party].to_string()]);
         command.arg("--store").arg(self.path(&format!("{name}.store")));
         for (name, at) in SHARE_SERVERS.iter().zip(servers) {
             command.args(["--server", &self.peer(name, at)]);
@@ -356,7 +374,7 @@ impl<'a> Query<'a> {
         for (name, at) in names.iter().zip([Some(self.server), self.second].into_iter().flatten()) {
             command.args(["--connect", &self.site.peer(name, at)]);
         }
-        command.args(["--dealer", &self.site.peer("dealer", self.dealer)]);
+        self.site.name_dealer(command, self.dealer);
     }
 
     pub fn command(&self, output: &Path, report: &Path) -> Command {

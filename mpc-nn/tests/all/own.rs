@@ -3,13 +3,13 @@
 use std::thread;
 
 use mpc_nn::{
-    ConvolutionOptions, Correlations, Graph, GraphBuilder, Owner, PartySession, Plan, PlanError, Pool, Preprocessing,
-    Roles, SessionOptions, Settings, Transfers, WeightKnowledge, evaluate, in_process,
+    ConvolutionOptions, Correlations, Graph, GraphBuilder, Model, Observer, Owner, PartySession, Plan, PlanError, Pool,
+    Preprocessing, Recording, Roles, SessionOptions, Settings, Transfers, WeightKnowledge, evaluate, in_process,
 };
 use mpc_protocols::function::Function;
 use mpc_ring::Ring;
 use mpc_shares::Seed;
-use mpc_transport::{MemoryTransport, Phase, Traffic, Transport, memory_network};
+use mpc_transport::{FrameSource, MemoryTransport, Phase, Traffic, Transport, memory_network};
 use ndarray::ArrayD;
 use rand_chacha::ChaCha20Rng;
 use rand_core::SeedableRng;
@@ -41,6 +41,25 @@ fn residual() -> Graph {
     let scores = b.linear("scores", x, 3, true).unwrap();
     let best = b.arg_max("best", scores).unwrap();
     b.finish(&[scores, best]).unwrap()
+}
+
+/// Attention whose weights are the reciprocals of sigmoids, which are positive, and a gate.
+fn attention() -> Graph {
+    let mut b = GraphBuilder::new();
+    let x = b.input("x", &[3, 4]).unwrap();
+    let [q, k, v] = ["q", "k", "v"].map(|name| {
+        let rows = b.linear(name, x, 4, true).unwrap();
+        b.reshape(&format!("{name} of one head"), rows, &[1, 3, 4]).unwrap()
+    });
+    let k = b.transpose("turned", k, &[0, 2, 1]).unwrap();
+    let scores = b.matrix_product("scores", q, k).unwrap();
+    let scores = b.function("positive", scores, Function::Sigmoid).unwrap();
+    let scores = b.function("reciprocals", scores, Function::PositiveReciprocal).unwrap();
+    let x = b.matrix_product("mixed", scores, v).unwrap();
+    let x = b.reshape("rows", x, &[3, 4]).unwrap();
+    let gate = b.function("gate", x, Function::Gelu).unwrap();
+    let x = b.linear("out", gate, 2, true).unwrap();
+    b.finish(&[x]).unwrap()
 }
 
 struct Ran {
@@ -109,9 +128,106 @@ fn two_parties_run_networks_without_a_dealer() {
     let settings = Settings { fractional_bits: 12, comparison_bits: 26, ..soft() };
     check::<u64>(&residual(), settings, 2e-2, Preprocessing::Streamed);
     check::<u128>(&residual(), soft(), 2e-3, Preprocessing::Streamed);
+    check::<u64>(&attention(), soft(), 4e-3, Preprocessing::Streamed);
     // Silent transfers, and weights that are shared.
     let shared = Settings { weights: WeightKnowledge::Shared, ..Settings::without_dealer() };
+    check::<u64>(&attention(), shared, 4e-3, Preprocessing::Ahead);
     check::<u64>(&residual(), shared, 2e-3, Preprocessing::Streamed);
+}
+
+/// Notes which steps' correlations are made.
+#[derive(Default)]
+struct Steps(Vec<usize>);
+
+impl Observer for Steps {
+    fn end(&mut self, phase: Phase, step: usize) {
+        assert_eq!(phase, Phase::Preprocessing);
+        self.0.push(step);
+    }
+}
+
+/// Two inferences of a party that are recorded in one session, with its model.
+async fn record<R: Ring>(
+    [online, preparing]: [MemoryTransport; 2],
+    plan: &Plan<R>,
+    weights: &mpc_nn::Weights,
+) -> (Vec<u8>, Vec<Vec<u8>>) {
+    let party = online.party();
+    let weights = (party == 0).then_some(weights);
+    let options = SessionOptions::new([2; 16], Seed::from_system().unwrap());
+    let opened = PartySession::open_pair(online, preparing, plan, weights, options).await;
+    let mut session = opened.unwrap().of_any_maker();
+    let (mut schedule, mut recordings) = (plan.schedule().unwrap(), Vec::new());
+    for _ in 0..2 {
+        session.clear_meters();
+        let (mut recording, mut steps) = (Recording::empty(plan, party), Steps::default());
+        session.record(|bytes| recording.write(bytes), &mut steps).await.unwrap();
+        assert_eq!(steps.0, (0..plan.steps().len()).collect::<Vec<_>>());
+        let planned = plan.preprocessing_next(party, &mut schedule);
+        assert_eq!(session.dealer_meter().total(Phase::Preprocessing), planned);
+        assert!(session.meter().total(Phase::Online).is_empty());
+        assert_eq!(recording.remaining(), plan.recording_bytes(party));
+        recordings.push(recording.as_bytes().to_vec());
+    }
+    let model = session.model().to_bytes();
+    assert_eq!(model.len(), plan.model_bytes());
+    (model.to_vec(), recordings)
+}
+
+/// The recordings of [`record`], used in another session.
+async fn replay<R: Ring>(
+    online: MemoryTransport,
+    plan: &Plan<R>,
+    (model, recordings): (Vec<u8>, Vec<Vec<u8>>),
+    images: &[Vec<ArrayD<f32>>],
+    preprocessing: Preprocessing,
+) -> Vec<Option<Vec<ArrayD<f64>>>> {
+    let party = online.party();
+    let model = Model::from_bytes(plan, party, &model).unwrap();
+    let options = SessionOptions::new([3; 16], Seed::from_system().unwrap());
+    let mut session = PartySession::resume(online, plan, model, options).await.unwrap();
+    let mut outputs = Vec::new();
+    for (inputs, recording) in images.iter().zip(recordings) {
+        session.clear_meters();
+        let owned = if party == 1 { &inputs[..] } else { &[] };
+        let recording = Recording::from_bytes(recording.into());
+        outputs.push(session.infer_recorded(recording, owned, preprocessing, &mut ()).await.unwrap().revealed);
+        assert_eq!(session.meter().total(Phase::Online), plan.online(party));
+    }
+    outputs
+}
+
+fn check_recorded<R: Ring>(graph: &Graph, settings: Settings, preprocessing: Preprocessing) {
+    let mut generator = ChaCha20Rng::seed_from_u64(9);
+    let weights = random_weights(graph, &mut generator);
+    let images: Vec<_> = (0..2).map(|_| random_inputs(graph, &mut generator)).collect();
+    let plan = Plan::<R>::new(graph, settings).unwrap();
+    let run = |(online, preparing)| smol::block_on(record([online, preparing], &plan, &weights));
+    let mut outputs: Vec<_> = thread::scope(|scope| {
+        let ends = memory_network(2, DEADLINE).into_iter().zip(memory_network(2, DEADLINE));
+        let threads: Vec<_> = ends.map(|end| scope.spawn(|| run(end))).collect();
+        let recorded = threads.into_iter().map(|thread| thread.join().unwrap());
+        let ends = memory_network(2, DEADLINE).into_iter().zip(recorded);
+        let (plan, images) = (&plan, &images);
+        let run = |(online, recorded)| {
+            scope.spawn(move || smol::block_on(replay(online, plan, recorded, images, preprocessing)))
+        };
+        let threads: Vec<_> = ends.map(run).collect();
+        threads.into_iter().map(|thread| thread.join().unwrap()).collect()
+    });
+    let learned = outputs.pop().unwrap();
+    assert_eq!(outputs, [vec![None, None]]);
+    for (outputs, inputs) in learned.iter().zip(&images) {
+        let error = largest_error(outputs.as_ref().unwrap(), &evaluate(graph, &weights, inputs).unwrap());
+        assert!(error < 2e-3, "largest error {error}");
+    }
+}
+
+#[test]
+fn what_two_parties_have_recorded_runs_in_another_session() {
+    check_recorded::<u64>(&residual(), soft(), Preprocessing::Streamed);
+    let shared = Settings { weights: WeightKnowledge::Shared, ..soft() };
+    check_recorded::<u128>(&classifier(), shared, Preprocessing::Ahead);
 }
 
 #[test]
@@ -133,10 +249,10 @@ fn what_needs_a_dealer_is_refused_when_the_plan_is_made() {
     assert!(matches!(error, PlanError::NoDealer { parties: 3 }), "{error}");
     assert!(error.to_string().contains("two parties"), "{error}");
     let mut b = GraphBuilder::new();
-    let x = b.input("x", &[1, 4]).unwrap();
-    let y = b.function("gate", x, Function::Sigmoid).unwrap();
-    let error = refused(&b.finish(&[y]).unwrap(), soft());
-    assert!(matches!(&error, PlanError::NeedsDealer { step, .. } if step == "gate"), "{error}");
+    let [x, y] = ["x", "y"].map(|name| b.input(name, &[1, 4096, 4096]).unwrap());
+    let product = b.matrix_product("huge", x, y).unwrap();
+    let error = refused(&b.finish(&[product]).unwrap(), soft());
+    assert!(matches!(&error, PlanError::NeedsDealer { step, .. } if step == "huge"), "{error}");
     let small = Plan::<u32>::new(&residual(), Settings { fractional_bits: 8, comparison_bits: 18, ..soft() });
     assert!(matches!(small.unwrap_err(), PlanError::NeedsDealer { .. }));
 }

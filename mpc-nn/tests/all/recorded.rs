@@ -65,7 +65,7 @@ impl<R: Ring> Case<R> {
             for _ in 0..inferences {
                 session.clear_meters();
                 let mut recording = Recording::empty(&self.plan, party);
-                session.record(|bytes| recording.write(bytes)).await.unwrap();
+                session.record(|bytes| recording.write(bytes), &mut ()).await.unwrap();
                 assert_eq!(session.dealer_meter().total(Phase::Preprocessing), self.plan.preprocessing(party));
                 assert!(session.meter().total(Phase::Online).is_empty());
                 assert_eq!(recording.remaining(), self.plan.recording_bytes(party));
@@ -161,7 +161,7 @@ fn in_the_session_that_recorded_it_the_result_is_the_same_bit_by_bit() {
         let party = transport.party();
         let mut session = case.open(transport, link).await;
         let mut recording = Recording::empty(&case.plan, party);
-        session.record(|bytes| recording.write(bytes)).await.unwrap();
+        session.record(|bytes| recording.write(bytes), &mut ()).await.unwrap();
         session.infer_recorded(recording, case.own_inputs(party), Preprocessing::Ahead, &mut ()).await.unwrap()
     });
     let outputs = |outputs: &Outputs<u64>| outputs.revealed.clone();
@@ -290,7 +290,7 @@ fn what_keeps_a_recording_may_fail() {
             room = usize::checked_sub(room, bytes.len()).ok_or_else(full)?;
             Ok(())
         };
-        session.record(keep).await.unwrap_err()
+        session.record(keep, &mut ()).await.unwrap_err()
     });
     for error in errors {
         assert!(error.to_string().contains("no space left on device"), "{error}");

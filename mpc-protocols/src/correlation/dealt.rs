@@ -109,7 +109,36 @@ impl<F: Frames> Stream<F> {
     }
 }
 
-/// Receives a dealt field, frame by frame.
+/// Two parties' correlations of one inference that they made before, and that were [kept](crate::own::Own::record): every
+/// field is in the recording.
+pub struct OwnRecorded<S: FrameSource> {
+    frames: Kept<S>,
+    frame: SecretVec<u8>,
+}
+
+impl<S: FrameSource> OwnRecorded<S> {
+    /// The correlations of a recording.
+    ///
+    /// # Security
+    /// A recording serves one inference: it must be gone from where it was kept before this.
+    #[must_use]
+    pub fn new(source: S) -> Self {
+        Self { frames: Kept(source), frame: SecretVec::zeros(CORRECTION_FRAME_BYTES) }
+    }
+}
+
+impl<S: FrameSource> Provider for OwnRecorded<S> {
+    fn provide<'a>(&'a mut self, _: &'a Request, shares: Vec<&'a mut dyn Share>) -> Provided<'a> {
+        Box::pin(async move {
+            for share in shares {
+                receive(&mut self.frames, &mut self.frame, share).await?;
+            }
+            Ok(())
+        })
+    }
+}
+
+/// Receives a field, frame by frame.
 async fn receive(frames: &mut impl Frames, frame: &mut [u8], share: &mut dyn Share) -> Result<(), ProtocolError> {
     let field = *share.field();
     if let Some(packed) = share.packed() {
@@ -118,7 +147,7 @@ async fn receive(frames: &mut impl Frames, frame: &mut [u8], share: &mut dyn Sha
         }
         return Ok(());
     }
-    for part in field.frames() {
+    for part in field.kept_frames() {
         let bytes = &mut frame[..field.packed_bytes(part.len())];
         frames.next(bytes).await?;
         share.unpack(part, bytes);

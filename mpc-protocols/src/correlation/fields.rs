@@ -164,7 +164,7 @@ impl<R: Ring> Fields<R> {
 
 /// A party's share of a field, in memory of its form.
 #[derive(Debug)]
-pub(super) struct Made<R: Ring> {
+pub(crate) struct Made<R: Ring> {
     field: Field,
     values: Values<R>,
 }
@@ -188,8 +188,26 @@ impl<R: Ring> Values<R> {
 
 impl<R: Ring> Made<R> {
     /// Zeros, to be filled.
-    pub(super) fn blank(field: &Field) -> Self {
+    pub(crate) fn blank(field: &Field) -> Self {
         Self { field: *field, values: Values::blank(field.form, field.len) }
+    }
+
+    /// Hands the values out packed, frame by frame, each in the beginning of `frame`.
+    pub(crate) fn keep<E>(&mut self, frame: &mut [u8], mut keep: impl FnMut(&[u8]) -> Result<(), E>) -> Result<(), E> {
+        let field = self.field;
+        if let Values::Packed(packed) = &mut self.values {
+            return packed.bytes(&field).chunks(field.packed_bytes(field.frame_len())).try_for_each(keep);
+        }
+        for part in field.kept_frames() {
+            let bytes = &mut frame[..field.packed_bytes(part.len())];
+            match &self.values {
+                Values::Elements(elements) => packing::pack(&elements[part], field.bits, bytes),
+                Values::Words(words) => packing::pack(&words[part], field.bits, bytes),
+                Values::Packed(_) => unreachable!("handed out before"),
+            }
+            keep(bytes)?;
+        }
+        Ok(())
     }
 }
 

@@ -80,7 +80,16 @@ impl Field {
 
     /// The values of each frame in which the last party receives this field.
     pub fn frames(self) -> impl ExactSizeIterator<Item = Range<usize>> {
-        let len = if self.origin == Origin::Dealt && self.bits > 0 { self.len } else { 0 };
+        self.cut(if self.origin == Origin::Dealt { self.len } else { 0 })
+    }
+
+    /// The values of each frame in which a party keeps this field, where two parties make all of it.
+    pub(crate) fn kept_frames(self) -> impl ExactSizeIterator<Item = Range<usize>> {
+        self.cut(self.len)
+    }
+
+    fn cut(self, len: usize) -> impl ExactSizeIterator<Item = Range<usize>> {
+        let len = if self.bits > 0 { len } else { 0 };
         (0..len).step_by(self.frame_len()).map(move |from| from..len.min(from + self.frame_len()))
     }
 
@@ -115,6 +124,11 @@ impl Layout {
     /// The lengths of the frames that [`traffic`](Self::traffic) counts, in the order in which they arrive.
     pub fn frame_lengths(self) -> impl Iterator<Item = usize> {
         self.0.into_iter().flat_map(|field| field.frames().map(move |part| field.packed_bytes(part.len())))
+    }
+
+    /// The bytes in which a party keeps all fields, where two parties make them.
+    pub(crate) fn kept_bytes(&self) -> u64 {
+        self.0.iter().map(|field| field.packed_bytes(field.len) as u64).sum()
     }
 
     /// The traffic of the last party with the dealer, apart from its seed; the others receive their seed alone.

@@ -1,5 +1,7 @@
 //! A whole session with the dealer: its traffic and frames, and how a party records it.
 
+use core::iter;
+
 use mpc_ring::Ring;
 use mpc_shares::{SecretVec, Seed};
 use mpc_transport::{Connection, Link, RecordingError, Traffic, TransportError};
@@ -22,11 +24,12 @@ pub fn traffic<R: Ring>(plan: &[Request], place: Place) -> Traffic {
 pub fn frame_lengths<R: Ring>(plan: &[Request], place: Place) -> impl Iterator<Item = usize> {
     let corrections = plan.iter().filter(move |_| place.is_last());
     let corrections = corrections.filter_map(|request| request.layout::<R>().ok()).flat_map(Layout::frame_lengths);
-    core::iter::once(Seed::BYTES).chain(corrections)
+    iter::once(Seed::BYTES).chain(corrections)
 }
 
 /// Receives what the dealer sends a party in one session that is dealt to `plan` in ring `R`, and hands it to `keep` frame
-/// by frame, to be used later: all that was kept makes a [`Recorded`](super::Recorded) provider.
+/// by frame, to be used later: all that was kept makes a [`Recorded`](super::Recorded) provider. `progress` is called with the
+/// number of requests whose correlations are kept.
 ///
 /// # Security
 /// A recording is as secret as the party's inputs, and must be used once: whoever keeps it deletes it before its use.
@@ -41,12 +44,20 @@ pub async fn record<R: Ring>(
     place: Place,
     plan: &[Request],
     mut keep: impl FnMut(&[u8]) -> Result<(), RecordingError>,
+    mut progress: impl FnMut(usize),
 ) -> Result<(), ProtocolError> {
     let mut buffer = SecretVec::<u8>::zeros(if place.is_last() { CORRECTION_FRAME_BYTES } else { Seed::BYTES });
-    for len in frame_lengths::<R>(plan, place) {
-        let frame = &mut buffer[..len];
-        link.receive(frame).await?;
-        keep(frame).map_err(|source| TransportError::Recording { source })?;
+    let corrections = plan.iter().map(|request| if place.is_last() { Some(request) } else { None });
+    // The seed belongs to no request.
+    for (index, request) in iter::once(None).chain(corrections).enumerate() {
+        let seed = (index == 0).then_some(Seed::BYTES);
+        let layout = request.and_then(|request| request.layout::<R>().ok()).unwrap_or_default();
+        for len in seed.into_iter().chain(layout.frame_lengths()) {
+            let frame = &mut buffer[..len];
+            link.receive(frame).await?;
+            keep(frame).map_err(|source| TransportError::Recording { source })?;
+        }
+        progress(index);
     }
     Ok(())
 }

@@ -28,49 +28,28 @@ pub(super) enum Bits {
 }
 
 impl Bits {
-    /// The number of elements and for each of their bits those of its shares in the ring.
-    fn widths(self) -> (usize, Vec<u32>) {
-        match self {
+    fn ring_bits(self) -> RingBits {
+        let (len, widths) = match self {
             Self::Triples { .. } => (0, Vec::new()),
             Self::Shared { len, width } => (len, [width].into()),
             Self::Elements { len, width } => (len, (0..width).map(|bit| width - bit).collect()),
             Self::Mask { len, bits, width } => (len, (0..bits).map(|bit| width - bit).collect()),
-        }
-    }
-
-    fn batches(self) -> Vec<Batch> {
-        if let Self::Triples { bits } = self {
-            return [Batch { count: bits, bits: 1 }].into();
-        }
-        let (count, widths) = self.widths();
-        widths.into_iter().map(|width| Batch { count, bits: width as usize }).collect()
+        };
+        RingBits { len, widths }
     }
 
     /// The bytes that a party holds at most while it makes them.
     pub(super) fn memory(self) -> u64 {
-        let strings = self.batches().into_iter().map(|batch| batch.count as u64 * batch.bits as u64).sum::<u64>() / 8;
-        let (len, widths) = self.widths();
-        4 * strings + (widths.len() as u64 + 4) * len as u64 * 16 + (1 << 20)
-    }
-
-    /// The bytes that party 1 sends party 0.
-    fn bytes(self) -> usize {
-        let (len, widths) = self.widths();
-        widths.into_iter().map(|width| packing::packed_len(len, width)).sum()
+        match self {
+            Self::Triples { bits } => bits as u64 / 2 + (1 << 20),
+            _ => self.ring_bits().memory(),
+        }
     }
 
     pub(super) fn cost(self, account: &mut Account<'_>, first: bool) {
-        let batches = self.batches();
-        match (self, first) {
-            (Self::Triples { .. }, _) => account.random(&batches, &batches),
-            (_, true) => {
-                account.random(&[], &batches);
-                account.exchange(0, self.bytes());
-            }
-            (_, false) => {
-                account.random(&batches, &[]);
-                account.exchange(self.bytes(), 0);
-            }
+        match self {
+            Self::Triples { bits } => account.random(&[triples(bits)], &[triples(bits)]),
+            _ => self.ring_bits().cost(account, first),
         }
     }
 
@@ -79,18 +58,14 @@ impl Bits {
         maker: &mut Maker,
         shares: &mut [&mut dyn Share],
     ) -> Result<(), ProtocolError> {
-        if let Self::Triples { .. } = self {
-            return self.triples(&mut maker.pair, shares).await;
+        if let Self::Triples { bits } = self {
+            return make_triples(bits, &mut maker.pair, shares).await;
         }
-        let first = maker.place.is_first();
-        let RandomBits { planes, in_ring } = self.random::<E>(&mut maker.pair, &mut maker.generator, first).await?;
-        let (len, _) = self.widths();
-        let mut number = SecretVec::<E>::zeros(len);
-        for (bit, elements) in in_ring.iter().enumerate() {
-            number.iter_mut().zip(elements.iter()).for_each(|(sum, &share)| {
-                *sum = sum.wrapping_add(share << bit as u32);
-            });
-        }
+        let bits = self.ring_bits();
+        let len = bits.len;
+        let made = bits.make::<E>(maker).await?;
+        let number = made.number(0, made.in_ring.len());
+        let RandomBits { planes, in_ring } = made;
         let mut shares = shares.iter_mut();
         let put_planes = |share: &mut dyn Share| {
             for (bit, plane) in planes.iter().enumerate() {
@@ -112,32 +87,67 @@ impl Bits {
         }
         Ok(())
     }
+}
 
-    async fn triples(self, pair: &mut Pair, shares: &mut [&mut dyn Share]) -> Result<(), ProtocolError> {
-        let batches = self.batches();
-        let (sent, received) = pair.random(&batches, &batches).await?;
-        let [(Some(sent), Some(received))] = [(sent.first(), received.first())] else {
-            unreachable!("a batch was asked for in each direction")
-        };
-        let (a, b) = (received.choices(), sent.difference(0, 1));
-        let c = a.iter().zip(b).zip(received.chosen(0, 1).iter().zip(sent.zero(0, 1)));
-        let c: SecretVec<u64> = c.map(|((a, b), (chosen, zero))| (a & b) ^ chosen ^ zero).collect();
-        for (share, words) in shares.iter_mut().zip([a, b, &c]) {
-            put_at(words, *share, 0);
-        }
-        Ok(())
+fn triples(bits: usize) -> Batch {
+    Batch { count: bits, bits: 1 }
+}
+
+async fn make_triples(bits: usize, pair: &mut Pair, shares: &mut [&mut dyn Share]) -> Result<(), ProtocolError> {
+    let (sent, received) = pair.random(&[triples(bits)], &[triples(bits)]).await?;
+    let [(Some(sent), Some(received))] = [(sent.first(), received.first())] else {
+        unreachable!("a batch was asked for in each direction")
+    };
+    let (a, b) = (received.choices(), sent.difference(0, 1));
+    let c = a.iter().zip(b).zip(received.chosen(0, 1).iter().zip(sent.zero(0, 1)));
+    let c: SecretVec<u64> = c.map(|((a, b), (chosen, zero))| (a & b) ^ chosen ^ zero).collect();
+    for (share, words) in shares.iter_mut().zip([a, b, &c]) {
+        put_at(words, *share, 0);
+    }
+    Ok(())
+}
+
+/// Random bits of elements, each with the bits of its shares in the ring.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct RingBits {
+    pub(super) len: usize,
+    /// Of the first bit of every element, of the second one, …
+    pub(super) widths: Vec<u32>,
+}
+
+impl RingBits {
+    fn batches(&self) -> Vec<Batch> {
+        self.widths.iter().map(|&width| Batch { count: self.len, bits: width as usize }).collect()
     }
 
-    /// Random bits, one after the other, for every element.
-    async fn random<E: Ring>(
-        self,
-        pair: &mut Pair,
-        generator: &mut Prg,
-        first: bool,
-    ) -> Result<RandomBits<E>, ProtocolError> {
-        let (batches, (len, _)) = (self.batches(), self.widths());
-        let mut made = RandomBits { planes: Vec::new(), in_ring: Vec::new() };
+    /// The bytes that a party holds at most while it makes them.
+    pub(super) fn memory(&self) -> u64 {
+        let strings = self.batches().into_iter().map(|batch| batch.count as u64 * batch.bits as u64).sum::<u64>() / 8;
+        4 * strings + (self.widths.len() as u64 + 4) * self.len as u64 * 16 + (1 << 20)
+    }
+
+    /// The bytes that party 1 sends party 0.
+    fn bytes(&self) -> usize {
+        self.widths.iter().map(|&width| packing::packed_len(self.len, width)).sum()
+    }
+
+    pub(super) fn cost(&self, account: &mut Account<'_>, first: bool) {
+        let batches = self.batches();
         if first {
+            account.random(&[], &batches);
+            account.exchange(0, self.bytes());
+        } else {
+            account.random(&batches, &[]);
+            account.exchange(self.bytes(), 0);
+        }
+    }
+
+    /// Makes them, one bit of all elements after the other.
+    pub(super) async fn make<E: Ring>(&self, maker: &mut Maker) -> Result<RandomBits<E>, ProtocolError> {
+        let Maker { pair, place, generator } = maker;
+        let (batches, len) = (self.batches(), self.len);
+        let mut made = RandomBits { planes: Vec::new(), in_ring: Vec::new() };
+        if place.is_first() {
             let (_, received) = pair.random(&[], &batches).await?;
             let mut message = alloc::vec![0; self.bytes()];
             pair.exchange(&[], &mut message).await?;
@@ -163,12 +173,23 @@ impl Bits {
 }
 
 /// One party's shares of random bits.
-struct RandomBits<E: Ring> {
-    planes: Vec<SecretVec<u64>>,
-    in_ring: Vec<SecretVec<E>>,
+pub(super) struct RandomBits<E: Ring> {
+    pub(super) planes: Vec<SecretVec<u64>>,
+    pub(super) in_ring: Vec<SecretVec<E>>,
 }
 
 impl<E: Ring> RandomBits<E> {
+    /// The numbers that bits `from` to `to` are.
+    pub(super) fn number(&self, from: usize, to: usize) -> SecretVec<E> {
+        let mut number = SecretVec::<E>::zeros(self.in_ring.first().map_or(0, |bit| bit.len()));
+        for (bit, elements) in self.in_ring[from..to].iter().enumerate() {
+            number.iter_mut().zip(elements.iter()).for_each(|(sum, &share)| {
+                *sum = sum.wrapping_add(share << bit as u32);
+            });
+        }
+        number
+    }
+
     /// Adds a bit with this party's part of it and its share of −2·X·Y.
     fn push(&mut self, plane: SecretVec<u64>, mut product: SecretVec<E>) {
         let bits = in_ring::<E>(&plane, product.len());

@@ -12,6 +12,7 @@ use super::bits::Bits;
 use super::comparison::{GROUP, Group, PART, Part};
 use super::cost::Account;
 use super::layers::{self, Layer};
+use super::lookup::Lookup;
 use super::piecewise::Pieces;
 use super::transfers::Product;
 use crate::sign::SignParameters;
@@ -66,6 +67,7 @@ pub(super) enum How {
         parts: Vec<Vec<Part>>,
     },
     Bits(Bits),
+    Lookup(Lookup),
     Layer(Box<Layer>),
     /// A layer by transfers, with the weights' index; whether its input's mask is that of the layer before.
     ExactLayer {
@@ -137,6 +139,7 @@ impl OwnPlan {
         let products = self.makings.iter().map(|making| match &making.how {
             How::ExactLayer { product, .. } | How::Triple(product) | How::Square(product) => product.memory(),
             How::Bits(bits) => bits.memory(),
+            How::Lookup(lookup) => lookup.memory(),
             How::Pieces { pieces, .. } => pieces.memory(),
             _ => 0,
         });
@@ -196,6 +199,7 @@ impl OwnPlan {
                 pieces.cost(account);
             }
             How::Bits(bits) => bits.cost(account, place.is_first()),
+            How::Lookup(lookup) => lookup.cost(account, place.is_first()),
             How::Layer(layer) => layer.cost(account, encrypts, evaluates),
             How::ExactLayer { product, .. } => product.cost(account, encrypts, evaluates),
             How::Triple(product) => product.cost(account, true, true),
@@ -238,6 +242,7 @@ impl Planning {
             Request::DaBits { len } => How::Bits(Bits::Shared { len, width }),
             Request::EdaBits { len } => How::Bits(Bits::Elements { len, width: R::BITS }),
             Request::Lift { len, bits } => How::Bits(Bits::Mask { len, bits, width: width.max(bits) }),
+            Request::Lookup { len, table } => How::Lookup(Lookup::new(len, table, R::BITS, width)?),
             Request::FixedWeights { mask, map } => self.layer(request, mask, map, width, false)?,
             Request::FixedWeightsSharedInput { mask, map } => self.layer(request, mask, map, width, true)?,
             Request::Beaver(map) => How::Triple(Product::new(request, map, width)?),

@@ -14,14 +14,15 @@ use mpc_ring::{Convolution, Ring, packing};
 use mpc_shares::SecretVec;
 
 use super::cost::Account;
+use super::maker::Maker;
 use crate::{Bilinear, ProtocolError, Request};
 
 /// Products of one element that share a transfer.
 const COLUMNS: usize = 16;
 /// Bits of strings that are made at a time.
 const BITS_AT_ONCE: usize = 1 << 28;
-/// Bits of strings of the largest product that is made so: 1 GiB.
-const MOST_BITS: u128 = 1 << 33;
+/// Bits of strings of the largest product that is made so: 128 GiB.
+const MOST_BITS: u128 = 1 << 40;
 
 /// A product from transfers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -159,6 +160,17 @@ impl Product {
         let mask = E::low_mask(self.width);
         shares.iter_mut().for_each(|share| *share = *share & mask);
         Ok(shares)
+    }
+
+    /// Makes shares of the squares of what both parties have shares `a` of: party 0 receives.
+    pub(super) async fn square<E: Ring>(self, maker: &mut Maker, a: &[E]) -> Result<SecretVec<E>, ProtocolError> {
+        // (a_0 + a_1)² has the product of a_0 with 2·a_1.
+        let twice: SecretVec<E> = a.iter().map(|a| a.wrapping_add(*a)).collect();
+        let (x, y) = if maker.place.is_first() { (Some(a), None) } else { (None, Some(&twice[..])) };
+        let mut square = self.make(&mut maker.pair, x, y).await?;
+        let mask = E::low_mask(self.width);
+        square.iter_mut().zip(a).for_each(|(sum, a)| *sum = sum.wrapping_add(a.wrapping_mul(*a)) & mask);
+        Ok(square)
     }
 
     /// The bytes of a part's message from a party that receives, sends, or both.

@@ -7,8 +7,7 @@ use mpc_ot::comparison::ComparisonShape;
 use mpc_ot::softspoken::FieldBits;
 use mpc_ot::{Method, Pair, PairSettings, Schedule};
 use mpc_protocols::fixed_weights::{FixedWeightPair, FixedWeightShape};
-use mpc_protocols::function::Function;
-use mpc_protocols::lookup::Table;
+use mpc_protocols::function::{Function, FunctionPlan, FunctionShape};
 use mpc_protocols::own::{Own, OwnPlan, WeightHolder};
 use mpc_protocols::relu::relu;
 use mpc_protocols::sign::{SignParameters, SignShape, is_non_negative};
@@ -103,13 +102,75 @@ fn relus_of_several_layers_are_made_in_few_rounds() {
     assert_eq!(plan.traffic(place, &mut schedule.clone()), shape.traffic(&mut schedule, true));
 }
 
+/// A private function of arguments all over the range, at its edges and near zero, within the plan's bound.
+fn applies<R: Ring>(function: Function, f: u32, k: u32, method: Method) {
+    let parameters = SignParameters::new(k).unwrap();
+    let shape = FunctionShape { function, len: 0, fractional_bits: f, shift: 0, parameters, argument: None };
+    let scale = f64::from(f).exp2();
+    let (low, high) = FunctionPlan::new::<R>(shape).unwrap().range();
+    let [low, high] = [(low * scale) as i64 + 16, (high * scale) as i64 - 16];
+    let everywhere = (0..=60).map(|i| low + ((high - low) as i128 * i / 60) as i64);
+    let near = (-30..=30).map(|i| i * (1 << f) / 5 + i % 7);
+    // Where the function is there and in the range of its results.
+    let largest = f64::from(k - 3 - f).exp2();
+    let fits = |x: &i64| {
+        let argument = *x as f64 / scale;
+        (low..=high).contains(x) && is_defined(function, *x) && function.evaluate(argument).abs() < largest
+    };
+    let x: Vec<_> = everywhere.chain(near).filter(fits).collect();
+    assert!(x.len() > 20, "{function:?}");
+    let plan = FunctionPlan::new::<R>(FunctionShape { len: x.len(), ..shape }).unwrap();
+    let (shares, bound) = (split(&elements::<R>(&x), 2), plan.error_bound(2).unwrap());
+    let results = run::<R, _>(method, &plan.requests(), async |party, source| {
+        let material = plan.draw(source).await?;
+        plan.apply(party, &shares[party.index()], material).await
+    });
+    let results: Vec<_> = results.into_iter().map(Result::unwrap).collect();
+    for (&x, y) in x.iter().zip(signed(&ArithmeticShares::reconstruct(&results).unwrap())) {
+        let (value, exact) = (y as f64 / scale, function.evaluate(x as f64 / scale));
+        assert!((value - exact).abs() <= bound.at(exact), "{function:?} of {x}: {value}, not {exact}");
+    }
+}
+
+/// Whether a function has a value there.
+fn is_defined(function: Function, x: i64) -> bool {
+    match function {
+        Function::Log | Function::Sqrt | Function::Power { .. } | Function::PositiveReciprocal => x > 0,
+        Function::ExpNonPositive => x <= 0,
+        _ => true,
+    }
+}
+
+#[test]
+fn functions_are_right_without_a_dealer() {
+    let soft = Method::SoftSpoken(FieldBits::Eight);
+    for function in [
+        Function::Sigmoid,
+        Function::Tanh,
+        Function::Silu,
+        Function::Gelu,
+        Function::GeluTanh,
+        Function::Exp,
+        Function::ExpNonPositive,
+        Function::Log,
+        Function::Sqrt,
+        Function::Reciprocal,
+        Function::PositiveReciprocal,
+        Function::Power { exponent: -0.5 },
+    ] {
+        applies::<u64>(function, 16, 32, soft);
+    }
+    applies::<u64>(Function::Sigmoid, 16, 32, Method::Silent);
+    applies::<u64>(Function::Gelu, 12, 28, soft);
+    applies::<u128>(Function::Silu, 20, 40, soft);
+    applies::<u32>(Function::Sigmoid, 8, 18, soft);
+}
+
 #[test]
 fn what_the_parties_cannot_make_is_refused_by_name() {
-    let table = Table { function: Function::Sigmoid, input_bits: 8, output_bits: 8, limit_bits: 18 };
     let huge = Bilinear::MatrixProduct { rows: 4096, inner: 4096, columns: 4096 };
     let batched = Bilinear::BatchedMatrixProduct { batch: 2, rows: 1, inner: 2, columns: 2 };
     let refused = [
-        (Request::Lookup { len: 3, table }, "Lookup"),
         (Request::WeightMask { len: 3 }, "WeightMask"),
         (Request::Beaver(huge), "Beaver"),
         (Request::FixedWeights { mask: 0, map: batched }.modulo::<u64>(48), "BatchedMatrixProduct"),

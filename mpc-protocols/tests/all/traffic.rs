@@ -213,7 +213,7 @@ fn digest<R: Ring>(parties: usize, len: usize) -> u64 {
         scope.spawn(|| smol::block_on(dealer.deal(&mut dealer_ends, &plan, |_| ())).unwrap());
         let last = party_ends.last_mut().unwrap();
         let place = Place { party: parties - 1, parties };
-        smol::block_on(correlation::record::<R>(last, place, &plan, keep)).unwrap();
+        smol::block_on(correlation::record::<R>(last, place, &plan, keep, |_| ())).unwrap();
     });
     digest
 }

@@ -21,7 +21,7 @@ pub(crate) struct Agreed {
     pub(crate) inferences: u32,
     /// By party.
     pub(crate) parties: Vec<Certificate>,
-    /// The dealer's certificate; absent where the correlations are stored.
+    /// The dealer's certificate; absent where the correlations are stored, or made by the parties.
     pub(crate) dealer: Option<Certificate>,
     /// The certificate of a data owner that is no party. The dealer is not told of it.
     pub(crate) data_owner: Option<Certificate>,
@@ -35,6 +35,7 @@ impl Agreed {
     /// The fields that handshakes compare.
     fn fields(&self) -> Vec<(String, String)> {
         let work = match self.work {
+            Work::Live if self.dealer.is_none() => "inferences without a dealer".to_owned(),
             Work::Live => "inferences with a dealer".to_owned(),
             Work::Prepare(batch) => format!("prepare batch {batch}"),
             Work::Prepared(batch) => format!("inferences of batch {batch}"),

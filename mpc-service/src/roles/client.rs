@@ -19,6 +19,7 @@ use crate::error::{ServiceError, in_link};
 use crate::names::{BatchId, DepositId, Owner, PlanDigest, SessionId};
 use crate::roles::agreed::{Agreed, check_dealer, check_parties};
 use crate::roles::report::{InferenceReport, Watch};
+use crate::roles::session::Maker;
 use crate::terms::{RevealTo, Topology};
 use crate::wire::link::{Boxed, Endpoint, Peer};
 use crate::wire::message::{self, Choice, MAX_OFFER_BYTES, Offer, Opening, SessionRequest, Work};
@@ -29,8 +30,8 @@ pub type Revealed = Vec<Option<Vec<ArrayD<f64>>>>;
 /// Where the correlations of inferences come from.
 #[derive(Clone, Copy, Debug)]
 pub enum Correlations<'a> {
-    /// The dealer, now.
-    Dealer,
+    /// Made now, by the dealer, or by the two parties where the terms of the model say so.
+    Live,
     /// A store, in which they were prepared with the same servers and key.
     Store(&'a dyn PreparedStore),
 }
@@ -55,7 +56,7 @@ pub struct Client {
     pub endpoint: Endpoint,
     /// The servers, by the index of their party.
     pub servers: Vec<Peer>,
-    /// The dealer; not needed for prepared inferences. A data owner of an outsourced model never calls it, but agrees with the
+    /// The dealer; not needed for prepared inferences, and none where the parties make their own correlations. A data owner of an outsourced model never calls it, but agrees with the
     /// servers on which it is: a dealer that works together with one of them could read the inputs.
     pub dealer: Option<Peer>,
     /// The recipients of results to whom the data owner agrees: nothing is sent where the terms of a model name others.
@@ -89,7 +90,7 @@ impl Client {
         work.boxed()
     }
 
-    /// Prepares `inferences` inferences: their correlations are dealt and stored here and at the servers.
+    /// Prepares `inferences` inferences: their correlations are made and stored here and at the servers.
     ///
     /// # Errors
     /// [`ServiceError`]; then nothing is stored.
@@ -119,6 +120,9 @@ impl Client {
         if model.terms.setting == Topology::Direct {
             check_parties(&others.clone().collect::<Vec<_>>())?;
         }
+        if !model.terms.has_dealer() && self.dealer.is_some() {
+            return Err(ServiceError::NeedlessDealer);
+        }
         check_dealer(self.dealer.as_ref().map(|peer| &peer.certificate), others)
     }
 
@@ -130,6 +134,7 @@ impl Client {
         let (own, data_owner) = if model.terms.setting == Topology::Direct { (own, None) } else { (None, own) };
         let dealer = match work {
             Work::Prepared(_) => None,
+            _ if !model.terms.has_dealer() => None,
             _ => Some(self.dealer()?.certificate.clone()),
         };
         let parties = servers.chain(own).collect();
@@ -140,15 +145,25 @@ impl Client {
         self.dealer.as_ref().ok_or(ServiceError::NoDealer)
     }
 
-    /// Asks the dealer for what the last party needs.
-    async fn call_dealer<R: Ring>(
+    /// Asks the dealer for what the last party needs, or opens the link over which the two parties make correlations.
+    async fn call_maker<R: Ring>(
         &self,
         plan: &Plan<R>,
         agreed: &Agreed,
         servers: &mut [Option<SecureLink>],
-    ) -> Result<SecureLink, ServiceError> {
-        let party = plan.settings().parties - 1;
-        self.endpoint.call_dealer(self.dealer()?, agreed.deal_request(plan, party), servers, &agreed.names()).await
+    ) -> Result<Maker, ServiceError> {
+        let (party, names) = (plan.settings().parties - 1, agreed.names());
+        match self.servers.first().filter(|_| plan.own().is_some()) {
+            Some(first) => {
+                let link = self.endpoint.call_pair(first, agreed.session, servers, &names).await?;
+                Ok(Maker::Parties(self.endpoint.pair(party, link, names)))
+            }
+            None => {
+                let request = agreed.deal_request(plan, party);
+                let link = self.endpoint.call_dealer(self.dealer()?, request, servers, &names).await?;
+                Ok(Maker::Dealer(Box::new(link)))
+            }
+        }
     }
 
     /// Asks every server for the session, chooses the model where they have some, and compares with each what the session is

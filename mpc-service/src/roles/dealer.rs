@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::net::TcpListener;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use mpc_nn::{DealerSession, Graph, Plan};
 use mpc_ring::{Ring, in_ring};
@@ -100,7 +100,8 @@ impl Dealer {
         for waiting in &mut group {
             message::accept(&mut waiting.caller.link, &waiting.caller.name).await?;
         }
-        let limit = self.capacity.limits().session_time;
+        let first = group.first().map(|first| (first.request.work, first.request.inferences));
+        let limit = first.map_or(Duration::ZERO, |(work, inferences)| self.capacity.limits().time_of(work, inferences));
         let dealt =
             within(limit, ServiceError::too_long("the parties", limit), deal_session(&self.endpoint, &plan, group))
                 .await;

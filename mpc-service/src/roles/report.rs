@@ -60,7 +60,8 @@ pub struct InferenceReport {
     pub preprocessing_seconds: f64,
     /// The online traffic of this party, by its meter.
     pub online: Traffic,
-    /// The traffic from the dealer to this party, by its meter; nothing if the correlations were stored.
+    /// The traffic of this party for correlations, by its meter: from the dealer, or with the other party of two that make them;
+    /// nothing if they were stored.
     pub preprocessing: Traffic,
     /// Each step of the plan.
     pub steps: Vec<StepReport>,

@@ -30,6 +30,9 @@ use crate::wire::message::{self, MAX_SHORT_BYTES, Opening, SessionRequest};
 use crate::wire::opening::{Caller, Service};
 use crate::wire::rendezvous::Rendezvous;
 
+/// The place, behind those of the parties, where the link for correlations of two of them waits for its session.
+const PAIR: usize = mpc_shares::MAX_PARTIES;
+
 /// The models, or shares of models, that a server holds.
 #[derive(Debug)]
 pub enum Holdings {
@@ -128,6 +131,9 @@ impl Server {
             Holdings::Shares(_) => None,
         };
         let Some(terms) = terms else { return Ok(()) };
+        if !terms.has_dealer() && self.contacts.dealer.is_some() {
+            return Err(ServiceError::NeedlessDealer.to_string());
+        }
         if terms.setting != Topology::Direct {
             return Err("this model is for servers that hold shares of it: its owner sends them these".to_owned());
         }
@@ -192,10 +198,22 @@ impl Server {
         party as usize > self.party && named.is_some_and(|peer| peer.certificate == *certificate)
     }
 
-    /// Leaves a server's connection for the session that it belongs to.
-    async fn join(&self, mut caller: Caller, session: SessionId, party: usize) -> Result<(), ServiceError> {
+    /// Whether somebody may open the link over which two parties make correlations: the second party of a model without a
+    /// dealer. The session compares who it is.
+    fn is_second(&self, party: u32, certificate: &Certificate) -> bool {
+        let is_own = match &self.holdings {
+            Holdings::Own(model) => !model.public.terms.has_dealer(),
+            Holdings::Public(_) => false,
+            Holdings::Shares(_) => true,
+        };
+        let is_known = self.contacts.data_owners.contains(certificate) || self.is_server(party, certificate);
+        is_own && self.party == 0 && party == 1 && is_known
+    }
+
+    /// Leaves another party's connection for the session that it belongs to.
+    async fn join(&self, mut caller: Caller, session: SessionId, place: usize) -> Result<(), ServiceError> {
         message::accept(&mut caller.link, &caller.name).await?;
-        match self.joining.arrive(session, party, usize::MAX, caller) {
+        match self.joining.arrive(session, place, usize::MAX, caller) {
             Ok(_) => Ok(()),
             Err((_, Caller { name, .. })) => {
                 Err(ServiceError::Arguments(format!("{name} joined a session twice, or too many wait")))
@@ -209,7 +227,7 @@ impl Server {
 pub(crate) enum Request {
     /// By a data owner, a session.
     Session(SessionRequest),
-    /// By a server, to take part in a session as that party.
+    /// By another party, to take part in a session; with the place under which its connection waits.
     Join(SessionId, usize),
     /// By a model owner, to keep a share, with its version and the lengths of the public part and of the share.
     Deposit([u8; 16], usize, u64),
@@ -250,6 +268,7 @@ impl Service for Server {
             Opening::Join { session, party } if self.is_server(party, caller) => {
                 Ok(Request::Join(session, party as usize))
             }
+            Opening::Pair { session, party } if self.is_second(party, caller) => Ok(Request::Join(session, PAIR)),
             Opening::Deposited(plan) if model_owners.contains(caller) => Ok(Request::Deposited(plan)),
             Opening::Switch { plan, version } if model_owners.contains(caller) => Ok(Request::Switch(plan, version)),
             Opening::Deposit { version, public, share } if model_owners.contains(caller) => {
@@ -266,7 +285,7 @@ impl Service for Server {
         let serving = async move {
             match request {
                 Request::Session(request) => self.session(caller, request).await,
-                Request::Join(session, party) => self.join(caller, session, party).await,
+                Request::Join(session, place) => self.join(caller, session, place).await,
                 Request::Drop(batch) => self.drop_batch(caller, batch).await,
                 Request::Deposited(plan) => self.deposited(caller, plan).await,
                 Request::Switch(plan, version) => self.switch(caller, plan, version).await,

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use mpc_nn::run::{Inputs, ModelSource, Outputs};
-use mpc_nn::{Model, PartySession, Plan, Preprocessing};
+use mpc_nn::{AnyMaker, Model, PartySession, Plan, Preprocessing};
 use mpc_ring::Ring;
 use mpc_transport::tls::{SecureLink, SecureTransport};
 use mpc_transport::{Link, Phase, RecordingError, Traffic};
@@ -36,15 +36,33 @@ pub(crate) trait Exchange<R: Ring>: Send {
     ) -> impl Future<Output = Result<(), ServiceError>> + Send;
 }
 
-/// Agrees with the other parties and the dealer, and loads the model.
+/// The makers of a session's correlations, and the connection over which they come.
+pub(crate) enum Maker {
+    /// The dealer, at the other end.
+    Dealer(Box<SecureLink>),
+    /// The two parties, over a network of their own for it.
+    Parties(SecureTransport),
+}
+
+/// Agrees with the other parties and the maker of correlations, and loads the model.
 async fn open<'p, R: Ring>(
     plan: &'p Plan<R>,
     agreed: &Agreed,
     network: SecureTransport,
-    dealer: SecureLink,
+    maker: Maker,
     model: ModelSource<'_, R>,
-) -> Result<PartySession<'p, R>, ServiceError> {
-    let opened = PartySession::open(network, Link::new(dealer), plan, model, agreed.options()?).await;
+) -> Result<PartySession<'p, R, AnyMaker>, ServiceError> {
+    let options = agreed.options()?;
+    let opened = match maker {
+        Maker::Dealer(link) => {
+            let opened = PartySession::open(network, Link::new(*link), plan, model, options).await;
+            opened.map(PartySession::of_any_maker)
+        }
+        Maker::Parties(preparing) => {
+            let opened = PartySession::open_pair(network, preparing, plan, model, options).await;
+            opened.map(PartySession::of_any_maker)
+        }
+    };
     opened.map_err(agreed.in_session())
 }
 
@@ -62,35 +80,35 @@ enum Claim<'a> {
 }
 
 impl<R: Ring> PartyRun<'_, R> {
-    /// Inferences whose correlations the dealer deals now.
+    /// Inferences whose correlations are made now.
     pub(crate) async fn live(
         self,
-        dealer: SecureLink,
+        maker: Maker,
         model: ModelSource<'_, R>,
         exchange: &mut impl Exchange<R>,
     ) -> Result<(), ServiceError> {
         let Self { plan, agreed, party, network, watch } = self;
         let failed = agreed.in_session();
-        let mut session = open(plan, agreed, network, dealer, model).await?;
+        let mut session = open(plan, agreed, network, maker, model).await?;
         watch.see(Event::Loaded);
         for inference in 0..agreed.inferences {
             session.clear_meters();
             let inputs = exchange.inputs(inference).await?;
             let mut recorder = Recorder::new(watch, inference, plan.steps().len());
             let outputs = session.infer(inputs, Preprocessing::Ahead, &mut recorder).await.map_err(&failed)?;
-            let dealt = session.dealer_meter().total(Phase::Preprocessing);
-            let report = recorder.finish(plan, party, session.meter(), dealt);
+            let made = session.dealer_meter().total(Phase::Preprocessing);
+            let report = recorder.finish(plan, party, session.meter(), made);
             hand_out(watch, inference, &outputs);
             exchange.outputs(outputs, report).await?;
         }
         Ok(())
     }
 
-    /// Correlations are dealt and stored; no inference. A batch comes with the digest of this party's own model, and is there
+    /// Correlations are made and stored; no inference. A batch comes with the digest of this party's own model, and is there
     /// once `last_word` is complete: a data owner that is no party has its list.
     pub(crate) async fn prepare(
         self,
-        dealer: SecureLink,
+        maker: Maker,
         model: ModelSource<'_, R>,
         (batch, weights): (BatchId, Option<[u8; 32]>),
         store: &dyn PreparedStore,
@@ -98,13 +116,15 @@ impl<R: Ring> PartyRun<'_, R> {
     ) -> Result<(), ServiceError> {
         let Self { plan, agreed, party, network, watch } = self;
         let failed = agreed.in_session();
-        let mut session = open(plan, agreed, network, dealer, model).await?;
+        let mut session = open(plan, agreed, network, maker, model).await?;
         watch.see(Event::Loaded);
         let writer = store.begin(batch)?;
         for index in 0..agreed.inferences {
             let mut file = writer.inference(index)?;
             let in_store = |error: StoreError| RecordingError::Storage { reason: error.to_string() };
-            session.record(|bytes| file.write(bytes).map_err(in_store)).await.map_err(&failed)?;
+            let mut recorder = Recorder::new(&mut *watch, index, plan.steps().len());
+            session.record(|bytes| file.write(bytes).map_err(in_store), &mut recorder).await.map_err(&failed)?;
+            drop(recorder);
             file.finish()?;
             // In step with the others: whoever is gone is missed now, and not when all is stored.
             session.agree(&[("stored inferences", &(index + 1).to_string())]).await.map_err(&failed)?;
@@ -120,7 +140,7 @@ impl<R: Ring> PartyRun<'_, R> {
         complete
     }
 
-    /// Inferences with stored correlations, without a dealer. The data owner gives its store: it claims each before the
+    /// Inferences with stored correlations, which nobody makes now. The data owner gives its store: it claims each before the
     /// others can, so that none of them has ever used what it has not.
     pub(crate) async fn prepared(
         self,

@@ -14,6 +14,11 @@ use crate::terms::{RevealTo, TermsError, Topology};
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum DescriptionError {
+    /// A model whose servers make their own correlations.
+    #[error(
+        "a page is for a model with a dealer, and by the terms of this one the servers make correlations themselves"
+    )]
+    NoDealer,
     /// A model of which servers hold no shares.
     #[error("a page is for models that servers hold shares of: pack this one for that (outsourced)")]
     NotOutsourced,
@@ -113,6 +118,9 @@ impl Description {
         let terms = model.terms;
         if terms.setting != Topology::Outsourced {
             return Err(DescriptionError::NotOutsourced);
+        }
+        if !terms.has_dealer() {
+            return Err(DescriptionError::NoDealer);
         }
         if terms.reveal_to != RevealTo::DataOwner {
             return Err(DescriptionError::Recipients);

@@ -35,6 +35,8 @@ struct Job {
     state: State,
     /// When it is forgotten; not while it runs.
     until: Option<Instant>,
+    /// Whether its holder has been told how it ended.
+    is_told: bool,
 }
 
 /// All of them.
@@ -53,7 +55,7 @@ impl Jobs {
                 "{MAX_JOBS} inferences run or wait to be fetched here: try again later"
             )));
         }
-        jobs.insert(id, Job { holder, state: State::Running, until: None });
+        jobs.insert(id, Job { holder, state: State::Running, until: None, is_told: false });
         Ok(id)
     }
 
@@ -65,14 +67,20 @@ impl Jobs {
 
     /// The state of an inference of that holder. Nobody else is told that it exists.
     pub(crate) fn state(&self, id: JobId, holder: usize) -> Result<State, Problem> {
-        let jobs = self.lock();
-        let job = jobs.get(&id).filter(|job| job.holder == holder);
-        Ok(job.ok_or(Problem::NoInference)?.state.clone())
+        let mut jobs = self.lock();
+        let job = jobs.get_mut(&id).filter(|job| job.holder == holder).ok_or(Problem::NoInference)?;
+        job.is_told |= job.until.is_some();
+        Ok(job.state.clone())
     }
 
     /// Whether one runs.
     pub(crate) fn runs(&self) -> bool {
         self.lock().values().any(|job| job.until.is_none())
+    }
+
+    /// Whether one runs, or has ended and its holder has not been told yet.
+    pub(crate) fn waits(&self) -> bool {
+        self.lock().values().any(|job| !job.is_told)
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<JobId, Job>> {
@@ -89,10 +97,12 @@ mod tests {
         let jobs = Jobs::default();
         let id = jobs.begin(1).unwrap();
         assert!(matches!(jobs.state(id, 1), Ok(State::Running)));
+        assert!(jobs.runs() && jobs.waits());
         jobs.end(id, State::Done(Bytes::from_static(b"answer")));
-        assert!(matches!(jobs.state(id, 1), Ok(State::Done(answer)) if &answer[..] == b"answer"));
         assert!(matches!(jobs.state(id, 0), Err(Problem::NoInference)));
-        assert!(!jobs.runs());
+        assert!(!jobs.runs() && jobs.waits());
+        assert!(matches!(jobs.state(id, 1), Ok(State::Done(answer)) if &answer[..] == b"answer"));
+        assert!(!jobs.waits());
     }
 
     #[test]

@@ -4,8 +4,9 @@ use std::fmt;
 use std::net::TcpListener;
 use std::str::FromStr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use http_body_util::Full;
 use hyper::body::{Bytes, Incoming};
@@ -28,6 +29,8 @@ use crate::roles::server::Server;
 const PREFLIGHT_SECONDS: &str = "600";
 /// How often a server that stops looks whether all is done.
 const STOP_PAUSE: Duration = Duration::from_millis(20);
+/// How long a server that stops and has nothing more to compute waits for pages to fetch their answers.
+const FETCH_TIME: Duration = Duration::from_secs(3);
 
 /// The origin of a page: `https://host` or `https://host:port`, as browsers write it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -71,6 +74,7 @@ struct Web {
     keys: KeyPair,
     tickets: Tickets,
     jobs: Jobs,
+    is_stopping: AtomicBool,
 }
 
 /// The words of a server on a model before a page seals anything.
@@ -96,7 +100,7 @@ struct Begun {
     inference: String,
 }
 
-/// Answers pages until `stop` is complete, then until what runs has ended.
+/// Answers pages until `stop` is complete, then until what runs has ended and its answers are fetched.
 pub(crate) async fn serve(
     server: Arc<Server>,
     settings: WebSettings,
@@ -106,13 +110,16 @@ pub(crate) async fn serve(
     let keys = KeyPair::of(server.identity_for_pages());
     let tickets = Tickets::new().map_err(|problem| ServiceError::Arguments(problem.to_string()))?;
     let limits = settings.limits;
-    let web = Arc::new(Web { server, settings, keys, tickets, jobs: Jobs::default() });
+    let web =
+        Arc::new(Web { server, settings, keys, tickets, jobs: Jobs::default(), is_stopping: AtomicBool::new(false) });
     let unknown = std::net::SocketAddr::from(([0, 0, 0, 0], 0));
     let address = listener.local_addr().unwrap_or(unknown);
-    let served = http::serve(Arc::clone(&web), listener, limits, stop).await;
-    while web.jobs.runs() {
-        Timer::after(STOP_PAUSE).await;
-    }
+    let stopped = async {
+        stop.await;
+        web.is_stopping.store(true, Ordering::Relaxed);
+        web.ended().await;
+    };
+    let served = http::serve(Arc::clone(&web), listener, limits, stopped).await;
     served.map_err(|source| ServiceError::Listen { address, source })
 }
 
@@ -138,6 +145,17 @@ impl Handler for Web {
 }
 
 impl Web {
+    /// Waits until nothing runs, and then a while for those who fetch what has ended.
+    async fn ended(&self) {
+        while self.jobs.runs() {
+            Timer::after(STOP_PAUSE).await;
+        }
+        let until = Instant::now() + FETCH_TIME;
+        while self.jobs.waits() && Instant::now() < until {
+            Timer::after(STOP_PAUSE).await;
+        }
+    }
+
     async fn route(self: &Arc<Self>, request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Problem> {
         if request.method() == Method::OPTIONS {
             return Ok(preflight());
@@ -172,9 +190,13 @@ impl Web {
         holder: usize,
         request: Request<Incoming>,
     ) -> Result<Response<Full<Bytes>>, Problem> {
+        if self.is_stopping.load(Ordering::Relaxed) {
+            return Err(Problem::Busy("this server stops: try again in a while".to_owned()));
+        }
+        // First, so that a plan is made and bytes are taken in at the token's rate, too.
+        self.settings.tokens.take(holder)?;
         let model = self.server.model_for_page(plan)?;
         let sealed = http::body(request, Posted::sealed_bytes(model.share_bytes)).await?;
-        self.settings.tokens.take(holder)?;
         let (posted, ticket) = Posted::open(&self.keys, &sealed)?;
         self.tickets.spend(&ticket)?;
         let ready = self.server.ready_for_page(model, posted)?;
@@ -182,18 +204,31 @@ impl Web {
         let web = Arc::clone(self);
         let name = self.settings.tokens.name(holder);
         tracing::info!(page = name, inference = %id, "an inference for a page begins");
+        let job = Job { web, id, state: State::Failed(Problem::Internal) };
         let run = move || {
-            let state = match web.server.infer_for_page(ready) {
+            let mut job = job;
+            job.state = match job.web.server.infer_for_page(ready) {
                 Ok(sealed) => State::Done(sealed.into()),
                 Err(problem) => State::Failed(problem),
             };
-            web.jobs.end(id, state);
         };
         if let Err(error) = thread::Builder::new().name("mpc page".to_owned()).spawn(run) {
             tracing::warn!(%error, "no thread for this inference");
-            self.jobs.end(id, State::Failed(Problem::Internal));
         }
         json(StatusCode::ACCEPTED, &Begun { inference: id.to_string() })
+    }
+}
+
+/// An inference that runs; it ends in some state however its thread does.
+struct Job {
+    web: Arc<Web>,
+    id: JobId,
+    state: State,
+}
+
+impl Drop for Job {
+    fn drop(&mut self) {
+        self.web.jobs.end(self.id, self.state.clone());
     }
 }
 

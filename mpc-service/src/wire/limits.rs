@@ -8,6 +8,7 @@ use mpc_nn::GraphLimits;
 use mpc_transport::tls::Fingerprint;
 
 use crate::names::{Refusal, Refused};
+use crate::wire::message::Work;
 
 /// The most that a server or dealer grants.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,7 +25,7 @@ pub struct Limits {
     pub memory: u64,
     /// The size of the networks of others; [`GraphLimits::default`].
     pub graph: GraphLimits,
-    /// How long a session may take; one hour.
+    /// How long a session may take; of one that prepares inferences, each of them. One hour.
     pub session_time: Duration,
 }
 
@@ -39,6 +40,14 @@ impl Default for Limits {
             graph: GraphLimits::default(),
             session_time: Duration::from_secs(3600),
         }
+    }
+}
+
+impl Limits {
+    /// How long a session of that work may take.
+    pub(crate) fn time_of(&self, work: Work, inferences: u32) -> Duration {
+        let is_preparing = matches!(work, Work::Prepare(_));
+        self.session_time.saturating_mul(if is_preparing { inferences.max(1) } else { 1 })
     }
 }
 

@@ -10,7 +10,7 @@ use smol::Timer;
 use smol::future::or;
 
 use crate::error::ServiceError;
-use crate::names::{Names, shown};
+use crate::names::{Names, SessionId, shown};
 use crate::wire::message::{self, DealRequest, Opening};
 
 /// Work whose code is generated in this crate, and not in every program that awaits it.
@@ -69,6 +69,25 @@ impl Endpoint {
         names: &Names,
     ) -> Result<SecureLink, ServiceError> {
         unless_lost(links, names, self.open(dealer, &Opening::Deal(Box::new(request)))).await
+    }
+
+    /// Opens the link over which two parties make correlations, from the second to the first of them, unless one of `links` is
+    /// lost before, as for [`call_dealer`](Self::call_dealer).
+    pub(crate) async fn call_pair(
+        &self,
+        first: &Peer,
+        session: SessionId,
+        links: &mut [Option<SecureLink>],
+        names: &Names,
+    ) -> Result<SecureLink, ServiceError> {
+        unless_lost(links, names, self.open(first, &Opening::Pair { session, party: 1 })).await
+    }
+
+    /// A network of the two parties from the link that the other one is at the end of.
+    pub(crate) fn pair(&self, party: usize, link: SecureLink, names: Names) -> SecureTransport {
+        let mut links = vec![None, None];
+        links[1 - party.min(1)] = Some(link);
+        self.network(party, links, names)
     }
 
     /// A network of all parties of a session from connections to each of them; none for this party itself.

@@ -13,7 +13,7 @@ use crate::names::{BatchId, DepositId, PlanDigest, Refusal, SessionId};
 use crate::terms::MAX_PUBLIC_BYTES;
 
 /// The version of these messages.
-pub const SERVICE_VERSION: u16 = 3;
+pub const SERVICE_VERSION: u16 = 4;
 
 /// The longest opening of a connection, in bytes: a dealer is sent the graph.
 pub const MAX_OPENING_BYTES: usize = MAX_PUBLIC_BYTES + 4096;
@@ -34,6 +34,13 @@ pub enum Opening {
         /// The session.
         session: SessionId,
         /// The index of the party that joins.
+        party: u32,
+    },
+    /// The second of two parties without a dealer opens the link over which the two make correlations.
+    Pair {
+        /// The session.
+        session: SessionId,
+        /// The index of the party that opens it.
         party: u32,
     },
     /// A party asks the dealer for correlations.
@@ -94,9 +101,9 @@ pub struct SessionRequest {
 /// The work of a session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Work {
-    /// Inferences whose correlations are dealt now.
+    /// Inferences whose correlations are made now.
     Live,
-    /// Correlations are dealt and stored as a batch; no inference.
+    /// Correlations are made and stored as a batch; no inference.
     Prepare(BatchId),
     /// Inferences with stored correlations; the message that follows says which.
     Prepared(BatchId),

@@ -54,10 +54,10 @@ fn models_of_two_owners_with_one_architecture_are_there_side_by_side() {
     let mut client = site.client(&servers, Some(&dealer));
     let store = site.store();
     let several = |error: ServiceError| assert!(matches!(error, ServiceError::SeveralOwners { .. }), "{error}");
-    several(ask(&site, &client, Correlations::Dealer).unwrap_err());
+    several(ask(&site, &client, Correlations::Live).unwrap_err());
     for (owner, start) in owners.iter().zip(VERSIONS) {
         client.model_owner = Some(Owner::from(&owner.certificate()));
-        is_of(&ask(&site, &client, Correlations::Dealer).unwrap(), start);
+        is_of(&ask(&site, &client, Correlations::Live).unwrap(), start);
         block_on(client.prepare(&site.model.public, 1, &store, &mut ())).unwrap();
     }
     client.model_owner = None;
@@ -67,7 +67,7 @@ fn models_of_two_owners_with_one_architecture_are_there_side_by_side() {
         is_of(&ask(&site, &client, Correlations::Store(&store)).unwrap(), start);
     }
     client.model_owner = Some(Owner::from(&site.client.certificate()));
-    let error = ask(&site, &client, Correlations::Dealer).unwrap_err();
+    let error = ask(&site, &client, Correlations::Live).unwrap_err();
     assert!(matches!(error, ServiceError::NotDeposited { wanted: Some(_) }), "{error}");
 }
 
@@ -110,9 +110,9 @@ fn a_deposit_that_fails_leaves_the_model_before_alive_everywhere() {
         drop(servers);
         let servers = site.start_servers(Some(&dealer), Limits::default());
         let client = site.client(&servers, Some(&dealer));
-        is_of(&ask(&site, &client, Correlations::Dealer).unwrap(), VERSIONS[usize::from(steps > 2)]);
+        is_of(&ask(&site, &client, Correlations::Live).unwrap(), VERSIONS[usize::from(steps > 2)]);
         deposit_after(&site, &servers, steps);
-        is_of(&ask(&site, &client, Correlations::Dealer).unwrap(), 0.25);
+        is_of(&ask(&site, &client, Correlations::Live).unwrap(), 0.25);
     }
 }
 
@@ -134,7 +134,7 @@ fn a_server_that_is_not_there_keeps_the_others_from_a_deposit() {
     drop(servers.pop());
     block_on(depositor.deposit(&model(VERSIONS[1], outsourced(2)))).unwrap_err();
     servers.push(site.start_server(1, &peers, Some(&dealer), Limits::default()));
-    is_of(&ask(&site, &site.client(&servers, Some(&dealer)), Correlations::Dealer).unwrap(), VERSIONS[0]);
+    is_of(&ask(&site, &site.client(&servers, Some(&dealer)), Correlations::Live).unwrap(), VERSIONS[0]);
 }
 
 #[test]
@@ -154,7 +154,7 @@ fn sessions_during_deposits_use_one_version_at_all_servers_or_fail_by_name() {
                     let client = site.client(servers, Some(dealer));
                     let mut seen = [0; 3];
                     while !is_over.load(Ordering::Relaxed) {
-                        match ask(site, &client, Correlations::Dealer) {
+                        match ask(site, &client, Correlations::Live) {
                             Ok(result) => {
                                 let is =
                                     |y: &Vec<f32>| result.iter().zip(y).all(|(a, b)| (a - f64::from(*b)).abs() < 0.001);

@@ -4,6 +4,12 @@
 mod deposits;
 mod examples;
 mod malformed;
+mod own;
+// That of the unit tests; these need less of it.
+#[cfg(feature = "postgres")]
+#[path = "../../src/at_rest/prepared/postgres/server.rs"]
+#[allow(dead_code)]
+mod postgres_server;
 mod refusals;
 mod relay;
 mod restored;

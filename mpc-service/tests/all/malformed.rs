@@ -17,6 +17,7 @@ use mpc_service::{
 use ndarray::ArrayD;
 use smol::block_on;
 
+use crate::own::own;
 use crate::relay::{Direction, FAULTS, Fault, Place, Relay};
 use crate::support::{Organisation, Running, Site, assert_close, free, sample, start_dealer, start_server};
 
@@ -56,6 +57,7 @@ impl Spoilt {
         let identities = Arc::new(identities.collect::<Vec<_>>());
         let allowed = site.servers.iter().chain([&site.client]).map(Organisation::certificate).collect();
         let dealer = start_dealer(&site.dealer, allowed, Limits::default());
+        let has_dealer = terms.has_dealer();
         let addresses = free(site.servers.len());
         let targets = addresses.iter().copied().chain([dealer.address]);
         let relays: Vec<_> =
@@ -66,7 +68,7 @@ impl Spoilt {
                 servers: site.servers.iter().zip(&relays).map(|(server, relay)| server.peer(relay.address)).collect(),
                 data_owners: vec![site.client.certificate()],
                 model_owners: vec![site.owner.certificate()],
-                dealer: relays.last().map(|relay| site.dealer.peer(relay.address)),
+                dealer: relays.last().filter(|_| has_dealer).map(|relay| site.dealer.peer(relay.address)),
             };
             services.push(start_server(site.server(party, contacts, Limits::default()), address));
         }
@@ -77,12 +79,13 @@ impl Spoilt {
         self.site.servers.iter().zip(&self.relays).map(|(server, relay)| server.peer(relay.address)).collect()
     }
 
+    fn dealer(&self) -> Option<Peer> {
+        let has_dealer = self.site.model.public.terms.has_dealer();
+        self.relays.last().filter(|_| has_dealer).map(|relay| self.site.dealer.peer(relay.address))
+    }
+
     fn client(&self) -> Client {
-        Client {
-            dealer: self.relays.last().map(|relay| self.site.dealer.peer(relay.address)),
-            servers: self.peers(),
-            ..self.site.client_of(&self.site.client, &[], None)
-        }
+        Client { dealer: self.dealer(), servers: self.peers(), ..self.site.client_of(&self.site.client, &[], None) }
     }
 
     /// All that participants do with each other, to its end or to the first error.
@@ -93,7 +96,7 @@ impl Spoilt {
             block_on(depositor.deposit(&self.site.model))?;
         }
         let inputs = [vec![sample(1).0]];
-        let live = block_on(client.query(model, &inputs, Correlations::Dealer, &mut ()))?;
+        let live = block_on(client.query(model, &inputs, Correlations::Live, &mut ()))?;
         let store = self.store();
         block_on(client.prepare(model, 1, &store, &mut ()))?;
         let prepared = block_on(client.query(model, &inputs, Correlations::Store(&store), &mut ()))?;
@@ -193,9 +196,14 @@ fn spoilt_messages_of_every_kind_end_a_session_and_nothing_else() {
     let (before, began) = (memory("VmRSS"), Instant::now());
     let direct = spoil_all(Terms { parties: 3, ..Terms::default() }, step);
     let outsourced = spoil_all(Terms { setting: Topology::Outsourced, ..Terms::default() }, step);
+    let own_direct = spoil_all(own(Topology::Direct), step);
+    let own_outsourced = spoil_all(own(Topology::Outsourced), step);
     let (seconds, grown) = (began.elapsed().as_secs(), memory("VmHWM").saturating_sub(before));
-    println!("cases, noticed: direct {direct:?}, outsourced {outsourced:?} in {seconds} s, {grown} bytes more");
+    println!(
+        "cases, noticed: direct {direct:?}, outsourced {outsourced:?}, without a dealer {own_direct:?} and {own_outsourced:?} in \
+         {seconds} s, {grown} bytes more"
+    );
     assert_eq!(PANICS.load(Ordering::Relaxed), 0);
     assert!(grown < GROWTH, "{grown} bytes");
-    assert!(direct[0] > 0 && outsourced[0] > 0);
+    assert!([direct, outsourced, own_direct, own_outsourced].iter().all(|[cases, _]| *cases > 0));
 }

@@ -39,7 +39,7 @@ fn a_dealer_that_takes_part_is_refused_by_everybody() {
         asking.dealer = Some(dealer.peer(address));
         let inputs = [vec![sample(0).0]];
         let model = &site.model.public;
-        takes_part(block_on(asking.query(model, &inputs, Correlations::Dealer, &mut ())).unwrap_err());
+        takes_part(block_on(asking.query(model, &inputs, Correlations::Live, &mut ())).unwrap_err());
         takes_part(block_on(asking.prepare(model, 1, &site.store(), &mut ())).unwrap_err());
     }
 }
@@ -57,7 +57,7 @@ fn one_certificate_for_two_parties_is_refused_by_everybody() {
     twice(block_on(depositor.deposit(model)).unwrap_err());
     let asking = Client { servers: servers.clone(), dealer: Some(site.dealer.peer(address)), ..site.client(&[], None) };
     let inputs = [vec![sample(0).0]];
-    twice(block_on(asking.query(&model.public, &inputs, Correlations::Dealer, &mut ())).unwrap_err());
+    twice(block_on(asking.query(&model.public, &inputs, Correlations::Live, &mut ())).unwrap_err());
     twice(block_on(asking.query(&model.public, &inputs, Correlations::Store(&site.store()), &mut ())).unwrap_err());
     twice(block_on(asking.prepare(&model.public, 1, &site.store(), &mut ())).unwrap_err());
     // By a server.
@@ -68,7 +68,7 @@ fn one_certificate_for_two_parties_is_refused_by_everybody() {
     // By a data owner that computes, of itself.
     let site = Site::new(Terms::default());
     let asking = Client { servers: vec![site.client.peer(address)], ..site.client(&[], None) };
-    twice(block_on(asking.query(&site.model.public, &inputs, Correlations::Dealer, &mut ())).unwrap_err());
+    twice(block_on(asking.query(&site.model.public, &inputs, Correlations::Live, &mut ())).unwrap_err());
 }
 
 /// The answer of a service to one that has said nothing.
@@ -98,7 +98,7 @@ fn one_peer_may_not_take_all_connections() {
     // It is the last one, but where another one was counted after it.
     assert!(greedy.iter_mut().rev().any(|link| answer(link).contains("32 connections of yours")));
     let (client, inputs) = (site.client(&servers, Some(&dealer)), [vec![sample(0).0]]);
-    block_on(client.query(&site.model.public, &inputs, Correlations::Dealer, &mut ())).unwrap();
+    block_on(client.query(&site.model.public, &inputs, Correlations::Live, &mut ())).unwrap();
 }
 
 #[test]
@@ -124,7 +124,7 @@ fn nothing_is_sent_where_the_result_goes_to_somebody_that_the_data_owner_has_not
         client.reveal_to = agreed;
         let (model, inputs, store) = (&site.model.public, [vec![sample(0).0]], site.store());
         let errors = [
-            block_on(client.query(model, &inputs, Correlations::Dealer, &mut ())).unwrap_err(),
+            block_on(client.query(model, &inputs, Correlations::Live, &mut ())).unwrap_err(),
             block_on(client.prepare(model, 1, &store, &mut ())).unwrap_err(),
         ];
         for error in errors {

@@ -144,7 +144,7 @@ fn what_a_session_has_given_before_it_fails_is_kept() {
     let samples: Vec<_> = (0..6).map(sample).collect();
     let inputs: Vec<_> = samples.iter().map(|(x, _)| vec![x.clone()]).collect();
     let (client, mut kept) = (site.client(&servers, Some(&dealer)), Kept::default());
-    let error = block_on(client.query(&site.model.public, &inputs, Correlations::Dealer, &mut kept)).unwrap_err();
+    let error = block_on(client.query(&site.model.public, &inputs, Correlations::Live, &mut kept)).unwrap_err();
     assert_eq!(error.kind(), Kind::PeerLost, "{error}");
     // The server has ended in the third.
     assert!(matches!(kept.0.len(), 2 | 3), "{}", kept.0.len());
@@ -162,7 +162,7 @@ fn a_host_that_does_not_exist_is_named_at_once() {
     let peer = mpc_service::Peer { address: "no such host:7700".to_owned(), ..site.servers[0].peer(free(1)[0]) };
     client.servers = vec![peer];
     client.dealer = Some(site.dealer.peer(free(1)[0]));
-    let query = block_on(client.query(&site.model.public, &[vec![sample(0).0]], Correlations::Dealer, &mut ()));
+    let query = block_on(client.query(&site.model.public, &[vec![sample(0).0]], Correlations::Live, &mut ()));
     let error = query.unwrap_err();
     assert!(error.to_string().contains("no such host:7700 is the address of no host"), "{error}");
     assert_eq!(error.kind(), Kind::PeerLost);

@@ -31,7 +31,7 @@ fn query_live(terms: Terms) {
     let samples = [sample(1), sample(2)];
     let inputs: Vec<_> = samples.iter().map(|(x, _)| vec![x.clone()]).collect();
     for _ in 0..2 {
-        let results = block_on(client.query(&site.model.public, &inputs, Correlations::Dealer, &mut ())).unwrap();
+        let results = block_on(client.query(&site.model.public, &inputs, Correlations::Live, &mut ())).unwrap();
         for (outputs, (_, plain)) in results.outputs.iter().zip(&samples) {
             assert_close(&outputs.as_ref().unwrap()[0], plain);
         }
@@ -41,7 +41,7 @@ fn query_live(terms: Terms) {
 }
 
 /// Checks that the measured traffic is the planned one, step by step.
-fn check_reports(model: &PublicModel, reports: &[mpc_service::InferenceReport]) {
+pub fn check_reports(model: &PublicModel, reports: &[mpc_service::InferenceReport]) {
     if model.terms.setting == Topology::Outsourced {
         return;
     }
@@ -84,7 +84,7 @@ fn only_the_class_and_only_to_the_one_named() {
         let servers = site.start_servers(Some(&dealer), Limits::default());
         let client = site.client(&servers, Some(&dealer));
         let (x, y) = sample(3);
-        let results = block_on(client.query(&site.model.public, &[vec![x]], Correlations::Dealer, &mut ())).unwrap();
+        let results = block_on(client.query(&site.model.public, &[vec![x]], Correlations::Live, &mut ())).unwrap();
         let revealed = results.outputs[0].as_ref().map(|outputs| outputs[0].iter().copied().collect::<Vec<_>>());
         assert_eq!(revealed, is_revealed.then(|| vec![class(&y)]));
         drop(servers);
@@ -191,7 +191,7 @@ fn clients_at_once_get_their_own_results() {
             let model = &site.model.public;
             scope.spawn(move || {
                 let (x, y) = sample(seed);
-                let results = block_on(client.query(model, &[vec![x]], Correlations::Dealer, &mut ())).unwrap();
+                let results = block_on(client.query(model, &[vec![x]], Correlations::Live, &mut ())).unwrap();
                 assert_close(&results.outputs[0].as_ref().unwrap()[0], &y);
             });
         }
@@ -205,7 +205,7 @@ fn query_other(site: &Site, terms: Terms) -> ServiceError {
     let mut client = site.client(&servers, Some(&dealer));
     client.reveal_to = terms.reveal_to;
     let other = mpc_service::PrivateModel::new(crate::support::network(), terms).unwrap().public;
-    block_on(client.query(&other, &[vec![sample(0).0]], Correlations::Dealer, &mut ())).unwrap_err()
+    block_on(client.query(&other, &[vec![sample(0).0]], Correlations::Live, &mut ())).unwrap_err()
 }
 
 #[test]
@@ -237,7 +237,7 @@ fn strangers_and_those_of_another_role_are_refused() {
     let servers = site.start_servers(Some(&dealer), Limits::default());
     let inputs = [vec![sample(0).0]];
     let query = |client: &mpc_service::Client| {
-        block_on(client.query(&site.model.public, &inputs, Correlations::Dealer, &mut ())).unwrap_err()
+        block_on(client.query(&site.model.public, &inputs, Correlations::Live, &mut ())).unwrap_err()
     };
     // Somebody whom nobody knows.
     let error = query(&site.client_of(&Organisation::new("stranger"), &servers, Some(&dealer)));
@@ -259,7 +259,7 @@ fn strangers_and_those_of_another_role_are_refused() {
     assert!(matches!(error, ServiceError::Refused { refusal: Refusal::Forbidden, .. }), "{error}");
     // All is well for the others.
     let client = site.client(&servers, Some(&dealer));
-    block_on(client.query(&site.model.public, &inputs, Correlations::Dealer, &mut ())).unwrap();
+    block_on(client.query(&site.model.public, &inputs, Correlations::Live, &mut ())).unwrap();
 }
 
 #[test]
@@ -271,7 +271,7 @@ fn limits_are_kept_and_named() {
         let servers = site.start_servers(Some(&dealer), limits);
         let client = site.client(&servers, Some(&dealer));
         let inputs = vec![vec![sample(0).0]; count];
-        block_on(client.query(&site.model.public, &inputs, Correlations::Dealer, &mut ())).map(|_| ())
+        block_on(client.query(&site.model.public, &inputs, Correlations::Live, &mut ())).map(|_| ())
     };
     let limits = Limits { inferences: 2, memory, ..Limits::default() };
     query(limits, 2).unwrap();
@@ -296,7 +296,7 @@ fn inputs_are_checked_before_anything_is_sent() {
     let wrong =
         [ArrayD::zeros(vec![1, 5]), ArrayD::from_elem(vec![1, 6], 1e9), ArrayD::from_elem(vec![1, 6], f32::NAN)];
     for input in wrong {
-        let query = block_on(client.query(&site.model.public, &[vec![input]], Correlations::Dealer, &mut ()));
+        let query = block_on(client.query(&site.model.public, &[vec![input]], Correlations::Live, &mut ()));
         assert!(matches!(query, Err(ServiceError::Session { .. })), "{query:?}");
     }
 }
@@ -309,7 +309,7 @@ fn a_dealer_that_is_not_there_is_named() {
     let client = site.client(&servers, Some(&dealer));
     drop(dealer);
     let began = std::time::Instant::now();
-    let query = block_on(client.query(&site.model.public, &[vec![sample(0).0]], Correlations::Dealer, &mut ()));
+    let query = block_on(client.query(&site.model.public, &[vec![sample(0).0]], Correlations::Live, &mut ()));
     let error = query.unwrap_err();
     assert_eq!(error.kind(), Kind::PeerLost, "{error}");
     assert!(error.to_string().starts_with("dealer ("), "{error}");

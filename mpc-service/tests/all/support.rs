@@ -157,6 +157,8 @@ pub struct Site {
     pub client: Organisation,
     pub dealer: Organisation,
     pub folder: TempDir,
+    /// Where servers keep prepared inferences, if it is not that folder.
+    pub stores: Option<Stores>,
     /// Where the weights of the model owner's server begin.
     pub start: f32,
     /// The results that the model owner was told, of each inference.
@@ -192,6 +194,7 @@ impl Site {
             client: Organisation::new("clinic"),
             dealer: Organisation::new("dealer"),
             folder: tempfile::tempdir().unwrap(),
+            stores: None,
             start: 0.0,
             told: Arc::default(),
         }
@@ -231,8 +234,9 @@ impl Site {
             (mpc_service::Topology::Direct, 0) => Holdings::Own(Box::new(copy())),
             (mpc_service::Topology::Direct, _) => Holdings::Public(Box::new(self.model.public.clone())),
         };
-        let stores = Some(Stores::Folder(self.folder.path().join(format!("stores{party}"))));
-        let server = Server::new(organisation.endpoint(), party, holdings, contacts, stores, limits).unwrap();
+        let folder = || Stores::Folder(self.folder.path().join(format!("stores{party}")));
+        let stores = self.stores.clone().unwrap_or_else(folder);
+        let server = Server::new(organisation.endpoint(), party, holdings, contacts, Some(stores), limits).unwrap();
         server.with_recipient(Box::new(Told(Arc::clone(&self.told))))
     }
 

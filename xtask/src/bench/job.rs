@@ -20,6 +20,12 @@ pub(super) const LAYERS: [&str; 7] = [
 /// Larger ReLU layers, for the cost against the size.
 pub(super) const LARGE_LAYERS: [&str; 2] = ["relu:100000", "relu:1000000"];
 
+/// How a row without a dealer is named.
+pub(super) const NO_DEALER: &str = "no dealer";
+
+/// The networks and the layer that two parties run without a dealer, too.
+const WITHOUT_DEALER: [&str; 3] = ["resnet32", "minionn", "relu:10000"];
+
 /// The network whose cost is measured against the batch, and the batches; one of 1 is among the tables.
 pub(super) const BATCHED: &str = "resnet32";
 const BATCHES: [u32; 3] = [4, 16, 64];
@@ -42,6 +48,8 @@ pub(super) struct Job {
     pub parties: u8,
     /// Table 5's v1; otherwise v2.
     pub owner_computes: bool,
+    /// Two parties make their correlations themselves.
+    pub no_dealer: bool,
     pub transport: &'static str,
     pub link: String,
     /// Images of one inference.
@@ -56,7 +64,13 @@ impl Job {
             layer if layer.contains(':') => LAYER_INFERENCES,
             _ => 1,
         };
-        Self { subject, parties, owner_computes, transport, link: link.to_owned(), batch: 1, inferences }
+        let link = link.to_owned();
+        Self { subject, parties, owner_computes, no_dealer: false, transport, link, batch: 1, inferences }
+    }
+
+    /// By two parties without a dealer: one inference, as those after the first make fewer transfers.
+    fn without_dealer(subject: &'static str, link: &str) -> Self {
+        Self { no_dealer: true, inferences: 1, ..Self::new(subject, 2, true, "tcp", link) }
     }
 
     /// Whether it is one of the paper's settings, and not one of a larger size.
@@ -74,9 +88,13 @@ impl Job {
         if self.subject == LARGE_NETWORK { "streamed" } else { "ahead" }
     }
 
-    /// Table 5's name for who knows the weights.
+    /// Table 5's name for who knows the weights, or that there is no dealer.
     pub fn version(&self) -> &'static str {
-        if self.owner_computes { "v1" } else { "v2" }
+        match (self.no_dealer, self.owner_computes) {
+            (true, _) => NO_DEALER,
+            (false, true) => "v1",
+            (false, false) => "v2",
+        }
     }
 
     /// A name for the job that no other one has. Links that are imitated change neither bytes nor rounds.
@@ -110,7 +128,8 @@ impl Job {
         let (parties, batch) = (self.parties.to_string(), self.batch.to_string());
         let own = [self.subject, "--json", "--parties", &parties, "--batch", &batch];
         let mut arguments = own.map(str::to_owned).to_vec();
-        arguments.extend(self.owner_computes.then(|| "--owner-computes".to_owned()));
+        let flags = [(self.owner_computes, "--owner-computes"), (self.no_dealer, "--no-dealer")];
+        arguments.extend(flags.into_iter().filter(|(is_given, _)| *is_given).map(|(_, flag)| flag.to_owned()));
         arguments
     }
 }
@@ -127,6 +146,7 @@ pub(super) fn jobs(link: &str) -> Vec<Job> {
         }
     }
     jobs.extend(LAYERS.map(|layer| Job::new(layer, 2, false, "tcp", link)));
+    jobs.extend(WITHOUT_DEALER.map(|subject| Job::without_dealer(subject, link)));
     if link == "none" {
         jobs.extend(LARGE_LAYERS.map(|layer| Job::new(layer, 2, false, "tcp", link)));
         jobs.extend(BATCHES.map(|batch| Job { batch, ..Job::new(BATCHED, 2, false, "tcp", link) }));

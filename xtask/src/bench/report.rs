@@ -26,7 +26,10 @@ pub(super) fn print(rows: &[Row]) {
             "v1: the model owner computes with its weights in the clear; v2: weights are secret-shared. Setup: start,"
         );
         println!(
-            "handshake and loading the model, once. Preprocessing MB: from the dealer to the last party. Online MB:"
+            "handshake and loading the model, once. Preprocessing MB: from the dealer to the last party, or without a"
+        );
+        println!(
+            "dealer, where the model owner computes, too, what that party receives to make correlations. Online MB:"
         );
         println!("sent by the party that sends most, to all others. Memory: the largest process. lan, wan: imitated.");
     }

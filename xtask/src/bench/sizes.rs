@@ -1,7 +1,7 @@
 //! Tables of what the paper lacks: batches and large networks, large layers, kinds of layers.
 
-use super::job::LARGE_LAYERS;
 use super::job::LAYERS;
+use super::job::{LARGE_LAYERS, NO_DEALER};
 use super::report::{megabytes, milliseconds};
 use super::row::Row;
 use crate::table::table;
@@ -20,10 +20,11 @@ pub(super) fn print(rows: &[Row]) {
     }
 }
 
-/// The ReLU layers with two parties, by their size.
+/// The ReLU layers with two parties and a dealer, by their size.
 pub(super) fn relus<'a>(rows: &'a [&'a Row]) -> impl Iterator<Item = &'a Row> {
     let names = LAYERS.into_iter().chain(LARGE_LAYERS).filter(|layer| layer.starts_with("relu:"));
-    names.flat_map(move |name| rows.iter().copied().filter(move |row| row.subject == name && row.parties == 2))
+    let is_of = |row: &&Row, name: &str| row.subject == name && row.parties == 2 && row.version != NO_DEALER;
+    names.flat_map(move |name| rows.iter().copied().filter(move |row| is_of(row, name)))
 }
 
 /// The number of ReLUs of such a layer.

@@ -61,7 +61,7 @@ pub(super) fn run(workspace: &Workspace) -> Outcome {
         &["--fractional-bits", "60"],
         &["--pipeline", "--preprocessing", "streamed"],
         &["--no-dealer", "--parties", "3"],
-        &["--no-dealer", "--transport", "services"],
+        &["--no-dealer", "--transport", "services", "--parties", "3"],
         &["--ot", "softspoken"],
     ];
     failures.extend(refused.iter().filter_map(|arguments| refusal(&mpc, arguments).err()));

@@ -11,9 +11,9 @@ use mpc_ring::{Ring, bitslice};
 use mpc_shares::SecretVec;
 
 use crate::OtError;
-use crate::comparison::cross::next;
 use crate::comparison::ends::{End, Ends};
 use crate::comparison::shape::ComparisonShape;
+use crate::cross::next;
 use crate::planes::joined;
 use crate::products::{bits_bytes, correct_ring, plane_bytes, receive_corrections, ring_bytes};
 

@@ -7,9 +7,9 @@ use mpc_shares::{Prg, SecretVec};
 use rand_core::Rng;
 
 use crate::OtError;
-use crate::comparison::cross::{Corrected, Cross};
 use crate::comparison::ends::{End, Ends};
 use crate::comparison::shape::ComparisonShape;
+use crate::cross::{Corrected, Cross};
 use crate::planes::joined;
 
 /// One party's XOR shares, as planes.

@@ -9,9 +9,9 @@ use mpc_ring::{Ring, bitslice};
 use mpc_shares::SecretVec;
 
 use crate::OtError;
-use crate::comparison::cross::next;
 use crate::comparison::ends::End;
 use crate::comparison::shape::ComparisonShape;
+use crate::cross::next;
 use crate::products::ring_bytes;
 use crate::{ReceivedBatch, SentBatch};
 

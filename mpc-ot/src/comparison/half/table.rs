@@ -7,9 +7,9 @@ use mpc_shares::SecretVec;
 
 use super::mask::Mask;
 use crate::OtError;
-use crate::comparison::cross::{Corrected, Cross};
 use crate::comparison::ends::{End, Ends};
 use crate::comparison::shape::{ComparisonShape, Role};
+use crate::cross::{Corrected, Cross};
 use crate::planes::joined;
 
 /// A bit of a leaf that is not its lowest: its share, and the transfers of its products with the vector so far.

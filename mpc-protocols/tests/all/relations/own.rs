@@ -1,22 +1,44 @@
 //! The same relations where two parties make the correlations themselves, every meter as planned.
 
+use std::collections::VecDeque;
 use std::thread;
 
 use mpc_ot::softspoken::FieldBits;
 use mpc_ot::{Method, Pair, PairSettings};
-use mpc_protocols::correlation::{Provider, Share};
-use mpc_protocols::own::{MAKE, Own, OwnPlan, WeightHolder};
+use mpc_protocols::correlation::{OwnRecorded, Provider, Share};
+use mpc_protocols::function::Function;
+use mpc_protocols::lookup::Table;
+use mpc_protocols::own::{MAKE, Own, OwnPlan, WeightHolder, recorded_bytes};
 use mpc_protocols::sign::SignParameters;
 use mpc_protocols::{Bilinear, Place, Request};
 use mpc_ring::{Convolution, Ring};
 use mpc_shares::{Prg, Seed};
-use mpc_transport::{Phase, memory_network};
+use mpc_transport::{FrameSource, Phase, RecordingError, memory_network};
 use proptest::prelude::*;
 
-use super::{Opened, check};
-use crate::common::PATIENT;
+use super::{Opened, check, dealt, not_rotated};
+use crate::common::{PATIENT, chi_square};
 
-/// The values of every field of a plan that two parties make themselves, each with its weights, and what it says of noise.
+/// A recording in memory.
+struct Kept(VecDeque<u8>);
+
+impl FrameSource for Kept {
+    fn remaining(&self) -> u64 {
+        self.0.len() as u64
+    }
+
+    fn read(&mut self, bytes: &mut [u8]) -> Result<(), RecordingError> {
+        if self.0.len() < bytes.len() {
+            return Err(RecordingError::Ended);
+        }
+        let read = self.0.drain(..bytes.len());
+        bytes.iter_mut().zip(read).for_each(|(byte, kept)| *byte = kept);
+        Ok(())
+    }
+}
+
+/// The values of every field of a plan that two parties make themselves, each with its weights, and what it says of noise: of an
+/// inference that they have recorded and read again.
 fn own<R: Ring>(requests: &[Request], holder: WeightHolder, weights: [&[Vec<R>]; 2]) -> (OwnPlan, Vec<Vec<Opened<R>>>) {
     let plan = OwnPlan::new::<R>(requests, holder, 1).unwrap();
     let draw = async |party: usize, transport| {
@@ -30,9 +52,20 @@ fn own<R: Ring>(requests: &[Request], holder: WeightHolder, weights: [&[Vec<R>];
         assert_eq!(own.transport().meter().traffic(Phase::Setup, MAKE), plan.loading(place));
         let mut schedule = own.schedule();
         let mut inferences = Vec::new();
-        for _ in 0..2 {
+        for is_recorded in [false, true] {
             own.transport_mut().meter_mut().clear();
-            let mut provider = own.begin(&plan);
+            let mut kept = VecDeque::new();
+            let mut provider: Box<dyn Provider> = if is_recorded {
+                let keep = |bytes: &[u8]| {
+                    kept.extend(bytes);
+                    Ok(())
+                };
+                own.record::<R>(&plan, requests, keep, |_| ()).await.unwrap();
+                assert_eq!(kept.len() as u64, recorded_bytes::<R>(requests));
+                Box::new(OwnRecorded::new(Kept(kept)))
+            } else {
+                Box::new(own.begin(&plan))
+            };
             let mut drawn: Vec<Vec<Opened<R>>> = Vec::new();
             for request in requests {
                 let layout = request.layout::<R>().unwrap();
@@ -41,6 +74,7 @@ fn own<R: Ring>(requests: &[Request], holder: WeightHolder, weights: [&[Vec<R>];
                 provider.provide(request, shares).await.unwrap();
                 drawn.push(fields);
             }
+            drop(provider);
             let planned = plan.traffic(place, &mut schedule);
             assert_eq!(own.transport().meter().total(Phase::Preprocessing), planned, "{place:?}");
             assert_eq!(schedule, own.schedule());
@@ -90,7 +124,7 @@ fn own_relations_hold<R: Ring>(requests: &[Request], lengths: &[usize], seed: [u
     check(requests, total.iter().map(|weights| &weights[..]).collect(), plan.noise(), &fields);
 }
 
-/// Requests of all kinds that two parties make: all but masks of weights and lookups, with weights of several shapes.
+/// Requests of all kinds that two parties make: all but masks of weights, with weights of several shapes.
 fn every_own_kind<R: Ring>(len: usize, bits: u32, read: u32, planes: u32) -> (Vec<Request>, Vec<usize>) {
     let parameters = SignParameters::new(bits).unwrap();
     let product = Bilinear::MatrixProduct { rows: 3, inner: len, columns: 2 };
@@ -122,9 +156,68 @@ fn every_own_kind<R: Ring>(len: usize, bits: u32, read: u32, planes: u32) -> (Ve
         Request::Sign { len: 700, parameters },
         Request::Piecewise { len, thresholds: planes as usize, parameters },
         Request::Relu { len: 3, parameters },
+        Request::Lookup { len, table: sigmoid(8) },
+        Request::Lookup { len: 3, table: sigmoid(8) },
     ];
     let requests = requests.into_iter().map(|request| request.modulo::<R>(read)).collect();
     (requests, vec![2 * len, image.right_len(), linear.right_len(), point.right_len()])
+}
+
+/// A table with `bits` fractional bits.
+fn sigmoid(bits: u32) -> Table {
+    Table { function: Function::Sigmoid, input_bits: bits, output_bits: bits, limit_bits: bits + 10 }
+}
+
+/// Without a dealer, with an owner of weights who has none.
+fn own_alone<R: Ring>(requests: &[Request]) -> Vec<Vec<Opened<R>>> {
+    own(requests, WeightHolder::Party(0), [&[], &[]]).1
+}
+
+/// Tables of every size, of elements that begin and end inside of words: the polynomials are those that a dealer rotates.
+#[test]
+fn lookups_that_two_parties_make_have_the_polynomials_of_dealt_ones() {
+    fn hold<R: Ring>(tables: &[Table]) {
+        let lengths = [65, 1, 64, 63].iter().zip(tables.iter().cycle());
+        let requests: Vec<_> = lengths.map(|(&len, &table)| Request::Lookup { len, table }).collect();
+        let fields = own_alone::<R>(&requests);
+        check(&requests, Vec::new(), std::iter::repeat(0), &fields);
+        let dealt = dealt::<R>(&requests, 2, [5; 32]);
+        for ((request, own), dealt) in requests.iter().zip(&fields).zip(&dealt) {
+            let &Request::Lookup { table, .. } = request else { unreachable!("all are lookups") };
+            let layout = table.layout(R::BITS).unwrap();
+            let polynomials = |fields: &[Opened<R>]| {
+                let a = fields[0].elements[0].low_u64() & u64::low_mask(layout.argument_bits());
+                not_rotated(&layout, a, &fields[1].elements[..3 * layout.entries()])
+            };
+            assert!(polynomials(own) == polynomials(dealt), "{table:?}");
+        }
+    }
+    let table = |function, bits| Table { function, ..sigmoid(bits) };
+    let tables = [table(Function::Tanh, 4), sigmoid(8), sigmoid(16)];
+    assert!(tables.map(|table| table.layout(64).unwrap().index_bits).is_sorted_by(|x, y| x < y));
+    hold::<u64>(&tables);
+    hold::<u128>(&tables[1..]);
+    hold::<u32>(&[sigmoid(5), sigmoid(8)]);
+}
+
+/// Neither the index nor what is above or below it is more often one thing than another, whatever the parties do.
+#[test]
+fn the_index_of_a_lookup_is_uniform() {
+    let (len, table) = (1 << 13, sigmoid(5));
+    let layout = table.layout(32).unwrap();
+    let fields = own_alone::<u32>(&[Request::Lookup { len, table }]);
+    let a: Vec<_> = fields[0][0].elements.iter().map(|a| a & u32::low_mask(layout.argument_bits())).collect();
+    let count = |values: usize, of: &dyn Fn(u32) -> u32| {
+        let mut counts = vec![0; values];
+        a.iter().for_each(|&a| counts[of(a) as usize] += 1);
+        chi_square(&counts)
+    };
+    let high = count(layout.entries(), &|a| a >> layout.segment_bits);
+    let low = count(16, &|a| a >> (layout.segment_bits - 4) & 15);
+    let lowest = count(16, &|a| a & 15);
+    for found in [high, low, lowest] {
+        assert!((0.1..4.0).contains(&found), "χ² of {found} a degree of freedom");
+    }
 }
 
 proptest! {

@@ -87,10 +87,10 @@ impl Client {
             Topology::Direct => {
                 let party = plan.settings().parties - 1;
                 let mut links: Vec<_> = links.into_iter().map(Some).chain([None]).collect();
-                let dealer = self.call_dealer(&plan, &agreed, &mut links).await?;
+                let maker = self.call_maker(&plan, &agreed, &mut links).await?;
                 let network = self.endpoint.network(party, links, agreed.names());
                 let run = PartyRun { plan: &plan, agreed: &agreed, party, network, watch };
-                run.prepare(dealer, ModelSource::Peer, (batch, None), store, async || Ok(())).await?;
+                run.prepare(maker, ModelSource::Peer, (batch, None), store, async || Ok(())).await?;
             }
             Topology::Outsourced => self.list_prepared(&plan, &agreed, batch, store, links, watch).await?,
         }

@@ -1,4 +1,4 @@
-//! Queries: with a dealer, or with prepared inferences.
+//! Queries: with correlations that are made now, or with prepared inferences.
 
 use std::sync::Arc;
 
@@ -40,7 +40,7 @@ impl Client {
         inputs.iter().try_for_each(|inputs| check_inputs(&plan, owner, inputs)).map_err(alone)?;
         let inferences = u32::try_from(inputs.len()).unwrap_or(u32::MAX);
         match correlations {
-            Correlations::Dealer => {
+            Correlations::Live => {
                 let mut agreed = self.agreed(model, Work::Live, inferences)?;
                 let links = self.call_servers(&plan, &mut agreed, None).await?;
                 self.run(&plan, model, &agreed, Granted { links, stored: None }, inputs, watch).await
@@ -112,14 +112,14 @@ impl Client {
         let party = plan.settings().parties - 1;
         let mut links: Vec<_> = links.into_iter().map(Some).chain([None]).collect();
         let mut exchange = Own { inputs, outputs: Vec::new(), reports: Vec::new() };
-        let dealer = match stored {
-            None => Some(self.call_dealer(plan, agreed, &mut links).await?),
+        let maker = match stored {
+            None => Some(self.call_maker(plan, agreed, &mut links).await?),
             Some(_) => None,
         };
         let network = self.endpoint.network(party, links, agreed.names());
         let run = PartyRun { plan, agreed, party, network, watch };
-        if let Some(dealer) = dealer {
-            run.live(dealer, ModelSource::Peer, &mut exchange).await?;
+        if let Some(maker) = maker {
+            run.live(maker, ModelSource::Peer, &mut exchange).await?;
         } else if let Some(Chosen { store, batch, holds, .. }) = stored {
             let bytes = store.model(batch, plan.model_bytes())?;
             let model = Model::from_bytes(plan, party, &bytes).map_err(agreed.in_encoding())?;

@@ -48,7 +48,8 @@ impl Server {
         let public = self.public(plan)?;
         let (share_bytes, memory) = in_ring!(public.terms.ring, R => {
             let made = public.plan::<R>().map_err(|_| Problem::NoModel { plan })?;
-            if PlanDigest(made.digest()) != plan || public.terms.setting != Topology::Outsourced {
+            let is_for_pages = public.terms.setting == Topology::Outsourced && public.terms.has_dealer();
+            if PlanDigest(made.digest()) != plan || !is_for_pages {
                 return Err(Problem::NoModel { plan });
             }
             (made.input_share_bytes(self.party), made.memory_bytes(self.party, Preprocessing::Ahead))
@@ -136,12 +137,12 @@ impl Server {
             page: Some(posted.servers),
             deposit: Some(posted.deposit),
         };
-        let Links { parties, dealer, .. } = self.connect(&plan, &agreed, None, public, PAGE).await?;
+        let Links { parties, maker, .. } = self.connect(&plan, &agreed, None, public, PAGE).await?;
         let network = self.endpoint.network(self.party, parties, agreed.names());
         let run = PartyRun { plan: &plan, agreed: &agreed, party: self.party, network, watch: &mut () };
         let mut exchange = OneShare { input: Some(share), output: None };
-        let dealer = dealer.ok_or(ServiceError::NoDealer)?;
-        run.live(dealer, self.model(&plan, Some(found))?, &mut exchange).await?;
+        let maker = maker.ok_or(ServiceError::NoDealer)?;
+        run.live(maker, self.model(&plan, Some(found))?, &mut exchange).await?;
         exchange.output.ok_or_else(|| ServiceError::Arguments("the plan leaves no share of its result".to_owned()))
     }
 }

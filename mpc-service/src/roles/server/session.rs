@@ -7,19 +7,19 @@ use mpc_nn::delegation::ModelShare;
 use mpc_nn::run::ModelSource;
 use mpc_nn::{Model, Plan};
 use mpc_ring::{Ring, in_ring};
-use mpc_transport::tls::{Certificate, SecureLink};
+use mpc_transport::tls::{Certificate, SecureLink, SecureTransport};
 use mpc_transport::{End, handshake_link};
 
 use super::delegated::DataOwner;
 use super::prepared::high;
-use super::{Holdings, Server};
+use super::{Holdings, PAIR, Server};
 use crate::at_rest::model_shares::Found;
 use crate::at_rest::packed_model::{PackError, PublicModel};
 use crate::at_rest::prepared::{Hold, PreparedStore, tidy};
 use crate::error::{ServiceError, in_link};
-use crate::names::{DepositId, PlanDigest, Refusal, Refused, shown};
+use crate::names::{DepositId, Names, PlanDigest, Refusal, Refused, shown};
 use crate::roles::agreed::Agreed;
-use crate::roles::session::PartyRun;
+use crate::roles::session::{Maker, PartyRun};
 use crate::terms::Topology;
 use crate::wire::link::{Peer, within};
 use crate::wire::message::{self, Choice, MAX_SHORT_BYTES, Offer, Opening, SessionRequest, Work};
@@ -31,8 +31,8 @@ pub(super) struct Links {
     pub(super) parties: Vec<Option<SecureLink>>,
     /// To a data owner that is no party.
     control: Option<SecureLink>,
-    /// To the dealer, unless the correlations are stored.
-    pub(super) dealer: Option<SecureLink>,
+    /// To the maker of correlations, unless they are stored.
+    pub(super) maker: Option<Maker>,
 }
 
 /// A data owner's store, and what a session holds of it.
@@ -48,7 +48,8 @@ impl Server {
                 return Ok(());
             }
         };
-        let (limit, name) = (self.capacity.limits().session_time, caller.name.clone());
+        let limit = self.capacity.limits().time_of(request.work, request.inferences);
+        let name = caller.name.clone();
         let run = async { in_ring!(public.terms.ring, R => self.session_in::<R>(caller, request, &public).await) };
         within(limit, ServiceError::too_long(&name, limit), run).await
     }
@@ -130,6 +131,7 @@ impl Server {
         let parties = (0..public.terms.parties()).map(certificate).collect();
         let dealer = match request.work {
             Work::Prepared(_) => None,
+            _ if !public.terms.has_dealer() => None,
             _ => Some(self.dealer()?.certificate.clone()),
         };
         let SessionRequest { session, work, inferences, .. } = request;
@@ -169,7 +171,7 @@ impl Server {
         (share, stored): (Option<Found>, Option<Stored<'_>>),
     ) -> Result<(), ServiceError> {
         let client = agreed.client_name(public.terms.setting);
-        let Links { parties, control, dealer } = self.connect(plan, agreed, Some(link), public, &client).await?;
+        let Links { parties, control, maker } = self.connect(plan, agreed, Some(link), public, &client).await?;
         let network = self.endpoint.network(self.party, parties, agreed.names());
         let run = PartyRun { plan, agreed, party: self.party, network, watch: &mut () };
         let mut exchange = DataOwner {
@@ -181,12 +183,12 @@ impl Server {
             inference: 0,
             recipient: self.recipient.as_deref(),
         };
-        let dealer = dealer.ok_or(ServiceError::NoDealer);
+        let maker = maker.ok_or(ServiceError::NoDealer);
         match (agreed.work, stored) {
-            (Work::Live, _) => run.live(dealer?, self.model(plan, share)?, &mut exchange).await?,
+            (Work::Live, _) => run.live(maker?, self.model(plan, share)?, &mut exchange).await?,
             (Work::Prepare(batch), Some((store, _))) => {
                 let (model, batch) = (self.model(plan, share)?, (batch, self.weights));
-                run.prepare(dealer?, model, batch, store, async || exchange.last_word().await).await?;
+                run.prepare(maker?, model, batch, store, async || exchange.last_word().await).await?;
             }
             (Work::Prepared(batch), Some((store, holds))) => {
                 let bytes = store.model(batch, plan.model_bytes())?;
@@ -199,8 +201,8 @@ impl Server {
         exchange.end().await
     }
 
-    /// Connects this server with the other parties, and with the dealer where one deals; there is no link to a data owner that
-    /// is a page.
+    /// Connects this server with the other parties, and with the maker of correlations; there is no link to a data owner that is
+    /// a page.
     pub(super) async fn connect<R: Ring>(
         &self,
         plan: &Plan<R>,
@@ -221,7 +223,7 @@ impl Server {
                 }
             }
         }
-        let mut links = Links { parties, control: None, dealer: None };
+        let mut links = Links { parties, control: None, maker: None };
         match public.terms.setting {
             Topology::Direct => links.parties[plan.settings().parties - 1] = link,
             Topology::Outsourced => links.control = link,
@@ -233,10 +235,43 @@ impl Server {
         let mut watched: Vec<_> = links.parties.into_iter().chain([links.control]).collect();
         let mut names = agreed.names();
         names.0.push(client.to_owned());
-        let request = agreed.deal_request(plan, self.party);
-        let dealer = Some(self.endpoint.call_dealer(self.dealer()?, request, &mut watched, &names).await?);
+        let maker = if plan.own().is_some() {
+            Maker::Parties(self.pair(agreed, &mut watched, &names).await?)
+        } else {
+            let request = agreed.deal_request(plan, self.party);
+            let link = self.endpoint.call_dealer(self.dealer()?, request, &mut watched, &names).await?;
+            Maker::Dealer(Box::new(link))
+        };
         let control = watched.pop().flatten();
-        Ok(Links { parties: watched, control, dealer })
+        Ok(Links { parties: watched, control, maker: Some(maker) })
+    }
+
+    /// The link over which two parties make correlations: the first waits for the second to call, as long as all others are there.
+    async fn pair(
+        &self,
+        agreed: &Agreed,
+        watched: &mut [Option<SecureLink>],
+        names: &Names,
+    ) -> Result<SecureTransport, ServiceError> {
+        let of_two = agreed.names();
+        let link = if self.party == 0 {
+            let mut lost = None;
+            let joined = self.joining.wait_for(agreed.session, PAIR, || {
+                lost = watched.iter_mut().position(|link| link.as_mut().is_some_and(SecureLink::is_lost));
+                lost.is_some()
+            });
+            let second = |place: usize| names.0.get(place).cloned().unwrap_or_default();
+            match joined.filter(|caller| agreed.parties.get(1) == Some(&caller.certificate)) {
+                Some(caller) => caller.link,
+                None if lost.is_some() => return Err(ServiceError::Lost { peer: second(lost.unwrap_or_default()) }),
+                None => return Err(ServiceError::NotJoined { peer: second(1) }),
+            }
+        } else {
+            let missing = ServiceError::Servers { needed: 2, named: self.contacts.servers.len() };
+            let first = self.contacts.servers.first().ok_or(missing)?;
+            self.endpoint.call_pair(first, agreed.session, watched, names).await?
+        };
+        Ok(self.endpoint.pair(self.party, link, of_two))
     }
 
     /// Calls the servers of smaller index, and waits for those of greater index to call, as long as the client is there: a page is not
