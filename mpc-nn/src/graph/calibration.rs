@@ -70,7 +70,8 @@ impl Graph {
             let wrong = |reason| GraphError::Bound { name: name.to_owned(), reason };
             let node = self.nodes.iter_mut().find(|node| node.name == *name);
             let node = node.ok_or(wrong("the network has no node of that name"))?;
-            let bits = (SMALLEST_BOUND..=LARGEST_BOUND).find(|&bits| largest * ROUNDED + ROUNDINGS < (1u64 << bits) as f64);
+            let bits =
+                (SMALLEST_BOUND..=LARGEST_BOUND).find(|&bits| largest * ROUNDED + ROUNDINGS < (1u64 << bits) as f64);
             let bits = bits.filter(|_| largest >= 0.0).map(|bits| bits + u32::from(calibration.margin));
             let bits = bits.filter(|&bits| bits <= LARGEST_BOUND).ok_or(wrong(NO_BOUND))?;
             node.bound_bits = Some(bits as u8);
@@ -86,7 +87,8 @@ impl Graph {
         };
         let named = |(id, node)| (Node::name(node).to_owned(), parameters((id, node)));
         let all: Vec<_> = self.iter().map(named).collect();
-        hex(&Sha256::digest(postcard::to_allocvec(&all).unwrap_or_default()).into())
+        let digest: [u8; 32] = Sha256::digest(postcard::to_allocvec(&all).expect("names always encode")).into();
+        hex(&digest)
     }
 }
 
