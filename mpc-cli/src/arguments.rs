@@ -20,7 +20,7 @@ use crate::failure::Failure;
 use crate::inspect::{input_shapes, named_shapes};
 use crate::keys::{KeyArguments, certificate, peer, peers};
 use crate::output::print;
-use crate::{stop, widths};
+use crate::stop;
 
 /// The terms of a model's use.
 #[derive(Clone, Debug, Args)]
@@ -60,10 +60,6 @@ pub struct TermsArguments {
     /// f, the binary digits after the point [default: 16, with --ring 32 10].
     #[arg(long, value_name = "F")]
     pub fractional_bits: Option<u32>,
-    /// The bounds of values, from `mpc check --calibrate`: comparisons and what is sent for them take no more bits than they
-    /// need. `bundled` has those that come with a network by name.
-    #[arg(long, value_name = "FILE.json|bundled")]
-    pub widths: Option<PathBuf>,
     /// k, the bits in which values are compared: they must stay below 2^(k − 2 − f) [default: f + 16; with --ring 32 f + 10].
     #[arg(long, value_name = "K")]
     pub comparison_bits: Option<u32>,
@@ -189,9 +185,7 @@ impl TermsArguments {
 
     /// The packed model of an ONNX file, or of a network by name.
     pub fn pack(&self, model: &Path, shapes: &[String]) -> Result<PrivateModel, Failure> {
-        let mut network = network(model, shapes)?;
-        network.graph = widths::bounded(self.widths.as_deref(), &model.to_string_lossy(), network.graph)?;
-        Ok(PrivateModel::new(network, self.terms())?)
+        Ok(PrivateModel::new(network(model, shapes)?, self.terms())?)
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use mpc_nn::{Network, Plan, PlanError, Settings};
+use mpc_nn::{Plan, PlanError, Settings};
 use mpc_onnx::{Dimension, ImportError, InputShapes, OnnxFile, TensorInfo};
 use mpc_transport::Traffic;
 use serde::Serialize;
@@ -46,9 +46,6 @@ pub struct Inspection {
     layers: usize,
     /// How many steps of a run have a result of so many bits.
     widths: BTreeMap<u32, usize>,
-    /// How many steps compare or truncate values below each bound: those of a calibration, and the default.
-    calibrated_bounds: BTreeMap<String, usize>,
-    default_bounds: BTreeMap<String, usize>,
     online_bytes_sent: u64,
     rounds: u64,
     setup_bytes_sent: u64,
@@ -56,24 +53,18 @@ pub struct Inspection {
 }
 
 impl Inspection {
-    /// Of a file and the network that it was imported as, between so many parties.
+    /// Of a file, imported for inputs of the given shapes, between so many parties.
     ///
     /// # Errors
     /// [`InspectError`].
-    pub fn new(file: &OnnxFile, network: &Network, parties: usize) -> Result<Self, InspectError> {
+    pub fn new(file: &OnnxFile, shapes: &InputShapes, parties: usize) -> Result<Self, InspectError> {
+        let network = file.import(shapes)?;
         let plan = Plan::<u64>::new(&network.graph, Settings::new(parties))?;
         let largest = |traffic: &dyn Fn(usize) -> Traffic, part: fn(&Traffic) -> u64| {
             (0..parties).map(|party| part(&traffic(party))).max().unwrap_or(0)
         };
         let mut widths = BTreeMap::new();
-        let (mut calibrated_bounds, mut default_bounds) = (BTreeMap::new(), BTreeMap::new());
-        for step in plan.steps() {
-            *widths.entry(step.width).or_default() += 1;
-            let Some(bound) = step.bound(plan.settings()) else { continue };
-            let is_own = plan.graph().node(step.compared(plan.graph())).bound().is_some();
-            let bounds = if is_own { &mut calibrated_bounds } else { &mut default_bounds };
-            *bounds.entry(bound.to_string()).or_default() += 1;
-        }
+        plan.steps().iter().for_each(|step| *widths.entry(step.width).or_default() += 1);
         Ok(Self {
             parties,
             producer: file.producer().to_owned(),
@@ -85,8 +76,6 @@ impl Inspection {
             multiplications: network.graph.multiplications(),
             layers: network.graph.nodes().len(),
             widths,
-            calibrated_bounds,
-            default_bounds,
             online_bytes_sent: largest(&|party| plan.online(party), Traffic::bytes_sent),
             rounds: largest(&|party| plan.online(party), |traffic| traffic.rounds),
             setup_bytes_sent: largest(&|party| plan.setup(party), Traffic::bytes_sent),
@@ -107,15 +96,10 @@ impl Inspection {
         for (operator, nodes) in &self.operators {
             operators.add_row([operator.clone(), nodes.to_string()]);
         }
-        let bounds = |bounds: &BTreeMap<String, usize>| {
-            let bounds: Vec<_> = bounds.iter().map(|(bound, steps)| format!("{bound} in {steps}")).collect();
-            if bounds.is_empty() { "none".to_owned() } else { bounds.join(", ") }
-        };
         let widths: Vec<_> = self.widths.iter().map(|(width, steps)| format!("{width} in {steps}")).collect();
         format!(
             "{}, opset {}\n\n{tensors}\n\n{operators}\n\n{} parameters, {} multiplications, {} layers after import\n\
              bits read of the results of steps: {}\n\
-             bounds of what is compared, from a calibration: {}; by default: {}\n\
              {} parties, one inference: {} sent by a party in {} rounds, {} dealt to the last party; once for the \
              model: {} sent by a party\n",
             if self.producer.is_empty() { "no producer named" } else { &self.producer },
@@ -124,8 +108,6 @@ impl Inspection {
             count(self.multiplications),
             self.layers,
             widths.join(", "),
-            bounds(&self.calibrated_bounds),
-            bounds(&self.default_bounds),
             self.parties,
             bytes(self.online_bytes_sent),
             self.rounds,

@@ -10,7 +10,6 @@ pub mod program;
 pub mod reserved;
 pub mod run;
 pub mod table;
-mod widths;
 
 mod arguments;
 mod commands;

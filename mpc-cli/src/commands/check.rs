@@ -7,7 +7,7 @@ use clap::Args;
 use mpc_models::Targets;
 use mpc_models::arrays::read_npy;
 use mpc_models::read_file;
-use mpc_nn::{Calibration, Graph, InferenceError, NodeId, Op, Plan, Weights, evaluate_with, ideal, in_process};
+use mpc_nn::{Graph, InferenceError, NodeId, Op, Plan, Weights, evaluate_with, ideal, in_process};
 use ndarray::{ArrayD, Axis};
 use serde::Serialize;
 
@@ -24,7 +24,6 @@ use crate::run::results::largest_difference;
 use crate::run::samples::Samples;
 use crate::run::subject::Subject;
 use crate::table::table;
-use crate::widths::{self, bound};
 
 /// How far a value may be from the one in floating point, and the part of its magnitude that may come on top.
 const TOLERANCE: (f64, f64) = (0.002, 0.001);
@@ -54,22 +53,6 @@ pub struct CheckArguments {
     /// The true class of each sample, integers in an .npy file: for the accuracy of each run.
     #[arg(long, value_name = "FILE.npy")]
     pub labels: Option<PathBuf>,
-
-    /// How many of a network's own samples to run, where --input gives none.
-    #[arg(long, value_name = "N")]
-    pub images: Option<usize>,
-
-    /// Where the largest magnitude of each layer goes: for --widths of `run`, `plan` and `pack`.
-    #[arg(long, value_name = "FILE.json", conflicts_with = "widths")]
-    pub calibrate: Option<PathBuf>,
-
-    /// With --calibrate: the bits of margin above the largest magnitude, which is rounded up to a power of two.
-    #[arg(long, default_value_t = 1, value_name = "BITS", value_parser = clap::value_parser!(u8).range(0..=16))]
-    pub margin: u8,
-
-    /// The bounds of values that are checked, as for `run`.
-    #[arg(long, value_name = "FILE.json|bundled")]
-    pub widths: Option<PathBuf>,
 
     /// The number of parties, 2 to 8.
     #[arg(long, default_value_t = 2, value_name = "N", value_parser = clap::value_parser!(u8).range(2..=8))]
@@ -103,16 +86,7 @@ struct Layer {
     /// The largest difference of the private run to floating point.
     private_error: f64,
     departs: bool,
-    /// The magnitude that its values must stay below, and whether that comes from a calibration.
-    bound: f64,
-    calibrated: bool,
     out_of_range: bool,
-}
-
-impl Layer {
-    fn magnitude(&self) -> f64 {
-        self.largest.max(-self.smallest)
-    }
 }
 
 #[derive(Clone, Debug, Serialize)]
@@ -153,11 +127,10 @@ fn run_arguments(arguments: &CheckArguments) -> RunArguments {
         parties: arguments.parties,
         fractional_bits: Some(arguments.fractional_bits),
         comparison_bits: arguments.comparison_bits,
-        widths: arguments.widths.clone(),
         ..defaults.terms
     };
     let (model, input, pixels) = (arguments.model.clone(), arguments.input.clone(), arguments.pixels.clone());
-    RunArguments { model, input, pixels, terms, images: arguments.images, ..defaults }
+    RunArguments { model, input, pixels, terms, ..defaults }
 }
 
 fn report(arguments: &CheckArguments) -> Result<Report, Failure> {
@@ -169,14 +142,6 @@ fn report(arguments: &CheckArguments) -> Result<Report, Failure> {
     let inferences = samples.inferences.iter().map(|inputs| inputs.iter().flatten().cloned().collect());
     let inferences: Vec<_> = inferences.collect();
     let subject = Checked { graph: &subject.graph, weights: &weights, classifies: subject.meaning == Meaning::Class };
-    if let Some(file) = &arguments.calibrate {
-        let mut calibration = Calibration::new(subject.graph, arguments.margin);
-        for inputs in &inferences {
-            let observed = calibration.observe(subject.graph, &weights, inputs);
-            observed.map_err(|error| InputError::Evaluate { samples: "the inputs".to_owned(), error })?;
-        }
-        widths::write(file, &calibration)?;
-    }
     check(&run, subject, &inferences, |classified| labels(arguments, &samples, classified))
 }
 
@@ -222,10 +187,8 @@ pub fn check(
         };
         Accuracy { floating_point: part(&predicted[0]), fixed_point: part(&predicted[1]), private: part(&predicted[2]) }
     });
+    let largest_magnitude = layers.iter().map(|layer: &Layer| layer.largest.max(-layer.smallest)).fold(0.0, f64::max);
     let settings = plan.settings();
-    // Squares in a normalisation may be larger.
-    let bounded = layers.iter().filter(|layer: &&Layer| layer.bound <= settings.bound());
-    let largest_magnitude = bounded.map(Layer::magnitude).fold(0.0, f64::max);
     let integer_bits = (2.0 * largest_magnitude).max(1.0).log2().ceil() as u32;
     Ok(Report {
         model: run.name().into_owned(),
@@ -296,7 +259,6 @@ impl Runs {
     fn add_to(&self, plan: &Plan<u64>, layers: &mut Vec<Layer>) {
         for (at, &id) in plan.graph().outputs().iter().enumerate() {
             let node = plan.graph().node(id);
-            let bound = plan.bound(id);
             let (float, fixed, private) = (&self.float[at], &self.fixed[at], &self.private[at]);
             let (smallest, largest) = float
                 .iter()
@@ -309,9 +271,7 @@ impl Runs {
                 fixed_point_error: largest_difference(fixed, float),
                 private_error: largest_difference(private, float),
                 departs: departs(float, private),
-                bound,
-                calibrated: node.bound().is_some(),
-                out_of_range: largest.max(-smallest) >= bound,
+                out_of_range: largest.max(-smallest) >= plan.bound(id),
             };
             match layers.get_mut(at) {
                 None => layers.push(layer),
@@ -369,8 +329,7 @@ fn kind(op: &Op) -> &'static str {
 }
 
 fn text(report: &Report) -> String {
-    let header = ["layer", "kind", "smallest", "largest", "bound", "fixed-point error", "private error", ""];
-    let mut rows = table(&header, 2);
+    let mut rows = table(&["layer", "kind", "smallest", "largest", "fixed-point error", "private error", ""], 2);
     for layer in &report.layers {
         let remark = match (layer.out_of_range, layer.departs) {
             (true, _) => "out of range",
@@ -382,7 +341,6 @@ fn text(report: &Report) -> String {
             layer.kind.to_owned(),
             format!("{:.4}", layer.smallest),
             format!("{:.4}", layer.largest),
-            bound(layer.bound.is_finite().then_some(layer.bound), layer.calibrated),
             format!("{:.6}", layer.fixed_point_error),
             format!("{:.6}", layer.private_error),
             remark.to_owned(),
@@ -392,20 +350,19 @@ fn text(report: &Report) -> String {
         Some(name) => format!("`{name}` is the first layer that departs from floating point."),
         None => "No layer departs from floating point.".to_owned(),
     };
-    let mut lines = vec![rows.to_string(), String::new(), verdict];
-    let beyond = report.layers.iter().filter(|layer| layer.out_of_range);
-    lines.extend(beyond.map(|layer| {
-        let Layer { name, bound, .. } = layer;
-        format!("`{name}` reaches {:.4}, and must stay below {bound}.", layer.magnitude())
-    }));
-    lines.push(format!(
-        "The largest magnitude is {:.4}; with f = {} and k = {} all must stay below {}. k = {} would do.",
-        report.largest_magnitude,
-        report.fractional_bits,
-        report.comparison_bits,
-        report.bound,
-        report.smallest_comparison_bits
-    ));
+    let mut lines = vec![
+        rows.to_string(),
+        String::new(),
+        verdict,
+        format!(
+            "The largest magnitude is {:.4}; with f = {} and k = {} all must stay below {}. k = {} would do.",
+            report.largest_magnitude,
+            report.fractional_bits,
+            report.comparison_bits,
+            report.bound,
+            report.smallest_comparison_bits
+        ),
+    ];
     if let Some(Accuracy { floating_point, fixed_point, private }) = &report.accuracy {
         let [float, fixed, private] =
             [floating_point, fixed_point, private].map(|part| format!("{:.2} %", 100.0 * part));

@@ -13,7 +13,6 @@ use super::network::Network;
 use super::onnx;
 use super::samples::{ImageSource, SampleSource, WeightSource};
 use crate::arguments::is_onnx;
-use crate::widths::bounded;
 
 /// A network and its data, before anything of them is read but the architecture.
 #[derive(Clone, Debug)]
@@ -65,12 +64,6 @@ impl Subject {
 
     /// The subject that the arguments ask for. A plan needs no inputs of an ONNX file.
     pub fn open(arguments: &RunArguments, has_inputs: bool) -> Result<Self, InputError> {
-        let subject = Self::unbounded(arguments, has_inputs)?;
-        let graph = bounded(arguments.terms.widths.as_deref(), &arguments.model, subject.graph)?;
-        Ok(Self { graph, ..subject })
-    }
-
-    fn unbounded(arguments: &RunArguments, has_inputs: bool) -> Result<Self, InputError> {
         if is_onnx(&arguments.model) {
             return onnx::open(arguments, has_inputs);
         }
