@@ -66,17 +66,24 @@ impl Graph {
         if calibration.model != self.names_digest() {
             return Err(GraphError::OtherCalibration);
         }
+        let places: BTreeMap<_, _> = self.iter().map(|(id, node)| (node.name().to_owned(), id.index())).collect();
         for (name, &largest) in &calibration.largest {
             let wrong = |reason| GraphError::Bound { name: name.to_owned(), reason };
-            let node = self.nodes.iter_mut().find(|node| node.name == *name);
-            let node = node.ok_or(wrong("the network has no node of that name"))?;
+            let place = *places.get(name).ok_or(wrong("the network has no node of that name"))?;
             let bits =
                 (SMALLEST_BOUND..=LARGEST_BOUND).find(|&bits| largest * ROUNDED + ROUNDINGS < (1u64 << bits) as f64);
             let bits = bits.filter(|_| largest >= 0.0).map(|bits| bits + u32::from(calibration.margin));
             let bits = bits.filter(|&bits| bits <= LARGEST_BOUND).ok_or(wrong(NO_BOUND))?;
-            node.bound_bits = Some(bits as u8);
+            self.nodes[place].bound_bits = Some(bits as u8);
         }
         Ok(self)
+    }
+
+    /// The same network with the default bound for all values.
+    #[must_use]
+    pub fn without_bounds(mut self) -> Self {
+        self.nodes.iter_mut().for_each(|node| node.bound_bits = None);
+        self
     }
 
     /// The same for every size of a batch, and with and without bounds.
