@@ -21,6 +21,7 @@ use crate::inspect::{input_shapes, named_shapes};
 use crate::keys::{KeyArguments, certificate, peer, peers};
 use crate::output::print;
 use crate::stop;
+use crate::widths::bounded;
 
 /// The terms of a model's use.
 #[derive(Clone, Debug, Args)]
@@ -60,6 +61,10 @@ pub struct TermsArguments {
     /// f, the binary digits after the point [default: 16, with --ring 32 10].
     #[arg(long, value_name = "F")]
     pub fractional_bits: Option<u32>,
+    /// How large the values of each layer may become: a file of `mpc check --calibrate`, or `calibrated` for what comes with a
+    /// network by name. Less is sent; what is larger all the same gives wrong results [default: as --comparison-bits says].
+    #[arg(long, value_name = "FILE.json|calibrated")]
+    pub widths: Option<PathBuf>,
     /// k, the bits in which values are compared: they must stay below 2^(k − 2 − f) [default: f + 16; with --ring 32 f + 10].
     #[arg(long, value_name = "K")]
     pub comparison_bits: Option<u32>,
@@ -185,7 +190,9 @@ impl TermsArguments {
 
     /// The packed model of an ONNX file, or of a network by name.
     pub fn pack(&self, model: &Path, shapes: &[String]) -> Result<PrivateModel, Failure> {
-        Ok(PrivateModel::new(network(model, shapes)?, self.terms())?)
+        let mut network = network(model, shapes)?;
+        network.graph = bounded(self.widths.as_deref(), model, network.graph)?;
+        Ok(PrivateModel::new(network, self.terms())?)
     }
 }
 

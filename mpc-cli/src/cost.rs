@@ -9,6 +9,7 @@ use serde::Serialize;
 use crate::estimate::Estimate;
 use crate::format::{bytes, count, seconds};
 use crate::table::table;
+use crate::widths::bound;
 
 /// The cost of an inference, for tables and as JSON. Bytes are those on the wire, with the headers of frames.
 #[derive(Clone, Debug, Serialize)]
@@ -60,6 +61,9 @@ struct Layer {
     shape: Vec<usize>,
     /// The bits of the result that later layers read.
     width: u32,
+    /// The magnitude that what it compares or truncates must stay below, and whether that comes from a calibration.
+    bound: Option<f64>,
+    calibrated: bool,
     bytes_sent: Vec<u64>,
     bytes_received: Vec<u64>,
     rounds: u64,
@@ -148,13 +152,14 @@ impl Cost {
 
     fn layer_table(&self) -> comfy_table::Table {
         let dealt = if self.no_dealer { "received to make correlations" } else { "dealt to the last party" };
-        let header = ["layer", "kind", "output", "bits read", "sent by a party", "rounds", dealt];
+        let header = ["layer", "kind", "output", "bits read", "bound", "sent by a party", "rounds", dealt];
         let mut rows = table(&header, 3);
         for layer in &self.per_layer {
             let shape = layer.shape.iter().map(usize::to_string).collect::<Vec<_>>().join("×");
             let (sent, dealt) = (bytes(largest(&layer.bytes_sent)), bytes(layer.dealt_bytes));
             let (width, rounds) = (layer.width.to_string(), layer.rounds.to_string());
-            rows.add_row([layer.name.clone(), layer.kind.to_owned(), shape, width, sent, rounds, dealt]);
+            let bound = bound(layer.bound, layer.calibrated);
+            rows.add_row([layer.name.clone(), layer.kind.to_owned(), shape, width, bound, sent, rounds, dealt]);
         }
         rows
     }
@@ -172,11 +177,14 @@ fn phase(parties: usize, traffic: impl Fn(usize) -> Traffic) -> Phase {
 fn layer(plan: &Plan<impl Ring>, step: &Step) -> Layer {
     let Phase { bytes_sent, bytes_received, rounds } =
         phase(step.online.len(), |party| step.online.get(party).copied().unwrap_or_default());
+    let bound = step.bound(plan.settings());
     Layer {
         name: step.name.clone(),
         kind: kind(plan, step),
         shape: step.shape.clone(),
         width: step.width,
+        bound,
+        calibrated: bound.is_some() && plan.graph().node(step.compared(plan.graph())).bound().is_some(),
         bytes_sent,
         bytes_received,
         rounds,

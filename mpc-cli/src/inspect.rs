@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use mpc_nn::{Plan, PlanError, Settings};
+use mpc_nn::{Network, Plan, PlanError, Settings};
 use mpc_onnx::{Dimension, ImportError, InputShapes, OnnxFile, TensorInfo};
 use mpc_transport::Traffic;
 use serde::Serialize;
@@ -32,6 +32,15 @@ struct Tensor {
     shape: String,
 }
 
+/// A magnitude that the values of some steps must stay below.
+#[derive(Debug, PartialEq, Serialize)]
+struct Bound {
+    bound: f64,
+    /// Whether a calibration says so; else the default.
+    calibrated: bool,
+    steps: usize,
+}
+
 /// The contents and the cost, for people and as JSON. Bytes are those on the wire, with the headers of frames.
 #[derive(Debug, Serialize)]
 pub struct Inspection {
@@ -46,6 +55,8 @@ pub struct Inspection {
     layers: usize,
     /// How many steps of a run have a result of so many bits.
     widths: BTreeMap<u32, usize>,
+    /// The bounds of what is compared or truncated, the smallest first.
+    bounds: Vec<Bound>,
     online_bytes_sent: u64,
     rounds: u64,
     setup_bytes_sent: u64,
@@ -53,12 +64,11 @@ pub struct Inspection {
 }
 
 impl Inspection {
-    /// Of a file, imported for inputs of the given shapes, between so many parties.
+    /// Of a file and the network that it was imported as, between so many parties.
     ///
     /// # Errors
     /// [`InspectError`].
-    pub fn new(file: &OnnxFile, shapes: &InputShapes, parties: usize) -> Result<Self, InspectError> {
-        let network = file.import(shapes)?;
+    pub fn new(file: &OnnxFile, network: &Network, parties: usize) -> Result<Self, InspectError> {
         let plan = Plan::<u64>::new(&network.graph, Settings::new(parties))?;
         let largest = |traffic: &dyn Fn(usize) -> Traffic, part: fn(&Traffic) -> u64| {
             (0..parties).map(|party| part(&traffic(party))).max().unwrap_or(0)
@@ -76,6 +86,7 @@ impl Inspection {
             multiplications: network.graph.multiplications(),
             layers: network.graph.nodes().len(),
             widths,
+            bounds: bounds(&plan),
             online_bytes_sent: largest(&|party| plan.online(party), Traffic::bytes_sent),
             rounds: largest(&|party| plan.online(party), |traffic| traffic.rounds),
             setup_bytes_sent: largest(&|party| plan.setup(party), Traffic::bytes_sent),
@@ -96,10 +107,16 @@ impl Inspection {
         for (operator, nodes) in &self.operators {
             operators.add_row([operator.clone(), nodes.to_string()]);
         }
+        let bounds = |calibrated: bool| {
+            let own = self.bounds.iter().filter(|bound| bound.calibrated == calibrated);
+            let bounds: Vec<_> = own.map(|Bound { bound, steps, .. }| format!("{bound} in {steps}")).collect();
+            if bounds.is_empty() { "none".to_owned() } else { bounds.join(", ") }
+        };
         let widths: Vec<_> = self.widths.iter().map(|(width, steps)| format!("{width} in {steps}")).collect();
         format!(
             "{}, opset {}\n\n{tensors}\n\n{operators}\n\n{} parameters, {} multiplications, {} layers after import\n\
              bits read of the results of steps: {}\n\
+             bounds of what is compared, from a calibration: {}; by default: {}\n\
              {} parties, one inference: {} sent by a party in {} rounds, {} dealt to the last party; once for the \
              model: {} sent by a party\n",
             if self.producer.is_empty() { "no producer named" } else { &self.producer },
@@ -108,6 +125,8 @@ impl Inspection {
             count(self.multiplications),
             self.layers,
             widths.join(", "),
+            bounds(true),
+            bounds(false),
             self.parties,
             bytes(self.online_bytes_sent),
             self.rounds,
@@ -115,6 +134,20 @@ impl Inspection {
             bytes(self.setup_bytes_sent),
         )
     }
+}
+
+fn bounds(plan: &Plan<u64>) -> Vec<Bound> {
+    let mut bounds = Vec::<Bound>::new();
+    for step in plan.steps() {
+        let Some(bound) = step.bound(plan.settings()) else { continue };
+        let calibrated = plan.graph().node(step.compared(plan.graph())).bound().is_some();
+        match bounds.iter_mut().find(|known| known.bound == bound && known.calibrated == calibrated) {
+            Some(known) => known.steps += 1,
+            None => bounds.push(Bound { bound, calibrated, steps: 1 }),
+        }
+    }
+    bounds.sort_by(|left, right| left.bound.total_cmp(&right.bound));
+    bounds
 }
 
 /// The shapes of inputs that `NAME=SIZExSIZE…` give.

@@ -10,6 +10,7 @@ pub mod program;
 pub mod reserved;
 pub mod run;
 pub mod table;
+mod widths;
 
 mod admin;
 mod arguments;

@@ -37,6 +37,7 @@ pub struct Model {
     graph: fn(usize, usize) -> Result<Graph, GraphError>,
     load: fn(&[u8], &Graph) -> Result<Weights, LoadError>,
     bundled: Option<&'static [u8]>,
+    calibration: Option<&'static [u8]>,
     #[cfg(feature = "bundled")]
     samples: Option<SampleSet>,
 }
@@ -178,6 +179,13 @@ impl Model {
     #[must_use]
     pub fn bundled_weights(&self) -> Option<&'static [u8]> {
         self.bundled
+    }
+
+    /// The largest magnitudes of its values on bundled samples with the bundled weights, a
+    /// [`Calibration`](mpc_nn::Calibration) in JSON, if one comes with this crate and the feature `bundled` is on.
+    #[must_use]
+    pub fn bundled_calibration(&self) -> Option<&'static [u8]> {
+        self.calibration
     }
 
     /// The bundled weights, or where none are bundled [`random_weights`] of the seed [`random::SEED`].

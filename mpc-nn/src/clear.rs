@@ -9,7 +9,7 @@ use alloc::vec::Vec;
 
 use ndarray::{ArrayD, IxDyn};
 
-use crate::graph::{Graph, NodeId};
+use crate::graph::{Calibration, Graph, NodeId, Op};
 use crate::ops;
 use crate::values::{self, Flaw};
 use crate::weights::Weights;
@@ -125,6 +125,24 @@ pub fn evaluate_with(
         }
     }
     Ok(graph.outputs().iter().map(|id| core::mem::take(&mut values[id.index()])).collect())
+}
+
+impl Calibration {
+    /// Takes in how large the values of a network become for one more input, those of the inputs themselves left out.
+    ///
+    /// # Errors
+    /// [`EvaluateError`].
+    pub fn observe(&mut self, graph: &Graph, weights: &Weights, inputs: &[ArrayD<f32>]) -> Result<(), EvaluateError> {
+        let observe = |id: NodeId, value: &ArrayD<f32>| {
+            let node = graph.node(id);
+            if *node.op() != Op::Input {
+                let largest = value.iter().fold(0.0, |largest: f32, x| largest.max(x.abs()));
+                let known = self.largest.entry(node.name().to_owned()).or_default();
+                *known = known.max(largest.into());
+            }
+        };
+        evaluate_with(graph, weights, inputs, observe).map(drop)
+    }
 }
 
 /// Checks arrays that are to be the inputs at the given places.

@@ -133,6 +133,7 @@ impl Graph {
         let mut builder = GraphBuilder::new();
         for node in self.nodes() {
             ops::rebuild(&mut builder, node)?;
+            builder.bound_last(node)?;
         }
         let name = alloc::format!("{}:class", self.nodes().get(scores.index()).map(Node::name).unwrap_or_default());
         let class = builder.arg_max(&name, scores)?;
@@ -161,6 +162,7 @@ impl TryFrom<Unchecked> for Graph {
         let mut builder = GraphBuilder::new();
         for node in &unchecked.nodes {
             let id = ops::rebuild(&mut builder, node)?;
+            builder.bound_last(node)?;
             if builder.node(id) != node {
                 return Err(GraphError::Inconsistent { name: node.name().to_owned() });
             }

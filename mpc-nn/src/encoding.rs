@@ -10,7 +10,7 @@ use mpc_shares::SecretVec;
 use crate::graph::GraphError;
 
 /// The version of all these encodings. Bytes of another one are refused.
-pub const ENCODING_VERSION: u16 = 1;
+pub const ENCODING_VERSION: u16 = 2;
 
 /// Why bytes are not what they should be. No message contains a secret.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]

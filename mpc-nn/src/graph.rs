@@ -5,6 +5,7 @@
 //! has its method of the builder in its own file, with all else about it.
 
 mod builder;
+mod calibration;
 mod error;
 mod node;
 mod op;
@@ -17,6 +18,7 @@ use alloc::vec::Vec;
 use serde::Serialize;
 
 pub use builder::{ConvolutionOptions, GraphBuilder};
+pub use calibration::Calibration;
 pub use error::GraphError;
 pub use node::{Node, NodeId, Parameter, ParameterKind};
 pub use op::{Channels, Op, Pool};

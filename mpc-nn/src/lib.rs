@@ -35,7 +35,8 @@ pub use delegation::{InputShare, ModelShare, OutputShare};
 pub use encoding::{ENCODING_VERSION, EncodingError};
 pub use error::InferenceError;
 pub use graph::{
-    Channels, ConvolutionOptions, Graph, GraphBuilder, GraphError, Node, NodeId, Op, Parameter, ParameterKind, Pool,
+    Calibration, Channels, ConvolutionOptions, Graph, GraphBuilder, GraphError, Node, NodeId, Op, Parameter,
+    ParameterKind, Pool,
 };
 pub use network::{Encoding, Network, NetworkInput, NetworkOutput};
 pub use plan::{

@@ -1,18 +1,23 @@
 //! `mpc check`: a network in floating point, in plain fixed point and privately, layer by layer.
 
+mod report;
+
 use std::ffi::OsString;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::slice;
 
 use clap::Args;
 use mpc_models::Targets;
 use mpc_models::arrays::read_npy;
 use mpc_models::read_file;
-use mpc_nn::{Graph, InferenceError, NodeId, Op, Plan, Weights, evaluate_with, ideal, in_process};
+use mpc_models::tensors::InputFile;
+use mpc_nn::{Calibration, Graph, InferenceError, NodeId, Op, Plan, Weights, evaluate_with, ideal, in_process};
+use mpc_onnx::OnnxFile;
 use ndarray::{ArrayD, Axis};
-use serde::Serialize;
 
-use crate::arguments::{InputArguments, TermsArguments};
+use crate::arguments::{InputArguments, TermsArguments, is_onnx};
 use crate::failure::Failure;
+use crate::files::by_name;
 use crate::output::{json, print};
 use crate::run::Meaning;
 use crate::run::RunArguments;
@@ -21,9 +26,11 @@ use crate::run::event::Node;
 use crate::run::job::Job;
 use crate::run::reference::{Ranges, class};
 use crate::run::results::largest_difference;
-use crate::run::samples::Samples;
+use crate::run::samples::{SampleSource, Samples};
 use crate::run::subject::Subject;
-use crate::table::table;
+use crate::widths;
+pub use report::Report;
+use report::{Accuracy, Layer, text};
 
 /// How far a value may be from the one in floating point, and the part of its magnitude that may come on top.
 const TOLERANCE: (f64, f64) = (0.002, 0.001);
@@ -46,13 +53,30 @@ pub struct CheckArguments {
     #[arg(value_name = "NAME|FILE.onnx")]
     pub model: OsString,
 
-    /// A tensor or image for each input, as for `run`.
+    /// A tensor or image for each input, as for `run`; of an ONNX file with one input each file is an inference.
     #[arg(long, value_name = "[NAME=]FILE")]
     pub input: Vec<OsString>,
 
     /// The true class of each sample, integers in an .npy file: for the accuracy of each run.
     #[arg(long, value_name = "FILE.npy")]
     pub labels: Option<PathBuf>,
+
+    /// How many of a network's own samples to run, where --input gives none.
+    #[arg(long, value_name = "N")]
+    pub images: Option<usize>,
+
+    /// Where to write how large the values of each layer become on these inputs, for --widths of `run`, `plan` and `pack`.
+    /// Give many inputs like those that will come, and calibrate again when the weights change.
+    #[arg(long, value_name = "FILE.json", conflicts_with = "widths")]
+    pub calibrate: Option<PathBuf>,
+
+    /// With --calibrate: the largest value that is seen is rounded up to a power of two, and each bit of margin doubles that.
+    #[arg(long, default_value_t = 1, value_name = "BITS", requires = "calibrate", value_parser = clap::value_parser!(u8).range(1..=16))]
+    pub margin: u8,
+
+    /// The bounds of values, as for `run`: a layer that passes its own is named.
+    #[arg(long, value_name = "FILE.json|calibrated")]
+    pub widths: Option<PathBuf>,
 
     /// The number of parties, 2 to 8.
     #[arg(long, default_value_t = 2, value_name = "N", value_parser = clap::value_parser!(u8).range(2..=8))]
@@ -74,44 +98,6 @@ pub struct CheckArguments {
     pub json: bool,
 }
 
-/// A layer's values over all samples.
-#[derive(Clone, Debug, Serialize)]
-struct Layer {
-    name: String,
-    kind: &'static str,
-    smallest: f64,
-    largest: f64,
-    /// The largest difference of plain fixed point to floating point.
-    fixed_point_error: f64,
-    /// The largest difference of the private run to floating point.
-    private_error: f64,
-    departs: bool,
-    out_of_range: bool,
-}
-
-#[derive(Clone, Debug, Serialize)]
-struct Accuracy {
-    floating_point: f64,
-    fixed_point: f64,
-    private: f64,
-}
-
-/// The findings of a check, for tables and as JSON.
-#[derive(Clone, Debug, Serialize)]
-pub struct Report {
-    model: String,
-    fractional_bits: u32,
-    comparison_bits: u32,
-    /// The bound that every magnitude must stay below.
-    bound: f64,
-    largest_magnitude: f64,
-    /// The smallest k that leaves a factor of two above the largest magnitude.
-    smallest_comparison_bits: u32,
-    first_departing: Option<String>,
-    accuracy: Option<Accuracy>,
-    layers: Vec<Layer>,
-}
-
 /// Runs the command.
 pub fn run(arguments: &CheckArguments) -> Result<(), Failure> {
     let report = report(arguments)?;
@@ -127,22 +113,65 @@ fn run_arguments(arguments: &CheckArguments) -> RunArguments {
         parties: arguments.parties,
         fractional_bits: Some(arguments.fractional_bits),
         comparison_bits: arguments.comparison_bits,
+        widths: arguments.widths.clone(),
         ..defaults.terms
     };
     let (model, input, pixels) = (arguments.model.clone(), arguments.input.clone(), arguments.pixels.clone());
-    RunArguments { model, input, pixels, terms, ..defaults }
+    RunArguments { model, input, pixels, terms, images: arguments.images, ..defaults }
 }
 
 fn report(arguments: &CheckArguments) -> Result<Report, Failure> {
-    let run = run_arguments(arguments);
+    let (mut run, further) = (run_arguments(arguments), further(arguments)?);
+    run.input.truncate(arguments.input.len() - further.len());
     let subject = Subject::open(&run, true)?;
     let source = subject.inputs.as_ref().ok_or_else(|| InputError::Named("--input is missing".to_owned()))?;
-    let samples = source.read(|_| true)?;
+    let samples = read(source, further)?;
     let weights = subject.weights.read(&subject.graph)?;
     let inferences = samples.inferences.iter().map(|inputs| inputs.iter().flatten().cloned().collect());
     let inferences: Vec<_> = inferences.collect();
     let subject = Checked { graph: &subject.graph, weights: &weights, classifies: subject.meaning == Meaning::Class };
-    check(&run, subject, &inferences, |classified| labels(arguments, &samples, classified))
+    if let Some(file) = &arguments.calibrate {
+        calibrate(subject, &inferences, arguments.margin, file)?;
+    }
+    let report = check(&run, subject, &inferences, |classified| labels(arguments, &samples, classified))?;
+    Ok(Report { calibration: arguments.calibrate.as_ref().map(|file| file.display().to_string()), ..report })
+}
+
+/// The files behind the first, of an ONNX file that takes one.
+fn further(arguments: &CheckArguments) -> Result<&[OsString], InputError> {
+    let Some((_, further)) = arguments.input.split_first().filter(|_| is_onnx(&arguments.model)) else { return Ok(&[]) };
+    let is_one = !further.is_empty() && OnnxFile::open(&arguments.model)?.inputs().len() == 1;
+    Ok(if is_one { further } else { &[] })
+}
+
+/// The samples of a source, and those of further files for its only input.
+fn read(source: &SampleSource, further: &[OsString]) -> Result<Samples, InputError> {
+    let mut samples = source.read(|_| true)?;
+    if let SampleSource::Files(files) = source
+        && let [first] = &files[..]
+    {
+        for file in further {
+            for path in by_name("input", slice::from_ref(file), slice::from_ref(&first.name))?.into_values() {
+                samples.inferences.push(vec![Some(InputFile { path, ..first.clone() }.read()?)]);
+            }
+        }
+    }
+    Ok(samples)
+}
+
+/// Writes how large a network's values become.
+fn calibrate(
+    network: Checked<'_>,
+    inferences: &[Vec<ArrayD<f32>>],
+    margin: u8,
+    file: &Path,
+) -> Result<(), Failure> {
+    let mut calibration = Calibration::new(network.graph, margin);
+    for inputs in inferences {
+        let observed = calibration.observe(network.graph, network.weights, inputs);
+        observed.map_err(|error| InputError::Evaluate { samples: "the inputs".to_owned(), error })?;
+    }
+    widths::write(file, &calibration)
 }
 
 /// A network to check.
@@ -187,8 +216,10 @@ pub fn check(
         };
         Accuracy { floating_point: part(&predicted[0]), fixed_point: part(&predicted[1]), private: part(&predicted[2]) }
     });
-    let largest_magnitude = layers.iter().map(|layer: &Layer| layer.largest.max(-layer.smallest)).fold(0.0, f64::max);
     let settings = plan.settings();
+    // Squares in a normalisation may be larger.
+    let bounded = layers.iter().filter(|layer: &&Layer| layer.bound <= settings.bound());
+    let largest_magnitude = bounded.map(Layer::magnitude).fold(0.0, f64::max);
     let integer_bits = (2.0 * largest_magnitude).max(1.0).log2().ceil() as u32;
     Ok(Report {
         model: run.name().into_owned(),
@@ -199,6 +230,7 @@ pub fn check(
         smallest_comparison_bits: settings.fractional_bits + 2 + integer_bits,
         first_departing: layers.iter().find(|layer| layer.departs).map(|layer| layer.name.clone()),
         accuracy,
+        calibration: None,
         layers,
     })
 }
@@ -261,6 +293,7 @@ impl Runs {
     fn add_to(&self, plan: &Plan<u64>, layers: &mut Vec<Layer>) {
         for (at, &id) in plan.graph().outputs().iter().enumerate() {
             let node = plan.graph().node(id);
+            let (bound, compared) = (plan.bound(id), self.ranges.compared(plan.graph(), id));
             let (float, fixed, private) = (&self.float[at], &self.fixed[at], &self.private[at]);
             let (smallest, largest) = float
                 .iter()
@@ -273,8 +306,10 @@ impl Runs {
                 fixed_point_error: largest_difference(fixed, float),
                 private_error: largest_difference(private, float),
                 departs: departs(float, private),
-                out_of_range: largest.max(-smallest) >= plan.bound(id)
-                    || self.ranges.compared(plan.graph(), id) >= Some(plan.settings().bound()),
+                bound,
+                calibrated: node.bound().is_some(),
+                compared,
+                out_of_range: largest.max(-smallest) >= bound || compared >= Some(plan.settings().bound()),
             };
             match layers.get_mut(at) {
                 None => layers.push(layer),
@@ -284,6 +319,7 @@ impl Runs {
                     known.fixed_point_error = known.fixed_point_error.max(layer.fixed_point_error);
                     known.private_error = known.private_error.max(layer.private_error);
                     known.departs |= layer.departs;
+                    known.compared = known.compared.into_iter().chain(layer.compared).reduce(f64::max);
                     known.out_of_range |= layer.out_of_range;
                 }
             }
@@ -329,47 +365,4 @@ fn kind(op: &Op) -> &'static str {
         Op::Parameter => "parameter",
         _ => "shape",
     }
-}
-
-fn text(report: &Report) -> String {
-    let mut rows = table(&["layer", "kind", "smallest", "largest", "fixed-point error", "private error", ""], 2);
-    for layer in &report.layers {
-        let remark = match (layer.out_of_range, layer.departs) {
-            (true, _) => "out of range",
-            (false, true) => "departs",
-            _ => "",
-        };
-        rows.add_row([
-            layer.name.clone(),
-            layer.kind.to_owned(),
-            format!("{:.4}", layer.smallest),
-            format!("{:.4}", layer.largest),
-            format!("{:.6}", layer.fixed_point_error),
-            format!("{:.6}", layer.private_error),
-            remark.to_owned(),
-        ]);
-    }
-    let verdict = match &report.first_departing {
-        Some(name) => format!("`{name}` is the first layer that departs from floating point."),
-        None => "No layer departs from floating point.".to_owned(),
-    };
-    let mut lines = vec![
-        rows.to_string(),
-        String::new(),
-        verdict,
-        format!(
-            "The largest magnitude is {:.4}; with f = {} and k = {} all must stay below {}. k = {} would do.",
-            report.largest_magnitude,
-            report.fractional_bits,
-            report.comparison_bits,
-            report.bound,
-            report.smallest_comparison_bits
-        ),
-    ];
-    if let Some(Accuracy { floating_point, fixed_point, private }) = &report.accuracy {
-        let [float, fixed, private] =
-            [floating_point, fixed_point, private].map(|part| format!("{:.2} %", 100.0 * part));
-        lines.push(format!("Accuracy: {float} in floating point, {fixed} in fixed point, {private} privately."));
-    }
-    lines.join("\n") + "\n"
 }

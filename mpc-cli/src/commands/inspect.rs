@@ -2,12 +2,13 @@
 
 use std::path::PathBuf;
 
-use crate::inspect::{Inspection, input_shapes, named_shapes};
+use crate::inspect::{InspectError, Inspection, input_shapes, named_shapes};
 use clap::Args;
 use mpc_onnx::OnnxFile;
 
 use crate::failure::Failure;
 use crate::output::{json, print};
+use crate::widths::bounded;
 
 /// Lists the inputs, outputs, operators and parameters of an ONNX file, and what a private run would cost.
 ///
@@ -23,6 +24,9 @@ pub struct InspectArguments {
     /// The number of computing parties, 2 to 8.
     #[arg(long, default_value_t = 2, value_name = "N", value_parser = clap::value_parser!(u8).range(2..=8))]
     parties: u8,
+    /// The bounds of values, as for `run`.
+    #[arg(long, value_name = "FILE.json")]
+    widths: Option<PathBuf>,
     /// Prints one JSON object.
     #[arg(long)]
     json: bool,
@@ -31,6 +35,8 @@ pub struct InspectArguments {
 /// Runs the command.
 pub fn run(arguments: &InspectArguments) -> Result<(), Failure> {
     let file = OnnxFile::open(&arguments.model)?;
-    let inspection = Inspection::new(&file, &input_shapes(&named_shapes(&arguments.shape)?), arguments.parties.into())?;
+    let mut network = file.import(&input_shapes(&named_shapes(&arguments.shape)?)).map_err(InspectError::from)?;
+    network.graph = bounded(arguments.widths.as_deref(), &arguments.model, network.graph)?;
+    let inspection = Inspection::new(&file, &network, arguments.parties.into())?;
     print(&if arguments.json { json(&inspection) } else { inspection.text() })
 }

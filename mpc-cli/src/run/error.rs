@@ -136,8 +136,8 @@ pub enum InputError {
     },
     /// A value that fixed point cannot hold.
     #[error(
-        "in the clear, {samples}: the output of `{layer}` reaches {magnitude:.0}, but private values must stay below \
-         {bound}; raise --comparison-bits, normalise the inputs, or rescale the weights"
+        "in the clear, {samples}: the output of `{layer}` reaches {magnitude:.2}, but private values must stay below \
+         {bound}; raise --comparison-bits, calibrate on inputs like this, normalise the inputs, or rescale the weights"
     )]
     Magnitude {
         /// The samples of the inference.

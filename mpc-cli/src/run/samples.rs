@@ -159,7 +159,7 @@ impl WeightSource {
             let network = self.import(&OnnxFile::open(&self.model)?)?;
             // The file was read before, for its architecture.
             let changed = || InputError::Named(format!("{} has changed since it was read", self.model.display()));
-            return if network.graph == *graph { Ok(network.weights) } else { Err(changed()) };
+            return if network.graph == graph.clone().without_bounds() { Ok(network.weights) } else { Err(changed()) };
         }
         let Network::Model(model) = Network::by_name(&self.model.to_string_lossy())? else {
             let wrong = |error: WeightsError| InputError::Weights {

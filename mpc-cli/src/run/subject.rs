@@ -13,6 +13,7 @@ use super::network::Network;
 use super::onnx;
 use super::samples::{ImageSource, SampleSource, WeightSource};
 use crate::arguments::is_onnx;
+use crate::widths::{CALIBRATED, bounded};
 
 /// A network and its data, before anything of them is read but the architecture.
 #[derive(Clone, Debug)]
@@ -64,6 +65,17 @@ impl Subject {
 
     /// The subject that the arguments ask for. A plan needs no inputs of an ONNX file.
     pub fn open(arguments: &RunArguments, has_inputs: bool) -> Result<Self, InputError> {
+        let (subject, widths) = (Self::unbounded(arguments, has_inputs)?, arguments.terms.widths.as_deref());
+        if widths == Some(Path::new(CALIBRATED)) && arguments.weights.is_some() {
+            let reason = "--widths calibrated is for the weights that come with a network; of others calibrate yours";
+            return Err(InputError::Named(reason.to_owned()));
+        }
+        let graph = bounded(widths, Path::new(&arguments.model), subject.graph)?;
+        Ok(Self { graph, ..subject })
+    }
+
+    /// The same, with the default bound for all values.
+    fn unbounded(arguments: &RunArguments, has_inputs: bool) -> Result<Self, InputError> {
         if is_onnx(&arguments.model) {
             return onnx::open(arguments, has_inputs);
         }

@@ -25,6 +25,17 @@ macro_rules! bundled {
     }};
 }
 
+/// The calibration of that name, where the feature has it compiled in.
+macro_rules! calibration {
+    ($name:literal) => {{
+        #[cfg(feature = "bundled")]
+        let calibration: Option<&'static [u8]> = Some(include_bytes!(concat!("../../weights/", $name, ".widths.json")));
+        #[cfg(not(feature = "bundled"))]
+        let calibration: Option<&'static [u8]> = None;
+        calibration
+    }};
+}
+
 pub(super) const MODELS: &[Model] = &[
     Model {
         name: "resnet32",
@@ -35,6 +46,7 @@ pub(super) const MODELS: &[Model] = &[
         graph: resnet32,
         load: resnet32::load_resnet32,
         bundled: bundled!(resnet32::BUNDLED_WEIGHTS),
+        calibration: calibration!("resnet32"),
         #[cfg(feature = "bundled")]
         samples: Some(SampleSet::Digits),
     },
@@ -48,6 +60,7 @@ pub(super) const MODELS: &[Model] = &[
         graph: minionn,
         load: minionn::load_minionn,
         bundled: bundled!(minionn::BUNDLED_WEIGHTS),
+        calibration: calibration!("minionn"),
         #[cfg(feature = "bundled")]
         samples: Some(SampleSet::Digits),
     },
@@ -60,6 +73,7 @@ pub(super) const MODELS: &[Model] = &[
         graph: minionn::minionn_square,
         load: minionn::load_minionn_square,
         bundled: bundled!(minionn::BUNDLED_SQUARE_WEIGHTS),
+        calibration: calibration!("minionn-square"),
         #[cfg(feature = "bundled")]
         samples: Some(SampleSet::Digits),
     },
@@ -73,6 +87,7 @@ pub(super) const MODELS: &[Model] = &[
         graph: unet,
         load: unet::load_unet,
         bundled: bundled!(unet::BUNDLED_WEIGHTS),
+        calibration: calibration!("unet"),
         #[cfg(feature = "bundled")]
         samples: Some(SampleSet::Segments),
     },
@@ -88,6 +103,7 @@ pub(super) const MODELS: &[Model] = &[
         graph: breast_cancer,
         load: breast_cancer::load_breast_cancer,
         bundled: bundled!(breast_cancer::BUNDLED_WEIGHTS),
+        calibration: calibration!("breast-cancer"),
         #[cfg(feature = "bundled")]
         samples: Some(SampleSet::BreastCancer),
     },
@@ -100,6 +116,7 @@ pub(super) const MODELS: &[Model] = &[
         graph: lenet,
         load: lenet::load_lenet,
         bundled: bundled!(lenet::BUNDLED_WEIGHTS),
+        calibration: calibration!("lenet"),
         #[cfg(feature = "bundled")]
         samples: Some(SampleSet::GreyDigits),
     },
@@ -162,6 +179,7 @@ const fn untrained(
         graph,
         load,
         bundled: None,
+        calibration: None,
         #[cfg(feature = "bundled")]
         samples: None,
     }

@@ -2,7 +2,11 @@
 
 use std::collections::BTreeMap;
 
+#[cfg(feature = "bundled")]
+use mpc_models::Model;
 use mpc_models::{BatchNorm, FoldError, LoadError, file_limit, fold_batch_norm, load_folded, load_resnet32, resnet32};
+#[cfg(feature = "bundled")]
+use mpc_nn::Calibration;
 use mpc_nn::{ConvolutionOptions, Graph, GraphBuilder, Op, Plan, Settings, Weights, WeightsError};
 use proptest::prelude::*;
 use safetensors::tensor::TensorView;
@@ -21,6 +25,39 @@ fn costs() {
     // and of the last one, which no step reads.
     let widths: Vec<_> = plan.steps().iter().map(|step| step.width).collect();
     assert!(widths.iter().all(|width| [1, 32, 48, 64].contains(width)), "{widths:?}");
+}
+
+/// As [`costs`], with the bounds that come with the network.
+#[test]
+#[cfg(feature = "bundled")]
+fn calibrated_costs() {
+    let calibration = Model::by_name("resnet32").unwrap().bundled_calibration().unwrap();
+    let graph = resnet32(1, 10).unwrap().with_bounds(&serde_json::from_slice(calibration).unwrap()).unwrap();
+    let plan = Plan::<u64>::new(&graph, Settings::new(2)).unwrap();
+    let sent = [0, 1].map(|party| plan.online(party).bytes_sent());
+    assert!(sent.iter().all(|&sent| sent <= 2_900_000), "{sent:?}");
+    let dealt = plan.preprocessing(1).bytes_received();
+    assert!(dealt <= 15_000_000, "{dealt}");
+    assert_eq!(plan.online(1).rounds, 126);
+}
+
+/// The calibration of every network that has one is its own, and leaves all bundled samples within its bounds.
+#[test]
+#[cfg(feature = "bundled")]
+fn calibrations_hold_for_the_bundled_samples() {
+    for model in Model::all() {
+        let Some(calibration) = model.bundled_calibration() else { continue };
+        let count = model.sample_count().unwrap().min(16);
+        let graph = model.graph(count).unwrap();
+        let weights = model.default_weights(&graph).unwrap();
+        let graph = graph.with_bounds(&serde_json::from_slice(calibration).unwrap()).unwrap();
+        let mut seen = Calibration::new(&graph, 0);
+        seen.observe(&graph, &weights, &model.samples(0..count).unwrap().inputs).unwrap();
+        for (name, largest) in seen.largest {
+            let bound = graph.node(graph.find(&name).unwrap()).bound();
+            assert!(bound.is_some_and(|bound| largest < bound), "`{name}` of {}: {largest}", model.name());
+        }
+    }
 }
 
 #[test]

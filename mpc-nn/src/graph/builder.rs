@@ -99,6 +99,11 @@ impl GraphBuilder {
         &self.nodes[id.0]
     }
 
+    /// Gives the node added last the bound of one of another graph.
+    pub(crate) fn bound_last(&mut self, other: &Node) -> Result<(), GraphError> {
+        self.nodes.last_mut().map_or(Ok(()), |node| node.take_bound(other))
+    }
+
     /// The graph that computes `outputs`.
     ///
     /// Nodes that no output depends on are left out. Where there are such nodes, those behind them move: look nodes up
@@ -173,7 +178,8 @@ impl GraphBuilder {
         if !self.names.insert(name.to_owned()) {
             return Err(GraphError::DuplicateName { name: name.to_owned() });
         }
-        let (node, id) = (Node { name: name.to_owned(), op, inputs, shape }, NodeId(self.nodes.len()));
+        let node = Node { name: name.to_owned(), op, inputs, shape, bound_bits: None };
+        let id = NodeId(self.nodes.len());
         for parameter in node.parameters(id) {
             let known = self.parameters.entry(parameter.name.clone()).or_insert_with(|| parameter.shape.clone());
             if *known != parameter.shape {

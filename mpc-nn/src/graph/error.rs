@@ -130,6 +130,17 @@ pub enum GraphError {
         /// The node that was being added.
         name: String,
     },
+    /// A calibration of another network.
+    #[error("the calibration is another network's; calibrate this network")]
+    OtherCalibration,
+    /// A bound of a value that cannot be.
+    #[error("`{name}` cannot be bounded: {reason}; calibrate this network anew")]
+    Bound {
+        /// The node.
+        name: String,
+        /// The fault.
+        reason: &'static str,
+    },
     /// Tied parameters of different shapes.
     #[error("`{name}` shares the parameter `{parameter}` with a node that needs it in another shape")]
     Tied {

@@ -30,6 +30,8 @@ pub struct Node {
     pub(super) op: Op,
     pub(super) inputs: Vec<NodeId>,
     pub(super) shape: Vec<usize>,
+    /// The exponent of two that its value stays below in magnitude, where a calibration says so.
+    pub(super) bound_bits: Option<u8>,
 }
 
 impl Node {

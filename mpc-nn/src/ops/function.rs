@@ -2,6 +2,7 @@
 
 use alloc::string::ToString;
 
+use mpc_protocols::ProtocolError;
 use mpc_protocols::function::{ArgumentShape, Function, FunctionPlan, FunctionShape};
 use mpc_protocols::sign::SignParameters;
 use mpc_ring::FixedPoint;
@@ -42,14 +43,43 @@ impl Operation for Elementwise {
         }
         let fractional_bits = walk.settings.fractional_bits;
         let shift = walk.need_undivided(node.inputs()[0])?.scale - fractional_bits;
-        let (function, len, parameters) = (self.0, node.len(), walk.parameters);
-        let shape = FunctionShape { function, len, fractional_bits, shift, parameters, argument: None };
-        let plan = FunctionPlan::new::<R>(shape).map_err(|error| unsupported(node, &error.to_string()))?;
+        let planned = |bits: u32| {
+            let (function, len, parameters) = (self.0, node.len(), SignParameters::new(bits)?);
+            FunctionPlan::new::<R>(FunctionShape { function, len, fractional_bits, shift, parameters, argument: None })
+        };
+        let most = walk.settings.comparison_bits;
+        let default = planned(most).map_err(|error| unsupported(node, &error.to_string()))?;
+        let plan = self.narrower(walk, node, &default, planned)?.unwrap_or(default);
         Ok((Action::Function(plan), walk.single()))
     }
 }
 
 impl Elementwise {
+    /// The plan with the fewest bits that is as right as `default`, for all that a calibration lets argument and result be.
+    fn narrower<R: Ring>(
+        &self,
+        walk: &Walk<'_, R>,
+        node: &Node,
+        default: &FunctionPlan,
+        planned: impl Fn(u32) -> Result<FunctionPlan, ProtocolError>,
+    ) -> Result<Option<FunctionPlan>, PlanError> {
+        let (argument, result) = (node.inputs()[0], walk.graph.find(node.name()).unwrap_or(node.inputs()[0]));
+        let least = walk.bits(argument, 0)?.max(walk.bits(result, 0)?);
+        if least >= walk.settings.comparison_bits {
+            return Ok(None);
+        }
+        let bound = walk.graph.node(argument).bound().unwrap_or(f64::INFINITY);
+        let errors = default.error_bound(walk.settings.parties).ok();
+        let is_enough = |plan: &FunctionPlan| {
+            let (low, high) = plan.range();
+            let own = plan.error_bound(walk.settings.parties).ok();
+            let as_right =
+                own.zip(errors).is_some_and(|(own, all)| own.absolute <= all.absolute && own.relative <= all.relative);
+            low <= -bound && bound <= high && as_right
+        };
+        Ok((least..walk.settings.comparison_bits).filter_map(|bits| planned(bits).ok()).find(is_enough))
+    }
+
     /// A root of a mean of squares, whose argument no rounding has touched: it is compared in all bits that a comparison may
     /// have, so that it may be as small and as large as the squares of values are. Its result is finer in return.
     fn of_squares<R: Ring>(&self, walk: &mut Walk<'_, R>, node: &Node) -> Option<(Action, Format)> {

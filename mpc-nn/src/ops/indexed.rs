@@ -14,7 +14,8 @@ pub(super) fn plan<R: Ring>(walk: &mut Walk<'_, R>, node: &Node) -> Result<(usiz
     let count = walk.graph.node(input).shape().last().copied().unwrap_or(1);
     let index_bits = ceil_log2(count as f64);
     let index = Index { bits: index_bits, origin: count as i64 - 1, step: -1, count: count as u64 };
-    let bits = walk.settings.comparison_bits + index_bits;
+    // What is compared is the difference of two values with their index.
+    let bits = walk.bits(input, 1)? + index_bits;
     let parameters = SignParameters::new(bits).ok().filter(|_| bits <= R::BITS);
     let parameters = parameters.ok_or_else(|| {
         unsupported(node, "k and the bits of the index are more than a comparison may have; use a smaller k")

@@ -43,7 +43,9 @@ impl Operation for MaxPool<'_> {
 
     fn plan<R: Ring>(&self, walk: &mut Walk<'_, R>, node: &Node) -> Result<(Action, Format), PlanError> {
         walk.need_plain(node.inputs()[0])?;
-        Ok((Action::MaxPool { pool: *self.0, parameters: walk.parameters }, walk.single()))
+        // What is compared is the difference of two values.
+        let parameters = walk.comparison(node.inputs()[0], 1)?;
+        Ok((Action::MaxPool { pool: *self.0, parameters }, walk.single()))
     }
 }
 

@@ -9,8 +9,9 @@ use mpc_protocols::{Bilinear, Request};
 use mpc_transport::Traffic;
 use serde::Serialize;
 
-use super::format::Format;
-use crate::graph::{Channels, NodeId, Pool};
+use super::format::{Format, Number, power_of_two};
+use super::settings::Settings;
+use crate::graph::{Channels, Graph, NodeId, Pool};
 
 /// A weight tensor that is opened under a mask when the model is loaded, in the order of the masks.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -219,6 +220,49 @@ pub enum Action {
         /// Whether the sums run from the end.
         reverse: bool,
     },
+}
+
+impl Action {
+    /// k: the bits of what it compares or truncates, without those of an index.
+    #[must_use]
+    pub fn comparison_bits(&self) -> Option<u32> {
+        match self {
+            Self::Truncate { bits, .. } | Self::WithoutIndex { bits, .. } => Some(*bits),
+            Self::Relu { parameters, .. } | Self::MaxPool { parameters, .. } => Some(parameters.bits()),
+            Self::ArgMax { parameters, index_bits, .. } | Self::Rank { parameters, index_bits, .. } => {
+                Some(parameters.bits() - index_bits)
+            }
+            Self::Function(plan) => Some(plan.shape().parameters.bits()),
+            _ => None,
+        }
+    }
+}
+
+impl Step {
+    /// The magnitude that what it compares or truncates must stay below: of a maximum or a rank also each difference.
+    #[must_use]
+    pub fn bound(&self, settings: &Settings) -> Option<f64> {
+        if let Action::Function(plan) = &self.action
+            && plan.shape().argument.is_some()
+        {
+            return Some(plan.range().1);
+        }
+        let (scale, divisor) = match self.format {
+            Format::Number(Number { scale, divisor }) => (scale, divisor),
+            _ => (settings.fractional_bits, 1.0),
+        };
+        let bits = self.action.comparison_bits()?;
+        Some(power_of_two(bits - 2) / power_of_two(scale) / divisor)
+    }
+
+    /// The node whose value it compares or truncates.
+    #[must_use]
+    pub fn compared(&self, graph: &Graph) -> NodeId {
+        match self.action {
+            Action::Truncate { .. } => self.node,
+            _ => graph.node(self.node).inputs().last().copied().unwrap_or(self.node),
+        }
+    }
 }
 
 /// One step of a plan: what is done, and what it costs.

@@ -3,7 +3,7 @@
 use alloc::borrow::ToOwned;
 use alloc::collections::BTreeSet;
 use alloc::format;
-use alloc::string::String;
+use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::marker::PhantomData;
 
@@ -22,6 +22,8 @@ const FINER_FACTOR: u32 = 6;
 const FINER_RESULT: u32 = 4;
 /// The most fractional bits of a function's result.
 const MAX_FUNCTION_BITS: u32 = 28;
+/// The smallest k: room for the roundings of all parties.
+const LEAST_BITS: u32 = 8;
 
 /// The steps so far.
 pub(crate) struct Walk<'a, R: Ring> {
@@ -44,7 +46,8 @@ impl<'a, R: Ring> Walk<'a, R> {
     pub(super) fn new(graph: &'a Graph, settings: Settings, parameters: SignParameters) -> Self {
         let (formats, weights, constants, steps) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
         let names = BTreeSet::new();
-        let bounds = graph.nodes().iter().map(|_| settings.bound()).collect();
+        let bound = |node: &Node| node.bound().unwrap_or(f64::INFINITY).min(settings.bound());
+        let bounds = graph.nodes().iter().map(bound).collect();
         Self { graph, settings, parameters, formats, weights, constants, steps, names, bounds, ring: PhantomData }
     }
 
@@ -52,6 +55,9 @@ impl<'a, R: Ring> Walk<'a, R> {
     pub(super) fn add(&mut self, id: NodeId, action: Action, format: Format) {
         self.push(self.graph.node(id).name().to_owned(), id, action, format);
         self.formats.push(format);
+        if !matches!(format, Format::Number(_)) {
+            self.set_bound(id, f64::INFINITY);
+        }
     }
 
     /// Adds a step, whose costs follow when all are there.
@@ -156,6 +162,29 @@ impl<'a, R: Ring> Walk<'a, R> {
         FINER_RESULT.min(room).min(MAX_FUNCTION_BITS.saturating_sub(fractional_bits))
     }
 
+    /// k: the bits in which a value is compared or truncated, which has `beyond` more than its node's own bound says.
+    ///
+    /// # Errors
+    /// A bound that is beyond that of all values.
+    pub(crate) fn bits(&self, id: NodeId, beyond: u32) -> Result<u32, PlanError> {
+        let Settings { fractional_bits, comparison_bits, .. } = self.settings;
+        let node = self.graph.node(id);
+        let Some(bound) = node.bound() else { return Ok(comparison_bits) };
+        let bits = fractional_bits + 2 + ceil_log2(bound);
+        if bits > comparison_bits {
+            let reason =
+                format!("by its calibration it needs k = {bits}, and no value has more than k = {comparison_bits}");
+            return Err(unsupported(node, &reason));
+        }
+        Ok((bits + beyond).max(LEAST_BITS).min(comparison_bits))
+    }
+
+    /// As [`bits`](Self::bits), for comparisons.
+    pub(crate) fn comparison(&self, id: NodeId, beyond: u32) -> Result<SignParameters, PlanError> {
+        SignParameters::new(self.bits(id, beyond)?)
+            .map_err(|error| unsupported(self.graph.node(id), &error.to_string()))
+    }
+
     /// Brings a value to f fractional bits; a divisor may stay pending.
     pub(crate) fn need_single(&mut self, id: NodeId) -> Result<Number, PlanError> {
         self.need_scale(id, 0)
@@ -171,7 +200,8 @@ impl<'a, R: Ring> Walk<'a, R> {
         }
         let shift = self.bits_beyond_single(number) - finer;
         let extra = shift - (scale - wanted);
-        let bits = self.settings.comparison_bits + finer;
+        // Where there was no room for all of the divisor, the rest of it makes the value larger.
+        let bits = self.bits(id, ceil_log2(divisor) - extra)? + finer;
         let truncated = Number { scale: wanted, divisor: divisor / power_of_two(extra) };
         self.push_behind(id, "truncate", Action::Truncate { shift, bits }, truncated);
         Ok(truncated)

@@ -3,7 +3,8 @@
 use std::thread;
 
 use mpc_nn::{
-    DealerSession, Graph, Owner, PartySession, Plan, Preprocessing, SessionOptions, Settings, Weights, evaluate, ideal,
+    Calibration, DealerSession, Graph, Owner, PartySession, Plan, Preprocessing, SessionOptions, Settings, Weights,
+    evaluate, ideal,
 };
 use mpc_ring::Ring;
 use mpc_shares::Seed;
@@ -113,15 +114,31 @@ pub fn check<R: Ring>(graph: &Graph, settings: Settings, tolerance: f64, preproc
     check_how::<R>(graph, settings, tolerance, How::InTurn(preprocessing));
 }
 
-pub fn check_how<R: Ring>(graph: &Graph, settings: Settings, tolerance: f64, how: How) {
+/// The weights and inputs of a graph's checks.
+fn data(graph: &Graph) -> (Weights, Vec<Vec<ArrayD<f32>>>) {
     let mut generator = ChaCha20Rng::seed_from_u64(7);
     let weights = random_weights(graph, &mut generator);
-    let images: Vec<Vec<_>> = (0..2)
+    let images = (0..2)
         .map(|_| {
             let shapes = graph.inputs().iter().map(|&id| graph.node(id).shape().to_vec()).collect::<Vec<_>>();
             shapes.iter().map(|shape| random_tensor(shape, 1.0, &mut generator)).collect()
         })
         .collect();
+    (weights, images)
+}
+
+/// The graph with the bounds of a calibration on the inputs of its checks.
+pub fn calibrated(graph: &Graph, margin: u8) -> Graph {
+    let (weights, images) = data(graph);
+    let mut calibration = Calibration::new(graph, margin);
+    for inputs in &images {
+        calibration.observe(graph, &weights, inputs).unwrap();
+    }
+    graph.clone().with_bounds(&calibration).unwrap()
+}
+
+pub fn check_how<R: Ring>(graph: &Graph, settings: Settings, tolerance: f64, how: How) {
+    let (weights, images) = data(graph);
     let plan = Plan::<R>::new(graph, settings).unwrap();
     let results = run(&plan, &weights, &images, how);
     for (party, result) in results.iter().enumerate() {

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use mpc_nn::{ConvolutionOptions, Graph, GraphBuilder, GraphError, NodeId, Op, Pool, Preprocessing, Settings};
 use mpc_protocols::function::Function;
 
-use crate::harness::check;
+use crate::harness::{calibrated, check};
 
 /// The number of an operation in the encoding of a graph.
 fn number(op: &Op) -> usize {
@@ -132,5 +132,7 @@ fn every_operation_in_floating_point_as_its_ideal_and_privately() {
         for parties in 2..=4 {
             check::<u64>(graph, Settings::new(parties), 0.001, Preprocessing::Streamed);
         }
+        // With bounds that the values just fit.
+        check::<u64>(&calibrated(graph, 0), Settings::new(3), 0.001, Preprocessing::Streamed);
     }
 }
