@@ -195,7 +195,8 @@ pub struct ConnectArguments {
     /// This side's key and certificate.
     #[command(flatten)]
     pub key: KeyArguments,
-    /// A server and the certificate that it must have; of several, in the order of their parties.
+    /// A server and the certificate that it must have; of several, in the order of their parties. One with several machines
+    /// has several addresses, with commas between, which are tried in turn (docs/scale.md).
     #[arg(long, required = true, value_name = "HOST:PORT=FILE.crt")]
     pub connect: Vec<String>,
     /// The dealer and the certificate that it must have; not where correlations are prepared, or the two parties make them.

@@ -90,6 +90,8 @@ fn flags(error: &ServiceError) -> String {
             return format!(" (`mpc store STORE --burn {batch} --until {until}`)");
         }
         ServiceError::Servers { .. } => " (--connect HOST:PORT=FILE.crt for each)",
+        ServiceError::Elsewhere { .. } => " (--connect, --server: HOST:PORT,HOST:PORT=FILE.crt)",
+        ServiceError::Unplaced { .. } => " (--advertise HOST:PORT there)",
         ServiceError::NoDealer => " (--dealer HOST:PORT=FILE.crt)",
         ServiceError::NeedlessDealer => " (leave --dealer out)",
         ServiceError::NoRecipient => " (--results FOLDER)",

@@ -62,15 +62,15 @@ pub fn certificates(paths: &[PathBuf]) -> Result<Vec<Certificate>, Failure> {
     paths.iter().map(|path| certificate(path)).collect()
 }
 
-/// Reads a peer from `host:port=FILE.crt`.
+/// Reads a peer from `host:port=FILE.crt`, where there may be several addresses.
 pub fn peer(flag: &str, text: &str) -> Result<Peer, Failure> {
-    let wrong =
-        || Failure::Usage(format!("--{flag} {text} is not HOST:PORT=FILE.crt, such as acme.example:7700=acme.crt"));
-    let (address, file) = text.split_once('=').ok_or_else(wrong)?;
-    if address.rsplit_once(':').is_none_or(|(host, port)| host.is_empty() || port.parse::<u16>().is_err()) {
-        return Err(wrong());
-    }
-    Ok(Peer { address: address.to_owned(), certificate: certificate(Path::new(file))? })
+    let wrong = || {
+        Failure::Usage(format!(
+            "--{flag} {text} is not HOST:PORT[,HOST:PORT…]=FILE.crt, such as acme.example:7700=acme.crt"
+        ))
+    };
+    let (addresses, file) = text.split_once('=').ok_or_else(wrong)?;
+    Ok(Peer { addresses: addresses.parse().map_err(|_| wrong())?, certificate: certificate(Path::new(file))? })
 }
 
 /// Reads peers.

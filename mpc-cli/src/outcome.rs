@@ -165,7 +165,7 @@ impl Outcome<'_> {
     fn report(&self) -> Result<Report<'_>, Failure> {
         let who = |peer: &mpc_service::Peer| Who {
             name: peer.certificate.name().to_owned(),
-            address: peer.address.clone(),
+            address: peer.addresses.to_string(),
             fingerprint: peer.certificate.fingerprint().to_string(),
         };
         Ok(Report {

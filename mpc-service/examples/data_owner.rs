@@ -28,8 +28,8 @@ pub fn query(
 ) -> Result<ArrayD<f64>, Box<dyn Error>> {
     let read = |name: &str| read_to_string(folder.join(name)).map(Zeroizing::new);
     let identity = Identity::from_pem(&read("clinic.crt")?, &read("clinic.key")?)?;
-    let peer = |address, name: &str| -> Result<Peer, Box<dyn Error>> {
-        Ok(Peer { address, certificate: Certificate::from_pem(&read(name)?)? })
+    let peer = |address: String, name: &str| -> Result<Peer, Box<dyn Error>> {
+        Ok(Peer { addresses: address.parse()?, certificate: Certificate::from_pem(&read(name)?)? })
     };
     let client = Client {
         endpoint: Endpoint { identity: Arc::new(identity), settings: TcpSettings::default() },

@@ -32,7 +32,7 @@ pub fn serve(
     let endpoint = Endpoint { identity: Arc::new(identity), settings: TcpSettings::default() };
     let contacts = Contacts {
         data_owners: vec![Certificate::from_pem(&read("clinic.crt")?)?],
-        dealer: Some(Peer { address: dealer, certificate: Certificate::from_pem(&read("dealer.crt")?)? }),
+        dealer: Some(Peer { addresses: dealer.parse()?, certificate: Certificate::from_pem(&read("dealer.crt")?)? }),
         ..Contacts::default()
     };
     let store = Some(Stores::Folder(folder.join("prepared")));

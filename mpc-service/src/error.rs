@@ -99,6 +99,25 @@ pub enum ServiceError {
         /// Why, for people.
         reason: String,
     },
+    /// A machine that is said to be where this side does not expect it. Nothing was sent there.
+    #[error(
+        "{peer} is said to have a machine at {address}, which is none of the addresses that this side has of it: name it \
+         there, too"
+    )]
+    Elsewhere {
+        /// The other participant.
+        peer: String,
+        /// The address.
+        address: String,
+    },
+    /// A participant with several addresses, and nothing that says which machine takes part in a session.
+    #[error(
+        "{peer} has several addresses here, and did not say which of its machines this is: have it say where it is"
+    )]
+    Unplaced {
+        /// The other participant.
+        peer: String,
+    },
     /// A party that should have joined did not.
     #[error("{peer} did not join the session in time: check that it runs, and that it reaches this party")]
     NotJoined {
@@ -268,7 +287,9 @@ impl ServiceError {
             Self::Link { source, .. } => of_transport(source),
             Self::Session { source, .. } => transport_error(source.as_ref()).map_or(Kind::Own, of_transport),
             Self::Lost { .. } => Kind::PeerLost,
-            Self::Malformed { .. } | Self::Version { .. } => Kind::Differs,
+            Self::Malformed { .. } | Self::Version { .. } | Self::Elsewhere { .. } | Self::Unplaced { .. } => {
+                Kind::Differs
+            }
             Self::Refused { refusal: Refusal::Differs, .. } => Kind::Differs,
             Self::Refused { refusal: Refusal::Absent, .. } => Kind::TimedOut,
             Self::Refused { .. } | Self::NotDeposited { .. } | Self::Replaced { .. } | Self::Restored { .. } => {
@@ -282,7 +303,9 @@ impl ServiceError {
     /// The part of it that a peer is told: nothing about this side's files.
     pub(crate) fn refusal(&self) -> Refused {
         match self {
-            Self::Version { .. } | Self::Malformed { .. } => (Refusal::Differs, self.to_string()),
+            Self::Version { .. } | Self::Malformed { .. } | Self::Elsewhere { .. } | Self::Unplaced { .. } => {
+                (Refusal::Differs, self.to_string())
+            }
             _ => (Refusal::Internal, "a fault on this side; its log says more".to_owned()),
         }
     }

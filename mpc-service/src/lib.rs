@@ -24,6 +24,7 @@ pub use roles::depositor::{Deposited, Depositor};
 pub use roles::report::{Event, InferenceReport, StepReport, Watch};
 pub use roles::server::{Contacts, Holdings, Recipient, Server};
 pub use terms::{Reveal, RevealTo, Terms, TermsError, Topology};
+pub use wire::address::Addresses;
 pub use wire::limits::Limits;
 pub use wire::link::{Endpoint, Peer};
 pub use wire::listener::listen;

@@ -28,6 +28,12 @@ pub struct SoakArguments {
     /// twice, or if one participant keeps what another has lost.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     queries: Option<u64>,
+    /// The queries go to two machines of each of two servers and of the dealer instead, with a database of each party, and
+    /// the database server is stopped now and then, too; of up to nine inferences each.
+    ///
+    /// It also fails if databases disagree on what was used.
+    #[arg(long, value_name = "STORE", requires = "queries")]
+    store: Option<SoakStore>,
     /// Spoils one of so many cases: every frame between participants, in both directions, in each of eleven ways; 1 spoils
     /// all of them.
     ///
@@ -35,6 +41,13 @@ pub struct SoakArguments {
     /// wait beyond all deadlines, where memory grows by what is announced, or where the next honest session has no result.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     malformed: Option<u64>,
+}
+
+/// The stores of prepared inferences, if they are no folders.
+#[derive(Clone, Copy, Debug, clap::ValueEnum)]
+enum SoakStore {
+    /// PostgreSQL, which must be installed.
+    Postgres,
 }
 
 /// ReLUs where nothing is asked for.
@@ -52,14 +65,18 @@ pub fn run(arguments: &SoakArguments) -> ExitCode {
 }
 
 fn run_asked(workspace: &Workspace, arguments: &SoakArguments) -> Result<(), String> {
-    let SoakArguments { relu, parties, queries, malformed } = arguments;
+    let SoakArguments { relu, parties, queries, store, malformed } = arguments;
     let is_other = queries.is_some() || malformed.is_some();
     if let Some(count) = relu.or((!is_other).then_some(RELUS)) {
         let checks = Checks::build(workspace)?;
         parties.iter().try_for_each(|&parties| range(&checks, count, parties))?;
     }
     if let Some(queries) = queries {
-        test(workspace, "mpc-cli", "soak::", ("MPC_SOAK", *queries))?;
+        let module = match store {
+            Some(SoakStore::Postgres) => "soak::replicas::machines_that_are_killed",
+            None => "soak::of_many_queries",
+        };
+        test(workspace, "mpc-cli", module, ("MPC_SOAK", *queries))?;
     }
     match malformed {
         Some(step) => test(workspace, "mpc-service", "malformed::", ("MPC_MALFORMED", *step)),

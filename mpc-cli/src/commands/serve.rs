@@ -39,15 +39,20 @@ pub struct ServeArguments {
     /// Those who may ask for inferences.
     #[arg(long, required = true, value_delimiter = ',', value_name = "FILE.crt")]
     allow: Vec<PathBuf>,
-    /// The dealer and the certificate that it must have; of a model that was packed with --no-dealer there is none.
+    /// The dealer and the certificate that it must have; its machines, if it has several, are in the same order at all
+    /// participants; of a model that was packed with --no-dealer there is none.
     #[arg(long, value_name = "HOST:PORT=FILE.crt")]
     dealer: Option<String>,
     /// The index of this party.
     #[arg(long, default_value_t = 0, value_name = "INDEX")]
     party: usize,
-    /// Where there are several servers: each of them, in the order of their parties, this one included.
+    /// Where there are several servers: each of them, in the order of their parties, this one included. One with several
+    /// machines has several addresses, with commas between; *.DOMAIN:PORT and HOST:FROM-TO are those that it may advertise.
     #[arg(long, value_name = "HOST:PORT=FILE.crt")]
     server: Vec<String>,
+    /// Where other participants call this machine, if its organisation has several: they have this address of it, or allow it.
+    #[arg(long, value_name = "HOST:PORT")]
+    advertise: Option<String>,
     /// The store of prepared inferences, a folder or a database; without it none can be prepared.
     #[arg(long, value_name = STORE)]
     store: Option<StoreArgument>,
@@ -132,6 +137,9 @@ pub fn run(arguments: &ServeArguments) -> Result<(), Failure> {
     let identity = Arc::clone(&endpoint.identity);
     let stores = arguments.store.as_ref().map(StoreArgument::open).transpose()?;
     let mut server = Server::new(endpoint, arguments.party, holdings, contacts, stores, limits)?;
+    if let Some(address) = &arguments.advertise {
+        server = server.with_address(address)?;
+    }
     match &arguments.results {
         Some(folder) if is_told => server = server.with_recipient(Box::new(Results::open(folder)?)),
         None if is_told => return Err(ServiceError::NoRecipient.into()),

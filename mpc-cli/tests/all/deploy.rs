@@ -9,6 +9,7 @@ use mpc_onnx::{InputShapes, OnnxFile};
 use ndarray::ArrayD;
 
 use crate::guide::{Line, Site, difference, mpc, read_tensor, write_tensor};
+use crate::postgres_server::PostgresServer;
 
 /// The largest error of an output.
 const ERROR: f32 = 0.001;
@@ -102,15 +103,58 @@ fn every_command_of_the_guide_runs() {
     for line in commands(&read("docs/deploy.md")) {
         site.run(&line);
         results += usize::from(check_result(&site, &line, &clear));
-        if let Some(file) = line.value(&["--config"]).and_then(|path| path.strip_prefix("/etc/mpc/")) {
-            unused.remove(file);
-        }
+        unused.remove(configuration(&line));
+    }
+    // The guide to several machines is run below.
+    for line in commands(&read("docs/scale.md")) {
+        unused.remove(configuration(&line));
     }
     assert_eq!(results, 8);
     assert!(unused.is_empty(), "{unused:?}");
     check_generated(&site.folder("acme").join("share"));
     site.stop_all();
     start_as_written(&mut site);
+}
+
+/// The file of a command's configuration, if it has one.
+fn configuration(line: &Line) -> &str {
+    line.value(&["--config"]).and_then(|path| path.strip_prefix("/etc/mpc/")).unwrap_or_default()
+}
+
+/// The database of acme in the guide to several machines.
+const DATABASE: &str = "postgres://mpc@db.example/acme?sslrootcert=/etc/mpc/db-ca.crt";
+
+#[test]
+fn every_command_of_the_guide_to_several_machines_runs() {
+    let Some(server) = PostgresServer::shared() else { return };
+    let mut site = Site::new();
+    site.places.push((DATABASE, server.database()));
+    site.places.push(("admin = \"127.0.0.1:9464\"", "admin = \"127.0.0.1:0\"".to_owned()));
+    let clear = network(&site, &["acme-1", "clinic"]);
+    let text = read("docs/deploy/machine.toml");
+    ["acme-1", "acme-2"].iter().for_each(|machine| site.install(machine, "machine.toml", &text));
+    let mut results = 0;
+    for line in commands(&read("docs/scale.md")) {
+        site.run(&line);
+        results += usize::from(check_result(&site, &line, &clear));
+    }
+    assert_eq!(results, 3);
+    site.stop_all();
+    // As systemd and Kubernetes start them.
+    let unit = read("docs/deploy/mpc-serve@.service");
+    assert!(HARDENED.iter().all(|setting| unit.lines().any(|line| line == *setting)));
+    let start = unit.lines().find_map(|line| line.strip_prefix("ExecStart=/usr/local/bin/")).unwrap();
+    let start = start.replace("%H", "acme-1.example").replace("%i", "7700");
+    let manifest = read("docs/deploy/kubernetes/serve.yaml");
+    let arguments = manifest.lines().find_map(|line| line.trim().strip_prefix("args: ")).unwrap();
+    let arguments: Vec<String> = serde_json::from_str(arguments).unwrap();
+    let arguments =
+        arguments.iter().map(|word| word.replace("0.0.0.0:9464", "127.0.0.1:0").replace("$(NAME)", "acme-0"));
+    let pod = [vec!["mpc".to_owned()], arguments.collect()].concat();
+    for words in [start.split(' ').map(str::to_owned).collect(), pod] {
+        site.run(&Line { organisation: "acme-1".to_owned(), words });
+    }
+    site.stop_all();
 }
 
 /// Manual pages and completions have all commands.
@@ -157,7 +201,7 @@ fn every_flag_in_the_guide_exists() {
     for name in command_names().iter().filter(|name| *name != "help") {
         known += &help(&[name, "--help"]);
     }
-    let guide = read("docs/deploy.md");
+    let guide = read("docs/deploy.md") + &read("docs/scale.md");
     let without_shell = guide.split("```sh\n").enumerate();
     let text: String =
         without_shell.map(|(at, part)| if at == 0 { part } else { part.split_once("```").unwrap().1 }).collect();

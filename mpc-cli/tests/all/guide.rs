@@ -62,13 +62,20 @@ impl Line {
 pub struct Site {
     folder: TempDir,
     ports: BTreeMap<(String, u16), Reserved>,
+    /// Other words of the guide, and those of this test in their place.
+    pub places: Vec<(&'static str, String)>,
     /// By organisation and command.
     services: BTreeMap<(String, String), Child>,
 }
 
 impl Site {
     pub fn new() -> Self {
-        Self { folder: tempfile::tempdir().unwrap(), ports: BTreeMap::new(), services: BTreeMap::new() }
+        Self {
+            folder: tempfile::tempdir().unwrap(),
+            ports: BTreeMap::new(),
+            places: Vec::new(),
+            services: BTreeMap::new(),
+        }
     }
 
     /// The folder in which an organisation types its commands.
@@ -167,6 +174,7 @@ impl Site {
     fn here(&mut self, organisation: &str, text: &str) -> String {
         let configuration = self.folder(organisation);
         let state = configuration.with_file_name("state");
+        let text = self.places.iter().fold(text.to_owned(), |text, (from, to)| text.replace(from, to));
         let text = text.replace(CONFIGURATION, &configuration.display().to_string());
         let text = text.replace(STATE, &state.display().to_string());
         self.with_ports(organisation, &text)

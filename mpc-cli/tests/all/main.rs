@@ -12,6 +12,9 @@ mod logs;
 mod no_dealer;
 mod page;
 mod parts;
+// That of the unit tests of stores.
+#[path = "../../../mpc-service/src/at_rest/prepared/postgres/server.rs"]
+mod postgres_server;
 mod run;
 mod soak;
 mod support;

@@ -3,7 +3,9 @@
 //!
 //! `cargo xtask soak --queries 1000` runs so many queries; here there are few.
 
-use std::net::TcpListener;
+mod replicas;
+
+use std::net::{SocketAddr, TcpListener};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
@@ -11,47 +13,66 @@ use std::time::{Duration, Instant};
 
 use mpc_service::{Terms, Topology};
 
+use self::replicas::Databases;
 use crate::support::claims::{Claims, Random};
 use crate::support::{Query, Service, Site};
 
 const CLIENTS: usize = 4;
 const QUERIES: usize = 40;
-/// Prepared at a time.
+/// Prepared at a time, and the most inferences of a query.
 const BATCH: usize = 25;
+const MOST: usize = 3;
 /// One of so many queries has its client killed.
 const CLIENT_KILLS: u64 = 12;
+
+/// The databases are stopped about once in so many kills.
+const KILLS_A_STOP: usize = 20;
 
 /// The fates of the queries.
 #[derive(Debug, Default)]
 struct Tally {
     succeeded: usize,
     prepared: usize,
+    /// Inferences that succeeded.
+    inferences: usize,
+    longest_seconds: f64,
     client_killed: usize,
     /// By exit code: 4, 5.
     service_killed: [usize; 2],
+    /// For which a database did not answer.
+    database_stopped: usize,
+    database_stops: usize,
     /// Of each server, and of the dealer.
     service_kills: Vec<usize>,
     /// Failures for which nobody was killed.
     unexplained: Vec<String>,
 }
 
-/// A time in which a service did not run.
+/// A time in which a service or the databases did not run.
 struct Outage {
     ended: Option<Instant>,
+    is_of_databases: bool,
 }
 
 struct Soak {
     site: Site,
-    /// The servers, then the dealer.
+    /// The machines of the servers, then those of the dealer.
     services: Mutex<Vec<Service>>,
+    /// So many of each.
+    machines: usize,
+    databases: Option<Databases>,
     outages: Mutex<Vec<Outage>>,
     tally: Mutex<Tally>,
     /// Of the clients, then of each server.
     claims: Mutex<Vec<Claims>>,
+    /// Of the clients, in queries that succeeded.
+    succeeded: Mutex<Claims>,
     /// One batch is prepared at a time.
     preparing: Mutex<()>,
     next: AtomicUsize,
     queries: usize,
+    most: usize,
+    batch: usize,
 }
 
 impl Soak {
@@ -60,12 +81,17 @@ impl Soak {
         Self {
             site,
             claims: Mutex::new(services.iter().map(|_| Claims::default()).collect()),
+            succeeded: Mutex::default(),
             services: Mutex::new(services),
+            machines: 1,
+            databases: None,
             outages: Mutex::default(),
             tally: Mutex::new(tally),
             preparing: Mutex::default(),
             next: AtomicUsize::new(0),
             queries,
+            most: MOST,
+            batch: BATCH,
         }
     }
 
@@ -88,42 +114,60 @@ impl Soak {
         Self::new(site, vec![north, south, dealer], queries)
     }
 
+    /// The address of the first machine of each participant.
+    fn addresses(&self) -> Vec<SocketAddr> {
+        self.services.lock().unwrap().iter().step_by(self.machines).map(|service| service.address).collect()
+    }
+
     fn query(&self) -> Query<'_> {
-        let addresses: Vec<_> = self.services.lock().unwrap().iter().map(|service| service.address).collect();
-        match addresses[..] {
+        match self.addresses()[..] {
             [server, dealer] => Query::new(&self.site, server, dealer),
             [north, south, dealer] => Query { second: Some(south), ..Query::new(&self.site, north, dealer) },
             _ => unreachable!("one server or two"),
         }
     }
 
-    /// Whether a service was down at some time between then and now.
-    fn was_out(&self, began: Instant) -> bool {
+    /// Whether a service, and whether the databases were down at some time between then and now.
+    fn was_out(&self, began: Instant) -> [bool; 2] {
         let outages = self.outages.lock().unwrap();
-        outages.iter().any(|outage| outage.ended.is_none_or(|ended| ended >= began))
+        let mut since = outages.iter().filter(|outage| outage.ended.is_none_or(|ended| ended >= began));
+        let is_of_databases = since.clone().any(|outage| outage.is_of_databases);
+        [since.next().is_some(), is_of_databases]
+    }
+
+    /// Does something that is the cause of failures while it lasts.
+    fn during_outage(&self, is_of_databases: bool, work: impl FnOnce()) {
+        self.outages.lock().unwrap().push(Outage { ended: None, is_of_databases });
+        work();
+        self.outages.lock().unwrap().last_mut().unwrap().ended = Some(Instant::now());
     }
 
     /// Kills a service, and starts it again at once.
     fn kill(&self, index: usize) {
-        let mut services = self.services.lock().unwrap();
-        let addresses: Vec<_> = services.iter().map(|service| service.address).collect();
-        self.outages.lock().unwrap().push(Outage { ended: None });
-        services[index].process.kill();
-        let (_, log) = services[index].process.end();
-        self.add_claims(index, &log);
-        services[index] = match (index, &addresses[..]) {
-            (0, &[server, dealer]) => self.site.start_server(Some(server), dealer),
-            (0 | 1, &[north, south, dealer]) => self.site.start_share_server(index, [north, south], dealer),
-            _ => self.site.start_dealer(Some(addresses[index])),
-        };
-        let mut outages = self.outages.lock().unwrap();
-        outages.last_mut().unwrap().ended = Some(Instant::now());
+        self.during_outage(false, || self.replace(index, |service| service.process.kill()));
         self.tally.lock().unwrap().service_kills[index] += 1;
     }
 
-    /// Adds what a service has claimed; a dealer claims nothing.
+    /// Ends a service in some way, and starts it again.
+    fn replace(&self, index: usize, end: impl FnOnce(&mut Service)) {
+        let addresses = self.addresses();
+        let mut services = self.services.lock().unwrap();
+        let service = &mut services[index];
+        end(service);
+        let (_, log) = service.process.end();
+        self.add_claims(index, &log);
+        *service = match (index / self.machines, &addresses[..]) {
+            (0, &[server, dealer]) => self.site.start_server(Some(server), dealer),
+            (party @ (0 | 1), &[north, south, dealer]) => {
+                self.site.start_share_machine(party, service.address, [north, south], dealer)
+            }
+            _ => self.site.start_dealer(Some(service.address)),
+        };
+    }
+
+    /// Adds what a service has claimed, where it may claim something.
     fn add_claims(&self, service: usize, log: &str) {
-        if let Some(claims) = self.claims.lock().unwrap().get_mut(1 + service) {
+        if let Some(claims) = self.claims.lock().unwrap().get_mut(1 + service / self.machines) {
             claims.add(log);
         }
     }
@@ -135,7 +179,7 @@ impl Soak {
             if number >= self.queries {
                 return;
             }
-            self.ask(&Query { first: number, count: 1 + number % 3, is_prepared, ..self.query() }, random);
+            self.ask(&Query { first: number, count: 1 + number % self.most, is_prepared, ..self.query() }, random);
         }
     }
 
@@ -154,7 +198,12 @@ impl Soak {
             match code {
                 // Nothing prepared is left.
                 Some(2) if query.is_prepared && log.contains("no prepared inference is left") => self.prepare(query),
-                code => return self.count(query, code, &log, began, is_killed),
+                code => {
+                    if code == Some(0) {
+                        self.succeeded.lock().unwrap().add(&log);
+                    }
+                    return self.count(query, code, &log, began, is_killed);
+                }
             }
         }
     }
@@ -163,25 +212,30 @@ impl Soak {
         let _alone = self.preparing.lock().unwrap();
         loop {
             let began = Instant::now();
-            let (code, log) = query.prepare(BATCH).end();
+            let (code, log) = query.prepare(self.batch).end();
             match code {
                 Some(0) => return,
-                Some(4 | 5) if self.was_out(began) => {}
+                Some(4 | 5) if self.was_out(began)[0] => {}
+                Some(1 | 6) if self.was_out(began)[1] => {}
                 code => return self.tally.lock().unwrap().unexplained.push(format!("prepare: {code:?}\n{log}")),
             }
         }
     }
 
     fn count(&self, query: &Query<'_>, code: Option<i32>, log: &str, began: Instant, is_killed: bool) {
-        let was_out = self.was_out(began);
+        let [was_out, were_databases_out] = self.was_out(began);
         let mut tally = self.tally.lock().unwrap();
+        tally.longest_seconds = tally.longest_seconds.max(began.elapsed().as_secs_f64());
         match code {
             Some(0) => {
                 tally.succeeded += 1;
+                tally.inferences += query.count;
                 tally.prepared += usize::from(query.is_prepared);
             }
             None if is_killed => tally.client_killed += 1,
             Some(code @ (4 | 5)) if was_out => tally.service_killed[code as usize - 4] += 1,
+            // Its own store, or a server's.
+            Some(1 | 6) if were_databases_out => tally.database_stopped += 1,
             code => tally.unexplained.push(format!("{code:?}\n{log}")),
         }
     }
@@ -191,8 +245,14 @@ impl Soak {
         let mut random = Random(3);
         while !is_over.load(Ordering::Relaxed) {
             thread::sleep(Duration::from_millis(400 + random.below(1200)));
-            let services = self.tally.lock().unwrap().service_kills.len();
-            self.kill(random.below(services as u64) as usize);
+            let kills = self.tally.lock().unwrap().service_kills.clone();
+            match &self.databases {
+                Some(databases) if kills.iter().sum::<usize>() % KILLS_A_STOP == 1 && random.below(2) == 0 => {
+                    self.during_outage(true, || databases.interrupt());
+                    self.tally.lock().unwrap().database_stops += 1;
+                }
+                _ => self.kill(random.below(kills.len() as u64) as usize),
+            }
         }
     }
 
@@ -212,6 +272,7 @@ impl Soak {
 
     /// Uses up what is prepared and prepares one inference: what is left at each side then.
     fn ready_at_the_end(&self) -> Vec<usize> {
+        self.databases.iter().for_each(Databases::end_leases);
         let query = Query { is_prepared: true, ..self.query() };
         loop {
             let (code, log) = query.start().end();
@@ -225,10 +286,11 @@ impl Soak {
         let (code, log) = query.prepare(1).end();
         assert_eq!(code, Some(0), "{log}");
         for (index, service) in self.services.lock().unwrap().iter_mut().enumerate() {
-            service.process.terminate();
-            let (code, log) = service.process.end();
-            assert_eq!(code, Some(0), "{log}");
+            let log = ends_well(service);
             self.add_claims(index, &log);
+        }
+        if let Some(databases) = &self.databases {
+            return databases.ready();
         }
         let servers = if query.second.is_some() { &["north.store", "south.store"][..] } else { &["acme.store"] };
         servers.iter().chain(&["clinic.store"]).map(|store| self.site.ready(store)).collect()
@@ -248,23 +310,35 @@ impl Soak {
             claims.check(&if side == 0 { "the clients".to_owned() } else { format!("server {}", side - 1) });
         }
         assert!(tally.unexplained.is_empty(), "{:#?}", tally.unexplained);
-        let counted = tally.succeeded + tally.client_killed + tally.service_killed.iter().sum::<usize>();
+        if let Some(databases) = &self.databases {
+            databases.check_used(&self.succeeded.lock().unwrap(), &self.claims.lock().unwrap());
+        }
+        let lost = tally.client_killed + tally.service_killed.iter().sum::<usize>() + tally.database_stopped;
+        let counted = tally.succeeded + lost;
         assert_eq!(counted, queries);
         assert!(tally.succeeded > queries / 3, "{tally:?}");
     }
 }
 
+/// Asks a service to stop, as operators do, and waits until it has; what it logged.
+fn ends_well(service: &mut Service) -> String {
+    service.process.terminate();
+    let (code, log) = service.process.end();
+    assert_eq!(code, Some(0), "{log}");
+    log
+}
+
 /// How many queries are asked for.
-fn queries() -> usize {
-    std::env::var("MPC_SOAK").ok().and_then(|text| text.parse().ok()).unwrap_or(QUERIES)
+fn queries(few: usize) -> usize {
+    std::env::var("MPC_SOAK").ok().and_then(|text| text.parse().ok()).unwrap_or(few)
 }
 
 #[test]
 fn of_many_queries_only_those_of_killed_participants_fail() {
-    Soak::direct(queries()).check("direct");
+    Soak::direct(queries(QUERIES)).check("direct");
 }
 
 #[test]
 fn of_many_queries_to_servers_that_hold_shares_only_those_of_killed_participants_fail() {
-    Soak::outsourced(queries()).check("outsourced");
+    Soak::outsourced(queries(QUERIES)).check("outsourced");
 }

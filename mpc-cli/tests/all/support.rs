@@ -4,6 +4,8 @@ pub mod claims;
 pub mod network;
 pub mod proxy;
 
+use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::fs;
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
@@ -13,6 +15,7 @@ use std::sync::{Arc, Condvar, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use mpc_cli::reserved::Reserved;
 use mpc_models::tensors::{Pixels, read_tensor, write_tensor};
 use mpc_nn::evaluate;
 use mpc_service::{PrivateModel, Terms, Topology};
@@ -152,6 +155,11 @@ pub struct Site {
     expected: Vec<Vec<f32>>,
     is_outsourced: bool,
     has_dealer: bool,
+    /// The second machine of a participant, by the first, and the ports that all have for themselves.
+    pub twins: BTreeMap<SocketAddr, SocketAddr>,
+    pub ports: Vec<Reserved>,
+    /// The stores that are databases, by the names of their folders.
+    pub databases: BTreeMap<&'static str, String>,
 }
 
 impl Default for Site {
@@ -174,7 +182,9 @@ impl Site {
         model.write(&folder.path().join("net.private")).unwrap();
         fs::write(folder.path().join("net.public"), model.public.to_bytes()).unwrap();
         let is_outsourced = terms.setting == Topology::Outsourced;
-        let site = Self { folder, expected, is_outsourced, has_dealer: terms.has_dealer() };
+        let has_dealer = terms.has_dealer();
+        let (twins, ports, databases) = Default::default();
+        let site = Self { folder, expected, is_outsourced, has_dealer, twins, ports, databases };
         for seed in 0..SAMPLES {
             write_tensor(&site.path(&format!("x{seed}.npy")), &sample(seed).mapv(f64::from), &[1, INPUTS]).unwrap();
         }
@@ -189,6 +199,11 @@ impl Site {
 
     pub fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
+    }
+
+    /// A folder of prepared inferences, or the database that is in its place.
+    pub fn store(&self, name: &str) -> OsString {
+        self.databases.get(name).map_or_else(|| self.path(name).into(), OsString::from)
     }
 
     /// The values of an input as they could be printed.
@@ -211,7 +226,8 @@ impl Site {
 
     /// `address=certificate`, as flags take it.
     pub fn peer(&self, name: &str, address: SocketAddr) -> String {
-        format!("{address}={}", self.path(&format!("{name}.crt")).display())
+        let twin = self.twins.get(&address).map(|twin| format!(",{twin}")).unwrap_or_default();
+        format!("{address}{twin}={}", self.path(&format!("{name}.crt")).display())
     }
 
     pub fn start_dealer(&self, at: Option<SocketAddr>) -> Service {
@@ -225,7 +241,7 @@ impl Site {
         let mut command = self.command("acme", "serve");
         command.arg(self.path("net.private")).args(["--allow", &self.allow(&["clinic"])]).args(MANY);
         self.name_dealer(&mut command, dealer);
-        command.arg("--store").arg(self.path("acme.store")).args(["--listen", &listen(at)]);
+        command.arg("--store").arg(self.store("acme.store")).args(["--listen", &listen(at)]);
         command
     }
 
@@ -242,12 +258,23 @@ impl Site {
 
     /// A server that holds shares, where all are at these addresses.
     pub fn start_share_server(&self, party: usize, servers: [SocketAddr; 2], dealer: SocketAddr) -> Service {
+        self.start_share_machine(party, servers[party], servers, dealer)
+    }
+
+    /// One machine of such a server.
+    pub fn start_share_machine(
+        &self,
+        party: usize,
+        at: SocketAddr,
+        servers: [SocketAddr; 2],
+        dealer: SocketAddr,
+    ) -> Service {
         let name = SHARE_SERVERS[party];
         let mut command = self.command(name, "serve");
         command.arg("--shares").arg(self.path(&format!("{name}.shares"))).args(["--party", &party.to_string()]);
         command.args(["--allow", &self.allow(&["clinic"]), "--model-owner", &self.allow(&["acme"])]).args(MANY);
         self.name_dealer(&mut command, dealer);
-        command.arg("--store").arg(self.path(&format!("{name}.store"))).args(["--listen", &servers[party].to_string()]);
+        command.arg("--store").arg(self.store(&format!("{name}.store"))).args(["--listen", &at.to_string()]);
         for (name, at) in SHARE_SERVERS.iter().zip(servers) {
             command.args(["--server", &self.peer(name, at)]);
         }
@@ -350,7 +377,7 @@ impl<'a> Query<'a> {
         self.connect(&mut command);
         command.arg("--quiet").arg("--output").arg(output).arg("--report").arg(report);
         if self.is_prepared {
-            command.arg("--store").arg(self.site.path("clinic.store"));
+            command.arg("--store").arg(self.site.store("clinic.store"));
         }
         command.arg(self.site.path("net.public"));
         command.args(self.samples().map(|seed| self.site.path(&format!("x{seed}.npy"))));
@@ -375,7 +402,7 @@ impl<'a> Query<'a> {
         let mut command = self.site.command(self.key, "prepare");
         self.connect(&mut command);
         command.args(["--count", &count.to_string()]).arg(self.site.path("net.public"));
-        command.arg("--store").arg(self.site.path("clinic.store")).stdout(Stdio::null());
+        command.arg("--store").arg(self.site.store("clinic.store")).stdout(Stdio::null());
         command
     }
 

@@ -78,6 +78,11 @@ impl Status {
         self.0.phase.store(STOPPING, Ordering::Relaxed);
     }
 
+    /// Whether the service stops.
+    pub(crate) fn is_stopping(&self) -> bool {
+        self.0.phase.load(Ordering::Relaxed) == STOPPING
+    }
+
     /// The figures in the text format of OpenMetrics, those of the store included.
     ///
     /// # Errors
@@ -157,9 +162,9 @@ impl Inner {
         }
         if let Some(dealer) = &self.dealer {
             *dialled = dialled.filter(|(at, _)| at.elapsed() < DIAL_PAUSE);
-            let (_, is_there) = *dialled.get_or_insert_with(|| (Instant::now(), dial(&dealer.address)));
+            let (_, is_there) = *dialled.get_or_insert_with(|| (Instant::now(), dealer.addresses.called().any(dial)));
             if !is_there {
-                faults.push(format!("the dealer cannot be reached at {}", dealer.address));
+                faults.push(format!("the dealer cannot be reached at {}", dealer.addresses));
             }
         }
         faults

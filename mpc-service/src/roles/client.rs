@@ -21,6 +21,7 @@ use crate::roles::agreed::{Agreed, check_dealer, check_parties};
 use crate::roles::report::{InferenceReport, Watch};
 use crate::roles::session::Maker;
 use crate::terms::{RevealTo, Topology};
+use crate::wire::address::MAX_ADDRESS_BYTES;
 use crate::wire::link::{Boxed, Endpoint, Peer};
 use crate::wire::message::{self, Choice, MAX_OFFER_BYTES, Offer, Opening, SessionRequest, Work};
 
@@ -146,17 +147,22 @@ impl Client {
         self.dealer.as_ref().ok_or(ServiceError::NoDealer)
     }
 
-    /// Asks the dealer for what the last party needs, or opens the link over which the two parties make correlations.
+    /// Asks the dealer for what the last party needs, or opens the link over which the two parties make correlations, to the
+    /// machine that is there.
     async fn call_maker<R: Ring>(
         &self,
         plan: &Plan<R>,
         agreed: &Agreed,
+        at: &[Option<String>],
         servers: &mut [Option<SecureLink>],
     ) -> Result<Maker, ServiceError> {
         let (party, names) = (plan.settings().parties - 1, agreed.names());
         match self.servers.first().filter(|_| plan.own().is_some()) {
             Some(first) => {
-                let link = self.endpoint.call_pair(first, agreed.session, servers, &names).await?;
+                let link = self
+                    .endpoint
+                    .call_pair(&first.at(at.first().and_then(Option::as_deref))?, agreed.session, servers, &names)
+                    .await?;
                 Ok(Maker::Parties(self.endpoint.pair(party, link, names)))
             }
             None => {
@@ -174,20 +180,24 @@ impl Client {
         plan: &Plan<R>,
         agreed: &mut Agreed,
         prepared: Option<&Chosen<'_>>,
-    ) -> Result<Vec<SecureLink>, ServiceError> {
+    ) -> Result<Called, ServiceError> {
         let Agreed { session, work, inferences, .. } = *agreed;
         let request = SessionRequest { session, plan: PlanDigest(plan.digest()), work, inferences };
-        let mut links = Vec::with_capacity(self.servers.len());
+        let mut called = Called::default();
         let mut offers = Vec::with_capacity(self.servers.len());
         for peer in &self.servers {
-            let mut link = self.endpoint.open(peer, &Opening::Session(request)).await?;
-            let Offer { deposits, high } = message::receive(&mut link, MAX_OFFER_BYTES, &peer.name()).await?;
+            let (mut link, place) = self.endpoint.open_one(peer, &Opening::Session(request)).await?;
+            let offer: Offer = message::receive(&mut link, MAX_OFFER_BYTES, &peer.name()).await?;
             if let Some(chosen) = prepared {
-                chosen.check_restored(high, &peer.name())?;
+                chosen.check_restored(offer.high, &peer.name())?;
             }
-            offers.push(deposits);
-            links.push(link);
+            offers.push(offer.deposits);
+            called.links.push(link);
+            let is_one_of_several = peer.addresses.called().len() > 1;
+            let address = offer.address.filter(|address| address.len() <= MAX_ADDRESS_BYTES);
+            called.at.push(address.or_else(|| is_one_of_several.then_some(place)));
         }
+        let Called { links, at } = &mut called;
         agreed.deposit = match (prepared.and_then(|chosen| chosen.deposit), work) {
             (Some(deposit), Work::Prepared(batch)) if !common(&offers).contains(&deposit) => {
                 return Err(ServiceError::Replaced { batch });
@@ -195,22 +205,33 @@ impl Client {
             (Some(deposit), _) => Some(deposit),
             (None, _) => choose(&offers, self.model_owner)?,
         };
-        for (peer, link) in self.servers.iter().zip(&mut links) {
+        // A single server has nobody to meet but this side.
+        let servers = if at.len() > 1 { at.clone() } else { Vec::new() };
+        let choice = Choice { deposit: agreed.deposit, servers };
+        for (peer, link) in self.servers.iter().zip(&mut *links) {
             let name = peer.name();
-            message::send(link, &Choice { deposit: agreed.deposit }, &name).await?;
-            if agreed.deposit.is_some() {
+            message::send(link, &choice, &name).await?;
+            if choice.is_answered() {
                 message::await_grant(link, &name).await?;
             }
             handshake_link(link, End::First, &agreed.agreement(plan)).await.map_err(in_link(&name))?;
         }
         if let Some(uses) = prepared.map(Chosen::uses).transpose()? {
-            for (peer, link) in self.servers.iter().zip(&mut links) {
+            for (peer, link) in self.servers.iter().zip(&mut *links) {
                 message::send(link, &uses, &peer.name()).await?;
                 message::await_grant(link, &peer.name()).await?;
             }
         }
-        Ok(links)
+        Ok(called)
     }
+}
+
+/// The servers of a session that have granted it.
+#[derive(Default)]
+struct Called {
+    links: Vec<SecureLink>,
+    /// Where the machine of each is that takes part, as far as it is known.
+    at: Vec<Option<String>>,
 }
 
 /// An error where as many servers are named as the terms of a model say otherwise, or one of them twice.

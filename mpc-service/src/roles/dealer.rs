@@ -247,6 +247,14 @@ impl Service for Dealer {
         async move { self.arrive(caller, request).await }.boxed()
     }
 
+    fn awaits(&self) -> bool {
+        self.rendezvous.has(None)
+    }
+
+    fn is_awaited(&self, opening: &Opening) -> bool {
+        matches!(opening, Opening::Deal(request) if self.rendezvous.has(Some(request.session)))
+    }
+
     fn sweep(&self) {
         for group in self.rendezvous.sweep() {
             let parties = group.values().next().map_or(0, |waiting| waiting.request.settings.parties);

@@ -10,6 +10,7 @@ mod session;
 use std::fmt::Debug;
 use std::net::TcpListener;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use mpc_transport::tls::Certificate;
 use ndarray::ArrayD;
@@ -24,6 +25,7 @@ use crate::error::ServiceError;
 use crate::names::{BatchId, PlanDigest, Refusal, Refused, SessionId};
 use crate::roles::agreed::{check_dealer, check_parties};
 use crate::terms::{MAX_PUBLIC_BYTES, RevealTo, Topology};
+use crate::wire::address::one_address;
 use crate::wire::limits::{Capacity, Limits};
 use crate::wire::link::{Boxed, Endpoint, Peer};
 use crate::wire::listener;
@@ -67,6 +69,30 @@ pub trait Recipient: Debug + Send + Sync {
     fn take(&self, session: SessionId, inference: u32, outputs: &[ArrayD<f64>]) -> Result<(), DiskError>;
 }
 
+/// How many sessions have begun that others have yet to join.
+#[derive(Clone, Debug, Default)]
+struct Beginning(Arc<AtomicUsize>);
+
+/// One of them, until it is dropped.
+struct Begun(Beginning);
+
+impl Beginning {
+    fn begin(&self) -> Begun {
+        self.0.fetch_add(1, Ordering::AcqRel);
+        Begun(self.clone())
+    }
+
+    fn is_any(&self) -> bool {
+        self.0.load(Ordering::Acquire) > 0
+    }
+}
+
+impl Drop for Begun {
+    fn drop(&mut self) {
+        self.0.0.fetch_sub(1, Ordering::AcqRel);
+    }
+}
+
 /// A computing party that serves data owners.
 #[derive(Debug)]
 pub struct Server {
@@ -78,6 +104,10 @@ pub struct Server {
     stores: Option<Stores>,
     capacity: Arc<Capacity>,
     joining: Rendezvous<Caller>,
+    /// Sessions that others have yet to join.
+    beginning: Beginning,
+    /// Where this machine is called, if its operator has said so.
+    address: Option<String>,
     /// Where results go that the terms reveal to this side.
     recipient: Option<Box<dyn Recipient>>,
     /// The digest of its own model.
@@ -108,8 +138,21 @@ impl Server {
         let identity = Arc::clone(&endpoint.identity);
         let Contacts { data_owners, dealer, .. } = &contacts;
         let status = Status::new(identity, stores.clone(), data_owners.clone(), dealer.clone());
-        let server =
-            Self { status, weights, endpoint, party, holdings, contacts, stores, capacity, joining, recipient: None };
+        let (beginning, address, recipient) = (Beginning::default(), None, None);
+        let server = Self {
+            status,
+            weights,
+            endpoint,
+            party,
+            holdings,
+            contacts,
+            stores,
+            capacity,
+            joining,
+            beginning,
+            address,
+            recipient,
+        };
         server.check().map_err(ServiceError::Arguments)?;
         check_parties(&server.contacts.servers.iter().map(|peer| &peer.certificate).collect::<Vec<_>>())?;
         let dealer = server.contacts.dealer.as_ref().map(|peer| &peer.certificate);
@@ -121,6 +164,15 @@ impl Server {
     #[must_use]
     pub fn with_recipient(self, recipient: Box<dyn Recipient>) -> Self {
         Self { recipient: Some(recipient), ..self }
+    }
+
+    /// The same server, as one machine of several of its organisation: others of its sessions call it at that address.
+    ///
+    /// # Errors
+    /// [`ServiceError::Arguments`] where it is no address.
+    pub fn with_address(self, address: &str) -> Result<Self, ServiceError> {
+        let address = one_address(address).map_err(|error| ServiceError::Arguments(error.to_string()))?;
+        Ok(Self { address: Some(address), ..self })
     }
 
     /// Its state, for operators.
@@ -310,6 +362,14 @@ impl Service for Server {
             }
         };
         serving.boxed()
+    }
+
+    fn awaits(&self) -> bool {
+        self.beginning.is_any()
+    }
+
+    fn is_awaited(&self, opening: &Opening) -> bool {
+        matches!(opening, Opening::Join { .. } | Opening::Pair { .. })
     }
 
     fn sweep(&self) {

@@ -9,8 +9,10 @@ use mpc_transport::tls::{Certificate, Identity, SecureLink, SecureTransport};
 use smol::Timer;
 use smol::future::or;
 
+use crate::at_rest::private_file::random;
 use crate::error::ServiceError;
-use crate::names::{Names, SessionId, shown};
+use crate::names::{Names, Refusal, SessionId, shown};
+use crate::wire::address::Addresses;
 use crate::wire::message::{self, DealRequest, Opening};
 
 /// Work whose code is generated in this crate, and not in every program that awaits it.
@@ -19,8 +21,8 @@ pub type Boxed<'a, O> = Pin<Box<dyn Future<Output = O> + Send + 'a>>;
 /// Somebody to connect to: where, and who it must be.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Peer {
-    /// `host:port`.
-    pub address: String,
+    /// Where it is called. All its machines have one certificate.
+    pub addresses: Addresses,
     /// The certificate that it must have.
     pub certificate: Certificate,
 }
@@ -31,7 +33,29 @@ impl Peer {
     pub fn name(&self) -> String {
         shown(&self.certificate)
     }
+
+    /// The machine of it that takes part in a session and is said to be at that address, if anything is said.
+    ///
+    /// # Errors
+    /// [`ServiceError::Elsewhere`] where that is none of its addresses here; [`ServiceError::Unplaced`] where it has several
+    /// and nothing is said.
+    pub(crate) fn at(&self, said: Option<&str>) -> Result<Self, ServiceError> {
+        let elsewhere = |said: &str| {
+            // It comes from elsewhere, and goes into logs and terminals.
+            let shown = said.chars().filter(|char| !char.is_control()).take(MAX_SHOWN).collect();
+            ServiceError::Elsewhere { peer: self.name(), address: shown }
+        };
+        let addresses = match said {
+            Some(said) => self.addresses.permitted(said).ok_or_else(|| elsewhere(said))?,
+            None if self.addresses.called().len() == 1 => self.addresses.clone(),
+            None => return Err(ServiceError::Unplaced { peer: self.name() }),
+        };
+        Ok(Self { addresses, certificate: self.certificate.clone() })
+    }
 }
+
+/// The characters of an address that is not permitted, as they are shown.
+const MAX_SHOWN: usize = 100;
 
 /// The identity of this side, and how it waits.
 #[derive(Clone, Debug)]
@@ -48,15 +72,32 @@ impl Endpoint {
     /// # Errors
     /// [`ServiceError::Connect`], [`ServiceError::Link`], [`ServiceError::Refused`].
     pub(crate) async fn open(&self, peer: &Peer, opening: &Opening) -> Result<SecureLink, ServiceError> {
+        Ok(self.open_one(peer, opening).await?.0)
+    }
+
+    /// As [`open`](Self::open); also the address at which the peer has granted it. Where it has several, one after the other
+    /// is asked until one has room.
+    pub(crate) async fn open_one(&self, peer: &Peer, opening: &Opening) -> Result<(SecureLink, String), ServiceError> {
         let name = peer.name();
-        let link = SecureLink::connect(&peer.address, &self.identity, &peer.certificate, &self.settings);
-        let until = self.settings.connect_deadline;
-        let link = or(link, tell_of_absence(&name, &peer.address, until)).await;
-        let mut link = link.map_err(|source| ServiceError::connect(&name, source))?;
-        tracing::debug!(peer = name, "connected");
-        tell_of_silence(&mut link);
-        message::open(&mut link, opening, &name).await?;
-        Ok(link)
+        let mut addresses: Vec<_> = peer.addresses.called().collect();
+        let first = first_of(addresses.len(), opening)?;
+        addresses.rotate_left(first);
+        loop {
+            let link = SecureLink::connect_first(&addresses, &self.identity, &peer.certificate, &self.settings);
+            let all = addresses.join(",");
+            let link = or(link, tell_of_absence(&name, &all, self.settings.connect_deadline)).await;
+            let (place, mut link) = link.map_err(|source| ServiceError::connect(&name, source))?;
+            let address = addresses.remove(place);
+            tracing::debug!(peer = name, address, "connected");
+            tell_of_silence(&mut link);
+            match message::open(&mut link, opening, &name).await {
+                Ok(()) => return Ok((link, address.to_owned())),
+                Err(error) if !addresses.is_empty() && may_be_granted_elsewhere(&error) => {
+                    tracing::warn!(peer = name, address, %error, "asks another machine");
+                }
+                Err(error) => return Err(error),
+            }
+        }
     }
 
     /// Asks the dealer for a session's correlations, unless one of `links`, by party of `names`, is lost before: those who
@@ -98,6 +139,23 @@ impl Endpoint {
         });
         network
     }
+}
+
+/// Which of so many addresses is called first. Machines of one server share its sessions by chance; those of one session
+/// meet at one machine of the dealer.
+fn first_of(count: usize, opening: &Opening) -> Result<usize, ServiceError> {
+    let number = match opening {
+        _ if count == 1 => 0,
+        Opening::Deal(request) => u128::from_le_bytes(request.session),
+        Opening::Session(_) => u128::from_le_bytes(random()?),
+        _ => 0,
+    };
+    Ok((number % count.max(1) as u128) as usize)
+}
+
+/// Whether another machine may do what one does not.
+fn may_be_granted_elsewhere(error: &ServiceError) -> bool {
+    matches!(error, ServiceError::Refused { refusal: Refusal::Busy, .. } | ServiceError::Link { .. })
 }
 
 /// How long a peer may be silent before this side says that it waits for it.

@@ -35,6 +35,8 @@ enum Next {
     Connected(Async<TcpStream>, SocketAddr),
     Sweep,
     Stop,
+    /// A look whether all is done, while it stops.
+    Look,
 }
 
 /// Serves until `stop` is complete, then until what runs has ended.
@@ -58,7 +60,12 @@ pub(crate) async fn run<S: Service>(
             Timer::at(next_sweep).await;
             Next::Sweep
         };
+        let is_stopping = service.status().is_stopping();
         let stopped = async {
+            if is_stopping {
+                Timer::after(STOP_PAUSE).await;
+                return Next::Look;
+            }
             stop.as_mut().await;
             Next::Stop
         };
@@ -68,11 +75,15 @@ pub(crate) async fn run<S: Service>(
                 service.sweep();
                 next_sweep = Instant::now() + SWEEP_PAUSE;
             }
-            Next::Stop => break,
+            Next::Stop => service.status().stops(),
+            Next::Look => {}
+        }
+        // A session that has begun is not lost because others of it call a moment later.
+        if service.status().is_stopping() && !service.awaits() {
+            break;
         }
     }
     drop(listener);
-    service.status().stops();
     tracing::info!(connections = running.load(Ordering::Acquire), "stops: what runs is finished first");
     while running.load(Ordering::Acquire) > 0 {
         service.sweep();

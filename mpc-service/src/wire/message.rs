@@ -13,7 +13,7 @@ use crate::names::{BatchId, DepositId, PlanDigest, Refusal, SessionId};
 use crate::terms::MAX_PUBLIC_BYTES;
 
 /// The version of these messages.
-pub const SERVICE_VERSION: u16 = 4;
+pub const SERVICE_VERSION: u16 = 5;
 
 /// The longest opening of a connection, in bytes: a dealer is sent the graph.
 pub const MAX_OPENING_BYTES: usize = MAX_PUBLIC_BYTES + 4096;
@@ -76,13 +76,26 @@ pub struct Offer {
     /// The largest place of the session's batch that it has used; the data owner has used it, too, unless its store was
     /// restored from a copy.
     pub high: Option<u32>,
+    /// Where this machine of the server is called, if it has said so: others of the session are to call no other one.
+    pub address: Option<String>,
 }
 
-/// The model that a session uses, of those that all servers have.
-#[derive(Debug, Serialize, Deserialize)]
+/// The model that a session uses, of those that all servers have, and where the servers meet.
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub struct Choice {
     /// The deposit that is chosen, if there is something to choose.
     pub deposit: Option<DepositId>,
+    /// Of several servers, the address of the machine of each that takes part, by the index of the party, as far as it is
+    /// known.
+    pub servers: Vec<Option<String>>,
+}
+
+impl Choice {
+    /// Whether the server says if it can do that.
+    #[must_use]
+    pub fn is_answered(&self) -> bool {
+        self.deposit.is_some() || !self.servers.is_empty()
+    }
 }
 
 /// A session as a data owner asks for it.

@@ -11,13 +11,16 @@ use smol::Async;
 
 use crate::admin::Status;
 use crate::error::ServiceError;
-use crate::names::{Refused, shown};
+use crate::names::{Refusal, Refused, shown};
 use crate::wire::connections::{Connections, Place};
 use crate::wire::link::{Boxed, Endpoint, tell_of_silence, within};
 use crate::wire::message::{self, Opening};
 
 /// How long a peer has to authenticate itself, and then to say what it wants.
 const OPENING_DEADLINE: Duration = Duration::from_secs(10);
+
+/// The reason why a service that stops begins nothing.
+const STOPS: &str = "this service stops, and begins no session; try again";
 
 /// A service that is called.
 pub(crate) trait Service: Send + Sync + 'static {
@@ -44,6 +47,12 @@ pub(crate) trait Service: Send + Sync + 'static {
 
     /// Serves a call to its end.
     fn serve(self: Arc<Self>, caller: Caller, request: Self::Request) -> Boxed<'static, Result<(), ServiceError>>;
+
+    /// Whether somebody of a session that has begun has yet to call: a service that stops lets them in.
+    fn awaits(&self) -> bool;
+
+    /// Whether a call may be one of those.
+    fn is_awaited(&self, opening: &Opening) -> bool;
 
     /// Called about four times a second, however many connections come.
     fn sweep(&self);
@@ -82,12 +91,14 @@ impl Caller {
     }
 }
 
-/// Authenticates a peer and takes its request in; nothing if the request is refused.
+/// Authenticates a peer and takes its request in; nothing if the request is refused. While the service stops, it is one of a
+/// session that has begun.
 pub(crate) async fn receive<S: Service>(
     service: &S,
     connections: &Arc<Connections>,
     stream: Async<TcpStream>,
 ) -> Result<Option<(Caller, S::Request)>, ServiceError> {
+    let is_late = service.status().is_stopping();
     let endpoint = service.endpoint();
     let settings = TcpSettings { connect_deadline: OPENING_DEADLINE, ..endpoint.settings };
     let link = SecureLink::accept(stream, &endpoint.identity, &service.known(), &settings).await;
@@ -110,6 +121,7 @@ pub(crate) async fn receive<S: Service>(
     let silent = ServiceError::Silent { peer: caller.name.clone(), seconds: OPENING_DEADLINE.as_secs() };
     let first = message::receive(&mut caller.link, service.longest_opening(), &caller.name);
     let admitted = match within(OPENING_DEADLINE, silent, first).await {
+        Ok(opening) if is_late && !service.is_awaited(&opening) => Err((Refusal::Busy, STOPS.to_owned())),
         Ok(opening) => service.admit(&caller.certificate, opening),
         // What nobody of this version sends is a reason to refuse like others; its cause is all in the refusal.
         Err(error @ (ServiceError::Malformed { .. } | ServiceError::Version { .. })) => Err(error.refusal()),

@@ -92,6 +92,12 @@ impl<L> Rendezvous<L> {
         }
     }
 
+    /// Whether somebody waits, for a session if one is named.
+    pub fn has(&self, session: Option<SessionId>) -> bool {
+        let waiting = self.lock();
+        session.map_or(!waiting.is_empty(), |session| waiting.contains_key(&session))
+    }
+
     /// Takes away those that have waited too long: of each session the connections by their indices.
     pub fn sweep(&self) -> Vec<BTreeMap<usize, L>> {
         let is_late = |_: &SessionId, group: &mut Group<L>| group.since.elapsed() >= self.patience;

@@ -262,7 +262,7 @@ fn prepare_without_a_last_word(site: &Site, peers: &[Peer], deposits: [DepositId
         for (link, deposit) in links.iter_mut().zip(deposits) {
             message::open(link, &Opening::Session(request), "server").await.unwrap();
             message::receive::<_, Offer>(link, MAX_OFFER_BYTES, "server").await.unwrap();
-            message::send(link, &Choice { deposit: Some(deposit) }, "server").await.unwrap();
+            message::send(link, &Choice { deposit: Some(deposit), ..Choice::default() }, "server").await.unwrap();
             message::await_grant(link, "server").await.unwrap();
             let agreement = agreement.clone().with("deposit", deposit.to_string());
             handshake_link(link, End::First, &agreement).await.unwrap();

@@ -14,6 +14,10 @@ mod own;
 mod postgres_server;
 mod refusals;
 mod relay;
+mod replicas;
+// That of the program.
+#[path = "../../../mpc-cli/src/reserved.rs"]
+mod reserved;
 mod restored;
 mod service;
 mod support;

@@ -159,7 +159,8 @@ fn a_host_that_does_not_exist_is_named_at_once() {
     let site = Site::new(Terms::default());
     let mut client = site.client(&[], None);
     // No name has a space, whoever is asked.
-    let peer = mpc_service::Peer { address: "no such host:7700".to_owned(), ..site.servers[0].peer(free(1)[0]) };
+    let addresses = "no such host:7700".parse().unwrap();
+    let peer = mpc_service::Peer { addresses, ..site.servers[0].peer(free(1)[0]) };
     client.servers = vec![peer];
     client.dealer = Some(site.dealer.peer(free(1)[0]));
     let query = block_on(client.query(&site.model.public, &[vec![sample(0).0]], Correlations::Live, &mut ()));

@@ -19,6 +19,8 @@ use ndarray::ArrayD;
 use smol::channel::{Sender, bounded};
 use tempfile::TempDir;
 
+use crate::reserved::Reserved;
+
 /// How long services wait for one another in tests.
 pub const DEADLINE: Duration = Duration::from_secs(10);
 
@@ -45,7 +47,7 @@ impl Organisation {
     }
 
     pub fn peer(&self, address: SocketAddr) -> Peer {
-        Peer { address: address.to_string(), certificate: self.certificate() }
+        Peer { addresses: address.into(), certificate: self.certificate() }
     }
 }
 
@@ -188,10 +190,15 @@ impl Recipient for Told {
     }
 }
 
-/// Free addresses: others of this machine leave them alone for long enough.
+/// Addresses on which services can listen, once and again: the system gives them to nobody else until the tests end.
 pub fn free(count: usize) -> Vec<SocketAddr> {
-    let listeners: Vec<_> = (0..count).map(|_| listen(loopback()).unwrap()).collect();
-    listeners.iter().map(|listener| listener.local_addr().unwrap()).collect()
+    let reserve = || {
+        let reserved = Reserved::new().unwrap();
+        let address = reserved.address();
+        std::mem::forget(reserved);
+        address
+    };
+    std::iter::repeat_with(reserve).take(count).collect()
 }
 
 impl Site {
@@ -228,7 +235,7 @@ impl Site {
             model_owners: vec![self.owner.certificate(), self.other_owner.certificate()],
             dealer: dealer.map(|running| self.dealer.peer(running.address)),
         };
-        start_server(self.server(party, contacts, limits), peers[party].address.parse().unwrap())
+        start_server(self.server(party, contacts, limits), peers[party].addresses.to_string().parse().unwrap())
     }
 
     /// The server of a party.
@@ -282,7 +289,8 @@ impl Site {
     /// A connection to a service that is authenticated, and has said nothing.
     pub fn call(&self, caller: &Organisation, peer: &Peer) -> SecureLink {
         let settings = TcpSettings { deadline: Duration::from_secs(60), ..TcpSettings::default() };
-        smol::block_on(SecureLink::connect(&peer.address, &caller.identity, &peer.certificate, &settings)).unwrap()
+        smol::block_on(SecureLink::connect(&peer.addresses.to_string(), &caller.identity, &peer.certificate, &settings))
+            .unwrap()
     }
 
     pub fn store(&self) -> FolderStore {

@@ -61,28 +61,38 @@ impl Pair<SecureStream> {
         peer: &Certificate,
         settings: &TcpSettings,
     ) -> Result<Self, SecureError> {
-        let name = bounded(address);
-        check_own(identity, &name)?;
+        Ok(Self::connect_first(&[address], identity, peer, settings).await?.1)
+    }
+
+    /// As [`connect`](Self::connect), to the first of several addresses that takes the connection, each of which may be
+    /// `peer`'s; they are tried in turn. Also its place among them.
+    ///
+    /// # Errors
+    /// As for [`connect`](Self::connect), if it is so at all of them; at once for what another address cannot mend.
+    pub async fn connect_first(
+        addresses: &[&str],
+        identity: &Identity,
+        peer: &Certificate,
+        settings: &TcpSettings,
+    ) -> Result<(usize, Self), SecureError> {
+        let time = TimeLimit::new(settings.connect_deadline);
+        let all = bounded(&addresses.join(" or "));
+        check_own(identity, &all)?;
         // A side whose own certificate has expired would only hang up.
-        check_dates(peer, &name)?;
-        let (connection, pin) = configuration::client(identity, peer).map_err(|error| setup_failed(&name, &error))?;
-        let attempt = Attempt { name, pin, time: TimeLimit::new(settings.connect_deadline) };
-        let stream = attempt.dial(address).await?;
-        let session = Session::new(stream, Connection::Client(Box::new(connection)));
-        let stream = attempt
-            .complete(session, async |session| {
-                session.shake_hands().await?;
-                session.check_protocol()?;
-                let mut welcome = [0; WELCOME.len()];
-                session.hear(&mut welcome).await?;
-                if welcome == WELCOME {
-                    Ok(())
-                } else {
-                    Err(Error::General("it speaks another protocol".to_owned()).into())
+        check_dates(peer, &all)?;
+        let (mut from, mut tries) = (0, addresses.len());
+        loop {
+            let (place, stream) = dial(addresses, from, &time).await?;
+            let name = bounded(addresses.get(place).unwrap_or(&""));
+            match greet(stream, name, (identity, peer), time).await {
+                Ok(stream) => return Ok((place, Self::over(stream, settings))),
+                // Nobody is behind that one, or no more.
+                Err(SecureError::Closed { .. } | SecureError::Io { .. }) if tries > 1 => {
+                    (from, tries) = (place + 1, tries - 1);
                 }
-            })
-            .await?;
-        Ok(Self::over(stream, settings))
+                Err(error) => return Err(error),
+            }
+        }
     }
 
     /// Completes a connection that a listener accepted, where the peer must be one of those `allowed`, within
@@ -198,28 +208,61 @@ struct Attempt {
     time: TimeLimit,
 }
 
-impl Attempt {
-    async fn dial(&self, address: &str) -> Result<Stream, SecureError> {
-        let mut reason = "no answer".to_owned();
-        let dialled = async {
-            let mut pauses = Pauses::new();
-            loop {
-                match connect_any(address).await {
-                    Ok(stream) => return Ok(stream),
-                    // It will not exist a moment later.
-                    Err(Unconnected::UnknownHost(error)) => return Err(bounded(&error.to_string())),
-                    Err(Unconnected::NoAnswer(error)) => reason = bounded(&error.to_string()),
+/// Connects to the first of several addresses that answers, beginning with the one at `from`; also its place.
+async fn dial(addresses: &[&str], from: usize, time: &TimeLimit) -> Result<(usize, Stream), SecureError> {
+    let mut reason = "no answer".to_owned();
+    let dialled = async {
+        let mut pauses = Pauses::new();
+        loop {
+            let mut unknown = None;
+            let mut is_known = false;
+            for place in (from..from + addresses.len()).map(|step| step % addresses.len()) {
+                match connect_any(addresses[place]).await {
+                    Ok(stream) => return Ok((place, stream)),
+                    Err(Unconnected::UnknownHost(error)) => unknown = Some((place, bounded(&error.to_string()))),
+                    Err(Unconnected::NoAnswer(error)) => {
+                        is_known = true;
+                        reason = bounded(&error.to_string());
+                    }
                 }
-                pauses.wait().await;
             }
-        };
-        let peer = || self.name.clone();
-        match self.time.within(dialled).await {
-            Some(dialled) => dialled.map_err(|reason| SecureError::UnknownHost { peer: peer(), reason }),
-            None => Err(SecureError::Connect { peer: peer(), reason }),
+            // It will not exist a moment later.
+            if let Some(unknown) = unknown.filter(|_| !is_known) {
+                return Err(unknown);
+            }
+            pauses.wait().await;
         }
+    };
+    let peer = || bounded(&addresses.join(" or "));
+    match time.within(dialled).await {
+        Some(Ok(dialled)) => Ok(dialled),
+        Some(Err((place, reason))) => {
+            Err(SecureError::UnknownHost { peer: addresses.get(place).map_or_else(peer, |one| bounded(one)), reason })
+        }
+        None => Err(SecureError::Connect { peer: peer(), reason }),
     }
+}
 
+/// Completes a connection that was opened, to one of this name who must be `peer`.
+async fn greet(
+    stream: Stream,
+    name: String,
+    (identity, peer): (&Identity, &Certificate),
+    time: TimeLimit,
+) -> Result<SecureStream, SecureError> {
+    let (connection, pin) = configuration::client(identity, peer).map_err(|error| setup_failed(&name, &error))?;
+    let session = Session::new(stream, Connection::Client(Box::new(connection)));
+    let welcomed = async |session: &mut Session| {
+        session.shake_hands().await?;
+        session.check_protocol()?;
+        let mut welcome = [0; WELCOME.len()];
+        session.hear(&mut welcome).await?;
+        if welcome == WELCOME { Ok(()) } else { Err(Error::General("it speaks another protocol".to_owned()).into()) }
+    };
+    Attempt { name, pin, time }.complete(session, welcomed).await
+}
+
+impl Attempt {
     async fn complete(
         &self,
         mut session: Session,

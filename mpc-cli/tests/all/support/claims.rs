@@ -26,6 +26,11 @@ impl Claims {
         claimed(log).into_iter().for_each(|place| *self.0.entry(place).or_default() += 1);
     }
 
+    /// The places.
+    pub fn places(&self) -> impl Iterator<Item = &String> {
+        self.0.keys()
+    }
+
     /// The number of places.
     pub fn len(&self) -> usize {
         self.0.len()

@@ -5,7 +5,7 @@ use mpc_nn::run::ModelSource;
 use mpc_ring::Ring;
 use mpc_transport::tls::SecureLink;
 
-use super::Client;
+use super::{Called, Client};
 use crate::at_rest::packed_model::PublicModel;
 use crate::at_rest::prepared::{Description, Hold, PreparedStore, StoreError};
 use crate::at_rest::private_file::random;
@@ -81,13 +81,13 @@ impl Client {
         self.tell_dropped(store).await;
         let fingerprint = |peer: &Peer| *peer.certificate.fingerprint().as_bytes();
         let note = store.note(batch, &self.servers.iter().map(fingerprint).collect::<Vec<_>>())?;
-        let links = self.call_servers(&plan, &mut agreed, None).await?;
+        let Called { links, at } = self.call_servers(&plan, &mut agreed, None).await?;
         watch.see(Event::Connected);
         match model.terms.setting {
             Topology::Direct => {
                 let party = plan.settings().parties - 1;
                 let mut links: Vec<_> = links.into_iter().map(Some).chain([None]).collect();
-                let maker = self.call_maker(&plan, &agreed, &mut links).await?;
+                let maker = self.call_maker(&plan, &agreed, &at, &mut links).await?;
                 let network = self.endpoint.network(party, links, agreed.names());
                 let run = PartyRun { plan: &plan, agreed: &agreed, party, network, watch };
                 run.prepare(maker, ModelSource::Peer, (batch, None), store, async || Ok(())).await?;

@@ -5,11 +5,10 @@ use std::sync::Arc;
 use mpc_nn::run::{Inputs, ModelSource, Outputs, check_inputs};
 use mpc_nn::{InferenceError, Model, Plan};
 use mpc_ring::Ring;
-use mpc_transport::tls::SecureLink;
 use ndarray::ArrayD;
 
 use super::prepared::{Chosen, Unusable};
-use super::{Client, Correlations, Results, Revealed};
+use super::{Called, Client, Correlations, Results, Revealed};
 use crate::at_rest::packed_model::PublicModel;
 use crate::at_rest::prepared::{Hold, tidy};
 use crate::error::ServiceError;
@@ -22,7 +21,7 @@ use crate::wire::message::Work;
 
 /// A session that all servers have granted: the connections to them, and the prepared inferences that it is to use.
 struct Granted<'s> {
-    links: Vec<SecureLink>,
+    called: Called,
     stored: Option<Chosen<'s>>,
 }
 
@@ -42,8 +41,8 @@ impl Client {
         match correlations {
             Correlations::Live => {
                 let mut agreed = self.agreed(model, Work::Live, inferences)?;
-                let links = self.call_servers(&plan, &mut agreed, None).await?;
-                self.run(&plan, model, &agreed, Granted { links, stored: None }, inputs, watch).await
+                let called = self.call_servers(&plan, &mut agreed, None).await?;
+                self.run(&plan, model, &agreed, Granted { called, stored: None }, inputs, watch).await
             }
             Correlations::Store(store) => {
                 let mut unusable = Unusable::default();
@@ -66,8 +65,8 @@ impl Client {
                             chosen.holds.into_iter().try_for_each(Hold::burn)?;
                             tidy(store, batch);
                         }
-                        links => {
-                            let granted = Granted { links: links?, stored: Some(chosen) };
+                        called => {
+                            let granted = Granted { called: called?, stored: Some(chosen) };
                             return self.run(&plan, model, &agreed, granted, inputs, watch).await;
                         }
                     }
@@ -86,12 +85,12 @@ impl Client {
         watch: &mut dyn Watch,
     ) -> Result<Results, ServiceError> {
         watch.see(Event::Connected);
-        let Granted { links, stored } = granted;
+        let Granted { called, stored } = granted;
         let used = stored.as_ref().map(|chosen| (chosen.batch, chosen.holds.iter().map(Hold::index).collect()));
         let store = stored.as_ref().map(|chosen| (chosen.store, chosen.batch));
         let (outputs, reports) = match model.terms.setting {
-            Topology::Direct => self.take_part(plan, agreed, links, inputs, stored, watch).await?,
-            Topology::Outsourced => self.run_delegated(plan, agreed, links, inputs, stored, watch).await?,
+            Topology::Direct => self.take_part(plan, agreed, called, inputs, stored, watch).await?,
+            Topology::Outsourced => self.run_delegated(plan, agreed, called.links, inputs, stored, watch).await?,
         };
         if let Some((store, batch)) = store {
             tidy(store, batch);
@@ -104,7 +103,7 @@ impl Client {
         &self,
         plan: &Plan<R>,
         agreed: &Agreed,
-        links: Vec<SecureLink>,
+        Called { links, at }: Called,
         inputs: &[Vec<ArrayD<f32>>],
         stored: Option<Chosen<'_>>,
         watch: &mut dyn Watch,
@@ -113,7 +112,7 @@ impl Client {
         let mut links: Vec<_> = links.into_iter().map(Some).chain([None]).collect();
         let mut exchange = Own { inputs, outputs: Vec::new(), reports: Vec::new() };
         let maker = match stored {
-            None => Some(self.call_maker(plan, agreed, &mut links).await?),
+            None => Some(self.call_maker(plan, agreed, &at, &mut links).await?),
             Some(_) => None,
         };
         let network = self.endpoint.network(party, links, agreed.names());

@@ -35,7 +35,7 @@ impl Server {
         let Some(shares) = caller.answer(self.shares()).await? else { return Ok(()) };
         let own = Owner::from(&caller.certificate);
         let deposits = shares.deposits(plan)?.into_iter().filter(|(id, _)| id.owner == own).collect();
-        message::send(&mut caller.link, &Offer { deposits, high: None }, &caller.name).await
+        message::send(&mut caller.link, &Offer { deposits, ..Offer::default() }, &caller.name).await
     }
 
     /// Uses a version of a model of the caller's from now on.

@@ -8,7 +8,7 @@ use mpc_shares::SecretVec;
 use mpc_transport::tls::Identity;
 
 use super::Server;
-use super::session::Links;
+use super::session::{Links, Meeting};
 use crate::admin::{Counting, Purpose};
 use crate::at_rest::model_shares::Found;
 use crate::at_rest::packed_model::PublicModel;
@@ -126,7 +126,8 @@ impl Server {
         let share = share.map_err(|error| ServiceError::Arguments(error.to_string()))?;
         let agreed = self.agreed(None, request, public, Some(posted.deposit))?;
         let agreed = Agreed { page: Some(posted.servers), ..agreed };
-        let Links { parties, maker, .. } = self.connect(&plan, &agreed, None, public, PAGE).await?;
+        let at = Meeting { public, called: self.called(&[])?, begun: self.beginning.begin() };
+        let Links { parties, maker, .. } = self.connect(&plan, &agreed, None, at, PAGE).await?;
         let network = self.endpoint.network(self.party, parties, agreed.names());
         let watch = &mut Counting(self.status.metrics());
         let run = PartyRun { plan: &plan, agreed: &agreed, party: self.party, network, watch };

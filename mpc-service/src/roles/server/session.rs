@@ -12,7 +12,7 @@ use mpc_transport::{End, handshake_link};
 
 use super::delegated::DataOwner;
 use super::prepared::high;
-use super::{Holdings, PAIR, Server};
+use super::{Begun, Holdings, PAIR, Server};
 use crate::admin::{Counting, Purpose};
 use crate::at_rest::model_shares::Found;
 use crate::at_rest::packed_model::{PackError, PublicModel};
@@ -34,6 +34,15 @@ pub(super) struct Links {
     control: Option<SecureLink>,
     /// To the maker of correlations, unless they are stored.
     pub(super) maker: Option<Maker>,
+}
+
+/// Where the servers of a session meet, until all are there.
+pub(super) struct Meeting<'a> {
+    pub(super) public: &'a PublicModel,
+    /// Those that this one calls, by the index of their party.
+    pub(super) called: Vec<Peer>,
+    /// The session is one that others have yet to join.
+    pub(super) begun: Begun,
 }
 
 /// A data owner's store, and what a session holds of it.
@@ -70,23 +79,21 @@ impl Server {
         let began = Instant::now();
         let plan = public.plan::<R>()?;
         let decision = self.grant(&plan, &caller.certificate, request);
+        let begun = self.beginning.begin();
         let Some((grant, store)) = caller.answer(decision).await? else { return Ok(false) };
         let _running = self.status.metrics().begin();
         let high = match (request.work, &store) {
             (Work::Prepared(batch), Some(store)) => high(&**store, batch)?,
             _ => None,
         };
-        let offer = Offer { deposits: self.deposits(request.plan)?, high };
+        let offer = Offer { deposits: self.deposits(request.plan)?, high, address: self.address.clone() };
         message::send(&mut caller.link, &offer, &caller.name).await?;
-        let Choice { deposit } = message::receive(&mut caller.link, MAX_SHORT_BYTES, &caller.name).await?;
-        let share = match deposit {
-            Some(id) => {
-                let found = self.chosen(request.plan, id);
-                let Some(found) = caller.answer(found).await? else { return Ok(false) };
-                Some(found)
-            }
-            None => None,
-        };
+        let choice: Choice = message::receive(&mut caller.link, MAX_SHORT_BYTES, &caller.name).await?;
+        let deposit = choice.deposit;
+        let chosen = self.follow(request.plan, &choice);
+        let is_answered = choice.is_answered() || chosen.is_err();
+        let chosen = if is_answered { caller.answer(chosen).await? } else { chosen.ok() };
+        let Some((share, called)) = chosen else { return Ok(false) };
         let agreed = self.agreed(Some(&caller.certificate), request, public, deposit)?;
         // Whoever was set up otherwise learns here in what, before anybody waits for it.
         let shaken = handshake_link(&mut caller.link, End::Second, &agreed.agreement(&plan)).await;
@@ -101,7 +108,8 @@ impl Server {
             (_, store) => store.as_ref().map(|store| (&**store, Vec::new())),
         };
         let peer = caller.name.clone();
-        self.take_part(&plan, &agreed, caller.link, public, (share, stored)).await?;
+        let at = Meeting { public, called, begun };
+        self.take_part(&plan, &agreed, caller.link, at, (share, stored)).await?;
         drop(grant);
         let (inferences, seconds) = (request.inferences, began.elapsed().as_secs_f64());
         tracing::info!(peer, work = ?request.work, inferences, seconds, "session ended");
@@ -157,6 +165,20 @@ impl Server {
         }
     }
 
+    /// The choice of a data owner: the share of the model, if it is one that was left here, and the machines of other servers
+    /// that this side is to call.
+    fn follow(&self, plan: PlanDigest, choice: &Choice) -> Result<(Option<Found>, Vec<Peer>), Refused> {
+        let share = choice.deposit.map(|id| self.chosen(plan, id)).transpose()?;
+        let called = self.called(&choice.servers).map_err(|error| error.refusal())?;
+        Ok((share, called))
+    }
+
+    /// The servers of smaller index, which this side calls, each at the machine that takes part.
+    pub(super) fn called(&self, said: &[Option<String>]) -> Result<Vec<Peer>, ServiceError> {
+        let smaller = self.contacts.servers.iter().take(self.party).enumerate();
+        smaller.map(|(party, peer)| peer.at(said.get(party).and_then(Option::as_deref))).collect()
+    }
+
     /// The share of the model that a session is to use.
     pub(super) fn chosen(&self, plan: PlanDigest, id: DepositId) -> Result<Found, Refused> {
         let gone = || (Refusal::Replaced, format!("the model {id} is not here any more: its owner has replaced it"));
@@ -177,11 +199,11 @@ impl Server {
         plan: &Plan<R>,
         agreed: &Agreed,
         link: SecureLink,
-        public: &PublicModel,
+        at: Meeting<'_>,
         (share, stored): (Option<Found>, Option<Stored<'_>>),
     ) -> Result<(), ServiceError> {
-        let client = agreed.client_name(public.terms.setting);
-        let Links { parties, control, maker } = self.connect(plan, agreed, Some(link), public, &client).await?;
+        let client = agreed.client_name(at.public.terms.setting);
+        let Links { parties, control, maker } = self.connect(plan, agreed, Some(link), at, &client).await?;
         let network = self.endpoint.network(self.party, parties, agreed.names());
         let watch = &mut Counting(self.status.metrics());
         let run = PartyRun { plan, agreed, party: self.party, network, watch };
@@ -219,11 +241,13 @@ impl Server {
         plan: &Plan<R>,
         agreed: &Agreed,
         mut link: Option<SecureLink>,
-        public: &PublicModel,
+        at: Meeting<'_>,
         client: &str,
     ) -> Result<Links, ServiceError> {
+        // Whoever is called here and there has called when this ends.
+        let Meeting { public, called, begun: _begun } = at;
         let mut parties: Vec<_> = (0..plan.settings().parties).map(|_| None).collect();
-        self.connect_servers(agreed, public.terms.servers(), &mut parties, (link.as_mut(), client)).await?;
+        self.connect_servers(agreed, public.terms.servers(), &called, &mut parties, (link.as_mut(), client)).await?;
         if agreed.deposit.is_some() {
             // Each has compared with the data owner; now with one another, which model and for whom.
             for (party, (certificate, link)) in agreed.parties.iter().zip(&mut parties).enumerate() {
@@ -247,7 +271,7 @@ impl Server {
         let mut names = agreed.names();
         names.0.push(client.to_owned());
         let maker = if plan.own().is_some() {
-            Maker::Parties(self.pair(agreed, &mut watched, &names).await?)
+            Maker::Parties(self.pair(agreed, &called, &mut watched, &names).await?)
         } else {
             let request = agreed.deal_request(plan, self.party);
             let link = self.endpoint.call_dealer(self.dealer()?, request, &mut watched, &names).await?;
@@ -261,6 +285,7 @@ impl Server {
     async fn pair(
         &self,
         agreed: &Agreed,
+        called: &[Peer],
         watched: &mut [Option<SecureLink>],
         names: &Names,
     ) -> Result<SecureTransport, ServiceError> {
@@ -279,7 +304,7 @@ impl Server {
             }
         } else {
             let missing = ServiceError::Servers { needed: 2, named: self.contacts.servers.len() };
-            let first = self.contacts.servers.first().ok_or(missing)?;
+            let first = called.first().ok_or(missing)?;
             self.endpoint.call_pair(first, agreed.session, watched, names).await?
         };
         Ok(self.endpoint.pair(self.party, link, of_two))
@@ -291,12 +316,13 @@ impl Server {
         &self,
         agreed: &Agreed,
         servers: usize,
+        called: &[Peer],
         links: &mut [Option<SecureLink>],
         (mut client, client_name): (Option<&mut SecureLink>, &str),
     ) -> Result<(), ServiceError> {
         for (party, link) in links.iter_mut().enumerate().take(servers) {
             let Some(peer) = self.contacts.servers.get(party).filter(|_| party != self.party) else { continue };
-            if party < self.party {
+            if let Some(peer) = called.get(party) {
                 let opening = Opening::Join { session: agreed.session, party: self.party as u32 };
                 *link = Some(self.endpoint.open(peer, &opening).await?);
             } else {

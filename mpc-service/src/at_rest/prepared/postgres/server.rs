@@ -98,6 +98,12 @@ impl PostgresServer {
         Some(Self { port, keeper: Mutex::new(keeper) })
     }
 
+    /// One of the programs that come with it.
+    #[allow(dead_code, reason = "the program's tests need it")]
+    pub fn program(name: &str) -> PathBuf {
+        programs().unwrap_or_default().join(name)
+    }
+
     /// The address of one of its databases.
     pub fn address(&self, database: &str) -> String {
         format!("postgres://test@127.0.0.1:{}/{database}", self.port)
