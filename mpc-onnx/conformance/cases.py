@@ -38,10 +38,6 @@ class Case:
             visit(function.node)
         return found
 
-    def attributes(self):
-        """(operator, attribute) of every integer attribute that is not 0."""
-        return {(node.op_type, a.name) for node in self.model.graph.node for a in node.attribute if a.i}
-
 
 def array(value):
     """The package has some tensors in their stored form."""

@@ -38,8 +38,6 @@ def check_operators(case):
         raise Left("control flow", ", ".join(sorted(found & operators.CONTROL_FLOW)))
     if found & operators.RANDOM:
         raise Left("random numbers", ", ".join(sorted(found & operators.RANDOM)))
-    if ("BatchNormalization", "training_mode") in case.attributes():
-        raise Left("training mode", "BatchNormalization")
     if "training_dropout" in case.name and "zero_ratio" not in case.name:
         raise Left("training mode", "Dropout")
     if other := found - operators.COVERED:

@@ -18,7 +18,7 @@ COMPOSED = """ReduceL1 ReduceL2 ReduceSumSquare ReduceLogSum ReduceLogSumExp LpN
  GatherND Hardmax Shrink Sin Cos Tan Asin Acos Atan Sinh Cosh Asinh Acosh Atanh GridSample AffineGrid RoiAlign Col2Im
  DFT STFT Det ReverseSequence Scatter ScatterElements ScatterND NegativeLogLikelihoodLoss SoftmaxCrossEntropyLoss
  OneHot HannWindow HammingWindow BlackmanWindow
- MelWeightMatrix"""
+ MelWeightMatrix LinearAttention CausalConvWithState CumProd Compress TensorScatter"""
 
 # Around shapes and other public values: folded before anything runs. Where and Less occur in expanded functions with a
 # private operand too.
@@ -30,8 +30,8 @@ COVERED = frozenset(" ".join([LINEAR, SHAPE, POOLING, ACTIVATION, RECURRENT, COM
 CONTROL_FLOW = frozenset("If Loop Scan SequenceMap".split())
 RANDOM = frozenset("Bernoulli RandomNormal RandomNormalLike RandomUniform RandomUniformLike Multinomial".split())
 POOLS = frozenset("AveragePool LpPool MaxPool".split())
-# Their result may be an index: revealed only as an output.
-INDEX = frozenset("ArgMax ArgMin TopK".split())
+# Their result may be an index, or quantised: revealed only as an output.
+INDEX = frozenset("ArgMax ArgMin TopK QuantizeLinear".split())
 
 # Float operands that stand for an attribute: sizes, limits, exponents, masks. They are public in a private run, so they
 # become initialisers. By operator, the positions of its inputs.
@@ -59,6 +59,7 @@ PUBLIC = {
 WEIGHTS = {
     "Add": {1},
     "BatchNormalization": {1, 2, 3, 4},
+    "CausalConvWithState": {1, 2},
     "Conv": {1, 2},
     "ConvTranspose": {1, 2},
     "Div": {1},
@@ -80,25 +81,13 @@ WEIGHTS = {
 }
 
 # Operators whose parameters are weights in every network, and in every case of them here.
-WEIGHTS_ONLY = frozenset("BatchNormalization ConvTranspose GRU LSTM RNN".split())
+WEIGHTS_ONLY = frozenset("GRU LSTM RNN".split())
 
 # What has no private version, or none that is precise enough: reason, and patterns of names. The tests check that the
 # import or the plan refuses these, except where values inside leave the range of a plan.
 REFUSED = {
-    "DFT that is inverse and of one side": ["test_dft_irfft*"],
     "Pow with more than 8 different exponents": ["test_pow"],
-    "Attention with the scores between mask and soft cap as an output": [
-        "test_attention_" + case
-        for case in [
-            "3d_with_past_and_present_qk_matmul_bias",
-            "3d_with_past_and_present_qk_matmul_softcap",
-            "4d_with_past_and_present_qk_matmul_bias",
-            "4d_with_past_and_present_qk_matmul_bias_3d_mask",
-            "4d_with_past_and_present_qk_matmul_bias_4d_mask",
-            "4d_with_qk_matmul_bias",
-            "4d_with_qk_matmul_softcap",
-        ]
-    ],
+    "a scale that depends on the private input, as an output": ["test_dynamicquantizelinear*_expanded"],
 }
 # What cannot give the expected values in a private run: group, reason, and patterns of names.
 UNFIT = {

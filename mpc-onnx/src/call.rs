@@ -17,8 +17,8 @@ pub(crate) struct Call<'a> {
     pub(crate) opset: i64,
     /// A batch normalisation behind the node that it takes up.
     pub(crate) norm: Option<Norm>,
-    /// The element type of the third input, a zero point, if it is a weight of the file; 0 if it is not known.
-    pub(crate) zero_type: i32,
+    /// The element type of the operand that says one: a zero point, or what a CastLike is like; 0 if it is not known.
+    pub(crate) operand_type: i32,
     /// Whether the result goes into a softmax only, so that large negative constants are masks.
     pub(crate) is_masked: bool,
     /// Whether all that becomes of the results is to be revealed.
@@ -37,7 +37,7 @@ impl<'a> Call<'a> {
             used,
             opset: 0,
             norm: None,
-            zero_type: 0,
+            operand_type: 0,
             is_masked: false,
             is_revealed: false,
             is_output: false,

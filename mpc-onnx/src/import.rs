@@ -246,20 +246,16 @@ impl<'a> Importer<'a> {
         rule: rules::Rule,
     ) -> Lowered<Vec<Value>> {
         let node = call.node;
-        let operator = node.op_type.as_deref().unwrap_or_default();
         if let Some(values) = self.encoded(call)? {
             return Ok(values);
         }
         if node.output.first().is_some_and(|output| self.absorbed.contains(output.as_str())) {
             return Ok([call.required(0)?.clone()].into());
         }
-        if operator == "QuantizeLinear" && call.required(0)?.is_private() && is_output(order, node) {
-            return unsupported("a private output in a quantised type; end the network with DequantizeLinear");
-        }
         let moved = self.moved_quantisation(call)?;
         let norm = self.norm_behind(graph, order, node)?;
         call.norm = norm.as_ref().map(|(_, norm)| norm.clone());
-        call.zero_type = self.zero_type(node);
+        call.operand_type = self.operand_type(node, call);
         call.is_output = is_output(order, node);
         call.is_masked = lookahead::feeds_softmax(graph, order, node);
         call.is_revealed = core::ptr::eq(graph, &self.file.graph) && lookahead::is_revealed(graph, order, node);
@@ -325,6 +321,7 @@ impl<'a> Importer<'a> {
             let result = self.value(name).and_then(|value| {
                 let value = self.plain(value)?;
                 let tensor = self.context.tensor_of(&value)?;
+                let tensor = self.as_quantised(name, tensor)?;
                 if !self.file.is_classical {
                     check_declared(info, &tensor.shape)?;
                 }

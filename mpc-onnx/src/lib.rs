@@ -21,7 +21,7 @@
 //!   fixed point, so that the result is the same as long as the scores differ by less than 1000.
 //! * `QuantizeLinear` of a private value limits it to what the quantised type can stand for, but does not round it; a
 //!   `DequantizeLinear` with the same parameters is the identity. Values keep what quantisation would cost them, so that
-//!   results differ from those of a quantised run by up to a step of each quantisation.
+//!   results differ from those of a quantised run by up to a step of each quantisation. An output of integers is rounded.
 //! * Comparisons of private values are those of fixed-point numbers, which rounding has moved by a few units in the last
 //!   place; their results are private numbers 0 or 1.
 //! * `Dropout`, casts between floats, and checks for NaN and infinity have no effect, but `IsNaN` behind a softmax: it finds
@@ -31,6 +31,9 @@
 //! * A mask `m·c` with a `c` below −1024 in front of a softmax is limited to −1024, so that it needs no more range.
 //! * `Floor`, `Round`, `Mod` and casts to integers jump where the value's fixed point passes a whole number; `Equal` of real
 //!   numbers means a difference of at most 2^−16. Whole numbers are told apart exactly.
+//! * A cast to integers of 2 or 4 bits goes around where a value does not fit. Of 8 bits and more, whose overflow ONNX does not
+//!   define, private values stay as they are.
+//! * Comparisons with infinities, and with constants of 2^28 and more, are decided by the import: no private value is there.
 //! * The largest of several values is the first one that is within 2^−14 of the maximum, where something is computed from its
 //!   index.
 //! * Labels that are text become their place in the list of classes.

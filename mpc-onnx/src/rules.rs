@@ -29,6 +29,7 @@ mod scatter;
 mod shape;
 mod signal;
 mod softmax;
+mod state;
 mod transposed;
 
 use crate::call::Call;
@@ -38,9 +39,10 @@ use crate::value::Value;
 
 pub(crate) use choice::{elements_at, one_hot_rows};
 pub(crate) use index::place;
-pub(crate) use integer::{is_float, target};
+pub(crate) use integer::{is_float, is_narrow, target};
 pub(crate) use linear::product;
 pub(crate) use normalise::norm_of;
+pub(crate) use quantise::in_steps;
 
 /// Makes the nodes of an operator for its operands.
 pub(crate) type Apply = fn(&mut Context, &Call<'_>) -> Lowered<Vec<Value>>;
@@ -94,6 +96,8 @@ fn movement(operator: &str) -> Option<Rule> {
         "MelWeightMatrix" => signal::mel_weights,
         "ScatterND" => scatter::scatter_nd,
         "ScatterElements" | "Scatter" => scatter::scatter_elements,
+        "Compress" => index::compress,
+        "TensorScatter" => index::tensor_scatter,
         "Trilu" => index::trilu,
         "Pad" => pad::pad,
         "Constant" => integer::constant,
@@ -112,7 +116,7 @@ fn movement(operator: &str) -> Option<Rule> {
 fn arithmetic(operator: &str) -> Option<Rule> {
     let rule: Apply = match operator {
         "Add" | "Sub" | "Mul" | "Div" | "Mod" | "And" | "Or" | "Xor" | "Equal" | "Less" | "Greater" | "LessOrEqual"
-        | "GreaterOrEqual" => elementwise::binary,
+        | "GreaterOrEqual" | "BitwiseAnd" | "BitwiseOr" | "BitwiseXor" => elementwise::binary,
         "Pow" => elementwise::power,
         "Sum" | "Mean" | "Max" | "Min" => elementwise::variadic,
         "Neg" | "Not" | "Floor" | "Ceil" | "Round" | "Abs" | "Sqrt" | "Exp" | "Log" | "Reciprocal" | "Sign" | "Erf"
@@ -150,12 +154,15 @@ fn layer(operator: &str) -> Option<Rule> {
         "GlobalMaxPool" => pool::global_maximum,
         "GlobalLpPool" => pool::global_lp,
         "ReduceL1" | "ReduceL2" | "ReduceSumSquare" | "ReduceLogSum" | "ReduceLogSumExp" => reduce::norm,
+        "CumProd" => reduce::cumulative_product,
         "ArgMax" | "ArgMin" => reduce::arg_max,
         "Hardmax" => choice::hardmax,
         "TopK" => rank::top_k,
         "Resize" | "Upsample" => resize::resize,
         "Softmax" | "LogSoftmax" => softmax::softmax,
         "Attention" => attention::attention,
+        "LinearAttention" => state::linear_attention,
+        "CausalConvWithState" => state::causal_convolution,
         "RotaryEmbedding" => rotary::rotary,
         "SwiGLU" => rotary::gated,
         "GridSample" => sampling::grid_sample,
@@ -204,9 +211,7 @@ pub(crate) fn hint(operator: &str, domain: &str) -> String {
             );
         }
         "Loop" | "Scan" => "loops are not unrolled; export the model for a fixed number of steps",
-        "NonMaxSuppression" | "Unique" | "Compress" => {
-            "its result's shape or places depend on secrets; end the network before it"
-        }
+        "NonMaxSuppression" | "Unique" => "its result's shape or places depend on secrets; end the network before it",
         "RandomNormal" | "RandomUniform" | "RandomNormalLike" | "RandomUniformLike" | "Bernoulli" | "Multinomial" => {
             "it draws random numbers; export the model for inference"
         }

@@ -86,6 +86,7 @@ fn numbers(tensor: &TensorProto, kind: DataType, raw: Option<&[u8]>, elements: u
         Some(raw) if is(DataType::BOOL) => whole(read(raw, |[byte]| (byte != 0).into())),
         Some(raw) if is(DataType::INT4) => whole(nibbles(raw, elements, |nibble| (nibble ^ 8) - 8)),
         Some(raw) if is(DataType::UINT4) => whole(nibbles(raw, elements, |nibble| nibble)),
+        Some(raw) if is(INT2) || is(UINT2) => whole(quarters(raw, elements, is(INT2))),
         Some(raw) if is_small(kind) => real(raw.iter().map(|&byte| small(kind, byte)).collect()),
         Some(raw) if is(FLOAT4) => {
             let halves = raw.iter().flat_map(|&byte| [byte & 15, byte >> 4]);
@@ -111,6 +112,10 @@ fn numbers(tensor: &TensorProto, kind: DataType, raw: Option<&[u8]>, elements: u
             let convert = |nibble: i64| if is(DataType::INT4) { (nibble ^ 8) - 8 } else { nibble };
             whole(nibbles(&bytes, elements, convert))
         }
+        None if is(INT2) || is(UINT2) => {
+            let bytes: Vec<u8> = fields().map(|&byte| byte as u8).collect();
+            whole(quarters(&bytes, elements, is(INT2)))
+        }
         None if is(DataType::BOOL) => whole(fields().map(|&value| (value != 0).into()).collect()),
         _ => Err(wrong_type(kind)),
     }
@@ -120,6 +125,8 @@ fn numbers(tensor: &TensorProto, kind: DataType, raw: Option<&[u8]>, elements: u
 const FLOATS8: [DataType; 4] = [DataType(17), DataType(18), DataType(19), DataType(20)];
 /// The float of 4 bits.
 const FLOAT4: DataType = DataType(23);
+pub(crate) const UINT2: DataType = DataType(25);
+pub(crate) const INT2: DataType = DataType(26);
 
 fn is_small(kind: DataType) -> bool {
     FLOATS8.contains(&kind)
@@ -168,6 +175,12 @@ fn nibbles(raw: &[u8], elements: usize, convert: impl Fn(i64) -> i64) -> Vec<i64
     halves.take(elements).map(|nibble| convert(nibble.into())).collect()
 }
 
+/// Four elements a byte, the low bits first.
+fn quarters(raw: &[u8], elements: usize, is_signed: bool) -> Vec<i64> {
+    let parts = raw.iter().flat_map(|&byte| [0, 2, 4, 6].map(|place| i64::from(byte >> place & 3)));
+    parts.take(elements).map(|part| if is_signed { (part ^ 2) - 2 } else { part }).collect()
+}
+
 /// The number of bytes that elements of a type take.
 fn byte_count(data_type: DataType, elements: usize) -> Option<usize> {
     Some(match data_type {
@@ -177,6 +190,7 @@ fn byte_count(data_type: DataType, elements: usize) -> Option<usize> {
         DataType::INT8 | DataType::UINT8 | DataType::BOOL => elements,
         kind if is_small(kind) => elements,
         DataType::INT4 | DataType::UINT4 | FLOAT4 => elements.div_ceil(2),
+        INT2 | UINT2 => elements.div_ceil(4),
         _ => return None,
     })
 }

@@ -34,8 +34,13 @@ fn fold(outer: &mut Context, apply: Apply, call: &Call<'_>) -> Lowered<Vec<Value
     let id = inner.builder.input("constant", &graph_shape(&shape))?;
     let mut inputs = call.inputs.clone();
     inputs[place] = Some(Tensor { id, shape }.into());
-    let call =
-        Call { inputs, used: call.used.clone(), opset: call.opset, zero_type: call.zero_type, ..Call::of(call.node) };
+    let call = Call {
+        inputs,
+        used: call.used.clone(),
+        opset: call.opset,
+        operand_type: call.operand_type,
+        ..Call::of(call.node)
+    };
     let result = apply(&mut inner, &call).and_then(|values| evaluated(&mut inner, values, constant.array()));
     outer.budget = inner.budget;
     result

@@ -37,8 +37,8 @@ pub(super) struct Known {
 struct Input {
     name: String,
     shape: Vec<usize>,
+    data_type: DataType,
     is_integer: bool,
-    is_boolean: bool,
     made: Option<(Tensor, Encoding)>,
     /// For each element of integers the least number of rows of the tables that it chooses from.
     limits: Vec<usize>,
@@ -52,9 +52,8 @@ impl Inputs {
             match shape(name, info, shapes) {
                 Ok((shape, data_type)) => {
                     let is_integer = !FLOATS.contains(&data_type);
-                    let is_boolean = data_type == DataType::BOOL;
                     let name = name.to_string();
-                    list.push(Input { name, shape, is_integer, is_boolean, made: None, limits: Vec::new() });
+                    list.push(Input { name, shape, data_type, is_integer, made: None, limits: Vec::new() });
                 }
                 Err(reason) => reasons.push(Reason::InputShape { name: name.to_string(), reason }),
             }
@@ -68,6 +67,11 @@ impl Inputs {
             return Err(reasons);
         }
         Ok(Self { list, places, known: known.clone(), wider: BTreeMap::new() })
+    }
+
+    /// The element type that the file declares for an input.
+    pub(super) fn type_of(&self, name: &str) -> Option<DataType> {
+        self.places.get(name).map(|&place| self.list[place].data_type)
     }
 
     pub(super) fn contains(&self, name: &str) -> bool {
@@ -255,7 +259,7 @@ impl Importer<'_> {
         let Value::Tokens { input, places } = value else { return Ok(value) };
         let plain = self.inputs.encoded(input, Encoding::Plain, &mut self.context)?;
         let chosen = self.chosen(&plain, &places, &[])?;
-        let is_boolean = self.inputs.list[input].is_boolean;
+        let is_boolean = self.inputs.list[input].data_type == DataType::BOOL;
         self.context.note_whole(chosen.id, if is_boolean { Whole::Boolean } else { Whole::Integer });
         self.context.note_typed(chosen.id);
         Ok(chosen.into())
@@ -268,7 +272,7 @@ impl Importer<'_> {
             "Cast" if matches!(call.input(0), Some(Value::Tokens { .. })) => {
                 let to = rules::target(call)?;
                 let is_number = FLOATS.iter().any(|data_type| i64::from(data_type.0) == to);
-                if !is_number && to != i64::from(DataType::BOOL.0) {
+                if !is_number && to != i64::from(DataType::BOOL.0) && !rules::is_narrow(to) {
                     return Ok(Some([call.required(0)?.clone()].into()));
                 }
                 None

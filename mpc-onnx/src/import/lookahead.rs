@@ -9,7 +9,9 @@ use crate::call::Call;
 use crate::error::Lowered;
 use crate::norm::Norm;
 use crate::rules::norm_of;
+use crate::tensor;
 use crate::topology::Order;
+use crate::value::Value;
 
 /// How many values may lie between a mask and its softmax.
 const MAX_VALUES: usize = 16;
@@ -93,6 +95,24 @@ impl<'a> Importer<'a> {
     }
 }
 
+/// Whether a name of the graph stands for −∞ alone.
+fn is_infinity(graph: &GraphProto, order: &Order<'_>, name: &str) -> bool {
+    let weight = graph.initializer.iter().find(|weight| weight.name.as_deref() == Some(name));
+    let is_given = |node: &&NodeProto| node.output.first().is_some_and(|output| output == name);
+    let constant = || {
+        let makers = order.nodes.iter().filter_map(|&place| graph.node.get(place));
+        let node = makers.filter(|node| node.op_type.as_deref() == Some("Constant")).find(is_given)?;
+        node.attribute.iter().find(|attribute| attribute.name.as_deref() == Some("value"))?.t.as_ref()
+    };
+    let Some(tensor) = weight.or_else(constant).filter(|tensor| tensor.dims.iter().all(|&size| size == 1)) else {
+        return false;
+    };
+    match tensor::decode(tensor, None) {
+        Ok(Value::Constant(value)) => value.array().iter().all(|&value| value == f32::NEG_INFINITY),
+        _ => false,
+    }
+}
+
 /// Whether all that depends on the output goes into a softmax, through nothing but sums and movements.
 pub(super) fn feeds_softmax(graph: &GraphProto, order: &Order<'_>, node: &NodeProto) -> bool {
     if !matches!(node.op_type.as_deref(), Some("Add" | "Where" | "Sum" | "Mul" | "Max")) {
@@ -110,7 +130,9 @@ pub(super) fn feeds_softmax(graph: &GraphProto, order: &Order<'_>, node: &NodePr
         let Some(readers) = order.readers.get(value) else { return false };
         for &reader in readers {
             match graph.node.get(reader).map(|node| (node.op_type.as_deref(), node)) {
-                Some((Some("Softmax"), _)) => {}
+                Some((Some("Softmax" | "IsInf"), _)) => {}
+                // As what IsInf finds out.
+                Some((Some("Equal"), node)) if node.input.iter().any(|input| is_infinity(graph, order, input)) => {}
                 Some((Some(operator), node)) if PASSING.contains(&operator) => {
                     open.extend(node.output.first().map(String::as_str));
                 }

@@ -5,9 +5,10 @@ use rten_onnx::onnx::{AttributeProto, DataType, NodeProto};
 use super::Importer;
 use super::inputs::FLOATS;
 use crate::call::Call;
-use crate::context::Quantisation;
+use crate::context::{Quantisation, Whole};
 use crate::error::{Lowered, unsupported};
-use crate::value::Value;
+use crate::rules;
+use crate::value::{Tensor, Value};
 
 /// Operators whose results are elements of their inputs, of the same type.
 const MOVEMENTS: [&str; 14] = [
@@ -44,9 +45,10 @@ const COMPUTING: [&str; 12] = [
 ];
 
 impl<'a> Importer<'a> {
-    /// The element type of the zero point of a quantisation, 0 if it is not known.
-    pub(super) fn zero_type(&self, node: &NodeProto) -> i32 {
+    /// The element type of the zero point of a quantisation, or of what a CastLike is like; 0 if it is not known.
+    pub(super) fn operand_type(&self, node: &NodeProto, call: &Call<'_>) -> i32 {
         let place = match node.op_type.as_deref().unwrap_or_default() {
+            "CastLike" => return self.liked_type(node, call).0,
             "QLinearConv" | "QLinearMatMul" | "QLinearAdd" | "QLinearMul" => 7,
             "QLinearGlobalAveragePool" | "QLinearSigmoid" | "QLinearLeakyRelu" => 4,
             _ => 2,
@@ -57,9 +59,22 @@ impl<'a> Importer<'a> {
         }
     }
 
+    /// The type of a CastLike's second operand, as far as it can be told.
+    fn liked_type(&self, node: &NodeProto, call: &Call<'_>) -> DataType {
+        let known = node.input.get(1).and_then(|name| self.type_of(name));
+        known.unwrap_or(match call.input(1) {
+            Some(Value::Node(x)) if self.context.is_typed(x.id) => match self.context.whole(x.id) {
+                Some(Whole::Boolean) => DataType::BOOL,
+                _ => DataType::INT64,
+            },
+            Some(Value::Integer(_) | Value::Tokens { .. }) => DataType::INT64,
+            _ => DataType::FLOAT,
+        })
+    }
+
     fn type_of(&self, name: &str) -> Option<DataType> {
         let weight = || self.initializers.get(name).and_then(|weight| weight.data_type);
-        self.types.get(name).copied().or_else(weight)
+        self.types.get(name).copied().or_else(weight).or_else(|| self.inputs.type_of(name))
     }
 
     /// Notes the element type of what a node gives, where it is one of integers and plain to see.
@@ -110,6 +125,14 @@ impl<'a> Importer<'a> {
                 unsupported("it moves integers with a scale for each channel; put it behind their DequantizeLinear")
             }
             _ => Ok(Some(first.clone())),
+        }
+    }
+
+    /// An output as the file has it: the integers of what was quantised, and not the real numbers that they stand for.
+    pub(super) fn as_quantised(&mut self, name: &str, x: Tensor) -> Lowered<Tensor> {
+        match self.context.quantisation(x.id).cloned() {
+            Some(parameters) if self.types.contains_key(name) => rules::in_steps(&mut self.context, &x, parameters),
+            _ => Ok(x),
         }
     }
 

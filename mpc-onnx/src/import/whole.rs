@@ -75,7 +75,7 @@ fn whole(context: &Context, call: &Call<'_>, place: usize) -> Option<Whole> {
         }
         ("ArgMax" | "ArgMin" | "Sign" | "Floor" | "Ceil" | "Round", _) | ("TopK", 1) => Some(Whole::Integer),
         ("Hardmax", _) => Some(Whole::Boolean),
-        ("Cast", _) if matches!(rules::target(call), Ok(to) if !rules::is_float(to)) => {
+        ("Cast" | "CastLike", _) if matches!(rules::target(call), Ok(to) if !rules::is_float(to)) => {
             // What was no whole number is one now.
             let inputs = call.inputs.get(..1)?;
             of_inputs(context, inputs).or(Some(Whole::Integer))

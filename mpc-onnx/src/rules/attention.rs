@@ -5,11 +5,11 @@ use ndarray::{ArrayD, Axis, IxDyn};
 
 use crate::arrays;
 use crate::call::Call;
-use crate::context::Context;
+use crate::context::{Context, Whole};
 use crate::error::{Lowered, invalid, unsupported};
 use crate::rules::elementwise::MASK;
 use crate::rules::softmax;
-use crate::value::{Tensor, Value};
+use crate::value::{Tensor, Value, vector};
 
 pub(super) fn attention(context: &mut Context, call: &Call<'_>) -> Lowered<Vec<Value>> {
     check_attributes(call)?;
@@ -73,7 +73,6 @@ fn check_attributes(call: &Call<'_>) -> Lowered<()> {
 struct Scores {
     raw: Tensor,
     capped: Tensor,
-    has_cap: bool,
 }
 
 impl Scores {
@@ -87,15 +86,14 @@ impl Scores {
         };
         let raw = context.scale(&products, scale)?;
         let cap = call.float("softcap", 0.0)?;
-        let has_cap = cap > 0.0;
-        let capped = if has_cap {
+        let capped = if cap > 0.0 {
             let small = context.scale(&raw, 1.0 / cap)?;
             let bent = context.function(&small, Function::Tanh)?;
             context.scale(&bent, cap)?
         } else {
             raw.clone()
         };
-        Ok(Self { raw, capped, has_cap })
+        Ok(Self { raw, capped })
     }
 
     /// The scores that the fourth output shows.
@@ -103,28 +101,75 @@ impl Scores {
         Ok(match call.int("qk_matmul_output_mode", 0)? {
             _ if !call.is_used(3) => self.raw,
             0 => self.raw,
-            // Without a soft cap, or without a mask, their order does not matter.
-            1 if !self.has_cap => masked,
-            2 if call.input(3).is_none() && call.int("is_causal", 0)? == 0 => self.capped,
+            1 => self.capped,
+            2 => masked,
             3 => weights,
-            _ => return unsupported("the scores between mask and soft cap as an output"),
+            mode => return invalid(format!("its qk_matmul_output_mode {mode} is none of 0 to 3")),
         })
     }
 }
 
-/// The scores behind the mask, and their softmax.
+/// A private mask that an input or a node gives.
+enum Mask {
+    /// What is added to the scores.
+    Added(Tensor),
+    /// 1 for what is seen, 0 for what is hidden.
+    Seen(Tensor),
+}
+
+impl Mask {
+    /// The private mask of a call; entries beyond its end are hidden.
+    fn private(context: &mut Context, call: &Call<'_>, columns: usize) -> Lowered<Option<Self>> {
+        let Some(Value::Node(mask)) = call.input(3) else { return Ok(None) };
+        let is_boolean = context.whole(mask.id) == Some(Whole::Boolean) && context.is_typed(mask.id);
+        let Some((&last, outer)) = mask.shape.split_last() else { return invalid("its mask is a scalar") };
+        let missing = if last == 1 { 0 } else { columns.saturating_sub(last) };
+        let (before, mut after) = (vec![0; mask.rank()], vec![0; outer.len()]);
+        after.push(missing);
+        let mask = context.pad(mask, &before, &after)?;
+        if is_boolean {
+            return Ok(Some(Self::Seen(mask)));
+        }
+        if missing == 0 {
+            return Ok(Some(Self::Added(mask)));
+        }
+        context.charge(columns)?;
+        let hidden = (0..columns).map(|column| if column < last { 0.0 } else { MASK });
+        Ok(Some(Self::Added(context.offset_by(&mask, &vector(hidden.collect()))?)))
+    }
+}
+
+/// 1 for the rows that see something, else 0: by what a private mask shows, where a public one does not hide it.
+fn seeing_rows(context: &mut Context, seen: &Tensor, hidden: Option<&ArrayD<f32>>) -> Lowered<Tensor> {
+    let seen = match hidden {
+        Some(hidden) => context.scale_by(seen, &hidden.mapv(|x| f32::from(u8::from(x > MASK))))?,
+        None => seen.clone(),
+    };
+    context.maximum_of_last(&seen)
+}
+
+/// The scores behind the mask, and their softmax, where a row that sees nothing is 0.
 fn weights(context: &mut Context, call: &Call<'_>, capped: &Tensor, sizes: [usize; 3]) -> Lowered<(Tensor, Tensor)> {
-    let mut masked = match call.input(3) {
-        Some(Value::Node(mask)) => context.add(capped, mask)?,
-        _ => capped.clone(),
+    let private = Mask::private(context, call, sizes[1])?;
+    let public = public_mask(context, call, sizes)?;
+    let mut masked = match &private {
+        None => capped.clone(),
+        Some(Mask::Added(mask)) => context.add(capped, mask)?,
+        Some(Mask::Seen(seen)) => {
+            let lowered = context.scale(seen, -MASK)?;
+            let lowered = context.offset(&lowered, MASK)?;
+            context.add(capped, &lowered)?
+        }
     };
-    let Some(mask) = public_mask(context, call, sizes)? else {
-        let weights = softmax::along(context, &masked, 3, false)?;
-        return Ok((masked, weights));
-    };
-    masked = context.offset_by(&masked, &mask)?;
-    let all = softmax::along(context, &masked, 3, false)?;
-    // A row that sees nothing gives 0.
+    if let Some(mask) = &public {
+        masked = context.offset_by(&masked, mask)?;
+    }
+    let mut all = softmax::along(context, &masked, 3, false)?;
+    if let Some(Mask::Seen(seen)) = &private {
+        let rows = seeing_rows(context, seen, public.as_ref())?;
+        all = context.multiply(&all, &rows)?;
+    }
+    let Some(mask) = public else { return Ok((masked, all)) };
     let seen = mask.map_axis(Axis(mask.ndim() - 1), |row| f32::from(u8::from(row.iter().any(|&x| x > MASK))));
     if seen.iter().all(|&seen| seen != 0.0) {
         return Ok((masked, all));

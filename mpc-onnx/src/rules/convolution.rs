@@ -1,6 +1,6 @@
 //! Conv in one, two and three dimensions.
 
-mod private;
+pub(super) mod private;
 
 use mpc_nn::ConvolutionOptions;
 use ndarray::ArrayD;

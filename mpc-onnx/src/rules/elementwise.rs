@@ -56,6 +56,9 @@ fn apply(context: &mut Context, call: &Call<'_>, operator: &str, left: &Value, r
     if let Some(decided) = private_comparison::decided(context, operator, left, right)? {
         return Ok(decided);
     }
+    if let Some(decided) = private_comparison::with_the_farthest(context, operator, left, right)? {
+        return Ok(decided);
+    }
     Ok(match (left, right) {
         (Value::Tokens { .. }, _) | (_, Value::Tokens { .. }) => {
             return unsupported("it takes a private input of integers; cast it to floats first");

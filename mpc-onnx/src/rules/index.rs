@@ -1,11 +1,11 @@
 //! Operators that pick or join parts of an array.
 
-use ndarray::{ArrayD, IxDyn};
+use ndarray::{ArrayD, Dimension, IxDyn};
 
 use crate::arrays;
 use crate::call::Call;
 use crate::context::Context;
-use crate::error::{Lowered, Problem, invalid};
+use crate::error::{Lowered, Problem, invalid, unsupported};
 use crate::value::Value;
 
 pub(super) fn concat(context: &mut Context, call: &Call<'_>) -> Lowered<Vec<Value>> {
@@ -162,6 +162,69 @@ pub(super) fn gather_nd(context: &mut Context, call: &Call<'_>) -> Lowered<Vec<V
         places.extend((0..inner).map(|i| flat * inner + i));
     }
     pick(context, value, &places, &result)
+}
+
+/// The entries of an axis, or of all elements in a row, where a public condition is true.
+pub(super) fn compress(context: &mut Context, call: &Call<'_>) -> Lowered<Vec<Value>> {
+    let Some(Value::Integer(condition)) = call.input(1) else {
+        return unsupported("what its condition keeps depends on secrets; end the network before it");
+    };
+    let mut value = call.required(0)?.clone();
+    let axis = match call.optional_int("axis")? {
+        Some(axis) => arrays::axis(axis, value.shape().len())?,
+        None => {
+            value = context.reshape_value(&value, &[arrays::elements(value.shape())?])?;
+            0
+        }
+    };
+    let size = value.shape()[axis];
+    let kept: Vec<usize> =
+        condition.iter().take(size).enumerate().filter(|(_, is)| **is != 0).map(|(i, _)| i).collect();
+    Ok([context.gather_value(&value, axis, &kept)?].into())
+}
+
+/// A cache with an update written into it from a public place on, for each sample its own.
+pub(super) fn tensor_scatter(context: &mut Context, call: &Call<'_>) -> Lowered<Vec<Value>> {
+    let (past, update) = (call.required(0)?, call.required(1)?);
+    let (shape, new) = (past.shape().to_vec(), update.shape().to_vec());
+    let axis = arrays::axis(call.int("axis", -2)?, shape.len())?;
+    let fits = |i: usize| if i == axis { new[i] <= shape[i] } else { new[i] == shape[i] };
+    if axis == 0 || new.len() != shape.len() || !(0..shape.len()).all(fits) {
+        return invalid("its update does not fit its cache");
+    }
+    let (size, length) = (shape[axis], new[axis]);
+    let is_circular = match call.string("mode", "linear")?.as_str() {
+        "linear" => false,
+        "circular" => true,
+        mode => return invalid(format!("mode `{mode}` is not known")),
+    };
+    let starts = call.optional_integers(2)?.unwrap_or_else(|| vec![0; shape[0]]);
+    let starts = starts.into_iter().map(arrays::size).collect::<Lowered<Vec<_>>>()?;
+    let is_inside = |start: usize| if is_circular { start < size } else { start.saturating_add(length) <= size };
+    if starts.len() != shape[0] || !starts.iter().all(|&start| is_inside(start)) {
+        return invalid("it writes outside its cache");
+    }
+    let elements = arrays::elements(&shape)?;
+    context.charge(elements.saturating_mul(2))?;
+    let places: Vec<usize> = ndarray::indices(IxDyn(&shape))
+        .into_iter()
+        .map(|place| {
+            let mut place = place.slice().to_vec();
+            let own = row_major(&place, &shape);
+            // How far behind the first written entry, around the end if the cache is a circle.
+            let behind = (place[axis] + size - starts[place[0]]) % size;
+            if behind >= length {
+                return own;
+            }
+            place[axis] = behind;
+            elements + row_major(&place, &new)
+        })
+        .collect();
+    let flat = [(past, elements), (update, arrays::elements(&new)?)]
+        .map(|(value, elements)| context.reshape_value(value, &[elements]));
+    let [past, update] = flat;
+    let both = context.concat_values(&[past?, update?], 0)?;
+    pick(context, &both, &places, &shape)
 }
 
 /// The upper or lower triangle of matrices; zeros elsewhere.

@@ -8,8 +8,8 @@ use crate::call::Call;
 use crate::context::{Context, Whole, graph_shape};
 use crate::error::{Lowered, Problem, invalid, unsupported};
 use crate::rules::{choice, rounding};
-use crate::tensor;
-use crate::value::{Value, vector};
+use crate::tensor::{self, INT2, UINT2};
+use crate::value::{Tensor, Value, vector};
 
 /// A binary operator on integers; Booleans are 0 and 1.
 pub(super) fn binary(operator: &str, a: i64, b: i64) -> Lowered<i64> {
@@ -28,6 +28,9 @@ pub(super) fn binary(operator: &str, a: i64, b: i64) -> Lowered<i64> {
         "And" => boolean(a != 0 && b != 0),
         "Or" => boolean(a != 0 || b != 0),
         "Xor" => boolean((a != 0) != (b != 0)),
+        "BitwiseAnd" => Ok(a & b),
+        "BitwiseOr" => Ok(a | b),
+        "BitwiseXor" => Ok(a ^ b),
         "Equal" => boolean(a == b),
         "Less" => boolean(a < b),
         "Greater" => boolean(a > b),
@@ -207,8 +210,21 @@ pub(crate) fn is_float(data_type: i64) -> bool {
     floats.iter().any(|float| i64::from(float.0) == data_type)
 }
 
-/// The type that a Cast names, by its number or, in the first opsets, by its name.
+/// Whether a type holds a few numbers only, so that a cast to it is more than another name.
+pub(crate) fn is_narrow(data_type: i64) -> bool {
+    is_small_float(data_type) || bits(data_type).is_some_and(|(bits, _)| bits <= 4)
+}
+
+/// Whether a type is one of the floats of 4 or 8 bits.
+fn is_small_float(data_type: i64) -> bool {
+    (17..=20).contains(&data_type) || data_type == 23 || data_type == 24
+}
+
+/// The type that a Cast names, by its number or, in the first opsets, by its name; that of a CastLike's second operand.
 pub(crate) fn target(call: &Call<'_>) -> Lowered<i64> {
+    if call.operator() == "CastLike" {
+        return Ok(call.operand_type.into());
+    }
     if call.opset >= 6 {
         return call.int("to", 0);
     }
@@ -217,23 +233,46 @@ pub(crate) fn target(call: &Call<'_>) -> Lowered<i64> {
     kind.map_or_else(|| invalid(format!("its type `{name}` is not known")), |kind| Ok(kind.0.into()))
 }
 
+/// The bits of an integer type, and whether it has a sign.
+fn bits(data_type: i64) -> Option<(u32, bool)> {
+    Some(match i32::try_from(data_type).map(DataType).ok()? {
+        DataType::UINT8 => (8, false),
+        DataType::INT8 => (8, true),
+        DataType::UINT16 => (16, false),
+        DataType::INT16 => (16, true),
+        DataType::UINT32 => (32, false),
+        DataType::INT32 => (32, true),
+        DataType::UINT4 => (4, false),
+        DataType::INT4 => (4, true),
+        UINT2 => (2, false),
+        INT2 => (2, true),
+        _ => return None,
+    })
+}
+
+/// An integer as a type holds it, which goes around where it does not fit.
+fn wrapped(value: i64, data_type: i64) -> i64 {
+    let Some((bits, is_signed)) = bits(data_type) else { return value };
+    let lowest = if is_signed { -(1 << (bits - 1)) } else { 0 };
+    value.wrapping_sub(lowest).rem_euclid(1 << bits) + lowest
+}
+
 pub(super) fn cast(context: &mut Context, call: &Call<'_>) -> Lowered<Vec<Value>> {
     let value = call.required(0)?;
-    let to_float = if call.operator() == "CastLike" {
-        !matches!(call.required(1)?, Value::Integer(_) | Value::Tokens { .. })
-    } else {
-        let to = target(call)?;
-        if to == i64::from(DataType::STRING.0) {
-            return unsupported("text");
-        }
-        is_float(to)
-    };
-    let to_boolean = target(call)? == i64::from(DataType::BOOL.0);
+    let to = target(call)?;
+    if to == i64::from(DataType::STRING.0) {
+        return unsupported("text");
+    }
+    if is_small_float(to) {
+        return unsupported("a cast to floats of 4 or 8 bits, which rounds coarsely; export the model without it");
+    }
+    let (to_float, to_boolean) = (is_float(to), to == i64::from(DataType::BOOL.0));
     Ok([match value {
         Value::Integer(array) if to_float => Value::constant(array.mapv(|x| x as f32)),
         Value::Integer(array) if to_boolean => Value::integer(array.mapv(|x| i64::from(x != 0))),
+        Value::Integer(array) => Value::integer(array.mapv(|x| wrapped(x, to))),
         Value::Constant(constant) if to_boolean => Value::integer(constant.array().mapv(|x| i64::from(x != 0.0))),
-        Value::Constant(constant) if !to_float => Value::integer(constant.array().mapv(|x| x as i64)),
+        Value::Constant(constant) if !to_float => Value::integer(constant.array().mapv(|x| wrapped(x as i64, to))),
         Value::Node(x) if to_boolean && context.whole(x.id) != Some(Whole::Boolean) => {
             let is_whole = context.whole(x.id).is_some();
             let zero = choice::is_zero(context, x, is_whole)?;
@@ -242,7 +281,7 @@ pub(super) fn cast(context: &mut Context, call: &Call<'_>) -> Lowered<Vec<Value>
             context.note_whole(other.id, Whole::Boolean);
             other.into()
         }
-        Value::Node(x) if !to_float && context.whole(x.id).is_none() => rounding::towards_zero(context, x)?.into(),
+        Value::Node(x) if !to_float => to_integers(context, x, to)?.into(),
         // Floats of the same values: what tells floats from integers is noted for nodes.
         Value::Node(x) if to_float && context.is_typed(x.id) => {
             let shape = graph_shape(&x.shape);
@@ -260,6 +299,16 @@ pub(super) fn cast(context: &mut Context, call: &Call<'_>) -> Lowered<Vec<Value>
     .into())
 }
 
+/// A private value without what is behind its point. What the widest types do not hold is not defined, or beyond every range.
+fn to_integers(context: &mut Context, x: &Tensor, to: i64) -> Lowered<Tensor> {
+    let is_boolean = context.whole(x.id) == Some(Whole::Boolean);
+    let y = rounding::towards_zero(context, x)?;
+    match bits(to) {
+        Some((bits, is_signed)) if bits <= 4 && !is_boolean => rounding::wrapped(context, &y, bits, is_signed),
+        _ => Ok(y),
+    }
+}
+
 /// Fixed point is neither NaN nor infinite, but what it stands for may be, where public masks say so.
 pub(super) fn never(context: &mut Context, call: &Call<'_>) -> Lowered<Vec<Value>> {
     let value = call.required(0)?;
@@ -267,6 +316,12 @@ pub(super) fn never(context: &mut Context, call: &Call<'_>) -> Lowered<Vec<Value
     Ok([match value {
         Value::Constant(constant) if call.operator() == "IsInf" => {
             Value::integer(constant.array().mapv(|x| i64::from(x.is_infinite())))
+        }
+        Value::Node(x) if call.operator() == "IsInf" && context.infinite(x.id).is_some() => {
+            // Masks are −∞ alone.
+            let is_seen = call.int("detect_negative", 1)? != 0;
+            let places = context.infinite(x.id).map(|places| places.mapv(|place| place * i64::from(is_seen)));
+            Value::integer(arrays::broadcast(&places.unwrap_or_default(), &x.shape)?)
         }
         Value::Node(x) if call.operator() == "IsNaN" && context.undefined(x.id).is_some() => {
             let places = context.undefined(x.id).cloned().unwrap_or_default();

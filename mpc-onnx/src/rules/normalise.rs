@@ -4,7 +4,7 @@ use mpc_protocols::function::Function;
 
 use crate::arrays;
 use crate::call::Call;
-use crate::context::Context;
+use crate::context::{Context, real};
 use crate::error::{Lowered, invalid, unsupported};
 use crate::norm::Norm;
 use crate::value::{Constant, Tensor, Value, vector};
@@ -43,8 +43,10 @@ pub(crate) fn norm_of(call: &Call<'_>) -> Lowered<Norm> {
 
 pub(super) fn batch(context: &mut Context, call: &Call<'_>) -> Lowered<Vec<Value>> {
     let x = call.tensor(0)?;
-    if let Some(y) = with_private_statistics(context, call, x)? {
-        return Ok([y.into()].into());
+    let is_private = (1..5).any(|place| call.input(place).is_some_and(Value::is_private));
+    let is_training = call.int("training_mode", 0)? != 0;
+    if (is_private || is_training) && x.rank() >= 2 && call.int("spatial", 1)? != 0 {
+        return private_batch(context, call, x, is_training);
     }
     let norm = norm_of(call)?;
     if (1..5).any(|output| call.is_used(output)) {
@@ -57,34 +59,108 @@ pub(super) fn batch(context: &mut Context, call: &Call<'_>) -> Lowered<Vec<Value
     Ok([y.into()].into())
 }
 
-/// A batch normalisation by the statistics of the batch itself, as without running ones; `None` if it has constants.
-fn with_private_statistics(context: &mut Context, call: &Call<'_>, x: &Tensor) -> Lowered<Option<Tensor>> {
+/// A batch normalisation by parameters that depend on a private input, or by the statistics of the batch itself. Then the second
+/// and third result are the running ones.
+fn private_batch(context: &mut Context, call: &Call<'_>, x: &Tensor, is_training: bool) -> Lowered<Vec<Value>> {
     let epsilon = call.float("epsilon", 1e-5)?;
-    let is_training = call.int("training_mode", 0)? != 0;
-    if x.rank() < 2 || (1..5).any(|output| call.is_used(output)) {
-        return Ok(None);
+    let mut shape = vec![1; x.rank() - 1];
+    shape[0] = x.shape[1];
+    let mut parameters = Vec::new();
+    for place in 1..5 {
+        let value = call.required(place)?.clone();
+        if value.shape() != &shape[..1] {
+            return invalid("it has another number of channels than its input");
+        }
+        parameters.push(context.reshape_value(&value, &shape)?);
     }
-    let y = match (call.input(3), call.input(4)) {
-        _ if is_training => {
-            let axes: Vec<usize> = (0..x.rank()).filter(|&axis| axis != 1).collect();
-            normalised(context, x, &axes, epsilon)?
+    let [scale, shift, mean, variance] = parameters.as_slice() else { return invalid("it has not four parameters") };
+    let mut results = Vec::new();
+    let y = if is_training {
+        let axes: Vec<usize> = (0..x.rank()).filter(|&axis| axis != 1).collect();
+        for (place, old) in [(1, mean), (2, variance)] {
+            results.push(match call.is_used(place) {
+                true => running(context, call, x, &axes, place == 2, old)?,
+                false => Value::scalar(0),
+            });
         }
-        (Some(Value::Node(mean)), Some(Value::Node(variance))) => {
-            let mut shape = vec![1; x.rank() - 1];
-            shape[0] = x.shape[1];
-            if mean.shape != shape[..1] || variance.shape != shape[..1] {
-                return invalid("it has another number of channels than its input");
+        normalised(context, x, &axes, epsilon)?
+    } else {
+        let centred = match mean {
+            Value::Node(mean) => context.subtract(x, mean)?,
+            mean => context.offset_privately(x, &real(mean)?.array().mapv(|mean| -mean))?,
+        };
+        match variance {
+            Value::Node(variance) => {
+                let variance = context.offset(variance, epsilon)?;
+                let root = context.function(&variance, Function::Power { exponent: -0.5 })?;
+                context.multiply(&centred, &root)?
             }
-            let (mean, variance) = (context.reshape(mean, &shape)?, context.reshape(variance, &shape)?);
-            let centred = context.subtract(x, &mean)?;
-            let variance = context.offset(&variance, epsilon)?;
-            let root = context.function(&variance, Function::Power { exponent: -0.5 })?;
-            context.multiply(&centred, &root)?
+            variance => {
+                let variance = real(variance)?;
+                if !variance.array().iter().all(|&variance| variance + epsilon > 0.0) {
+                    return invalid("a variance is not positive");
+                }
+                let roots = variance.array().mapv(|variance| (variance + epsilon).sqrt().recip());
+                context.scale_privately(&centred, &roots)?
+            }
         }
-        _ => return Ok(None),
     };
-    let (scale, shift) = (call.constant(1)?, call.constant(2)?);
-    for_channels(context, &y, &scale, Some(&shift)).map(Some)
+    let y = times(context, &y, scale)?;
+    results.insert(0, plus(context, &y, shift)?.into());
+    Ok(results)
+}
+
+/// momentum·old + (1 − momentum)·new, for the mean or the variance of each channel.
+fn running(
+    context: &mut Context,
+    call: &Call<'_>,
+    x: &Tensor,
+    axes: &[usize],
+    is_variance: bool,
+    old: &Value,
+) -> Lowered<Value> {
+    let momentum = call.float("momentum", 0.9)?;
+    let mut new = context.mean(x, axes)?;
+    if is_variance {
+        let centred = context.subtract(x, &new)?;
+        let squares = context.square(&centred)?;
+        new = context.mean(&squares, axes)?;
+    }
+    let new = context.scale(&new, 1.0 - momentum)?;
+    let new = context.reshape(&new, &[x.shape[1]])?;
+    let old = context.reshape_value(old, &[x.shape[1]])?;
+    let y = match old {
+        Value::Node(old) => {
+            let old = context.scale(&old, momentum)?;
+            context.add(&new, &old)?
+        }
+        old => context.offset_privately(&new, &real(&old)?.array().mapv(|old| old * momentum))?,
+    };
+    Ok(y.into())
+}
+
+/// x ⊙ factor for a factor that is private, or the model owner's and broadcasts to x.
+fn times(context: &mut Context, x: &Tensor, factor: &Value) -> Lowered<Tensor> {
+    match factor {
+        Value::Node(factor) => context.multiply(x, factor),
+        factor => {
+            let factor = real(factor)?;
+            arrays::broadcast(factor.array(), &x.shape)?;
+            context.scale_privately(x, factor.array())
+        }
+    }
+}
+
+/// x + addend, as [`times`].
+fn plus(context: &mut Context, x: &Tensor, addend: &Value) -> Lowered<Tensor> {
+    match addend {
+        Value::Node(addend) => context.add(x, addend),
+        addend => {
+            let addend = real(addend)?;
+            arrays::broadcast(addend.array(), &x.shape)?;
+            context.offset_privately(x, addend.array())
+        }
+    }
 }
 
 /// scale ⊙ x + shift for each entry of axis 1.
@@ -189,22 +265,10 @@ fn last_axes(call: &Call<'_>, x: &Tensor) -> Lowered<Vec<usize>> {
 }
 
 fn scaled(context: &mut Context, call: &Call<'_>, y: Tensor) -> Lowered<Tensor> {
-    let y = match call.input(1) {
-        Some(Value::Node(scale)) => context.multiply(&y, scale)?,
-        _ => {
-            let scale = call.constant(1)?;
-            arrays::broadcast(scale.array(), &y.shape)?;
-            context.scale_privately(&y, scale.array())?
-        }
-    };
+    let y = times(context, &y, call.required(1)?)?;
     match call.input(2) {
         None => Ok(y),
-        Some(Value::Node(shift)) => context.add(&y, shift),
-        Some(_) => {
-            let shift = call.constant(2)?;
-            arrays::broadcast(shift.array(), &y.shape)?;
-            context.offset_privately(&y, shift.array())
-        }
+        Some(shift) => plus(context, &y, shift),
     }
 }
 

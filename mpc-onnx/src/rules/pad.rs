@@ -1,10 +1,12 @@
 //! Pad.
 
+use ndarray::ArrayD;
+
 use crate::arrays;
 use crate::call::Call;
 use crate::context::Context;
 use crate::error::{Lowered, invalid, unsupported};
-use crate::value::Value;
+use crate::value::{Tensor, Value};
 
 pub(super) fn pad(context: &mut Context, call: &Call<'_>) -> Lowered<Vec<Value>> {
     let mut value = call.required(0)?.clone();
@@ -12,7 +14,8 @@ pub(super) fn pad(context: &mut Context, call: &Call<'_>) -> Lowered<Vec<Value>>
     let (pads, fill) = if call.opset < 11 {
         (call.ints("pads")?.or(call.ints("paddings")?).unwrap_or_default(), call.float("value", 0.0)?)
     } else {
-        (call.integers(1)?, call.optional_scalar(2)?.unwrap_or(0.0))
+        let is_private = call.input(2).is_some_and(Value::is_private);
+        (call.integers(1)?, if is_private { 0.0 } else { call.optional_scalar(2)?.unwrap_or(0.0) })
     };
     let axes = match call.optional_integers(3)? {
         Some(axes) => axes.iter().map(|&axis| arrays::axis(axis, rank)).collect::<Lowered<Vec<_>>>()?,
@@ -42,7 +45,10 @@ pub(super) fn pad(context: &mut Context, call: &Call<'_>) -> Lowered<Vec<Value>>
     let (before, after) = (positive(&before)?, positive(&after)?);
     let mode = call.string("mode", "constant")?;
     Ok([match mode.as_str() {
-        "constant" => constant(context, &value, &before, &after, fill)?,
+        "constant" => match call.input(2) {
+            Some(Value::Node(fill)) => private_fill(context, &value, &before, &after, fill)?,
+            _ => constant(context, &value, &before, &after, fill)?,
+        },
         "reflect" | "edge" | "wrap" => {
             for axis in 0..rank {
                 let indices = border(context, &mode, value.shape()[axis], before[axis], after[axis])?;
@@ -97,6 +103,27 @@ fn constant(context: &mut Context, value: &Value, before: &[usize], after: &[usi
         }
         Value::Tokens { .. } => unsupported("it pads a private input of integers"),
     }
+}
+
+/// A border of one private number.
+fn private_fill(
+    context: &mut Context,
+    value: &Value,
+    before: &[usize],
+    after: &[usize],
+    fill: &Tensor,
+) -> Lowered<Value> {
+    if fill.len() != 1 {
+        return invalid("its input 2 must have one element");
+    }
+    let inner = value.shape().to_vec();
+    context.charge(padded_elements(&inner, before, after)?.saturating_mul(2))?;
+    let border = arrays::pad(&ArrayD::zeros(inner), before, after, 1.0)?;
+    let padded = context.pad_value(value, before, after)?;
+    let padded = context.tensor_of(&padded)?;
+    let fill = context.reshape(fill, &vec![1; border.ndim()])?;
+    let border = context.scale_by(&fill, &border)?;
+    Ok(context.add(&padded, &border)?.into())
 }
 
 fn padded_elements(shape: &[usize], before: &[usize], after: &[usize]) -> Lowered<usize> {

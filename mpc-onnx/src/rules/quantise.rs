@@ -6,9 +6,9 @@ use rten_onnx::onnx::DataType;
 
 use crate::arrays;
 use crate::call::Call;
-use crate::context::{Context, Quantisation, real};
+use crate::context::{Context, Quantisation, Whole, real};
 use crate::error::{Lowered, Problem, invalid, unsupported};
-use crate::rules::elementwise;
+use crate::rules::{elementwise, rounding};
 use crate::value::{Constant, Tensor, Value};
 
 fn parameters(context: &mut Context, call: &Call<'_>, shape: &[usize]) -> Lowered<Quantisation> {
@@ -127,7 +127,8 @@ fn requantised(context: &mut Context, x: &Tensor, new: Quantisation) -> Lowered<
 /// The range of the quantised type: that of the zero point, or what an attribute says.
 fn limits(call: &Call<'_>) -> Lowered<Option<(f32, f32)>> {
     let declared = call.int("output_dtype", 0)?;
-    let kind = if declared == 0 || call.zero_type != DataType::UINT8.0 { i64::from(call.zero_type) } else { declared };
+    let kind =
+        if declared == 0 || call.operand_type != DataType::UINT8.0 { i64::from(call.operand_type) } else { declared };
     Ok(match i32::try_from(kind).map(DataType) {
         Ok(DataType::UINT8) => Some((0.0, 255.0)),
         Ok(DataType::INT8) => Some((-128.0, 127.0)),
@@ -168,6 +169,15 @@ pub(super) fn quantised(
     limited(context, call, y, limits(call)?, parameters)
 }
 
+/// The integers that quantised real numbers are in the file: a step is the scale, and 0 the zero point.
+pub(crate) fn in_steps(context: &mut Context, x: &Tensor, parameters: Quantisation) -> Lowered<Tensor> {
+    let steps = context.scale_by(x, &parameters.scale.mapv(|scale| scale.recip()))?;
+    let steps = rounding::round(context, &steps)?;
+    let y = context.offset_by(&steps, &parameters.zero)?;
+    context.note_whole(y.id, Whole::Integer);
+    Ok(y)
+}
+
 /// The value within what each element's scale and zero point make of the type's limits.
 fn limited(
     context: &mut Context,
@@ -177,8 +187,9 @@ fn limited(
     parameters: Quantisation,
 ) -> Lowered<Tensor> {
     let Some((low, high)) = limits else {
-        return match call.zero_type {
+        return match call.operand_type {
             0 => unsupported("the type of its zero point is not known; make it a weight of the file"),
+            _ if call.is_output => unsupported("an output of floats of 8 bits; end the network with DequantizeLinear"),
             // Wider than what a private value can be.
             _ => Ok(x.clone()),
         };

@@ -235,6 +235,37 @@ pub(super) fn cumulative_sum(context: &mut Context, call: &Call<'_>) -> Lowered<
     .into())
 }
 
+/// Running products along an axis: after each step those of twice as many factors.
+pub(super) fn cumulative_product(context: &mut Context, call: &Call<'_>) -> Lowered<Vec<Value>> {
+    let x = call.tensor(0)?;
+    let axis = arrays::axis(call.integers_or_zero(1)?, x.rank())?;
+    let size = x.shape[axis];
+    if size > MAX_FACTORS {
+        return unsupported(format!("products of more than {MAX_FACTORS} private factors"));
+    }
+    let is_reverse = call.int("reverse", 0)? != 0;
+    let backwards: Vec<usize> = (0..size).rev().collect();
+    let mut y = if is_reverse { context.gather(x, axis, &backwards)? } else { x.clone() };
+    let mut step = 1;
+    while step < size {
+        let (start, first) = (context.slice(&y, axis, 0, step)?, context.slice(&y, axis, 0, size - step)?);
+        let others = context.slice(&y, axis, step, size)?;
+        let products = context.multiply(&others, &first)?;
+        y = context.join(&[start, products], axis)?;
+        step *= 2;
+    }
+    if call.int("exclusive", 0)? != 0 {
+        let none = context.slice(&y, axis, 0, 1)?;
+        let none = context.scale(&none, 0.0)?;
+        let mut parts = vec![context.offset(&none, 1.0)?];
+        if size > 1 {
+            parts.push(context.slice(&y, axis, 0, size - 1)?);
+        }
+        y = context.join(&parts, axis)?;
+    }
+    Ok([if is_reverse { context.gather(&y, axis, &backwards)? } else { y }.into()].into())
+}
+
 fn running<T: Copy + Default>(
     array: &ArrayD<T>,
     axis: usize,

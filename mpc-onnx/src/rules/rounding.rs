@@ -18,11 +18,7 @@ pub(super) fn unary(context: &mut Context, operator: &str, x: &Tensor) -> Lowere
         "Round" => round(context, x)?,
         "Cos" => turn(context, x, 0.0)?,
         "Sin" => turn(context, x, -0.25)?,
-        "Tan" => {
-            let (sine, cosine) = (turn(context, x, -0.25)?, turn(context, x, 0.0)?);
-            let reciprocal = context.function(&cosine, Function::Reciprocal)?;
-            context.multiply(&sine, &reciprocal)?
-        }
+        "Tan" => tangent(context, x)?,
         "Atan" => arc_tangent(context, x)?,
         "Asin" => arc_sine(context, x)?,
         "Acos" => {
@@ -70,7 +66,7 @@ fn ceil(context: &mut Context, x: &Tensor) -> Lowered<Tensor> {
 }
 
 /// To the nearest whole number, of two equally near ones to the even one.
-fn round(context: &mut Context, x: &Tensor) -> Lowered<Tensor> {
+pub(super) fn round(context: &mut Context, x: &Tensor) -> Lowered<Tensor> {
     if context.whole(x.id).is_some() {
         return Ok(x.clone());
     }
@@ -95,6 +91,18 @@ pub(super) fn towards_zero(context: &mut Context, x: &Tensor) -> Lowered<Tensor>
     let whole = floor(context, &magnitude)?;
     let sign = sign_of(context, x)?;
     context.multiply(&whole, &sign)
+}
+
+/// A whole number as an integer of so many bits holds it, which goes around where it does not fit.
+pub(super) fn wrapped(context: &mut Context, x: &Tensor, bits: u32, is_signed: bool) -> Lowered<Tensor> {
+    let size = (1u32 << bits) as f32;
+    let lowest = if is_signed { -size / 2.0 } else { 0.0 };
+    // Half a unit more, so that rounding does not take a whole number to the one below.
+    let from_lowest = context.offset(x, 0.5 - lowest)?;
+    let turns = context.scale(&from_lowest, 1.0 / size)?;
+    let turns = context.floor(&turns)?;
+    let excess = context.scale(&turns, -size)?;
+    context.add(x, &excess)
 }
 
 /// 1 for x ≥ 0, else −1.
@@ -204,6 +212,34 @@ fn turn(context: &mut Context, x: &Tensor, shift: f32) -> Lowered<Tensor> {
     let nearest = context.floor(&nearest)?;
     let distance = context.subtract(&turns, &nearest)?;
     context.function(&distance, Function::CosineOfTurns)
+}
+
+/// The tangent, by the distance d of the angle from the nearest multiple of π, and the smaller one m of |d| and π/2 − |d|: m over
+/// q(m²) up to π/4, and q(m²) over m beyond, where q(m²) is m·cot m. So what is next to a pole is divided by its distance from it.
+fn tangent(context: &mut Context, x: &Tensor) -> Lowered<Tensor> {
+    use core::f32::consts::{FRAC_1_PI, FRAC_PI_4, PI};
+    let turns = context.scale(x, FRAC_1_PI)?;
+    let nearest = context.offset(&turns, 0.5)?;
+    let nearest = context.floor(&nearest)?;
+    let multiple = context.scale(&nearest, PI)?;
+    let distance = context.subtract(x, &multiple)?;
+    let magnitude = context.function(&distance, Function::Abs)?;
+    let beyond = context.offset(&magnitude, -FRAC_PI_4)?;
+    let is_steep = context.function(&beyond, Function::Step)?;
+    // π/4 − ||d| − π/4|
+    let from_middle = context.function(&beyond, Function::Abs)?;
+    let small = context.scale(&from_middle, -1.0)?;
+    let small = context.offset(&small, FRAC_PI_4)?;
+    let square = context.square(&small)?;
+    // The series of m·cot m, right to 10^−6 up to π/4.
+    let q = polynomial(context, &square, &[1.0, -1.0 / 3.0, -1.0 / 45.0, -2.0 / 945.0, -1.0 / 4725.0])?;
+    let change = context.subtract(&q, &small)?;
+    let change = context.multiply(&change, &is_steep)?;
+    let (above, below) = (context.add(&small, &change)?, context.subtract(&q, &change)?);
+    let inverse = context.function(&below, Function::PositiveReciprocal)?;
+    let quotient = context.multiply(&above, &inverse)?;
+    let sign = sign_of(context, &distance)?;
+    context.multiply(&quotient, &sign)
 }
 
 /// The polynomial with these coefficients, the lowest first.

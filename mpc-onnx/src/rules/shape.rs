@@ -8,7 +8,9 @@ use crate::value::Value;
 
 pub(super) fn identity(context: &mut Context, call: &Call<'_>) -> Lowered<Vec<Value>> {
     let is_dropout = call.operator() == "Dropout";
-    let has_effect = is_dropout && call.optional_scalar(1)?.unwrap_or(0.5) != 0.0;
+    // A private ratio is one that has an effect, if the network is trained.
+    let is_public = !call.input(1).is_some_and(Value::is_private);
+    let has_effect = is_dropout && !(is_public && call.optional_scalar(1)? == Some(0.0));
     if has_effect && call.optional_integers(2)?.is_some_and(|training| training.iter().any(|&is| is != 0)) {
         return unsupported("dropout in training mode; export the model for inference");
     }

@@ -16,39 +16,11 @@ fn angle(k: usize, i: usize, n: usize) -> (f64, f64) {
     (cosine, sine)
 }
 
-/// DFT along an axis of numbers that are real, or pairs in the last axis.
-pub(super) fn dft(context: &mut Context, call: &Call<'_>) -> Lowered<Vec<Value>> {
-    let x = call.tensor(0)?;
-    let rank = x.rank();
-    let axis = if call.opset < 20 {
-        call.int("axis", 1)?
-    } else {
-        call.optional_integers(2)?.and_then(|axes| axes.first().copied()).unwrap_or(-2)
-    };
-    let axis = arrays::axis(axis, rank)?;
-    let parts = x.shape.last().copied().unwrap_or(0);
-    let (is_inverse, is_onesided) = (call.int("inverse", 0)? != 0, call.int("onesided", 0)? != 0);
-    if axis + 1 == rank || !(1..=2).contains(&parts) {
-        return invalid("its last axis is not one of one or two parts of a number");
-    }
-    if is_inverse && is_onesided {
-        return unsupported("an inverse transform of one side");
-    }
-    let length = match call.optional_integers(1)?.as_deref() {
-        Some(&[length]) => arrays::size(length)?,
-        _ => x.shape[axis],
-    };
-    if length == 0 {
-        return invalid("its length is 0");
-    }
-    let mut order: Vec<usize> = (0..rank - 1).filter(|&other| other != axis).collect();
-    order.extend([axis, rank - 1]);
-    let moved = context.transpose(x, &order)?;
-    let outer: Vec<usize> = order[..rank - 2].iter().map(|&axis| x.shape[axis]).collect();
-    let rows = context.reshape(&moved, &[outer.iter().product(), x.shape[axis] * parts])?;
-    let count = if is_onesided { length / 2 + 1 } else { length };
-    let known = x.shape[axis].min(length);
-    context.charge(count.saturating_mul(known).saturating_mul(4 * parts))?;
+/// The coefficients of a public linear map, row by row.
+type Rows = Vec<Vec<(usize, f32)>>;
+
+/// The first `count` numbers of a transform of `known` ones that zeros fill up to a length.
+fn full(length: usize, [count, known]: [usize; 2], parts: usize, is_inverse: bool) -> Rows {
     let norm = if is_inverse { 1.0 / length as f64 } else { 1.0 };
     let mut map = Vec::new();
     for k in 0..count {
@@ -64,8 +36,61 @@ pub(super) fn dft(context: &mut Context, call: &Call<'_>) -> Lowered<Vec<Value>>
             map.push(row);
         }
     }
+    map
+}
+
+/// The real signal of that length whose spectrum has these numbers on one side; the other side mirrors them.
+fn half_inverse(length: usize, known: usize, parts: usize) -> Rows {
+    let row = |t: usize| {
+        let of_bin = |k: usize| {
+            let (cosine, sine) = angle(k, t, length);
+            // The first bin and the middle one are their own mirrors.
+            let weight = if k == 0 || 2 * k == length { 1.0 } else { 2.0 } / length as f64;
+            let pair = [cosine * weight, -sine * weight];
+            (0..parts).map(move |part| (k * parts + part, pair[part] as f32))
+        };
+        (0..known).flat_map(of_bin).collect()
+    };
+    (0..length).map(row).collect()
+}
+
+/// DFT along an axis of numbers that are real, or pairs in the last axis.
+pub(super) fn dft(context: &mut Context, call: &Call<'_>) -> Lowered<Vec<Value>> {
+    let x = call.tensor(0)?;
+    let rank = x.rank();
+    let axis = if call.opset < 20 {
+        call.int("axis", 1)?
+    } else {
+        call.optional_integers(2)?.and_then(|axes| axes.first().copied()).unwrap_or(-2)
+    };
+    let axis = arrays::axis(axis, rank)?;
+    let parts = x.shape.last().copied().unwrap_or(0);
+    let (is_inverse, is_onesided) = (call.int("inverse", 0)? != 0, call.int("onesided", 0)? != 0);
+    if axis + 1 == rank || !(1..=2).contains(&parts) {
+        return invalid("its last axis is not one of one or two parts of a number");
+    }
+    // One side of a spectrum, of which a real signal is made.
+    let is_half = is_inverse && is_onesided;
+    let length = match call.optional_integers(1)?.as_deref() {
+        Some(&[length]) => arrays::size(length)?,
+        _ if is_half => 2 * x.shape[axis].saturating_sub(1),
+        _ => x.shape[axis],
+    };
+    if length == 0 {
+        return invalid("its length is 0");
+    }
+    let mut order: Vec<usize> = (0..rank - 1).filter(|&other| other != axis).collect();
+    order.extend([axis, rank - 1]);
+    let moved = context.transpose(x, &order)?;
+    let outer: Vec<usize> = order[..rank - 2].iter().map(|&axis| x.shape[axis]).collect();
+    let rows = context.reshape(&moved, &[outer.iter().product(), x.shape[axis] * parts])?;
+    let count = if is_onesided && !is_inverse { length / 2 + 1 } else { length };
+    let known = x.shape[axis].min(if is_half { length / 2 + 1 } else { length });
+    context.charge(count.saturating_mul(known).saturating_mul(4 * parts))?;
+    let map =
+        if is_half { half_inverse(length, known, parts) } else { full(length, [count, known], parts, is_inverse) };
     let y = context.combine(&rows, 1, &map)?;
-    let shape: Vec<usize> = outer.iter().copied().chain([count, 2]).collect();
+    let shape: Vec<usize> = outer.iter().copied().chain([count, if is_half { 1 } else { 2 }]).collect();
     let y = context.reshape(&y, &shape)?;
     let mut back: Vec<usize> = vec![0; rank];
     order.iter().enumerate().for_each(|(place, &axis)| back[axis] = place);

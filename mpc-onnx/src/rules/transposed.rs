@@ -7,7 +7,7 @@ use crate::arrays;
 use crate::call::Call;
 use crate::context::Context;
 use crate::error::{Lowered, invalid, unsupported};
-use crate::rules::convolution::{bias, convolve};
+use crate::rules::convolution::{bias, convolve, private};
 use crate::rules::geometry::{Windows, factors, pads};
 use crate::value::{Tensor, Value};
 
@@ -45,6 +45,9 @@ impl Side {
 }
 
 pub(super) fn transposed(context: &mut Context, call: &Call<'_>) -> Lowered<Vec<Value>> {
+    if call.required(1)?.is_private() {
+        return private_kernel(context, call);
+    }
     let x = call.tensor(0)?;
     let mut weight = call.constant(1)?.array().clone();
     let (&[_, channels, ref input @ ..], &[inputs, per_group, ref kernel @ ..]) = (x.shape.as_slice(), weight.shape())
@@ -71,6 +74,43 @@ pub(super) fn transposed(context: &mut Context, call: &Call<'_>) -> Lowered<Vec<
     let sides: Vec<Side> =
         sides.iter().map(|side| Side { kernel: (side.kernel - 1) * side.dilation + 1, dilation: 1, ..*side }).collect();
     Ok([sub_pixel(context, x, &weight, bias, &sides, groups)?.into()].into())
+}
+
+/// The same with a kernel that depends on a private input, whose elements move as the places of their array do.
+fn private_kernel(context: &mut Context, call: &Call<'_>) -> Lowered<Vec<Value>> {
+    let (x, weight) = (context.tensor_of(call.required(0)?)?, context.tensor_of(call.required(1)?)?);
+    let (&[_, channels, ref input @ ..], &[inputs, per_group, ref kernel @ ..]) =
+        (x.shape.as_slice(), weight.shape.as_slice())
+    else {
+        return invalid("its input or weight has fewer than two axes");
+    };
+    let groups = arrays::size(call.int("group", 1)?)?;
+    if groups == 0 || channels != inputs || channels % groups != 0 || kernel.len() != input.len() || input.is_empty() {
+        return invalid("its groups or channels do not fit its weight");
+    }
+    // Floats count exactly that far.
+    if weight.len() >= 1 << 24 {
+        return unsupported("a private kernel of that many elements");
+    }
+    if call.norm.is_some() {
+        return unsupported("a batch normalisation behind a convolution with a private kernel");
+    }
+    let sides = sides(call, input, kernel)?;
+    context.charge(weight.len())?;
+    let places = arrays::from_elements(&weight.shape, (1..=weight.len()).map(|place| place as f32).collect())?;
+    let places = dilated(context, places, &sides)?;
+    let sides: Vec<Side> =
+        sides.iter().map(|side| Side { kernel: (side.kernel - 1) * side.dilation + 1, dilation: 1, ..*side }).collect();
+    let places = phase_weights(context, &places, &sides, groups)?;
+    // Place 0 is that of a zero in front of all elements.
+    let flat = context.reshape(&weight, &[weight.len()])?;
+    let flat = context.pad(&flat, &[1], &[0])?;
+    let chosen: Vec<usize> = places.iter().map(|&place| place as usize).collect();
+    let phases = context.gather(&flat, 0, &chosen)?;
+    let phases = context.reshape(&phases, places.shape())?;
+    let y = private::convolved(context, &x, &phases, &phase_windows(&sides))?;
+    let y = interleave(context, &y, per_group * groups, &sides)?;
+    Ok([private::with_bias(context, &y, call.input(2))?.into()].into())
 }
 
 fn sides(call: &Call<'_>, input: &[usize], kernel: &[usize]) -> Lowered<Vec<Side>> {
@@ -128,6 +168,20 @@ fn dilated(context: &mut Context, weight: ArrayD<f32>, sides: &[Side]) -> Lowere
     Ok(result)
 }
 
+/// The windows of the convolution that all phases are channels of.
+fn phase_windows(sides: &[Side]) -> Windows {
+    let each = |of: fn(&Side) -> usize| sides.iter().map(of).collect::<Vec<_>>();
+    Windows {
+        kernel: each(Side::taps),
+        stride: vec![1; sides.len()],
+        dilation: vec![1; sides.len()],
+        before: each(|side| side.windows().0),
+        after: each(|side| side.windows().1),
+        count: each(|side| side.windows().2),
+        declared_after: each(|side| side.windows().1),
+    }
+}
+
 fn sub_pixel(
     context: &mut Context,
     x: &Tensor,
@@ -141,16 +195,7 @@ fn sub_pixel(
     let weight = phase_weights(context, weight, sides, groups)?;
     let bias = bias.map(|bias| bias.iter().flat_map(|&b| core::iter::repeat_n(b, phase_count)).collect::<Vec<_>>());
     context.charge(weight.shape()[0])?;
-    let each = |of: fn(&Side) -> usize| sides.iter().map(of).collect::<Vec<_>>();
-    let windows = Windows {
-        kernel: each(Side::taps),
-        stride: vec![1; sides.len()],
-        dilation: vec![1; sides.len()],
-        before: each(|side| side.windows().0),
-        after: each(|side| side.windows().1),
-        count: each(|side| side.windows().2),
-        declared_after: each(|side| side.windows().1),
-    };
+    let windows = phase_windows(sides);
     let outputs = weight.shape()[0] / phase_count;
     let y = convolve(context, x, weight, bias, &windows, groups)?;
     interleave(context, &y, outputs, sides)

@@ -142,3 +142,102 @@ fn a_row_that_a_mask_hides_whole_is_zero() {
     let y = result(nodes, vec![mask, floats("zero", &[], &[0.0])], &[2, 2], &[1.0, 2.0, 3.0, 4.0]);
     assert_eq!(y.into_iter().collect::<Vec<_>>(), [0.0, 0.0, 0.0, 1.0]);
 }
+
+/// As newer exporters of PyTorch find the rows that a mask hides whole.
+#[test]
+fn what_a_mask_makes_infinite_is_equal_to_it() {
+    let hidden = f32::NEG_INFINITY;
+    let weights = || vec![floats("m", &[2, 2], &[hidden, 0.0, hidden, 0.0]), floats("lowest", &[], &[hidden])];
+    let mut softmax = node("Softmax", &["s"], &["p"]);
+    softmax.attribute = vec![int("axis", -1)];
+    for test in [node("Equal", &["s", "lowest"], &["is"]), node("IsInf", &["s"], &["is"])] {
+        let mut cast = node("Cast", &["is"], &["one"]);
+        cast.attribute = vec![int("to", DataType::FLOAT.0.into())];
+        let nodes =
+            vec![node("Add", &["x", "m"], &["s"]), softmax.clone(), test, cast, node("Add", &["p", "one"], &["y"])];
+        let y = result(nodes, weights(), &[2, 2], &[1.0, 2.0, 3.0, 4.0]);
+        assert_eq!(y.into_iter().collect::<Vec<_>>(), [1.0, 1.0, 1.0, 1.0]);
+    }
+}
+
+/// No private value is as large as that: what compares with it is known.
+#[test]
+fn a_comparison_with_what_is_beyond_every_value_is_public() {
+    for (operator, limit, expected) in [
+        ("Less", f32::INFINITY, 1.0),
+        ("GreaterOrEqual", 3.4e38, 0.0),
+        ("Greater", -1e9, 1.0),
+        ("LessOrEqual", f32::NEG_INFINITY, 0.0),
+        ("Equal", f32::INFINITY, 0.0),
+    ] {
+        let mut cast = node("Cast", &["is"], &["one"]);
+        cast.attribute = vec![int("to", DataType::FLOAT.0.into())];
+        let nodes = vec![node(operator, &["x", "c"], &["is"]), cast, node("Mul", &["x", "one"], &["y"])];
+        let y = result(nodes, vec![floats("c", &[], &[limit])], &[2], &[-5.0, 7.0]);
+        assert_eq!(y.into_iter().collect::<Vec<_>>(), [-5.0 * expected, 7.0 * expected], "{operator} {limit}");
+    }
+}
+
+#[test]
+fn a_private_mask_of_booleans_hides_and_a_row_of_nothing_is_zero() {
+    let nodes = vec![node("Less", &["x", "limit"], &["m"]), node("Attention", &["x", "x", "x", "m"], &["y"])];
+    let y = result(nodes, vec![floats("limit", &[], &[1.5])], &[1, 1, 2, 2], &[1.0, 2.0, 3.0, 4.0]);
+    assert_eq!(y.into_iter().collect::<Vec<_>>(), [1.0, 2.0, 0.0, 0.0]);
+}
+
+#[test]
+fn a_cast_to_few_bits_goes_around() {
+    for (kind, expected) in [
+        (DataType::INT4, [-8.0, 7.0, -1.0, 2.0]),
+        (DataType::UINT4, [8.0, 7.0, 15.0, 2.0]),
+        (DataType(26), [0.0, -1.0, -1.0, -2.0]),
+    ] {
+        let mut cast = node("Cast", &["x"], &["q"]);
+        cast.attribute = vec![int("to", kind.0.into())];
+        let mut back = node("Cast", &["q"], &["y"]);
+        back.attribute = vec![int("to", DataType::FLOAT.0.into())];
+        let y = result(vec![cast, back], vec![], &[4], &[8.0, -9.3, 15.9, 2.2]);
+        assert_eq!(y.into_iter().collect::<Vec<_>>(), expected, "{kind:?}");
+    }
+}
+
+#[test]
+fn a_cast_to_a_float_of_8_bits_is_refused() {
+    let mut cast = node("Cast", &["x"], &["y"]);
+    cast.attribute = vec![int("to", 17)];
+    let refused = imported(graph(vec![cast], vec![]));
+    assert!(refused.is_err_and(|reasons| reasons[0].to_string().contains("rounds coarsely")));
+}
+
+#[test]
+fn a_cast_like_a_boolean_is_a_boolean() {
+    let mut like = number("like", DataType::BOOL, 1);
+    like.dims = vec![1];
+    let mut back = node("Cast", &["is"], &["y"]);
+    back.attribute = vec![int("to", DataType::FLOAT.0.into())];
+    let y = result(vec![node("CastLike", &["x", "like"], &["is"]), back], vec![like], &[3], &[0.0, 2.5, -1.0]);
+    assert_eq!(y.into_iter().collect::<Vec<_>>(), [0.0, 1.0, 1.0]);
+}
+
+/// What surrounds a value may be a private number, too.
+#[test]
+fn a_border_may_be_private() {
+    let nodes = vec![node("ReduceSum", &["x"], &["sum"]), node("Pad", &["x", "pads", "sum"], &["y"])];
+    let y = result(nodes, vec![integers("pads", &[0, 1, 0, 0])], &[1, 2], &[1.0, 2.0]);
+    assert_eq!(y.into_iter().collect::<Vec<_>>(), [3.0, 1.0, 2.0]);
+}
+
+/// An output of integers is those integers, also behind a movement, and not what they stand for.
+#[test]
+fn a_quantised_output_is_of_integers() {
+    for last in ["q", "y"] {
+        let nodes = vec![
+            node("QuantizeLinear", &["x", "s", "z"], &[if last == "q" { "y" } else { "q" }]),
+            node("Transpose", &["q"], &["y"]),
+        ];
+        let nodes = if last == "q" { nodes[..1].to_vec() } else { nodes };
+        let weights = vec![floats("s", &[], &[0.5]), number("z", DataType::INT8, -3)];
+        let y = result(nodes, weights, &[5, 1], &[0.25, 0.75, -1.1, 100.0, -100.0]);
+        assert_eq!(y.into_iter().collect::<Vec<_>>(), [-3.0, -1.0, -5.0, 127.0, -128.0]);
+    }
+}

@@ -8,8 +8,27 @@ use crate::value::{Tensor, Value};
 
 pub(super) fn convolution(context: &mut Context, call: &Call<'_>) -> Lowered<Vec<Value>> {
     let (x, weight) = (context.tensor_of(call.required(0)?)?, context.tensor_of(call.required(1)?)?);
-    let (&[n, channels, ref input @ ..], &[outputs, per_group, ref kernel @ ..]) =
-        (x.shape.as_slice(), weight.shape.as_slice())
+    let (Some((_, input)), Some((_, kernel))) =
+        (x.shape.split_first_chunk::<2>(), weight.shape.split_first_chunk::<2>())
+    else {
+        return invalid("its input or weight has fewer than two axes");
+    };
+    if call.norm.is_some() {
+        return unsupported("a batch normalisation behind a convolution with a private kernel");
+    }
+    let windows = Windows::new(call, kernel, input)?;
+    let y = convolved(context, &x, &weight, &windows)?;
+    Ok([with_bias(context, &y, call.input(2))?.into()].into())
+}
+
+/// The convolution of x with a kernel of [outputs, channels of a group, window].
+pub(in crate::rules) fn convolved(
+    context: &mut Context,
+    x: &Tensor,
+    weight: &Tensor,
+    windows: &Windows,
+) -> Lowered<Tensor> {
+    let (&[n, channels, ref input @ ..], &[outputs, per_group, ..]) = (x.shape.as_slice(), weight.shape.as_slice())
     else {
         return invalid("its input or weight has fewer than two axes");
     };
@@ -19,24 +38,23 @@ pub(super) fn convolution(context: &mut Context, call: &Call<'_>) -> Lowered<Vec
     if input.is_empty() || input.len() > 3 {
         return unsupported("convolutions of one to three dimensions are");
     }
-    if call.norm.is_some() {
-        return unsupported("a batch normalisation behind a convolution with a private kernel");
-    }
     let groups = channels / per_group;
-    let windows = Windows::new(call, kernel, input)?;
-    let patches = patches(context, &x, &windows, [n, groups, per_group])?;
+    let patches = patches(context, x, windows, [n, groups, per_group])?;
     let inner = patches.shape[2];
-    let kernels = context.reshape(&weight, &[1, groups, outputs / groups, inner])?;
+    let kernels = context.reshape(weight, &[1, groups, outputs / groups, inner])?;
     let product = context.matrix_product(&kernels, &patches)?;
     let shape: Vec<usize> = [n, outputs].into_iter().chain(windows.count.iter().copied()).collect();
-    let y = context.reshape(&product, &shape)?;
-    let Some(bias) = call.input(2) else { return Ok([y.into()].into()) };
-    let bias = context.tensor_of(bias)?;
+    context.reshape(&product, &shape)
+}
+
+/// y and a bias for each of its channels, if there is one.
+pub(in crate::rules) fn with_bias(context: &mut Context, y: &Tensor, bias: Option<&Value>) -> Lowered<Tensor> {
+    let Some(bias) = bias else { return Ok(y.clone()) };
     let mut shape = vec![1; y.rank() - 1];
-    shape[0] = outputs;
-    let bias = context.reshape_value(&bias.into(), &shape)?;
+    shape[0] = y.shape[1];
+    let bias = context.reshape_value(bias, &shape)?;
     let bias = context.tensor_of(&bias)?;
-    Ok([context.add(&y, &bias)?.into()].into())
+    context.add(y, &bias)
 }
 
 /// [n, groups, channels of a group · elements of a window, windows]

@@ -8,7 +8,7 @@ use ndarray::ArrayD;
 
 use crate::arrays;
 use crate::call::Call;
-use crate::context::Context;
+use crate::context::{Context, real};
 use crate::error::{Lowered, unsupported};
 use crate::rules::choice;
 use crate::rules::elementwise::masked;
@@ -16,6 +16,9 @@ use crate::value::{Tensor, Value};
 
 /// As far as a constant counts that is compared with a private value.
 const FAR: f32 = 16384.0;
+
+/// No private value of 64 bits is that large, whatever its precision.
+const FARTHEST: f32 = (1u64 << 28) as f32;
 
 /// 1 for x ≥ 0, else 0.
 fn at_least_zero(context: &mut Context, x: &Tensor) -> Lowered<Tensor> {
@@ -84,6 +87,42 @@ pub(super) fn decided(context: &mut Context, operator: &str, left: &Value, right
     let shape = arrays::broadcast_shape(left.shape(), right.shape())?;
     context.charge(arrays::elements(&shape)?)?;
     Ok(Some(Value::integer(ArrayD::from_elem(shape, deciding))))
+}
+
+/// The result of a comparison with constants that are beyond every private value. A mask may have made it −∞ in places.
+pub(super) fn with_the_farthest(
+    context: &mut Context,
+    operator: &str,
+    left: &Value,
+    right: &Value,
+) -> Lowered<Option<Value>> {
+    let (operator, x, constant) = match (left, right) {
+        (Value::Node(x), constant @ (Value::Constant(_) | Value::Integer(_))) => (operator, x, real(constant)?),
+        (constant @ (Value::Constant(_) | Value::Integer(_)), Value::Node(x)) => (turned(operator), x, real(constant)?),
+        _ => return Ok(None),
+    };
+    if !matches!(operator, "Less" | "Greater" | "LessOrEqual" | "GreaterOrEqual" | "Equal")
+        || constant.array().iter().any(|value| value.abs() < FARTHEST)
+    {
+        return Ok(None);
+    }
+    let shape = arrays::broadcast_shape(&x.shape, constant.array().shape())?;
+    context.charge(arrays::elements(&shape)?.saturating_mul(2))?;
+    let limits = arrays::broadcast(constant.array(), &shape)?;
+    let values = match context.infinite(x.id) {
+        Some(places) => places.mapv(|place| if place == 0 { 0.0 } else { f32::NEG_INFINITY }),
+        None => ArrayD::zeros(shape),
+    };
+    let result = |&limit: &f32, &x: &f32| {
+        Ok(i64::from(match operator {
+            "Less" => x < limit,
+            "LessOrEqual" => x <= limit,
+            "Greater" => x > limit,
+            "GreaterOrEqual" => x >= limit,
+            _ => x == limit,
+        }))
+    };
+    arrays::zip(&limits, &values, result).map(|result| Some(Value::integer(result)))
 }
 
 pub(super) fn compare(context: &mut Context, operator: &str, x: &Tensor, y: &Tensor) -> Lowered<Tensor> {
