@@ -111,7 +111,7 @@ impl Scores {
 
 /// A private mask that an input or a node gives.
 enum Mask {
-    /// What is added to the scores.
+    /// Numbers that are added to the scores.
     Added(Tensor),
     /// 1 for what is seen, 0 for what is hidden.
     Seen(Tensor),

@@ -214,8 +214,9 @@ fn turn(context: &mut Context, x: &Tensor, shift: f32) -> Lowered<Tensor> {
     context.function(&distance, Function::CosineOfTurns)
 }
 
-/// The tangent, by the distance d of the angle from the nearest multiple of π, and the smaller one m of |d| and π/2 − |d|: m over
-/// q(m²) up to π/4, and q(m²) over m beyond, where q(m²) is m·cot m. So what is next to a pole is divided by its distance from it.
+/// The tangent, by the distance d of the angle from the nearest multiple of π, and the smaller one m of |d| and π/2 − |d|: m
+/// over q(m²) up to π/4, and q(m²) over m beyond, where q(m²) is m·cot m. So a value next to a pole is divided by its distance
+/// from it.
 fn tangent(context: &mut Context, x: &Tensor) -> Lowered<Tensor> {
     use core::f32::consts::{FRAC_1_PI, FRAC_PI_4, PI};
     let turns = context.scale(x, FRAC_1_PI)?;

@@ -219,7 +219,7 @@ fn a_cast_like_a_boolean_is_a_boolean() {
     assert_eq!(y.into_iter().collect::<Vec<_>>(), [0.0, 1.0, 1.0]);
 }
 
-/// What surrounds a value may be a private number, too.
+/// A private number may surround a value.
 #[test]
 fn a_border_may_be_private() {
     let nodes = vec![node("ReduceSum", &["x"], &["sum"]), node("Pad", &["x", "pads", "sum"], &["y"])];
