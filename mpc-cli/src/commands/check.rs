@@ -139,7 +139,9 @@ fn report(arguments: &CheckArguments) -> Result<Report, Failure> {
 
 /// The files behind the first, of an ONNX file that takes one.
 fn further(arguments: &CheckArguments) -> Result<&[OsString], InputError> {
-    let Some((_, further)) = arguments.input.split_first().filter(|_| is_onnx(&arguments.model)) else { return Ok(&[]) };
+    let Some((_, further)) = arguments.input.split_first().filter(|_| is_onnx(&arguments.model)) else {
+        return Ok(&[]);
+    };
     let is_one = !further.is_empty() && OnnxFile::open(&arguments.model)?.inputs().len() == 1;
     Ok(if is_one { further } else { &[] })
 }
@@ -160,12 +162,7 @@ fn read(source: &SampleSource, further: &[OsString]) -> Result<Samples, InputErr
 }
 
 /// Writes how large a network's values become.
-fn calibrate(
-    network: Checked<'_>,
-    inferences: &[Vec<ArrayD<f32>>],
-    margin: u8,
-    file: &Path,
-) -> Result<(), Failure> {
+fn calibrate(network: Checked<'_>, inferences: &[Vec<ArrayD<f32>>], margin: u8, file: &Path) -> Result<(), Failure> {
     let mut calibration = Calibration::new(network.graph, margin);
     for inputs in inferences {
         let observed = calibration.observe(network.graph, network.weights, inputs);

@@ -88,7 +88,9 @@ fn packed(arguments: &RunArguments) -> Result<Option<PublicModel>, Failure> {
     let model = Path::new(&arguments.model);
     if !is_onnx(model) && model.is_file() {
         if arguments.terms.widths.is_some() {
-            return Err(Failure::Usage("a packed model has its bounds already; give --widths to `mpc pack`".to_owned()));
+            return Err(Failure::Usage(
+                "a packed model has its bounds already; give --widths to `mpc pack`".to_owned(),
+            ));
         }
         return Ok(Some(PublicModel::read(model)?));
     }

@@ -91,7 +91,9 @@ pub(super) fn text(report: &Report) -> String {
         }
         if let Some(compared) = layer.compared.filter(|&compared| compared >= report.bound) {
             let bound = report.bound;
-            lines.push(format!("Values that `{name}` compares differ by {compared:.4}, and must differ by less than {bound}."));
+            lines.push(format!(
+                "Values that `{name}` compares differ by {compared:.4}, and must differ by less than {bound}."
+            ));
         }
     }
     if let Some(file) = &report.calibration {
