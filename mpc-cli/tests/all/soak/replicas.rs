@@ -63,7 +63,10 @@ impl Databases {
     /// Ends the leases of those who were killed, as a quarter of an hour does.
     pub(super) fn end_leases(&self) {
         for store in STORES {
-            self.client(store).execute("update mpc_prepared set holder = null, held_until = null", &[]).unwrap();
+            for table in ["mpc_prepared", "mpc_dropped"] {
+                let ended = format!("update {table} set holder = null, held_until = null");
+                self.client(store).execute(&ended, &[]).unwrap();
+            }
         }
     }
 
