@@ -49,6 +49,7 @@ pub(super) fn run(workspace: &Workspace) -> Outcome {
         failures.extend(same_cost(ahead, pipelined).map(|what| format!("pipelined: {what}")));
     }
     without_dealer(&mpc, &mut failures);
+    calibrated(&mpc, &mut failures);
     failures.extend(["2", "3", "4"].into_iter().filter_map(|parties| readme_row(workspace, &mpc, parties).err()));
     let refused = [
         &["unknown"][..],
@@ -65,7 +66,7 @@ pub(super) fn run(workspace: &Workspace) -> Outcome {
         &["--ot", "softspoken"],
     ];
     failures.extend(refused.iter().filter_map(|arguments| refusal(&mpc, arguments).err()));
-    Outcome::of(failures, format!("{} inferences, {} refusals", runs + 7, refused.len()))
+    Outcome::of(failures, format!("{} inferences, {} refusals", runs + 9, refused.len()))
 }
 
 /// Bytes that two parties without a dealer exchange once for a model, and for the correlations of one image: both ways.
@@ -95,6 +96,31 @@ fn check_without_dealer(report: &Value) -> Vec<String> {
         let bytes: u64 = list(&report["phases"][phase]["bytes_sent"]).iter().filter_map(Value::as_u64).sum();
         if bytes == 0 || bytes > limit {
             wrong.push(format!("{phase}: {bytes} bytes both ways, not 1 to {limit}"));
+        }
+    }
+    wrong
+}
+
+/// The most bytes that a party sends online, and that are dealt to the last party, with the bounds that come with the network.
+const CALIBRATED_BYTES: [u64; 2] = [2_900_000, 15_000_000];
+/// Rounds online then.
+const CALIBRATED_ROUNDS: u64 = 126;
+
+/// One image with the bounds that come with the network, with a dealer and without one.
+fn calibrated(mpc: &Mpc, failures: &mut Vec<String>) {
+    let image = ["run", "--json", "--first-image", "7", "--widths", "calibrated"];
+    check(mpc, &image, check_calibrated, failures);
+    check(mpc, &[&image[..], &["--no-dealer"]].concat(), check_without_dealer, failures);
+}
+
+fn check_calibrated(report: &Value) -> Vec<String> {
+    let mut wrong = check_result(report);
+    let (online, dealt) = (&report["phases"]["online"], &report["phases"]["preprocessing"]["bytes_received"]);
+    let costs = [largest(&online["bytes_sent"]), largest(dealt), online["rounds"].as_u64().unwrap_or(u64::MAX)];
+    let [sent, received] = CALIBRATED_BYTES;
+    for (cost, limit) in costs.into_iter().zip([sent, received, CALIBRATED_ROUNDS]) {
+        if cost == 0 || cost > limit {
+            wrong.push(format!("bytes sent, bytes dealt and rounds are {costs:?}, and {cost} is not 1 to {limit}"));
         }
     }
     wrong
