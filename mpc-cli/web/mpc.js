@@ -193,7 +193,8 @@ export function add(model, shares) {
         const end = place + size(output.shape);
         const numbers = Float64Array.from(total.subarray(place, end), (element) => decode(output.format, element));
         place = end;
-        if ("number" in output.format && numbers.some((number) => !(Math.abs(number) < model.bound))) {
+        const bound = "number" in output.format ? output.format.number.bound : Infinity;
+        if (numbers.some((number) => !(Math.abs(number) < bound))) {
             throw new MpcError("bound", "The result is beyond the range that the network computes in: it means nothing.");
         }
         return numbers;

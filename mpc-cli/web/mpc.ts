@@ -22,7 +22,7 @@ export interface Description {
 
 /** What an element of an output stands for. */
 export type Format =
-  | { number: { scale: number; divisor: number } }
+  | { number: { scale: number; divisor: number; bound: number } }
   | { index: { bits: number; origin: number; step: number } };
 
 /** A result, and what it took. */
@@ -254,7 +254,8 @@ export function add(model: Description, shares: Bytes[]): Float64Array[] {
     const end = place + size(output.shape);
     const numbers = Float64Array.from(total.subarray(place, end), (element) => decode(output.format, element));
     place = end;
-    if ("number" in output.format && numbers.some((number) => !(Math.abs(number) < model.bound))) {
+    const bound = "number" in output.format ? output.format.number.bound : Infinity;
+    if (numbers.some((number) => !(Math.abs(number) < bound))) {
       throw new MpcError("bound", "The result is beyond the range that the network computes in: it means nothing.");
     }
     return numbers;

@@ -1,6 +1,6 @@
 //! The public description that a page reads: everything of a model and its servers that the module in the browser needs.
 
-use mpc_nn::plan::{Action, Format};
+use mpc_nn::plan::{Action, Format, Number};
 use mpc_nn::{ENCODING_VERSION, Plan};
 use mpc_ring::RingBits;
 use serde::Serialize;
@@ -79,8 +79,8 @@ struct Output {
 #[derive(Clone, Copy, Debug, Serialize)]
 #[serde(rename_all = "snake_case")]
 enum OutputFormat {
-    /// The signed element over 2^scale, over the divisor.
-    Number { scale: u32, divisor: f64 },
+    /// The signed element over 2^scale, over the divisor; a magnitude of `bound` or more means nothing.
+    Number { scale: u32, divisor: f64, bound: f64 },
     /// origin + step · (the lowest bits of the element).
     Index { bits: u32, origin: i64, step: i64 },
 }
@@ -173,7 +173,9 @@ fn outputs(model: &PublicModel, plan: &Plan<u64>) -> Vec<Output> {
         name: output.name.clone(),
         shape: step.shape.clone(),
         format: match step.format {
-            Format::Number(number) => OutputFormat::Number { scale: number.scale, divisor: number.divisor },
+            Format::Number(Number { scale, divisor }) => {
+                OutputFormat::Number { scale, divisor, bound: plan.bound(step.node) }
+            }
             Format::Index(index) | Format::Ranked(index) => {
                 OutputFormat::Index { bits: index.bits, origin: index.origin, step: index.step }
             }
