@@ -18,3 +18,4 @@ mod postgres_server;
 mod run;
 mod soak;
 mod support;
+mod widths;

@@ -16,9 +16,9 @@ const SMALLEST_BOUND: u32 = 0;
 /// The largest bound, as a power of two.
 const LARGEST_BOUND: u32 = 40;
 
-/// What fixed point makes of a magnitude is at most this many times as large.
+/// Fixed point makes a magnitude at most this many times as large.
 const ROUNDED: f64 = 1.0 + 1.0 / 64.0;
-/// And this much larger.
+/// And larger by this.
 const ROUNDINGS: f64 = 1.0 / 256.0;
 
 /// The largest magnitudes of a network's values on inputs like those that it will see.
