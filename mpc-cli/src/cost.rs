@@ -177,14 +177,13 @@ fn phase(parties: usize, traffic: impl Fn(usize) -> Traffic) -> Phase {
 fn layer(plan: &Plan<impl Ring>, step: &Step) -> Layer {
     let Phase { bytes_sent, bytes_received, rounds } =
         phase(step.online.len(), |party| step.online.get(party).copied().unwrap_or_default());
-    let bound = step.bound(plan.settings());
     Layer {
         name: step.name.clone(),
         kind: kind(plan, step),
         shape: step.shape.clone(),
         width: step.width,
-        bound,
-        calibrated: bound.is_some() && plan.graph().node(step.compared(plan.graph())).bound().is_some(),
+        bound: step.bound(plan.settings()),
+        calibrated: step.is_calibrated(plan.graph()),
         bytes_sent,
         bytes_received,
         rounds,

@@ -140,7 +140,7 @@ fn bounds(plan: &Plan<u64>) -> Vec<Bound> {
     let mut bounds = Vec::<Bound>::new();
     for step in plan.steps() {
         let Some(bound) = step.bound(plan.settings()) else { continue };
-        let calibrated = plan.graph().node(step.compared(plan.graph())).bound().is_some();
+        let calibrated = step.is_calibrated(plan.graph());
         match bounds.iter_mut().find(|known| known.bound == bound && known.calibrated == calibrated) {
             Some(known) => known.steps += 1,
             None => bounds.push(Bound { bound, calibrated, steps: 1 }),

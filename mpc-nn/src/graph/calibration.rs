@@ -71,7 +71,7 @@ impl Graph {
             let wrong = |reason| GraphError::Bound { name: name.to_owned(), reason };
             let place = *places.get(name).ok_or(wrong("the network has no node of that name"))?;
             let bits =
-                (SMALLEST_BOUND..=LARGEST_BOUND).find(|&bits| largest * ROUNDED + ROUNDINGS < (1u64 << bits) as f64);
+                (SMALLEST_BOUND..=LARGEST_BOUND).find(|&bits| largest * ROUNDED + ROUNDINGS < power_of_two(bits));
             let bits = bits.filter(|_| largest >= 0.0).map(|bits| bits + u32::from(calibration.margin));
             let bits = bits.filter(|&bits| bits <= LARGEST_BOUND).ok_or(wrong(NO_BOUND))?;
             self.nodes[place].bound_bits = Some(bits as u8);
@@ -101,7 +101,7 @@ impl Graph {
 
 /// 2^bits. Inlined, it would be computed of the bits that are not there as well, which the check of constant time reports.
 #[inline(never)]
-fn power_of_two(bits: u8) -> f64 {
+fn power_of_two(bits: u32) -> f64 {
     (1u64 << bits) as f64
 }
 
@@ -111,7 +111,7 @@ impl Node {
     /// The bound that its value stays below in magnitude, if there is one of its own.
     #[must_use]
     pub fn bound(&self) -> Option<f64> {
-        self.bound_bits.map(power_of_two)
+        self.bound_bits.map(|bits| power_of_two(bits.into()))
     }
 
     /// Takes the bound of another node, of a graph that may be anybody's.

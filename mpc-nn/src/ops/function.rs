@@ -63,12 +63,12 @@ impl Elementwise {
         default: &FunctionPlan,
         planned: impl Fn(u32) -> Result<FunctionPlan, ProtocolError>,
     ) -> Result<Option<FunctionPlan>, PlanError> {
-        let (argument, result) = (node.inputs()[0], walk.graph.find(node.name()).unwrap_or(node.inputs()[0]));
-        let least = walk.bits(argument, 0)?.max(walk.bits(result, 0)?);
+        let argument = walk.graph.node(node.inputs()[0]);
+        let least = walk.bits(argument, 0)?.max(walk.bits(node, 0)?);
         if least >= walk.settings.comparison_bits {
             return Ok(None);
         }
-        let bound = walk.graph.node(argument).bound().unwrap_or(f64::INFINITY);
+        let bound = argument.bound().unwrap_or(f64::INFINITY);
         let errors = default.error_bound(walk.settings.parties).ok();
         let is_enough = |plan: &FunctionPlan| {
             let (low, high) = plan.range();

@@ -11,7 +11,8 @@ use crate::plan::format::{Index, ceil_log2};
 pub(super) fn plan<R: Ring>(walk: &mut Walk<'_, R>, node: &Node) -> Result<(usize, Index, SignParameters), PlanError> {
     let input = node.inputs()[0];
     walk.need_plain(input)?;
-    let count = walk.graph.node(input).shape().last().copied().unwrap_or(1);
+    let input = walk.graph.node(input);
+    let count = input.shape().last().copied().unwrap_or(1);
     let index_bits = ceil_log2(count as f64);
     let index = Index { bits: index_bits, origin: count as i64 - 1, step: -1, count: count as u64 };
     // What is compared is the difference of two values with their index.

@@ -44,7 +44,7 @@ impl Operation for MaxPool<'_> {
     fn plan<R: Ring>(&self, walk: &mut Walk<'_, R>, node: &Node) -> Result<(Action, Format), PlanError> {
         walk.need_plain(node.inputs()[0])?;
         // What is compared is the difference of two values.
-        let parameters = walk.comparison(node.inputs()[0], 1)?;
+        let parameters = walk.comparison(walk.graph.node(node.inputs()[0]), 1)?;
         Ok((Action::MaxPool { pool: *self.0, parameters }, walk.single()))
     }
 }

@@ -96,7 +96,7 @@ impl Operation for RankedValue {
 
     fn plan<R: Ring>(&self, walk: &mut Walk<'_, R>, node: &Node) -> Result<(Action, Format), PlanError> {
         let Index { bits: shift, .. } = index(walk, node)?;
-        let bits = walk.bits(node.inputs()[1], 0)?;
+        let bits = walk.bits(walk.graph.node(node.inputs()[1]), 0)?;
         let action = if shift == 0 { Action::Reshape } else { Action::WithoutIndex { shift, bits } };
         Ok((action, walk.single()))
     }

@@ -34,7 +34,7 @@ impl Operation for Relu {
 
     fn plan<R: Ring>(&self, walk: &mut Walk<'_, R>, node: &Node) -> Result<(Action, Format), PlanError> {
         let shift = walk.need_undivided(node.inputs()[0])?.scale - walk.settings.fractional_bits;
-        let parameters = walk.comparison(node.inputs()[0], 0)?;
+        let parameters = walk.comparison(walk.graph.node(node.inputs()[0]), 0)?;
         Ok((Action::Relu { shift, parameters }, walk.single()))
     }
 }

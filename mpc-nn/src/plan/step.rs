@@ -255,13 +255,14 @@ impl Step {
         Some(power_of_two(bits - 2) / power_of_two(scale) / divisor)
     }
 
-    /// The node whose value it compares or truncates.
+    /// Whether the bound of what it compares or truncates comes from a calibration.
     #[must_use]
-    pub fn compared(&self, graph: &Graph) -> NodeId {
-        match self.action {
+    pub fn is_calibrated(&self, graph: &Graph) -> bool {
+        let compared = match self.action {
             Action::Truncate { .. } => self.node,
             _ => graph.node(self.node).inputs().last().copied().unwrap_or(self.node),
-        }
+        };
+        self.action.comparison_bits().is_some() && graph.node(compared).bound().is_some()
     }
 }
 

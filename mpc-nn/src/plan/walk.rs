@@ -162,13 +162,12 @@ impl<'a, R: Ring> Walk<'a, R> {
         FINER_RESULT.min(room).min(MAX_FUNCTION_BITS.saturating_sub(fractional_bits))
     }
 
-    /// k: the bits in which a value is compared or truncated, which has `beyond` more than its node's own bound says.
+    /// k: the bits in which a node's value is compared or truncated, which has `beyond` more than its own bound says.
     ///
     /// # Errors
     /// A bound that is beyond that of all values.
-    pub(crate) fn bits(&self, id: NodeId, beyond: u32) -> Result<u32, PlanError> {
+    pub(crate) fn bits(&self, node: &Node, beyond: u32) -> Result<u32, PlanError> {
         let Settings { fractional_bits, comparison_bits, .. } = self.settings;
-        let node = self.graph.node(id);
         let Some(bound) = node.bound() else { return Ok(comparison_bits) };
         let bits = fractional_bits + 2 + ceil_log2(bound);
         if bits > comparison_bits {
@@ -180,9 +179,8 @@ impl<'a, R: Ring> Walk<'a, R> {
     }
 
     /// As [`bits`](Self::bits), for comparisons.
-    pub(crate) fn comparison(&self, id: NodeId, beyond: u32) -> Result<SignParameters, PlanError> {
-        SignParameters::new(self.bits(id, beyond)?)
-            .map_err(|error| unsupported(self.graph.node(id), &error.to_string()))
+    pub(crate) fn comparison(&self, node: &Node, beyond: u32) -> Result<SignParameters, PlanError> {
+        SignParameters::new(self.bits(node, beyond)?).map_err(|error| unsupported(node, &error.to_string()))
     }
 
     /// Brings a value to f fractional bits; a divisor may stay pending.
@@ -201,7 +199,7 @@ impl<'a, R: Ring> Walk<'a, R> {
         let shift = self.bits_beyond_single(number) - finer;
         let extra = shift - (scale - wanted);
         // Where there was no room for all of the divisor, the rest of it makes the value larger.
-        let bits = self.bits(id, ceil_log2(divisor) - extra)? + finer;
+        let bits = self.bits(self.graph.node(id), ceil_log2(divisor) - extra)? + finer;
         let truncated = Number { scale: wanted, divisor: divisor / power_of_two(extra) };
         self.push_behind(id, "truncate", Action::Truncate { shift, bits }, truncated);
         Ok(truncated)
