@@ -14,25 +14,14 @@ use crate::unet::{self, unet};
 use crate::vgg16::{self, vgg16};
 use crate::weights::LoadError;
 
-/// The weights of that name, where the feature has them compiled in.
+/// Weights or a calibration, where the feature has them compiled in.
 macro_rules! bundled {
-    ($weights:path) => {{
+    ($bytes:expr) => {{
         #[cfg(feature = "bundled")]
-        let weights: Option<&'static [u8]> = Some($weights);
+        let bytes: Option<&'static [u8]> = Some($bytes);
         #[cfg(not(feature = "bundled"))]
-        let weights: Option<&'static [u8]> = None;
-        weights
-    }};
-}
-
-/// The calibration of that name, where the feature has it compiled in.
-macro_rules! calibration {
-    ($name:literal) => {{
-        #[cfg(feature = "bundled")]
-        let calibration: Option<&'static [u8]> = Some(include_bytes!(concat!("../../weights/", $name, ".widths.json")));
-        #[cfg(not(feature = "bundled"))]
-        let calibration: Option<&'static [u8]> = None;
-        calibration
+        let bytes: Option<&'static [u8]> = None;
+        bytes
     }};
 }
 
@@ -46,7 +35,7 @@ pub(super) const MODELS: &[Model] = &[
         graph: resnet32,
         load: resnet32::load_resnet32,
         bundled: bundled!(resnet32::BUNDLED_WEIGHTS),
-        calibration: calibration!("resnet32"),
+        calibration: bundled!(include_bytes!("../../weights/resnet32.widths.json")),
         #[cfg(feature = "bundled")]
         samples: Some(SampleSet::Digits),
     },
@@ -60,7 +49,7 @@ pub(super) const MODELS: &[Model] = &[
         graph: minionn,
         load: minionn::load_minionn,
         bundled: bundled!(minionn::BUNDLED_WEIGHTS),
-        calibration: calibration!("minionn"),
+        calibration: bundled!(include_bytes!("../../weights/minionn.widths.json")),
         #[cfg(feature = "bundled")]
         samples: Some(SampleSet::Digits),
     },
@@ -73,7 +62,7 @@ pub(super) const MODELS: &[Model] = &[
         graph: minionn::minionn_square,
         load: minionn::load_minionn_square,
         bundled: bundled!(minionn::BUNDLED_SQUARE_WEIGHTS),
-        calibration: calibration!("minionn-square"),
+        calibration: bundled!(include_bytes!("../../weights/minionn-square.widths.json")),
         #[cfg(feature = "bundled")]
         samples: Some(SampleSet::Digits),
     },
@@ -87,7 +76,7 @@ pub(super) const MODELS: &[Model] = &[
         graph: unet,
         load: unet::load_unet,
         bundled: bundled!(unet::BUNDLED_WEIGHTS),
-        calibration: calibration!("unet"),
+        calibration: bundled!(include_bytes!("../../weights/unet.widths.json")),
         #[cfg(feature = "bundled")]
         samples: Some(SampleSet::Segments),
     },
@@ -103,7 +92,7 @@ pub(super) const MODELS: &[Model] = &[
         graph: breast_cancer,
         load: breast_cancer::load_breast_cancer,
         bundled: bundled!(breast_cancer::BUNDLED_WEIGHTS),
-        calibration: calibration!("breast-cancer"),
+        calibration: bundled!(include_bytes!("../../weights/breast-cancer.widths.json")),
         #[cfg(feature = "bundled")]
         samples: Some(SampleSet::BreastCancer),
     },
@@ -116,7 +105,7 @@ pub(super) const MODELS: &[Model] = &[
         graph: lenet,
         load: lenet::load_lenet,
         bundled: bundled!(lenet::BUNDLED_WEIGHTS),
-        calibration: calibration!("lenet"),
+        calibration: bundled!(include_bytes!("../../weights/lenet.widths.json")),
         #[cfg(feature = "bundled")]
         samples: Some(SampleSet::GreyDigits),
     },
