@@ -290,7 +290,6 @@ impl Runs {
     fn add_to(&self, plan: &Plan<u64>, layers: &mut Vec<Layer>) {
         for (at, &id) in plan.graph().outputs().iter().enumerate() {
             let node = plan.graph().node(id);
-            let (bound, compared) = (plan.bound(id), self.ranges.compared(plan.graph(), id));
             let (float, fixed, private) = (&self.float[at], &self.fixed[at], &self.private[at]);
             let (smallest, largest) = float
                 .iter()
@@ -303,10 +302,10 @@ impl Runs {
                 fixed_point_error: largest_difference(fixed, float),
                 private_error: largest_difference(private, float),
                 departs: departs(float, private),
-                bound,
+                bound: plan.bound(id),
                 calibrated: node.bound().is_some(),
-                compared,
-                out_of_range: largest.max(-smallest) >= bound || compared >= Some(plan.settings().bound()),
+                compared: self.ranges.compared(plan.graph(), id),
+                out_of_range: false,
             };
             match layers.get_mut(at) {
                 None => layers.push(layer),
@@ -317,9 +316,10 @@ impl Runs {
                     known.private_error = known.private_error.max(layer.private_error);
                     known.departs |= layer.departs;
                     known.compared = known.compared.into_iter().chain(layer.compared).reduce(f64::max);
-                    known.out_of_range |= layer.out_of_range;
                 }
             }
+            let known = &mut layers[at];
+            known.out_of_range = known.reaches_bound() || known.spread(plan.settings().bound()).is_some();
         }
     }
 

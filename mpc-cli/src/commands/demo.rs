@@ -61,8 +61,7 @@ pub fn run(arguments: &DemoArguments) -> Result<(), Failure> {
     write_private(&tokens, format!("demo {token} {PER_MINUTE}\n").as_bytes())?;
     let flags = PageFlags { origin: format!("http://{address}"), tokens };
     let services = site.start_all(&model, Some(&flags))?;
-    let terms = model.public.terms;
-    let dealer = terms.has_dealer().then(|| certificate(&site.certificate("dealer"))).transpose()?;
+    let dealer = model.public.terms.has_dealer().then(|| certificate(&site.certificate("dealer"))).transpose()?;
     let dealer = dealer.map(|dealer| *dealer.fingerprint().as_bytes());
     let places = services.servers.iter().filter_map(place).collect();
     let usage = |error: mpc_service::web::DescriptionError| Failure::Usage(error.to_string());
@@ -71,7 +70,7 @@ pub fn run(arguments: &DemoArguments) -> Result<(), Failure> {
     let title = "A digit that nobody sees".to_owned();
     let content = Content { title, model: model_part, picture, labels: Vec::new() };
     let files = Files::new(&content);
-    let dealer = if terms.has_dealer() { ", a dealer and" } else { " and" };
+    let dealer = if dealer.is_some() { ", a dealer and" } else { " and" };
     print(&format!(
         "{} servers{dealer} a page run on this machine. Open\n\n  http://{address}/#{token}\n\nCtrl-C ends all.\n",
         services.servers.len()

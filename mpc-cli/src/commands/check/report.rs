@@ -30,6 +30,16 @@ impl Layer {
     pub(super) fn magnitude(&self) -> f64 {
         self.largest.max(-self.smallest)
     }
+
+    /// Whether its values reach their bound.
+    pub(super) fn reaches_bound(&self) -> bool {
+        self.magnitude() >= self.bound
+    }
+
+    /// The largest difference of values that it compares, where that reaches the bound of all values.
+    pub(super) fn spread(&self, bound: f64) -> Option<f64> {
+        self.compared.filter(|&compared| compared >= bound)
+    }
 }
 
 /// The part of the samples that each run classifies right.
@@ -86,11 +96,11 @@ pub(super) fn text(report: &Report) -> String {
     let mut lines = vec![rows.to_string(), String::new(), verdict];
     for layer in report.layers.iter().filter(|layer| layer.out_of_range) {
         let Layer { name, bound, .. } = layer;
-        if layer.magnitude() >= *bound {
+        if layer.reaches_bound() {
             lines.push(format!("`{name}` reaches {:.4}, and must stay below {bound}.", layer.magnitude()));
         }
-        if let Some(compared) = layer.compared.filter(|&compared| compared >= report.bound) {
-            let bound = report.bound;
+        let bound = report.bound;
+        if let Some(compared) = layer.spread(bound) {
             lines.push(format!(
                 "Values that `{name}` compares differ by {compared:.4}, and must differ by less than {bound}."
             ));
