@@ -10,7 +10,6 @@ mod session;
 use std::fmt::Debug;
 use std::net::TcpListener;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 use mpc_transport::tls::Certificate;
 use ndarray::ArrayD;
@@ -69,29 +68,8 @@ pub trait Recipient: Debug + Send + Sync {
     fn take(&self, session: SessionId, inference: u32, outputs: &[ArrayD<f64>]) -> Result<(), DiskError>;
 }
 
-/// How many sessions have begun that others have yet to join.
-#[derive(Clone, Debug, Default)]
-struct Beginning(Arc<AtomicUsize>);
-
-/// One of them, until it is dropped.
-struct Begun(Beginning);
-
-impl Beginning {
-    fn begin(&self) -> Begun {
-        self.0.fetch_add(1, Ordering::AcqRel);
-        Begun(self.clone())
-    }
-
-    fn is_any(&self) -> bool {
-        self.0.load(Ordering::Acquire) > 0
-    }
-}
-
-impl Drop for Begun {
-    fn drop(&mut self) {
-        self.0.0.fetch_sub(1, Ordering::AcqRel);
-    }
-}
+/// Held by a session that has begun, until all others have joined it.
+type Begun = Arc<()>;
 
 /// A computing party that serves data owners.
 #[derive(Debug)]
@@ -104,8 +82,8 @@ pub struct Server {
     stores: Option<Stores>,
     capacity: Arc<Capacity>,
     joining: Rendezvous<Caller>,
-    /// Sessions that others have yet to join.
-    beginning: Beginning,
+    /// Sessions that others have yet to join hold it, too.
+    begun: Begun,
     /// Where this machine is called, if its operator has said so.
     address: Option<String>,
     /// Where results go that the terms reveal to this side.
@@ -138,7 +116,7 @@ impl Server {
         let identity = Arc::clone(&endpoint.identity);
         let Contacts { data_owners, dealer, .. } = &contacts;
         let status = Status::new(identity, stores.clone(), data_owners.clone(), dealer.clone());
-        let (beginning, address, recipient) = (Beginning::default(), None, None);
+        let (begun, address, recipient) = (Begun::default(), None, None);
         let server = Self {
             status,
             weights,
@@ -149,7 +127,7 @@ impl Server {
             stores,
             capacity,
             joining,
-            beginning,
+            begun,
             address,
             recipient,
         };
@@ -365,7 +343,7 @@ impl Service for Server {
     }
 
     fn awaits(&self) -> bool {
-        self.beginning.is_any()
+        Arc::strong_count(&self.begun) > 1
     }
 
     fn is_awaited(&self, opening: &Opening) -> bool {

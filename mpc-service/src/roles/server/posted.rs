@@ -1,5 +1,7 @@
 //! Sessions whose input share a page has posted: there is no connection to the data owner while they run.
 
+use std::sync::Arc;
+
 use mpc_nn::Preprocessing;
 use mpc_nn::delegation::InputShare;
 use mpc_nn::run::{Inputs, Outputs};
@@ -17,7 +19,7 @@ use crate::names::{DepositId, PlanDigest};
 use crate::roles::agreed::Agreed;
 use crate::roles::report::InferenceReport;
 use crate::roles::session::{Exchange, PartyRun};
-use crate::terms::Topology;
+use crate::terms::{Terms, Topology};
 use crate::web::{Posted, Problem};
 use crate::wire::limits::Grant;
 use crate::wire::link::within;
@@ -69,7 +71,11 @@ impl Server {
 
     /// The fingerprint of the dealer's certificate; none where the servers make correlations themselves.
     pub(crate) fn dealer_for_page(&self, plan: PlanDigest) -> Result<Option<[u8; 32]>, Problem> {
-        if !self.public(plan)?.terms.has_dealer() {
+        self.dealer_by(&self.public(plan)?.terms)
+    }
+
+    fn dealer_by(&self, terms: &Terms) -> Result<Option<[u8; 32]>, Problem> {
+        if !terms.has_dealer() {
             return Ok(None);
         }
         let dealer = self.dealer().map_err(|error| {
@@ -91,7 +97,7 @@ impl Server {
 
     /// Grants a session to what a page has posted, or says why not.
     pub(crate) fn ready_for_page(&self, model: PageModel, posted: Posted) -> Result<Ready, Problem> {
-        if posted.dealer != self.dealer_for_page(model.plan)? {
+        if posted.dealer != self.dealer_by(&model.public.terms)? {
             return Err(Problem::Dealer);
         }
         let own = self.endpoint.identity.certificate().fingerprint();
@@ -131,7 +137,7 @@ impl Server {
         let share = share.map_err(|error| ServiceError::Arguments(error.to_string()))?;
         let agreed = self.agreed(None, request, public, Some(posted.deposit))?;
         let agreed = Agreed { page: Some(posted.servers), ..agreed };
-        let at = Meeting { public, called: self.called(&[])?, begun: self.beginning.begin() };
+        let at = Meeting { public, called: self.called(&[])?, begun: Arc::clone(&self.begun) };
         let Links { parties, maker, .. } = self.connect(&plan, &agreed, None, at, PAGE).await?;
         let network = self.endpoint.network(self.party, parties, agreed.names());
         let watch = &mut Counting(self.status.metrics());

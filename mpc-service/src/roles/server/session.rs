@@ -79,7 +79,7 @@ impl Server {
         let began = Instant::now();
         let plan = public.plan::<R>()?;
         let decision = self.grant(&plan, &caller.certificate, request);
-        let begun = self.beginning.begin();
+        let begun = Arc::clone(&self.begun);
         let Some((grant, store)) = caller.answer(decision).await? else { return Ok(false) };
         let _running = self.status.metrics().begin();
         let high = match (request.work, &store) {
