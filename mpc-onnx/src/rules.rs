@@ -44,6 +44,9 @@ pub(crate) use linear::product;
 pub(crate) use normalise::norm_of;
 pub(crate) use quantise::in_steps;
 
+/// The most steps that are unrolled.
+pub(crate) const MAX_STEPS: usize = 4096;
+
 /// Makes the nodes of an operator for its operands.
 pub(crate) type Apply = fn(&mut Context, &Call<'_>) -> Lowered<Vec<Value>>;
 

@@ -125,11 +125,18 @@ fn numbers(tensor: &TensorProto, kind: DataType, raw: Option<&[u8]>, elements: u
 const FLOATS8: [DataType; 4] = [DataType(17), DataType(18), DataType(19), DataType(20)];
 /// The float of 4 bits.
 const FLOAT4: DataType = DataType(23);
+/// The float of 8 bits that is an exponent alone.
+const EXPONENT8: DataType = DataType(24);
 pub(crate) const UINT2: DataType = DataType(25);
 pub(crate) const INT2: DataType = DataType(26);
 
 fn is_small(kind: DataType) -> bool {
     FLOATS8.contains(&kind)
+}
+
+/// Whether a type is one of the floats of 4 or 8 bits.
+pub(crate) fn is_small_float(kind: DataType) -> bool {
+    is_small(kind) || [FLOAT4, EXPONENT8].contains(&kind)
 }
 
 /// The number that a float of 4 or 8 bits is.

@@ -18,6 +18,13 @@ pub(crate) fn real(value: &Value) -> Lowered<Constant> {
     }
 }
 
+/// A constant that broadcasts to a tensor.
+fn broadcast_to(value: &Value, x: &Tensor) -> Lowered<Constant> {
+    let constant = real(value)?;
+    arrays::broadcast(constant.array(), &x.shape)?;
+    Ok(constant)
+}
+
 /// A constant, laid out for each element or channel of a tensor.
 struct Channels {
     entries: ArrayD<f32>,
@@ -89,6 +96,22 @@ impl Context {
             self.emit_named(&name, &x.shape, |builder, name| builder.offset_channels(name, x.id, channels, inner))?;
         self.weight(format!("{name}.bias"), entries)?;
         Ok(y)
+    }
+
+    /// x ⊙ factor with broadcasting, for a factor that is private, or the model owner's and broadcasts to x.
+    pub(crate) fn scale_by_value(&mut self, x: &Tensor, factor: &Value) -> Lowered<Tensor> {
+        match factor {
+            Value::Node(factor) => self.multiply(x, factor),
+            factor => self.scale_privately(x, broadcast_to(factor, x)?.array()),
+        }
+    }
+
+    /// x + addend, as [`scale_by_value`](Self::scale_by_value).
+    pub(crate) fn offset_by_value(&mut self, x: &Tensor, addend: &Value) -> Lowered<Tensor> {
+        match addend {
+            Value::Node(addend) => self.add(x, addend),
+            addend => self.offset_privately(x, broadcast_to(addend, x)?.array()),
+        }
     }
 
     /// x + y with broadcasting.

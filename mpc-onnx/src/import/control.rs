@@ -5,10 +5,9 @@ use rten_onnx::onnx::{GraphProto, NodeProto};
 use super::{Importer, Item};
 use crate::arrays;
 use crate::error::{Lowered, Problem, invalid, unsupported};
+use crate::rules::MAX_STEPS;
 use crate::value::Value;
 
-/// The most steps of a loop that are unrolled.
-const MAX_STEPS: usize = 4096;
 /// The values that a loop's body hands from one step to the next: nothing else there is kept.
 type Carried = Vec<Item>;
 

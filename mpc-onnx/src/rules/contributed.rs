@@ -33,12 +33,7 @@ pub(super) fn find(operator: &str) -> Option<Rule> {
 fn plus(context: &mut Context, call: &Call<'_>, x: &Tensor, place: usize) -> Lowered<Tensor> {
     match call.input(place) {
         None => Ok(x.clone()),
-        Some(Value::Node(y)) => context.add(x, y),
-        Some(_) => {
-            let constant = call.constant(place)?;
-            arrays::broadcast(constant.array(), &x.shape)?;
-            context.offset_privately(x, constant.array())
-        }
+        Some(addend) => context.offset_by_value(x, addend),
     }
 }
 

@@ -212,12 +212,15 @@ pub(crate) fn is_float(data_type: i64) -> bool {
 
 /// Whether a type holds a few numbers only, so that a cast to it is more than another name.
 pub(crate) fn is_narrow(data_type: i64) -> bool {
-    is_small_float(data_type) || bits(data_type).is_some_and(|(bits, _)| bits <= 4)
+    is_small_float(data_type) || limits_of(data_type).is_some_and(|limits| count(limits) <= FEW)
 }
+
+/// As many numbers as an integer of 4 bits has.
+const FEW: i64 = 16;
 
 /// Whether a type is one of the floats of 4 or 8 bits.
 fn is_small_float(data_type: i64) -> bool {
-    (17..=20).contains(&data_type) || data_type == 23 || data_type == 24
+    i32::try_from(data_type).is_ok_and(|kind| tensor::is_small_float(DataType(kind)))
 }
 
 /// The type that a Cast names, by its number or, in the first opsets, by its name; that of a CastLike's second operand.
@@ -233,9 +236,9 @@ pub(crate) fn target(call: &Call<'_>) -> Lowered<i64> {
     kind.map_or_else(|| invalid(format!("its type `{name}` is not known")), |kind| Ok(kind.0.into()))
 }
 
-/// The bits of an integer type, and whether it has a sign.
-fn bits(data_type: i64) -> Option<(u32, bool)> {
-    Some(match i32::try_from(data_type).map(DataType).ok()? {
+/// The lowest and the highest number of an integer type.
+pub(super) fn limits_of(data_type: i64) -> Option<(i64, i64)> {
+    let (bits, is_signed) = match i32::try_from(data_type).map(DataType).ok()? {
         DataType::UINT8 => (8, false),
         DataType::INT8 => (8, true),
         DataType::UINT16 => (16, false),
@@ -247,14 +250,20 @@ fn bits(data_type: i64) -> Option<(u32, bool)> {
         UINT2 => (2, false),
         INT2 => (2, true),
         _ => return None,
-    })
+    };
+    let lowest = if is_signed { -(1 << (bits - 1)) } else { 0 };
+    Some((lowest, lowest + (1i64 << bits) - 1))
+}
+
+/// The number of integers within limits.
+fn count((lowest, highest): (i64, i64)) -> i64 {
+    highest - lowest + 1
 }
 
 /// An integer as a type holds it, which goes around where it does not fit.
 fn wrapped(value: i64, data_type: i64) -> i64 {
-    let Some((bits, is_signed)) = bits(data_type) else { return value };
-    let lowest = if is_signed { -(1 << (bits - 1)) } else { 0 };
-    value.wrapping_sub(lowest).rem_euclid(1 << bits) + lowest
+    let Some(limits) = limits_of(data_type) else { return value };
+    value.wrapping_sub(limits.0).rem_euclid(count(limits)) + limits.0
 }
 
 pub(super) fn cast(context: &mut Context, call: &Call<'_>) -> Lowered<Vec<Value>> {
@@ -303,8 +312,10 @@ pub(super) fn cast(context: &mut Context, call: &Call<'_>) -> Lowered<Vec<Value>
 fn to_integers(context: &mut Context, x: &Tensor, to: i64) -> Lowered<Tensor> {
     let is_boolean = context.whole(x.id) == Some(Whole::Boolean);
     let y = rounding::towards_zero(context, x)?;
-    match bits(to) {
-        Some((bits, is_signed)) if bits <= 4 && !is_boolean => rounding::wrapped(context, &y, bits, is_signed),
+    match limits_of(to) {
+        Some(limits) if count(limits) <= FEW && !is_boolean => {
+            rounding::wrapped(context, &y, limits.0 as f32, count(limits) as f32)
+        }
         _ => Ok(y),
     }
 }

@@ -105,8 +105,8 @@ fn private_batch(context: &mut Context, call: &Call<'_>, x: &Tensor, is_training
             }
         }
     };
-    let y = times(context, &y, scale)?;
-    results.insert(0, plus(context, &y, shift)?.into());
+    let y = context.scale_by_value(&y, scale)?;
+    results.insert(0, context.offset_by_value(&y, shift)?.into());
     Ok(results)
 }
 
@@ -137,30 +137,6 @@ fn running(
         old => context.offset_privately(&new, &real(&old)?.array().mapv(|old| old * momentum))?,
     };
     Ok(y.into())
-}
-
-/// x ⊙ factor for a factor that is private, or the model owner's and broadcasts to x.
-fn times(context: &mut Context, x: &Tensor, factor: &Value) -> Lowered<Tensor> {
-    match factor {
-        Value::Node(factor) => context.multiply(x, factor),
-        factor => {
-            let factor = real(factor)?;
-            arrays::broadcast(factor.array(), &x.shape)?;
-            context.scale_privately(x, factor.array())
-        }
-    }
-}
-
-/// x + addend, as [`times`].
-fn plus(context: &mut Context, x: &Tensor, addend: &Value) -> Lowered<Tensor> {
-    match addend {
-        Value::Node(addend) => context.add(x, addend),
-        addend => {
-            let addend = real(addend)?;
-            arrays::broadcast(addend.array(), &x.shape)?;
-            context.offset_privately(x, addend.array())
-        }
-    }
 }
 
 /// scale ⊙ x + shift for each entry of axis 1.
@@ -265,10 +241,10 @@ fn last_axes(call: &Call<'_>, x: &Tensor) -> Lowered<Vec<usize>> {
 }
 
 fn scaled(context: &mut Context, call: &Call<'_>, y: Tensor) -> Lowered<Tensor> {
-    let y = times(context, &y, call.required(1)?)?;
+    let y = context.scale_by_value(&y, call.required(1)?)?;
     match call.input(2) {
         None => Ok(y),
-        Some(shift) => plus(context, &y, shift),
+        Some(shift) => context.offset_by_value(&y, shift),
     }
 }
 

@@ -8,7 +8,7 @@ use crate::arrays;
 use crate::call::Call;
 use crate::context::{Context, Quantisation, Whole, real};
 use crate::error::{Lowered, Problem, invalid, unsupported};
-use crate::rules::{elementwise, rounding};
+use crate::rules::{elementwise, integer, rounding};
 use crate::value::{Constant, Tensor, Value};
 
 fn parameters(context: &mut Context, call: &Call<'_>, shape: &[usize]) -> Lowered<Quantisation> {
@@ -129,15 +129,9 @@ fn limits(call: &Call<'_>) -> Lowered<Option<(f32, f32)>> {
     let declared = call.int("output_dtype", 0)?;
     let kind =
         if declared == 0 || call.operand_type != DataType::UINT8.0 { i64::from(call.operand_type) } else { declared };
-    Ok(match i32::try_from(kind).map(DataType) {
-        Ok(DataType::UINT8) => Some((0.0, 255.0)),
-        Ok(DataType::INT8) => Some((-128.0, 127.0)),
-        Ok(DataType::UINT16) => Some((0.0, 65535.0)),
-        Ok(DataType::INT16) => Some((-32768.0, 32767.0)),
-        Ok(DataType::UINT4) => Some((0.0, 15.0)),
-        Ok(DataType::INT4) => Some((-8.0, 7.0)),
-        _ => None,
-    })
+    // Of the types that files quantise to.
+    let limits = integer::limits_of(kind).filter(|(lowest, highest)| (15..=65_535).contains(&(highest - lowest)));
+    Ok(limits.map(|(lowest, highest)| (lowest as f32, highest as f32)))
 }
 
 /// A private value keeps its real number, within what the quantised type can stand for. A constant is rounded.

@@ -93,10 +93,8 @@ pub(super) fn towards_zero(context: &mut Context, x: &Tensor) -> Lowered<Tensor>
     context.multiply(&whole, &sign)
 }
 
-/// A whole number as an integer of so many bits holds it, which goes around where it does not fit.
-pub(super) fn wrapped(context: &mut Context, x: &Tensor, bits: u32, is_signed: bool) -> Lowered<Tensor> {
-    let size = (1u32 << bits) as f32;
-    let lowest = if is_signed { -size / 2.0 } else { 0.0 };
+/// A whole number as a type of so many integers holds it, which goes around where it does not fit.
+pub(super) fn wrapped(context: &mut Context, x: &Tensor, lowest: f32, size: f32) -> Lowered<Tensor> {
     // Half a unit more, so that rounding does not take a whole number to the one below.
     let from_lowest = context.offset(x, 0.5 - lowest)?;
     let turns = context.scale(&from_lowest, 1.0 / size)?;

@@ -6,12 +6,10 @@ use crate::arrays;
 use crate::call::Call;
 use crate::context::Context;
 use crate::error::{Lowered, invalid, unsupported};
+use crate::rules::MAX_STEPS;
 use crate::rules::convolution::{self, private};
 use crate::rules::geometry::Windows;
 use crate::value::{Tensor, Value};
-
-/// The most steps that are unrolled.
-const MAX_STEPS: usize = 4096;
 
 /// A convolution of each channel by itself over the present and the past; the second result is what the next call needs of it.
 pub(super) fn causal_convolution(context: &mut Context, call: &Call<'_>) -> Lowered<Vec<Value>> {

@@ -6,10 +6,8 @@ use crate::arrays;
 use crate::call::Call;
 use crate::context::Context;
 use crate::error::{Lowered, invalid, unsupported};
+use crate::rules::MAX_STEPS;
 use crate::value::{Tensor, Value};
-
-/// The most steps that are unrolled.
-const MAX_STEPS: usize = 4096;
 
 pub(super) fn run(context: &mut Context, call: &Call<'_>, kind: Kind) -> Lowered<Vec<Value>> {
     let x = call.tensor(0)?;
