@@ -1,6 +1,7 @@
 //! The graph under construction: every node that an import makes is made here.
 
 mod broadcast;
+mod formulas;
 mod layers;
 mod movement;
 
@@ -36,6 +37,9 @@ pub(crate) enum Origin {
     Scaled(NodeId, f32),
     Offset(NodeId, f32),
     Function(NodeId, Function),
+    Sum(NodeId, NodeId),
+    /// Of two values of one shape.
+    Product(NodeId, NodeId),
     SumOfExponentials,
 }
 
@@ -77,6 +81,8 @@ pub(crate) struct Context {
     origins: BTreeMap<NodeId, Origin>,
     /// The nodes that reshapes and transposes have made: equal ones are one node, so that layers behind them open it once.
     movements: BTreeMap<(NodeId, Movement), NodeId>,
+    /// What was repeated along axes of size 1.
+    repeats: BTreeMap<NodeId, Tensor>,
     /// The tensor whose exponentials a sum adds, and the axes of the sum.
     pub(crate) exponents: BTreeMap<NodeId, (Tensor, Vec<usize>)>,
     /// The rows with a single 1 that private indices were made of.
@@ -117,6 +123,7 @@ impl Context {
             nodes: 0,
             origins: BTreeMap::new(),
             movements: BTreeMap::new(),
+            repeats: BTreeMap::new(),
             exponents: BTreeMap::new(),
             rows: BTreeMap::new(),
             whole: BTreeMap::new(),
@@ -262,7 +269,11 @@ impl Context {
         Ok(parameter)
     }
 
+    /// A function of each element; of what is repeated, once.
     pub(crate) fn function(&mut self, x: &Tensor, function: Function) -> Lowered<Tensor> {
+        if let Some(source) = self.repeated(x) {
+            return self.repeat(&source, &x.shape, |context, source| context.function(source, function));
+        }
         let y =
             self.emit(function_name(&function), &x.shape, |builder, name| builder.function(name, x.id, function))?;
         self.note(y.id, Origin::Function(x.id, function));
@@ -282,11 +293,19 @@ impl Context {
     }
 
     pub(crate) fn relu(&mut self, x: &Tensor) -> Lowered<Tensor> {
+        if let Some(source) = self.repeated(x) {
+            return self.repeat(&source, &x.shape, |context, source| context.relu(source));
+        }
         self.emit("relu", &x.shape, |builder, name| builder.relu(name, x.id))
     }
 
     pub(crate) fn square(&mut self, x: &Tensor) -> Lowered<Tensor> {
-        self.emit("square", &x.shape, |builder, name| builder.square(name, x.id))
+        if let Some(source) = self.repeated(x) {
+            return self.repeat(&source, &x.shape, |context, source| context.square(source));
+        }
+        let y = self.emit("square", &x.shape, |builder, name| builder.square(name, x.id))?;
+        self.note(y.id, Origin::Product(x.id, x.id));
+        Ok(y)
     }
 
     /// x·factor, joined with a factor that x has already.
@@ -299,6 +318,9 @@ impl Context {
         }
         if factor == 1.0 {
             return Ok(x.clone());
+        }
+        if let Some(source) = self.repeated(x) {
+            return self.repeat(&source, &x.shape, |context, source| context.scale(source, factor));
         }
         let y = self.emit("scale", &x.shape, |builder, name| builder.scale(name, x.id, factor))?;
         self.note(y.id, Origin::Scaled(x.id, factor));
@@ -319,6 +341,9 @@ impl Context {
         if value == 0.0 {
             return Ok(x.clone());
         }
+        if let Some(source) = self.repeated(x) {
+            return self.repeat(&source, &x.shape, |context, source| context.offset(source, value));
+        }
         let y = self.emit("offset", &x.shape, |builder, name| builder.offset(name, x.id, value))?;
         self.note(y.id, Origin::Offset(x.id, value));
         Ok(y)
@@ -329,6 +354,11 @@ impl Context {
         let axes: Vec<usize> = axes.iter().copied().filter(|&axis| x.shape[axis] > 1).collect();
         if axes.is_empty() {
             return Ok(x.clone());
+        }
+        if let Some(source) = self.repeated(x)
+            && axes.iter().all(|&axis| source.shape[axis] == x.shape[axis])
+        {
+            return self.repeat(&source, &reduced(&x.shape, &axes), |context, source| context.sum(source, &axes));
         }
         let y = self.emit("sum", &reduced(&x.shape, &axes), |builder, name| builder.sum(name, x.id, &axes))?;
         if let Some(Origin::Function(source, Function::Exp)) = self.origin(x.id) {
@@ -345,39 +375,6 @@ impl Context {
             return Ok(x.clone());
         }
         self.emit("mean", &reduced(&x.shape, &axes), |builder, name| builder.mean(name, x.id, &axes))
-    }
-
-    /// 1/x, at half the cost where x is known to be positive.
-    pub(crate) fn reciprocal(&mut self, x: &Tensor) -> Lowered<Tensor> {
-        if let Some(source) = self.exponent_beside_one(x) {
-            let source = self.scale(&source, -1.0)?;
-            return self.function(&source, Function::Sigmoid);
-        }
-        match self.origin(x.id) {
-            Some(Origin::Function(source, Function::Sqrt)) => {
-                let source = Tensor { id: source, shape: x.shape.clone() };
-                self.function(&source, Function::Power { exponent: -0.5 })
-            }
-            Some(Origin::SumOfExponentials | Origin::Function(_, Function::Exp)) => {
-                self.function(x, Function::PositiveReciprocal)
-            }
-            _ => self.function(x, Function::Reciprocal),
-        }
-    }
-
-    /// ln x, without the large exponential where x is 1 + e^y.
-    pub(crate) fn logarithm(&mut self, x: &Tensor) -> Lowered<Tensor> {
-        match self.exponent_beside_one(x) {
-            Some(source) => self.function(&source, Function::Softplus),
-            None => self.function(x, Function::Log),
-        }
-    }
-
-    /// y, where x was made as 1 + e^y.
-    fn exponent_beside_one(&self, x: &Tensor) -> Option<Tensor> {
-        let Some(Origin::Offset(exponential, 1.0)) = self.origin(x.id) else { return None };
-        let Some(Origin::Function(id, Function::Exp)) = self.origin(exponential) else { return None };
-        Some(Tensor { id, shape: x.shape.clone() })
     }
 }
 

@@ -7,7 +7,6 @@ use super::{Context, Origin};
 use crate::arrays;
 use crate::error::{Lowered, unsupported};
 use crate::value::{Constant, Tensor, Value};
-use mpc_protocols::function::Function;
 
 /// A public value or a constant as real numbers.
 pub(crate) fn real(value: &Value) -> Lowered<Constant> {
@@ -121,7 +120,9 @@ impl Context {
         if x.id == y.id {
             return self.scale(&x, 2.0);
         }
-        self.emit("add", &shape, |builder, name| builder.add(name, x.id, y.id))
+        let sum = self.emit("add", &shape, |builder, name| builder.add(name, x.id, y.id))?;
+        self.note(sum.id, Origin::Sum(x.id, y.id));
+        Ok(sum)
     }
 
     /// x − y with broadcasting.
@@ -141,6 +142,11 @@ impl Context {
                     return Ok(z);
                 }
             }
+            if let Some((left, right)) = self.repeated(x).zip(self.repeated(y))
+                && left.shape == right.shape
+            {
+                return self.repeat(&left, &x.shape, |context, left| context.multiply(left, &right));
+            }
         }
         let shape = arrays::broadcast_shape(&x.shape, &y.shape)?;
         let (x, y) = if x.shape == shape || y.shape != shape { (x, y) } else { (y, x) };
@@ -150,44 +156,11 @@ impl Context {
         let kept = sizes.iter().rposition(|&size| size > 1).map_or(0, |last| last + 1);
         let full: Vec<usize> = (0..shape.len()).map(|i| if i < kept { shape[i] } else { 1 }).collect();
         let y = self.expand(y, &full)?;
-        self.emit("mul", &shape, |builder, name| builder.multiply(name, x.id, y.id))
-    }
-
-    /// x·y where y is such a function of x that the product has a name.
-    fn recognised(&mut self, x: &Tensor, y: &Tensor) -> Lowered<Option<Tensor>> {
-        let product = match self.origin(y.id) {
-            Some(Origin::Function(source, Function::Sigmoid)) if source == x.id => Function::Silu,
-            Some(Origin::Function(source, Function::HardSigmoid { alpha, beta }))
-                if source == x.id && (alpha - 1.0 / 6.0).abs() < 1e-6 && beta == 0.5 =>
-            {
-                Function::HardSwish
-            }
-            Some(Origin::Function(source, Function::Tanh))
-                if self.origin(source) == Some(Origin::Function(x.id, Function::Softplus)) =>
-            {
-                Function::Mish
-            }
-            Some(Origin::Offset(erf, 1.0)) => return self.recognised_gelu(x, erf),
-            _ => return Ok(None),
-        };
-        self.function(x, product).map(Some)
-    }
-
-    /// x·(1 + erf(x/√2)) = 2·gelu(x), also for a multiple of x as the first factor.
-    fn recognised_gelu(&mut self, x: &Tensor, erf: mpc_nn::NodeId) -> Lowered<Option<Tensor>> {
-        let Some(Origin::Function(inner, Function::Erf)) = self.origin(erf) else { return Ok(None) };
-        let Some(Origin::Scaled(source, factor)) = self.origin(inner) else { return Ok(None) };
-        if (factor - core::f32::consts::FRAC_1_SQRT_2).abs() > 1e-5 {
-            return Ok(None);
+        let product = self.emit("mul", &shape, |builder, name| builder.multiply(name, x.id, y.id))?;
+        if x.shape == y.shape {
+            self.note(product.id, Origin::Product(x.id, y.id));
         }
-        let multiple = match self.origin(x.id) {
-            _ if x.id == source => 1.0,
-            Some(Origin::Scaled(scaled, factor)) if scaled == source => factor,
-            _ => return Ok(None),
-        };
-        let x = Tensor { id: source, shape: x.shape.clone() };
-        let gelu = self.function(&x, Function::Gelu)?;
-        self.scale(&gelu, 2.0 * multiple).map(Some)
+        Ok(product)
     }
 }
 

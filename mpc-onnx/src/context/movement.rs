@@ -268,16 +268,36 @@ impl Context {
 
     /// Repeats axes of size 1, and adds axes in front, up to `shape`, which x broadcasts to.
     pub(crate) fn expand(&mut self, x: &Tensor, shape: &[usize]) -> Lowered<Tensor> {
-        let mut x = self.reshape(x, &arrays::aligned(&x.shape, shape.len()))?;
+        let source = self.reshape(x, &arrays::aligned(&x.shape, shape.len()))?;
+        let mut y = source.clone();
         for (axis, &size) in shape.iter().enumerate() {
             if size == 0 {
                 return unsupported("its result has no elements");
             }
-            if x.shape[axis] == 1 && size > 1 {
+            if y.shape[axis] == 1 && size > 1 {
                 self.charge(size)?;
-                x = self.gather(&x, axis, &vec![0; size])?;
+                y = self.gather(&y, axis, &vec![0; size])?;
             }
         }
-        Ok(x)
+        if y.id != source.id {
+            self.repeats.insert(y.id, source);
+        }
+        Ok(y)
+    }
+
+    /// What a value repeats along axes, with size 1 there.
+    pub(crate) fn repeated(&self, x: &Tensor) -> Option<Tensor> {
+        self.repeats.get(&x.id).filter(|source| source.rank() == x.rank()).cloned()
+    }
+
+    /// What is made of a value, repeated up to `shape`: once for each element instead of once for each repetition.
+    pub(crate) fn repeat(
+        &mut self,
+        source: &Tensor,
+        shape: &[usize],
+        make: impl FnOnce(&mut Self, &Tensor) -> Lowered<Tensor>,
+    ) -> Lowered<Tensor> {
+        let y = make(self, source)?;
+        self.expand(&y, shape)
     }
 }

@@ -56,15 +56,8 @@ pub(super) fn function(context: &mut Context, call: &Call<'_>) -> Lowered<Vec<Va
             other => return invalid(format!("approximation `{other}` is not known")),
         },
         "Swish" | "QuickGelu" => {
-            // x·sigmoid(αx) = silu(αx)/α
             let default = if call.operator() == "Swish" { 1.0 } else { 1.702 };
-            let alpha = call.float("alpha", default)?;
-            if alpha == 0.0 {
-                return Ok([context.scale(x, 0.5)?.into()].into());
-            }
-            let scaled = context.scale(x, alpha)?;
-            let silu = context.function(&scaled, Function::Silu)?;
-            return Ok([context.scale(&silu, 1.0 / alpha)?.into()].into());
+            return Ok([context.swish(x, call.float("alpha", default)?)?.into()].into());
         }
         "ThresholdedRelu" => {
             return Ok([elementwise::thresholded(context, x, call.float("alpha", 1.0)?)?.into()].into());

@@ -5,6 +5,7 @@ mod cases;
 mod conformance;
 mod examples;
 mod exported;
+mod formulas;
 mod hostile;
 mod made;
 mod models;

@@ -1,0 +1,166 @@
+//! Formulas that exporters write out, and that have a protocol of their own.
+
+use core::f32::consts::FRAC_1_SQRT_2;
+
+use mpc_nn::NodeId;
+use mpc_protocols::function::Function;
+
+use super::{Context, Origin};
+use crate::error::Lowered;
+use crate::value::Tensor;
+
+/// √(2/π)·(x + 0.044715·x³), of whose hyperbolic tangent an approximation of GELU is made, by powers of x.
+const INNER: [f64; 4] = [0.0, 0.797_884_56, 0.0, 0.797_884_56 * 0.044_715];
+/// How far a coefficient of a formula may be from that of its definition.
+const NEAR: f64 = 1e-5;
+/// The longest way from a polynomial back to its variable.
+const MAX_DEPTH: usize = 6;
+
+impl Context {
+    /// 1/x, at half the cost where x is known to be positive.
+    pub(crate) fn reciprocal(&mut self, x: &Tensor) -> Lowered<Tensor> {
+        if let Some(source) = self.repeated(x) {
+            return self.repeat(&source, &x.shape, Self::reciprocal);
+        }
+        if let Some(source) = self.exponent_beside_one(x) {
+            let source = self.scale(&source, -1.0)?;
+            return self.function(&source, Function::Sigmoid);
+        }
+        match self.origin(x.id) {
+            Some(Origin::Function(source, Function::Sqrt)) => {
+                let source = Tensor { id: source, shape: x.shape.clone() };
+                self.function(&source, Function::Power { exponent: -0.5 })
+            }
+            Some(Origin::SumOfExponentials | Origin::Function(_, Function::Exp)) => {
+                self.function(x, Function::PositiveReciprocal)
+            }
+            _ => self.function(x, Function::Reciprocal),
+        }
+    }
+
+    /// ln x, without the large exponential where x is 1 + e^y.
+    pub(crate) fn logarithm(&mut self, x: &Tensor) -> Lowered<Tensor> {
+        if let Some(source) = self.repeated(x) {
+            return self.repeat(&source, &x.shape, Self::logarithm);
+        }
+        match self.exponent_beside_one(x) {
+            Some(source) => self.function(&source, Function::Softplus),
+            None => self.function(x, Function::Log),
+        }
+    }
+
+    /// y, where x was made as 1 + e^y.
+    fn exponent_beside_one(&self, x: &Tensor) -> Option<Tensor> {
+        let Some(Origin::Offset(exponential, 1.0)) = self.origin(x.id) else { return None };
+        let Some(Origin::Function(id, Function::Exp)) = self.origin(exponential) else { return None };
+        Some(Tensor { id, shape: x.shape.clone() })
+    }
+
+    /// x·y where y is such a function of x that the product has a name.
+    pub(super) fn recognised(&mut self, x: &Tensor, y: &Tensor) -> Lowered<Option<Tensor>> {
+        let product = match self.origin(y.id) {
+            Some(Origin::Scaled(source, factor)) => {
+                let source = Tensor { id: source, shape: y.shape.clone() };
+                let Some(product) = self.recognised(x, &source)? else { return Ok(None) };
+                return self.scale(&product, factor).map(Some);
+            }
+            Some(Origin::Function(source, Function::Sigmoid)) if source == x.id => Function::Silu,
+            Some(Origin::Function(source, Function::Sigmoid)) => return self.recognised_swish(x, source),
+            Some(Origin::Function(source, Function::HardSigmoid { alpha, beta }))
+                if source == x.id && (alpha - 1.0 / 6.0).abs() < 1e-6 && beta == 0.5 =>
+            {
+                Function::HardSwish
+            }
+            Some(Origin::Function(source, Function::Tanh))
+                if self.origin(source) == Some(Origin::Function(x.id, Function::Softplus)) =>
+            {
+                Function::Mish
+            }
+            Some(Origin::Offset(bent, 1.0)) => return self.recognised_gelu(x, bent),
+            _ => return Ok(None),
+        };
+        self.function(x, product).map(Some)
+    }
+
+    /// x·sigmoid(y) where y is a multiple of x.
+    fn recognised_swish(&mut self, x: &Tensor, y: NodeId) -> Lowered<Option<Tensor>> {
+        match self.origin(y) {
+            Some(Origin::Scaled(source, alpha)) if source == x.id => self.swish(x, alpha).map(Some),
+            _ => Ok(None),
+        }
+    }
+
+    /// x·sigmoid(α·x) = silu(α·x)/α.
+    pub(crate) fn swish(&mut self, x: &Tensor, alpha: f32) -> Lowered<Tensor> {
+        if alpha == 0.0 {
+            return self.scale(x, 0.5);
+        }
+        let scaled = self.scale(x, alpha)?;
+        let silu = self.function(&scaled, Function::Silu)?;
+        self.scale(&silu, 1.0 / alpha)
+    }
+
+    /// x·(1 + b) = 2·gelu(x) where b is erf(x/√2), or a hyperbolic tangent near it; also for a multiple of x as the first factor.
+    fn recognised_gelu(&mut self, x: &Tensor, bent: NodeId) -> Lowered<Option<Tensor>> {
+        let Some(Origin::Function(inner, bend)) = self.origin(bent) else { return Ok(None) };
+        let (gelu, polynomial) = match bend {
+            Function::Erf => (Function::Gelu, [0.0, FRAC_1_SQRT_2.into(), 0.0, 0.0]),
+            Function::Tanh => (Function::GeluTanh, INNER),
+            _ => return Ok(None),
+        };
+        let scaled = match self.origin(x.id) {
+            Some(Origin::Scaled(source, factor)) => Some((source, factor)),
+            _ => None,
+        };
+        for (source, multiple) in [(x.id, 1.0)].into_iter().chain(scaled) {
+            if self.is_polynomial(inner, source, polynomial) {
+                let source = Tensor { id: source, shape: x.shape.clone() };
+                let gelu = self.function(&source, gelu)?;
+                return self.scale(&gelu, 2.0 * multiple).map(Some);
+            }
+        }
+        Ok(None)
+    }
+
+    fn is_polynomial(&self, id: NodeId, variable: NodeId, expected: [f64; 4]) -> bool {
+        let found = self.polynomial(id, variable, MAX_DEPTH);
+        found.is_some_and(|found| found.iter().zip(expected).all(|(found, expected)| (found - expected).abs() < NEAR))
+    }
+
+    /// The coefficients of a value as a polynomial of another one, of degree 3 at most; `depth` steps back at most.
+    fn polynomial(&self, id: NodeId, variable: NodeId, depth: usize) -> Option<[f64; 4]> {
+        if id == variable {
+            return Some([0.0, 1.0, 0.0, 0.0]);
+        }
+        let part = |id| self.polynomial(id, variable, depth.checked_sub(1)?);
+        match self.origin(id)? {
+            Origin::Scaled(source, factor) => Some(part(source)?.map(|c| c * f64::from(factor))),
+            Origin::Offset(source, value) => {
+                let mut sum = part(source)?;
+                sum[0] += f64::from(value);
+                Some(sum)
+            }
+            Origin::Sum(left, right) => {
+                let (left, right) = (part(left)?, part(right)?);
+                Some(core::array::from_fn(|power| left[power] + right[power]))
+            }
+            Origin::Product(left, right) => product(part(left)?, part(right)?),
+            Origin::Function(..) | Origin::SumOfExponentials => None,
+        }
+    }
+}
+
+/// The product of two polynomials, if its degree is 3 at most.
+fn product(left: [f64; 4], right: [f64; 4]) -> Option<[f64; 4]> {
+    let mut product = [0.0; 4];
+    for (i, left) in left.into_iter().enumerate() {
+        for (j, right) in right.into_iter().enumerate() {
+            match product.get_mut(i + j) {
+                Some(sum) => *sum += left * right,
+                None if left * right == 0.0 => {}
+                None => return None,
+            }
+        }
+    }
+    Some(product)
+}

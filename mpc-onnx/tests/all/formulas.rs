@@ -1,0 +1,146 @@
+//! Formulas that exporters write out: what they become, and that the values stay.
+
+use mpc_nn::{Graph, Op, evaluate};
+use mpc_protocols::function::Function;
+use ndarray::{ArrayD, IxDyn};
+use rten_onnx::onnx::{DataType, GraphProto, NodeProto, TensorProto};
+
+use crate::models::{floats, graph, imported, info, integers, node, open};
+
+const ROOT: f32 = core::f32::consts::FRAC_1_SQRT_2;
+
+/// The graph of one input [2, 3] and its output for values from −2.5 to 2.5.
+fn made(nodes: Vec<NodeProto>, initializer: Vec<TensorProto>) -> (Graph, Vec<f32>) {
+    let input = vec![info("x", DataType::FLOAT, &[Some(2), Some(3)])];
+    let network = imported(GraphProto { input, output: vec![open("y")], ..graph(nodes, initializer) }).unwrap();
+    let x = ArrayD::from_shape_vec(IxDyn(&[2, 3]), inputs()).unwrap();
+    let y = evaluate(&network.graph, &network.weights, &[x]).unwrap().remove(0);
+    (network.graph, y.into_iter().collect())
+}
+
+fn inputs() -> Vec<f32> {
+    (0..6).map(|place| place as f32 - 2.5).collect()
+}
+
+/// The functions of a graph, each with its number of elements.
+fn functions(graph: &Graph) -> Vec<(Function, usize)> {
+    let function = |node: &mpc_nn::Node| match node.op() {
+        Op::Function(function) => Some((*function, node.len())),
+        _ => None,
+    };
+    graph.nodes().iter().filter_map(function).collect()
+}
+
+fn near(left: &[f32], right: impl IntoIterator<Item = f64>) {
+    let right: Vec<f64> = right.into_iter().collect();
+    assert_eq!(left.len(), right.len());
+    let apart = left.iter().zip(&right).map(|(left, right)| (f64::from(*left) - right).abs()).fold(0.0, f64::max);
+    assert!(apart < 1e-5, "{left:?} {right:?}");
+}
+
+fn constants() -> Vec<TensorProto> {
+    let scalar = |name: &str, value: f32| floats(name, &[], &[value]);
+    vec![
+        scalar("root", ROOT),
+        scalar("one", 1.0),
+        scalar("half", 0.5),
+        scalar("three", 3.0),
+        scalar("small", 0.044_715),
+        scalar("outer", 0.797_884_6),
+        scalar("alpha", 1.702),
+    ]
+}
+
+/// 1 + erf(x/√2), as `bent`.
+fn error_function() -> Vec<NodeProto> {
+    vec![
+        node("Mul", &["x", "root"], &["inner"]),
+        node("Erf", &["inner"], &["erf"]),
+        node("Add", &["erf", "one"], &["bent"]),
+    ]
+}
+
+/// 1 + tanh √(2/π)·(x + 0.044715·x³), as `bent`.
+fn tangent(cube: Vec<NodeProto>) -> Vec<NodeProto> {
+    let rest = vec![
+        node("Mul", &["cubic", "outer"], &["inner"]),
+        node("Tanh", &["inner"], &["tanh"]),
+        node("Add", &["tanh", "one"], &["bent"]),
+    ];
+    [cube, rest].concat()
+}
+
+#[test]
+fn every_way_to_write_a_gelu_is_one_function() {
+    let products = [
+        vec![node("Mul", &["x", "bent"], &["both"]), node("Mul", &["both", "half"], &["y"])],
+        vec![node("Mul", &["half", "bent"], &["both"]), node("Mul", &["x", "both"], &["y"])],
+        vec![node("Mul", &["half", "x"], &["both"]), node("Mul", &["both", "bent"], &["y"])],
+    ];
+    let power = vec![
+        node("Pow", &["x", "three"], &["cube"]),
+        node("Mul", &["cube", "small"], &["scaled"]),
+        node("Add", &["x", "scaled"], &["cubic"]),
+    ];
+    let factored = vec![
+        node("Mul", &["x", "x"], &["square"]),
+        node("Mul", &["square", "small"], &["scaled"]),
+        node("Add", &["one", "scaled"], &["factor"]),
+        node("Mul", &["x", "factor"], &["cubic"]),
+    ];
+    for product in products {
+        for (bent, expected) in [
+            (error_function(), Function::Gelu),
+            (tangent(power.clone()), Function::GeluTanh),
+            (tangent(factored.clone()), Function::GeluTanh),
+        ] {
+            let (graph, y) = made([bent, product.clone()].concat(), constants());
+            assert_eq!(functions(&graph), [(expected, 6)]);
+            near(&y, inputs().iter().map(|&x| expected.evaluate(x.into())));
+        }
+    }
+}
+
+/// Another cubic is none.
+#[test]
+fn a_formula_with_other_numbers_is_computed_as_it_is_written() {
+    let cubic = vec![node("Pow", &["x", "three"], &["cube"]), node("Add", &["x", "cube"], &["cubic"])];
+    let product = vec![node("Mul", &["x", "bent"], &["y"])];
+    let (graph, y) = made([tangent(cubic), product].concat(), constants());
+    assert_eq!(functions(&graph), [(Function::Tanh, 6)]);
+    let exact = |x: f64| x * (1.0 + (0.797_884_6 * (x + x * x * x)).tanh());
+    near(&y, inputs().iter().map(|&x| exact(x.into())));
+}
+
+#[test]
+fn a_product_with_the_sigmoid_of_a_multiple_is_one_function() {
+    let nodes = vec![
+        node("Mul", &["x", "alpha"], &["scaled"]),
+        node("Sigmoid", &["scaled"], &["gate"]),
+        node("Mul", &["x", "gate"], &["y"]),
+    ];
+    let (graph, y) = made(nodes, constants());
+    assert_eq!(functions(&graph), [(Function::Silu, 6)]);
+    near(&y, inputs().iter().map(|&x| f64::from(x) / (1.0 + (-1.702 * f64::from(x)).exp())));
+}
+
+/// A sum over rows, expanded to all elements as PyTorch exports a mean over a mask, then |sum| + 1/2 and its reciprocal.
+#[test]
+fn a_function_of_what_is_repeated_is_computed_once() {
+    let initializer = [constants(), vec![integers("shape", &[2, 3]), integers("axis", &[0])]].concat();
+    let nodes = vec![
+        node("ReduceSum", &["x", "axis"], &["sum"]),
+        node("Expand", &["sum", "shape"], &["wide"]),
+        node("Abs", &["wide"], &["magnitude"]),
+        node("Add", &["magnitude", "half"], &["divisor"]),
+        node("Div", &["one", "divisor"], &["reciprocal"]),
+        node("Mul", &["reciprocal", "magnitude"], &["y"]),
+    ];
+    let (graph, y) = made(nodes, initializer);
+    assert_eq!(functions(&graph), [(Function::Abs, 3), (Function::Reciprocal, 3)]);
+    let expected = [0usize, 1, 2].map(|column| {
+        let sum = f64::from(inputs()[column] + inputs()[column + 3]).abs();
+        sum / (sum + 0.5)
+    });
+    near(&y, [expected, expected].concat());
+}
