@@ -113,15 +113,6 @@ impl Graph {
         Self { outputs, ..self.clone() }
     }
 
-    /// Drops the values of the inputs that `node` is the last to read.
-    pub(crate) fn free_inputs<V>(&self, node: NodeId, last_readers: &[Option<NodeId>], values: &mut [Option<V>]) {
-        for input in self.node(node).inputs() {
-            if last_readers[input.0] == Some(node) {
-                values[input.0] = None;
-            }
-        }
-    }
-
     /// For each node the last one that reads its output, after which it can be freed; `None` for the outputs.
     ///
     /// ```

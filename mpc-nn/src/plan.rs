@@ -10,6 +10,7 @@
 pub(crate) mod format;
 mod memory;
 mod own;
+pub(crate) mod schedule;
 pub(crate) mod settings;
 pub(crate) mod step;
 pub(crate) mod walk;
@@ -94,6 +95,7 @@ impl<R: Ring> Plan<R> {
         let Walk { mut weights, constants, mut steps, bounds, .. } = walk;
         widths::assign::<R>(graph, &mut steps, &mut weights);
         add_costs::<R>(&mut steps, &settings);
+        let mut steps = schedule::order(graph, steps, &settings);
         let own = own::plan::<R>(&mut steps, &settings)?;
         let (graph, ring, layout, digest) = (graph.clone(), PhantomData, [0; 32], [0; 32]);
         let mut plan = Self { graph, settings, weights, constants, steps, bounds, own, layout, digest, ring };
@@ -169,7 +171,7 @@ impl<R: Ring> Plan<R> {
         R::BITS
     }
 
-    /// The steps in order.
+    /// The steps in the order in which they run; those that wait for nothing of each other do so in the same rounds.
     #[must_use]
     pub fn steps(&self) -> &[Step] {
         &self.steps

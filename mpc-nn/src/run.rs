@@ -21,6 +21,7 @@ use crate::encoding::{Header, Kind};
 use crate::error::InferenceError;
 use crate::ops::needs::Material;
 use crate::ops::values::Values;
+use crate::plan::schedule::{groups_of, last_reads};
 use crate::plan::{Owner, Plan};
 
 pub use crate::plan::Preprocessing;
@@ -164,17 +165,21 @@ impl<R: Ring> Inference<'_, R> {
         let (settings, steps, values) = (plan.settings(), plan.steps(), Values::new(graph));
         let Model { weights, constants, .. } = model;
         let mut run = Run { party, settings, steps, weights, constants, generator, inputs, values, outputs };
-        for (index, step) in steps.iter().enumerate() {
-            let material = correlations.next(index, step, observer).await?;
-            observer.begin(Phase::Online, index);
-            run.party.transport_mut().begin(Phase::Online, &step.name);
-            // An earlier step did it otherwise.
-            if !step.is_branch {
-                let value = step.run(&mut run, material).await.map_err(|failure| failure.in_step(step))?;
-                run.set(step, value);
+        let last_reads = last_reads(graph, steps);
+        for group in groups_of(steps) {
+            let mut materials = Vec::with_capacity(group.len());
+            for index in group.clone() {
+                materials.push(correlations.next(index, &steps[index], observer).await?);
             }
-            run.values.free(step);
-            observer.end(Phase::Online, index);
+            // The time of all is the first's.
+            observer.begin(Phase::Online, group.start);
+            run.group(&steps[group.clone()], materials).await?;
+            last_reads[group.clone()].iter().for_each(|nodes| run.values.free(nodes));
+            observer.end(Phase::Online, group.start);
+            for index in group.skip(1) {
+                observer.begin(Phase::Online, index);
+                observer.end(Phase::Online, index);
+            }
         }
         correlations.finish()?;
         // After the last message, so that no other party waits for one.

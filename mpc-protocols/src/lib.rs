@@ -20,6 +20,7 @@ pub mod in_process;
 #[cfg(all(debug_assertions, feature = "std"))]
 #[doc(hidden)]
 pub mod instances;
+pub mod joint;
 pub mod lookup;
 pub mod maximum;
 pub mod open;

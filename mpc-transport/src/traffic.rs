@@ -55,6 +55,12 @@ impl Traffic {
         Self { payload_sent: 0, payload_received: message_bytes, frames_sent: 0, frames_received: 1, rounds: 1 }
     }
 
+    /// The message bytes alone, as of parts of other messages.
+    #[must_use]
+    pub const fn without_frames(self) -> Self {
+        Self { frames_sent: 0, frames_received: 0, rounds: 0, ..self }
+    }
+
     /// Bytes sent on the wire: payload and frame headers.
     pub const fn bytes_sent(&self) -> u64 {
         on_the_wire(self.payload_sent, self.frames_sent)

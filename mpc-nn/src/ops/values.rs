@@ -1,5 +1,6 @@
 //! The values of a run so far, and what a step takes of them.
 
+use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 
 use mpc_protocols::ProtocolError;
@@ -31,19 +32,38 @@ impl From<ShareError> for Failure {
 /// The value of each node, from when it is made until its last reader is done.
 pub(crate) struct Values<'a, R: Ring> {
     graph: &'a Graph,
-    last_readers: Vec<Option<NodeId>>,
-    values: Vec<Option<ArithmeticShares<R>>>,
+    values: BTreeMap<NodeId, ArithmeticShares<R>>,
+    /// Those of the run, for a step that others run beside.
+    behind: Option<&'a Self>,
 }
 
 impl<'a, R: Ring> Values<'a, R> {
     pub(crate) fn new(graph: &'a Graph) -> Self {
-        let values = graph.nodes().iter().map(|_| None).collect();
-        Self { graph, last_readers: graph.last_readers(), values }
+        Self { graph, values: BTreeMap::new(), behind: None }
+    }
+
+    /// For one of several steps that run together: it reads these, has `own` to change in place, and keeps what it makes.
+    pub(crate) fn beside<'b>(&'b self, own: Option<(NodeId, ArithmeticShares<R>)>) -> Values<'b, R> {
+        Values { graph: self.graph, values: own.into_iter().collect(), behind: Some(self) }
+    }
+
+    /// Takes in what such a step has made.
+    pub(crate) fn take_in(&mut self, made: BTreeMap<NodeId, ArithmeticShares<R>>) {
+        self.values.extend(made);
+    }
+
+    /// What such a step has made.
+    pub(crate) fn into_made(self) -> BTreeMap<NodeId, ArithmeticShares<R>> {
+        self.values
+    }
+
+    fn get(&self, node: NodeId) -> Option<&ArithmeticShares<R>> {
+        self.values.get(&node).or_else(|| self.behind?.get(node))
     }
 
     /// The value of a step's input.
     pub(crate) fn operand(&self, step: &Step, at: usize) -> Result<&ArithmeticShares<R>, Failure> {
-        self.values.get(self.graph.node(step.node).input(at).index()).and_then(Option::as_ref).ok_or(Failure::NoValue)
+        self.get(self.graph.node(step.node).input(at)).ok_or(Failure::NoValue)
     }
 
     /// The values of all of a step's inputs.
@@ -53,17 +73,17 @@ impl<'a, R: Ring> Values<'a, R> {
 
     /// The value of a step's own node, for a step that changes it in place.
     pub(crate) fn take(&mut self, step: &Step) -> Result<ArithmeticShares<R>, Failure> {
-        self.values[step.node.index()].take().ok_or(Failure::NoValue)
+        self.values.remove(&step.node).ok_or(Failure::NoValue)
     }
 
     /// Stores the value that a step gives.
     pub(crate) fn set(&mut self, step: &Step, value: ArithmeticShares<R>) {
-        self.values[step.node.index()] = Some(value);
+        self.values.insert(step.node, value);
     }
 
-    /// Drops the values that a step was the last to read.
-    pub(crate) fn free(&mut self, step: &Step) {
-        self.graph.free_inputs(step.node, &self.last_readers, &mut self.values);
+    /// Drops values that nothing reads any more.
+    pub(crate) fn free(&mut self, nodes: &[NodeId]) {
+        nodes.iter().for_each(|node| drop(self.values.remove(node)));
     }
 }
 

@@ -1,9 +1,13 @@
 //! How much memory a plan takes, from its sizes: for those who limit it.
 
+use alloc::collections::BTreeMap;
+
 use mpc_protocols::{Bilinear, Request};
 use mpc_ring::Ring;
 
+use super::schedule::{groups_of, last_reads};
 use super::{Action, Plan, Preprocessing, Step};
+use crate::graph::NodeId;
 
 /// The most that a party's thread keeps of buffers that it has used, to use them again: elements and bytes.
 const RETIRED_BYTES: u64 = 128 << 20;
@@ -57,21 +61,21 @@ impl<R: Ring> Plan<R> {
             Preprocessing::Ahead => self.steps.iter().map(material).fold(0, u64::saturating_add),
             Preprocessing::Streamed => 0,
         };
-        let last_readers = self.graph.last_readers();
-        let mut values = self.graph.nodes().iter().map(|_| None).collect::<alloc::vec::Vec<Option<u64>>>();
-        let mut most = 0;
-        let mut longest_messages = 0;
-        for step in &self.steps {
-            let done = step.branches.iter().map(|&branch| &self.steps[branch]).chain([step]);
-            let result: u64 = done.clone().map(|done| bytes::<R>(done.shape.iter().product())).sum();
-            let live: u64 = values.iter().flatten().sum();
-            let drawn = if ahead == 0 { material(step) } else { 0 };
-            most = most.max(live + result + drawn + self.workspace(step));
-            longest_messages = longest_messages.max(self.messages(step, party));
-            for done in done {
-                values[done.node.index()] = Some(bytes::<R>(done.shape.iter().product()));
-            }
-            self.graph.free_inputs(step.node, &last_readers, &mut values);
+        let last_reads = last_reads(&self.graph, &self.steps);
+        let mut values = BTreeMap::new();
+        let (mut most, mut longest_messages) = (0, 0);
+        for range in groups_of(&self.steps) {
+            let group = &self.steps[range.clone()];
+            let branches = group.iter().flat_map(|step| &step.branches).map(|&branch| &self.steps[branch]);
+            let made: BTreeMap<NodeId, u64> =
+                group.iter().chain(branches).map(|step| (step.node, bytes::<R>(step.shape.iter().product()))).collect();
+            let live = values.values().chain(made.values()).sum::<u64>();
+            let drawn = if ahead == 0 { group.iter().map(material).fold(0, u64::saturating_add) } else { 0 };
+            let working: u64 = group.iter().map(|step| self.workspace(step)).sum();
+            most = most.max(live.saturating_add(drawn).saturating_add(working));
+            longest_messages = longest_messages.max(group.iter().map(|step| self.messages(step, party)).sum());
+            values.extend(made);
+            last_reads[range].iter().flatten().for_each(|node| _ = values.remove(node));
         }
         most.saturating_add(longest_messages).saturating_add(ahead)
     }

@@ -288,7 +288,9 @@ pub struct Step {
     pub branches: Vec<usize>,
     /// Whether an earlier step has done this one.
     pub is_branch: bool,
-    /// Each party's traffic online.
+    /// Whether it runs in the rounds of the step before it.
+    pub is_joined: bool,
+    /// Each party's traffic online; a frame and a round of several steps are the first's.
     #[serde(skip)]
     pub online: Vec<Traffic>,
     /// The traffic that the last party receives from the dealer.

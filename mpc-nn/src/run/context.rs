@@ -1,13 +1,18 @@
 //! The data that a step works with, at a party and in the clear.
 
+use alloc::boxed::Box;
 use alloc::vec::Vec;
 
 use mpc_protocols::fixed_weights::FixedWeights;
+use mpc_protocols::joint::{Joint, JointFuture};
 use mpc_protocols::{Party, ProtocolError, sharing};
 use mpc_ring::Ring;
 use mpc_shares::{ArithmeticShares, Prg, SecretVec};
+use mpc_transport::Phase;
 use ndarray::ArrayD;
 
+use crate::error::InferenceError;
+use crate::ops::needs::Material;
 use crate::ops::values::{Failure, Operands, Values};
 use crate::plan::settings::Settings;
 use crate::plan::step::Step;
@@ -27,6 +32,53 @@ pub(crate) struct Run<'a, R: Ring> {
 }
 
 impl<R: Ring> Run<'_, R> {
+    /// Runs steps that wait for nothing of each other, in the same rounds.
+    pub(super) async fn group(&mut self, group: &[Step], materials: Vec<Material<R>>) -> Result<(), InferenceError> {
+        if group.len() > 1 {
+            return self.together(group, materials).await;
+        }
+        for (step, material) in group.iter().zip(materials) {
+            self.party.transport_mut().begin(Phase::Online, &step.name);
+            // An earlier step did it otherwise.
+            if !step.is_branch {
+                let value = step.run(self, material).await.map_err(|failure| failure.in_step(step))?;
+                self.set(step, value);
+            }
+        }
+        Ok(())
+    }
+
+    async fn together(&mut self, group: &[Step], materials: Vec<Material<R>>) -> Result<(), InferenceError> {
+        let mut own = Vec::with_capacity(group.len());
+        for step in group {
+            let value = if step.action.in_place() { Some(self.values.take(step)) } else { None };
+            let value = value.transpose().map_err(|failure| failure.in_step(step))?;
+            own.push(value.map(|value| (step.node, value)));
+        }
+        let (joint, mut lanes) = Joint::new(self.party, group.len());
+        let mut generators: Vec<Prg> = group.iter().map(|_| Prg::new(self.generator.seed())).collect();
+        let lanes = lanes.iter_mut().zip(&mut generators).zip(own);
+        let Self { party, settings, steps, weights, constants, values, .. } = self;
+        let mut runs: Vec<Run<'_, R>> = lanes
+            .map(|((party, generator), own)| {
+                let (inputs, outputs, values) = (Vec::new(), Collected::default(), values.beside(own));
+                Run { party, settings, steps, weights, constants, generator, inputs, values, outputs }
+            })
+            .collect();
+        let protocols = runs.iter_mut().zip(group).zip(materials).map(|((run, step), material)| {
+            Box::pin(async move {
+                let value = step.run(run, material).await.map_err(|failure| failure.in_step(step))?;
+                run.set(step, value);
+                Ok(())
+            }) as JointFuture<'_, (), InferenceError>
+        });
+        let labels: Vec<&str> = group.iter().map(|step| step.name.as_str()).collect();
+        joint.run(party, Phase::Online, &labels, protocols.collect()).await?;
+        let made: Vec<_> = runs.into_iter().map(|run| run.values.into_made()).collect();
+        made.into_iter().for_each(|made| self.values.take_in(made));
+        Ok(())
+    }
+
     /// Stores the value that a step gives.
     pub(crate) fn set(&mut self, step: &Step, mut value: ArithmeticShares<R>) {
         if cfg!(debug_assertions) {
@@ -77,6 +129,7 @@ pub(crate) enum Input<R: Ring> {
 }
 
 /// The outputs so far.
+#[derive(Default)]
 pub(crate) struct Collected<R: Ring> {
     pub(super) recipients: Vec<usize>,
     pub(super) revealed: Vec<ArrayD<f64>>,

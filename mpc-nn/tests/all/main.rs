@@ -14,3 +14,4 @@ mod outputs;
 mod own;
 mod private;
 mod recorded;
+mod rounds;

@@ -74,9 +74,9 @@ fn layers_with_one_input_open_it_once() {
     for step in plan.steps().iter().filter(|step| step.is_branch) {
         assert!(step.requests.is_empty() && step.online.iter().all(Traffic::is_empty));
     }
-    // Main, relu, main2, the sum's truncation, query, two truncations of factors and product; one party waits for the input's
-    // share, the other for the output's.
-    assert_eq!([0, 1].map(|party| plan.online(party).rounds), [1 + 3 + 1 + 1 + 1 + 2 + 1 + 1; 2]);
+    // Main, relu, main2, the sum's truncation, query, the truncations of both factors in one round, and product; one party
+    // waits for the input's share, the other for the output's.
+    assert_eq!([0, 1].map(|party| plan.online(party).rounds), [1 + 3 + 1 + 1 + 1 + 1 + 1 + 1; 2]);
     for parties in [2, 3] {
         for preprocessing in [Preprocessing::Streamed, Preprocessing::Ahead] {
             check::<u64>(&branches(), Settings::new(parties), 0.001, preprocessing);

@@ -8,6 +8,7 @@ mod costs;
 mod examples;
 mod failures;
 mod function;
+mod joint;
 mod multiplication;
 mod open;
 mod own;

@@ -1,0 +1,87 @@
+//! Steps that wait for nothing of each other: they run in the same rounds, and all is counted as planned.
+
+use mpc_nn::{Graph, GraphBuilder, NodeId, Plan, Preprocessing, Settings, WeightKnowledge};
+use mpc_protocols::function::Function;
+use proptest::prelude::*;
+
+use crate::harness::{How, check, check_how};
+
+/// Two ways of different lengths from one input to a sum.
+fn two_ways() -> Graph {
+    let mut b = GraphBuilder::new();
+    let x = b.input("x", &[1, 6]).unwrap();
+    let left = b.linear("left", x, 5, true).unwrap();
+    let left = b.relu("left relu", left).unwrap();
+    let left = b.linear("left again", left, 4, true).unwrap();
+    let left = b.function("left sigmoid", left, Function::Sigmoid).unwrap();
+    let square = b.square("square", x).unwrap();
+    let right = b.linear("right", square, 4, true).unwrap();
+    let right = b.function("right tanh", right, Function::Tanh).unwrap();
+    let sum = b.add("sum", left, right).unwrap();
+    b.finish(&[sum]).unwrap()
+}
+
+#[test]
+fn ways_that_do_not_meet_share_their_rounds() {
+    let plan = Plan::<u64>::new(&two_ways(), Settings::new(2)).unwrap();
+    let joined: Vec<_> = plan.steps().iter().filter(|step| step.is_joined).map(|step| step.name.as_str()).collect();
+    // Left: a layer, a ReLU, a layer, a sigmoid. The right way's square, truncation, layer and tanh are all beside them.
+    assert_eq!(joined, ["square", "square:truncate", "right", "right tanh"]);
+    assert_eq!(plan.online(1).rounds, 1 + 3 + 1 + 5 + 1);
+    for parties in [2, 3] {
+        for how in [How::InTurn(Preprocessing::Streamed), How::InTurn(Preprocessing::Ahead), How::Pipelined] {
+            check_how::<u64>(&two_ways(), Settings::new(parties), 0.001, how);
+        }
+    }
+    let owner = Settings { weights: WeightKnowledge::Owner, ..Settings::new(2) };
+    check::<u64>(&two_ways(), owner, 0.001, Preprocessing::Streamed);
+    check::<u128>(&two_ways(), Settings::new(2), 0.001, Preprocessing::Streamed);
+}
+
+/// What a step adds to a graph: an operation, and which earlier nodes it reads.
+type Choice = (u8, usize, usize);
+
+fn random_graph(choices: &[Choice], outputs: usize) -> Graph {
+    let mut b = GraphBuilder::new();
+    let mut nodes: Vec<NodeId> = ["x", "y"].map(|name| b.input(name, &[1, 4]).unwrap()).into();
+    for (number, &(operation, first, second)) in choices.iter().enumerate() {
+        let (name, at) = (number.to_string(), |choice: usize| nodes[choice % nodes.len()]);
+        let (x, y) = (at(first), at(second));
+        let node = match operation {
+            0 => b.linear(&name, x, 4, true).unwrap(),
+            1 => b.relu(&name, x).unwrap(),
+            2 => b.function(&name, x, Function::Tanh).unwrap(),
+            3 => {
+                // Products stay small.
+                let [x, y] = [(x, "left"), (y, "right")]
+                    .map(|(x, side)| b.function(&format!("{name} {side}"), x, Function::Sigmoid).unwrap());
+                b.multiply(&name, x, y).unwrap()
+            }
+            4 => b.add(&name, x, y).unwrap(),
+            5 => b.reshape(&name, x, &[1, 4]).unwrap(),
+            _ => b.scale(&name, x, 0.3).unwrap(),
+        };
+        nodes.push(node);
+    }
+    let mut last: Vec<NodeId> = nodes.iter().rev().take(outputs.min(choices.len())).copied().collect();
+    // Every input is read.
+    last.push(b.add("both", nodes[0], nodes[1]).unwrap());
+    b.finish(&last).unwrap()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(24))]
+
+    /// The harness compares every party's results with those in the clear, and its traffic with the plan's, step by step.
+    #[test]
+    fn any_graph_gives_its_values_in_the_planned_rounds(
+        choices in proptest::collection::vec((0u8..7, 0usize..16, 0usize..16), 1..14),
+        outputs in 1usize..4,
+        parties in 2usize..4,
+        is_ahead in any::<bool>(),
+    ) {
+        let graph = random_graph(&choices, outputs);
+        let preprocessing = if is_ahead { Preprocessing::Ahead } else { Preprocessing::Streamed };
+        check::<u64>(&graph, Settings::new(parties), 0.02, preprocessing);
+    }
+}
