@@ -21,9 +21,10 @@ pub(super) fn plan<R: Ring>(
     node: &Node,
     shape: Convolution,
 ) -> Result<(Action, Format), PlanError> {
-    let Number { scale, divisor } = walk.need_single(node.inputs()[0])?;
+    let is_one_product = shape.groups == shape.input_channels && shape.kernel == [1, 1];
+    let Number { scale, divisor } = walk.need_factor(node.inputs()[0], is_one_product)?;
     let room = walk.finest() - scale;
-    let extra = if shape.groups == shape.input_channels && shape.kernel == [1, 1] { BITS_OF_ONE_PRODUCT } else { 0 };
+    let extra = if is_one_product { BITS_OF_ONE_PRODUCT } else { 0 };
     let bits = walk.settings.fractional_bits.max(LEAST_WEIGHT_BITS) + extra;
     let fractional_bits = (bits + ceil_log2(divisor)).min(room);
     let name = node.weight_name().unwrap_or_default();

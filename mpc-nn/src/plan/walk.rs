@@ -222,6 +222,17 @@ impl<'a, R: Ring> Walk<'a, R> {
         self.number(id)
     }
 
+    /// Brings a value to f fractional bits, or as many more as a factor of products of its own may have; a divisor may stay pending.
+    pub(crate) fn need_factor(&mut self, id: NodeId, is_one_product: bool) -> Result<Number, PlanError> {
+        let number = self.number(id)?;
+        let finest = self.settings.fractional_bits + self.finer_factor();
+        if is_one_product && number.divisor == 1.0 && number.scale <= finest {
+            Ok(number)
+        } else {
+            self.need_single(id)
+        }
+    }
+
     /// Brings two values to what factors of one product may be.
     pub(crate) fn need_factors(&mut self, [left, right]: [NodeId; 2]) -> Result<Number, PlanError> {
         let mut scales = [0; 2];

@@ -155,10 +155,11 @@ fn for_channels(context: &mut Context, x: &Tensor, scale: &Constant, shift: Opti
 
 /// (x − mean) / √(variance + ε) over axes.
 fn normalised(context: &mut Context, x: &Tensor, axes: &[usize], epsilon: f32) -> Lowered<Tensor> {
-    Ok(standardised(context, x, axes, epsilon)?.0)
+    let (centred, _, root) = standardised(context, x, axes, epsilon)?;
+    context.multiply(&centred, &root)
 }
 
-/// (x − mean) / √(variance + ε) over axes, the mean, and 1 / √(variance + ε).
+/// x − mean over axes, the mean, and 1 / √(variance + ε).
 fn standardised(context: &mut Context, x: &Tensor, axes: &[usize], epsilon: f32) -> Lowered<(Tensor, Tensor, Tensor)> {
     // A product is rounded here: its mean would be rounded twice, and what is centred again.
     let x = &context.rounded(x, 0)?;
@@ -169,8 +170,7 @@ fn standardised(context: &mut Context, x: &Tensor, axes: &[usize], epsilon: f32)
     // The mean of what is centred is what rounding the first mean has left: nothing to a square, but not to a small value.
     let rest = context.mean(&centred, axes)?;
     let rest = context.rounded(&rest, FINER)?;
-    let centred = context.subtract(&centred, &rest)?;
-    Ok((context.multiply(&centred, &root)?, mean, root))
+    Ok((context.subtract(&centred, &rest)?, mean, root))
 }
 
 /// 1 / √(mean of x² + ε) over axes.
@@ -240,8 +240,20 @@ fn last_axes(call: &Call<'_>, x: &Tensor) -> Lowered<Vec<usize>> {
     Ok((arrays::axis(call.int("axis", -1)?, x.rank())?..x.rank()).collect())
 }
 
-fn scaled(context: &mut Context, call: &Call<'_>, y: Tensor) -> Lowered<Tensor> {
-    let y = context.scale_by_value(&y, call.required(1)?)?;
+/// x ⊙ root ⊙ scale + shift.
+fn scaled(context: &mut Context, call: &Call<'_>, x: &Tensor, root: &Tensor) -> Lowered<Tensor> {
+    let y = match call.required(1)? {
+        Value::Node(scale) => {
+            let y = context.multiply(x, root)?;
+            context.multiply(&y, scale)?
+        }
+        // The model owner's factors do not wait for the root, which takes the most rounds.
+        scale => {
+            let x = context.scale_by_value(x, scale)?;
+            let x = context.rounded(&x, FINER)?;
+            context.multiply(&x, root)?
+        }
+    };
     match call.input(2) {
         None => Ok(y),
         Some(shift) => context.offset_by_value(&y, shift),
@@ -251,8 +263,8 @@ fn scaled(context: &mut Context, call: &Call<'_>, y: Tensor) -> Lowered<Tensor> 
 pub(super) fn layer(context: &mut Context, call: &Call<'_>) -> Lowered<Vec<Value>> {
     let x = call.tensor(0)?;
     let (axes, epsilon) = (last_axes(call, x)?, call.float("epsilon", 1e-5)?);
-    let (y, mean, root) = standardised(context, x, &axes, epsilon)?;
-    Ok([scaled(context, call, y)?.into(), mean.into(), root.into()].into())
+    let (centred, mean, root) = standardised(context, x, &axes, epsilon)?;
+    Ok([scaled(context, call, &centred, &root)?.into(), mean.into(), root.into()].into())
 }
 
 /// Layer normalisation over the last axis, or one without means.
@@ -266,18 +278,16 @@ pub(super) fn last_axis(
     let axes = [x.rank().saturating_sub(1)];
     if is_root_mean_square {
         let root = inverse_root_mean_square(context, x, &axes, epsilon)?;
-        let y = context.multiply(x, &root)?;
-        return Ok([scaled(context, call, y)?.into()].into());
+        return Ok([scaled(context, call, x, &root)?.into()].into());
     }
-    let (y, mean, root) = standardised(context, x, &axes, epsilon)?;
-    Ok([scaled(context, call, y)?.into(), mean.into(), root.into()].into())
+    let (centred, mean, root) = standardised(context, x, &axes, epsilon)?;
+    Ok([scaled(context, call, &centred, &root)?.into(), mean.into(), root.into()].into())
 }
 
 pub(super) fn root_mean_square(context: &mut Context, call: &Call<'_>) -> Lowered<Vec<Value>> {
     let x = call.tensor(0)?;
     let root = inverse_root_mean_square(context, x, &last_axes(call, x)?, call.float("epsilon", 1e-5)?)?;
-    let y = context.multiply(x, &root)?;
-    Ok([scaled(context, call, y)?.into()].into())
+    Ok([scaled(context, call, x, &root)?.into()].into())
 }
 
 pub(super) fn lp(context: &mut Context, call: &Call<'_>) -> Lowered<Vec<Value>> {
