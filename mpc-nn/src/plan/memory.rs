@@ -3,7 +3,7 @@
 use alloc::collections::BTreeMap;
 
 use mpc_protocols::{Bilinear, Request};
-use mpc_ring::Ring;
+use mpc_ring::{Ring, packing};
 
 use super::schedule::{groups_of, last_reads};
 use super::{Action, Plan, Preprocessing, Step};
@@ -56,9 +56,10 @@ impl<R: Ring> Plan<R> {
 
     /// From the first correlation to the last output: correlations, values that are still read, and what a step works with.
     fn run_memory(&self, party: usize, preprocessing: Preprocessing) -> u64 {
-        let material = |step: &Step| step.requests.iter().map(|request| request.memory::<R>(self.place(party))).sum();
         let ahead: u64 = match preprocessing {
-            Preprocessing::Ahead => self.steps.iter().map(material).fold(0, u64::saturating_add),
+            Preprocessing::Ahead => {
+                self.steps.iter().map(|step| self.at_rest(step, party)).fold(0, u64::saturating_add)
+            }
             Preprocessing::Streamed => 0,
         };
         let last_reads = last_reads(&self.graph, &self.steps);
@@ -70,14 +71,30 @@ impl<R: Ring> Plan<R> {
             let made: BTreeMap<NodeId, u64> =
                 group.iter().chain(branches).map(|step| (step.node, bytes::<R>(step.shape.iter().product()))).collect();
             let live = values.values().chain(made.values()).sum::<u64>();
-            let drawn = if ahead == 0 { group.iter().map(material).fold(0, u64::saturating_add) } else { 0 };
-            let working: u64 = group.iter().map(|step| self.workspace(step)).sum();
-            most = most.max(live.saturating_add(drawn).saturating_add(working));
+            let drawn = |step: &Step| if ahead == 0 { self.at_rest(step, party) } else { 0 };
+            let expanded = |step: &Step| step.requests.iter().map(Request::expanded_memory::<R>).sum::<u64>();
+            let working = |step: &Step| drawn(step) + expanded(step) + self.workspace(step);
+            most = most.max(live.saturating_add(group.iter().map(working).sum()));
             longest_messages = longest_messages.max(group.iter().map(|step| self.messages(step, party)).sum());
             values.extend(made);
             last_reads[range].iter().flatten().for_each(|node| _ = values.remove(node));
         }
         most.saturating_add(longest_messages).saturating_add(ahead)
+    }
+
+    /// The memory of a step's correlations from drawing them to their use.
+    fn at_rest(&self, step: &Step, party: usize) -> u64 {
+        let (place, width) = (self.place(party), step.correlation_width());
+        if self.own().is_some() {
+            return step.requests.iter().map(Request::expanded_memory::<R>).sum();
+        }
+        // Where they are no corrections, products wait with what is added to them before the step.
+        let products = step.requests.iter().filter(|_| !place.is_last()).map(|request| match request {
+            Request::Modulo { of, .. } => prepared(of),
+            request => prepared(request),
+        });
+        let products: usize = products.map(|elements| packing::packed_len(elements, width)).sum();
+        products as u64 + step.requests.iter().map(|request| request.memory::<R>(place)).sum::<u64>()
     }
 
     /// The memory of a step besides its operands, its result and its correlations.
@@ -92,6 +109,14 @@ impl<R: Ring> Plan<R> {
     fn messages(&self, step: &Step, party: usize) -> u64 {
         let sent = step.online.get(party).map_or(0, |traffic| traffic.payload_sent.max(traffic.payload_received));
         2 * sent
+    }
+}
+
+/// The elements of a layer's result that are made ready before its input is there.
+fn prepared(request: &Request) -> usize {
+    match request {
+        Request::FixedWeights { map, .. } | Request::FixedWeightsSharedInput { map, .. } => map.output_len(),
+        _ => 0,
     }
 }
 
