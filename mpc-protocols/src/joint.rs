@@ -51,20 +51,14 @@ impl Joint {
     }
 
     /// The results of protocols that run over the parties of [`new`](Self::new), in their order, and that only exchange
-    /// messages. What each sends is counted under its label; the frame and the round under that of the first that takes part.
+    /// messages. What they send is counted at their own parties: see [`count`].
     ///
     /// # Rounds and communication
     /// The rounds of the longest, and the message bytes of all.
     ///
     /// # Errors
     /// That of the first protocol that fails; a failed round fails the first that takes part in it.
-    pub async fn run<T, E>(
-        self,
-        party: &mut Party,
-        phase: Phase,
-        labels: &[&str],
-        protocols: Vec<JointFuture<'_, T, E>>,
-    ) -> Result<Vec<T>, E> {
+    pub async fn run<T, E>(self, party: &mut Party, protocols: Vec<JointFuture<'_, T, E>>) -> Result<Vec<T>, E> {
         let mut members: Vec<Member<'_, T, E>> = protocols.into_iter().zip(&self.ends).map(Member::new).collect();
         loop {
             poll_fn(|context| advance(&mut members, context)).await?;
@@ -73,17 +67,15 @@ impl Joint {
             if parts.is_empty() {
                 return Ok(members.into_iter().filter_map(|member| member.output).collect());
             }
-            self.round(party, phase, labels, &parts).await;
+            self.round(party, &parts).await;
         }
     }
 
     /// Sends all parts as one message, and hands out what the others sent.
-    async fn round(&self, party: &mut Party, phase: Phase, labels: &[&str], parts: &[(usize, SecretVec<u8>)]) {
+    async fn round(&self, party: &mut Party, parts: &[(usize, SecretVec<u8>)]) {
         let message: SecretVec<u8> = parts.iter().flat_map(|(_, part)| part.iter().copied()).collect();
         let mut received = SecretVec::zeros((party.parties() - 1) * message.len());
-        let counted: Vec<(&str, usize)> = parts.iter().map(|(at, part)| (labels[*at], part.len())).collect();
-        let exchanged = party.transport_mut().exchange_parts(phase, &counted, &message, &mut received).await;
-        if let Err(error) = exchanged {
+        if let Err(error) = party.transport_mut().inner_mut().exchange(&message, &mut received).await {
             self.hand(parts[0].0, Err(error));
             return;
         }
@@ -100,6 +92,28 @@ impl Joint {
         // There is room: a party waits for one message at a time.
         let _ = self.ends[at].1.push(received);
     }
+}
+
+/// Counts at a session's party what protocols have sent at theirs, under the same labels: the bytes of each, and a frame and a round
+/// of several under the first that took part in it.
+pub fn count(party: &mut Party, phase: Phase, lanes: &[Party]) {
+    let mut before = 0;
+    for lane in lanes {
+        let mut at = 0;
+        let entries = lane.transport().meter().entries().filter(|(counted, ..)| *counted == phase);
+        for (_, label, traffic) in entries {
+            let own = own_rounds(before, at, traffic.rounds);
+            party.transport_mut().count(phase, label, traffic.in_rounds(own));
+            at += traffic.rounds;
+        }
+        before = before.max(at);
+    }
+}
+
+/// Of `rounds` rounds from round `at` on those that are not among the first `before`, in which somebody else takes part.
+#[must_use]
+pub fn own_rounds(before: u64, at: u64, rounds: u64) -> u64 {
+    (at + rounds).saturating_sub(at.max(before))
 }
 
 /// One of the protocols: it has its part of the next message, or is done.

@@ -161,6 +161,12 @@ impl<T> Metered<T> {
         self.meter.begin(phase, label);
     }
 
+    /// Adds traffic that passed through [`inner_mut`](Self::inner_mut), under a phase and label.
+    pub fn count(&mut self, phase: Phase, label: &str, traffic: Traffic) {
+        self.begin(phase, label);
+        self.meter.count_outgoing(traffic);
+    }
+
     /// The counts so far.
     pub fn meter(&self) -> &Meter {
         &self.meter
@@ -184,29 +190,6 @@ impl<T> Metered<T> {
     /// The transport inside and the counts.
     pub fn into_parts(self) -> (T, Meter) {
         (self.inner, self.meter)
-    }
-}
-
-impl<T: Transport> Metered<T> {
-    /// As [`exchange`](Transport::exchange), of a message in parts that belong to labels of their own: each part's bytes are
-    /// counted under its label in `phase`, the frame and the round under that of the first.
-    ///
-    /// # Errors
-    /// As for [`exchange`](Transport::exchange).
-    pub async fn exchange_parts(
-        &mut self,
-        phase: Phase,
-        parts: &[(&str, usize)],
-        message: &[u8],
-        received: &mut [u8],
-    ) -> Result<(), TransportError> {
-        self.inner.exchange(message, received).await?;
-        for (at, &(label, bytes)) in parts.iter().enumerate() {
-            let whole = Traffic::exchange(bytes as u64, self.inner.parties());
-            self.begin(phase, label);
-            self.meter.count_outgoing(if at == 0 { whole } else { whole.without_frames() });
-        }
-        Ok(())
     }
 }
 

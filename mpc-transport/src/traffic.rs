@@ -55,10 +55,16 @@ impl Traffic {
         Self { payload_sent: 0, payload_received: message_bytes, frames_sent: 0, frames_received: 1, rounds: 1 }
     }
 
-    /// The message bytes alone, as of parts of other messages.
+    /// The message bytes of exchanges, with the frames of `rounds` of their rounds: the others' frames are counted elsewhere.
     #[must_use]
-    pub const fn without_frames(self) -> Self {
-        Self { frames_sent: 0, frames_received: 0, rounds: 0, ..self }
+    pub const fn in_rounds(self, rounds: u64) -> Self {
+        let all = if self.rounds == 0 { 1 } else { self.rounds };
+        Self {
+            frames_sent: self.frames_sent / all * rounds,
+            frames_received: self.frames_received / all * rounds,
+            rounds,
+            ..self
+        }
     }
 
     /// Bytes sent on the wire: payload and frame headers.

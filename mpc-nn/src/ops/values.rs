@@ -33,7 +33,7 @@ impl From<ShareError> for Failure {
 pub(crate) struct Values<'a, R: Ring> {
     graph: &'a Graph,
     values: BTreeMap<NodeId, ArithmeticShares<R>>,
-    /// Those of the run, for a step that others run beside.
+    /// Those of the run, for a way that others run beside.
     behind: Option<&'a Self>,
 }
 
@@ -42,17 +42,17 @@ impl<'a, R: Ring> Values<'a, R> {
         Self { graph, values: BTreeMap::new(), behind: None }
     }
 
-    /// For one of several steps that run together: it reads these, has `own` to change in place, and keeps what it makes.
-    pub(crate) fn beside<'b>(&'b self, own: Option<(NodeId, ArithmeticShares<R>)>) -> Values<'b, R> {
-        Values { graph: self.graph, values: own.into_iter().collect(), behind: Some(self) }
+    /// For one of several ways that run together: it reads these, has `values` to change in place, and keeps what it makes.
+    pub(crate) fn beside<'b>(&'b self, values: BTreeMap<NodeId, ArithmeticShares<R>>) -> Values<'b, R> {
+        Values { graph: self.graph, values, behind: Some(self) }
     }
 
-    /// Takes in what such a step has made.
+    /// Takes in what such a way has made.
     pub(crate) fn take_in(&mut self, made: BTreeMap<NodeId, ArithmeticShares<R>>) {
         self.values.extend(made);
     }
 
-    /// What such a step has made.
+    /// What such a way has made.
     pub(crate) fn into_made(self) -> BTreeMap<NodeId, ArithmeticShares<R>> {
         self.values
     }

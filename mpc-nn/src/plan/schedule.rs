@@ -2,17 +2,18 @@
 //!
 //! A step waits for the values that it reads as earlier steps have left them, and a step that changes a value in place also for
 //! those that read it before. Of the steps that could send next, the one with the longest way in rounds to the end of the plan
-//! goes first, and every other that takes no more rounds joins it (list scheduling; Graham, "Bounds on multiprocessing timing
-//! anomalies", SIAM J. Appl. Math. 17, 1969, with the critical path as priority). What a party does alone comes just before the
-//! step that needs it, so that no value is there for longer than in the graph's own order.
+//! goes first (list scheduling; Graham, "Bounds on multiprocessing timing anomalies", SIAM J. Appl. Math. 17, 1969, with the
+//! critical path as priority). Beside it run others, each with what waits for it alone, for as many rounds as the first takes.
+//! What a party does alone comes just before the step that needs it, so that no value is there for longer than in the graph's
+//! own order.
 
-use alloc::collections::BTreeSet;
+use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec;
 use alloc::vec::Vec;
 use core::cmp::Reverse;
 use core::ops::Range;
 
-use mpc_transport::Traffic;
+use mpc_protocols::joint::own_rounds;
 
 use super::settings::Settings;
 use super::step::{Action, Step};
@@ -21,66 +22,66 @@ use crate::graph::{Graph, NodeId};
 /// The most elements of steps that run together: beyond them it is bytes that take the time, and memory that ends first.
 const MAX_ELEMENTS: usize = 1 << 22;
 
+/// A step's number, and the way of its group where others run beside it.
+type Place = (usize, Option<usize>);
+
 /// The steps in the order in which they run, with what those of one group share of their traffic.
 pub(super) fn order(graph: &Graph, steps: Vec<Step>, settings: &Settings) -> Vec<Step> {
-    let groups = Schedule::new(graph, &steps, settings).groups();
+    let order = Schedule::new(graph, &steps, settings).order();
     let mut places = vec![0; steps.len()];
-    for (place, &step) in groups.iter().flatten().enumerate() {
+    for (place, &(step, _)) in order.iter().enumerate() {
         places[step] = place;
     }
     let mut steps: Vec<Option<Step>> = steps.into_iter().map(Some).collect();
-    let mut ordered = Vec::with_capacity(steps.len());
-    for group in &groups {
-        let members = group.iter().filter_map(|&step| steps[step].take());
-        ordered.extend(members.enumerate().map(|(at, step)| moved(step, at > 0, &places)));
-    }
+    let placed = order.iter().filter_map(|&(step, way)| Some(moved(steps[step].take()?, way, &places)));
+    let mut ordered: Vec<Step> = placed.collect();
     for range in groups_of(&ordered) {
         share_rounds(&mut ordered[range]);
     }
     ordered
 }
 
-/// The step behind those of its group, with the new places of its branches.
-fn moved(mut step: Step, is_joined: bool, places: &[usize]) -> Step {
-    step.is_joined = is_joined;
+/// The step with its way, and the new places of its branches.
+fn moved(mut step: Step, way: Option<usize>, places: &[usize]) -> Step {
+    step.way = way;
     step.branches.iter_mut().for_each(|branch| *branch = places[*branch]);
     step.branches.sort_unstable();
     step
 }
 
-/// The steps of each group, which run in the same rounds.
+/// The steps of each group: a step alone, or ways that run in the same rounds.
 pub(crate) fn groups_of(steps: &[Step]) -> Vec<Range<usize>> {
     let mut groups: Vec<Range<usize>> = Vec::new();
+    let mut before = None;
     for (index, step) in steps.iter().enumerate() {
         match groups.last_mut() {
-            Some(group) if step.is_joined => group.end = index + 1,
+            Some(group) if step.way.is_some() && step.way >= before && before.is_some() => group.end = index + 1,
             _ => groups.push(index..index + 1),
         }
+        before = step.way;
     }
     groups
 }
 
-/// A frame and a round are the first's that still takes part in them.
-fn share_rounds(group: &mut [Step]) {
-    let mut before = 0;
-    for step in group {
-        let rounds = rounds(step);
-        let own = rounds.saturating_sub(before);
-        before = before.max(rounds);
-        if own < rounds {
-            step.online.iter_mut().for_each(|traffic| *traffic = in_rounds(*traffic, own));
-        }
-    }
+/// The ways of a group.
+pub(crate) fn ways_of(group: &[Step]) -> Vec<&[Step]> {
+    group.chunk_by(|step, next| step.way == next.way).collect()
 }
 
-/// The bytes of a protocol of exchanges, and the frames of `rounds` of its rounds.
-fn in_rounds(traffic: Traffic, rounds: u64) -> Traffic {
-    let frames = |all: u64| all / traffic.rounds.max(1) * rounds;
-    Traffic {
-        frames_sent: frames(traffic.frames_sent),
-        frames_received: frames(traffic.frames_received),
-        rounds,
-        ..traffic
+/// A frame and a round are the first way's that takes part in them.
+fn share_rounds(group: &mut [Step]) {
+    let mut before = 0;
+    for way in group.chunk_by_mut(|step, next| step.way == next.way) {
+        let mut at = 0;
+        for step in way {
+            let rounds = rounds(step);
+            let own = own_rounds(before, at, rounds);
+            if own < rounds {
+                step.online.iter_mut().for_each(|traffic| *traffic = traffic.in_rounds(own));
+            }
+            at += rounds;
+        }
+        before = before.max(at);
     }
 }
 
@@ -137,24 +138,29 @@ impl<'a> Schedule<'a> {
         Self { steps, needed, waiting, missing, way, is_owners, is_placed, ready: BTreeSet::new() }
     }
 
-    /// The steps in order; those of one group run together.
-    fn groups(mut self) -> Vec<Vec<usize>> {
-        let mut groups = Vec::new();
+    /// The steps in order, with their ways.
+    fn order(mut self) -> Vec<Place> {
+        let mut order: Vec<Place> = Vec::new();
         let free = (0..self.steps.len()).filter(|&step| self.needed[step].is_empty());
         self.release(free.collect());
-        while let Some(group) = self.next_group() {
-            let alone = self.unplaced(group.iter().flat_map(|&member| self.needed[member].iter().copied()).collect());
-            groups.extend(alone.into_iter().map(|step| vec![step]));
-            for &member in &group {
-                self.is_placed[member] = true;
-                self.ready.remove(&member);
+        while let Some(ways) = self.next_group() {
+            let group: BTreeSet<usize> = ways.iter().flatten().copied().collect();
+            group.iter().for_each(|&step| self.is_placed[step] = true);
+            let alone = self.unplaced(group.iter().flat_map(|&step| self.needed[step].iter().copied()).collect());
+            order.extend(alone.into_iter().map(|step| (step, None)));
+            let is_one = ways.len() == 1;
+            for (number, way) in ways.iter().enumerate() {
+                order.extend(way.iter().map(|&step| (step, if is_one { None } else { Some(number) })));
             }
-            let behind = group.iter().flat_map(|&member| self.done(member)).collect();
-            groups.push(group);
-            self.release(behind);
+            let sent: Vec<usize> = group.into_iter().filter(|&step| self.sends(step)).collect();
+            for step in sent {
+                self.ready.remove(&step);
+                let behind = self.done(step);
+                self.release(behind);
+            }
         }
-        groups.extend((0..self.steps.len()).filter(|&step| !self.is_placed[step]).map(|step| vec![step]));
-        groups
+        order.extend((0..self.steps.len()).filter(|&step| !self.is_placed[step]).map(|step| (step, None)));
+        order
     }
 
     /// Counts a step as done, and gives those that wait for nothing more.
@@ -175,6 +181,8 @@ impl<'a> Schedule<'a> {
             match self.steps[step].action {
                 // Outputs come last.
                 Action::Reveal { .. } => {}
+                // What ran behind another step of its way is counted as done by its group.
+                _ if self.sends(step) && self.is_placed[step] => {}
                 _ if self.sends(step) => {
                     self.ready.insert(step);
                 }
@@ -190,28 +198,70 @@ impl<'a> Schedule<'a> {
     /// Whether a step only exchanges messages that all parties send alike.
     fn joins(&self, step: usize) -> bool {
         match self.steps[step].action {
-            Action::Share { .. } => false,
+            Action::Share { .. } | Action::Reveal { .. } => false,
             Action::Linear { .. } => !self.is_owners,
             _ => true,
         }
     }
 
-    fn next_group(&self) -> Option<Vec<usize>> {
+    /// The ways that run next.
+    fn next_group(&self) -> Option<Vec<Vec<usize>>> {
         let is_input = |step: usize| matches!(self.steps[step].action, Action::Share { .. });
         let first = self.ready.iter().copied().max_by_key(|&step| (is_input(step), self.way[step], Reverse(step)))?;
-        let mut group = vec![first];
+        let mut ways = vec![vec![first]];
         if self.joins(first) {
-            let elements = |step: usize| self.steps[step].shape.iter().product::<usize>();
-            let mut left = MAX_ELEMENTS.saturating_sub(elements(first));
+            let mut left = MAX_ELEMENTS.saturating_sub(self.elements(first));
             for &step in self.ready.iter().filter(|&&step| step != first && self.joins(step)) {
-                if rounds(&self.steps[step]) <= rounds(&self.steps[first]) && elements(step) <= left {
-                    left -= elements(step);
-                    group.push(step);
+                if self.fits(step, rounds(&self.steps[first]), left) {
+                    ways.push(self.way_from(step, rounds(&self.steps[first]), &mut left));
                 }
             }
         }
-        group.sort_unstable();
-        Some(group)
+        Some(ways)
+    }
+
+    fn elements(&self, step: usize) -> usize {
+        self.steps[step].shape.iter().product()
+    }
+
+    fn fits(&self, step: usize, rounds_left: u64, elements_left: usize) -> bool {
+        rounds(&self.steps[step]) <= rounds_left && self.elements(step) <= elements_left
+    }
+
+    /// A step and what waits for it alone, as far as rounds and elements are left, with what a party does alone in between.
+    fn way_from(&self, step: usize, mut rounds_left: u64, elements_left: &mut usize) -> Vec<usize> {
+        let (mut missing, mut known, mut sent) = (BTreeMap::new(), BTreeSet::new(), Vec::new());
+        let mut next = Some(step);
+        while let Some(step) = next {
+            rounds_left -= rounds(&self.steps[step]);
+            *elements_left -= self.elements(step);
+            sent.push(step);
+            let mut free = vec![step];
+            while let Some(step) = free.pop() {
+                known.insert(step);
+                for &later in &self.waiting[step] {
+                    let missing = missing.entry(later).or_insert(self.missing[later]);
+                    *missing -= 1;
+                    let is_alone = !self.sends(later) && !matches!(self.steps[later].action, Action::Reveal { .. });
+                    if *missing == 0 && is_alone {
+                        free.push(later);
+                    }
+                }
+            }
+            let ready =
+                missing.iter().filter(|&(&later, &missing)| missing == 0 && self.sends(later) && self.joins(later));
+            let fitting = ready.map(|(&later, _)| later).filter(|later| !known.contains(later));
+            let fitting = fitting.filter(|&later| self.fits(later, rounds_left, *elements_left));
+            next = fitting.max_by_key(|&later| (self.way[later], Reverse(later)));
+        }
+        // Of what a party does alone only what the way itself reads.
+        let mut way = BTreeSet::new();
+        while let Some(step) = sent.pop() {
+            if way.insert(step) {
+                sent.extend(self.needed[step].iter().filter(|needed| known.contains(needed)));
+            }
+        }
+        way.into_iter().collect()
     }
 
     /// Those of the steps, and of what they wait for, that have no place yet, in the graph's order.

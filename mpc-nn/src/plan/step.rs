@@ -288,8 +288,8 @@ pub struct Step {
     pub branches: Vec<usize>,
     /// Whether an earlier step has done this one.
     pub is_branch: bool,
-    /// Whether it runs in the rounds of the step before it.
-    pub is_joined: bool,
+    /// Where it runs in the same rounds as others, which of the ways that wait for nothing of each other it belongs to.
+    pub way: Option<usize>,
     /// Each party's traffic online; a frame and a round of several steps are the first's.
     #[serde(skip)]
     pub online: Vec<Traffic>,

@@ -73,7 +73,7 @@ impl<'a, R: Ring> Walk<'a, R> {
             width: 0,
             branches: Vec::new(),
             is_branch: false,
-            is_joined: false,
+            way: None,
             online: Vec::new(),
             preprocessing: Traffic::default(),
         });

@@ -1,6 +1,6 @@
 //! Protocols that run in the same rounds: their results, and the bytes and rounds of all together.
 
-use mpc_protocols::joint::{Joint, JointFuture};
+use mpc_protocols::joint::{self, Joint, JointFuture};
 use mpc_protocols::relu::{ReluMask, relu};
 use mpc_protocols::sign::{SignParameters, SignShape};
 use mpc_protocols::truncation::{LiftMask, LiftShape, truncate};
@@ -32,13 +32,15 @@ fn together<R: Ring>(values: &[Vec<i64>; 3], parties: usize) {
         let of = |at: usize| &shares[at][party.index()];
         let (x, y, z) = (of(0), of(1), of(2));
         let (joint, mut lanes) = Joint::new(party, 3);
+        lanes.iter_mut().zip(LABELS).for_each(|(lane, label)| lane.transport_mut().begin(Phase::Online, label));
         let [first, second, third] = lanes.as_mut_slice() else { unreachable!() };
         let protocols: Vec<JointFuture<'_, ArithmeticShares<R>, ProtocolError>> = vec![
             Box::pin(async move { truncate(first, x, SHIFT, lift).await }),
             Box::pin(async move { relu(second, y, 0, mask).await }),
             Box::pin(async move { Ok(ArithmeticShares::from_elements(open::open(third, z).await?)) }),
         ];
-        let results = joint.run(party, Phase::Online, &LABELS, protocols).await?;
+        let results = joint.run(party, protocols).await?;
+        joint::count(party, Phase::Online, &lanes);
         let counted = LABELS.map(|label| party.transport().meter().traffic(Phase::Online, label));
         Ok((results.into_iter().map(ArithmeticShares::into_elements).collect::<Vec<_>>(), counted))
     });
@@ -99,7 +101,7 @@ fn a_protocol_that_fails_ends_all() {
             ),
             Box::pin(async move { open::open_low_bits::<u64>(second, &[1], 65).await.map(|_| ()) }),
         ];
-        match joint.run(party, Phase::Online, &LABELS, protocols).await {
+        match joint.run(party, protocols).await {
             Err(ProtocolError::Parameter { parameter: "bits", value: 65, .. }) => Ok(()),
             other => panic!("{other:?}"),
         }
