@@ -45,8 +45,9 @@ impl From<Fault> for PyErr {
 
 /// A message that names flags of the command line, with the keywords that they are here.
 fn keywords(message: &str) -> String {
+    let message = message.replace("`mpc check --calibrate`", "`check(calibrate=...)`");
     let mut text = String::with_capacity(message.len());
-    let mut rest = message;
+    let mut rest = &*message;
     while let Some(at) = rest.find("--") {
         let (before, flag) = rest.split_at(at);
         let flag = &flag[2..];
