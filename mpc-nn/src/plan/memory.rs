@@ -29,6 +29,14 @@ impl<R: Ring> Plan<R> {
         (load + load.min(RETIRED_BYTES)).max(fixed.saturating_add(run))
     }
 
+    /// The bytes in which a party holds the correlations of one inference that are drawn ahead of it, apart from some words for
+    /// each of them: at the last party the dealer's corrections, at the others what is added to the products of layers. Where two
+    /// parties make them, no less than they hold.
+    #[must_use]
+    pub fn correlation_bytes(&self, party: usize) -> u64 {
+        self.steps.iter().map(|step| self.at_rest(step, party)).fold(0, u64::saturating_add)
+    }
+
     /// About the most bytes that the dealer holds at once in a session: no less than it does.
     #[must_use]
     pub fn dealer_memory_bytes(&self) -> u64 {
@@ -57,9 +65,7 @@ impl<R: Ring> Plan<R> {
     /// From the first correlation to the last output: correlations, values that are still read, and what a step works with.
     fn run_memory(&self, party: usize, preprocessing: Preprocessing) -> u64 {
         let ahead: u64 = match preprocessing {
-            Preprocessing::Ahead => {
-                self.steps.iter().map(|step| self.at_rest(step, party)).fold(0, u64::saturating_add)
-            }
+            Preprocessing::Ahead => self.correlation_bytes(party),
             Preprocessing::Streamed => 0,
         };
         let last_reads = last_reads(&self.graph, &self.steps);

@@ -162,6 +162,48 @@ impl Context {
         }
         Ok(product)
     }
+
+    /// x / y with broadcasting, both private.
+    pub(crate) fn divide(&mut self, x: &Tensor, y: &Tensor) -> Lowered<Tensor> {
+        // Each divisor once.
+        let y = &self.repeated(y).unwrap_or_else(|| y.clone());
+        if self.has_inverse(y) {
+            let reciprocal = self.reciprocal(y)?;
+            return self.multiply(x, &reciprocal);
+        }
+        let positive = self.is_positive(y.id);
+        self.quotient(x, y, positive)
+    }
+
+    /// c / y with broadcasting, for private y.
+    pub(crate) fn divide_constant(&mut self, c: &ArrayD<f32>, y: &Tensor) -> Lowered<Tensor> {
+        let shape = arrays::broadcast_shape(c.shape(), &y.shape)?;
+        if let Some(source) = self.repeated(y).filter(|_| c.len() == 1) {
+            return self.repeat(&source, &shape, |context, source| context.divide_constant(c, source));
+        }
+        // The rounding of a reciprocal is no more than that of the result, unless it is made larger.
+        if self.has_inverse(y) || c.iter().all(|value| value.abs() <= 1.0) {
+            let reciprocal = self.reciprocal(y)?;
+            return self.scale_by(&reciprocal, c);
+        }
+        let (x, positive) = (self.parameter(c)?, self.is_positive(y.id));
+        self.quotient(&x, y, positive)
+    }
+
+    /// x / y with broadcasting, at half the cost where y is known to be positive.
+    pub(crate) fn quotient(&mut self, x: &Tensor, y: &Tensor, positive: bool) -> Lowered<Tensor> {
+        let shape = arrays::broadcast_shape(&x.shape, &y.shape)?;
+        let x = self.expand(x, &shape)?;
+        // The axes along which divisors differ come first, so that each divisor is that of a block.
+        let sizes = arrays::aligned(&y.shape, shape.len());
+        let (own, others): (Vec<usize>, Vec<usize>) = (0..shape.len()).partition(|&axis| sizes[axis] > 1);
+        let permutation = [own, others].concat();
+        let x = self.transpose(&x, &permutation)?;
+        let z = self.emit("div", &x.shape, |builder, name| builder.divide(name, x.id, y.id, positive))?;
+        let mut back = vec![0; shape.len()];
+        permutation.iter().enumerate().for_each(|(place, &axis)| back[axis] = place);
+        self.transpose(&z, &back)
+    }
 }
 
 fn only_element(array: &ArrayD<f32>) -> Option<f32> {

@@ -1,6 +1,8 @@
 //! The comparison itself: one mask with its tables, read once for every public threshold.
 
 use alloc::vec::Vec;
+use core::hint::black_box;
+
 use mpc_ring::kernels::vectorized;
 use mpc_ring::{Ring, packing};
 use mpc_shares::{BinaryShares, SecretVec};
@@ -87,10 +89,7 @@ impl<R: Ring> ThresholdMask<R> {
         let mut monomials = bits.monomials(parameters);
         let products = |from: usize, products: &mut [u64]| bits.products(from, parameters, &mut monomials, products);
         dealing.dealt_words_by(parameters.dealt_products() * PART, products).await?;
-        let flips = |from: usize, values: &mut [R]| {
-            vectorized(|| chosen(&flip, from, values, |_| R::ONE));
-        };
-        dealing.dealt_by(BLOCK, flips).await?;
+        dealing.dealt_by(BLOCK, |from, values| vectorized(|| unpack_bits(&flip, from, values))).await?;
         Ok(flip)
     }
 }
@@ -102,24 +101,28 @@ pub(crate) async fn deal_flipped<R: Ring>(
     flip: &[u64],
     bits: u32,
 ) -> Result<(), ProtocolError> {
-    let masks = |from: usize, values: &mut [R]| {
-        let mask = &mask[from..];
-        vectorized(|| chosen(flip, from, values, |i| mask[i]));
-    };
+    let masks = |from: usize, values: &mut [R]| vectorized(|| chosen(flip, from, values, &mask[from..], 0));
     dealing.dealt_by(BLOCK, masks).await?;
-    let tops = |from: usize, values: &mut [R]| {
-        let mask = &mask[from..];
-        vectorized(|| chosen(flip, from, values, |i| mask[i] >> (bits - 1)));
-    };
+    let tops = |from: usize, values: &mut [R]| vectorized(|| chosen(flip, from, values, &mask[from..], bits - 1));
     dealing.dealt_by(BLOCK, tops).await
 }
 
-/// d·x for each element from position `from` on, a multiple of 64; the bits d are 64 elements a word.
+/// d·⌊r / 2^`shift`⌋ for each element from position `from` on, a multiple of 64; the bits d are 64 elements a word.
 #[inline(always)]
-fn chosen<R: Ring>(flip: &[u64], from: usize, products: &mut [R], x: impl Fn(usize) -> R) {
-    for (word, (products, &flip)) in products.chunks_mut(64).zip(&flip[from / 64..]).enumerate() {
-        for (i, product) in products.iter_mut().enumerate() {
-            *product = R::from_u64((flip >> i) & 1).wrapping_neg() & x(64 * word + i);
+fn chosen<R: Ring>(flip: &[u64], from: usize, products: &mut [R], mask: &[R], shift: u32) {
+    unpack_bits(flip, from, products);
+    // Behind the barrier the compiler does not know of two values only, and so makes no branch of them.
+    for (product, &r) in black_box(products).iter_mut().zip(mask) {
+        *product = product.wrapping_neg() & (r >> shift);
+    }
+}
+
+/// The bits of elements from position `from` on, a multiple of 64.
+#[inline(always)]
+fn unpack_bits<R: Ring>(words: &[u64], from: usize, bits: &mut [R]) {
+    for (bits, &word) in bits.chunks_mut(64).zip(&words[from / 64..]) {
+        for (i, bit) in bits.iter_mut().enumerate() {
+            *bit = R::from_u64((word >> i) & 1);
         }
     }
 }
