@@ -29,6 +29,7 @@ fuzz_target!(|input: (u8, u8, u8, Input<i64>)| {
         shift: 0,
         parameters,
         argument: None,
+        dividends: None,
     };
     // An interval may be longer than the range.
     let Ok(plan) = FunctionPlan::new::<u64>(shape) else { return };

@@ -10,7 +10,7 @@ pub mod program;
 pub mod reserved;
 pub mod run;
 pub mod table;
-mod widths;
+pub mod widths;
 
 mod admin;
 mod arguments;
@@ -30,7 +30,7 @@ mod stop;
 mod store_argument;
 
 pub use arguments::{ConnectArguments, RevealArgument, RevealToArgument, TermsArguments, is_onnx, network};
-pub use commands::check::{Checked, Report as CheckReport, check};
+pub use commands::check::{Checked, Report as CheckReport, calibrate, check};
 pub use commands::plan::cost_json;
 pub use failure::Failure;
 pub use keys::KeyArguments;

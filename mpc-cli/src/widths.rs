@@ -15,13 +15,12 @@ pub const CALIBRATED: &str = "calibrated";
 /// The largest file of a calibration.
 const MAX_FILE: usize = 1 << 24;
 
-/// The graph of a network with the bounds that `--widths` names, if it names any.
+/// The calibration that `--widths` names.
 ///
 /// # Errors
-/// A file that cannot be read or is of another network; a network without a calibration of its own.
-pub fn bounded(widths: Option<&Path>, model: &Path, graph: Graph) -> Result<Graph, InputError> {
-    let Some(file) = widths else { return Ok(graph) };
-    let wrong = |reason: String| InputError::Named(format!("--widths {}: {reason}", file.display()));
+/// A file that cannot be read; a network without a calibration of its own.
+pub fn calibration(file: &Path, model: &Path) -> Result<Calibration, InputError> {
+    let wrong = |reason: String| wrong(file, &reason);
     let bytes = if file == Path::new(CALIBRATED) {
         let name = model.to_string_lossy();
         let known = Model::by_name(&name).ok().and_then(Model::bundled_calibration);
@@ -30,8 +29,28 @@ pub fn bounded(widths: Option<&Path>, model: &Path, graph: Graph) -> Result<Grap
     } else {
         read_file(file, MAX_FILE)?.to_vec()
     };
-    let calibration: Calibration = serde_json::from_slice(&bytes).map_err(|error| wrong(error.to_string()))?;
-    graph.with_bounds(&calibration).map_err(|error| wrong(error.to_string()))
+    serde_json::from_slice(&bytes).map_err(|error| wrong(error.to_string()))
+}
+
+/// The graph of a network with the bounds that `--widths` names, if it names any.
+///
+/// # Errors
+/// As [`calibration`]; a calibration of another network.
+pub fn bounded(widths: Option<&Path>, model: &Path, graph: Graph) -> Result<Graph, InputError> {
+    let Some(file) = widths else { return Ok(graph) };
+    with_bounds(graph, &calibration(file, model)?, file)
+}
+
+/// The graph of a network with the bounds of a calibration from that file.
+///
+/// # Errors
+/// A calibration of another network.
+pub fn with_bounds(graph: Graph, calibration: &Calibration, file: &Path) -> Result<Graph, InputError> {
+    graph.with_bounds(calibration).map_err(|error| wrong(file, &error.to_string()))
+}
+
+fn wrong(file: &Path, reason: &str) -> InputError {
+    InputError::Named(format!("--widths {}: {reason}", file.display()))
 }
 
 /// Writes a calibration.

@@ -13,6 +13,7 @@ mod combine;
 mod concat;
 mod convolution;
 mod cumulative_sum;
+mod divide;
 mod floor;
 mod function;
 mod gather;
@@ -110,6 +111,7 @@ macro_rules! operation {
             },
             Op::Digit { level } => floor::Digit { level: *level },
             Op::Rounded { finer } => rounded::Rounded { finer: *finer },
+            Op::Divide { positive } => divide::Divide { positive: *positive },
         )
     };
     ($op:expr, $operation:ident => $body:expr; $($pattern:pat => $value:expr,)*) => {
@@ -163,6 +165,7 @@ macro_rules! protocol {
             Action::CumulativeSum { axis, exclusive, reverse } => {
                 cumulative_sum::CumulativeSum { axis: *axis, exclusive: *exclusive, reverse: *reverse }
             },
+            Action::Divide(plan) => divide::DivideStep(plan),
         )
     };
 }

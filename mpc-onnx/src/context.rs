@@ -358,10 +358,31 @@ impl Context {
                 let source = Tensor { id: source, shape: x.shape.clone() };
                 self.function(&source, Function::Power { exponent: -0.5 })
             }
-            Some(Origin::SumOfExponentials | Origin::Function(_, Function::Exp)) => {
-                self.function(x, Function::PositiveReciprocal)
-            }
+            _ if self.is_positive(x.id) => self.function(x, Function::PositiveReciprocal),
             _ => self.function(x, Function::Reciprocal),
+        }
+    }
+
+    /// Whether the reciprocal of x is another function of what x was made of.
+    fn has_inverse(&self, x: &Tensor) -> bool {
+        let is_root = matches!(self.origin(x.id), Some(Origin::Function(_, Function::Sqrt)));
+        is_root || self.exponent_beside_one(x).is_some()
+    }
+
+    /// Whether a value is known not to be below 0.
+    fn is_positive(&self, id: NodeId) -> bool {
+        match self.origin(id) {
+            Some(Origin::SumOfExponentials) => true,
+            Some(Origin::Function(_, function)) => match function {
+                Function::Clip { low, .. } => low >= 0.0,
+                _ => matches!(
+                    function,
+                    Function::Exp | Function::ExpNonPositive | Function::Abs | Function::Sigmoid | Function::Softplus
+                ),
+            },
+            Some(Origin::Scaled(source, factor)) => factor > 0.0 && self.is_positive(source),
+            Some(Origin::Offset(source, value)) => value >= 0.0 && self.is_positive(source),
+            None => false,
         }
     }
 

@@ -58,7 +58,15 @@ fn functions(c: &mut Criterion) {
     group.throughput(Throughput::Elements(LEN as u64)).sample_size(10);
     let parameters = SignParameters::new(32).expect("32 bits are supported");
     for function in [Function::Sigmoid, Function::Gelu, Function::Sqrt] {
-        let shape = FunctionShape { function, len: LEN, fractional_bits: 16, shift: 16, parameters, argument: None };
+        let shape = FunctionShape {
+            function,
+            len: LEN,
+            fractional_bits: 16,
+            shift: 16,
+            parameters,
+            argument: None,
+            dividends: None,
+        };
         let plan = FunctionPlan::new::<u64>(shape).expect("a function that is supported");
         let requests = plan.requests();
         group.bench_function(format!("{function:?}"), |b| {

@@ -8,7 +8,7 @@ use mpc_ring::Ring;
 use mpc_shares::{ArithmeticShares, SecretVec};
 use mpc_transport::Traffic;
 
-use crate::correlation::{Deal, Dealing, Fields};
+use crate::correlation::{AtRest, BLOCK, Deal, Dealing, Fields};
 use crate::error::{check_correlation, check_len};
 use crate::open::{self, open_shares, open_with};
 use crate::{Bilinear, Correlation, Party, ProtocolError, Request};
@@ -18,9 +18,9 @@ use crate::{Bilinear, Correlation, Party, ProtocolError, Request};
 pub struct BeaverTriple<R: Ring> {
     map: Bilinear,
     width: u32,
-    a: ArithmeticShares<R>,
-    b: ArithmeticShares<R>,
-    c: ArithmeticShares<R>,
+    a: AtRest<R>,
+    b: AtRest<R>,
+    c: AtRest<R>,
 }
 
 impl<R: Ring> Correlation for BeaverTriple<R> {
@@ -60,8 +60,8 @@ impl<R: Ring> Deal<R> for BeaverTriple<R> {
 #[derive(Debug)]
 pub struct SquarePair<R: Ring> {
     width: u32,
-    a: ArithmeticShares<R>,
-    square: ArithmeticShares<R>,
+    a: AtRest<R>,
+    square: AtRest<R>,
 }
 
 impl<R: Ring> Correlation for SquarePair<R> {
@@ -103,9 +103,10 @@ pub async fn multiply<R: Ring>(
     y: &ArithmeticShares<R>,
     triple: BeaverTriple<R>,
 ) -> Result<ArithmeticShares<R>, ProtocolError> {
-    let BeaverTriple { map, width, mut a, b, mut c } = triple;
+    let BeaverTriple { map, width, a, b, c } = triple;
     check_len("multiply, left operand", map.left_len(), x.len())?;
     check_len("multiply, right operand", map.right_len(), y.len())?;
+    let (mut a, b, mut c) = (a.shares(), b.shares(), c.shares());
     let differences: SecretVec<R> = masked(x, &a).chain(masked(y, &b)).collect();
     let opened = open_shares(party, &differences, width).await?;
     let (d, e) = opened.split_at(x.len());
@@ -132,14 +133,20 @@ pub async fn square<R: Ring>(
     x: &ArithmeticShares<R>,
     pair: SquarePair<R>,
 ) -> Result<ArithmeticShares<R>, ProtocolError> {
-    let SquarePair { width, a, mut square } = pair;
+    let SquarePair { width, a, square } = pair;
     check_correlation("square", "elements", a.len(), x.len())?;
     let opened = open_difference(party, x, &a, width).await?;
     let first = R::from_u64(u64::from(party.is_first()));
-    for ((z, &d), &a) in square.elements_mut().iter_mut().zip(opened.iter()).zip(a.elements()) {
-        // x² = a² + 2da + d²
-        let doubled = d.wrapping_mul(a) << 1;
-        *z = z.wrapping_add(doubled).wrapping_add(first.wrapping_mul(d.wrapping_mul(d)));
+    let mut square = square.shares();
+    let mut masks = SecretVec::zeros(BLOCK.min(a.len()));
+    for (index, (squares, opened)) in square.elements_mut().chunks_mut(BLOCK).zip(opened.chunks(BLOCK)).enumerate() {
+        let masks = &mut masks[..squares.len()];
+        a.read(index * BLOCK, masks);
+        for ((z, &d), &a) in squares.iter_mut().zip(opened).zip(masks.iter()) {
+            // x² = a² + 2da + d²
+            let doubled = d.wrapping_mul(a) << 1;
+            *z = z.wrapping_add(doubled).wrapping_add(first.wrapping_mul(d.wrapping_mul(d)));
+        }
     }
     Ok(square.reshape(x.shape())?)
 }
@@ -154,7 +161,7 @@ pub fn traffic(map: &Bilinear, width: u32, parties: usize) -> Traffic {
 pub(crate) async fn open_difference<R: Ring>(
     party: &mut Party,
     x: &ArithmeticShares<R>,
-    mask: &ArithmeticShares<R>,
+    mask: &AtRest<R>,
     bits: u32,
 ) -> Result<SecretVec<R>, ProtocolError> {
     open_with(party, x.len(), bits, difference(x, mask)).await
@@ -163,18 +170,15 @@ pub(crate) async fn open_difference<R: Ring>(
 /// The writer of this party's shares of x − mask, to be opened.
 pub(crate) fn difference<'a, R: Ring>(
     x: &'a ArithmeticShares<R>,
-    mask: &'a ArithmeticShares<R>,
+    mask: &'a AtRest<R>,
 ) -> impl Fn(Range<usize>, &mut [R]) + Send + use<'a, R> {
     |range, differences| {
-        let shares = x.elements()[range.clone()].iter().zip(&mask.elements()[range]);
-        differences.iter_mut().zip(shares).for_each(|(difference, (x, &a))| *difference = x.wrapping_sub(a));
+        mask.read(range.start, differences);
+        differences.iter_mut().zip(&x.elements()[range]).for_each(|(place, x)| *place = x.wrapping_sub(*place));
     }
 }
 
 /// This party's shares of x − mask, to be opened.
-pub(crate) fn masked<'a, R: Ring>(
-    x: &'a ArithmeticShares<R>,
-    mask: &'a ArithmeticShares<R>,
-) -> impl Iterator<Item = R> + 'a {
+fn masked<'a, R: Ring>(x: &'a ArithmeticShares<R>, mask: &'a ArithmeticShares<R>) -> impl Iterator<Item = R> + 'a {
     x.elements().iter().zip(mask.elements()).map(|(&x, &a)| x.wrapping_sub(a))
 }

@@ -44,6 +44,16 @@ pub enum Bilinear {
 }
 
 impl Bilinear {
+    /// Element j of the right operand multiplies the j-th of as many equal blocks of the left one.
+    #[must_use]
+    pub fn blockwise(len: usize, factors: usize) -> Self {
+        if len == factors {
+            return Self::Elementwise { len };
+        }
+        let width = len.checked_div(factors).unwrap_or(0);
+        Self::Convolution(Convolution { groups: factors, ..Convolution::valid([factors; 2], [1, width], [1, 1]) })
+    }
+
     /// Elements of the left operand.
     #[must_use]
     pub fn left_len(&self) -> usize {

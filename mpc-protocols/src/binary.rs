@@ -4,7 +4,7 @@ use mpc_ring::Ring;
 use mpc_shares::{BinaryShares, SecretVec};
 use mpc_transport::Traffic;
 
-use crate::correlation::{Deal, Dealing, Fields};
+use crate::correlation::{BitsAtRest, Deal, Dealing, Fields};
 use crate::error::check_correlation;
 use crate::open::{self, open_planes};
 use crate::{Correlation, Party, ProtocolError, Request};
@@ -12,9 +12,9 @@ use crate::{Correlation, Party, ProtocolError, Request};
 /// One party's XOR shares of random bits a, b and of a·b.
 #[derive(Debug)]
 pub struct BitTriples {
-    a: BinaryShares,
-    b: BinaryShares,
-    c: BinaryShares,
+    a: BitsAtRest,
+    b: BitsAtRest,
+    c: BitsAtRest,
 }
 
 /// `width` planes of `len` bits.
@@ -36,9 +36,9 @@ impl Correlation for BitTriples {
 
     fn from_fields(&Planes { width, len }: &Planes, fields: &mut Fields<u64>) -> Result<Self, ProtocolError> {
         Ok(Self {
-            a: fields.uniform_bits(width, len)?,
-            b: fields.uniform_bits(width, len)?,
-            c: fields.dealt_bits(width, len)?,
+            a: fields.uniform_bits(width, len),
+            b: fields.uniform_bits(width, len),
+            c: fields.dealt_bits(width, len),
         })
     }
 }
@@ -66,9 +66,10 @@ pub async fn and(
     y: &BinaryShares,
     triples: BitTriples,
 ) -> Result<BinaryShares, ProtocolError> {
-    let BitTriples { mut a, mut b, c } = triples;
+    let BitTriples { a, b, c } = triples;
     check_correlation("and", "planes", a.width() as usize, x.width() as usize)?;
     check_correlation("and", "values", a.len(), x.len())?;
+    let (mut a, mut b, c) = (a.shares()?, b.shares()?, c.shares()?);
     let own_a = SecretVec::copy_of(a.words());
     let own_b = SecretVec::copy_of(b.words());
     a.xor(x)?;

@@ -8,7 +8,7 @@ use mpc_transport::Traffic;
 
 use crate::beaver::open_difference;
 use crate::binary::{self, BitTriples, Planes, and, stack};
-use crate::correlation::{Deal, Dealing, Fields};
+use crate::correlation::{AtRest, BitsAtRest, Deal, Dealing, Fields};
 use crate::error::{check_correlation, check_len};
 use crate::open;
 use crate::{Correlation, Party, ProtocolError, Request};
@@ -16,8 +16,8 @@ use crate::{Correlation, Party, ProtocolError, Request};
 /// One party's shares of random bits, both in XOR and in the ring.
 #[derive(Debug)]
 pub struct DaBits<R: Ring> {
-    bits: BinaryShares,
-    in_ring: ArithmeticShares<R>,
+    bits: BitsAtRest,
+    in_ring: AtRest<R>,
 }
 
 impl<R: Ring> Correlation for DaBits<R> {
@@ -29,7 +29,7 @@ impl<R: Ring> Correlation for DaBits<R> {
     }
 
     fn from_fields(&len: &usize, fields: &mut Fields<R>) -> Result<Self, ProtocolError> {
-        Ok(Self { bits: fields.uniform_bits(1, len)?, in_ring: fields.dealt(len, fields.width()) })
+        Ok(Self { bits: fields.uniform_bits(1, len), in_ring: fields.dealt(len, fields.width()) })
     }
 }
 
@@ -47,8 +47,8 @@ impl<R: Ring> Deal<R> for DaBits<R> {
 /// (CRYPTO 2020), here from a dealer.
 #[derive(Debug)]
 pub struct EdaBits<R: Ring> {
-    in_ring: ArithmeticShares<R>,
-    bits: BinaryShares,
+    in_ring: AtRest<R>,
+    bits: BitsAtRest,
 }
 
 impl<R: Ring> Correlation for EdaBits<R> {
@@ -60,7 +60,7 @@ impl<R: Ring> Correlation for EdaBits<R> {
     }
 
     fn from_fields(&len: &usize, fields: &mut Fields<R>) -> Result<Self, ProtocolError> {
-        Ok(Self { in_ring: fields.uniform(len, R::BITS), bits: fields.dealt_bits(R::BITS, len)? })
+        Ok(Self { in_ring: fields.uniform(len, R::BITS), bits: fields.dealt_bits(R::BITS, len) })
     }
 }
 
@@ -87,8 +87,9 @@ pub async fn bit_to_arithmetic<R: Ring>(
     bit: &BinaryShares,
     correlation: DaBits<R>,
 ) -> Result<ArithmeticShares<R>, ProtocolError> {
-    let DaBits { mut bits, mut in_ring } = correlation;
+    let DaBits { bits, in_ring } = correlation;
     check_correlation("B2A", "bits", bits.len(), bit.len())?;
+    let (mut bits, mut in_ring) = (bits.shares()?, in_ring.shares());
     bits.xor(bit)?;
     let opened = open::open_bits(party, &bits).await?;
     let first = R::from_u64(u64::from(party.is_first()));
@@ -337,7 +338,7 @@ pub async fn to_binary_with_edabits<R: Ring>(
     } else {
         BinaryShares::zeros(R::BITS, x.len())
     };
-    sklansky_sum(party, public, bits, triples.into_iter()).await
+    sklansky_sum(party, public, bits.shares()?, triples.into_iter()).await
 }
 
 /// The traffic of each party in [`to_binary_with_edabits`].

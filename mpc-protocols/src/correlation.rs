@@ -4,6 +4,7 @@
 //! and from the layout its traffic, frames and memory. A party asks a [`CorrelationSource`] for each correlation of a plan;
 //! a [`Provider`] fills the fields. The [`Dealer`] walks through the same fields to make the other side of them.
 
+mod at_rest;
 mod dealer;
 mod dealing;
 mod dealt;
@@ -25,6 +26,7 @@ pub use record::{frame_lengths, record, traffic};
 pub use request::Request;
 pub use source::CorrelationSource;
 
-pub(crate) use dealing::{Deal, Dealing, Secret, products};
+pub(crate) use at_rest::{AtRest, BLOCK, BitsAtRest};
+pub(crate) use dealing::{Deal, Dealing, Secret};
 pub(crate) use fields::Made;
 pub(crate) use packed::Expansion;

@@ -9,9 +9,9 @@ use mpc_ring::{Ring, packing};
 use mpc_shares::{ArithmeticShares, SecretVec};
 use mpc_transport::Traffic;
 
-use crate::beaver::{difference, masked, open_difference};
+use crate::beaver::{difference, open_difference};
 use crate::bilinear::FixedRight;
-use crate::correlation::{Deal, Dealing, Fields};
+use crate::correlation::{AtRest, Deal, Dealing, Fields};
 use crate::error::check_len;
 use crate::open::{self, open_all};
 use crate::{Bilinear, Correlation, Party, ProtocolError, Request, sharing};
@@ -20,7 +20,7 @@ use crate::{Bilinear, Correlation, Party, ProtocolError, Request, sharing};
 /// of the layer's results are read.
 #[derive(Debug)]
 pub struct WeightMask<R: Ring> {
-    mask: ArithmeticShares<R>,
+    mask: AtRest<R>,
     width: u32,
 }
 
@@ -51,7 +51,7 @@ impl<R: Ring> Deal<R> for WeightMask<R> {
 #[derive(Debug)]
 pub struct FixedWeightPair<R: Ring> {
     width: u32,
-    a: ArithmeticShares<R>,
+    a: AtRest<R>,
     product: FixedWeightProduct<R>,
 }
 
@@ -94,7 +94,8 @@ impl<R: Ring> Deal<R> for FixedWeightPair<R> {
 #[derive(Debug)]
 pub struct FixedWeightProduct<R: Ring> {
     map: Bilinear,
-    c: ArithmeticShares<R>,
+    width: u32,
+    c: AtRest<R>,
 }
 
 impl<R: Ring> Correlation for FixedWeightProduct<R> {
@@ -106,7 +107,8 @@ impl<R: Ring> Correlation for FixedWeightProduct<R> {
     }
 
     fn from_fields(shape: &FixedWeightShape, fields: &mut Fields<R>) -> Result<Self, ProtocolError> {
-        Ok(Self { map: shape.map, c: fields.dealt(shape.map.output_len(), fields.width()) })
+        let width = fields.width();
+        Ok(Self { map: shape.map, width, c: fields.dealt(shape.map.output_len(), width) })
     }
 }
 
@@ -212,14 +214,16 @@ impl<R: Ring> FixedWeights<R> {
 
     fn prepare_product(
         &self,
-        mask: &ArithmeticShares<R>,
+        mask: &AtRest<R>,
         product: FixedWeightProduct<R>,
     ) -> Result<PreparedProduct<R>, ProtocolError> {
-        let FixedWeightProduct { map, c: mut offset } = product;
+        let FixedWeightProduct { map, width, c: mut offset } = product;
         check_len("fixed weights", map.right_len(), self.shares.len())?;
         check_len("fixed weights, input", map.left_len(), mask.len())?;
         if self.difference.len() > 0 {
-            self.difference.accumulate(&map, mask.elements(), offset.elements_mut());
+            let (mask, mut sums) = (mask.copy(), offset.all());
+            self.difference.accumulate(&map, &mask, &mut sums);
+            offset = AtRest::packed(&sums, width);
         }
         self.shares.pack(&map);
         Ok(PreparedProduct { map, offset })
@@ -277,7 +281,8 @@ impl<R: Ring> FixedWeights<R> {
         opened: &OpenedInput<R>,
         product: PreparedProduct<R>,
     ) -> Result<ArithmeticShares<R>, ProtocolError> {
-        let PreparedProduct { map, mut offset } = product;
+        let PreparedProduct { map, offset } = product;
+        let mut offset = offset.shares();
         if let Some(opened) = &opened.0 {
             check_len("fixed weights, input", map.left_len(), opened.len())?;
             self.shares.accumulate(&map, opened, offset.elements_mut());
@@ -290,7 +295,7 @@ impl<R: Ring> FixedWeights<R> {
 #[derive(Debug)]
 pub struct PreparedLayer<R: Ring> {
     width: u32,
-    mask: ArithmeticShares<R>,
+    mask: AtRest<R>,
     product: PreparedProduct<R>,
 }
 
@@ -298,7 +303,7 @@ pub struct PreparedLayer<R: Ring> {
 #[derive(Debug)]
 pub struct PreparedProduct<R: Ring> {
     map: Bilinear,
-    offset: ArithmeticShares<R>,
+    offset: AtRest<R>,
 }
 
 /// E = x − A as those know it to whom it was opened, for the layer with that mask and all that
@@ -329,7 +334,9 @@ impl<R: Ring> PreparedLayer<R> {
         let opened = match owner {
             None => Some(open_difference(party, x, &mask, width).await?),
             Some(owner) => {
-                let differences = ArithmeticShares::from_elements(masked(x, &mask).collect());
+                let mut differences = SecretVec::zeros(x.len());
+                difference(x, &mask)(0..x.len(), &mut differences);
+                let differences = ArithmeticShares::from_elements(differences.into_vec());
                 sharing::reveal_low_bits(party, owner, &differences, width).await?.map(SecretVec::from)
             }
         };

@@ -37,6 +37,8 @@
 //! | Power with exponent −1/2 | 8 | 588 | 1,153.3 | 16 |
 //! | PositiveReciprocal | 8 | 588 | 1,489.3 | 32 |
 //! | Reciprocal | 8 | 924 | 2,192.8 | 32 |
+//! | PositiveReciprocal of as many dividends | 9 | 740 | 1,651.5 | 32 |
+//! | Reciprocal of as many dividends, k = 33 for divisors | 9 | 1,221 | 3,252.9 | 32 |
 //!
 //! # Memory
 //! The last party holds the dealt bytes of a function from drawing its material to its use, 1.3 GB for 10^6 GELUs; the
@@ -46,9 +48,10 @@
 //! [`FunctionPlan::error_bound`] gives a bound that holds over all of [`FunctionPlan::range`]. For f = 16, k = 32 and up to four
 //! parties it is at most 2^−12 for functions with straight ends; 2^−12 + 2^−12·e^x for Exp, which is limited to results
 //! below 2^{k−3−f}; 2^−12 for Log, and 2^−13 + 2^−12·|y| for roots, powers and reciprocals y, both of an argument that was
-//! rounded by n/2 units if it was shifted.
+//! rounded by n/2 units if it was shifted. A quotient q with dividends is off by n/2 units + 2^−13·|q|, of the divisor rounded
+//! in the same way, however large the dividend and the divisor are.
 //!
-//! Sqrt, Power and PositiveReciprocal give 0 for arguments from −2^{k−3} units to 0, Reciprocal gives 0 for 0, and Log gives
+//! Sqrt, Power and PositiveReciprocal give 0 for arguments from −2^{k−3} units to 0, Reciprocal gives 0 for 0, with dividends, too, and Log gives
 //! −f·ln 2. Beyond the largest result, 2^{k−2} units, results are meaningless, as they are outside
 //! [`FunctionPlan::range`].
 
@@ -62,7 +65,7 @@ mod smooth;
 use serde::{Deserialize, Serialize};
 
 pub use bound::ErrorBound;
-pub use plan::{ArgumentShape, FunctionPlan, FunctionShape};
+pub use plan::{ArgumentShape, Dividends, FunctionPlan, FunctionShape};
 pub use run::FunctionMaterial;
 
 pub(crate) use smooth::Smooth;

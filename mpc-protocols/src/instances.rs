@@ -51,8 +51,15 @@ async fn every_protocol<R: Ring>(party: &mut Party, source: &mut CorrelationSour
     }
     sort::sort(party, vec![one::<R>(), one()], masks).await?;
 
-    let function =
-        FunctionShape { function: Function::Gelu, len: 1, fractional_bits: 8, shift: 0, parameters, argument: None };
+    let function = FunctionShape {
+        function: Function::Gelu,
+        len: 1,
+        fractional_bits: 8,
+        shift: 0,
+        parameters,
+        argument: None,
+        dividends: None,
+    };
     let function = FunctionPlan::new::<R>(function)?;
     let material = function.draw(source).await?;
     let y = function.apply(party, &x, material).await?;

@@ -21,14 +21,16 @@ mod table;
 mod tests;
 
 use alloc::vec::Vec;
+use core::ops::Range;
+
 use mpc_ring::Ring;
 use mpc_shares::{ArithmeticShares, SecretVec};
 use mpc_transport::Traffic;
 use subtle::Choice;
 
-use crate::correlation::{Deal, Dealing, Expansion, Fields, Secret};
+use crate::correlation::{AtRest, Deal, Dealing, Expansion, Fields, Secret};
 use crate::error::check_correlation;
-use crate::open::{self, open_shares};
+use crate::open::{self, open_with};
 use crate::truncation::{self, LiftMask, LiftShape, truncate};
 use crate::{Correlation, Party, ProtocolError, Request};
 
@@ -53,7 +55,7 @@ pub struct LookupShape {
 pub struct LookupMask<R: Ring> {
     layout: Layout,
     /// a, of which only the low w bits are used.
-    mask: ArithmeticShares<R>,
+    mask: AtRest<R>,
     /// 2^m entries of three coefficients for each element.
     tables: Expansion<R>,
     lift: LiftMask<R>,
@@ -154,8 +156,11 @@ pub async fn look_up<R: Ring>(
 ) -> Result<ArithmeticShares<R>, ProtocolError> {
     let LookupMask { layout, mask, mut tables, lift } = correlation;
     check_correlation("look_up", "elements", mask.len(), u.len())?;
-    let masked: SecretVec<R> = u.elements().iter().zip(mask.elements()).map(|(&u, &a)| u.wrapping_add(a)).collect();
-    let opened = open_shares(party, &masked, layout.argument_bits()).await?;
+    let masked = |range: Range<usize>, masked: &mut [R]| {
+        mask.read(range.start, masked);
+        masked.iter_mut().zip(&u.elements()[range]).for_each(|(a, &u)| *a = a.wrapping_add(u));
+    };
+    let opened = open_with(party, u.len(), layout.argument_bits(), masked).await?;
     let mut values = SecretVec::zeros(u.len());
     for (value, e) in values.iter_mut().zip(opened.iter()) {
         let e = e.low_u64();

@@ -7,6 +7,7 @@ use mpc_ring::{Ring, packing};
 use mpc_shares::{ArithmeticShares, BinaryShares, SecretVec};
 use mpc_transport::Traffic;
 
+use crate::correlation::BLOCK;
 use crate::{Party, ProtocolError};
 
 /// Opens every element to all parties.
@@ -36,9 +37,6 @@ pub async fn open<R: Ring>(party: &mut Party, shares: &ArithmeticShares<R>) -> R
 pub async fn open_low_bits<R: Ring>(party: &mut Party, shares: &[R], bits: u32) -> Result<Vec<R>, ProtocolError> {
     open_shares(party, shares, bits).await.map(SecretVec::into_vec)
 }
-
-/// Elements that are unpacked at a time, so that they stay in the cache; a multiple of 8, which any width packs into bytes.
-const BLOCK: usize = 1024;
 
 /// As [`open_low_bits`], into a buffer of secrets.
 pub(crate) async fn open_shares<R: Ring>(

@@ -7,15 +7,15 @@
 //! so that every piecewise linear function of y with these breakpoints is a local sum.
 
 use alloc::vec::Vec;
-use mpc_ring::Ring;
+use mpc_ring::{Ring, packing};
 use mpc_shares::{ArithmeticShares, SecretVec};
 use mpc_transport::Traffic;
 
-use crate::correlation::{Deal, Dealing, Fields, Secret, products};
+use crate::correlation::{AtRest, Deal, Dealing, Fields};
 use crate::error::check_len;
-use crate::sign::compare::{self, Comparisons, MaskTables, ThresholdMask, mask_of_bit, open_comparisons};
+use crate::sign::compare::{self, Comparisons, MaskTables, ThresholdMask, deal_flipped, mask_of_bit, open_comparisons};
 use crate::sign::{SignParameters, SignShape};
-use crate::truncation::{lifted, lifted_times_bit, top_bits};
+use crate::truncation::{deal_top_bits, lifted, lifted_times_bit};
 use crate::{Correlation, Party, ProtocolError, Request};
 
 /// The number of elements, the bits of the comparison, and the number of thresholds.
@@ -32,7 +32,7 @@ pub struct PiecewiseMask<R: Ring> {
     parameters: SignParameters,
     tables: MaskTables<R>,
     /// r_top, modulo 2^{w−k} for a result of w bits.
-    top: ArithmeticShares<R>,
+    top: AtRest<R>,
     thresholds: Vec<ThresholdMask<R>>,
     products: Vec<FlippedMask<R>>,
 }
@@ -40,9 +40,9 @@ pub struct PiecewiseMask<R: Ring> {
 /// The products of one flip bit d.
 struct FlippedMask<R: Ring> {
     /// d·r.
-    mask: ArithmeticShares<R>,
+    mask: AtRest<R>,
     /// d·r_top, modulo 2^{w−k}.
-    top: ArithmeticShares<R>,
+    top: AtRest<R>,
 }
 
 impl<R: Ring> core::fmt::Debug for PiecewiseMask<R> {
@@ -77,13 +77,11 @@ impl<R: Ring> Correlation for PiecewiseMask<R> {
 
 impl<R: Ring> Deal<R> for PiecewiseMask<R> {
     async fn deal(shape: &PiecewiseShape, dealing: &mut Dealing<'_, R>) -> Result<(), ProtocolError> {
-        let mask = MaskTables::deal(shape.sign, dealing).await?;
-        let top = top_bits(&mask, shape.sign.parameters.bits());
-        dealing.dealt(Secret::copy_of(&top)).await?;
+        let (mask, bits) = (MaskTables::deal(shape.sign, dealing).await?, shape.sign.parameters.bits());
+        deal_top_bits(dealing, &mask, bits).await?;
         for _ in 0..shape.thresholds {
             let flip = ThresholdMask::deal(shape.sign, dealing).await?;
-            dealing.dealt(products(&mask, &flip)).await?;
-            dealing.dealt(products(&top, &flip)).await?;
+            deal_flipped(dealing, &mask, &flip, bits).await?;
         }
         Ok(())
     }
@@ -116,9 +114,25 @@ pub struct Pieces<R: Ring> {
     parameters: SignParameters,
     first: bool,
     shape: Vec<usize>,
-    comparisons: Comparisons<R>,
-    top: ArithmeticShares<R>,
-    products: Vec<FlippedMask<R>>,
+    /// c = y + 2^{k−2} + r.
+    opened: SecretVec<R>,
+    /// β_j, 64 elements a word, threshold after threshold.
+    flipped: SecretVec<u64>,
+    /// r.
+    mask: SecretVec<R>,
+    /// r_top.
+    top: SecretVec<R>,
+    flips: Vec<Flip<R>>,
+}
+
+/// One party's shares for one threshold, which each function reads.
+struct Flip<R: Ring> {
+    /// d.
+    bit: SecretVec<R>,
+    /// d·r.
+    mask: SecretVec<R>,
+    /// d·r_top.
+    top: SecretVec<R>,
 }
 
 impl<R: Ring> core::fmt::Debug for Pieces<R> {
@@ -152,7 +166,19 @@ pub async fn compare<R: Ring>(
 ) -> Result<Pieces<R>, ProtocolError> {
     let PiecewiseMask { parameters, tables, top, thresholds: masks, products } = correlation;
     let comparisons = open_comparisons(party, x.elements(), shift, thresholds, parameters, tables, masks).await?;
-    Ok(Pieces { parameters, first: party.is_first(), shape: x.shape().to_vec(), comparisons, top, products })
+    let Comparisons { opened, flipped, mask, flips } = comparisons;
+    let flip =
+        |(bit, FlippedMask { mask, top }): (AtRest<R>, _)| Flip { bit: bit.all(), mask: mask.all(), top: top.all() };
+    Ok(Pieces {
+        parameters,
+        first: party.is_first(),
+        shape: x.shape().to_vec(),
+        opened,
+        flipped,
+        mask: mask.all(),
+        top: top.all(),
+        flips: flips.into_iter().zip(products).map(flip).collect(),
+    })
 }
 
 impl<R: Ring> Pieces<R> {
@@ -162,8 +188,8 @@ impl<R: Ring> Pieces<R> {
     /// [`ProtocolError::OperandLength`] for more steps than thresholds.
     pub fn linear(&self, function: &PiecewiseLinear<R>) -> Result<ArithmeticShares<R>, ProtocolError> {
         let PiecewiseLinear { constant, slope, steps } = function;
-        if steps.len() > self.products.len() {
-            check_len("piecewise, steps", self.products.len(), steps.len())?;
+        if steps.len() > self.flips.len() {
+            check_len("piecewise, steps", self.flips.len(), steps.len())?;
         }
         let mut sum = self.base(*constant, *slope);
         let nothing = Step { offset: R::ZERO, slope: R::ZERO };
@@ -177,23 +203,24 @@ impl<R: Ring> Pieces<R> {
     fn base(&self, constant: R, slope: R) -> SecretVec<R> {
         let bits = self.parameters.bits();
         let constant = if self.first { constant } else { R::ZERO };
-        let dealt = self.comparisons.mask.elements().iter().zip(self.top.elements());
+        let dealt = self.mask.iter().zip(self.top.iter());
         let one = |(&c, (&mask, &top)): (&R, (&R, &R))| {
             constant.wrapping_add(slope.wrapping_mul(lifted(self.first, c, bits, mask, top)))
         };
-        self.comparisons.opened.iter().zip(dealt).map(one).collect()
+        self.opened.iter().zip(dealt).map(one).collect()
     }
 
     /// Adds b·(offset + slope·y), where b·z = β·z + (1 − 2β)·d·z for z = offset + slope·y.
     fn add_step(&self, index: usize, step: Step<R>, sum: &mut [R]) {
         let Step { offset, slope } = step;
         let bits = self.parameters.bits();
-        let plane = self.comparisons.flipped_plane(index);
-        let (flips, products) = (self.comparisons.flips[index].elements(), &self.products[index]);
-        let masks = self.comparisons.mask.elements().iter().zip(self.top.elements());
-        let flipped = flips.iter().zip(products.mask.elements()).zip(products.top.elements());
+        let words = packing::words_for(self.opened.len());
+        let plane = &self.flipped[index * words..][..words];
+        let flip = &self.flips[index];
+        let masks = self.mask.iter().zip(self.top.iter());
+        let flipped = flip.bit.iter().zip(flip.mask.iter()).zip(flip.top.iter());
         let public_offset = if self.first { offset } else { R::ZERO };
-        let elements = sum.iter_mut().zip(self.comparisons.opened.iter()).zip(masks.zip(flipped));
+        let elements = sum.iter_mut().zip(self.opened.iter()).zip(masks.zip(flipped));
         for (element, ((sum, &c), ((&mask, &top), ((&flip, &flipped_mask), &flipped_top)))) in elements.enumerate() {
             let y = lifted(self.first, c, bits, mask, top);
             let flipped_y = lifted_times_bit(c, bits, flip, flipped_mask, flipped_top);

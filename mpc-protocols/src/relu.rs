@@ -5,12 +5,13 @@
 
 use mpc_ring::Ring;
 use mpc_ring::kernels::vectorized;
-use mpc_shares::ArithmeticShares;
+use mpc_shares::{ArithmeticShares, SecretVec};
 use mpc_transport::Traffic;
 
-use crate::correlation::{Deal, Dealing, Fields, products};
-use crate::sign::{self, SignMask, SignParameters, SignShape, open_sign};
-use crate::truncation::{lifted, lifted_times_bit, top_bits};
+use crate::correlation::{AtRest, BLOCK, Deal, Dealing, Fields};
+use crate::sign::compare::deal_flipped;
+use crate::sign::{self, DealtSign, SignMask, SignParameters, SignShape, open_sign};
+use crate::truncation::{deal_top_bits, lifted, lifted_times_bit};
 use crate::{Correlation, Party, ProtocolError, Request};
 
 /// One party's share of what one truncating ReLU needs: consumed by its use.
@@ -19,11 +20,11 @@ pub struct ReluMask<R: Ring> {
     parameters: SignParameters,
     sign: SignMask<R>,
     /// r_top, modulo 2^{w−k} for a result of w bits.
-    top: ArithmeticShares<R>,
+    top: AtRest<R>,
     /// d·r.
-    flipped_mask: ArithmeticShares<R>,
+    flipped_mask: AtRest<R>,
     /// d·r_top, likewise.
-    flipped_top: ArithmeticShares<R>,
+    flipped_top: AtRest<R>,
 }
 
 impl<R: Ring> Correlation for ReluMask<R> {
@@ -51,12 +52,9 @@ impl<R: Ring> Correlation for ReluMask<R> {
 
 impl<R: Ring> Deal<R> for ReluMask<R> {
     async fn deal(shape: &SignShape, dealing: &mut Dealing<'_, R>) -> Result<(), ProtocolError> {
-        let dealt = sign::deal(*shape, dealing).await?;
-        let top = top_bits(&dealt.mask, shape.parameters.bits());
-        let (flipped_mask, flipped_top) = (products(&dealt.mask, &dealt.flip), products(&top, &dealt.flip));
-        dealing.dealt(top).await?;
-        dealing.dealt(flipped_mask).await?;
-        dealing.dealt(flipped_top).await
+        let (DealtSign { mask, flip }, bits) = (sign::deal(*shape, dealing).await?, shape.parameters.bits());
+        deal_top_bits(dealing, &mask, bits).await?;
+        deal_flipped(dealing, &mask, &flip, bits).await
     }
 }
 
@@ -79,47 +77,30 @@ pub async fn relu<R: Ring>(
     shift: u32,
     correlation: ReluMask<R>,
 ) -> Result<ArithmeticShares<R>, ProtocolError> {
-    let ReluMask { parameters, sign, top, flipped_mask, mut flipped_top } = correlation;
-    let bits = parameters.bits();
+    let ReluMask { parameters, sign, top, flipped_mask, flipped_top } = correlation;
     let opened = open_sign(party, x.elements(), shift, sign).await?;
-    let dealt = Dealt {
-        first: party.is_first(),
-        bits,
-        mask: opened.mask(),
-        flip: opened.flip(),
-        top: top.elements(),
-        flipped_mask: flipped_mask.elements(),
-    };
-    vectorized(|| {
-        let blocks = flipped_top.elements_mut().chunks_mut(BLOCK).zip(opened.opened().chunks(BLOCK));
-        for (block, ((results, opened), &beta)) in blocks.zip(opened.flipped()).enumerate() {
-            dealt.apply(block * BLOCK, opened, beta, results);
+    let dealt = [opened.mask(), opened.flip(), &top, &flipped_mask];
+    let mut blocks = dealt.map(|shares| SecretVec::zeros(BLOCK.min(shares.len())));
+    let mut results = SecretVec::zeros(x.len());
+    for (index, (results, values)) in results.chunks_mut(BLOCK).zip(opened.opened().chunks(BLOCK)).enumerate() {
+        for (block, shares) in blocks.iter_mut().zip(dealt) {
+            shares.read(index * BLOCK, &mut block[..results.len()]);
         }
-    });
-    Ok(flipped_top.reshape(x.shape())?)
+        flipped_top.read(index * BLOCK, results);
+        let beta = &opened.flipped()[index * (BLOCK / WORD)..];
+        vectorized(|| apply(party.is_first(), parameters.bits(), values, beta, &blocks, results));
+    }
+    Ok(ArithmeticShares::new(x.shape(), results.into_vec())?)
 }
 
 /// Elements whose β fill a word.
-const BLOCK: usize = u64::BITS as usize;
+const WORD: usize = u64::BITS as usize;
 
-/// A party's shares of what was dealt for a ReLU, but for d·r_top.
-struct Dealt<'a, R: Ring> {
-    first: bool,
-    bits: u32,
-    mask: &'a [R],
-    flip: &'a [R],
-    top: &'a [R],
-    flipped_mask: &'a [R],
-}
-
-impl<R: Ring> Dealt<'_, R> {
-    /// β·y + (1 − 2β)·d·y in place of d·r_top, for the elements from `start` on.
-    #[inline(always)]
-    fn apply(&self, start: usize, opened: &[R], beta: u64, results: &mut [R]) {
-        let &Self { first, bits, .. } = self;
-        let dealt = [self.mask, self.flip, self.top, self.flipped_mask];
-        let [mask, flip, top, flipped_mask] = dealt.map(|shares| &shares[start..][..results.len()]);
-        let opened = &opened[..results.len()];
+/// β·y + (1 − 2β)·d·y in place of d·r_top, from this party's shares of r, d, r_top and d·r.
+#[inline(always)]
+fn apply<R: Ring>(first: bool, bits: u32, opened: &[R], beta: &[u64], dealt: &[SecretVec<R>; 4], results: &mut [R]) {
+    for (word, ((results, opened), &beta)) in results.chunks_mut(WORD).zip(opened.chunks(WORD)).zip(beta).enumerate() {
+        let [mask, flip, top, flipped_mask] = dealt.each_ref().map(|shares| &shares[word * WORD..][..results.len()]);
         for i in 0..results.len() {
             let y = lifted(first, opened[i], bits, mask[i], top[i]);
             let flipped_y = lifted_times_bit(opened[i], bits, flip[i], flipped_mask[i], results[i]);

@@ -18,10 +18,10 @@ mod tables;
 
 use alloc::vec;
 use mpc_ring::Ring;
-use mpc_shares::ArithmeticShares;
+use mpc_shares::{ArithmeticShares, SecretVec};
 use mpc_transport::Traffic;
 
-use crate::correlation::{Deal, Dealing, Fields, Secret};
+use crate::correlation::{AtRest, BLOCK, Deal, Dealing, Fields, Secret};
 use crate::{Correlation, Party, ProtocolError, Request};
 
 pub use parameters::{SignParameters, SignShape};
@@ -88,8 +88,8 @@ impl<R: Ring> Deal<R> for SignMask<R> {
 pub(crate) struct DealtSign<R: Ring> {
     /// r.
     pub(crate) mask: Secret<R>,
-    /// d.
-    pub(crate) flip: Secret<R>,
+    /// d, 64 elements a word.
+    pub(crate) flip: Secret<u64>,
 }
 
 /// Deals a sign's correlation.
@@ -113,13 +113,13 @@ impl<R: Ring> OpenedSign<R> {
     }
 
     /// This party's share of r.
-    pub(crate) fn mask(&self) -> &[R] {
-        self.comparisons.mask.elements()
+    pub(crate) fn mask(&self) -> &AtRest<R> {
+        &self.comparisons.mask
     }
 
     /// This party's share of d.
-    pub(crate) fn flip(&self) -> &[R] {
-        self.comparisons.flips[0].elements()
+    pub(crate) fn flip(&self) -> &AtRest<R> {
+        &self.comparisons.flips[0]
     }
 
     /// β, 64 elements a word.
@@ -163,12 +163,16 @@ pub async fn is_non_negative<R: Ring>(
 ) -> Result<ArithmeticShares<R>, ProtocolError> {
     let sign = open_sign(party, x.elements(), 0, correlation).await?;
     let first = R::from_u64(u64::from(party.is_first()));
-    let bit = |(element, &d): (usize, &R)| {
-        // b = β ⊕ d = β + (1 − 2β)·d
-        let flipped = sign.flipped_mask(element);
-        (first & flipped).wrapping_add((d ^ flipped).wrapping_sub(flipped))
-    };
-    Ok(ArithmeticShares::new(x.shape(), sign.flip().iter().enumerate().map(bit).collect())?)
+    let mut bits = SecretVec::zeros(x.len());
+    for (index, bits) in bits.chunks_mut(BLOCK).enumerate() {
+        sign.flip().read(index * BLOCK, bits);
+        for (element, d) in bits.iter_mut().enumerate() {
+            // b = β ⊕ d = β + (1 − 2β)·d
+            let flipped = sign.flipped_mask(index * BLOCK + element);
+            *d = (first & flipped).wrapping_add((*d ^ flipped).wrapping_sub(flipped));
+        }
+    }
+    Ok(ArithmeticShares::new(x.shape(), bits.into_vec())?)
 }
 
 /// The traffic of each party for the sign of `shape.len` elements: three rounds.

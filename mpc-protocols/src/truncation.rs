@@ -12,7 +12,7 @@ use mpc_shares::{ArithmeticShares, SecretVec};
 use mpc_transport::Traffic;
 use serde::Serialize;
 
-use crate::correlation::{Deal, Dealing, Fields, Secret};
+use crate::correlation::{AtRest, BLOCK, Deal, Dealing, Fields, Secret};
 use crate::error::check_correlation;
 use crate::open::{self, open_with};
 use crate::{Correlation, Party, ProtocolError, Request};
@@ -30,9 +30,9 @@ pub struct LiftShape {
 #[derive(Debug)]
 pub struct LiftMask<R: Ring> {
     bits: u32,
-    mask: ArithmeticShares<R>,
+    mask: AtRest<R>,
     /// Needed modulo 2^{w−k} only for a result of w bits, since it is always multiplied by 2^k.
-    top: ArithmeticShares<R>,
+    top: AtRest<R>,
 }
 
 impl<R: Ring> Correlation for LiftMask<R> {
@@ -55,9 +55,8 @@ impl<R: Ring> Correlation for LiftMask<R> {
 impl<R: Ring> Deal<R> for LiftMask<R> {
     async fn deal(&LiftShape { len, bits }: &LiftShape, dealing: &mut Dealing<'_, R>) -> Result<(), ProtocolError> {
         let mask = random_bits(dealing, len, bits);
-        let top = top_bits(&mask, bits);
-        dealing.dealt(mask).await?;
-        dealing.dealt(top).await
+        deal_copy(dealing, &mask).await?;
+        deal_top_bits(dealing, &mask, bits).await
     }
 }
 
@@ -68,9 +67,21 @@ pub(crate) fn random_bits<R: Ring>(dealing: &mut Dealing<'_, R>, len: usize, bit
     elements
 }
 
-/// The top bit of each element of `bits` bits.
-pub(crate) fn top_bits<R: Ring>(mask: &[R], bits: u32) -> Secret<R> {
-    mask.iter().map(|&r| r >> (bits - 1)).collect()
+/// Deals elements that are still needed.
+pub(crate) async fn deal_copy<R: Ring>(dealing: &mut Dealing<'_, R>, elements: &[R]) -> Result<(), ProtocolError> {
+    dealing.dealt_by(BLOCK, |from, values| values.copy_from_slice(&elements[from..][..values.len()])).await
+}
+
+/// Deals the top bit of each element of `bits` bits.
+pub(crate) async fn deal_top_bits<R: Ring>(
+    dealing: &mut Dealing<'_, R>,
+    mask: &[R],
+    bits: u32,
+) -> Result<(), ProtocolError> {
+    let fill = |from: usize, values: &mut [R]| {
+        vectorized(|| values.iter_mut().zip(&mask[from..]).for_each(|(top, &r)| *top = r >> (bits - 1)));
+    };
+    dealing.dealt_by(BLOCK, fill).await
 }
 
 /// Checks that k bits remain after a shift, and that there is room for the sign and the offset.
@@ -111,11 +122,17 @@ impl<R: Ring> TruncateReduce<R> {
     }
 
     /// Opens y + 2^{k−2} + r modulo 2^k, from the shares of x and r.
-    pub(crate) async fn open(&self, party: &mut Party, x: &[R], mask: &[R]) -> Result<SecretVec<R>, ProtocolError> {
+    pub(crate) async fn open(
+        &self,
+        party: &mut Party,
+        x: &[R],
+        mask: &AtRest<R>,
+    ) -> Result<SecretVec<R>, ProtocolError> {
         let &Self { shift, rounding, offset, bits } = self;
         open_with(party, x.len(), bits, |range, masked| {
-            for ((masked, &x), &r) in masked.iter_mut().zip(&x[range.clone()]).zip(&mask[range]) {
-                *masked = (x.wrapping_add(rounding) >> shift).wrapping_add(r).wrapping_add(offset);
+            mask.read(range.start, masked);
+            for (masked, &x) in masked.iter_mut().zip(&x[range]) {
+                *masked = (x.wrapping_add(rounding) >> shift).wrapping_add(*masked).wrapping_add(offset);
             }
         })
         .await
@@ -165,18 +182,25 @@ pub async fn truncate<R: Ring>(
     shift: u32,
     correlation: LiftMask<R>,
 ) -> Result<ArithmeticShares<R>, ProtocolError> {
-    let LiftMask { bits, mask, mut top } = correlation;
+    let LiftMask { bits, mask, top } = correlation;
     check_bits::<R>(bits, shift)?;
     check_correlation("truncate", "elements", mask.len(), x.len())?;
     let first = party.is_first();
     let reduce = TruncateReduce::new(party, bits, shift);
-    let opened = reduce.open(party, x.elements(), mask.elements()).await?;
-    vectorized(|| {
-        for ((top, &mask), &c) in top.elements_mut().iter_mut().zip(mask.elements()).zip(opened.iter()) {
-            *top = lifted(first, c, bits, mask, *top);
-        }
-    });
-    Ok(top.reshape(x.shape())?)
+    let opened = reduce.open(party, x.elements(), &mask).await?;
+    let mut results = SecretVec::zeros(x.len());
+    let mut masks = SecretVec::zeros(BLOCK.min(x.len()));
+    for (index, (results, opened)) in results.chunks_mut(BLOCK).zip(opened.chunks(BLOCK)).enumerate() {
+        let masks = &mut masks[..results.len()];
+        mask.read(index * BLOCK, masks);
+        top.read(index * BLOCK, results);
+        vectorized(|| {
+            for ((top, &mask), &c) in results.iter_mut().zip(masks.iter()).zip(opened) {
+                *top = lifted(first, c, bits, mask, *top);
+            }
+        });
+    }
+    Ok(ArithmeticShares::new(x.shape(), results.into_vec())?)
 }
 
 /// The traffic of each party in [`truncate`].

@@ -56,7 +56,7 @@ fn keywords(message: &str) -> String {
         text += &if is_flag { flag[..end].replace('-', "_") } else { format!("--{}", &flag[..end]) };
         rest = &flag[end..];
     }
-    text + rest
+    (text + rest).replace("`mpc check calibrate`", "`check(calibrate=...)`")
 }
 
 /// The first name in backticks.

@@ -4,8 +4,9 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use mpc_cli::run::{InputError, RunArguments, joined, run_local};
-use mpc_cli::{Checked, check, cost_json, is_onnx, network};
-use mpc_nn::{Encoding, NetworkOutput, Plan, evaluate_with, ideal};
+use mpc_cli::widths::{calibration, with_bounds};
+use mpc_cli::{Checked, calibrate, check, cost_json, is_onnx, network};
+use mpc_nn::{Calibration, Encoding, NetworkOutput, Plan, evaluate_with, ideal};
 use mpc_onnx::{Dimension, InputShapes, OnnxFile, TensorInfo};
 use mpc_ring::in_ring;
 use mpc_service::PrivateModel;
@@ -37,8 +38,14 @@ pub struct Network(Arc<Inner>);
 struct Inner {
     name: String,
     source: Source,
-    /// The latest import, which serves for inputs of the same shapes.
-    last: Mutex<Option<(Shapes, Arc<mpc_nn::Network>)>>,
+    /// The latest import, which serves for inputs of the same shapes and the same bounds.
+    last: Mutex<Option<Imported>>,
+}
+
+struct Imported {
+    shapes: Shapes,
+    bounds: Option<Calibration>,
+    network: Arc<mpc_nn::Network>,
 }
 
 /// The inputs of each inference.
@@ -88,21 +95,27 @@ impl Network {
     /// The cost of an inference, as JSON.
     fn cost(&self, py: Python<'_>, settings: &Settings, shapes: Shapes) -> PyResult<String> {
         let (inner, settings) = (Arc::clone(&self.0), settings.clone());
-        work::run(py, None, move |_| Ok(cost_json(&settings.arguments(&inner.name), &*inner.import(shapes)?)?))
+        work::run(py, None, move |_| {
+            let network = inner.import(shapes, settings.widths())?;
+            Ok(cost_json(&settings.arguments(&inner.name), &network)?)
+        })
     }
 
     /// Floating point, fixed point and private, layer by layer, as JSON.
-    #[pyo3(signature = (settings, given, labels, progress))]
+    #[pyo3(signature = (settings, given, labels, calibrate))]
     fn check(
         &self,
         py: Python<'_>,
         settings: &Settings,
         given: Given<'_>,
         labels: Option<Vec<usize>>,
-        progress: Option<&Bound<'_, PyAny>>,
+        calibrate: Option<(PathBuf, u8)>,
     ) -> PyResult<String> {
+        if calibrate.is_some() && settings.widths().is_some() {
+            return Err(Fault::input("calibrate writes bounds, widths takes them: give one of the two").into());
+        }
         let (inner, settings, arrays) = (Arc::clone(&self.0), settings.clone(), owned(&given));
-        work::run(py, progress, move |watch| inner.check(&settings, &arrays, labels, watch))
+        work::run(py, None, move |watch| inner.check(&settings, &arrays, labels, calibrate, watch))
     }
 
     /// The outputs by name, and of a private run its report as JSON.
@@ -130,7 +143,7 @@ impl Network {
         let (inner, settings) = (Arc::clone(&self.0), settings.clone());
         let model = work::run(py, None, move |_| {
             // A fresh import, whose weights the private part keeps.
-            Ok(PrivateModel::new(inner.fresh(&shapes)?, settings.0.terms.terms())?)
+            Ok(PrivateModel::new(inner.fresh(&shapes, &inner.bounds(settings.widths())?)?, settings.0.terms.terms())?)
         })?;
         Ok((packed::PublicModel(Arc::new(model.public.clone())), packed::PrivateModel(Arc::new(model))))
     }
@@ -146,7 +159,7 @@ impl Inner {
             return Ok(Self {
                 name,
                 source: Source::Named(path.to_owned()),
-                last: Mutex::new(Some((shapes, network))),
+                last: Mutex::new(Some(Imported { shapes, bounds: None, network })),
             });
         }
         let file = OnnxFile::open(path)?;
@@ -156,25 +169,46 @@ impl Inner {
         let inner = Self { name, source: Source::File(Mutex::new(file)), last };
         // With other open sizes than that of the batch, what is wrong for 1 may be right for those meant.
         if !is_open {
-            inner.import(Vec::new())?;
+            inner.import(Vec::new(), None)?;
         }
         Ok(inner)
     }
 
-    /// The network for inputs of the given shapes; open sizes are else 1.
-    fn import(&self, shapes: Shapes) -> Result<Arc<mpc_nn::Network>, Fault> {
+    /// The network for inputs of the given shapes, with the bounds that `widths` names; open sizes are else 1.
+    fn import(&self, shapes: Shapes, widths: Option<&Path>) -> Result<Arc<mpc_nn::Network>, Fault> {
+        let bounds = self.bounds(widths)?;
         let last = || locked(&self.last);
-        if let Some((known, network)) = &*last()
-            && *known == shapes
+        if let Some(known) = &*last()
+            && known.shapes == shapes
+            && known.bounds == bounds.as_ref().map(|(_, calibration)| calibration.clone())
         {
-            return Ok(Arc::clone(network));
+            return Ok(Arc::clone(&known.network));
         }
-        let network = Arc::new(self.fresh(&shapes)?);
-        *last() = Some((shapes, Arc::clone(&network)));
+        let network = Arc::new(self.fresh(&shapes, &bounds)?);
+        let bounds = bounds.map(|(_, calibration)| calibration);
+        *last() = Some(Imported { shapes, bounds, network: Arc::clone(&network) });
         Ok(network)
     }
 
-    fn fresh(&self, shapes: &Shapes) -> Result<mpc_nn::Network, Fault> {
+    /// The bounds of values and where they are from.
+    fn bounds(&self, widths: Option<&Path>) -> Result<Option<(PathBuf, Calibration)>, Fault> {
+        let Some(widths) = widths else { return Ok(None) };
+        let model = match &self.source {
+            Source::File(_) => Path::new(&self.name).with_extension("onnx"),
+            Source::Named(name) => name.clone(),
+        };
+        Ok(Some((widths.to_owned(), calibration(widths, &model)?)))
+    }
+
+    fn fresh(&self, shapes: &Shapes, bounds: &Option<(PathBuf, Calibration)>) -> Result<mpc_nn::Network, Fault> {
+        let mut network = self.unbounded(shapes)?;
+        if let Some((file, calibration)) = bounds {
+            network.graph = with_bounds(network.graph, calibration, file)?;
+        }
+        Ok(network)
+    }
+
+    fn unbounded(&self, shapes: &Shapes) -> Result<mpc_nn::Network, Fault> {
         match &self.source {
             Source::File(file) => {
                 let shapes = shapes.iter().fold(InputShapes::new(), |all, (name, shape)| all.with(name, shape));
@@ -195,7 +229,7 @@ impl Inner {
                 locked(file).inputs().into_iter().map(input).collect()
             }
             Source::Named(_) => {
-                let network = self.import(Vec::new())?;
+                let network = self.import(Vec::new(), None)?;
                 let input = |input: &mpc_nn::NetworkInput| Declared {
                     name: input.name.clone(),
                     shape: Some(input.shape.iter().copied().map(Some).collect()),
@@ -215,7 +249,7 @@ impl Inner {
                 }
             }
             Source::Named(_) => {
-                let network = self.import(Vec::new())?;
+                let network = self.import(Vec::new(), None)?;
                 let tensor = |name: &str, shape: &[usize]| Tensor {
                     name: name.to_owned(),
                     kind: "FLOAT".to_owned(),
@@ -230,9 +264,9 @@ impl Inner {
     }
 
     /// The network for arrays, and the inputs of each inference.
-    fn inputs(&self, arrays: &Arrays) -> Result<(Arc<mpc_nn::Network>, Inferences), Fault> {
+    fn inputs(&self, arrays: &Arrays, widths: Option<&Path>) -> Result<(Arc<mpc_nn::Network>, Inferences), Fault> {
         let arrangement = arrange(&self.declared()?, arrays)?;
-        let network = self.import(arrangement.shapes)?;
+        let network = self.import(arrangement.shapes, widths)?;
         let taken = network.inputs.iter().map(|input| Taken {
             name: &input.name,
             classes: if let Encoding::OneHot(classes) = input.encoding { Some(classes) } else { None },
@@ -247,15 +281,19 @@ impl Inner {
         settings: &Settings,
         arrays: &Arrays,
         labels: Option<Vec<usize>>,
+        written: Option<(PathBuf, u8)>,
         watch: &Watch,
     ) -> Result<String, Fault> {
-        let (network, inputs) = self.inputs(arrays)?;
+        let (network, inputs) = self.inputs(arrays, settings.widths())?;
         let classifies =
             matches!(network.outputs.first().map(|output| &output.shape[..]), Some([_, classes]) if *classes > 1);
         if let (Some(_), false) = (&labels, classifies) {
             return Err(Fault::input("labels are for a network whose first output has the shape [samples, classes]"));
         }
         let checked = Checked { graph: &network.graph, weights: &network.weights, classifies };
+        if let Some((file, margin)) = written {
+            calibrate(checked, &inputs, margin, &file)?;
+        }
         let run = settings.arguments(&self.name);
         let report = check(&run, checked, &inputs, |classified| {
             watch.check();
@@ -276,7 +314,7 @@ impl Inner {
         mode: Mode,
         watch: &Watch,
     ) -> Result<(Arrays64, Option<String>), Fault> {
-        let (network, inputs) = self.inputs(arrays)?;
+        let (network, inputs) = self.inputs(arrays, settings.widths())?;
         let arguments = settings.arguments(&self.name);
         let (outputs, report) = match mode {
             Mode::Clear => (clear(&network, &inputs, watch)?, None),

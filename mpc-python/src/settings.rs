@@ -1,6 +1,7 @@
 //! The terms of a run, as keywords of Python.
 
 use std::num::NonZeroU8;
+use std::path::{Path, PathBuf};
 
 use clap::ValueEnum;
 use mpc_cli::run::{LinkKind, RunArguments};
@@ -19,13 +20,16 @@ pub struct Settings(pub RunArguments);
 impl Settings {
     /// Checks the keywords.
     #[new]
-    #[pyo3(signature = (*, parties, ring=64, fractional_bits=None, comparison_bits=None, owner_computes=false, outsourced=false, reveal="full", reveal_to="data-owner", threads=1, link="none", deadline=30))]
+    #[pyo3(signature = (*, parties, ring=64, fractional_bits=None, comparison_bits=None, widths=None, no_dealer=false, session_inferences=None, owner_computes=false, outsourced=false, reveal="full", reveal_to="data-owner", threads=1, link="none", deadline=30))]
     #[allow(clippy::too_many_arguments)]
     fn new(
         parties: u8,
         ring: u32,
         fractional_bits: Option<u32>,
         comparison_bits: Option<u32>,
+        widths: Option<PathBuf>,
+        no_dealer: bool,
+        session_inferences: Option<u32>,
         owner_computes: bool,
         outsourced: bool,
         reveal: &str,
@@ -45,6 +49,14 @@ impl Settings {
         if !(1..=86_400).contains(&deadline) {
             return Err(Fault::input(format!("deadline={deadline}: 1 to 86400 seconds")).into());
         }
+        match session_inferences {
+            Some(0) => return Err(Fault::input("session_inferences=0: a session has at least one inference").into()),
+            Some(_) if !no_dealer => {
+                let reason = "session_inferences is for parties without a dealer: give no_dealer=True, too";
+                return Err(Fault::input(reason).into());
+            }
+            _ => {}
+        }
         let defaults = RunArguments::default();
         // Terms that have no keyword here stay as they are by default.
         #[allow(clippy::needless_update)]
@@ -57,6 +69,9 @@ impl Settings {
             ring,
             fractional_bits,
             comparison_bits,
+            widths,
+            no_dealer,
+            session_inferences,
             ..defaults.terms
         };
         let link = choice::<LinkKind>("link", link)?;
@@ -65,6 +80,11 @@ impl Settings {
 }
 
 impl Settings {
+    /// The bounds of values: a file's, or those that come with the network.
+    pub fn widths(&self) -> Option<&Path> {
+        self.0.terms.widths.as_deref()
+    }
+
     /// The arguments of a run of the network of that name.
     pub fn arguments(&self, name: &str) -> RunArguments {
         RunArguments { model: name.into(), ..self.0.clone() }

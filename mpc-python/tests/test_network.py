@@ -154,6 +154,67 @@ def test_a_check_says_what_departs(digits, net, model):
     assert not logits.check(x * 1000).ok
 
 
+def test_bounds_of_values_save_bytes(digits, net, model, tmp_path):
+    file, x = tmp_path / "digits.json", digits.x[200:203]
+    assert net.check(digits.x[:150], calibrate=file, margin=2).ok
+    plain, narrow = (net.cost(shapes={"X": (3, 64)}, widths=widths) for widths in (None, file))
+    assert narrow.bytes_sent < plain.bytes_sent
+    assert narrow.dealt_bytes < plain.dealt_bytes
+    clear = net.run(x, mode="clear")
+    # The bounds of one call are not those of the next one.
+    for cost, widths in ((narrow, file), (plain, None), (narrow, str(file))):
+        for mode in ("simulate", "local"):
+            outputs = net.run(x, mode=mode, widths=widths)
+            np.testing.assert_allclose(outputs["probabilities"], clear["probabilities"], atol=TINY)
+        assert net.report.bytes_sent == cost.bytes_sent
+    assert net.check(x, widths=file).ok
+    shapes = {"X": (3, 64)}
+    assert net.pack(shapes=shapes, widths=file)[0].digest != net.pack(shapes=shapes)[0].digest
+    # A batch of one has other nodes.
+    with pytest.raises(mpc.InputError, match="another network's"):
+        net.cost(widths=file)
+    # A file that is written again is read again.
+    net.check(digits.x[:150], calibrate=file, margin=4)
+    assert net.cost(shapes={"X": (3, 64)}, widths=file).bytes_sent > narrow.bytes_sent
+    other = mpc.load(model([helper.make_node("Relu", ["x"], ["y"])], {"x": [2]}, {"y": [2]}))
+    for call, text in [
+        (lambda: other.run([1.0, 2.0], widths=file), "digits.json"),
+        (lambda: net.run(x, widths="calibrated"), "no calibration comes with"),
+        (lambda: net.run(x, widths=tmp_path / "none.json"), "none.json"),
+        (lambda: net.check(x, calibrate=file, margin=0), "1 to 16"),
+        (lambda: net.check(x, calibrate=file, widths=file), "one of the two"),
+    ]:
+        with pytest.raises(mpc.InputError, match=text):
+            call()
+
+
+def test_bounds_that_come_with_a_network():
+    assert mpc.load("resnet32").cost(widths="calibrated").bytes_sent == 2_598_216
+
+
+def test_without_a_dealer(model):
+    nodes = [helper.make_node("MatMul", ["x", "w"], ["h"]), helper.make_node("Relu", ["h"], ["y"])]
+    weight = np.array([[1.0, -2.0], [0.5, 4.0]], np.float32)
+    net = mpc.load(model(nodes, {"x": [1, 2]}, {"y": [1, 2]}, {"w": weight}))
+    cost = net.cost(no_dealer=True)
+    assert "without a dealer" in str(cost)
+    x = np.array([[0.75, -1.5]])
+    np.testing.assert_allclose(net.run(x, no_dealer=True), np.maximum(x @ weight, 0), atol=TINY)
+    assert (net.report.bytes_sent, net.report.rounds) == (cost.bytes_sent, cost.rounds)
+    assert net.report.data["no_dealer"]
+    digests = {net.pack(**keywords)[0].digest for keywords in (
+        {}, {"no_dealer": True}, {"no_dealer": True, "session_inferences": 9}, {"no_dealer": True, "outsourced": True},
+    )}  # fmt: skip
+    assert len(digests) == 4
+    for keywords, text in [
+        ({"no_dealer": True, "parties": 3}, "dealer"),
+        ({"session_inferences": 3}, "no_dealer=True"),
+        ({"no_dealer": True, "session_inferences": 0}, "at least one"),
+    ]:
+        with pytest.raises(mpc.InputError, match=text):
+            net.pack(**keywords)
+
+
 def test_the_interpreter_runs_meanwhile(digits, net):
     ticks, done = 0, threading.Event()
 

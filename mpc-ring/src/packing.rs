@@ -106,34 +106,74 @@ fn check<R: Ring>(count: usize, bits: u32, bytes: usize) {
 
 /// `bits` is a multiple of 8.
 fn pack_bytes<R: Ring>(elements: &[R], bits: u32, bytes: &mut [u8]) {
-    if bits < 64 {
-        pack_chunks(elements, bits as usize / 8, bytes, |element| element.low_u64().to_le_bytes());
-    } else {
-        pack_chunks(elements, bits as usize / 8, bytes, |element| element.to_u128().to_le_bytes());
+    match bits / 8 {
+        1 => pack_width::<R, 1>(elements, bytes),
+        2 => pack_width::<R, 2>(elements, bytes),
+        3 => pack_width::<R, 3>(elements, bytes),
+        5 => pack_width::<R, 5>(elements, bytes),
+        6 => pack_width::<R, 6>(elements, bytes),
+        7 => pack_width::<R, 7>(elements, bytes),
+        width => {
+            for (element, chunk) in elements.iter().zip(bytes.chunks_exact_mut(width as usize)) {
+                chunk.copy_from_slice(&element.to_u128().to_le_bytes()[..chunk.len()]);
+            }
+        }
     }
 }
 
-/// Writes whole chunks of `N` ≥ `width` bytes as long as there is room: the next element overwrites what is too much.
-#[inline(always)]
-fn pack_chunks<R: Ring, const N: usize>(elements: &[R], width: usize, bytes: &mut [u8], encode: impl Fn(R) -> [u8; N]) {
-    let mut rest = bytes;
-    for &element in elements {
-        let encoded = encode(element);
-        match rest.first_chunk_mut::<N>() {
-            Some(chunk) => *chunk = encoded,
-            None => rest[..width].copy_from_slice(&encoded[..width]),
+/// Elements whose bytes are written or read without a check for each: they fill words.
+const GROUP: usize = 8;
+
+/// Writes `W` ≤ 8 bytes an element.
+fn pack_width<R: Ring, const W: usize>(elements: &[R], bytes: &mut [u8]) {
+    let (groups, rest) = elements.as_chunks::<GROUP>();
+    let mut chunks = bytes.chunks_exact_mut(GROUP * W);
+    for (group, chunk) in groups.iter().zip(chunks.by_ref()) {
+        for (index, element) in group.iter().enumerate() {
+            let encoded = element.low_u64().to_le_bytes();
+            // As long as there is room, the next element overwrites what is too much.
+            let written = if index * W + 8 <= GROUP * W { 8 } else { W };
+            chunk[index * W..][..written].copy_from_slice(&encoded[..written]);
         }
-        rest = &mut rest[width..];
+    }
+    for (element, chunk) in rest.iter().zip(chunks.into_remainder().chunks_exact_mut(W)) {
+        chunk.copy_from_slice(&element.low_u64().to_le_bytes()[..W]);
     }
 }
 
 /// `bits` is a multiple of 8.
 fn unpack_bytes<R: Ring>(bytes: &[u8], bits: u32, elements: &mut [R]) {
-    let width = bits as usize / 8;
-    for (index, element) in elements.iter_mut().enumerate() {
-        let rest = &bytes[index * width..];
-        *element = if bits < 64 { R::from_u64(read_word(rest)) } else { R::from_u128(read_double_word(rest)) };
-        *element = *element & R::low_mask(bits);
+    match bits / 8 {
+        1 => unpack_width::<R, 1>(bytes, elements),
+        2 => unpack_width::<R, 2>(bytes, elements),
+        3 => unpack_width::<R, 3>(bytes, elements),
+        5 => unpack_width::<R, 5>(bytes, elements),
+        6 => unpack_width::<R, 6>(bytes, elements),
+        7 => unpack_width::<R, 7>(bytes, elements),
+        width => {
+            for (element, chunk) in elements.iter_mut().zip(bytes.chunks_exact(width as usize)) {
+                *element = R::from_u128(u128::from_le_bytes(zero_extended(chunk)));
+            }
+        }
+    }
+}
+
+/// Reads `W` ≤ 8 bytes an element.
+fn unpack_width<R: Ring, const W: usize>(bytes: &[u8], elements: &mut [R]) {
+    let mask = u64::low_mask(8 * W as u32);
+    let (groups, rest) = elements.as_chunks_mut::<GROUP>();
+    let chunks = bytes.chunks_exact(GROUP * W);
+    let last = chunks.remainder();
+    for (group, chunk) in groups.iter_mut().zip(chunks) {
+        for (index, element) in group.iter_mut().enumerate() {
+            // The last ones are the upper bytes of the last word.
+            let start = (index * W).min(GROUP * W - 8);
+            let word = read_word(&chunk[start..]) >> (8 * (index * W - start));
+            *element = R::from_u64(word & mask);
+        }
+    }
+    for (element, chunk) in rest.iter_mut().zip(last.chunks_exact(W)) {
+        *element = R::from_u64(u64::from_le_bytes(zero_extended(chunk)));
     }
 }
 
@@ -190,14 +230,7 @@ fn read_word(bytes: &[u8]) -> u64 {
     u64::from_le_bytes(bytes.first_chunk().copied().unwrap_or_else(|| zero_extended(bytes)))
 }
 
-/// The little-endian number of the first sixteen bytes, or of all of them followed by zeros.
-#[inline(always)]
-fn read_double_word(bytes: &[u8]) -> u128 {
-    u128::from_le_bytes(bytes.first_chunk().copied().unwrap_or_else(|| zero_extended(bytes)))
-}
-
 /// At most `N` bytes, followed by zeros.
-#[cold]
 fn zero_extended<const N: usize>(bytes: &[u8]) -> [u8; N] {
     let mut buffer = [0; N];
     buffer[..bytes.len()].copy_from_slice(bytes);

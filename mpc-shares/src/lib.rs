@@ -18,7 +18,7 @@ mod zero;
 pub use arithmetic::ArithmeticShares;
 pub use binary::BinaryShares;
 pub use error::ShareError;
-pub use prg::{Prg, Seed};
+pub use prg::{Prg, Reader, Seed, Stretch};
 pub use secret::SecretVec;
 pub use zero::ZeroSharing;
 

@@ -1,12 +1,17 @@
 //! Seeds and the generator that expands them: AES-128 in counter mode.
 
+mod stretch;
+
 use aes::Aes128;
 use aes::cipher::{Array, BlockCipherEncrypt, KeyInit};
 use alloc::boxed::Box;
+use alloc::sync::Arc;
 use core::convert::Infallible;
 use core::fmt;
 use rand_core::{TryCryptoRng, TryRng};
 use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
+
+pub use stretch::{Reader, Stretch};
 
 const BLOCK: usize = 16;
 
@@ -92,10 +97,19 @@ pub struct Prg(Box<State>);
 
 /// A generator's secrets, which do not move as it does.
 struct State {
-    cipher: Aes128,
-    counter: u128,
+    /// Shared with what is set aside of it.
+    stream: Arc<Stream>,
+    /// The number of the block that comes next.
+    next: u64,
     block: [u8; BLOCK],
     unused: usize,
+}
+
+/// The blocks that a seed stands for.
+struct Stream {
+    cipher: Aes128,
+    /// The counter of block 0.
+    start: u128,
 }
 
 impl Prg {
@@ -117,9 +131,9 @@ impl Prg {
 #[inline(never)]
 fn keyed(seed: &Seed) -> Box<State> {
     let (key, start) = seed.0.split_at(BLOCK);
-    let counter = start.iter().rev().fold(0, |counter, &byte| (counter << 8) | u128::from(byte));
+    let start = start.iter().rev().fold(0, |counter, &byte| (counter << 8) | u128::from(byte));
     let cipher = Aes128::new_from_slice(key).expect("the key has 16 bytes");
-    Box::new(State { cipher, counter, block: [0; BLOCK], unused: 0 })
+    Box::new(State { stream: Arc::new(Stream { cipher, start }), next: 0, block: [0; BLOCK], unused: 0 })
 }
 
 /// Overwrites what calls before this one have left on the stack, down to the depth of a key schedule.
@@ -129,13 +143,35 @@ fn clear_stack() {
     left.zeroize();
 }
 
-impl State {
-    fn write_blocks(&mut self, blocks: &mut [Array<u8, aes::cipher::consts::U16>]) {
-        for block in blocks.iter_mut() {
-            block.copy_from_slice(&self.counter.to_le_bytes());
-            self.counter = self.counter.wrapping_add(1);
+impl Stream {
+    /// Writes whole blocks, from a number on.
+    fn write(&self, from: u64, blocks: &mut [Array<u8, aes::cipher::consts::U16>]) {
+        let mut counter = self.start.wrapping_add(from.into());
+        // Large batches keep the cipher's pipeline full; small ones keep the counters in the cache.
+        for batch in blocks.chunks_mut(256) {
+            for block in batch.iter_mut() {
+                block.copy_from_slice(&counter.to_le_bytes());
+                counter = counter.wrapping_add(1);
+            }
+            self.cipher.encrypt_blocks(batch);
         }
-        self.cipher.encrypt_blocks(blocks);
+    }
+
+    /// Fills `bytes` with a part of one block, from its byte `start` on.
+    fn write_part(&self, number: u64, start: usize, bytes: &mut [u8]) {
+        let mut block = [Array::from([0; BLOCK])];
+        self.write(number, &mut block);
+        bytes.copy_from_slice(&block[0][start..][..bytes.len()]);
+        block[0].zeroize();
+    }
+}
+
+impl State {
+    /// Makes the next block, of which the first `used` bytes are used.
+    fn next_block(&mut self, used: usize) {
+        self.stream.write_part(self.next, 0, &mut self.block);
+        self.next += 1;
+        self.unused = BLOCK - used;
     }
 
     fn take_unused(&mut self, bytes: &mut [u8]) -> usize {
@@ -149,16 +185,10 @@ impl State {
     fn fill(&mut self, bytes: &mut [u8]) {
         let taken = self.take_unused(bytes);
         let (blocks, rest) = Array::slice_as_chunks_mut(&mut bytes[taken..]);
-        // Large batches keep the cipher's pipeline full; small ones keep the counters in the cache.
-        for batch in blocks.chunks_mut(256) {
-            self.write_blocks(batch);
-        }
+        self.stream.write(self.next, blocks);
+        self.next += blocks.len() as u64;
         if !rest.is_empty() {
-            let mut block = [Array::from([0; BLOCK])];
-            self.write_blocks(&mut block);
-            self.block.copy_from_slice(&block[0]);
-            block[0].zeroize();
-            self.unused = BLOCK;
+            self.next_block(0);
             self.take_unused(rest);
         }
     }
@@ -188,10 +218,15 @@ impl TryRng for Prg {
 impl TryCryptoRng for Prg {}
 
 impl Drop for State {
+    fn drop(&mut self) {
+        self.block.zeroize();
+    }
+}
+
+impl Drop for Stream {
     // The key schedule is zeroised by the cipher itself.
     fn drop(&mut self) {
-        self.counter.zeroize();
-        self.block.zeroize();
+        self.start.zeroize();
     }
 }
 

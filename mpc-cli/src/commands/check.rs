@@ -162,7 +162,15 @@ fn read(source: &SampleSource, further: &[OsString]) -> Result<Samples, InputErr
 }
 
 /// Writes how large a network's values become.
-fn calibrate(network: Checked<'_>, inferences: &[Vec<ArrayD<f32>>], margin: u8, file: &Path) -> Result<(), Failure> {
+///
+/// # Errors
+/// [`Failure`]: inputs that cannot be used, and a file that cannot be written.
+pub fn calibrate(
+    network: Checked<'_>,
+    inferences: &[Vec<ArrayD<f32>>],
+    margin: u8,
+    file: &Path,
+) -> Result<(), Failure> {
     let mut calibration = Calibration::new(network.graph, margin);
     for inputs in inferences {
         let observed = calibration.observe(network.graph, network.weights, inputs);
@@ -358,6 +366,7 @@ fn kind(op: &Op) -> &'static str {
         Op::Sum { .. } => "sum",
         Op::ArgMax => "arg max",
         Op::Add => "add",
+        Op::Divide { .. } => "quotient",
         Op::Multiply | Op::Square | Op::MatrixProduct => "product",
         Op::Parameter => "parameter",
         _ => "shape",

@@ -148,6 +148,11 @@ pub enum Op {
         /// How many more.
         finer: u32,
     },
+    /// The quotient of two tensors; element j of the second divides the j-th block of elements of the first.
+    Divide {
+        /// Whether no divisor is below 0.
+        positive: bool,
+    },
 }
 
 /// Which entry of a vector belongs to which element of a tensor: entry (i / inner) mod channels to element i.

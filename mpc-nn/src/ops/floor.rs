@@ -95,7 +95,7 @@ fn power_of_two(exponent: u32) -> f32 {
 
 fn stairs<R: Ring>(walk: &mut Walk<'_, R>, node: &Node, function: Function) -> Result<(Action, Format), PlanError> {
     let (len, fractional_bits, parameters) = (node.len(), walk.settings.fractional_bits, walk.parameters);
-    let shape = FunctionShape { function, len, fractional_bits, shift: 0, parameters, argument: None };
+    let shape = FunctionShape { function, len, fractional_bits, shift: 0, parameters, argument: None, dividends: None };
     let plan = FunctionPlan::new::<R>(shape).map_err(|error| unsupported(node, &error.to_string()))?;
     Ok((Action::Function(plan), walk.single()))
 }

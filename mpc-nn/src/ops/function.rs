@@ -1,5 +1,6 @@
 //! A function of each element.
 
+use alloc::boxed::Box;
 use alloc::string::ToString;
 
 use mpc_protocols::ProtocolError;
@@ -45,41 +46,24 @@ impl Operation for Elementwise {
         let shift = walk.need_undivided(node.inputs()[0])?.scale - fractional_bits;
         let planned = |bits: u32| {
             let (function, len, parameters) = (self.0, node.len(), SignParameters::new(bits)?);
-            FunctionPlan::new::<R>(FunctionShape { function, len, fractional_bits, shift, parameters, argument: None })
+            FunctionPlan::new::<R>(FunctionShape {
+                function,
+                len,
+                fractional_bits,
+                shift,
+                parameters,
+                argument: None,
+                dividends: None,
+            })
         };
         let most = walk.settings.comparison_bits;
         let default = planned(most).map_err(|error| unsupported(node, &error.to_string()))?;
-        let plan = self.narrower(walk, node, &default, planned)?.unwrap_or(default);
+        let plan = fewest_bits(walk, node, node.inputs()[0], 0, &default, planned)?.unwrap_or(default);
         Ok((Action::Function(plan), walk.single()))
     }
 }
 
 impl Elementwise {
-    /// The plan with the fewest bits that is as right as `default`, for all that a calibration lets argument and result be.
-    fn narrower<R: Ring>(
-        &self,
-        walk: &Walk<'_, R>,
-        node: &Node,
-        default: &FunctionPlan,
-        planned: impl Fn(u32) -> Result<FunctionPlan, ProtocolError>,
-    ) -> Result<Option<FunctionPlan>, PlanError> {
-        let argument = walk.graph.node(node.inputs()[0]);
-        let least = walk.bits(argument, 0)?.max(walk.bits(node, 0)?);
-        if least >= walk.settings.comparison_bits {
-            return Ok(None);
-        }
-        let bound = argument.bound().unwrap_or(f64::INFINITY);
-        let errors = default.error_bound(walk.settings.parties).ok();
-        let is_enough = |plan: &FunctionPlan| {
-            let (low, high) = plan.range();
-            let own = plan.error_bound(walk.settings.parties).ok();
-            let as_right =
-                own.zip(errors).is_some_and(|(own, all)| own.absolute <= all.absolute && own.relative <= all.relative);
-            low <= -bound && bound <= high && as_right
-        };
-        Ok((least..walk.settings.comparison_bits).filter_map(|bits| planned(bits).ok()).find(is_enough))
-    }
-
     /// A root of a mean of squares, whose argument no rounding has touched: it is compared in all bits that a comparison may
     /// have, so that it may be as small and as large as the squares of values are. Its result is finer in return.
     fn of_squares<R: Ring>(&self, walk: &mut Walk<'_, R>, node: &Node) -> Option<(Action, Format)> {
@@ -105,6 +89,7 @@ impl Elementwise {
                 shift,
                 parameters,
                 argument,
+                dividends: None,
             })
         };
         let plan = (0..=walk.finer_result()).rev().find_map(|finer| planned(finer).ok())?;
@@ -118,6 +103,32 @@ impl Elementwise {
         let number = Number { scale: plan.shape().fractional_bits, divisor: 1.0 };
         Some((Action::Function(plan), number.into()))
     }
+}
+
+/// The plan with the fewest bits that is as right as `default`, for all that a calibration lets the argument and the result of a
+/// node be, but not fewer bits than what is beside them needs.
+pub(super) fn fewest_bits<R: Ring>(
+    walk: &Walk<'_, R>,
+    node: &Node,
+    argument: NodeId,
+    beside: u32,
+    default: &FunctionPlan,
+    planned: impl Fn(u32) -> Result<FunctionPlan, ProtocolError>,
+) -> Result<Option<FunctionPlan>, PlanError> {
+    let argument = walk.graph.node(argument);
+    let least = walk.bits(argument, 0)?.max(walk.bits(node, 0)?).max(beside);
+    if least >= walk.settings.comparison_bits {
+        return Ok(None);
+    }
+    let bound = argument.bound().unwrap_or(f64::INFINITY);
+    let errors = default.error_bound(walk.settings.parties).ok();
+    let is_enough = |plan: &FunctionPlan| {
+        let (low, high) = plan.range();
+        let own = plan.error_bound(walk.settings.parties).ok();
+        let as_right = own.zip(errors).is_some_and(|(own, all)| own.is_within(&all));
+        low <= -bound && bound <= high && as_right
+    };
+    Ok((least..walk.settings.comparison_bits).filter_map(|bits| planned(bits).ok()).find(is_enough))
 }
 
 /// The nodes from a mean or a sum of squares, or one and a constant, back to the squares, if nothing else reads them.
@@ -156,7 +167,7 @@ impl Protocol for FunctionStep<'_> {
     }
 
     fn needs(&self, _elements: usize) -> Needs {
-        Needs::Function(self.0.clone())
+        Needs::Function(Box::new(self.0.clone()))
     }
 
     fn online<R: Ring>(&self, _elements: usize, _width: u32, settings: &Settings, _party: usize) -> Traffic {

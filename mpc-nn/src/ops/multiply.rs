@@ -4,7 +4,6 @@ use mpc_protocols::{Bilinear, beaver};
 
 use super::prelude::*;
 use super::tensors::from_elements;
-use super::weighted::channelwise;
 
 impl GraphBuilder {
     /// The product of two tensors. The second has the shape of the first, or fewer elements: then element j of it
@@ -13,12 +12,18 @@ impl GraphBuilder {
     /// # Errors
     /// Shapes that do not fit together; a name that is taken.
     pub fn multiply(&mut self, name: &str, left: NodeId, right: NodeId) -> Result<NodeId, GraphError> {
+        let shape = self.shape_in_blocks(name, left, right)?;
+        self.push(name, Op::Multiply, vec![left, right], shape)
+    }
+
+    /// The shape of the first of two tensors, of which the second has an element for each of equal blocks.
+    pub(super) fn shape_in_blocks(&self, name: &str, left: NodeId, right: NodeId) -> Result<Vec<usize>, GraphError> {
         let shape = self.shape_for(name, left)?.to_vec();
         let other = self.shape_for(name, right)?.to_vec();
         if shape.iter().product::<usize>() % other.iter().product::<usize>() != 0 {
             return Err(GraphError::Mismatch { name: name.to_owned(), left: shape, right: other });
         }
-        self.push(name, Op::Multiply, vec![left, right], shape)
+        Ok(shape)
     }
 }
 
@@ -34,22 +39,22 @@ impl Operation for Multiply {
     }
 
     fn clear(&self, x: &Clear<'_>) -> ArrayD<f32> {
-        let (left, right) = (x.input(0), x.input(1));
-        let block = left.len() / right.len();
-        let factors = right.iter().flat_map(|&y| core::iter::repeat_n(y, block));
-        from_elements(left.shape(), left.iter().zip(factors).map(|(&x, y)| x * y).collect())
+        by_blocks(x, |x, y| x * y)
     }
 
     fn plan<R: Ring>(&self, walk: &mut Walk<'_, R>, node: &Node) -> Result<(Action, Format), PlanError> {
         let number = walk.need_factors([node.inputs()[0], node.inputs()[1]])?;
-        let factors = walk.graph.node(node.inputs()[1]).len();
-        let map = if factors == node.len() {
-            Bilinear::Elementwise { len: factors }
-        } else {
-            Bilinear::Convolution(channelwise(1, factors, node.len() / factors))
-        };
+        let map = Bilinear::blockwise(node.len(), walk.graph.node(node.inputs()[1]).len());
         Ok((Action::Multiply { map }, number.into()))
     }
+}
+
+/// An operation of the elements of the first input and those of the second, each of which is for a block.
+pub(super) fn by_blocks(x: &Clear<'_>, operation: impl Fn(f32, f32) -> f32) -> ArrayD<f32> {
+    let (left, right) = (x.input(0), x.input(1));
+    let block = left.len() / right.len();
+    let others = right.iter().flat_map(|&y| core::iter::repeat_n(y, block));
+    from_elements(left.shape(), left.iter().zip(others).map(|(&x, y)| operation(x, y)).collect())
 }
 
 /// A product by a Beaver triple.

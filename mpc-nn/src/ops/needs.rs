@@ -24,7 +24,7 @@ pub(crate) enum Needs {
     Comparison(SignShape),
     /// Comparisons, one after the other.
     Comparisons(Vec<SignShape>),
-    Function(FunctionPlan),
+    Function(Box<FunctionPlan>),
     Product(Bilinear),
     Squares(usize),
 }

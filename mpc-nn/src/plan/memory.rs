@@ -1,7 +1,7 @@
 //! How much memory a plan takes, from its sizes: for those who limit it.
 
 use mpc_protocols::{Bilinear, Request};
-use mpc_ring::Ring;
+use mpc_ring::{Ring, packing};
 
 use super::{Action, Plan, Preprocessing, Step};
 
@@ -23,6 +23,14 @@ impl<R: Ring> Plan<R> {
         let fixed = own + bytes::<R>(kept) + 8 * outputs as u64 + run.min(RETIRED_BYTES);
         let load = self.load_memory();
         (load + load.min(RETIRED_BYTES)).max(fixed.saturating_add(run))
+    }
+
+    /// The bytes in which a party holds the correlations of one inference that are drawn ahead of it, apart from some words for
+    /// each of them: at the last party the dealer's corrections, at the others what is added to the products of layers. Where two
+    /// parties make them, no less than they hold.
+    #[must_use]
+    pub fn correlation_bytes(&self, party: usize) -> u64 {
+        self.steps.iter().map(|step| self.at_rest(step, party)).fold(0, u64::saturating_add)
     }
 
     /// About the most bytes that the dealer holds at once in a session: no less than it does.
@@ -52,9 +60,8 @@ impl<R: Ring> Plan<R> {
 
     /// From the first correlation to the last output: correlations, values that are still read, and what a step works with.
     fn run_memory(&self, party: usize, preprocessing: Preprocessing) -> u64 {
-        let material = |step: &Step| step.requests.iter().map(|request| request.memory::<R>(self.place(party))).sum();
         let ahead: u64 = match preprocessing {
-            Preprocessing::Ahead => self.steps.iter().map(material).fold(0, u64::saturating_add),
+            Preprocessing::Ahead => self.correlation_bytes(party),
             Preprocessing::Streamed => 0,
         };
         let last_readers = self.graph.last_readers();
@@ -65,8 +72,9 @@ impl<R: Ring> Plan<R> {
             let done = step.branches.iter().map(|&branch| &self.steps[branch]).chain([step]);
             let result: u64 = done.clone().map(|done| bytes::<R>(done.shape.iter().product())).sum();
             let live: u64 = values.iter().flatten().sum();
-            let drawn = if ahead == 0 { material(step) } else { 0 };
-            most = most.max(live + result + drawn + self.workspace(step));
+            let drawn = if ahead == 0 { self.at_rest(step, party) } else { 0 };
+            let expanded: u64 = step.requests.iter().map(Request::expanded_memory::<R>).sum();
+            most = most.max(live + result + drawn + expanded + self.workspace(step));
             longest_messages = longest_messages.max(self.messages(step, party));
             for done in done {
                 values[done.node.index()] = Some(bytes::<R>(done.shape.iter().product()));
@@ -74,6 +82,21 @@ impl<R: Ring> Plan<R> {
             self.graph.free_inputs(step.node, &last_readers, &mut values);
         }
         most.saturating_add(longest_messages).saturating_add(ahead)
+    }
+
+    /// The memory of a step's correlations from drawing them to their use.
+    fn at_rest(&self, step: &Step, party: usize) -> u64 {
+        let (place, width) = (self.place(party), step.correlation_width());
+        if self.own().is_some() {
+            return step.requests.iter().map(Request::expanded_memory::<R>).sum();
+        }
+        // Where they are no corrections, products wait with what is added to them before the step.
+        let products = step.requests.iter().filter(|_| !place.is_last()).map(|request| match request {
+            Request::Modulo { of, .. } => prepared(of),
+            request => prepared(request),
+        });
+        let products: usize = products.map(|elements| packing::packed_len(elements, width)).sum();
+        products as u64 + step.requests.iter().map(|request| request.memory::<R>(place)).sum::<u64>()
     }
 
     /// The memory of a step besides its operands, its result and its correlations.
@@ -88,6 +111,14 @@ impl<R: Ring> Plan<R> {
     fn messages(&self, step: &Step, party: usize) -> u64 {
         let sent = step.online.get(party).map_or(0, |traffic| traffic.payload_sent.max(traffic.payload_received));
         2 * sent
+    }
+}
+
+/// The elements of a layer's result that are made ready before its input is there.
+fn prepared(request: &Request) -> usize {
+    match request {
+        Request::FixedWeights { map, .. } | Request::FixedWeightsSharedInput { map, .. } => map.output_len(),
+        _ => 0,
     }
 }
 

@@ -3,7 +3,7 @@
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use mpc_protocols::function::FunctionPlan;
+use mpc_protocols::function::{Function, FunctionPlan};
 use mpc_protocols::sign::SignParameters;
 use mpc_protocols::{Bilinear, Request};
 use mpc_transport::Traffic;
@@ -220,6 +220,8 @@ pub enum Action {
         /// Whether the sums run from the end.
         reverse: bool,
     },
+    /// The quotient of two shared tensors, truncating.
+    Divide(FunctionPlan),
 }
 
 impl Action {
@@ -233,6 +235,7 @@ impl Action {
                 Some(parameters.bits() - index_bits)
             }
             Self::Function(plan) => Some(plan.shape().parameters.bits()),
+            Self::Divide(plan) => plan.shape().dividends.map(|dividends| dividends.bits),
             _ => None,
         }
     }
@@ -252,7 +255,14 @@ impl Step {
             _ => (settings.fractional_bits, 1.0),
         };
         let bits = self.action.comparison_bits()?;
-        Some(power_of_two(bits - 2) / power_of_two(scale) / divisor)
+        let bound = power_of_two(bits - 2) / power_of_two(scale) / divisor;
+        Some(match &self.action {
+            // Of both signs, a divisor is comparable with the thresholds of the other sign up to half of it.
+            Action::Function(plan) | Action::Divide(plan) if plan.shape().function == Function::Reciprocal => {
+                bound.min(plan.range().1)
+            }
+            _ => bound,
+        })
     }
 
     /// Whether the bound of what it compares or truncates comes from a calibration.

@@ -95,6 +95,13 @@ fn comparisons() -> Vec<[Graph; 2]> {
             Ok([b.function("y", mean, Function::Power { exponent: -0.5 })?])
         }),
         of(&[2, 6], |b, x| Ok([standardised(b, x)?])),
+        of(&[2, 6], |b, x| {
+            let magnitude = b.function("magnitude", x, Function::Abs)?;
+            let sum = b.sum("sum", magnitude, &[1])?;
+            let above = b.offset("above", x, 1.5)?;
+            let opposite = b.scale("below", above, -1.0)?;
+            Ok([b.divide("part", x, sum, true)?, b.divide("quotient", x, opposite, false)?])
+        }),
     ]
 }
 

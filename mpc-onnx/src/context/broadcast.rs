@@ -153,6 +153,42 @@ impl Context {
         self.emit("mul", &shape, |builder, name| builder.multiply(name, x.id, y.id))
     }
 
+    /// x / y with broadcasting, both private.
+    pub(crate) fn divide(&mut self, x: &Tensor, y: &Tensor) -> Lowered<Tensor> {
+        if self.has_inverse(y) {
+            let reciprocal = self.reciprocal(y)?;
+            return self.multiply(x, &reciprocal);
+        }
+        let positive = self.is_positive(y.id);
+        self.quotient(x, y, positive)
+    }
+
+    /// c / y with broadcasting, for private y.
+    pub(crate) fn divide_constant(&mut self, c: &ArrayD<f32>, y: &Tensor) -> Lowered<Tensor> {
+        // The rounding of a reciprocal is no more than that of the result, unless it is made larger.
+        if self.has_inverse(y) || c.iter().all(|value| value.abs() <= 1.0) {
+            let reciprocal = self.reciprocal(y)?;
+            return self.scale_by(&reciprocal, c);
+        }
+        let (x, positive) = (self.parameter(c)?, self.is_positive(y.id));
+        self.quotient(&x, y, positive)
+    }
+
+    /// x / y with broadcasting, at half the cost where y is known to be positive.
+    pub(crate) fn quotient(&mut self, x: &Tensor, y: &Tensor, positive: bool) -> Lowered<Tensor> {
+        let shape = arrays::broadcast_shape(&x.shape, &y.shape)?;
+        let x = self.expand(x, &shape)?;
+        // The axes along which divisors differ come first, so that each divisor is that of a block.
+        let sizes = arrays::aligned(&y.shape, shape.len());
+        let (own, others): (Vec<usize>, Vec<usize>) = (0..shape.len()).partition(|&axis| sizes[axis] > 1);
+        let permutation = [own, others].concat();
+        let x = self.transpose(&x, &permutation)?;
+        let z = self.emit("div", &x.shape, |builder, name| builder.divide(name, x.id, y.id, positive))?;
+        let mut back = vec![0; shape.len()];
+        permutation.iter().enumerate().for_each(|(place, &axis)| back[axis] = place);
+        self.transpose(&z, &back)
+    }
+
     /// x·y where y is such a function of x that the product has a name.
     fn recognised(&mut self, x: &Tensor, y: &Tensor) -> Lowered<Option<Tensor>> {
         let product = match self.origin(y.id) {

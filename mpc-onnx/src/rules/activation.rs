@@ -72,8 +72,7 @@ pub(super) fn function(context: &mut Context, call: &Call<'_>) -> Lowered<Vec<Va
         "Softsign" => {
             let magnitude = context.function(x, Function::Abs)?;
             let divisor = context.offset(&magnitude, 1.0)?;
-            let reciprocal = context.function(&divisor, Function::PositiveReciprocal)?;
-            return Ok([context.multiply(x, &reciprocal)?.into()].into());
+            return Ok([context.quotient(x, &divisor, true)?.into()].into());
         }
         _ => return unsupported("this form of it is not known here"),
     };

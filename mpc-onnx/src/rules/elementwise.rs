@@ -112,10 +112,7 @@ fn on_nodes(context: &mut Context, call: &Call<'_>, operator: &str, x: &Tensor, 
         "Div" if context.is_typed(x.id) && context.is_typed(y.id) => {
             rounding::whole_quotient(context, x, &Divisor::Tensor(y))
         }
-        "Div" => {
-            let reciprocal = context.reciprocal(y)?;
-            context.multiply(x, &reciprocal)
-        }
+        "Div" => context.divide(x, y),
         "Max" => context.maximum(x, y),
         "Min" => minimum(context, x, y),
         _ => private_comparison::compare(context, operator, x, y),
@@ -195,10 +192,7 @@ fn from_constant(context: &mut Context, operator: &str, c: &Constant, y: &Tensor
             let negative = context.scale(y, -1.0)?;
             context.offset_by(&negative, c.array())
         }
-        "Div" => {
-            let reciprocal = context.reciprocal(y)?;
-            context.scale_by(&reciprocal, c.array())
-        }
+        "Div" => context.divide_constant(c.array(), y),
         _ => with_constant(context, private_comparison::turned(operator), y, c),
     }
 }

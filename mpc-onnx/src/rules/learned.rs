@@ -202,24 +202,25 @@ fn scaler(context: &mut Context, call: &Call<'_>) -> Lowered<Vec<Value>> {
 
 fn normalizer(context: &mut Context, call: &Call<'_>) -> Lowered<Vec<Value>> {
     let x = rows(context, call)?;
-    let reciprocal = match call.string("norm", "MAX")?.as_str() {
+    let y = match call.string("norm", "MAX")?.as_str() {
         "MAX" => {
             let largest = reduce::maximum(context, &x, &[1])?;
-            context.function(&largest, Function::Reciprocal)?
+            context.quotient(&x, &largest, false)?
         }
         "L1" => {
             let magnitudes = context.function(&x, Function::Abs)?;
             let sum = context.sum(&magnitudes, &[1])?;
-            context.function(&sum, Function::PositiveReciprocal)?
+            context.quotient(&x, &sum, true)?
         }
         "L2" => {
             let squares = context.square(&x)?;
             let sum = context.sum(&squares, &[1])?;
-            context.function(&sum, Function::Power { exponent: -0.5 })?
+            let root = context.function(&sum, Function::Power { exponent: -0.5 })?;
+            context.multiply(&x, &root)?
         }
         other => return invalid(format!("norm `{other}` is not known")),
     };
-    Ok([context.multiply(&x, &reciprocal)?.into()].into())
+    Ok([y.into()].into())
 }
 
 /// A private value is a number: what stands for a missing one can only be another number.

@@ -1,6 +1,5 @@
 //! Losses at classes, which are public or private.
 
-use mpc_protocols::function::Function;
 use ndarray::ArrayD;
 
 use crate::call::Call;
@@ -63,7 +62,7 @@ fn loss(context: &mut Context, call: &Call<'_>, x: &Tensor) -> Lowered<Tensor> {
             context.reshape(&sum, &[])
         }
         "mean" => {
-            // A quotient of means: of sums of many the reciprocal would be small, and rounded too much.
+            // A quotient of means: sums of many might be beyond what a private value can be.
             let mean = context.mean(&weighted, &[0])?;
             let mean = match weights {
                 Weights::Public(weights) => {
@@ -75,8 +74,7 @@ fn loss(context: &mut Context, call: &Call<'_>, x: &Tensor) -> Lowered<Tensor> {
                 }
                 Weights::Private(weights) => {
                     let total = context.mean(&weights, &[0])?;
-                    let reciprocal = context.function(&total, Function::PositiveReciprocal)?;
-                    context.multiply(&mean, &reciprocal)?
+                    context.quotient(&mean, &total, true)?
                 }
             };
             context.reshape(&mean, &[])

@@ -287,8 +287,7 @@ pub(super) fn lp(context: &mut Context, call: &Call<'_>) -> Lowered<Vec<Value>> 
         1 => {
             let magnitudes = context.function(x, Function::Abs)?;
             let sum = context.sum(&magnitudes, &[axis])?;
-            let reciprocal = context.function(&sum, Function::PositiveReciprocal)?;
-            context.multiply(x, &reciprocal)?
+            context.quotient(x, &sum, true)?
         }
         2 => {
             let squares = context.square(x)?;

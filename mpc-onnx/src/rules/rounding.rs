@@ -151,22 +151,22 @@ impl Operand {
         }
     }
 
-    fn inverse(&self, context: &mut Context) -> Lowered<Self> {
-        Ok(match self {
-            Self::Constant(array) => Self::Constant(array.mapv(f32::recip)),
-            Self::Tensor(y) => Self::Tensor(context.function(y, Function::PositiveReciprocal)?),
-        })
+    /// The quotient of x and this, which is positive.
+    fn divides(&self, context: &mut Context, x: &Tensor) -> Lowered<Tensor> {
+        match self {
+            Self::Constant(array) => context.scale_by(x, &array.mapv(f32::recip)),
+            Self::Tensor(y) => context.quotient(x, y, true),
+        }
     }
 }
 
 /// The quotient of x and a positive y, rounded down, and the rest.
 fn divided(context: &mut Context, x: &Tensor, y: &Operand) -> Lowered<(Tensor, Tensor)> {
-    let inverse = y.inverse(context)?;
-    let quotient = inverse.times(context, x)?;
+    let quotient = y.divides(context, x)?;
     let quotient = context.floor(&quotient)?;
     let product = y.times(context, &quotient)?;
     let rest = context.subtract(x, &product)?;
-    // The inverse is rounded, so that the quotient may be one too large or too small.
+    // The quotient was rounded, so that it may be one too large or too small.
     let not_below = context.function(&rest, Function::Step)?;
     let above = y.below(context, &rest)?;
     let is_above = context.function(&above, Function::Step)?;
@@ -235,8 +235,7 @@ fn tangent(context: &mut Context, x: &Tensor) -> Lowered<Tensor> {
     let change = context.subtract(&q, &small)?;
     let change = context.multiply(&change, &is_steep)?;
     let (above, below) = (context.add(&small, &change)?, context.subtract(&q, &change)?);
-    let inverse = context.function(&below, Function::PositiveReciprocal)?;
-    let quotient = context.multiply(&above, &inverse)?;
+    let quotient = context.quotient(&above, &below, true)?;
     let sign = sign_of(context, &distance)?;
     context.multiply(&quotient, &sign)
 }
@@ -260,8 +259,7 @@ fn arc_tangent(context: &mut Context, x: &Tensor) -> Lowered<Tensor> {
     let magnitude = context.function(x, Function::Abs)?;
     let small = context.function(&magnitude, Function::Clip { low: f32::NEG_INFINITY, high: 1.0 })?;
     let large = context.function(&magnitude, Function::Clip { low: 1.0, high: f32::INFINITY })?;
-    let inverse = context.function(&large, Function::PositiveReciprocal)?;
-    let z = context.multiply(&small, &inverse)?;
+    let z = context.quotient(&small, &large, true)?;
     let square = context.square(&z)?;
     let factor = polynomial(context, &square, &[0.999_866, -0.330_299_5, 0.180_141, -0.085_133, 0.020_835_1])?;
     let near = context.multiply(&z, &factor)?;

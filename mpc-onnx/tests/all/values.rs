@@ -4,6 +4,7 @@ use mpc_nn::evaluate;
 use ndarray::{ArrayD, IxDyn};
 use rten_onnx::onnx::{AttributeProto, AttributeType, DataType, GraphProto, NodeProto, TensorProto};
 
+use crate::cases;
 use crate::models::{floats, graph, imported, info, integers, node};
 
 /// The only output of a network of one input `x` for the values of the shape.
@@ -51,6 +52,45 @@ fn a_place_in_between_is_a_quotient_of_32_bit_numbers() {
     assert_eq!(y, [0.0, 1.0, 1.0, 2.0, 2.0, 3.0, 4.0, 4.0, 4.0]);
     let y = resized(1.2, "asymmetric", "floor", &[0.0, 1.0, 2.0, 3.0, 4.0, 5.0]);
     assert_eq!(y, [0.0, 0.0, 1.0, 2.0, 3.0, 4.0, 5.0]);
+}
+
+/// Where a product with a rounded reciprocal would be off by up to a tenth.
+#[test]
+fn private_quotients_of_large_values_are_right() {
+    for (operator, constant, x) in [
+        ("Div", None, [9_000.0, 300.0, 12_000.0, 4.0, 7_000.0, 350.0, -11_000.0, -16.0]),
+        ("Div", Some(10_000.0), [9_000.0, 3.0, -12_000.0, -4.0, 7_000.0, 350.0, 1_000.0, 16.0]),
+        ("Softsign", None, [9_000.0, 300.0, -12_000.0, 4.0, -7_000.0, 350.0, 0.0, 0.125]),
+    ] {
+        let (mut nodes, mut initializer) = (vec![], vec![]);
+        match constant {
+            None if operator == "Div" => {
+                // Rows by their last elements.
+                let slice = node("Slice", &["x", "from", "to", "axes"], &["last"]);
+                nodes.extend([slice, node("Div", &["x", "last"], &["y"])]);
+                let places = [("from", 3), ("to", 4), ("axes", 1)];
+                initializer.extend(places.map(|(name, place)| integers(name, &[place])));
+            }
+            Some(value) => {
+                nodes.push(node("Div", &["c", "x"], &["y"]));
+                initializer.push(floats("c", &[1], &[value]));
+            }
+            None => nodes.push(node(operator, &["x"], &["y"])),
+        }
+        let graph = GraphProto {
+            node: nodes,
+            initializer,
+            input: vec![info("x", DataType::FLOAT, &[Some(2), Some(4)])],
+            output: vec![info("y", DataType::FLOAT, &[])],
+            ..Default::default()
+        };
+        let network = imported(graph).unwrap();
+        let x = [ArrayD::from_shape_vec(IxDyn(&[2, 4]), x.to_vec()).unwrap()];
+        let (exact, private) = (cases::evaluate(&network, &x).unwrap(), cases::infer(&network, &x).unwrap());
+        for (exact, private) in exact[0].iter().zip(&private[0]) {
+            assert!((exact - private).abs() <= 0.000_1 + exact.abs() / 8192.0, "{operator}: {private}, not {exact}");
+        }
+    }
 }
 
 fn number(name: &str, kind: DataType, value: i32) -> TensorProto {

@@ -3,12 +3,15 @@
 use alloc::boxed::Box;
 use alloc::vec;
 use alloc::vec::Vec;
+use core::mem;
 use core::pin::Pin;
 
+use mpc_ring::kernels::vectorized;
 use mpc_ring::{Ring, packing};
 use mpc_shares::{Prg, SecretVec};
 use mpc_transport::{Connection, Link};
 
+use super::at_rest::BLOCK;
 use super::fields::Correlation;
 use super::layout::{Field, Form, Layout};
 use crate::ProtocolError;
@@ -16,11 +19,6 @@ use crate::bilinear::FixedRight;
 
 /// Values that only the dealer knows; zeroised on drop.
 pub(crate) type Secret<E> = SecretVec<E>;
-
-/// x_i·y_i for each i.
-pub(crate) fn products<R: Ring>(x: &[R], y: &[R]) -> Secret<R> {
-    x.iter().zip(y).map(|(&x, &y)| x.wrapping_mul(y)).collect()
-}
 
 /// A correlation as a dealer makes it for all parties.
 pub(crate) trait Deal<R: Ring>: Correlation {
@@ -94,7 +92,7 @@ impl<R: Ring> Dealing<'_, R> {
     }
 
     fn field(&mut self) -> Field {
-        self.fields.next().unwrap_or_else(|| unreachable!("one more field than the correlation has"))
+        self.fields.next().unwrap_or_else(no_field)
     }
 
     /// The weight mask of an index.
@@ -124,70 +122,65 @@ impl<R: Ring> Dealing<'_, R> {
 
     fn combine<E: Ring>(&mut self, len: usize, operation: impl Fn(E, E) -> E) -> Secret<E> {
         let mut total = SecretVec::zeros(len);
-        let mut share = SecretVec::zeros(len.min(SHARE_ELEMENTS));
-        for part in total.chunks_mut(SHARE_ELEMENTS) {
-            apply_shares(&mut self.generators, part, &mut share, &operation);
+        let mut share = SecretVec::zeros(len.min(BLOCK));
+        let (last, others) = split_last(&mut self.generators);
+        for part in total.chunks_mut(BLOCK) {
+            E::fill_random(part, last);
+            apply_shares(others, part, &mut share, &operation);
         }
         total
     }
 
     /// Makes `values` the sum of the parties' shares of the next field: the last party is sent what the others' lack.
     pub(crate) async fn dealt(&mut self, values: Secret<R>) -> Result<(), ProtocolError> {
-        self.correct(values, R::wrapping_sub).await
+        self.dealt_by(BLOCK, |from, block| block.copy_from_slice(&values[from..][..block.len()])).await
+    }
+
+    /// As [`dealt`](Self::dealt), of values that are made block by block, so that they stay in the cache: `fill` writes those
+    /// from a position on, a multiple of `block`.
+    pub(crate) async fn dealt_by(
+        &mut self,
+        block: usize,
+        fill: impl FnMut(usize, &mut [R]) + Send,
+    ) -> Result<(), ProtocolError> {
+        let (_, others) = split_last(&mut self.generators);
+        let field = self.fields.next().unwrap_or_else(no_field);
+        correct(field, block, self.link, &mut self.frame, others, R::wrapping_sub, fill).await
     }
 
     /// Makes `words` the XOR of the parties' shares of the next field.
     pub(crate) async fn dealt_words(&mut self, words: Secret<u64>) -> Result<(), ProtocolError> {
-        self.correct(words, |x, y| x ^ y).await
+        self.dealt_words_by(BLOCK, |from, block| block.copy_from_slice(&words[from..][..block.len()])).await
     }
 
-    async fn correct<E: Ring>(
+    /// As [`dealt_by`](Self::dealt_by), for words.
+    pub(crate) async fn dealt_words_by(
         &mut self,
-        mut values: Secret<E>,
-        without: impl Fn(E, E) -> E,
+        block: usize,
+        fill: impl FnMut(usize, &mut [u64]) + Send,
     ) -> Result<(), ProtocolError> {
-        let field = self.field();
-        assert_eq!(values.len(), field.len, "{field:?}");
-        let mut share = Secret::zeros(values.len().min(SHARE_ELEMENTS));
         let (_, others) = split_last(&mut self.generators);
-        for part in values.chunks_mut(field.frame_len()) {
-            for block in part.chunks_mut(SHARE_ELEMENTS) {
-                apply_shares(others, block, &mut share, &without);
-            }
-            if field.bits > 0 {
-                send_packed(self.link, others.len(), part, field, &mut self.frame).await?;
-            }
-        }
-        Ok(())
+        let field = self.fields.next().unwrap_or_else(no_field);
+        correct(field, block, self.link, &mut self.frame, others, |x, y| x ^ y, fill).await
     }
 
     /// Makes the items that `fill` writes, by their index, the sum of the parties' shares of the next field; the others'
-    /// shares are expansions of seeds of their own. Only a frame is held at a time.
-    pub(crate) async fn expansion(&mut self, mut fill: impl FnMut(usize, &mut [R])) -> Result<(), ProtocolError> {
+    /// shares are expansions of seeds of their own.
+    pub(crate) async fn expansion(
+        &mut self,
+        mut fill: impl FnMut(usize, &mut [R]) + Send,
+    ) -> Result<(), ProtocolError> {
         let field = self.field();
         let Form::Packed { item } = field.form else { unreachable!("{field:?} is dealt as items") };
         let (_, others) = split_last(&mut self.generators);
         let mut others: Vec<_> = others.iter_mut().map(|generator| Prg::new(generator.seed())).collect();
-        let last = others.len();
-        let mut pending = Secret::zeros(field.frame_len() + item);
-        let mut share = Secret::zeros(item);
-        let mut filled = 0;
-        let items = field.len / item;
-        for index in 0..items {
-            let values = &mut pending[filled..filled + item];
-            fill(index, values);
-            apply_shares(&mut others, values, &mut share, R::wrapping_sub);
-            filled += item;
-            let ended = index + 1 == items;
-            while filled >= field.frame_len() || (ended && filled > 0) {
-                let sent = filled.min(field.frame_len());
-                send_packed(self.link, last, &pending[..sent], field, &mut self.frame).await?;
-                pending.copy_within(sent..filled, 0);
-                filled -= sent;
-            }
-        }
-        Ok(())
+        let fill = |from: usize, values: &mut [R]| fill(from / item, values);
+        correct(field, item, self.link, &mut self.frame, &mut others, R::wrapping_sub, fill).await
     }
+}
+
+fn no_field() -> Field {
+    unreachable!("one more field than the correlation has")
 }
 
 /// The last party's generator, and the others'.
@@ -195,17 +188,69 @@ fn split_last(generators: &mut [Prg]) -> (&mut Prg, &mut [Prg]) {
     generators.split_last_mut().unwrap_or_else(|| unreachable!("there are two parties or more"))
 }
 
-/// Sends the last party one frame of a field.
-async fn send_packed<E: Ring>(
-    link: &mut Link,
-    last: usize,
-    values: &[E],
+/// Sends the last party what the others' shares lack of a field, whose values `fill` writes block by block.
+async fn correct<E: Ring>(
     field: Field,
+    block: usize,
+    link: &mut Link,
     frame: &mut [u8],
+    others: &mut [Prg],
+    without: impl Fn(E, E) -> E,
+    mut fill: impl FnMut(usize, &mut [E]),
 ) -> Result<(), ProtocolError> {
-    let frame = &mut frame[..field.packed_bytes(values.len())];
-    packing::pack(values, field.bits, frame);
-    send(link, last, frame).await
+    if field.bits == 0 {
+        // No bit of the shares matters.
+        others.iter_mut().for_each(|generator| drop(generator.set_aside(field.len * E::BYTES)));
+        return Ok(());
+    }
+    let block = block.clamp(1, field.len.max(1));
+    let (mut values, mut share) = (Secret::zeros(block), Secret::zeros(block));
+    let mut frame = Frame { field, link, last: others.len(), bytes: frame, filled: 0 };
+    for from in (0..field.len).step_by(block) {
+        let values = &mut values[..block.min(field.len - from)];
+        fill(from, values);
+        apply_shares(others, values, &mut share, &without);
+        frame.append(values).await?;
+    }
+    frame.send().await
+}
+
+/// The frame of a field that is being filled.
+struct Frame<'a> {
+    field: Field,
+    link: &'a mut Link,
+    last: usize,
+    bytes: &'a mut [u8],
+    /// The number of values in it.
+    filled: usize,
+}
+
+impl Frame<'_> {
+    /// Appends values, and sends each frame that is full.
+    async fn append<E: Ring>(&mut self, mut values: &[E]) -> Result<(), ProtocolError> {
+        let field = self.field;
+        while !values.is_empty() {
+            let (now, later) = values.split_at(values.len().min(field.frame_len() - self.filled));
+            let from = field.packed_bytes(self.filled);
+            packing::pack(now, field.bits, &mut self.bytes[from..][..field.packed_bytes(now.len())]);
+            self.filled += now.len();
+            if self.filled == field.frame_len() {
+                self.send().await?;
+            }
+            values = later;
+        }
+        Ok(())
+    }
+
+    /// Sends what is in it, if anything is.
+    async fn send(&mut self) -> Result<(), ProtocolError> {
+        let filled = mem::take(&mut self.filled);
+        if filled == 0 {
+            Ok(())
+        } else {
+            send(self.link, self.last, &self.bytes[..self.field.packed_bytes(filled)]).await
+        }
+    }
 }
 
 /// One frame over the dealer's link to `party`.
@@ -213,14 +258,11 @@ pub(super) async fn send(link: &mut Link, party: usize, frame: &[u8]) -> Result<
     link.send(frame).await.map_err(|source| ProtocolError::DealerLink { party, source })
 }
 
-/// Elements whose shares are expanded at a time, so that they stay in the cache.
-const SHARE_ELEMENTS: usize = 1024;
-
 /// Applies every generator's next shares to `values`.
 fn apply_shares<R: Ring>(generators: &mut [Prg], values: &mut [R], share: &mut [R], operation: impl Fn(R, R) -> R) {
     let share = &mut share[..values.len()];
     for generator in generators {
         R::fill_random(share, generator);
-        values.iter_mut().zip(share.iter()).for_each(|(x, &y)| *x = operation(*x, y));
+        vectorized(|| values.iter_mut().zip(share.iter()).for_each(|(x, &y)| *x = operation(*x, y)));
     }
 }

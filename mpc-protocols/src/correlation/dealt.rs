@@ -142,7 +142,7 @@ impl<S: FrameSource> Provider for OwnRecorded<S> {
 async fn receive(frames: &mut impl Frames, frame: &mut [u8], share: &mut dyn Share) -> Result<(), ProtocolError> {
     let field = *share.field();
     if let Some(packed) = share.packed() {
-        for part in packed.chunks_mut(field.packed_bytes(field.frame_len())) {
+        for part in packed.chunks_mut(field.packed_bytes(field.frame_len()).max(1)) {
             frames.next(part).await?;
         }
         return Ok(());

@@ -5,8 +5,9 @@ use alloc::vec::Vec;
 use core::ops::Range;
 
 use mpc_ring::{Ring, packing};
-use mpc_shares::{ArithmeticShares, BinaryShares, Prg, SecretVec};
+use mpc_shares::Prg;
 
+use super::at_rest::{AtRest, BitsAtRest};
 use super::layout::{Field, Form, Layout, Origin};
 use super::packed::{Expansion, Packed};
 use super::provider::Share;
@@ -98,7 +99,7 @@ impl<R: Ring> Fields<R> {
         match &mut self.walk {
             Walk::Listed(fields) => {
                 fields.push(field);
-                Values::blank(field.form, 0)
+                Values::blank(&field)
             }
             Walk::Made(shares) => {
                 let share = shares.next().unwrap_or_else(|| unreachable!("every field was listed before"));
@@ -108,61 +109,59 @@ impl<R: Ring> Fields<R> {
         }
     }
 
-    fn elements(&mut self, field: Field) -> ArithmeticShares<R> {
+    fn elements(&mut self, field: Field) -> AtRest<R> {
         let Values::Elements(elements) = self.next(field) else { unreachable!("{field:?} was made") };
-        ArithmeticShares::from_elements(elements.into_vec())
+        elements
     }
 
-    fn words(&mut self, field: Field) -> SecretVec<u64> {
+    fn words(&mut self, field: Field) -> AtRest<u64> {
         let Values::Words(words) = self.next(field) else { unreachable!("{field:?} was made") };
         words
     }
 
-    fn bits(&mut self, origin: Origin, width: u32, len: usize) -> Result<BinaryShares, ProtocolError> {
-        let words = self.words(Field::words(origin, width as usize * packing::words_for(len)));
-        let len = if matches!(self.walk, Walk::Listed(_)) { 0 } else { len };
-        Ok(BinaryShares::new(width, len, words.into_vec())?)
+    fn bits(&mut self, origin: Origin, width: u32, len: usize) -> BitsAtRest {
+        BitsAtRest::new(width, len, self.words(Field::words(origin, width as usize * packing::words_for(len))))
     }
 
     /// Uniformly random elements, modulo 2^`bits`.
-    pub(crate) fn uniform(&mut self, len: usize, bits: u32) -> ArithmeticShares<R> {
+    pub(crate) fn uniform(&mut self, len: usize, bits: u32) -> AtRest<R> {
         self.elements(Field::elements::<R>(Origin::Uniform, len, bits))
     }
 
     /// Uniformly random words.
-    pub(crate) fn uniform_words(&mut self, len: usize) -> SecretVec<u64> {
+    pub(crate) fn uniform_words(&mut self, len: usize) -> AtRest<u64> {
         self.words(Field::words(Origin::Uniform, len))
     }
 
     /// Uniformly random values of `width` bits.
-    pub(crate) fn uniform_bits(&mut self, width: u32, len: usize) -> Result<BinaryShares, ProtocolError> {
+    pub(crate) fn uniform_bits(&mut self, width: u32, len: usize) -> BitsAtRest {
         self.bits(Origin::Uniform, width, len)
     }
 
     /// Dealt elements, modulo 2^`bits`.
-    pub(crate) fn dealt(&mut self, len: usize, bits: u32) -> ArithmeticShares<R> {
+    pub(crate) fn dealt(&mut self, len: usize, bits: u32) -> AtRest<R> {
         self.elements(Field::elements::<R>(Origin::Dealt, len, bits))
     }
 
     /// Dealt words.
-    pub(crate) fn dealt_words(&mut self, len: usize) -> SecretVec<u64> {
+    pub(crate) fn dealt_words(&mut self, len: usize) -> AtRest<u64> {
         self.words(Field::words(Origin::Dealt, len))
     }
 
     /// Dealt values of `width` bits.
-    pub(crate) fn dealt_bits(&mut self, width: u32, len: usize) -> Result<BinaryShares, ProtocolError> {
+    pub(crate) fn dealt_bits(&mut self, width: u32, len: usize) -> BitsAtRest {
         self.bits(Origin::Dealt, width, len)
     }
 
     /// Dealt items of `item` elements, modulo 2^`bits`, a multiple of 8, that are expanded as they are read.
     pub(crate) fn expansion(&mut self, items: usize, item: usize, bits: u32) -> Expansion<R> {
         let field = Field::packed::<R>(items, item, bits);
-        let Values::Packed(packed) = self.next(field) else { unreachable!("{field:?} was made") };
+        let Values::Items(packed) = self.next(field) else { unreachable!("{field:?} was made") };
         Expansion::new(packed, item, bits)
     }
 }
 
-/// A party's share of a field, in memory of its form.
+/// A party's share of a field, as it was made.
 #[derive(Debug)]
 pub(crate) struct Made<R: Ring> {
     field: Field,
@@ -171,52 +170,38 @@ pub(crate) struct Made<R: Ring> {
 
 #[derive(Debug)]
 enum Values<R: Ring> {
-    Elements(SecretVec<R>),
-    Words(SecretVec<u64>),
-    Packed(Packed),
+    Elements(AtRest<R>),
+    Words(AtRest<u64>),
+    Items(Packed),
 }
 
 impl<R: Ring> Values<R> {
-    fn blank(form: Form, len: usize) -> Self {
+    fn blank(&Field { form, len, bits, .. }: &Field) -> Self {
         match form {
-            Form::Elements => Self::Elements(SecretVec::zeros(len)),
-            Form::Words => Self::Words(SecretVec::zeros(len)),
-            Form::Packed { .. } => Self::Packed(Packed::Bytes(SecretVec::zeros(0))),
+            Form::Elements => Self::Elements(AtRest::blank(len, bits)),
+            Form::Words => Self::Words(AtRest::blank(len, bits)),
+            Form::Packed { .. } => Self::Items(Packed::blank()),
         }
     }
 }
 
 impl<R: Ring> Made<R> {
-    /// Zeros, to be filled.
+    /// Nothing, to be filled.
     pub(crate) fn blank(field: &Field) -> Self {
-        Self { field: *field, values: Values::blank(field.form, field.len) }
+        Self { field: *field, values: Values::blank(field) }
     }
 
     /// Hands the values out packed, frame by frame, each in the beginning of `frame`.
     pub(crate) fn keep<E>(&mut self, frame: &mut [u8], keep: impl FnMut(&[u8]) -> Result<(), E>) -> Result<(), E> {
         let field = self.field;
         match &mut self.values {
-            Values::Elements(elements) => keep_packed(&field, elements, frame, keep),
-            Values::Words(words) => keep_packed(&field, words, frame, keep),
-            Values::Packed(packed) => {
+            Values::Elements(elements) => elements.keep(&field, frame, keep),
+            Values::Words(words) => words.keep(&field, frame, keep),
+            Values::Items(packed) => {
                 packed.bytes(&field).chunks(field.packed_bytes(field.frame_len())).try_for_each(keep)
             }
         }
     }
-}
-
-/// Packs the values of a field frame by frame, and hands each out.
-fn keep_packed<E: Ring, F>(
-    field: &Field,
-    values: &[E],
-    frame: &mut [u8],
-    mut keep: impl FnMut(&[u8]) -> Result<(), F>,
-) -> Result<(), F> {
-    field.kept_frames().try_for_each(|part| {
-        let bytes = &mut frame[..field.packed_bytes(part.len())];
-        packing::pack(&values[part], field.bits, bytes);
-        keep(bytes)
-    })
 }
 
 impl<R: Ring> Share for Made<R> {
@@ -226,26 +211,28 @@ impl<R: Ring> Share for Made<R> {
 
     fn expand(&mut self, generator: &mut Prg) {
         match &mut self.values {
-            Values::Elements(elements) => R::fill_random(elements, generator),
-            Values::Words(words) => u64::fill_random(words, generator),
-            Values::Packed(packed) => *packed = Packed::seed(generator),
+            Values::Elements(elements) => elements.set_aside(generator),
+            Values::Words(words) => words.set_aside(generator),
+            Values::Items(packed) => *packed = Packed::seed(generator),
         }
     }
 
     fn unpack(&mut self, part: Range<usize>, bytes: &[u8]) {
-        let bits = self.field.bits;
         match &mut self.values {
-            Values::Elements(elements) => packing::unpack(bytes, bits, &mut elements[part]),
-            Values::Words(words) => packing::unpack(bytes, bits, &mut words[part]),
-            Values::Packed(packed) => {
-                let from = packing::packed_len(part.start, bits);
+            Values::Elements(elements) => elements.unpack(part, bytes),
+            Values::Words(words) => words.unpack(part, bytes),
+            Values::Items(packed) => {
+                let from = packing::packed_len(part.start, self.field.bits);
                 packed.bytes(&self.field)[from..][..bytes.len()].copy_from_slice(bytes);
             }
         }
     }
 
     fn packed(&mut self) -> Option<&mut [u8]> {
-        let Values::Packed(packed) = &mut self.values else { return None };
-        Some(packed.bytes(&self.field))
+        Some(match &mut self.values {
+            Values::Elements(elements) => elements.bytes(),
+            Values::Words(words) => words.bytes(),
+            Values::Items(packed) => packed.bytes(&self.field),
+        })
     }
 }

@@ -75,11 +75,18 @@ impl Request {
         self.layout::<R>().map_or(0, |layout| layout.memory(place))
     }
 
+    /// About how many bytes a party has of this correlation in ring `R` at most while it uses it, or from its making on where
+    /// two parties make it: no less than it has.
+    #[must_use]
+    pub fn expanded_memory<R: Ring>(&self) -> u64 {
+        self.layout::<R>().map_or(0, |layout| layout.expanded_memory().max(layout.kept_bytes()))
+    }
+
     /// About how many bytes the dealer holds at most while it deals this correlation, apart from the weight masks.
     #[must_use]
     pub fn dealer_memory<R: Ring>(&self) -> u64 {
         let kind = kind::<R>(self);
-        let held = kind.layout().map_or(0, |layout| layout.unpacked_memory());
+        let held = kind.layout().map_or(0, |layout| layout.expanded_memory());
         // What is kept to make the next field of it, and one copy to be corrected.
         2 * held + (kind.scratch() * R::BYTES + 2 * CORRECTION_FRAME_BYTES) as u64
     }

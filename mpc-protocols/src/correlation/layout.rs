@@ -32,7 +32,7 @@ pub enum Form {
     Elements,
     /// Words of 64 bits, shared in XOR.
     Words,
-    /// Ring elements that stay packed, or a seed, until items of them are read.
+    /// Ring elements in items, each of which has a part that is read.
     Packed {
         /// The elements of an item.
         item: usize,
@@ -99,14 +99,9 @@ impl Field {
         Traffic { payload_received, frames_received, ..Traffic::default() }
     }
 
-    /// The bytes of a share in memory, apart from what stays packed.
-    fn memory(&self) -> u64 {
+    /// The bytes of an expanded share, apart from items, which never are all at once.
+    fn expanded_memory(&self) -> u64 {
         if let Form::Packed { .. } = self.form { 0 } else { (self.len * self.bytes) as u64 }
-    }
-
-    /// The bytes of a share that stays packed, where it is no seed.
-    fn packed_memory(&self) -> u64 {
-        if let Form::Packed { .. } = self.form { self.packed_bytes(self.len) as u64 } else { 0 }
     }
 }
 
@@ -137,15 +132,17 @@ impl Layout {
         self.0.iter().map(Field::traffic).sum()
     }
 
-    /// The bytes that a party holds of all fields.
+    /// The bytes that a party holds of all fields until they are used: the corrections at the last party. A share that expands
+    /// from a seed is a few words.
     #[must_use]
     pub fn memory(&self, place: Place) -> u64 {
-        self.0.iter().map(|field| field.memory() + if place.is_last() { field.packed_memory() } else { 0 }).sum()
+        let dealt = self.0.iter().filter(|field| place.is_last() && field.origin == Origin::Dealt);
+        dealt.map(|field| field.packed_bytes(field.len) as u64).sum()
     }
 
-    /// The bytes of all fields that are held unpacked: by the dealer, which never holds more than a frame of the others.
-    pub(crate) fn unpacked_memory(&self) -> u64 {
-        self.0.iter().map(Field::memory).sum()
+    /// The bytes of all fields that are expanded at once.
+    pub(crate) fn expanded_memory(&self) -> u64 {
+        self.0.iter().map(Field::expanded_memory).sum()
     }
 
     pub(crate) fn into_fields(self) -> vec::IntoIter<Field> {

@@ -13,6 +13,11 @@ pub(crate) enum Packed {
 }
 
 impl Packed {
+    /// Nothing, to be filled.
+    pub(super) fn blank() -> Self {
+        Self::Bytes(SecretVec::zeros(0))
+    }
+
     /// The share that is expanded from the generator's next seed.
     pub(super) fn seed(generator: &mut Prg) -> Self {
         Self::Seed(Prg::new(generator.seed()))

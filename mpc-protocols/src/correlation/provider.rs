@@ -29,12 +29,12 @@ pub trait Share: Send {
     /// The field.
     fn field(&self) -> &Field;
 
-    /// Fills it with the next values of a generator: uniform, and this party's own choice.
+    /// Fills it with the next values of a generator, at once or when they are read: uniform, and this party's own choice.
     fn expand(&mut self, generator: &mut Prg);
 
     /// Fills a part of it from packed values, of which the field's bits are given.
     fn unpack(&mut self, part: Range<usize>, bytes: &[u8]);
 
-    /// The place of all values where they stay packed.
+    /// The place of all values, packed in the field's bits, if they may stay so.
     fn packed(&mut self) -> Option<&mut [u8]>;
 }

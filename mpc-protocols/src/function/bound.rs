@@ -6,13 +6,15 @@ use super::{Function, FunctionShape};
 use crate::ProtocolError;
 use crate::lookup::Table;
 
-/// The error of a result y is at most `absolute` + `relative`·|y|.
+/// The error of a result y is at most `absolute` + `relative`·|y|, of a quotient by d also `of_inverse`/|d|.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct ErrorBound {
     /// The part that does not depend on the result.
     pub absolute: f64,
     /// The part that grows with the result.
     pub relative: f64,
+    /// The part that grows with the inverse of a divisor: of quotients alone, and 0 where the ring has room for their products.
+    pub of_inverse: f64,
 }
 
 /// More than the rounding of f64 in fits and references.
@@ -23,6 +25,23 @@ impl ErrorBound {
     #[must_use]
     pub fn at(&self, result: f64) -> f64 {
         self.absolute + self.relative * libm::fabs(result)
+    }
+
+    /// The bound for the magnitude of a quotient, and the divisor.
+    #[must_use]
+    pub fn of_quotient(&self, quotient: f64, divisor: f64) -> f64 {
+        self.at(quotient) + if self.of_inverse > 0.0 { self.of_inverse / libm::fabs(divisor) } else { 0.0 }
+    }
+
+    /// Whether it is no larger than another one, whatever the result is.
+    #[must_use]
+    pub fn is_within(&self, other: &Self) -> bool {
+        self.absolute <= other.absolute && self.relative <= other.relative && self.of_inverse <= other.of_inverse
+    }
+
+    /// A bound that no divisor has a part in.
+    fn new(absolute: f64, relative: f64) -> Self {
+        Self { absolute, relative, of_inverse: 0.0 }
     }
 
     /// Sums of: the argument's rounding by n/2 units, times the largest slope; the fit's error |f'''|·width³/24; the rounding
@@ -41,7 +60,7 @@ impl ErrorBound {
             Kind::Linear(rest) => {
                 // A bound or an offset is rounded to a unit.
                 let absolute = rest.error(shape, half) + rest.slope() * argument + (1.0 + rest.slope()) * unit;
-                Ok(Self { absolute: absolute + FLOATING, relative: 0.0 })
+                Ok(Self::new(absolute + FLOATING, 0.0))
             }
             Kind::Tabulated { table, rest, .. } => {
                 let (fitted, slope) = Self::of_table(table, ring_bits, half)?;
@@ -49,16 +68,13 @@ impl ErrorBound {
                     rest.as_ref().map_or((0.0, 0.0), |rest| (rest.error(shape, half), rest.slope()));
                 let tail = table.smooth()?.tail;
                 if table.smooth()?.relative {
-                    return Ok(Self {
-                        absolute: fitted.absolute + tail,
-                        relative: fitted.relative + 1.001 * slope * argument,
-                    });
+                    return Ok(Self::new(fitted.absolute + tail, fitted.relative + 1.001 * slope * argument));
                 }
                 // Where a bent function is added to an even one both slopes count; else one of the two is 0.
                 let even = route.thresholds.len() == 3;
                 let slope = if even { slope + added_slope } else { slope.max(added_slope) };
                 let absolute = fitted.absolute + tail + added + slope * argument;
-                Ok(Self { absolute, relative: 0.0 })
+                Ok(Self::new(absolute, 0.0))
             }
             Kind::Octaves(octaves) => {
                 let (table, n) = (&octaves.table, parties as f64);
@@ -67,17 +83,20 @@ impl ErrorBound {
                     if octaves.shift > 0 { n / 2.0 * libm::exp2(-f64::from(table.input_bits)) } else { 0.0 };
                 let (fitted, slope) =
                     Self::of_table(table, ring_bits, n / 2.0 * libm::exp2(-f64::from(table.output_bits)))?;
-                match octaves.octave {
-                    Octave::Offset(_) => {
-                        Ok(Self { absolute: fitted.absolute + slope * normalised + unit / 2.0, relative: 0.0 })
+                let relative = || {
+                    let sum = fitted.relative + slope * normalised + fitted.absolute / smallest(shape.function);
+                    sum * 1.001
+                };
+                Ok(match octaves.octave {
+                    Octave::Offset(_) => Self::new(fitted.absolute + slope * normalised + unit / 2.0, 0.0),
+                    // The factor is rounded by half a unit, when the table's result is below 1.
+                    Octave::Factor { .. } => Self::new(half + unit / 2.0 + FLOATING, relative()),
+                    Octave::Quotient { first, .. } => {
+                        let bits = table.output_bits - first;
+                        let of_inverse = if first > 0 { 2.0 * half * libm::exp2(-f64::from(bits)) } else { 0.0 };
+                        Self { of_inverse, ..Self::new(half + FLOATING, relative()) }
                     }
-                    Octave::Factor { .. } => {
-                        let relative =
-                            fitted.relative + slope * normalised + fitted.absolute / smallest(shape.function);
-                        // The factor is rounded by half a unit, when the table's result is below 1.
-                        Ok(Self { absolute: half + unit / 2.0 + FLOATING, relative: relative * 1.001 })
-                    }
-                }
+                })
             }
         }
     }
@@ -88,11 +107,8 @@ impl ErrorBound {
         let unit = libm::exp2(-f64::from(table.output_bits));
         let truncated = if fit.layout.guard_bits > 0 { half } else { 0.0 };
         let rounding = fit.rounding_error * unit + truncated + FLOATING;
-        let bound = if smooth.relative {
-            Self { absolute: rounding, relative: fit.fit_error }
-        } else {
-            Self { absolute: rounding + fit.fit_error, relative: 0.0 }
-        };
+        let bound =
+            if smooth.relative { Self::new(rounding, fit.fit_error) } else { Self::new(rounding + fit.fit_error, 0.0) };
         Ok((bound, smooth.slope))
     }
 }

@@ -8,8 +8,8 @@ use alloc::vec::Vec;
 
 use super::route::{Kind, Linear, Route, step, unsupported};
 use super::{Function, FunctionShape};
-use crate::ProtocolError;
 use crate::lookup::Table;
+use crate::{Bilinear, ProtocolError};
 
 /// How an argument is normalised, and what its octave contributes.
 #[derive(Clone, Debug)]
@@ -28,6 +28,8 @@ pub(crate) enum Octave {
     Offset(Linear),
     /// Multiplied by the table's result, and `shift` bits then cut off.
     Factor { factor: Linear, shift: u32 },
+    /// Multiplied by the product of a dividend and the table's result, of which `first` bits are cut off; then `second` more.
+    Quotient { factor: Linear, map: Bilinear, first: u32, second: u32 },
 }
 
 /// More than that would overflow almost everywhere.
@@ -55,6 +57,7 @@ impl Octaves {
         let result_bits = shape.result_bits();
         let table = Table { function, input_bits, output_bits, limit_bits: result_bits - 2 };
         let octave = match exponent {
+            Some(_) if shape.dividends.is_some() => Octave::quotient(shape, top, output_bits, ring_bits)?,
             None => {
                 let unit = libm::exp2(fractional_bits.into()) * core::f64::consts::LN_2;
                 let value = |j: u32| libm::round((f64::from(j) - f64::from(fractional_bits)) * unit) as i128;
@@ -77,6 +80,27 @@ impl Octaves {
         let (thresholds, argument) = if both { signed_argument(top) } else { positive_argument(top) };
         let shift = top - input_bits;
         Ok(Route { thresholds, kind: Kind::Octaves(Self { argument, shift, table, octave }) })
+    }
+}
+
+impl Octave {
+    /// The factor of an octave is a power of two, which as many bits hold as the range has octaves beyond 1. So its product with
+    /// the dividend and the table's result needs no rounding before the last one, if the ring has room for it.
+    fn quotient(shape: &FunctionShape, top: u32, output_bits: u32, ring_bits: u32) -> Result<Self, ProtocolError> {
+        let FunctionShape { function, len, fractional_bits, .. } = *shape;
+        let bits = shape.result_bits();
+        let highest = top.max(fractional_bits);
+        let shift = output_bits + highest - fractional_bits;
+        let first = (bits + shift).saturating_sub(ring_bits);
+        if first > output_bits || bits + output_bits > ring_bits {
+            let needed = bits + output_bits.max(highest - fractional_bits);
+            return Err(unsupported("bits of a quotient", needed.into(), "at most the ring's bits"));
+        }
+        let value = |j| power_of_two(highest - j);
+        let is_signed = function == Function::Reciprocal;
+        let factor = if is_signed { signed_octaves(top, value) } else { positive_octaves(top, value, 0) };
+        let map = Bilinear::blockwise(shape.dividends.map_or(len, |dividends| dividends.len), len);
+        Ok(Self::Quotient { factor, map, first, second: shift - first })
     }
 }
 

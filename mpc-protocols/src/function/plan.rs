@@ -30,6 +30,19 @@ pub struct FunctionShape {
     pub parameters: SignParameters,
     /// The fixed point of the argument, where it is not the result's: for roots and powers alone.
     pub argument: Option<ArgumentShape>,
+    /// For reciprocals alone, dividends at scale f: then the results are quotients, as many, and argument j is the divisor of the
+    /// j-th of equal blocks of dividends.
+    pub dividends: Option<Dividends>,
+}
+
+/// The dividends of a plan for quotients.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Dividends {
+    /// The number of dividends, and of quotients.
+    pub len: usize,
+    /// The k of dividends and quotients; the divisors have that of the shape, and need one bit more to be as large if they
+    /// have both signs.
+    pub bits: u32,
 }
 
 /// An argument with a fixed point of its own, such as a sum of squares that no rounding has touched.
@@ -53,7 +66,23 @@ impl FunctionShape {
 
     /// The k of the result.
     pub(super) fn result_bits(&self) -> u32 {
-        self.argument.map_or(self.parameters.bits(), |argument| argument.result_bits)
+        let own = self.argument.map(|argument| argument.result_bits);
+        own.or(self.dividends.map(|dividends| dividends.bits)).unwrap_or(self.parameters.bits())
+    }
+
+    /// Refuses dividends that cannot be.
+    fn check_dividends(&self, ring_bits: u32) -> Result<(), ProtocolError> {
+        let Some(Dividends { len, bits }) = self.dividends else { return Ok(()) };
+        if !matches!(self.function, Function::Reciprocal | Function::PositiveReciprocal) || self.argument.is_some() {
+            return Err(unsupported("dividends", len as u64, "those of reciprocals alone"));
+        }
+        if len < self.len || len.checked_rem(self.len).unwrap_or(len) != 0 {
+            return Err(unsupported("dividends", len as u64, "a multiple of the divisors"));
+        }
+        if !(self.fractional_bits + 3..=ring_bits).contains(&bits) {
+            return Err(unsupported("k of dividends", bits.into(), "3 more than their fractional bits"));
+        }
+        Ok(())
     }
 
     /// Refuses an argument's fixed point that cannot be.
@@ -116,6 +145,8 @@ pub(super) struct Steps {
     pub(super) pieces: PiecewiseShape,
     pub(super) argument: Option<LiftShape>,
     pub(super) lookup: Option<LookupShape>,
+    pub(super) dividend: Option<Bilinear>,
+    pub(super) middle: Option<LiftShape>,
     pub(super) product: Option<Bilinear>,
     pub(super) result: Option<LiftShape>,
 }
@@ -125,6 +156,8 @@ pub(super) struct Widths {
     pub(super) pieces: u32,
     pub(super) argument: u32,
     pub(super) lookup: u32,
+    pub(super) dividend: u32,
+    pub(super) middle: u32,
     pub(super) product: u32,
     pub(super) result: u32,
 }
@@ -151,6 +184,7 @@ impl FunctionPlan {
             return Err(unsupported("k", parameters.bits().into(), allowed));
         }
         shape.check_argument(ring_bits)?;
+        shape.check_dividends(ring_bits)?;
         Ok(Self { shape, ring_bits, route: Route::new(&shape, ring_bits)? })
     }
 
@@ -183,6 +217,8 @@ impl FunctionPlan {
             (Some(pieces), widths.pieces),
             (steps.argument.map(lift), widths.argument),
             (steps.lookup.map(|LookupShape { len, table }| Request::Lookup { len, table }), widths.lookup),
+            (steps.dividend.map(Request::Beaver), widths.dividend),
+            (steps.middle.map(lift), widths.middle),
             (steps.product.map(Request::Beaver), widths.product),
             (steps.result.map(lift), widths.result),
         ];
@@ -198,10 +234,12 @@ impl FunctionPlan {
         let steps = self.steps();
         let lift = |shape: Option<LiftShape>| shape.map(|shape| truncation::traffic(shape, parties));
         let looked_up = steps.lookup.and_then(|shape| lookup::traffic(shape, self.ring_bits, parties).ok());
-        let width = self.widths(self.ring_bits).product;
-        let product = steps.product.map(|map| beaver::traffic(&map, width, parties));
-        let optional = [lift(steps.argument), looked_up, product, lift(steps.result)];
-        piecewise::traffic(steps.pieces, parties) + optional.into_iter().flatten().sum::<Traffic>()
+        let widths = self.widths(self.ring_bits);
+        let product = |map: Option<Bilinear>, width| map.map(|map| beaver::traffic(&map, width, parties));
+        let (dividend, product) = (product(steps.dividend, widths.dividend), product(steps.product, widths.product));
+        let lifts = [steps.argument, steps.middle, steps.result].map(lift);
+        let optional = [looked_up, dividend, product].into_iter().chain(lifts);
+        piecewise::traffic(steps.pieces, parties) + optional.flatten().sum::<Traffic>()
     }
 
     pub(super) fn steps(&self) -> Steps {
@@ -210,7 +248,8 @@ impl FunctionPlan {
         let pieces = PiecewiseShape { sign, thresholds: self.route.thresholds.len() };
         let looked_up = |table: Table| Some(LookupShape { len, table });
         let rest = |rest: &Rest| (rest.fraction > 0).then_some(LiftShape { len, bits: rest.bits });
-        let none = Steps { pieces, argument: None, lookup: None, product: None, result: None };
+        let none =
+            Steps { pieces, argument: None, lookup: None, dividend: None, middle: None, product: None, result: None };
         match &self.route.kind {
             Kind::Linear(result) => Steps { result: rest(result), ..none },
             Kind::Tabulated { table, rest: added, .. } => {
@@ -222,6 +261,17 @@ impl FunctionPlan {
                 let steps = Steps { argument, lookup: looked_up(*table), ..none };
                 match octave {
                     Octave::Offset(_) => steps,
+                    Octave::Quotient { map, first, .. } => {
+                        let (len, bits) = (map.left_len(), self.shape.result_bits());
+                        let middle = LiftShape { len, bits: bits + table.output_bits - first };
+                        Steps {
+                            dividend: Some(*map),
+                            middle: (*first > 0).then_some(middle),
+                            product: Some(*map),
+                            result: Some(LiftShape { len, bits }),
+                            ..steps
+                        }
+                    }
                     Octave::Factor { .. } => Steps {
                         product: Some(Bilinear::Elementwise { len }),
                         result: Some(LiftShape { len, bits: self.shape.result_bits() }),
@@ -239,7 +289,15 @@ impl FunctionPlan {
             |table: &Table| table.layout(self.ring_bits).map_or(self.ring_bits, |layout| layout.argument_bits());
         // Of the pieces in front of a truncation, if there is one.
         let of_rest = |rest: &Rest| if rest.fraction > 0 { truncated(rest.bits, rest.fraction) } else { width };
-        let all = Widths { pieces: width, argument: width, lookup: width, product: width, result: width };
+        let all = Widths {
+            pieces: width,
+            argument: width,
+            lookup: width,
+            dividend: width,
+            middle: width,
+            product: width,
+            result: width,
+        };
         match &self.route.kind {
             Kind::Linear(rest) => Widths { pieces: of_rest(rest), ..all },
             Kind::Tabulated { table, rest: None, .. } => Widths { pieces: opened(table), ..all },
@@ -250,13 +308,28 @@ impl FunctionPlan {
             Kind::Octaves(Octaves { table, shift, octave, .. }) => {
                 let argument = opened(table);
                 let normalised = if *shift > 0 { truncated(table.input_bits + 4, *shift) } else { argument };
-                let octave = match octave {
+                let product = match octave {
                     Octave::Offset(_) => width,
-                    Octave::Factor { shift, .. } => truncated(self.shape.result_bits(), *shift),
+                    Octave::Factor { shift, .. } | Octave::Quotient { second: shift, .. } => {
+                        truncated(self.shape.result_bits(), *shift)
+                    }
                 };
-                Widths { pieces: normalised.max(octave), argument, lookup: octave, product: octave, result: width }
+                let lookup = match octave {
+                    Octave::Quotient { first, .. } if *first > 0 => {
+                        truncated(self.shape.result_bits(), table.output_bits)
+                    }
+                    _ => product,
+                };
+                let (pieces, dividend) = (normalised.max(product), lookup);
+                Widths { pieces, argument, lookup, dividend, middle: product, product, result: width }
             }
         }
+    }
+
+    /// The low bits of a dividend that are read.
+    #[must_use]
+    pub fn dividend_bits(&self) -> u32 {
+        self.widths(self.ring_bits).dividend
     }
 
     /// The arguments, after the shift, for which the result is right: every comparison and the result stay below 2^{k−2}

@@ -26,6 +26,8 @@ pub struct FunctionMaterial<R: Ring> {
 struct Later<R: Ring> {
     argument: Option<LiftMask<R>>,
     lookup: Option<LookupMask<R>>,
+    dividend: Option<BeaverTriple<R>>,
+    middle: Option<LiftMask<R>>,
     triple: Option<BeaverTriple<R>>,
     result: Option<LiftMask<R>>,
 }
@@ -57,6 +59,8 @@ impl FunctionPlan {
         let later = Later {
             argument: draw_optional(source, widths.argument, steps.argument).await?,
             lookup: draw_optional(source, widths.lookup, steps.lookup).await?,
+            dividend: draw_optional(source, widths.dividend, steps.dividend).await?,
+            middle: draw_optional(source, widths.middle, steps.middle).await?,
             triple: draw_optional(source, widths.product, steps.product).await?,
             result: draw_optional(source, widths.result, steps.result).await?,
         };
@@ -82,10 +86,52 @@ impl FunctionPlan {
     /// As in the table of [`function`](crate::function); [`traffic`](Self::traffic) has it exactly.
     ///
     /// # Errors
-    /// [`ProtocolError::WrongCorrelation`], [`ProtocolError::Transport`].
+    /// [`ProtocolError::WrongCorrelation`], [`ProtocolError::Transport`]; [`ProtocolError::Parameter`] for a plan of quotients.
     pub async fn apply<R: Ring>(
         &self,
         party: &mut Party,
+        x: &ArithmeticShares<R>,
+        material: FunctionMaterial<R>,
+    ) -> Result<ArithmeticShares<R>, ProtocolError> {
+        if self.shape.dividends.is_some() {
+            return Err(unsupported("dividends", 0, "those of the plan"));
+        }
+        self.computed(party, None, x, material).await
+    }
+
+    /// Shares of the quotients of dividends at scale f and divisors at scale f + `shift`, at scale f, in the shape of the
+    /// dividends; in the full ring, or modulo 2^w where the material is for a result of w bits. Division by 0 gives 0.
+    ///
+    /// The divisor is moved to [1, 2) by a power of two, where its reciprocal is looked up. The dividend is multiplied by that
+    /// reciprocal and then by the power of two, and the last product alone is rounded. So the error does not grow with the
+    /// dividend or the divisor ([`error_bound`](Self::error_bound)), as it would for a product with a rounded reciprocal.
+    ///
+    /// # Security
+    /// As for [`apply`](Self::apply).
+    ///
+    /// # Rounds and communication
+    /// As in the table of [`function`](crate::function); [`traffic`](Self::traffic) has it exactly.
+    ///
+    /// # Errors
+    /// As for [`apply`](Self::apply), and [`ProtocolError::Parameter`] for a plan without dividends.
+    pub async fn divide<R: Ring>(
+        &self,
+        party: &mut Party,
+        dividends: &ArithmeticShares<R>,
+        divisors: &ArithmeticShares<R>,
+        material: FunctionMaterial<R>,
+    ) -> Result<ArithmeticShares<R>, ProtocolError> {
+        if self.shape.dividends.is_none() {
+            return Err(unsupported("dividends", dividends.len() as u64, "none, as planned"));
+        }
+        let quotients = self.computed(party, Some(dividends), divisors, material).await?;
+        Ok(quotients.reshape(dividends.shape())?)
+    }
+
+    async fn computed<R: Ring>(
+        &self,
+        party: &mut Party,
+        dividends: Option<&ArithmeticShares<R>>,
         x: &ArithmeticShares<R>,
         material: FunctionMaterial<R>,
     ) -> Result<ArithmeticShares<R>, ProtocolError> {
@@ -108,7 +154,7 @@ impl FunctionPlan {
                 sum.add(&value.scale(R::ONE << rest.fraction))?;
                 truncate_optional(party, sum, rest.fraction, later.result).await
             }
-            Kind::Octaves(octaves) => apply_octaves(party, octaves, pieces, later).await,
+            Kind::Octaves(octaves) => apply_octaves(party, octaves, dividends, pieces, later).await,
         }
     }
 }
@@ -117,13 +163,16 @@ impl FunctionPlan {
 async fn apply_octaves<R: Ring>(
     party: &mut Party,
     octaves: &Octaves,
+    dividends: Option<&ArithmeticShares<R>>,
     pieces: Pieces<R>,
     later: Later<R>,
 ) -> Result<ArithmeticShares<R>, ProtocolError> {
-    let Later { argument, lookup, triple, result } = later;
+    let Later { argument, lookup, dividend, middle, triple, result } = later;
     let u = pieces.linear(&in_ring(&octaves.argument))?;
     let octave = match &octaves.octave {
-        Octave::Offset(octave) | Octave::Factor { factor: octave, .. } => pieces.linear(&in_ring(octave))?,
+        Octave::Offset(octave) | Octave::Factor { factor: octave, .. } | Octave::Quotient { factor: octave, .. } => {
+            pieces.linear(&in_ring(octave))?
+        }
     };
     drop(pieces);
     let mut u = truncate_optional(party, u, octaves.shift, argument).await?;
@@ -141,6 +190,12 @@ async fn apply_octaves<R: Ring>(
         Octave::Factor { shift, .. } => {
             let product = beaver::multiply(party, &value, &octave, expected(triple)?).await?;
             truncate_optional(party, product, *shift, result).await
+        }
+        Octave::Quotient { first, second, .. } => {
+            let product = beaver::multiply(party, expected(dividends)?, &value, expected(dividend)?).await?;
+            let product = truncate_optional(party, product, *first, middle).await?;
+            let product = beaver::multiply(party, &product, &octave, expected(triple)?).await?;
+            truncate_optional(party, product, *second, result).await
         }
     }
 }

@@ -8,6 +8,7 @@ use mpc_shares::SecretVec;
 use zeroize::Zeroize;
 
 use super::parameters::SignParameters;
+use crate::correlation::AtRest;
 
 impl SignParameters {
     /// Where Π_{j∈S} σ_j is: bit j−1 of the set's index stands for σ_j. The empty set has none.
@@ -49,19 +50,86 @@ pub(super) enum Factor {
 /// Words of a plane that are worked on together, so that the compiler can use vectors.
 const LANES: usize = 8;
 
-/// The random bits ρ_i, σ_j and their products: either one party's XOR shares or the dealer's values.
-pub(super) struct Monomials {
+/// Words of a plane whose monomials are made or read at a time, so that they stay in the cache.
+pub(super) const PART: usize = 8 * LANES;
+
+/// One party's XOR shares of [`Monomials`], as they were made.
+pub(super) struct DealtMonomials {
     pub(super) words: usize,
-    /// ρ_0 … ρ_{L−1}, as planes.
+    pub(super) less_bits: AtRest<u64>,
+    pub(super) equal_bits: AtRest<u64>,
+    pub(super) products: AtRest<u64>,
+}
+
+/// The dealer's random bits, as planes.
+pub(super) struct RandomBits {
+    pub(super) words: usize,
+    /// ρ_0 … ρ_{L−1}.
     pub(super) less_bits: SecretVec<u64>,
-    /// σ_1 … σ_{L−1}, as planes.
+    /// σ_1 … σ_{L−1}.
     pub(super) equal_bits: SecretVec<u64>,
+}
+
+impl RandomBits {
+    /// Room for the monomials of [`PART`] words.
+    pub(super) fn monomials(&self, parameters: SignParameters) -> Monomials {
+        Monomials::zeros(self.words.min(PART), parameters)
+    }
+
+    /// The products of all monomials of some words, of which the first is at place `from` of all products.
+    pub(super) fn products(
+        &self,
+        from: usize,
+        parameters: SignParameters,
+        monomials: &mut Monomials,
+        products: &mut [u64],
+    ) {
+        let count = parameters.dealt_products();
+        let (first, words) = (from / count, products.len() / count);
+        if words < monomials.words {
+            *monomials = Monomials::zeros(words, parameters);
+        }
+        let all = [(&mut monomials.less_bits, &self.less_bits), (&mut monomials.equal_bits, &self.equal_bits)];
+        for (part, planes) in all {
+            for (part, plane) in part.chunks_exact_mut(words).zip(planes.chunks_exact(self.words)) {
+                part.copy_from_slice(&plane[first..][..words]);
+            }
+        }
+        vectorized(|| monomials.fill_products(parameters));
+        products.copy_from_slice(&monomials.products);
+    }
+}
+
+/// The random bits ρ_i, σ_j of some words and their products: either one party's XOR shares or the dealer's values.
+pub(super) struct Monomials {
+    words: usize,
+    /// ρ_0 … ρ_{L−1}, as planes.
+    less_bits: SecretVec<u64>,
+    /// σ_1 … σ_{L−1}, as planes.
+    equal_bits: SecretVec<u64>,
     /// In blocks of [`LANES`] words, the products in the order of [`SignParameters::products`]: all that a block needs is
     /// read in one stream.
-    pub(super) products: SecretVec<u64>,
+    products: SecretVec<u64>,
 }
 
 impl Monomials {
+    fn zeros(words: usize, parameters: SignParameters) -> Self {
+        let planes = |count: usize| SecretVec::zeros(count * words);
+        let (less_bits, equal_bits) = (planes(parameters.leaves()), planes(parameters.leaves() - 1));
+        Self { words, less_bits, equal_bits, products: planes(parameters.dealt_products()) }
+    }
+
+    /// The shares of as many words as there is room for, from the word `from` on.
+    fn read(&mut self, dealt: &DealtMonomials, from: usize) {
+        let all = [(&mut self.less_bits, &dealt.less_bits), (&mut self.equal_bits, &dealt.equal_bits)];
+        for (planes, dealt_planes) in all {
+            for (index, plane) in planes.chunks_exact_mut(self.words).enumerate() {
+                dealt_planes.read(index * dealt.words + from, plane);
+            }
+        }
+        dealt.products.read(self.products.len() / self.words * from, &mut self.products);
+    }
+
     /// A factor's words of a block.
     #[inline(always)]
     fn block(&self, factor: Factor, block: usize) -> &[u64] {
@@ -78,7 +146,8 @@ impl Monomials {
     }
 
     /// Multiplies the dealer's bits out.
-    pub(super) fn fill_products(&mut self, parameters: SignParameters) {
+    #[inline(always)]
+    fn fill_products(&mut self, parameters: SignParameters) {
         let factors: Vec<_> = parameters.products().collect();
         for block in 0..self.words.div_ceil(LANES) {
             let first = block * LANES;
@@ -93,17 +162,43 @@ impl Monomials {
 }
 
 /// This party's share of the borrow t = ⊕_i lt_i·Π_{j>i} eq_j, from the opened lt_i ⊕ ρ_i and eq_j ⊕ σ_j.
-pub(super) fn borrow(opened: &[u64], monomials: &Monomials, parameters: SignParameters, first: bool) -> Vec<u64> {
-    vectorized(|| evaluate_borrow(opened, monomials, parameters, first))
-}
-
-#[inline(always)]
-fn evaluate_borrow(opened: &[u64], monomials: &Monomials, parameters: SignParameters, first: bool) -> Vec<u64> {
-    let (words, leaves) = (monomials.words, parameters.leaves());
+pub(super) fn borrow(
+    opened: &[u64],
+    dealt: &DealtMonomials,
+    parameters: SignParameters,
+    first: bool,
+) -> SecretVec<u64> {
+    let words = dealt.words;
     let mut coefficients = vec![[0u64; LANES]; parameters.subsets()];
     let mut borrow = SecretVec::zeros(words);
+    let mut monomials = Monomials::zeros(words.min(PART), parameters);
+    for (index, borrow) in borrow.chunks_mut(PART).enumerate() {
+        if borrow.len() < monomials.words {
+            monomials = Monomials::zeros(borrow.len(), parameters);
+        }
+        monomials.read(dealt, index * PART);
+        let opened = |plane: usize, block: usize, len: usize| {
+            lanes(&opened[plane * words + index * PART + block * LANES..][..len])
+        };
+        vectorized(|| evaluate_borrow(borrow, opened, &monomials, parameters, first, &mut coefficients));
+    }
+    coefficients.as_flattened_mut().zeroize();
+    borrow
+}
+
+/// The borrow of some words. `opened` gives words of an opened plane, by the number of their block and of words.
+#[inline(always)]
+fn evaluate_borrow(
+    borrow: &mut [u64],
+    opened: impl Fn(usize, usize, usize) -> [u64; LANES],
+    monomials: &Monomials,
+    parameters: SignParameters,
+    first: bool,
+    coefficients: &mut [[u64; LANES]],
+) {
+    let leaves = parameters.leaves();
     for (block, borrow) in borrow.chunks_mut(LANES).enumerate() {
-        let opened_lanes = |plane: usize| lanes(&opened[plane * words + block * LANES..][..borrow.len()]);
+        let opened_lanes = |plane: usize| opened(plane, block, borrow.len());
         let dealt = |factor: Factor| lanes(monomials.block(factor, block));
         let mut total = [0; LANES];
         for leaf in 0..leaves {
@@ -124,8 +219,6 @@ fn evaluate_borrow(opened: &[u64], monomials: &Monomials, parameters: SignParame
         }
         borrow.copy_from_slice(&total[..borrow.len()]);
     }
-    coefficients.as_flattened_mut().zeroize();
-    borrow.into_vec()
 }
 
 /// Up to [`LANES`] words, and zeros behind them.

@@ -1,27 +1,30 @@
 //! The comparison itself: one mask with its tables, read once for every public threshold.
 
 use alloc::vec::Vec;
+use core::hint::black_box;
+
+use mpc_ring::kernels::vectorized;
 use mpc_ring::{Ring, packing};
-use mpc_shares::{ArithmeticShares, BinaryShares, SecretVec};
+use mpc_shares::{BinaryShares, SecretVec};
 use mpc_transport::Traffic;
 
-use super::borrow::{Monomials, borrow};
+use super::borrow::{DealtMonomials, PART, RandomBits, borrow};
 use super::parameters::{SignParameters, SignShape};
 use super::tables::{bit_plane, leaf_tables, read_tables};
-use crate::correlation::{Dealing, Fields, Secret};
+use crate::correlation::{AtRest, BLOCK, BitsAtRest, Dealing, Fields, Secret};
 use crate::error::{check_correlation, check_len};
 use crate::open::{self, open_planes};
-use crate::truncation::{TruncateReduce, check_bits, random_bits};
+use crate::truncation::{TruncateReduce, check_bits, deal_copy, random_bits};
 use crate::{Party, ProtocolError};
 
 /// One party's share of r with its one-time tables: what all thresholds of a value have in common.
 pub(crate) struct MaskTables<R: Ring> {
     /// r, uniform in k bits, shared in the ring.
-    mask: ArithmeticShares<R>,
+    mask: AtRest<R>,
     /// `<T_i>` for each leaf, in blocks of 64 elements: leaf after leaf, element after element, two in a word.
-    tables: SecretVec<u64>,
+    tables: AtRest<u64>,
     /// `<r_{k−2}>`.
-    mask_sign: BinaryShares,
+    mask_sign: BitsAtRest,
 }
 
 impl<R: Ring> MaskTables<R> {
@@ -32,7 +35,7 @@ impl<R: Ring> MaskTables<R> {
             // Opened in k bits, whatever is read of the result.
             mask: fields.dealt(len, fields.width().max(parameters.bits())),
             tables: fields.dealt_words(parameters.table_words(len)),
-            mask_sign: fields.dealt_bits(1, len)?,
+            mask_sign: fields.dealt_bits(1, len),
         })
     }
 
@@ -40,20 +43,26 @@ impl<R: Ring> MaskTables<R> {
     pub(crate) async fn deal(shape: SignShape, dealing: &mut Dealing<'_, R>) -> Result<Secret<R>, ProtocolError> {
         let SignShape { len, parameters } = shape;
         let mask = random_bits(dealing, len, parameters.bits());
-        dealing.dealt(Secret::copy_of(&mask)).await?;
-        dealing.dealt_words(leaf_tables(&mask, parameters)).await?;
-        dealing.dealt_words(bit_plane(&mask, parameters.bits() - 2)).await?;
+        deal_copy(dealing, &mask).await?;
+        let block = parameters.table_words(BLOCK);
+        let tables = |from: usize, tables: &mut [u64]| {
+            let mask = &mask[from / block * BLOCK..];
+            leaf_tables(&mask[..mask.len().min(BLOCK)], parameters, tables);
+        };
+        dealing.dealt_words_by(block, tables).await?;
+        let signs = |from: usize, words: &mut [u64]| bit_plane(&mask[64 * from..], parameters.bits() - 2, words);
+        dealing.dealt_words_by(BLOCK / 64, signs).await?;
         Ok(mask)
     }
 }
 
 /// One party's share of what one threshold needs: consumed by its use.
 pub(crate) struct ThresholdMask<R: Ring> {
-    monomials: Monomials,
+    monomials: DealtMonomials,
     /// A random bit d, in XOR shares …
-    flip: BinaryShares,
+    flip: BitsAtRest,
     /// … and in the ring.
-    flip_in_ring: ArithmeticShares<R>,
+    flip_in_ring: AtRest<R>,
 }
 
 impl<R: Ring> ThresholdMask<R> {
@@ -62,25 +71,59 @@ impl<R: Ring> ThresholdMask<R> {
         let (words, leaves) = (packing::words_for(len), parameters.leaves());
         let less_bits = fields.uniform_words(leaves * words);
         let equal_bits = fields.uniform_words((leaves - 1) * words);
-        let flip = fields.uniform_bits(1, len)?;
+        let flip = fields.uniform_bits(1, len);
         let products = fields.dealt_words(parameters.dealt_products() * words);
-        let monomials = Monomials { words, less_bits, equal_bits, products };
+        let monomials = DealtMonomials { words, less_bits, equal_bits, products };
         Ok(Self { monomials, flip, flip_in_ring: fields.dealt(len, fields.width()) })
     }
 
-    /// Deals them, and gives d.
-    pub(crate) async fn deal(shape: SignShape, dealing: &mut Dealing<'_, R>) -> Result<Secret<R>, ProtocolError> {
+    /// Deals them, and gives d, 64 elements a word.
+    pub(crate) async fn deal(shape: SignShape, dealing: &mut Dealing<'_, R>) -> Result<Secret<u64>, ProtocolError> {
         let SignShape { len, parameters } = shape;
-        let words = packing::words_for(len);
-        let (less_bits, equal_bits) = (dealing.uniform_words(), dealing.uniform_words());
-        let flip_words = dealing.uniform_words();
-        let products = Secret::zeros(parameters.dealt_products() * words);
-        let mut monomials = Monomials { words, less_bits, equal_bits, products };
-        monomials.fill_products(parameters);
-        dealing.dealt_words(monomials.products).await?;
-        let flip = SecretVec::from(BinaryShares::new(1, len, flip_words.into_vec())?.to_elements::<R>()?);
-        dealing.dealt(Secret::copy_of(&flip)).await?;
+        let bits = RandomBits {
+            words: packing::words_for(len),
+            less_bits: dealing.uniform_words(),
+            equal_bits: dealing.uniform_words(),
+        };
+        let flip = dealing.uniform_words();
+        let mut monomials = bits.monomials(parameters);
+        let products = |from: usize, products: &mut [u64]| bits.products(from, parameters, &mut monomials, products);
+        dealing.dealt_words_by(parameters.dealt_products() * PART, products).await?;
+        dealing.dealt_by(BLOCK, |from, values| vectorized(|| unpack_bits(&flip, from, values))).await?;
         Ok(flip)
+    }
+}
+
+/// Deals the products of a mask r, uniform in `bits` bits, and of its top bit with a bit d.
+pub(crate) async fn deal_flipped<R: Ring>(
+    dealing: &mut Dealing<'_, R>,
+    mask: &[R],
+    flip: &[u64],
+    bits: u32,
+) -> Result<(), ProtocolError> {
+    let masks = |from: usize, values: &mut [R]| vectorized(|| chosen(flip, from, values, &mask[from..], 0));
+    dealing.dealt_by(BLOCK, masks).await?;
+    let tops = |from: usize, values: &mut [R]| vectorized(|| chosen(flip, from, values, &mask[from..], bits - 1));
+    dealing.dealt_by(BLOCK, tops).await
+}
+
+/// d·⌊r / 2^`shift`⌋ for each element from position `from` on, a multiple of 64; the bits d are 64 elements a word.
+#[inline(always)]
+fn chosen<R: Ring>(flip: &[u64], from: usize, products: &mut [R], mask: &[R], shift: u32) {
+    unpack_bits(flip, from, products);
+    // Behind the barrier the compiler does not know of two values only, and so makes no branch of them.
+    for (product, &r) in black_box(products).iter_mut().zip(mask) {
+        *product = product.wrapping_neg() & (r >> shift);
+    }
+}
+
+/// The bits of elements from position `from` on, a multiple of 64.
+#[inline(always)]
+fn unpack_bits<R: Ring>(words: &[u64], from: usize, bits: &mut [R]) {
+    for (bits, &word) in bits.chunks_mut(64).zip(&words[from / 64..]) {
+        for (i, bit) in bits.iter_mut().enumerate() {
+            *bit = R::from_u64((word >> i) & 1);
+        }
     }
 }
 
@@ -92,17 +135,9 @@ pub(crate) struct Comparisons<R: Ring> {
     /// β_j, 64 elements a word, threshold after threshold.
     pub(crate) flipped: SecretVec<u64>,
     /// This party's share of r.
-    pub(crate) mask: ArithmeticShares<R>,
+    pub(crate) mask: AtRest<R>,
     /// This party's share of each d_j.
-    pub(crate) flips: Vec<ArithmeticShares<R>>,
-}
-
-impl<R: Ring> Comparisons<R> {
-    /// β of one threshold, 64 elements a word.
-    pub(crate) fn flipped_plane(&self, threshold: usize) -> &[u64] {
-        let words = packing::words_for(self.opened.len());
-        &self.flipped[threshold * words..][..words]
-    }
+    pub(crate) flips: Vec<AtRest<R>>,
 }
 
 /// The bit of one element, as a mask of all ones or zeros.
@@ -130,7 +165,7 @@ pub(crate) async fn open_comparisons<R: Ring>(
     check_correlation("sign", "elements", mask.len(), len)?;
     check_len("sign, thresholds", correlations.len(), thresholds.len())?;
 
-    let opened = TruncateReduce::new(party, bits, shift).open(party, x, mask.elements()).await?;
+    let opened = TruncateReduce::new(party, bits, shift).open(party, x, &mask).await?;
 
     let words = packing::words_for(len);
     let planes = parameters.leaf_bits_opened() * words;
@@ -141,9 +176,12 @@ pub(crate) async fn open_comparisons<R: Ring>(
             let leaves = &mut leaves[index * planes..][..planes];
             read_tables(&tables, opened, parameters, first, leaves);
             // lt_i ⊕ ρ_i, then eq_j ⊕ σ_j.
-            let masks = correlation.monomials.less_bits.iter().chain(correlation.monomials.equal_bits.iter());
-            leaves.iter_mut().zip(masks).for_each(|(x, &y)| *x ^= y);
-            signs.push(if first { bit_plane(opened, bits - 2) } else { SecretVec::zeros(0) });
+            let (less, equal) = leaves.split_at_mut(parameters.leaves() * words);
+            correlation.monomials.less_bits.xor_into(less);
+            correlation.monomials.equal_bits.xor_into(equal);
+            let mut sign = SecretVec::zeros(if first { words } else { 0 });
+            bit_plane(opened, bits - 2, &mut sign);
+            signs.push(sign);
         };
         if threshold == R::ZERO {
             compare(&opened);
@@ -153,13 +191,15 @@ pub(crate) async fn open_comparisons<R: Ring>(
     }
     let leaves = open_planes(party, leaves, len).await?;
 
+    let mask_sign = mask_sign.shares()?;
     let mut bits_to_open = SecretVec::zeros(words * thresholds.len());
     let mut flips = Vec::with_capacity(thresholds.len());
     for (index, (correlation, sign)) in correlations.into_iter().zip(signs).enumerate() {
-        let ThresholdMask { monomials, mut flip, flip_in_ring } = correlation;
+        let ThresholdMask { monomials, flip, flip_in_ring } = correlation;
         let borrow = borrow(&leaves[index * planes..][..planes], &monomials, parameters, first);
+        let mut flip = flip.shares()?;
         flip.xor(&mask_sign)?;
-        flip.xor(&BinaryShares::new(1, len, borrow)?)?;
+        flip.xor(&BinaryShares::new(1, len, borrow.into_vec())?)?;
         if first {
             flip.xor(&BinaryShares::new(1, len, sign.into_vec())?)?;
         }

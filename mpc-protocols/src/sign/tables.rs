@@ -2,10 +2,11 @@
 
 use mpc_ring::kernels::{TABLE_BLOCK, lookup, vectorized};
 use mpc_ring::{Ring, packing};
+use mpc_shares::SecretVec;
 use zeroize::Zeroizing;
 
 use super::parameters::{LEAF_BITS, MAX_LEAVES, SignParameters};
-use crate::correlation::Secret;
+use crate::correlation::{AtRest, BLOCK};
 
 /// The bits of a leaf.
 const LEAF_MASK: u64 = (1 << LEAF_BITS) - 1;
@@ -14,10 +15,9 @@ const LEAVES_OF_WORD: usize = (u32::BITS / LEAF_BITS) as usize;
 const INDEX_WORDS: usize = MAX_LEAVES.div_ceil(LEAVES_OF_WORD);
 
 /// T_i[v] = (v < r_i), of 32 bits, for every element and leaf, in the blocks that [`read_tables`] reads.
-pub(super) fn leaf_tables<R: Ring>(mask: &[R], parameters: SignParameters) -> Secret<u64> {
+pub(super) fn leaf_tables<R: Ring>(mask: &[R], parameters: SignParameters, tables: &mut [u64]) {
     let low = low_bits_mask(parameters);
     let leaves = parameters.leaves();
-    let mut tables = Secret::zeros(parameters.table_words(mask.len()));
     vectorized(|| {
         for (block, tables) in mask.chunks(TABLE_BLOCK).zip(tables.chunks_mut(TABLE_BLOCK / 2 * leaves)) {
             for (leaf, tables) in tables.chunks_exact_mut(block.len().div_ceil(2)).enumerate() {
@@ -32,7 +32,6 @@ pub(super) fn leaf_tables<R: Ring>(mask: &[R], parameters: SignParameters) -> Se
             }
         }
     });
-    tables
 }
 
 fn low_bits_mask(parameters: SignParameters) -> u64 {
@@ -43,13 +42,32 @@ fn low_bits_mask(parameters: SignParameters) -> u64 {
 ///
 /// As v = r_i where v−1 < r_i but not v < r_i, eq_i = T_i[v−1] ⊕ T_i[v], with the public T_i[−1] = 1.
 pub(super) fn read_tables<R: Ring>(
-    tables: &[u64],
+    tables: &AtRest<u64>,
     opened: &[R],
     parameters: SignParameters,
     first: bool,
     planes: &mut [u64],
 ) {
-    let (leaves, words) = (parameters.leaves(), packing::words_for(opened.len()));
+    let words = packing::words_for(opened.len());
+    let mut part = SecretVec::zeros(parameters.table_words(opened.len().min(BLOCK)));
+    for (index, opened) in opened.chunks(BLOCK).enumerate() {
+        let part = &mut part[..parameters.table_words(opened.len())];
+        tables.read(index * parameters.table_words(BLOCK), part);
+        read_part(part, opened, parameters, first, |plane, word, entries| {
+            planes[plane * words + index * (BLOCK / TABLE_BLOCK) + word] = entries;
+        });
+    }
+}
+
+/// As [`read_tables`], of some elements; `put` gets a plane's number, a word's, and the word.
+fn read_part<R: Ring>(
+    tables: &[u64],
+    opened: &[R],
+    parameters: SignParameters,
+    first: bool,
+    mut put: impl FnMut(usize, usize, u64),
+) {
+    let leaves = parameters.leaves();
     let low = low_bits_mask(parameters);
     let mut padded = Zeroizing::new([0; TABLE_BLOCK / 2]);
     let blocks = opened.chunks(TABLE_BLOCK).zip(tables.chunks(TABLE_BLOCK / 2 * leaves));
@@ -66,19 +84,18 @@ pub(super) fn read_tables<R: Ring>(
             });
             let (part, place) = (leaf / LEAVES_OF_WORD, leaf % LEAVES_OF_WORD);
             let [less, less_before] = lookup(table, &indices[part], place as u32 * LEAF_BITS, first);
-            planes[leaf * words + word] = less;
+            put(leaf, word, less);
             if leaf > 0 {
-                planes[(leaves + leaf - 1) * words + word] = less ^ less_before;
+                put(leaves + leaf - 1, word, less ^ less_before);
             }
         }
     }
 }
 
-/// Bit `bit` of each element, 64 elements a word.
-pub(super) fn bit_plane<R: Ring>(elements: &[R], bit: u32) -> Secret<u64> {
-    let word = |block: &[R]| {
+/// Bit `bit` of as many elements as there are words for, 64 a word.
+pub(super) fn bit_plane<R: Ring>(elements: &[R], bit: u32, words: &mut [u64]) {
+    for (word, block) in words.iter_mut().zip(elements.chunks(64)) {
         let bits = block.iter().enumerate().map(|(i, &element)| ((element >> bit).low_u64() & 1) << i);
-        bits.fold(0, |word, bit| word | bit)
-    };
-    elements.chunks(64).map(word).collect()
+        *word = bits.fold(0, |word, bit| word | bit);
+    }
 }

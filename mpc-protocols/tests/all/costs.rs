@@ -1,15 +1,19 @@
 //! The table of costs in the documentation of `function`, literally.
 
 use mpc_protocols::Request;
-use mpc_protocols::function::{Function, FunctionPlan, FunctionShape};
+use mpc_protocols::function::{Dividends, Function, FunctionPlan, FunctionShape};
 use mpc_protocols::lookup::{self, LookupShape, Table};
 use mpc_protocols::sign::SignParameters;
 
 /// Rounds, bits sent to each other party and bytes dealt, per element.
 fn costs(function: Function) -> (u64, f64, f64) {
+    planned(function, 32, None)
+}
+
+fn planned(function: Function, k: u32, dividends: Option<Dividends>) -> (u64, f64, f64) {
     let len = 640;
-    let parameters = SignParameters::new(32).unwrap();
-    let shape = FunctionShape { function, len, fractional_bits: 16, shift: 16, parameters, argument: None };
+    let parameters = SignParameters::new(k).unwrap();
+    let shape = FunctionShape { function, len, fractional_bits: 16, shift: 16, parameters, argument: None, dividends };
     let plan = FunctionPlan::new::<u64>(shape).unwrap();
     let per_element = |bytes: u64| bytes as f64 / len as f64;
     let dealt = plan.requests().iter().map(|request| request.traffic::<u64>().payload_received).sum();
@@ -52,6 +56,14 @@ fn costs_are_those_of_the_documentation() {
     }
 }
 
+/// Of quotients with as many divisors as dividends.
+#[test]
+fn costs_of_quotients_are_those_of_the_documentation() {
+    let dividends = Some(Dividends { len: 640, bits: 32 });
+    assert_eq!(planned(Function::PositiveReciprocal, 32, dividends), (9, 740.0, 1651.5));
+    assert_eq!(planned(Function::Reciprocal, 33, dividends), (9, 1221.0, 3252.875));
+}
+
 /// The row of the README.
 #[test]
 fn the_cost_of_a_lookup() {
@@ -66,8 +78,15 @@ fn the_cost_of_a_lookup() {
 #[test]
 fn plans_are_stored_by_their_settings() {
     let parameters = SignParameters::new(32).unwrap();
-    let shape =
-        FunctionShape { function: Function::Gelu, len: 3, fractional_bits: 16, shift: 16, parameters, argument: None };
+    let shape = FunctionShape {
+        function: Function::Gelu,
+        len: 3,
+        fractional_bits: 16,
+        shift: 16,
+        parameters,
+        argument: None,
+        dividends: None,
+    };
     let plan = FunctionPlan::new::<u64>(shape).unwrap();
     let bytes = postcard::to_allocvec(&plan).unwrap();
     let again: FunctionPlan = postcard::from_bytes(&bytes).unwrap();

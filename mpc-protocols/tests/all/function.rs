@@ -8,8 +8,16 @@ const SELU: Function = Function::Selu { alpha: 1.673_263_2, gamma: 1.050_701 };
 
 fn plan<R: Ring>(function: Function, len: usize, f: u32, shift: u32, k: u32) -> FunctionPlan {
     let parameters = SignParameters::new(k).unwrap();
-    FunctionPlan::new::<R>(FunctionShape { function, len, fractional_bits: f, shift, parameters, argument: None })
-        .unwrap()
+    FunctionPlan::new::<R>(FunctionShape {
+        function,
+        len,
+        fractional_bits: f,
+        shift,
+        parameters,
+        argument: None,
+        dividends: None,
+    })
+    .unwrap()
 }
 
 /// The private function of integers at scale f + shift, as integers at scale f.
@@ -300,8 +308,15 @@ fn other_rings_and_settings() {
 #[test]
 fn what_cannot_be_is_refused_by_name() {
     let parameters = SignParameters::new(32).unwrap();
-    let shape =
-        |function| FunctionShape { function, len: 1, fractional_bits: 16, shift: 16, parameters, argument: None };
+    let shape = |function| FunctionShape {
+        function,
+        len: 1,
+        fractional_bits: 16,
+        shift: 16,
+        parameters,
+        argument: None,
+        dividends: None,
+    };
     for function in [
         Function::Clip { low: f32::NEG_INFINITY, high: f32::INFINITY },
         Function::Clip { low: 2.0, high: 1.0 },
@@ -363,7 +378,8 @@ fn roots_of_squares<R: Ring>(f: u32, k: u32, finer: u32, count: f64, shift: u32,
     let argument = Some(ArgumentShape { unit, result_bits: k + finer });
     for function in [Function::Power { exponent: -0.5 }, Function::Sqrt] {
         let fractional_bits = f + finer;
-        let shape = |len| FunctionShape { function, len, fractional_bits, shift, parameters, argument };
+        let shape =
+            |len| FunctionShape { function, len, fractional_bits, shift, parameters, argument, dividends: None };
         let (_, largest) = FunctionPlan::new::<R>(shape(0)).unwrap().range();
         let top = (largest / unit).log2() as u32 + shift;
         let x: Vec<i64> = (shift..top).flat_map(|j| [4, 5, 7].map(|quarters| quarters << j >> 2)).collect();
@@ -408,6 +424,7 @@ fn an_argument_of_its_own_fixed_point_that_cannot_be_is_refused() {
             shift: 0,
             parameters,
             argument,
+            dividends: None,
         })
     };
     assert!(shape(Function::Sqrt, 0.5, 32).is_ok());

@@ -12,6 +12,7 @@ mod multiplication;
 mod open;
 mod own;
 mod piecewise;
+mod quotient;
 mod relations;
 mod security;
 mod session;

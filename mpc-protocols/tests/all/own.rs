@@ -108,7 +108,8 @@ fn relus_of_several_layers_are_made_in_few_rounds() {
 /// A private function of arguments all over the range, at its edges and near zero, within the plan's bound.
 fn applies<R: Ring>(function: Function, f: u32, k: u32, method: Method) {
     let parameters = SignParameters::new(k).unwrap();
-    let shape = FunctionShape { function, len: 0, fractional_bits: f, shift: 0, parameters, argument: None };
+    let shape =
+        FunctionShape { function, len: 0, fractional_bits: f, shift: 0, parameters, argument: None, dividends: None };
     let scale = f64::from(f).exp2();
     let (low, high) = FunctionPlan::new::<R>(shape).unwrap().range();
     let [low, high] = [(low * scale) as i64 + 16, (high * scale) as i64 - 16];

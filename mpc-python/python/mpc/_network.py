@@ -14,6 +14,8 @@ from ._errors import InputError
 from ._progress import bar
 from ._tables import Check, Cost, Report
 
+_Widths = Optional[Union[str, "os.PathLike[str]"]]
+
 
 class Tensor(NamedTuple):
     """An input or output of a network; a size that is text is open."""
@@ -55,6 +57,8 @@ class Network:
         ring: int = 64,
         fractional_bits: int | None = None,
         comparison_bits: int | None = None,
+        widths: _Widths = None,
+        no_dealer: bool = False,
         owner_computes: bool = False,
     ) -> Cost:
         """Return what an inference costs, layer by layer, without running it.
@@ -65,6 +69,9 @@ class Network:
             ring: the bits of a ring element: 32, 64 or 128.
             fractional_bits: the binary digits after the point; 16, in a ring of 32 bits 10.
             comparison_bits: values must stay below 2^(comparison_bits - 2 - fractional_bits).
+            widths: how large the values of each layer may become: a file of :meth:`check`, or ``calibrated`` for what
+                comes with a network by name. Less is sent; what is larger all the same gives wrong results.
+            no_dealer: whether two parties make their correlations themselves, without a dealer.
             owner_computes: whether the model owner computes with its weights in the clear.
 
         """
@@ -73,9 +80,11 @@ class Network:
             ring=ring,
             fractional_bits=fractional_bits,
             comparison_bits=comparison_bits,
+            widths=widths,
+            no_dealer=no_dealer,
             owner_computes=owner_computes,
         )
-        return Cost(json.loads(self._native.cost(settings, _arrays.shapes(shapes))))
+        return Cost(json.loads(self._native.cost(settings, _arrays.shapes(shapes))), no_dealer=no_dealer)
 
     def check(
         self,
@@ -85,6 +94,9 @@ class Network:
         parties: int = 2,
         fractional_bits: int | None = None,
         comparison_bits: int | None = None,
+        widths: _Widths = None,
+        calibrate: str | os.PathLike[str] | None = None,
+        margin: int = 1,
     ) -> Check:
         """Compare floating point, fixed point and a private run, layer by layer.
 
@@ -94,15 +106,21 @@ class Network:
             parties: how many compute.
             fractional_bits: the binary digits after the point.
             comparison_bits: the bits in which values are compared.
+            widths: the bounds of values, as for :meth:`run`: a layer that passes its own is named.
+            calibrate: a file to write, for ``widths``: how large the values of each layer become on these inputs. Give
+                many like those that will come, and calibrate again when the weights change.
+            margin: the largest value that is seen is rounded up to a power of two, and each bit of margin doubles that.
 
         """
         settings = _native.Settings(
             parties=parties,
             fractional_bits=fractional_bits,
             comparison_bits=comparison_bits,
+            widths=widths,
         )
         labels = None if y is None else _arrays.labels(y)
-        return Check(json.loads(self._native.check(settings, self._given(x), labels, None)))
+        written = None if calibrate is None else (calibrate, _margin(margin))
+        return Check(json.loads(self._native.check(settings, self._given(x), labels, written)))
 
     def run(
         self,
@@ -113,6 +131,8 @@ class Network:
         ring: int = 64,
         fractional_bits: int | None = None,
         comparison_bits: int | None = None,
+        widths: _Widths = None,
+        no_dealer: bool = False,
         owner_computes: bool = False,
         threads: int = 1,
         link: str = "none",
@@ -131,6 +151,9 @@ class Network:
             ring: the bits of a ring element: 32, 64 or 128.
             fractional_bits: the binary digits after the point.
             comparison_bits: the bits in which values are compared.
+            widths: how large the values of each layer may become: a file of :meth:`check`, or ``calibrated`` for what
+                comes with a network by name. Less is sent; what is larger all the same gives wrong results.
+            no_dealer: whether two parties make their correlations themselves, without a dealer.
             owner_computes: whether the model owner computes with its weights in the clear.
             threads: for convolutions and matrix products.
             link: to imitate: ``none``, ``lan`` or ``wan``.
@@ -150,6 +173,8 @@ class Network:
             ring=ring,
             fractional_bits=fractional_bits,
             comparison_bits=comparison_bits,
+            widths=widths,
+            no_dealer=no_dealer,
             owner_computes=owner_computes,
             threads=threads,
             link=link,
@@ -169,6 +194,9 @@ class Network:
         ring: int = 64,
         fractional_bits: int | None = None,
         comparison_bits: int | None = None,
+        widths: _Widths = None,
+        no_dealer: bool = False,
+        session_inferences: int | None = None,
         owner_computes: bool = False,
         outsourced: bool = False,
         reveal: str = "full",
@@ -182,6 +210,11 @@ class Network:
             ring: the bits of a ring element.
             fractional_bits: the binary digits after the point.
             comparison_bits: the bits in which values are compared.
+            widths: how large the values of each layer may become: a file of :meth:`check`, or ``calibrated`` for what
+                comes with a network by name. Less is sent; what is larger all the same gives wrong results.
+            no_dealer: whether two parties make their correlations themselves, without a dealer.
+            session_inferences: how many inferences a session without a dealer is expected to have: with more of them,
+                more is sent once and less for each.
             owner_computes: whether the model owner computes with its weights in the clear.
             outsourced: whether all parties are servers that hold neither model nor data.
             reveal: ``full``, or ``class`` for the place of the largest number and nothing else.
@@ -193,6 +226,9 @@ class Network:
             ring=ring,
             fractional_bits=fractional_bits,
             comparison_bits=comparison_bits,
+            widths=widths,
+            no_dealer=no_dealer,
+            session_inferences=session_inferences,
             owner_computes=owner_computes,
             outsourced=outsourced,
             reveal=reveal,
@@ -208,6 +244,12 @@ class Network:
 
     def _given(self, x: _arrays.Inputs) -> list[tuple[str, Any]]:
         return _arrays.given(x, [tensor.name for tensor in self.inputs])
+
+
+def _margin(margin: int) -> int:
+    if not 1 <= margin <= 16:
+        raise InputError(f"margin={margin}: 1 to 16 bits")
+    return margin
 
 
 def _sizes(tensor: Tensor) -> str:

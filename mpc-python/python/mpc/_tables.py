@@ -85,8 +85,9 @@ class Cost(Table):
         ("seconds_wan", "on a WAN", _seconds),
     )
 
-    def __init__(self, data: Row) -> None:
+    def __init__(self, data: Row, *, no_dealer: bool = False) -> None:
         self.data = data
+        self._no_dealer = no_dealer
         estimates = {estimate["net"]: estimate for estimate in data["estimates"]}
         rows = []
         for at, layer in enumerate(data["per_layer"]):
@@ -120,9 +121,11 @@ class Cost(Table):
 
     def _title(self) -> str:
         times = ", ".join(f"{_seconds(seconds)} on {net}" for net, seconds in self.seconds.items())
+        who = f"{self.parties} parties {'without' if self._no_dealer else 'and'} a dealer"
+        dealt = "for correlations" if self._no_dealer else "dealt"
         return (
-            f"{self.data['model']}, {self.parties} parties and a dealer: {_bytes(self.bytes_sent)} sent by a party in "
-            f"{self.rounds} rounds, {_bytes(self.dealt_bytes)} dealt to the last party; about {times}"
+            f"{self.data['model']}, {who}: {_bytes(self.bytes_sent)} sent by a party in {self.rounds} rounds, "
+            f"{_bytes(self.dealt_bytes)} {dealt} to the last party; about {times}"
         )
 
 
