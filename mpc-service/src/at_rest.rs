@@ -7,3 +7,5 @@ pub mod prepared;
 pub mod private_file;
 #[cfg(feature = "postgres")]
 mod sealed;
+#[cfg(test)]
+mod small_disk;

@@ -14,6 +14,7 @@ mod python;
 mod range;
 mod seeds;
 mod side_by_side;
+mod small_disk;
 mod tidy;
 
 use std::env;
@@ -59,7 +60,7 @@ struct Step {
     run: fn(&Workspace) -> Outcome,
 }
 
-const STEPS: [Step; 18] = [
+const STEPS: [Step; 19] = [
     Step { name: "tidy", about: "files, licences, unsafe code, leftovers", run: tidy::run },
     Step { name: "format", about: "cargo fmt --check", run: cargo::format },
     Step { name: "clippy", about: "cargo clippy, warnings are errors", run: cargo::clippy },
@@ -73,6 +74,11 @@ const STEPS: [Step; 18] = [
         name: "postgres",
         about: "a server for the tests of stores in databases is installed",
         run: postgres::run_step,
+    },
+    Step {
+        name: "small-disk",
+        about: "file systems for the tests of full disks can be mounted",
+        run: small_disk::run_step,
     },
     Step { name: "browser", about: "a browser for the tests of the page is installed", run: browser::run_step },
     Step { name: "tests", about: "unit, integration, property and doc tests", run: programs::run },

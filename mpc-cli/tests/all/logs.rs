@@ -1,14 +1,13 @@
 //! Logs and figures hold no secret.
 
 use std::fs;
-use std::net::SocketAddr;
 
 use mpc_transport::tls::Identity;
 use serde_json::Value;
 
 use crate::faults::Running;
-use crate::page::requests::send;
-use crate::support::{Process, Query, Site};
+use crate::support::watched::Watched;
+use crate::support::{Query, Site};
 
 #[test]
 fn logs_hold_no_secrets() {
@@ -37,25 +36,21 @@ fn an_operator_reads_figures_and_logs_as_json() {
     let site = Site::new();
     let dealer = site.start_dealer(None);
     let mut command = site.server_command(None, dealer.address);
-    command.args(["--admin", "127.0.0.1:0", "--min-prepared", "1", "--log-format", "json"]);
-    let (mut server, lines) = Process::with_lines("acme", command, 2);
-    let after = |line: usize, begin: &str| -> SocketAddr {
-        lines[line].strip_prefix(begin).and_then(|address| address.parse().ok()).expect(begin)
-    };
-    let (address, admin) = (after(0, "listening on "), after(1, "admin on "));
-    let get = |path: &str| send(admin, &format!("GET {path} HTTP/1.1\r\nHost: {admin}\r\n\r\n"), &[]);
+    command.args(["--min-prepared", "1", "--log-format", "json"]);
+    let mut server = Watched::start("acme", command);
+    let get = |path: &str| server.get(path);
     assert_eq!((get("/healthz").status, get("/readyz").status), (200, 503));
-    let query = Query { is_prepared: true, ..Query::new(&site, address, dealer.address) };
+    let query = Query { is_prepared: true, ..Query::new(&site, server.address, dealer.address) };
     assert_eq!(query.prepare(2).end().0, Some(0));
     assert_eq!(get("/readyz").status, 200);
     query.succeeds();
-    server.await_log("session ended", 2);
+    server.process.await_log("session ended", 2);
     let figures = get("/metrics");
     assert!(figures.headers.contains("content-type: application/openmetrics-text"), "{}", figures.headers);
     let figures = String::from_utf8(figures.body).unwrap();
     assert!(figures.contains("mpc_sessions_total{work=\"prepared\",outcome=\"done\"} 1\n"), "{figures}");
-    server.terminate();
-    let (code, log) = server.end();
+    server.process.terminate();
+    let (code, log) = server.process.end();
     assert_eq!(code, Some(0), "{log}");
     for line in log.lines() {
         let line: Value = serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}"));

@@ -6,6 +6,7 @@ mod deploy;
 mod disclosure;
 mod faults;
 mod folders;
+mod full_disk;
 mod guide;
 mod journey;
 mod logs;
@@ -16,6 +17,10 @@ mod parts;
 #[path = "../../../mpc-service/src/at_rest/prepared/postgres/server.rs"]
 mod postgres_server;
 mod run;
+// That of the unit tests of stores, too.
+#[path = "../../../mpc-service/src/at_rest/small_disk.rs"]
+mod small_disk;
 mod soak;
+mod stopping;
 mod support;
 mod widths;

@@ -3,6 +3,8 @@
 pub mod claims;
 pub mod network;
 pub mod proxy;
+mod shares;
+pub mod watched;
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -103,7 +105,11 @@ impl Process {
 
     /// Asks it to stop, as an operator does.
     pub fn terminate(&self) {
-        let done = Command::new("kill").args(["-TERM", &self.child.id().to_string()]).status().unwrap();
+        self.signal("TERM");
+    }
+
+    pub fn signal(&self, name: &str) {
+        let done = Command::new("kill").args([&format!("-{name}"), &self.child.id().to_string()]).status().unwrap();
         assert!(done.success());
     }
 
@@ -231,10 +237,14 @@ impl Site {
     }
 
     pub fn start_dealer(&self, at: Option<SocketAddr>) -> Service {
+        Service::start("dealer", self.dealer_command(at))
+    }
+
+    pub fn dealer_command(&self, at: Option<SocketAddr>) -> Command {
         let mut command = self.command("dealer", "dealer");
         let parties = if self.is_outsourced { SHARE_SERVERS } else { ["acme", "clinic"] };
         command.args(["--allow", &self.allow(&parties)]).args(MANY).args(["--listen", &listen(at)]);
-        Service::start("dealer", command)
+        command
     }
 
     pub fn server_command(&self, at: Option<SocketAddr>, dealer: SocketAddr) -> Command {
@@ -254,42 +264,6 @@ impl Site {
 
     pub fn start_server(&self, at: Option<SocketAddr>, dealer: SocketAddr) -> Service {
         Service::start("acme", self.server_command(at, dealer))
-    }
-
-    /// A server that holds shares, where all are at these addresses.
-    pub fn start_share_server(&self, party: usize, servers: [SocketAddr; 2], dealer: SocketAddr) -> Service {
-        self.start_share_machine(party, servers[party], servers, dealer)
-    }
-
-    /// One machine of such a server.
-    pub fn start_share_machine(
-        &self,
-        party: usize,
-        at: SocketAddr,
-        servers: [SocketAddr; 2],
-        dealer: SocketAddr,
-    ) -> Service {
-        let name = SHARE_SERVERS[party];
-        let mut command = self.command(name, "serve");
-        command.arg("--shares").arg(self.path(&format!("{name}.shares"))).args(["--party", &party.to_string()]);
-        command.args(["--allow", &self.allow(&["clinic"]), "--model-owner", &self.allow(&["acme"])]).args(MANY);
-        self.name_dealer(&mut command, dealer);
-        command.arg("--store").arg(self.store(&format!("{name}.store"))).args(["--listen", &at.to_string()]);
-        for (name, at) in SHARE_SERVERS.iter().zip(servers) {
-            command.args(["--server", &self.peer(name, at)]);
-        }
-        Service::start(name, command)
-    }
-
-    /// Leaves shares of the model with the servers.
-    pub fn deposit(&self, servers: [SocketAddr; 2]) {
-        let mut command = self.command("acme", "deposit");
-        command.arg(self.path("net.private")).stdout(Stdio::null());
-        for (name, at) in SHARE_SERVERS.iter().zip(servers) {
-            command.args(["--connect", &self.peer(name, at)]);
-        }
-        let (code, log) = Process::start("acme", command).end();
-        assert_eq!(code, Some(0), "{log}");
     }
 
     /// As [`start_server`](Self::start_server), through a shell that limits it in some way.
@@ -390,10 +364,15 @@ impl<'a> Query<'a> {
     }
 
     pub fn start(&self) -> Asking {
+        self.start_as(|command| command)
+    }
+
+    /// As [`start`](Self::start), with a command that is changed in some way.
+    pub fn start_as(&self, changed: impl FnOnce(Command) -> Command) -> Asking {
         static NEXT: std::sync::atomic::AtomicUsize = std::sync::atomic::AtomicUsize::new(0);
         let number = NEXT.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
         let (output, report) = (self.site.path(&format!("y{number}.npy")), self.site.path(&format!("r{number}.json")));
-        let process = Process::start("clinic", self.command(&output, &report));
+        let process = Process::start("clinic", changed(self.command(&output, &report)));
         let expected = self.samples().flat_map(|seed| self.site.expected[seed].clone()).collect();
         Asking { process, output, report, expected }
     }

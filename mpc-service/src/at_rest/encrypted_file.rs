@@ -80,11 +80,14 @@ impl EncryptedWriter {
         let path = path.into();
         let salt: [u8; SALT_BYTES] = random()?;
         let temporary = temporary_name(&path)?;
-        let in_temporary = |source| DiskError::Io { path: temporary.clone(), source };
-        let mut file = create_private(&temporary).map_err(in_temporary)?;
-        file.write_all(MAGIC).and_then(|()| file.write_all(&salt)).map_err(in_temporary)?;
+        let mut file =
+            create_private(&temporary).map_err(|source| DiskError::Io { path: temporary.clone(), source })?;
+        let begun = file.write_all(MAGIC).and_then(|()| file.write_all(&salt));
         let buffer = Zeroizing::new(Vec::with_capacity(CHUNK_BYTES + TAG_BYTES));
-        Ok(Self { path, temporary, file: Some(file), cipher: key.cipher(&salt, label), chunk: 0, buffer })
+        let writer = Self { path, temporary, file: Some(file), cipher: key.cipher(&salt, label), chunk: 0, buffer };
+        // Where it fails, the file is removed again.
+        begun.map_err(|source| writer.failed(source))?;
+        Ok(writer)
     }
 
     /// Adds data.

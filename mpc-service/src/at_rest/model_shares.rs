@@ -18,7 +18,7 @@ use zeroize::Zeroizing;
 use crate::at_rest::encrypted_file::{EncryptedReader, EncryptedWriter, FileKey};
 use crate::at_rest::packed_model::{PackError, PublicModel};
 use crate::at_rest::prepared::StoreError;
-use crate::at_rest::private_file::{DiskError, TEMPORARY, create_private_folder, sync_folder};
+use crate::at_rest::private_file::{DiskError, TEMPORARY, create_private_folder, is_old, sync_folder};
 use crate::names::{DepositId, Owner, PlanDigest};
 use crate::terms::MAX_PUBLIC_BYTES;
 
@@ -60,8 +60,13 @@ impl ModelShares {
     pub fn open(folder: impl Into<PathBuf>, key: FileKey, limits: GraphLimits) -> Result<Self, StoreError> {
         let shares = Self { folder: folder.into(), key, limits };
         create_private_folder(&shares.folder).map_err(|source| shares.failed(source))?;
-        for name in shares.names()?.iter().filter(|name| name.ends_with(TEMPORARY)) {
-            fs::remove_file(shares.folder.join(name)).map_err(|source| shares.failed(source))?;
+        let is_left = |path: &PathBuf| path.extension().is_some_and(|end| end == TEMPORARY) && is_old(path);
+        for path in shares.names()?.iter().map(|name| shares.folder.join(name)).filter(is_left) {
+            match fs::remove_file(path) {
+                // Another machine that shares the folder has removed it.
+                Err(source) if source.kind() == std::io::ErrorKind::NotFound => {}
+                removed => removed.map_err(|source| shares.failed(source))?,
+            }
         }
         Ok(shares)
     }
@@ -273,14 +278,17 @@ mod tests {
     }
 
     #[test]
-    fn what_a_crash_leaves_of_a_deposit_is_removed() {
+    fn what_a_crash_leaves_of_a_deposit_is_removed_and_what_is_being_written_stays() {
         let folder = tempdir().unwrap();
         let shares = open(&folder);
         stage(&shares, id(1, 1));
-        let path = shares.path(PLAN, Owner([1; 32]), STAGED).with_extension("staged.0123456789abcdef.tmp");
-        fs::write(&path, b"half").unwrap();
+        let path = shares.path(PLAN, Owner([1; 32]), STAGED);
+        let [left, new] = ["0", "1"].map(|digit| path.with_extension(format!("staged.{}.tmp", digit.repeat(16))));
+        [&left, &new].iter().for_each(|path| fs::write(path, b"half").unwrap());
+        let hour = std::time::Duration::from_secs(3600);
+        fs::File::options().write(true).open(&left).unwrap().set_modified(std::time::SystemTime::now() - hour).unwrap();
         open(&folder);
-        assert!(!path.exists());
+        assert!(!left.exists() && new.exists(), "another machine is about to rename the new one");
         assert_eq!(used(&shares), [(1, 1, false)]);
     }
 }

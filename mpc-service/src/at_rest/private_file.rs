@@ -53,6 +53,9 @@ pub(crate) fn random<const N: usize>() -> Result<[u8; N], DiskError> {
 /// Behind the names of files that are being written.
 pub(crate) const TEMPORARY: &str = "tmp";
 
+/// The bytes that are written to try a place.
+const TRIED_BYTES: usize = 4096;
+
 pub(super) fn temporary_name(path: &Path) -> Result<PathBuf, DiskError> {
     let unique = u64::from_le_bytes(random()?);
     let name = path.file_name().unwrap_or_default().to_string_lossy();
@@ -111,14 +114,24 @@ pub fn write_private(path: &Path, bytes: &[u8]) -> Result<(), DiskError> {
     })
 }
 
-/// Tries whether a file of that name can be written, without writing it.
+/// Tries whether a file of that name can be written, without writing it: on a full disk it cannot.
 ///
 /// # Errors
 /// [`DiskError::Io`], [`DiskError::Randomness`].
 pub fn try_place(path: &Path) -> Result<(), DiskError> {
     let temporary = temporary_name(path)?;
-    let tried = create_private(&temporary).and_then(|_| fs::remove_file(&temporary));
+    // An empty file can be made on a full disk, and some disks say only when they are synced that there is no room.
+    let tried = create_private(&temporary).and_then(|mut file| {
+        let written = file.write_all(&[0; TRIED_BYTES]).and_then(|()| file.sync_data());
+        fs::remove_file(&temporary).and(written)
+    });
     tried.map_err(|source| DiskError::Io { path: path.to_owned(), source })
+}
+
+/// Whether a file is of an earlier time: another process may be about to remove or finish a newer one itself.
+pub(crate) fn is_old(path: &Path) -> bool {
+    let age = fs::metadata(path).and_then(|data| data.modified()).ok().and_then(|modified| modified.elapsed().ok());
+    age.is_some_and(|age| age.as_secs() >= 60)
 }
 
 /// Makes a folder that its owner alone may read, and those above it.

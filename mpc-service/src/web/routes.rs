@@ -264,21 +264,27 @@ impl Web {
     fn result(&self, id: JobId, holder: usize) -> Result<Response<Full<Bytes>>, Problem> {
         match self.jobs.state(id, holder)? {
             State::Running => Ok(empty(StatusCode::ACCEPTED)),
-            State::Failed(problem) => Err(problem),
+            // It was counted and logged when it ended, however often its page asks.
+            State::Failed(problem) => Ok(shown(&problem)),
             State::Done(sealed) => Ok(http::answer(StatusCode::OK, "application/octet-stream", sealed)),
         }
     }
 
     fn refusal(&self, problem: &Problem) -> Response<Full<Bytes>> {
-        let (code, status) = problem.code();
+        let (code, _) = problem.code();
         self.server.status().metrics().refused_for(code);
         tracing::warn!(code, reason = %problem, "a page's request is refused");
-        let mut answer = http::answer(status, JSON, problem.to_json());
-        if let Problem::Rate { seconds } = problem {
-            answer.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(*seconds));
-        }
-        answer
+        shown(problem)
     }
+}
+
+/// A problem as a page is told of it.
+fn shown(problem: &Problem) -> Response<Full<Bytes>> {
+    let mut answer = http::answer(problem.code().1, JSON, problem.to_json());
+    if let Problem::Rate { seconds } = problem {
+        answer.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(*seconds));
+    }
+    answer
 }
 
 fn only(request: &Request<Incoming>, allowed: Method) -> Result<(), Problem> {

@@ -1,4 +1,4 @@
-//! A browser and `node` for the tests of the page, which skip what is not there.
+//! A browser, `node` and `npm` for the tests of the page, which skip what is not there.
 
 use std::process::Command;
 
@@ -7,13 +7,14 @@ use super::debian::install;
 use crate::workspace::{Workspace, works};
 
 /// The programs, and the packages of Debian that have them.
-const PROGRAMS: [(&str, &str); 3] = [("chromium", "chromium"), ("chromedriver", "chromium-driver"), ("node", "nodejs")];
+const PROGRAMS: [(&str, &str); 4] =
+    [("chromium", "chromium"), ("chromedriver", "chromium-driver"), ("node", "nodejs"), ("npm", "npm")];
 
 /// Whether the programs are there; on Debian root has them installed.
 pub(super) fn run_step(_: &Workspace) -> Outcome {
     let packages = missing();
     if packages.is_empty() {
-        return Outcome::Passed("chromium, its driver and node".into());
+        return Outcome::Passed("chromium, its driver, node and npm".into());
     }
     install(&packages);
     let packages = missing().join(" ");

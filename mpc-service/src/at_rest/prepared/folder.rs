@@ -32,7 +32,7 @@ use super::error::{StoreError, in_folder};
 use super::{BatchWriter, Description, Fate, Hold, MAX_DESCRIPTION, Note, PreparedStore, Usage};
 use crate::at_rest::encrypted_file::{EncryptedReader, FileKey};
 use crate::at_rest::private_file::{
-    DiskError, TEMPORARY, create_private, create_private_folder, open_private, try_place,
+    DiskError, TEMPORARY, create_private, create_private_folder, is_old, open_private, try_place,
 };
 use crate::names::{BatchId, Owner};
 
@@ -327,12 +327,6 @@ impl PreparedStore for FolderStore {
     fn is_noted(&self, batch: BatchId) -> Result<bool, StoreError> {
         Ok(self.note_path(batch).exists())
     }
-}
-
-/// Whether a file is of an earlier time: another process may be about to remove or finish a newer one itself.
-fn is_old(path: &Path) -> bool {
-    let age = fs::metadata(path).and_then(|data| data.modified()).ok().and_then(|modified| modified.elapsed().ok());
-    age.is_some_and(|age| age.as_secs() >= 60)
 }
 
 fn names(folder: &Path) -> Result<Vec<String>, StoreError> {

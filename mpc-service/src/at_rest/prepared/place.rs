@@ -110,7 +110,7 @@ impl Stores {
         }
     }
 
-    /// Whether the place can be used now.
+    /// Whether the place can be used now, and has room.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -118,7 +118,7 @@ impl Stores {
         match self {
             Self::Folder(path) => super::folder::check(path),
             #[cfg(feature = "postgres")]
-            Self::Database(database) => Ok(database.check()?),
+            Self::Database(database) => database.check(),
         }
     }
 }

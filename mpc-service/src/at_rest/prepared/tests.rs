@@ -1,5 +1,6 @@
 //! The duties of every store, whatever it keeps its batches in.
 
+mod full;
 mod media;
 
 use std::collections::BTreeSet;

@@ -88,12 +88,12 @@ impl Server {
                 message::accept(&mut caller.link, &caller.name).await
             }
             Err(error) => {
-                let reason = match &error {
-                    ServiceError::Arguments(reason) => reason.clone(),
-                    _ => error.refusal().1,
+                let (refusal, reason) = match &error {
+                    ServiceError::Arguments(reason) => (Refusal::Differs, reason.clone()),
+                    _ => error.refusal(),
                 };
-                self.status.metrics().refused(Refusal::Differs);
-                message::refuse(&mut caller.link, Refusal::Differs, &reason, &caller.name).await;
+                self.status.metrics().refused(refusal);
+                message::refuse(&mut caller.link, refusal, &reason, &caller.name).await;
                 Err(error)
             }
         }

@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use mpc_nn::Preprocessing;
 use mpc_nn::delegation::InputShare;
 use mpc_nn::run::{Inputs, Outputs};
+use mpc_nn::{Plan, Preprocessing};
 use mpc_ring::{Ring, in_ring};
 use mpc_shares::SecretVec;
 use mpc_transport::tls::Identity;
@@ -28,10 +28,16 @@ use crate::wire::message::{SessionRequest, Work};
 /// How the data owner is named.
 const PAGE: &str = "the page";
 
+/// Runs a session by the plan that its request was measured with.
+type Run = Box<
+    dyn FnOnce(&Server, SessionRequest, &PublicModel, &Posted, Found) -> Result<SecretVec<u8>, ServiceError> + Send,
+>;
+
 /// A model that pages bring inputs to.
 pub(crate) struct PageModel {
     plan: PlanDigest,
     public: PublicModel,
+    run: Run,
     /// The bytes of this server's share of the inputs.
     pub(crate) share_bytes: usize,
     memory: u64,
@@ -41,6 +47,7 @@ pub(crate) struct PageModel {
 pub(crate) struct Ready {
     plan: PlanDigest,
     public: PublicModel,
+    run: Run,
     posted: Posted,
     found: Found,
     grant: Grant,
@@ -50,14 +57,15 @@ impl Server {
     /// The model of a plan.
     pub(crate) fn model_for_page(&self, plan: PlanDigest) -> Result<PageModel, Problem> {
         let public = self.public(plan)?;
-        let (share_bytes, memory) = in_ring!(public.terms.ring, R => {
+        in_ring!(public.terms.ring, R => {
             let made = public.plan::<R>().map_err(|_| Problem::NoModel { plan })?;
             if PlanDigest(made.digest()) != plan || public.terms.setting != Topology::Outsourced {
                 return Err(Problem::NoModel { plan });
             }
-            (made.input_share_bytes(self.party), made.memory_bytes(self.party, Preprocessing::Ahead))
-        });
-        Ok(PageModel { plan, public, share_bytes, memory })
+            let share_bytes = made.input_share_bytes(self.party);
+            let memory = made.memory_bytes(self.party, Preprocessing::Ahead);
+            Ok(PageModel { plan, public, run: run_by(made), share_bytes, memory })
+        })
     }
 
     /// The shares of models of a plan that are here, and whether sessions use each already.
@@ -103,18 +111,16 @@ impl Server {
         let own = self.endpoint.identity.certificate().fingerprint();
         let grant = self.capacity.grant(own, model.memory, 1)?;
         let found = self.chosen(model.plan, posted.deposit)?;
-        Ok(Ready { plan: model.plan, public: model.public, posted, found, grant })
+        let PageModel { plan, public, run, .. } = model;
+        Ok(Ready { plan, public, run, posted, found, grant })
     }
 
     /// Runs the inference, and seals this server's share of the result for the page.
     pub(crate) fn infer_for_page(&self, ready: Ready) -> Result<Vec<u8>, Problem> {
-        let limit = self.capacity.limits().session_time;
-        let Ready { plan, public, posted, found, grant } = ready;
+        let Ready { plan, public, run, posted, found, grant } = ready;
         let request = SessionRequest { session: posted.session, plan, work: Work::Live, inferences: 1 };
-        let run =
-            async { in_ring!(public.terms.ring, R => self.infer_in::<R>(request, &public, &posted, found).await) };
         let running = self.status.metrics().begin();
-        let share = smol::block_on(within(limit, ServiceError::too_long(PAGE, limit), run));
+        let share = run(self, request, &public, &posted, found);
         self.status.metrics().ended(Purpose::Page, share.as_ref().map(|_| ()));
         drop((grant, running));
         let share = share.map_err(|error| {
@@ -127,26 +133,34 @@ impl Server {
 
     async fn infer_in<R: Ring>(
         &self,
+        plan: &Plan<R>,
         request: SessionRequest,
         public: &PublicModel,
         posted: &Posted,
         found: Found,
     ) -> Result<SecretVec<u8>, ServiceError> {
-        let plan = public.plan::<R>()?;
-        let share = InputShare::from_bytes(&plan, self.party, posted.share());
+        let share = InputShare::from_bytes(plan, self.party, posted.share());
         let share = share.map_err(|error| ServiceError::Arguments(error.to_string()))?;
         let agreed = self.agreed(None, request, public, Some(posted.deposit))?;
         let agreed = Agreed { page: Some(posted.servers), ..agreed };
         let at = Meeting { public, called: self.called(&[])?, begun: Arc::clone(&self.begun) };
-        let Links { parties, maker, .. } = self.connect(&plan, &agreed, None, at, PAGE).await?;
+        let Links { parties, maker, .. } = self.connect(plan, &agreed, None, at, PAGE).await?;
         let network = self.endpoint.network(self.party, parties, agreed.names());
         let watch = &mut Counting(self.status.metrics());
-        let run = PartyRun { plan: &plan, agreed: &agreed, party: self.party, network, watch };
+        let run = PartyRun { plan, agreed: &agreed, party: self.party, network, watch };
         let mut exchange = OneShare { input: Some(share), output: None };
         let maker = maker.ok_or(ServiceError::NoDealer)?;
-        run.live(maker, self.model(&plan, Some(found))?, &mut exchange).await?;
+        run.live(maker, self.model(plan, Some(found))?, &mut exchange).await?;
         exchange.output.ok_or_else(|| ServiceError::Arguments("the plan leaves no share of its result".to_owned()))
     }
+}
+
+fn run_by<R: Ring>(plan: Plan<R>) -> Run {
+    Box::new(move |server, request, public, posted, found| {
+        let limit = server.capacity.limits().session_time;
+        let run = server.infer_in(&plan, request, public, posted, found);
+        smol::block_on(within(limit, ServiceError::too_long(PAGE, limit), run))
+    })
 }
 
 /// The share that was posted, and then that of the result.

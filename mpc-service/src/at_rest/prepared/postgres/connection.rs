@@ -19,11 +19,15 @@ use tokio_postgres_rustls::MakeRustlsConnect;
 
 use super::error::{DatabaseError, named};
 use super::schema;
+use crate::at_rest::prepared::error::StoreError;
+use crate::at_rest::private_file::random;
 
 /// Connections of one program.
 const CONNECTIONS: u32 = 16;
 /// How long a connection, or one that is free, is waited for.
 const CONNECT_TIME: Duration = Duration::from_secs(5);
+/// The bytes that are written to try whether there is room: more than what is left of a page of a table, as a rule.
+const TRIED_BYTES: usize = 8192;
 /// The settings of every connection: a claim is on disk when it is committed, and nobody waits for ever.
 const SESSION: &str = "set synchronous_commit = on; set statement_timeout = '30s'; set lock_timeout = '10s';
     set idle_in_transaction_session_timeout = '30s'";
@@ -105,12 +109,16 @@ impl Database {
         }
     }
 
-    /// Whether the database answers.
+    /// Whether the database answers, and takes writes; what is written to try that is not kept.
     ///
     /// # Errors
-    /// [`DatabaseError`].
-    pub fn check(&self) -> Result<(), DatabaseError> {
-        self.connect()?.query("select 1", &[]).map(drop)
+    /// [`StoreError`].
+    pub fn check(&self) -> Result<(), StoreError> {
+        let (batch, data) = (random::<16>()?, random::<TRIED_BYTES>()?);
+        let mut connection = self.connect()?;
+        let mut transaction = connection.transaction()?;
+        let tried = transaction.execute(schema::TRY, &[&&batch[..], &&data[..]]).map(drop);
+        Ok(tried.map_err(|error| named(&self.place, &error))?)
     }
 }
 

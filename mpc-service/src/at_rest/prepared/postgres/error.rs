@@ -125,7 +125,7 @@ pub(super) fn named(place: &str, error: &Error) -> DatabaseError {
         SqlState::INVALID_PASSWORD | SqlState::INVALID_AUTHORIZATION_SPECIFICATION => DatabaseError::Denied { place },
         SqlState::INVALID_CATALOG_NAME => DatabaseError::NoDatabase { place },
         SqlState::INSUFFICIENT_PRIVILEGE => DatabaseError::Forbidden { place, reason },
-        SqlState::DISK_FULL | SqlState::OUT_OF_MEMORY => DatabaseError::Full { place },
+        SqlState::DISK_FULL => DatabaseError::Full { place },
         SqlState::TOO_MANY_CONNECTIONS => DatabaseError::Busy { place },
         SqlState::READ_ONLY_SQL_TRANSACTION => DatabaseError::ReadOnly { place },
         SqlState::QUERY_CANCELED | SqlState::LOCK_NOT_AVAILABLE => DatabaseError::TimedOut { place },

@@ -148,6 +148,10 @@ pub(super) const PIECE: &str = "
     with later as (select set_config('synchronous_commit', 'off', true))
     insert into mpc_piece (scope, batch, idx, seq, length, data) select $1, $2, $3, $4, $5, $6 from later";
 
+/// Tries whether there is room for what is not kept.
+pub(super) const TRY: &str = "
+    insert into mpc_piece (scope, batch, idx, seq, length, data) values ('', $1, -1, 0, 0, $2)";
+
 pub(super) const FINISH: &str = "
     update mpc_batch set plan = $3, size = $4, description = $5, prepared_at = now(), writing_until = null
     where scope = $1 and id = $2 and description is null";

@@ -74,18 +74,25 @@ impl PostgresServer {
 
     /// A server of one's own. `None` where none is installed, which is said.
     pub fn start() -> Option<Self> {
+        let mut command = Command::new("sh");
+        if is_root() {
+            command = Command::new("runuser");
+            command.args(["-u", "nobody", "--", "sh"]);
+        }
+        Self::start_by(command, is_root())
+    }
+
+    /// As [`start`](Self::start), by a command that is a shell in some way, and whether that is user `nobody`'s.
+    pub fn start_by(mut command: Command, is_nobody: bool) -> Option<Self> {
         let Some(programs) = programs() else {
             assert!(std::env::var_os("MPC_POSTGRES_REQUIRED").is_none(), "{MISSING}");
             println!("{MISSING}");
             return None;
         };
         let folder = tempfile::Builder::new().prefix("mpc-postgres-").tempdir().unwrap().keep();
-        let mut command = Command::new("sh");
-        if is_root() {
+        if is_nobody {
             let given = Command::new("chown").args(["nobody:"]).arg(&folder).status().unwrap();
             assert!(given.success());
-            command = Command::new("runuser");
-            command.args(["-u", "nobody", "--", "sh"]);
         }
         let port = port();
         command.args(["-c", KEEPER, "sh"]).arg(&folder).arg(&programs).arg(port.to_string());

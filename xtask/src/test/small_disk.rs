@@ -1,0 +1,17 @@
+//! Small file systems for the tests of full disks, which mount them in user namespaces and skip what cannot be.
+
+use std::process::Command;
+
+use super::Outcome;
+use crate::workspace::{Workspace, works};
+
+/// Whether one can be mounted.
+pub(super) fn run_step(_: &Workspace) -> Outcome {
+    let mut command = Command::new("unshare");
+    command.args(["--user", "--map-root-user", "--mount", "mount", "-t", "tmpfs", "-o", "size=64k", "mpc", "/tmp"]);
+    if works(&mut command) {
+        return Outcome::Passed("a tmpfs in a user namespace".into());
+    }
+    let how = "`unshare` of util-linux is needed, and the right to make user namespaces (Linux)";
+    Outcome::Skipped(format!("none can be mounted, and the tests of full disks are skipped: {how}"))
+}
