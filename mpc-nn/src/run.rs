@@ -4,6 +4,7 @@ pub(crate) mod context;
 mod data;
 mod drawing;
 pub(crate) mod fixed_point;
+mod group;
 mod model;
 
 use alloc::boxed::Box;

@@ -81,7 +81,7 @@ pub(crate) struct Context {
     origins: BTreeMap<NodeId, Origin>,
     /// The nodes that reshapes and transposes have made: equal ones are one node, so that layers behind them open it once.
     movements: BTreeMap<(NodeId, Movement), NodeId>,
-    /// What was repeated along axes of size 1.
+    /// For a value that repeats another one along axes of size 1, that one.
     repeats: BTreeMap<NodeId, Tensor>,
     /// The tensor whose exponentials a sum adds, and the axes of the sum.
     pub(crate) exponents: BTreeMap<NodeId, (Tensor, Vec<usize>)>,

@@ -52,7 +52,7 @@ impl<'a, R: Ring> Values<'a, R> {
         self.values.extend(made);
     }
 
-    /// What such a way has made.
+    /// The values that such a way has made.
     pub(crate) fn into_made(self) -> BTreeMap<NodeId, ArithmeticShares<R>> {
         self.values
     }

@@ -4,8 +4,8 @@
 //! those that read it before. Of the steps that could send next, the one with the longest way in rounds to the end of the plan
 //! goes first (list scheduling; Graham, "Bounds on multiprocessing timing anomalies", SIAM J. Appl. Math. 17, 1969, with the
 //! critical path as priority). Beside it run others, each with what waits for it alone, for as many rounds as the first takes.
-//! What a party does alone comes just before the step that needs it, so that no value is there for longer than in the graph's
-//! own order.
+//! A step that a party does alone comes just before the one that needs it, so that no value is there for longer than in the
+//! graph's own order.
 
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec;

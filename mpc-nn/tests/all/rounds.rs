@@ -39,7 +39,7 @@ fn ways_that_do_not_meet_share_their_rounds() {
     check::<u128>(&two_ways(), Settings::new(2), 0.001, Preprocessing::Streamed);
 }
 
-/// What a step adds to a graph: an operation, and which earlier nodes it reads.
+/// An operation that is added to a graph, and which earlier nodes it reads.
 type Choice = (u8, usize, usize);
 
 fn random_graph(choices: &[Choice], outputs: usize) -> Graph {

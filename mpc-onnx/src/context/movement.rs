@@ -285,12 +285,12 @@ impl Context {
         Ok(y)
     }
 
-    /// What a value repeats along axes, with size 1 there.
+    /// The value that another one repeats along axes, with size 1 there.
     pub(crate) fn repeated(&self, x: &Tensor) -> Option<Tensor> {
         self.repeats.get(&x.id).filter(|source| source.rank() == x.rank()).cloned()
     }
 
-    /// What is made of a value, repeated up to `shape`: once for each element instead of once for each repetition.
+    /// A result of a value, repeated up to `shape`: made once for each element instead of once for each repetition.
     pub(crate) fn repeat(
         &mut self,
         source: &Tensor,
