@@ -39,7 +39,7 @@ impl Joint {
         let end = || (Arc::new(ConcurrentQueue::bounded(1)), Arc::new(ConcurrentQueue::bounded(1)));
         let ends: Vec<(Sent, Received)> = (0..count).map(|_| end()).collect();
         let lane = |(sent, received): &(Sent, Received)| {
-            Party::new(Lane {
+            Party::with_own(Lane {
                 party: party.index(),
                 parties: party.parties(),
                 sent: Arc::clone(sent),
@@ -82,8 +82,9 @@ impl Joint {
         let mut from = 0;
         for (at, part) in parts {
             let messages = received.chunks_exact(message.len().max(1));
-            let own = messages.flat_map(|message| message[from..from + part.len()].iter().copied());
-            self.hand(*at, Ok(own.collect()));
+            // With the part as it was sent, which all know now.
+            let all = messages.chain([&message[..]]).flat_map(|message| &message[from..from + part.len()]);
+            self.hand(*at, Ok(all.copied().collect()));
             from += part.len();
         }
     }

@@ -17,6 +17,8 @@ pub struct Party {
     message: Zeroizing<Vec<u8>>,
     message_len: usize,
     received: Zeroizing<Vec<u8>>,
+    /// Whether its transport gives its own message back behind those of the others.
+    gets_own: bool,
 }
 
 // The buffers hold shares of what was opened last.
@@ -30,7 +32,12 @@ impl Party {
     /// The party at one end of a transport.
     pub fn new(transport: impl Transport + 'static) -> Self {
         let transport = Metered::new(AnyTransport::new(transport));
-        Self { transport, message: Vec::new().into(), message_len: 0, received: Vec::new().into() }
+        Self { transport, message: Vec::new().into(), message_len: 0, received: Vec::new().into(), gets_own: false }
+    }
+
+    /// As [`new`](Self::new), over a transport that gives this party's own message back, as it was sent.
+    pub(crate) fn with_own(transport: impl Transport + 'static) -> Self {
+        Self { gets_own: true, ..Self::new(transport) }
     }
 
     /// This party's index, from 0.
@@ -90,11 +97,13 @@ impl Party {
         &mut self,
     ) -> Result<(&[u8], impl Iterator<Item = &[u8]> + Clone), crate::ProtocolError> {
         let message = &self.message[..self.message_len];
-        let len = (self.transport.parties() - 1) * message.len();
+        let others = (self.transport.parties() - 1) * message.len();
+        let len = if self.gets_own { others + message.len() } else { others };
         if self.received.len() < len {
             self.received.resize(len, 0);
         }
         self.transport.exchange(message, &mut self.received[..len]).await?;
-        Ok((message, self.received[..len].chunks_exact(message.len().max(1))))
+        let (others, own) = self.received[..len].split_at(others);
+        Ok((if self.gets_own { own } else { message }, others.chunks_exact(message.len().max(1))))
     }
 }
