@@ -48,7 +48,7 @@ impl<R: Ring> Deal<R> for BeaverTriple<R> {
         let (a, b) = (dealing.uniform(), dealing.uniform());
         let mut c = SecretVec::zeros(map.output_len());
         map.accumulate(&a, &b, &mut c);
-        dealing.dealt(c).await
+        dealing.dealt(&c).await
     }
 
     fn scratch(map: &Bilinear) -> usize {
@@ -82,7 +82,7 @@ impl<R: Ring> Deal<R> for SquarePair<R> {
     async fn deal(_: &usize, dealing: &mut Dealing<'_, R>) -> Result<(), ProtocolError> {
         let mut a = dealing.uniform();
         a.iter_mut().for_each(|x| *x = x.wrapping_mul(*x));
-        dealing.dealt(a).await
+        dealing.dealt(&a).await
     }
 }
 

@@ -46,7 +46,8 @@ impl Correlation for BitTriples {
 impl<R: Ring> Deal<R> for BitTriples {
     async fn deal(_: &Planes, dealing: &mut Dealing<'_, R>) -> Result<(), ProtocolError> {
         let (a, b) = (dealing.uniform_words(), dealing.uniform_words());
-        dealing.dealt_words(a.iter().zip(b.iter()).map(|(&a, &b)| a & b).collect()).await
+        let products: SecretVec<u64> = a.iter().zip(b.iter()).map(|(&a, &b)| a & b).collect();
+        dealing.dealt_words(&products).await
     }
 }
 

@@ -36,8 +36,8 @@ impl<R: Ring> Correlation for DaBits<R> {
 impl<R: Ring> Deal<R> for DaBits<R> {
     async fn deal(&len: &usize, dealing: &mut Dealing<'_, R>) -> Result<(), ProtocolError> {
         let words = dealing.uniform_words();
-        let bits = BinaryShares::new(1, len, words.into_vec())?.to_elements::<R>()?;
-        dealing.dealt(bits.into()).await
+        let bits = SecretVec::from(BinaryShares::new(1, len, words.into_vec())?.to_elements::<R>()?);
+        dealing.dealt(&bits).await
     }
 }
 
@@ -67,7 +67,7 @@ impl<R: Ring> Correlation for EdaBits<R> {
 impl<R: Ring> Deal<R> for EdaBits<R> {
     async fn deal(_: &usize, dealing: &mut Dealing<'_, R>) -> Result<(), ProtocolError> {
         let bits = BinaryShares::from_elements(&dealing.uniform(), R::BITS)?;
-        dealing.dealt_words(SecretVec::copy_of(bits.words())).await
+        dealing.dealt_words(bits.words()).await
     }
 }
 

@@ -122,7 +122,7 @@ impl<R: Ring> Deal<R> for FixedWeightProduct<R> {
         check_len("fixed weights, input", map.left_len(), a.len())?;
         let mut c = SecretVec::zeros(map.output_len());
         weights.accumulate(&map, a, &mut c);
-        dealing.dealt(c).await
+        dealing.dealt(&c).await
     }
 
     fn scratch(shape: &FixedWeightShape) -> usize {

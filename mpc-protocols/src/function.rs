@@ -51,8 +51,8 @@
 //! rounded by n/2 units if it was shifted. A quotient q with dividends is off by n/2 units + 2^−13·|q|, of the divisor rounded
 //! in the same way, however large the dividend and the divisor are.
 //!
-//! Sqrt, Power and PositiveReciprocal give 0 for arguments from −2^{k−3} units to 0, Reciprocal gives 0 for 0, with dividends, too, and Log gives
-//! −f·ln 2. Beyond the largest result, 2^{k−2} units, results are meaningless, as they are outside
+//! Sqrt, Power and PositiveReciprocal give 0 for arguments from −2^{k−3} units to 0, Reciprocal gives 0 for 0, with dividends,
+//! too, and Log gives −f·ln 2. Beyond the largest result, 2^{k−2} units, results are meaningless, as they are outside
 //! [`FunctionPlan::range`].
 
 mod bound;

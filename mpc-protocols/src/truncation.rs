@@ -55,7 +55,7 @@ impl<R: Ring> Correlation for LiftMask<R> {
 impl<R: Ring> Deal<R> for LiftMask<R> {
     async fn deal(&LiftShape { len, bits }: &LiftShape, dealing: &mut Dealing<'_, R>) -> Result<(), ProtocolError> {
         let mask = random_bits(dealing, len, bits);
-        deal_copy(dealing, &mask).await?;
+        dealing.dealt(&mask).await?;
         deal_top_bits(dealing, &mask, bits).await
     }
 }
@@ -65,11 +65,6 @@ pub(crate) fn random_bits<R: Ring>(dealing: &mut Dealing<'_, R>, len: usize, bit
     let mut elements = dealing.random(len);
     elements.iter_mut().for_each(|r| *r = *r & R::low_mask(bits));
     elements
-}
-
-/// Deals elements that are still needed.
-pub(crate) async fn deal_copy<R: Ring>(dealing: &mut Dealing<'_, R>, elements: &[R]) -> Result<(), ProtocolError> {
-    dealing.dealt_by(BLOCK, |from, values| values.copy_from_slice(&elements[from..][..values.len()])).await
 }
 
 /// Deals the top bit of each element of `bits` bits.

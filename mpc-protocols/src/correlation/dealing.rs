@@ -92,7 +92,13 @@ impl<R: Ring> Dealing<'_, R> {
     }
 
     fn field(&mut self) -> Field {
-        self.fields.next().unwrap_or_else(no_field)
+        self.fields.next().unwrap_or_else(|| unreachable!("one more field than the correlation has"))
+    }
+
+    /// Whole values are as many as the next field has.
+    fn expect(&self, len: usize) {
+        let field = self.fields.as_slice().first();
+        assert_eq!(field.map(|field| field.len), Some(len), "{field:?}");
     }
 
     /// The weight mask of an index.
@@ -132,7 +138,8 @@ impl<R: Ring> Dealing<'_, R> {
     }
 
     /// Makes `values` the sum of the parties' shares of the next field: the last party is sent what the others' lack.
-    pub(crate) async fn dealt(&mut self, values: Secret<R>) -> Result<(), ProtocolError> {
+    pub(crate) async fn dealt(&mut self, values: &[R]) -> Result<(), ProtocolError> {
+        self.expect(values.len());
         self.dealt_by(BLOCK, |from, block| block.copy_from_slice(&values[from..][..block.len()])).await
     }
 
@@ -143,13 +150,14 @@ impl<R: Ring> Dealing<'_, R> {
         block: usize,
         fill: impl FnMut(usize, &mut [R]) + Send,
     ) -> Result<(), ProtocolError> {
+        let field = self.field();
         let (_, others) = split_last(&mut self.generators);
-        let field = self.fields.next().unwrap_or_else(no_field);
         correct(field, block, self.link, &mut self.frame, others, R::wrapping_sub, fill).await
     }
 
     /// Makes `words` the XOR of the parties' shares of the next field.
-    pub(crate) async fn dealt_words(&mut self, words: Secret<u64>) -> Result<(), ProtocolError> {
+    pub(crate) async fn dealt_words(&mut self, words: &[u64]) -> Result<(), ProtocolError> {
+        self.expect(words.len());
         self.dealt_words_by(BLOCK, |from, block| block.copy_from_slice(&words[from..][..block.len()])).await
     }
 
@@ -159,8 +167,8 @@ impl<R: Ring> Dealing<'_, R> {
         block: usize,
         fill: impl FnMut(usize, &mut [u64]) + Send,
     ) -> Result<(), ProtocolError> {
+        let field = self.field();
         let (_, others) = split_last(&mut self.generators);
-        let field = self.fields.next().unwrap_or_else(no_field);
         correct(field, block, self.link, &mut self.frame, others, |x, y| x ^ y, fill).await
     }
 
@@ -177,10 +185,6 @@ impl<R: Ring> Dealing<'_, R> {
         let fill = |from: usize, values: &mut [R]| fill(from / item, values);
         correct(field, item, self.link, &mut self.frame, &mut others, R::wrapping_sub, fill).await
     }
-}
-
-fn no_field() -> Field {
-    unreachable!("one more field than the correlation has")
 }
 
 /// The last party's generator, and the others'.

@@ -14,7 +14,7 @@ use super::tables::{bit_plane, leaf_tables, read_tables};
 use crate::correlation::{AtRest, BLOCK, BitsAtRest, Dealing, Fields, Secret};
 use crate::error::{check_correlation, check_len};
 use crate::open::{self, open_planes};
-use crate::truncation::{TruncateReduce, check_bits, deal_copy, random_bits};
+use crate::truncation::{TruncateReduce, check_bits, random_bits};
 use crate::{Party, ProtocolError};
 
 /// One party's share of r with its one-time tables: what all thresholds of a value have in common.
@@ -43,7 +43,7 @@ impl<R: Ring> MaskTables<R> {
     pub(crate) async fn deal(shape: SignShape, dealing: &mut Dealing<'_, R>) -> Result<Secret<R>, ProtocolError> {
         let SignShape { len, parameters } = shape;
         let mask = random_bits(dealing, len, parameters.bits());
-        deal_copy(dealing, &mask).await?;
+        dealing.dealt(&mask).await?;
         let block = parameters.table_words(BLOCK);
         let tables = |from: usize, tables: &mut [u64]| {
             let mask = &mask[from / block * BLOCK..];
