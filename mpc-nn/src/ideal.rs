@@ -13,7 +13,6 @@ use ndarray::ArrayD;
 use crate::clear::check_inputs;
 use crate::error::InferenceError;
 use crate::ops::values::{Failure, Operands, Values};
-use crate::plan::schedule::last_reads;
 use crate::plan::{Action, Plan};
 use crate::run::context::Ideal;
 use crate::run::fixed_point::{encode_input, encode_weights, split_parameters};
@@ -54,7 +53,6 @@ pub fn evaluate<R: Ring>(
     let mut inputs = graph.inputs().iter().zip(inputs).map(encode).collect::<Result<Vec<_>, _>>()?;
     let mut values = Values::new(graph);
     let mut outputs = Vec::new();
-    let last_reads = last_reads(graph, plan.steps());
     for (index, step) in plan.steps().iter().enumerate() {
         let failed = |failure: Failure| failure.in_step(step);
         let own = values.take(step).ok();
@@ -69,7 +67,7 @@ pub fn evaluate<R: Ring>(
             outputs.push(real);
         }
         values.set(step, value);
-        values.free(&last_reads[index]);
+        values.free(step);
     }
     Ok(outputs)
 }

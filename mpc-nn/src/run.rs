@@ -22,7 +22,7 @@ use crate::encoding::{Header, Kind};
 use crate::error::InferenceError;
 use crate::ops::needs::Material;
 use crate::ops::values::Values;
-use crate::plan::schedule::{groups_of, last_reads};
+use crate::plan::schedule::groups_of;
 use crate::plan::{Owner, Plan};
 
 pub use crate::plan::Preprocessing;
@@ -165,22 +165,24 @@ impl<R: Ring> Inference<'_, R> {
         let (graph, outputs) = (plan.graph(), data::collected(plan));
         let (settings, steps, values) = (plan.settings(), plan.steps(), Values::new(graph));
         let Model { weights, constants, .. } = model;
+        let generator = Some(generator);
         let mut run = Run { party, settings, steps, weights, constants, generator, inputs, values, outputs };
-        let last_reads = last_reads(graph, steps);
+        let mut first = 0;
         for group in groups_of(steps) {
             let mut materials = Vec::with_capacity(group.len());
-            for index in group.clone() {
-                materials.push(correlations.next(index, &steps[index], observer).await?);
+            for (index, step) in (first..).zip(group) {
+                materials.push(correlations.next(index, step, observer).await?);
             }
             // The time of all is the first's.
-            observer.begin(Phase::Online, group.start);
-            run.group(&steps[group.clone()], materials).await?;
-            last_reads[group.clone()].iter().for_each(|nodes| run.values.free(nodes));
-            observer.end(Phase::Online, group.start);
-            for index in group.skip(1) {
+            observer.begin(Phase::Online, first);
+            run.group(group, materials).await?;
+            group.iter().for_each(|step| run.values.free(step));
+            observer.end(Phase::Online, first);
+            for index in first + 1..first + group.len() {
                 observer.begin(Phase::Online, index);
                 observer.end(Phase::Online, index);
             }
+            first += group.len();
         }
         correlations.finish()?;
         // After the last message, so that no other party waits for one.

@@ -77,7 +77,8 @@ impl Protocol for ShareStep {
             (Owner::Party(owner), None) => (owner, None),
             _ => return Err(Failure::NoValue),
         };
-        Ok(sharing::share(run.party, owner, &step.shape, secret.as_deref(), run.generator).await?)
+        let generator = run.generator.as_deref_mut().ok_or(Failure::NoValue)?;
+        Ok(sharing::share(run.party, owner, &step.shape, secret.as_deref(), generator).await?)
     }
 
     fn ideal<R: Ring>(&self, ideal: Ideal<'_, R>, _step: &Step) -> Result<Vec<R>, Failure> {

@@ -81,9 +81,9 @@ impl<'a, R: Ring> Values<'a, R> {
         self.values.insert(step.node, value);
     }
 
-    /// Drops values that nothing reads any more.
-    pub(crate) fn free(&mut self, nodes: &[NodeId]) {
-        nodes.iter().for_each(|node| drop(self.values.remove(node)));
+    /// Drops the values that a step was the last to read.
+    pub(crate) fn free(&mut self, step: &Step) {
+        step.last_reads.iter().for_each(|node| drop(self.values.remove(node)));
     }
 }
 

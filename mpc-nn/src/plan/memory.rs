@@ -5,7 +5,7 @@ use alloc::collections::BTreeMap;
 use mpc_protocols::{Bilinear, Request};
 use mpc_ring::{Ring, packing};
 
-use super::schedule::{groups_of, last_reads};
+use super::schedule::groups_of;
 use super::{Action, Plan, Preprocessing, Step};
 use crate::graph::NodeId;
 
@@ -68,11 +68,9 @@ impl<R: Ring> Plan<R> {
             Preprocessing::Ahead => self.correlation_bytes(party),
             Preprocessing::Streamed => 0,
         };
-        let last_reads = last_reads(&self.graph, &self.steps);
         let mut values = BTreeMap::new();
         let (mut most, mut longest_messages) = (0, 0);
-        for range in groups_of(&self.steps) {
-            let group = &self.steps[range.clone()];
+        for group in groups_of(&self.steps) {
             let branches = group.iter().flat_map(|step| &step.branches).map(|&branch| &self.steps[branch]);
             let made: BTreeMap<NodeId, u64> =
                 group.iter().chain(branches).map(|step| (step.node, bytes::<R>(step.shape.iter().product()))).collect();
@@ -83,7 +81,7 @@ impl<R: Ring> Plan<R> {
             most = most.max(live.saturating_add(group.iter().map(working).sum()));
             longest_messages = longest_messages.max(group.iter().map(|step| self.messages(step, party)).sum());
             values.extend(made);
-            last_reads[range].iter().flatten().for_each(|node| _ = values.remove(node));
+            group.iter().flat_map(|step| &step.last_reads).for_each(|node| _ = values.remove(node));
         }
         most.saturating_add(longest_messages).saturating_add(ahead)
     }

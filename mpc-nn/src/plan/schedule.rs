@@ -11,7 +11,6 @@ use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec;
 use alloc::vec::Vec;
 use core::cmp::Reverse;
-use core::ops::Range;
 
 use mpc_protocols::joint::own_rounds;
 
@@ -35,9 +34,8 @@ pub(super) fn order(graph: &Graph, steps: Vec<Step>, settings: &Settings) -> Vec
     let mut steps: Vec<Option<Step>> = steps.into_iter().map(Some).collect();
     let placed = order.iter().filter_map(|&(step, way)| Some(moved(steps[step].take()?, way, &places)));
     let mut ordered: Vec<Step> = placed.collect();
-    for range in groups_of(&ordered) {
-        share_rounds(&mut ordered[range]);
-    }
+    ordered.chunk_by_mut(is_one_group).for_each(share_rounds);
+    set_last_reads(graph, &mut ordered);
     ordered
 }
 
@@ -50,28 +48,27 @@ fn moved(mut step: Step, way: Option<usize>, places: &[usize]) -> Step {
 }
 
 /// The steps of each group: a step alone, or ways that run in the same rounds.
-pub(crate) fn groups_of(steps: &[Step]) -> Vec<Range<usize>> {
-    let mut groups: Vec<Range<usize>> = Vec::new();
-    let mut before = None;
-    for (index, step) in steps.iter().enumerate() {
-        match groups.last_mut() {
-            Some(group) if step.way.is_some() && step.way >= before && before.is_some() => group.end = index + 1,
-            _ => groups.push(index..index + 1),
-        }
-        before = step.way;
-    }
-    groups
+pub(crate) fn groups_of(steps: &[Step]) -> impl Iterator<Item = &[Step]> {
+    steps.chunk_by(is_one_group)
 }
 
 /// The ways of a group.
 pub(crate) fn ways_of(group: &[Step]) -> Vec<&[Step]> {
-    group.chunk_by(|step, next| step.way == next.way).collect()
+    group.chunk_by(is_one_way).collect()
+}
+
+fn is_one_group(step: &Step, next: &Step) -> bool {
+    step.way.is_some() && step.way <= next.way
+}
+
+fn is_one_way(step: &Step, next: &Step) -> bool {
+    step.way == next.way
 }
 
 /// A frame and a round are the first way's that takes part in them.
 fn share_rounds(group: &mut [Step]) {
     let mut before = 0;
-    for way in group.chunk_by_mut(|step, next| step.way == next.way) {
+    for way in group.chunk_by_mut(is_one_way) {
         let mut at = 0;
         for step in way {
             let rounds = rounds(step);
@@ -89,18 +86,13 @@ fn rounds(step: &Step) -> u64 {
     step.online.iter().map(|traffic| traffic.rounds).max().unwrap_or(0)
 }
 
-/// For each step the values that no later one reads.
-pub(crate) fn last_reads(graph: &Graph, steps: &[Step]) -> Vec<Vec<NodeId>> {
+/// Notes at each step the values that no later one reads.
+fn set_last_reads(graph: &Graph, steps: &mut [Step]) {
     let mut read: BTreeSet<NodeId> = graph.outputs().iter().copied().collect();
-    let mut last: Vec<Vec<NodeId>> = vec![Vec::new(); steps.len()];
-    for (step, last) in steps.iter().zip(&mut last).rev() {
-        for &input in graph.node(step.node).inputs() {
-            if read.insert(input) {
-                last.push(input);
-            }
-        }
+    for step in steps.iter_mut().rev() {
+        let inputs = graph.node(step.node).inputs().iter().copied();
+        step.last_reads = inputs.filter(|&input| read.insert(input)).collect();
     }
-    last
 }
 
 /// Steps by what they wait for.
@@ -113,7 +105,7 @@ struct Schedule<'a> {
     /// For each step how many it still waits for.
     missing: Vec<usize>,
     /// The rounds from each step to the end of the plan.
-    way: Vec<u64>,
+    to_end: Vec<u64>,
     /// Whether the model owner's layers have rounds of their own.
     is_owners: bool,
     is_placed: Vec<bool>,
@@ -128,14 +120,14 @@ impl<'a> Schedule<'a> {
         for (step, needed) in needed.iter().enumerate() {
             needed.iter().for_each(|&needed: &usize| waiting[needed].push(step));
         }
-        let mut way = vec![0; steps.len()];
+        let mut to_end = vec![0; steps.len()];
         for step in (0..steps.len()).rev() {
-            let behind = waiting[step].iter().map(|&later| way[later]).max().unwrap_or(0);
-            way[step] = rounds(&steps[step]) + behind;
+            let behind = waiting[step].iter().map(|&later| to_end[later]).max().unwrap_or(0);
+            to_end[step] = rounds(&steps[step]) + behind;
         }
         let missing = needed.iter().map(Vec::len).collect();
         let (is_owners, is_placed) = (settings.clear_owner().is_some(), vec![false; steps.len()]);
-        Self { steps, needed, waiting, missing, way, is_owners, is_placed, ready: BTreeSet::new() }
+        Self { steps, needed, waiting, missing, to_end, is_owners, is_placed, ready: BTreeSet::new() }
     }
 
     /// The steps in order, with their ways.
@@ -152,7 +144,7 @@ impl<'a> Schedule<'a> {
             for (number, way) in ways.iter().enumerate() {
                 order.extend(way.iter().map(|&step| (step, if is_one { None } else { Some(number) })));
             }
-            let sent: Vec<usize> = group.into_iter().filter(|&step| self.sends(step)).collect();
+            let sent: Vec<usize> = group.into_iter().filter(|&step| !self.is_alone(step)).collect();
             for step in sent {
                 self.ready.remove(&step);
                 let behind = self.done(step);
@@ -178,36 +170,38 @@ impl<'a> Schedule<'a> {
     /// Steps that wait for nothing more: what a party does alone is as good as done.
     fn release(&mut self, mut free: Vec<usize>) {
         while let Some(step) = free.pop() {
-            match self.steps[step].action {
-                // Outputs come last.
-                Action::Reveal { .. } => {}
-                // What ran behind another step of its way is counted as done by its group.
-                _ if self.sends(step) && self.is_placed[step] => {}
-                _ if self.sends(step) => {
-                    self.ready.insert(step);
-                }
-                _ => free.extend(self.done(step)),
+            if self.is_alone(step) {
+                free.extend(self.done(step));
+            // Outputs come last, and what ran behind another step of its way is counted as done by its group.
+            } else if !self.is_output(step) && !self.is_placed[step] {
+                self.ready.insert(step);
             }
         }
     }
 
-    fn sends(&self, step: usize) -> bool {
-        matches!(self.steps[step].action, Action::Share { .. }) || rounds(&self.steps[step]) > 0
+    /// Whether a party does a step without the others.
+    fn is_alone(&self, step: usize) -> bool {
+        !self.is_input(step) && !self.is_output(step) && rounds(&self.steps[step]) == 0
     }
 
-    /// Whether a step only exchanges messages that all parties send alike.
+    fn is_input(&self, step: usize) -> bool {
+        matches!(self.steps[step].action, Action::Share { .. })
+    }
+
+    fn is_output(&self, step: usize) -> bool {
+        matches!(self.steps[step].action, Action::Reveal { .. })
+    }
+
+    /// Whether a step exchanges messages that all parties send alike, and no others.
     fn joins(&self, step: usize) -> bool {
-        match self.steps[step].action {
-            Action::Share { .. } | Action::Reveal { .. } => false,
-            Action::Linear { .. } => !self.is_owners,
-            _ => true,
-        }
+        let is_owners = self.is_owners && matches!(self.steps[step].action, Action::Linear { .. });
+        rounds(&self.steps[step]) > 0 && !self.is_input(step) && !self.is_output(step) && !is_owners
     }
 
     /// The ways that run next.
     fn next_group(&self) -> Option<Vec<Vec<usize>>> {
-        let is_input = |step: usize| matches!(self.steps[step].action, Action::Share { .. });
-        let first = self.ready.iter().copied().max_by_key(|&step| (is_input(step), self.way[step], Reverse(step)))?;
+        let first =
+            self.ready.iter().copied().max_by_key(|&step| (self.is_input(step), self.to_end[step], Reverse(step)))?;
         let mut ways = vec![vec![first]];
         if self.joins(first) {
             let mut left = MAX_ELEMENTS.saturating_sub(self.elements(first));
@@ -242,17 +236,15 @@ impl<'a> Schedule<'a> {
                 for &later in &self.waiting[step] {
                     let missing = missing.entry(later).or_insert(self.missing[later]);
                     *missing -= 1;
-                    let is_alone = !self.sends(later) && !matches!(self.steps[later].action, Action::Reveal { .. });
-                    if *missing == 0 && is_alone {
+                    if *missing == 0 && self.is_alone(later) {
                         free.push(later);
                     }
                 }
             }
-            let ready =
-                missing.iter().filter(|&(&later, &missing)| missing == 0 && self.sends(later) && self.joins(later));
+            let ready = missing.iter().filter(|&(&later, &missing)| missing == 0 && self.joins(later));
             let fitting = ready.map(|(&later, _)| later).filter(|later| !known.contains(later));
             let fitting = fitting.filter(|&later| self.fits(later, rounds_left, *elements_left));
-            next = fitting.max_by_key(|&later| (self.way[later], Reverse(later)));
+            next = fitting.max_by_key(|&later| (self.to_end[later], Reverse(later)));
         }
         // Of what a party does alone only what the way itself reads.
         let mut way = BTreeSet::new();
@@ -291,7 +283,7 @@ fn needed(graph: &Graph, steps: &[Step]) -> Vec<Vec<usize>> {
         let mut needed = BTreeSet::new();
         if step.action.in_place() {
             needed.extend(writers[node]);
-            needed.append(&mut readers[node].drain(..).collect());
+            needed.extend(readers[node].drain(..));
         } else {
             for input in graph.node(step.node).inputs() {
                 needed.extend(writers[input.index()]);

@@ -300,6 +300,9 @@ pub struct Step {
     pub is_branch: bool,
     /// Where it runs in the same rounds as others, which of the ways that wait for nothing of each other it belongs to.
     pub way: Option<usize>,
+    /// The values that no later step reads.
+    #[serde(skip)]
+    pub(crate) last_reads: Vec<NodeId>,
     /// Each party's traffic online; a frame and a round of several steps are the first's.
     #[serde(skip)]
     pub online: Vec<Traffic>,

@@ -74,6 +74,7 @@ impl<'a, R: Ring> Walk<'a, R> {
             branches: Vec::new(),
             is_branch: false,
             way: None,
+            last_reads: Vec::new(),
             online: Vec::new(),
             preprocessing: Traffic::default(),
         });

@@ -19,7 +19,8 @@ pub(crate) struct Run<'a, R: Ring> {
     pub(crate) steps: &'a [Step],
     pub(crate) weights: &'a [FixedWeights<R>],
     pub(crate) constants: &'a [ArithmeticShares<R>],
-    pub(crate) generator: &'a mut Prg,
+    /// For the shares of inputs; ways that run beside others have none.
+    pub(crate) generator: Option<&'a mut Prg>,
     /// This party's part of each input of the graph.
     pub(crate) inputs: Vec<Option<Input<R>>>,
     pub(crate) values: Values<'a, R>,

@@ -6,7 +6,7 @@ use alloc::vec::Vec;
 
 use mpc_protocols::joint::{self, Joint, JointFuture};
 use mpc_ring::Ring;
-use mpc_shares::{ArithmeticShares, Prg};
+use mpc_shares::ArithmeticShares;
 use mpc_transport::Phase;
 
 use super::context::{Collected, Run};
@@ -39,13 +39,13 @@ impl<R: Ring> Run<'_, R> {
     async fn together(&mut self, ways: Vec<&[Step]>, materials: Vec<Material<R>>) -> Result<(), InferenceError> {
         let changed = ways.iter().map(|way| self.take_changed(way)).collect::<Result<Vec<_>, _>>()?;
         let (joint, mut lanes) = Joint::new(self.party, ways.len());
-        let mut generators: Vec<Prg> = ways.iter().map(|_| Prg::new(self.generator.seed())).collect();
         let Self { party, settings, steps, weights, constants, values, .. } = self;
-        let own = lanes.iter_mut().zip(&mut generators).zip(changed);
-        let mut runs: Vec<Run<'_, R>> = own
-            .map(|((party, generator), changed)| {
+        let mut runs: Vec<Run<'_, R>> = lanes
+            .iter_mut()
+            .zip(changed)
+            .map(|(party, changed)| {
                 let (inputs, outputs, values) = (Vec::new(), Collected::default(), values.beside(changed));
-                Run { party, settings, steps, weights, constants, generator, inputs, values, outputs }
+                Run { party, settings, steps, weights, constants, generator: None, inputs, values, outputs }
             })
             .collect();
         let mut materials = materials.into_iter();
