@@ -269,15 +269,13 @@ impl Context {
         Ok(parameter)
     }
 
-    /// A function of each element; of what is repeated, once.
     pub(crate) fn function(&mut self, x: &Tensor, function: Function) -> Lowered<Tensor> {
-        if let Some(source) = self.repeated(x) {
-            return self.repeat(&source, &x.shape, |context, source| context.function(source, function));
-        }
-        let y =
-            self.emit(function_name(&function), &x.shape, |builder, name| builder.function(name, x.id, function))?;
-        self.note(y.id, Origin::Function(x.id, function));
-        Ok(y)
+        self.once(x, |context, x| {
+            let add = |builder: &mut GraphBuilder, name: &str| builder.function(name, x.id, function);
+            let y = context.emit(function_name(&function), &x.shape, add)?;
+            context.note(y.id, Origin::Function(x.id, function));
+            Ok(y)
+        })
     }
 
     /// The same elements, with f fractional bits and `finer` more where there is room for them.
@@ -293,38 +291,33 @@ impl Context {
     }
 
     pub(crate) fn relu(&mut self, x: &Tensor) -> Lowered<Tensor> {
-        if let Some(source) = self.repeated(x) {
-            return self.repeat(&source, &x.shape, |context, source| context.relu(source));
-        }
-        self.emit("relu", &x.shape, |builder, name| builder.relu(name, x.id))
+        self.once(x, |context, x| context.emit("relu", &x.shape, |builder, name| builder.relu(name, x.id)))
     }
 
     pub(crate) fn square(&mut self, x: &Tensor) -> Lowered<Tensor> {
-        if let Some(source) = self.repeated(x) {
-            return self.repeat(&source, &x.shape, |context, source| context.square(source));
-        }
-        let y = self.emit("square", &x.shape, |builder, name| builder.square(name, x.id))?;
-        self.note(y.id, Origin::Product(x.id, x.id));
-        Ok(y)
+        self.once(x, |context, x| {
+            let y = context.emit("square", &x.shape, |builder, name| builder.square(name, x.id))?;
+            context.note(y.id, Origin::Product(x.id, x.id));
+            Ok(y)
+        })
     }
 
     /// x·factor, joined with a factor that x has already.
     pub(crate) fn scale(&mut self, x: &Tensor, factor: f32) -> Lowered<Tensor> {
-        if let Some(Origin::Scaled(source, first)) = self.origin(x.id)
-            && (first * factor).abs() <= MAX_WEIGHT
-        {
-            let source = Tensor { id: source, shape: x.shape.clone() };
-            return self.scale(&source, first * factor);
-        }
         if factor == 1.0 {
             return Ok(x.clone());
         }
-        if let Some(source) = self.repeated(x) {
-            return self.repeat(&source, &x.shape, |context, source| context.scale(source, factor));
-        }
-        let y = self.emit("scale", &x.shape, |builder, name| builder.scale(name, x.id, factor))?;
-        self.note(y.id, Origin::Scaled(x.id, factor));
-        Ok(y)
+        self.once(x, |context, x| {
+            if let Some(Origin::Scaled(source, first)) = context.origin(x.id)
+                && (first * factor).abs() <= MAX_WEIGHT
+            {
+                let source = Tensor { id: source, shape: x.shape.clone() };
+                return context.scale(&source, first * factor);
+            }
+            let y = context.emit("scale", &x.shape, |builder, name| builder.scale(name, x.id, factor))?;
+            context.note(y.id, Origin::Scaled(x.id, factor));
+            Ok(y)
+        })
     }
 
     /// x·factor, of which nothing is computed where what reads it is a multiple again.
@@ -341,12 +334,11 @@ impl Context {
         if value == 0.0 {
             return Ok(x.clone());
         }
-        if let Some(source) = self.repeated(x) {
-            return self.repeat(&source, &x.shape, |context, source| context.offset(source, value));
-        }
-        let y = self.emit("offset", &x.shape, |builder, name| builder.offset(name, x.id, value))?;
-        self.note(y.id, Origin::Offset(x.id, value));
-        Ok(y)
+        self.once(x, |context, x| {
+            let y = context.emit("offset", &x.shape, |builder, name| builder.offset(name, x.id, value))?;
+            context.note(y.id, Origin::Offset(x.id, value));
+            Ok(y)
+        })
     }
 
     /// The sum over axes, which stay with size 1.
@@ -355,10 +347,10 @@ impl Context {
         if axes.is_empty() {
             return Ok(x.clone());
         }
-        if let Some(source) = self.repeated(x)
-            && axes.iter().all(|&axis| source.shape[axis] == x.shape[axis])
-        {
-            return self.repeat(&source, &reduced(&x.shape, &axes), |context, source| context.sum(source, &axes));
+        let source = self.source(x);
+        if source.id != x.id && axes.iter().all(|&axis| source.shape[axis] == x.shape[axis]) {
+            let y = self.sum(&source, &axes)?;
+            return self.expand(&y, &reduced(&x.shape, &axes));
         }
         let y = self.emit("sum", &reduced(&x.shape, &axes), |builder, name| builder.sum(name, x.id, &axes))?;
         if let Some(Origin::Function(source, Function::Exp)) = self.origin(x.id) {

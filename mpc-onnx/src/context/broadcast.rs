@@ -142,10 +142,10 @@ impl Context {
                     return Ok(z);
                 }
             }
-            if let Some((left, right)) = self.repeated(x).zip(self.repeated(y))
-                && left.shape == right.shape
-            {
-                return self.repeat(&left, &x.shape, |context, left| context.multiply(left, &right));
+            let (left, right) = (self.source(x), self.source(y));
+            if left.shape == right.shape && left.shape != x.shape {
+                let product = self.multiply(&left, &right)?;
+                return self.expand(&product, &x.shape);
             }
         }
         let shape = arrays::broadcast_shape(&x.shape, &y.shape)?;
@@ -165,29 +165,31 @@ impl Context {
 
     /// x / y with broadcasting, both private.
     pub(crate) fn divide(&mut self, x: &Tensor, y: &Tensor) -> Lowered<Tensor> {
+        let shape = arrays::broadcast_shape(&x.shape, &y.shape)?;
         // Each divisor once.
-        let y = &self.repeated(y).unwrap_or_else(|| y.clone());
-        if self.has_inverse(y) {
+        let y = &self.source(y);
+        let z = if self.has_inverse(y) {
             let reciprocal = self.reciprocal(y)?;
-            return self.multiply(x, &reciprocal);
-        }
-        let positive = self.is_positive(y.id);
-        self.quotient(x, y, positive)
+            self.multiply(x, &reciprocal)?
+        } else {
+            self.quotient(x, y, self.is_positive(y.id))?
+        };
+        self.expand(&z, &shape)
     }
 
     /// c / y with broadcasting, for private y.
     pub(crate) fn divide_constant(&mut self, c: &ArrayD<f32>, y: &Tensor) -> Lowered<Tensor> {
         let shape = arrays::broadcast_shape(c.shape(), &y.shape)?;
-        if let Some(source) = self.repeated(y).filter(|_| c.len() == 1) {
-            return self.repeat(&source, &shape, |context, source| context.divide_constant(c, source));
-        }
+        let y = &self.source(y);
         // The rounding of a reciprocal is no more than that of the result, unless it is made larger.
-        if self.has_inverse(y) || c.iter().all(|value| value.abs() <= 1.0) {
+        let z = if self.has_inverse(y) || c.iter().all(|value| value.abs() <= 1.0) {
             let reciprocal = self.reciprocal(y)?;
-            return self.scale_by(&reciprocal, c);
-        }
-        let (x, positive) = (self.parameter(c)?, self.is_positive(y.id));
-        self.quotient(&x, y, positive)
+            self.scale_by(&reciprocal, c)?
+        } else {
+            let x = self.parameter(c)?;
+            self.quotient(&x, y, self.is_positive(y.id))?
+        };
+        self.expand(&z, &shape)
     }
 
     /// x / y with broadcasting, at half the cost where y is known to be positive.

@@ -13,27 +13,26 @@ use crate::value::Tensor;
 const INNER: [f64; 4] = [0.0, 0.797_884_56, 0.0, 0.797_884_56 * 0.044_715];
 /// How far a coefficient of a formula may be from that of its definition.
 const NEAR: f64 = 1e-5;
-/// The longest way from a polynomial back to its variable.
+/// The longest way back from a value to those that its formula begins with: a file may make one that doubles at every step.
 const MAX_DEPTH: usize = 6;
 
 impl Context {
     /// 1/x, at half the cost where x is known to be positive.
     pub(crate) fn reciprocal(&mut self, x: &Tensor) -> Lowered<Tensor> {
-        if let Some(source) = self.repeated(x) {
-            return self.repeat(&source, &x.shape, Self::reciprocal);
-        }
-        if let Some(source) = self.exponent_beside_one(x) {
-            let source = self.scale(&source, -1.0)?;
-            return self.function(&source, Function::Sigmoid);
-        }
-        match self.origin(x.id) {
-            Some(Origin::Function(source, Function::Sqrt)) => {
-                let source = Tensor { id: source, shape: x.shape.clone() };
-                self.function(&source, Function::Power { exponent: -0.5 })
+        self.once(x, |context, x| {
+            if let Some(source) = context.exponent_beside_one(x) {
+                let source = context.scale(&source, -1.0)?;
+                return context.function(&source, Function::Sigmoid);
             }
-            _ if self.is_positive(x.id) => self.function(x, Function::PositiveReciprocal),
-            _ => self.function(x, Function::Reciprocal),
-        }
+            match context.origin(x.id) {
+                Some(Origin::Function(source, Function::Sqrt)) => {
+                    let source = Tensor { id: source, shape: x.shape.clone() };
+                    context.function(&source, Function::Power { exponent: -0.5 })
+                }
+                _ if context.is_positive(x.id) => context.function(x, Function::PositiveReciprocal),
+                _ => context.function(x, Function::Reciprocal),
+            }
+        })
     }
 
     /// Whether the reciprocal of x is another function of what x was made of.
@@ -44,6 +43,12 @@ impl Context {
 
     /// Whether a value is known not to be below 0.
     pub(super) fn is_positive(&self, id: NodeId) -> bool {
+        self.is_positive_within(id, MAX_DEPTH)
+    }
+
+    fn is_positive_within(&self, id: NodeId, depth: usize) -> bool {
+        let Some(left) = depth.checked_sub(1) else { return false };
+        let part = |id| self.is_positive_within(id, left);
         match self.origin(id) {
             Some(Origin::SumOfExponentials) => true,
             Some(Origin::Function(_, function)) => match function {
@@ -53,9 +58,9 @@ impl Context {
                     Function::Exp | Function::ExpNonPositive | Function::Abs | Function::Sigmoid | Function::Softplus
                 ),
             },
-            Some(Origin::Scaled(source, factor)) => factor > 0.0 && self.is_positive(source),
-            Some(Origin::Offset(source, value)) => value >= 0.0 && self.is_positive(source),
-            Some(Origin::Sum(left, right)) => self.is_positive(left) && self.is_positive(right),
+            Some(Origin::Scaled(source, factor)) => factor > 0.0 && part(source),
+            Some(Origin::Offset(source, value)) => value >= 0.0 && part(source),
+            Some(Origin::Sum(left, right)) => part(left) && part(right),
             Some(Origin::Product(left, right)) => left == right,
             None => false,
         }
@@ -63,13 +68,10 @@ impl Context {
 
     /// ln x, without the large exponential where x is 1 + e^y.
     pub(crate) fn logarithm(&mut self, x: &Tensor) -> Lowered<Tensor> {
-        if let Some(source) = self.repeated(x) {
-            return self.repeat(&source, &x.shape, Self::logarithm);
-        }
-        match self.exponent_beside_one(x) {
-            Some(source) => self.function(&source, Function::Softplus),
-            None => self.function(x, Function::Log),
-        }
+        self.once(x, |context, x| match context.exponent_beside_one(x) {
+            Some(source) => context.function(&source, Function::Softplus),
+            None => context.function(x, Function::Log),
+        })
     }
 
     /// y, where x was made as 1 + e^y.

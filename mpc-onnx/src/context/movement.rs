@@ -285,19 +285,23 @@ impl Context {
         Ok(y)
     }
 
-    /// The value that another one repeats along axes, with size 1 there.
-    pub(crate) fn repeated(&self, x: &Tensor) -> Option<Tensor> {
-        self.repeats.get(&x.id).filter(|source| source.rank() == x.rank()).cloned()
+    /// The value that x repeats along axes, with size 1 there, or x itself.
+    pub(crate) fn source(&self, x: &Tensor) -> Tensor {
+        let mut source = x;
+        while let Some(repeated) = self.repeats.get(&source.id).filter(|repeated| repeated.rank() == x.rank()) {
+            source = repeated;
+        }
+        source.clone()
     }
 
-    /// A result of a value, repeated up to `shape`: made once for each element instead of once for each repetition.
-    pub(crate) fn repeat(
+    /// A result of each element, made once of what x repeats.
+    pub(crate) fn once(
         &mut self,
-        source: &Tensor,
-        shape: &[usize],
+        x: &Tensor,
         make: impl FnOnce(&mut Self, &Tensor) -> Lowered<Tensor>,
     ) -> Lowered<Tensor> {
-        let y = make(self, source)?;
-        self.expand(&y, shape)
+        let source = self.source(x);
+        let y = make(self, &source)?;
+        self.expand(&y, &x.shape)
     }
 }

@@ -300,18 +300,17 @@ pub(super) fn cast(context: &mut Context, call: &Call<'_>) -> Lowered<Vec<Value>
 
 /// The same values, as another node.
 fn to_floats(context: &mut Context, x: &Tensor) -> Lowered<Tensor> {
-    if let Some(source) = context.repeated(x) {
-        return context.repeat(&source, &x.shape, to_floats);
-    }
-    let shape = graph_shape(&x.shape);
-    let y = context.emit("float", &x.shape, |builder, name| builder.reshape(name, x.id, &shape))?;
-    if let Some(rows) = context.rows(x.id).cloned() {
-        context.note_rows(y.id, rows);
-    }
-    if let Some(origin) = context.origin(x.id) {
-        context.note(y.id, origin);
-    }
-    Ok(y)
+    context.once(x, |context, x| {
+        let shape = graph_shape(&x.shape);
+        let y = context.emit("float", &x.shape, |builder, name| builder.reshape(name, x.id, &shape))?;
+        if let Some(rows) = context.rows(x.id).cloned() {
+            context.note_rows(y.id, rows);
+        }
+        if let Some(origin) = context.origin(x.id) {
+            context.note(y.id, origin);
+        }
+        Ok(y)
+    })
 }
 
 /// A private value without what is behind its point. What the widest types do not hold is not defined, or beyond every range.

@@ -144,3 +144,37 @@ fn a_function_of_what_is_repeated_is_computed_once() {
     });
     near(&y, [expected, expected].concat());
 }
+
+/// The divisors are one row that is repeated, and the dividend is one row.
+#[test]
+fn a_quotient_by_what_is_repeated_is_repeated() {
+    let initializer = [constants(), vec![integers("shape", &[2, 3]), integers("axis", &[0])]].concat();
+    let nodes = vec![
+        node("ReduceSum", &["x", "axis"], &["sum"]),
+        node("Expand", &["sum", "shape"], &["wide"]),
+        node("Abs", &["wide"], &["magnitude"]),
+        node("Add", &["magnitude", "half"], &["divisor"]),
+        node("Div", &["sum", "divisor"], &["y"]),
+    ];
+    let (_, y) = made(nodes, initializer);
+    let expected = [0usize, 1, 2].map(|column| {
+        let sum = f64::from(inputs()[column] + inputs()[column + 3]);
+        sum / (sum.abs() + 0.5)
+    });
+    near(&y, [expected, expected].concat());
+}
+
+/// A sum that doubles at each of many steps has as many parts as 2 to the power of them.
+#[test]
+fn a_long_formula_is_not_followed_to_its_end() {
+    let mut nodes = vec![node("Exp", &["x"], &["s0"])];
+    for step in 0..200 {
+        let [from, half, to] = [format!("s{step}"), format!("h{step}"), format!("s{}", step + 1)];
+        nodes.push(node("Mul", &[&from, "half"], &[&half]));
+        nodes.push(node("Add", &[&from, &half], &[&to]));
+    }
+    nodes.push(node("Div", &["one", "s200"], &["reciprocal"]));
+    nodes.push(node("Mul", &["x", "reciprocal"], &["y"]));
+    let (graph, _) = made(nodes, constants());
+    assert_eq!(functions(&graph), [(Function::Exp, 6), (Function::Reciprocal, 6)]);
+}
