@@ -8,6 +8,7 @@ use alloc::boxed::Box;
 use alloc::sync::Arc;
 use core::convert::Infallible;
 use core::fmt;
+use core::hint::black_box;
 use rand_core::{TryCryptoRng, TryRng};
 use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
@@ -117,7 +118,7 @@ impl Prg {
     #[must_use]
     pub fn new(seed: Seed) -> Self {
         let state = keyed(&seed);
-        clear_stack();
+        clear_stack::<512>();
         Self(state)
     }
 
@@ -136,16 +137,25 @@ fn keyed(seed: &Seed) -> Box<State> {
     Box::new(State { stream: Arc::new(Stream { cipher, start }), next: 0, block: [0; BLOCK], unused: 0 })
 }
 
-/// Overwrites what calls before this one have left on the stack, down to the depth of a key schedule.
+/// Overwrites what calls before this one have left on the stack, so many words deep: a key schedule takes fewer than 512, and
+/// the copies of round keys that code of 512 bits works with fewer than 1,024.
 #[inline(never)]
-fn clear_stack() {
-    let mut left = [0u64; 512];
-    left.zeroize();
+fn clear_stack<const WORDS: usize>() {
+    let mut left = [0u64; WORDS];
+    // Behind its barrier the compiler cannot know that nobody reads the zeros.
+    black_box(&mut left);
 }
 
 impl Stream {
     /// Writes whole blocks, from a number on.
     fn write(&self, from: u64, blocks: &mut [Array<u8, aes::cipher::consts::U16>]) {
+        self.encrypt(from, blocks);
+        clear_stack::<1024>();
+    }
+
+    /// As [`write`](Self::write), with copies of round keys left on the stack.
+    #[inline(never)]
+    fn encrypt(&self, from: u64, blocks: &mut [Array<u8, aes::cipher::consts::U16>]) {
         let mut counter = self.start.wrapping_add(from.into());
         // Large batches keep the cipher's pipeline full; small ones keep the counters in the cache.
         for batch in blocks.chunks_mut(256) {
