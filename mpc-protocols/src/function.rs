@@ -56,6 +56,7 @@
 //! [`FunctionPlan::range`].
 
 mod bound;
+mod evaluation;
 mod octaves;
 mod plan;
 mod route;

@@ -14,6 +14,7 @@ pub mod conversion;
 pub mod correlation;
 mod error;
 pub mod fixed_weights;
+pub mod fourier;
 pub mod function;
 #[cfg(feature = "std")]
 pub mod in_process;

@@ -37,7 +37,7 @@ use crate::{Correlation, Party, ProtocolError, Request};
 pub use layout::Layout;
 pub use table::Table;
 
-pub(crate) use layout::Polynomials;
+pub(crate) use layout::{MARGIN, Polynomials};
 
 /// The number of elements and the table of a lookup.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

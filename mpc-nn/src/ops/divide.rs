@@ -8,7 +8,7 @@ use mpc_protocols::function::{Dividends, Function, FunctionPlan, FunctionShape};
 use mpc_protocols::sign::SignParameters;
 use mpc_ring::FixedPoint;
 
-use super::function::fewest_bits;
+use super::function::{fewest_bits, planned_for};
 use super::multiply::by_blocks;
 use super::prelude::*;
 use super::truncate::truncated;
@@ -64,15 +64,8 @@ impl Operation for Divide {
             let dividends = Some(Dividends { len: node.len(), bits });
             let parameters = SignParameters::new(bits + more)?;
             let argument = None;
-            FunctionPlan::new::<R>(FunctionShape {
-                function,
-                len,
-                fractional_bits,
-                shift,
-                parameters,
-                argument,
-                dividends,
-            })
+            let shape = FunctionShape { function, len, fractional_bits, shift, parameters, argument, dividends };
+            planned_for::<R>(&walk.settings, shape)
         };
         let planned = |bits: u32| in_bits(bits, more).or_else(|_| in_bits(bits, 0));
         let most = walk.settings.comparison_bits;

@@ -12,6 +12,7 @@ use super::prelude::*;
 use super::truncate::truncated;
 use crate::graph::Graph;
 use crate::plan::format::power_of_two;
+use crate::plan::settings::Correlations;
 
 impl GraphBuilder {
     /// A function of each element.
@@ -46,15 +47,9 @@ impl Operation for Elementwise {
         let shift = walk.need_undivided(node.inputs()[0])?.scale - fractional_bits;
         let planned = |bits: u32| {
             let (function, len, parameters) = (self.0, node.len(), SignParameters::new(bits)?);
-            FunctionPlan::new::<R>(FunctionShape {
-                function,
-                len,
-                fractional_bits,
-                shift,
-                parameters,
-                argument: None,
-                dividends: None,
-            })
+            let (argument, dividends) = (None, None);
+            let shape = FunctionShape { function, len, fractional_bits, shift, parameters, argument, dividends };
+            planned_for::<R>(&walk.settings, shape)
         };
         let most = walk.settings.comparison_bits;
         let default = planned(most).map_err(|error| unsupported(node, &error.to_string()))?;
@@ -81,16 +76,9 @@ impl Elementwise {
         let planned = |finer| {
             let argument = Some(ArgumentShape { unit, result_bits: comparison_bits + finer });
             let fractional_bits = fractional_bits + finer;
-            let len = node.len();
-            FunctionPlan::new::<R>(FunctionShape {
-                function: self.0,
-                len,
-                fractional_bits,
-                shift,
-                parameters,
-                argument,
-                dividends: None,
-            })
+            let (function, len, dividends) = (self.0, node.len(), None);
+            let shape = FunctionShape { function, len, fractional_bits, shift, parameters, argument, dividends };
+            planned_for::<R>(&walk.settings, shape)
         };
         let plan = (0..=walk.finer_result()).rev().find_map(|finer| planned(finer).ok())?;
         let (_, largest) = plan.range();
@@ -102,6 +90,14 @@ impl Elementwise {
         }
         let number = Number { scale: plan.shape().fractional_bits, divisor: 1.0 };
         Some((Action::Function(plan), number.into()))
+    }
+}
+
+/// The plan of a function for those who make correlations.
+pub(super) fn planned_for<R: Ring>(settings: &Settings, shape: FunctionShape) -> Result<FunctionPlan, ProtocolError> {
+    match settings.correlations {
+        Correlations::Dealt => FunctionPlan::new::<R>(shape),
+        Correlations::Own { .. } => FunctionPlan::tabulated::<R>(shape),
     }
 }
 

@@ -13,6 +13,7 @@ use crate::beaver::{BeaverTriple, SquarePair};
 use crate::binary::{BitTriples, Planes};
 use crate::conversion::{DaBits, EdaBits};
 use crate::fixed_weights::{FixedWeightPair, FixedWeightProduct, FixedWeightShape, WeightMask};
+use crate::fourier::{SeriesMask, SeriesShape};
 use crate::lookup::{LookupMask, LookupShape};
 use crate::piecewise::{PiecewiseMask, PiecewiseShape};
 use crate::place::Place;
@@ -45,6 +46,7 @@ fn kind_modulo<R: Ring>(request: &Request, width: u32) -> Box<dyn Kind<R>> {
         }
         Request::Modulo { bits, ref of } => kind_modulo(of, bits),
         Request::Lookup { len, table } => of::<R, LookupMask<R>>(width, LookupShape { len, table }),
+        Request::Series { len, series } => of::<R, SeriesMask<R>>(width, SeriesShape { len, series }),
     }
 }
 

@@ -6,6 +6,7 @@ use mpc_ring::Ring;
 use serde::Serialize;
 
 use crate::Bilinear;
+use crate::fourier::Series;
 use crate::lookup::Table;
 use crate::sign::SignParameters;
 
@@ -93,6 +94,13 @@ pub enum Request {
         len: usize,
         /// The function and its scales.
         table: Table,
+    },
+    /// [`SeriesMask`](crate::fourier::SeriesMask): the waves of a smooth function at a mask.
+    Series {
+        /// The number of elements.
+        len: usize,
+        /// The function and its sizes.
+        series: Series,
     },
     /// Another correlation for results that are read modulo 2^`bits` only, so that nothing in it is wider than that takes.
     Modulo {

@@ -1,10 +1,10 @@
 //! How far a private result is from the function's value.
 
+use super::evaluation::Evaluation;
 use super::octaves::Octave;
 use super::route::{Kind, Rest, Route};
 use super::{Function, FunctionShape};
 use crate::ProtocolError;
-use crate::lookup::Table;
 
 /// The error of a result y is at most `absolute` + `relative`·|y|, of a quotient by d also `of_inverse`/|d|.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -62,12 +62,13 @@ impl ErrorBound {
                 let absolute = rest.error(shape, half) + rest.slope() * argument + (1.0 + rest.slope()) * unit;
                 Ok(Self::new(absolute + FLOATING, 0.0))
             }
-            Kind::Tabulated { table, rest, .. } => {
-                let (fitted, slope) = Self::of_table(table, ring_bits, half)?;
+            Kind::Smooth { evaluation, rest, .. } => {
+                let (fitted, slope) = Self::of_evaluation(evaluation, ring_bits, half)?;
                 let (added, added_slope) =
                     rest.as_ref().map_or((0.0, 0.0), |rest| (rest.error(shape, half), rest.slope()));
-                let tail = table.smooth()?.tail;
-                if table.smooth()?.relative {
+                let smooth = evaluation.table().smooth()?;
+                let tail = smooth.tail;
+                if smooth.relative {
                     return Ok(Self::new(fitted.absolute + tail, fitted.relative + 1.001 * slope * argument));
                 }
                 // Where a bent function is added to an even one both slopes count; else one of the two is 0.
@@ -77,12 +78,15 @@ impl ErrorBound {
                 Ok(Self::new(absolute, 0.0))
             }
             Kind::Octaves(octaves) => {
-                let (table, n) = (&octaves.table, parties as f64);
+                let (table, n) = (octaves.evaluation.table(), parties as f64);
                 // The normalised argument, and the table's result, are rounded by n/2 of their units.
                 let normalised =
                     if octaves.shift > 0 { n / 2.0 * libm::exp2(-f64::from(table.input_bits)) } else { 0.0 };
-                let (fitted, slope) =
-                    Self::of_table(table, ring_bits, n / 2.0 * libm::exp2(-f64::from(table.output_bits)))?;
+                let (fitted, slope) = Self::of_evaluation(
+                    &octaves.evaluation,
+                    ring_bits,
+                    n / 2.0 * libm::exp2(-f64::from(table.output_bits)),
+                )?;
                 let relative = || {
                     let sum = fitted.relative + slope * normalised + fitted.absolute / smallest(shape.function);
                     sum * 1.001
@@ -101,14 +105,13 @@ impl ErrorBound {
         }
     }
 
-    /// Of the table's result, and the slope that the argument's error is multiplied by.
-    fn of_table(table: &Table, ring_bits: u32, half: f64) -> Result<(Self, f64), ProtocolError> {
-        let (smooth, fit) = (table.smooth()?, table.polynomials(ring_bits)?);
-        let unit = libm::exp2(-f64::from(table.output_bits));
-        let truncated = if fit.layout.guard_bits > 0 { half } else { 0.0 };
-        let rounding = fit.rounding_error * unit + truncated + FLOATING;
-        let bound =
-            if smooth.relative { Self::new(rounding, fit.fit_error) } else { Self::new(rounding + fit.fit_error, 0.0) };
+    /// Of the smooth part's result, and the slope that the argument's error is multiplied by.
+    fn of_evaluation(evaluation: &Evaluation, ring_bits: u32, half: f64) -> Result<(Self, f64), ProtocolError> {
+        let (smooth, error) = (evaluation.table().smooth()?, evaluation.error(ring_bits)?);
+        let unit = libm::exp2(-f64::from(evaluation.table().output_bits));
+        let truncated = if error.is_truncated { half } else { 0.0 };
+        let rounding = error.rounding * unit + truncated + FLOATING;
+        let bound = if smooth.relative { Self::new(rounding, error.fit) } else { Self::new(rounding + error.fit, 0.0) };
         Ok((bound, smooth.slope))
     }
 }

@@ -6,6 +6,7 @@
 
 use alloc::vec::Vec;
 
+use super::evaluation::{Evaluation, Means};
 use super::route::{Kind, Linear, Route, step, unsupported};
 use super::{Function, FunctionShape};
 use crate::lookup::Table;
@@ -16,9 +17,9 @@ use crate::{Bilinear, ProtocolError};
 pub(crate) struct Octaves {
     /// u, from 2^J on; 2^J itself for arguments that have no octave.
     pub(crate) argument: Linear,
-    /// J less the argument's fractional bits in the table: what u is truncated by, if it is.
+    /// J less the argument's fractional bits in the evaluation: what u is truncated by, if it is.
     pub(crate) shift: u32,
-    pub(crate) table: Table,
+    pub(crate) evaluation: Evaluation,
     pub(crate) octave: Octave,
 }
 
@@ -36,7 +37,7 @@ pub(crate) enum Octave {
 const MAX_EXPONENT: f64 = 8.0;
 
 impl Octaves {
-    pub(crate) fn route(shape: &FunctionShape, ring_bits: u32) -> Result<Route, ProtocolError> {
+    pub(crate) fn route(shape: &FunctionShape, ring_bits: u32, means: Means) -> Result<Route, ProtocolError> {
         let FunctionShape { function, fractional_bits, parameters, .. } = *shape;
         let bits = parameters.bits();
         let both = function == Function::Reciprocal;
@@ -46,7 +47,6 @@ impl Octaves {
         }
         // With both signs a value must be comparable with the thresholds of the other sign.
         let top = if both { bits - 4 } else { bits - 3 };
-        let input_bits = top.min(fractional_bits + 2);
         let exponent = match function {
             Function::Log => None,
             Function::Sqrt => Some(0.5),
@@ -55,7 +55,8 @@ impl Octaves {
         };
         let output_bits = fractional_bits + if exponent.is_some() { 2 } else { 0 };
         let result_bits = shape.result_bits();
-        let table = Table { function, input_bits, output_bits, limit_bits: result_bits - 2 };
+        let finest = Table { function, input_bits: top, output_bits, limit_bits: result_bits - 2 };
+        let coarser = Table { input_bits: top.min(fractional_bits + 2), ..finest };
         let octave = match exponent {
             Some(_) if shape.dividends.is_some() => Octave::quotient(shape, top, output_bits, ring_bits)?,
             None => {
@@ -76,10 +77,14 @@ impl Octaves {
             }
             Some(_) => return Err(unsupported("exponent", 9, "of magnitude up to 8")),
         };
-        table.layout(ring_bits)?;
+        let evaluation = match Evaluation::new(finest, ring_bits, means) {
+            // A series reads an argument of any precision, and a table grows with it.
+            Ok(series @ Evaluation::Series(_)) => series,
+            _ => Evaluation::new(coarser, ring_bits, means)?,
+        };
         let (thresholds, argument) = if both { signed_argument(top) } else { positive_argument(top) };
-        let shift = top - input_bits;
-        Ok(Route { thresholds, kind: Kind::Octaves(Self { argument, shift, table, octave }) })
+        let shift = top - evaluation.table().input_bits;
+        Ok(Route { thresholds, kind: Kind::Octaves(Self { argument, shift, evaluation, octave }) })
     }
 }
 

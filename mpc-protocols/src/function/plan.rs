@@ -6,10 +6,10 @@ use mpc_ring::Ring;
 use mpc_transport::Traffic;
 use serde::{Deserialize, Serialize};
 
+use super::evaluation::{Evaluation, Means};
 use super::octaves::{Octave, Octaves};
 use super::route::{Kind, Rest, Route, unsupported};
 use super::{ErrorBound, Function};
-use crate::lookup::{self, LookupShape, Table};
 use crate::piecewise::{self, PiecewiseShape};
 use crate::sign::{SignParameters, SignShape};
 use crate::truncation::{self, LiftShape};
@@ -108,6 +108,7 @@ impl FunctionShape {
 pub struct FunctionPlan {
     pub(super) shape: FunctionShape,
     pub(super) ring_bits: u32,
+    pub(super) means: Means,
     pub(super) route: Route,
 }
 
@@ -116,25 +117,27 @@ pub struct FunctionPlan {
 struct Settings {
     shape: FunctionShape,
     ring_bits: u32,
+    is_tabulated: bool,
 }
 
 impl TryFrom<Settings> for FunctionPlan {
     type Error = ProtocolError;
 
     fn try_from(settings: Settings) -> Result<Self, ProtocolError> {
-        Self::in_ring(settings.shape, settings.ring_bits)
+        let means = if settings.is_tabulated { Means::Tables } else { Means::Any };
+        Self::in_ring(settings.shape, settings.ring_bits, means)
     }
 }
 
 impl From<FunctionPlan> for Settings {
     fn from(plan: FunctionPlan) -> Self {
-        Self { shape: plan.shape, ring_bits: plan.ring_bits }
+        Self { shape: plan.shape, ring_bits: plan.ring_bits, is_tabulated: plan.means == Means::Tables }
     }
 }
 
 impl PartialEq for FunctionPlan {
     fn eq(&self, other: &Self) -> bool {
-        (self.shape, self.ring_bits) == (other.shape, other.ring_bits)
+        (self.shape, self.ring_bits, self.means) == (other.shape, other.ring_bits, other.means)
     }
 }
 
@@ -144,7 +147,7 @@ impl Eq for FunctionPlan {}
 pub(super) struct Steps {
     pub(super) pieces: PiecewiseShape,
     pub(super) argument: Option<LiftShape>,
-    pub(super) lookup: Option<LookupShape>,
+    pub(super) smooth: Option<Evaluation>,
     pub(super) dividend: Option<Bilinear>,
     pub(super) middle: Option<LiftShape>,
     pub(super) product: Option<Bilinear>,
@@ -155,7 +158,7 @@ pub(super) struct Steps {
 pub(super) struct Widths {
     pub(super) pieces: u32,
     pub(super) argument: u32,
-    pub(super) lookup: u32,
+    pub(super) smooth: u32,
     pub(super) dividend: u32,
     pub(super) middle: u32,
     pub(super) product: u32,
@@ -163,15 +166,23 @@ pub(super) struct Widths {
 }
 
 impl FunctionPlan {
-    /// The plan of a function in ring `R`.
+    /// The plan of a function in ring `R`, for correlations of a dealer.
     ///
     /// # Errors
     /// [`ProtocolError::Parameter`], which names what the function needs and the settings have not got.
     pub fn new<R: Ring>(shape: FunctionShape) -> Result<Self, ProtocolError> {
-        Self::in_ring(shape, R::BITS)
+        Self::in_ring(shape, R::BITS, Means::Any)
     }
 
-    fn in_ring(shape: FunctionShape, ring_bits: u32) -> Result<Self, ProtocolError> {
+    /// As [`new`](Self::new), with tables alone, for correlations that two parties make.
+    ///
+    /// # Errors
+    /// As for [`new`](Self::new).
+    pub fn tabulated<R: Ring>(shape: FunctionShape) -> Result<Self, ProtocolError> {
+        Self::in_ring(shape, R::BITS, Means::Tables)
+    }
+
+    fn in_ring(shape: FunctionShape, ring_bits: u32, means: Means) -> Result<Self, ProtocolError> {
         let FunctionShape { fractional_bits, shift, parameters, .. } = shape;
         if !(1..=28).contains(&fractional_bits) {
             return Err(unsupported("fractional bits", fractional_bits.into(), "1 to 28"));
@@ -185,7 +196,7 @@ impl FunctionPlan {
         }
         shape.check_argument(ring_bits)?;
         shape.check_dividends(ring_bits)?;
-        Ok(Self { shape, ring_bits, route: Route::new(&shape, ring_bits)? })
+        Ok(Self { shape, ring_bits, means, route: Route::new(&shape, ring_bits, means)? })
     }
 
     /// The shape that was planned for.
@@ -216,7 +227,7 @@ impl FunctionPlan {
         let requests = [
             (Some(pieces), widths.pieces),
             (steps.argument.map(lift), widths.argument),
-            (steps.lookup.map(|LookupShape { len, table }| Request::Lookup { len, table }), widths.lookup),
+            (steps.smooth.map(|evaluation| evaluation.request(self.shape.len)), widths.smooth),
             (steps.dividend.map(Request::Beaver), widths.dividend),
             (steps.middle.map(lift), widths.middle),
             (steps.product.map(Request::Beaver), widths.product),
@@ -233,12 +244,12 @@ impl FunctionPlan {
     pub fn traffic(&self, parties: usize) -> Traffic {
         let steps = self.steps();
         let lift = |shape: Option<LiftShape>| shape.map(|shape| truncation::traffic(shape, parties));
-        let looked_up = steps.lookup.and_then(|shape| lookup::traffic(shape, self.ring_bits, parties).ok());
+        let smooth = steps.smooth.map(|evaluation| evaluation.traffic(self.shape.len, self.ring_bits, parties));
         let widths = self.widths(self.ring_bits);
         let product = |map: Option<Bilinear>, width| map.map(|map| beaver::traffic(&map, width, parties));
         let (dividend, product) = (product(steps.dividend, widths.dividend), product(steps.product, widths.product));
         let lifts = [steps.argument, steps.middle, steps.result].map(lift);
-        let optional = [looked_up, dividend, product].into_iter().chain(lifts);
+        let optional = [smooth, dividend, product].into_iter().chain(lifts);
         piecewise::traffic(steps.pieces, parties) + optional.flatten().sum::<Traffic>()
     }
 
@@ -246,19 +257,19 @@ impl FunctionPlan {
         let FunctionShape { len, parameters, .. } = self.shape;
         let sign = SignShape { len, parameters };
         let pieces = PiecewiseShape { sign, thresholds: self.route.thresholds.len() };
-        let looked_up = |table: Table| Some(LookupShape { len, table });
         let rest = |rest: &Rest| (rest.fraction > 0).then_some(LiftShape { len, bits: rest.bits });
         let none =
-            Steps { pieces, argument: None, lookup: None, dividend: None, middle: None, product: None, result: None };
+            Steps { pieces, argument: None, smooth: None, dividend: None, middle: None, product: None, result: None };
         match &self.route.kind {
             Kind::Linear(result) => Steps { result: rest(result), ..none },
-            Kind::Tabulated { table, rest: added, .. } => {
-                Steps { lookup: looked_up(*table), result: added.as_ref().and_then(rest), ..none }
+            Kind::Smooth { evaluation, rest: added, .. } => {
+                Steps { smooth: Some(*evaluation), result: added.as_ref().and_then(rest), ..none }
             }
-            Kind::Octaves(Octaves { table, shift, octave, .. }) => {
+            Kind::Octaves(Octaves { evaluation, shift, octave, .. }) => {
+                let table = evaluation.table();
                 // Up to 2^{t+1} and the rounding of all parties.
                 let argument = (*shift > 0).then_some(LiftShape { len, bits: table.input_bits + 4 });
-                let steps = Steps { argument, lookup: looked_up(*table), ..none };
+                let steps = Steps { argument, smooth: Some(*evaluation), ..none };
                 match octave {
                     Octave::Offset(_) => steps,
                     Octave::Quotient { map, first, .. } => {
@@ -285,14 +296,12 @@ impl FunctionPlan {
     /// The bits of each step that later ones read, from the result on, of which `width` bits are read.
     pub(super) fn widths(&self, width: u32) -> Widths {
         let truncated = |bits: u32, shift: u32| (bits + shift).min(self.ring_bits);
-        let opened =
-            |table: &Table| table.layout(self.ring_bits).map_or(self.ring_bits, |layout| layout.argument_bits());
         // Of the pieces in front of a truncation, if there is one.
         let of_rest = |rest: &Rest| if rest.fraction > 0 { truncated(rest.bits, rest.fraction) } else { width };
         let all = Widths {
             pieces: width,
             argument: width,
-            lookup: width,
+            smooth: width,
             dividend: width,
             middle: width,
             product: width,
@@ -300,13 +309,13 @@ impl FunctionPlan {
         };
         match &self.route.kind {
             Kind::Linear(rest) => Widths { pieces: of_rest(rest), ..all },
-            Kind::Tabulated { table, rest: None, .. } => Widths { pieces: opened(table), ..all },
-            Kind::Tabulated { table, rest: Some(rest), .. } => {
+            Kind::Smooth { evaluation, rest: None, .. } => Widths { pieces: evaluation.argument_bits(), ..all },
+            Kind::Smooth { evaluation, rest: Some(rest), .. } => {
                 let sum = of_rest(rest);
-                Widths { pieces: opened(table).max(sum), lookup: sum - rest.fraction, ..all }
+                Widths { pieces: evaluation.argument_bits().max(sum), smooth: sum - rest.fraction, ..all }
             }
-            Kind::Octaves(Octaves { table, shift, octave, .. }) => {
-                let argument = opened(table);
+            Kind::Octaves(Octaves { evaluation, shift, octave, .. }) => {
+                let (table, argument) = (evaluation.table(), evaluation.argument_bits());
                 let normalised = if *shift > 0 { truncated(table.input_bits + 4, *shift) } else { argument };
                 let product = match octave {
                     Octave::Offset(_) => width,
@@ -314,14 +323,14 @@ impl FunctionPlan {
                         truncated(self.shape.result_bits(), *shift)
                     }
                 };
-                let lookup = match octave {
+                let smooth = match octave {
                     Octave::Quotient { first, .. } if *first > 0 => {
                         truncated(self.shape.result_bits(), table.output_bits)
                     }
                     _ => product,
                 };
-                let (pieces, dividend) = (normalised.max(product), lookup);
-                Widths { pieces, argument, lookup, dividend, middle: product, product, result: width }
+                let (pieces, dividend) = (normalised.max(product), smooth);
+                Widths { pieces, argument, smooth, dividend, middle: product, product, result: width }
             }
         }
     }
@@ -339,10 +348,10 @@ impl FunctionPlan {
     pub fn range(&self) -> (f64, f64) {
         let unit = self.shape.unit();
         let (largest, slope) = match &self.route.kind {
-            Kind::Linear(rest) | Kind::Tabulated { rest: Some(rest), .. } => (self.largest(), rest.slope().max(1.0)),
-            Kind::Tabulated { .. } => (self.largest(), 1.0),
+            Kind::Linear(rest) | Kind::Smooth { rest: Some(rest), .. } => (self.largest(), rest.slope().max(1.0)),
+            Kind::Smooth { .. } => (self.largest(), 1.0),
             // Of both signs the last octave ends below 2^{k−3}.
-            Kind::Octaves(octaves) => ((2i64 << (octaves.shift + octaves.table.input_bits)) - 16, 1.0),
+            Kind::Octaves(octaves) => ((2i64 << (octaves.shift + octaves.evaluation.table().input_bits)) - 16, 1.0),
         };
         let (comparable, thresholds) = (self.largest(), || self.route.thresholds.iter().copied());
         let low = thresholds().map(|t| t - comparable).fold(-largest, i64::max);

@@ -3,6 +3,7 @@
 use alloc::vec;
 use alloc::vec::Vec;
 
+use super::evaluation::{Evaluation, Means};
 use super::octaves::Octaves;
 use super::{Function, FunctionShape};
 use crate::ProtocolError;
@@ -26,8 +27,8 @@ pub(crate) struct Route {
 pub(crate) enum Kind {
     /// The pieces are the result.
     Linear(Rest),
-    /// A table of a piecewise linear function of the argument, and what is added to it.
-    Tabulated { table: Table, argument: Linear, rest: Option<Rest> },
+    /// A smooth part of a piecewise linear function of the argument, and what is added to it.
+    Smooth { evaluation: Evaluation, argument: Linear, rest: Option<Rest> },
     /// An argument moved to [1, 2).
     Octaves(Octaves),
 }
@@ -52,8 +53,8 @@ pub(crate) fn step(offset: i128, slope: i128) -> Step<i128> {
 }
 
 impl Route {
-    pub(crate) fn new(shape: &FunctionShape, ring_bits: u32) -> Result<Self, ProtocolError> {
-        let route = Self::unchecked(shape, ring_bits)?;
+    pub(crate) fn new(shape: &FunctionShape, ring_bits: u32, means: Means) -> Result<Self, ProtocolError> {
+        let route = Self::unchecked(shape, ring_bits, means)?;
         let bits = shape.parameters.bits();
         let largest = route.thresholds.iter().map(|t| t.unsigned_abs()).max().unwrap_or(0);
         // At least a quarter of the range remains.
@@ -63,7 +64,7 @@ impl Route {
         Ok(route)
     }
 
-    fn unchecked(shape: &FunctionShape, ring_bits: u32) -> Result<Self, ProtocolError> {
+    fn unchecked(shape: &FunctionShape, ring_bits: u32, means: Means) -> Result<Self, ProtocolError> {
         match shape.function {
             Function::Clip { .. }
             | Function::Abs
@@ -75,8 +76,8 @@ impl Route {
             | Function::Sqrt
             | Function::Power { .. }
             | Function::Reciprocal
-            | Function::PositiveReciprocal => Octaves::route(shape, ring_bits),
-            _ => Self::tabulated(shape, ring_bits),
+            | Function::PositiveReciprocal => Octaves::route(shape, ring_bits, means),
+            _ => Self::smooth(shape, ring_bits, means),
         }
     }
 
@@ -113,7 +114,7 @@ impl Route {
         }
     }
 
-    fn tabulated(shape: &FunctionShape, ring_bits: u32) -> Result<Self, ProtocolError> {
+    fn smooth(shape: &FunctionShape, ring_bits: u32, means: Means) -> Result<Self, ProtocolError> {
         let FunctionShape { function, fractional_bits, parameters, .. } = *shape;
         let bits = parameters.bits();
         let mut table =
@@ -122,8 +123,9 @@ impl Route {
             // A power of two less, so that the error does not leave the range.
             table.limit_bits -= 1;
         }
-        let layout = table.layout(ring_bits)?;
-        let (low, high) = (i128::from(layout.low), i128::from(layout.low) + i128::from(layout.span));
+        let evaluation = Evaluation::new(table, ring_bits, means)?;
+        let (low, span) = evaluation.interval()?;
+        let (low, high) = (i128::from(low), i128::from(low) + i128::from(span));
         let tail =
             |slope| Rest { function: Linear { constant: 0, slope: 0, steps: slope }, fraction: 0, exact: true, bits };
         let nothing = step(0, 0);
@@ -157,8 +159,8 @@ impl Route {
             }
         };
         let thresholds = thresholds.into_iter().map(|t| t as i64).collect();
-        let argument = scaled(argument, layout.multiplier.into());
-        Ok(Self { thresholds, kind: Kind::Tabulated { table, argument, rest } })
+        let argument = scaled(argument, evaluation.multiplier().into());
+        Ok(Self { thresholds, kind: Kind::Smooth { evaluation, argument, rest } })
     }
 }
 

@@ -6,10 +6,10 @@ use mpc_ring::Ring;
 use mpc_shares::ArithmeticShares;
 
 use super::FunctionPlan;
+use super::evaluation::EvaluationMask;
 use super::octaves::{Octave, Octaves};
 use super::route::{Kind, Linear, unsupported};
 use crate::beaver::{self, BeaverTriple};
-use crate::lookup::{LookupMask, look_up};
 use crate::piecewise::{Pieces, PiecewiseLinear, PiecewiseMask, Step, compare};
 use crate::truncation::{LiftMask, check_bits, truncate};
 use crate::{Correlation, CorrelationSource, Party, ProtocolError};
@@ -25,7 +25,7 @@ pub struct FunctionMaterial<R: Ring> {
 #[derive(Debug)]
 struct Later<R: Ring> {
     argument: Option<LiftMask<R>>,
-    lookup: Option<LookupMask<R>>,
+    smooth: Option<EvaluationMask<R>>,
     dividend: Option<BeaverTriple<R>>,
     middle: Option<LiftMask<R>>,
     triple: Option<BeaverTriple<R>>,
@@ -58,7 +58,10 @@ impl FunctionPlan {
         let pieces = source.next_modulo(widths.pieces, steps.pieces).await?;
         let later = Later {
             argument: draw_optional(source, widths.argument, steps.argument).await?,
-            lookup: draw_optional(source, widths.lookup, steps.lookup).await?,
+            smooth: match &steps.smooth {
+                Some(evaluation) => Some(evaluation.draw(self.shape.len, widths.smooth, source).await?),
+                None => None,
+            },
             dividend: draw_optional(source, widths.dividend, steps.dividend).await?,
             middle: draw_optional(source, widths.middle, steps.middle).await?,
             triple: draw_optional(source, widths.product, steps.product).await?,
@@ -80,7 +83,7 @@ impl FunctionPlan {
     /// The result is right within [`error_bound`](Self::error_bound) for arguments within [`range`](Self::range).
     ///
     /// # Security
-    /// As for its parts: [`compare`], [`look_up`], [`beaver::multiply`], [`truncate`].
+    /// As for its parts: [`compare`], [`look_up`](crate::lookup::look_up), [`evaluate`](crate::fourier::evaluate), [`beaver::multiply`], [`truncate`].
     ///
     /// # Rounds and communication
     /// As in the table of [`function`](crate::function); [`traffic`](Self::traffic) has it exactly.
@@ -145,11 +148,11 @@ impl FunctionPlan {
                 let value = pieces.linear(&in_ring(&rest.function))?;
                 truncate_optional(party, value, rest.fraction, later.result).await
             }
-            Kind::Tabulated { argument, rest, .. } => {
+            Kind::Smooth { argument, rest, .. } => {
                 let u = pieces.linear(&in_ring(argument))?;
                 let added = rest.as_ref().map(|rest| pieces.linear(&in_ring(&rest.function))).transpose()?;
                 drop(pieces);
-                let value = look_up(party, &u, expected(later.lookup)?).await?;
+                let value = expected(later.smooth)?.evaluate(party, &u).await?;
                 let Some((mut sum, rest)) = added.zip(rest.as_ref()) else { return Ok(value) };
                 sum.add(&value.scale(R::ONE << rest.fraction))?;
                 truncate_optional(party, sum, rest.fraction, later.result).await
@@ -159,7 +162,7 @@ impl FunctionPlan {
     }
 }
 
-/// Normalises, looks up, and gives the octave back.
+/// Normalises, evaluates, and gives the octave back.
 async fn apply_octaves<R: Ring>(
     party: &mut Party,
     octaves: &Octaves,
@@ -167,7 +170,7 @@ async fn apply_octaves<R: Ring>(
     pieces: Pieces<R>,
     later: Later<R>,
 ) -> Result<ArithmeticShares<R>, ProtocolError> {
-    let Later { argument, lookup, dividend, middle, triple, result } = later;
+    let Later { argument, smooth, dividend, middle, triple, result } = later;
     let u = pieces.linear(&in_ring(&octaves.argument))?;
     let octave = match &octaves.octave {
         Octave::Offset(octave) | Octave::Factor { factor: octave, .. } | Octave::Quotient { factor: octave, .. } => {
@@ -176,12 +179,13 @@ async fn apply_octaves<R: Ring>(
     };
     drop(pieces);
     let mut u = truncate_optional(party, u, octaves.shift, argument).await?;
-    let layout = octaves.table.layout(R::BITS)?;
-    let low = R::from_i128(layout.low.into());
+    let (low, _) = octaves.evaluation.interval()?;
+    let low = R::from_i128(low.into());
     if party.is_first() {
         u.elements_mut().iter_mut().for_each(|u| *u = u.wrapping_sub(low));
     }
-    let mut value = look_up(party, &u.scale(R::from_u64(layout.multiplier.into())), expected(lookup)?).await?;
+    let u = u.scale(R::from_u64(octaves.evaluation.multiplier().into()));
+    let mut value = expected(smooth)?.evaluate(party, &u).await?;
     match &octaves.octave {
         Octave::Offset(_) => {
             value.add(&octave)?;

@@ -11,7 +11,7 @@ const MIN_INDEX_BITS: u32 = 4;
 /// More entries than 2^8 would be more than 6 KB per element.
 const MAX_INDEX_BITS: u32 = 8;
 /// Room for the rounding of eight parties, and for that of the coefficients.
-const MARGIN: f64 = 16.0;
+pub(crate) const MARGIN: f64 = 16.0;
 
 /// The sizes of a lookup, which follow from a table and the ring.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,6 +47,11 @@ impl Layout {
         1 << self.index_bits
     }
 
+    /// The bits that are dealt for one value.
+    pub(crate) fn dealt_bits(&self) -> u64 {
+        self.elements() as u64 * u64::from(self.entry_bits)
+    }
+
     /// Ring elements in the table of one value.
     pub(crate) fn elements(&self) -> usize {
         3 * self.entries()
@@ -78,12 +83,11 @@ impl Table {
 
     /// The smooth part that is tabulated.
     pub(crate) fn smooth(&self) -> Result<Smooth, ProtocolError> {
-        let bits = "1 to 30";
-        if !(1..=30).contains(&self.input_bits) {
-            return Err(unsupported("fractional bits of the argument", self.input_bits.into(), bits));
+        if !(1..=40).contains(&self.input_bits) {
+            return Err(unsupported("fractional bits of the argument", self.input_bits.into(), "1 to 40"));
         }
         if !(1..=30).contains(&self.output_bits) {
-            return Err(unsupported("fractional bits of the result", self.output_bits.into(), bits));
+            return Err(unsupported("fractional bits of the result", self.output_bits.into(), "1 to 30"));
         }
         if self.limit_bits > 62 {
             return Err(unsupported("bits of the result", self.limit_bits.into(), "at most 62"));
@@ -99,12 +103,18 @@ impl Table {
         }
     }
 
+    /// The lower end and the length of the interval, in units in the last place.
+    pub(crate) fn interval(&self, smooth: &Smooth) -> (i64, u64) {
+        let unit = libm::exp2(self.input_bits.into());
+        let (low, high) = (libm::floor(smooth.low * unit), libm::ceil(smooth.high * unit));
+        (low as i64, (high - low) as u64)
+    }
+
     /// The smallest table that is good enough.
     pub(crate) fn polynomials(&self, ring_bits: u32) -> Result<Polynomials, ProtocolError> {
         let smooth = self.smooth()?;
         let unit = libm::exp2(self.input_bits.into());
-        let (low, high) = (libm::floor(smooth.low * unit), libm::ceil(smooth.high * unit));
-        let span = (high - low) as u64;
+        let (low, span) = self.interval(&smooth);
         for index_bits in MIN_INDEX_BITS..=MAX_INDEX_BITS {
             let Some((argument_bits, multiplier)) = interval(span, index_bits, ring_bits) else { continue };
             let segment_bits = argument_bits - index_bits;
@@ -116,7 +126,7 @@ impl Table {
                     index_bits,
                     segment_bits,
                     multiplier,
-                    low: low as i64,
+                    low,
                     span,
                     guard_bits: 0,
                     result_bits: 0,

@@ -111,7 +111,7 @@ fn applies<R: Ring>(function: Function, f: u32, k: u32, method: Method) {
     let shape =
         FunctionShape { function, len: 0, fractional_bits: f, shift: 0, parameters, argument: None, dividends: None };
     let scale = f64::from(f).exp2();
-    let (low, high) = FunctionPlan::new::<R>(shape).unwrap().range();
+    let (low, high) = FunctionPlan::tabulated::<R>(shape).unwrap().range();
     let [low, high] = [(low * scale) as i64 + 16, (high * scale) as i64 - 16];
     let everywhere = (0..=60).map(|i| low + ((high - low) as i128 * i / 60) as i64);
     let near = (-30..=30).map(|i| i * (1 << f) / 5 + i % 7);
@@ -123,7 +123,7 @@ fn applies<R: Ring>(function: Function, f: u32, k: u32, method: Method) {
     };
     let x: Vec<_> = everywhere.chain(near).filter(fits).collect();
     assert!(x.len() > 20, "{function:?}");
-    let plan = FunctionPlan::new::<R>(FunctionShape { len: x.len(), ..shape }).unwrap();
+    let plan = FunctionPlan::tabulated::<R>(FunctionShape { len: x.len(), ..shape }).unwrap();
     let (shares, bound) = (split(&elements::<R>(&x), 2), plan.error_bound(2).unwrap());
     let results = run::<R, _>(method, &plan.requests(), async |party, source| {
         let material = plan.draw(source).await?;

@@ -3,6 +3,7 @@
 
 mod own;
 mod plain;
+mod series;
 
 use std::iter;
 use std::ops::Range;
@@ -10,6 +11,7 @@ use std::thread;
 
 use crate::common::PATIENT;
 use mpc_protocols::correlation::{self, Dealt, Field, Form, Origin, Provider, Share};
+use mpc_protocols::fourier::Series;
 use mpc_protocols::function::Function;
 use mpc_protocols::lookup::Table;
 use mpc_protocols::sign::SignParameters;
@@ -267,6 +269,12 @@ impl<'a, R: Ring> Fields<'a, R> {
         self.lift(layout.result_bits);
     }
 
+    fn series(&mut self, series: &Series) {
+        let (masks, dealt) = (self.elements(), self.elements());
+        series::add_up(series, masks, dealt);
+        self.lift(series.result_bits);
+    }
+
     fn relu(&mut self, k: u32, len: usize) {
         let r = self.mask_and_tables(k);
         let d = self.threshold(k, len);
@@ -344,6 +352,7 @@ fn check<'a, R: Ring>(
             Request::Relu { len, parameters } => fields.relu(parameters.bits(), len),
             Request::Piecewise { len, thresholds, parameters } => fields.piecewise(parameters.bits(), thresholds, len),
             Request::Lookup { table, .. } => fields.lookup(table),
+            Request::Series { series, .. } => fields.series(&series),
             _ => unreachable!("a request of another kind"),
         }
         assert!(fields.left.next().is_none(), "{request:?} has more fields than its relation");
@@ -370,6 +379,7 @@ fn every_kind(len: usize, bits: u32, width: u32, thresholds: usize) -> Vec<Reque
         Request::Relu { len, parameters },
         Request::Piecewise { len, thresholds, parameters },
         Request::Lookup { len, table },
+        Request::Series { len, series: series::sigmoid() },
     ]
 }
 

@@ -4,6 +4,7 @@
 
 use crate::common::{PATIENT, Recording, Rounds, chi_square, opened_elements, opened_planes, session, split};
 use mpc_protocols::fixed_weights::{FixedWeightShape, FixedWeights};
+use mpc_protocols::fourier::{Series, SeriesShape, evaluate};
 use mpc_protocols::function::Function;
 use mpc_protocols::lookup::{LookupShape, Table, look_up};
 use mpc_protocols::piecewise::{PiecewiseShape, compare};
@@ -171,6 +172,27 @@ fn a_lookup_opens_uniform_values() {
         let joint =
             e.iter().zip(&c).map(|(e, c)| (e >> (layout.argument_bits() - 4)) << 4 | c >> (layout.result_bits - 4));
         joint.for_each(|both| counts[both as usize] += 1);
+        assert_near_one("e with c", chi_square(&counts));
+    }
+}
+
+#[test]
+fn a_series_opens_uniform_values() {
+    let (len, table) = (LEN, Table { function: Function::Sigmoid, input_bits: 18, output_bits: 21, limit_bits: 26 });
+    let series = Series::of(table, 64).unwrap().unwrap();
+    let shape = SeriesShape { len, series };
+    for secret in [0u64, 1_000_000, 21 << 18] {
+        let u = split(&vec![secret; len], PARTIES);
+        let rounds = seen(&mut dealer(), &[Request::Series { len, series }], async |party, source| {
+            evaluate(party, &u[party.index()], source.next(shape).await?).await.map(drop)
+        });
+        assert_eq!(rounds.len(), 2);
+        let (w, k) = (series.argument_bits, series.result_bits);
+        assert_uniform_round("e", &rounds[0], w, len);
+        assert_uniform_round("c of the truncation", &rounds[1], k, len);
+        let (e, c) = (opened_elements(&rounds[0], w, len), opened_elements(&rounds[1], k, len));
+        let mut counts = vec![0; 256];
+        e.iter().zip(&c).for_each(|(e, c)| counts[((e >> (w - 4)) << 4 | c >> (k - 4)) as usize] += 1);
         assert_near_one("e with c", chi_square(&counts));
     }
 }

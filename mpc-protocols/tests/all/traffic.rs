@@ -7,6 +7,7 @@ use mpc_protocols::beaver::{BeaverTriple, SquarePair};
 use mpc_protocols::binary::{BitTriples, Planes};
 use mpc_protocols::conversion::{DaBits, EdaBits};
 use mpc_protocols::fixed_weights::{self, FixedWeightPair, FixedWeightProduct, FixedWeightShape, WeightMask};
+use mpc_protocols::fourier::{Series, SeriesMask, SeriesShape};
 use mpc_protocols::function::Function;
 use mpc_protocols::lookup::{LookupMask, LookupShape, Table};
 use mpc_protocols::piecewise::{PiecewiseMask, PiecewiseShape};
@@ -89,10 +90,16 @@ fn the_price_of_what_cannot_be_dealt_is_no_panic() {
     let _ = Request::Piecewise { len: 8, thresholds: 2, parameters }.traffic::<u32>();
     let fine = Table { input_bits: 30, output_bits: 30, ..table(Function::Sigmoid) };
     assert_eq!(Request::Lookup { len: 8, table: fine }.traffic::<u32>(), Traffic::default());
+    let wide = Series { argument_bits: 33, ..series(Function::Sigmoid) };
+    assert_eq!(Request::Series { len: 8, series: wide }.traffic::<u32>(), Traffic::default());
 }
 
 fn table(function: Function) -> Table {
     Table { function, input_bits: 8, output_bits: 8, limit_bits: 18 }
+}
+
+fn series(function: Function) -> Series {
+    Series::of(table(function), 32).unwrap().unwrap()
 }
 
 /// Every kind of request, at a size that needs several frames and at sizes that do not fill a word.
@@ -119,6 +126,8 @@ fn every_request(len: usize) -> Vec<Request> {
         Request::Piecewise { len, thresholds: 0, parameters: bits(20) },
         Request::Lookup { len: len.min(2_000), table: table(Function::Sigmoid) },
         Request::Lookup { len: len.min(2_000), table: table(Function::Sqrt) },
+        Request::Series { len, series: series(Function::Gelu) },
+        Request::Series { len, series: series(Function::Sqrt) },
     ]
 }
 
@@ -145,6 +154,7 @@ async fn draw<R: Ring>(source: &mut CorrelationSource<'_>, request: &Request) ->
             next::<PiecewiseMask<R>>(source, shape).await
         }
         Request::Lookup { len, table } => next::<LookupMask<R>>(source, LookupShape { len, table }).await,
+        Request::Series { len, series } => next::<SeriesMask<R>>(source, SeriesShape { len, series }).await,
         _ => unreachable!("a request of another kind"),
     }
 }
@@ -222,14 +232,14 @@ fn digest<R: Ring>(parties: usize, len: usize) -> u64 {
 /// that were kept could not be used.
 #[test]
 fn what_is_dealt_for_a_seed_does_not_change() {
-    assert_eq!(digest::<u64>(2, 65), 0xa269_7a5a_3166_131f);
-    assert_eq!(digest::<u32>(2, 65), 0x7900_e40d_1204_f94d);
-    assert_eq!(digest::<u128>(2, 65), 0x81aa_ab3b_781f_e611);
-    assert_eq!(digest::<u64>(3, 1000), 0x3027_6f12_a2d3_1116);
-    assert_eq!(digest::<u32>(3, 1000), 0x1ea9_467b_5a03_329b);
-    assert_eq!(digest::<u128>(3, 1000), 0x8ff3_489d_ed6b_8ad5);
-    assert_eq!(digest::<u64>(8, 64), 0x87e5_6db8_d706_de98);
-    assert_eq!(digest::<u32>(8, 64), 0xf326_5c88_659c_92a4);
-    assert_eq!(digest::<u128>(8, 64), 0x4250_c126_a13a_9767);
-    assert_eq!(digest::<u64>(2, 40000), 0x677d_1fde_42d8_308d);
+    assert_eq!(digest::<u64>(2, 65), 0x32f8_83ab_0f71_285a);
+    assert_eq!(digest::<u32>(2, 65), 0xe614_5f06_4757_1ac9);
+    assert_eq!(digest::<u128>(2, 65), 0x688e_99ed_9d50_029d);
+    assert_eq!(digest::<u64>(3, 1000), 0x073a_9d73_fded_4656);
+    assert_eq!(digest::<u32>(3, 1000), 0x85b8_0d38_e316_9dbb);
+    assert_eq!(digest::<u128>(3, 1000), 0x99d4_30d6_9d1c_ee08);
+    assert_eq!(digest::<u64>(8, 64), 0xdeb3_a065_9b0e_7778);
+    assert_eq!(digest::<u32>(8, 64), 0x02f8_0f9c_046d_9210);
+    assert_eq!(digest::<u128>(8, 64), 0xa101_228c_602f_c9f2);
+    assert_eq!(digest::<u64>(2, 40000), 0xa609_1137_432a_27cd);
 }
