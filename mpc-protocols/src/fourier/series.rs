@@ -11,8 +11,8 @@ use crate::lookup::{MARGIN, Table};
 
 /// More waves than that serve no function better than a table does.
 pub(crate) const MAX_WAVES: u32 = 24;
-/// Angles of more bits are of no use to a table either.
-const MAX_ARGUMENT_BITS: u32 = 40;
+/// Those of the finest argument that is compared, and of the sums of intervals in 64 bits.
+const MAX_ARGUMENT_BITS: u32 = 62;
 /// A fit is so much better than a table's target asks for, as a wave more costs little.
 const FINER: f64 = 4.0;
 /// The bits of cosines and sines and of what is dealt are chosen so that their rounding adds at most half a unit.
@@ -69,7 +69,7 @@ impl Series {
             return refused("waves", self.waves, "1 to 24");
         }
         if !(1..=MAX_ARGUMENT_BITS.min(ring_bits)).contains(&self.argument_bits) {
-            return refused("bits of the argument", self.argument_bits, "1 to 40, and those of the ring");
+            return refused("bits of the argument", self.argument_bits, "1 to 62, and those of the ring");
         }
         if self.wave_bits > 32 || self.circle_bits > 50 || self.result_bits < 3 || self.result_bits > ring_bits {
             return refused("bits of the result", self.result_bits, "3 to those of the ring");

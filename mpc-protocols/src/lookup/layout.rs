@@ -83,8 +83,8 @@ impl Table {
 
     /// The smooth part that is tabulated.
     pub(crate) fn smooth(&self) -> Result<Smooth, ProtocolError> {
-        if !(1..=40).contains(&self.input_bits) {
-            return Err(unsupported("fractional bits of the argument", self.input_bits.into(), "1 to 40"));
+        if !(1..=60).contains(&self.input_bits) {
+            return Err(unsupported("fractional bits of the argument", self.input_bits.into(), "1 to 60"));
         }
         if !(1..=30).contains(&self.output_bits) {
             return Err(unsupported("fractional bits of the result", self.output_bits.into(), "1 to 30"));
