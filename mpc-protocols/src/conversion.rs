@@ -18,6 +18,8 @@ use crate::{Correlation, Party, ProtocolError, Request};
 pub struct DaBits<R: Ring> {
     bits: BitsAtRest,
     in_ring: AtRest<R>,
+    /// The bits of `in_ring` that are right.
+    width: u32,
 }
 
 impl<R: Ring> Correlation for DaBits<R> {
@@ -29,7 +31,15 @@ impl<R: Ring> Correlation for DaBits<R> {
     }
 
     fn from_fields(&len: &usize, fields: &mut Fields<R>) -> Result<Self, ProtocolError> {
-        Ok(Self { bits: fields.uniform_bits(1, len), in_ring: fields.dealt(len, fields.width()) })
+        let width = fields.width();
+        Ok(Self { bits: fields.uniform_bits(1, len), in_ring: fields.dealt(len, width), width })
+    }
+}
+
+impl<R: Ring> DaBits<R> {
+    /// The bits of what is made of them that are right.
+    pub(crate) fn width(&self) -> u32 {
+        self.width
     }
 }
 
@@ -87,7 +97,7 @@ pub async fn bit_to_arithmetic<R: Ring>(
     bit: &BinaryShares,
     correlation: DaBits<R>,
 ) -> Result<ArithmeticShares<R>, ProtocolError> {
-    let DaBits { bits, in_ring } = correlation;
+    let DaBits { bits, in_ring, .. } = correlation;
     check_correlation("B2A", "bits", bits.len(), bit.len())?;
     let (mut bits, mut in_ring) = (bits.shares()?, in_ring.shares());
     bits.xor(bit)?;

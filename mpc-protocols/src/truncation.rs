@@ -6,12 +6,13 @@
 //! in (−n/2, n/2]. Lifting k ≤ ℓ−f bits back to ℓ uses a dealt mask r of k bits: with |y| < 2^{k−2} the top bit of
 //! y + 2^{k−2} is zero, so the wrap of c = y + 2^{k−2} + r mod 2^k is r_top·(1 − c_top).
 
-use mpc_ring::Ring;
 use mpc_ring::kernels::vectorized;
-use mpc_shares::{ArithmeticShares, SecretVec};
+use mpc_ring::{Ring, packing};
+use mpc_shares::{ArithmeticShares, BinaryShares, SecretVec};
 use mpc_transport::Traffic;
 use serde::Serialize;
 
+use crate::conversion::{DaBits, b2a_traffic, bit_to_arithmetic};
 use crate::correlation::{AtRest, BLOCK, Deal, Dealing, Fields, Secret};
 use crate::error::check_correlation;
 use crate::open::{self, open_with};
@@ -96,7 +97,6 @@ pub(crate) fn check_bits<R: Ring>(bits: u32, shift: u32) -> Result<(), ProtocolE
 /// The local half of a truncation: from a share in the ring to a masked share of k bits.
 pub(crate) struct TruncateReduce<R: Ring> {
     shift: u32,
-    /// Every party rounds down, so n/2 units are added in all to centre the error.
     rounding: R,
     /// 2^{k−2}, which makes every value non-negative.
     offset: R,
@@ -106,14 +106,8 @@ pub(crate) struct TruncateReduce<R: Ring> {
 impl<R: Ring> TruncateReduce<R> {
     /// From x to y = x / 2^`shift` in `bits` bits, at one party.
     pub(crate) fn new(party: &Party, bits: u32, shift: u32) -> Self {
-        let half = if shift == 0 { R::ZERO } else { R::ONE << (shift - 1) };
-        let constant = |value: R| if party.is_first() { value } else { R::ZERO };
-        Self {
-            shift,
-            rounding: constant(half.wrapping_mul(R::from_u64(party.parties() as u64))),
-            offset: constant(R::ONE << (bits - 2)),
-            bits,
-        }
+        let offset = if party.is_first() { R::ONE << (bits - 2) } else { R::ZERO };
+        Self { shift, rounding: rounding(party, shift), offset, bits }
     }
 
     /// Opens y + 2^{k−2} + r modulo 2^k, from the shares of x and r.
@@ -196,6 +190,86 @@ pub async fn truncate<R: Ring>(
         });
     }
     Ok(ArithmeticShares::new(x.shape(), results.into_vec())?)
+}
+
+/// As [`truncate`], between two parties: one bit of each element is opened instead of k.
+///
+/// Both shares of y + 2^{k−2}, which is below 2^{k−1}, are taken modulo 2^k. They wrap if the top bit of one of them is set: with
+/// none they cannot, and with one alone the sum's own top bit would be set. So the wrap is t_0 ∨ t_1 = (t_0 + t_1 + (t_0 ⊕ t_1)) / 2,
+/// and t_0 ⊕ t_1 comes into the ring as in [`bit_to_arithmetic`]. The sum of the shares of an even number has no rest: the first
+/// party rounds its half down, and the second up.
+///
+/// `correlation` is as wide as [`carry_width`] says for the result's bits that are read.
+///
+/// # Security
+/// As for [`bit_to_arithmetic`].
+///
+/// # Rounds and communication
+/// 1 round; 1 bit per element to the other party, rounded up to words of 64 elements ([`carry_traffic`]).
+///
+/// # Errors
+/// As for [`truncate`]; [`ProtocolError::Parameter`] for more than two parties.
+pub async fn truncate_between_two<R: Ring>(
+    party: &mut Party,
+    x: &ArithmeticShares<R>,
+    shift: u32,
+    bits: u32,
+    correlation: DaBits<R>,
+) -> Result<ArithmeticShares<R>, ProtocolError> {
+    check_bits::<R>(bits, shift)?;
+    if party.parties() != 2 {
+        let (value, allowed) = (party.parties() as u64, "2");
+        return Err(ProtocolError::Parameter { protocol: "truncation", parameter: "parties", value, allowed });
+    }
+    let (first, width) = (party.is_first(), correlation.width());
+    let TruncateReduce { rounding, offset, .. } = TruncateReduce::<R>::new(party, bits, shift);
+    let reduce = |&x: &R| (x.wrapping_add(rounding) >> shift).wrapping_add(offset) & R::low_mask(bits);
+    let reduced: SecretVec<R> = x.elements().iter().map(reduce).collect();
+    let mut tops = SecretVec::zeros(packing::words_for(x.len()));
+    for (word, block) in tops.iter_mut().zip(reduced.chunks(64)) {
+        *word = block.iter().enumerate().fold(0, |word, (at, x)| word | (*x >> (bits - 1)).low_u64() << at);
+    }
+    let differs = bit_to_arithmetic(party, &BinaryShares::new(1, x.len(), tops.into_vec())?, correlation).await?;
+    let (up, offset) = if first { (R::ZERO, offset) } else { (R::ONE, R::ZERO) };
+    let lift = |(&x, &differs): (&R, &R)| {
+        let twice = (x >> (bits - 1)).wrapping_add(differs) & R::low_mask(width);
+        let wrap = twice.wrapping_add(up) >> 1;
+        x.wrapping_sub(offset).wrapping_sub(if bits == R::BITS { R::ZERO } else { wrap << bits })
+    };
+    let results: SecretVec<R> = reduced.iter().zip(differs.elements()).map(lift).collect();
+    Ok(ArithmeticShares::new(x.shape(), results.into_vec())?)
+}
+
+/// The bits of the daBits of a [`truncate_between_two`] to k `bits`, of whose results `width` bits are read.
+#[must_use]
+pub fn carry_width(bits: u32, width: u32) -> u32 {
+    width.saturating_sub(bits) + 1
+}
+
+/// The traffic of each party in [`truncate_between_two`] of `len` elements.
+#[must_use]
+pub fn carry_traffic(len: usize) -> Traffic {
+    b2a_traffic(len, 2)
+}
+
+/// Shares of x / 2^`shift` modulo 2^{w−shift}, of shares of x modulo 2^w, with the error of [`truncate`]: its local half alone.
+///
+/// What the parties' shares lose by their wraps are multiples of 2^{w−shift}. So where no more bits are read, nothing has to be
+/// lifted, nothing is sent, and x has no bound but that of w bits.
+#[must_use]
+pub fn reduce<R: Ring>(party: &Party, x: ArithmeticShares<R>, shift: u32) -> ArithmeticShares<R> {
+    let rounding = rounding(party, shift);
+    let mut reduced = x;
+    reduced.elements_mut().iter_mut().for_each(|x| *x = x.wrapping_add(rounding) >> shift);
+    reduced
+}
+
+/// Every party rounds down, so n/2 units are added in all, by the first one, to centre the error.
+fn rounding<R: Ring>(party: &Party, shift: u32) -> R {
+    if shift == 0 || !party.is_first() {
+        return R::ZERO;
+    }
+    (R::ONE << (shift - 1)).wrapping_mul(R::from_u64(party.parties() as u64))
 }
 
 /// The traffic of each party in [`truncate`].

@@ -3,6 +3,7 @@
 //! All generators have fixed seeds, so that a statistic is the same in every run.
 
 use crate::common::{PATIENT, Recording, Rounds, chi_square, opened_elements, opened_planes, session, split};
+use mpc_protocols::conversion::DaBits;
 use mpc_protocols::fixed_weights::{FixedWeightShape, FixedWeights};
 use mpc_protocols::fourier::{Series, SeriesShape, evaluate};
 use mpc_protocols::function::Function;
@@ -10,22 +11,31 @@ use mpc_protocols::lookup::{LookupShape, Table, look_up};
 use mpc_protocols::piecewise::{PiecewiseShape, compare};
 use mpc_protocols::relu::relu;
 use mpc_protocols::sign::{SignParameters, SignShape};
-use mpc_protocols::truncation::{LiftMask, LiftShape, truncate};
-use mpc_protocols::{Bilinear, CorrelationSource, Dealer, Party, ProtocolError, Request, beaver};
+use mpc_protocols::truncation::{LiftMask, LiftShape, carry_width, truncate, truncate_between_two};
+use mpc_protocols::{Bilinear, Correlation, CorrelationSource, Dealer, Party, ProtocolError, Request, beaver};
 use mpc_shares::Seed;
 use mpc_transport::{Connection, Link, memory_link, memory_network};
 
 const PARTIES: usize = 3;
 const LEN: usize = 40_000;
 
-/// The rounds as party 0 saw them: every party's message in each.
 fn seen(
     dealer: &mut Dealer<u64>,
     plan: &[Request],
     protocol: impl AsyncFn(&mut Party, &mut CorrelationSource<'_>) -> Result<(), ProtocolError> + Sync,
 ) -> Vec<Vec<Vec<u8>>> {
-    let rounds: [Rounds; PARTIES] = Default::default();
-    let network = memory_network(PARTIES, PATIENT).into_iter().zip(&rounds);
+    seen_among(PARTIES, dealer, plan, protocol)
+}
+
+/// The rounds as party 0 saw them: every party's message in each.
+fn seen_among(
+    parties: usize,
+    dealer: &mut Dealer<u64>,
+    plan: &[Request],
+    protocol: impl AsyncFn(&mut Party, &mut CorrelationSource<'_>) -> Result<(), ProtocolError> + Sync,
+) -> Vec<Vec<Vec<u8>>> {
+    let rounds: Vec<Rounds> = (0..parties).map(|_| Rounds::default()).collect();
+    let network = memory_network(parties, PATIENT).into_iter().zip(&rounds);
     let network = network.map(|(transport, rounds)| Recording::new(transport, rounds)).collect();
     let (ended, dealt) = session(dealer, plan, network, PATIENT, protocol);
     dealt.unwrap();
@@ -194,6 +204,23 @@ fn a_series_opens_uniform_values() {
         let mut counts = vec![0; 256];
         e.iter().zip(&c).for_each(|(e, c)| counts[((e >> (w - 4)) << 4 | c >> (k - 4)) as usize] += 1);
         assert_near_one("e with c", chi_square(&counts));
+    }
+}
+
+#[test]
+fn a_carry_opens_uniform_bits() {
+    for secret in [0u64, 12_345_678, (-98_765_432i64).cast_unsigned()] {
+        let x = split(&vec![secret; LEN], 2);
+        let plan = [DaBits::<u64>::request(&LEN).modulo::<u64>(carry_width(32, 64))];
+        let mut dealer = Dealer::new(2, Seed::from_bytes([17; 32])).unwrap();
+        let rounds = seen_among(2, &mut dealer, &plan, async |party, source| {
+            let bits = source.next_modulo(carry_width(32, 64), LEN).await?;
+            truncate_between_two(party, &x[party.index()], 16, 32, bits).await.map(drop)
+        });
+        assert_eq!(rounds.len(), 1);
+        let planes = opened_planes(&rounds[0], LEN);
+        assert_eq!(planes.len(), 1);
+        assert_uniform_planes("the carry's masked bit", &planes);
     }
 }
 
