@@ -134,7 +134,9 @@ macro_rules! protocol {
             Action::AddConstant { constant, map } => {
                 offset_channels::AddConstantStep { constant: *constant, map: *map }
             },
-            Action::Truncate { shift, bits } => truncate::TruncateStep { shift: *shift, bits: *bits },
+            Action::Truncate { shift, bits, lifting } => {
+                truncate::TruncateStep { shift: *shift, bits: *bits, lifting: *lifting }
+            },
             Action::Relu { shift, parameters } => relu::ReluStep { shift: *shift, parameters: *parameters },
             Action::Function(plan) => function::FunctionStep(plan),
             Action::MaxPool { pool, parameters } => max_pool::MaxPoolStep { pool, parameters: *parameters },

@@ -10,6 +10,7 @@
 pub(crate) mod format;
 mod memory;
 mod own;
+mod reduce;
 pub(crate) mod schedule;
 pub(crate) mod settings;
 pub(crate) mod step;
@@ -39,7 +40,7 @@ pub use settings::{
     Correlations, MAX_INPUT_OWNERS, Owner, PlanError, Preprocessing, Recipients, Roles, Settings, Transfers,
     WeightKnowledge,
 };
-pub use step::{Action, MaskedWeight, SharedConstant, Step};
+pub use step::{Action, Lifting, MaskedWeight, SharedConstant, Step};
 
 use settings::check_settings;
 use walk::Walk;
@@ -93,8 +94,7 @@ impl<R: Ring> Plan<R> {
         }
         walk.merge_branches();
         let Walk { mut weights, constants, mut steps, bounds, .. } = walk;
-        widths::assign::<R>(graph, &mut steps, &mut weights);
-        add_costs::<R>(&mut steps, &settings);
+        reduce::choose::<R>(graph, &mut steps, &mut weights, &settings);
         let mut steps = schedule::order(graph, steps, &settings);
         let own = own::plan::<R>(&mut steps, &settings)?;
         let (graph, ring, layout, digest) = (graph.clone(), PhantomData, [0; 32], [0; 32]);

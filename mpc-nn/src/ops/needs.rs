@@ -5,13 +5,14 @@ use alloc::vec;
 use alloc::vec::Vec;
 
 use mpc_protocols::beaver::{BeaverTriple, SquarePair};
+use mpc_protocols::conversion::DaBits;
 use mpc_protocols::fixed_weights::{
     FixedWeightPair, FixedWeightProduct, FixedWeightShape, FixedWeights, PreparedLayer, PreparedProduct,
 };
 use mpc_protocols::function::{FunctionMaterial, FunctionPlan};
 use mpc_protocols::relu::ReluMask;
 use mpc_protocols::sign::SignShape;
-use mpc_protocols::truncation::{LiftMask, LiftShape};
+use mpc_protocols::truncation::{LiftMask, LiftShape, carry_width};
 use mpc_protocols::{Bilinear, Correlation, CorrelationSource, ProtocolError, Request};
 use mpc_ring::Ring;
 
@@ -21,6 +22,8 @@ pub(crate) enum Needs {
     /// A layer with weights, and further layers with the same input.
     Layers(FixedWeightShape, Vec<FixedWeightShape>),
     Lift(LiftShape),
+    /// Between two parties, for truncated values of a shape.
+    Carries(LiftShape),
     Comparison(SignShape),
     /// Comparisons, one after the other.
     Comparisons(Vec<SignShape>),
@@ -34,6 +37,7 @@ pub(crate) enum Material<R: Ring> {
     Nothing,
     Layers(PreparedLayer<R>, Vec<PreparedProduct<R>>),
     Lift(LiftMask<R>),
+    Carries(DaBits<R>),
     Comparison(Box<ReluMask<R>>),
     Comparisons(Vec<ReluMask<R>>),
     Function(Box<FunctionMaterial<R>>),
@@ -63,6 +67,9 @@ impl Needs {
                 [FixedWeightPair::<R>::request(first)].into_iter().chain(others).collect()
             }
             Self::Lift(shape) => vec![LiftMask::<R>::request(shape)],
+            Self::Carries(LiftShape { len, bits }) => {
+                return vec![DaBits::<R>::request(len).modulo::<R>(carry_width(*bits, width))];
+            }
             Self::Comparison(shape) => vec![ReluMask::<R>::request(shape)],
             Self::Comparisons(shapes) => shapes.iter().map(ReluMask::<R>::request).collect(),
             Self::Function(function) => return function.requests_modulo(width),
@@ -93,6 +100,9 @@ impl Needs {
                 Material::Layers(layer, products)
             }
             Self::Lift(shape) => Material::Lift(source.next_modulo(width, shape).await?),
+            Self::Carries(LiftShape { len, bits }) => {
+                Material::Carries(source.next_modulo(carry_width(bits, width), len).await?)
+            }
             Self::Comparison(shape) => Material::Comparison(Box::new(source.next_modulo(width, shape).await?)),
             Self::Comparisons(shapes) => {
                 let mut masks = Vec::with_capacity(shapes.len());

@@ -77,6 +77,8 @@ pub enum Action {
         shift: u32,
         /// k: the bits that remain.
         bits: u32,
+        /// What makes them right modulo what is read.
+        lifting: Lifting,
     },
     /// ReLU, truncating by `shift` bits.
     Relu {
@@ -222,6 +224,17 @@ pub enum Action {
     },
     /// The quotient of two shared tensors, truncating.
     Divide(FunctionPlan),
+}
+
+/// How a truncated value becomes right modulo all bits that are read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub enum Lifting {
+    /// Under a mask of k bits, which are opened.
+    Masked,
+    /// Between two parties, by the carry of their shares: one bit is opened.
+    Carried,
+    /// It is, since so few are read that what each party has alone is right.
+    Nothing,
 }
 
 impl Action {

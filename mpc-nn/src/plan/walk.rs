@@ -13,7 +13,7 @@ use mpc_transport::Traffic;
 
 use super::format::{Format, Integers, Number, at_bits, ceil_log2, integers, power_of_two};
 use super::settings::{PlanError, Settings};
-use super::step::{Action, MaskedWeight, SharedConstant, Step};
+use super::step::{Action, Lifting, MaskedWeight, SharedConstant, Step};
 use crate::graph::{Graph, Node, NodeId};
 
 /// The most fractional bits beyond f of a factor of a product.
@@ -202,8 +202,9 @@ impl<'a, R: Ring> Walk<'a, R> {
         let extra = shift - (scale - wanted);
         // Where there was no room for all of the divisor, the rest of it makes the value larger.
         let bits = self.bits(self.graph.node(id), ceil_log2(divisor) - extra)? + finer;
+        let lifting = if self.settings.parties == 2 { Lifting::Carried } else { Lifting::Masked };
         let truncated = Number { scale: wanted, divisor: divisor / power_of_two(extra) };
-        self.push_behind(id, "truncate", Action::Truncate { shift, bits }, truncated);
+        self.push_behind(id, "truncate", Action::Truncate { shift, bits, lifting }, truncated);
         Ok(truncated)
     }
 
