@@ -155,22 +155,28 @@ fn for_channels(context: &mut Context, x: &Tensor, scale: &Constant, shift: Opti
 
 /// (x − mean) / √(variance + ε) over axes.
 fn normalised(context: &mut Context, x: &Tensor, axes: &[usize], epsilon: f32) -> Lowered<Tensor> {
-    let (centred, _, root) = standardised(context, x, axes, epsilon)?;
+    let Standardised { centred, root, .. } = standardised(context, x, axes, epsilon)?;
     context.multiply(&centred, &root)
 }
 
-/// x − mean over axes, the mean, and 1 / √(variance + ε).
-fn standardised(context: &mut Context, x: &Tensor, axes: &[usize], epsilon: f32) -> Lowered<(Tensor, Tensor, Tensor)> {
-    // A product is rounded here: its mean would be rounded twice, and what is centred again.
-    let x = &context.rounded(x, 0)?;
-    let mean = context.mean(x, axes)?;
-    let mean = context.rounded(&mean, 0)?;
-    let centred = context.subtract(x, &mean)?;
-    let root = inverse_root_mean_square(context, &centred, axes, epsilon)?;
-    // The mean of what is centred is what rounding the first mean has left: nothing to a square, but not to a small value.
-    let rest = context.mean(&centred, axes)?;
-    let rest = context.rounded(&rest, FINER)?;
-    Ok((context.subtract(&centred, &rest)?, mean, root))
+/// What is normalised over axes, and the root that it is multiplied by.
+fn standardised(context: &mut Context, x: &Tensor, axes: &[usize], epsilon: f32) -> Lowered<Standardised> {
+    let count: usize = axes.iter().map(|&axis| x.shape[axis]).product();
+    // With c = count / 2^m, c·x and the sum over 2^m are exact, so that x is rounded once, as it is centred.
+    let (power, sum) = (count.next_power_of_two() as f32, context.sum(x, axes)?);
+    let part = count as f32 / power;
+    let (scaled, mean) = (context.scale(x, part)?, context.scale(&sum, 1.0 / power)?);
+    let centred = context.subtract(&scaled, &mean)?;
+    let centred = context.rounded(&centred, FINER)?;
+    let root = inverse_root_mean_square(context, &centred, axes, part * part * epsilon)?;
+    Ok(Standardised { centred, root, part })
+}
+
+/// c·(x − mean), and 1 / (c·√(variance + ε)) for a c from 1/2 to 1.
+struct Standardised {
+    centred: Tensor,
+    root: Tensor,
+    part: f32,
 }
 
 /// 1 / √(mean of x² + ε) over axes.
@@ -263,8 +269,22 @@ fn scaled(context: &mut Context, call: &Call<'_>, x: &Tensor, root: &Tensor) -> 
 pub(super) fn layer(context: &mut Context, call: &Call<'_>) -> Lowered<Vec<Value>> {
     let x = call.tensor(0)?;
     let (axes, epsilon) = (last_axes(call, x)?, call.float("epsilon", 1e-5)?);
-    let (centred, mean, root) = standardised(context, x, &axes, epsilon)?;
-    Ok([scaled(context, call, &centred, &root)?.into(), mean.into(), root.into()].into())
+    standardised_and_scaled(context, call, x, &axes, epsilon)
+}
+
+/// The normalised values, the mean and 1 / √(variance + ε).
+fn standardised_and_scaled(
+    context: &mut Context,
+    call: &Call<'_>,
+    x: &Tensor,
+    axes: &[usize],
+    epsilon: f32,
+) -> Lowered<Vec<Value>> {
+    let Standardised { centred, root, part } = standardised(context, x, axes, epsilon)?;
+    let (mean, own) = (context.mean(x, axes)?, context.scale(&root, part)?);
+    // Rounded once for all that read it, among them a residual sum, whose own mean has then room for its divisor.
+    let y = scaled(context, call, &centred, &root)?;
+    Ok([context.rounded(&y, 0)?.into(), mean.into(), own.into()].into())
 }
 
 /// Layer normalisation over the last axis, or one without means.
@@ -280,8 +300,7 @@ pub(super) fn last_axis(
         let root = inverse_root_mean_square(context, x, &axes, epsilon)?;
         return Ok([scaled(context, call, x, &root)?.into()].into());
     }
-    let (centred, mean, root) = standardised(context, x, &axes, epsilon)?;
-    Ok([scaled(context, call, &centred, &root)?.into(), mean.into(), root.into()].into())
+    standardised_and_scaled(context, call, x, &axes, epsilon)
 }
 
 pub(super) fn root_mean_square(context: &mut Context, call: &Call<'_>) -> Lowered<Vec<Value>> {
