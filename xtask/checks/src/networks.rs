@@ -38,7 +38,7 @@ pub fn operations() -> Result<Graph, GraphError> {
 }
 
 /// Functions with every way to an argument's interval, and from there to a result.
-pub const ALL: [Function; 22] = [
+pub const ALL: [Function; 26] = [
     Function::Clip { low: -1.0, high: 1.5 },
     Function::Abs,
     Function::Step,
@@ -51,9 +51,13 @@ pub const ALL: [Function; 22] = [
     Function::Softplus,
     Function::Elu { alpha: 1.0 },
     Function::Selu { alpha: 1.5, gamma: 1.25 },
+    Function::Celu { alpha: 0.5 },
     Function::Gelu,
+    Function::GeluTanh,
     Function::Mish,
     Function::Erf,
+    Function::CosineOfTurns,
+    Function::Stairs { first: 0, last: 3, width: 0.5 },
     Function::Exp,
     Function::ExpNonPositive,
     Function::Log,

@@ -7,6 +7,7 @@ use std::hint::black_box;
 use std::time::Instant;
 
 use mpc_protocols::function::Function;
+use mpc_protocols::fourier::{Series, SeriesShape, evaluate};
 use mpc_protocols::lookup::{LookupShape, Table, look_up};
 use mpc_protocols::relu::relu;
 use mpc_protocols::sign::{SignParameters, SignShape};
@@ -154,6 +155,7 @@ fn protocols() -> Result<Vec<(&'static str, Work)>, Failure> {
     let sign = SignShape { len, parameters };
     let table = Table { function: Function::Sigmoid, input_bits: 16, output_bits: 16, limit_bits: 29 };
     let shape = LookupShape { len: 8, table };
+    let series = Series::of(table, 64)?.ok_or("a sigmoid has a series")?;
     Ok(vec![
         (
             "ReLU with its dealer, 2 parties",
@@ -170,6 +172,15 @@ fn protocols() -> Result<Vec<(&'static str, Work)>, Failure> {
                 in_turn(&[Request::Lookup { len: 8, table }], words, async |party, source| {
                     let u = share(words, party.index(), 8);
                     look_up(party, &u, source.next(shape).await?).await
+                })
+            }),
+        ),
+        (
+            "sigmoid's series and its dealer",
+            Box::new(move |words| {
+                in_turn(&[Request::Series { len, series }], words, async |party, source| {
+                    let u = share(words, party.index(), len);
+                    evaluate(party, &u, source.next(SeriesShape { len, series }).await?).await
                 })
             }),
         ),
