@@ -6,8 +6,9 @@
 //! - Piecewise linear functions are a [`piecewise`](crate::piecewise) comparison, which also truncates the argument, and one
 //!   truncation more where slopes are fractions.
 //! - Smooth functions with straight ends are g(c(x)) + l(x): c clips the argument to an interval, and l is what the
-//!   function adds outside it, both piecewise linear; a [`lookup`](crate::lookup) evaluates g on the interval. Where
-//!   f(x) − max(x, 0) is even, as with GELU, SiLU and Softplus, c(x) is min(|x|, R), which takes half the table.
+//!   function adds outside it, both piecewise linear; a short [Fourier series](crate::fourier) is g on the interval, or a
+//!   [table](crate::lookup) where a series would take more. Where f(x) − max(x, 0) is even, as with GELU, SiLU and Softplus, c(x)
+//!   is min(|x|, R), and g is smoother.
 //! - Logarithms, roots, powers and reciprocals first move the argument to [1, 2) by a power of two, which is found with a
 //!   threshold at each power of two of the range; powers then multiply by that of the octave.
 //!
@@ -16,33 +17,39 @@
 //! dealt to the last party for a result of which all bits are read. A table of the size of another parameter may be smaller or
 //! larger by a factor 2.
 //!
-//! | function | rounds | bits sent | bytes dealt | entries |
+//! | function | rounds | bits sent | bytes dealt | values dealt |
 //! |---|---|---|---|---|
 //! | Clip to (−∞, high] or [low, ∞), Abs, Step | 3 | 44 | 66.5 | |
 //! | Clip | 3 | 56 | 96.9 | |
 //! | LeakyRelu with a slope such as 0.01 | 4 | 76 | 76.6 | |
 //! | HardSigmoid | 4 | 76 | 92.4 | |
-//! | HardSwish | 5 | 95 | 446.4 | 16 |
-//! | Gelu, GeluTanh | 5 | 105 | 1,293.3 | 64 |
-//! | Silu, Softplus | 5 | 107 | 1,293.1 | 64 |
-//! | Elu | 5 | 96 | 2,414.5 | 128 |
-//! | Tanh, Erf, ExpNonPositive | 5 | 96 | 2,377 | 128 |
-//! | Sigmoid | 5 | 97 | 2,377.5 | 128 |
-//! | Celu with alpha = 1/2 | 5 | 94 | 2,414.6 | 128 |
-//! | Selu | 6 | 128 | 2,409.5 | 128 |
-//! | Mish | 5 | 99 | 2,798.3 | 128 |
-//! | Exp | 5 | 110 | 6,215.9 | 256 |
-//! | Log | 6 | 453 | 1,299.9 | 16 |
-//! | Sqrt | 8 | 590 | 1,165.1 | 16 |
-//! | Power with exponent −1/2 | 8 | 588 | 1,153.3 | 16 |
-//! | PositiveReciprocal | 8 | 588 | 1,489.3 | 32 |
-//! | Reciprocal | 8 | 924 | 2,192.8 | 32 |
-//! | PositiveReciprocal of as many dividends | 9 | 740 | 1,651.5 | 32 |
-//! | Reciprocal of as many dividends, k = 33 for divisors | 9 | 1,221 | 3,252.9 | 32 |
+//! | HardSwish | 5 | 96 | 166.6 | 10 |
+//! | Gelu, GeluTanh | 5 | 104 | 196.3 | 10 |
+//! | Silu | 5 | 107 | 243.0 | 16 |
+//! | Softplus | 5 | 107 | 210.0 | 12 |
+//! | Elu | 5 | 96 | 187.0 | 12 |
+//! | Tanh | 5 | 95 | 264.5 | 32 |
+//! | Erf | 5 | 95 | 191.8 | 18 |
+//! | ExpNonPositive | 5 | 96 | 149.5 | 12 |
+//! | Sigmoid | 5 | 96 | 249.3 | 30 |
+//! | Celu with alpha = 1/2 | 5 | 94 | 184.1 | 12 |
+//! | Selu | 6 | 129 | 198.1 | 14 |
+//! | Mish | 5 | 101 | 409.1 | 38 |
+//! | Exp | 5 | 110 | 6,215.9 | a table of 256 · 3 |
+//! | Log | 5 | 441 | 1,002.1 | 8 |
+//! | Sqrt | 7 | 578 | 860.1 | 6 |
+//! | Power with exponent −1/2 | 7 | 576 | 860.5 | 8 |
+//! | PositiveReciprocal | 7 | 576 | 861.5 | 8 |
+//! | Reciprocal | 7 | 911 | 1,565.0 | 8 |
+//! | PositiveReciprocal of as many dividends | 8 | 728 | 1,023.8 | 8 |
+//! | Reciprocal of as many dividends, k = 33 for divisors | 8 | 1,209 | 2,625.1 | 8 |
+//!
+//! Without a dealer two parties make tables ([`FunctionPlan::tabulated`]), of which a GELU's has 64 · 3 entries; it opens 105 bits,
+//! and a function that moves its argument to [1, 2) takes a round more.
 //!
 //! # Memory
-//! The last party holds the dealt bytes of a function from drawing its material to its use, 1.3 GB for 10^6 GELUs; the
-//! others hold 32 bytes instead of tables. The dealer streams tables in frames and holds one frame, besides the masks.
+//! The last party holds the dealt bytes of a function from drawing its material to its use, 196 MB for 10^6 GELUs; the
+//! others hold a few words. The dealer streams what it deals in frames and holds one frame, besides the masks.
 //!
 //! # Errors of results
 //! [`FunctionPlan::error_bound`] gives a bound that holds over all of [`FunctionPlan::range`]. For f = 16, k = 32 and up to four
