@@ -30,8 +30,8 @@ impl Operation for Square {
     }
 
     fn plan<R: Ring>(&self, walk: &mut Walk<'_, R>, node: &Node) -> Result<(Action, Format), PlanError> {
-        walk.need_plain(node.inputs()[0])?;
-        Ok((Action::Square, walk.double()))
+        let Number { scale, .. } = walk.need_squared(node.inputs()[0])?;
+        Ok((Action::Square, Number { scale: 2 * scale, divisor: 1.0 }.into()))
     }
 }
 

@@ -18,6 +18,8 @@ use crate::graph::{Graph, Node, NodeId};
 
 /// The most fractional bits beyond f of a factor of a product.
 const FINER_FACTOR: u32 = 6;
+/// The most fractional bits beyond f of what is squared.
+const FINER_SQUARE: u32 = 2;
 /// The fractional bits beyond f of the root of a mean of squares: of one of 64, 2^-14 is lost at f = 16.
 const FINER_RESULT: u32 = 4;
 /// The most fractional bits of a function's result.
@@ -232,6 +234,22 @@ impl<'a, R: Ring> Walk<'a, R> {
             Ok(number)
         } else {
             self.need_single(id)
+        }
+    }
+
+    /// Brings a value to f fractional bits, or as many more as there is room for in a sum of its squares along an axis; nothing
+    /// pending.
+    pub(crate) fn need_squared(&mut self, id: NodeId) -> Result<Number, PlanError> {
+        let Settings { fractional_bits, comparison_bits, .. } = self.settings;
+        let longest = self.graph.node(id).shape().iter().max().map_or(0, |&len| ceil_log2(len as f64));
+        // The sum has a sign, and as many bits before the point as other values.
+        let room = R::BITS.saturating_sub(comparison_bits + fractional_bits + longest) / 2;
+        let finer = FINER_SQUARE.min(room);
+        let number = self.need_undivided(id)?;
+        match number.scale - fractional_bits {
+            more if more <= finer => Ok(number),
+            more if more <= FINER_SQUARE => self.need_scale(id, finer),
+            _ => self.need_single(id),
         }
     }
 

@@ -9,8 +9,10 @@ use crate::error::{Lowered, invalid, unsupported};
 use crate::norm::Norm;
 use crate::value::{Constant, Tensor, Value, vector};
 
-/// The fractional bits beyond f of what the rounding of a mean has left in centred values.
+/// The fractional bits beyond f of centred values, of which small ones are made larger.
 const FINER: u32 = 6;
+/// The same for what is squared, where there is room for its squares.
+const FINER_SQUARE: u32 = 2;
 
 /// The constants of a BatchNormalization node as a scale and an offset for each channel.
 pub(crate) fn norm_of(call: &Call<'_>) -> Lowered<Norm> {
@@ -166,10 +168,13 @@ fn standardised(context: &mut Context, x: &Tensor, axes: &[usize], epsilon: f32)
     let (power, sum) = (count.next_power_of_two() as f32, context.sum(x, axes)?);
     let part = count as f32 / power;
     let (scaled, mean) = (context.scale(x, part)?, context.scale(&sum, 1.0 / power)?);
-    let centred = context.subtract(&scaled, &mean)?;
-    let centred = context.rounded(&centred, FINER)?;
-    let root = inverse_root_mean_square(context, &centred, axes, part * part * epsilon)?;
-    Ok(Standardised { centred, root, part })
+    // Squares have no room for the bits of what the root is multiplied by: each is rounded for itself, in one round.
+    let [centred, squared] = [FINER, FINER_SQUARE].map(|finer| {
+        let centred = context.subtract(&scaled, &mean)?;
+        context.rounded(&centred, finer)
+    });
+    let root = inverse_root_mean_square(context, &squared?, axes, part * part * epsilon)?;
+    Ok(Standardised { centred: centred?, root, part })
 }
 
 /// c·(x − mean), and 1 / (c·√(variance + ε)) for a c from 1/2 to 1.
