@@ -72,6 +72,7 @@ import container
 
 HERE = pathlib.Path(__file__).parent
 F, I, B = T.FLOAT, T.INT64, T.BOOL
+ML = "ai.onnx.ml"
 # (name, model, inputs by name, outputs, largest error)
 CASES = []
 rng = np.random.default_rng(1)
@@ -118,11 +119,71 @@ def case(name, nodes, inits, inputs, outs, opset=17, tol=None, functions=(), ref
     results = [h.make_tensor_value_info(o, kind, None) for o, kind in outs]
     graph = h.make_graph(nodes, name, infos, results, [nh.from_array(np.asarray(v), k) for k, v in inits.items()])
     domains = {"": opset, "com.microsoft": 1, **{function.domain: 1 for function in functions}}
+    if any(node.domain == ML for node in nodes):
+        domains[ML] = 5
     sets = [h.make_opsetid(domain, version) for domain, version in domains.items()]
     version = 8 if opset < 23 else 11
     model = h.make_model(graph, opset_imports=sets, ir_version=version, functions=list(functions))
     outputs = ref if ref is not None else expected(model, [o for o, _ in outs], inputs)
     CASES.append((name, model, inputs, [np.asarray(y) for y in outputs], tol))
+
+
+def trees():
+    """Ensembles of trees as version 5 of the domain has them."""
+    LEQ, LT, GTE, GT, EQ, NEQ, MEMBER = range(7)
+    x = np.array([[1.2, 3, -0.1], [2.5, 7, 12], [4, 0, 0.5], [-3, 5, 2.5], [2, 2, 2]], np.float32)
+
+    def ensemble(name, roots, nodes, leaves, targets=1, sets=None, missing=None, **attributes):
+        """Nodes of (mode, feature, split, (child, is leaf) if true, and if false), leaves of (target, weight)."""
+        modes, features, splits, yes, no = zip(*nodes)
+        attributes.update(
+            n_targets=targets,
+            tree_roots=roots,
+            nodes_modes=nh.from_array(np.array(modes, np.uint8)),
+            nodes_featureids=features,
+            nodes_splits=nh.from_array(np.array(splits, np.float32)),
+            nodes_truenodeids=[child for child, _ in yes],
+            nodes_trueleafs=[leaf for _, leaf in yes],
+            nodes_falsenodeids=[child for child, _ in no],
+            nodes_falseleafs=[leaf for _, leaf in no],
+            leaf_targetids=[target for target, _ in leaves],
+            leaf_weights=nh.from_array(np.array([weight for _, weight in leaves], np.float32)),
+        )
+        if sets:
+            members = np.concatenate([[*members, np.nan] for members in sets]).astype(np.float32)
+            attributes["membership_values"] = nh.from_array(members)
+        if missing:
+            attributes["nodes_missing_value_tracks_true"] = missing
+        node = h.make_node("TreeEnsemble", ["x"], ["y"], domain=ML, **attributes)
+        case(f"trees_{name}", [node], {}, {"x": x}, [("y", F)], opset=22)
+
+    def L(leaf):
+        return leaf, 1
+
+    def inner(node):
+        return node, 0
+
+    deep = [(LEQ, 0, 2.0, inner(1), inner(2)), (GT, 1, 2.5, L(0), L(1)), (GTE, 2, 0.5, L(2), inner(3)), (LT, 1, 1.0, L(3), L(4))]
+    ends = [(0, 1.5), (0, -2.25), (0, 0.75), (0, 4.0), (0, 0.125)]
+    ensemble("one", [0], deep, ends)
+    ensemble("missing", [0], deep, ends, missing=[1, 0, 1, 0])
+    # The second tree is one node, whose leaf is the same either way.
+    lone = [*deep, (LEQ, 0, 0.0, L(5), L(5))]
+    ensemble("leaf_alone", [0, 4], lone, [*ends, (0, 10.0)])
+    two = [*deep, (EQ, 1, 7.0, L(5), inner(5)), (NEQ, 1, 5.0, L(6), L(7))]
+    three = [*ends, (0, 2.0), (0, -1.0), (0, 0.5)]
+    ensemble("sum", [0, 4], two, three)
+    ensemble("average", [0, 4], two, three, aggregate_function=0)
+    ensemble("smallest", [0, 4], two, three, aggregate_function=2)
+    ensemble("largest", [0, 4], two, three, aggregate_function=3)
+    targets = [(i % 3, weight) for i, (_, weight) in enumerate(three)]
+    ensemble("targets", [0, 4], two, targets, targets=3)
+    # The first target has one tree, the second has two.
+    third = [*two, (GT, 2, 1.0, L(8), L(9))]
+    of_two = [*ends, (1, 2.0), (1, -1.0), (1, 0.5), (1, 1.0), (1, -4.0)]
+    ensemble("largest_targets", [0, 4, 6], third, of_two, targets=2, aggregate_function=3)
+    members = [(MEMBER, 1, 0.0, L(0), inner(1)), (MEMBER, 0, 0.0, inner(2), L(1)), (LEQ, 2, 1.0, L(2), L(3))]
+    ensemble("members", [0], members, ends[:4], sets=[[3, 7, 11], [4, 2.5]])
 
 
 def fit(name, estimator, X, y=None, options=None, rows=4, tol=None):
@@ -899,6 +960,7 @@ def operators():
 
 def learned():
     """Estimators of scikit-learn."""
+    np.random.seed(0)
     X, y = load_iris(return_X_y=True)
     Xb, yb = X[:100], y[:100]
     Xd, yd = load_diabetes(return_X_y=True)
@@ -1023,6 +1085,7 @@ def main():
     warnings.simplefilter("ignore")
     operators()
     learned()
+    trees()
     pack(HERE / "made.zip", CASES)
     for folder in sys.argv[1:]:
         pack(HERE / "reported.zip", reported(pathlib.Path(folder)))

@@ -27,6 +27,17 @@ pub(crate) fn element_count(tensor: &TensorProto) -> Result<usize, String> {
 
 /// The value of a constant; `folder` is where the file lies, if it has one.
 pub(crate) fn decode(tensor: &TensorProto, folder: Option<&Path>) -> Result<Value, String> {
+    let value = decode_with_nan(tensor, folder)?;
+    match &value {
+        Value::Constant(constant) if constant.array().iter().any(|value| value.is_nan()) => {
+            Err("it has an element that is NaN; export the model again".into())
+        }
+        _ => Ok(value),
+    }
+}
+
+/// [`decode`] of what NaN delimits.
+pub(crate) fn decode_with_nan(tensor: &TensorProto, folder: Option<&Path>) -> Result<Value, String> {
     let elements = element_count(tensor)?;
     let shape: Vec<usize> = tensor.dims.iter().map(|&size| size as usize).collect();
     let data_type = tensor.data_type.unwrap_or(DataType(0));
@@ -42,9 +53,6 @@ pub(crate) fn decode(tensor: &TensorProto, folder: Option<&Path>) -> Result<Valu
     let mismatch = |found: usize| format!("its shape {shape:?} needs {elements} elements, but it has {found}");
     match numbers(tensor, data_type, raw, elements)? {
         Numbers::Real(values) if values.len() == elements => {
-            if values.iter().any(|value| value.is_nan()) {
-                return Err("it has an element that is NaN; export the model again".into());
-            }
             let array = ArrayD::from_shape_vec(IxDyn(&shape), values).map_err(|error| error.to_string())?;
             Ok(Value::constant(array))
         }

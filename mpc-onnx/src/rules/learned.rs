@@ -12,6 +12,7 @@ use crate::call::Call;
 use crate::context::{Context, Whole, real};
 use crate::error::{Lowered, invalid, unsupported};
 use crate::rules::{choice, reduce, softmax};
+use crate::tensor;
 use crate::value::{Tensor, Value, vector};
 
 pub(super) fn find(operator: &str) -> Option<Rule> {
@@ -26,6 +27,7 @@ pub(super) fn find(operator: &str) -> Option<Rule> {
         "LabelEncoder" => label_encoder,
         "TreeEnsembleClassifier" => trees::classifier,
         "TreeEnsembleRegressor" => trees::regressor,
+        "TreeEnsemble" => trees::ensemble,
         "SVMClassifier" => support::classifier,
         "SVMRegressor" => support::regressor,
         "ArrayFeatureExtractor" => return Some(Rule::Any(extractor)),
@@ -52,12 +54,16 @@ fn reals(call: &Call<'_>, name: &str) -> Lowered<Vec<f32>> {
     if let Some(values) = call.floats(name)? {
         return Ok(values);
     }
-    match call.tensor_attribute(&format!("{name}_as_tensor"))? {
-        Some(tensor) => match crate::tensor::decode(tensor, None) {
-            Ok(value) => Ok(real(&value)?.array().iter().copied().collect()),
-            Err(reason) => invalid(format!("its tensor: {reason}")),
-        },
-        None => Ok(Vec::new()),
+    numbers_of(call, &format!("{name}_as_tensor"), false)
+}
+
+/// The numbers of a tensor that is an attribute, none if it is absent; NaN may delimit them.
+fn numbers_of(call: &Call<'_>, name: &str, has_nan: bool) -> Lowered<Vec<f32>> {
+    let Some(attribute) = call.tensor_attribute(name)? else { return Ok(Vec::new()) };
+    let decode = if has_nan { tensor::decode_with_nan } else { tensor::decode };
+    match decode(attribute, None) {
+        Ok(value) => Ok(real(&value)?.array().iter().copied().collect()),
+        Err(reason) => invalid(format!("attribute `{name}`: {reason}")),
     }
 }
 

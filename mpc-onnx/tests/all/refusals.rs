@@ -49,6 +49,85 @@ fn trees_that_are_none_are_refused() {
     }
 }
 
+fn number(name: &str, value: i64) -> AttributeProto {
+    AttributeProto { i: Some(value), r#type: Some(AttributeType::INT), ..ints(name, &[]) }
+}
+
+fn tensor(name: &str, values: &[f32]) -> AttributeProto {
+    let tensor = floats(name, &[values.len() as i64], values);
+    AttributeProto {
+        name: Some(name.into()),
+        t: Some(tensor),
+        r#type: Some(AttributeType::TENSOR),
+        ..Default::default()
+    }
+}
+
+/// Two comparisons and three leaves, with other lists in place of these.
+fn ensemble(others: &[AttributeProto]) -> GraphProto {
+    let mut trees = node("TreeEnsemble", &["x"], &["y"]);
+    trees.domain = Some("ai.onnx.ml".into());
+    trees.attribute = vec![
+        number("n_targets", 1),
+        ints("tree_roots", &[0]),
+        tensor("nodes_modes", &[0.0, 6.0]),
+        tensor("nodes_splits", &[0.5, 0.0]),
+        ints("nodes_featureids", &[0, 1]),
+        ints("nodes_truenodeids", &[1, 1]),
+        ints("nodes_trueleafs", &[0, 1]),
+        ints("nodes_falsenodeids", &[0, 2]),
+        ints("nodes_falseleafs", &[1, 1]),
+        ints("leaf_targetids", &[0, 0, 0]),
+        tensor("leaf_weights", &[1.0, 2.0, 3.0]),
+        tensor("membership_values", &[1.0, 2.0, f32::NAN]),
+    ];
+    for other in others {
+        trees.attribute.retain(|attribute| attribute.name != other.name);
+        trees.attribute.push(other.clone());
+    }
+    graph(vec![trees], vec![])
+}
+
+#[test]
+fn ensembles_that_are_none_are_refused() {
+    assert!(imported(ensemble(&[])).is_ok());
+    let child = "a child that is not there, or is another one's";
+    for (other, reason) in [
+        (ints("tree_roots", &[]), "it has no tree"),
+        (ints("tree_roots", &[2]), "a root of a tree is not there"),
+        (ints("tree_roots", &[0, 1]), child),
+        (ints("nodes_truenodeids", &[0, 1]), child),
+        (ints("nodes_truenodeids", &[7, 1]), child),
+        (ints("nodes_truenodeids", &[1, 7]), "a leaf that is not there"),
+        (ints("nodes_falsenodeids", &[0]), "lists of nodes differ in length"),
+        (ints("nodes_featureids", &[0, 2]), "a feature that is not there"),
+        (ints("leaf_targetids", &[0, 0]), "lists of leaves differ in length"),
+        (ints("leaf_targetids", &[0, 0, 1]), "not that of a leaf and an output"),
+        (tensor("nodes_modes", &[0.0, 7.0]), "mode 7"),
+        (tensor("nodes_splits", &[f32::NAN, 0.0]), "compares with NaN"),
+        (tensor("membership_values", &[]), "0 sets of members for 1 nodes"),
+        (tensor("membership_values", &[f32::NAN]), "a set without members"),
+        (tensor("leaf_weights", &[1.0, 2.0, f32::NAN]), "NaN"),
+        (number("aggregate_function", 4), "aggregate function 4 is not known"),
+        (number("post_transform", 1), "onnxruntime reads otherwise"),
+        (number("n_targets", -1), "a negative size"),
+        (number("n_targets", i64::MAX), "more elements of constants"),
+    ] {
+        let reasons = refused(ensemble(std::slice::from_ref(&other)));
+        assert!(reasons[0].to_string().contains(reason), "{:?}: {}", other.name, reasons[0]);
+    }
+}
+
+#[test]
+fn extremes_that_some_leaves_do_not_give_are_refused() {
+    let two = [number("n_targets", 2), number("aggregate_function", 3), ints("leaf_targetids", &[0, 1, 0])];
+    let reasons = refused(ensemble(&two));
+    assert!(reasons[0].to_string().contains("at some leaves only"), "{}", reasons[0]);
+    let none = [number("n_targets", 2), number("aggregate_function", 2)];
+    let reasons = refused(ensemble(&none));
+    assert!(reasons[0].to_string().contains("an output that no tree gives a number"), "{}", reasons[0]);
+}
+
 #[test]
 fn what_must_be_public_is_refused_where_it_is_private() {
     for (operator, inputs, reason) in [

@@ -1,21 +1,27 @@
 //! Trees of public shape, whose thresholds and leaves are the model owner's: every comparison of every tree at once, then for
 //! each level the product of a node's indicator with its comparison, then a linear layer of the leaves.
 
+mod ensemble;
+mod leaves;
+
 use std::collections::BTreeMap;
 
 use mpc_protocols::function::Function;
-use ndarray::ArrayD;
 
-use super::{above, chosen_label, label_of, labels, reals, rows, shifted_label, transformed, with_opposite};
+use super::{
+    above, chosen_label, label_of, labels, numbers_of, reals, rows, shifted_label, transformed, with_opposite,
+};
 use crate::arrays;
 use crate::call::Call;
 use crate::context::{Context, Whole};
 use crate::error::{Lowered, invalid, unsupported};
 use crate::rules::choice;
 use crate::value::{Tensor, Value, vector};
+use leaves::Aggregate;
 
-/// The deepest tree.
-const MAX_DEPTH: usize = 64;
+/// All comparisons, in the order of their numbers in `TreeEnsemble`.
+const KINDS: [Mode; 7] =
+    [Mode::AtMost, Mode::Below, Mode::AtLeast, Mode::Above, Mode::Equal, Mode::Unequal, Mode::Member];
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Mode {
@@ -26,6 +32,7 @@ enum Mode {
     Above,
     Equal,
     Unequal,
+    Member,
 }
 
 struct Node {
@@ -36,11 +43,19 @@ struct Node {
     children: [usize; 2],
 }
 
-/// All trees: their nodes, their roots, and the place of each node by tree and number.
+/// All trees: their nodes, their roots, the sets that nodes of a set compare with, and what the leaves add to the outputs.
 struct Forest {
     nodes: Vec<Node>,
     roots: Vec<usize>,
-    places: BTreeMap<(i64, i64), usize>,
+    sets: BTreeMap<usize, Vec<f32>>,
+    leaves: Vec<Leaf>,
+}
+
+/// A weight that a leaf adds to an output.
+struct Leaf {
+    node: usize,
+    output: usize,
+    weight: f32,
 }
 
 fn mode(name: &str) -> Lowered<Mode> {
@@ -57,7 +72,8 @@ fn mode(name: &str) -> Lowered<Mode> {
 }
 
 impl Forest {
-    fn new(call: &Call<'_>, features: usize) -> Lowered<Self> {
+    /// The trees of the lists before opset 5, whose leaves are nodes; `prefix` is that of the lists of weights.
+    fn of_nodes(call: &Call<'_>, features: usize, prefix: &str) -> Lowered<Self> {
         let list = |name: &str| call.ints(name).map(Option::unwrap_or_default);
         let (trees, numbers, of_features) = (list("nodes_treeids")?, list("nodes_nodeids")?, list("nodes_featureids")?);
         let (yes, no) = (list("nodes_truenodeids")?, list("nodes_falsenodeids")?);
@@ -96,7 +112,8 @@ impl Forest {
             nodes.push(Node { mode, feature, threshold: thresholds[place], children });
         }
         let roots = (0..nodes.len()).filter(|&place| !has_parent[place]).collect();
-        Ok(Self { nodes, roots, places })
+        let leaves = weights(call, prefix, &nodes, &places)?;
+        Ok(Self { nodes, roots, sets: BTreeMap::new(), leaves })
     }
 
     /// For each inner node whether its comparison is true: [samples, inner nodes], and where each node's column is.
@@ -104,17 +121,15 @@ impl Forest {
         let mut columns = vec![usize::MAX; self.nodes.len()];
         let mut parts = Vec::new();
         let mut count = 0;
-        for kind in [Mode::AtMost, Mode::Below, Mode::AtLeast, Mode::Above, Mode::Equal, Mode::Unequal] {
-            let of_kind: Vec<usize> = (0..self.nodes.len()).filter(|&node| self.nodes[node].mode == kind).collect();
+        let (trees, _) = self.members();
+        let is_compared = |&node: &usize| trees[node] != usize::MAX;
+        for kind in KINDS {
+            let of_kind = (0..self.nodes.len()).filter(|&node| self.nodes[node].mode == kind);
+            let of_kind: Vec<usize> = of_kind.filter(is_compared).collect();
             if of_kind.is_empty() {
                 continue;
             }
-            context.charge(of_kind.len().saturating_mul(4))?;
-            let features: Vec<usize> = of_kind.iter().map(|&node| self.nodes[node].feature).collect();
-            let limits: Vec<f32> = of_kind.iter().map(|&node| -self.nodes[node].threshold).collect();
-            let chosen = context.gather(x, 1, &features)?;
-            let difference = context.offset_privately(&chosen, &vector(limits))?;
-            parts.push(compared(context, kind, &difference)?);
+            parts.push(self.comparisons_of(context, x, kind, &of_kind)?);
             for node in of_kind {
                 columns[node] = count;
                 count += 1;
@@ -126,61 +141,23 @@ impl Forest {
         Ok((columns, Some(context.join(&parts, 1)?)))
     }
 
-    /// 1 for the leaf that a sample ends in, of each tree, else 0: [samples, leaves], and the nodes that the leaves are.
-    fn leaves(&self, context: &mut Context, x: &Tensor) -> Lowered<(Vec<usize>, Tensor)> {
-        let (columns, bits) = self.comparisons(context, x)?;
-        let mut leaves: Vec<usize> = Vec::new();
-        let mut parts: Vec<Tensor> = Vec::new();
-        let is_leaf = |node: usize| self.nodes[node].mode == Mode::Leaf;
-        let lone: Vec<usize> = self.roots.iter().copied().filter(|&root| is_leaf(root)).collect();
-        if !lone.is_empty() {
-            let column = context.slice(x, 1, 0, 1)?;
-            let zero = context.scale(&column, 0.0)?;
-            let one = context.offset(&zero, 1.0)?;
-            context.charge(lone.len())?;
-            parts.push(context.gather(&one, 1, &vec![0; lone.len()])?);
-            leaves.extend(lone);
+    fn comparisons_of(&self, context: &mut Context, x: &Tensor, kind: Mode, nodes: &[usize]) -> Lowered<Tensor> {
+        let mut features = Vec::new();
+        let mut limits = Vec::new();
+        let mut rows = Vec::new();
+        for &node in nodes {
+            let Node { feature, threshold, .. } = &self.nodes[node];
+            let values = self.sets.get(&node).map_or(core::slice::from_ref(threshold), Vec::as_slice);
+            rows.push((limits.len()..limits.len() + values.len()).map(|place| (place, 1.0)).collect());
+            limits.extend(values.iter().map(|value| -value));
+            features.resize(limits.len(), *feature);
         }
-        // The inner nodes of a level and their indicators; those of the roots are 1 and not needed.
-        let mut level: Vec<usize> = self.roots.iter().copied().filter(|&root| !is_leaf(root)).collect();
-        let mut indicators: Option<Tensor> = None;
-        let mut depth = 0;
-        while let (false, Some(bits)) = (level.is_empty(), &bits) {
-            depth += 1;
-            if depth > MAX_DEPTH {
-                return unsupported(format!("trees of more than {MAX_DEPTH} levels"));
-            }
-            let own: Vec<usize> = level.iter().map(|&node| columns[node]).collect();
-            let own = context.gather(bits, 1, &own)?;
-            let (yes, no) = match &indicators {
-                None => {
-                    let negative = context.scale(&own, -1.0)?;
-                    (own.clone(), context.offset(&negative, 1.0)?)
-                }
-                Some(indicators) => {
-                    let yes = context.multiply(&own, indicators)?;
-                    (yes.clone(), context.subtract(indicators, &yes)?)
-                }
-            };
-            let both = context.join(&[yes, no], 1)?;
-            let children: Vec<usize> = [0, 1]
-                .iter()
-                .flat_map(|&side| level.iter().map(move |&node| (node, side)))
-                .map(|(node, side)| self.nodes[node].children[side])
-                .collect();
-            let of = |wanted: bool| -> Vec<usize> {
-                (0..children.len()).filter(|&place| is_leaf(children[place]) == wanted).collect()
-            };
-            let (ended, inner) = (of(true), of(false));
-            if !ended.is_empty() {
-                parts.push(context.gather(&both, 1, &ended)?);
-                leaves.extend(ended.iter().map(|&place| children[place]));
-            }
-            indicators = if inner.is_empty() { None } else { Some(context.gather(&both, 1, &inner)?) };
-            level = inner.iter().map(|&place| children[place]).collect();
-        }
-        let all = context.join(&parts, 1)?;
-        Ok((leaves, all))
+        context.charge(limits.len().saturating_mul(4))?;
+        let chosen = context.gather(x, 1, &features)?;
+        let difference = context.offset_privately(&chosen, &vector(limits))?;
+        let bits = compared(context, kind, &difference)?;
+        // Members of a set differ, so that at most one is equal.
+        if kind == Mode::Member { context.combine(&bits, 1, &rows) } else { Ok(bits) }
     }
 }
 
@@ -196,9 +173,10 @@ fn compared(context: &mut Context, mode: Mode, difference: &Tensor) -> Lowered<T
             let bit = at_least(context, difference)?;
             not(context, &bit)
         }
-        Mode::Equal | Mode::Unequal => {
+        Mode::Equal | Mode::Member => choice::is_zero(context, difference, false),
+        Mode::Unequal => {
             let equal = choice::is_zero(context, difference, false)?;
-            if mode == Mode::Equal { Ok(equal) } else { not(context, &equal) }
+            not(context, &equal)
         }
         _ => {
             let opposite = context.scale(difference, -1.0)?;
@@ -208,42 +186,66 @@ fn compared(context: &mut Context, mode: Mode, difference: &Tensor) -> Lowered<T
     }
 }
 
-/// The sums of the leaves' weights for each of `outputs`, with the base values.
-fn sums(context: &mut Context, call: &Call<'_>, prefix: &str, outputs: usize) -> Lowered<Tensor> {
-    let x = rows(context, call)?;
-    let forest = Forest::new(call, x.shape[1])?;
-    let (leaves, indicators) = forest.leaves(context, &x)?;
-    let mut place_of = vec![usize::MAX; forest.nodes.len()];
-    leaves.iter().enumerate().for_each(|(place, &node)| place_of[node] = place);
+/// The weights of the lists before opset 5.
+fn weights(call: &Call<'_>, prefix: &str, nodes: &[Node], places: &BTreeMap<(i64, i64), usize>) -> Lowered<Vec<Leaf>> {
     let list = |name: &str| call.ints(&format!("{prefix}_{name}")).map(Option::unwrap_or_default);
     let (trees, numbers, ids) = (list("treeids")?, list("nodeids")?, list("ids")?);
     let weights = reals(call, &format!("{prefix}_weights"))?;
     if [numbers.len(), ids.len(), weights.len()].iter().any(|&length| length != trees.len()) {
         return invalid("its lists of leaves differ in length");
     }
-    context.charge(outputs.saturating_mul(leaves.len()))?;
-    let mut matrix = ArrayD::zeros([outputs, leaves.len()].as_slice());
-    for (place, &weight) in weights.iter().enumerate() {
-        let leaf = forest.places.get(&(trees[place], numbers[place])).map(|&node| place_of[node]);
-        let output = arrays::size(ids[place])?;
-        match leaf {
-            Some(leaf) if leaf != usize::MAX && output < outputs => matrix[[output, leaf]] += weight,
-            _ => return invalid("a weight is not that of a leaf and an output"),
+    let leaf = |place: usize| -> Lowered<Leaf> {
+        let node = places.get(&(trees[place], numbers[place])).copied();
+        match node.filter(|&node| nodes[node].mode == Mode::Leaf) {
+            Some(node) => Ok(Leaf { node, output: arrays::size(ids[place])?, weight: weights[place] }),
+            None => invalid("a weight is not that of a leaf and an output"),
         }
-    }
-    match call.string("aggregate_function", "SUM")?.as_str() {
-        "SUM" => {}
-        "AVERAGE" => matrix.mapv_inplace(|weight| weight / forest.roots.len() as f32),
-        other => return unsupported(format!("the aggregate {other}; SUM and AVERAGE are")),
-    }
+    };
+    (0..trees.len()).map(leaf).collect()
+}
+
+/// The sums of the leaves' weights for each of `outputs`, with the base values.
+fn sums(context: &mut Context, call: &Call<'_>, prefix: &str, outputs: usize) -> Lowered<Tensor> {
+    let x = rows(context, call)?;
+    let forest = Forest::of_nodes(call, x.shape[1], prefix)?;
+    let aggregate = match call.string("aggregate_function", "SUM")?.as_str() {
+        "SUM" => Aggregate::Sum,
+        "AVERAGE" => Aggregate::Average,
+        "MIN" => Aggregate::Smallest,
+        "MAX" => Aggregate::Largest,
+        other => return invalid(format!("aggregate function `{other}` is not known")),
+    };
+    context.charge(outputs)?;
     let base = reals(call, "base_values")?;
-    let bias = match base.len() {
+    let base = match base.len() {
         0 => None,
         1 => Some(vec![base[0]; outputs]),
         count if count == outputs => Some(base),
         _ => return invalid("it has another number of base values than outputs"),
     };
-    context.linear(&indicators, matrix, bias)
+    forest.aggregated(context, &x, outputs, aggregate, base)
+}
+
+/// Trees of opset 5, whose leaves have lists of their own.
+pub(super) fn ensemble(context: &mut Context, call: &Call<'_>) -> Lowered<Vec<Value>> {
+    let x = rows(context, call)?;
+    let Some(outputs) = call.optional_int("n_targets")? else { return invalid("it has no number of targets") };
+    let outputs = arrays::size(outputs)?;
+    let forest = ensemble::forest(call, x.shape[1])?;
+    let aggregate = match call.int("aggregate_function", 1)? {
+        0 => Aggregate::Average,
+        1 => Aggregate::Sum,
+        2 => Aggregate::Smallest,
+        3 => Aggregate::Largest,
+        other => return invalid(format!("aggregate function {other} is not known")),
+    };
+    if call.int("post_transform", 0)? != 0 {
+        // SOFTMAX is 1 and LOGISTIC 2 in ONNX's text, and the other way round in onnxruntime.
+        return unsupported(
+            "a post-transform, whose numbers onnxruntime reads otherwise; add a Softmax or Sigmoid node",
+        );
+    }
+    Ok([forest.aggregated(context, &x, outputs, aggregate, None)?.into()].into())
 }
 
 pub(super) fn regressor(context: &mut Context, call: &Call<'_>) -> Lowered<Vec<Value>> {
