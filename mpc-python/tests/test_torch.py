@@ -1,6 +1,7 @@
 """Networks from PyTorch."""
 
 import sys
+from pathlib import Path
 from types import ModuleType, SimpleNamespace
 
 import numpy as np
@@ -70,3 +71,12 @@ def test_attention_of_pytorch(monkeypatch, has_newer_exporter):
     net = mpc.from_torch(module, x)
     assert torch.backends.mha.get_fastpath_enabled()
     np.testing.assert_allclose(net.run(x), module(x).detach().numpy(), atol=1e-2)
+
+
+def test_types_are_right_beside_pytorch_too(monkeypatch, tmp_path):
+    pytest.importorskip("torch")
+    mypy = pytest.importorskip("mypy.api")
+    # The step of the checks has no PyTorch, whose own types say more of the same calls.
+    monkeypatch.chdir(Path(__file__).parent.parent)
+    found, errors, code = mypy.run(["--cache-dir", str(tmp_path)])
+    assert code == 0, found + errors

@@ -43,7 +43,7 @@ def from_torch(module: Any, example: Any, *, input_names: Sequence[str] | None =
     path = Path(folder.name) / "network.onnx"
     # PyTorch that has two exporters needs a further package for the newer one.
     has_both = "dynamo" in inspect.signature(torch.onnx.export).parameters
-    options = {"dynamo": False} if has_both and importlib.util.find_spec("onnxscript") is None else {}
+    options: dict[str, Any] = {"dynamo": False} if has_both and importlib.util.find_spec("onnxscript") is None else {}
     training = module.training
     module.eval()
     try:
