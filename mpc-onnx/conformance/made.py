@@ -163,7 +163,12 @@ def trees():
     def inner(node):
         return node, 0
 
-    deep = [(LEQ, 0, 2.0, inner(1), inner(2)), (GT, 1, 2.5, L(0), L(1)), (GTE, 2, 0.5, L(2), inner(3)), (LT, 1, 1.0, L(3), L(4))]
+    deep = [
+        (LEQ, 0, 2.0, inner(1), inner(2)),
+        (GT, 1, 2.5, L(0), L(1)),
+        (GTE, 2, 0.5, L(2), inner(3)),
+        (LT, 1, 1.0, L(3), L(4)),
+    ]
     ends = [(0, 1.5), (0, -2.25), (0, 0.75), (0, 4.0), (0, 0.125)]
     ensemble("one", [0], deep, ends)
     ensemble("missing", [0], deep, ends, missing=[1, 0, 1, 0])

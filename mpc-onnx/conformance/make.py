@@ -34,17 +34,13 @@ class Left(Exception):
 def check_operators(case):
     """Leaves a case out by its operators and modes."""
     found = case.operators()
-    if found & operators.CONTROL_FLOW:
-        raise Left("control flow", ", ".join(sorted(found & operators.CONTROL_FLOW)))
     if found & operators.RANDOM:
         raise Left("random numbers", ", ".join(sorted(found & operators.RANDOM)))
     if "training_dropout" in case.name and "zero_ratio" not in case.name:
         raise Left("training mode", "Dropout")
     if other := found - operators.COVERED:
         raise Left("operator not in the set", ", ".join(sorted(other)))
-    if reason := operators.matching(case.name, operators.REFUSED):
-        raise Left(REFUSED, reason)
-    for group, table in operators.UNFIT.items():
+    for group, table in ((REFUSED, operators.REFUSED), ("less precise than the bound", operators.COARSE)):
         if reason := operators.matching(case.name, table):
             raise Left(group, reason)
     if case.group == "light":
@@ -56,7 +52,11 @@ def check_values(case):
     arrays = [*case.inputs, *case.outputs]
     if any(not isinstance(array, (np.ndarray, np.generic)) for array in arrays):
         raise Left("not a tensor of numbers", "sequence, optional or 4-bit type")
-    if bad := {str(a.dtype) for a in arrays if a.dtype.kind not in "fiub" or a.dtype.type.__module__ != "numpy"}:
+    known = {
+        str(array.dtype) for array in arrays if array.dtype.kind in "fiub" or str(array.dtype) in operators.FEW_BITS
+    }
+    results = {str(array.dtype) for array in case.outputs if str(array.dtype) in operators.SMALL_FLOATS}
+    if bad := {str(array.dtype) for array in arrays} - known | results:
         raise Left("not a tensor of numbers", ", ".join(sorted(bad)))
     if not case.outputs:
         raise Left("no data", "")
@@ -65,7 +65,7 @@ def check_values(case):
         raise Left("a tensor without elements", "")
     if any(array.ndim > 8 for array in arrays):
         raise Left("more than 8 axes", "")
-    if any(not np.isfinite(array).all() for array in arrays):
+    if any(not np.isfinite(array.astype(np.float64)).all() for array in arrays):
         raise Left("NaN or infinite values", "")
     for what, some in (("input", case.inputs), ("output", case.outputs)):
         # Sizes and limits may be larger.
@@ -79,7 +79,8 @@ def public_result(case, private):
     """Whether no output depends on the value of a private input."""
     secret = set(private)
     for node in case.model.graph.node:
-        if node.op_type not in ("Shape", "Size", "ConstantOfShape", "EyeLike") and secret & set(node.input):
+        read = node.input[:1] if node.op_type == "CastLike" else node.input
+        if node.op_type not in ("Shape", "Size", "ConstantOfShape", "EyeLike") and secret & set(read):
             secret |= set(node.output)
     return not any(value.name in secret for value in case.model.graph.output)
 
@@ -98,8 +99,6 @@ def variants(case, parents):
         model = convert.fold(case.model, public, case.outputs)
         yield "", "folded", model, {**private, convert.ZERO: np.zeros(1, np.float32)}
         return
-    if not case.operators() & operators.INDEX and any(not convert.is_float(array) for array in case.outputs):
-        raise Left("integer or boolean results of private values", "")
     weights = {n: a for n, a in private.items() if n in operators.operands(parent, operators.WEIGHTS)}
     if not case.operators() & operators.WEIGHTS_ONLY:
         yield "", "private", convert.bind(case.model, public), private

@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use mpc_nn::{Weights, evaluate};
 
 use crate::call::Call;
-use crate::context::{Context, graph_shape};
+use crate::context::{Context, Whole, graph_shape};
 use crate::error::{Lowered, Problem, unsupported};
-use crate::rules::{Apply, Rule};
+use crate::rules::{Apply, Rule, in_steps};
 use crate::value::{Tensor, Value};
 use crate::{arrays, context};
 
@@ -32,6 +32,10 @@ fn fold(outer: &mut Context, apply: Apply, call: &Call<'_>) -> Lowered<Vec<Value
     inner.base = "fold".to_string();
     let shape = constant.array().shape().to_vec();
     let id = inner.builder.input("constant", &graph_shape(&shape))?;
+    if matches!(call.input(place), Some(Value::Integer(_))) {
+        inner.note_whole(id, Whole::Integer);
+        inner.note_typed(id);
+    }
     let mut inputs = call.inputs.clone();
     inputs[place] = Some(Tensor { id, shape }.into());
     let call = Call {
@@ -41,9 +45,24 @@ fn fold(outer: &mut Context, apply: Apply, call: &Call<'_>) -> Lowered<Vec<Value
         operand_type: call.operand_type,
         ..Call::of(call.node)
     };
-    let result = apply(&mut inner, &call).and_then(|values| evaluated(&mut inner, values, constant.array()));
+    let result = apply(&mut inner, &call)
+        .and_then(|values| values.into_iter().map(|value| in_integers(&mut inner, &call, value)).collect())
+        .and_then(|values| evaluated(&mut inner, values, constant.array()));
     outer.budget = inner.budget;
     result
+}
+
+/// A quantised constant is the integers of the file, and not the real numbers that a private value keeps.
+fn in_integers(inner: &mut Context, call: &Call<'_>, value: Value) -> Lowered<Value> {
+    let Value::Node(x) = &value else { return Ok(value) };
+    match inner.quantisation(x.id).cloned().filter(|_| call.operator().starts_with("QLinear")) {
+        Some(parameters) => {
+            let steps = in_steps(inner, x, parameters)?;
+            inner.note_typed(steps.id);
+            Ok(steps.into())
+        }
+        None => Ok(value),
+    }
 }
 
 fn evaluated(inner: &mut Context, values: Vec<Value>, input: &ndarray::ArrayD<f32>) -> Lowered<Vec<Value>> {
@@ -70,7 +89,9 @@ fn evaluated(inner: &mut Context, values: Vec<Value>, input: &ndarray::ArrayD<f3
     let of_value = |value: Value| match value {
         Value::Node(tensor) => {
             let place = ids.binary_search(&tensor.id).expect("the outputs were listed");
-            arrays::reshape(&outputs[place], &tensor.shape).map(Value::constant)
+            let array = arrays::reshape(&outputs[place], &tensor.shape)?;
+            let is_integer = inner.is_typed(tensor.id);
+            Ok(if is_integer { Value::integer(array.mapv(|x| x.round() as i64)) } else { Value::constant(array) })
         }
         public => Ok(public),
     };

@@ -130,7 +130,7 @@ fn limits(call: &Call<'_>) -> Lowered<Option<(f32, f32)>> {
     let kind =
         if declared == 0 || call.operand_type != DataType::UINT8.0 { i64::from(call.operand_type) } else { declared };
     // Of the types that files quantise to.
-    let limits = integer::limits_of(kind).filter(|(lowest, highest)| (15..=65_535).contains(&(highest - lowest)));
+    let limits = integer::limits_of(kind).filter(|(lowest, highest)| (3..=65_535).contains(&(highest - lowest)));
     Ok(limits.map(|(lowest, highest)| (lowest as f32, highest as f32)))
 }
 
