@@ -6,7 +6,7 @@ use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use crate::files::{by_name, check_destinations, input_files};
+use crate::files::{by_name, check_destinations, inferences, input_files};
 use clap::{Args, ValueEnum};
 use mpc_models::Model;
 use mpc_models::tensors::Pixels;
@@ -251,22 +251,22 @@ impl InputArguments {
         Pixels { mean: self.mean.clone(), deviation: self.deviation.clone() }
     }
 
-    /// The inputs of each inference, in the order of the network's. For a network of one input each file is an inference;
-    /// else all files are those of one.
+    /// The inputs of each inference, in the order of the network's. For a network of one input each file has its inferences;
+    /// else all files are those of the same.
     pub fn read(&self, model: &PublicModel, files: &[OsString]) -> Result<Vec<Vec<ArrayD<f32>>>, Failure> {
         let names = model.input_names();
         let groups: Vec<_> = match &names[..] {
             [_] => files.chunks(1).collect(),
             _ => vec![files],
         };
-        groups.into_iter().map(|files| self.read_one(model, files, &names)).collect()
-    }
-
-    fn read_one(&self, model: &PublicModel, files: &[OsString], names: &[String]) -> Result<Vec<ArrayD<f32>>, Failure> {
-        let paths = by_name("input", files, names)?;
-        let inputs = model.inputs.iter().map(|input| (&*input.name, input.classes, &*input.limits));
-        let files = input_files(&model.graph, inputs, &paths, &self.pixels())?;
-        files.iter().map(|file| Ok(file.read()?)).collect()
+        let mut all = Vec::new();
+        for group in groups {
+            let paths = by_name("input", group, &names)?;
+            let inputs = model.inputs.iter().map(|input| (&*input.name, input.classes, &*input.limits));
+            let files = input_files(&model.graph, inputs, &paths, &self.pixels())?;
+            all.extend(inferences(&files, |_| true)?.into_iter().map(|inputs| inputs.into_iter().flatten().collect()));
+        }
+        Ok(all)
     }
 }
 

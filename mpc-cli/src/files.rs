@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 
-use mpc_models::tensors::{InputFile, Pixels};
+use mpc_models::tensors::{InputFile, Pixels, TensorError};
 use mpc_nn::Graph;
+use ndarray::ArrayD;
 use os_str_bytes::OsStrBytesExt as _;
 
 /// Why files do not suit the inputs or outputs of a network.
@@ -46,6 +47,20 @@ pub enum FilesError {
         /// The name.
         name: String,
     },
+    /// Inputs of different numbers of samples.
+    #[error(
+        "the file for `{}` has samples for {} inferences, that for `{}` for {}; give each input as many",
+        names[0], counts[0], names[1], counts[1]
+    )]
+    Samples {
+        /// The names of two inputs.
+        names: [String; 2],
+        /// The inferences that their files are for.
+        counts: [usize; 2],
+    },
+    /// A file that cannot be read, or is not for its input.
+    #[error(transparent)]
+    Read(#[from] TensorError),
     /// A place that no output can be written to.
     #[error("--output {file}: {reason}")]
     Destination {
@@ -74,6 +89,33 @@ pub fn input_files<'a>(
         files.push(InputFile { input, name: name.to_owned(), path, shape, classes, limits, pixels: pixels.clone() });
     }
     Ok(files)
+}
+
+/// The inputs of each inference that files have, in their order; `None` for those for whose place `is_owned` is false. A file
+/// with more samples than the network takes at a time has several.
+///
+/// # Errors
+/// [`FilesError::Samples`] where files have samples for different numbers of inferences, [`FilesError::Read`].
+pub fn inferences(
+    files: &[InputFile],
+    is_owned: impl Fn(usize) -> bool,
+) -> Result<Vec<Vec<Option<ArrayD<f32>>>>, FilesError> {
+    let mut first: Option<(&InputFile, usize)> = None;
+    let mut inputs = Vec::with_capacity(files.len());
+    for file in files {
+        let parts = if is_owned(file.input) { Some(file.read_all()?) } else { None };
+        if let Some(parts) = &parts {
+            let (other, count) = *first.get_or_insert((file, parts.len()));
+            if count != parts.len() {
+                let names = [other.name.clone(), file.name.clone()];
+                return Err(FilesError::Samples { names, counts: [count, parts.len()] });
+            }
+        }
+        inputs.push(parts.map(Vec::into_iter));
+    }
+    let count = first.map_or(1, |(_, count)| count);
+    let mut one = || inputs.iter_mut().map(|parts| parts.as_mut().and_then(Iterator::next)).collect();
+    Ok((0..count).map(|_| one()).collect())
 }
 
 /// The files for inputs or outputs by the name of the tensor: `NAME=FILE`, and those without a name in the order of `names`.

@@ -7,7 +7,7 @@ use std::sync::{Mutex, PoisonError};
 
 use mpc_nn::file::{FileError, read_file};
 use mpc_nn::graph::MAX_ELEMENTS;
-use ndarray::{ArrayD, Dimension, IxDyn};
+use ndarray::{ArrayD, Axis, Dimension, IxDyn};
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
@@ -84,6 +84,33 @@ impl InputFile {
         self.fit(read_tensor(&self.path, &self.name, &self.shape, &self.pixels)?)
     }
 
+    /// Reads the tensors of one inference or several: of more samples than the graph takes at a time, those of each.
+    ///
+    /// # Errors
+    /// [`TensorError::File`], [`TensorError::Content`].
+    pub fn read_all(&self) -> Result<Vec<ArrayD<f32>>, TensorError> {
+        let tensor = read_tensor(&self.path, &self.name, &self.shape, &self.pixels)?;
+        match self.batches(tensor.shape()) {
+            Some(count) => {
+                let batch = tensor.len_of(Axis(0)) / count;
+                tensor.axis_chunks_iter(Axis(0), batch).map(|part| self.fit(part.to_owned())).collect()
+            }
+            None => Ok(vec![self.fit(tensor)?]),
+        }
+    }
+
+    /// The number of the graph's batches that a tensor of a shape is, if it is not one.
+    fn batches(&self, shape: &[usize]) -> Option<usize> {
+        let taken = &self.shape[..self.shape.len().saturating_sub(usize::from(self.classes.is_some()))];
+        let ((&samples, sample), (&batch, taken_sample)) = (shape.split_first()?, taken.split_first()?);
+        let is_one = squeezed(shape) == squeezed(taken) || squeezed(sample) != squeezed(taken_sample);
+        if is_one || samples == 0 || batch == 0 || !samples.is_multiple_of(batch) {
+            None
+        } else {
+            Some(samples / batch)
+        }
+    }
+
     /// A tensor that was read, in the shape of the graph's input and encoded as that takes it.
     ///
     /// # Errors
@@ -93,8 +120,6 @@ impl InputFile {
             None => tensor,
             Some(classes) => self.one_hot(&tensor, classes)?,
         };
-        // A sample without its batch, and a scalar, have the elements but not the axes.
-        let squeezed = |shape: &[usize]| shape.iter().copied().filter(|&size| size != 1).collect::<Vec<_>>();
         if squeezed(tensor.shape()) != squeezed(&self.shape) {
             let (expected, found) = (self.shape.clone(), tensor.shape().to_vec());
             return Err(self.wrong(&format!("it has shape {found:?}, but the network takes {expected:?}")));
@@ -120,6 +145,11 @@ impl InputFile {
     fn wrong(&self, reason: &str) -> TensorError {
         TensorError::Content { file: self.path.display().to_string(), reason: reason.to_owned() }
     }
+}
+
+/// A shape without axes of size 1: a sample without its batch, and a scalar, have the elements but not the axes.
+fn squeezed(shape: &[usize]) -> Vec<usize> {
+    shape.iter().copied().filter(|&size| size != 1).collect()
 }
 
 /// A tensor from an `.npy` or `.npz` file or an image, which is resized to the last two sizes of `shape`.
@@ -301,18 +331,30 @@ mod tests {
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
     }
 
+    fn input(shape: &[usize], classes: Option<usize>) -> InputFile {
+        let (path, pixels) = ("x".into(), Pixels::default());
+        InputFile { input: 0, name: "x".into(), path, shape: shape.to_vec(), classes, limits: Vec::new(), pixels }
+    }
+
+    #[test]
+    fn more_samples_than_a_batch_are_several() {
+        let images = input(&[1, 3, 8, 8], None);
+        assert_eq!(images.batches(&[5, 3, 8, 8]), Some(5));
+        for one in [&[1, 3, 8, 8][..], &[3, 8, 8], &[5, 3, 8, 7], &[0, 3, 8, 8], &[3, 3, 8], &[]] {
+            assert_eq!(images.batches(one), None, "{one:?}");
+        }
+        assert_eq!(input(&[2, 3], None).batches(&[6, 3]), Some(3));
+        assert_eq!(input(&[2, 3], None).batches(&[5, 3]), None);
+        assert_eq!(input(&[1, 1, 28, 28], None).batches(&[4, 28, 28]), Some(4));
+        // Of integers the last axis of the graph's input is that of the classes.
+        assert_eq!(input(&[1, 7, 10], Some(10)).batches(&[4, 7]), Some(4));
+        assert_eq!(input(&[1, 10], Some(10)).batches(&[4]), Some(4));
+        assert_eq!(input(&[10], Some(10)).batches(&[]), None);
+    }
+
     #[test]
     fn rows_of_categories_below_the_limit_of_each() {
-        let (classes, pixels) = (Some(3), Pixels::default());
-        let file = InputFile {
-            input: 0,
-            name: "x".into(),
-            path: "x".into(),
-            shape: vec![2, 3],
-            classes,
-            limits: vec![2, 3],
-            pixels,
-        };
+        let file = InputFile { limits: vec![2, 3], ..input(&[2, 3], Some(3)) };
         let rows = file.one_hot(&array![-1.0, 2.0].into_dyn(), 3).unwrap();
         assert_eq!(rows, array![[0.0, 1.0, 0.0], [0.0, 0.0, 1.0]].into_dyn());
         for wrong in [array![2.0, 0.0], array![0.0, 3.0], array![0.5, 0.0], array![-3.0, 0.0]] {

@@ -154,7 +154,8 @@ fn read(source: &SampleSource, further: &[OsString]) -> Result<Samples, InputErr
     {
         for file in further {
             for path in by_name("input", slice::from_ref(file), slice::from_ref(&first.name))?.into_values() {
-                samples.inferences.push(vec![Some(InputFile { path, ..first.clone() }.read()?)]);
+                let further = InputFile { path, ..first.clone() }.read_all()?;
+                samples.inferences.extend(further.into_iter().map(|input| vec![Some(input)]));
             }
         }
     }

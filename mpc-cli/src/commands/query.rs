@@ -14,7 +14,7 @@ use crate::store_argument::{STORE, StoreArgument};
 /// Runs a model privately on inputs of one's own, and writes the result.
 ///
 /// For a model with one input each file is an inference, one after the other in one session; for a model with several, all
-/// files are those of one inference (NAME=FILE). With --store the correlations were made by `mpc prepare`, and no dealer
+/// files are those of one inference (NAME=FILE). A tensor of more samples than the model takes at a time is several. With --store the correlations were made by `mpc prepare`, and no dealer
 /// takes part. Of a model that was packed with --no-dealer there is none: the two parties make them.
 #[derive(Debug, Args)]
 pub struct QueryArguments {

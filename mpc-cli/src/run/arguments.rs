@@ -50,7 +50,8 @@ pub struct RunArguments {
     /// The inputs. Of a network by name: images instead of the bundled samples, float32 of shape [N, channels, height,
     /// width] in an .npy file, normalised as for training (the digits: −1 is white, 1 black); or a folder with a folder
     /// of PNG or JPEG files for each class, read as the training script does, with --weights trained for these classes.
-    /// Of an ONNX file: for each input a tensor (.npy, .npz) or an image (PNG, JPEG), which is resized.
+    /// Of an ONNX file: for each input a tensor (.npy, .npz) or an image (PNG, JPEG), which is resized; a tensor of more
+    /// samples than the file takes at a time is several inferences, one after the other.
     #[arg(long, value_name = "[NAME=]FILE|FOLDER", conflicts_with = "accuracy", help_heading = IO)]
     pub input: Vec<OsString>,
 

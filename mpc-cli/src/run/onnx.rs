@@ -16,7 +16,7 @@ pub fn open(arguments: &RunArguments, has_inputs: bool) -> Result<Subject, Input
     let RunArguments { model, images, batch, first_image, accuracy, weights, .. } = arguments;
     if images.is_some() || batch.is_some() || *first_image != 0 || *accuracy || weights.is_some() {
         let reason = "--images, --first-image, --batch, --accuracy and --weights are for the networks by name; of an \
-                      ONNX file all of --input is one inference";
+                      ONNX file all of --input runs";
         return Err(InputError::Named(reason.to_owned()));
     }
     let file = OnnxFile::open(model)?;

@@ -15,13 +15,14 @@ use serde::{Deserialize, Serialize};
 use super::error::InputError;
 use super::network::{Network, made_up_inputs};
 use crate::arguments::is_onnx;
+use crate::files::inferences;
 
 /// Which inputs to run the network on.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub enum SampleSource {
     /// Bundled samples of a network, an `.npy` file of images, or made-up inputs of a layer.
     Images(ImageSource),
-    /// A file for each input: one inference.
+    /// A file for each input: one inference, or as many as they have samples for.
     Files(Vec<InputFile>),
 }
 
@@ -58,11 +59,7 @@ impl SampleSource {
     pub fn read(&self, is_owned: impl Fn(usize) -> bool) -> Result<Samples, InputError> {
         match self {
             Self::Images(source) => source.read(is_owned),
-            Self::Files(files) => {
-                let read = |file: &InputFile| is_owned(file.input).then(|| file.read()).transpose();
-                let inputs = files.iter().map(read).collect::<Result<_, _>>()?;
-                Ok(Samples { inferences: vec![inputs], targets: None, first: 0 })
-            }
+            Self::Files(files) => Ok(Samples { inferences: inferences(files, is_owned)?, targets: None, first: 0 }),
         }
     }
 }

@@ -18,6 +18,7 @@ mod parts;
 mod postgres_server;
 mod run;
 // That of the unit tests of stores, too.
+mod samples;
 #[path = "../../../mpc-service/src/at_rest/small_disk.rs"]
 mod small_disk;
 mod soak;
