@@ -961,6 +961,28 @@ def operators():
         [("y", F), ("l", F)],
         opset=13,
     )
+    x, places = f(3, 5), [N("TopK", ["x", "two"], ["v", "i"], axis=-1)]
+    two, zeros = np.array([2], np.int64), np.zeros((3, 5), np.float32)
+    into = {"two": two, "data": zeros, "u": f(3, 2), "other": f(3, 5)}
+    scatter = lambda data, update, result, **attributes: N(  # noqa: E731
+        "ScatterElements", [data, "i", update], [result], axis=1, **attributes
+    )
+    nodes = [scatter("data", "v", "y"), scatter("other", "u", "z"), scatter("x", "v", "s", reduction="add")]
+    case("scatter_at_largest", places + nodes, into, {"x": x}, [(name, F) for name in "yzs"], opset=18)
+    # Both updates are at one place: the last one counts.
+    nodes = [N("ArgMax", ["x"], ["a"], axis=0), N("Concat", ["a", "a"], ["i"], axis=0)]
+    nodes += [N("ScatterElements", ["other", "i", "u"], ["y"], axis=0)]
+    case("scatter_twice", nodes, {"other": f(3, 5), "u": f(2, 5)}, {"x": x}, [("y", F)], opset=18)
+    # By opset 9, runtimes count from the corners.
+    scales = {"s": np.array([1, 1, 2, 1.5], np.float32)}
+    case(
+        "upsample_corners",
+        [N("Upsample", ["x", "s"], ["y"], mode="linear")],
+        scales,
+        {"x": f(1, 2, 4, 4)},
+        [("y", F)],
+        9,
+    )
 
 
 def learned():

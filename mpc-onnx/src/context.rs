@@ -71,6 +71,8 @@ pub(crate) struct Context {
     pub(crate) builder: GraphBuilder,
     pub(crate) weights: Parameters,
     pub(crate) opset: i64,
+    /// Whether PyTorch exported the file.
+    pub(crate) is_pytorch: bool,
     /// The name of the node of the file that is being lowered.
     pub(crate) base: String,
     /// The number of elements that may still be made beyond those of the file.
@@ -117,6 +119,7 @@ impl Context {
             builder: GraphBuilder::new(),
             weights: Parameters::default(),
             opset,
+            is_pytorch: false,
             base: String::new(),
             budget,
             names: BTreeMap::new(),

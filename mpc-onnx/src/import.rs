@@ -86,6 +86,7 @@ fn attempt(file: &OnnxFile, shapes: &InputShapes, known: &Known) -> Result<Outco
         external: BTreeSet::new(),
         reasons: Vec::new(),
     };
+    importer.context.is_pytorch = file.producer().starts_with("pytorch");
     for (name, _) in file.input_infos() {
         importer.context.unique(name.to_string());
     }

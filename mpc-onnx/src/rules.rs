@@ -43,6 +43,7 @@ pub(crate) use integer::{is_float, is_narrow, target};
 pub(crate) use linear::product;
 pub(crate) use normalise::norm_of;
 pub(crate) use quantise::in_steps;
+pub(crate) use scatter::at_rows as scatter_at_rows;
 
 /// The most steps that are unrolled.
 pub(crate) const MAX_STEPS: usize = 4096;

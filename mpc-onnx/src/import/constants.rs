@@ -30,6 +30,7 @@ fn fold(outer: &mut Context, apply: Apply, call: &Call<'_>) -> Lowered<Vec<Value
     let constant = context::real(call.required(place)?)?;
     let mut inner = Context::new(outer.opset, core::mem::take(&mut outer.budget));
     inner.base = "fold".to_string();
+    inner.is_pytorch = outer.is_pytorch;
     let shape = constant.array().shape().to_vec();
     let id = inner.builder.input("constant", &graph_shape(&shape))?;
     if matches!(call.input(place), Some(Value::Integer(_))) {

@@ -89,6 +89,20 @@ impl Importer<'_> {
         result.into()
     }
 
+    /// ScatterElements at private places.
+    pub(super) fn scattered(&mut self, call: &Call<'_>) -> Lowered<Value> {
+        let data = self.plain(call.required(0)?.clone())?;
+        let updates = self.plain(call.required(2)?.clone())?;
+        let axis = arrays::axis(call.int("axis", 0)?, data.shape().len())?;
+        let rows = self.rows_of(call.required(1)?, data.shape()[axis])?;
+        let result = rules::scatter_at_rows(&mut self.context, call, [&data, &updates], &rows, axis)?;
+        Ok(match updates {
+            Value::Constant(_) => result.into(),
+            Value::Node(x) if !self.context.is_typed(x.id) => result.into(),
+            _ => self.as_table(&data, result),
+        })
+    }
+
     /// One-hot rows of private indices.
     pub(super) fn one_hot(&mut self, call: &Call<'_>) -> Lowered<Value> {
         let depth = call.constant(1)?;

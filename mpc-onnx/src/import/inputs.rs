@@ -292,6 +292,7 @@ impl Importer<'_> {
                 let result = rules::elements_at(&mut self.context, &table, &rows, axis)?;
                 Some(self.as_table(&table, result))
             }
+            "ScatterElements" if is_secret(1) => Some(self.scattered(call)?),
             "OneHot" if is_secret(0) => Some(self.one_hot(call)?),
             "EmbedLayerNormalization" => {
                 // The tables of the words and the segments.

@@ -30,7 +30,7 @@ struct Options {
 
 pub(super) fn resize(context: &mut Context, call: &Call<'_>) -> Lowered<Vec<Value>> {
     let x = call.tensor(0)?;
-    let options = options(call)?;
+    let options = options(context, call)?;
     let mut y = x.clone();
     for side in sides(call, x)? {
         if side.input == side.output && side.scale == 1.0 && options.coordinates != "tf_crop_and_resize" {
@@ -41,13 +41,13 @@ pub(super) fn resize(context: &mut Context, call: &Call<'_>) -> Lowered<Vec<Valu
     Ok([y.into()].into())
 }
 
-fn options(call: &Call<'_>) -> Lowered<Options> {
+fn options(context: &Context, call: &Call<'_>) -> Lowered<Options> {
     let is_old = call.opset < 11;
     let mode = call.string("mode", "nearest")?;
     let coordinates = match mode.as_str() {
-        "nearest" if is_old => "asymmetric".into(),
-        // Old opsets cannot say how positions are counted; exporters such as PyTorch's mean this.
-        _ if is_old => "half_pixel".into(),
+        // Old opsets cannot say how positions are counted: PyTorch means their centres, and runtimes their corners.
+        "linear" if is_old && context.is_pytorch => "half_pixel".into(),
+        _ if is_old => "asymmetric".into(),
         _ => call.string("coordinate_transformation_mode", "half_pixel")?,
     };
     Ok(Options {

@@ -6,7 +6,7 @@ use mpc_nn::weights::MAX_WEIGHT;
 
 use crate::arrays;
 use crate::call::Call;
-use crate::context::Context;
+use crate::context::{Context, real};
 use crate::error::{Lowered, invalid, unsupported};
 use crate::rules::index::{place, row_major};
 use crate::rules::reduce;
@@ -14,6 +14,8 @@ use crate::value::{Tensor, Value};
 
 /// The most sources of one element of a product.
 const MAX_FACTORS: usize = 64;
+/// The most updates at private places of which the last one counts, each of which takes a round.
+const MAX_UPDATES: usize = 64;
 
 /// The way in which several sources of one element are joined.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -231,4 +233,83 @@ pub(super) fn scatter_elements(context: &mut Context, call: &Call<'_>) -> Lowere
         sources.update(row_major(&position, shape), count);
     }
     scattered(context, call, sources)
+}
+
+/// Updates along an axis of the data, at the places that rows with a single 1 in their last axis stand for.
+pub(crate) fn at_rows(
+    context: &mut Context,
+    call: &Call<'_>,
+    [data, updates]: [&Value; 2],
+    rows: &Tensor,
+    axis: usize,
+) -> Lowered<Tensor> {
+    let (shape, places) = (data.shape().to_vec(), &rows.shape[..rows.rank() - 1]);
+    if updates.shape() != places || places.len() != shape.len() {
+        return invalid("its updates do not fit its indices");
+    }
+    if (0..shape.len()).any(|other| other != axis && places[other] != shape[other]) {
+        return unsupported("private places in a part of its data; give it updates for all of the other axes");
+    }
+    let is_quantised = |value: &Value| matches!(value, Value::Node(x) if context.quantisation(x.id).is_some());
+    if is_quantised(data) || is_quantised(updates) {
+        return unsupported("private places of quantised integers; put it behind their DequantizeLinear");
+    }
+    // The axis behind the others.
+    let mut order: Vec<usize> = (0..shape.len()).filter(|&other| other != axis).collect();
+    order.push(axis);
+    let (data, updates) = (context.transpose_value(data, &order)?, context.transpose_value(updates, &order)?);
+    let rows = context.transpose(rows, &[order.as_slice(), &[shape.len()]].concat())?;
+    let y = match call.string("reduction", "none")?.as_str() {
+        "none" => replaced(context, &data, &updates, &rows)?,
+        "add" => {
+            let column = [updates.shape(), &[1]].concat();
+            let column = context.reshape_value(&updates, &column)?;
+            let product = times(context, &rows, &column)?;
+            let sum = context.sum(&product, &[shape.len() - 1])?;
+            let data = context.tensor_of(&data)?;
+            let sum = context.reshape(&sum, &data.shape)?;
+            context.add(&data, &sum)?
+        }
+        other => return unsupported(format!("scatter at private places with the reduction `{other}`")),
+    };
+    let back: Vec<usize> = (0..shape.len()).map(|i| order.iter().position(|&from| from == i).unwrap_or(i)).collect();
+    context.transpose(&y, &back)
+}
+
+/// Rows times a value, public or private.
+fn times(context: &mut Context, rows: &Tensor, value: &Value) -> Lowered<Tensor> {
+    match value {
+        Value::Node(x) => context.multiply(rows, x),
+        public => context.scale_by(rows, real(public)?.array()),
+    }
+}
+
+/// One update after the other, so that of two at one place the last one counts: y + r·(u − y).
+fn replaced(context: &mut Context, data: &Value, updates: &Value, rows: &Tensor) -> Lowered<Tensor> {
+    let axis = data.shape().len() - 1;
+    let count = updates.shape()[axis];
+    if count > MAX_UPDATES {
+        return unsupported(format!("more than {MAX_UPDATES} updates at private places"));
+    }
+    let is_zero = match data {
+        Value::Integer(array) => array.iter().all(|&value| value == 0),
+        Value::Constant(constant) => constant.array().iter().all(|&value| value == 0.0),
+        _ => false,
+    };
+    let mut y = if is_zero { None } else { Some(context.tensor_of(data)?) };
+    for place in 0..count {
+        let row = context.slice(rows, axis, place, place + 1)?;
+        let row = context.reshape(&row, data.shape())?;
+        let update = context.gather_value(updates, axis, &[place])?;
+        let new = times(context, &row, &update)?;
+        y = Some(match y {
+            None => new,
+            Some(y) => {
+                let old = context.multiply(&row, &y)?;
+                let kept = context.subtract(&y, &old)?;
+                context.add(&kept, &new)?
+            }
+        });
+    }
+    y.map_or_else(|| context.tensor_of(data), Ok)
 }

@@ -14,13 +14,13 @@ fn check(case: &Case) -> Result<(), String> {
 #[test]
 fn made_models_agree() {
     let cases = read("made.zip").cases;
-    assert!(cases.len() >= 150);
+    assert!(cases.len() >= 230);
     check_all(&cases, |case| &case.name, check);
 }
 
 #[test]
 fn reported_networks_agree() {
     let cases = read("reported.zip").cases;
-    assert!(cases.len() >= 40);
+    assert!(cases.len() >= 90);
     check_all(&cases, |case| &case.name, check);
 }
