@@ -973,6 +973,17 @@ def operators():
     nodes = [N("ArgMax", ["x"], ["a"], axis=0), N("Concat", ["a", "a"], ["i"], axis=0)]
     nodes += [N("ScatterElements", ["other", "i", "u"], ["y"], axis=0)]
     case("scatter_twice", nodes, {"other": f(3, 5), "u": f(2, 5)}, {"x": x}, [("y", F)], opset=18)
+    # Of the data, what is the least float is at places of updates alone.
+    least = np.where([[1, 1, 1, 0], [1, 1, 1, 0]], np.finfo(np.float32).min, 0).astype(np.float32)
+    nodes = [N("ScatterElements", ["least", "i", "x"], ["y"], axis=1, reduction="max")]
+    case(
+        "scatter_least",
+        nodes,
+        {"least": least, "i": np.array([[0, 1, 1, 2], [2, 0, 1, 0]])},
+        {"x": f(2, 4)},
+        [("y", F)],
+        18,
+    )
     # By opset 9, runtimes count from the corners.
     scales = {"s": np.array([1, 1, 2, 1.5], np.float32)}
     case(

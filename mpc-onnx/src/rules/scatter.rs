@@ -74,6 +74,18 @@ impl Sources {
         }
     }
 
+    /// The data with zeros for what no element of the result has as a source, which may be the least float.
+    fn without_unused(&self, data: &Value) -> Value {
+        let Value::Constant(constant) = data else { return data.clone() };
+        let mut array = constant.array().clone();
+        for (place, (value, places)) in array.iter_mut().zip(&self.places).enumerate() {
+            if !places.contains(&place) {
+                *value = 0.0;
+            }
+        }
+        Value::constant(array)
+    }
+
     /// The elements of the result, of public ones.
     fn joined<T: Copy>(&self, all: &[T], join: impl Fn(Join, T, T) -> T) -> Vec<T> {
         let one = |places: &Vec<usize>| {
@@ -85,15 +97,16 @@ impl Sources {
 }
 
 fn scattered(context: &mut Context, call: &Call<'_>, mut sources: Sources) -> Lowered<Vec<Value>> {
-    let (data, updates) = (call.required(0)?, call.required(2)?);
+    let (mut data, updates) = (call.required(0)?.clone(), call.required(2)?);
     if updates.is_private() {
-        sources.without_ends(data);
+        sources.without_ends(&data);
+        data = sources.without_unused(&data);
     }
     let flat = |context: &mut Context, value: &Value| {
         let elements = arrays::elements(value.shape())?;
         context.reshape_value(value, &[elements])
     };
-    let both = [flat(context, data)?, flat(context, updates)?];
+    let both = [flat(context, &data)?, flat(context, updates)?];
     if sources.places.iter().all(|places| places.len() == 1) {
         return chosen(context, call, &both, &sources);
     }
