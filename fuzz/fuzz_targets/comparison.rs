@@ -1,11 +1,11 @@
-//! The classic comparison and the sign in three rounds agree with that of integers.
+//! The classic comparison and both variants of the sign agree with that of integers.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
 use mpc_fuzz::{Input, copy, requests, triples};
 use mpc_protocols::Request;
 use mpc_protocols::comparison::{less_than, msb_planes};
-use mpc_protocols::sign::{SignParameters, SignShape, is_non_negative};
+use mpc_protocols::sign::{SignParameters, SignShape, Variant, is_non_negative};
 
 fuzz_target!(|input: (u32, Input<(i64, i64)>)| {
     let (bits, input) = input;
@@ -27,11 +27,14 @@ fuzz_target!(|input: (u32, Input<(i64, i64)>)| {
     });
     assert_eq!(classic, less);
 
-    let shape = SignShape { len, parameters };
-    let not_less = input.run(&[Request::Sign { len, parameters }], async |party, source| {
-        let mut x = copy(&shares_x[party.index()]);
-        x.subtract(&shares_y[party.index()])?;
-        is_non_negative(party, &x, source.next(shape).await?).await
-    });
-    assert!(not_less.iter().zip(&less).all(|(&not_less, &less)| not_less + less == 1));
+    for variant in [Variant::FewRounds, Variant::FewBytes] {
+        let parameters = parameters.with_variant(variant);
+        let shape = SignShape { len, parameters };
+        let not_less = input.run(&[Request::Sign { len, parameters }], async |party, source| {
+            let mut x = copy(&shares_x[party.index()]);
+            x.subtract(&shares_y[party.index()])?;
+            is_non_negative(party, &x, source.next(shape).await?).await
+        });
+        assert!(not_less.iter().zip(&less).all(|(&not_less, &less)| not_less + less == 1));
+    }
 });

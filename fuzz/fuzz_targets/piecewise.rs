@@ -5,7 +5,7 @@ use libfuzzer_sys::fuzz_target;
 use mpc_fuzz::Input;
 use mpc_protocols::Request;
 use mpc_protocols::piecewise::{PiecewiseLinear, PiecewiseShape, Step, compare};
-use mpc_protocols::sign::{SignParameters, SignShape};
+use mpc_protocols::sign::{SignParameters, SignShape, Variant};
 
 fuzz_target!(|input: (u32, [u64; 2], Vec<(i64, [u64; 2])>, Input<i64>)| {
     let (bits, [constant, slope], steps, input) = input;
@@ -27,12 +27,15 @@ fuzz_target!(|input: (u32, [u64; 2], Vec<(i64, [u64; 2])>, Input<i64>)| {
         })
         .collect();
 
-    let shape = PiecewiseShape { sign: SignShape { len: values.len(), parameters }, thresholds: thresholds.len() };
     let shares = input.split(&values.iter().map(|&y| y as u64).collect::<Vec<_>>());
     let thresholds: Vec<_> = thresholds.iter().map(|&t| t as u64).collect();
-    let request = Request::Piecewise { len: values.len(), thresholds: thresholds.len(), parameters };
-    let result = input.run(&[request], async |party, source| {
-        compare(party, &shares[party.index()], 0, &thresholds, source.next(shape).await?).await?.linear(&function)
-    });
-    assert_eq!(result, expected);
+    for variant in [Variant::FewRounds, Variant::FewBytes] {
+        let sign = SignShape { len: values.len(), parameters: parameters.with_variant(variant) };
+        let shape = PiecewiseShape { sign, thresholds: thresholds.len() };
+        let request = Request::Piecewise { len: sign.len, thresholds: shape.thresholds, parameters: sign.parameters };
+        let result = input.run(&[request], async |party, source| {
+            compare(party, &shares[party.index()], 0, &thresholds, source.next(shape).await?).await?.linear(&function)
+        });
+        assert_eq!(result, expected);
+    }
 });

@@ -16,7 +16,7 @@ use crate::{Party, ProtocolError};
 /// As for [`relu`].
 ///
 /// # Rounds and communication
-/// Those of one [`relu`]: 3 rounds, 5.5 bytes per element with k = 32.
+/// Those of one [`relu`]: 3 rounds, 5.5 bytes per element with k = 32, or 4 rounds and 57 bits.
 ///
 /// # Errors
 /// As for [`relu`], and [`ProtocolError::Share`] if the shapes differ.
@@ -50,7 +50,7 @@ pub fn tournament(candidates: usize, len: usize, parameters: SignParameters) -> 
 /// As for [`relu`].
 ///
 /// # Rounds and communication
-/// 3·⌈log₂ m⌉ rounds for m tensors, and m−1 ReLUs per element ([`traffic`]).
+/// ⌈log₂ m⌉ times the rounds of a ReLU for m tensors, and m−1 ReLUs per element ([`traffic`]).
 ///
 /// # Errors
 /// As for [`maximum`]; [`ProtocolError::OperandLength`] if there are no tensors, or the correlations do not fit their

@@ -58,7 +58,8 @@ pub const MAKE: &str = "make correlations";
 ///
 /// # Rounds and communication
 /// [`OwnPlan`] tells them before anything runs. For a ReLU with k = 32 in a ring of 48 bits: 335 bits in one direction and
-/// 438 in the other, which change places in the middle of the elements, besides the random OTs; 34 rounds for 2^18 elements.
+/// 438 in the other, which change places in the middle of the elements, besides the random OTs; 34 rounds for 2^18 elements. In few
+/// bytes 172 and 271 bits.
 pub struct Own {
     maker: Maker,
     layers: LoadedLayers,

@@ -1,4 +1,4 @@
-//! Piecewise linear functions with public breakpoints, any number of them of one value, with truncation, in 3 rounds.
+//! Piecewise linear functions with public breakpoints, any number of them of one value, with truncation, in 3 or 4 rounds.
 //!
 //! A value y is masked and opened once: c = y + 2^{k−2} + r as in [`sign`](crate::sign). For a public threshold t_j the bit
 //! b_j = [y ≥ t_j] is the sign of y − t_j, whose masked value c − t_j everybody knows. The one-time tables of r are read
@@ -13,7 +13,8 @@ use mpc_transport::Traffic;
 
 use crate::correlation::{AtRest, Deal, Dealing, Fields};
 use crate::error::check_len;
-use crate::sign::compare::{self, Comparisons, MaskTables, ThresholdMask, deal_flipped, mask_of_bit, open_comparisons};
+use crate::sign::compare::{self, Comparisons, mask_of_bit, open_comparisons};
+use crate::sign::masks::{MaskTables, ThresholdMask, deal_flipped};
 use crate::sign::{SignParameters, SignShape};
 use crate::truncation::{deal_top_bits, lifted, lifted_times_bit};
 use crate::{Correlation, Party, ProtocolError, Request};
@@ -109,7 +110,7 @@ pub struct Step<R> {
     pub slope: R,
 }
 
-/// A value between its thresholds, after the three rounds: every piecewise linear function of it is a local sum.
+/// A value between its thresholds, after its rounds: every piecewise linear function of it is a local sum.
 pub struct Pieces<R: Ring> {
     parameters: SignParameters,
     first: bool,
@@ -152,7 +153,8 @@ impl<R: Ring> core::fmt::Debug for Pieces<R> {
 /// used once; what is read from the tables at several places is masked by bits of its own each time.
 ///
 /// # Rounds and communication
-/// 3 rounds; k + 2L·s bits per element to each other party for s thresholds ([`traffic`]): k + 12·s for k = 32.
+/// 3 rounds; k + 2L·s bits per element to each other party for s thresholds ([`traffic`]): k + 12·s for k = 32. In few bytes 4
+/// rounds and k + 25·s bits.
 ///
 /// # Errors
 /// [`ProtocolError::Parameter`] if k bits do not remain after the shift; [`ProtocolError::OperandLength`] for another

@@ -72,7 +72,7 @@ pub fn shapes(count: usize, len: usize, parameters: SignParameters) -> Vec<SignS
 /// As for [`relu`]; which values are compared does not depend on them.
 ///
 /// # Rounds and communication
-/// 3 rounds for each layer, of which there are ⌈log₂ m⌉·(⌈log₂ m⌉ + 1)/2 for m tensors ([`traffic`]).
+/// The rounds of a ReLU for each layer, of which there are ⌈log₂ m⌉·(⌈log₂ m⌉ + 1)/2 for m tensors ([`traffic`]).
 ///
 /// # Errors
 /// As for [`relu`]; [`ProtocolError::Share`] if the shapes differ; [`ProtocolError::OperandLength`] if the correlations do

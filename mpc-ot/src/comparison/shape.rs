@@ -1,22 +1,22 @@
 //! The size of a comparison's masks, and from it every batch and every message.
 
 use alloc::vec::Vec;
+use core::cmp::Ordering;
 
 use mpc_ring::Ring;
 use mpc_ring::packing::{packed_len, words_for};
 use mpc_transport::Traffic;
 
+use super::chain::{Chain, Variant};
 use crate::products::plane_bytes;
 use crate::{Batch, OtError, Schedule, channel};
 
-/// Bits of a leaf.
-pub const LEAF_BITS: usize = 5;
 /// Smallest k.
 pub const MIN_BITS: u32 = 3;
 /// More leaves than this would need more than 2^9 monomials per element.
-pub const MAX_LEAVES: usize = 9;
+const MAX_LEAVES: usize = 9;
 /// Largest k.
-pub const MAX_BITS: u32 = (MAX_LEAVES * LEAF_BITS) as u32 + 2;
+pub const MAX_BITS: u32 = (MAX_LEAVES * Variant::FewRounds.leaf_bits()) as u32 + 2;
 
 /// The number of elements, the bits of their mask, and those of the ring.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -27,6 +27,8 @@ pub struct ComparisonShape {
     pub bits: u32,
     /// The shares of r are modulo 2 to this.
     pub ring_bits: u32,
+    /// The variant of the comparisons.
+    pub variant: Variant,
 }
 
 /// The part of a party in a half of the elements.
@@ -68,22 +70,23 @@ impl ComparisonShape {
 
     /// L: the number of leaves.
     pub(super) const fn leaves(self) -> usize {
-        (self.k() - 2).div_ceil(LEAF_BITS)
+        self.variant.leaves(self.bits)
     }
 
     /// The bits of one leaf.
     pub(super) fn leaf_bits(self, leaf: usize) -> core::ops::Range<usize> {
-        leaf * LEAF_BITS..((leaf + 1) * LEAF_BITS).min(self.k() - 2)
+        let width = self.variant.leaf_bits();
+        leaf * width..((leaf + 1) * width).min(self.k() - 2)
     }
 
-    /// The products of a bit of r with a table: none for a leaf's lowest bit and for bits in no leaf.
-    pub(super) fn table_products(self, bit: usize) -> usize {
-        if bit < self.k() - 2 { (1 << (bit % LEAF_BITS)) - 1 } else { 0 }
+    /// The products of a bit of r with those of the lower bits of its leaf: none for a leaf's lowest bit and for bits in no leaf.
+    pub(super) fn leaf_products(self, bit: usize) -> usize {
+        if bit < self.k() - 2 { (1 << (bit % self.variant.leaf_bits())) - 1 } else { 0 }
     }
 
-    /// The subsets, but the empty one, of the σ above a leaf.
-    pub(super) const fn sets_above(self, leaf: usize) -> usize {
-        (1 << (self.leaves() - 1 - leaf)) - 1
+    /// The chains of all levels.
+    pub(super) fn chains(self) -> impl Iterator<Item = Chain> {
+        self.variant.levels(self.bits).into_iter().flatten()
     }
 
     /// The elements of each half, and this party's role in it.
@@ -97,14 +100,16 @@ impl ComparisonShape {
         let top = self.top_bits();
         let mut forth = Vec::new();
         for bit in 0..self.k() {
-            forth.push(1 + self.table_products(bit) + if bit + 1 == self.k() { top } else { 0 });
+            forth.push(1 + self.leaf_products(bit) + if bit + 1 == self.k() { top } else { 0 });
         }
         forth.extend(core::iter::repeat_n(1, self.k() - 1));
         forth.extend((top > 0).then_some(top));
-        let mut back: Vec<_> = (0..self.k()).map(|bit| self.table_products(bit)).filter(|&bits| bits > 0).collect();
-        for strings in [&mut forth, &mut back] {
-            strings.extend((1..self.leaves().saturating_sub(1)).map(|place| (1 << place) - 1));
-            strings.extend((0..self.leaves() - 1).map(|leaf| self.sets_above(leaf)));
+        let mut back: Vec<_> = (0..self.k()).map(|bit| self.leaf_products(bit)).filter(|&bits| bits > 0).collect();
+        for chain in self.chains() {
+            for strings in [&mut forth, &mut back] {
+                strings.extend((1..chain.equal).map(|place| (1 << place) - 1));
+                strings.extend((0..chain.less - 1).map(|part| chain.sets_above(part)));
+            }
         }
         let ring = self.ring_bits as usize;
         forth.push(2 * ring + top);
@@ -152,7 +157,8 @@ impl ComparisonShape {
         let ring = |bits: usize| if bits > 0 { packed_len(len, bits as u32) } else { 0 };
         let (top, full) = (ring(self.top_bits()), ring(self.ring_bits as usize));
         let mut planes = usize::from(round < self.k());
-        let tables = (0..self.k()).filter(|&bit| bit % LEAF_BITS == round).map(|bit| self.table_products(bit));
+        let tables =
+            (0..self.k()).filter(|&bit| bit % self.variant.leaf_bits() == round).map(|bit| self.leaf_products(bit));
         planes +=
             tables.filter(|&products| products > 0).map(|products| products + usize::from(!chooser)).sum::<usize>();
         planes += self.monomial_products(round);
@@ -166,16 +172,14 @@ impl ComparisonShape {
         bytes
     }
 
-    /// Products of monomials in one round: of σ in the first ones, then with every ρ.
+    /// Products of monomials in one round: of the σ of a chain in the first ones, then with every ρ of it.
     fn monomial_products(self, round: usize) -> usize {
-        let variables = self.leaves() - 1;
-        if round < variables {
-            (1 << round) - 1
-        } else if round == variables {
-            (0..variables).map(|leaf| self.sets_above(leaf)).sum()
-        } else {
-            0
-        }
+        let of = |chain: Chain| match round.cmp(&chain.equal) {
+            Ordering::Less => (1 << round) - 1,
+            Ordering::Equal => chain.products_of_less(chain.less),
+            Ordering::Greater => 0,
+        };
+        self.chains().map(of).sum()
     }
 
     /// The traffic of a party, the random OTs included, and the schedule of its pair after them.

@@ -2,7 +2,7 @@
 
 use alloc::vec::Vec;
 
-use mpc_ot::comparison::{ComparisonMasks, ComparisonShape};
+use mpc_ot::comparison::{ComparisonMasks, ComparisonShape, LeafShares};
 use mpc_ot::{OtError, Pair};
 use mpc_ring::kernels::TABLE_BLOCK;
 use mpc_ring::{Ring, packing};
@@ -29,7 +29,8 @@ pub(super) struct Group {
 
 impl Group {
     pub(super) fn shape(&self) -> ComparisonShape {
-        ComparisonShape { len: self.len, bits: self.parameters.bits(), ring_bits: self.ring_bits }
+        let Self { len, parameters, ring_bits } = *self;
+        ComparisonShape { len, bits: parameters.bits(), ring_bits, variant: parameters.variant() }
     }
 }
 
@@ -121,22 +122,35 @@ fn put<E: Ring>(
     places: &[Option<usize>],
     shares: &mut [&mut dyn Share],
 ) {
-    let leaves = group.parameters.leaves();
     let piece = Piece { part, words: packing::words_for(len), group_words: packing::words_for(group.len) };
-    let products = masks.products.len() / piece.group_words.max(1);
+    let planes = |words: &[u64]| words.len() / piece.group_words.max(1);
     let mut places = places.iter();
     let mut fill = |values: Values<'_, E>| {
         if let Some(&Some(place)) = places.next() {
             piece.put(&values, &mut *shares[place]);
         }
     };
-    fill(Values::Elements(&masks.mask));
-    fill(Values::Tables(&masks.tables, leaves));
-    fill(Values::Planes(&masks.sign, 1));
-    fill(Values::Planes(&masks.less_bits, leaves));
-    fill(Values::Planes(&masks.equal_bits, leaves - 1));
+    match &masks.leaves {
+        LeafShares::Tables(tables) => {
+            fill(Values::Elements(&masks.mask));
+            fill(Values::Tables(tables, group.parameters.leaves()));
+            fill(Values::Planes(&masks.sign, 1));
+        }
+        LeafShares::Bits { bits, products } => {
+            fill(Values::Planes(bits, planes(bits)));
+            fill(Values::Planes(&masks.sign, 1));
+            fill(Values::Elements(&masks.mask));
+            fill(Values::Products(products, planes(products)));
+        }
+    }
+    for level in &masks.levels {
+        fill(Values::Planes(&level.less_bits, planes(&level.less_bits)));
+        fill(Values::Planes(&level.equal_bits, planes(&level.equal_bits)));
+    }
     fill(Values::Planes(&masks.flip, 1));
-    fill(Values::Products(&masks.products, products));
+    for level in &masks.levels {
+        fill(Values::Products(&level.products, planes(&level.products)));
+    }
     fill(Values::Elements(&masks.flip_in_ring));
     fill(Values::Elements(&masks.top));
     fill(Values::Elements(&masks.flipped_mask));

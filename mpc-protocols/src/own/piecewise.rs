@@ -14,12 +14,14 @@ use super::maker::{Maker, put_at};
 use super::scaled::{Scaled, Scaling, Transfers, all_ones, signed};
 use crate::ProtocolError;
 use crate::correlation::Share;
+use crate::sign::SignParameters;
 
 /// The sizes of a comparison with several thresholds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Pieces {
     pub(super) len: usize,
     pub(super) thresholds: usize,
+    pub(super) parameters: SignParameters,
     /// The bits of r's shares, and of its top bit's.
     pub(super) widths: [u32; 2],
 }
@@ -31,12 +33,15 @@ pub(super) struct Gathered<E: Ring> {
 }
 
 impl Pieces {
-    /// Fields of the tables: r, tables, bit k−2; then the top bit.
-    const TABLES: usize = 3;
-    /// Fields of a threshold: ρ, σ, d, products, d in the ring; then d·r and d·r_top.
-    const THRESHOLD: usize = 5;
-    /// All fields of one threshold.
-    const OF_EACH: usize = Self::THRESHOLD + 2;
+    /// Fields before the thresholds: r with what is read of its leaves, and its top bit.
+    fn before(self) -> usize {
+        self.parameters.mask_fields() + 1
+    }
+
+    /// The first field of a threshold: ρ, σ, d, products, d in the ring; then d·r and d·r_top.
+    fn first_field(self, threshold: usize) -> usize {
+        self.before() + threshold * (self.parameters.threshold_fields() + 2)
+    }
 
     pub(super) fn gathered<E: Ring>(self) -> Gathered<E> {
         let flips = (0..self.thresholds).map(|_| SecretVec::zeros(packing::words_for(self.len))).collect();
@@ -52,22 +57,20 @@ impl Pieces {
         gathered: &mut Gathered<E>,
         shares: &mut [&mut dyn Share],
     ) {
-        let first = Self::TABLES + 1 + threshold * Self::OF_EACH;
-        let top = Self::TABLES;
+        let (first, tables) = (self.first_field(threshold), self.parameters.mask_fields());
+        let fields = self.parameters.threshold_fields();
         // In the order in which a ReLU has them.
-        let mut places = [None; Self::TABLES + Self::THRESHOLD + 3];
+        let mut places = vec![None; tables + fields + 3];
         if threshold == 0 {
-            (0..Self::TABLES).for_each(|field| places[field] = Some(field));
-            places[Self::TABLES + Self::THRESHOLD] = Some(top);
+            (0..tables).for_each(|field| places[field] = Some(field));
+            places[tables + fields] = Some(tables);
             let [mask, of_top] = &mut gathered.factors;
             masks.gather(part, mask, of_top);
         }
         if threshold < self.thresholds {
-            (0..Self::THRESHOLD).for_each(|field| places[Self::TABLES + field] = Some(first + field));
+            (0..fields).for_each(|field| places[tables + field] = Some(first + field));
             if threshold == 0 {
-                [0, 1].into_iter().for_each(|product| {
-                    places[Self::TABLES + Self::THRESHOLD + 1 + product] = Some(first + Self::THRESHOLD + product);
-                });
+                (0..2).for_each(|product| places[tables + fields + 1 + product] = Some(first + fields + product));
             } else {
                 masks.gather_flip(part, &mut gathered.flips[threshold]);
             }
@@ -139,7 +142,7 @@ impl Pieces {
                 let shares_of = ours.iter().zip(theirs.iter()).zip(own);
                 let product: SecretVec<E> =
                     shares_of.map(|((ours, theirs), own)| ours.wrapping_add(*theirs).wrapping_add(own)).collect();
-                let field = Self::TABLES + 1 + (index + 1) * Self::OF_EACH + Self::THRESHOLD + factor;
+                let field = self.first_field(index + 1) + self.parameters.threshold_fields() + factor;
                 put_at(&product, &mut *shares[field], 0);
             }
         }

@@ -232,7 +232,8 @@ impl Planning {
             }
             Request::Piecewise { len, thresholds, parameters } => {
                 let bits = width.max(parameters.bits());
-                let pieces = Pieces { len, thresholds, widths: [width, width.saturating_sub(parameters.bits())] };
+                let pieces =
+                    Pieces { len, thresholds, parameters, widths: [width, width.saturating_sub(parameters.bits())] };
                 let parts = (0..thresholds.max(1)).map(|_| self.comparison(len, parameters, bits)).collect();
                 How::Pieces { pieces, parts }
             }

@@ -1,18 +1,25 @@
 //! The size of a comparison.
 
+use alloc::vec::Vec;
+
 use mpc_ot::comparison;
 use serde::{Deserialize, Serialize};
 
-pub(super) use comparison::MAX_LEAVES;
+pub use comparison::Variant;
 
-/// Bits of a leaf: a table of 2^5 entries fills half a word.
-pub(super) const LEAF_BITS: u32 = comparison::LEAF_BITS as u32;
+use super::chain::Level;
 
-/// k: the number of bits in which a value is compared; |y| < 2^{k−2} must hold.
+/// Where in its number a comparison's variant begins.
+const VARIANT: u32 = 1 << 8;
+
+/// k: the number of bits in which a value is compared; |y| < 2^{k−2} must hold. And whether rounds or bytes are saved.
+///
+/// As a number it is k, and 256 more where bytes are saved.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "u32", into = "u32")]
 pub struct SignParameters {
-    pub(super) bits: u32,
+    bits: u32,
+    variant: Variant,
 }
 
 impl SignParameters {
@@ -21,42 +28,76 @@ impl SignParameters {
     /// The largest k.
     pub const MAX_BITS: u32 = comparison::MAX_BITS;
 
+    /// Of a k that was checked.
+    pub(super) const fn of_bits(bits: u32) -> Self {
+        Self { bits, variant: Variant::FewRounds }
+    }
+
+    /// The same k in another variant.
+    #[must_use]
+    pub const fn with_variant(self, variant: Variant) -> Self {
+        Self { variant, ..self }
+    }
+
+    /// k and the variant, where a number has both.
+    pub(super) fn of_number(number: u32) -> (u32, Variant) {
+        match number.checked_sub(VARIANT) {
+            Some(bits) => (bits, Variant::FewBytes),
+            None => (number, Variant::FewRounds),
+        }
+    }
+
     /// k.
     #[must_use]
     pub fn bits(self) -> u32 {
         self.bits
     }
 
+    /// The variant.
+    #[must_use]
+    pub fn variant(self) -> Variant {
+        self.variant
+    }
+
     /// L: the number of leaves.
     #[must_use]
     pub fn leaves(self) -> usize {
-        (self.bits - 2).div_ceil(LEAF_BITS) as usize
+        self.variant.leaves(self.bits)
     }
 
-    /// The number of bits opened in the second round: every lt_i, and every eq_j but the lowest leaf's.
+    /// The rounds of a comparison: c, the bits of each level, and β.
     #[must_use]
-    pub fn leaf_bits_opened(self) -> usize {
-        2 * self.leaves() - 1
+    pub fn rounds(self) -> u64 {
+        2 + self.levels().len() as u64
     }
 
-    /// Subsets of {σ_1, …, σ_{L−1}}, the empty one included.
-    pub(super) fn subsets(self) -> usize {
-        1 << (self.leaves() - 1)
+    /// The number of bits opened besides c and β: of every level each lt_i, and each eq_j but the lowest part's.
+    #[must_use]
+    pub fn bits_opened(self) -> usize {
+        self.levels().iter().map(Level::opened).sum()
     }
 
-    /// Subsets of {σ_j : j > i}, the empty one included.
-    pub(super) fn subsets_above(self, leaf: usize) -> usize {
-        1 << (self.leaves() - 1 - leaf)
+    /// The levels of chains between the leaves and the borrow.
+    pub(super) fn levels(self) -> Vec<Level> {
+        self.variant.levels(self.bits).into_iter().map(Level::new).collect()
     }
 
-    /// Where the products of ρ_`leaf` begin among those of all leaves.
-    pub(super) fn less_offset(self, leaf: usize) -> usize {
-        (0..leaf).map(|i| self.subsets_above(i)).sum()
+    /// The bits of the leaves, where their products are dealt and not tables.
+    pub(super) fn leaf_bits(self) -> Option<Level> {
+        (self.variant == Variant::FewBytes).then(|| Level::new(self.variant.leaf_chains(self.bits)))
     }
 
-    /// The number of products that are not random bits themselves.
-    pub(super) fn dealt_products(self) -> usize {
-        (self.subsets() - self.leaves()) + (self.less_offset(self.leaves()) - self.leaves())
+    /// The fields of a mask with what is read of its leaves.
+    pub(crate) fn mask_fields(self) -> usize {
+        match self.variant {
+            Variant::FewRounds => 3,
+            Variant::FewBytes => 4,
+        }
+    }
+
+    /// The fields of a threshold: of each level ρ, σ and their products; and d, in XOR and in the ring.
+    pub(crate) fn threshold_fields(self) -> usize {
+        3 * self.variant.levels(self.bits).len() + 2
     }
 
     /// The words that the leaf tables of `len` masks take.
@@ -67,7 +108,10 @@ impl SignParameters {
 
 impl From<SignParameters> for u32 {
     fn from(parameters: SignParameters) -> u32 {
-        parameters.bits
+        match parameters.variant {
+            Variant::FewRounds => parameters.bits,
+            Variant::FewBytes => VARIANT + parameters.bits,
+        }
     }
 }
 

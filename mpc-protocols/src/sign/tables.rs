@@ -5,14 +5,16 @@ use mpc_ring::{Ring, packing};
 use mpc_shares::SecretVec;
 use zeroize::Zeroizing;
 
-use super::parameters::{LEAF_BITS, MAX_LEAVES, SignParameters};
+use super::parameters::{SignParameters, Variant};
 use crate::correlation::{AtRest, BLOCK};
 
+/// Bits of a leaf: a table of 2^5 entries fills half a word.
+const LEAF_BITS: u32 = Variant::FewRounds.leaf_bits() as u32;
 /// The bits of a leaf.
 const LEAF_MASK: u64 = (1 << LEAF_BITS) - 1;
 /// Leaves whose indices one word of 32 bits has.
 const LEAVES_OF_WORD: usize = (u32::BITS / LEAF_BITS) as usize;
-const INDEX_WORDS: usize = MAX_LEAVES.div_ceil(LEAVES_OF_WORD);
+const INDEX_WORDS: usize = Variant::FewRounds.leaves(SignParameters::MAX_BITS).div_ceil(LEAVES_OF_WORD);
 
 /// T_i[v] = (v < r_i), of 32 bits, for every element and leaf, in the blocks that [`read_tables`] reads.
 pub(super) fn leaf_tables<R: Ring>(mask: &[R], parameters: SignParameters, tables: &mut [u64]) {

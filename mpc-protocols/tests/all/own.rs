@@ -5,7 +5,7 @@ mod tampered;
 use std::thread;
 
 use crate::common::{PATIENT, elements, signed, split};
-use mpc_ot::comparison::ComparisonShape;
+use mpc_ot::comparison::{ComparisonShape, Variant};
 use mpc_ot::softspoken::FieldBits;
 use mpc_ot::{Batch, Method, Pair, PairSettings, Schedule};
 use mpc_protocols::fixed_weights::{FixedWeightPair, FixedWeightShape};
@@ -61,7 +61,15 @@ fn shape(len: usize, bits: u32) -> SignShape {
 }
 
 fn rectifies<R: Ring>(len: usize, bits: u32, method: Method) {
-    let (values, shape) = (values(len, bits), shape(len, bits));
+    for variant in [Variant::FewRounds, Variant::FewBytes] {
+        let SignShape { len, parameters } = shape(len, bits);
+        rectifies_in::<R>(SignShape { len, parameters: parameters.with_variant(variant) }, method);
+    }
+}
+
+fn rectifies_in<R: Ring>(shape: SignShape, method: Method) {
+    let (len, bits) = (shape.len, shape.parameters.bits());
+    let values = values(len, bits);
     let x = split(&elements::<R>(&values), 2);
     let plan =
         [Request::Relu { len, parameters: shape.parameters }, Request::Sign { len, parameters: shape.parameters }];
@@ -97,12 +105,14 @@ fn relus_of_several_layers_are_made_in_few_rounds() {
     let traffic = plan.traffic_by_request(place, &mut Schedule::new(Method::SoftSpoken(FieldBits::Eight)));
     let rounds: Vec<_> = traffic.iter().map(|traffic| traffic.rounds).collect();
     assert_eq!(rounds, [34, 34, 0]);
-    // In a group of full blocks a ReLU takes 335 bits one way and 438 the other.
-    let (full, mut schedule) =
-        (Request::Relu { len: 1 << 18, parameters }.modulo::<u64>(48), Schedule::new(Method::Silent));
-    let plan = OwnPlan::new::<u64>(&[full], WeightHolder::Party(0), 1).unwrap();
-    let shape = ComparisonShape { len: 1 << 18, bits: 32, ring_bits: 48 };
-    assert_eq!(plan.traffic(place, &mut schedule.clone()), shape.traffic(&mut schedule, true));
+    for variant in [Variant::FewRounds, Variant::FewBytes] {
+        let parameters = parameters.with_variant(variant);
+        let (full, mut schedule) =
+            (Request::Relu { len: 1 << 18, parameters }.modulo::<u64>(48), Schedule::new(Method::Silent));
+        let plan = OwnPlan::new::<u64>(&[full], WeightHolder::Party(0), 1).unwrap();
+        let shape = ComparisonShape { len: 1 << 18, bits: 32, ring_bits: 48, variant };
+        assert_eq!(plan.traffic(place, &mut schedule.clone()), shape.traffic(&mut schedule, true));
+    }
 }
 
 /// A private function of arguments all over the range, at its edges and near zero, within the plan's bound.

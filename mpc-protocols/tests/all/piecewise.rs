@@ -1,6 +1,6 @@
 use crate::common::{elements, parties, run, run_shared, signed, split};
 use mpc_protocols::piecewise::{self, PiecewiseLinear, PiecewiseShape, Step, compare};
-use mpc_protocols::sign::{SignParameters, SignShape};
+use mpc_protocols::sign::{SignParameters, SignShape, Variant};
 use mpc_protocols::{ProtocolError, Request};
 use mpc_ring::Ring;
 use mpc_transport::Traffic;
@@ -9,6 +9,11 @@ use proptest::prelude::*;
 
 fn shape(len: usize, bits: u32, thresholds: usize) -> PiecewiseShape {
     PiecewiseShape { sign: SignShape { len, parameters: SignParameters::new(bits).unwrap() }, thresholds }
+}
+
+fn few_bytes(shape: PiecewiseShape) -> PiecewiseShape {
+    let SignShape { len, parameters } = shape.sign;
+    PiecewiseShape { sign: SignShape { len, parameters: parameters.with_variant(Variant::FewBytes) }, ..shape }
 }
 
 fn request(shape: PiecewiseShape) -> Request {
@@ -44,7 +49,20 @@ impl Plain {
 
 /// y itself, and several functions of it; all of the y that the protocol found.
 fn agrees<R: Ring>(values: &[i64], bits: u32, shift: u32, thresholds: &[i64], functions: &[Plain], parties: usize) {
-    let (x, shape) = (split(&elements::<R>(values), parties), shape(values.len(), bits, thresholds.len()));
+    let shape = shape(values.len(), bits, thresholds.len());
+    agrees_in::<R>(values, shape, shift, thresholds, functions, parties);
+    agrees_in::<R>(values, few_bytes(shape), shift, thresholds, functions, parties);
+}
+
+fn agrees_in<R: Ring>(
+    values: &[i64],
+    shape: PiecewiseShape,
+    shift: u32,
+    thresholds: &[i64],
+    functions: &[Plain],
+    parties: usize,
+) {
+    let x = split(&elements::<R>(values), parties);
     let identity = Plain { constant: 0, slope: 1, steps: vec![] };
     let traffic = piecewise::traffic(shape, parties);
     let mut outputs = run::<R, _>(parties, &[request(shape)], traffic, async |party, source| {
@@ -59,7 +77,7 @@ fn agrees<R: Ring>(values: &[i64], bits: u32, shift: u32, thresholds: &[i64], fu
     for (&x, &y) in values.iter().zip(&y) {
         let error = (y << shift) - i128::from(x);
         let limit = if shift == 0 { 0 } else { (parties as i128) << shift };
-        assert!(2 * error.abs() <= limit, "{x} >> {shift} gave {y}, {bits} bits, {parties} parties");
+        assert!(2 * error.abs() <= limit, "{x} >> {shift} gave {y}, {shape:?}, {parties} parties");
     }
     for (function, result) in functions.iter().zip(results) {
         let expected: Vec<R> = y.iter().map(|&y| function.at(y, thresholds)).collect();
@@ -153,6 +171,14 @@ fn bytes_and_rounds() {
         // 36 1/8 bytes, and 30 3/8 for each threshold; words of 64 elements.
         let dealt = request(PiecewiseShape { sign: SignShape { len: 640, ..shape.sign }, ..shape }).traffic::<u64>();
         assert_eq!(dealt.payload_received as f64 / 640.0, 36.125 + 30.375 * thresholds as f64);
+    }
+    // One round more, 32 + 25·s bits; 17 bytes, and 24.5 for each threshold.
+    for thresholds in [1, 2, 3, 30] {
+        let shape = few_bytes(shape(len, 32, thresholds));
+        let sent = piecewise::traffic(shape, 3);
+        assert_eq!((sent.payload_sent, sent.rounds), (2 * 100 * (32 + 25 * thresholds as u64), 4));
+        let dealt = request(PiecewiseShape { sign: SignShape { len: 640, ..shape.sign }, ..shape }).traffic::<u64>();
+        assert_eq!(dealt.payload_received as f64 / 640.0, 17.0 + 24.5 * thresholds as f64);
     }
     assert_eq!(piecewise::traffic(shape(0, 32, 2), 2), Traffic { rounds: 1, ..piecewise::traffic(shape(0, 32, 2), 2) });
 }

@@ -10,7 +10,7 @@ use mpc_protocols::function::Function;
 use mpc_protocols::lookup::{LookupShape, Table, look_up};
 use mpc_protocols::piecewise::{PiecewiseShape, compare};
 use mpc_protocols::relu::relu;
-use mpc_protocols::sign::{SignParameters, SignShape};
+use mpc_protocols::sign::{SignParameters, SignShape, Variant};
 use mpc_protocols::truncation::{LiftMask, LiftShape, carry_width, truncate, truncate_between_two};
 use mpc_protocols::{Bilinear, Correlation, CorrelationSource, Dealer, Party, ProtocolError, Request, beaver};
 use mpc_shares::Seed;
@@ -53,8 +53,12 @@ fn relu_shape(len: usize) -> SignShape {
 
 /// The messages that open a ReLU of one fixed secret.
 fn relu_of(dealer: &mut Dealer<u64>, secret: i64, len: usize) -> Vec<Vec<Vec<u8>>> {
+    relu_in(dealer, secret, relu_shape(len))
+}
+
+fn relu_in(dealer: &mut Dealer<u64>, secret: i64, shape: SignShape) -> Vec<Vec<Vec<u8>>> {
+    let len = shape.len;
     let x = split(&vec![secret as u64; len], PARTIES);
-    let shape = relu_shape(len);
     let plan = [Request::Relu { len, parameters: shape.parameters }];
     seen(dealer, &plan, async |party, source| {
         relu(party, &x[party.index()], 16, source.next(shape).await?).await.map(drop)
@@ -126,6 +130,41 @@ fn a_relu_opens_uniform_values() {
         assert_uniform_planes("β", &[flipped[0].clone(), top_of_c, top_leaf]);
         for message in &rounds[2] {
             assert_uniform_planes("a share of β", &opened_planes(std::slice::from_ref(message), LEN));
+        }
+    }
+}
+
+/// With leaves of three bits: c, the bits of leaves, those of groups, and β are uniform, each with what chose it.
+#[test]
+fn a_relu_of_few_bytes_opens_uniform_values() {
+    let mut dealer = dealer();
+    let SignShape { len, parameters } = relu_shape(LEN);
+    let shape = SignShape { len, parameters: parameters.with_variant(Variant::FewBytes) };
+    for secret in [0, 1, -1, 5 << 16, -(5 << 16), (1 << 45) + 12_345, -(1 << 45)] {
+        let rounds = relu_in(&mut dealer, secret, shape);
+        assert_eq!(rounds.len(), 4);
+        assert_uniform_round("c", &rounds[0], 32, LEN);
+        let c = opened_elements(&rounds[0], 32, LEN);
+        let bit_of_c = |bit: u32| c.iter().map(|c| (c >> bit) & 1 == 1).collect::<Vec<_>>();
+        let (leaves, groups) = (opened_planes(&rounds[1], LEN), opened_planes(&rounds[2], LEN));
+        assert_eq!((leaves.len(), groups.len()), (19, 5));
+        assert_uniform_planes("leaf bits", &leaves);
+        let with_c = groups.iter().cloned().chain([12, 13, 14].map(bit_of_c));
+        assert_uniform_planes("bits of groups with c", &with_c.collect::<Vec<_>>());
+        // The second leaf has bits 3 to 5 of c, and its lt and eq are planes 1 and 10.
+        let second = [leaves[1].clone(), leaves[10].clone()].into_iter().chain([2, 3, 4, 5, 6, 30].map(bit_of_c));
+        assert_uniform_planes("leaf bits with c", &second.collect::<Vec<_>>());
+        // The second group has leaves 4 to 6, and its lt and eq are planes 1 and 3.
+        let of_leaves = [4, 5, 6, 13, 14, 15].map(|plane: usize| leaves[plane].clone());
+        let group = [groups[1].clone(), groups[3].clone()];
+        assert_uniform_planes("bits of groups with those of leaves", &[&group[..], &of_leaves].concat());
+        let flipped = opened_planes(&rounds[3], LEN);
+        assert_uniform_planes("β", &[&[flipped[0].clone(), bit_of_c(30), leaves[9].clone()], &groups[..]].concat());
+        for message in rounds[1..].iter().flatten() {
+            let share = opened_planes(std::slice::from_ref(message), LEN);
+            // Eight planes at a time or up to three, whose statistics are not too wide.
+            let last = share.len() % 8;
+            assert_uniform_planes("a share", &share[..share.len() - last + last.min(3)]);
         }
     }
 }

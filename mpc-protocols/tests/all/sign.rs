@@ -1,6 +1,6 @@
 use crate::common::{elements, parties, run, run_shared, signed, split};
 use mpc_protocols::relu::{self, ReluMask, relu};
-use mpc_protocols::sign::{self, SignParameters, SignShape, is_non_negative};
+use mpc_protocols::sign::{self, SignParameters, SignShape, Variant, is_non_negative};
 use mpc_protocols::truncation::{LiftShape, truncate};
 use mpc_protocols::{Request, comparison, maximum};
 use mpc_ring::Ring;
@@ -12,22 +12,30 @@ fn shape(len: usize, bits: u32) -> SignShape {
     SignShape { len, parameters: SignParameters::new(bits).unwrap() }
 }
 
+/// The same in both variants.
+fn variants(len: usize, bits: u32) -> [SignShape; 2] {
+    let with = |variant| SignShape { len, parameters: SignParameters::new(bits).unwrap().with_variant(variant) };
+    [Variant::FewRounds, Variant::FewBytes].map(with)
+}
+
 fn relu_request(shape: SignShape) -> Request {
     Request::Relu { len: shape.len, parameters: shape.parameters }
 }
 
 fn finds_the_sign<R: Ring>(values: &[i64], bits: u32, parties: usize) {
-    let (x, shape) = (split(&elements::<R>(values), parties), shape(values.len(), bits));
-    let plan = [Request::Sign { len: shape.len, parameters: shape.parameters }];
-    let bit = run_shared::<R>(parties, &plan, sign::traffic(shape, parties), async |party, source| {
-        is_non_negative(party, &x[party.index()], source.next(shape).await?).await
-    });
-    let expected: Vec<_> = values.iter().map(|&x| i128::from(x >= 0)).collect();
-    assert_eq!(signed(&bit), expected, "{bits} bits, {parties} parties, {values:?}");
+    let x = split(&elements::<R>(values), parties);
+    for shape in variants(values.len(), bits) {
+        let plan = [Request::Sign { len: shape.len, parameters: shape.parameters }];
+        let bit = run_shared::<R>(parties, &plan, sign::traffic(shape, parties), async |party, source| {
+            is_non_negative(party, &x[party.index()], source.next(shape).await?).await
+        });
+        let expected: Vec<_> = values.iter().map(|&x| i128::from(x >= 0)).collect();
+        assert_eq!(signed(&bit), expected, "{shape:?}, {parties} parties, {values:?}");
+    }
 }
 
-fn relu_of<R: Ring>(values: &[i64], bits: u32, shift: u32, parties: usize) -> Vec<i128> {
-    let (x, shape) = (split(&elements::<R>(values), parties), shape(values.len(), bits));
+fn relu_of<R: Ring>(values: &[i64], shape: SignShape, shift: u32, parties: usize) -> Vec<i128> {
+    let x = split(&elements::<R>(values), parties);
     let y = run_shared::<R>(parties, &[relu_request(shape)], relu::traffic(shape, parties), async |party, source| {
         relu(party, &x[party.index()], shift, source.next(shape).await?).await
     });
@@ -35,10 +43,12 @@ fn relu_of<R: Ring>(values: &[i64], bits: u32, shift: u32, parties: usize) -> Ve
 }
 
 fn rectifies<R: Ring>(values: &[i64], bits: u32, shift: u32, parties: usize) {
-    for (&x, y) in values.iter().zip(relu_of::<R>(values, bits, shift, parties)) {
-        let error = (y << shift) - i128::from(x).max(0);
-        let limit = if shift == 0 { 0 } else { (parties as i128) << shift };
-        assert!(2 * error.abs() <= limit, "relu({x} >> {shift}) gave {y}, {bits} bits, {parties} parties");
+    for shape in variants(values.len(), bits) {
+        for (&x, y) in values.iter().zip(relu_of::<R>(values, shape, shift, parties)) {
+            let error = (y << shift) - i128::from(x).max(0);
+            let limit = if shift == 0 { 0 } else { (parties as i128) << shift };
+            assert!(2 * error.abs() <= limit, "relu({x} >> {shift}) gave {y}, {shape:?}, {parties} parties");
+        }
     }
 }
 
@@ -131,7 +141,10 @@ fn every_width_works() {
             (0..bits - 2).flat_map(|bit| [1 << bit, -(1 << bit), (1 << bit) - 1, -(1 << bit) - 1]).collect()
         };
         let parameters = SignParameters::new(bits).unwrap();
-        assert_eq!(parameters.leaves(), (bits as usize - 2).div_ceil(5));
+        assert_eq!((parameters.leaves(), parameters.rounds()), ((bits as usize - 2).div_ceil(5), 3));
+        let few_bytes = parameters.with_variant(Variant::FewBytes);
+        assert_eq!((few_bytes.leaves(), few_bytes.bits()), ((bits as usize - 2).div_ceil(3), bits));
+        assert_eq!(few_bytes.rounds(), if bits <= 14 { 3 } else { 4 });
         finds_the_sign::<u64>(&values, bits, 2);
         finds_the_sign::<u64>(&values, bits, 3);
         rectifies::<u64>(&values, bits, 0, 2);
@@ -173,8 +186,10 @@ fn the_truncating_relu_agrees_with_the_classic_one() {
             truncate(party, &y, shift, source.next(lift).await?).await
         });
         let classic = signed(&ArithmeticShares::reconstruct(&classic).unwrap());
-        for (fast, classic) in relu_of::<u64>(&values, 32, shift, parties).into_iter().zip(classic) {
-            assert!((fast - classic).abs() <= parties as i128, "{fast} and {classic}");
+        for shape in variants(len, 32) {
+            for (fast, classic) in relu_of::<u64>(&values, shape, shift, parties).into_iter().zip(&classic) {
+                assert!((fast - classic).abs() <= parties as i128, "{fast} and {classic}");
+            }
         }
     }
 }
@@ -192,5 +207,22 @@ fn shapes_are_kept() {
 
 #[test]
 fn an_empty_tensor_takes_one_round() {
-    assert_eq!(relu_of::<u64>(&[], 32, 16, 3), []);
+    for shape in variants(0, 32) {
+        assert_eq!(relu::traffic(shape, 3).rounds, 1);
+        assert_eq!(relu_of::<u64>(&[], shape, 16, 3), []);
+    }
+}
+
+/// A number of parameters is k, or with few bytes 256 more; no other one is any.
+#[test]
+fn parameters_are_the_same_again_from_their_number() {
+    for bits in SignParameters::MIN_BITS..=SignParameters::MAX_BITS {
+        for SignShape { parameters, .. } in variants(1, bits) {
+            assert_eq!(SignParameters::try_from(u32::from(parameters)).unwrap(), parameters);
+        }
+    }
+    assert_eq!(variants(1, 32).map(|shape| u32::from(shape.parameters)), [32, 288]);
+    for number in [0, 2, 48, 255, 256, 258, 304, 512, 512 + 32, u32::MAX] {
+        assert!(SignParameters::try_from(number).is_err(), "{number}");
+    }
 }

@@ -12,7 +12,7 @@ use mpc_protocols::function::Function;
 use mpc_protocols::lookup::{LookupMask, LookupShape, Table};
 use mpc_protocols::piecewise::{PiecewiseMask, PiecewiseShape};
 use mpc_protocols::relu::ReluMask;
-use mpc_protocols::sign::{SignMask, SignParameters, SignShape};
+use mpc_protocols::sign::{SignMask, SignParameters, SignShape, Variant};
 use mpc_protocols::truncation::{self, LiftMask, LiftShape};
 use mpc_protocols::{
     Bilinear, Correlation, CorrelationSource, Dealer, Place, ProtocolError, Request, beaver, binary, comparison,
@@ -36,6 +36,9 @@ fn what_the_documentation_claims() {
         // 5.5 bytes an element, 3 rounds.
         assert_eq!(sent(relu::traffic(sign_shape, parties), parties), (4_400, 3));
         assert_eq!(sent(sign::traffic(sign_shape, parties), parties), (4_400, 3));
+        // 57 bits, 4 rounds.
+        let few_bytes = SignShape { parameters: sign_shape.parameters.with_variant(Variant::FewBytes), ..sign_shape };
+        assert_eq!(sent(relu::traffic(few_bytes, parties), parties), (5_700, 4));
         assert_eq!(sent(truncation::traffic(LiftShape { len, bits: 32 }, parties), parties), (3_200, 1));
         assert_eq!(sent(open::traffic(len, 64, parties), parties), (6_400, 1));
         assert_eq!(sent(open::traffic_of_planes(1, len, parties), parties), (100, 1));
@@ -66,6 +69,11 @@ fn what_the_dealer_sends_per_element() {
     let parameters = SignParameters::new(32).unwrap();
     assert_eq!(bytes(Request::Relu { len, parameters }), 66.5);
     assert_eq!(bytes(Request::Sign { len, parameters }), 50.5);
+    let few_bytes = parameters.with_variant(Variant::FewBytes);
+    assert_eq!(bytes(Request::Relu { len, parameters: few_bytes }), 41.5);
+    assert_eq!(bytes(Request::Sign { len, parameters: few_bytes }), 25.5);
+    let narrow = |parameters| bytes(Request::Relu { len, parameters }.modulo::<u64>(48));
+    assert_eq!([parameters, few_bytes].map(narrow), [56.5, 31.5]);
     assert_eq!(bytes(Request::Lift { len, bits: 32 }), 12.0);
     assert_eq!(bytes(Request::Beaver(Bilinear::Elementwise { len })), 8.0);
     assert_eq!(bytes(Request::Square { len }), 8.0);
@@ -126,9 +134,21 @@ fn every_request(len: usize) -> Vec<Request> {
         Request::Piecewise { len, thresholds: 0, parameters: bits(20) },
         Request::Lookup { len: len.min(2_000), table: table(Function::Sigmoid) },
         Request::Lookup { len: len.min(2_000), table: table(Function::Sqrt) },
-        Request::Series { len, series: series(Function::Gelu) },
-        Request::Series { len, series: series(Function::Sqrt) },
     ]
+}
+
+/// Comparisons in few bytes.
+fn few_bytes(len: usize) -> Vec<Request> {
+    let bits = |bits| SignParameters::new(bits).unwrap().with_variant(Variant::FewBytes);
+    vec![
+        Request::Sign { len, parameters: bits(3) },
+        Request::Relu { len, parameters: bits(32) },
+        Request::Piecewise { len, thresholds: 2, parameters: bits(30) },
+    ]
+}
+
+fn of_series(len: usize) -> Vec<Request> {
+    [Function::Gelu, Function::Sqrt].map(|function| Request::Series { len, series: series(function) }).to_vec()
 }
 
 async fn draw<R: Ring>(source: &mut CorrelationSource<'_>, request: &Request) -> Result<(), ProtocolError> {
@@ -193,12 +213,16 @@ fn the_dealers_links_carry_what_is_predicted() {
     for parties in [2, 3, 4] {
         for len in [0, 1, 63, 64, 65, 1000] {
             links_carry_what_is_predicted::<u64>(&every_request(len), parties);
+            links_carry_what_is_predicted::<u64>(&few_bytes(len), parties);
+            links_carry_what_is_predicted::<u64>(&of_series(len), parties);
         }
         links_carry_what_is_predicted::<u32>(&every_request(100), parties);
         links_carry_what_is_predicted::<u128>(&every_request(100), parties);
     }
     // Several frames for one correlation.
     links_carry_what_is_predicted::<u64>(&every_request(40_000), 2);
+    links_carry_what_is_predicted::<u64>(&few_bytes(40_000), 2);
+    links_carry_what_is_predicted::<u64>(&of_series(40_000), 2);
     for request in every_request(77) {
         let mut plan = vec![Request::WeightMask { len: 154 }];
         if let Request::FixedWeightsSharedInput { mask, map } = request {
@@ -209,9 +233,8 @@ fn the_dealers_links_carry_what_is_predicted() {
     }
 }
 
-/// FNV-1a of all that the dealer sends the last party for a plan with every kind.
-fn digest<R: Ring>(parties: usize, len: usize) -> u64 {
-    let plan = every_request(len);
+/// FNV-1a of all that the dealer sends the last party for a plan.
+fn digest<R: Ring>(parties: usize, plan: &[Request]) -> u64 {
     let (mut dealer_ends, mut party_ends): (Vec<_>, Vec<_>) = (0..parties).map(|_| memory_link(PATIENT)).unzip();
     let mut dealer = Dealer::<R>::new(parties, Seed::from_bytes([1; 32])).unwrap();
     let mut digest = 0xcbf2_9ce4_8422_2325_u64;
@@ -220,10 +243,10 @@ fn digest<R: Ring>(parties: usize, len: usize) -> u64 {
         Ok(())
     };
     thread::scope(|scope| {
-        scope.spawn(|| smol::block_on(dealer.deal(&mut dealer_ends, &plan, |_| ())).unwrap());
+        scope.spawn(|| smol::block_on(dealer.deal(&mut dealer_ends, plan, |_| ())).unwrap());
         let last = party_ends.last_mut().unwrap();
         let place = Place { party: parties - 1, parties };
-        smol::block_on(correlation::record::<R>(last, place, &plan, keep, |_| ())).unwrap();
+        smol::block_on(correlation::record::<R>(last, place, plan, keep, |_| ())).unwrap();
     });
     digest
 }
@@ -232,14 +255,20 @@ fn digest<R: Ring>(parties: usize, len: usize) -> u64 {
 /// that were kept could not be used.
 #[test]
 fn what_is_dealt_for_a_seed_does_not_change() {
-    assert_eq!(digest::<u64>(2, 65), 0x32f8_83ab_0f71_285a);
-    assert_eq!(digest::<u32>(2, 65), 0xe614_5f06_4757_1ac9);
-    assert_eq!(digest::<u128>(2, 65), 0x688e_99ed_9d50_029d);
-    assert_eq!(digest::<u64>(3, 1000), 0x073a_9d73_fded_4656);
-    assert_eq!(digest::<u32>(3, 1000), 0x85b8_0d38_e316_9dbb);
-    assert_eq!(digest::<u128>(3, 1000), 0x99d4_30d6_9d1c_ee08);
-    assert_eq!(digest::<u64>(8, 64), 0xdeb3_a065_9b0e_7778);
-    assert_eq!(digest::<u32>(8, 64), 0x02f8_0f9c_046d_9210);
-    assert_eq!(digest::<u128>(8, 64), 0xa101_228c_602f_c9f2);
-    assert_eq!(digest::<u64>(2, 40000), 0xa609_1137_432a_27cd);
+    assert_eq!(digest::<u64>(2, &every_request(65)), 0xa269_7a5a_3166_131f);
+    assert_eq!(digest::<u32>(2, &every_request(65)), 0x7900_e40d_1204_f94d);
+    assert_eq!(digest::<u128>(2, &every_request(65)), 0x81aa_ab3b_781f_e611);
+    assert_eq!(digest::<u64>(3, &every_request(1000)), 0x3027_6f12_a2d3_1116);
+    assert_eq!(digest::<u32>(3, &every_request(1000)), 0x1ea9_467b_5a03_329b);
+    assert_eq!(digest::<u128>(3, &every_request(1000)), 0x8ff3_489d_ed6b_8ad5);
+    assert_eq!(digest::<u64>(8, &every_request(64)), 0x87e5_6db8_d706_de98);
+    assert_eq!(digest::<u32>(8, &every_request(64)), 0xf326_5c88_659c_92a4);
+    assert_eq!(digest::<u128>(8, &every_request(64)), 0x4250_c126_a13a_9767);
+    assert_eq!(digest::<u64>(2, &every_request(40000)), 0x677d_1fde_42d8_308d);
+    assert_eq!(digest::<u64>(2, &few_bytes(65)), 0x3bfc_2fa2_fc15_2e9d);
+    assert_eq!(digest::<u32>(3, &few_bytes(1000)), 0x2c40_ddca_d6db_4eec);
+    assert_eq!(digest::<u128>(8, &few_bytes(64)), 0x9aef_f16e_f959_ce06);
+    assert_eq!(digest::<u64>(2, &of_series(65)), 0);
+    assert_eq!(digest::<u32>(3, &of_series(1000)), 0);
+    assert_eq!(digest::<u128>(8, &of_series(64)), 0);
 }

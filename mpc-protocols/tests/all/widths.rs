@@ -5,7 +5,7 @@ use crate::common::{copy, elements, generator, run, run_unequal, split};
 use mpc_protocols::fixed_weights::{self, FixedWeightShape, FixedWeights, WeightMask};
 use mpc_protocols::piecewise::{self, PiecewiseLinear, PiecewiseShape, Step, compare};
 use mpc_protocols::relu::{self, ReluMask, relu};
-use mpc_protocols::sign::{SignParameters, SignShape};
+use mpc_protocols::sign::{SignParameters, SignShape, Variant};
 use mpc_protocols::truncation::{self, LiftMask, LiftShape, truncate};
 use mpc_protocols::{Bilinear, CorrelationSource, Party, ProtocolError, Request, beaver, open};
 use mpc_ring::{Convolution, Ring};
@@ -205,8 +205,8 @@ impl Truncating {
         let this = self.within::<R>();
         let Self { bits, shift, width, parties } = this;
         let values = this.values(seeds);
-        let (len, parameters) = (values.len(), SignParameters::new(bits).unwrap());
-        let (lift, sign) = (LiftShape { len, bits }, SignShape { len, parameters });
+        let len = values.len();
+        let lift = LiftShape { len, bits };
         let traffic = truncation::traffic(lift, parties);
         this.check::<R>(
             &values,
@@ -218,9 +218,17 @@ impl Truncating {
                 truncate(party, x, shift, mask).await
             },
         );
+        for variant in [Variant::FewRounds, Variant::FewBytes] {
+            let parameters = SignParameters::new(bits).unwrap().with_variant(variant);
+            this.compared::<R>(&values, SignShape { len, parameters });
+        }
+    }
+
+    fn compared<R: Ring>(self, values: &[i64], sign: SignShape) {
+        let (Self { shift, width, parties, .. }, SignShape { len, parameters }) = (self, sign);
         let traffic = relu::traffic(sign, parties);
-        this.check::<R>(
-            &values,
+        self.check::<R>(
+            values,
             Request::Relu { len, parameters },
             traffic,
             |y| y.max(0),
@@ -235,7 +243,7 @@ impl Truncating {
         let magnitude = PiecewiseLinear { constant: R::ZERO, slope: R::ONE.wrapping_neg(), steps: vec![step] };
         let (request, traffic) =
             (Request::Piecewise { len, thresholds: 1, parameters }, piecewise::traffic(shape, parties));
-        this.check::<R>(&values, request, traffic, i128::abs, async |party, source, x| {
+        self.check::<R>(values, request, traffic, i128::abs, async |party, source, x| {
             let mask = source.next_modulo(width, shape).await?;
             compare(party, x, shift, &[R::ZERO], mask).await?.linear(&magnitude)
         });
@@ -284,6 +292,10 @@ fn what_is_dealt_has_the_width_that_is_read() {
     assert_eq!(bits(Request::Beaver(map)), [48, 48, 48]);
     // r, tables, r's sign; ρ, σ, d, their products, d in the ring; r_top, d·r, d·r_top.
     assert_eq!(bits(Request::Relu { len: 1, parameters }), [48, 64, 64, 64, 64, 64, 64, 48, 16, 48, 16]);
+    // r's low bits and its sign, r, products of the bits; of leaves and of groups ρ and σ, d, their products.
+    let parameters = parameters.with_variant(Variant::FewBytes);
+    let expected = [64, 64, 48, 64, 64, 64, 64, 64, 64, 64, 64, 48, 16, 48, 16];
+    assert_eq!(bits(Request::Relu { len: 1, parameters }), expected);
 }
 
 #[test]

@@ -7,7 +7,7 @@ use std::thread;
 use std::time::Instant;
 
 use mpc_protocols::relu::relu;
-use mpc_protocols::sign::{SignParameters, SignShape};
+use mpc_protocols::sign::{SignParameters, SignShape, Variant};
 use mpc_protocols::truncation::{LiftShape, truncate};
 use mpc_protocols::{Request, in_process};
 use mpc_ring::Ring;
@@ -43,7 +43,7 @@ pub fn run(elements: u64, parties: usize) -> Result<(), Failure> {
     let seconds = begun.elapsed().as_secs_f64();
     let rate = elements as f64 / seconds;
     println!(
-        "{elements} ReLUs and {elements} truncations, {parties} parties, all within the bound: {seconds:.1} s, {rate:.0} of each in a second"
+        "{elements} ReLUs of each variant and {elements} truncations, {parties} parties, all within the bound: {seconds:.1} s, {rate:.0} of each in a second"
     );
     Ok(())
 }
@@ -60,19 +60,24 @@ fn check(len: usize, parties: usize, seed: &[u8; Seed::BYTES]) -> Result<(), Fai
     let values = values(len, parties, &mut generator);
     let shares = split(&values, parties, &mut generator);
     let parameters = SignParameters::new(BITS)?;
-    let (sign, lift) = (SignShape { len, parameters }, LiftShape { len, bits: BITS });
-    let plan = [Request::Relu { len, parameters }, Request::Lift { len, bits: BITS }];
+    let lift = LiftShape { len, bits: BITS };
+    let signs = [Variant::FewRounds, Variant::FewBytes]
+        .map(|variant| SignShape { len, parameters: parameters.with_variant(variant) });
+    let [few_rounds, few_bytes] = signs.map(|SignShape { len, parameters }| Request::Relu { len, parameters });
+    let plan = [few_rounds, few_bytes, Request::Lift { len, bits: BITS }];
     let outcomes = in_process::run_on_one_thread::<u64, _>(parties, &plan, generator.seed(), async |party, source| {
         let x = &shares[party.index()];
-        let rectified = relu(party, x, SHIFT, source.next(sign).await?).await?;
-        Ok([rectified, truncate(party, x, SHIFT, source.next(lift).await?).await?])
+        let rectified = relu(party, x, SHIFT, source.next(signs[0]).await?).await?;
+        let again = relu(party, x, SHIFT, source.next(signs[1]).await?).await?;
+        Ok([rectified, again, truncate(party, x, SHIFT, source.next(lift).await?).await?])
     })?;
     let outputs: Vec<_> = outcomes.into_iter().map(|outcome| outcome.output).collect();
     for (i, &x) in values.iter().enumerate() {
-        let [rectified, truncated] = [0, 1]
+        let [rectified, again, truncated] = [0, 1, 2]
             .map(|which| outputs.iter().fold(0u64, |sum, shares| sum.wrapping_add(shares[which].elements()[i])) as i64);
-        within(x.max(0), rectified, parties)
-            .map_err(|by| format!("relu({x}) is {rectified}, off by {by} / 2^{SHIFT}"))?;
+        for y in [rectified, again] {
+            within(x.max(0), y, parties).map_err(|by| format!("relu({x}) is {y}, off by {by} / 2^{SHIFT}"))?;
+        }
         within(x, truncated, parties)
             .map_err(|by| format!("{x} / 2^{SHIFT} is {truncated}, off by {by} / 2^{SHIFT}"))?;
     }

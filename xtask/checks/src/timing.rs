@@ -10,7 +10,7 @@ use mpc_protocols::function::Function;
 use mpc_protocols::fourier::{Series, SeriesShape, evaluate};
 use mpc_protocols::lookup::{LookupShape, Table, look_up};
 use mpc_protocols::relu::relu;
-use mpc_protocols::sign::{SignParameters, SignShape};
+use mpc_protocols::sign::{SignParameters, SignShape, Variant};
 use mpc_protocols::{ProtocolError, Request, in_process};
 use mpc_ring::kernels::{TABLE_BLOCK, lookup};
 use mpc_ring::{Backend, Convolution, MatrixProduct, Ring, convolution_packed, matrix_product, pack_weights, packing};
@@ -160,6 +160,17 @@ fn protocols() -> Result<Vec<(&'static str, Work)>, Failure> {
         (
             "ReLU with its dealer, 2 parties",
             Box::new(move |words| {
+                in_turn(&[Request::Relu { len, parameters }], words, async |party, source| {
+                    let x = share(words, party.index(), len);
+                    relu(party, &x, 16, source.next(sign).await?).await
+                })
+            }),
+        ),
+        (
+            "ReLU in few bytes with its dealer, 2 parties",
+            Box::new(move |words| {
+                let parameters = parameters.with_variant(Variant::FewBytes);
+                let sign = SignShape { len, parameters };
                 in_turn(&[Request::Relu { len, parameters }], words, async |party, source| {
                     let x = share(words, party.index(), len);
                     relu(party, &x, 16, source.next(sign).await?).await

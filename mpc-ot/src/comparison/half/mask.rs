@@ -191,10 +191,9 @@ impl<R: Ring> Mask<R> {
         Ok(())
     }
 
-    /// [r], [r_top] and the XOR share of bit k−2.
-    pub(super) fn finish(mut self) -> (SecretVec<R>, SecretVec<R>, SecretVec<u64>) {
-        let sign = self.bits.swap_remove(self.shape.k() - 2);
-        (self.mask, self.top, sign)
+    /// [r], [r_top] and the XOR shares of r's bits.
+    pub(super) fn finish(self) -> (SecretVec<R>, SecretVec<R>, Vec<SecretVec<u64>>) {
+        (self.mask, self.top, self.bits)
     }
 }
 

@@ -7,18 +7,18 @@ use mpc_shares::{Prg, SecretVec};
 use rand_core::Rng;
 
 use crate::OtError;
+use crate::comparison::chain::Chain;
 use crate::comparison::ends::{End, Ends};
-use crate::comparison::shape::ComparisonShape;
 use crate::cross::{Corrected, Cross};
 use crate::planes::joined;
 
-/// One party's XOR shares, as planes.
+/// One party's XOR shares of a chain, as planes.
 pub(in crate::comparison) struct Monomials {
-    /// ρ_0 … ρ_{L−1}.
+    /// ρ_0, ρ_1, …
     pub(in crate::comparison) less: Vec<SecretVec<u64>>,
-    /// The products of σ by their set, bit j−1 for σ_j; that of the empty set has no words.
+    /// The products of σ by their set; that of the empty set has no words.
     pub(in crate::comparison) equal: Vec<SecretVec<u64>>,
-    /// ρ_i times the products of σ above it, by their set shifted down by i.
+    /// ρ_i times the products of σ above it, by their set from the lowest of these on.
     pub(in crate::comparison) with_less: Vec<Vec<SecretVec<u64>>>,
 }
 
@@ -64,9 +64,10 @@ impl Variable {
     }
 }
 
+/// The products of one chain in the making.
 pub(super) struct MonomialMaker {
-    shape: ComparisonShape,
-    /// σ_{L−1} … σ_1: so the subsets above a leaf come first.
+    chain: Chain,
+    /// From the highest σ to the lowest: so the sets above a part come first.
     equal: Vec<Variable>,
     less: Vec<Variable>,
     /// Each subset of the σ so far, in the order of `equal`, and its product.
@@ -75,15 +76,14 @@ pub(super) struct MonomialMaker {
 }
 
 impl MonomialMaker {
-    pub(super) fn new(shape: ComparisonShape, len: usize, ends: &mut Ends<'_>, generator: &mut Prg) -> Self {
-        let variables = shape.leaves() - 1;
+    pub(super) fn new(chain: Chain, len: usize, ends: &mut Ends<'_>, generator: &mut Prg) -> Self {
         let mut variable = |multiplied: bool, generator: &mut Prg| {
             if multiplied { Variable::of_ends(ends.forth(), ends.back()) } else { Variable::alone(len, generator) }
         };
-        let equal: Vec<_> = (0..variables).map(|place| variable(place > 0, generator)).collect();
-        let less = (0..shape.leaves()).map(|leaf| variable(leaf < variables, generator)).collect();
-        let sets = equal.first().map(|first| (1 << (variables - 1), SecretVec::copy_of(&first.bit)));
-        Self { shape, equal, less, sets: sets.into_iter().collect(), with_less: Vec::new() }
+        let equal: Vec<_> = (0..chain.equal).map(|place| variable(place > 0, generator)).collect();
+        let less = (0..chain.less).map(|part| variable(chain.sets_above(part) > 0, generator)).collect();
+        let sets = equal.first().map(|first| (1 << (chain.equal - 1), SecretVec::copy_of(&first.bit)));
+        Self { chain, equal, less, sets: sets.into_iter().collect(), with_less: Vec::new() }
     }
 
     /// The products of the first `count` subsets, as planes.
@@ -92,34 +92,33 @@ impl MonomialMaker {
     }
 
     pub(super) fn send(&mut self, round: usize, message: &mut Vec<u8>) -> Result<(), OtError> {
-        let variables = self.equal.len();
-        if round < variables {
+        if round < self.chain.equal {
             let planes = self.planes(self.sets.len());
             self.equal[round].send(planes, message)?;
-        } else if round == variables {
-            for leaf in 0..variables {
-                let planes = self.planes(self.shape.sets_above(leaf));
-                self.less[leaf].send(planes, message)?;
+        } else if round == self.chain.equal {
+            for part in 0..self.chain.less - 1 {
+                let planes = self.planes(self.chain.sets_above(part));
+                self.less[part].send(planes, message)?;
             }
         }
         Ok(())
     }
 
     pub(super) fn receive(&mut self, round: usize, message: &mut &[u8]) -> Result<(), OtError> {
-        let variables = self.equal.len();
-        if round < variables {
-            let variable = 1 << (variables - 1 - round);
+        let Chain { less, equal } = self.chain;
+        if round < equal {
+            let variable = 1 << (equal - 1 - round);
             let products = self.equal[round].receive(self.sets.len(), message)?;
             let sets: Vec<_> = self.sets.iter().map(|(set, _)| set | variable).collect();
             self.sets.extend(sets.into_iter().zip(products));
             self.sets.push((variable, SecretVec::copy_of(&self.equal[round].bit)));
-        } else if round == variables {
-            for leaf in 0..variables {
-                let count = self.shape.sets_above(leaf);
-                let products = self.less[leaf].receive(count, message)?;
+        } else if round == equal {
+            for part in 0..less - 1 {
+                let count = self.chain.sets_above(part);
+                let products = self.less[part].receive(count, message)?;
                 let mut by_set: Vec<_> = (0..=count).map(|_| SecretVec::zeros(0)).collect();
                 for ((set, _), product) in self.sets.iter().zip(products) {
-                    by_set[set >> leaf] = product;
+                    by_set[set >> self.chain.above(part)] = product;
                 }
                 self.with_less.push(by_set);
             }

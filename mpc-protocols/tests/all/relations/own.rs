@@ -9,7 +9,7 @@ use mpc_protocols::correlation::{OwnRecorded, Provider, Share};
 use mpc_protocols::function::Function;
 use mpc_protocols::lookup::{Layout, Table};
 use mpc_protocols::own::{MAKE, Own, OwnPlan, WeightHolder, recorded_bytes};
-use mpc_protocols::sign::SignParameters;
+use mpc_protocols::sign::{SignParameters, Variant};
 use mpc_protocols::{Bilinear, Place, Request};
 use mpc_ring::{Convolution, Ring};
 use mpc_shares::{Prg, Seed};
@@ -127,6 +127,7 @@ fn own_relations_hold<R: Ring>(requests: &[Request], lengths: &[usize], seed: [u
 /// Requests of all kinds that two parties make: all but masks of weights, with weights of several shapes.
 fn every_own_kind<R: Ring>(len: usize, bits: u32, read: u32, planes: u32) -> (Vec<Request>, Vec<usize>) {
     let parameters = SignParameters::new(bits).unwrap();
+    let few_bytes = parameters.with_variant(Variant::FewBytes);
     let product = Bilinear::MatrixProduct { rows: 3, inner: len, columns: 2 };
     let image = Convolution {
         batch: 2,
@@ -156,6 +157,10 @@ fn every_own_kind<R: Ring>(len: usize, bits: u32, read: u32, planes: u32) -> (Ve
         Request::Sign { len: 700, parameters },
         Request::Piecewise { len, thresholds: planes as usize, parameters },
         Request::Relu { len: 3, parameters },
+        Request::Relu { len, parameters: few_bytes },
+        Request::Sign { len: 700, parameters: few_bytes },
+        Request::Piecewise { len, thresholds: planes as usize, parameters: few_bytes },
+        Request::Relu { len: 3, parameters: few_bytes },
         Request::Lookup { len, table: sigmoid(8) },
         Request::Lookup { len: 3, table: sigmoid(8) },
     ];
