@@ -10,7 +10,7 @@ use crate::files::{by_name, check_destinations, inferences, input_files};
 use clap::{Args, ValueEnum};
 use mpc_models::Model;
 use mpc_models::tensors::Pixels;
-use mpc_nn::{Correlations, Network, Transfers};
+use mpc_nn::{Comparisons, Correlations, Network, Transfers};
 use mpc_onnx::OnnxFile;
 use mpc_ring::RingBits;
 use mpc_service::{Client, Limits, Owner, PrivateModel, PublicModel, Reveal, RevealTo, Terms, Topology};
@@ -55,6 +55,10 @@ pub struct TermsArguments {
     /// and less for each [default: 1; of `mpc run` as many as it runs].
     #[arg(long, requires = "no_dealer", value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub session_inferences: Option<u32>,
+    /// The variant of comparisons: few-rounds takes 3 rounds for each, few-bytes 4, and little more than half of the
+    /// correlations [default: few-rounds; with --no-dealer few-bytes].
+    #[arg(long, value_enum, value_name = "VARIANT")]
+    pub comparisons: Option<ComparisonKind>,
     /// The bits of a ring element: 32, 64 or 128.
     #[arg(long, default_value_t = RingBits::Bits64, value_name = "BITS")]
     pub ring: RingBits,
@@ -114,6 +118,15 @@ pub enum TransferKind {
     SoftSpoken,
 }
 
+/// A variant of comparisons.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum ComparisonKind {
+    /// Rounds online.
+    FewRounds,
+    /// Bytes of correlations.
+    FewBytes,
+}
+
 /// The part of the outputs that is revealed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum RevealArgument {
@@ -163,6 +176,7 @@ impl TermsArguments {
             },
             reveal_to: self.reveal_to.into(),
             correlations: self.correlations(1),
+            comparisons: self.comparisons(),
         }
     }
 
@@ -181,6 +195,15 @@ impl TermsArguments {
             TransferKind::SoftSpoken => Transfers::SoftSpoken,
         };
         Correlations::Own { transfers, inferences: self.session_inferences.unwrap_or(inferences) }
+    }
+
+    /// The variant of comparisons: without a dealer few bytes, unless the arguments say otherwise.
+    fn comparisons(&self) -> Comparisons {
+        match self.comparisons {
+            Some(ComparisonKind::FewRounds) => Comparisons::FewRounds,
+            Some(ComparisonKind::FewBytes) => Comparisons::FewBytes,
+            None => Comparisons::for_makers(self.correlations(1)),
+        }
     }
 
     /// Whether all of them hold for a run between threads or processes, too.

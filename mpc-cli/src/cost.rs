@@ -20,6 +20,8 @@ pub struct Cost {
     parties: usize,
     /// Whether they make their correlations themselves.
     no_dealer: bool,
+    /// The variant of comparisons.
+    comparisons: String,
     /// f.
     fractional_bits: u32,
     /// k.
@@ -81,6 +83,7 @@ impl Cost {
             model: model.to_owned(),
             parties: settings.parties,
             no_dealer: settings.correlations != Correlations::Dealt,
+            comparisons: settings.comparisons.to_string(),
             fractional_bits: settings.fractional_bits,
             comparison_bits: settings.comparison_bits,
             ring_bits: plan.ring_bits(),
@@ -108,8 +111,8 @@ impl Cost {
                 self.model, self.parties, dealer, self.batch
             ),
             format!(
-                "ring Z_2^{}, {} fractional bits, comparisons in {} bits",
-                self.ring_bits, self.fractional_bits, self.comparison_bits
+                "ring Z_2^{}, {} fractional bits, comparisons in {} bits and {}",
+                self.ring_bits, self.fractional_bits, self.comparison_bits, self.comparisons
             ),
             format!("{parameters} parameters, {multiplications} multiplications, {relus} ReLUs\n"),
             format!("{}", self.phase_table()),

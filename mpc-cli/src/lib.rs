@@ -29,7 +29,9 @@ mod session_progress;
 mod stop;
 mod store_argument;
 
-pub use arguments::{ConnectArguments, RevealArgument, RevealToArgument, TermsArguments, is_onnx, network};
+pub use arguments::{
+    ComparisonKind, ConnectArguments, RevealArgument, RevealToArgument, TermsArguments, is_onnx, network,
+};
 pub use commands::check::{Checked, Report as CheckReport, calibrate, check};
 pub use commands::plan::cost_json;
 pub use failure::Failure;

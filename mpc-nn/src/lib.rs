@@ -40,7 +40,8 @@ pub use graph::{
 };
 pub use network::{Encoding, Network, NetworkInput, NetworkOutput};
 pub use plan::{
-    Correlations, Owner, Plan, PlanError, Preprocessing, Recipients, Roles, Settings, Step, Transfers, WeightKnowledge,
+    Comparisons, Correlations, Owner, Plan, PlanError, Preprocessing, Recipients, Roles, Settings, Step, Transfers,
+    WeightKnowledge,
 };
 pub use recording::Recording;
 pub use run::{Inference, Inputs, Model, ModelSource, Observer, Outputs, Prepared};

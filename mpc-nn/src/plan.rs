@@ -8,6 +8,7 @@
 //! opened wider.
 
 pub(crate) mod format;
+mod makers;
 mod memory;
 mod own;
 mod reduce;
@@ -36,10 +37,8 @@ use crate::graph::{Graph, NodeId};
 use crate::ops;
 
 pub use format::{Format, Index, Number};
-pub use settings::{
-    Correlations, MAX_INPUT_OWNERS, Owner, PlanError, Preprocessing, Recipients, Roles, Settings, Transfers,
-    WeightKnowledge,
-};
+pub use makers::{Comparisons, Correlations, Transfers};
+pub use settings::{MAX_INPUT_OWNERS, Owner, PlanError, Preprocessing, Recipients, Roles, Settings, WeightKnowledge};
 pub use step::{Action, Lifting, MaskedWeight, SharedConstant, Step};
 
 use settings::check_settings;
@@ -299,6 +298,7 @@ impl<R: Ring> Plan<R> {
             .with("comparison bits", settings.comparison_bits)
             .with("parties", settings.parties)
             .with("correlations", settings.correlations)
+            .with("comparisons", settings.comparisons)
             .with("weights known to", if settings.weights == WeightKnowledge::Owner { "model owner" } else { "nobody" })
             .with("model owner", settings.roles.model_owner)
             .with("data owner", settings.roles.data_owner)

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use clap::ValueEnum;
 use mpc_cli::run::{LinkKind, RunArguments};
-use mpc_cli::{RevealArgument, RevealToArgument, TermsArguments};
+use mpc_cli::{ComparisonKind, RevealArgument, RevealToArgument, TermsArguments};
 use mpc_ring::RingBits;
 use pyo3::prelude::*;
 
@@ -20,7 +20,7 @@ pub struct Settings(pub RunArguments);
 impl Settings {
     /// Checks the keywords.
     #[new]
-    #[pyo3(signature = (*, parties, ring=64, fractional_bits=None, comparison_bits=None, widths=None, no_dealer=false, session_inferences=None, owner_computes=false, outsourced=false, reveal="full", reveal_to="data-owner", threads=1, link="none", deadline=30))]
+    #[pyo3(signature = (*, parties, ring=64, fractional_bits=None, comparison_bits=None, widths=None, no_dealer=false, session_inferences=None, comparisons=None, owner_computes=false, outsourced=false, reveal="full", reveal_to="data-owner", threads=1, link="none", deadline=30))]
     #[allow(clippy::too_many_arguments)]
     fn new(
         parties: u8,
@@ -30,6 +30,7 @@ impl Settings {
         widths: Option<PathBuf>,
         no_dealer: bool,
         session_inferences: Option<u32>,
+        comparisons: Option<&str>,
         owner_computes: bool,
         outsourced: bool,
         reveal: &str,
@@ -57,6 +58,7 @@ impl Settings {
             }
             _ => {}
         }
+        let comparisons = comparisons.map(|what| choice::<ComparisonKind>("comparisons", what)).transpose()?;
         let defaults = RunArguments::default();
         // Terms that have no keyword here stay as they are by default.
         #[allow(clippy::needless_update)]
@@ -72,6 +74,7 @@ impl Settings {
             widths,
             no_dealer,
             session_inferences,
+            comparisons,
             ..defaults.terms
         };
         let link = choice::<LinkKind>("link", link)?;

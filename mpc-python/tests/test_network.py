@@ -204,12 +204,14 @@ def test_without_a_dealer(model):
     assert net.report.data["no_dealer"]
     digests = {net.pack(**keywords)[0].digest for keywords in (
         {}, {"no_dealer": True}, {"no_dealer": True, "session_inferences": 9}, {"no_dealer": True, "outsourced": True},
+        {"comparisons": "few-bytes"}, {"no_dealer": True, "comparisons": "few-rounds"},
     )}  # fmt: skip
-    assert len(digests) == 4
+    assert len(digests) == 6
     for keywords, text in [
         ({"no_dealer": True, "parties": 3}, "dealer"),
         ({"session_inferences": 3}, "no_dealer=True"),
         ({"no_dealer": True, "session_inferences": 0}, "at least one"),
+        ({"comparisons": "few"}, "comparisons"),
     ]:
         with pytest.raises(mpc.InputError, match=text):
             net.pack(**keywords)

@@ -2,7 +2,9 @@
 
 use std::fmt;
 
-use mpc_nn::{Correlations, Graph, GraphError, Owner, PlanError, Recipients, Roles, Settings, WeightKnowledge};
+use mpc_nn::{
+    Comparisons, Correlations, Graph, GraphError, Owner, PlanError, Recipients, Roles, Settings, WeightKnowledge,
+};
 use mpc_ring::RingBits;
 use serde::{Deserialize, Serialize};
 
@@ -89,6 +91,8 @@ pub struct Terms {
     pub reveal_to: RevealTo,
     /// The makers of correlations: a dealer, or two parties themselves.
     pub correlations: Correlations,
+    /// The variant of comparisons: they save rounds or bytes.
+    pub comparisons: Comparisons,
 }
 
 impl Default for Terms {
@@ -105,6 +109,7 @@ impl Default for Terms {
             reveal: Reveal::Full,
             reveal_to: RevealTo::DataOwner,
             correlations: Correlations::Dealt,
+            comparisons: Comparisons::FewRounds,
         }
     }
 }
@@ -181,6 +186,7 @@ impl Terms {
             weights: if self.owner_computes { WeightKnowledge::Owner } else { WeightKnowledge::Shared },
             roles: Roles { recipients: Some(recipients), ..Roles::new(model_owner, data_owner) },
             correlations: self.correlations,
+            comparisons: self.comparisons,
             ..Settings::new(self.parties())
         })
     }

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use clap::Args;
 use mpc_models::Model;
-use mpc_nn::{Correlations, Transfers};
+use mpc_nn::{Comparisons, Correlations, Transfers};
 use mpc_service::at_rest::private_file::write_private;
 use mpc_service::web::{Description, Place, serve_pages};
 use mpc_service::{PrivateModel, RevealTo, Terms, Topology};
@@ -92,7 +92,8 @@ fn packed(arguments: &DemoArguments) -> Result<PrivateModel, Failure> {
         true => Correlations::Own { transfers: Transfers::Silent, inferences: 1 },
         false => Correlations::Dealt,
     };
-    let terms = Terms { setting: Topology::Outsourced, parties: arguments.parties, correlations, ..Terms::default() };
+    let (parties, comparisons) = (arguments.parties, Comparisons::for_makers(correlations));
+    let terms = Terms { setting: Topology::Outsourced, parties, correlations, comparisons, ..Terms::default() };
     Ok(PrivateModel::new(network, terms)?)
 }
 

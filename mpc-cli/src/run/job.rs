@@ -4,7 +4,7 @@ use std::num::NonZeroU8;
 use std::time::Duration;
 
 use mpc_nn::plan::MAX_INPUT_OWNERS;
-use mpc_nn::{Correlations, Graph, Owner, Plan, Preprocessing, Roles, Settings, WeightKnowledge};
+use mpc_nn::{Comparisons, Correlations, Graph, Owner, Plan, Preprocessing, Roles, Settings, WeightKnowledge};
 use mpc_ring::threads::{self, ThreadsError};
 use mpc_ring::{Ring, RingBits};
 use mpc_transport::TcpSettings;
@@ -41,6 +41,8 @@ pub struct Job {
     pub owner_computes: bool,
     /// The makers of correlations.
     pub correlations: Correlations,
+    /// The variant of comparisons.
+    pub comparisons: Comparisons,
     /// The links that are imitated.
     pub link: LinkKind,
     /// How long a wait may last without progress.
@@ -71,6 +73,7 @@ impl Job {
             threads: arguments.threads,
             owner_computes: terms.owner_computes,
             correlations: arguments.correlations(),
+            comparisons: terms.comparisons,
             link: arguments.link,
             deadline: Duration::from_secs(arguments.deadline),
         })
@@ -98,6 +101,7 @@ impl Job {
             weights: if self.owner_computes { WeightKnowledge::Owner } else { WeightKnowledge::Shared },
             roles: self.roles(),
             correlations: self.correlations,
+            comparisons: self.comparisons,
             ..Settings::new(self.parties)
         };
         Ok(Plan::new(&self.graph, settings)?)

@@ -261,6 +261,7 @@ mod tests {
         Job {
             owner_computes: false,
             correlations: mpc_nn::Correlations::Dealt,
+            comparisons: mpc_nn::Comparisons::FewRounds,
             graph: graph(1),
             parties: 2,
             ring: RingBits::Bits64,

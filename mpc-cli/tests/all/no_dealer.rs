@@ -14,7 +14,8 @@ use crate::support::{HANGS, Process, Query, Service, Site};
 
 #[test]
 fn two_parties_need_no_dealer() {
-    let dealt = json(&["breast-cancer", "--images", "4", "--batch", "2", "--owner-computes"]);
+    let dealt = ["breast-cancer", "--images", "4", "--batch", "2", "--owner-computes", "--comparisons", "few-bytes"];
+    let dealt = json(&dealt);
     let mut costs = Vec::new();
     for more in [&["--transport", "memory"][..], &["--transport", "tcp", "--pipeline"], &["--transport", "tls"]] {
         let own = json(&[&["breast-cancer", "--images", "4", "--batch", "2", "--no-dealer"], more].concat());
@@ -41,6 +42,31 @@ fn a_plan_prices_what_a_run_without_a_dealer_sends() {
     }
 }
 
+/// Rounds with a dealer and bytes without one, unless it is said.
+#[test]
+fn comparisons_save_what_is_asked_for() {
+    let plan = |more: &[&str]| -> Value {
+        let plan =
+            Command::new(env!("CARGO_BIN_EXE_mpc")).args(["plan", "breast-cancer", "--json"]).args(more).output();
+        serde_json::from_slice(&plan.unwrap().stdout).unwrap()
+    };
+    for (more, expected) in [
+        (&[][..], "few rounds"),
+        (&["--no-dealer"], "few bytes"),
+        (&["--comparisons", "few-bytes"], "few bytes"),
+        (&["--no-dealer", "--comparisons", "few-rounds"], "few rounds"),
+    ] {
+        assert_eq!(plan(more)["comparisons"], expected, "{more:?}");
+    }
+    let [rounds, bytes] = [&[][..], &["--comparisons", "few-bytes"]].map(|more| plan(more)["phases"].clone());
+    let dealt = |phases: &Value| phases["preprocessing"]["bytes_received"][1].as_u64().unwrap();
+    assert!(dealt(&bytes) < dealt(&rounds));
+    assert!(bytes["online"]["rounds"].as_u64() > rounds["online"]["rounds"].as_u64());
+    let run = json(&["breast-cancer", "--comparisons", "few-bytes"]);
+    assert_eq!(run["agree"], true);
+    assert_eq!(run["phases"]["online"]["rounds"], bytes["online"]["rounds"]);
+}
+
 #[test]
 fn what_needs_a_dealer_is_refused() {
     assert_refused(&["--no-dealer", "--parties", "3"], "3 parties cannot make their own correlations");
@@ -54,7 +80,8 @@ fn what_needs_a_dealer_is_refused() {
 fn services_need_no_dealer() {
     let arguments = ["breast-cancer", "--images", "2", "--no-dealer", "--ot", "softspoken"];
     let own = json(&[&arguments[..], &["--transport", "services"]].concat());
-    let dealt = json(&["breast-cancer", "--images", "2", "--owner-computes", "--transport", "services"]);
+    let dealt = ["breast-cancer", "--images", "2", "--owner-computes", "--comparisons", "few-bytes"];
+    let dealt = json(&[&dealt[..], &["--transport", "services"]].concat());
     assert_eq!(own["dealer"], Value::Null);
     assert_eq!(own["planned"]["no_dealer"], true);
     // In memory the data owner is the last party, too.

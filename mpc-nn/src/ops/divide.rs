@@ -5,7 +5,6 @@ use alloc::string::ToString;
 
 use mpc_protocols::ProtocolError;
 use mpc_protocols::function::{Dividends, Function, FunctionPlan, FunctionShape};
-use mpc_protocols::sign::SignParameters;
 use mpc_ring::FixedPoint;
 
 use super::function::{fewest_bits, planned_for};
@@ -54,7 +53,8 @@ impl Operation for Divide {
     fn plan<R: Ring>(&self, walk: &mut Walk<'_, R>, node: &Node) -> Result<(Action, Format), PlanError> {
         let (dividend, divisor) = (node.inputs()[0], node.inputs()[1]);
         walk.need_plain(dividend)?;
-        let fractional_bits = walk.settings.fractional_bits;
+        let settings = walk.settings;
+        let fractional_bits = settings.fractional_bits;
         let shift = walk.need_undivided(divisor)?.scale - fractional_bits;
         let function = if self.positive { Function::PositiveReciprocal } else { Function::Reciprocal };
         let len = walk.graph.node(divisor).len();
@@ -62,7 +62,7 @@ impl Operation for Divide {
         let more = u32::from(!self.positive);
         let in_bits = |bits: u32, more: u32| {
             let dividends = Some(Dividends { len: node.len(), bits });
-            let parameters = SignParameters::new(bits + more)?;
+            let parameters = settings.comparison(bits + more)?;
             let argument = None;
             let shape = FunctionShape { function, len, fractional_bits, shift, parameters, argument, dividends };
             planned_for::<R>(&walk.settings, shape)

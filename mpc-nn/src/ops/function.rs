@@ -11,8 +11,8 @@ use mpc_ring::FixedPoint;
 use super::prelude::*;
 use super::truncate::truncated;
 use crate::graph::Graph;
+use crate::plan::Correlations;
 use crate::plan::format::power_of_two;
-use crate::plan::settings::Correlations;
 
 impl GraphBuilder {
     /// A function of each element.
@@ -43,13 +43,14 @@ impl Operation for Elementwise {
         if let Some(planned) = self.of_squares(walk, node) {
             return Ok(planned);
         }
-        let fractional_bits = walk.settings.fractional_bits;
+        let settings = walk.settings;
+        let fractional_bits = settings.fractional_bits;
         let shift = walk.need_undivided(node.inputs()[0])?.scale - fractional_bits;
         let planned = |bits: u32| {
-            let (function, len, parameters) = (self.0, node.len(), SignParameters::new(bits)?);
+            let (function, len, parameters) = (self.0, node.len(), settings.comparison(bits)?);
             let (argument, dividends) = (None, None);
             let shape = FunctionShape { function, len, fractional_bits, shift, parameters, argument, dividends };
-            planned_for::<R>(&walk.settings, shape)
+            planned_for::<R>(&settings, shape)
         };
         let most = walk.settings.comparison_bits;
         let default = planned(most).map_err(|error| unsupported(node, &error.to_string()))?;
@@ -72,7 +73,7 @@ impl Elementwise {
         let finest = scale.checked_sub(2 * fractional_bits)? + num_traits::Float::log2(divisor) as u32;
         let reaches = |&shift: &u32| power_of_two(bits(shift).saturating_sub(2)) * unit(shift) >= walk.settings.bound();
         let shift = (finest..R::BITS).find(reaches)?;
-        let (parameters, unit) = (SignParameters::new(bits(shift)).ok()?, unit(shift));
+        let (parameters, unit) = (walk.settings.comparison(bits(shift)).ok()?, unit(shift));
         let planned = |finer| {
             let argument = Some(ArgumentShape { unit, result_bits: comparison_bits + finer });
             let fractional_bits = fractional_bits + finer;

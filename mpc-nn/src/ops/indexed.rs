@@ -17,7 +17,7 @@ pub(super) fn plan<R: Ring>(walk: &mut Walk<'_, R>, node: &Node) -> Result<(usiz
     let index = Index { bits: index_bits, origin: count as i64 - 1, step: -1, count: count as u64 };
     // What is compared is the difference of two values with their index.
     let bits = walk.bits(input, 1)? + index_bits;
-    let parameters = SignParameters::new(bits).ok().filter(|_| bits <= R::BITS);
+    let parameters = walk.settings.comparison(bits).ok().filter(|_| bits <= R::BITS);
     let parameters = parameters.ok_or_else(|| {
         unsupported(node, "k and the bits of the index are more than a comparison may have; use a smaller k")
     })?;

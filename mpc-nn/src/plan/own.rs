@@ -12,7 +12,8 @@ use mpc_ring::Ring;
 use mpc_transport::Traffic;
 
 use super::format::{Format, Number};
-use super::settings::{Correlations, PlanError, Settings};
+use super::makers::Correlations;
+use super::settings::{PlanError, Settings};
 use super::{Plan, Step};
 
 /// How two parties make the correlations of all steps, if there is no dealer. The traffic of each step becomes theirs.

@@ -9,7 +9,8 @@ use alloc::vec::Vec;
 
 use mpc_ring::Ring;
 
-use super::settings::{Correlations, Settings};
+use super::makers::Correlations;
+use super::settings::Settings;
 use super::step::{Action, Lifting, MaskedWeight, Step};
 use super::{add_costs, widths};
 use crate::graph::Graph;

@@ -4,8 +4,6 @@ use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::fmt;
 
-use mpc_ot::Method;
-use mpc_ot::softspoken::FieldBits;
 use mpc_protocols::ProtocolError;
 use mpc_protocols::own::WeightHolder;
 use mpc_protocols::sign::SignParameters;
@@ -13,6 +11,7 @@ use mpc_ring::Ring;
 use mpc_shares::{MAX_PARTIES, ShareError};
 use serde::{Deserialize, Serialize};
 
+use super::makers::{Comparisons, Correlations, Transfers};
 use crate::encoding::{EncodingError, Kind};
 
 /// The public parameters of an inference.
@@ -30,57 +29,8 @@ pub struct Settings {
     pub weights: WeightKnowledge,
     /// The makers of correlations.
     pub correlations: Correlations,
-}
-
-/// The makers of correlations.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Correlations {
-    /// A dealer, who colludes with no party.
-    #[default]
-    Dealt,
-    /// Two parties themselves, without a dealer.
-    Own {
-        /// How their oblivious transfers are extended.
-        transfers: Transfers,
-        /// The number of inferences that a model is expected to be loaded for: with more of them, more is sent when it is loaded
-        /// and less in each.
-        inferences: u32,
-    },
-}
-
-/// How oblivious transfers are extended.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Transfers {
-    /// Silently: under the assumption of learning parity with noise, a fraction of a bit each.
-    #[default]
-    Silent,
-    /// By SoftSpoken with fields of eight bits: without that assumption, 15 bits each.
-    SoftSpoken,
-}
-
-impl Transfers {
-    /// As oblivious transfer has it.
-    pub(crate) fn method(self) -> Method {
-        match self {
-            Self::Silent => Method::Silent,
-            Self::SoftSpoken => Method::SoftSpoken(FieldBits::Eight),
-        }
-    }
-}
-
-impl fmt::Display for Correlations {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Dealt => formatter.write_str("dealt"),
-            Self::Own { transfers, inferences } => {
-                let name = match transfers {
-                    Transfers::Silent => "silent",
-                    Transfers::SoftSpoken => "SoftSpoken",
-                };
-                write!(formatter, "made by the parties, {name} transfers, for {inferences} inference(s)")
-            }
-        }
-    }
+    /// The variant of comparisons: they save rounds or bytes.
+    pub comparisons: Comparisons,
 }
 
 /// When correlations are drawn from the dealer's stream.
@@ -115,18 +65,25 @@ impl Settings {
             roles: Roles::default(),
             weights: WeightKnowledge::Shared,
             correlations: Correlations::Dealt,
+            comparisons: Comparisons::FewRounds,
         }
     }
 
     /// As [`new`](Self::new) for two parties without a dealer, of which the model owner computes with its weights in the clear,
-    /// with silent transfers, for one inference.
+    /// with silent transfers, for one inference, and comparisons in few bytes.
     #[must_use]
     pub fn without_dealer() -> Self {
         Self {
             weights: WeightKnowledge::Owner,
             correlations: Correlations::Own { transfers: Transfers::Silent, inferences: 1 },
+            comparisons: Comparisons::FewBytes,
             ..Self::new(2)
         }
+    }
+
+    /// Comparisons in `bits` bits.
+    pub(crate) fn comparison(&self, bits: u32) -> Result<SignParameters, ProtocolError> {
+        Ok(SignParameters::new(bits)?.with_variant(self.comparisons.variant()))
     }
 
     /// The holder of weights where two parties make their own correlations.
@@ -420,6 +377,6 @@ pub(super) fn check_settings<R: Ring>(settings: &Settings) -> Result<SignParamet
         return Err(wrong("k + f must not exceed the ring's bits"));
     }
     let unsupported = |_: ProtocolError| wrong("k must be 3 to 42 bits");
-    let parameters = SignParameters::new(comparison_bits).map_err(unsupported)?;
+    let parameters = settings.comparison(comparison_bits).map_err(unsupported)?;
     if comparison_bits > MAX_COMPARISON_BITS { Err(wrong("k must be 3 to 42 bits")) } else { Ok(parameters) }
 }

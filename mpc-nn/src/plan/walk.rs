@@ -184,7 +184,7 @@ impl<'a, R: Ring> Walk<'a, R> {
 
     /// As [`bits`](Self::bits), for comparisons.
     pub(crate) fn comparison(&self, node: &Node, beyond: u32) -> Result<SignParameters, PlanError> {
-        SignParameters::new(self.bits(node, beyond)?).map_err(|error| unsupported(node, &error.to_string()))
+        self.settings.comparison(self.bits(node, beyond)?).map_err(|error| unsupported(node, &error.to_string()))
     }
 
     /// Brings a value to f fractional bits; a divisor may stay pending.

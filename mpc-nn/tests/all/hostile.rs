@@ -5,8 +5,8 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use mpc_nn::{
-    DealerSession, Graph, GraphBuilder, InferenceError, PartySession, Plan, PlanError, Preprocessing, Roles,
-    SessionOptions, Settings, WeightKnowledge, Weights,
+    Comparisons, DealerSession, Graph, GraphBuilder, InferenceError, PartySession, Plan, PlanError, Preprocessing,
+    Roles, SessionOptions, Settings, WeightKnowledge, Weights,
 };
 use mpc_protocols::ProtocolError;
 use mpc_ring::Ring;
@@ -145,6 +145,8 @@ fn peers_that_differ_are_refused_by_name() {
     differs(&ours, &plan::<u64>(Settings { fractional_bits: 12, ..settings }), [1; 16], "fractional bits");
     differs(&ours, &plan::<u64>(Settings { comparison_bits: 30, ..settings }), [1; 16], "comparison bits");
     differs(&ours, &plan::<u64>(Settings { parties: 4, ..settings }), [1; 16], "parties");
+    let comparisons = Comparisons::FewBytes;
+    differs(&ours, &plan::<u64>(Settings { comparisons, ..settings }), [1; 16], "comparisons");
     let weights = WeightKnowledge::Owner;
     differs(&ours, &plan::<u64>(Settings { weights, ..settings }), [1; 16], "weights known to");
     let roles = Roles::new(2, 1);

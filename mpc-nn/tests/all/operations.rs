@@ -2,7 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use mpc_nn::{ConvolutionOptions, Graph, GraphBuilder, GraphError, NodeId, Op, Pool, Preprocessing, Settings};
+use mpc_nn::{
+    Comparisons, ConvolutionOptions, Graph, GraphBuilder, GraphError, NodeId, Op, Pool, Preprocessing, Settings,
+};
 use mpc_protocols::function::Function;
 
 use crate::harness::{calibrated, check};
@@ -139,6 +141,8 @@ fn every_operation_in_floating_point_as_its_ideal_and_privately() {
         for parties in 2..=4 {
             check::<u64>(graph, Settings::new(parties), 0.001, Preprocessing::Streamed);
         }
+        let few_bytes = Settings { comparisons: Comparisons::FewBytes, ..Settings::new(2) };
+        check::<u64>(graph, few_bytes, 0.001, Preprocessing::Streamed);
         // With bounds that the values just fit.
         check::<u64>(&calibrated(graph, 0), Settings::new(3), 0.001, Preprocessing::Streamed);
     }

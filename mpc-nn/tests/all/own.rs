@@ -3,8 +3,9 @@
 use std::thread;
 
 use mpc_nn::{
-    ConvolutionOptions, Correlations, Graph, GraphBuilder, Model, Observer, Owner, PartySession, Plan, PlanError, Pool,
-    Preprocessing, Recording, Roles, SessionOptions, Settings, Transfers, WeightKnowledge, evaluate, in_process,
+    Comparisons, ConvolutionOptions, Correlations, Graph, GraphBuilder, Model, Observer, Owner, PartySession, Plan,
+    PlanError, Pool, Preprocessing, Recording, Roles, SessionOptions, Settings, Transfers, WeightKnowledge, evaluate,
+    in_process,
 };
 use mpc_protocols::Request;
 use mpc_protocols::function::Function;
@@ -139,6 +140,8 @@ fn two_parties_run_networks_without_a_dealer() {
     check::<u64>(&residual(), settings, 2e-2, Preprocessing::Streamed);
     check::<u128>(&residual(), soft(), 2e-3, Preprocessing::Streamed);
     check::<u64>(&attention(), soft(), 4e-3, Preprocessing::Streamed);
+    let few_rounds = Settings { comparisons: Comparisons::FewRounds, ..soft() };
+    check::<u64>(&residual(), few_rounds, 2e-3, Preprocessing::Ahead);
     // Silent transfers, and weights that are shared.
     let shared = Settings { weights: WeightKnowledge::Shared, ..Settings::without_dealer() };
     check::<u64>(&attention(), shared, 4e-3, Preprocessing::Ahead);

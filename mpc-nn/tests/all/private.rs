@@ -1,7 +1,7 @@
 //! Private runs against the plaintext reference, and plans against meters.
 
 use mpc_nn::{
-    ConvolutionOptions, Graph, GraphBuilder, Owner, Plan, PlanError, Pool, Preprocessing, Roles, Settings,
+    Comparisons, ConvolutionOptions, Graph, GraphBuilder, Owner, Plan, PlanError, Pool, Preprocessing, Roles, Settings,
     WeightKnowledge, Weights, evaluate, ideal,
 };
 use mpc_protocols::function::Function;
@@ -47,6 +47,8 @@ fn everything(batch: usize) -> Graph {
 fn every_layer_for_every_number_of_parties() {
     for parties in [2, 3, 4, 5, 8] {
         check::<u64>(&everything(1), Settings::new(parties), 0.0005, Preprocessing::Streamed);
+        let few_bytes = Settings { comparisons: Comparisons::FewBytes, ..Settings::new(parties) };
+        check::<u64>(&everything(1), few_bytes, 0.0005, Preprocessing::Ahead);
     }
 }
 

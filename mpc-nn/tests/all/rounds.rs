@@ -1,6 +1,6 @@
 //! Steps that wait for nothing of each other: they run in the same rounds, and all is counted as planned.
 
-use mpc_nn::{Graph, GraphBuilder, NodeId, Plan, Preprocessing, Settings, WeightKnowledge};
+use mpc_nn::{Comparisons, Graph, GraphBuilder, NodeId, Plan, Preprocessing, Settings, WeightKnowledge};
 use mpc_protocols::function::Function;
 use proptest::prelude::*;
 
@@ -29,6 +29,11 @@ fn ways_that_do_not_meet_share_their_rounds() {
     // ReLU, and its tanh beside the sigmoid.
     assert_eq!(beside, ["square", "square:truncate", "right", "right tanh"]);
     assert_eq!(plan.online(1).rounds, 1 + 3 + 1 + 5 + 1);
+    // A ReLU, and the thresholds of a sigmoid, take one round more.
+    let few_bytes = Settings { comparisons: Comparisons::FewBytes, ..Settings::new(2) };
+    let plan = Plan::<u64>::new(&two_ways(), few_bytes).unwrap();
+    assert_eq!(plan.online(1).rounds, 1 + 4 + 1 + 6 + 1);
+    check::<u64>(&two_ways(), few_bytes, 0.001, Preprocessing::Streamed);
     for parties in [2, 3] {
         for how in [How::InTurn(Preprocessing::Streamed), How::InTurn(Preprocessing::Ahead), How::Pipelined] {
             check_how::<u64>(&two_ways(), Settings::new(parties), 0.001, how);
@@ -80,9 +85,11 @@ proptest! {
         outputs in 1usize..4,
         parties in 2usize..4,
         is_ahead in any::<bool>(),
+        few_bytes in any::<bool>(),
     ) {
+        let comparisons = if few_bytes { Comparisons::FewBytes } else { Comparisons::FewRounds };
         let graph = random_graph(&choices, outputs);
         let preprocessing = if is_ahead { Preprocessing::Ahead } else { Preprocessing::Streamed };
-        check::<u64>(&graph, Settings::new(parties), 0.02, preprocessing);
+        check::<u64>(&graph, Settings { comparisons, ..Settings::new(parties) }, 0.02, preprocessing);
     }
 }

@@ -21,6 +21,7 @@ class Settings:
         comparison_bits: int | None = None,
         widths: _Path | None = None,
         no_dealer: bool = False,
+        comparisons: str | None = None,
         session_inferences: int | None = None,
         owner_computes: bool = False,
         outsourced: bool = False,

@@ -59,6 +59,7 @@ class Network:
         comparison_bits: int | None = None,
         widths: _Widths = None,
         no_dealer: bool = False,
+        comparisons: str | None = None,
         owner_computes: bool = False,
     ) -> Cost:
         """Return what an inference costs, layer by layer, without running it.
@@ -72,6 +73,8 @@ class Network:
             widths: how large the values of each layer may become: a file of :meth:`check`, or ``calibrated`` for what
                 comes with a network by name. Less is sent; what is larger all the same gives wrong results.
             no_dealer: whether two parties make their correlations themselves, without a dealer.
+            comparisons: ``few-rounds``, or ``few-bytes`` for little more than half of the correlations and a round
+                more; without a dealer that is the default.
             owner_computes: whether the model owner computes with its weights in the clear.
 
         """
@@ -82,6 +85,7 @@ class Network:
             comparison_bits=comparison_bits,
             widths=widths,
             no_dealer=no_dealer,
+            comparisons=comparisons,
             owner_computes=owner_computes,
         )
         return Cost(json.loads(self._native.cost(settings, _arrays.shapes(shapes))), no_dealer=no_dealer)
@@ -133,6 +137,7 @@ class Network:
         comparison_bits: int | None = None,
         widths: _Widths = None,
         no_dealer: bool = False,
+        comparisons: str | None = None,
         owner_computes: bool = False,
         threads: int = 1,
         link: str = "none",
@@ -154,6 +159,8 @@ class Network:
             widths: how large the values of each layer may become: a file of :meth:`check`, or ``calibrated`` for what
                 comes with a network by name. Less is sent; what is larger all the same gives wrong results.
             no_dealer: whether two parties make their correlations themselves, without a dealer.
+            comparisons: ``few-rounds``, or ``few-bytes`` for little more than half of the correlations and a round
+                more; without a dealer that is the default.
             owner_computes: whether the model owner computes with its weights in the clear.
             threads: for convolutions and matrix products.
             link: to imitate: ``none``, ``lan`` or ``wan``.
@@ -175,6 +182,7 @@ class Network:
             comparison_bits=comparison_bits,
             widths=widths,
             no_dealer=no_dealer,
+            comparisons=comparisons,
             owner_computes=owner_computes,
             threads=threads,
             link=link,
@@ -196,6 +204,7 @@ class Network:
         comparison_bits: int | None = None,
         widths: _Widths = None,
         no_dealer: bool = False,
+        comparisons: str | None = None,
         session_inferences: int | None = None,
         owner_computes: bool = False,
         outsourced: bool = False,
@@ -213,6 +222,8 @@ class Network:
             widths: how large the values of each layer may become: a file of :meth:`check`, or ``calibrated`` for what
                 comes with a network by name. Less is sent; what is larger all the same gives wrong results.
             no_dealer: whether two parties make their correlations themselves, without a dealer.
+            comparisons: ``few-rounds``, or ``few-bytes`` for little more than half of the correlations and a round
+                more; without a dealer that is the default.
             session_inferences: how many inferences a session without a dealer is expected to have: with more of them,
                 more is sent once and less for each.
             owner_computes: whether the model owner computes with its weights in the clear.
@@ -228,6 +239,7 @@ class Network:
             comparison_bits=comparison_bits,
             widths=widths,
             no_dealer=no_dealer,
+            comparisons=comparisons,
             session_inferences=session_inferences,
             owner_computes=owner_computes,
             outsourced=outsourced,

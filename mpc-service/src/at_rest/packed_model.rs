@@ -15,8 +15,8 @@ use crate::at_rest::private_file::{DiskError, check_private, write_private};
 use crate::names::PlanDigest;
 use crate::terms::{MAX_PUBLIC_BYTES, Terms, TermsError};
 
-const PUBLIC_MAGIC: &[u8; 8] = b"MPCPUB02";
-const PRIVATE_MAGIC: &[u8; 8] = b"MPCPRV02";
+const PUBLIC_MAGIC: &[u8; 8] = b"MPCPUB03";
+const PRIVATE_MAGIC: &[u8; 8] = b"MPCPRV03";
 
 /// The most inputs or outputs.
 const MAX_TENSORS: usize = 1024;

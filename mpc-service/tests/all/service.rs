@@ -1,6 +1,6 @@
 //! Sessions between services over TLS: results, stored correlations, and what is refused.
 
-use mpc_nn::Preprocessing;
+use mpc_nn::{Comparisons, Preprocessing};
 use mpc_ring::RingBits;
 use mpc_service::names::Refusal;
 use mpc_service::{
@@ -217,6 +217,10 @@ fn a_difference_is_named_with_both_values() {
             "\"fractional bits\": here it is \"15\", there \"16\"",
         ),
         (Terms { comparison_bits: 31, ..direct(2) }, "\"comparison bits\": here it is \"31\", there \"32\""),
+        (
+            Terms { comparisons: Comparisons::FewBytes, ..direct(2) },
+            "\"comparisons\": here it is \"few bytes\", there \"few rounds\"",
+        ),
         (Terms { ring: RingBits::Bits128, ..direct(2) }, "\"ring\": here it is \"Z_2^128\", there \"Z_2^64\""),
         (Terms { owner_computes: true, ..direct(2) }, "\"weights known to\""),
         (Terms { reveal_to: RevealTo::Both, ..direct(2) }, "\"outputs revealed to\""),
