@@ -233,6 +233,15 @@ def test_the_interpreter_runs_meanwhile(digits, net):
     assert ticks > 3
 
 
+@pytest.fixture
+def interruptible():
+    """Python's own answer to Ctrl-C: what a shell runs in the background begins without it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("interruptible")
 def test_ctrl_c_ends_a_run(digits, net):
     timer = threading.Timer(0.2, _thread.interrupt_main, (signal.SIGINT,))
     timer.start()
