@@ -13,6 +13,8 @@ use crate::value::Tensor;
 const INNER: [f64; 4] = [0.0, 0.797_884_56, 0.0, 0.797_884_56 * 0.044_715];
 /// How far a coefficient of a formula may be from that of its definition.
 const NEAR: f64 = 1e-5;
+/// Below the last place of any root that is not 0.
+const NEXT_TO_0: f32 = 1e-6;
 /// The longest way back from a value to those that its formula begins with: a file may make one that doubles at every step.
 const MAX_DEPTH: usize = 6;
 
@@ -24,21 +26,33 @@ impl Context {
                 let source = context.scale(&source, -1.0)?;
                 return context.function(&source, Function::Sigmoid);
             }
-            match context.origin(x.id) {
-                Some(Origin::Function(source, Function::Sqrt)) => {
-                    let source = Tensor { id: source, shape: x.shape.clone() };
-                    context.function(&source, Function::Power { exponent: -0.5 })
-                }
-                _ if context.is_positive(x.id) => context.function(x, Function::PositiveReciprocal),
-                _ => context.function(x, Function::Reciprocal),
+            if let Some((source, least)) = context.below_root(x.id) {
+                let source = context.offset(&Tensor { id: source, shape: x.shape.clone() }, least * least)?;
+                return context.function(&source, Function::Power { exponent: -0.5 });
             }
+            let is_positive = context.is_positive(x.id);
+            context.function(x, if is_positive { Function::PositiveReciprocal } else { Function::Reciprocal })
         })
     }
 
     /// Whether the reciprocal of x is another function of what x was made of.
     pub(super) fn has_inverse(&self, x: &Tensor) -> bool {
-        let is_root = matches!(self.origin(x.id), Some(Origin::Function(_, Function::Sqrt)));
-        is_root || self.exponent_beside_one(x).is_some()
+        self.below_root(x.id).is_some() || self.exponent_beside_one(x).is_some()
+    }
+
+    /// The value whose root it is, and the number next to 0, or 0, that the root is kept above: to a root that is not 0 that makes
+    /// as much difference as its square beside what is below the root.
+    fn below_root(&self, id: NodeId) -> Option<(NodeId, f32)> {
+        let (root, least) = match self.origin(id)? {
+            Origin::Function(root, Function::Clip { low, high: f32::INFINITY }) if low > 0.0 && low < NEXT_TO_0 => {
+                (root, low)
+            }
+            _ => (id, 0.0),
+        };
+        match self.origin(root)? {
+            Origin::Function(source, Function::Sqrt) => Some((source, least)),
+            _ => None,
+        }
     }
 
     /// Whether a value is known not to be below 0.

@@ -1,11 +1,11 @@
 //! Operators whose values ONNX's definition alone does not make plain, with the values that its runtimes give.
 
-use mpc_nn::evaluate;
+use mpc_nn::{Plan, Settings, evaluate, in_process};
 use ndarray::{ArrayD, IxDyn};
 use rten_onnx::onnx::{AttributeProto, AttributeType, DataType, GraphProto, NodeProto, TensorProto};
 
 use crate::cases;
-use crate::models::{floats, graph, imported, info, integers, node};
+use crate::models::{floats, graph, imported, info, integers, ints, node};
 
 /// The only output of a network of one input `x` for the values of the shape.
 fn result(nodes: Vec<NodeProto>, initializer: Vec<TensorProto>, shape: &[usize], x: &[f32]) -> ArrayD<f32> {
@@ -279,5 +279,27 @@ fn a_quantised_output_is_of_integers() {
         let weights = vec![floats("s", &[], &[0.5]), number("z", DataType::INT8, -3)];
         let y = result(nodes, weights, &[5, 1], &[0.25, 0.75, -1.1, 100.0, -100.0]);
         assert_eq!(y.into_iter().collect::<Vec<_>>(), [-3.0, -1.0, -5.0, 127.0, -128.0]);
+    }
+}
+
+/// As exporters write a vector over its length: no root, bound and quotient, but one power; a vector of zeros stays one.
+#[test]
+fn a_vector_over_its_length_is_one_power() {
+    let mut length = node("ReduceL2", &["x"], &["length"]);
+    length.attribute = vec![ints("axes", &[1])];
+    let nodes = vec![length, node("Clip", &["length", "least"], &["bounded"]), node("Div", &["x", "bounded"], &["y"])];
+    let input = vec![info("x", DataType::FLOAT, &[Some(3), Some(4)])];
+    let network = imported(GraphProto { input, ..graph(nodes, vec![floats("least", &[], &[1e-12])]) }).unwrap();
+    let plan = Plan::<u64>::new(&network.graph, Settings::new(2)).unwrap();
+    // The squares, seven of the power, the product, the result.
+    assert_eq!(plan.online(1).rounds, 1 + 7 + 1 + 1);
+    let rows = [[3.0f32, 0.0, -4.0, 0.0], [0.0; 4], [0.01, 0.02, 0.02, 0.0]];
+    let x = ArrayD::from_shape_vec(IxDyn(&[3, 4]), rows.concat()).unwrap();
+    let expected = [0.6, 0.0, -0.8, 0.0, 0.0, 0.0, 0.0, 0.0, 1.0 / 3.0, 2.0 / 3.0, 2.0 / 3.0, 0.0];
+    let clear = evaluate(&network.graph, &network.weights, &[x.clone()]).unwrap().remove(0);
+    let private = in_process::infer(&plan, &network.weights, &[x]).unwrap().remove(0);
+    for ((clear, private), expected) in clear.iter().zip(&private).zip(expected) {
+        assert!((f64::from(*clear) - expected).abs() < 1e-6, "{clear} in the clear, not {expected}");
+        assert!((private - expected).abs() < 2e-3, "{private} instead of {expected}");
     }
 }
