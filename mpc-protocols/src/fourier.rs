@@ -15,6 +15,7 @@
 //! ([`fit`]), which serves functions that are not periodic with a quarter of the waves, and coefficients that the dealer applies, so
 //! that two values a wave are dealt whatever its phase.
 
+mod choice;
 mod circle;
 mod fit;
 mod series;
@@ -38,7 +39,7 @@ use circle::{POINTS, Points, Roots, rounded};
 
 pub use series::Series;
 
-pub(crate) use series::ROUNDING_ERROR;
+pub(crate) use choice::ROUNDING_ERROR;
 
 /// The number of elements and the series of an evaluation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

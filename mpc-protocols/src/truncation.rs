@@ -254,7 +254,7 @@ pub fn carry_traffic(len: usize) -> Traffic {
 
 /// Shares of x / 2^`shift` modulo 2^{w−shift}, of shares of x modulo 2^w, with the error of [`truncate`]: its local half alone.
 ///
-/// What the parties' shares lose by their wraps are multiples of 2^{w−shift}. So where no more bits are read, nothing has to be
+/// The parties' shares lose multiples of 2^{w−shift} by their wraps. So where no more bits are read, nothing has to be
 /// lifted, nothing is sent, and x has no bound but that of w bits.
 #[must_use]
 pub fn reduce<R: Ring>(party: &Party, x: ArithmeticShares<R>, shift: u32) -> ArithmeticShares<R> {

@@ -43,7 +43,7 @@ pub(super) fn choose<R: Ring>(graph: &Graph, steps: &mut [Step], weights: &mut [
     }
 }
 
-/// What a choice may not make more.
+/// The costs that a choice may not make more.
 struct Cost {
     sent: u64,
     dealt: u64,

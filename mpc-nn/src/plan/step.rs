@@ -77,7 +77,7 @@ pub enum Action {
         shift: u32,
         /// k: the bits that remain.
         bits: u32,
-        /// What makes them right modulo what is read.
+        /// The way in which they become right modulo what is read.
         lifting: Lifting,
     },
     /// ReLU, truncating by `shift` bits.

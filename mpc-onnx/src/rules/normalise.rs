@@ -161,7 +161,7 @@ fn normalised(context: &mut Context, x: &Tensor, axes: &[usize], epsilon: f32) -
     context.multiply(&centred, &root)
 }
 
-/// What is normalised over axes, and the root that it is multiplied by.
+/// The centred values over axes, and the root that they are multiplied by.
 fn standardised(context: &mut Context, x: &Tensor, axes: &[usize], epsilon: f32) -> Lowered<Standardised> {
     let count: usize = axes.iter().map(|&axis| x.shape[axis]).product();
     // With c = count / 2^m, c·x and the sum over 2^m are exact, so that x is rounded once, as it is centred.

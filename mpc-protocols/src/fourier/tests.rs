@@ -5,8 +5,8 @@ use alloc::vec::Vec;
 
 use mpc_ring::Ring;
 
+use super::choice::MAX_WAVES;
 use super::circle::{POINTS, Roots};
-use super::series::MAX_WAVES;
 use super::{ROUNDING_ERROR, Series, add_waves, turned};
 use crate::function::Function;
 use crate::lookup::Table;

@@ -6,8 +6,8 @@
 use std::hint::black_box;
 use std::time::Instant;
 
-use mpc_protocols::function::Function;
 use mpc_protocols::fourier::{Series, SeriesShape, evaluate};
+use mpc_protocols::function::Function;
 use mpc_protocols::lookup::{LookupShape, Table, look_up};
 use mpc_protocols::relu::relu;
 use mpc_protocols::sign::{SignParameters, SignShape, Variant};

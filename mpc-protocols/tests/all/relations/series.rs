@@ -16,7 +16,7 @@ pub(super) fn sigmoid() -> Series {
     Series::of(table, 32).unwrap().unwrap()
 }
 
-/// Whatever the masks are, what is dealt for them adds up to the function.
+/// Under all masks the dealt waves add up to the function.
 pub(super) fn add_up<R: Ring>(series: &Series, masks: &[R], dealt: &[R]) {
     let unit = f64::from(1u32 << series.table.output_bits);
     let above = R::BITS - series.entry_bits();
