@@ -296,7 +296,7 @@ fn a_vector_over_its_length_is_one_power() {
     let rows = [[3.0f32, 0.0, -4.0, 0.0], [0.0; 4], [0.01, 0.02, 0.02, 0.0]];
     let x = ArrayD::from_shape_vec(IxDyn(&[3, 4]), rows.concat()).unwrap();
     let expected = [0.6, 0.0, -0.8, 0.0, 0.0, 0.0, 0.0, 0.0, 1.0 / 3.0, 2.0 / 3.0, 2.0 / 3.0, 0.0];
-    let clear = evaluate(&network.graph, &network.weights, &[x.clone()]).unwrap().remove(0);
+    let clear = evaluate(&network.graph, &network.weights, std::slice::from_ref(&x)).unwrap().remove(0);
     let private = in_process::infer(&plan, &network.weights, &[x]).unwrap().remove(0);
     for ((clear, private), expected) in clear.iter().zip(&private).zip(expected) {
         assert!((f64::from(*clear) - expected).abs() < 1e-6, "{clear} in the clear, not {expected}");
