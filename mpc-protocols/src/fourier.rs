@@ -11,9 +11,9 @@
 //!
 //! Sources: Luo, Zhang, Zhang, Zhang, Mu, Wang, Yu, Xu, "SecFormer: Fast and Accurate Privacy-Preserving Inference for Transformer
 //! Models via SMPC" (Findings of ACL 2024) and Kei, Chow, "SHAFT: Secure, Handy, Accurate, and Fast Transformer Inference" (NDSS
-//! 2025), which deal sines of masks, and multiply them by public sines, for GELU. New here are the fit on a part of the period
-//! ([`fit`]), which serves functions that are not periodic with a quarter of the waves, and coefficients that the dealer applies, so
-//! that two values a wave are dealt whatever its phase.
+//! 2025), which deal sines of masks, and multiply them by public sines, for GELU. New here are the fit on a part of the period,
+//! which serves functions that are not periodic with a quarter of the waves (Huybrechs, SIAM J. Numer. Anal. 47, 2010), and
+//! coefficients that the dealer applies, so that two values a wave are dealt whatever its phase.
 
 mod choice;
 mod circle;
