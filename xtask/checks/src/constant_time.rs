@@ -40,7 +40,7 @@ pub fn control() -> Result<(), Failure> {
     needs_valgrind()?;
     let secret = black_box([5u8; 1]);
     mark_secret(&secret);
-    let case = Case::<u64>::new(&functions(&[Function::Sigmoid])?, Settings::new(2))?;
+    let case = Case::<u64>::new(&functions(&[Function::Exp])?, Settings::new(2))?;
     let before = errors();
     branch_on(secret[0]);
     let branched = errors();
