@@ -6,10 +6,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 use std::time::Instant;
 
+use mpc_protocols::conversion::DaBits;
 use mpc_protocols::relu::relu;
 use mpc_protocols::sign::{SignParameters, SignShape, Variant};
-use mpc_protocols::truncation::{LiftShape, truncate};
-use mpc_protocols::{Request, in_process};
+use mpc_protocols::truncation::{LiftShape, carry_width, truncate, truncate_between_two};
+use mpc_protocols::{Correlation, Request, in_process};
 use mpc_ring::Ring;
 use mpc_shares::{ArithmeticShares, Prg, Seed};
 
@@ -22,7 +23,7 @@ const SHIFT: u32 = 16;
 /// Elements of one run of the protocols.
 const BATCH: u64 = 1 << 16;
 
-/// Computes `elements` ReLUs and as many truncations with `parties` parties, on all processors.
+/// Computes `elements` ReLUs of each variant, and as many truncations of each way that the parties have, with `parties` parties, on all processors.
 pub fn run(elements: u64, parties: usize) -> Result<(), Failure> {
     let (begun, done) = (Instant::now(), AtomicU64::new(0));
     let next = || {
@@ -43,12 +44,12 @@ pub fn run(elements: u64, parties: usize) -> Result<(), Failure> {
     let seconds = begun.elapsed().as_secs_f64();
     let rate = elements as f64 / seconds;
     println!(
-        "{elements} ReLUs of each variant and {elements} truncations, {parties} parties, all within the bound: {seconds:.1} s, {rate:.0} of each in a second"
+        "{elements} ReLUs of each variant and {elements} truncations of each way, {parties} parties, all within the bound: {seconds:.1} s, {rate:.0} of each in a second"
     );
     Ok(())
 }
 
-/// One run of both protocols on fresh values and seeds.
+/// One run of the protocols on fresh values and seeds.
 fn batch(len: usize, parties: usize) -> Result<(), Failure> {
     let seed = Seed::from_system()?;
     let named = |error: Box<dyn Error + Send + Sync>| format!("{error}; the batch's seed is {:02x?}", seed.expose());
@@ -64,22 +65,33 @@ fn check(len: usize, parties: usize, seed: &[u8; Seed::BYTES]) -> Result<(), Fai
     let signs = [Variant::FewRounds, Variant::FewBytes]
         .map(|variant| SignShape { len, parameters: parameters.with_variant(variant) });
     let [few_rounds, few_bytes] = signs.map(|SignShape { len, parameters }| Request::Relu { len, parameters });
-    let plan = [few_rounds, few_bytes, Request::Lift { len, bits: BITS }];
+    let mut plan = vec![few_rounds, few_bytes, Request::Lift { len, bits: BITS }];
+    let width = carry_width(BITS, u64::BITS);
+    if parties == 2 {
+        plan.push(DaBits::<u64>::request(&len).modulo::<u64>(width));
+    }
     let outcomes = in_process::run_on_one_thread::<u64, _>(parties, &plan, generator.seed(), async |party, source| {
         let x = &shares[party.index()];
         let rectified = relu(party, x, SHIFT, source.next(signs[0]).await?).await?;
         let again = relu(party, x, SHIFT, source.next(signs[1]).await?).await?;
-        Ok([rectified, again, truncate(party, x, SHIFT, source.next(lift).await?).await?])
+        let mut results = vec![rectified, again, truncate(party, x, SHIFT, source.next(lift).await?).await?];
+        if parties == 2 {
+            let bits = source.next_modulo(width, len).await?;
+            results.push(truncate_between_two(party, x, SHIFT, BITS, bits).await?);
+        }
+        Ok(results)
     })?;
     let outputs: Vec<_> = outcomes.into_iter().map(|outcome| outcome.output).collect();
     for (i, &x) in values.iter().enumerate() {
-        let [rectified, again, truncated] = [0, 1, 2]
-            .map(|which| outputs.iter().fold(0u64, |sum, shares| sum.wrapping_add(shares[which].elements()[i])) as i64);
-        for y in [rectified, again] {
+        let result = |which: usize| {
+            outputs.iter().fold(0u64, |sum, shares| sum.wrapping_add(shares[which].elements()[i])) as i64
+        };
+        for y in [0, 1].map(result) {
             within(x.max(0), y, parties).map_err(|by| format!("relu({x}) is {y}, off by {by} / 2^{SHIFT}"))?;
         }
-        within(x, truncated, parties)
-            .map_err(|by| format!("{x} / 2^{SHIFT} is {truncated}, off by {by} / 2^{SHIFT}"))?;
+        for y in (2..plan.len()).map(result) {
+            within(x, y, parties).map_err(|by| format!("{x} / 2^{SHIFT} is {y}, off by {by} / 2^{SHIFT}"))?;
+        }
     }
     Ok(())
 }
