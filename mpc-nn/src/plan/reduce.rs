@@ -15,6 +15,9 @@ use super::step::{Action, Lifting, MaskedWeight, Step};
 use super::{add_costs, widths};
 use crate::graph::Graph;
 
+/// The steps that are planned again at most while truncations are tried: a file may have tens of thousands of both.
+const MOST_PLANNED_AGAIN: usize = 1 << 20;
+
 /// Sets widths and costs, with each truncation done by every party alone where no more is sent and dealt for it.
 pub(super) fn choose<R: Ring>(graph: &Graph, steps: &mut [Step], weights: &mut [MaskedWeight], settings: &Settings) {
     let mut plan = |steps: &mut [Step]| {
@@ -27,10 +30,15 @@ pub(super) fn choose<R: Ring>(graph: &Graph, steps: &mut [Step], weights: &mut [
     if settings.correlations != Correlations::Dealt {
         return;
     }
+    let mut planned = 0;
     for index in (0..steps.len()).rev() {
         let Action::Truncate { shift, bits, lifting } = steps[index].action else { continue };
         if steps[index].width + shift > R::BITS {
             continue;
+        }
+        planned += steps.len();
+        if planned > MOST_PLANNED_AGAIN {
+            return;
         }
         steps[index].action = Action::Truncate { shift, bits, lifting: Lifting::Nothing };
         let cost = plan(steps);
