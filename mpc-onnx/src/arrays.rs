@@ -29,6 +29,13 @@ pub(crate) fn transpose<T: Clone>(array: &ArrayD<T>, permutation: &[usize]) -> A
     array.view().permuted_axes(permutation).as_standard_layout().into_owned()
 }
 
+/// The permutation that undoes another one, which was checked.
+pub(crate) fn inverse(permutation: &[usize]) -> Vec<usize> {
+    let mut back = vec![0; permutation.len()];
+    permutation.iter().enumerate().for_each(|(place, &axis)| back[axis] = place);
+    back
+}
+
 /// `indices` were checked.
 pub(crate) fn gather<T: Clone>(array: &ArrayD<T>, axis: usize, indices: &[usize]) -> ArrayD<T> {
     array.select(Axis(axis), indices)

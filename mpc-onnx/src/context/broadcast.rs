@@ -202,9 +202,7 @@ impl Context {
         let permutation = [own, others].concat();
         let x = self.transpose(&x, &permutation)?;
         let z = self.emit("div", &x.shape, |builder, name| builder.divide(name, x.id, y.id, positive))?;
-        let mut back = vec![0; shape.len()];
-        permutation.iter().enumerate().for_each(|(place, &axis)| back[axis] = place);
-        self.transpose(&z, &back)
+        self.transpose(&z, &arrays::inverse(&permutation))
     }
 }
 

@@ -443,7 +443,5 @@ pub(super) fn reverse_sequence(context: &mut Context, call: &Call<'_>) -> Lowere
         (0..samples).flat_map(|sample| (0..steps).map(move |step| (sample, step))).map(|(s, t)| place(s, t)).collect();
     let turned = context.gather_value(&flat, 0, &places)?;
     let turned = context.reshape_value(&turned, &shape)?;
-    let mut back = vec![0; rank];
-    order.iter().enumerate().for_each(|(place, &axis)| back[axis] = place);
-    Ok([context.transpose_value(&turned, &back)?].into())
+    Ok([context.transpose_value(&turned, &arrays::inverse(&order))?].into())
 }

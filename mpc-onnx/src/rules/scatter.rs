@@ -285,8 +285,7 @@ pub(crate) fn at_rows(
         }
         other => return unsupported(format!("scatter at private places with the reduction `{other}`")),
     };
-    let back: Vec<usize> = (0..shape.len()).map(|i| order.iter().position(|&from| from == i).unwrap_or(i)).collect();
-    context.transpose(&y, &back)
+    context.transpose(&y, &arrays::inverse(&order))
 }
 
 /// Rows times a value, public or private.

@@ -92,9 +92,7 @@ pub(super) fn dft(context: &mut Context, call: &Call<'_>) -> Lowered<Vec<Value>>
     let y = context.combine(&rows, 1, &map)?;
     let shape: Vec<usize> = outer.iter().copied().chain([count, if is_half { 1 } else { 2 }]).collect();
     let y = context.reshape(&y, &shape)?;
-    let mut back: Vec<usize> = vec![0; rank];
-    order.iter().enumerate().for_each(|(place, &axis)| back[axis] = place);
-    Ok([context.transpose(&y, &back)?.into()].into())
+    Ok([context.transpose(&y, &arrays::inverse(&order))?.into()].into())
 }
 
 /// The transforms of windows of a signal; the window stays the model owner's.
