@@ -23,7 +23,8 @@ const SHIFT: u32 = 16;
 /// Elements of one run of the protocols.
 const BATCH: u64 = 1 << 16;
 
-/// Computes `elements` ReLUs of each variant, and as many truncations of each way that the parties have, with `parties` parties, on all processors.
+/// Computes `elements` ReLUs of each variant, and as many truncations of each way that so many parties have, on all
+/// processors.
 pub fn run(elements: u64, parties: usize) -> Result<(), Failure> {
     let (begun, done) = (Instant::now(), AtomicU64::new(0));
     let next = || {

@@ -152,31 +152,12 @@ fn convolve<R: Ring>(shape: &Convolution, elements: &[R]) -> u32 {
 fn protocols() -> Result<Vec<(&'static str, Work)>, Failure> {
     let parameters = SignParameters::new(32)?;
     let len = 128;
-    let sign = SignShape { len, parameters };
     let table = Table { function: Function::Sigmoid, input_bits: 16, output_bits: 16, limit_bits: 29 };
     let shape = LookupShape { len: 8, table };
     let series = Series::of(table, 64)?.ok_or("a sigmoid has a series")?;
     Ok(vec![
-        (
-            "ReLU with its dealer, 2 parties",
-            Box::new(move |words| {
-                in_turn(&[Request::Relu { len, parameters }], words, async |party, source| {
-                    let x = share(words, party.index(), len);
-                    relu(party, &x, 16, source.next(sign).await?).await
-                })
-            }),
-        ),
-        (
-            "ReLU in few bytes with its dealer, 2 parties",
-            Box::new(move |words| {
-                let parameters = parameters.with_variant(Variant::FewBytes);
-                let sign = SignShape { len, parameters };
-                in_turn(&[Request::Relu { len, parameters }], words, async |party, source| {
-                    let x = share(words, party.index(), len);
-                    relu(party, &x, 16, source.next(sign).await?).await
-                })
-            }),
-        ),
+        ("ReLU with its dealer, 2 parties", relus(len, parameters)),
+        ("ReLU in few bytes with its dealer, 2 parties", relus(len, parameters.with_variant(Variant::FewBytes))),
         (
             "sigmoid's tables and their dealer",
             Box::new(move |words| {
@@ -196,6 +177,15 @@ fn protocols() -> Result<Vec<(&'static str, Work)>, Failure> {
             }),
         ),
     ])
+}
+
+fn relus(len: usize, parameters: SignParameters) -> Work {
+    Box::new(move |words| {
+        in_turn(&[Request::Relu { len, parameters }], words, async |party, source| {
+            let x = share(words, party.index(), len);
+            relu(party, &x, 16, source.next(SignShape { len, parameters }).await?).await
+        })
+    })
 }
 
 /// A party's share of a secret.
