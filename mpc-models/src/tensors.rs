@@ -76,14 +76,6 @@ pub struct Pixels {
 }
 
 impl InputFile {
-    /// Reads the tensor, in the shape of the graph's input.
-    ///
-    /// # Errors
-    /// [`TensorError::File`], [`TensorError::Content`].
-    pub fn read(&self) -> Result<ArrayD<f32>, TensorError> {
-        self.fit(read_tensor(&self.path, &self.name, &self.shape, &self.pixels)?)
-    }
-
     /// Reads the tensors of one inference or several: of more samples than the graph takes at a time, those of each.
     ///
     /// # Errors

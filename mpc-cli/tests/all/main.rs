@@ -17,8 +17,8 @@ mod parts;
 #[path = "../../../mpc-service/src/at_rest/prepared/postgres/server.rs"]
 mod postgres_server;
 mod run;
-// That of the unit tests of stores, too.
 mod samples;
+// That of the unit tests of stores, too.
 #[path = "../../../mpc-service/src/at_rest/small_disk.rs"]
 mod small_disk;
 mod soak;
