@@ -68,6 +68,8 @@ mod octaves;
 mod plan;
 mod route;
 mod run;
+#[cfg(test)]
+pub(crate) mod samples;
 mod smooth;
 
 use serde::{Deserialize, Serialize};
