@@ -22,8 +22,6 @@ mod series;
 #[cfg(test)]
 mod tests;
 
-use core::ops::Range;
-
 use mpc_ring::Ring;
 use mpc_ring::kernels::vectorized;
 use mpc_shares::{ArithmeticShares, SecretVec};
@@ -31,11 +29,11 @@ use mpc_transport::Traffic;
 
 use crate::correlation::{AtRest, Deal, Dealing, Fields};
 use crate::error::check_correlation;
-use crate::open::{self, open_with};
+use crate::open::{self, open_masked};
 use crate::truncation::{self, LiftMask, LiftShape, truncate};
 use crate::{Correlation, Party, ProtocolError, Request};
 
-use circle::{POINTS, Points, Roots, rounded};
+use circle::{POINTS, Points, Roots, rounded, turned};
 
 pub use series::Series;
 
@@ -90,7 +88,7 @@ impl<R: Ring> Deal<R> for SeriesMask<R> {
         let masks = dealing.uniform();
         let fill = |from: usize, values: &mut [R]| {
             let masks = &masks[from / elements..][..values.len() / elements];
-            vectorized(|| turned(&waves, &roots, masks, values));
+            vectorized(|| turned_waves(&waves, &roots, masks, values));
         };
         dealing.dealt_by(POINTS * elements, fill).await?;
         LiftMask::deal(&LiftShape { len, bits: series.result_bits }, dealing).await
@@ -99,14 +97,13 @@ impl<R: Ring> Deal<R> for SeriesMask<R> {
 
 /// Each wave's coefficients, turned by the angle of its masks: a·cos kα − b·sin kα, then a·sin kα + b·cos kα.
 #[inline(always)]
-fn turned<R: Ring>(waves: &[[f64; 2]], roots: &Roots, masks: &[R], values: &mut [R]) {
+fn turned_waves<R: Ring>(waves: &[[f64; 2]], roots: &Roots, masks: &[R], values: &mut [R]) {
     let first = Points::at(roots, masks.iter().map(|mask| mask.low_u64()));
     let mut points = first.clone();
     for (&[a, b], values) in waves.iter().zip(values.chunks_exact_mut(2 * masks.len().max(1))) {
         let (of_cos, of_sin) = values.split_at_mut(masks.len());
-        for ((x, y), (c, s)) in of_cos.iter_mut().zip(of_sin).zip(points.cos.iter().zip(&points.sin)) {
-            *x = R::from_i128(rounded(a * c - b * s).into());
-            *y = R::from_i128(rounded(a * s + b * c).into());
+        for ((x, y), (&c, &s)) in of_cos.iter_mut().zip(of_sin).zip(points.cos.iter().zip(&points.sin)) {
+            [*x, *y] = turned([a, b], [c, s]).map(|value| R::from_i128(rounded(value).into()));
         }
         points.turn(&first);
     }
@@ -133,11 +130,7 @@ pub async fn evaluate<R: Ring>(
 ) -> Result<ArithmeticShares<R>, ProtocolError> {
     let SeriesMask { series, mask, waves, lift } = correlation;
     check_correlation("series", "elements", mask.len(), u.len())?;
-    let masked = |range: Range<usize>, masked: &mut [R]| {
-        mask.read(range.start, masked);
-        masked.iter_mut().zip(&u.elements()[range]).for_each(|(a, &u)| *a = a.wrapping_add(u));
-    };
-    let opened = open_with(party, u.len(), series.argument_bits, masked).await?;
+    let opened = open_masked(party, u.elements(), &mask, series.argument_bits).await?;
     let constant = if party.is_first() { i128::from(series.constant) << series.circle_bits } else { 0 };
     let (roots, unit) = (Roots::new(series.argument_bits), libm::exp2(series.circle_bits.into()));
     let mut sums = SecretVec::zeros(u.len());

@@ -21,7 +21,6 @@ mod table;
 mod tests;
 
 use alloc::vec::Vec;
-use core::ops::Range;
 
 use mpc_ring::Ring;
 use mpc_shares::{ArithmeticShares, SecretVec};
@@ -30,7 +29,7 @@ use subtle::Choice;
 
 use crate::correlation::{AtRest, Deal, Dealing, Expansion, Fields, Secret};
 use crate::error::check_correlation;
-use crate::open::{self, open_with};
+use crate::open::{self, open_masked};
 use crate::truncation::{self, LiftMask, LiftShape, truncate};
 use crate::{Correlation, Party, ProtocolError, Request};
 
@@ -156,11 +155,7 @@ pub async fn look_up<R: Ring>(
 ) -> Result<ArithmeticShares<R>, ProtocolError> {
     let LookupMask { layout, mask, mut tables, lift } = correlation;
     check_correlation("look_up", "elements", mask.len(), u.len())?;
-    let masked = |range: Range<usize>, masked: &mut [R]| {
-        mask.read(range.start, masked);
-        masked.iter_mut().zip(&u.elements()[range]).for_each(|(a, &u)| *a = a.wrapping_add(u));
-    };
-    let opened = open_with(party, u.len(), layout.argument_bits(), masked).await?;
+    let opened = open_masked(party, u.elements(), &mask, layout.argument_bits()).await?;
     let mut values = SecretVec::zeros(u.len());
     for (value, e) in values.iter_mut().zip(opened.iter()) {
         let e = e.low_u64();

@@ -7,7 +7,7 @@ use mpc_ring::{Ring, packing};
 use mpc_shares::{ArithmeticShares, BinaryShares, SecretVec};
 use mpc_transport::Traffic;
 
-use crate::correlation::BLOCK;
+use crate::correlation::{AtRest, BLOCK};
 use crate::{Party, ProtocolError};
 
 /// Opens every element to all parties.
@@ -62,6 +62,20 @@ pub(crate) async fn open_with<R: Ring>(
     let mut opened = SecretVec::zeros(len);
     vectorized(|| sum_packed(&mut opened, bits, own, others));
     Ok(opened)
+}
+
+/// Opens x + r modulo 2^`bits`, from this party's shares of x and of a mask r that is uniform in these bits.
+pub(crate) async fn open_masked<R: Ring>(
+    party: &mut Party,
+    x: &[R],
+    mask: &AtRest<R>,
+    bits: u32,
+) -> Result<SecretVec<R>, ProtocolError> {
+    open_with(party, x.len(), bits, |range, masked| {
+        mask.read(range.start, masked);
+        masked.iter_mut().zip(&x[range]).for_each(|(r, &x)| *r = r.wrapping_add(x));
+    })
+    .await
 }
 
 /// Opens several runs of elements in one message, each modulo a power of two of its own: the number of elements, the bits,

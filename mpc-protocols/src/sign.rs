@@ -24,7 +24,7 @@ mod leaves;
 pub(crate) mod masks;
 mod monomials;
 mod parameters;
-mod tables;
+pub(crate) mod tables;
 
 use alloc::vec;
 use mpc_ring::Ring;

@@ -16,6 +16,7 @@ use crate::conversion::{DaBits, b2a_traffic, bit_to_arithmetic};
 use crate::correlation::{AtRest, BLOCK, Deal, Dealing, Fields, Secret};
 use crate::error::check_correlation;
 use crate::open::{self, open_with};
+use crate::sign::tables::bit_plane;
 use crate::{Correlation, Party, ProtocolError, Request};
 
 /// The number of elements and of bits of a lift.
@@ -226,9 +227,7 @@ pub async fn truncate_between_two<R: Ring>(
     let reduce = |&x: &R| (x.wrapping_add(rounding) >> shift).wrapping_add(offset) & R::low_mask(bits);
     let reduced: SecretVec<R> = x.elements().iter().map(reduce).collect();
     let mut tops = SecretVec::zeros(packing::words_for(x.len()));
-    for (word, block) in tops.iter_mut().zip(reduced.chunks(64)) {
-        *word = block.iter().enumerate().fold(0, |word, (at, x)| word | (*x >> (bits - 1)).low_u64() << at);
-    }
+    bit_plane(&reduced, bits - 1, &mut tops);
     let differs = bit_to_arithmetic(party, &BinaryShares::new(1, x.len(), tops.into_vec())?, correlation).await?;
     let (up, offset) = if first { (R::ZERO, offset) } else { (R::ONE, R::ZERO) };
     let lift = |(&x, &differs): (&R, &R)| {

@@ -26,8 +26,14 @@ impl Roots {
     }
 }
 
+/// The product of two complex numbers: a point turned by the angle of another one on the circle.
+#[inline(always)]
+pub(super) fn turned([x, y]: [f64; 2], [c, s]: [f64; 2]) -> [f64; 2] {
+    [x * c - y * s, x * s + y * c]
+}
+
 /// Up to [`POINTS`] points; zeroised on drop.
-#[derive(Zeroize, ZeroizeOnDrop)]
+#[derive(Clone, Zeroize, ZeroizeOnDrop)]
 pub(super) struct Points {
     pub(super) cos: [f64; POINTS],
     pub(super) sin: [f64; POINTS],
@@ -43,8 +49,7 @@ impl Points {
         for (bit, &[c, s]) in roots.0.iter().enumerate() {
             for ((cos, sin), angle) in points.cos.iter_mut().zip(&mut points.sin).zip(&whole) {
                 let is_set = one_or_zero(angle >> bit);
-                let (by_c, by_s) = (1.0 + is_set * (c - 1.0), is_set * s);
-                (*cos, *sin) = (*cos * by_c - *sin * by_s, *cos * by_s + *sin * by_c);
+                [*cos, *sin] = turned([*cos, *sin], [1.0 + is_set * (c - 1.0), is_set * s]);
             }
         }
         whole.zeroize();
@@ -55,15 +60,9 @@ impl Points {
     #[inline(always)]
     pub(super) fn turn(&mut self, by: &Self) {
         let (cos, sin) = (self.cos.iter_mut(), self.sin.iter_mut());
-        for (((cos, sin), by_c), by_s) in cos.zip(sin).zip(&by.cos).zip(&by.sin) {
-            (*cos, *sin) = (*cos * by_c - *sin * by_s, *cos * by_s + *sin * by_c);
+        for (((cos, sin), &by_cos), &by_sin) in cos.zip(sin).zip(&by.cos).zip(&by.sin) {
+            [*cos, *sin] = turned([*cos, *sin], [by_cos, by_sin]);
         }
-    }
-}
-
-impl Clone for Points {
-    fn clone(&self) -> Self {
-        Self { cos: self.cos, sin: self.sin }
     }
 }
 

@@ -8,6 +8,8 @@ use alloc::vec;
 use alloc::vec::Vec;
 use core::f64::consts::{PI, TAU};
 
+use super::circle::turned;
+
 /// The points of a fit: more than twice the coefficients of the longest series.
 const NODES: usize = 160;
 /// The steps of the grid on which a fit is measured.
@@ -174,9 +176,9 @@ impl Iterator for Wave {
     type Item = [f64; 2];
 
     fn next(&mut self) -> Option<[f64; 2]> {
-        let ([c, s], [by_c, by_s]) = (self.next, self.first);
-        self.next = [c * by_c - s * by_s, c * by_s + s * by_c];
-        Some([c, s])
+        let point = self.next;
+        self.next = turned(point, self.first);
+        Some(point)
     }
 }
 

@@ -3,6 +3,7 @@
 use mpc_ring::Ring;
 use mpc_shares::ArithmeticShares;
 use mpc_transport::Traffic;
+use serde::{Deserialize, Serialize};
 
 use crate::fourier::{self, ROUNDING_ERROR, Series, SeriesMask, SeriesShape};
 use crate::lookup::{self, Layout, LookupMask, LookupShape, Table, look_up};
@@ -16,7 +17,7 @@ pub(crate) enum Evaluation {
 }
 
 /// The means of evaluation that there are.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Means {
     /// Whichever takes fewer dealt bits.
     Any,

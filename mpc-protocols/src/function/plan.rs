@@ -117,21 +117,20 @@ pub struct FunctionPlan {
 struct Settings {
     shape: FunctionShape,
     ring_bits: u32,
-    is_tabulated: bool,
+    means: Means,
 }
 
 impl TryFrom<Settings> for FunctionPlan {
     type Error = ProtocolError;
 
     fn try_from(settings: Settings) -> Result<Self, ProtocolError> {
-        let means = if settings.is_tabulated { Means::Tables } else { Means::Any };
-        Self::in_ring(settings.shape, settings.ring_bits, means)
+        Self::in_ring(settings.shape, settings.ring_bits, settings.means)
     }
 }
 
 impl From<FunctionPlan> for Settings {
     fn from(plan: FunctionPlan) -> Self {
-        Self { shape: plan.shape, ring_bits: plan.ring_bits, is_tabulated: plan.means == Means::Tables }
+        Self { shape: plan.shape, ring_bits: plan.ring_bits, means: plan.means }
     }
 }
 

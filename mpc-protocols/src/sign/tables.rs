@@ -95,7 +95,7 @@ fn read_part<R: Ring>(
 }
 
 /// Bit `bit` of as many elements as there are words for, 64 a word.
-pub(super) fn bit_plane<R: Ring>(elements: &[R], bit: u32, words: &mut [u64]) {
+pub(crate) fn bit_plane<R: Ring>(elements: &[R], bit: u32, words: &mut [u64]) {
     for (word, block) in words.iter_mut().zip(elements.chunks(64)) {
         let bits = block.iter().enumerate().map(|(i, &element)| ((element >> bit).low_u64() & 1) << i);
         *word = bits.fold(0, |word, bit| word | bit);

@@ -102,8 +102,11 @@ fn plans_are_stored_by_their_settings() {
     let bytes = postcard::to_allocvec(&plan).unwrap();
     let again: FunctionPlan = postcard::from_bytes(&bytes).unwrap();
     assert_eq!((&again, again.requests()), (&plan, plan.requests()));
-    // 64 bits of the ring, the last byte, become 63.
-    let mut wrong = bytes;
-    *wrong.last_mut().unwrap() = 63;
-    assert!(postcard::from_bytes::<FunctionPlan>(&wrong).is_err());
+    // 64 bits of the ring become 63; and the last byte, the means of evaluation, one that there is not.
+    for (from_the_end, byte) in [(2, 63), (1, 2)] {
+        let mut wrong = bytes.clone();
+        let place = wrong.len() - from_the_end;
+        wrong[place] = byte;
+        assert!(postcard::from_bytes::<FunctionPlan>(&wrong).is_err());
+    }
 }
