@@ -23,6 +23,12 @@ const TWO: [(i32, i32); 10] =
 const ENDED: &str = "const state = document.getElementById('answer').dataset.state; \
                      return ['done', 'failed'].includes(state) && !document.body.classList.contains('busy')";
 
+/// Opens the page and waits until it hears: it has its servers from a description that it loads first.
+fn open(browser: &Browser, link: &str) {
+    browser.open(link);
+    browser.until("return document.querySelector('.server') !== null");
+}
+
 fn browser() -> Option<Browser> {
     Browser::start().map_err(|reason| eprintln!("skipped: {reason}")).ok()
 }
@@ -130,8 +136,8 @@ fn a_digit_that_is_drawn_has_the_class_that_mpc_run_gives_it() {
     let Some(browser) = browser() else { return };
     let (_demo, link) = Demo::start(&[]);
     browser.window(1240, 1000, "light");
-    browser.open(&link);
-    browser.until("return document.querySelectorAll('.server').length === 2");
+    open(&browser, &link);
+    assert_eq!(browser.run("return document.querySelectorAll('.server').length"), 2);
     assert_eq!(browser.run("return location.hash"), "", "the token stays in the address");
     browser.draw("#drawing", &TWO);
     browser.click("#ask");
@@ -169,7 +175,7 @@ fn two_servers_without_a_dealer_recognise_a_digit() {
     let Some(browser) = browser() else { return };
     let (_demo, link) = Demo::start(&["--no-dealer"]);
     browser.window(1240, 1000, "light");
-    browser.open(&link);
+    open(&browser, &link);
     browser.draw("#drawing", &TWO);
     browser.click("#ask");
     check(&browser);
@@ -194,27 +200,27 @@ fn what_is_wrong_is_said() {
     let mut keys = site.keys();
     keys[1] = "5".repeat(64);
     let (page, link) = site.page(&keys, reserved.address());
-    browser.open(&format!("{link}#{TOKEN}"));
+    open(&browser, &format!("{link}#{TOKEN}"));
     ask("wrong-key", "Server 2");
     drop(page);
 
     let keys = site.keys();
     let (_other, other) = site.page(&keys, SocketAddr::from(([127, 0, 0, 1], 0)));
-    browser.open(&format!("{other}#{TOKEN}"));
+    open(&browser, &format!("{other}#{TOKEN}"));
     ask("origin", "does not let pages of http://127.0.0.1");
 
     let (_page, link) = site.page(&keys, reserved.address());
-    browser.open(&link);
+    open(&browser, &link);
     browser.run("sessionStorage.clear()");
-    browser.open(&link);
+    open(&browser, &link);
     ask("no-token", "token");
-    browser.open(&format!("{link}#{}", "x".repeat(32)));
+    open(&browser, &format!("{link}#{}", "x".repeat(32)));
     ask("unknown-token", "not known");
 
     pictures(&browser, &site, &format!("{link}#{TOKEN}"));
 
     // Whoever could listen and send a request once more is refused by the server.
-    browser.open(&format!("{link}#{TOKEN}"));
+    open(&browser, &format!("{link}#{TOKEN}"));
     browser.run(
         "const once = window.fetch; window.fetch = async (at, options) => { \
          if (options?.method === 'POST') { await once(at, options); } return once(at, options); }",
@@ -222,13 +228,13 @@ fn what_is_wrong_is_said() {
     ask("replayed", "sent before");
 
     site.servers[1].process.kill();
-    browser.open(&format!("{link}#{TOKEN}"));
+    open(&browser, &format!("{link}#{TOKEN}"));
     ask("gone", "Server 2");
 }
 
 /// Pictures in place of a drawing.
 fn pictures(browser: &Browser, site: &Site, link: &str) {
-    browser.open(link);
+    open(browser, link);
     let large = site.path("large.png");
     fs::File::create(&large).unwrap().set_len((20 << 20) + 1).unwrap();
     browser.send_keys("#file", large.to_str().unwrap());
