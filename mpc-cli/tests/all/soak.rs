@@ -300,12 +300,12 @@ impl Soak {
         let began = Instant::now();
         self.run();
         let ready = self.ready_at_the_end();
-        assert!(ready.iter().all(|ready| *ready == 1), "left at the servers and the client: {ready:?}");
         let (queries, tally) = (self.queries, self.tally.lock().unwrap());
         println!(
             "{what}: {queries} queries of {CLIENTS} clients in {:.0} s: {tally:#?}",
             began.elapsed().as_secs_f64()
         );
+        assert!(ready.iter().all(|ready| *ready == 1), "left at the servers and the client: {ready:?}");
         for (side, claims) in self.claims.lock().unwrap().iter().enumerate() {
             claims.check(&if side == 0 { "the clients".to_owned() } else { format!("server {}", side - 1) });
         }

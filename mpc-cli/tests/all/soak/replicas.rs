@@ -67,6 +67,8 @@ impl Databases {
                 let ended = format!("update {table} set holder = null, held_until = null");
                 self.client(store).execute(&ended, &[]).unwrap();
             }
+            let aged = "update mpc_used set at = at - interval '1 hour'";
+            self.client(store).execute(aged, &[]).unwrap();
         }
     }
 

@@ -100,15 +100,28 @@ impl DatabaseStore {
     }
 
     /// Removes what processes that were killed have left: batches that were never complete, those of which not all servers
-    /// have confirmed that they keep them, pieces of inferences that are gone.
+    /// have confirmed that they keep them, those that are used up, pieces of inferences that are gone.
     fn sweep(&self) -> Result<(), StoreError> {
-        for row in &self.connect()?.query(schema::ABANDONED, &[&self.scope])? {
-            if let Ok(id) = column::<&[u8]>(row, 0)?.try_into() {
-                self.remove(BatchId(id))?;
-            }
+        for id in self.ids(schema::ABANDONED, &[&self.scope])? {
+            self.remove(id)?;
+        }
+        for id in self.ids(schema::USED_UP, &[&self.scope, &HOLD_SECONDS])? {
+            self.retire(id)?;
         }
         self.connect()?.execute(schema::SWEEP, &[&self.scope])?;
         Ok(())
+    }
+
+    /// The batches that a statement gives.
+    fn ids(&self, statement: &str, parameters: &[&(dyn ToSql + Sync)]) -> Result<Vec<BatchId>, StoreError> {
+        let rows = self.connect()?.query(statement, parameters)?;
+        let id = |row: &::postgres::Row| Ok(column::<&[u8]>(row, 0)?.try_into().ok().map(BatchId));
+        rows.iter().filter_map(|row| id(row).transpose()).collect()
+    }
+
+    /// Removes a batch that is used up. A data owner notes it: servers may have some of it left.
+    fn retire(&self, id: BatchId) -> Result<(), StoreError> {
+        if self.scope.is_empty() { self.discard(id) } else { self.remove(id) }
     }
 
     /// The description of a complete batch as it is stored, and the key of its model.
@@ -164,9 +177,7 @@ const MODEL: (&str, i32) = ("the model", -1);
 
 impl PreparedStore for DatabaseStore {
     fn batches(&self) -> Result<Vec<BatchId>, StoreError> {
-        let rows = self.connect()?.query(schema::BATCHES, &[&self.scope])?;
-        let id = |row: &::postgres::Row| Ok(column::<&[u8]>(row, 0)?.try_into().ok().map(BatchId));
-        rows.iter().filter_map(|row| id(row).transpose()).collect()
+        self.ids(schema::BATCHES, &[&self.scope])
     }
 
     fn describe(&self, id: BatchId) -> Result<Description, StoreError> {
@@ -268,8 +279,7 @@ impl PreparedStore for DatabaseStore {
 
     fn remove_if_used_up(&self, id: BatchId) -> Result<(), StoreError> {
         match self.ready(id) {
-            Ok(ready) if ready.is_empty() && self.scope.is_empty() => self.discard(id),
-            Ok(ready) if ready.is_empty() => self.remove(id),
+            Ok(ready) if ready.is_empty() => self.retire(id),
             Ok(_) | Err(StoreError::UnknownBatch { .. }) => Ok(()),
             Err(error) => Err(error),
         }

@@ -193,6 +193,13 @@ pub(super) const ABANDONED: &str = "
     select id from mpc_batch where scope = $1 and ((description is null and writing_until < now()) or id in
         (select batch from mpc_dropped where scope = $1 and (held_until is null or held_until <= now())))";
 
+/// The batches in which nothing is ready, nor was used so short a time ago that it may be in use.
+pub(super) const USED_UP: &str = "
+    select id from mpc_batch where scope = $1 and description is not null
+        and not exists (select from mpc_prepared where mpc_prepared.scope = $1 and batch = id)
+        and not exists (select from mpc_used where mpc_used.scope = $1 and batch = id
+            and state = 'used' and at > now() - make_interval(secs => $2))";
+
 /// The pieces that nobody reads any more.
 pub(super) const SWEEP: &str = "
     delete from mpc_piece where scope = $1 and (orphan_since < now() - interval '1 day' or exists

@@ -130,6 +130,27 @@ fn nothing_is_claimed_twice_while_the_database_stops_and_starts() {
     assert!(store.ready(id).unwrap().iter().all(|index| !distinct.contains(index)));
 }
 
+/// Whoever used the last of it was killed before it could remove the batch.
+#[test]
+fn a_batch_that_was_used_up_is_removed_later_and_its_servers_are_told() {
+    let Some(server) = PostgresServer::shared() else { return };
+    let database = Database::open(&server.database()).unwrap();
+    for owner in [None, Some(Owner([9; 32]))] {
+        let open = || DatabaseStore::open(&database, key(), owner).unwrap();
+        let store = open();
+        let id = prepare(&store, 2);
+        (0..2).for_each(|_| drop(claim_any(&store, id).unwrap()));
+        // It may be in use.
+        assert_eq!(open().batches().unwrap(), [id]);
+        let aged = "update mpc_used set at = at - interval '1 hour'";
+        database.connect().unwrap().execute(aged, &[]).unwrap();
+        let later = open();
+        assert_eq!(later.batches().unwrap(), []);
+        let noted: Vec<_> = later.notes().unwrap().iter().map(|note| note.batch).collect();
+        assert_eq!(noted, if owner.is_none() { vec![id] } else { Vec::new() });
+    }
+}
+
 #[test]
 fn a_database_elsewhere_must_have_a_certificate_of_its_authority() {
     let Some(server) = PostgresServer::start() else { return };
