@@ -58,6 +58,9 @@ impl Watch for SessionProgress {
                 }
                 self.bar.set(inferences.into());
                 self.line(inferences, "inferences stored");
+                if inferences == self.count {
+                    self.bar.spin("auditing and completing the batch", "");
+                }
             }
             Event::Step { inference, phase, step } => self.step(inference, phase, step),
             Event::Inferred { inference } => self.line(inference + 1, "inferences done"),

@@ -124,6 +124,15 @@ pub enum InferenceError {
 }
 
 impl InferenceError {
+    /// The place of the inference that a dealer was found to have dealt wrongly, if that is the cause.
+    #[must_use]
+    pub fn wrongly_dealt(&self) -> Option<u32> {
+        match self {
+            Self::Step { source: ProtocolError::WronglyDealt { place }, .. } => Some(*place),
+            _ => None,
+        }
+    }
+
     /// A failure of what a party does in `step` over its link to the dealer.
     pub(crate) fn over_dealer_link(step: &str, source: ProtocolError) -> Self {
         let step = step.into();

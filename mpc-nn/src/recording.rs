@@ -90,18 +90,26 @@ pub(crate) async fn open<'s, R: Ring>(
     place: Place,
     mut source: impl FrameSource + 's,
 ) -> Result<CorrelationSource<'s>, InferenceError> {
-    let party = place.party;
-    let (expected, found) = (plan.recording_bytes(party), source.remaining());
-    if expected != found {
-        return Err(EncodingError::Length { what: Kind::Recording.what(), expected, found }.into());
-    }
-    let mut bytes = [0; Header::BYTES];
-    source.read(&mut bytes).map_err(|source| InferenceError::recording(labels::DEAL, source))?;
-    Header::new(plan, party).check_bytes(Kind::Recording, &bytes)?;
+    check(plan, place.party, &mut source)?;
     if plan.own().is_some() {
         return Ok(CorrelationSource::new(OwnRecorded::new(source), &plan.requests()));
     }
     let recorded = Recorded::begin(source, place).await;
     let recorded = recorded.map_err(|source| InferenceError::over_dealer_link(labels::DEAL, source))?;
     Ok(CorrelationSource::new(recorded, &plan.requests()))
+}
+
+/// Reads the header of a recording, which must be one of this plan and party, of the right length.
+pub(crate) fn check<R: Ring>(
+    plan: &Plan<R>,
+    party: usize,
+    source: &mut impl FrameSource,
+) -> Result<(), InferenceError> {
+    let (expected, found) = (plan.recording_bytes(party), source.remaining());
+    if expected != found {
+        return Err(EncodingError::Length { what: Kind::Recording.what(), expected, found }.into());
+    }
+    let mut bytes = [0; Header::BYTES];
+    source.read(&mut bytes).map_err(|source| InferenceError::recording(labels::DEAL, source))?;
+    Ok(Header::new(plan, party).check_bytes(Kind::Recording, &bytes)?)
 }

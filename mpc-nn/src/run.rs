@@ -41,6 +41,8 @@ pub mod labels {
     pub const HANDSHAKE: &str = mpc_protocols::session::HANDSHAKE;
     /// The needs of two parties that make correlations: base transfers, and the hints of a model.
     pub const MAKE_SETUP: [&str; 2] = [mpc_ot::OPENING, mpc_protocols::own::MAKE];
+    /// The commitments of a dealer, and the seeds that it tells.
+    pub const AUDIT: &str = "audit of the dealer";
     /// The dealer's seeds and corrections.
     pub const DEAL: &str = "deal correlations";
 }

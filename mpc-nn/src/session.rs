@@ -7,6 +7,7 @@
 //! [recording] made with that model ([`infer_recorded`](PartySession::infer_recorded)). Two parties that
 //! [open a pair](PartySession::open_pair) make their correlations themselves, over a second link.
 
+mod audit;
 mod maker;
 
 use alloc::borrow::ToOwned;
@@ -31,6 +32,7 @@ use crate::plan::{Correlations, Plan};
 use crate::recording;
 use crate::run::{Inference, Inputs, Model, ModelSource, Observer, Outputs, Prepared, Preprocessing, labels};
 
+pub use audit::{Audit, CommittedSeeds};
 pub use maker::CorrelationMaker;
 
 use maker::{Progress, begin, check_dealt};
@@ -338,6 +340,7 @@ pub struct DealerSession<'a, R: Ring> {
     dealer: Dealer<R>,
     links: Vec<Link>,
     plan: &'a Plan<R>,
+    session: [u8; 16],
 }
 
 impl<'a, R: Ring> DealerSession<'a, R> {
@@ -353,9 +356,10 @@ impl<'a, R: Ring> DealerSession<'a, R> {
         check_dealt(plan)?;
         let shaken = session::connect_to_parties(&mut links, &agreement(plan, &options)).await;
         shaken.map_err(|source| InferenceError::over_party_link(labels::HANDSHAKE, source))?;
-        let mut dealer = Dealer::new(plan.settings().parties, options.seed).map_err(in_dealing)?;
+        let SessionOptions { session, seed, .. } = options;
+        let mut dealer = Dealer::new(plan.settings().parties, seed).map_err(in_dealing)?;
         dealer.deal(&mut links, &plan.setup_requests(), |_| ()).await.map_err(in_dealing)?;
-        Ok(Self { dealer, links, plan })
+        Ok(Self { dealer, links, plan, session })
     }
 
     /// Deals the correlations of one inference, with fresh seeds, whether the parties use them at once or record them.

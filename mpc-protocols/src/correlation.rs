@@ -20,13 +20,16 @@ mod source;
 pub use dealer::Dealer;
 pub use dealt::{Dealt, OwnRecorded, Recorded};
 pub use fields::{Correlation, Fields};
-pub use layout::{CORRECTION_FRAME_BYTES, Field, Form, LAYOUT, Layout, Origin, layout_digest};
+pub use layout::{CORRECTION_FRAME_BYTES, Field, Form, LAYOUT, Layout, Origin, SEEDS_BYTES, layout_digest};
 pub use provider::{Provided, Provider, Share};
 pub use record::{frame_lengths, record, traffic};
 pub use request::Request;
 pub use source::CorrelationSource;
 
 pub(crate) use at_rest::{AtRest, BLOCK, BitsAtRest};
-pub(crate) use dealing::{Deal, Dealing, Secret};
+pub(crate) use dealer::SessionSeeds;
+pub(crate) use dealing::{Compare, Corrections, Deal, Dealing, Secret};
+pub(crate) use dealt::generators;
 pub(crate) use fields::Made;
+pub(crate) use kinds::kind;
 pub(crate) use packed::Expansion;

@@ -103,6 +103,18 @@ pub enum ProtocolError {
         /// The correlation that was asked for.
         request: Box<Request>,
     },
+    /// What the dealer has dealt is not what its seed stands for.
+    #[error("the dealer has dealt wrongly: inference {place} of those that it committed to is not what follows from its seed")]
+    WronglyDealt {
+        /// Which of the sessions that it committed to.
+        place: u32,
+    },
+    /// A party departed from the draw of what is audited.
+    #[error("party {party} departed from the joint draw of what is audited")]
+    Draw {
+        /// The party.
+        party: usize,
+    },
     /// The operand of a protocol has the wrong number of elements.
     #[error("{protocol}: expected {expected} elements, got {got}")]
     OperandLength {

@@ -14,7 +14,7 @@ use crate::bilinear::FixedRight;
 use crate::correlation::{AtRest, Deal, Dealing, Fields};
 use crate::error::check_len;
 use crate::open::{self, open_all};
-use crate::{Bilinear, Correlation, Party, ProtocolError, Request, sharing};
+use crate::{Bilinear, Correlation, Party, Place, ProtocolError, Request, sharing};
 
 /// One party's share of a random mask of a layer's weights, which the dealer remembers. It is uniform modulo 2^w where w bits
 /// of the layer's results are read.
@@ -108,7 +108,7 @@ impl<R: Ring> Correlation for FixedWeightProduct<R> {
 
     fn from_fields(shape: &FixedWeightShape, fields: &mut Fields<R>) -> Result<Self, ProtocolError> {
         let width = fields.width();
-        Ok(Self { map: shape.map, width, c: fields.dealt(shape.map.output_len(), width) })
+        Ok(Self { map: shape.map, width, c: fields.dealt_apart(shape.map.output_len(), width) })
     }
 }
 
@@ -188,6 +188,16 @@ impl<R: Ring> FixedWeights<R> {
     #[must_use]
     pub fn difference(&self) -> &[R] {
         self.difference.elements()
+    }
+
+    /// This party's share of the mask B = W − Δ, in a sharing of its own.
+    pub(crate) fn mask_share(&self, place: Place) -> FixedRight<R> {
+        let mut share = SecretVec::copy_of(self.shares.elements());
+        if place.party == 0 {
+            let difference = self.difference.elements().iter();
+            share.iter_mut().zip(difference).for_each(|(x, &y)| *x = x.wrapping_sub(y));
+        }
+        FixedRight::new(share)
     }
 
     /// Computes all that can be computed before the input is there: Z = A ∗ Δ + C. The first time, weights are packed

@@ -152,6 +152,14 @@ pub enum ServiceError {
         /// How it is named.
         name: String,
     },
+    /// A dealer whose audit has found a wrong inference: nothing of the batch is kept.
+    #[error("the dealer {dealer} has dealt wrongly: prepared inference {place} is not what follows from the seed that it committed to; nothing of the batch is kept")]
+    WronglyDealt {
+        /// The dealer.
+        dealer: String,
+        /// Which of the inferences of the batch.
+        place: u32,
+    },
     /// A session that lasts longer than this side allows.
     #[error("the session with {peer} took longer than {seconds} s, the limit here")]
     TooLong {
@@ -287,9 +295,11 @@ impl ServiceError {
             Self::Link { source, .. } => of_transport(source),
             Self::Session { source, .. } => transport_error(source.as_ref()).map_or(Kind::Own, of_transport),
             Self::Lost { .. } => Kind::PeerLost,
-            Self::Malformed { .. } | Self::Version { .. } | Self::Elsewhere { .. } | Self::Unplaced { .. } => {
-                Kind::Differs
-            }
+            Self::Malformed { .. }
+            | Self::Version { .. }
+            | Self::Elsewhere { .. }
+            | Self::Unplaced { .. }
+            | Self::WronglyDealt { .. } => Kind::Differs,
             Self::Refused { refusal: Refusal::Differs, .. } => Kind::Differs,
             Self::Refused { refusal: Refusal::Absent, .. } => Kind::TimedOut,
             Self::Refused { .. } | Self::NotDeposited { .. } | Self::Replaced { .. } | Self::Restored { .. } => {
@@ -303,9 +313,11 @@ impl ServiceError {
     /// The part of it that a peer is told: nothing about this side's files.
     pub(crate) fn refusal(&self) -> Refused {
         match self {
-            Self::Version { .. } | Self::Malformed { .. } | Self::Elsewhere { .. } | Self::Unplaced { .. } => {
-                (Refusal::Differs, self.to_string())
-            }
+            Self::Version { .. }
+            | Self::Malformed { .. }
+            | Self::Elsewhere { .. }
+            | Self::Unplaced { .. }
+            | Self::WronglyDealt { .. } => (Refusal::Differs, self.to_string()),
             _ => (Refusal::Internal, "a fault on this side; its log says more".to_owned()),
         }
     }

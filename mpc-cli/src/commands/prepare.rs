@@ -27,6 +27,14 @@ pub struct PrepareArguments {
     /// How many inferences.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100_000))]
     count: u32,
+    /// Audits the dealer: so many of the inferences are drawn once all are there, destroyed, and dealt again.
+    ///
+    /// The dealer commits to the seeds of all N before it deals, the parties draw Q of them together, and each compares what it
+    /// was sent with what follows from their seeds. A dealer that deals one of N wrongly is found out with probability Q/N: the
+    /// command then names it, keeps nothing and ends with code 3. N - Q inferences are left. It finds wrong
+    /// correlations, not a dealer that works together with somebody.
+    #[arg(long, value_name = "Q", default_value_t = 0, hide_default_value = true)]
+    audit: u32,
     /// The store of prepared inferences, a folder or a database.
     #[arg(long, value_name = STORE)]
     store: StoreArgument,
@@ -34,12 +42,17 @@ pub struct PrepareArguments {
 
 /// Runs the command.
 pub fn run(arguments: &PrepareArguments) -> Result<(), Failure> {
+    let &PrepareArguments { count, audit, .. } = arguments;
     let model = PublicModel::read(&arguments.model)?;
     let client = arguments.connect.client()?;
     disclose(&model);
     let store = arguments.store.own(&client.endpoint.identity)?;
-    let mut bars = in_ring!(model.terms.ring, R => SessionProgress::new(&model.plan::<R>()?, arguments.count));
-    let batch = smol::block_on(client.prepare(&model, arguments.count, &*store, &mut bars))?;
+    let mut bars = in_ring!(model.terms.ring, R => SessionProgress::new(&model.plan::<R>()?, count));
+    let batch = smol::block_on(client.prepare_audited(&model, (count, audit), &*store, &mut bars))?;
     drop(bars);
-    print(&format!("batch {batch}: {} inferences are ready in {}\n", arguments.count, arguments.store))
+    let audited = match audit {
+        0 => String::new(),
+        _ => format!("; {audit} were audited: the dealer had dealt them rightly"),
+    };
+    print(&format!("batch {batch}: {} inferences are ready in {}{audited}\n", count - audit, arguments.store))
 }

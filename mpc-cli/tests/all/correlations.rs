@@ -4,7 +4,7 @@ use std::thread;
 use std::time::Duration;
 
 use crate::support::claims::{Claims, Random};
-use crate::support::{Query, Site};
+use crate::support::{Process, Query, Site};
 
 const PREPARED: usize = 120;
 
@@ -52,6 +52,26 @@ fn killing_at_random_never_has_a_prepared_inference_used_twice() {
     // What is ready is not used: whoever used a place has it no more.
     assert!(site.ready("clinic.store") + of_client.len() <= PREPARED);
     assert!(site.ready("acme.store") + of_server.len() <= PREPARED);
+}
+
+#[test]
+fn an_audit_leaves_what_was_not_drawn() {
+    let site = Site::new();
+    let dealer = site.start_dealer(None);
+    let server = site.start_server(None, dealer.address);
+    let query = Query { is_prepared: true, ..Query::new(&site, server.address, dealer.address) };
+    let audit = |count: usize, audited: &str| {
+        let mut command = query.prepare_command(count);
+        command.args(["--audit", audited]);
+        Process::start("clinic", command).end()
+    };
+    let (code, log) = audit(9, "5");
+    assert_eq!((code, site.ready("clinic.store"), site.ready("acme.store")), (Some(0), 4, 4), "{log}");
+    (0..4).for_each(|_| query.succeeds());
+    // An audit that leaves nothing is asked for by mistake.
+    let (code, log) = audit(3, "3");
+    assert_eq!((code, site.ready("clinic.store")), (Some(2), 0), "{log}");
+    assert!(log.contains("3 of 3 are to be audited"), "{log}");
 }
 
 #[test]

@@ -114,6 +114,11 @@ impl<R: Ring> Model<R> {
         Ok(Self { header: Header::new(plan, party.index()), weights, constants })
     }
 
+    /// The weights as they were loaded, by the indices of their masks.
+    pub(crate) fn loaded_weights(&self) -> &[FixedWeights<R>] {
+        &self.weights
+    }
+
     /// This party's part of each weight, in the order of the plan.
     pub(crate) fn weight_shares(&self) -> Vec<&[R]> {
         self.weights.iter().map(FixedWeights::share).collect()

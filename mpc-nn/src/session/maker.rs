@@ -58,6 +58,14 @@ impl CorrelationMaker {
         }
     }
 
+    /// The link to the dealer.
+    pub(super) fn dealer(&mut self) -> Result<&mut Link, InferenceError> {
+        match self {
+            Self::Dealer(link) => Ok(link),
+            Self::Parties(_) => Err(InferenceError::Role { reason: "there is no dealer to audit" }),
+        }
+    }
+
     /// The traffic over the link for them.
     pub(super) fn meter(&self) -> &Meter {
         match self {

@@ -47,16 +47,44 @@ pub fn run_parties<R: Ring, O: Send>(
     inferences: usize,
     party: impl AsyncFn(MemoryTransport, Link) -> O + Sync,
 ) -> Vec<O> {
+    let deal = async |dealer: &mut DealerSession<'_, R>| {
+        for _ in 0..inferences {
+            dealer.deal(|_| ()).await?;
+        }
+        Ok(())
+    };
+    run_with_dealer(plan, deal, party)
+}
+
+/// As [`run_parties`], with a dealer that is audited.
+pub fn run_audited<R: Ring, O: Send>(
+    plan: &Plan<R>,
+    count: u32,
+    audited: u32,
+    party: impl AsyncFn(MemoryTransport, Link) -> O + Sync,
+) -> Vec<O> {
+    let deal = async |dealer: &mut DealerSession<'_, R>| {
+        let seeds = dealer.commit(count).await?;
+        for place in 0..count {
+            dealer.deal_committed(&seeds, place, |_| ()).await?;
+        }
+        dealer.tell_seeds(seeds, audited).await
+    };
+    run_with_dealer(plan, deal, party)
+}
+
+fn run_with_dealer<R: Ring, O: Send>(
+    plan: &Plan<R>,
+    deal: impl AsyncFnOnce(&mut DealerSession<'_, R>) -> Result<(), InferenceError> + Send,
+    party: impl AsyncFn(MemoryTransport, Link) -> O + Sync,
+) -> Vec<O> {
     let parties = plan.settings().parties;
     let (party_links, dealer_links) = dealer_links(parties, DEADLINE);
     thread::scope(|scope| {
         let dealing = scope.spawn(move || {
             smol::block_on(async {
                 let mut dealer = DealerSession::open(dealer_links, plan, options(99)).await?;
-                for _ in 0..inferences {
-                    dealer.deal(|_| ()).await?;
-                }
-                Ok::<_, InferenceError>(())
+                deal(&mut dealer).await
             })
         });
         let party = &party;

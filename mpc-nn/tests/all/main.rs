@@ -1,6 +1,7 @@
 //! All integration tests in one program, so that the protocols are compiled once for all of them.
 #![allow(missing_docs)]
 
+mod audit;
 mod calibration;
 mod clear;
 mod common;

@@ -5,10 +5,11 @@ use alloc::vec::Vec;
 use mpc_ring::Ring;
 use mpc_shares::{Prg, SecretVec, Seed, check_parties};
 use mpc_transport::Link;
+use zeroize::Zeroizing;
 
-use super::dealing::{Dealing, send};
+use super::dealing::{Corrections, Dealing, send};
 use super::kinds::kind;
-use super::layout::CORRECTION_FRAME_BYTES;
+use super::layout::{CORRECTION_FRAME_BYTES, SEEDS_BYTES};
 use super::request::Request;
 use crate::ProtocolError;
 use crate::bilinear::FixedRight;
@@ -34,16 +35,21 @@ impl<R: Ring> Dealer<R> {
         Ok(Self { parties, generator: Prg::new(seed), weight_masks: Vec::new() })
     }
 
-    /// Deals one session: a fresh seed to every party, then, correlation by correlation, the corrections to the last.
+    /// A fresh seed for [`deal_from`](Self::deal_from).
+    pub fn seed(&mut self) -> Seed {
+        self.generator.seed()
+    }
+
+    /// Deals one session: fresh seeds to every party, then, correlation by correlation, the corrections to the last.
     ///
     /// `links[i]` leads to party i. `progress` is called after each correlation with its index.
     ///
     /// # Security
-    /// Every session has seeds of its own; a party sees its seed alone. Weight masks requested here are kept and may be
+    /// Every session has seeds of its own; a party sees its seeds alone. Weight masks requested here are kept and may be
     /// used by this and later sessions; those of a session that fails are forgotten.
     ///
     /// # Rounds and communication
-    /// One-way: 32 bytes to each party and [`Request::traffic`] to the last.
+    /// One-way: 64 bytes to each party and [`Request::traffic`] to the last.
     ///
     /// # Errors
     /// [`ProtocolError::DealerLink`], [`ProtocolError::UnknownMask`].
@@ -53,9 +59,28 @@ impl<R: Ring> Dealer<R> {
         plan: &[Request],
         progress: impl FnMut(usize) + Send,
     ) -> Result<(), ProtocolError> {
+        let seed = self.seed();
+        self.deal_from(links, plan, &seed, progress).await
+    }
+
+    /// As [`deal`](Self::deal), where everything that no mask of weights is part of follows from a [`seed`](Self::seed): it may
+    /// be told to all parties when they have destroyed what was dealt, for an [audit](crate::audit).
+    ///
+    /// # Security
+    /// A seed serves one session.
+    ///
+    /// # Errors
+    /// As for [`deal`](Self::deal).
+    pub async fn deal_from(
+        &mut self,
+        links: &mut [Link],
+        plan: &[Request],
+        seed: &Seed,
+        progress: impl FnMut(usize) + Send,
+    ) -> Result<(), ProtocolError> {
         crate::error::check_len("dealer links", self.parties, links.len())?;
         let known = self.weight_masks.len();
-        let dealt = self.deal_session(links, plan, progress).await;
+        let dealt = self.deal_session(links, plan, seed, progress).await;
         if dealt.is_err() {
             self.weight_masks.truncate(known);
         }
@@ -66,20 +91,27 @@ impl<R: Ring> Dealer<R> {
         &mut self,
         links: &mut [Link],
         plan: &[Request],
+        seed: &Seed,
         mut progress: impl FnMut(usize) + Send,
     ) -> Result<(), ProtocolError> {
-        let mut generators = Vec::with_capacity(self.parties);
-        for (party, link) in links.iter_mut().enumerate() {
-            let seed = self.generator.seed();
-            send(link, party, seed.expose()).await?;
-            generators.push(Prg::new(seed));
+        let SessionSeeds { parties, own } = SessionSeeds::from_one(seed, self.parties);
+        let mut apart = Vec::with_capacity(self.parties);
+        let mut frame = Zeroizing::new([0; SEEDS_BYTES]);
+        for (party, (link, seed)) in links.iter_mut().zip(&parties).enumerate() {
+            let beside = self.generator.seed();
+            frame[..Seed::BYTES].copy_from_slice(seed.expose());
+            frame[Seed::BYTES..].copy_from_slice(beside.expose());
+            send(link, party, &frame[..]).await?;
+            apart.push(Prg::new(beside));
         }
-        let own = Prg::new(self.generator.seed());
+        // The last party is sent the corrections of it.
+        apart.pop();
         let Some(link) = links.last_mut() else { return Ok(()) };
         let mut dealing = Dealing {
-            generators,
-            own,
-            link,
+            generators: parties.into_iter().map(Prg::new).collect(),
+            apart,
+            own: Prg::new(own),
+            corrections: Corrections::Sent(link),
             frame: SecretVec::zeros(CORRECTION_FRAME_BYTES),
             weight_masks: &mut self.weight_masks,
             input_mask: SecretVec::zeros(0),
@@ -90,5 +122,18 @@ impl<R: Ring> Dealer<R> {
             progress(index);
         }
         Ok(())
+    }
+}
+
+/// The seeds of a session that follow from one: each party's, and the dealer's own.
+pub(crate) struct SessionSeeds {
+    pub(crate) parties: Vec<Seed>,
+    pub(crate) own: Seed,
+}
+
+impl SessionSeeds {
+    pub(crate) fn from_one(seed: &Seed, parties: usize) -> Self {
+        let mut generator = Prg::new(Seed::copy_of(seed.expose()));
+        Self { parties: (0..parties).map(|_| generator.seed()).collect(), own: generator.seed() }
     }
 }

@@ -13,7 +13,7 @@ use mpc_transport::{Connection, Link};
 
 use super::at_rest::BLOCK;
 use super::fields::Correlation;
-use super::layout::{Field, Form, Layout};
+use super::layout::{Field, Form, Layout, Origin};
 use crate::ProtocolError;
 use crate::bilinear::FixedRight;
 
@@ -67,24 +67,40 @@ impl<R: Ring, C: Deal<R>> Kind<R> for Of<C> {
     }
 }
 
+/// Where the corrections of a session go.
+pub(crate) enum Corrections<'a> {
+    /// To the last party.
+    Sent(&'a mut Link),
+    /// Nowhere: they are dealt again.
+    Compared(&'a mut dyn Compare),
+}
+
+/// Takes corrections that are dealt again.
+pub(crate) trait Compare: Send {
+    /// Takes the next frame of a field, with so many values.
+    fn take(&mut self, field: &Field, len: usize, frame: &[u8]) -> Result<(), ProtocolError>;
+}
+
 /// The dealer's view of one session: every party's generator, its own, and the link to the last party.
 pub(crate) struct Dealing<'a, R: Ring> {
-    pub(super) generators: Vec<Prg>,
-    pub(super) own: Prg,
-    pub(super) link: &'a mut Link,
+    pub(crate) generators: Vec<Prg>,
+    /// Of the parties but the last, for what is dealt apart; of an auditor its own alone.
+    pub(crate) apart: Vec<Prg>,
+    pub(crate) own: Prg,
+    pub(crate) corrections: Corrections<'a>,
     /// The frame sent last.
-    pub(super) frame: Secret<u8>,
+    pub(crate) frame: Secret<u8>,
     /// The weight masks of a model, in the order in which they were set up.
     pub(crate) weight_masks: &'a mut Vec<FixedRight<R>>,
     /// The mask of the last layer's input.
     pub(crate) input_mask: Secret<R>,
     /// The fields of the correlation in hand that have not been dealt.
-    pub(super) fields: vec::IntoIter<Field>,
+    pub(crate) fields: vec::IntoIter<Field>,
 }
 
 impl<R: Ring> Dealing<'_, R> {
     /// Deals one correlation, all of its fields.
-    pub(super) async fn deal(&mut self, kind: &dyn Kind<R>) -> Result<(), ProtocolError> {
+    pub(crate) async fn deal(&mut self, kind: &dyn Kind<R>) -> Result<(), ProtocolError> {
         self.fields = kind.layout()?.into_fields();
         kind.deal(self).await?;
         assert!(self.fields.next().is_none(), "a field was not dealt");
@@ -151,8 +167,11 @@ impl<R: Ring> Dealing<'_, R> {
         fill: impl FnMut(usize, &mut [R]) + Send,
     ) -> Result<(), ProtocolError> {
         let field = self.field();
-        let (_, others) = split_last(&mut self.generators);
-        correct(field, block, self.link, &mut self.frame, others, R::wrapping_sub, fill).await
+        let others = match field.origin {
+            Origin::DealtApart => &mut self.apart,
+            Origin::Uniform | Origin::Dealt => split_last(&mut self.generators).1,
+        };
+        correct(field, block, &mut self.corrections, &mut self.frame, others, R::wrapping_sub, fill).await
     }
 
     /// Makes `words` the XOR of the parties' shares of the next field.
@@ -169,7 +188,7 @@ impl<R: Ring> Dealing<'_, R> {
     ) -> Result<(), ProtocolError> {
         let field = self.field();
         let (_, others) = split_last(&mut self.generators);
-        correct(field, block, self.link, &mut self.frame, others, |x, y| x ^ y, fill).await
+        correct(field, block, &mut self.corrections, &mut self.frame, others, |x, y| x ^ y, fill).await
     }
 
     /// Makes the items that `fill` writes, by their index, the sum of the parties' shares of the next field; the others'
@@ -183,7 +202,7 @@ impl<R: Ring> Dealing<'_, R> {
         let (_, others) = split_last(&mut self.generators);
         let mut others: Vec<_> = others.iter_mut().map(|generator| Prg::new(generator.seed())).collect();
         let fill = |from: usize, values: &mut [R]| fill(from / item, values);
-        correct(field, item, self.link, &mut self.frame, &mut others, R::wrapping_sub, fill).await
+        correct(field, item, &mut self.corrections, &mut self.frame, &mut others, R::wrapping_sub, fill).await
     }
 }
 
@@ -196,7 +215,7 @@ fn split_last(generators: &mut [Prg]) -> (&mut Prg, &mut [Prg]) {
 async fn correct<E: Ring>(
     field: Field,
     block: usize,
-    link: &mut Link,
+    corrections: &mut Corrections<'_>,
     frame: &mut [u8],
     others: &mut [Prg],
     without: impl Fn(E, E) -> E,
@@ -209,7 +228,7 @@ async fn correct<E: Ring>(
     }
     let block = block.clamp(1, field.len.max(1));
     let (mut values, mut share) = (Secret::zeros(block), Secret::zeros(block));
-    let mut frame = Frame { field, link, last: others.len(), bytes: frame, filled: 0 };
+    let mut frame = Frame { field, corrections, last: others.len(), bytes: frame, filled: 0 };
     for from in (0..field.len).step_by(block) {
         let values = &mut values[..block.min(field.len - from)];
         fill(from, values);
@@ -220,16 +239,16 @@ async fn correct<E: Ring>(
 }
 
 /// The frame of a field that is being filled.
-struct Frame<'a> {
+struct Frame<'a, 'c> {
     field: Field,
-    link: &'a mut Link,
+    corrections: &'a mut Corrections<'c>,
     last: usize,
     bytes: &'a mut [u8],
     /// The number of values in it.
     filled: usize,
 }
 
-impl Frame<'_> {
+impl Frame<'_, '_> {
     /// Appends values, and sends each frame that is full.
     async fn append<E: Ring>(&mut self, mut values: &[E]) -> Result<(), ProtocolError> {
         let field = self.field;
@@ -250,9 +269,12 @@ impl Frame<'_> {
     async fn send(&mut self) -> Result<(), ProtocolError> {
         let filled = mem::take(&mut self.filled);
         if filled == 0 {
-            Ok(())
-        } else {
-            send(self.link, self.last, &self.bytes[..self.field.packed_bytes(filled)]).await
+            return Ok(());
+        }
+        let frame = &self.bytes[..self.field.packed_bytes(filled)];
+        match self.corrections {
+            Corrections::Sent(link) => send(link, self.last, frame).await,
+            Corrections::Compared(by) => by.take(&self.field, filled, frame),
         }
     }
 }

@@ -1,4 +1,4 @@
-//! The dealer as a party's provider: a seed, and for the last party corrections, over a link or from a recording.
+//! The dealer as a party's provider: seeds, and for the last party corrections, over a link or from a recording.
 
 use alloc::boxed::Box;
 use alloc::vec::Vec;
@@ -7,7 +7,7 @@ use mpc_shares::{Prg, SecretVec, Seed};
 use mpc_transport::{Connection, FrameSource, Link, TransportError};
 use zeroize::Zeroizing;
 
-use super::layout::{CORRECTION_FRAME_BYTES, Origin};
+use super::layout::{CORRECTION_FRAME_BYTES, Origin, SEEDS_BYTES};
 use super::provider::{Provided, Provider, Share};
 use super::request::Request;
 use crate::ProtocolError;
@@ -17,10 +17,10 @@ use crate::place::Place;
 pub struct Dealt<'a>(Stream<&'a mut Link>);
 
 impl<'a> Dealt<'a> {
-    /// Begins a session: receives this party's seed. The last party needs the link during the session.
+    /// Begins a session: receives this party's seeds. The last party needs the link during the session.
     ///
     /// # Rounds and communication
-    /// 32 bytes ([`traffic`](super::traffic) has the whole session's).
+    /// 64 bytes ([`traffic`](super::traffic) has the whole session's).
     ///
     /// # Errors
     /// [`ProtocolError::Transport`].
@@ -39,7 +39,7 @@ impl Provider for Dealt<'_> {
 pub struct Recorded<S: FrameSource>(Stream<Kept<S>>);
 
 impl<S: FrameSource> Recorded<S> {
-    /// Begins a session with the recorded seed.
+    /// Begins a session with the recorded seeds.
     ///
     /// # Security
     /// A recording serves one session: it must be gone from where it was kept before this.
@@ -77,10 +77,18 @@ impl<S: FrameSource> Frames for Kept<S> {
     }
 }
 
+/// The generators of a session's first frame.
+pub(crate) fn generators(seeds: &[u8; SEEDS_BYTES]) -> [Prg; 2] {
+    let (halves, _) = seeds.as_chunks::<{ Seed::BYTES }>();
+    [0, 1].map(|half: usize| Prg::new(Seed::copy_of(&halves[half])))
+}
+
 /// Parties 0 … n−2 expand a seed. The last party expands one too for what is uniformly random, and is sent the corrections
 /// that make all shares add up.
 struct Stream<F> {
     generator: Prg,
+    /// For what is dealt apart.
+    apart: Prg,
     /// The last party's.
     corrections: Option<F>,
     /// The frame received last.
@@ -89,10 +97,12 @@ struct Stream<F> {
 
 impl<F: Frames> Stream<F> {
     async fn begin(mut frames: F, place: Place) -> Result<Self, ProtocolError> {
-        let mut bytes = Zeroizing::new([0; Seed::BYTES]);
+        let mut bytes = Zeroizing::new([0; SEEDS_BYTES]);
         frames.next(bytes.as_mut_slice()).await?;
+        let [generator, apart] = generators(&bytes);
         Ok(Self {
-            generator: Prg::new(Seed::copy_of(&bytes)),
+            generator,
+            apart,
             corrections: place.is_last().then_some(frames),
             frame: SecretVec::zeros(if place.is_last() { CORRECTION_FRAME_BYTES } else { 0 }),
         })
@@ -101,8 +111,9 @@ impl<F: Frames> Stream<F> {
     async fn fill(&mut self, shares: Vec<&mut dyn Share>) -> Result<(), ProtocolError> {
         for share in shares {
             match (&mut self.corrections, share.field().origin) {
-                (Some(frames), Origin::Dealt) => receive(frames, &mut self.frame, share).await?,
-                _ => share.expand(&mut self.generator),
+                (Some(frames), Origin::Dealt | Origin::DealtApart) => receive(frames, &mut self.frame, share).await?,
+                (None, Origin::DealtApart) => share.expand(&mut self.apart),
+                (None, Origin::Dealt) | (_, Origin::Uniform) => share.expand(&mut self.generator),
             }
         }
         Ok(())

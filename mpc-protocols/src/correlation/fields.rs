@@ -143,6 +143,11 @@ impl<R: Ring> Fields<R> {
         self.elements(Field::elements::<R>(Origin::Dealt, len, bits))
     }
 
+    /// As [`dealt`](Self::dealt), of values that follow from masks of weights.
+    pub(crate) fn dealt_apart(&mut self, len: usize, bits: u32) -> AtRest<R> {
+        self.elements(Field::elements::<R>(Origin::DealtApart, len, bits))
+    }
+
     /// Dealt words.
     pub(crate) fn dealt_words(&mut self, len: usize) -> AtRest<u64> {
         self.words(Field::words(Origin::Dealt, len))

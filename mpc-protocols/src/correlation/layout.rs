@@ -4,6 +4,7 @@ use alloc::vec::{self, Vec};
 use core::ops::Range;
 
 use mpc_ring::{Ring, packing};
+use mpc_shares::Seed;
 use mpc_transport::Traffic;
 use sha2::{Digest, Sha256};
 
@@ -16,6 +17,10 @@ pub const LAYOUT: &str = "layout of correlations";
 /// The dealer's corrections travel in frames of at most this many bytes.
 pub const CORRECTION_FRAME_BYTES: usize = 1 << 16;
 
+/// The first frame of a session at every party: its seed, and the one from which it expands what is [dealt
+/// apart](Origin::DealtApart).
+pub const SEEDS_BYTES: usize = 2 * Seed::BYTES;
+
 /// The origin of a field's values.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Origin {
@@ -23,6 +28,17 @@ pub enum Origin {
     Uniform,
     /// Fixed by those who make the correlation.
     Dealt,
+    /// Fixed by masks that outlive the session, those of weights: a dealer has the shares expand from a seed of their own, which
+    /// no [audit](crate::audit) makes known.
+    DealtApart,
+}
+
+impl Origin {
+    /// Whether those who make the correlation fix the values.
+    #[must_use]
+    pub fn is_dealt(self) -> bool {
+        self != Self::Uniform
+    }
 }
 
 /// The form in which a party holds its share of a field.
@@ -80,7 +96,7 @@ impl Field {
 
     /// The values of each frame in which the last party receives this field.
     pub fn frames(self) -> impl ExactSizeIterator<Item = Range<usize>> {
-        self.cut(if self.origin == Origin::Dealt { self.len } else { 0 })
+        self.cut(if self.origin.is_dealt() { self.len } else { 0 })
     }
 
     /// The values of each frame in which a party keeps this field, where two parties make all of it.
@@ -136,7 +152,7 @@ impl Layout {
     /// from a seed is a few words.
     #[must_use]
     pub fn memory(&self, place: Place) -> u64 {
-        let dealt = self.0.iter().filter(|field| place.is_last() && field.origin == Origin::Dealt);
+        let dealt = self.0.iter().filter(|field| place.is_last() && field.origin.is_dealt());
         dealt.map(|field| field.packed_bytes(field.len) as u64).sum()
     }
 
@@ -168,7 +184,7 @@ fn digest_of(layouts: impl Iterator<Item = Layout>) -> [u8; 32] {
                 Form::Words => (1, 0),
                 Form::Packed { item } => (2, item),
             };
-            digest.update([u8::from(origin == Origin::Dealt), form]);
+            digest.update([origin as u8, form]);
             [len as u64, bits.into(), bytes as u64, item as u64].iter().for_each(|n| digest.update(n.to_le_bytes()));
         }
     }
@@ -187,6 +203,7 @@ mod tests {
         let fields = [
             field,
             Field { origin: Origin::Uniform, ..field },
+            Field { origin: Origin::DealtApart, ..field },
             Field { form: Form::Words, ..field },
             Field { form: Form::Packed { item: 2 }, ..field },
             Field { form: Form::Packed { item: 4 }, ..field },

@@ -3,26 +3,26 @@
 use core::iter;
 
 use mpc_ring::Ring;
-use mpc_shares::{SecretVec, Seed};
+use mpc_shares::SecretVec;
 use mpc_transport::{Connection, Link, RecordingError, Traffic, TransportError};
 
-use super::layout::{CORRECTION_FRAME_BYTES, Layout};
+use super::layout::{CORRECTION_FRAME_BYTES, Layout, SEEDS_BYTES};
 use super::request::Request;
 use crate::ProtocolError;
 use crate::place::Place;
 
-/// The traffic that a party receives from the dealer in a session that is dealt to `plan` in ring `R`: its seed, and
+/// The traffic that a party receives from the dealer in a session that is dealt to `plan` in ring `R`: its seeds, and
 /// for the last party the corrections, all in one round.
 #[must_use]
 pub fn traffic<R: Ring>(plan: &[Request], place: Place) -> Traffic {
     let corrections = plan.iter().filter(|_| place.is_last()).map(Request::traffic::<R>);
-    Traffic::receive(Seed::BYTES as u64) + corrections.sum()
+    Traffic::receive(SEEDS_BYTES as u64) + corrections.sum()
 }
 
 /// The lengths of the frames that [`traffic`] counts, in the order in which they arrive: all that a party ever has to keep
 /// of a session that is dealt before its correlations are used.
 pub fn frame_lengths<R: Ring>(plan: &[Request], place: Place) -> impl Iterator<Item = usize> {
-    iter::once(Seed::BYTES).chain(plan.iter().flat_map(move |request| correction_lengths::<R>(request, place)))
+    iter::once(SEEDS_BYTES).chain(plan.iter().flat_map(move |request| correction_lengths::<R>(request, place)))
 }
 
 /// The lengths of the frames of one request's corrections, which the last party alone receives.
@@ -50,8 +50,8 @@ pub async fn record<R: Ring>(
     mut keep: impl FnMut(&[u8]) -> Result<(), RecordingError>,
     mut progress: impl FnMut(usize),
 ) -> Result<(), ProtocolError> {
-    let mut buffer = SecretVec::<u8>::zeros(if place.is_last() { CORRECTION_FRAME_BYTES } else { Seed::BYTES });
-    pass_on(link, &mut buffer[..Seed::BYTES], &mut keep).await?;
+    let mut buffer = SecretVec::<u8>::zeros(if place.is_last() { CORRECTION_FRAME_BYTES } else { SEEDS_BYTES });
+    pass_on(link, &mut buffer[..SEEDS_BYTES], &mut keep).await?;
     for (index, request) in plan.iter().enumerate() {
         for len in correction_lengths::<R>(request, place) {
             pass_on(link, &mut buffer[..len], &mut keep).await?;

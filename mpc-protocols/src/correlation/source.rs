@@ -48,10 +48,10 @@ impl<'a> CorrelationSource<'a> {
         Self { plan: Plan::Noted(plan), provider: Box::new(Zeros) }
     }
 
-    /// Begins a session with a dealer, which deals to the same plan: receives this party's seed over `link`.
+    /// Begins a session with a dealer, which deals to the same plan: receives this party's seeds over `link`.
     ///
     /// # Rounds and communication
-    /// 32 bytes ([`traffic`](super::traffic) has the whole session's).
+    /// 64 bytes ([`traffic`](super::traffic) has the whole session's).
     ///
     /// # Errors
     /// [`ProtocolError::Transport`].

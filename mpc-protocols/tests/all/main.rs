@@ -2,6 +2,7 @@
 #![allow(missing_docs)]
 #![cfg(feature = "std")]
 
+mod audit;
 mod carried;
 mod common;
 mod conversion;

@@ -11,7 +11,7 @@ use std::ops::Range;
 use std::thread;
 
 use crate::common::PATIENT;
-use mpc_protocols::correlation::{self, Dealt, Field, Form, Origin, Provider, Share};
+use mpc_protocols::correlation::{self, Dealt, Field, Form, Provider, Share};
 use mpc_protocols::fourier::Series;
 use mpc_protocols::function::Function;
 use mpc_protocols::lookup::Table;
@@ -102,7 +102,7 @@ async fn draw<R: Ring>(mut link: Link, place: Place, plan: &[Request]) -> Vec<Ve
         let received: usize = fields.iter().map(|share| share.received).sum();
         let planned = if place.is_last() { layout.traffic().payload_received } else { 0 };
         assert_eq!(received as u64, planned, "{request:?} at {place:?}");
-        assert!(fields.iter().all(|share| share.received == 0 || share.field.origin == Origin::Dealt));
+        assert!(fields.iter().all(|share| share.received == 0 || share.field.origin.is_dealt()));
         drawn.push(fields.into_iter().map(Opened::finish).collect());
     }
     drop(provider);
@@ -288,7 +288,7 @@ fn check<'a, R: Ring>(
 }
 
 /// One request of every kind.
-fn every_kind(len: usize, bits: u32, width: u32, thresholds: usize) -> Vec<Request> {
+pub(crate) fn every_kind(len: usize, bits: u32, width: u32, thresholds: usize) -> Vec<Request> {
     let map = Bilinear::MatrixProduct { rows: 3, inner: len, columns: 2 };
     let parameters = SignParameters::new(bits).unwrap();
     let few_bytes = parameters.with_variant(Variant::FewBytes);

@@ -4,6 +4,7 @@
 
 use crate::common::{PATIENT, Recording, Rounds, chi_square, opened_elements, opened_planes, session, split};
 use mpc_protocols::conversion::DaBits;
+use mpc_protocols::correlation::SEEDS_BYTES;
 use mpc_protocols::fixed_weights::{FixedWeightShape, FixedWeights};
 use mpc_protocols::fourier::{Series, SeriesShape, evaluate};
 use mpc_protocols::function::Function;
@@ -306,16 +307,16 @@ fn two_sessions_of_one_dealer_open_different_values() {
     assert!(x.iter().zip(&y).filter(|(x, y)| x == y).count() < 3);
 }
 
-/// The seed that each party gets from the dealer at the beginning of a session.
+/// The seeds that each party gets from the dealer at the beginning of a session.
 fn seeds(dealer: &mut Dealer<u64>, parties: usize) -> Vec<[u8; 32]> {
     let (mut dealer_ends, party_ends): (Vec<_>, Vec<_>) = (0..parties).map(|_| memory_link(PATIENT)).unzip();
     smol::block_on(dealer.deal(&mut dealer_ends, &[], |_| ())).unwrap();
     let receive = |mut end: Link| {
-        let mut seed = [0; 32];
-        smol::block_on(end.receive(&mut seed)).unwrap();
-        seed
+        let mut seeds = [0; SEEDS_BYTES];
+        smol::block_on(end.receive(&mut seeds)).unwrap();
+        seeds
     };
-    party_ends.into_iter().map(receive).collect()
+    party_ends.into_iter().flat_map(|end| receive(end).as_chunks().0.to_vec()).collect()
 }
 
 #[test]
@@ -325,7 +326,7 @@ fn no_seed_is_given_twice() {
         let mut all: Vec<_> = (0..50).flat_map(|_| seeds(&mut dealer, parties)).collect();
         all.sort_unstable();
         all.dedup();
-        assert_eq!(all.len(), 50 * parties);
+        assert_eq!(all.len(), 50 * 2 * parties);
     }
 }
 

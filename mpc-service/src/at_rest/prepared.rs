@@ -193,6 +193,12 @@ pub trait BatchWriter: Send + Sync {
     /// Those of the medium.
     fn inference(&self, index: u32) -> Result<Box<dyn InferenceWriter + '_>, StoreError>;
 
+    /// Takes an inference that is stored out of the batch again, for ever: it was destroyed without use, for an audit.
+    ///
+    /// # Errors
+    /// Those of the medium.
+    fn take(&self, index: u32) -> Result<Recording, StoreError>;
+
     /// Completes the batch.
     ///
     /// # Errors

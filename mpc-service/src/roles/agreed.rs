@@ -11,7 +11,7 @@ use crate::at_rest::prepared::{Description, Hold, Recording, StoreError};
 use crate::error::ServiceError;
 use crate::names::{DepositId, Names, Owner, SessionId, shown};
 use crate::terms::Topology;
-use crate::wire::message::{DealRequest, Work};
+use crate::wire::message::{DealRequest, Preparation, Work};
 
 /// Everything that the participants of a session must agree on besides its plan.
 #[derive(Debug)]
@@ -37,7 +37,8 @@ impl Agreed {
         let work = match self.work {
             Work::Live if self.dealer.is_none() => "inferences without a dealer".to_owned(),
             Work::Live => "inferences with a dealer".to_owned(),
-            Work::Prepare(batch) => format!("prepare batch {batch}"),
+            Work::Prepare(Preparation { batch, audited: 0 }) => format!("prepare batch {batch}"),
+            Work::Prepare(Preparation { batch, audited }) => format!("prepare batch {batch}, audit {audited}"),
             Work::Prepared(batch) => format!("inferences of batch {batch}"),
         };
         let dealer = self.dealer.as_ref().map_or_else(|| "none".to_owned(), |dealer| dealer.fingerprint().to_string());
@@ -75,6 +76,16 @@ impl Agreed {
 
     pub(crate) fn in_session(&self) -> impl Fn(InferenceError) -> ServiceError {
         move |source| ServiceError::Session { source: source.into(), names: self.names() }
+    }
+
+    /// As [`in_session`](Self::in_session), in an audit: the dealer is named where it has dealt wrongly.
+    pub(crate) fn in_audit(&self) -> impl Fn(InferenceError) -> ServiceError {
+        move |source| match source.wrongly_dealt() {
+            Some(place) => {
+                ServiceError::WronglyDealt { dealer: self.dealer.as_ref().map(shown).unwrap_or_default(), place }
+            }
+            None => self.in_session()(source),
+        }
     }
 
     /// The request of party `party` to the dealer.

@@ -103,8 +103,25 @@ impl Client {
         store: &'a dyn PreparedStore,
         watch: &'a mut dyn Watch,
     ) -> Boxed<'a, Result<BatchId, ServiceError>> {
+        self.prepare_audited(model, (inferences, 0), store, watch)
+    }
+
+    /// As [`prepare`](Self::prepare), with an audit of the dealer: so many of the inferences are drawn when all are there, destroyed,
+    /// and dealt again from seeds to which the dealer had committed. A dealer that deals one of N wrongly is found out with
+    /// probability Q/N where Q of them are audited.
+    ///
+    /// # Errors
+    /// As for [`prepare`](Self::prepare); [`ServiceError::WronglyDealt`], or [`ServiceError::Refused`] with the same words of
+    /// a server.
+    pub fn prepare_audited<'a>(
+        &'a self,
+        model: &'a PublicModel,
+        counts: (u32, u32),
+        store: &'a dyn PreparedStore,
+        watch: &'a mut dyn Watch,
+    ) -> Boxed<'a, Result<BatchId, ServiceError>> {
         let work =
-            async move { in_ring!(model.terms.ring, R => self.prepare_in::<R>(model, inferences, store, watch).await) };
+            async move { in_ring!(model.terms.ring, R => self.prepare_in::<R>(model, counts, store, watch).await) };
         work.boxed()
     }
 }

@@ -15,6 +15,7 @@ use crate::admin::{Metrics, Purpose, Status};
 use crate::error::ServiceError;
 use crate::names::{Refusal, Refused};
 use crate::roles::agreed::{Agreed, check_dealer};
+use crate::roles::server::check_audited;
 use crate::wire::limits::{Capacity, Grant, Limits};
 use crate::wire::link::{Boxed, Endpoint, within};
 use crate::wire::listener;
@@ -130,6 +131,9 @@ impl Dealer {
         let graph = graph.map_err(|error| differs(error.to_string()))?;
         let plan = Plan::<R>::new(&graph, first.request.settings).map_err(|error| differs(error.to_string()))?;
         let inferences = first.request.inferences;
+        if let Work::Prepare(preparation) = first.request.work {
+            check_audited(preparation.audited, inferences, &plan)?;
+        }
         let grant =
             self.capacity.grant(first.caller.certificate.fingerprint(), plan.dealer_memory_bytes(), inferences)?;
         let mut grants = vec![grant];
@@ -163,10 +167,19 @@ async fn deal_session<R: Ring>(
     let links = group.into_iter().map(|waiting| Link::new(waiting.caller.link)).collect();
     let failed = agreed.in_session();
     let mut dealer = DealerSession::open(links, plan, agreed.options()?).await.map_err(&failed)?;
-    for _ in 0..agreed.inferences {
+    let audited = if let Work::Prepare(preparation) = agreed.work { preparation.audited } else { 0 };
+    let committed = if audited > 0 { Some(dealer.commit(agreed.inferences).await.map_err(&failed)?) } else { None };
+    for inference in 0..agreed.inferences {
         let before = dealer.traffic();
-        dealer.deal(|_| ()).await.map_err(&failed)?;
+        let dealt = match &committed {
+            Some(seeds) => dealer.deal_committed(seeds, inference, |_| ()).await,
+            None => dealer.deal(|_| ()).await,
+        };
+        dealt.map_err(&failed)?;
         metrics.dealt(dealer.traffic() - before);
+    }
+    if let Some(seeds) = committed {
+        dealer.tell_seeds(seeds, audited).await.map_err(&failed)?;
     }
     let (parties, seconds) = (agreed.names().to_string(), began.elapsed().as_secs_f64());
     tracing::info!(parties, inferences = agreed.inferences, seconds, "dealt");

@@ -38,6 +38,11 @@ pub enum Event {
         /// How many are.
         inferences: u32,
     },
+    /// What was drawn of a batch was dealt again, and is right.
+    Audited {
+        /// How many were.
+        inferences: u32,
+    },
     /// A prepared inference was claimed.
     Claimed {
         /// How long that took.

@@ -4,16 +4,18 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use mpc_nn::run::{Inputs, ModelSource, Outputs};
+use mpc_nn::session::Audit;
 use mpc_nn::{Model, PartySession, Plan, Preprocessing};
 use mpc_ring::Ring;
 use mpc_transport::tls::{SecureLink, SecureTransport};
 use mpc_transport::{Link, Phase, RecordingError, Traffic};
 
-use crate::at_rest::prepared::{Hold, PreparedStore, Recording, StoreError};
+use crate::at_rest::prepared::{BatchWriter, Hold, PreparedStore, Recording, StoreError};
 use crate::error::ServiceError;
 use crate::names::BatchId;
 use crate::roles::agreed::Agreed;
 use crate::roles::report::{Event, InferenceReport, Recorder, Watch};
+use crate::wire::message::Preparation;
 
 /// A party's part of a session: its place, its connections, and where its inputs come from.
 pub(crate) struct PartyRun<'a, R: Ring> {
@@ -68,6 +70,27 @@ fn hand_out<R: Ring>(watch: &mut dyn Watch, inference: u32, outputs: &Outputs<R>
     }
 }
 
+/// Draws some of a batch's inferences with the other parties, takes them out of it, and deals them again; which they were. None of
+/// them is in the batch any more when the dealer tells its seed.
+async fn audit<R: Ring>(
+    session: &mut PartySession<'_, R>,
+    mut audit: Audit<R>,
+    audited: u32,
+    (writer, agreed): (&dyn BatchWriter, &Agreed),
+    watch: &mut dyn Watch,
+) -> Result<Vec<u32>, ServiceError> {
+    let failed = agreed.in_audit();
+    let places = session.draw_audited(&audit, audited).await.map_err(&failed)?;
+    let recordings = places.iter().map(|&place| writer.take(place)).collect::<Result<Vec<_>, _>>()?;
+    session.agree(&[("audited inferences", "taken out of the batch")]).await.map_err(&failed)?;
+    let seeds = session.ask_for_seeds(&audit, &places).await.map_err(&failed)?;
+    for ((&place, seed), mut recording) in places.iter().zip(seeds).zip(recordings) {
+        session.audit(&mut audit, (place, seed), &mut *recording).await.map_err(&failed)?;
+    }
+    watch.see(Event::Audited { inferences: audited });
+    Ok(places)
+}
+
 /// Claims a prepared inference, and says how long that took.
 fn claim_timed(agreed: &Agreed, hold: Hold<'_>, watch: &mut dyn Watch) -> Result<Recording, ServiceError> {
     let began = Instant::now();
@@ -108,19 +131,23 @@ impl<R: Ring> PartyRun<'_, R> {
     }
 
     /// Correlations are made and stored; no inference. A batch comes with the digest of this party's own model, and is there
-    /// once `last_word` is complete: a data owner that is no party has its list.
+    /// once `last_word` is complete, which is given the places that were audited: a data owner that is no party has its list.
     pub(crate) async fn prepare(
         self,
         maker: Maker,
         model: ModelSource<'_, R>,
-        (batch, weights): (BatchId, Option<[u8; 32]>),
+        (Preparation { batch, audited }, weights): (Preparation, Option<[u8; 32]>),
         store: &dyn PreparedStore,
-        last_word: impl AsyncFnOnce() -> Result<(), ServiceError>,
+        last_word: impl AsyncFnOnce(Vec<u32>) -> Result<(), ServiceError>,
     ) -> Result<(), ServiceError> {
         let Self { plan, agreed, party, network, watch } = self;
         let failed = agreed.in_session();
         let mut session = open(plan, agreed, network, maker, model).await?;
         watch.see(Event::Loaded);
+        let audit = match audited {
+            0 => None,
+            _ => Some(session.begin_audit(agreed.inferences).await.map_err(&failed)?),
+        };
         let writer = store.begin(batch)?;
         for index in 0..agreed.inferences {
             let mut file = writer.inference(index)?;
@@ -133,7 +160,11 @@ impl<R: Ring> PartyRun<'_, R> {
             session.agree(&[("stored inferences", &(index + 1).to_string())]).await.map_err(&failed)?;
             watch.see(Event::Stored { inferences: index + 1 });
         }
-        last_word().await?;
+        let places = match audit {
+            Some(audit) => self::audit(&mut session, audit, audited, (&*writer, agreed), watch).await?,
+            None => Vec::new(),
+        };
+        last_word(places).await?;
         writer.finish(&agreed.description(party, plan, weights), &session.model().to_bytes())?;
         // A batch that is not complete at all parties serves none.
         let complete = session.agree(&[("batch", "complete")]).await.map_err(&failed);

@@ -13,7 +13,7 @@ use crate::names::{BatchId, DepositId, PlanDigest, Refusal, SessionId};
 use crate::terms::MAX_PUBLIC_BYTES;
 
 /// The version of these messages.
-pub const SERVICE_VERSION: u16 = 5;
+pub const SERVICE_VERSION: u16 = 6;
 
 /// The longest opening of a connection, in bytes: a dealer is sent the graph.
 pub const MAX_OPENING_BYTES: usize = MAX_PUBLIC_BYTES + 4096;
@@ -21,6 +21,8 @@ pub const MAX_OPENING_BYTES: usize = MAX_PUBLIC_BYTES + 4096;
 pub const MAX_SHORT_BYTES: usize = 4096;
 /// The longest list of models that have been left with a server.
 pub const MAX_OFFER_BYTES: usize = 256 << 10;
+/// The longest list of places in a batch.
+pub const MAX_PLACES_BYTES: usize = 1 << 20;
 /// The longest reason of a refusal that is shown, in bytes.
 const MAX_REASON_BYTES: usize = 1024;
 
@@ -117,10 +119,24 @@ pub enum Work {
     /// Inferences whose correlations are made now.
     Live,
     /// Correlations are made and stored as a batch; no inference.
-    Prepare(BatchId),
+    Prepare(Preparation),
     /// Inferences with stored correlations; the message that follows says which.
     Prepared(BatchId),
 }
+
+/// A batch that is prepared.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Preparation {
+    /// The batch.
+    pub batch: BatchId,
+    /// How many of its inferences are drawn at the end, dealt again and destroyed.
+    pub audited: u32,
+}
+
+/// The places of a batch that its parties have drawn and destroyed, in ascending order, as they tell a data owner that is none of
+/// them.
+#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Audited(pub Vec<u32>);
 
 /// The request of a party to the dealer.
 #[derive(Debug, Serialize, Deserialize)]

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use mpc_nn::delegation::split_model;
 use mpc_service::names::Refusal;
 use mpc_service::wire::message::{
-    self, Answer, Choice, MAX_OFFER_BYTES, MAX_SHORT_BYTES, Offer, Opening, SessionRequest, Work,
+    self, Answer, Choice, MAX_OFFER_BYTES, MAX_SHORT_BYTES, Offer, Opening, Preparation, SessionRequest, Work,
 };
 use mpc_service::{
     BatchId, Client, Correlations, DepositId, FolderStore, Limits, Owner, Peer, PlanDigest, PreparedStore,
@@ -248,7 +248,7 @@ fn prepare_without_a_last_word(site: &Site, peers: &[Peer], deposits: [DepositId
     let plan = site.model.public.plan::<u64>().unwrap();
     let batch = BatchId([9; 16]);
     let request =
-        SessionRequest { session: [3; 16], plan: PlanDigest(plan.digest()), work: Work::Prepare(batch), inferences: 3 };
+        SessionRequest { session: [3; 16], plan: PlanDigest(plan.digest()), work: Work::Prepare(Preparation { batch, audited: 0 }), inferences: 3 };
     let certificate = |organisation: &Organisation| organisation.certificate().fingerprint().to_string();
     let mut agreement = plan.agreement(request.session);
     agreement = agreement.with("work", format!("prepare batch {batch}")).with("inferences", "3");

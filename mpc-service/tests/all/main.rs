@@ -3,6 +3,7 @@
 
 #[cfg(feature = "admin")]
 mod admin;
+mod audit;
 mod deposits;
 mod examples;
 mod malformed;

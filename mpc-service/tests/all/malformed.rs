@@ -36,17 +36,17 @@ const GROWTH: u64 = 256 << 20;
 static PANICS: AtomicUsize = AtomicUsize::new(0);
 
 /// Organisations with a relay before every service.
-struct Spoilt {
-    site: Site,
+pub struct Spoilt {
+    pub site: Site,
     /// Before each server, and before the dealer.
-    relays: Vec<Relay>,
+    pub relays: Vec<Relay>,
     /// Stop when they are dropped.
     _services: Vec<Running>,
     stores: AtomicUsize,
 }
 
 impl Spoilt {
-    fn new(terms: Terms) -> Self {
+    pub fn new(terms: Terms) -> Self {
         let mut site = Site::new(terms);
         for organisation in site.organisations_mut() {
             organisation.deadline = DEADLINE;
@@ -75,7 +75,7 @@ impl Spoilt {
         Self { site, relays, _services: services, stores: AtomicUsize::new(0) }
     }
 
-    fn peers(&self) -> Vec<Peer> {
+    pub fn peers(&self) -> Vec<Peer> {
         self.site.servers.iter().zip(&self.relays).map(|(server, relay)| server.peer(relay.address)).collect()
     }
 
@@ -84,7 +84,7 @@ impl Spoilt {
         self.relays.last().filter(|_| has_dealer).map(|relay| self.site.dealer.peer(relay.address))
     }
 
-    fn client(&self) -> Client {
+    pub fn client(&self) -> Client {
         Client { dealer: self.dealer(), servers: self.peers(), ..self.site.client_of(&self.site.client, &[], None) }
     }
 
@@ -106,7 +106,7 @@ impl Spoilt {
     }
 
     /// A store of its own for each run.
-    fn store(&self) -> FolderStore {
+    pub fn store(&self) -> FolderStore {
         let folder: PathBuf =
             self.site.folder.path().join(format!("client{}", self.stores.fetch_add(1, Ordering::Relaxed)));
         FolderStore::open(folder, FileKey::new(self.site.client.identity.derive_key("store"))).unwrap()

@@ -59,7 +59,7 @@ impl<'a> Hold<'a> {
     /// # Errors
     /// [`StoreError::Used`] if it is not there; those of the medium.
     pub fn claim(self) -> Result<Recording, StoreError> {
-        self.held.take(Fate::Used)
+        self.take(Fate::Used)
     }
 
     /// Destroys the inference.
@@ -67,7 +67,12 @@ impl<'a> Hold<'a> {
     /// # Errors
     /// As for [`claim`](Self::claim).
     pub fn burn(self) -> Result<(), StoreError> {
-        self.held.take(Fate::Burnt).map(drop)
+        self.take(Fate::Burnt).map(drop)
+    }
+
+    /// Takes the inference out of the store, for ever, whatever its fate is.
+    pub(super) fn take(self, fate: Fate) -> Result<Recording, StoreError> {
+        self.held.take(fate)
     }
 }
 

@@ -36,6 +36,7 @@ every_store_passes!(
     messages_of_any_length_are_read_back,
     an_unfinished_batch_leaves_nothing,
     a_batch_in_the_making_is_not_there_and_is_made_once,
+    what_is_taken_of_a_batch_in_the_making_is_read_once_and_burnt,
     batches_of_two_data_owners_are_apart,
     another_key_opens_nothing,
     what_was_burnt_is_gone_and_counted,
@@ -223,6 +224,27 @@ fn a_batch_in_the_making_is_not_there_and_is_made_once(medium: &dyn Medium) {
     batch.finish(&description(1), &[]).unwrap();
     assert_eq!(other.ready(id).unwrap(), [0]);
     assert!(matches!(other.begin(id), Err(StoreError::Exists { .. })));
+}
+
+fn what_is_taken_of_a_batch_in_the_making_is_read_once_and_burnt(medium: &dyn Medium) {
+    let store = medium.open();
+    let id = new_id();
+    let batch = store.begin(id).unwrap();
+    for index in 0..4u32 {
+        let mut file = batch.inference(index).unwrap();
+        file.write(&index.to_le_bytes()).unwrap();
+        file.finish().unwrap();
+    }
+    for index in [1u32, 3] {
+        assert_eq!(read_all(batch.take(index).unwrap()), index.to_le_bytes());
+        assert!(batch.take(index).is_err());
+    }
+    assert!(batch.take(4).is_err());
+    batch.finish(&description(4), b"model").unwrap();
+    assert_eq!(medium.open().ready(id).unwrap(), [0, 2]);
+    let usage = store.usage(id).unwrap();
+    assert_eq!((usage.used, usage.burnt, usage.high, usage.gone), (0, 2, None, Some(3)));
+    assert_eq!([0, 2].map(|index| read_all(claim(&*store, id, index).unwrap())), [0u32, 2].map(u32::to_le_bytes));
 }
 
 fn batches_of_two_data_owners_are_apart(medium: &dyn Medium) {

@@ -13,10 +13,11 @@ use crate::error::ServiceError;
 use crate::names::{BatchId, DepositId, PlanDigest};
 use crate::roles::agreed::Agreed;
 use crate::roles::report::{Event, Watch};
+use crate::roles::server::check_audited;
 use crate::roles::session::PartyRun;
 use crate::terms::Topology;
 use crate::wire::link::Peer;
-use crate::wire::message::{self, Opening, Uses, Work};
+use crate::wire::message::{self, Audited, MAX_PLACES_BYTES, Opening, Preparation, Uses, Work};
 
 /// In place of its party's index in the description of a batch of a data owner who is none.
 const OUTSIDE: usize = u32::MAX as usize;
@@ -70,14 +71,16 @@ impl Client {
     pub(super) async fn prepare_in<R: Ring>(
         &self,
         model: &PublicModel,
-        inferences: u32,
+        (inferences, audited): (u32, u32),
         store: &dyn PreparedStore,
         watch: &mut dyn Watch,
     ) -> Result<BatchId, ServiceError> {
         self.check(model)?;
         let plan = model.plan::<R>()?;
+        check_audited(audited, inferences, &plan).map_err(|(_, reason)| ServiceError::Arguments(reason))?;
         let batch = BatchId(random().map_err(StoreError::from)?);
-        let mut agreed = self.agreed(model, Work::Prepare(batch), inferences)?;
+        let preparation = Preparation { batch, audited };
+        let mut agreed = self.agreed(model, Work::Prepare(preparation), inferences)?;
         self.tell_dropped(store).await;
         let fingerprint = |peer: &Peer| *peer.certificate.fingerprint().as_bytes();
         let note = store.note(batch, &self.servers.iter().map(fingerprint).collect::<Vec<_>>())?;
@@ -90,9 +93,9 @@ impl Client {
                 let maker = self.call_maker(&plan, &agreed, &at, &mut links).await?;
                 let network = self.endpoint.network(party, links, agreed.names());
                 let run = PartyRun { plan: &plan, agreed: &agreed, party, network, watch };
-                run.prepare(maker, ModelSource::Peer, (batch, None), store, async || Ok(())).await?;
+                run.prepare(maker, ModelSource::Peer, (preparation, None), store, async |_| Ok(())).await?;
             }
-            Topology::Outsourced => self.list_prepared(&plan, &agreed, batch, store, links, watch).await?,
+            Topology::Outsourced => self.list_prepared(&plan, &agreed, preparation, store, links, watch).await?,
         }
         // Until here the batch is used by nobody, and dropped by all if this process is killed.
         note.forget()?;
@@ -105,7 +108,7 @@ impl Client {
         &self,
         plan: &Plan<R>,
         agreed: &Agreed,
-        batch: BatchId,
+        Preparation { batch, audited }: Preparation,
         store: &dyn PreparedStore,
         mut links: Vec<SecureLink>,
         watch: &mut dyn Watch,
@@ -114,8 +117,16 @@ impl Client {
         for index in 0..agreed.inferences {
             writer.inference(index)?.finish()?;
         }
+        let mut first = None;
         for (peer, link) in self.servers.iter().zip(&mut links) {
             message::await_grant(link, &peer.name()).await?;
+            let places: Audited = message::receive(link, MAX_PLACES_BYTES, &peer.name()).await?;
+            if places.0.len() != audited as usize || *first.get_or_insert_with(|| places.0.clone()) != places.0 {
+                return Err(ServiceError::Malformed { peer: peer.name() });
+            }
+        }
+        for place in first.unwrap_or_default() {
+            writer.take(place)?;
         }
         writer.finish(&agreed.description(OUTSIDE, plan, None), &[])?;
         let kept = async {
@@ -132,6 +143,7 @@ impl Client {
             return Err(error);
         }
         watch.see(Event::Stored { inferences: agreed.inferences });
+        watch.see(Event::Audited { inferences: audited });
         Ok(())
     }
 

@@ -14,7 +14,7 @@ use crate::error::{ServiceError, in_link};
 use crate::names::SessionId;
 use crate::roles::report::InferenceReport;
 use crate::roles::session::Exchange;
-use crate::wire::message;
+use crate::wire::message::{self, Audited};
 
 /// A data owner that computes nothing, whose shares of inputs and outputs a server passes on. Without a link the data owner
 /// is a party, and the server brings nothing in.
@@ -31,14 +31,24 @@ pub(super) struct DataOwner<'a, R: Ring> {
 }
 
 impl<R: Ring> DataOwner<'_, R> {
-    /// Tells a data owner that computes nothing that all is prepared, and waits until it has its list.
-    pub(super) async fn last_word(&mut self) -> Result<(), ServiceError> {
+    /// Tells a data owner that computes nothing that all is prepared, but for the places that were audited, and waits until it has
+    /// its list.
+    pub(super) async fn last_word(&mut self, audited: Vec<u32>) -> Result<(), ServiceError> {
         match &mut self.link {
             Some(link) => {
                 message::accept(link, &self.name).await?;
+                message::send(link, &Audited(audited), &self.name).await?;
                 message::await_grant(link, &self.name).await
             }
             None => Ok(()),
+        }
+    }
+
+    /// Tells a data owner that computes nothing why there is no batch.
+    pub(super) async fn refuse(&mut self, error: &ServiceError) {
+        if let Some(link) = &mut self.link {
+            let (refusal, reason) = error.refusal();
+            message::refuse(link, refusal, &reason, &self.name).await;
         }
     }
 

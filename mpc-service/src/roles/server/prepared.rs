@@ -10,11 +10,8 @@ use crate::error::ServiceError;
 use crate::names::{BatchId, Refusal, Refused};
 use crate::roles::agreed::Agreed;
 use crate::wire::limits::Grant;
-use crate::wire::message::{self, SessionRequest, Uses, Work};
+use crate::wire::message::{self, MAX_PLACES_BYTES, Preparation, SessionRequest, Uses, Work};
 use crate::wire::opening::Caller;
-
-/// The longest list of prepared inferences, in bytes.
-const MAX_USES_BYTES: usize = 1 << 20;
 
 impl Server {
     /// Room for a session, and the store of the data owner where it needs one.
@@ -35,7 +32,8 @@ impl Server {
         let unavailable =
             || (Refusal::Forbidden, "no inferences are prepared here: it was started without a store".into());
         let store = self.store_of(client).ok_or_else(unavailable)?.map_err(unusable)?;
-        if let Work::Prepare(_) = request.work {
+        if let Work::Prepare(Preparation { audited, .. }) = request.work {
+            check_audited(audited, request.inferences, plan)?;
             let stored = stored(&*store).map_err(unusable)?;
             let most = self.capacity.limits().stored;
             if stored.saturating_add(u64::from(request.inferences)) > u64::from(most) {
@@ -69,7 +67,7 @@ impl Server {
         agreed: &Agreed,
         plan: &Plan<R>,
     ) -> Result<Option<Vec<Hold<'s>>>, ServiceError> {
-        let uses: Uses = message::receive(&mut caller.link, MAX_USES_BYTES, &caller.name).await?;
+        let uses: Uses = message::receive(&mut caller.link, MAX_PLACES_BYTES, &caller.name).await?;
         let held = match self.replaced(store, batch, agreed) {
             Some(reason) => Err((Refusal::Replaced, reason)),
             None => hold_all(store, batch, &uses, agreed, plan, self.party),
@@ -86,6 +84,16 @@ impl Server {
                 "batch {batch} was prepared with a model that its owner has replaced since: remove it, prepare anew"
             )
         })
+    }
+}
+
+/// An error where an audit leaves nothing, or there is no dealer to audit.
+pub(crate) fn check_audited<R: Ring>(audited: u32, inferences: u32, plan: &Plan<R>) -> Result<(), Refused> {
+    match audited {
+        0 => Ok(()),
+        _ if plan.own().is_some() => Err((Refusal::Differs, "there is no dealer to audit".to_owned())),
+        _ if audited < inferences => Ok(()),
+        _ => Err((Refusal::Limit, format!("{audited} of {inferences} are to be audited: fewer, so that some are left"))),
     }
 }
 

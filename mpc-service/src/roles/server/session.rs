@@ -221,7 +221,12 @@ impl Server {
             (Work::Live, _) => run.live(maker?, self.model(plan, share)?, &mut exchange).await?,
             (Work::Prepare(batch), Some((store, _))) => {
                 let (model, batch) = (self.model(plan, share)?, (batch, self.weights));
-                run.prepare(maker?, model, batch, store, async || exchange.last_word().await).await?;
+                let last_word = async |audited| exchange.last_word(audited).await;
+                let prepared = run.prepare(maker?, model, batch, store, last_word).await;
+                if let Err(error @ ServiceError::WronglyDealt { .. }) = &prepared {
+                    exchange.refuse(error).await;
+                }
+                prepared?;
             }
             (Work::Prepared(batch), Some((store, holds))) => {
                 let bytes = store.model(batch, plan.model_bytes())?;

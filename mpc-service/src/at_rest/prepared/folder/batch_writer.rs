@@ -4,7 +4,7 @@ use std::fs::{self, File};
 
 use super::{BATCH, FolderStore, READY, WRITING};
 use crate::at_rest::encrypted_file::EncryptedWriter;
-use crate::at_rest::prepared::{BatchWriter, Description, InferenceWriter, PreparedStore, StoreError};
+use crate::at_rest::prepared::{BatchWriter, Description, Fate, InferenceWriter, PreparedStore, Recording, StoreError};
 use crate::names::BatchId;
 
 /// A batch that is being prepared; removed if it is dropped before its end.
@@ -22,6 +22,12 @@ impl BatchWriter for FolderBatch<'_> {
         let path = self.store.file(self.id, index, READY);
         let writer = EncryptedWriter::create(path, &self.store.key, &self.store.label(self.id, index))?;
         Ok(Box::new(writer))
+    }
+
+    fn take(&self, index: u32) -> Result<Recording, StoreError> {
+        let hold = self.store.hold(self.id, index)?;
+        let hold = hold.ok_or(StoreError::Held { id: self.id, index })?;
+        hold.take(Fate::Burnt)
     }
 
     fn finish(mut self: Box<Self>, description: &Description, model: &[u8]) -> Result<(), StoreError> {

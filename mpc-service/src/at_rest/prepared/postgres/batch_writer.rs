@@ -1,9 +1,10 @@
 //! A batch in the making.
 
+use super::hold::HeldRow;
 use super::pieces::{Cutter, Piece};
-use super::{DatabaseStore, MODEL, schema};
+use super::{DatabaseStore, HOLD_SECONDS, MODEL, schema};
 use crate::at_rest::prepared::error::StoreError;
-use crate::at_rest::prepared::{BatchWriter, Description, InferenceWriter, PreparedStore};
+use crate::at_rest::prepared::{BatchWriter, Description, Fate, Held, InferenceWriter, PreparedStore, Recording};
 use crate::at_rest::sealed;
 use crate::names::BatchId;
 
@@ -28,6 +29,15 @@ impl BatchWriter for DatabaseBatch<'_> {
         let Self { store, id, .. } = *self;
         let (key, wrapped) = store.new_key(id, &index.to_string())?;
         Ok(Box::new(Writer { store, id, index, wrapped, cutter: Cutter::new(key), first: None }))
+    }
+
+    fn take(&self, index: u32) -> Result<Recording, StoreError> {
+        let Self { store, id, .. } = *self;
+        let holder = &store.holder[..];
+        if store.execute(id, schema::HOLD_UNFINISHED, &[&(index as i32), &holder, &HOLD_SECONDS])? == 0 {
+            return Err(StoreError::Missing { id, index });
+        }
+        Box::new(HeldRow { store, id, index, is_claimed: false }).take(Fate::Burnt)
     }
 
     fn finish(mut self: Box<Self>, description: &Description, model: &[u8]) -> Result<(), StoreError> {

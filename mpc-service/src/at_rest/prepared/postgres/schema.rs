@@ -93,6 +93,12 @@ pub(super) const HOLD: &str = "
     select exists (select from leased) from mpc_prepared where scope = $1 and batch = $2 and idx = $3
         and exists (select from mpc_batch where scope = $1 and id = $2 and description is not null)";
 
+/// Of a batch in the making, which is one process's.
+pub(super) const HOLD_UNFINISHED: &str = "
+    update mpc_prepared set holder = $4, held_until = now() + make_interval(secs => $5)
+    where scope = $1 and batch = $2 and idx = $3
+        and exists (select from mpc_batch where scope = $1 and id = $2 and description is null)";
+
 pub(super) const HOLD_ANY: &str = "
     update mpc_prepared set holder = $3, held_until = now() + make_interval(secs => $4)
     where scope = $1 and batch = $2 and idx = (
