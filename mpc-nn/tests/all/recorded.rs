@@ -387,5 +387,5 @@ fn the_reader_of_a_recording_leaves_nothing_behind() {
     assert_eq!((bytes, recording.remaining()), ([7; 30], 10));
     assert_eq!(recording.as_bytes(), [7; 10]);
     assert_eq!(recording.read(&mut bytes), Err(RecordingError::Ended));
-    assert_eq!(format!("{recording:?}"), "Recording { bytes: SecretVec { len: 71, .. }, written: 40, read: 30 }");
+    assert_eq!(format!("{recording:?}"), "Recording { bytes: SecretVec { len: 103, .. }, written: 40, read: 30 }");
 }
