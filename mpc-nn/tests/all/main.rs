@@ -9,6 +9,7 @@ mod examples;
 mod graph;
 mod harness;
 mod hostile;
+mod links;
 mod operations;
 mod outputs;
 mod own;
