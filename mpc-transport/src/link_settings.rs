@@ -1,4 +1,4 @@
-//! What a link is like: how long a message takes, and how many bits it carries in a second.
+//! The settings of a link: how long a message takes, and how many bits it carries in a second.
 
 use alloc::borrow::ToOwned;
 use alloc::string::String;
@@ -121,7 +121,7 @@ fn quantity(text: &str, units: &[(&str, u64)]) -> Option<u64> {
     whole.checked_mul(unit)?.checked_add(u64::try_from(part).ok()?)
 }
 
-/// What [`FromStr`] reads as the same link.
+/// The text that [`FromStr`] reads as the same link.
 impl fmt::Display for LinkSettings {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         if let Some((name, _)) = Self::NAMED.into_iter().find(|(_, link)| link == self) {

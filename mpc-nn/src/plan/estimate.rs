@@ -52,7 +52,7 @@ pub struct Variants<R: Ring> {
 }
 
 impl<R: Ring> Plan<R> {
-    /// What its first inference takes over links of one kind, with correlations drawn in that way.
+    /// The times of its first inference over links of one kind, with correlations drawn in that way.
     #[must_use]
     pub fn estimate(&self, link: LinkSettings, preprocessing: Preprocessing) -> Estimate {
         let parties = 0..self.settings.parties;
@@ -105,7 +105,7 @@ impl<R: Ring> Variants<R> {
         Ok(Self { few_rounds: planned(Comparisons::FewRounds)?, few_bytes: planned(Comparisons::FewBytes)? })
     }
 
-    /// What each takes, few rounds first.
+    /// The plans and what they take, few rounds first.
     #[must_use]
     pub fn each(&self) -> [(&Plan<R>, Estimate); 2] {
         [&self.few_rounds, &self.few_bytes].map(|(plan, estimate)| (plan, *estimate))
