@@ -14,12 +14,15 @@ use mpc_nn::{Comparisons, Correlations, Network, Transfers};
 use mpc_onnx::OnnxFile;
 use mpc_ring::RingBits;
 use mpc_service::{Client, Limits, Owner, PrivateModel, PublicModel, Reveal, RevealTo, Terms, Topology};
+use mpc_transport::LinkSettings;
 use ndarray::ArrayD;
 
 use crate::failure::Failure;
 use crate::inspect::{input_shapes, named_shapes};
 use crate::keys::{KeyArguments, certificate, peer, peers};
+use crate::link::LinkArgument;
 use crate::output::print;
+use crate::run::error::InputError;
 use crate::stop;
 use crate::widths::bounded;
 
@@ -56,9 +59,13 @@ pub struct TermsArguments {
     #[arg(long, requires = "no_dealer", value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub session_inferences: Option<u32>,
     /// The variant of comparisons: few-rounds takes 3 rounds for each, few-bytes 4, and little more than half of the
-    /// correlations [default: few-rounds; with --no-dealer few-bytes].
+    /// correlations; auto is the faster one over --link [default: with --link auto; else few-rounds, with --no-dealer few-bytes].
     #[arg(long, value_enum, value_name = "VARIANT")]
     pub comparisons: Option<ComparisonKind>,
+    /// The link between all who take part, by which --comparisons auto chooses, and which `mpc run` imitates: lan is 1 Gb/s
+    /// and a round trip of 1 ms, wan 100 Mb/s and 80 ms; or a round trip and a rate, such as 40ms,100Mbit.
+    #[arg(long, default_value_t, value_name = "none|lan|wan|RTT,RATE")]
+    pub link: LinkArgument,
     /// The bits of a ring element: 32, 64 or 128.
     #[arg(long, default_value_t = RingBits::Bits64, value_name = "BITS")]
     pub ring: RingBits,
@@ -125,6 +132,8 @@ pub enum ComparisonKind {
     FewRounds,
     /// Bytes of correlations.
     FewBytes,
+    /// The faster one over the link.
+    Auto,
 }
 
 /// The part of the outputs that is revealed.
@@ -197,12 +206,52 @@ impl TermsArguments {
         Correlations::Own { transfers, inferences: self.session_inferences.unwrap_or(inferences) }
     }
 
-    /// The variant of comparisons: without a dealer few bytes, unless the arguments say otherwise.
+    /// The variant of comparisons where no link chooses it: without a dealer few bytes, unless the arguments say otherwise.
     fn comparisons(&self) -> Comparisons {
         match self.comparisons {
             Some(ComparisonKind::FewRounds) => Comparisons::FewRounds,
             Some(ComparisonKind::FewBytes) => Comparisons::FewBytes,
-            None => Comparisons::for_makers(self.correlations(1)),
+            Some(ComparisonKind::Auto) | None => Comparisons::for_makers(self.correlations(1)),
+        }
+    }
+
+    /// The link over which the faster variant of comparisons is taken, if none is asked for.
+    ///
+    /// # Errors
+    /// [`InputError::Named`] where there is to be a choice without a link.
+    pub fn choosing_by(&self) -> Result<Option<LinkSettings>, InputError> {
+        match (self.comparisons, self.link.0) {
+            (Some(ComparisonKind::Auto), None) => Err(InputError::Named(
+                "the link is missing that comparisons are chosen by: give --link lan, wan, or a round trip and a rate, such as \
+                 --link 40ms,100Mbit"
+                    .to_owned(),
+            )),
+            (Some(ComparisonKind::Auto) | None, link) => Ok(link),
+            (Some(_), _) => Ok(None),
+        }
+    }
+
+    /// A network's public part on these terms.
+    ///
+    /// # Errors
+    /// [`Failure`].
+    pub fn publish(&self, network: &Network) -> Result<PublicModel, Failure> {
+        self.chosen(PublicModel::new(network, self.terms())?)
+    }
+
+    /// A network packed on these terms.
+    ///
+    /// # Errors
+    /// [`Failure`].
+    pub fn packed(&self, network: Network) -> Result<PrivateModel, Failure> {
+        let PrivateModel { public, weights } = PrivateModel::new(network, self.terms())?;
+        Ok(PrivateModel { public: self.chosen(public)?, weights })
+    }
+
+    fn chosen(&self, model: PublicModel) -> Result<PublicModel, Failure> {
+        match self.choosing_by()? {
+            Some(link) => Ok(model.faster_over(link)?),
+            None => Ok(model),
         }
     }
 
@@ -215,7 +264,7 @@ impl TermsArguments {
     pub fn pack(&self, model: &Path, shapes: &[String]) -> Result<PrivateModel, Failure> {
         let mut network = network(model, shapes)?;
         network.graph = bounded(self.widths.as_deref(), model, network.graph)?;
-        Ok(PrivateModel::new(network, self.terms())?)
+        self.packed(network)
     }
 }
 

@@ -18,9 +18,11 @@ mod commands;
 mod configuration;
 mod failure;
 mod keys;
+mod link;
 mod logging;
 mod outcome;
 mod output;
+mod over_link;
 mod page;
 mod parts;
 mod process;
@@ -36,6 +38,7 @@ pub use commands::check::{Checked, Report as CheckReport, calibrate, check};
 pub use commands::plan::cost_json;
 pub use failure::Failure;
 pub use keys::KeyArguments;
+pub use link::LinkArgument;
 pub use outcome::Outcome;
 
 /// The code of the workspace's README, compiled and run.

@@ -41,7 +41,7 @@ use crate::arguments::is_page;
 pub use crate::arguments::{InputArguments, OutputArguments, RevealArgument, RevealToArgument, TermsArguments};
 use crate::failure::Failure;
 use crate::output::json;
-pub use arguments::{LinkKind, PreprocessingMode, RunArguments, TransportKind};
+pub use arguments::{PreprocessingMode, RunArguments, TransportKind};
 use collect::RunRecord;
 pub use error::{InputError, NodeFailure, RunError};
 pub use event::Node;

@@ -7,6 +7,7 @@
 //! share without those beyond. A value has a *width*, too: the low bits of it that later steps read. Nothing is dealt or
 //! opened wider.
 
+mod estimate;
 pub(crate) mod format;
 mod makers;
 mod memory;
@@ -36,6 +37,7 @@ use crate::encoding::{Header, hex};
 use crate::graph::{Graph, NodeId};
 use crate::ops;
 
+pub use estimate::{Estimate, Variants};
 pub use format::{Format, Index, Number};
 pub use makers::{Comparisons, Correlations, Transfers};
 pub use settings::{MAX_INPUT_OWNERS, Owner, PlanError, Preprocessing, Recipients, Roles, Settings, WeightKnowledge};

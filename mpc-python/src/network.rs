@@ -9,7 +9,6 @@ use mpc_cli::{Checked, calibrate, check, cost_json, is_onnx, network};
 use mpc_nn::{Calibration, Encoding, NetworkOutput, Plan, evaluate_with, ideal};
 use mpc_onnx::{Dimension, InputShapes, OnnxFile, TensorInfo};
 use mpc_ring::in_ring;
-use mpc_service::PrivateModel;
 use ndarray::ArrayD;
 use pyo3::prelude::*;
 use serde::Serialize;
@@ -143,7 +142,7 @@ impl Network {
         let (inner, settings) = (Arc::clone(&self.0), settings.clone());
         let model = work::run(py, None, move |_| {
             // A fresh import, whose weights the private part keeps.
-            Ok(PrivateModel::new(inner.fresh(&shapes, &inner.bounds(settings.widths())?)?, settings.0.terms.terms())?)
+            Ok(settings.0.terms.packed(inner.fresh(&shapes, &inner.bounds(settings.widths())?)?)?)
         })?;
         Ok((packed::PublicModel(Arc::new(model.public.clone())), packed::PrivateModel(Arc::new(model))))
     }

@@ -4,8 +4,8 @@ use std::num::NonZeroU8;
 use std::path::{Path, PathBuf};
 
 use clap::ValueEnum;
-use mpc_cli::run::{LinkKind, RunArguments};
-use mpc_cli::{ComparisonKind, RevealArgument, RevealToArgument, TermsArguments};
+use mpc_cli::run::RunArguments;
+use mpc_cli::{ComparisonKind, LinkArgument, RevealArgument, RevealToArgument, TermsArguments};
 use mpc_ring::RingBits;
 use pyo3::prelude::*;
 
@@ -59,6 +59,7 @@ impl Settings {
             _ => {}
         }
         let comparisons = comparisons.map(|what| choice::<ComparisonKind>("comparisons", what)).transpose()?;
+        let link: LinkArgument = link.parse().map_err(|error| Fault::input(format!("link=\"{link}\": {error}")))?;
         let defaults = RunArguments::default();
         // Terms that have no keyword here stay as they are by default.
         #[allow(clippy::needless_update)]
@@ -75,10 +76,10 @@ impl Settings {
             no_dealer,
             session_inferences,
             comparisons,
+            link,
             ..defaults.terms
         };
-        let link = choice::<LinkKind>("link", link)?;
-        Ok(Self(RunArguments { terms, threads, link, deadline, ..defaults }))
+        Ok(Self(RunArguments { terms, threads, deadline, ..defaults }))
     }
 }
 

@@ -126,7 +126,8 @@ def test_inputs_that_cannot_be_used(digits, net, model):
         ({"mode": "secretly"}, '"clear", "simulate", "local"'),
         ({"ring": 48}, "32, 64 or 128"),
         ({"threads": 0}, "at least one"),
-        ({"link": "moon"}, '"none", "lan", "wan"'),
+        ({"link": "moon"}, "such as 40ms,100Mbit"),
+        ({"comparisons": "auto"}, "link"),
         ({"deadline": 0}, "seconds"),
         ({"fractional_bits": 70}, "bits"),
     ],
@@ -215,6 +216,18 @@ def test_without_a_dealer(model):
     ]:
         with pytest.raises(mpc.InputError, match=text):
             net.pack(**keywords)
+
+
+def test_comparisons_by_the_link(model):
+    net = mpc.load(model([helper.make_node("Relu", ["x"], ["y"])], {"x": [1, 4000]}, {"y": [1, 4000]}))
+    chosen = {"200ms,1Gbit": "few-rounds", "1ms,10Mbit": "few-bytes"}
+    for link, variant in chosen.items():
+        asked, cost = net.cost(comparisons=variant), net.cost(link=link)
+        assert (cost.rounds, cost.bytes_sent) == (asked.rounds, asked.bytes_sent)
+        assert cost.data["over_link"]["link"] == link
+        assert net.pack(link=link)[0].digest == net.pack(comparisons=variant)[0].digest
+    net.run(np.ones((1, 4000)), comparisons="auto", link="1ms,10Mbit")
+    assert net.report.data["comparisons"] == "few bytes"
 
 
 def test_the_interpreter_runs_meanwhile(digits, net):

@@ -4,49 +4,7 @@ use std::time::{Duration, Instant};
 
 use smol::Timer;
 
-use crate::{Connection, FRAME_HEADER_BYTES, Transport, TransportError};
-
-/// The links that an [`Emulated`] transport imitates; without latency and limit by default.
-///
-/// ```
-/// use std::time::Duration;
-/// use mpc_transport::LinkSettings;
-///
-/// assert_eq!(LinkSettings::WAN.transfer_time(12_500_000), Duration::from_secs(1));
-/// assert_eq!(LinkSettings::default().transfer_time(12_500_000), Duration::ZERO);
-/// ```
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub struct LinkSettings {
-    /// The time that a message takes from one party to another, one way. A request and its answer take twice that.
-    pub latency: Duration,
-    /// The most bits that a party sends in a second, to all others together. Absent for no limit.
-    pub bits_per_second: Option<u64>,
-}
-
-impl LinkSettings {
-    /// 1 Gb/s, and 0.5 ms one way.
-    pub const LAN: Self = Self { latency: Duration::from_micros(500), bits_per_second: Some(1_000_000_000) };
-
-    /// 100 Mb/s, and 40 ms one way.
-    pub const WAN: Self = Self { latency: Duration::from_millis(40), bits_per_second: Some(100_000_000) };
-
-    /// How long a party's link is busy with that many bytes.
-    #[must_use]
-    pub fn transfer_time(&self, bytes: u64) -> Duration {
-        let Some(rate) = self.bits_per_second else { return Duration::ZERO };
-        let nanoseconds = u128::from(bytes) * 8 * 1_000_000_000 / u128::from(rate.max(1));
-        Duration::from_nanos(u64::try_from(nanoseconds).unwrap_or(u64::MAX))
-    }
-
-    /// Holds back a message of `length` bytes to each of `receivers`.
-    async fn hold_back(self, length: usize, receivers: usize, latency: Duration) {
-        let frame = (length as u64).saturating_add(FRAME_HEADER_BYTES as u64);
-        let delay = latency.saturating_add(self.transfer_time(frame.saturating_mul(receivers as u64)));
-        if let Some(end) = Instant::now().checked_add(delay).filter(|_| !delay.is_zero()) {
-            Timer::at(end).await;
-        }
-    }
-}
+use crate::{Connection, FRAME_HEADER_BYTES, LinkSettings, Transport, TransportError};
 
 /// A transport or a connection whose messages take as long as over the links of [`LinkSettings`].
 ///
@@ -91,7 +49,7 @@ impl<T> Emulated<T> {
     /// Holds back a message to one receiver.
     async fn hold_back_one(&mut self, length: usize) {
         let latency = if self.in_stream { Duration::ZERO } else { self.settings.latency };
-        self.settings.hold_back(length, 1, latency).await;
+        hold_back(self.settings, length, 1, latency).await;
         self.in_stream = true;
     }
 
@@ -134,7 +92,7 @@ impl<T: Transport> Transport for Emulated<T> {
         self.in_stream = false;
         let receivers = self.inner.parties().saturating_sub(1);
         let latency = if receivers == 0 { Duration::ZERO } else { self.settings.latency };
-        self.settings.hold_back(message.len(), receivers, latency).await;
+        hold_back(self.settings, message.len(), receivers, latency).await;
         self.inner.exchange(message, received).await
     }
 }
@@ -153,5 +111,14 @@ impl<C: Connection> Connection for Emulated<C> {
     async fn receive_bounded(&mut self, limit: usize) -> Result<Vec<u8>, TransportError> {
         self.in_stream = false;
         self.inner.receive_bounded(limit).await
+    }
+}
+
+/// Holds back a message of `length` bytes to each of `receivers`.
+async fn hold_back(link: LinkSettings, length: usize, receivers: usize, latency: Duration) {
+    let frame = (length as u64).saturating_add(FRAME_HEADER_BYTES as u64);
+    let delay = latency.saturating_add(link.transfer_time(frame.saturating_mul(receivers as u64)));
+    if let Some(end) = Instant::now().checked_add(delay).filter(|_| !delay.is_zero()) {
+        Timer::at(end).await;
     }
 }

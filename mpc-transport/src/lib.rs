@@ -9,6 +9,7 @@ mod error;
 pub mod frame;
 mod handshake;
 mod link;
+mod link_settings;
 mod meter;
 mod replay;
 mod traffic;
@@ -41,13 +42,14 @@ pub use handshake::{
     handshake, handshake_link,
 };
 pub use link::{Connection, Link};
+pub use link_settings::{LinkSettings, LinkSettingsError};
 pub use meter::{Meter, Metered, Phase};
 pub use replay::{FrameSource, RecordingError};
 pub use traffic::Traffic;
 pub use transport::Transport;
 
 #[cfg(feature = "std")]
-pub use emulated::{Emulated, LinkSettings};
+pub use emulated::Emulated;
 #[cfg(feature = "std")]
 pub use memory::{MemoryLink, MemoryTransport, memory_link, memory_link_with, memory_network};
 #[cfg(feature = "std")]

@@ -13,6 +13,7 @@ use crate::cost::Cost;
 use crate::estimate::{Estimate, Net};
 use crate::failure::Failure;
 use crate::output::{json, print};
+use crate::over_link::OverLink;
 use crate::run::job::Job;
 use crate::run::subject::Subject;
 use crate::run::{RunArguments, TransportKind};
@@ -43,12 +44,30 @@ struct Report {
     #[serde(flatten)]
     cost: Cost,
     estimates: Vec<Estimate>,
+    /// The times over the link that is named, of both variants of comparisons if it chose.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    over_link: Option<OverLink>,
 }
 
 impl Report {
-    fn new<R: Ring>(name: &str, plan: &Plan<R>, terms: &Terms, nets: &[Net]) -> Self {
+    fn new<R: Ring>(
+        arguments: &RunArguments,
+        plan: &Plan<R>,
+        terms: &Terms,
+        nets: &[Net],
+        has_terms: bool,
+    ) -> Result<Self, Failure> {
         let estimates = nets.iter().map(|&net| Estimate::new(net, plan)).collect();
-        Self { disclosure: terms.disclosure(), cost: Cost::new(name, plan), estimates }
+        // A packed model has its variant already.
+        let chose = !has_terms && arguments.terms.choosing_by()?.is_some();
+        let order = arguments.preprocessing_mode().order();
+        let over_link = arguments.terms.link.0.map(|link| OverLink::new(plan, link, order, chose)).transpose()?;
+        Ok(Self { disclosure: terms.disclosure(), cost: Cost::new(&arguments.name(), plan), estimates, over_link })
+    }
+
+    fn text(&self) -> String {
+        let over_link = self.over_link.as_ref().map_or(String::new(), |over| format!("{}\n", over.text()));
+        format!("{}\n{over_link}{}.\n", self.cost.text_with(&self.estimates), self.disclosure)
     }
 }
 
@@ -58,41 +77,49 @@ impl Report {
 /// # Errors
 /// [`Failure`]
 pub fn cost_json(arguments: &RunArguments, network: &Network) -> Result<String, Failure> {
-    let (name, terms) = (&*arguments.name(), arguments.terms.terms());
+    let terms = arguments.terms.terms();
     let nets = [Net::Loopback, Net::Lan, Net::Wan];
     if !arguments.terms.are_plain() {
-        let model = PublicModel::new(network, terms)?;
-        let report = in_ring!(terms.ring, R => Report::new(name, &model.plan::<R>()?, &terms, &nets));
-        return Ok(json(&report));
+        let model = arguments.terms.publish(network)?;
+        let report = in_ring!(terms.ring, R => Report::new(arguments, &model.plan::<R>()?, &terms, &nets, false));
+        return Ok(json(&report?));
     }
     let job = Job::new(arguments, network.graph.clone())?;
-    Ok(in_ring!(job.ring, R => json(&Report::new(name, &job.plan::<R>()?, &terms, &nets))))
+    let report = in_ring!(job.ring, R => Report::new(arguments, &job.plan::<R>()?, &terms, &nets, false));
+    Ok(json(&report?))
 }
 
 /// Runs the command.
 pub fn run(PlanArguments { run: arguments, net }: &PlanArguments) -> Result<(), Failure> {
-    let name = &*arguments.name();
+    let has_terms = is_packed(arguments);
     let report = match packed(arguments)? {
-        Some(model) => in_ring!(model.terms.ring, R => Report::new(name, &model.plan::<R>()?, &model.terms, net)),
+        Some(model) => {
+            in_ring!(model.terms.ring, R => Report::new(arguments, &model.plan::<R>()?, &model.terms, net, has_terms))
+        }
         None => {
             let job = Job::new(arguments, Subject::open(arguments, false)?.graph)?;
-            in_ring!(job.ring, R => Report::new(name, &job.plan::<R>()?, &arguments.terms.terms(), net))
+            let terms = arguments.terms.terms();
+            in_ring!(job.ring, R => Report::new(arguments, &job.plan::<R>()?, &terms, net, false))
         }
-    };
-    let text = || format!("{}\n{}.\n", report.cost.text_with(&report.estimates), report.disclosure);
-    print(&if arguments.output.json { json(&report) } else { text() })
+    }?;
+    print(&if arguments.output.json { json(&report) } else { report.text() })
+}
+
+/// Whether the model is a packed one.
+fn is_packed(arguments: &RunArguments) -> bool {
+    let model = Path::new(&arguments.model);
+    !is_onnx(model) && model.is_file()
 }
 
 /// The public part of a packed model, or of one that services would serve.
 fn packed(arguments: &RunArguments) -> Result<Option<PublicModel>, Failure> {
-    let model = Path::new(&arguments.model);
-    if !is_onnx(model) && model.is_file() {
+    if is_packed(arguments) {
         if arguments.terms.widths.is_some() {
             return Err(Failure::Usage(
                 "a packed model has its bounds already; give --widths to `mpc pack`".to_owned(),
             ));
         }
-        return Ok(Some(PublicModel::read(model)?));
+        return Ok(Some(PublicModel::read(Path::new(&arguments.model))?));
     }
     let is_served = arguments.transport == TransportKind::Services;
     is_served.then(|| Ok(arguments.pack()?.public)).transpose()

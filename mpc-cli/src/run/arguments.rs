@@ -6,9 +6,8 @@ use std::num::NonZeroU8;
 use std::path::{Path, PathBuf};
 
 use clap::{Args, Parser, ValueEnum};
-use mpc_nn::Correlations;
+use mpc_nn::{Correlations, Preprocessing};
 use mpc_service::PrivateModel;
-use mpc_transport::LinkSettings;
 use serde::{Deserialize, Serialize};
 
 use crate::arguments::{InputArguments, OutputArguments, TermsArguments};
@@ -80,10 +79,6 @@ pub struct RunArguments {
     #[arg(long, default_value_t = NonZeroU8::MIN, value_name = "N", help_heading = HOW)]
     pub threads: NonZeroU8,
 
-    /// Links to imitate: lan is 1 Gb/s and 0.5 ms, wan 100 Mb/s and 40 ms, one way.
-    #[arg(long, value_enum, default_value_t = LinkKind::None, value_name = "LINK", help_heading = HOW)]
-    pub link: LinkKind,
-
     /// How long a party waits for another one that makes no progress.
     #[arg(long, default_value_t = 30, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..=86_400), help_heading = HOW)]
     pub deadline: u64,
@@ -137,25 +132,12 @@ pub enum PreprocessingMode {
     Pipelined,
 }
 
-/// Links that messages are slowed down to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum LinkKind {
-    /// As they are.
-    None,
-    /// A local network.
-    Lan,
-    /// Between continents.
-    Wan,
-}
-
-impl LinkKind {
-    /// Latency and rate.
-    pub fn settings(self) -> LinkSettings {
+impl PreprocessingMode {
+    /// As the executor has it.
+    pub fn order(self) -> Preprocessing {
         match self {
-            Self::None => LinkSettings::default(),
-            Self::Lan => LinkSettings::LAN,
-            Self::Wan => LinkSettings::WAN,
+            Self::Streamed => Preprocessing::Streamed,
+            Self::Ahead | Self::Pipelined => Preprocessing::Ahead,
         }
     }
 }

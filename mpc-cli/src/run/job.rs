@@ -3,15 +3,16 @@
 use std::num::NonZeroU8;
 use std::time::Duration;
 
-use mpc_nn::plan::MAX_INPUT_OWNERS;
+use mpc_nn::plan::{MAX_INPUT_OWNERS, Variants};
 use mpc_nn::{Comparisons, Correlations, Graph, Owner, Plan, Preprocessing, Roles, Settings, WeightKnowledge};
 use mpc_ring::threads::{self, ThreadsError};
-use mpc_ring::{Ring, RingBits};
-use mpc_transport::TcpSettings;
+use mpc_ring::{Ring, RingBits, in_ring};
+use mpc_transport::{LinkSettings, TcpSettings};
 use serde::{Deserialize, Serialize};
 
-use super::arguments::{LinkKind, PreprocessingMode, RunArguments};
+use super::arguments::{PreprocessingMode, RunArguments};
 use super::error::InputError;
+use crate::link::LinkArgument;
 
 /// A run, as each party and the dealer are told of it. Holds no secret.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -44,7 +45,7 @@ pub struct Job {
     /// The variant of comparisons.
     pub comparisons: Comparisons,
     /// The links that are imitated.
-    pub link: LinkKind,
+    pub link: LinkArgument,
     /// How long a wait may last without progress.
     pub deadline: Duration,
 }
@@ -60,7 +61,7 @@ impl Job {
             return Err(InputError::Named(reason.to_owned()));
         }
         let terms = arguments.terms.terms();
-        Ok(Self {
+        let mut job = Self {
             graph,
             parties: terms.parties.into(),
             ring: terms.ring,
@@ -74,9 +75,18 @@ impl Job {
             owner_computes: terms.owner_computes,
             correlations: arguments.correlations(),
             comparisons: terms.comparisons,
-            link: arguments.link,
+            link: arguments.terms.link,
             deadline: Duration::from_secs(arguments.deadline),
-        })
+        };
+        if let Some(link) = arguments.terms.choosing_by()? {
+            job.comparisons = in_ring!(job.ring, R => job.faster::<R>(link))?;
+        }
+        Ok(job)
+    }
+
+    /// The variant of comparisons that is faster over a link.
+    fn faster<R: Ring>(&self, link: LinkSettings) -> Result<Comparisons, InputError> {
+        Ok(Variants::<R>::new(&self.graph, self.settings(), link, self.preprocessing())?.faster())
     }
 
     /// Whether a dealer takes part.
@@ -95,7 +105,11 @@ impl Job {
 
     /// The plan of one inference in a ring, which must be [`ring`](Self::ring).
     pub fn plan<R: Ring>(&self) -> Result<Plan<R>, InputError> {
-        let settings = Settings {
+        Ok(Plan::new(&self.graph, self.settings())?)
+    }
+
+    fn settings(&self) -> Settings {
+        Settings {
             fractional_bits: self.fractional_bits,
             comparison_bits: self.comparison_bits,
             weights: if self.owner_computes { WeightKnowledge::Owner } else { WeightKnowledge::Shared },
@@ -103,8 +117,7 @@ impl Job {
             correlations: self.correlations,
             comparisons: self.comparisons,
             ..Settings::new(self.parties)
-        };
-        Ok(Plan::new(&self.graph, settings)?)
+        }
     }
 
     /// How TCP connections wait.
@@ -122,10 +135,7 @@ impl Job {
 
     /// When correlations are drawn, for the executor.
     pub fn preprocessing(&self) -> Preprocessing {
-        match self.preprocessing {
-            PreprocessingMode::Streamed => Preprocessing::Streamed,
-            PreprocessingMode::Ahead | PreprocessingMode::Pipelined => Preprocessing::Ahead,
-        }
+        self.preprocessing.order()
     }
 }
 

@@ -235,6 +235,7 @@ fn environment(summary: &Summary, arguments: &RunArguments) -> String {
         ("threads of a process for convolutions", arguments.threads.to_string()),
         ("messages travelled by", word(&summary.transport)),
         ("links imitated", word(&summary.link)),
+        ("comparisons", summary.comparisons.clone()),
         ("correlations drawn", word(&summary.preprocessing_mode)),
         ("ring", format!("Z_2^{}", summary.ring_bits)),
         ("fractional bits, bits of comparisons", format!("{}, {}", summary.fractional_bits, summary.comparison_bits)),

@@ -178,12 +178,12 @@ async fn run_dealer_in<R: Ring>(links: Vec<Link>, job: &Job) -> Result<(), NodeE
 
 /// Slowed down to the links that the job imitates.
 pub fn emulated(network: impl Transport + 'static, job: &Job) -> AnyTransport {
-    AnyTransport::new(Emulated::new(network, job.link.settings()))
+    AnyTransport::new(Emulated::new(network, job.link.0.unwrap_or_default()))
 }
 
 /// As [`emulated`], for a link.
 pub fn emulated_link(link: impl Connection + 'static, job: &Job) -> Link {
-    Link::new(Emulated::new(link, job.link.settings()))
+    Link::new(Emulated::new(link, job.link.0.unwrap_or_default()))
 }
 
 fn loaded<R: Ring>(session: &PartySession<'_, R>) -> Loaded {
@@ -250,7 +250,6 @@ mod tests {
 
     use mpc_ring::RingBits;
 
-    use super::super::arguments::LinkKind;
     use super::*;
 
     fn graph(batch: usize) -> mpc_nn::Graph {
@@ -272,7 +271,7 @@ mod tests {
             inferences: 1,
             preprocessing: PreprocessingMode::Streamed,
             threads: std::num::NonZeroU8::MIN,
-            link: LinkKind::None,
+            link: crate::LinkArgument(None),
             deadline: Duration::from_secs(5),
         }
     }

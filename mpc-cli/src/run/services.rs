@@ -12,7 +12,7 @@ use mpc_service::{Client, Depositor, PrivateModel, PublicModel, RevealTo, Topolo
 use mpc_transport::tls::Identity;
 use ndarray::ArrayD;
 
-use super::arguments::{LinkKind, PreprocessingMode, RunArguments};
+use super::arguments::{PreprocessingMode, RunArguments};
 use super::subject::Subject;
 use crate::failure::Failure;
 use crate::keys::{KeyArguments, peer, peers};
@@ -39,7 +39,7 @@ pub fn run(arguments: &RunArguments) -> Result<(), Failure> {
 
 /// Refuses what services do not do.
 fn check(arguments: &RunArguments) -> Result<(), Failure> {
-    let RunArguments { batch, accuracy, input_owner, weights, preprocessing, pipeline, threads, link, .. } = arguments;
+    let RunArguments { batch, accuracy, input_owner, weights, preprocessing, pipeline, threads, .. } = arguments;
     let is_other = batch.is_some_and(|batch| batch != 1)
         || *accuracy
         || !input_owner.is_empty()
@@ -47,7 +47,7 @@ fn check(arguments: &RunArguments) -> Result<(), Failure> {
         || *preprocessing != PreprocessingMode::Streamed
         || *pipeline
         || threads.get() != 1
-        || *link != LinkKind::None;
+        || arguments.terms.link.0.is_some();
     if is_other {
         let reason = "--batch, --accuracy, --input-owner, --weights, --preprocessing, --pipeline, --threads and --link are \
                       for --transport memory, tcp and tls";

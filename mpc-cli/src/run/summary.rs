@@ -9,7 +9,7 @@ use mpc_ring::Ring;
 use mpc_transport::Traffic;
 use serde::Serialize;
 
-use super::arguments::{LinkKind, PreprocessingMode, RunArguments, TransportKind};
+use super::arguments::{PreprocessingMode, RunArguments, TransportKind};
 use super::clock;
 use super::collect::{PartyRecord, RunRecord};
 use super::error::RunError;
@@ -19,6 +19,7 @@ use super::samples::Samples;
 use super::subject::{About, Meaning};
 use super::timing::{self, StepTime};
 use crate::arguments::is_onnx;
+use crate::link::LinkArgument;
 
 /// The part of the pixels of masks that must agree.
 const PIXEL_AGREEMENT: f64 = 0.999;
@@ -33,7 +34,9 @@ pub struct Summary {
     /// How messages travelled.
     pub transport: TransportKind,
     /// The links that were imitated.
-    pub link: LinkKind,
+    pub link: LinkArgument,
+    /// The variant of comparisons.
+    pub comparisons: String,
     /// Whether the model owner computed with its weights in the clear.
     pub owner_computes: bool,
     /// Whether two parties made their correlations themselves.
@@ -211,7 +214,8 @@ pub fn summarise(
         model: arguments.name().into_owned(),
         parties: settings.parties,
         transport: arguments.transport,
-        link: arguments.link,
+        link: arguments.terms.link,
+        comparisons: settings.comparisons.to_string(),
         owner_computes: settings.weights == WeightKnowledge::Owner,
         no_dealer: arguments.terms.no_dealer,
         preprocessing_mode: arguments.preprocessing_mode(),

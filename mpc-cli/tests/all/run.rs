@@ -31,7 +31,7 @@ fn plan(arguments: &[&str]) -> Value {
     json_of("plan", arguments)
 }
 
-fn json_of(name: &str, arguments: &[&str]) -> Value {
+pub(crate) fn json_of(name: &str, arguments: &[&str]) -> Value {
     let output = command(&[&[name], arguments, &["--json"]].concat());
     assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
     serde_json::from_slice(&output.stdout).unwrap()

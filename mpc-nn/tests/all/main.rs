@@ -10,6 +10,7 @@ mod examples;
 mod graph;
 mod harness;
 mod hostile;
+mod links;
 mod operations;
 mod outputs;
 mod own;

@@ -60,6 +60,7 @@ class Network:
         widths: _Widths = None,
         no_dealer: bool = False,
         comparisons: str | None = None,
+        link: str = "none",
         owner_computes: bool = False,
     ) -> Cost:
         """Return what an inference costs, layer by layer, without running it.
@@ -74,7 +75,10 @@ class Network:
                 comes with a network by name. Less is sent; what is larger all the same gives wrong results.
             no_dealer: whether two parties make their correlations themselves, without a dealer.
             comparisons: ``few-rounds``, or ``few-bytes`` for little more than half of the correlations and a round
-                more; without a dealer that is the default.
+                more; without a dealer that is the default. ``auto`` is the faster one over ``link``, and the default
+                where one is given.
+            link: between those who take part: ``none``, ``lan``, ``wan``, or a round trip and a rate such as
+                ``40ms,100Mbit``.
             owner_computes: whether the model owner computes with its weights in the clear.
 
         """
@@ -86,6 +90,7 @@ class Network:
             widths=widths,
             no_dealer=no_dealer,
             comparisons=comparisons,
+            link=link,
             owner_computes=owner_computes,
         )
         return Cost(json.loads(self._native.cost(settings, _arrays.shapes(shapes))), no_dealer=no_dealer)
@@ -160,10 +165,11 @@ class Network:
                 comes with a network by name. Less is sent; what is larger all the same gives wrong results.
             no_dealer: whether two parties make their correlations themselves, without a dealer.
             comparisons: ``few-rounds``, or ``few-bytes`` for little more than half of the correlations and a round
-                more; without a dealer that is the default.
+                more; without a dealer that is the default. ``auto`` is the faster one over ``link``, and the default
+                where one is given.
             owner_computes: whether the model owner computes with its weights in the clear.
             threads: for convolutions and matrix products.
-            link: to imitate: ``none``, ``lan`` or ``wan``.
+            link: to imitate: ``none``, ``lan``, ``wan``, or a round trip and a rate such as ``40ms,100Mbit``.
             deadline: seconds that a party waits for another one.
             progress: whether to show a bar; None shows one in notebooks and on terminals, if tqdm is installed.
 
@@ -205,6 +211,7 @@ class Network:
         widths: _Widths = None,
         no_dealer: bool = False,
         comparisons: str | None = None,
+        link: str = "none",
         session_inferences: int | None = None,
         owner_computes: bool = False,
         outsourced: bool = False,
@@ -223,7 +230,10 @@ class Network:
                 comes with a network by name. Less is sent; what is larger all the same gives wrong results.
             no_dealer: whether two parties make their correlations themselves, without a dealer.
             comparisons: ``few-rounds``, or ``few-bytes`` for little more than half of the correlations and a round
-                more; without a dealer that is the default.
+                more; without a dealer that is the default. ``auto`` is the faster one over ``link``, and the default
+                where one is given.
+            link: between those who take part: ``none``, ``lan``, ``wan``, or a round trip and a rate such as
+                ``40ms,100Mbit``.
             session_inferences: how many inferences a session without a dealer is expected to have: with more of them,
                 more is sent once and less for each.
             owner_computes: whether the model owner computes with its weights in the clear.
@@ -240,6 +250,7 @@ class Network:
             widths=widths,
             no_dealer=no_dealer,
             comparisons=comparisons,
+            link=link,
             session_inferences=session_inferences,
             owner_computes=owner_computes,
             outsourced=outsourced,

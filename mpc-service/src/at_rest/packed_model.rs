@@ -4,8 +4,10 @@ use std::io::Read;
 use std::path::Path;
 
 use mpc_nn::file::{FileError, read_file};
-use mpc_nn::{Encoding, Graph, GraphError, GraphLimits, Network, Plan, Weights, WeightsError};
+use mpc_nn::plan::Variants;
+use mpc_nn::{Encoding, Graph, GraphError, GraphLimits, Network, Plan, Preprocessing, Weights, WeightsError};
 use mpc_ring::{Ring, in_ring};
+use mpc_transport::LinkSettings;
 use ndarray::{ArrayD, IxDyn};
 use ring::digest::{Context, SHA256};
 use serde::{Deserialize, Serialize};
@@ -150,6 +152,17 @@ impl PublicModel {
         let public = Self { graph, inputs: inputs.collect(), outputs: outputs.collect(), terms };
         public.digest()?;
         Ok(public)
+    }
+
+    /// The same with the variant of comparisons that is faster over a link, where a dealer deals while the parties compute.
+    ///
+    /// # Errors
+    /// [`TermsError`].
+    pub fn faster_over(mut self, link: LinkSettings) -> Result<Self, TermsError> {
+        let (graph, settings, order) = (&self.graph, self.terms.settings()?, Preprocessing::Streamed);
+        self.terms.comparisons =
+            in_ring!(self.terms.ring, R => Variants::<R>::new(graph, settings, link, order).map(|both| both.faster()))?;
+        Ok(self)
     }
 
     /// The plan of an inference in the ring of the terms, which `R` must be.

@@ -126,7 +126,9 @@ impl Job {
 
     fn common(&self) -> Vec<String> {
         let (parties, batch) = (self.parties.to_string(), self.batch.to_string());
-        let own = [self.subject, "--json", "--parties", &parties, "--batch", &batch];
+        // The same over every link.
+        let comparisons = if self.no_dealer { "few-bytes" } else { "few-rounds" };
+        let own = [self.subject, "--json", "--parties", &parties, "--batch", &batch, "--comparisons", comparisons];
         let mut arguments = own.map(str::to_owned).to_vec();
         let flags = [(self.owner_computes, "--owner-computes"), (self.no_dealer, "--no-dealer")];
         arguments.extend(flags.into_iter().filter(|(is_given, _)| *is_given).map(|(_, flag)| flag.to_owned()));
