@@ -280,11 +280,11 @@ impl Soak {
             match code {
                 Some(0) => {}
                 Some(2) if log.contains("no prepared inference is left") => break,
-                code => panic!("{code:?}\n{log}"),
+                code => panic!("{code:?}\n{log}\n{}", self.last_words()),
             }
         }
         let (code, log) = query.prepare(1).end();
-        assert_eq!(code, Some(0), "{log}");
+        assert!(code == Some(0), "{code:?}\n{log}\n{}", self.last_words());
         for (index, service) in self.services.lock().unwrap().iter_mut().enumerate() {
             let log = ends_well(service);
             self.add_claims(index, &log);
@@ -294,6 +294,18 @@ impl Soak {
         }
         let servers = if query.second.is_some() { &["north.store", "south.store"][..] } else { &["acme.store"] };
         servers.iter().chain(&["clinic.store"]).map(|store| self.site.ready(store)).collect()
+    }
+
+    /// The ends of the services' logs.
+    fn last_words(&self) -> String {
+        let mut services = self.services.lock().unwrap();
+        let logs = services.iter_mut().enumerate().map(|(index, service)| {
+            service.process.kill();
+            let (_, log) = service.process.end();
+            let lines: Vec<_> = log.lines().collect();
+            format!("service {index}:\n{}\n", lines[lines.len().saturating_sub(30)..].join("\n"))
+        });
+        logs.collect()
     }
 
     fn check(&self, what: &str) {
