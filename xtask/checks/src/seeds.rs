@@ -105,16 +105,25 @@ fn streams() -> Vec<Stream> {
     for (number, seed) in seeds_again().enumerate() {
         add(format!("seed {number}"), WINDOW, seed.expose().to_vec());
         let stream = stream(seed);
-        // The first seeds that a dealer draws: of the parties and its own, for a model and for an inference.
-        for (child, bytes) in stream.chunks_exact(Seed::BYTES).take(2 * (PARTIES + 1)).enumerate() {
-            if let Some(bytes) = bytes.first_chunk() {
-                let name = format!("stream of seed {child} of the stream of seed {number}");
-                add(name, Seed::BYTES, self::stream(Seed::copy_of(bytes)));
+        // The first seeds that a dealer draws for a model and for an inference: that of the session, and one apart of each party.
+        for (child, bytes) in seeds_of(&stream, 2 * (PARTIES + 1)) {
+            let of_child = self::stream(Seed::copy_of(bytes));
+            let name = format!("stream of seed {child} of the stream of seed {number}");
+            // From that of a session follow those of the parties, and the dealer's own.
+            let session = if child % (PARTIES + 1) == 0 { PARTIES + 1 } else { 0 };
+            for (own, bytes) in seeds_of(&of_child, session) {
+                add(format!("stream of seed {own} of the {name}"), Seed::BYTES, self::stream(Seed::copy_of(bytes)));
             }
+            add(name, Seed::BYTES, of_child);
         }
         add(format!("stream of seed {number}"), WINDOW, stream);
     }
     streams
+}
+
+/// The first seeds of a stream.
+fn seeds_of(stream: &[u8], count: usize) -> impl Iterator<Item = (usize, &[u8; Seed::BYTES])> {
+    stream.as_chunks().0.iter().take(count).enumerate()
 }
 
 fn stream(seed: Seed) -> Vec<u8> {
