@@ -6,7 +6,7 @@
 //! from seeds apart ([`Origin::DealtApart`]), which nobody tells: of C = A ∗ B the parties open Σ (A ∗ B_i − C_i), which is 0.
 //!
 //! # Security
-//! What is told and opened says nothing about other sessions where the dealer dealt rightly. All else follows from a seed of 256
+//! Seeds that are told and sums that are opened say nothing about other sessions where the dealer dealt rightly. All else follows from a seed of 256
 //! bits that serves one session. Of each product C_i is uniform and known to party i alone for i < n − 1, so its A ∗ B_i − C_i is
 //! uniform; that of the last party is what they lack of 0. A dealer that dealt wrongly shows a difference that it knows.
 //! It finds wrong correlations, and not a dealer that tells a party what it knows.
@@ -146,7 +146,7 @@ fn below(generator: &mut Prg, end: u32) -> u32 {
 /// Asks the dealer for the seeds of the places that were drawn, and checks them against its commitments.
 ///
 /// # Security
-/// What was dealt at these places must be gone from wherever it was kept, and serve nothing any more.
+/// The correlations of these places must be gone from wherever they were kept, and serve nothing any more.
 ///
 /// # Rounds and communication
 /// 1 round with the dealer: 4 bytes a place to it, 32 back.
@@ -288,7 +288,7 @@ impl<R: Ring> Auditor<R> {
     }
 }
 
-/// What was dealt again beside what was kept.
+/// A session that was dealt again, beside what was kept of it.
 #[derive(Default)]
 struct Comparison<'k> {
     differs: bool,
@@ -350,12 +350,8 @@ impl Comparison<'_> {
     /// Opens the products' differences, and how many parties have found another one.
     async fn conclude<R: Ring>(mut self, party: &mut Party, place: u32) -> Result<(), ProtocolError> {
         self.differs |= self.kept.as_ref().is_some_and(|kept| kept.remaining() > 0);
-        let found = Product {
-            bits: u8::BITS,
-            len: 1,
-            bytes: SecretVec::copy_of(&[u8::from(self.differs)]),
-            kept: None,
-        };
+        let found =
+            Product { bits: u8::BITS, len: 1, bytes: SecretVec::copy_of(&[u8::from(self.differs)]), kept: None };
         self.products.push(found);
         let opened = open_all(party, self.products.iter().map(Product::run::<R>).collect()).await?;
         if opened.iter().any(|values| values.iter().any(|&value| value != R::ZERO)) {
@@ -370,7 +366,8 @@ impl Comparison<'_> {
 pub fn audit_traffic<R: Ring>(plan: &[Request], parties: usize) -> Traffic {
     let layouts = plan.iter().filter_map(|request| request.layout::<R>().ok());
     let frames = layouts.flat_map(|layout| {
-        let apart: Vec<_> = layout.fields().iter().filter(|field| field.origin == Origin::DealtApart).copied().collect();
+        let apart: Vec<_> =
+            layout.fields().iter().filter(|field| field.origin == Origin::DealtApart).copied().collect();
         apart.into_iter().flat_map(|field| field.frames().map(move |part| field.packed_bytes(part.len())))
     });
     Traffic::exchange(frames.sum::<usize>() as u64 + 1, parties)

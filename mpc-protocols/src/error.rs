@@ -103,8 +103,10 @@ pub enum ProtocolError {
         /// The correlation that was asked for.
         request: Box<Request>,
     },
-    /// What the dealer has dealt is not what its seed stands for.
-    #[error("the dealer has dealt wrongly: inference {place} of those that it committed to is not what follows from its seed")]
+    /// The dealer has dealt something else than its seed stands for.
+    #[error(
+        "the dealer has dealt wrongly: inference {place} of those that it committed to is not what follows from its seed"
+    )]
     WronglyDealt {
         /// Which of the sessions that it committed to.
         place: u32,

@@ -153,7 +153,9 @@ pub enum ServiceError {
         name: String,
     },
     /// A dealer whose audit has found a wrong inference: nothing of the batch is kept.
-    #[error("the dealer {dealer} has dealt wrongly: prepared inference {place} is not what follows from the seed that it committed to; nothing of the batch is kept")]
+    #[error(
+        "the dealer {dealer} has dealt wrongly: prepared inference {place} is not what follows from the seed that it committed to; nothing of the batch is kept"
+    )]
     WronglyDealt {
         /// The dealer.
         dealer: String,

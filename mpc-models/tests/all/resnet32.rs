@@ -33,7 +33,7 @@ fn correlations_at_rest() {
     for (parties, batch) in [(2, 1), (2, 16), (4, 16)] {
         let plan = Plan::<u64>::new(&resnet32(batch, 10).unwrap(), Settings::new(parties)).unwrap();
         let last = plan.correlation_bytes(parties - 1);
-        assert_eq!(last, plan.preprocessing(parties - 1).payload_received - 32);
+        assert_eq!(last, plan.preprocessing(parties - 1).payload_received - 64);
         let (other, images) = (plan.correlation_bytes(0), batch as u64);
         assert!(last <= 25_000_000 * images && other <= 2_000_000 * images, "{parties}: {last}, {other}");
     }

@@ -32,7 +32,7 @@ enum Fault {
     Asks(usize),
 }
 
-/// What was kept of a session.
+/// The records of a session.
 struct Kept {
     bytes: Vec<u8>,
     read: usize,
@@ -58,7 +58,7 @@ fn plans(len: usize, bits: u32, read: u32) -> [Vec<Request>; 2] {
     [setup, plan].map(|plan| plan.into_iter().map(|(_, request)| request).collect())
 }
 
-/// What a test deals and audits.
+/// A plan that is dealt and audited.
 #[derive(Clone, Copy)]
 struct Case<'a> {
     setup: &'a [Request],

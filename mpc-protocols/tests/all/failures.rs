@@ -332,7 +332,7 @@ fn a_dealer_that_dies_is_named() {
             smol::block_on(async {
                 let mut ends = dealer_ends;
                 for end in ends.iter_mut().take(if frames == 0 { 1 } else { parties }) {
-                    end.send(&[9; 32]).await.unwrap();
+                    end.send(&[9; 64]).await.unwrap();
                 }
                 let lengths = [800, 2400, 166];
                 for &length in lengths.iter().take(frames.saturating_sub(1)) {

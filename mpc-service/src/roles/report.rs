@@ -38,7 +38,7 @@ pub enum Event {
         /// How many are.
         inferences: u32,
     },
-    /// What was drawn of a batch was dealt again, and is right.
+    /// Some inferences of a batch were drawn and dealt again, and are right.
     Audited {
         /// How many were.
         inferences: u32,

@@ -247,8 +247,12 @@ fn ready(site: &Site, party: usize) -> usize {
 fn prepare_without_a_last_word(site: &Site, peers: &[Peer], deposits: [DepositId; 2]) -> Vec<bool> {
     let plan = site.model.public.plan::<u64>().unwrap();
     let batch = BatchId([9; 16]);
-    let request =
-        SessionRequest { session: [3; 16], plan: PlanDigest(plan.digest()), work: Work::Prepare(Preparation { batch, audited: 0 }), inferences: 3 };
+    let request = SessionRequest {
+        session: [3; 16],
+        plan: PlanDigest(plan.digest()),
+        work: Work::Prepare(Preparation { batch, audited: 0 }),
+        inferences: 3,
+    };
     let certificate = |organisation: &Organisation| organisation.certificate().fingerprint().to_string();
     let mut agreement = plan.agreement(request.session);
     agreement = agreement.with("work", format!("prepare batch {batch}")).with("inferences", "3");

@@ -93,7 +93,9 @@ pub(crate) fn check_audited<R: Ring>(audited: u32, inferences: u32, plan: &Plan<
         0 => Ok(()),
         _ if plan.own().is_some() => Err((Refusal::Differs, "there is no dealer to audit".to_owned())),
         _ if audited < inferences => Ok(()),
-        _ => Err((Refusal::Limit, format!("{audited} of {inferences} are to be audited: fewer, so that some are left"))),
+        _ => {
+            Err((Refusal::Limit, format!("{audited} of {inferences} are to be audited: fewer, so that some are left")))
+        }
     }
 }
 

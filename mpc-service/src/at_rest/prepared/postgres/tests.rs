@@ -130,7 +130,7 @@ fn nothing_is_claimed_twice_while_the_database_stops_and_starts() {
     assert!(store.ready(id).unwrap().iter().all(|index| !distinct.contains(index)));
 }
 
-/// Whoever used the last of it was killed before it could remove the batch.
+/// A process that used the last of it was killed before it could remove the batch.
 #[test]
 fn a_batch_that_was_used_up_is_removed_later_and_its_servers_are_told() {
     let Some(server) = PostgresServer::shared() else { return };
