@@ -8,6 +8,7 @@
 //! opened wider.
 
 pub(crate) mod format;
+mod functions;
 mod makers;
 mod memory;
 mod own;
