@@ -14,7 +14,7 @@ use super::makers::Correlations;
 /// hundreds of thousands.
 const MOST_FITTED: usize = 1000;
 
-/// What was fitted so far, by what it follows from.
+/// The fitted functions so far, each by all that it follows from.
 #[derive(Default)]
 pub(crate) struct Functions(BTreeMap<Vec<u8>, Result<FunctionPlan, String>>);
 
@@ -22,7 +22,7 @@ impl Functions {
     /// The plan of a function for those who make correlations.
     ///
     /// # Errors
-    /// What the function needs and the settings have not got; too many different functions.
+    /// A function that needs what the settings have not got; too many different ones.
     pub(crate) fn plan<R: Ring>(
         &mut self,
         correlations: Correlations,
