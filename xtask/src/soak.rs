@@ -44,6 +44,9 @@ pub struct SoakArguments {
     /// Sites that spoil cases at a time: most of a case is waiting for a deadline.
     #[arg(long, value_name = "N", requires = "malformed", default_value_t = 16, value_parser = clap::value_parser!(u64).range(1..=20))]
     sites: u64,
+    /// Seconds for which participants wait for one another there: more of them on a machine that others keep busy.
+    #[arg(long, value_name = "SECONDS", requires = "malformed", default_value_t = 3, value_parser = clap::value_parser!(u64).range(1..=60))]
+    deadline: u64,
 }
 
 /// The stores of prepared inferences, if they are no folders.
@@ -68,7 +71,7 @@ pub fn run(arguments: &SoakArguments) -> ExitCode {
 }
 
 fn run_asked(workspace: &Workspace, arguments: &SoakArguments) -> Result<(), String> {
-    let SoakArguments { relu, parties, queries, store, malformed, sites } = arguments;
+    let SoakArguments { relu, parties, queries, store, malformed, sites, deadline } = arguments;
     let is_other = queries.is_some() || malformed.is_some();
     if let Some(count) = relu.or((!is_other).then_some(RELUS)) {
         let checks = Checks::build(workspace)?;
@@ -83,7 +86,8 @@ fn run_asked(workspace: &Workspace, arguments: &SoakArguments) -> Result<(), Str
     }
     match malformed {
         Some(step) => {
-            let variables = [("MPC_MALFORMED", *step), ("MPC_MALFORMED_SITES", *sites)];
+            let variables =
+                [("MPC_MALFORMED", *step), ("MPC_MALFORMED_SITES", *sites), ("MPC_MALFORMED_DEADLINE", *deadline)];
             test(workspace, "mpc-service", "malformed::", &variables)
         }
         None => Ok(()),
