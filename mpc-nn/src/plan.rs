@@ -9,6 +9,7 @@
 
 mod estimate;
 pub(crate) mod format;
+mod functions;
 mod makers;
 mod memory;
 mod own;

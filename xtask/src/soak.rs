@@ -41,6 +41,12 @@ pub struct SoakArguments {
     /// wait beyond all deadlines, where memory grows by what is announced, or where the next honest session has no result.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     malformed: Option<u64>,
+    /// Sites that spoil cases at a time: most of a case is waiting for a deadline.
+    #[arg(long, value_name = "N", requires = "malformed", default_value_t = 16, value_parser = clap::value_parser!(u64).range(1..=20))]
+    sites: u64,
+    /// Seconds for which participants wait for one another there: more of them on a machine that others keep busy.
+    #[arg(long, value_name = "SECONDS", requires = "malformed", default_value_t = 3, value_parser = clap::value_parser!(u64).range(1..=60))]
+    deadline: u64,
 }
 
 /// The stores of prepared inferences, if they are no folders.
@@ -65,7 +71,7 @@ pub fn run(arguments: &SoakArguments) -> ExitCode {
 }
 
 fn run_asked(workspace: &Workspace, arguments: &SoakArguments) -> Result<(), String> {
-    let SoakArguments { relu, parties, queries, store, malformed } = arguments;
+    let SoakArguments { relu, parties, queries, store, malformed, sites, deadline } = arguments;
     let is_other = queries.is_some() || malformed.is_some();
     if let Some(count) = relu.or((!is_other).then_some(RELUS)) {
         let checks = Checks::build(workspace)?;
@@ -76,10 +82,14 @@ fn run_asked(workspace: &Workspace, arguments: &SoakArguments) -> Result<(), Str
             Some(SoakStore::Postgres) => "soak::replicas::machines_that_are_killed",
             None => "soak::of_many_queries",
         };
-        test(workspace, "mpc-cli", module, ("MPC_SOAK", *queries))?;
+        test(workspace, "mpc-cli", module, &[("MPC_SOAK", *queries)])?;
     }
     match malformed {
-        Some(step) => test(workspace, "mpc-service", "malformed::", ("MPC_MALFORMED", *step)),
+        Some(step) => {
+            let variables =
+                [("MPC_MALFORMED", *step), ("MPC_MALFORMED_SITES", *sites), ("MPC_MALFORMED_DEADLINE", *deadline)];
+            test(workspace, "mpc-service", "malformed::", &variables)
+        }
         None => Ok(()),
     }
 }
@@ -90,7 +100,8 @@ pub fn range(checks: &Checks, count: u64, parties: u8) -> Result<(), String> {
 }
 
 /// The long form of the tests of a module, one after the other, with what they print.
-fn test(workspace: &Workspace, package: &str, module: &str, (variable, value): (&str, u64)) -> Result<(), String> {
+fn test(workspace: &Workspace, package: &str, module: &str, variables: &[(&str, u64)]) -> Result<(), String> {
     let mut command = workspace.cargo(["test", "--package", package, "--test", "all", module]);
-    run_command(command.args(["--", "--nocapture", "--test-threads=1"]).env(variable, value.to_string()))
+    let variables = variables.iter().map(|(name, value)| (name, value.to_string()));
+    run_command(command.args(["--", "--nocapture", "--test-threads=1"]).envs(variables))
 }

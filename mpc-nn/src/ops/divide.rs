@@ -3,11 +3,10 @@
 use alloc::boxed::Box;
 use alloc::string::ToString;
 
-use mpc_protocols::ProtocolError;
 use mpc_protocols::function::{Dividends, Function, FunctionPlan, FunctionShape};
 use mpc_ring::FixedPoint;
 
-use super::function::{fewest_bits, planned_for};
+use super::function::fewest_bits;
 use super::multiply::by_blocks;
 use super::prelude::*;
 use super::truncate::truncated;
@@ -62,14 +61,12 @@ impl Operation for Divide {
         let more = u32::from(!self.positive);
         let in_bits = |bits: u32, more: u32| {
             let dividends = Some(Dividends { len: node.len(), bits });
-            let parameters = settings.comparison(bits + more)?;
+            let parameters = settings.comparison(bits + more).map_err(|error| error.to_string())?;
             let argument = None;
-            let shape = FunctionShape { function, len, fractional_bits, shift, parameters, argument, dividends };
-            planned_for::<R>(&walk.settings, shape)
+            walk.function(FunctionShape { function, len, fractional_bits, shift, parameters, argument, dividends })
         };
         let planned = |bits: u32| in_bits(bits, more).or_else(|_| in_bits(bits, 0));
-        let most = walk.settings.comparison_bits;
-        let default = planned(most).map_err(|error: ProtocolError| unsupported(node, &error.to_string()))?;
+        let default = planned(settings.comparison_bits).map_err(|reason| unsupported(node, &reason))?;
         let least = walk.bits(walk.graph.node(dividend), 0)?;
         let plan = fewest_bits(walk, node, divisor, least, &default, planned)?.unwrap_or(default);
         Ok((Action::Divide(plan), walk.single()))

@@ -6,11 +6,9 @@
 //! has digits for the widest, and those for which nothing is left are zeros at no cost.
 
 use alloc::format;
-use alloc::string::ToString;
 
 use mpc_protocols::function::{Function, FunctionShape};
 
-use super::function::planned_for;
 use super::prelude::*;
 
 /// The digits of a whole number of up to 26 bits.
@@ -97,6 +95,6 @@ fn power_of_two(exponent: u32) -> f32 {
 fn stairs<R: Ring>(walk: &mut Walk<'_, R>, node: &Node, function: Function) -> Result<(Action, Format), PlanError> {
     let (len, fractional_bits, parameters) = (node.len(), walk.settings.fractional_bits, walk.parameters);
     let shape = FunctionShape { function, len, fractional_bits, shift: 0, parameters, argument: None, dividends: None };
-    let plan = planned_for::<R>(&walk.settings, shape).map_err(|error| unsupported(node, &error.to_string()))?;
+    let plan = walk.function(shape).map_err(|reason| unsupported(node, &reason))?;
     Ok((Action::Function(plan), walk.single()))
 }

@@ -1,17 +1,14 @@
 //! A function of each element.
 
 use alloc::boxed::Box;
-use alloc::string::ToString;
+use alloc::string::{String, ToString};
 
-use mpc_protocols::ProtocolError;
 use mpc_protocols::function::{ArgumentShape, Function, FunctionPlan, FunctionShape};
 use mpc_protocols::sign::SignParameters;
 use mpc_ring::FixedPoint;
 
 use super::prelude::*;
 use super::truncate::truncated;
-use crate::graph::Graph;
-use crate::plan::Correlations;
 use crate::plan::format::power_of_two;
 
 impl GraphBuilder {
@@ -47,13 +44,11 @@ impl Operation for Elementwise {
         let fractional_bits = settings.fractional_bits;
         let shift = walk.need_undivided(node.inputs()[0])?.scale - fractional_bits;
         let planned = |bits: u32| {
-            let (function, len, parameters) = (self.0, node.len(), settings.comparison(bits)?);
-            let (argument, dividends) = (None, None);
-            let shape = FunctionShape { function, len, fractional_bits, shift, parameters, argument, dividends };
-            planned_for::<R>(&settings, shape)
+            let parameters = settings.comparison(bits).map_err(|error| error.to_string())?;
+            let (function, len, argument, dividends) = (self.0, node.len(), None, None);
+            walk.function(FunctionShape { function, len, fractional_bits, shift, parameters, argument, dividends })
         };
-        let most = walk.settings.comparison_bits;
-        let default = planned(most).map_err(|error| unsupported(node, &error.to_string()))?;
+        let default = planned(settings.comparison_bits).map_err(|reason| unsupported(node, &reason))?;
         let plan = fewest_bits(walk, node, node.inputs()[0], 0, &default, planned)?.unwrap_or(default);
         Ok((Action::Function(plan), walk.single()))
     }
@@ -64,7 +59,7 @@ impl Elementwise {
     /// have, so that it may be as small and as large as the squares of values are. Its result is finer in return.
     fn of_squares<R: Ring>(&self, walk: &mut Walk<'_, R>, node: &Node) -> Option<(Action, Format)> {
         let is_root = matches!(self.0, Function::Sqrt | Function::Power { .. });
-        let behind = squares_behind(walk.graph, node.inputs()[0]).filter(|_| is_root)?;
+        let behind = squares_behind(walk, node.inputs()[0]).filter(|_| is_root)?;
         let Settings { fractional_bits, comparison_bits, .. } = walk.settings;
         let Number { scale, divisor } = walk.number(node.inputs()[0]).ok()?;
         let unit = |shift| power_of_two(shift) / power_of_two(scale) / divisor;
@@ -78,8 +73,7 @@ impl Elementwise {
             let argument = Some(ArgumentShape { unit, result_bits: comparison_bits + finer });
             let fractional_bits = fractional_bits + finer;
             let (function, len, dividends) = (self.0, node.len(), None);
-            let shape = FunctionShape { function, len, fractional_bits, shift, parameters, argument, dividends };
-            planned_for::<R>(&walk.settings, shape)
+            walk.function(FunctionShape { function, len, fractional_bits, shift, parameters, argument, dividends })
         };
         let plan = (0..=walk.finer_result()).rev().find_map(|finer| planned(finer).ok())?;
         let (_, largest) = plan.range();
@@ -94,14 +88,6 @@ impl Elementwise {
     }
 }
 
-/// The plan of a function for those who make correlations.
-pub(super) fn planned_for<R: Ring>(settings: &Settings, shape: FunctionShape) -> Result<FunctionPlan, ProtocolError> {
-    match settings.correlations {
-        Correlations::Dealt => FunctionPlan::new::<R>(shape),
-        Correlations::Own { .. } => FunctionPlan::tabulated::<R>(shape),
-    }
-}
-
 /// The plan with the fewest bits that is as right as `default`, for all that a calibration lets the argument and the result of a
 /// node be, but not fewer bits than what is beside them needs.
 pub(super) fn fewest_bits<R: Ring>(
@@ -110,7 +96,7 @@ pub(super) fn fewest_bits<R: Ring>(
     argument: NodeId,
     beside: u32,
     default: &FunctionPlan,
-    planned: impl Fn(u32) -> Result<FunctionPlan, ProtocolError>,
+    planned: impl Fn(u32) -> Result<FunctionPlan, String>,
 ) -> Result<Option<FunctionPlan>, PlanError> {
     let argument = walk.graph.node(argument);
     let least = walk.bits(argument, 0)?.max(walk.bits(node, 0)?).max(beside);
@@ -129,13 +115,12 @@ pub(super) fn fewest_bits<R: Ring>(
 }
 
 /// The nodes from a mean or a sum of squares, or one and a constant, back to the squares, if nothing else reads them.
-fn squares_behind(graph: &Graph, id: NodeId) -> Option<Vec<NodeId>> {
+fn squares_behind<R: Ring>(walk: &Walk<'_, R>, id: NodeId) -> Option<Vec<NodeId>> {
     let (mut id, mut behind, mut is_reduced) = (id, vec![], false);
     loop {
-        let node = graph.node(id);
-        let readers = graph.nodes().iter().filter(|reader| reader.inputs().contains(&id)).count();
+        let node = walk.graph.node(id);
         match node.op() {
-            _ if readers > 1 => return None,
+            _ if walk.readers(id) > 1 => return None,
             Op::Square | Op::Multiply if is_reduced => {
                 behind.push(id);
                 return Some(behind);

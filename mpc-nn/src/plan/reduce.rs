@@ -15,8 +15,9 @@ use super::step::{Action, Lifting, MaskedWeight, Step};
 use super::{add_costs, widths};
 use crate::graph::Graph;
 
-/// The steps that are planned again at most while truncations are tried: a file may have tens of thousands of both.
-const MOST_PLANNED_AGAIN: usize = 1 << 20;
+/// The steps and correlations that are planned again at most while truncations are tried: a file may have tens of thousands of
+/// steps and truncations, and a sorting network has hundreds of correlations.
+const MOST_PLANNED_AGAIN: usize = 1 << 21;
 
 /// Sets widths and costs, with each truncation done by every party alone where no more is sent and dealt for it.
 pub(super) fn choose<R: Ring>(graph: &Graph, steps: &mut [Step], weights: &mut [MaskedWeight], settings: &Settings) {
@@ -30,13 +31,14 @@ pub(super) fn choose<R: Ring>(graph: &Graph, steps: &mut [Step], weights: &mut [
     if settings.correlations != Correlations::Dealt {
         return;
     }
+    let size = steps.len() + steps.iter().map(|step| step.requests.len()).sum::<usize>();
     let mut planned = 0;
     for index in (0..steps.len()).rev() {
         let Action::Truncate { shift, bits, lifting } = steps[index].action else { continue };
         if steps[index].width + shift > R::BITS {
             continue;
         }
-        planned += steps.len();
+        planned += size;
         if planned > MOST_PLANNED_AGAIN {
             return;
         }

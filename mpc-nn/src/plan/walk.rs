@@ -4,14 +4,18 @@ use alloc::borrow::ToOwned;
 use alloc::collections::BTreeSet;
 use alloc::format;
 use alloc::string::{String, ToString};
+use alloc::vec;
 use alloc::vec::Vec;
+use core::cell::RefCell;
 use core::marker::PhantomData;
 
+use mpc_protocols::function::{FunctionPlan, FunctionShape};
 use mpc_protocols::sign::SignParameters;
 use mpc_ring::Ring;
 use mpc_transport::Traffic;
 
 use super::format::{Format, Integers, Number, at_bits, ceil_log2, integers, power_of_two};
+use super::functions::Functions;
 use super::settings::{PlanError, Settings};
 use super::step::{Action, Lifting, MaskedWeight, SharedConstant, Step};
 use crate::graph::{Graph, Node, NodeId};
@@ -37,6 +41,10 @@ pub(crate) struct Walk<'a, R: Ring> {
     pub(super) weights: Vec<MaskedWeight>,
     pub(super) constants: Vec<SharedConstant>,
     pub(super) steps: Vec<Step>,
+    /// Those that are fitted so far.
+    functions: RefCell<Functions>,
+    /// For each node how many others read its value.
+    readers: Vec<usize>,
     /// Those of the steps: a meter counts by name.
     names: BTreeSet<String>,
     /// The magnitude that each node's value must stay below.
@@ -47,10 +55,23 @@ pub(crate) struct Walk<'a, R: Ring> {
 impl<'a, R: Ring> Walk<'a, R> {
     pub(super) fn new(graph: &'a Graph, settings: Settings, parameters: SignParameters) -> Self {
         let (formats, weights, constants, steps) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
-        let names = BTreeSet::new();
+        let (names, functions, readers) = (BTreeSet::new(), RefCell::default(), readers(graph));
         let bound = |node: &Node| node.bound().unwrap_or(f64::INFINITY).min(settings.bound());
         let bounds = graph.nodes().iter().map(bound).collect();
-        Self { graph, settings, parameters, formats, weights, constants, steps, names, bounds, ring: PhantomData }
+        Self {
+            graph,
+            settings,
+            parameters,
+            formats,
+            weights,
+            constants,
+            steps,
+            functions,
+            readers,
+            names,
+            bounds,
+            ring: PhantomData,
+        }
     }
 
     /// Adds what is done for the next node.
@@ -115,6 +136,16 @@ impl<'a, R: Ring> Walk<'a, R> {
         let node = self.graph.node(id);
         self.push(format!("{}:{what}", node.name()), id, action, format.into());
         self.formats[id.index()] = format.into();
+    }
+
+    /// The plan of a function for those who make the correlations, which is fitted where no equal one was.
+    pub(crate) fn function(&self, shape: FunctionShape) -> Result<FunctionPlan, String> {
+        self.functions.borrow_mut().plan::<R>(self.settings.correlations, shape)
+    }
+
+    /// How many nodes read a node's value.
+    pub(crate) fn readers(&self, id: NodeId) -> usize {
+        self.readers[id.index()]
     }
 
     pub(crate) fn format(&self, id: NodeId) -> Format {
@@ -365,6 +396,19 @@ impl<'a, R: Ring> Walk<'a, R> {
         };
         self.push(name, id, Action::Reveal { output, drop }, format);
     }
+}
+
+/// For each node how many others read its value, counted once for all as a file may have thousands.
+fn readers(graph: &Graph) -> Vec<usize> {
+    let (mut readers, mut last) = (vec![0; graph.nodes().len()], vec![None; graph.nodes().len()]);
+    for (id, node) in graph.iter() {
+        for input in node.inputs() {
+            if last[input.index()].replace(id) != Some(id) {
+                readers[input.index()] += 1;
+            }
+        }
+    }
+    readers
 }
 
 /// The index of an entry, which is added if it is not there.

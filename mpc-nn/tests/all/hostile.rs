@@ -9,6 +9,7 @@ use mpc_nn::{
     Roles, SessionOptions, Settings, WeightKnowledge, Weights,
 };
 use mpc_protocols::ProtocolError;
+use mpc_protocols::function::Function;
 use mpc_ring::Ring;
 use mpc_shares::Seed;
 use mpc_transport::{AnyTransport, Link, MemoryTransport, Metered, Peer, Transport, TransportError, memory_network};
@@ -309,4 +310,21 @@ fn settings_that_do_not_fit() {
     }
     let settings = Settings { fractional_bits: 8, comparison_bits: 28, ..Settings::new(2) };
     assert!(matches!(Plan::<u32>::new(&graph, settings), Err(PlanError::Precision { ring_bits: 32, .. })));
+}
+
+/// A stranger's file may have thousands of functions, each of which would take a millisecond to fit.
+#[test]
+fn a_network_of_too_many_different_functions_has_no_plan() {
+    let plan = |count: u16| {
+        let mut builder = GraphBuilder::new();
+        let mut x = builder.input("x", &[1, 4]).unwrap();
+        for i in 0..count {
+            let function = Function::LeakyRelu { slope: f32::from(i) / 4096.0 };
+            x = builder.function(&format!("leaky{i}"), x, function).unwrap();
+        }
+        Plan::<u64>::new(&builder.finish(&[x]).unwrap(), Settings::new(2))
+    };
+    assert!(plan(1000).is_ok());
+    let error = plan(1001).unwrap_err();
+    assert!(matches!(&error, PlanError::Unsupported { layer, .. } if layer == "leaky1000"), "{error}");
 }

@@ -92,7 +92,7 @@ impl Octave {
     /// The factor of an octave is a power of two, which as many bits hold as the range has octaves beyond 1. So its product with
     /// the dividend and the table's result needs no rounding before the last one, if the ring has room for it.
     fn quotient(shape: &FunctionShape, top: u32, output_bits: u32, ring_bits: u32) -> Result<Self, ProtocolError> {
-        let FunctionShape { function, len, fractional_bits, .. } = *shape;
+        let FunctionShape { function, fractional_bits, .. } = *shape;
         let bits = shape.result_bits();
         let highest = top.max(fractional_bits);
         let shift = output_bits + highest - fractional_bits;
@@ -104,9 +104,20 @@ impl Octave {
         let value = |j| power_of_two(highest - j);
         let is_signed = function == Function::Reciprocal;
         let factor = if is_signed { signed_octaves(top, value) } else { positive_octaves(top, value, 0) };
-        let map = Bilinear::blockwise(shape.dividends.map_or(len, |dividends| dividends.len), len);
-        Ok(Self::Quotient { factor, map, first, second: shift - first })
+        Ok(Self::Quotient { factor, map: products(shape), first, second: shift - first })
     }
+
+    /// The same for a shape that has other numbers of elements.
+    pub(super) fn resize(&mut self, shape: &FunctionShape) {
+        if let Self::Quotient { map, .. } = self {
+            *map = products(shape);
+        }
+    }
+}
+
+/// The products of dividends with the reciprocals of divisors.
+fn products(shape: &FunctionShape) -> Bilinear {
+    Bilinear::blockwise(shape.dividends.map_or(shape.len, |dividends| dividends.len), shape.len)
 }
 
 /// 2^j units of the argument, to the power of p, in f + `finer` bits; where all of an octave's results leave the range, the

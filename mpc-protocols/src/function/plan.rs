@@ -198,6 +198,28 @@ impl FunctionPlan {
         Ok(Self { shape, ring_bits, means, route: Route::new(&shape, ring_bits, means)? })
     }
 
+    /// The same function of another number of elements, for which nothing is fitted again; of quotients also another number of
+    /// dividends.
+    ///
+    /// # Errors
+    /// [`ProtocolError::Parameter`] for numbers of dividends and divisors that do not fit together, or dividends of another function.
+    pub fn resized(&self, len: usize, dividends: Option<usize>) -> Result<Self, ProtocolError> {
+        let mut shape = FunctionShape { len, ..self.shape };
+        match (&mut shape.dividends, dividends) {
+            (Some(own), Some(dividends)) => own.len = dividends,
+            (None, None) => (),
+            (_, other) => {
+                return Err(unsupported("dividends", other.unwrap_or(0) as u64, "those of quotients alone"));
+            }
+        }
+        shape.check_dividends(self.ring_bits)?;
+        let mut plan = Self { shape, ..self.clone() };
+        if let Kind::Octaves(octaves) = &mut plan.route.kind {
+            octaves.octave.resize(&shape);
+        }
+        Ok(plan)
+    }
+
     /// The shape that was planned for.
     #[must_use]
     pub fn shape(&self) -> &FunctionShape {

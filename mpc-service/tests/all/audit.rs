@@ -6,7 +6,7 @@ use smol::block_on;
 
 use crate::malformed::Spoilt;
 use crate::relay::{Direction, Fault, Place};
-use crate::support::{Site, assert_close, sample};
+use crate::support::{DEADLINE, Site, assert_close, sample};
 
 const COUNT: u32 = 7;
 const AUDITED: u32 = 4;
@@ -70,7 +70,7 @@ fn dealt(spoilt: &Spoilt) -> Vec<(Place, usize)> {
 #[test]
 fn a_dealer_that_deals_wrongly_is_named_and_nothing_of_the_batch_is_kept() {
     for terms in terms() {
-        let spoilt = Spoilt::new(terms);
+        let spoilt = Spoilt::new(terms, DEADLINE);
         let model = &spoilt.site.model;
         if terms.setting == Topology::Outsourced {
             let depositor = Depositor { endpoint: spoilt.site.owner.endpoint(), servers: spoilt.peers() };

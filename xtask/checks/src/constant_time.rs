@@ -3,7 +3,7 @@
 
 use std::hint::black_box;
 
-use mpc_nn::{Graph, GraphError, Owner, Roles, Settings, WeightKnowledge};
+use mpc_nn::{Comparisons, Graph, GraphError, Owner, Roles, Settings, WeightKnowledge};
 use mpc_protocols::function::Function;
 use mpc_ring::{Backend, Ring};
 
@@ -89,12 +89,14 @@ fn cases() -> Vec<Named> {
     let owner = |parties| Settings { weights: WeightKnowledge::Owner, ..Settings::new(parties) };
     let outside = |parties| Settings { roles: Roles::new(Owner::Outside, Owner::Outside), ..Settings::new(parties) };
     let coarse = |settings| Settings { fractional_bits: 8, comparison_bits: 18, ..settings };
+    let few_bytes = |settings| Settings { comparisons: Comparisons::FewBytes, ..settings };
     let of_parties = |parties| {
         let shared = Settings::new(parties);
         [
             inference::<u64>(operations, "operations, weights shared", shared),
             inference::<u64>(operations, "operations, owner computes", owner(parties)),
             inference::<u64>(operations, "operations, outsourced", outside(parties)),
+            inference::<u64>(operations, "operations, few bytes", few_bytes(shared)),
             inference::<u32>(operations, "operations, weights shared", coarse(shared)),
             inference::<u128>(operations, "operations, owner computes", owner(parties)),
             inference::<u64>(|| functions(&ALL), "functions", shared),

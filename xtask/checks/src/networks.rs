@@ -34,7 +34,9 @@ pub fn operations() -> Result<Graph, GraphError> {
     let positive = b.relu("positive", means)?;
     let [values, places] = b.top_k("top", outer, 2)?;
     let best = b.arg_max("best", moved)?;
-    b.finish(&[positive, values, places, best])
+    let divisor = b.offset("divisor", positive, 1.0)?;
+    let quotient = b.divide("quotient", positive, divisor, false)?;
+    b.finish(&[positive, values, places, best, quotient])
 }
 
 /// Functions with every way to an argument's interval, and from there to a result.
