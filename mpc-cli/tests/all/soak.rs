@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use mpc_service::{Terms, Topology};
 
 use self::replicas::Databases;
-use crate::support::claims::{Claims, Random};
+use crate::support::claims::{Claims, Random, claim_seconds};
 use crate::support::{Query, Service, Site};
 
 const CLIENTS: usize = 4;
@@ -65,6 +65,8 @@ struct Soak {
     tally: Mutex<Tally>,
     /// Of the clients, then of each server.
     claims: Mutex<Vec<Claims>>,
+    /// How long claims of servers took, in seconds.
+    claim_seconds: Mutex<Vec<f64>>,
     /// Of the clients, in queries that succeeded.
     succeeded: Mutex<Claims>,
     /// One batch is prepared at a time.
@@ -82,6 +84,7 @@ impl Soak {
             site,
             claims: Mutex::new(services.iter().map(|_| Claims::default()).collect()),
             succeeded: Mutex::default(),
+            claim_seconds: Mutex::default(),
             services: Mutex::new(services),
             machines: 1,
             databases: None,
@@ -167,6 +170,7 @@ impl Soak {
 
     /// Adds what a service has claimed, where it may claim something.
     fn add_claims(&self, service: usize, log: &str) {
+        self.claim_seconds.lock().unwrap().extend(claim_seconds(log));
         if let Some(claims) = self.claims.lock().unwrap().get_mut(1 + service / self.machines) {
             claims.add(log);
         }
@@ -318,6 +322,10 @@ impl Soak {
             began.elapsed().as_secs_f64()
         );
         assert!(ready.iter().all(|ready| *ready == 1), "left at the servers and the client: {ready:?}");
+        let mut seconds = self.claim_seconds.lock().unwrap();
+        seconds.sort_unstable_by(f64::total_cmp);
+        let [median, last] = [50, 99].map(|part| seconds[(seconds.len() - 1) * part / 100]);
+        println!("{} claims of servers took {median} s in the median, {last} s at the 99th percentile", seconds.len());
         for (side, claims) in self.claims.lock().unwrap().iter().enumerate() {
             claims.check(&if side == 0 { "the clients".to_owned() } else { format!("server {}", side - 1) });
         }

@@ -95,7 +95,9 @@ async fn audit<R: Ring>(
 fn claim_timed(agreed: &Agreed, hold: Hold<'_>, watch: &mut dyn Watch) -> Result<Recording, ServiceError> {
     let began = Instant::now();
     let recording = agreed.claim(hold)?;
-    watch.see(Event::Claimed { time: began.elapsed() });
+    let time = began.elapsed();
+    tracing::debug!(seconds = time.as_secs_f64(), "the claim took");
+    watch.see(Event::Claimed { time });
     Ok(recording)
 }
 

@@ -7,6 +7,12 @@ fn claimed(log: &str) -> Vec<String> {
     log.lines().filter_map(|line| Some(line.split_once("claimed batch=")?.1.to_owned())).collect()
 }
 
+/// How long each claim took that a server has logged, in seconds.
+pub fn claim_seconds(log: &str) -> Vec<f64> {
+    let seconds = |line: &str| line.split_once("the claim took seconds=")?.1.trim().parse().ok();
+    log.lines().filter_map(seconds).collect()
+}
+
 /// Random numbers that are the same in every run.
 pub struct Random(pub u64);
 
