@@ -196,3 +196,24 @@ fn a_server_that_stops_lets_those_in_whom_it_waits_for_and_nobody_else() {
     stopping.join().unwrap();
     assert!(TcpStream::connect(address).is_err());
 }
+
+/// Two machines have twice as many sessions at a time as one: whoever finds one full asks the other.
+#[test]
+fn two_machines_grant_twice_as_many_sessions_as_one() {
+    let replicas = Replicas::new(Terms::default(), false, |_, at| listed(at));
+    let most = Limits::default().sessions_per_peer;
+    let is_busy = |error: &ServiceError| matches!(error, ServiceError::Refused { refusal: Refusal::Busy, .. });
+    let mut held = Vec::new();
+    for server in &replicas.servers[0] {
+        (0..4).for_each(|seed| replicas.query(Correlations::Live, seed).unwrap());
+        held.extend((0..most).map(|_| ask(&replicas, server.address).unwrap()));
+        assert!(is_busy(&ask(&replicas, server.address).err().unwrap()));
+    }
+    assert_eq!(held.len(), 2 * most);
+    assert!(is_busy(&replicas.query(Correlations::Live, 1).unwrap_err()));
+    // A session of either ends, and there is room.
+    held.pop();
+    while let Err(error) = replicas.query(Correlations::Live, 1) {
+        assert!(is_busy(&error), "{error}");
+    }
+}
