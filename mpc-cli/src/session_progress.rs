@@ -59,7 +59,7 @@ impl Watch for SessionProgress {
                 self.bar.set(inferences.into());
                 self.line(inferences, "inferences stored");
                 if inferences == self.count {
-                    self.bar.spin("auditing and completing the batch", "");
+                    self.bar.spin("completing the batch", "");
                 }
             }
             Event::Step { inference, phase, step } => self.step(inference, phase, step),

@@ -11,6 +11,7 @@
 //! uniform; that of the last party is what they lack of 0. A dealer that dealt wrongly shows a difference that it knows.
 //! It finds wrong correlations, and not a dealer that tells a party what it knows.
 
+use alloc::vec;
 use alloc::vec::Vec;
 use core::ops::Range;
 
@@ -23,7 +24,8 @@ use zeroize::Zeroizing;
 
 use crate::bilinear::FixedRight;
 use crate::correlation::{
-    CORRECTION_FRAME_BYTES, Compare, Corrections, Dealing, Field, Origin, SEEDS_BYTES, SessionSeeds, generators, kind,
+    CORRECTION_FRAME_BYTES, Compare, Corrections, Dealing, Field, Origin, SEEDS_BYTES, SessionSeeds, deal_all,
+    generators,
 };
 use crate::fixed_weights::FixedWeights;
 use crate::open::open_all;
@@ -72,7 +74,8 @@ pub async fn send_commitments(links: &mut [Link], commitments: &[Commitment]) ->
 /// # Errors
 /// [`ProtocolError::LinkToDealer`].
 pub async fn receive_commitments(dealer: &mut Link, count: u32) -> Result<Vec<Commitment>, ProtocolError> {
-    let bytes = receive(dealer, count as usize * HASH_BYTES).await?;
+    let received = receive(dealer, count as usize * HASH_BYTES).await;
+    let bytes = received.map_err(|source| ProtocolError::LinkToDealer { source })?;
     Ok(bytes.as_chunks().0.iter().copied().map(Commitment).collect())
 }
 
@@ -160,10 +163,9 @@ pub async fn ask_for_seeds(
     places: &[u32],
 ) -> Result<Vec<Seed>, ProtocolError> {
     let asked: Vec<_> = places.iter().flat_map(|place| place.to_le_bytes()).collect();
-    for frame in asked.chunks(CORRECTION_FRAME_BYTES) {
-        dealer.send(frame).await.map_err(|source| ProtocolError::LinkToDealer { source })?;
-    }
-    let bytes = receive(dealer, places.len() * Seed::BYTES).await?;
+    send(dealer, &asked).await.map_err(|source| ProtocolError::LinkToDealer { source })?;
+    let received = receive(dealer, places.len() * Seed::BYTES).await;
+    let bytes = received.map_err(|source| ProtocolError::LinkToDealer { source })?;
     let mut seeds = Vec::with_capacity(places.len());
     for (&place, bytes) in places.iter().zip(bytes.as_chunks().0) {
         let seed = Seed::copy_of(bytes);
@@ -185,10 +187,8 @@ pub async fn ask_for_seeds(
 pub async fn tell_seeds(links: &mut [Link], seeds: &[Seed], audited: u32) -> Result<(), ProtocolError> {
     let mut first = None;
     for (party, link) in links.iter_mut().enumerate() {
-        let mut asked = alloc::vec![0; audited as usize * PLACE_BYTES];
-        for frame in asked.chunks_mut(CORRECTION_FRAME_BYTES) {
-            link.receive(frame).await.map_err(|source| ProtocolError::DealerLink { party, source })?;
-        }
+        let asked = receive(link, audited as usize * PLACE_BYTES).await;
+        let asked = asked.map_err(|source| ProtocolError::DealerLink { party, source })?;
         if *first.get_or_insert_with(|| asked.clone()) != asked {
             return Err(ProtocolError::Draw { party });
         }
@@ -205,17 +205,24 @@ pub async fn tell_seeds(links: &mut [Link], seeds: &[Seed], audited: u32) -> Res
 
 async fn send_to_all(links: &mut [Link], bytes: &[u8]) -> Result<(), ProtocolError> {
     for (party, link) in links.iter_mut().enumerate() {
-        for frame in bytes.chunks(CORRECTION_FRAME_BYTES) {
-            link.send(frame).await.map_err(|source| ProtocolError::DealerLink { party, source })?;
-        }
+        send(link, bytes).await.map_err(|source| ProtocolError::DealerLink { party, source })?;
     }
     Ok(())
 }
 
-async fn receive(dealer: &mut Link, len: usize) -> Result<SecretVec<u8>, ProtocolError> {
-    let mut bytes = SecretVec::zeros(len);
+/// Sends bytes in as few frames as they take.
+async fn send(link: &mut Link, bytes: &[u8]) -> Result<(), TransportError> {
+    for frame in bytes.chunks(CORRECTION_FRAME_BYTES) {
+        link.send(frame).await?;
+    }
+    Ok(())
+}
+
+/// Receives what [`send`] has sent.
+async fn receive(link: &mut Link, len: usize) -> Result<Zeroizing<Vec<u8>>, TransportError> {
+    let mut bytes = Zeroizing::new(vec![0; len]);
     for frame in bytes.chunks_mut(CORRECTION_FRAME_BYTES) {
-        dealer.receive(frame).await.map_err(|source| ProtocolError::LinkToDealer { source })?;
+        link.receive(frame).await?;
     }
     Ok(bytes)
 }
@@ -267,23 +274,14 @@ impl<R: Ring> Auditor<R> {
         let mut seeds = Zeroizing::new([0; SEEDS_BYTES]);
         kept.read(&mut seeds[..]).map_err(|source| TransportError::Recording { source })?;
         let [_, own_apart] = generators(&seeds);
-        let SessionSeeds { parties: of_parties, own } = SessionSeeds::from_one(seed, parties);
-        let differs = of_parties.get(party).is_none_or(|seed| seed.expose() != &seeds[..Seed::BYTES]);
+        let of_session = SessionSeeds::from_one(seed, parties);
+        let differs = of_session.parties.get(party).is_none_or(|seed| seed.expose() != &seeds[..Seed::BYTES]);
         let is_last = self.place.is_last();
         let mut comparison = Comparison { differs, kept: is_last.then_some(kept), ..Comparison::default() };
-        let mut dealing = Dealing {
-            generators: of_parties.into_iter().map(Prg::new).collect(),
-            apart: if is_last { Vec::new() } else { [own_apart].into() },
-            own: Prg::new(own),
-            corrections: Corrections::Compared(&mut comparison),
-            frame: SecretVec::zeros(CORRECTION_FRAME_BYTES),
-            weight_masks: &mut self.masks,
-            input_mask: SecretVec::zeros(0),
-            fields: Vec::new().into_iter(),
-        };
-        for request in plan {
-            dealing.deal(&*kind(request)).await?;
-        }
+        let apart = if is_last { Vec::new() } else { [own_apart].into() };
+        let corrections = Corrections::Compared(&mut comparison);
+        let mut dealing = Dealing::new(of_session, apart, corrections, &mut self.masks);
+        deal_all(&mut dealing, plan, |_| ()).await?;
         Ok(comparison)
     }
 }

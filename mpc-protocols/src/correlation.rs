@@ -27,9 +27,8 @@ pub use request::Request;
 pub use source::CorrelationSource;
 
 pub(crate) use at_rest::{AtRest, BLOCK, BitsAtRest};
-pub(crate) use dealer::SessionSeeds;
-pub(crate) use dealing::{Compare, Corrections, Deal, Dealing, Secret};
+pub(crate) use dealer::deal_all;
+pub(crate) use dealing::{Compare, Corrections, Deal, Dealing, Secret, SessionSeeds};
 pub(crate) use dealt::generators;
 pub(crate) use fields::Made;
-pub(crate) use kinds::kind;
 pub(crate) use packed::Expansion;

@@ -5,8 +5,6 @@
 //! itself. For how it is done, and what it says of others, see [`mpc_protocols::audit`].
 
 use alloc::borrow::ToOwned;
-use alloc::format;
-use alloc::string::String;
 use alloc::vec::Vec;
 
 use mpc_protocols::ProtocolError;
@@ -16,6 +14,7 @@ use mpc_shares::Seed;
 use mpc_transport::{FrameSource, Phase};
 
 use super::{DealerSession, PartySession, in_dealing};
+use crate::encoding::hex;
 use crate::error::InferenceError;
 use crate::recording;
 use crate::run::labels;
@@ -44,7 +43,7 @@ impl<R: Ring> PartySession<'_, R> {
         let link = self.maker.dealer()?;
         link.begin(Phase::Setup, labels::AUDIT);
         let commitments = audit::receive_commitments(link, count).await.map_err(over_link)?;
-        let digest: String = audit::digest(&commitments).iter().map(|byte| format!("{byte:02x}")).collect();
+        let digest = hex(&audit::digest(&commitments));
         self.agree(&[("commitments of the dealer", &digest)]).await?;
         Ok(Audit { commitments, auditor: Auditor::new(self.party.place(), self.model.loaded_weights()) })
     }

@@ -3,13 +3,13 @@
 use alloc::vec::Vec;
 
 use mpc_ring::Ring;
-use mpc_shares::{Prg, SecretVec, Seed, check_parties};
+use mpc_shares::{Prg, Seed, check_parties};
 use mpc_transport::Link;
 use zeroize::Zeroizing;
 
-use super::dealing::{Corrections, Dealing, send};
+use super::dealing::{Corrections, Dealing, SessionSeeds, send};
 use super::kinds::kind;
-use super::layout::{CORRECTION_FRAME_BYTES, SEEDS_BYTES};
+use super::layout::SEEDS_BYTES;
 use super::request::Request;
 use crate::ProtocolError;
 use crate::bilinear::FixedRight;
@@ -92,12 +92,12 @@ impl<R: Ring> Dealer<R> {
         links: &mut [Link],
         plan: &[Request],
         seed: &Seed,
-        mut progress: impl FnMut(usize) + Send,
+        progress: impl FnMut(usize) + Send,
     ) -> Result<(), ProtocolError> {
-        let SessionSeeds { parties, own } = SessionSeeds::from_one(seed, self.parties);
+        let seeds = SessionSeeds::from_one(seed, self.parties);
         let mut apart = Vec::with_capacity(self.parties);
         let mut frame = Zeroizing::new([0; SEEDS_BYTES]);
-        for (party, (link, seed)) in links.iter_mut().zip(&parties).enumerate() {
+        for (party, (link, seed)) in links.iter_mut().zip(&seeds.parties).enumerate() {
             let beside = self.generator.seed();
             frame[..Seed::BYTES].copy_from_slice(seed.expose());
             frame[Seed::BYTES..].copy_from_slice(beside.expose());
@@ -107,33 +107,20 @@ impl<R: Ring> Dealer<R> {
         // The last party is sent the corrections of it.
         apart.pop();
         let Some(link) = links.last_mut() else { return Ok(()) };
-        let mut dealing = Dealing {
-            generators: parties.into_iter().map(Prg::new).collect(),
-            apart,
-            own: Prg::new(own),
-            corrections: Corrections::Sent(link),
-            frame: SecretVec::zeros(CORRECTION_FRAME_BYTES),
-            weight_masks: &mut self.weight_masks,
-            input_mask: SecretVec::zeros(0),
-            fields: Vec::new().into_iter(),
-        };
-        for (index, request) in plan.iter().enumerate() {
-            dealing.deal(&*kind(request)).await?;
-            progress(index);
-        }
-        Ok(())
+        let mut dealing = Dealing::new(seeds, apart, Corrections::Sent(link), &mut self.weight_masks);
+        deal_all(&mut dealing, plan, progress).await
     }
 }
 
-/// The seeds of a session that follow from one: each party's, and the dealer's own.
-pub(crate) struct SessionSeeds {
-    pub(crate) parties: Vec<Seed>,
-    pub(crate) own: Seed,
-}
-
-impl SessionSeeds {
-    pub(crate) fn from_one(seed: &Seed, parties: usize) -> Self {
-        let mut generator = Prg::new(Seed::copy_of(seed.expose()));
-        Self { parties: (0..parties).map(|_| generator.seed()).collect(), own: generator.seed() }
+/// Deals a plan; `progress` is called after each correlation with its index.
+pub(crate) async fn deal_all<R: Ring>(
+    dealing: &mut Dealing<'_, R>,
+    plan: &[Request],
+    mut progress: impl FnMut(usize) + Send,
+) -> Result<(), ProtocolError> {
+    for (index, request) in plan.iter().enumerate() {
+        dealing.deal(&*kind(request)).await?;
+        progress(index);
     }
+    Ok(())
 }

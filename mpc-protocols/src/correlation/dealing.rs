@@ -8,12 +8,12 @@ use core::pin::Pin;
 
 use mpc_ring::kernels::vectorized;
 use mpc_ring::{Ring, packing};
-use mpc_shares::{Prg, SecretVec};
+use mpc_shares::{Prg, SecretVec, Seed};
 use mpc_transport::{Connection, Link};
 
 use super::at_rest::BLOCK;
 use super::fields::Correlation;
-use super::layout::{Field, Form, Layout, Origin};
+use super::layout::{CORRECTION_FRAME_BYTES, Field, Form, Layout, Origin};
 use crate::ProtocolError;
 use crate::bilinear::FixedRight;
 
@@ -83,24 +83,56 @@ pub(crate) trait Compare: Send {
 
 /// The dealer's view of one session: every party's generator, its own, and the link to the last party.
 pub(crate) struct Dealing<'a, R: Ring> {
-    pub(crate) generators: Vec<Prg>,
+    generators: Vec<Prg>,
     /// Of the parties but the last, for what is dealt apart; of an auditor its own alone.
-    pub(crate) apart: Vec<Prg>,
-    pub(crate) own: Prg,
-    pub(crate) corrections: Corrections<'a>,
+    apart: Vec<Prg>,
+    own: Prg,
+    corrections: Corrections<'a>,
     /// The frame sent last.
-    pub(crate) frame: Secret<u8>,
+    frame: Secret<u8>,
     /// The weight masks of a model, in the order in which they were set up.
     pub(crate) weight_masks: &'a mut Vec<FixedRight<R>>,
     /// The mask of the last layer's input.
     pub(crate) input_mask: Secret<R>,
     /// The fields of the correlation in hand that have not been dealt.
-    pub(crate) fields: vec::IntoIter<Field>,
+    fields: vec::IntoIter<Field>,
 }
 
-impl<R: Ring> Dealing<'_, R> {
+/// The seeds of a session that follow from one: each party's, and the dealer's own.
+pub(crate) struct SessionSeeds {
+    pub(crate) parties: Vec<Seed>,
+    own: Seed,
+}
+
+impl SessionSeeds {
+    pub(crate) fn from_one(seed: &Seed, parties: usize) -> Self {
+        let mut generator = Prg::new(Seed::copy_of(seed.expose()));
+        Self { parties: (0..parties).map(|_| generator.seed()).collect(), own: generator.seed() }
+    }
+}
+
+impl<'a, R: Ring> Dealing<'a, R> {
+    /// The beginning of a session.
+    pub(crate) fn new(
+        SessionSeeds { parties, own }: SessionSeeds,
+        apart: Vec<Prg>,
+        corrections: Corrections<'a>,
+        weight_masks: &'a mut Vec<FixedRight<R>>,
+    ) -> Self {
+        Self {
+            generators: parties.into_iter().map(Prg::new).collect(),
+            apart,
+            own: Prg::new(own),
+            corrections,
+            frame: SecretVec::zeros(CORRECTION_FRAME_BYTES),
+            weight_masks,
+            input_mask: SecretVec::zeros(0),
+            fields: Vec::new().into_iter(),
+        }
+    }
+
     /// Deals one correlation, all of its fields.
-    pub(crate) async fn deal(&mut self, kind: &dyn Kind<R>) -> Result<(), ProtocolError> {
+    pub(super) async fn deal(&mut self, kind: &dyn Kind<R>) -> Result<(), ProtocolError> {
         self.fields = kind.layout()?.into_fields();
         kind.deal(self).await?;
         assert!(self.fields.next().is_none(), "a field was not dealt");

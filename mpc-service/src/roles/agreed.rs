@@ -9,7 +9,7 @@ use mpc_transport::tls::Certificate;
 
 use crate::at_rest::prepared::{Description, Hold, Recording, StoreError};
 use crate::error::ServiceError;
-use crate::names::{DepositId, Names, Owner, SessionId, shown};
+use crate::names::{DepositId, Names, Owner, Refusal, Refused, SessionId, shown};
 use crate::terms::Topology;
 use crate::wire::message::{DealRequest, Preparation, Work};
 
@@ -160,6 +160,18 @@ pub(crate) fn check_parties(parties: &[&Certificate]) -> Result<(), ServiceError
     match parties.iter().enumerate().find(is_earlier) {
         Some((_, party)) => Err(ServiceError::PartyTwice { name: shown(party) }),
         None => Ok(()),
+    }
+}
+
+/// An error where an audit leaves nothing, or there is no dealer to audit.
+pub(crate) fn check_audited<R: Ring>(audited: u32, inferences: u32, plan: &Plan<R>) -> Result<(), Refused> {
+    match audited {
+        0 => Ok(()),
+        _ if plan.own().is_some() => Err((Refusal::Differs, "there is no dealer to audit".to_owned())),
+        _ if audited < inferences => Ok(()),
+        _ => {
+            Err((Refusal::Limit, format!("{audited} of {inferences} are to be audited: fewer, so that some are left")))
+        }
     }
 }
 

@@ -38,11 +38,6 @@ pub enum Event {
         /// How many are.
         inferences: u32,
     },
-    /// Some inferences of a batch were drawn and dealt again, and are right.
-    Audited {
-        /// How many were.
-        inferences: u32,
-    },
     /// A prepared inference was claimed.
     Claimed {
         /// How long that took.

@@ -15,7 +15,6 @@ use mpc_transport::tls::Certificate;
 use ndarray::ArrayD;
 use smol::future::FutureExt;
 
-pub(crate) use self::prepared::check_audited;
 use crate::admin::Status;
 use crate::at_rest::model_shares::ModelShares;
 use crate::at_rest::packed_model::{PrivateModel, PublicModel};

@@ -77,7 +77,6 @@ async fn audit<R: Ring>(
     mut audit: Audit<R>,
     audited: u32,
     (writer, agreed): (&dyn BatchWriter, &Agreed),
-    watch: &mut dyn Watch,
 ) -> Result<Vec<u32>, ServiceError> {
     let failed = agreed.in_audit();
     let places = session.draw_audited(&audit, audited).await.map_err(&failed)?;
@@ -87,7 +86,6 @@ async fn audit<R: Ring>(
     for ((&place, seed), mut recording) in places.iter().zip(seeds).zip(recordings) {
         session.audit(&mut audit, (place, seed), &mut *recording).await.map_err(&failed)?;
     }
-    watch.see(Event::Audited { inferences: audited });
     Ok(places)
 }
 
@@ -163,7 +161,7 @@ impl<R: Ring> PartyRun<'_, R> {
             watch.see(Event::Stored { inferences: index + 1 });
         }
         let places = match audit {
-            Some(audit) => self::audit(&mut session, audit, audited, (&*writer, agreed), watch).await?,
+            Some(audit) => self::audit(&mut session, audit, audited, (&*writer, agreed)).await?,
             None => Vec::new(),
         };
         last_word(places).await?;

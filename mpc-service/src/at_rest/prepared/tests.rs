@@ -65,14 +65,20 @@ pub(super) fn description(count: u32) -> Description {
 
 pub(super) fn prepare(store: &dyn PreparedStore, count: u32) -> BatchId {
     let id = new_id();
+    let batch = begin(store, id, count);
+    batch.finish(&description(count), b"model").unwrap();
+    id
+}
+
+/// A batch in the making, with so many inferences.
+fn begin(store: &dyn PreparedStore, id: BatchId, count: u32) -> Box<dyn BatchWriter + '_> {
     let batch = store.begin(id).unwrap();
     for index in 0..count {
         let mut file = batch.inference(index).unwrap();
         file.write(&index.to_le_bytes()).unwrap();
         file.finish().unwrap();
     }
-    batch.finish(&description(count), b"model").unwrap();
-    id
+    batch
 }
 
 pub(super) fn claim(store: &dyn PreparedStore, id: BatchId, index: u32) -> Result<Recording, StoreError> {
@@ -228,12 +234,7 @@ fn a_batch_in_the_making_is_not_there_and_is_made_once(medium: &dyn Medium) {
 fn what_is_taken_of_a_batch_in_the_making_is_read_once_and_burnt(medium: &dyn Medium) {
     let store = medium.open();
     let id = new_id();
-    let batch = store.begin(id).unwrap();
-    for index in 0..4u32 {
-        let mut file = batch.inference(index).unwrap();
-        file.write(&index.to_le_bytes()).unwrap();
-        file.finish().unwrap();
-    }
+    let batch = begin(&*store, id, 4);
     for index in [1u32, 3] {
         assert_eq!(read_all(batch.take(index).unwrap()), index.to_le_bytes());
         assert!(batch.take(index).is_err());

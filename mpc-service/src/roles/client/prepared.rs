@@ -11,9 +11,8 @@ use crate::at_rest::prepared::{Description, Hold, PreparedStore, StoreError};
 use crate::at_rest::private_file::random;
 use crate::error::ServiceError;
 use crate::names::{BatchId, DepositId, PlanDigest};
-use crate::roles::agreed::Agreed;
+use crate::roles::agreed::{Agreed, check_audited};
 use crate::roles::report::{Event, Watch};
-use crate::roles::server::check_audited;
 use crate::roles::session::PartyRun;
 use crate::terms::Topology;
 use crate::wire::link::Peer;
@@ -143,7 +142,6 @@ impl Client {
             return Err(error);
         }
         watch.see(Event::Stored { inferences: agreed.inferences });
-        watch.see(Event::Audited { inferences: audited });
         Ok(())
     }
 

@@ -8,7 +8,7 @@ use super::Server;
 use crate::at_rest::prepared::{Hold, PreparedStore, StoreError, Stores, Usage, tidy};
 use crate::error::ServiceError;
 use crate::names::{BatchId, Refusal, Refused};
-use crate::roles::agreed::Agreed;
+use crate::roles::agreed::{Agreed, check_audited};
 use crate::wire::limits::Grant;
 use crate::wire::message::{self, MAX_PLACES_BYTES, Preparation, SessionRequest, Uses, Work};
 use crate::wire::opening::Caller;
@@ -84,18 +84,6 @@ impl Server {
                 "batch {batch} was prepared with a model that its owner has replaced since: remove it, prepare anew"
             )
         })
-    }
-}
-
-/// An error where an audit leaves nothing, or there is no dealer to audit.
-pub(crate) fn check_audited<R: Ring>(audited: u32, inferences: u32, plan: &Plan<R>) -> Result<(), Refused> {
-    match audited {
-        0 => Ok(()),
-        _ if plan.own().is_some() => Err((Refusal::Differs, "there is no dealer to audit".to_owned())),
-        _ if audited < inferences => Ok(()),
-        _ => {
-            Err((Refusal::Limit, format!("{audited} of {inferences} are to be audited: fewer, so that some are left")))
-        }
     }
 }
 
