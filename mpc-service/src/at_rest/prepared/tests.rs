@@ -162,7 +162,9 @@ fn of_many_that_hold_any_at_once_each_has_another(medium: &dyn Medium) {
     let store = medium.open();
     let id = prepare(&*store, PLACES);
     let taken = thread::scope(|scope| {
-        let threads: Vec<_> = (0..4).map(|_| scope.spawn(|| take_any(&*medium.open(), id))).collect();
+        // All are open before the first takes: whoever opens a store later removes a batch that is used up.
+        let stores: Vec<_> = (0..4).map(|_| medium.open()).collect();
+        let threads: Vec<_> = stores.into_iter().map(|store| scope.spawn(move || take_any(&*store, id))).collect();
         threads.into_iter().flat_map(|thread| thread.join().unwrap()).collect::<Vec<_>>()
     });
     assert_eq!(taken.len(), PLACES as usize, "{taken:?}");
