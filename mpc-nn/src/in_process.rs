@@ -48,7 +48,7 @@ pub fn infer<R: Ring>(
         ends.map(|((transport, link), brought)| move || smol::block_on(party(transport, link, plan, session, brought)));
     let dealing = async {
         let options = SessionOptions::new(session, system_seed()?);
-        DealerSession::open(dealer_links, plan, options).await?.deal(|_| ()).await
+        DealerSession::open(dealer_links, plan, options).await?.deal(&mut |_| ()).await
     };
     let (outputs, dealt) = on_threads(running, || smol::block_on(dealing));
     let outputs = outputs.into_iter().collect::<Result<Vec<_>, _>>()?;

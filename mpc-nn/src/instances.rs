@@ -59,15 +59,3 @@ fn network() -> Result<Graph, GraphError> {
     let x = builder.relu("relu", x)?;
     builder.finish(&[x])
 }
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_network_runs_in_every_ring() {
-        for ring in [RingBits::Bits32, RingBits::Bits64, RingBits::Bits128] {
-            run(ring, 2).unwrap();
-        }
-    }
-}

@@ -17,7 +17,7 @@ pub mod graph;
 pub mod ideal;
 #[cfg(feature = "std")]
 pub mod in_process;
-#[cfg(all(debug_assertions, feature = "std"))]
+#[cfg(all(debug_assertions, feature = "std", not(test)))]
 #[doc(hidden)]
 pub mod instances;
 mod network;

@@ -358,7 +358,7 @@ impl<'a, R: Ring> DealerSession<'a, R> {
         shaken.map_err(|source| InferenceError::over_party_link(labels::HANDSHAKE, source))?;
         let SessionOptions { session, seed, .. } = options;
         let mut dealer = Dealer::new(plan.settings().parties, seed).map_err(in_dealing)?;
-        dealer.deal(&mut links, &plan.setup_requests(), |_| ()).await.map_err(in_dealing)?;
+        dealer.deal(&mut links, &plan.setup_requests(), &mut |_| ()).await.map_err(in_dealing)?;
         Ok(Self { dealer, links, plan, session })
     }
 
@@ -367,7 +367,7 @@ impl<'a, R: Ring> DealerSession<'a, R> {
     ///
     /// # Errors
     /// [`InferenceError::Link`] names the party whose link failed.
-    pub async fn deal(&mut self, progress: impl FnMut(usize) + Send) -> Result<(), InferenceError> {
+    pub async fn deal(&mut self, progress: &mut (dyn FnMut(usize) + Send)) -> Result<(), InferenceError> {
         self.dealer.deal(&mut self.links, &self.plan.requests(), progress).await.map_err(in_dealing)
     }
 

@@ -129,7 +129,7 @@ fn dealing(c: &mut Criterion) {
                             source.next::<mpc_protocols::relu::ReluMask<u64>>(shape).await
                         })
                     });
-                    smol::block_on(dealer.deal(&mut ours, plan, |_| ())).expect("the links are open");
+                    smol::block_on(dealer.deal(&mut ours, plan, &mut |_| ())).expect("the links are open");
                 });
             });
         });

@@ -281,7 +281,7 @@ impl<R: Ring> Auditor<R> {
         let apart = if is_last { Vec::new() } else { [own_apart].into() };
         let corrections = Corrections::Compared(&mut comparison);
         let mut dealing = Dealing::new(of_session, apart, corrections, &mut self.masks);
-        deal_all(&mut dealing, plan, |_| ()).await?;
+        deal_all(&mut dealing, plan, &mut |_| ()).await?;
         Ok(comparison)
     }
 }

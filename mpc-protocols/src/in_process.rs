@@ -1,6 +1,7 @@
 //! All parties and the dealer in one process: for tests, examples and benchmarks. There is no privacy in it.
 
 use core::future::poll_fn;
+use core::pin::Pin;
 use core::task::Poll;
 use core::time::Duration;
 use std::thread;
@@ -53,7 +54,7 @@ pub fn run<R: Ring, O: Send>(
     parties: usize,
     protocol: impl AsyncFn(&mut Party, &mut CorrelationSource<'_>) -> Result<O, ProtocolError> + Sync,
 ) -> Result<Vec<Outcome<O>>, ProtocolError> {
-    let plan = smol::block_on(session::plan(Place { party: 0, parties }, &protocol))?;
+    let plan = block_on(session::plan(Place { party: 0, parties }, &protocol))?;
     run_planned::<R, _>(parties, &plan, protocol)
 }
 
@@ -72,19 +73,26 @@ pub fn run_planned<R: Ring, O: Send>(
     let running = memory_network(parties, DEADLINE)
         .into_iter()
         .zip(party_ends)
-        .map(|(transport, link)| move || smol::block_on(run_party(transport, link, plan, protocol)));
-    let (outcomes, dealt) = on_threads(running, move || smol::block_on(dealer.deal(&mut dealer_ends, plan, |_| ())));
+        .map(|(transport, link)| move || block_on(run_party(transport, link, plan, protocol)));
+    let (outcomes, dealt) = on_threads(running, move || block_on(dealer.deal(&mut dealer_ends, plan, &mut |_| ())));
     all_or_cause(outcomes, dealt)
 }
 
 /// Runs parties and a dealer, each on a thread of its own, and returns the parties' results by index and the dealer's.
-pub fn on_threads<P: Send, D: Send>(
-    parties: impl Iterator<Item = impl FnOnce() -> P + Send>,
-    dealer: impl FnOnce() -> D + Send,
+pub fn on_threads<'a, P: Send, D: Send>(
+    parties: impl Iterator<Item = impl FnOnce() -> P + Send + 'a>,
+    dealer: impl FnOnce() -> D + Send + 'a,
 ) -> (Vec<P>, D) {
+    join_threads(parties.map(|party| Box::new(party) as Task<P>).collect(), Box::new(dealer))
+}
+
+/// Boxed, so that threads are compiled once for each result and not for each protocol.
+type Task<'a, T> = Box<dyn FnOnce() -> T + Send + 'a>;
+
+fn join_threads<P: Send, D: Send>(parties: Vec<Task<P>>, dealer: Task<D>) -> (Vec<P>, D) {
     thread::scope(|scope| {
         let dealing = scope.spawn(dealer);
-        let running: Vec<_> = parties.map(|party| scope.spawn(party)).collect();
+        let running: Vec<_> = parties.into_iter().map(|party| scope.spawn(party)).collect();
         (running.into_iter().map(join).collect(), join(dealing))
     })
 }
@@ -117,12 +125,12 @@ pub fn run_on_one_thread<R: Ring, O>(
     let mut dealer = Dealer::<R>::new(parties, seed)?;
     let (mut dealer_ends, party_ends): (Vec<_>, Vec<_>) =
         (0..parties).map(|_| memory_link_with(DEADLINE, Duration::ZERO)).unzip();
-    let dealing = async move { dealer.deal(&mut dealer_ends, plan, |_| ()).await };
+    let dealing = async move { dealer.deal(&mut dealer_ends, plan, &mut |_| ()).await };
     let running = memory_network(parties, DEADLINE)
         .into_iter()
         .zip(party_ends)
-        .map(|(transport, link)| run_party(sleeping(transport), link, plan, &protocol));
-    let (outcomes, dealt) = smol::block_on(smol::future::zip(join_all(running), dealing));
+        .map(|(transport, link)| Box::pin(run_party(sleeping(transport), link, plan, &protocol)) as Pending<_>);
+    let (outcomes, dealt) = block_on(smol::future::zip(join_all(running.collect()), dealing));
     all_or_cause(outcomes, dealt)
 }
 
@@ -155,9 +163,16 @@ fn sleeping(mut transport: MemoryTransport) -> MemoryTransport {
     transport
 }
 
+/// Boxed, so that what waits is compiled once for each result and not for each protocol.
+type Pending<'a, T> = Pin<Box<dyn Future<Output = T> + 'a>>;
+
+fn block_on<'a, T>(future: impl Future<Output = T> + 'a) -> T {
+    smol::block_on(Box::pin(future) as Pending<T>)
+}
+
 /// The outputs of all futures, which advance in turn.
-async fn join_all<F: Future>(futures: impl Iterator<Item = F>) -> Vec<F::Output> {
-    let mut pending: Vec<_> = futures.map(|future| (Box::pin(future), None)).collect();
+async fn join_all<T>(futures: Vec<Pending<'_, T>>) -> Vec<T> {
+    let mut pending: Vec<_> = futures.into_iter().map(|future| (future, None)).collect();
     poll_fn(|cx| {
         for (future, output) in pending.iter_mut().filter(|(_, output)| output.is_none()) {
             if let Poll::Ready(value) = future.as_mut().poll(cx) {
@@ -184,12 +199,27 @@ async fn run_party<O>(
     plan: &[Request],
     protocol: impl AsyncFn(&mut Party, &mut CorrelationSource<'_>) -> Result<O, ProtocolError>,
 ) -> Result<Outcome<O>, ProtocolError> {
-    let mut party = Party::new(transport);
-    let mut source = CorrelationSource::begin(&mut link, party.place(), plan).await?;
-    party.transport_mut().begin(Phase::Online, "protocol");
+    let (mut party, mut source) = begin(transport, &mut link, plan).await?;
     let output = protocol(&mut party, &mut source).await?;
+    let online = end(&party, source)?;
+    Ok(Outcome { output, online })
+}
+
+async fn begin<'a>(
+    transport: MemoryTransport,
+    link: &'a mut Link,
+    plan: &'a [Request],
+) -> Result<(Party, CorrelationSource<'a>), ProtocolError> {
+    let mut party = Party::new(transport);
+    let source = CorrelationSource::begin(link, party.place(), plan).await?;
+    party.transport_mut().begin(Phase::Online, "protocol");
+    Ok((party, source))
+}
+
+/// A party's traffic online, when it has used all correlations.
+fn end(party: &Party, source: CorrelationSource<'_>) -> Result<Traffic, ProtocolError> {
     source.finish()?;
-    Ok(Outcome { output, online: party.transport().meter().total(Phase::Online) })
+    Ok(party.transport().meter().total(Phase::Online))
 }
 
 fn join<O>(handle: thread::ScopedJoinHandle<'_, O>) -> O {

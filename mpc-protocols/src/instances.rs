@@ -118,15 +118,3 @@ async fn draw(source: &mut CorrelationSource<'_>, planes: Vec<Planes>) -> Result
 fn one<R: Ring>() -> ArithmeticShares<R> {
     ArithmeticShares::from_elements(vec![R::ONE])
 }
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn every_protocol_runs_in_every_ring() {
-        for ring in [RingBits::Bits32, RingBits::Bits64, RingBits::Bits128] {
-            run(ring, 2).unwrap();
-        }
-    }
-}

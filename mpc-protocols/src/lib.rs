@@ -19,7 +19,7 @@ pub mod fourier;
 pub mod function;
 #[cfg(feature = "std")]
 pub mod in_process;
-#[cfg(all(debug_assertions, feature = "std"))]
+#[cfg(all(debug_assertions, feature = "std", not(test)))]
 #[doc(hidden)]
 pub mod instances;
 pub mod joint;

@@ -128,7 +128,7 @@ impl<R: Ring> DealerSession<R> {
     /// # Errors
     /// As for [`Dealer::deal`].
     pub async fn deal(&mut self) -> Result<(), ProtocolError> {
-        self.dealer.deal(&mut self.links, &self.plan, |_| ()).await
+        self.dealer.deal(&mut self.links, &self.plan, &mut |_| ()).await
     }
 }
 

@@ -171,7 +171,7 @@ async fn run_dealer_in<R: Ring>(links: Vec<Link>, job: &Job) -> Result<(), NodeE
     let options = SessionOptions::new(job.session, Seed::from_system()?);
     let mut session = DealerSession::open(links, &plan, options).await?;
     for _ in 0..job.inferences {
-        session.deal(|_| ()).await?;
+        session.deal(&mut |_| ()).await?;
     }
     Ok(())
 }

@@ -121,7 +121,7 @@ impl<R: Ring> DealerSession<'_, R> {
         &mut self,
         CommittedSeeds(seeds): &CommittedSeeds,
         place: u32,
-        progress: impl FnMut(usize) + Send,
+        progress: &mut (dyn FnMut(usize) + Send),
     ) -> Result<(), InferenceError> {
         let beyond = InferenceError::Role { reason: "the dealer has not committed to so many inferences" };
         let seed = seeds.get(place as usize).ok_or(beyond)?;

@@ -49,7 +49,7 @@ pub fn run_parties<R: Ring, O: Send>(
 ) -> Vec<O> {
     let deal = async |dealer: &mut DealerSession<'_, R>| {
         for _ in 0..inferences {
-            dealer.deal(|_| ()).await?;
+            dealer.deal(&mut |_| ()).await?;
         }
         Ok(())
     };
@@ -66,7 +66,7 @@ pub fn run_audited<R: Ring, O: Send>(
     let deal = async |dealer: &mut DealerSession<'_, R>| {
         let seeds = dealer.commit(count).await?;
         for place in 0..count {
-            dealer.deal_committed(&seeds, place, |_| ()).await?;
+            dealer.deal_committed(&seeds, place, &mut |_| ()).await?;
         }
         dealer.tell_seeds(seeds, audited).await
     };

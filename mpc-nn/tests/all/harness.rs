@@ -42,7 +42,7 @@ pub fn run<R: Ring>(plan: &Plan<R>, weights: &Weights, images: &[Vec<ArrayD<f32>
             smol::block_on(async {
                 let mut dealer = DealerSession::open(dealer_links, plan, options()).await.unwrap();
                 for _ in images {
-                    dealer.deal(|_| ()).await.unwrap();
+                    dealer.deal(&mut |_| ()).await.unwrap();
                 }
             });
         });

@@ -81,7 +81,7 @@ fn run<R: Ring>(plan: &Plan<R>, parties: Vec<Act<'_>>) -> Vec<Result<Logits, Inf
         scope.spawn(|| {
             smol::block_on(async {
                 let mut dealer = DealerSession::open(dealer_links, plan, options()).await?;
-                dealer.deal(|_| ()).await
+                dealer.deal(&mut |_| ()).await
             })
         });
         let transports = memory_network(parties.len(), SHORT);

@@ -10,6 +10,8 @@ mod examples;
 mod graph;
 mod harness;
 mod hostile;
+#[cfg(debug_assertions)]
+mod instances;
 mod links;
 mod operations;
 mod outputs;

@@ -57,7 +57,7 @@ impl<R: Ring> Dealer<R> {
         &mut self,
         links: &mut [Link],
         plan: &[Request],
-        progress: impl FnMut(usize) + Send,
+        progress: &mut (dyn FnMut(usize) + Send),
     ) -> Result<(), ProtocolError> {
         let seed = self.seed();
         self.deal_from(links, plan, &seed, progress).await
@@ -76,7 +76,7 @@ impl<R: Ring> Dealer<R> {
         links: &mut [Link],
         plan: &[Request],
         seed: &Seed,
-        progress: impl FnMut(usize) + Send,
+        progress: &mut (dyn FnMut(usize) + Send),
     ) -> Result<(), ProtocolError> {
         crate::error::check_len("dealer links", self.parties, links.len())?;
         let known = self.weight_masks.len();
@@ -92,7 +92,7 @@ impl<R: Ring> Dealer<R> {
         links: &mut [Link],
         plan: &[Request],
         seed: &Seed,
-        progress: impl FnMut(usize) + Send,
+        progress: &mut (dyn FnMut(usize) + Send),
     ) -> Result<(), ProtocolError> {
         let seeds = SessionSeeds::from_one(seed, self.parties);
         let mut apart = Vec::with_capacity(self.parties);
@@ -116,7 +116,7 @@ impl<R: Ring> Dealer<R> {
 pub(crate) async fn deal_all<R: Ring>(
     dealing: &mut Dealing<'_, R>,
     plan: &[Request],
-    mut progress: impl FnMut(usize) + Send,
+    progress: &mut (dyn FnMut(usize) + Send),
 ) -> Result<(), ProtocolError> {
     for (index, request) in plan.iter().enumerate() {
         dealing.deal(&*kind(request)).await?;

@@ -10,7 +10,7 @@ use mpc_shares::Seed;
 use mpc_transport::{FrameSource, Link, MemoryTransport, Phase, RecordingError, Traffic, memory_link, memory_network};
 use proptest::prelude::*;
 
-use crate::common::{PATIENT, generator, split};
+use crate::common::{PATIENT, block_on, generator, split};
 use crate::relations::every_kind;
 
 const SESSION: [u8; 16] = [6; 16];
@@ -126,7 +126,7 @@ impl Case<'_> {
 
     async fn dealer(&self, links: &mut [Link]) -> Result<(), ProtocolError> {
         let mut dealer = Dealer::<u64>::new(links.len(), Seed::from_bytes([8; 32]))?;
-        dealer.deal(links, self.setup, |_| ()).await?;
+        dealer.deal(links, self.setup, &mut |_| ()).await?;
         let mut seeds: Vec<_> = (0..COUNT).map(|_| dealer.seed()).collect();
         let commit = |(place, seed): (u32, &Seed)| Commitment::to(seed, SESSION, place);
         audit::send_commitments(links, &(0..).zip(&seeds).map(commit).collect::<Vec<_>>()).await?;
@@ -136,7 +136,7 @@ impl Case<'_> {
         for seed in &seeds {
             let other = dealer.seed();
             let seed = if self.fault == Fault::OtherSeeds { &other } else { seed };
-            dealer.deal_from(links, self.plan, seed, |_| ()).await?;
+            dealer.deal_from(links, self.plan, seed, &mut |_| ()).await?;
         }
         audit::tell_seeds(links, &seeds, AUDITED).await
     }
@@ -164,10 +164,9 @@ fn run(parties: usize, len: usize, case: Case<'_>) -> (Vec<Result<(), ProtocolEr
     let (mut dealer_ends, party_ends): (Vec<_>, Vec<_>) = (0..parties).map(|_| memory_link(PATIENT)).unzip();
     thread::scope(|scope| {
         let ends = memory_network(parties, PATIENT).into_iter().zip(party_ends);
-        let threads: Vec<_> = ends
-            .map(|(transport, link)| scope.spawn(move || smol::block_on(case.party(transport, link, len))))
-            .collect();
-        let dealt = smol::block_on(case.dealer(&mut dealer_ends));
+        let threads: Vec<_> =
+            ends.map(|(transport, link)| scope.spawn(move || block_on(case.party(transport, link, len)))).collect();
+        let dealt = block_on(case.dealer(&mut dealer_ends));
         drop(dealer_ends);
         (threads.into_iter().map(|thread| thread.join().unwrap()).collect(), dealt)
     })
@@ -240,7 +239,7 @@ fn draws_are_uniform() {
                     }
                     all
                 };
-                smol::block_on(draw)
+                block_on(draw)
             })
         };
         let threads: Vec<_> = transports.enumerate().map(draws).collect();

@@ -1,6 +1,7 @@
 //! Shared by the tests: parties on one thread or on many, secrets, and what a party sees.
 #![allow(dead_code, reason = "not every test file uses everything")]
 
+use std::pin::Pin;
 use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
@@ -12,6 +13,11 @@ use mpc_shares::{ArithmeticShares, BinaryShares, Prg, Seed};
 use mpc_transport::{Link, Traffic, Transport, TransportError, memory_link};
 use proptest::prelude::*;
 use proptest::sample::select;
+
+/// As smol's, but compiled once for each result and not for each future.
+pub fn block_on<'a, T>(future: impl Future<Output = T> + 'a) -> T {
+    smol::block_on(Box::pin(future) as Pin<Box<dyn Future<Output = T> + 'a>>)
+}
 
 /// Long enough that only a deadlock reaches it.
 pub const PATIENT: Duration = Duration::from_secs(20);
@@ -87,13 +93,13 @@ pub fn session<R: Ring, O: Send, T: Transport + 'static>(
     let (mut dealer_ends, party_ends): (Vec<_>, Vec<_>) = transports.iter().map(|_| memory_link(deadline)).unzip();
     thread::scope(|scope| {
         let dealing =
-            scope.spawn(move || smol::block_on(async move { dealer.deal(&mut dealer_ends, plan, |_| ()).await }));
+            scope.spawn(move || block_on(async move { dealer.deal(&mut dealer_ends, plan, &mut |_| ()).await }));
         let running: Vec<_> = transports
             .into_iter()
             .zip(party_ends)
             .map(|(transport, link)| {
                 let protocol = &protocol;
-                scope.spawn(move || smol::block_on(party(Party::new(transport), link, plan, protocol)))
+                scope.spawn(move || block_on(party(Party::new(transport), link, plan, protocol)))
             })
             .collect();
         let ended: Vec<_> = running.into_iter().map(|thread| thread.join().unwrap()).collect();

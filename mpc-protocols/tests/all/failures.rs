@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use crate::common::{Ended, PATIENT, session, split};
+use crate::common::{Ended, PATIENT, block_on, session, split};
 use mpc_protocols::beaver::SquarePair;
 use mpc_protocols::binary::{BitTriples, Planes, and};
 use mpc_protocols::fixed_weights::{FixedWeightPair, FixedWeightShape, FixedWeights, WeightMask};
@@ -182,7 +182,7 @@ fn nine_parties_have_no_dealer() {
         assert!(matches!(error, ProtocolError::Share(ShareError::Parties { .. })));
     }
     let mut links = [memory_link(SHORT).0];
-    let error = smol::block_on(dealer::<u64>(2).deal(&mut links, &[], |_| ())).unwrap_err();
+    let error = block_on(dealer::<u64>(2).deal(&mut links, &[], &mut |_| ())).unwrap_err();
     assert!(matches!(error, ProtocolError::OperandLength { expected: 2, got: 1, .. }));
 }
 
@@ -329,7 +329,7 @@ fn a_dealer_that_dies_is_named() {
     for frames in 0..4usize {
         let (dealer_ends, party_ends): (Vec<_>, Vec<_>) = (0..parties).map(|_| memory_link(PATIENT)).unzip();
         let dealing = std::thread::spawn(move || {
-            smol::block_on(async {
+            block_on(async {
                 let mut ends = dealer_ends;
                 for end in ends.iter_mut().take(if frames == 0 { 1 } else { parties }) {
                     end.send(&[9; 64]).await.unwrap();
@@ -343,7 +343,7 @@ fn a_dealer_that_dies_is_named() {
         let results: Vec<_> = std::thread::scope(|scope| {
             let run = |(transport, mut link): (MemoryTransport, Link)| {
                 let mut party = Party::new(transport);
-                smol::block_on(async {
+                block_on(async {
                     let mut source = CorrelationSource::begin(&mut link, party.place(), &plan).await?;
                     let mask: ReluMask<u64> = source.next(shape).await?;
                     relu(&mut party, &ArithmeticShares::from_elements(vec![1; 100]), 16, mask).await

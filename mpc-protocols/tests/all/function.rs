@@ -1,4 +1,4 @@
-use crate::common::{elements, run_shared, signed, split};
+use crate::common::{block_on, elements, run_shared, signed, split};
 use mpc_protocols::function::{ArgumentShape, Function, FunctionPlan, FunctionShape};
 use mpc_protocols::sign::SignParameters;
 use mpc_protocols::{Place, ProtocolError};
@@ -366,7 +366,7 @@ fn a_dry_run_gives_the_plan() {
             let material = plan.draw(source).await?;
             plan.apply(party, &x[party.index()], material).await
         });
-        assert_eq!(smol::block_on(dry).unwrap(), plan.requests(), "{function:?}");
+        assert_eq!(block_on(dry).unwrap(), plan.requests(), "{function:?}");
     }
 }
 

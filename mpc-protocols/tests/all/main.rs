@@ -10,6 +10,8 @@ mod costs;
 mod examples;
 mod failures;
 mod function;
+#[cfg(debug_assertions)]
+mod instances;
 mod joint;
 mod multiplication;
 mod open;

@@ -4,7 +4,7 @@ mod tampered;
 
 use std::thread;
 
-use crate::common::{PATIENT, elements, signed, split};
+use crate::common::{PATIENT, block_on, elements, signed, split};
 use mpc_ot::comparison::{ComparisonShape, Variant};
 use mpc_ot::softspoken::FieldBits;
 use mpc_ot::{Batch, Method, Pair, PairSettings, Schedule};
@@ -43,8 +43,7 @@ fn run<R: Ring, O: Send>(
     let run = &run;
     thread::scope(|scope| {
         let ends = memory_network(2, PATIENT).into_iter().zip(memory_network(2, PATIENT)).enumerate();
-        let threads: Vec<_> =
-            ends.map(|(party, (a, b))| scope.spawn(move || smol::block_on(run(party, a, b)))).collect();
+        let threads: Vec<_> = ends.map(|(party, (a, b))| scope.spawn(move || block_on(run(party, a, b)))).collect();
         threads.into_iter().map(|thread| thread.join().unwrap()).collect()
     })
 }
@@ -254,7 +253,7 @@ fn three_parties_make_none() {
     };
     thread::scope(|scope| {
         let ends = memory_network(2, PATIENT).into_iter().enumerate();
-        let threads: Vec<_> = ends.map(|(party, end)| scope.spawn(move || smol::block_on(run(party, end)))).collect();
+        let threads: Vec<_> = ends.map(|(party, end)| scope.spawn(move || block_on(run(party, end)))).collect();
         for thread in threads {
             let error = thread.join().unwrap();
             assert!(error.contains("two parties make their own correlations"), "{error}");

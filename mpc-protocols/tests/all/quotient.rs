@@ -5,7 +5,7 @@ use mpc_ring::Ring;
 use proptest::collection::vec;
 use proptest::prelude::*;
 
-use crate::common::{elements, run_shared, signed, split};
+use crate::common::{block_on, elements, run_shared, signed, split};
 
 /// A plan's settings, besides its numbers of elements.
 #[derive(Clone, Copy, Debug)]
@@ -210,5 +210,5 @@ fn a_quotient_takes_its_dividends_and_nothing_else_does() {
         let material = quotient.draw(source).await?;
         quotient.divide(party, &x[party.index()], &x[party.index()], material).await
     });
-    assert_eq!(smol::block_on(dry).unwrap(), quotient.requests());
+    assert_eq!(block_on(dry).unwrap(), quotient.requests());
 }

@@ -10,7 +10,7 @@ use std::iter;
 use std::ops::Range;
 use std::thread;
 
-use crate::common::PATIENT;
+use crate::common::{PATIENT, block_on};
 use mpc_protocols::correlation::{self, Dealt, Field, Form, Provider, Share};
 use mpc_protocols::fourier::Series;
 use mpc_protocols::function::Function;
@@ -115,8 +115,8 @@ fn dealt<R: Ring>(plan: &[Request], parties: usize, seed: [u8; 32]) -> Vec<Vec<O
     let (mut dealer_ends, party_ends): (Vec<_>, Vec<_>) = (0..parties).map(|_| memory_link(PATIENT)).unzip();
     let mut dealer = Dealer::<R>::new(parties, Seed::from_bytes(seed)).unwrap();
     let shares: Vec<_> = thread::scope(|scope| {
-        scope.spawn(move || smol::block_on(dealer.deal(&mut dealer_ends, plan, |_| ())).unwrap());
-        let run = |(party, link)| move || smol::block_on(draw::<R>(link, Place { party, parties }, plan));
+        scope.spawn(move || block_on(dealer.deal(&mut dealer_ends, plan, &mut |_| ())).unwrap());
+        let run = |(party, link)| move || block_on(draw::<R>(link, Place { party, parties }, plan));
         let threads: Vec<_> = party_ends.into_iter().enumerate().map(|end| scope.spawn(run(end))).collect();
         threads.into_iter().map(|thread| thread.join().unwrap()).collect()
     });

@@ -2,7 +2,7 @@
 //!
 //! All generators have fixed seeds, so that a statistic is the same in every run.
 
-use crate::common::{PATIENT, Recording, Rounds, chi_square, opened_elements, opened_planes, session, split};
+use crate::common::{PATIENT, Recording, Rounds, block_on, chi_square, opened_elements, opened_planes, session, split};
 use mpc_protocols::conversion::DaBits;
 use mpc_protocols::correlation::SEEDS_BYTES;
 use mpc_protocols::fixed_weights::{FixedWeightShape, FixedWeights};
@@ -310,10 +310,10 @@ fn two_sessions_of_one_dealer_open_different_values() {
 /// The seeds that each party gets from the dealer at the beginning of a session.
 fn seeds(dealer: &mut Dealer<u64>, parties: usize) -> Vec<[u8; 32]> {
     let (mut dealer_ends, party_ends): (Vec<_>, Vec<_>) = (0..parties).map(|_| memory_link(PATIENT)).unzip();
-    smol::block_on(dealer.deal(&mut dealer_ends, &[], |_| ())).unwrap();
+    block_on(dealer.deal(&mut dealer_ends, &[], &mut |_| ())).unwrap();
     let receive = |mut end: Link| {
         let mut seeds = [0; SEEDS_BYTES];
-        smol::block_on(end.receive(&mut seeds)).unwrap();
+        block_on(end.receive(&mut seeds)).unwrap();
         seeds
     };
     party_ends.into_iter().flat_map(|end| receive(end).as_chunks().0.to_vec()).collect()

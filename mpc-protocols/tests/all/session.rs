@@ -2,7 +2,7 @@
 
 use std::thread;
 
-use crate::common::PATIENT;
+use crate::common::{PATIENT, block_on};
 use mpc_protocols::{
     Bilinear, CorrelationSource, DealerSession, Party, Place, ProtocolError, Request, Session, beaver, in_process,
     open, session,
@@ -22,7 +22,7 @@ async fn multiply(party: &mut Party, source: &mut CorrelationSource<'_>) -> Resu
 }
 
 fn plan() -> Vec<Request> {
-    smol::block_on(session::plan(Place { party: 0, parties: 2 }, multiply)).unwrap()
+    block_on(session::plan(Place { party: 0, parties: 2 }, multiply)).unwrap()
 }
 
 type Ended = (Vec<Result<Vec<u64>, ProtocolError>>, Result<(), ProtocolError>);
@@ -31,13 +31,13 @@ type Ended = (Vec<Result<Vec<u64>, ProtocolError>>, Result<(), ProtocolError>);
 fn sessions<R: Ring, S: Ring>(parties: [&[Request]; 2], id: [u8; 16], dealt: &[Request]) -> Ended {
     let (dealer_links, party_links): (Vec<_>, Vec<_>) = (0..2).map(|_| memory_link(PATIENT)).unzip();
     let party = |transport: MemoryTransport, link: Link, plan: &[Request]| {
-        smol::block_on(async { Session::open::<R>(transport, link, ID, plan).await?.run(multiply).await })
+        block_on(async { Session::open::<R>(transport, link, ID, plan).await?.run(multiply).await })
     };
     thread::scope(|scope| {
         let ends = memory_network(2, PATIENT).into_iter().zip(party_links).zip(parties);
         let running: Vec<_> = ends.map(|((end, link), plan)| scope.spawn(move || party(end, link, plan))).collect();
         let dealing = scope.spawn(move || {
-            smol::block_on(async {
+            block_on(async {
                 DealerSession::<S>::open(dealer_links, id, dealt, Seed::from_bytes([5; 32])).await?.deal().await
             })
         });
@@ -104,9 +104,9 @@ fn a_dealer_of_more_parties_is_named() {
     let errors: Vec<_> = thread::scope(|scope| {
         let plan = &plan;
         let dealing = DealerSession::<u64>::open(dealer_links, ID, plan, Seed::from_bytes([5; 32]));
-        scope.spawn(move || smol::block_on(dealing).unwrap_err());
+        scope.spawn(move || block_on(dealing).unwrap_err());
         let ends = memory_network(2, PATIENT).into_iter().zip(party_links);
-        let open = |(end, link)| move || smol::block_on(Session::open::<u64>(end, link, ID, plan)).unwrap_err();
+        let open = |(end, link)| move || block_on(Session::open::<u64>(end, link, ID, plan)).unwrap_err();
         let running: Vec<_> = ends.map(|end| scope.spawn(open(end))).collect();
         running.into_iter().map(|thread| thread.join().unwrap()).collect()
     });

@@ -2,7 +2,7 @@
 
 use std::thread;
 
-use crate::common::PATIENT;
+use crate::common::{PATIENT, block_on};
 use mpc_protocols::beaver::{BeaverTriple, SquarePair};
 use mpc_protocols::binary::{BitTriples, Planes};
 use mpc_protocols::conversion::{DaBits, EdaBits};
@@ -194,8 +194,8 @@ fn links_carry_what_is_predicted<R: Ring>(plan: &[Request], parties: usize) {
     let (mut dealer_ends, party_ends): (Vec<_>, Vec<_>) = (0..parties).map(|_| memory_link(PATIENT)).unzip();
     let mut dealer = Dealer::<R>::new(parties, Seed::from_bytes([1; 32])).unwrap();
     let received: Vec<_> = thread::scope(|scope| {
-        scope.spawn(|| smol::block_on(dealer.deal(&mut dealer_ends, plan, |_| ())).unwrap());
-        let run = |(party, link)| move || smol::block_on(metered::<R>(link, Place { party, parties }, plan));
+        scope.spawn(|| block_on(dealer.deal(&mut dealer_ends, plan, &mut |_| ())).unwrap());
+        let run = |(party, link)| move || block_on(metered::<R>(link, Place { party, parties }, plan));
         let threads: Vec<_> = party_ends.into_iter().enumerate().map(|end| scope.spawn(run(end))).collect();
         threads.into_iter().map(|thread| thread.join().unwrap()).collect()
     });
@@ -243,10 +243,10 @@ fn digest<R: Ring>(parties: usize, plan: &[Request]) -> u64 {
         Ok(())
     };
     thread::scope(|scope| {
-        scope.spawn(|| smol::block_on(dealer.deal(&mut dealer_ends, plan, |_| ())).unwrap());
+        scope.spawn(|| block_on(dealer.deal(&mut dealer_ends, plan, &mut |_| ())).unwrap());
         let last = party_ends.last_mut().unwrap();
         let place = Place { party: parties - 1, parties };
-        smol::block_on(correlation::record::<R>(last, place, plan, keep, |_| ())).unwrap();
+        block_on(correlation::record::<R>(last, place, plan, keep, |_| ())).unwrap();
     });
     digest
 }

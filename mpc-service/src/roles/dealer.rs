@@ -171,8 +171,8 @@ async fn deal_session<R: Ring>(
     for inference in 0..agreed.inferences {
         let before = dealer.traffic();
         let dealt = match &committed {
-            Some(seeds) => dealer.deal_committed(seeds, inference, |_| ()).await,
-            None => dealer.deal(|_| ()).await,
+            Some(seeds) => dealer.deal_committed(seeds, inference, &mut |_| ()).await,
+            None => dealer.deal(&mut |_| ()).await,
         };
         dealt.map_err(&failed)?;
         metrics.dealt(dealer.traffic() - before);

@@ -19,7 +19,7 @@ pub fn run<R: Ring>(parties: usize) -> Result<(), Failure> {
     let plan = smol::block_on(session::plan(Place { party: 0, parties }, protocol::<R>))?;
     let (ends, mut dealer_ends) = network(parties, true);
     let mut dealer = Dealer::<R>::new(parties, secret_seed())?;
-    let deal = async { dealer.deal(&mut dealer_ends, &plan, |_| ()).await };
+    let deal = async { dealer.deal(&mut dealer_ends, &plan, &mut |_| ()).await };
     let results = together(deal, ends.into_iter().map(|end| party::<R>(end, &plan)))?;
     if results.iter().all(|result| *result == expected()) {
         Ok(())

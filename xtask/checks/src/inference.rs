@@ -117,7 +117,7 @@ impl<R: Ring> Case<R> {
         let brought = self.brought()?;
         let deal = async {
             let options = SessionOptions::new([1; 16], secret_seed());
-            DealerSession::open(dealer_ends, plan, options).await?.deal(|_| ()).await
+            DealerSession::open(dealer_ends, plan, options).await?.deal(&mut |_| ()).await
         };
         let parties = ends.into_iter().zip(brought);
         let parties = parties.map(|((transport, link), brought)| party(plan, transport, link, brought));

@@ -11,7 +11,7 @@ use mpc_protocols::{CorrelationSource, Place, ProtocolError, Request};
 use mpc_shares::Seed;
 use mpc_transport::{MemoryTransport, Transport, TransportError, memory_network};
 
-use crate::common::PATIENT;
+use crate::common::{PATIENT, block_on};
 
 /// The fault of a message.
 #[derive(Clone, Copy, Debug)]
@@ -112,8 +112,8 @@ fn a_peer_that_sends_too_little_too_much_or_twice_is_named_at_every_step_of_a_lo
                 let mut ends = memory_network(2, PATIENT);
                 let tampered = Tampered { inner: ends.remove(party), fault, left };
                 let honest = ends.remove(0);
-                scope.spawn(move || smol::block_on(draw(place(party), tampered, shapes)));
-                scope.spawn(move || smol::block_on(draw(place(1 - party), honest, shapes))).join().unwrap().unwrap_err()
+                scope.spawn(move || block_on(draw(place(party), tampered, shapes)));
+                scope.spawn(move || block_on(draw(place(1 - party), honest, shapes))).join().unwrap().unwrap_err()
             });
             assert!(
                 matches!(error, ProtocolError::Transport(TransportError::WrongLength { .. })),

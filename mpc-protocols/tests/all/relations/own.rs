@@ -17,7 +17,7 @@ use mpc_transport::{FrameSource, Phase, RecordingError, memory_network};
 use proptest::prelude::*;
 
 use super::{Opened, check, dealt};
-use crate::common::{PATIENT, chi_square};
+use crate::common::{PATIENT, block_on, chi_square};
 
 /// A recording in memory.
 struct Kept(VecDeque<u8>);
@@ -85,7 +85,7 @@ fn own<R: Ring>(requests: &[Request], holder: WeightHolder, weights: [&[Vec<R>];
     let draw = &draw;
     let shares: Vec<_> = thread::scope(|scope| {
         let ends = memory_network(2, PATIENT).into_iter().enumerate();
-        let threads: Vec<_> = ends.map(|(party, end)| scope.spawn(move || smol::block_on(draw(party, end)))).collect();
+        let threads: Vec<_> = ends.map(|(party, end)| scope.spawn(move || block_on(draw(party, end)))).collect();
         threads.into_iter().map(|thread| thread.join().unwrap()).collect()
     });
     let mut shares = shares.into_iter();
