@@ -1,0 +1,11 @@
+//! What is compiled for all rings runs in all of them.
+
+use mpc_protocols::instances::run;
+use mpc_ring::RingBits;
+
+#[test]
+fn every_protocol_runs_in_every_ring() {
+    for ring in [RingBits::Bits32, RingBits::Bits64, RingBits::Bits128] {
+        run(ring, 2).unwrap();
+    }
+}
