@@ -11,7 +11,7 @@ use mpc_service::{Owner, PublicModel};
 
 use crate::arguments::{InputArguments, listen};
 use crate::failure::Failure;
-use crate::keys::certificate;
+use crate::keys::{certificate, page_certificate};
 use crate::output::print;
 use crate::page::{Content, Files, Picture};
 use crate::stop;
@@ -52,9 +52,16 @@ pub struct PageArguments {
     /// Where the files go.
     #[arg(short, long, value_name = "FOLDER", required_unless_present = "listen")]
     output: Option<PathBuf>,
-    /// Serves the files here instead, over HTTP: for loopback, or behind a proxy with TLS.
+    /// Serves the files here instead: over HTTPS with --web-cert, else over HTTP, for loopback or a proxy with TLS before it.
     #[arg(long, value_name = "ADDRESS:PORT", conflicts_with = "output")]
     listen: Option<SocketAddr>,
+    /// The certificate of --listen and those that vouch for it, as an authority that browsers trust gives them (PEM; ECDSA or
+    /// RSA). This and its key are read again when they are replaced.
+    #[arg(long, requires_all = ["listen", "web_key"], value_name = "FILE.pem")]
+    web_cert: Option<PathBuf>,
+    /// The key of --web-cert (PEM, not encrypted), for its owner alone.
+    #[arg(long, requires = "web_cert", value_name = "FILE.pem")]
+    web_key: Option<PathBuf>,
 }
 
 /// Runs the command.
@@ -76,9 +83,12 @@ pub fn run(arguments: &PageArguments) -> Result<(), Failure> {
         return print(&format!("{}: the page\n{hash}: its hash\n", folder.display()));
     }
     let Some(address) = arguments.listen else { return Err(Failure::Usage("--output or --listen".to_owned())) };
+    let certificate = page_certificate(arguments.web_cert.as_deref(), arguments.web_key.as_deref())?;
     let (listener, address) = listen(address)?;
-    print(&format!("the page is at http://{address}/\n{hash}: its hash\n"))?;
-    Ok(smol::block_on(serve_pages(files.files, &files.policy, listener, stop::requested(false)?))?)
+    let scheme = if certificate.is_some() { "https" } else { "http" };
+    print(&format!("the page is at {scheme}://{address}/\n{hash}: its hash\n"))?;
+    let stop = stop::requested(false)?;
+    Ok(smol::block_on(serve_pages(files.files, &files.policy, (listener, certificate), stop))?)
 }
 
 fn usage(error: impl std::fmt::Display) -> Failure {

@@ -21,7 +21,7 @@ use super::problem::Problem;
 use super::tickets::Tickets;
 use super::tokens::Tokens;
 use crate::error::ServiceError;
-use crate::http::{self, Handler, HttpLimits};
+use crate::http::{self, Handler, HttpLimits, PageCertificate};
 use crate::names::{BatchId, DepositId, Owner, PlanDigest};
 use crate::roles::server::Server;
 
@@ -66,6 +66,8 @@ pub struct WebSettings {
     pub tokens: Tokens,
     /// The limits of connections.
     pub limits: HttpLimits,
+    /// The certificate of its own, for HTTPS; without one it speaks HTTP, and a proxy before it HTTPS.
+    pub certificate: Option<PageCertificate>,
 }
 
 /// A server as pages see it.
@@ -104,13 +106,13 @@ struct Begun {
 /// Answers pages until `stop` is complete, then until what runs has ended and its answers are fetched.
 pub(crate) async fn serve(
     server: Arc<Server>,
-    settings: WebSettings,
+    mut settings: WebSettings,
     listener: TcpListener,
     stop: impl Future<Output = ()>,
 ) -> Result<(), ServiceError> {
     let keys = KeyPair::of(server.identity_for_pages());
     let tickets = Tickets::new().map_err(|problem| ServiceError::Arguments(problem.to_string()))?;
-    let limits = settings.limits;
+    let (limits, certificate) = (settings.limits, settings.certificate.take());
     let web =
         Arc::new(Web { server, settings, keys, tickets, jobs: Jobs::default(), is_stopping: AtomicBool::new(false) });
     let stopped = async {
@@ -118,7 +120,7 @@ pub(crate) async fn serve(
         web.is_stopping.store(true, Ordering::Relaxed);
         web.ended().await;
     };
-    http::serve(Arc::clone(&web), listener, limits, stopped).await
+    http::serve_pages(Arc::clone(&web), (listener, certificate), limits, stopped).await
 }
 
 impl Handler for Web {
