@@ -9,16 +9,17 @@ use std::time::{Duration, SystemTime};
 use futures_rustls::TlsAcceptor;
 use futures_rustls::server::TlsStream;
 use mpc_nn::file::{FileError, read_file};
+use rustls::ServerConfig;
 use rustls::crypto::ring;
 use rustls::pki_types::pem::{self, PemObject};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::{ClientHello, NoServerSessionStorage, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 use rustls::version::TLS13;
-use rustls::{ServerConfig, SignatureAlgorithm};
 use smol::Timer;
 use smol::net::TcpStream;
 use x509_cert::der::Decode;
+use x509_cert::der::oid::ObjectIdentifier;
 use x509_cert::ext::pkix::SubjectAltName;
 use x509_cert::ext::pkix::name::GeneralName;
 use x509_cert::time::Time;
@@ -32,6 +33,8 @@ use crate::error::ServiceError;
 const MAX_FILE: usize = 256 << 10;
 /// How often the files are looked at.
 const LOOK_PAUSE: Duration = Duration::from_secs(1);
+/// Ed25519 (RFC 8410), which browsers do not know.
+const ED25519: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.101.112");
 /// The one protocol that is spoken within TLS.
 const PROTOCOL: &[u8] = b"http/1.1";
 /// The most characters of a fault of TLS in the log.
@@ -239,9 +242,6 @@ impl Files {
         let key =
             PrivateKeyDer::from_pem_slice(&read_file(&self.key, MAX_FILE)?).map_err(|error| no_key(shown(&error)))?;
         let key = ring::sign::any_supported_type(&key).map_err(|error| no_key(format!(": {error}")))?;
-        if key.algorithm() == SignatureAlgorithm::ED25519 {
-            return Err(PageCertificateError::NotForBrowsers { file });
-        }
         let certified = CertifiedKey::new(chain, key);
         let mismatch = |_| PageCertificateError::KeyMismatch { certificate: file, key: key_file.clone() };
         certified.keys_match().map_err(mismatch)?;
@@ -255,6 +255,9 @@ fn checked(der: &[u8], file: &str, now: SystemTime) -> Result<(Vec<String>, Time
     let malformed =
         |error: x509_cert::der::Error| PageCertificateError::Malformed { file: file(), reason: error.to_string() };
     let contents = x509_cert::Certificate::from_der(der).map_err(malformed)?.tbs_certificate;
+    if contents.subject_public_key_info.algorithm.oid == ED25519 {
+        return Err(PageCertificateError::NotForBrowsers { file: file() });
+    }
     let names = contents.get::<SubjectAltName>().map_err(malformed)?.map(|(_, names)| names.0).unwrap_or_default();
     let (from, until) = (contents.validity.not_before, contents.validity.not_after);
     if now < from.to_system_time() {

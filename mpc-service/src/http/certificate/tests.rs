@@ -29,8 +29,8 @@ struct Authority {
 
 impl Authority {
     fn new() -> Self {
-        let params =
-            CertificateParams { is_ca: IsCa::Ca(BasicConstraints::Unconstrained), ..CertificateParams::default() };
+        let mut params = CertificateParams::default();
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         let issuer = CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap();
         Self { issuer, folder: tempfile::tempdir().unwrap() }
     }
