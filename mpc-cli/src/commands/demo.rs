@@ -100,7 +100,7 @@ fn packed(arguments: &DemoArguments) -> Result<PrivateModel, Failure> {
 
 fn place(running: &Running) -> Option<Place> {
     let (address, key) = running.pages.as_ref()?;
-    Some(Place { url: format!("http://{address}"), key: *key })
+    Some(Place { urls: vec![format!("http://{address}")], key: *key })
 }
 
 /// A token for this demonstration alone.

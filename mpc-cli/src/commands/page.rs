@@ -29,7 +29,8 @@ pub struct PageArguments {
     /// The public part of a model that was packed with --outsourced.
     #[arg(value_name = "PUBLIC")]
     model: PathBuf,
-    /// The servers as the page reaches them and the keys to seal to, in the order of their parties.
+    /// The servers as the page reaches them and the keys to seal to, in the order of their parties. One with several machines has
+    /// several addresses, with commas between; https://*.DOMAIN:PORT are those that a machine may say are its own.
     #[arg(long, required = true, value_name = "https://HOST:PORT=KEY")]
     server: Vec<String>,
     /// The dealer's certificate; of a model that was packed with --no-dealer there is none.
@@ -95,18 +96,27 @@ fn usage(error: impl std::fmt::Display) -> Failure {
     Failure::Usage(error.to_string())
 }
 
-/// Reads a server from `URL=KEY`.
+/// Reads a server from `URL=KEY`, where there may be several addresses.
 fn place(text: &str) -> Result<Place, Failure> {
     let wrong = |reason: &str| usage(format!("--server {text}: {reason}"));
-    let (url, key) = text.rsplit_once('=').ok_or_else(|| wrong("it is URL=KEY"))?;
-    let url = url.trim_end_matches('/');
-    let rest = url.strip_prefix("https://").or_else(|| url.strip_prefix("http://"));
-    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b".-:[]/_~".contains(&byte);
-    if rest.is_none_or(|rest| rest.is_empty() || !rest.bytes().all(is_plain)) {
+    let (urls, key) = text.rsplit_once('=').ok_or_else(|| wrong("it is URL=KEY, or URL,URL=KEY"))?;
+    let urls: Vec<_> = urls.split(',').map(|url| url.trim().trim_end_matches('/').to_owned()).collect();
+    if !urls.iter().all(|url| is_url(url)) {
         return Err(wrong("an address is https://HOST, with a port and a path if wanted"));
     }
+    if urls.iter().all(|url| url.contains('*')) {
+        return Err(wrong("of the addresses one at least has no `*`"));
+    }
     let key: WebKey = key.parse().map_err(wrong)?;
-    Ok(Place { url: url.to_owned(), key })
+    Ok(Place { urls, key })
+}
+
+/// Whether a text is the address of a machine, or of all names of a domain.
+fn is_url(text: &str) -> bool {
+    let Some(rest) = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://")) else { return false };
+    let rest = rest.strip_prefix("*.").unwrap_or(rest);
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b".-:[]/_~".contains(&byte);
+    !rest.is_empty() && rest.bytes().all(is_plain)
 }
 
 /// How pictures become the one input of a model.
@@ -142,4 +152,25 @@ fn write(files: &Files, folder: &Path) -> Result<(), Failure> {
         fs::write(folder.join(path.trim_start_matches('/')), &page.content).map_err(failed)?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_server_has_addresses_and_a_key() {
+        let key = "5".repeat(64);
+        let urls = |text: &str| place(&format!("{text}={key}")).map(|place| place.urls);
+        assert_eq!(urls("https://a.example/").unwrap(), ["https://a.example"]);
+        let several = "https://a.example:1, https://b.example/path/,https://*.a.example:1";
+        let read = urls(several).unwrap();
+        assert_eq!(read, ["https://a.example:1", "https://b.example/path", "https://*.a.example:1"]);
+        for wrong in
+            ["", "a.example", "https://", "https://a b", "https://*.", "https://*.a", "https://a,", "https://a,*"]
+        {
+            assert!(urls(wrong).is_err(), "{wrong}");
+        }
+        assert!(place("https://a.example=55").is_err() && place("https://a.example").is_err());
+    }
 }

@@ -94,6 +94,9 @@ struct WebArguments {
     /// The key of --web-cert (PEM, not encrypted), for its owner alone.
     #[arg(long, requires = "web_cert", value_name = "FILE.pem")]
     web_key: Option<PathBuf>,
+    /// Where pages reach this machine, if it has another address than its server: they stay with the machine that they began with.
+    #[arg(long, requires = "web", value_name = "https://HOST:PORT")]
+    web_advertise: Option<Origin>,
     /// The origins of the pages that may use this server.
     #[arg(long, value_delimiter = ',', requires = "web", value_name = "https://HOST")]
     origin: Vec<Origin>,
@@ -114,7 +117,8 @@ impl WebArguments {
         let tokens = Tokens::parse(&read_text(file)?).map_err(in_tokens)?;
         let limits = HttpLimits { connections: self.max_page_connections, ..HttpLimits::default() };
         let certificate = page_certificate(self.web_cert.as_deref(), self.web_key.as_deref())?;
-        Ok(Some((address, WebSettings { origins: self.origin.clone(), tokens, limits, certificate })))
+        let (origins, url) = (self.origin.clone(), self.web_advertise.as_ref().map(Origin::to_string));
+        Ok(Some((address, WebSettings { origins, tokens, limits, url, certificate })))
     }
 }
 

@@ -3,6 +3,7 @@
 mod authority;
 mod browser;
 mod https;
+mod machines;
 mod pages;
 pub(crate) mod requests;
 mod site;

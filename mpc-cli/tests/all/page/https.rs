@@ -3,7 +3,7 @@
 use std::fs;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
-use std::process::Command;
+use std::path::Path;
 use std::time::Duration;
 
 use mpc_nn::Correlations;
@@ -12,11 +12,8 @@ use mpc_service::at_rest::private_file::write_private;
 
 use super::authority::Authority;
 use super::requests::{ORIGIN, answers, model};
-use super::site::Site;
+use super::site::{ANYWHERE, Site};
 use crate::support::Process;
-
-/// Where a page is served.
-const ANYWHERE: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 0);
 
 /// Servers that speak HTTPS with one certificate of that name.
 pub fn secure(authority: &Authority, name: &str, origin: &str, model: &PrivateModel) -> Site {
@@ -93,7 +90,7 @@ fn a_certificate_that_cannot_be_used_is_an_error_before_anything_is_served() {
         (&old, &old_key, "old.pem: the certificate has expired: it was valid until "),
         (&own, &own_key, "north.crt: it is for Ed25519, which browsers do not accept"),
     ] {
-        let mut serving = site.serve_command(0, ANYWHERE);
+        let mut serving = site.serve_command(0, ANYWHERE, ANYWHERE);
         serving.arg("--web-cert").arg(certificate).arg("--web-key").arg(secret);
         let (mut process, lines) = Process::with_lines("north", serving, 1);
         let (code, log) = process.end();
@@ -101,15 +98,15 @@ fn a_certificate_that_cannot_be_used_is_an_error_before_anything_is_served() {
         assert!(log.contains(words), "{log}");
     }
     // One without the other, and without pages.
-    let refused = |changed: &dyn Fn(&mut Command)| {
-        let mut serving = site.serve_command(0, ANYWHERE);
-        changed(&mut serving);
+    let refused = |flag: &str, file: &Path| {
+        let mut serving = site.serve_command(0, ANYWHERE, ANYWHERE);
+        serving.arg(flag).arg(file);
         let (code, log) = Process::with_lines("north", serving, 1).0.end();
         assert_eq!(code, Some(2), "{log}");
         log
     };
-    assert!(refused(&|command| drop(command.arg("--web-cert").arg(&web))).contains("--web-key <FILE.pem>"));
-    assert!(refused(&|command| drop(command.arg("--web-key").arg(&key))).contains("--web-cert <FILE.pem>"));
+    assert!(refused("--web-cert", &web).contains("--web-key <FILE.pem>"));
+    assert!(refused("--web-key", &key).contains("--web-cert <FILE.pem>"));
 }
 
 #[test]
@@ -120,7 +117,7 @@ fn a_configuration_file_names_a_certificate() {
     let file = site.path("serve.toml");
     let text = format!("web-cert = {:?}\nweb-key = {:?}\n", authority.path("web.pem"), authority.path("web.key"));
     fs::write(&file, text).unwrap();
-    let mut serving = site.serve_command(0, ANYWHERE);
+    let mut serving = site.serve_command(0, ANYWHERE, ANYWHERE);
     serving.arg("--config").arg(&file);
     let (_process, lines) = Process::with_lines("north", serving, 2);
     assert!(lines[1].starts_with("pages at https://127.0.0.1:"), "{lines:?}");

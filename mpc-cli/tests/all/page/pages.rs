@@ -80,7 +80,7 @@ fn class_of_run(input: &ArrayD<f64>) -> u64 {
 }
 
 /// The network's output in the clear.
-fn clear(input: &ArrayD<f64>) -> Vec<f64> {
+pub fn clear(input: &ArrayD<f64>) -> Vec<f64> {
     let network = lenet();
     let input = input.mapv(|value| value as f32);
     let outputs = evaluate(&network.graph, &network.weights, &[input]).unwrap();
@@ -184,7 +184,7 @@ fn two_servers_without_a_dealer_recognise_a_digit() {
     assert_eq!(browser.run("return document.getElementById('dealing').hidden"), true);
 }
 
-fn model() -> PrivateModel {
+pub fn model() -> PrivateModel {
     PrivateModel::new(lenet(), Terms { setting: Topology::Outsourced, ..Terms::default() }).unwrap()
 }
 

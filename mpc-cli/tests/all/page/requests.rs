@@ -26,6 +26,9 @@ pub const ORIGIN: &str = "https://page.example";
 const DEPOSIT_AT: usize = 16 + 56;
 /// Where the dealer's fingerprint begins: behind owner and version.
 const DEALER_AT: usize = DEPOSIT_AT + 48;
+/// Where the addresses of the servers before begin, and the bytes of each.
+const ADDRESS_AT: usize = DEALER_AT + 64;
+const ADDRESS_BYTES: usize = 262;
 type Suite = X25519HkdfSha256;
 
 /// A response: its status, its headers as text, its body.
@@ -189,6 +192,7 @@ fn requests(site: &Site, changed: impl Fn(usize, &mut Vec<u8>)) -> Vec<Sealed> {
         let deposit = &offer["deposits"][0];
         let mut plain = [&session[..], &bytes(&offer["ticket"]), &bytes(&deposit["owner"])].concat();
         plain.extend([&bytes(&deposit["version"])[..], &dealer, &Sha256::digest(&keys)].concat());
+        plain.extend(vec![0; ADDRESS_BYTES * party]);
         plain.extend_from_slice(&share.to_bytes());
         changed(party, &mut plain);
         seal(&bytes(&offer["key"]), &plain)
@@ -306,6 +310,22 @@ fn differences(site: &Site) {
         let sealed = requests(site, |_, plain| plain[at] ^= 1);
         assert_eq!(begin(site, 0, &sealed[0].request).code(), code, "byte {at}");
     }
+    // The second server is told where the first is, and calls no place that its operator did not name.
+    for (said, length, code) in [("evil.example:7700", 17, "differs"), ("", 261, "address"), ("ab", 1, "address")] {
+        let sealed = requests(site, |party, plain| {
+            if party == 1 {
+                plain[ADDRESS_AT..ADDRESS_AT + 2].copy_from_slice(&u16::to_le_bytes(length));
+                plain[ADDRESS_AT + 2..][..said.len()].copy_from_slice(said.as_bytes());
+            }
+        });
+        let refused = begin(site, 1, &sealed[1].request);
+        assert_eq!(refused.code(), code, "{said}");
+        let message = refused.json()["error"]["message"].to_string();
+        assert!(
+            message.contains(if code == "differs" { "none of the addresses" } else { "is no address" }),
+            "{message}"
+        );
+    }
     // Two servers that are told of other keys find out from one another.
     let sealed = requests(site, |party, plain| plain[DEALER_AT + 32] ^= party as u8);
     let begun: Vec<_> = (0..2).map(|party| begin(site, party, &sealed[party].request)).collect();
@@ -317,7 +337,7 @@ fn differences(site: &Site) {
     let failed = end(site, 0, &begin(site, 0, &sealed[0].request));
     assert_eq!((failed.status, failed.code().as_str()), (502, "absent"));
     // Bytes that are no share of this plan end the session without a result.
-    let sealed = requests(site, |_, plain| plain[DEALER_AT + 64] ^= 1);
+    let sealed = requests(site, |_, plain| plain[ADDRESS_AT] ^= 1);
     assert_eq!(end(site, 0, &begin(site, 0, &sealed[0].request)).code(), "internal");
 }
 

@@ -1,7 +1,7 @@
 //! Servers that hold shares of a model and serve pages, each the real program, as `docs/web.md` starts them.
 
 use std::fs;
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
@@ -19,6 +19,9 @@ const SERVERS: [&str; 2] = ["north", "south"];
 /// The token of the tests, and one that is good for two inferences in a minute.
 pub const TOKEN: &str = "0123456789abcdef0123456789abcdef";
 pub const SLOW_TOKEN: &str = "fedcba9876543210fedcba9876543210";
+
+/// A free port.
+pub const ANYWHERE: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
 
 /// A server, and where it serves pages.
 pub struct Server {
@@ -60,7 +63,7 @@ impl Site {
         let reserved = SERVERS.map(|_| Reserved::new().unwrap());
         site.peers = (0..).zip(&reserved).map(|(party, at)| site.peer(party, &at.address().to_string())).collect();
         for (party, at) in reserved.iter().enumerate() {
-            let mut serving = site.serve_command(party, at.address());
+            let mut serving = site.serve_command(party, at.address(), ANYWHERE);
             changed(&mut serving);
             site.servers.push(Server::start(SERVERS[party], serving));
         }
@@ -115,8 +118,32 @@ impl Site {
         command
     }
 
-    /// A machine of a server.
-    pub fn serve_command(&self, party: usize, at: SocketAddr) -> Command {
+    /// As [`start`](Self::start), with two machines of each server, which others name by both addresses; with commands that are
+    /// changed in some way, by the addresses of each machine for servers and for pages. Gives those for pages, too.
+    pub fn start_machines(
+        model: &PrivateModel,
+        origin: &str,
+        changed: impl Fn(&mut Command, SocketAddr, SocketAddr),
+    ) -> (Self, [[SocketAddr; 2]; 2]) {
+        let mut site = Self::new(model, origin);
+        let ports: Vec<_> = (0..8).map(|_| Reserved::new().unwrap()).collect();
+        let pair = |at: usize| [ports[at].address(), ports[at + 1].address()];
+        let (servers, pages) = ([pair(0), pair(2)], [pair(4), pair(6)]);
+        let named = |(party, [one, two]): (usize, &[SocketAddr; 2])| site.peer(party, &format!("{one},{two}"));
+        site.peers = servers.iter().enumerate().map(named).collect();
+        for (party, (servers, pages)) in servers.iter().zip(&pages).enumerate() {
+            for (&at, &pages) in servers.iter().zip(pages) {
+                let mut serving = site.serve_command(party, at, pages);
+                changed(&mut serving, at, pages);
+                site.servers.push(Server::start(SERVERS[party], serving));
+            }
+        }
+        site.deposit();
+        (site, pages)
+    }
+
+    /// A machine of a server, with its addresses for servers and for pages.
+    pub fn serve_command(&self, party: usize, at: SocketAddr, pages: SocketAddr) -> Command {
         let name = SERVERS[party];
         let mut serving = self.command(name, "serve");
         serving.args(["--shares", &self.path(&format!("{name}.shares")).display().to_string()]);
@@ -124,7 +151,7 @@ impl Site {
         serving.args(self.dealer.iter().flat_map(|(_, at)| ["--dealer", at]));
         serving.args(["--party", &party.to_string(), "--listen", &at.to_string()]);
         serving.args(self.peers.iter().flat_map(|peer| ["--server", peer]));
-        serving.args(["--web", "127.0.0.1:0", "--origin", &self.origin]).arg("--tokens").arg(self.path("tokens"));
+        serving.args(["--web", &pages.to_string(), "--origin", &self.origin]).arg("--tokens").arg(self.path("tokens"));
         serving
     }
 
