@@ -546,7 +546,8 @@ class Server {
     try {
       await fetch(`${this.url}/v1/alive`, { mode: "no-cors", cache: "no-store", signal: AbortSignal.timeout(PROBE_MILLISECONDS) });
     } catch {
-      return this.error("gone", "cannot be reached: it is not running, or the network is down.");
+      const untrusted = this.url.startsWith("https:") ? ", or this browser does not trust its certificate" : "";
+      return this.error("gone", `cannot be reached: it is not running, or the network is down${untrusted}.`);
     }
     return this.error("origin", `runs, but does not let pages of ${globalThis.location?.origin} use it.`);
   }

@@ -1,6 +1,7 @@
 //! HTTPS with a certificate that browsers accept, which is read again when it is renewed.
 
 use std::fs;
+use std::io::ErrorKind;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
@@ -24,7 +25,7 @@ use x509_cert::ext::pkix::SubjectAltName;
 use x509_cert::ext::pkix::name::GeneralName;
 use x509_cert::time::Time;
 
-use super::security::{Plain, Security};
+use super::security::{Plain, Security, Unsecured};
 use super::{Handler, HttpLimits, serve};
 use crate::at_rest::private_file::{DiskError, check_private};
 use crate::error::ServiceError;
@@ -290,11 +291,10 @@ fn shown(error: &pem::Error) -> String {
 
 impl Security for Arc<PageCertificate> {
     type Stream = TlsStream<TcpStream>;
-    type Error = String;
 
     const HANDSHAKE: Option<&'static str> = Some("TLS");
 
-    async fn secure(&self, stream: TcpStream) -> Result<Self::Stream, String> {
+    async fn secure(&self, stream: TcpStream) -> Result<Self::Stream, Unsecured> {
         TlsAcceptor::from(Arc::clone(&self.configuration)).accept(stream).await.map_err(|error| {
             let of_tls = error.get_ref().and_then(|error| error.downcast_ref::<rustls::Error>());
             let reason = match of_tls {
@@ -304,8 +304,11 @@ impl Security for Arc<PageCertificate> {
                 Some(error) => error.to_string(),
                 None => error.to_string(),
             };
-            // A caller has a say in it.
-            reason.chars().take(MAX_REASON).flat_map(char::escape_debug).collect()
+            match error.kind() {
+                ErrorKind::UnexpectedEof | ErrorKind::ConnectionReset | ErrorKind::BrokenPipe => Unsecured::Gone,
+                // A caller has a say in it.
+                _ => Unsecured::Fault(reason.chars().take(MAX_REASON).flat_map(char::escape_debug).collect()),
+            }
         })
     }
 

@@ -4,14 +4,16 @@ use std::fs;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use mpc_nn::Correlations;
 use mpc_service::PrivateModel;
 use mpc_service::at_rest::private_file::write_private;
+use rustls::{ClientConnection, StreamOwned};
 
 use super::authority::Authority;
-use super::requests::{ORIGIN, answers, model};
+use super::requests::{At, ORIGIN, answers, model};
 use super::site::{ANYWHERE, Site};
 use crate::support::Process;
 
@@ -36,6 +38,20 @@ fn raw(at: SocketAddr, bytes: &[u8]) -> Vec<u8> {
     answer
 }
 
+/// Whether a request is answered; where it is not, some time has passed.
+fn is_alive(at: &At) -> bool {
+    let client = Arc::clone(at.tls.as_ref().unwrap());
+    let connection = ClientConnection::new(client, at.address.ip().into()).unwrap();
+    let mut stream = StreamOwned::new(connection, TcpStream::connect(at.address).unwrap());
+    let mut answer = [0; 12];
+    let asked = stream.write_all(b"GET /v1/alive HTTP/1.1\r\nHost: here\r\n\r\n");
+    let is_alive = asked.and_then(|()| stream.read_exact(&mut answer)).is_ok() && answer == *b"HTTP/1.1 204";
+    if !is_alive {
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    is_alive
+}
+
 #[test]
 fn a_page_gets_its_result_over_https_whatever_strangers_do() {
     let authority = Authority::new();
@@ -49,6 +65,8 @@ fn a_page_gets_its_result_over_https_whatever_strangers_do() {
     raw(at, &[0x5a; 4096]);
     north.process.await_log("it does not speak TLS", 2);
     let silent: Vec<_> = (0..100).map(|_| TcpStream::connect(at).unwrap()).collect();
+    // Each has its moment before it gives way.
+    assert!((0..500).any(|_| is_alive(&north.pages)));
     let mut slow = TcpStream::connect(at).unwrap();
     slow.write_all(&[0x16, 3, 1, 2, 0, 1]).unwrap();
     answers(&site);
