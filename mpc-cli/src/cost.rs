@@ -2,6 +2,7 @@
 
 use mpc_nn::plan::Action;
 use mpc_nn::{Correlations, Op, Plan, Step};
+use mpc_protocols::audit::audit_traffic;
 use mpc_ring::Ring;
 use mpc_transport::Traffic;
 use serde::Serialize;
@@ -47,6 +48,9 @@ struct Phases {
     setup: Phase,
     preprocessing: Phase,
     online: Phase,
+    /// Between the parties for each inference that is audited, beside its preprocessing; none without a dealer.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    audit: Option<Phase>,
 }
 
 #[derive(Clone, Debug, Serialize)]
@@ -75,14 +79,16 @@ struct Layer {
 impl Cost {
     /// The cost of one inference of a plan of the network `model`.
     #[must_use]
-    pub fn new(model: &str, plan: &Plan<impl Ring>) -> Self {
+    pub fn new<R: Ring>(model: &str, plan: &Plan<R>) -> Self {
         let (graph, settings) = (plan.graph(), plan.settings());
         let parameters =
             graph.parameters().into_iter().map(|parameter| parameter.shape.iter().product::<usize>() as u64);
+        let has_dealer = settings.correlations == Correlations::Dealt;
+        let audit = || phase(settings.parties, |_| audit_traffic::<R>(&plan.requests(), settings.parties));
         Self {
             model: model.to_owned(),
             parties: settings.parties,
-            no_dealer: settings.correlations != Correlations::Dealt,
+            no_dealer: !has_dealer,
             comparisons: settings.comparisons.to_string(),
             fractional_bits: settings.fractional_bits,
             comparison_bits: settings.comparison_bits,
@@ -95,6 +101,7 @@ impl Cost {
                 setup: phase(settings.parties, |party| plan.setup(party) + plan.preparing_setup(party)),
                 preprocessing: phase(settings.parties, |party| plan.preprocessing(party)),
                 online: phase(settings.parties, |party| plan.online(party)),
+                audit: has_dealer.then(audit),
             },
             per_layer: plan.steps().iter().map(|step| layer(plan, step)).collect(),
         }
@@ -116,7 +123,10 @@ impl Cost {
             ),
             format!("{parameters} parameters, {multiplications} multiplications, {relus} ReLUs\n"),
             format!("{}", self.phase_table()),
-            "Setup is once for any number of images, and without handshakes; the rest is per inference.\n".to_owned(),
+            format!(
+                "Setup is once for any number of images, and without handshakes; the rest is per inference.{}\n",
+                self.phases.audit.as_ref().map(audit_text).unwrap_or_default()
+            ),
             format!("{}\n", self.layer_table()),
         ]
         .join("\n")
@@ -166,6 +176,12 @@ impl Cost {
         }
         rows
     }
+}
+
+/// The cost of an audit, for people.
+fn audit_text(audit: &Phase) -> String {
+    let sent = bytes(largest(&audit.bytes_sent));
+    format!("\nOne that is audited (`mpc prepare --audit`) is dealt, and a party sends {sent} to compare it.")
 }
 
 fn phase(parties: usize, traffic: impl Fn(usize) -> Traffic) -> Phase {
@@ -239,4 +255,34 @@ pub fn measured_table<R: Ring>(plan: &Plan<R>, measured: &[Measured<'_>]) -> com
         ]);
     }
     rows
+}
+
+#[cfg(test)]
+mod tests {
+    use mpc_models::Model;
+    use mpc_nn::{Settings, Transfers};
+
+    use super::*;
+
+    #[test]
+    fn an_audit_has_its_price_where_there_is_a_dealer() {
+        let graph = Model::by_name("breast-cancer").unwrap().graph(1).unwrap();
+        for parties in 2..=3 {
+            let plan = Plan::<u64>::new(&graph, Settings::new(parties)).unwrap();
+            let cost = Cost::new("breast-cancer", &plan);
+            let expected = audit_traffic::<u64>(&plan.requests(), parties);
+            let json = serde_json::to_value(&cost).unwrap();
+            let audit = &json["phases"]["audit"];
+            assert_eq!(audit["bytes_sent"], serde_json::json!(vec![expected.bytes_sent(); parties]));
+            assert_eq!(audit["bytes_received"], serde_json::json!(vec![expected.bytes_received(); parties]));
+            assert_eq!(audit["rounds"], 1);
+            let sent = bytes(expected.bytes_sent());
+            assert!(cost.text().contains(&format!("a party sends {sent} to compare it")), "{}", cost.text());
+        }
+        let correlations = Correlations::Own { transfers: Transfers::Silent, inferences: 1 };
+        let plan = Plan::<u64>::new(&graph, Settings { correlations, ..Settings::new(2) }).unwrap();
+        let cost = Cost::new("breast-cancer", &plan);
+        assert!(serde_json::to_value(&cost).unwrap()["phases"]["audit"].is_null());
+        assert!(!cost.text().contains("audit"));
+    }
 }

@@ -7,6 +7,7 @@ use std::time::Duration;
 use clap::Args;
 use mpc_models::read_file;
 use mpc_service::at_rest::private_file::check_private;
+use mpc_service::web::PageCertificate;
 use mpc_service::{Endpoint, Peer};
 use mpc_transport::TcpSettings;
 use mpc_transport::tls::{Certificate, Identity};
@@ -76,4 +77,10 @@ pub fn peer(flag: &str, text: &str) -> Result<Peer, Failure> {
 /// Reads peers.
 pub fn peers(flag: &str, texts: &[String]) -> Result<Vec<Peer>, Failure> {
     texts.iter().map(|text| peer(flag, text)).collect()
+}
+
+/// Reads a certificate that browsers accept, and its key, if they are named.
+pub fn page_certificate(certificate: Option<&Path>, key: Option<&Path>) -> Result<Option<PageCertificate>, Failure> {
+    let read = certificate.zip(key).map(|(certificate, key)| PageCertificate::open(certificate, key));
+    read.transpose().map_err(|error| Failure::Usage(error.to_string()))
 }

@@ -40,6 +40,7 @@ pub use failure::Failure;
 pub use keys::KeyArguments;
 pub use link::LinkArgument;
 pub use outcome::Outcome;
+pub use store_argument::StoreArgument;
 
 /// The code of the workspace's README, compiled and run.
 #[cfg(doctest)]

@@ -85,12 +85,35 @@ fn integrity(bytes: &[u8]) -> String {
     format!("sha384-{}", Base64::encode_string(&Sha384::digest(bytes)))
 }
 
+/// An address without its path: with a path, browsers would allow that path alone, and nothing below it.
+fn origin(url: &str) -> &str {
+    let host = url.find("://").map_or(0, |at| at + 3);
+    url.get(host..).and_then(|rest| rest.find('/')).map_or(url, |end| &url[..host + end])
+}
+
 /// The rights that a browser gives the page.
 fn policy(servers: &[Place]) -> String {
-    let urls: Vec<_> = servers.iter().map(|server| &*server.url).collect();
+    let urls: Vec<_> = servers.iter().flat_map(|server| &server.urls).map(|url| origin(url)).collect();
     format!(
         "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob: data:; connect-src 'self' {}; \
          base-uri 'none'; form-action 'none'; require-trusted-types-for 'script'; trusted-types 'none'",
         urls.join(" ")
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::origin;
+
+    #[test]
+    fn a_policy_names_places_without_their_paths() {
+        for (url, expected) in [
+            ("https://a.example", "https://a.example"),
+            ("https://a.example:7900/north/pages", "https://a.example:7900"),
+            ("https://*.a.example:7900", "https://*.a.example:7900"),
+            ("http://[::1]:80/", "http://[::1]:80"),
+        ] {
+            assert_eq!(origin(url), expected);
+        }
+    }
 }

@@ -49,7 +49,7 @@ enum Command {
     Fingerprint(keygen::FingerprintArguments),
     Pack(pack::PackArguments),
     Dealer(dealer::DealerArguments),
-    Serve(serve::ServeArguments),
+    Serve(Box<serve::ServeArguments>),
     Deposit(deposit::DepositArguments),
     Prepare(prepare::PrepareArguments),
     Query(query::QueryArguments),

@@ -17,16 +17,19 @@ export class MpcError extends Error {
         this.server = server;
     }
 }
-const VERSION = 1;
+const VERSION = 2;
 const INPUT_SHARE = 4;
 const OUTPUT_SHARE = 5;
 const HEADER_BYTES = 39;
 const FINGERPRINT_BYTES = 32;
+const ADDRESS_BYTES = 260;
 const SEED_BYTES = 32;
 const BLOCK_BYTES = 16;
 /** Blocks of the generator that are asked for at a time. */
 const BATCH = 1024;
 const REQUEST_MILLISECONDS = 60_000;
+/** How long the first answer of a machine is waited for, where there is another one. */
+const OFFER_MILLISECONDS = 10_000;
 const PROBE_MILLISECONDS = 5_000;
 const INFERENCE_MILLISECONDS = 600_000;
 /** The first pause between questions whether a result is there, and the longest. */
@@ -47,14 +50,15 @@ export async function query(model, inputs, options) {
     const began = performance.now();
     try {
         options.onStage?.("asking");
-        const servers = model.servers.map((server, at) => new Server(server.url, at, options.token, signal));
+        const servers = model.servers.map((server, at) => new Server(server.urls, at, options.token, signal));
         const offers = await Promise.all(servers.map((server) => server.offer(model)));
         const deposit = choose(offers.map((offer) => offer.deposits), model.model_owner);
         options.onStage?.("sealing");
         const shares = await split(model, secret, options.onShare);
         const common = await facts(model, deposit);
         const session = crypto.getRandomValues(new Uint8Array(16));
-        const sealing = offers.map((offer, at) => seal(hex(model.servers[at].key), join(session, hex(offer.ticket), common, shares[at])));
+        const addresses = offers.map((offer) => offer.address);
+        const sealing = offers.map((offer, at) => seal(hex(model.servers[at].key), join(session, hex(offer.ticket), common, places(addresses.slice(0, at)), shares[at])));
         const sealed = await Promise.all(sealing);
         shares.forEach((share) => share.fill(0));
         options.onStage?.("computing");
@@ -91,6 +95,9 @@ function check(model) {
     }
     if (model.servers.length < 2 || model.servers.length > 8) {
         throw new MpcError("description", "A description names 2 to 8 servers.");
+    }
+    if (!model.servers.every(({ urls }) => urls.some(isCalled))) {
+        throw new MpcError("description", "A description has an address for each server.");
     }
     if (globalThis.crypto?.subtle === undefined) {
         throw new MpcError("insecure", "This browser encrypts only on pages that were loaded over https.");
@@ -287,17 +294,53 @@ export async function facts(model, deposit) {
     const dealer = model.dealer === null ? new Uint8Array(FINGERPRINT_BYTES) : hex(model.dealer);
     return join(hex(deposit.owner), hex(deposit.version), dealer, digest);
 }
+/** Where the servers before one are, which that one calls: for each the length of an address, its text, and zeros. */
+export function places(addresses) {
+    const fields = addresses.map((address, at) => {
+        const characters = text(address ?? "");
+        if (characters.length > ADDRESS_BYTES) {
+            throw new MpcError("elsewhere", `Server ${at + 1} says that it is at an address that is too long.`, at);
+        }
+        const field = new Uint8Array(2 + ADDRESS_BYTES);
+        new DataView(field.buffer).setUint16(0, characters.length, true);
+        field.set(characters, 2);
+        return field;
+    });
+    return join(...fields);
+}
+/** Whether an address is one of a machine, and not of all names of a domain. */
+function isCalled(url) {
+    return !url.includes("*");
+}
+/** Whether a machine of a server may be at an address: one that is listed, or below a domain that is. */
+export function allows(listed, said) {
+    return listed.some((url) => {
+        const [begin, end] = url.split("*.", 2);
+        if (end === undefined) {
+            return url === said;
+        }
+        const name = said.slice(begin.length, said.length - end.length);
+        return said === begin + name + end && /^([a-z0-9-]+\.)+$/i.test(name);
+    });
+}
+/** Whether another machine of a server may do what one does not. */
+function isElsewhere(error) {
+    return error instanceof MpcError && ["gone", "timeout", "busy", "http", "internal"].includes(error.code);
+}
 /** A server, as this page talks to it. */
 class Server {
-    url;
+    urls;
     at;
     token;
     signal;
-    constructor(url, at, token, signal) {
-        this.url = url;
+    /** The machine that it talks to. */
+    url;
+    constructor(urls, at, token, signal) {
+        this.urls = urls;
         this.at = at;
         this.token = token;
         this.signal = signal;
+        this.url = urls.find(isCalled);
     }
     get name() {
         return `Server ${this.at + 1} (${this.url})`;
@@ -305,9 +348,40 @@ class Server {
     error(code, message) {
         return new MpcError(code, `${this.name} ${message}`, this.at);
     }
-    /** What it has of the model, if it is the server that this page was made for. */
+    /**
+     * What it has of the model, if it is the server that this page was made for. Its machines are asked in turn, beginning with one
+     * at random. The one that answers knows the ticket and the inference, so it alone is asked from then on.
+     */
     async offer(model) {
-        const response = await this.fetch(`/v1/models/${model.plan}`);
+        const called = this.urls.filter(isCalled);
+        const first = crypto.getRandomValues(new Uint32Array(1))[0] % called.length;
+        const order = [...called.slice(first), ...called.slice(0, first)];
+        for (;;) {
+            this.url = order.shift();
+            try {
+                return this.follow(await this.ask(model, order.length > 0 ? OFFER_MILLISECONDS : REQUEST_MILLISECONDS));
+            }
+            catch (error) {
+                if (order.length === 0 || !isElsewhere(error)) {
+                    throw error;
+                }
+            }
+        }
+    }
+    /** Stays with the machine that has answered. */
+    follow(offer) {
+        const said = offer.pages;
+        if (said !== null && said !== this.url) {
+            if (!allows(this.urls, said)) {
+                const shown = said.slice(0, 100);
+                throw this.error("elsewhere", `says that its machine is at ${shown}, which this page was not made for. Nothing was sent to it.`);
+            }
+            this.url = said;
+        }
+        return offer;
+    }
+    async ask(model, limit) {
+        const response = await this.fetch(`/v1/models/${model.plan}`, {}, limit);
         const offer = (await response.json());
         if (offer.key !== model.servers[this.at].key) {
             throw this.error("wrong-key", "has another key than the one that this page was made for. Nothing was sent to it.");
@@ -334,8 +408,8 @@ class Server {
             this.signal.throwIfAborted();
         }
     }
-    async fetch(path, init = {}) {
-        const signal = AbortSignal.any([this.signal, AbortSignal.timeout(REQUEST_MILLISECONDS)]);
+    async fetch(path, init = {}, limit = REQUEST_MILLISECONDS) {
+        const signal = AbortSignal.any([this.signal, AbortSignal.timeout(limit)]);
         const headers = { ...init.headers, Authorization: `Bearer ${this.token}` };
         const fixed = { mode: "cors", credentials: "omit", cache: "no-store", redirect: "error" };
         let response;
@@ -364,7 +438,8 @@ class Server {
             await fetch(`${this.url}/v1/alive`, { mode: "no-cors", cache: "no-store", signal: AbortSignal.timeout(PROBE_MILLISECONDS) });
         }
         catch {
-            return this.error("gone", "cannot be reached: it is not running, or the network is down.");
+            const untrusted = this.url.startsWith("https:") ? ", or this browser does not trust its certificate" : "";
+            return this.error("gone", `cannot be reached: it is not running, or the network is down${untrusted}.`);
         }
         return this.error("origin", `runs, but does not let pages of ${globalThis.location?.origin} use it.`);
     }

@@ -344,7 +344,7 @@ class Page {
     find<HTMLElement>("dealing").hidden = model.dealer === null;
     find("disclosure").textContent = `By the model's terms: ${model.disclosure.replace(/^by the model's terms /, "")}.`;
     this.sheet = new Sheet(picture, () => this.changed());
-    model.servers.forEach((server, at) => this.addServer(server.url, at));
+    model.servers.forEach((server, at) => this.addServer(server.urls[0]!, at));
     this.wires();
     this.listen();
     this.findToken();

@@ -37,7 +37,7 @@ def site(program, digits, tmp_path_factory):
     )
     serving, server = start(
         program, "serve", file("net.private"), "--key", file("acme.key"), "--allow", file("clinic.crt"),
-        "--dealer", f"{dealer}={file('dealer.crt')}",
+        "--dealer", f"{dealer}={file('dealer.crt')}", "--store", file("acme.store"),
     )  # fmt: skip
     yield SimpleNamespace(
         file=file, public=public, connect=f"{server}={file('acme.crt')}", dealer=f"{dealer}={file('dealer.crt')}"
@@ -64,6 +64,27 @@ def test_a_query_gives_the_result_and_its_cost(site, digits, net):
             client.query(digits.x[:1, :5])
     with pytest.raises(ValueError, match="closed"):
         client.query(digits.x[0])
+
+
+def test_prepared_inferences_are_used_once_and_an_audit_takes_some(site, digits, net, tmp_path):
+    key, store = site.file("clinic.key"), tmp_path / "prepared"
+    with mpc.Client(site.public, key=key, connect=site.connect, dealer=site.dealer) as client:
+        assert len(client.prepare(3, store, audit=1)) == 32
+    # No dealer is needed any more.
+    with mpc.Client(site.public, key=key, connect=site.connect) as client:
+        for x in (digits.x[:1], digits.x[1:2]):
+            outputs = client.query(x, store=store)
+            clear = net.run(x, mode="clear")
+            np.testing.assert_allclose(outputs["probabilities"], clear["probabilities"], atol=2.0**-12)
+        with pytest.raises(mpc.InputError, match="prepared"):
+            client.query(digits.x[0], store=store)
+        with pytest.raises(mpc.InputError, match="dealer"):
+            client.prepare(1, store)
+        for count, audit in ((0, 0), (100_001, 0), (3, 3), (3, -1)):
+            with pytest.raises(mpc.InputError, match="count=" if audit == 0 else "audit="):
+                client.prepare(count, store, audit=audit)
+    with pytest.raises(ValueError, match="closed"):
+        client.prepare(1, store)
 
 
 def test_each_fault_has_its_class(site, digits):

@@ -1,11 +1,16 @@
-//! HTTP/1.1: one request on each connection, within limits of number, size and time.
+//! HTTP/1.1, as it is or within TLS: one request on each connection, within limits of number, size and time.
 
+#[cfg(feature = "web")]
+mod certificate;
+mod security;
+
+use std::cell::Cell;
 use std::convert::Infallible;
-use std::net::{Shutdown, TcpListener};
+use std::net::{Shutdown, SocketAddr, TcpListener};
 use std::panic::AssertUnwindSafe;
+use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use http_body_util::Full;
 use hyper::body::{Bytes, Incoming};
@@ -16,15 +21,25 @@ use hyper::{Request, Response, StatusCode};
 use smol::future::{FutureExt, or};
 use smol::io::AsyncReadExt;
 use smol::net::TcpStream;
-use smol::{LocalExecutor, Timer};
+use smol::{LocalExecutor, Task, Timer};
 use smol_hyper::rt::FuturesIo;
 
+#[cfg(feature = "web")]
+pub(crate) use self::certificate::serve_pages;
+#[cfg(feature = "web")]
+pub use self::certificate::{PageCertificate, PageCertificateError};
+#[cfg(feature = "admin")]
+pub(crate) use self::security::Plain;
+use self::security::{Security, Unsecured};
 use crate::error::ServiceError;
 use crate::wire::accept;
 
 /// The most headers of a request, and the room for all of them in bytes.
 const MAX_HEADERS: usize = 64;
 const MAX_HEADER_BYTES: usize = 16 << 10;
+/// How long a caller keeps its place without sending a request where others have none: three times what a handshake takes over
+/// a slow link, so that a rush of callers who do send one is served as far as there is room.
+const PLACE: Duration = Duration::from_secs(1);
 /// How long bytes that nobody wants are taken in, behind an answer that its reader would lose otherwise.
 const LINGER: Duration = Duration::from_secs(1);
 /// The kind of content of a text.
@@ -60,44 +75,87 @@ pub(crate) fn answer(status: StatusCode, kind: &'static str, content: impl Into<
     answer
 }
 
+/// How far a connection is.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    /// Its caller has yet to shake hands.
+    Handshake,
+    /// Its caller has yet to send the head of a request.
+    Head,
+    /// Its request is read and answered.
+    Request,
+    /// It is answered, and its caller has yet to close it.
+    Over,
+}
+
+/// A connection that is open.
+struct Open {
+    from: SocketAddr,
+    since: Instant,
+    stage: Rc<Cell<Stage>>,
+    /// Ends it when dropped.
+    task: Task<()>,
+}
+
 /// Answers until `stop` is complete.
-pub(crate) async fn serve<H: Handler>(
+pub(crate) async fn serve<H: Handler, S: Security>(
     handler: Arc<H>,
     listener: TcpListener,
+    security: S,
     limits: HttpLimits,
     stop: impl Future<Output = ()>,
 ) -> Result<(), ServiceError> {
     let listener = accept::awaited(listener)?;
     let executor = LocalExecutor::new();
-    // Each connection holds a clone of it.
-    let count = Arc::new(());
+    let security = Rc::new(security);
     let serving = async {
+        let mut open = Vec::new();
         loop {
             let (stream, from) = accept::next(&listener).await;
-            if Arc::strong_count(&count) > limits.connections {
+            if !make_room(&mut open, limits.connections).await {
                 tracing::warn!(%from, "too many connections over HTTP: this one is dropped");
                 continue;
             }
-            let (place, handler) = (Arc::clone(&count), Arc::clone(&handler));
+            let stage = Rc::new(Cell::new(if S::HANDSHAKE.is_some() { Stage::Handshake } else { Stage::Head }));
+            let (handler, security, at) = (Arc::clone(&handler), Rc::clone(&security), Rc::clone(&stage));
             let connection = async move {
                 // One request that meets a fault of this program must not end the others.
-                let answered = AssertUnwindSafe(connection(&handler, stream.into(), limits)).catch_unwind().await;
-                if answered.is_err() {
+                let answered = connection(&handler, &*security, (stream.into(), from), &at, limits);
+                if AssertUnwindSafe(answered).catch_unwind().await.is_err() {
                     tracing::error!(%from, "a request over HTTP met a fault of this program");
                 }
-                drop(place);
             };
-            executor.spawn(connection).detach();
+            open.push(Open { from, since: Instant::now(), stage, task: executor.spawn(connection) });
         }
     };
-    executor.run(or(stop, serving)).await;
+    executor.run(or(stop, or(serving, security.keep_up()))).await;
     Ok(())
 }
 
-async fn connection<H: Handler>(handler: &Arc<H>, stream: TcpStream, limits: HttpLimits) {
-    let has_head = AtomicBool::new(false);
+/// Whether there is room for one more: where there is none, the oldest connection gives way that has been quiet for a while, so
+/// that callers who send no request keep out nobody who does.
+async fn make_room(open: &mut Vec<Open>, most: usize) -> bool {
+    open.retain(|connection| !connection.task.is_finished());
+    if open.len() < most {
+        return true;
+    }
+    let is_idle = |open: &Open| open.stage.get() != Stage::Request && open.since.elapsed() >= PLACE;
+    let Some(idle) = open.iter().position(is_idle) else { return false };
+    let Open { from, task, .. } = open.remove(idle);
+    tracing::warn!(%from, "too many connections over HTTP: this one, which has waited longest, is dropped");
+    task.cancel().await;
+    true
+}
+
+async fn connection<H: Handler, S: Security>(
+    handler: &Arc<H>,
+    security: &S,
+    (stream, from): (TcpStream, SocketAddr),
+    stage: &Cell<Stage>,
+    limits: HttpLimits,
+) {
     let service = service_fn(|request| {
-        has_head.store(true, Ordering::Relaxed);
+        stage.set(Stage::Request);
         let answer = Arc::clone(handler).answer(request);
         async {
             let mut answer = answer.await;
@@ -108,21 +166,36 @@ async fn connection<H: Handler>(handler: &Arc<H>, stream: TcpStream, limits: Htt
             Ok::<_, Infallible>(answer)
         }
     });
-    let mut builder = http1::Builder::new();
-    // The times are limited here.
-    builder.keep_alive(false).max_headers(MAX_HEADERS).max_buf_size(MAX_HEADER_BYTES).header_read_timeout(None);
-    let connection = builder.serve_connection(FuturesIo::new(stream.clone()), service);
+    let answered = async {
+        let secure = match security.secure(stream.clone()).await {
+            Ok(secure) => secure,
+            Err(Unsecured::Gone) => return tracing::debug!(%from, "went away before it had a secure connection"),
+            Err(Unsecured::Fault(reason)) => {
+                return tracing::warn!(%from, reason, "a connection over HTTP is not secure: it is dropped");
+            }
+        };
+        stage.set(Stage::Head);
+        let mut builder = http1::Builder::new();
+        // The times are limited here.
+        builder.keep_alive(false).max_headers(MAX_HEADERS).max_buf_size(MAX_HEADER_BYTES).header_read_timeout(None);
+        if let Err(error) = builder.serve_connection(FuturesIo::new(secure), service).await {
+            tracing::debug!(%error, "a connection over HTTP broke off");
+        }
+    };
     let late = async {
         Timer::after(limits.head).await;
-        if has_head.load(Ordering::Relaxed) {
-            Timer::after(limits.time).await;
+        match (stage.get(), S::HANDSHAKE) {
+            (Stage::Handshake, Some(handshake)) => {
+                let seconds = limits.head.as_secs_f64();
+                tracing::warn!(%from, "a connection over HTTP without {handshake} after {seconds} s: it is dropped");
+            }
+            (Stage::Request, _) => drop(Timer::after(limits.time).await),
+            _ => {}
         }
         tracing::debug!("a connection over HTTP took too long");
-        Ok(())
     };
-    if let Err(error) = or(connection, late).await {
-        tracing::debug!(%error, "a connection over HTTP broke off");
-    }
+    or(answered, late).await;
+    stage.set(Stage::Over);
     linger(stream).await;
 }
 
@@ -203,7 +276,7 @@ mod tests {
             let stopped = async {
                 let _ = closed.recv().await;
             };
-            smol::block_on(serve(Arc::new(Five), listener, limits, stopped)).unwrap();
+            smol::block_on(serve(Arc::new(Five), listener, Plain, limits, stopped)).unwrap();
         });
         test(address);
         drop(open);
@@ -218,6 +291,13 @@ mod tests {
         let mut answer = Vec::new();
         let _ = stream.read_to_end(&mut answer);
         String::from_utf8_lossy(&answer).into_owned()
+    }
+
+    /// A connection on which some bytes were sent.
+    fn beginning(at: SocketAddr, bytes: &str) -> std::net::TcpStream {
+        let mut stream = std::net::TcpStream::connect(at).unwrap();
+        stream.write_all(bytes.as_bytes()).unwrap();
+        stream
     }
 
     fn post(at: SocketAddr, path: &str, rest: &str) -> String {
@@ -274,18 +354,39 @@ mod tests {
         });
     }
 
+    /// Whether a request is answered; where it is not, some time has passed.
+    fn is_served(at: SocketAddr) -> bool {
+        let is_served = post(at, "/", "Content-Length: 5\r\n\r\nhello").ends_with("hello");
+        if !is_served {
+            thread::sleep(Duration::from_millis(50));
+        }
+        is_served
+    }
+
     #[test]
     fn connections_are_counted() {
         with_server(LIMITS, |at| {
-            let held: Vec<_> = (0..2).map(|_| std::net::TcpStream::connect(at).unwrap()).collect();
+            let held: Vec<_> =
+                (0..2).map(|_| beginning(at, "POST / HTTP/1.1\r\nHost: here\r\nContent-Length: 5\r\n\r\n")).collect();
+            // They are read from.
+            thread::sleep(SHORT);
             // The third is dropped at once, and one more is served when those before have gone.
             assert_eq!(post(at, "/", "Content-Length: 5\r\n\r\nhello"), "");
             drop(held);
-            let served = || post(at, "/", "Content-Length: 5\r\n\r\nhello").ends_with("hello");
-            assert!((0..100).any(|_| served() || {
-                thread::sleep(Duration::from_millis(50));
-                false
-            }));
+            assert!((0..100).any(|_| is_served(at)));
+        });
+    }
+
+    #[test]
+    fn callers_who_send_no_request_keep_nobody_out() {
+        with_server(LIMITS, |at| {
+            let mut held = ["", "POST / HT"].map(|bytes| beginning(at, bytes));
+            // The oldest gives way once it has had its moment.
+            assert!((0..100).any(|_| is_served(at)));
+            let stream = &mut held[0];
+            stream.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+            let ended = stream.read(&mut [0]).map_err(|error| error.kind());
+            assert!(matches!(ended, Ok(0) | Err(std::io::ErrorKind::ConnectionReset)), "{ended:?}");
         });
     }
 }

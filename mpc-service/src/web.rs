@@ -6,8 +6,8 @@
 //!
 //! # Security
 //! A share that is posted can be opened by the server alone that it is sealed to: no proxy, content network or other server
-//! reads it. HTTP itself is plain here; a proxy with TLS before it protects the tokens. A ticket of the server is in each
-//! request, and serves once.
+//! reads it. TLS protects the tokens: that of a [`PageCertificate`], or of a proxy before a server that speaks plain HTTP. A ticket
+//! of the server is in each request, and serves once.
 
 mod description;
 mod envelope;
@@ -18,7 +18,7 @@ mod routes;
 mod tickets;
 mod tokens;
 
-pub use crate::http::HttpLimits;
+pub use crate::http::{HttpLimits, PageCertificate, PageCertificateError};
 pub use description::{Description, DescriptionError, Place};
 pub use envelope::WebKey;
 pub use pages::{Page, serve_pages};

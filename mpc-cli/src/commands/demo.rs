@@ -75,7 +75,8 @@ pub fn run(arguments: &DemoArguments) -> Result<(), Failure> {
         "{} servers{dealer} a page run on this machine. Open\n\n  http://{address}/#{token}\n\nCtrl-C ends all.\n",
         services.servers.len()
     ))?;
-    let served = serve_pages(files.files, &files.policy, listener, stop::requested(arguments.stop_with_input)?);
+    let stop = stop::requested(arguments.stop_with_input)?;
+    let served = serve_pages(files.files, &files.policy, (listener, None), stop);
     Ok(smol::block_on(served)?)
 }
 
@@ -99,7 +100,7 @@ fn packed(arguments: &DemoArguments) -> Result<PrivateModel, Failure> {
 
 fn place(running: &Running) -> Option<Place> {
     let (address, key) = running.pages.as_ref()?;
-    Some(Place { url: format!("http://{address}"), key: *key })
+    Some(Place { urls: vec![format!("http://{address}")], key: *key })
 }
 
 /// A token for this demonstration alone.

@@ -11,7 +11,7 @@ use mpc_service::{Owner, PublicModel};
 
 use crate::arguments::{InputArguments, listen};
 use crate::failure::Failure;
-use crate::keys::certificate;
+use crate::keys::{certificate, page_certificate};
 use crate::output::print;
 use crate::page::{Content, Files, Picture};
 use crate::stop;
@@ -29,7 +29,8 @@ pub struct PageArguments {
     /// The public part of a model that was packed with --outsourced.
     #[arg(value_name = "PUBLIC")]
     model: PathBuf,
-    /// The servers as the page reaches them and the keys to seal to, in the order of their parties.
+    /// The servers as the page reaches them and the keys to seal to, in the order of their parties. One with several machines has
+    /// several addresses, with commas between; https://*.DOMAIN:PORT are those that a machine may say are its own.
     #[arg(long, required = true, value_name = "https://HOST:PORT=KEY")]
     server: Vec<String>,
     /// The dealer's certificate; of a model that was packed with --no-dealer there is none.
@@ -52,9 +53,16 @@ pub struct PageArguments {
     /// Where the files go.
     #[arg(short, long, value_name = "FOLDER", required_unless_present = "listen")]
     output: Option<PathBuf>,
-    /// Serves the files here instead, over HTTP: for loopback, or behind a proxy with TLS.
+    /// Serves the files here instead: over HTTPS with --web-cert, else over HTTP, for loopback or a proxy with TLS before it.
     #[arg(long, value_name = "ADDRESS:PORT", conflicts_with = "output")]
     listen: Option<SocketAddr>,
+    /// The certificate of --listen and those that vouch for it, as an authority that browsers trust gives them (PEM; ECDSA or
+    /// RSA). This and its key are read again when they are replaced.
+    #[arg(long, requires_all = ["listen", "web_key"], value_name = "FILE.pem")]
+    web_cert: Option<PathBuf>,
+    /// The key of --web-cert (PEM, not encrypted), for its owner alone.
+    #[arg(long, requires = "web_cert", value_name = "FILE.pem")]
+    web_key: Option<PathBuf>,
 }
 
 /// Runs the command.
@@ -76,27 +84,39 @@ pub fn run(arguments: &PageArguments) -> Result<(), Failure> {
         return print(&format!("{}: the page\n{hash}: its hash\n", folder.display()));
     }
     let Some(address) = arguments.listen else { return Err(Failure::Usage("--output or --listen".to_owned())) };
+    let certificate = page_certificate(arguments.web_cert.as_deref(), arguments.web_key.as_deref())?;
     let (listener, address) = listen(address)?;
-    print(&format!("the page is at http://{address}/\n{hash}: its hash\n"))?;
-    Ok(smol::block_on(serve_pages(files.files, &files.policy, listener, stop::requested(false)?))?)
+    let scheme = if certificate.is_some() { "https" } else { "http" };
+    print(&format!("the page is at {scheme}://{address}/\n{hash}: its hash\n"))?;
+    let stop = stop::requested(false)?;
+    Ok(smol::block_on(serve_pages(files.files, &files.policy, (listener, certificate), stop))?)
 }
 
 fn usage(error: impl std::fmt::Display) -> Failure {
     Failure::Usage(error.to_string())
 }
 
-/// Reads a server from `URL=KEY`.
+/// Reads a server from `URL=KEY`, where there may be several addresses.
 fn place(text: &str) -> Result<Place, Failure> {
     let wrong = |reason: &str| usage(format!("--server {text}: {reason}"));
-    let (url, key) = text.rsplit_once('=').ok_or_else(|| wrong("it is URL=KEY"))?;
-    let url = url.trim_end_matches('/');
-    let rest = url.strip_prefix("https://").or_else(|| url.strip_prefix("http://"));
-    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b".-:[]/_~".contains(&byte);
-    if rest.is_none_or(|rest| rest.is_empty() || !rest.bytes().all(is_plain)) {
+    let (urls, key) = text.rsplit_once('=').ok_or_else(|| wrong("it is URL=KEY, or URL,URL=KEY"))?;
+    let urls: Vec<_> = urls.split(',').map(|url| url.trim().trim_end_matches('/').to_owned()).collect();
+    if !urls.iter().all(|url| is_url(url)) {
         return Err(wrong("an address is https://HOST, with a port and a path if wanted"));
     }
+    if urls.iter().all(|url| url.contains('*')) {
+        return Err(wrong("of the addresses one at least has no `*`"));
+    }
     let key: WebKey = key.parse().map_err(wrong)?;
-    Ok(Place { url: url.to_owned(), key })
+    Ok(Place { urls, key })
+}
+
+/// Whether a text is the address of a machine, or of all names of a domain.
+fn is_url(text: &str) -> bool {
+    let Some(rest) = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://")) else { return false };
+    let rest = rest.strip_prefix("*.").unwrap_or(rest);
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b".-:[]/_~".contains(&byte);
+    !rest.is_empty() && rest.bytes().all(is_plain)
 }
 
 /// How pictures become the one input of a model.
@@ -132,4 +152,25 @@ fn write(files: &Files, folder: &Path) -> Result<(), Failure> {
         fs::write(folder.join(path.trim_start_matches('/')), &page.content).map_err(failed)?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_server_has_addresses_and_a_key() {
+        let key = "5".repeat(64);
+        let urls = |text: &str| place(&format!("{text}={key}")).map(|place| place.urls);
+        assert_eq!(urls("https://a.example/").unwrap(), ["https://a.example"]);
+        let several = "https://a.example:1, https://b.example/path/,https://*.a.example:1";
+        let read = urls(several).unwrap();
+        assert_eq!(read, ["https://a.example:1", "https://b.example/path", "https://*.a.example:1"]);
+        for wrong in
+            ["", "a.example", "https://", "https://a b", "https://*.", "https://*.a", "https://a,", "https://a,*"]
+        {
+            assert!(urls(wrong).is_err(), "{wrong}");
+        }
+        assert!(place("https://a.example=55").is_err() && place("https://a.example").is_err());
+    }
 }

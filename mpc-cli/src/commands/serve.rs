@@ -18,7 +18,7 @@ use ndarray::ArrayD;
 use crate::admin::AdminArguments;
 use crate::arguments::{LimitArguments, ListenArguments, listen};
 use crate::failure::Failure;
-use crate::keys::{KeyArguments, certificates, peer, peers, read_text};
+use crate::keys::{KeyArguments, certificates, page_certificate, peer, peers, read_text};
 use crate::output::{print, write_output};
 use crate::store_argument::{STORE, StoreArgument};
 
@@ -84,9 +84,19 @@ pub struct ServeArguments {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Pages in browsers")]
 struct WebArguments {
-    /// Serves pages, too, over HTTP at this address; have a proxy with TLS before it.
+    /// Serves pages, too, at this address: over HTTPS with --web-cert, else over HTTP, for a proxy with TLS before it.
     #[arg(long, requires_all = ["shares", "origin", "tokens"], value_name = "ADDRESS:PORT")]
     web: Option<SocketAddr>,
+    /// The certificate of --web and those that vouch for it, as an authority that browsers trust gives them (PEM; ECDSA or RSA).
+    /// This and its key are read again when they are replaced; a new one that cannot be used is logged, and the old one stays.
+    #[arg(long, requires_all = ["web", "web_key"], value_name = "FILE.pem")]
+    web_cert: Option<PathBuf>,
+    /// The key of --web-cert (PEM, not encrypted), for its owner alone.
+    #[arg(long, requires = "web_cert", value_name = "FILE.pem")]
+    web_key: Option<PathBuf>,
+    /// Where pages reach this machine, if it has another address than its server: they stay with the machine that they began with.
+    #[arg(long, requires = "web", value_name = "https://HOST:PORT")]
+    web_advertise: Option<Origin>,
     /// The origins of the pages that may use this server.
     #[arg(long, value_delimiter = ',', requires = "web", value_name = "https://HOST")]
     origin: Vec<Origin>,
@@ -99,25 +109,38 @@ struct WebArguments {
 }
 
 impl WebArguments {
-    /// Listens for pages, if they are served.
-    fn start(&self, identity: &Identity) -> Result<Option<(WebSettings, TcpListener)>, Failure> {
+    /// Reads what pages are served with, if they are.
+    fn settings(&self) -> Result<Option<(SocketAddr, WebSettings)>, Failure> {
         let (Some(address), Some(file)) = (self.web, &self.tokens) else { return Ok(None) };
         check_private(file).map_err(|error| Failure::Usage(error.to_string()))?;
         let in_tokens = |error: TokensError| Failure::Usage(format!("{}: {error}", file.display()));
         let tokens = Tokens::parse(&read_text(file)?).map_err(in_tokens)?;
         let limits = HttpLimits { connections: self.max_page_connections, ..HttpLimits::default() };
-        let (listener, address) = listen(address)?;
-        if !address.ip().is_loopback() {
-            tracing::warn!(%address, "pages and their tokens come in the clear here: have a proxy with TLS before it");
-        }
-        print(&format!("pages at {address}\npages seal to {}\n", WebKey::of(identity)))?;
-        Ok(Some((WebSettings { origins: self.origin.clone(), tokens, limits }, listener)))
+        let certificate = page_certificate(self.web_cert.as_deref(), self.web_key.as_deref())?;
+        let (origins, url) = (self.origin.clone(), self.web_advertise.as_ref().map(Origin::to_string));
+        Ok(Some((address, WebSettings { origins, tokens, limits, url, certificate })))
     }
+}
+
+/// Listens for pages.
+fn listen_for_pages(address: SocketAddr, settings: &WebSettings, identity: &Identity) -> Result<TcpListener, Failure> {
+    let (listener, address) = listen(address)?;
+    let is_plain = settings.certificate.is_none();
+    if is_plain && !address.ip().is_loopback() {
+        tracing::warn!(
+            %address,
+            "pages and their tokens come in the clear here: give --web-cert, or have a proxy with TLS before it"
+        );
+    }
+    let scheme = if is_plain { "" } else { "https://" };
+    print(&format!("pages at {scheme}{address}\npages seal to {}\n", WebKey::of(identity)))?;
+    Ok(listener)
 }
 
 /// Runs the command.
 pub fn run(arguments: &ServeArguments) -> Result<(), Failure> {
     let endpoint = arguments.key.endpoint()?;
+    let pages = arguments.web.settings()?;
     let limits = arguments.limits.limits(arguments.max_stored);
     let holdings = match (&arguments.model, &arguments.shares) {
         (Some(model), _) => holdings(model)?,
@@ -148,8 +171,11 @@ pub fn run(arguments: &ServeArguments) -> Result<(), Failure> {
     }
     let (listener, stop) = arguments.listen.start()?;
     arguments.admin.start(server.status(), arguments.min_prepared)?;
-    match arguments.web.start(&identity)? {
-        Some(pages) => smol::block_on(server.run_with_pages(listener, pages, stop))?,
+    match pages {
+        Some((address, settings)) => {
+            let pages = listen_for_pages(address, &settings, &identity)?;
+            smol::block_on(server.run_with_pages(listener, (settings, pages), stop))?;
+        }
         None => smol::block_on(server.run(listener, stop))?,
     }
     Ok(())

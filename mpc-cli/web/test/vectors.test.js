@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { test } from "node:test";
 
-import { MpcError, add, choose, encode, expand, facts, hex, open, seal, split } from "../mpc.js";
+import { MpcError, add, allows, choose, encode, expand, facts, hex, open, places, seal, split } from "../mpc.js";
 
 const vectors = JSON.parse(readFileSync(new URL("vectors.json", import.meta.url)));
 const digits = (bytes) => Buffer.from(bytes).toString("hex");
@@ -90,4 +90,38 @@ test("servers are told of the dealer, or by zeros of none", async () => {
   const zeros = await facts({ ...model, dealer: null }, deposit);
   assert.equal(digits(zeros.subarray(48, 80)), "00".repeat(32));
   assert.equal(digits(zeros.subarray(80)), digits(told.subarray(80)));
+});
+
+test("servers are told where those before them are", () => {
+  assert.equal(places([]).length, 0);
+  const told = places(["a.example:7700", null]);
+  assert.equal(told.length, 2 * 262);
+  assert.equal(digits(told.subarray(0, 16)), "0e00" + Buffer.from("a.example:7700").toString("hex"));
+  assert.ok(told.subarray(16).every((byte) => byte === 0));
+  assert.throws(() => places(["a".repeat(261)]), (error) => error.code === "elsewhere");
+});
+
+test("a machine is where the page may expect it", () => {
+  const listed = ["https://a.example", "https://*.a.example:7900"];
+  for (const right of ["https://a.example", "https://n1.a.example:7900", "https://n-1.x.A.example:7900".toLowerCase()]) {
+    assert.ok(allows(listed, right), right);
+  }
+  const wrong = [
+    "https://a.example:7900",
+    "https://n1.a.example",
+    "http://n1.a.example:7900",
+    "https://evil.example/.a.example:7900",
+    "https://evil.example#.a.example:7900",
+    "https://u@n1.a.example:7900",
+    "https://.a.example:7900",
+    "https://n1..a.example:7900",
+    "https://n1a.example:7900",
+    "https://*.a.example:7900",
+    "https://a.example:7900.evil.example",
+    "https://",
+    "",
+  ];
+  for (const said of wrong) {
+    assert.ok(!allows(listed, said), said);
+  }
 });

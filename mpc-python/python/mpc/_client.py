@@ -8,8 +8,12 @@ from collections.abc import Sequence
 from types import TracebackType
 
 from . import _arrays, _native
+from ._errors import InputError
 from ._progress import bar
 from ._tables import Report
+
+#: The most inferences of one batch.
+_MAX_PREPARED = 100_000
 
 
 class Client:
@@ -59,11 +63,45 @@ class Client:
         #: What the latest query cost.
         self.report: Report | None = None
 
-    def query(self, x: _arrays.Inputs, *, progress: bool | None = None) -> _arrays.Outputs | None:
+    def prepare(
+        self, count: int, store: str | os.PathLike[str], *, audit: int = 0, progress: bool | None = None
+    ) -> str:
+        """Prepare inferences ahead of time, for queries with ``store``, and return the name of their batch.
+
+        The dealer makes their correlations, or the two parties of a model packed with ``no_dealer=True``; they are
+        stored here and at the servers, encrypted, and each is used once.
+
+        Args:
+            count: how many are prepared, 1 to 100,000.
+            store: a folder, or the address of a PostgreSQL database (``postgres://...``).
+            audit: of these so many are drawn at random by the parties, destroyed, and dealt again: a dealer that has
+                dealt one wrongly is found out with probability audit / count. ``count - audit`` are left.
+            progress: whether to show a bar; None shows one in notebooks and on terminals, if tqdm is installed.
+
+        Raises:
+            InputError: numbers that do not fit; nothing was sent.
+            DisagreementError: a dealer that was found out, which it names; nothing of the batch is kept.
+            ServiceError: whose class says whose fault it is.
+
+        """
+        if self._native is None:
+            raise ValueError("this client is closed")
+        if not 1 <= count <= _MAX_PREPARED:
+            raise InputError(f"count={count}: 1 to {_MAX_PREPARED:,} inferences")
+        if not 0 <= audit < count:
+            raise InputError(f"audit={audit}: fewer than the {count} that are prepared, so that some are left")
+        with bar(progress, "prepare", unit="inference") as update:
+            return self._native.prepare(count, audit, store, update)
+
+    def query(
+        self, x: _arrays.Inputs, *, store: str | os.PathLike[str] | None = None, progress: bool | None = None
+    ) -> _arrays.Outputs | None:
         """Run the model, and return its output, or a dict of several; None where it is not revealed to this side.
 
         Args:
             x: an array, or a dict with one for each input; several batches are as many inferences of one session.
+            store: where :meth:`prepare` has stored inferences, of which this uses some up; without it the correlations
+                are made now.
             progress: whether to show a bar; None shows one in notebooks and on terminals, if tqdm is installed.
 
         Raises:
@@ -74,7 +112,7 @@ class Client:
         if self._native is None:
             raise ValueError("this client is closed")
         with bar(progress, "query") as update:
-            named, report = self._native.query(_arrays.given(x, self._names), update)
+            named, report = self._native.query(_arrays.given(x, self._names), store, update)
         self.report = Report.of_query(json.loads(report))
         return _arrays.outputs(named, {}) if named else None
 

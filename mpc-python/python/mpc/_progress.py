@@ -12,7 +12,7 @@ Progress = Optional[Callable[[int, int, str], None]]
 
 
 @contextmanager
-def bar(show: bool | None, title: str) -> Iterator[Progress]:
+def bar(show: bool | None, title: str, unit: str = "layer") -> Iterator[Progress]:
     """Show a bar: if ``show``; if it is None in notebooks and on terminals; and never without tqdm."""
     if show is False:
         yield None
@@ -29,7 +29,7 @@ def bar(show: bool | None, title: str) -> Iterator[Progress]:
         return
     # tqdm knows terminals; a notebook's stderr is none, and shows bars all the same.
     disable = False if show or "ipykernel" in sys.modules else None
-    with tqdm(desc=title, unit="layer", leave=False, disable=disable) as shown:
+    with tqdm(desc=title, unit=unit, leave=False, disable=disable) as shown:
         yield lambda done, total, layer: _update(shown, done, total, layer)
 
 

@@ -10,7 +10,7 @@ use hyper::{Method, Request, Response, StatusCode};
 
 use super::status::{Readiness, Status};
 use crate::error::ServiceError;
-use crate::http::{self, Handler, HttpLimits, PLAIN};
+use crate::http::{self, Handler, HttpLimits, PLAIN, Plain};
 
 /// The format of the figures.
 const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -33,7 +33,7 @@ pub async fn serve_admin(
     listener: TcpListener,
     stop: impl Future<Output = ()>,
 ) -> Result<(), ServiceError> {
-    http::serve(Arc::new(Admin { status, needed }), listener, LIMITS, stop).await
+    http::serve(Arc::new(Admin { status, needed }), listener, Plain, LIMITS, stop).await
 }
 
 impl Handler for Admin {

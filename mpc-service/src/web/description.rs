@@ -54,8 +54,9 @@ pub enum DescriptionError {
 /// A server as a page reaches it.
 #[derive(Clone, Debug, Serialize)]
 pub struct Place {
-    /// Where: `https://host:port`, without a slash at the end.
-    pub url: String,
+    /// Where each of its machines is: `https://host:port`, without a slash at the end. One at `https://*.domain:port` is never
+    /// called by itself: a machine may say that it has such a name.
+    pub urls: Vec<String>,
     /// The key that its part is sealed to.
     #[serde(serialize_with = "as_text")]
     pub key: WebKey,
@@ -103,7 +104,7 @@ pub struct Description {
 
 impl Description {
     /// The version of the description.
-    const VERSION: u32 = 1;
+    const VERSION: u32 = 2;
 
     /// The description of a model at servers, in the order of their parties, with the fingerprint of the dealer that they work
     /// with, unless they make correlations themselves; `model_owner` is needed where several owners have left a model of one

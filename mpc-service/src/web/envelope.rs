@@ -12,6 +12,7 @@ use zeroize::Zeroizing;
 use super::problem::Problem;
 use super::tickets::{TICKET_BYTES, Ticket};
 use crate::names::{DepositId, Owner, SessionId, hexadecimal};
+use crate::wire::address::MAX_ADDRESS_BYTES;
 
 type Suite = X25519HkdfSha256;
 
@@ -23,7 +24,9 @@ const ANSWER_NONCE: &[u8] = b"mpc page answer nonce 1";
 
 const ENCAPSULATED_BYTES: usize = 32;
 const TAG_BYTES: usize = 16;
-/// The bytes in front of the share in a request that is opened.
+/// The bytes for the address of another server: its length, its text, and zeros.
+const ADDRESS_BYTES: usize = 2 + MAX_ADDRESS_BYTES;
+/// The bytes in front of the addresses and the share in a request that is opened.
 const HEADER_BYTES: usize = 16 + TICKET_BYTES + 32 + 16 + 32 + 32;
 /// The bytes in place of a dealer's fingerprint where there is no dealer.
 const NO_DEALER: [u8; 32] = [0; 32];
@@ -66,7 +69,9 @@ pub(crate) struct Posted {
     pub(crate) dealer: Option<[u8; 32]>,
     /// The SHA-256 of the keys of all servers that it seals to, in the order of their parties.
     pub(crate) servers: [u8; 32],
-    /// The bytes of an [`InputShare`](mpc_nn::InputShare), after those of the header.
+    /// Where the machines of the servers before this one are that take part, as far as they have said so.
+    pub(crate) addresses: Vec<Option<String>>,
+    /// All that was sealed; at its end the bytes of an [`InputShare`](mpc_nn::InputShare).
     opened: Zeroizing<Vec<u8>>,
     /// How the answer is sealed.
     pub(crate) answer: Answer,
@@ -75,16 +80,16 @@ pub(crate) struct Posted {
 impl Posted {
     /// The bytes of the share.
     pub(crate) fn share(&self) -> &[u8] {
-        &self.opened[HEADER_BYTES..]
+        &self.opened[HEADER_BYTES + ADDRESS_BYTES * self.addresses.len()..]
     }
 
-    /// The length of a request with a share of so many bytes.
-    pub(crate) fn sealed_bytes(share: usize) -> usize {
-        ENCAPSULATED_BYTES + HEADER_BYTES + share + TAG_BYTES
+    /// The length of a request to a server of that index, with a share of so many bytes.
+    pub(crate) fn sealed_bytes(party: usize, share: usize) -> usize {
+        ENCAPSULATED_BYTES + HEADER_BYTES + ADDRESS_BYTES * party + share + TAG_BYTES
     }
 
-    /// Opens a request, and gives its ticket beside.
-    pub(crate) fn open(keys: &KeyPair, sealed: &[u8]) -> Result<(Self, Ticket), Problem> {
+    /// Opens a request to the server of that index, and gives its ticket beside.
+    pub(crate) fn open(keys: &KeyPair, party: usize, sealed: &[u8]) -> Result<(Self, Ticket), Problem> {
         let (encapsulated, ciphertext) = sealed.split_at_checked(ENCAPSULATED_BYTES).ok_or(Problem::WrongKey)?;
         let encapsulated = <Suite as Kem>::EncappedKey::from_bytes(encapsulated).map_err(|_| Problem::WrongKey)?;
         let context =
@@ -100,8 +105,21 @@ impl Posted {
         let deposit = DepositId { owner: Owner(take(&mut rest)?), version: take(&mut rest)? };
         let (dealer, servers) = (take(&mut rest)?, take(&mut rest)?);
         let dealer = Some(dealer).filter(|dealer| *dealer != NO_DEALER);
-        Ok((Self { session, deposit, dealer, servers, opened, answer }, Ticket(ticket)))
+        let addresses = (0..party).map(|_| address(take(&mut rest)?)).collect::<Result<_, _>>()?;
+        Ok((Self { session, deposit, dealer, servers, addresses, opened, answer }, Ticket(ticket)))
     }
+}
+
+/// The address in its field, if there is one.
+fn address(field: [u8; ADDRESS_BYTES]) -> Result<Option<String>, Problem> {
+    let (length, text) = field.split_at(2);
+    let length = length.iter().rev().fold(0, |sum, &byte| sum << 8 | usize::from(byte));
+    let (text, zeros) = text.split_at_checked(length).ok_or(Problem::Address)?;
+    if zeros.iter().any(|byte| *byte != 0) {
+        return Err(Problem::Address);
+    }
+    let text = std::str::from_utf8(text).map_err(|_| Problem::Address)?;
+    Ok(Some(text.to_owned()).filter(|text| !text.is_empty()))
 }
 
 fn take<const N: usize>(bytes: &mut &[u8]) -> Result<[u8; N], Problem> {
@@ -154,25 +172,49 @@ mod tests {
         let [server, other] = [server(), server()];
         let plain: Vec<u8> = (0..HEADER_BYTES + 5).map(|at| at as u8).collect();
         let sealed = seal(server.public, &plain);
-        assert_eq!(sealed.len(), Posted::sealed_bytes(5));
-        let (posted, ticket) = Posted::open(&server, &sealed).unwrap();
+        assert_eq!(sealed.len(), Posted::sealed_bytes(0, 5));
+        let (posted, ticket) = Posted::open(&server, 0, &sealed).unwrap();
         assert_eq!((&posted.session[..], posted.share()), (&plain[..16], &plain[HEADER_BYTES..]));
         assert_eq!(&ticket.0[..], &plain[16..16 + TICKET_BYTES]);
-        assert!(matches!(Posted::open(&other, &sealed), Err(Problem::WrongKey)));
+        assert!(matches!(Posted::open(&other, 0, &sealed), Err(Problem::WrongKey)));
         for at in 0..sealed.len() {
             let mut changed = sealed.clone();
             changed[at] ^= 1;
-            assert!(Posted::open(&server, &changed).is_err(), "byte {at}");
+            assert!(Posted::open(&server, 0, &changed).is_err(), "byte {at}");
         }
         for len in 0..ENCAPSULATED_BYTES + TAG_BYTES + 1 {
-            assert!(Posted::open(&server, &sealed[..len]).is_err(), "{len} bytes");
+            assert!(Posted::open(&server, 0, &sealed[..len]).is_err(), "{len} bytes");
         }
-        assert!(matches!(Posted::open(&server, &seal(server.public, &plain[..40])), Err(Problem::Length)));
+        assert!(matches!(Posted::open(&server, 0, &seal(server.public, &plain[..40])), Err(Problem::Length)));
+    }
+
+    #[test]
+    fn addresses_of_the_servers_before_are_read_or_refused() {
+        let server = server();
+        let field = |text: &[u8], length: u16| {
+            let mut field = [&length.to_le_bytes()[..], text].concat();
+            field.resize(ADDRESS_BYTES, 0);
+            field
+        };
+        let open = |fields: &[Vec<u8>]| {
+            let plain = [vec![7; HEADER_BYTES], fields.concat(), b"share".to_vec()].concat();
+            Posted::open(&server, fields.len(), &seal(server.public, &plain)).map(|(posted, _)| posted)
+        };
+        let longest = "a".repeat(MAX_ADDRESS_BYTES);
+        let right = [field(b"a.example:7700", 14), field(b"", 0), field(longest.as_bytes(), 260)];
+        let posted = open(&right).unwrap();
+        assert_eq!(posted.addresses, [Some("a.example:7700".to_owned()), None, Some(longest)]);
+        assert_eq!(posted.share(), b"share");
+        for wrong in [field(b"a", 0), field(b"ab", 1), field(b"a", 261), field(b"a", u16::MAX), field(&[0xff], 1)] {
+            assert!(matches!(open(&[field(b"", 0), wrong]), Err(Problem::Address)));
+        }
+        let short = seal(server.public, &[7; HEADER_BYTES + ADDRESS_BYTES - 1]);
+        assert!(matches!(Posted::open(&server, 1, &short), Err(Problem::Length)));
     }
 
     #[test]
     fn a_key_of_small_order_is_refused() {
         let sealed = [[0; 32].to_vec(), vec![7; HEADER_BYTES]].concat();
-        assert!(matches!(Posted::open(&server(), &sealed), Err(Problem::WrongKey)));
+        assert!(matches!(Posted::open(&server(), 0, &sealed), Err(Problem::WrongKey)));
     }
 }

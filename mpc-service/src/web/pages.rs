@@ -10,7 +10,7 @@ use hyper::header::{self, HeaderValue};
 use hyper::{Method, Request, Response, StatusCode};
 
 use crate::error::ServiceError;
-use crate::http::{self, Handler, HttpLimits, PLAIN};
+use crate::http::{self, Handler, HttpLimits, PLAIN, PageCertificate};
 
 /// A file of a page.
 #[derive(Clone, Debug)]
@@ -27,20 +27,21 @@ struct Pages {
     policy: HeaderValue,
 }
 
-/// Serves files by their paths, each of which begins with `/`, with that `Content-Security-Policy`, until `stop` is complete.
+/// Serves files by their paths, each of which begins with `/`, with that `Content-Security-Policy`, until `stop` is complete;
+/// over HTTPS where there is a certificate.
 ///
 /// # Errors
 /// [`ServiceError::Listen`]; [`ServiceError::Arguments`] for a policy that is none.
 pub async fn serve_pages(
     files: BTreeMap<String, Page>,
     policy: &str,
-    listener: TcpListener,
+    at: (TcpListener, Option<PageCertificate>),
     stop: impl Future<Output = ()>,
 ) -> Result<(), ServiceError> {
     let policy = HeaderValue::from_str(policy).map_err(|_| {
         ServiceError::Arguments("the address of a server has characters that no address has".to_owned())
     })?;
-    http::serve(Arc::new(Pages { files, policy }), listener, HttpLimits::default(), stop).await
+    http::serve_pages(Arc::new(Pages { files, policy }), at, HttpLimits::default(), stop).await
 }
 
 impl Handler for Pages {

@@ -34,6 +34,8 @@ pub(crate) enum Problem {
     Length,
     #[error("this server cannot open the request: it was changed, or is sealed to another key than this server's")]
     WrongKey,
+    #[error("the request says where another server is, and that is no address")]
+    Address,
     #[error("the ticket in the request is none of this server's, or too old: load the page again")]
     Ticket,
     #[error("this request was sent before: nothing is computed twice")]
@@ -82,6 +84,7 @@ impl Problem {
             Self::Size { .. } => ("size", StatusCode::PAYLOAD_TOO_LARGE),
             Self::NoLength => ("no-length", StatusCode::LENGTH_REQUIRED),
             Self::Length => ("length", StatusCode::BAD_REQUEST),
+            Self::Address => ("address", StatusCode::BAD_REQUEST),
             Self::WrongKey => ("wrong-key", StatusCode::UNPROCESSABLE_ENTITY),
             Self::Ticket => ("ticket", StatusCode::GONE),
             Self::Replayed => ("replayed", StatusCode::CONFLICT),

@@ -21,7 +21,7 @@ use super::problem::Problem;
 use super::tickets::Tickets;
 use super::tokens::Tokens;
 use crate::error::ServiceError;
-use crate::http::{self, Handler, HttpLimits};
+use crate::http::{self, Handler, HttpLimits, PageCertificate};
 use crate::names::{BatchId, DepositId, Owner, PlanDigest};
 use crate::roles::server::Server;
 
@@ -66,6 +66,10 @@ pub struct WebSettings {
     pub tokens: Tokens,
     /// The limits of connections.
     pub limits: HttpLimits,
+    /// Where pages reach this machine and no other one, where one address stands for several machines: `https://host:port`.
+    pub url: Option<String>,
+    /// The certificate of its own, for HTTPS; without one it speaks HTTP, and a proxy before it HTTPS.
+    pub certificate: Option<PageCertificate>,
 }
 
 /// A server as pages see it.
@@ -87,6 +91,10 @@ struct Offered {
     /// The models of that plan, and whether sessions use each already.
     deposits: Vec<Deposit>,
     ticket: String,
+    /// Where other servers call this machine, if its operator has said so.
+    address: Option<String>,
+    /// Where pages reach this machine, if its operator has said so: no other one knows the ticket.
+    pages: Option<String>,
 }
 
 #[derive(Serialize)]
@@ -104,13 +112,13 @@ struct Begun {
 /// Answers pages until `stop` is complete, then until what runs has ended and its answers are fetched.
 pub(crate) async fn serve(
     server: Arc<Server>,
-    settings: WebSettings,
+    mut settings: WebSettings,
     listener: TcpListener,
     stop: impl Future<Output = ()>,
 ) -> Result<(), ServiceError> {
     let keys = KeyPair::of(server.identity_for_pages());
     let tickets = Tickets::new().map_err(|problem| ServiceError::Arguments(problem.to_string()))?;
-    let limits = settings.limits;
+    let (limits, certificate) = (settings.limits, settings.certificate.take());
     let web =
         Arc::new(Web { server, settings, keys, tickets, jobs: Jobs::default(), is_stopping: AtomicBool::new(false) });
     let stopped = async {
@@ -118,7 +126,7 @@ pub(crate) async fn serve(
         web.is_stopping.store(true, Ordering::Relaxed);
         web.ended().await;
     };
-    http::serve(Arc::clone(&web), listener, limits, stopped).await
+    http::serve_pages(Arc::clone(&web), (listener, certificate), limits, stopped).await
 }
 
 impl Handler for Web {
@@ -186,14 +194,12 @@ impl Web {
         holder: usize,
         request: Request<Incoming>,
     ) -> Result<Response<Full<Bytes>>, Problem> {
-        if self.is_stopping.load(Ordering::Relaxed) {
-            return Err(Problem::Busy("this server stops: try again in a while".to_owned()));
-        }
+        self.check_goes_on()?;
         // First, so that a plan is made and bytes are taken in at the token's rate, too.
         self.settings.tokens.take(holder)?;
         let model = self.server.model_for_page(plan)?;
-        let sealed = http::body(request, Posted::sealed_bytes(model.share_bytes)).await?;
-        let (posted, ticket) = Posted::open(&self.keys, &sealed)?;
+        let sealed = http::body(request, Posted::sealed_bytes(self.server.party(), model.share_bytes)).await?;
+        let (posted, ticket) = Posted::open(&self.keys, self.server.party(), &sealed)?;
         self.tickets.spend(&ticket)?;
         let ready = self.server.ready_for_page(model, posted)?;
         let id = self.jobs.begin(holder)?;
@@ -243,7 +249,16 @@ impl Web {
         self.settings.tokens.holder(request.headers().get(header::AUTHORIZATION).map(HeaderValue::as_bytes))
     }
 
+    fn check_goes_on(&self) -> Result<(), Problem> {
+        match self.is_stopping.load(Ordering::Relaxed) {
+            true => Err(Problem::Busy("this server stops: try again in a while".to_owned())),
+            false => Ok(()),
+        }
+    }
+
     fn offer(&self, plan: PlanDigest) -> Result<Response<Full<Bytes>>, Problem> {
+        // So that a page goes to another machine, if there is one.
+        self.check_goes_on()?;
         let deposits = self.server.deposits_for_page(plan)?;
         let deposit = |(id, used): (DepositId, bool)| Deposit {
             owner: id.owner.to_string(),
@@ -257,6 +272,8 @@ impl Web {
             dealer: self.server.dealer_for_page(plan)?.map(|dealer| Owner(dealer).to_string()),
             deposits: deposits.into_iter().map(deposit).collect(),
             ticket: ticket.to_string(),
+            address: self.server.address_for_pages().map(str::to_owned),
+            pages: self.settings.url.clone(),
         };
         json(StatusCode::OK, &offered)
     }

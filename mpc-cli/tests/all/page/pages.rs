@@ -13,7 +13,9 @@ use mpc_service::{PrivateModel, Terms, Topology};
 use ndarray::ArrayD;
 use serde_json::Value;
 
+use super::authority::Authority;
 use super::browser::{Browser, DOWN, ENTER, RIGHT, UP};
+use super::https::secure;
 use super::site::{Site, TOKEN};
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_mpc");
@@ -78,7 +80,7 @@ fn class_of_run(input: &ArrayD<f64>) -> u64 {
 }
 
 /// The network's output in the clear.
-fn clear(input: &ArrayD<f64>) -> Vec<f64> {
+pub fn clear(input: &ArrayD<f64>) -> Vec<f64> {
     let network = lenet();
     let input = input.mapv(|value| value as f32);
     let outputs = evaluate(&network.graph, &network.weights, &[input]).unwrap();
@@ -182,10 +184,31 @@ fn two_servers_without_a_dealer_recognise_a_digit() {
     assert_eq!(browser.run("return document.getElementById('dealing').hidden"), true);
 }
 
+pub fn model() -> PrivateModel {
+    PrivateModel::new(lenet(), Terms { setting: Topology::Outsourced, ..Terms::default() }).unwrap()
+}
+
+#[test]
+fn page_and_servers_with_certificates_of_their_own_recognise_a_digit() {
+    let authority = Authority::new();
+    let hash = authority.give("web", 1);
+    let Ok(browser) = Browser::trusting(Some(&hash)).map_err(|reason| eprintln!("skipped: {reason}")) else { return };
+    let reserved = Reserved::new().unwrap();
+    let site = secure(&authority, "web", &format!("https://{}", reserved.address()), &model());
+    let certified = |command: &mut Command| authority.certify(command, "web");
+    let (_page, link) = site.page_with(&site.keys(), reserved.address(), certified);
+    assert!(link.starts_with("https://"), "{link}");
+    browser.window(1240, 1000, "light");
+    open(&browser, &format!("{link}#{TOKEN}"));
+    browser.draw("#drawing", &TWO);
+    browser.click("#ask");
+    check(&browser);
+}
+
 #[test]
 fn what_is_wrong_is_said() {
     let Some(browser) = browser() else { return };
-    let model = PrivateModel::new(lenet(), Terms { setting: Topology::Outsourced, ..Terms::default() }).unwrap();
+    let model = model();
     let reserved = Reserved::new().unwrap();
     let mut site = Site::start(&model, &format!("http://{}", reserved.address()));
     browser.window(1240, 1000, "light");

@@ -2,6 +2,7 @@
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
+use std::sync::Arc;
 use std::time::Duration;
 
 use hpke::aead::AesGcm128;
@@ -13,17 +14,21 @@ use mpc_nn::{Correlations, Transfers, evaluate};
 use mpc_service::{PrivateModel, Terms, Topology};
 use mpc_shares::{Prg, Seed};
 use ndarray::ArrayD;
+use rustls::{ClientConfig, ClientConnection, StreamOwned};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
 use super::site::{SLOW_TOKEN, Site, TOKEN};
 use crate::support::network;
 
-const ORIGIN: &str = "https://page.example";
+pub const ORIGIN: &str = "https://page.example";
 /// Where the deposit begins in what is sealed: behind session and ticket.
 const DEPOSIT_AT: usize = 16 + 56;
 /// Where the dealer's fingerprint begins: behind owner and version.
 const DEALER_AT: usize = DEPOSIT_AT + 48;
+/// Where the addresses of the servers before begin, and the bytes of each.
+const ADDRESS_AT: usize = DEALER_AT + 64;
+const ADDRESS_BYTES: usize = 262;
 type Suite = X25519HkdfSha256;
 
 /// A response: its status, its headers as text, its body.
@@ -43,10 +48,35 @@ impl Response {
     }
 }
 
+/// Where a server is asked, over HTTPS by whoever trusts some authority.
+#[derive(Clone)]
+pub struct At {
+    pub address: SocketAddr,
+    pub tls: Option<Arc<ClientConfig>>,
+}
+
+impl From<SocketAddr> for At {
+    fn from(address: SocketAddr) -> Self {
+        Self { address, tls: None }
+    }
+}
+
+impl At {
+    pub fn url(&self) -> String {
+        format!("{}://{}", if self.tls.is_some() { "https" } else { "http" }, self.address)
+    }
+}
+
 /// Sends a request in HTTP/1.1 and reads all of the answer.
-pub fn send(at: SocketAddr, head: &str, body: &[u8]) -> Response {
-    let mut stream = TcpStream::connect(at).unwrap();
+pub fn send(at: &At, head: &str, body: &[u8]) -> Response {
+    let stream = TcpStream::connect(at.address).unwrap();
     stream.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
+    let Some(tls) = &at.tls else { return exchange(stream, head, body) };
+    let connection = ClientConnection::new(Arc::clone(tls), at.address.ip().into()).unwrap();
+    exchange(StreamOwned::new(connection, stream), head, body)
+}
+
+fn exchange(mut stream: impl Read + Write, head: &str, body: &[u8]) -> Response {
     stream.write_all(head.as_bytes()).unwrap();
     // One that refuses a request by its head may not read the rest.
     let _ = stream.write_all(body);
@@ -78,13 +108,13 @@ fn is_whole(answer: &[u8]) -> bool {
     length.and_then(|length| length.trim().parse().ok()).is_some_and(|length: usize| answer.len() >= end + 4 + length)
 }
 
-fn get(at: SocketAddr, path: &str, headers: &str) -> Response {
-    send(at, &format!("GET {path} HTTP/1.1\r\nHost: {at}\r\n{headers}\r\n"), &[])
+fn get(at: &At, path: &str, headers: &str) -> Response {
+    send(at, &format!("GET {path} HTTP/1.1\r\nHost: {}\r\n{headers}\r\n", at.address), &[])
 }
 
-fn post(at: SocketAddr, path: &str, headers: &str, body: &[u8]) -> Response {
-    let length = body.len();
-    send(at, &format!("POST {path} HTTP/1.1\r\nHost: {at}\r\nContent-Length: {length}\r\n{headers}\r\n"), body)
+fn post(at: &At, path: &str, headers: &str, body: &[u8]) -> Response {
+    let (length, host) = (body.len(), at.address);
+    send(at, &format!("POST {path} HTTP/1.1\r\nHost: {host}\r\nContent-Length: {length}\r\n{headers}\r\n"), body)
 }
 
 fn bearer(token: &str) -> String {
@@ -134,7 +164,7 @@ impl Sealed {
     }
 }
 
-fn model(correlations: Correlations) -> PrivateModel {
+pub fn model(correlations: Correlations) -> PrivateModel {
     let terms = Terms { setting: Topology::Outsourced, correlations, ..Terms::default() };
     PrivateModel::new(network(), terms).unwrap()
 }
@@ -152,7 +182,7 @@ fn requests(site: &Site, changed: impl Fn(usize, &mut Vec<u8>)) -> Vec<Sealed> {
     let session: [u8; 16] = generator.seed().expose()[..16].try_into().unwrap();
     let seal_one = |(party, share): (usize, &mpc_nn::InputShare<u64>)| {
         let server = &site.servers[party];
-        let offer = get(server.pages, &format!("/v1/models/{}", site.plan()), &bearer(TOKEN));
+        let offer = get(&server.pages, &format!("/v1/models/{}", site.plan()), &bearer(TOKEN));
         assert_eq!(offer.status, 200, "{}", String::from_utf8_lossy(&offer.body));
         let offer = offer.json();
         assert_eq!((&offer["party"], &offer["key"]), (&Value::from(party), &Value::from(server.key.as_str())));
@@ -162,6 +192,7 @@ fn requests(site: &Site, changed: impl Fn(usize, &mut Vec<u8>)) -> Vec<Sealed> {
         let deposit = &offer["deposits"][0];
         let mut plain = [&session[..], &bytes(&offer["ticket"]), &bytes(&deposit["owner"])].concat();
         plain.extend([&bytes(&deposit["version"])[..], &dealer, &Sha256::digest(&keys)].concat());
+        plain.extend(vec![0; ADDRESS_BYTES * party]);
         plain.extend_from_slice(&share.to_bytes());
         changed(party, &mut plain);
         seal(&bytes(&offer["key"]), &plain)
@@ -171,14 +202,14 @@ fn requests(site: &Site, changed: impl Fn(usize, &mut Vec<u8>)) -> Vec<Sealed> {
 
 fn begin(site: &Site, party: usize, request: &[u8]) -> Response {
     let path = format!("/v1/models/{}/inferences", site.plan());
-    post(site.servers[party].pages, &path, &(bearer(TOKEN) + "Origin: https://page.example\r\n"), request)
+    post(&site.servers[party].pages, &path, &(bearer(TOKEN) + "Origin: https://page.example\r\n"), request)
 }
 
 /// Asks until an inference has ended.
 fn end(site: &Site, party: usize, begun: &Response) -> Response {
     assert_eq!(begun.status, 202, "{}", String::from_utf8_lossy(&begun.body));
     let path = format!("/v1/inferences/{}", begun.json()["inference"].as_str().unwrap());
-    let at = site.servers[party].pages;
+    let at = &site.servers[party].pages;
     assert_eq!(get(at, &path, &bearer(SLOW_TOKEN)).code(), "no-inference");
     loop {
         let response = get(at, &path, &bearer(TOKEN));
@@ -208,7 +239,7 @@ fn a_page_gets_its_result_of_two_servers_without_a_dealer() {
 }
 
 /// The result of an inference is that of the network in the clear; its requests serve once.
-fn answers(site: &Site) {
+pub fn answers(site: &Site) {
     let sealed = requests(site, |_, _| {});
     let begun: Vec<_> = (0..2).map(|party| begin(site, party, &sealed[party].request)).collect();
     assert!(begun[0].headers.contains("access-control-allow-origin: https://page.example"), "{}", begun[0].headers);
@@ -232,7 +263,8 @@ fn answers(site: &Site) {
 }
 
 fn refusals(site: &Site) {
-    let at = site.servers[0].pages;
+    let at = &site.servers[0].pages;
+    let host = at.address;
     let (offer, ask) = (format!("/v1/models/{}", site.plan()), format!("/v1/models/{}/inferences", site.plan()));
     assert_eq!(get(at, "/v1/alive", "").status, 204);
     for (path, headers, status, code) in [
@@ -251,7 +283,7 @@ fn refusals(site: &Site) {
     }
     let preflight = |origin: &str| {
         let asks = "Access-Control-Request-Method: POST\r\nAccess-Control-Request-Headers: authorization\r\n";
-        send(at, &format!("OPTIONS {ask} HTTP/1.1\r\nHost: {at}\r\nOrigin: {origin}\r\n{asks}\r\n"), &[])
+        send(at, &format!("OPTIONS {ask} HTTP/1.1\r\nHost: {host}\r\nOrigin: {origin}\r\n{asks}\r\n"), &[])
     };
     let allowed = preflight(ORIGIN);
     assert_eq!(allowed.status, 204);
@@ -262,7 +294,7 @@ fn refusals(site: &Site) {
         let refused = post(at, &ask, &bearer(TOKEN), &vec![0; length]);
         assert_eq!((refused.status, refused.code().as_str()), (413, "size"), "{length} bytes");
     }
-    let chunked = format!("POST {ask} HTTP/1.1\r\nHost: {at}\r\nTransfer-Encoding: chunked\r\n{}\r\n", bearer(TOKEN));
+    let chunked = format!("POST {ask} HTTP/1.1\r\nHost: {host}\r\nTransfer-Encoding: chunked\r\n{}\r\n", bearer(TOKEN));
     assert_eq!(send(at, &chunked, b"5\r\nhello\r\n0\r\n\r\n").code(), "no-length");
     let mut changed = sealed.clone();
     changed[40] ^= 1;
@@ -278,6 +310,22 @@ fn differences(site: &Site) {
         let sealed = requests(site, |_, plain| plain[at] ^= 1);
         assert_eq!(begin(site, 0, &sealed[0].request).code(), code, "byte {at}");
     }
+    // The second server is told where the first is, and calls no place that its operator did not name.
+    for (said, length, code) in [("evil.example:7700", 17, "differs"), ("", 261, "address"), ("ab", 1, "address")] {
+        let sealed = requests(site, |party, plain| {
+            if party == 1 {
+                plain[ADDRESS_AT..ADDRESS_AT + 2].copy_from_slice(&u16::to_le_bytes(length));
+                plain[ADDRESS_AT + 2..][..said.len()].copy_from_slice(said.as_bytes());
+            }
+        });
+        let refused = begin(site, 1, &sealed[1].request);
+        assert_eq!(refused.code(), code, "{said}");
+        let message = refused.json()["error"]["message"].to_string();
+        assert!(
+            message.contains(if code == "differs" { "none of the addresses" } else { "is no address" }),
+            "{message}"
+        );
+    }
     // Two servers that are told of other keys find out from one another.
     let sealed = requests(site, |party, plain| plain[DEALER_AT + 32] ^= party as u8);
     let begun: Vec<_> = (0..2).map(|party| begin(site, party, &sealed[party].request)).collect();
@@ -289,14 +337,14 @@ fn differences(site: &Site) {
     let failed = end(site, 0, &begin(site, 0, &sealed[0].request));
     assert_eq!((failed.status, failed.code().as_str()), (502, "absent"));
     // Bytes that are no share of this plan end the session without a result.
-    let sealed = requests(site, |_, plain| plain[DEALER_AT + 64] ^= 1);
+    let sealed = requests(site, |_, plain| plain[ADDRESS_AT] ^= 1);
     assert_eq!(end(site, 0, &begin(site, 0, &sealed[0].request)).code(), "internal");
 }
 
 fn rate(site: &Site) {
     let path = format!("/v1/models/{}/inferences", site.plan());
     let length = requests(site, |_, _| {})[0].request.len();
-    let ask = || post(site.servers[0].pages, &path, &bearer(SLOW_TOKEN), &vec![0; length]);
+    let ask = || post(&site.servers[0].pages, &path, &bearer(SLOW_TOKEN), &vec![0; length]);
     assert_eq!([ask().code(), ask().code()], ["wrong-key", "wrong-key"]);
     let refused = ask();
     assert_eq!((refused.status, refused.code().as_str()), (429, "rate"));

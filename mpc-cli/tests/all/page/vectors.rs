@@ -47,7 +47,7 @@ fn model(parties: u8, reveal: Reveal) -> PublicModel {
 }
 
 fn description(model: &PublicModel) -> Value {
-    let place = |party: u8| Place { url: format!("https://server{party}.example"), key: WebKey([party; 32]) };
+    let place = |party: u8| Place { urls: vec![format!("https://server{party}.example")], key: WebKey([party; 32]) };
     let places = (0..model.terms.parties).map(place).collect();
     serde_json::to_value(Description::new(model, places, Some([9; 32]), None).unwrap()).unwrap()
 }
@@ -153,17 +153,25 @@ fn this_side_makes_the_vectors() {
     assert!(file == vectors, "{FILE} is not what this side makes: run with MPC_WRITE_VECTORS=1 if that is on purpose");
 }
 
-#[test]
-fn the_module_of_the_page_makes_the_same() {
-    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/web");
+/// Whether there is a node that can run the module; else says why a test is skipped.
+pub fn is_node() -> bool {
     let Ok(version) = Command::new("node").arg("--version").output() else {
         eprintln!("skipped: node is not installed (`apt-get install nodejs`)");
-        return;
+        return false;
     };
     let version = String::from_utf8_lossy(&version.stdout).into_owned();
     let major = version.trim().trim_start_matches('v').split('.').next().and_then(|major| major.parse::<u32>().ok());
     if major.is_none_or(|major| major < 20) {
         eprintln!("skipped: node {} is older than 20 and does not know X25519", version.trim());
+        return false;
+    }
+    true
+}
+
+#[test]
+fn the_module_of_the_page_makes_the_same() {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/web");
+    if !is_node() {
         return;
     }
     let tested = Command::new("node").args(["--test", "test/"]).current_dir(folder).output().unwrap();

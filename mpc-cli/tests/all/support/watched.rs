@@ -26,7 +26,7 @@ impl Watched {
     }
 
     pub fn get(&self, path: &str) -> Response {
-        send(self.admin, &format!("GET {path} HTTP/1.1\r\nHost: {}\r\n\r\n", self.admin), &[])
+        send(&self.admin.into(), &format!("GET {path} HTTP/1.1\r\nHost: {}\r\n\r\n", self.admin), &[])
     }
 
     /// Waits until `/readyz` has that status; what it says then.

@@ -22,7 +22,7 @@ use crate::roles::session::{Exchange, PartyRun};
 use crate::terms::{Terms, Topology};
 use crate::web::{Posted, Problem};
 use crate::wire::limits::Grant;
-use crate::wire::link::within;
+use crate::wire::link::{Peer, within};
 use crate::wire::message::{SessionRequest, Work};
 
 /// How the data owner is named.
@@ -30,8 +30,14 @@ const PAGE: &str = "the page";
 
 /// Runs a session by the plan that its request was measured with.
 type Run = Box<
-    dyn FnOnce(&Server, SessionRequest, &PublicModel, &Posted, Found) -> Result<SecretVec<u8>, ServiceError> + Send,
+    dyn FnOnce(&Server, SessionRequest, &PublicModel, &Posted, Chosen) -> Result<SecretVec<u8>, ServiceError> + Send,
 >;
+
+/// The share of the model, and the machines of other servers that this one calls.
+struct Chosen {
+    found: Found,
+    called: Vec<Peer>,
+}
 
 /// A model that pages bring inputs to.
 pub(crate) struct PageModel {
@@ -49,7 +55,7 @@ pub(crate) struct Ready {
     public: PublicModel,
     run: Run,
     posted: Posted,
-    found: Found,
+    chosen: Chosen,
     grant: Grant,
 }
 
@@ -98,6 +104,11 @@ impl Server {
         &self.endpoint.identity
     }
 
+    /// Where other servers call this machine, if its operator has said so.
+    pub(crate) fn address_for_pages(&self) -> Option<&str> {
+        self.address.as_deref()
+    }
+
     /// The index of this party.
     pub(crate) fn party(&self) -> usize {
         self.party
@@ -110,17 +121,18 @@ impl Server {
         }
         let own = self.endpoint.identity.certificate().fingerprint();
         let grant = self.capacity.grant(own, model.memory, 1)?;
-        let found = self.chosen(model.plan, posted.deposit)?;
+        let called = self.called(&posted.addresses).map_err(|error| Problem::of_session(&error))?;
+        let chosen = Chosen { found: self.chosen(model.plan, posted.deposit)?, called };
         let PageModel { plan, public, run, .. } = model;
-        Ok(Ready { plan, public, run, posted, found, grant })
+        Ok(Ready { plan, public, run, posted, chosen, grant })
     }
 
     /// Runs the inference, and seals this server's share of the result for the page.
     pub(crate) fn infer_for_page(&self, ready: Ready) -> Result<Vec<u8>, Problem> {
-        let Ready { plan, public, run, posted, found, grant } = ready;
+        let Ready { plan, public, run, posted, chosen, grant } = ready;
         let request = SessionRequest { session: posted.session, plan, work: Work::Live, inferences: 1 };
         let running = self.status.metrics().begin();
-        let share = run(self, request, &public, &posted, found);
+        let share = run(self, request, &public, &posted, chosen);
         self.status.metrics().ended(Purpose::Page, share.as_ref().map(|_| ()));
         drop((grant, running));
         let share = share.map_err(|error| {
@@ -137,13 +149,13 @@ impl Server {
         request: SessionRequest,
         public: &PublicModel,
         posted: &Posted,
-        found: Found,
+        Chosen { found, called }: Chosen,
     ) -> Result<SecretVec<u8>, ServiceError> {
         let share = InputShare::from_bytes(plan, self.party, posted.share());
         let share = share.map_err(|error| ServiceError::Arguments(error.to_string()))?;
         let agreed = self.agreed(None, request, public, Some(posted.deposit))?;
         let agreed = Agreed { page: Some(posted.servers), ..agreed };
-        let at = Meeting { public, called: self.called(&[])?, begun: Arc::clone(&self.begun) };
+        let at = Meeting { public, called, begun: Arc::clone(&self.begun) };
         let Links { parties, maker, .. } = self.connect(plan, &agreed, None, at, PAGE).await?;
         let network = self.endpoint.network(self.party, parties, agreed.names());
         let watch = &mut Counting(self.status.metrics());
@@ -156,9 +168,9 @@ impl Server {
 }
 
 fn run_by<R: Ring>(plan: Plan<R>) -> Run {
-    Box::new(move |server, request, public, posted, found| {
+    Box::new(move |server, request, public, posted, chosen| {
         let limit = server.capacity.limits().session_time;
-        let run = server.infer_in(&plan, request, public, posted, found);
+        let run = server.infer_in(&plan, request, public, posted, chosen);
         smol::block_on(within(limit, ServiceError::too_long(PAGE, limit), run))
     })
 }
