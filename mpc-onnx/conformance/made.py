@@ -1082,6 +1082,69 @@ def learned():
     fit("gpr", GaussianProcessRegressor(RBF(2.0), alpha=0.1, optimizer=None), Xd[:30], yd[:30])
 
 
+def private_parameters():
+    """Operands that are parameters in most networks, as private inputs or made of them."""
+    one = [("y", F)]
+    power = [N("Pow", ["x", "e"], ["y"])]
+    base, exponent = rng.uniform(0.05, 8, (3, 4)), rng.uniform(-2.5, 2.5, (3, 4))
+    inputs = {"x": base.astype(np.float32), "e": exponent.astype(np.float32)}
+    case("pow_secret", power, {}, inputs, one, tol=4e-3)
+    case("pow_secret_row", power, {}, {"x": inputs["x"], "e": inputs["e"][0]}, one, tol=4e-3)
+    zeros = {"x": np.array([0, 0, 0, 0, 1, 1], np.float32), "e": np.array([0.5, 0.1, 2, 0, 0, -3], np.float32)}
+    case("pow_of_zero", power, {}, zeros, one)
+    whole = {"x": np.array([-2, -1.5, -3, 2, 0, -0.5], np.float32), "e": np.array([3, 2, 1, -2, 4, -3], np.int64)}
+    case("pow_whole", power, {}, whole, one, tol=1e-2)
+    many = {"e": np.linspace(0.2, 2.4, 12).astype(np.float32).reshape(3, 4)}
+    case("pow_many_exponents", power, many, {"x": inputs["x"]}, one, tol=4e-3)
+    case("pow_public_base", power, {"x": inputs["x"]}, {"e": inputs["e"]}, one, tol=4e-3)
+
+    # Weights that are made of an input, as those that another network gives.
+    def recurrent(name, operator, gates, weights, constants, **attributes):
+        inits = {"w": f(1, gates * 3, 2), "r": 0.5 * f(1, gates * 3, 3), "b": f(1, gates * 6), **constants}
+        made = [N("Mul", [weight, "s"], ["made_" + weight]) for weight in weights]
+        names = ["made_" + name if name in weights else name for name in ("w", "r", "b")]
+        if "p" in weights:
+            names += ["", "", "", "made_p"]
+        nodes = [*made, N(operator, ["x", *names], ["", "y"], hidden_size=3, **attributes)]
+        case(name, nodes, inits, {"x": f(4, 2, 2), "s": np.array([0.8], np.float32)}, one)
+
+    recurrent("lstm_made_weights", "LSTM", 4, "wrbp", {"p": f(1, 9)})
+    recurrent("lstm_made_recurrence", "LSTM", 4, "r", {})
+    recurrent("gru_made_weights", "GRU", 3, "wrb", {}, linear_before_reset=1)
+    recurrent("gru_made_bias", "GRU", 3, "b", {}, linear_before_reset=1)
+    recurrent("gru_made_recurrence", "GRU", 3, "r", {})
+    recurrent("rnn_made_weights", "RNN", 1, "wr", {})
+    images = {"x": f(1, 2, 5, 4), "g": rng.uniform(-1.4, 1.4, (1, 3, 4, 2)).astype(np.float32)}
+    for mode in ("bilinear", "nearest"):
+        for pad in ("zeros", "border", "reflection"):
+            for al in (0, 1):
+                how = {"mode": mode, "padding_mode": pad, "align_corners": al}
+                node = N("GridSample", ["x", "g"], ["y"], **how)
+                case(f"private_grid_{mode}_{pad}_{al}", [node], {}, images, one, opset=16)
+    volume = {"x": f(1, 2, 3, 2, 4), "g": rng.uniform(-1.2, 1.2, (1, 2, 2, 2, 3)).astype(np.float32)}
+    case("private_grid_volume", [N("GridSample", ["x", "g"], ["y"])], {}, volume, one, opset=20)
+    transformer = [
+        N("GlobalAveragePool", ["x"], ["p"]),
+        N("Flatten", ["p"], ["m"]),
+        N("Gemm", ["m", "w", "b"], ["t"]),
+        N("Reshape", ["t", "k"], ["theta"]),
+        N("AffineGrid", ["theta", "s"], ["g"]),
+        N("GridSample", ["x", "g"], ["y"]),
+    ]
+    weights = {"w": 0.2 * f(2, 6), "b": np.array([1, 0, 0.1, 0, 1, -0.2], np.float32)}
+    sizes = {"k": np.array([1, 2, 3], np.int64), "s": np.array([1, 2, 6, 5], np.int64)}
+    case("spatial_transformer", transformer, {**weights, **sizes}, {"x": f(1, 2, 6, 5)}, one, opset=20)
+
+    # Masks that are subtracted.
+    mask = np.array([[0, 0, 1, 0, 1]], np.float32)
+    for size in (1e4, 1e30):
+        lowered = [N("Mul", ["m", "c"], ["far"]), N("Sub", ["x", "far"], ["z"]), N("Softmax", ["z"], ["y"])]
+        inputs = {"x": f(3, 5), "m": mask}
+        case(f"mask_subtracted_{size:.0e}", lowered, {"c": np.float32(size)}, inputs, one)
+        public = {"far": (size * mask).astype(np.float32)}
+        case(f"mask_subtracted_public_{size:.0e}", lowered[1:], public, {"x": inputs["x"]}, one)
+
+
 def pack(path, cases):
     """Writes cases."""
     blob, entries = container.Blob(), []
@@ -1124,6 +1187,7 @@ def main():
     operators()
     learned()
     trees()
+    private_parameters()
     pack(HERE / "made.zip", CASES)
     for folder in sys.argv[1:]:
         pack(HERE / "reported.zip", reported(pathlib.Path(folder)))
