@@ -1135,6 +1135,82 @@ def private_parameters():
     sizes = {"k": np.array([1, 2, 3], np.int64), "s": np.array([1, 2, 6, 5], np.int64)}
     case("spatial_transformer", transformer, {**weights, **sizes}, {"x": f(1, 2, 6, 5)}, one, opset=20)
 
+    # Of onnxruntime's optimiser and quantiser.
+    for name in "AB":
+        turned = M("FusedMatMul", ["a", "b"], ["y"], alpha=0.5, transB=int(name == "B"), **{f"transBatch{name}": 1})
+        b = (2, 3, 4, 5) if name == "B" else (3, 4, 5, 2)
+        a = (3, 4, 6, 5) if name == "B" else (2, 3, 4, 5)
+        case(f"c_fusedmatmul_batch_{name}", [turned], {}, {"a": f(*a), "b": f(*b)}, one)
+    for columns in (1, 12):
+        quantised = {
+            "w": rng.integers(0, 256, (1, 2, 12)).astype(np.uint8),
+            "r": rng.integers(0, 256, (1, 3, 12)).astype(np.uint8),
+            "b": 0.2 * f(1, 24),
+        }
+        scales = {"ws": np.full((1, columns), 0.006, np.float32), "rs": np.full((1, columns), 0.005, np.float32)}
+        zeros = {"wz": np.full((1, columns), 128, np.uint8), "rz": np.full((1, columns), 120, np.uint8)}
+        scales = {key: scale if columns > 1 else scale[0] for key, scale in scales.items()}
+        zeros = {key: zero if columns > 1 else zero[0] for key, zero in zeros.items()}
+        names = ["x", "w", "r", "b", "", "", "", "", "ws", "wz", "rs", "rz"]
+        node = M("DynamicQuantizeLSTM", names, ["", "y"], hidden_size=3)
+        inits = {**quantised, **scales, **zeros}
+        case(f"c_quantised_lstm_{columns}", [node], inits, {"x": f(4, 2, 2)}, one, tol=0.02)
+
+    # A product of 16 fractional bits would be too coarse for what makes it larger.
+    fine = {"w": (rng.integers(-3, 4, (6, 8)) / 1024).astype(np.float32), "e": np.float32(1e-8), "two": np.float32(2)}
+    x = {"x": (rng.integers(-256, 257, (4, 6)) / 256).astype(np.float32)}
+    written = [
+        N("MatMul", ["x", "w"], ["h"]),
+        N("ReduceMean", ["h"], ["mean"], axes=[-1]),
+        N("Sub", ["h", "mean"], ["d"]),
+        N("Pow", ["d", "two"], ["s"]),
+        N("ReduceMean", ["s"], ["v"], axes=[-1]),
+        N("Add", ["v", "e"], ["ve"]),
+        N("Sqrt", ["ve"], ["root"]),
+        N("Div", ["d", "root"], ["y"]),
+    ]
+    case("norm_written_out", written, fine, x, one, opset=13)
+    by_root = [node for node in written if node.output[0] not in ("mean", "d")]
+    for node in by_root:
+        node.input[:] = ["h" if name == "d" else name for name in node.input]
+    case("root_mean_square_written_out", by_root, fine, x, one, opset=13)
+
+    # No rows, as of nodes that no edge leads to.
+    rows = [N("Gather", ["x", "none"], ["g"]), N("Gemm", ["g", "w"], ["z"]), N("MatMul", ["x", "w"], ["m"])]
+    rows += [N("MatMul", ["g", "w"], ["zz"]), N("Concat", ["z", "m", "zz"], ["y"], axis=0)]
+    case("products_of_no_rows", rows, {"none": np.zeros(0, np.int64), "w": f(3, 2)}, {"x": f(2, 3)}, one)
+
+    # A chain of comparisons with the members of a set: its nodes have one child.
+    tree = {
+        "nodes_treeids": [0] * 7,
+        "nodes_nodeids": list(range(7)),
+        "nodes_featureids": [0, 0, 0, 1, 0, 0, 0],
+        "nodes_modes": ["BRANCH_EQ"] * 3 + ["BRANCH_LEQ"] + ["LEAF"] * 3,
+        "nodes_values": [1.0, 3.0, 4.0, 0.5, 0.0, 0.0, 0.0],
+        "nodes_truenodeids": [3, 3, 6, 4, 0, 0, 0],
+        "nodes_falsenodeids": [1, 2, 6, 5, 0, 0, 0],
+        "target_treeids": [0] * 3,
+        "target_nodeids": [4, 5, 6],
+        "target_ids": [0] * 3,
+        "target_weights": [1.5, -2.0, 0.25],
+    }
+    node = h.make_node("TreeEnsembleRegressor", ["x"], ["y"], domain=ML, n_targets=1, **tree)
+    members = {"x": np.array([[1, 0], [3, 1], [4, 0], [2, 0], [3, 0.5]], np.float32)}
+    case("tree_of_shared_children", [node], {}, members, one)
+
+    # Two bodies that have one name for different values.
+    def body(nodes, inits):
+        values = [h.make_tensor_value_info(name, kind, []) for name, kind in (("i", I), ("go", B))]
+        value = h.make_tensor_value_info("a", F, [2])
+        results = [h.make_tensor_value_info("on", B, []), h.make_tensor_value_info("r", F, [2])]
+        inits = [nh.from_array(array, key) for key, array in inits.items()]
+        return h.make_graph([N("Identity", ["go"], ["on"]), *nodes], "body", [*values, value], results, inits)
+
+    first = body([N("Mul", ["a", "a"], ["c"]), N("Add", ["c", "a"], ["r"])], {})
+    second = body([N("Add", ["a", "c"], ["r"])], {"c": np.array([10, 20], np.float32)})
+    loops = [N("Loop", ["n", "", "x"], ["p"], body=first), N("Loop", ["n", "", "p"], ["y"], body=second)]
+    case("bodies_of_one_name", loops, {"n": np.int64(1)}, {"x": f(2)}, one)
+
     # Masks that are subtracted.
     mask = np.array([[0, 0, 1, 0, 1]], np.float32)
     for size in (1e4, 1e30):
