@@ -1156,6 +1156,34 @@ def private_parameters():
         inits = {**quantised, **scales, **zeros}
         case(f"c_quantised_lstm_{columns}", [node], inits, {"x": f(4, 2, 2)}, one, tol=0.02)
 
+    # Operators on integers, between a quantisation and its inverse.
+    def on_integers(name, node, inits, x):
+        scales = {"xs": np.float32(0.03), "xz": np.uint8(128), "ys": np.float32(0.05), "yz": np.uint8(110)}
+        scales.update(inits)
+        ends = [N("QuantizeLinear", ["x", "xs", "xz"], ["q"]), node, N("DequantizeLinear", ["a", "ys", "yz"], ["y"])]
+        case(name, ends, scales, {"x": x}, one, tol=0.12)
+
+    of_x, of_y = ["q", "xs", "xz"], ["ys", "yz"]
+    factor = {
+        "w": rng.integers(60, 200, (4, 5)).astype(np.uint8),
+        "ws": np.array([0.01, 0.02, 0.01, 0.015], np.float32),
+        "wz": np.full(4, 128, np.uint8),
+        "c": np.array([100, -200, 300, 50], np.int32),
+    }
+    gemm = M("QGemm", [*of_x, "w", "ws", "wz", "c", *of_y], ["a"], transB=1, alpha=0.5)
+    on_integers("c_qgemm", gemm, factor, f(3, 5))
+    pool = M("QLinearAveragePool", [*of_x, *of_y], ["a"], kernel_shape=[2, 2], strides=[1, 1])
+    on_integers("c_qlinear_average_pool", pool, {}, f(1, 2, 4, 4))
+    unit = {"ys": np.float32(1 / 256), "yz": np.uint8(0)}
+    on_integers("c_qlinear_softmax", M("QLinearSoftmax", [*of_x, *of_y], ["a"], axis=-1, opset=13), unit, f(2, 6))
+    other = {"s2": np.float32(0.01), "z2": np.uint8(100), "k": rng.integers(0, 256, (2, 3)).astype(np.uint8)}
+    joined = M("QLinearConcat", [*of_y, *of_x, "k", "s2", "z2"], ["a"], axis=1)
+    on_integers("c_qlinear_concat", joined, other, f(2, 4))
+    constants = M("QLinearConcat", [*of_y, "k", "s2", "z2", "k", "s2", "z2"], ["kk"], axis=1)
+    ends = [constants, N("DequantizeLinear", ["kk", *of_y], ["real"]), N("Add", ["x", "real"], ["y"])]
+    inits = {**other, "ys": np.float32(0.05), "yz": np.uint8(110)}
+    case("c_qlinear_concat_of_constants", ends, inits, {"x": f(2, 6)}, one)
+
     # A product of 16 fractional bits would be too coarse for what makes it larger.
     fine = {"w": (rng.integers(-3, 4, (6, 8)) / 1024).astype(np.float32), "e": np.float32(1e-8), "two": np.float32(2)}
     x = {"x": (rng.integers(-256, 257, (4, 6)) / 256).astype(np.float32)}
