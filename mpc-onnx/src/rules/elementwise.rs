@@ -87,13 +87,7 @@ fn apply(context: &mut Context, call: &Call<'_>, operator: &str, left: &Value, r
             let mask = rounding::scaled_mask(context, x, factor, MASK)?;
             context.scale(&mask, call.mask_sign)?
         }
-        (Value::Node(x), constant) => {
-            let constant = real(constant)?;
-            let sign = if operator == "Sub" { -call.mask_sign } else { call.mask_sign };
-            let y = with_constant(context, operator, x, &masked(sign, constant.clone()))?;
-            note_hidden(context, call, x, &y, (constant.array(), sign * f32::NEG_INFINITY))?;
-            y
-        }
+        (Value::Node(x), constant) => beside_mask(context, call, operator, x, &real(constant)?)?,
         (constant, Value::Node(x)) => {
             let constant = real(constant)?;
             let y = from_constant(context, operator, &masked(call.mask_sign, constant.clone()), x)?;
@@ -103,6 +97,20 @@ fn apply(context: &mut Context, call: &Call<'_>, operator: &str, left: &Value, r
         _ => return unsupported("operands of these kinds"),
     }
     .into())
+}
+
+/// The operator of a private value and a constant, which may be a mask.
+fn beside_mask(
+    context: &mut Context,
+    call: &Call<'_>,
+    operator: &str,
+    x: &Tensor,
+    constant: &Constant,
+) -> Lowered<Tensor> {
+    let sign = if operator == "Sub" { -call.mask_sign } else { call.mask_sign };
+    let y = with_constant(context, operator, x, &masked(sign, constant.clone()))?;
+    note_hidden(context, call, x, &y, (constant.array(), sign * f32::NEG_INFINITY))?;
+    Ok(y)
 }
 
 /// The operator of two private values.
