@@ -1082,6 +1082,173 @@ def learned():
     fit("gpr", GaussianProcessRegressor(RBF(2.0), alpha=0.1, optimizer=None), Xd[:30], yd[:30])
 
 
+def private_parameters():
+    """Operands that are parameters in most networks, as private inputs or made of them."""
+    one = [("y", F)]
+    power = [N("Pow", ["x", "e"], ["y"])]
+    base, exponent = rng.uniform(0.05, 8, (3, 4)), rng.uniform(-2.5, 2.5, (3, 4))
+    inputs = {"x": base.astype(np.float32), "e": exponent.astype(np.float32)}
+    case("pow_secret", power, {}, inputs, one, tol=4e-3)
+    case("pow_secret_row", power, {}, {"x": inputs["x"], "e": inputs["e"][0]}, one, tol=4e-3)
+    zeros = {"x": np.array([0, 0, 0, 0, 1, 1], np.float32), "e": np.array([0.5, 0.1, 2, 0, 0, -3], np.float32)}
+    case("pow_of_zero", power, {}, zeros, one)
+    whole = {"x": np.array([-2, -1.5, -3, 2, 0, -0.5], np.float32), "e": np.array([3, 2, 1, -2, 4, -3], np.int64)}
+    case("pow_whole", power, {}, whole, one, tol=1e-2)
+    many = {"e": np.linspace(0.2, 2.4, 12).astype(np.float32).reshape(3, 4)}
+    case("pow_many_exponents", power, many, {"x": inputs["x"]}, one, tol=4e-3)
+    case("pow_public_base", power, {"x": inputs["x"]}, {"e": inputs["e"]}, one, tol=4e-3)
+
+    # Weights that are made of an input, as those that another network gives.
+    def recurrent(name, operator, gates, weights, constants, **attributes):
+        inits = {"w": f(1, gates * 3, 2), "r": 0.5 * f(1, gates * 3, 3), "b": f(1, gates * 6), **constants}
+        made = [N("Mul", [weight, "s"], ["made_" + weight]) for weight in weights]
+        names = ["made_" + name if name in weights else name for name in ("w", "r", "b")]
+        if "p" in weights:
+            names += ["", "", "", "made_p"]
+        nodes = [*made, N(operator, ["x", *names], ["", "y"], hidden_size=3, **attributes)]
+        case(name, nodes, inits, {"x": f(4, 2, 2), "s": np.array([0.8], np.float32)}, one)
+
+    recurrent("lstm_made_weights", "LSTM", 4, "wrbp", {"p": f(1, 9)})
+    recurrent("lstm_made_recurrence", "LSTM", 4, "r", {})
+    recurrent("gru_made_weights", "GRU", 3, "wrb", {}, linear_before_reset=1)
+    recurrent("gru_made_bias", "GRU", 3, "b", {}, linear_before_reset=1)
+    recurrent("gru_made_recurrence", "GRU", 3, "r", {})
+    recurrent("rnn_made_weights", "RNN", 1, "wr", {})
+    images = {"x": f(1, 2, 5, 4), "g": rng.uniform(-1.4, 1.4, (1, 3, 4, 2)).astype(np.float32)}
+    for mode in ("bilinear", "nearest"):
+        for pad in ("zeros", "border", "reflection"):
+            for al in (0, 1):
+                how = {"mode": mode, "padding_mode": pad, "align_corners": al}
+                node = N("GridSample", ["x", "g"], ["y"], **how)
+                case(f"private_grid_{mode}_{pad}_{al}", [node], {}, images, one, opset=16)
+    volume = {"x": f(1, 2, 3, 2, 4), "g": rng.uniform(-1.2, 1.2, (1, 2, 2, 2, 3)).astype(np.float32)}
+    case("private_grid_volume", [N("GridSample", ["x", "g"], ["y"])], {}, volume, one, opset=20)
+    transformer = [
+        N("GlobalAveragePool", ["x"], ["p"]),
+        N("Flatten", ["p"], ["m"]),
+        N("Gemm", ["m", "w", "b"], ["t"]),
+        N("Reshape", ["t", "k"], ["theta"]),
+        N("AffineGrid", ["theta", "s"], ["g"]),
+        N("GridSample", ["x", "g"], ["y"]),
+    ]
+    weights = {"w": 0.2 * f(2, 6), "b": np.array([1, 0, 0.1, 0, 1, -0.2], np.float32)}
+    sizes = {"k": np.array([1, 2, 3], np.int64), "s": np.array([1, 2, 6, 5], np.int64)}
+    case("spatial_transformer", transformer, {**weights, **sizes}, {"x": f(1, 2, 6, 5)}, one, opset=20)
+
+    # Of onnxruntime's optimiser and quantiser.
+    for name in "AB":
+        turned = M("FusedMatMul", ["a", "b"], ["y"], alpha=0.5, transB=int(name == "B"), **{f"transBatch{name}": 1})
+        b = (2, 3, 4, 5) if name == "B" else (3, 4, 5, 2)
+        a = (3, 4, 6, 5) if name == "B" else (2, 3, 4, 5)
+        case(f"c_fusedmatmul_batch_{name}", [turned], {}, {"a": f(*a), "b": f(*b)}, one)
+    for columns in (1, 12):
+        quantised = {
+            "w": rng.integers(0, 256, (1, 2, 12)).astype(np.uint8),
+            "r": rng.integers(0, 256, (1, 3, 12)).astype(np.uint8),
+            "b": 0.2 * f(1, 24),
+        }
+        scales = {"ws": np.full((1, columns), 0.006, np.float32), "rs": np.full((1, columns), 0.005, np.float32)}
+        zeros = {"wz": np.full((1, columns), 128, np.uint8), "rz": np.full((1, columns), 120, np.uint8)}
+        scales = {key: scale if columns > 1 else scale[0] for key, scale in scales.items()}
+        zeros = {key: zero if columns > 1 else zero[0] for key, zero in zeros.items()}
+        names = ["x", "w", "r", "b", "", "", "", "", "ws", "wz", "rs", "rz"]
+        node = M("DynamicQuantizeLSTM", names, ["", "y"], hidden_size=3)
+        inits = {**quantised, **scales, **zeros}
+        case(f"c_quantised_lstm_{columns}", [node], inits, {"x": f(4, 2, 2)}, one, tol=0.02)
+
+    # Operators on integers, between a quantisation and its inverse.
+    def on_integers(name, node, inits, x):
+        scales = {"xs": np.float32(0.03), "xz": np.uint8(128), "ys": np.float32(0.05), "yz": np.uint8(110)}
+        scales.update(inits)
+        ends = [N("QuantizeLinear", ["x", "xs", "xz"], ["q"]), node, N("DequantizeLinear", ["a", "ys", "yz"], ["y"])]
+        case(name, ends, scales, {"x": x}, one, tol=0.12)
+
+    of_x, of_y = ["q", "xs", "xz"], ["ys", "yz"]
+    factor = {
+        "w": rng.integers(60, 200, (4, 5)).astype(np.uint8),
+        "ws": np.array([0.01, 0.02, 0.01, 0.015], np.float32),
+        "wz": np.full(4, 128, np.uint8),
+        "c": np.array([100, -200, 300, 50], np.int32),
+    }
+    gemm = M("QGemm", [*of_x, "w", "ws", "wz", "c", *of_y], ["a"], transB=1, alpha=0.5)
+    on_integers("c_qgemm", gemm, factor, f(3, 5))
+    pool = M("QLinearAveragePool", [*of_x, *of_y], ["a"], kernel_shape=[2, 2], strides=[1, 1])
+    on_integers("c_qlinear_average_pool", pool, {}, f(1, 2, 4, 4))
+    unit = {"ys": np.float32(1 / 256), "yz": np.uint8(0)}
+    on_integers("c_qlinear_softmax", M("QLinearSoftmax", [*of_x, *of_y], ["a"], axis=-1, opset=13), unit, f(2, 6))
+    other = {"s2": np.float32(0.01), "z2": np.uint8(100), "k": rng.integers(0, 256, (2, 3)).astype(np.uint8)}
+    joined = M("QLinearConcat", [*of_y, *of_x, "k", "s2", "z2"], ["a"], axis=1)
+    on_integers("c_qlinear_concat", joined, other, f(2, 4))
+    constants = M("QLinearConcat", [*of_y, "k", "s2", "z2", "k", "s2", "z2"], ["kk"], axis=1)
+    ends = [constants, N("DequantizeLinear", ["kk", *of_y], ["real"]), N("Add", ["x", "real"], ["y"])]
+    inits = {**other, "ys": np.float32(0.05), "yz": np.uint8(110)}
+    case("c_qlinear_concat_of_constants", ends, inits, {"x": f(2, 6)}, one)
+
+    # A product of 16 fractional bits would be too coarse for what makes it larger.
+    fine = {"w": (rng.integers(-3, 4, (6, 8)) / 1024).astype(np.float32), "e": np.float32(1e-8), "two": np.float32(2)}
+    x = {"x": (rng.integers(-256, 257, (4, 6)) / 256).astype(np.float32)}
+    written = [
+        N("MatMul", ["x", "w"], ["h"]),
+        N("ReduceMean", ["h"], ["mean"], axes=[-1]),
+        N("Sub", ["h", "mean"], ["d"]),
+        N("Pow", ["d", "two"], ["s"]),
+        N("ReduceMean", ["s"], ["v"], axes=[-1]),
+        N("Add", ["v", "e"], ["ve"]),
+        N("Sqrt", ["ve"], ["root"]),
+        N("Div", ["d", "root"], ["y"]),
+    ]
+    case("norm_written_out", written, fine, x, one, opset=13)
+    by_root = [node for node in written if node.output[0] not in ("mean", "d")]
+    for node in by_root:
+        node.input[:] = ["h" if name == "d" else name for name in node.input]
+    case("root_mean_square_written_out", by_root, fine, x, one, opset=13)
+
+    # No rows, as of nodes that no edge leads to.
+    rows = [N("Gather", ["x", "none"], ["g"]), N("Gemm", ["g", "w"], ["z"]), N("MatMul", ["x", "w"], ["m"])]
+    rows += [N("MatMul", ["g", "w"], ["zz"]), N("Concat", ["z", "m", "zz"], ["y"], axis=0)]
+    case("products_of_no_rows", rows, {"none": np.zeros(0, np.int64), "w": f(3, 2)}, {"x": f(2, 3)}, one)
+
+    # A chain of comparisons with the members of a set: its nodes have one child.
+    tree = {
+        "nodes_treeids": [0] * 7,
+        "nodes_nodeids": list(range(7)),
+        "nodes_featureids": [0, 0, 0, 1, 0, 0, 0],
+        "nodes_modes": ["BRANCH_EQ"] * 3 + ["BRANCH_LEQ"] + ["LEAF"] * 3,
+        "nodes_values": [1.0, 3.0, 4.0, 0.5, 0.0, 0.0, 0.0],
+        "nodes_truenodeids": [3, 3, 6, 4, 0, 0, 0],
+        "nodes_falsenodeids": [1, 2, 6, 5, 0, 0, 0],
+        "target_treeids": [0] * 3,
+        "target_nodeids": [4, 5, 6],
+        "target_ids": [0] * 3,
+        "target_weights": [1.5, -2.0, 0.25],
+    }
+    node = h.make_node("TreeEnsembleRegressor", ["x"], ["y"], domain=ML, n_targets=1, **tree)
+    members = {"x": np.array([[1, 0], [3, 1], [4, 0], [2, 0], [3, 0.5]], np.float32)}
+    case("tree_of_shared_children", [node], {}, members, one)
+
+    # Two bodies that have one name for different values.
+    def body(nodes, inits):
+        values = [h.make_tensor_value_info(name, kind, []) for name, kind in (("i", I), ("go", B))]
+        value = h.make_tensor_value_info("a", F, [2])
+        results = [h.make_tensor_value_info("on", B, []), h.make_tensor_value_info("r", F, [2])]
+        inits = [nh.from_array(array, key) for key, array in inits.items()]
+        return h.make_graph([N("Identity", ["go"], ["on"]), *nodes], "body", [*values, value], results, inits)
+
+    first = body([N("Mul", ["a", "a"], ["c"]), N("Add", ["c", "a"], ["r"])], {})
+    second = body([N("Add", ["a", "c"], ["r"])], {"c": np.array([10, 20], np.float32)})
+    loops = [N("Loop", ["n", "", "x"], ["p"], body=first), N("Loop", ["n", "", "p"], ["y"], body=second)]
+    case("bodies_of_one_name", loops, {"n": np.int64(1)}, {"x": f(2)}, one)
+
+    # Masks that are subtracted.
+    mask = np.array([[0, 0, 1, 0, 1]], np.float32)
+    for size in (1e4, 1e30):
+        lowered = [N("Mul", ["m", "c"], ["far"]), N("Sub", ["x", "far"], ["z"]), N("Softmax", ["z"], ["y"])]
+        inputs = {"x": f(3, 5), "m": mask}
+        case(f"mask_subtracted_{size:.0e}", lowered, {"c": np.float32(size)}, inputs, one)
+        public = {"far": (size * mask).astype(np.float32)}
+        case(f"mask_subtracted_public_{size:.0e}", lowered[1:], public, {"x": inputs["x"]}, one)
+
+
 def pack(path, cases):
     """Writes cases."""
     blob, entries = container.Blob(), []
@@ -1124,6 +1291,7 @@ def main():
     operators()
     learned()
     trees()
+    private_parameters()
     pack(HERE / "made.zip", CASES)
     for folder in sys.argv[1:]:
         pack(HERE / "reported.zip", reported(pathlib.Path(folder)))

@@ -100,8 +100,7 @@ def variants(case, parents):
         yield "", "folded", model, {**private, convert.ZERO: np.zeros(1, np.float32)}
         return
     weights = {n: a for n, a in private.items() if n in operators.operands(parent, operators.WEIGHTS)}
-    if not case.operators() & operators.WEIGHTS_ONLY:
-        yield "", "private", convert.bind(case.model, public), private
+    yield "", "private", convert.bind(case.model, public), private
     if weights and len(weights) < len(private):
         rest = {n: a for n, a in private.items() if n not in weights}
         yield "/weights", "weights", convert.bind(case.model, {**public, **weights}), rest

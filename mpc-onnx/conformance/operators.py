@@ -33,8 +33,9 @@ BITS = """BitwiseAnd BitwiseOr BitwiseXor"""
 LEARNED = " ".join(
     f"ai.onnx.ml.{name}" for name in ["ArrayFeatureExtractor", "Binarizer", "LabelEncoder", "TreeEnsemble"]
 )
+PREVIEW = "ai.onnx.preview.FlexAttention"
 
-ALL = [LINEAR, SHAPE, POOLING, ACTIVATION, RECURRENT, COMPOSED, INTEGER, CONTROL, QUANTISED, BITS, LEARNED]
+ALL = [LINEAR, SHAPE, POOLING, ACTIVATION, RECURRENT, COMPOSED, INTEGER, CONTROL, QUANTISED, BITS, LEARNED, PREVIEW]
 COVERED = frozenset(" ".join(ALL).split())
 
 RANDOM = frozenset("Bernoulli RandomNormal RandomNormalLike RandomUniform RandomUniformLike Multinomial".split())
@@ -88,13 +89,9 @@ WEIGHTS = {
     "Sub": {1},
 }
 
-# Operators whose parameters are weights in every network, and in every case of them here.
-WEIGHTS_ONLY = frozenset("GRU LSTM RNN".split())
-
 # What has no private version, or none that is precise enough: reason, and patterns of names. The tests check that the
 # import or the plan refuses these, except where values inside leave the range of a plan.
 REFUSED = {
-    "Pow with more than 8 different exponents": ["test_pow"],
     "a scale that depends on the private input, as an output": ["test_dynamicquantizelinear*"],
     "the places of the largest elements are secret": ["test_maxpool_with_argmax_2d_precomputed_*"],
     "Scan of opset 8": ["test_scan_sum"],

@@ -19,8 +19,9 @@ pub(crate) struct Call<'a> {
     pub(crate) norm: Option<Norm>,
     /// The element type of the operand that says one: a zero point, or what a CastLike is like; 0 if it is not known.
     pub(crate) operand_type: i32,
-    /// Whether the result goes into a softmax only, so that large negative constants are masks.
-    pub(crate) is_masked: bool,
+    /// 1 if the result goes into a softmax only, so that large negative constants are masks; −1 if it is subtracted from what
+    /// does, so that large positive ones are; else 0.
+    pub(crate) mask_sign: f32,
     /// Whether all that becomes of the results is to be revealed.
     pub(crate) is_revealed: bool,
     /// Whether a result is an output of the network.
@@ -38,7 +39,7 @@ impl<'a> Call<'a> {
             opset: 0,
             norm: None,
             operand_type: 0,
-            is_masked: false,
+            mask_sign: 0.0,
             is_revealed: false,
             is_output: false,
         }

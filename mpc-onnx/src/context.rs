@@ -4,6 +4,7 @@ mod broadcast;
 mod formulas;
 mod layers;
 mod movement;
+mod norms;
 
 use std::collections::BTreeMap;
 
@@ -16,6 +17,7 @@ use zeroize::Zeroize;
 use crate::error::{Lowered, Problem};
 use crate::value::Tensor;
 pub(crate) use broadcast::real;
+pub(crate) use norms::{FINER, Standardised};
 
 /// The largest number of nodes of an imported graph.
 const MAX_NODES: usize = 1 << 16;
@@ -87,6 +89,8 @@ pub(crate) struct Context {
     repeats: BTreeMap<NodeId, Tensor>,
     /// The tensor whose exponentials a sum adds, and the axes of the sum.
     pub(crate) exponents: BTreeMap<NodeId, (Tensor, Vec<usize>)>,
+    /// The sums and means over axes.
+    reductions: BTreeMap<NodeId, norms::Reduction>,
     /// The rows with a single 1 that private indices were made of.
     rows: BTreeMap<NodeId, Tensor>,
     /// Private values that are whole numbers.
@@ -128,6 +132,7 @@ impl Context {
             movements: BTreeMap::new(),
             repeats: BTreeMap::new(),
             exponents: BTreeMap::new(),
+            reductions: BTreeMap::new(),
             rows: BTreeMap::new(),
             whole: BTreeMap::new(),
             typed: std::collections::BTreeSet::new(),
@@ -356,6 +361,7 @@ impl Context {
             return self.expand(&y, &reduced(&x.shape, &axes));
         }
         let y = self.emit("sum", &reduced(&x.shape, &axes), |builder, name| builder.sum(name, x.id, &axes))?;
+        self.note_reduction(&y, x, &axes, false);
         if let Some(Origin::Function(source, Function::Exp)) = self.origin(x.id) {
             self.note(y.id, Origin::SumOfExponentials);
             self.exponents.insert(y.id, (Tensor { id: source, shape: x.shape.clone() }, axes));
@@ -369,7 +375,9 @@ impl Context {
         if axes.is_empty() {
             return Ok(x.clone());
         }
-        self.emit("mean", &reduced(&x.shape, &axes), |builder, name| builder.mean(name, x.id, &axes))
+        let y = self.emit("mean", &reduced(&x.shape, &axes), |builder, name| builder.mean(name, x.id, &axes))?;
+        self.note_reduction(&y, x, &axes, true);
+        Ok(y)
     }
 }
 

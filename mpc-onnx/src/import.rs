@@ -2,6 +2,7 @@
 
 mod constants;
 mod control;
+mod flexible;
 mod indices;
 mod inputs;
 mod lookahead;
@@ -84,6 +85,7 @@ fn attempt(file: &OnnxFile, shapes: &InputShapes, known: &Known) -> Result<Outco
         types: BTreeMap::new(),
         absorbed: BTreeSet::new(),
         external: BTreeSet::new(),
+        scorers: Vec::new(),
         reasons: Vec::new(),
     };
     importer.context.is_pytorch = file.producer().starts_with("pytorch");
@@ -153,6 +155,8 @@ struct Importer<'a> {
     absorbed: BTreeSet<&'a str>,
     /// Weights that were read from another file.
     external: BTreeSet<&'a str>,
+    /// Graphs whose results go into a softmax.
+    scorers: Vec<&'a GraphProto>,
     reasons: Vec<Reason>,
 }
 
@@ -166,6 +170,14 @@ impl<'a> Importer<'a> {
             Ok(order) => order,
             Err(reasons) => return self.reasons.extend(reasons),
         };
+        // What another body gave under the names of this one is another value.
+        let given: BTreeSet<_> = graph.input.iter().filter_map(|input| input.name.as_deref()).collect();
+        let own = graph.initializer.iter().filter_map(|weight| weight.name.as_deref());
+        for name in own.chain(graph.node.iter().flat_map(|node| node.output.iter().map(String::as_str))) {
+            if !given.contains(name) {
+                self.forget(name);
+            }
+        }
         for weight in &graph.initializer {
             self.initializers.insert(weight.name.as_deref().unwrap_or_default(), weight);
         }
@@ -223,6 +235,7 @@ impl<'a> Importer<'a> {
             "If" => return self.branch(node),
             "Loop" => return self.unrolled(node),
             "Scan" => return self.scan(node),
+            "FlexAttention" if domain == flexible::PREVIEW => return self.flexible_attention(node),
             _ => {}
         }
         let rule = rules::find(operator, domain);
@@ -258,7 +271,8 @@ impl<'a> Importer<'a> {
         call.norm = norm.as_ref().map(|(_, norm)| norm.clone());
         call.operand_type = self.operand_type(node, call);
         call.is_output = is_output(order, node);
-        call.is_masked = lookahead::feeds_softmax(graph, order, node);
+        let is_scorer = self.scorers.iter().any(|scorer| core::ptr::eq(*scorer, graph));
+        call.mask_sign = lookahead::sign_in_softmax(graph, order, node, is_scorer).unwrap_or(0.0);
         call.is_revealed = core::ptr::eq(graph, &self.file.graph) && lookahead::is_revealed(graph, order, node);
         let values = constants::apply(&mut self.context, rule, call)?;
         whole::note(&mut self.context, call, &values);

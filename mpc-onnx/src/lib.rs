@@ -28,7 +28,8 @@
 //!   the rows that a public mask of −∞ hides whole.
 //! * Integers that `DynamicQuantizeLinear` makes stand for their real numbers, with a scale of 1; what is computed from them
 //!   is that of the real numbers, by weights that are those of 8 bits.
-//! * A mask `m·c` with a `c` below −1024 in front of a softmax is limited to −1024, so that it needs no more range.
+//! * A mask `m·c` with a `c` below −1024 in front of a softmax is limited to −1024, so that it needs no more range; so is one with
+//!   a `c` above 1024 that is subtracted.
 //! * `Floor`, `Round`, `Mod` and casts to integers jump where the value's fixed point passes a whole number; `Equal` of real
 //!   numbers means a difference of at most 2^−16. Whole numbers are told apart exactly.
 //! * A cast to integers of 2 or 4 bits goes around where a value does not fit. Of 8 bits and more, whose overflow ONNX does not
@@ -39,7 +40,12 @@
 //! * Labels that are text become their place in the list of classes.
 //! * Loops and `Scan` are unrolled; an `If` of a private condition computes both branches.
 //! * Between `QuantizeLinear` and `DequantizeLinear` integers may be moved, or go through operators that know of them.
-//! * `Power` with a fractional exponent takes its argument to be positive, as ONNX does.
+//! * `Power` with a fractional exponent takes its argument to be positive, as ONNX does. With a private exponent, x^y is
+//!   e^(y·ln x), within (1 + |y|)·x^y/2^12 + 2^−12; x must not be negative unless the file says that y is whole, x = 0 gives 0 for y
+//!   from 0.1 to 100, and |y·ln x| must stay in range.
+//! * `GridSample` by a private grid weighs every element of the image; its nearest mode takes the later one of two elements that
+//!   are equally near.
+//! * Normalisations that are written out (x·(mean of x² + ε)^−1/2, also of x without its mean) are computed as the operators are.
 //! * Linear `Upsample` and `Resize` of opsets below 11, which cannot say how positions are counted, count them by
 //!   half-pixels, as PyTorch means it when it writes such a file.
 //!

@@ -37,6 +37,7 @@ use crate::context::Context;
 use crate::error::Lowered;
 use crate::value::Value;
 
+pub(crate) use attention::flexible_scores;
 pub(crate) use choice::{elements_at, one_hot_rows};
 pub(crate) use index::place;
 pub(crate) use integer::{is_float, is_narrow, target};
@@ -44,6 +45,7 @@ pub(crate) use linear::product;
 pub(crate) use normalise::norm_of;
 pub(crate) use quantise::in_steps;
 pub(crate) use scatter::at_rows as scatter_at_rows;
+pub(crate) use softmax::of as softmax_of;
 
 /// The most steps that are unrolled.
 pub(crate) const MAX_STEPS: usize = 4096;
@@ -184,6 +186,9 @@ fn layer(operator: &str) -> Option<Rule> {
         "QLinearConv" => eight_bits::linear_convolution,
         "QLinearMatMul" | "QLinearAdd" | "QLinearMul" => eight_bits::linear_binary,
         "QLinearGlobalAveragePool" | "QLinearSigmoid" | "QLinearLeakyRelu" => eight_bits::linear_unary,
+        "QLinearConcat" => eight_bits::of_runtime::concat,
+        "QGemm" => eight_bits::of_runtime::gemm,
+        "QLinearSoftmax" | "QLinearAveragePool" => eight_bits::of_runtime::unary,
         "MatMulNBits" => eight_bits::few_bits,
         "DynamicQuantizeMatMul" | "MatMulIntegerToFloat" => eight_bits::scaled_product,
         "LSTM" => recurrent::lstm,

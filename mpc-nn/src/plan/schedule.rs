@@ -39,11 +39,10 @@ pub(super) fn order(graph: &Graph, steps: Vec<Step>, settings: &Settings) -> Vec
     ordered
 }
 
-/// The step with its way, and the new places of its branches.
+/// The step with its way, and the new places of its branches, whose order stays that of its correlations.
 fn moved(mut step: Step, way: Option<usize>, places: &[usize]) -> Step {
     step.way = way;
     step.branches.iter_mut().for_each(|branch| *branch = places[*branch]);
-    step.branches.sort_unstable();
     step
 }
 

@@ -88,6 +88,25 @@ fn layers_with_one_input_open_it_once() {
     }
 }
 
+/// The layer that is read first is not the one that comes first in the graph: correlations keep the graph's order.
+#[test]
+fn layers_with_one_input_may_be_read_in_another_order() {
+    let mut b = GraphBuilder::new();
+    let x = b.input("x", &[2, 3]).unwrap();
+    let [first, late, early] = ["first", "late", "early"].map(|name| b.linear(name, x, 4, true).unwrap());
+    let relu = b.relu("relu", early).unwrap();
+    let longest = b.relu("relu2", relu).unwrap();
+    let sum = b.add("sum", longest, first).unwrap();
+    let all = b.add("all", sum, late).unwrap();
+    let graph = b.finish(&[all]).unwrap();
+    let plan = Plan::<u64>::new(&graph, Settings::new(2)).unwrap();
+    let done_elsewhere: Vec<_> = plan.steps().iter().filter(|step| step.is_branch).map(|step| &step.name[..]).collect();
+    assert_eq!(done_elsewhere, ["early", "late"]);
+    for preprocessing in [Preprocessing::Streamed, Preprocessing::Ahead] {
+        check::<u64>(&graph, Settings::new(2), 0.001, preprocessing);
+    }
+}
+
 #[test]
 fn steps_of_one_name_are_counted_apart() {
     let mut b = GraphBuilder::new();

@@ -136,6 +136,11 @@ impl Context {
         if x.id == y.id && x.shape == y.shape {
             return self.square(x);
         }
+        for (x, y) in [(x, y), (y, x)] {
+            if let Some(z) = self.recognised_norm(x, y)? {
+                return Ok(z);
+            }
+        }
         if x.shape == y.shape {
             for (x, y) in [(x, y), (y, x)] {
                 if let Some(z) = self.recognised(x, y)? {

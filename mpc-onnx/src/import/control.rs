@@ -76,13 +76,9 @@ impl<'a> Importer<'a> {
     }
 
     /// One step of a loop: the body for these inputs.
-    fn step(&mut self, body: &'a GraphProto, inputs: Carried) -> Lowered<Vec<Item>> {
+    pub(super) fn step(&mut self, body: &'a GraphProto, inputs: Carried) -> Lowered<Vec<Item>> {
         if inputs.len() != body.input.len() {
             return invalid("its body takes another number of values than it is given");
-        }
-        // What the step before gave under the names of the body is another value now.
-        for name in body.node.iter().flat_map(|node| &node.output) {
-            self.forget(name);
         }
         for (info, value) in body.input.iter().zip(inputs) {
             let name = info.name.as_deref().unwrap_or_default();

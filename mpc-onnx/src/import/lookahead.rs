@@ -113,32 +113,47 @@ fn is_infinity(graph: &GraphProto, order: &Order<'_>, name: &str) -> bool {
     }
 }
 
-/// Whether all that depends on the output goes into a softmax, through nothing but sums and movements.
-pub(super) fn feeds_softmax(graph: &GraphProto, order: &Order<'_>, node: &NodeProto) -> bool {
-    if !matches!(node.op_type.as_deref(), Some("Add" | "Where" | "Sum" | "Mul" | "Max")) {
-        return false;
+/// The sign with which all that depends on the output goes into a softmax, through nothing but sums and movements, if it does; the
+/// results of a graph that is a scorer do.
+pub(super) fn sign_in_softmax(graph: &GraphProto, order: &Order<'_>, node: &NodeProto, is_scorer: bool) -> Option<f32> {
+    if !matches!(node.op_type.as_deref(), Some("Add" | "Sub" | "Where" | "Sum" | "Mul" | "Max")) {
+        return None;
     }
-    let mut open: Vec<&str> = node.output.first().map(String::as_str).into_iter().collect();
+    let mut open: Vec<(&str, f32)> = node.output.first().map(|output| (output.as_str(), 1.0)).into_iter().collect();
     let mut seen = BTreeSet::new();
-    while let Some(value) = open.pop() {
+    let mut ends = BTreeSet::new();
+    while let Some((value, sign)) = open.pop() {
         if seen.len() > MAX_VALUES {
-            return false;
+            return None;
         }
-        if !seen.insert(value) {
+        if !seen.insert((value, sign > 0.0)) {
             continue;
         }
-        let Some(readers) = order.readers.get(value) else { return false };
-        for &reader in readers {
-            match graph.node.get(reader).map(|node| (node.op_type.as_deref(), node)) {
-                Some((Some("Softmax" | "IsInf"), _)) => {}
+        for &reader in order.readers.get(value)? {
+            let Some(node) = graph.node.get(reader) else {
+                ends.insert(sign > 0.0);
+                if is_scorer { continue } else { return None }
+            };
+            let next = node.output.first().map(String::as_str)?;
+            let is_second = node.input.get(1).is_some_and(|input| input == value);
+            match node.op_type.as_deref()? {
+                "Softmax" | "IsInf" => drop(ends.insert(sign > 0.0)),
                 // As what IsInf finds out.
-                Some((Some("Equal"), node)) if node.input.iter().any(|input| is_infinity(graph, order, input)) => {}
-                Some((Some(operator), node)) if PASSING.contains(&operator) => {
-                    open.extend(node.output.first().map(String::as_str));
+                "Equal" if node.input.iter().any(|input| is_infinity(graph, order, input)) => {
+                    ends.insert(sign > 0.0);
                 }
-                _ => return false,
+                "Max" | "Where" if sign < 0.0 => return None,
+                "Sub" if is_second => open.push((next, -sign)),
+                "Neg" => open.push((next, -sign)),
+                "Sub" => open.push((next, sign)),
+                operator if PASSING.contains(&operator) => open.push((next, sign)),
+                _ => return None,
             }
         }
     }
-    !seen.is_empty()
+    match (ends.contains(&true), ends.contains(&false)) {
+        (true, false) => Some(1.0),
+        (false, true) => Some(-1.0),
+        _ => None,
+    }
 }

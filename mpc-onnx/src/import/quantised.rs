@@ -29,7 +29,7 @@ const MOVEMENTS: [&str; 14] = [
 ];
 
 /// Operators that compute with quantised integers, and know how.
-const COMPUTING: [&str; 12] = [
+const COMPUTING: [&str; 16] = [
     "MatMulInteger",
     "ConvInteger",
     "QLinearConv",
@@ -39,19 +39,36 @@ const COMPUTING: [&str; 12] = [
     "QLinearGlobalAveragePool",
     "QLinearSigmoid",
     "QLinearLeakyRelu",
+    "QLinearSoftmax",
+    "QLinearAveragePool",
+    "QLinearConcat",
+    "QGemm",
     "MatMulIntegerToFloat",
     "DynamicQuantizeMatMul",
     "Shape",
 ];
+
+/// The place of the zero point of the result among the inputs of an operator on quantised integers.
+fn zero_of_result(operator: &str) -> Option<usize> {
+    match operator {
+        "QLinearConv" | "QLinearMatMul" | "QLinearAdd" | "QLinearMul" => Some(7),
+        "QLinearGlobalAveragePool"
+        | "QLinearSigmoid"
+        | "QLinearLeakyRelu"
+        | "QLinearSoftmax"
+        | "QLinearAveragePool" => Some(4),
+        "QLinearConcat" => Some(1),
+        "QGemm" => Some(8),
+        _ => None,
+    }
+}
 
 impl<'a> Importer<'a> {
     /// The element type of the zero point of a quantisation, or of what a CastLike is like; 0 if it is not known.
     pub(super) fn operand_type(&self, node: &NodeProto, call: &Call<'_>) -> i32 {
         let place = match node.op_type.as_deref().unwrap_or_default() {
             "CastLike" => return self.liked_type(node, call).0,
-            "QLinearConv" | "QLinearMatMul" | "QLinearAdd" | "QLinearMul" => 7,
-            "QLinearGlobalAveragePool" | "QLinearSigmoid" | "QLinearLeakyRelu" => 4,
-            _ => 2,
+            operator => zero_of_result(operator).unwrap_or(2),
         };
         match node.input.get(place).filter(|name| !name.is_empty()) {
             Some(name) => self.type_of(name).map_or(0, |kind| kind.0),
@@ -90,8 +107,7 @@ impl<'a> Importer<'a> {
                 self.types.extend(node.output.first().map(|output| (output.as_str(), DataType::UINT8)));
                 None
             }
-            "QLinearConv" | "QLinearMatMul" | "QLinearAdd" | "QLinearMul" => of_input(7),
-            "QLinearGlobalAveragePool" | "QLinearSigmoid" | "QLinearLeakyRelu" => of_input(4),
+            operator if zero_of_result(operator).is_some() => zero_of_result(operator).and_then(of_input),
             "QuantizeLinear" => {
                 of_input(2).or_else(|| attribute("output_dtype").and_then(named)).or(Some(DataType::UINT8))
             }

@@ -25,17 +25,8 @@ pub(super) fn attention(context: &mut Context, call: &Call<'_>) -> Lowered<Vec<V
         }
     }
     let present = [key.clone(), value.clone()];
-    let (Some(&[_, q_heads, rows, size]), Some(&[_, kv_heads, columns, _])) =
-        (query.shape().first_chunk(), key.shape().first_chunk())
-    else {
-        return invalid("its operands have not four axes");
-    };
-    if kv_heads == 0 || q_heads % kv_heads != 0 || size == 0 {
-        return invalid("its heads do not fit together");
-    }
-    // Each head of keys and values serves several of the queries.
-    let served: Vec<usize> = (0..q_heads).map(|head| head / (q_heads / kv_heads)).collect();
-    let (key, value) = (context.gather_value(&key, 1, &served)?, context.gather_value(&value, 1, &served)?);
+    let [key, value] = served(context, &query, [&key, &value])?;
+    let (rows, columns, size) = (query.shape()[2], key.shape()[2], query.shape()[3]);
     let scores = Scores::new(context, call, [&query, &key], size)?;
     let (masked, weights) = weights(context, call, &scores.capped, [rows, columns, past])?;
     let value = context.tensor_of(&value)?;
@@ -48,6 +39,30 @@ pub(super) fn attention(context: &mut Context, call: &Call<'_>) -> Lowered<Vec<V
     let shown = scores.shown(call, masked, weights)?;
     let [key, value] = present;
     Ok([y.into(), key, value, shown.into()].into())
+}
+
+/// The scores of FlexAttention, and the values for each head of the queries.
+pub(crate) fn flexible_scores(context: &mut Context, call: &Call<'_>) -> Lowered<(Tensor, Tensor)> {
+    let query = call.required(0)?;
+    let [key, value] = served(context, query, [call.required(1)?, call.required(2)?])?;
+    let scores = Scores::new(context, call, [query, &key], query.shape()[3])?;
+    Ok((scores.raw, context.tensor_of(&value)?))
+}
+
+/// Keys and values for each head of the queries: each head of theirs serves several in a row.
+fn served(context: &mut Context, query: &Value, [key, value]: [&Value; 2]) -> Lowered<[Value; 2]> {
+    let (&[_, heads, _, size], &[_, own, ..], &[_, value_heads, ..]) = (query.shape(), key.shape(), value.shape())
+    else {
+        return invalid("its operands have not four axes");
+    };
+    if key.shape().len() != 4 || value.shape().len() != 4 {
+        return invalid("its operands have not four axes");
+    }
+    if own != value_heads || own == 0 || heads % own != 0 || size == 0 {
+        return invalid("its heads do not fit together");
+    }
+    let served: Vec<usize> = (0..heads).map(|head| head / (heads / own)).collect();
+    Ok([context.gather_value(key, 1, &served)?, context.gather_value(value, 1, &served)?])
 }
 
 fn check_attributes(call: &Call<'_>) -> Lowered<()> {

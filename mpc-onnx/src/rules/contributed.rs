@@ -9,7 +9,7 @@ use crate::call::Call;
 use crate::context::{Context, real};
 use crate::error::{Lowered, invalid, unsupported};
 use crate::rules::elementwise::MASK;
-use crate::rules::{activation, convolution, linear, normalise, softmax};
+use crate::rules::{activation, convolution, linear, normalise, recurrent, softmax};
 use crate::value::{Tensor, Value};
 
 /// The rule of an operator that only this domain has, or that means something else here.
@@ -24,6 +24,7 @@ pub(super) fn find(operator: &str) -> Option<Rule> {
         "FusedGemm" => fused_gemm,
         "FusedMatMul" | "TransposeMatMul" => fused_product,
         "BiasAdd" => bias_add,
+        "DynamicQuantizeLSTM" => quantised_lstm,
         _ => return None,
     };
     Some(Rule::Private(rule))
@@ -319,22 +320,46 @@ fn fused_gemm(context: &mut Context, call: &Call<'_>) -> Lowered<Vec<Value>> {
     Ok([y.into()].into())
 }
 
+/// An LSTM whose weights are integers of 8 bits, [directions, inputs, 4·hidden], with a scale for each direction or column.
+fn quantised_lstm(context: &mut Context, call: &Call<'_>) -> Lowered<Vec<Value>> {
+    let mut inputs = call.inputs.clone();
+    for (place, scale) in [(1, 8), (2, 10)] {
+        let weight = call.constant(place)?;
+        let weight = weight.array();
+        let &[directions, _, columns] = weight.shape() else { return invalid("its weight has not three axes") };
+        context.charge(weight.len().saturating_mul(3))?;
+        let laid_out = |index: usize| -> Lowered<Option<ArrayD<f32>>> {
+            let Some(constant) = call.optional_constant(index)? else { return Ok(None) };
+            let array = constant.array();
+            let last = if array.len() == directions { 1 } else { columns };
+            arrays::reshape(array, &[directions, 1, last]).map(Some)
+        };
+        let Some(scale_of) = laid_out(scale)? else { return invalid("its weight has no scale") };
+        let zero = laid_out(scale + 1)?.unwrap_or_else(|| arrays::scalar_like(0.0));
+        let centred = arrays::zip(weight, &zero, |&value, &zero| Ok(value - zero))?;
+        let real = arrays::zip(&centred, &scale_of, |&value, &scale| Ok(value * scale))?;
+        inputs[place] = Some(Value::constant(arrays::transpose(&real, &[0, 2, 1])));
+    }
+    inputs.truncate(8);
+    let inner = Call { inputs, used: call.used.clone(), opset: call.opset, ..Call::of(call.node) };
+    recurrent::lstm(context, &inner)
+}
+
 /// α·op(A)·op(B)
 fn fused_product(context: &mut Context, call: &Call<'_>) -> Lowered<Vec<Value>> {
-    if call.int("transBatchA", 0)? != 0 || call.int("transBatchB", 0)? != 0 {
-        return unsupported("factors whose batch is turned");
-    }
     let mut operands = Vec::new();
-    for (place, name) in ["transA", "transB"].into_iter().enumerate() {
-        let value = call.required(place)?.clone();
+    for (place, [matrix, batch]) in [["transA", "transBatchA"], ["transB", "transBatchB"]].into_iter().enumerate() {
+        let value = call.required(place)?;
         let rank = value.shape().len();
-        operands.push(Some(if call.int(name, 0)? != 0 && rank > 1 {
-            let mut permutation: Vec<usize> = (0..rank).collect();
+        let mut permutation: Vec<usize> = (0..rank).collect();
+        if call.int(batch, 0)? != 0 && rank > 2 {
+            // The first axis goes behind the others of the batch.
+            permutation[..rank - 1].rotate_left(1);
+        }
+        if call.int(matrix, 0)? != 0 && rank > 1 {
             permutation.swap(rank - 2, rank - 1);
-            context.transpose_value(&value, &permutation)?
-        } else {
-            value
-        }));
+        }
+        operands.push(Some(context.transpose_value(value, &permutation)?));
     }
     let inner = Call { inputs: operands, opset: call.opset, ..Call::of(call.node) };
     let y = linear::mat_mul(context, &inner)?;

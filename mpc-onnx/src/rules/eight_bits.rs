@@ -3,6 +3,8 @@
 //! A private value stands for its real number from the node on that quantised it. Sums of products of integers are kept in
 //! units of 128, so that they stay in the range of a private value until the scale behind them is applied.
 
+pub(super) mod of_runtime;
+
 use ndarray::ArrayD;
 
 use crate::arrays;

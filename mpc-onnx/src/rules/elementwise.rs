@@ -81,25 +81,36 @@ fn apply(context: &mut Context, call: &Call<'_>, operator: &str, left: &Value, r
             }
         }
         (Value::Node(x), constant) | (constant, Value::Node(x))
-            if operator == "Mul" && call.is_masked && mask_factor(constant).is_some() =>
+            if operator == "Mul" && mask_factor(constant, call.mask_sign).is_some() =>
         {
-            rounding::scaled_mask(context, x, mask_factor(constant).unwrap_or(1.0), MASK)?
+            let factor = mask_factor(constant, call.mask_sign).unwrap_or(1.0);
+            let mask = rounding::scaled_mask(context, x, factor, MASK)?;
+            context.scale(&mask, call.mask_sign)?
         }
-        (Value::Node(x), constant) => {
-            let constant = real(constant)?;
-            let y = with_constant(context, operator, x, &masked(call, constant.clone()))?;
-            note_hidden(context, call, x, &y, constant.array())?;
-            y
-        }
+        (Value::Node(x), constant) => beside_mask(context, call, operator, x, &real(constant)?)?,
         (constant, Value::Node(x)) => {
             let constant = real(constant)?;
-            let y = from_constant(context, operator, &masked(call, constant.clone()), x)?;
-            note_hidden(context, call, x, &y, constant.array())?;
+            let y = from_constant(context, operator, &masked(call.mask_sign, constant.clone()), x)?;
+            note_hidden(context, call, x, &y, (constant.array(), f32::NEG_INFINITY))?;
             y
         }
         _ => return unsupported("operands of these kinds"),
     }
     .into())
+}
+
+/// The operator of a private value and a constant, which may be a mask.
+fn beside_mask(
+    context: &mut Context,
+    call: &Call<'_>,
+    operator: &str,
+    x: &Tensor,
+    constant: &Constant,
+) -> Lowered<Tensor> {
+    let sign = if operator == "Sub" { -call.mask_sign } else { call.mask_sign };
+    let y = with_constant(context, operator, x, &masked(sign, constant.clone()))?;
+    note_hidden(context, call, x, &y, (constant.array(), sign * f32::NEG_INFINITY))?;
+    Ok(y)
 }
 
 /// The operator of two private values.
@@ -119,19 +130,25 @@ fn on_nodes(context: &mut Context, call: &Call<'_>, operator: &str, x: &Tensor, 
     }
 }
 
-/// The factor that makes a mask of what is 0 or more, as in (1 − m)·min.
-fn mask_factor(constant: &Value) -> Option<f32> {
+/// The factor that makes a mask of what is 0 or more, as in (1 − m)·min, with the sign of what goes into a softmax.
+fn mask_factor(constant: &Value, sign: f32) -> Option<f32> {
     let array = real(constant).ok()?;
-    let first = array.array().first().copied().filter(|&first| first < MASK)?;
-    array.array().iter().all(|&value| value == first).then_some(first).filter(|_| array.array().len() == 1)
+    let first = array.array().first().map(|first| sign * first).filter(|&first| first < MASK)?;
+    (array.array().len() == 1).then_some(first)
 }
 
-/// Notes where a mask, added to x or put in its place, makes y −∞.
-fn note_hidden(context: &mut Context, call: &Call<'_>, x: &Tensor, y: &Tensor, mask: &ArrayD<f32>) -> Lowered<()> {
-    if !call.is_masked || (mask.iter().all(|&value| value != f32::NEG_INFINITY) && context.infinite(x.id).is_none()) {
+/// Notes where a mask, added to x or put in its place, makes y −∞: where it is the number that hides.
+fn note_hidden(
+    context: &mut Context,
+    call: &Call<'_>,
+    x: &Tensor,
+    y: &Tensor,
+    (mask, hiding): (&ArrayD<f32>, f32),
+) -> Lowered<()> {
+    if call.mask_sign <= 0.0 || (mask.iter().all(|&value| value != hiding) && context.infinite(x.id).is_none()) {
         return Ok(());
     }
-    let mut places = mask.mapv(|value| i64::from(value == f32::NEG_INFINITY));
+    let mut places = mask.mapv(|value| i64::from(value == hiding));
     if let Some(before) = context.infinite(x.id).cloned() {
         context.charge(arrays::elements(&arrays::broadcast_shape(places.shape(), before.shape())?)?)?;
         places = arrays::zip(&places, &before, |&a, &b| Ok(a | b))?;
@@ -140,11 +157,11 @@ fn note_hidden(context: &mut Context, call: &Call<'_>, x: &Tensor, y: &Tensor, m
     Ok(())
 }
 
-/// −∞ and other large negative entries of a mask become what a softmax takes to 0 all the same.
-pub(super) fn masked(call: &Call<'_>, constant: Constant) -> Constant {
-    let is_large = |value: f32| value < MASK;
-    if call.is_masked && constant.array().iter().any(|&value| is_large(value)) {
-        return Constant::new(constant.array().mapv(|value| value.max(MASK)));
+/// −∞ and other entries of a mask that are large and negative, with its sign in a softmax, become what that takes to 0 all the
+/// same; a sign of 0 is that of no mask.
+pub(super) fn masked(sign: f32, constant: Constant) -> Constant {
+    if constant.array().iter().any(|&value| sign * value < MASK) {
+        return Constant::new(constant.array().mapv(|value| sign * (sign * value).max(MASK)));
     }
     constant
 }
@@ -387,15 +404,16 @@ fn with_rest(
     constant: &Value,
 ) -> Lowered<Tensor> {
     let own = real(constant)?;
-    let constant = arrays::broadcast(masked(call, own.clone()).array(), rest.shape())?;
+    let constant = arrays::broadcast(masked(call.mask_sign, own.clone()).array(), rest.shape())?;
     // Where nothing of the constant is taken it may be infinite.
     let filled = rest.iter().zip(&constant).map(|(&rest, &value)| if rest > 0.0 { value } else { 0.0 });
     let filled = arrays::from_elements(rest.shape(), filled.collect())?;
-    let is_mask = rest.iter().zip(&filled).all(|(&rest, &value)| rest == 0.0 || value == MASK);
+    let is_mask = rest.iter().zip(&filled).all(|(&rest, &value)| rest == 0.0 || call.mask_sign * value == MASK);
     // In front of a softmax, what is far below need not be replaced, only lowered.
-    let y = if call.is_masked && is_mask { context.expand(x, rest.shape())? } else { context.scale_by(x, kept)? };
+    let y =
+        if is_mask && call.mask_sign != 0.0 { context.expand(x, rest.shape())? } else { context.scale_by(x, kept)? };
     let y = if filled.iter().all(|&value| value == 0.0) { y } else { context.offset_by(&y, &filled)? };
     let own = arrays::zip(rest, own.array(), |&rest, &value| Ok(if rest > 0.0 { value } else { 0.0 }))?;
-    note_hidden(context, call, x, &y, &own)?;
+    note_hidden(context, call, x, &y, (&own, f32::NEG_INFINITY))?;
     Ok(y)
 }

@@ -19,6 +19,9 @@ pub(super) fn gemm(context: &mut Context, call: &Call<'_>) -> Lowered<Vec<Value>
         if call.int(name, 0)? != 0 { context.transpose_value(&value, &[1, 0]) } else { Ok(value) }
     };
     let (left, right) = (turned(context, left, "transA")?, turned(context, right, "transB")?);
+    if let Some(empty) = empty_product(&left, &right)? {
+        return Ok([empty].into());
+    }
     if let (Value::Node(x), Value::Constant(b)) = (&left, &right) {
         let mut weight = arrays::transpose(b.array(), &[1, 0]).mapv(|value| alpha * value);
         let outputs = weight.shape()[0];
@@ -77,15 +80,33 @@ pub(super) fn mat_mul(context: &mut Context, call: &Call<'_>) -> Lowered<Vec<Val
     // A vector is a row on the left and a column on the right.
     let left = if left_rank == 1 { context.reshape_value(&left, &[1, left.shape()[0]])? } else { left };
     let right = if right_rank == 1 { context.reshape_value(&right, &[right.shape()[0], 1])? } else { right };
-    let y = product(context, &left, &right)?;
-    let mut shape = y.shape.clone();
+    let y = match empty_product(&left, &right)? {
+        Some(empty) => empty,
+        None => product(context, &left, &right)?.into(),
+    };
+    let mut shape = y.shape().to_vec();
     if right_rank == 1 {
         shape.pop();
     }
     if left_rank == 1 {
-        shape.remove(y.rank() - 2);
+        shape.remove(y.shape().len() - 2);
     }
-    Ok([context.reshape(&y, &shape)?.into()].into())
+    Ok([context.reshape_value(&y, &shape)?].into())
+}
+
+/// The product of matrices where it has no elements, as that of a selection of no rows.
+fn empty_product(left: &Value, right: &Value) -> Lowered<Option<Value>> {
+    let (Some((outer, &[rows, inner])), Some((other, &[own, columns]))) =
+        (left.shape().split_last_chunk::<2>(), right.shape().split_last_chunk::<2>())
+    else {
+        return Ok(None);
+    };
+    let outer = arrays::broadcast_shape(outer, other)?;
+    let shape = [outer.as_slice(), &[rows, columns]].concat();
+    if inner != own || !shape.contains(&0) {
+        return Ok(None);
+    }
+    Ok(Some(Value::constant(ArrayD::zeros(shape))))
 }
 
 /// The product of matrices in the last two axes.

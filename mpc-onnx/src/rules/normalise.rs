@@ -4,15 +4,10 @@ use mpc_protocols::function::Function;
 
 use crate::arrays;
 use crate::call::Call;
-use crate::context::{Context, real};
+use crate::context::{Context, FINER, Standardised, real};
 use crate::error::{Lowered, invalid, unsupported};
 use crate::norm::Norm;
 use crate::value::{Constant, Tensor, Value, vector};
-
-/// The fractional bits beyond f of centred values, of which small ones are made larger.
-const FINER: u32 = 6;
-/// The same for what is squared, where there is room for its squares.
-const FINER_SQUARE: u32 = 2;
 
 /// The constants of a BatchNormalization node as a scale and an offset for each channel.
 pub(crate) fn norm_of(call: &Call<'_>) -> Lowered<Norm> {
@@ -157,39 +152,8 @@ fn for_channels(context: &mut Context, x: &Tensor, scale: &Constant, shift: Opti
 
 /// (x − mean) / √(variance + ε) over axes.
 fn normalised(context: &mut Context, x: &Tensor, axes: &[usize], epsilon: f32) -> Lowered<Tensor> {
-    let Standardised { centred, root, .. } = standardised(context, x, axes, epsilon)?;
+    let Standardised { centred, root, .. } = context.standardised(x, axes, epsilon)?;
     context.multiply(&centred, &root)
-}
-
-/// The centred values over axes, and the root that they are multiplied by.
-fn standardised(context: &mut Context, x: &Tensor, axes: &[usize], epsilon: f32) -> Lowered<Standardised> {
-    let count: usize = axes.iter().map(|&axis| x.shape[axis]).product();
-    // With c = count / 2^m, c·x and the sum over 2^m are exact, so that x is rounded once, as it is centred.
-    let (power, sum) = (count.next_power_of_two() as f32, context.sum(x, axes)?);
-    let part = count as f32 / power;
-    let (scaled, mean) = (context.scale(x, part)?, context.scale(&sum, 1.0 / power)?);
-    // Squares have no room for the bits of what the root is multiplied by: each is rounded for itself, in one round.
-    let [centred, squared] = [FINER, FINER_SQUARE].map(|finer| {
-        let centred = context.subtract(&scaled, &mean)?;
-        context.rounded(&centred, finer)
-    });
-    let root = inverse_root_mean_square(context, &squared?, axes, part * part * epsilon)?;
-    Ok(Standardised { centred: centred?, root, part })
-}
-
-/// c·(x − mean), and 1 / (c·√(variance + ε)) for a c from 1/2 to 1.
-struct Standardised {
-    centred: Tensor,
-    root: Tensor,
-    part: f32,
-}
-
-/// 1 / √(mean of x² + ε) over axes.
-fn inverse_root_mean_square(context: &mut Context, x: &Tensor, axes: &[usize], epsilon: f32) -> Lowered<Tensor> {
-    let squares = context.square(x)?;
-    let variance = context.mean(&squares, axes)?;
-    let variance = context.offset(&variance, epsilon)?;
-    context.function(&variance, Function::Power { exponent: -0.5 })
 }
 
 pub(super) fn instance(context: &mut Context, call: &Call<'_>) -> Lowered<Vec<Value>> {
@@ -285,7 +249,7 @@ fn standardised_and_scaled(
     axes: &[usize],
     epsilon: f32,
 ) -> Lowered<Vec<Value>> {
-    let Standardised { centred, root, part } = standardised(context, x, axes, epsilon)?;
+    let Standardised { centred, root, part } = context.standardised(x, axes, epsilon)?;
     let (mean, own) = (context.mean(x, axes)?, context.scale(&root, part)?);
     // Rounded once for all that read it, among them a residual sum, whose own mean has then room for its divisor.
     let y = scaled(context, call, &centred, &root)?;
@@ -302,16 +266,16 @@ pub(super) fn last_axis(
     let x = call.tensor(0)?;
     let axes = [x.rank().saturating_sub(1)];
     if is_root_mean_square {
-        let root = inverse_root_mean_square(context, x, &axes, epsilon)?;
-        return Ok([scaled(context, call, x, &root)?.into()].into());
+        let [wide, root] = context.by_root_mean_square(x, &axes, epsilon)?;
+        return Ok([scaled(context, call, &wide, &root)?.into()].into());
     }
     standardised_and_scaled(context, call, x, &axes, epsilon)
 }
 
 pub(super) fn root_mean_square(context: &mut Context, call: &Call<'_>) -> Lowered<Vec<Value>> {
     let x = call.tensor(0)?;
-    let root = inverse_root_mean_square(context, x, &last_axes(call, x)?, call.float("epsilon", 1e-5)?)?;
-    Ok([scaled(context, call, x, &root)?.into()].into())
+    let [wide, root] = context.by_root_mean_square(x, &last_axes(call, x)?, call.float("epsilon", 1e-5)?)?;
+    Ok([scaled(context, call, &wide, &root)?.into()].into())
 }
 
 pub(super) fn lp(context: &mut Context, call: &Call<'_>) -> Lowered<Vec<Value>> {
@@ -324,12 +288,9 @@ pub(super) fn lp(context: &mut Context, call: &Call<'_>) -> Lowered<Vec<Value>> 
             context.quotient(x, &sum, true)?
         }
         2 => {
-            let squares = context.square(x)?;
-            let sum = context.sum(&squares, &[axis])?;
             // Far below the last place of fixed point; in floats it keeps 0 / 0 from being infinite.
-            let sum = context.offset(&sum, 1e-12)?;
-            let root = context.function(&sum, Function::Power { exponent: -0.5 })?;
-            context.multiply(x, &root)?
+            let [wide, root] = context.by_root_of_squares(x, &[axis], 1e-12)?;
+            context.multiply(&wide, &root)?
         }
         p => return unsupported(format!("norms of order {p}; 1 and 2 are")),
     };

@@ -4,9 +4,8 @@ mod cells;
 mod directions;
 
 use mpc_protocols::function::Function;
-use ndarray::{ArrayD, Axis};
+use ndarray::ArrayD;
 
-use crate::arrays;
 use crate::call::Call;
 use crate::context::Context;
 use crate::error::{Lowered, invalid, unsupported};
@@ -113,20 +112,27 @@ fn activations(call: &Call<'_>, kind: Kind, direction: usize, directions: usize)
     Ok(all[direction * count..(direction + 1) * count].to_vec())
 }
 
-/// The part of a constant that belongs to one direction, without its first axis.
-fn of_direction(call: &Call<'_>, input: usize, direction: usize, shape: &[usize]) -> Lowered<Option<ArrayD<f32>>> {
-    let Some(constant) = call.optional_constant(input)? else { return Ok(None) };
-    let array = constant.array();
-    if array.ndim() != shape.len() + 1 || array.shape()[1..] != *shape || direction >= array.shape()[0] {
-        return invalid(format!("its input {input} has shape {:?}, not [directions, {shape:?}]", array.shape()));
+/// The part of a parameter that belongs to one direction, without its first axis.
+fn of_direction(
+    context: &mut Context,
+    call: &Call<'_>,
+    input: usize,
+    direction: usize,
+    shape: &[usize],
+) -> Lowered<Option<Value>> {
+    let Some(value) = call.input(input) else { return Ok(None) };
+    let found = value.shape();
+    if found.len() != shape.len() + 1 || found[1..] != *shape || direction >= found[0] {
+        return invalid(format!("its input {input} has shape {found:?}, not [directions, {shape:?}]"));
     }
-    Ok(Some(array.index_axis(Axis(0), direction).as_standard_layout().into_owned()))
+    let own = context.gather_value(value, 0, &[direction])?;
+    context.reshape_value(&own, shape).map(Some)
 }
 
 /// Rows `gates` of blocks of `hidden` rows.
-fn rows(array: &ArrayD<f32>, hidden: usize, gates: core::ops::Range<usize>) -> ArrayD<f32> {
-    let indices: Vec<usize> = (gates.start * hidden..gates.end * hidden).collect();
-    arrays::gather(array, 0, &indices)
+fn rows(context: &mut Context, value: &Value, hidden: usize, gates: core::ops::Range<usize>) -> Lowered<Value> {
+    let indices = context.range(gates.start * hidden, gates.end * hidden)?;
+    context.gather_value(value, 0, &indices)
 }
 
 impl Cell {
@@ -139,30 +145,81 @@ impl Cell {
         [directions, inputs, hidden]: [usize; 3],
     ) -> Lowered<Self> {
         let gates = kind.gates();
-        let Some(weight) = of_direction(call, 1, direction, &[gates * hidden, inputs])? else {
+        let Some(weight) = of_direction(context, call, 1, direction, &[gates * hidden, inputs])? else {
             return invalid("it has no weight");
         };
-        let Some(recurrence) = of_direction(call, 2, direction, &[gates * hidden, hidden])? else {
+        let Some(recurrence) = of_direction(context, call, 2, direction, &[gates * hidden, hidden])? else {
             return invalid("it has no recurrence weight");
         };
-        let bias = of_direction(call, 3, direction, &[2 * gates * hidden])?;
-        let bias = bias.unwrap_or_else(|| ArrayD::zeros([2 * gates * hidden].as_slice()));
-        let peepholes = if kind == Kind::Lstm { of_direction(call, 7, direction, &[3 * hidden])? } else { None };
+        let resets_after = call.int("linear_before_reset", 0)? != 0;
+        let bias = of_direction(context, call, 3, direction, &[2 * gates * hidden])?;
+        let (bias, reset_bias) = biases(context, bias, hidden, gates, kind == Kind::Gru && resets_after)?;
+        // A GRU's candidate has a product of its own.
+        let (recurrence, candidate) = if kind == Kind::Gru {
+            (rows(context, &recurrence, hidden, 0..2)?, Some(rows(context, &recurrence, hidden, 2..3)?))
+        } else {
+            (recurrence, None)
+        };
         let clip = call.float("clip", 0.0)?;
-        let name = context.name("");
         Ok(Self {
             kind,
             hidden,
-            name,
+            name: context.name(""),
             weight,
             recurrence,
-            input_bias: rows(&bias, hidden, 0..gates),
-            recurrent_bias: rows(&bias, hidden, gates..2 * gates),
-            peepholes,
+            candidate,
+            bias,
+            reset_bias,
+            peepholes: peepholes(context, call, kind, direction, hidden)?,
             activations: activations(call, kind, direction, directions)?,
             clip: (clip > 0.0).then_some(clip),
             is_coupled: call.int("input_forget", 0)? != 0,
-            resets_after: call.int("linear_before_reset", 0)? != 0,
         })
     }
+}
+
+/// The bias that is added before any gate, the sum of both; and apart from it, if that is so, the one of the product that a
+/// GRU's reset gate takes a part of.
+fn biases(
+    context: &mut Context,
+    both: Option<Value>,
+    hidden: usize,
+    gates: usize,
+    is_apart: bool,
+) -> Lowered<(Value, Option<Value>)> {
+    let size = gates * hidden;
+    let both = both.unwrap_or_else(|| Value::constant(ArrayD::zeros([2 * size].as_slice())));
+    let own = rows(context, &both, size, 0..1)?;
+    let recurrent = rows(context, &both, size, 1..2)?;
+    if !is_apart {
+        return Ok((sum(context, &own, &recurrent)?, None));
+    }
+    let apart = rows(context, &recurrent, hidden, gates - 1..gates)?;
+    let joined = rows(context, &recurrent, hidden, 0..gates - 1)?;
+    let joined = context.pad_value(&joined, &[0], &[hidden])?;
+    Ok((sum(context, &own, &joined)?, Some(apart)))
+}
+
+fn sum(context: &mut Context, left: &Value, right: &Value) -> Lowered<Value> {
+    if let (Value::Constant(left), Value::Constant(right)) = (left, right) {
+        return Ok(Value::constant(left.array() + right.array()));
+    }
+    let (left, right) = (context.tensor_of(left)?, context.tensor_of(right)?);
+    context.add(&left, &right).map(Value::Node)
+}
+
+/// The weights of the gates i, o and f for the cell's state.
+fn peepholes(
+    context: &mut Context,
+    call: &Call<'_>,
+    kind: Kind,
+    direction: usize,
+    hidden: usize,
+) -> Lowered<Option<[Value; 3]>> {
+    if kind != Kind::Lstm {
+        return Ok(None);
+    }
+    let Some(all) = of_direction(context, call, 7, direction, &[3 * hidden])? else { return Ok(None) };
+    let mut gate = |gate: usize| rows(context, &all, hidden, gate..gate + 1);
+    Ok(Some([gate(0)?, gate(1)?, gate(2)?]))
 }

@@ -1,5 +1,7 @@
 //! Values of an image at places that are public: each is a public sum of the image's elements.
 
+mod private_grid;
+
 use mpc_nn::graph::MAX_ELEMENTS;
 
 use crate::arrays;
@@ -36,7 +38,7 @@ struct Sampler {
 
 pub(super) fn grid_sample(context: &mut Context, call: &Call<'_>) -> Lowered<Vec<Value>> {
     if call.required(1)?.is_private() {
-        return unsupported("its grid depends on the private input; it must be public");
+        return private_grid::grid_sample(context, call);
     }
     let (x, grid) = (call.tensor(0)?, call.constant(1)?);
     let grid = grid.array();

@@ -15,9 +15,7 @@ pub(super) fn softmax(context: &mut Context, call: &Call<'_>) -> Lowered<Vec<Val
     let is_log = call.operator() == "LogSoftmax";
     if call.opset >= 13 {
         let axis = arrays::axis(call.int("axis", -1)?, x.rank())?;
-        let y = along(context, x, axis, is_log)?;
-        note_undefined(context, x, &y, axis)?;
-        return Ok([y.into()].into());
+        return Ok([of(context, x, axis, is_log)?.into()].into());
     }
     // Before opset 13, all axes from the named one on are one.
     let axis = arrays::axis(call.int("axis", 1)?, x.rank())?;
@@ -25,6 +23,13 @@ pub(super) fn softmax(context: &mut Context, call: &Call<'_>) -> Lowered<Vec<Val
     let flat = context.reshape(x, &[outer, x.len() / outer])?;
     let y = along(context, &flat, 1, is_log)?;
     Ok([context.reshape(&y, &x.shape)?.into()].into())
+}
+
+/// The softmax along an axis, or its logarithm, with a note of the rows that a public mask hides whole.
+pub(crate) fn of(context: &mut Context, x: &Tensor, axis: usize, is_log: bool) -> Lowered<Tensor> {
+    let y = along(context, x, axis, is_log)?;
+    note_undefined(context, x, &y, axis)?;
+    Ok(y)
 }
 
 /// Notes which rows are no numbers, as a public mask hides the whole of them.

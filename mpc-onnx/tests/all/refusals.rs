@@ -1,10 +1,10 @@
 //! Files that must be refused, with what the refusal says: operators of later families.
 
 use mpc_onnx::OnnxFile;
-use rten_onnx::onnx::{AttributeProto, AttributeType, DataType, GraphProto};
+use rten_onnx::onnx::{AttributeProto, AttributeType, DataType, GraphProto, NodeProto};
 
 use crate::hostile::{refused, small};
-use crate::models::{bytes, floats, graph, imported, info, integers, ints, node};
+use crate::models::{bytes, floats, graph, imported, info, integers, ints, node, open};
 
 fn text(name: &str, values: &[&str]) -> AttributeProto {
     let strings = values.iter().map(|&value| value.into()).collect();
@@ -43,9 +43,11 @@ fn tree(children: [i64; 2]) -> GraphProto {
 #[test]
 fn trees_that_are_none_are_refused() {
     assert!(imported(tree([1, 2])).is_ok());
-    for children in [[0, 2], [1, 1], [1, 7]] {
+    for (children, reason) in
+        [([0, 2], "a child that is not there"), ([1, 1], "a tree has two roots"), ([1, 7], "a child that is not there")]
+    {
         let reasons = refused(tree(children));
-        assert!(reasons[0].to_string().contains("a child that is not there"), "{}", reasons[0]);
+        assert!(reasons[0].to_string().contains(reason), "{}", reasons[0]);
     }
 }
 
@@ -91,7 +93,7 @@ fn ensemble(others: &[AttributeProto]) -> GraphProto {
 #[test]
 fn ensembles_that_are_none_are_refused() {
     assert!(imported(ensemble(&[])).is_ok());
-    let child = "a child that is not there, or is another one's";
+    let child = "a child that is not there, or is the root of a tree";
     for (other, reason) in [
         (ints("tree_roots", &[]), "it has no tree"),
         (ints("tree_roots", &[2]), "a root of a tree is not there"),
@@ -131,7 +133,7 @@ fn extremes_that_some_leaves_do_not_give_are_refused() {
 #[test]
 fn what_must_be_public_is_refused_where_it_is_private() {
     for (operator, inputs, reason) in [
-        ("GridSample", &["w", "x"][..], "its grid depends on the private input"),
+        ("GridSample", &["w", "x"][..], "its grid does not fit its input"),
         ("RoiAlign", &["w", "x", "b"], "its boxes depend on the private input"),
         ("DequantizeLinear", &["w", "x"], "its input 1 depends on the private input"),
         ("DynamicQuantizeLinear", &["x"], "quantised integers, or their scale, as an output"),
@@ -140,6 +142,54 @@ fn what_must_be_public_is_refused_where_it_is_private() {
         let weights = vec![floats("w", &[1, 1, 2, 2], &[1.0; 4]), integers("b", &[0])];
         let reasons = refused(graph(vec![node(operator, inputs, &["y"])], weights));
         assert!(reasons[0].to_string().contains(reason), "{operator}: {}", reasons[0]);
+    }
+}
+
+#[test]
+fn what_has_no_private_form_is_refused() {
+    let one = |node, initializer| refused(graph(vec![reshaped(), node], initializer))[0].to_string();
+    let mode = AttributeProto { s: Some("cubic".into()), r#type: Some(AttributeType::STRING), ..ints("mode", &[]) };
+    let sample = NodeProto { attribute: vec![mode], ..node("GridSample", &["w", "x4"], &["y"]) };
+    let weights = || vec![integers("shape", &[1, 1, 1, 2]), floats("w", &[1, 1, 2, 2], &[1.0; 4])];
+    assert!(one(sample, weights()).contains("its mode is cubic"));
+    let mut power = graph(vec![node("Cast", &["x"], &["i"]), node("Pow", &["i", "x"], &["y"])], vec![]);
+    power.node[0].attribute.push(number("to", DataType::INT64.0.into()));
+    assert!(refused(power)[0].to_string().contains("cast the base to floats first"));
+}
+
+/// The input as a tensor of four axes.
+fn reshaped() -> NodeProto {
+    node("Reshape", &["x", "shape"], &["x4"])
+}
+
+#[test]
+fn attention_whose_graphs_change_its_shape_is_refused() {
+    for (body, reason) in [
+        (vec![node("Relu", &["s"], &["t"])], None),
+        (vec![node("Reshape", &["s", "flat"], &["t"])], Some("its score_mod changes the shape [1, 1, 1, 1] to [1]")),
+    ] {
+        let inner = GraphProto {
+            node: body,
+            initializer: vec![integers("flat", &[-1])],
+            input: vec![open("s")],
+            output: vec![open("t")],
+            ..Default::default()
+        };
+        let graph_attribute = AttributeProto {
+            name: Some("score_mod".into()),
+            g: Some(inner),
+            r#type: Some(AttributeType::GRAPH),
+            ..Default::default()
+        };
+        let attention = NodeProto {
+            domain: Some("ai.onnx.preview".into()),
+            attribute: vec![graph_attribute],
+            ..node("FlexAttention", &["x4", "x4", "x4"], &["y"])
+        };
+        let result = imported(graph(vec![reshaped(), attention], vec![integers("shape", &[1, 1, 1, 2])]));
+        let found = result.err().map(|reasons| reasons[0].to_string());
+        assert_eq!(found.is_some(), reason.is_some(), "{found:?}");
+        assert!(found.is_none_or(|found| found.contains(reason.unwrap_or_default())));
     }
 }
 

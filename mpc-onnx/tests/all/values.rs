@@ -55,6 +55,31 @@ fn a_place_in_between_is_a_quotient_of_32_bit_numbers() {
 }
 
 /// Where a product with a rounded reciprocal would be off by up to a tenth.
+/// Within the bound that the crate's documentation states, over bases from 1/9 to 5 and exponents from −3 to 3.
+#[test]
+fn private_powers_are_within_their_bound() {
+    const ROWS: usize = 300;
+    let pair = |row: usize| [(row as f32 * 0.0185 - 3.2).exp2(), ((row * 37) % 121) as f32 / 20.0 - 3.0];
+    let values: Vec<[f32; 2]> = (0..ROWS).map(pair).collect();
+    let nodes = vec![
+        node("Gather", &["x", "0"], &["base"]),
+        node("Gather", &["x", "1"], &["exponent"]),
+        node("Pow", &["base", "exponent"], &["y"]),
+    ];
+    let mut graph = graph(nodes, vec![integers("0", &[0]), integers("1", &[1])]);
+    let axis = AttributeProto { i: Some(1), r#type: Some(AttributeType::INT), ..ints("axis", &[]) };
+    graph.node[..2].iter_mut().for_each(|gather| gather.attribute.push(axis.clone()));
+    graph.input = vec![info("x", DataType::FLOAT, &[Some(ROWS as i64), Some(2)])];
+    let network = imported(graph).unwrap();
+    let x = ArrayD::from_shape_vec(IxDyn(&[ROWS, 2]), values.concat()).unwrap();
+    let found = cases::infer(&network, &[x]).unwrap().remove(0);
+    for ([base, exponent], y) in values.into_iter().zip(found) {
+        let expected = f64::from(base).powf(exponent.into());
+        let bound = ((1.0 + f64::from(exponent.abs())) * expected + 1.0) / 4096.0;
+        assert!((y - expected).abs() <= bound, "{base}^{exponent} is {y}, expected {expected}");
+    }
+}
+
 #[test]
 fn private_quotients_of_large_values_are_right() {
     for (operator, constant, x) in [

@@ -1,19 +1,24 @@
-//! Powers with public exponents, and of public numbers.
+//! Powers: of public numbers, with public exponents, and with private ones.
 
 use mpc_protocols::function::Function;
 use ndarray::ArrayD;
 
+use super::private_comparison::not;
 use super::{apply, placed};
 use crate::arrays;
 use crate::call::Call;
 use crate::context::{Context, real};
 use crate::error::{Lowered, invalid, unsupported};
+use crate::rules::rounding::{self, Divisor};
 use crate::value::{Constant, Tensor, Value};
 
 /// The largest whole exponent that becomes a chain of products.
 const MAX_CHAIN: i32 = 16;
 /// The most different exponents of one Pow.
 const MAX_EXPONENTS: usize = 8;
+/// How far the logarithm of 0 lies below that of the smallest number: e^(−128·y) is 0 for any power that is not a root of high
+/// degree, and 128·y stays in range up to y = 100.
+const BELOW_ALL: f32 = 128.0;
 
 pub(crate) fn power(context: &mut Context, call: &Call<'_>) -> Lowered<Vec<Value>> {
     let (base, exponent) = (call.required(0)?, call.required(1)?);
@@ -28,6 +33,9 @@ pub(crate) fn power(context: &mut Context, call: &Call<'_>) -> Lowered<Vec<Value
         }
         return Ok([apply(context, call, "Pow", base, exponent)?].into());
     };
+    if let Value::Node(exponent) = exponent {
+        return Ok([private_power(context, x, exponent)?.into()].into());
+    }
     let exponent = call.constant(1)?;
     let Some(&first) = exponent.array().first() else { return invalid("it has no exponent") };
     if exponent.array().iter().any(|&other| other != first) {
@@ -47,13 +55,49 @@ fn constant_to_power(context: &mut Context, base: &Constant, exponent: &Tensor) 
     context.function(&scaled, Function::Exp)
 }
 
+/// x^y = e^(y·ln x) for x ≥ 0; where the file says that y is whole, also (−1)^y·|x|^y for x < 0.
+fn private_power(context: &mut Context, x: &Tensor, y: &Tensor) -> Lowered<Tensor> {
+    if context.is_typed(x.id) {
+        return unsupported("a private power of an integer would be rounded; cast the base to floats first");
+    }
+    let is_whole = context.whole(y.id).is_some();
+    let base = if is_whole { context.function(x, Function::Abs)? } else { x.clone() };
+    let logarithm = logarithm_or_far_below(context, &base)?;
+    let scaled = context.multiply(&logarithm, y)?;
+    let power = context.function(&scaled, Function::Exp)?;
+    if !is_whole {
+        return Ok(power);
+    }
+    let two = ArrayD::from_elem(ndarray::IxDyn(&[]), 2.0);
+    let is_odd = rounding::remainder(context, y, &Divisor::Constant(&two), false)?;
+    let not_below = context.function(x, Function::Step)?;
+    let is_below = not(context, &not_below)?;
+    let is_negative = context.multiply(&is_below, &is_odd)?;
+    let sign = context.scale(&is_negative, -2.0)?;
+    let sign = context.offset(&sign, 1.0)?;
+    context.multiply(&power, &sign)
+}
+
+/// ln x, and a number far below all logarithms for x ≤ 0, so that positive powers of 0 are 0.
+fn logarithm_or_far_below(context: &mut Context, x: &Tensor) -> Lowered<Tensor> {
+    let opposite = context.scale(x, -1.0)?;
+    let is_zero = context.function(&opposite, Function::Step)?;
+    // 1 in place of 0, whose logarithm is 0.
+    let positive = context.add(x, &is_zero)?;
+    let logarithm = context.logarithm(&positive)?;
+    let lowered = context.scale(&is_zero, -BELOW_ALL)?;
+    context.add(&logarithm, &lowered)
+}
+
 /// Each power of all elements, where it is wanted.
 fn several_powers(context: &mut Context, x: &Tensor, exponents: &ArrayD<f32>) -> Lowered<Tensor> {
     let mut distinct: Vec<f32> = exponents.iter().copied().collect();
     distinct.sort_by(f32::total_cmp);
     distinct.dedup();
     if distinct.len() > MAX_EXPONENTS {
-        return unsupported(format!("more than {MAX_EXPONENTS} different exponents"));
+        let logarithm = logarithm_or_far_below(context, x)?;
+        let scaled = context.scale_by(&logarithm, exponents)?;
+        return context.function(&scaled, Function::Exp);
     }
     let mut sum: Option<Tensor> = None;
     for exponent in distinct {

@@ -182,7 +182,7 @@ fn positive(context: &mut Context, operator: &str, difference: &Tensor, is_whole
 
 /// no + condition·(yes − no)
 pub(super) fn choose(context: &mut Context, call: &Call<'_>, condition: &Tensor) -> Lowered<Tensor> {
-    let constant = |index: usize| call.constant(index).map(|constant| masked(call, constant));
+    let constant = |index: usize| call.constant(index).map(|constant| masked(call.mask_sign, constant));
     let (yes, no) = (call.required(1)?, call.required(2)?);
     let difference = match (yes, no) {
         (Value::Node(yes), Value::Node(no)) => context.subtract(yes, no)?,

@@ -4,7 +4,7 @@
 mod ensemble;
 mod leaves;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use mpc_protocols::function::Function;
 
@@ -97,11 +97,12 @@ impl Forest {
             if mode != Mode::Leaf {
                 for (child, &number) in children.iter_mut().zip([&yes[place], &no[place]]) {
                     match places.get(&(tree, number)) {
-                        // Each node has one parent, so that no walk is endless.
-                        Some(&found) if found != place && !core::mem::replace(&mut has_parent[found], true) => {
-                            *child = found
+                        // Several nodes may have one child, as a chain of comparisons with the members of a set.
+                        Some(&found) if found != place => {
+                            has_parent[found] = true;
+                            *child = found;
                         }
-                        _ => return invalid("a node has a child that is not there, or is another one's"),
+                        _ => return invalid("a node has a child that is not there"),
                     }
                 }
             }
@@ -111,7 +112,11 @@ impl Forest {
             }
             nodes.push(Node { mode, feature, threshold: thresholds[place], children });
         }
-        let roots = (0..nodes.len()).filter(|&place| !has_parent[place]).collect();
+        let roots: Vec<usize> = (0..nodes.len()).filter(|&place| !has_parent[place]).collect();
+        let mut seen = BTreeSet::new();
+        if !roots.iter().all(|&root| seen.insert(trees[root])) {
+            return invalid("a tree has two roots");
+        }
         let leaves = weights(call, prefix, &nodes, &places)?;
         Ok(Self { nodes, roots, sets: BTreeMap::new(), leaves })
     }

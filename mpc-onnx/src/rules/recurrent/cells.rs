@@ -1,37 +1,66 @@
 //! One step of a recurrent layer, as ONNX defines it.
 
 use mpc_protocols::function::Function;
-use ndarray::ArrayD;
 
-use super::{Activation, Kind, rows};
-use crate::arrays;
+use super::{Activation, Kind};
 use crate::context::Context;
-use crate::error::Lowered;
-use crate::value::Tensor;
+use crate::error::{Lowered, unsupported};
+use crate::value::{Tensor, Value};
 
 /// One direction of a layer.
 pub(super) struct Cell {
     pub(super) kind: Kind,
     pub(super) hidden: usize,
     pub(super) name: String,
-    /// [gates·hidden, inputs]
-    pub(super) weight: ArrayD<f32>,
-    /// [gates·hidden, hidden]
-    pub(super) recurrence: ArrayD<f32>,
-    pub(super) input_bias: ArrayD<f32>,
-    pub(super) recurrent_bias: ArrayD<f32>,
-    pub(super) peepholes: Option<ArrayD<f32>>,
+    /// [gates·hidden, inputs], the model owner's or private, as all parameters.
+    pub(super) weight: Value,
+    /// [gates·hidden, hidden], of the gates that are computed from the state itself: in a GRU the first two.
+    pub(super) recurrence: Value,
+    /// A GRU's last gate.
+    pub(super) candidate: Option<Value>,
+    /// [gates·hidden]
+    pub(super) bias: Value,
+    /// Of a GRU whose reset gate applies behind the recurrent product: the bias of that product.
+    pub(super) reset_bias: Option<Value>,
+    /// Of the gates i, o and f.
+    pub(super) peepholes: Option<[Value; 3]>,
     pub(super) activations: Vec<Activation>,
     pub(super) clip: Option<f32>,
     pub(super) is_coupled: bool,
-    /// GRU: the reset gate applies behind the recurrent product.
-    pub(super) resets_after: bool,
 }
 
 /// The state that a step hands to the next; `None` is 0.
 pub(super) struct State {
     pub(super) hidden: Option<Tensor>,
     pub(super) cell: Option<Tensor>,
+}
+
+/// x·weightᵀ + bias: a layer, whose parameters other nodes may share, or a product with a private weight.
+fn layer(
+    context: &mut Context,
+    name: &str,
+    x: &Tensor,
+    [weight, bias]: [Option<&Value>; 2],
+    tied: Option<&str>,
+) -> Lowered<Tensor> {
+    let (y, missing) = match (weight, bias) {
+        (Some(Value::Constant(weight)), Some(Value::Constant(bias))) => {
+            let bias = bias.array().iter().copied().collect();
+            (context.linear_named(name, x, weight.array().clone(), Some(bias), tied)?, None)
+        }
+        (Some(Value::Constant(weight)), bias) => {
+            (context.linear_named(name, x, weight.array().clone(), None, tied)?, bias)
+        }
+        (Some(Value::Node(weight)), bias) => {
+            let weight = context.transpose(weight, &[1, 0])?;
+            (context.matrix_product(x, &weight)?, bias)
+        }
+        _ => return unsupported("its weights are integers"),
+    };
+    match missing {
+        Some(bias) => context.offset_by_value(&y, bias),
+        None => Ok(y),
+    }
 }
 
 fn kept(context: &mut Context, is_seen: &[bool], new: Option<Tensor>, old: Option<&Tensor>) -> Lowered<Option<Tensor>> {
@@ -65,10 +94,8 @@ impl Cell {
     ) -> Lowered<(Vec<Tensor>, State)> {
         let (steps, batch) = (x.shape[0], x.shape[1]);
         // The products with the input do not wait for a state: one layer for all steps.
-        let bias = self.joined_bias();
-        let name = format!("{}/input", self.name);
-        let name = context.unique(name);
-        let projected = context.linear_named(&name, x, self.weight.clone(), Some(bias), None)?;
+        let name = context.unique(format!("{}/input", self.name));
+        let projected = layer(context, &name, x, [Some(&self.weight), Some(&self.bias)], None)?;
         let mut hidden = Vec::new();
         for index in 0..steps {
             let step = if is_reverse { steps - 1 - index } else { index };
@@ -97,26 +124,22 @@ impl Cell {
         Ok((hidden, state))
     }
 
-    /// The biases that are added before any gate: all, but not that of the GRU's reset product.
-    fn joined_bias(&self) -> Vec<f32> {
-        let separate = if self.kind == Kind::Gru && self.resets_after { 2 * self.hidden } else { usize::MAX };
-        let sum = |(place, (a, b)): (usize, (&f32, &f32))| if place < separate { a + b } else { *a };
-        self.input_bias.iter().zip(&self.recurrent_bias).enumerate().map(sum).collect()
-    }
-
-    /// x·Rᵀ for the gates in a range of blocks, with parameters that all steps share.
+    /// x·weightᵀ + bias in a step, with parameters that all steps share.
     fn recurrent(
         &self,
         context: &mut Context,
         x: &Tensor,
         part: &str,
-        gates: core::ops::Range<usize>,
-        bias: Option<Vec<f32>>,
+        [weight, bias]: [Option<&Value>; 2],
     ) -> Lowered<Tensor> {
         let parameters = format!("{}/{part}", self.name);
         let name = context.unique(format!("{parameters}/step"));
-        let weight = rows(&self.recurrence, self.hidden, gates);
-        context.linear_named(&name, x, weight, bias, Some(&parameters))
+        layer(context, &name, x, [weight, bias], Some(&parameters))
+    }
+
+    /// The part of the gates that comes from the state itself.
+    fn of_state(&self, context: &mut Context, hidden: &Tensor) -> Lowered<Tensor> {
+        self.recurrent(context, hidden, "recurrent", [Some(&self.recurrence), None])
     }
 
     /// Block `gate` of the gates.
@@ -134,8 +157,7 @@ impl Cell {
 
     fn peep(&self, context: &mut Context, x: Tensor, cell: Option<&Tensor>, place: usize) -> Lowered<Tensor> {
         let (Some(peepholes), Some(cell)) = (&self.peepholes, cell) else { return Ok(x) };
-        let weight = rows(peepholes, self.hidden, place..place + 1);
-        let term = context.scale_privately(cell, &weight)?;
+        let term = context.scale_by_value(cell, &peepholes[place])?;
         context.add(&x, &term)
     }
 
@@ -143,7 +165,7 @@ impl Cell {
     fn lstm(&self, context: &mut Context, gates: &Tensor, state: &State) -> Lowered<State> {
         let mut gates = gates.clone();
         if let Some(hidden) = &state.hidden {
-            let product = self.recurrent(context, hidden, "recurrent", 0..4, None)?;
+            let product = self.of_state(context, hidden)?;
             gates = context.add(&gates, &product)?;
         }
         let old = state.cell.as_ref();
@@ -179,25 +201,24 @@ impl Cell {
         let mut candidate = self.gate(context, gates, 2)?;
         let mut both = context.slice(gates, 1, 0, 2 * size)?;
         if let Some(hidden) = &state.hidden {
-            let product = self.recurrent(context, hidden, "recurrent", 0..2, None)?;
+            let product = self.of_state(context, hidden)?;
             both = context.add(&both, &product)?;
         }
         let both = self.activate(context, &both, 0)?;
         let (update, reset) = (self.gate(context, &both, 0)?, self.gate(context, &both, 1)?);
-        if self.resets_after {
-            let bias = rows(&self.recurrent_bias, size, 2..3);
+        let weight = self.candidate.as_ref();
+        if let Some(bias) = &self.reset_bias {
             let term = match &state.hidden {
                 Some(hidden) => {
-                    let bias = Some(bias.iter().copied().collect());
-                    let product = self.recurrent(context, hidden, "candidate", 2..3, bias)?;
+                    let product = self.recurrent(context, hidden, "candidate", [weight, Some(bias)])?;
                     context.multiply(&product, &reset)?
                 }
-                None => context.scale_privately(&reset, &arrays::reshape(&bias, &[size])?)?,
+                None => context.scale_by_value(&reset, bias)?,
             };
             candidate = context.add(&candidate, &term)?;
         } else if let Some(hidden) = &state.hidden {
             let remembered = context.multiply(hidden, &reset)?;
-            let product = self.recurrent(context, &remembered, "candidate", 2..3, None)?;
+            let product = self.recurrent(context, &remembered, "candidate", [weight, None])?;
             candidate = context.add(&candidate, &product)?;
         }
         let candidate = self.activate(context, &candidate, 1)?;
@@ -215,7 +236,7 @@ impl Cell {
     fn rnn(&self, context: &mut Context, gates: &Tensor, state: &State) -> Lowered<State> {
         let mut sum = gates.clone();
         if let Some(hidden) = &state.hidden {
-            let product = self.recurrent(context, hidden, "recurrent", 0..1, None)?;
+            let product = self.of_state(context, hidden)?;
             sum = context.add(&sum, &product)?;
         }
         let hidden = self.activate(context, &sum, 0)?;

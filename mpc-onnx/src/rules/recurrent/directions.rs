@@ -10,9 +10,9 @@ use crate::rules::MAX_STEPS;
 use crate::value::{Tensor, Value};
 
 pub(super) fn run(context: &mut Context, call: &Call<'_>, kind: Kind) -> Lowered<Vec<Value>> {
-    let x = call.tensor(0)?;
+    let x = context.tensor_of(call.required(0)?)?;
     let is_batch_first = call.int("layout", 0)? != 0;
-    let x = if is_batch_first { turned(context, x)? } else { x.clone() };
+    let x = if is_batch_first { turned(context, &x)? } else { x };
     let &[steps, batch, inputs] = x.shape.as_slice() else { return invalid("its input is not a sequence") };
     if steps > MAX_STEPS {
         return unsupported(format!("more than {MAX_STEPS} steps; shorten the sequence"));

@@ -92,9 +92,9 @@ pub(super) fn forest(call: &Call<'_>, features: usize) -> Lowered<Forest> {
     let Some(mut roots) = call.sizes("tree_roots")?.filter(|roots| !roots.is_empty()) else {
         return invalid("it has no tree");
     };
-    let mut has_parent = vec![false; count];
+    let mut is_root = vec![false; count];
     for &root in &roots {
-        if root >= count || core::mem::replace(&mut has_parent[root], true) {
+        if root >= count || core::mem::replace(&mut is_root[root], true) {
             return invalid("a root of a tree is not there, or is another one's");
         }
     }
@@ -121,9 +121,8 @@ pub(super) fn forest(call: &Call<'_>, features: usize) -> Lowered<Forest> {
         for (side, (number, is_leaf)) in [yes, no].into_iter().enumerate() {
             let child = match is_leaf {
                 true => end(&mut forest, &lists, number)?,
-                // Each node has one parent, so that no walk is endless.
-                false if number < count && !core::mem::replace(&mut has_parent[number], true) => number,
-                false => return invalid("a node has a child that is not there, or is another one's"),
+                false if number < count && number != place && !is_root[number] => number,
+                false => return invalid("a node has a child that is not there, or is the root of a tree"),
             };
             forest.nodes[place].children[side] = child;
         }

@@ -1,6 +1,6 @@
 //! The leaves that a sample ends in, and what they add up to.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use ndarray::ArrayD;
 
@@ -14,7 +14,7 @@ use crate::value::{Tensor, vector};
 type Tree = Vec<(usize, f32)>;
 
 /// The deepest tree.
-const MAX_DEPTH: usize = 64;
+const MAX_DEPTH: usize = 256;
 
 /// The number that a forest makes of those of its trees.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -23,6 +23,52 @@ pub(super) enum Aggregate {
     Average,
     Smallest,
     Largest,
+}
+
+/// A way to a node: the column of 1s and 0s that says which samples take it.
+struct Way {
+    to: usize,
+    from: Tensor,
+    column: usize,
+}
+
+/// The nodes that ways lead to, each once, and which samples arrive there: those of any of its ways, of which a sample takes one
+/// at most.
+fn arrived(context: &mut Context, ways: &[Way]) -> Lowered<(Vec<usize>, Tensor)> {
+    let mut parts = Vec::new();
+    for of_one in ways.chunk_by(|left, right| left.from.id == right.from.id) {
+        let columns: Vec<usize> = of_one.iter().map(|way| way.column).collect();
+        parts.push(context.gather(&of_one[0].from, 1, &columns)?);
+    }
+    let all = context.join(&parts, 1)?;
+    let mut nodes: Vec<usize> = Vec::new();
+    let mut rows: Vec<Vec<(usize, f32)>> = Vec::new();
+    let mut places = BTreeMap::new();
+    for (column, way) in ways.iter().enumerate() {
+        let place = *places.entry(way.to).or_insert_with(|| {
+            nodes.push(way.to);
+            rows.push(Vec::new());
+            nodes.len() - 1
+        });
+        rows[place].push((column, 1.0));
+    }
+    Ok((nodes, context.combine(&all, 1, &rows)?))
+}
+
+/// Which samples are at each node and go where its comparison is true, then which go where it is false; all are at nodes without
+/// indicators.
+fn both_ways(context: &mut Context, bits: &Tensor, indicators: Option<&Tensor>) -> Lowered<Tensor> {
+    let (yes, no) = match indicators {
+        None => {
+            let negative = context.scale(bits, -1.0)?;
+            (bits.clone(), context.offset(&negative, 1.0)?)
+        }
+        Some(indicators) => {
+            let yes = context.multiply(bits, indicators)?;
+            (yes.clone(), context.subtract(indicators, &yes)?)
+        }
+    };
+    context.join(&[yes, no], 1)
 }
 
 impl Forest {
@@ -41,46 +87,74 @@ impl Forest {
             parts.push(context.gather(&one, 1, &vec![0; lone.len()])?);
             leaves.extend(lone);
         }
-        // The inner nodes of a level and their indicators; those of the roots are 1 and not needed.
-        let mut level: Vec<usize> = self.roots.iter().copied().filter(|&root| !is_leaf(root)).collect();
-        let mut indicators: Option<Tensor> = None;
-        let mut depth = 0;
-        while let (false, Some(bits)) = (level.is_empty(), &bits) {
-            depth += 1;
-            if depth > MAX_DEPTH {
-                return unsupported(format!("trees of more than {MAX_DEPTH} levels"));
+        let levels = self.levels()?;
+        // The ways to nodes that are not looked at yet.
+        let mut ways: Vec<Way> = Vec::new();
+        let deepest = levels.iter().copied().filter(|&level| level != usize::MAX).max().unwrap_or(0);
+        for depth in 0..=deepest {
+            let Some(bits) = &bits else { break };
+            let (here, later): (Vec<Way>, Vec<Way>) =
+                ways.into_iter().partition(|way| levels[way.to] == depth && !is_leaf(way.to));
+            ways = later;
+            let (level, indicators) = if depth == 0 {
+                (self.roots.iter().copied().filter(|&root| !is_leaf(root)).collect(), None)
+            } else if here.is_empty() {
+                continue;
+            } else {
+                let (nodes, indicators) = arrived(context, &here)?;
+                (nodes, Some(indicators))
+            };
+            if level.is_empty() {
+                continue;
             }
             let own: Vec<usize> = level.iter().map(|&node| columns[node]).collect();
             let own = context.gather(bits, 1, &own)?;
-            let (yes, no) = match &indicators {
-                None => {
-                    let negative = context.scale(&own, -1.0)?;
-                    (own.clone(), context.offset(&negative, 1.0)?)
-                }
-                Some(indicators) => {
-                    let yes = context.multiply(&own, indicators)?;
-                    (yes.clone(), context.subtract(indicators, &yes)?)
-                }
-            };
-            let both = context.join(&[yes, no], 1)?;
-            let children: Vec<usize> = [0, 1]
-                .iter()
-                .flat_map(|&side| level.iter().map(move |&node| (node, side)))
-                .map(|(node, side)| self.nodes[node].children[side])
-                .collect();
-            let of = |wanted: bool| -> Vec<usize> {
-                (0..children.len()).filter(|&place| is_leaf(children[place]) == wanted).collect()
-            };
-            let (ended, inner) = (of(true), of(false));
-            if !ended.is_empty() {
-                parts.push(context.gather(&both, 1, &ended)?);
-                leaves.extend(ended.iter().map(|&place| children[place]));
-            }
-            indicators = if inner.is_empty() { None } else { Some(context.gather(&both, 1, &inner)?) };
-            level = inner.iter().map(|&place| children[place]).collect();
+            let both = both_ways(context, &own, indicators.as_ref())?;
+            let children = [0, 1].iter().flat_map(|&side| level.iter().map(move |&node| (node, side)));
+            let children = children.map(|(node, side)| self.nodes[node].children[side]);
+            ways.extend(children.enumerate().map(|(column, to)| Way { to, from: both.clone(), column }));
+        }
+        if !ways.is_empty() {
+            let (ended, indicators) = arrived(context, &ways)?;
+            parts.push(indicators);
+            leaves.extend(ended);
         }
         let all = context.join(&parts, 1)?;
         Ok((leaves, all))
+    }
+
+    /// The longest way from a root to each node; `usize::MAX` for one that none leads to.
+    fn levels(&self) -> Lowered<Vec<usize>> {
+        let mut levels = vec![usize::MAX; self.nodes.len()];
+        let mut parents = vec![0; self.nodes.len()];
+        let (trees, _) = self.members();
+        let reached = |node: &usize| trees[*node] != usize::MAX;
+        let is_inner = |node: &usize| self.nodes[*node].mode != Mode::Leaf;
+        for node in (0..self.nodes.len()).filter(reached).filter(is_inner) {
+            self.nodes[node].children.iter().for_each(|&child| parents[child] += 1);
+        }
+        let mut open = self.roots.clone();
+        open.iter().for_each(|&root| levels[root] = 0);
+        let mut count = open.len();
+        while let Some(node) = open.pop().filter(|&node| levels[node] <= MAX_DEPTH) {
+            for &child in self.nodes[node].children.iter().filter(|_| is_inner(&node)) {
+                let known = if levels[child] == usize::MAX { 0 } else { levels[child] };
+                levels[child] = known.max(levels[node] + 1);
+                parents[child] -= 1;
+                if parents[child] == 0 {
+                    open.push(child);
+                    count += 1;
+                }
+            }
+        }
+        if levels.iter().any(|&level| level != usize::MAX && level > MAX_DEPTH) {
+            return unsupported(format!("trees of more than {MAX_DEPTH} levels"));
+        }
+        // A node of a circle waits for itself.
+        if count < trees.iter().filter(|&&tree| tree != usize::MAX).count() {
+            return invalid("a node of a tree is below itself");
+        }
+        Ok(levels)
     }
 
     /// The aggregate of the leaves' weights for each of `outputs`, with what is added to it.
@@ -179,7 +253,9 @@ impl Forest {
         for (tree, &root) in self.roots.iter().enumerate() {
             let mut open = vec![root];
             while let Some(place) = open.pop() {
-                tree_of[place] = tree;
+                if core::mem::replace(&mut tree_of[place], tree) != usize::MAX {
+                    continue;
+                }
                 match &self.nodes[place] {
                     node if node.mode == Mode::Leaf => counts[tree] += 1,
                     node => open.extend(node.children),

@@ -1,0 +1,127 @@
+//! Normalisations by a root of squares, which make small values larger: these keep more bits than others before they are.
+
+use mpc_nn::NodeId;
+use mpc_protocols::function::Function;
+
+use super::{Context, Origin};
+use crate::error::Lowered;
+use crate::value::Tensor;
+
+/// The fractional bits beyond f of values that are made larger.
+pub(crate) const FINER: u32 = 6;
+/// The same for what is squared, where there is room for its squares.
+const FINER_SQUARE: u32 = 2;
+/// The most constants that are added below a root.
+const MAX_OFFSETS: usize = 3;
+
+/// c·(x − mean), and 1 / (c·√(variance + ε)) for a c from 1/2 to 1.
+pub(crate) struct Standardised {
+    pub(crate) centred: Tensor,
+    pub(crate) root: Tensor,
+    pub(crate) part: f32,
+}
+
+/// A sum or mean over axes.
+#[derive(Clone)]
+pub(super) struct Reduction {
+    pub(super) source: Tensor,
+    pub(super) axes: Vec<usize>,
+    pub(super) is_mean: bool,
+}
+
+impl Context {
+    /// The centred values over axes, and the root that they are multiplied by.
+    pub(crate) fn standardised(&mut self, x: &Tensor, axes: &[usize], epsilon: f32) -> Lowered<Standardised> {
+        let count: usize = axes.iter().map(|&axis| x.shape[axis]).product();
+        // With c = count / 2^m, c·x and the sum over 2^m are exact, so that x is rounded once, as it is centred.
+        let (power, sum) = (count.next_power_of_two() as f32, self.sum(x, axes)?);
+        let part = count as f32 / power;
+        let (scaled, mean) = (self.scale(x, part)?, self.scale(&sum, 1.0 / power)?);
+        // Squares have no room for the bits of what the root is multiplied by: each is rounded for itself, in one round.
+        let [centred, squared] = [FINER, FINER_SQUARE].map(|finer| {
+            let centred = self.subtract(&scaled, &mean)?;
+            self.rounded(&centred, finer)
+        });
+        let squares = self.square(&squared?)?;
+        let variance = self.mean(&squares, axes)?;
+        let root = self.inverse_root(&variance, part * part * epsilon)?;
+        Ok(Standardised { centred: centred?, root, part })
+    }
+
+    /// x and 1 / √(mean of x² + ε) over axes, which are to be multiplied.
+    pub(crate) fn by_root_mean_square(&mut self, x: &Tensor, axes: &[usize], epsilon: f32) -> Lowered<[Tensor; 2]> {
+        let (wide, squares) = self.wide_and_squares(x)?;
+        let mean = self.mean(&squares, axes)?;
+        Ok([wide, self.inverse_root(&mean, epsilon)?])
+    }
+
+    /// x and 1 / √(sum of x² + ε) over axes, which are to be multiplied.
+    pub(crate) fn by_root_of_squares(&mut self, x: &Tensor, axes: &[usize], epsilon: f32) -> Lowered<[Tensor; 2]> {
+        let (wide, squares) = self.wide_and_squares(x)?;
+        let sum = self.sum(&squares, axes)?;
+        Ok([wide, self.inverse_root(&sum, epsilon)?])
+    }
+
+    pub(super) fn note_reduction(&mut self, y: &Tensor, source: &Tensor, axes: &[usize], is_mean: bool) {
+        let (source, axes) = (source.clone(), axes.to_vec());
+        self.reductions.insert(y.id, Reduction { source, axes, is_mean });
+    }
+
+    fn wide_and_squares(&mut self, x: &Tensor) -> Lowered<(Tensor, Tensor)> {
+        let (wide, squared) = (self.rounded(x, FINER)?, self.rounded(x, FINER_SQUARE)?);
+        Ok((wide, self.square(&squared)?))
+    }
+
+    fn inverse_root(&mut self, x: &Tensor, epsilon: f32) -> Lowered<Tensor> {
+        let x = self.offset(x, epsilon)?;
+        self.function(&x, Function::Power { exponent: -0.5 })
+    }
+
+    /// x·y where y is 1 / √(mean or sum of x² + ε), written out; x may be what is left of a value without its mean.
+    pub(super) fn recognised_norm(&mut self, x: &Tensor, y: &Tensor) -> Lowered<Option<Tensor>> {
+        let Some((reduction, epsilon)) = self.squares_below(self.source(y).id) else { return Ok(None) };
+        let Some(Origin::Product(squared, other)) = self.origin(reduction.source.id) else { return Ok(None) };
+        if squared != other || reduction.source.shape != x.shape {
+            return Ok(None);
+        }
+        let Reduction { axes, is_mean, .. } = reduction;
+        if let Some(whole) = self.centred_of(x.id, &axes).filter(|_| is_mean)
+            && (squared == x.id || self.centred_of(squared, &axes) == Some(whole))
+        {
+            let whole = Tensor { id: whole, shape: x.shape.clone() };
+            let Standardised { centred, root, .. } = self.standardised(&whole, &axes, epsilon)?;
+            return self.multiply(&centred, &root).map(Some);
+        }
+        if squared != x.id {
+            return Ok(None);
+        }
+        let [wide, root] = if is_mean {
+            self.by_root_mean_square(x, &axes, epsilon)?
+        } else {
+            self.by_root_of_squares(x, &axes, epsilon)?
+        };
+        self.multiply(&wide, &root).map(Some)
+    }
+
+    /// The sum or mean that a value is the inverse root of, and the constant that is added to it.
+    fn squares_below(&self, id: NodeId) -> Option<(Reduction, f32)> {
+        let Some(Origin::Function(mut below, Function::Power { exponent: -0.5 })) = self.origin(id) else {
+            return None;
+        };
+        let mut epsilon = 0.0;
+        for _ in 0..MAX_OFFSETS {
+            let Some(Origin::Offset(source, value)) = self.origin(below) else { break };
+            (below, epsilon) = (source, epsilon + value);
+        }
+        Some((self.reductions.get(&below)?.clone(), epsilon))
+    }
+
+    /// The value that the mean over axes was taken off.
+    fn centred_of(&self, id: NodeId, axes: &[usize]) -> Option<NodeId> {
+        let Some(Origin::Sum(whole, negative)) = self.origin(id) else { return None };
+        let negative = self.repeats.get(&negative).map_or(negative, |repeated| repeated.id);
+        let Some(Origin::Scaled(mean, -1.0)) = self.origin(negative) else { return None };
+        let reduction = self.reductions.get(&mean)?;
+        (reduction.is_mean && reduction.source.id == whole && reduction.axes == axes).then_some(whole)
+    }
+}

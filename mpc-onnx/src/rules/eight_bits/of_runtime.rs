@@ -1,0 +1,65 @@
+//! More of onnxruntime's operators on quantised integers, as its quantiser writes them in operator form.
+
+use super::{dequantised, quantised};
+use crate::arrays;
+use crate::call::Call;
+use crate::context::Context;
+use crate::error::{Lowered, invalid, unsupported};
+use crate::rules::{linear, pool, softmax};
+use crate::value::Value;
+
+/// QLinearConcat: scale and zero point of the result, then each operand with its own.
+pub(crate) fn concat(context: &mut Context, call: &Call<'_>) -> Lowered<Vec<Value>> {
+    let operands = call.inputs.len().saturating_sub(2) / 3;
+    if operands == 0 || call.inputs.len() != 2 + 3 * operands {
+        return invalid("it has not a scale and a zero point for each operand");
+    }
+    let mut parts = Vec::new();
+    for operand in 0..operands {
+        let first = 2 + 3 * operand;
+        parts.push(dequantised(context, call, [first, first + 1, first + 2], 1)?);
+    }
+    let Some(axis) = call.optional_int("axis")? else { return invalid("it has no axis") };
+    let axis = arrays::axis(axis, parts[0].shape().len())?;
+    let all = context.concat_values(&parts, axis)?;
+    let y = context.tensor_of(&all)?;
+    quantised(context, call, &y, [0, 1])
+}
+
+/// QGemm: both factors with scale and zero point, a bias in units of both scales, and those of the result, if it is quantised.
+pub(crate) fn gemm(context: &mut Context, call: &Call<'_>) -> Lowered<Vec<Value>> {
+    let left = dequantised(context, call, [0, 1, 2], 0)?;
+    let column = usize::from(call.int("transB", 0)? == 0);
+    let right = dequantised(context, call, [3, 4, 5], column)?;
+    let bias = match call.optional_constant(6)? {
+        None => None,
+        Some(bias) => {
+            let (own, other) = (call.constant(1)?, call.constant(4)?);
+            let Some(&scale) = own.array().first() else { return invalid("its first factor has no scale") };
+            let unit = scale * call.float("alpha", 1.0)?;
+            let real = arrays::zip(bias.array(), other.array(), |&bias, &other| Ok(bias * other * unit))?;
+            Some(Value::constant(real))
+        }
+    };
+    let inner = Call { inputs: vec![Some(left), Some(right), bias], opset: call.opset, ..Call::of(call.node) };
+    let y = linear::gemm(context, &inner)?;
+    let [Value::Node(y)] = y.as_slice() else { return invalid("it has no private operand") };
+    if call.input(7).is_none() {
+        return Ok([y.clone().into()].into());
+    }
+    quantised(context, call, y, [7, 8])
+}
+
+/// QLinearSoftmax and QLinearAveragePool.
+pub(crate) fn unary(context: &mut Context, call: &Call<'_>) -> Lowered<Vec<Value>> {
+    if call.int("channels_last", 0)? != 0 {
+        return unsupported("channels in the last axis; optimise the model for another device");
+    }
+    let x = dequantised(context, call, [0, 1, 2], 1)?;
+    let is_softmax = call.operator() == "QLinearSoftmax";
+    let opset = if is_softmax { call.int("opset", 13)? } else { call.opset };
+    let inner = Call { inputs: vec![Some(x)], opset, ..Call::of(call.node) };
+    let y = if is_softmax { softmax::softmax(context, &inner)? } else { pool::average(context, &inner)? };
+    let [Value::Node(y)] = y.as_slice() else { return invalid("it has no private operand") };
+    quantised(context, call, y, [3, 4])
+}
