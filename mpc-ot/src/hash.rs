@@ -8,18 +8,12 @@
 
 use aes::Aes128Enc;
 use aes::cipher::{Array, BlockCipherEncrypt, KeyInit};
+use mpc_ring::kernels::{Cipher, orthomorphism, vectorized};
 use sha2::{Digest, Sha256};
 use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
 /// Blocks that one call of the cipher takes, so that its pipeline is full and they stay in the fastest cache.
 pub(crate) const BATCH: usize = 64;
-
-/// The linear orthomorphism σ.
-#[inline(always)]
-pub(crate) const fn sigma(x: u128) -> u128 {
-    let (low, high) = (x as u64, (x >> 64) as u64);
-    ((high ^ low) as u128) << 64 | high as u128
-}
 
 /// Memory of a hash, kept from one to the next so that it is zeroised once.
 pub(crate) struct Scratch(Zeroizing<[u128; BATCH]>);
@@ -30,12 +24,25 @@ impl Scratch {
     }
 }
 
+/// Adds `from` to `to`, place by place.
+#[inline]
+pub(crate) fn add(to: &mut [u128], from: &[u128]) {
+    let (to, from): (&mut [u64], &[u64]) = (bytemuck::cast_slice_mut(to), bytemuck::cast_slice(from));
+    vectorized(|| to.iter_mut().zip(from).for_each(|(to, from)| *to ^= from));
+}
+
 /// AES-128 with one key.
-pub(crate) struct Permutation(Aes128Enc);
+pub(crate) struct Permutation(Kind);
+
+enum Kind {
+    Vectors(Cipher),
+    Plain(Aes128Enc),
+}
 
 impl Permutation {
     pub(crate) fn keyed(key: u128) -> Self {
-        Self(Aes128Enc::new(&Array::from(key.to_le_bytes())))
+        let plain = || Kind::Plain(Aes128Enc::new(&Array::from(key.to_le_bytes())));
+        Self(Cipher::new(key).map_or_else(plain, Kind::Vectors))
     }
 
     /// The permutation of a public name, within a session.
@@ -46,25 +53,41 @@ impl Permutation {
     /// π(x), in place.
     #[inline]
     pub(crate) fn permute(&self, blocks: &mut [u128]) {
-        swap_on_big_endian(blocks);
-        self.0.encrypt_blocks(Array::cast_slice_from_core_mut(bytemuck::cast_slice_mut(blocks)));
-        swap_on_big_endian(blocks);
+        match &self.0 {
+            Kind::Vectors(cipher) => cipher.encrypt(blocks),
+            Kind::Plain(cipher) => {
+                swap_on_big_endian(blocks);
+                cipher.encrypt_blocks(Array::cast_slice_from_core_mut(bytemuck::cast_slice_mut(blocks)));
+                swap_on_big_endian(blocks);
+            }
+        }
+    }
+
+    /// π(σ(x)), in the scratch memory, for at most [`BATCH`] blocks.
+    #[inline]
+    pub(crate) fn of_images<'s>(&self, blocks: &[u128], scratch: &'s mut Scratch) -> &'s [u128] {
+        let images = &mut scratch.0[..blocks.len()];
+        orthomorphism(blocks, 0, 0, images);
+        self.permute(images);
+        images
     }
 
     /// π(σ(x)) ⊕ σ(x), in place, for at most [`BATCH`] blocks.
     #[inline]
     pub(crate) fn circular(&self, blocks: &mut [u128], scratch: &mut Scratch) {
         let images = &mut scratch.0[..blocks.len()];
-        images.iter_mut().zip(&*blocks).for_each(|(image, &x)| *image = sigma(x));
+        orthomorphism(blocks, 0, 0, images);
+        blocks.copy_from_slice(images);
         self.permute(images);
-        blocks.iter_mut().zip(&*images).for_each(|(x, &image)| *x = sigma(*x) ^ image);
+        add(blocks, images);
     }
 
     /// Fills `blocks` with π(counter), π(counter + 1), …
-    pub(crate) fn count(&self, counter: u128, blocks: &mut [u128]) {
+    pub(crate) fn count(&self, counter: u64, blocks: &mut [u128]) {
         for (batch, blocks) in blocks.chunks_mut(BATCH).enumerate() {
-            let start = counter.wrapping_add((batch * BATCH) as u128);
-            blocks.iter_mut().enumerate().for_each(|(i, block)| *block = start.wrapping_add(i as u128));
+            let start = counter.wrapping_add((batch * BATCH) as u64);
+            let mut places = start..;
+            blocks.iter_mut().zip(&mut places).for_each(|(block, place)| *block = u128::from(place));
             self.permute(blocks);
         }
     }
@@ -111,11 +134,21 @@ impl StringHash {
 pub(crate) struct StringKey(Permutation);
 
 impl StringKey {
-    /// Hashes [`BATCH`] strings in place.
+    /// Makes the hashes of the strings x ⊕ `offset`, for each of the offsets: π(y) ⊕ y with y = σ(x ⊕ `offset` ⊕ tweak).
     #[inline]
-    pub(crate) fn hash(&self, strings: &mut [u128; BATCH], scratch: &mut Scratch) {
-        strings.iter_mut().enumerate().for_each(|(lane, x)| *x ^= lane as u128);
-        self.0.circular(strings, scratch);
+    pub(crate) fn hash<const N: usize>(
+        &self,
+        strings: &[u128; BATCH],
+        offsets: [u128; N],
+        hashes: &mut [[u128; BATCH]; N],
+        scratch: &mut [[u128; BATCH]; N],
+    ) {
+        for (images, offset) in hashes.iter_mut().zip(offsets) {
+            orthomorphism(strings, offset, 1, images);
+        }
+        scratch.copy_from_slice(hashes);
+        self.0.permute(scratch.as_flattened_mut());
+        add(hashes.as_flattened_mut(), scratch.as_flattened());
     }
 }
 

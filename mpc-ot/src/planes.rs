@@ -1,7 +1,7 @@
 //! Between strings of 128 bits and bit planes, 64 strings at a time.
 
 use mpc_ring::bitslice::transpose64;
-use mpc_ring::kernels::vectorized;
+use mpc_ring::kernels::{low_planes, vectorized};
 use mpc_shares::SecretVec;
 use zeroize::{DefaultIsZeroes, Zeroize};
 
@@ -31,19 +31,21 @@ pub(crate) fn blocks_of_planes(planes: &[u64], blocks: &mut [u128]) {
 /// Bit planes `from`.. of 64 strings: `store` gets each plane's number and its word.
 #[inline]
 pub(crate) fn planes_of_strings(strings: &[u128; BLOCK], bits: usize, mut store: impl FnMut(usize, u64)) {
-    /// Fewer planes than this are picked bit by bit.
-    const FEW: usize = 4;
+    /// So many planes or fewer are picked bit by bit.
+    const FEW: usize = 16;
     if bits <= FEW {
-        for bit in 0..bits {
-            let word = strings.iter().enumerate().fold(0, |word, (lane, x)| word | (*x as u64 >> bit & 1) << lane);
-            store(bit, word);
-        }
+        let mut planes = [0; FEW];
+        low_planes(strings, &mut planes[..bits]);
+        planes[..bits].iter().enumerate().for_each(|(bit, &plane)| store(bit, plane));
+        planes.zeroize();
         return;
     }
     let mut half = [0; BLOCK];
     for first in (0..bits).step_by(64) {
-        half.iter_mut().zip(strings).for_each(|(row, x)| *row = (x >> first) as u64);
-        transpose64(&mut half);
+        vectorized(|| {
+            half.iter_mut().zip(strings).for_each(|(row, x)| *row = (x >> first) as u64);
+            transpose64(&mut half);
+        });
         half.iter().take(bits - first).enumerate().for_each(|(bit, &word)| store(first + bit, word));
     }
     half.zeroize();

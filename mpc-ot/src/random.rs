@@ -2,13 +2,12 @@
 
 use alloc::vec::Vec;
 
-use mpc_ring::kernels::vectorized;
 use mpc_ring::packing::words_for;
 use mpc_shares::SecretVec;
 use zeroize::Zeroizing;
 
 use crate::OtError;
-use crate::hash::{Scratch, StringHash, StringKey};
+use crate::hash::{StringHash, StringKey, add};
 use crate::planes::{BLOCK, planes_of_strings};
 
 /// Most words of 64 transfers that one session hashes: their numbers are tweaks, which never repeat.
@@ -166,8 +165,15 @@ impl Tweaked {
 
 /// Memory for the hashes of one word.
 pub(crate) struct Workspace {
-    strings: Zeroizing<[[u128; BLOCK]; 2]>,
-    scratch: Scratch,
+    hashes: Zeroizing<[[u128; BLOCK]; 2]>,
+    scratch: Zeroizing<[[u128; BLOCK]; 2]>,
+}
+
+impl Workspace {
+    fn new() -> Self {
+        let blank = || Zeroizing::new([[0; BLOCK]; 2]);
+        Self { hashes: blank(), scratch: blank() }
+    }
 }
 
 /// An end that takes strings of 64 transfers, for [`Filler`].
@@ -194,21 +200,14 @@ impl Target for SentBatch {
 
     fn put(&mut self, key: &dyn Fn(u32) -> StringKey, delta: u128, word: Word<'_>, work: &mut Workspace) {
         let (words, Word { index, strings, used }) = (words_for(self.batch.count), word);
-        let Workspace { strings: hashed, scratch } = work;
-        let [zero, one] = &mut **hashed;
         for first in (0..self.batch.bits).step_by(PART) {
-            let key = key((first / PART) as u32);
-            zero.copy_from_slice(strings);
-            one.iter_mut().zip(strings).for_each(|(one, string)| *one = string ^ delta);
-            key.hash(zero, scratch);
-            key.hash(one, scratch);
+            key((first / PART) as u32).hash(strings, [0, delta], &mut work.hashes, &mut work.scratch);
+            let [zero, one] = &mut *work.hashes;
+            add(one, zero);
             let bits = PART.min(self.batch.bits - first);
-            vectorized(|| {
-                zero.iter().zip(one.iter_mut()).for_each(|(zero, one)| *one ^= zero);
-                let at = |bit: usize| (first + bit) * words + index;
-                planes_of_strings(zero, bits, |bit, plane| self.zero[at(bit)] = plane & used);
-                planes_of_strings(one, bits, |bit, plane| self.difference[at(bit)] = plane & used);
-            });
+            let at = |bit: usize| (first + bit) * words + index;
+            planes_of_strings(zero, bits, |bit, plane| self.zero[at(bit)] = plane & used);
+            planes_of_strings(one, bits, |bit, plane| self.difference[at(bit)] = plane & used);
         }
     }
 }
@@ -220,18 +219,14 @@ impl Target for ReceivedBatch {
 
     fn put(&mut self, key: &dyn Fn(u32) -> StringKey, _: u128, word: Word<'_>, work: &mut Workspace) {
         let (words, Word { index, strings, used }) = (words_for(self.batch.count), word);
-        let Workspace { strings: hashed, scratch } = work;
-        let [chosen, _] = &mut **hashed;
         planes_of_strings(strings, 1, |_, plane| self.choices[index] = plane & used);
         for first in (0..self.batch.bits).step_by(PART) {
-            let key = key((first / PART) as u32);
-            chosen.copy_from_slice(strings);
-            key.hash(chosen, scratch);
+            let [hashes, scratch] =
+                [&mut work.hashes, &mut work.scratch].map(|work| core::array::from_mut(&mut work[0]));
+            key((first / PART) as u32).hash(strings, [0], hashes, scratch);
             let bits = PART.min(self.batch.bits - first);
-            vectorized(|| {
-                planes_of_strings(chosen, bits, |bit, plane| {
-                    self.chosen[(first + bit) * words + index] = plane & used;
-                });
+            planes_of_strings(&hashes[0], bits, |bit, plane| {
+                self.chosen[(first + bit) * words + index] = plane & used;
             });
         }
     }
@@ -259,7 +254,7 @@ impl<'a, B: Target> Filler<'a, B> {
             filled: Vec::with_capacity(batches.len()),
             position: 0,
             waiting: Zeroizing::new([0; BLOCK]),
-            work: Workspace { strings: Zeroizing::new([[0; BLOCK]; 2]), scratch: Scratch::new() },
+            work: Workspace::new(),
         };
         filler.open();
         filler

@@ -90,7 +90,7 @@ const fn step_words(field: FieldBits) -> usize {
 fn expand(seeds: &[Permutation], counter: u64, rows: &mut [u128], planes: &mut [u128], sum: &mut [u128]) {
     let width = sum.len();
     for (row, seed) in rows.chunks_exact_mut(width).zip(seeds) {
-        seed.count(u128::from(counter), row);
+        seed.count(counter, row);
         if cfg!(target_endian = "big") {
             // So that the words of 64 bits have the same order on every machine.
             row.iter_mut().for_each(|x| *x = x.rotate_left(64));

@@ -6,7 +6,7 @@
 //! # Security
 //! The index of the missing leaf is a secret of the party that lacks it. Each level is walked as a whole, with masks.
 
-use mpc_ring::kernels::vectorized;
+use mpc_ring::kernels::{children, xor_at};
 
 use crate::hash::{BATCH, Permutation, Scratch};
 
@@ -27,19 +27,16 @@ impl Doubling {
         let (parents, right) = nodes.split_at_mut(nodes.len() / 2);
         let mut sums = [0; 2];
         for (left, right) in parents.chunks_mut(BATCH).zip(right.chunks_mut(BATCH)) {
-            right.copy_from_slice(left);
-            match self {
+            let [of_left, of_right] = match self {
                 Self::Independent([first, second]) => {
+                    right.copy_from_slice(left);
                     first.circular(left, scratch);
                     second.circular(right, scratch);
+                    [sum(left), sum(right)]
                 }
-                Self::Correlated(permutation) => {
-                    permutation.circular(left, scratch);
-                    right.iter_mut().zip(&*left).for_each(|(right, left)| *right ^= left);
-                }
-            }
-            sums[0] ^= sum(left);
-            sums[1] ^= sum(right);
+                Self::Correlated(permutation) => children(left, permutation.of_images(left, scratch), right),
+            };
+            sums = [sums[0] ^ of_left, sums[1] ^ of_right];
         }
         sums
     }
@@ -87,13 +84,8 @@ pub(crate) fn grow_punctured(doubling: &Doubling, path: u64, known: impl Fn(usiz
         let at_left = select(taken, known ^ sums[0], of_zero[0]);
         let at_right = select(!taken, known ^ sums[1], of_zero[1]);
         let place = path & ((1 << level) - 1);
-        vectorized(|| {
-            for (index, (left, right)) in left.iter_mut().zip(right).enumerate() {
-                let here = equal_mask(index as u64, place);
-                *left ^= here & at_left;
-                *right ^= here & at_right;
-            }
-        });
+        xor_at(left, u128::MAX, place, at_left);
+        xor_at(right, u128::MAX, place, at_right);
     }
 }
 
@@ -106,11 +98,4 @@ pub(crate) fn mask(bit: u64) -> u128 {
 #[inline(always)]
 fn select(mask: u128, if_ones: u128, if_zero: u128) -> u128 {
     if_zero ^ (mask & (if_ones ^ if_zero))
-}
-
-/// All ones where the numbers, below 2^63, are equal.
-#[inline(always)]
-pub(crate) fn equal_mask(a: u64, b: u64) -> u128 {
-    // 1 where the difference is zero, as it has no highest bit otherwise to borrow from.
-    mask(((a ^ b).wrapping_sub(1)) >> 63)
 }

@@ -9,6 +9,8 @@ mod amx;
 mod avx2;
 #[cfg(target_arch = "x86_64")]
 mod avx512;
+mod blocks;
+mod cipher;
 mod convolution;
 mod gather;
 mod lookup;
@@ -17,6 +19,11 @@ mod ntt;
 mod portable;
 mod tile;
 
+pub use blocks::{
+    PLANE_BLOCKS, children, children_with, low_planes, low_planes_with, orthomorphism, orthomorphism_with, xor_at,
+    xor_at_with,
+};
+pub use cipher::Cipher;
 pub use convolution::{
     Convolution, ShapeError, convolution, convolution_packed, convolution_packed_with, convolution_with, pack_weights,
     pack_weights_with,

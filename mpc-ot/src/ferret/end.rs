@@ -2,6 +2,7 @@
 
 use alloc::vec::Vec;
 
+use mpc_ring::kernels::xor_at;
 use mpc_shares::SecretVec;
 use rand_core::CryptoRng;
 use zeroize::{Zeroize, Zeroizing};
@@ -11,7 +12,7 @@ use super::parameters::ParameterSet;
 use crate::OtError;
 use crate::error::{check_message, check_size};
 use crate::hash::Permutation;
-use crate::tree::{Doubling, equal_mask, grow, grow_punctured};
+use crate::tree::{Doubling, grow, grow_punctured};
 
 const TREES: &str = "the trees of a silent extension";
 const BASE: &str = "the correlated OTs that begin a silent extension";
@@ -173,10 +174,5 @@ impl FerretReceiver {
 /// Makes the missing leaf the sum of all others, which is Δ away from the sender's, and puts the choice bits in the lowest bits.
 fn set_missing_leaf(leaves: &mut [u128], path: u64) {
     let sum = leaves.iter().fold(0, |sum, leaf| sum ^ leaf);
-    let missing = (sum & !1) | 1;
-    mpc_ring::kernels::vectorized(|| {
-        for (index, leaf) in leaves.iter_mut().enumerate() {
-            *leaf = (*leaf & !1) ^ (equal_mask(index as u64, path) & missing);
-        }
-    });
+    xor_at(leaves, !1, path, (sum & !1) | 1);
 }

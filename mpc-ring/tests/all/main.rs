@@ -2,6 +2,7 @@
 #![allow(missing_docs)]
 
 mod bitslice;
+mod blocks;
 mod examples;
 mod fixed_point;
 mod kernels;
