@@ -1,4 +1,4 @@
-//! What is compiled for all rings runs in all of them.
+//! All that a debug build compiles for every ring runs in each of them.
 
 use mpc_nn::instances::run;
 use mpc_ring::RingBits;
