@@ -13,6 +13,7 @@ use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -298,8 +299,17 @@ impl Site {
 /// Sessions at a time that the tests need.
 const MANY: [&str; 4] = ["--max-sessions", "64", "--max-sessions-per-peer", "64"];
 
+/// An address of its own for each service where every loopback address is this machine's, as on Linux: nobody else comes to listen
+/// where one was killed.
 fn listen(at: Option<SocketAddr>) -> String {
-    at.map_or_else(|| "127.0.0.1:0".to_owned(), |at| at.to_string())
+    static LAST: AtomicU16 = AtomicU16::new(0);
+    at.map_or_else(
+        || {
+            let [upper, lower] = (LAST.fetch_add(1, Ordering::Relaxed) + 1).to_be_bytes();
+            if cfg!(target_os = "linux") { format!("127.1.{upper}.{lower}:0") } else { "127.0.0.1:0".to_owned() }
+        },
+        |at| at.to_string(),
+    )
 }
 
 /// A command through a shell that does something before.
@@ -370,7 +380,7 @@ impl<'a> Query<'a> {
     /// As [`start`](Self::start), with a command that is changed in some way.
     pub fn start_as(&self, changed: impl FnOnce(Command) -> Command) -> Asking {
         static NEXT: std::sync::atomic::AtomicUsize = std::sync::atomic::AtomicUsize::new(0);
-        let number = NEXT.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
         let (output, report) = (self.site.path(&format!("y{number}.npy")), self.site.path(&format!("r{number}.json")));
         let process = Process::start("clinic", changed(self.command(&output, &report)));
         let expected = self.samples().flat_map(|seed| self.site.expected[seed].clone()).collect();

@@ -67,6 +67,8 @@ fn a_page_gets_its_result_over_https_whatever_strangers_do() {
     let silent: Vec<_> = (0..100).map(|_| TcpStream::connect(at).unwrap()).collect();
     // Each has its moment before it gives way.
     assert!((0..500).any(|_| is_alive(&north.pages)));
+    // Those who wait now came at different times: after this, each of them has had its moment.
+    std::thread::sleep(Duration::from_secs(2));
     let mut slow = TcpStream::connect(at).unwrap();
     slow.write_all(&[0x16, 3, 1, 2, 0, 1]).unwrap();
     answers(&site);
