@@ -84,7 +84,10 @@ impl Cost {
         let parameters =
             graph.parameters().into_iter().map(|parameter| parameter.shape.iter().product::<usize>() as u64);
         let has_dealer = settings.correlations == Correlations::Dealt;
-        let audit = || phase(settings.parties, |_| audit_traffic::<R>(&plan.requests(), settings.parties));
+        let audit = || {
+            let traffic = audit_traffic::<R>(&plan.requests(), settings.parties);
+            phase(settings.parties, |_| traffic)
+        };
         Self {
             model: model.to_owned(),
             parties: settings.parties,

@@ -166,7 +166,8 @@ fn sleeping(mut transport: MemoryTransport) -> MemoryTransport {
 /// Boxed, so that what waits is compiled once for each result and not for each protocol.
 type Pending<'a, T> = Pin<Box<dyn Future<Output = T> + 'a>>;
 
-fn block_on<'a, T>(future: impl Future<Output = T> + 'a) -> T {
+/// As smol's, but compiled once for each result and not for each future.
+pub fn block_on<'a, T>(future: impl Future<Output = T> + 'a) -> T {
     smol::block_on(Box::pin(future) as Pending<T>)
 }
 

@@ -267,8 +267,17 @@ mod tests {
         }
     }
 
-    /// Calls `test` with the address of a server, which ends with it.
     fn with_server(limits: HttpLimits, test: impl FnOnce(SocketAddr)) {
+        with_server_of(Arc::new(Five), None, limits, test);
+    }
+
+    /// Calls `test` with the address of a server, which ends with it.
+    pub(super) fn with_server_of<H: Handler + Send + Sync>(
+        handler: Arc<H>,
+        certificate: Option<PageCertificate>,
+        limits: HttpLimits,
+        test: impl FnOnce(SocketAddr),
+    ) {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
         let (open, closed) = smol::channel::bounded::<()>(1);
@@ -276,7 +285,7 @@ mod tests {
             let stopped = async {
                 let _ = closed.recv().await;
             };
-            smol::block_on(serve(Arc::new(Five), listener, Plain, limits, stopped)).unwrap();
+            smol::block_on(serve_pages(handler, (listener, certificate), limits, stopped)).unwrap();
         });
         test(address);
         drop(open);

@@ -303,13 +303,14 @@ const MANY: [&str; 4] = ["--max-sessions", "64", "--max-sessions-per-peer", "64"
 /// where one was killed.
 fn listen(at: Option<SocketAddr>) -> String {
     static LAST: AtomicU16 = AtomicU16::new(0);
-    at.map_or_else(
-        || {
+    match at {
+        Some(at) => at.to_string(),
+        None if cfg!(target_os = "linux") => {
             let [upper, lower] = (LAST.fetch_add(1, Ordering::Relaxed) + 1).to_be_bytes();
-            if cfg!(target_os = "linux") { format!("127.1.{upper}.{lower}:0") } else { "127.0.0.1:0".to_owned() }
-        },
-        |at| at.to_string(),
-    )
+            format!("127.1.{upper}.{lower}:0")
+        }
+        None => "127.0.0.1:0".to_owned(),
+    }
 }
 
 /// A command through a shell that does something before.

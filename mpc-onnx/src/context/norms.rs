@@ -48,28 +48,23 @@ impl Context {
         Ok(Standardised { centred: centred?, root, part })
     }
 
-    /// x and 1 / √(mean of x² + ε) over axes, which are to be multiplied.
-    pub(crate) fn by_root_mean_square(&mut self, x: &Tensor, axes: &[usize], epsilon: f32) -> Lowered<[Tensor; 2]> {
-        let (wide, squares) = self.wide_and_squares(x)?;
-        let mean = self.mean(&squares, axes)?;
-        Ok([wide, self.inverse_root(&mean, epsilon)?])
-    }
-
-    /// x and 1 / √(sum of x² + ε) over axes, which are to be multiplied.
-    pub(crate) fn by_root_of_squares(&mut self, x: &Tensor, axes: &[usize], epsilon: f32) -> Lowered<[Tensor; 2]> {
-        let (wide, squares) = self.wide_and_squares(x)?;
-        let sum = self.sum(&squares, axes)?;
-        Ok([wide, self.inverse_root(&sum, epsilon)?])
+    /// x and 1 / √(mean of x² + ε) over axes, or with their sum, which are to be multiplied.
+    pub(crate) fn by_root_of_squares(
+        &mut self,
+        x: &Tensor,
+        axes: &[usize],
+        epsilon: f32,
+        is_mean: bool,
+    ) -> Lowered<[Tensor; 2]> {
+        let (wide, squared) = (self.rounded(x, FINER)?, self.rounded(x, FINER_SQUARE)?);
+        let squares = self.square(&squared)?;
+        let squares = if is_mean { self.mean(&squares, axes)? } else { self.sum(&squares, axes)? };
+        Ok([wide, self.inverse_root(&squares, epsilon)?])
     }
 
     pub(super) fn note_reduction(&mut self, y: &Tensor, source: &Tensor, axes: &[usize], is_mean: bool) {
         let (source, axes) = (source.clone(), axes.to_vec());
         self.reductions.insert(y.id, Reduction { source, axes, is_mean });
-    }
-
-    fn wide_and_squares(&mut self, x: &Tensor) -> Lowered<(Tensor, Tensor)> {
-        let (wide, squared) = (self.rounded(x, FINER)?, self.rounded(x, FINER_SQUARE)?);
-        Ok((wide, self.square(&squared)?))
     }
 
     fn inverse_root(&mut self, x: &Tensor, epsilon: f32) -> Lowered<Tensor> {
@@ -95,11 +90,7 @@ impl Context {
         if squared != x.id {
             return Ok(None);
         }
-        let [wide, root] = if is_mean {
-            self.by_root_mean_square(x, &axes, epsilon)?
-        } else {
-            self.by_root_of_squares(x, &axes, epsilon)?
-        };
+        let [wide, root] = self.by_root_of_squares(x, &axes, epsilon, is_mean)?;
         self.multiply(&wide, &root).map(Some)
     }
 

@@ -51,13 +51,10 @@ pub(crate) fn flexible_scores(context: &mut Context, call: &Call<'_>) -> Lowered
 
 /// Keys and values for each head of the queries: each head of theirs serves several in a row.
 fn served(context: &mut Context, query: &Value, [key, value]: [&Value; 2]) -> Lowered<[Value; 2]> {
-    let (&[_, heads, _, size], &[_, own, ..], &[_, value_heads, ..]) = (query.shape(), key.shape(), value.shape())
+    let (&[_, heads, _, size], &[_, own, _, _], &[_, value_heads, _, _]) = (query.shape(), key.shape(), value.shape())
     else {
         return invalid("its operands have not four axes");
     };
-    if key.shape().len() != 4 || value.shape().len() != 4 {
-        return invalid("its operands have not four axes");
-    }
     if own != value_heads || own == 0 || heads % own != 0 || size == 0 {
         return invalid("its heads do not fit together");
     }

@@ -266,7 +266,7 @@ pub(super) fn last_axis(
     let x = call.tensor(0)?;
     let axes = [x.rank().saturating_sub(1)];
     if is_root_mean_square {
-        let [wide, root] = context.by_root_mean_square(x, &axes, epsilon)?;
+        let [wide, root] = context.by_root_of_squares(x, &axes, epsilon, true)?;
         return Ok([scaled(context, call, &wide, &root)?.into()].into());
     }
     standardised_and_scaled(context, call, x, &axes, epsilon)
@@ -274,7 +274,8 @@ pub(super) fn last_axis(
 
 pub(super) fn root_mean_square(context: &mut Context, call: &Call<'_>) -> Lowered<Vec<Value>> {
     let x = call.tensor(0)?;
-    let [wide, root] = context.by_root_mean_square(x, &last_axes(call, x)?, call.float("epsilon", 1e-5)?)?;
+    let (axes, epsilon) = (last_axes(call, x)?, call.float("epsilon", 1e-5)?);
+    let [wide, root] = context.by_root_of_squares(x, &axes, epsilon, true)?;
     Ok([scaled(context, call, &wide, &root)?.into()].into())
 }
 
@@ -289,7 +290,7 @@ pub(super) fn lp(context: &mut Context, call: &Call<'_>) -> Lowered<Vec<Value>> 
         }
         2 => {
             // Far below the last place of fixed point; in floats it keeps 0 / 0 from being infinite.
-            let [wide, root] = context.by_root_of_squares(x, &[axis], 1e-12)?;
+            let [wide, root] = context.by_root_of_squares(x, &[axis], 1e-12, false)?;
             context.multiply(&wide, &root)?
         }
         p => return unsupported(format!("norms of order {p}; 1 and 2 are")),

@@ -1,11 +1,11 @@
 //! Shared by the tests: parties on one thread or on many, secrets, and what a party sees.
 #![allow(dead_code, reason = "not every test file uses everything")]
 
-use std::pin::Pin;
 use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
+pub use mpc_protocols::in_process::block_on;
 use mpc_protocols::in_process::run_on_one_thread;
 use mpc_protocols::{CorrelationSource, Dealer, Party, ProtocolError, Request};
 use mpc_ring::Ring;
@@ -13,11 +13,6 @@ use mpc_shares::{ArithmeticShares, BinaryShares, Prg, Seed};
 use mpc_transport::{Link, Traffic, Transport, TransportError, memory_link};
 use proptest::prelude::*;
 use proptest::sample::select;
-
-/// As smol's, but compiled once for each result and not for each future.
-pub fn block_on<'a, T>(future: impl Future<Output = T> + 'a) -> T {
-    smol::block_on(Box::pin(future) as Pin<Box<dyn Future<Output = T> + 'a>>)
-}
 
 /// Long enough that only a deadlock reaches it.
 pub const PATIENT: Duration = Duration::from_secs(20);

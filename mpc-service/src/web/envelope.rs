@@ -112,8 +112,8 @@ impl Posted {
 
 /// The address in its field, if there is one.
 fn address(field: [u8; ADDRESS_BYTES]) -> Result<Option<String>, Problem> {
-    let (length, text) = field.split_at(2);
-    let length = length.iter().rev().fold(0, |sum, &byte| sum << 8 | usize::from(byte));
+    let mut text = &field[..];
+    let length = usize::from(u16::from_le_bytes(take(&mut text)?));
     let (text, zeros) = text.split_at_checked(length).ok_or(Problem::Address)?;
     if zeros.iter().any(|byte| *byte != 0) {
         return Err(Problem::Address);

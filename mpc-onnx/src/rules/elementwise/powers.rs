@@ -68,7 +68,7 @@ fn private_power(context: &mut Context, x: &Tensor, y: &Tensor) -> Lowered<Tenso
     if !is_whole {
         return Ok(power);
     }
-    let two = ArrayD::from_elem(ndarray::IxDyn(&[]), 2.0);
+    let two = arrays::scalar_like(2.0);
     let is_odd = rounding::remainder(context, y, &Divisor::Constant(&two), false)?;
     let not_below = context.function(x, Function::Step)?;
     let is_below = not(context, &not_below)?;

@@ -10,6 +10,7 @@ use tempfile::TempDir;
 use x509_cert::der::Document;
 use x509_cert::der::pem::LineEnding;
 
+use super::super::tests::with_server_of;
 use super::*;
 use crate::at_rest::private_file::write_private;
 
@@ -83,20 +84,8 @@ impl Handler for Hello {
 
 const LIMITS: HttpLimits = HttpLimits { connections: 4, head: Duration::from_secs(60), time: Duration::from_secs(60) };
 
-/// Calls `test` with the address of a server, which ends with it.
 fn with_server(certificate: PageCertificate, limits: HttpLimits, test: impl FnOnce(SocketAddr)) {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = listener.local_addr().unwrap();
-    let (open, closed) = smol::channel::bounded::<()>(1);
-    let serving = thread::spawn(move || {
-        let stopped = async {
-            let _ = closed.recv().await;
-        };
-        smol::block_on(serve_pages(Arc::new(Hello), (listener, Some(certificate)), limits, stopped)).unwrap();
-    });
-    test(address);
-    drop(open);
-    serving.join().unwrap();
+    with_server_of(Arc::new(Hello), Some(certificate), limits, test);
 }
 
 /// All that comes back over TLS to a request, and the certificate that the server has shown.
