@@ -15,6 +15,8 @@ use pyo3::prelude::*;
 #[pymodule]
 mod _native {
     #[pymodule_export]
+    const MAX_BATCH: u32 = mpc_service::at_rest::prepared::MAX_BATCH;
+    #[pymodule_export]
     use crate::client::Client;
     #[pymodule_export]
     use crate::network::Network;

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 use mpc_ring::in_ring;
 use mpc_service::PublicModel;
+use mpc_service::at_rest::prepared::MAX_BATCH;
 
 use crate::arguments::ConnectArguments;
 use crate::failure::Failure;
@@ -25,7 +26,7 @@ pub struct PrepareArguments {
     #[command(flatten)]
     connect: ConnectArguments,
     /// How many inferences.
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=i64::from(MAX_BATCH)))]
     count: u32,
     /// Audits the dealer: so many of the inferences are drawn once all are there, destroyed, and dealt again.
     ///

@@ -12,9 +12,6 @@ from ._errors import InputError
 from ._progress import bar
 from ._tables import Report
 
-#: The most inferences of one batch.
-_MAX_PREPARED = 100_000
-
 
 class Client:
     """A data owner: queries servers of a packed model, ``mpc serve``, with inputs of its own.
@@ -84,14 +81,13 @@ class Client:
             ServiceError: whose class says whose fault it is.
 
         """
-        if self._native is None:
-            raise ValueError("this client is closed")
-        if not 1 <= count <= _MAX_PREPARED:
-            raise InputError(f"count={count}: 1 to {_MAX_PREPARED:,} inferences")
+        native = self._open()
+        if not 1 <= count <= _native.MAX_BATCH:
+            raise InputError(f"count={count}: 1 to {_native.MAX_BATCH:,} inferences")
         if not 0 <= audit < count:
             raise InputError(f"audit={audit}: fewer than the {count} that are prepared, so that some are left")
         with bar(progress, "prepare", unit="inference") as update:
-            return self._native.prepare(count, audit, store, update)
+            return native.prepare(count, audit, store, update)
 
     def query(
         self, x: _arrays.Inputs, *, store: str | os.PathLike[str] | None = None, progress: bool | None = None
@@ -109,12 +105,16 @@ class Client:
             ServiceError: whose class says whose fault it is.
 
         """
-        if self._native is None:
-            raise ValueError("this client is closed")
+        native = self._open()
         with bar(progress, "query") as update:
-            named, report = self._native.query(_arrays.given(x, self._names), store, update)
+            named, report = native.query(_arrays.given(x, self._names), store, update)
         self.report = Report.of_query(json.loads(report))
         return _arrays.outputs(named, {}) if named else None
+
+    def _open(self) -> _native.Client:
+        if self._native is None:
+            raise ValueError("this client is closed")
+        return self._native
 
     def close(self) -> None:
         """Forget the key."""

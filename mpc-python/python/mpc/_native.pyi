@@ -11,6 +11,8 @@ _Outputs = list[tuple[str, npt.NDArray[np.float64]]]
 _Shapes = list[tuple[str, list[int]]]
 _Progress = Optional[Callable[[int, int, str], None]]
 
+MAX_BATCH: int
+
 class Settings:
     def __new__(
         cls,
