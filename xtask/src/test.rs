@@ -30,7 +30,7 @@ use crate::workspace::Workspace;
 ///
 /// Runs one step after another; a step that fails does not stop the others. At the end come a table, the failures once
 /// more, and a line `N passed, M failed`. The exit status is 1 if any step failed, or if they took more than 3,600 s
-/// together. From an empty target folder two idle processors took 1,800 s; 600 s are the aim.
+/// together. From an empty target folder two idle processors took 1,215 s; 600 s are the aim.
 #[derive(Debug, clap::Args)]
 pub struct TestArguments {
     /// Runs only these steps (see --list).
