@@ -47,7 +47,7 @@ impl<R: Ring> Deal<R> for BeaverTriple<R> {
     async fn deal(map: &Bilinear, dealing: &mut Dealing<'_, R>) -> Result<(), ProtocolError> {
         let (a, b) = (dealing.uniform(), dealing.uniform());
         let mut c = SecretVec::zeros(map.output_len());
-        map.accumulate(&a, &b, &mut c);
+        map.accumulate_modulo(dealing.width(), &a, &b, &mut c);
         dealing.dealt(&c).await
     }
 
@@ -112,8 +112,8 @@ pub async fn multiply<R: Ring>(
     let (d, e) = opened.split_at(x.len());
     // x∗y = c + d∗b + (a + d)∗e, where party 0 alone adds the public d to its share of a.
     a.add_public(party.index(), d)?;
-    map.accumulate(d, b.elements(), c.elements_mut());
-    map.accumulate(a.elements(), e, c.elements_mut());
+    map.accumulate_modulo(width, d, b.elements(), c.elements_mut());
+    map.accumulate_modulo(width, a.elements(), e, c.elements_mut());
     let shape = if matches!(map, Bilinear::Elementwise { .. }) { x.shape().to_vec() } else { map.output_shape() };
     Ok(c.reshape(&shape)?)
 }

@@ -5,7 +5,9 @@ use alloc::vec;
 use alloc::vec::Vec;
 use core::fmt;
 use mpc_ring::Ring;
-use mpc_ring::kernels::{Convolution, MatrixProduct, convolution, convolution_packed, matrix_product, pack_weights};
+use mpc_ring::kernels::{
+    Convolution, MatrixProduct, convolution_modulo, convolution_packed, matrix_product, pack_weights,
+};
 use mpc_shares::SecretVec;
 use once_cell::race::OnceBox;
 use serde::{Deserialize, Serialize};
@@ -106,6 +108,15 @@ impl Bilinear {
     /// # Panics
     /// If an operand does not have the map's number of elements.
     pub fn accumulate<R: Ring>(&self, left: &[R], right: &[R], output: &mut [R]) {
+        self.accumulate_modulo(R::BITS, left, right, output);
+    }
+
+    /// As [`accumulate`](Self::accumulate), of which the `width` low bits are read: what is above them is arbitrary. Some
+    /// convolutions take fewer multiplications then.
+    ///
+    /// # Panics
+    /// As for [`accumulate`](Self::accumulate).
+    pub fn accumulate_modulo<R: Ring>(&self, width: u32, left: &[R], right: &[R], output: &mut [R]) {
         match self {
             Self::Elementwise { .. } => {
                 for ((z, &x), &y) in output.iter_mut().zip(left).zip(right) {
@@ -126,7 +137,7 @@ impl Bilinear {
             }
             Self::Convolution(shape) => {
                 let mut scratch = SecretVec::zeros(self.scratch_len());
-                convolution(shape, left, right, output, &mut scratch);
+                convolution_modulo(width, shape, left, right, output, &mut scratch);
             }
         }
     }
@@ -174,17 +185,17 @@ impl<R: Ring> FixedRight<R> {
         if packed.map == *map { &packed.elements } else { &[] }
     }
 
-    /// `output` += `left` ∗ this.
+    /// `output` += `left` ∗ this, modulo 2^`width`.
     ///
     /// # Panics
     /// If an operand does not have the map's number of elements.
-    pub(crate) fn accumulate(&self, map: &Bilinear, left: &[R], output: &mut [R]) {
+    pub(crate) fn accumulate(&self, width: u32, map: &Bilinear, left: &[R], output: &mut [R]) {
         match (map, self.pack(map)) {
             (Bilinear::Convolution(shape), packed) if !packed.is_empty() => {
                 let mut scratch = SecretVec::zeros(shape.scratch_len());
                 convolution_packed(shape, left, &self.elements, packed, output, &mut scratch);
             }
-            _ => map.accumulate(left, &self.elements, output),
+            _ => map.accumulate_modulo(width, left, &self.elements, output),
         }
     }
 }

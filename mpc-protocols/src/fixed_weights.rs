@@ -121,7 +121,7 @@ impl<R: Ring> Deal<R> for FixedWeightProduct<R> {
         check_len("fixed weights, mask", map.right_len(), weights.len())?;
         check_len("fixed weights, input", map.left_len(), a.len())?;
         let mut c = SecretVec::zeros(map.output_len());
-        weights.accumulate(&map, a, &mut c);
+        weights.accumulate(dealing.width(), &map, a, &mut c);
         dealing.dealt(&c).await
     }
 
@@ -232,11 +232,11 @@ impl<R: Ring> FixedWeights<R> {
         check_len("fixed weights, input", map.left_len(), mask.len())?;
         if self.difference.len() > 0 {
             let (mask, mut sums) = (mask.copy(), offset.all());
-            self.difference.accumulate(&map, &mask, &mut sums);
+            self.difference.accumulate(width, &map, &mask, &mut sums);
             offset = AtRest::packed(&sums, width);
         }
         self.shares.pack(&map);
-        Ok(PreparedProduct { map, offset })
+        Ok(PreparedProduct { map, width, offset })
     }
 
     /// Shares of x ∗ W modulo 2^w, w being the width of the layer's pair, in the shape of the map's output: one local
@@ -291,11 +291,11 @@ impl<R: Ring> FixedWeights<R> {
         opened: &OpenedInput<R>,
         product: PreparedProduct<R>,
     ) -> Result<ArithmeticShares<R>, ProtocolError> {
-        let PreparedProduct { map, offset } = product;
+        let PreparedProduct { map, width, offset } = product;
         let mut offset = offset.shares();
         if let Some(opened) = &opened.0 {
             check_len("fixed weights, input", map.left_len(), opened.len())?;
-            self.shares.accumulate(&map, opened, offset.elements_mut());
+            self.shares.accumulate(width, &map, opened, offset.elements_mut());
         }
         Ok(offset.reshape(&map.output_shape())?)
     }
@@ -313,6 +313,7 @@ pub struct PreparedLayer<R: Ring> {
 #[derive(Debug)]
 pub struct PreparedProduct<R: Ring> {
     map: Bilinear,
+    width: u32,
     offset: AtRest<R>,
 }
 

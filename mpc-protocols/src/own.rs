@@ -207,7 +207,7 @@ impl OwnInference<'_> {
                 let &Product { map, width } = product;
                 let (a, b) = (maker.random::<E>(map.left_len(), width), maker.random::<E>(map.right_len(), width));
                 let mut c = product.make(&mut maker.pair, Some(&a), Some(&b)).await?;
-                map.accumulate(&a, &b, &mut c);
+                map.accumulate_modulo(width, &a, &b, &mut c);
                 put_all(shares, &[&a, &b, &c]);
                 Ok(())
             }
@@ -268,7 +268,7 @@ impl OwnInference<'_> {
         let (x, y) = (encrypts.then_some(&a[..]), evaluates.then_some(&w[..]));
         let mut c = product.make(&mut maker.pair, x, y).await?;
         if encrypts && evaluates {
-            map.accumulate(&a, &w, &mut c);
+            map.accumulate_modulo(width, &a, &w, &mut c);
         }
         if is_given {
             put_all(shares, &[&c]);

@@ -25,8 +25,8 @@ pub use blocks::{
 };
 pub use cipher::Cipher;
 pub use convolution::{
-    Convolution, ShapeError, convolution, convolution_packed, convolution_packed_with, convolution_with, pack_weights,
-    pack_weights_with,
+    Convolution, ShapeError, convolution, convolution_modulo, convolution_modulo_with, convolution_packed,
+    convolution_packed_with, convolution_with, pack_weights, pack_weights_with,
 };
 pub use gather::{gather_xor, gather_xor_with};
 pub use lookup::{TABLE_BLOCK, Tables, lookup, lookup_with};
@@ -136,12 +136,37 @@ impl Backend {
 /// ```
 #[inline]
 pub fn vectorized<T>(work: impl FnOnce() -> T) -> T {
+    vectorized_whole(Inlined(work))
+}
+
+/// Work for [`vectorized_whole`]. Its `run` is always inlined, whatever its size.
+pub(crate) trait Work {
+    type Output;
+
+    fn run(self) -> Self::Output;
+}
+
+/// A closure, as far as the compiler inlines it.
+struct Inlined<F>(F);
+
+impl<T, F: FnOnce() -> T> Work for Inlined<F> {
+    type Output = T;
+
+    #[inline(always)]
+    fn run(self) -> T {
+        (self.0)()
+    }
+}
+
+/// As [`vectorized`], all of it compiled for this machine's vectors.
+#[inline]
+pub(crate) fn vectorized_whole<W: Work>(work: W) -> W::Output {
     match Backend::detect() {
         #[cfg(target_arch = "x86_64")]
         Backend::Avx2 => avx2::vectorized(work),
         #[cfg(target_arch = "x86_64")]
         Backend::Avx512 | Backend::Amx => avx512::vectorized(work),
-        _ => work(),
+        _ => work.run(),
     }
 }
 

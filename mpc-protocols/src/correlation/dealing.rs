@@ -149,6 +149,11 @@ impl<'a, R: Ring> Dealing<'a, R> {
         assert_eq!(field.map(|field| field.len), Some(len), "{field:?}");
     }
 
+    /// The bits of the next field.
+    pub(crate) fn width(&self) -> u32 {
+        self.fields.as_slice().first().map_or(0, |field| field.bits)
+    }
+
     /// The weight mask of an index.
     pub(crate) fn weight_mask(&self, mask: usize) -> Result<&FixedRight<R>, ProtocolError> {
         let known = self.weight_masks.len();

@@ -3,8 +3,8 @@
 use core::arch::x86_64::*;
 
 use crate::kernels::lookup::{TABLE_BLOCK, Tables};
-use crate::kernels::portable;
 use crate::kernels::tile::{Tile, TileShape};
+use crate::kernels::{Work, portable};
 
 cpufeatures::new!(features, "avx512f", "avx512dq");
 
@@ -155,10 +155,10 @@ fn lookup_vectorized(tables: &Tables, indices: &[u32; TABLE_BLOCK], shift: u32, 
 }
 
 /// Runs `work`, compiled for these instructions as far as it is inlined.
-pub(super) fn vectorized<T>(work: impl FnOnce() -> T) -> T {
+pub(super) fn vectorized<W: Work>(work: W) -> W::Output {
     #[target_feature(enable = "avx512f,avx512dq")]
-    fn compiled<T>(work: impl FnOnce() -> T) -> T {
-        work()
+    fn compiled<W: Work>(work: W) -> W::Output {
+        work.run()
     }
     assert!(is_available());
     // SAFETY: the instructions are available.

@@ -9,6 +9,7 @@ mod gather;
 mod packed;
 mod parts;
 mod shape;
+mod winograd;
 
 use core::ops::Range;
 
@@ -18,6 +19,7 @@ use crate::ring::Ring;
 
 use blocks::{Blocks, Copied, copy_padded, tap_offsets};
 use parts::Operands;
+use winograd::Cuts;
 
 pub(super) use blocks::even_parts;
 pub use packed::{convolution_packed, convolution_packed_with, pack_weights, pack_weights_with};
@@ -39,7 +41,8 @@ impl Convolution {
             return 0;
         }
         let copied = if group.is_contiguous() { 0 } else { Blocks::new(&group).copy_len() };
-        (copied + gather::panel_len(&group)).max(packed::scratch_len(&group))
+        let direct = (copied + gather::panel_len(&group)).max(packed::scratch_len(&group));
+        Cuts::new(&group, self.batch).map_or(direct, |cuts| direct.max(cuts.scratch_len(&group)))
     }
 }
 
@@ -77,10 +80,52 @@ pub fn convolution_with<R: Ring>(
     output: &mut [R],
     scratch: &mut [R],
 ) {
+    convolution_modulo_with(backend, R::BITS, shape, input, weights, output, scratch);
+}
+
+/// As [`convolution`], of which the `bits` low bits are read: what is above them is arbitrary. Six bits less than the ring has
+/// let a kernel of 2 to 5 taps along each axis take fewer multiplications, one of 3×3 a quarter.
+///
+/// # Panics
+/// As [`convolution`] does.
+pub fn convolution_modulo<R: Ring>(
+    bits: u32,
+    shape: &Convolution,
+    input: &[R],
+    weights: &[R],
+    output: &mut [R],
+    scratch: &mut [R],
+) {
+    convolution_modulo_with(Backend::detect(), bits, shape, input, weights, output, scratch);
+}
+
+/// [`convolution_modulo`] by a given backend.
+///
+/// # Panics
+/// As [`convolution`] does, and if the backend is not available on this machine.
+pub fn convolution_modulo_with<R: Ring>(
+    backend: Backend,
+    bits: u32,
+    shape: &Convolution,
+    input: &[R],
+    weights: &[R],
+    output: &mut [R],
+    scratch: &mut [R],
+) {
     let operands = Operands { shape: *shape, input, weights, packed: &[], output, scratch };
     operands.check(backend);
     operands.for_each_part(|Operands { shape, input, weights, output, scratch, .. }| {
-        convolve_part(backend, &shape, input, weights, output, scratch);
+        let group = shape.group();
+        // A part of a convolution may have its products saved where the whole, whose scratch it has, would not.
+        let is_chosen = |cuts: &Cuts| {
+            winograd::is_exact::<R>(bits)
+                && cuts.pay(&group, shape.batch, backend)
+                && cuts.scratch_len(&group) <= scratch.len()
+        };
+        match Cuts::new(&group, shape.batch).filter(is_chosen) {
+            Some(cuts) => winograd::convolve(backend, &cuts, &shape, input, weights, output, scratch),
+            None => convolve_part(backend, &shape, input, weights, output, scratch),
+        }
     });
 }
 

@@ -4,8 +4,8 @@ use std::ops::Range;
 
 use mpc_ring::kernels::{gather_xor_with, lookup_with};
 use mpc_ring::{
-    Backend, Convolution, MatrixProduct, Ring, ShapeError, convolution, convolution_packed, convolution_packed_with,
-    convolution_with, matrix_product, matrix_product_with, pack_weights, pack_weights_with,
+    Backend, Convolution, MatrixProduct, Ring, ShapeError, convolution, convolution_modulo_with, convolution_packed,
+    convolution_packed_with, convolution_with, matrix_product, matrix_product_with, pack_weights, pack_weights_with,
 };
 use proptest::prelude::*;
 use rand_chacha::ChaCha8Rng;
@@ -84,6 +84,12 @@ fn check_convolution<R: Ring>(shape: &Convolution, seed: u64) {
         let mut output = start.clone();
         convolution_packed_with(backend, shape, &input, &weights, &packed, &mut output, &mut scratch);
         assert!(output == expected, "{backend:?}, packed, {} bits {shape:?}", R::BITS);
+        for bits in [R::BITS - 6, R::BITS - 5] {
+            let mut output = start.clone();
+            convolution_modulo_with(backend, bits, shape, &input, &weights, &mut output, &mut scratch);
+            let low = |elements: &[R]| elements.iter().map(|&element| element & R::low_mask(bits)).collect::<Vec<_>>();
+            assert!(low(&output) == low(&expected), "{backend:?} modulo 2^{bits} {shape:?}");
+        }
     }
 }
 
@@ -218,6 +224,33 @@ fn convolutions_of_many_blocks() {
         Convolution { groups: 8, batch: 3, ..square([8, 16], 14, 5, 2, 2) },
     ] {
         check_convolution_in_every_ring(&shape, 11);
+    }
+}
+
+#[test]
+fn layers_of_networks_are_right_modulo_less() {
+    // All cuts: one block and many, one chunk of channels and many, tiles that are not full, several images, groups.
+    let layers = [
+        square([16, 16], 32, 3, 1, 1),
+        Convolution { batch: 3, ..square([64, 72], 8, 3, 1, 1) },
+        Convolution { batch: 2, groups: 2, ..square([64, 48], 16, 3, 1, 1) },
+        square([400, 9], 28, 3, 1, 1),
+        square([100, 100], 20, 3, 1, 1),
+        square([24, 40], 20, 5, 1, 0),
+        square([40, 40], 33, 3, 1, 0),
+        Convolution { padding: [0, 9, 2, 0], ..Convolution::valid([20, 31], [40, 13], [3, 3]) },
+    ];
+    for (seed, shape) in layers.iter().enumerate() {
+        check_convolution_in_every_ring(shape, seed as u64);
+        let operands = [shape.input_len(), shape.weight_len()].map(|len| random_elements::<u64>(len, seed as u64));
+        let mut outputs = [(); 2].map(|()| vec![0; shape.output_len()]);
+        let mut scratch = vec![0; shape.scratch_len()];
+        for (bits, output) in [64, 58].into_iter().zip(&mut outputs) {
+            convolution_modulo_with(Backend::detect(), bits, shape, &operands[0], &operands[1], output, &mut scratch);
+        }
+        if !matches!(Backend::detect(), Backend::Avx512 | Backend::Amx) {
+            assert!(outputs[0] != outputs[1], "{shape:?} takes fewer multiplications");
+        }
     }
 }
 

@@ -1,0 +1,122 @@
+//! How a convolution is cut for its transforms, and whether they pay.
+
+use super::transforms::LANES;
+use super::{ALL_POINTS, POINTS, distance, outputs_of};
+use crate::kernels::Backend;
+use crate::kernels::convolution::shape::Convolution;
+
+/// The kernels that are transformed so.
+const KERNELS: [[usize; 2]; 2] = [[3, 3], [5, 5]];
+/// Elements of a block's transformed input, or of a chunk's transformed weights: both stay in the second-level cache.
+const SMALL: usize = 1 << 14;
+/// Those of a block if weights are transformed for each block again, which a large block repays.
+const LARGE: usize = 1 << 16;
+/// Transformed weights that are kept for all blocks.
+const KEPT: usize = 1 << 18;
+
+/// The time that transforms take, in products of the backend's tiles: measured, and rounded up.
+#[derive(Clone, Copy)]
+struct Costs {
+    /// Columns of a vector, which are computed together.
+    lanes: usize,
+    /// The products that a tile takes no matter how many terms its sums have, for each.
+    tile: usize,
+    /// A weight to all points.
+    weight: usize,
+    /// A tile of one channel, to all points or back.
+    tile_of_channel: usize,
+}
+
+impl Costs {
+    /// With vectors of 256 bits, as of the default that scratch is for.
+    const SHORT: Self = Self { lanes: 4, tile: 12, weight: 180, tile_of_channel: 200 };
+    /// With vectors of 512 bits products take two fifths of the time.
+    const LONG: Self = Self { lanes: 8, tile: 24, weight: 450, tile_of_channel: 500 };
+
+    fn of(backend: Backend) -> Self {
+        match backend {
+            Backend::Portable | Backend::Avx2 => Self::SHORT,
+            Backend::Avx512 | Backend::Amx => Self::LONG,
+        }
+    }
+}
+
+/// The cuts of one group of a convolution.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::kernels::convolution) struct Cuts {
+    /// Outputs of a tile, vertically and horizontally.
+    pub(super) outputs: [usize; 2],
+    /// Tiles of an image, vertically and horizontally.
+    pub(super) tiles: [usize; 2],
+    /// Rows of tiles in a block.
+    pub(super) rows: usize,
+    /// Output channels in a chunk.
+    pub(super) channels: usize,
+}
+
+impl Cuts {
+    /// The cuts of `group`, of so many images, or nothing where fewer multiplications pay with no backend.
+    pub(in crate::kernels::convolution) fn new(group: &Convolution, images: usize) -> Option<Self> {
+        let Convolution { input_channels, output_channels, kernel, .. } = *group;
+        if !KERNELS.contains(&kernel) || group.stride != [1; 2] || group.dilation != [1; 2] {
+            return None;
+        }
+        let outputs = kernel.map(outputs_of);
+        let tiles = [group.output_height().div_ceil(outputs[0]), group.output_width().div_ceil(outputs[1])];
+        let all_rows = images * tiles[0];
+        let rows = |target: usize| (target / (ALL_POINTS * input_channels * tiles[1])).clamp(1, all_rows);
+        let chunk = (SMALL / (ALL_POINTS * input_channels)).next_multiple_of(8).max(8).min(output_channels);
+        let (rows, channels) = if rows(SMALL) == all_rows {
+            (all_rows, chunk)
+        } else if ALL_POINTS * input_channels * output_channels <= KEPT {
+            (rows(SMALL), output_channels)
+        } else {
+            (rows(LARGE), chunk)
+        };
+        let cuts = Self { outputs, tiles, rows, channels };
+        cuts.save(group, images, Costs::SHORT).then_some(cuts)
+    }
+
+    /// Whether fewer multiplications pay with a backend, for so many images.
+    pub(in crate::kernels::convolution) fn pay(&self, group: &Convolution, images: usize, backend: Backend) -> bool {
+        self.save(group, images, Costs::of(backend))
+    }
+
+    /// Whether a quarter of the time is saved.
+    fn save(&self, group: &Convolution, images: usize, costs: Costs) -> bool {
+        // Of the largest shape a product of these does not fit 64 bits.
+        let [inputs, outputs, rows] = [group.input_channels, group.output_channels, images * self.tiles[0]].map(wide);
+        let [lanes, tile, weight, of_channel] =
+            [costs.lanes, costs.tile, costs.weight, costs.tile_of_channel].map(wide);
+        let tiles = wide(self.rows * self.tiles[1]);
+        let blocks = rows.div_ceil(wide(self.rows));
+        let times = if self.channels == group.output_channels { 1 } else { blocks };
+        let products = wide(ALL_POINTS) * outputs * (inputs + tile) * tiles.next_multiple_of(lanes) * blocks;
+        let transforms = inputs * outputs * weight * times + (inputs + outputs) * tiles * blocks * of_channel;
+        let positions = wide(images) * wide(group.output_height()) * wide(group.output_width());
+        let direct = positions * wide(group.kernel[0] * group.kernel[1]) * inputs * outputs;
+        products + transforms <= direct / 4 * 3
+    }
+
+    /// The columns of the input under a row of tiles, and those of its outputs, which are fewer: whole lanes.
+    pub(super) fn line(&self) -> usize {
+        (self.tiles[1] * self.outputs[1] + POINTS - self.outputs[1]).next_multiple_of(LANES)
+    }
+
+    /// Elements of the transformed inputs and weights, of the sums, and of the lines of a block.
+    pub(super) fn lens(&self, group: &Convolution) -> [usize; 4] {
+        let tiles = self.rows * self.tiles[1];
+        let [inputs, weights, sums] =
+            [group.input_channels * tiles, group.input_channels * self.channels, self.channels * tiles]
+                .map(|len| ALL_POINTS * distance(len));
+        [inputs, weights, sums, self.rows * POINTS * self.line()]
+    }
+
+    pub(in crate::kernels::convolution) fn scratch_len(&self, group: &Convolution) -> usize {
+        self.lens(group).iter().sum()
+    }
+}
+
+fn wide(len: usize) -> u128 {
+    len as u128
+}
