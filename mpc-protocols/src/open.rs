@@ -79,28 +79,34 @@ pub(crate) async fn open_masked<R: Ring>(
 }
 
 /// Opens several runs of elements in one message, each modulo a power of two of its own: the number of elements, the bits,
-/// and what fills in this party's shares, as for [`open_with`].
+/// and what fills in this party's shares, as for [`open_with`]. The shares are filled in again when the others' are there, as
+/// the message may be most of what the machine has memory for.
 pub(crate) async fn open_all<R: Ring, F: Fn(Range<usize>, &mut [R]) + Send>(
     party: &mut Party,
     runs: Vec<(usize, u32, F)>,
 ) -> Result<Vec<SecretVec<R>>, ProtocolError> {
     runs.iter().try_for_each(|&(_, bits, _)| check_bits::<R>(bits))?;
-    let mut rest = party.message(runs.iter().map(|&(len, bits, _)| packing::packed_len(len, bits)).sum());
+    let message: usize = runs.iter().map(|&(len, bits, _)| packing::packed_len(len, bits)).sum();
+    let mut rest = party.message(message);
     for (len, bits, fill) in &runs {
         let (packed, others) = rest.split_at_mut(packing::packed_len(*len, *bits));
         pack_filled(*len, *bits, fill, packed);
         rest = others;
     }
-    let (own, others) = party.exchange().await?;
+    let received = party.exchange_once().await?;
     let mut from = 0;
-    let mut sum = |(len, bits, _): (usize, u32, F)| {
+    let sum = |(len, bits, fill): (usize, u32, F)| {
         let range = from..from + packing::packed_len(len, bits);
         from = range.end;
         let mut opened = SecretVec::zeros(len);
-        sum_packed(&mut opened, bits, &own[range.clone()], others.clone().map(|other| &other[range.clone()]));
+        for (index, block) in opened.chunks_mut(BLOCK).enumerate() {
+            fill(index * BLOCK..index * BLOCK + block.len(), block);
+            let others = received.chunks_exact(message.max(1)).map(|other| &other[range.clone()]);
+            add_block(block, bits, index * packing::packed_len(BLOCK, bits), others);
+        }
         opened
     };
-    Ok(runs.into_iter().map(&mut sum).collect())
+    Ok(runs.into_iter().map(sum).collect())
 }
 
 pub(crate) fn check_bits<R: Ring>(bits: u32) -> Result<(), ProtocolError> {
@@ -127,15 +133,21 @@ fn pack_filled<R: Ring>(len: usize, bits: u32, fill: &impl Fn(Range<usize>, &mut
 /// The sums of all parties' packed elements modulo 2^`bits`.
 #[inline(always)]
 fn sum_packed<'m, R: Ring>(sums: &mut [R], bits: u32, own: &[u8], others: impl Iterator<Item = &'m [u8]> + Clone) {
-    let (mask, packed_block) = (R::low_mask(bits), packing::packed_len(BLOCK, bits));
-    let mut block = [R::ZERO; BLOCK];
+    let packed_block = packing::packed_len(BLOCK, bits);
     for (index, (sums, own)) in sums.chunks_mut(BLOCK).zip(own.chunks(packed_block)).enumerate() {
         packing::unpack(own, bits, sums);
-        let block = &mut block[..sums.len()];
-        for other in others.clone() {
-            packing::unpack(&other[index * packed_block..][..own.len()], bits, block);
-            sums.iter_mut().zip(&*block).for_each(|(x, y)| *x = x.wrapping_add(*y) & mask);
-        }
+        add_block(sums, bits, index * packed_block, others.clone());
+    }
+}
+
+/// Adds the others' packed elements, which begin at a byte of each message, modulo 2^`bits`.
+#[inline(always)]
+fn add_block<'m, R: Ring>(sums: &mut [R], bits: u32, from: usize, others: impl Iterator<Item = &'m [u8]>) {
+    let (mask, mut block) = (R::low_mask(bits), [R::ZERO; BLOCK]);
+    let block = &mut block[..sums.len()];
+    for other in others {
+        packing::unpack(&other[from..][..packing::packed_len(block.len(), bits)], bits, block);
+        sums.iter_mut().zip(&*block).for_each(|(x, y)| *x = x.wrapping_add(*y) & mask);
     }
 }
 

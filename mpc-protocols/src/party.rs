@@ -106,4 +106,15 @@ impl Party {
         let (others, own) = self.received[..len].split_at(others);
         Ok((if self.gets_own { own } else { message }, others.chunks_exact(message.len().max(1))))
     }
+
+    /// As [`exchange`](Self::exchange), of a message so long that no buffer of it is kept: gives those of the peers alone, one
+    /// behind the other.
+    pub(crate) async fn exchange_once(&mut self) -> Result<Zeroizing<Vec<u8>>, crate::ProtocolError> {
+        let others = (self.parties() - 1) * self.message_len;
+        self.exchange().await.map(drop)?;
+        let mut received = core::mem::take(&mut self.received);
+        self.free_buffers();
+        received.truncate(others);
+        Ok(received)
+    }
 }

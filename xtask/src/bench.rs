@@ -6,6 +6,7 @@ mod classic;
 mod crypten;
 mod job;
 mod lines;
+mod page;
 mod published;
 mod report;
 mod row;
@@ -18,6 +19,7 @@ use check::{ByJob, Figures};
 use clap::ValueEnum;
 use crypten::{Comparison, Provider, Session};
 use job::Job;
+use report::Part;
 use row::Row;
 
 use crate::checks::Checks;
@@ -28,7 +30,7 @@ use crate::workspace::{Mpc, Profile, Workspace, run as run_command};
 /// ResNet-32 and MiniONN with 2 and 4 parties, ReLU, max pooling and convolutions with 2, over loopback TCP between
 /// processes; the networks in memory too; all of them over imitated links where asked; then batches of ResNet-32, ResNet-50 and
 /// larger ReLU layers. All correlations are drawn before the online phase starts (of ResNet-50: as they are used).
-/// Prints the medians, and writes results.json, results.csv and charts to target/bench. Times are of this machine; the
+/// Prints the medians, and writes index.html, a page with all of it, results.json, results.csv and charts to target/bench. Times are of this machine; the
 /// published ones are of others. See BENCHMARKS.md.
 #[derive(Debug, clap::Args)]
 pub struct BenchArguments {
@@ -150,12 +152,16 @@ fn whole(workspace: &Workspace, arguments: &BenchArguments) -> Result<(), String
     if rows.is_empty() {
         return Err("no job has that in its name".to_owned());
     }
-    report::print(&rows);
-    sizes::print(&rows);
-    crypten::print(&comparisons);
+    println!("\nMedians of {} runs on this machine ({}).", arguments.runs, report::machine());
+    let mut parts = report::parts(&rows);
+    parts.extend(sizes::parts(&rows));
+    parts.extend(crypten::part(&comparisons));
+    parts.iter().for_each(Part::print);
+    println!("\n{}", report::OF_PUBLISHED);
     report::write(&folder, &rows, &comparisons)?;
-    chart::write(&folder, &rows)?;
-    lines::write(&folder, &rows)
+    let mut charts = chart::write(&folder, &rows)?;
+    charts.extend(lines::write(&folder, &rows)?);
+    page::write(&folder, arguments.runs, &parts, &charts)
 }
 
 /// Compares bytes and rounds of every job with the plan and with the expectation, or makes that.

@@ -6,7 +6,9 @@ mod checks;
 mod forward;
 mod fuzz;
 mod soak;
-// The same file, as this program needs no crate of the workspace and the file none either.
+// The same files, as this program needs no crate of the workspace and they need none either.
+#[path = "../../mpc-cli/src/run/page/html.rs"]
+mod html;
 #[path = "../../mpc-cli/src/table.rs"]
 mod table;
 mod test;

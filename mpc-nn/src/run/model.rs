@@ -86,6 +86,8 @@ impl<R: Ring> Model<R> {
             masked.push((as_shares(weight), mask));
         }
         let constants = constants.into_iter().map(as_shares).collect();
+        // A large model's messages take the most memory: the shares are not there twice meanwhile.
+        drop(shares);
         let weights = FixedWeights::load(party, masked).await.map_err(in_load)?;
         correlations.finish().map_err(in_load)?;
         Ok(Self { header: Header::new(plan, party.index()), weights, constants })

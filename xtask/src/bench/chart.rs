@@ -1,7 +1,7 @@
 //! Charts: bars of bytes by system, and of time by kind of layer.
 
 use std::error::Error;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
@@ -36,6 +36,12 @@ const COLOURS: [RGBColor; 12] = [
 const THEIRS: usize = 7;
 const OURS: usize = 0;
 
+/// A chart that was written.
+pub(super) struct Chart {
+    pub title: String,
+    pub path: PathBuf,
+}
+
 /// A bar with its label, what is written behind it, and its parts by the index of their colour.
 struct Bar {
     label: String,
@@ -43,13 +49,14 @@ struct Bar {
     parts: Vec<(usize, f64)>,
 }
 
-/// Writes the charts of what was measured.
-pub(super) fn write(folder: &Path, rows: &[Row]) -> Result<(), String> {
+/// Writes the charts of what was measured, and gives their titles and places.
+pub(super) fn write(folder: &Path, rows: &[Row]) -> Result<Vec<Chart>, String> {
+    let mut charts = Vec::new();
     for network in NETWORKS {
         let bars = bytes_by_system(network, rows);
         if rows.iter().any(|row| row.subject == network && row.batch == 1) {
             let title = format!("{network}: MB sent online for one image; logarithmic, 0.1 MB and more");
-            save(&folder.join(format!("bytes-{network}.svg")), &title, &bars, &[])?;
+            charts.push(save(folder.join(format!("bytes-{network}.svg")), title, &bars, &[])?);
         }
     }
     for link in ["none", "lan", "wan"] {
@@ -59,10 +66,10 @@ pub(super) fn write(folder: &Path, rows: &[Row]) -> Result<(), String> {
             let (bars, kinds) = time_by_kind(&rows);
             let over = if link == "none" { String::new() } else { format!(", {link} imitated") };
             let title = format!("ResNet-32: online time by kind of layer{over}");
-            save(&folder.join(format!("layers-{link}.svg")), &title, &bars, &kinds)?;
+            charts.push(save(folder.join(format!("layers-{link}.svg")), title, &bars, &kinds)?);
         }
     }
-    Ok(())
+    Ok(charts)
 }
 
 fn bytes_by_system(network: &str, rows: &[Row]) -> Vec<Bar> {
@@ -99,10 +106,10 @@ fn time_by_kind(rows: &[&Row]) -> (Vec<Bar>, Vec<String>) {
     (rows.iter().map(bar).collect(), kinds)
 }
 
-fn save(path: &Path, title: &str, bars: &[Bar], legend: &[String]) -> Result<(), String> {
-    draw(path, title, bars, legend).map_err(|error| format!("{}: {error}", path.display()))?;
+fn save(path: PathBuf, title: String, bars: &[Bar], legend: &[String]) -> Result<Chart, String> {
+    draw(&path, &title, bars, legend).map_err(|error| format!("{}: {error}", path.display()))?;
     println!("written: {}", path.display());
-    Ok(())
+    Ok(Chart { title, path })
 }
 
 fn draw(path: &Path, title: &str, bars: &[Bar], legend: &[String]) -> Result<(), Box<dyn Error>> {

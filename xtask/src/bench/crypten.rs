@@ -8,7 +8,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::job::{Job, LARGE_LAYERS, LARGE_NETWORK};
-use super::report::{megabytes, milliseconds};
+use super::report::{Part, megabytes, milliseconds};
 use super::row::{Row, median};
 use crate::table::table;
 use crate::workspace::Workspace;
@@ -167,9 +167,16 @@ impl Comparison {
     }
 }
 
-/// Prints the comparisons.
-pub(super) fn print(comparisons: &[Comparison]) {
-    let Some(first) = comparisons.first() else { return };
+const OF_COMPARISONS: &str = "\
+A process for each party, over loopback TCP, one thread each. Online: from the input to the result, with
+correlations given. All in: correlations too, of ours by the dealer's process before the online phase, of
+CrypTen by its trusted third party's process as they are needed. MB: sent online by a party. Ours: the
+first inference of a new session each run; of layers the first of 10 for \"all in\", else their median, and
+their mean for the layer alone. CrypTen: medians after passes that warm it up. Ratio: its time by ours.";
+
+/// The comparisons, if there are any.
+pub(super) fn part(comparisons: &[Comparison]) -> Option<Part> {
+    let first = comparisons.first()?;
     let header = [
         "network or layer",
         "parties",
@@ -197,16 +204,6 @@ pub(super) fn print(comparisons: &[Comparison]) {
         cells.extend(comparison.rounds.map(|rounds| rounds.to_string()));
         table.add_row(cells);
     }
-    println!("\nCompared with CrypTen on this machine, medians of {} runs of each in turn\n\n{table}", first.runs);
-    println!(
-        "A process for each party, over loopback TCP, one thread each. Online: from the input to the result, with"
-    );
-    println!(
-        "correlations given. All in: correlations too, of ours by the dealer's process before the online phase, of"
-    );
-    println!("CrypTen by its trusted third party's process as they are needed. MB: sent online by a party. Ours: the");
-    println!(
-        "first inference of a new session each run; of layers the first of 10 for \"all in\", else their median, and"
-    );
-    println!("their mean for the layer alone. CrypTen: medians after passes that warm it up. Ratio: its time by ours.");
+    let title = format!("Compared with CrypTen on this machine, medians of {} runs of each in turn", first.runs);
+    Some(Part::new(title, table, OF_COMPARISONS))
 }

@@ -1,11 +1,12 @@
 //! Charts of cost against size, both logarithmic.
 
 use std::error::Error;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 
+use super::chart::Chart;
 use super::job::BATCHED;
 use super::row::Row;
 use super::sizes::{elements, relus};
@@ -26,8 +27,8 @@ struct Line {
 /// The cost of a size.
 type Cost = fn(&Row) -> f64;
 
-/// Writes the charts of what was measured in more than one size.
-pub(super) fn write(folder: &Path, rows: &[Row]) -> Result<(), String> {
+/// Writes the charts of what was measured in more than one size, and gives their titles and places.
+pub(super) fn write(folder: &Path, rows: &[Row]) -> Result<Vec<Chart>, String> {
     let rows: Vec<_> = rows.iter().filter(|row| row.transport == "tcp" && row.link == "none").collect();
     let mut batches: Vec<_> =
         rows.iter().filter(|row| row.subject == BATCHED && row.parties == 2 && row.version == "v2").copied().collect();
@@ -39,7 +40,7 @@ pub(super) fn write(folder: &Path, rows: &[Row]) -> Result<(), String> {
         ("sent online, MB", |row| row.per_image(row.online_bytes() as f64) / 1e6),
     ];
     let title = "ResNet-32, 2 parties: cost of an image against the batch";
-    save(&folder.join("batches.svg"), title, &lines(&batches, |row| row.batch.into(), &of_image))?;
+    let batches = save(folder.join("batches.svg"), title, &lines(&batches, |row| row.batch.into(), &of_image))?;
     let of_layer: [(&str, Cost); 3] = [
         ("preprocessing, ms", |row| 1e3 * row.preprocessing_seconds),
         ("online, ms", |row| 1e3 * row.inner_seconds),
@@ -47,7 +48,8 @@ pub(super) fn write(folder: &Path, rows: &[Row]) -> Result<(), String> {
     ];
     let relus: Vec<_> = relus(&rows).collect();
     let title = "ReLU, 2 parties: cost of a layer against its size";
-    save(&folder.join("relus.svg"), title, &lines(&relus, elements, &of_layer))
+    let relus = save(folder.join("relus.svg"), title, &lines(&relus, elements, &of_layer))?;
+    Ok(batches.into_iter().chain(relus).collect())
 }
 
 fn lines(rows: &[&Row], size: fn(&Row) -> f64, costs: &[(&'static str, Cost)]) -> Vec<Line> {
@@ -59,13 +61,13 @@ fn lines(rows: &[&Row], size: fn(&Row) -> f64, costs: &[(&'static str, Cost)]) -
 }
 
 /// Writes a chart, if there is more than one size.
-fn save(path: &Path, title: &str, lines: &[Line]) -> Result<(), String> {
+fn save(path: PathBuf, title: &str, lines: &[Line]) -> Result<Option<Chart>, String> {
     if lines.iter().all(|line| line.points.len() < 2) {
-        return Ok(());
+        return Ok(None);
     }
-    draw(path, title, lines).map_err(|error| format!("{}: {error}", path.display()))?;
+    draw(&path, title, lines).map_err(|error| format!("{}: {error}", path.display()))?;
     println!("written: {}", path.display());
-    Ok(())
+    Ok(Some(Chart { title: title.to_owned(), path }))
 }
 
 fn draw(path: &Path, title: &str, lines: &[Line]) -> Result<(), Box<dyn Error>> {

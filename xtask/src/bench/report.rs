@@ -13,40 +13,60 @@ use super::published::{PUBLISHED, Published};
 use super::row::Row;
 use crate::table::table;
 
-/// Prints our rows and the published ones.
-pub(super) fn print(rows: &[Row]) {
-    println!("\nMedians of {} runs on this machine ({}).", rows.first().map_or(0, |row| row.runs), machine());
-    for (network, title) in NETWORKS.into_iter().zip(["ResNet-32 (Tables 1 and 5)", "MiniONN (Tables 3 and 5)"]) {
-        if rows.iter().any(|row| row.subject == network && row.batch == 1) {
-            println!("\n{title}: one 3×32×32 image\n\n{}", network_table(network, rows));
+/// A table with its title and what is to be known of it.
+pub(super) struct Part {
+    pub title: String,
+    pub table: Table,
+    pub notes: &'static str,
+}
+
+impl Part {
+    pub fn new(title: impl Into<String>, table: Table, notes: &'static str) -> Self {
+        Self { title: title.into(), table, notes }
+    }
+
+    pub fn print(&self) {
+        println!("\n{}\n\n{}", self.title, self.table);
+        if !self.notes.is_empty() {
+            println!("{}", self.notes);
         }
     }
-    if rows.iter().any(|row| NETWORKS.contains(&row.subject) && row.batch == 1) {
-        println!(
-            "v1: the model owner computes with its weights in the clear; v2: weights are secret-shared. Setup: start,"
-        );
-        println!(
-            "handshake and loading the model, once. Preprocessing MB: from the dealer to the last party, or without a"
-        );
-        println!(
-            "dealer, where the model owner computes, too, what that party receives to make correlations. Online MB:"
-        );
-        println!("sent by the party that sends most, to all others. Memory: the largest process. lan, wan: imitated.");
-    }
-    let titles = [("relu", "ReLU (Tables 2 and 4)"), ("maxpool", "MaxPool 2×2 (Tables 2 and 4)")];
-    for (kind, title) in titles.into_iter().chain([("convolution", "Convolutions of 3×3 (Table 6)")]) {
-        if rows.iter().any(|row| row.subject.starts_with(kind) && row.parties == 2) {
-            println!("\n{title}, 2 parties\n\n{}", layer_table(kind, rows));
-        }
-    }
-    if rows.iter().any(|row| LAYERS.contains(&row.subject)) {
-        println!(
-            "Single layers in processes over loopback TCP. Online: the layer alone, the mean of 10 inferences in a"
-        );
-        println!("session; \"with input and output\": the median with sharing its input and revealing its output.");
-    }
-    println!("\nPublished figures are from other machines: their times are not comparable with ours, nor all with one");
-    println!("another. Patel and Nester, A comprehensive analysis of CrypTen for Neural Network inference.");
+}
+
+const OF_NETWORKS: &str = "\
+v1: the model owner computes with its weights in the clear; v2: weights are secret-shared. Setup: start,
+handshake and loading the model, once. Preprocessing MB: from the dealer to the last party, or without a
+dealer, where the model owner computes, too, what that party receives to make correlations. Online MB:
+sent by the party that sends most, to all others. Memory: the largest process. lan, wan: imitated.";
+
+const OF_LAYERS: &str = "\
+Single layers in processes over loopback TCP. Online: the layer alone, the mean of 10 inferences in a
+session; \"with input and output\": the median with sharing its input and revealing its output.";
+
+/// What is to be known of the published rows.
+pub(super) const OF_PUBLISHED: &str = "\
+Published figures are from other machines: their times are not comparable with ours, nor all with one
+another. Patel and Nester, A comprehensive analysis of CrypTen for Neural Network inference.";
+
+/// Our rows and the published ones.
+pub(super) fn parts(rows: &[Row]) -> Vec<Part> {
+    let networks = NETWORKS.into_iter().zip(["ResNet-32 (Tables 1 and 5)", "MiniONN (Tables 3 and 5)"]);
+    let networks = networks.filter(|(network, _)| rows.iter().any(|row| row.subject == *network && row.batch == 1));
+    let networks = networks.map(|(network, title)| {
+        Part::new(format!("{title}: one 3×32×32 image"), network_table(network, rows), OF_NETWORKS)
+    });
+    let kinds = [
+        ("relu", "ReLU (Tables 2 and 4)"),
+        ("maxpool", "MaxPool 2×2 (Tables 2 and 4)"),
+        ("convolution", "Convolutions of 3×3 (Table 6)"),
+    ];
+    let is_measured = |kind: &str| {
+        rows.iter().any(|row| row.subject.starts_with(kind) && row.parties == 2 && LAYERS.contains(&row.subject))
+    };
+    let layers = kinds.into_iter().filter(|(kind, _)| is_measured(kind));
+    let layers =
+        layers.map(|(kind, title)| Part::new(format!("{title}, 2 parties"), layer_table(kind, rows), OF_LAYERS));
+    networks.chain(layers).collect()
 }
 
 fn network_table(network: &str, rows: &[Row]) -> Table {

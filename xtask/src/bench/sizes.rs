@@ -2,22 +2,27 @@
 
 use super::job::LAYERS;
 use super::job::{LARGE_LAYERS, NO_DEALER};
-use super::report::{megabytes, milliseconds};
+use super::report::{Part, megabytes, milliseconds};
 use super::row::Row;
 use crate::table::table;
 
-/// Prints the tables of what was measured.
-pub(super) fn print(rows: &[Row]) {
+const OF_IMAGES: &str = "\
+In the clear: the same network and input, evaluated by this project on one thread, in the same run.
+ResNet-50 has arbitrary weights, one 3×224×224 picture, and draws correlations as they are used.";
+
+/// The tables of what was measured.
+pub(super) fn parts(rows: &[Row]) -> Vec<Part> {
     let rows: Vec<_> = rows.iter().filter(|row| row.transport == "tcp" && row.link == "none").collect();
     let networks: Vec<_> = rows.iter().filter(|row| !row.subject.contains(':')).copied().collect();
+    let mut parts = Vec::new();
     if !networks.is_empty() {
-        print_images(&networks);
-        print_kinds(&networks);
+        parts.extend([images(&networks), kinds(&networks)]);
     }
     let relus: Vec<_> = relus(&rows).collect();
     if relus.iter().any(|row| LARGE_LAYERS.contains(&row.subject)) {
-        print_relus(&relus);
+        parts.push(by_size(&relus));
     }
+    parts
 }
 
 /// The ReLU layers with two parties and a dealer, by their size.
@@ -32,7 +37,7 @@ pub(super) fn elements(row: &Row) -> f64 {
     row.subject.split(':').nth(1).and_then(|count| count.parse().ok()).unwrap_or(f64::NAN)
 }
 
-fn print_images(rows: &[&Row]) {
+fn images(rows: &[&Row]) -> Part {
     let header = [
         "network",
         "parties",
@@ -63,12 +68,10 @@ fn print_images(rows: &[&Row]) {
             format!("{:.2}", online / plain),
         ]);
     }
-    println!("\nFor each image, over loopback TCP\n\n{table}");
-    println!("In the clear: the same network and input, evaluated by this project on one thread, in the same run.");
-    println!("ResNet-50 has arbitrary weights, one 3×224×224 picture, and draws correlations as they are used.");
+    Part::new("For each image, over loopback TCP", table, OF_IMAGES)
 }
 
-fn print_kinds(rows: &[&Row]) {
+fn kinds(rows: &[&Row]) -> Part {
     let mut kinds: Vec<&str> = rows.iter().flat_map(|row| row.seconds_by_kind.keys().map(String::as_str)).collect();
     kinds.sort_unstable();
     kinds.dedup();
@@ -79,10 +82,10 @@ fn print_kinds(rows: &[&Row]) {
             |kind: &&str| row.seconds_by_kind.get(*kind).map_or_else(|| "-".to_owned(), |&time| milliseconds(time));
         table.add_row(own.into_iter().chain(kinds.iter().map(time)));
     }
-    println!("\nOnline by kind of layer, ms of an inference\n\n{table}");
+    Part::new("Online by kind of layer, ms of an inference", table, "")
 }
 
-fn print_relus(rows: &[&Row]) {
+fn by_size(rows: &[&Row]) -> Part {
     let header = ["ReLUs", "preprocessing ms", "online ms", "ns each", "bytes each", "rounds"];
     let mut table = table(&header, 1);
     for row in rows {
@@ -96,5 +99,5 @@ fn print_relus(rows: &[&Row]) {
             row.inner_rounds.to_string(),
         ]);
     }
-    println!("\nReLU by size, 2 parties, the layer alone\n\n{table}");
+    Part::new("ReLU by size, 2 parties, the layer alone", table, "")
 }
