@@ -1,6 +1,8 @@
 //! Linear steps on blocks of 128 bits, as they surround a block cipher: the time does not depend on the blocks.
 
 #[cfg(target_arch = "x86_64")]
+mod avx2;
+#[cfg(target_arch = "x86_64")]
 mod avx512;
 mod portable;
 
@@ -9,10 +11,12 @@ use super::Backend;
 /// Strings whose bits fill a word of a plane.
 pub const PLANE_BLOCKS: usize = 64;
 
-/// Calls a step by the backend; there are no 256-bit versions.
+/// Calls a step by the backend.
 macro_rules! dispatch {
     ($backend:expr, $step:ident($($argument:expr),*)) => {
         match $backend {
+            #[cfg(target_arch = "x86_64")]
+            Backend::Avx2 => avx2::$step($($argument),*),
             #[cfg(target_arch = "x86_64")]
             Backend::Avx512 | Backend::Amx => avx512::$step($($argument),*),
             _ => portable::$step($($argument),*),

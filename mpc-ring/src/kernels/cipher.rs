@@ -1,9 +1,9 @@
-//! AES-128 on many blocks at once, four in a vector.
+//! AES-128 on many blocks at once, two or four in a vector.
 
 #[cfg(target_arch = "x86_64")]
 mod vaes;
 
-/// AES-128 with one key, where the machine has it for vectors of 512 bits. Zeroised on drop; no `Debug`, not `Clone`.
+/// AES-128 with one key, where the machine has it for the vectors of the backend. Zeroised on drop; no `Debug`, not `Clone`.
 ///
 /// The time depends on the number of blocks alone.
 pub struct Cipher {
