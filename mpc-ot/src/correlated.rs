@@ -6,7 +6,7 @@ use mpc_shares::SecretVec;
 use rand_core::CryptoRng;
 
 use crate::OtError;
-use crate::ferret::{FerretReceiver, FerretSender, ParameterSet, trees_for};
+use crate::ferret::{FerretReceiver, FerretSender, ParameterSet, blank_base, trees_for};
 use crate::softspoken::{FieldBits, SoftSpokenReceiver, SoftSpokenSender};
 
 /// How OTs are extended.
@@ -83,7 +83,7 @@ struct BaseFiller {
 
 impl BaseFiller {
     fn new(set: ParameterSet) -> Self {
-        Self { base: SecretVec::zeros(set.base()), filled: 0 }
+        Self { base: blank_base(set), filled: 0 }
     }
 
     fn take<'s>(&mut self, strings: &'s [u128]) -> &'s [u128] {

@@ -20,6 +20,6 @@ mod code;
 mod end;
 mod parameters;
 
-pub(crate) use end::trees_for;
 pub use end::{FerretReceiver, FerretSender};
+pub(crate) use end::{blank_base, trees_for};
 pub use parameters::ParameterSet;

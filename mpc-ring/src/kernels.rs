@@ -16,6 +16,7 @@ mod gather;
 mod lookup;
 mod matrix;
 mod ntt;
+mod pages;
 mod portable;
 mod tile;
 
@@ -32,6 +33,7 @@ pub use gather::{gather_xor, gather_xor_with};
 pub use lookup::{TABLE_BLOCK, Tables, lookup, lookup_with};
 pub use matrix::{MatrixProduct, matrix_product, matrix_product_with};
 pub use ntt::Ntt;
+pub use pages::prefer_large_pages;
 
 use core::sync::atomic::{AtomicU8, Ordering};
 

@@ -2,7 +2,7 @@
 
 use alloc::vec::Vec;
 
-use mpc_ring::kernels::xor_at;
+use mpc_ring::kernels::{prefer_large_pages, xor_at};
 use mpc_shares::SecretVec;
 use rand_core::CryptoRng;
 use zeroize::{Zeroize, Zeroizing};
@@ -39,7 +39,7 @@ impl Rounds {
     fn new(set: ParameterSet, salt: u128, base: SecretVec<u128>) -> Result<Self, OtError> {
         check_size(BASE, base.len(), set.base())?;
         let (doubling, places) = permutations(set, salt, 0);
-        let next = SecretVec::zeros(set.base());
+        let next = blank_base(set);
         Ok(Self { set, salt, number: 0, doubling, places, done: 0, base, next, kept: 0 })
     }
 
@@ -70,6 +70,13 @@ impl Rounds {
         self.number += 1;
         (self.doubling, self.places) = permutations(self.set, self.salt, self.number);
     }
+}
+
+/// Memory for the transfers that begin a round, of which the code reads random places.
+pub(crate) fn blank_base(set: ParameterSet) -> SecretVec<u128> {
+    let mut base = SecretVec::zeros(set.base());
+    prefer_large_pages(&mut base);
+    base
 }
 
 /// Fresh for each round, so that an attacker's block cipher calls help against one round and not against all.
