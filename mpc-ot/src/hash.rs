@@ -6,9 +6,8 @@
 //!   concrete security for half-gates garbling" (CRYPTO 2020), section 4: the same with a key of its own for every 64
 //!   transfers, so that an attacker's block cipher calls help against 64 strings and not against all.
 
-use aes::Aes128Enc;
-use aes::cipher::{Array, BlockCipherEncrypt, KeyInit};
-use mpc_ring::kernels::{Cipher, orthomorphism, vectorized};
+use mpc_ring::kernels::{orthomorphism, vectorized};
+use mpc_shares::BlockCipher;
 use sha2::{Digest, Sha256};
 use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
@@ -32,17 +31,11 @@ pub(crate) fn add(to: &mut [u128], from: &[u128]) {
 }
 
 /// AES-128 with one key.
-pub(crate) struct Permutation(Kind);
-
-enum Kind {
-    Vectors(Cipher),
-    Plain(Aes128Enc),
-}
+pub(crate) struct Permutation(BlockCipher);
 
 impl Permutation {
     pub(crate) fn keyed(key: u128) -> Self {
-        let plain = || Kind::Plain(Aes128Enc::new(&Array::from(key.to_le_bytes())));
-        Self(Cipher::new(key).map_or_else(plain, Kind::Vectors))
+        Self(BlockCipher::new(&key.to_le_bytes()))
     }
 
     /// The permutation of a public name, within a session.
@@ -53,14 +46,9 @@ impl Permutation {
     /// π(x), in place.
     #[inline]
     pub(crate) fn permute(&self, blocks: &mut [u128]) {
-        match &self.0 {
-            Kind::Vectors(cipher) => cipher.encrypt(blocks),
-            Kind::Plain(cipher) => {
-                swap_on_big_endian(blocks);
-                cipher.encrypt_blocks(Array::cast_slice_from_core_mut(bytemuck::cast_slice_mut(blocks)));
-                swap_on_big_endian(blocks);
-            }
-        }
+        swap_on_big_endian(blocks);
+        self.0.encrypt(bytemuck::cast_slice_mut(blocks));
+        swap_on_big_endian(blocks);
     }
 
     /// π(σ(x)), in the scratch memory, for at most [`BATCH`] blocks.

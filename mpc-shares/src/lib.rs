@@ -8,6 +8,7 @@ extern crate std;
 
 mod arithmetic;
 mod binary;
+mod cipher;
 mod error;
 mod prg;
 mod secret;
@@ -17,6 +18,7 @@ mod zero;
 
 pub use arithmetic::ArithmeticShares;
 pub use binary::BinaryShares;
+pub use cipher::BlockCipher;
 pub use error::ShareError;
 pub use prg::{Prg, Reader, Seed, Stretch};
 pub use secret::SecretVec;

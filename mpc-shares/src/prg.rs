@@ -2,8 +2,6 @@
 
 mod stretch;
 
-use aes::Aes128;
-use aes::cipher::{Array, BlockCipherEncrypt, KeyInit};
 use alloc::boxed::Box;
 use alloc::sync::Arc;
 use core::convert::Infallible;
@@ -11,6 +9,8 @@ use core::fmt;
 use core::hint::black_box;
 use rand_core::{TryCryptoRng, TryRng};
 use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
+
+use crate::BlockCipher;
 
 pub use stretch::{Reader, Stretch};
 
@@ -69,6 +69,12 @@ impl Seed {
         Ok(seed)
     }
 
+    /// The key and the counter's start.
+    fn halves(&self) -> [&[u8; BLOCK]; 2] {
+        let (halves, _) = self.0.as_chunks();
+        [&halves[0], &halves[1]]
+    }
+
     /// The bytes, to be sent over a private channel to the one party that shall hold this seed too.
     #[must_use]
     pub fn expose(&self) -> &[u8; Self::BYTES] {
@@ -108,7 +114,7 @@ struct State {
 
 /// The blocks that a seed stands for.
 struct Stream {
-    cipher: Aes128,
+    cipher: BlockCipher,
     /// The counter of block 0.
     start: u128,
 }
@@ -131,9 +137,9 @@ impl Prg {
 /// The state of a new generator. The key schedule is made on the stack, in frames that end before [`clear_stack`] begins.
 #[inline(never)]
 fn keyed(seed: &Seed) -> Box<State> {
-    let (key, start) = seed.0.split_at(BLOCK);
+    let [key, start] = seed.halves();
     let start = start.iter().rev().fold(0, |counter, &byte| (counter << 8) | u128::from(byte));
-    let cipher = Aes128::new_from_slice(key).expect("the key has 16 bytes");
+    let cipher = BlockCipher::new(key);
     Box::new(State { stream: Arc::new(Stream { cipher, start }), next: 0, block: [0; BLOCK], unused: 0 })
 }
 
@@ -148,28 +154,28 @@ fn clear_stack<const WORDS: usize>() {
 
 impl Stream {
     /// Writes whole blocks, from a number on.
-    fn write(&self, from: u64, blocks: &mut [Array<u8, aes::cipher::consts::U16>]) {
+    fn write(&self, from: u64, blocks: &mut [[u8; BLOCK]]) {
         self.encrypt(from, blocks);
         clear_stack::<1024>();
     }
 
     /// As [`write`](Self::write), with copies of round keys left on the stack.
     #[inline(never)]
-    fn encrypt(&self, from: u64, blocks: &mut [Array<u8, aes::cipher::consts::U16>]) {
+    fn encrypt(&self, from: u64, blocks: &mut [[u8; BLOCK]]) {
         let mut counter = self.start.wrapping_add(from.into());
         // Large batches keep the cipher's pipeline full; small ones keep the counters in the cache.
         for batch in blocks.chunks_mut(256) {
             for block in batch.iter_mut() {
-                block.copy_from_slice(&counter.to_le_bytes());
+                *block = counter.to_le_bytes();
                 counter = counter.wrapping_add(1);
             }
-            self.cipher.encrypt_blocks(batch);
+            self.cipher.encrypt(batch);
         }
     }
 
     /// Fills `bytes` with a part of one block, from its byte `start` on.
     fn write_part(&self, number: u64, start: usize, bytes: &mut [u8]) {
-        let mut block = [Array::from([0; BLOCK])];
+        let mut block = [[0; BLOCK]];
         self.write(number, &mut block);
         bytes.copy_from_slice(&block[0][start..][..bytes.len()]);
         block[0].zeroize();
@@ -194,7 +200,7 @@ impl State {
 
     fn fill(&mut self, bytes: &mut [u8]) {
         let taken = self.take_unused(bytes);
-        let (blocks, rest) = Array::slice_as_chunks_mut(&mut bytes[taken..]);
+        let (blocks, rest) = bytes[taken..].as_chunks_mut();
         self.stream.write(self.next, blocks);
         self.next += blocks.len() as u64;
         if !rest.is_empty() {

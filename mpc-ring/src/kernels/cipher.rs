@@ -3,6 +3,9 @@
 #[cfg(target_arch = "x86_64")]
 mod vaes;
 
+/// The cipher's unit.
+pub(crate) type Block = [u8; 16];
+
 /// AES-128 with one key, where the machine has it for the vectors of the backend. Zeroised on drop; no `Debug`, not `Clone`.
 ///
 /// The time depends on the number of blocks alone.
@@ -27,9 +30,9 @@ impl Cipher {
         }
     }
 
-    /// Encrypts each block, of 16 bytes in little-endian order.
+    /// Encrypts each block.
     #[inline]
-    pub fn encrypt(&self, blocks: &mut [u128]) {
+    pub fn encrypt(&self, blocks: &mut [Block]) {
         #[cfg(target_arch = "x86_64")]
         self.keys.encrypt(blocks);
         #[cfg(not(target_arch = "x86_64"))]

@@ -4,7 +4,6 @@ use alloc::sync::Arc;
 use core::convert::Infallible;
 use core::fmt;
 
-use aes::cipher::Array;
 use rand_core::TryRng;
 
 use super::{BLOCK, Prg, Stream};
@@ -77,7 +76,7 @@ impl Stretch {
             self.stream.write_part(number, skipped, first);
             number += 1;
         }
-        let (blocks, last) = Array::slice_as_chunks_mut(rest);
+        let (blocks, last) = rest.as_chunks_mut();
         self.stream.write(number, blocks);
         if !last.is_empty() {
             self.stream.write_part(number + blocks.len() as u64, 0, last);

@@ -7,6 +7,7 @@ use core::sync::atomic::{AtomicU8, Ordering};
 
 use zeroize::Zeroize;
 
+use super::Block;
 use crate::Backend;
 
 cpufeatures::new!(features_256, "aes", "avx2");
@@ -54,7 +55,7 @@ impl RoundKeys {
         Some(keys)
     }
 
-    pub(super) fn encrypt(&self, blocks: &mut [u128]) {
+    pub(super) fn encrypt(&self, blocks: &mut [Block]) {
         // SAFETY: round keys exist only where the instructions are available, those for 512 bits where they say so.
         unsafe { if self.is_wide { wide::encrypt(&self.keys, blocks) } else { encrypt(&self.keys, blocks) } }
     }
@@ -96,7 +97,7 @@ fn to_block(vector: __m128i) -> u128 {
 }
 
 #[target_feature(enable = "vaes,avx2")]
-fn encrypt(keys: &[u128; KEYS], blocks: &mut [u128]) {
+fn encrypt(keys: &[u128; KEYS], blocks: &mut [Block]) {
     let mut both = [_mm256_setzero_si256(); KEYS];
     for (both, &key) in both.iter_mut().zip(keys) {
         *both = _mm256_broadcastsi128_si256(from_block(key));
@@ -110,7 +111,7 @@ fn encrypt(keys: &[u128; KEYS], blocks: &mut [u128]) {
         encrypt_vectors(&both, core::array::from_mut(vector));
     }
     if let [last] = last {
-        let mut vector = [[*last, 0]];
+        let mut vector = [[*last, [0; 16]]];
         encrypt_vectors(&both, &mut vector);
         *last = vector[0][0];
         vector.zeroize();
@@ -119,7 +120,7 @@ fn encrypt(keys: &[u128; KEYS], blocks: &mut [u128]) {
 
 #[inline]
 #[target_feature(enable = "vaes,avx2")]
-fn encrypt_vectors<const V: usize>(keys: &[__m256i; KEYS], blocks: &mut [[u128; LANES]; V]) {
+fn encrypt_vectors<const V: usize>(keys: &[__m256i; KEYS], blocks: &mut [[Block; LANES]; V]) {
     let mut state = [keys[0]; V];
     for (state, block) in state.iter_mut().zip(blocks.iter()) {
         // SAFETY: 32 bytes are read from an array of 32 bytes.

@@ -4,7 +4,7 @@ use core::arch::x86_64::*;
 
 use zeroize::Zeroize;
 
-use super::{KEYS, from_block};
+use super::{Block, KEYS, from_block};
 
 /// Blocks of a vector.
 const LANES: usize = 4;
@@ -12,7 +12,7 @@ const LANES: usize = 4;
 const VECTORS: usize = 16;
 
 #[target_feature(enable = "vaes,avx512f")]
-pub(super) fn encrypt(keys: &[u128; KEYS], blocks: &mut [u128]) {
+pub(super) fn encrypt(keys: &[u128; KEYS], blocks: &mut [Block]) {
     let mut wide = [_mm512_setzero_si512(); KEYS];
     for (wide, &key) in wide.iter_mut().zip(keys) {
         *wide = _mm512_broadcast_i32x4(from_block(key));
@@ -30,7 +30,7 @@ pub(super) fn encrypt(keys: &[u128; KEYS], blocks: &mut [u128]) {
         encrypt_vectors(&wide, core::array::from_mut(vector));
     }
     if !last.is_empty() {
-        let mut vector = [[0; LANES]];
+        let mut vector = [[[0; 16]; LANES]];
         vector[0][..last.len()].copy_from_slice(last);
         encrypt_vectors(&wide, &mut vector);
         last.copy_from_slice(&vector[0][..last.len()]);
@@ -40,7 +40,7 @@ pub(super) fn encrypt(keys: &[u128; KEYS], blocks: &mut [u128]) {
 
 #[inline]
 #[target_feature(enable = "vaes,avx512f")]
-fn encrypt_vectors<const V: usize>(keys: &[__m512i; KEYS], blocks: &mut [[u128; LANES]; V]) {
+fn encrypt_vectors<const V: usize>(keys: &[__m512i; KEYS], blocks: &mut [[Block; LANES]; V]) {
     let mut state = [keys[0]; V];
     for (state, block) in state.iter_mut().zip(blocks.iter()) {
         // SAFETY: 64 bytes are read from an array of 64 bytes.
