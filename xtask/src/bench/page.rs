@@ -1,4 +1,4 @@
-//! What was measured as one page of HTML that needs nothing else, in the look of a run's.
+//! One page of HTML with all that was measured, in the look of a run's, which needs nothing else.
 
 use std::fs;
 use std::path::Path;

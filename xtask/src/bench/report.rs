@@ -43,7 +43,7 @@ const OF_LAYERS: &str = "\
 Single layers in processes over loopback TCP. Online: the layer alone, the mean of 10 inferences in a
 session; \"with input and output\": the median with sharing its input and revealing its output.";
 
-/// What is to be known of the published rows.
+/// The reservation about published rows.
 pub(super) const OF_PUBLISHED: &str = "\
 Published figures are from other machines: their times are not comparable with ours, nor all with one
 another. Patel and Nester, A comprehensive analysis of CrypTen for Neural Network inference.";
