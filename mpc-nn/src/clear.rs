@@ -111,20 +111,20 @@ pub fn evaluate_with(
     check_inputs(graph, graph.inputs(), inputs)?;
     check_weights(graph, weights)?;
     let last_readers = graph.last_readers();
-    let mut values: Vec<ArrayD<f32>> = vec![ArrayD::default(IxDyn(&[0])); graph.nodes().len()];
+    let mut known: Vec<ArrayD<f32>> = vec![ArrayD::default(IxDyn(&[0])); graph.nodes().len()];
     for (id, node) in graph.iter() {
         let given = graph.inputs().iter().position(|&input| input == id).map(|input| &inputs[input]);
-        let value = ops::clear(node.op(), &Clear { node, weights, values: &values, given });
-        if !value.iter().all(|element| element.is_finite()) {
+        let value = ops::clear(node.op(), &Clear { node, weights, values: &known, given });
+        if !values::all_finite(&value) {
             return Err(EvaluateError::Overflow { name: node.name().to_owned() });
         }
         observe(id, &value);
-        values[id.index()] = value;
+        known[id.index()] = value;
         for input in node.inputs().iter().filter(|input| last_readers[input.index()] == Some(id)) {
-            values[input.index()] = ArrayD::default(IxDyn(&[0]));
+            known[input.index()] = ArrayD::default(IxDyn(&[0]));
         }
     }
-    Ok(graph.outputs().iter().map(|id| core::mem::take(&mut values[id.index()])).collect())
+    Ok(graph.outputs().iter().map(|id| core::mem::take(&mut known[id.index()])).collect())
 }
 
 impl Calibration {
@@ -136,7 +136,8 @@ impl Calibration {
         let observe = |id: NodeId, value: &ArrayD<f32>| {
             let node = graph.node(id);
             if *node.op() != Op::Input {
-                let largest = value.iter().fold(0.0, |largest: f32, x| largest.max(x.abs()));
+                let [low, high] = values::range(value);
+                let largest = high.max(-low).max(0.0);
                 let known = self.largest.entry(node.name().to_owned()).or_default();
                 *known = known.max(largest.into());
             }

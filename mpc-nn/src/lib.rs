@@ -46,4 +46,5 @@ pub use plan::{
 pub use recording::Recording;
 pub use run::{Inference, Inputs, Model, ModelSource, Observer, Outputs, Prepared};
 pub use session::{CorrelationMaker, DealerSession, NoDealer, Online, PartySession, Preparation, SessionOptions};
+pub use values::range;
 pub use weights::{Weights, WeightsError};

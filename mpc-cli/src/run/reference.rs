@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use mpc_nn::{Graph, NodeId, Plan, Weights, evaluate_with};
+use mpc_nn::{Graph, NodeId, Plan, Weights, evaluate_with, range};
 use mpc_ring::Ring;
 use ndarray::ArrayD;
 
@@ -100,8 +100,7 @@ pub struct Ranges(BTreeMap<NodeId, [f32; 2]>);
 impl Ranges {
     /// Adds a node's values. Returns their largest magnitude.
     pub fn add(&mut self, id: NodeId, values: &ArrayD<f32>) -> f32 {
-        let wider = |[low, high]: [f32; 2], &value: &f32| [low.min(value), high.max(value)];
-        let [low, high] = values.iter().fold([f32::INFINITY, f32::NEG_INFINITY], wider);
+        let [low, high] = range(values);
         self.0.insert(id, [low, high]);
         high.max(-low).max(0.0)
     }
