@@ -15,7 +15,7 @@ use ndarray::ArrayD;
 use zeroize::Zeroize;
 
 use crate::error::{Lowered, Problem};
-use crate::value::Tensor;
+use crate::value::{Tensor, Value};
 pub(crate) use broadcast::real;
 pub(crate) use norms::{FINER, Standardised};
 
@@ -101,6 +101,8 @@ pub(crate) struct Context {
     infinite: BTreeMap<NodeId, ArrayD<i64>>,
     /// Where results are no numbers, as those of a softmax of nothing but −∞; in the same form.
     undefined: BTreeMap<NodeId, ArrayD<i64>>,
+    /// For a value in front of a softmax with masks, those that it is the sum of scores and; none if they are not known.
+    masks: BTreeMap<NodeId, Vec<Value>>,
     /// Scale and zero point of what was quantised.
     quantisations: BTreeMap<NodeId, Quantisation>,
 }
@@ -138,6 +140,7 @@ impl Context {
             typed: std::collections::BTreeSet::new(),
             infinite: BTreeMap::new(),
             undefined: BTreeMap::new(),
+            masks: BTreeMap::new(),
             quantisations: BTreeMap::new(),
         }
     }
@@ -248,6 +251,14 @@ impl Context {
         self.undefined.insert(id, places);
     }
 
+    pub(crate) fn masks(&self, id: NodeId) -> Option<&[Value]> {
+        self.masks.get(&id).map(Vec::as_slice)
+    }
+
+    pub(crate) fn note_masks(&mut self, id: NodeId, masks: Vec<Value>) {
+        self.masks.insert(id, masks);
+    }
+
     /// The scale and zero point that a node was quantised with.
     pub(crate) fn quantisation(&self, id: NodeId) -> Option<&Quantisation> {
         self.quantisations.get(&id)
@@ -275,6 +286,12 @@ impl Context {
         let array = array.to_shape(graph_shape(&shape)).expect("the same number of elements").into_owned();
         self.weight(format!("{name}.value"), array)?;
         Ok(parameter)
+    }
+
+    /// The same values as another node.
+    pub(crate) fn copy(&mut self, x: &Tensor) -> Lowered<Tensor> {
+        let shape = graph_shape(&x.shape);
+        self.emit("copy", &x.shape, |builder, name| builder.reshape(name, x.id, &shape))
     }
 
     pub(crate) fn function(&mut self, x: &Tensor, function: Function) -> Lowered<Tensor> {

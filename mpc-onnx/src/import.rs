@@ -17,7 +17,7 @@ use mpc_nn::{GraphError, Network, NetworkOutput, Weights};
 use rten_onnx::onnx::{DataLocation, DataType, GraphProto, NodeProto, TensorProto, ValueInfoProto};
 
 use crate::call::Call;
-use crate::context::{Context, graph_shape};
+use crate::context::Context;
 use crate::error::{ImportError, Lowered, Problem, Reason, invalid, unsupported};
 use crate::file::{FIRST_OPSET, LAST_OPSET, OnnxFile};
 use crate::shapes::InputShapes;
@@ -276,7 +276,7 @@ impl<'a> Importer<'a> {
         call.is_revealed = core::ptr::eq(graph, &self.file.graph) && lookahead::is_revealed(graph, order, node);
         let values = constants::apply(&mut self.context, rule, call)?;
         whole::note(&mut self.context, call, &values);
-        self.note_moved(moved, &values);
+        self.note_moved(moved, call, &values);
         if let Some((output, _)) = norm {
             self.absorbed.insert(output);
         }
@@ -340,7 +340,7 @@ impl<'a> Importer<'a> {
                 if !self.file.is_classical {
                     check_declared(info, &tensor.shape)?;
                 }
-                if taken.contains(&tensor.id) { self.copy(&tensor) } else { Ok(tensor) }
+                if taken.contains(&tensor.id) { self.context.copy(&tensor) } else { Ok(tensor) }
             });
             match result {
                 Ok(tensor) => outputs.push((name.to_string(), tensor)),
@@ -348,12 +348,6 @@ impl<'a> Importer<'a> {
             }
         }
         outputs
-    }
-
-    /// The same values as another node.
-    fn copy(&mut self, tensor: &Tensor) -> Lowered<Tensor> {
-        let shape = graph_shape(&tensor.shape);
-        self.context.emit("copy", &tensor.shape, |builder, name| builder.reshape(name, tensor.id, &shape))
     }
 
     fn finish(mut self, outputs: Vec<(String, Tensor)>) -> Result<Outcome, ImportError> {

@@ -39,11 +39,12 @@ use crate::value::Value;
 
 pub(crate) use attention::flexible_scores;
 pub(crate) use choice::{elements_at, one_hot_rows};
+pub(crate) use elementwise::{is_alone, note_alone, note_unknown};
 pub(crate) use index::place;
 pub(crate) use integer::{is_float, is_narrow, target};
 pub(crate) use linear::product;
 pub(crate) use normalise::norm_of;
-pub(crate) use quantise::in_steps;
+pub(crate) use quantise::{dequantised, in_steps};
 pub(crate) use scatter::at_rows as scatter_at_rows;
 pub(crate) use softmax::of as softmax_of;
 
@@ -130,6 +131,9 @@ fn arithmetic(operator: &str) -> Option<Rule> {
             elementwise::unary
         }
         "Where" => elementwise::choose,
+        "QLinearAdd" | "QLinearMul" => eight_bits::linear_binary,
+        "QLinearConcat" => eight_bits::of_runtime::concat,
+        "QLinearWhere" => eight_bits::of_runtime::choice,
         "Clip" => activation::clip,
         "ReduceSum" | "ReduceMean" | "ReduceMax" | "ReduceMin" | "ReduceProd" => reduce::reduce,
         "CumSum" => reduce::cumulative_sum,
@@ -184,9 +188,8 @@ fn layer(operator: &str) -> Option<Rule> {
         "MatMulInteger" => eight_bits::matrix_product,
         "ConvInteger" => eight_bits::convolution,
         "QLinearConv" => eight_bits::linear_convolution,
-        "QLinearMatMul" | "QLinearAdd" | "QLinearMul" => eight_bits::linear_binary,
+        "QLinearMatMul" => eight_bits::linear_binary,
         "QLinearGlobalAveragePool" | "QLinearSigmoid" | "QLinearLeakyRelu" => eight_bits::linear_unary,
-        "QLinearConcat" => eight_bits::of_runtime::concat,
         "QGemm" => eight_bits::of_runtime::gemm,
         "QLinearSoftmax" | "QLinearAveragePool" => eight_bits::of_runtime::unary,
         "MatMulNBits" => eight_bits::few_bits,
@@ -209,6 +212,11 @@ fn activation_of(operator: &str) -> Option<Rule> {
         _ => return None,
     };
     Some(Rule::Private(rule))
+}
+
+/// Whether an operator quantises its result.
+pub(crate) fn is_quantiser(operator: &str) -> bool {
+    operator == "QuantizeLinear" || operator == "QGemm" || operator.starts_with("QLinear")
 }
 
 /// The advice for an operator that there is no rule for.

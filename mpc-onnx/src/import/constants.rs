@@ -7,7 +7,7 @@ use mpc_nn::{Weights, evaluate};
 use crate::call::Call;
 use crate::context::{Context, Whole, graph_shape};
 use crate::error::{Lowered, Problem, unsupported};
-use crate::rules::{Apply, Rule, in_steps};
+use crate::rules::{self, Apply, Rule, in_steps};
 use crate::value::{Tensor, Value};
 use crate::{arrays, context};
 
@@ -26,9 +26,7 @@ pub(super) fn apply(context: &mut Context, rule: Rule, call: &Call<'_>) -> Lower
 /// Lowers the operator with its first constant as an input of a graph of its own, which is evaluated.
 fn fold(outer: &mut Context, apply: Apply, call: &Call<'_>) -> Lowered<Vec<Value>> {
     let is_array = |input: &Option<Value>| input.as_ref().is_some_and(|value| !value.shape().contains(&0));
-    // Scale and zero point of its result come first there, which are never private.
-    let first = if call.operator() == "QLinearConcat" { 2 } else { 0 };
-    let found = call.inputs.iter().skip(first).position(is_array).map(|place| first + place);
+    let found = call.inputs.iter().position(is_array);
     let Some(place) = found else { return apply(outer, call) };
     let constant = context::real(call.required(place)?)?;
     let mut inner = Context::new(outer.opset, core::mem::take(&mut outer.budget));
@@ -59,11 +57,7 @@ fn fold(outer: &mut Context, apply: Apply, call: &Call<'_>) -> Lowered<Vec<Value
 /// A quantised constant is the integers of the file, and not the real numbers that a private value keeps.
 fn in_integers(inner: &mut Context, call: &Call<'_>, value: Value) -> Lowered<Value> {
     let Value::Node(x) = &value else { return Ok(value) };
-    match inner
-        .quantisation(x.id)
-        .cloned()
-        .filter(|_| call.operator().starts_with("QLinear") || call.operator() == "QGemm")
-    {
+    match inner.quantisation(x.id).cloned().filter(|_| rules::is_quantiser(call.operator())) {
         Some(parameters) => {
             let steps = in_steps(inner, x, parameters)?;
             inner.note_typed(steps.id);

@@ -8,15 +8,15 @@ use super::Importer;
 use crate::call::Call;
 use crate::error::Lowered;
 use crate::norm::Norm;
-use crate::rules::norm_of;
+use crate::rules::{self, norm_of};
 use crate::tensor;
 use crate::topology::Order;
 use crate::value::Value;
 
 /// How many values may lie between a mask and its softmax.
-const MAX_VALUES: usize = 16;
+const MAX_VALUES: usize = 256;
 /// Operators that leave a mask one.
-const PASSING: [&str; 13] = [
+const PASSING: [&str; 18] = [
     "Add",
     "Sum",
     "Identity",
@@ -30,10 +30,20 @@ const PASSING: [&str; 13] = [
     "Concat",
     "Where",
     "Max",
+    "QuantizeLinear",
+    "DequantizeLinear",
+    "QLinearAdd",
+    "QLinearConcat",
+    "QLinearWhere",
 ];
 /// Operators that leave an index one, which can only be revealed.
 const MOVING: [&str; 8] =
     ["Identity", "Cast", "Reshape", "Transpose", "Squeeze", "Unsqueeze", "Flatten", "ArrayFeatureExtractor"];
+
+/// Whether an operator may leave a mask one.
+pub(super) fn is_passing(operator: &str) -> bool {
+    matches!(operator, "Sub" | "Neg") || PASSING.contains(&operator)
+}
 
 /// Whether all that depends on the outputs is an output of the graph, through nothing but movements.
 pub(super) fn is_revealed(graph: &GraphProto, order: &Order<'_>, node: &NodeProto) -> bool {
@@ -116,7 +126,8 @@ fn is_infinity(graph: &GraphProto, order: &Order<'_>, name: &str) -> bool {
 /// The sign with which all that depends on the output goes into a softmax, through nothing but sums and movements, if it does; the
 /// results of a graph that is a scorer do.
 pub(super) fn sign_in_softmax(graph: &GraphProto, order: &Order<'_>, node: &NodeProto, is_scorer: bool) -> Option<f32> {
-    if !matches!(node.op_type.as_deref(), Some("Add" | "Sub" | "Where" | "Sum" | "Mul" | "Max")) {
+    let operator = node.op_type.as_deref().unwrap_or_default();
+    if !matches!(operator, "Add" | "Sub" | "Where" | "Sum" | "Mul" | "Max") && !rules::is_quantiser(operator) {
         return None;
     }
     let mut open: Vec<(&str, f32)> = node.output.first().map(|output| (output.as_str(), 1.0)).into_iter().collect();
@@ -137,7 +148,7 @@ pub(super) fn sign_in_softmax(graph: &GraphProto, order: &Order<'_>, node: &Node
             let next = node.output.first().map(String::as_str)?;
             let is_second = node.input.get(1).is_some_and(|input| input == value);
             match node.op_type.as_deref()? {
-                "Softmax" | "IsInf" => drop(ends.insert(sign > 0.0)),
+                "Softmax" | "QLinearSoftmax" | "IsInf" => drop(ends.insert(sign > 0.0)),
                 // As what IsInf finds out.
                 "Equal" if node.input.iter().any(|input| is_infinity(graph, order, input)) => {
                     ends.insert(sign > 0.0);

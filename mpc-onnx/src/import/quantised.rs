@@ -10,26 +10,55 @@ use crate::error::{Lowered, unsupported};
 use crate::rules;
 use crate::value::{Tensor, Value};
 
-/// Operators whose results are elements of their inputs, of the same type.
-const MOVEMENTS: [&str; 14] = [
+/// Operators whose results are elements of their inputs, of the same type, or lie between them.
+const MOVEMENTS: [&str; 30] = [
+    "Clip",
+    "Compress",
     "Concat",
     "DepthToSpace",
+    "Dropout",
     "Expand",
     "Flatten",
     "Gather",
+    "GatherElements",
+    "GatherND",
+    "GlobalMaxPool",
     "Identity",
+    "Max",
     "MaxPool",
+    "Min",
+    "Pad",
+    "ReduceMax",
+    "ReduceMin",
     "Reshape",
+    "Resize",
+    "ReverseSequence",
     "Slice",
     "SpaceToDepth",
+    "Split",
     "Squeeze",
     "Tile",
+    "TopK",
     "Transpose",
     "Unsqueeze",
+    "Where",
 ];
 
-/// Operators that compute with quantised integers, and know how.
-const COMPUTING: [&str; 16] = [
+/// Whether the input of a movement at that place has elements of the result.
+fn is_moved(operator: &str, place: usize) -> bool {
+    match operator {
+        "Concat" | "Max" | "Min" | "Clip" => true,
+        "Pad" => place != 1 && place != 3,
+        "Where" => place > 0,
+        _ => place == 0,
+    }
+}
+
+/// Operators that compute with quantised integers, and know how, or need nothing of them but their order.
+const COMPUTING: [&str; 19] = [
+    "ArgMax",
+    "ArgMin",
+    "QLinearWhere",
     "MatMulInteger",
     "ConvInteger",
     "QLinearConv",
@@ -58,6 +87,7 @@ fn zero_of_result(operator: &str) -> Option<usize> {
         | "QLinearSoftmax"
         | "QLinearAveragePool" => Some(4),
         "QLinearConcat" => Some(1),
+        "QLinearWhere" => Some(8),
         "QGemm" => Some(8),
         _ => None,
     }
@@ -111,7 +141,7 @@ impl<'a> Importer<'a> {
             "QuantizeLinear" => {
                 of_input(2).or_else(|| attribute("output_dtype").and_then(named)).or(Some(DataType::UINT8))
             }
-            operator if MOVEMENTS.contains(&operator) || operator == "Split" => of_input(0),
+            operator if MOVEMENTS.contains(&operator) => of_input(usize::from(operator == "Where")),
             _ => None,
         };
         if let Some(kind) = kind.filter(|kind| !FLOATS.contains(kind)) {
@@ -119,29 +149,42 @@ impl<'a> Importer<'a> {
         }
     }
 
-    /// The scale and zero point of the private integers that a node moves, if it reads any.
-    pub(super) fn moved_quantisation(&self, call: &Call<'_>) -> Lowered<Option<Quantisation>> {
+    /// The scale and zero point of the private integers that a node moves, if it reads any; all that it moves becomes real numbers
+    /// of these.
+    pub(super) fn moved_quantisation(&mut self, call: &mut Call<'_>) -> Lowered<Option<Quantisation>> {
         let named = call.node.input.iter().zip(&call.inputs);
-        let quantised = named.filter_map(|(name, value)| match value {
+        let mut quantised = named.filter_map(|(name, value)| match value {
             Some(Value::Node(x)) if self.types.contains_key(name.as_str()) => self.context.quantisation(x.id),
             _ => None,
         });
-        let all: Vec<_> = quantised.collect();
-        let Some(&first) = all.first() else { return Ok(None) };
-        match call.operator() {
-            "DequantizeLinear" => Ok(None),
-            operator if COMPUTING.contains(&operator) => Ok(None),
-            "Concat" if all.len() < call.inputs.len() || all.iter().any(|&other| other != first) => {
-                unsupported("it joins integers of different quantisations; put it behind their DequantizeLinear")
-            }
-            operator if !MOVEMENTS.contains(&operator) && operator != "Split" => {
-                unsupported("it computes with quantised integers; put it behind their DequantizeLinear")
+        let Some(first) = quantised.next().cloned() else { return Ok(None) };
+        let operator = call.operator().to_string();
+        match operator.as_str() {
+            "DequantizeLinear" => return Ok(None),
+            operator if COMPUTING.contains(&operator) => return Ok(None),
+            operator if !MOVEMENTS.contains(&operator) => {
+                return unsupported("it computes with quantised integers; put it behind their DequantizeLinear");
             }
             operator if !first.is_uniform() && operator != "Identity" => {
-                unsupported("it moves integers with a scale for each channel; put it behind their DequantizeLinear")
+                return unsupported(
+                    "it moves integers with a scale for each channel; put it behind their DequantizeLinear",
+                );
             }
-            _ => Ok(Some(first.clone())),
+            "Resize" if call.string("coordinate_transformation_mode", "")? == "tf_crop_and_resize" => {
+                return unsupported("it crops quantised integers; put it behind their DequantizeLinear");
+            }
+            "Pad" if call.input(2).is_none() && call.string("mode", "constant")? == "constant" => {
+                call.inputs.resize(call.inputs.len().max(3), None);
+                call.inputs[2] = Some(Value::scalar(0));
+            }
+            _ => {}
         }
+        for (_, input) in call.inputs.iter_mut().enumerate().filter(|(place, _)| is_moved(&operator, *place)) {
+            if let Some(value) = input {
+                *value = rules::dequantised(&mut self.context, value, first.clone())?;
+            }
+        }
+        Ok(Some(first))
     }
 
     /// An output as the file has it: the integers of what was quantised, and not the real numbers that they stand for.
@@ -152,10 +195,11 @@ impl<'a> Importer<'a> {
         }
     }
 
-    /// Notes the quantisation of what was moved.
-    pub(super) fn note_moved(&mut self, quantisation: Option<Quantisation>, results: &[Value]) {
+    /// Notes the quantisation of what was moved; where the elements of a TopK or MaxPool are is no element.
+    pub(super) fn note_moved(&mut self, quantisation: Option<Quantisation>, call: &Call<'_>, results: &[Value]) {
         let Some(quantisation) = quantisation else { return };
-        for result in results {
+        let moved = if matches!(call.operator(), "TopK" | "MaxPool") { 1 } else { results.len() };
+        for result in results.iter().take(moved) {
             if let Value::Node(x) = result {
                 self.context.note_quantisation(x.id, quantisation.clone());
             }

@@ -1,5 +1,6 @@
 //! Which private values are whole numbers, so that a cast to integers or Booleans leaves them as they are.
 
+use super::lookahead::is_passing;
 use crate::call::Call;
 use crate::context::{Context, Whole};
 use crate::rules;
@@ -25,14 +26,31 @@ const MOVEMENTS: [&str; 16] = [
     "Unsqueeze",
 ];
 
-/// Notes which results of a node are whole numbers.
+/// Notes which results of a node are whole numbers, and which are masks still.
 pub(super) fn note(context: &mut Context, call: &Call<'_>, results: &[Value]) {
+    note_masks(context, call, results);
     for (place, result) in results.iter().enumerate() {
         if let (Value::Node(tensor), Some(whole)) = (result, whole(context, call, place)) {
             context.note_whole(tensor.id, whole);
             if is_typed(context, call) {
                 context.note_typed(tensor.id);
             }
+        }
+    }
+}
+
+/// A mask that is moved is one still; of what else is made of masks in another way, the masks are not known.
+fn note_masks(context: &mut Context, call: &Call<'_>, results: &[Value]) {
+    let is_moved = MOVEMENTS.contains(&call.operator())
+        && matches!(call.input(0), Some(Value::Node(x)) if rules::is_alone(context, x));
+    for result in results {
+        match result {
+            Value::Node(moved) if is_moved => rules::note_alone(context, moved),
+            // A quantisation notes its own.
+            Value::Node(other) if is_passing(call.operator()) && !rules::is_quantiser(call.operator()) => {
+                rules::note_unknown(context, call, other);
+            }
+            _ => {}
         }
     }
 }

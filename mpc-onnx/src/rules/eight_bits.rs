@@ -26,8 +26,7 @@ pub(super) fn dynamic(context: &mut Context, call: &Call<'_>) -> Lowered<Vec<Val
     let x = call.tensor(0)?;
     let one = Value::constant(arrays::scalar_like(1.0));
     // A node of its own, which is known to be quantised by these.
-    let shape = crate::context::graph_shape(&x.shape);
-    let y = context.emit("quantised", &x.shape, |builder, name| builder.reshape(name, x.id, &shape))?;
+    let y = context.copy(x)?;
     let unit = |value: f32| ArrayD::from_elem([1].as_slice(), value);
     context.note_quantisation(y.id, Quantisation { scale: unit(1.0), zero: unit(0.0) });
     Ok([y.into(), one, Value::scalar(0)].into())
@@ -114,10 +113,11 @@ fn dequantised(context: &mut Context, call: &Call<'_>, places: [usize; 3], axis:
 }
 
 /// A result with its scale and zero point.
-fn quantised(context: &mut Context, call: &Call<'_>, y: &Tensor, places: [usize; 2]) -> Lowered<Vec<Value>> {
+fn quantised(context: &mut Context, call: &Call<'_>, y: &[Value], places: [usize; 2]) -> Lowered<Vec<Value>> {
+    let [y] = y else { return invalid("it has not one result") };
     let [scale, zero] = places.map(|place| call.input(place).cloned());
-    let parameters = laid_out(context, &y.shape, 1, scale.as_ref(), zero.as_ref())?;
-    Ok([quantise::quantised(context, call, y, parameters)?.into()].into())
+    let parameters = laid_out(context, y.shape(), 1, scale.as_ref(), zero.as_ref())?;
+    Ok([quantise::quantised(context, call, y, parameters)?].into())
 }
 
 /// QLinearConv: x, its scale and zero point, w, its own, those of the result, and a bias in units of both scales.
@@ -135,8 +135,7 @@ pub(super) fn linear_convolution(context: &mut Context, call: &Call<'_>) -> Lowe
     };
     let inner = Call { inputs: vec![Some(x), Some(weight), bias], opset: call.opset, ..Call::of(call.node) };
     let y = convolution::convolution(context, &inner)?;
-    let [Value::Node(y)] = y.as_slice() else { return invalid("it has no private operand") };
-    quantised(context, call, y, [6, 7])
+    quantised(context, call, &y, [6, 7])
 }
 
 /// QLinearMatMul, and onnxruntime's QLinearAdd and QLinearMul.
@@ -144,14 +143,14 @@ pub(super) fn linear_binary(context: &mut Context, call: &Call<'_>) -> Lowered<V
     let rank = |place: usize| call.input(place).map_or(0, |value| value.shape().len());
     let left = dequantised(context, call, [0, 1, 2], rank(0).saturating_sub(2))?;
     let right = dequantised(context, call, [3, 4, 5], rank(3).saturating_sub(1))?;
-    let inner = Call { inputs: vec![Some(left), Some(right)], opset: call.opset, ..Call::of(call.node) };
+    let (inputs, mask_sign) = (vec![Some(left), Some(right)], call.mask_sign);
+    let inner = Call { inputs, opset: call.opset, mask_sign, ..Call::of(call.node) };
     let y = match call.operator() {
         "QLinearMatMul" => linear::mat_mul(context, &inner)?,
         "QLinearAdd" => elementwise::named(context, &inner, "Add")?,
         _ => elementwise::named(context, &inner, "Mul")?,
     };
-    let [Value::Node(y)] = y.as_slice() else { return invalid("it has no private operand") };
-    quantised(context, call, y, [6, 7])
+    quantised(context, call, &y, [6, 7])
 }
 
 /// onnxruntime's QLinearGlobalAveragePool, QLinearSigmoid and QLinearLeakyRelu.
@@ -173,8 +172,7 @@ pub(super) fn linear_unary(context: &mut Context, call: &Call<'_>) -> Lowered<Ve
             [context.function(inner.tensor(0)?, function)?.into()].into()
         }
     };
-    let [Value::Node(y)] = y.as_slice() else { return invalid("it has no private operand") };
-    quantised(context, call, y, [3, 4])
+    quantised(context, call, &y, [3, 4])
 }
 
 /// onnxruntime's MatMulNBits: a weight of few bits, blocks of each column with a scale of their own.

@@ -1,5 +1,6 @@
 //! Arithmetic element by element, with broadcasting.
 
+mod masks;
 mod powers;
 mod private_comparison;
 
@@ -15,8 +16,7 @@ use crate::rules::rounding::{self, Divisor};
 use crate::rules::{integer, reduce};
 use crate::value::{Constant, Tensor, Value};
 
-/// The number that −∞ in front of a softmax becomes.
-pub(super) const MASK: f32 = -1024.0;
+pub(crate) use masks::{MASK, in_coarse_steps, is_alone, masked, note_alone, note_unknown};
 pub(super) use powers::{power, to_power};
 pub(super) use private_comparison::{beyond, thresholded};
 
@@ -81,17 +81,23 @@ fn apply(context: &mut Context, call: &Call<'_>, operator: &str, left: &Value, r
             }
         }
         (Value::Node(x), constant) | (constant, Value::Node(x))
-            if operator == "Mul" && mask_factor(constant, call.mask_sign).is_some() =>
+            if operator == "Mul" && masks::mask_factor(constant, call.mask_sign).is_some() =>
         {
-            let factor = mask_factor(constant, call.mask_sign).unwrap_or(1.0);
+            let factor = masks::mask_factor(constant, call.mask_sign).unwrap_or(1.0);
             let mask = rounding::scaled_mask(context, x, factor, MASK)?;
-            context.scale(&mask, call.mask_sign)?
+            let mask = context.scale(&mask, call.mask_sign)?;
+            note_alone(context, &mask);
+            mask
         }
-        (Value::Node(x), constant) => beside_mask(context, call, operator, x, &real(constant)?)?,
+        (Value::Node(x), constant) => masks::beside_mask(context, call, operator, x, &real(constant)?)?,
         (constant, Value::Node(x)) => {
             let constant = real(constant)?;
-            let y = from_constant(context, operator, &masked(call.mask_sign, constant.clone()), x)?;
-            note_hidden(context, call, x, &y, (constant.array(), f32::NEG_INFINITY))?;
+            let near = masked(call.mask_sign, constant.clone());
+            let y = from_constant(context, operator, &near, x)?;
+            if operator == "Add" {
+                masks::note_added(context, call, x, &y, near.array());
+            }
+            masks::note_hidden(context, call, x, &y, (constant.array(), f32::NEG_INFINITY))?;
             y
         }
         _ => return unsupported("operands of these kinds"),
@@ -99,24 +105,19 @@ fn apply(context: &mut Context, call: &Call<'_>, operator: &str, left: &Value, r
     .into())
 }
 
-/// The operator of a private value and a constant, which may be a mask.
-fn beside_mask(
-    context: &mut Context,
-    call: &Call<'_>,
-    operator: &str,
-    x: &Tensor,
-    constant: &Constant,
-) -> Lowered<Tensor> {
-    let sign = if operator == "Sub" { -call.mask_sign } else { call.mask_sign };
-    let y = with_constant(context, operator, x, &masked(sign, constant.clone()))?;
-    note_hidden(context, call, x, &y, (constant.array(), sign * f32::NEG_INFINITY))?;
-    Ok(y)
-}
-
 /// The operator of two private values.
 fn on_nodes(context: &mut Context, call: &Call<'_>, operator: &str, x: &Tensor, y: &Tensor) -> Lowered<Tensor> {
     match operator {
-        "Add" => context.add(x, y),
+        "Add" => {
+            let sum = context.add(x, y)?;
+            masks::note_sum(context, x, y, &sum);
+            Ok(sum)
+        }
+        "Sub" if is_alone(context, y) => {
+            let negative = context.scale(y, -1.0)?;
+            note_alone(context, &negative);
+            on_nodes(context, call, "Add", x, &negative)
+        }
         "Sub" => context.subtract(x, y),
         "Mul" => context.multiply(x, y),
         "Mod" => rounding::remainder(context, x, &Divisor::Tensor(y), call.int("fmod", 0)? != 0),
@@ -128,42 +129,6 @@ fn on_nodes(context: &mut Context, call: &Call<'_>, operator: &str, x: &Tensor, 
         "Min" => minimum(context, x, y),
         _ => private_comparison::compare(context, operator, x, y),
     }
-}
-
-/// The factor that makes a mask of what is 0 or more, as in (1 − m)·min, with the sign of what goes into a softmax.
-fn mask_factor(constant: &Value, sign: f32) -> Option<f32> {
-    let array = real(constant).ok()?;
-    let first = array.array().first().map(|first| sign * first).filter(|&first| first < MASK)?;
-    (array.array().len() == 1).then_some(first)
-}
-
-/// Notes where a mask, added to x or put in its place, makes y −∞: where it is the number that hides.
-fn note_hidden(
-    context: &mut Context,
-    call: &Call<'_>,
-    x: &Tensor,
-    y: &Tensor,
-    (mask, hiding): (&ArrayD<f32>, f32),
-) -> Lowered<()> {
-    if call.mask_sign <= 0.0 || (mask.iter().all(|&value| value != hiding) && context.infinite(x.id).is_none()) {
-        return Ok(());
-    }
-    let mut places = mask.mapv(|value| i64::from(value == hiding));
-    if let Some(before) = context.infinite(x.id).cloned() {
-        context.charge(arrays::elements(&arrays::broadcast_shape(places.shape(), before.shape())?)?)?;
-        places = arrays::zip(&places, &before, |&a, &b| Ok(a | b))?;
-    }
-    context.note_infinite(y.id, places);
-    Ok(())
-}
-
-/// −∞ and other entries of a mask that are large and negative, with its sign in a softmax, become what that takes to 0 all the
-/// same; a sign of 0 is that of no mask.
-pub(super) fn masked(sign: f32, constant: Constant) -> Constant {
-    if constant.array().iter().any(|&value| sign * value < MASK) {
-        return Constant::new(constant.array().mapv(|value| sign * (sign * value).max(MASK)));
-    }
-    constant
 }
 
 fn inverted(constant: &Constant) -> Lowered<ArrayD<f32>> {
@@ -388,32 +353,8 @@ fn mixed(context: &mut Context, call: &Call<'_>, condition: &ArrayD<i64>, yes: &
             let (yes, no) = (context.scale_by(yes, &mask)?, context.scale_by(no, &rest)?);
             context.add(&yes, &no)
         }
-        (Value::Node(x), constant) => with_rest(context, call, x, &mask, &rest, constant),
-        (constant, Value::Node(x)) => with_rest(context, call, x, &rest, &mask, constant),
+        (Value::Node(x), constant) => masks::with_rest(context, call, x, &mask, &rest, constant),
+        (constant, Value::Node(x)) => masks::with_rest(context, call, x, &rest, &mask, constant),
         _ => unsupported("it takes a private input of integers; cast it to floats first"),
     }
-}
-
-/// kept ⊙ x + rest ⊙ constant
-fn with_rest(
-    context: &mut Context,
-    call: &Call<'_>,
-    x: &Tensor,
-    kept: &ArrayD<f32>,
-    rest: &ArrayD<f32>,
-    constant: &Value,
-) -> Lowered<Tensor> {
-    let own = real(constant)?;
-    let constant = arrays::broadcast(masked(call.mask_sign, own.clone()).array(), rest.shape())?;
-    // Where nothing of the constant is taken it may be infinite.
-    let filled = rest.iter().zip(&constant).map(|(&rest, &value)| if rest > 0.0 { value } else { 0.0 });
-    let filled = arrays::from_elements(rest.shape(), filled.collect())?;
-    let is_mask = rest.iter().zip(&filled).all(|(&rest, &value)| rest == 0.0 || call.mask_sign * value == MASK);
-    // In front of a softmax, what is far below need not be replaced, only lowered.
-    let y =
-        if is_mask && call.mask_sign != 0.0 { context.expand(x, rest.shape())? } else { context.scale_by(x, kept)? };
-    let y = if filled.iter().all(|&value| value == 0.0) { y } else { context.offset_by(&y, &filled)? };
-    let own = arrays::zip(rest, own.array(), |&rest, &value| Ok(if rest > 0.0 { value } else { 0.0 }))?;
-    note_hidden(context, call, x, &y, (&own, f32::NEG_INFINITY))?;
-    Ok(y)
 }

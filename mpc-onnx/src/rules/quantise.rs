@@ -1,5 +1,6 @@
 //! Quantised models, read as the real numbers that they stand for.
 
+use mpc_nn::weights::MAX_WEIGHT;
 use mpc_protocols::function::Function;
 use ndarray::ArrayD;
 use rten_onnx::onnx::DataType;
@@ -10,6 +11,9 @@ use crate::context::{Context, Quantisation, Whole, real};
 use crate::error::{Lowered, Problem, invalid, unsupported};
 use crate::rules::{elementwise, integer, rounding};
 use crate::value::{Constant, Tensor, Value};
+
+/// No private value is as large.
+const FARTHEST: f32 = (1 << 28) as f32;
 
 fn parameters(context: &mut Context, call: &Call<'_>, shape: &[usize]) -> Lowered<Quantisation> {
     let (axis, block) = (call.int("axis", 1)?, arrays::size(call.int("block_size", 0)?)?);
@@ -47,6 +51,9 @@ fn laid(
     // A comparison with NaN is false.
     if !scale.array().iter().all(|&scale| scale > 0.0) {
         return invalid("a scale is not positive");
+    }
+    if scale.array().iter().any(|scale| scale.is_infinite()) {
+        return invalid("a scale is infinite, as of a mask of −∞: export it with a finite number, such as −10000");
     }
     if zero.array().len() != scale.array().len() {
         return invalid("its scale and zero point differ in length");
@@ -92,7 +99,7 @@ pub(super) fn dequantise(context: &mut Context, call: &Call<'_>) -> Lowered<Vec<
     Ok([dequantised(context, value, parameters)?].into())
 }
 
-pub(super) fn dequantised(context: &mut Context, value: &Value, parameters: Quantisation) -> Lowered<Value> {
+pub(crate) fn dequantised(context: &mut Context, value: &Value, parameters: Quantisation) -> Lowered<Value> {
     if let Value::Node(x) = value {
         return Ok(requantised(context, x, parameters)?.into());
     }
@@ -142,25 +149,32 @@ pub(super) fn quantise(context: &mut Context, call: &Call<'_>) -> Lowered<Vec<Va
     if let Value::Node(x) = value {
         return Ok([limited(context, call, x, limits, parameters)?.into()].into());
     }
+    Ok([in_integers(context, &real(value)?, limits, &parameters)?].into())
+}
+
+/// The integers of a constant.
+fn in_integers(
+    context: &mut Context,
+    constant: &Constant,
+    limits: Option<(f32, f32)>,
+    parameters: &Quantisation,
+) -> Lowered<Value> {
     let Some((low, high)) = limits else { return unsupported("a quantised type that is not known here") };
-    let constant = real(value)?;
     context.charge(constant.array().len().saturating_mul(3))?;
     let steps = arrays::zip(constant.array(), &parameters.scale, |&x, &scale| Ok((x / scale).round_ties_even()))?;
     let quantised = arrays::zip(&steps, &parameters.zero, |&x, &zero| Ok(x + zero))?;
     if quantised.iter().any(|value| value.is_nan()) {
         return Err(Problem::Range);
     }
-    Ok([Value::integer(quantised.mapv(|value| value.clamp(low, high) as i64))].into())
+    Ok(Value::integer(quantised.mapv(|value| value.clamp(low, high) as i64)))
 }
 
-/// A private result of an operator on quantised integers.
-pub(super) fn quantised(
-    context: &mut Context,
-    call: &Call<'_>,
-    y: &Tensor,
-    parameters: Quantisation,
-) -> Lowered<Tensor> {
-    limited(context, call, y, limits(call)?, parameters)
+/// A result of an operator on quantised integers.
+pub(super) fn quantised(context: &mut Context, call: &Call<'_>, y: &Value, parameters: Quantisation) -> Lowered<Value> {
+    match y {
+        Value::Node(y) => limited(context, call, y, limits(call)?, parameters).map(Value::Node),
+        constant => in_integers(context, &real(constant)?, limits(call)?, &parameters),
+    }
 }
 
 /// The integers that quantised real numbers are in the file: a step is the scale, and 0 the zero point.
@@ -190,13 +204,48 @@ fn limited(
     };
     let bound = |limit: f32| arrays::zip(&parameters.zero, &parameters.scale, |&zero, &step| Ok((limit - zero) * step));
     let (low, high) = (bound(low)?, bound(high)?);
-    let y = match (low.as_slice(), high.as_slice()) {
-        (Some(&[low]), Some(&[high])) => context.function(x, Function::Clip { low, high })?,
+    if call.mask_sign != 0.0 {
+        elementwise::note_unknown(context, call, x);
+    }
+    let coarse = match parameters.scale.as_slice() {
+        Some(&[step]) if call.mask_sign > 0.0 => elementwise::in_coarse_steps(context, x, step)?,
+        _ => x.clone(),
+    };
+    let (y, is_hidden) = match (low.as_slice(), high.as_slice()) {
+        (Some(&[low]), Some(&[high])) => {
+            let far = if call.mask_sign > 0.0 { low } else { -high };
+            (clipped(context, &coarse, low, high)?, far <= elementwise::MASK)
+        }
         _ => {
-            let above = elementwise::with_constant(context, "Max", x, &Constant::new(low))?;
-            elementwise::with_constant(context, "Min", &above, &Constant::new(high))?
+            let above = elementwise::with_constant(context, "Max", &coarse, &Constant::new(low))?;
+            (elementwise::with_constant(context, "Min", &above, &Constant::new(high))?, true)
         }
     };
+    // Masks beyond the limits are none any more.
+    if is_hidden && elementwise::is_alone(context, x) {
+        elementwise::note_alone(context, &y);
+    } else if let Some(masks) = context.masks(x.id).filter(|_| is_hidden) {
+        context.note_masks(y.id, masks.to_vec());
+    }
     context.note_quantisation(y.id, parameters);
     Ok(y)
+}
+
+/// The value within limits that may be more than a graph takes: then in units of a power of 2, of which the smallest steps there
+/// are many.
+fn clipped(context: &mut Context, x: &Tensor, low: f32, high: f32) -> Lowered<Tensor> {
+    let near = |limit: f32| if limit.abs() < FARTHEST { limit } else { limit * f32::INFINITY };
+    let (low, high) = (near(low), near(high));
+    let largest = [low, high].into_iter().filter(|limit| limit.is_finite()).fold(0.0, |most, limit| limit.abs().max(most));
+    if low.is_infinite() && high.is_infinite() {
+        // A node of its own, which is known to be quantised.
+        return context.copy(x);
+    }
+    if largest <= MAX_WEIGHT {
+        return context.function(x, Function::Clip { low, high });
+    }
+    let unit = (largest / MAX_WEIGHT).log2().ceil().exp2();
+    let small = context.scale(x, 1.0 / unit)?;
+    let small = context.function(&small, Function::Clip { low: low / unit, high: high / unit })?;
+    context.scale(&small, unit)
 }

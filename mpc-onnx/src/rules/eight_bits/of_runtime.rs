@@ -5,7 +5,7 @@ use crate::arrays;
 use crate::call::Call;
 use crate::context::Context;
 use crate::error::{Lowered, invalid, unsupported};
-use crate::rules::{linear, pool, softmax};
+use crate::rules::{elementwise, linear, pool, softmax};
 use crate::value::Value;
 
 /// QLinearConcat: scale and zero point of the result, then each operand with its own.
@@ -22,8 +22,16 @@ pub(crate) fn concat(context: &mut Context, call: &Call<'_>) -> Lowered<Vec<Valu
     let Some(axis) = call.optional_int("axis")? else { return invalid("it has no axis") };
     let axis = arrays::axis(axis, parts[0].shape().len())?;
     let all = context.concat_values(&parts, axis)?;
-    let y = context.tensor_of(&all)?;
-    quantised(context, call, &y, [0, 1])
+    quantised(context, call, &[all], [0, 1])
+}
+
+/// QLinearWhere: a condition, then both operands with scale and zero point, then those of the result.
+pub(crate) fn choice(context: &mut Context, call: &Call<'_>) -> Lowered<Vec<Value>> {
+    let (yes, no) = (dequantised(context, call, [1, 2, 3], 1)?, dequantised(context, call, [4, 5, 6], 1)?);
+    let (inputs, mask_sign) = (vec![call.input(0).cloned(), Some(yes), Some(no)], call.mask_sign);
+    let inner = Call { inputs, opset: call.opset, mask_sign, ..Call::of(call.node) };
+    let y = elementwise::choose(context, &inner)?;
+    quantised(context, call, &y, [7, 8])
 }
 
 /// QGemm: both factors with scale and zero point, a bias in units of both scales, and those of the result, if it is quantised.
@@ -43,11 +51,7 @@ pub(crate) fn gemm(context: &mut Context, call: &Call<'_>) -> Lowered<Vec<Value>
     };
     let inner = Call { inputs: vec![Some(left), Some(right), bias], opset: call.opset, ..Call::of(call.node) };
     let y = linear::gemm(context, &inner)?;
-    let [Value::Node(y)] = y.as_slice() else { return invalid("it has no private operand") };
-    if call.input(7).is_none() {
-        return Ok([y.clone().into()].into());
-    }
-    quantised(context, call, y, [7, 8])
+    if call.input(7).is_none() { Ok(y) } else { quantised(context, call, &y, [7, 8]) }
 }
 
 /// QLinearSoftmax and QLinearAveragePool.
@@ -60,6 +64,5 @@ pub(crate) fn unary(context: &mut Context, call: &Call<'_>) -> Lowered<Vec<Value
     let opset = if is_softmax { call.int("opset", 13)? } else { call.opset };
     let inner = Call { inputs: vec![Some(x)], opset, ..Call::of(call.node) };
     let y = if is_softmax { softmax::softmax(context, &inner)? } else { pool::average(context, &inner)? };
-    let [Value::Node(y)] = y.as_slice() else { return invalid("it has no private operand") };
-    quantised(context, call, y, [3, 4])
+    quantised(context, call, &y, [3, 4])
 }

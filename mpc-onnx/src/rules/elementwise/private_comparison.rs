@@ -11,7 +11,7 @@ use crate::call::Call;
 use crate::context::{Context, real};
 use crate::error::{Lowered, unsupported};
 use crate::rules::choice;
-use crate::rules::elementwise::masked;
+use crate::rules::elementwise::masks::{self, masked};
 use crate::value::{Tensor, Value};
 
 /// As far as a constant counts that is compared with a private value.
@@ -184,6 +184,11 @@ fn positive(context: &mut Context, operator: &str, difference: &Tensor, is_whole
 pub(super) fn choose(context: &mut Context, call: &Call<'_>, condition: &Tensor) -> Lowered<Tensor> {
     let constant = |index: usize| call.constant(index).map(|constant| masked(call.mask_sign, constant));
     let (yes, no) = (call.required(1)?, call.required(2)?);
+    match (yes, no) {
+        (mask, Value::Node(x)) if masks::hides(call, mask) => return masks::lowered(context, call, condition, x, true),
+        (Value::Node(x), mask) if masks::hides(call, mask) => return masks::lowered(context, call, condition, x, false),
+        _ => {}
+    }
     let difference = match (yes, no) {
         (Value::Node(yes), Value::Node(no)) => context.subtract(yes, no)?,
         (Value::Node(yes), _) => {

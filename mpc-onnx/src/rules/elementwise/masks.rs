@@ -1,0 +1,197 @@
+//! Masks in front of a softmax: numbers so far below the others that a softmax makes 0 of them.
+
+use mpc_nn::weights::MAX_WEIGHT;
+use ndarray::ArrayD;
+
+use super::with_constant;
+use crate::arrays;
+use crate::call::Call;
+use crate::context::{Context, real};
+use crate::error::{Lowered, unsupported};
+use crate::rules::rounding;
+use crate::value::{Constant, Tensor, Value};
+
+/// The number that −∞ in front of a softmax becomes.
+pub(crate) const MASK: f32 = -1024.0;
+/// The largest step of a quantisation that need not be rounded to in front of a softmax.
+const FINE: f32 = 0.5;
+/// The most masks that a value keeps apart from its scores.
+const MAX_MASKS: usize = 8;
+
+/// −∞ and other entries of a mask that are large and negative, with its sign in a softmax, become what that takes to 0 all the
+/// same; a sign of 0 is that of no mask.
+pub(crate) fn masked(sign: f32, constant: Constant) -> Constant {
+    if constant.array().iter().any(|&value| sign * value < MASK) {
+        return Constant::new(constant.array().mapv(|value| sign * (sign * value).max(MASK)));
+    }
+    constant
+}
+
+/// The factor that makes a mask of what is 0 or more, as in (1 − m)·min, with the sign of what goes into a softmax.
+pub(super) fn mask_factor(constant: &Value, sign: f32) -> Option<f32> {
+    let array = real(constant).ok()?;
+    let first = array.array().first().map(|first| sign * first).filter(|&first| first < MASK)?;
+    (array.array().len() == 1).then_some(first)
+}
+
+/// The operator of a private value and a constant, which may be a mask.
+pub(super) fn beside_mask(
+    context: &mut Context,
+    call: &Call<'_>,
+    operator: &str,
+    x: &Tensor,
+    constant: &Constant,
+) -> Lowered<Tensor> {
+    let sign = if operator == "Sub" { -call.mask_sign } else { call.mask_sign };
+    let near = masked(sign, constant.clone());
+    let y = with_constant(context, operator, x, &near)?;
+    match operator {
+        "Add" => note_added(context, call, x, &y, near.array()),
+        "Sub" => note_added(context, call, x, &y, &near.array().mapv(|value| -value)),
+        _ => {}
+    }
+    note_hidden(context, call, x, &y, (constant.array(), sign * f32::NEG_INFINITY))?;
+    Ok(y)
+}
+
+/// Notes where a mask, added to x or put in its place, makes y −∞: where it is the number that hides.
+pub(super) fn note_hidden(
+    context: &mut Context,
+    call: &Call<'_>,
+    x: &Tensor,
+    y: &Tensor,
+    (mask, hiding): (&ArrayD<f32>, f32),
+) -> Lowered<()> {
+    if call.mask_sign <= 0.0 || (mask.iter().all(|&value| value != hiding) && context.infinite(x.id).is_none()) {
+        return Ok(());
+    }
+    let mut places = mask.mapv(|value| i64::from(value == hiding));
+    if let Some(before) = context.infinite(x.id).cloned() {
+        context.charge(arrays::elements(&arrays::broadcast_shape(places.shape(), before.shape())?)?)?;
+        places = arrays::zip(&places, &before, |&a, &b| Ok(a | b))?;
+    }
+    context.note_infinite(y.id, places);
+    Ok(())
+}
+
+/// kept ⊙ x + rest ⊙ constant
+pub(super) fn with_rest(
+    context: &mut Context,
+    call: &Call<'_>,
+    x: &Tensor,
+    kept: &ArrayD<f32>,
+    rest: &ArrayD<f32>,
+    constant: &Value,
+) -> Lowered<Tensor> {
+    let own = real(constant)?;
+    let constant = arrays::broadcast(masked(call.mask_sign, own.clone()).array(), rest.shape())?;
+    // Where nothing of the constant is taken it may be infinite.
+    let filled = rest.iter().zip(&constant).map(|(&rest, &value)| if rest > 0.0 { value } else { 0.0 });
+    let filled = arrays::from_elements(rest.shape(), filled.collect())?;
+    let is_mask = rest.iter().zip(&filled).all(|(&rest, &value)| rest == 0.0 || call.mask_sign * value == MASK);
+    // In front of a softmax, what is far below need not be replaced, only lowered.
+    let y =
+        if is_mask && call.mask_sign != 0.0 { context.expand(x, rest.shape())? } else { context.scale_by(x, kept)? };
+    let y = if filled.iter().all(|&value| value == 0.0) { y } else { context.offset_by(&y, &filled)? };
+    if is_mask {
+        note_added(context, call, x, &y, &filled);
+    }
+    let own = arrays::zip(rest, own.array(), |&rest, &value| Ok(if rest > 0.0 { value } else { 0.0 }))?;
+    note_hidden(context, call, x, &y, (&own, f32::NEG_INFINITY))?;
+    Ok(y)
+}
+
+/// Notes the masks of y, a value and an addend: those of the value, and what hides of the addend.
+pub(super) fn note_added(context: &mut Context, call: &Call<'_>, x: &Tensor, y: &Tensor, addend: &ArrayD<f32>) {
+    let hiding = |value: f32| call.mask_sign * value <= MASK;
+    let own = addend.mapv(|value| if hiding(value) { value } else { 0.0 });
+    let own = own.iter().any(|&value| value != 0.0).then(|| [Value::constant(own)]);
+    note(context, y, &[context.masks(x.id).map(<[_]>::to_vec), own.map(Vec::from)]);
+}
+
+/// Notes the masks of a sum of two values.
+pub(super) fn note_sum(context: &mut Context, x: &Tensor, y: &Tensor, sum: &Tensor) {
+    note(context, sum, &[x, y].map(|part| context.masks(part.id).map(<[_]>::to_vec)));
+}
+
+fn note(context: &mut Context, y: &Tensor, parts: &[Option<Vec<Value>>; 2]) {
+    let known: Vec<_> = parts.iter().flatten().flatten().cloned().collect();
+    let is_known = parts.iter().flatten().all(|part| !part.is_empty()) && known.len() <= MAX_MASKS;
+    if parts.iter().any(Option::is_some) {
+        context.note_masks(y.id, if is_known { known } else { Vec::new() });
+    }
+}
+
+/// Notes that a value is nothing but a mask.
+pub(crate) fn note_alone(context: &mut Context, mask: &Tensor) {
+    context.note_masks(mask.id, [mask.clone().into()].into());
+}
+
+/// Whether a value is nothing but a mask.
+pub(crate) fn is_alone(context: &Context, x: &Tensor) -> bool {
+    matches!(context.masks(x.id), Some([Value::Node(mask)]) if mask.id == x.id)
+}
+
+/// Notes that the masks of a result of these operands are not known, if they have some and nothing is noted of it.
+pub(crate) fn note_unknown(context: &mut Context, call: &Call<'_>, result: &Tensor) {
+    let has_masks = |value: &Value| matches!(value, Value::Node(x) if context.masks(x.id).is_some());
+    if context.masks(result.id).is_none() && call.inputs.iter().flatten().any(has_masks) {
+        context.note_masks(result.id, Vec::new());
+    }
+}
+
+/// x with a mask where the condition holds, or where it does not.
+pub(super) fn lowered(
+    context: &mut Context,
+    call: &Call<'_>,
+    condition: &Tensor,
+    x: &Tensor,
+    where_it_holds: bool,
+) -> Lowered<Tensor> {
+    let mask = context.scale(condition, call.mask_sign * if where_it_holds { MASK } else { -MASK })?;
+    let mask = if where_it_holds { mask } else { context.offset(&mask, call.mask_sign * MASK)? };
+    note_alone(context, &mask);
+    let y = context.add(x, &mask)?;
+    note_sum(context, x, &mask, &y);
+    Ok(y)
+}
+
+/// Whether a constant hides all that it takes the place of.
+pub(super) fn hides(call: &Call<'_>, value: &Value) -> bool {
+    let hiding = |constant: Constant| constant.array().iter().all(|&value| call.mask_sign * value <= MASK);
+    !value.is_private() && call.mask_sign != 0.0 && real(value).is_ok_and(hiding)
+}
+
+/// A value in front of a softmax as a quantisation with a step leaves it: its scores are multiples of a step that is not fine,
+/// its masks remain.
+pub(crate) fn in_coarse_steps(context: &mut Context, x: &Tensor, step: f32) -> Lowered<Tensor> {
+    if step <= FINE || is_alone(context, x) {
+        return Ok(x.clone());
+    }
+    let masks = match context.masks(x.id) {
+        Some([]) if step > -MASK / 2.0 => {
+            return unsupported("steps of more than 512 before a softmax; quantise nothing between its masks and it");
+        }
+        masks => masks.unwrap_or_default().to_vec(),
+    };
+    let mut scores = x.clone();
+    for mask in &masks {
+        scores = match mask {
+            Value::Node(mask) => context.subtract(&scores, mask)?,
+            mask => context.offset_by(&scores, &real(mask)?.array().mapv(|value| -value))?,
+        };
+    }
+    // No score is as large as half of the largest steps.
+    let mut y = context.scale(&scores, if step > MAX_WEIGHT { 0.0 } else { step.recip() })?;
+    if step <= MAX_WEIGHT {
+        let steps = rounding::round(context, &y)?;
+        y = context.scale(&steps, step)?;
+    }
+    for mask in &masks {
+        y = match mask {
+            Value::Node(mask) => context.add(&y, mask)?,
+            mask => context.offset_by(&y, real(mask)?.array())?,
+        };
+    }
+    Ok(y)
+}
