@@ -21,7 +21,8 @@
 //!   fixed point, so that the result is the same as long as the scores differ by less than 1000.
 //! * `QuantizeLinear` of a private value limits it to what the quantised type can stand for, but does not round it; a
 //!   `DequantizeLinear` with the same parameters is the identity. Values keep what quantisation would cost them, so that
-//!   results differ from those of a quantised run by up to a step of each quantisation. An output of integers is rounded.
+//!   each of them differs from that of a quantised run by at most half a step. Constants are rounded as the file says, and so are
+//!   an output of integers, and values in front of a softmax in steps of more than 1/2: these to the nearest, upwards if two are.
 //! * Comparisons of private values are those of fixed-point numbers, which rounding has moved by a few units in the last
 //!   place; their results are private numbers 0 or 1.
 //! * `Dropout`, casts between floats, and checks for NaN and infinity have no effect, but `IsNaN` behind a softmax: it finds
@@ -39,7 +40,8 @@
 //!   index.
 //! * Labels that are text become their place in the list of classes.
 //! * Loops and `Scan` are unrolled; an `If` of a private condition computes both branches.
-//! * Between `QuantizeLinear` and `DequantizeLinear` integers may be moved, or go through operators that know of them.
+//! * Between `QuantizeLinear` and `DequantizeLinear` integers may be moved, compared, resized, or go through operators that know of
+//!   them.
 //! * `Power` with a fractional exponent takes its argument to be positive, as ONNX does. With a private exponent, x^y is
 //!   e^(y·ln x), within (1 + |y|)·x^y/2^12 + 2^−12; x must not be negative unless the file says that y is whole, x = 0 gives 0 for y
 //!   from 0.1 to 100, and |y·ln x| must stay in range.

@@ -11,7 +11,7 @@ use crate::rules;
 use crate::value::{Tensor, Value};
 
 /// Operators whose results are elements of their inputs, of the same type, or lie between them.
-const MOVEMENTS: [&str; 30] = [
+const MOVEMENTS: [&str; 32] = [
     "Clip",
     "Compress",
     "Concat",
@@ -33,6 +33,8 @@ const MOVEMENTS: [&str; 30] = [
     "Reshape",
     "Resize",
     "ReverseSequence",
+    "ScatterElements",
+    "ScatterND",
     "Slice",
     "SpaceToDepth",
     "Split",
@@ -50,6 +52,7 @@ fn is_moved(operator: &str, place: usize) -> bool {
         "Concat" | "Max" | "Min" | "Clip" => true,
         "Pad" => place != 1 && place != 3,
         "Where" => place > 0,
+        "ScatterElements" | "ScatterND" => place != 1,
         _ => place == 0,
     }
 }
@@ -76,6 +79,8 @@ const COMPUTING: [&str; 19] = [
     "DynamicQuantizeMatMul",
     "Shape",
 ];
+
+const COMPUTED: &str = "it computes with quantised integers; put it behind their DequantizeLinear";
 
 /// The place of the zero point of the result among the inputs of an operator on quantised integers.
 fn zero_of_result(operator: &str) -> Option<usize> {
@@ -162,8 +167,17 @@ impl<'a> Importer<'a> {
         match operator.as_str() {
             "DequantizeLinear" => return Ok(None),
             operator if COMPUTING.contains(&operator) => return Ok(None),
+            // (q − zero)·scale written out.
+            "Cast" if rules::target(call).is_ok_and(rules::is_float) => {
+                let x = self.context.scale_by(call.tensor(0)?, &first.scale.mapv(f32::recip))?;
+                call.inputs[0] = Some(self.context.offset_by(&x, &first.zero)?.into());
+                return Ok(None);
+            }
+            "ScatterElements" | "ScatterND" if call.string("reduction", "none")? != "none" => {
+                return unsupported(COMPUTED);
+            }
             operator if !MOVEMENTS.contains(&operator) => {
-                return unsupported("it computes with quantised integers; put it behind their DequantizeLinear");
+                return unsupported(COMPUTED);
             }
             operator if !first.is_uniform() && operator != "Identity" => {
                 return unsupported(

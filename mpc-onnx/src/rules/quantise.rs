@@ -236,7 +236,8 @@ fn limited(
 fn clipped(context: &mut Context, x: &Tensor, low: f32, high: f32) -> Lowered<Tensor> {
     let near = |limit: f32| if limit.abs() < FARTHEST { limit } else { limit * f32::INFINITY };
     let (low, high) = (near(low), near(high));
-    let largest = [low, high].into_iter().filter(|limit| limit.is_finite()).fold(0.0, |most, limit| limit.abs().max(most));
+    let largest =
+        [low, high].into_iter().filter(|limit| limit.is_finite()).fold(0.0, |most, limit| limit.abs().max(most));
     if low.is_infinite() && high.is_infinite() {
         // A node of its own, which is known to be quantised.
         return context.copy(x);

@@ -11,5 +11,6 @@ mod made;
 mod models;
 mod normalise;
 mod openings;
+mod quantised;
 mod refusals;
 mod values;

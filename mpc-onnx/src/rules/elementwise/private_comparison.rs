@@ -186,7 +186,9 @@ pub(super) fn choose(context: &mut Context, call: &Call<'_>, condition: &Tensor)
     let (yes, no) = (call.required(1)?, call.required(2)?);
     match (yes, no) {
         (mask, Value::Node(x)) if masks::hides(call, mask) => return masks::lowered(context, call, condition, x, true),
-        (Value::Node(x), mask) if masks::hides(call, mask) => return masks::lowered(context, call, condition, x, false),
+        (Value::Node(x), mask) if masks::hides(call, mask) => {
+            return masks::lowered(context, call, condition, x, false);
+        }
         _ => {}
     }
     let difference = match (yes, no) {

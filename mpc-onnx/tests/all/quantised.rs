@@ -1,0 +1,81 @@
+//! Masks in front of a softmax that are quantised, where no runtime's values are needed to tell what is right.
+
+use mpc_nn::evaluate;
+use ndarray::ArrayD;
+use rten_onnx::onnx::{DataType, NodeProto, TensorProto};
+
+use crate::hostile::refused;
+use crate::models::{floats, graph, imported, integers, node};
+
+fn bytes(name: &str, value: i32) -> TensorProto {
+    TensorProto {
+        name: Some(name.into()),
+        data_type: Some(DataType::UINT8),
+        int32_data: vec![value],
+        ..Default::default()
+    }
+}
+
+/// A quantisation of a value with steps of a size, and its inverse.
+fn pair(from: &str, to: &str, steps: &str) -> [NodeProto; 2] {
+    let quantised = format!("{to}_q");
+    let begin = node("QuantizeLinear", &[from, steps, "zero"], &[&quantised]);
+    [begin, node("DequantizeLinear", &[&quantised, steps, "zero"], &[to])]
+}
+
+/// Scores 3 and 1 with −10^9 at the second one, in steps of 2^22, as `between` hands them to a softmax.
+fn masked(between: Vec<NodeProto>, last: &str) -> (Vec<NodeProto>, Vec<TensorProto>) {
+    let mut nodes = vec![node("Add", &["x", "mask"], &["sum"])];
+    nodes.extend(between);
+    nodes.extend(pair(last, "near", "steps"));
+    nodes.push(node("Softmax", &["near"], &["y"]));
+    let steps = floats("steps", &[], &[(1 << 22) as f32]);
+    let weights = [floats("mask", &[2], &[0.0, -1e9]), steps, floats("inf", &[], &[f32::INFINITY]), bytes("zero", 255)];
+    (nodes, weights.into())
+}
+
+fn value(nodes: Vec<NodeProto>, weights: Vec<TensorProto>) -> Vec<f32> {
+    let network = imported(graph(nodes, weights)).unwrap();
+    let x = ArrayD::from_shape_vec(vec![1, 2], vec![3.0, 1.0]).unwrap();
+    evaluate(&network.graph, &network.weights, &[x]).unwrap().remove(0).into_iter().collect()
+}
+
+#[test]
+fn a_mask_is_one_however_many_nodes_are_between_it_and_the_softmax() {
+    let names: Vec<String> = (0..40).map(|place| format!("v{place}")).collect();
+    let mut between = vec![node("Identity", &["sum"], &[&names[0]])];
+    between.extend(names.windows(2).map(|pair| node("Identity", &[&pair[0]], &[&pair[1]])));
+    let (nodes, weights) = masked(between, &names[39]);
+    assert_eq!(value(nodes, weights), [1.0, 0.0]);
+}
+
+#[test]
+fn masks_that_are_lost_in_coarse_steps_are_refused() {
+    let between = vec![node("Reshape", &["sum", "shape"], &["flat"]), node("Reshape", &["flat", "back"], &["again"])];
+    let (nodes, mut weights) = masked(between, "again");
+    weights.extend([integers("shape", &[2]), integers("back", &[1, 2])]);
+    let reason = refused(graph(nodes, weights))[0].to_string();
+    assert!(reason.contains("quantise nothing between its masks and it"), "{reason}");
+}
+
+#[test]
+fn a_step_that_is_infinite_is_refused_by_its_cause() {
+    let (_, weights) = masked(vec![], "sum");
+    let reason = refused(graph(pair("x", "y", "inf").into(), weights))[0].to_string();
+    assert!(reason.contains("as of a mask of −∞"), "{reason}");
+}
+
+/// Scores are lowered where a private condition hides them, without a product.
+#[test]
+fn a_private_condition_before_a_mask_costs_no_product() {
+    let choice = |inputs: &[&str]| {
+        let mut nodes = vec![node("Less", &["x", "two"], &["c"]), node("Where", inputs, &["w"])];
+        nodes.extend([node("Softmax", &["w"], &["y"])]);
+        let weights = vec![floats("two", &[], &[2.0]), floats("far", &[], &[-1e9])];
+        let network = imported(graph(nodes.clone(), weights.clone())).unwrap();
+        let products = network.graph.nodes().iter().filter(|node| node.name().starts_with("Where_w/mul")).count();
+        (value(nodes, weights), products)
+    };
+    assert_eq!(choice(&["c", "far", "x"]), (vec![1.0, 0.0], 0));
+    assert_eq!(choice(&["c", "x", "far"]), (vec![0.0, 1.0], 0));
+}
