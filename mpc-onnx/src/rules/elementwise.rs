@@ -83,11 +83,7 @@ fn apply(context: &mut Context, call: &Call<'_>, operator: &str, left: &Value, r
         (Value::Node(x), constant) | (constant, Value::Node(x))
             if operator == "Mul" && masks::mask_factor(constant, call.mask_sign).is_some() =>
         {
-            let factor = masks::mask_factor(constant, call.mask_sign).unwrap_or(1.0);
-            let mask = rounding::scaled_mask(context, x, factor, MASK)?;
-            let mask = context.scale(&mask, call.mask_sign)?;
-            note_alone(context, &mask);
-            mask
+            masks::product(context, call, x, constant)?
         }
         (Value::Node(x), constant) => masks::beside_mask(context, call, operator, x, &real(constant)?)?,
         (constant, Value::Node(x)) => {

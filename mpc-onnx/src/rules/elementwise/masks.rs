@@ -34,6 +34,15 @@ pub(super) fn mask_factor(constant: &Value, sign: f32) -> Option<f32> {
     (array.array().len() == 1).then_some(first)
 }
 
+/// A mask made of what is 0 or more.
+pub(super) fn product(context: &mut Context, call: &Call<'_>, x: &Tensor, constant: &Value) -> Lowered<Tensor> {
+    let factor = mask_factor(constant, call.mask_sign).unwrap_or(1.0);
+    let mask = rounding::scaled_mask(context, x, factor, MASK)?;
+    let mask = context.scale(&mask, call.mask_sign)?;
+    note_alone(context, &mask);
+    Ok(mask)
+}
+
 /// The operator of a private value and a constant, which may be a mask.
 pub(super) fn beside_mask(
     context: &mut Context,
