@@ -189,9 +189,13 @@ fn layer(operator: &str) -> Option<Rule> {
         "ConvInteger" => eight_bits::convolution,
         "QLinearConv" => eight_bits::linear_convolution,
         "QLinearMatMul" => eight_bits::linear_binary,
-        "QLinearGlobalAveragePool" | "QLinearSigmoid" | "QLinearLeakyRelu" => eight_bits::linear_unary,
+        "QLinearGlobalAveragePool"
+        | "QLinearSigmoid"
+        | "QLinearLeakyRelu"
+        | "QLinearSoftmax"
+        | "QLinearAveragePool" => eight_bits::linear_unary,
+        "NhwcMaxPool" => eight_bits::maximum,
         "QGemm" => eight_bits::of_runtime::gemm,
-        "QLinearSoftmax" | "QLinearAveragePool" => eight_bits::of_runtime::unary,
         "MatMulNBits" => eight_bits::few_bits,
         "DynamicQuantizeMatMul" | "MatMulIntegerToFloat" => eight_bits::scaled_product,
         "LSTM" => recurrent::lstm,

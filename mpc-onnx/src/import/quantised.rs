@@ -11,7 +11,7 @@ use crate::rules;
 use crate::value::{Tensor, Value};
 
 /// Operators whose results are elements of their inputs, of the same type, or lie between them.
-const MOVEMENTS: [&str; 32] = [
+const MOVEMENTS: [&str; 33] = [
     "Clip",
     "Compress",
     "Concat",
@@ -27,6 +27,7 @@ const MOVEMENTS: [&str; 32] = [
     "Max",
     "MaxPool",
     "Min",
+    "NhwcMaxPool",
     "Pad",
     "ReduceMax",
     "ReduceMin",

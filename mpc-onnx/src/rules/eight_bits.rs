@@ -5,6 +5,7 @@
 
 pub(super) mod of_runtime;
 
+use mpc_protocols::function::Function;
 use ndarray::ArrayD;
 
 use crate::arrays;
@@ -12,7 +13,7 @@ use crate::call::Call;
 use crate::context::{Context, Quantisation, real};
 use crate::error::{Lowered, invalid, unsupported};
 use crate::rules::quantise::{self, laid_out};
-use crate::rules::{convolution, elementwise, linear, pool};
+use crate::rules::{convolution, elementwise, linear, pool, softmax};
 use crate::value::{Constant, Tensor, Value};
 
 /// The divisor of weights of integers, with which sums of their products are multiplied later.
@@ -120,6 +121,42 @@ fn quantised(context: &mut Context, call: &Call<'_>, y: &[Value], places: [usize
     Ok([quantise::quantised(context, call, y, parameters)?].into())
 }
 
+/// The axes of an image with channels in the last one as they are with channels before the others, or back; none to move if an
+/// attribute does not say that channels are the last.
+fn turned(context: &mut Context, call: &Call<'_>, image: &Value, back: bool) -> Lowered<Value> {
+    let rank = image.shape().len();
+    if call.int("channels_last", 0)? == 0 && call.operator() != "NhwcMaxPool" || rank < 3 {
+        return Ok(image.clone());
+    }
+    let mut axes: Vec<usize> = (0..rank).collect();
+    if back {
+        axes[1..].rotate_left(1)
+    } else {
+        axes[1..].rotate_right(1)
+    }
+    context.transpose_value(image, &axes)
+}
+
+/// A rule for images with channels before the other axes, where they may be the last.
+fn on_images(
+    context: &mut Context,
+    call: &Call<'_>,
+    operands: Vec<Option<Value>>,
+    rule: impl FnOnce(&mut Context, &Call<'_>) -> Lowered<Vec<Value>>,
+) -> Lowered<Vec<Value>> {
+    let mut inputs = operands;
+    if let Some(Some(image)) = inputs.first_mut() {
+        *image = turned(context, call, image, false)?;
+    }
+    let inner = Call { inputs, used: call.used.clone(), opset: call.opset, ..Call::of(call.node) };
+    rule(context, &inner)?.iter().map(|y| turned(context, call, y, true)).collect()
+}
+
+/// onnxruntime's NhwcMaxPool.
+pub(super) fn maximum(context: &mut Context, call: &Call<'_>) -> Lowered<Vec<Value>> {
+    on_images(context, call, call.inputs.clone(), pool::maximum)
+}
+
 /// QLinearConv: x, its scale and zero point, w, its own, those of the result, and a bias in units of both scales.
 pub(super) fn linear_convolution(context: &mut Context, call: &Call<'_>) -> Lowered<Vec<Value>> {
     let x = dequantised(context, call, [0, 1, 2], 1)?;
@@ -133,8 +170,7 @@ pub(super) fn linear_convolution(context: &mut Context, call: &Call<'_>) -> Lowe
             Some(Value::constant(scales))
         }
     };
-    let inner = Call { inputs: vec![Some(x), Some(weight), bias], opset: call.opset, ..Call::of(call.node) };
-    let y = convolution::convolution(context, &inner)?;
+    let y = on_images(context, call, vec![Some(x), Some(weight), bias], convolution::convolution)?;
     quantised(context, call, &y, [6, 7])
 }
 
@@ -153,25 +189,21 @@ pub(super) fn linear_binary(context: &mut Context, call: &Call<'_>) -> Lowered<V
     quantised(context, call, &y, [6, 7])
 }
 
-/// onnxruntime's QLinearGlobalAveragePool, QLinearSigmoid and QLinearLeakyRelu.
+/// onnxruntime's operators of one operand: QLinearGlobalAveragePool, QLinearAveragePool, QLinearSigmoid, QLinearLeakyRelu and
+/// QLinearSoftmax.
 pub(super) fn linear_unary(context: &mut Context, call: &Call<'_>) -> Lowered<Vec<Value>> {
     let x = dequantised(context, call, [0, 1, 2], 1)?;
-    let inner = Call { inputs: vec![Some(x)], opset: call.opset, ..Call::of(call.node) };
-    let y = match call.operator() {
-        "QLinearGlobalAveragePool" if call.int("channels_last", 0)? != 0 => {
-            return unsupported("channels in the last axis; optimise the model for another device");
+    let slope = call.float("alpha", 0.01)?;
+    let y = on_images(context, call, vec![Some(x)], |context, inner| match call.operator() {
+        "QLinearGlobalAveragePool" => pool::global_average(context, inner),
+        "QLinearAveragePool" => pool::average(context, inner),
+        "QLinearSoftmax" => {
+            let inner = Call { inputs: inner.inputs.clone(), opset: call.int("opset", 13)?, ..Call::of(call.node) };
+            softmax::softmax(context, &inner)
         }
-        "QLinearGlobalAveragePool" => pool::global_average(context, &inner)?,
-        "QLinearSigmoid" => {
-            let function = mpc_protocols::function::Function::Sigmoid;
-            [context.function(inner.tensor(0)?, function)?.into()].into()
-        }
-        _ => {
-            let slope = call.float("alpha", 0.01)?;
-            let function = mpc_protocols::function::Function::LeakyRelu { slope };
-            [context.function(inner.tensor(0)?, function)?.into()].into()
-        }
-    };
+        "QLinearSigmoid" => Ok([context.function(inner.tensor(0)?, Function::Sigmoid)?.into()].into()),
+        _ => Ok([context.function(inner.tensor(0)?, Function::LeakyRelu { slope })?.into()].into()),
+    })?;
     quantised(context, call, &y, [3, 4])
 }
 

@@ -4,8 +4,8 @@ use super::{dequantised, quantised};
 use crate::arrays;
 use crate::call::Call;
 use crate::context::Context;
-use crate::error::{Lowered, invalid, unsupported};
-use crate::rules::{elementwise, linear, pool, softmax};
+use crate::error::{Lowered, invalid};
+use crate::rules::{elementwise, linear};
 use crate::value::Value;
 
 /// QLinearConcat: scale and zero point of the result, then each operand with its own.
@@ -52,17 +52,4 @@ pub(crate) fn gemm(context: &mut Context, call: &Call<'_>) -> Lowered<Vec<Value>
     let inner = Call { inputs: vec![Some(left), Some(right), bias], opset: call.opset, ..Call::of(call.node) };
     let y = linear::gemm(context, &inner)?;
     if call.input(7).is_none() { Ok(y) } else { quantised(context, call, &y, [7, 8]) }
-}
-
-/// QLinearSoftmax and QLinearAveragePool.
-pub(crate) fn unary(context: &mut Context, call: &Call<'_>) -> Lowered<Vec<Value>> {
-    if call.int("channels_last", 0)? != 0 {
-        return unsupported("channels in the last axis; optimise the model for another device");
-    }
-    let x = dequantised(context, call, [0, 1, 2], 1)?;
-    let is_softmax = call.operator() == "QLinearSoftmax";
-    let opset = if is_softmax { call.int("opset", 13)? } else { call.opset };
-    let inner = Call { inputs: vec![Some(x)], opset, ..Call::of(call.node) };
-    let y = if is_softmax { softmax::softmax(context, &inner)? } else { pool::average(context, &inner)? };
-    quantised(context, call, &y, [3, 4])
 }
