@@ -39,6 +39,7 @@ use crate::value::Value;
 
 pub(crate) use attention::flexible_scores;
 pub(crate) use choice::{elements_at, one_hot_rows};
+pub(crate) use eight_bits::of_runtime::real_tables;
 pub(crate) use elementwise::{is_alone, note_alone, note_unknown};
 pub(crate) use index::place;
 pub(crate) use integer::{is_float, is_narrow, target};
@@ -74,7 +75,8 @@ pub(crate) fn find(operator: &str, domain: &str) -> Option<Rule> {
     if let Some(rule) = contributed::find(operator).filter(|_| domain == "com.microsoft") {
         return Some(rule);
     }
-    movement(operator).or_else(|| arithmetic(operator)).or_else(|| layer(operator)).or_else(|| activation_of(operator))
+    let families = [movement, arithmetic, layer, of_integers, activation_of];
+    families.into_iter().find_map(|family| family(operator))
 }
 
 fn movement(operator: &str) -> Option<Rule> {
@@ -131,9 +133,6 @@ fn arithmetic(operator: &str) -> Option<Rule> {
             elementwise::unary
         }
         "Where" => elementwise::choose,
-        "QLinearAdd" | "QLinearMul" => eight_bits::linear_binary,
-        "QLinearConcat" => eight_bits::of_runtime::concat,
-        "QLinearWhere" => eight_bits::of_runtime::choice,
         "Clip" => activation::clip,
         "ReduceSum" | "ReduceMean" | "ReduceMax" | "ReduceMin" | "ReduceProd" => reduce::reduce,
         "CumSum" => reduce::cumulative_sum,
@@ -184,6 +183,28 @@ fn layer(operator: &str) -> Option<Rule> {
         "Det" => signal::determinant,
         "NegativeLogLikelihoodLoss" => loss::negative_log_likelihood,
         "SoftmaxCrossEntropyLoss" => loss::softmax_cross_entropy,
+        "LSTM" => recurrent::lstm,
+        "GRU" => recurrent::gru,
+        "RNN" => recurrent::rnn,
+        _ => return None,
+    };
+    Some(Rule::Private(rule))
+}
+
+fn of_integers(operator: &str) -> Option<Rule> {
+    let of_all: Apply = match operator {
+        "QuantizeLinear" => quantise::quantise,
+        "DequantizeLinear" => quantise::dequantise,
+        "QLinearAdd" | "QLinearMul" => eight_bits::linear_binary,
+        "QLinearConcat" => eight_bits::of_runtime::concat,
+        "QLinearWhere" => eight_bits::of_runtime::choice,
+        _ => return of_private_integers(operator).map(Rule::Private),
+    };
+    Some(Rule::Any(of_all))
+}
+
+fn of_private_integers(operator: &str) -> Option<Apply> {
+    Some(match operator {
         "DynamicQuantizeLinear" => eight_bits::dynamic,
         "MatMulInteger" => eight_bits::matrix_product,
         "ConvInteger" => eight_bits::convolution,
@@ -198,18 +219,12 @@ fn layer(operator: &str) -> Option<Rule> {
         "QGemm" => eight_bits::of_runtime::gemm,
         "MatMulNBits" => eight_bits::few_bits,
         "DynamicQuantizeMatMul" | "MatMulIntegerToFloat" => eight_bits::scaled_product,
-        "LSTM" => recurrent::lstm,
-        "GRU" => recurrent::gru,
-        "RNN" => recurrent::rnn,
         _ => return None,
-    };
-    Some(Rule::Private(rule))
+    })
 }
 
 fn activation_of(operator: &str) -> Option<Rule> {
     let rule: Apply = match operator {
-        "QuantizeLinear" => return Some(Rule::Any(quantise::quantise)),
-        "DequantizeLinear" => return Some(Rule::Any(quantise::dequantise)),
         "PRelu" => activation::prelu,
         "Shrink" => activation::shrink,
         operator if activation::is_function(operator) => activation::function,

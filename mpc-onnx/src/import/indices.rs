@@ -83,6 +83,11 @@ impl Importer<'_> {
         if let Some(whole) = whole {
             self.context.note_whole(result.id, whole);
         }
+        if let Value::Node(x) = table
+            && let Some(own) = self.context.quantisation(x.id).filter(|own| own.is_uniform()).cloned()
+        {
+            self.context.note_quantisation(result.id, own);
+        }
         if matches!(table, Value::Integer(_)) || matches!(table, Value::Node(x) if self.context.is_typed(x.id)) {
             self.context.note_typed(result.id);
         }

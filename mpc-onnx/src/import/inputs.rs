@@ -294,7 +294,10 @@ impl Importer<'_> {
             }
             "ScatterElements" if is_secret(1) => Some(self.scattered(call)?),
             "OneHot" if is_secret(0) => Some(self.one_hot(call)?),
-            "EmbedLayerNormalization" => {
+            "EmbedLayerNormalization" | "QEmbedLayerNormalization" => {
+                if call.operator() == "QEmbedLayerNormalization" {
+                    rules::real_tables(&mut self.context, call)?;
+                }
                 // The tables of the words and the segments.
                 for (place, table) in [(0, 2), (1, 4)] {
                     let indices = call.inputs.get_mut(place).and_then(Option::take);

@@ -59,9 +59,10 @@ fn is_moved(operator: &str, place: usize) -> bool {
 }
 
 /// Operators that compute with quantised integers, and know how, or need nothing of them but their order.
-const COMPUTING: [&str; 19] = [
+const COMPUTING: [&str; 20] = [
     "ArgMax",
     "ArgMin",
+    "QAttention",
     "QLinearWhere",
     "MatMulInteger",
     "ConvInteger",

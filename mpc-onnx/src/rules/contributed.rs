@@ -9,7 +9,7 @@ use crate::call::Call;
 use crate::context::{Context, real};
 use crate::error::{Lowered, invalid, unsupported};
 use crate::rules::elementwise::MASK;
-use crate::rules::{activation, convolution, linear, normalise, recurrent, softmax};
+use crate::rules::{activation, convolution, eight_bits, linear, normalise, recurrent, softmax};
 use crate::value::{Tensor, Value};
 
 /// The rule of an operator that only this domain has, or that means something else here.
@@ -17,8 +17,10 @@ pub(super) fn find(operator: &str) -> Option<Rule> {
     let rule: Apply = match operator {
         "BiasGelu" | "FastGelu" => bias_gelu,
         "SkipLayerNormalization" | "SkipSimplifiedLayerNormalization" => skip_norm,
-        "EmbedLayerNormalization" => return Some(Rule::Any(embeddings)),
+        // Whose tables were made real numbers already.
+        "EmbedLayerNormalization" | "QEmbedLayerNormalization" => return Some(Rule::Any(embeddings)),
         "Attention" => attention,
+        "QAttention" => quantised_attention,
         "MultiHeadAttention" => multi_head_attention,
         "FusedConv" => fused_convolution,
         "FusedGemm" => fused_gemm,
@@ -159,6 +161,15 @@ fn attention(context: &mut Context, call: &Call<'_>) -> Lowered<Vec<Value>> {
     let [query, key, value] = parts.as_slice() else { return invalid("it has not three parts") };
     let parts = Heads { query: query.clone(), key: key.clone(), value: value.clone() };
     attended(context, call, parts, call.input(3).cloned(), call.input(5).cloned())
+}
+
+/// Attention of an input and a weight of integers, each with a scale and a zero point behind the other operands.
+fn quantised_attention(context: &mut Context, call: &Call<'_>) -> Lowered<Vec<Value>> {
+    let x = eight_bits::dequantised(context, call, [0, 3, 6], 0)?;
+    let weight = eight_bits::dequantised(context, call, [1, 4, 7], 1)?;
+    let [bias, mask, past] = [2, 5, 8].map(|place| call.input(place).cloned());
+    let inputs = vec![Some(x), Some(weight), bias, mask, past];
+    attention(context, &Call { inputs, used: call.used.clone(), opset: call.opset, ..Call::of(call.node) })
 }
 
 fn check_attributes(call: &Call<'_>, known: &[&str]) -> Lowered<()> {

@@ -106,7 +106,7 @@ pub(super) fn convolution(context: &mut Context, call: &Call<'_>) -> Lowered<Vec
 }
 
 /// The real numbers of an operand with its scale and zero point.
-fn dequantised(context: &mut Context, call: &Call<'_>, places: [usize; 3], axis: usize) -> Lowered<Value> {
+pub(super) fn dequantised(context: &mut Context, call: &Call<'_>, places: [usize; 3], axis: usize) -> Lowered<Value> {
     let [value, scale, zero] = places.map(|place| call.input(place).cloned());
     let Some(value) = value else { return invalid("it has too few operands") };
     let parameters = laid_out(context, value.shape(), axis, scale.as_ref(), zero.as_ref())?;

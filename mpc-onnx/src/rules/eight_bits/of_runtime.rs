@@ -53,3 +53,14 @@ pub(crate) fn gemm(context: &mut Context, call: &Call<'_>) -> Lowered<Vec<Value>
     let y = linear::gemm(context, &inner)?;
     if call.input(7).is_none() { Ok(y) } else { quantised(context, call, &y, [7, 8]) }
 }
+
+/// The operands of QEmbedLayerNormalization as those of EmbedLayerNormalization: its tables, and what normalises, as real numbers.
+pub(crate) fn real_tables(context: &mut Context, call: &mut Call<'_>) -> Lowered<()> {
+    for place in 2..7 {
+        if call.input(place).is_some() {
+            call.inputs[place] = Some(dequantised(context, call, [place, place + 6, place + 11], 0)?);
+        }
+    }
+    call.inputs.truncate(8);
+    Ok(())
+}
