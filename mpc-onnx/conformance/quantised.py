@@ -59,6 +59,10 @@ def masks(case):
         add("twice", [*lowered, *moved, *twice], both, [*shape, *public])
         is_hidden = [N("Equal", ["given", "none"], ["where"]), N("Where", ["where", "far", "scores"], ["sum"])]
         add("where_private", is_hidden, {"x": x, "given": given}, [("none", np.float32(0))])
+    # Steps of signed integers, whose limits are beyond every value on both sides.
+    inits = {"s": np.float32(0.15), "sz": np.uint8(128), "m": np.float32(65504 / 127), "mz": np.int8(0), "hidden": -65504 * hidden}
+    nodes = [*pair("x", "scores", "s"), N("Add", ["scores", "hidden"], ["sum"]), *pair("sum", "near", "m")]
+    case("q_mask_symmetric", [*nodes, N("Softmax", ["near"], ["y"])], inits, {"x": x}, one)
     # A calibration without masks: then they reach no further than its lowest value.
     inits = {"s": np.float32(0.15), "sz": np.uint8(128), "m": np.float32(0.1), "mz": np.uint8(200), "hidden": -1e4 * hidden}
     nodes = [*pair("x", "scores", "s"), N("Add", ["scores", "hidden"], ["sum"]), *pair("sum", "near", "m")]
@@ -145,7 +149,7 @@ def movements(case):
     case("q_twice", twice, inits, {"x": f(3, 4)}, [("y", T.FLOAT)], tol=0.031)
     large = [N("Mul", ["x", "far"], ["m"]), *pair("m", "near", "s"), N("Mul", ["near", "small"], ["y"])]
     inits = {"far": np.float32(4000), "s": np.float32(200), "sz": np.uint8(250), "small": np.float32(1e-3)}
-    case("q_limits_beyond_a_weight", large, inits, {"x": np.array([-4, -3, 0, 0.5, 3], np.float32)}, [("y", T.FLOAT)], tol=0.11)
+    case("q_limits_beyond_a_weight", large, inits, {"x": np.array([-3.5, -3, 0, 0.5, 3], np.float32)}, [("y", T.FLOAT)], tol=0.11)
 
 
 class Samples(CalibrationDataReader):

@@ -41,6 +41,12 @@ impl Operation for Elementwise {
             return Ok(planned);
         }
         let settings = walk.settings;
+        // No value is beyond such limits.
+        if let Function::Clip { low, high } = self.0
+            && f64::from(-low).min(high.into()) >= settings.bound()
+        {
+            return Ok((Action::Reshape, walk.format(node.inputs()[0])));
+        }
         let fractional_bits = settings.fractional_bits;
         let shift = walk.need_undivided(node.inputs()[0])?.scale - fractional_bits;
         let planned = |bits: u32| {

@@ -1,6 +1,5 @@
 //! Quantised models, read as the real numbers that they stand for.
 
-use mpc_nn::weights::MAX_WEIGHT;
 use mpc_protocols::function::Function;
 use ndarray::ArrayD;
 use rten_onnx::onnx::DataType;
@@ -11,9 +10,6 @@ use crate::context::{Context, Quantisation, Whole, real};
 use crate::error::{Lowered, Problem, invalid, unsupported};
 use crate::rules::{elementwise, integer, rounding};
 use crate::value::{Constant, Tensor, Value};
-
-/// No private value is as large.
-const FARTHEST: f32 = (1 << 28) as f32;
 
 fn parameters(context: &mut Context, call: &Call<'_>, shape: &[usize]) -> Lowered<Quantisation> {
     let (axis, block) = (call.int("axis", 1)?, arrays::size(call.int("block_size", 0)?)?);
@@ -214,7 +210,7 @@ fn limited(
     let (y, is_hidden) = match (low.as_slice(), high.as_slice()) {
         (Some(&[low]), Some(&[high])) => {
             let far = if call.mask_sign > 0.0 { low } else { -high };
-            (clipped(context, &coarse, low, high)?, far <= elementwise::MASK)
+            (context.function(&coarse, Function::Clip { low, high })?, far <= elementwise::MASK)
         }
         _ => {
             let above = elementwise::with_constant(context, "Max", &coarse, &Constant::new(low))?;
@@ -229,24 +225,4 @@ fn limited(
     }
     context.note_quantisation(y.id, parameters);
     Ok(y)
-}
-
-/// The value within limits that may be more than a graph takes: then in units of a power of 2, of which the smallest steps there
-/// are many.
-fn clipped(context: &mut Context, x: &Tensor, low: f32, high: f32) -> Lowered<Tensor> {
-    let near = |limit: f32| if limit.abs() < FARTHEST { limit } else { limit * f32::INFINITY };
-    let (low, high) = (near(low), near(high));
-    let largest =
-        [low, high].into_iter().filter(|limit| limit.is_finite()).fold(0.0, |most, limit| limit.abs().max(most));
-    if low.is_infinite() && high.is_infinite() {
-        // A node of its own, which is known to be quantised.
-        return context.copy(x);
-    }
-    if largest <= MAX_WEIGHT {
-        return context.function(x, Function::Clip { low, high });
-    }
-    let unit = (largest / MAX_WEIGHT).log2().ceil().exp2();
-    let small = context.scale(x, 1.0 / unit)?;
-    let small = context.function(&small, Function::Clip { low: low / unit, high: high / unit })?;
-    context.scale(&small, unit)
 }
