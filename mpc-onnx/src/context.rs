@@ -59,6 +59,8 @@ pub(crate) enum Whole {
 pub(crate) struct Quantisation {
     pub(crate) scale: ArrayD<f32>,
     pub(crate) zero: ArrayD<f32>,
+    /// Whether the file finds them when it runs: a step is the real number 1 here, and its constants are of steps not known.
+    pub(crate) is_dynamic: bool,
 }
 
 impl Quantisation {

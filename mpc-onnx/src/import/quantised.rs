@@ -11,7 +11,7 @@ use crate::rules;
 use crate::value::{Tensor, Value};
 
 /// Operators whose results are elements of their inputs, of the same type, or lie between them.
-const MOVEMENTS: [&str; 33] = [
+const MOVEMENTS: [&str; 34] = [
     "Clip",
     "Compress",
     "Concat",
@@ -31,6 +31,7 @@ const MOVEMENTS: [&str; 33] = [
     "Pad",
     "ReduceMax",
     "ReduceMin",
+    "Relu",
     "Reshape",
     "Resize",
     "ReverseSequence",
@@ -170,11 +171,13 @@ impl<'a> Importer<'a> {
             "DequantizeLinear" => return Ok(None),
             operator if COMPUTING.contains(&operator) => return Ok(None),
             // (q − zero)·scale written out.
-            "Cast" if rules::target(call).is_ok_and(rules::is_float) => {
+            "Cast" if rules::target(call).is_ok_and(rules::is_float) && !first.is_dynamic => {
                 let x = self.context.scale_by(call.tensor(0)?, &first.scale.mapv(f32::recip))?;
                 call.inputs[0] = Some(self.context.offset_by(&x, &first.zero)?.into());
                 return Ok(None);
             }
+            // Its 0 is no real 0 of theirs.
+            "Relu" if first.zero.iter().any(|&zero| zero != 0.0) => return unsupported(COMPUTED),
             "ScatterElements" | "ScatterND" if call.string("reduction", "none")? != "none" => {
                 return unsupported(COMPUTED);
             }
@@ -197,6 +200,9 @@ impl<'a> Importer<'a> {
         }
         for (_, input) in call.inputs.iter_mut().enumerate().filter(|(place, _)| is_moved(&operator, *place)) {
             if let Some(value) = input {
+                if first.is_dynamic && !value.is_private() {
+                    return unsupported("it puts constants beside integers whose scale the file finds when it runs");
+                }
                 *value = rules::dequantised(&mut self.context, value, first.clone())?;
             }
         }

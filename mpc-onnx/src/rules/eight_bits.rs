@@ -29,7 +29,7 @@ pub(super) fn dynamic(context: &mut Context, call: &Call<'_>) -> Lowered<Vec<Val
     // A node of its own, which is known to be quantised by these.
     let y = context.copy(x)?;
     let unit = |value: f32| ArrayD::from_elem([1].as_slice(), value);
-    context.note_quantisation(y.id, Quantisation { scale: unit(1.0), zero: unit(0.0) });
+    context.note_quantisation(y.id, Quantisation { scale: unit(1.0), zero: unit(0.0), is_dynamic: true });
     Ok([y.into(), one, Value::scalar(0)].into())
 }
 

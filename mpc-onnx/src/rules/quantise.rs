@@ -68,7 +68,7 @@ fn laid(
         }
         blocks(context, array, axis, block, shape)
     };
-    Ok(Quantisation { scale: laid(scale.array())?, zero: laid(zero.array())? })
+    Ok(Quantisation { scale: laid(scale.array())?, zero: laid(zero.array())?, is_dynamic: false })
 }
 
 /// One entry for each block along an axis, repeated.
@@ -99,7 +99,7 @@ pub(crate) fn dequantised(context: &mut Context, value: &Value, parameters: Quan
     if let Value::Node(x) = value {
         return Ok(requantised(context, x, parameters)?.into());
     }
-    let Quantisation { scale, zero } = parameters;
+    let Quantisation { scale, zero, .. } = parameters;
     // Weights of 8-bit floats are real numbers as they are.
     let real = real(value)?;
     context.charge(real.array().len().saturating_mul(3))?;

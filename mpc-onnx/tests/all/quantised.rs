@@ -79,3 +79,35 @@ fn a_private_condition_before_a_mask_costs_no_product() {
     assert_eq!(choice(&["c", "far", "x"]), (vec![1.0, 0.0], 0));
     assert_eq!(choice(&["c", "x", "far"]), (vec![0.0, 1.0], 0));
 }
+
+#[test]
+fn a_zero_point_other_than_zero_is_no_threshold() {
+    let through = |zero: i32| {
+        let mut nodes = pair("x", "near", "s").to_vec();
+        nodes.insert(1, node("Relu", &["near_q"], &["positive"]));
+        nodes[2] = node("DequantizeLinear", &["positive", "s", "zero"], &["y"]);
+        graph(
+            nodes,
+            vec![floats("s", &[], &[0.5]), TensorProto { data_type: Some(DataType::INT8), ..bytes("zero", zero) }],
+        )
+    };
+    let network = imported(through(0)).unwrap();
+    let x = ArrayD::from_shape_vec(vec![1, 2], vec![3.0, -1.0]).unwrap();
+    let y = evaluate(&network.graph, &network.weights, &[x]).unwrap().remove(0);
+    assert_eq!(y.into_iter().collect::<Vec<_>>(), [3.0, 0.0]);
+    assert!(refused(through(3))[0].to_string().contains("computes with quantised integers"));
+}
+
+/// Their steps are not known, but by what the file computes of them.
+#[test]
+fn constants_beside_dynamically_quantised_integers_are_refused() {
+    let one = |middle: NodeProto, weights: Vec<TensorProto>| {
+        let begin = node("DynamicQuantizeLinear", &["x"], &["q", "s", "zero"]);
+        let end = node("DequantizeLinear", &["a", "s", "zero"], &["y"]);
+        refused(graph(vec![begin, middle, end], weights))[0].to_string()
+    };
+    let reason = one(node("Max", &["q", "k"], &["a"]), vec![bytes("k", 7)]);
+    assert!(reason.contains("whose scale the file finds when it runs"), "{reason}");
+    let reason = one(node("Pad", &["q", "p"], &["a"]), vec![integers("p", &[0, 1, 0, 0])]);
+    assert!(reason.contains("whose scale the file finds when it runs"), "{reason}");
+}
