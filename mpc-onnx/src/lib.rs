@@ -20,9 +20,10 @@
 //! * Entries below −1024 of a constant that is added before a softmax, such as −∞, become −1024: e^−1024 is 0 in
 //!   fixed point, so that the result is the same as long as the scores differ by less than 1000.
 //! * `QuantizeLinear` of a private value limits it to what the quantised type can stand for, but does not round it; a
-//!   `DequantizeLinear` with the same parameters is the identity. Values keep what quantisation would cost them, so that
-//!   each of them differs from that of a quantised run by at most half a step. Constants are rounded as the file says, and so are
-//!   an output of integers, and values in front of a softmax in steps of more than 1/2: these to the nearest, upwards if two are.
+//!   `DequantizeLinear` with the same parameters is the identity. Values keep what quantisation would cost them:
+//!   each leads at most half a step away from a quantised run, and later layers carry it on. Constants are rounded as the file says,
+//!   and so are an output of integers, and values in front of a softmax in steps of more than 1/2: these to the nearest, upwards if
+//!   two are.
 //! * Comparisons of private values are those of fixed-point numbers, which rounding has moved by a few units in the last
 //!   place; their results are private numbers 0 or 1.
 //! * `Dropout`, casts between floats, and checks for NaN and infinity have no effect, but `IsNaN` behind a softmax: it finds

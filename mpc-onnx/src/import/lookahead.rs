@@ -14,7 +14,7 @@ use crate::topology::Order;
 use crate::value::Value;
 
 /// How many values may lie between a mask and its softmax.
-const MAX_VALUES: usize = 256;
+const MAX_VALUES: usize = 128;
 /// Operators that leave a mask one.
 const PASSING: [&str; 18] = [
     "Add",
