@@ -3,7 +3,7 @@
 use std::num::NonZeroUsize;
 
 use mpc_ring::threads::{self, ThreadsError};
-use mpc_ring::{Convolution, Ring, convolution, convolution_packed, pack_weights};
+use mpc_ring::{Convolution, Ring, convolution, convolution_modulo, convolution_packed, pack_weights};
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
 
@@ -40,6 +40,8 @@ fn several_threads_compute_the_same() {
         Convolution { batch: 7, output_channels: 33, ..layer },
         Convolution { batch: 5, groups: 2, ..layer },
         Convolution { output_channels: 3, ..layer },
+        Convolution { batch: 4, input_channels: 40, output_channels: 40, height: 28, width: 28, ..layer },
+        Convolution { input_channels: 64, output_channels: 80, height: 28, width: 28, ..layer },
         Convolution { stride: [2, 2], output_channels: 129, ..layer },
         Convolution { height: 3, width: 3, padding: [0; 4], output_channels: 5000, ..layer },
     ] {
@@ -50,6 +52,9 @@ fn several_threads_compute_the_same() {
         let (mut output, mut scratch) = (start.clone(), vec![0; shape.scratch_len()]);
         convolution(&shape, &input, &weights, &mut output, &mut scratch);
         assert!(output == expected, "{shape:?}");
+        let mut modulo = start.clone();
+        convolution_modulo(58, &shape, &input, &weights, &mut modulo, &mut scratch);
+        assert!(modulo.iter().zip(&expected).all(|(x, y)| x << 6 == y << 6), "modulo 2^58, {shape:?}");
         let mut packed = vec![0; shape.packed_len::<u64>()];
         pack_weights(&shape, &weights, &mut packed);
         let mut output = start;
