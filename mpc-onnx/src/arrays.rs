@@ -1,7 +1,7 @@
 //! Operations on public arrays and constants: the same for integers and real numbers.
 
 use mpc_nn::graph::MAX_ELEMENTS;
-use ndarray::{ArrayD, Axis, IxDyn};
+use ndarray::{ArrayD, Axis, AxisDescription, IxDyn, Slice};
 
 use crate::error::{Lowered, Problem, invalid};
 
@@ -62,13 +62,11 @@ pub(crate) fn pad<T: Clone>(array: &ArrayD<T>, before: &[usize], after: &[usize]
         (0..array.ndim()).map(|i| array.shape()[i].saturating_add(before[i]).saturating_add(after[i])).collect();
     elements(&shape)?;
     let mut padded = ArrayD::from_elem(shape, value);
-    let mut index = vec![0; array.ndim()];
-    for (position, element) in array.indexed_iter() {
-        for axis in 0..index.len() {
-            index[axis] = position[axis] + before[axis];
-        }
-        padded[index.as_slice()] = element.clone();
-    }
+    let within = |axis: AxisDescription| {
+        let from = before[axis.axis.index()];
+        Slice::from(from..from + array.len_of(axis.axis))
+    };
+    padded.slice_each_axis_mut(within).assign(array);
     Ok(padded)
 }
 

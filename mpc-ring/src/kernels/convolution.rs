@@ -8,6 +8,7 @@ mod blocks;
 mod gather;
 mod packed;
 mod parts;
+mod product;
 mod shape;
 mod winograd;
 
@@ -38,7 +39,7 @@ impl Convolution {
     fn part_scratch_len(&self) -> usize {
         let group = self.group();
         if group.is_product() {
-            return 0;
+            return product::scratch_len(&group, self.batch);
         }
         let copied = if group.is_contiguous() { 0 } else { Blocks::new(&group).copy_len() };
         let direct = (copied + gather::panel_len(&group)).max(packed::scratch_len(&group));
@@ -139,6 +140,9 @@ fn convolve_part<R: Ring>(
     scratch: &mut [R],
 ) {
     let group = shape.group();
+    if product::pays(&group, shape.batch) {
+        return product::multiply(backend, shape, input, weights, output, scratch);
+    }
     let images = input.chunks_exact(group.input_len()).zip(output.chunks_exact_mut(group.output_len()));
     let weights = weights.chunks_exact(group.weight_len()).cycle();
     for ((input, output), weights) in images.zip(weights) {

@@ -228,6 +228,23 @@ fn convolutions_of_many_blocks() {
 }
 
 #[test]
+fn fully_connected_layers_of_batches() {
+    // Images that fill no vector, one and more at a time; sums of one part and of many; images of several positions; groups.
+    let layer = |channels, batch| Convolution { batch, ..Convolution::valid(channels, [1, 1], [1, 1]) };
+    let layers = [
+        layer([300, 7], 2),
+        layer([800, 33], 12),
+        layer([33, 90], 70),
+        layer([2, 1000], 33),
+        Convolution { groups: 3, ..layer([300, 60], 5) },
+        Convolution { batch: 3, ..Convolution::valid([9, 40], [5, 4], [5, 4]) },
+    ];
+    for (seed, shape) in layers.iter().enumerate() {
+        check_convolution_in_every_ring(shape, seed as u64);
+    }
+}
+
+#[test]
 fn layers_of_networks_are_right_modulo_less() {
     // All cuts: one block and many, one chunk of channels and many, tiles that are not full, several images, groups.
     let layers = [
