@@ -37,7 +37,6 @@ pub use pages::prefer_large_pages;
 
 use core::sync::atomic::{AtomicU8, Ordering};
 
-use convolution::winograd::Cuts;
 use tile::{Tile, TileShape};
 
 /// One more than the place in [`Backend::ALL`] of the backend that this process chose, or zero.
@@ -173,7 +172,7 @@ pub(crate) fn vectorized_whole<W: Work>(work: W) -> W::Output {
     }
 }
 
-/// The kernels of one ring, by backend: compiled here for each ring, however a crate that uses them is compiled. A supertrait of [`Ring`](crate::Ring), implemented by this crate only.
+/// The kernels of one ring, by backend. A supertrait of [`Ring`](crate::Ring), implemented by this crate only.
 pub trait Kernels: Sized {
     /// The largest tile of `backend`.
     #[doc(hidden)]
@@ -182,29 +181,6 @@ pub trait Kernels: Sized {
     /// Adds the tile's product to its output.
     #[doc(hidden)]
     fn accumulate_tile(backend: Backend, tile: Tile<'_, Self>);
-
-    /// Convolves by fewer multiplications.
-    #[doc(hidden)]
-    fn convolve_by_points(
-        backend: Backend,
-        cuts: &Cuts,
-        shape: &Convolution,
-        input: &[Self],
-        weights: &[Self],
-        output: &mut [Self],
-        scratch: &mut [Self],
-    );
-
-    /// Multiplies the images of a batch together.
-    #[doc(hidden)]
-    fn multiply_images(
-        backend: Backend,
-        shape: &Convolution,
-        input: &[Self],
-        weights: &[Self],
-        output: &mut [Self],
-        scratch: &mut [Self],
-    );
 
     /// The elements' bytes, in the order of this machine.
     #[doc(hidden)]
@@ -237,29 +213,6 @@ macro_rules! impl_kernels {
                     Backend::$variant => <$ring as $module::Vectors>::accumulate_tile(tile),)*
                     _ => portable::accumulate_tile(tile),
                 }
-            }
-
-            fn convolve_by_points(
-                backend: Backend,
-                cuts: &Cuts,
-                shape: &Convolution,
-                input: &[Self],
-                weights: &[Self],
-                output: &mut [Self],
-                scratch: &mut [Self],
-            ) {
-                convolution::winograd::convolve(backend, cuts, shape, input, weights, output, scratch);
-            }
-
-            fn multiply_images(
-                backend: Backend,
-                shape: &Convolution,
-                input: &[Self],
-                weights: &[Self],
-                output: &mut [Self],
-                scratch: &mut [Self],
-            ) {
-                convolution::product::multiply(backend, shape, input, weights, output, scratch);
             }
 
             fn bytes_of(elements: &[Self]) -> &[u8] {

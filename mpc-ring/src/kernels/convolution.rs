@@ -8,9 +8,9 @@ mod blocks;
 mod gather;
 mod packed;
 mod parts;
-pub(super) mod product;
+mod product;
 mod shape;
-pub(super) mod winograd;
+mod winograd;
 
 use core::ops::Range;
 
@@ -124,7 +124,7 @@ pub fn convolution_modulo_with<R: Ring>(
                 && cuts.scratch_len(&group) <= scratch.len()
         };
         match Cuts::new(&group, shape.batch).filter(is_chosen) {
-            Some(cuts) => R::convolve_by_points(backend, &cuts, &shape, input, weights, output, scratch),
+            Some(cuts) => winograd::convolve(backend, &cuts, &shape, input, weights, output, scratch),
             None => convolve_part(backend, &shape, input, weights, output, scratch),
         }
     });
@@ -141,7 +141,7 @@ fn convolve_part<R: Ring>(
 ) {
     let group = shape.group();
     if product::pays(&group, shape.batch) {
-        return R::multiply_images(backend, shape, input, weights, output, scratch);
+        return product::multiply(backend, shape, input, weights, output, scratch);
     }
     let images = input.chunks_exact(group.input_len()).zip(output.chunks_exact_mut(group.output_len()));
     let weights = weights.chunks_exact(group.weight_len()).cycle();

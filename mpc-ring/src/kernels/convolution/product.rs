@@ -26,7 +26,7 @@ pub(super) fn scratch_len(group: &Convolution, images: usize) -> usize {
 }
 
 /// Adds the products of all images and groups to the output.
-pub(in crate::kernels) fn multiply<R: Ring>(
+pub(super) fn multiply<R: Ring>(
     backend: Backend,
     shape: &Convolution,
     input: &[R],

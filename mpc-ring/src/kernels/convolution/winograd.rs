@@ -20,7 +20,7 @@ use crate::kernels::tile::{Left, MAX_DEPTH, Offsets, Output, accumulate_block, c
 use crate::kernels::{Backend, vectorized_whole};
 use crate::ring::Ring;
 
-pub(in crate::kernels) use cuts::Cuts;
+pub(super) use cuts::Cuts;
 use transforms::{AddOutputs, TransformInputs, TransformWeights};
 
 /// Points along an axis.
@@ -47,7 +47,7 @@ pub(super) fn is_exact<R: Ring>(bits: u32) -> bool {
 }
 
 /// Adds input ∗ weights to `output`, modulo 2^{ℓ−6}, of all images and groups.
-pub(in crate::kernels) fn convolve<R: Ring>(
+pub(super) fn convolve<R: Ring>(
     backend: Backend,
     cuts: &Cuts,
     shape: &Convolution,

@@ -43,7 +43,7 @@ impl Costs {
 
 /// The cuts of one group of a convolution.
 #[derive(Clone, Copy, Debug)]
-pub struct Cuts {
+pub(in crate::kernels::convolution) struct Cuts {
     /// Outputs of a tile, vertically and horizontally.
     pub(super) outputs: [usize; 2],
     /// Tiles of an image, vertically and horizontally.
