@@ -43,7 +43,9 @@ impl Convolution {
         }
         let copied = if group.is_contiguous() { 0 } else { Blocks::new(&group).copy_len() };
         let direct = (copied + gather::panel_len(&group)).max(packed::scratch_len(&group));
-        Cuts::new(&group, self.batch).map_or(direct, |cuts| direct.max(cuts.scratch_len(&group)))
+        // No backend takes fewer multiplications where plain Rust does not.
+        let cuts = Cuts::new(Backend::Portable, &group, self.batch);
+        cuts.map_or(direct, |cuts| direct.max(cuts.scratch_len(&group)))
     }
 }
 
@@ -85,7 +87,7 @@ pub fn convolution_with<R: Ring>(
 }
 
 /// As [`convolution`], of which the `bits` low bits are read: what is above them is arbitrary. Six bits less than the ring has
-/// let a kernel of 2 to 5 taps along each axis take fewer multiplications, one of 3×3 a quarter.
+/// let a kernel of 3×3 take a quarter of the multiplications, and one of 5×5 two fifths, where that saves time.
 ///
 /// # Panics
 /// As [`convolution`] does.
@@ -115,34 +117,22 @@ pub fn convolution_modulo_with<R: Ring>(
 ) {
     let operands = Operands { shape: *shape, input, weights, packed: &[], output, scratch };
     operands.check(backend);
-    operands.for_each_part(|Operands { shape, input, weights, output, scratch, .. }| {
-        let group = shape.group();
-        // A part of a convolution may have its products saved where the whole, whose scratch it has, would not.
-        let is_chosen = |cuts: &Cuts| {
-            winograd::is_exact::<R>(bits)
-                && cuts.pay(&group, shape.batch, backend)
-                && cuts.scratch_len(&group) <= scratch.len()
-        };
-        match Cuts::new(&group, shape.batch).filter(is_chosen) {
-            Some(cuts) => winograd::convolve(backend, &cuts, &shape, input, weights, output, scratch),
-            None => convolve_part(backend, &shape, input, weights, output, scratch),
+    operands.for_each_part(|part| {
+        let group = part.shape.group();
+        let cuts = Cuts::new(backend, &group, part.shape.batch).filter(|_| winograd::is_exact::<R>(bits));
+        // A part may have multiplications saved where the whole, whose scratch it has, would not.
+        match cuts.filter(|cuts| cuts.scratch_len(&group) <= part.scratch.len()) {
+            Some(cuts) => winograd::convolve(backend, &cuts, part),
+            None if product::pays(&group, part.shape.batch) => product::multiply(backend, part),
+            None => convolve_part(backend, part),
         }
     });
 }
 
 /// Convolves image by image and group by group.
-fn convolve_part<R: Ring>(
-    backend: Backend,
-    shape: &Convolution,
-    input: &[R],
-    weights: &[R],
-    output: &mut [R],
-    scratch: &mut [R],
-) {
+fn convolve_part<R: Ring>(backend: Backend, operands: Operands<'_, R>) {
+    let Operands { shape, input, weights, output, scratch, .. } = operands;
     let group = shape.group();
-    if product::pays(&group, shape.batch) {
-        return product::multiply(backend, shape, input, weights, output, scratch);
-    }
     let images = input.chunks_exact(group.input_len()).zip(output.chunks_exact_mut(group.output_len()));
     let weights = weights.chunks_exact(group.weight_len()).cycle();
     for ((input, output), weights) in images.zip(weights) {

@@ -73,8 +73,9 @@ fn matrix_vector<R: Ring>(backend: Backend, shape: MatrixProduct, left: &[R], ri
     }
 }
 
-/// Reads the right operand where it is, which pays when each element is used for one row tile only.
-fn direct<R: Ring>(backend: Backend, shape: MatrixProduct, left: &[R], right: &[R], output: &mut [R]) {
+/// Reads the right operand where it is, which pays when each element is used for one row tile only, or all of it is in the cache.
+/// Either may be longer than its matrix.
+pub(super) fn direct<R: Ring>(backend: Backend, shape: MatrixProduct, left: &[R], right: &[R], output: &mut [R]) {
     let lanes = R::tile_shape(backend).lanes;
     let mut output = Output { elements: output, stride: shape.columns };
     for first in (0..shape.inner).step_by(MAX_DEPTH) {

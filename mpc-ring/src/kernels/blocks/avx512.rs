@@ -2,7 +2,7 @@
 
 use core::arch::x86_64::*;
 
-use super::{PLANE_BLOCKS, portable};
+use super::{PLANE_BLOCKS, vectors};
 use crate::kernels::avx512::is_available;
 
 /// Blocks of a vector.
@@ -44,15 +44,9 @@ fn sigma(x: __m512i) -> __m512i {
 
 pub(super) fn orthomorphism(blocks: &[u128], offset: u128, step: u64, images: &mut [u128]) {
     assert!(is_available());
-    let (blocks, last) = blocks.as_chunks();
-    let (images, last_images) = images.as_chunks_mut();
     // SAFETY: the instructions are available.
-    unsafe { orthomorphism_of_vectors(blocks, offset, step, images) };
-    let mut tweak = (blocks.len() as u64).wrapping_mul(LANES as u64).wrapping_mul(step);
-    for (image, block) in last_images.iter_mut().zip(last) {
-        portable::orthomorphism(&[*block], offset ^ u128::from(tweak), 0, core::slice::from_mut(image));
-        tweak = tweak.wrapping_add(step);
-    }
+    let of_vectors = |blocks: &_, images: &mut _| unsafe { orthomorphism_of_vectors(blocks, offset, step, images) };
+    vectors::orthomorphism(blocks, offset, step, images, of_vectors);
 }
 
 #[target_feature(enable = "avx512f,avx512dq")]
@@ -69,13 +63,9 @@ fn orthomorphism_of_vectors(blocks: &[[u128; LANES]], offset: u128, step: u64, i
 
 pub(super) fn children(left: &mut [u128], ciphered: &[u128], right: &mut [u128]) -> [u128; 2] {
     assert!(is_available());
-    let (left, last_left) = left.as_chunks_mut();
-    let (ciphered, last_ciphered) = ciphered.as_chunks();
-    let (right, last_right) = right.as_chunks_mut();
     // SAFETY: the instructions are available.
-    let sums = unsafe { children_of_vectors(left, ciphered, right) };
-    let last = portable::children(last_left, last_ciphered, last_right);
-    [sums[0] ^ last[0], sums[1] ^ last[1]]
+    let of_vectors = |left: &mut _, ciphered: &_, right: &mut _| unsafe { children_of_vectors(left, ciphered, right) };
+    vectors::children(left, ciphered, right, of_vectors)
 }
 
 #[target_feature(enable = "avx512f,avx512dq")]
@@ -98,11 +88,9 @@ fn children_of_vectors(
 
 pub(super) fn xor_at(blocks: &mut [u128], keep: u128, place: u64, value: u128) {
     assert!(is_available());
-    let (blocks, last) = blocks.as_chunks_mut();
     // SAFETY: the instructions are available.
-    unsafe { xor_at_vectors(blocks, keep, place, value) };
-    // A place before these becomes one behind all.
-    portable::xor_at(last, keep, place.wrapping_sub((blocks.len() * LANES) as u64), value);
+    let of_vectors = |blocks: &mut _| unsafe { xor_at_vectors(blocks, keep, place, value) };
+    vectors::xor_at(blocks, keep, place, value, of_vectors);
 }
 
 #[target_feature(enable = "avx512f,avx512dq")]

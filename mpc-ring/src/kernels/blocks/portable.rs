@@ -7,7 +7,11 @@ fn sigma(x: u128) -> u128 {
 }
 
 pub(super) fn orthomorphism(blocks: &[u128], offset: u128, step: u64, images: &mut [u128]) {
-    let mut tweak = 0u64;
+    orthomorphism_from(0, blocks, offset, step, images);
+}
+
+/// As [`orthomorphism`], with the tweak of the first block.
+pub(super) fn orthomorphism_from(mut tweak: u64, blocks: &[u128], offset: u128, step: u64, images: &mut [u128]) {
     for (image, &block) in images.iter_mut().zip(blocks) {
         *image = sigma(block ^ offset ^ u128::from(tweak));
         tweak = tweak.wrapping_add(step);

@@ -15,8 +15,9 @@ mod transforms;
 
 use core::ops::Range;
 
+use super::parts::Operands;
 use super::shape::Convolution;
-use crate::kernels::tile::{Left, MAX_DEPTH, Offsets, Output, accumulate_block, consecutive};
+use crate::kernels::matrix::{self, MatrixProduct};
 use crate::kernels::{Backend, vectorized_whole};
 use crate::ring::Ring;
 
@@ -37,7 +38,7 @@ fn distance(len: usize) -> usize {
 }
 
 /// The outputs of a tile along an axis, for so many taps.
-pub(super) const fn outputs_of(taps: usize) -> usize {
+const fn outputs_of(taps: usize) -> usize {
     POINTS + 1 - taps
 }
 
@@ -46,19 +47,11 @@ pub(super) fn is_exact<R: Ring>(bits: u32) -> bool {
     bits + SHIFT <= R::BITS
 }
 
-/// Adds input ∗ weights to `output`, modulo 2^{ℓ−6}, of all images and groups.
-pub(super) fn convolve<R: Ring>(
-    backend: Backend,
-    cuts: &Cuts,
-    shape: &Convolution,
-    input: &[R],
-    weights: &[R],
-    output: &mut [R],
-    scratch: &mut [R],
-) {
-    match shape.kernel {
-        [3, 3] => convolve_with::<R, 3, 4>(backend, cuts, shape, input, weights, output, scratch),
-        [5, 5] => convolve_with::<R, 5, 2>(backend, cuts, shape, input, weights, output, scratch),
+/// Adds input ∗ weights to the output, modulo 2^{ℓ−6}, of all images and groups.
+pub(super) fn convolve<R: Ring>(backend: Backend, cuts: &Cuts, operands: Operands<'_, R>) {
+    match operands.shape.kernel {
+        [3, 3] => convolve_with::<R, 3, 4>(backend, cuts, operands),
+        [5, 5] => convolve_with::<R, 5, 2>(backend, cuts, operands),
         kernel => unreachable!("a kernel of {kernel:?} has no cuts"),
     }
 }
@@ -67,13 +60,10 @@ pub(super) fn convolve<R: Ring>(
 fn convolve_with<R: Ring, const TAPS: usize, const OUTPUTS: usize>(
     backend: Backend,
     cuts: &Cuts,
-    shape: &Convolution,
-    input: &[R],
-    weights: &[R],
-    output: &mut [R],
-    scratch: &mut [R],
+    operands: Operands<'_, R>,
 ) {
     const { assert!(OUTPUTS == outputs_of(TAPS)) };
+    let Operands { shape, input, weights, output, scratch, .. } = operands;
     let group = shape.group();
     let [of_inputs, of_weights, of_sums, of_lines] = cuts.lens(&group);
     let (inputs, scratch) = scratch.split_at_mut(of_inputs);
@@ -126,7 +116,7 @@ impl Block<'_> {
     #[inline(always)]
     fn corner(&self, tile: usize) -> usize {
         let across = self.cuts.tiles[1];
-        tile / across * POINTS * self.cuts.line() + tile % across * self.cuts.outputs[1]
+        tile / across * POINTS * self.cuts.line() + tile % across * self.cuts.outputs
     }
 
     /// Copies the six rows of the padded input from `first` on.
@@ -151,7 +141,7 @@ impl Block<'_> {
     #[inline(always)]
     fn add_lines<R: Ring>(&self, channel: usize, lines: &[R], output: &mut [R]) {
         let [height, width] = [self.group.output_height(), self.group.output_width()];
-        let (line, down) = (self.cuts.line(), self.cuts.outputs[0]);
+        let (line, down) = (self.cuts.line(), self.cuts.outputs);
         for (row, lines) in self.rows.clone().zip(lines.chunks_exact(POINTS * line)) {
             let (image, row) = self.place(row);
             let plane = &mut output[(image * self.group.output_channels + channel) * height * width..];
@@ -165,30 +155,14 @@ impl Block<'_> {
     }
 
     /// The products at each point, summed over the input channels.
-    fn multiply<R: Ring>(&self, backend: Backend, channels: usize, inputs: &[R], weights: &[R], sums: &mut [R]) {
-        let (inner, tiles) = (self.group.input_channels, self.tiles());
-        let lanes = R::tile_shape(backend).lanes;
-        for first in (0..inner).step_by(MAX_DEPTH) {
-            let offsets = Offsets::multiples(MAX_DEPTH.min(inner - first), tiles);
-            let points =
-                inputs.chunks_exact(distance(inner * tiles)).zip(weights.chunks_exact(distance(channels * inner)));
-            for ((inputs, weights), sums) in
-                points.zip(sums.chunks_exact_mut(distance(channels * tiles))).take(ALL_POINTS)
-            {
-                if first == 0 {
-                    sums.fill(R::ZERO);
-                }
-                let left = Left { elements: &weights[first..], stride: inner, rows: channels };
-                let columns = consecutive(first * tiles, 0, tiles, lanes);
-                accumulate_block(
-                    backend,
-                    left,
-                    inputs,
-                    &offsets,
-                    columns,
-                    &mut Output { elements: sums, stride: tiles },
-                );
-            }
+    fn multiply<R: Ring>(&self, backend: Backend, rows: usize, inputs: &[R], weights: &[R], sums: &mut [R]) {
+        let shape = MatrixProduct { rows, inner: self.group.input_channels, columns: self.tiles() };
+        let inputs = inputs.chunks_exact(distance(shape.inner * shape.columns));
+        let weights = weights.chunks_exact(distance(rows * shape.inner));
+        let sums = sums.chunks_exact_mut(distance(rows * shape.columns));
+        for ((inputs, weights), sums) in inputs.zip(weights).zip(sums).take(ALL_POINTS) {
+            sums.fill(R::ZERO);
+            matrix::direct(backend, shape, weights, inputs, sums);
         }
     }
 }

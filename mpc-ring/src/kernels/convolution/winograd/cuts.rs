@@ -5,8 +5,8 @@ use super::{ALL_POINTS, POINTS, distance, outputs_of};
 use crate::kernels::Backend;
 use crate::kernels::convolution::shape::Convolution;
 
-/// The kernels that are transformed so.
-const KERNELS: [[usize; 2]; 2] = [[3, 3], [5, 5]];
+/// The taps along each axis of kernels that are transformed so.
+const TAPS: [usize; 2] = [3, 5];
 /// Elements of a block's transformed input, or of a chunk's transformed weights: both stay in the second-level cache.
 const SMALL: usize = 1 << 14;
 /// Those of a block if weights are transformed for each block again, which a large block repays.
@@ -28,7 +28,7 @@ struct Costs {
 }
 
 impl Costs {
-    /// With vectors of 256 bits, as of the default that scratch is for.
+    /// With vectors of 256 bits, and without.
     const SHORT: Self = Self { lanes: 4, tile: 12, weight: 180, tile_of_channel: 200 };
     /// With vectors of 512 bits products take two fifths of the time.
     const LONG: Self = Self { lanes: 8, tile: 24, weight: 450, tile_of_channel: 500 };
@@ -44,8 +44,8 @@ impl Costs {
 /// The cuts of one group of a convolution.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::kernels::convolution) struct Cuts {
-    /// Outputs of a tile, vertically and horizontally.
-    pub(super) outputs: [usize; 2],
+    /// Outputs of a tile along each axis.
+    pub(super) outputs: usize,
     /// Tiles of an image, vertically and horizontally.
     pub(super) tiles: [usize; 2],
     /// Rows of tiles in a block.
@@ -55,14 +55,14 @@ pub(in crate::kernels::convolution) struct Cuts {
 }
 
 impl Cuts {
-    /// The cuts of `group`, of so many images, or nothing where fewer multiplications pay with no backend.
-    pub(in crate::kernels::convolution) fn new(group: &Convolution, images: usize) -> Option<Self> {
-        let Convolution { input_channels, output_channels, kernel, .. } = *group;
-        if !KERNELS.contains(&kernel) || group.stride != [1; 2] || group.dilation != [1; 2] {
+    /// The cuts of `group`, of so many images, or nothing where fewer multiplications do not pay with a backend.
+    pub(in crate::kernels::convolution) fn new(backend: Backend, group: &Convolution, images: usize) -> Option<Self> {
+        let Convolution { input_channels, output_channels, kernel: [taps, _], .. } = *group;
+        if group.kernel != [taps; 2] || !TAPS.contains(&taps) || group.stride != [1; 2] || group.dilation != [1; 2] {
             return None;
         }
-        let outputs = kernel.map(outputs_of);
-        let tiles = [group.output_height().div_ceil(outputs[0]), group.output_width().div_ceil(outputs[1])];
+        let outputs = outputs_of(taps);
+        let tiles = [group.output_height(), group.output_width()].map(|extent| extent.div_ceil(outputs));
         let all_rows = images * tiles[0];
         let rows = |target: usize| (target / (ALL_POINTS * input_channels * tiles[1])).clamp(1, all_rows);
         let chunk = (SMALL / (ALL_POINTS * input_channels)).next_multiple_of(8).max(8).min(output_channels);
@@ -74,16 +74,11 @@ impl Cuts {
             (rows(LARGE), chunk)
         };
         let cuts = Self { outputs, tiles, rows, channels };
-        cuts.save(group, images, Costs::SHORT).then_some(cuts)
-    }
-
-    /// Whether fewer multiplications pay with a backend, for so many images.
-    pub(in crate::kernels::convolution) fn pay(&self, group: &Convolution, images: usize, backend: Backend) -> bool {
-        self.save(group, images, Costs::of(backend))
+        cuts.pay(group, images, &Costs::of(backend)).then_some(cuts)
     }
 
     /// Whether a quarter of the time is saved.
-    fn save(&self, group: &Convolution, images: usize, costs: Costs) -> bool {
+    fn pay(&self, group: &Convolution, images: usize, costs: &Costs) -> bool {
         // Of the largest shape a product of these does not fit 64 bits.
         let [inputs, outputs, rows] = [group.input_channels, group.output_channels, images * self.tiles[0]].map(wide);
         let [lanes, tile, weight, of_channel] =
@@ -93,14 +88,13 @@ impl Cuts {
         let times = if self.channels == group.output_channels { 1 } else { blocks };
         let products = wide(ALL_POINTS) * outputs * (inputs + tile) * tiles.next_multiple_of(lanes) * blocks;
         let transforms = inputs * outputs * weight * times + (inputs + outputs) * tiles * blocks * of_channel;
-        let positions = wide(images) * wide(group.output_height()) * wide(group.output_width());
-        let direct = positions * wide(group.kernel[0] * group.kernel[1]) * inputs * outputs;
+        let direct = wide(images) * u128::from(group.multiplications());
         products + transforms <= direct / 4 * 3
     }
 
     /// The columns of the input under a row of tiles, and those of its outputs, which are fewer: whole lanes.
     pub(super) fn line(&self) -> usize {
-        (self.tiles[1] * self.outputs[1] + POINTS - self.outputs[1]).next_multiple_of(LANES)
+        (self.tiles[1] * self.outputs + POINTS - self.outputs).next_multiple_of(LANES)
     }
 
     /// Elements of the transformed inputs and weights, of the sums, and of the lines of a block.

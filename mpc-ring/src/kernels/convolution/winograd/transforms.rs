@@ -34,7 +34,7 @@ impl<R: Ring> Work for TransformInputs<'_, R> {
             for (row, lines) in block.rows.clone().zip(lines.chunks_exact_mut(POINTS * line)) {
                 let (image, row) = block.place(row);
                 let plane = &input[(image * group.input_channels + channel) * plane..][..plane];
-                block.copy_lines(row * block.cuts.outputs[0], plane, lines);
+                block.copy_lines(row * block.cuts.outputs, plane, lines);
                 transform_columns(lines, line);
             }
             for first in (0..tiles).step_by(LANES) {
