@@ -74,15 +74,34 @@ fn matrix_vector<R: Ring>(backend: Backend, shape: MatrixProduct, left: &[R], ri
 }
 
 /// Reads the right operand where it is, which pays when each element is used for one row tile only, or all of it is in the cache.
-/// Either may be longer than its matrix.
 pub(super) fn direct<R: Ring>(backend: Backend, shape: MatrixProduct, left: &[R], right: &[R], output: &mut [R]) {
-    let lanes = R::tile_shape(backend).lanes;
-    let mut output = Output { elements: output, stride: shape.columns };
-    for first in (0..shape.inner).step_by(MAX_DEPTH) {
-        let offsets = Offsets::multiples(MAX_DEPTH.min(shape.inner - first), shape.columns);
-        let left = Left { elements: &left[first..], stride: shape.inner, rows: shape.rows };
-        let columns = consecutive(first * shape.columns, 0, shape.columns, lanes);
-        accumulate_block(backend, left, right, &offsets, columns, &mut output);
+    shape.terms().for_each(|terms| terms.accumulate(backend, left, right, output));
+}
+
+/// As many terms of each sum of a product as a tile accumulates.
+pub(super) struct Terms {
+    shape: MatrixProduct,
+    first: usize,
+    offsets: Offsets,
+}
+
+impl MatrixProduct {
+    /// All terms: for any number of products of this shape.
+    pub(super) fn terms(self) -> impl Iterator<Item = Terms> {
+        (0..self.inner).step_by(MAX_DEPTH).map(move |first| {
+            let offsets = Offsets::multiples(MAX_DEPTH.min(self.inner - first), self.columns);
+            Terms { shape: self, first, offsets }
+        })
+    }
+}
+
+impl Terms {
+    /// Adds these terms of left · right to the output. The operands may be longer than their matrices.
+    pub(super) fn accumulate<R: Ring>(&self, backend: Backend, left: &[R], right: &[R], output: &mut [R]) {
+        let Self { shape: MatrixProduct { rows, inner, columns }, first, ref offsets } = *self;
+        let left = Left { elements: &left[first..], stride: inner, rows };
+        let vectors = consecutive(first * columns, 0, columns, R::tile_shape(backend).lanes);
+        accumulate_block(backend, left, right, offsets, vectors, &mut Output { elements: output, stride: columns });
     }
 }
 

@@ -17,7 +17,7 @@ use core::ops::Range;
 
 use super::parts::Operands;
 use super::shape::Convolution;
-use crate::kernels::matrix::{self, MatrixProduct};
+use crate::kernels::matrix::MatrixProduct;
 use crate::kernels::{Backend, vectorized_whole};
 use crate::ring::Ring;
 
@@ -157,12 +157,14 @@ impl Block<'_> {
     /// The products at each point, summed over the input channels.
     fn multiply<R: Ring>(&self, backend: Backend, rows: usize, inputs: &[R], weights: &[R], sums: &mut [R]) {
         let shape = MatrixProduct { rows, inner: self.group.input_channels, columns: self.tiles() };
-        let inputs = inputs.chunks_exact(distance(shape.inner * shape.columns));
-        let weights = weights.chunks_exact(distance(rows * shape.inner));
-        let sums = sums.chunks_exact_mut(distance(rows * shape.columns));
-        for ((inputs, weights), sums) in inputs.zip(weights).zip(sums).take(ALL_POINTS) {
-            sums.fill(R::ZERO);
-            matrix::direct(backend, shape, weights, inputs, sums);
+        sums.fill(R::ZERO);
+        for terms in shape.terms() {
+            let inputs = inputs.chunks_exact(distance(shape.inner * shape.columns));
+            let weights = weights.chunks_exact(distance(rows * shape.inner));
+            let sums = sums.chunks_exact_mut(distance(rows * shape.columns));
+            for ((inputs, weights), sums) in inputs.zip(weights).zip(sums).take(ALL_POINTS) {
+                terms.accumulate(backend, weights, inputs, sums);
+            }
         }
     }
 }
