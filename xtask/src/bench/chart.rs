@@ -56,7 +56,8 @@ pub(super) fn write(folder: &Path, rows: &[Row]) -> Result<Vec<Chart>, String> {
         let bars = bytes_by_system(network, rows);
         if rows.iter().any(|row| row.subject == network && row.batch == 1) {
             let title = format!("{network}: MB sent online for one image; logarithmic, 0.1 MB and more");
-            charts.push(save(folder.join(format!("bytes-{network}.svg")), title, &bars, &[])?);
+            let path = folder.join(format!("bytes-{network}.svg"));
+            charts.push(Chart::save(path, title, |path, title| draw(path, title, &bars, &[]))?);
         }
     }
     for link in ["none", "lan", "wan"] {
@@ -66,7 +67,8 @@ pub(super) fn write(folder: &Path, rows: &[Row]) -> Result<Vec<Chart>, String> {
             let (bars, kinds) = time_by_kind(&rows);
             let over = if link == "none" { String::new() } else { format!(", {link} imitated") };
             let title = format!("ResNet-32: online time by kind of layer{over}");
-            charts.push(save(folder.join(format!("layers-{link}.svg")), title, &bars, &kinds)?);
+            let path = folder.join(format!("layers-{link}.svg"));
+            charts.push(Chart::save(path, title, |path, title| draw(path, title, &bars, &kinds))?);
         }
     }
     Ok(charts)
@@ -106,10 +108,17 @@ fn time_by_kind(rows: &[&Row]) -> (Vec<Bar>, Vec<String>) {
     (rows.iter().map(bar).collect(), kinds)
 }
 
-fn save(path: PathBuf, title: String, bars: &[Bar], legend: &[String]) -> Result<Chart, String> {
-    draw(&path, &title, bars, legend).map_err(|error| format!("{}: {error}", path.display()))?;
-    println!("written: {}", path.display());
-    Ok(Chart { title, path })
+impl Chart {
+    /// A chart that `draw` writes to a path under a title.
+    pub fn save(
+        path: PathBuf,
+        title: String,
+        draw: impl FnOnce(&Path, &str) -> Result<(), Box<dyn Error>>,
+    ) -> Result<Self, String> {
+        draw(&path, &title).map_err(|error| format!("{}: {error}", path.display()))?;
+        println!("written: {}", path.display());
+        Ok(Self { title, path })
+    }
 }
 
 fn draw(path: &Path, title: &str, bars: &[Bar], legend: &[String]) -> Result<(), Box<dyn Error>> {

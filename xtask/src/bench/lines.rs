@@ -65,9 +65,7 @@ fn save(path: PathBuf, title: &str, lines: &[Line]) -> Result<Option<Chart>, Str
     if lines.iter().all(|line| line.points.len() < 2) {
         return Ok(None);
     }
-    draw(&path, title, lines).map_err(|error| format!("{}: {error}", path.display()))?;
-    println!("written: {}", path.display());
-    Ok(Some(Chart { title: title.to_owned(), path }))
+    Chart::save(path, title.to_owned(), |path, title| draw(path, title, lines)).map(Some)
 }
 
 fn draw(path: &Path, title: &str, lines: &[Line]) -> Result<(), Box<dyn Error>> {

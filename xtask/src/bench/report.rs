@@ -52,9 +52,8 @@ another. Patel and Nester, A comprehensive analysis of CrypTen for Neural Networ
 pub(super) fn parts(rows: &[Row]) -> Vec<Part> {
     let networks = NETWORKS.into_iter().zip(["ResNet-32 (Tables 1 and 5)", "MiniONN (Tables 3 and 5)"]);
     let networks = networks.filter(|(network, _)| rows.iter().any(|row| row.subject == *network && row.batch == 1));
-    let networks = networks.map(|(network, title)| {
-        Part::new(format!("{title}: one 3×32×32 image"), network_table(network, rows), OF_NETWORKS)
-    });
+    let networks = networks
+        .map(|(network, title)| Part::new(format!("{title}: one 3×32×32 image"), network_table(network, rows), ""));
     let kinds = [
         ("relu", "ReLU (Tables 2 and 4)"),
         ("maxpool", "MaxPool 2×2 (Tables 2 and 4)"),
@@ -64,9 +63,19 @@ pub(super) fn parts(rows: &[Row]) -> Vec<Part> {
         rows.iter().any(|row| row.subject.starts_with(kind) && row.parties == 2 && LAYERS.contains(&row.subject))
     };
     let layers = kinds.into_iter().filter(|(kind, _)| is_measured(kind));
-    let layers =
-        layers.map(|(kind, title)| Part::new(format!("{title}, 2 parties"), layer_table(kind, rows), OF_LAYERS));
-    networks.chain(layers).collect()
+    let layers = layers.map(|(kind, title)| Part::new(format!("{title}, 2 parties"), layer_table(kind, rows), ""));
+    let mut parts = noted(networks, OF_NETWORKS);
+    parts.extend(noted(layers, OF_LAYERS));
+    parts
+}
+
+/// Tables with what is to be known of all of them, behind the last one.
+fn noted(parts: impl Iterator<Item = Part>, notes: &'static str) -> Vec<Part> {
+    let mut parts: Vec<_> = parts.collect();
+    if let Some(last) = parts.last_mut() {
+        last.notes = notes;
+    }
+    parts
 }
 
 fn network_table(network: &str, rows: &[Row]) -> Table {
