@@ -111,20 +111,20 @@ pub fn evaluate_with(
     check_inputs(graph, graph.inputs(), inputs)?;
     check_weights(graph, weights)?;
     let last_readers = graph.last_readers();
-    let mut known: Vec<ArrayD<f32>> = vec![ArrayD::default(IxDyn(&[0])); graph.nodes().len()];
+    let mut values: Vec<ArrayD<f32>> = vec![ArrayD::default(IxDyn(&[0])); graph.nodes().len()];
     for (id, node) in graph.iter() {
         let given = graph.inputs().iter().position(|&input| input == id).map(|input| &inputs[input]);
-        let value = ops::clear(node.op(), &Clear { node, weights, values: &known, given });
-        if !values::all_finite(&value) {
+        let value = ops::clear(node.op(), &Clear { node, weights, values: &values, given });
+        if values::check(&value, f32::MAX).is_err() {
             return Err(EvaluateError::Overflow { name: node.name().to_owned() });
         }
         observe(id, &value);
-        known[id.index()] = value;
+        values[id.index()] = value;
         for input in node.inputs().iter().filter(|input| last_readers[input.index()] == Some(id)) {
-            known[input.index()] = ArrayD::default(IxDyn(&[0]));
+            values[input.index()] = ArrayD::default(IxDyn(&[0]));
         }
     }
-    Ok(graph.outputs().iter().map(|id| core::mem::take(&mut known[id.index()])).collect())
+    Ok(graph.outputs().iter().map(|id| core::mem::take(&mut values[id.index()])).collect())
 }
 
 impl Calibration {

@@ -14,21 +14,17 @@ pub(crate) enum Flaw {
 pub(crate) fn check(array: &ArrayD<f32>, limit: f32) -> Result<(), Flaw> {
     // A comparison with NaN is false.
     let fits = |value: f32| value.abs() <= limit;
-    if array.iter().all(|&value| fits(value)) {
+    let all_fit = match array.as_slice_memory_order() {
+        Some(values) => values.iter().all(|&value| fits(value)),
+        None => array.iter().all(|&value| fits(value)),
+    };
+    if all_fit {
         return Ok(());
     }
     match array.indexed_iter().find(|&(_, &value)| !fits(value)) {
         Some((index, value)) if value.is_finite() => Err(Flaw::OutOfRange(index.slice().to_vec())),
         Some((index, _)) => Err(Flaw::NotFinite(index.slice().to_vec())),
         None => Ok(()),
-    }
-}
-
-/// Whether no element is NaN or infinite.
-pub(crate) fn all_finite(array: &ArrayD<f32>) -> bool {
-    match array.as_slice_memory_order() {
-        Some(values) => values.iter().all(|value| value.is_finite()),
-        None => array.iter().all(|value| value.is_finite()),
     }
 }
 
@@ -53,7 +49,7 @@ pub fn range(array: &ArrayD<f32>) -> [f32; 2] {
             high[lane] = if chunk[lane] > high[lane] { chunk[lane] } else { high[lane] };
         }
     }
-    let ends = if chunks.is_empty() { nothing } else { low.iter().chain(&high).fold(nothing, wider) };
+    let ends = [low.into_iter().fold(nothing[0], f32::min), high.into_iter().fold(nothing[1], f32::max)];
     rest.iter().fold(ends, wider)
 }
 
@@ -77,9 +73,9 @@ mod tests {
                 let low = numbers.iter().copied().fold(f32::INFINITY, f32::min);
                 let high = numbers.iter().copied().fold(f32::NEG_INFINITY, f32::max);
                 assert_eq!(range(&numbers), [low, high], "{numbers:?}");
-                assert!(all_finite(&numbers));
+                assert!(check(&numbers, f32::MAX).is_ok());
             }
         }
-        assert!(!all_finite(&Array1::from(vec![0.0, f32::NAN]).into_dyn()));
+        assert!(check(&Array1::from(vec![0.0, f32::NAN]).into_dyn(), f32::MAX).is_err());
     }
 }
