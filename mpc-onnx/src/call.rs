@@ -46,6 +46,13 @@ impl<'a> Call<'a> {
     }
 }
 
+impl<'a> Call<'a> {
+    /// The node with other operands, for a rule that is part of this call's.
+    pub(crate) fn with(&self, inputs: Vec<Option<Value>>) -> Self {
+        Self { inputs, used: self.used.clone(), opset: self.opset, ..Self::of(self.node) }
+    }
+}
+
 impl Call<'_> {
     pub(crate) fn operator(&self) -> &str {
         self.node.op_type.as_deref().unwrap_or_default()

@@ -40,13 +40,7 @@ fn fold(outer: &mut Context, apply: Apply, call: &Call<'_>) -> Lowered<Vec<Value
     }
     let mut inputs = call.inputs.clone();
     inputs[place] = Some(Tensor { id, shape }.into());
-    let call = Call {
-        inputs,
-        used: call.used.clone(),
-        opset: call.opset,
-        operand_type: call.operand_type,
-        ..Call::of(call.node)
-    };
+    let call = Call { operand_type: call.operand_type, ..call.with(inputs) };
     let result = apply(&mut inner, &call)
         .and_then(|values| values.into_iter().map(|value| in_integers(&mut inner, &call, value)).collect())
         .and_then(|values| evaluated(&mut inner, values, constant.array()));

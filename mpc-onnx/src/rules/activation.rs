@@ -145,7 +145,7 @@ fn clip_privately(context: &mut Context, call: &Call<'_>) -> Lowered<Vec<Value>>
     for (index, operator) in [(1, "Max"), (2, "Min")] {
         if let Some(limit) = call.input(index) {
             let inputs = vec![Some(value), Some(limit.clone())];
-            let inner = Call { inputs, opset: call.opset, ..Call::of(call.node) };
+            let inner = call.with(inputs);
             let [result] = elementwise::named(context, &inner, operator)?.try_into().unwrap_or([Value::scalar(0)]);
             value = result;
         }

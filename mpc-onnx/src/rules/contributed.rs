@@ -75,7 +75,7 @@ fn normalised(
     is_simple: bool,
 ) -> Lowered<Vec<Value>> {
     let inputs = vec![Some(x.clone().into()), gamma, beta];
-    let inner = Call { inputs, used: call.used.clone(), opset: 17, ..Call::of(call.node) };
+    let inner = Call { opset: 17, ..call.with(inputs) };
     let default = if is_simple { 1e-5 } else { 1e-12 };
     normalise::last_axis(context, &inner, call.float("epsilon", default)?, is_simple)
 }
@@ -169,7 +169,7 @@ fn quantised_attention(context: &mut Context, call: &Call<'_>) -> Lowered<Vec<Va
     let weight = eight_bits::dequantised(context, call, [1, 4, 7], 1)?;
     let [bias, mask, past] = [2, 5, 8].map(|place| call.input(place).cloned());
     let inputs = vec![Some(x), Some(weight), bias, mask, past];
-    attention(context, &Call { inputs, used: call.used.clone(), opset: call.opset, ..Call::of(call.node) })
+    attention(context, &call.with(inputs))
 }
 
 fn check_attributes(call: &Call<'_>, known: &[&str]) -> Lowered<()> {
@@ -301,8 +301,7 @@ fn masked(context: &mut Context, scores: &Tensor, mask: &Value, [batch, rows, co
 
 /// A convolution, an addend, and an activation.
 fn fused_convolution(context: &mut Context, call: &Call<'_>) -> Lowered<Vec<Value>> {
-    let inner =
-        Call { inputs: call.inputs.iter().take(3).cloned().collect(), opset: call.opset, ..Call::of(call.node) };
+    let inner = call.with(call.inputs.iter().take(3).cloned().collect());
     let y = convolution::convolution(context, &inner)?;
     let [Value::Node(y)] = y.as_slice() else { return invalid("it has no private operand") };
     let y = match call.input(3) {
@@ -352,7 +351,7 @@ fn quantised_lstm(context: &mut Context, call: &Call<'_>) -> Lowered<Vec<Value>>
         inputs[place] = Some(Value::constant(arrays::transpose(&real, &[0, 2, 1])));
     }
     inputs.truncate(8);
-    let inner = Call { inputs, used: call.used.clone(), opset: call.opset, ..Call::of(call.node) };
+    let inner = call.with(inputs);
     recurrent::lstm(context, &inner)
 }
 
@@ -372,7 +371,7 @@ fn fused_product(context: &mut Context, call: &Call<'_>) -> Lowered<Vec<Value>> 
         }
         operands.push(Some(context.transpose_value(value, &permutation)?));
     }
-    let inner = Call { inputs: operands, opset: call.opset, ..Call::of(call.node) };
+    let inner = call.with(operands);
     let y = linear::mat_mul(context, &inner)?;
     let [Value::Node(y)] = y.as_slice() else { return invalid("it has no private operand") };
     Ok([context.scale(y, call.float("alpha", 1.0)?)?.into()].into())

@@ -85,7 +85,7 @@ pub(super) fn matrix_product(context: &mut Context, call: &Call<'_>) -> Lowered<
     let left_zeros = per_column(call.input(2), left.shape(), left.shape().len().saturating_sub(2))?;
     let (x, scale) = operand(context, left, left_zeros.as_ref())?;
     let (y, other) = operand(context, right, zeros.as_ref())?;
-    let inner = Call { inputs: vec![Some(x), Some(y)], opset: call.opset, ..Call::of(call.node) };
+    let inner = call.with(vec![Some(x), Some(y)]);
     let product = linear::mat_mul(context, &inner)?;
     let [Value::Node(product)] = product.as_slice() else { return invalid("it has no private operand") };
     Ok([in_integers(context, product, [scale, other])?.into()].into())
@@ -99,7 +99,7 @@ pub(super) fn convolution(context: &mut Context, call: &Call<'_>) -> Lowered<Vec
     let zeros = per_column(call.input(3), weight.shape(), 0)?;
     let (x, scale) = operand(context, call.required(0)?, call.input(2))?;
     let (weight, other) = operand(context, weight, zeros.as_ref())?;
-    let inner = Call { inputs: vec![Some(x), Some(weight)], opset: call.opset, ..Call::of(call.node) };
+    let inner = call.with(vec![Some(x), Some(weight)]);
     let product = convolution::convolution(context, &inner)?;
     let [Value::Node(product)] = product.as_slice() else { return invalid("it has no private operand") };
     Ok([in_integers(context, product, [scale, other])?.into()].into())
@@ -144,11 +144,10 @@ fn on_images(
     operands: Vec<Option<Value>>,
     rule: impl FnOnce(&mut Context, &Call<'_>) -> Lowered<Vec<Value>>,
 ) -> Lowered<Vec<Value>> {
-    let mut inputs = operands;
-    if let Some(Some(image)) = inputs.first_mut() {
+    let mut inner = call.with(operands);
+    if let Some(Some(image)) = inner.inputs.first_mut() {
         *image = turned(context, call, image, false)?;
     }
-    let inner = Call { inputs, used: call.used.clone(), opset: call.opset, ..Call::of(call.node) };
     rule(context, &inner)?.iter().map(|y| turned(context, call, y, true)).collect()
 }
 
@@ -179,8 +178,7 @@ pub(super) fn linear_binary(context: &mut Context, call: &Call<'_>) -> Lowered<V
     let rank = |place: usize| call.input(place).map_or(0, |value| value.shape().len());
     let left = dequantised(context, call, [0, 1, 2], rank(0).saturating_sub(2))?;
     let right = dequantised(context, call, [3, 4, 5], rank(3).saturating_sub(1))?;
-    let (inputs, mask_sign) = (vec![Some(left), Some(right)], call.mask_sign);
-    let inner = Call { inputs, opset: call.opset, mask_sign, ..Call::of(call.node) };
+    let inner = Call { mask_sign: call.mask_sign, ..call.with(vec![Some(left), Some(right)]) };
     let y = match call.operator() {
         "QLinearMatMul" => linear::mat_mul(context, &inner)?,
         "QLinearAdd" => elementwise::named(context, &inner, "Add")?,
@@ -198,7 +196,7 @@ pub(super) fn linear_unary(context: &mut Context, call: &Call<'_>) -> Lowered<Ve
         "QLinearGlobalAveragePool" => pool::global_average(context, inner),
         "QLinearAveragePool" => pool::average(context, inner),
         "QLinearSoftmax" => {
-            let inner = Call { inputs: inner.inputs.clone(), opset: call.int("opset", 13)?, ..Call::of(call.node) };
+            let inner = Call { opset: call.int("opset", 13)?, ..call.with(inner.inputs.clone()) };
             softmax::softmax(context, &inner)
         }
         "QLinearSigmoid" => Ok([context.function(inner.tensor(0)?, Function::Sigmoid)?.into()].into()),
@@ -262,7 +260,7 @@ pub(super) fn scaled_product(context: &mut Context, call: &Call<'_>) -> Lowered<
     let x = if is_dynamic { call.required(0)?.clone() } else { dequantised(context, call, [0, 2, 4], 0)? };
     let column = call.required(1)?.shape().len().saturating_sub(1);
     let weight = dequantised(context, call, [1, scale, zero], column)?;
-    let inner = Call { inputs: vec![Some(x), Some(weight)], opset: call.opset, ..Call::of(call.node) };
+    let inner = call.with(vec![Some(x), Some(weight)]);
     let y = linear::mat_mul(context, &inner)?;
     let ([Value::Node(y)], Some(bias)) = (y.as_slice(), call.optional_constant(bias)?) else { return Ok(y) };
     Ok([context.offset_by(y, bias.array())?.into()].into())

@@ -28,8 +28,8 @@ pub(crate) fn concat(context: &mut Context, call: &Call<'_>) -> Lowered<Vec<Valu
 /// QLinearWhere: a condition, then both operands with scale and zero point, then those of the result.
 pub(crate) fn choice(context: &mut Context, call: &Call<'_>) -> Lowered<Vec<Value>> {
     let (yes, no) = (dequantised(context, call, [1, 2, 3], 1)?, dequantised(context, call, [4, 5, 6], 1)?);
-    let (inputs, mask_sign) = (vec![call.input(0).cloned(), Some(yes), Some(no)], call.mask_sign);
-    let inner = Call { inputs, opset: call.opset, mask_sign, ..Call::of(call.node) };
+    let inputs = vec![call.input(0).cloned(), Some(yes), Some(no)];
+    let inner = Call { mask_sign: call.mask_sign, ..call.with(inputs) };
     let y = elementwise::choose(context, &inner)?;
     quantised(context, call, &y, [7, 8])
 }
@@ -49,7 +49,7 @@ pub(crate) fn gemm(context: &mut Context, call: &Call<'_>) -> Lowered<Vec<Value>
             Some(Value::constant(real))
         }
     };
-    let inner = Call { inputs: vec![Some(left), Some(right), bias], opset: call.opset, ..Call::of(call.node) };
+    let inner = call.with(vec![Some(left), Some(right), bias]);
     let y = linear::gemm(context, &inner)?;
     if call.input(7).is_none() { Ok(y) } else { quantised(context, call, &y, [7, 8]) }
 }

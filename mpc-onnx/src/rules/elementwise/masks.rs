@@ -183,13 +183,10 @@ pub(crate) fn in_coarse_steps(context: &mut Context, x: &Tensor, step: f32) -> L
         }
         masks => masks.unwrap_or_default().to_vec(),
     };
-    let mut scores = x.clone();
-    for mask in &masks {
-        scores = match mask {
-            Value::Node(mask) => context.subtract(&scores, mask)?,
-            mask => context.offset_by(&scores, &real(mask)?.array().mapv(|value| -value))?,
-        };
-    }
+    let scores = masks.iter().try_fold(x.clone(), |y, mask| match mask {
+        Value::Node(mask) => context.subtract(&y, mask),
+        mask => context.offset_by(&y, &real(mask)?.array().mapv(|value| -value)),
+    })?;
     // No score is as large as half of the largest steps.
     let mut y = context.scale(&scores, if step > MAX_WEIGHT { 0.0 } else { step.recip() })?;
     if step <= MAX_WEIGHT {
@@ -198,11 +195,8 @@ pub(crate) fn in_coarse_steps(context: &mut Context, x: &Tensor, step: f32) -> L
         let steps = rounding::floor(context, &above)?;
         y = context.scale(&steps, step)?;
     }
-    for mask in &masks {
-        y = match mask {
-            Value::Node(mask) => context.add(&y, mask)?,
-            mask => context.offset_by(&y, real(mask)?.array())?,
-        };
-    }
-    Ok(y)
+    masks.iter().try_fold(y, |y, mask| match mask {
+        Value::Node(mask) => context.add(&y, mask),
+        mask => context.offset_by(&y, real(mask)?.array()),
+    })
 }

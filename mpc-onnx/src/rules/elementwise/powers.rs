@@ -24,7 +24,7 @@ pub(crate) fn power(context: &mut Context, call: &Call<'_>) -> Lowered<Vec<Value
     let (base, exponent) = (call.required(0)?, call.required(1)?);
     if call.opset < 7 && call.optional_int("axis")?.is_some() {
         let inputs = vec![Some(base.clone()), Some(placed(context, call)?)];
-        let inner = Call { inputs, opset: 7, ..Call::of(call.node) };
+        let inner = Call { opset: 7, ..call.with(inputs) };
         return power(context, &inner);
     }
     let Value::Node(x) = base else {
