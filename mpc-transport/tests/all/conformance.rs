@@ -47,7 +47,11 @@ conformance!(
 
 /// Recognisable bytes, other ones for each party.
 fn message(party: usize, bytes: usize) -> Vec<u8> {
-    (0..bytes).map(|i| (i * 31 + i / 256 + party * 101) as u8).collect()
+    let byte = |i| (i * 31 + i / 256 + party * 101) as u8;
+    let period: Vec<u8> = (0..bytes.min(1 << 16)).map(byte).collect();
+    let mut message = period.repeat(bytes.div_ceil(period.len().max(1)));
+    message.truncate(bytes);
+    message
 }
 
 fn others(party: usize, parties: usize) -> impl Iterator<Item = usize> {
