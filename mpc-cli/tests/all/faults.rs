@@ -18,7 +18,7 @@ use smol::block_on;
 use crate::support::proxy::{Direction, Fault, Plan, Proxy};
 use crate::support::{HANGS, Process, Query, Service, Site, limited};
 
-/// More inferences than are done before somebody is killed.
+/// More inferences than are done, and than the dealer deals ahead, before somebody is killed.
 const LONG: usize = 3000;
 /// Each is written to disk, so that these take seconds, too.
 const PREPARED: usize = 200;
@@ -127,8 +127,8 @@ fn whoever_is_killed_while_it_connects_or_loads_the_others_go_on() {
     let site = Site::new();
     let mut running = Running::new(&site);
     for victim in VICTIMS {
-        // Some of these are while it connects, some while the model is loaded, some in the first inferences.
-        for milliseconds in [0, 15, 40, 90] {
+        // It reads its inputs first: some of these are before it connects, some meanwhile, some in the first inferences.
+        for milliseconds in [0, 300, 600, 1200] {
             let mut asking = Query { count: LONG, ..running.query(&site) }.start();
             thread::sleep(Duration::from_millis(milliseconds));
             kill(victim, &mut running, &mut asking.process);
