@@ -143,18 +143,26 @@ impl Poly {
         (self.0[0][place], self.0[1][place]) = (residues[0], residues[1]);
     }
 
+    /// Whether every residue is below its prime.
+    fn is_reduced(&self) -> bool {
+        self.0.iter().zip(&NTT).all(|(part, ntt)| ntt.are_residues(&part[..]))
+    }
+
     pub(crate) fn forward(mut self) -> Self {
+        debug_assert!(self.is_reduced());
         self.0.iter_mut().zip(&NTT).for_each(|(part, ntt)| ntt.forward(array_mut(part)));
         self
     }
 
     pub(crate) fn inverse(mut self) -> Self {
+        debug_assert!(self.is_reduced());
         self.0.iter_mut().zip(&NTT).for_each(|(part, ntt)| ntt.inverse(array_mut(part)));
         self
     }
 
     /// Adds a product, all three being transforms.
     pub(crate) fn multiply_accumulate(&mut self, left: &Self, right: &Self) {
+        debug_assert!(self.is_reduced() && left.is_reduced() && right.is_reduced());
         for (k, ntt) in NTT.iter().enumerate() {
             ntt.multiply_accumulate(array_mut(&mut self.0[k]), array(&left.0[k]), array(&right.0[k]));
         }
