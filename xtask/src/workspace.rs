@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::env;
 use std::ffi::OsStr;
+use std::fs;
 use std::io::{self, BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
@@ -33,6 +34,8 @@ pub struct Member {
     pub features: BTreeMap<String, Vec<String>>,
     /// Its benchmarks.
     pub benches: Vec<String>,
+    /// The roots of libraries and programs that the manifest says to have no tests of their own.
+    pub untested: Vec<PathBuf>,
     /// Whether it is for a registry.
     pub published: bool,
     /// Fields of the manifest that a published package should have, and this one has not.
@@ -68,6 +71,17 @@ impl Workspace {
         command
     }
 
+    /// The workspace's profiles in a file for `cargo --config`: with them, what was checked for the workspace serves packages outside it.
+    pub fn profiles(&self) -> Result<PathBuf, String> {
+        let failed = |path: &Path, error: io::Error| format!("{}: {error}", path.display());
+        let (manifest, file) = (self.root.join("Cargo.toml"), self.target.join("profiles.toml"));
+        let text = fs::read_to_string(&manifest).map_err(|error| failed(&manifest, error))?;
+        // They end the manifest.
+        let profiles = text.find("\n[profile.").map_or("", |at| &text[at..]);
+        fs::write(&file, profiles).map_err(|error| failed(&file, error))?;
+        Ok(file)
+    }
+
     /// The members that are published: all but the commands.
     pub fn published(&self) -> impl Iterator<Item = &Member> {
         self.members.iter().filter(|member| member.published)
@@ -76,8 +90,11 @@ impl Workspace {
 
 impl Member {
     fn from_metadata(package: &Value) -> Self {
-        let targets = list(&package["targets"]).iter();
-        let benches = targets.filter(|target| list(&target["kind"]).iter().any(|kind| kind == "bench"));
+        let targets = || list(&package["targets"]).iter();
+        let is =
+            |target: &Value, kinds: &[&str]| list(&target["kind"]).iter().any(|kind| kinds.iter().any(|k| kind == k));
+        let benches = targets().filter(|target| is(target, &["bench"]));
+        let untested = targets().filter(|target| is(target, &["lib", "bin"]) && target["test"] == false);
         let features = package["features"].as_object().into_iter().flatten();
         Self {
             name: text(&package["name"]),
@@ -85,6 +102,7 @@ impl Member {
             folder: Path::new(&text(&package["manifest_path"])).parent().map(Path::to_owned).unwrap_or_default(),
             features: features.map(|(name, on)| (name.clone(), list(on).iter().map(text).collect())).collect(),
             benches: benches.map(|target| text(&target["name"])).collect(),
+            untested: untested.map(|target| text(&target["src_path"]).into()).collect(),
             published: package["publish"].is_null(),
             missing: FIELDS.into_iter().filter(|field| is_absent(&package[field])).collect(),
         }
@@ -165,6 +183,19 @@ pub fn run(command: &mut Command) -> Result<(), String> {
     println!("$ {line}");
     let status = command.stdin(Stdio::null()).status().map_err(|error| format!("`{line}` did not start: {error}"))?;
     if status.success() { Ok(()) } else { Err(format!("`{line}`: {status}")) }
+}
+
+/// Runs a command to its end, and gives its line and output to be printed, too.
+pub fn run_quietly(command: &mut Command) -> (Result<(), String>, String) {
+    let line = shown(command);
+    match command.stdin(Stdio::null()).output() {
+        Ok(output) => {
+            let streams = [output.stdout, output.stderr].map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
+            let result = if output.status.success() { Ok(()) } else { Err(format!("`{line}`: {}", output.status)) };
+            (result, format!("$ {line}\n{}", streams.concat()))
+        }
+        Err(error) => (Err(format!("`{line}` did not start: {error}")), format!("$ {line}\n")),
+    }
 }
 
 /// The stream of a command that [`run_and_read`] reads.
