@@ -33,7 +33,6 @@ fn has_clippy(workspace: &Workspace) -> bool {
 }
 
 /// Each crate that has features by itself: without them, with each one alone, with the default ones.
-/// step.
 pub(super) fn features(workspace: &Workspace) -> Outcome {
     let strict = has_clippy(workspace);
     let mut failures = Vec::new();
@@ -74,10 +73,13 @@ pub(super) fn docs(workspace: &Workspace) -> Outcome {
 /// The fuzz targets compile. Nothing is linked, so libFuzzer, which is C++, need not be built for it.
 pub(super) fn fuzz(workspace: &Workspace) -> Outcome {
     let manifest = "fuzz/Cargo.toml";
-    let mut command = workspace.cargo(["check", "--locked", "--bins", "--manifest-path", manifest, "--target-dir"]);
-    command.arg(&workspace.target).env("CUSTOM_LIBFUZZER_PATH", workspace.target.join("libfuzzer.a"));
-    let failures = run(&mut command).map_err(|error| format!("{error}{}", stale_lock(workspace, manifest)));
-    Outcome::of(failures.err().into_iter().collect(), "")
+    let check = || {
+        let mut command = workspace.cargo(["check", "--locked", "--bins", "--manifest-path", manifest, "--target-dir"]);
+        command.arg(&workspace.target).arg("--config").arg(workspace.profiles()?);
+        command.env("CUSTOM_LIBFUZZER_PATH", workspace.target.join("libfuzzer.a"));
+        run(&mut command).map_err(|error| format!("{error}{}", stale_lock(workspace, manifest)))
+    };
+    Outcome::of(check().err().into_iter().collect(), "")
 }
 
 /// The advice on a lock file outside the workspace, if it no longer fits the crates.

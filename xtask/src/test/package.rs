@@ -43,6 +43,7 @@ fn check(workspace: &Workspace) -> Result<Vec<String>, String> {
     // In the workspace's target folder, where the dependencies have been checked before.
     let mut command = workspace.cargo(["check", "--workspace", "--offline", "--manifest-path"]);
     command.arg(folder.join("Cargo.toml")).arg("--target-dir").arg(&workspace.target);
+    command.arg("--config").arg(workspace.profiles()?);
     failures.extend(run(&mut command).err());
     Ok(failures)
 }
@@ -62,15 +63,9 @@ fn unpack(workspace: &Workspace, folder: &Path) -> io::Result<()> {
         archive.unpack(folder)?;
         let _ = writeln!(manifest, "{} = {{ path = \"{}\" }}", member.name, full_name(member));
     }
-    manifest.push_str(profiles(&fs::read_to_string(workspace.root.join("Cargo.toml"))?));
     fs::write(folder.join("Cargo.toml"), manifest)?;
     fs::copy(workspace.root.join("Cargo.lock"), folder.join("Cargo.lock"))?;
     Ok(())
-}
-
-/// The profiles of the workspace, which end its manifest: with others, nothing that was checked would serve again.
-fn profiles(manifest: &str) -> &str {
-    manifest.find("\n[profile.").map_or("", |at| &manifest[at..])
 }
 
 fn package(folder: &Path, member: &Member) -> PathBuf {

@@ -1,9 +1,8 @@
-//! A program without std that uses every crate of the workspace: `cargo xtask test --only no-std` checks it.
+//! A library without std that uses every crate of the workspace: `cargo xtask test --only no-std` checks it.
 //!
 //! It has its own panic handler. When anything that it depends on links std, there are two, and the check fails.
 
 #![no_std]
-#![no_main]
 
 extern crate alloc;
 
