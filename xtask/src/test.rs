@@ -20,6 +20,7 @@ mod tidy;
 use std::env;
 use std::fs;
 use std::process::ExitCode;
+use std::thread;
 use std::time::{Duration, Instant};
 
 use clap::builder::PossibleValuesParser;
@@ -60,6 +61,9 @@ struct Step {
     run: fn(&Workspace) -> Outcome,
 }
 
+/// The step whose packages are installed beside the others.
+const PYTHON: &str = "python";
+
 const STEPS: [Step; 19] = [
     Step { name: "tidy", about: "files, licences, unsafe code, leftovers", run: tidy::run },
     Step { name: "format", about: "cargo fmt --check", run: cargo::format },
@@ -97,7 +101,7 @@ const STEPS: [Step; 19] = [
         run: end_to_end::accuracy,
     },
     Step {
-        name: "python",
+        name: PYTHON,
         about: "the package for Python: style, types, wheel, tests, notebooks",
         run: python::run_step,
     },
@@ -124,7 +128,13 @@ pub fn run(arguments: &TestArguments) -> ExitCode {
         }
     };
     let wanted = |step: &&Step| arguments.only.is_empty() || arguments.only.iter().any(|name| name == step.name);
-    let results: Vec<_> = STEPS.iter().filter(wanted).map(|step| run_step(step, &workspace)).collect();
+    let wanted: Vec<_> = STEPS.iter().filter(wanted).collect();
+    let results: Vec<_> = thread::scope(|scope| {
+        if wanted.iter().any(|step| step.name == PYTHON) {
+            scope.spawn(|| python::prepare(&workspace));
+        }
+        wanted.iter().map(|step| run_step(step, &workspace)).collect()
+    });
     sum_up(&results)
 }
 

@@ -15,6 +15,7 @@ use std::env;
 use std::process::ExitCode;
 
 use inference::Failure;
+use mpc_ring::Backend;
 
 fn main() -> ExitCode {
     let words: Vec<_> = env::args().skip(1).collect();
@@ -29,8 +30,9 @@ fn main() -> ExitCode {
 
 fn run(words: &[&str]) -> Result<(), Failure> {
     match words {
-        ["constant-time"] => constant_time::run(),
         ["constant-time", "control"] => constant_time::control(),
+        ["constant-time", "portable"] => constant_time::run(Backend::Portable),
+        ["constant-time", "avx2"] => constant_time::run(Backend::Avx2),
         ["seeds"] => seeds::run(),
         ["seeds", "control"] => seeds::control(),
         ["timing"] => timing::run(),

@@ -6,15 +6,16 @@ use std::process::Command;
 
 use super::Outcome;
 use super::cargo::stale_lock;
+use super::side_by_side::side_by_side;
 use crate::checks::{Checks, MANIFEST};
-use crate::workspace::{Workspace, run, works};
+use crate::workspace::{Workspace, run_quietly, works};
 
 /// The reports that are no faults, and why.
 const KNOWN: &str = "xtask/checks/valgrind.supp";
 /// Lines of a report that are shown.
 const SHOWN: usize = 60;
 
-/// Runs the control, which must be reported, and then every protocol.
+/// Runs the control, which must be reported, and every protocol on each backend whose vectors Valgrind knows.
 pub(super) fn run_step(workspace: &Workspace) -> Outcome {
     if !cfg!(all(target_arch = "x86_64", target_os = "linux")) {
         return Outcome::Skipped("only on Linux on x86-64".into());
@@ -26,18 +27,20 @@ pub(super) fn run_step(workspace: &Workspace) -> Outcome {
         Ok(checks) => checks,
         Err(error) => return Outcome::Failed(vec![format!("{error}{}", stale_lock(workspace, MANIFEST))]),
     };
-    let failures = [&["constant-time", "control"][..], &["constant-time"]];
-    let failures = failures.into_iter().filter_map(|words| under_valgrind(workspace, &checks, words).err()).collect();
+    let runs = side_by_side(vec!["portable", "avx2", "control"], |what| under_valgrind(workspace, &checks, what));
+    let failures = runs.into_iter().filter_map(Result::err).collect();
     Outcome::of(failures, "portable and AVX2; the control is reported, as it must")
 }
 
-fn under_valgrind(workspace: &Workspace, checks: &Checks, words: &[&str]) -> Result<(), String> {
-    let log = workspace.target.join("checks").join(format!("{}.log", words.join("-")));
+/// Runs one of the checks; gives what it printed, too.
+fn under_valgrind(workspace: &Workspace, checks: &Checks, what: &str) -> (Result<(), String>, String) {
+    let log = workspace.target.join("checks").join(format!("constant-time-{what}.log"));
     let mut command = Command::new("valgrind");
     command.current_dir(&workspace.root).args(["--tool=memcheck", "--error-limit=no", "--leak-check=no"]);
     command.arg(format!("--suppressions={KNOWN}")).arg(format!("--log-file={}", log.display()));
-    command.arg(checks.program()).args(words);
-    run(&mut command).map_err(|error| format!("{error}\n{}", reports(&log)))
+    command.arg(checks.program()).args(["constant-time", what]);
+    let (result, printed) = run_quietly(&mut command);
+    (result.map_err(|error| format!("{error}\n{}", reports(&log))), printed)
 }
 
 /// The first of Valgrind's reports.

@@ -4,9 +4,10 @@ use std::env;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::Mutex;
 
 use super::Outcome;
-use crate::workspace::{Mpc, Profile, Workspace, run, works};
+use crate::workspace::{Mpc, Profile, Workspace, run, run_quietly, works};
 
 /// The package's folder.
 const FOLDER: &str = "mpc-python";
@@ -30,10 +31,23 @@ const OPTIONAL: [&str; 1] = ["tqdm"];
 /// Succeeds in a Python that the package is for and that makes environments.
 const PROBE: &str = "import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 9))";
 
+/// Only one installs packages at a time.
+static INSTALLS: Mutex<()> = Mutex::new(());
+
+/// Installs the packages beside other steps: most of it is waiting. The step itself tells of what fails.
+pub(super) fn prepare(workspace: &Workspace) {
+    if let Some(python) = find() {
+        let _ = Environment::make(workspace, python);
+    }
+}
+
+fn find() -> Option<&'static str> {
+    ["python3", "python"].into_iter().find(|name| works(Command::new(name).args(["-c", PROBE])))
+}
+
 /// Checks style and types, builds the wheel with what the tests of Rust were built with, and runs its tests.
 pub(super) fn run_step(workspace: &Workspace) -> Outcome {
-    let Some(python) = ["python3", "python"].into_iter().find(|name| works(Command::new(name).args(["-c", PROBE])))
-    else {
+    let Some(python) = find() else {
         return Outcome::Skipped("no Python from 3.9 on with venv and ensurepip".into());
     };
     let environment = match Environment::make(workspace, python) {
@@ -56,6 +70,7 @@ struct Environment {
 impl Environment {
     /// The environment of an earlier run with the same packages, or a new one.
     fn make(workspace: &Workspace, python: &str) -> Result<Self, String> {
+        let _alone = INSTALLS.lock();
         let folder = workspace.target.join("python/environment");
         let environment = Self { folder };
         let version = Command::new(python).arg("--version").output().map_err(|error| error.to_string())?;
@@ -66,9 +81,13 @@ impl Environment {
         if is_same && works(Command::new(environment.python()).args(["-c", PROBE])) {
             return Ok(environment);
         }
-        run(Command::new(python).args(["-m", "venv", "--clear"]).arg(&environment.folder))?;
+        let quietly = |command: &mut Command| {
+            let (result, printed) = run_quietly(command);
+            result.map_err(|error| format!("{error}\n{printed}"))
+        };
+        quietly(Command::new(python).args(["-m", "venv", "--clear"]).arg(&environment.folder))?;
         let pip = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check"];
-        run(Command::new(environment.python()).args(pip).args(PACKAGES).args(OPTIONAL))?;
+        quietly(Command::new(environment.python()).args(pip).args(PACKAGES).args(OPTIONAL))?;
         fs::write(&note, made_of).map_err(|error| format!("{}: {error}", note.display()))?;
         Ok(environment)
     }

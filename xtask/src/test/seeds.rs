@@ -1,8 +1,9 @@
 //! Whether a release leaves seeds in memory: it looks for them in its own.
 
 use super::Outcome;
+use super::side_by_side::side_by_side;
 use crate::checks::Checks;
-use crate::workspace::{Workspace, run};
+use crate::workspace::{Workspace, run_quietly};
 
 /// Runs the control, a seed that must be found, and then sessions of which none may be.
 pub(super) fn run_step(workspace: &Workspace) -> Outcome {
@@ -13,7 +14,7 @@ pub(super) fn run_step(workspace: &Workspace) -> Outcome {
         Ok(checks) => checks,
         Err(error) => return Outcome::Failed(vec![error]),
     };
-    let runs = [&["seeds", "control"][..], &["seeds"]];
-    let failures = runs.into_iter().filter_map(|words| run(&mut checks.command(words.iter().copied())).err());
-    Outcome::of(failures.collect(), "the control is found, as it must")
+    let runs = vec![&["seeds"][..], &["seeds", "control"]];
+    let results = side_by_side(runs, |words| run_quietly(&mut checks.command(words.iter().copied())));
+    Outcome::of(results.into_iter().filter_map(Result::err).collect(), "the control is found, as it must")
 }
