@@ -7,7 +7,7 @@ use alloc::string::String;
 use alloc::vec;
 use alloc::vec::Vec;
 
-use ndarray::{ArrayD, IxDyn};
+use ndarray::{ArrayD, Dimension, IxDyn};
 
 use crate::graph::{Calibration, Graph, NodeId, Op};
 use crate::ops;
@@ -51,6 +51,14 @@ pub enum EvaluateError {
     /// An element of an input of a magnitude above [`MAX_INPUT`].
     #[error("input `{name}` is larger than {MAX_INPUT} in magnitude at {index:?}; normalise it")]
     OutOfRange {
+        /// The input.
+        name: String,
+        /// The first such element.
+        index: Vec<usize>,
+    },
+    /// An element of an input of whole numbers that is none.
+    #[error("input `{name}` takes whole numbers, and there is none at {index:?}")]
+    NotWhole {
         /// The input.
         name: String,
         /// The first such element.
@@ -135,7 +143,7 @@ impl Calibration {
     pub fn observe(&mut self, graph: &Graph, weights: &Weights, inputs: &[ArrayD<f32>]) -> Result<(), EvaluateError> {
         let observe = |id: NodeId, value: &ArrayD<f32>| {
             let node = graph.node(id);
-            if *node.op() != Op::Input {
+            if !node.op().is_input() {
                 let [low, high] = values::range(value);
                 let largest = high.max(-low).max(0.0);
                 let known = self.largest.entry(node.name().to_owned()).or_default();
@@ -162,6 +170,11 @@ pub(crate) fn check_inputs(graph: &Graph, places: &[NodeId], inputs: &[ArrayD<f3
             Flaw::NotFinite(index) => EvaluateError::NotFinite { name: name(), index },
             Flaw::OutOfRange(index) => EvaluateError::OutOfRange { name: name(), index },
         })?;
+        if *node.op() == Op::WholeInput
+            && let Some((index, _)) = input.indexed_iter().find(|(_, value)| *value % 1.0 != 0.0)
+        {
+            return Err(EvaluateError::NotWhole { name: name(), index: index.slice().to_vec() });
+        }
     }
     Ok(())
 }

@@ -108,7 +108,7 @@ impl Graph {
     /// The same network with every node but the inputs and ranks as an output, to look inside.
     #[must_use]
     pub fn with_all_outputs(&self) -> Self {
-        let is_shown = |op: &Op| !matches!(op, Op::Input | Op::Rank { .. });
+        let is_shown = |op: &Op| !op.is_input() && !matches!(op, Op::Rank { .. });
         let outputs = self.iter().filter(|(_, node)| is_shown(node.op())).map(|(id, _)| id).collect();
         Self { outputs, ..self.clone() }
     }

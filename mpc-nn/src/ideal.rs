@@ -49,7 +49,7 @@ pub fn evaluate<R: Ring>(
     let [weights, constants] = split_parameters(plan, &secrets);
     let constants = constants.into_iter().map(|constant| ArithmeticShares::from_elements(constant.to_vec()));
     let constants: Vec<_> = constants.collect();
-    let encode = |(&id, input)| encode_input(plan, graph.node(id).name(), input).map(Some);
+    let encode = |(&id, input)| encode_input(plan, graph.node(id), input).map(Some);
     let mut inputs = graph.inputs().iter().zip(inputs).map(encode).collect::<Result<Vec<_>, _>>()?;
     let mut values = Values::new(graph);
     let mut outputs = Vec::new();

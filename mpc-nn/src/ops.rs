@@ -72,7 +72,8 @@ use values::Failure;
 macro_rules! operation {
     ($op:expr, $operation:ident => $body:expr) => {
         operation!($op, $operation => $body;
-            Op::Input => input::Input,
+            Op::Input => input::Input { whole: false },
+            Op::WholeInput => input::Input { whole: true },
             Op::Parameter => parameter::Parameter,
             Op::Convolution { shape, bias } => convolution::Convolve { shape, bias: *bias },
             Op::Linear { input_features, output_features, bias, tied } => linear::Linear {
@@ -179,7 +180,12 @@ pub(crate) fn clear(op: &Op, x: &Clear<'_>) -> ArrayD<f32> {
 
 /// A plan's action for a node, and the format of the node's value.
 pub(crate) fn plan<R: Ring>(walk: &mut Walk<'_, R>, node: &Node) -> Result<(Action, Format), PlanError> {
-    operation!(node.op(), operation => operation.plan(walk, node))
+    operation!(node.op(), operation => {
+        if !operation.takes_whole() {
+            node.inputs().iter().for_each(|&input| walk.lift(input));
+        }
+        operation.plan(walk, node)
+    })
 }
 
 /// Adds a node of somebody else's graph again, checked.

@@ -274,7 +274,7 @@ impl Runs {
         let (mut float, mut ranges) = (Vec::new(), Ranges::default());
         let observe = |id: NodeId, value: &ArrayD<f32>| {
             ranges.add(id, value);
-            if *plan.graph().node(id).op() != Op::Input {
+            if !plan.graph().node(id).op().is_input() {
                 float.push(value.clone());
             }
         };

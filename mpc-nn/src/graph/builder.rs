@@ -121,11 +121,11 @@ impl GraphBuilder {
             if used {
                 node.inputs.iter_mut().for_each(|id| *id = places[id.0]);
                 nodes.push(node);
-            } else if node.op == Op::Input {
+            } else if node.op.is_input() {
                 return Err(GraphError::UnusedInput { name: node.name });
             }
         }
-        let inputs = (0..nodes.len()).filter(|&index| nodes[index].op == Op::Input).map(NodeId).collect();
+        let inputs = (0..nodes.len()).filter(|&index| nodes[index].op.is_input()).map(NodeId).collect();
         Ok(Graph { inputs, outputs: outputs.iter().map(|id| places[id.0]).collect(), nodes })
     }
 

@@ -153,6 +153,16 @@ pub enum Op {
         /// Whether no divisor is below 0.
         positive: bool,
     },
+    /// A tensor of whole numbers that the data owner provides. They have no fractional bits where layers read them.
+    WholeInput,
+}
+
+impl Op {
+    /// Whether the data owner provides its value.
+    #[must_use]
+    pub fn is_input(&self) -> bool {
+        matches!(self, Self::Input | Self::WholeInput)
+    }
 }
 
 /// Which entry of a vector belongs to which element of a tensor: entry (i / inner) mod channels to element i.

@@ -44,6 +44,10 @@ impl Operation for Combine<'_> {
         Work::LINEAR
     }
 
+    fn takes_whole(&self) -> bool {
+        true
+    }
+
     fn clear(&self, x: &Clear<'_>) -> ArrayD<f32> {
         let mut result = ArrayD::zeros(x.shape());
         for (mut target, row) in result.axis_iter_mut(Axis(self.axis)).zip(self.rows) {

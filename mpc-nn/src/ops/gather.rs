@@ -30,6 +30,10 @@ impl Operation for Gather<'_> {
         Work::LINEAR
     }
 
+    fn takes_whole(&self) -> bool {
+        true
+    }
+
     fn clear(&self, x: &Clear<'_>) -> ArrayD<f32> {
         x.input(0).select(Axis(self.axis), self.indices).as_standard_layout().into_owned()
     }

@@ -14,13 +14,27 @@ impl GraphBuilder {
     pub fn input(&mut self, name: &str, shape: &[usize]) -> Result<NodeId, GraphError> {
         self.push(name, Op::Input, vec![], shape.to_vec())
     }
+
+    /// A tensor of whole numbers of the data owner's, such as rows with a single 1: layers open fewer bits of them.
+    ///
+    /// # Errors
+    /// As [`input`](Self::input).
+    pub fn whole_input(&mut self, name: &str, shape: &[usize]) -> Result<NodeId, GraphError> {
+        self.push(name, Op::WholeInput, vec![], shape.to_vec())
+    }
 }
 
-pub(super) struct Input;
+pub(super) struct Input {
+    pub(super) whole: bool,
+}
 
 impl Operation for Input {
     fn rebuild(&self, builder: &mut GraphBuilder, node: &Node) -> Result<NodeId, GraphError> {
-        builder.input(node.name(), node.shape())
+        if self.whole {
+            builder.whole_input(node.name(), node.shape())
+        } else {
+            builder.input(node.name(), node.shape())
+        }
     }
 
     fn work(&self, _node: &Node, _input: &[usize]) -> Work {
@@ -32,7 +46,8 @@ impl Operation for Input {
     }
 
     fn plan<R: Ring>(&self, walk: &mut Walk<'_, R>, node: &Node) -> Result<(Action, Format), PlanError> {
-        Ok((Action::Share { input: walk.input_index(node) }, walk.single()))
+        let format = if self.whole { Number { scale: 0, divisor: 1.0 }.into() } else { walk.single() };
+        Ok((Action::Share { input: walk.input_index(node) }, format))
     }
 }
 

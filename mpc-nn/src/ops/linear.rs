@@ -81,6 +81,10 @@ impl Operation for Linear<'_> {
         Work::multiplications(node.len() as u64 * self.input_features as u64)
     }
 
+    fn takes_whole(&self) -> bool {
+        true
+    }
+
     fn clear(&self, x: &Clear<'_>) -> ArrayD<f32> {
         let mut y = matrix(x.input(0)).dot(&matrix(x.weight()).t()).as_standard_layout().into_owned();
         if let Some(bias) = x.bias() {

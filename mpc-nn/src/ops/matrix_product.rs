@@ -33,6 +33,10 @@ impl Operation for MatrixProduct {
         Work::products((node.len() as u64).saturating_mul(input.last().map_or(1, |&inner| inner as u64)))
     }
 
+    fn takes_whole(&self) -> bool {
+        true
+    }
+
     fn clear(&self, x: &Clear<'_>) -> ArrayD<f32> {
         let (left, right) = (batched(x.input(0)), batched(x.input(1)));
         let products = left.outer_iter().zip(right.outer_iter()).map(|(x, y)| x.dot(&y));
@@ -41,11 +45,14 @@ impl Operation for MatrixProduct {
 
     /// A [product](super::multiply) of another shape.
     fn plan<R: Ring>(&self, walk: &mut Walk<'_, R>, node: &Node) -> Result<(Action, Format), PlanError> {
-        walk.need_plain(node.inputs()[0])?;
-        walk.need_plain(node.inputs()[1])?;
+        let left = walk.need_at_most_single(node.inputs()[0])?;
+        let right = walk.need_at_most_single(node.inputs()[1])?;
         let (batch, rows, columns) = (node.shape()[0], node.shape()[1], node.shape()[2]);
         let inner = walk.graph.node(node.inputs()[0]).shape()[2];
-        Ok((Action::Multiply { map: Bilinear::BatchedMatrixProduct { batch, rows, inner, columns } }, walk.double()))
+        Ok((
+            Action::Multiply { map: Bilinear::BatchedMatrixProduct { batch, rows, inner, columns } },
+            Number { scale: left + right, divisor: 1.0 }.into(),
+        ))
     }
 }
 

@@ -41,6 +41,11 @@ pub(crate) trait Operation {
         false
     }
 
+    /// Whether it takes numbers with fewer fractional bits than f, such as whole ones; others get them with f.
+    fn takes_whole(&self) -> bool {
+        false
+    }
+
     /// The value in floating point.
     fn clear(&self, x: &Clear<'_>) -> ArrayD<f32>;
 

@@ -40,6 +40,10 @@ impl Operation for Reshape {
         Work::LINEAR
     }
 
+    fn takes_whole(&self) -> bool {
+        true
+    }
+
     fn clear(&self, x: &Clear<'_>) -> ArrayD<f32> {
         x.input(0).clone().into_shape_with_order(x.shape()).expect("the graph has checked the shapes")
     }

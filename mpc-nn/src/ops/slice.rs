@@ -61,6 +61,10 @@ impl Operation for Slice<'_> {
         Work::LINEAR
     }
 
+    fn takes_whole(&self) -> bool {
+        true
+    }
+
     fn clear(&self, x: &Clear<'_>) -> ArrayD<f32> {
         x.input(0).slice_each_axis(|axis| self.along(axis.axis.index())).as_standard_layout().into_owned()
     }

@@ -38,6 +38,10 @@ impl Operation for Transpose<'_> {
         Work::LINEAR
     }
 
+    fn takes_whole(&self) -> bool {
+        true
+    }
+
     fn clear(&self, x: &Clear<'_>) -> ArrayD<f32> {
         x.input(0).view().permuted_axes(IxDyn(self.0)).as_standard_layout().into_owned()
     }

@@ -7,6 +7,7 @@ use mpc_ring::Convolution;
 
 use super::prelude::*;
 use crate::graph::Channels;
+use crate::plan::Correlations;
 use crate::plan::format::ceil_log2;
 use crate::plan::step::MaskedWeight;
 
@@ -25,7 +26,14 @@ pub(super) fn plan<R: Ring>(
     let Number { scale, divisor } = walk.need_factor(node.inputs()[0], is_one_product)?;
     let room = walk.finest() - scale;
     let extra = if is_one_product { BITS_OF_ONE_PRODUCT } else { 0 };
-    let bits = walk.settings.fractional_bits.max(LEAST_WEIGHT_BITS) + extra;
+    let single = walk.settings.fractional_bits;
+    let bits = match walk.settings.correlations {
+        // Of whole numbers the products have f fractional bits at once, and nothing is truncated.
+        Correlations::Dealt if scale == 0 => single,
+        // The noise of an encryption is below what is truncated.
+        Correlations::Own { .. } if scale == 0 => single + single.max(LEAST_WEIGHT_BITS),
+        _ => single.max(LEAST_WEIGHT_BITS) + extra,
+    };
     let fractional_bits = (bits + ceil_log2(divisor)).min(room);
     let name = node.weight_name().unwrap_or_default();
     let weight = walk.masked_weight(MaskedWeight { name, len: shape.weight_len(), fractional_bits, divisor, width: 0 });

@@ -172,11 +172,6 @@ impl<'a, R: Ring> Walk<'a, R> {
         Number { scale: self.settings.fractional_bits, divisor: 1.0 }.into()
     }
 
-    /// As the product of two values with f fractional bits.
-    pub(crate) fn double(&self) -> Format {
-        Number { scale: 2 * self.settings.fractional_bits, divisor: 1.0 }.into()
-    }
-
     /// The most fractional bits that leave room for a value of k bits behind the truncation.
     pub(crate) fn finest(&self) -> u32 {
         self.settings.fractional_bits + R::BITS - self.settings.comparison_bits
@@ -225,6 +220,7 @@ impl<'a, R: Ring> Walk<'a, R> {
 
     /// Brings a value to `finer` fractional bits more than f; a divisor may stay pending.
     fn need_scale(&mut self, id: NodeId, finer: u32) -> Result<Number, PlanError> {
+        self.lift(id);
         let number = self.number(id)?;
         let Number { scale, divisor } = number;
         let wanted = self.settings.fractional_bits + finer;
@@ -258,10 +254,11 @@ impl<'a, R: Ring> Walk<'a, R> {
     }
 
     /// Brings a value to f fractional bits, or as many more as a factor of products of its own may have; a divisor may stay pending.
+    /// Whole numbers stay as they are.
     pub(crate) fn need_factor(&mut self, id: NodeId, is_one_product: bool) -> Result<Number, PlanError> {
         let number = self.number(id)?;
         let finest = self.settings.fractional_bits + self.finer_factor();
-        if is_one_product && number.divisor == 1.0 && number.scale <= finest {
+        if number.scale == 0 || is_one_product && number.divisor == 1.0 && number.scale <= finest {
             Ok(number)
         } else {
             self.need_single(id)
@@ -316,6 +313,23 @@ impl<'a, R: Ring> Walk<'a, R> {
         let undivided = Number { divisor: 1.0, ..self.number(id)?.finer(bits) };
         self.push_behind(id, "divide", Action::Rescale { factor: integers[0] }, undivided);
         Ok(undivided)
+    }
+
+    /// Gives a number f fractional bits if it has fewer.
+    pub(crate) fn lift(&mut self, id: NodeId) {
+        let Format::Number(number @ Number { scale, .. }) = self.format(id) else { return };
+        if let Some(missing @ 1..) = self.settings.fractional_bits.checked_sub(scale) {
+            self.push_behind(id, "lift", Action::Rescale { factor: 1 << missing }, number.finer(missing));
+        }
+    }
+
+    /// Brings a value to f fractional bits if it has more, with nothing pending, and tells how many it has.
+    pub(crate) fn need_at_most_single(&mut self, id: NodeId) -> Result<u32, PlanError> {
+        let Number { scale, divisor } = self.number(id)?;
+        if divisor != 1.0 || scale > self.settings.fractional_bits {
+            self.need_plain(id)?;
+        }
+        Ok(self.number(id)?.scale)
     }
 
     /// Brings a value to f fractional bits, with nothing pending.
@@ -388,6 +402,7 @@ impl<'a, R: Ring> Walk<'a, R> {
     }
 
     pub(super) fn reveal(&mut self, output: usize, id: NodeId) {
+        self.lift(id);
         let name = format!("{}:reveal", self.graph.node(id).name());
         let format = self.format(id);
         let drop = match format {

@@ -9,7 +9,7 @@ use ndarray::ArrayD;
 
 use crate::clear::check_inputs;
 use crate::error::InferenceError;
-use crate::graph::NodeId;
+use crate::graph::{Node, NodeId, Op};
 use crate::plan::{Format, Owner, Plan};
 use crate::weights::Weights;
 
@@ -70,17 +70,19 @@ pub(crate) fn encode_inputs<R: Ring>(
     let mut inputs = inputs.iter();
     let encode_owned = |(&id, other): (&NodeId, Owner)| {
         let Some(input) = (other == owner).then(|| inputs.next()).flatten() else { return Ok(None) };
-        encode_input(plan, plan.graph().node(id).name(), input).map(Some)
+        encode_input(plan, plan.graph().node(id), input).map(Some)
     };
     plan.graph().inputs().iter().zip(owners).map(encode_owned).collect()
 }
 
 pub(crate) fn encode_input<R: Ring>(
     plan: &Plan<R>,
-    name: &str,
+    node: &Node,
     input: &ArrayD<f32>,
 ) -> Result<SecretVec<R>, InferenceError> {
-    let fixed = FixedPoint::new(plan.settings().fractional_bits);
+    let name = node.name();
+    let is_whole = *node.op() == Op::WholeInput;
+    let fixed = FixedPoint::new(if is_whole { 0 } else { plan.settings().fractional_bits });
     let bound = plan.settings().bound();
     if let Some(index) = input.iter().position(|value| f64::from(value.abs()) >= bound) {
         return Err(InferenceError::Bound { input: name.to_owned(), index, bound });

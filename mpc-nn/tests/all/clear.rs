@@ -228,6 +228,19 @@ fn unfit_inputs() {
 }
 
 #[test]
+fn a_fraction_in_an_input_of_whole_numbers_is_named() {
+    let mut builder = GraphBuilder::new();
+    let x = builder.whole_input("x", &[1, 3]).unwrap();
+    let y = builder.relu("y", x).unwrap();
+    let graph = builder.finish(&[y]).unwrap();
+    let weights = Weights::for_graph(&graph, BTreeMap::new()).unwrap();
+    let run = |x: ArrayD<f32>| evaluate(&graph, &weights, &[x]);
+    assert_eq!(run(array![[0.0, -7.0, 3.0]].into_dyn()).unwrap(), [array![[0.0, 0.0, 3.0]].into_dyn()]);
+    let error = run(array![[0.0, 1.0, 0.5]].into_dyn()).unwrap_err();
+    assert_eq!(error, EvaluateError::NotWhole { name: "x".into(), index: vec![0, 2] });
+}
+
+#[test]
 fn unfit_weights() {
     let graph = graph(&[1, 2], |b, x| b.linear("l", x, 2, true)).unwrap();
     let good = || -> BTreeMap<String, ArrayD<f32>> {

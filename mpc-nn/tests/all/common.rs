@@ -6,7 +6,8 @@ use std::thread;
 use std::time::Duration;
 
 use mpc_nn::{
-    ConvolutionOptions, DealerSession, Graph, GraphBuilder, InferenceError, Plan, Pool, SessionOptions, Weights,
+    ConvolutionOptions, DealerSession, Graph, GraphBuilder, InferenceError, NodeId, Op, Plan, Pool, SessionOptions,
+    Weights,
 };
 use mpc_protocols::function::Function;
 use mpc_ring::Ring;
@@ -114,7 +115,11 @@ pub fn run_without_dealer<R: Ring, O: Send>(
 
 /// Random inputs of a graph.
 pub fn random_inputs(graph: &Graph, generator: &mut ChaCha20Rng) -> Vec<ArrayD<f32>> {
-    graph.inputs().iter().map(|&id| random_tensor(graph.node(id).shape(), 1.0, generator)).collect()
+    let input = |&id: &NodeId| match graph.node(id).op() {
+        Op::WholeInput => random_tensor(graph.node(id).shape(), 3.4, generator).mapv(f32::round),
+        _ => random_tensor(graph.node(id).shape(), 1.0, generator),
+    };
+    graph.inputs().iter().map(input).collect()
 }
 
 /// The largest difference of private outputs from those in the clear.

@@ -13,7 +13,7 @@ use ndarray::ArrayD;
 use rand_chacha::ChaCha20Rng;
 use rand_core::SeedableRng;
 
-use crate::common::{DEADLINE, dealer_links, random_tensor, random_weights};
+use crate::common::{DEADLINE, dealer_links, random_inputs, random_weights};
 
 pub fn options() -> SessionOptions {
     SessionOptions::new([1; 16], Seed::from_system().unwrap())
@@ -118,12 +118,7 @@ pub fn check<R: Ring>(graph: &Graph, settings: Settings, tolerance: f64, preproc
 fn data(graph: &Graph) -> (Weights, Vec<Vec<ArrayD<f32>>>) {
     let mut generator = ChaCha20Rng::seed_from_u64(7);
     let weights = random_weights(graph, &mut generator);
-    let images = (0..2)
-        .map(|_| {
-            let shapes = graph.inputs().iter().map(|&id| graph.node(id).shape().to_vec()).collect::<Vec<_>>();
-            shapes.iter().map(|shape| random_tensor(shape, 1.0, &mut generator)).collect()
-        })
-        .collect();
+    let images = (0..2).map(|_| random_inputs(graph, &mut generator)).collect();
     (weights, images)
 }
 

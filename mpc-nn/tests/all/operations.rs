@@ -107,6 +107,38 @@ fn comparisons() -> Vec<[Graph; 2]> {
     ]
 }
 
+/// Whole numbers where they stay so, and where others read them, before and behind that.
+fn whole_numbers() -> Vec<[Graph; 2]> {
+    let rows = [vec![(0, 3.0), (4, -2.0)], vec![(1, 0.375)]];
+    vec![
+        of(&[3, 2], |b, x| {
+            let whole = b.whole_input("whole", &[3, 7])?;
+            let first = b.slice("first", whole, &[0, 0], &[3, 4], &[1, 1])?;
+            let blocks = b.linear("blocks", first, 6, true)?;
+            let blocks = b.reshape("by row", blocks, &[3, 3, 2])?;
+            let second = b.gather("second", whole, 1, &[4, 5, 6])?;
+            let second = b.reshape("row", second, &[3, 1, 3])?;
+            let chosen = b.matrix_product("chosen", second, blocks)?;
+            let chosen = b.reshape("flat", chosen, &[3, 2])?;
+            let sum = b.add("sum", chosen, x)?;
+            let turned = b.transpose("turned", second, &[0, 2, 1])?;
+            let products = b.matrix_product("products", turned, second)?;
+            let numbers = b.combine("numbers", whole, 1, &rows)?;
+            Ok([sum, products, numbers])
+        }),
+        of(&[2, 3], |b, x| {
+            let whole = b.whole_input("whole", &[2, 3])?;
+            let product = b.multiply("product", whole, x)?;
+            let linear = b.linear("linear", whole, 4, true)?;
+            let numbers = b.combine("numbers", whole, 1, &rows[1..])?;
+            let weighted = b.linear("weighted", numbers, 2, false)?;
+            let moved = b.reshape("moved", whole, &[1, 2, 3])?;
+            let factor = b.reshape("factor", x, &[1, 3, 2])?;
+            Ok([product, linear, weighted, b.matrix_product("matrices", moved, factor)?])
+        }),
+    ]
+}
+
 fn linear_maps() -> Vec<[Graph; 2]> {
     let rows = [vec![(0, 0.75), (2, 0.25)], vec![(1, -1.5)]];
     vec![
@@ -133,7 +165,7 @@ fn linear_maps() -> Vec<[Graph; 2]> {
 
 #[test]
 fn every_operation_in_floating_point_as_its_ideal_and_privately() {
-    let graphs = [layers(), comparisons(), linear_maps()].concat().concat();
+    let graphs = [layers(), comparisons(), whole_numbers(), linear_maps()].concat().concat();
     let covered: BTreeSet<_> = graphs.iter().flat_map(Graph::nodes).map(|node| number(node.op())).collect();
     let all: BTreeSet<_> = (0..).take_while(|&number| exists(number)).collect();
     assert_eq!(covered, all, "an operation has no case above: by its place in `Op`");

@@ -64,6 +64,22 @@ fn attention() -> Graph {
     b.finish(&[x]).unwrap()
 }
 
+/// A row of a table by two digits, whose product with the first one is encrypted.
+fn lookup() -> Graph {
+    let mut b = GraphBuilder::new();
+    let digits = b.whole_input("digits", &[3, 7]).unwrap();
+    let first = b.slice("first", digits, &[0, 0], &[3, 4], &[1, 1]).unwrap();
+    let blocks = b.linear("blocks", first, 6, false).unwrap();
+    let blocks = b.reshape("by row", blocks, &[3, 3, 2]).unwrap();
+    let second = b.slice("second", digits, &[0, 4], &[3, 7], &[1, 1]).unwrap();
+    let second = b.reshape("row", second, &[3, 1, 3]).unwrap();
+    let rows = b.matrix_product("rows", second, blocks).unwrap();
+    let y = b.function("y", rows, Function::Sigmoid).unwrap();
+    let narrow = b.linear("narrow", digits, 2, true).unwrap();
+    let z = b.relu("z", narrow).unwrap();
+    b.finish(&[y, z]).unwrap()
+}
+
 struct Ran {
     outputs: Vec<Option<Vec<ArrayD<f64>>>>,
     online: Traffic,
@@ -140,6 +156,8 @@ fn two_parties_run_networks_without_a_dealer() {
     check::<u64>(&residual(), settings, 2e-2, Preprocessing::Streamed);
     check::<u128>(&residual(), soft(), 2e-3, Preprocessing::Streamed);
     check::<u64>(&attention(), soft(), 4e-3, Preprocessing::Streamed);
+    check::<u64>(&lookup(), soft(), 2e-3, Preprocessing::Streamed);
+    check::<u64>(&lookup(), settings, 2e-2, Preprocessing::Streamed);
     let few_rounds = Settings { comparisons: Comparisons::FewRounds, ..soft() };
     check::<u64>(&residual(), few_rounds, 2e-3, Preprocessing::Ahead);
     // Silent transfers, and weights that are shared.
