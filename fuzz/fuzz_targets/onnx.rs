@@ -2,7 +2,6 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use mpc_nn::Encoding;
 use mpc_nn::weights::MAX_WEIGHT;
 use mpc_onnx::{InputShapes, OnnxFile};
 
@@ -15,8 +14,8 @@ fuzz_target!(|bytes: &[u8]| {
             assert_eq!(graph.inputs().len(), network.inputs.len());
             assert_eq!(graph.outputs().len(), network.outputs.len());
             for (&id, input) in graph.inputs().iter().zip(&network.inputs) {
-                let classes = if let Encoding::OneHot(classes) = input.encoding { classes } else { 1 };
-                assert_eq!(graph.node(id).len(), input.shape.iter().product::<usize>() * classes);
+                let places = input.encoding.rows().map_or(1, |rows| rows.len());
+                assert_eq!(graph.node(id).len(), input.shape.iter().product::<usize>() * places);
             }
             for (&id, output) in graph.outputs().iter().zip(&network.outputs) {
                 assert_eq!(graph.node(id).len(), output.shape.iter().product::<usize>());

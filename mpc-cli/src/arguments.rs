@@ -334,7 +334,7 @@ impl InputArguments {
         let mut all = Vec::new();
         for group in groups {
             let paths = by_name("input", group, &names)?;
-            let inputs = model.inputs.iter().map(|input| (&*input.name, input.classes, &*input.limits));
+            let inputs = model.inputs.iter().map(|input| (&*input.name, input.rows, &*input.limits));
             let files = input_files(&model.graph, inputs, &paths, &self.pixels())?;
             all.extend(inferences(&files, |_| true)?.into_iter().map(|inputs| inputs.into_iter().flatten().collect()));
         }

@@ -5,7 +5,7 @@ use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 
 use mpc_models::tensors::{InputFile, Pixels, TensorError};
-use mpc_nn::Graph;
+use mpc_nn::{Graph, OneHot};
 use ndarray::ArrayD;
 use os_str_bytes::OsStrBytesExt as _;
 
@@ -71,22 +71,22 @@ pub enum FilesError {
     },
 }
 
-/// A file for each input of a graph, in their order. `inputs` are the name of each, its number of classes if it is one of
-/// integers, and what each of these must be below.
+/// A file for each input of a graph, in their order. `inputs` are the name of each, the rows that its elements become if it is one
+/// of integers, and what each of these must be below.
 ///
 /// # Errors
 /// [`FilesError::Missing`].
 pub fn input_files<'a>(
     graph: &Graph,
-    inputs: impl Iterator<Item = (&'a str, Option<usize>, &'a [usize])>,
+    inputs: impl Iterator<Item = (&'a str, Option<OneHot>, &'a [usize])>,
     paths: &BTreeMap<String, PathBuf>,
     pixels: &Pixels,
 ) -> Result<Vec<InputFile>, FilesError> {
     let mut files = Vec::with_capacity(paths.len());
-    for (input, ((name, classes, limits), &id)) in inputs.zip(graph.inputs()).enumerate() {
+    for (input, ((name, rows, limits), &id)) in inputs.zip(graph.inputs()).enumerate() {
         let path = paths.get(name).ok_or_else(|| FilesError::Missing { name: name.to_owned() })?.clone();
         let (shape, limits) = (graph.node(id).shape().to_vec(), limits.to_vec());
-        files.push(InputFile { input, name: name.to_owned(), path, shape, classes, limits, pixels: pixels.clone() });
+        files.push(InputFile { input, name: name.to_owned(), path, shape, rows, limits, pixels: pixels.clone() });
     }
     Ok(files)
 }

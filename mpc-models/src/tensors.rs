@@ -5,6 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
+use mpc_nn::OneHot;
 use mpc_nn::file::{FileError, read_file};
 use mpc_nn::graph::MAX_ELEMENTS;
 use ndarray::{ArrayD, Axis, Dimension, IxDyn};
@@ -58,8 +59,8 @@ pub struct InputFile {
     pub path: PathBuf,
     /// The shape of the graph's input.
     pub shape: Vec<usize>,
-    /// The number of classes, for an input of integers that are given to the graph as rows with a single 1.
-    pub classes: Option<usize>,
+    /// The rows that elements become, for an input of integers that are given to the graph as such.
+    pub rows: Option<OneHot>,
     /// The bound that each of its elements must be below, where the bounds differ; else empty.
     pub limits: Vec<usize>,
     /// How pixels become numbers.
@@ -93,7 +94,7 @@ impl InputFile {
 
     /// The number of the graph's batches that a tensor of a shape is, if it is not one.
     fn batches(&self, shape: &[usize]) -> Option<usize> {
-        let taken = &self.shape[..self.shape.len().saturating_sub(usize::from(self.classes.is_some()))];
+        let taken = &self.shape[..self.shape.len().saturating_sub(usize::from(self.rows.is_some()))];
         let ((&samples, sample), (&batch, taken_sample)) = (shape.split_first()?, taken.split_first()?);
         let is_one = squeezed(shape) == squeezed(taken) || squeezed(sample) != squeezed(taken_sample);
         if is_one || samples == 0 || batch == 0 || !samples.is_multiple_of(batch) {
@@ -108,9 +109,9 @@ impl InputFile {
     /// # Errors
     /// [`TensorError::Content`].
     pub fn fit(&self, tensor: ArrayD<f32>) -> Result<ArrayD<f32>, TensorError> {
-        let tensor = match self.classes {
+        let tensor = match self.rows {
             None => tensor,
-            Some(classes) => self.one_hot(&tensor, classes)?,
+            Some(rows) => self.one_hot(&tensor, rows)?,
         };
         if squeezed(tensor.shape()) != squeezed(&self.shape) {
             let (expected, found) = (self.shape.clone(), tensor.shape().to_vec());
@@ -119,19 +120,19 @@ impl InputFile {
         Ok(tensor.into_shape_with_order(IxDyn(&self.shape)).expect("as many elements"))
     }
 
-    fn one_hot(&self, tensor: &ArrayD<f32>, classes: usize) -> Result<ArrayD<f32>, TensorError> {
-        let mut rows = ArrayD::zeros([tensor.shape(), &[classes]].concat());
-        let each = rows.as_slice_mut().into_iter().flat_map(|rows| rows.chunks_exact_mut(classes));
-        for (place, ((index, &value), row)) in tensor.indexed_iter().zip(each).enumerate() {
-            let limit = self.limits.get(place).map_or(classes, |&limit| limit.min(classes));
+    fn one_hot(&self, tensor: &ArrayD<f32>, rows: OneHot) -> Result<ArrayD<f32>, TensorError> {
+        let mut encoded = ArrayD::zeros([tensor.shape(), &[rows.len()]].concat());
+        let each = encoded.as_slice_mut().into_iter().flat_map(|encoded| encoded.chunks_exact_mut(rows.len()));
+        for (place, ((index, &value), places)) in tensor.indexed_iter().zip(each).enumerate() {
+            let limit = self.limits.get(place).map_or(rows.classes(), |&limit| limit.min(rows.classes()));
             let class = if value < 0.0 { value + limit as f32 } else { value };
             if value.fract() != 0.0 || !(0.0..limit as f32).contains(&class) {
                 let index = index.slice();
                 return Err(self.wrong(&format!("the element at {index:?} is {value}, no integer below {limit}")));
             }
-            row[class as usize] = 1.0;
+            rows.write(class as usize, places);
         }
-        Ok(rows)
+        Ok(encoded)
     }
 
     fn wrong(&self, reason: &str) -> TensorError {
@@ -324,8 +325,8 @@ mod tests {
     }
 
     fn input(shape: &[usize], classes: Option<usize>) -> InputFile {
-        let (path, pixels) = ("x".into(), Pixels::default());
-        InputFile { input: 0, name: "x".into(), path, shape: shape.to_vec(), classes, limits: Vec::new(), pixels }
+        let (path, pixels, rows) = ("x".into(), Pixels::default(), classes.map(OneHot::whole));
+        InputFile { input: 0, name: "x".into(), path, shape: shape.to_vec(), rows, limits: Vec::new(), pixels }
     }
 
     #[test]
@@ -347,12 +348,22 @@ mod tests {
     #[test]
     fn rows_of_categories_below_the_limit_of_each() {
         let file = InputFile { limits: vec![2, 3], ..input(&[2, 3], Some(3)) };
-        let rows = file.one_hot(&array![-1.0, 2.0].into_dyn(), 3).unwrap();
+        let rows = file.fit(array![-1.0, 2.0].into_dyn()).unwrap();
         assert_eq!(rows, array![[0.0, 1.0, 0.0], [0.0, 0.0, 1.0]].into_dyn());
         for wrong in [array![2.0, 0.0], array![0.0, 3.0], array![0.5, 0.0], array![-3.0, 0.0]] {
-            assert!(
-                file.one_hot(&wrong.into_dyn(), 3).is_err_and(|error| error.to_string().contains("no integer below"))
-            );
+            assert!(file.fit(wrong.into_dyn()).is_err_and(|error| error.to_string().contains("no integer below")));
         }
+    }
+
+    #[test]
+    fn of_many_categories_each_is_two_rows() {
+        let rows = OneHot::for_table(1000, 2);
+        assert_eq!((rows.low(), rows.high()), (15, 67));
+        let file = InputFile { rows: Some(rows), ..input(&[3, 82], None) };
+        let encoded = file.fit(array![0.0, 37.0, -1.0].into_dyn()).unwrap();
+        let ones = |row: usize| (0..82).filter(|&place| encoded[[row, place]] == 1.0).collect::<Vec<_>>();
+        assert_eq!([ones(0), ones(1), ones(2)], [[0, 67], [2, 67 + 7], [66, 67 + 9]]);
+        assert!(file.fit(array![0.0, 1000.0, 0.0].into_dyn()).is_err());
+        assert_eq!(file.batches(&[6]), Some(2));
     }
 }

@@ -38,7 +38,7 @@ pub use graph::{
     Calibration, Channels, ConvolutionOptions, Graph, GraphBuilder, GraphError, Node, NodeId, Op, Parameter,
     ParameterKind, Pool,
 };
-pub use network::{Encoding, Network, NetworkInput, NetworkOutput};
+pub use network::{Encoding, Network, NetworkInput, NetworkOutput, OneHot};
 pub use plan::{
     Comparisons, Correlations, Owner, Plan, PlanError, Preprocessing, Recipients, Roles, Settings, Step, Transfers,
     WeightKnowledge,

@@ -24,7 +24,7 @@ use crate::shapes::InputShapes;
 use crate::topology::{self, Order, node_name};
 use crate::value::{Tensor, Value};
 use crate::{functions, rules, tensor};
-use inputs::{Inputs, Known};
+use inputs::{Inputs, Known, Wanted};
 
 /// The number of elements of constants that a file may make beyond a multiple of its size.
 const BUDGET: usize = 1 << 24;
@@ -46,7 +46,7 @@ impl OnnxFile {
             match attempt(self, shapes, &known)? {
                 Outcome::Network(network) => return Ok(*network),
                 Outcome::Unused(name) => drop(known.unused.insert(name)),
-                Outcome::Wider(classes) => known.classes.extend(classes),
+                Outcome::Wanted(wanted) => known.wanted.extend(wanted),
             }
         }
         Err(Reason::NothingPrivate.into())
@@ -65,8 +65,8 @@ enum Outcome {
     Network(Box<Network>),
     /// The input of this name has no influence on an output.
     Unused(String),
-    /// These inputs need so many classes.
-    Wider(BTreeMap<String, usize>),
+    /// These inputs need such rows.
+    Wanted(BTreeMap<String, Wanted>),
 }
 
 fn attempt(file: &OnnxFile, shapes: &InputShapes, known: &Known) -> Result<Outcome, ImportError> {
@@ -93,8 +93,8 @@ fn attempt(file: &OnnxFile, shapes: &InputShapes, known: &Known) -> Result<Outco
         importer.context.unique(name.to_string());
     }
     importer.graph(&file.graph);
-    if !importer.inputs.wider.is_empty() {
-        return Ok(Outcome::Wider(importer.inputs.wider));
+    if !importer.inputs.wanted.is_empty() {
+        return Ok(Outcome::Wanted(importer.inputs.wanted));
     }
     let outputs = importer.outputs();
     if importer.reasons.is_empty() {

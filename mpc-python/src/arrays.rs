@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use mpc_models::tensors::{InputFile, Pixels};
-use mpc_nn::Graph;
+use mpc_nn::{Graph, OneHot};
 use ndarray::{ArrayD, Axis, Slice};
 use numpy::{IntoPyArray, PyArrayDyn, PyReadonlyArrayDyn};
 use pyo3::prelude::*;
@@ -33,8 +33,8 @@ pub struct Declared {
 pub struct Taken<'a> {
     /// The name.
     pub name: &'a str,
-    /// The number of classes, of integers.
-    pub classes: Option<usize>,
+    /// The rows that elements become, of integers.
+    pub rows: Option<OneHot>,
     /// The numbers that these must be below, where they differ.
     pub limits: &'a [usize],
 }
@@ -138,7 +138,7 @@ pub fn encode(
             name: taken.name.to_owned(),
             path: PathBuf::from(format!("`{}`", taken.name)),
             shape: graph.node(id).shape().to_vec(),
-            classes: taken.classes,
+            rows: taken.rows,
             limits: taken.limits.to_vec(),
             pixels: Pixels::default(),
         };

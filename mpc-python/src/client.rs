@@ -99,7 +99,7 @@ impl Inner {
         });
         let arrangement = arrange(&declared.collect::<Vec<_>>(), arrays)?;
         let taken =
-            model.inputs.iter().map(|input| Taken { name: &input.name, classes: input.classes, limits: &input.limits });
+            model.inputs.iter().map(|input| Taken { name: &input.name, rows: input.rows, limits: &input.limits });
         let inputs = encode(&model.graph, &taken.collect::<Vec<_>>(), arrays, arrangement.inferences)?;
         let steps = in_ring!(model.terms.ring, R => {
             model.plan::<R>()?.steps().iter().map(|step| step.name.clone()).collect::<Vec<_>>()

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use mpc_cli::run::{InputError, RunArguments, joined, run_local};
 use mpc_cli::widths::{calibration, with_bounds};
 use mpc_cli::{Checked, calibrate, check, cost_json, is_onnx, network};
-use mpc_nn::{Calibration, Encoding, NetworkOutput, Plan, evaluate_with, ideal};
+use mpc_nn::{Calibration, NetworkOutput, Plan, evaluate_with, ideal};
 use mpc_onnx::{Dimension, InputShapes, OnnxFile, TensorInfo};
 use mpc_ring::in_ring;
 use ndarray::ArrayD;
@@ -268,7 +268,7 @@ impl Inner {
         let network = self.import(arrangement.shapes, widths)?;
         let taken = network.inputs.iter().map(|input| Taken {
             name: &input.name,
-            classes: if let Encoding::OneHot(classes) = input.encoding { Some(classes) } else { None },
+            rows: input.encoding.rows(),
             limits: &input.limits,
         });
         let inputs = encode(&network.graph, &taken.collect::<Vec<_>>(), arrays, arrangement.inferences)?;

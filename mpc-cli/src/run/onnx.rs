@@ -2,7 +2,7 @@
 
 use crate::files::{by_name, input_files};
 use mpc_models::tensors::{is_pipe, tensor_shape};
-use mpc_nn::{Encoding, Network};
+use mpc_nn::Network;
 use mpc_onnx::{Dimension, OnnxFile, TensorInfo};
 
 use super::arguments::{RunArguments, TransportKind};
@@ -36,7 +36,7 @@ pub fn open(arguments: &RunArguments, has_inputs: bool) -> Result<Subject, Input
     }
     let weights = WeightSource { model: model.clone(), file: None, shapes };
     let network = weights.import(&file)?;
-    let described = network.inputs.iter().map(|input| (&*input.name, classes(input.encoding), &*input.limits));
+    let described = network.inputs.iter().map(|input| (&*input.name, input.encoding.rows(), &*input.limits));
     let files = has_inputs.then(|| input_files(&network.graph, described, &paths, &arguments.pixels.pixels()));
     let inputs = files.transpose()?.map(SampleSource::Files);
     let outputs: Vec<String> = network.outputs.iter().map(|output| output.name.clone()).collect();
@@ -63,12 +63,4 @@ fn is_one_of(shape: &[usize], input: &TensorInfo) -> bool {
     };
     let declared = input.shape.as_deref();
     declared.is_none_or(|declared| shape.len() == declared.len() && shape.iter().zip(declared).all(fits))
-}
-
-/// The number of classes of an input of integers.
-fn classes(encoding: Encoding) -> Option<usize> {
-    match encoding {
-        Encoding::OneHot(classes) => Some(classes),
-        _ => None,
-    }
 }

@@ -1,9 +1,9 @@
 //! Tables, and what private indices choose from them: products with rows that have a single 1.
 
-use mpc_nn::Encoding;
 use ndarray::ArrayD;
 
 use super::Importer;
+use super::inputs::Wanted;
 use crate::arrays;
 use crate::call::Call;
 use crate::context::{Whole, real};
@@ -20,10 +20,9 @@ impl Importer<'_> {
     pub(super) fn rows_of(&mut self, indices: &Value, classes: usize) -> Lowered<Tensor> {
         match indices {
             Value::Tokens { input, places } => {
-                let tokens = self.inputs.encoded(*input, Encoding::OneHot(classes), &mut self.context)?;
+                let (tokens, made) = self.inputs.rows(*input, Wanted { classes, features: None }, &mut self.context)?;
                 self.inputs.limit(*input, places, classes);
-                let Some(&encoded) = tokens.shape.last() else { return invalid("it has no classes") };
-                let rows = self.chosen(&tokens, places, &[encoded])?;
+                let rows = self.chosen(&tokens, places, &[made.len()])?;
                 let axis = rows.rank() - 1;
                 // Of an input that chooses from several tables, nothing chooses beyond the smaller ones.
                 self.context.slice(&rows, axis, 0, classes)
@@ -156,14 +155,26 @@ impl Importer<'_> {
         if classes == 0 || features == 0 {
             return Err(Problem::Invalid("its table is empty".to_string()));
         }
-        let tokens = self.inputs.encoded(input, Encoding::OneHot(classes), &mut self.context)?;
+        let wanted = Wanted { classes, features: Some(features) };
+        let (tokens, made) = self.inputs.rows(input, wanted, &mut self.context)?;
         self.inputs.limit(input, places, classes);
-        let Some(&encoded) = tokens.shape.last() else { return invalid("it has no classes") };
-        let chosen = self.chosen(&tokens, places, &[encoded])?;
-        self.context.charge(arrays::elements(&[encoded, features])?)?;
+        let count = places.len();
+        let chosen = self.chosen(&tokens, &arrays::reshape(places, &[count])?, &[made.len()])?;
+        let (high, low) = (made.high(), made.low());
+        self.context.charge(arrays::elements(&[high, low, features])?)?;
         // Of an input that chooses from several tables, the smaller ones have rows of zeros that nothing chooses.
-        let table = arrays::pad(&arrays::reshape(table, &[classes, features])?, &[0, 0], &[encoded - classes, 0], 0.0)?;
-        let rows = self.context.linear(&chosen, arrays::transpose(&table, &[1, 0]), None)?;
+        let table = arrays::reshape(table, &[classes, features])?;
+        let table = arrays::pad(&table, &[0, 0], &[high * low - classes, 0], 0.0)?;
+        let table = arrays::reshape(&table, &[high, low * features])?;
+        // The block that the first row chooses, of which the second one chooses a row.
+        let first = self.context.slice(&chosen, 1, 0, high)?;
+        let mut rows = self.context.linear(&first, arrays::transpose(&table, &[1, 0]), None)?;
+        if low > 1 {
+            let blocks = self.context.reshape(&rows, &[count, low, features])?;
+            let second = self.context.slice(&chosen, 1, high, made.len())?;
+            let second = self.context.reshape(&second, &[count, 1, low])?;
+            rows = self.context.matrix_product(&second, &blocks)?;
+        }
         let shape: Vec<usize> = places.shape().iter().chain(row).copied().collect();
         self.context.reshape(&rows, &shape)
     }

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use mpc_nn::{Encoding, Graph, NetworkInput};
+use mpc_nn::{Encoding, Graph, NetworkInput, OneHot};
 use ndarray::ArrayD;
 use rten_onnx::onnx::{DataType, ValueInfoProto};
 
@@ -21,8 +21,8 @@ pub(super) struct Inputs {
     list: Vec<Input>,
     places: BTreeMap<String, usize>,
     known: Known,
-    /// The inputs whose encoding turned out to have too few classes, with the number that they need.
-    pub(super) wider: BTreeMap<String, usize>,
+    /// The inputs whose encoding turned out to be another than all their readers need.
+    pub(super) wanted: BTreeMap<String, Wanted>,
 }
 
 /// The facts that earlier attempts at an import have found out.
@@ -30,8 +30,35 @@ pub(super) struct Inputs {
 pub(super) struct Known {
     /// The inputs that no output depends on.
     pub(super) unused: BTreeSet<String>,
-    /// The least number of classes of inputs of integers.
-    pub(super) classes: BTreeMap<String, usize>,
+    /// The rows that readers of inputs of integers need.
+    pub(super) wanted: BTreeMap<String, Wanted>,
+}
+
+/// The rows with a single 1 that readers of an input of integers need.
+#[derive(Clone, Copy)]
+pub(super) struct Wanted {
+    /// The number of rows of the largest table.
+    pub(super) classes: usize,
+    /// The numbers in a row of its widest table; `None` if something else than a table reads the rows.
+    pub(super) features: Option<usize>,
+}
+
+impl Wanted {
+    /// The needs of both.
+    fn with(self, other: Option<&Self>) -> Self {
+        let Some(other) = other else { return self };
+        let features = self.features.zip(other.features).map(|(own, other)| own.max(other));
+        Self { classes: self.classes.max(other.classes), features }
+    }
+
+    fn rows(self) -> OneHot {
+        self.features.map_or(OneHot::whole(self.classes), |features| OneHot::for_table(self.classes, features))
+    }
+
+    /// Whether these rows serve.
+    fn is_met_by(self, rows: OneHot) -> bool {
+        self.classes <= rows.classes() && (self.features.is_some() || rows.low() == 1)
+    }
 }
 
 struct Input {
@@ -66,7 +93,7 @@ impl Inputs {
         if !reasons.is_empty() {
             return Err(reasons);
         }
-        Ok(Self { list, places, known: known.clone(), wider: BTreeMap::new() })
+        Ok(Self { list, places, known: known.clone(), wanted: BTreeMap::new() })
     }
 
     /// The element type that the file declares for an input.
@@ -100,46 +127,54 @@ impl Inputs {
             let all = arrays::from_elements(shape, (0..elements as i64).collect())?;
             return Ok(Value::tokens(place, all));
         }
-        self.encoded(place, Encoding::Plain, context).map(Value::Node)
+        self.numbers(place, context).map(Value::Node)
     }
 
-    /// The input of the graph in an encoding.
-    pub(super) fn encoded(&mut self, place: usize, encoding: Encoding, context: &mut Context) -> Lowered<Tensor> {
-        let input = &mut self.list[place];
-        let encoding = match encoding {
-            Encoding::OneHot(classes) => {
-                Encoding::OneHot(classes.max(self.known.classes.get(&input.name).copied().unwrap_or(0)))
+    /// The input of the graph as numbers.
+    pub(super) fn numbers(&mut self, place: usize, context: &mut Context) -> Lowered<Tensor> {
+        let Input { name, made, .. } = &self.list[place];
+        match (made, self.known.wanted.get(name)) {
+            (Some((tensor, Encoding::Plain)), _) => Ok(tensor.clone()),
+            (Some((tensor, Encoding::OneHot(rows))), _) => numbers(context, &tensor.clone(), *rows),
+            (None, Some(&wanted)) => {
+                let (tensor, rows) = self.rows(place, wanted, context)?;
+                numbers(context, &tensor, rows)
             }
-            Encoding::Plain => Encoding::Plain,
-        };
-        if let Some((tensor, made)) = &input.made {
-            return match (*made, encoding) {
-                (Encoding::Plain, Encoding::Plain) => Ok(tensor.clone()),
-                (Encoding::OneHot(made), Encoding::OneHot(wanted)) if wanted <= made => Ok(tensor.clone()),
-                (_, Encoding::OneHot(wanted)) => {
-                    // The import starts again with so many classes.
-                    let most = self.wider.entry(input.name.clone()).or_insert(wanted);
-                    *most = wanted.max(*most);
-                    Err(Problem::Upstream)
-                }
-                (Encoding::OneHot(classes), Encoding::Plain) => numbers(context, &tensor.clone(), classes),
-            };
+            (None, None) => self.make(place, Encoding::Plain, context),
         }
-        if encoding == Encoding::Plain && self.known.classes.contains_key(&input.name) {
-            let classes = self.known.classes[&input.name];
-            let rows = self.encoded(place, Encoding::OneHot(classes), context)?;
-            return numbers(context, &rows, classes);
+    }
+
+    /// The input of the graph as rows.
+    pub(super) fn rows(&mut self, place: usize, wanted: Wanted, context: &mut Context) -> Lowered<(Tensor, OneHot)> {
+        let Input { name, made, .. } = &self.list[place];
+        let all = wanted.with(self.known.wanted.get(name));
+        match made {
+            None => {
+                let rows = all.rows();
+                Ok((self.make(place, Encoding::OneHot(rows), context)?, rows))
+            }
+            Some((tensor, Encoding::OneHot(rows))) if wanted.is_met_by(*rows) => Ok((tensor.clone(), *rows)),
+            Some(_) => {
+                // The import starts again with such rows.
+                let all = all.with(self.wanted.get(name));
+                self.wanted.insert(name.clone(), all);
+                Err(Problem::Upstream)
+            }
         }
+    }
+
+    fn make(&mut self, place: usize, encoding: Encoding, context: &mut Context) -> Lowered<Tensor> {
+        let input = &mut self.list[place];
         let mut shape = input.shape.clone();
-        if let Encoding::OneHot(classes) = encoding {
-            shape.push(classes);
+        if let Encoding::OneHot(rows) = encoding {
+            shape.push(rows.len());
         }
-        let (graph_shape, name) = (graph_shape(&shape), input.name.clone());
-        let id = if self.known.unused.contains(&name) {
+        let (graph_shape, name) = (graph_shape(&shape), &input.name);
+        let id = match encoding {
             // No output depends on it: a placeholder that is left out of the graph in the end.
-            context.builder.parameter(&name, &graph_shape)?
-        } else {
-            context.builder.input(&name, &graph_shape)?
+            _ if self.known.unused.contains(name) => context.builder.parameter(name, &graph_shape)?,
+            Encoding::Plain => context.builder.input(name, &graph_shape)?,
+            Encoding::OneHot(_) => context.builder.whole_input(name, &graph_shape)?,
         };
         let tensor = Tensor { id, shape };
         input.made = Some((tensor.clone(), encoding));
@@ -225,11 +260,13 @@ const INTEGERS: [DataType; 9] = [
 ];
 
 /// The numbers that rows with a single 1 stand for.
-fn numbers(context: &mut Context, rows: &Tensor, classes: usize) -> Lowered<Tensor> {
-    let axis = rows.rank() - 1;
-    context.charge(classes)?;
-    let sum = context.combine(rows, axis, &[(0..classes).map(|class| (class, class as f32)).collect()])?;
-    context.reshape(&sum, &rows.shape[..axis])
+fn numbers(context: &mut Context, tensor: &Tensor, rows: OneHot) -> Lowered<Tensor> {
+    let axis = tensor.rank() - 1;
+    context.charge(rows.len())?;
+    let high = (0..rows.high()).map(|place| (place, (place * rows.low()) as f32));
+    let low = (rows.high()..rows.len()).map(|place| (place, (place - rows.high()) as f32));
+    let sum = context.combine(tensor, axis, &[high.chain(low).collect()])?;
+    context.reshape(&sum, &tensor.shape[..axis])
 }
 
 /// Operators that move elements of their first input, or look at its shape alone: an input of integers may stay open.
@@ -257,7 +294,7 @@ impl Importer<'_> {
     /// A value that can be computed with: an input of integers as the numbers that they are.
     pub(super) fn plain(&mut self, value: Value) -> Lowered<Value> {
         let Value::Tokens { input, places } = value else { return Ok(value) };
-        let plain = self.inputs.encoded(input, Encoding::Plain, &mut self.context)?;
+        let plain = self.inputs.numbers(input, &mut self.context)?;
         let chosen = self.chosen(&plain, &places, &[])?;
         let is_boolean = self.inputs.list[input].data_type == DataType::BOOL;
         self.context.note_whole(chosen.id, if is_boolean { Whole::Boolean } else { Whole::Integer });

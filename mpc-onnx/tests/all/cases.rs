@@ -161,11 +161,13 @@ impl Case {
     }
 }
 
-fn encode(values: &[f32], encoding: Encoding) -> Vec<f32> {
-    let Encoding::OneHot(classes) = encoding else { return values.to_vec() };
+pub fn encode(values: &[f32], encoding: Encoding) -> Vec<f32> {
+    let Some(rows) = encoding.rows() else { return values.to_vec() };
     let row = |&value: &f32| {
-        let class = if value < 0.0 { value + classes as f32 } else { value };
-        (0..classes).map(move |place| f32::from(u8::from(place as f32 == class)))
+        let class = if value < 0.0 { value + rows.classes() as f32 } else { value };
+        let mut places = vec![0.0; rows.len()];
+        rows.write(class as usize, &mut places);
+        places
     };
     values.iter().flat_map(row).collect()
 }

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::PathBuf;
 
-use mpc_nn::{Encoding, evaluate};
+use mpc_nn::{Encoding, OneHot, evaluate};
 use mpc_onnx::{Dimension, ImportError, InputShapes, OnnxError, OnnxFile, Reason};
 use ndarray::{ArrayD, array};
 use proptest::prelude::*;
@@ -83,7 +83,7 @@ fn tokens_below_the_rows_of_each_table() {
     model.input = vec![info("x", DataType::INT64, &[None, Some(2)])];
     let network = imported(model).unwrap();
     let input = &network.inputs[0];
-    assert_eq!((input.encoding, &input.limits[..]), (Encoding::OneHot(3), &[2, 3][..]));
+    assert_eq!((input.encoding, &input.limits[..]), (Encoding::OneHot(OneHot::whole(3)), &[2, 3][..]));
     let x = array![[[0.0, 1.0, 0.0], [0.0, 0.0, 1.0]]].into_dyn();
     assert_eq!(evaluate(&network.graph, &network.weights, &[x]).unwrap()[0].iter().copied().sum::<f32>(), 32.0);
 }

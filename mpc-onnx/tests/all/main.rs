@@ -7,6 +7,7 @@ mod examples;
 mod exported;
 mod formulas;
 mod hostile;
+mod lookups;
 mod made;
 mod models;
 mod normalise;

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use mpc_nn::file::{FileError, read_file};
 use mpc_nn::plan::Variants;
-use mpc_nn::{Encoding, Graph, GraphError, GraphLimits, Network, Plan, Preprocessing, Weights, WeightsError};
+use mpc_nn::{Graph, GraphError, GraphLimits, Network, OneHot, Plan, Preprocessing, Weights, WeightsError};
 use mpc_ring::{Ring, in_ring};
 use mpc_transport::LinkSettings;
 use ndarray::{ArrayD, IxDyn};
@@ -17,8 +17,8 @@ use crate::at_rest::private_file::{DiskError, check_private, write_private};
 use crate::names::PlanDigest;
 use crate::terms::{MAX_PUBLIC_BYTES, Terms, TermsError};
 
-const PUBLIC_MAGIC: &[u8; 8] = b"MPCPUB03";
-const PRIVATE_MAGIC: &[u8; 8] = b"MPCPRV03";
+const PUBLIC_MAGIC: &[u8; 8] = b"MPCPUB04";
+const PRIVATE_MAGIC: &[u8; 8] = b"MPCPRV04";
 
 /// The most inputs or outputs.
 const MAX_TENSORS: usize = 1024;
@@ -66,8 +66,8 @@ pub struct Tensor {
     pub name: String,
     /// The shape in the model's own file; the graph's may have one axis more.
     pub shape: Vec<usize>,
-    /// The number of classes, for integers that are given to the graph as rows with a single 1.
-    pub classes: Option<usize>,
+    /// The rows that elements become, for integers that are given to the graph as such.
+    pub rows: Option<OneHot>,
     /// Of such integers, for each the number that it must stay below, where that is less than the number of classes.
     pub limits: Vec<usize>,
 }
@@ -136,16 +136,13 @@ impl PublicModel {
         let inputs = network.inputs.iter().map(|input| Tensor {
             name: input.name.clone(),
             shape: input.shape.clone(),
-            classes: match input.encoding {
-                Encoding::OneHot(classes) => Some(classes),
-                Encoding::Plain => None,
-            },
+            rows: input.encoding.rows(),
             limits: input.limits.clone(),
         });
         let outputs = network.outputs.iter().map(|output| Tensor {
             name: output.name.clone(),
             shape: output.shape.clone(),
-            classes: None,
+            rows: None,
             limits: Vec::new(),
         });
         let graph = terms.revealed_graph(&network.graph)?;
@@ -243,7 +240,10 @@ impl PublicModel {
         }
         for (input, &node) in self.inputs.iter().zip(self.graph.inputs()) {
             let given = self.graph.node(node).len();
-            let own = input.shape.iter().try_fold(input.classes.unwrap_or(1), |len, &size| len.checked_mul(size));
+            let own = input
+                .shape
+                .iter()
+                .try_fold(input.rows.map_or(1, |rows| rows.len()), |len, &size| len.checked_mul(size));
             if own != Some(given) {
                 return Err(format!("its input `{}` has a shape that the network does not take", input.name));
             }
@@ -387,6 +387,29 @@ mod tests {
         let other = PublicModel { inputs: model.public.inputs.iter().cloned().map(renamed).collect(), ..model.public };
         std::fs::write(&public, other.to_bytes()).unwrap();
         assert!(matches!(PublicModel::read(&public), Err(PackError::Format { .. })));
+    }
+
+    #[test]
+    fn rows_that_do_not_fit_the_network_are_refused() {
+        let mut builder = GraphBuilder::new();
+        let rows = OneHot::for_table(1000, 1);
+        let x = builder.whole_input("x", &[1, 2, rows.len()]).unwrap();
+        let y = builder.relu("y", x).unwrap();
+        let graph = builder.finish(&[y]).unwrap();
+        let weights = Weights::for_graph(&graph, std::collections::BTreeMap::new()).unwrap();
+        let mut network = Network::new(graph, weights);
+        let read = |model: &PublicModel| PublicModel::from_bytes(&model.to_bytes(), "net", &GraphLimits::NONE);
+        (network.inputs[0].shape, network.inputs[0].encoding) = (vec![1, 2], mpc_nn::Encoding::OneHot(rows));
+        let model = PublicModel::new(&network, Terms::default()).unwrap();
+        assert_eq!(read(&model).unwrap().inputs[0].rows, Some(rows));
+        for other in [None, Some(OneHot::whole(1000)), Some(OneHot::whole(usize::MAX)), Some(OneHot::whole(0))] {
+            let inputs = model.inputs.iter().map(|input| Tensor { rows: other, ..input.clone() }).collect();
+            let error = read(&PublicModel { inputs, ..model.clone() }).unwrap_err();
+            assert!(error.to_string().contains("has a shape that the network does not take"), "{error}");
+        }
+        // Of a second digit without places there is no encoding.
+        let encoded = postcard::to_allocvec(&(1000usize, 0usize)).unwrap();
+        assert!(postcard::from_bytes::<OneHot>(&encoded).is_err());
     }
 
     fn renamed(tensor: Tensor) -> Tensor {

@@ -133,7 +133,7 @@ impl Description {
         if terms.ring != RingBits::Bits64 {
             return Err(DescriptionError::Ring { bits: terms.ring.get() });
         }
-        if let Some(input) = model.inputs.iter().find(|input| input.classes.is_some()) {
+        if let Some(input) = model.inputs.iter().find(|input| input.rows.is_some()) {
             return Err(DescriptionError::Integers { input: input.name.clone() });
         }
         let (needed, named) = (terms.servers(), servers.len());
