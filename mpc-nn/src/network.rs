@@ -60,7 +60,8 @@ impl OneHot {
     }
 
     /// The rows that choose from a table of `classes` rows of `features` numbers for the fewest bytes between two parties and a
-    /// dealer. Two rows take a round more, so there is one unless they save half.
+    /// dealer. Two rows take a round more, so there is one unless they save half. Two parties without a dealer make the product
+    /// of secrets by transfers, which for a small table is more than they save.
     #[must_use]
     pub fn for_table(classes: usize, features: usize) -> Self {
         let (rows, features) = (classes as u128, features as u128);
