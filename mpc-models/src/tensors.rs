@@ -125,6 +125,12 @@ impl InputFile {
         let each = encoded.as_slice_mut().into_iter().flat_map(|encoded| encoded.chunks_exact_mut(rows.len()));
         for (place, ((index, &value), places)) in tensor.indexed_iter().zip(each).enumerate() {
             let limit = self.limits.get(place).map_or(rows.classes(), |&limit| limit.min(rows.classes()));
+            if value < 0.0 && !rows.takes_negative() {
+                let index = index.slice();
+                let reason =
+                    format!("the element at {index:?} is {value}, which its readers count from different ends");
+                return Err(self.wrong(&reason));
+            }
             let class = if value < 0.0 { value + limit as f32 } else { value };
             if value.fract() != 0.0 || !(0.0..limit as f32).contains(&class) {
                 let index = index.slice();
@@ -353,6 +359,14 @@ mod tests {
         for wrong in [array![2.0, 0.0], array![0.0, 3.0], array![0.5, 0.0], array![-3.0, 0.0]] {
             assert!(file.fit(wrong.into_dyn()).is_err_and(|error| error.to_string().contains("no integer below")));
         }
+    }
+
+    #[test]
+    fn a_negative_category_of_several_readers_is_refused() {
+        let file = InputFile { rows: Some(OneHot::whole(3).without_negative()), ..input(&[2, 3], None) };
+        assert!(file.fit(array![0.0, 2.0].into_dyn()).is_ok());
+        let error = file.fit(array![0.0, -1.0].into_dyn()).unwrap_err();
+        assert!(error.to_string().contains("[1] is -1, which its readers count from different ends"), "{error}");
     }
 
     #[test]

@@ -16,7 +16,7 @@ pub enum Encoding {
     /// Each element as a number.
     Plain,
     /// Each element, an integer below the number of classes, as such a row: the graph's input has an axis more, and is of whole
-    /// numbers. A negative number counts from the end.
+    /// numbers. A negative number counts from the end, if they are [taken](OneHot::takes_negative).
     OneHot(OneHot),
 }
 
@@ -50,13 +50,14 @@ impl Encoding {
 pub struct OneHot {
     classes: usize,
     low: NonZeroUsize,
+    negative: bool,
 }
 
 impl OneHot {
     /// One row.
     #[must_use]
     pub const fn whole(classes: usize) -> Self {
-        Self { classes, low: NonZeroUsize::MIN }
+        Self { classes, low: NonZeroUsize::MIN, negative: true }
     }
 
     /// The rows that choose from a table of `classes` rows of `features` numbers for the fewest bytes between two parties and a
@@ -70,7 +71,19 @@ impl OneHot {
         let two = |low: u128| 2 * (rows.div_ceil(low) + low * (features + 1)) + (low + 1) * features;
         let fewest = (2..=classes.isqrt()).min_by_key(|&low| two(low as u128));
         let low = fewest.filter(|&low| 2 * two(low as u128) <= one).and_then(NonZeroUsize::new);
-        Self { classes, low: low.unwrap_or(NonZeroUsize::MIN) }
+        Self { classes, low: low.unwrap_or(NonZeroUsize::MIN), negative: true }
+    }
+
+    /// The same for integers that are not negative: where they have several readers, a negative one is another place for each.
+    #[must_use]
+    pub const fn without_negative(self) -> Self {
+        Self { negative: false, ..self }
+    }
+
+    /// Whether a negative number counts from the end.
+    #[must_use]
+    pub const fn takes_negative(&self) -> bool {
+        self.negative
     }
 
     /// The number of classes.

@@ -69,6 +69,8 @@ struct Input {
     made: Option<(Tensor, Encoding)>,
     /// For each element of integers the least number of rows of the tables that it chooses from.
     limits: Vec<usize>,
+    /// Whether a negative integer is not the same place for all that read it.
+    differs: bool,
 }
 
 impl Inputs {
@@ -80,7 +82,8 @@ impl Inputs {
                 Ok((shape, data_type)) => {
                     let is_integer = !FLOATS.contains(&data_type);
                     let name = name.to_string();
-                    list.push(Input { name, shape, data_type, is_integer, made: None, limits: Vec::new() });
+                    let (made, limits, differs) = (None, Vec::new(), false);
+                    list.push(Input { name, shape, data_type, is_integer, made, limits, differs });
                 }
                 Err(reason) => reasons.push(Reason::InputShape { name: name.to_string(), reason }),
             }
@@ -132,6 +135,8 @@ impl Inputs {
 
     /// The input of the graph as numbers.
     pub(super) fn numbers(&mut self, place: usize, context: &mut Context) -> Lowered<Tensor> {
+        // A negative number counts from no end.
+        self.list[place].differs = true;
         let Input { name, made, .. } = &self.list[place];
         match (made, self.known.wanted.get(name)) {
             (Some((tensor, Encoding::Plain)), _) => Ok(tensor.clone()),
@@ -183,10 +188,11 @@ impl Inputs {
 
     /// Notes that the elements at these places choose from a table of so many rows.
     pub(super) fn limit(&mut self, input: usize, places: &ArrayD<i64>, classes: usize) {
-        let Input { shape, limits, .. } = &mut self.list[input];
+        let Input { shape, limits, differs, .. } = &mut self.list[input];
         limits.resize(shape.iter().product(), usize::MAX);
         for &place in places {
             if let Some(limit) = usize::try_from(place).ok().and_then(|place| limits.get_mut(place)) {
+                *differs |= *limit != usize::MAX && *limit != classes;
                 *limit = classes.min(*limit);
             }
         }
@@ -197,7 +203,11 @@ impl Inputs {
         let find = |name: &str| self.places.get(name).map(|&place| &self.list[place]);
         let inputs = graph.inputs().iter().filter_map(|&id| {
             let input = find(graph.node(id).name())?;
-            let encoding = input.made.as_ref().map_or(Encoding::Plain, |(_, encoding)| *encoding);
+            let encoding = match input.made {
+                Some((_, Encoding::OneHot(rows))) if input.differs => Encoding::OneHot(rows.without_negative()),
+                Some((_, encoding)) => encoding,
+                None => Encoding::Plain,
+            };
             let (name, shape, limits) = (input.name.clone(), input.shape.clone(), input.limits.clone());
             Some(NetworkInput { name, shape, encoding, limits })
         });

@@ -155,13 +155,48 @@ fn one_input_chooses_from_tables_of_all_sizes_and_is_a_number() {
         clear
     };
     let outputs = ["number", "a", "b", "c"];
-    check(network(3, nodes(vec![]), weights(), &outputs).unwrap(), OneHot::for_table(1000, 4));
+    check(network(3, nodes(vec![]), weights(), &outputs).unwrap(), OneHot::for_table(1000, 4).without_negative());
     // Rows that are an output of their own are whole.
     let one_hot = node("OneHot", &["x", "depth", "values"], &["rows"]);
     let more = vec![integers("depth", &[40]), floats("values", &[2], &[0.0, 1.0])];
     let with_rows = network(3, nodes(vec![one_hot]), [weights(), more].concat(), &["number", "a", "b", "c", "rows"]);
-    let clear = check(with_rows.unwrap(), OneHot::whole(1000));
+    let clear = check(with_rows.unwrap(), OneHot::whole(1000).without_negative());
     assert!(clear[4].indexed_iter().all(|(at, &y)| (y == 1.0) == (at[2] as f32 == tokens[at[1]])));
+}
+
+/// A number below 0 counts from the end of a table, so of two tables it would be one row of the smaller one alone.
+#[test]
+fn negative_tokens_are_taken_where_all_readers_agree() {
+    let weights = || vec![table("small", 30, 1), table("other", 30, 2), table("large", 1000, 1)];
+    let takes = |tables: [&str; 2], operator: &str| {
+        let [first, second] = tables;
+        let nodes = vec![
+            node("Gather", &[first, "x"], &["a"]),
+            node("Gather", &[second, "x"], &["b"]),
+            node(operator, &["x"], &["c"]),
+        ];
+        let network = network(2, nodes, weights(), &["a", "b", "c"]).unwrap();
+        network.inputs[0].encoding.rows().unwrap().takes_negative()
+    };
+    let shape = "Shape";
+    assert!(takes(["small", "other"], shape));
+    assert!(!takes(["small", "large"], shape));
+    assert!(!takes(["large", "small"], shape));
+    assert!(!takes(["small", "other"], "Neg"));
+    // Each element has a table of its own.
+    let mut turned = node("Transpose", &["x"], &["turned"]);
+    turned.attribute = vec![ints("perm", &[1, 0])];
+    let nodes = vec![
+        turned,
+        node("Gather", &["turned", "first"], &["left"]),
+        node("Gather", &["turned", "second"], &["right"]),
+        node("Gather", &["small", "left"], &["a"]),
+        node("Gather", &["large", "right"], &["b"]),
+    ];
+    let more = vec![integers("first", &[0]), integers("second", &[1])];
+    let each = network(2, nodes, [weights(), more].concat(), &["a", "b"]).unwrap();
+    assert_eq!(each.inputs[0].encoding.rows().map(|rows| rows.takes_negative()), Some(true));
+    assert_eq!(each.inputs[0].limits, [30, 1000]);
 }
 
 #[test]

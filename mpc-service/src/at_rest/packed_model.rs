@@ -392,7 +392,7 @@ mod tests {
     #[test]
     fn rows_that_do_not_fit_the_network_are_refused() {
         let mut builder = GraphBuilder::new();
-        let rows = OneHot::for_table(1000, 1);
+        let rows = OneHot::for_table(1000, 1).without_negative();
         let x = builder.whole_input("x", &[1, 2, rows.len()]).unwrap();
         let y = builder.relu("y", x).unwrap();
         let graph = builder.finish(&[y]).unwrap();
@@ -408,7 +408,7 @@ mod tests {
             assert!(error.to_string().contains("has a shape that the network does not take"), "{error}");
         }
         // Of a second digit without places there is no encoding.
-        let encoded = postcard::to_allocvec(&(1000usize, 0usize)).unwrap();
+        let encoded = postcard::to_allocvec(&(1000usize, 0usize, true)).unwrap();
         assert!(postcard::from_bytes::<OneHot>(&encoded).is_err());
     }
 
