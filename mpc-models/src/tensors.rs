@@ -94,7 +94,7 @@ impl InputFile {
 
     /// The number of the graph's batches that a tensor of a shape is, if it is not one.
     fn batches(&self, shape: &[usize]) -> Option<usize> {
-        let taken = &self.shape[..self.shape.len().saturating_sub(usize::from(self.rows.is_some()))];
+        let taken = self.taken();
         let ((&samples, sample), (&batch, taken_sample)) = (shape.split_first()?, taken.split_first()?);
         let is_one = squeezed(shape) == squeezed(taken) || squeezed(sample) != squeezed(taken_sample);
         if is_one || samples == 0 || batch == 0 || !samples.is_multiple_of(batch) {
@@ -104,19 +104,26 @@ impl InputFile {
         }
     }
 
+    /// The shape before integers become rows.
+    fn taken(&self) -> &[usize] {
+        &self.shape[..self.shape.len().saturating_sub(usize::from(self.rows.is_some()))]
+    }
+
     /// A tensor that was read, in the shape of the graph's input and encoded as that takes it.
     ///
     /// # Errors
     /// [`TensorError::Content`].
     pub fn fit(&self, tensor: ArrayD<f32>) -> Result<ArrayD<f32>, TensorError> {
+        // Before rows are made, which may be thousands of times as large.
+        let is_other_row = self.rows.is_some_and(|rows| self.shape.last() != Some(&rows.len()));
+        if is_other_row || squeezed(tensor.shape()) != squeezed(self.taken()) {
+            let (expected, found) = (self.taken(), tensor.shape());
+            return Err(self.wrong(&format!("it has shape {found:?}, but the network takes {expected:?}")));
+        }
         let tensor = match self.rows {
             None => tensor,
             Some(rows) => self.one_hot(&tensor, rows)?,
         };
-        if squeezed(tensor.shape()) != squeezed(&self.shape) {
-            let (expected, found) = (self.shape.clone(), tensor.shape().to_vec());
-            return Err(self.wrong(&format!("it has shape {found:?}, but the network takes {expected:?}")));
-        }
         Ok(tensor.into_shape_with_order(IxDyn(&self.shape)).expect("as many elements"))
     }
 
@@ -367,6 +374,15 @@ mod tests {
         assert!(file.fit(array![0.0, 2.0].into_dyn()).is_ok());
         let error = file.fit(array![0.0, -1.0].into_dyn()).unwrap_err();
         assert!(error.to_string().contains("[1] is -1, which its readers count from different ends"), "{error}");
+    }
+
+    #[test]
+    fn integers_of_another_shape_are_refused_before_they_become_rows() {
+        let file = InputFile { rows: Some(OneHot::whole(usize::MAX)), ..input(&[3, usize::MAX], None) };
+        let error = file.fit(array![0.0, 2.0].into_dyn()).unwrap_err();
+        assert!(error.to_string().contains("it has shape [2], but the network takes [3]"), "{error}");
+        let file = InputFile { rows: Some(OneHot::whole(4)), ..input(&[1, 8], None) };
+        assert!(file.fit(array![3.0].into_dyn()).is_err());
     }
 
     #[test]
