@@ -114,7 +114,7 @@ unsafe fn accumulate_u32<const ROWS: usize, const VECTORS: usize, const FULL: bo
         let factors: [__m256i; VECTORS] = core::array::from_fn(load);
         for (row, sums) in sums.iter_mut().enumerate() {
             // SAFETY: `check` found every row and term within the left operand.
-            let factor = _mm256_set1_epi32(unsafe { *left.add(row * tile.left_stride + k) } as i32);
+            let factor = _mm256_set1_epi32(unsafe { *left.add(tile.left_place(row, k)) } as i32);
             for (sum, factors) in sums.iter_mut().zip(factors) {
                 *sum = _mm256_add_epi32(*sum, _mm256_mullo_epi32(factor, factors));
             }
@@ -155,7 +155,7 @@ unsafe fn accumulate_u64<const ROWS: usize, const VECTORS: usize, const FULL: bo
         let swapped = _mm256_shuffle_epi32::<0b10_11_00_01>(factors);
         for (row, (low, cross)) in low.iter_mut().zip(&mut cross).enumerate() {
             // SAFETY: `check` found every row and term within the left operand.
-            let factor = _mm256_set1_epi64x(unsafe { *left.add(row * tile.left_stride + k) } as i64);
+            let factor = _mm256_set1_epi64x(unsafe { *left.add(tile.left_place(row, k)) } as i64);
             *low = _mm256_add_epi64(*low, _mm256_mul_epu32(factor, factors));
             *cross = _mm256_add_epi32(*cross, _mm256_mullo_epi32(factor, swapped));
         }

@@ -88,7 +88,7 @@ macro_rules! vectors {
                 let factors: [__m512i; VECTORS] = core::array::from_fn(load);
                 for (row, sums) in sums.iter_mut().enumerate() {
                     // SAFETY: `check` found every row and term within the left operand.
-                    let factor = $broadcast(unsafe { *left.add(row * tile.left_stride + k) } as _);
+                    let factor = $broadcast(unsafe { *left.add(tile.left_place(row, k)) } as _);
                     for (sum, factors) in sums.iter_mut().zip(factors) {
                         *sum = $add(*sum, $multiply(factor, factors));
                     }

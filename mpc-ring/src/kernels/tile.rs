@@ -93,6 +93,13 @@ pub struct Tile<'a, R> {
 }
 
 impl<R> Tile<'_, R> {
+    /// The place of a term in the left operand. It never wraps in a tile that has passed its check: builds that look for
+    /// overflow would look at every step of the innermost loop.
+    #[inline(always)]
+    pub(crate) fn left_place(&self, row: usize, term: usize) -> usize {
+        row.wrapping_mul(self.left_stride).wrapping_add(term)
+    }
+
     /// Panics unless every position of the tile lies within its slices; backends rely on it.
     #[inline(always)]
     pub(crate) fn check(&self, shape: TileShape) {
