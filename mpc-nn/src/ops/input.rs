@@ -15,7 +15,8 @@ impl GraphBuilder {
         self.push(name, Op::Input, vec![], shape.to_vec())
     }
 
-    /// A tensor of whole numbers of the data owner's, such as rows with a single 1: layers open fewer bits of them.
+    /// A tensor of whole numbers of the data owner's, such as rows with a single 1: layers open fewer bits of them. With a dealer
+    /// the weights of such a layer have f fractional bits, as its result has, where others have 16 at least.
     ///
     /// # Errors
     /// As [`input`](Self::input).
