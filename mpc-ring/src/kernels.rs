@@ -24,7 +24,7 @@ pub use blocks::{
     PLANE_BLOCKS, children, children_with, low_planes, low_planes_with, orthomorphism, orthomorphism_with, xor_at,
     xor_at_with,
 };
-pub use cipher::Cipher;
+pub use cipher::{Cipher, write_counters};
 pub use convolution::{
     Convolution, ShapeError, convolution, convolution_modulo, convolution_modulo_with, convolution_packed,
     convolution_packed_with, convolution_with, pack_weights, pack_weights_with,
@@ -129,8 +129,8 @@ impl Backend {
     }
 }
 
-/// Runs `work`, compiled for this machine's vectors as far as the compiler inlines it: for loops over secrets that need no
-/// kernel of their own. What it computes is the same on every machine.
+/// Runs `work`, compiled for this machine's vectors as far as the compiler inlines it, which it does with short closures: for loops
+/// over secrets that need no kernel of their own. Longer ones are [`Work`]. What it computes is the same on every machine.
 ///
 /// ```
 /// let doubled: Vec<u64> = mpc_ring::kernels::vectorized(|| [1, 2, 3].iter().map(|x| x << 1).collect());
@@ -141,10 +141,12 @@ pub fn vectorized<T>(work: impl FnOnce() -> T) -> T {
     vectorized_whole(Inlined(work))
 }
 
-/// Work for [`vectorized_whole`]. Its `run` is always inlined, whatever its size.
-pub(crate) trait Work {
+/// Work for [`vectorized_whole`].
+pub trait Work {
+    /// The result.
     type Output;
 
+    /// Does it. To be `#[inline(always)]`, and so all that it calls: what is not inlined is not compiled for vectors.
     fn run(self) -> Self::Output;
 }
 
@@ -162,7 +164,7 @@ impl<T, F: FnOnce() -> T> Work for Inlined<F> {
 
 /// As [`vectorized`], all of it compiled for this machine's vectors.
 #[inline]
-pub(crate) fn vectorized_whole<W: Work>(work: W) -> W::Output {
+pub fn vectorized_whole<W: Work>(work: W) -> W::Output {
     match Backend::detect() {
         #[cfg(target_arch = "x86_64")]
         Backend::Avx2 => avx2::vectorized(work),

@@ -1,4 +1,4 @@
-//! The threads that convolutions of this process use: one, unless the feature `threads` is there and more are asked for.
+//! The threads that this process computes on: one, unless the feature `threads` is there and more are asked for.
 //!
 //! Results do not depend on their number.
 
@@ -16,7 +16,7 @@ mod pool {
     #[non_exhaustive]
     pub enum ThreadsError {
         /// Their number is asked for more than once in a process, or after kernels ran.
-        #[error("the number of threads is set already: set it once, before the first convolution")]
+        #[error("the number of threads is set already: set it once, before anything is computed")]
         AlreadySet,
         /// The system refuses them.
         #[error("the system does not start {count} threads: ask for fewer")]
@@ -26,7 +26,7 @@ mod pool {
         },
     }
 
-    /// Lets the convolutions of this process use `count` threads, the caller's included.
+    /// Lets this process compute on `count` threads, the caller's included.
     ///
     /// To be called before buffers are made: the length of scratch depends on it.
     ///
@@ -42,42 +42,59 @@ mod pool {
         POOL.set(pool.map_err(|_| ThreadsError::Refused { count: count.get() })?).map_err(|_| ThreadsError::AlreadySet)
     }
 
-    /// How many threads convolutions use.
+    /// How many threads compute.
     #[must_use]
     pub fn count() -> usize {
         POOL.get().map_or(1, |pool| pool.current_num_threads() + 1)
     }
 
     /// Does `work` for all items, the last of them on this thread, and returns when all are done.
-    pub(crate) fn for_each<T: Send>(items: impl Iterator<Item = T>, work: impl Fn(T) + Sync) {
+    pub fn for_each<T: Send>(items: impl Iterator<Item = T>, work: impl Fn(T) + Sync) {
         let Some(pool) = POOL.get() else { return items.for_each(work) };
+        let mut items = items.peekable();
+        let Some(first) = items.next() else { return };
+        if items.peek().is_none() {
+            return work(first);
+        }
         pool.in_place_scope(|scope| {
-            let mut items = items.peekable();
-            while let Some(item) = items.next() {
-                if items.peek().is_none() {
-                    work(item);
-                } else {
-                    let work = &work;
-                    scope.spawn(move |_| work(item));
-                }
+            let mut item = first;
+            for next in items {
+                let (given, work) = (core::mem::replace(&mut item, next), &work);
+                scope.spawn(move |_| work(given));
             }
+            work(item);
         });
     }
 }
 
 #[cfg(feature = "threads")]
-pub(crate) use pool::for_each;
-#[cfg(feature = "threads")]
-pub use pool::{ThreadsError, count, set};
+pub use pool::{ThreadsError, count, for_each, set};
 
-/// How many threads convolutions use.
+/// How many threads compute.
 #[cfg(not(feature = "threads"))]
 #[must_use]
 pub const fn count() -> usize {
     1
 }
 
+/// Does `work` for all items, the last of them on this thread, and returns when all are done.
 #[cfg(not(feature = "threads"))]
-pub(crate) fn for_each<T>(items: impl Iterator<Item = T>, work: impl Fn(T)) {
+pub fn for_each<T: Send>(items: impl Iterator<Item = T>, work: impl Fn(T) + Sync) {
     items.for_each(work);
+}
+
+/// Fewer values than this take less time than to hand them to a thread.
+const LEAST: usize = 1 << 12;
+
+/// The values of each part when `len` of them are cut for the threads: a multiple of `unit`, and no part but the last is shorter.
+///
+/// ```
+/// use mpc_ring::threads::{count, part_len};
+/// let part = part_len(1_000_000, 64);
+/// assert!(part.is_multiple_of(64) && 1_000_000_usize.div_ceil(part) <= count());
+/// ```
+#[must_use]
+pub fn part_len(len: usize, unit: usize) -> usize {
+    let parts = (len / LEAST).clamp(1, count());
+    len.div_ceil(parts).next_multiple_of(unit).max(unit)
 }

@@ -3,7 +3,7 @@
 use aes::Aes128Enc;
 use aes::cipher::{Array, BlockCipherEncrypt, KeyInit};
 use core::fmt;
-use mpc_ring::kernels::Cipher;
+use mpc_ring::kernels::{Cipher, write_counters};
 
 /// AES-128 (FIPS 197) with one key, which is zeroised on drop and never printed. It encrypts many blocks at a time; the time depends
 /// on their number alone.
@@ -30,12 +30,33 @@ impl BlockCipher {
         Self(Cipher::new(u128::from_le_bytes(*key)).map_or_else(plain, Kind::Vectors))
     }
 
+    /// Whether it works with copies of round keys that take no more than a few hundred bytes.
+    pub(crate) fn is_narrow(&self) -> bool {
+        matches!(&self.0, Kind::Vectors(cipher) if !cipher.is_wide())
+    }
+
     /// Encrypts each block in place.
     #[inline]
     pub fn encrypt(&self, blocks: &mut [[u8; 16]]) {
         match &self.0 {
             Kind::Vectors(cipher) => cipher.encrypt(blocks),
             Kind::Plain(cipher) => cipher.encrypt_blocks(Array::cast_slice_from_core_mut(blocks)),
+        }
+    }
+
+    /// Fills blocks with the encrypted numbers from `start` on, in little-endian order and modulo 2^128: the counter mode.
+    #[inline]
+    pub fn encrypt_counters(&self, start: u128, blocks: &mut [[u8; 16]]) {
+        /// Large batches keep the cipher's pipeline full; small ones keep the counters in the cache.
+        const BATCH: usize = 256;
+        match &self.0 {
+            Kind::Vectors(cipher) => cipher.encrypt_counters(start, blocks),
+            Kind::Plain(_) => {
+                for (index, batch) in blocks.chunks_mut(BATCH).enumerate() {
+                    write_counters(start.wrapping_add((index * BATCH) as u128), batch);
+                    self.encrypt(batch);
+                }
+            }
         }
     }
 }

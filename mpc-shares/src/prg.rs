@@ -144,7 +144,7 @@ fn keyed(seed: &Seed) -> Box<State> {
 }
 
 /// Overwrites what calls before this one have left on the stack, so many words deep: a key schedule takes fewer than 512, and
-/// the copies of round keys that code of 512 bits works with fewer than 1,024.
+/// the copies of round keys that code works with fewer than 1,024 for vectors of 512 bits, and 256 for those of 256.
 #[inline(never)]
 fn clear_stack<const WORDS: usize>() {
     let mut left = [0u64; WORDS];
@@ -156,21 +156,18 @@ impl Stream {
     /// Writes whole blocks, from a number on.
     fn write(&self, from: u64, blocks: &mut [[u8; BLOCK]]) {
         self.encrypt(from, blocks);
-        clear_stack::<1024>();
+        // Seeds are read in short pieces, so that it matters.
+        if self.cipher.is_narrow() {
+            clear_stack::<256>();
+        } else {
+            clear_stack::<1024>();
+        }
     }
 
     /// As [`write`](Self::write), with copies of round keys left on the stack.
     #[inline(never)]
     fn encrypt(&self, from: u64, blocks: &mut [[u8; BLOCK]]) {
-        let mut counter = self.start.wrapping_add(from.into());
-        // Large batches keep the cipher's pipeline full; small ones keep the counters in the cache.
-        for batch in blocks.chunks_mut(256) {
-            for block in batch.iter_mut() {
-                *block = counter.to_le_bytes();
-                counter = counter.wrapping_add(1);
-            }
-            self.cipher.encrypt(batch);
-        }
+        self.cipher.encrypt_counters(self.start.wrapping_add(from.into()), blocks);
     }
 
     /// Fills `bytes` with a part of one block, from its byte `start` on.

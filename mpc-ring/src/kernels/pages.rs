@@ -1,7 +1,7 @@
-//! Large pages for tables that are read at random places.
+//! Large pages for large buffers.
 
 /// Asks the system for large pages under `memory`, before it is written. Reads at random places of several MiB wait for the addresses
-/// of small pages, of which a processor keeps too few.
+/// of small pages, of which a processor keeps too few; and the system takes longer to give and take back many small ones.
 ///
 /// The contents stay as they are. Where the system has no such pages, or was told to give none, nothing changes.
 ///
@@ -10,7 +10,7 @@
 /// mpc_ring::kernels::prefer_large_pages(&mut table);
 /// assert!(table.iter().all(|&place| place == 0));
 /// ```
-pub fn prefer_large_pages(memory: &mut [u128]) {
+pub fn prefer_large_pages<E>(memory: &mut [E]) {
     /// The smallest pages, at whose borders the system takes an advice.
     const PAGE: usize = 4096;
     let range = memory.as_mut_ptr_range();

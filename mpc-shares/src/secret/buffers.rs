@@ -3,7 +3,11 @@
 
 use alloc::vec;
 use alloc::vec::Vec;
+use mpc_ring::kernels::prefer_large_pages;
 use zeroize::{DefaultIsZeroes, Zeroize};
+
+/// A buffer of so many bytes has several of the system's large pages (2 MiB on x86-64) in it.
+const LARGE_BYTES: usize = 1 << 23;
 
 /// `len` zeros, in a buffer that was retired if there is one.
 pub(crate) fn take<E: DefaultIsZeroes + 'static>(len: usize) -> Vec<E> {
@@ -11,7 +15,11 @@ pub(crate) fn take<E: DefaultIsZeroes + 'static>(len: usize) -> Vec<E> {
     if let Some(buffer) = kept::take(len) {
         return buffer;
     }
-    vec![E::default(); len]
+    let mut buffer = vec![E::default(); len];
+    if len >= LARGE_BYTES / size_of::<E>() {
+        prefer_large_pages(&mut buffer);
+    }
+    buffer
 }
 
 /// Zeroises a buffer, and keeps it for [`take`] if it is large.

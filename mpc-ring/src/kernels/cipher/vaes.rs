@@ -11,7 +11,7 @@ use super::Block;
 use crate::Backend;
 
 cpufeatures::new!(features_256, "aes", "avx2");
-cpufeatures::new!(features_512, "aes", "vaes", "avx512f", "avx512dq");
+cpufeatures::new!(features_512, "aes", "avx2", "vaes", "avx512f", "avx512dq");
 
 /// One before the first round, and one of each round.
 const KEYS: usize = 11;
@@ -19,6 +19,9 @@ const KEYS: usize = 11;
 const LANES: usize = 2;
 /// Vectors in flight: half of the registers, as many as hide the latency of a round.
 const VECTORS: usize = 8;
+/// Blocks whose counters are made before they are encrypted: few enough for the cache. Made between the rounds, they would take the
+/// registers of those.
+const BATCH: usize = 256;
 
 /// Whether the machine has the instructions for vectors, which `cpufeatures` says only of those with 512 bits.
 fn has_vaes() -> bool {
@@ -39,7 +42,7 @@ fn has_vaes() -> bool {
 pub(super) struct RoundKeys {
     keys: [u128; KEYS],
     /// Whether vectors have 512 bits.
-    is_wide: bool,
+    pub(super) is_wide: bool,
 }
 
 impl RoundKeys {
@@ -58,6 +61,14 @@ impl RoundKeys {
     pub(super) fn encrypt(&self, blocks: &mut [Block]) {
         // SAFETY: round keys exist only where the instructions are available, those for 512 bits where they say so.
         unsafe { if self.is_wide { wide::encrypt(&self.keys, blocks) } else { encrypt(&self.keys, blocks) } }
+    }
+
+    pub(super) fn encrypt_counters(&self, start: u128, blocks: &mut [Block]) {
+        for (index, batch) in blocks.chunks_mut(BATCH).enumerate() {
+            // SAFETY: the instructions are available where there are round keys.
+            unsafe { write_counters(start.wrapping_add((index * BATCH) as u128), batch) };
+            self.encrypt(batch);
+        }
     }
 }
 
@@ -94,6 +105,29 @@ fn to_block(vector: __m128i) -> u128 {
     // SAFETY: 16 bytes are written to a block of 16 bytes.
     unsafe { _mm_storeu_si128(core::ptr::from_mut(&mut block).cast(), vector) };
     block
+}
+
+/// As [`write_counters`](super::write_counters).
+#[target_feature(enable = "avx2")]
+fn write_counters(start: u128, blocks: &mut [Block]) {
+    const GROUP: usize = 8 * LANES;
+    let sign = _mm256_set1_epi64x(i64::MIN);
+    let (groups, rest) = blocks.as_chunks_mut::<GROUP>();
+    let mut counter = start;
+    for group in groups {
+        let first = _mm256_broadcastsi128_si256(from_block(counter));
+        for (place, vector) in group.as_chunks_mut::<LANES>().0.iter_mut().enumerate() {
+            let place = (LANES * place) as i64;
+            let sum = _mm256_add_epi64(first, _mm256_set_epi64x(0, place + 1, 0, place));
+            // All ones where a lower half has come past zero, and moved from there to the upper half.
+            let carry = _mm256_cmpgt_epi64(_mm256_xor_si256(first, sign), _mm256_xor_si256(sum, sign));
+            let counters = _mm256_sub_epi64(sum, _mm256_slli_si256::<8>(carry));
+            // SAFETY: 32 bytes are written to an array of 32 bytes.
+            unsafe { _mm256_storeu_si256(vector.as_mut_ptr().cast(), counters) };
+        }
+        counter = counter.wrapping_add(GROUP as u128);
+    }
+    super::write_counters(counter, rest);
 }
 
 #[target_feature(enable = "vaes,avx2")]
