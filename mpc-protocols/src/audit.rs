@@ -325,7 +325,7 @@ impl Compare for Comparison<'_> {
 
 impl Product {
     /// As [`open_all`] takes it.
-    fn run<R: Ring>(&self) -> (usize, u32, impl Fn(Range<usize>, &mut [R]) + Send) {
+    fn run<R: Ring>(&self) -> (usize, u32, impl Fn(Range<usize>, &mut [R]) + Send + Sync) {
         (self.len, self.bits, move |range, block| self.fill(range, block))
     }
 

@@ -171,7 +171,7 @@ pub(crate) async fn open_difference<R: Ring>(
 pub(crate) fn difference<'a, R: Ring>(
     x: &'a ArithmeticShares<R>,
     mask: &'a AtRest<R>,
-) -> impl Fn(Range<usize>, &mut [R]) + Send + use<'a, R> {
+) -> impl Fn(Range<usize>, &mut [R]) + Send + Sync + use<'a, R> {
     |range, differences| {
         mask.read(range.start, differences);
         differences.iter_mut().zip(&x.elements()[range]).for_each(|(place, x)| *place = x.wrapping_sub(*place));

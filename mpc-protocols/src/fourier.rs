@@ -22,8 +22,8 @@ mod series;
 #[cfg(test)]
 mod tests;
 
-use mpc_ring::Ring;
 use mpc_ring::kernels::vectorized;
+use mpc_ring::{Ring, threads};
 use mpc_shares::{ArithmeticShares, SecretVec};
 use mpc_transport::Traffic;
 
@@ -134,13 +134,16 @@ pub async fn evaluate<R: Ring>(
     let constant = if party.is_first() { i128::from(series.constant) << series.circle_bits } else { 0 };
     let (roots, unit) = (Roots::new(series.argument_bits), libm::exp2(series.circle_bits.into()));
     let mut sums = SecretVec::zeros(u.len());
-    let mut block = SecretVec::zeros(POINTS.min(u.len()) * series.elements());
-    for (index, (sums, opened)) in sums.chunks_mut(POINTS).zip(opened.chunks(POINTS)).enumerate() {
-        let block = &mut block[..sums.len() * series.elements()];
-        waves.read(index * POINTS * series.elements(), block);
-        sums.fill(R::from_i128(constant));
-        vectorized(|| add_waves(&roots, unit, opened, block, sums));
-    }
+    let part = threads::part_len(u.len(), POINTS);
+    threads::for_each(sums.chunks_mut(part).enumerate(), |(index, sums)| {
+        let mut waves_read = SecretVec::zeros(POINTS.min(sums.len()) * series.elements());
+        for (block, sums) in sums.chunks_mut(POINTS).enumerate() {
+            let (from, read) = (index * part + block * POINTS, &mut waves_read[..sums.len() * series.elements()]);
+            waves.read(from * series.elements(), read);
+            sums.fill(R::from_i128(constant));
+            vectorized(|| add_waves(&roots, unit, &opened[from..][..sums.len()], read, sums));
+        }
+    });
     truncate(party, &ArithmeticShares::new(u.shape(), sums.into_vec())?, series.guard_bits(), lift).await
 }
 

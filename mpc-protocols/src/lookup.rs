@@ -22,7 +22,7 @@ mod tests;
 
 use alloc::vec::Vec;
 
-use mpc_ring::Ring;
+use mpc_ring::{Ring, threads};
 use mpc_shares::{ArithmeticShares, SecretVec};
 use mpc_transport::Traffic;
 use subtle::Choice;
@@ -56,7 +56,7 @@ pub struct LookupMask<R: Ring> {
     /// a, of which only the low w bits are used.
     mask: AtRest<R>,
     /// 2^m entries of three coefficients for each element.
-    tables: Expansion<R>,
+    tables: Expansion,
     lift: LiftMask<R>,
 }
 
@@ -90,46 +90,39 @@ impl<R: Ring> Deal<R> for LookupMask<R> {
         let Polynomials { layout, coefficients, .. } = shape.table.polynomials(R::BITS)?;
         let masks = dealing.uniform();
         let coefficients: Vec<[R; 3]> = coefficients.iter().map(|c| c.map(R::from_i128)).collect();
-        let mut rotation = Rotation::new(layout, coefficients);
+        let rotation = Rotation { layout, coefficients };
         dealing.expansion(|element, table| rotation.table(masks[element].low_u64(), table)).await?;
         LiftMask::deal(&LiftShape { len: shape.len, bits: layout.result_bits }, dealing).await
     }
 }
 
-/// Rotated tables, one after the other.
+/// The maker of rotated tables.
 struct Rotation<R: Ring> {
     layout: Layout,
     coefficients: Vec<[R; 3]>,
-    rotated: Secret<R>,
-    before: Secret<R>,
 }
 
 impl<R: Ring> Rotation<R> {
-    fn new(layout: Layout, coefficients: Vec<[R; 3]>) -> Self {
-        let zeros = || SecretVec::zeros(layout.elements());
-        Self { layout, coefficients, rotated: zeros(), before: zeros() }
-    }
-
     /// The polynomials in ε for the mask a, rotated by a_hi without an index or a branch that depends on it.
-    fn table(&mut self, mask: u64, table: &mut [R]) {
+    fn table(&self, mask: u64, table: &mut [R]) {
         let Layout { index_bits, segment_bits, .. } = self.layout;
         let offset = mask & u64::low_mask(segment_bits);
         let (alpha, alpha_square) = (R::from_u64(offset), R::from_u128(u128::from(offset) * u128::from(offset)));
-        for (entry, &[c0, c1, c2]) in self.rotated.as_chunks_mut::<3>().0.iter_mut().zip(&self.coefficients) {
+        for (entry, &[c0, c1, c2]) in table.as_chunks_mut::<3>().0.iter_mut().zip(&self.coefficients) {
             let constant = c0.wrapping_sub(c1.wrapping_mul(alpha)).wrapping_add(c2.wrapping_mul(alpha_square));
             *entry = [constant, c1.wrapping_sub((c2 << 1).wrapping_mul(alpha)), c2];
         }
+        let mut before: Secret<R> = SecretVec::zeros(table.len());
         for bit in 0..index_bits {
-            core::mem::swap(&mut self.rotated, &mut self.before);
+            before.copy_from_slice(table);
             // Behind its barrier the compiler does not know of two values only, and so makes no two loops of this one.
             let chosen = Choice::from(((mask >> (segment_bits + bit)) & 1) as u8);
             let by = 3 << bit;
-            let moved = self.before[self.before.len() - by..].iter().chain(self.before.iter());
-            for ((to, &stays), &moves) in self.rotated.iter_mut().zip(self.before.iter()).zip(moved) {
+            let moved = before[before.len() - by..].iter().chain(before.iter());
+            for ((to, &stays), &moves) in table.iter_mut().zip(before.iter()).zip(moved) {
                 *to = R::select(chosen, moves, stays);
             }
         }
-        table.copy_from_slice(&self.rotated);
     }
 }
 
@@ -153,16 +146,19 @@ pub async fn look_up<R: Ring>(
     u: &ArithmeticShares<R>,
     correlation: LookupMask<R>,
 ) -> Result<ArithmeticShares<R>, ProtocolError> {
-    let LookupMask { layout, mask, mut tables, lift } = correlation;
+    let LookupMask { layout, mask, tables, lift } = correlation;
     check_correlation("look_up", "elements", mask.len(), u.len())?;
     let opened = open_masked(party, u.elements(), &mask, layout.argument_bits()).await?;
     let mut values = SecretVec::zeros(u.len());
-    for (value, e) in values.iter_mut().zip(opened.iter()) {
-        let e = e.low_u64();
-        let epsilon = R::from_u64(e & u64::low_mask(layout.segment_bits));
-        let [q0, q1, q2] = tables.next(3 * (e >> layout.segment_bits) as usize);
-        *value = q0.wrapping_add(epsilon.wrapping_mul(q1.wrapping_add(epsilon.wrapping_mul(q2))));
-    }
+    let part = threads::part_len(u.len(), 1);
+    threads::for_each(values.chunks_mut(part).zip(opened.chunks(part)).enumerate(), |(index, (values, opened))| {
+        for (item, (value, e)) in values.iter_mut().zip(opened).enumerate() {
+            let e = e.low_u64();
+            let epsilon = R::from_u64(e & u64::low_mask(layout.segment_bits));
+            let [q0, q1, q2]: [R; 3] = tables.read(index * part + item, 3 * (e >> layout.segment_bits) as usize);
+            *value = q0.wrapping_add(epsilon.wrapping_mul(q1.wrapping_add(epsilon.wrapping_mul(q2))));
+        }
+    });
     truncate(party, &ArithmeticShares::new(u.shape(), values.into_vec())?, layout.guard_bits, lift).await
 }
 

@@ -3,7 +3,7 @@
 use alloc::vec::Vec;
 use core::ops::Range;
 use mpc_ring::kernels::vectorized;
-use mpc_ring::{Ring, packing};
+use mpc_ring::{Ring, packing, threads};
 use mpc_shares::{ArithmeticShares, BinaryShares, SecretVec};
 use mpc_transport::Traffic;
 
@@ -53,14 +53,14 @@ pub(crate) async fn open_with<R: Ring>(
     party: &mut Party,
     len: usize,
     bits: u32,
-    fill: impl Fn(Range<usize>, &mut [R]) + Send,
+    fill: impl Fn(Range<usize>, &mut [R]) + Send + Sync,
 ) -> Result<SecretVec<R>, ProtocolError> {
     check_bits::<R>(bits)?;
     let message = party.message(packing::packed_len(len, bits));
-    vectorized(|| pack_filled(len, bits, &fill, message));
+    pack_filled(len, bits, &fill, message);
     let (own, others) = party.exchange().await?;
     let mut opened = SecretVec::zeros(len);
-    vectorized(|| sum_packed(&mut opened, bits, own, others));
+    sum_packed(&mut opened, bits, own, &others.collect::<Vec<_>>());
     Ok(opened)
 }
 
@@ -81,7 +81,7 @@ pub(crate) async fn open_masked<R: Ring>(
 /// Opens several runs of elements in one message, each modulo a power of two of its own: the number of elements, the bits,
 /// and what fills in this party's shares, as for [`open_with`]. The shares are filled in again when the others' are there, as
 /// the message may be most of what the machine has memory for.
-pub(crate) async fn open_all<R: Ring, F: Fn(Range<usize>, &mut [R]) + Send>(
+pub(crate) async fn open_all<R: Ring, F: Fn(Range<usize>, &mut [R]) + Send + Sync>(
     party: &mut Party,
     runs: Vec<(usize, u32, F)>,
 ) -> Result<Vec<SecretVec<R>>, ProtocolError> {
@@ -118,12 +118,19 @@ pub(crate) fn check_bits<R: Ring>(bits: u32) -> Result<(), ProtocolError> {
 }
 
 /// Packs `len` elements that `fill` writes block by block.
+fn pack_filled<R: Ring>(len: usize, bits: u32, fill: &(impl Fn(Range<usize>, &mut [R]) + Sync), message: &mut [u8]) {
+    let part = threads::part_len(len, BLOCK);
+    let parts = (0..len).step_by(part).zip(message.chunks_mut(packing::packed_len(part, bits)));
+    threads::for_each(parts, |(start, packed)| {
+        vectorized(|| pack_part(start..len.min(start + part), bits, fill, packed));
+    });
+}
+
 #[inline(always)]
-fn pack_filled<R: Ring>(len: usize, bits: u32, fill: &impl Fn(Range<usize>, &mut [R]), message: &mut [u8]) {
+fn pack_part<R: Ring>(part: Range<usize>, bits: u32, fill: &impl Fn(Range<usize>, &mut [R]), packed: &mut [u8]) {
     let mut block = [R::ZERO; BLOCK];
-    let packed = message.chunks_mut(packing::packed_len(BLOCK, bits));
-    for (start, packed) in (0..len).step_by(BLOCK).zip(packed) {
-        let range = start..len.min(start + BLOCK);
+    for (start, packed) in part.clone().step_by(BLOCK).zip(packed.chunks_mut(packing::packed_len(BLOCK, bits))) {
+        let range = start..part.end.min(start + BLOCK);
         let block = &mut block[..range.len()];
         fill(range, block);
         packing::pack(block, bits, packed);
@@ -131,12 +138,21 @@ fn pack_filled<R: Ring>(len: usize, bits: u32, fill: &impl Fn(Range<usize>, &mut
 }
 
 /// The sums of all parties' packed elements modulo 2^`bits`.
+fn sum_packed<R: Ring>(sums: &mut [R], bits: u32, own: &[u8], others: &[&[u8]]) {
+    let part = threads::part_len(sums.len(), BLOCK);
+    let packed_part = packing::packed_len(part, bits);
+    threads::for_each(sums.chunks_mut(part).zip(own.chunks(packed_part)).enumerate(), |(index, (sums, own))| {
+        vectorized(|| sum_part(sums, bits, own, index * packed_part, others));
+    });
+}
+
+/// As [`sum_packed`], of a part that begins at a byte of the others' messages.
 #[inline(always)]
-fn sum_packed<'m, R: Ring>(sums: &mut [R], bits: u32, own: &[u8], others: impl Iterator<Item = &'m [u8]> + Clone) {
+fn sum_part<R: Ring>(sums: &mut [R], bits: u32, own: &[u8], from: usize, others: &[&[u8]]) {
     let packed_block = packing::packed_len(BLOCK, bits);
     for (index, (sums, own)) in sums.chunks_mut(BLOCK).zip(own.chunks(packed_block)).enumerate() {
         packing::unpack(own, bits, sums);
-        add_block(sums, bits, index * packed_block, others.clone());
+        add_block(sums, bits, from + index * packed_block, others.iter().copied());
     }
 }
 

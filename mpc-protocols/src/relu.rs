@@ -3,8 +3,8 @@
 //! From the opened c and β of [`sign`], with α = c − 2^{k−2} and γ = 2^k·(1 − c_top) public,
 //! relu(y) = β·y + (1 − 2β)·d·y is linear in dealt values: y = α − r + γ·r_top and d·y = α·d − d·r + γ·d·r_top.
 
-use mpc_ring::Ring;
-use mpc_ring::kernels::vectorized;
+use mpc_ring::kernels::{Work, vectorized_whole};
+use mpc_ring::{Ring, threads};
 use mpc_shares::{ArithmeticShares, SecretVec};
 use mpc_transport::Traffic;
 
@@ -79,17 +79,22 @@ pub async fn relu<R: Ring>(
 ) -> Result<ArithmeticShares<R>, ProtocolError> {
     let ReluMask { parameters, sign, top, flipped_mask, flipped_top } = correlation;
     let opened = open_sign(party, x.elements(), shift, sign).await?;
-    let dealt = [opened.mask(), opened.flip(), &top, &flipped_mask];
-    let mut blocks = dealt.map(|shares| SecretVec::zeros(BLOCK.min(shares.len())));
+    let (first, dealt) = (party.is_first(), [opened.mask(), opened.flip(), &top, &flipped_mask]);
     let mut results = SecretVec::zeros(x.len());
-    for (index, (results, values)) in results.chunks_mut(BLOCK).zip(opened.opened().chunks(BLOCK)).enumerate() {
-        for (block, shares) in blocks.iter_mut().zip(dealt) {
-            shares.read(index * BLOCK, &mut block[..results.len()]);
+    let part = threads::part_len(x.len(), BLOCK);
+    threads::for_each(results.chunks_mut(part).enumerate(), |(index, results)| {
+        let mut blocks = dealt.map(|_| SecretVec::zeros(BLOCK.min(results.len())));
+        for (block, results) in results.chunks_mut(BLOCK).enumerate() {
+            let from = index * part + block * BLOCK;
+            for (block, shares) in blocks.iter_mut().zip(dealt) {
+                shares.read(from, &mut block[..results.len()]);
+            }
+            flipped_top.read(from, results);
+            let (values, beta) = (&opened.opened()[from..], &opened.flipped()[from / WORD..]);
+            let dealt = blocks.each_ref().map(|block| &block[..]);
+            vectorized_whole(Apply { first, bits: parameters.bits(), opened: values, beta, dealt, results });
         }
-        flipped_top.read(index * BLOCK, results);
-        let beta = &opened.flipped()[index * (BLOCK / WORD)..];
-        vectorized(|| apply(party.is_first(), parameters.bits(), values, beta, &blocks, results));
-    }
+    });
     Ok(ArithmeticShares::new(x.shape(), results.into_vec())?)
 }
 
@@ -97,16 +102,32 @@ pub async fn relu<R: Ring>(
 const WORD: usize = u64::BITS as usize;
 
 /// β·y + (1 − 2β)·d·y in place of d·r_top, from this party's shares of r, d, r_top and d·r.
-#[inline(always)]
-fn apply<R: Ring>(first: bool, bits: u32, opened: &[R], beta: &[u64], dealt: &[SecretVec<R>; 4], results: &mut [R]) {
-    for (word, ((results, opened), &beta)) in results.chunks_mut(WORD).zip(opened.chunks(WORD)).zip(beta).enumerate() {
-        let [mask, flip, top, flipped_mask] = dealt.each_ref().map(|shares| &shares[word * WORD..][..results.len()]);
-        for i in 0..results.len() {
-            let y = lifted(first, opened[i], bits, mask[i], top[i]);
-            let flipped_y = lifted_times_bit(opened[i], bits, flip[i], flipped_mask[i], results[i]);
-            // With β as a mask.
-            let beta = R::from_u64((beta >> i) & 1).wrapping_neg();
-            results[i] = (y & beta).wrapping_add((flipped_y ^ beta).wrapping_sub(beta));
+struct Apply<'a, R> {
+    first: bool,
+    bits: u32,
+    opened: &'a [R],
+    beta: &'a [u64],
+    dealt: [&'a [R]; 4],
+    results: &'a mut [R],
+}
+
+impl<R: Ring> Work for Apply<'_, R> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run(self) {
+        let Self { first, bits, opened, beta, dealt, results } = self;
+        for (word, ((results, opened), &beta)) in
+            results.chunks_mut(WORD).zip(opened.chunks(WORD)).zip(beta).enumerate()
+        {
+            let [mask, flip, top, flipped_mask] = dealt.map(|shares| &shares[word * WORD..][..results.len()]);
+            for i in 0..results.len() {
+                let y = lifted(first, opened[i], bits, mask[i], top[i]);
+                let flipped_y = lifted_times_bit(opened[i], bits, flip[i], flipped_mask[i], results[i]);
+                // With β as a mask.
+                let beta = R::from_u64((beta >> i) & 1).wrapping_neg();
+                results[i] = (y & beta).wrapping_add((flipped_y ^ beta).wrapping_sub(beta));
+            }
         }
     }
 }

@@ -7,7 +7,7 @@
 //! y + 2^{k−2} is zero, so the wrap of c = y + 2^{k−2} + r mod 2^k is r_top·(1 − c_top).
 
 use mpc_ring::kernels::vectorized;
-use mpc_ring::{Ring, packing};
+use mpc_ring::{Ring, packing, threads};
 use mpc_shares::{ArithmeticShares, BinaryShares, SecretVec};
 use mpc_transport::Traffic;
 use serde::Serialize;
@@ -179,17 +179,20 @@ pub async fn truncate<R: Ring>(
     let reduce = TruncateReduce::new(party, bits, shift);
     let opened = reduce.open(party, x.elements(), &mask).await?;
     let mut results = SecretVec::zeros(x.len());
-    let mut masks = SecretVec::zeros(BLOCK.min(x.len()));
-    for (index, (results, opened)) in results.chunks_mut(BLOCK).zip(opened.chunks(BLOCK)).enumerate() {
-        let masks = &mut masks[..results.len()];
-        mask.read(index * BLOCK, masks);
-        top.read(index * BLOCK, results);
-        vectorized(|| {
-            for ((top, &mask), &c) in results.iter_mut().zip(masks.iter()).zip(opened) {
-                *top = lifted(first, c, bits, mask, *top);
-            }
-        });
-    }
+    let part = threads::part_len(x.len(), BLOCK);
+    threads::for_each(results.chunks_mut(part).enumerate(), |(index, results)| {
+        let mut masks = SecretVec::zeros(BLOCK.min(results.len()));
+        for (block, results) in results.chunks_mut(BLOCK).enumerate() {
+            let (from, masks) = (index * part + block * BLOCK, &mut masks[..results.len()]);
+            mask.read(from, masks);
+            top.read(from, results);
+            vectorized(|| {
+                for ((top, &mask), &c) in results.iter_mut().zip(masks.iter()).zip(&opened[from..]) {
+                    *top = lifted(first, c, bits, mask, *top);
+                }
+            });
+        }
+    });
     Ok(ArithmeticShares::new(x.shape(), results.into_vec())?)
 }
 

@@ -36,7 +36,7 @@ pub struct Job {
     pub inferences: usize,
     /// When correlations are drawn.
     pub preprocessing: PreprocessingMode,
-    /// The threads of each process for convolutions.
+    /// The threads that each process computes on.
     pub threads: NonZeroU8,
     /// Whether the model owner computes with its weights in the clear.
     pub owner_computes: bool,

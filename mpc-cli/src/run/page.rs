@@ -232,7 +232,7 @@ fn environment(summary: &Summary, arguments: &RunArguments) -> String {
     let facts = [
         ("program", format!("mpc {}", env!("CARGO_PKG_VERSION"))),
         ("machine", format!("{} on {}, {processors} processors", std::env::consts::OS, std::env::consts::ARCH)),
-        ("threads of a process for convolutions", arguments.threads.to_string()),
+        ("threads of a process", arguments.threads.to_string()),
         ("messages travelled by", word(&summary.transport)),
         ("links imitated", word(&summary.link)),
         ("comparisons", summary.comparisons.clone()),

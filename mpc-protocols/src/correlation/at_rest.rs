@@ -4,7 +4,7 @@
 use core::fmt;
 use core::ops::Range;
 
-use mpc_ring::{Ring, packing};
+use mpc_ring::{Ring, packing, threads};
 use mpc_shares::{ArithmeticShares, BinaryShares, Prg, SecretVec, Stretch};
 
 use super::layout::Field;
@@ -95,7 +95,8 @@ impl<E: Ring> AtRest<E> {
     /// All values, which are read again.
     pub(crate) fn copy(&self) -> SecretVec<E> {
         let mut values = SecretVec::zeros(self.len);
-        self.read(0, &mut values);
+        let part = threads::part_len(self.len, BLOCK);
+        threads::for_each(values.chunks_mut(part).enumerate(), |(index, values)| self.read(index * part, values));
         values
     }
 
@@ -124,12 +125,15 @@ impl<E: Ring> AtRest<E> {
 impl AtRest<u64> {
     /// XORs all words into others.
     pub(crate) fn xor_into(&self, words: &mut [u64]) {
-        let mut own = SecretVec::zeros(words.len().min(BLOCK));
-        for (index, block) in words.chunks_mut(BLOCK).enumerate() {
-            let own = &mut own[..block.len()];
-            self.read(index * BLOCK, own);
-            block.iter_mut().zip(own.iter()).for_each(|(x, &y)| *x ^= y);
-        }
+        let part = threads::part_len(words.len(), BLOCK);
+        threads::for_each(words.chunks_mut(part).enumerate(), |(index, words)| {
+            let mut own = SecretVec::zeros(words.len().min(BLOCK));
+            for (block, words) in words.chunks_mut(BLOCK).enumerate() {
+                let own = &mut own[..words.len()];
+                self.read(index * part + block * BLOCK, own);
+                words.iter_mut().zip(own.iter()).for_each(|(x, &y)| *x ^= y);
+            }
+        });
     }
 }
 

@@ -3,17 +3,16 @@
 use alloc::boxed::Box;
 use alloc::vec;
 use alloc::vec::Vec;
-use core::mem;
 use core::pin::Pin;
 
 use mpc_ring::kernels::vectorized;
-use mpc_ring::{Ring, packing};
-use mpc_shares::{Prg, SecretVec, Seed};
+use mpc_ring::{Ring, packing, threads};
+use mpc_shares::{Prg, SecretVec, Seed, Stretch};
 use mpc_transport::{Connection, Link};
 
 use super::at_rest::BLOCK;
 use super::fields::Correlation;
-use super::layout::{CORRECTION_FRAME_BYTES, Field, Form, Layout, Origin};
+use super::layout::{Field, Form, Layout, Origin};
 use crate::ProtocolError;
 use crate::bilinear::FixedRight;
 
@@ -88,8 +87,8 @@ pub(crate) struct Dealing<'a, R: Ring> {
     apart: Vec<Prg>,
     own: Prg,
     corrections: Corrections<'a>,
-    /// The frame sent last.
-    frame: Secret<u8>,
+    /// The frames made last, a few for each thread.
+    frames: Secret<u8>,
     /// The weight masks of a model, in the order in which they were set up.
     pub(crate) weight_masks: &'a mut Vec<FixedRight<R>>,
     /// The mask of the last layer's input.
@@ -124,7 +123,7 @@ impl<'a, R: Ring> Dealing<'a, R> {
             apart,
             own: Prg::new(own),
             corrections,
-            frame: SecretVec::zeros(CORRECTION_FRAME_BYTES),
+            frames: SecretVec::zeros(0),
             weight_masks,
             input_mask: SecretVec::zeros(0),
             fields: Vec::new().into_iter(),
@@ -162,31 +161,39 @@ impl<'a, R: Ring> Dealing<'a, R> {
 
     /// Random elements of the dealer's own.
     pub(crate) fn random(&mut self, len: usize) -> Secret<R> {
+        let own = self.own.set_aside(len * R::BYTES);
         let mut elements = SecretVec::zeros(len);
-        R::fill_random(&mut elements, &mut self.own);
+        let part = threads::part_len(len, BLOCK);
+        threads::for_each(elements.chunks_mut(part).enumerate(), |(index, elements)| {
+            R::fill_random(elements, &mut own.reader(index * part * R::BYTES));
+        });
         elements
     }
 
     /// The next field: the sum of every party's uniform share.
     pub(crate) fn uniform(&mut self) -> Secret<R> {
-        let len = self.field().len;
-        self.combine(len, R::wrapping_add)
+        self.combine(R::wrapping_add)
     }
 
     /// The next field: the XOR of every party's uniform words.
     pub(crate) fn uniform_words(&mut self) -> Secret<u64> {
-        let len = self.field().len;
-        self.combine(len, |x, y| x ^ y)
+        self.combine(|x, y| x ^ y)
     }
 
-    fn combine<E: Ring>(&mut self, len: usize, operation: impl Fn(E, E) -> E) -> Secret<E> {
+    fn combine<E: Ring>(&mut self, operation: impl Fn(E, E) -> E + Sync) -> Secret<E> {
+        let len = self.field().len;
+        let first = self.generators[0].set_aside(len * E::BYTES);
+        let others = set_aside::<E>(&mut self.generators[1..], len);
         let mut total = SecretVec::zeros(len);
-        let mut share = SecretVec::zeros(len.min(BLOCK));
-        let (last, others) = split_last(&mut self.generators);
-        for part in total.chunks_mut(BLOCK) {
-            E::fill_random(part, last);
-            apply_shares(others, part, &mut share, &operation);
-        }
+        let part = threads::part_len(len, BLOCK);
+        threads::for_each(total.chunks_mut(part).enumerate(), |(index, total)| {
+            let mut share = SecretVec::zeros(total.len().min(BLOCK));
+            for (block, total) in total.chunks_mut(BLOCK).enumerate() {
+                let from = index * part + block * BLOCK;
+                E::fill_random(total, &mut first.reader(from * E::BYTES));
+                apply_shares(&others, from, total, &mut share, &operation);
+            }
+        });
         total
     }
 
@@ -197,18 +204,19 @@ impl<'a, R: Ring> Dealing<'a, R> {
     }
 
     /// As [`dealt`](Self::dealt), of values that are made block by block, so that they stay in the cache: `fill` writes those
-    /// from a position on, a multiple of `block`.
+    /// from a position on, a multiple of `block`. Threads take blocks in any order.
     pub(crate) async fn dealt_by(
         &mut self,
         block: usize,
-        fill: impl FnMut(usize, &mut [R]) + Send,
+        fill: impl Fn(usize, &mut [R]) + Send + Sync,
     ) -> Result<(), ProtocolError> {
         let field = self.field();
         let others = match field.origin {
             Origin::DealtApart => &mut self.apart,
-            Origin::Uniform | Origin::Dealt => split_last(&mut self.generators).1,
+            Origin::Uniform | Origin::Dealt => without_last(&mut self.generators),
         };
-        correct(field, block, &mut self.corrections, &mut self.frame, others, R::wrapping_sub, fill).await
+        let shares = set_aside::<R>(others, field.len);
+        self.correct(field, block, shares, R::wrapping_sub, fill).await
     }
 
     /// Makes `words` the XOR of the parties' shares of the next field.
@@ -221,98 +229,136 @@ impl<'a, R: Ring> Dealing<'a, R> {
     pub(crate) async fn dealt_words_by(
         &mut self,
         block: usize,
-        fill: impl FnMut(usize, &mut [u64]) + Send,
+        fill: impl Fn(usize, &mut [u64]) + Send + Sync,
     ) -> Result<(), ProtocolError> {
         let field = self.field();
-        let (_, others) = split_last(&mut self.generators);
-        correct(field, block, &mut self.corrections, &mut self.frame, others, |x, y| x ^ y, fill).await
+        let shares = set_aside::<u64>(without_last(&mut self.generators), field.len);
+        self.correct(field, block, shares, |x, y| x ^ y, fill).await
     }
 
     /// Makes the items that `fill` writes, by their index, the sum of the parties' shares of the next field; the others'
     /// shares are expansions of seeds of their own.
     pub(crate) async fn expansion(
         &mut self,
-        mut fill: impl FnMut(usize, &mut [R]) + Send,
+        fill: impl Fn(usize, &mut [R]) + Send + Sync,
     ) -> Result<(), ProtocolError> {
         let field = self.field();
         let Form::Packed { item } = field.form else { unreachable!("{field:?} is dealt as items") };
-        let (_, others) = split_last(&mut self.generators);
-        let mut others: Vec<_> = others.iter_mut().map(|generator| Prg::new(generator.seed())).collect();
+        let others = without_last(&mut self.generators).iter_mut();
+        let shares = others.map(|generator| Prg::new(generator.seed()).set_aside(field.len * R::BYTES)).collect();
         let fill = |from: usize, values: &mut [R]| fill(from / item, values);
-        correct(field, item, &mut self.corrections, &mut self.frame, &mut others, R::wrapping_sub, fill).await
+        self.correct(field, item, shares, R::wrapping_sub, fill).await
+    }
+
+    /// Sends the last party what the others' shares lack of a field, whose values `fill` writes block by block: those of a frame
+    /// for each thread at a time.
+    async fn correct<E: Ring>(
+        &mut self,
+        field: Field,
+        block: usize,
+        shares: Vec<Stretch>,
+        without: impl Fn(E, E) -> E + Sync,
+        fill: impl Fn(usize, &mut [E]) + Sync,
+    ) -> Result<(), ProtocolError> {
+        if field.bits == 0 {
+            // No bit of the shares matters.
+            return Ok(());
+        }
+        let block = block.clamp(1, field.len.max(1));
+        let window = (field.frame_len() / block).max(1) * threads::count() * block;
+        let room = field.packed_bytes(field.frame_len() + ROOM * window.min(field.len));
+        if self.frames.len() < room {
+            self.frames = SecretVec::zeros(room);
+        }
+        let mut frames = Frames {
+            field,
+            corrections: &mut self.corrections,
+            last: shares.len(),
+            bytes: &mut self.frames,
+            begin: 0,
+            filled: 0,
+        };
+        let mut scratch: Vec<_> = (0..threads::count()).map(|_| [block; 2].map(Secret::zeros)).collect();
+        for from in (0..field.len).step_by(window) {
+            let len = window.min(field.len - from);
+            let part = threads::part_len(len, block);
+            let packed = frames.room(len).chunks_mut(field.packed_bytes(part)).zip(&mut scratch).enumerate();
+            threads::for_each(packed, |(index, (packed, [values, share]))| {
+                let mut from = from + index * part;
+                for packed in packed.chunks_mut(field.packed_bytes(block)) {
+                    let values = &mut values[..block.min(field.len - from)];
+                    fill(from, values);
+                    apply_shares(&shares, from, values, share, &without);
+                    packing::pack(values, field.bits, packed);
+                    from += block;
+                }
+            });
+            frames.send_full().await?;
+        }
+        frames.send_last().await
     }
 }
 
-/// The last party's generator, and the others'.
-fn split_last(generators: &mut [Prg]) -> (&mut Prg, &mut [Prg]) {
-    generators.split_last_mut().unwrap_or_else(|| unreachable!("there are two parties or more"))
+/// All generators but the last party's.
+fn without_last(generators: &mut [Prg]) -> &mut [Prg] {
+    generators.split_last_mut().unwrap_or_else(|| unreachable!("there are two parties or more")).1
 }
 
-/// Sends the last party what the others' shares lack of a field, whose values `fill` writes block by block.
-async fn correct<E: Ring>(
-    field: Field,
-    block: usize,
-    corrections: &mut Corrections<'_>,
-    frame: &mut [u8],
-    others: &mut [Prg],
-    without: impl Fn(E, E) -> E,
-    mut fill: impl FnMut(usize, &mut [E]),
-) -> Result<(), ProtocolError> {
-    if field.bits == 0 {
-        // No bit of the shares matters.
-        others.iter_mut().for_each(|generator| drop(generator.set_aside(field.len * E::BYTES)));
-        return Ok(());
-    }
-    let block = block.clamp(1, field.len.max(1));
-    let (mut values, mut share) = (Secret::zeros(block), Secret::zeros(block));
-    let mut frame = Frame { field, corrections, last: others.len(), bytes: frame, filled: 0 };
-    for from in (0..field.len).step_by(block) {
-        let values = &mut values[..block.min(field.len - from)];
-        fill(from, values);
-        apply_shares(others, values, &mut share, &without);
-        frame.append(values).await?;
-    }
-    frame.send().await
+/// The next values of each generator.
+fn set_aside<E: Ring>(generators: &mut [Prg], len: usize) -> Vec<Stretch> {
+    generators.iter_mut().map(|generator| generator.set_aside(len * E::BYTES)).collect()
 }
 
-/// The frame of a field that is being filled.
-struct Frame<'a, 'c> {
+/// Room for so many windows, so that the values that wait for the rest of their frame rarely move to the front.
+const ROOM: usize = 4;
+
+/// The packed values of a field that wait to be sent, frame by frame.
+struct Frames<'a, 'c> {
     field: Field,
     corrections: &'a mut Corrections<'c>,
     last: usize,
     bytes: &'a mut [u8],
-    /// The number of values in it.
+    /// The byte where the values that wait begin, and their number.
+    begin: usize,
     filled: usize,
 }
 
-impl Frame<'_, '_> {
-    /// Appends values, and sends each frame that is full.
-    async fn append<E: Ring>(&mut self, mut values: &[E]) -> Result<(), ProtocolError> {
-        let field = self.field;
-        while !values.is_empty() {
-            let (now, later) = values.split_at(values.len().min(field.frame_len() - self.filled));
-            let from = field.packed_bytes(self.filled);
-            packing::pack(now, field.bits, &mut self.bytes[from..][..field.packed_bytes(now.len())]);
-            self.filled += now.len();
-            if self.filled == field.frame_len() {
-                self.send().await?;
-            }
-            values = later;
+impl Frames<'_, '_> {
+    /// The place of the next values, which begins at a byte.
+    fn room(&mut self, len: usize) -> &mut [u8] {
+        let waiting = self.field.packed_bytes(self.filled);
+        self.filled += len;
+        let all = self.field.packed_bytes(self.filled);
+        if self.begin + all > self.bytes.len() {
+            self.bytes.copy_within(self.begin..self.begin + waiting, 0);
+            self.begin = 0;
+        }
+        &mut self.bytes[self.begin..][waiting..all]
+    }
+
+    /// Sends each frame that is full.
+    async fn send_full(&mut self) -> Result<(), ProtocolError> {
+        while self.filled >= self.field.frame_len() {
+            self.send(self.field.frame_len()).await?;
         }
         Ok(())
     }
 
-    /// Sends what is in it, if anything is.
-    async fn send(&mut self) -> Result<(), ProtocolError> {
-        let filled = mem::take(&mut self.filled);
-        if filled == 0 {
-            return Ok(());
-        }
-        let frame = &self.bytes[..self.field.packed_bytes(filled)];
+    /// Sends what is left, if anything is.
+    async fn send_last(mut self) -> Result<(), ProtocolError> {
+        if self.filled > 0 { self.send(self.filled).await } else { Ok(()) }
+    }
+
+    /// Sends so many values.
+    async fn send(&mut self, len: usize) -> Result<(), ProtocolError> {
+        let frame = &self.bytes[self.begin..][..self.field.packed_bytes(len)];
         match self.corrections {
-            Corrections::Sent(link) => send(link, self.last, frame).await,
-            Corrections::Compared(by) => by.take(&self.field, filled, frame),
+            Corrections::Sent(link) => send(link, self.last, frame).await?,
+            Corrections::Compared(by) => by.take(&self.field, len, frame)?,
         }
+        self.begin += frame.len();
+        self.filled -= len;
+        Ok(())
     }
 }
 
@@ -321,11 +367,17 @@ pub(super) async fn send(link: &mut Link, party: usize, frame: &[u8]) -> Result<
     link.send(frame).await.map_err(|source| ProtocolError::DealerLink { party, source })
 }
 
-/// Applies every generator's next shares to `values`.
-fn apply_shares<R: Ring>(generators: &mut [Prg], values: &mut [R], share: &mut [R], operation: impl Fn(R, R) -> R) {
+/// Applies all shares from a position on to `values`.
+fn apply_shares<E: Ring>(
+    shares: &[Stretch],
+    from: usize,
+    values: &mut [E],
+    share: &mut [E],
+    operation: impl Fn(E, E) -> E,
+) {
     let share = &mut share[..values.len()];
-    for generator in generators {
-        R::fill_random(share, generator);
+    for stretch in shares {
+        E::fill_random(share, &mut stretch.reader(from * E::BYTES));
         vectorized(|| values.iter_mut().zip(share.iter()).for_each(|(x, &y)| *x = operation(*x, y)));
     }
 }

@@ -159,7 +159,7 @@ impl<R: Ring> Fields<R> {
     }
 
     /// Dealt items of `item` elements, modulo 2^`bits`, a multiple of 8, that are expanded as they are read.
-    pub(crate) fn expansion(&mut self, items: usize, item: usize, bits: u32) -> Expansion<R> {
+    pub(crate) fn expansion(&mut self, items: usize, item: usize, bits: u32) -> Expansion {
         let field = Field::packed::<R>(items, item, bits);
         let Values::Items(packed) = self.next(field) else { unreachable!("{field:?} was made") };
         Expansion::new(packed, item, bits)
@@ -218,7 +218,7 @@ impl<R: Ring> Share for Made<R> {
         match &mut self.values {
             Values::Elements(elements) => elements.set_aside(generator),
             Values::Words(words) => words.set_aside(generator),
-            Values::Items(packed) => *packed = Packed::seed(generator),
+            Values::Items(packed) => *packed = Packed::seed::<R>(generator, self.field.len),
         }
     }
 

@@ -1,14 +1,14 @@
 //! Large dealt shares that are not expanded before they are needed.
 
 use mpc_ring::{Ring, packing};
-use mpc_shares::{Prg, SecretVec};
+use mpc_shares::{Prg, SecretVec, Stretch};
 
 use super::layout::Field;
 
 /// A packed share as it was made: a seed at all parties but the last, and the dealer's bytes there.
 #[derive(Debug)]
 pub(crate) enum Packed {
-    Seed(Prg),
+    Seed(Stretch),
     Bytes(SecretVec<u8>),
 }
 
@@ -18,9 +18,9 @@ impl Packed {
         Self::Bytes(SecretVec::zeros(0))
     }
 
-    /// The share that is expanded from the generator's next seed.
-    pub(super) fn seed(generator: &mut Prg) -> Self {
-        Self::Seed(Prg::new(generator.seed()))
+    /// The share of `len` elements that is expanded from the generator's next seed.
+    pub(super) fn seed<R: Ring>(generator: &mut Prg, len: usize) -> Self {
+        Self::Seed(Prg::new(generator.seed()).set_aside(len * R::BYTES))
     }
 
     /// The place of all the bytes of a field.
@@ -34,37 +34,32 @@ impl Packed {
     }
 }
 
-/// A share of items of several elements each. Of each item a few elements in a row are read, item after item.
-pub(crate) struct Expansion<R: Ring> {
+/// A share of items of several elements each, of which a few in a row are read.
+pub(crate) struct Expansion {
     bits: u32,
     packed: Packed,
-    /// One expanded item.
-    item: SecretVec<R>,
-    /// The number of items read.
-    read: usize,
+    /// The elements of an item.
+    item: usize,
 }
 
-impl<R: Ring> Expansion<R> {
+impl Expansion {
     /// The share of items of `item` elements in `bits` bits, a multiple of 8.
     pub(crate) fn new(packed: Packed, item: usize, bits: u32) -> Self {
-        Self { bits, packed, item: SecretVec::zeros(item), read: 0 }
+        Self { bits, packed, item }
     }
 
-    /// `N` elements of the next item, from the public position `start`.
-    pub(crate) fn next<const N: usize>(&mut self, start: usize) -> [R; N] {
+    /// `N` elements of an item, from the public position `start`.
+    pub(crate) fn read<R: Ring, const N: usize>(&self, item: usize, start: usize) -> [R; N] {
         let mut elements = [R::ZERO; N];
-        match &mut self.packed {
-            Packed::Seed(generator) => {
-                R::fill_random(&mut self.item, generator);
-                elements.copy_from_slice(&self.item[start..start + N]);
-            }
+        let from = item * self.item + start;
+        match &self.packed {
+            Packed::Seed(stretch) => R::fill_random(&mut elements, &mut stretch.reader(from * R::BYTES)),
             Packed::Bytes(bytes) => {
                 let bytes_per_element = self.bits as usize / 8;
-                let from = (self.read * self.item.len() + start) * bytes_per_element;
-                packing::unpack(&bytes[from..][..N * bytes_per_element], self.bits, &mut elements);
+                let bytes = &bytes[from * bytes_per_element..][..N * bytes_per_element];
+                packing::unpack(bytes, self.bits, &mut elements);
             }
         }
-        self.read += 1;
         elements
     }
 }

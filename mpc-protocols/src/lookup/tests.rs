@@ -20,7 +20,7 @@ impl Exhaustive for Small {
         let last = u64::from(layout.multiplier) * layout.span;
         assert!(last < (1 << w) - (1 << segment), "a segment to spare");
         let in_ring = coefficients.iter().map(|c| c.map(R::from_i128)).collect();
-        let mut rotation = Rotation::<R>::new(layout, in_ring);
+        let rotation = Rotation::<R> { layout, coefficients: in_ring };
         let mut entries = vec![R::ZERO; layout.elements()];
         let scale = libm::exp2(f64::from(bits + layout.guard_bits));
         for mask in 0..1u64 << w {

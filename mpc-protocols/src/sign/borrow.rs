@@ -2,59 +2,102 @@
 
 use alloc::vec;
 
-use mpc_ring::kernels::vectorized;
+use mpc_ring::kernels::{Work, vectorized_whole};
+use mpc_ring::threads;
 use zeroize::Zeroize;
 
 use super::chain::{Factor, Level, Placed};
 use super::monomials::{DealtMonomials, LANES, Monomials, PART, lanes};
+use super::tables::of_each_part;
 
 /// A polynomial's coefficients, by set.
 type Coefficients = [[u64; LANES]];
 
-/// Calls `evaluate` with the monomials of up to [`PART`] words at a time, the first word, and room for coefficients.
+/// Some words of a level that are evaluated, up to [`PART`].
+pub(super) struct Evaluated<'a, 'p> {
+    pub(super) monomials: &'a Monomials,
+    pub(super) coefficients: &'a mut Coefficients,
+    /// The first word.
+    pub(super) from: usize,
+    /// The words of a part in every plane of the results, and where these words are among them.
+    planes: &'a mut [&'p mut [u64]],
+    place: usize,
+}
+
+impl Evaluated<'_, '_> {
+    /// Writes words of a plane of the results, from a place on.
+    #[inline(always)]
+    pub(super) fn put(&mut self, plane: usize, at: usize, len: usize, value: [u64; LANES]) {
+        self.planes[plane][self.place + at..][..len].copy_from_slice(&value[..len]);
+    }
+}
+
+/// Calls `evaluate` for all words of a level, to fill planes of as many.
 pub(super) fn by_parts(
     dealt: &DealtMonomials,
     level: &Level,
-    mut evaluate: impl FnMut(&Monomials, usize, &mut Coefficients),
+    planes: &mut [u64],
+    evaluate: impl Fn(Evaluated<'_, '_>) + Sync,
 ) {
     let words = dealt.words();
-    let mut coefficients = vec![[0u64; LANES]; level.subsets()];
-    let mut monomials = Monomials::zeros(words.min(PART), level);
-    for from in (0..words).step_by(PART) {
-        if words - from < monomials.words() {
-            monomials = Monomials::zeros(words - from, level);
+    let part = threads::part_len(64 * words, 64 * PART) / 64;
+    threads::for_each(of_each_part(planes, words, part).into_iter().enumerate(), |(index, mut planes)| {
+        let mut coefficients = vec![[0u64; LANES]; level.subsets()];
+        let begin = index * part;
+        let end = words.min(begin + part);
+        let mut monomials = Monomials::zeros((end - begin).min(PART), level);
+        for from in (begin..end).step_by(PART) {
+            if end - from < monomials.words() {
+                monomials = Monomials::zeros(end - from, level);
+            }
+            monomials.read(dealt, from);
+            let (coefficients, place) = (&mut coefficients[..], from - begin);
+            evaluate(Evaluated { monomials: &monomials, coefficients, from, planes: &mut planes, place });
         }
-        monomials.read(dealt, from);
-        evaluate(&monomials, from, &mut coefficients);
-    }
-    coefficients.as_flattened_mut().zeroize();
+        coefficients.as_flattened_mut().zeroize();
+    });
 }
 
 /// This party's shares of lt and, but for the lowest one, of eq of each chain, as planes: from all opened lt_i ⊕ ρ_i, then
 /// eq_j ⊕ σ_j. Of the last level they are the borrow t = ⊕_i lt_i·Π_{j>i} eq_j.
 pub(super) fn results(opened: &[u64], dealt: &DealtMonomials, level: &Level, first: bool, results: &mut [u64]) {
-    let words = dealt.words();
-    by_parts(dealt, level, |monomials, from, coefficients| {
-        vectorized(|| {
-            for block in 0..monomials.words().div_ceil(LANES) {
-                let at = from + block * LANES;
-                let len = LANES.min(words - at);
-                let opened = |plane: usize| lanes(&opened[plane * words + at..][..len]);
-                let dealt = |factor: Factor| lanes(monomials.block(factor, block));
-                for (index, &placed) in level.chains.iter().enumerate() {
-                    let mut put = |plane: usize, value: [u64; LANES]| {
-                        results[plane * words + at..][..len].copy_from_slice(&value[..len]);
-                    };
-                    let equal = |place: usize| opened(level.less + placed.equal + place);
-                    let less = |part: usize| opened(placed.less + part);
-                    put(index, less_of_chain(placed, &dealt, less, equal, first, coefficients));
-                    if index > 0 {
-                        put(level.chains.len() + index - 1, all_equal(placed, &dealt, equal, first, coefficients));
-                    }
+    by_parts(dealt, level, results, |evaluated| {
+        vectorized_whole(Results { evaluated, opened, words: dealt.words(), level, first });
+    });
+}
+
+struct Results<'a, 'p> {
+    evaluated: Evaluated<'a, 'p>,
+    opened: &'a [u64],
+    words: usize,
+    level: &'a Level,
+    first: bool,
+}
+
+impl Work for Results<'_, '_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run(self) {
+        let Self { mut evaluated, opened, words, level, first } = self;
+        let (monomials, from) = (evaluated.monomials, evaluated.from);
+        for block in 0..monomials.words().div_ceil(LANES) {
+            let at = block * LANES;
+            let len = LANES.min(monomials.words() - at);
+            let opened = |plane: usize| lanes(&opened[plane * words + from + at..][..len]);
+            let dealt = |factor: Factor| lanes(monomials.block(factor, block));
+            for (index, &placed) in level.chains.iter().enumerate() {
+                let equal = |place: usize| opened(level.less + placed.equal + place);
+                let less = |part: usize| opened(placed.less + part);
+                let value = less_of_chain(placed, &dealt, less, equal, first, evaluated.coefficients);
+                evaluated.put(index, at, len, value);
+                if index > 0 {
+                    let value = all_equal(placed, &dealt, equal, first, evaluated.coefficients);
+                    evaluated.put(level.chains.len() + index - 1, at, len, value);
                 }
             }
-        });
-    });
+        }
+    }
 }
 
 /// lt = ⊕_i lt_i·Π_{j>i} eq_j of a chain.

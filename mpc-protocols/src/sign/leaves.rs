@@ -3,11 +3,11 @@
 //! Of a bit of r, lt_s = ¬c_s·r_s and eq_s = ¬c_s ⊕ r_s. So the leaf's are polynomials in the public ¬c_s, whose monomials are
 //! products of the r_s: lt = ⊕_s ¬c_s·r_s·Π_{j>s} (¬c_j ⊕ r_j), and eq = Π_j (¬c_j ⊕ r_j).
 
-use mpc_ring::kernels::vectorized;
+use mpc_ring::kernels::{Work, vectorized_whole};
 use mpc_ring::{Ring, bitslice};
 use mpc_shares::SecretVec;
 
-use super::borrow::{all_equal, by_parts, evaluate};
+use super::borrow::{Evaluated, all_equal, by_parts, evaluate};
 use super::chain::{Factor, Level, Placed};
 use super::monomials::{DealtMonomials, LANES, PART, lanes};
 use super::parameters::SignParameters;
@@ -24,32 +24,45 @@ pub(super) fn read_bits<R: Ring>(
     planes: &mut [u64],
 ) {
     let level = Level::new(parameters.variant().leaf_chains(parameters.bits()));
-    let words = dealt.words();
-    let leaves = level.chains.len();
-    let mut bits = SecretVec::zeros(level.equal * words.min(PART));
-    by_parts(dealt, &level, |monomials, from, coefficients| {
-        let bits = &mut bits[..level.equal * monomials.words()];
-        let elements = &opened[64 * from..];
-        bitslice::to_planes(&elements[..elements.len().min(ELEMENTS)], level.equal as u32, bits);
-        vectorized(|| {
-            for block in 0..monomials.words().div_ceil(LANES) {
-                let at = block * LANES;
-                let len = LANES.min(monomials.words() - at);
-                let bit = |place: usize| lanes(&bits[place * monomials.words() + at..][..len]).map(|word| !word);
-                let dealt = |factor: Factor| lanes(monomials.block(factor, block));
-                for (leaf, &placed) in level.chains.iter().enumerate() {
-                    let mut put = |plane: usize, value: [u64; LANES]| {
-                        planes[plane * words + from + at..][..len].copy_from_slice(&value[..len]);
-                    };
-                    let bit = |place: usize| bit(placed.equal + place);
-                    put(leaf, less_of_bits(placed, &dealt, bit, coefficients));
-                    if leaf > 0 {
-                        put(leaves + leaf - 1, all_equal(placed, &dealt, bit, first, coefficients));
-                    }
+    by_parts(dealt, &level, planes, |evaluated| {
+        let mut bits = SecretVec::zeros(level.equal * evaluated.monomials.words());
+        let elements = &opened[64 * evaluated.from..];
+        bitslice::to_planes(&elements[..elements.len().min(ELEMENTS)], level.equal as u32, &mut bits);
+        vectorized_whole(AtLeaves { evaluated, bits: &bits, level: &level, first });
+    });
+}
+
+struct AtLeaves<'a, 'p> {
+    evaluated: Evaluated<'a, 'p>,
+    /// The bits of c, as planes.
+    bits: &'a [u64],
+    level: &'a Level,
+    first: bool,
+}
+
+impl Work for AtLeaves<'_, '_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run(self) {
+        let Self { mut evaluated, bits, level, first } = self;
+        let monomials = evaluated.monomials;
+        for block in 0..monomials.words().div_ceil(LANES) {
+            let at = block * LANES;
+            let len = LANES.min(monomials.words() - at);
+            let bit = |place: usize| lanes(&bits[place * monomials.words() + at..][..len]).map(|word| !word);
+            let dealt = |factor: Factor| lanes(monomials.block(factor, block));
+            for (leaf, &placed) in level.chains.iter().enumerate() {
+                let bit = |place: usize| bit(placed.equal + place);
+                let value = less_of_bits(placed, &dealt, bit, evaluated.coefficients);
+                evaluated.put(leaf, at, len, value);
+                if leaf > 0 {
+                    let value = all_equal(placed, &dealt, bit, first, evaluated.coefficients);
+                    evaluated.put(level.chains.len() + leaf - 1, at, len, value);
                 }
             }
-        });
-    });
+        }
+    }
 }
 
 /// lt of a leaf, from its ¬c_s.

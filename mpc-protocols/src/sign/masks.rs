@@ -4,7 +4,7 @@ use alloc::vec::Vec;
 use core::hint::black_box;
 
 use mpc_ring::Ring;
-use mpc_ring::kernels::vectorized;
+use mpc_ring::kernels::{Work, vectorized, vectorized_whole};
 use mpc_shares::SecretVec;
 
 use super::chain::Level;
@@ -131,19 +131,35 @@ pub(crate) async fn deal_flipped<R: Ring>(
     flip: &[u64],
     bits: u32,
 ) -> Result<(), ProtocolError> {
-    let masks = |from: usize, values: &mut [R]| vectorized(|| chosen(flip, from, values, &mask[from..], 0));
+    let masks =
+        |from: usize, values: &mut [R]| vectorized_whole(Chosen { flip, from, products: values, mask, shift: 0 });
     dealing.dealt_by(BLOCK, masks).await?;
-    let tops = |from: usize, values: &mut [R]| vectorized(|| chosen(flip, from, values, &mask[from..], bits - 1));
+    let tops = |from: usize, values: &mut [R]| {
+        vectorized_whole(Chosen { flip, from, products: values, mask, shift: bits - 1 })
+    };
     dealing.dealt_by(BLOCK, tops).await
 }
 
 /// d·⌊r / 2^`shift`⌋ for each element from position `from` on, a multiple of 64; the bits d are 64 elements a word.
-#[inline(always)]
-fn chosen<R: Ring>(flip: &[u64], from: usize, products: &mut [R], mask: &[R], shift: u32) {
-    unpack_bits(flip, from, products);
-    // Behind the barrier the compiler does not know of two values only, and so makes no branch of them.
-    for (product, &r) in black_box(products).iter_mut().zip(mask) {
-        *product = product.wrapping_neg() & (r >> shift);
+struct Chosen<'a, R> {
+    flip: &'a [u64],
+    from: usize,
+    products: &'a mut [R],
+    mask: &'a [R],
+    shift: u32,
+}
+
+impl<R: Ring> Work for Chosen<'_, R> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run(self) {
+        let Self { flip, from, products, mask, shift } = self;
+        unpack_bits(flip, from, products);
+        // Behind the barrier the compiler does not know of two values only, and so makes no branch of them.
+        for (product, &r) in black_box(products).iter_mut().zip(&mask[from..]) {
+            *product = product.wrapping_neg() & (r >> shift);
+        }
     }
 }
 

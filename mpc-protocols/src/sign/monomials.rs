@@ -1,6 +1,8 @@
 //! Random bits as planes, and the products of them that were dealt.
 
-use mpc_ring::kernels::vectorized;
+use alloc::vec::Vec;
+
+use mpc_ring::kernels::{Work, vectorized_whole};
 use mpc_ring::{Ring, packing};
 use mpc_shares::SecretVec;
 
@@ -72,33 +74,59 @@ impl RandomBits {
         level: &Level,
         dealing: &mut Dealing<'_, R>,
     ) -> Result<(), ProtocolError> {
-        let factors = level.factors();
-        let mut monomials = Monomials::zeros(self.words.min(PART), level);
+        let place = |factor| match factor {
+            Factor::LessBit(index) => index,
+            Factor::EqualBit(index) => level.less + index,
+            Factor::Product(index) => level.less + level.equal + index,
+        };
+        let factors: Vec<_> = level.factors().into_iter().map(|factors| factors.map(place)).collect();
         let products = |from: usize, products: &mut [u64]| {
-            let (first, words) = (from / level.products, products.len() / level.products);
-            if words < monomials.words {
-                monomials = Monomials::zeros(words, level);
-            }
-            self.copy(first, &mut monomials);
-            vectorized(|| monomials.fill_products(&factors));
-            products.copy_from_slice(&monomials.products);
+            let mut values = SecretVec::zeros((level.less + level.equal + level.products) * LANES);
+            let (values, first) = (values.as_chunks_mut().0, from / level.products);
+            vectorized_whole(Products { bits: self, factors: &factors, first, values, products });
         };
         dealing.dealt_words_by(level.products * PART, products).await
     }
+}
 
-    /// Copies as many words as there is room for, from the word `first` on.
-    fn copy(&self, first: usize, monomials: &mut Monomials) {
-        let words = monomials.words;
-        let all = [(&mut monomials.less_bits, &self.less), (&mut monomials.equal_bits, &self.equal)];
-        for (part, planes) in all {
-            for (part, plane) in part.chunks_exact_mut(words).zip(planes.chunks_exact(self.words)) {
-                part.copy_from_slice(&plane[first..][..words]);
+/// As many words of every product as there is room for, from the word `first` on.
+struct Products<'a> {
+    bits: &'a RandomBits,
+    /// The places of both factors among the values.
+    factors: &'a [[usize; 2]],
+    first: usize,
+    /// Room for some words of every random bit, and behind them of every product.
+    values: &'a mut [[u64; LANES]],
+    products: &'a mut [u64],
+}
+
+impl Work for Products<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run(self) {
+        let Self { bits: RandomBits { words, less, equal }, factors, first, values, products } = self;
+        let bits = values.len() - factors.len();
+        for (block, products) in products.chunks_mut(LANES * factors.len()).enumerate() {
+            let (at, len) = (first + block * LANES, products.len() / factors.len());
+            for (value, plane) in values.iter_mut().zip(less.chunks_exact(*words).chain(equal.chunks_exact(*words))) {
+                *value = lanes(&plane[at..][..len]);
+            }
+            for (index, &[x, y]) in factors.iter().enumerate() {
+                let (x, y) = (values[x], values[y]);
+                values[bits + index].iter_mut().zip(x.iter().zip(&y)).for_each(|(product, (x, y))| *product = x & y);
+            }
+            let values = &values[bits..];
+            if len == LANES {
+                products.copy_from_slice(values.as_flattened());
+            } else {
+                products.chunks_exact_mut(len).zip(values).for_each(|(to, value)| to.copy_from_slice(&value[..len]));
             }
         }
     }
 }
 
-/// The random bits of some words and their products: either one party's XOR shares or the dealer's values.
+/// One party's XOR shares of the random bits of some words and of their products.
 pub(super) struct Monomials {
     words: usize,
     /// The ρ of a level, as planes.
@@ -143,20 +171,6 @@ impl Monomials {
             Factor::Product(index) => {
                 let count = self.products.len() / self.words;
                 &self.products[first * count + index * len..][..len]
-            }
-        }
-    }
-
-    /// Multiplies the dealer's bits out.
-    #[inline(always)]
-    fn fill_products(&mut self, factors: &[[Factor; 2]]) {
-        for block in 0..self.words.div_ceil(LANES) {
-            let first = block * LANES;
-            for (index, &[x, y]) in factors.iter().enumerate() {
-                let (x, y) = (lanes(self.block(x, block)), lanes(self.block(y, block)));
-                let len = LANES.min(self.words - first);
-                let product = &mut self.products[first * factors.len() + index * len..][..len];
-                product.iter_mut().zip(x.iter().zip(y)).for_each(|(product, (x, y))| *product = x & y);
             }
         }
     }

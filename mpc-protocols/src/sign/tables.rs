@@ -1,7 +1,9 @@
 //! One-time tables of the leaves of r, read at the leaves of the public c.
 
-use mpc_ring::kernels::{TABLE_BLOCK, lookup, vectorized};
-use mpc_ring::{Ring, packing};
+use alloc::vec::Vec;
+
+use mpc_ring::kernels::{TABLE_BLOCK, Work, lookup, vectorized, vectorized_whole};
+use mpc_ring::{Ring, packing, threads};
 use mpc_shares::SecretVec;
 use zeroize::Zeroizing;
 
@@ -18,9 +20,24 @@ const INDEX_WORDS: usize = Variant::FewRounds.leaves(SignParameters::MAX_BITS).d
 
 /// T_i[v] = (v < r_i), of 32 bits, for every element and leaf, in the blocks that [`read_tables`] reads.
 pub(super) fn leaf_tables<R: Ring>(mask: &[R], parameters: SignParameters, tables: &mut [u64]) {
-    let low = low_bits_mask(parameters);
-    let leaves = parameters.leaves();
-    vectorized(|| {
+    let (low, leaves) = (low_bits_mask(parameters), parameters.leaves());
+    vectorized_whole(LeafTables { mask, low, leaves, tables });
+}
+
+struct LeafTables<'a, R> {
+    mask: &'a [R],
+    /// The bits that are in leaves.
+    low: u64,
+    leaves: usize,
+    tables: &'a mut [u64],
+}
+
+impl<R: Ring> Work for LeafTables<'_, R> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run(self) {
+        let Self { mask, low, leaves, tables } = self;
         for (block, tables) in mask.chunks(TABLE_BLOCK).zip(tables.chunks_mut(TABLE_BLOCK / 2 * leaves)) {
             for (leaf, tables) in tables.chunks_exact_mut(block.len().div_ceil(2)).enumerate() {
                 let table = |r: &R| (1 << (((r.low_u64() & low) >> (leaf as u32 * LEAF_BITS)) & LEAF_MASK)) - 1;
@@ -33,7 +50,7 @@ pub(super) fn leaf_tables<R: Ring>(mask: &[R], parameters: SignParameters, table
                 }
             }
         }
-    });
+    }
 }
 
 fn low_bits_mask(parameters: SignParameters) -> u64 {
@@ -50,15 +67,27 @@ pub(super) fn read_tables<R: Ring>(
     first: bool,
     planes: &mut [u64],
 ) {
-    let words = packing::words_for(opened.len());
-    let mut part = SecretVec::zeros(parameters.table_words(opened.len().min(BLOCK)));
-    for (index, opened) in opened.chunks(BLOCK).enumerate() {
-        let part = &mut part[..parameters.table_words(opened.len())];
-        tables.read(index * parameters.table_words(BLOCK), part);
-        read_part(part, opened, parameters, first, |plane, word, entries| {
-            planes[plane * words + index * (BLOCK / TABLE_BLOCK) + word] = entries;
-        });
+    let part = threads::part_len(opened.len(), BLOCK);
+    let parts = of_each_part(planes, packing::words_for(opened.len()), part / TABLE_BLOCK);
+    threads::for_each(parts.into_iter().zip(opened.chunks(part)).enumerate(), |(index, (mut planes, opened))| {
+        let mut read = SecretVec::zeros(parameters.table_words(opened.len().min(BLOCK)));
+        for (block, opened) in opened.chunks(BLOCK).enumerate() {
+            let read = &mut read[..parameters.table_words(opened.len())];
+            tables.read((index * part / BLOCK + block) * parameters.table_words(BLOCK), read);
+            read_part(read, opened, parameters, first, |plane, word, entries| {
+                planes[plane][block * (BLOCK / TABLE_BLOCK) + word] = entries;
+            });
+        }
+    });
+}
+
+/// The planes' words of each part, where every plane has so many words and a part so many of them.
+pub(super) fn of_each_part(planes: &mut [u64], words: usize, part: usize) -> Vec<Vec<&mut [u64]>> {
+    let mut parts: Vec<_> = (0..words.div_ceil(part)).map(|_| Vec::new()).collect();
+    for plane in planes.chunks_mut(words.max(1)) {
+        parts.iter_mut().zip(plane.chunks_mut(part)).for_each(|(planes, plane)| planes.push(plane));
     }
+    parts
 }
 
 /// As [`read_tables`], of some elements; `put` gets a plane's number, a word's, and the word.
@@ -77,7 +106,7 @@ fn read_part<R: Ring>(
         let mut indices = [[0; TABLE_BLOCK]; INDEX_WORDS];
         for (part, indices) in indices.iter_mut().enumerate() {
             let shift = (part * LEAVES_OF_WORD) as u32 * LEAF_BITS;
-            indices.iter_mut().zip(block).for_each(|(index, c)| *index = ((c.low_u64() & low) >> shift) as u32);
+            vectorized(|| indices.iter_mut().zip(block).for_each(|(i, c)| *i = ((c.low_u64() & low) >> shift) as u32));
         }
         for (leaf, table) in entries.chunks_exact(block.len().div_ceil(2)).enumerate() {
             let table = table.first_chunk().unwrap_or_else(|| {
@@ -96,8 +125,10 @@ fn read_part<R: Ring>(
 
 /// Bit `bit` of as many elements as there are words for, 64 a word.
 pub(crate) fn bit_plane<R: Ring>(elements: &[R], bit: u32, words: &mut [u64]) {
-    for (word, block) in words.iter_mut().zip(elements.chunks(64)) {
-        let bits = block.iter().enumerate().map(|(i, &element)| ((element >> bit).low_u64() & 1) << i);
-        *word = bits.fold(0, |word, bit| word | bit);
-    }
+    vectorized(|| {
+        for (word, block) in words.iter_mut().zip(elements.chunks(64)) {
+            let bits = block.iter().enumerate().map(|(i, &element)| ((element >> bit).low_u64() & 1) << i);
+            *word = bits.fold(0, |word, bit| word | bit);
+        }
+    });
 }

@@ -168,7 +168,7 @@ class Network:
                 more; without a dealer that is the default. ``auto`` is the faster one over ``link``, and the default
                 where one is given.
             owner_computes: whether the model owner computes with its weights in the clear.
-            threads: for convolutions and matrix products.
+            threads: on which the parties and the dealer compute, all of them together.
             link: to imitate: ``none``, ``lan``, ``wan``, or a round trip and a rate such as ``40ms,100Mbit``.
             deadline: seconds that a party waits for another one.
             progress: whether to show a bar; None shows one in notebooks and on terminals, if tqdm is installed.
