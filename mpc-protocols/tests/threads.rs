@@ -3,6 +3,7 @@
 use std::env;
 use std::num::NonZeroUsize;
 use std::process::Command;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use mpc_protocols::fixed_weights::{FixedWeightShape, FixedWeights};
@@ -22,6 +23,8 @@ const THREADS: &str = "MPC_THREADS_OF_THIS_TEST";
 /// More than a frame of every field for each of three threads, and a multiple of nothing.
 const LEN: usize = 30_011;
 const F: u32 = 16;
+/// The message with which threads are set in the middle of a field, after both seeds and some frames; 0 for none.
+static LATE: AtomicUsize = AtomicUsize::new(0);
 
 /// A link that keeps a digest of what it was sent.
 struct Digested(Arc<Mutex<Sha256>>);
@@ -31,6 +34,9 @@ impl Connection for Digested {
         let mut digest = self.0.lock().unwrap();
         digest.update((message.len() as u64).to_le_bytes());
         digest.update(message);
+        if LATE.fetch_sub(1, Ordering::Relaxed) == 1 {
+            threads::set(NonZeroUsize::new(3).unwrap()).unwrap();
+        }
         Ok(())
     }
 
@@ -153,21 +159,23 @@ fn digest(parties: usize) -> String {
 #[test]
 fn any_number_of_threads_sends_the_same() {
     if let Ok(count) = env::var(THREADS) {
-        threads::set(count.parse::<NonZeroUsize>().unwrap()).unwrap();
+        match count.parse() {
+            Ok(count) => threads::set(count).unwrap(),
+            Err(_) => LATE.store(4, Ordering::Relaxed),
+        }
         return println!("digests {} {}", digest(2), digest(3));
     }
-    let with = |count: usize| {
+    let with = |count: &str| {
         let mut command = Command::new(env::current_exe().unwrap());
-        command
-            .args(["any_number_of_threads_sends_the_same", "--exact", "--nocapture"])
-            .env(THREADS, count.to_string());
+        command.args(["any_number_of_threads_sends_the_same", "--exact", "--nocapture"]).env(THREADS, count);
         let output = command.output().unwrap();
         let printed = String::from_utf8(output.stdout).unwrap();
         let digests =
             printed.lines().find_map(|line| line.split_once("digests ").map(|(_, digests)| digests.to_owned()));
         digests.unwrap_or_else(|| panic!("{printed}{}", String::from_utf8_lossy(&output.stderr)))
     };
-    let one = with(1);
-    assert_eq!(with(2), one);
-    assert_eq!(with(3), one);
+    let one = with("1");
+    for others in ["2", "3", "late"] {
+        assert_eq!(with(others), one, "{others}");
+    }
 }

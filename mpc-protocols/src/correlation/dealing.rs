@@ -278,10 +278,12 @@ impl<'a, R: Ring> Dealing<'a, R> {
             begin: 0,
             filled: 0,
         };
-        let mut scratch: Vec<_> = (0..threads::count()).map(|_| [block; 2].map(Secret::zeros)).collect();
+        let mut scratch = Vec::new();
         for from in (0..field.len).step_by(window) {
             let len = window.min(field.len - from);
             let part = threads::part_len(len, block);
+            // The threads may have become more since the last window.
+            scratch.resize_with(len.div_ceil(part).max(scratch.len()), || [block; 2].map(Secret::zeros));
             let packed = frames.room(len).chunks_mut(field.packed_bytes(part)).zip(&mut scratch).enumerate();
             threads::for_each(packed, |(index, (packed, [values, share]))| {
                 let mut from = from + index * part;
