@@ -16,7 +16,7 @@ pub(crate) fn take<E: DefaultIsZeroes + 'static>(len: usize) -> Vec<E> {
         return buffer;
     }
     let mut buffer = vec![E::default(); len];
-    if len >= LARGE_BYTES / size_of::<E>() {
+    if size_of_val(&*buffer) >= LARGE_BYTES {
         prefer_large_pages(&mut buffer);
     }
     buffer
@@ -119,6 +119,14 @@ mod kept {
             assert_ne!(crate::SecretVec::<u64>::zeros(LEN).as_ptr(), place);
             drop(again);
             assert_ne!(crate::SecretVec::<u64>::zeros(LEN / 4).as_ptr(), place);
+        }
+
+        #[test]
+        fn elements_may_take_no_bytes() {
+            #[derive(Clone, Copy, Default)]
+            struct Empty;
+            impl DefaultIsZeroes for Empty {}
+            assert_eq!(crate::SecretVec::<Empty>::zeros(LEN).len(), LEN);
         }
 
         #[test]
