@@ -144,7 +144,8 @@ fn keyed(seed: &Seed) -> Box<State> {
 }
 
 /// Overwrites what calls before this one have left on the stack, so many words deep: a key schedule takes fewer than 512, and
-/// the copies of round keys that code works with fewer than 1,024 for vectors of 512 bits, and 256 for those of 256.
+/// the copies of round keys that code works with fewer than 1,024 for vectors of 512 bits, and 512 for those of 256. The latter are
+/// below the 2 KiB of [`Stream::encrypt`], which has room for every kind of cipher.
 #[inline(never)]
 fn clear_stack<const WORDS: usize>() {
     let mut left = [0u64; WORDS];
@@ -158,7 +159,7 @@ impl Stream {
         self.encrypt(from, blocks);
         // Seeds are read in short pieces, so that it matters.
         if self.cipher.is_narrow() {
-            clear_stack::<256>();
+            clear_stack::<512>();
         } else {
             clear_stack::<1024>();
         }
