@@ -30,11 +30,6 @@ impl BlockCipher {
         Self(Cipher::new(u128::from_le_bytes(*key)).map_or_else(plain, Kind::Vectors))
     }
 
-    /// Whether it works with copies of round keys that take no more than a few hundred bytes.
-    pub(crate) fn is_narrow(&self) -> bool {
-        matches!(&self.0, Kind::Vectors(cipher) if !cipher.is_wide())
-    }
-
     /// Encrypts each block in place.
     #[inline]
     pub fn encrypt(&self, blocks: &mut [[u8; 16]]) {

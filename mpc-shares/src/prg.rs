@@ -144,8 +144,7 @@ fn keyed(seed: &Seed) -> Box<State> {
 }
 
 /// Overwrites what calls before this one have left on the stack, so many words deep: a key schedule takes fewer than 512, and
-/// the copies of round keys that code works with fewer than 1,024 for vectors of 512 bits, and 512 for those of 256. The latter are
-/// below the 2 KiB of [`Stream::encrypt`], which has room for every kind of cipher.
+/// the copies of round keys that code for vectors works with fewer than 1,024.
 #[inline(never)]
 fn clear_stack<const WORDS: usize>() {
     let mut left = [0u64; WORDS];
@@ -157,12 +156,7 @@ impl Stream {
     /// Writes whole blocks, from a number on.
     fn write(&self, from: u64, blocks: &mut [[u8; BLOCK]]) {
         self.encrypt(from, blocks);
-        // Seeds are read in short pieces, so that it matters.
-        if self.cipher.is_narrow() {
-            clear_stack::<512>();
-        } else {
-            clear_stack::<1024>();
-        }
+        clear_stack::<1024>();
     }
 
     /// As [`write`](Self::write), with copies of round keys left on the stack.

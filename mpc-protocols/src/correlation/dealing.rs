@@ -312,7 +312,7 @@ fn set_aside<E: Ring>(generators: &mut [Prg], len: usize) -> Vec<Stretch> {
 }
 
 /// Room for so many windows, so that the values that wait for the rest of their frame rarely move to the front.
-const ROOM: usize = 4;
+pub(super) const ROOM: usize = 4;
 
 /// The packed values of a field that wait to be sent, frame by frame.
 struct Frames<'a, 'c> {

@@ -30,15 +30,6 @@ impl Cipher {
         }
     }
 
-    /// Whether four blocks are in a vector, and not two.
-    #[must_use]
-    pub fn is_wide(&self) -> bool {
-        #[cfg(target_arch = "x86_64")]
-        return self.keys.is_wide;
-        #[cfg(not(target_arch = "x86_64"))]
-        match self.never {}
-    }
-
     /// Encrypts each block.
     #[inline]
     pub fn encrypt(&self, blocks: &mut [Block]) {

@@ -42,7 +42,7 @@ fn has_vaes() -> bool {
 pub(super) struct RoundKeys {
     keys: [u128; KEYS],
     /// Whether vectors have 512 bits.
-    pub(super) is_wide: bool,
+    is_wide: bool,
 }
 
 impl RoundKeys {
