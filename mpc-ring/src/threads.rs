@@ -2,6 +2,8 @@
 //!
 //! Results do not depend on their number.
 
+use core::sync::atomic::{AtomicUsize, Ordering};
+
 #[cfg(feature = "threads")]
 mod pool {
     use core::num::NonZeroUsize;
@@ -83,8 +85,14 @@ pub fn for_each<T: Send>(items: impl Iterator<Item = T>, work: impl Fn(T) + Sync
     items.for_each(work);
 }
 
-/// Fewer values than this take less time than to hand them to a thread.
-const LEAST: usize = 1 << 12;
+/// Fewer values than this take less time than to wake a thread for them, which is 100 µs on an idle virtual machine.
+static LEAST: AtomicUsize = AtomicUsize::new(1 << 16);
+
+/// Cuts shorter parts, for tests that shall not take long.
+#[doc(hidden)]
+pub fn cut_from(least: usize) {
+    LEAST.store(least.max(1), Ordering::Relaxed);
+}
 
 /// The values of each part when `len` of them are cut for the threads: a multiple of `unit`, and no part but the last is shorter.
 ///
@@ -95,6 +103,6 @@ const LEAST: usize = 1 << 12;
 /// ```
 #[must_use]
 pub fn part_len(len: usize, unit: usize) -> usize {
-    let parts = (len / LEAST).clamp(1, count());
+    let parts = (len / LEAST.load(Ordering::Relaxed)).clamp(1, count());
     len.div_ceil(parts).next_multiple_of(unit).max(unit)
 }
