@@ -44,9 +44,7 @@ impl<'a> Call<'a> {
             is_output: false,
         }
     }
-}
 
-impl<'a> Call<'a> {
     /// The node with other operands, for a rule that is part of this call's.
     pub(crate) fn with(&self, inputs: Vec<Option<Value>>) -> Self {
         Self { inputs, used: self.used.clone(), opset: self.opset, ..Self::of(self.node) }
