@@ -71,8 +71,16 @@ impl Workspace {
         command
     }
 
-    /// The workspace's profiles in a file for `cargo --config`: with them, what was checked for the workspace serves packages outside it.
-    pub fn profiles(&self) -> Result<PathBuf, String> {
+    /// A command that runs cargo on a package outside the workspace, with the workspace's profiles and in its target folder: so what was
+    /// checked for the workspace serves it.
+    pub fn cargo_outside(&self, verb: &str, manifest: impl AsRef<OsStr>) -> Result<Command, String> {
+        let mut command = self.cargo([verb, "--manifest-path"]);
+        command.arg(manifest).arg("--target-dir").arg(&self.target).arg("--config").arg(self.profiles()?);
+        Ok(command)
+    }
+
+    /// The workspace's profiles in a file for `cargo --config`.
+    fn profiles(&self) -> Result<PathBuf, String> {
         let failed = |path: &Path, error: io::Error| format!("{}: {error}", path.display());
         let (manifest, file) = (self.root.join("Cargo.toml"), self.target.join("profiles.toml"));
         let text = fs::read_to_string(&manifest).map_err(|error| failed(&manifest, error))?;

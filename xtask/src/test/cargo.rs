@@ -74,9 +74,8 @@ pub(super) fn docs(workspace: &Workspace) -> Outcome {
 pub(super) fn fuzz(workspace: &Workspace) -> Outcome {
     let manifest = "fuzz/Cargo.toml";
     let check = || {
-        let mut command = workspace.cargo(["check", "--locked", "--bins", "--manifest-path", manifest, "--target-dir"]);
-        command.arg(&workspace.target).arg("--config").arg(workspace.profiles()?);
-        command.env("CUSTOM_LIBFUZZER_PATH", workspace.target.join("libfuzzer.a"));
+        let mut command = workspace.cargo_outside("check", manifest)?;
+        command.args(["--locked", "--bins"]).env("CUSTOM_LIBFUZZER_PATH", workspace.target.join("libfuzzer.a"));
         run(&mut command).map_err(|error| format!("{error}{}", stale_lock(workspace, manifest)))
     };
     Outcome::of(check().err().into_iter().collect(), "")

@@ -33,8 +33,8 @@ enum Gate {
 }
 
 fn check(workspace: &Workspace, features: &[&str]) -> Result<Gate, String> {
-    let mut command = workspace.cargo(["check", "--locked", "--quiet", "--manifest-path", MANIFEST]);
-    command.args(features).arg("--target-dir").arg(&workspace.target).arg("--config").arg(workspace.profiles()?);
+    let mut command = workspace.cargo_outside("check", MANIFEST)?;
+    command.args(["--locked", "--quiet"]).args(features);
     let (mut duplicate, mut cause) = (false, String::new());
     let checked = run_and_read(&mut command, Stream::Error, |line| {
         duplicate |= line.contains("found duplicate lang item `panic_impl`");

@@ -41,10 +41,8 @@ fn check(workspace: &Workspace) -> Result<Vec<String>, String> {
         missing.map(|(member, file)| format!("the package {} lacks {file}", member.name)).collect();
 
     // In the workspace's target folder, where the dependencies have been checked before.
-    let mut command = workspace.cargo(["check", "--workspace", "--offline", "--manifest-path"]);
-    command.arg(folder.join("Cargo.toml")).arg("--target-dir").arg(&workspace.target);
-    command.arg("--config").arg(workspace.profiles()?);
-    failures.extend(run(&mut command).err());
+    let mut command = workspace.cargo_outside("check", folder.join("Cargo.toml"))?;
+    failures.extend(run(command.args(["--workspace", "--offline"])).err());
     Ok(failures)
 }
 
