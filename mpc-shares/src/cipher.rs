@@ -42,16 +42,16 @@ impl BlockCipher {
     /// Fills blocks with the encrypted numbers from `start` on, in little-endian order and modulo 2^128: the counter mode.
     #[inline]
     pub fn encrypt_counters(&self, start: u128, blocks: &mut [[u8; 16]]) {
-        /// Large batches keep the cipher's pipeline full; small ones keep the counters in the cache.
+        /// Large batches keep the cipher's pipeline full; small ones keep the counters in the cache. Counters that are made between
+        /// the rounds would take the registers of those.
         const BATCH: usize = 256;
-        match &self.0 {
-            Kind::Vectors(cipher) => cipher.encrypt_counters(start, blocks),
-            Kind::Plain(_) => {
-                for (index, batch) in blocks.chunks_mut(BATCH).enumerate() {
-                    write_counters(start.wrapping_add((index * BATCH) as u128), batch);
-                    self.encrypt(batch);
-                }
+        for (index, batch) in blocks.chunks_mut(BATCH).enumerate() {
+            let start = start.wrapping_add((index * BATCH) as u128);
+            match &self.0 {
+                Kind::Vectors(cipher) => cipher.write_counters(start, batch),
+                Kind::Plain(_) => write_counters(start, batch),
             }
+            self.encrypt(batch);
         }
     }
 }

@@ -19,9 +19,6 @@ const KEYS: usize = 11;
 const LANES: usize = 2;
 /// Vectors in flight: half of the registers, as many as hide the latency of a round.
 const VECTORS: usize = 8;
-/// Blocks whose counters are made before they are encrypted: few enough for the cache. Made between the rounds, they would take the
-/// registers of those.
-const BATCH: usize = 256;
 
 /// Whether the machine has the instructions for vectors, which `cpufeatures` says only of those with 512 bits.
 fn has_vaes() -> bool {
@@ -63,12 +60,9 @@ impl RoundKeys {
         unsafe { if self.is_wide { wide::encrypt(&self.keys, blocks) } else { encrypt(&self.keys, blocks) } }
     }
 
-    pub(super) fn encrypt_counters(&self, start: u128, blocks: &mut [Block]) {
-        for (index, batch) in blocks.chunks_mut(BATCH).enumerate() {
-            // SAFETY: the instructions are available where there are round keys.
-            unsafe { write_counters(start.wrapping_add((index * BATCH) as u128), batch) };
-            self.encrypt(batch);
-        }
+    pub(super) fn write_counters(&self, start: u128, blocks: &mut [Block]) {
+        // SAFETY: the instructions are available where there are round keys.
+        unsafe { write_counters(start, blocks) }
     }
 }
 
