@@ -134,15 +134,12 @@ pub async fn evaluate<R: Ring>(
     let constant = if party.is_first() { i128::from(series.constant) << series.circle_bits } else { 0 };
     let (roots, unit) = (Roots::new(series.argument_bits), libm::exp2(series.circle_bits.into()));
     let mut sums = SecretVec::zeros(u.len());
-    let part = threads::part_len(u.len(), POINTS);
-    threads::for_each(sums.chunks_mut(part).enumerate(), |(index, sums)| {
-        let mut waves_read = SecretVec::zeros(POINTS.min(sums.len()) * series.elements());
-        for (block, sums) in sums.chunks_mut(POINTS).enumerate() {
-            let (from, read) = (index * part + block * POINTS, &mut waves_read[..sums.len() * series.elements()]);
-            waves.read(from * series.elements(), read);
-            sums.fill(R::from_i128(constant));
-            vectorized(|| add_waves(&roots, unit, &opened[from..][..sums.len()], read, sums));
-        }
+    let scratch = |len| SecretVec::zeros(len * series.elements());
+    threads::for_each_block(&mut sums, POINTS, scratch, |from, sums, read| {
+        let read = &mut read[..sums.len() * series.elements()];
+        waves.read(from * series.elements(), read);
+        sums.fill(R::from_i128(constant));
+        vectorized(|| add_waves(&roots, unit, &opened[from..][..sums.len()], read, sums));
     });
     truncate(party, &ArithmeticShares::new(u.shape(), sums.into_vec())?, series.guard_bits(), lift).await
 }

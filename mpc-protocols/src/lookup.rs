@@ -27,7 +27,7 @@ use mpc_shares::{ArithmeticShares, SecretVec};
 use mpc_transport::Traffic;
 use subtle::Choice;
 
-use crate::correlation::{AtRest, Deal, Dealing, Expansion, Fields, Secret};
+use crate::correlation::{AtRest, Deal, Dealing, Expansion, Fields};
 use crate::error::check_correlation;
 use crate::open::{self, open_masked};
 use crate::truncation::{self, LiftMask, LiftShape, truncate};
@@ -91,7 +91,8 @@ impl<R: Ring> Deal<R> for LookupMask<R> {
         let masks = dealing.uniform();
         let coefficients: Vec<[R; 3]> = coefficients.iter().map(|c| c.map(R::from_i128)).collect();
         let rotation = Rotation { layout, coefficients };
-        dealing.expansion(|element, table| rotation.table(masks[element].low_u64(), table)).await?;
+        let mut before = SecretVec::zeros(layout.elements());
+        dealing.expansion(|element, table| rotation.table(masks[element].low_u64(), table, &mut before)).await?;
         LiftMask::deal(&LiftShape { len: shape.len, bits: layout.result_bits }, dealing).await
     }
 }
@@ -103,8 +104,9 @@ struct Rotation<R: Ring> {
 }
 
 impl<R: Ring> Rotation<R> {
-    /// The polynomials in ε for the mask a, rotated by a_hi without an index or a branch that depends on it.
-    fn table(&self, mask: u64, table: &mut [R]) {
+    /// The polynomials in ε for the mask a, rotated by a_hi without an index or a branch that depends on it; `before` is scratch of
+    /// the table's length.
+    fn table(&self, mask: u64, table: &mut [R], before: &mut [R]) {
         let Layout { index_bits, segment_bits, .. } = self.layout;
         let offset = mask & u64::low_mask(segment_bits);
         let (alpha, alpha_square) = (R::from_u64(offset), R::from_u128(u128::from(offset) * u128::from(offset)));
@@ -112,7 +114,6 @@ impl<R: Ring> Rotation<R> {
             let constant = c0.wrapping_sub(c1.wrapping_mul(alpha)).wrapping_add(c2.wrapping_mul(alpha_square));
             *entry = [constant, c1.wrapping_sub((c2 << 1).wrapping_mul(alpha)), c2];
         }
-        let mut before: Secret<R> = SecretVec::zeros(table.len());
         for bit in 0..index_bits {
             before.copy_from_slice(table);
             // Behind its barrier the compiler does not know of two values only, and so makes no two loops of this one.
@@ -150,15 +151,17 @@ pub async fn look_up<R: Ring>(
     check_correlation("look_up", "elements", mask.len(), u.len())?;
     let opened = open_masked(party, u.elements(), &mask, layout.argument_bits()).await?;
     let mut values = SecretVec::zeros(u.len());
-    let part = threads::part_len(u.len(), 1);
-    threads::for_each(values.chunks_mut(part).zip(opened.chunks(part)).enumerate(), |(index, (values, opened))| {
-        for (item, (value, e)) in values.iter_mut().zip(opened).enumerate() {
-            let e = e.low_u64();
+    threads::for_each_block(
+        &mut values,
+        1,
+        |_| (),
+        |item, value, ()| {
+            let e = opened[item].low_u64();
             let epsilon = R::from_u64(e & u64::low_mask(layout.segment_bits));
-            let [q0, q1, q2]: [R; 3] = tables.read(index * part + item, 3 * (e >> layout.segment_bits) as usize);
-            *value = q0.wrapping_add(epsilon.wrapping_mul(q1.wrapping_add(epsilon.wrapping_mul(q2))));
-        }
-    });
+            let [q0, q1, q2]: [R; 3] = tables.read(item, 3 * (e >> layout.segment_bits) as usize);
+            value[0] = q0.wrapping_add(epsilon.wrapping_mul(q1.wrapping_add(epsilon.wrapping_mul(q2))));
+        },
+    );
     truncate(party, &ArithmeticShares::new(u.shape(), values.into_vec())?, layout.guard_bits, lift).await
 }
 

@@ -81,19 +81,15 @@ pub async fn relu<R: Ring>(
     let opened = open_sign(party, x.elements(), shift, sign).await?;
     let (first, dealt) = (party.is_first(), [opened.mask(), opened.flip(), &top, &flipped_mask]);
     let mut results = SecretVec::zeros(x.len());
-    let part = threads::part_len(x.len(), BLOCK);
-    threads::for_each(results.chunks_mut(part).enumerate(), |(index, results)| {
-        let mut blocks = dealt.map(|_| SecretVec::zeros(BLOCK.min(results.len())));
-        for (block, results) in results.chunks_mut(BLOCK).enumerate() {
-            let from = index * part + block * BLOCK;
-            for (block, shares) in blocks.iter_mut().zip(dealt) {
-                shares.read(from, &mut block[..results.len()]);
-            }
-            flipped_top.read(from, results);
-            let (values, beta) = (&opened.opened()[from..], &opened.flipped()[from / WORD..]);
-            let dealt = blocks.each_ref().map(|block| &block[..]);
-            vectorized_whole(Apply { first, bits: parameters.bits(), opened: values, beta, dealt, results });
+    let blocks = |len| dealt.map(|_| SecretVec::zeros(len));
+    threads::for_each_block(&mut results, BLOCK, blocks, |from, results, blocks| {
+        for (block, shares) in blocks.iter_mut().zip(dealt) {
+            shares.read(from, &mut block[..results.len()]);
         }
+        flipped_top.read(from, results);
+        let (values, beta) = (&opened.opened()[from..], &opened.flipped()[from / WORD..]);
+        let dealt = blocks.each_ref().map(|block| &block[..]);
+        vectorized_whole(Apply { first, bits: parameters.bits(), opened: values, beta, dealt, results });
     });
     Ok(ArithmeticShares::new(x.shape(), results.into_vec())?)
 }

@@ -177,16 +177,19 @@ pub async fn is_non_negative<R: Ring>(
     let sign = open_sign(party, x.elements(), 0, correlation).await?;
     let first = R::from_u64(u64::from(party.is_first()));
     let mut bits = SecretVec::zeros(x.len());
-    let part = threads::part_len(x.len(), BLOCK);
-    threads::for_each(bits.chunks_mut(part).enumerate(), |(index, bits)| {
-        let from = index * part;
-        sign.flip().read(from, bits);
-        for (element, d) in bits.iter_mut().enumerate() {
-            // b = β ⊕ d = β + (1 − 2β)·d
-            let flipped = sign.flipped_mask(from + element);
-            *d = (first & flipped).wrapping_add((*d ^ flipped).wrapping_sub(flipped));
-        }
-    });
+    threads::for_each_block(
+        &mut bits,
+        BLOCK,
+        |_| (),
+        |from, bits, ()| {
+            sign.flip().read(from, bits);
+            for (element, d) in bits.iter_mut().enumerate() {
+                // b = β ⊕ d = β + (1 − 2β)·d
+                let flipped = sign.flipped_mask(from + element);
+                *d = (first & flipped).wrapping_add((*d ^ flipped).wrapping_sub(flipped));
+            }
+        },
+    );
     Ok(ArithmeticShares::new(x.shape(), bits.into_vec())?)
 }
 

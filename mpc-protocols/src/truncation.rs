@@ -179,19 +179,15 @@ pub async fn truncate<R: Ring>(
     let reduce = TruncateReduce::new(party, bits, shift);
     let opened = reduce.open(party, x.elements(), &mask).await?;
     let mut results = SecretVec::zeros(x.len());
-    let part = threads::part_len(x.len(), BLOCK);
-    threads::for_each(results.chunks_mut(part).enumerate(), |(index, results)| {
-        let mut masks = SecretVec::zeros(BLOCK.min(results.len()));
-        for (block, results) in results.chunks_mut(BLOCK).enumerate() {
-            let (from, masks) = (index * part + block * BLOCK, &mut masks[..results.len()]);
-            mask.read(from, masks);
-            top.read(from, results);
-            vectorized(|| {
-                for ((top, &mask), &c) in results.iter_mut().zip(masks.iter()).zip(&opened[from..]) {
-                    *top = lifted(first, c, bits, mask, *top);
-                }
-            });
-        }
+    threads::for_each_block(&mut results, BLOCK, SecretVec::zeros, |from, results, masks| {
+        let masks = &mut masks[..results.len()];
+        mask.read(from, masks);
+        top.read(from, results);
+        vectorized(|| {
+            for ((top, &mask), &c) in results.iter_mut().zip(masks.iter()).zip(&opened[from..]) {
+                *top = lifted(first, c, bits, mask, *top);
+            }
+        });
     });
     Ok(ArithmeticShares::new(x.shape(), results.into_vec())?)
 }

@@ -106,3 +106,28 @@ pub fn part_len(len: usize, unit: usize) -> usize {
     let parts = (len / LEAST.load(Ordering::Relaxed)).clamp(1, count());
     len.div_ceil(parts).next_multiple_of(unit).max(unit)
 }
+
+/// Does `work` for every block of `values`, with the position of its first value, and with `scratch` for blocks of at most so many
+/// values, which those of one thread share.
+///
+/// ```
+/// let mut values = [0; 10];
+/// mpc_ring::threads::for_each_block(&mut values, 4, |_| (), |from, block, ()| {
+///     block.iter_mut().enumerate().for_each(|(place, value)| *value = from + place);
+/// });
+/// assert_eq!(values, [0, 1, 2, 3, 4, 5, 6, 7, 8, 9]);
+/// ```
+pub fn for_each_block<T: Send, S>(
+    values: &mut [T],
+    block: usize,
+    scratch: impl Fn(usize) -> S + Sync,
+    work: impl Fn(usize, &mut [T], &mut S) + Sync,
+) {
+    let part = part_len(values.len(), block);
+    for_each(values.chunks_mut(part).enumerate(), |(index, values)| {
+        let mut scratch = scratch(block.min(values.len()));
+        for (place, values) in values.chunks_mut(block).enumerate() {
+            work(index * part + place * block, values, &mut scratch);
+        }
+    });
+}

@@ -75,7 +75,7 @@ pub struct RunArguments {
     #[arg(long, conflicts_with = "preprocessing", help_heading = HOW)]
     pub pipeline: bool,
 
-    /// Threads that each party and the dealer compute on: linear layers, ReLUs, dealing and the expansion of seeds; all of them
+    /// Threads that each party and the dealer compute on: linear layers, ReLUs, functions and the expansion of seeds; all of them
     /// together with `--transport memory`.
     #[arg(long, default_value_t = NonZeroU8::MIN, value_name = "N", help_heading = HOW)]
     pub threads: NonZeroU8,

@@ -95,8 +95,7 @@ impl<E: Ring> AtRest<E> {
     /// All values, which are read again.
     pub(crate) fn copy(&self) -> SecretVec<E> {
         let mut values = SecretVec::zeros(self.len);
-        let part = threads::part_len(self.len, BLOCK);
-        threads::for_each(values.chunks_mut(part).enumerate(), |(index, values)| self.read(index * part, values));
+        threads::for_each_block(&mut values, BLOCK, |_| (), |from, values, ()| self.read(from, values));
         values
     }
 
@@ -125,14 +124,10 @@ impl<E: Ring> AtRest<E> {
 impl AtRest<u64> {
     /// XORs all words into others.
     pub(crate) fn xor_into(&self, words: &mut [u64]) {
-        let part = threads::part_len(words.len(), BLOCK);
-        threads::for_each(words.chunks_mut(part).enumerate(), |(index, words)| {
-            let mut own = SecretVec::zeros(words.len().min(BLOCK));
-            for (block, words) in words.chunks_mut(BLOCK).enumerate() {
-                let own = &mut own[..words.len()];
-                self.read(index * part + block * BLOCK, own);
-                words.iter_mut().zip(own.iter()).for_each(|(x, &y)| *x ^= y);
-            }
+        threads::for_each_block(words, BLOCK, SecretVec::zeros, |from, words, own| {
+            let own = &mut own[..words.len()];
+            self.read(from, own);
+            words.iter_mut().zip(own.iter()).for_each(|(x, &y)| *x ^= y);
         });
     }
 }

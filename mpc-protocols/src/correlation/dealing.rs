@@ -3,6 +3,7 @@
 use alloc::boxed::Box;
 use alloc::vec;
 use alloc::vec::Vec;
+use core::mem;
 use core::pin::Pin;
 
 use mpc_ring::kernels::vectorized;
@@ -12,7 +13,7 @@ use mpc_transport::{Connection, Link};
 
 use super::at_rest::BLOCK;
 use super::fields::Correlation;
-use super::layout::{Field, Form, Layout, Origin};
+use super::layout::{CORRECTION_FRAME_BYTES, Field, Form, Layout, Origin};
 use crate::ProtocolError;
 use crate::bilinear::FixedRight;
 
@@ -87,8 +88,8 @@ pub(crate) struct Dealing<'a, R: Ring> {
     apart: Vec<Prg>,
     own: Prg,
     corrections: Corrections<'a>,
-    /// The frames made last, a few for each thread.
-    frames: Secret<u8>,
+    /// The frame sent last.
+    frame: Secret<u8>,
     /// The weight masks of a model, in the order in which they were set up.
     pub(crate) weight_masks: &'a mut Vec<FixedRight<R>>,
     /// The mask of the last layer's input.
@@ -123,7 +124,7 @@ impl<'a, R: Ring> Dealing<'a, R> {
             apart,
             own: Prg::new(own),
             corrections,
-            frames: SecretVec::zeros(0),
+            frame: SecretVec::zeros(CORRECTION_FRAME_BYTES),
             weight_masks,
             input_mask: SecretVec::zeros(0),
             fields: Vec::new().into_iter(),
@@ -163,10 +164,14 @@ impl<'a, R: Ring> Dealing<'a, R> {
     pub(crate) fn random(&mut self, len: usize) -> Secret<R> {
         let own = self.own.set_aside(len * R::BYTES);
         let mut elements = SecretVec::zeros(len);
-        let part = threads::part_len(len, BLOCK);
-        threads::for_each(elements.chunks_mut(part).enumerate(), |(index, elements)| {
-            R::fill_random(elements, &mut own.reader(index * part * R::BYTES));
-        });
+        threads::for_each_block(
+            &mut elements,
+            BLOCK,
+            |_| (),
+            |from, elements, ()| {
+                R::fill_random(elements, &mut own.reader(from * R::BYTES));
+            },
+        );
         elements
     }
 
@@ -185,14 +190,9 @@ impl<'a, R: Ring> Dealing<'a, R> {
         let first = self.generators[0].set_aside(len * E::BYTES);
         let others = set_aside::<E>(&mut self.generators[1..], len);
         let mut total = SecretVec::zeros(len);
-        let part = threads::part_len(len, BLOCK);
-        threads::for_each(total.chunks_mut(part).enumerate(), |(index, total)| {
-            let mut share = SecretVec::zeros(total.len().min(BLOCK));
-            for (block, total) in total.chunks_mut(BLOCK).enumerate() {
-                let from = index * part + block * BLOCK;
-                E::fill_random(total, &mut first.reader(from * E::BYTES));
-                apply_shares(&others, from, total, &mut share, &operation);
-            }
+        threads::for_each_block(&mut total, BLOCK, SecretVec::zeros, |from, total, share| {
+            E::fill_random(total, &mut first.reader(from * E::BYTES));
+            apply_shares(&others, from, total, share, &operation);
         });
         total
     }
@@ -204,11 +204,11 @@ impl<'a, R: Ring> Dealing<'a, R> {
     }
 
     /// As [`dealt`](Self::dealt), of values that are made block by block, so that they stay in the cache: `fill` writes those
-    /// from a position on, a multiple of `block`. Threads take blocks in any order.
+    /// from a position on, a multiple of `block`.
     pub(crate) async fn dealt_by(
         &mut self,
         block: usize,
-        fill: impl Fn(usize, &mut [R]) + Send + Sync,
+        fill: impl FnMut(usize, &mut [R]) + Send,
     ) -> Result<(), ProtocolError> {
         let field = self.field();
         let others = match field.origin {
@@ -229,7 +229,7 @@ impl<'a, R: Ring> Dealing<'a, R> {
     pub(crate) async fn dealt_words_by(
         &mut self,
         block: usize,
-        fill: impl Fn(usize, &mut [u64]) + Send + Sync,
+        fill: impl FnMut(usize, &mut [u64]) + Send,
     ) -> Result<(), ProtocolError> {
         let field = self.field();
         let shares = set_aside::<u64>(without_last(&mut self.generators), field.len);
@@ -240,7 +240,7 @@ impl<'a, R: Ring> Dealing<'a, R> {
     /// shares are expansions of seeds of their own.
     pub(crate) async fn expansion(
         &mut self,
-        fill: impl Fn(usize, &mut [R]) + Send + Sync,
+        mut fill: impl FnMut(usize, &mut [R]) + Send,
     ) -> Result<(), ProtocolError> {
         let field = self.field();
         let Form::Packed { item } = field.form else { unreachable!("{field:?} is dealt as items") };
@@ -250,54 +250,30 @@ impl<'a, R: Ring> Dealing<'a, R> {
         self.correct(field, item, shares, R::wrapping_sub, fill).await
     }
 
-    /// Sends the last party what the others' shares lack of a field, whose values `fill` writes block by block: those of a frame
-    /// for each thread at a time.
+    /// Sends the last party what the others' shares lack of a field, whose values `fill` writes block by block.
     async fn correct<E: Ring>(
         &mut self,
         field: Field,
         block: usize,
         shares: Vec<Stretch>,
-        without: impl Fn(E, E) -> E + Sync,
-        fill: impl Fn(usize, &mut [E]) + Sync,
+        without: impl Fn(E, E) -> E,
+        mut fill: impl FnMut(usize, &mut [E]),
     ) -> Result<(), ProtocolError> {
         if field.bits == 0 {
             // No bit of the shares matters.
             return Ok(());
         }
         let block = block.clamp(1, field.len.max(1));
-        let window = (field.frame_len() / block).max(1) * threads::count() * block;
-        let room = field.packed_bytes(field.frame_len() + ROOM * window.min(field.len));
-        if self.frames.len() < room {
-            self.frames = SecretVec::zeros(room);
+        let (mut values, mut share) = (Secret::zeros(block), Secret::zeros(block));
+        let (corrections, bytes) = (&mut self.corrections, &mut self.frame);
+        let mut frame = Frame { field, corrections, last: shares.len(), bytes, filled: 0 };
+        for from in (0..field.len).step_by(block) {
+            let values = &mut values[..block.min(field.len - from)];
+            fill(from, values);
+            apply_shares(&shares, from, values, &mut share, &without);
+            frame.append(values).await?;
         }
-        let mut frames = Frames {
-            field,
-            corrections: &mut self.corrections,
-            last: shares.len(),
-            bytes: &mut self.frames,
-            begin: 0,
-            filled: 0,
-        };
-        let mut scratch = Vec::new();
-        for from in (0..field.len).step_by(window) {
-            let len = window.min(field.len - from);
-            let part = threads::part_len(len, block);
-            // The threads may have become more since the last window.
-            scratch.resize_with(len.div_ceil(part).max(scratch.len()), || [block; 2].map(Secret::zeros));
-            let packed = frames.room(len).chunks_mut(field.packed_bytes(part)).zip(&mut scratch).enumerate();
-            threads::for_each(packed, |(index, (packed, [values, share]))| {
-                let mut from = from + index * part;
-                for packed in packed.chunks_mut(field.packed_bytes(block)) {
-                    let values = &mut values[..block.min(field.len - from)];
-                    fill(from, values);
-                    apply_shares(&shares, from, values, share, &without);
-                    packing::pack(values, field.bits, packed);
-                    from += block;
-                }
-            });
-            frames.send_full().await?;
-        }
-        frames.send_last().await
+        frame.send().await
     }
 }
 
@@ -311,56 +287,44 @@ fn set_aside<E: Ring>(generators: &mut [Prg], len: usize) -> Vec<Stretch> {
     generators.iter_mut().map(|generator| generator.set_aside(len * E::BYTES)).collect()
 }
 
-/// Room for so many windows, so that the values that wait for the rest of their frame rarely move to the front.
-pub(super) const ROOM: usize = 4;
-
-/// The packed values of a field that wait to be sent, frame by frame.
-struct Frames<'a, 'c> {
+/// The frame of a field that is being filled.
+struct Frame<'a, 'c> {
     field: Field,
     corrections: &'a mut Corrections<'c>,
     last: usize,
     bytes: &'a mut [u8],
-    /// The byte where the values that wait begin, and their number.
-    begin: usize,
+    /// The number of values in it.
     filled: usize,
 }
 
-impl Frames<'_, '_> {
-    /// The place of the next values, which begins at a byte.
-    fn room(&mut self, len: usize) -> &mut [u8] {
-        let waiting = self.field.packed_bytes(self.filled);
-        self.filled += len;
-        let all = self.field.packed_bytes(self.filled);
-        if self.begin + all > self.bytes.len() {
-            self.bytes.copy_within(self.begin..self.begin + waiting, 0);
-            self.begin = 0;
-        }
-        &mut self.bytes[self.begin..][waiting..all]
-    }
-
-    /// Sends each frame that is full.
-    async fn send_full(&mut self) -> Result<(), ProtocolError> {
-        while self.filled >= self.field.frame_len() {
-            self.send(self.field.frame_len()).await?;
+impl Frame<'_, '_> {
+    /// Appends values, and sends each frame that is full.
+    async fn append<E: Ring>(&mut self, mut values: &[E]) -> Result<(), ProtocolError> {
+        let field = self.field;
+        while !values.is_empty() {
+            let (now, later) = values.split_at(values.len().min(field.frame_len() - self.filled));
+            let from = field.packed_bytes(self.filled);
+            packing::pack(now, field.bits, &mut self.bytes[from..][..field.packed_bytes(now.len())]);
+            self.filled += now.len();
+            if self.filled == field.frame_len() {
+                self.send().await?;
+            }
+            values = later;
         }
         Ok(())
     }
 
-    /// Sends what is left, if anything is.
-    async fn send_last(mut self) -> Result<(), ProtocolError> {
-        if self.filled > 0 { self.send(self.filled).await } else { Ok(()) }
-    }
-
-    /// Sends so many values.
-    async fn send(&mut self, len: usize) -> Result<(), ProtocolError> {
-        let frame = &self.bytes[self.begin..][..self.field.packed_bytes(len)];
+    /// Sends what is in it, if anything is.
+    async fn send(&mut self) -> Result<(), ProtocolError> {
+        let filled = mem::take(&mut self.filled);
+        if filled == 0 {
+            return Ok(());
+        }
+        let frame = &self.bytes[..self.field.packed_bytes(filled)];
         match self.corrections {
-            Corrections::Sent(link) => send(link, self.last, frame).await?,
-            Corrections::Compared(by) => by.take(&self.field, len, frame)?,
+            Corrections::Sent(link) => send(link, self.last, frame).await,
+            Corrections::Compared(by) => by.take(&self.field, filled, frame),
         }
-        self.begin += frame.len();
-        self.filled -= len;
-        Ok(())
     }
 }
 

@@ -2,10 +2,10 @@
 
 use alloc::boxed::Box;
 
-use mpc_ring::{Ring, threads};
+use mpc_ring::Ring;
 use mpc_transport::Traffic;
 
-use super::dealing::{Deal, Kind, Of, ROOM};
+use super::dealing::{Deal, Kind, Of};
 use super::layout::{CORRECTION_FRAME_BYTES, Layout};
 use super::request::Request;
 use crate::ProtocolError;
@@ -89,9 +89,7 @@ impl Request {
     pub fn dealer_memory<R: Ring>(&self) -> u64 {
         let kind = kind::<R>(self);
         let held = kind.layout().map_or(0, |layout| layout.expanded_memory());
-        // Frames of corrections: what waits, what is made, and one on its way.
-        let frames = 2 + ROOM * threads::count();
         // What is kept to make the next field of it, and one copy to be corrected.
-        2 * held + (threads::count() * kind.scratch() * R::BYTES + frames * CORRECTION_FRAME_BYTES) as u64
+        2 * held + (kind.scratch() * R::BYTES + 2 * CORRECTION_FRAME_BYTES) as u64
     }
 }

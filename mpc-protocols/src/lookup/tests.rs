@@ -22,10 +22,11 @@ impl Exhaustive for Small {
         let in_ring = coefficients.iter().map(|c| c.map(R::from_i128)).collect();
         let rotation = Rotation::<R> { layout, coefficients: in_ring };
         let mut entries = vec![R::ZERO; layout.elements()];
+        let mut before = entries.clone();
         let scale = libm::exp2(f64::from(bits + layout.guard_bits));
         for mask in 0..1u64 << w {
             // Bits of the mask above w are there and mean nothing.
-            rotation.table(mask | 5 << w, &mut entries);
+            rotation.table(mask | 5 << w, &mut entries, &mut before);
             for u in 0..=last {
                 let e = (u + mask) & u64::low_mask(w);
                 let (v, epsilon) = ((e >> segment) as usize, e & u64::low_mask(segment));

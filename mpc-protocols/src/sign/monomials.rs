@@ -80,8 +80,8 @@ impl RandomBits {
             Factor::Product(index) => level.less + level.equal + index,
         };
         let factors: Vec<_> = level.factors().into_iter().map(|factors| factors.map(place)).collect();
+        let mut values = SecretVec::zeros((level.less + level.equal + level.products) * LANES);
         let products = |from: usize, products: &mut [u64]| {
-            let mut values = SecretVec::zeros((level.less + level.equal + level.products) * LANES);
             let (values, first) = (values.as_chunks_mut().0, from / level.products);
             vectorized_whole(Products { bits: self, factors: &factors, first, values, products });
         };
