@@ -1,5 +1,7 @@
 //! `cargo xtask test`: everything that must hold, in one command.
 
+mod accuracy;
+mod beside;
 mod browser;
 mod cargo;
 mod constant_time;
@@ -19,19 +21,22 @@ mod tidy;
 
 use std::env;
 use std::fs;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use beside::Beside;
 use clap::builder::PossibleValuesParser;
+use serde::{Deserialize, Serialize};
 
 use crate::workspace::Workspace;
 
 /// Checks and tests everything, with a stable Rust toolchain and nothing else.
 ///
-/// Runs one step after another; a step that fails does not stop the others. At the end come a table, the failures once
-/// more, and a line `N passed, M failed`. The exit status is 1 if any step failed, or if they took more than 3,600 s
-/// together. From an empty target folder two idle processors took 1,215 s; 600 s are the aim.
+/// Runs one step after another, and beside them those that check a release; a step that fails does not stop the others. At
+/// the end come a table, the failures once more, and a line `N passed, M failed`. The exit status is 1 if any step failed,
+/// or if all took more than 3,600 s. From an empty target folder two idle processors took TODO s; 600 s are the aim.
 #[derive(Debug, clap::Args)]
 pub struct TestArguments {
     /// Runs only these steps (see --list).
@@ -40,6 +45,9 @@ pub struct TestArguments {
     /// Lists the steps.
     #[arg(long)]
     list: bool,
+    /// Writes the results of the steps to a file, too.
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
 }
 
 /// The time that all steps shall take on two idle processors, from an empty target folder.
@@ -48,7 +56,8 @@ const AIM: Duration = Duration::from_secs(600);
 const BUDGET: Duration = Duration::from_secs(3600);
 
 /// The result of a step.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 enum Outcome {
     Passed(String),
     Skipped(String),
@@ -63,6 +72,8 @@ struct Step {
 
 /// The step whose packages are installed beside the others.
 const PYTHON: &str = "python";
+/// The steps that use the release of `xtask/checks` and nothing else: they run beside the others.
+const BESIDE: [&str; 4] = ["accuracy", "constant-time", "seeds", "range"];
 
 const STEPS: [Step; 19] = [
     Step { name: "tidy", about: "files, licences, unsafe code, leftovers", run: tidy::run },
@@ -97,8 +108,8 @@ const STEPS: [Step; 19] = [
     },
     Step {
         name: "accuracy",
-        about: "450 of 450 private labels agree, for 2, 3 and 4 parties",
-        run: end_to_end::accuracy,
+        about: "450 of 450 private labels of a release agree, for 2, 3 and 4 parties",
+        run: accuracy::run_step,
     },
     Step {
         name: PYTHON,
@@ -120,26 +131,48 @@ pub fn run(arguments: &TestArguments) -> ExitCode {
         STEPS.iter().for_each(|step| println!("{:<14}{}", step.name, step.about));
         return ExitCode::SUCCESS;
     }
-    let workspace = match Workspace::find() {
-        Ok(workspace) => workspace,
+    let start = Instant::now();
+    let results = Workspace::find().and_then(|workspace| run_steps(&workspace, &arguments.only));
+    match results.and_then(|results| write(&results, arguments.json.as_deref()).map(|()| results)) {
+        Ok(results) => sum_up(&results, start.elapsed()),
         Err(error) => {
             eprintln!("error: {error}");
-            return ExitCode::FAILURE;
+            ExitCode::FAILURE
         }
-    };
-    let wanted = |step: &&Step| arguments.only.is_empty() || arguments.only.iter().any(|name| name == step.name);
-    let wanted: Vec<_> = STEPS.iter().filter(wanted).collect();
-    let results: Vec<_> = thread::scope(|scope| {
-        if wanted.iter().any(|step| step.name == PYTHON) {
-            scope.spawn(|| python::prepare(&workspace));
-        }
-        wanted.iter().map(|step| run_step(step, &workspace)).collect()
-    });
-    sum_up(&results)
+    }
 }
 
+/// Writes the results to a file, if one is named.
+fn write(results: &[Done], file: Option<&Path>) -> Result<(), String> {
+    let Some(file) = file else { return Ok(()) };
+    let text = serde_json::to_string_pretty(results).map_err(|error| error.to_string())?;
+    fs::write(file, text).map_err(|error| format!("{}: {error}", file.display()))
+}
+
+/// Runs the steps of these names, or all.
+fn run_steps(workspace: &Workspace, only: &[String]) -> Result<Vec<Done>, String> {
+    let is_all = only.is_empty();
+    let beside = if is_all { Some(Beside::start(workspace, &BESIDE)?) } else { None };
+    let wanted = |step: &&Step| match is_all {
+        true => !BESIDE.contains(&step.name),
+        false => only.iter().any(|name| name == step.name),
+    };
+    let wanted: Vec<_> = STEPS.iter().filter(wanted).collect();
+    let mut results: Vec<_> = thread::scope(|scope| {
+        if wanted.iter().any(|step| step.name == PYTHON) {
+            scope.spawn(|| python::prepare(workspace));
+        }
+        wanted.iter().map(|step| run_step(step, workspace)).collect()
+    });
+    if let Some(beside) = beside {
+        results.extend(beside.finish());
+    }
+    Ok(results)
+}
+
+#[derive(Serialize, Deserialize)]
 struct Done {
-    name: &'static str,
+    name: String,
     outcome: Outcome,
     time: Duration,
     /// The time of processors, where the system tells.
@@ -152,7 +185,7 @@ fn run_step(step: &Step, workspace: &Workspace) -> Done {
     let outcome = (step.run)(workspace);
     let (time, work) = (start.elapsed(), self::work().saturating_sub(work));
     println!("=== {}: {} in {:.1} s", step.name, outcome.word(), time.as_secs_f64());
-    Done { name: step.name, outcome, time, work }
+    Done { name: step.name.to_owned(), outcome, time, work }
 }
 
 /// The processors' time of all programs that this one has run.
@@ -166,8 +199,8 @@ fn work() -> Duration {
     TICK * ticks.sum::<u32>()
 }
 
-fn sum_up(results: &[Done]) -> ExitCode {
-    print_table(results);
+fn sum_up(results: &[Done], time: Duration) -> ExitCode {
+    print_table(results, time);
     for Done { name, outcome, .. } in results {
         if let Outcome::Failed(failures) = outcome {
             println!("\n{name} failed:");
@@ -176,7 +209,6 @@ fn sum_up(results: &[Done]) -> ExitCode {
     }
     let failed = results.iter().filter(|done| matches!(done.outcome, Outcome::Failed(_))).count();
     let passed = results.iter().filter(|done| matches!(done.outcome, Outcome::Passed(_))).count();
-    let time: Duration = results.iter().map(|done| done.time).sum();
     println!("\n{passed} passed, {failed} failed");
     if time > BUDGET {
         println!("error: {:.0} s are more than the budget of {} s", time.as_secs_f64(), BUDGET.as_secs());
@@ -184,7 +216,7 @@ fn sum_up(results: &[Done]) -> ExitCode {
     if failed == 0 && time <= BUDGET { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
-fn print_table(results: &[Done]) {
+fn print_table(results: &[Done], time: Duration) {
     println!("\n{:<14}{:<9}{:>8}{:>10}  remarks", "step", "result", "seconds", "of work");
     let row = |name: &str, word: &str, time: Duration, work: Duration, remarks: &str| {
         let row = format!("{name:<14}{word:<9}{:>8.1}{:>10.1}  {remarks}", time.as_secs_f64(), work.as_secs_f64());
@@ -199,7 +231,7 @@ fn print_table(results: &[Done]) {
     }
     let [aim, budget] = [AIM, BUDGET].map(|time| time.as_secs());
     let remarks = format!("aim {aim} on two idle processors, budget {budget}");
-    row("all", "", results.iter().map(|done| done.time).sum(), results.iter().map(|done| done.work).sum(), &remarks);
+    row("all", "", time, results.iter().map(|done| done.work).sum(), &remarks);
 }
 
 impl Outcome {

@@ -1,6 +1,7 @@
 //! Checks of a release build that its tests cannot make: `cargo xtask test`, `cargo xtask soak` and `cargo xtask bench`
 //! build and run this program.
 
+mod accuracy;
 mod constant_time;
 mod general;
 mod inference;
@@ -36,6 +37,8 @@ fn run(words: &[&str]) -> Result<(), Failure> {
         ["seeds"] => seeds::run(),
         ["seeds", "control"] => seeds::control(),
         ["timing"] => timing::run(),
+        ["accuracy", name, parties] => accuracy::run(name, parties.parse()?, false),
+        ["accuracy", name, parties, "calibrated"] => accuracy::run(name, parties.parse()?, true),
         ["range", elements, parties] => range::run(elements.parse()?, parties.parse()?),
         _ => Err("started by `cargo xtask`: see `cargo xtask --help`".into()),
     }

@@ -50,6 +50,12 @@ pub(super) fn run(workspace: &Workspace) -> Outcome {
     }
     without_dealer(&mpc, &mut failures);
     calibrated(&mpc, &mut failures);
+    let others: [(&[&str], Check); 2] = [
+        (&["run", "unet", "--images", "64", "--batch", "16", "--picture", PICTURE, "--json"], check_masks),
+        (&["run", "lenet", "--accuracy", "--json"], check_accuracy),
+    ];
+    let others = side_by_side(others.to_vec(), |(arguments, checks)| examine(&mpc, arguments, checks));
+    failures.extend(others.into_iter().flat_map(|(_, failed)| failed));
     failures.extend(["2", "3", "4"].into_iter().filter_map(|parties| readme_row(workspace, &mpc, parties).err()));
     let refused = [
         &["unknown"][..],
@@ -66,7 +72,7 @@ pub(super) fn run(workspace: &Workspace) -> Outcome {
         &["--ot", "softspoken"],
     ];
     failures.extend(refused.iter().filter_map(|arguments| refusal(&mpc, arguments).err()));
-    Outcome::of(failures, format!("{} inferences, {} refusals", runs + 9, refused.len()))
+    Outcome::of(failures, format!("{} inferences, {} refusals", runs + 11, refused.len()))
 }
 
 /// Bytes that two parties without a dealer exchange once for a model, and for the correlations of one image: both ways.
@@ -121,33 +127,6 @@ fn check_calibrated(report: &Value) -> Vec<String> {
         wrong.push(format!("bytes sent, bytes dealt and rounds are {costs:?}, not {CALIBRATED:?}"));
     }
     wrong
-}
-
-/// All held-out digits.
-pub(super) fn accuracy(workspace: &Workspace) -> Outcome {
-    let mpc = match Mpc::build(workspace, Profile::Test) {
-        Ok(mpc) => mpc,
-        Err(error) => return Outcome::Failed(vec![error]),
-    };
-    // The longest first. None of them keeps two processors busy.
-    let runs: [(&[&str], Check); 5] = [
-        (&["run", "--accuracy", "--json", "--parties", "4"], check_accuracy),
-        (&["run", "--accuracy", "--json", "--parties", "3"], check_accuracy),
-        (&["run", "--accuracy", "--json", "--parties", "2"], check_accuracy),
-        (&["run", "minionn", "--accuracy", "--json"], check_accuracy),
-        (&["run", "unet", "--images", "64", "--batch", "16", "--picture", PICTURE, "--json"], check_masks),
-    ];
-    let mut failures = Vec::new();
-    let mut found = Vec::new();
-    for (report, failed) in side_by_side(runs.to_vec(), |(arguments, checks)| examine(&mpc, arguments, checks)) {
-        failures.extend(failed);
-        if let Some(report) = report.filter(|report| report["model"] == "resnet32") {
-            let percent = 100.0 * report["private_accuracy"].as_f64().unwrap_or_default();
-            let error = number(&report["max_logit_error"]);
-            found.push(format!("n = {}: {percent:.2} %, error {error:.4}", report["parties"]));
-        }
-    }
-    Outcome::of(failures, found.join("; "))
 }
 
 /// A check that lists the faults of a report.

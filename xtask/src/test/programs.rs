@@ -7,11 +7,16 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 
 use super::Outcome;
-use super::side_by_side::side_by_side;
+use super::side_by_side::{processors, side_by_side};
 use crate::workspace::{Stream, Workspace, list, run_and_read, text};
 
 /// The crates and features whose tests cargo builds.
 const ALL: [&str; 2] = ["--workspace", "--all-features"];
+
+/// Packages whose tests mostly wait for processes, links and deadlines: more of them run at a time.
+const WAITING: [&str; 3] = ["mpc-cli", "mpc-service", "mpc-transport"];
+/// Tests of such a program at a time, for each processor.
+const WAITING_TESTS: usize = 3;
 
 /// A program of tests.
 struct Program {
@@ -77,6 +82,9 @@ impl Program {
     fn run(&self) -> (Tally, String) {
         let mut command = Command::new(&self.executable);
         command.current_dir(&self.folder).env("CARGO_MANIFEST_DIR", &self.folder).stdin(Stdio::null());
+        if WAITING.iter().any(|package| self.folder.ends_with(package)) {
+            command.env("RUST_TEST_THREADS", (WAITING_TESTS * processors()).to_string());
+        }
         let output = match command.output() {
             Ok(output) => output,
             Err(error) => return (Tally::failed(format!("{} did not start: {error}", self.name)), String::new()),

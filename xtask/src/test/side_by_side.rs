@@ -19,11 +19,16 @@ pub(super) fn side_by_side<J: Send, O: Send>(jobs: Vec<J>, run: impl Fn(J) -> (O
         }
     };
     thread::scope(|scope| {
-        for _ in 0..thread::available_parallelism().map_or(1, NonZeroUsize::get) {
+        for _ in 0..processors() {
             scope.spawn(work);
         }
     });
     outcomes.into_iter().flatten().collect()
+}
+
+/// The number of processors, as far as the system tells.
+pub(super) fn processors() -> usize {
+    thread::available_parallelism().map_or(1, NonZeroUsize::get)
 }
 
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
