@@ -9,7 +9,7 @@ use mpc_transport::Traffic;
 use super::borrow::results;
 use super::chain::Level;
 use super::leaves::read_bits;
-use super::masks::{Leaves, MaskTables, ThresholdMask};
+use super::masks::{Leaves, MaskBits, MaskTables, ThresholdMask};
 use super::parameters::{SignParameters, SignShape};
 use super::tables::{bit_plane, read_tables};
 use crate::correlation::AtRest;
@@ -50,14 +50,26 @@ pub(crate) async fn open_comparisons<R: Ring>(
     tables: MaskTables<R>,
     correlations: Vec<ThresholdMask<R>>,
 ) -> Result<Comparisons<R>, ProtocolError> {
-    let MaskTables { mask, leaves, mask_sign } = tables;
-    let (bits, len, first) = (parameters.bits(), x.len(), party.is_first());
-    check_bits::<R>(bits, shift)?;
-    check_correlation("sign", "elements", mask.len(), len)?;
+    let MaskTables { mask, bits: mask_bits } = tables;
+    check_bits::<R>(parameters.bits(), shift)?;
+    check_correlation("sign", "elements", mask.len(), x.len())?;
+    let opened = TruncateReduce::new(party, parameters.bits(), shift).open(party, x, &mask).await?;
+    let (flipped, flips) = compare_opened(party, &opened, thresholds, parameters, mask_bits, correlations).await?;
+    Ok(Comparisons { opened, flipped, mask, flips })
+}
+
+/// As [`open_comparisons`], where c is public already: every β_j, and this party's share of each d_j.
+pub(crate) async fn compare_opened<R: Ring>(
+    party: &mut Party,
+    opened: &[R],
+    thresholds: &[R],
+    parameters: SignParameters,
+    mask_bits: MaskBits,
+    correlations: Vec<ThresholdMask<R>>,
+) -> Result<(SecretVec<u64>, Vec<AtRest<R>>), ProtocolError> {
+    let MaskBits { leaves, sign: mask_sign } = mask_bits;
+    let (bits, len, first) = (parameters.bits(), opened.len(), party.is_first());
     check_len("sign, thresholds", correlations.len(), thresholds.len())?;
-
-    let opened = TruncateReduce::new(party, bits, shift).open(party, x, &mask).await?;
-
     let words = packing::words_for(len);
     let planes = (2 * parameters.leaves() - 1) * words;
     let mut parts = SecretVec::zeros(planes * thresholds.len());
@@ -70,7 +82,7 @@ pub(crate) async fn open_comparisons<R: Ring>(
             signs.push(sign);
         };
         if threshold == R::ZERO {
-            compare(&opened);
+            compare(opened);
         } else {
             compare(&opened.iter().map(|c| c.wrapping_sub(threshold)).collect::<SecretVec<_>>());
         }
@@ -92,8 +104,7 @@ pub(crate) async fn open_comparisons<R: Ring>(
         borrow.iter_mut().zip(flip.words()).for_each(|(borrow, flip)| *borrow ^= flip);
         flips.push(flip_in_ring);
     }
-    let flipped = open_planes(party, parts, len).await?;
-    Ok(Comparisons { opened, flipped, mask, flips })
+    Ok((open_planes(party, parts, len).await?, flips))
 }
 
 /// This party's shares of every lt_i, then of every eq_j but the lowest leaf's, at the leaves of the public c.
@@ -132,8 +143,13 @@ async fn through_level<R: Ring>(
 
 /// The traffic of each party when `shape.len` elements are compared with `thresholds` thresholds.
 pub(crate) fn traffic(shape: SignShape, thresholds: usize, parties: usize) -> Traffic {
+    open::traffic(shape.len, shape.parameters.bits(), parties) + traffic_of_opened(shape, thresholds, parties)
+}
+
+/// As [`traffic`], where c is public already.
+pub(crate) fn traffic_of_opened(shape: SignShape, thresholds: usize, parties: usize) -> Traffic {
     let SignShape { len, parameters } = shape;
     let levels = parameters.levels().into_iter();
     let of_levels = levels.map(|level| open::traffic_of_planes(thresholds * level.opened(), len, parties));
-    open::traffic(len, parameters.bits(), parties) + of_levels.sum() + open::traffic_of_planes(thresholds, len, parties)
+    of_levels.sum::<Traffic>() + open::traffic_of_planes(thresholds, len, parties)
 }

@@ -10,7 +10,7 @@ use mpc_shares::SecretVec;
 use super::chain::Level;
 use super::leaves::masks_of_planes;
 use super::monomials::{DealtMonomials, RandomBits, SharedBits};
-use super::parameters::SignShape;
+use super::parameters::{SignParameters, SignShape};
 use super::tables::{bit_plane, leaf_tables};
 use crate::ProtocolError;
 use crate::correlation::{AtRest, BLOCK, BitsAtRest, Dealing, Fields, Secret};
@@ -20,9 +20,22 @@ use crate::truncation::{check_bits, random_bits};
 pub(crate) struct MaskTables<R: Ring> {
     /// r, uniform in k bits, shared in the ring.
     pub(super) mask: AtRest<R>,
+    pub(super) bits: MaskBits,
+}
+
+/// One party's share of what is read of the bits of r.
+pub(crate) struct MaskBits {
     pub(super) leaves: Leaves,
     /// `<r_{k−2}>`.
-    pub(super) mask_sign: BitsAtRest,
+    pub(super) sign: BitsAtRest,
+}
+
+impl MaskBits {
+    /// Those of leaves whose tables are dealt: the fields that [`deal_tables`] deals.
+    pub(crate) fn of_tables<R: Ring>(SignShape { len, parameters }: SignShape, fields: &mut Fields<R>) -> Self {
+        let leaves = Leaves::Tables(fields.dealt_words(parameters.table_words(len)));
+        Self { leaves, sign: fields.dealt_bits(1, len) }
+    }
 }
 
 /// One party's share of what is read of the leaves of r.
@@ -41,36 +54,26 @@ impl<R: Ring> MaskTables<R> {
         let width = fields.width().max(parameters.bits());
         let Some(level) = parameters.leaf_bits() else {
             let mask = fields.dealt(len, width);
-            let leaves = Leaves::Tables(fields.dealt_words(parameters.table_words(len)));
-            return Ok(Self { mask, leaves, mask_sign: fields.dealt_bits(1, len) });
+            return Ok(Self { mask, bits: MaskBits::of_tables(shape, fields) });
         };
         let bits = SharedBits::from_fields(&level, len, fields);
-        let mask_sign = fields.uniform_bits(1, len);
+        let sign = fields.uniform_bits(1, len);
         let mask = fields.dealt(len, width);
-        Ok(Self { mask, leaves: Leaves::Bits(bits.with_products(&level, fields)), mask_sign })
+        let leaves = Leaves::Bits(bits.with_products(&level, fields));
+        Ok(Self { mask, bits: MaskBits { leaves, sign } })
     }
 
     /// Deals them, and gives r.
     pub(crate) async fn deal(shape: SignShape, dealing: &mut Dealing<'_, R>) -> Result<Secret<R>, ProtocolError> {
         match shape.parameters.leaf_bits() {
-            None => Self::deal_tables(shape, dealing).await,
+            None => {
+                let mask = random_bits(dealing, shape.len, shape.parameters.bits());
+                dealing.dealt(&mask).await?;
+                deal_tables(dealing, &mask, shape.parameters).await?;
+                Ok(mask)
+            }
             Some(level) => Self::deal_bits(shape, &level, dealing).await,
         }
-    }
-
-    async fn deal_tables(shape: SignShape, dealing: &mut Dealing<'_, R>) -> Result<Secret<R>, ProtocolError> {
-        let SignShape { len, parameters } = shape;
-        let mask = random_bits(dealing, len, parameters.bits());
-        dealing.dealt(&mask).await?;
-        let block = parameters.table_words(BLOCK);
-        let tables = |from: usize, tables: &mut [u64]| {
-            let mask = &mask[from / block * BLOCK..];
-            leaf_tables(&mask[..mask.len().min(BLOCK)], parameters, tables);
-        };
-        dealing.dealt_words_by(block, tables).await?;
-        let signs = |from: usize, words: &mut [u64]| bit_plane(&mask[64 * from..], parameters.bits() - 2, words);
-        dealing.dealt_words_by(BLOCK / 64, signs).await?;
-        Ok(mask)
     }
 
     /// Every party chooses its shares of the k−1 low bits, of which r is made.
@@ -89,6 +92,22 @@ impl<R: Ring> MaskTables<R> {
         bits.deal_products(level, dealing).await?;
         Ok(mask)
     }
+}
+
+/// Deals the tables of masks' leaves, and the masks' bits k−2.
+pub(crate) async fn deal_tables<R: Ring>(
+    dealing: &mut Dealing<'_, R>,
+    mask: &[R],
+    parameters: SignParameters,
+) -> Result<(), ProtocolError> {
+    let block = parameters.table_words(BLOCK);
+    let tables = |from: usize, tables: &mut [u64]| {
+        let mask = &mask[from / block * BLOCK..];
+        leaf_tables(&mask[..mask.len().min(BLOCK)], parameters, tables);
+    };
+    dealing.dealt_words_by(block, tables).await?;
+    let signs = |from: usize, words: &mut [u64]| bit_plane(&mask[64 * from..], parameters.bits() - 2, words);
+    dealing.dealt_words_by(BLOCK / 64, signs).await
 }
 
 /// One party's share of what one threshold needs: consumed by its use.
@@ -165,7 +184,7 @@ impl<R: Ring> Work for Chosen<'_, R> {
 
 /// The bits of elements from position `from` on, a multiple of 64.
 #[inline(always)]
-fn unpack_bits<R: Ring>(words: &[u64], from: usize, bits: &mut [R]) {
+pub(crate) fn unpack_bits<R: Ring>(words: &[u64], from: usize, bits: &mut [R]) {
     for (bits, &word) in bits.chunks_mut(64).zip(&words[from / 64..]) {
         for (i, bit) in bits.iter_mut().enumerate() {
             *bit = R::from_u64((word >> i) & 1);
