@@ -140,9 +140,14 @@ macro_rules! protocol {
             },
             Action::Relu { shift, parameters } => relu::ReluStep { shift: *shift, parameters: *parameters },
             Action::Function(plan) => function::FunctionStep(plan),
-            Action::MaxPool { pool, parameters } => max_pool::MaxPoolStep { pool, parameters: *parameters },
-            Action::ArgMax { count, index_bits, parameters } => {
-                arg_max::ArgMaxStep { count: *count, index_bits: *index_bits, parameters: *parameters }
+            Action::MaxPool { pool, parameters, grouping } => {
+                max_pool::MaxPoolStep { pool, parameters: *parameters, grouping: *grouping }
+            },
+            Action::ArgMax { count, index_bits, parameters, grouping } => arg_max::ArgMaxStep {
+                count: *count,
+                index_bits: *index_bits,
+                parameters: *parameters,
+                grouping: *grouping,
             },
             Action::Rank { count, rows, index_bits, parameters } => {
                 rank::RankStep { count: *count, rows: *rows, index_bits: *index_bits, parameters: *parameters }

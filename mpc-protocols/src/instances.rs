@@ -13,6 +13,7 @@ use mpc_shares::{ArithmeticShares, BinaryShares, Seed};
 use crate::binary::{BitTriples, Planes};
 use crate::fixed_weights::{FixedWeightShape, FixedWeights};
 use crate::function::{Function, FunctionPlan, FunctionShape};
+use crate::maximum::{Grouping, Tournament};
 use crate::sign::{SignParameters, SignShape};
 use crate::{
     Bilinear, CorrelationSource, Party, Place, ProtocolError, beaver, comparison, conversion, in_process, maximum,
@@ -44,7 +45,14 @@ async fn every_protocol<R: Ring>(party: &mut Party, source: &mut CorrelationSour
     let x = one::<R>();
     sign::is_non_negative(party, &x, source.next(shape).await?).await?;
     relu::relu(party, &x, 0, source.next(shape).await?).await?;
-    maximum::maximum_of(party, vec![one::<R>(), one()], vec![source.next(shape).await?]).await?;
+    for candidates in 2..=4 {
+        let tournament = Tournament { candidates, len: 1, parameters, grouping: Grouping::Four };
+        let mut masks = Vec::new();
+        for level in tournament.levels() {
+            masks.push(level.draw(R::BITS, source).await?);
+        }
+        maximum::maximum_of(party, (0..candidates).map(|_| one::<R>()).collect(), masks).await?;
+    }
     let mut masks = Vec::new();
     for shape in sort::shapes(2, 1, parameters) {
         masks.push(source.next(shape).await?);

@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex};
 use mpc_protocols::fixed_weights::{FixedWeightShape, FixedWeights};
 use mpc_protocols::function::{Function, FunctionPlan, FunctionShape};
 use mpc_protocols::lookup::{LookupShape, Table, look_up};
+use mpc_protocols::maximum::{Grouping, Tournament, maximum_of};
 use mpc_protocols::piecewise::{PiecewiseLinear, PiecewiseShape, Step, compare};
 use mpc_protocols::relu::relu;
 use mpc_protocols::sign::{SignParameters, SignShape, Variant, is_non_negative};
@@ -94,6 +95,7 @@ impl Protocols {
             Request::Beaver(self.map),
             Request::Square { len: LEN },
             Request::Lookup { len: self.lookup.len, table: self.lookup.table },
+            Request::Group { size: 4, len: LEN / 2, parameters: rounds.parameters }.modulo::<u64>(57),
         ];
         plan.extend(self.function.requests());
         plan
@@ -128,6 +130,11 @@ impl Protocols {
         ends.push(beaver::multiply(party, &x, &input(LEN), source.next(self.map).await?).await?);
         ends.push(beaver::square(party, &x, source.next(LEN).await?).await?);
         ends.push(look_up(party, &input(self.lookup.len), source.next(self.lookup).await?).await?);
+        let tournament =
+            Tournament { candidates: 4, len: LEN / 2, parameters: rounds.parameters, grouping: Grouping::Four };
+        let [level] = tournament.levels()[..] else { unreachable!("four candidates are a group") };
+        let candidates = (0..4).map(|_| input(LEN / 2)).collect();
+        ends.push(maximum_of(party, candidates, vec![level.draw(57, source).await?]).await?);
         let material = self.function.draw(source).await?;
         ends.push(self.function.apply(party, &x, material).await?);
         Ok(ends)

@@ -1,6 +1,6 @@
 //! The index of the largest element along the last axis, the first of equal ones.
 
-use mpc_protocols::maximum;
+use mpc_protocols::maximum::{Grouping, Tournament, maximum_of};
 use mpc_protocols::sign::SignParameters;
 use ndarray::{ArrayView1, Axis};
 
@@ -46,7 +46,8 @@ impl Operation for ArgMax {
 
     fn plan<R: Ring>(&self, walk: &mut Walk<'_, R>, node: &Node) -> Result<(Action, Format), PlanError> {
         let (count, index, parameters) = indexed::plan(walk, node)?;
-        Ok((Action::ArgMax { count, index_bits: index.bits, parameters }, Format::Index(index)))
+        let grouping = walk.settings.grouping();
+        Ok((Action::ArgMax { count, index_bits: index.bits, parameters, grouping }, Format::Index(index)))
     }
 }
 
@@ -54,6 +55,14 @@ pub(super) struct ArgMaxStep {
     pub(super) count: usize,
     pub(super) index_bits: u32,
     pub(super) parameters: SignParameters,
+    pub(super) grouping: Grouping,
+}
+
+impl ArgMaxStep {
+    fn tournament(&self, len: usize) -> Tournament {
+        let Self { count: candidates, parameters, grouping, .. } = *self;
+        Tournament { candidates, len, parameters, grouping }
+    }
 }
 
 impl Protocol for ArgMaxStep {
@@ -71,15 +80,15 @@ impl Protocol for ArgMaxStep {
     }
 
     fn needs(&self, elements: usize) -> Needs {
-        Needs::Comparisons(maximum::tournament(self.count, elements, self.parameters))
+        Needs::Maximum(self.tournament(elements))
     }
 
     fn online<R: Ring>(&self, elements: usize, _width: u32, settings: &Settings, _party: usize) -> Traffic {
-        maximum::traffic(self.count, elements, self.parameters, settings.parties)
+        self.tournament(elements).traffic(settings.parties)
     }
 
     fn workspace(&self, operands: usize, _elements: usize) -> usize {
-        4 * operands
+        tournament_workspace(self.grouping) * operands
     }
 
     async fn run<R: Ring>(
@@ -88,10 +97,10 @@ impl Protocol for ArgMaxStep {
         step: &Step,
         material: Material<R>,
     ) -> Result<ArithmeticShares<R>, Failure> {
-        let Material::Comparisons(masks) = material else { return Err(Failure::NoValue) };
+        let Material::Maximum(masks) = material else { return Err(Failure::NoValue) };
         let (x, party) = (run.values.operand(step, 0)?, run.party.index());
         let candidates = indexed::candidates(x, self.count, self.index_bits, party, &step.shape)?;
-        Ok(maximum::maximum_of(run.party, candidates, masks).await?)
+        Ok(maximum_of(run.party, candidates, masks).await?)
     }
 
     fn ideal<R: Ring>(&self, ideal: Ideal<'_, R>, step: &Step) -> Result<Vec<R>, Failure> {

@@ -1,6 +1,6 @@
 //! The largest element of each window of an image; padding never wins.
 
-use mpc_protocols::maximum;
+use mpc_protocols::maximum::{Grouping, Tournament, maximum_of};
 use mpc_protocols::sign::SignParameters;
 
 use super::prelude::*;
@@ -45,7 +45,7 @@ impl Operation for MaxPool<'_> {
         walk.need_plain(node.inputs()[0])?;
         // What is compared is the difference of two values.
         let parameters = walk.comparison(walk.graph.node(node.inputs()[0]), 1)?;
-        Ok((Action::MaxPool { pool: *self.0, parameters }, walk.single()))
+        Ok((Action::MaxPool { pool: *self.0, parameters, grouping: walk.settings.grouping() }, walk.single()))
     }
 }
 
@@ -53,6 +53,14 @@ impl Operation for MaxPool<'_> {
 pub(super) struct MaxPoolStep<'a> {
     pub(super) pool: &'a Pool,
     pub(super) parameters: SignParameters,
+    pub(super) grouping: Grouping,
+}
+
+impl MaxPoolStep<'_> {
+    fn tournament(&self, len: usize) -> Tournament {
+        let Self { pool, parameters, grouping } = *self;
+        Tournament { candidates: pool.area(), len, parameters, grouping }
+    }
 }
 
 impl Protocol for MaxPoolStep<'_> {
@@ -70,16 +78,16 @@ impl Protocol for MaxPoolStep<'_> {
     }
 
     fn needs(&self, elements: usize) -> Needs {
-        Needs::Comparisons(maximum::tournament(self.pool.area(), elements, self.parameters))
+        Needs::Maximum(self.tournament(elements))
     }
 
     fn online<R: Ring>(&self, elements: usize, _width: u32, settings: &Settings, _party: usize) -> Traffic {
-        maximum::traffic(self.pool.area(), elements, self.parameters, settings.parties)
+        self.tournament(elements).traffic(settings.parties)
     }
 
-    /// All candidates, halves of which are compared.
+    /// All candidates, which are compared with each other.
     fn workspace(&self, _operands: usize, elements: usize) -> usize {
-        4 * self.pool.area() * elements
+        tournament_workspace(self.grouping) * self.pool.area() * elements
     }
 
     async fn run<R: Ring>(
@@ -88,9 +96,9 @@ impl Protocol for MaxPoolStep<'_> {
         step: &Step,
         material: Material<R>,
     ) -> Result<ArithmeticShares<R>, Failure> {
-        let Material::Comparisons(masks) = material else { return Err(Failure::NoValue) };
+        let Material::Maximum(masks) = material else { return Err(Failure::NoValue) };
         let candidates = candidates(run.values.operand(step, 0)?, self.pool, &step.shape)?;
-        Ok(maximum::maximum_of(run.party, candidates, masks).await?)
+        Ok(maximum_of(run.party, candidates, masks).await?)
     }
 
     fn ideal<R: Ring>(&self, ideal: Ideal<'_, R>, step: &Step) -> Result<Vec<R>, Failure> {

@@ -10,6 +10,7 @@ use mpc_protocols::fixed_weights::{
     FixedWeightPair, FixedWeightProduct, FixedWeightShape, FixedWeights, PreparedLayer, PreparedProduct,
 };
 use mpc_protocols::function::{FunctionMaterial, FunctionPlan};
+use mpc_protocols::maximum::{Level, LevelMask, Tournament};
 use mpc_protocols::relu::ReluMask;
 use mpc_protocols::sign::SignShape;
 use mpc_protocols::truncation::{LiftMask, LiftShape, carry_width};
@@ -27,6 +28,8 @@ pub(crate) enum Needs {
     Comparison(SignShape),
     /// Comparisons, one after the other.
     Comparisons(Vec<SignShape>),
+    /// The levels of a tournament.
+    Maximum(Tournament),
     Function(Box<FunctionPlan>),
     Product(Bilinear),
     Squares(usize),
@@ -40,6 +43,7 @@ pub(crate) enum Material<R: Ring> {
     Carries(DaBits<R>),
     Comparison(Box<ReluMask<R>>),
     Comparisons(Vec<ReluMask<R>>),
+    Maximum(Vec<LevelMask<R>>),
     Function(Box<FunctionMaterial<R>>),
     Product(BeaverTriple<R>),
     Squares(SquarePair<R>),
@@ -72,6 +76,7 @@ impl Needs {
             }
             Self::Comparison(shape) => vec![ReluMask::<R>::request(shape)],
             Self::Comparisons(shapes) => shapes.iter().map(ReluMask::<R>::request).collect(),
+            Self::Maximum(tournament) => tournament.levels().iter().map(Level::request::<R>).collect(),
             Self::Function(function) => return function.requests_modulo(width),
             Self::Product(map) => vec![BeaverTriple::<R>::request(map)],
             Self::Squares(len) => vec![SquarePair::<R>::request(len)],
@@ -110,6 +115,14 @@ impl Needs {
                     masks.push(source.next_modulo(width, shape).await?);
                 }
                 Material::Comparisons(masks)
+            }
+            Self::Maximum(tournament) => {
+                let levels = tournament.levels();
+                let mut masks = Vec::with_capacity(levels.len());
+                for level in levels {
+                    masks.push(level.draw(width, source).await?);
+                }
+                Material::Maximum(masks)
             }
             Self::Function(function) => Material::Function(Box::new(function.draw_modulo(width, source).await?)),
             Self::Product(map) => Material::Product(source.next_modulo(width, map).await?),

@@ -2,6 +2,7 @@
 
 use alloc::vec::Vec;
 
+use mpc_protocols::maximum::Grouping;
 use mpc_ring::Ring;
 use mpc_shares::ArithmeticShares;
 use mpc_transport::Traffic;
@@ -124,6 +125,14 @@ pub(crate) trait Protocol {
 /// The workspace of a step that opens its operand under a mask: the opened elements, twice, and their bits.
 pub(super) fn opening(operands: usize, elements: usize) -> usize {
     4 * operands.max(elements)
+}
+
+/// The workspace of a tournament for each of its candidates: of pairs halves are compared, and of groups all differences.
+pub(super) fn tournament_workspace(grouping: Grouping) -> usize {
+    match grouping {
+        Grouping::Two => 4,
+        Grouping::Four => 6,
+    }
 }
 
 /// A step that each party does on its shares alone: it is linear, so it needs no message and no correlation.

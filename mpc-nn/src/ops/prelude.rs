@@ -10,7 +10,7 @@ pub(super) use mpc_transport::Traffic;
 pub(super) use ndarray::ArrayD;
 
 pub(super) use super::needs::{Material, Needs};
-pub(super) use super::operation::{Local, Operation, Protocol, Work, opening};
+pub(super) use super::operation::{Local, Operation, Protocol, Work, opening, tournament_workspace};
 pub(super) use super::values::{Failure, Operands};
 pub(super) use crate::clear::node::Clear;
 pub(super) use crate::graph::{GraphBuilder, GraphError, Node, NodeId, Op, ParameterKind, shape};

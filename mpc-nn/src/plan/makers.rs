@@ -68,7 +68,8 @@ impl fmt::Display for Correlations {
 /// | few bytes | 4 | 57 | 31.5 bytes | 55.4 bytes |
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Comparisons {
-    /// Rounds online, and the bytes of these.
+    /// Rounds online, and the bytes of these: with a dealer, maxima of small tensors compare up to four elements at once
+    /// ([`Tournament`](mpc_protocols::maximum::Tournament)).
     #[default]
     FewRounds,
     /// Bytes of correlations: nearly half of them, for one round more and some bits online.

@@ -5,6 +5,7 @@ use alloc::vec::Vec;
 use core::fmt;
 
 use mpc_protocols::ProtocolError;
+use mpc_protocols::maximum::Grouping;
 use mpc_protocols::own::WeightHolder;
 use mpc_protocols::sign::SignParameters;
 use mpc_ring::Ring;
@@ -84,6 +85,14 @@ impl Settings {
     /// Comparisons in `bits` bits.
     pub(crate) fn comparison(&self, bits: u32) -> Result<SignParameters, ProtocolError> {
         Ok(SignParameters::new(bits)?.with_variant(self.comparisons.variant()))
+    }
+
+    /// How many values a maximum compares at once: two parties without a dealer make no larger groups.
+    pub(crate) fn grouping(&self) -> Grouping {
+        match self.correlations {
+            Correlations::Dealt => Grouping::Four,
+            Correlations::Own { .. } => Grouping::Two,
+        }
     }
 
     /// The holder of weights where two parties make their own correlations.

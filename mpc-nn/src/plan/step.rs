@@ -4,6 +4,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 
 use mpc_protocols::function::{Function, FunctionPlan};
+use mpc_protocols::maximum::Grouping;
 use mpc_protocols::sign::SignParameters;
 use mpc_protocols::{Bilinear, Request};
 use mpc_transport::Traffic;
@@ -95,6 +96,8 @@ pub enum Action {
         pool: Pool,
         /// The bits of the comparisons.
         parameters: SignParameters,
+        /// How many elements are compared at once.
+        grouping: Grouping,
     },
     /// The index of the largest of `count` elements, in the lowest `index_bits` bits: count − 1 − index.
     ArgMax {
@@ -104,6 +107,8 @@ pub enum Action {
         index_bits: u32,
         /// The bits of the comparisons.
         parameters: SignParameters,
+        /// How many elements are compared at once.
+        grouping: Grouping,
     },
     /// The largest of `count` elements in falling order, each with its index below it as for a maximum.
     Rank {

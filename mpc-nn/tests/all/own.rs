@@ -113,10 +113,11 @@ async fn party<R: Ring>(
     Ran { outputs, online: session.meter().total(Phase::Online) }
 }
 
-fn is_lookup(request: &Request) -> bool {
+/// Whether two parties have it in place of something else, or a dealer alone has it.
+fn is_of_one(request: &Request) -> bool {
     match request {
-        Request::Modulo { of, .. } => is_lookup(of),
-        _ => matches!(request, Request::Lookup { .. }),
+        Request::Modulo { of, .. } => is_of_one(of),
+        _ => matches!(request, Request::Lookup { .. } | Request::Group { .. }),
     }
 }
 
@@ -131,11 +132,11 @@ fn check<R: Ring>(graph: &Graph, settings: Settings, tolerance: f64, preprocessi
         let threads: Vec<_> = ends.map(|end| scope.spawn(|| run(end))).collect();
         threads.into_iter().map(|thread| thread.join().unwrap()).collect()
     });
-    // Online all is as with a dealer, but for smooth functions, of which two parties make tables.
+    // Online all is as with a dealer, but for smooth functions, of which two parties make tables, and for maxima by more than two.
     let dealt = Plan::<R>::new(graph, Settings { correlations: Correlations::Dealt, ..settings }).unwrap();
     let recipient = settings.roles.data_owner;
     for (party, ran) in ran.iter().enumerate() {
-        if !plan.requests().iter().any(is_lookup) {
+        if ![&plan, &dealt].iter().any(|plan| plan.requests().iter().any(is_of_one)) {
             assert_eq!(ran.online, dealt.online(party));
         }
         for (outputs, inputs) in ran.outputs.iter().zip(&images) {

@@ -1,6 +1,6 @@
 //! Steps that wait for nothing of each other: they run in the same rounds, and all is counted as planned.
 
-use mpc_nn::{Comparisons, Graph, GraphBuilder, NodeId, Plan, Preprocessing, Settings, WeightKnowledge};
+use mpc_nn::{Comparisons, Graph, GraphBuilder, NodeId, Plan, Pool, Preprocessing, Settings, WeightKnowledge};
 use mpc_protocols::function::Function;
 use proptest::prelude::*;
 
@@ -42,6 +42,41 @@ fn ways_that_do_not_meet_share_their_rounds() {
     let owner = Settings { weights: WeightKnowledge::Owner, ..Settings::new(2) };
     check::<u64>(&two_ways(), owner, 0.001, Preprocessing::Streamed);
     check::<u128>(&two_ways(), Settings::new(2), 0.001, Preprocessing::Streamed);
+}
+
+/// The largest of each of `rows` rows, as in a softmax.
+fn largest(rows: usize, elements: usize) -> Graph {
+    let mut b = GraphBuilder::new();
+    let x = b.input("x", &[1, 1, rows, elements]).unwrap();
+    let pool = Pool { stride: [1, elements], ..Pool::new([1, elements]) };
+    let largest = b.max_pool("largest", x, pool).unwrap();
+    b.finish(&[largest]).unwrap()
+}
+
+/// Of softmaxes of 12 and 64 tokens with 12 heads, and of large tensors; two parties who make their correlations have pairs alone.
+#[test]
+fn maxima_of_small_tensors_compare_up_to_four_at_once() {
+    let without_dealer = Settings { comparisons: Comparisons::FewRounds, ..Settings::without_dealer() };
+    let few_bytes = Settings { comparisons: Comparisons::FewBytes, ..Settings::new(2) };
+    for (rows, elements, expected) in [
+        (144, 12, [6, 12, 16]),
+        (768, 64, [9, 18, 24]),
+        (1, 2, [3, 3, 4]),
+        (20_000, 4, [6, 6, 8]),
+        (3, 10, [6, 12, 16]),
+    ] {
+        let graph = largest(rows, elements);
+        let rounds = [Settings::new(2), without_dealer, few_bytes].map(|settings| {
+            let plan = Plan::<u64>::new(&graph, settings).unwrap();
+            // One more to reveal them.
+            plan.online(1).rounds - 1
+        });
+        assert_eq!(rounds, expected, "{rows} rows of {elements}");
+    }
+    for settings in [Settings::new(2), Settings::new(3), few_bytes] {
+        check::<u64>(&largest(70, 13), settings, 0.001, Preprocessing::Streamed);
+    }
+    check::<u128>(&largest(3, 4), Settings::new(2), 0.001, Preprocessing::Ahead);
 }
 
 /// An operation that is added to a graph, and which earlier nodes it reads.

@@ -15,6 +15,7 @@ use crate::conversion::{DaBits, EdaBits};
 use crate::fixed_weights::{FixedWeightPair, FixedWeightProduct, FixedWeightShape, WeightMask};
 use crate::fourier::{SeriesMask, SeriesShape};
 use crate::lookup::{LookupMask, LookupShape};
+use crate::maximum::{GroupMask, GroupShape};
 use crate::piecewise::{PiecewiseMask, PiecewiseShape};
 use crate::place::Place;
 use crate::relu::ReluMask;
@@ -44,6 +45,7 @@ fn kind_modulo<R: Ring>(request: &Request, width: u32) -> Box<dyn Kind<R>> {
         Request::Piecewise { len, thresholds, parameters } => {
             of::<R, PiecewiseMask<R>>(width, PiecewiseShape { sign: SignShape { len, parameters }, thresholds })
         }
+        Request::Group { size, len, parameters } => of::<R, GroupMask<R>>(width, GroupShape { size, len, parameters }),
         Request::Modulo { bits, ref of } => kind_modulo(of, bits),
         Request::Lookup { len, table } => of::<R, LookupMask<R>>(width, LookupShape { len, table }),
         Request::Series { len, series } => of::<R, SeriesMask<R>>(width, SeriesShape { len, series }),

@@ -102,6 +102,15 @@ pub enum Request {
         /// The function and its sizes.
         series: Series,
     },
+    /// [`GroupMask`](crate::maximum::GroupMask): for the largest value of each group.
+    Group {
+        /// The number of values of a group: 3 or 4.
+        size: usize,
+        /// The number of groups.
+        len: usize,
+        /// Bits of the comparisons.
+        parameters: SignParameters,
+    },
     /// Another correlation for results that are read modulo 2^`bits` only, so that nothing in it is wider than that takes.
     Modulo {
         /// The bits that are read.

@@ -4,6 +4,7 @@ use crate::common::{Ended, PATIENT, block_on, session, split};
 use mpc_protocols::beaver::SquarePair;
 use mpc_protocols::binary::{BitTriples, Planes, and};
 use mpc_protocols::fixed_weights::{FixedWeightPair, FixedWeightShape, FixedWeights, WeightMask};
+use mpc_protocols::maximum::{GroupMask, GroupShape};
 use mpc_protocols::relu::{ReluMask, relu};
 use mpc_protocols::sign::{SignParameters, SignShape};
 use mpc_protocols::truncation::{LiftMask, LiftShape, truncate};
@@ -384,12 +385,15 @@ fn debug_shows_no_share() {
         Request::Square { len: 1 },
         Request::Relu { len: 1, parameters: shape(1, 32).parameters },
         Request::BitTriples { width: 1, len: 1 },
+        Request::Group { size: 4, len: 1, parameters: shape(1, 32).parameters },
         Request::WeightMask { len: 1 },
     ];
+    let group = GroupShape { size: 4, len: 1, parameters: shape(1, 32).parameters };
     let (ended, _) = session(&mut dealer::<u64>(2), &plan, transports, PATIENT, async |party, source| {
         let secret = format!("{:?}", source.next::<SquarePair<u64>>(1).await?)
             + &format!("{:?}", source.next::<ReluMask<u64>>(shape(1, 32)).await?)
-            + &format!("{:?}", source.next::<BitTriples>(Planes { width: 1, len: 1 }).await?);
+            + &format!("{:?}", source.next::<BitTriples>(Planes { width: 1, len: 1 }).await?)
+            + &format!("{:?}", source.next::<GroupMask<u64>>(group).await?);
         let weights = ArithmeticShares::from_elements(vec![1u64]);
         let layers = FixedWeights::load(party, vec![(weights, source.next(1).await?)]).await?;
         open::open(party, &ArithmeticShares::from_elements(vec![0xabcd_u64])).await?;

@@ -13,6 +13,7 @@ mod function;
 #[cfg(debug_assertions)]
 mod instances;
 mod joint;
+mod maximum;
 mod multiplication;
 mod open;
 mod own;

@@ -2,6 +2,7 @@
 //! shares satisfy the kind's relation, written down here once more.
 
 mod comparison;
+mod group;
 mod own;
 mod plain;
 mod series;
@@ -281,6 +282,7 @@ fn check<'a, R: Ring>(
             Request::Piecewise { len, thresholds, parameters } => fields.piecewise(parameters, thresholds, len),
             Request::Lookup { table, .. } => fields.lookup(table),
             Request::Series { series, .. } => fields.series(&series),
+            Request::Group { size, len, parameters } => fields.group(size, parameters, len),
             _ => unreachable!("a request of another kind"),
         }
         assert!(fields.left.next().is_none(), "{request:?} has more fields than its relation");
@@ -312,6 +314,8 @@ pub(crate) fn every_kind(len: usize, bits: u32, width: u32, thresholds: usize) -
         Request::Piecewise { len, thresholds, parameters: few_bytes },
         Request::Lookup { len, table },
         Request::Series { len, series: series::sigmoid() },
+        Request::Group { size: 3, len, parameters },
+        Request::Group { size: 4, len, parameters },
     ]
 }
 

@@ -9,6 +9,7 @@ use mpc_protocols::fixed_weights::{FixedWeightShape, FixedWeights};
 use mpc_protocols::fourier::{Series, SeriesShape, evaluate};
 use mpc_protocols::function::Function;
 use mpc_protocols::lookup::{LookupShape, Table, look_up};
+use mpc_protocols::maximum::{Grouping, Level, Tournament, maximum_of};
 use mpc_protocols::piecewise::{PiecewiseShape, compare};
 use mpc_protocols::relu::relu;
 use mpc_protocols::sign::{SignParameters, SignShape, Variant};
@@ -166,6 +167,46 @@ fn a_relu_of_few_bytes_opens_uniform_values() {
             // Eight planes at a time or up to three, whose statistics are not too wide.
             let last = share.len() % 8;
             assert_uniform_planes("a share", &share[..share.len() - last + last.min(3)]);
+        }
+    }
+}
+
+/// In a group of four: three differences are opened under masks of their own, and the other comparisons are of differences of these.
+#[test]
+fn a_maximum_of_groups_opens_uniform_values() {
+    const GROUPS: usize = LEN / 4;
+    let parameters = relu_shape(1).parameters;
+    let tournament = Tournament { candidates: 4, len: GROUPS, parameters, grouping: Grouping::Four };
+    let levels = tournament.levels();
+    let plan: Vec<_> = levels.iter().map(Level::request::<u64>).collect();
+    for secrets in [[0; 4], [1, 2, 3, 4], [-(1 << 28), 1 << 28, 5, 1 << 28]] {
+        let shares = secrets.map(|secret: i64| split(&vec![secret as u64; GROUPS], PARTIES));
+        let rounds = seen(&mut dealer(), &plan, async |party, source| {
+            let candidates = shares.iter().map(|shares| crate::common::copy(&shares[party.index()])).collect();
+            maximum_of(party, candidates, vec![levels[0].draw(64, source).await?]).await.map(drop)
+        });
+        assert_eq!(rounds.len(), 3);
+        assert_uniform_round("c", &rounds[0], 32, 3 * GROUPS);
+        let [leaves, flipped] = [1, 2].map(|round: usize| opened_planes(&rounds[round], 6 * GROUPS));
+        assert_eq!((leaves.len(), flipped.len()), (11, 1));
+        assert_uniform_planes("leaf bits", &leaves);
+        assert_uniform_planes("β", &flipped);
+        // Of `count` elements of each group the one of a place: in blocks of 64 groups, place after place.
+        let at = |count: usize, place: usize, group: usize| {
+            let block = group / 64;
+            64 * block * count + place * (GROUPS - 64 * block).min(64) + group % 64
+        };
+        let of_place = |plane: &[bool], place| (0..GROUPS).map(|group| plane[at(6, place, group)]).collect::<Vec<_>>();
+        let c = opened_elements(&rounds[0], 32, 3 * GROUPS);
+        let bit_of_c = |place, bit: u32| (0..GROUPS).map(|group| c[at(3, place, group)] >> bit & 1 == 1).collect();
+        let betas: Vec<_> = (0..6).map(|place| of_place(&flipped[0], place)).collect();
+        assert_uniform_planes("all β of a group, with c", &[betas, vec![bit_of_c(0, 30), bit_of_c(1, 30)]].concat());
+        let lowest = (0..6).map(|place| of_place(&leaves[0], place));
+        let with_c = [bit_of_c(0, 2), bit_of_c(2, 2)];
+        assert_uniform_planes("the lowest leaves of a group, with c", &lowest.chain(with_c).collect::<Vec<_>>());
+        for message in rounds[1..].iter().flatten() {
+            let share = opened_planes(std::slice::from_ref(message), 6 * GROUPS);
+            assert_uniform_planes("a share", &share[..share.len().min(8)]);
         }
     }
 }

@@ -2,7 +2,7 @@ use crate::common::{elements, parties, run, run_shared, signed, split};
 use mpc_protocols::relu::{self, ReluMask, relu};
 use mpc_protocols::sign::{self, SignParameters, SignShape, Variant, is_non_negative};
 use mpc_protocols::truncation::{LiftShape, truncate};
-use mpc_protocols::{Request, comparison, maximum};
+use mpc_protocols::{Request, comparison};
 use mpc_ring::Ring;
 use mpc_shares::ArithmeticShares;
 use proptest::collection::vec;
@@ -85,48 +85,6 @@ proptest! {
         rectifies::<u128>(&inside(bound(bits.min(40), shift, parties), &seeds), bits.min(40), shift, parties);
         let (bits, shift) = (bits.min(20), shift.min(12));
         rectifies::<u32>(&inside(bound(bits, shift, parties), &seeds), bits, shift, parties);
-    }
-
-    #[test]
-    fn the_maximum_is_exact(
-        bits in 3..=42u32, parties in parties(), pairs in vec(any::<(i64, i64)>(), 1..70),
-    ) {
-        // |x − y| < 2^{k−2} for |x|, |y| < 2^{k−3}.
-        let half = 1i64 << (bits - 3);
-        let (x, y): (Vec<_>, Vec<_>) = pairs.iter().map(|(x, y)| (x % half, y % half)).unzip();
-        let (shares_x, shares_y) = (split(&elements::<u64>(&x), parties), split(&elements::<u64>(&y), parties));
-        let shape = shape(x.len(), bits);
-        let z = run_shared::<u64>(parties, &[relu_request(shape)], relu::traffic(shape, parties), async |party, source| {
-            let x = crate::common::copy(&shares_x[party.index()]);
-            maximum::maximum(party, x, &shares_y[party.index()], source.next(shape).await?).await
-        });
-        let expected: Vec<_> = x.iter().zip(&y).map(|(&x, &y)| i128::from(x.max(y))).collect();
-        prop_assert_eq!(signed(&z), expected);
-    }
-
-    #[test]
-    fn the_maximum_of_many_is_exact(
-        candidates in (1..=9usize, 1..20usize).prop_flat_map(|(m, len)| vec(vec(-1_000_000..1_000_000i64, len), m)),
-        parties in parties(),
-    ) {
-        let (m, len) = (candidates.len(), candidates[0].len());
-        let parameters = SignParameters::new(32).unwrap();
-        let levels = maximum::tournament(m, len, parameters);
-        let plan: Vec<_> = levels.iter().copied().map(relu_request).collect();
-        let shares: Vec<_> = candidates.iter().map(|x| split(&elements::<u64>(x), parties)).collect();
-        let traffic = maximum::traffic(m, len, parameters, parties);
-        prop_assert_eq!(traffic.rounds, 3 * u64::from(m.next_power_of_two().trailing_zeros()));
-        prop_assert_eq!(levels.iter().map(|level| level.len).sum::<usize>(), (m - 1) * len);
-        let z = run_shared::<u64>(parties, &plan, traffic, async |party, source| {
-            let own = shares.iter().map(|shares| crate::common::copy(&shares[party.index()])).collect();
-            let mut masks = Vec::new();
-            for &level in &levels {
-                masks.push(source.next(level).await?);
-            }
-            maximum::maximum_of(party, own, masks).await
-        });
-        let expected: Vec<_> = (0..len).map(|i| candidates.iter().map(|x| i128::from(x[i])).max().unwrap()).collect();
-        prop_assert_eq!(signed(&z), expected);
     }
 }
 

@@ -10,13 +10,14 @@ use mpc_protocols::fixed_weights::{self, FixedWeightPair, FixedWeightProduct, Fi
 use mpc_protocols::fourier::{Series, SeriesMask, SeriesShape};
 use mpc_protocols::function::Function;
 use mpc_protocols::lookup::{LookupMask, LookupShape, Table};
+use mpc_protocols::maximum::{GroupMask, GroupShape, Grouping, Tournament};
 use mpc_protocols::piecewise::{PiecewiseMask, PiecewiseShape};
 use mpc_protocols::relu::ReluMask;
 use mpc_protocols::sign::{SignMask, SignParameters, SignShape, Variant};
 use mpc_protocols::truncation::{self, LiftMask, LiftShape};
 use mpc_protocols::{
     Bilinear, Correlation, CorrelationSource, Dealer, Place, ProtocolError, Request, beaver, binary, comparison,
-    conversion, correlation, maximum, open, relu, sharing, sign,
+    conversion, correlation, open, relu, sharing, sign,
 };
 use mpc_ring::Ring;
 use mpc_shares::Seed;
@@ -49,9 +50,15 @@ fn what_the_documentation_claims() {
         // Fixed weights: 8 bytes an input element, whatever the weights.
         let map = Bilinear::MatrixProduct { rows: 8, inner: 100, columns: 50 };
         assert_eq!(sent(fixed_weights::traffic(&map, 64, parties), parties), (6_400, 1));
-        // Nine candidates: 8 ReLUs an element in 4 levels.
+        // Nine candidates: 8 ReLUs an element in 4 levels, or 4 groups of three in 2. A group has 100 bits, and one of four 168.
         let parameters = SignParameters::new(32).unwrap();
-        assert_eq!(sent(maximum::traffic(9, len, parameters, parties), parties), (8 * 4_400, 12));
+        let maximum = |candidates, grouping| {
+            let tournament = Tournament { candidates, len, parameters, grouping };
+            sent(tournament.traffic(parties), parties)
+        };
+        assert_eq!(maximum(9, Grouping::Two), (8 * 4_400, 12));
+        assert_eq!(maximum(9, Grouping::Four), (4 * 10_000, 6));
+        assert_eq!(maximum(4, Grouping::Four), (16_800, 3));
         assert_eq!(sent(sharing::traffic(0, 0, parties), parties), (32, 0));
     }
     // 62.875 bytes an element, 9 rounds.
@@ -74,6 +81,10 @@ fn what_the_dealer_sends_per_element() {
     assert_eq!(bytes(Request::Sign { len, parameters: few_bytes }), 25.5);
     let narrow = |parameters| bytes(Request::Relu { len, parameters }.modulo::<u64>(48));
     assert_eq!([parameters, few_bytes].map(narrow), [56.5, 31.5]);
+    // A group of three or four, modulo 2^64, 2^48 and 2^32.
+    let group = |size, width| bytes(Request::Group { size, len, parameters }.modulo::<u64>(width));
+    assert_eq!([64, 48, 32].map(|width| group(3, width)), [239.5, 197.5, 155.5]);
+    assert_eq!([64, 48, 32].map(|width| group(4, width)), [639.0, 507.0, 375.0]);
     assert_eq!(bytes(Request::Lift { len, bits: 32 }), 12.0);
     assert_eq!(bytes(Request::Beaver(Bilinear::Elementwise { len })), 8.0);
     assert_eq!(bytes(Request::Square { len }), 8.0);
@@ -94,6 +105,7 @@ fn what_the_dealer_sends_per_element() {
 fn the_price_of_what_cannot_be_dealt_is_no_panic() {
     let parameters = SignParameters::new(42).unwrap();
     let _ = Request::Relu { len: 8, parameters }.traffic::<u32>();
+    let _ = Request::Group { size: 4, len: 8, parameters }.traffic::<u32>();
     let _ = Request::Lift { len: 8, bits: 65 }.traffic::<u64>();
     let _ = Request::Piecewise { len: 8, thresholds: 2, parameters }.traffic::<u32>();
     let fine = Table { input_bits: 30, output_bits: 30, ..table(Function::Sigmoid) };
@@ -147,6 +159,16 @@ fn few_bytes(len: usize) -> Vec<Request> {
     ]
 }
 
+/// The largest of groups.
+fn groups(len: usize) -> Vec<Request> {
+    let bits = |bits| SignParameters::new(bits).unwrap();
+    vec![
+        Request::Group { size: 3, len, parameters: bits(3) },
+        Request::Group { size: 4, len, parameters: bits(32) },
+        Request::Group { size: 3, len, parameters: bits(29) },
+    ]
+}
+
 fn of_series(len: usize) -> Vec<Request> {
     [Function::Gelu, Function::Sqrt].map(|function| Request::Series { len, series: series(function) }).to_vec()
 }
@@ -175,6 +197,9 @@ async fn draw<R: Ring>(source: &mut CorrelationSource<'_>, request: &Request) ->
         }
         Request::Lookup { len, table } => next::<LookupMask<R>>(source, LookupShape { len, table }).await,
         Request::Series { len, series } => next::<SeriesMask<R>>(source, SeriesShape { len, series }).await,
+        Request::Group { size, len, parameters } => {
+            next::<GroupMask<R>>(source, GroupShape { size, len, parameters }).await
+        }
         _ => unreachable!("a request of another kind"),
     }
 }
@@ -215,6 +240,7 @@ fn the_dealers_links_carry_what_is_predicted() {
             links_carry_what_is_predicted::<u64>(&every_request(len), parties);
             links_carry_what_is_predicted::<u64>(&few_bytes(len), parties);
             links_carry_what_is_predicted::<u64>(&of_series(len), parties);
+            links_carry_what_is_predicted::<u64>(&groups(len), parties);
         }
         links_carry_what_is_predicted::<u32>(&every_request(100), parties);
         links_carry_what_is_predicted::<u128>(&every_request(100), parties);
@@ -223,6 +249,7 @@ fn the_dealers_links_carry_what_is_predicted() {
     links_carry_what_is_predicted::<u64>(&every_request(40_000), 2);
     links_carry_what_is_predicted::<u64>(&few_bytes(40_000), 2);
     links_carry_what_is_predicted::<u64>(&of_series(40_000), 2);
+    links_carry_what_is_predicted::<u64>(&groups(40_000), 2);
     for request in every_request(77) {
         let mut plan = vec![Request::WeightMask { len: 154 }];
         if let Request::FixedWeightsSharedInput { mask, map } = request {
@@ -272,6 +299,9 @@ fn what_is_dealt_for_a_seed_does_not_change() {
         digest::<u64>(2, &of_series(65)),
         digest::<u32>(3, &of_series(1000)),
         digest::<u128>(8, &of_series(64)),
+        digest::<u64>(2, &groups(65)),
+        digest::<u32>(3, &groups(1000)),
+        digest::<u128>(8, &groups(64)),
     ];
     let expected = [
         0x9848_dd43_9f0a_0ace,
@@ -290,6 +320,9 @@ fn what_is_dealt_for_a_seed_does_not_change() {
         0x2fb2_8d90_18ec_4534,
         0x9f09_f680_d4fc_5563,
         0x6f14_f167_dbd2_c787,
+        0xed8a_95db_5b9e_b371,
+        0x5772_6f7b_e4b1_4af8,
+        0x4816_d049_9c86_c2a9,
     ];
     assert_eq!(found, expected, "{found:#x?}");
 }

@@ -292,6 +292,9 @@ fn what_is_dealt_has_the_width_that_is_read() {
     assert_eq!(bits(Request::Beaver(map)), [48, 48, 48]);
     // r, tables, r's sign; ρ, σ, d, their products, d in the ring; r_top, d·r, d·r_top.
     assert_eq!(bits(Request::Relu { len: 1, parameters }), [48, 64, 64, 64, 64, 64, 64, 48, 16, 48, 16]);
+    // Of groups also products of several d; in the end of all, with r and with r_top.
+    let expected = [48, 64, 64, 64, 64, 64, 64, 48, 16, 48, 48, 16];
+    assert_eq!(bits(Request::Group { size: 4, len: 1, parameters }), expected);
     // r's low bits and its sign, r, products of the bits; of leaves and of groups ρ and σ, d, their products.
     let parameters = parameters.with_variant(Variant::FewBytes);
     let expected = [64, 64, 48, 64, 64, 64, 64, 64, 64, 64, 64, 48, 16, 48, 16];

@@ -46,6 +46,12 @@ impl<'a, R: Ring> Fields<'a, R> {
 
     fn mask_and_tables(&mut self, bits: u32) -> &'a [R] {
         let r = self.mask(bits);
+        self.tables(bits, r);
+        r
+    }
+
+    /// The tables of r's leaves, and its bit k−2.
+    pub(super) fn tables(&mut self, bits: u32, r: &[R]) {
         let (tables, signs) = (self.words(), self.words());
         let leaves = (bits as usize - 2).div_ceil(5);
         for (index, block) in r.chunks(TABLE_BLOCK).enumerate() {
@@ -60,7 +66,6 @@ impl<'a, R: Ring> Fields<'a, R> {
                 }
             }
         }
-        r
     }
 
     /// The k−2 low bits of r, bit k−2, r, and the products of each three bits.
@@ -84,7 +89,7 @@ impl<'a, R: Ring> Fields<'a, R> {
     }
 
     /// The monomials of a borrow, and d, which is returned.
-    fn threshold(&mut self, parameters: SignParameters, len: usize) -> Vec<R> {
+    pub(super) fn threshold(&mut self, parameters: SignParameters, len: usize) -> Vec<R> {
         let words = packing::words_for(len);
         let mut levels = Vec::new();
         for parts in levels_of(parameters) {
