@@ -9,6 +9,7 @@ use std::time::Instant;
 use mpc_protocols::fourier::{Series, SeriesShape, evaluate};
 use mpc_protocols::function::Function;
 use mpc_protocols::lookup::{LookupShape, Table, look_up};
+use mpc_protocols::maximum::{Grouping, Level, Tournament, maximum_of};
 use mpc_protocols::relu::relu;
 use mpc_protocols::sign::{SignParameters, SignShape, Variant};
 use mpc_protocols::{ProtocolError, Request, in_process};
@@ -158,6 +159,18 @@ fn protocols() -> Result<Vec<(&'static str, Work)>, Failure> {
     Ok(vec![
         ("ReLU with its dealer, 2 parties", relus(len, parameters)),
         ("ReLU in few bytes with its dealer, 2 parties", relus(len, parameters.with_variant(Variant::FewBytes))),
+        (
+            "largest of four with its dealer, 2 parties",
+            Box::new(move |words| {
+                let tournament = Tournament { candidates: 4, len, parameters, grouping: Grouping::Four };
+                let levels = tournament.levels();
+                let plan: Vec<_> = levels.iter().map(Level::request::<u64>).collect();
+                in_turn(&plan, words, async |party, source| {
+                    let candidates = (0..4).map(|at| share(&words[at..], party.index(), len)).collect();
+                    maximum_of(party, candidates, vec![levels[0].draw(64, source).await?]).await
+                })
+            }),
+        ),
         (
             "sigmoid's tables and their dealer",
             Box::new(move |words| {
