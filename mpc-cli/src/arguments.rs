@@ -1,21 +1,21 @@
 //! Groups of arguments that several commands take.
 
+mod inputs;
+
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use crate::files::{by_name, check_destinations, inferences, input_files};
+use crate::files::{by_name, check_destinations};
 use clap::{Args, ValueEnum};
 use mpc_models::Model;
-use mpc_models::tensors::Pixels;
 use mpc_nn::{Comparisons, Correlations, Network, Transfers};
 use mpc_onnx::OnnxFile;
 use mpc_ring::RingBits;
 use mpc_service::{Client, Limits, Owner, PrivateModel, PublicModel, Reveal, RevealTo, Terms, Topology};
 use mpc_transport::LinkSettings;
-use ndarray::ArrayD;
 
 use crate::failure::Failure;
 use crate::inspect::{input_shapes, named_shapes};
@@ -25,6 +25,8 @@ use crate::output::print;
 use crate::run::error::InputError;
 use crate::stop;
 use crate::widths::bounded;
+
+pub use inputs::InputArguments;
 
 /// The terms of a model's use.
 #[derive(Clone, Debug, Args)]
@@ -302,43 +304,6 @@ impl ConnectArguments {
             reveal_to: self.reveal_to.into(),
             model_owner: model_owner.as_ref().map(Owner::from),
         })
-    }
-}
-
-/// How images in files become numbers.
-#[derive(Clone, Debug, Args)]
-#[command(next_help_heading = "Inputs and outputs")]
-pub struct InputArguments {
-    /// Of images: the mean that is subtracted from pixels between 0 and 1, one number or three.
-    #[arg(long, value_name = "MEAN", value_delimiter = ',', allow_negative_numbers = true)]
-    pub mean: Vec<f32>,
-    /// Of images: the standard deviation that they are divided by, one number or three.
-    #[arg(long, value_name = "DEVIATION", value_delimiter = ',')]
-    pub deviation: Vec<f32>,
-}
-
-impl InputArguments {
-    /// How pixels become numbers.
-    pub fn pixels(&self) -> Pixels {
-        Pixels { mean: self.mean.clone(), deviation: self.deviation.clone() }
-    }
-
-    /// The inputs of each inference, in the order of the network's. For a network of one input each file has its inferences;
-    /// else all files are those of the same.
-    pub fn read(&self, model: &PublicModel, files: &[OsString]) -> Result<Vec<Vec<ArrayD<f32>>>, Failure> {
-        let names = model.input_names();
-        let groups: Vec<_> = match &names[..] {
-            [_] => files.chunks(1).collect(),
-            _ => vec![files],
-        };
-        let mut all = Vec::new();
-        for group in groups {
-            let paths = by_name("input", group, &names)?;
-            let inputs = model.inputs.iter().map(|input| (&*input.name, input.rows, &*input.limits));
-            let files = input_files(&model.graph, inputs, &paths, &self.pixels())?;
-            all.extend(inferences(&files, |_| true)?.into_iter().map(|inputs| inputs.into_iter().flatten().collect()));
-        }
-        Ok(all)
     }
 }
 

@@ -60,6 +60,7 @@ impl Failure {
                 ServiceError::Pack(_)
                 | ServiceError::Plan(_)
                 | ServiceError::Input(_)
+                | ServiceError::Unfit(_)
                 | ServiceError::Servers { .. }
                 | ServiceError::NoDealer
                 | ServiceError::NeedlessDealer

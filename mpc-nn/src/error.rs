@@ -56,6 +56,28 @@ pub enum InferenceError {
         /// 2^{k−2−f}.
         bound: f64,
     },
+    /// A value that is computed of these inputs alone is outside the range that the plan was made for.
+    #[error(
+        "these inputs make the output of `{node}` reach {bound}, but private values must stay below that in magnitude; take a \
+         larger k, or give smaller inputs"
+    )]
+    Reach {
+        /// The node.
+        node: String,
+        /// 2^{k−2−f}, or the node's own bound.
+        bound: f64,
+    },
+    /// Values that are computed of these inputs alone, and compared with each other, lie too far apart.
+    #[error(
+        "these inputs make `{node}` compare values that differ by {bound} or more, but private values must differ by less; take a \
+         larger k, or give smaller inputs"
+    )]
+    Spread {
+        /// The node that compares them.
+        node: String,
+        /// 2^{k−2−f}.
+        bound: f64,
+    },
     /// A result that no run within the plan's range has: some value inside the network left it.
     #[error(
         "output `{output}`, element {index}: its magnitude is not below {bound}, which the plan was made for, so nothing \

@@ -6,6 +6,7 @@ mod drawing;
 pub(crate) mod fixed_point;
 mod group;
 mod model;
+mod reach;
 
 use alloc::boxed::Box;
 use alloc::collections::VecDeque;
@@ -47,12 +48,15 @@ pub mod labels {
     pub const DEAL: &str = "deal correlations";
 }
 
-/// Checks inputs as an inference will, before anybody takes part: those of `owner`, in the order of the graph's.
+/// Checks inputs as an inference will, before anybody takes part: those of `owner`, in the order of the graph's. What follows from
+/// them alone, without weights, is computed in the clear and checked, too, such as the number that a one-hot integer stands for.
 ///
 /// # Errors
-/// [`InferenceError::Input`], [`InferenceError::Bound`], [`InferenceError::Range`].
+/// [`InferenceError::Input`], [`InferenceError::Bound`], [`InferenceError::Range`], [`InferenceError::Reach`],
+/// [`InferenceError::Spread`].
 pub fn check_inputs<R: Ring>(plan: &Plan<R>, owner: Owner, inputs: &[ArrayD<f32>]) -> Result<(), InferenceError> {
-    encode_inputs(plan, owner, inputs).map(|_| ())
+    encode_inputs(plan, owner, inputs)?;
+    reach::check_values(plan, owner, inputs)
 }
 
 /// Watches a run, for progress and timings.

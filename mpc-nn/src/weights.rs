@@ -98,6 +98,11 @@ impl Weights {
         Ok(weights)
     }
 
+    /// Those of a graph without parameters.
+    pub(crate) fn none() -> Self {
+        Self { tensors: BTreeMap::new() }
+    }
+
     /// The tensor of a parameter, in row-major order.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<&ArrayD<f32>> {

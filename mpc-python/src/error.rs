@@ -106,7 +106,9 @@ impl From<InferenceError> for Fault {
             InferenceError::Input(error) => return error.into(),
             InferenceError::Range { tensor: node, .. }
             | InferenceError::Bound { input: node, .. }
-            | InferenceError::OutputBound { output: node, .. } => ("RangeError", Some(node)),
+            | InferenceError::OutputBound { output: node, .. }
+            | InferenceError::Reach { node, .. }
+            | InferenceError::Spread { node, .. } => ("RangeError", Some(node)),
             InferenceError::Step { step, .. } | InferenceError::Link { step, .. } => ("RunError", Some(step)),
             _ => ("RunError", named(&message)),
         };
@@ -116,6 +118,11 @@ impl From<InferenceError> for Fault {
 
 impl From<ServiceError> for Fault {
     fn from(error: ServiceError) -> Self {
+        let error = match error {
+            ServiceError::Input(error) => return error.into(),
+            ServiceError::Unfit(error) => return (*error).into(),
+            error => error,
+        };
         // The text with the names of what is missing.
         let kind = error.kind();
         let failure = Failure::from(error);

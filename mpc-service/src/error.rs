@@ -179,6 +179,9 @@ pub enum ServiceError {
     /// An input that does not fit the model.
     #[error(transparent)]
     Input(#[from] EvaluateError),
+    /// Inputs beyond the range that the model's plan was made for. Nothing was sent.
+    #[error("{0}; nothing was sent")]
+    Unfit(Box<InferenceError>),
     /// Stored correlations or models.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -283,6 +286,14 @@ impl ServiceError {
     /// A session with a peer that took longer than a limit.
     pub(crate) fn too_long(peer: &str, limit: Duration) -> Self {
         Self::TooLong { peer: peer.to_owned(), seconds: limit.as_secs() }
+    }
+
+    /// Inputs that were refused before anybody else takes part.
+    pub(crate) fn unfit(error: InferenceError) -> Self {
+        match error {
+            InferenceError::Input(error) => error.into(),
+            error => Self::Unfit(error.into()),
+        }
     }
 
     pub(crate) fn connect(peer: &str, source: SecureError) -> Self {

@@ -17,6 +17,7 @@ mod parts;
 // That of the unit tests of stores.
 #[path = "../../../mpc-service/src/at_rest/prepared/postgres/server.rs"]
 mod postgres_server;
+mod range;
 mod run;
 mod samples;
 // That of the unit tests of stores, too.

@@ -7,7 +7,7 @@ use ndarray::ArrayD;
 use crate::run::{File, assert_refused, command, json, stderr};
 
 /// A field of a message that has a length.
-fn field(number: u8, content: &[u8]) -> Vec<u8> {
+pub(crate) fn field(number: u8, content: &[u8]) -> Vec<u8> {
     [&[number << 3 | 2, content.len() as u8], content].concat()
 }
 
@@ -18,7 +18,7 @@ fn tensor(name: &str) -> Vec<u8> {
     [field(1, name.as_bytes()), field(2, &field(1, &kind))].concat()
 }
 
-fn node(operator: &str, inputs: &[&str], output: &str) -> Vec<u8> {
+pub(crate) fn node(operator: &str, inputs: &[&str], output: &str) -> Vec<u8> {
     let inputs: Vec<u8> = inputs.iter().flat_map(|name| field(1, name.as_bytes())).collect();
     field(1, &[inputs, field(2, output.as_bytes()), field(4, operator.as_bytes())].concat())
 }

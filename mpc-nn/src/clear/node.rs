@@ -9,12 +9,12 @@ use crate::weights::Weights;
 
 /// A node's inputs and parameters.
 pub(crate) struct Clear<'a> {
-    pub(super) node: &'a Node,
-    pub(super) weights: &'a Weights,
+    pub(crate) node: &'a Node,
+    pub(crate) weights: &'a Weights,
     /// The value of each node so far.
-    pub(super) values: &'a [ArrayD<f32>],
+    pub(crate) values: &'a [ArrayD<f32>],
     /// The tensor that is given for the node, if it is an input of the graph.
-    pub(super) given: Option<&'a ArrayD<f32>>,
+    pub(crate) given: Option<&'a ArrayD<f32>>,
 }
 
 impl<'a> Clear<'a> {

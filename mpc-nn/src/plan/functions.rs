@@ -45,11 +45,22 @@ impl Functions {
 }
 
 fn fit<R: Ring>(correlations: Correlations, shape: FunctionShape) -> Result<FunctionPlan, String> {
-    let plan = match correlations {
-        Correlations::Dealt => FunctionPlan::new::<R>(shape),
-        Correlations::Own { .. } => FunctionPlan::tabulated::<R>(shape),
-    };
-    plan.map_err(|error| error.to_string())
+    let dealt = || FunctionPlan::new::<R>(shape);
+    match correlations {
+        Correlations::Dealt => dealt().map_err(|error| error.to_string()),
+        Correlations::Own { .. } => FunctionPlan::tabulated::<R>(shape).map_err(|error| {
+            let fits_a_larger_ring = FunctionPlan::tabulated::<u64>(shape).is_ok();
+            if fits_a_larger_ring && dealt().is_ok() { too_small(R::BITS) } else { error.to_string() }
+        }),
+    }
+}
+
+/// The reason why two parties cannot compute a function that a dealer would serve.
+fn too_small(ring_bits: u32) -> String {
+    format!(
+        "two parties without a dealer read it from a table, whose numbers do not fit a ring of {ring_bits} bits; take a larger \
+         ring, or add a dealer"
+    )
 }
 
 #[cfg(test)]
@@ -84,6 +95,19 @@ mod tests {
         assert_eq!(functions.0.len(), 3);
         let uneven = shape(Function::PositiveReciprocal, 2, Some(3));
         assert!(functions.plan::<u64>(Correlations::Dealt, uneven).is_err());
+    }
+
+    #[test]
+    fn a_ring_that_holds_no_table_is_named() {
+        let own = Correlations::Own { transfers: crate::plan::Transfers::Silent, inferences: 1 };
+        let parameters = SignParameters::new(20).unwrap();
+        let root = Function::Power { exponent: -0.5 };
+        let shape = FunctionShape { fractional_bits: 10, parameters, ..shape(root, 1, None) };
+        let mut functions = Functions::default();
+        assert!(functions.plan::<u32>(Correlations::Dealt, shape).is_ok());
+        let refused = Functions::default().plan::<u32>(own, shape).unwrap_err();
+        assert!(refused.contains("do not fit a ring of 32 bits; take a larger ring, or add a dealer"), "{refused}");
+        assert!(Functions::default().plan::<u64>(own, shape).is_ok());
     }
 
     #[test]

@@ -336,6 +336,42 @@ fn inputs_from_outside_are_checked_before_they_are_split() {
 }
 
 #[test]
+fn what_follows_from_inputs_alone_is_checked_before_they_are_split() {
+    const CLASSES: usize = 16_400;
+    let mut builder = GraphBuilder::new();
+    let rows = builder.whole_input("rows", &[1, CLASSES]).unwrap();
+    let x = builder.input("x", &[1, 1, 1, 2]).unwrap();
+    let numbers: Vec<_> = (0..CLASSES).map(|place| (place, place as f32)).collect();
+    let number = builder.combine("number", rows, 1, &[numbers]).unwrap();
+    let square = builder.square("square", x).unwrap();
+    let opposite = builder.scale("opposite", square, -1.0).unwrap();
+    let both = builder.concat("both", &[square, opposite], 3).unwrap();
+    let largest = builder.max_pool("largest", both, mpc_nn::Pool::new([1, 4])).unwrap();
+    // Nobody but the model owner knows what becomes of these.
+    let weighted = builder.linear("weighted", number, 1, false).unwrap();
+    let product = builder.square("product", weighted).unwrap();
+    let graph = builder.finish(&[number, largest, product]).unwrap();
+    let roles = Roles::new(OUTSIDE, OUTSIDE);
+    let plan = Plan::<u64>::new(&graph, Settings { roles, ..Settings::new(2) }).unwrap();
+    let check = |class: usize, x: [f32; 2]| {
+        let mut row = ArrayD::zeros(vec![1, CLASSES]);
+        row[[0, class]] = 1.0;
+        let x = ArrayD::from_shape_vec(vec![1, 1, 1, 2], x.to_vec()).unwrap();
+        check_inputs(&plan, OUTSIDE, &[row, x])
+    };
+    check(16_383, [90.0, 0.0]).unwrap();
+    let is_node = |result: Result<(), InferenceError>, name: &str| match result.unwrap_err() {
+        InferenceError::Reach { node, bound: 16_384.0 } | InferenceError::Spread { node, bound: 16_384.0 } => {
+            assert_eq!(node, name);
+        }
+        error => panic!("{error}"),
+    };
+    is_node(check(16_384, [90.0, 0.0]), "number");
+    is_node(check(0, [0.0, 130.0]), "square");
+    is_node(check(0, [0.0, 100.0]), "largest");
+}
+
+#[test]
 fn outputs_from_the_shares_of_every_party_once() {
     let (plan, other) = (outsourced(3), outsourced(4));
     let mut random = ChaCha20Rng::seed_from_u64(1);

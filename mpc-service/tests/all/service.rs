@@ -301,8 +301,11 @@ fn inputs_are_checked_before_anything_is_sent() {
         [ArrayD::zeros(vec![1, 5]), ArrayD::from_elem(vec![1, 6], 1e9), ArrayD::from_elem(vec![1, 6], f32::NAN)];
     for input in wrong {
         let query = block_on(client.query(&site.model.public, &[vec![input]], Correlations::Live, &mut ()));
-        assert!(matches!(query, Err(ServiceError::Session { .. })), "{query:?}");
+        assert!(matches!(query, Err(ServiceError::Input(_))), "{query:?}");
     }
+    let beyond = ArrayD::from_elem(vec![1, 6], 20_000.0);
+    let query = block_on(client.query(&site.model.public, &[vec![beyond]], Correlations::Live, &mut ()));
+    assert!(matches!(query, Err(ServiceError::Unfit(_))), "{query:?}");
 }
 
 #[test]

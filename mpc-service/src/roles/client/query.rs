@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use mpc_nn::run::{Inputs, ModelSource, Outputs, check_inputs};
-use mpc_nn::{InferenceError, Model, Plan};
+use mpc_nn::{Model, Plan};
 use mpc_ring::Ring;
 use ndarray::ArrayD;
 
@@ -12,7 +12,7 @@ use super::{Called, Client, Correlations, Results, Revealed};
 use crate::at_rest::packed_model::PublicModel;
 use crate::at_rest::prepared::{Hold, tidy};
 use crate::error::ServiceError;
-use crate::names::{Names, Refusal};
+use crate::names::Refusal;
 use crate::roles::agreed::Agreed;
 use crate::roles::report::{Event, InferenceReport, Watch};
 use crate::roles::session::{Exchange, PartyRun};
@@ -36,7 +36,7 @@ impl Client {
         self.check(model)?;
         let plan = model.plan::<R>()?;
         let owner = model.terms.data_owner();
-        inputs.iter().try_for_each(|inputs| check_inputs(&plan, owner, inputs)).map_err(alone)?;
+        inputs.iter().try_for_each(|inputs| check_inputs(&plan, owner, inputs)).map_err(ServiceError::unfit)?;
         let inferences = u32::try_from(inputs.len()).unwrap_or(u32::MAX);
         match correlations {
             Correlations::Live => {
@@ -126,11 +126,6 @@ impl Client {
         }
         Ok((exchange.outputs, exchange.reports))
     }
-}
-
-/// The error of a step that fails before anybody else takes part.
-fn alone(source: InferenceError) -> ServiceError {
-    ServiceError::Session { source: source.into(), names: Names::default() }
 }
 
 /// The inputs of a data owner that is a party, and what it learns.
