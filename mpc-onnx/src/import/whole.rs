@@ -102,7 +102,19 @@ fn whole(context: &Context, call: &Call<'_>, place: usize) -> Option<Whole> {
         ("Where", _) => of_inputs(context, call.inputs.get(1..)?),
         ("Concat" | "Max" | "Min", _) => of_inputs(context, &call.inputs),
         ("Add" | "Mul" | "Sub" | "Sum", _) => of_inputs(context, &call.inputs).map(|_| Whole::Integer),
-        ("Abs" | "Neg" | "ReduceSum", _) => of_inputs(context, call.inputs.get(..1)?).map(|_| Whole::Integer),
+        ("Abs" | "Neg" | "ReduceSum" | "ReduceProd" | "ReduceL1" | "ReduceSumSquare" | "CumSum" | "CumProd", _) => {
+            of_inputs(context, call.inputs.get(..1)?).map(|_| Whole::Integer)
+        }
+        ("MatMul" | "Einsum" | "Clip", _) => of_inputs(context, &call.inputs).map(|_| Whole::Integer),
+        ("ScatterElements" | "ScatterND" | "Pad", _) => {
+            let moved = [call.inputs.first().cloned()?, call.inputs.get(2).cloned().flatten()];
+            of_inputs(context, &moved).map(|_| Whole::Integer)
+        }
+        (
+            "CenterCropPad" | "Compress" | "GatherElements" | "GatherND" | "GlobalMaxPool" | "MaxPool"
+            | "ReverseSequence" | "Relu" | "SpaceToDepth" | "TopK" | "Trilu",
+            0,
+        ) => of_inputs(context, call.inputs.get(..1)?),
         (operator, _) if MOVEMENTS.contains(&operator) => of_inputs(context, call.inputs.get(..1)?),
         _ => None,
     }

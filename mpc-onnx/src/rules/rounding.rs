@@ -7,6 +7,7 @@ use ndarray::ArrayD;
 
 use crate::context::{Context, Whole};
 use crate::error::{Lowered, invalid};
+use crate::rules::choice::are_whole;
 use crate::rules::elementwise::with_constant;
 use crate::value::{Constant, Tensor};
 
@@ -82,13 +83,18 @@ pub(super) fn round(context: &mut Context, x: &Tensor) -> Lowered<Tensor> {
     context.subtract(&up, &excess)
 }
 
+/// As far below a whole number a value is taken for it.
+const NEXT: f32 = 1.0 / 4096.0;
+
 /// Towards 0.
 pub(super) fn towards_zero(context: &mut Context, x: &Tensor) -> Lowered<Tensor> {
     if context.whole(x.id).is_some() {
         return Ok(x.clone());
     }
     let magnitude = context.function(x, Function::Abs)?;
-    let whole = floor(context, &magnitude)?;
+    // What is computed of whole numbers is next to one, which may be above it.
+    let upper = context.offset(&magnitude, NEXT)?;
+    let whole = floor(context, &upper)?;
     let sign = sign_of(context, x)?;
     context.multiply(&whole, &sign)
 }
@@ -117,6 +123,13 @@ pub(super) enum Divisor<'a> {
 }
 
 impl Divisor<'_> {
+    fn is_whole(&self, context: &Context) -> bool {
+        match self {
+            Self::Constant(array) => are_whole(array),
+            Self::Tensor(y) => context.whole(y.id).is_some(),
+        }
+    }
+
     /// Its signs and its magnitude, which must not be 0 if it is public.
     fn parts(&self, context: &mut Context) -> Lowered<(Operand, Operand)> {
         Ok(match self {
@@ -160,15 +173,17 @@ impl Operand {
     }
 }
 
-/// The quotient of x and a positive y, rounded down, and the rest.
-fn divided(context: &mut Context, x: &Tensor, y: &Operand) -> Lowered<(Tensor, Tensor)> {
+/// The quotient of x and a positive y, rounded down, and the rest. Whole numbers may be next to one, as products of them are.
+fn divided(context: &mut Context, x: &Tensor, y: &Operand, is_whole: bool) -> Lowered<(Tensor, Tensor)> {
+    let near = if is_whole { 0.5 } else { 0.0 };
     let quotient = y.divides(context, x)?;
     let quotient = context.floor(&quotient)?;
     let product = y.times(context, &quotient)?;
     let rest = context.subtract(x, &product)?;
     // The quotient was rounded, so that it may be one too large or too small.
-    let not_below = context.function(&rest, Function::Step)?;
-    let above = y.below(context, &rest)?;
+    let upper = context.offset(&rest, near)?;
+    let not_below = context.function(&upper, Function::Step)?;
+    let above = y.below(context, &upper)?;
     let is_above = context.function(&above, Function::Step)?;
     // 1 for a rest of y or more, −1 for one below 0.
     let sum = context.add(&not_below, &is_above)?;
@@ -179,14 +194,15 @@ fn divided(context: &mut Context, x: &Tensor, y: &Operand) -> Lowered<(Tensor, T
 
 /// The remainder, with the sign of the divisor, or of the dividend as C's `fmod` has it.
 pub(super) fn remainder(context: &mut Context, x: &Tensor, y: &Divisor<'_>, is_fmod: bool) -> Lowered<Tensor> {
+    let is_whole = context.whole(x.id).is_some() && y.is_whole(context);
     let (signs, magnitude) = y.parts(context)?;
     let (rest, sign) = if is_fmod {
         let own = context.function(x, Function::Abs)?;
-        let (_, rest) = divided(context, &own, &magnitude)?;
+        let (_, rest) = divided(context, &own, &magnitude, is_whole)?;
         (rest, Operand::Tensor(sign_of(context, x)?))
     } else {
         let turned = signs.times(context, x)?;
-        let (_, rest) = divided(context, &turned, &magnitude)?;
+        let (_, rest) = divided(context, &turned, &magnitude, is_whole)?;
         (rest, signs)
     };
     sign.times(context, &rest)
@@ -196,7 +212,7 @@ pub(super) fn remainder(context: &mut Context, x: &Tensor, y: &Divisor<'_>, is_f
 pub(super) fn whole_quotient(context: &mut Context, x: &Tensor, y: &Divisor<'_>) -> Lowered<Tensor> {
     let (signs, magnitude) = y.parts(context)?;
     let own = context.function(x, Function::Abs)?;
-    let (quotient, _) = divided(context, &own, &magnitude)?;
+    let (quotient, _) = divided(context, &own, &magnitude, true)?;
     let sign = sign_of(context, x)?;
     let signed = context.multiply(&quotient, &sign)?;
     signs.times(context, &signed)

@@ -15,3 +15,4 @@ mod openings;
 mod quantised;
 mod refusals;
 mod values;
+mod whole;

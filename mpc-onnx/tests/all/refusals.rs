@@ -51,7 +51,7 @@ fn trees_that_are_none_are_refused() {
     }
 }
 
-fn number(name: &str, value: i64) -> AttributeProto {
+pub fn number(name: &str, value: i64) -> AttributeProto {
     AttributeProto { i: Some(value), r#type: Some(AttributeType::INT), ..ints(name, &[]) }
 }
 

@@ -53,9 +53,10 @@ pub(super) fn not(context: &mut Context, x: &Tensor) -> Lowered<Tensor> {
 
 /// −1, 0 or 1.
 pub(super) fn sign(context: &mut Context, x: &Tensor) -> Lowered<Tensor> {
-    let not_below = at_least_zero(context, x)?;
-    let opposite = context.scale(x, -1.0)?;
-    let not_above = at_least_zero(context, &opposite)?;
+    let near = if context.whole(x.id).is_some() { -0.5 } else { 0.0 };
+    let (above, opposite) = (context.offset(x, near)?, context.scale(x, -1.0)?);
+    let below = context.offset(&opposite, near)?;
+    let (not_below, not_above) = (at_least_zero(context, &above)?, at_least_zero(context, &below)?);
     context.subtract(&not_below, &not_above)
 }
 
@@ -164,6 +165,20 @@ pub(super) fn with_constant(context: &mut Context, operator: &str, x: &Tensor, c
 
 /// The comparison of a difference with 0.
 fn positive(context: &mut Context, operator: &str, difference: &Tensor, is_whole: bool) -> Lowered<Tensor> {
+    // A product of whole numbers is rounded to next to one: the limit is half-way to its neighbour.
+    let mut above = |limit: f32| {
+        let above = context.offset(difference, -limit)?;
+        at_least_zero(context, &above)
+    };
+    match operator {
+        "Greater" if is_whole => return above(0.5),
+        "GreaterOrEqual" if is_whole => return above(-0.5),
+        "Less" | "LessOrEqual" if is_whole => {
+            let above = above(if operator == "Less" { -0.5 } else { 0.5 })?;
+            return not(context, &above);
+        }
+        _ => {}
+    }
     match operator {
         "Equal" => choice::is_zero(context, difference, is_whole),
         "Greater" => step(context, difference),
