@@ -152,6 +152,45 @@ def movements(case):
     case("q_limits_beyond_a_weight", large, inits, {"x": np.array([-3.5, -3, 0, 0.5, 3], np.float32)}, [("y", T.FLOAT)], tol=0.11)
 
 
+def channels(case):
+    """Integers with a scale for each channel, which are moved; integers beside those of a crop; integers of 16 bits."""
+    ints = lambda *values: np.array(values, np.int64)
+    s = np.array([0.02, 0.05, 0.11], np.float32)
+    for kind, zeros in ((np.uint8, (110, 130, 128)), (np.int8, (-20, 3, 0))):
+        # Numbers that are near none that two integers are equally near to.
+        steps = rng.integers(-90, 90, (2, 3, 4, 6)) + rng.uniform(-0.3, 0.3, (2, 3, 4, 6))
+        x = {"x": (steps * s.reshape(3, 1, 1)).astype(np.float32)}
+        z = np.array(zeros, kind)
+
+        def move(name, node, inits, axis=1, t=s, tz=z, x=x, outs=("y", "a"), tol=0.056):
+            begin = N("QuantizeLinear", ["x", "s", "z"], ["q"], axis=1)
+            end = N("DequantizeLinear", [outs[1], "t", "tz"], ["y"], axis=axis)
+            types = [("y", T.FLOAT), ("a", T.UINT8 if kind == np.uint8 else T.INT8)]
+            scales = {"s": s, "z": z, "t": t, "tz": tz}
+            case(f"q_channels_{name}_{np.dtype(kind)}", [begin, node, end], {**scales, **inits}, x, types, 20, tol=tol)
+
+        move("transpose", N("Transpose", ["q"], ["a"], perm=[0, 2, 3, 1]), {}, axis=3)
+        move("reshape", N("Reshape", ["q", "k"], ["a"]), {"k": ints(2, 3, -1)})
+        move("flatten", N("Flatten", ["q"], ["a"], axis=2), {}, axis=0, t=np.tile(s, 2), tz=np.tile(z, 2))
+        move("unsqueeze", N("Unsqueeze", ["q", "k"], ["a"]), {"k": ints(0)}, axis=2)
+        move("squeeze", N("Squeeze", ["q", "k"], ["a"]), {"k": ints(0)}, axis=0, x={"x": x["x"][:1]})
+        move("slice", N("Slice", ["q", "b", "e", "k"], ["a"]), {"b": ints(1), "e": ints(3), "k": ints(1)}, t=s[1:], tz=z[1:])
+        move("gather", N("Gather", ["q", "k"], ["a"], axis=1), {"k": ints(2, 0)}, t=s[[2, 0]], tz=z[[2, 0]])
+        move("pool", N("MaxPool", ["q"], ["a"], kernel_shape=[2, 2]), {})
+        # Other scales than they were quantised with.
+        move("other", N("Transpose", ["q"], ["a"], perm=[1, 0, 2, 3]), {}, axis=0, t=2 * s, tz=z[::-1].copy(), tol=0.112)
+        inits = {"s": np.float32(0.03), "z": kind(zeros[0]), "r": np.array([0, 0, -0.2, 0.1, 1, 1, 1.15, 0.8], np.float32), "k": ints(2, 3, 5, 7)}
+        crop = {"coordinate_transformation_mode": "tf_crop_and_resize", "extrapolation_value": 77.0}
+        for mode, tol in (("nearest", 0.0155), ("linear", 0.04)):
+            nodes = [N("QuantizeLinear", ["x", "s", "z"], ["q"]), N("Resize", ["q", "r", "", "k"], ["a"], mode=mode, **crop)]
+            nodes.append(N("DequantizeLinear", ["a", "s", "z"], ["y"]))
+            case(f"q_crop_{mode}_{np.dtype(kind)}", nodes, inits, {"x": f(2, 3, 4, 5)}, [("y", T.FLOAT)], 19, tol=tol)
+    for kind, zero in ((np.uint16, 32768), (np.int16, -5)):
+        nodes = [N("QuantizeLinear", ["x", "s", "z"], ["q"]), N("Transpose", ["q"], ["a"]), N("DequantizeLinear", ["a", "s", "z"], ["y"])]
+        inits = {"s": np.float32(0.0001), "z": kind(zero)}
+        case(f"q_wide_{np.dtype(kind)}", nodes, inits, {"x": 2 * f(3, 5)}, [("y", T.FLOAT)], 21)
+
+
 class Samples(CalibrationDataReader):
     """Inputs for a calibration."""
 
@@ -242,3 +281,4 @@ def make(case, add):
     in_operators(case)
     movements(case)
     networks(add)
+    channels(case)

@@ -89,6 +89,21 @@ pub(crate) fn aligned(shape: &[usize], rank: usize) -> Vec<usize> {
     core::iter::repeat_n(1, ones).chain(shape.iter().copied()).collect()
 }
 
+/// The smallest array that broadcasts to this one: each axis of equal parts is of size 1; a single number has one axis.
+pub(crate) fn compact<T: Clone + PartialEq>(array: &ArrayD<T>) -> ArrayD<T> {
+    let mut compact = array.clone();
+    for axis in (0..array.ndim()).map(Axis).filter(|&axis| array.len_of(axis) > 1) {
+        let first = compact.index_axis(axis, 0);
+        if compact.axis_iter(axis).all(|part| part == first) {
+            compact = first.to_owned().insert_axis(axis);
+        }
+    }
+    match compact.first().cloned() {
+        Some(only) if compact.len() == 1 => ArrayD::from_elem([1].as_slice(), only),
+        _ => compact,
+    }
+}
+
 /// Combines two arrays element by element, with broadcasting.
 pub(crate) fn zip<T: Clone, U>(
     left: &ArrayD<T>,

@@ -3,6 +3,7 @@
 use ndarray::ArrayD;
 use rten_onnx::onnx::{AttributeProto, AttributeType, NodeProto, TensorProto};
 
+use crate::context::Quantisation;
 use crate::error::{Lowered, invalid, unsupported};
 use crate::norm::Norm;
 use crate::value::{Constant, Tensor, Value};
@@ -19,6 +20,8 @@ pub(crate) struct Call<'a> {
     pub(crate) norm: Option<Norm>,
     /// The element type of the operand that says one: a zero point, or what a CastLike is like; 0 if it is not known.
     pub(crate) operand_type: i32,
+    /// Scale and zero point of the quantised integers that it moves, which stand for their real numbers; one for all elements.
+    pub(crate) moved: Option<Quantisation>,
     /// 1 if the result goes into a softmax only, so that large negative constants are masks; −1 if it is subtracted from what
     /// does, so that large positive ones are; else 0.
     pub(crate) mask_sign: f32,
@@ -39,6 +42,7 @@ impl<'a> Call<'a> {
             opset: 0,
             norm: None,
             operand_type: 0,
+            moved: None,
             mask_sign: 0.0,
             is_revealed: false,
             is_output: false,

@@ -54,7 +54,8 @@ pub(crate) enum Whole {
     Integer,
 }
 
-/// Scale and zero point of a quantisation: one element, or laid out to broadcast over the tensor that they belong to.
+/// Scale and zero point of a quantisation: one element, or laid out to broadcast over the tensor that they belong to, in the
+/// smallest arrays that do.
 #[derive(Clone, PartialEq)]
 pub(crate) struct Quantisation {
     pub(crate) scale: ArrayD<f32>,
@@ -66,7 +67,13 @@ pub(crate) struct Quantisation {
 impl Quantisation {
     /// Whether all elements of the tensor have one scale and zero point.
     pub(crate) fn is_uniform(&self) -> bool {
-        self.scale.len() == 1
+        self.scale.len() == 1 && self.zero.len() == 1
+    }
+
+    /// The real number of an integer, where all elements have one scale and zero point.
+    pub(crate) fn real(&self, integer: f32) -> f32 {
+        let [scale, zero] = [&self.scale, &self.zero].map(|array| array.first().copied().unwrap_or(1.0));
+        (integer - zero) * scale
     }
 }
 

@@ -33,7 +33,8 @@
 //! * A mask `m·c` with a `c` below −1024 in front of a softmax is limited to −1024, so that it needs no more range; so is one with
 //!   a `c` above 1024 that is subtracted.
 //! * `Floor`, `Round`, `Mod` and casts to integers jump where the value's fixed point passes a whole number; `Equal` of real
-//!   numbers means a difference of at most 2^−16. Whole numbers are told apart exactly.
+//!   numbers means a difference of at most 2^−16. Whole numbers are told apart exactly, also where they are products, which are
+//!   rounded to next to one; a cast of real numbers to integers takes up to 2^−12 less than one for it.
 //! * A cast to integers of 2 or 4 bits goes around where a value does not fit. Of 8 bits and more, whose overflow ONNX does not
 //!   define, private values stay as they are.
 //! * Comparisons with infinities, and with constants of 2^28 and more, are decided by the import: no private value is there.
@@ -46,6 +47,8 @@
 //! * `Power` with a fractional exponent takes its argument to be positive, as ONNX does. With a private exponent, x^y is
 //!   e^(y·ln x), within (1 + |y|)·x^y/2^12 + 2^−12; x must not be negative unless the file says that y is whole, x = 0 gives 0 for y
 //!   from 0.1 to 100, and |y·ln x| must stay in range.
+//! * `GridSample` in mode cubic takes the border in place of each neighbour that is outside, as PyTorch and onnxruntime do. ONNX's
+//!   reference moves the place to the border first.
 //! * `GridSample` by a private grid weighs every element of the image; its nearest mode takes the later one of two elements that
 //!   are equally near.
 //! * Normalisations that are written out (x·(mean of x² + ε)^−1/2, also of x without its mean) are computed as the operators are.

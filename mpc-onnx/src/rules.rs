@@ -42,7 +42,7 @@ pub(crate) use choice::{elements_at, one_hot_rows};
 pub(crate) use eight_bits::of_runtime::real_tables;
 pub(crate) use elementwise::{is_alone, note_alone, note_unknown};
 pub(crate) use index::place;
-pub(crate) use integer::{is_float, is_narrow, target};
+pub(crate) use integer::{is_float, is_narrow, is_wide, target};
 pub(crate) use linear::product;
 pub(crate) use normalise::norm_of;
 pub(crate) use quantise::{dequantised, in_steps};

@@ -1,5 +1,6 @@
 //! Tables, and what private indices choose from them: products with rows that have a single 1.
 
+use mpc_protocols::function::Function;
 use ndarray::ArrayD;
 
 use super::Importer;
@@ -9,7 +10,7 @@ use crate::call::Call;
 use crate::context::{Whole, real};
 use crate::error::{Lowered, Problem, invalid};
 use crate::rules;
-use crate::value::{Constant, Tensor, Value};
+use crate::value::{Constant, Tensor, Value, vector};
 
 fn as_real(value: Value) -> Lowered<Value> {
     if value.is_private() { Ok(value) } else { real(&value).map(Value::Constant) }
@@ -91,6 +92,54 @@ impl Importer<'_> {
             self.context.note_typed(result.id);
         }
         result.into()
+    }
+
+    /// GatherND at private places: each is one number for all axes that it is a place of.
+    pub(super) fn gathered(&mut self, call: &Call<'_>) -> Lowered<Value> {
+        let table = self.plain(call.required(0)?.clone())?;
+        self.check_chosen(&table)?;
+        let indices = call.required(1)?.clone();
+        let batch_axes = arrays::size(call.int("batch_dims", 0)?)?;
+        let (shape, places) = (table.shape().to_vec(), indices.shape().to_vec());
+        let Some((&depth, places)) = places.split_last() else { return invalid("its indices are a scalar") };
+        let fits = batch_axes <= places.len() && batch_axes.saturating_add(depth) <= shape.len();
+        if depth == 0 || !fits || shape[..batch_axes] != places[..batch_axes] {
+            return invalid("its indices do not fit its input");
+        }
+        let (batches, rest) = shape.split_at(batch_axes);
+        let (sizes, row) = rest.split_at(depth);
+        let [batch, classes, features] = [arrays::elements(batches)?, arrays::elements(sizes)?, arrays::elements(row)?];
+        let count = arrays::elements(&places[batch_axes..])?;
+        let indices = if depth == 1 { indices } else { self.row_major(indices, sizes)?.into() };
+        let indices = self.context.reshape_value(&indices, &[batch, count])?;
+        let tables = self.context.reshape_value(&table, &[batch, classes, features])?;
+        let mut parts = Vec::new();
+        for sample in 0..batch {
+            let own = self.context.gather_value(&tables, 0, &[sample])?;
+            let own = self.context.reshape_value(&own, &[classes, features])?;
+            let at = self.context.gather_value(&indices, 0, &[sample])?;
+            let at = self.context.reshape_value(&at, &[count])?;
+            parts.push(self.looked_up(&own, 0, &at)?);
+        }
+        let all = self.context.concat_values(&parts, 0)?;
+        let all = self.context.tensor_of(&all)?;
+        let result = self.context.reshape(&all, &[places, row].concat())?;
+        Ok(self.as_table(&table, result))
+    }
+
+    /// The places in row-major order that private indices of several axes stand for, those below 0 counted from the end.
+    fn row_major(&mut self, indices: Value, sizes: &[usize]) -> Lowered<Tensor> {
+        let indices = self.plain(indices)?;
+        let x = self.context.tensor_of(&indices)?;
+        let upper = self.context.offset(&x, 0.5)?;
+        let is_upper = self.context.function(&upper, Function::Step)?;
+        let own = vector(sizes.iter().map(|&size| size as f32).collect());
+        let lower = self.context.scale_by(&is_upper, &own.mapv(|size| -size))?;
+        let lower = self.context.offset_by(&lower, &own)?;
+        let x = self.context.add(&x, &lower)?;
+        let stride = |axis: usize| sizes[axis + 1..].iter().product::<usize>() as f32;
+        let row = (0..sizes.len()).map(|axis| (axis, stride(axis))).collect();
+        self.context.combine(&x, x.rank() - 1, &[row])
     }
 
     /// ScatterElements at private places.

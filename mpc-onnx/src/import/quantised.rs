@@ -1,11 +1,13 @@
 //! Quantised integers: their element types, and their scales behind movements.
 
+use ndarray::ArrayD;
 use rten_onnx::onnx::{AttributeProto, DataType, NodeProto};
 
-use super::Importer;
 use super::inputs::FLOATS;
+use super::{Importer, constants};
+use crate::arrays;
 use crate::call::Call;
-use crate::context::{Quantisation, Whole};
+use crate::context::{Quantisation, Whole, real};
 use crate::error::{Lowered, unsupported};
 use crate::rules;
 use crate::value::{Tensor, Value};
@@ -48,6 +50,40 @@ const MOVEMENTS: [&str; 34] = [
     "Where",
 ];
 
+/// Movements that put each element of their first input somewhere, or leave it out.
+const EXACT: [&str; 18] = [
+    "Compress",
+    "DepthToSpace",
+    "Dropout",
+    "Expand",
+    "Flatten",
+    "Gather",
+    "GatherElements",
+    "GatherND",
+    "Identity",
+    "Reshape",
+    "ReverseSequence",
+    "Slice",
+    "SpaceToDepth",
+    "Split",
+    "Squeeze",
+    "Tile",
+    "Transpose",
+    "Unsqueeze",
+];
+
+/// Whether a movement leaves each element in its place along the axes on which the scale differs, and takes others from the same
+/// place of these: then its result has the same scales.
+fn keeps_scales(operator: &str, own: &Quantisation) -> bool {
+    let differs =
+        |axis: usize| [&own.scale, &own.zero].iter().any(|array| array.shape().get(axis).is_some_and(|&n| n > 1));
+    match operator {
+        "MaxPool" | "GlobalMaxPool" => (2..own.scale.ndim().max(own.zero.ndim())).all(|axis| !differs(axis)),
+        "Relu" => true,
+        _ => false,
+    }
+}
+
 /// Whether the input of a movement at that place has elements of the result.
 fn is_moved(operator: &str, place: usize) -> bool {
     match operator {
@@ -84,6 +120,9 @@ const COMPUTING: [&str; 20] = [
 ];
 
 const COMPUTED: &str = "it computes with quantised integers; put it behind their DequantizeLinear";
+const CHANNELS: &str = "it moves integers with a scale for each channel; put it behind their DequantizeLinear";
+const UNKNOWN_STEPS: &str = "it puts constants beside integers whose scale the file finds when it runs";
+const WIDE: &str = "quantised integers of 16 bits as such, which may be beyond the range of ±16384; put it behind their DequantizeLinear";
 
 /// The place of the zero point of the result among the inputs of an operator on quantised integers.
 fn zero_of_result(operator: &str) -> Option<usize> {
@@ -157,19 +196,31 @@ impl<'a> Importer<'a> {
         }
     }
 
+    /// Refuses private integers with a scale for each channel, of which private places choose.
+    pub(super) fn check_chosen(&self, table: &Value) -> Lowered<()> {
+        match table {
+            Value::Node(x) if self.context.quantisation(x.id).is_some_and(|own| !own.is_uniform()) => {
+                unsupported(CHANNELS)
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// The scale and zero point of the private integers that a node moves, if it reads any; all that it moves becomes real numbers
     /// of these.
     pub(super) fn moved_quantisation(&mut self, call: &mut Call<'_>) -> Lowered<Option<Quantisation>> {
         let named = call.node.input.iter().zip(&call.inputs);
         let mut quantised = named.filter_map(|(name, value)| match value {
-            Some(Value::Node(x)) if self.types.contains_key(name.as_str()) => self.context.quantisation(x.id),
+            Some(Value::Node(x)) => self.types.get(name.as_str()).zip(self.context.quantisation(x.id)),
             _ => None,
         });
-        let Some(first) = quantised.next().cloned() else { return Ok(None) };
+        let Some((&kind, first)) = quantised.next() else { return Ok(None) };
+        let first = first.clone();
         let operator = call.operator().to_string();
         match operator.as_str() {
             "DequantizeLinear" => return Ok(None),
             operator if COMPUTING.contains(&operator) => return Ok(None),
+            "Cast" if rules::is_wide(kind.0.into()) => return unsupported(WIDE),
             // (q − zero)·scale written out.
             "Cast" if rules::target(call).is_ok_and(rules::is_float) && !first.is_dynamic => {
                 let x = self.context.scale_by(call.tensor(0)?, &first.scale.mapv(f32::recip))?;
@@ -184,13 +235,17 @@ impl<'a> Importer<'a> {
             operator if !MOVEMENTS.contains(&operator) => {
                 return unsupported(COMPUTED);
             }
-            operator if !first.is_uniform() && operator != "Identity" => {
-                return unsupported(
-                    "it moves integers with a scale for each channel; put it behind their DequantizeLinear",
-                );
+            operator if !first.is_uniform() => {
+                if EXACT.contains(&operator) || keeps_scales(operator, &first) {
+                    return Ok(Some(first));
+                }
+                return unsupported(CHANNELS);
             }
             "Resize" if call.string("coordinate_transformation_mode", "")? == "tf_crop_and_resize" => {
-                return unsupported("it crops quantised integers; put it behind their DequantizeLinear");
+                if first.is_dynamic {
+                    return unsupported(UNKNOWN_STEPS);
+                }
+                call.moved = Some(first.clone());
             }
             "Pad" if call.input(2).is_none() && call.string("mode", "constant")? == "constant" => {
                 call.inputs.resize(call.inputs.len().max(3), None);
@@ -201,7 +256,7 @@ impl<'a> Importer<'a> {
         for (_, input) in call.inputs.iter_mut().enumerate().filter(|(place, _)| is_moved(&operator, *place)) {
             if let Some(value) = input {
                 if first.is_dynamic && !value.is_private() {
-                    return unsupported("it puts constants beside integers whose scale the file finds when it runs");
+                    return unsupported(UNKNOWN_STEPS);
                 }
                 *value = rules::dequantised(&mut self.context, value, first.clone())?;
             }
@@ -211,20 +266,46 @@ impl<'a> Importer<'a> {
 
     /// An output as the file has it: the integers of what was quantised, and not the real numbers that they stand for.
     pub(super) fn as_quantised(&mut self, name: &str, x: Tensor) -> Lowered<Tensor> {
-        match self.context.quantisation(x.id).cloned() {
-            Some(parameters) if self.types.contains_key(name) => rules::in_steps(&mut self.context, &x, parameters),
+        match (self.context.quantisation(x.id).cloned(), self.types.get(name)) {
+            (Some(_), Some(kind)) if rules::is_wide(kind.0.into()) => unsupported(WIDE),
+            (Some(parameters), Some(_)) => rules::in_steps(&mut self.context, &x, parameters),
             _ => Ok(x),
         }
     }
 
     /// Notes the quantisation of what was moved; where the elements of a TopK or MaxPool are is no element.
-    pub(super) fn note_moved(&mut self, quantisation: Option<Quantisation>, call: &Call<'_>, results: &[Value]) {
-        let Some(quantisation) = quantisation else { return };
+    pub(super) fn note_moved(
+        &mut self,
+        quantisation: Option<Quantisation>,
+        rule: rules::Rule,
+        call: &Call<'_>,
+        results: &[Value],
+    ) -> Lowered<()> {
+        let Some(quantisation) = quantisation else { return Ok(()) };
         let moved = if matches!(call.operator(), "TopK" | "MaxPool") { 1 } else { results.len() };
-        for result in results.iter().take(moved) {
+        let is_moved = !quantisation.is_uniform() && EXACT.contains(&call.operator());
+        let all = if is_moved { self.scales_moved(&quantisation, rule, call)? } else { vec![quantisation; moved] };
+        for (result, own) in results.iter().take(moved).zip(all) {
             if let Value::Node(x) = result {
-                self.context.note_quantisation(x.id, quantisation.clone());
+                self.context.note_quantisation(x.id, own);
             }
         }
+        Ok(())
+    }
+
+    /// The scale and zero point of each element of the results of a movement: moved as the elements are.
+    fn scales_moved(&mut self, own: &Quantisation, rule: rules::Rule, call: &Call<'_>) -> Lowered<Vec<Quantisation>> {
+        let shape = call.required(0)?.shape().to_vec();
+        let mut moved = |array: &ArrayD<f32>| -> Lowered<Vec<ArrayD<f32>>> {
+            self.context.charge(arrays::elements(&shape)?)?;
+            let mut inputs = call.inputs.clone();
+            inputs[0] = Some(Value::constant(arrays::broadcast(array, &shape)?));
+            let results = constants::apply(&mut self.context, rule, &call.with(inputs))?;
+            let array = |value: &Value| real(value).map(|array| arrays::compact(array.array()));
+            results.iter().map(array).collect()
+        };
+        let (scales, zeros) = (moved(&own.scale)?, moved(&own.zero)?);
+        let each = |(scale, zero)| Quantisation { scale, zero, is_dynamic: own.is_dynamic };
+        Ok(scales.into_iter().zip(zeros).map(each).collect())
     }
 }

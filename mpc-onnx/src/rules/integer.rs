@@ -255,6 +255,14 @@ pub(super) fn limits_of(data_type: i64) -> Option<(i64, i64)> {
     Some((lowest, lowest + (1i64 << bits) - 1))
 }
 
+/// Whether a type holds integers beyond the range of private values.
+pub(crate) fn is_wide(data_type: i64) -> bool {
+    limits_of(data_type).is_some_and(|limits| limits.1 >= RANGE)
+}
+
+/// The magnitude that private values stay below, unless a run is given more bits.
+const RANGE: i64 = 1 << 14;
+
 /// The number of integers within limits.
 fn count((lowest, highest): (i64, i64)) -> i64 {
     highest - lowest + 1

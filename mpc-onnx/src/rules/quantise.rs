@@ -68,7 +68,8 @@ fn laid(
         }
         blocks(context, array, axis, block, shape)
     };
-    Ok(Quantisation { scale: laid(scale.array())?, zero: laid(zero.array())?, is_dynamic: false })
+    let [scale, zero] = [laid(scale.array())?, laid(zero.array())?].map(|array| arrays::compact(&array));
+    Ok(Quantisation { scale, zero, is_dynamic: false })
 }
 
 /// One entry for each block along an axis, repeated.

@@ -57,7 +57,11 @@ fn options(context: &Context, call: &Call<'_>) -> Lowered<Options> {
         cubic: call.float("cubic_coeff_a", -0.75)?.into(),
         excludes_outside: call.int("exclude_outside", 0)? != 0,
         is_antialiased: call.int("antialias", 0)? != 0,
-        outside: call.float("extrapolation_value", 0.0)?,
+        outside: match &call.moved {
+            // Of a type of integers, that of the file is one, too.
+            Some(moved) => moved.real(call.float("extrapolation_value", 0.0)?.trunc()),
+            None => call.float("extrapolation_value", 0.0)?,
+        },
     })
 }
 

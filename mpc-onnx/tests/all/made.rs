@@ -14,7 +14,7 @@ fn check(case: &Case) -> Result<(), String> {
 #[test]
 fn made_models_agree() {
     let cases = read("made.zip").cases;
-    assert!(cases.len() >= 360);
+    assert!(cases.len() >= 390);
     check_all(&cases, |case| &case.name, check);
 }
 

@@ -6,6 +6,7 @@ use rten_onnx::onnx::{DataType, NodeProto, TensorProto};
 
 use crate::hostile::refused;
 use crate::models::{floats, graph, imported, integers, node};
+use crate::refusals::number;
 
 fn bytes(name: &str, value: i32) -> TensorProto {
     TensorProto {
@@ -110,4 +111,50 @@ fn constants_beside_dynamically_quantised_integers_are_refused() {
     assert!(reason.contains("whose scale the file finds when it runs"), "{reason}");
     let reason = one(node("Pad", &["q", "p"], &["a"]), vec![integers("p", &[0, 1, 0, 0])]);
     assert!(reason.contains("whose scale the file finds when it runs"), "{reason}");
+}
+
+#[test]
+fn integers_beyond_the_range_are_refused_as_such() {
+    let kinds = [DataType::UINT8, DataType::INT8, DataType::UINT16, DataType::INT16];
+    let cast = || NodeProto { attribute: vec![number("to", DataType::FLOAT.0.into())], ..node("Cast", &["q"], &["y"]) };
+    for (kind, is_wide) in kinds.into_iter().zip([false, false, true, true]) {
+        let weights = || vec![floats("s", &[], &[0.5]), TensorProto { data_type: Some(kind), ..bytes("zero", 3) }];
+        for nodes in [
+            vec![node("QuantizeLinear", &["x", "s", "zero"], &["y"])],
+            vec![node("QuantizeLinear", &["x", "s", "zero"], &["q"]), cast()],
+        ] {
+            let reason = imported(graph(nodes, weights())).err().map(|reasons| reasons[0].to_string());
+            assert_eq!(reason.is_some(), is_wide, "{reason:?}");
+            assert!(reason.is_none_or(|reason| reason.contains("beyond the range of ±16384")));
+        }
+        assert!(imported(graph(pair("x", "y", "s").into(), weights())).is_ok());
+    }
+}
+
+#[test]
+fn integers_with_a_scale_for_each_channel_stand_beside_no_others() {
+    let one = |middle: NodeProto, more: Vec<TensorProto>| {
+        let axis = || vec![number("axis", 1)];
+        let begin = NodeProto { attribute: axis(), ..node("QuantizeLinear", &["x", "steps", "zeros"], &["q"]) };
+        let mut weights = vec![floats("steps", &[2], &[0.5, 0.25]), integers("zeros", &[0, 0])];
+        weights[1] = TensorProto {
+            data_type: Some(DataType::INT8),
+            int32_data: vec![1, 2],
+            int64_data: vec![],
+            ..weights[1].clone()
+        };
+        weights.extend(more);
+        let end = NodeProto { attribute: axis(), ..node("DequantizeLinear", &["a", "steps", "zeros"], &["y"]) };
+        imported(graph(vec![begin, middle, end], weights)).err().map(|reasons| reasons[0].to_string())
+    };
+    assert_eq!(one(node("Identity", &["q"], &["a"]), vec![]), None);
+    let byte = || TensorProto { data_type: Some(DataType::INT8), ..bytes("k", 7) };
+    for (middle, more) in [
+        (node("Max", &["q", "k"], &["a"]), vec![byte()]),
+        (node("Pad", &["q", "p"], &["a"]), vec![integers("p", &[0, 0, 1, 0])]),
+        (node("ReduceMax", &["q"], &["a"]), vec![]),
+    ] {
+        let reason = one(middle, more).unwrap_or_default();
+        assert!(reason.contains("a scale for each channel; put it behind"), "{reason}");
+    }
 }
