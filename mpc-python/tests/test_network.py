@@ -258,7 +258,7 @@ def interruptible():
 def test_ctrl_c_ends_a_run(digits, net):
     timer = threading.Timer(0.2, _thread.interrupt_main, (signal.SIGINT,))
     timer.start()
-    # Longer than any test waits: 40 ms for each of 56 rounds, for each of 100 images.
+    # Longer than any test waits: 40 ms for each of 41 rounds, for each of 100 images.
     one = mpc.load(digits.path)
     with pytest.raises(KeyboardInterrupt):
         one.run(digits.x[:100], link="wan", deadline=1000)
