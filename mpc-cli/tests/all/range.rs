@@ -65,7 +65,7 @@ fn integers_that_are_computed_with_are_below_the_bound() {
         let done = command(words);
         assert_eq!(done.status.code(), Some(0), "{}", stderr(&done));
     };
-    succeeds(&["pack", model.path(), "--out", &at("net.public"), &at("net.private")]);
+    succeeds(&["pack", model.path(), "--output", &at("net.public"), &at("net.private")]);
     for name in ["clinic", "acme", "dealer"] {
         succeeds(&["keygen", "--name", name, "--out", &folder.path().display().to_string()]);
     }

@@ -132,11 +132,10 @@ impl Sampler {
         let (low, high) = if self.aligns_corners { (0.0, length - 1.0) } else { (-0.5, length - 0.5) };
         if x < low || x > high {
             x = match self.outside {
-                // A cubic has its own border behind each of its neighbours, as PyTorch and onnxruntime have it.
-                Outside::Border if self.mode == Mode::Cubic => x,
-                Outside::Zeros => x,
-                Outside::Border => x.clamp(0.0, length - 1.0),
+                Outside::Border if self.mode != Mode::Cubic => x.clamp(0.0, length - 1.0),
                 Outside::Reflection => reflected(x, low, high),
+                // A cubic has the border behind each of its neighbours, as PyTorch and onnxruntime have it.
+                _ => x,
             };
         }
         let first = x.floor();
