@@ -60,6 +60,8 @@ def test_a_query_gives_the_result_and_its_cost(site, digits, net):
         outputs = client.query(digits.x[:2])
         np.testing.assert_array_equal(outputs["label"], digits.classifier.predict(digits.x[:2]))
         assert len(client.report.data["inferences"]) == 2
+        with pytest.raises(mpc.RangeError, match="not below 16384"):
+            client.query(digits.x[0] + 20_000)
         with pytest.raises(mpc.InputError, match="shape"):
             client.query(digits.x[:1, :5])
     with pytest.raises(ValueError, match="closed"):

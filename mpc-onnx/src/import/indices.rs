@@ -96,8 +96,7 @@ impl Importer<'_> {
 
     /// GatherND at private places: each is one number for all axes that it is a place of.
     pub(super) fn gathered(&mut self, call: &Call<'_>) -> Lowered<Value> {
-        let table = self.plain(call.required(0)?.clone())?;
-        self.check_chosen(&table)?;
+        let table = self.table(call.required(0)?.clone())?;
         let indices = call.required(1)?.clone();
         let batch_axes = arrays::size(call.int("batch_dims", 0)?)?;
         let (shape, places) = (table.shape().to_vec(), indices.shape().to_vec());

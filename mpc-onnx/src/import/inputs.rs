@@ -326,15 +326,13 @@ impl Importer<'_> {
             }
             "Gather" if is_secret(1) => {
                 let (indices, table) = (call.required(1)?.clone(), call.required(0)?.clone());
-                let table = self.plain(table)?;
-                self.check_chosen(&table)?;
+                let table = self.table(table)?;
                 let axis = arrays::axis(call.int("axis", 0)?, table.shape().len())?;
                 Some(self.looked_up(&table, axis, &indices)?)
             }
             "GatherElements" if is_secret(1) => {
                 let (table, indices) = (call.required(0)?.clone(), call.required(1)?.clone());
-                let table = self.plain(table)?;
-                self.check_chosen(&table)?;
+                let table = self.table(table)?;
                 let axis = arrays::axis(call.int("axis", 0)?, table.shape().len())?;
                 let Some(&classes) = table.shape().get(axis) else { return invalid("it has no axis") };
                 let rows = self.rows_of(&indices, classes)?;

@@ -196,13 +196,13 @@ impl<'a> Importer<'a> {
         }
     }
 
-    /// Refuses private integers with a scale for each channel, of which private places choose.
-    pub(super) fn check_chosen(&self, table: &Value) -> Lowered<()> {
-        match table {
+    /// A table of which private places choose: not of private integers with a scale for each channel.
+    pub(super) fn table(&mut self, table: Value) -> Lowered<Value> {
+        match self.plain(table)? {
             Value::Node(x) if self.context.quantisation(x.id).is_some_and(|own| !own.is_uniform()) => {
                 unsupported(CHANNELS)
             }
-            _ => Ok(()),
+            table => Ok(table),
         }
     }
 

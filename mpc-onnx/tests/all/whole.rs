@@ -3,12 +3,19 @@
 use mpc_nn::{Network, Plan, Settings, in_process};
 use mpc_onnx::{InputShapes, OnnxFile};
 use ndarray::ArrayD;
-use rten_onnx::onnx::{DataType, GraphProto, NodeProto};
+use rten_onnx::onnx::{DataType, GraphProto, NodeProto, TensorProto};
 
 use crate::models::{bytes, info, integers, node, open};
 use crate::refusals::number;
 
 const NUMBERS: [i64; 8] = [3, 1, 7, 0, 5, 2, 9, 4];
+
+/// Public Booleans.
+fn conditions(name: &str) -> TensorProto {
+    let int32_data = vec![1, 0, 1, 1, 0, 0, 1, 0];
+    let (dims, data_type) = (vec![8], Some(DataType::BOOL));
+    TensorProto { name: Some(name.into()), dims, data_type, int32_data, ..Default::default() }
+}
 
 fn cast(from: &str, to: DataType, name: &str) -> NodeProto {
     NodeProto { attribute: vec![number("to", to.0.into())], ..node("Cast", &[from], &[name]) }
@@ -19,7 +26,7 @@ fn results(kind: DataType, mut nodes: Vec<NodeProto>, outputs: &[&str]) -> Vec<V
     nodes.extend(outputs.iter().map(|name| cast(name, DataType::FLOAT, &format!("{name}_y"))));
     let graph = GraphProto {
         node: nodes,
-        initializer: vec![integers("zero", &[0]), integers("three", &[3])],
+        initializer: vec![integers("zero", &[0]), integers("three", &[3]), conditions("public")],
         input: vec![info("x", kind, &[Some(8)])],
         output: outputs.iter().map(|name| open(&format!("{name}_y"))).collect(),
         ..Default::default()
@@ -80,4 +87,20 @@ fn a_cast_of_a_product_of_floats_that_are_whole_is_not_one_less() {
     for _ in 0..3 {
         assert_near(&results(DataType::FLOAT, nodes.clone(), &["whole"])[0], NUMBERS.iter().map(|x| x * x));
     }
+}
+
+#[test]
+fn conditions_beside_public_ones_stay_exactly_0_and_1() {
+    let nodes = vec![
+        node("Less", &["x", "three"], &["less"]),
+        node("And", &["less", "public"], &["both"]),
+        node("Or", &["less", "public"], &["either"]),
+        node("Xor", &["less", "public"], &["one"]),
+    ];
+    let public = [true, false, true, true, false, false, true, false];
+    let found = results(DataType::INT64, nodes, &["both", "either", "one"]);
+    let pairs = || NUMBERS.iter().map(|&x| x < 3).zip(public);
+    assert_eq!(found[0], pairs().map(|(a, b)| f64::from(u8::from(a && b))).collect::<Vec<_>>());
+    assert_eq!(found[1], pairs().map(|(a, b)| f64::from(u8::from(a || b))).collect::<Vec<_>>());
+    assert_eq!(found[2], pairs().map(|(a, b)| f64::from(u8::from(a != b))).collect::<Vec<_>>());
 }

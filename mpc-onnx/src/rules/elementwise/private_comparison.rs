@@ -143,13 +143,26 @@ pub(super) fn compare(context: &mut Context, operator: &str, x: &Tensor, y: &Ten
     }
 }
 
+/// The product with public factors that are whole numbers: exact, and without messages.
+fn times_public(context: &mut Context, x: &Tensor, factors: &ArrayD<f32>) -> Lowered<Tensor> {
+    let shape = arrays::broadcast_shape(&x.shape, factors.shape())?;
+    let count = arrays::elements(&shape)?;
+    context.charge(count.saturating_mul(2))?;
+    let x = context.expand(x, &shape)?;
+    let flat = context.reshape(&x, &[count])?;
+    let factors = arrays::broadcast(factors, &shape)?;
+    let rows: Vec<_> = factors.iter().enumerate().map(|(place, &factor)| vec![(place, factor)]).collect();
+    let products = context.combine(&flat, 0, &rows)?;
+    context.reshape(&products, &shape)
+}
+
 pub(super) fn with_constant(context: &mut Context, operator: &str, x: &Tensor, c: &ArrayD<f32>) -> Lowered<Tensor> {
     match operator {
-        "And" => return context.scale_by(x, c),
+        "And" => return times_public(context, x, c),
         // x ∨ c = x·(1 − c) + c, x ⊕ c = x·(1 − 2c) + c
         "Or" | "Xor" => {
             let factor = if operator == "Or" { 1.0 } else { 2.0 };
-            let scaled = context.scale_by(x, &c.mapv(|value| 1.0 - factor * value))?;
+            let scaled = times_public(context, x, &c.mapv(|value| 1.0 - factor * value))?;
             return context.offset_by(&scaled, c);
         }
         _ => {}
