@@ -14,10 +14,9 @@ use crate::{Correlation, CorrelationSource, ProtocolError, Request};
 
 /// The bytes that a round is worth, of those that a party sends and those that are dealt.
 ///
-/// A group of four saves a level of 3 rounds, and takes some 240 bytes more, nearly all of which are dealt, to one party and ahead
-/// if wanted. Over a link of 40 ms and 100 Mbit/s a round takes as long as 500,000 bytes; as most of the bytes need not be waited
-/// for, they count a third.
-const ROUND: u64 = 1_500_000;
+/// A group of four saves a level of 3 rounds, and takes some 240 bytes more, nearly all of which are dealt. Over a link of 40 ms and 100
+/// Mbit/s a round takes as long as 500,000 bytes.
+const ROUND: u64 = 500_000;
 
 /// The most values that are compared with each other at once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -67,7 +66,7 @@ pub(super) fn groups(candidates: usize) -> (usize, usize) {
 
 impl Tournament {
     /// Its levels: of all ways to pair and group the candidates the one that takes the fewest bytes, where a round counts as
-    /// 1,500,000 of them. Small tensors have large groups and large ones pairs.
+    /// 500,000 of them. Small tensors have large groups and large ones pairs.
     ///
     /// ```
     /// use mpc_protocols::maximum::{Grouping, Tournament};
@@ -76,7 +75,7 @@ impl Tournament {
     /// let rounds = |candidates, len, grouping| {
     ///     Tournament { candidates, len, parameters, grouping }.traffic(2).rounds
     /// };
-    /// assert_eq!([Grouping::Two, Grouping::Four].map(|grouping| rounds(64, 768, grouping)), [18, 9]);
+    /// assert_eq!([Grouping::Two, Grouping::Four].map(|grouping| rounds(64, 768, grouping)), [18, 12]);
     /// assert_eq!([Grouping::Two, Grouping::Four].map(|grouping| rounds(4, 25_000, grouping)), [6, 6]);
     /// # Ok::<(), mpc_protocols::ProtocolError>(())
     /// ```
