@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex};
 use mpc_protocols::fixed_weights::{FixedWeightShape, FixedWeights};
 use mpc_protocols::function::{Function, FunctionPlan, FunctionShape};
 use mpc_protocols::lookup::{LookupShape, Table, look_up};
-use mpc_protocols::maximum::{Grouping, Tournament, maximum_of};
+use mpc_protocols::maximum::{GroupShape, Level, maximum_of};
 use mpc_protocols::piecewise::{PiecewiseLinear, PiecewiseShape, Step, compare};
 use mpc_protocols::relu::relu;
 use mpc_protocols::sign::{SignParameters, SignShape, Variant, is_non_negative};
@@ -130,9 +130,7 @@ impl Protocols {
         ends.push(beaver::multiply(party, &x, &input(LEN), source.next(self.map).await?).await?);
         ends.push(beaver::square(party, &x, source.next(LEN).await?).await?);
         ends.push(look_up(party, &input(self.lookup.len), source.next(self.lookup).await?).await?);
-        let tournament =
-            Tournament { candidates: 4, len: LEN / 2, parameters: rounds.parameters, grouping: Grouping::Four };
-        let [level] = tournament.levels()[..] else { unreachable!("four candidates are a group") };
+        let level = Level::Groups(GroupShape { size: 4, len: LEN / 2, parameters: rounds.parameters });
         let candidates = (0..4).map(|_| input(LEN / 2)).collect();
         ends.push(maximum_of(party, candidates, vec![level.draw(57, source).await?]).await?);
         let material = self.function.draw(source).await?;

@@ -172,11 +172,11 @@ fn small_tensors_have_groups_and_large_ones_pairs() {
     assert_eq!(levels(9, 5, Grouping::Two), [(2, 20), (2, 10), (2, 5), (2, 5)]);
     // As of softmaxes of 12 and 64 tokens, with 12 heads.
     assert_eq!(levels(12, 144, Grouping::Four), [(4, 3 * 144), (3, 144)]);
-    assert_eq!(levels(64, 768, Grouping::Four), [(4, 16 * 768), (4, 4 * 768), (4, 768)]);
+    assert_eq!(levels(64, 768, Grouping::Four), [(2, 32 * 768), (2, 16 * 768), (4, 4 * 768), (4, 768)]);
     // Bytes first, and rounds where few values are left.
-    assert_eq!(levels(16, 16_384, Grouping::Four), [(2, 8 * 16_384), (2, 4 * 16_384), (4, 16_384)]);
-    assert_eq!(levels(4, 18_000, Grouping::Four), [(4, 18_000)]);
-    assert_eq!(levels(4, 20_000, Grouping::Four), [(2, 40_000), (2, 20_000)]);
+    assert_eq!(levels(16, 5_000, Grouping::Four), [(2, 8 * 5_000), (2, 4 * 5_000), (4, 5_000)]);
+    assert_eq!(levels(4, 6_000, Grouping::Four), [(4, 6_000)]);
+    assert_eq!(levels(4, 6_500, Grouping::Four), [(2, 13_000), (2, 6_500)]);
     assert_eq!([0, 1, 2].map(|candidates| levels(candidates, 3, Grouping::Four)), [vec![], vec![], vec![(2, 3)]]);
     // In as few levels as up to four at once allow.
     for candidates in 1..=300 {

@@ -9,7 +9,7 @@ use mpc_protocols::fixed_weights::{FixedWeightShape, FixedWeights};
 use mpc_protocols::fourier::{Series, SeriesShape, evaluate};
 use mpc_protocols::function::Function;
 use mpc_protocols::lookup::{LookupShape, Table, look_up};
-use mpc_protocols::maximum::{Grouping, Level, Tournament, maximum_of};
+use mpc_protocols::maximum::{GroupShape, Level, maximum_of};
 use mpc_protocols::piecewise::{PiecewiseShape, compare};
 use mpc_protocols::relu::relu;
 use mpc_protocols::sign::{SignParameters, SignShape, Variant};
@@ -176,14 +176,13 @@ fn a_relu_of_few_bytes_opens_uniform_values() {
 fn a_maximum_of_groups_opens_uniform_values() {
     const GROUPS: usize = LEN / 4;
     let parameters = relu_shape(1).parameters;
-    let tournament = Tournament { candidates: 4, len: GROUPS, parameters, grouping: Grouping::Four };
-    let levels = tournament.levels();
-    let plan: Vec<_> = levels.iter().map(Level::request::<u64>).collect();
+    let level = Level::Groups(GroupShape { size: 4, len: GROUPS, parameters });
+    let plan = [level.request::<u64>()];
     for secrets in [[0; 4], [1, 2, 3, 4], [-(1 << 28), 1 << 28, 5, 1 << 28]] {
         let shares = secrets.map(|secret: i64| split(&vec![secret as u64; GROUPS], PARTIES));
         let rounds = seen(&mut dealer(), &plan, async |party, source| {
             let candidates = shares.iter().map(|shares| crate::common::copy(&shares[party.index()])).collect();
-            maximum_of(party, candidates, vec![levels[0].draw(64, source).await?]).await.map(drop)
+            maximum_of(party, candidates, vec![level.draw(64, source).await?]).await.map(drop)
         });
         assert_eq!(rounds.len(), 3);
         assert_uniform_round("c", &rounds[0], 32, 3 * GROUPS);
