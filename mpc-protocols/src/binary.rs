@@ -94,3 +94,15 @@ pub fn and_traffic(planes: Planes, parties: usize) -> Traffic {
 pub(crate) fn stack(width: u32, len: usize, parts: &[&[u64]]) -> Result<BinaryShares, ProtocolError> {
     Ok(BinaryShares::new(width, len, parts.concat())?)
 }
+
+/// The bit of one element, as a mask of all ones or zeros.
+#[inline]
+pub(crate) fn mask_of_bit<R: Ring>(plane: &[u64], element: usize) -> R {
+    R::from_u64((plane[element / 64] >> (element % 64)) & 1).wrapping_neg()
+}
+
+/// b·z for a bit b = β ⊕ d, of z, of `flipped` = d·z and of β as a mask: β·z + (1 − 2β)·d·z.
+#[inline(always)]
+pub(crate) fn times_bit<R: Ring>(z: R, flipped: R, beta: R) -> R {
+    (z & beta).wrapping_add((flipped ^ beta).wrapping_sub(beta))
+}

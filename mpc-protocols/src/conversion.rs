@@ -7,7 +7,7 @@ use mpc_shares::{ArithmeticShares, BinaryShares, SecretVec, ShareError};
 use mpc_transport::Traffic;
 
 use crate::beaver::open_difference;
-use crate::binary::{self, BitTriples, Planes, and, stack};
+use crate::binary::{self, BitTriples, Planes, and, mask_of_bit, stack, times_bit};
 use crate::correlation::{AtRest, BitsAtRest, Deal, Dealing, Fields};
 use crate::error::{check_correlation, check_len};
 use crate::open;
@@ -104,9 +104,7 @@ pub async fn bit_to_arithmetic<R: Ring>(
     let opened = open::open_bits(party, &bits).await?;
     let first = R::from_u64(u64::from(party.is_first()));
     for (element, share) in in_ring.elements_mut().iter_mut().enumerate() {
-        // b = β + (1 − 2β)·d, with β as a mask.
-        let beta = R::from_u64((opened[element / 64] >> (element % 64)) & 1).wrapping_neg();
-        *share = (first & beta).wrapping_add((*share ^ beta).wrapping_sub(beta));
+        *share = times_bit(first, *share, mask_of_bit(&opened, element));
     }
     Ok(in_ring)
 }

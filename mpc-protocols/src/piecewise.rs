@@ -11,9 +11,10 @@ use mpc_ring::{Ring, packing};
 use mpc_shares::{ArithmeticShares, SecretVec};
 use mpc_transport::Traffic;
 
+use crate::binary::{mask_of_bit, times_bit};
 use crate::correlation::{AtRest, Deal, Dealing, Fields};
 use crate::error::check_len;
-use crate::sign::compare::{self, Comparisons, mask_of_bit, open_comparisons};
+use crate::sign::compare::{self, Comparisons, open_comparisons};
 use crate::sign::masks::{MaskTables, ThresholdMask, deal_flipped};
 use crate::sign::{SignParameters, SignShape};
 use crate::truncation::{deal_top_bits, lifted, lifted_times_bit};
@@ -229,8 +230,7 @@ impl<R: Ring> Pieces<R> {
             let z = public_offset.wrapping_add(slope.wrapping_mul(y));
             let flipped_z = offset.wrapping_mul(flip).wrapping_add(slope.wrapping_mul(flipped_y));
             let beta = mask_of_bit::<R>(plane, element);
-            let product = (z & beta).wrapping_add((flipped_z ^ beta).wrapping_sub(beta));
-            *sum = sum.wrapping_add(product);
+            *sum = sum.wrapping_add(times_bit(z, flipped_z, beta));
         }
     }
 }

@@ -8,6 +8,7 @@ use mpc_ring::{Ring, threads};
 use mpc_shares::{ArithmeticShares, SecretVec};
 use mpc_transport::Traffic;
 
+use crate::binary::times_bit;
 use crate::correlation::{AtRest, BLOCK, Deal, Dealing, Fields};
 use crate::sign::masks::deal_flipped;
 use crate::sign::{self, DealtSign, SignMask, SignParameters, SignShape, open_sign};
@@ -120,9 +121,8 @@ impl<R: Ring> Work for Apply<'_, R> {
             for i in 0..results.len() {
                 let y = lifted(first, opened[i], bits, mask[i], top[i]);
                 let flipped_y = lifted_times_bit(opened[i], bits, flip[i], flipped_mask[i], results[i]);
-                // With β as a mask.
                 let beta = R::from_u64((beta >> i) & 1).wrapping_neg();
-                results[i] = (y & beta).wrapping_add((flipped_y ^ beta).wrapping_sub(beta));
+                results[i] = times_bit(y, flipped_y, beta);
             }
         }
     }

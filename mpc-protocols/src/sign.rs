@@ -31,12 +31,13 @@ use mpc_ring::{Ring, threads};
 use mpc_shares::{ArithmeticShares, SecretVec};
 use mpc_transport::Traffic;
 
+use crate::binary::{mask_of_bit, times_bit};
 use crate::correlation::{AtRest, BLOCK, Deal, Dealing, Fields, Secret};
 use crate::{Correlation, Party, ProtocolError, Request};
 
 pub use parameters::{SignParameters, SignShape, Variant};
 
-use compare::{Comparisons, mask_of_bit, open_comparisons};
+use compare::{Comparisons, open_comparisons};
 use masks::{MaskTables, ThresholdMask};
 
 // Here and not with the type, which requests hold and errors with them.
@@ -184,9 +185,7 @@ pub async fn is_non_negative<R: Ring>(
         |from, bits, ()| {
             sign.flip().read(from, bits);
             for (element, d) in bits.iter_mut().enumerate() {
-                // b = β ⊕ d = β + (1 − 2β)·d
-                let flipped = sign.flipped_mask(from + element);
-                *d = (first & flipped).wrapping_add((*d ^ flipped).wrapping_sub(flipped));
+                *d = times_bit(first, *d, sign.flipped_mask(from + element));
             }
         },
     );

@@ -3,18 +3,18 @@
 use alloc::vec;
 use alloc::vec::Vec;
 use core::fmt;
-use core::hint::black_box;
 
 use mpc_ring::kernels::{Work, vectorized, vectorized_whole};
 use mpc_ring::{Ring, threads};
 use mpc_shares::SecretVec;
 use mpc_transport::Traffic;
 
+use crate::binary::times_bit;
 use crate::correlation::{AtRest, Deal, Dealing, Fields, Secret};
 use crate::error::check_correlation;
 use crate::open;
 use crate::sign::compare::{self, compare_opened};
-use crate::sign::masks::{MaskBits, ThresholdMask, deal_tables, unpack_bits};
+use crate::sign::masks::{MaskBits, ThresholdMask, deal_tables, times_masks, unpack_bits};
 use crate::sign::{SignParameters, SignShape, Variant};
 use crate::truncation::{TruncateReduce, check_bits, deal_top_bits, lifted, lifted_times_bit, random_bits};
 use crate::{Correlation, Party, ProtocolError, Request};
@@ -229,11 +229,8 @@ impl<R: Ring> Work for DealtBlock<'_, R> {
             let flip = |&pair: &usize| bits_at(flips, first * shape.pairs().len() + pair * len);
             let word = product.pairs.iter().map(flip).fold(u64::MAX, |product, flip| product & flip);
             unpack_bits(&[word], 0, values);
-            let Some(shift) = with else { continue };
-            let mask = &mask[first * shape.opened() + product.value * len..];
-            // Behind the barrier the compiler does not know of two values only, and so makes no branch of them.
-            for (value, &r) in black_box(values).iter_mut().zip(mask) {
-                *value = value.wrapping_neg() & (r >> shift);
+            if let Some(shift) = with {
+                times_masks(values, &mask[first * shape.opened() + product.value * len..], shift);
             }
         }
     }
@@ -387,9 +384,8 @@ fn fold<R: Ring>(coefficients: &mut [R], half: usize, len: usize, beta: u64) {
     let (without, with) = coefficients.split_at_mut(half * LANES);
     for (without, with) in without.chunks_exact_mut(LANES).zip(with.chunks_exact(LANES)) {
         for (i, (z, &flipped)) in without.iter_mut().zip(with).enumerate().take(len) {
-            // With β as a mask.
             let beta = R::from_u64((beta >> i) & 1).wrapping_neg();
-            *z = (*z & beta).wrapping_add((flipped ^ beta).wrapping_sub(beta));
+            *z = times_bit(*z, flipped, beta);
         }
     }
 }

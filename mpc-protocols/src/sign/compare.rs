@@ -31,12 +31,6 @@ pub(crate) struct Comparisons<R: Ring> {
     pub(crate) flips: Vec<AtRest<R>>,
 }
 
-/// The bit of one element, as a mask of all ones or zeros.
-#[inline]
-pub(crate) fn mask_of_bit<R: Ring>(plane: &[u64], element: usize) -> R {
-    R::from_u64((plane[element / 64] >> (element % 64)) & 1).wrapping_neg()
-}
-
 /// Opens c and every β_j for y = x / 2^`shift` and public thresholds in units of y.
 ///
 /// The bit [y ≥ t] is bit k−2 of y − t + 2^{k−2} = (c − t) − r, so each threshold reads the same shares at the leaves of

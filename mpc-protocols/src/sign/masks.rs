@@ -175,10 +175,16 @@ impl<R: Ring> Work for Chosen<'_, R> {
     fn run(self) {
         let Self { flip, from, products, mask, shift } = self;
         unpack_bits(flip, from, products);
-        // Behind the barrier the compiler does not know of two values only, and so makes no branch of them.
-        for (product, &r) in black_box(products).iter_mut().zip(&mask[from..]) {
-            *product = product.wrapping_neg() & (r >> shift);
-        }
+        times_masks(products, &mask[from..], shift);
+    }
+}
+
+/// b·⌊r / 2^`shift`⌋ in place of each bit b, for the masks r of as many.
+#[inline(always)]
+pub(crate) fn times_masks<R: Ring>(bits: &mut [R], masks: &[R], shift: u32) {
+    // Behind the barrier the compiler does not know of two values only, and so makes no branch of them.
+    for (bit, &r) in black_box(bits).iter_mut().zip(masks) {
+        *bit = bit.wrapping_neg() & (r >> shift);
     }
 }
 
