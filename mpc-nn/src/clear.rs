@@ -3,6 +3,7 @@
 pub(crate) mod node;
 
 use alloc::borrow::ToOwned;
+use alloc::collections::BTreeMap;
 use alloc::string::String;
 use alloc::vec;
 use alloc::vec::Vec;
@@ -12,8 +13,9 @@ use ndarray::{ArrayD, Dimension, IxDyn};
 use crate::graph::{Calibration, Graph, NodeId, Op};
 use crate::ops;
 use crate::values::{self, Flaw};
-use crate::weights::Weights;
+use crate::weights::{Weights, zeroize};
 use node::Clear;
+use zeroize::Zeroize;
 
 /// The largest magnitude that an element of an input may have: 2^15.
 pub const MAX_INPUT: f32 = 32768.0;
@@ -122,10 +124,7 @@ pub fn evaluate_with(
     let mut values: Vec<ArrayD<f32>> = vec![ArrayD::default(IxDyn(&[0])); graph.nodes().len()];
     for (id, node) in graph.iter() {
         let given = graph.inputs().iter().position(|&input| input == id).map(|input| &inputs[input]);
-        let value = ops::clear(node.op(), &Clear { node, weights, values: &values, given });
-        if values::check(&value, f32::MAX).is_err() {
-            return Err(EvaluateError::Overflow { name: node.name().to_owned() });
-        }
+        let value = value_of(&Clear { node, weights, values: &values, given })?;
         observe(id, &value);
         values[id.index()] = value;
         for input in node.inputs().iter().filter(|input| last_readers[input.index()] == Some(id)) {
@@ -133,6 +132,45 @@ pub fn evaluate_with(
         }
     }
     Ok(graph.outputs().iter().map(|id| core::mem::take(&mut values[id.index()])).collect())
+}
+
+/// The value of a node.
+pub(crate) fn value_of(clear: &Clear<'_>) -> Result<ArrayD<f32>, EvaluateError> {
+    let value = ops::clear(clear.node.op(), clear);
+    if values::check(&value, f32::MAX).is_err() {
+        zeroize(value);
+        return Err(EvaluateError::Overflow { name: clear.node.name().to_owned() });
+    }
+    Ok(value)
+}
+
+/// The smallest and the largest value of each node in the clear. They are zeroised when it is dropped.
+#[derive(Default)]
+pub struct Ranges(BTreeMap<NodeId, [f32; 2]>);
+
+impl Ranges {
+    /// Adds a node's values. Returns their largest magnitude.
+    pub fn add(&mut self, id: NodeId, values: &ArrayD<f32>) -> f32 {
+        let [low, high] = values::range(values);
+        self.0.insert(id, [low, high]);
+        high.max(-low).max(0.0)
+    }
+
+    /// The largest difference of the values that a node compares with each other, which must stay below the plan's bound as well;
+    /// `None` for a node that compares none.
+    #[must_use]
+    pub fn compared(&self, graph: &Graph, id: NodeId) -> Option<f64> {
+        let node = graph.node(id);
+        let compared = node.inputs().first().filter(|_| node.compares_elements())?;
+        let [low, high] = *self.0.get(compared)?;
+        Some(f64::from(high) - f64::from(low))
+    }
+}
+
+impl Drop for Ranges {
+    fn drop(&mut self) {
+        self.0.values_mut().for_each(Zeroize::zeroize);
+    }
 }
 
 impl Calibration {

@@ -29,7 +29,7 @@ pub mod session;
 mod values;
 pub mod weights;
 
-pub use clear::{EvaluateError, evaluate, evaluate_with};
+pub use clear::{EvaluateError, Ranges, evaluate, evaluate_with};
 pub use decode::GraphLimits;
 pub use delegation::{InputShare, ModelShare, OutputShare};
 pub use encoding::{ENCODING_VERSION, EncodingError};

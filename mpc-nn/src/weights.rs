@@ -151,7 +151,7 @@ fn make_standard(array: &mut ArrayD<f32>) {
 }
 
 /// Zeroises all that an array owns, also what a slice of it no longer shows.
-fn zeroize(array: ArrayD<f32>) {
+pub(crate) fn zeroize(array: ArrayD<f32>) {
     array.into_raw_vec_and_offset().0.zeroize();
 }
 

@@ -11,7 +11,7 @@ use mpc_models::Targets;
 use mpc_models::arrays::read_npy;
 use mpc_models::read_file;
 use mpc_models::tensors::InputFile;
-use mpc_nn::{Calibration, Graph, InferenceError, NodeId, Op, Plan, Weights, evaluate_with, ideal, in_process};
+use mpc_nn::{Calibration, Graph, InferenceError, NodeId, Op, Plan, Ranges, Weights, evaluate_with, ideal, in_process};
 use mpc_onnx::OnnxFile;
 use ndarray::{ArrayD, Axis};
 
@@ -24,7 +24,7 @@ use crate::run::RunArguments;
 use crate::run::error::{InputError, NodeError, NodeFailure, RunError};
 use crate::run::event::Node;
 use crate::run::job::Job;
-use crate::run::reference::{Ranges, class};
+use crate::run::reference::class;
 use crate::run::results::largest_difference;
 use crate::run::samples::{SampleSource, Samples};
 use crate::run::subject::Subject;

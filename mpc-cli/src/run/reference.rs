@@ -1,9 +1,8 @@
 //! The same model in the clear: what private results are compared with, and whether fixed point can hold all values.
 
-use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use mpc_nn::{Graph, NodeId, Plan, Weights, evaluate_with, range};
+use mpc_nn::{Plan, Ranges, Weights, evaluate_with};
 use mpc_ring::Ring;
 use ndarray::ArrayD;
 
@@ -91,28 +90,6 @@ fn checked_outputs(
         return Err(InputError::Spread { samples: name(), layer: layer(id), spread, bound: plan.settings().bound() });
     }
     Ok(outputs)
-}
-
-/// The smallest and the largest value of each node in the clear.
-#[derive(Default)]
-pub struct Ranges(BTreeMap<NodeId, [f32; 2]>);
-
-impl Ranges {
-    /// Adds a node's values. Returns their largest magnitude.
-    pub fn add(&mut self, id: NodeId, values: &ArrayD<f32>) -> f32 {
-        let [low, high] = range(values);
-        self.0.insert(id, [low, high]);
-        high.max(-low).max(0.0)
-    }
-
-    /// The largest difference of the values that a node compares with each other, which must stay below the bound as well;
-    /// `None` for a node that compares none.
-    pub fn compared(&self, graph: &Graph, id: NodeId) -> Option<f64> {
-        let node = graph.node(id);
-        let compared = node.inputs().first().filter(|_| node.compares_elements())?;
-        let [low, high] = *self.0.get(compared)?;
-        Some(f64::from(high) - f64::from(low))
-    }
 }
 
 /// The class of the largest logit; of equal ones the last.
