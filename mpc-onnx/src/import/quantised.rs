@@ -12,45 +12,7 @@ use crate::error::{Lowered, unsupported};
 use crate::rules;
 use crate::value::{Tensor, Value};
 
-/// Operators whose results are elements of their inputs, of the same type, or lie between them.
-const MOVEMENTS: [&str; 34] = [
-    "Clip",
-    "Compress",
-    "Concat",
-    "DepthToSpace",
-    "Dropout",
-    "Expand",
-    "Flatten",
-    "Gather",
-    "GatherElements",
-    "GatherND",
-    "GlobalMaxPool",
-    "Identity",
-    "Max",
-    "MaxPool",
-    "Min",
-    "NhwcMaxPool",
-    "Pad",
-    "ReduceMax",
-    "ReduceMin",
-    "Relu",
-    "Reshape",
-    "Resize",
-    "ReverseSequence",
-    "ScatterElements",
-    "ScatterND",
-    "Slice",
-    "SpaceToDepth",
-    "Split",
-    "Squeeze",
-    "Tile",
-    "TopK",
-    "Transpose",
-    "Unsqueeze",
-    "Where",
-];
-
-/// Movements that put each element of their first input somewhere, or leave it out.
+/// Operators that put each element of their first input somewhere, or leave it out.
 const EXACT: [&str; 18] = [
     "Compress",
     "DepthToSpace",
@@ -71,6 +33,30 @@ const EXACT: [&str; 18] = [
     "Transpose",
     "Unsqueeze",
 ];
+
+/// Operators whose results are elements of one or several inputs, of the same type, or lie between them.
+const MIXING: [&str; 16] = [
+    "Clip",
+    "Concat",
+    "GlobalMaxPool",
+    "Max",
+    "MaxPool",
+    "Min",
+    "NhwcMaxPool",
+    "Pad",
+    "ReduceMax",
+    "ReduceMin",
+    "Relu",
+    "Resize",
+    "ScatterElements",
+    "ScatterND",
+    "TopK",
+    "Where",
+];
+
+fn is_movement(operator: &str) -> bool {
+    EXACT.contains(&operator) || MIXING.contains(&operator)
+}
 
 /// Whether a movement leaves each element in its place along the axes on which the scale differs, and takes others from the same
 /// place of these: then its result has the same scales.
@@ -188,7 +174,7 @@ impl<'a> Importer<'a> {
             "QuantizeLinear" => {
                 of_input(2).or_else(|| attribute("output_dtype").and_then(named)).or(Some(DataType::UINT8))
             }
-            operator if MOVEMENTS.contains(&operator) => of_input(usize::from(operator == "Where")),
+            operator if is_movement(operator) => of_input(usize::from(operator == "Where")),
             _ => None,
         };
         if let Some(kind) = kind.filter(|kind| !FLOATS.contains(kind)) {
@@ -232,9 +218,7 @@ impl<'a> Importer<'a> {
             "ScatterElements" | "ScatterND" if call.string("reduction", "none")? != "none" => {
                 return unsupported(COMPUTED);
             }
-            operator if !MOVEMENTS.contains(&operator) => {
-                return unsupported(COMPUTED);
-            }
+            operator if !is_movement(operator) => return unsupported(COMPUTED),
             operator if !first.is_uniform() => {
                 if EXACT.contains(&operator) || keeps_scales(operator, &first) {
                     return Ok(Some(first));

@@ -179,29 +179,22 @@ pub(super) fn with_constant(context: &mut Context, operator: &str, x: &Tensor, c
 /// The comparison of a difference with 0.
 fn positive(context: &mut Context, operator: &str, difference: &Tensor, is_whole: bool) -> Lowered<Tensor> {
     // A product of whole numbers is rounded to next to one: the limit is half-way to its neighbour.
-    let mut above = |limit: f32| {
-        let above = context.offset(difference, -limit)?;
-        at_least_zero(context, &above)
+    let half = match operator {
+        "Greater" | "LessOrEqual" if is_whole => -0.5,
+        "Less" | "GreaterOrEqual" if is_whole => 0.5,
+        _ => 0.0,
     };
+    let difference = context.offset(difference, half)?;
     match operator {
-        "Greater" if is_whole => return above(0.5),
-        "GreaterOrEqual" if is_whole => return above(-0.5),
-        "Less" | "LessOrEqual" if is_whole => {
-            let above = above(if operator == "Less" { -0.5 } else { 0.5 })?;
-            return not(context, &above);
-        }
-        _ => {}
-    }
-    match operator {
-        "Equal" => choice::is_zero(context, difference, is_whole),
-        "Greater" => step(context, difference),
-        "GreaterOrEqual" => at_least_zero(context, difference),
+        "Equal" => choice::is_zero(context, &difference, is_whole),
+        "Greater" => step(context, &difference),
+        "GreaterOrEqual" => at_least_zero(context, &difference),
         "Less" => {
-            let not_below = at_least_zero(context, difference)?;
+            let not_below = at_least_zero(context, &difference)?;
             not(context, &not_below)
         }
         "LessOrEqual" => {
-            let opposite = context.scale(difference, -1.0)?;
+            let opposite = context.scale(&difference, -1.0)?;
             at_least_zero(context, &opposite)
         }
         _ => unsupported(format!("{operator} of private values")),
