@@ -30,6 +30,7 @@ use beside::Beside;
 use clap::builder::PossibleValuesParser;
 use serde::{Deserialize, Serialize};
 
+use crate::checks::{Checks, MANIFEST};
 use crate::workspace::Workspace;
 
 /// Checks and tests everything, with a stable Rust toolchain and nothing else.
@@ -232,6 +233,14 @@ fn print_table(results: &[Done], time: Duration) {
     let [aim, budget] = [AIM, BUDGET].map(|time| time.as_secs());
     let remarks = format!("aim {aim} on two idle processors, budget {budget}");
     row("all", "", time, results.iter().map(|done| done.work).sum(), &remarks);
+}
+
+/// Runs a step with the release of `xtask/checks`.
+fn with_release(workspace: &Workspace, step: impl FnOnce(&Checks) -> Outcome) -> Outcome {
+    match Checks::build(workspace) {
+        Ok(checks) => step(&checks),
+        Err(error) => Outcome::Failed(vec![format!("{error}{}", cargo::stale_lock(workspace, MANIFEST))]),
+    }
 }
 
 impl Outcome {

@@ -1,8 +1,7 @@
 //! The private labels of all held-out digits, by a release.
 
-use super::Outcome;
 use super::side_by_side::side_by_side;
-use crate::checks::Checks;
+use super::{Outcome, with_release};
 use crate::workspace::{Workspace, run_quietly};
 
 /// Networks, numbers of parties, and whose bounds; the longest first, as none keeps two processors busy.
@@ -11,12 +10,11 @@ const RUNS: [&[&str]; 5] =
 
 /// Classifies them: each label must be that in the clear.
 pub(super) fn run_step(workspace: &Workspace) -> Outcome {
-    let checks = match Checks::build(workspace) {
-        Ok(checks) => checks,
-        Err(error) => return Outcome::Failed(vec![error]),
-    };
-    let words = |run: &[&'static str]| ["accuracy"].into_iter().chain(run.iter().copied()).collect::<Vec<_>>();
-    let results = side_by_side(RUNS.to_vec(), |run| run_quietly(&mut checks.command(words(run))));
-    let remark = format!("all 450 digits, {} times", RUNS.len());
-    Outcome::of(results.into_iter().filter_map(Result::err).collect(), remark)
+    with_release(workspace, |checks| {
+        let results = side_by_side(RUNS.to_vec(), |run| {
+            run_quietly(&mut checks.command(["accuracy"].into_iter().chain(run.iter().copied())))
+        });
+        let remark = format!("all 450 digits, {} times", RUNS.len());
+        Outcome::of(results.into_iter().filter_map(Result::err).collect(), remark)
+    })
 }

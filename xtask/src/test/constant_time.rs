@@ -4,10 +4,9 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-use super::Outcome;
-use super::cargo::stale_lock;
 use super::side_by_side::side_by_side;
-use crate::checks::{Checks, MANIFEST};
+use super::{Outcome, with_release};
+use crate::checks::Checks;
 use crate::workspace::{Workspace, run_quietly, works};
 
 /// The reports that are no faults, and why.
@@ -23,13 +22,11 @@ pub(super) fn run_step(workspace: &Workspace) -> Outcome {
     if !works(Command::new("valgrind").arg("--version")) {
         return Outcome::Skipped("valgrind is not installed: `apt-get install valgrind`".into());
     }
-    let checks = match Checks::build(workspace) {
-        Ok(checks) => checks,
-        Err(error) => return Outcome::Failed(vec![format!("{error}{}", stale_lock(workspace, MANIFEST))]),
-    };
-    let runs = side_by_side(vec!["portable", "avx2", "control"], |what| under_valgrind(workspace, &checks, what));
-    let failures = runs.into_iter().filter_map(Result::err).collect();
-    Outcome::of(failures, "portable and AVX2; the control is reported, as it must")
+    with_release(workspace, |checks| {
+        let runs = side_by_side(vec!["portable", "avx2", "control"], |what| under_valgrind(workspace, checks, what));
+        let failures = runs.into_iter().filter_map(Result::err).collect();
+        Outcome::of(failures, "portable and AVX2; the control is reported, as it must")
+    })
 }
 
 /// Runs one of the checks; gives what it printed, too.

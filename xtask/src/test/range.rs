@@ -1,7 +1,6 @@
 //! ReLUs and truncations over the whole range: the short form of `cargo xtask soak`.
 
-use super::Outcome;
-use crate::checks::Checks;
+use super::{Outcome, with_release};
 use crate::soak;
 use crate::workspace::Workspace;
 
@@ -10,10 +9,8 @@ const COUNT: u64 = 1 << 21;
 
 /// Runs them with 2, 3 and 4 parties.
 pub(super) fn run_step(workspace: &Workspace) -> Outcome {
-    let checks = match Checks::build(workspace) {
-        Ok(checks) => checks,
-        Err(error) => return Outcome::Failed(vec![error]),
-    };
-    let failures = [2, 3, 4].into_iter().filter_map(|parties| soak::range(&checks, COUNT, parties).err());
-    Outcome::of(failures.collect(), format!("{COUNT} of each with 2, 3 and 4 parties"))
+    with_release(workspace, |checks| {
+        let failures = [2, 3, 4].into_iter().filter_map(|parties| soak::range(checks, COUNT, parties).err());
+        Outcome::of(failures.collect(), format!("{COUNT} of each with 2, 3 and 4 parties"))
+    })
 }
