@@ -12,7 +12,8 @@
 //! that scale, shift, limit or otherwise parameterise a private value (the 6 of a ReLU6, the √d of an attention, the ε
 //! of a normalisation) are part of the graph, too, and so are quantisation scales of activations, the
 //! shape of trees, the places and weights of samples (`GridSample`, `RoiAlign`), places of sparse values and labels. All others,
-//! such as the thresholds and leaves of trees, are private weights.
+//! such as the thresholds and leaves of trees, are private weights. Of weights beside whole numbers, it is public whether all of a
+//! tensor are whole, where something is compared or rounded behind them.
 //!
 //! # What changes
 //! * Batch normalisation is folded into the convolution, transposed convolution or Gemm before it, if nothing else

@@ -38,9 +38,9 @@ use crate::error::Lowered;
 use crate::value::Value;
 
 pub(crate) use attention::flexible_scores;
-pub(crate) use choice::{elements_at, one_hot_rows};
+pub(crate) use choice::{are_whole, elements_at, one_hot_rows};
 pub(crate) use eight_bits::of_runtime::real_tables;
-pub(crate) use elementwise::{is_alone, note_alone, note_unknown};
+pub(crate) use elementwise::{are_chains, is_alone, note_alone, note_unknown};
 pub(crate) use index::place;
 pub(crate) use integer::{is_float, is_narrow, is_wide, target};
 pub(crate) use linear::product;

@@ -7,10 +7,12 @@ use crate::rules;
 use crate::value::Value;
 
 /// Operators whose results are elements of their first input.
-const MOVEMENTS: [&str; 16] = [
+const MOVEMENTS: [&str; 18] = [
+    "ArrayFeatureExtractor",
     "Cast",
     "CastLike",
     "DepthToSpace",
+    "Dropout",
     "Expand",
     "Flatten",
     "Gather",
@@ -65,19 +67,8 @@ fn is_typed(context: &Context, call: &Call<'_>) -> bool {
         })
     };
     match call.operator() {
-        "Less"
-        | "Greater"
-        | "LessOrEqual"
-        | "GreaterOrEqual"
-        | "Equal"
-        | "And"
-        | "Or"
-        | "Xor"
-        | "Not"
-        | "ArgMax"
-        | "ArgMin"
-        | "TopK"
-        | "ArrayFeatureExtractor" => true,
+        "Less" | "Greater" | "LessOrEqual" | "GreaterOrEqual" | "Equal" | "And" | "Or" | "Xor" | "Not" | "ArgMax"
+        | "ArgMin" | "TopK" => true,
         // A cast to floats has a node of its own.
         "Cast" | "CastLike" => matches!(rules::target(call), Ok(to) if !rules::is_float(to)),
         "Where" => of_inputs(call.inputs.get(1..).unwrap_or_default()),
@@ -106,6 +97,13 @@ fn whole(context: &Context, call: &Call<'_>, place: usize) -> Option<Whole> {
             of_inputs(context, call.inputs.get(..1)?).map(|_| Whole::Integer)
         }
         ("MatMul" | "Einsum" | "Clip", _) => of_inputs(context, &call.inputs).map(|_| Whole::Integer),
+        ("Conv" | "ConvTranspose" | "Gemm", _) if is_plain(call) => {
+            of_inputs(context, &call.inputs).map(|_| Whole::Integer)
+        }
+        ("Pow", _) if call.input(1).is_some_and(rules::are_chains) => {
+            of_inputs(context, call.inputs.get(..1)?).map(|_| Whole::Integer)
+        }
+        ("Resize" | "Upsample", _) if is_nearest(call) => of_inputs(context, call.inputs.get(..1)?),
         ("ScatterElements" | "ScatterND" | "Pad", _) => {
             let moved = [call.inputs.first().cloned()?, call.inputs.get(2).cloned().flatten()];
             of_inputs(context, &moved).map(|_| Whole::Integer)
@@ -120,13 +118,29 @@ fn whole(context: &Context, call: &Call<'_>, place: usize) -> Option<Whole> {
     }
 }
 
+/// Whether a linear operator adds products of its operands and nothing else.
+fn is_plain(call: &Call<'_>) -> bool {
+    let is_one = |name| call.float(name, 1.0).is_ok_and(|factor| factor == 1.0);
+    call.norm.is_none() && is_one("alpha") && is_one("beta")
+}
+
+/// Whether a resizing takes elements of its input and computes none.
+fn is_nearest(call: &Call<'_>) -> bool {
+    let is = |name, value| call.string(name, value).is_ok_and(|found| found == value);
+    is("mode", "nearest") && call.float("extrapolation_value", 0.0).is_ok_and(|value| value == 0.0)
+}
+
 /// The narrowest kind that holds all of these.
 fn of_inputs(context: &Context, inputs: &[Option<Value>]) -> Option<Whole> {
     let of_input = |value: &Value| match value {
         Value::Node(tensor) => context.whole(tensor.id),
         Value::Integer(array) if array.iter().all(|&value| value == 0 || value == 1) => Some(Whole::Boolean),
         Value::Integer(_) => Some(Whole::Integer),
-        Value::Constant(_) | Value::Tokens { .. } => None,
+        Value::Constant(constant) if constant.array().iter().all(|&value| value == 0.0 || value == 1.0) => {
+            Some(Whole::Boolean)
+        }
+        Value::Constant(constant) => rules::are_whole(constant.array()).then_some(Whole::Integer),
+        Value::Tokens { .. } => None,
     };
     inputs.iter().flatten().map(of_input).try_fold(Whole::Boolean, |all, one| Some(all.max(one?)))
 }

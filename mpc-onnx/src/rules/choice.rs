@@ -106,7 +106,7 @@ pub(super) fn is_zero(context: &mut Context, difference: &Tensor, is_whole: bool
 }
 
 /// Whether all of an array are whole numbers.
-pub(super) fn are_whole(array: &ArrayD<f32>) -> bool {
+pub(crate) fn are_whole(array: &ArrayD<f32>) -> bool {
     array.iter().all(|value| value.fract() == 0.0)
 }
 

@@ -17,6 +17,7 @@ use crate::rules::{integer, reduce};
 use crate::value::{Constant, Tensor, Value};
 
 pub(crate) use masks::{MASK, in_coarse_steps, is_alone, masked, note_alone, note_unknown};
+pub(crate) use powers::are_chains;
 pub(super) use powers::{power, to_power};
 pub(super) use private_comparison::{beyond, thresholded};
 

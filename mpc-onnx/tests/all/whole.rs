@@ -5,7 +5,7 @@ use mpc_onnx::{InputShapes, OnnxFile};
 use ndarray::ArrayD;
 use rten_onnx::onnx::{DataType, GraphProto, NodeProto, TensorProto};
 
-use crate::models::{bytes, info, integers, node, open};
+use crate::models::{bytes, floats, info, integers, node, open};
 use crate::refusals::number;
 
 const NUMBERS: [i64; 8] = [3, 1, 7, 0, 5, 2, 9, 4];
@@ -22,17 +22,30 @@ fn cast(from: &str, to: DataType, name: &str) -> NodeProto {
 }
 
 /// The results of three parties for a network of an input `x` of those numbers.
-fn results(kind: DataType, mut nodes: Vec<NodeProto>, outputs: &[&str]) -> Vec<Vec<f64>> {
+fn results(kind: DataType, nodes: Vec<NodeProto>, outputs: &[&str]) -> Vec<Vec<f64>> {
+    results_of(3, kind, nodes, vec![], outputs)
+}
+
+/// The results of some parties, for nodes with more constants.
+fn results_of(
+    parties: usize,
+    kind: DataType,
+    mut nodes: Vec<NodeProto>,
+    constants: Vec<TensorProto>,
+    outputs: &[&str],
+) -> Vec<Vec<f64>> {
+    let mut initializer = vec![integers("zero", &[0]), integers("three", &[3]), conditions("public")];
+    initializer.extend(constants);
     nodes.extend(outputs.iter().map(|name| cast(name, DataType::FLOAT, &format!("{name}_y"))));
     let graph = GraphProto {
         node: nodes,
-        initializer: vec![integers("zero", &[0]), integers("three", &[3]), conditions("public")],
+        initializer,
         input: vec![info("x", kind, &[Some(8)])],
         output: outputs.iter().map(|name| open(&format!("{name}_y"))).collect(),
         ..Default::default()
     };
     let network: Network = OnnxFile::from_bytes(&bytes(graph, 17)).unwrap().import(&InputShapes::new()).unwrap();
-    let plan = Plan::<u64>::new(&network.graph, Settings::new(3)).unwrap();
+    let plan = Plan::<u64>::new(&network.graph, Settings::new(parties)).unwrap();
     let x = ArrayD::from_shape_vec(vec![8], NUMBERS.map(|x| x as f32).to_vec()).unwrap();
     let found = in_process::infer(&plan, &network.weights, &[x]).unwrap();
     found.into_iter().map(|output| output.into_iter().collect()).collect()
@@ -103,4 +116,86 @@ fn conditions_beside_public_ones_stay_exactly_0_and_1() {
     assert_eq!(found[0], pairs().map(|(a, b)| f64::from(u8::from(a && b))).collect::<Vec<_>>());
     assert_eq!(found[1], pairs().map(|(a, b)| f64::from(u8::from(a || b))).collect::<Vec<_>>());
     assert_eq!(found[2], pairs().map(|(a, b)| f64::from(u8::from(a != b))).collect::<Vec<_>>());
+}
+
+/// Each name's values and what they are.
+fn equalities(values: &[(&str, Vec<i64>)]) -> (Vec<NodeProto>, Vec<TensorProto>) {
+    let compared = |name: &str| node("Equal", &[name, &format!("{name}_is")], &[&format!("{name}_equal")]);
+    let expected = |name: &str, values: &[i64]| {
+        floats(&format!("{name}_is"), &[values.len() as i64], &values.iter().map(|&x| x as f32).collect::<Vec<_>>())
+    };
+    values.iter().map(|(name, values)| (compared(name), expected(name, values))).unzip()
+}
+
+#[test]
+fn what_moves_or_multiplies_whole_numbers_gives_whole_numbers() {
+    let places = [5, 0, 6];
+    let extracted = NodeProto {
+        domain: Some("ai.onnx.ml".into()),
+        ..node("ArrayFeatureExtractor", &["product", "places"], &["extracted_row"])
+    };
+    let mut nodes = vec![
+        node("CumSum", &["x", "zero"], &["sum"]),
+        node("Mul", &["x", "sum"], &["whole"]),
+        cast("whole", DataType::FLOAT, "product"),
+        extracted,
+        node("Reshape", &["extracted_row", "minus_one"], &["extracted"]),
+        cast("x", DataType::FLOAT, "real"),
+        node("Pow", &["real", "three"], &["cube"]),
+        node("Dropout", &["product"], &["kept"]),
+        node("Where", &["public", "product", "seven"], &["chosen"]),
+        node("Max", &["product", "seven"], &["larger"]),
+        node("Sub", &["product", "seven"], &["difference"]),
+        node("Mul", &["difference", "real"], &["times"]),
+        node("Reshape", &["product", "image"], &["pixels"]),
+        node("Resize", &["pixels", "", "scales"], &["resized_image"]),
+        node("Reshape", &["resized_image", "minus_one"], &["resized"]),
+        node("Conv", &["pixels", "window"], &["windows"]),
+        node("Reshape", &["windows", "minus_one"], &["summed"]),
+        node("Reshape", &["product", "matrix"], &["rows"]),
+        node("Gemm", &["rows", "column"], &["sums"]),
+        node("Reshape", &["sums", "minus_one"], &["added"]),
+    ];
+    let constants = || {
+        vec![
+            integers("places", &places),
+            integers("minus_one", &[-1]),
+            integers("image", &[1, 1, 8]),
+            integers("matrix", &[4, 2]),
+            floats("seven", &[], &[7.0]),
+            floats("scales", &[3], &[1.0, 1.0, 2.0]),
+            floats("window", &[1, 1, 2], &[1.0, 2.0]),
+            floats("column", &[2, 1], &[1.0, 1.0]),
+        ]
+    };
+    let mut sum = 0;
+    let products = NUMBERS.map(|x| {
+        sum += x;
+        x * sum
+    });
+    let conditions = [true, false, true, true, false, false, true, false];
+    let chosen = products.iter().zip(conditions).map(|(&x, kept)| if kept { x } else { 7 });
+    let values = [
+        ("extracted", places.map(|place| products[place as usize]).to_vec()),
+        ("cube", NUMBERS.map(|x| x * x * x).to_vec()),
+        ("kept", products.to_vec()),
+        ("chosen", chosen.collect()),
+        ("larger", products.map(|x| x.max(7)).to_vec()),
+        ("times", products.iter().zip(NUMBERS).map(|(product, x)| (product - 7) * x).collect()),
+        ("resized", products.iter().flat_map(|&x| [x, x]).collect()),
+        ("summed", products.windows(2).map(|pair| pair[0] + 2 * pair[1]).collect()),
+        ("added", products.chunks(2).map(|pair| pair[0] + pair[1]).collect()),
+    ];
+    let (compared, expected) = equalities(&values);
+    nodes.extend(compared);
+    let names: Vec<String> = values.iter().map(|(name, _)| format!("{name}_equal")).collect();
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    // Rounding is random, and goes farther with more parties.
+    for _ in 0..3 {
+        let constants = constants().into_iter().chain(expected.iter().cloned()).collect();
+        let found = results_of(5, DataType::INT64, nodes.clone(), constants, &names);
+        for (found, name) in found.iter().zip(&names) {
+            assert!(found.iter().all(|equal| (equal - 1.0).abs() < 0.01), "{name}: {found:?}");
+        }
+    }
 }

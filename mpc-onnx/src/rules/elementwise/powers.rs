@@ -132,6 +132,15 @@ pub(crate) fn to_power(context: &mut Context, x: &Tensor, exponent: f32) -> Lowe
     context.function(x, Function::Power { exponent })
 }
 
+/// Whether each power with these exponents is a product of the base with itself.
+pub(crate) fn are_chains(exponents: &Value) -> bool {
+    let Ok(exponents) = real(exponents) else { return false };
+    let mut distinct: Vec<f32> = exponents.array().iter().copied().collect();
+    distinct.sort_by(f32::total_cmp);
+    distinct.dedup();
+    distinct.len() <= MAX_EXPONENTS && distinct.iter().all(|y| y.fract() == 0.0 && (0.0..=MAX_CHAIN as f32).contains(y))
+}
+
 fn whole_power(context: &mut Context, x: &Tensor, exponent: i32) -> Lowered<Tensor> {
     if exponent == 1 {
         return Ok(x.clone());
