@@ -138,4 +138,17 @@ impl Graph {
         }
         last
     }
+
+    /// For each node how many others read its value, counted once for all as a file may have thousands.
+    pub(crate) fn readers(&self) -> Vec<usize> {
+        let (mut readers, mut last) = (vec![0; self.nodes.len()], vec![None; self.nodes.len()]);
+        for (id, node) in self.iter() {
+            for input in node.inputs() {
+                if last[input.index()].replace(id) != Some(id) {
+                    readers[input.index()] += 1;
+                }
+            }
+        }
+        readers
+    }
 }

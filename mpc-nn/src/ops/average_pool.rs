@@ -42,8 +42,7 @@ impl Operation for AveragePool<'_> {
         let mut divisors = windows.map(|window| pool.divisor(window, size));
         let first = divisors.next().unwrap_or(1);
         if divisors.all(|divisor| divisor == first) {
-            let Number { scale, divisor } = walk.number(input)?;
-            return Ok((Action::SumPool(pool), Number { scale, divisor: divisor * first as f64 }.into()));
+            return Ok((Action::SumPool(pool), walk.mean_of(input, first)?.into()));
         }
         walk.need_plain(input)?;
         let bits = RECIPROCAL_BITS.min(R::BITS - walk.settings.comparison_bits);

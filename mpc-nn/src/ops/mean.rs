@@ -41,8 +41,8 @@ impl Operation for Mean<'_> {
     }
 
     fn plan<R: Ring>(&self, walk: &mut Walk<'_, R>, node: &Node) -> Result<(Action, Format), PlanError> {
-        let Number { scale, divisor } = walk.number(node.inputs()[0])?;
-        let count = walk.graph.node(node.inputs()[0]).len() / node.len();
-        Ok((Action::Sum { axes: self.0.to_vec() }, Number { scale, divisor: divisor * count as f64 }.into()))
+        let input = node.inputs()[0];
+        let count = walk.graph.node(input).len() / node.len();
+        Ok((Action::Sum { axes: self.0.to_vec() }, walk.mean_of(input, count)?.into()))
     }
 }

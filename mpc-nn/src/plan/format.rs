@@ -111,8 +111,13 @@ pub(crate) fn integers(coefficients: &[f64], available: u32) -> Option<Integers>
     Some(at_bits(coefficients, bits))
 }
 
+/// The coefficients as near as `available` bits bring them.
+pub(crate) fn nearest(coefficients: &[f64], available: u32) -> Integers {
+    integers(coefficients, available).unwrap_or_else(|| at_bits(coefficients, available))
+}
+
 /// The coefficients with that many fractional bits.
-pub(crate) fn at_bits(coefficients: &[f64], bits: u32) -> Integers {
+fn at_bits(coefficients: &[f64], bits: u32) -> Integers {
     let one = power_of_two(bits);
     Integers { bits, integers: coefficients.iter().map(|&x| round(x * one) as i64).collect() }
 }

@@ -14,7 +14,7 @@ use mpc_protocols::sign::SignParameters;
 use mpc_ring::Ring;
 use mpc_transport::Traffic;
 
-use super::format::{Format, Integers, Number, at_bits, ceil_log2, integers, power_of_two};
+use super::format::{Format, Integers, Number, ceil_log2, integers, nearest, power_of_two};
 use super::functions::Functions;
 use super::settings::{PlanError, Settings};
 use super::step::{Action, Lifting, MaskedWeight, SharedConstant, Step};
@@ -55,7 +55,7 @@ pub(crate) struct Walk<'a, R: Ring> {
 impl<'a, R: Ring> Walk<'a, R> {
     pub(super) fn new(graph: &'a Graph, settings: Settings, parameters: SignParameters) -> Self {
         let (formats, weights, constants, steps) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
-        let (names, functions, readers) = (BTreeSet::new(), RefCell::default(), readers(graph));
+        let (names, functions, readers) = (BTreeSet::new(), RefCell::default(), graph.readers());
         let bound = |node: &Node| node.bound().unwrap_or(f64::INFINITY).min(settings.bound());
         let bounds = graph.nodes().iter().map(bound).collect();
         Self {
@@ -308,9 +308,10 @@ impl<'a, R: Ring> Walk<'a, R> {
             // Takes its part of the divisor.
             self.need_single(id)?;
         }
-        let divisor = self.number(id)?.divisor;
-        let Integers { bits, integers } = self.public_factors(id, &[1.0 / divisor])?;
-        let undivided = Number { divisor: 1.0, ..self.number(id)?.finer(bits) };
+        // The factor takes away what the divisor makes larger.
+        let Number { scale, divisor } = self.number(id)?;
+        let Integers { bits, integers } = nearest(&[1.0 / divisor], self.finest() - scale);
+        let undivided = Number { scale: scale + bits, divisor: 1.0 };
         self.push_behind(id, "divide", Action::Rescale { factor: integers[0] }, undivided);
         Ok(undivided)
     }
@@ -341,13 +342,26 @@ impl<'a, R: Ring> Walk<'a, R> {
 
     /// Public factors of a value as integers; the value is truncated first if it leaves too few bits for them.
     pub(crate) fn public_factors(&mut self, id: NodeId, factors: &[f64]) -> Result<Integers, PlanError> {
-        let available = self.finest() - self.number(id)?.scale;
-        if let Some(integers) = integers(factors, available) {
+        if let Some(integers) = integers(factors, self.room(self.number(id)?)) {
             return Ok(integers);
         }
-        let Number { scale, .. } = self.need_single(id)?;
-        let available = self.finest() - scale;
-        Ok(integers(factors, available).unwrap_or_else(|| at_bits(factors, available)))
+        let number = self.need_single(id)?;
+        Ok(nearest(factors, self.room(number)))
+    }
+
+    /// How many more fractional bits a number may have; one with a divisor pending is larger by that.
+    fn room(&self, Number { scale, divisor }: Number) -> u32 {
+        self.finest().saturating_sub(scale + ceil_log2(divisor))
+    }
+
+    /// The fixed point of sums of so many elements, that is of means whose divisor stays pending.
+    pub(crate) fn mean_of(&mut self, id: NodeId, count: usize) -> Result<Number, PlanError> {
+        let divided = |number: Number| Number { divisor: number.divisor * count as f64, ..number };
+        let mean = divided(self.number(id)?);
+        if mean.scale + ceil_log2(mean.divisor) <= self.finest() || mean.scale <= self.settings.fractional_bits {
+            return Ok(mean);
+        }
+        self.need_single(id).map(divided)
     }
 
     /// Brings a value to a fixed point in which a public number can be added.
@@ -411,19 +425,6 @@ impl<'a, R: Ring> Walk<'a, R> {
         };
         self.push(name, id, Action::Reveal { output, drop }, format);
     }
-}
-
-/// For each node how many others read its value, counted once for all as a file may have thousands.
-fn readers(graph: &Graph) -> Vec<usize> {
-    let (mut readers, mut last) = (vec![0; graph.nodes().len()], vec![None; graph.nodes().len()]);
-    for (id, node) in graph.iter() {
-        for input in node.inputs() {
-            if last[input.index()].replace(id) != Some(id) {
-                readers[input.index()] += 1;
-            }
-        }
-    }
-    readers
 }
 
 /// The index of an entry, which is added if it is not there.

@@ -280,6 +280,34 @@ fn the_bound_is_for_the_mean_and_not_for_the_sum() {
     }
 }
 
+/// A divisor that is pending makes a value larger than its mean, which leaves a public factor less room.
+#[test]
+fn means_of_products_have_room_for_factors() {
+    let values = [9.0, 21.0, 90.0, -110.0];
+    for order in ["factor behind", "factor before", "mean of means"] {
+        let mut b = GraphBuilder::new();
+        let x = b.input("x", &[4, 32, 32]).unwrap();
+        let square = b.square("square", x).unwrap();
+        let y = match order {
+            "factor behind" => b.mean("mean", square, &[1, 2]).and_then(|mean| b.scale("y", mean, 0.3)),
+            "factor before" => b.scale("part", square, 0.3).and_then(|part| b.mean("y", part, &[1, 2])),
+            _ => {
+                let rows = b.mean("rows", square, &[1]).and_then(|rows| b.scale("part", rows, 0.3));
+                rows.and_then(|rows| b.mean("y", rows, &[2]))
+            }
+        };
+        let graph = b.finish(&[y.unwrap()]).unwrap();
+        let x = ArrayD::from_shape_fn(&[4, 32, 32][..], |place| values[place[0]]);
+        for parties in [2, 3] {
+            let outputs = infer(&graph, Settings::new(parties), x.clone());
+            for (&output, value) in outputs[0].iter().zip(values.map(f64::from)) {
+                let expected = 0.3 * value * value;
+                assert!((output - expected).abs() < 1e-4 * expected, "{order}: {output}, not {expected}");
+            }
+        }
+    }
+}
+
 #[test]
 fn an_index_is_the_first_of_equal_ones_and_only_revealed() {
     let mut b = GraphBuilder::new();
