@@ -98,6 +98,8 @@ pub(crate) struct Context {
     repeats: BTreeMap<NodeId, Tensor>,
     /// The tensor whose exponentials a sum adds, and the axes of the sum.
     pub(crate) exponents: BTreeMap<NodeId, (Tensor, Vec<usize>)>,
+    /// The tensor that a value is the softmax of, and its axis.
+    pub(crate) softmaxes: BTreeMap<NodeId, (Tensor, usize)>,
     /// The sums and means over axes.
     reductions: BTreeMap<NodeId, norms::Reduction>,
     /// The rows with a single 1 that private indices were made of.
@@ -143,6 +145,7 @@ impl Context {
             movements: BTreeMap::new(),
             repeats: BTreeMap::new(),
             exponents: BTreeMap::new(),
+            softmaxes: BTreeMap::new(),
             reductions: BTreeMap::new(),
             rows: BTreeMap::new(),
             whole: BTreeMap::new(),

@@ -1,5 +1,6 @@
 //! Arithmetic element by element, with broadcasting.
 
+mod exponentials;
 mod masks;
 mod powers;
 mod private_comparison;
@@ -12,8 +13,8 @@ use crate::arrays;
 use crate::call::Call;
 use crate::context::{Context, real};
 use crate::error::{Lowered, invalid, unsupported};
+use crate::rules::integer;
 use crate::rules::rounding::{self, Divisor};
-use crate::rules::{integer, reduce};
 use crate::value::{Constant, Tensor, Value};
 
 pub(crate) use masks::{MASK, in_coarse_steps, is_alone, masked, note_alone, note_unknown};
@@ -121,7 +122,10 @@ fn on_nodes(context: &mut Context, call: &Call<'_>, operator: &str, x: &Tensor, 
         "Div" if context.is_typed(x.id) && context.is_typed(y.id) => {
             rounding::whole_quotient(context, x, &Divisor::Tensor(y))
         }
-        "Div" => context.divide(x, y),
+        "Div" => match exponentials::quotient(context, x, y)? {
+            Some(known) => Ok(known),
+            None => context.divide(x, y),
+        },
         "Max" => context.maximum(x, y),
         "Min" => minimum(context, x, y),
         _ => private_comparison::compare(context, operator, x, y),
@@ -256,14 +260,7 @@ pub(super) fn unary(context: &mut Context, call: &Call<'_>) -> Lowered<Vec<Value
             "Abs" => context.function(x, Function::Abs)?,
             "Sqrt" => context.function(x, Function::Sqrt)?,
             "Exp" => context.function(x, Function::Exp)?,
-            "Log" => match context.exponents.get(&x.id).cloned() {
-                // log Σ e^x without the large exponentials.
-                Some((source, axes)) => {
-                    let y = reduce::log_sum_exp(context, &source, &axes)?;
-                    context.reshape(&y, &x.shape)?
-                }
-                None => context.logarithm(x)?,
-            },
+            "Log" => exponentials::logarithm(context, x)?,
             "Erf" => context.function(x, Function::Erf)?,
             "Reciprocal" => context.reciprocal(x)?,
             "Not" => private_comparison::not(context, x)?,

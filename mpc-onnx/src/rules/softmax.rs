@@ -22,7 +22,11 @@ pub(super) fn softmax(context: &mut Context, call: &Call<'_>) -> Lowered<Vec<Val
     let outer: usize = x.shape[..axis].iter().product();
     let flat = context.reshape(x, &[outer, x.len() / outer])?;
     let y = along(context, &flat, 1, is_log)?;
-    Ok([context.reshape(&y, &x.shape)?.into()].into())
+    let y = context.reshape(&y, &x.shape)?;
+    if !is_log && axis + 1 == x.rank() {
+        context.softmaxes.insert(y.id, (x.clone(), axis));
+    }
+    Ok([y.into()].into())
 }
 
 /// The softmax along an axis, or its logarithm, with a note of the rows that a public mask hides whole.
@@ -53,5 +57,7 @@ pub(super) fn along(context: &mut Context, x: &Tensor, axis: usize, is_log: bool
     let exponentials = context.function(&shifted, Function::ExpNonPositive)?;
     let sum = context.sum(&exponentials, &[axis])?;
     let reciprocal = context.function(&sum, Function::PositiveReciprocal)?;
-    context.multiply(&exponentials, &reciprocal)
+    let y = context.multiply(&exponentials, &reciprocal)?;
+    context.softmaxes.insert(y.id, (x.clone(), axis));
+    Ok(y)
 }

@@ -5,6 +5,7 @@ use mpc_protocols::function::Function;
 use ndarray::{ArrayD, IxDyn};
 use rten_onnx::onnx::{DataType, GraphProto, NodeProto, TensorProto};
 
+use crate::cases;
 use crate::models::{floats, graph, imported, info, integers, node, open};
 
 const ROOT: f32 = core::f32::consts::FRAC_1_SQRT_2;
@@ -177,4 +178,70 @@ fn a_long_formula_is_not_followed_to_its_end() {
     nodes.push(node("Mul", &["x", "reciprocal"], &["y"]));
     let (graph, _) = made(nodes, constants());
     assert_eq!(functions(&graph), [(Function::Exp, 6), (Function::Reciprocal, 6)]);
+}
+
+/// The private results of a formula of an input [1, 4] from −20 to 20, as `y`.
+fn private(nodes: Vec<NodeProto>) -> Vec<f64> {
+    let constants = vec![
+        floats("one", &[], &[1.0]),
+        floats("small", &[], &[1e-7]),
+        integers("last", &[-1]),
+        floats("two", &[], &[2.0]),
+    ];
+    let input = vec![info("x", DataType::FLOAT, &[Some(1), Some(4)])];
+    let network = imported(GraphProto { input, output: vec![open("y")], ..graph(nodes, constants) }).unwrap();
+    let x = ArrayD::from_shape_vec(IxDyn(&[1, 4]), WIDE.map(|x| x as f32).to_vec()).unwrap();
+    cases::infer(&network, &[x]).unwrap().remove(0)
+}
+
+const WIDE: [f64; 4] = [-20.0, -3.0, 1.5, 20.0];
+
+fn assert_private(nodes: Vec<NodeProto>, expected: impl Fn(f64) -> f64, bound: f64) {
+    let name = nodes.iter().map(|node| node.op_type.clone().unwrap_or_default()).collect::<Vec<_>>().join(" ");
+    for (found, x) in private(nodes).into_iter().zip(WIDE) {
+        assert!((found - expected(x)).abs() < bound, "{name} at {x}: {found}, not {}", expected(x));
+    }
+}
+
+/// In fixed point a probability of e^−20 is 0.
+#[test]
+fn logarithms_of_small_probabilities_are_right() {
+    let sum = WIDE.iter().map(|x| x.exp()).sum::<f64>();
+    let probability = |x: f64| x.exp() / sum;
+    let sigmoid = |x: f64| 1.0 / (1.0 + (-x).exp());
+    let of_softmax = || vec![node("Softmax", &["x"], &["p"])];
+    let of_sigmoid = || vec![node("Sigmoid", &["x"], &["p"])];
+    let opposite = || [of_sigmoid(), vec![node("Sub", &["one", "p"], &["q"])]].concat();
+    let log = |from: &str| vec![node("Log", &[from], &["y"])];
+    let beside = |from: &str| vec![node("Add", &[from, "small"], &["s"]), node("Log", &["s"], &["y"])];
+    let limited = vec![node("Clip", &["p", "small"], &["s"]), node("Log", &["s"], &["y"])];
+    assert_private([of_softmax(), log("p")].concat(), |x| probability(x).ln(), 0.01);
+    assert_private([of_softmax(), beside("p")].concat(), |x| (probability(x) + 1e-7).ln(), 0.01);
+    assert_private([of_softmax(), limited].concat(), |x| probability(x).max(1e-7).ln(), 0.01);
+    assert_private([of_sigmoid(), log("p")].concat(), |x| sigmoid(x).ln(), 0.01);
+    assert_private([of_sigmoid(), beside("p")].concat(), |x| (sigmoid(x) + 1e-7).ln(), 0.01);
+    assert_private([opposite(), log("q")].concat(), |x| sigmoid(-x).ln(), 0.01);
+    assert_private([opposite(), beside("q")].concat(), |x| (sigmoid(-x) + 1e-7).ln(), 0.01);
+}
+
+/// e^20 is far beyond the range.
+#[test]
+fn quotients_of_exponentials_are_the_functions_that_they_are() {
+    let sum = WIDE.iter().map(|x| x.exp()).sum::<f64>();
+    let exponential = || node("Exp", &["x"], &["e"]);
+    let sum_of = node("ReduceSum", &["e", "last"], &["s"]);
+    assert_private(vec![exponential(), sum_of, node("Div", &["e", "s"], &["y"])], |x| x.exp() / sum, 0.001);
+    let beside = node("Add", &["e", "one"], &["s"]);
+    assert_private(vec![exponential(), beside, node("Div", &["e", "s"], &["y"])], |x| 1.0 / (1.0 + (-x).exp()), 0.001);
+    let falling = [node("Neg", &["x"], &["n"]), node("Exp", &["n"], &["f"])];
+    let ends = [node("Sub", &["e", "f"], &["a"]), node("Add", &["e", "f"], &["b"]), node("Div", &["a", "b"], &["y"])];
+    assert_private([vec![exponential()], falling.to_vec(), ends.to_vec()].concat(), f64::tanh, 0.001);
+    let twice = vec![
+        node("Mul", &["x", "two"], &["d"]),
+        node("Exp", &["d"], &["e"]),
+        node("Sub", &["e", "one"], &["a"]),
+        node("Add", &["e", "one"], &["b"]),
+        node("Div", &["a", "b"], &["y"]),
+    ];
+    assert_private(twice, f64::tanh, 0.001);
 }
