@@ -272,7 +272,7 @@ impl<'a> Importer<'a> {
         call.operand_type = self.operand_type(node, call);
         call.is_output = is_output(order, node);
         let is_scorer = self.scorers.iter().any(|scorer| core::ptr::eq(*scorer, graph));
-        call.mask_sign = lookahead::sign_in_softmax(graph, order, node, is_scorer).unwrap_or(0.0);
+        call.mask_sign = lookahead::sign_in_softmax(graph, order, call, is_scorer).unwrap_or(0.0);
         call.is_revealed = core::ptr::eq(graph, &self.file.graph) && lookahead::is_revealed(graph, order, node);
         let values = constants::apply(&mut self.context, rule, call)?;
         whole::note(&mut self.context, call, &values);

@@ -19,7 +19,8 @@
 //! * Batch normalisation is folded into the convolution, transposed convolution or Gemm before it, if nothing else
 //!   reads that one's output; elsewhere it is a scale and an offset for each channel.
 //! * Entries below −1024 of a constant that is added before a softmax, such as −∞, become −1024: e^−1024 is 0 in
-//!   fixed point, so that the result is the same as long as the scores differ by less than 1000.
+//!   fixed point, so that the result is the same as long as the scores differ by less than 1000. A public factor from 1/16 to 8
+//!   may lie between, which counts for this difference. So do entries below −32768 in front of exponentials alone.
 //! * `QuantizeLinear` of a private value limits it to what the quantised type can stand for, but does not round it; a
 //!   `DequantizeLinear` with the same parameters is the identity. Values keep what quantisation would cost them:
 //!   each leads at most half a step away from a quantised run, and later layers carry it on. Constants are rounded as the file says,

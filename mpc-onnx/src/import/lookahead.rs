@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use mpc_nn::weights::MAX_WEIGHT;
 use rten_onnx::onnx::{GraphProto, NodeProto};
 
 use super::Importer;
@@ -36,13 +37,15 @@ const PASSING: [&str; 18] = [
     "QLinearConcat",
     "QLinearWhere",
 ];
+/// By what a mask may be scaled in front of its softmax, so that it stays far below all scores and in range.
+const SCALES: core::ops::RangeInclusive<f32> = 1.0 / 16.0..=8.0;
 /// Operators that leave an index one, which can only be revealed.
 const MOVING: [&str; 8] =
     ["Identity", "Cast", "Reshape", "Transpose", "Squeeze", "Unsqueeze", "Flatten", "ArrayFeatureExtractor"];
 
 /// Whether an operator may leave a mask one.
 pub(super) fn is_passing(operator: &str) -> bool {
-    matches!(operator, "Sub" | "Neg") || PASSING.contains(&operator)
+    matches!(operator, "Sub" | "Neg" | "Mul" | "Div") || PASSING.contains(&operator)
 }
 
 /// Whether all that depends on the outputs is an output of the graph, through nothing but movements.
@@ -105,8 +108,16 @@ impl<'a> Importer<'a> {
     }
 }
 
-/// Whether a name of the graph stands for −∞ alone.
-fn is_infinity(graph: &GraphProto, order: &Order<'_>, name: &str) -> bool {
+/// Whether constants of an operator are far below all values, or not masks. A softmax takes its largest element off, an exponential
+/// does not: what is far below may be far below what is added later.
+fn is_far(call: &Call<'_>) -> bool {
+    let is_far = |&value: &f32| value.abs() <= -rules::MASK || value.abs() > MAX_WEIGHT;
+    let of = |value: &Value| !matches!(value, Value::Constant(constant) if !constant.array().iter().all(is_far));
+    matches!(call.operator(), "Add" | "Sub" | "Where" | "Sum" | "Max") && call.inputs.iter().flatten().all(of)
+}
+
+/// The number that a name of the graph stands for, if it is a constant of equal elements.
+fn number(graph: &GraphProto, order: &Order<'_>, name: &str) -> Option<f32> {
     let weight = graph.initializer.iter().find(|weight| weight.name.as_deref() == Some(name));
     let is_given = |node: &&NodeProto| node.output.first().is_some_and(|output| output == name);
     let constant = || {
@@ -114,18 +125,27 @@ fn is_infinity(graph: &GraphProto, order: &Order<'_>, name: &str) -> bool {
         let node = makers.filter(|node| node.op_type.as_deref() == Some("Constant")).find(is_given)?;
         node.attribute.iter().find(|attribute| attribute.name.as_deref() == Some("value"))?.t.as_ref()
     };
-    let Some(tensor) = weight.or_else(constant).filter(|tensor| tensor.dims.iter().all(|&size| size == 1)) else {
-        return false;
-    };
+    let tensor = weight.or_else(constant).filter(|tensor| tensor.dims.iter().all(|&size| size == 1))?;
     match tensor::decode(tensor, None) {
-        Ok(Value::Constant(value)) => value.array().iter().all(|&value| value == f32::NEG_INFINITY),
-        _ => false,
+        Ok(Value::Constant(value)) => value.array().first().copied(),
+        _ => None,
     }
 }
 
-/// The sign with which all that depends on the output goes into a softmax, through nothing but sums and movements, if it does; the
-/// results of a graph that is a scorer do.
-pub(super) fn sign_in_softmax(graph: &GraphProto, order: &Order<'_>, node: &NodeProto, is_scorer: bool) -> Option<f32> {
+/// What a product with a public number, or a quotient by one, scales a value by.
+fn scale(graph: &GraphProto, order: &Order<'_>, node: &NodeProto, value: &str) -> Option<f32> {
+    let [left, right] = node.input.as_slice() else { return None };
+    match node.op_type.as_deref()? {
+        "Mul" => number(graph, order, if left == value { right } else { left }),
+        "Div" if left == value => number(graph, order, right).map(f32::recip),
+        _ => None,
+    }
+}
+
+/// The sign with which all that depends on the output goes into a softmax or an exponential, through nothing but sums, movements and
+/// products with a public number, if it does; the results of a graph that is a scorer do.
+pub(super) fn sign_in_softmax(graph: &GraphProto, order: &Order<'_>, call: &Call<'_>, is_scorer: bool) -> Option<f32> {
+    let node = call.node;
     let operator = node.op_type.as_deref().unwrap_or_default();
     if !matches!(operator, "Add" | "Sub" | "Where" | "Sum" | "Mul" | "Max") && !rules::is_quantiser(operator) {
         return None;
@@ -149,14 +169,22 @@ pub(super) fn sign_in_softmax(graph: &GraphProto, order: &Order<'_>, node: &Node
             let is_second = node.input.get(1).is_some_and(|input| input == value);
             match node.op_type.as_deref()? {
                 "Softmax" | "QLinearSoftmax" | "IsInf" => drop(ends.insert(sign > 0.0)),
+                "Exp" if sign > 0.0 && is_far(call) => drop(ends.insert(true)),
                 // As what IsInf finds out.
-                "Equal" if node.input.iter().any(|input| is_infinity(graph, order, input)) => {
+                "Equal" if node.input.iter().any(|input| number(graph, order, input) == Some(f32::NEG_INFINITY)) => {
                     ends.insert(sign > 0.0);
                 }
                 "Max" | "Where" if sign < 0.0 => return None,
                 "Sub" if is_second => open.push((next, -sign)),
                 "Neg" => open.push((next, -sign)),
                 "Sub" => open.push((next, sign)),
+                "Mul" | "Div" => {
+                    let scaled = sign * scale(graph, order, node, value).filter(|scale| *scale > 0.0)?;
+                    if !SCALES.contains(&scaled.abs()) {
+                        return None;
+                    }
+                    open.push((next, scaled));
+                }
                 operator if PASSING.contains(&operator) => open.push((next, sign)),
                 _ => return None,
             }

@@ -328,3 +328,39 @@ fn a_vector_over_its_length_is_one_power() {
         assert!((private - expected).abs() < 2e-3, "{private} instead of {expected}");
     }
 }
+
+/// As DIN and others scale what they have masked, and as RWKV begins its running maximum.
+#[test]
+fn masks_that_are_scaled_or_only_go_into_an_exponential_need_no_range() {
+    let mut softmax = node("Softmax", &["scaled"], &["y"]);
+    softmax.attribute = vec![int("axis", -1)];
+    let kept = TensorProto { data_type: Some(DataType::BOOL), ..number("kept", DataType::BOOL, 0) };
+    let kept = TensorProto { dims: vec![4], int32_data: vec![1, 0, 1, 0], ..kept };
+    let weights = || vec![kept.clone(), floats("far", &[], &[-4.3e9]), floats("root", &[], &[2.449_49])];
+    let x = [3.0, 9.0, 1.0, -2.0];
+    let expected = 1.0 / (1.0 + ((1.0 - 3.0) / 2.449_49_f32).exp());
+    for scaled in [node("Div", &["masked", "root"], &["scaled"]), node("Mul", &["root", "masked"], &["scaled"])] {
+        let is_quotient = scaled.op_type.as_deref() == Some("Div");
+        let nodes = vec![node("Where", &["kept", "x", "far"], &["masked"]), scaled, softmax.clone()];
+        let y = result(nodes, weights(), &[4], &x);
+        let expected = if is_quotient { expected } else { 1.0 / (1.0 + (-2.0 * 2.449_49_f32).exp()) };
+        for (y, expected) in y.iter().zip([expected, 0.0, 1.0 - expected, 0.0]) {
+            assert!((y - expected).abs() < 1e-5, "{y}, not {expected}");
+        }
+    }
+    let nodes = vec![
+        node("Max", &["least", "x"], &["largest"]),
+        node("Sub", &["least", "largest"], &["before"]),
+        node("Exp", &["before"], &["y"]),
+    ];
+    let y = result(nodes, vec![floats("least", &[], &[-1e38])], &[4], &x);
+    assert_eq!(y.into_iter().collect::<Vec<_>>(), [0.0; 4]);
+    // What is added later counts for an exponential.
+    let nodes = vec![
+        node("Add", &["x", "below"], &["low"]),
+        node("Sub", &["low", "below"], &["same"]),
+        node("Exp", &["same"], &["y"]),
+    ];
+    let y = result(nodes, vec![floats("below", &[], &[-5000.0])], &[4], &[1.0, 0.0, -1.0, 2.0]);
+    assert!((y[[0]] - 1_f32.exp()).abs() < 0.01, "{y}");
+}
