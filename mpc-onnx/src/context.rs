@@ -43,6 +43,8 @@ pub(crate) enum Origin {
     /// Of two values of one shape.
     Product(NodeId, NodeId),
     SumOfExponentials,
+    /// A sum or mean of squares.
+    SquaredNorm,
 }
 
 /// The kind of private values that a file has as integers or Booleans: casts of them change nothing.

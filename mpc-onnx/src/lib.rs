@@ -53,7 +53,8 @@
 //!   reference moves the place to the border first.
 //! * `GridSample` by a private grid weighs every element of the image; its nearest mode takes the later one of two elements that
 //!   are equally near.
-//! * Normalisations that are written out (x·(mean of x² + ε)^−1/2, also of x without its mean) are computed as the operators are.
+//! * Normalisations that are written out (x·(mean of x² + ε)^−1/2, also of x without its mean, also by a deviation of one element
+//!   less, plus an ε below 2^−16) are computed as the operators are.
 //! * Linear `Upsample` and `Resize` of opsets below 11, which cannot say how positions are counted, count them by
 //!   half-pixels, as PyTorch means it when it writes such a file.
 //!

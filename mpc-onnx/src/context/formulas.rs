@@ -13,8 +13,10 @@ use crate::value::Tensor;
 const INNER: [f64; 4] = [0.0, 0.797_884_56, 0.0, 0.797_884_56 * 0.044_715];
 /// How far a coefficient of a formula may be from that of its definition.
 const NEAR: f64 = 1e-5;
-/// Below the last place of any root that is not 0.
-const NEXT_TO_0: f32 = 1e-6;
+/// The last place of a root that is not 0.
+const NEXT_TO_0: f32 = 1.0 / 65_536.0;
+/// What is added to a product of squared norms so that it is not 0, at most.
+const NEXT_TO_PRODUCT: f32 = 1e-7;
 /// The longest way back from a value to those that its formula begins with: a file may make one that doubles at every step.
 const MAX_DEPTH: usize = 6;
 
@@ -40,13 +42,15 @@ impl Context {
         self.below_root(x.id).is_some() || self.exponent_beside_one(x).is_some()
     }
 
-    /// The value whose root it is, and the number next to 0, or 0, that the root is kept above: to a root that is not 0 that makes
+    /// The value whose root it is, and the number next to 0, or 0, that the root is kept above or moved by: to a root that is not 0 that makes
     /// as much difference as its square beside what is below the root.
     fn below_root(&self, id: NodeId) -> Option<(NodeId, f32)> {
         let (root, least) = match self.origin(id)? {
             Origin::Function(root, Function::Clip { low, high: f32::INFINITY }) if low > 0.0 && low < NEXT_TO_0 => {
                 (root, low)
             }
+            // As in (x − mean) / (deviation + ε).
+            Origin::Offset(root, least) if least > 0.0 && least < NEXT_TO_0 => (root, least),
             _ => (id, 0.0),
         };
         match self.origin(root)? {
@@ -76,8 +80,29 @@ impl Context {
             Some(Origin::Offset(source, value)) => value >= 0.0 && part(source),
             Some(Origin::Sum(left, right)) => part(left) && part(right),
             Some(Origin::Product(left, right)) => left == right,
-            None => false,
+            Some(Origin::SquaredNorm) | None => false,
         }
+    }
+
+    /// √x; of a product of two squared norms, as cosines are written out, the product of the norms, which is neither as large nor as
+    /// small.
+    pub(crate) fn root(&mut self, x: &Tensor) -> Lowered<Tensor> {
+        self.once(x, |context, x| {
+            let product = match context.origin(x.id) {
+                Some(Origin::Offset(source, least)) if least > 0.0 && least <= NEXT_TO_PRODUCT => source,
+                _ => x.id,
+            };
+            let is_norm = |id| context.origin(id) == Some(Origin::SquaredNorm);
+            match context.origin(product) {
+                Some(Origin::Product(left, right)) if left != right && is_norm(left) && is_norm(right) => {
+                    let of = |id| Tensor { id, shape: x.shape.clone() };
+                    let left = context.function(&of(left), Function::Sqrt)?;
+                    let right = context.function(&of(right), Function::Sqrt)?;
+                    context.multiply(&left, &right)
+                }
+                _ => context.function(x, Function::Sqrt),
+            }
+        })
     }
 
     /// ln x, without the large exponential where x is 1 + e^y.
@@ -184,7 +209,7 @@ impl Context {
                 Some(core::array::from_fn(|power| left[power] + right[power]))
             }
             Origin::Product(left, right) => product(part(left)?, part(right)?),
-            Origin::Function(..) | Origin::SumOfExponentials => None,
+            Origin::Function(..) | Origin::SumOfExponentials | Origin::SquaredNorm => None,
         }
     }
 }

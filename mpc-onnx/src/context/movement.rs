@@ -176,6 +176,9 @@ impl Context {
             self.exponents.insert(y.id, exponents);
             self.note(y.id, Origin::SumOfExponentials);
         }
+        if self.origin(x.id) == Some(Origin::SquaredNorm) {
+            self.note(y.id, Origin::SquaredNorm);
+        }
         if let Some(rows) = self.rows(x.id).cloned() {
             self.note_rows(y.id, rows);
         }

@@ -11,8 +11,8 @@ use crate::value::Tensor;
 pub(crate) const FINER: u32 = 6;
 /// The same for what is squared, where there is room for its squares.
 const FINER_SQUARE: u32 = 2;
-/// The most constants that are added below a root.
-const MAX_OFFSETS: usize = 3;
+/// The most constants that are added to squares below a root, or scale them.
+const MAX_CONSTANTS: usize = 4;
 
 /// c·(x − mean), and 1 / (c·√(variance + ε)) for a c from 1/2 to 1.
 pub(crate) struct Standardised {
@@ -63,6 +63,9 @@ impl Context {
     }
 
     pub(super) fn note_reduction(&mut self, y: &Tensor, source: &Tensor, axes: &[usize], is_mean: bool) {
+        if matches!(self.origin(source.id), Some(Origin::Product(left, right)) if left == right) {
+            self.note(y.id, Origin::SquaredNorm);
+        }
         let (source, axes) = (source.clone(), axes.to_vec());
         self.reductions.insert(y.id, Reduction { source, axes, is_mean });
     }
@@ -72,9 +75,15 @@ impl Context {
         self.function(&x, Function::Power { exponent: -0.5 })
     }
 
-    /// x·y where y is 1 / √(mean or sum of x² + ε), written out; x may be what is left of a value without its mean.
+    /// x·y where y is 1 / √(c·(mean or sum of x² + ε)), written out; x may be what is left of a value without its mean.
     pub(super) fn recognised_norm(&mut self, x: &Tensor, y: &Tensor) -> Lowered<Option<Tensor>> {
-        let Some((reduction, epsilon)) = self.squares_below(self.source(y).id) else { return Ok(None) };
+        let Some((reduction, epsilon, factor)) = self.squares_below(self.source(y).id) else { return Ok(None) };
+        let y = self.by_norm(x, reduction, epsilon)?;
+        y.map(|y| self.scale(&y, factor.sqrt().recip())).transpose()
+    }
+
+    /// x / √(mean or sum of x² + ε)
+    fn by_norm(&mut self, x: &Tensor, reduction: Reduction, epsilon: f32) -> Lowered<Option<Tensor>> {
         let Some(Origin::Product(squared, other)) = self.origin(reduction.source.id) else { return Ok(None) };
         if squared != other || reduction.source.shape != x.shape {
             return Ok(None);
@@ -94,17 +103,27 @@ impl Context {
         self.multiply(&wide, &root).map(Some)
     }
 
-    /// The sum or mean that a value is the inverse root of, and the constant that is added to it.
-    fn squares_below(&self, id: NodeId) -> Option<(Reduction, f32)> {
+    /// The sum or mean that a value is the inverse root of, the constant that is added to it, and the factor on both. A variance
+    /// with the count less 1 as its divisor is a mean with a factor.
+    fn squares_below(&self, id: NodeId) -> Option<(Reduction, f32, f32)> {
         let Some(Origin::Function(mut below, Function::Power { exponent: -0.5 })) = self.origin(id) else {
             return None;
         };
-        let mut epsilon = 0.0;
-        for _ in 0..MAX_OFFSETS {
-            let Some(Origin::Offset(source, value)) = self.origin(below) else { break };
-            (below, epsilon) = (source, epsilon + value);
+        let (mut offset, mut factor) = (0.0, 1.0);
+        for _ in 0..MAX_CONSTANTS {
+            match self.origin(below) {
+                Some(Origin::Offset(source, value)) => (below, offset) = (source, offset + factor * value),
+                Some(Origin::Scaled(source, value)) if value > 0.0 => (below, factor) = (source, factor * value),
+                _ => break,
+            }
         }
-        Some((self.reductions.get(&below)?.clone(), epsilon))
+        let mut reduction = self.reductions.get(&below)?.clone();
+        let Reduction { source, axes, is_mean } = &mut reduction;
+        if !*is_mean && factor != 1.0 {
+            factor *= axes.iter().map(|&axis| source.shape[axis]).product::<usize>() as f32;
+            *is_mean = true;
+        }
+        Some((reduction, offset / factor, factor))
     }
 
     /// The value that the mean over axes was taken off.

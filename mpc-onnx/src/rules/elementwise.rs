@@ -258,7 +258,7 @@ pub(super) fn unary(context: &mut Context, call: &Call<'_>) -> Lowered<Vec<Value
         Value::Node(x) => match operator {
             "Neg" => context.scale(x, -1.0)?,
             "Abs" => context.function(x, Function::Abs)?,
-            "Sqrt" => context.function(x, Function::Sqrt)?,
+            "Sqrt" => context.root(x)?,
             "Exp" => context.function(x, Function::Exp)?,
             "Log" => exponentials::logarithm(context, x)?,
             "Erf" => context.function(x, Function::Erf)?,

@@ -6,7 +6,7 @@ use ndarray::{ArrayD, IxDyn};
 use rten_onnx::onnx::{DataType, GraphProto, NodeProto, TensorProto};
 
 use crate::cases;
-use crate::models::{floats, graph, imported, info, integers, node, open};
+use crate::models::{floats, graph, imported, info, integers, ints, node, open};
 
 const ROOT: f32 = core::f32::consts::FRAC_1_SQRT_2;
 
@@ -187,6 +187,10 @@ fn private(nodes: Vec<NodeProto>) -> Vec<f64> {
         floats("small", &[], &[1e-7]),
         integers("last", &[-1]),
         floats("two", &[], &[2.0]),
+        floats("three", &[], &[3.0]),
+        floats("four", &[], &[4.0]),
+        floats("thousandth", &[], &[0.001]),
+        floats("epsilon", &[], &[1e-6]),
     ];
     let input = vec![info("x", DataType::FLOAT, &[Some(1), Some(4)])];
     let network = imported(GraphProto { input, output: vec![open("y")], ..graph(nodes, constants) }).unwrap();
@@ -244,4 +248,58 @@ fn quotients_of_exponentials_are_the_functions_that_they_are() {
         node("Div", &["a", "b"], &["y"]),
     ];
     assert_private(twice, f64::tanh, 0.001);
+}
+
+/// As a cosine written out divides by it: the product of the squares is 2.6 million, or less than the last place.
+#[test]
+fn a_root_of_a_product_of_squared_norms_is_right() {
+    let norm = WIDE.iter().map(|x| x * x).sum::<f64>();
+    let squared = |from: &str, to: &str| {
+        let squares = format!("{from}{to}");
+        [node("Mul", &[from, from], &[&squares]), node("ReduceSum", &[&squares, "last"], &[to])]
+    };
+    let root = |epsilon: bool| match epsilon {
+        true => vec![node("Add", &["p", "small"], &["q"]), node("Sqrt", &["q"], &["y"])],
+        false => vec![node("Sqrt", &["p"], &["y"])],
+    };
+    for (first, factor) in [("x", 1.0), ("little", 0.001)] {
+        for epsilon in [false, true] {
+            let mut nodes = vec![node("Mul", &["x", "thousandth"], &["little"]), node("Mul", &[first, "two"], &["b"])];
+            nodes.extend(squared(first, "s").into_iter().chain(squared("b", "t")));
+            nodes.push(node("Mul", &["s", "t"], &["p"]));
+            nodes.extend(root(epsilon));
+            let (found, expected) = (private(nodes)[0], 2.0 * factor * factor * norm);
+            assert!((found - expected).abs() < 0.02 * expected, "{found}, not {expected}");
+        }
+    }
+}
+
+/// As layer normalisations are written by hand, by a deviation as PyTorch has it.
+#[test]
+fn quotients_by_small_deviations_are_right() {
+    let mean = WIDE.iter().sum::<f64>() / 4.0;
+    let deviation = (WIDE.iter().map(|x| (x - mean) * (x - mean)).sum::<f64>() / 3.0).sqrt();
+    let reduced = |from: &str, to: &str| {
+        let attribute = vec![ints("axes", &[-1])];
+        NodeProto { attribute, ..node("ReduceMean", &[from], &[to]) }
+    };
+    let variances = [
+        vec![reduced("squares", "m"), node("Mul", &["m", "four"], &["s"]), node("Div", &["s", "three"], &["variance"])],
+        vec![node("ReduceSum", &["squares", "last"], &["s"]), node("Div", &["s", "three"], &["variance"])],
+    ];
+    let divisors = [
+        vec![node("Sqrt", &["variance"], &["deviation"]), node("Add", &["deviation", "epsilon"], &["divisor"])],
+        vec![node("Add", &["variance", "small"], &["above"]), node("Sqrt", &["above"], &["divisor"])],
+    ];
+    for (variance, divisor) in variances.iter().flat_map(|variance| divisors.iter().map(move |by| (variance, by))) {
+        let mut nodes = vec![
+            node("Mul", &["x", "thousandth"], &["little"]),
+            reduced("little", "mean"),
+            node("Sub", &["little", "mean"], &["centred"]),
+            node("Mul", &["centred", "centred"], &["squares"]),
+        ];
+        nodes.extend(variance.iter().chain(divisor).cloned());
+        nodes.push(node("Div", &["centred", "divisor"], &["y"]));
+        assert_private(nodes, |x| (x - mean) / deviation, 0.002);
+    }
 }

@@ -127,7 +127,7 @@ pub(crate) fn to_power(context: &mut Context, x: &Tensor, exponent: f32) -> Lowe
         };
     }
     if exponent == 0.5 {
-        return context.function(x, Function::Sqrt);
+        return context.root(x);
     }
     context.function(x, Function::Power { exponent })
 }
