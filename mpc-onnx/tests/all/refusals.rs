@@ -6,12 +6,12 @@ use rten_onnx::onnx::{AttributeProto, AttributeType, DataType, GraphProto, NodeP
 use crate::hostile::{refused, small};
 use crate::models::{bytes, floats, graph, imported, info, integers, ints, node, open};
 
-fn text(name: &str, values: &[&str]) -> AttributeProto {
+pub fn text(name: &str, values: &[&str]) -> AttributeProto {
     let strings = values.iter().map(|&value| value.into()).collect();
     AttributeProto { name: Some(name.into()), strings, r#type: Some(AttributeType::STRINGS), ..Default::default() }
 }
 
-fn reals(name: &str, values: &[f32]) -> AttributeProto {
+pub fn reals(name: &str, values: &[f32]) -> AttributeProto {
     AttributeProto {
         name: Some(name.into()),
         floats: values.to_vec(),

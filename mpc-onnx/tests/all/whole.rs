@@ -5,8 +5,8 @@ use mpc_onnx::{InputShapes, OnnxFile};
 use ndarray::ArrayD;
 use rten_onnx::onnx::{DataType, GraphProto, NodeProto, TensorProto};
 
-use crate::models::{bytes, floats, info, integers, node, open};
-use crate::refusals::number;
+use crate::models::{bytes, floats, info, integers, ints, node, open};
+use crate::refusals::{number, reals, text};
 
 const NUMBERS: [i64; 8] = [3, 1, 7, 0, 5, 2, 9, 4];
 
@@ -197,5 +197,51 @@ fn what_moves_or_multiplies_whole_numbers_gives_whole_numbers() {
         for (found, name) in found.iter().zip(&names) {
             assert!(found.iter().all(|equal| (equal - 1.0).abs() < 0.01), "{name}: {found:?}");
         }
+    }
+}
+
+/// As a forest of isolation has it, whose trees say which leaf it is.
+#[test]
+fn numbers_of_leaves_are_whole() {
+    // A chain of comparisons, each with a leaf of its own: what is rounded of products adds up.
+    let nodes: Vec<i64> = (0..17).collect();
+    let leaves: Vec<i64> = nodes.iter().map(|&node| if node < 8 { 8 + node } else { 0 }).collect();
+    let next: Vec<i64> =
+        nodes.iter().map(|&node| if node < 7 { node + 1 } else { 16 * i64::from(node == 7) }).collect();
+    let values: Vec<f32> = nodes.iter().map(|&node| 7.5 - node as f32).collect();
+    let modes: Vec<&str> = nodes.iter().map(|&node| if node < 8 { "BRANCH_LEQ" } else { "LEAF" }).collect();
+    // Of both signs, so that what the other leaves leave makes some numbers smaller.
+    let weights = [15.0, 900.0, 2.0, -1000.0, 7.0, 1000.0, -3.0, 900.0, -900.0];
+    let leaf = |x: i64| weights[8 - x.min(8) as usize] as i64;
+    let tree = NodeProto {
+        domain: Some("ai.onnx.ml".into()),
+        attribute: vec![
+            ints("nodes_treeids", &[0; 17]),
+            ints("nodes_nodeids", &nodes),
+            ints("nodes_featureids", &[0; 17]),
+            ints("nodes_truenodeids", &next),
+            ints("nodes_falsenodeids", &leaves),
+            text("nodes_modes", &modes),
+            reals("nodes_values", &values),
+            ints("target_treeids", &[0; 9]),
+            ints("target_nodeids", &nodes[8..]),
+            ints("target_ids", &[0; 9]),
+            reals("target_weights", &weights),
+        ],
+        ..node("TreeEnsembleRegressor", &["row"], &["sums"])
+    };
+    let mut nodes = vec![
+        node("Reshape", &["x", "column"], &["row"]),
+        tree,
+        node("Reshape", &["sums", "minus_one"], &["numbers"]),
+        cast("numbers", DataType::INT64, "whole"),
+        cast("whole", DataType::FLOAT, "leaf"),
+    ];
+    let (compared, expected) = equalities(&[("leaf", NUMBERS.map(leaf).to_vec())]);
+    nodes.extend(compared);
+    let constants = [vec![integers("column", &[8, 1]), integers("minus_one", &[-1])], expected].concat();
+    for _ in 0..3 {
+        let found = results_of(3, DataType::FLOAT, nodes.clone(), constants.clone(), &["leaf_equal"]);
+        assert!(found[0].iter().all(|equal| (equal - 1.0).abs() < 0.01), "{found:?}");
     }
 }

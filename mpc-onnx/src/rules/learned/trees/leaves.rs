@@ -5,9 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use ndarray::ArrayD;
 
 use super::{Forest, Mode};
-use crate::context::Context;
+use crate::context::{Context, Whole};
 use crate::error::{Lowered, invalid, unsupported};
-use crate::rules::reduce;
+use crate::rules::{choice, reduce};
 use crate::value::{Tensor, vector};
 
 /// The columns and weights of a tree's leaves.
@@ -186,7 +186,13 @@ impl Forest {
         for leaf in &self.leaves {
             matrix[[leaf.output, columns[leaf.node]]] += leaf.weight / divisor;
         }
-        context.linear(&indicators, matrix, base)
+        let is_whole = choice::are_whole(&matrix) && base.iter().flatten().all(|value| value.fract() == 0.0);
+        let y = context.linear(&indicators, matrix, base)?;
+        if is_whole {
+            // As the numbers of leaves.
+            context.note_whole(y.id, Whole::Integer);
+        }
+        Ok(y)
     }
 
     /// The largest number of the trees for each output, or with a sign of −1 the smallest.
