@@ -15,7 +15,7 @@ const INNER: [f64; 4] = [0.0, 0.797_884_56, 0.0, 0.797_884_56 * 0.044_715];
 const NEAR: f64 = 1e-5;
 /// The last place of a root that is not 0.
 const NEXT_TO_0: f32 = 1.0 / 65_536.0;
-/// What is added to a product of squared norms so that it is not 0, at most.
+/// The most that is added to a product of squared norms so that it is not 0.
 const NEXT_TO_PRODUCT: f32 = 1e-7;
 /// The longest way back from a value to those that its formula begins with: a file may make one that doubles at every step.
 const MAX_DEPTH: usize = 6;

@@ -132,7 +132,7 @@ fn number(graph: &GraphProto, order: &Order<'_>, name: &str) -> Option<f32> {
     }
 }
 
-/// What a product with a public number, or a quotient by one, scales a value by.
+/// The factor of a product with a public number, or of a quotient by one.
 fn scale(graph: &GraphProto, order: &Order<'_>, node: &NodeProto, value: &str) -> Option<f32> {
     let [left, right] = node.input.as_slice() else { return None };
     match node.op_type.as_deref()? {

@@ -127,14 +127,15 @@ fn equalities(values: &[(&str, Vec<i64>)]) -> (Vec<NodeProto>, Vec<TensorProto>)
     values.iter().map(|(name, values)| (compared(name), expected(name, values))).unzip()
 }
 
-#[test]
-fn what_moves_or_multiplies_whole_numbers_gives_whole_numbers() {
-    let places = [5, 0, 6];
+const PLACES: [i64; 3] = [5, 0, 6];
+
+/// Movements of whole numbers and products of them.
+fn moved_and_multiplied() -> (Vec<NodeProto>, Vec<TensorProto>) {
     let extracted = NodeProto {
         domain: Some("ai.onnx.ml".into()),
         ..node("ArrayFeatureExtractor", &["product", "places"], &["extracted_row"])
     };
-    let mut nodes = vec![
+    let nodes = vec![
         node("CumSum", &["x", "zero"], &["sum"]),
         node("Mul", &["x", "sum"], &["whole"]),
         cast("whole", DataType::FLOAT, "product"),
@@ -156,18 +157,22 @@ fn what_moves_or_multiplies_whole_numbers_gives_whole_numbers() {
         node("Gemm", &["rows", "column"], &["sums"]),
         node("Reshape", &["sums", "minus_one"], &["added"]),
     ];
-    let constants = || {
-        vec![
-            integers("places", &places),
-            integers("minus_one", &[-1]),
-            integers("image", &[1, 1, 8]),
-            integers("matrix", &[4, 2]),
-            floats("seven", &[], &[7.0]),
-            floats("scales", &[3], &[1.0, 1.0, 2.0]),
-            floats("window", &[1, 1, 2], &[1.0, 2.0]),
-            floats("column", &[2, 1], &[1.0, 1.0]),
-        ]
-    };
+    let constants = vec![
+        integers("places", &PLACES),
+        integers("minus_one", &[-1]),
+        integers("image", &[1, 1, 8]),
+        integers("matrix", &[4, 2]),
+        floats("seven", &[], &[7.0]),
+        floats("scales", &[3], &[1.0, 1.0, 2.0]),
+        floats("window", &[1, 1, 2], &[1.0, 2.0]),
+        floats("column", &[2, 1], &[1.0, 1.0]),
+    ];
+    (nodes, constants)
+}
+
+#[test]
+fn what_moves_or_multiplies_whole_numbers_gives_whole_numbers() {
+    let (mut nodes, constants) = moved_and_multiplied();
     let mut sum = 0;
     let products = NUMBERS.map(|x| {
         sum += x;
@@ -176,7 +181,7 @@ fn what_moves_or_multiplies_whole_numbers_gives_whole_numbers() {
     let conditions = [true, false, true, true, false, false, true, false];
     let chosen = products.iter().zip(conditions).map(|(&x, kept)| if kept { x } else { 7 });
     let values = [
-        ("extracted", places.map(|place| products[place as usize]).to_vec()),
+        ("extracted", PLACES.map(|place| products[place as usize]).to_vec()),
         ("cube", NUMBERS.map(|x| x * x * x).to_vec()),
         ("kept", products.to_vec()),
         ("chosen", chosen.collect()),
@@ -192,7 +197,7 @@ fn what_moves_or_multiplies_whole_numbers_gives_whole_numbers() {
     let names: Vec<&str> = names.iter().map(String::as_str).collect();
     // Rounding is random, and goes farther with more parties.
     for _ in 0..3 {
-        let constants = constants().into_iter().chain(expected.iter().cloned()).collect();
+        let constants = constants.iter().chain(&expected).cloned().collect();
         let found = results_of(5, DataType::INT64, nodes.clone(), constants, &names);
         for (found, name) in found.iter().zip(&names) {
             assert!(found.iter().all(|equal| (equal - 1.0).abs() < 0.01), "{name}: {found:?}");

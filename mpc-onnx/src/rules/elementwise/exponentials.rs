@@ -110,7 +110,7 @@ fn written_softmax(context: &mut Context, x: &Tensor, exponent: &Tensor, y: &Ten
     softmax::along(context, &source, axis, false).map(Some)
 }
 
-/// What x / y is the hyperbolic tangent of, and the factor on it.
+/// The value that x / y is the hyperbolic tangent of, and the factor on it.
 fn tangent(context: &Context, x: &Tensor, y: &Tensor) -> Option<(mpc_nn::NodeId, f32)> {
     let exponent = |id| match context.origin(id)? {
         Origin::Function(source, Function::Exp) => Some(source),
