@@ -92,7 +92,7 @@ fn whole(context: &Context, call: &Call<'_>, place: usize) -> Option<Whole> {
         ("Div" | "Mod", _) if is_typed(context, call) => Some(Whole::Integer),
         ("Where", _) => of_inputs(context, call.inputs.get(1..)?),
         ("Concat" | "Max" | "Min", _) => of_inputs(context, &call.inputs),
-        ("Add" | "Mul" | "Sub" | "Sum", _) => of_inputs(context, &call.inputs).map(|_| Whole::Integer),
+        ("Add" | "Mod" | "Mul" | "Sub" | "Sum", _) => of_inputs(context, &call.inputs).map(|_| Whole::Integer),
         ("Abs" | "Neg" | "ReduceSum" | "ReduceProd" | "ReduceL1" | "ReduceSumSquare" | "CumSum" | "CumProd", _) => {
             of_inputs(context, call.inputs.get(..1)?).map(|_| Whole::Integer)
         }
