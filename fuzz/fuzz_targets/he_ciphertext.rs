@@ -2,13 +2,14 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use mpc_he::{Ciphertext, Evaluation, Layout, Linear, OPENING_BYTES, PublicSeed, Weights};
+use mpc_he::{Ciphertext, Evaluation, Layout, Linear, Modulus, OPENING_BYTES, PublicSeed, Weights};
 use mpc_shares::{Prg, Seed};
 
-fuzz_target!(|input: (bool, u8, u16, &[u8])| {
-    let (given, columns, cut, bytes) = input;
+fuzz_target!(|input: (bool, u8, u8, u16, &[u8])| {
+    let (given, bits, columns, cut, bytes) = input;
+    let modulus = Modulus::of(32 + u32::from(bits) % 33).expect("from 32 to 64 bits");
     let Ok(layer) = Linear::left_product(2, columns.into(), 3) else { return };
-    let layout = Layout::search(&layer, 1_000, given).expect("a vector fits");
+    let layout = Layout::search(&layer, modulus, 1_000, given).expect("a vector fits");
     let mut message = bytes.to_vec();
     if bytes.first().is_some_and(|&byte| byte < 128) {
         message.resize(layout.message_bytes(), 0);

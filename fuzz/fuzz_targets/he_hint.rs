@@ -2,12 +2,13 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use mpc_he::{Hint, Layout, Linear, PublicSeed};
+use mpc_he::{Hint, Layout, Linear, Modulus, PublicSeed};
 
-fuzz_target!(|input: (u8, u8, &[u8])| {
-    let (rows, columns, bytes) = input;
+fuzz_target!(|input: (u8, u8, u8, &[u8])| {
+    let (bits, rows, columns, bytes) = input;
+    let modulus = Modulus::of(32 + u32::from(bits) % 33).expect("from 32 to 64 bits");
     let Ok(layer) = Linear::left_product(rows.into(), columns.into(), 1) else { return };
-    let layout = Layout::search(&layer, 1, false).expect("a vector fits");
+    let layout = Layout::search(&layer, modulus, 1, false).expect("a vector fits");
     // Most inputs are too short: the rest is zeros.
     let mut hint = bytes.to_vec();
     if bytes.first().is_some_and(|&byte| byte < 128) {

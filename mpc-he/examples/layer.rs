@@ -3,13 +3,13 @@
 
 use std::error::Error;
 
-use mpc_he::{Ciphertext, Encryption, Evaluation, Hint, Layout, Linear, PublicSeed, Weights};
+use mpc_he::{Ciphertext, Encryption, Evaluation, Hint, Layout, Linear, Modulus, PublicSeed, Weights};
 use mpc_shares::{Prg, Seed};
 
 /// Prints the bytes that travel, and the largest error.
 pub fn main() -> Result<(), Box<dyn Error>> {
     // Both know the layer, and choose the layout for a hundred inferences.
-    let layout = Layout::search(&Linear::left_product(4, 64, 1)?, 100, false)?;
+    let layout = Layout::search(&Linear::left_product(4, 64, 1)?, Modulus::CHOOSING, 100, false)?;
     let weight_bits = 20;
     layout.noise(weight_bits)?.check(16)?;
 

@@ -7,10 +7,8 @@ use mpc_shares::{Prg, SecretVec};
 
 use crate::layout::Role;
 use crate::message::{Ciphertext, read_hint, write_opening};
-use crate::ring::{
-    COEFFICIENTS, HINT_BITS, MODULUS_BITS, MODULUS_MASK, PRIMES, Poly, Q, add, compose, residues, scale_down, scale_up,
-    split, subtract,
-};
+use crate::modulus::{CHOSEN_BITS, split};
+use crate::ring::{COEFFICIENTS, PRIMES, Poly, Q, add, compose, residues, subtract};
 use crate::sample::{binomial, ternary, uniform};
 use crate::{HeError, Layout, PublicSeed};
 
@@ -34,9 +32,7 @@ impl Hint {
         let polynomials = rounded.chunks_exact(COEFFICIENTS).map(|rounded| {
             let mut poly = Poly::zero();
             for (place, &value) in rounded.iter().enumerate() {
-                // The largest value stands for q, which is 0.
-                let value = scale_up(value, HINT_BITS);
-                poly.set(place, residues(value));
+                poly.set(place, residues(layout.modulus.unround_hint(value)));
             }
             poly.forward()
         });
@@ -62,9 +58,9 @@ pub struct Encryption {
 pub struct Encrypted {
     /// The message, of [`Layout::message_bytes`].
     pub message: Vec<u8>,
-    /// The mask of the layer's input, modulo 2^50.
+    /// The mask of the layer's input, in the layout's modulus.
     pub mask: SecretVec<u64>,
-    /// The share of the layer on the mask, modulo 2^50.
+    /// The share of the layer on the mask, in the layout's modulus.
     pub share: SecretVec<u64>,
 }
 
@@ -80,44 +76,59 @@ impl Encryption {
         (Self { secret, seed, model: *model, next: 0 }, message)
     }
 
-    /// Encrypts a layer. `given` is the mask of its input if the layout says that it is known before; otherwise the ciphertext
-    /// chooses it.
+    /// Encrypts a layer. `given` is the mask of its input if the layout says that it is known before; otherwise it is chosen here.
     ///
     /// # Errors
     /// [`HeError::Order`] unless the layer comes after all before it, [`HeError::Elements`] if `given` is not what the layout
     /// says, [`HeError::Unsupported`] if the hint belongs to another model.
     pub fn layer(&mut self, hint: &Hint, given: Option<&[u64]>, generator: &mut Prg) -> Result<Encrypted, HeError> {
-        let layout = &hint.layout;
+        self.check(hint)?;
+        let (message, mask) = self.message(&hint.layout, hint.layer, given, generator)?;
+        Ok(Encrypted { message, mask, share: self.share(hint)? })
+    }
+
+    /// The message of layer number `layer` and its mask, as [`layer`](Self::layer), without its hint.
+    ///
+    /// # Errors
+    /// As for [`layer`](Self::layer).
+    pub fn message(
+        &mut self,
+        layout: &Layout,
+        layer: u32,
+        given: Option<&[u64]>,
+        generator: &mut Prg,
+    ) -> Result<(Vec<u8>, SecretVec<u64>), HeError> {
         let expected = if layout.is_given { layout.layer.input_len() } else { 0 };
         let actual = given.map_or(0, <[u64]>::len);
         if given.is_some() != layout.is_given || actual != expected {
             return Err(HeError::Elements { what: "masks that are known before", expected, actual });
         }
-        if hint.seed != self.model {
-            return Err(HeError::Unsupported { reason: "its hint is of another model" });
+        if layer < self.next {
+            return Err(HeError::Order { layer, next: self.next });
         }
-        if hint.layer < self.next {
-            return Err(HeError::Order { layer: hint.layer, next: self.next });
-        }
-        self.next = hint.layer + 1;
+        self.next = layer + 1;
         let mut mask = SecretVec::zeros(layout.layer.input_len());
         match given {
-            Some(given) => mask.iter_mut().zip(given).for_each(|(mask, &given)| *mask = given & MODULUS_MASK),
+            Some(given) => mask.iter_mut().zip(given).for_each(|(mask, &given)| *mask = layout.modulus.reduce(given)),
             // An element that no output reads is masked too.
             None => {
                 u64::fill_random(&mut mask, generator);
-                mask.iter_mut().for_each(|mask| *mask &= MODULUS_MASK);
+                mask.iter_mut().for_each(|mask| *mask = layout.modulus.reduce(*mask));
             }
         }
-        let message = self.encrypt(hint, &mut mask, generator).to_bytes();
-        Ok(Encrypted { message, mask, share: self.share(hint) })
+        let message = self.encrypt((layout, layer), &mut mask, generator).to_bytes();
+        Ok((message, mask))
+    }
+
+    fn check(&self, hint: &Hint) -> Result<(), HeError> {
+        let fits = hint.seed == self.model;
+        fits.then_some(()).ok_or(HeError::Unsupported { reason: "its hint is of another model" })
     }
 
     /// Chooses the masks that are not known, and says what the seed does not.
-    fn encrypt(&self, hint: &Hint, mask: &mut [u64], generator: &mut Prg) -> Ciphertext {
-        let layout = &hint.layout;
-        let (mut a, mut beta) = (self.model.layer(hint.layer), self.seed.layer(hint.layer));
-        let mut is_known = vec![layout.is_given; mask.len()];
+    fn encrypt(&self, (layout, layer): (&Layout, u32), mask: &mut [u64], generator: &mut Prg) -> Ciphertext {
+        let (mut a, mut beta) = (self.model.layer(layer), self.seed.layer(layer));
+        let mut is_known = vec![!layout.is_chosen(); mask.len()];
         let [chosen, whole] = layout.message_coefficients();
         let mut message = Ciphertext { chosen: Vec::with_capacity(chosen), whole: Vec::with_capacity(whole) };
         for piece in layout.pieces() {
@@ -132,13 +143,13 @@ impl Encryption {
                     Role::Free => {}
                     Role::Zero => message.whole.push(noisy),
                     Role::Known(index) => {
-                        let scaled = residues(scale_up(mask[index], MODULUS_BITS));
+                        let scaled = residues(layout.modulus.scale_up(mask[index]));
                         message.whole.push([0, 1].map(|k| add(k, noisy[k], scaled[k])));
                     }
                     Role::Fresh(index) => {
                         let (value, rest) = split(compose([0, 1].map(|k| subtract(k, beta[k], noisy[k]))));
                         mask[index] = value;
-                        message.chosen.push((rest + (1 << (HINT_BITS - 1))) as u64);
+                        message.chosen.push((rest + (1 << (CHOSEN_BITS - 1))) as u64);
                     }
                 }
             }
@@ -146,7 +157,12 @@ impl Encryption {
         message
     }
 
-    fn share(&self, hint: &Hint) -> SecretVec<u64> {
+    /// The share of a layer, whose message was or will be made.
+    ///
+    /// # Errors
+    /// [`HeError::Unsupported`] if the hint belongs to another model.
+    pub fn share(&self, hint: &Hint) -> Result<SecretVec<u64>, HeError> {
+        self.check(hint)?;
         let layout = &hint.layout;
         let mut share = SecretVec::zeros(layout.layer.output_len());
         let [_, chunks] = layout.chunks();
@@ -156,10 +172,10 @@ impl Encryption {
             product.multiply_accumulate(hint, &self.secret);
             let product = product.inverse();
             for (place, output) in layout.outputs(tile, group, index % chunks) {
-                share[output] = scale_down(Q - compose(product.get(place)), MODULUS_BITS) & MODULUS_MASK;
+                share[output] = layout.modulus.scale_down(Q - compose(product.get(place)));
             }
         }
-        share
+        Ok(share)
     }
 }
 

@@ -35,7 +35,7 @@ pub enum HeError {
         actual: usize,
     },
     /// A weight is larger than the bound for which the noise was proved.
-    #[error("weight {index} has more than {bits} bits: declare more for the layer, or scale the weights")]
+    #[error("weight {index} has more than {bits} bits with the sign: scale the weights")]
     Weight {
         /// The position of the weight.
         index: usize,

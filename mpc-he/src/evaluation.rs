@@ -7,11 +7,9 @@ use mpc_shares::{Prg, SecretVec};
 
 use crate::layout::{Piece, Role};
 use crate::message::{Ciphertext, read_opening, write_hint};
+use crate::modulus::CHOSEN_BITS;
 use crate::noise::FLOODING_BITS;
-use crate::ring::{
-    COEFFICIENTS, HINT_BITS, MODULUS_BITS, MODULUS_MASK, PRIMES, Poly, compose, reduce, scale_down, small_residues,
-    subtract,
-};
+use crate::ring::{COEFFICIENTS, PRIMES, Poly, compose, reduce, small_residues, subtract};
 use crate::sample::{binomial, ternary, uniform};
 use crate::{HeError, Layout, PublicSeed};
 
@@ -28,7 +26,7 @@ pub struct Weights {
 }
 
 impl Weights {
-    /// Prepares weights modulo 2^50, whose signed values have at most `weight_bits` bits, for layer number `layer` of the model
+    /// Prepares weights in the layout's modulus, whose signed values have at most `weight_bits` bits, for layer number `layer` of the model
     /// with this seed. Returns the hint for the holder of the mask, of [`Layout::hint_bytes`].
     ///
     /// # Errors
@@ -46,9 +44,8 @@ impl Weights {
             return Err(HeError::Elements { what: "weights", expected, actual: weights.len() });
         }
         layout.noise(weight_bits)?;
-        let half = 1u64 << (weight_bits - 1);
         // All are looked at, whichever are too large.
-        let too_large = |weight: u64| (weight.wrapping_add(half) & MODULUS_MASK) >> weight_bits != 0;
+        let too_large = |weight: u64| layout.modulus.is_beyond(weight, weight_bits);
         if weights.iter().fold(false, |wrong, &weight| wrong | too_large(weight)) {
             let index = weights.iter().position(|&weight| too_large(weight)).unwrap_or(0);
             return Err(HeError::Weight { index, bits: weight_bits });
@@ -57,7 +54,7 @@ impl Weights {
         let chunks = (0..layout.layer.groups * outputs * inputs).map(|index| {
             let mut poly = Poly::zero();
             for (place, weight) in layout.weights(index / inputs / outputs, index % inputs, index / inputs % outputs) {
-                poly.set(place, residues_of_weight(weights[weight]));
+                poly.set(place, small_residues(layout.modulus.signed(weights[weight])));
             }
             poly.forward()
         });
@@ -88,14 +85,14 @@ impl Weights {
                 hint.multiply_accumulate(&model, &secret);
                 let mut hint = hint.inverse();
                 hint.add(&binomial(generator));
-                let round = |place| scale_down(compose(hint.get(place)), HINT_BITS) & ((1 << HINT_BITS) - 1);
+                let round = |place| self.layout.modulus.round_hint(compose(hint.get(place)));
                 rounded.extend((0..COEFFICIENTS).map(round));
                 secrets.push(secret);
             }
             publics.clear();
         }
         self.secrets = secrets;
-        write_hint(&rounded)
+        write_hint(&self.layout, &rounded)
     }
 
     /// The sum of the products of a group's input polynomials and the weights of an output chunk, as transforms.
@@ -107,12 +104,6 @@ impl Weights {
         }
         sum
     }
-}
-
-/// Residues of a weight modulo 2^50, taken as signed.
-fn residues_of_weight(weight: u64) -> [u64; 2] {
-    let unused = u64::BITS - MODULUS_BITS;
-    small_residues(((weight << unused) as i64) >> unused)
 }
 
 /// One inference at the holder of the weights.
@@ -131,7 +122,7 @@ impl Evaluation {
         Ok(Self { seed, product })
     }
 
-    /// The share of a layer on the mask, modulo 2^50, from the layer's message. It has the flooding of ±2^13 units.
+    /// The share of a layer on the mask, in the layout's modulus, from the layer's message. It has the flooding of ±2^13 units.
     ///
     /// # Errors
     /// [`HeError::Elements`] if the message is of another layout.
@@ -146,16 +137,16 @@ impl Evaluation {
         u64::fill_random(&mut noise, generator);
         for (share, noise) in share.iter_mut().zip(&*noise) {
             let noise = (noise >> (u64::BITS - FLOODING_BITS - 1)).wrapping_sub(1 << FLOODING_BITS);
-            *share = share.wrapping_add(noise) & MODULUS_MASK;
+            *share = weights.layout.modulus.reduce(share.wrapping_add(noise));
         }
         Ok(share)
     }
 
-    pub(crate) fn layer_without_flooding(
-        &self,
-        weights: &Weights,
-        message: &Ciphertext,
-    ) -> Result<SecretVec<u64>, HeError> {
+    /// As [`layer`](Self::layer), without the flooding: of a product whose noise nobody may see, or does not show.
+    ///
+    /// # Errors
+    /// As for [`layer`](Self::layer).
+    pub fn layer_without_flooding(&self, weights: &Weights, message: &Ciphertext) -> Result<SecretVec<u64>, HeError> {
         let layout = &weights.layout;
         let [chosen, whole] = layout.message_coefficients();
         let actual = message.chosen.len() + message.whole.len();
@@ -165,7 +156,7 @@ impl Evaluation {
         let mut share = SecretVec::zeros(layout.layer.output_len());
         let mut received = Received {
             beta: self.seed.layer(weights.layer),
-            is_known: vec![layout.is_given; layout.layer.input_len()],
+            is_known: vec![!layout.is_chosen(); layout.layer.input_len()],
             chosen: message.chosen.iter(),
             whole: message.whole.iter(),
         };
@@ -181,7 +172,7 @@ impl Evaluation {
                 sum.multiply_accumulate(&self.product, secret);
                 let sum = sum.inverse();
                 for (place, index) in layout.outputs(piece.tile, piece.group, output) {
-                    share[index] = scale_down(compose(sum.get(place)), MODULUS_BITS) & MODULUS_MASK;
+                    share[index] = layout.modulus.scale_down(compose(sum.get(place)));
                 }
             }
             inputs.clear();
@@ -209,7 +200,7 @@ impl Received<'_> {
                 Role::Fresh(_) => {
                     let rest = *self.chosen.next().expect("the message was counted");
                     // ε as a sum that is not negative: twice the prime is above 2^50, four times above 2^51.
-                    let rest = [0, 1].map(|k| reduce(k, u128::from(rest + 4 * PRIMES[k] - (1 << (HINT_BITS - 1)))));
+                    let rest = [0, 1].map(|k| reduce(k, u128::from(rest + 4 * PRIMES[k] - (1 << (CHOSEN_BITS - 1)))));
                     let beta = poly.get(place);
                     poly.set(place, [0, 1].map(|k| subtract(k, beta[k], rest[k])));
                 }

@@ -10,13 +10,15 @@ use alloc::vec::Vec;
 use mpc_ring::packing::packed_len;
 
 use crate::layer::{Axis, Linear};
-use crate::ring::{COEFFICIENTS, HINT_BITS, RESIDUE_BITS};
-use crate::{HeError, NoiseBound};
+use crate::modulus::CHOSEN_BITS;
+use crate::ring::{COEFFICIENTS, RESIDUE_BITS};
+use crate::{HeError, Modulus, NoiseBound};
 
 /// A layer cut into polynomials: tiles of rows, channels of the input and of the output side by side.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Layout {
     pub(crate) layer: Linear,
+    pub(crate) modulus: Modulus,
     /// Rows of output in a tile.
     pub(crate) rows: usize,
     /// Channels of input and of output in a polynomial.
@@ -47,19 +49,20 @@ pub(crate) struct Piece {
 }
 
 impl Layout {
-    /// The layout with the fewest bytes for one hint and `inferences` messages. With `is_given`, the mask of the layer's input
-    /// is known before (it masks another layer's input too), which costs 100 instead of 52 bits an element.
+    /// The layout with the fewest bytes for one hint and `inferences` messages, with shares of this modulus. With `is_given`, the
+    /// mask of the layer's input is known before (it masks another layer's input too), which costs 100 instead of 52 bits an
+    /// element. So does every mask of another modulus than [`Modulus::CHOOSING`].
     ///
     /// # Errors
     /// [`HeError::TooWide`] if one row of output reads more than a polynomial holds.
-    pub fn search(layer: &Linear, inferences: u64, is_given: bool) -> Result<Self, HeError> {
+    pub fn search(layer: &Linear, modulus: Modulus, inferences: u64, is_given: bool) -> Result<Self, HeError> {
         // Of those with as few bytes, the one with the fewest polynomials takes the least time.
         let mut best: Option<((u128, usize), Self)> = None;
         let heights = layer.axes[0].outputs;
         let mut last = 0;
         for tiles in 1..=heights {
             let rows = heights.div_ceil(tiles);
-            let whole = Self { layer: *layer, rows, channels: [1, 1], is_given };
+            let whole = Self { layer: *layer, modulus, rows, channels: [1, 1], is_given };
             if rows == last || whole.plane() > COEFFICIENTS {
                 continue;
             }
@@ -91,6 +94,17 @@ impl Layout {
         &self.layer
     }
 
+    /// The modulus of the shares.
+    #[must_use]
+    pub fn modulus(&self) -> Modulus {
+        self.modulus
+    }
+
+    /// Whether the ciphertext chooses the mask.
+    pub(crate) fn is_chosen(&self) -> bool {
+        !self.is_given && self.modulus == Modulus::CHOOSING
+    }
+
     /// Polynomials that encrypt the input.
     #[must_use]
     pub fn input_polynomials(&self) -> usize {
@@ -113,7 +127,7 @@ impl Layout {
     /// Bytes of the hint, sent once to the holder of the mask.
     #[must_use]
     pub fn hint_bytes(&self) -> usize {
-        self.output_polynomials() * packed_len(COEFFICIENTS, HINT_BITS)
+        self.output_polynomials() * packed_len(COEFFICIENTS, self.modulus.hint_bits())
     }
 
     /// Bytes of the layer's message of one inference, sent to the holder of the weights.
@@ -125,14 +139,14 @@ impl Layout {
     /// The bound on the noise for weights of `weight_bits` bits with the sign.
     ///
     /// # Errors
-    /// [`HeError::Unsupported`] if `weight_bits` is not from 1 to 50.
+    /// [`HeError::Unsupported`] if `weight_bits` is not from 1 to [`Modulus::weight_bits`].
     pub fn noise(&self, weight_bits: u32) -> Result<NoiseBound, HeError> {
         NoiseBound::of(self, weight_bits)
     }
 
     fn message_bytes_with(&self, counts: &Counts) -> usize {
         let [fresh, whole] = self.coefficients(counts);
-        packed_len(fresh, HINT_BITS) + packed_len(2 * whole, RESIDUE_BITS)
+        packed_len(fresh, CHOSEN_BITS) + packed_len(2 * whole, RESIDUE_BITS)
     }
 
     /// How many coefficients travel as 52 bits, and how many whole.
@@ -143,7 +157,7 @@ impl Layout {
     fn coefficients(&self, counts: &Counts) -> [usize; 2] {
         let channels = self.layer.groups * self.layer.channels[0];
         let tail = if self.channels[1] == 1 { 0 } else { COEFFICIENTS - self.channels[0] * self.plane() };
-        let fresh = if self.is_given { 0 } else { channels * counts.distinct };
+        let fresh = if self.is_chosen() { channels * counts.distinct } else { 0 };
         [fresh, channels * counts.read - fresh + self.input_polynomials() * tail]
     }
 

@@ -4,7 +4,8 @@ use alloc::vec;
 use alloc::vec::Vec;
 use mpc_ring::packing::{pack, packed_len, unpack};
 
-use crate::ring::{COEFFICIENTS, HINT_BITS, PRIMES, Poly, RESIDUE_BITS};
+use crate::modulus::CHOSEN_BITS;
+use crate::ring::{COEFFICIENTS, PRIMES, Poly, RESIDUE_BITS};
 use crate::{HeError, Layout, PublicSeed};
 
 /// Bytes that begin an inference: the seed of its ciphertexts and one polynomial.
@@ -23,9 +24,9 @@ impl Ciphertext {
     /// The message in bytes: [`Layout::message_bytes`] of them.
     #[must_use]
     pub fn to_bytes(&self) -> Vec<u8> {
-        let first = packed_len(self.chosen.len(), HINT_BITS);
+        let first = packed_len(self.chosen.len(), CHOSEN_BITS);
         let mut bytes = vec![0; first + packed_len(2 * self.whole.len(), RESIDUE_BITS)];
-        pack(&self.chosen, HINT_BITS, &mut bytes[..first]);
+        pack(&self.chosen, CHOSEN_BITS, &mut bytes[..first]);
         pack(self.whole.as_flattened(), RESIDUE_BITS, &mut bytes[first..]);
         bytes
     }
@@ -37,9 +38,9 @@ impl Ciphertext {
     pub fn from_bytes(layout: &Layout, bytes: &[u8]) -> Result<Self, HeError> {
         const WHAT: &str = "message of a layer";
         let [chosen, whole] = layout.message_coefficients();
-        let first = packed_len(chosen, HINT_BITS);
+        let first = packed_len(chosen, CHOSEN_BITS);
         expect_length(WHAT, bytes, first + packed_len(2 * whole, RESIDUE_BITS))?;
-        let chosen = read(WHAT, &bytes[..first], HINT_BITS, chosen)?;
+        let chosen = read(WHAT, &bytes[..first], CHOSEN_BITS, chosen)?;
         let whole = read(WHAT, &bytes[first..], RESIDUE_BITS, 2 * whole)?;
         let whole = whole.as_chunks().0.to_vec();
         check_residues(WHAT, whole.iter().copied())?;
@@ -50,13 +51,13 @@ impl Ciphertext {
 /// The rounded polynomials of a hint, from bytes that are not trusted.
 pub(crate) fn read_hint(layout: &Layout, bytes: &[u8]) -> Result<Vec<u64>, HeError> {
     expect_length("hint", bytes, layout.hint_bytes())?;
-    read("hint", bytes, HINT_BITS, layout.output_polynomials() * COEFFICIENTS)
+    read("hint", bytes, layout.modulus.hint_bits(), layout.output_polynomials() * COEFFICIENTS)
 }
 
 /// The rounded polynomials of a hint in bytes.
-pub(crate) fn write_hint(rounded: &[u64]) -> Vec<u8> {
-    let mut bytes = vec![0; packed_len(rounded.len(), HINT_BITS)];
-    pack(rounded, HINT_BITS, &mut bytes);
+pub(crate) fn write_hint(layout: &Layout, rounded: &[u64]) -> Vec<u8> {
+    let mut bytes = vec![0; layout.hint_bytes()];
+    pack(rounded, layout.modulus.hint_bits(), &mut bytes);
     bytes
 }
 

@@ -1,6 +1,6 @@
 //! How large the noise of a layer can be.
 
-use crate::ring::{COEFFICIENTS, HINT_BITS, MODULUS_BITS, Q};
+use crate::ring::COEFFICIENTS;
 use crate::{HeError, Layout};
 
 /// The holder of the weights adds noise uniform in ±2^13 units to its share of every output.
@@ -15,14 +15,14 @@ const DEVIATIONS: u128 = 10;
 /// and the worst weights. It holds for each output but for a probability of 2^−69.
 ///
 /// # Proof
-/// With n = 4096, weights below W in size of which T meet an output's coefficient, and Δ = q/2^50, the noise before rounding is
+/// With n = 4096, weights below W in size of which T meet an output's coefficient, and Δ = q/2^b for a modulus of b bits, the noise before rounding is
 /// Σ e·w + e'·u − e_o·s − ρ·s + δ·w, divided by Δ, where ρ is the rounding of the hint and δ that of A·Δ.
 /// - The coefficients of e, e' and e_o are sums of 40 independent values ±1/2: sub-Gaussian of variance 10. Given the ternary s
 ///   and u, the first three terms are sub-Gaussian of variance 10·(T·W² + 2n).
-/// - |ρ| < q/2^53 + q/2^64 + 1, and s is independent, of mean zero and at most 1 in size: sub-Gaussian of variance n·ρ².
+/// - |ρ| < q/2^(h + 1) + q/2^63 + 1 for a hint of h bits, and s is independent, of mean zero and at most 1 in size: sub-Gaussian of variance n·ρ².
 /// - |δ| ≤ 1/2 meets at most T weights: at most T·W/2, always.
 ///
-/// Ten standard deviations of each of the two sums, and three roundings (two of shares, each off by 2^−12 more), are the bound.
+/// Ten standard deviations of each of the two sums, and three roundings (two of shares, each off by 2^(b − 63) more), are the bound.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct NoiseBound {
     weight_bits: u32,
@@ -31,9 +31,8 @@ pub struct NoiseBound {
 
 impl NoiseBound {
     pub(crate) fn of(layout: &Layout, weight_bits: u32) -> Result<Self, HeError> {
-        if !(1..=MODULUS_BITS).contains(&weight_bits) {
-            return Err(HeError::Unsupported { reason: "weights have from 1 to 50 bits" });
-        }
+        let modulus = layout.modulus;
+        modulus.check_weight_bits(weight_bits)?;
         let layer = &layout.layer;
         let weight = 1u128 << (weight_bits - 1);
         let terms = (layer.channels[0] * layer.taps()).saturating_mul(layout.channels[1]) as u128;
@@ -42,10 +41,12 @@ impl NoiseBound {
         }
         let n = COEFFICIENTS as u128;
         let errors = (ERROR_VARIANCE * (terms * weight * weight + 2 * n)).isqrt() + 1;
-        let rounding = (Q >> (HINT_BITS + 1)) + (Q >> (HINT_BITS + 12)) + 1;
-        let hint = (n * rounding * rounding).isqrt() + 1;
+        let rounding = modulus.hint_error();
+        let hint = n.isqrt() * rounding;
         let sum = DEVIATIONS * (errors + hint) + terms * weight / 2;
-        Ok(Self { weight_bits, units: (sum / (Q >> MODULUS_BITS)) as u64 + 3 })
+        // Two shares of more than 60 bits are further off than the three units have room for.
+        let roundings = 3 + ((1u128 << modulus.bits()) >> 60) as u64;
+        Ok(Self { weight_bits, units: (sum / modulus.unit()) as u64 + roundings })
     }
 
     /// The noise of the encryption alone.
@@ -83,26 +84,34 @@ mod tests {
     use rand_core::Rng;
 
     use super::*;
-    use crate::ring::MODULUS_MASK;
-    use crate::{Ciphertext, Encryption, Evaluation, Hint, Linear, PublicSeed, Weights};
+    use crate::{Ciphertext, Encryption, Evaluation, Hint, Linear, Modulus, PublicSeed, Weights};
 
     /// A million outputs of layers with weights of the extremes: the bound holds, and is not far from what happens.
     #[test]
     fn the_noise_of_a_million_outputs_is_within_its_bound() {
         // Eight channels of output in a polynomial, and one.
-        noise_of_half_a_million(1, 8);
-        noise_of_half_a_million(u64::MAX, 64);
+        noise_of_half_a_million(Modulus::CHOOSING, 1, 8);
+        noise_of_half_a_million(Modulus::CHOOSING, u64::MAX, 64);
     }
 
-    fn noise_of_half_a_million(inferences: u64, polynomials: usize) {
+    #[test]
+    fn the_noise_of_other_moduli_is_within_its_bound() {
+        for (bits, inferences, polynomials) in [(36, 1, 16), (57, 1, 8), (64, u64::MAX, 64)] {
+            noise_of_half_a_million(Modulus::of(bits).unwrap(), inferences, polynomials);
+        }
+    }
+
+    fn noise_of_half_a_million(modulus: Modulus, inferences: u64, polynomials: usize) {
         let (rows, inner, columns) = (64, 16, 256);
-        let layout = Layout::search(&Linear::left_product(rows, inner, columns).unwrap(), inferences, false).unwrap();
+        let layer = Linear::left_product(rows, inner, columns).unwrap();
+        let layout = Layout::search(&layer, modulus, inferences, false).unwrap();
+        let bits = modulus.weight_bits();
         assert_eq!(layout.output_polynomials(), polynomials);
         let mut generator = Prg::new(Seed::from_bytes([4; 32]));
-        let extremes = [1 << (MODULUS_BITS - 1), (1 << (MODULUS_BITS - 1)) - 1];
+        let extremes = [modulus.reduce((1u64 << (bits - 1)).wrapping_neg()), (1 << (bits - 1)) - 1];
         let matrix: Vec<u64> = (0..rows * inner).map(|_| extremes[(generator.next_u32() % 2) as usize]).collect();
         let seed = PublicSeed::random(&mut generator);
-        let (weights, hint) = Weights::new(&layout, &matrix, MODULUS_BITS, &seed, 0, &mut generator).unwrap();
+        let (weights, hint) = Weights::new(&layout, &matrix, bits, &seed, 0, &mut generator).unwrap();
         let hint = Hint::from_bytes(&layout, &seed, 0, &hint).unwrap();
         let (mut worst, mut count) = (0, 0);
         while count < 500_000 {
@@ -115,12 +124,12 @@ mod tests {
                 let masks = encrypted.mask[place % columns..].iter().step_by(columns);
                 let weights = &matrix[place / columns * inner..][..inner];
                 let exact = weights.iter().zip(masks).fold(0u64, |sum, (w, a)| sum.wrapping_add(w.wrapping_mul(*a)));
-                let error = (sum.wrapping_sub(exact) & MODULUS_MASK) << (u64::BITS - MODULUS_BITS);
-                worst = worst.max((error as i64 >> (u64::BITS - MODULUS_BITS)).unsigned_abs());
+                worst = worst.max(modulus.signed(sum.wrapping_sub(exact)).unsigned_abs());
             }
             count += share.len();
         }
-        let bound = layout.noise(MODULUS_BITS).unwrap().units();
-        assert!(worst <= bound && 16 * worst >= bound, "{worst} units, {bound} were proved");
+        let bound = layout.noise(bits).unwrap().units();
+        // Roundings are all that there is where weights take few of the other bits of q.
+        assert!(worst <= bound && (16 * worst >= bound || bound == 3), "{worst} units, {bound} were proved");
     }
 }

@@ -1,4 +1,4 @@
-//! R_q = Z_q[X] / (X^4096 + 1) with q = p_1·p_2 of 100 bits, by residues; and the moduli 2^50 and 2^52 within it.
+//! R_q = Z_q[X] / (X^4096 + 1) with q = p_1·p_2 of 100 bits, by residues.
 
 use mpc_ring::kernels::Ntt;
 use mpc_shares::SecretVec;
@@ -7,14 +7,9 @@ use mpc_shares::SecretVec;
 pub const COEFFICIENTS: usize = 4096;
 /// The primes whose product is the modulus of the ciphertexts, the largest of 50 bits that are 1 modulo 16,384.
 pub const PRIMES: [u64; 2] = [1_125_899_906_826_241, 1_125_899_906_629_633];
-/// Shares, masks and weights are modulo 2 to this power.
-pub const MODULUS_BITS: u32 = 50;
-/// Hints are rounded to this many bits.
-pub(crate) const HINT_BITS: u32 = 52;
 /// A residue takes this many bits.
 pub(crate) const RESIDUE_BITS: u32 = 50;
 
-pub(crate) const MODULUS_MASK: u64 = (1 << MODULUS_BITS) - 1;
 /// q.
 pub(crate) const Q: u128 = PRIMES[0] as u128 * PRIMES[1] as u128;
 const N: usize = COEFFICIENTS;
@@ -23,17 +18,6 @@ static NTT: [Ntt<N>; 2] = [Ntt::new(PRIMES[0]), Ntt::new(PRIMES[1])];
 
 /// ⌊2^112 / p⌋ of both primes.
 const RECIPROCALS: [u64; 2] = [((1 << 112) / PRIMES[0] as u128) as u64, ((1 << 112) / PRIMES[1] as u128) as u64];
-/// ⌊2^163 / q⌋, of 64 bits.
-const RECIPROCAL: u64 = {
-    let (mut quotient, mut rest, mut bit) = ((1u128 << 127) / Q, (1u128 << 127) % Q, 127);
-    while bit < 163 {
-        rest *= 2;
-        quotient = 2 * quotient + (rest >= Q) as u128;
-        rest -= if rest >= Q { Q } else { 0 };
-        bit += 1;
-    }
-    quotient as u64
-};
 /// The inverse of the first prime modulo the second, by Fermat.
 const INVERSE: u64 = {
     let prime = PRIMES[1] as u128;
@@ -82,32 +66,6 @@ pub(crate) fn add(k: usize, left: u64, right: u64) -> u64 {
 pub(crate) fn subtract(k: usize, left: u64, right: u64) -> u64 {
     let difference = left.wrapping_sub(right);
     difference.wrapping_add(PRIMES[k] & ((difference as i64 >> 63) as u64))
-}
-
-/// value·2^bits / q, rounded up to an error of 2^−12; at most 2^bits.
-pub(crate) fn scale_down(value: u128, bits: u32) -> u64 {
-    let shift = 127 - bits;
-    (((value >> 36) * u128::from(RECIPROCAL) + (1 << (shift - 1))) >> shift) as u64
-}
-
-/// value·q / 2^bits, rounded; at most q.
-pub(crate) fn scale_up(value: u64, bits: u32) -> u128 {
-    let value = u128::from(value);
-    value * (Q >> bits) + ((value * (Q & ((1 << bits) - 1)) + (1 << (bits - 1))) >> bits)
-}
-
-/// The A of 50 bits and the small ε with value ≡ A·q/2^50 + ε modulo q: every value has one such pair, with ε + 2^51 of 52
-/// bits.
-pub(crate) fn split(value: u128) -> (u64, i64) {
-    const HALF: i64 = (Q >> (MODULUS_BITS + 1)) as i64;
-    let guess = scale_down(value, MODULUS_BITS);
-    let rest = |a: u64| (value as i128 - scale_up(a, MODULUS_BITS) as i128) as i64;
-    // The guess is wrong by one where the rest is next to a half: in constant time, one more or one less.
-    let first = rest(guess);
-    let above = ((HALF - first) >> 63) as u64 & 1;
-    let below = ((first + HALF) >> 63) as u64 & 1;
-    let a = guess.wrapping_add(above).wrapping_sub(below);
-    (a & MODULUS_MASK, rest(a))
 }
 
 /// A polynomial by residues, as coefficients or as transforms. Zeroised on drop.
@@ -176,16 +134,16 @@ impl Poly {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
+    use crate::Modulus;
 
-    /// A walk over the values below q, and its edges.
-    fn values() -> impl Iterator<Item = u128> {
-        let half = Q >> (MODULUS_BITS + 1);
+    /// A walk over the values below q, and its edges: around the borders between two multiples of q over a modulus.
+    pub(crate) fn values(modulus: Modulus) -> impl Iterator<Item = u128> {
+        let half = modulus.unit() / 2;
         let edges = [0, 1, Q - 1, Q / 2, half, half + 1, half - 1, Q - half, Q - half - 1, u128::from(PRIMES[0])];
         let steps = (0u64..20_000).map(move |i| {
-            let step = scale_up(i.wrapping_mul(0x9e37_79b9_7f4a_7c15) & MODULUS_MASK, MODULUS_BITS);
-            // Around the borders between two A, where the guess errs.
+            let step = modulus.scale_up(modulus.reduce(i.wrapping_mul(0x9e37_79b9_7f4a_7c15)));
             (step + half + u128::from(i % 7) + Q - 3) % Q
         });
         edges.into_iter().chain(steps)
@@ -193,29 +151,10 @@ mod tests {
 
     #[test]
     fn residues_and_values_are_the_same() {
-        for value in values() {
+        for value in values(Modulus::CHOOSING) {
             assert_eq!(residues(value), PRIMES.map(|prime| (value % u128::from(prime)) as u64));
             assert_eq!(compose(residues(value)), value);
         }
         assert_eq!(reduce(0, (1 << 100) - 1), (((1 << 100) - 1) % u128::from(PRIMES[0])) as u64);
-    }
-
-    #[test]
-    fn every_value_is_a_multiple_and_52_bits() {
-        for value in values() {
-            let (a, epsilon) = split(value);
-            assert!(a <= MODULUS_MASK && (0..1 << 52).contains(&(epsilon + (1 << 51))), "{value}");
-            let back = (scale_up(a, MODULUS_BITS) as i128 + i128::from(epsilon)).rem_euclid(Q as i128);
-            assert_eq!(back as u128, value);
-            assert!(epsilon.unsigned_abs() <= (Q >> (MODULUS_BITS + 1)) as u64 + 1, "{value}");
-        }
-    }
-
-    #[test]
-    fn a_hint_is_rounded_by_at_most_half_a_step() {
-        for value in values() {
-            let back = scale_up(scale_down(value, HINT_BITS), HINT_BITS);
-            assert!(back.abs_diff(value) <= (Q >> (HINT_BITS + 1)) + (Q >> (HINT_BITS + 12)) + 1, "{value}");
-        }
     }
 }

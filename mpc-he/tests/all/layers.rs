@@ -1,29 +1,33 @@
 //! Sums of shares: the plain layer within the proven bound, for every kind of layer.
 
-use mpc_he::{COEFFICIENTS, HeError, Layout, Linear};
+use mpc_he::{COEFFICIENTS, HeError, Layout, Linear, Modulus};
 use mpc_ring::Convolution;
 use proptest::prelude::*;
 
-use super::common::{MASK, distance, elements, generator, infer, plain_convolution, square};
+use super::common::{distance, elements, generator, infer, mask, plain_convolution, square};
 
-/// Encrypts a layer and compares it with `plain`, a function of the mask and the weights. The weights are uniform in their bits,
-/// and the extremes of them.
-fn check(layer: &Linear, given: bool, seed: u64, plain: impl Fn(&[u64], &[u64]) -> Vec<u64>) {
-    for (case, inferences) in [1, 1_000_000].into_iter().enumerate() {
-        let layout = Layout::search(layer, inferences, given).unwrap();
-        let bits = [50, 24][case];
-        let mut weights = elements(layer.weight_len(), bits, &mut generator(seed));
-        let extremes = [(1u64 << (bits - 1)).wrapping_neg() & MASK, (1 << (bits - 1)) - 1];
+/// Encrypts a layer and compares it with `plain`, a function of the modulus, the mask and the weights. The weights are uniform in
+/// their bits, and the extremes of them.
+fn check(layer: &Linear, given: bool, seed: u64, plain: impl Fn(Modulus, &[u64], &[u64]) -> Vec<u64>) {
+    let other = Modulus::of(32 + (seed % 33) as u32).unwrap();
+    for (modulus, bits, inferences) in [
+        (Modulus::CHOOSING, 50, 1),
+        (Modulus::CHOOSING, 24, 1_000_000),
+        (other, other.weight_bits(), [1, 1_000_000][seed as usize % 2]),
+    ] {
+        let layout = Layout::search(layer, modulus, inferences, given).unwrap();
+        let mut weights = elements(layer.weight_len(), modulus, bits, &mut generator(seed));
+        let extremes = [(1u64 << (bits - 1)).wrapping_neg() & mask(modulus), (1 << (bits - 1)) - 1];
         weights.iter_mut().enumerate().filter(|(i, _)| i % 3 == 1).for_each(|(i, weight)| *weight = extremes[i % 2]);
-        let mut masks = elements(layer.input_len(), 50, &mut generator(seed + 1));
-        let extremes = [0, MASK, 1 << 49];
+        let mut masks = elements(layer.input_len(), modulus, modulus.bits(), &mut generator(seed + 1));
+        let extremes = [0, mask(modulus), 1 << (modulus.bits() - 1)];
         masks.iter_mut().enumerate().filter(|(i, _)| i % 5 == 1).for_each(|(i, mask)| *mask = extremes[i % 3]);
-        let [mask, sum] = infer(&layout, &weights, bits, given.then_some(&masks), seed + 2);
+        let [used, sum] = infer(&layout, &weights, bits, given.then_some(&masks), seed + 2);
         if given {
-            assert_eq!(mask, masks);
+            assert_eq!(used, masks);
         }
         let bound = layout.noise(bits).unwrap().with_flooding();
-        let error = distance(&sum, &plain(&mask, &weights));
+        let error = distance(modulus, &sum, &plain(modulus, &used, &weights));
         assert!(error <= bound, "{error} units, at most {bound} were proved, {layout:?}");
     }
 }
@@ -34,11 +38,16 @@ fn check_convolution(shape: &Convolution, given: bool, seed: u64) {
         [layer.input_len(), layer.weight_len(), layer.output_len()],
         [shape.input_len(), shape.weight_len(), shape.output_len()]
     );
-    check(&layer, given, seed, |mask, weights| plain_convolution(shape, mask, weights));
+    check(&layer, given, seed, |modulus, mask, weights| plain_convolution(shape, modulus, mask, weights));
 }
 
 /// The transposed convolution by its definition: each element adds its multiple of the kernel.
-fn plain_transposed(shape: &Convolution, output_padding: [usize; 2], input: &[u64], weights: &[u64]) -> Vec<u64> {
+fn plain_transposed(
+    (shape, output_padding): (&Convolution, [usize; 2]),
+    modulus: Modulus,
+    input: &[u64],
+    weights: &[u64],
+) -> Vec<u64> {
     let extent = |axis: usize| {
         let full = ([shape.height, shape.width][axis] - 1) * shape.stride[axis]
             + (shape.kernel[axis] - 1) * shape.dilation[axis];
@@ -58,18 +67,18 @@ fn plain_transposed(shape: &Convolution, output_padding: [usize; 2], input: &[u6
             if row < height && column < width {
                 let weight = weights[channel * group_out * shape.kernel[0] * shape.kernel[1] + tap];
                 let sum = &mut output[(to * height + row) * width + column];
-                *sum = sum.wrapping_add(value.wrapping_mul(weight)) & MASK;
+                *sum = sum.wrapping_add(value.wrapping_mul(weight)) & mask(modulus);
             }
         }
     }
     output
 }
 
-fn plain_product([rows, inner, columns]: [usize; 3], left: &[u64], right: &[u64]) -> Vec<u64> {
+fn plain_product([rows, inner, columns]: [usize; 3], modulus: Modulus, left: &[u64], right: &[u64]) -> Vec<u64> {
     let place = |place: usize| -> u64 {
         let terms =
             (0..inner).map(|k| left[place / columns * inner + k].wrapping_mul(right[k * columns + place % columns]));
-        terms.fold(0, u64::wrapping_add) & MASK
+        terms.fold(0, u64::wrapping_add) & mask(modulus)
     };
     (0..rows * columns).map(place).collect()
 }
@@ -105,16 +114,18 @@ proptest! {
         let padding = core::array::from_fn(|side| shape.padding[side].min(reach[side % 2] + 1));
         let shape = Convolution { padding, ..shape };
         let layer = Linear::transposed(&shape, extra).unwrap();
-        check(&layer, given, seed / 2, |mask, weights| plain_transposed(&shape, extra, mask, weights));
+        check(&layer, given, seed / 2, |modulus, mask, weights| {
+            plain_transposed((&shape, extra), modulus, mask, weights)
+        });
     }
 
     #[test]
     fn matrix_products(extents in [1usize..40, 1..60, 1..30], given: bool, seed: u64) {
         let [rows, inner, columns] = extents;
         let layer = Linear::left_product(rows, inner, columns).unwrap();
-        check(&layer, given, seed / 2, |mask, weights| plain_product(extents, weights, mask));
+        check(&layer, given, seed / 2, |modulus, mask, weights| plain_product(extents, modulus, weights, mask));
         let layer = Linear::right_product(rows, inner, columns).unwrap();
-        check(&layer, given, seed / 2, |mask, weights| plain_product(extents, mask, weights));
+        check(&layer, given, seed / 2, |modulus, mask, weights| plain_product(extents, modulus, mask, weights));
     }
 }
 
@@ -128,7 +139,7 @@ fn layers_of_networks() {
     check_convolution(&Convolution { padding: [1; 4], groups: 6, ..square([6, 6], 14, 3) }, false, 7);
     check_convolution(&Convolution { stride: [2; 2], ..square([8, 4], 56, 1) }, false, 8);
     let layer = Linear::left_product(10, 4_100, 1).unwrap();
-    check(&layer, false, 9, |mask, weights| plain_product([10, 4_100, 1], weights, mask));
+    check(&layer, false, 9, |modulus, mask, weights| plain_product([10, 4_100, 1], modulus, weights, mask));
 }
 
 #[test]
@@ -136,7 +147,7 @@ fn sizes_that_just_fit_and_just_do_not() {
     // One image is the whole polynomial, and one column more needs tiles of rows.
     for (height, width, tiles) in [(64, 64, 1), (64, 65, 2)] {
         let shape = Convolution { height, width, ..square([1, 1], 64, 3) };
-        let layout = Layout::search(&Linear::convolution(&shape).unwrap(), 1, false).unwrap();
+        let layout = Layout::search(&Linear::convolution(&shape).unwrap(), Modulus::CHOOSING, 1, false).unwrap();
         assert_eq!(layout.input_polynomials(), tiles);
         check_convolution(&shape, false, 10);
     }
@@ -144,7 +155,7 @@ fn sizes_that_just_fit_and_just_do_not() {
     let shape = Convolution { height: 3, width: 2_048, kernel: [2, 2], ..square([1, 1], 1, 1) };
     check_convolution(&shape, false, 11);
     let wide = Linear::convolution(&Convolution { width: 2_049, ..shape }).unwrap();
-    let error = Layout::search(&wide, 1, false).unwrap_err();
+    let error = Layout::search(&wide, Modulus::CHOOSING, 1, false).unwrap_err();
     assert_eq!(error, HeError::TooWide { needed: 4_098, available: COEFFICIENTS });
     assert!(error.to_string().contains("split the image"));
 }

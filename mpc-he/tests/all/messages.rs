@@ -1,7 +1,8 @@
 //! Messages of a peer: refused by name unless they are exactly as planned; and the order of layers.
 
 use mpc_he::{
-    Ciphertext, Encryption, Evaluation, HeError, Hint, Layout, Linear, OPENING_BYTES, PRIMES, PublicSeed, Weights,
+    Ciphertext, Encryption, Evaluation, HeError, Hint, Layout, Linear, Modulus, OPENING_BYTES, PRIMES, PublicSeed,
+    Weights,
 };
 use mpc_ring::Convolution;
 use mpc_ring::packing::{pack, packed_len, unpack};
@@ -11,7 +12,7 @@ use super::common::{elements, generator, square};
 fn layout(given: bool) -> Layout {
     // 21 masks of 52 bits, or 21 and 11 zeros of 100: some bits of the last byte are unused.
     let shape = Convolution { height: 3, width: 7, padding: [0, 0, 1, 1], kernel: [2, 2], ..square([1, 1], 1, 1) };
-    Layout::search(&Linear::convolution(&shape).unwrap(), 1_000, given).unwrap()
+    Layout::search(&Linear::convolution(&shape).unwrap(), Modulus::CHOOSING, 1_000, given).unwrap()
 }
 
 struct Parties {
@@ -23,7 +24,7 @@ struct Parties {
 fn parties(layout: &Layout) -> Parties {
     let mut generator = generator(1);
     let seed = PublicSeed::random(&mut generator);
-    let weights = elements(layout.layer().weight_len(), 20, &mut generator);
+    let weights = elements(layout.layer().weight_len(), layout.modulus(), 20, &mut generator);
     let (weights, hint) = Weights::new(layout, &weights, 20, &seed, 0, &mut generator).unwrap();
     Parties { seed, weights, hint }
 }

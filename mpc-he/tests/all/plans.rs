@@ -2,7 +2,9 @@
 
 use std::collections::HashMap;
 
-use mpc_he::{COEFFICIENTS, Encryption, HeError, Hint, Layout, Linear, OPENING_BYTES, PRIMES, PublicSeed, Weights};
+use mpc_he::{
+    COEFFICIENTS, Encryption, HeError, Hint, Layout, Linear, Modulus, OPENING_BYTES, PRIMES, PublicSeed, Weights,
+};
 use mpc_ring::Convolution;
 
 use super::common::{elements, generator, square};
@@ -57,7 +59,8 @@ fn resnet50() -> Vec<Convolution> {
 fn bytes(layers: &[Convolution], inferences: u64, cost: impl Fn(&Layout) -> [usize; 2]) -> [usize; 2] {
     let mut costs = HashMap::new();
     layers.iter().fold([0, OPENING_BYTES], |[hints, messages], shape| {
-        let layout = Layout::search(&Linear::convolution(shape).unwrap(), inferences, false).unwrap();
+        let layout =
+            Layout::search(&Linear::convolution(shape).unwrap(), Modulus::CHOOSING, inferences, false).unwrap();
         let [hint, message] = *costs.entry(layout).or_insert_with(|| cost(&layout));
         [hints + hint, messages + message]
     })
@@ -71,9 +74,9 @@ fn planned(layout: &Layout) -> [usize; 2] {
 fn encoded(layout: &Layout, given: bool) -> [usize; 2] {
     let mut generator = generator(1);
     let seed = PublicSeed::random(&mut generator);
-    let weights = elements(layout.layer().weight_len(), 24, &mut generator);
+    let weights = elements(layout.layer().weight_len(), layout.modulus(), 24, &mut generator);
     let (_, hint) = Weights::new(layout, &weights, 24, &seed, 0, &mut generator).unwrap();
-    let masks = given.then(|| elements(layout.layer().input_len(), 50, &mut generator));
+    let masks = given.then(|| elements(layout.layer().input_len(), layout.modulus(), 50, &mut generator));
     let (mut encryption, opening) = Encryption::begin(&seed, &mut generator);
     assert_eq!(opening.len(), OPENING_BYTES);
     let checked = Hint::from_bytes(layout, &seed, 0, &hint).unwrap();
@@ -96,7 +99,9 @@ fn networks_have_the_bytes_of_the_readme() {
 
 #[test]
 fn ties_are_won_by_the_fewest_polynomials() {
-    let layout = Layout::search(&Linear::convolution(&layer([16, 16], 32, 3, 1)).unwrap(), 1_000, false).unwrap();
+    let layout =
+        Layout::search(&Linear::convolution(&layer([16, 16], 32, 3, 1)).unwrap(), Modulus::CHOOSING, 1_000, false)
+            .unwrap();
     assert_eq!([layout.input_polynomials(), layout.output_polynomials()], [6, 16]);
     assert_eq!(layout.hint_bytes(), 16 * 26_624);
     // 1,024 masks of 52 bits and 132 zeros of 100 bits for each channel.
@@ -108,8 +113,8 @@ fn ties_are_won_by_the_fewest_polynomials() {
 fn a_mask_that_is_known_costs_100_bits() {
     let layer = Linear::left_product(10, 64, 1).unwrap();
     for inferences in [1_000_000, u64::MAX] {
-        let [chosen, known] =
-            [false, true].map(|given| encoded(&Layout::search(&layer, inferences, given).unwrap(), given));
+        let [chosen, known] = [false, true]
+            .map(|given| encoded(&Layout::search(&layer, Modulus::CHOOSING, inferences, given).unwrap(), given));
         assert_eq!([chosen, known], [[10 * 26_624, 64 * 52 / 8], [10 * 26_624, 64 * 100 / 8]]);
     }
 }
@@ -118,14 +123,14 @@ fn a_mask_that_is_known_costs_100_bits() {
 fn more_inferences_never_make_longer_messages() {
     let layer = Linear::convolution(&layer([16, 16], 32, 3, 1)).unwrap();
     let messages = [1, 8, 1_000, 1 << 48, u64::MAX]
-        .map(|inferences| Layout::search(&layer, inferences, false).unwrap().message_bytes());
+        .map(|inferences| Layout::search(&layer, Modulus::CHOOSING, inferences, false).unwrap().message_bytes());
     assert!(messages.is_sorted_by(|few, many| few >= many), "{messages:?}");
 }
 
 #[test]
 fn the_noise_of_networks_vanishes_in_a_truncation() {
     for shape in resnet50().iter().chain(&resnet32()) {
-        let layout = Layout::search(&Linear::convolution(shape).unwrap(), 1, false).unwrap();
+        let layout = Layout::search(&Linear::convolution(shape).unwrap(), Modulus::CHOOSING, 1, false).unwrap();
         // Fixed point with 16 bits after the point, of weights below 128.
         let bound = layout.noise(24).unwrap();
         assert!(bound.units() <= 84, "{bound:?}");
@@ -136,7 +141,7 @@ fn the_noise_of_networks_vanishes_in_a_truncation() {
 
 #[test]
 fn a_layer_that_is_too_noisy_is_refused_by_name() {
-    let layout = Layout::search(&Linear::left_product(16, 4_608, 1).unwrap(), 1, false).unwrap();
+    let layout = Layout::search(&Linear::left_product(16, 4_608, 1).unwrap(), Modulus::CHOOSING, 1, false).unwrap();
     let bound = layout.noise(50).unwrap();
     let error = bound.check(8).unwrap_err();
     let HeError::Noise { weight_bits: 50, units, tolerated: 64, needed_shift } = error else { panic!("{error}") };
