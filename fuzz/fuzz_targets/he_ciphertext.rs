@@ -7,7 +7,7 @@ use mpc_shares::{Prg, Seed};
 
 fuzz_target!(|input: (bool, u8, u8, u16, &[u8])| {
     let (given, bits, columns, cut, bytes) = input;
-    let modulus = Modulus::of(32 + u32::from(bits) % 33).expect("from 32 to 64 bits");
+    let modulus = Modulus::holding(u32::from(bits) % 65).expect("up to 64 bits");
     let Ok(layer) = Linear::left_product(2, columns.into(), 3) else { return };
     let layout = Layout::search(&layer, modulus, 1_000, given).expect("a vector fits");
     let mut message = bytes.to_vec();

@@ -9,7 +9,7 @@ use mpc_shares::{Prg, Seed};
 /// Prints the bytes that travel, and the largest error.
 pub fn main() -> Result<(), Box<dyn Error>> {
     // Both know the layer, and choose the layout for a hundred inferences.
-    let layout = Layout::search(&Linear::left_product(4, 64, 1)?, Modulus::CHOOSING, 100, false)?;
+    let layout = Layout::search(&Linear::left_product(4, 64, 1)?, Modulus::SMALLEST, 100, false)?;
     let weight_bits = 20;
     layout.noise(weight_bits)?.check(16)?;
 

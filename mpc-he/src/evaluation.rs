@@ -142,11 +142,11 @@ impl Evaluation {
         Ok(share)
     }
 
-    /// As [`layer`](Self::layer), without the flooding: of a product whose noise nobody may see, or does not show.
-    ///
-    /// # Errors
-    /// As for [`layer`](Self::layer).
-    pub fn layer_without_flooding(&self, weights: &Weights, message: &Ciphertext) -> Result<SecretVec<u64>, HeError> {
+    pub(crate) fn layer_without_flooding(
+        &self,
+        weights: &Weights,
+        message: &Ciphertext,
+    ) -> Result<SecretVec<u64>, HeError> {
         let layout = &weights.layout;
         let [chosen, whole] = layout.message_coefficients();
         let actual = message.chosen.len() + message.whole.len();

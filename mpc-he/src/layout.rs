@@ -51,7 +51,7 @@ pub(crate) struct Piece {
 impl Layout {
     /// The layout with the fewest bytes for one hint and `inferences` messages, with shares of this modulus. With `is_given`, the
     /// mask of the layer's input is known before (it masks another layer's input too), which costs 100 instead of 52 bits an
-    /// element. So does every mask of another modulus than [`Modulus::CHOOSING`].
+    /// element. So does every mask of another modulus than [`Modulus::SMALLEST`].
     ///
     /// # Errors
     /// [`HeError::TooWide`] if one row of output reads more than a polynomial holds.
@@ -102,7 +102,7 @@ impl Layout {
 
     /// Whether the ciphertext chooses the mask.
     pub(crate) fn is_chosen(&self) -> bool {
-        !self.is_given && self.modulus == Modulus::CHOOSING
+        !self.is_given && self.modulus == Modulus::SMALLEST
     }
 
     /// Polynomials that encrypt the input.

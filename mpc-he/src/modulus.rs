@@ -1,7 +1,7 @@
-//! The moduli 2^32 to 2^64 of shares, masks and products within q.
+//! The moduli 2^50 to 2^64 of shares, masks and products within q.
 
 use crate::HeError;
-use crate::ring::{Q, RESIDUE_BITS};
+use crate::ring::Q;
 
 /// ⌊2^163 / q⌋, of 64 bits.
 const RECIPROCAL: u64 = {
@@ -19,14 +19,14 @@ const Q_BITS: u32 = 100;
 /// ε of a mask that the ciphertext chose takes this many bits.
 pub(crate) const CHOSEN_BITS: u32 = 52;
 
-/// The power of two that a layer's shares, masks and products are modulo: of 32 to 64 bits. The weights have the other bits of q,
-/// up to 50: 50 with a product of 50 bits, 36 with one of 64, so that the noise in units of the last place is no larger.
+/// The power of two that a layer's shares, masks and products are modulo: of 50 to 64 bits. The weights have the other bits of q:
+/// 50 with a product of 50 bits, 36 with one of 64, so that the noise in units of the last place is the same.
 ///
 /// ```
 /// use mpc_he::Modulus;
 /// let modulus = Modulus::holding(57).expect("up to 64 bits");
 /// assert_eq!((modulus.bits(), modulus.weight_bits()), (57, 43));
-/// assert_eq!(Modulus::holding(30), Some(Modulus::CHOOSING));
+/// assert_eq!(Modulus::holding(30), Some(Modulus::SMALLEST));
 /// assert_eq!(Modulus::holding(65), None);
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -37,18 +37,12 @@ pub struct Modulus {
 impl Modulus {
     /// 2^50, with which a ciphertext chooses its mask: 52 bits an element travel instead of 100. With a larger modulus fewer values
     /// of q stand for each mask, and the masks of a model's inputs together would be further than 2^−40 from uniform.
-    pub const CHOOSING: Self = Self { bits: 50 };
+    pub const SMALLEST: Self = Self { bits: 50 };
 
-    /// The modulus with the shortest messages that holds numbers of `bits` bits.
+    /// The smallest modulus that holds numbers of `bits` bits.
     #[must_use]
     pub fn holding(bits: u32) -> Option<Self> {
-        Self::of(bits.max(Self::CHOOSING.bits))
-    }
-
-    /// The modulus of exactly so many bits, if there is one.
-    #[must_use]
-    pub fn of(bits: u32) -> Option<Self> {
-        (32..=u64::BITS).contains(&bits).then_some(Self { bits })
+        (bits <= u64::BITS).then(|| Self { bits: bits.max(Self::SMALLEST.bits) })
     }
 
     /// Its bits.
@@ -60,7 +54,7 @@ impl Modulus {
     /// The bits that a weight has at most, with the sign.
     #[must_use]
     pub fn weight_bits(self) -> u32 {
-        (Q_BITS - self.bits).min(RESIDUE_BITS)
+        Q_BITS - self.bits
     }
 
     /// Hints are rounded to this many bits.
@@ -116,8 +110,7 @@ impl Modulus {
     /// [`HeError::Unsupported`] if weights have no or more bits.
     pub(crate) fn check_weight_bits(self, bits: u32) -> Result<(), HeError> {
         let fits = (1..=self.weight_bits()).contains(&bits);
-        fits.then_some(())
-            .ok_or(HeError::Unsupported { reason: "weights have at most 50 bits, and with the product at most 100" })
+        fits.then_some(()).ok_or(HeError::Unsupported { reason: "weights and products have at most 100 bits together" })
     }
 }
 
@@ -135,7 +128,7 @@ fn scale_up(value: u64, bits: u32) -> u128 {
 /// The A of 50 bits and the small ε with value ≡ A·q/2^50 + ε modulo q: every value has one such pair, with ε + 2^51 of 52
 /// bits.
 pub(crate) fn split(value: u128) -> (u64, i64) {
-    const BITS: u32 = Modulus::CHOOSING.bits;
+    const BITS: u32 = Modulus::SMALLEST.bits;
     const HALF: i64 = (Q >> (BITS + 1)) as i64;
     let guess = scale_down(value, BITS) as u64;
     let rest = |a: u64| (value as i128 - scale_up(a, BITS) as i128) as i64;
@@ -144,7 +137,7 @@ pub(crate) fn split(value: u128) -> (u64, i64) {
     let above = ((HALF - first) >> 63) as u64 & 1;
     let below = ((first + HALF) >> 63) as u64 & 1;
     let a = guess.wrapping_add(above).wrapping_sub(below);
-    (Modulus::CHOOSING.reduce(a), rest(a))
+    (Modulus::SMALLEST.reduce(a), rest(a))
 }
 
 #[cfg(test)]
@@ -153,15 +146,15 @@ mod tests {
     use crate::ring::tests::values;
 
     fn moduli() -> impl Iterator<Item = Modulus> {
-        (32..=64).map(|bits| Modulus::of(bits).unwrap())
+        (50..=64).map(|bits| Modulus::holding(bits).unwrap())
     }
 
     #[test]
     fn every_value_is_a_multiple_and_52_bits() {
-        for value in values(Modulus::CHOOSING) {
+        for value in values(Modulus::SMALLEST) {
             let (a, epsilon) = split(value);
             assert!(a < 1 << 50 && (0..1 << 52).contains(&(epsilon + (1 << 51))), "{value}");
-            let back = (Modulus::CHOOSING.scale_up(a) as i128 + i128::from(epsilon)).rem_euclid(Q as i128);
+            let back = (Modulus::SMALLEST.scale_up(a) as i128 + i128::from(epsilon)).rem_euclid(Q as i128);
             assert_eq!(back as u128, value);
             assert!(epsilon.unsigned_abs() <= (Q >> 51) as u64 + 1, "{value}");
         }
@@ -194,7 +187,7 @@ mod tests {
     #[test]
     fn numbers_keep_their_sign_and_bits() {
         for modulus in moduli() {
-            for value in [0, 1, -1, 7, -8, (1 << 31) - 1, -(1 << 31)] {
+            for value in [0, 1, -1, 7, -8, (1 << 35) - 1, -(1 << 35)] {
                 let reduced = modulus.reduce(value as u64);
                 assert_eq!(modulus.signed(reduced), value);
                 let bits = if value < 0 { 65 - (!value).leading_zeros() } else { 65 - value.leading_zeros() };

@@ -90,15 +90,14 @@ mod tests {
     #[test]
     fn the_noise_of_a_million_outputs_is_within_its_bound() {
         // Eight channels of output in a polynomial, and one.
-        noise_of_half_a_million(Modulus::CHOOSING, 1, 8);
-        noise_of_half_a_million(Modulus::CHOOSING, u64::MAX, 64);
+        noise_of_half_a_million(Modulus::SMALLEST, 1, 8);
+        noise_of_half_a_million(Modulus::SMALLEST, u64::MAX, 64);
     }
 
     #[test]
-    fn the_noise_of_other_moduli_is_within_its_bound() {
-        for (bits, inferences, polynomials) in [(36, 1, 16), (57, 1, 8), (64, u64::MAX, 64)] {
-            noise_of_half_a_million(Modulus::of(bits).unwrap(), inferences, polynomials);
-        }
+    fn the_noise_of_larger_moduli_is_within_its_bound() {
+        noise_of_half_a_million(Modulus::holding(57).unwrap(), 1, 8);
+        noise_of_half_a_million(Modulus::holding(64).unwrap(), u64::MAX, 64);
     }
 
     fn noise_of_half_a_million(modulus: Modulus, inferences: u64, polynomials: usize) {
@@ -129,7 +128,6 @@ mod tests {
             count += share.len();
         }
         let bound = layout.noise(bits).unwrap().units();
-        // Roundings are all that there is where weights take few of the other bits of q.
-        assert!(worst <= bound && (16 * worst >= bound || bound == 3), "{worst} units, {bound} were proved");
+        assert!(worst <= bound && 16 * worst >= bound, "{worst} units, {bound} were proved");
     }
 }

@@ -32,6 +32,7 @@ use crate::relu::{ReluMask, relu};
 use crate::{Party, ProtocolError};
 
 pub use group::{GroupMask, GroupShape};
+pub(crate) use tournament::ROUND;
 pub use tournament::{Grouping, Level, LevelMask, Tournament};
 
 /// Shares of max(x, y), elementwise and exact, for |x − y| < 2^{k−2}.

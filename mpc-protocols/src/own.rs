@@ -1,15 +1,16 @@
 //! Two parties as the makers of their own correlations: no dealer, and nobody else to trust.
 //!
 //! Their correlations satisfy the same relations as a dealer's, field by field, so that protocols do not see the difference;
-//! only products with fixed weights are off by the noise of their encryption ([`OwnPlan::noise`]). [`OwnPlan`] says how each is
-//! made and what it costs, and refuses by name what two parties cannot make: products of secrets that would take more than
-//! 128 GiB, and layers that no encryption has room for.
+//! only products of matrices are off by the noise of their encryption ([`OwnPlan::noise`]). [`OwnPlan`] says how each is
+//! made and what it costs, and refuses by name what two parties cannot make: products that would take more than 128 GiB of
+//! transfers, and layers that no encryption has room for. Where there are two ways, it takes the cheaper one.
 //!
 //! | correlation | how it is made |
 //! |---|---|
 //! | comparisons, ReLUs | [`mpc_ot::comparison`], in groups of 2^18 elements of however many layers |
-//! | products with fixed weights | [`mpc_he`] modulo 2^50; with more bits by transfers |
-//! | products of secrets, squares | a transfer for each bit of an operand |
+//! | products with fixed weights | [`mpc_he`]; exactly by transfers where weights of more than 50 bits are shared, and where that is cheaper |
+//! | products of secret matrices | [`mpc_he`] modulo 2^50; small ones, and with more bits, exactly by transfers |
+//! | other products of secrets, squares | a transfer for each bit of an operand |
 //! | masks with their bits, bits in the ring | a transfer for each bit |
 //! | lookups | a one-hot vector of the table's index, and a transfer in each direction for each of its entries |
 //! | triples of bits | two transfers, and no message |
@@ -17,6 +18,7 @@
 mod bits;
 mod comparison;
 mod cost;
+mod encrypted;
 mod layers;
 mod lookup;
 mod maker;
@@ -39,6 +41,7 @@ use mpc_transport::{AnyTransport, Metered, Phase};
 use crate::correlation::{Provided, Provider, Share};
 use crate::{Place, ProtocolError, Request};
 use comparison::{Masks, Part};
+use encrypted::{Begun, Seeds};
 use layers::{Inference, LoadedLayers};
 use maker::{Maker, put_all};
 use piecewise::Pieces;
@@ -65,6 +68,8 @@ pub struct Own {
     layers: LoadedLayers,
     /// The weights of exact layers, by the index of their mask: as 128 bits.
     weights: Vec<SecretVec<u128>>,
+    /// For products of secrets that are encrypted.
+    seeds: Option<Seeds>,
 }
 
 impl Own {
@@ -83,14 +88,14 @@ impl Own {
             });
         }
         let maker = Maker { pair, place, generator: Prg::new(seed) };
-        Ok(Self { maker, layers: LoadedLayers::default(), weights: Vec::new() })
+        Ok(Self { maker, layers: LoadedLayers::default(), weights: Vec::new(), seeds: None })
     }
 
     /// Loads a model's weights for all inferences of a plan: at a party that has weights (those that it knows, or its shares of
     /// them) by the index of their mask.
     ///
     /// # Rounds and communication
-    /// [`OwnPlan::loading`]: a hint for each layer, from a party that has weights to the other.
+    /// [`OwnPlan::loading`]: a hint for each layer, from a party that has weights to the other, and seeds of 32 bytes.
     ///
     /// # Errors
     /// [`ProtocolError::UnknownMask`], [`ProtocolError::OperandLength`] for weights that are not the plan's;
@@ -101,6 +106,7 @@ impl Own {
         let [encrypts, evaluates] = plan.sides(*place);
         let known = evaluates.then_some(weights);
         self.layers = LoadedLayers::load(pair, generator, &plan.layers(), known, encrypts).await?;
+        self.seeds = if plan.encrypts_products() { Some(Seeds::exchange(pair, generator).await?) } else { None };
         let is_exact = |mask: usize| {
             let uses = |making: &Making| matches!(making.how, How::ExactLayer { mask: used, .. } if used == mask);
             plan.makings.iter().any(uses)
@@ -117,7 +123,8 @@ impl Own {
     /// ([`ProtocolError::UnknownMask`]).
     pub fn begin<'a>(&'a mut self, plan: &'a OwnPlan) -> OwnInference<'a> {
         let (made, input) = (BTreeMap::new(), SecretVec::zeros(0));
-        OwnInference { own: self, plan, next: 0, made, inference: Inference::new(), input }
+        let (inference, begun) = (Inference::new(), Begun::default());
+        OwnInference { own: self, plan, next: 0, made, inference, begun, input }
     }
 
     /// The public state of the transfers, to plan from.
@@ -153,7 +160,8 @@ pub struct OwnInference<'a> {
     /// Groups of which something is still to be used.
     made: BTreeMap<usize, Masks>,
     inference: Inference,
-    /// This party's part of the last exact layer's mask.
+    begun: Begun,
+    /// This party's part of the last layer's mask.
     input: SecretVec<u128>,
 }
 
@@ -179,7 +187,7 @@ impl Provider for OwnInference<'_> {
 
 impl OwnInference<'_> {
     async fn make<E: Ring>(&mut self, how: &How, shares: &mut [&mut dyn Share]) -> Result<(), ProtocolError> {
-        let Own { maker, layers, .. } = &mut *self.own;
+        let Own { maker, layers, seeds, .. } = &mut *self.own;
         match how {
             How::Pieces { pieces, parts } => self.pieces::<E>(*pieces, parts, shares).await,
             How::Compared { len, parts } => {
@@ -196,9 +204,8 @@ impl OwnInference<'_> {
             How::Bits(bits) => bits.make::<E>(maker, shares).await,
             How::Lookup(lookup) => lookup.make::<E>(maker, shares).await,
             How::Layer(layer) => {
-                let Maker { pair, place, generator } = maker;
-                layers.check(layer, self.plan.sides(*place))?;
-                self.inference.layer(layer, layers, pair, generator, shares).await
+                layers.check(layer, self.plan.sides(maker.place))?;
+                self.inference.layer(layer, layers, maker, &mut self.input, shares).await
             }
             &How::ExactLayer { product, mask, is_given } => {
                 self.exact_layer::<E>(product, mask, is_given, shares).await
@@ -208,6 +215,11 @@ impl OwnInference<'_> {
                 let (a, b) = (maker.random::<E>(map.left_len(), width), maker.random::<E>(map.right_len(), width));
                 let mut c = product.make(&mut maker.pair, Some(&a), Some(&b)).await?;
                 map.accumulate_modulo(width, &a, &b, &mut c);
+                put_all(shares, &[&a, &b, &c]);
+                Ok(())
+            }
+            How::EncryptedTriple(product) => {
+                let [a, b, c] = product.make(seeds.as_ref(), &mut self.begun, maker).await?;
                 put_all(shares, &[&a, &b, &c]);
                 Ok(())
             }

@@ -9,11 +9,11 @@ use super::common::{distance, elements, generator, infer, mask, plain_convolutio
 /// Encrypts a layer and compares it with `plain`, a function of the modulus, the mask and the weights. The weights are uniform in
 /// their bits, and the extremes of them.
 fn check(layer: &Linear, given: bool, seed: u64, plain: impl Fn(Modulus, &[u64], &[u64]) -> Vec<u64>) {
-    let other = Modulus::of(32 + (seed % 33) as u32).unwrap();
+    let larger = Modulus::holding(51 + (seed % 14) as u32).unwrap();
     for (modulus, bits, inferences) in [
-        (Modulus::CHOOSING, 50, 1),
-        (Modulus::CHOOSING, 24, 1_000_000),
-        (other, other.weight_bits(), [1, 1_000_000][seed as usize % 2]),
+        (Modulus::SMALLEST, 50, 1),
+        (Modulus::SMALLEST, 24, 1_000_000),
+        (larger, larger.weight_bits(), [1, 1_000_000][seed as usize % 2]),
     ] {
         let layout = Layout::search(layer, modulus, inferences, given).unwrap();
         let mut weights = elements(layer.weight_len(), modulus, bits, &mut generator(seed));
@@ -147,7 +147,7 @@ fn sizes_that_just_fit_and_just_do_not() {
     // One image is the whole polynomial, and one column more needs tiles of rows.
     for (height, width, tiles) in [(64, 64, 1), (64, 65, 2)] {
         let shape = Convolution { height, width, ..square([1, 1], 64, 3) };
-        let layout = Layout::search(&Linear::convolution(&shape).unwrap(), Modulus::CHOOSING, 1, false).unwrap();
+        let layout = Layout::search(&Linear::convolution(&shape).unwrap(), Modulus::SMALLEST, 1, false).unwrap();
         assert_eq!(layout.input_polynomials(), tiles);
         check_convolution(&shape, false, 10);
     }
@@ -155,7 +155,7 @@ fn sizes_that_just_fit_and_just_do_not() {
     let shape = Convolution { height: 3, width: 2_048, kernel: [2, 2], ..square([1, 1], 1, 1) };
     check_convolution(&shape, false, 11);
     let wide = Linear::convolution(&Convolution { width: 2_049, ..shape }).unwrap();
-    let error = Layout::search(&wide, Modulus::CHOOSING, 1, false).unwrap_err();
+    let error = Layout::search(&wide, Modulus::SMALLEST, 1, false).unwrap_err();
     assert_eq!(error, HeError::TooWide { needed: 4_098, available: COEFFICIENTS });
     assert!(error.to_string().contains("split the image"));
 }

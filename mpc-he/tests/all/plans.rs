@@ -60,7 +60,7 @@ fn bytes(layers: &[Convolution], inferences: u64, cost: impl Fn(&Layout) -> [usi
     let mut costs = HashMap::new();
     layers.iter().fold([0, OPENING_BYTES], |[hints, messages], shape| {
         let layout =
-            Layout::search(&Linear::convolution(shape).unwrap(), Modulus::CHOOSING, inferences, false).unwrap();
+            Layout::search(&Linear::convolution(shape).unwrap(), Modulus::SMALLEST, inferences, false).unwrap();
         let [hint, message] = *costs.entry(layout).or_insert_with(|| cost(&layout));
         [hints + hint, messages + message]
     })
@@ -100,7 +100,7 @@ fn networks_have_the_bytes_of_the_readme() {
 #[test]
 fn ties_are_won_by_the_fewest_polynomials() {
     let layout =
-        Layout::search(&Linear::convolution(&layer([16, 16], 32, 3, 1)).unwrap(), Modulus::CHOOSING, 1_000, false)
+        Layout::search(&Linear::convolution(&layer([16, 16], 32, 3, 1)).unwrap(), Modulus::SMALLEST, 1_000, false)
             .unwrap();
     assert_eq!([layout.input_polynomials(), layout.output_polynomials()], [6, 16]);
     assert_eq!(layout.hint_bytes(), 16 * 26_624);
@@ -114,7 +114,7 @@ fn a_mask_that_is_known_costs_100_bits() {
     let layer = Linear::left_product(10, 64, 1).unwrap();
     for inferences in [1_000_000, u64::MAX] {
         let [chosen, known] = [false, true]
-            .map(|given| encoded(&Layout::search(&layer, Modulus::CHOOSING, inferences, given).unwrap(), given));
+            .map(|given| encoded(&Layout::search(&layer, Modulus::SMALLEST, inferences, given).unwrap(), given));
         assert_eq!([chosen, known], [[10 * 26_624, 64 * 52 / 8], [10 * 26_624, 64 * 100 / 8]]);
     }
 }
@@ -123,14 +123,14 @@ fn a_mask_that_is_known_costs_100_bits() {
 fn more_inferences_never_make_longer_messages() {
     let layer = Linear::convolution(&layer([16, 16], 32, 3, 1)).unwrap();
     let messages = [1, 8, 1_000, 1 << 48, u64::MAX]
-        .map(|inferences| Layout::search(&layer, Modulus::CHOOSING, inferences, false).unwrap().message_bytes());
+        .map(|inferences| Layout::search(&layer, Modulus::SMALLEST, inferences, false).unwrap().message_bytes());
     assert!(messages.is_sorted_by(|few, many| few >= many), "{messages:?}");
 }
 
 #[test]
 fn the_noise_of_networks_vanishes_in_a_truncation() {
     for shape in resnet50().iter().chain(&resnet32()) {
-        let layout = Layout::search(&Linear::convolution(shape).unwrap(), Modulus::CHOOSING, 1, false).unwrap();
+        let layout = Layout::search(&Linear::convolution(shape).unwrap(), Modulus::SMALLEST, 1, false).unwrap();
         // Fixed point with 16 bits after the point, of weights below 128.
         let bound = layout.noise(24).unwrap();
         assert!(bound.units() <= 84, "{bound:?}");
@@ -141,7 +141,7 @@ fn the_noise_of_networks_vanishes_in_a_truncation() {
 
 #[test]
 fn a_layer_that_is_too_noisy_is_refused_by_name() {
-    let layout = Layout::search(&Linear::left_product(16, 4_608, 1).unwrap(), Modulus::CHOOSING, 1, false).unwrap();
+    let layout = Layout::search(&Linear::left_product(16, 4_608, 1).unwrap(), Modulus::SMALLEST, 1, false).unwrap();
     let bound = layout.noise(50).unwrap();
     let error = bound.check(8).unwrap_err();
     let HeError::Noise { weight_bits: 50, units, tolerated: 64, needed_shift } = error else { panic!("{error}") };

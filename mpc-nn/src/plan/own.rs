@@ -20,22 +20,25 @@ use super::{Plan, Step};
 pub(super) fn plan<R: Ring>(steps: &mut [Step], settings: &Settings) -> Result<Option<Arc<OwnPlan>>, PlanError> {
     let Correlations::Own { transfers, inferences } = settings.correlations else { return Ok(None) };
     let (holder, inferences) = (settings.weight_holder(), u64::from(inferences));
+    let mut tolerances = Vec::new();
     for step in steps.iter() {
         let refused = |reason| PlanError::NeedsDealer { step: step.name.clone(), reason };
-        let own = OwnPlan::new::<R>(&step.requests, holder, inferences);
-        let noise = own.map_err(|error| refused(error.to_string()))?.noise().max().unwrap_or(0);
-        if let Format::Number(Number { scale, .. }) = step.format
-            && noise > tolerated(scale.saturating_sub(settings.fractional_bits))
-        {
+        let tolerance = match step.format {
+            Format::Number(Number { scale, .. }) => tolerated(scale.saturating_sub(settings.fractional_bits)),
+            _ => u64::MAX,
+        };
+        let own = OwnPlan::new::<R>(&step.requests, holder, inferences, |_| tolerance);
+        if own.map_err(|error| refused(error.to_string()))?.noise().any(|noise| noise > tolerance) {
             let reason =
                 "the noise of its encryption would show in the result; take more fractional bits in a larger ring";
             return Err(refused(reason.to_string()));
         }
+        tolerances.extend(iter::repeat_n(tolerance, step.requests.len()));
     }
     let requests: Vec<_> = steps.iter().flat_map(|step| step.requests.iter().cloned()).collect();
     let of_all =
         |error: mpc_protocols::ProtocolError| PlanError::NeedsDealer { step: "all".into(), reason: error.to_string() };
-    let own = OwnPlan::new::<R>(&requests, holder, inferences).map_err(of_all)?;
+    let own = OwnPlan::new::<R>(&requests, holder, inferences, |at| tolerances[at]).map_err(of_all)?;
     let last = Place { party: settings.parties - 1, parties: settings.parties };
     let traffic = own.traffic_by_request(last, &mut Schedule::new(transfers.method()));
     let mut traffic = traffic.into_iter();

@@ -16,7 +16,7 @@ use crate::{Correlation, CorrelationSource, ProtocolError, Request};
 ///
 /// A group of four saves a level of 3 rounds, and takes some 240 bytes more, nearly all of which are dealt. Over a link of 40 ms and 100
 /// Mbit/s a round takes as long as 500,000 bytes.
-const ROUND: u64 = 500_000;
+pub(crate) const ROUND: u64 = 500_000;
 
 /// The most values that are compared with each other at once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]

@@ -4,26 +4,27 @@
 //! C = A ∗ W. Where one party has the weights, A is the other's alone; where both have shares of them, A is the sum of both
 //! parties', each encrypts its own, and A_i ∗ W_i is local.
 //!
-//! The product is modulo 2^50, and differs from the true one by the noise that [`mpc_he`] bounds.
+//! The product is modulo 2^50, or up to 2^64 where one party has the weights, and differs from the true one by the noise that
+//! [`mpc_he`] bounds.
 
 use alloc::boxed::Box;
 use alloc::vec;
 use alloc::vec::Vec;
 
 use mpc_he::{
-    Ciphertext, Encryption, Evaluation, HeError, Hint, Layout, Linear, MODULUS_BITS, OPENING_BYTES, PublicSeed, Weights,
+    Ciphertext, Encryption, Evaluation, HeError, Hint, Layout, Linear, Modulus, OPENING_BYTES, PublicSeed, Weights,
 };
 use mpc_ot::Pair;
 use mpc_ring::{Convolution, Ring};
 use mpc_shares::{Prg, SecretVec};
 
-use super::cost::Account;
-use super::maker::put_at;
+use super::cost::{Account, Price};
+use super::maker::{Maker, put_at};
 use crate::correlation::Share;
 use crate::{Bilinear, ProtocolError, Request};
 
 /// Two residues of each coefficient.
-const POLYNOMIAL_BYTES: u64 = 2 * 8 * mpc_he::COEFFICIENTS as u64;
+pub(super) const POLYNOMIAL_BYTES: u64 = 2 * 8 * mpc_he::COEFFICIENTS as u64;
 
 /// A layer that is encrypted: the map with weights of any size, once for each image.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -41,30 +42,41 @@ pub(super) struct Layer {
 }
 
 impl Layer {
-    /// The layer of a request whose products are read modulo 2^`width`. `begun` has the number of layers and of images before it.
+    /// A layer whose products are modulo `modulus`. `begun` has the number of layers and of images before it.
     ///
     /// # Errors
-    /// [`ProtocolError::Encryption`] for a layer that cannot be encrypted.
+    /// [`HeError`] for a layer that cannot be encrypted.
     pub(super) fn new(
         (mask, map): (usize, Bilinear),
+        modulus: Modulus,
         is_given: bool,
         inferences: u64,
-        begun: &mut (u32, usize),
+        begun: (u32, usize),
     ) -> Result<Self, HeError> {
         let (linear, images) = linear(&map)?;
-        let layout = Layout::search(&linear, inferences, is_given)?;
+        let layout = Layout::search(&linear, modulus, inferences, is_given)?;
         // That there is a bound.
-        layout.noise(MODULUS_BITS)?;
-        let number = begun.0;
-        let new_images = images.saturating_sub(begun.1);
-        *begun = (number + 1, begun.1.max(images));
+        layout.noise(modulus.weight_bits())?;
+        let (number, new_images) = (begun.0, images.saturating_sub(begun.1));
         Ok(Self { number, mask, map, layout, images, new_images, is_given })
+    }
+
+    /// The number of layers and of images up to this one.
+    pub(super) fn ends(&self, begun: (u32, usize)) -> (u32, usize) {
+        (self.number + 1, begun.1.max(self.images))
     }
 
     /// How far one encryption's shares of the product may be off, in units.
     pub(super) fn noise(&self) -> u64 {
         // The layout was found to have a bound.
-        self.layout.noise(MODULUS_BITS).map_or(u64::MAX, |bound| bound.with_flooding())
+        self.layout.noise(self.layout.modulus().weight_bits()).map_or(u64::MAX, |bound| bound.with_flooding())
+    }
+
+    /// Its price, but for what begins an inference.
+    pub(super) fn price(&self) -> Price {
+        let bytes = self.images * self.layout.message_bytes();
+        let polynomials = 2 * self.images * (self.layout.input_polynomials() + self.layout.output_polynomials());
+        Price { once: self.hint_bytes() as u64, bytes: bytes as u64, rounds: 1, polynomials: polynomials as u64 }
     }
 
     pub(super) fn hint_bytes(&self) -> usize {
@@ -91,20 +103,19 @@ impl Layer {
         account.exchange(of(encrypts), of(evaluates));
     }
 
-    /// Weights in the order in which the layout has them, modulo 2^50.
+    /// Weights in the order in which the layout has them, in its modulus.
     fn weights<R: Ring>(&self, weights: &[R]) -> SecretVec<u64> {
         match is_product(&self.map) {
             Some([inner, columns]) => {
-                (0..inner * columns).map(|at| low_bits(&weights[at % columns * inner + at / columns])).collect()
+                (0..inner * columns).map(|at| self.weight(&weights[at % columns * inner + at / columns])).collect()
             }
-            None => weights.iter().map(low_bits).collect(),
+            None => weights.iter().map(|weight| self.weight(weight)).collect(),
         }
     }
-}
 
-/// A weight modulo 2^50.
-fn low_bits<R: Ring>(weight: &R) -> u64 {
-    weight.low_u64() & u64::low_mask(MODULUS_BITS)
+    fn weight<R: Ring>(&self, weight: &R) -> u64 {
+        weight.low_u64() & u64::low_mask(self.layout.modulus().bits())
+    }
 }
 
 /// A fully connected layer with several inputs: its elements of an input and of an output.
@@ -186,11 +197,11 @@ impl LoadedLayers {
                 let elements = *weights.get(layer.mask).ok_or(unknown)?;
                 crate::error::check_len("fixed weights", layer.map.right_len(), elements.len())?;
                 let ordered = layer.weights(elements);
-                let (prepared, hint) =
-                    Weights::new(&layer.layout, &ordered, MODULUS_BITS, seed, layer.number, generator)?;
+                let bits = layer.layout.modulus().weight_bits();
+                let (prepared, hint) = Weights::new(&layer.layout, &ordered, bits, seed, layer.number, generator)?;
                 loaded.weights.push(prepared);
                 if receives {
-                    loaded.local.push(elements.iter().map(low_bits).collect());
+                    loaded.local.push(elements.iter().map(|weight| layer.weight(weight)).collect());
                 }
                 message = hint;
             }
@@ -221,31 +232,31 @@ impl LoadedLayers {
 pub(super) struct Inference {
     encryptions: Vec<Encryption>,
     evaluations: Vec<Evaluation>,
-    /// This party's part of the last layer's mask.
-    mask: SecretVec<u64>,
 }
 
 impl Inference {
     pub(super) fn new() -> Self {
-        Self { encryptions: Vec::new(), evaluations: Vec::new(), mask: SecretVec::zeros(0) }
+        Self { encryptions: Vec::new(), evaluations: Vec::new() }
     }
 
-    /// Makes one layer, and fills the shares of A, unless the layer before had it, and of C.
+    /// Makes one layer, and fills the shares of A, unless the layer before had it, and of C. `mask` is this party's part of the last
+    /// layer's A, and becomes that of this one's.
     pub(super) async fn layer(
         &mut self,
         layer: &Layer,
         loaded: &LoadedLayers,
-        pair: &mut Pair,
-        generator: &mut Prg,
+        Maker { pair, generator, .. }: &mut Maker,
+        mask: &mut SecretVec<u128>,
         shares: &mut [&mut dyn Share],
     ) -> Result<(), ProtocolError> {
+        let mut own: SecretVec<u64> = mask.iter().map(|element| element.low_u64()).collect();
         let number = layer.number as usize;
         let mut product = SecretVec::<u64>::zeros(layer.map.output_len());
         let mut message = Vec::new();
         if let (Some(hint), Some(seed)) = (loaded.hints.get(number), &loaded.hint_seed) {
-            message = self.encrypt(layer, hint, seed, generator, &mut product)?;
+            message = self.encrypt(layer, hint, seed, generator, &mut own, &mut product)?;
         } else if !layer.is_given {
-            self.mask = SecretVec::zeros(layer.map.left_len());
+            own = SecretVec::zeros(layer.map.left_len());
         }
         let weights = loaded.weights.get(number);
         let mut received = vec![0; if weights.is_some() { layer.bytes() } else { 0 }];
@@ -254,13 +265,14 @@ impl Inference {
             self.evaluate(layer, weights, &received, generator, &mut product)?;
         }
         if let Some(weights) = loaded.local.get(number) {
-            layer.map.accumulate(&self.mask, weights, &mut product);
+            layer.map.accumulate(&own, weights, &mut product);
         }
         let mut shares = shares.iter_mut();
         if !layer.is_given
             && let Some(share) = shares.next()
         {
-            put_at(&self.mask, *share, 0);
+            put_at(&own, *share, 0);
+            *mask = own.iter().map(|&element| u128::from(element)).collect();
         }
         if let Some(share) = shares.next() {
             put_at(&product, *share, 0);
@@ -275,6 +287,7 @@ impl Inference {
         hint: &Hint,
         seed: &PublicSeed,
         generator: &mut Prg,
+        own: &mut SecretVec<u64>,
         product: &mut [u64],
     ) -> Result<Vec<u8>, ProtocolError> {
         let mut message = Vec::with_capacity(layer.bytes());
@@ -287,13 +300,13 @@ impl Inference {
                 self.encryptions.push(encryption);
                 message.extend_from_slice(&opening);
             }
-            let given = layer.is_given.then(|| &self.mask[image * len..][..len]);
+            let given = layer.is_given.then(|| &own[image * len..][..len]);
             let encrypted = self.encryptions[image].layer(hint, given, generator)?;
             message.extend_from_slice(&encrypted.message);
             mask.copy_from_slice(&encrypted.mask);
             product.iter_mut().zip(encrypted.share.iter()).for_each(|(sum, share)| *sum = sum.wrapping_add(*share));
         }
-        self.mask = masks;
+        *own = masks;
         Ok(message)
     }
 

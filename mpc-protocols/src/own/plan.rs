@@ -3,7 +3,7 @@
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 
-use mpc_he::MODULUS_BITS;
+use mpc_he::{HeError, Modulus};
 use mpc_ot::Schedule;
 use mpc_ring::{Ring, packing};
 use mpc_transport::Traffic;
@@ -11,6 +11,7 @@ use mpc_transport::Traffic;
 use super::bits::Bits;
 use super::comparison::{GROUP, Group, PART, Part};
 use super::cost::Account;
+use super::encrypted::{self, Encrypted};
 use super::layers::{self, Layer};
 use super::lookup::Lookup;
 use super::piecewise::Pieces;
@@ -76,18 +77,28 @@ pub(super) enum How {
         is_given: bool,
     },
     Triple(Product),
+    EncryptedTriple(Encrypted),
     Square(Product),
 }
 
 impl OwnPlan {
     /// Plans how two parties make `requests` in ring `R`. `inferences` is the number of times that the plan is expected to run:
-    /// with more of them, more is sent once and less each time.
+    /// with more of them, more is sent once and less each time. `tolerated` has, by the index of a request, how many units its product
+    /// may be off: one that is exact is taken where its encryption would have more noise, unless it is of at most 50 bits with
+    /// fixed weights. [`noise`](Self::noise) says what there is.
     ///
     /// # Errors
     /// [`ProtocolError::NotMadeByParties`], [`ProtocolError::Encryption`] for the first request that they cannot make.
-    pub fn new<R: Ring>(requests: &[Request], holder: WeightHolder, inferences: u64) -> Result<Self, ProtocolError> {
-        let mut planning = Planning { inferences, begun: (0, 0), groups: Vec::new(), open: Vec::new() };
-        let makings = requests.iter().map(|request| planning.request::<R>(request)).collect::<Result<Vec<_>, _>>()?;
+    pub fn new<R: Ring>(
+        requests: &[Request],
+        holder: WeightHolder,
+        inferences: u64,
+        tolerated: impl Fn(usize) -> u64,
+    ) -> Result<Self, ProtocolError> {
+        let mut planning =
+            Planning { holder, inferences, begun: (0, 0), products: 0, groups: Vec::new(), open: Vec::new() };
+        let makings = requests.iter().enumerate().map(|(at, request)| planning.request::<R>(request, tolerated(at)));
+        let makings = makings.collect::<Result<Vec<_>, _>>()?;
         let mut plan = Self { makings, groups: planning.groups, holder };
         plan.mark_ends();
         Ok(plan)
@@ -116,13 +127,22 @@ impl OwnPlan {
         layers.collect()
     }
 
-    /// How far the shares of a layer's products may be off, in units of the last place of the product: for each request, zero
+    /// Whether products of secrets are encrypted.
+    pub(super) fn encrypts_products(&self) -> bool {
+        self.makings.iter().any(|making| matches!(making.how, How::EncryptedTriple(_)))
+    }
+
+    /// How far the shares of encrypted products may be off, in units of the last place of the product: for each request, zero
     /// where they are exact.
     pub fn noise(&self) -> impl Iterator<Item = u64> {
         // Of weights that are shared, each party's part is encrypted.
         let encryptions = if self.holder == WeightHolder::Both { 2 } else { 1 };
         let of = move |layer: &Layer| layer.noise().saturating_mul(encryptions);
-        self.makings.iter().map(move |making| if let How::Layer(layer) = &making.how { of(layer) } else { 0 })
+        self.makings.iter().map(move |making| match &making.how {
+            How::Layer(layer) => of(layer),
+            How::EncryptedTriple(product) => product.noise(),
+            _ => 0,
+        })
     }
 
     /// About how many bytes a party holds besides correlations while it makes them: no less than it does.
@@ -138,6 +158,7 @@ impl OwnPlan {
         let groups = self.groups.iter().map(|group| group.len as u64 * GROUP_BYTES).max().unwrap_or(0);
         let products = self.makings.iter().map(|making| match &making.how {
             How::ExactLayer { product, .. } | How::Triple(product) | How::Square(product) => product.memory(),
+            How::EncryptedTriple(product) => product.memory(),
             How::Bits(bits) => bits.memory(),
             How::Lookup(lookup) => lookup.memory(),
             How::Pieces { pieces, .. } => pieces.memory(),
@@ -155,6 +176,9 @@ impl OwnPlan {
         let mut account = Account::new(&mut schedule);
         let [encrypts, evaluates] = self.sides(place);
         layers::loading_cost(&self.layers(), &mut account, encrypts, evaluates);
+        if self.encrypts_products() {
+            encrypted::Seeds::cost(&mut account);
+        }
         account.total()
     }
 
@@ -203,6 +227,7 @@ impl OwnPlan {
             How::Layer(layer) => layer.cost(account, encrypts, evaluates),
             How::ExactLayer { product, .. } => product.cost(account, encrypts, evaluates),
             How::Triple(product) => product.cost(account, true, true),
+            How::EncryptedTriple(product) => product.cost(account),
             How::Square(product) => product.cost(account, place.is_first(), !place.is_first()),
         }
     }
@@ -210,16 +235,19 @@ impl OwnPlan {
 
 /// A plan in the making.
 struct Planning {
+    holder: WeightHolder,
     inferences: u64,
     /// Layers so far, and images whose encryption has begun.
     begun: (u32, usize),
+    /// Layers of encrypted products of secrets so far.
+    products: u32,
     groups: Vec<Group>,
     /// The groups that are not full, by index.
     open: Vec<usize>,
 }
 
 impl Planning {
-    fn request<R: Ring>(&mut self, request: &Request) -> Result<Making, ProtocolError> {
+    fn request<R: Ring>(&mut self, request: &Request, tolerated: u64) -> Result<Making, ProtocolError> {
         let layout = request.layout::<R>()?;
         let is_wide = layout.fields().iter().any(|field| field.bits > u64::BITS);
         let (inner, width) = match request {
@@ -244,9 +272,11 @@ impl Planning {
             Request::EdaBits { len } => How::Bits(Bits::Elements { len, width: R::BITS }),
             Request::Lift { len, bits } => How::Bits(Bits::Mask { len, bits, width: width.max(bits) }),
             Request::Lookup { len, table } => How::Lookup(Lookup::new(len, table, R::BITS, width)?),
-            Request::FixedWeights { mask, map } => self.layer(request, mask, map, width, false)?,
-            Request::FixedWeightsSharedInput { mask, map } => self.layer(request, mask, map, width, true)?,
-            Request::Beaver(map) => How::Triple(Product::new(request, map, width)?),
+            Request::FixedWeights { mask, map } => self.layer(request, (mask, map, width), false, tolerated)?,
+            Request::FixedWeightsSharedInput { mask, map } => {
+                self.layer(request, (mask, map, width), true, tolerated)?
+            }
+            Request::Beaver(map) => self.triple(request, map, width, tolerated)?,
             Request::Square { len } => How::Square(Product::new(request, Bilinear::Elementwise { len }, width)?),
             _ => return Err(ProtocolError::NotMadeByParties { request: Box::new(request.clone()) }),
         };
@@ -278,19 +308,54 @@ impl Planning {
         parts
     }
 
-    /// A layer by encryption, or exactly by transfers where more bits of its products are read than an encryption has.
+    /// A layer by encryption, or exactly by transfers: where that is cheaper, and where an encryption cannot be or is too noisy.
     fn layer(
         &mut self,
         request: &Request,
-        mask: usize,
-        map: Bilinear,
-        width: u32,
+        (mask, map, width): (usize, Bilinear, u32),
         is_given: bool,
+        tolerated: u64,
     ) -> Result<How, ProtocolError> {
-        if width <= MODULUS_BITS {
-            let layer = Layer::new((mask, map), is_given, self.inferences, &mut self.begun);
-            return Ok(How::Layer(Box::new(layer.map_err(|source| layers::refused(request, source))?)));
+        let is_narrow = width <= Modulus::SMALLEST.bits();
+        // Shares of weights take all bits.
+        let modulus = Modulus::holding(width).filter(|_| is_narrow || self.holder != WeightHolder::Both);
+        let unsupported = HeError::Unsupported { reason: "its products have more bits than an encryption" };
+        let layer = modulus
+            .ok_or(unsupported)
+            .and_then(|modulus| Layer::new((mask, map), modulus, is_given, self.inferences, self.begun))
+            .map_err(|source| layers::refused(request, source));
+        let product = Product::new(request, map, width);
+        let is_exact = match (&layer, &product) {
+            (Ok(layer), Ok(product)) => {
+                let [transfers, encryption] =
+                    [product.price(false), layer.price()].map(|price| price.of(self.inferences));
+                transfers < encryption || !is_narrow && layer.noise() > tolerated
+            }
+            (Err(_), Ok(_)) => !is_narrow,
+            (_, Err(_)) => false,
+        };
+        if is_exact {
+            return Ok(How::ExactLayer { product: product?, mask, is_given });
         }
-        Ok(How::ExactLayer { product: Product::new(request, map, width)?, mask, is_given })
+        let layer = layer?;
+        self.begun = layer.ends(self.begun);
+        Ok(How::Layer(Box::new(layer)))
+    }
+
+    /// A product of secrets, by encryption or by transfers.
+    fn triple(&mut self, request: &Request, map: Bilinear, width: u32, tolerated: u64) -> Result<How, ProtocolError> {
+        let (product, mut products) = (Product::new(request, map, width), self.products);
+        let encrypted = Encrypted::new(map, width, &mut products).filter(|encrypted| encrypted.noise() <= tolerated);
+        let encrypted = encrypted.filter(|encrypted| match &product {
+            Ok(product) => encrypted.price().of(1) < product.price(true).of(1),
+            Err(_) => true,
+        });
+        match encrypted {
+            Some(encrypted) => {
+                self.products = products;
+                Ok(How::EncryptedTriple(encrypted))
+            }
+            None => Ok(How::Triple(product?)),
+        }
     }
 }

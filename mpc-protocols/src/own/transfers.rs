@@ -14,7 +14,7 @@ use mpc_ot::{Batch, Pair, ReceivedBatch, SentBatch};
 use mpc_ring::{Convolution, Ring, packing};
 use mpc_shares::SecretVec;
 
-use super::cost::Account;
+use super::cost::{Account, Price};
 use super::maker::Maker;
 use crate::{Bilinear, ProtocolError, Request};
 
@@ -102,6 +102,14 @@ impl Product {
             }
         }
         parts
+    }
+
+    /// Its price, in one direction or both, with a round for random transfers.
+    pub(super) fn price(&self, in_both: bool) -> Price {
+        let (parts, directions) = (self.parts(), if in_both { 2 } else { 1 });
+        let of = |lines: &Vec<Line>| self.bytes(lines, true, false) + self.bytes(lines, false, true);
+        let bytes = directions * parts.iter().map(of).sum::<usize>();
+        Price { once: 0, bytes: bytes as u64, rounds: 1 + parts.len() as u64, polynomials: 0 }
     }
 
     /// The bytes that a party holds at most while it makes them.

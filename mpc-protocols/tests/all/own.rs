@@ -26,7 +26,7 @@ fn run<R: Ring, O: Send>(
     requests: &[Request],
     protocol: impl AsyncFn(&mut Party, &mut CorrelationSource<'_>) -> Result<O, ProtocolError> + Sync,
 ) -> Vec<Result<O, ProtocolError>> {
-    let plan = OwnPlan::new::<R>(requests, WeightHolder::Party(0), 1).unwrap();
+    let plan = OwnPlan::new::<R>(requests, WeightHolder::Party(0), 1, |_| u64::MAX).unwrap();
     let run = async |party: usize, online, preparing| {
         let settings = PairSettings { session: [4; 16], own: party as u8, peer: 1 - party as u8, method };
         let pair = Pair::open(preparing, settings, Seed::from_system().unwrap()).await?;
@@ -98,7 +98,7 @@ fn relus_and_signs_are_right_without_a_dealer() {
 fn relus_of_several_layers_are_made_in_few_rounds() {
     let parameters = SignParameters::new(32).unwrap();
     let layers = [100_000, 200_000, 3_000].map(|len| Request::Relu { len, parameters }.modulo::<u64>(48));
-    let plan = OwnPlan::new::<u64>(&layers, WeightHolder::Party(0), 1).unwrap();
+    let plan = OwnPlan::new::<u64>(&layers, WeightHolder::Party(0), 1, |_| u64::MAX).unwrap();
     let place = Place { party: 0, parties: 2 };
     // Two groups, the first of which is full.
     let traffic = plan.traffic_by_request(place, &mut Schedule::new(Method::SoftSpoken(FieldBits::Eight)));
@@ -108,7 +108,7 @@ fn relus_of_several_layers_are_made_in_few_rounds() {
         let parameters = parameters.with_variant(variant);
         let (full, mut schedule) =
             (Request::Relu { len: 1 << 18, parameters }.modulo::<u64>(48), Schedule::new(Method::Silent));
-        let plan = OwnPlan::new::<u64>(&[full], WeightHolder::Party(0), 1).unwrap();
+        let plan = OwnPlan::new::<u64>(&[full], WeightHolder::Party(0), 1, |_| u64::MAX).unwrap();
         let shape = ComparisonShape { len: 1 << 18, bits: 32, ring_bits: 48, variant };
         assert_eq!(plan.traffic(place, &mut schedule.clone()), shape.traffic(&mut schedule, true));
     }
@@ -186,7 +186,7 @@ fn a_lookup_costs_what_it_promises() {
     let layout = table.layout(64).unwrap();
     assert_eq!([layout.index_bits, layout.segment_bits, layout.entry_bits, layout.result_bits], [6, 15, 48, 16]);
     let len = 4096;
-    let plan = OwnPlan::new::<u64>(&[Request::Lookup { len, table }], WeightHolder::Party(0), 1).unwrap();
+    let plan = OwnPlan::new::<u64>(&[Request::Lookup { len, table }], WeightHolder::Party(0), 1, |_| u64::MAX).unwrap();
     let soft = Method::SoftSpoken(FieldBits::Eight);
     // In the silent extension what party 0 receives first belongs to the wait for its transfers.
     for (method, [first, second]) in [(soft, [9, 7]), (Method::Silent, [8, 7])] {
@@ -206,7 +206,7 @@ fn a_lookup_costs_what_it_promises() {
 
 #[test]
 fn what_the_parties_cannot_make_is_refused_by_name() {
-    let huge = Bilinear::MatrixProduct { rows: 4096, inner: 4096, columns: 4096 };
+    let huge = Bilinear::MatrixProduct { rows: 1 << 14, inner: 1 << 12, columns: 1 << 12 };
     let batched = Bilinear::BatchedMatrixProduct { batch: 2, rows: 1, inner: 2, columns: 2 };
     let refused = [
         (Request::WeightMask { len: 3 }, "WeightMask"),
@@ -215,7 +215,7 @@ fn what_the_parties_cannot_make_is_refused_by_name() {
     ];
     for (request, name) in refused {
         let plan = [Request::DaBits { len: 1 }, request];
-        let error = OwnPlan::new::<u64>(&plan, WeightHolder::Party(0), 1).unwrap_err();
+        let error = OwnPlan::new::<u64>(&plan, WeightHolder::Party(0), 1, |_| u64::MAX).unwrap_err();
         assert!(error.to_string().contains(name), "{error}");
     }
 }
@@ -238,7 +238,7 @@ fn a_layer_whose_weights_were_not_loaded_is_refused_by_name() {
 fn memory_has_the_weights_of_every_exact_layer() {
     let map = Bilinear::MatrixProduct { rows: 1, inner: 100, columns: 100 };
     let plan = [0, 1, 2].map(|mask| Request::FixedWeights { mask, map });
-    let plan = OwnPlan::new::<u64>(&plan, WeightHolder::Party(0), 1).unwrap();
+    let plan = OwnPlan::new::<u64>(&plan, WeightHolder::Party(0), 1, |_| 0).unwrap();
     let [holder, other] = [0, 1].map(|party| plan.memory(Place { party, parties: 2 }));
     assert_eq!(holder - other, 3 * 16 * 10_000);
 }

@@ -248,7 +248,7 @@ fn check<'a, R: Ring>(
         match *request {
             Request::Beaver(map) => {
                 let (a, b) = (fields.elements(), fields.elements());
-                fields.are_read(applied(&map, a, b));
+                fields.are_about(noise, &applied(&map, a, b));
             }
             Request::Square { .. } => {
                 let a = fields.elements();

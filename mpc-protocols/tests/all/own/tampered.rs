@@ -82,7 +82,7 @@ async fn draw(
     shapes: [LookupShape; 2],
 ) -> Result<(), ProtocolError> {
     let requests = shapes.map(|LookupShape { len, table }| Request::Lookup { len, table });
-    let plan = OwnPlan::new::<u64>(&requests, WeightHolder::Party(0), 1)?;
+    let plan = OwnPlan::new::<u64>(&requests, WeightHolder::Party(0), 1, |_| u64::MAX)?;
     let own = place.party as u8;
     let settings = PairSettings { session: [4; 16], own, peer: 1 - own, method: METHOD };
     let pair = Pair::open(transport, settings, Seed::from_system().unwrap()).await?;
@@ -99,7 +99,7 @@ fn a_peer_that_sends_too_little_too_much_or_twice_is_named_at_every_step_of_a_lo
     let table = Table { function: Function::Sigmoid, input_bits: 8, output_bits: 8, limit_bits: 18 };
     let shapes = [70, 3].map(|len| LookupShape { len, table });
     let requests = shapes.map(|LookupShape { len, table }| Request::Lookup { len, table });
-    let plan = OwnPlan::new::<u64>(&requests, WeightHolder::Party(0), 1).unwrap();
+    let plan = OwnPlan::new::<u64>(&requests, WeightHolder::Party(0), 1, |_| u64::MAX).unwrap();
     for party in [0, 1] {
         let place = |party| Place { party, parties: 2 };
         let messages = plan.traffic_by_request(place(party), &mut Schedule::new(METHOD))[0].frames_sent as usize;

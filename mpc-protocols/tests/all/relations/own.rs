@@ -40,7 +40,7 @@ impl FrameSource for Kept {
 /// The values of every field of a plan that two parties make themselves, each with its weights, and what it says of noise: of an
 /// inference that they have recorded and read again.
 fn own<R: Ring>(requests: &[Request], holder: WeightHolder, weights: [&[Vec<R>]; 2]) -> (OwnPlan, Vec<Vec<Opened<R>>>) {
-    let plan = OwnPlan::new::<R>(requests, holder, 1).unwrap();
+    let plan = OwnPlan::new::<R>(requests, holder, 1, |_| u64::MAX).unwrap();
     let draw = async |party: usize, transport| {
         let (place, method) = (Place { party, parties: 2 }, Method::SoftSpoken(FieldBits::Eight));
         let settings = PairSettings { session: [4; 16], own: party as u8, peer: 1 - party as u8, method };
