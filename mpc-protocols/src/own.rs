@@ -48,6 +48,7 @@ use piecewise::Pieces;
 use plan::{How, Making};
 use transfers::Product;
 
+pub use encrypted::PRODUCT_BITS;
 pub use plan::{OwnPlan, WeightHolder};
 pub use record::recorded_bytes;
 

@@ -7,14 +7,16 @@ use core::iter;
 
 use mpc_ot::Schedule;
 use mpc_protocols::Place;
-use mpc_protocols::own::OwnPlan;
+use mpc_protocols::own::{OwnPlan, PRODUCT_BITS};
 use mpc_ring::Ring;
 use mpc_transport::Traffic;
 
 use super::format::{Format, Number};
 use super::makers::Correlations;
 use super::settings::{PlanError, Settings};
+use super::walk::Walk;
 use super::{Plan, Step};
+use crate::graph::{NodeId, Op};
 
 /// How two parties make the correlations of all steps, if there is no dealer. The traffic of each step becomes theirs.
 pub(super) fn plan<R: Ring>(steps: &mut [Step], settings: &Settings) -> Result<Option<Arc<OwnPlan>>, PlanError> {
@@ -51,6 +53,21 @@ pub(super) fn plan<R: Ring>(steps: &mut [Step], settings: &Settings) -> Result<O
 /// Units of a product with `shift` more bits than a value that are half a unit of that: a truncation may be off by one.
 fn tolerated(shift: u32) -> u64 {
     1u64.checked_shl(shift).unwrap_or(u64::MAX) / 2
+}
+
+impl<R: Ring> Walk<'_, R> {
+    /// How many more fractional bits a value may have that moves elements of a product of secret matrices, which two parties without
+    /// a dealer encrypt if it has few enough bits.
+    pub(super) fn encrypted_room(&self, id: NodeId) -> Result<Option<u32>, PlanError> {
+        let mut node = self.graph.node(id);
+        while let Op::Reshape | Op::Transpose { .. } = node.op() {
+            node = self.graph.node(node.inputs()[0]);
+        }
+        let Settings { correlations, fractional_bits, comparison_bits, .. } = self.settings;
+        let is_encrypted = correlations != Correlations::Dealt && matches!(node.op(), Op::MatrixProduct);
+        let most = (fractional_bits + PRODUCT_BITS).saturating_sub(comparison_bits);
+        Ok(is_encrypted.then_some(most.saturating_sub(self.number(id)?.scale)))
+    }
 }
 
 impl<R: Ring> Plan<R> {

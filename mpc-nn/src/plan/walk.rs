@@ -341,7 +341,10 @@ impl<'a, R: Ring> Walk<'a, R> {
 
     /// Public factors of a value as integers; the value is truncated first if it leaves too few bits for them.
     pub(crate) fn public_factors(&mut self, id: NodeId, factors: &[f64]) -> Result<Integers, PlanError> {
-        if let Some(integers) = integers(factors, self.room(self.number(id)?)) {
+        let more = self.room(self.number(id)?);
+        // A product that two parties encrypt has room for fewer.
+        let more = self.encrypted_room(id)?.map_or(more, |room| room.min(more));
+        if let Some(integers) = integers(factors, more) {
             return Ok(integers);
         }
         let number = self.need_single(id)?;

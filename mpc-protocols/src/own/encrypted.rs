@@ -16,12 +16,15 @@ use super::layers::POLYNOMIAL_BYTES;
 use super::maker::Maker;
 use crate::{Bilinear, ProtocolError};
 
+/// Products of secret matrices are encrypted if they are read in at most so many bits.
+pub const PRODUCT_BITS: u32 = 50;
+
 /// Polynomials that a party has in memory at a time for one product: 256 MiB, or a matrix's.
 const MOST_POLYNOMIALS: usize = 1 << 12;
 /// Polynomials of one matrix: 4 GiB.
 const MOST_OF_A_MATRIX: usize = 1 << 16;
 
-/// A product of matrices of which both parties have shares, modulo 2^50 or less.
+/// A product of matrices of which both parties have shares, modulo 2^[`PRODUCT_BITS`] or less.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Encrypted {
     /// One product of matrices or several.
@@ -66,7 +69,7 @@ impl Encrypted {
             Bilinear::BatchedMatrixProduct { batch, rows, inner, columns } => (batch, [rows, inner, columns]),
             _ => return None,
         };
-        let (modulus, first) = (Modulus::SMALLEST, *begun);
+        let (modulus, first) = (Modulus::holding(PRODUCT_BITS)?, *begun);
         let linear = Linear::right_product(rows, inner, columns).ok()?;
         let layout = Layout::search(&linear, modulus, 1, false).ok()?;
         layout.noise(width).ok()?;
