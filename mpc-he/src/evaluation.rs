@@ -14,15 +14,21 @@ use crate::sample::{binomial, ternary, uniform};
 use crate::{HeError, Layout, PublicSeed};
 
 /// One layer's weights at their holder, ready for every inference: transforms of 64 KiB for each pair of an input and an output
-/// chunk, and one for each output polynomial. Zeroised on drop.
+/// chunk, and one for each output polynomial. The weights of more than 16,384 pairs are kept in 8 bytes each, and transformed for
+/// each inference. Zeroised on drop.
 pub struct Weights {
     layout: Layout,
     seed: PublicSeed,
     layer: u32,
-    /// One a group, output chunk and input chunk.
-    weights: Vec<Poly>,
+    weights: Kept,
     /// The secret of each output polynomial's hint.
     secrets: Vec<Poly>,
+}
+
+enum Kept {
+    /// One a group, output chunk and input chunk.
+    Transforms(Vec<Poly>),
+    Elements(SecretVec<u64>),
 }
 
 impl Weights {
@@ -50,15 +56,12 @@ impl Weights {
             let index = weights.iter().position(|&weight| too_large(weight)).unwrap_or(0);
             return Err(HeError::Weight { index, bits: weight_bits });
         }
-        let [inputs, outputs] = layout.chunks();
-        let chunks = (0..layout.layer.groups * outputs * inputs).map(|index| {
-            let mut poly = Poly::zero();
-            for (place, weight) in layout.weights(index / inputs / outputs, index % inputs, index / inputs % outputs) {
-                poly.set(place, small_residues(layout.modulus.signed(weights[weight])));
-            }
-            poly.forward()
-        });
-        let mut prepared = Self { layout: *layout, seed: *seed, layer, weights: chunks.collect(), secrets: Vec::new() };
+        let kept = if layout.keeps_transforms() {
+            Kept::Transforms((0..layout.weight_polynomials()).map(|index| transform(layout, weights, index)).collect())
+        } else {
+            Kept::Elements(weights.iter().copied().collect())
+        };
+        let mut prepared = Self { layout: *layout, seed: *seed, layer, weights: kept, secrets: Vec::new() };
         let hint = prepared.hint(generator);
         Ok((prepared, hint))
     }
@@ -99,11 +102,24 @@ impl Weights {
     fn sum(&self, group: usize, output: usize, inputs: &[Poly]) -> Poly {
         let first = (group * self.layout.chunks()[1] + output) * inputs.len();
         let mut sum = Poly::zero();
-        for (input, weights) in inputs.iter().zip(&self.weights[first..]) {
-            sum.multiply_accumulate(input, weights);
+        for (input, index) in inputs.iter().zip(first..) {
+            match &self.weights {
+                Kept::Transforms(weights) => sum.multiply_accumulate(input, &weights[index]),
+                Kept::Elements(weights) => sum.multiply_accumulate(input, &transform(&self.layout, weights, index)),
+            }
         }
         sum
     }
+}
+
+/// The transform of polynomial `index` of the weights.
+fn transform(layout: &Layout, weights: &[u64], index: usize) -> Poly {
+    let [inputs, outputs] = layout.chunks();
+    let mut poly = Poly::zero();
+    for (place, weight) in layout.weights(index / inputs / outputs, index % inputs, index / inputs % outputs) {
+        poly.set(place, small_residues(layout.modulus.signed(weights[weight])));
+    }
+    poly.forward()
 }
 
 /// One inference at the holder of the weights.
@@ -207,5 +223,31 @@ impl Received<'_> {
             }
         }
         poly
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use mpc_shares::Seed;
+
+    use super::*;
+    use crate::{Encryption, Linear, Modulus};
+
+    #[test]
+    fn weights_that_are_transformed_each_time_have_the_same_shares() {
+        let layer = Linear::right_product(7, 300, 40).unwrap();
+        let layout = Layout::search(&layer, Modulus::SMALLEST, 1, false).unwrap();
+        assert!(layout.keeps_transforms() && layout.weight_polynomials() > 1);
+        let mut generator = Prg::new(Seed::from_bytes([6; 32]));
+        let elements: Vec<u64> = (0..layer.weight_len() as u64).map(|i| i * i % 1_000).collect();
+        let seed = PublicSeed::random(&mut generator);
+        let (mut weights, _) = Weights::new(&layout, &elements, 20, &seed, 0, &mut generator).unwrap();
+        let (mut encryption, opening) = Encryption::begin(&seed, &mut generator);
+        let (message, _) = encryption.message(&layout, 0, None, &mut generator).unwrap();
+        let message = Ciphertext::from_bytes(&layout, &message).unwrap();
+        let evaluation = Evaluation::from_bytes(&opening).unwrap();
+        let share = evaluation.layer_without_flooding(&weights, &message).unwrap();
+        weights.weights = Kept::Elements(elements.into_iter().collect());
+        assert_eq!(*evaluation.layer_without_flooding(&weights, &message).unwrap(), *share);
     }
 }

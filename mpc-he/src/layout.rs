@@ -14,6 +14,11 @@ use crate::modulus::CHOSEN_BITS;
 use crate::ring::{COEFFICIENTS, RESIDUE_BITS};
 use crate::{HeError, Modulus, NoiseBound};
 
+/// With more polynomials of weights, 1 GiB of transforms, a layer keeps the weights alone.
+const MOST_TRANSFORMS: usize = 1 << 14;
+/// Two residues of each coefficient.
+const POLYNOMIAL_BYTES: usize = 2 * 8 * COEFFICIENTS;
+
 /// A layer cut into polynomials: tiles of rows, channels of the input and of the output side by side.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Layout {
@@ -122,6 +127,19 @@ impl Layout {
     pub fn weight_polynomials(&self) -> usize {
         let [inputs, outputs] = self.chunks();
         self.layer.groups * inputs * outputs
+    }
+
+    /// Bytes that [`Weights`](crate::Weights) are kept in.
+    #[must_use]
+    pub fn weight_bytes(&self) -> usize {
+        let secrets = self.output_polynomials() * POLYNOMIAL_BYTES;
+        let transforms = self.weight_polynomials().saturating_mul(POLYNOMIAL_BYTES);
+        secrets + if self.keeps_transforms() { transforms } else { 8 * self.layer.weight_len() }
+    }
+
+    /// Whether the weights are kept as transforms.
+    pub(crate) fn keeps_transforms(&self) -> bool {
+        self.weight_polynomials() <= MOST_TRANSFORMS
     }
 
     /// Bytes of the hint, sent once to the holder of the mask.

@@ -117,7 +117,7 @@ impl Encrypted {
     pub(super) fn memory(&self) -> u64 {
         let most = self.parts().next().unwrap_or(0..0);
         let elements = self.map.left_len() + self.map.right_len() + self.map.output_len();
-        (most.len() * self.polynomials()) as u64 * POLYNOMIAL_BYTES + (2 * self.bytes(&most) + 32 * elements) as u64
+        (most.len() * self.polynomials() * POLYNOMIAL_BYTES + 2 * self.bytes(&most) + 32 * elements) as u64
     }
 
     pub(super) fn cost(&self, account: &mut Account<'_>) {

@@ -24,7 +24,7 @@ use crate::correlation::Share;
 use crate::{Bilinear, ProtocolError, Request};
 
 /// Two residues of each coefficient.
-pub(super) const POLYNOMIAL_BYTES: u64 = 2 * 8 * mpc_he::COEFFICIENTS as u64;
+pub(super) const POLYNOMIAL_BYTES: usize = 2 * 8 * mpc_he::COEFFICIENTS;
 
 /// A layer that is encrypted: the map with weights of any size, once for each image.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -72,11 +72,11 @@ impl Layer {
         self.layout.noise(self.layout.modulus().weight_bits()).map_or(u64::MAX, |bound| bound.with_flooding())
     }
 
-    /// Its price, but for what begins an inference.
+    /// Its price, but for what begins an inference. Whoever waits for one layer's message waits for the next one's, too.
     pub(super) fn price(&self) -> Price {
         let bytes = self.images * self.layout.message_bytes();
         let polynomials = 2 * self.images * (self.layout.input_polynomials() + self.layout.output_polynomials());
-        Price { once: self.hint_bytes() as u64, bytes: bytes as u64, rounds: 1, polynomials: polynomials as u64 }
+        Price { once: self.hint_bytes() as u64, bytes: bytes as u64, rounds: 0, polynomials: polynomials as u64 }
     }
 
     pub(super) fn hint_bytes(&self) -> usize {
@@ -85,11 +85,11 @@ impl Layer {
 
     /// The bytes that a party holds of it, and while it is made.
     pub(super) fn memory(&self, encrypts: bool, evaluates: bool) -> u64 {
-        let of = |is: bool, polynomials: usize| if is { polynomials as u64 } else { 0 };
-        let outputs = self.layout.output_polynomials();
-        let polynomials = of(encrypts, outputs) + of(evaluates, outputs + self.layout.weight_polynomials());
+        let of = |is: bool, bytes: usize| if is { bytes as u64 } else { 0 };
+        let hints = self.layout.output_polynomials() * POLYNOMIAL_BYTES;
         let elements = self.map.left_len() + self.map.right_len() + self.map.output_len();
-        polynomials * POLYNOMIAL_BYTES + (self.bytes() + self.hint_bytes() + 32 * elements) as u64
+        let passing = self.bytes() + self.hint_bytes() + 32 * elements;
+        of(encrypts, hints) + of(evaluates, self.layout.weight_bytes()) + passing as u64
     }
 
     /// The bytes of one inference from the party that encrypts.

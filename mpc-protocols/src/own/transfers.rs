@@ -104,12 +104,12 @@ impl Product {
         parts
     }
 
-    /// Its price, in one direction or both, with a round for random transfers.
+    /// Its price, in one direction or both, but for random transfers.
     pub(super) fn price(&self, in_both: bool) -> Price {
         let (parts, directions) = (self.parts(), if in_both { 2 } else { 1 });
         let of = |lines: &Vec<Line>| self.bytes(lines, true, false) + self.bytes(lines, false, true);
         let bytes = directions * parts.iter().map(of).sum::<usize>();
-        Price { once: 0, bytes: bytes as u64, rounds: 1 + parts.len() as u64, polynomials: 0 }
+        Price { once: 0, bytes: bytes as u64, rounds: parts.len() as u64, polynomials: 0 }
     }
 
     /// The bytes that a party holds at most while it makes them.

@@ -234,6 +234,37 @@ fn a_layer_whose_weights_were_not_loaded_is_refused_by_name() {
     }
 }
 
+/// A weight that has more bits than are left by the product would be another one.
+#[test]
+fn a_weight_that_is_too_large_is_refused_by_name() {
+    let map = Bilinear::MatrixProduct { rows: 1, inner: 20, columns: 30 };
+    let request = [Request::FixedWeights { mask: 0, map }.modulo::<u64>(60)];
+    let plan = OwnPlan::new::<u64>(&request, WeightHolder::Party(0), 1, |_| u64::MAX).unwrap();
+    let load = async |party: usize, transport, weight: i64| {
+        let method = Method::SoftSpoken(FieldBits::Eight);
+        let settings = PairSettings { session: [4; 16], own: party as u8, peer: 1 - party as u8, method };
+        let pair = Pair::open(transport, settings, Seed::from_system().unwrap()).await?;
+        let mut own = Own::new(pair, Place { party, parties: 2 }, Seed::from_system().unwrap())?;
+        let mut weights = vec![0u64; map.right_len()];
+        weights[77] = weight.cast_unsigned();
+        let weights: &[&[u64]] = if party == 0 { &[&weights] } else { &[] };
+        own.load(&plan, weights).await
+    };
+    let load = &load;
+    for (weight, fits) in [((1 << 39) - 1, true), (-(1 << 39), true), (1 << 39, false), (-(1 << 39) - 1, false)] {
+        thread::scope(|scope| {
+            let mut ends = memory_network(2, PATIENT);
+            let (other, owner) = (ends.pop().unwrap(), ends.pop().unwrap());
+            scope.spawn(move || block_on(load(1, other, weight)).is_ok());
+            let loaded = scope.spawn(move || block_on(load(0, owner, weight))).join().unwrap();
+            let error = loaded.err().map_or(String::new(), |error| error.to_string());
+            assert_eq!(error.is_empty(), fits, "{error}");
+            // Transposed as the layer reads it.
+            assert!(fits || error.contains("has more than 40 bits"), "{error}");
+        });
+    }
+}
+
 #[test]
 fn memory_has_the_weights_of_every_exact_layer() {
     let map = Bilinear::MatrixProduct { rows: 1, inner: 100, columns: 100 };

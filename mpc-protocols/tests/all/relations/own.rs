@@ -41,6 +41,12 @@ impl FrameSource for Kept {
 /// inference that they have recorded and read again.
 fn own<R: Ring>(requests: &[Request], holder: WeightHolder, weights: [&[Vec<R>]; 2]) -> (OwnPlan, Vec<Vec<Opened<R>>>) {
     let plan = OwnPlan::new::<R>(requests, holder, 1, |_| u64::MAX).unwrap();
+    let fields = of_plan(&plan, requests, weights);
+    (plan, fields)
+}
+
+/// The values of every field of a plan that two parties make themselves, each with its weights.
+fn of_plan<R: Ring>(plan: &OwnPlan, requests: &[Request], weights: [&[Vec<R>]; 2]) -> Vec<Vec<Opened<R>>> {
     let draw = async |party: usize, transport| {
         let (place, method) = (Place { party, parties: 2 }, Method::SoftSpoken(FieldBits::Eight));
         let settings = PairSettings { session: [4; 16], own: party as u8, peer: 1 - party as u8, method };
@@ -48,7 +54,7 @@ fn own<R: Ring>(requests: &[Request], holder: WeightHolder, weights: [&[Vec<R>];
         let mut own = Own::new(pair, place, Seed::from_system().unwrap()).unwrap();
         own.transport_mut().meter_mut().clear();
         let weights: Vec<&[R]> = weights[party].iter().map(|weights| &weights[..]).collect();
-        own.load(&plan, &weights).await.unwrap();
+        own.load(plan, &weights).await.unwrap();
         assert_eq!(own.transport().meter().traffic(Phase::Setup, MAKE), plan.loading(place));
         let mut schedule = own.schedule();
         let mut inferences = Vec::new();
@@ -60,11 +66,11 @@ fn own<R: Ring>(requests: &[Request], holder: WeightHolder, weights: [&[Vec<R>];
                     kept.extend(bytes);
                     Ok(())
                 };
-                own.record::<R>(&plan, requests, keep, |_| ()).await.unwrap();
+                own.record::<R>(plan, requests, keep, |_| ()).await.unwrap();
                 assert_eq!(kept.len() as u64, recorded_bytes::<R>(requests));
                 Box::new(OwnRecorded::new(Kept(kept)))
             } else {
-                Box::new(own.begin(&plan))
+                Box::new(own.begin(plan))
             };
             let mut drawn: Vec<Vec<Opened<R>>> = Vec::new();
             for request in requests {
@@ -95,7 +101,7 @@ fn own<R: Ring>(requests: &[Request], holder: WeightHolder, weights: [&[Vec<R>];
     }
     // As a party has them they may be wider than their field.
     sum.iter_mut().flatten().for_each(|field| field.add(&Opened::blank(&field.field)));
-    (plan, sum)
+    sum
 }
 
 /// Checks the relations of correlations without a dealer, where one party knows the weights and where they are shared.
@@ -166,6 +172,90 @@ fn every_own_kind<R: Ring>(len: usize, bits: u32, read: u32, planes: u32) -> (Ve
     ];
     let requests = requests.into_iter().map(|request| request.modulo::<R>(read)).collect();
     (requests, vec![2 * len, image.right_len(), linear.right_len(), point.right_len()])
+}
+
+fn random<R: Ring>(len: usize, bits: u32, generator: &mut Prg) -> Vec<R> {
+    let mut elements = vec![R::ZERO; len];
+    R::fill_random(&mut elements, generator);
+    elements.iter().map(|&x| R::from_u128((x.to_i128() >> (R::BITS - bits)) as u128)).collect()
+}
+
+/// Products of secrets that are encrypted: one matrix, several, so many that they take two exchanges, of few bits and many.
+#[test]
+fn products_of_secret_matrices_are_encrypted_where_that_is_cheaper() {
+    let products = |width: u32| {
+        let maps = [
+            Bilinear::BatchedMatrixProduct { batch: 3, rows: 16, inner: 32, columns: 20 },
+            Bilinear::MatrixProduct { rows: 40, inner: 70, columns: 30 },
+            Bilinear::BatchedMatrixProduct { batch: 23, rows: 64, inner: 64, columns: 64 },
+            Bilinear::BatchedMatrixProduct { batch: 2, rows: 2, inner: 3, columns: 2 },
+            Bilinear::Elementwise { len: 20 },
+        ];
+        maps.map(|map| Request::Beaver(map).modulo::<u64>(width))
+    };
+    for (width, encrypted) in [(50, 3), (47, 3), (33, 3), (1, 0)] {
+        let requests = products(width);
+        let (plan, fields) = own::<u64>(&requests, WeightHolder::Party(1), [&[], &[]]);
+        let noise: Vec<_> = plan.noise().collect();
+        assert!(
+            noise.iter().enumerate().all(|(at, &noise)| (noise > 1 << 14) == (at < encrypted)),
+            "{width}: {noise:?}"
+        );
+        check(&requests, Vec::new(), noise, &fields);
+    }
+    // Exact, where the noise would be too much or the product has too many bits.
+    let small = &products(48)[..1];
+    let exact = OwnPlan::new::<u64>(small, WeightHolder::Both, 1, |_| (1 << 14) - 1).unwrap();
+    check::<u64>(
+        small,
+        Vec::new(),
+        exact.noise().inspect(|&noise| assert_eq!(noise, 0)),
+        &of_plan(&exact, small, [&[], &[]]),
+    );
+    assert!(own::<u64>(&products(51)[..1], WeightHolder::Both, [&[], &[]]).0.noise().all(|noise| noise == 0));
+}
+
+/// Layers of more bits than a mask that an encryption chooses, with the largest weights: encrypted or exact, whichever of two layers
+/// of one input is which.
+#[test]
+fn wide_layers_are_encrypted_or_exact() {
+    let map = Bilinear::MatrixProduct { rows: 5, inner: 60, columns: 70 };
+    let (mut generator, mut largest) = (Prg::new(Seed::from_bytes([8; 32])), 0);
+    for (width, exact) in [(51, 0), (57, 0b001), (57, 0b010), (62, 0b100), (64, 0b101), (64, 0)] {
+        let requests = [
+            Request::FixedWeights { mask: 0, map },
+            Request::FixedWeightsSharedInput { mask: 1, map },
+            Request::FixedWeights { mask: 1, map },
+        ];
+        let requests = requests.map(|request| request.modulo::<u64>(width));
+        let weights = [0, 1].map(|_| random::<u64>(map.right_len(), 100 - width, &mut generator));
+        for owner in [0, 1] {
+            let tolerated = |at: usize| if exact >> at & 1 == 1 { 0 } else { u64::MAX };
+            let plan = OwnPlan::new::<u64>(&requests, WeightHolder::Party(owner), 1, tolerated).unwrap();
+            let noise: Vec<_> = plan.noise().collect();
+            assert!(noise.iter().enumerate().all(|(at, &noise)| (noise == 0) == (exact >> at & 1 == 1)), "{noise:?}");
+            let known = if owner == 0 { [&weights[..], &[]] } else { [&[], &weights[..]] };
+            let fields = of_plan(&plan, &requests, known);
+            check(&requests, weights.iter().map(|weights| &weights[..]).collect(), noise, &fields);
+            largest += weights.iter().flatten().filter(|weight| weight.cast_signed() >> (98 - width) & 1 == 1).count();
+        }
+    }
+    assert!(largest > 0);
+    // Shares of weights take all bits.
+    let plan = [Request::FixedWeights { mask: 0, map }.modulo::<u64>(51)];
+    let plan = OwnPlan::new::<u64>(&plan, WeightHolder::Both, 1, |_| u64::MAX).unwrap();
+    assert!(plan.noise().all(|noise| noise == 0));
+}
+
+/// A product with the factors of a normalisation takes a polynomial for each of them.
+#[test]
+fn products_of_elements_with_weights_are_by_transfers() {
+    let shape = Convolution { groups: 384, ..Convolution::valid([384, 384], [12, 1], [1, 1]) };
+    let request = |width| [Request::FixedWeights { mask: 0, map: Bilinear::Convolution(shape) }.modulo::<u64>(width)];
+    for (width, inferences) in [(48, 1), (62, 1), (62, 1_000)] {
+        let plan = OwnPlan::new::<u64>(&request(width), WeightHolder::Party(0), inferences, |_| u64::MAX).unwrap();
+        assert!(plan.noise().all(|noise| noise == 0), "{width} bits, {inferences} inferences");
+    }
 }
 
 /// The segments' polynomials in the distance from the segment's begin, of a table that is rotated by `a`.
