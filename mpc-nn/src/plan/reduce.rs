@@ -3,7 +3,7 @@
 //! A truncated value that is read modulo 2^w only is right there without a message, if what is truncated by s bits is right
 //! modulo 2^{w+s} ([`reduce`](mpc_protocols::truncation::reduce)). That makes the operands of a product in front of it wider, which
 //! costs less than lifting its results where it has more of them. A layer with fixed weights stays as it is: its masks are opened
-//! for the life of a model, and two parties encrypt no more than 48 bits.
+//! for the life of a model.
 
 use alloc::vec::Vec;
 

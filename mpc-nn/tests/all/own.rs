@@ -64,6 +64,26 @@ fn attention() -> Graph {
     b.finish(&[x]).unwrap()
 }
 
+/// Scores of several heads, scaled before they are truncated, and what they are multiplied with.
+fn heads() -> Graph {
+    let mut b = GraphBuilder::new();
+    let x = b.input("x", &[12, 32]).unwrap();
+    let [q, k, v] = ["q", "k", "v"].map(|name| {
+        let rows = b.linear(name, x, 64, true).unwrap();
+        let rows = b.reshape(&format!("{name} by head"), rows, &[12, 4, 16]).unwrap();
+        b.transpose(&format!("heads of {name}"), rows, &[1, 0, 2]).unwrap()
+    });
+    let k = b.transpose("turned", k, &[0, 2, 1]).unwrap();
+    let scores = b.matrix_product("scores", q, k).unwrap();
+    let rows = b.reshape("as rows", scores, &[48, 12]).unwrap();
+    let scaled = b.scale("scaled", rows, 0.173).unwrap();
+    let scores = b.function("positive", scaled, Function::Sigmoid).unwrap();
+    let scores = b.reshape("by head", scores, &[4, 12, 12]).unwrap();
+    let mixed = b.matrix_product("mixed", scores, v).unwrap();
+    let y = b.function("y", mixed, Function::Sigmoid).unwrap();
+    b.finish(&[y, scaled]).unwrap()
+}
+
 /// A row of a table by two digits, whose product with the first one is encrypted.
 fn lookup() -> Graph {
     let mut b = GraphBuilder::new();
@@ -165,6 +185,25 @@ fn two_parties_run_networks_without_a_dealer() {
     let shared = Settings { weights: WeightKnowledge::Shared, ..Settings::without_dealer() };
     check::<u64>(&attention(), shared, 4e-3, Preprocessing::Ahead);
     check::<u64>(&residual(), shared, 2e-3, Preprocessing::Streamed);
+}
+
+/// Two parties scale a product after it was truncated, so that it has few enough bits to be encrypted.
+#[test]
+fn products_of_heads_are_encrypted() {
+    let [own, dealt] = [soft(), Settings { correlations: Correlations::Dealt, ..soft() }].map(|settings| {
+        let plan = Plan::<u64>::new(&heads(), settings).unwrap();
+        let bits = |request: &Request| match request {
+            Request::Modulo { bits, of } if matches!(**of, Request::Beaver(_)) => Some(*bits),
+            Request::Beaver(_) => Some(64),
+            _ => None,
+        };
+        plan.requests().iter().filter_map(bits).collect::<Vec<_>>()
+    });
+    assert_eq!([own, dealt], [[48, 48], [64, 48]]);
+    let own = Plan::<u64>::new(&heads(), soft()).unwrap();
+    assert!(own.own().unwrap().noise().filter(|&noise| noise > 1 << 14).count() == 2);
+    check::<u64>(&heads(), soft(), 2e-3, Preprocessing::Streamed);
+    check_recorded::<u64>(&heads(), soft(), 2e-3, Preprocessing::Ahead);
 }
 
 /// Notes which steps' correlations are made.
