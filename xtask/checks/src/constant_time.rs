@@ -3,13 +3,14 @@
 
 use std::hint::black_box;
 
-use mpc_nn::{Comparisons, Graph, GraphError, Owner, Roles, Settings, WeightKnowledge};
+use mpc_nn::{Comparisons, Correlations, Graph, GraphError, Owner, Roles, Settings, Transfers, WeightKnowledge};
 use mpc_protocols::function::Function;
 use mpc_ring::{Backend, Ring};
 
 use crate::general;
 use crate::inference::{Case, Failure};
-use crate::networks::{ALL, OF_SMALL_RINGS, functions, operations};
+use crate::networks::{ALL, OF_SMALL_RINGS, encrypted, functions, operations};
+use crate::opened::Marks;
 use crate::request::{errors, is_there, mark_secret};
 
 /// Runs everything on a backend, whose vectors Valgrind must know; gives the cases with reports.
@@ -45,7 +46,7 @@ pub fn control() -> Result<(), Failure> {
     let branched = errors();
     read_at(secret[0]);
     let read = errors();
-    case.run(false)?;
+    case.run(Marks::Nothing)?;
     match [branched - before, read - branched, errors() - read].iter().position(|&reports| reports == 0) {
         None => Ok(()),
         Some(which) => Err(["a branch on a secret", "a read where a secret says", "openings that are secret"][which])
@@ -76,7 +77,7 @@ type Named = (String, Box<dyn Fn() -> Result<(), Failure>>);
 /// An inference of a graph in ring `R`.
 fn inference<R: Ring>(graph: fn() -> Result<Graph, GraphError>, what: &str, settings: Settings) -> Named {
     let name = format!("{what}, Z_2^{}, {} parties", R::BITS, settings.parties);
-    (name, Box::new(move || Case::<R>::new(&graph()?, settings)?.run(true)))
+    (name, Box::new(move || Case::<R>::new(&graph()?, settings)?.run(Marks::Openings)))
 }
 
 /// The protocols that no network uses, in ring `R`.
@@ -106,5 +107,16 @@ fn cases() -> Vec<Named> {
             protocols::<u128>(parties),
         ]
     };
-    [2, 3].into_iter().flat_map(of_parties).collect()
+    let own = |transfers| Settings {
+        correlations: Correlations::Own { transfers, inferences: 1 },
+        ..Settings::without_dealer()
+    };
+    let shared = |transfers| Settings { weights: WeightKnowledge::Shared, ..own(transfers) };
+    let without_dealer = [
+        inference::<u64>(operations, "no dealer, operations, silent transfers", own(Transfers::Silent)),
+        inference::<u64>(encrypted, "no dealer, products that are encrypted", shared(Transfers::SoftSpoken)),
+        inference::<u64>(|| functions(&OF_SMALL_RINGS), "no dealer, functions", own(Transfers::SoftSpoken)),
+        inference::<u128>(operations, "no dealer, operations", shared(Transfers::SoftSpoken)),
+    ];
+    [2, 3].into_iter().flat_map(of_parties).chain(without_dealer).collect()
 }

@@ -11,13 +11,13 @@ use mpc_shares::{ArithmeticShares, Prg};
 use mpc_transport::Link;
 
 use crate::inference::{Failure, network, secret_seed, together};
-use crate::opened::Opened;
+use crate::opened::{Marks, Opened};
 use crate::request::{mark_public, mark_secret};
 
 /// Runs all of them with secret inputs, and compares the results.
 pub fn run<R: Ring>(parties: usize) -> Result<(), Failure> {
     let plan = smol::block_on(session::plan(Place { party: 0, parties }, protocol::<R>))?;
-    let (ends, mut dealer_ends) = network(parties, true);
+    let (ends, mut dealer_ends) = network(parties, Marks::Openings);
     let mut dealer = Dealer::<R>::new(parties, secret_seed())?;
     let deal = async { dealer.deal(&mut dealer_ends, &plan, &mut |_| ()).await };
     let results = together(deal, ends.into_iter().map(|end| party::<R>(end, &plan)))?;

@@ -12,12 +12,12 @@ use mpc_nn::{
 };
 use mpc_ring::Ring;
 use mpc_shares::{Prg, Seed};
-use mpc_transport::{Link, MemoryTransport, memory_link_with, memory_network};
+use mpc_transport::{Link, memory_link_with, memory_network};
 use ndarray::ArrayD;
 use smol::LocalExecutor;
 use zeroize::Zeroizing;
 
-use crate::opened::Opened;
+use crate::opened::{Marks, Opened};
 use crate::request::mark_secret;
 
 /// Valgrind takes its time.
@@ -70,15 +70,17 @@ pub fn together<O, E>(
 
 /// The network of all parties and their links to the dealer, by party; and the dealer's ends. No wait polls: the
 /// one that is waited for needs this thread.
-pub fn network(parties: usize, marks: bool) -> (Vec<(Opened, Link)>, Vec<Link>) {
+pub fn network(parties: usize, marks: Marks) -> (Vec<(Opened, Link)>, Vec<Link>) {
     let links = (0..parties).map(|_| memory_link_with(DEADLINE, Duration::ZERO));
     let (party_ends, dealer_ends): (Vec<_>, Vec<_>) = links.unzip();
-    let opened = |mut inner: MemoryTransport| {
+    (between(parties, marks).zip(party_ends).collect(), dealer_ends)
+}
+
+fn between(parties: usize, marks: Marks) -> impl Iterator<Item = Opened> {
+    memory_network(parties, DEADLINE).into_iter().map(move |mut inner| {
         inner.set_poll(Duration::ZERO);
         Opened { inner, marks }
-    };
-    let ends = memory_network(parties, DEADLINE).into_iter().map(opened).zip(party_ends);
-    (ends.collect(), dealer_ends)
+    })
 }
 
 /// Some numbers between −1/2 and 1/2.
@@ -109,10 +111,12 @@ impl<R: Ring> Case<R> {
         Ok(Self { plan: Plan::new(graph, settings)?, weights, inputs })
     }
 
-    /// Runs it to its outputs, with openings marked as public unless `marks` is false. That outputs are right is for other
-    /// tests to say.
-    pub fn run(&self, marks: bool) -> Result<(), Failure> {
+    /// Runs it to its outputs, with openings marked as public or nothing. That outputs are right is for other tests to say.
+    pub fn run(&self, marks: Marks) -> Result<(), Failure> {
         let plan = &self.plan;
+        if plan.own().is_some() {
+            return self.run_without_dealer(marks);
+        }
         let (ends, dealer_ends) = network(plan.settings().parties, marks);
         let brought = self.brought()?;
         let deal = async {
@@ -128,6 +132,21 @@ impl<R: Ring> Case<R> {
             None => delegation::reconstruct(plan, &shares.into_iter().flatten().collect::<Vec<_>>())?,
         };
         black_box(outputs);
+        Ok(())
+    }
+
+    /// Runs it between two parties that make the correlations themselves, whose messages for that are public.
+    fn run_without_dealer(&self, marks: Marks) -> Result<(), Failure> {
+        let plan = &self.plan;
+        let ends = between(2, marks).zip(between(2, Marks::All)).zip(self.brought()?);
+        let parties = ends.map(|((online, preparing), brought)| async move {
+            let options = SessionOptions::new([1; 16], secret_seed());
+            let mut session = PartySession::open_pair(online, preparing, plan, brought.model, options).await?;
+            let inputs = Inputs { own: brought.own, outside: brought.outside };
+            session.infer(inputs, Preprocessing::Streamed, &mut ()).await
+        });
+        let outputs: Result<_, InferenceError> = together(async { Ok(()) }, parties);
+        black_box(outputs?.into_iter().map(|outputs| outputs.revealed).collect::<Vec<_>>());
         Ok(())
     }
 

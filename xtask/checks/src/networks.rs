@@ -39,6 +39,18 @@ pub fn operations() -> Result<Graph, GraphError> {
     b.finish(&[positive, values, places, best, quotient])
 }
 
+/// A layer and a product of secrets that two parties encrypt.
+pub fn encrypted() -> Result<Graph, GraphError> {
+    let mut b = GraphBuilder::new();
+    let x = b.input("x", &[12, 8])?;
+    let [left, right] = ["left", "right"].map(|name| b.linear(name, x, 48, true));
+    let left = b.reshape("rows", left?, &[1, 12, 48])?;
+    let right = b.reshape("columns", right?, &[1, 48, 12])?;
+    let product = b.matrix_product("product", left, right)?;
+    let positive = b.relu("positive", product)?;
+    b.finish(&[positive])
+}
+
 /// Functions with every way to an argument's interval, and from there to a result.
 pub const ALL: [Function; 26] = [
     Function::Clip { low: -1.0, high: 1.5 },

@@ -18,6 +18,7 @@ use rand_core::Rng;
 
 use crate::inference::{Case, Failure, seeds_again};
 use crate::networks::{functions, operations};
+use crate::opened::Marks;
 
 /// The bytes of a stream that are looked for.
 const STREAM: usize = 1 << 16;
@@ -36,7 +37,7 @@ pub fn run() -> Result<(), Failure> {
 pub fn control() -> Result<(), Failure> {
     let found = found_after(|| {
         let case = Case::<u64>::new(&functions(&[Function::Abs])?, Settings::new(2))?;
-        case.run(false)?;
+        case.run(Marks::Nothing)?;
         // Behind a black box, as an allocation that nobody reads need not be made.
         seeds_again().take(1).for_each(|seed| mem::forget(black_box(Box::new(*seed.expose()))));
         Ok(())
@@ -47,9 +48,9 @@ pub fn control() -> Result<(), Failure> {
 fn sessions() -> Result<(), Failure> {
     let roles = Roles::new(Owner::Outside, Owner::Outside);
     for settings in [Settings::new(PARTIES), Settings { roles, ..Settings::new(PARTIES) }] {
-        Case::<u64>::new(&operations()?, settings)?.run(false)?;
+        Case::<u64>::new(&operations()?, settings)?.run(Marks::Nothing)?;
         let of_functions = functions(&[Function::Sigmoid, Function::Sqrt])?;
-        Case::<u64>::new(&of_functions, settings)?.run(false)?;
+        Case::<u64>::new(&of_functions, settings)?.run(Marks::Nothing)?;
     }
     Ok(())
 }
