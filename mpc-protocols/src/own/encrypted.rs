@@ -108,16 +108,17 @@ impl Encrypted {
     }
 
     pub(super) fn price(&self) -> Price {
-        let (rounds, bytes) = (self.parts().count(), self.parts().map(|part| 2 * self.bytes(&part)).sum::<usize>());
-        let polynomials = 2 * self.matrices * self.polynomials();
-        Price { once: 0, bytes: bytes as u64, rounds: rounds as u64, polynomials: polynomials as u64 }
+        let (rounds, bytes) = (self.parts().count() as u64, self.parts().map(|part| self.bytes(&part) as u64));
+        let polynomials = self.matrices as u64 * self.polynomials() as u64;
+        Price { once: 0, bytes: 2 * bytes.sum::<u64>(), rounds, polynomials: 2 * polynomials }
     }
 
     /// The bytes that a party holds while it is made.
     pub(super) fn memory(&self) -> u64 {
         let most = self.parts().next().unwrap_or(0..0);
         let elements = self.map.left_len() + self.map.right_len() + self.map.output_len();
-        (most.len() * self.polynomials() * POLYNOMIAL_BYTES + 2 * self.bytes(&most) + 32 * elements) as u64
+        let polynomials = (most.len() * self.polynomials()) as u64 * POLYNOMIAL_BYTES as u64;
+        polynomials + 2 * self.bytes(&most) as u64 + 32 * elements as u64
     }
 
     pub(super) fn cost(&self, account: &mut Account<'_>) {

@@ -104,12 +104,15 @@ impl Product {
         parts
     }
 
-    /// Its price, in one direction or both, but for random transfers.
+    /// Its price, in one direction or both, but for random transfers. Without a list of them: of a layer that will be encrypted it
+    /// may have millions of entries, and more bytes than an address has.
     pub(super) fn price(&self, in_both: bool) -> Price {
-        let (parts, directions) = (self.parts(), if in_both { 2 } else { 1 });
-        let of = |lines: &Vec<Line>| self.bytes(lines, true, false) + self.bytes(lines, false, true);
-        let bytes = directions * parts.iter().map(of).sum::<usize>();
-        Price { once: 0, bytes: bytes as u64, rounds: parts.len() as u64, polynomials: 0 }
+        let [count, columns, width] = [self.map.left_len() as u64, self.columns() as u64, u64::from(self.width)];
+        let corrections = width * columns.div_ceil(COLUMNS as u64) * count.div_ceil(8);
+        let products = columns * (1..=width).map(|bits| (count * bits).div_ceil(8)).sum::<u64>();
+        let rounds = (count * columns * width * (width + 1) / 2).div_ceil(BITS_AT_ONCE as u64).max(1);
+        let directions = if in_both { 2 } else { 1 };
+        Price { once: 0, bytes: directions * (corrections + products), rounds, polynomials: 0 }
     }
 
     /// The bytes that a party holds at most while it makes them.
@@ -303,5 +306,29 @@ fn visit_convolution(shape: &Convolution, tap: usize, mut visit: impl FnMut(usiz
                 columns_of.iter().for_each(|&(x, column)| visit(from + x, weight, to * width + column));
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_price_has_the_bytes_of_all_parts() {
+        for (left, columns, width) in [(0, 3, 48), (7, 16, 1), (300, 33, 50), (4_000, 500, 128), (9, 0, 30)] {
+            let product = Product { map: Bilinear::MatrixProduct { rows: 1, inner: left, columns }, width };
+            let (price, parts) = (product.price(false), product.parts());
+            let bytes = |lines: &Vec<Line>| product.bytes(lines, true, false) + product.bytes(lines, false, true);
+            assert_eq!(price.bytes, parts.iter().map(bytes).sum::<usize>() as u64);
+            assert_eq!(product.price(true).bytes, 2 * price.bytes);
+            assert!((price.rounds..=2 * price.rounds).contains(&(parts.len() as u64)), "{} parts", parts.len());
+        }
+    }
+
+    /// One input and a hundred million outputs would be two hundred million lines.
+    #[test]
+    fn a_price_is_known_without_a_list_of_transfers() {
+        let product = Product { map: Bilinear::MatrixProduct { rows: 1, inner: 1, columns: 100_000_000 }, width: 48 };
+        assert_eq!(product.price(false).bytes, 48 * 6_250_000 + 100_000_000 * 168);
     }
 }
