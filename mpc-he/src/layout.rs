@@ -137,6 +137,12 @@ impl Layout {
         secrets + if self.keeps_transforms() { transforms } else { 8 * self.layer.weight_len() }
     }
 
+    /// Bytes that are held besides while weights are prepared or an inference is evaluated: the input polynomials of an output.
+    #[must_use]
+    pub fn working_bytes(&self) -> usize {
+        self.chunks()[0] * POLYNOMIAL_BYTES
+    }
+
     /// Whether the weights are kept as transforms.
     pub(crate) fn keeps_transforms(&self) -> bool {
         self.weight_polynomials() <= MOST_TRANSFORMS

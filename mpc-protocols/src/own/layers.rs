@@ -83,13 +83,19 @@ impl Layer {
         self.layout.hint_bytes()
     }
 
-    /// The bytes that a party holds of it, and while it is made.
-    pub(super) fn memory(&self, encrypts: bool, evaluates: bool) -> u64 {
+    /// The bytes that a party holds of it for all inferences.
+    pub(super) fn kept(&self, encrypts: bool, evaluates: bool) -> u64 {
         let of = |is: bool, bytes: usize| if is { bytes as u64 } else { 0 };
-        let hints = self.layout.output_polynomials() * POLYNOMIAL_BYTES;
-        let elements = self.map.left_len() + self.map.right_len() + self.map.output_len();
-        let passing = self.bytes() + self.hint_bytes() + 32 * elements;
-        of(encrypts, hints) + of(evaluates, self.layout.weight_bytes()) + passing as u64
+        of(encrypts, self.layout.output_polynomials() * POLYNOMIAL_BYTES) + of(evaluates, self.layout.weight_bytes())
+    }
+
+    /// The bytes that a party holds besides while it is loaded or made.
+    pub(super) fn memory(&self, encrypts: bool, evaluates: bool) -> u64 {
+        let working = if evaluates { self.layout.working_bytes() as u64 } else { 0 };
+        // A hint in bytes, and its coefficients in 8 bytes each; an input as it was before, as a copy, and as what is sent.
+        let passing = (self.bytes() + 3 * self.hint_bytes()) as u64 * (u64::from(encrypts) + u64::from(evaluates));
+        let elements = 64 * self.map.left_len() + 32 * (self.map.right_len() + self.map.output_len());
+        working + passing + elements as u64
     }
 
     /// The bytes of one inference from the party that encrypts.

@@ -149,15 +149,16 @@ impl OwnPlan {
     #[must_use]
     pub fn memory(&self, place: Place) -> u64 {
         let [encrypts, evaluates] = self.sides(place);
-        let layers: u64 = self.layers().iter().map(|layer| layer.memory(encrypts, evaluates)).sum();
         let kept = self.makings.iter().map(|making| match &making.how {
             // Its weights, each as 128 bits.
             How::ExactLayer { product, .. } if evaluates => 16 * product.map.right_len() as u64,
+            How::Layer(layer) => layer.kept(encrypts, evaluates),
             _ => 0,
         });
         let groups = self.groups.iter().map(|group| group.len as u64 * GROUP_BYTES).max().unwrap_or(0);
         let products = self.makings.iter().map(|making| match &making.how {
             How::ExactLayer { product, .. } | How::Triple(product) | How::Square(product) => product.memory(),
+            How::Layer(layer) => layer.memory(encrypts, evaluates),
             How::EncryptedTriple(product) => product.memory(),
             How::Bits(bits) => bits.memory(),
             How::Lookup(lookup) => lookup.memory(),
@@ -165,7 +166,7 @@ impl OwnPlan {
             _ => 0,
         });
         // Of groups one is in the making, and one of each size is in use.
-        layers + kept.sum::<u64>() + 3 * groups + products.max().unwrap_or(0)
+        kept.sum::<u64>() + 3 * groups + products.max().unwrap_or(0)
     }
 
     /// The traffic of a party when a model is loaded: [`Own::load`](super::Own::load).
