@@ -20,7 +20,8 @@ const Q_BITS: u32 = 100;
 pub(crate) const CHOSEN_BITS: u32 = 52;
 
 /// The power of two that a layer's shares, masks and products are modulo: of 50 to 64 bits. The weights have the other bits of q:
-/// 50 with a product of 50 bits, 36 with one of 64, so that the noise in units of the last place is the same.
+/// 50 with a product of 50 bits, 36 with one of 64. Their noise in units of the last place is the same then; that of the hint's
+/// rounding grows from 2^58 on, as a hint has at most 64 bits.
 ///
 /// ```
 /// use mpc_he::Modulus;

@@ -125,7 +125,12 @@ impl Encrypted {
         self.parts().for_each(|part| account.exchange(self.bytes(&part), self.bytes(&part)));
     }
 
-    /// Makes this party's shares of two operands and their product.
+    /// Makes this party's shares of two operands and their product, modulo 2^w: of batch · (rows × inner), batch · (inner × columns)
+    /// and batch · (rows × columns) elements, of which the last may be off by [`noise`](Self::noise) units.
+    ///
+    /// # Rounds and communication
+    /// [`cost`](Self::cost): a round for all matrices, or for each [`MOST_POLYNOMIALS`] of them. Each party sends a hint and a message
+    /// of a layer a matrix, and once an inference what begins it.
     ///
     /// # Errors
     /// [`ProtocolError::Parameter`] if no plan was loaded.
