@@ -1,5 +1,7 @@
 //! R_q = Z_q[X] / (X^4096 + 1) with q = p_1·p_2 of 100 bits, by residues.
 
+use core::hint::black_box;
+
 use mpc_ring::kernels::Ntt;
 use mpc_shares::SecretVec;
 
@@ -55,7 +57,9 @@ pub(crate) fn residues(value: u128) -> [u64; 2] {
 
 /// Residues of a small signed value.
 pub(crate) fn small_residues(value: i64) -> [u64; 2] {
-    PRIMES.map(|prime| (value + (prime as i64 & (value >> 63))) as u64)
+    // The compiler does not learn that it is all ones or none, and so makes no branch of it.
+    let negative = black_box(value >> 63);
+    PRIMES.map(|prime| (value + (prime as i64 & negative)) as u64)
 }
 
 pub(crate) fn add(k: usize, left: u64, right: u64) -> u64 {

@@ -13,6 +13,7 @@
 //! consumed by its product, so that no mask is used twice.
 
 use alloc::vec::Vec;
+use core::hint::black_box;
 
 use mpc_ring::packing::{pack, packed_len, unpack, words_for};
 use mpc_ring::{Ring, bitslice};
@@ -66,17 +67,17 @@ fn read_planes(message: &[u8], count: usize) -> SecretVec<u64> {
     planes
 }
 
-/// All ones for each bit of a plane that is 1.
-#[inline(always)]
-fn mask_of<R: Ring>(plane: &[u64], index: usize) -> R {
-    R::from_u64(plane[index / 64] >> (index % 64) & 1).wrapping_neg()
-}
-
-/// Where the bit of `plane` is 1, −x, elsewhere x.
-#[inline(always)]
-fn negate_where<R: Ring>(plane: &[u64], index: usize, x: R) -> R {
-    let mask = mask_of::<R>(plane, index);
-    (x ^ mask).wrapping_sub(mask)
+/// All ones for each of the first `len` bits of a plane that is 1, and zero for the others.
+///
+/// The compiler does not learn that they are nothing else, and so makes no branch of what selects by them.
+#[must_use]
+pub fn all_ones<R: Ring>(plane: &[u64], len: usize) -> SecretVec<R> {
+    let mut masks = SecretVec::zeros(len);
+    for (masks, word) in masks.chunks_mut(64).zip(plane) {
+        masks.iter_mut().enumerate().for_each(|(i, mask)| *mask = R::from_u64(word >> i & 1).wrapping_neg());
+    }
+    black_box(&mut *masks);
+    masks
 }
 
 fn elements<R: Ring>(planes: &[u64], batch: Batch) -> SecretVec<R> {
@@ -197,8 +198,9 @@ impl ReceivedBatch {
         let mut shares = SecretVec::<R>::zeros(batch.count);
         unpack(message, batch.bits as u32, &mut shares);
         let chosen = elements::<R>(self.chosen(0, batch.bits), batch);
-        for (index, (share, chosen)) in shares.iter_mut().zip(chosen.iter()).enumerate() {
-            *share = (*share & mask_of(self.choices(), index)).wrapping_add(*chosen) & mask;
+        let choices = all_ones::<R>(self.choices(), batch.count);
+        for ((share, chosen), choice) in shares.iter_mut().zip(chosen.iter()).zip(choices.iter()) {
+            *share = (*share & *choice).wrapping_add(*chosen) & mask;
         }
         Ok(shares)
     }
@@ -227,9 +229,10 @@ pub fn correct_ring<R: Ring>(
     check_size("words of corrections", corrections.len(), words_for(shares.len()))?;
     operand.map_or(Ok(()), |operand| check_size("elements of the operand", operand.len(), shares.len()))?;
     let mask = R::low_mask(bits);
-    for (index, share) in shares.iter_mut().enumerate() {
-        let added = operand.map_or(R::ZERO, |operand| operand[index] & mask_of(corrections, index));
-        *share = negate_where(corrections, index, *share).wrapping_add(added) & mask;
+    let ones = all_ones::<R>(corrections, shares.len());
+    for (index, (share, &ones)) in shares.iter_mut().zip(ones.iter()).enumerate() {
+        let added = operand.map_or(R::ZERO, |operand| operand[index] & ones);
+        *share = (*share ^ ones).wrapping_sub(ones).wrapping_add(added) & mask;
     }
     Ok(())
 }

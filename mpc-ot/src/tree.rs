@@ -6,6 +6,8 @@
 //! # Security
 //! The index of the missing leaf is a secret of the party that lacks it. Each level is walked as a whole, with masks.
 
+use core::hint::black_box;
+
 use mpc_ring::kernels::{children, xor_at};
 
 use crate::hash::{BATCH, Permutation, Scratch};
@@ -92,7 +94,8 @@ pub(crate) fn grow_punctured(doubling: &Doubling, path: u64, known: impl Fn(usiz
 /// All ones where the bit is 1, zero where it is 0.
 #[inline(always)]
 pub(crate) fn mask(bit: u64) -> u128 {
-    u128::from(bit).wrapping_neg()
+    // The compiler does not learn that it is nothing else, and so makes no branch of what selects by it.
+    black_box(u128::from(bit).wrapping_neg())
 }
 
 #[inline(always)]

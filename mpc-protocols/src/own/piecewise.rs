@@ -5,13 +5,14 @@ use alloc::vec;
 use alloc::vec::Vec;
 
 use mpc_ot::Batch;
+use mpc_ot::products::all_ones;
 use mpc_ring::{Ring, packing};
 use mpc_shares::SecretVec;
 
 use super::comparison::{Group, Masks, Part};
 use super::cost::Account;
 use super::maker::{Maker, put_at};
-use super::scaled::{Scaled, Scaling, Transfers, all_ones, signed};
+use super::scaled::{Scaled, Scaling, Transfers, signed};
 use crate::ProtocolError;
 use crate::correlation::Share;
 use crate::sign::SignParameters;
@@ -137,8 +138,9 @@ impl Pieces {
         let mut answer = &answer[..];
         for (index, (begun, flip)) in begun.into_iter().zip(flips).enumerate() {
             let Scaled { ours, theirs } = begun.finish(&mut answer)?;
+            let flips = all_ones::<E>(flip, self.len);
             for (factor, (ours, theirs)) in ours.iter().zip(&theirs).enumerate() {
-                let own = gathered.factors[factor].iter().enumerate().map(|(i, x)| *x & all_ones(flip, i));
+                let own = gathered.factors[factor].iter().zip(flips.iter()).map(|(x, flip)| *x & *flip);
                 let shares_of = ours.iter().zip(theirs.iter()).zip(own);
                 let product: SecretVec<E> =
                     shares_of.map(|((ours, theirs), own)| ours.wrapping_add(*theirs).wrapping_add(own)).collect();

@@ -6,7 +6,7 @@
 use alloc::vec::{self, Vec};
 
 use mpc_ot::cross::next;
-use mpc_ot::products::{correct_ring, plane_bytes, receive_corrections, ring_bytes};
+use mpc_ot::products::{all_ones, correct_ring, plane_bytes, receive_corrections, ring_bytes};
 use mpc_ot::{Batch, ReceivedBatch, SentBatch};
 use mpc_ring::Ring;
 use mpc_shares::SecretVec;
@@ -137,14 +137,6 @@ impl<E: Ring> Begun<E> {
 
 /// (1 − 2·bit)·x.
 pub(super) fn signed<E: Ring>(x: &[E], bits: &[u64]) -> SecretVec<E> {
-    let of = |(index, x): (usize, &E)| {
-        let mask = all_ones::<E>(bits, index);
-        (*x ^ mask).wrapping_sub(mask)
-    };
-    x.iter().enumerate().map(of).collect()
-}
-
-/// All ones where a bit is 1.
-pub(super) fn all_ones<E: Ring>(bits: &[u64], index: usize) -> E {
-    E::from_u64(bits[index / 64] >> (index % 64) & 1).wrapping_neg()
+    let ones = all_ones::<E>(bits, x.len());
+    x.iter().zip(ones.iter()).map(|(&x, &ones)| (x ^ ones).wrapping_sub(ones)).collect()
 }

@@ -3,13 +3,13 @@
 
 use std::hint::black_box;
 
-use mpc_nn::{Comparisons, Correlations, Graph, GraphError, Owner, Roles, Settings, Transfers, WeightKnowledge};
+use mpc_nn::{Comparisons, Graph, GraphError, Owner, Roles, Settings, WeightKnowledge};
 use mpc_protocols::function::Function;
 use mpc_ring::{Backend, Ring};
 
 use crate::general;
 use crate::inference::{Case, Failure};
-use crate::networks::{ALL, OF_SMALL_RINGS, encrypted, functions, operations};
+use crate::networks::{ALL, OF_SMALL_RINGS, functions, made_by_two, operations};
 use crate::opened::Marks;
 use crate::request::{errors, is_there, mark_secret};
 
@@ -107,16 +107,8 @@ fn cases() -> Vec<Named> {
             protocols::<u128>(parties),
         ]
     };
-    let own = |transfers| Settings {
-        correlations: Correlations::Own { transfers, inferences: 1 },
-        ..Settings::without_dealer()
-    };
-    let shared = |transfers| Settings { weights: WeightKnowledge::Shared, ..own(transfers) };
-    let without_dealer = [
-        inference::<u64>(operations, "no dealer, operations, silent transfers", own(Transfers::Silent)),
-        inference::<u64>(encrypted, "no dealer, products that are encrypted", shared(Transfers::SoftSpoken)),
-        inference::<u64>(|| functions(&OF_SMALL_RINGS), "no dealer, functions", own(Transfers::SoftSpoken)),
-        inference::<u128>(operations, "no dealer, operations", shared(Transfers::SoftSpoken)),
-    ];
+    // Silent transfers begin with others; both parties encrypt and evaluate where weights are shared.
+    let own = Settings { weights: WeightKnowledge::Shared, ..Settings::without_dealer() };
+    let without_dealer = [inference::<u64>(made_by_two, "no dealer, weights shared", own)];
     [2, 3].into_iter().flat_map(of_parties).chain(without_dealer).collect()
 }

@@ -39,16 +39,25 @@ pub fn operations() -> Result<Graph, GraphError> {
     b.finish(&[positive, values, places, best, quotient])
 }
 
-/// A layer and a product of secrets that two parties encrypt.
-pub fn encrypted() -> Result<Graph, GraphError> {
+/// What two parties make correlations of in ways of their own: a layer and a product of secrets that they encrypt, and of one or
+/// two elements products, a square, comparisons and a table.
+pub fn made_by_two() -> Result<Graph, GraphError> {
     let mut b = GraphBuilder::new();
     let x = b.input("x", &[12, 8])?;
     let [left, right] = ["left", "right"].map(|name| b.linear(name, x, 48, true));
     let left = b.reshape("rows", left?, &[1, 12, 48])?;
     let right = b.reshape("columns", right?, &[1, 48, 12])?;
     let product = b.matrix_product("product", left, right)?;
-    let positive = b.relu("positive", product)?;
-    b.finish(&[positive])
+    let mean = b.mean("mean", product, &[1, 2])?;
+    let positive = b.relu("positive", mean)?;
+    let square = b.square("square", positive)?;
+    let both = b.multiply("both", positive, square)?;
+    let leaky = b.function("leaky", both, Function::LeakyRelu { slope: 0.01 })?;
+    let table = b.function("table", mean, Function::Sigmoid)?;
+    let pair = b.concat("pair", &[leaky, table], 0)?;
+    let pair = b.reshape("row", pair, &[1, 2])?;
+    let [largest, place] = b.top_k("largest", pair, 1)?;
+    b.finish(&[largest, place])
 }
 
 /// Functions with every way to an argument's interval, and from there to a result.

@@ -17,14 +17,14 @@ use alloc::vec;
 use alloc::vec::Vec;
 
 use mpc_ot::cross::next;
-use mpc_ot::products::{plane_bytes, receive_corrections};
+use mpc_ot::products::{all_ones, plane_bytes, receive_corrections};
 use mpc_ot::{Batch, Pair, ReceivedBatch, SentBatch};
 use mpc_ring::{Ring, bitslice, packing};
 use mpc_shares::SecretVec;
 
 use super::circuit::Plane;
 use crate::ProtocolError;
-use crate::own::scaled::{Scaling, Transfers, all_ones, signed};
+use crate::own::scaled::{Scaling, Transfers, signed};
 
 /// The values at an index.
 pub(super) const VALUES: usize = 3;
@@ -122,9 +122,10 @@ impl<E: Ring> Leaves<E> {
         let Points { entries, width, .. } = self.points;
         let corrections = self.corrections(pair, values, first, transfers).await?;
         let Self { bits, strings: mut made, .. } = self;
+        let ones = all_ones::<E>(&bits, self.points.strings().count);
         for (made, corrections) in made.iter_mut().zip(&corrections) {
-            for (index, made) in made.iter_mut().enumerate() {
-                let part = made.wrapping_add(corrections[index / entries] & all_ones(&bits, index));
+            for (index, (made, &ones)) in made.iter_mut().zip(ones.iter()).enumerate() {
+                let part = made.wrapping_add(corrections[index / entries] & ones);
                 *made = if first { part } else { part.wrapping_neg() } & E::low_mask(width);
             }
         }
