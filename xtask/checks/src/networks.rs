@@ -39,8 +39,8 @@ pub fn operations() -> Result<Graph, GraphError> {
     b.finish(&[positive, values, places, best, quotient])
 }
 
-/// What two parties make correlations of in ways of their own: a layer and a product of secrets that they encrypt, and of one or
-/// two elements products, a square, comparisons and a table.
+/// Operations that two parties make correlations for in ways of their own: a layer and a product of secrets that they encrypt,
+/// and of one or two elements products, a square, comparisons and a table.
 pub fn made_by_two() -> Result<Graph, GraphError> {
     let mut b = GraphBuilder::new();
     let x = b.input("x", &[12, 8])?;

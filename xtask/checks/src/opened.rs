@@ -11,7 +11,7 @@ pub enum Marks {
     /// All parties see what passes in a round of openings, and what is opened follows from these messages alone. Seeds, input
     /// shares and output shares pass in other calls, and stay secret.
     Openings,
-    /// Whatever passes between two parties that make correlations: both know it.
+    /// All that passes between two parties that make correlations: both know it.
     All,
 }
 
