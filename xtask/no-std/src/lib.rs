@@ -42,7 +42,11 @@ fn panic(_: &PanicInfo<'_>) -> ! {
 pub fn every_crate() {
     black_box(FixedPoint::new(16).encode::<u64>(1.0).is_ok());
     black_box(ArithmeticShares::from_elements(vec![1u64]));
-    black_box(Linear::left_product(1, 1, 1).and_then(|layer| mpc_he::Layout::search(&layer, mpc_he::Modulus::SMALLEST, 1, false)).is_ok());
+    black_box(
+        Linear::left_product(1, 1, 1)
+            .and_then(|layer| mpc_he::Layout::search(&layer, mpc_he::Modulus::SMALLEST, 1, false))
+            .is_ok(),
+    );
     black_box(Agreement::new([0; 16]));
     black_box(Schedule::opening(Method::Silent));
     black_box(Dealer::<u64>::new(2, Seed::from_bytes([0; 32])).is_ok());
