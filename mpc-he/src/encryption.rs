@@ -32,7 +32,8 @@ impl Hint {
         let polynomials = rounded.chunks_exact(COEFFICIENTS).map(|rounded| {
             let mut poly = Poly::zero();
             for (place, &value) in rounded.iter().enumerate() {
-                poly.set(place, residues(layout.modulus.unround_hint(value)));
+                // The largest rounded value stands for q, which is 0.
+                poly.set(place, residues(layout.modulus.of_hints().scale_up(value)));
             }
             poly.forward()
         });
@@ -76,7 +77,8 @@ impl Encryption {
         (Self { secret, seed, model: *model, next: 0 }, message)
     }
 
-    /// Encrypts a layer. `given` is the mask of its input if the layout says that it is known before; otherwise it is chosen here.
+    /// Encrypts a layer. `given` is the mask of its input if the layout says that it is known before; otherwise it is chosen
+    /// here.
     ///
     /// # Errors
     /// [`HeError::Order`] unless the layer comes after all before it, [`HeError::Elements`] if `given` is not what the layout

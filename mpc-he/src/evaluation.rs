@@ -32,8 +32,8 @@ enum Kept {
 }
 
 impl Weights {
-    /// Prepares weights in the layout's modulus, whose signed values have at most `weight_bits` bits, for layer number `layer` of the model
-    /// with this seed. Returns the hint for the holder of the mask, of [`Layout::hint_bytes`].
+    /// Prepares weights in the layout's modulus, whose signed values have at most `weight_bits` bits, for layer number `layer` of
+    /// the model with this seed. Returns the hint for the holder of the mask, of [`Layout::hint_bytes`].
     ///
     /// # Errors
     /// [`HeError::Elements`], and [`HeError::Weight`] for a weight with more bits.
@@ -88,7 +88,7 @@ impl Weights {
                 hint.multiply_accumulate(&model, &secret);
                 let mut hint = hint.inverse();
                 hint.add(&binomial(generator));
-                let round = |place| self.layout.modulus.round_hint(compose(hint.get(place)));
+                let round = |place| self.layout.modulus.of_hints().scale_down(compose(hint.get(place)));
                 rounded.extend((0..COEFFICIENTS).map(round));
                 secrets.push(secret);
             }

@@ -11,14 +11,11 @@ use mpc_ring::packing::packed_len;
 
 use crate::layer::{Axis, Linear};
 use crate::modulus::CHOSEN_BITS;
-use crate::ring::{COEFFICIENTS, RESIDUE_BITS};
+use crate::ring::{COEFFICIENTS, POLYNOMIAL_BYTES, RESIDUE_BITS};
 use crate::{HeError, Modulus, NoiseBound};
 
 /// With more polynomials of weights, 1 GiB of transforms, a layer keeps the weights alone.
 const MOST_TRANSFORMS: usize = 1 << 14;
-/// Two residues of each coefficient.
-const POLYNOMIAL_BYTES: usize = 2 * 8 * COEFFICIENTS;
-
 /// A layer cut into polynomials: tiles of rows, channels of the input and of the output side by side.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Layout {
@@ -151,7 +148,7 @@ impl Layout {
     /// Bytes of the hint, sent once to the holder of the mask.
     #[must_use]
     pub fn hint_bytes(&self) -> usize {
-        self.output_polynomials() * packed_len(COEFFICIENTS, self.modulus.hint_bits())
+        self.output_polynomials() * packed_len(COEFFICIENTS, self.modulus.of_hints().bits())
     }
 
     /// Bytes of the layer's message of one inference, sent to the holder of the weights.

@@ -23,5 +23,5 @@ pub use layout::Layout;
 pub use message::{Ciphertext, OPENING_BYTES};
 pub use modulus::Modulus;
 pub use noise::{FLOODING_BITS, NoiseBound};
-pub use ring::{COEFFICIENTS, PRIMES};
+pub use ring::{COEFFICIENTS, POLYNOMIAL_BYTES, PRIMES};
 pub use sample::PublicSeed;

@@ -51,13 +51,13 @@ impl Ciphertext {
 /// The rounded polynomials of a hint, from bytes that are not trusted.
 pub(crate) fn read_hint(layout: &Layout, bytes: &[u8]) -> Result<Vec<u64>, HeError> {
     expect_length("hint", bytes, layout.hint_bytes())?;
-    read("hint", bytes, layout.modulus.hint_bits(), layout.output_polynomials() * COEFFICIENTS)
+    read("hint", bytes, layout.modulus.of_hints().bits(), layout.output_polynomials() * COEFFICIENTS)
 }
 
 /// The rounded polynomials of a hint in bytes.
 pub(crate) fn write_hint(layout: &Layout, rounded: &[u64]) -> Vec<u8> {
     let mut bytes = vec![0; layout.hint_bytes()];
-    pack(rounded, layout.modulus.hint_bits(), &mut bytes);
+    pack(rounded, layout.modulus.of_hints().bits(), &mut bytes);
     bytes
 }
 

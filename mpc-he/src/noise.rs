@@ -15,14 +15,16 @@ const DEVIATIONS: u128 = 10;
 /// and the worst weights. It holds for each output but for a probability of 2^−69.
 ///
 /// # Proof
-/// With n = 4096, weights below W in size of which T meet an output's coefficient, and Δ = q/2^b for a modulus of b bits, the noise before rounding is
-/// Σ e·w + e'·u − e_o·s − ρ·s + δ·w, divided by Δ, where ρ is the rounding of the hint and δ that of A·Δ.
+/// With n = 4096, weights below W in size of which T meet an output's coefficient, and Δ = q/2^b for a modulus of b bits, the
+/// noise before rounding is Σ e·w + e'·u − e_o·s − ρ·s + δ·w, divided by Δ, where ρ is the rounding of the hint and δ that of A·Δ.
 /// - The coefficients of e, e' and e_o are sums of 40 independent values ±1/2: sub-Gaussian of variance 10. Given the ternary s
 ///   and u, the first three terms are sub-Gaussian of variance 10·(T·W² + 2n).
-/// - |ρ| < q/2^(h + 1) + q/2^63 + 1 for a hint of h bits, and s is independent, of mean zero and at most 1 in size: sub-Gaussian of variance n·ρ².
+/// - |ρ| < q/2^(h + 1) + q/2^63 + 1 for a hint of h bits, and s is independent, of mean zero and at most 1 in size: sub-Gaussian
+///   of variance n·ρ².
 /// - |δ| ≤ 1/2 meets at most T weights: at most T·W/2, always.
 ///
-/// Ten standard deviations of each of the two sums, and three roundings (two of shares, each off by 2^(b − 63) more), are the bound.
+/// Ten standard deviations of each of the two sums, and three roundings (two of shares, each off by 2^(b − 63) more), are the
+/// bound.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct NoiseBound {
     weight_bits: u32,

@@ -7,6 +7,8 @@ use mpc_shares::SecretVec;
 
 /// Coefficients of a polynomial.
 pub const COEFFICIENTS: usize = 4096;
+/// Bytes of a polynomial in memory: two residues of each coefficient.
+pub const POLYNOMIAL_BYTES: usize = 2 * 8 * COEFFICIENTS;
 /// The primes whose product is the modulus of the ciphertexts, the largest of 50 bits that are 1 modulo 16,384.
 pub const PRIMES: [u64; 2] = [1_125_899_906_826_241, 1_125_899_906_629_633];
 /// A residue takes this many bits.

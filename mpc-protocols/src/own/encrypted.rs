@@ -5,19 +5,21 @@ use alloc::vec;
 use alloc::vec::Vec;
 use core::ops::Range;
 
-use mpc_he::{Ciphertext, Encryption, Evaluation, Hint, Layout, Linear, Modulus, OPENING_BYTES, PublicSeed, Weights};
+use mpc_he::{
+    Ciphertext, Encryption, Evaluation, Hint, Layout, Linear, Modulus, OPENING_BYTES, POLYNOMIAL_BYTES, PublicSeed,
+    Weights,
+};
 use mpc_ot::Pair;
 use mpc_ot::cross::next;
 use mpc_ring::Ring;
 use mpc_shares::{Prg, SecretVec};
 
 use super::cost::{Account, Price};
-use super::layers::POLYNOMIAL_BYTES;
 use super::maker::Maker;
 use crate::{Bilinear, ProtocolError};
 
 /// Products of secret matrices are encrypted if they are read in at most so many bits.
-pub const PRODUCT_BITS: u32 = 50;
+pub const PRODUCT_BITS: u32 = Modulus::SMALLEST.bits();
 
 /// Polynomials that a party has in memory at a time for one product: 256 MiB, or a matrix's.
 const MOST_POLYNOMIALS: usize = 1 << 12;
@@ -62,20 +64,25 @@ pub(super) struct Begun {
 }
 
 impl Encrypted {
-    /// The product, if it is one of matrices that has room in an encryption. `begun` has the number of matrices before it.
-    pub(super) fn new(map: Bilinear, width: u32, begun: &mut u32) -> Option<Self> {
+    /// The product, if it is one of matrices that has room in an encryption. `first` is the number of matrices before it.
+    pub(super) fn new(map: Bilinear, width: u32, first: u32) -> Option<Self> {
         let (matrices, [rows, inner, columns]) = match map {
             Bilinear::MatrixProduct { rows, inner, columns } => (1, [rows, inner, columns]),
             Bilinear::BatchedMatrixProduct { batch, rows, inner, columns } => (batch, [rows, inner, columns]),
             _ => return None,
         };
-        let (modulus, first) = (Modulus::holding(PRODUCT_BITS)?, *begun);
         let linear = Linear::right_product(rows, inner, columns).ok()?;
-        let layout = Layout::search(&linear, modulus, 1, false).ok()?;
+        let layout = Layout::search(&linear, Modulus::SMALLEST, 1, false).ok()?;
         layout.noise(width).ok()?;
         let product = Self { map, width, matrices, layout, first };
-        *begun = first.checked_add(u32::try_from(matrices).ok()?)?;
+        first.checked_add(u32::try_from(matrices).ok()?)?;
         (product.polynomials() <= MOST_OF_A_MATRIX).then_some(product)
+    }
+
+    /// The number of matrices up to its last.
+    pub(super) fn end(&self) -> u32 {
+        // That they can be counted was found out before.
+        self.first + self.matrices as u32
     }
 
     /// How far the shares of the product may be off, in units.

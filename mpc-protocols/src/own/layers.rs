@@ -12,7 +12,8 @@ use alloc::vec;
 use alloc::vec::Vec;
 
 use mpc_he::{
-    Ciphertext, Encryption, Evaluation, HeError, Hint, Layout, Linear, Modulus, OPENING_BYTES, PublicSeed, Weights,
+    Ciphertext, Encryption, Evaluation, HeError, Hint, Layout, Linear, Modulus, OPENING_BYTES, POLYNOMIAL_BYTES,
+    PublicSeed, Weights,
 };
 use mpc_ot::Pair;
 use mpc_ring::{Convolution, Ring};
@@ -22,9 +23,6 @@ use super::cost::{Account, Price};
 use super::maker::{Maker, put_at};
 use crate::correlation::Share;
 use crate::{Bilinear, ProtocolError, Request};
-
-/// Two residues of each coefficient.
-pub(super) const POLYNOMIAL_BYTES: usize = 2 * 8 * mpc_he::COEFFICIENTS;
 
 /// A layer that is encrypted: the map with weights of any size, once for each image.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -255,14 +253,16 @@ impl Inference {
         mask: &mut SecretVec<u128>,
         shares: &mut [&mut dyn Share],
     ) -> Result<(), ProtocolError> {
-        let mut own: SecretVec<u64> = mask.iter().map(|element| element.low_u64()).collect();
+        let mut own: SecretVec<u64> = if layer.is_given {
+            mask.iter().map(|element| element.low_u64()).collect()
+        } else {
+            SecretVec::zeros(layer.map.left_len())
+        };
         let number = layer.number as usize;
         let mut product = SecretVec::<u64>::zeros(layer.map.output_len());
         let mut message = Vec::new();
         if let (Some(hint), Some(seed)) = (loaded.hints.get(number), &loaded.hint_seed) {
             message = self.encrypt(layer, hint, seed, generator, &mut own, &mut product)?;
-        } else if !layer.is_given {
-            own = SecretVec::zeros(layer.map.left_len());
         }
         let weights = loaded.weights.get(number);
         let mut received = vec![0; if weights.is_some() { layer.bytes() } else { 0 }];

@@ -345,15 +345,15 @@ impl Planning {
 
     /// A product of secrets, by encryption or by transfers.
     fn triple(&mut self, request: &Request, map: Bilinear, width: u32, tolerated: u64) -> Result<How, ProtocolError> {
-        let (product, mut products) = (Product::new(request, map, width), self.products);
-        let encrypted = Encrypted::new(map, width, &mut products).filter(|encrypted| encrypted.noise() <= tolerated);
+        let product = Product::new(request, map, width);
+        let encrypted = Encrypted::new(map, width, self.products).filter(|encrypted| encrypted.noise() <= tolerated);
         let encrypted = encrypted.filter(|encrypted| match &product {
             Ok(product) => encrypted.price().of(1) < product.price(true).of(1),
             Err(_) => true,
         });
         match encrypted {
             Some(encrypted) => {
-                self.products = products;
+                self.products = encrypted.end();
                 Ok(How::EncryptedTriple(encrypted))
             }
             None => Ok(How::Triple(product?)),

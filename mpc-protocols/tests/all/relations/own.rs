@@ -107,23 +107,17 @@ fn of_plan<R: Ring>(plan: &OwnPlan, requests: &[Request], weights: [&[Vec<R>]; 2
 /// Checks the relations of correlations without a dealer, where one party knows the weights and where they are shared.
 fn own_relations_hold<R: Ring>(requests: &[Request], lengths: &[usize], seed: [u8; 32]) {
     let mut generator = Prg::new(Seed::from_bytes(seed));
-    let mut random = |shift: u32| -> Vec<Vec<R>> {
-        let mut tensor = |len: &usize| {
-            let mut elements = vec![R::ZERO; *len];
-            R::fill_random(&mut elements, &mut generator);
-            elements.iter().map(|&x| R::from_u128((x.to_i128() >> shift) as u128)).collect::<Vec<R>>()
-        };
-        lengths.iter().map(&mut tensor).collect()
-    };
+    let mut tensors =
+        |bits: u32| -> Vec<Vec<R>> { lengths.iter().map(|&len| random(len, bits, &mut generator)).collect() };
     // Of 24 bits with the sign.
-    let known = random(R::BITS - 24);
+    let known = tensors(24);
     for owner in [0, 1] {
         let holder = WeightHolder::Party(owner);
         let weights = if owner == 0 { [&known[..], &[]] } else { [&[], &known[..]] };
         let (plan, fields) = own(requests, holder, weights);
         check(requests, known.iter().map(|weights| &weights[..]).collect(), plan.noise(), &fields);
     }
-    let parts = [random(0), random(0)];
+    let parts = [tensors(R::BITS), tensors(R::BITS)];
     let mut total = parts[0].clone();
     total.iter_mut().flatten().zip(parts[1].iter().flatten()).for_each(|(x, &y)| *x = x.wrapping_add(y));
     let (plan, fields) = own(requests, WeightHolder::Both, [&parts[0], &parts[1]]);
@@ -174,6 +168,7 @@ fn every_own_kind<R: Ring>(len: usize, bits: u32, read: u32, planes: u32) -> (Ve
     (requests, vec![2 * len, image.right_len(), linear.right_len(), point.right_len()])
 }
 
+/// Elements of `bits` bits with the sign.
 fn random<R: Ring>(len: usize, bits: u32, generator: &mut Prg) -> Vec<R> {
     let mut elements = vec![R::ZERO; len];
     R::fill_random(&mut elements, generator);
