@@ -350,7 +350,7 @@ impl Context {
             if let Some(Origin::Scaled(source, first)) = context.origin(x.id)
                 && (first * factor).abs() <= MAX_WEIGHT
             {
-                let source = Tensor { id: source, shape: x.shape.clone() };
+                let source = x.with_id(source);
                 return context.scale(&source, first * factor);
             }
             let y = context.emit("scale", &x.shape, |builder, name| builder.scale(name, x.id, factor))?;
@@ -395,7 +395,7 @@ impl Context {
         self.note_reduction(&y, x, &axes, false);
         if let Some(Origin::Function(source, Function::Exp)) = self.origin(x.id) {
             self.note(y.id, Origin::SumOfExponentials);
-            self.exponents.insert(y.id, (Tensor { id: source, shape: x.shape.clone() }, axes));
+            self.exponents.insert(y.id, (x.with_id(source), axes));
         }
         Ok(y)
     }

@@ -69,6 +69,11 @@ pub(crate) struct Tensor {
 }
 
 impl Tensor {
+    /// The value of another node, of the same shape.
+    pub(crate) fn with_id(&self, id: NodeId) -> Self {
+        Self { id, shape: self.shape.clone() }
+    }
+
     pub(crate) fn rank(&self) -> usize {
         self.shape.len()
     }

@@ -59,7 +59,7 @@ impl Context {
             None => match self.origin(x.id) {
                 // A multiple of another value: both factors at once.
                 Some(Origin::Scaled(source, first)) if c.iter().all(|&value| (value * first).abs() <= MAX_WEIGHT) => {
-                    let source = Tensor { id: source, shape: x.shape.clone() };
+                    let source = x.with_id(source);
                     self.scale_privately(&source, &c.mapv(|value| value * first))
                 }
                 _ => self.scale_privately(&x, c),

@@ -29,7 +29,7 @@ impl Context {
                 return context.function(&source, Function::Sigmoid);
             }
             if let Some((source, least)) = context.below_root(x.id) {
-                let source = context.offset(&Tensor { id: source, shape: x.shape.clone() }, least * least)?;
+                let source = context.offset(&x.with_id(source), least * least)?;
                 return context.function(&source, Function::Power { exponent: -0.5 });
             }
             let is_positive = context.is_positive(x.id);
@@ -42,8 +42,8 @@ impl Context {
         self.below_root(x.id).is_some() || self.exponent_beside_one(x).is_some()
     }
 
-    /// The value whose root it is, and the number next to 0, or 0, that the root is kept above or moved by: to a root that is not 0 that makes
-    /// as much difference as its square beside what is below the root.
+    /// The value whose root it is, and the number next to 0, or 0, that the root is kept above or moved by: to a root that is not 0
+    /// that makes as much difference as its square beside what is below the root.
     fn below_root(&self, id: NodeId) -> Option<(NodeId, f32)> {
         let (root, least) = match self.origin(id)? {
             Origin::Function(root, Function::Clip { low, high: f32::INFINITY }) if low > 0.0 && low < NEXT_TO_0 => {
@@ -95,9 +95,8 @@ impl Context {
             let is_norm = |id| context.origin(id) == Some(Origin::SquaredNorm);
             match context.origin(product) {
                 Some(Origin::Product(left, right)) if left != right && is_norm(left) && is_norm(right) => {
-                    let of = |id| Tensor { id, shape: x.shape.clone() };
-                    let left = context.function(&of(left), Function::Sqrt)?;
-                    let right = context.function(&of(right), Function::Sqrt)?;
+                    let left = context.function(&x.with_id(left), Function::Sqrt)?;
+                    let right = context.function(&x.with_id(right), Function::Sqrt)?;
                     context.multiply(&left, &right)
                 }
                 _ => context.function(x, Function::Sqrt),
@@ -117,7 +116,7 @@ impl Context {
     fn exponent_beside_one(&self, x: &Tensor) -> Option<Tensor> {
         let Some(Origin::Offset(exponential, 1.0)) = self.origin(x.id) else { return None };
         let Some(Origin::Function(id, Function::Exp)) = self.origin(exponential) else { return None };
-        Some(Tensor { id, shape: x.shape.clone() })
+        Some(x.with_id(id))
     }
 
     /// x·y where y is such a function of x that the product has a name.
@@ -178,7 +177,7 @@ impl Context {
         };
         for (source, multiple) in [(x.id, 1.0)].into_iter().chain(scaled) {
             if self.is_polynomial(inner, source, polynomial) {
-                let source = Tensor { id: source, shape: x.shape.clone() };
+                let source = x.with_id(source);
                 let gelu = self.function(&source, gelu)?;
                 return self.scale(&gelu, 2.0 * multiple).map(Some);
             }

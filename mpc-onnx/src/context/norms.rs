@@ -92,7 +92,7 @@ impl Context {
         if let Some(whole) = self.centred_of(x.id, &axes).filter(|_| is_mean)
             && (squared == x.id || self.centred_of(squared, &axes) == Some(whole))
         {
-            let whole = Tensor { id: whole, shape: x.shape.clone() };
+            let whole = x.with_id(whole);
             let Standardised { centred, root, .. } = self.standardised(&whole, &axes, epsilon)?;
             return self.multiply(&centred, &root).map(Some);
         }

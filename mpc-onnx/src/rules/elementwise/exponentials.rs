@@ -22,7 +22,6 @@ pub(super) fn logarithm(context: &mut Context, x: &Tensor) -> Lowered<Tensor> {
 /// ln x, where x was made of an exponential, a sigmoid or a softmax.
 fn known_logarithm(context: &mut Context, x: &Tensor, depth: usize) -> Lowered<Option<Tensor>> {
     let Some(left) = depth.checked_sub(1) else { return Ok(None) };
-    let of = |id| Tensor { id, shape: x.shape.clone() };
     if let Some((source, axes)) = context.exponents.get(&x.id).cloned() {
         let sum = reduce::log_sum_exp(context, &source, &axes)?;
         return context.reshape(&sum, &x.shape).map(Some);
@@ -32,16 +31,16 @@ fn known_logarithm(context: &mut Context, x: &Tensor, depth: usize) -> Lowered<O
     }
     let Some(origin) = context.origin(x.id) else { return Ok(None) };
     match origin {
-        Origin::Function(source, Function::Exp) => return Ok(Some(of(source))),
+        Origin::Function(source, Function::Exp) => return Ok(Some(x.with_id(source))),
         Origin::Function(source, Function::Sigmoid) => {
-            let opposite = context.scale(&of(source), -1.0)?;
+            let opposite = context.scale(&x.with_id(source), -1.0)?;
             return negative_softplus(context, &opposite).map(Some);
         }
         Origin::Offset(source, 1.0) => {
             if let Some(Origin::Scaled(sigmoid, -1.0)) = context.origin(source)
                 && let Some(Origin::Function(source, Function::Sigmoid)) = context.origin(sigmoid)
             {
-                return negative_softplus(context, &of(source)).map(Some);
+                return negative_softplus(context, &x.with_id(source)).map(Some);
             }
         }
         _ => {}
@@ -54,7 +53,7 @@ fn known_logarithm(context: &mut Context, x: &Tensor, depth: usize) -> Lowered<O
     if factor <= 0.0 {
         return Ok(None);
     }
-    let Some(inner) = known_logarithm(context, &of(source), left)? else { return Ok(None) };
+    let Some(inner) = known_logarithm(context, &x.with_id(source), left)? else { return Ok(None) };
     let shift = f64::from(factor).ln() as f32;
     match origin {
         Origin::Function(_, Function::Clip { high, .. }) => {
@@ -80,7 +79,7 @@ fn negative_softplus(context: &mut Context, x: &Tensor) -> Lowered<Tensor> {
 /// x / y, where that is a softmax, a sigmoid or a hyperbolic tangent, written out.
 pub(super) fn quotient(context: &mut Context, x: &Tensor, y: &Tensor) -> Lowered<Option<Tensor>> {
     if let Some(Origin::Function(exponent, Function::Exp)) = context.origin(x.id) {
-        let exponent = Tensor { id: exponent, shape: x.shape.clone() };
+        let exponent = x.with_id(exponent);
         if context.origin(y.id) == Some(Origin::Offset(x.id, 1.0)) {
             return context.function(&exponent, Function::Sigmoid).map(Some);
         }
@@ -88,7 +87,7 @@ pub(super) fn quotient(context: &mut Context, x: &Tensor, y: &Tensor) -> Lowered
     }
     let Some(angle) = tangent(context, x, y) else { return Ok(None) };
     let (source, factor) = angle;
-    let angle = context.scale(&Tensor { id: source, shape: x.shape.clone() }, factor)?;
+    let angle = context.scale(&x.with_id(source), factor)?;
     context.function(&angle, Function::Tanh).map(Some)
 }
 

@@ -89,11 +89,16 @@ fn logarithm_or_far_below(context: &mut Context, x: &Tensor) -> Lowered<Tensor> 
     context.add(&logarithm, &lowered)
 }
 
-/// Each power of all elements, where it is wanted.
-fn several_powers(context: &mut Context, x: &Tensor, exponents: &ArrayD<f32>) -> Lowered<Tensor> {
+fn distinct(exponents: &ArrayD<f32>) -> Vec<f32> {
     let mut distinct: Vec<f32> = exponents.iter().copied().collect();
     distinct.sort_by(f32::total_cmp);
     distinct.dedup();
+    distinct
+}
+
+/// Each power of all elements, where it is wanted.
+fn several_powers(context: &mut Context, x: &Tensor, exponents: &ArrayD<f32>) -> Lowered<Tensor> {
+    let distinct = distinct(exponents);
     if distinct.len() > MAX_EXPONENTS {
         let logarithm = logarithm_or_far_below(context, x)?;
         let scaled = context.scale_by(&logarithm, exponents)?;
@@ -135,9 +140,7 @@ pub(crate) fn to_power(context: &mut Context, x: &Tensor, exponent: f32) -> Lowe
 /// Whether each power with these exponents is a product of the base with itself.
 pub(crate) fn are_chains(exponents: &Value) -> bool {
     let Ok(exponents) = real(exponents) else { return false };
-    let mut distinct: Vec<f32> = exponents.array().iter().copied().collect();
-    distinct.sort_by(f32::total_cmp);
-    distinct.dedup();
+    let distinct = distinct(exponents.array());
     distinct.len() <= MAX_EXPONENTS && distinct.iter().all(|y| y.fract() == 0.0 && (0.0..=MAX_CHAIN as f32).contains(y))
 }
 
