@@ -52,8 +52,8 @@ pub struct TermsArguments {
     /// layers. A model owner that is a party computes with its weights in the clear.
     #[arg(long)]
     pub no_dealer: bool,
-    /// How oblivious transfers are extended without a dealer: silent sends a fraction of a bit for each and assumes that learning
-    /// parity with noise is hard, softspoken sends 15 bits and does not assume it.
+    /// How oblivious transfers are extended without a dealer: silent sends 0.7 bits for each and assumes that learning parity
+    /// with noise is hard, silent-few-bytes 0.2 bits in up to twice the time, softspoken sends 15 bits and does not assume it.
     #[arg(long, value_enum, default_value_t = TransferKind::Silent, requires = "no_dealer", value_name = "METHOD")]
     pub ot: TransferKind,
     /// For how many inferences a session without a dealer is expected to make correlations: with more of them, more is sent once
@@ -120,8 +120,10 @@ fn ends_in(path: &Path, ending: &str) -> bool {
 /// How oblivious transfers are extended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum TransferKind {
-    /// From parity with noise.
+    /// From parity with noise, in the least time.
     Silent,
+    /// From parity with noise, with the fewest bytes.
+    SilentFewBytes,
     /// From pseudo-random generators alone.
     #[value(name = "softspoken")]
     SoftSpoken,
@@ -203,6 +205,7 @@ impl TermsArguments {
         }
         let transfers = match self.ot {
             TransferKind::Silent => Transfers::Silent,
+            TransferKind::SilentFewBytes => Transfers::SilentFewBytes,
             TransferKind::SoftSpoken => Transfers::SoftSpoken,
         };
         Correlations::Own { transfers, inferences: self.session_inferences.unwrap_or(inferences) }

@@ -47,7 +47,7 @@ fn random_ots(c: &mut Criterion) {
     let mut group = c.benchmark_group("random OTs");
     group.throughput(Throughput::Elements(COUNT as u64)).sample_size(10);
     for (name, method) in [
-        ("silent", Method::Silent),
+        ("silent", Method::SILENT),
         ("softspoken 4", Method::SoftSpoken(FieldBits::Four)),
         ("softspoken 8", Method::SoftSpoken(FieldBits::Eight)),
     ] {

@@ -14,7 +14,7 @@ type Failure = Box<dyn Error + Send + Sync>;
 const BATCH: Batch = Batch { count: 64, bits: 1 };
 
 fn settings(own: u8) -> PairSettings {
-    PairSettings { session: *b"one fresh number", own, peer: 1 - own, method: Method::Silent }
+    PairSettings { session: *b"one fresh number", own, peer: 1 - own, method: Method::SILENT }
 }
 
 /// Has the bits `c`: receives.

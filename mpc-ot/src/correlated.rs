@@ -6,24 +6,28 @@ use mpc_shares::SecretVec;
 use rand_core::CryptoRng;
 
 use crate::OtError;
-use crate::ferret::{FerretReceiver, FerretSender, ParameterSet, blank_base, trees_for};
+use crate::ferret::{FerretReceiver, FerretSender, ParameterSet, trees_for};
 use crate::softspoken::{FieldBits, SoftSpokenReceiver, SoftSpokenSender};
 
 /// How OTs are extended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Method {
-    /// Silent extension: about 0.2 bits a transfer, under learning parity with noise.
-    Silent,
+    /// Silent extension under learning parity with noise, with sets up to this one: 0.73 bits a transfer with
+    /// [`ParameterSet::B11`], which takes the least time, 0.21 bits with [`ParameterSet::B13`].
+    Silent(ParameterSet),
     /// SoftSpoken alone: 15 to 63 bits a transfer, without that assumption.
     SoftSpoken(FieldBits),
 }
 
 impl Method {
+    /// The silent extension that takes the least time.
+    pub const SILENT: Self = Self::Silent(ParameterSet::B11);
+
     /// The field of the extension that begins everything.
     pub(crate) const fn field(self) -> FieldBits {
         match self {
-            Self::Silent => FieldBits::Eight,
+            Self::Silent(_) => FieldBits::Eight,
             Self::SoftSpoken(field) => field,
         }
     }
@@ -33,7 +37,9 @@ impl Method {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Progress {
     set: ParameterSet,
-    /// Trees of the current round that are done.
+    /// The largest set that a demand may lead to.
+    largest: ParameterSet,
+    /// Trees of the current round that are done in each lane.
     done: usize,
     /// Transfers that are there.
     rest: usize,
@@ -44,27 +50,33 @@ pub(crate) struct Progress {
 pub(crate) struct Steps {
     /// Trees of the current set whose transfers become the base of a larger one, which then goes on.
     upgrade: Option<(usize, ParameterSet)>,
-    /// Trees of the set that goes on.
+    /// Trees of the set that goes on, in each lane.
     trees: usize,
 }
 
 impl Progress {
     /// At the beginning.
-    pub(crate) const START: Self = Self { set: ParameterSet::B10, done: 0, rest: 0 };
+    pub(crate) const fn new(method: Method) -> Self {
+        let largest = match method {
+            Method::Silent(largest) => largest,
+            Method::SoftSpoken(_) => ParameterSet::B10,
+        };
+        Self { set: ParameterSet::B10, largest, done: 0, rest: 0 }
+    }
 
     /// The steps for `count` transfers, the bytes from sender to receiver, and the progress after them.
     pub(crate) fn demand(self, count: usize) -> (Steps, usize, Self) {
         let Some(lacking) = count.checked_sub(self.rest).filter(|&lacking| lacking > 0) else {
             return (Steps { upgrade: None, trees: 0 }, 0, Self { rest: self.rest - count, ..self });
         };
-        let target = ParameterSet::for_count(lacking);
+        let target = ParameterSet::for_count(lacking, self.largest);
         let mut next = self;
         let mut bytes = 0;
         let mut upgrade = None;
         if target > self.set {
             let (trees, given) = trees_for(self.set, self.done, target.base());
             bytes = self.set.tree_bytes(trees);
-            next = Self { set: target, done: 0, rest: self.rest + given - target.base() };
+            next = Self { set: target, done: 0, rest: self.rest + given - target.base(), ..self };
             upgrade = Some((trees, target));
         }
         let (trees, given) = trees_for(next.set, next.done, count.saturating_sub(next.rest));
@@ -83,7 +95,7 @@ struct BaseFiller {
 
 impl BaseFiller {
     fn new(set: ParameterSet) -> Self {
-        Self { base: blank_base(set), filled: 0 }
+        Self { base: SecretVec::zeros(set.base()), filled: 0 }
     }
 
     fn take<'s>(&mut self, strings: &'s [u128]) -> &'s [u128] {
@@ -94,7 +106,7 @@ impl BaseFiller {
     }
 }
 
-/// Transfers that are made and not used: fewer than two trees.
+/// Transfers that are made and not used: fewer than two steps.
 #[derive(Default)]
 struct Rest(Option<SecretVec<u128>>);
 
@@ -139,7 +151,7 @@ pub(crate) struct CotReceiver {
 /// Bytes of the receiver's first message: the setup of SoftSpoken, and with the silent method its only extension.
 pub(crate) const fn opening_bytes(method: Method) -> usize {
     let extension = match method {
-        Method::Silent => method.field().extension_bytes(ParameterSet::B10.base()),
+        Method::Silent(_) => method.field().extension_bytes(ParameterSet::B10.base()),
         Method::SoftSpoken(_) => 0,
     };
     crate::softspoken::SETUP_BYTES + extension
@@ -155,7 +167,7 @@ impl CotReceiver {
     ) -> Result<(Self, Vec<u8>), OtError> {
         let mut soft = SoftSpokenReceiver::new(method.field(), strings, salt, generator);
         let mut message = soft.setup().to_vec();
-        if method != Method::Silent {
+        if let Method::SoftSpoken(_) = method {
             return Ok((Self { salt, kind: Kind::Soft(soft) }, message));
         }
         let (cots, extension) = soft.extend(ParameterSet::B10.base());
@@ -212,7 +224,7 @@ impl CotSender {
         crate::error::check_message("the first extension", message, opening_bytes(method))?;
         let (setup, extension) = message.split_at(crate::softspoken::SETUP_BYTES);
         let mut soft = SoftSpokenSender::new(method.field(), strings, delta, salt, setup)?;
-        let kind = if method == Method::Silent {
+        let kind = if let Method::Silent(_) = method {
             let cots = soft.extend(ParameterSet::B10.base(), extension)?;
             Kind::Silent(FerretSender::new(ParameterSet::B10, salt, delta, cots.into_strings())?, Rest::default())
         } else {

@@ -19,7 +19,8 @@
 mod code;
 mod end;
 mod parameters;
+mod strings;
 
+pub(crate) use end::trees_for;
 pub use end::{FerretReceiver, FerretSender};
-pub(crate) use end::{blank_base, trees_for};
 pub use parameters::ParameterSet;

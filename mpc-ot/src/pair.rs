@@ -34,9 +34,10 @@ pub struct PairSettings {
 /// The public part of a [`Pair`]'s state: it tells bytes and rounds before anything runs.
 ///
 /// ```
+/// use mpc_ot::ferret::ParameterSet;
 /// use mpc_ot::{Batch, Method, Schedule};
 ///
-/// let mut schedule = Schedule::new(Method::Silent);
+/// let mut schedule = Schedule::new(Method::Silent(ParameterSet::B13));
 /// let batches = [Batch { count: 10_000_000, bits: 1 }];
 /// let traffic = schedule.random(&batches, &batches);
 /// assert!(traffic.payload_sent < 500_000, "{traffic:?}");
@@ -53,7 +54,8 @@ impl Schedule {
     /// The state of a pair that is open.
     #[must_use]
     pub const fn new(method: Method) -> Self {
-        Self { method, sending: Progress::START, receiving: Progress::START }
+        let start = Progress::new(method);
+        Self { method, sending: start, receiving: start }
     }
 
     /// The cost of [`Pair::open`] for each party, after its handshake.
@@ -67,7 +69,7 @@ impl Schedule {
     pub fn random(&mut self, sends: &[Batch], receives: &[Batch]) -> Traffic {
         let [sends, receives] = [sends, receives].map(total);
         let lengths = match self.method {
-            Method::Silent => {
+            Method::Silent(_) => {
                 let (_, sent, sending) = self.sending.demand(sends);
                 let (_, received, receiving) = self.receiving.demand(receives);
                 (self.sending, self.receiving) = (sending, receiving);
@@ -203,7 +205,7 @@ impl Pair {
         self.received_tweaks.check(receives)?;
         self.begin_step()?;
         let made = match self.schedule.method {
-            Method::Silent => self.silent(sends, receives).await?,
+            Method::Silent(_) => self.silent(sends, receives).await?,
             Method::SoftSpoken(field) => self.soft(field, sends, receives).await?,
         };
         self.interrupted = false;
@@ -301,7 +303,7 @@ fn agreement(place: usize, settings: PairSettings) -> Agreement {
     let PairSettings { session, own, peer, method } = settings;
     let [first, second] = if place == 0 { [own, peer] } else { [peer, own] };
     let method = match method {
-        Method::Silent => alloc::format!("silent, {}", ParameterSet::digest()),
+        Method::Silent(largest) => alloc::format!("silent to {largest:?}, {}", ParameterSet::digest()),
         Method::SoftSpoken(field) => alloc::format!("softspoken, {} bits", field.bits()),
     };
     Agreement::new(session).with("pair", alloc::format!("{first}, {second}")).with("oblivious transfer", method)

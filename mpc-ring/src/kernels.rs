@@ -33,7 +33,7 @@ pub use gather::{gather_xor, gather_xor_with};
 pub use lookup::{TABLE_BLOCK, Tables, lookup, lookup_with};
 pub use matrix::{MatrixProduct, matrix_product, matrix_product_with};
 pub use ntt::Ntt;
-pub use pages::prefer_large_pages;
+pub use pages::{LARGE_PAGE, prefer_large_pages};
 
 use core::sync::atomic::{AtomicU8, Ordering};
 

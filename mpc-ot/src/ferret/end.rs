@@ -2,13 +2,14 @@
 
 use alloc::vec::Vec;
 
-use mpc_ring::kernels::{prefer_large_pages, xor_at};
+use mpc_ring::kernels::xor_at;
 use mpc_shares::SecretVec;
 use rand_core::CryptoRng;
 use zeroize::{Zeroize, Zeroizing};
 
 use super::code::encode;
-use super::parameters::ParameterSet;
+use super::parameters::{MAX_LANES, ParameterSet};
+use super::strings::Strings;
 use crate::OtError;
 use crate::error::{check_message, check_size};
 use crate::hash::Permutation;
@@ -25,12 +26,12 @@ struct Rounds {
     number: u64,
     doubling: Doubling,
     places: Permutation,
-    /// Trees of this round that are done.
+    /// Trees of this round that are done in each lane.
     done: usize,
-    /// k transfers for the code, then d for each tree.
-    base: SecretVec<u128>,
+    /// k transfers of each lane for the code, place by place, then d for each tree, step by step.
+    base: Strings,
     /// The first transfers of this round, which become the next one's base.
-    next: SecretVec<u128>,
+    next: Strings,
     /// How many of them there are.
     kept: usize,
 }
@@ -39,20 +40,25 @@ impl Rounds {
     fn new(set: ParameterSet, salt: u128, base: SecretVec<u128>) -> Result<Self, OtError> {
         check_size(BASE, base.len(), set.base())?;
         let (doubling, places) = permutations(set, salt, 0);
-        let next = blank_base(set);
-        Ok(Self { set, salt, number: 0, doubling, places, done: 0, base, next, kept: 0 })
+        let [mut copy, next] = [Strings::blank(set.base()), Strings::blank(set.base())];
+        copy.copy_from_slice(&base);
+        Ok(Self { set, salt, number: 0, doubling, places, done: 0, base: copy, next, kept: 0 })
     }
 
-    /// The transfers that open tree number `tree`.
-    fn openings(&self, tree: usize) -> &[u128] {
-        let depth = self.set.depth();
-        &self.base[self.set.dimension() + tree * depth..][..depth]
+    /// The transfers that open the current tree of a lane.
+    fn openings(&self, lane: usize) -> &[u128] {
+        let [lanes, depth] = [self.set.lanes(), self.set.depth()];
+        &self.base[lanes * self.set.dimension() + (self.done * lanes + lane) * depth..][..depth]
     }
 
-    /// Adds the code to the leaves of the current tree, and goes on to the next one; those transfers that the next round
-    /// needs are kept, and the others are given.
-    fn finish_tree<'a>(&mut self, leaves: &'a mut [u128]) -> &'a [u128] {
-        encode(&self.places, self.done * self.set.leaves(), &self.base[..self.set.dimension()], leaves);
+    /// Adds the code to the leaves of the current tree of each lane, and goes on to the next ones; those transfers that the next
+    /// round needs are kept, and the others are given.
+    fn finish_trees<'a>(&mut self, leaves: &'a mut [u128]) -> &'a [u128] {
+        let (start, short) = (self.done * self.set.leaves(), &self.base[..self.set.lanes() * self.set.dimension()]);
+        match self.set.lanes() {
+            1 => encode::<1>(&self.places, start, short, leaves),
+            _ => encode::<{ MAX_LANES }>(&self.places, start, short, leaves),
+        }
         let kept = leaves.len().min(self.next.len() - self.kept);
         self.next[self.kept..][..kept].copy_from_slice(&leaves[..kept]);
         self.kept += kept;
@@ -72,26 +78,19 @@ impl Rounds {
     }
 }
 
-/// Memory for the transfers that begin a round, of which the code reads random places.
-pub(crate) fn blank_base(set: ParameterSet) -> SecretVec<u128> {
-    let mut base = SecretVec::zeros(set.base());
-    prefer_large_pages(&mut base);
-    base
-}
-
 /// Fresh for each round, so that an attacker's block cipher calls help against one round and not against all.
 fn permutations(set: ParameterSet, salt: u128, number: u64) -> (Doubling, Permutation) {
     let salt = salt ^ u128::from(number) << 8 ^ set.depth() as u128;
     (Doubling::Correlated(Permutation::named("tree", salt)), Permutation::named("code", salt))
 }
 
-/// The trees that give `count` transfers when `done` trees of a round of `set` are done, and how many transfers they give.
+/// The trees in each lane that give `count` transfers when `done` trees of a round of `set` are done, and how many transfers they
+/// give.
 #[must_use]
 pub(crate) fn trees_for(set: ParameterSet, mut done: usize, count: usize) -> (usize, usize) {
     let (mut trees, mut given) = (0, 0);
     while given < count {
-        let position = done * set.leaves();
-        given += set.leaves() - set.base().saturating_sub(position).min(set.leaves());
+        given += set.step() - set.base().saturating_sub(done * set.step()).min(set.step());
         done = (done + 1) % set.trees();
         trees += 1;
     }
@@ -113,7 +112,7 @@ impl FerretSender {
         Ok(Self { rounds: Rounds::new(set, salt, base)?, delta: Zeroizing::new(delta) })
     }
 
-    /// Makes `trees` trees: appends their messages to `message`, and hands the usable transfers of each to `take`.
+    /// Makes `trees` trees in each lane: appends their messages to `message`, and hands the usable transfers of each step to `take`.
     pub fn extend(
         &mut self,
         trees: usize,
@@ -122,18 +121,20 @@ impl FerretSender {
         mut take: impl FnMut(&[u128]),
     ) {
         let set = self.rounds.set;
-        let mut leaves = SecretVec::<u128>::zeros(set.leaves());
+        let mut leaves = SecretVec::<u128>::zeros(set.step());
         message.reserve(set.tree_bytes(trees));
         for _ in 0..trees {
-            let mut seed = Zeroizing::new([0; 16]);
-            generator.fill_bytes(&mut *seed);
-            let first = u128::from_le_bytes(*seed);
-            let openings = self.rounds.openings(self.rounds.done);
-            grow(&self.rounds.doubling, [first, first ^ *self.delta], &mut leaves, |level, [left, _]| {
-                message.extend_from_slice(&(openings[level] ^ left).to_le_bytes());
-            });
-            leaves.iter_mut().for_each(|leaf| *leaf &= !1);
-            take(self.rounds.finish_tree(&mut leaves));
+            for (lane, leaves) in leaves.chunks_exact_mut(set.leaves()).enumerate() {
+                let mut seed = Zeroizing::new([0; 16]);
+                generator.fill_bytes(&mut *seed);
+                let first = u128::from_le_bytes(*seed);
+                let openings = self.rounds.openings(lane);
+                grow(&self.rounds.doubling, [first, first ^ *self.delta], leaves, |level, [left, _]| {
+                    message.extend_from_slice(&(openings[level] ^ left).to_le_bytes());
+                });
+                leaves.iter_mut().for_each(|leaf| *leaf &= !1);
+            }
+            take(self.rounds.finish_trees(&mut leaves));
         }
     }
 }
@@ -152,27 +153,30 @@ impl FerretReceiver {
         Ok(Self { rounds: Rounds::new(set, salt, base)? })
     }
 
-    /// Bytes of the messages of `trees` trees.
+    /// Bytes of the messages of `trees` trees in each lane.
     pub(crate) fn tree_bytes(&self, trees: usize) -> usize {
         self.rounds.set.tree_bytes(trees)
     }
 
-    /// Makes `trees` trees from their messages, and hands the usable transfers of each to `take`.
+    /// Makes `trees` trees in each lane from their messages, and hands the usable transfers of each step to `take`.
     ///
     /// # Errors
     /// [`OtError::MessageLength`].
     pub fn extend(&mut self, trees: usize, message: &[u8], mut take: impl FnMut(&[u128])) -> Result<(), OtError> {
         let set = self.rounds.set;
         check_message(TREES, message, set.tree_bytes(trees))?;
-        let mut leaves = SecretVec::<u128>::zeros(set.leaves());
-        for message in message.as_chunks::<16>().0.chunks_exact(set.depth()) {
-            let openings = self.rounds.openings(self.rounds.done);
-            // The choice bit of an opening says which sum becomes known; the path takes the other side.
-            let path = openings.iter().enumerate().fold(0, |path, (level, x)| path | ((!x & 1) as u64) << level);
-            let known = |level: usize| openings[level] ^ u128::from_le_bytes(message[level]);
-            grow_punctured(&self.rounds.doubling, path, known, &mut leaves);
-            set_missing_leaf(&mut leaves, path);
-            take(self.rounds.finish_tree(&mut leaves));
+        let mut leaves = SecretVec::<u128>::zeros(set.step());
+        for messages in message.as_chunks::<16>().0.chunks_exact(set.lanes() * set.depth()) {
+            let trees = leaves.chunks_exact_mut(set.leaves()).zip(messages.chunks_exact(set.depth()));
+            for (lane, (leaves, message)) in trees.enumerate() {
+                let openings = self.rounds.openings(lane);
+                // The choice bit of an opening says which sum becomes known; the path takes the other side.
+                let path = openings.iter().enumerate().fold(0, |path, (level, x)| path | ((!x & 1) as u64) << level);
+                let known = |level: usize| openings[level] ^ u128::from_le_bytes(message[level]);
+                grow_punctured(&self.rounds.doubling, path, known, leaves);
+                set_missing_leaf(leaves, path);
+            }
+            take(self.rounds.finish_trees(&mut leaves));
         }
         Ok(())
     }

@@ -196,7 +196,7 @@ fn an_element_of_32_bits_costs_what_the_design_says() {
 #[test]
 fn masks_from_silent_transfers_are_uniform() {
     let shape = shape(4096, 32, 48);
-    let made = made_all::<u64>(&[shape], Method::Silent).remove(0);
+    let made = made_all::<u64>(&[shape], Method::SILENT).remove(0);
     let (r, flip) = check(shape, &made);
     let balanced = |what: &str, ones: u64| assert!((1850..2250).contains(&ones), "{what}: {ones} of 4,096 bits are 1");
     let ones = |plane: &[u64]| plane.iter().map(|word| u64::from(word.count_ones())).sum::<u64>();
@@ -219,7 +219,7 @@ fn masks_from_silent_transfers_are_uniform() {
 #[test]
 fn shares_of_products_of_leaves_are_uniform() {
     let shape = ComparisonShape { variant: Variant::FewBytes, ..shape(4096, 32, 48) };
-    let made = made_all::<u64>(&[shape], Method::Silent).remove(0);
+    let made = made_all::<u64>(&[shape], Method::SILENT).remove(0);
     check(shape, &made);
     let is_balanced = |words: &[u64]| {
         assert!(words.chunks(8).all(|plane| {

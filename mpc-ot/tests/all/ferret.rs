@@ -39,7 +39,9 @@ fn check(sent: &[u128], received: &[u128]) {
 
 #[test]
 fn the_sets_have_the_sizes_of_their_source() {
-    let sizes = ParameterSet::ALL.map(|set| (set.round(), set.usable(), set.tree_bytes(set.trees())));
+    let lane = |set: ParameterSet, size: usize| size / set.lanes();
+    let sizes = ParameterSet::ALL
+        .map(|set| (lane(set, set.round()), lane(set, set.usable()), lane(set, set.tree_bytes(set.trees()))));
     let expected = [
         (870_400, 796_364, 136_000),
         (2_396_160, 2_252_218, 205_920),
@@ -55,7 +57,7 @@ fn the_sets_have_the_sizes_of_their_source() {
 /// Kübler, May, "LPN decoded", CRYPTO 2017, as the estimator in `docs/parameters.md` counts it).
 fn cost_of_gauss(set: ParameterSet) -> f64 {
     let [samples, unknowns, noise] =
-        [set.round() - set.trees(), set.dimension() - set.trees(), set.trees()].map(|x| x as f64);
+        [set.round() / set.lanes() - set.trees(), set.dimension() - set.trees(), set.trees()].map(|x| x as f64);
     let without_noise = |i: usize| ((samples - unknowns - i as f64) / (samples - i as f64)).log2();
     2.8 * unknowns.log2() - (0..noise as usize).map(without_noise).sum::<f64>()
 }
@@ -88,12 +90,35 @@ fn two_rounds_give_correlated_strings_and_exactly_the_usable_number() {
 }
 
 #[test]
-fn a_large_set_gives_correlated_strings() {
-    let set = ParameterSet::B12;
+fn large_sets_give_correlated_strings() {
+    for (set, trees) in [(ParameterSet::B11, 80), (ParameterSet::B12, 75), (ParameterSet::B13, 70)] {
+        let mut ends = ends(set);
+        let (sent, received) = extend(&mut ends, set, trees);
+        assert_eq!(sent.len(), trees * set.step() - set.base());
+        check(&sent, &received);
+    }
+}
+
+#[test]
+fn lanes_have_secrets_of_their_own_across_rounds() {
+    let set = ParameterSet::B11;
     let mut ends = ends(set);
-    let (sent, received) = extend(&mut ends, set, 75);
-    assert_eq!(sent.len(), 75 * set.leaves() - set.base());
-    check(&sent, &received);
+    let (first, received) = extend(&mut ends, set, set.trees());
+    assert_eq!(first.len(), set.usable());
+    check(&first, &received);
+    let (second, received) = extend(&mut ends, set, 75);
+    check(&second, &received);
+    // Behind what the next round keeps, steps are whole.
+    let steps = received.rchunks_exact(set.step()).map(|step| step.split_at(set.leaves()));
+    let equal = steps.flat_map(|(first, second)| first.iter().zip(second)).map(|(x, y)| !(x ^ y) & 1);
+    let (equal, count) = equal.fold((0, 0), |(sum, count), equal| (sum + equal, count + 1));
+    let equal = equal as f64 / f64::from(count);
+    assert!((0.47..0.53).contains(&equal), "{equal} of the choices of two lanes are the same");
+    let mut all: Vec<_> = first.into_iter().chain(second).collect();
+    let count = all.len();
+    all.sort_unstable();
+    all.dedup();
+    assert_eq!(all.len(), count, "no string comes twice");
 }
 
 #[test]

@@ -173,7 +173,7 @@ impl OwnPlan {
     #[must_use]
     pub fn loading(&self, place: Place) -> Traffic {
         // Loading takes no transfers.
-        let mut schedule = Schedule::new(mpc_ot::Method::Silent);
+        let mut schedule = Schedule::new(mpc_ot::Method::SILENT);
         let mut account = Account::new(&mut schedule);
         let [encrypts, evaluates] = self.sides(place);
         layers::loading_cost(&self.layers(), &mut account, encrypts, evaluates);

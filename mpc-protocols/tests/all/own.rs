@@ -91,7 +91,7 @@ fn relus_and_signs_are_right_without_a_dealer() {
     }
     rectifies::<u32>(130, 32, soft);
     rectifies::<u128>(65, 42, soft);
-    rectifies::<u64>(1024, 32, Method::Silent);
+    rectifies::<u64>(1024, 32, Method::SILENT);
 }
 
 #[test]
@@ -107,7 +107,7 @@ fn relus_of_several_layers_are_made_in_few_rounds() {
     for variant in [Variant::FewRounds, Variant::FewBytes] {
         let parameters = parameters.with_variant(variant);
         let (full, mut schedule) =
-            (Request::Relu { len: 1 << 18, parameters }.modulo::<u64>(48), Schedule::new(Method::Silent));
+            (Request::Relu { len: 1 << 18, parameters }.modulo::<u64>(48), Schedule::new(Method::SILENT));
         let plan = OwnPlan::new::<u64>(&[full], WeightHolder::Party(0), 1, |_| u64::MAX).unwrap();
         let shape = ComparisonShape { len: 1 << 18, bits: 32, ring_bits: 48, variant };
         assert_eq!(plan.traffic(place, &mut schedule.clone()), shape.traffic(&mut schedule, true));
@@ -173,7 +173,7 @@ fn functions_are_right_without_a_dealer() {
     ] {
         applies::<u64>(function, 16, 32, soft);
     }
-    applies::<u64>(Function::Sigmoid, 16, 32, Method::Silent);
+    applies::<u64>(Function::Sigmoid, 16, 32, Method::SILENT);
     applies::<u64>(Function::Gelu, 12, 28, soft);
     applies::<u128>(Function::Silu, 20, 40, soft);
     applies::<u32>(Function::Sigmoid, 8, 18, soft);
@@ -189,7 +189,7 @@ fn a_lookup_costs_what_it_promises() {
     let plan = OwnPlan::new::<u64>(&[Request::Lookup { len, table }], WeightHolder::Party(0), 1, |_| u64::MAX).unwrap();
     let soft = Method::SoftSpoken(FieldBits::Eight);
     // In the silent extension what party 0 receives first belongs to the wait for its transfers.
-    for (method, [first, second]) in [(soft, [9, 7]), (Method::Silent, [8, 7])] {
+    for (method, [first, second]) in [(soft, [9, 7]), (Method::SILENT, [8, 7])] {
         for (party, bits, transfers, rounds) in
             [(0, [534, 1283], [103, 141], first), (1, [1283, 534], [141, 103], second)]
         {

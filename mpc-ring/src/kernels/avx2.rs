@@ -242,30 +242,40 @@ pub(super) fn vectorized<W: Work>(work: W) -> W::Output {
 }
 
 /// [`gather_xor`](super::gather_xor()): a word of the table is one load.
-pub(super) fn gather_xor<const N: usize>(table: &[u128], places: &[[u32; N]], outputs: &mut [u128]) {
+pub(super) fn gather_xor<const N: usize, const L: usize>(
+    table: &[[u128; L]],
+    places: &[[u32; N]],
+    outputs: [&mut [u128]; L],
+) {
     assert!(is_available() && table.len().is_power_of_two());
-    // SAFETY: the instructions are available, and the table's length is a power of two.
+    assert!(outputs.iter().all(|lane| lane.len() == places.len()));
+    // SAFETY: the instructions are available, the table's length is a power of two, and each lane has an output for each place.
     unsafe { gather_xor_vectorized(table, places, outputs) }
 }
 
 const _: () = assert!(align_of::<u128>() >= align_of::<__m128i>());
 
 /// # Safety
-/// The table's length must be a power of two.
+/// The table's length must be a power of two, and each lane must have as many outputs as there are places.
 #[target_feature(enable = "avx2")]
-unsafe fn gather_xor_vectorized<const N: usize>(table: &[u128], places: &[[u32; N]], outputs: &mut [u128]) {
+unsafe fn gather_xor_vectorized<const N: usize, const L: usize>(
+    table: &[[u128; L]],
+    places: &[[u32; N]],
+    outputs: [&mut [u128]; L],
+) {
     let mask = table.len() - 1;
-    let table = table.as_ptr();
-    for (output, places) in outputs.iter_mut().zip(places) {
-        let output: *mut __m128i = core::ptr::from_mut(output).cast();
-        // A plain read: with debug assertions the intrinsic goes over the stack.
+    let table: *const [__m128i; L] = table.as_ptr().cast();
+    let outputs: [*mut __m128i; L] = outputs.map(|lane| lane.as_mut_ptr().cast());
+    for (at, places) in places.iter().enumerate() {
+        // Plain reads: with debug assertions the intrinsic goes over the stack.
         // SAFETY: a word of 128 bits is loaded and stored where there is one, which has a vector's alignment.
-        let mut sum = unsafe { *output };
+        let mut sums = outputs.map(|lane| unsafe { *lane.add(at) });
         for &place in places {
             // SAFETY: the masked place is below the table's length, which is a power of two.
-            sum = _mm_xor_si128(sum, unsafe { *table.add(place as usize & mask).cast::<__m128i>() });
+            let entry = unsafe { &*table.add(place as usize & mask) };
+            (0..L).for_each(|lane| sums[lane] = _mm_xor_si128(sums[lane], entry[lane]));
         }
         // SAFETY: as for the load.
-        unsafe { *output = sum };
+        (0..L).for_each(|lane| unsafe { *outputs[lane].add(at) = sums[lane] });
     }
 }

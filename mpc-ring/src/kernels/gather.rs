@@ -4,19 +4,22 @@ use super::Backend;
 #[cfg(target_arch = "x86_64")]
 use super::avx2;
 
-/// Adds to output i, by XOR, the `N` words of `table` at `places[i]`, of which the bits above the table's length are ignored.
+/// Adds to output i of lane l, by XOR, word l of the `N` entries of `table` at `places[i]`, of which the bits above the table's
+/// length are ignored.
 ///
-/// The places are public: the time and the cache depend on them, and on nothing else.
+/// An entry has a word for each of `L` lanes, so that a line of the cache serves all of them. The places are public: the time and
+/// the cache depend on them, and on nothing else.
 ///
 /// ```
-/// let mut outputs = [0, 1];
-/// mpc_ring::kernels::gather_xor(&[10, 20, 40, 80], &[[0, 1], [2, 7]], &mut outputs);
-/// assert_eq!(outputs, [10 ^ 20, 1 ^ 40 ^ 80]);
+/// let (mut first, mut second) = ([0, 1], [0, 0]);
+/// let table = [[10, 1], [20, 2], [40, 4], [80, 8]];
+/// mpc_ring::kernels::gather_xor(&table, &[[0, 1], [2, 7]], [&mut first, &mut second]);
+/// assert_eq!((first, second), ([10 ^ 20, 1 ^ 40 ^ 80], [1 ^ 2, 4 ^ 8]));
 /// ```
 ///
 /// # Panics
-/// If the table's length is no power of two, or there are fewer places than outputs.
-pub fn gather_xor<const N: usize>(table: &[u128], places: &[[u32; N]], outputs: &mut [u128]) {
+/// If the table's length is no power of two, lanes differ in length, or there are fewer places than outputs.
+pub fn gather_xor<const N: usize, const L: usize>(table: &[[u128; L]], places: &[[u32; N]], outputs: [&mut [u128]; L]) {
     gather_xor_with(Backend::detect(), table, places, outputs);
 }
 
@@ -24,9 +27,16 @@ pub fn gather_xor<const N: usize>(table: &[u128], places: &[[u32; N]], outputs: 
 ///
 /// # Panics
 /// As for [`gather_xor`], and if the backend is not available on this machine.
-pub fn gather_xor_with<const N: usize>(backend: Backend, table: &[u128], places: &[[u32; N]], outputs: &mut [u128]) {
+pub fn gather_xor_with<const N: usize, const L: usize>(
+    backend: Backend,
+    table: &[[u128; L]],
+    places: &[[u32; N]],
+    outputs: [&mut [u128]; L],
+) {
     assert!(table.len().is_power_of_two(), "the table's length is a power of two");
-    assert!(places.len() >= outputs.len(), "places for each output");
+    let Some(len) = outputs.first().map(|lane| lane.len()) else { return };
+    assert!(outputs.iter().all(|lane| lane.len() == len), "lanes of one length");
+    let places = &places[..len];
     match backend {
         Backend::Portable => portable(table, places, outputs),
         #[cfg(target_arch = "x86_64")]
@@ -36,9 +46,12 @@ pub fn gather_xor_with<const N: usize>(backend: Backend, table: &[u128], places:
     }
 }
 
-fn portable<const N: usize>(table: &[u128], places: &[[u32; N]], outputs: &mut [u128]) {
+fn portable<const N: usize, const L: usize>(table: &[[u128; L]], places: &[[u32; N]], outputs: [&mut [u128]; L]) {
     let mask = table.len() - 1;
-    for (output, places) in outputs.iter_mut().zip(places) {
-        *output = places.iter().fold(*output, |sum, &place| sum ^ table[place as usize & mask]);
+    for (at, places) in places.iter().enumerate() {
+        for &place in places {
+            let entry = &table[place as usize & mask];
+            (0..L).for_each(|lane| outputs[lane][at] ^= entry[lane]);
+        }
     }
 }

@@ -1,5 +1,8 @@
 //! Large pages for large buffers.
 
+/// The bytes of a large page of x86-64, and where it begins.
+pub const LARGE_PAGE: usize = 1 << 21;
+
 /// Asks the system for large pages under `memory`, before it is written. Reads at random places of several MiB wait for the addresses
 /// of small pages, of which a processor keeps too few; and the system takes longer to give and take back many small ones.
 ///

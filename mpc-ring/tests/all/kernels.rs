@@ -394,15 +394,25 @@ fn every_backend_reads_tables_alike() {
 #[test]
 fn every_backend_adds_up_the_same_places() {
     for (seed, logarithm) in [(1, 0), (2, 1), (3, 10)] {
-        let table: Vec<u128> = random_elements(1 << logarithm, seed);
-        let before: Vec<u128> = random_elements(33, seed + 10);
-        let places: Vec<[u32; 10]> = random_elements::<u32>(340, seed + 20).as_chunks().0.to_vec();
-        let sum = |places: &[u32; 10]| places.iter().fold(0, |sum, &place| sum ^ table[place as usize % table.len()]);
-        let expected: Vec<u128> = before.iter().zip(&places).map(|(x, places)| x ^ sum(places)).collect();
-        for backend in backends() {
-            let mut outputs = before.clone();
-            gather_xor_with(backend, &table, &places, &mut outputs);
-            assert_eq!(outputs, expected, "{backend:?}");
-        }
+        adds_up::<1>(logarithm, seed);
+        adds_up::<2>(logarithm, seed);
+    }
+}
+
+/// With `L` lanes.
+fn adds_up<const L: usize>(logarithm: u32, seed: u64) {
+    let table: Vec<[u128; L]> = random_elements(L << logarithm, seed).as_chunks().0.to_vec();
+    let before: [Vec<u128>; L] = core::array::from_fn(|lane| random_elements(33, seed + 10 + lane as u64));
+    let places: Vec<[u32; 10]> = random_elements::<u32>(340, seed + 20).as_chunks().0.to_vec();
+    let sum = |places: &[u32; 10], lane: usize| {
+        places.iter().fold(0, |sum, &place| sum ^ table[place as usize % table.len()][lane])
+    };
+    let expected: [Vec<u128>; L] = core::array::from_fn(|lane| {
+        before[lane].iter().zip(&places).map(|(x, places)| x ^ sum(places, lane)).collect()
+    });
+    for backend in backends() {
+        let mut outputs = before.clone();
+        gather_xor_with(backend, &table, &places, outputs.each_mut().map(|lane| &mut lane[..]));
+        assert_eq!(outputs, expected, "{backend:?}");
     }
 }

@@ -48,7 +48,7 @@ pub fn every_crate() {
             .is_ok(),
     );
     black_box(Agreement::new([0; 16]));
-    black_box(Schedule::opening(Method::Silent));
+    black_box(Schedule::opening(Method::SILENT));
     black_box(Dealer::<u64>::new(2, Seed::from_bytes([0; 32])).is_ok());
     let graph = Model::by_name("resnet32").map(|model| model.graph(1));
     if let Ok(Ok(graph)) = graph {
