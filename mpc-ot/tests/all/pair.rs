@@ -121,6 +121,18 @@ fn silent_batches_across_a_round_and_to_a_larger_set() {
 }
 
 #[test]
+fn silent_batches_out_of_lanes_to_the_largest_set_that_is_allowed() {
+    check_calls(
+        Method::Silent(ParameterSet::B12),
+        &[
+            (&[batch(1_000_000, 1)], &[batch(1, 1)]),
+            (&[batch(4_600_000, 1)], &[batch(1_000_000, 1)]),
+            (&[batch(7_000_000, 1)], &[batch(500, 130)]),
+        ],
+    );
+}
+
+#[test]
 fn softspoken_batches_in_both_directions() {
     for field in [FieldBits::Two, FieldBits::Four, FieldBits::Eight] {
         let batches = [0, 1, 64, 129, 5000].map(|count| batch(count, 3));
