@@ -98,6 +98,8 @@ pub(crate) struct Context {
     movements: BTreeMap<(NodeId, Movement), NodeId>,
     /// For a value that repeats another one along axes of size 1, that one.
     repeats: BTreeMap<NodeId, Tensor>,
+    /// For a value that has the elements of another one in another shape, that one.
+    reshaped: BTreeMap<NodeId, Tensor>,
     /// The tensor whose exponentials a sum adds, and the axes of the sum.
     pub(crate) exponents: BTreeMap<NodeId, (Tensor, Vec<usize>)>,
     /// The tensor that a value is the softmax of, and its axis.
@@ -146,6 +148,7 @@ impl Context {
             origins: BTreeMap::new(),
             movements: BTreeMap::new(),
             repeats: BTreeMap::new(),
+            reshaped: BTreeMap::new(),
             exponents: BTreeMap::new(),
             softmaxes: BTreeMap::new(),
             reductions: BTreeMap::new(),
@@ -161,13 +164,9 @@ impl Context {
 
     /// Takes `elements` from what may be allocated.
     pub(crate) fn charge(&mut self, elements: usize) -> Lowered<()> {
-        match self.budget.checked_sub(elements) {
-            Some(rest) => {
-                self.budget = rest;
-                Ok(())
-            }
-            None => Err(Problem::Memory(format!("{elements} more elements of constants than the file accounts for"))),
-        }
+        let more = || Problem::Memory(format!("{elements} more elements of constants than the file accounts for"));
+        self.budget = self.budget.checked_sub(elements).ok_or_else(more)?;
+        Ok(())
     }
 
     /// A name of the node's own for a part of it; the node's name itself for the empty part.

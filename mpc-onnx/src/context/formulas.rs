@@ -28,9 +28,10 @@ impl Context {
                 let source = context.scale(&source, -1.0)?;
                 return context.function(&source, Function::Sigmoid);
             }
-            if let Some((source, least)) = context.below_root(x.id) {
-                let source = context.offset(&x.with_id(source), least * least)?;
-                return context.function(&source, Function::Power { exponent: -0.5 });
+            if let Some((source, least)) = context.below_root(x) {
+                let source = context.offset(&source, least * least)?;
+                let y = context.function(&source, Function::Power { exponent: -0.5 })?;
+                return context.reshape(&y, &x.shape);
             }
             let is_positive = context.is_positive(x.id);
             context.function(x, if is_positive { Function::PositiveReciprocal } else { Function::Reciprocal })
@@ -39,22 +40,24 @@ impl Context {
 
     /// Whether the reciprocal of x is another function of what x was made of.
     pub(super) fn has_inverse(&self, x: &Tensor) -> bool {
-        self.below_root(x.id).is_some() || self.exponent_beside_one(x).is_some()
+        self.below_root(x).is_some() || self.exponent_beside_one(x).is_some()
     }
 
     /// The value whose root it is, and the number next to 0, or 0, that the root is kept above or moved by: to a root that is not 0
     /// that makes as much difference as its square beside what is below the root.
-    fn below_root(&self, id: NodeId) -> Option<(NodeId, f32)> {
-        let (root, least) = match self.origin(id)? {
+    fn below_root(&self, x: &Tensor) -> Option<(Tensor, f32)> {
+        let x = self.unshaped(x);
+        let (root, least) = match self.origin(x.id)? {
             Origin::Function(root, Function::Clip { low, high: f32::INFINITY }) if low > 0.0 && low < NEXT_TO_0 => {
                 (root, low)
             }
             // As in (x − mean) / (deviation + ε).
             Origin::Offset(root, least) if least > 0.0 && least < NEXT_TO_0 => (root, least),
-            _ => (id, 0.0),
+            _ => (x.id, 0.0),
         };
-        match self.origin(root)? {
-            Origin::Function(source, Function::Sqrt) => Some((source, least)),
+        let root = self.unshaped(&x.with_id(root));
+        match self.origin(root.id)? {
+            Origin::Function(source, Function::Sqrt) => Some((root.with_id(source), least)),
             _ => None,
         }
     }

@@ -172,6 +172,7 @@ impl Context {
         let y = self.moved_once(x, Movement::Reshape(to.clone()), shape, |context| {
             context.emit("reshape", shape, |builder, name| builder.reshape(name, x.id, &to))
         })?;
+        self.reshaped.insert(y.id, self.unshaped(x));
         if let Some(exponents) = self.exponents.get(&x.id).cloned() {
             self.exponents.insert(y.id, exponents);
             self.note(y.id, Origin::SumOfExponentials);
@@ -295,6 +296,11 @@ impl Context {
             source = repeated;
         }
         source.clone()
+    }
+
+    /// The value that x is a reshape of, or x itself.
+    pub(super) fn unshaped(&self, x: &Tensor) -> Tensor {
+        self.reshaped.get(&x.id).unwrap_or(x).clone()
     }
 
     /// A result of each element, made once of what x repeats.

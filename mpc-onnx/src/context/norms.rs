@@ -3,7 +3,8 @@
 use mpc_nn::NodeId;
 use mpc_protocols::function::Function;
 
-use super::{Context, Origin};
+use super::{Context, Origin, reduced};
+use crate::arrays;
 use crate::error::Lowered;
 use crate::value::Tensor;
 
@@ -27,6 +28,14 @@ pub(super) struct Reduction {
     pub(super) source: Tensor,
     pub(super) axes: Vec<usize>,
     pub(super) is_mean: bool,
+}
+
+impl Reduction {
+    /// Whether a value of this shape, with the elements of the result, stands beside the elements that each is made of.
+    fn is_beside(&self, shape: &[usize]) -> bool {
+        let kept = reduced(&self.source.shape, &self.axes);
+        shape.len() <= kept.len() && arrays::aligned(shape, kept.len()) == kept
+    }
 }
 
 impl Context {
@@ -77,7 +86,11 @@ impl Context {
 
     /// x·y where y is 1 / √(c·(mean or sum of x² + ε)), written out; x may be what is left of a value without its mean.
     pub(super) fn recognised_norm(&mut self, x: &Tensor, y: &Tensor) -> Lowered<Option<Tensor>> {
-        let Some((reduction, epsilon, factor)) = self.squares_below(self.source(y).id) else { return Ok(None) };
+        let y = self.source(y);
+        let Some((reduction, epsilon, factor)) = self.squares_below(&y) else { return Ok(None) };
+        if !reduction.is_beside(&y.shape) {
+            return Ok(None);
+        }
         let y = self.by_norm(x, reduction, epsilon)?;
         y.map(|y| self.scale(&y, factor.sqrt().recip())).transpose()
     }
@@ -105,12 +118,14 @@ impl Context {
 
     /// The sum or mean that a value is the inverse root of, the constant that is added to it, and the factor on both. A variance
     /// with the count less 1 as its divisor is a mean with a factor.
-    fn squares_below(&self, id: NodeId) -> Option<(Reduction, f32, f32)> {
-        let Some(Origin::Function(mut below, Function::Power { exponent: -0.5 })) = self.origin(id) else {
+    fn squares_below(&self, x: &Tensor) -> Option<(Reduction, f32, f32)> {
+        let root = self.unshaped(x);
+        let Some(Origin::Function(mut below, Function::Power { exponent: -0.5 })) = self.origin(root.id) else {
             return None;
         };
         let (mut offset, mut factor) = (0.0, 1.0);
         for _ in 0..MAX_CONSTANTS {
+            below = self.unshaped(&root.with_id(below)).id;
             match self.origin(below) {
                 Some(Origin::Offset(source, value)) => (below, offset) = (source, offset + factor * value),
                 Some(Origin::Scaled(source, value)) if value > 0.0 => (below, factor) = (source, factor * value),
@@ -129,9 +144,10 @@ impl Context {
     /// The value that the mean over axes was taken off.
     fn centred_of(&self, id: NodeId, axes: &[usize]) -> Option<NodeId> {
         let Some(Origin::Sum(whole, negative)) = self.origin(id) else { return None };
-        let negative = self.repeats.get(&negative).map_or(negative, |repeated| repeated.id);
-        let Some(Origin::Scaled(mean, -1.0)) = self.origin(negative) else { return None };
-        let reduction = self.reductions.get(&mean)?;
-        (reduction.is_mean && reduction.source.id == whole && reduction.axes == axes).then_some(whole)
+        let negative = self.repeats.get(&negative)?;
+        let Some(Origin::Scaled(mean, -1.0)) = self.origin(negative.id) else { return None };
+        let reduction = self.reductions.get(&self.unshaped(&negative.with_id(mean)).id)?;
+        let is_own = reduction.is_mean && reduction.source.id == whole && reduction.axes == axes;
+        (is_own && reduction.is_beside(&negative.shape)).then_some(whole)
     }
 }

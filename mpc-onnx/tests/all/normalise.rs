@@ -1,11 +1,11 @@
 //! Normalisations of values with deviations from 2^-10 to 2^6, privately.
 
-use mpc_nn::{Network, Plan, Settings, WeightKnowledge, in_process};
+use mpc_nn::{Network, Plan, Settings, WeightKnowledge, evaluate, in_process};
 use ndarray::{ArrayD, IxDyn};
 use proptest::prelude::*;
-use rten_onnx::onnx::{AttributeProto, AttributeType, DataType, GraphProto};
+use rten_onnx::onnx::{AttributeProto, AttributeType, DataType, GraphProto, NodeProto};
 
-use crate::models::{floats, graph, imported, info, node};
+use crate::models::{floats, graph, imported, info, integers, ints, node, open};
 
 const OPERATORS: [&str; 5] = [
     "LayerNormalization",
@@ -151,4 +151,66 @@ fn the_rounds_of_a_normalisation() {
     let plan = Plan::<u64>::new(&network.graph, Settings::new(2)).unwrap();
     assert!(plan.steps().iter().any(|step| step.name.contains("scale#6") && step.way > Some(0)));
     assert_eq!(plan.online(1).rounds, 1 + 1 + 7 + 1 + 1 + 1);
+}
+
+/// A mean over rows, whose axis goes.
+fn row_means(input: &str, output: &str) -> NodeProto {
+    let (name, r#type) = (Some("keepdims".into()), Some(AttributeType::INT));
+    let dropped = AttributeProto { name, i: Some(0), r#type, ..Default::default() };
+    NodeProto { attribute: vec![ints("axes", &[1]), dropped], ..node("ReduceMean", &[input], &[output]) }
+}
+
+/// (x − mean) / deviation of [4, 4], written out, with the nodes that give the mean `m`, the variance `v` and the deviation `d` of each
+/// row its axis back.
+fn written_out(back: [&str; 3]) -> Network {
+    let [mean, variance, deviation] = back;
+    let nodes = vec![
+        row_means("x", "m0"),
+        node(mean, &["m0", "axis"][..1 + usize::from(mean == "Unsqueeze")], &["m"]),
+        node("Sub", &["x", "m"], &["centred"]),
+        node("Mul", &["centred", "centred"], &["squares"]),
+        row_means("squares", "v0"),
+        node("Mul", &["v0", "count"], &["v1"]),
+        node("Div", &["v1", "less"], &["v2"]),
+        node(variance, &["v2", "axis"][..1 + usize::from(variance == "Unsqueeze")], &["v"]),
+        node("Sqrt", &["v"], &["d0"]),
+        node(deviation, &["d0", "axis"][..1 + usize::from(deviation == "Unsqueeze")], &["d"]),
+        node("Div", &["centred", "d"], &["y"]),
+    ];
+    let initializer = vec![floats("count", &[], &[4.0]), floats("less", &[], &[3.0]), integers("axis", &[1])];
+    let input = vec![info("x", DataType::FLOAT, &[Some(4), Some(4)])];
+    imported(GraphProto { input, output: vec![open("y")], ..graph(nodes, initializer) }).unwrap()
+}
+
+/// As PyTorch exports `(x - x.mean(1, keepdim=True)) / x.std(1, keepdim=True)`, and as people write `x.std(1)[:, None]`.
+#[test]
+fn statistics_may_lose_their_axis_before_they_normalise() {
+    let unit = 2f32.powi(-10);
+    let x: Vec<f32> = (0..16).map(|at| 3.0 + unit * ((at * 7 % 5) as f32 + (at / 4) as f32)).collect();
+    let x = ArrayD::from_shape_vec(IxDyn(&[4, 4]), x).unwrap();
+    for back in [["Unsqueeze", "Unsqueeze", "Identity"], ["Unsqueeze", "Identity", "Unsqueeze"]] {
+        let network = written_out(back);
+        let expected = evaluate(&network.graph, &network.weights, &[x.clone()]).unwrap().remove(0);
+        let plan = Plan::<u64>::new(&network.graph, Settings::new(2)).unwrap();
+        let y = in_process::infer(&plan, &network.weights, &[x.clone()]).unwrap().remove(0);
+        let apart = y.iter().zip(&expected).map(|(y, expected)| (y - f64::from(*expected)).abs()).fold(0.0, f64::max);
+        assert!(apart < 0.01, "{back:?}: {apart}");
+    }
+}
+
+/// Statistics of rows that are taken off columns make no norm of rows.
+#[test]
+fn statistics_without_their_axis_belong_to_columns() {
+    let x: Vec<f32> = (0..16).map(|at| (at * 7 % 5) as f32 + (at / 4) as f32).collect();
+    let rows: Vec<&[f32]> = x.chunks(4).collect();
+    let means: Vec<f32> = rows.iter().map(|row| row.iter().sum::<f32>() / 4.0).collect();
+    let network = written_out(["Identity", "Identity", "Identity"]);
+    let input = ArrayD::from_shape_vec(IxDyn(&[4, 4]), x.clone()).unwrap();
+    let y = evaluate(&network.graph, &network.weights, &[input]).unwrap().remove(0);
+    let centred = |row: usize, column: usize| rows[row][column] - means[column];
+    for (at, y) in y.iter().enumerate() {
+        let (row, column) = (at / 4, at % 4);
+        let variance = (0..4).map(|other| centred(column, other).powi(2)).sum::<f32>() / 3.0;
+        assert!((y - centred(row, column) / variance.sqrt()).abs() < 1e-4, "{at}");
+    }
 }
