@@ -8,6 +8,19 @@ use crate::error::{Lowered, invalid, unsupported};
 use crate::norm::Norm;
 use crate::value::{Constant, Tensor, Value};
 
+/// Numbers in front of a softmax, a maximum or what else makes nothing of them, if they are far enough below all others.
+#[derive(Clone, Copy)]
+pub(crate) struct Masking {
+    /// 1 if large negative constants are such; −1 if the result is subtracted, so that large positive ones are; 0 if none are.
+    pub(crate) sign: f32,
+    /// The number that −∞ becomes.
+    pub(crate) floor: f32,
+}
+
+impl Masking {
+    pub(crate) const NONE: Self = Self { sign: 0.0, floor: f32::NEG_INFINITY };
+}
+
 /// A node of the file with the values of its inputs.
 pub(crate) struct Call<'a> {
     pub(crate) node: &'a NodeProto,
@@ -22,9 +35,8 @@ pub(crate) struct Call<'a> {
     pub(crate) operand_type: i32,
     /// Scale and zero point of the quantised integers that it moves, which stand for their real numbers; one for all elements.
     pub(crate) moved: Option<Quantisation>,
-    /// 1 if the result goes into a softmax only, so that large negative constants are masks; −1 if it is subtracted from what
-    /// does, so that large positive ones are; else 0.
-    pub(crate) mask_sign: f32,
+    /// What large constants of it are to the operators that its result goes into.
+    pub(crate) masking: Masking,
     /// Whether all that becomes of the results is to be revealed.
     pub(crate) is_revealed: bool,
     /// Whether a result is an output of the network.
@@ -43,7 +55,7 @@ impl<'a> Call<'a> {
             norm: None,
             operand_type: 0,
             moved: None,
-            mask_sign: 0.0,
+            masking: Masking::NONE,
             is_revealed: false,
             is_output: false,
         }

@@ -14,9 +14,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use mpc_nn::{GraphError, Network, NetworkOutput, Weights};
+use ndarray::ArrayD;
 use rten_onnx::onnx::{DataLocation, DataType, GraphProto, NodeProto, TensorProto, ValueInfoProto};
 
-use crate::call::Call;
+use crate::call::{Call, Masking};
 use crate::context::Context;
 use crate::error::{ImportError, Lowered, Problem, Reason, invalid, unsupported};
 use crate::file::{FIRST_OPSET, LAST_OPSET, OnnxFile};
@@ -131,6 +132,17 @@ fn check_declared(info: &ValueInfoProto, found: &[usize]) -> Lowered<()> {
 fn is_output(order: &Order<'_>, node: &NodeProto) -> bool {
     let readers = node.output.iter().filter_map(|output| order.readers.get(output.as_str()));
     readers.flatten().any(|&reader| reader == usize::MAX)
+}
+
+/// Whether the next operand is one of a Where that its condition, a public one, takes nowhere.
+fn is_untaken(node: &NodeProto, inputs: &[Option<Value>]) -> bool {
+    let Some(Some(Value::Integer(condition))) = inputs.first() else { return false };
+    let untaken = match inputs.len() {
+        1 => 0,
+        2 => 1,
+        _ => return false,
+    };
+    node.op_type.as_deref() == Some("Where") && condition.iter().all(|&is| i64::from(is != 0) == untaken)
 }
 
 /// The meaning of a name.
@@ -272,7 +284,7 @@ impl<'a> Importer<'a> {
         call.operand_type = self.operand_type(node, call);
         call.is_output = is_output(order, node);
         let is_scorer = self.scorers.iter().any(|scorer| core::ptr::eq(*scorer, graph));
-        call.mask_sign = lookahead::sign_in_softmax(graph, order, call, is_scorer).unwrap_or(0.0);
+        call.masking = lookahead::masking(graph, order, call, is_scorer).unwrap_or(Masking::NONE);
         call.is_revealed = core::ptr::eq(graph, &self.file.graph) && lookahead::is_revealed(graph, order, node);
         let values = constants::apply(&mut self.context, rule, call)?;
         whole::note(&mut self.context, call, &values);
@@ -287,12 +299,29 @@ impl<'a> Importer<'a> {
         let mut inputs = Vec::new();
         for name in &node.input {
             let is_value = !name.is_empty() && !self.sequences.contains_key(name.as_str());
-            inputs.push(if is_value { Some(self.value(name)?) } else { None });
+            let untaken = if is_untaken(node, &inputs) { self.untaken(name)? } else { None };
+            inputs.push(match untaken {
+                None if is_value => Some(self.value(name)?),
+                untaken => untaken,
+            });
         }
         let used = node.output.iter().map(|output| order.readers.contains_key(output.as_str())).collect();
         let own = node.attribute.iter().find(|attribute| attribute.name.as_deref() == Some(functions::OPSET));
         let opset = own.and_then(|attribute| attribute.i).unwrap_or(self.file.opset);
         Ok(Call { inputs, used, opset, ..Call::of(node) })
+    }
+
+    /// Zeros in the shape of a weight, of which nothing is taken: it may be NaN, as for a variance without elements.
+    fn untaken(&mut self, name: &'a str) -> Lowered<Option<Value>> {
+        let weight = self.initializers.get(name).filter(|_| !self.values.contains_key(name));
+        let Some(weight) = weight.filter(|weight| weight.data_type.is_some_and(|kind| rules::is_float(kind.0.into())))
+        else {
+            return Ok(None);
+        };
+        let reason = |reason| Problem::Constant(Box::new(Reason::Constant { name: name.to_string(), reason }));
+        self.context.charge(tensor::element_count(weight).map_err(reason)?)?;
+        let shape: Vec<usize> = weight.dims.iter().map(|&size| size as usize).collect();
+        Ok(Some(Value::constant(ArrayD::zeros(shape))))
     }
 
     fn value(&mut self, name: &'a str) -> Lowered<Value> {

@@ -6,7 +6,7 @@ use mpc_nn::weights::MAX_WEIGHT;
 use rten_onnx::onnx::{GraphProto, NodeProto};
 
 use super::Importer;
-use crate::call::Call;
+use crate::call::{Call, Masking};
 use crate::error::Lowered;
 use crate::norm::Norm;
 use crate::rules::{self, norm_of};
@@ -37,6 +37,8 @@ const PASSING: [&str; 18] = [
     "QLinearConcat",
     "QLinearWhere",
 ];
+/// The most casts and negations that a condition is followed through.
+const MAX_NEGATIONS: usize = 4;
 /// By what a mask may be scaled in front of its softmax, so that it stays far below all scores and in range.
 const SCALES: core::ops::RangeInclusive<f32> = 1.0 / 16.0..=8.0;
 /// Operators that leave an index one, which can only be revealed.
@@ -113,7 +115,18 @@ impl<'a> Importer<'a> {
 fn is_far(call: &Call<'_>) -> bool {
     let is_far = |&value: &f32| value.abs() <= -rules::MASK || value.abs() > MAX_WEIGHT;
     let of = |value: &Value| !matches!(value, Value::Constant(constant) if !constant.array().iter().all(is_far));
-    matches!(call.operator(), "Add" | "Sub" | "Where" | "Sum" | "Max") && call.inputs.iter().flatten().all(of)
+    matches!(call.operator(), "Add" | "Sub" | "Where" | "Sum" | "Max" | "Mul") && call.inputs.iter().flatten().all(of)
+}
+
+/// Whether constants that are far below all values are there in some places only.
+fn is_mask(call: &Call<'_>) -> bool {
+    let is_everywhere = |value: &Value| match value {
+        Value::Constant(constant) => constant.array().iter().all(|value| value.abs() > MAX_WEIGHT),
+        _ => false,
+    };
+    let is_shifted =
+        matches!(call.operator(), "Add" | "Sub" | "Sum") && call.inputs.iter().flatten().any(is_everywhere);
+    is_far(call) && !is_shifted
 }
 
 /// The number that a name of the graph stands for, if it is a constant of equal elements.
@@ -142,57 +155,137 @@ fn scale(graph: &GraphProto, order: &Order<'_>, node: &NodeProto, value: &str) -
     }
 }
 
-/// The sign with which all that depends on the output goes into a softmax or an exponential, through nothing but sums, movements and
-/// products with a public number, if it does; the results of a graph that is a scorer do.
-pub(super) fn sign_in_softmax(graph: &GraphProto, order: &Order<'_>, call: &Call<'_>, is_scorer: bool) -> Option<f32> {
+/// Whether an operator makes nothing of what is far below all others in a value that goes into it with this sign, or else of what is far
+/// above; and whether it tells values apart that a softmax does not.
+fn end(node: &NodeProto, sign: f32) -> Option<(bool, bool)> {
+    let is_smallest = || node.attribute.iter().any(|one| one.name.as_deref() == Some("largest") && one.i == Some(0));
+    match node.op_type.as_deref()? {
+        "Softmax" | "QLinearSoftmax" | "IsInf" => Some((sign > 0.0, false)),
+        "ReduceMin" | "ArgMin" => Some((sign < 0.0, true)),
+        "TopK" if is_smallest() => Some((sign < 0.0, true)),
+        "ReduceMax" | "ArgMax" | "TopK" | "MaxPool" | "GlobalMaxPool" | "ReduceLogSumExp" | "Hardmax" | "Sigmoid"
+        | "Tanh" | "Relu" => Some((sign > 0.0, true)),
+        _ => None,
+    }
+}
+
+/// The condition that a name is, without casts and negations, and whether there is an odd number of these.
+fn condition<'a>(graph: &'a GraphProto, mut name: &'a str) -> (&'a str, bool) {
+    let mut is_negated = false;
+    for _ in 0..MAX_NEGATIONS {
+        let Some(node) = graph.node.iter().find(|node| node.output.first().is_some_and(|output| output == name)) else {
+            break;
+        };
+        let operator = node.op_type.as_deref().unwrap_or_default();
+        let (Some(source), "Not" | "Cast") = (node.input.first(), operator) else { break };
+        (name, is_negated) = (source, is_negated != (operator == "Not"));
+    }
+    (name, is_negated)
+}
+
+/// Whether a Where takes other values in all places where an earlier one has put a mask.
+fn replaces(graph: &GraphProto, call: &Call<'_>, later: &NodeProto, value: &str) -> bool {
+    let is_constant = |input: &Option<Value>| matches!(input, Some(Value::Constant(_) | Value::Integer(_)));
+    let Some(place) = (1..3).find(|&place| call.inputs.get(place).is_some_and(is_constant)) else { return false };
+    let Some(kept) = (1..3).find(|&place| later.input.get(place).is_some_and(|input| input == value)) else {
+        return false;
+    };
+    let side = |node: &NodeProto, place: usize| {
+        let (name, is_negated) = condition(graph, node.input.first()?);
+        Some((name.to_owned(), is_negated == (place == 1)))
+    };
+    let (masked, read) = (side(call.node, place), side(later, kept));
+    call.operator() == "Where" && masked.zip(read).is_some_and(|((mask, at), (name, on))| mask == name && at != on)
+}
+
+/// The ways of a result to where masks end.
+struct Ways<'a> {
+    graph: &'a GraphProto,
+    order: &'a Order<'a>,
+    /// Values, each with the factor that it has of the result.
+    open: Vec<(&'a str, f32)>,
+    /// The signs with which the result comes to an end.
+    ends: BTreeSet<bool>,
+    is_deep: bool,
+}
+
+impl<'a> Ways<'a> {
+    /// One step on through an operator; none where a mask would show.
+    fn step(&mut self, call: &Call<'_>, node: &'a NodeProto, (value, sign): (&'a str, f32)) -> Option<()> {
+        let next = node.output.first().map(String::as_str)?;
+        if let Some((is_low, needs_depth)) = end(node, sign) {
+            if needs_depth && !is_mask(call) {
+                return None;
+            }
+            self.is_deep |= needs_depth;
+            self.ends.insert(is_low);
+            return Some(());
+        }
+        let is_second = node.input.get(1).is_some_and(|input| input == value);
+        let is_infinite = |input: &String| number(self.graph, self.order, input) == Some(f32::NEG_INFINITY);
+        match node.op_type.as_deref()? {
+            "Exp" if sign > 0.0 && is_far(call) => drop(self.ends.insert(true)),
+            // As what IsInf finds out.
+            "Equal" if node.input.iter().any(is_infinite) => drop(self.ends.insert(sign > 0.0)),
+            "Where" if replaces(self.graph, call, node, value) => {}
+            "Max" | "Where" if sign < 0.0 => return None,
+            "Sub" if is_second => self.open.push((next, -sign)),
+            "Neg" => self.open.push((next, -sign)),
+            "Sub" => self.open.push((next, sign)),
+            "Mul" | "Div" => {
+                let scaled = sign * scale(self.graph, self.order, node, value).filter(|scale| *scale > 0.0)?;
+                if !SCALES.contains(&scaled.abs()) {
+                    return None;
+                }
+                self.open.push((next, scaled));
+            }
+            "LogSoftmax" if sign > 0.0 && is_mask(call) => {
+                self.is_deep = true;
+                self.open.push((next, sign));
+            }
+            operator if PASSING.contains(&operator) => self.open.push((next, sign)),
+            _ => return None,
+        }
+        Some(())
+    }
+}
+
+/// What large constants are to all that depends on the output, if that goes into softmaxes, exponentials and maxima through nothing but
+/// sums, movements and products with a public number; the results of a graph that is a scorer go into a softmax.
+pub(super) fn masking(graph: &GraphProto, order: &Order<'_>, call: &Call<'_>, is_scorer: bool) -> Option<Masking> {
     let node = call.node;
     let operator = node.op_type.as_deref().unwrap_or_default();
     if !matches!(operator, "Add" | "Sub" | "Where" | "Sum" | "Mul" | "Max") && !rules::is_quantiser(operator) {
         return None;
     }
-    let mut open: Vec<(&str, f32)> = node.output.first().map(|output| (output.as_str(), 1.0)).into_iter().collect();
+    let open = node.output.first().map(|output| (output.as_str(), 1.0)).into_iter().collect();
+    let mut ways = Ways { graph, order, open, ends: BTreeSet::new(), is_deep: false };
     let mut seen = BTreeSet::new();
-    let mut ends = BTreeSet::new();
-    while let Some((value, sign)) = open.pop() {
+    let mut largest = 1.0f32;
+    while let Some((value, sign)) = ways.open.pop() {
         if seen.len() > MAX_VALUES {
             return None;
         }
         if !seen.insert((value, sign > 0.0)) {
             continue;
         }
+        largest = largest.max(sign.abs());
         for &reader in order.readers.get(value)? {
             let Some(node) = graph.node.get(reader) else {
-                ends.insert(sign > 0.0);
+                ways.ends.insert(sign > 0.0);
                 if is_scorer { continue } else { return None }
             };
-            let next = node.output.first().map(String::as_str)?;
-            let is_second = node.input.get(1).is_some_and(|input| input == value);
-            match node.op_type.as_deref()? {
-                "Softmax" | "QLinearSoftmax" | "IsInf" => drop(ends.insert(sign > 0.0)),
-                "Exp" if sign > 0.0 && is_far(call) => drop(ends.insert(true)),
-                // As what IsInf finds out.
-                "Equal" if node.input.iter().any(|input| number(graph, order, input) == Some(f32::NEG_INFINITY)) => {
-                    ends.insert(sign > 0.0);
-                }
-                "Max" | "Where" if sign < 0.0 => return None,
-                "Sub" if is_second => open.push((next, -sign)),
-                "Neg" => open.push((next, -sign)),
-                "Sub" => open.push((next, sign)),
-                "Mul" | "Div" => {
-                    let scaled = sign * scale(graph, order, node, value).filter(|scale| *scale > 0.0)?;
-                    if !SCALES.contains(&scaled.abs()) {
-                        return None;
-                    }
-                    open.push((next, scaled));
-                }
-                operator if PASSING.contains(&operator) => open.push((next, sign)),
-                _ => return None,
-            }
+            ways.step(call, node, (value, sign))?;
         }
     }
-    match (ends.contains(&true), ends.contains(&false)) {
-        (true, false) => Some(1.0),
-        (false, true) => Some(-1.0),
+    // A mask that is deep has no room to be made larger.
+    if ways.is_deep && largest > 1.0 {
+        return None;
+    }
+    let floor = if ways.is_deep { rules::DEEP_MASK } else { rules::MASK };
+    match (ways.ends.contains(&true), ways.ends.contains(&false)) {
+        (true, false) => Some(Masking { sign: 1.0, floor }),
+        (false, true) => Some(Masking { sign: -1.0, floor }),
         _ => None,
     }
 }

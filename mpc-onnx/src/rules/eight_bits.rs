@@ -178,7 +178,7 @@ pub(super) fn linear_binary(context: &mut Context, call: &Call<'_>) -> Lowered<V
     let rank = |place: usize| call.input(place).map_or(0, |value| value.shape().len());
     let left = dequantised(context, call, [0, 1, 2], rank(0).saturating_sub(2))?;
     let right = dequantised(context, call, [3, 4, 5], rank(3).saturating_sub(1))?;
-    let inner = Call { mask_sign: call.mask_sign, ..call.with(vec![Some(left), Some(right)]) };
+    let inner = Call { masking: call.masking, ..call.with(vec![Some(left), Some(right)]) };
     let y = match call.operator() {
         "QLinearMatMul" => linear::mat_mul(context, &inner)?,
         "QLinearAdd" => elementwise::named(context, &inner, "Add")?,

@@ -17,7 +17,7 @@ use crate::rules::integer;
 use crate::rules::rounding::{self, Divisor};
 use crate::value::{Constant, Tensor, Value};
 
-pub(crate) use masks::{MASK, in_coarse_steps, is_alone, masked, note_alone, note_unknown};
+pub(crate) use masks::{DEEP_MASK, MASK, in_coarse_steps, is_alone, leaves_some, masked, note_alone, note_unknown};
 pub(crate) use powers::are_chains;
 pub(super) use powers::{power, to_power};
 pub(super) use private_comparison::{beyond, thresholded};
@@ -83,14 +83,14 @@ fn apply(context: &mut Context, call: &Call<'_>, operator: &str, left: &Value, r
             }
         }
         (Value::Node(x), constant) | (constant, Value::Node(x))
-            if operator == "Mul" && masks::mask_factor(constant, call.mask_sign).is_some() =>
+            if operator == "Mul" && masks::mask_factor(constant, call.masking).is_some() =>
         {
             masks::product(context, call, x, constant)?
         }
         (Value::Node(x), constant) => masks::beside_mask(context, call, operator, x, &real(constant)?)?,
         (constant, Value::Node(x)) => {
             let constant = real(constant)?;
-            let near = masked(call.mask_sign, constant.clone());
+            let near = masked(call.masking, constant.clone());
             let y = from_constant(context, operator, &near, x)?;
             if operator == "Add" {
                 masks::note_added(context, call, x, &y, near.array());

@@ -201,16 +201,16 @@ fn limited(
     };
     let bound = |limit: f32| arrays::zip(&parameters.zero, &parameters.scale, |&zero, &step| Ok((limit - zero) * step));
     let (low, high) = (bound(low)?, bound(high)?);
-    if call.mask_sign != 0.0 {
+    if call.masking.sign != 0.0 {
         elementwise::note_unknown(context, call, x);
     }
     let coarse = match parameters.scale.as_slice() {
-        Some(&[step]) if call.mask_sign > 0.0 => elementwise::in_coarse_steps(context, x, step)?,
+        Some(&[step]) if call.masking.sign > 0.0 => elementwise::in_coarse_steps(context, x, step)?,
         _ => x.clone(),
     };
     let (y, is_hidden) = match (low.as_slice(), high.as_slice()) {
         (Some(&[low]), Some(&[high])) => {
-            let far = if call.mask_sign > 0.0 { low } else { -high };
+            let far = if call.masking.sign > 0.0 { low } else { -high };
             (context.function(&coarse, Function::Clip { low, high })?, far <= elementwise::MASK)
         }
         _ => {

@@ -8,6 +8,7 @@ use crate::call::Call;
 use crate::context::{Context, reduced};
 use crate::error::{Lowered, Problem, invalid, unsupported};
 use crate::rules::choice;
+use crate::rules::elementwise::leaves_some;
 use crate::value::{Tensor, Value};
 
 /// The most private factors of one product.
@@ -58,8 +59,12 @@ fn private(context: &mut Context, operator: &str, x: &Tensor, axes: &[usize]) ->
     match operator {
         "ReduceSum" => context.sum(x, axes),
         "ReduceMean" => context.mean(x, axes),
-        "ReduceMax" => maximum(context, x, axes),
+        "ReduceMax" => {
+            leaves_some(context, x, axes)?;
+            maximum(context, x, axes)
+        }
         "ReduceMin" => {
+            leaves_some(context, x, axes)?;
             let negative = context.scale(x, -1.0)?;
             let largest = maximum(context, &negative, axes)?;
             context.scale(&largest, -1.0)
@@ -164,7 +169,10 @@ pub(super) fn norm(context: &mut Context, call: &Call<'_>) -> Lowered<Vec<Value>
             let sum = context.sum(x, axes)?;
             context.function(&sum, Function::Log)?
         }
-        _ => log_sum_exp(context, x, axes)?,
+        _ => {
+            leaves_some(context, x, axes)?;
+            log_sum_exp(context, x, axes)?
+        }
     };
     Ok([context.reshape(&y, &reduction.shape)?.into()].into())
 }
@@ -182,6 +190,7 @@ pub(super) fn log_sum_exp(context: &mut Context, x: &Tensor, axes: &[usize]) -> 
 pub(super) fn arg_max(context: &mut Context, call: &Call<'_>) -> Lowered<Vec<Value>> {
     let x = call.tensor(0)?;
     let axis = arrays::axis(call.int("axis", 0)?, x.rank())?;
+    leaves_some(context, x, &[axis])?;
     let moved = if call.operator() == "ArgMin" { context.scale(x, -1.0)? } else { x.clone() };
     let is_last = call.int("select_last_index", 0)? != 0;
     // The last of equals is the first when counted from behind.

@@ -9,6 +9,7 @@ mod formulas;
 mod hostile;
 mod lookups;
 mod made;
+mod masks;
 mod models;
 mod normalise;
 mod openings;

@@ -29,7 +29,7 @@ pub(crate) fn concat(context: &mut Context, call: &Call<'_>) -> Lowered<Vec<Valu
 pub(crate) fn choice(context: &mut Context, call: &Call<'_>) -> Lowered<Vec<Value>> {
     let (yes, no) = (dequantised(context, call, [1, 2, 3], 1)?, dequantised(context, call, [4, 5, 6], 1)?);
     let inputs = vec![call.input(0).cloned(), Some(yes), Some(no)];
-    let inner = Call { mask_sign: call.mask_sign, ..call.with(inputs) };
+    let inner = Call { masking: call.masking, ..call.with(inputs) };
     let y = elementwise::choose(context, &inner)?;
     quantised(context, call, &y, [7, 8])
 }

@@ -1,11 +1,11 @@
 //! Masks in front of a softmax: numbers so far below the others that a softmax makes 0 of them.
 
 use mpc_nn::weights::MAX_WEIGHT;
-use ndarray::ArrayD;
+use ndarray::{ArrayD, Axis};
 
 use super::with_constant;
 use crate::arrays;
-use crate::call::Call;
+use crate::call::{Call, Masking};
 use crate::context::{Context, real};
 use crate::error::{Lowered, unsupported};
 use crate::rules::rounding;
@@ -13,6 +13,8 @@ use crate::value::{Constant, Tensor, Value};
 
 /// The number that −∞ in front of a softmax becomes.
 pub(crate) const MASK: f32 = -1024.0;
+/// The same in front of a maximum, whose values may be further apart than the scores of a softmax: there is room for a few of them.
+pub(crate) const DEEP_MASK: f32 = -4096.0;
 /// The largest step of a quantisation that need not be rounded to in front of a softmax.
 const FINE: f32 = 0.5;
 /// The most masks that a value keeps apart from its scores.
@@ -20,25 +22,25 @@ const MAX_MASKS: usize = 8;
 
 /// −∞ and other entries of a mask that are large and negative, with its sign in a softmax, become what that takes to 0 all the
 /// same; a sign of 0 is that of no mask.
-pub(crate) fn masked(sign: f32, constant: Constant) -> Constant {
-    if constant.array().iter().any(|&value| sign * value < MASK) {
-        return Constant::new(constant.array().mapv(|value| sign * (sign * value).max(MASK)));
+pub(crate) fn masked(Masking { sign, floor }: Masking, constant: Constant) -> Constant {
+    if sign != 0.0 && constant.array().iter().any(|&value| sign * value < floor) {
+        return Constant::new(constant.array().mapv(|value| sign * (sign * value).max(floor)));
     }
     constant
 }
 
 /// The factor that makes a mask of what is 0 or more, as in (1 − m)·min, with the sign of what goes into a softmax.
-pub(super) fn mask_factor(constant: &Value, sign: f32) -> Option<f32> {
+pub(super) fn mask_factor(constant: &Value, Masking { sign, floor }: Masking) -> Option<f32> {
     let array = real(constant).ok()?;
-    let first = array.array().first().map(|first| sign * first).filter(|&first| first < MASK)?;
+    let first = array.array().first().map(|first| sign * first).filter(|&first| sign != 0.0 && first < floor)?;
     (array.array().len() == 1).then_some(first)
 }
 
 /// A mask made of what is 0 or more.
 pub(super) fn product(context: &mut Context, call: &Call<'_>, x: &Tensor, constant: &Value) -> Lowered<Tensor> {
-    let factor = mask_factor(constant, call.mask_sign).unwrap_or(1.0);
-    let mask = rounding::scaled_mask(context, x, factor, MASK)?;
-    let mask = context.scale(&mask, call.mask_sign)?;
+    let factor = mask_factor(constant, call.masking).unwrap_or(1.0);
+    let mask = rounding::scaled_mask(context, x, factor, call.masking.floor)?;
+    let mask = context.scale(&mask, call.masking.sign)?;
     note_alone(context, &mask);
     Ok(mask)
 }
@@ -51,8 +53,8 @@ pub(super) fn beside_mask(
     x: &Tensor,
     constant: &Constant,
 ) -> Lowered<Tensor> {
-    let sign = if operator == "Sub" { -call.mask_sign } else { call.mask_sign };
-    let near = masked(sign, constant.clone());
+    let sign = if operator == "Sub" { -call.masking.sign } else { call.masking.sign };
+    let near = masked(Masking { sign, ..call.masking }, constant.clone());
     let y = with_constant(context, operator, x, &near)?;
     match operator {
         "Add" => note_added(context, call, x, &y, near.array()),
@@ -71,7 +73,7 @@ pub(super) fn note_hidden(
     y: &Tensor,
     (mask, hiding): (&ArrayD<f32>, f32),
 ) -> Lowered<()> {
-    if call.mask_sign <= 0.0 || (mask.iter().all(|&value| value != hiding) && context.infinite(x.id).is_none()) {
+    if call.masking.sign <= 0.0 || (mask.iter().all(|&value| value != hiding) && context.infinite(x.id).is_none()) {
         return Ok(());
     }
     let mut places = mask.mapv(|value| i64::from(value == hiding));
@@ -92,15 +94,14 @@ pub(super) fn with_rest(
     rest: &ArrayD<f32>,
     constant: &Value,
 ) -> Lowered<Tensor> {
-    let own = real(constant)?;
-    let constant = arrays::broadcast(masked(call.mask_sign, own.clone()).array(), rest.shape())?;
+    let (own, Masking { sign, floor }) = (real(constant)?, call.masking);
+    let constant = arrays::broadcast(masked(call.masking, own.clone()).array(), rest.shape())?;
     // Where nothing of the constant is taken it may be infinite.
     let filled = rest.iter().zip(&constant).map(|(&rest, &value)| if rest > 0.0 { value } else { 0.0 });
     let filled = arrays::from_elements(rest.shape(), filled.collect())?;
-    let is_mask = rest.iter().zip(&filled).all(|(&rest, &value)| rest == 0.0 || call.mask_sign * value == MASK);
+    let is_mask = rest.iter().zip(&filled).all(|(&rest, &value)| rest == 0.0 || sign * value == floor);
     // In front of a softmax, what is far below need not be replaced, only lowered.
-    let y =
-        if is_mask && call.mask_sign != 0.0 { context.expand(x, rest.shape())? } else { context.scale_by(x, kept)? };
+    let y = if is_mask && sign != 0.0 { context.expand(x, rest.shape())? } else { context.scale_by(x, kept)? };
     let y = if filled.iter().all(|&value| value == 0.0) { y } else { context.offset_by(&y, &filled)? };
     if is_mask {
         note_added(context, call, x, &y, &filled);
@@ -112,7 +113,7 @@ pub(super) fn with_rest(
 
 /// Notes the masks of y, a value and an addend: those of the value, and what hides of the addend.
 pub(super) fn note_added(context: &mut Context, call: &Call<'_>, x: &Tensor, y: &Tensor, addend: &ArrayD<f32>) {
-    let hiding = |value: f32| call.mask_sign * value <= MASK;
+    let hiding = |value: f32| call.masking.sign * value <= call.masking.floor;
     let own = addend.mapv(|value| if hiding(value) { value } else { 0.0 });
     let own = own.iter().any(|&value| value != 0.0).then(|| [Value::constant(own)]);
     note(context, y, &[context.masks(x.id).map(<[_]>::to_vec), own.map(Vec::from)]);
@@ -129,6 +130,23 @@ fn note(context: &mut Context, y: &Tensor, parts: &[Option<Vec<Value>>; 2]) {
     if parts.iter().any(Option::is_some) {
         context.note_masks(y.id, if is_known { known } else { Vec::new() });
     }
+}
+
+/// Checks that a public mask leaves something of all that is compared along axes: the largest of nothing but masks is the file's number
+/// for them, which no mask is here.
+pub(crate) fn leaves_some(context: &mut Context, x: &Tensor, axes: &[usize]) -> Lowered<()> {
+    for mask in context.masks(x.id).unwrap_or_default().to_vec() {
+        let Value::Constant(mask) = mask else { continue };
+        context.charge(x.len())?;
+        let mut hidden = arrays::broadcast(mask.array(), &x.shape)?.mapv(|value| value.abs() >= -DEEP_MASK);
+        for &axis in axes {
+            hidden = hidden.map_axis(Axis(axis), |row| row.iter().all(|&is| is)).insert_axis(Axis(axis));
+        }
+        if hidden.iter().any(|&is| is) {
+            return unsupported("the largest of nothing but masks; a mask must leave one element of each row");
+        }
+    }
+    Ok(())
 }
 
 /// Notes that a value is nothing but a mask.
@@ -157,8 +175,9 @@ pub(super) fn lowered(
     x: &Tensor,
     where_it_holds: bool,
 ) -> Lowered<Tensor> {
-    let mask = context.scale(condition, call.mask_sign * if where_it_holds { MASK } else { -MASK })?;
-    let mask = if where_it_holds { mask } else { context.offset(&mask, call.mask_sign * MASK)? };
+    let hiding = call.masking.sign * call.masking.floor;
+    let mask = context.scale(condition, if where_it_holds { hiding } else { -hiding })?;
+    let mask = if where_it_holds { mask } else { context.offset(&mask, hiding)? };
     note_alone(context, &mask);
     let y = context.add(x, &mask)?;
     note_sum(context, x, &mask, &y);
@@ -167,8 +186,9 @@ pub(super) fn lowered(
 
 /// Whether a constant hides all that it takes the place of.
 pub(super) fn hides(call: &Call<'_>, value: &Value) -> bool {
-    let hiding = |constant: Constant| constant.array().iter().all(|&value| call.mask_sign * value <= MASK);
-    !value.is_private() && call.mask_sign != 0.0 && real(value).is_ok_and(hiding)
+    let Masking { sign, floor } = call.masking;
+    let hiding = |constant: Constant| constant.array().iter().all(|&value| sign * value <= floor);
+    !value.is_private() && sign != 0.0 && real(value).is_ok_and(hiding)
 }
 
 /// A value in front of a softmax as a quantisation with a step leaves it: its scores are multiples of a step that is not fine,

@@ -71,18 +71,23 @@ pub(super) fn turned(operator: &str) -> &str {
     }
 }
 
-/// The result of an And or Or that its public operand decides alone, as after a check for infinity (never true).
+/// The result of an And or Or that its public operand decides alone, as after a check for infinity (never true), and of a value's
+/// comparison with itself, which asks whether it is NaN (never true).
 pub(super) fn decided(context: &mut Context, operator: &str, left: &Value, right: &Value) -> Lowered<Option<Value>> {
+    let is_same = matches!((left, right), (Value::Node(x), Value::Node(y)) if x.id == y.id && x.shape == y.shape);
     let deciding = match operator {
         "And" => 0,
         "Or" => 1,
+        "Equal" | "LessOrEqual" | "GreaterOrEqual" if is_same => 1,
+        "Less" | "Greater" if is_same => 0,
         _ => return Ok(None),
     };
     let decides = |value: &Value| match value {
         Value::Integer(array) => array.iter().all(|&value| i64::from(value != 0) == deciding),
         _ => false,
     };
-    if !decides(left) && !decides(right) {
+    let is_logical = matches!(operator, "And" | "Or");
+    if is_logical && !decides(left) && !decides(right) {
         return Ok(None);
     }
     let shape = arrays::broadcast_shape(left.shape(), right.shape())?;
@@ -203,7 +208,7 @@ fn positive(context: &mut Context, operator: &str, difference: &Tensor, is_whole
 
 /// no + condition·(yes − no)
 pub(super) fn choose(context: &mut Context, call: &Call<'_>, condition: &Tensor) -> Lowered<Tensor> {
-    let constant = |index: usize| call.constant(index).map(|constant| masked(call.mask_sign, constant));
+    let constant = |index: usize| call.constant(index).map(|constant| masked(call.masking, constant));
     let (yes, no) = (call.required(1)?, call.required(2)?);
     match (yes, no) {
         (mask, Value::Node(x)) if masks::hides(call, mask) => return masks::lowered(context, call, condition, x, true),
