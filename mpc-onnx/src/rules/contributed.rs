@@ -1,5 +1,7 @@
 //! Operators of onnxruntime's own domain, which it writes when it optimises a model.
 
+mod grouped;
+
 use mpc_protocols::function::Function;
 use ndarray::{ArrayD, IxDyn};
 
@@ -22,6 +24,7 @@ pub(super) fn find(operator: &str) -> Option<Rule> {
         "Attention" => attention,
         "QAttention" => quantised_attention,
         "MultiHeadAttention" => multi_head_attention,
+        "GroupQueryAttention" => grouped::attention_of_groups,
         "FusedConv" => fused_convolution,
         "FusedGemm" => fused_gemm,
         "FusedMatMul" | "TransposeMatMul" => fused_product,
@@ -119,6 +122,18 @@ struct Heads {
     value: Value,
 }
 
+impl Heads {
+    /// With keys and values that were there before.
+    fn behind(mut self, context: &mut Context, past: [Option<&Value>; 2]) -> Lowered<Self> {
+        for (own, past) in [&mut self.key, &mut self.value].into_iter().zip(past) {
+            if let Some(past) = past {
+                *own = context.concat_values(&[past.clone(), own.clone()], 2)?;
+            }
+        }
+        Ok(self)
+    }
+}
+
 /// [batch, steps, heads·size] to [batch, heads, steps, size]
 fn split(context: &mut Context, value: &Value, heads: usize) -> Lowered<Value> {
     let &[batch, steps, width] = value.shape() else {
@@ -135,9 +150,6 @@ fn split(context: &mut Context, value: &Value, heads: usize) -> Lowered<Value> {
 fn attention(context: &mut Context, call: &Call<'_>) -> Lowered<Vec<Value>> {
     let heads = arrays::size(call.int("num_heads", 0)?)?;
     let known = ["num_heads", "unidirectional", "qkv_hidden_sizes", "scale", "mask_filter_value"];
-    if call.input(4).is_some() || call.is_used(1) {
-        return unsupported("keys and values of the past; export the model without a cache");
-    }
     check_attributes(call, &known)?;
     let bias = match call.input(2) {
         None => None,
@@ -159,8 +171,25 @@ fn attention(context: &mut Context, call: &Call<'_>) -> Lowered<Vec<Value>> {
         start += width;
     }
     let [query, key, value] = parts.as_slice() else { return invalid("it has not three parts") };
-    let parts = Heads { query: query.clone(), key: key.clone(), value: value.clone() };
-    attended(context, call, parts, call.input(3).cloned(), call.input(5).cloned())
+    let mut parts = Heads { query: query.clone(), key: key.clone(), value: value.clone() };
+    if let Some(past) = call.input(4) {
+        let shape = past.shape().to_vec();
+        let mut of = |which: usize| {
+            let part = context.gather_value(past, 0, &[which])?;
+            context.reshape_value(&part, shape.get(1..).unwrap_or_default())
+        };
+        let past = [of(0)?, of(1)?];
+        parts = parts.behind(context, [Some(&past[0]), Some(&past[1])])?;
+    }
+    let present = [&parts.key, &parts.value].map(|part| {
+        let shape: Vec<usize> = [1].iter().chain(part.shape()).copied().collect();
+        context.reshape_value(part, &shape)
+    });
+    let [key, value] = present;
+    let present = context.concat_values(&[key?, value?], 0)?;
+    let mut all = attended(context, call, parts, call.input(3).cloned(), call.input(5).cloned())?;
+    all.push(present);
+    Ok(all)
 }
 
 /// Attention of an input and a weight of integers, each with a scale and a zero point behind the other operands.
@@ -188,8 +217,8 @@ fn check_attributes(call: &Call<'_>, known: &[&str]) -> Lowered<()> {
 fn multi_head_attention(context: &mut Context, call: &Call<'_>) -> Lowered<Vec<Value>> {
     let heads = arrays::size(call.int("num_heads", 0)?)?;
     check_attributes(call, &["num_heads", "unidirectional", "scale", "mask_filter_value"])?;
-    if call.input(6).is_some() || call.input(7).is_some() || call.is_used(1) {
-        return unsupported("keys and values of the past; export the model without a cache");
+    if call.input(8).is_some() || call.input(9).is_some() {
+        return unsupported("a cache with room; give the keys and values that were there before alone");
     }
     if call.input(1).is_none() || call.input(2).is_none() {
         return unsupported("queries, keys and values packed into one");
@@ -216,7 +245,11 @@ fn multi_head_attention(context: &mut Context, call: &Call<'_>) -> Lowered<Vec<V
     }
     let [query, key, value] = parts.as_slice() else { return invalid("it has not three parts") };
     let parts = Heads { query: query.clone(), key: key.clone(), value: value.clone() };
-    attended(context, call, parts, call.input(4).cloned(), call.input(5).cloned())
+    let parts = parts.behind(context, [call.input(6), call.input(7)])?;
+    let present = [parts.key.clone(), parts.value.clone()];
+    let mut all = attended(context, call, parts, call.input(4).cloned(), call.input(5).cloned())?;
+    all.extend(present);
+    Ok(all)
 }
 
 fn attended(

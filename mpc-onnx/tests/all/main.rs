@@ -1,6 +1,7 @@
 //! All integration tests in one program, so that what they use is compiled once for all of them.
 #![allow(missing_docs)]
 
+mod caches;
 mod cases;
 mod conformance;
 mod examples;
