@@ -18,7 +18,7 @@ COMPOSED = """ReduceL1 ReduceL2 ReduceSumSquare ReduceLogSum ReduceLogSumExp LpN
  GatherND Hardmax Shrink Sin Cos Tan Asin Acos Atan Sinh Cosh Asinh Acosh Atanh GridSample AffineGrid RoiAlign Col2Im
  DFT STFT Det ReverseSequence Scatter ScatterElements ScatterND NegativeLogLikelihoodLoss SoftmaxCrossEntropyLoss
  OneHot HannWindow HammingWindow BlackmanWindow
- MelWeightMatrix LinearAttention CausalConvWithState CumProd Compress TensorScatter"""
+ MelWeightMatrix LinearAttention CausalConvWithState CumProd Compress TensorScatter DeformConv"""
 
 # Around shapes and other public values: folded before anything runs. Where and Less occur in expanded functions with a
 # private operand too.
@@ -71,6 +71,7 @@ WEIGHTS = {
     "CausalConvWithState": {1, 2},
     "Conv": {1, 2},
     "ConvTranspose": {1, 2},
+    "DeformConv": {1, 3},
     "Div": {1},
     "Einsum": {1},
     "GRU": {1, 2, 3},

@@ -8,6 +8,22 @@ use crate::error::{Lowered, invalid, unsupported};
 use crate::norm::Norm;
 use crate::value::{Constant, Tensor, Value};
 
+/// A node of no file, for a rule that makes use of another one.
+pub(crate) fn node(domain: &str, operator: &str, attribute: Vec<AttributeProto>) -> NodeProto {
+    let [domain, op_type] = [domain, operator].map(|text| Some(text.into()));
+    NodeProto { op_type, domain, attribute, ..Default::default() }
+}
+
+pub(crate) fn int(name: &str, value: i64) -> AttributeProto {
+    let (name, r#type) = (Some(name.into()), Some(AttributeType::INT));
+    AttributeProto { name, i: Some(value), r#type, ..Default::default() }
+}
+
+pub(crate) fn float(name: &str, value: f32) -> AttributeProto {
+    let (name, r#type) = (Some(name.into()), Some(AttributeType::FLOAT));
+    AttributeProto { name, f: Some(value), r#type, ..Default::default() }
+}
+
 /// Numbers in front of a softmax, a maximum or what else makes nothing of them, if they are far enough below all others.
 #[derive(Clone, Copy)]
 pub(crate) struct Masking {

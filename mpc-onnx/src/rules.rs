@@ -5,6 +5,7 @@ mod attention;
 mod choice;
 mod contributed;
 mod convolution;
+mod deformed;
 mod eight_bits;
 mod einsum;
 mod elementwise;
@@ -176,6 +177,7 @@ fn layer(operator: &str) -> Option<Rule> {
         "SwiGLU" => rotary::gated,
         "GridSample" => sampling::grid_sample,
         "AffineGrid" => sampling::affine_grid,
+        "DeformConv" => deformed::convolution,
         "Col2Im" => sampling::col2im,
         "RoiAlign" => sampling::roi_align,
         "DFT" => signal::dft,

@@ -2,11 +2,10 @@
 
 use mpc_protocols::function::Function;
 use ndarray::{ArrayD, IxDyn};
-use rten_onnx::onnx::{AttributeProto, AttributeType, NodeProto};
 
 use super::check_attributes;
 use crate::arrays;
-use crate::call::Call;
+use crate::call::{Call, float, int, node};
 use crate::context::{Context, Whole};
 use crate::error::{Lowered, invalid, unsupported};
 use crate::rules::{attention, rotary};
@@ -17,21 +16,6 @@ struct Sequence {
     parts: [Value; 3],
     /// Steps that the cache has.
     past: usize,
-}
-
-fn int(name: &str, value: i64) -> AttributeProto {
-    let (name, r#type) = (Some(name.into()), Some(AttributeType::INT));
-    AttributeProto { name, i: Some(value), r#type, ..Default::default() }
-}
-
-fn float(name: &str, value: f32) -> AttributeProto {
-    let (name, r#type) = (Some(name.into()), Some(AttributeType::FLOAT));
-    AttributeProto { name, f: Some(value), r#type, ..Default::default() }
-}
-
-fn node(operator: &str, attribute: Vec<AttributeProto>) -> NodeProto {
-    let domain = Some("com.microsoft".into());
-    NodeProto { op_type: Some(operator.into()), domain, attribute, ..Default::default() }
 }
 
 /// Attention of queries whose heads share those of the keys, causal and behind a cache, with rotations.
@@ -68,7 +52,7 @@ pub(super) fn attention_of_groups(context: &mut Context, call: &Call<'_>) -> Low
     if window > 0 {
         attributes.push(int("left_window_size", window - 1));
     }
-    let (node, [keys, values]) = (node("Attention", attributes), cache);
+    let (node, [keys, values]) = (node("", "Attention", attributes), cache);
     let [query, key, value] = sequence.parts.map(Some);
     let inner = Call { inputs: vec![query, key, value, mask, keys, values], opset: call.opset, ..Call::of(&node) };
     let mut all = attention::attention(context, &inner)?;
@@ -140,7 +124,7 @@ impl Sequence {
                 int("interleaved", is_interleaved),
                 int("rotary_embedding_dim", rotated as i64),
             ];
-            let node = node("RotaryEmbedding", attributes);
+            let node = node("com.microsoft", "RotaryEmbedding", attributes);
             let operands = [part.clone(), positions.clone(), cosines.clone(), sines.clone()];
             let inner = Call { inputs: operands.map(Some).into(), opset: call.opset, ..Call::of(&node) };
             let [y] = rotary::rotary(context, &inner)?.try_into().unwrap_or([part.clone()]);
