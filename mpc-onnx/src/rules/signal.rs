@@ -209,7 +209,7 @@ pub(super) fn determinant(context: &mut Context, call: &Call<'_>) -> Lowered<Vec
 }
 
 /// The determinants of [batch, n, n] as [batch, 1, 1].
-fn minor(context: &mut Context, x: &Tensor) -> Lowered<Tensor> {
+pub(super) fn minor(context: &mut Context, x: &Tensor) -> Lowered<Tensor> {
     let size = x.shape[1];
     if size == 1 {
         return Ok(x.clone());

@@ -364,3 +364,47 @@ fn masks_that_are_scaled_or_only_go_into_an_exponential_need_no_range() {
     let y = result(nodes, vec![floats("below", &[], &[-5000.0])], &[4], &[1.0, 0.0, -1.0, 2.0]);
     assert!((y[[0]] - 1_f32.exp()).abs() < 0.01, "{y}");
 }
+
+/// As libsvm couples the chances of pairs: with Q of them, Q·p is the same for all classes. The label is that of the votes.
+#[test]
+fn probabilities_of_three_classes_are_coupled() {
+    let reals = |name: &str, values: &[f32]| {
+        let (name, r#type) = (Some(name.into()), Some(AttributeType::FLOATS));
+        AttributeProto { name, floats: values.to_vec(), r#type, ..Default::default() }
+    };
+    let mut machine = node("SVMClassifier", &["x"], &["label", "y"]);
+    machine.domain = Some("ai.onnx.ml".into());
+    machine.attribute = vec![
+        text("kernel_type", "LINEAR"),
+        reals("support_vectors", &[1.0, 0.0, 0.0, 1.0, -1.0, -1.0]),
+        ints("vectors_per_class", &[1, 1, 1]),
+        reals("coefficients", &[1.0, 1.0, 0.5, -1.0, -1.0, -0.5]),
+        reals("rho", &[0.1, -0.2, 0.3]),
+        reals("prob_a", &[-1.5, -1.0, -2.0]),
+        reals("prob_b", &[0.1, 0.0, -0.1]),
+        ints("classlabels_ints", &[0, 1, 2]),
+    ];
+    let x = [0.7f32, -0.4, -1.2, 0.3];
+    let y = result(vec![machine], vec![], &[2, 2], &x);
+    for (row, p) in x.chunks(2).zip(y.rows()) {
+        let kernel = [row[0], row[1], -row[0] - row[1]];
+        // Of each pair: one coefficient of either class.
+        let decisions = [
+            kernel[0] * 1.0 + kernel[1] * 1.0 + 0.1,
+            kernel[0] * -1.0 + kernel[2] * 0.5 - 0.2,
+            kernel[1] * -1.0 + kernel[2] * -0.5 + 0.3,
+        ];
+        let (a, b) = ([-1.5, -1.0, -2.0], [0.1, 0.0, -0.1]);
+        let chance = |pair: usize| 1.0 / (1.0 + (a[pair] * decisions[pair] + b[pair]).exp());
+        let mut r = [[0.0f32; 3]; 3];
+        for (pair, (i, j)) in [(0, 1), (0, 2), (1, 2)].into_iter().enumerate() {
+            (r[i][j], r[j][i]) = (chance(pair), 1.0 - chance(pair));
+        }
+        let product = |i: usize| {
+            let own: f32 = (0..3).filter(|&j| j != i).map(|j| r[j][i] * r[j][i]).sum();
+            own * p[i] - (0..3).filter(|&j| j != i).map(|j| r[j][i] * r[i][j] * p[j]).sum::<f32>()
+        };
+        assert!((p.sum() - 1.0).abs() < 1e-5, "{p}");
+        assert!((product(0) - product(1)).abs() < 1e-5 && (product(1) - product(2)).abs() < 1e-5, "{p}, {r:?}");
+    }
+}

@@ -8,8 +8,11 @@ use crate::arrays;
 use crate::call::Call;
 use crate::context::Context;
 use crate::error::{Lowered, invalid, unsupported};
-use crate::rules::{choice, elementwise};
-use crate::value::{Tensor, Value};
+use crate::rules::{choice, elementwise, signal};
+use crate::value::{Tensor, Value, vector};
+
+/// The most classes with probabilities: a determinant has the factorial of products.
+const MAX_PROBABLE: usize = 4;
 
 /// The kernel of x and each support vector: [samples, vectors].
 fn kernel(context: &mut Context, call: &Call<'_>, x: &Tensor, vectors: Vec<f32>) -> Lowered<Tensor> {
@@ -100,18 +103,47 @@ pub(super) fn classifier(context: &mut Context, call: &Call<'_>) -> Lowered<Vec<
         }
     }
     let decisions = context.linear(&values, matrix, Some(rho))?;
-    if call.floats("prob_a")?.is_some_and(|list| !list.is_empty()) {
-        return with_probability(context, call, &decisions, &labels);
+    scored(context, call, &decisions, &order, &labels)
+}
+
+/// The class, and the decisions or the probabilities.
+fn scored(
+    context: &mut Context,
+    call: &Call<'_>,
+    decisions: &Tensor,
+    order: &[(usize, usize)],
+    labels: &[i64],
+) -> Lowered<Vec<Value>> {
+    let (classes, pairs) = (labels.len(), order.len());
+    let [a, b] = [call.floats("prob_a")?.unwrap_or_default(), call.floats("prob_b")?.unwrap_or_default()];
+    match (a.as_slice(), b.as_slice()) {
+        ([], _) => voted(context, call, decisions, order, labels),
+        (&[a], &[b]) if classes == 2 => with_probability(context, decisions, [a, b], labels),
+        _ if a.len() != pairs || b.len() != pairs => invalid("it has not two numbers for each pair of classes"),
+        _ if classes > MAX_PROBABLE => {
+            unsupported(format!("probabilities of more than {MAX_PROBABLE} classes; train with probability=False"))
+        }
+        _ => {
+            let [negative_a, negative_b] = [a, b].map(|list| vector(list.iter().map(|value| -value).collect()));
+            let argument = context.scale_privately(decisions, &negative_a)?;
+            let argument = context.offset_privately(&argument, &negative_b)?;
+            let chances = context.function(&argument, Function::Sigmoid)?;
+            let probabilities = coupled(context, &chances, order, classes)?;
+            let mut results = voted(context, call, decisions, order, labels)?;
+            results.truncate(1);
+            results.push(probabilities.into());
+            Ok(results)
+        }
     }
-    voted(context, call, &decisions, &order, &labels)
 }
 
 /// Two classes with Platt's probability.
-fn with_probability(context: &mut Context, call: &Call<'_>, decisions: &Tensor, labels: &[i64]) -> Lowered<Vec<Value>> {
-    let (a, b) = (call.floats("prob_a")?.unwrap_or_default(), call.floats("prob_b")?.unwrap_or_default());
-    let (&[a], &[b]) = (a.as_slice(), b.as_slice()) else {
-        return unsupported("probabilities of more than two classes; train with probability=False");
-    };
+fn with_probability(
+    context: &mut Context,
+    decisions: &Tensor,
+    [a, b]: [f32; 2],
+    labels: &[i64],
+) -> Lowered<Vec<Value>> {
     // P(first class) = 1 / (1 + e^(a·d + b))
     let scaled = context.scale(decisions, a)?;
     let argument = context.offset(&scaled, b)?;
@@ -120,6 +152,42 @@ fn with_probability(context: &mut Context, call: &Call<'_>, decisions: &Tensor, 
     let label = chosen_label(context, &is_second, &[labels[1] - labels[0]])?;
     let label = shifted_label(context, label, labels[0])?;
     Ok([label, with_opposite(context, &second)?.into()].into())
+}
+
+/// The probabilities of classes whose chances in pairs are nearest to those given (Wu, Lin and Weng, Probability estimates for
+/// multi-class classification by pairwise coupling, section 4): with r the chance of class i against class j, Q has Σ r(j,i)² at (i,i)
+/// and −r(j,i)·r(i,j) at (i,j), and p is proportional to the solution of Q·p = 1. By Cramer's rule there is no quotient but the last.
+fn coupled(context: &mut Context, chances: &Tensor, order: &[(usize, usize)], classes: usize) -> Lowered<Tensor> {
+    let (samples, pairs) = (chances.shape[0], order.len());
+    let squares = context.square(chances)?;
+    let both = context.join(&[chances.clone(), squares], 1)?;
+    // Q, and those that have ones in place of one of its columns.
+    let (mut rows, mut constants) = (Vec::new(), Vec::new());
+    for (replaced, i, j) in (0..classes.pow(3)).map(|at| (at / classes.pow(2), at / classes % classes, at % classes)) {
+        let mut row: Vec<(usize, f32)> = Vec::new();
+        let mut constant = f32::from(u8::from(j == replaced));
+        for (pair, &(first, second)) in order.iter().enumerate().filter(|_| j != replaced) {
+            let (chance, square) = (pair, pairs + pair);
+            if i == j && i == second {
+                row.push((square, 1.0));
+            } else if i == j && i == first {
+                // (1 − r)²
+                row.extend([(chance, -2.0), (square, 1.0)]);
+                constant += 1.0;
+            } else if (i, j) == (first, second) || (j, i) == (first, second) {
+                row.extend([(chance, -1.0), (square, 1.0)]);
+            }
+        }
+        rows.push(if row.is_empty() { vec![(0, 0.0)] } else { row });
+        constants.push(constant);
+    }
+    let entries = context.combine(&both, 1, &rows)?;
+    let entries = context.offset_by(&entries, &vector(constants))?;
+    let matrices = context.reshape(&entries, &[samples * classes, classes, classes])?;
+    let solution = signal::minor(context, &matrices)?;
+    let solution = context.reshape(&solution, &[samples, classes])?;
+    let sum = context.sum(&solution, &[1])?;
+    context.quotient(&solution, &sum, true)
 }
 
 /// The class with the most votes, and the decisions.
@@ -156,7 +224,7 @@ fn voted(
         rows.push(row);
     }
     let votes = context.combine(&is_first, 1, &rows)?;
-    let votes = context.offset_by(&votes, &crate::value::vector(constants))?;
+    let votes = context.offset_by(&votes, &vector(constants))?;
     let label = if call.is_used(0) {
         let best = choice::largest(context, &votes)?;
         chosen_label(context, &best, labels)?
