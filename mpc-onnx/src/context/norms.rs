@@ -145,7 +145,7 @@ impl Context {
     fn centred_of(&self, id: NodeId, axes: &[usize]) -> Option<NodeId> {
         let Some(Origin::Sum(whole, negative)) = self.origin(id) else { return None };
         let negative = self.repeats.get(&negative)?;
-        let Some(Origin::Scaled(mean, -1.0)) = self.origin(negative.id) else { return None };
+        let Some(Origin::Scaled(mean, -1.0)) = self.origin(self.unshaped(negative).id) else { return None };
         let reduction = self.reductions.get(&self.unshaped(&negative.with_id(mean)).id)?;
         let is_own = reduction.is_mean && reduction.source.id == whole && reduction.axes == axes;
         (is_own && reduction.is_beside(&negative.shape)).then_some(whole)

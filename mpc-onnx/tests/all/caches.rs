@@ -105,7 +105,7 @@ fn lengths_of_sequences_may_be_private() {
     let public = network(vec![attention("fixed")], &[("x", &[2, 3, 8])], &["y"], weights());
     let private = network(vec![cast, attention("last")], &[("n", &[2]), ("x", &[2, 3, 8])], &["y"], weights());
     let lengths = ArrayD::from_shape_vec(IxDyn(&[2]), vec![2.0, 1.0]).unwrap();
-    let expected = results(&public, &[x.clone()]).remove(0);
+    let expected = results(&public, std::slice::from_ref(&x)).remove(0);
     let found = results(&private, &[lengths, x]).remove(0);
     assert!(found.iter().zip(&expected).all(|(found, expected)| (found - expected).abs() < 1e-5));
     // A row behind the end of its sequence sees the two keys that there are.

@@ -174,7 +174,7 @@ fn what_no_one_takes_may_be_nan() {
     let network = imported(GraphProto { input: input(), ..graph(nodes, weights()) }).unwrap();
     assert!(!network.graph.nodes().iter().any(|node| matches!(node.op(), Op::Function(_))));
     let x = ArrayD::from_shape_vec(IxDyn(&[2, 2]), vec![1.0, -2.0, 3.0, 4.0]).unwrap();
-    assert_eq!(evaluate(&network.graph, &network.weights, &[x.clone()]).unwrap().remove(0), x);
+    assert_eq!(evaluate(&network.graph, &network.weights, std::slice::from_ref(&x)).unwrap().remove(0), x);
     let taken =
         vec![node("Less", &["count", "zero"], &["is_none"]), node("Where", &["is_none", "x", "nothing"], &["y"])];
     let reasons = imported(GraphProto { input: input(), ..graph(taken, weights()) }).unwrap_err();

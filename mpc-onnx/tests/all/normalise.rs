@@ -190,12 +190,38 @@ fn statistics_may_lose_their_axis_before_they_normalise() {
     let x = ArrayD::from_shape_vec(IxDyn(&[4, 4]), x).unwrap();
     for back in [["Unsqueeze", "Unsqueeze", "Identity"], ["Unsqueeze", "Identity", "Unsqueeze"]] {
         let network = written_out(back);
-        let expected = evaluate(&network.graph, &network.weights, &[x.clone()]).unwrap().remove(0);
+        let expected = evaluate(&network.graph, &network.weights, std::slice::from_ref(&x)).unwrap().remove(0);
         let plan = Plan::<u64>::new(&network.graph, Settings::new(2)).unwrap();
-        let y = in_process::infer(&plan, &network.weights, &[x.clone()]).unwrap().remove(0);
+        let y = in_process::infer(&plan, &network.weights, std::slice::from_ref(&x)).unwrap().remove(0);
         let apart = y.iter().zip(&expected).map(|(y, expected)| (y - f64::from(*expected)).abs()).fold(0.0, f64::max);
         assert!(apart < 0.01, "{back:?}: {apart}");
     }
+}
+
+/// As people normalise a recording: `(x - x.mean()) / x.std()`, whose statistics are scalars.
+#[test]
+fn statistics_of_all_elements_normalise() {
+    let mean = |input: &str, output: &str| NodeProto {
+        attribute: row_means("", "").attribute.split_off(1),
+        ..node("ReduceMean", &[input], &[output])
+    };
+    let nodes = vec![
+        mean("x", "m"),
+        node("Sub", &["x", "m"], &["centred"]),
+        node("Mul", &["centred", "centred"], &["squares"]),
+        mean("squares", "v"),
+        node("Sqrt", &["v"], &["d"]),
+        node("Div", &["centred", "d"], &["y"]),
+    ];
+    let input = vec![info("x", DataType::FLOAT, &[Some(4), Some(4)])];
+    let network = imported(GraphProto { input, output: vec![open("y")], ..graph(nodes, vec![]) }).unwrap();
+    let x: Vec<f32> = (0..16).map(|at| 3.0 + 2f32.powi(-10) * (at * 7 % 5) as f32).collect();
+    let x = ArrayD::from_shape_vec(IxDyn(&[4, 4]), x).unwrap();
+    let expected = evaluate(&network.graph, &network.weights, std::slice::from_ref(&x)).unwrap().remove(0);
+    let plan = Plan::<u64>::new(&network.graph, Settings::new(2)).unwrap();
+    let y = in_process::infer(&plan, &network.weights, &[x]).unwrap().remove(0);
+    let apart = y.iter().zip(&expected).map(|(y, expected)| (y - f64::from(*expected)).abs()).fold(0.0, f64::max);
+    assert!(apart < 0.01, "{apart}");
 }
 
 /// Statistics of rows that are taken off columns make no norm of rows.

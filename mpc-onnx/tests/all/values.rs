@@ -389,11 +389,8 @@ fn probabilities_of_three_classes_are_coupled() {
     for (row, p) in x.chunks(2).zip(y.rows()) {
         let kernel = [row[0], row[1], -row[0] - row[1]];
         // Of each pair: one coefficient of either class.
-        let decisions = [
-            kernel[0] * 1.0 + kernel[1] * 1.0 + 0.1,
-            kernel[0] * -1.0 + kernel[2] * 0.5 - 0.2,
-            kernel[1] * -1.0 + kernel[2] * -0.5 + 0.3,
-        ];
+        let decisions =
+            [kernel[0] + kernel[1] + 0.1, -kernel[0] + kernel[2] * 0.5 - 0.2, -kernel[1] + kernel[2] * -0.5 + 0.3];
         let (a, b) = ([-1.5, -1.0, -2.0], [0.1, 0.0, -0.1]);
         let chance = |pair: usize| 1.0 / (1.0 + (a[pair] * decisions[pair] + b[pair]).exp());
         let mut r = [[0.0f32; 3]; 3];
