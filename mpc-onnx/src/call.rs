@@ -51,7 +51,7 @@ pub(crate) struct Call<'a> {
     pub(crate) operand_type: i32,
     /// Scale and zero point of the quantised integers that it moves, which stand for their real numbers; one for all elements.
     pub(crate) moved: Option<Quantisation>,
-    /// What large constants of it are to the operators that its result goes into.
+    /// The part of large constants of it in the operators that its result goes into.
     pub(crate) masking: Masking,
     /// Whether all that becomes of the results is to be revealed.
     pub(crate) is_revealed: bool,

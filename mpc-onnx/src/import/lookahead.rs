@@ -250,7 +250,7 @@ impl<'a> Ways<'a> {
     }
 }
 
-/// What large constants are to all that depends on the output, if that goes into softmaxes, exponentials and maxima through nothing but
+/// The part of large constants in all that depends on the output, if that goes into softmaxes, exponentials and maxima through nothing but
 /// sums, movements and products with a public number; the results of a graph that is a scorer go into a softmax.
 pub(super) fn masking(graph: &GraphProto, order: &Order<'_>, call: &Call<'_>, is_scorer: bool) -> Option<Masking> {
     let node = call.node;

@@ -60,7 +60,7 @@ pub(super) fn attention_of_groups(context: &mut Context, call: &Call<'_>) -> Low
     Ok(all)
 }
 
-/// What is seen of keys, [batch, 1, 1, total], where a sequence ends before the longest: by public lengths, or by private ones.
+/// The keys that are seen, [batch, 1, 1, total], where a sequence ends before the longest: by public lengths, or by private ones.
 fn mask(context: &mut Context, call: &Call<'_>, past: usize, [batch, total]: [usize; 2]) -> Lowered<Option<Value>> {
     context.charge(batch.saturating_mul(total))?;
     let shape = [batch, 1, 1, total];
