@@ -21,6 +21,8 @@ pub(crate) struct Smooth {
     pub(crate) target: f64,
 }
 
+/// An exponential below this is 0.
+const FALLEN: f64 = 4.7e-5;
 /// Sums of n values that each party rounded are this far outside the interval of normalised values at most.
 const SLACK: f64 = 32.0;
 
@@ -38,10 +40,10 @@ impl Function {
             |low, high, third, slope, tail| Some(Smooth { low, high, third, slope, tail, relative: false, target });
         // For half the table: 2^−13 where 2^−14 is just missed.
         let coarser = |smooth: Option<Smooth>| smooth.map(|smooth| Smooth { target: 2.0 * target, ..smooth });
-        // The argument of an exponential's table is ≥ 0; scaled by `weight` it falls below 4.7·10^−5.
+        // The argument of an exponential's table is ≥ 0; scaled by `weight` it falls below this.
         let decay = |weight: f64, rate: f64| {
-            let high = libm::log(weight.max(1e-4) / 4.7e-5).max(1.0) / rate;
-            part(0.0, high, weight * rate * rate * rate, weight * rate, 4.7e-5)
+            let high = libm::log(weight.max(1e-4) / FALLEN).max(1.0) / rate;
+            part(0.0, high, weight * rate * rate * rate, weight * rate, FALLEN)
         };
         match *self {
             Self::Sigmoid => part(-10.5, 10.5, 0.125, 0.25, 2.8e-5),
@@ -88,10 +90,17 @@ impl Function {
             Self::Elu { alpha } => f64::from(alpha) * libm::expm1(-u),
             Self::Selu { alpha, gamma } => f64::from(gamma) * f64::from(alpha) * libm::expm1(-u),
             Self::Celu { alpha } => f64::from(alpha) * libm::expm1(-u / f64::from(alpha)),
-            Self::ExpNonPositive => libm::exp(-u),
+            Self::ExpNonPositive => falling(u),
             _ => self.evaluate(u),
         }
     }
+}
+
+/// e^−u, less what brings it to 0 over the last unit of the interval: a sum of many results is not that of its tails.
+fn falling(u: f64) -> f64 {
+    let end = -libm::log(FALLEN);
+    let bent = (u - end + 1.0).max(0.0);
+    libm::exp(-u) - FALLEN * bent * bent * bent
 }
 
 fn magnitude(x: f32) -> f64 {

@@ -179,6 +179,10 @@ fn exponentials() {
         let bound = plan::<u64>(Function::ExpNonPositive, 0, 16, shift, 32).error_bound(parties).unwrap();
         assert!(bound.relative == 0.0 && bound.absolute <= (-12f64).exp2(), "{bound:?}");
         is_near::<u64>(Function::ExpNonPositive, 16, shift, 32, parties, &x);
+        // What a mask hides has no part in a softmax, however much of it there is.
+        let far = plan::<u64>(Function::ExpNonPositive, 1_000, 16, shift, 32);
+        let sum: i128 = private::<u64>(&far, &[-30 << (16 + shift); 1_000], parties).iter().sum();
+        assert!(sum.abs() < 1_000, "{sum}");
     }
 }
 
