@@ -54,7 +54,7 @@
 //! # Errors of results
 //! [`FunctionPlan::error_bound`] gives a bound that holds over all of [`FunctionPlan::range`]. For f = 16, k = 32 and up to four
 //! parties it is at most 2^−12 for functions with straight ends; 2^−12 + 2^−12·e^x for Exp, which is limited to results
-//! below 2^{k−3−f}; 2^−12 for Log, and 2^−13 + 2^−12·|y| for roots, powers and reciprocals y, both of an argument that was
+//! below 2^{k−2−f}, less a part of 2^−11; 2^−12 for Log, and 2^−13 + 2^−12·|y| for roots, powers and reciprocals y, both of an argument that was
 //! rounded by n/2 units if it was shifted. A quotient q with dividends is off by n/2 units + 2^−13·|q|, of the divisor rounded
 //! in the same way, however large the dividend and the divisor are.
 //!

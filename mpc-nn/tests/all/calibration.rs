@@ -1,6 +1,13 @@
 //! Bounds of single values: what they spare, and what is refused.
 
-use mpc_nn::{Calibration, EncodingError, Graph, GraphBuilder, GraphError, GraphLimits, Plan, PlanError, Settings};
+use std::collections::BTreeMap;
+
+use mpc_nn::{
+    Calibration, EncodingError, Graph, GraphBuilder, GraphError, GraphLimits, Plan, PlanError, Settings, Weights,
+    in_process,
+};
+use mpc_protocols::function::Function;
+use ndarray::ArrayD;
 
 /// A linear layer, a ReLU and another layer.
 fn graph() -> Graph {
@@ -35,6 +42,30 @@ fn a_bound_narrows_what_is_compared_and_what_is_opened_for_it() {
     let [whole, narrow] = [&whole, &narrow].map(|plan| plan.online(1));
     assert_eq!(whole.payload_sent - narrow.payload_sent, 40 * 10 / 8 + 30 * 10 / 8 + 4 * 4);
     assert_eq!(whole.rounds, narrow.rounds);
+}
+
+#[test]
+fn an_exponential_reaches_its_bound() {
+    let mut b = GraphBuilder::new();
+    let x = b.input("x", &[1, 4]).unwrap();
+    let y = b.function("y", x, Function::Exp).unwrap();
+    let graph = b.finish(&[y]).unwrap();
+    let weights = Weights::for_graph(&graph, BTreeMap::new()).unwrap();
+    for (largest, margin) in [(Some(1000.0), 0), (Some(130.0), 1), (None, 0)] {
+        let mut calibration = Calibration::new(&graph, margin);
+        calibration.largest.insert("x".to_owned(), 9.7);
+        calibration.largest.extend(largest.map(|largest| ("y".to_owned(), largest)));
+        let graph = graph.clone().with_bounds(&calibration).unwrap();
+        let plan = plan(&graph);
+        let bound = graph.node(y).bound().unwrap_or(plan.settings().bound());
+        let inputs = [1.0, 0.99, 0.5, 0.25].map(|part| (bound * part * 0.998).ln() as f32);
+        let inputs = [ArrayD::from_shape_vec(vec![1, 4], inputs.to_vec()).unwrap()];
+        let private = in_process::infer(&plan, &weights, &inputs).unwrap().remove(0);
+        for (x, y) in inputs[0].iter().zip(&private) {
+            let exact = f64::from(*x).exp();
+            assert!((y - exact).abs() < exact / 2000.0, "bound {bound}: e^{x} gave {y}, not {exact}");
+        }
+    }
 }
 
 #[test]

@@ -117,12 +117,7 @@ impl Route {
     fn smooth(shape: &FunctionShape, ring_bits: u32, means: Means) -> Result<Self, ProtocolError> {
         let FunctionShape { function, fractional_bits, parameters, .. } = *shape;
         let bits = parameters.bits();
-        let mut table =
-            Table { function, input_bits: fractional_bits, output_bits: fractional_bits, limit_bits: bits - 2 };
-        if function == Function::Exp {
-            // A power of two less, so that the error does not leave the range.
-            table.limit_bits -= 1;
-        }
+        let table = Table { function, input_bits: fractional_bits, output_bits: fractional_bits, limit_bits: bits - 2 };
         let evaluation = Evaluation::new(table, ring_bits, means)?;
         let (low, span) = evaluation.interval()?;
         let (low, high) = (i128::from(low), i128::from(low) + i128::from(span));

@@ -59,10 +59,11 @@ impl Function {
             Self::Selu { alpha, gamma } => decay(magnitude(alpha) * magnitude(gamma), 1.0),
             Self::Celu { alpha } => decay(magnitude(alpha), 1.0 / f64::from(alpha)),
             Self::ExpNonPositive => decay(1.0, 1.0),
-            // Over an entry of 1/6, which the target makes the widest, e^x grows by less than a factor 1.2.
+            // The error, and the rounding of all parties, do not leave the range. Over an entry of 1/6, which the target
+            // makes the widest, e^x grows by less than a factor 1.2.
             Self::Exp => Some(Smooth {
                 low: -9.75,
-                high: libm::log(limit),
+                high: libm::log(limit * (1.0 - libm::exp2(-11.0)) - 32.0 * libm::exp2(-f64::from(input_bits))),
                 third: 1.2,
                 slope: 1.0,
                 tail: 6e-5,
