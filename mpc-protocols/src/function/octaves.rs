@@ -35,6 +35,8 @@ pub(crate) enum Octave {
 
 /// More than that would overflow almost everywhere.
 const MAX_EXPONENT: f64 = 8.0;
+const ROOM: &str =
+    "at most the ring's bits: fewer fractional bits and a smaller k need fewer, and a larger ring has more";
 
 impl Octaves {
     pub(crate) fn route(shape: &FunctionShape, ring_bits: u32, means: Means) -> Result<Route, ProtocolError> {
@@ -53,8 +55,12 @@ impl Octaves {
             Function::Power { exponent } => Some(f64::from(exponent)),
             _ => Some(-1.0),
         };
-        let output_bits = fractional_bits + if exponent.is_some() { 2 } else { 0 };
         let result_bits = shape.result_bits();
+        let finer = libm::ceil(exponent.unwrap_or(0.0).clamp(0.0, MAX_EXPONENT)) as u32;
+        // Where no squares stand behind the argument, the table's result gives way before the function is refused.
+        let is_plain = shape.argument.is_none() && shape.dividends.is_none();
+        let room = ring_bits.saturating_sub(result_bits + finer + fractional_bits);
+        let output_bits = fractional_bits + exponent.map_or(0, |_| if is_plain { room.min(2) } else { 2 });
         let finest = Table { function, input_bits: top, output_bits, limit_bits: result_bits - 2 };
         let coarser = Table { input_bits: top.min(fractional_bits + 2), ..finest };
         let octave = match exponent {
@@ -65,11 +71,10 @@ impl Octaves {
                 Octave::Offset(positive_octaves(top, value, value(0)))
             }
             Some(p) if libm::fabs(p) <= MAX_EXPONENT => {
-                let finer = libm::ceil(p.max(0.0)) as u32;
                 let shift = output_bits + finer;
                 if result_bits + shift > ring_bits {
                     let needed = result_bits + shift;
-                    return Err(unsupported("bits of a product", needed.into(), "at most the ring's bits"));
+                    return Err(unsupported("bits of a product", needed.into(), ROOM));
                 }
                 let value = |j| factor(shape, p, finer, j);
                 let factor = if both { signed_octaves(top, value) } else { positive_octaves(top, value, 0) };
@@ -99,7 +104,7 @@ impl Octave {
         let first = (bits + shift).saturating_sub(ring_bits);
         if first > output_bits || bits + output_bits > ring_bits {
             let needed = bits + output_bits.max(highest - fractional_bits);
-            return Err(unsupported("bits of a quotient", needed.into(), "at most the ring's bits"));
+            return Err(unsupported("bits of a quotient", needed.into(), ROOM));
         }
         let value = |j| power_of_two(highest - j);
         let is_signed = function == Function::Reciprocal;

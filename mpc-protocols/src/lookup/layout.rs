@@ -142,9 +142,13 @@ impl Table {
     fn fit(&self, mut layout: Layout, fit_error: f64, ring_bits: u32) -> Result<Polynomials, ProtocolError> {
         let segments: Vec<_> = (0..layout.entries()).map(|index| self.fit_segment(&layout, index)).collect();
         let width = libm::exp2(layout.segment_bits.into());
-        let size = |c: &[f64; 3]| libm::fabs(c[0]) + width * (libm::fabs(c[1]) + width * libm::fabs(c[2]));
+        // At an end or the vertex of a parabola, which may have none.
+        let size = |&([c0, c1, c2], [from, to]): &([f64; 3], [f64; 2])| {
+            let vertex = (-c1 / (2.0 * c2)).clamp(from, to);
+            [from, to, vertex].map(|x| libm::fabs(c0 + x * (c1 + x * c2))).into_iter().fold(0.0, f64::max)
+        };
         let scale = libm::exp2(self.output_bits.into());
-        let largest = segments.iter().map(|(c, _)| size(c)).fold(0.0, f64::max) * scale + MARGIN;
+        let largest = segments.iter().map(size).fold(0.0, f64::max) * scale + MARGIN;
         // The result is below 2^{k−2}.
         layout.result_bits = libm::ceil(libm::log2(largest)) as u32 + 2;
         layout.guard_bits = (2 * layout.segment_bits).min(ring_bits.saturating_sub(layout.result_bits));
@@ -155,9 +159,13 @@ impl Table {
         layout.entry_bits = (layout.guard_bits + layout.result_bits).next_multiple_of(8).min(ring_bits);
         // A quarter of h² for c_2, half of h for c_1, and half for c_0, in 2^−g units.
         let rounding_error = (width * width / 4.0 + width / 2.0 + 0.5) / libm::exp2(layout.guard_bits.into());
-        if layout.result_bits > ring_bits || rounding_error > 4.0 {
+        // With many fractional bits more units than that are as little.
+        let tolerated = (scale * libm::exp2(-16.0)).max(4.0);
+        if layout.result_bits > ring_bits || rounding_error > tolerated {
             let needed = u64::from(layout.result_bits + 2 * layout.segment_bits);
-            return Err(unsupported("bits of a coefficient", needed, "at most four more than the ring's bits"));
+            let allowed =
+                "about the ring's bits: fewer fractional bits and a smaller k need fewer, and a larger ring has more";
+            return Err(unsupported("bits of a coefficient", needed, allowed));
         }
         let scale = libm::exp2(f64::from(self.output_bits + layout.guard_bits));
         let coefficients = segments.iter().map(|(c, ends)| round_coefficients(*c, *ends, scale)).collect();

@@ -168,7 +168,7 @@ fn a_sigmoid_stays_within_its_limits() {
 #[test]
 fn exponentials() {
     for (parties, shift) in [(2, 16), (3, 0), (4, 16)] {
-        let (low, high) = (-8_000i64 << (16 + shift), (9.01 * f64::from(16 + shift).exp2()) as i64);
+        let (low, high) = (-8_000i64 << (16 + shift), (9.703 * f64::from(16 + shift).exp2()) as i64);
         let wide = (0..4_000).map(|i| low / 4_000 * i);
         let near = (0..8_000).map(|i| high - (high + (12 << (16 + shift))) / 8_000 * i);
         let x: Vec<_> = wide.chain(near).collect();
@@ -299,12 +299,16 @@ fn other_rings_and_settings() {
         let wide = plan::<u64>(function, 0, 16, 16, 40);
         is_near::<u64>(function, 16, 16, 40, 2, &sweep(&wide, 16, 16, 300));
     }
+    let fine = plan::<u64>(Function::Mish, 0, 22, 0, 38);
+    is_near::<u64>(Function::Mish, 22, 0, 38, 3, &sweep(&fine, 22, 0, 300));
     for function in [Function::Log, Function::Sqrt, Function::PositiveReciprocal, Function::Power { exponent: -0.5 }] {
         let within = |bits: u32, f: u32| {
             let limit = f64::from(bits - 2 - f).exp2() * 0.99;
             move |&x: &i64| function.evaluate(x as f64 * (-f64::from(f)).exp2()).abs() < limit
         };
-        is_near::<u32>(function, 8, 0, 20, 2, &positive(18).into_iter().filter(within(20, 8)).collect::<Vec<_>>());
+        for f in [8, 10] {
+            is_near::<u32>(function, f, 0, 20, 2, &positive(18).into_iter().filter(within(20, f)).collect::<Vec<_>>());
+        }
         is_near::<u128>(function, 20, 0, 42, 3, &positive(40).into_iter().filter(within(42, 20)).collect::<Vec<_>>());
     }
 }
