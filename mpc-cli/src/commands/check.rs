@@ -130,11 +130,14 @@ fn report(arguments: &CheckArguments) -> Result<Report, Failure> {
     let inferences = samples.inferences.iter().map(|inputs| inputs.iter().flatten().cloned().collect());
     let inferences: Vec<_> = inferences.collect();
     let subject = Checked { graph: &subject.graph, weights: &weights, classifies: subject.meaning == Meaning::Class };
-    if let Some(file) = &arguments.calibrate {
-        calibrate(subject, &inferences, arguments.margin, file)?;
-    }
+    let calibrated = arguments.calibrate.as_ref().map(|file| calibrate(subject, &inferences, arguments.margin, file));
+    let bound = calibrated.transpose()?;
     let report = check(&run, subject, &inferences, |classified| labels(arguments, &samples, classified))?;
-    Ok(Report { calibration: arguments.calibrate.as_ref().map(|file| file.display().to_string()), ..report })
+    Ok(Report {
+        calibration: arguments.calibrate.as_ref().map(|file| file.display().to_string()),
+        calibrated_comparison_bits: bound.map(|bound| report.fractional_bits + 2 + bound.log2() as u32),
+        ..report
+    })
 }
 
 /// The files behind the first, of an ONNX file that takes one.
@@ -162,22 +165,24 @@ fn read(source: &SampleSource, further: &[OsString]) -> Result<Samples, InputErr
     Ok(samples)
 }
 
-/// Writes how large a network's values become.
+/// Writes how large a network's values become. Returns the largest bound that this gives a value.
 ///
 /// # Errors
-/// [`Failure`]: inputs that cannot be used, and a file that cannot be written.
+/// [`Failure`]: inputs that cannot be used, values beyond all bounds, and a file that cannot be written.
 pub fn calibrate(
     network: Checked<'_>,
     inferences: &[Vec<ArrayD<f32>>],
     margin: u8,
     file: &Path,
-) -> Result<(), Failure> {
+) -> Result<f64, Failure> {
     let mut calibration = Calibration::new(network.graph, margin);
     for inputs in inferences {
         let observed = calibration.observe(network.graph, network.weights, inputs);
         observed.map_err(|error| InputError::Evaluate { samples: "the inputs".to_owned(), error })?;
     }
-    widths::write(file, &calibration)
+    widths::write(file, &calibration)?;
+    let graph = widths::with_bounds(network.graph.clone(), &calibration, file)?;
+    Ok(graph.iter().filter_map(|(_, node)| node.bound()).fold(1.0, f64::max))
 }
 
 /// A network to check.
@@ -237,6 +242,7 @@ pub fn check(
         first_departing: layers.iter().find(|layer| layer.departs).map(|layer| layer.name.clone()),
         accuracy,
         calibration: None,
+        calibrated_comparison_bits: None,
         layers,
     })
 }

@@ -18,6 +18,13 @@ fn a_calibration_is_measured_shown_and_used() {
     };
     let (whole, narrow) = (plan(&[]), plan(&["--widths", file.path()]));
     assert!(sent(&narrow) < sent(&whole));
+    let wide = command(&["check", "breast-cancer", "--calibrate", file.path(), "--margin", "16"]);
+    let said = String::from_utf8_lossy(&wide.stdout);
+    let said = said.split_once("for --widths with --comparison-bits ").unwrap().1;
+    let bits = said.split_once('\n').unwrap().0.to_owned();
+    let refused = command(&["plan", "breast-cancer", "--widths", file.path()]);
+    assert!(stderr(&refused).contains("a larger k will do"), "{}", stderr(&refused));
+    plan(&["--widths", file.path(), "--comparison-bits", &bits]);
     let relus = |report: &Value| {
         let layers = report["per_layer"].as_array().unwrap().clone();
         layers.into_iter().filter(|layer| layer["kind"] == "relu").collect::<Vec<_>>()

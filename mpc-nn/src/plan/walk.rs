@@ -200,8 +200,9 @@ impl<'a, R: Ring> Walk<'a, R> {
         let Some(bound) = node.bound() else { return Ok(comparison_bits) };
         let bits = fractional_bits + 2 + ceil_log2(bound);
         if bits > comparison_bits {
-            let reason =
-                format!("by its calibration it needs k = {bits}, and no value has more than k = {comparison_bits}");
+            let reason = format!(
+                "by its calibration it needs k = {bits}, and no value has more than k = {comparison_bits}; a larger k will do"
+            );
             return Err(unsupported(node, &reason));
         }
         Ok((bits + beyond).max(LEAST_BITS).min(comparison_bits))

@@ -65,6 +65,8 @@ pub struct Report {
     pub(super) accuracy: Option<Accuracy>,
     /// The file that the calibration was written to.
     pub(super) calibration: Option<String>,
+    /// The k that its bounds need.
+    pub(super) calibrated_comparison_bits: Option<u32>,
     pub(super) layers: Vec<Layer>,
 }
 
@@ -107,7 +109,9 @@ pub(super) fn text(report: &Report) -> String {
         }
     }
     if let Some(file) = &report.calibration {
-        lines.push(format!("{file}: how large the values of each layer become, for --widths"));
+        let needed = report.calibrated_comparison_bits.filter(|&bits| bits > report.comparison_bits);
+        let needed = needed.map(|bits| format!(" with --comparison-bits {bits}")).unwrap_or_default();
+        lines.push(format!("{file}: how large the values of each layer become, for --widths{needed}"));
     }
     lines.push(format!(
         "The largest magnitude is {:.4}; with f = {} and k = {} all must stay below {}. k = {} would do.",
