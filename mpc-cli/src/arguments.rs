@@ -267,7 +267,11 @@ impl TermsArguments {
 
     /// The packed model of an ONNX file, or of a network by name.
     pub fn pack(&self, model: &Path, shapes: &[String]) -> Result<PrivateModel, Failure> {
-        let mut network = network(model, shapes)?;
+        self.pack_network(network(model, shapes)?, model)
+    }
+
+    /// The packed model of a network from that file or of that name.
+    pub fn pack_network(&self, mut network: Network, model: &Path) -> Result<PrivateModel, Failure> {
         network.graph = bounded(self.widths.as_deref(), model, network.graph)?;
         self.packed(network)
     }

@@ -122,5 +122,5 @@ fn packed(arguments: &RunArguments) -> Result<Option<PublicModel>, Failure> {
         return Ok(Some(PublicModel::read(Path::new(&arguments.model))?));
     }
     let is_served = arguments.transport == TransportKind::Services;
-    is_served.then(|| Ok(arguments.pack()?.public)).transpose()
+    is_served.then(|| Ok(arguments.pack()?.0.public)).transpose()
 }

@@ -10,7 +10,8 @@ use mpc_nn::{Correlations, Preprocessing};
 use mpc_service::PrivateModel;
 use serde::{Deserialize, Serialize};
 
-use crate::arguments::{InputArguments, OutputArguments, TermsArguments};
+use super::onnx;
+use crate::arguments::{InputArguments, OutputArguments, TermsArguments, is_onnx};
 use crate::failure::Failure;
 
 /// Images per inference with `--accuracy`, unless `--batch` says otherwise.
@@ -169,13 +170,17 @@ impl RunArguments {
         self.terms.correlations(u32::try_from(inferences).unwrap_or(u32::MAX))
     }
 
-    /// The model as services would serve it, for sessions of as many inferences as run.
-    pub fn pack(&self) -> Result<PrivateModel, Failure> {
+    /// The model as services would serve it, for sessions of as many inferences as run, and the files of its inputs.
+    pub fn pack(&self) -> Result<(PrivateModel, Vec<OsString>), Failure> {
         let mut terms = self.terms.clone();
         if let Correlations::Own { inferences, .. } = self.correlations() {
             terms.session_inferences = Some(inferences);
         }
-        terms.pack(Path::new(&self.model), &self.shape)
+        if !is_onnx(&self.model) {
+            return Ok((terms.pack(Path::new(&self.model), &self.shape)?, self.input.clone()));
+        }
+        let (network, files) = onnx::served(self)?;
+        Ok((terms.pack_network(network, Path::new(&self.model))?, files))
     }
 
     /// When correlations are drawn.

@@ -1,5 +1,9 @@
 //! `--model FILE.onnx`: a network of one's own.
 
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+
 use crate::files::{by_name, input_files};
 use mpc_models::tensors::{is_pipe, tensor_shape};
 use mpc_nn::Network;
@@ -11,6 +15,9 @@ use super::samples::{SampleSource, WeightSource};
 use super::subject::{Meaning, Subject};
 use crate::inspect::{input_shapes, named_shapes};
 
+type Paths = BTreeMap<String, PathBuf>;
+type Shapes = Vec<(String, Vec<usize>)>;
+
 /// Imports the file of `--model` for the tensors of `--input`.
 pub fn open(arguments: &RunArguments, has_inputs: bool) -> Result<Subject, InputError> {
     let RunArguments { model, images, batch, first_image, accuracy, weights, .. } = arguments;
@@ -20,19 +27,10 @@ pub fn open(arguments: &RunArguments, has_inputs: bool) -> Result<Subject, Input
         return Err(InputError::Named(reason.to_owned()));
     }
     let file = OnnxFile::open(model)?;
-    let declared = file.inputs();
-    let names: Vec<_> = declared.iter().map(|input| input.name.clone()).collect();
-    let paths = by_name("input", &arguments.input, &names)?;
+    let (paths, shapes) = given(arguments, &file, &arguments.input)?;
     if let Some(pipe) = paths.values().find(|path| is_pipe(path) && arguments.transport != TransportKind::Memory) {
         let reason = format!("{} is a pipe, which only one process can read: use --transport memory", pipe.display());
         return Err(InputError::Named(reason));
-    }
-    let mut shapes = named_shapes(&arguments.shape)?;
-    for input in &declared {
-        let Some(path) = paths.get(&input.name) else { continue };
-        // A tensor without its batch says nothing of the sizes; one that does not fit is an error when it is read.
-        let shape = tensor_shape(path, &input.name)?.filter(|shape| is_one_of(shape, input));
-        shapes.extend(shape.map(|shape| (input.name.clone(), shape)));
     }
     let weights = WeightSource { model: model.clone(), file: None, shapes };
     let network = weights.import(&file)?;
@@ -46,6 +44,42 @@ pub fn open(arguments: &RunArguments, has_inputs: bool) -> Result<Subject, Input
     };
     let output_shapes = network.outputs.into_iter().map(|output| output.shape).collect();
     Ok(Subject { graph: network.graph, weights, inputs, outputs, output_shapes, meaning, is_trained: true })
+}
+
+/// The network of `--model` as services serve it for `--input`, and the files of that without those for inputs that it does not
+/// read.
+pub fn served(arguments: &RunArguments) -> Result<(Network, Vec<OsString>), InputError> {
+    let file = OnnxFile::open(&arguments.model)?;
+    // Of a network with one input each file has inferences of its own.
+    let of_one = if file.inputs().len() == 1 { 1 } else { arguments.input.len() };
+    let (paths, shapes) = given(arguments, &file, arguments.input.get(..of_one).unwrap_or_default())?;
+    let network = file.import(&input_shapes(&shapes))?;
+    let read = network.inputs.iter().filter_map(|input| Some(named_file(&input.name, paths.get(&input.name)?)));
+    let further = arguments.input.get(of_one..).unwrap_or_default().iter().cloned();
+    let files = read.chain(further).collect();
+    Ok((network, files))
+}
+
+/// Files by the inputs that the network file declares, and the shapes that they and `--shape` give.
+fn given(arguments: &RunArguments, file: &OnnxFile, files: &[OsString]) -> Result<(Paths, Shapes), InputError> {
+    let declared = file.inputs();
+    let names: Vec<_> = declared.iter().map(|input| input.name.clone()).collect();
+    let paths = by_name("input", files, &names)?;
+    let mut shapes = named_shapes(&arguments.shape)?;
+    for input in &declared {
+        let Some(path) = paths.get(&input.name) else { continue };
+        // A tensor without its batch says nothing of the sizes; one that does not fit is an error when it is read.
+        let shape = tensor_shape(path, &input.name)?.filter(|shape| is_one_of(shape, input));
+        shapes.extend(shape.map(|shape| (input.name.clone(), shape)));
+    }
+    Ok((paths, shapes))
+}
+
+/// NAME=FILE.
+fn named_file(name: &str, path: &Path) -> OsString {
+    let mut file = OsString::from(format!("{name}="));
+    file.push(path);
+    file
 }
 
 impl WeightSource {

@@ -30,8 +30,8 @@ pub fn run(arguments: &RunArguments) -> Result<(), Failure> {
     let folder = tempfile::tempdir().map_err(|error| Failure::Own(format!("a folder for the keys: {error}")))?;
     let site =
         Site { folder: folder.path(), deadline: arguments.deadline, reveal_to: arguments.terms.reveal_to.into() };
-    let model = arguments.pack()?;
-    let inputs = inputs(arguments, &model.public)?;
+    let (model, files) = arguments.pack()?;
+    let inputs = inputs(arguments, &model.public, &files)?;
     let services = site.start_all(&model, None)?;
     let client = site.client("client", &services)?;
     query(&client, &model.public, &inputs, None, &arguments.output)
@@ -53,13 +53,17 @@ fn check(arguments: &RunArguments) -> Result<(), Failure> {
                       for --transport memory, tcp and tls";
         return Err(Failure::Usage(reason.to_owned()));
     }
+    if !arguments.input.is_empty() && (arguments.images.is_some() || arguments.first_image != 0) {
+        let reason = "--images and --first-image are for the bundled samples here; all of --input runs";
+        return Err(Failure::Usage(reason.to_owned()));
+    }
     Ok(())
 }
 
 /// The inputs of each inference: of files, or the bundled samples.
-fn inputs(arguments: &RunArguments, model: &PublicModel) -> Result<Vec<Vec<ArrayD<f32>>>, Failure> {
-    if !arguments.input.is_empty() {
-        return arguments.pixels.read(model, &arguments.input);
+fn inputs(arguments: &RunArguments, model: &PublicModel, files: &[OsString]) -> Result<Vec<Vec<ArrayD<f32>>>, Failure> {
+    if !files.is_empty() {
+        return arguments.pixels.read(model, files);
     }
     let missing = || Failure::Usage("--input is missing".to_owned());
     let samples = Subject::open(arguments, true)?.inputs.ok_or_else(missing)?.read(|_| true)?;

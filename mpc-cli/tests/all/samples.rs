@@ -13,7 +13,12 @@ pub(crate) fn field(number: u8, content: &[u8]) -> Vec<u8> {
 
 /// A tensor of floats of shape [1, 4].
 fn tensor(name: &str) -> Vec<u8> {
-    let sizes = [1, 4].map(|size| field(1, &[8, size])).concat();
+    tensor_of(name, &[field(1, &[8, 1]), field(1, &[8, 4])])
+}
+
+/// A tensor of floats of the given sizes.
+fn tensor_of(name: &str, sizes: &[Vec<u8>]) -> Vec<u8> {
+    let sizes = sizes.concat();
     let kind = [vec![8, 1], field(2, &sizes)].concat();
     [field(1, name.as_bytes()), field(2, &field(1, &kind))].concat()
 }
@@ -63,6 +68,29 @@ fn each_sample_of_a_file_is_an_inference() {
     check(&[3, 4]);
     let checked = command(&["check", model.path(), "--input", x.path(), "--input", z.path()]);
     assert_eq!(checked.status.code(), Some(0), "{}", stderr(&checked));
+}
+
+/// Services serve the network for the sizes of the inputs, as every other run has it; an input that nothing reads is none to them.
+#[test]
+fn services_take_the_sizes_that_a_file_leaves_open() {
+    let [open, four] = [field(1, &field(2, b"n")), field(1, &[8, 4])];
+    let [x, w] = ["x", "w"].map(|name| field(11, &tensor_of(name, &[open.clone(), four.clone()])));
+    let y = field(12, &tensor_of("y", &[four.clone(), open.clone()]));
+    let graph = [node("Transpose", &["x"], "y"), field(2, b"g"), x, w, y].concat();
+    let model = File::new("open.onnx", &[vec![8, 8], field(8, &[16, 17]), field(7, &graph)].concat());
+    let x = File::new("open-x.npy", &npy(&[3, 4], |place| place as f32));
+    let output = File::new("open-y.npy", b"");
+    let (x_flag, w_flag) = (format!("x={}", x.path()), format!("w={}", x.path()));
+    for transport in ["memory", "services"] {
+        let files = ["--input", &w_flag, "--input", &x_flag, "--output", output.path(), "--transport", transport];
+        let run = command(&[&["run", model.path()], &files[..]].concat());
+        assert_eq!(run.status.code(), Some(0), "{}", stderr(&run));
+        let y = mpc_models::arrays::read_npy(&fs::read(output.path()).unwrap()).unwrap();
+        assert_eq!(y.shape(), [4, 3], "{transport}");
+        assert!(y.indexed_iter().all(|(at, y)| (y - (4 * at[1] + at[0]) as f32).abs() < 0.001), "{y}");
+    }
+    let services = [model.path(), "--input", &x_flag, "--transport", "services", "--images", "2"];
+    assert_refused(&services, "all of --input runs");
 }
 
 #[test]
