@@ -299,8 +299,7 @@ fn other_rings_and_settings() {
         let wide = plan::<u64>(function, 0, 16, 16, 40);
         is_near::<u64>(function, 16, 16, 40, 2, &sweep(&wide, 16, 16, 300));
     }
-    let fine = plan::<u64>(Function::Mish, 0, 22, 0, 38);
-    is_near::<u64>(Function::Mish, 22, 0, 38, 3, &sweep(&fine, 22, 0, 300));
+    is_near::<u64>(Function::Mish, 22, 0, 38, 3, &sweep(&plan::<u64>(Function::Mish, 0, 22, 0, 38), 22, 0, 300));
     for function in [Function::Log, Function::Sqrt, Function::PositiveReciprocal, Function::Power { exponent: -0.5 }] {
         let within = |bits: u32, f: u32| {
             let limit = f64::from(bits - 2 - f).exp2() * 0.99;
