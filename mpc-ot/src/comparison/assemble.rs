@@ -82,8 +82,11 @@ fn leaf_bits<R: Ring>(shape: ComparisonShape, halves: &[MadeHalf<R>]) -> LeafSha
 
 /// Eight words of every product, then the next eight.
 fn in_blocks(products: &[SecretVec<u64>], words: usize) -> SecretVec<u64> {
-    let blocks = (0..words).step_by(LANES).map(|first| first..words.min(first + LANES));
-    joined(blocks.flat_map(|block| products.iter().map(move |product| &product[block.clone()])))
+    let mut pieces = Vec::with_capacity(products.len() * words.div_ceil(LANES));
+    for first in (0..words).step_by(LANES) {
+        pieces.extend(products.iter().map(|product| &product[first..words.min(first + LANES)]));
+    }
+    joined(pieces.iter().copied())
 }
 
 /// The tables of all leaves become 32 bits an element.
