@@ -22,8 +22,9 @@
 //!   fixed point, so that the result is the same as long as the scores differ by less than 1000. A public factor from 1/16 to 8
 //!   may lie between, which counts for this difference. So do entries below −32768 in front of exponentials alone.
 //! * Entries below −32768 in some places, put there or added, become −4096 in front of maxima, largest indices, logarithms of sums,
-//!   sigmoids and others that make nothing of them: values may differ by 4000. A row that a private mask hides whole has another
-//!   number than in the file; one of a public mask is refused.
+//!   sigmoids and others that make nothing of them: of each row one value that is seen must be above that. Where a private mask is
+//!   added, the values of a row may differ by 4000. A row that a private mask hides whole has another number than in the file;
+//!   one of a public mask is refused.
 //! * `QuantizeLinear` of a private value limits it to what the quantised type can stand for, but does not round it; a
 //!   `DequantizeLinear` with the same parameters is the identity. Values keep what quantisation would cost them:
 //!   each leads at most half a step away from a quantised run, and later layers carry it on. Constants are rounded as the file says,

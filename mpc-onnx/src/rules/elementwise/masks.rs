@@ -55,7 +55,15 @@ pub(super) fn beside_mask(
 ) -> Lowered<Tensor> {
     let sign = if operator == "Sub" { -call.masking.sign } else { call.masking.sign };
     let near = masked(Masking { sign, ..call.masking }, constant.clone());
-    let y = with_constant(context, operator, x, &near)?;
+    let is_hidden = |value: f32| sign * value <= call.masking.floor;
+    let y = if is_deep(call) && matches!(operator, "Add" | "Sub") && near.array().iter().any(|&value| is_hidden(value))
+    {
+        let kept = near.array().mapv(|value| if is_hidden(value) { 0.0 } else { 1.0 });
+        let seen = context.scale_by(x, &kept)?;
+        with_constant(context, operator, &seen, &near)?
+    } else {
+        with_constant(context, operator, x, &near)?
+    };
     match operator {
         "Add" => note_added(context, call, x, &y, near.array()),
         "Sub" => note_added(context, call, x, &y, &near.array().mapv(|value| -value)),
@@ -101,7 +109,8 @@ pub(super) fn with_rest(
     let filled = arrays::from_elements(rest.shape(), filled.collect())?;
     let is_mask = rest.iter().zip(&filled).all(|(&rest, &value)| rest == 0.0 || sign * value == floor);
     // In front of a softmax, what is far below need not be replaced, only lowered.
-    let y = if is_mask && sign != 0.0 { context.expand(x, rest.shape())? } else { context.scale_by(x, kept)? };
+    let is_lowered = is_mask && sign != 0.0 && !is_deep(call);
+    let y = if is_lowered { context.expand(x, rest.shape())? } else { context.scale_by(x, kept)? };
     let y = if filled.iter().all(|&value| value == 0.0) { y } else { context.offset_by(&y, &filled)? };
     if is_mask {
         note_added(context, call, x, &y, &filled);
@@ -167,7 +176,7 @@ pub(crate) fn note_unknown(context: &mut Context, call: &Call<'_>, result: &Tens
     }
 }
 
-/// x with a mask where the condition holds, or where it does not.
+/// x with a mask where the condition holds, or where it does not; in front of a softmax x is lowered there.
 pub(super) fn lowered(
     context: &mut Context,
     call: &Call<'_>,
@@ -179,9 +188,23 @@ pub(super) fn lowered(
     let mask = context.scale(condition, if where_it_holds { hiding } else { -hiding })?;
     let mask = if where_it_holds { mask } else { context.offset(&mask, hiding)? };
     note_alone(context, &mask);
-    let y = context.add(x, &mask)?;
+    let seen = match (is_deep(call), where_it_holds) {
+        (false, _) => x.clone(),
+        (true, false) => context.multiply(x, condition)?,
+        (true, true) => {
+            let negative = context.scale(condition, -1.0)?;
+            let kept = context.offset(&negative, 1.0)?;
+            context.multiply(x, &kept)?
+        }
+    };
+    let y = context.add(&seen, &mask)?;
     note_sum(context, x, &mask, &y);
     Ok(y)
+}
+
+/// Whether masks take the place of values, which may be further apart than scores are, instead of lowering them.
+fn is_deep(call: &Call<'_>) -> bool {
+    call.masking.floor == DEEP_MASK
 }
 
 /// Whether a constant hides all that it takes the place of.
