@@ -141,7 +141,7 @@ fn what_a_maximum_makes_nothing_of_needs_no_range() {
     }
 }
 
-/// What is hidden may be further above what is seen than a mask is below it.
+/// Hidden values may be further above those that are seen than a mask is below them.
 #[test]
 fn values_may_be_far_apart_in_front_of_a_maximum() {
     let x = [-900.0, 6000.0, 30.0, 15_000.0, -3000.0, -2000.0, 9000.0, 16_000.0];
