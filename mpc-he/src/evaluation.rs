@@ -14,7 +14,7 @@ use crate::sample::{binomial, ternary, uniform};
 use crate::{HeError, Layout, PublicSeed};
 
 /// One layer's weights at their holder, ready for every inference: transforms of 64 KiB for each pair of an input and an output
-/// chunk, and one for each output polynomial. The weights of more than 16,384 pairs are kept in 8 bytes each, and transformed for
+/// chunk, and one for each output polynomial. The weights of more than 2,048 pairs are kept in 8 bytes each, and transformed for
 /// each inference. Zeroised on drop.
 pub struct Weights {
     layout: Layout,

@@ -14,8 +14,9 @@ use crate::modulus::CHOSEN_BITS;
 use crate::ring::{COEFFICIENTS, POLYNOMIAL_BYTES, RESIDUE_BITS};
 use crate::{HeError, Modulus, NoiseBound};
 
-/// With more polynomials of weights, 1 GiB of transforms, a layer keeps the weights alone.
-const MOST_TRANSFORMS: usize = 1 << 14;
+/// With more polynomials of weights, 128 MiB of transforms, a layer keeps the weights alone: a network has dozens of layers.
+const MOST_TRANSFORMS: usize = 1 << 11;
+
 /// A layer cut into polynomials: tiles of rows, channels of the input and of the output side by side.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Layout {
