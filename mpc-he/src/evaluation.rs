@@ -2,7 +2,7 @@
 
 use alloc::vec;
 use alloc::vec::Vec;
-use mpc_ring::Ring;
+use mpc_ring::{Ring, threads};
 use mpc_shares::{Prg, SecretVec};
 
 use crate::layout::{Piece, Role};
@@ -82,9 +82,8 @@ impl Weights {
             if publics.len() < self.layout.chunks()[0] {
                 continue;
             }
-            for output in 0..self.layout.chunks()[1] {
+            for mut hint in self.sums(piece.group, &publics) {
                 let secret = ternary(generator).forward();
-                let mut hint = self.sum(piece.group, output, &publics);
                 hint.multiply_accumulate(&model, &secret);
                 let mut hint = hint.inverse();
                 hint.add(&binomial(generator));
@@ -96,6 +95,16 @@ impl Weights {
         }
         self.secrets = secrets;
         write_hint(&self.layout, &rounded)
+    }
+
+    /// The [`sum`](Self::sum) of every output chunk; some at a time on all threads where weights are transformed for each.
+    fn sums(&self, group: usize, inputs: &[Poly]) -> impl Iterator<Item = Poly> {
+        let (outputs, together) = (self.layout.chunks()[1], self.layout.sums_together());
+        (0..outputs).step_by(together).flat_map(move |first| {
+            let mut sums: Vec<_> = (first..outputs.min(first + together)).map(|output| (output, None)).collect();
+            threads::for_each(sums.iter_mut(), |(output, sum)| *sum = Some(self.sum(group, *output, inputs)));
+            sums.into_iter().filter_map(|(_, sum)| sum)
+        })
     }
 
     /// The sum of the products of a group's input polynomials and the weights of an output chunk, as transforms.
@@ -183,8 +192,8 @@ impl Evaluation {
             if inputs.len() < layout.chunks()[0] {
                 continue;
             }
-            for (output, secret) in secrets.by_ref().take(layout.chunks()[1]).enumerate() {
-                let mut sum = weights.sum(piece.group, output, &inputs);
+            let secrets = secrets.by_ref().take(layout.chunks()[1]);
+            for (output, (mut sum, secret)) in weights.sums(piece.group, &inputs).zip(secrets).enumerate() {
                 sum.multiply_accumulate(&self.product, secret);
                 let sum = sum.inverse();
                 for (place, index) in layout.outputs(piece.tile, piece.group, output) {

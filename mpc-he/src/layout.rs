@@ -8,6 +8,7 @@
 use alloc::vec;
 use alloc::vec::Vec;
 use mpc_ring::packing::packed_len;
+use mpc_ring::threads;
 
 use crate::layer::{Axis, Linear};
 use crate::modulus::CHOSEN_BITS;
@@ -138,7 +139,12 @@ impl Layout {
     /// Bytes that are held besides while weights are prepared or an inference is evaluated: the input polynomials of an output.
     #[must_use]
     pub fn working_bytes(&self) -> usize {
-        self.chunks()[0] * POLYNOMIAL_BYTES
+        (self.chunks()[0] + self.sums_together()) * POLYNOMIAL_BYTES
+    }
+
+    /// So many sums of weights and inputs are made at a time.
+    pub(crate) fn sums_together(&self) -> usize {
+        if self.keeps_transforms() { 1 } else { threads::count() }
     }
 
     /// Whether the weights are kept as transforms.
