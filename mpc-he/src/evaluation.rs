@@ -97,27 +97,25 @@ impl Weights {
         write_hint(&self.layout, &rounded)
     }
 
-    /// The [`sum`](Self::sum) of every output chunk; some at a time on all threads where weights are transformed for each.
+    /// The sum of the products for every output chunk; some at a time on all threads where weights are transformed for each.
     fn sums(&self, group: usize, inputs: &[Poly]) -> impl Iterator<Item = Poly> {
         let (outputs, together) = (self.layout.chunks()[1], self.layout.sums_together());
         (0..outputs).step_by(together).flat_map(move |first| {
-            let mut sums: Vec<_> = (first..outputs.min(first + together)).map(|output| (output, None)).collect();
-            threads::for_each(sums.iter_mut(), |(output, sum)| *sum = Some(self.sum(group, *output, inputs)));
-            sums.into_iter().filter_map(|(_, sum)| sum)
+            let mut sums: Vec<_> = (first..outputs.min(first + together)).map(|_| Poly::zero()).collect();
+            threads::for_each(sums.iter_mut().zip(first..), |(sum, output)| self.add(group, output, inputs, sum));
+            sums
         })
     }
 
-    /// The sum of the products of a group's input polynomials and the weights of an output chunk, as transforms.
-    fn sum(&self, group: usize, output: usize, inputs: &[Poly]) -> Poly {
+    /// Adds the products of a group's input polynomials and the weights of an output chunk, as transforms.
+    fn add(&self, group: usize, output: usize, inputs: &[Poly], sum: &mut Poly) {
         let first = (group * self.layout.chunks()[1] + output) * inputs.len();
-        let mut sum = Poly::zero();
         for (input, index) in inputs.iter().zip(first..) {
             match &self.weights {
                 Kept::Transforms(weights) => sum.multiply_accumulate(input, &weights[index]),
                 Kept::Elements(weights) => sum.multiply_accumulate(input, &transform(&self.layout, weights, index)),
             }
         }
-        sum
     }
 }
 

@@ -181,14 +181,13 @@ fn attention(context: &mut Context, call: &Call<'_>) -> Lowered<Vec<Value>> {
         let past = [of(0)?, of(1)?];
         parts = parts.behind(context, [Some(&past[0]), Some(&past[1])])?;
     }
-    let present = [&parts.key, &parts.value].map(|part| {
-        let shape: Vec<usize> = [1].iter().chain(part.shape()).copied().collect();
-        context.reshape_value(part, &shape)
-    });
-    let [key, value] = present;
-    let present = context.concat_values(&[key?, value?], 0)?;
+    let [key, value] = [parts.key.clone(), parts.value.clone()];
     let mut all = attended(context, call, parts, call.input(3).cloned(), call.input(5).cloned())?;
-    all.push(present);
+    if call.is_used(1) {
+        let mut stacked = |part: &Value| context.reshape_value(part, &[&[1], part.shape()].concat());
+        let present = [stacked(&key)?, stacked(&value)?];
+        all.push(context.concat_values(&present, 0)?);
+    }
     Ok(all)
 }
 

@@ -20,6 +20,18 @@ const FINE: f32 = 0.5;
 /// The most masks that a value keeps apart from its scores.
 const MAX_MASKS: usize = 8;
 
+impl Masking {
+    /// Whether a number hides what it is added to or takes the place of.
+    fn hides(self, value: f32) -> bool {
+        self.sign != 0.0 && self.sign * value <= self.floor
+    }
+
+    /// Whether masks take the place of values, which may be further apart than scores are, instead of lowering them.
+    fn is_deep(self) -> bool {
+        self.floor == DEEP_MASK
+    }
+}
+
 /// −∞ and other entries of a mask that are large and negative, with its sign in a softmax, become what that takes to 0 all the
 /// same; a sign of 0 is that of no mask.
 pub(crate) fn masked(Masking { sign, floor }: Masking, constant: Constant) -> Constant {
@@ -54,11 +66,11 @@ pub(super) fn beside_mask(
     constant: &Constant,
 ) -> Lowered<Tensor> {
     let sign = if operator == "Sub" { -call.masking.sign } else { call.masking.sign };
-    let near = masked(Masking { sign, ..call.masking }, constant.clone());
-    let is_hidden = |value: f32| sign * value <= call.masking.floor;
-    let y = if is_deep(call) && matches!(operator, "Add" | "Sub") && near.array().iter().any(|&value| is_hidden(value))
-    {
-        let kept = near.array().mapv(|value| if is_hidden(value) { 0.0 } else { 1.0 });
+    let masking = Masking { sign, ..call.masking };
+    let near = masked(masking, constant.clone());
+    let has_hidden = || near.array().iter().any(|&value| masking.hides(value));
+    let y = if masking.is_deep() && matches!(operator, "Add" | "Sub") && has_hidden() {
+        let kept = near.array().mapv(|value| if masking.hides(value) { 0.0 } else { 1.0 });
         let seen = context.scale_by(x, &kept)?;
         with_constant(context, operator, &seen, &near)?
     } else {
@@ -102,14 +114,14 @@ pub(super) fn with_rest(
     rest: &ArrayD<f32>,
     constant: &Value,
 ) -> Lowered<Tensor> {
-    let (own, Masking { sign, floor }) = (real(constant)?, call.masking);
-    let constant = arrays::broadcast(masked(call.masking, own.clone()).array(), rest.shape())?;
+    let (own, masking) = (real(constant)?, call.masking);
+    let constant = arrays::broadcast(masked(masking, own.clone()).array(), rest.shape())?;
     // Where nothing of the constant is taken it may be infinite.
     let filled = rest.iter().zip(&constant).map(|(&rest, &value)| if rest > 0.0 { value } else { 0.0 });
     let filled = arrays::from_elements(rest.shape(), filled.collect())?;
-    let is_mask = rest.iter().zip(&filled).all(|(&rest, &value)| rest == 0.0 || sign * value == floor);
+    let is_mask = rest.iter().zip(&filled).all(|(&rest, &value)| rest == 0.0 || masking.sign * value == masking.floor);
     // In front of a softmax, what is far below need not be replaced, only lowered.
-    let is_lowered = is_mask && sign != 0.0 && !is_deep(call);
+    let is_lowered = is_mask && masking.sign != 0.0 && !masking.is_deep();
     let y = if is_lowered { context.expand(x, rest.shape())? } else { context.scale_by(x, kept)? };
     let y = if filled.iter().all(|&value| value == 0.0) { y } else { context.offset_by(&y, &filled)? };
     if is_mask {
@@ -122,8 +134,7 @@ pub(super) fn with_rest(
 
 /// Notes the masks of y, a value and an addend: those of the value, and what hides of the addend.
 pub(super) fn note_added(context: &mut Context, call: &Call<'_>, x: &Tensor, y: &Tensor, addend: &ArrayD<f32>) {
-    let hiding = |value: f32| call.masking.sign * value <= call.masking.floor;
-    let own = addend.mapv(|value| if hiding(value) { value } else { 0.0 });
+    let own = addend.mapv(|value| if call.masking.hides(value) { value } else { 0.0 });
     let own = own.iter().any(|&value| value != 0.0).then(|| [Value::constant(own)]);
     note(context, y, &[context.masks(x.id).map(<[_]>::to_vec), own.map(Vec::from)]);
 }
@@ -188,7 +199,7 @@ pub(super) fn lowered(
     let mask = context.scale(condition, if where_it_holds { hiding } else { -hiding })?;
     let mask = if where_it_holds { mask } else { context.offset(&mask, hiding)? };
     note_alone(context, &mask);
-    let seen = match (is_deep(call), where_it_holds) {
+    let seen = match (call.masking.is_deep(), where_it_holds) {
         (false, _) => x.clone(),
         (true, false) => context.multiply(x, condition)?,
         (true, true) => {
@@ -202,16 +213,10 @@ pub(super) fn lowered(
     Ok(y)
 }
 
-/// Whether masks take the place of values, which may be further apart than scores are, instead of lowering them.
-fn is_deep(call: &Call<'_>) -> bool {
-    call.masking.floor == DEEP_MASK
-}
-
 /// Whether a constant hides all that it takes the place of.
 pub(super) fn hides(call: &Call<'_>, value: &Value) -> bool {
-    let Masking { sign, floor } = call.masking;
-    let hiding = |constant: Constant| constant.array().iter().all(|&value| sign * value <= floor);
-    !value.is_private() && sign != 0.0 && real(value).is_ok_and(hiding)
+    let hiding = |constant: Constant| constant.array().iter().all(|&value| call.masking.hides(value));
+    !value.is_private() && call.masking.sign != 0.0 && real(value).is_ok_and(hiding)
 }
 
 /// A value in front of a softmax as a quantisation with a step leaves it: its scores are multiples of a step that is not fine,
