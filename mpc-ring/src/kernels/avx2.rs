@@ -127,7 +127,7 @@ unsafe fn accumulate_u32<const ROWS: usize, const VECTORS: usize, const FULL: bo
             unsafe {
                 let output = tile.output.as_mut_ptr().add(start).cast();
                 let sum = _mm256_add_epi32(load_epi32::<FULL>(output, masks[v]), sum);
-                _mm256_maskstore_epi32(output, masks[v], sum);
+                store_epi32::<FULL>(output, masks[v], sum);
             }
         }
     }
@@ -168,7 +168,7 @@ unsafe fn accumulate_u64<const ROWS: usize, const VECTORS: usize, const FULL: bo
         unsafe {
             let output = tile.output.as_mut_ptr().add(start).cast();
             let sum = _mm256_add_epi64(load_epi64::<FULL>(output, mask), sum);
-            _mm256_maskstore_epi64(output, mask, sum);
+            store_epi64::<FULL>(output, mask, sum);
         }
     }
 }
@@ -191,6 +191,27 @@ unsafe fn load_epi32<const FULL: bool>(from: *const i32, mask: __m256i) -> __m25
 unsafe fn load_epi64<const FULL: bool>(from: *const i64, mask: __m256i) -> __m256i {
     // SAFETY: as above.
     unsafe { if FULL { _mm256_loadu_si256(from.cast()) } else { _mm256_maskload_epi64(from, mask) } }
+}
+
+/// Stores the lanes that the mask admits: all of them, without a mask, if the vector is full. A store with a mask takes some
+/// processors many times as long.
+///
+/// # Safety
+/// The lanes that are stored must be writable.
+#[target_feature(enable = "avx2")]
+unsafe fn store_epi32<const FULL: bool>(to: *mut i32, mask: __m256i, vector: __m256i) {
+    // SAFETY: as above.
+    unsafe { if FULL { _mm256_storeu_si256(to.cast(), vector) } else { _mm256_maskstore_epi32(to, mask, vector) } }
+}
+
+/// As [`store_epi32`].
+///
+/// # Safety
+/// The lanes that are stored must be writable.
+#[target_feature(enable = "avx2")]
+unsafe fn store_epi64<const FULL: bool>(to: *mut i64, mask: __m256i, vector: __m256i) {
+    // SAFETY: as above.
+    unsafe { if FULL { _mm256_storeu_si256(to.cast(), vector) } else { _mm256_maskstore_epi64(to, mask, vector) } }
 }
 
 /// All ones in the lanes of the columns.
