@@ -64,7 +64,13 @@ impl Cuts {
         let outputs = outputs_of(taps);
         let tiles = [group.output_height(), group.output_width()].map(|extent| extent.div_ceil(outputs));
         let all_rows = images * tiles[0];
-        let rows = |target: usize| (target / (ALL_POINTS * input_channels * tiles[1])).clamp(1, all_rows);
+        // As many rows more as it takes for their tiles to fill vectors: one that is not full takes as long, and its loads and
+        // stores several times as long.
+        let full = (1..LANES).find(|rows| (rows * tiles[1]).is_multiple_of(LANES)).unwrap_or(LANES);
+        let rows = |target: usize| {
+            let rows = target / (ALL_POINTS * input_channels * tiles[1]);
+            rows.max(1).next_multiple_of(full).min(all_rows)
+        };
         let chunk = (SMALL / (ALL_POINTS * input_channels)).next_multiple_of(8).max(8).min(output_channels);
         let (rows, channels) = if rows(SMALL) == all_rows {
             (all_rows, chunk)
@@ -113,4 +119,31 @@ impl Cuts {
 
 fn wide(len: usize) -> u128 {
     len as u128
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn blocks_fill_vectors_or_have_all_rows() {
+        let mut cut = 0;
+        for (channels, size) in [(16, 32), (32, 16), (64, 8), (64, 12), (64, 7), (32, 28), (256, 4), (512, 7), (64, 56)]
+        {
+            let valid = Convolution::valid([channels; 2], [size; 2], [3; 2]);
+            let group = Convolution { padding: [1; 4], ..valid };
+            for backend in [Backend::Avx2, Backend::Avx512] {
+                for images in [1, 3, 16] {
+                    let Some(cuts) = Cuts::new(backend, &group, images) else { continue };
+                    let tiles = cuts.rows * cuts.tiles[1];
+                    assert!(
+                        cuts.rows == images * cuts.tiles[0] || tiles.is_multiple_of(LANES),
+                        "{channels}, {size}: {cuts:?}"
+                    );
+                    cut += usize::from(cuts.rows < images * cuts.tiles[0]);
+                }
+            }
+        }
+        assert!(cut > 20, "{cut}");
+    }
 }
