@@ -214,13 +214,14 @@ fn measure_beside(
 ) -> Result<(Row, Comparison), String> {
     let mut given = Session::start(workspace, python, job, Provider::Given)?;
     let mut third_party = Session::start(workspace, python, job, Provider::ThirdParty)?;
-    let mut reports = Vec::new();
+    let (mut reports, mut streamed) = (Vec::new(), Vec::new());
     for _ in 0..runs {
         reports.push(mpc.json(&words(&job.run(folder)))?);
         given.run(job)?;
+        streamed.push(mpc.json(&words(&job.streamed().run(folder)))?);
         third_party.run(job)?;
     }
     let row = Row::new(job, &reports)?;
-    let comparison = Comparison::new(&row, &given, &third_party);
+    let comparison = Comparison::new(&row, row::all_in_seconds(&streamed), &given, &third_party);
     Ok((row, comparison))
 }

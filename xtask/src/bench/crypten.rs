@@ -150,8 +150,8 @@ impl Drop for Session {
 }
 
 impl Comparison {
-    /// Our medians beside those of two sessions of CrypTen.
-    pub fn new(row: &Row, given: &Session, third_party: &Session) -> Self {
+    /// Our medians beside those of two sessions of CrypTen; `all_in` seconds took ours with correlations drawn as they are needed.
+    pub fn new(row: &Row, all_in: f64, given: &Session, third_party: &Session) -> Self {
         Self {
             name: row.name.clone(),
             subject: row.subject,
@@ -160,7 +160,7 @@ impl Comparison {
             runs: row.runs,
             online: Pair::new(row.online_seconds, given.median(|run| run.seconds)),
             layers: Pair::new(row.inner_seconds, given.median(|run| run.inner_seconds)),
-            all_in: Pair::new(row.all_in_seconds, third_party.median(|run| run.seconds)),
+            all_in: Pair::new(all_in, third_party.median(|run| run.seconds)),
             bytes: [row.online_bytes(), given.runs.iter().map(|run| run.bytes).max().unwrap_or(0)],
             rounds: [row.figures.online_rounds, given.rounds],
         }
@@ -169,8 +169,8 @@ impl Comparison {
 
 const OF_COMPARISONS: &str = "\
 A process for each party, over loopback TCP, one thread each. Online: from the input to the result, with
-correlations given. All in: correlations too, of ours by the dealer's process before the online phase, of
-CrypTen by its trusted third party's process as they are needed. MB: sent online by a party. Ours: the
+correlations given. All in, in runs of their own: correlations too, as they are needed, of ours by the dealer's
+process, of CrypTen by its trusted third party's. MB: sent online by a party. Ours: the
 first inference of a new session each run; of layers the first of 10 for \"all in\", else their median, and
 their mean for the layer alone. CrypTen: medians after passes that warm it up. Ratio: its time by ours.";
 

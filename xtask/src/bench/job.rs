@@ -20,6 +20,9 @@ pub(super) const LAYERS: [&str; 7] = [
 /// Larger ReLU layers, for the cost against the size.
 pub(super) const LARGE_LAYERS: [&str; 2] = ["relu:100000", "relu:1000000"];
 
+/// Correlations drawn as they are needed.
+const STREAMED: &str = "streamed";
+
 /// How a row without a dealer is named.
 pub(super) const NO_DEALER: &str = "no dealer";
 
@@ -52,6 +55,8 @@ pub(super) struct Job {
     pub no_dealer: bool,
     pub transport: &'static str,
     pub link: String,
+    /// When correlations are drawn.
+    pub preprocessing: &'static str,
     /// Images of one inference.
     pub batch: u32,
     pub inferences: u32,
@@ -64,8 +69,20 @@ impl Job {
             layer if layer.contains(':') => LAYER_INFERENCES,
             _ => 1,
         };
+        // The largest network's do not have to be in memory all at once.
+        let preprocessing = if subject == LARGE_NETWORK { STREAMED } else { "ahead" };
         let link = link.to_owned();
-        Self { subject, parties, owner_computes, no_dealer: false, transport, link, batch: 1, inferences }
+        Self {
+            subject,
+            parties,
+            owner_computes,
+            no_dealer: false,
+            transport,
+            link,
+            preprocessing,
+            batch: 1,
+            inferences,
+        }
     }
 
     /// By two parties without a dealer: one inference, as those after the first make fewer transfers.
@@ -83,9 +100,9 @@ impl Job {
         self.is_of_tables() || self.batch == BATCHES[0] || [LARGE_LAYERS[0], LARGE_NETWORK].contains(&self.subject)
     }
 
-    /// When correlations are drawn: the largest network's do not have to be in memory all at once.
-    pub fn preprocessing(&self) -> &'static str {
-        if self.subject == LARGE_NETWORK { "streamed" } else { "ahead" }
+    /// The same with correlations drawn as they are needed.
+    pub fn streamed(&self) -> Self {
+        Self { preprocessing: STREAMED, ..self.clone() }
     }
 
     /// Table 5's name for who knows the weights, or that there is no dealer.
@@ -114,7 +131,7 @@ impl Job {
     /// The arguments that run it, with the file that [`write_picture`] writes to a folder.
     pub fn run(&self, folder: &Path) -> Vec<String> {
         let images = (self.inferences * self.batch).to_string();
-        let own = ["run", "--preprocessing", self.preprocessing(), "--transport", self.transport, "--link", &self.link];
+        let own = ["run", "--preprocessing", self.preprocessing, "--transport", self.transport, "--link", &self.link];
         // Every wait includes the delays of imitated links.
         let more = ["--deadline", "120", "--images", &images];
         let mut arguments: Vec<_> = own.into_iter().chain(more).map(str::to_owned).chain(self.common()).collect();

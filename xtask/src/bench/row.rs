@@ -36,8 +36,6 @@ pub(crate) struct Row {
     pub online_seconds_least: f64,
     /// Of the session's first inference.
     pub online_seconds_first: f64,
-    /// The session's first inference, preprocessing and online together.
-    pub all_in_seconds: f64,
     /// Of the same inference in the clear, by this project's own evaluation on one thread.
     pub plain_seconds: f64,
     pub figures: Figures,
@@ -56,11 +54,7 @@ impl Row {
     /// From the reports of `mpc run --json`, one for each run.
     pub fn new(job: &Job, reports: &[Value]) -> Result<Self, String> {
         let last = reports.last().ok_or("no run")?;
-        let first = |name: &str| -> Vec<f64> {
-            reports.iter().filter_map(|report| inferences(report, name).first().copied()).collect()
-        };
-        let (preprocessing, online_first) = (first("preprocessing_seconds"), first("online_seconds"));
-        let all_in = preprocessing.iter().zip(&online_first).map(|(drawn, online)| drawn + online).collect();
+        let (preprocessing, online_first) = (first(reports, "preprocessing_seconds"), first(reports, "online_seconds"));
         let online: Vec<_> = reports.iter().flat_map(|report| inferences(report, "online_seconds")).collect();
         let plain = |report: &Value| seconds(&report["plain_seconds"]) / f64::from(job.inferences);
         let runs = u32::try_from(reports.len()).map_err(|error| error.to_string())?;
@@ -77,7 +71,7 @@ impl Row {
             parties: job.parties,
             transport: job.transport,
             link: job.link.clone(),
-            preprocessing_mode: job.preprocessing(),
+            preprocessing_mode: job.preprocessing,
             runs,
             batch: job.batch,
             inferences: job.inferences,
@@ -88,7 +82,6 @@ impl Row {
             online_seconds_least: online.iter().copied().fold(f64::INFINITY, f64::min),
             online_seconds: median(online),
             online_seconds_first: median(online_first),
-            all_in_seconds: median(all_in),
             plain_seconds: median(reports.iter().map(plain).collect()),
             figures: Figures::from_phases(&last["phases"], job.inferences.into())?,
             inner_seconds: by_kind.iter().filter(|(kind, _)| is_inner(kind)).map(|(_, seconds)| seconds).sum(),
@@ -122,6 +115,17 @@ fn seconds_by_kind(reports: &[Value], inferences: f64) -> BTreeMap<String, f64> 
         *by_kind.entry(kind(layer).to_owned()).or_insert(0.0) += seconds(&layer["seconds"]) / inferences;
     }
     by_kind
+}
+
+/// The seconds of each session's first inference, preprocessing and online together: the median.
+pub(super) fn all_in_seconds(reports: &[Value]) -> f64 {
+    let [drawn, online] = ["preprocessing_seconds", "online_seconds"].map(|name| first(reports, name));
+    median(drawn.iter().zip(&online).map(|(drawn, online)| drawn + online).collect())
+}
+
+/// A figure of each session's first inference.
+fn first(reports: &[Value], name: &str) -> Vec<f64> {
+    reports.iter().filter_map(|report| inferences(report, name).first().copied()).collect()
 }
 
 /// A time of each inference of a session.
