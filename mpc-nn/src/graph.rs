@@ -139,6 +139,16 @@ impl Graph {
         last
     }
 
+    /// For each node how many of its elements the longest sum of them has.
+    pub(crate) fn terms(&self) -> Vec<usize> {
+        let mut terms = vec![1; self.nodes.len()];
+        for node in self.nodes.iter().filter(|node| matches!(node.op, Op::Sum { .. })) {
+            let term = &mut terms[node.inputs[0].0];
+            *term = (*term).max(self.nodes[node.inputs[0].0].len() / node.len().max(1));
+        }
+        terms
+    }
+
     /// For each node how many others read its value, counted once for all as a file may have thousands.
     pub(crate) fn readers(&self) -> Vec<usize> {
         let (mut readers, mut last) = (vec![0; self.nodes.len()], vec![None; self.nodes.len()]);

@@ -58,6 +58,9 @@
 //! rounded by n/2 units if it was shifted. A quotient q with dividends is off by n/2 units + 2^−13·|q|, of the divisor rounded
 //! in the same way, however large the dividend and the divisor are.
 //!
+//! ExpNonPositive with a result of m bits more than its argument ([`ArgumentShape`]) has errors that are smaller by 2^m, and a tail below
+//! which it is 0 that is smaller by 2^{m+2}.
+//!
 //! Sqrt, Power and PositiveReciprocal give 0 for arguments from −2^{k−3} units to 0, Reciprocal gives 0 for 0, with dividends,
 //! too, and Log gives −f·ln 2. Beyond the largest result, 2^{k−2} units, results are meaningless, as they are outside
 //! [`FunctionPlan::range`].

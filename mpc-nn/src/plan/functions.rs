@@ -8,11 +8,30 @@ use alloc::vec::Vec;
 use mpc_protocols::function::{Dividends, FunctionPlan, FunctionShape};
 use mpc_ring::Ring;
 
+use super::format::ceil_log2;
 use super::makers::Correlations;
+use super::walk::Walk;
 
 /// The most functions that are fitted for a plan, each with its fixed points: a fit takes milliseconds, and a file may ask for
 /// hundreds of thousands.
 const MOST_FITTED: usize = 1000;
+
+/// So many terms of a sum add up errors of a function's result that are of no account.
+const FEW_TERMS: usize = 32;
+/// The longest sum whose terms have f fractional bits: the errors of most rows are smaller than their bounds.
+const LONGEST: usize = 128;
+
+impl<R: Ring> Walk<'_, R> {
+    /// How many fractional bits more than f the terms have that are planned now, so that all errors of their sum are no larger than
+    /// those of a few: as many as a factor of a product may have.
+    pub(crate) fn finer_terms(&self) -> u32 {
+        let terms = self.terms[self.formats.len()];
+        if terms <= LONGEST {
+            return 0;
+        }
+        ceil_log2(terms as f64 / FEW_TERMS as f64).min(self.finer_factor().max(self.finer_result()))
+    }
+}
 
 /// The fitted functions so far, each by all that it follows from.
 #[derive(Default)]

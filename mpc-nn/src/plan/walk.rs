@@ -36,7 +36,7 @@ pub(crate) struct Walk<'a, R: Ring> {
     pub(crate) settings: Settings,
     pub(crate) parameters: SignParameters,
     /// The format of each node's value so far.
-    formats: Vec<Format>,
+    pub(super) formats: Vec<Format>,
     pub(super) weights: Vec<MaskedWeight>,
     pub(super) constants: Vec<SharedConstant>,
     pub(super) steps: Vec<Step>,
@@ -44,6 +44,8 @@ pub(crate) struct Walk<'a, R: Ring> {
     functions: RefCell<Functions>,
     /// For each node how many others read its value.
     readers: Vec<usize>,
+    /// For each node how many of its elements are added up.
+    pub(super) terms: Vec<usize>,
     /// Those of the steps: a meter counts by name.
     names: BTreeSet<String>,
     /// The magnitude that each node's value must stay below.
@@ -54,7 +56,8 @@ pub(crate) struct Walk<'a, R: Ring> {
 impl<'a, R: Ring> Walk<'a, R> {
     pub(super) fn new(graph: &'a Graph, settings: Settings, parameters: SignParameters) -> Self {
         let (formats, weights, constants, steps) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
-        let (names, functions, readers) = (BTreeSet::new(), RefCell::default(), graph.readers());
+        let (names, functions) = (BTreeSet::new(), RefCell::default());
+        let (readers, terms) = (graph.readers(), graph.terms());
         let bound = |node: &Node| node.bound().unwrap_or(f64::INFINITY).min(settings.bound());
         let bounds = graph.nodes().iter().map(bound).collect();
         Self {
@@ -67,6 +70,7 @@ impl<'a, R: Ring> Walk<'a, R> {
             steps,
             functions,
             readers,
+            terms,
             names,
             bounds,
             ring: PhantomData,
@@ -178,7 +182,7 @@ impl<'a, R: Ring> Walk<'a, R> {
 
     /// How many fractional bits more than f a factor of a product may have, so that there is room for one with
     /// [`finer_result`](Self::finer_result) more beside it.
-    fn finer_factor(&self) -> u32 {
+    pub(super) fn finer_factor(&self) -> u32 {
         let room = self.finest().saturating_sub(2 * self.settings.fractional_bits + self.finer_result());
         FINER_FACTOR.min(room)
     }

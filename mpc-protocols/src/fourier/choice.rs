@@ -58,7 +58,7 @@ impl Series {
     }
 
     fn in_period(table: Table, smooth: &Smooth, argument_bits: u32, ring_bits: u32) -> Option<Self> {
-        let function = |x: f64| table.function.tabulated(x);
+        let function = |x: f64| table.value(x);
         let target = target(&table, smooth, argument_bits, &function);
         let (fit, measured) = target.shortest(Self::fit_error(smooth), MAX_WAVES as usize)?;
         Self::sized(table, argument_bits, &fit, measured).filter(|series| series.check(ring_bits).is_ok())
@@ -94,7 +94,7 @@ impl Series {
     /// As for [`of`](Self::of).
     pub(super) fn coefficients(&self) -> Result<Vec<[f64; 2]>, ProtocolError> {
         let smooth = self.table.smooth()?;
-        let function = |x: f64| self.table.function.tabulated(x);
+        let function = |x: f64| self.table.value(x);
         let fit = target(&self.table, &smooth, self.argument_bits, &function).with(self.waves as usize);
         let unit = libm::exp2((self.table.output_bits + self.wave_bits).into());
         Ok(fit.waves.iter().map(|wave| wave.map(|c| c * unit)).collect())

@@ -45,7 +45,7 @@ fn is_near<R: Ring>(series: &Series, arguments: &[u64], masks: &[u64]) {
     let most = libm::exp2(f64::from(series.result_bits - 2));
     for (&u, sum) in arguments.iter().zip(sums::<R>(series, arguments, masks)) {
         let x = (low as f64 + u as f64) / libm::exp2(series.table.input_bits.into());
-        let exact = function.tabulated(x);
+        let exact = series.table.value(x);
         let relative = if smooth.relative { libm::fabs(exact) } else { 1.0 };
         let limit = Series::fit_error(&smooth) * relative * unit + ROUNDING_ERROR;
         let error = libm::fabs(sum - exact * unit);

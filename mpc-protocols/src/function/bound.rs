@@ -55,7 +55,7 @@ impl ErrorBound {
     ) -> Result<Self, ProtocolError> {
         let unit = libm::exp2(-f64::from(shape.fractional_bits));
         let half = parties as f64 / 2.0 * unit;
-        let argument = if shape.shift > 0 { half } else { 0.0 };
+        let argument = if shape.shift > 0 { parties as f64 / 2.0 * shape.unit() } else { 0.0 };
         match &route.kind {
             Kind::Linear(rest) => {
                 // A bound or an offset is rounded to a unit.

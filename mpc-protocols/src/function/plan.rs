@@ -28,7 +28,7 @@ pub struct FunctionShape {
     pub shift: u32,
     /// k: arguments and results must be below 2^{k−2} units in the last place.
     pub parameters: SignParameters,
-    /// The fixed point of the argument, where it is not the result's: for roots and powers alone.
+    /// The fixed point of the argument, where it is not the result's: for roots, powers and e^x of x ≤ 0 alone.
     pub argument: Option<ArgumentShape>,
     /// For reciprocals alone, dividends at scale f: then the results are quotients, as many, and argument j is the divisor of the
     /// j-th of equal blocks of dividends.
@@ -64,6 +64,11 @@ impl FunctionShape {
         self.argument.map_or_else(|| libm::exp2(-f64::from(self.fractional_bits)), |argument| argument.unit)
     }
 
+    /// The fractional bits of an argument whose unit is a power of two.
+    pub(super) fn argument_bits(&self) -> u32 {
+        self.argument.map_or(self.fractional_bits, |argument| -libm::log2(argument.unit) as u32)
+    }
+
     /// The k of the result.
     pub(super) fn result_bits(&self) -> u32 {
         let own = self.argument.map(|argument| argument.result_bits);
@@ -88,8 +93,13 @@ impl FunctionShape {
     /// Refuses an argument's fixed point that cannot be.
     fn check_argument(&self, ring_bits: u32) -> Result<(), ProtocolError> {
         let Some(ArgumentShape { unit, result_bits }) = self.argument else { return Ok(()) };
-        if !matches!(self.function, Function::Sqrt | Function::Power { .. }) {
-            return Err(unsupported("an argument's fixed point", 0, "roots and powers alone"));
+        // A series or a table has both fixed points, which are powers of two.
+        let is_exponential = self.function == Function::ExpNonPositive;
+        if !is_exponential && !matches!(self.function, Function::Sqrt | Function::Power { .. }) {
+            return Err(unsupported("an argument's fixed point", 0, "roots, powers and e^x of x ≤ 0 alone"));
+        }
+        if is_exponential && (1..=self.fractional_bits).all(|bits| unit != libm::exp2(-f64::from(bits))) {
+            return Err(unsupported("an argument's unit", 0, "a power of two, as fine as a result's at most"));
         }
         // A comparison with NaN is false.
         if !(unit >= libm::exp2(-128.0) && unit <= libm::exp2(128.0)) {

@@ -117,7 +117,8 @@ impl Route {
     fn smooth(shape: &FunctionShape, ring_bits: u32, means: Means) -> Result<Self, ProtocolError> {
         let FunctionShape { function, fractional_bits, parameters, .. } = *shape;
         let bits = parameters.bits();
-        let table = Table { function, input_bits: fractional_bits, output_bits: fractional_bits, limit_bits: bits - 2 };
+        let (input_bits, limit_bits) = (shape.argument_bits(), shape.result_bits() - 2);
+        let table = Table { function, input_bits, output_bits: fractional_bits, limit_bits };
         let evaluation = Evaluation::new(table, ring_bits, means)?;
         let (low, span) = evaluation.interval()?;
         let (low, high) = (i128::from(low), i128::from(low) + i128::from(span));

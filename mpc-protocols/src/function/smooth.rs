@@ -23,18 +23,20 @@ pub(crate) struct Smooth {
 
 /// An exponential below this is 0.
 const FALLEN: f64 = 4.7e-5;
+/// As many bits further an exponential falls that is finer than its argument: less than a unit is left of it then.
+const FURTHER: u32 = 2;
 /// Sums of n values that each party rounded are this far outside the interval of normalised values at most.
 const SLACK: f64 = 32.0;
 
 impl Function {
-    /// The smooth part, with arguments of `input_bits` fractional bits and results below 2^`limit`; `None` for
-    /// functions that need no table.
+    /// The smooth part, with arguments of `input_bits` fractional bits, results with `finer` more and below 2^`limit`; `None` for
+    /// functions that need no table. Of a finer e^x with x ≤ 0 errors are as much smaller.
     ///
     /// The derivatives' bounds: σ''' is −1/8 and tanh''' −2 at 0; erf''' is −4/√π at 0; that of ln(1 + e^x) is σ'', at
     /// most 1/(6√3); for GELU, SiLU and Mish the maxima were found numerically and rounded up. The tails: σ(−10.5) is below
     /// 2.8·10^−5, ln(1 + e^−10.4) below 3.1·10^−5, 1 − tanh 5.28 below 5.2·10^−5, erfc 2.95 below 3.1·10^−5, 12.55·σ(−12.55)
     /// below 4.5·10^−5, 4.4·Φ(−4.4) below 2.4·10^−5, and Mish is within 3·10^−5 of 0 below −13 and of x above 7.
-    pub(crate) fn smooth(&self, input_bits: u32, limit: f64) -> Option<Smooth> {
+    pub(crate) fn smooth(&self, input_bits: u32, finer: u32, limit: f64) -> Option<Smooth> {
         let target = libm::exp2(-f64::from(input_bits.clamp(2, 15) - 1));
         let part =
             |low, high, third, slope, tail| Some(Smooth { low, high, third, slope, tail, relative: false, target });
@@ -58,7 +60,11 @@ impl Function {
             Self::Elu { alpha } => decay(magnitude(alpha), 1.0),
             Self::Selu { alpha, gamma } => decay(magnitude(alpha) * magnitude(gamma), 1.0),
             Self::Celu { alpha } => decay(magnitude(alpha), 1.0 / f64::from(alpha)),
-            Self::ExpNonPositive => decay(1.0, 1.0),
+            Self::ExpNonPositive => {
+                let (fallen, target) = (fallen(finer), target * libm::exp2(-f64::from(finer)));
+                let smooth = part(0.0, -libm::log(fallen), 1.0, 1.0, fallen);
+                smooth.map(|smooth| Smooth { target, ..smooth })
+            }
             // The error, and the rounding of all parties, do not leave the range. Over an entry of 1/6, which the target
             // makes the widest, e^x grows by less than a factor 1.2.
             Self::Exp => Some(Smooth {
@@ -83,25 +89,31 @@ impl Function {
         }
     }
 
-    /// The tabulated part: of a function with g(−x) = g(x) + x, or bent at 0, what is left of it for x ≤ 0, at −u.
-    pub(crate) fn tabulated(&self, u: f64) -> f64 {
+    /// The tabulated part, with `finer` as in [`smooth`](Self::smooth): of a function with g(−x) = g(x) + x, or bent at 0, what is
+    /// left of it for x ≤ 0, at −u.
+    pub(crate) fn tabulated(&self, u: f64, finer: u32) -> f64 {
         match *self {
             Self::Silu | Self::Softplus | Self::Gelu | Self::GeluTanh => self.evaluate(-u),
             // The analytic branch, also for u < 0.
             Self::Elu { alpha } => f64::from(alpha) * libm::expm1(-u),
             Self::Selu { alpha, gamma } => f64::from(gamma) * f64::from(alpha) * libm::expm1(-u),
             Self::Celu { alpha } => f64::from(alpha) * libm::expm1(-u / f64::from(alpha)),
-            Self::ExpNonPositive => falling(u),
+            Self::ExpNonPositive => falling(u, fallen(finer)),
             _ => self.evaluate(u),
         }
     }
 }
 
 /// e^−u, less what brings it to 0 over the last unit of the interval: a sum of many results is not that of its tails.
-fn falling(u: f64) -> f64 {
-    let end = -libm::log(FALLEN);
-    let bent = (u - end + 1.0).max(0.0);
-    libm::exp(-u) - FALLEN * bent * bent * bent
+fn falling(u: f64, fallen: f64) -> f64 {
+    let bent = (u + libm::log(fallen) + 1.0).max(0.0);
+    libm::exp(-u) - fallen * bent * bent * bent
+}
+
+/// An exponential below this is 0, with `finer` bits more than its argument.
+fn fallen(finer: u32) -> f64 {
+    let further = if finer > 0 { finer + FURTHER } else { 0 };
+    FALLEN * libm::exp2(-f64::from(further))
 }
 
 fn magnitude(x: f32) -> f64 {

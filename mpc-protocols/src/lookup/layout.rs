@@ -81,6 +81,16 @@ impl Table {
         Ok(self.polynomials(ring_bits)?.layout)
     }
 
+    /// The bits that a result has more than its argument.
+    fn finer(&self) -> u32 {
+        self.output_bits.saturating_sub(self.input_bits)
+    }
+
+    /// The value that is tabulated at u.
+    pub(crate) fn value(&self, u: f64) -> f64 {
+        self.function.tabulated(u, self.finer())
+    }
+
     /// The smooth part that is tabulated.
     pub(crate) fn smooth(&self) -> Result<Smooth, ProtocolError> {
         if !(1..=60).contains(&self.input_bits) {
@@ -93,7 +103,7 @@ impl Table {
             return Err(unsupported("bits of the result", self.limit_bits.into(), "at most 62"));
         }
         let limit = libm::exp2(f64::from(self.limit_bits) - f64::from(self.output_bits));
-        let smooth = self.function.smooth(self.input_bits, limit);
+        let smooth = self.function.smooth(self.input_bits, self.finer(), limit);
         let smooth = smooth.ok_or(unsupported("the function", 0, "one that is not piecewise linear"))?;
         let finite = [smooth.low, smooth.high, smooth.third, smooth.slope].iter().all(|x| x.is_finite());
         if finite && smooth.low < smooth.high && smooth.high - smooth.low < 1024.0 {
@@ -188,7 +198,7 @@ impl Table {
         let node = libm::sqrt(3.0) / 2.0;
         let value = |z: f64| {
             let argument = layout.low as f64 + (middle + radius * z) / f64::from(layout.multiplier);
-            self.function.tabulated(argument / unit)
+            self.value(argument / unit)
         };
         let [below, centre, above] = [value(-node), value(0.0), value(node)];
         let (linear, square) = (

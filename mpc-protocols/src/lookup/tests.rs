@@ -42,7 +42,7 @@ impl Exhaustive for Small {
                 assert_eq!(value, R::from_i128(expected), "a = {mask}, u = {u}");
                 if mask < 1 << segment {
                     let x = (layout.low as f64 + u as f64 / f64::from(layout.multiplier)) / libm::exp2(bits.into());
-                    let exact = function.tabulated(x);
+                    let exact = table.value(x);
                     let relative = if table.smooth().unwrap().relative { exact } else { 1.0 };
                     let limit = fit_error * relative + rounding_error * libm::exp2(-f64::from(bits)) + 1e-9;
                     let error = libm::fabs(expected as f64 / scale - exact);
@@ -77,7 +77,7 @@ fn fits_are_within_their_bounds() {
                     continue;
                 }
                 let x = (layout.low as f64 + u / f64::from(layout.multiplier)) / 65_536.0;
-                let exact = function.tabulated(x);
+                let exact = table.value(x);
                 let value = (*c0 as f64 + *c1 as f64 * delta + *c2 as f64 * delta * delta) / scale;
                 let relative = if smooth.relative { libm::fabs(exact) } else { 1.0 };
                 let limit = fit_error * relative + rounding_error / 65_536.0 + 1e-9;

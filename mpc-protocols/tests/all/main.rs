@@ -8,6 +8,7 @@ mod common;
 mod conversion;
 mod costs;
 mod examples;
+mod exponentials;
 mod failures;
 mod function;
 #[cfg(debug_assertions)]
