@@ -6,7 +6,7 @@ use mpc_protocols::fixed_weights::{self, FixedWeightShape, OpenedInput, Prepared
 use mpc_ring::Convolution;
 
 use super::prelude::*;
-use crate::graph::Channels;
+use crate::graph::{Channels, Graph};
 use crate::plan::Correlations;
 use crate::plan::format::ceil_log2;
 use crate::plan::step::MaskedWeight;
@@ -15,6 +15,9 @@ use crate::plan::step::MaskedWeight;
 const LEAST_WEIGHT_BITS: u32 = 16;
 /// A result of one product alone has as many more bits: no other product's rounding makes up for its own.
 const BITS_OF_ONE_PRODUCT: u32 = 8;
+
+/// A linear layer of an input has as many more: its owner's values may be thousands, and weights then a hundredth.
+const BITS_OF_INPUT: u32 = 6;
 
 /// The plan of a layer that is this convolution.
 pub(super) fn plan<R: Ring>(
@@ -27,9 +30,11 @@ pub(super) fn plan<R: Ring>(
     let room = walk.finest() - scale;
     let extra = if is_one_product { BITS_OF_ONE_PRODUCT } else { 0 };
     let single = walk.settings.fractional_bits;
+    let of_input = matches!(node.op(), Op::Linear { .. }) && is_input(walk.graph, node.inputs()[0]);
     let bits = match walk.settings.correlations {
         // Of whole numbers the products have f fractional bits at once, and nothing is truncated.
         Correlations::Dealt if scale == 0 => single,
+        Correlations::Dealt if of_input => single.max(LEAST_WEIGHT_BITS) + BITS_OF_INPUT,
         // The noise of an encryption is below what is truncated.
         Correlations::Own { .. } if scale == 0 => single + single.max(LEAST_WEIGHT_BITS),
         _ => single.max(LEAST_WEIGHT_BITS) + extra,
@@ -43,6 +48,14 @@ pub(super) fn plan<R: Ring>(
         (walk.shared_constant(name, channels, scale, 1.0), Channels { channels, inner })
     });
     Ok((Action::Linear { weight, bias, map: Bilinear::Convolution(shape) }, Number { scale, divisor: 1.0 }.into()))
+}
+
+/// Whether a value is an input of the graph, in whatever shape.
+fn is_input(graph: &Graph, mut id: NodeId) -> bool {
+    while let Op::Reshape = graph.node(id).op() {
+        id = graph.node(id).inputs()[0];
+    }
+    graph.node(id).op().is_input()
 }
 
 /// One factor for each of `channels` lines of `width` elements.

@@ -33,12 +33,12 @@ fn plan(graph: &Graph) -> Plan<u64> {
 fn a_bound_narrows_what_is_compared_and_what_is_opened_for_it() {
     let (whole, narrow) = (plan(&graph()), plan(&bounded("hidden", 5.0, 1).unwrap()));
     let widths = |plan: &Plan<u64>| plan.steps().iter().map(|step| step.width).collect::<Vec<_>>();
-    // k = 16 + 2 + 3 + 1, and f bits of weights.
-    assert_eq!(widths(&whole)[..3], [48, 48, 64]);
-    assert_eq!(widths(&narrow)[..3], [38, 38, 64]);
+    // k = 16 + 2 + 3 + 1, and f + 6 bits of an input's weights.
+    assert_eq!(widths(&whole)[..3], [54, 54, 64]);
+    assert_eq!(widths(&narrow)[..3], [44, 44, 64]);
     let bounds = |plan: &Plan<u64>| plan.steps().iter().find_map(|step| step.bound(plan.settings()));
     assert_eq!((bounds(&whole), bounds(&narrow)), (Some(16_384.0), Some(16.0)));
-    // 10 bits an input of 48, and 22 + 8 bits of a ReLU instead of 32 + 12.
+    // 10 bits an input of 54, and 22 + 8 bits of a ReLU instead of 32 + 12.
     let [whole, narrow] = [&whole, &narrow].map(|plan| plan.online(1));
     assert_eq!(whole.payload_sent - narrow.payload_sent, 40 * 10 / 8 + 30 * 10 / 8 + 4 * 4);
     assert_eq!(whole.rounds, narrow.rounds);
