@@ -106,6 +106,8 @@ pub(crate) struct Context {
     pub(crate) softmaxes: BTreeMap<NodeId, (Tensor, usize)>,
     /// The sums and means over axes.
     reductions: BTreeMap<NodeId, norms::Reduction>,
+    /// The values of ranks, which are a unit or two beside those that were ranked.
+    ranked: std::collections::BTreeSet<NodeId>,
     /// The rows with a single 1 that private indices were made of.
     rows: BTreeMap<NodeId, Tensor>,
     /// Private values that are whole numbers.
@@ -152,6 +154,7 @@ impl Context {
             exponents: BTreeMap::new(),
             softmaxes: BTreeMap::new(),
             reductions: BTreeMap::new(),
+            ranked: std::collections::BTreeSet::new(),
             rows: BTreeMap::new(),
             whole: BTreeMap::new(),
             typed: std::collections::BTreeSet::new(),
@@ -240,6 +243,14 @@ impl Context {
         self.typed.insert(id);
     }
 
+    pub(crate) fn is_ranked(&self, id: NodeId) -> bool {
+        self.ranked.contains(&id)
+    }
+
+    pub(crate) fn note_ranked(&mut self, id: NodeId) {
+        self.ranked.insert(id);
+    }
+
     pub(crate) fn rows(&self, id: NodeId) -> Option<&Tensor> {
         self.rows.get(&id)
     }
@@ -309,8 +320,9 @@ impl Context {
 
     pub(crate) fn function(&mut self, x: &Tensor, function: Function) -> Lowered<Tensor> {
         self.once(x, |context, x| {
-            let add = |builder: &mut GraphBuilder, name: &str| builder.function(name, x.id, function);
-            let y = context.emit(function_name(&function), &x.shape, add)?;
+            let cheaper = context.known_below_zero(x.id, function);
+            let add = |builder: &mut GraphBuilder, name: &str| builder.function(name, x.id, cheaper);
+            let y = context.emit(formulas::function_name(&function), &x.shape, add)?;
             context.note(y.id, Origin::Function(x.id, function));
             Ok(y)
         })
@@ -391,7 +403,7 @@ impl Context {
             return self.expand(&y, &reduced(&x.shape, &axes));
         }
         let y = self.emit("sum", &reduced(&x.shape, &axes), |builder, name| builder.sum(name, x.id, &axes))?;
-        self.note_reduction(&y, x, &axes, false);
+        self.note_reduction(&y, x, &axes, norms::Fold::Sum);
         if let Some(Origin::Function(source, Function::Exp)) = self.origin(x.id) {
             self.note(y.id, Origin::SumOfExponentials);
             self.exponents.insert(y.id, (x.with_id(source), axes));
@@ -406,7 +418,7 @@ impl Context {
             return Ok(x.clone());
         }
         let y = self.emit("mean", &reduced(&x.shape, &axes), |builder, name| builder.mean(name, x.id, &axes))?;
-        self.note_reduction(&y, x, &axes, true);
+        self.note_reduction(&y, x, &axes, norms::Fold::Mean);
         Ok(y)
     }
 }
@@ -419,31 +431,4 @@ pub(crate) fn graph_shape(shape: &[usize]) -> Vec<usize> {
 /// The shape with size 1 at `axes`.
 pub(crate) fn reduced(shape: &[usize], axes: &[usize]) -> Vec<usize> {
     shape.iter().enumerate().map(|(axis, &size)| if axes.contains(&axis) { 1 } else { size }).collect()
-}
-
-fn function_name(function: &Function) -> &'static str {
-    match function {
-        Function::Clip { .. } => "clip",
-        Function::Abs => "abs",
-        Function::Step => "step",
-        Function::LeakyRelu { .. } => "leaky_relu",
-        Function::HardSigmoid { .. } => "hard_sigmoid",
-        Function::HardSwish => "hard_swish",
-        Function::Sigmoid => "sigmoid",
-        Function::Tanh => "tanh",
-        Function::Silu => "silu",
-        Function::Softplus => "softplus",
-        Function::Elu { .. } => "elu",
-        Function::Selu { .. } => "selu",
-        Function::Celu { .. } => "celu",
-        Function::Gelu | Function::GeluTanh => "gelu",
-        Function::Mish => "mish",
-        Function::Erf => "erf",
-        Function::Exp | Function::ExpNonPositive => "exp",
-        Function::Log => "log",
-        Function::Sqrt => "sqrt",
-        Function::Power { .. } => "power",
-        Function::Reciprocal | Function::PositiveReciprocal => "reciprocal",
-        _ => "function",
-    }
 }

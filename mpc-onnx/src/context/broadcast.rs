@@ -127,6 +127,9 @@ impl Context {
 
     /// x − y with broadcasting.
     pub(crate) fn subtract(&mut self, x: &Tensor, y: &Tensor) -> Lowered<Tensor> {
+        if let Some(variance) = self.written_variance(x, y)? {
+            return Ok(variance);
+        }
         let negative = self.scale(y, -1.0)?;
         self.add(x, &negative)
     }
@@ -176,6 +179,8 @@ impl Context {
         let z = if self.has_inverse(y) {
             let reciprocal = self.reciprocal(y)?;
             self.multiply(x, &reciprocal)?
+        } else if let Some(quotient) = self.divided_by_roots(x, y)? {
+            quotient
         } else {
             self.quotient(x, y, self.is_positive(y.id))?
         };

@@ -16,7 +16,7 @@ const NEAR: f64 = 1e-5;
 /// The last place of a root that is not 0.
 const NEXT_TO_0: f32 = 1.0 / 65_536.0;
 /// The most that is added to a product of squared norms so that it is not 0.
-const NEXT_TO_PRODUCT: f32 = 1e-7;
+pub(super) const NEXT_TO_PRODUCT: f32 = 1e-7;
 /// The longest way back from a value to those that its formula begins with: a file may make one that doubles at every step.
 const MAX_DEPTH: usize = 6;
 
@@ -36,6 +36,11 @@ impl Context {
             let is_positive = context.is_positive(x.id);
             context.function(x, if is_positive { Function::PositiveReciprocal } else { Function::Reciprocal })
         })
+    }
+
+    /// Whether x is a root, or next to one.
+    pub(super) fn is_root(&self, x: &Tensor) -> bool {
+        self.below_root(x).is_some()
     }
 
     /// Whether the reciprocal of x is another function of what x was made of.
@@ -83,7 +88,27 @@ impl Context {
             Some(Origin::Offset(source, value)) => value >= 0.0 && part(source),
             Some(Origin::Sum(left, right)) => part(left) && part(right),
             Some(Origin::Product(left, right)) => left == right,
-            Some(Origin::SquaredNorm) | None => false,
+            Some(Origin::SquaredNorm) => true,
+            None => false,
+        }
+    }
+
+    /// A function, as one that does the same where its argument is known not to be above 0: e^x at a small part of the cost, and 0
+    /// where it is next to that.
+    pub(super) fn known_below_zero(&self, id: NodeId, function: Function) -> Function {
+        let is_known = function == Function::Exp && self.is_below_zero(id, MAX_DEPTH);
+        if is_known { Function::ExpNonPositive } else { function }
+    }
+
+    fn is_below_zero(&self, id: NodeId, depth: usize) -> bool {
+        let Some(left) = depth.checked_sub(1) else { return false };
+        let part = |id| self.is_below_zero(id, left);
+        match self.origin(id) {
+            Some(Origin::Scaled(source, factor)) if factor < 0.0 => self.is_positive(source),
+            Some(Origin::Scaled(source, _)) => part(source),
+            Some(Origin::Offset(source, value)) => value <= 0.0 && part(source),
+            Some(Origin::Sum(left, right)) => self.is_less_maximum(id) || part(left) && part(right),
+            _ => false,
         }
     }
 
@@ -102,7 +127,13 @@ impl Context {
                     let right = context.function(&x.with_id(right), Function::Sqrt)?;
                     context.multiply(&left, &right)
                 }
-                _ => context.function(x, Function::Sqrt),
+                Some(Origin::Product(left, right)) if product == x.id && left == right => {
+                    context.function(&x.with_id(left), Function::Abs)
+                }
+                _ => match context.root_of_squares(x, Function::Sqrt)? {
+                    Some(root) => Ok(root),
+                    None => context.function(x, Function::Sqrt),
+                },
             }
         })
     }
@@ -229,4 +260,32 @@ fn product(left: [f64; 4], right: [f64; 4]) -> Option<[f64; 4]> {
         }
     }
     Some(product)
+}
+
+/// The name of a function's part of a node.
+pub(super) fn function_name(function: &Function) -> &'static str {
+    match function {
+        Function::Clip { .. } => "clip",
+        Function::Abs => "abs",
+        Function::Step => "step",
+        Function::LeakyRelu { .. } => "leaky_relu",
+        Function::HardSigmoid { .. } => "hard_sigmoid",
+        Function::HardSwish => "hard_swish",
+        Function::Sigmoid => "sigmoid",
+        Function::Tanh => "tanh",
+        Function::Silu => "silu",
+        Function::Softplus => "softplus",
+        Function::Elu { .. } => "elu",
+        Function::Selu { .. } => "selu",
+        Function::Celu { .. } => "celu",
+        Function::Gelu | Function::GeluTanh => "gelu",
+        Function::Mish => "mish",
+        Function::Erf => "erf",
+        Function::Exp | Function::ExpNonPositive => "exp",
+        Function::Log => "log",
+        Function::Sqrt => "sqrt",
+        Function::Power { .. } => "power",
+        Function::Reciprocal | Function::PositiveReciprocal => "reciprocal",
+        _ => "function",
+    }
 }

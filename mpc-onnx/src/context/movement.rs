@@ -1,5 +1,7 @@
 //! Moving elements: free for every kind of value, written once for all of them.
 
+use mpc_nn::GraphBuilder;
+
 use super::{Context, Movement, Origin, graph_shape};
 use crate::arrays;
 use crate::error::{Lowered, invalid, unsupported};
@@ -189,7 +191,7 @@ impl Context {
         if self.is_typed(x.id) {
             self.note_typed(y.id);
         }
-        Ok(y)
+        Ok(self.ranked_as(x, y))
     }
 
     pub(crate) fn transpose(&mut self, x: &Tensor, permutation: &[usize]) -> Lowered<Tensor> {
@@ -199,9 +201,10 @@ impl Context {
         if moving.is_sorted() {
             return self.reshape(x, &shape);
         }
-        self.moved_once(x, Movement::Transpose(permutation.to_vec()), &shape, |context| {
+        let y = self.moved_once(x, Movement::Transpose(permutation.to_vec()), &shape, |context| {
             context.emit("transpose", &shape, |builder, name| builder.transpose(name, x.id, permutation))
-        })
+        })?;
+        Ok(self.ranked_as(x, y))
     }
 
     /// The node that `make` makes of x, or that it has made before.
@@ -244,9 +247,20 @@ impl Context {
             let mut start = vec![0; x.rank()];
             let (mut stop, mut steps) = (x.shape.clone(), vec![1; x.rank()]);
             (start[axis], stop[axis], steps[axis]) = (first, last + 1, step);
-            return self.emit("slice", &shape, |builder, name| builder.slice(name, x.id, &start, &stop, &steps));
+            let slice = |builder: &mut GraphBuilder, name: &str| builder.slice(name, x.id, &start, &stop, &steps);
+            let y = self.emit("slice", &shape, slice)?;
+            return Ok(self.ranked_as(x, y));
         }
-        self.emit("gather", &shape, |builder, name| builder.gather(name, x.id, axis, indices))
+        let y = self.emit("gather", &shape, |builder, name| builder.gather(name, x.id, axis, indices))?;
+        Ok(self.ranked_as(x, y))
+    }
+
+    /// y, which is ranked where x is.
+    fn ranked_as(&mut self, x: &Tensor, y: Tensor) -> Tensor {
+        if self.is_ranked(x.id) {
+            self.note_ranked(y.id);
+        }
+        y
     }
 
     /// The positions `start` to `stop` of an axis.

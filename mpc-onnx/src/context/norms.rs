@@ -3,6 +3,7 @@
 use mpc_nn::NodeId;
 use mpc_protocols::function::Function;
 
+use super::formulas::NEXT_TO_PRODUCT;
 use super::{Context, Origin, reduced};
 use crate::arrays;
 use crate::error::Lowered;
@@ -15,6 +16,9 @@ const FINER_SQUARE: u32 = 2;
 /// The most constants that are added to squares below a root, or scale them.
 const MAX_CONSTANTS: usize = 4;
 
+/// A divisor that is larger than this keeps enough bits.
+const LARGE: f32 = 1.0 / 64.0;
+
 /// c·(x − mean), and 1 / (c·√(variance + ε)) for a c from 1/2 to 1.
 pub(crate) struct Standardised {
     pub(crate) centred: Tensor,
@@ -22,12 +26,20 @@ pub(crate) struct Standardised {
     pub(crate) part: f32,
 }
 
-/// A sum or mean over axes.
+/// One value of many.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Fold {
+    Sum,
+    Mean,
+    Maximum,
+}
+
+/// A sum, a mean or the largest over axes.
 #[derive(Clone)]
 pub(super) struct Reduction {
-    pub(super) source: Tensor,
-    pub(super) axes: Vec<usize>,
-    pub(super) is_mean: bool,
+    source: Tensor,
+    axes: Vec<usize>,
+    fold: Fold,
 }
 
 impl Reduction {
@@ -71,12 +83,20 @@ impl Context {
         Ok([wide, self.inverse_root(&squares, epsilon)?])
     }
 
-    pub(super) fn note_reduction(&mut self, y: &Tensor, source: &Tensor, axes: &[usize], is_mean: bool) {
+    pub(super) fn note_reduction(&mut self, y: &Tensor, source: &Tensor, axes: &[usize], fold: Fold) {
         if matches!(self.origin(source.id), Some(Origin::Product(left, right)) if left == right) {
             self.note(y.id, Origin::SquaredNorm);
         }
         let (source, axes) = (source.clone(), axes.to_vec());
-        self.reductions.insert(y.id, Reduction { source, axes, is_mean });
+        self.reductions.insert(y.id, Reduction { source, axes, fold });
+    }
+
+    /// Notes that y has the largest elements of x over axes.
+    pub(crate) fn note_maximum(&mut self, y: &Tensor, x: &Tensor, axes: &[usize]) {
+        let (largest, source, axes) = (self.unshaped(y).id, x.clone(), axes.to_vec());
+        if largest != self.unshaped(x).id {
+            self.reductions.entry(largest).or_insert(Reduction { source, axes, fold: Fold::Maximum });
+        }
     }
 
     fn inverse_root(&mut self, x: &Tensor, epsilon: f32) -> Lowered<Tensor> {
@@ -101,7 +121,8 @@ impl Context {
         if squared != other || reduction.source.shape != x.shape {
             return Ok(None);
         }
-        let Reduction { axes, is_mean, .. } = reduction;
+        let Reduction { axes, fold, .. } = reduction;
+        let is_mean = fold == Fold::Mean;
         if let Some(whole) = self.centred_of(x.id, &axes).filter(|_| is_mean)
             && (squared == x.id || self.centred_of(squared, &axes) == Some(whole))
         {
@@ -120,34 +141,136 @@ impl Context {
     /// with the count less 1 as its divisor is a mean with a factor.
     fn squares_below(&self, x: &Tensor) -> Option<(Reduction, f32, f32)> {
         let root = self.unshaped(x);
-        let Some(Origin::Function(mut below, Function::Power { exponent: -0.5 })) = self.origin(root.id) else {
+        let Some(Origin::Function(below, Function::Power { exponent: -0.5 })) = self.origin(root.id) else {
             return None;
         };
-        let (mut offset, mut factor) = (0.0, 1.0);
-        for _ in 0..MAX_CONSTANTS {
-            below = self.unshaped(&root.with_id(below)).id;
-            match self.origin(below) {
-                Some(Origin::Offset(source, value)) => (below, offset) = (source, offset + factor * value),
-                Some(Origin::Scaled(source, value)) if value > 0.0 => (below, factor) = (source, factor * value),
-                _ => break,
-            }
-        }
-        let mut reduction = self.reductions.get(&below)?.clone();
-        let Reduction { source, axes, is_mean } = &mut reduction;
-        if !*is_mean && factor != 1.0 {
+        let (below, offset, mut factor) = self.below_constants(&root.with_id(below));
+        let mut reduction = self.reductions.get(&below.id)?.clone();
+        let Reduction { source, axes, fold } = &mut reduction;
+        if *fold == Fold::Sum && factor != 1.0 {
             factor *= axes.iter().map(|&axis| source.shape[axis]).product::<usize>() as f32;
-            *is_mean = true;
+            *fold = Fold::Mean;
         }
         Some((reduction, offset / factor, factor))
     }
 
+    /// The value y that x = c·y + b is made of, b and c.
+    fn below_constants(&self, x: &Tensor) -> (Tensor, f32, f32) {
+        let (mut below, mut offset, mut factor) = (self.unshaped(x), 0.0, 1.0);
+        for _ in 0..MAX_CONSTANTS {
+            let source = match self.origin(below.id) {
+                Some(Origin::Offset(source, value)) => {
+                    offset += factor * value;
+                    source
+                }
+                Some(Origin::Scaled(source, value)) if value > 0.0 => {
+                    factor *= value;
+                    source
+                }
+                _ => break,
+            };
+            below = self.unshaped(&below.with_id(source));
+        }
+        (below, offset, factor)
+    }
+
+    /// √x or 1/√x for x = c·(mean or sum of squares) + b, with c behind the root: what is below it is not rounded.
+    pub(super) fn root_of_squares(&mut self, x: &Tensor, function: Function) -> Lowered<Option<Tensor>> {
+        let (squares, offset, factor) = self.below_constants(x);
+        if self.origin(squares.id) != Some(Origin::SquaredNorm) {
+            return Ok(None);
+        }
+        let squares = self.offset(&squares, offset / factor)?;
+        let root = self.function(&squares, function)?;
+        let root = self.reshape(&root, &x.shape)?;
+        let factor = if function == Function::Sqrt { factor.sqrt() } else { factor.sqrt().recip() };
+        self.scale(&root, factor).map(Some)
+    }
+
+    /// x / y for values of which fixed point would keep too few bits: for means or sums of squares by their roots, and for a product
+    /// of two roots, as below a cosine, by the inverse of each.
+    pub(super) fn divided_by_roots(&mut self, x: &Tensor, y: &Tensor) -> Lowered<Option<Tensor>> {
+        if let Some([left, right]) = self.product_of_roots(y) {
+            let (left, right) = (self.reciprocal(&left)?, self.reciprocal(&right)?);
+            let x = self.rounded(x, FINER)?;
+            let x = self.multiply(&x, &left)?;
+            let x = self.rounded(&x, FINER)?;
+            return self.multiply(&x, &right).map(Some);
+        }
+        let are_squares = [x, y].iter().all(|z| self.origin(self.below_constants(z).0.id) == Some(Origin::SquaredNorm));
+        if !are_squares || self.below_constants(y).1 > LARGE {
+            return Ok(None);
+        }
+        let root = self.root_of_squares(x, Function::Sqrt)?;
+        let inverse = self.root_of_squares(y, Function::Power { exponent: -0.5 })?;
+        let Some((root, inverse)) = root.zip(inverse) else { return Ok(None) };
+        let root = self.multiply(&root, &inverse)?;
+        let root = self.rounded(&root, FINER_SQUARE)?;
+        self.square(&root).map(Some)
+    }
+
+    /// The factors of a product of two roots that is next to nothing larger.
+    fn product_of_roots(&self, y: &Tensor) -> Option<[Tensor; 2]> {
+        let product = match self.origin(y.id) {
+            Some(Origin::Function(source, Function::Clip { low, high: f32::INFINITY })) if low <= NEXT_TO_PRODUCT => {
+                source
+            }
+            Some(Origin::Offset(source, least)) if least <= NEXT_TO_PRODUCT => source,
+            _ => y.id,
+        };
+        let Some(Origin::Product(left, right)) = self.origin(product) else { return None };
+        let factors = [left, right].map(|id| y.with_id(id));
+        (left != right && factors.iter().all(|factor| self.is_root(factor))).then_some(factors)
+    }
+
     /// The value that the mean over axes was taken off.
     fn centred_of(&self, id: NodeId, axes: &[usize]) -> Option<NodeId> {
+        let reduction = self.taken_off(id)?;
+        (reduction.fold == Fold::Mean && reduction.axes == axes).then_some(reduction.source.id)
+    }
+
+    /// Whether a value is another one that its largest element was taken off.
+    pub(super) fn is_less_maximum(&self, id: NodeId) -> bool {
+        self.taken_off(id).is_some_and(|reduction| reduction.fold == Fold::Maximum)
+    }
+
+    /// The reduction of a value that was taken off itself.
+    fn taken_off(&self, id: NodeId) -> Option<&Reduction> {
         let Some(Origin::Sum(whole, negative)) = self.origin(id) else { return None };
         let negative = self.repeats.get(&negative)?;
-        let Some(Origin::Scaled(mean, -1.0)) = self.origin(self.unshaped(negative).id) else { return None };
-        let reduction = self.reductions.get(&self.unshaped(&negative.with_id(mean)).id)?;
-        let is_own = reduction.is_mean && reduction.source.id == whole && reduction.axes == axes;
-        (is_own && reduction.is_beside(&negative.shape)).then_some(whole)
+        let Some(Origin::Scaled(of, -1.0)) = self.origin(self.unshaped(negative).id) else { return None };
+        let reduction = self.reductions.get(&self.unshaped(&negative.with_id(of)).id)?;
+        (reduction.source.id == whole && reduction.is_beside(&negative.shape)).then_some(reduction)
+    }
+
+    /// The variance or covariance over axes, where x − y is written out as the mean of products less the product of means: their
+    /// difference is far smaller than what both are rounded by.
+    pub(super) fn written_variance(&mut self, x: &Tensor, y: &Tensor) -> Lowered<Option<Tensor>> {
+        let (products, of_means) = (self.unshaped(x), self.unshaped(y));
+        let Some(Reduction { source, axes, fold: Fold::Mean }) = self.reductions.get(&products.id).cloned() else {
+            return Ok(None);
+        };
+        let (Some(Origin::Product(left, right)), Some(Origin::Product(mean, other))) =
+            (self.origin(source.id), self.origin(of_means.id))
+        else {
+            return Ok(None);
+        };
+        let is_mean_of = |mean: NodeId, whole: NodeId| {
+            let of = self.reductions.get(&self.unshaped(&of_means.with_id(mean)).id);
+            of.is_some_and(|of| of.fold == Fold::Mean && of.source.id == whole && of.axes == axes)
+        };
+        let [mean, other] = if is_mean_of(mean, left) { [mean, other] } else { [other, mean] };
+        if !is_mean_of(mean, left) || !is_mean_of(other, right) || x.shape != y.shape {
+            return Ok(None);
+        }
+        let shape = reduced(&source.shape, &axes);
+        let mut centred = Vec::new();
+        for (whole, mean) in [(left, mean), (right, other)] {
+            let mean = self.reshape(&of_means.with_id(mean), &shape)?;
+            centred.push(self.subtract(&source.with_id(whole), &mean)?);
+        }
+        let products = if left == right { self.square(&centred[0])? } else { self.multiply(&centred[0], &centred[1])? };
+        let variance = self.mean(&products, &axes)?;
+        self.reshape(&variance, &x.shape).map(Some)
     }
 }

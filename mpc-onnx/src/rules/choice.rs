@@ -93,7 +93,11 @@ pub(super) fn hardmax(context: &mut Context, call: &Call<'_>) -> Lowered<Vec<Val
 
 /// 1 where a difference is 0, else 0. Differences of whole numbers are told apart whatever rounding does to them.
 pub(super) fn is_zero(context: &mut Context, difference: &Tensor, is_whole: bool) -> Lowered<Tensor> {
-    let near = if is_whole { 0.5 } else { NEAR / 4.0 };
+    is_near_zero(context, difference, if is_whole { 0.5 } else { NEAR / 4.0 })
+}
+
+/// 1 where a difference is as near to 0, else 0.
+pub(super) fn is_near_zero(context: &mut Context, difference: &Tensor, near: f32) -> Lowered<Tensor> {
     let above = context.offset(difference, near)?;
     let above = context.function(&above, Function::Step)?;
     let opposite = context.scale(difference, -1.0)?;

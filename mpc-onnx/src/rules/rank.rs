@@ -38,8 +38,10 @@ pub(super) fn top_k(context: &mut Context, call: &Call<'_>) -> Lowered<Vec<Value
         Ok(values)
     })?;
     let Some(id) = indices else { return invalid("it has no indices") };
+    context.note_ranked(values.id);
     let indices = Tensor { id, shape: shape.clone() };
     let values = if is_largest { values } else { context.scale(&values, -1.0)? };
+    context.note_ranked(values.id);
     let values = context.transpose(&values, &permutation)?;
     let indices = context.transpose(&indices, &permutation)?;
     Ok([values.into(), indices.into()].into())
@@ -78,9 +80,11 @@ fn by_rows(
         }
     }
     let values = context.join(&values, last)?;
+    context.note_ranked(values.id);
     let rows = context.join(&all, last)?;
     let indices = choice::places(context, &rows)?;
     let values = if is_largest { values } else { context.scale(&values, -1.0)? };
+    context.note_ranked(values.id);
     let values = context.transpose(&values, permutation)?;
     // Axes that move take the rows with them.
     let moved = context.transpose(&indices, permutation)?;

@@ -86,7 +86,9 @@ fn together(context: &mut Context, x: &Tensor, axes: &[usize]) -> Lowered<Tensor
 pub(super) fn maximum(context: &mut Context, x: &Tensor, axes: &[usize]) -> Lowered<Tensor> {
     let rows = together(context, x, axes)?;
     let largest = context.maximum_of_last(&rows)?;
-    context.reshape(&largest, &reduced(&x.shape, axes))
+    let largest = context.reshape(&largest, &reduced(&x.shape, axes))?;
+    context.note_maximum(&largest, x, axes);
+    Ok(largest)
 }
 
 /// A tree of products.

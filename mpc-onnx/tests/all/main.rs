@@ -14,6 +14,7 @@ mod masks;
 mod models;
 mod normalise;
 mod openings;
+mod precision;
 mod quantised;
 mod refusals;
 mod values;

@@ -20,6 +20,9 @@ const FAR: f32 = 16384.0;
 /// No private value of 64 bits is that large, whatever its precision.
 const FARTHEST: f32 = (1u64 << 28) as f32;
 
+/// What is as near to a value of a rank is that element: what cuts its index off, and the comparison, round both.
+const NEAR_RANKED: f32 = 2.0 * choice::NEAR;
+
 /// 1 for x ≥ 0, else 0.
 fn at_least_zero(context: &mut Context, x: &Tensor) -> Lowered<Tensor> {
     context.function(x, Function::Step)
@@ -142,8 +145,10 @@ pub(super) fn compare(context: &mut Context, operator: &str, x: &Tensor, y: &Ten
         }
         _ => {
             let is_whole = context.whole(x.id).is_some() && context.whole(y.id).is_some();
+            let is_ranked = context.is_ranked(x.id) || context.is_ranked(y.id);
             let difference = context.subtract(x, y)?;
-            positive(context, operator, &difference, is_whole)
+            let near = if is_ranked { NEAR_RANKED } else { 0.0 };
+            positive(context, operator, &difference, if is_whole { 0.5 } else { near })
         }
     }
 }
@@ -178,20 +183,22 @@ pub(super) fn with_constant(context: &mut Context, operator: &str, x: &Tensor, c
     let is_whole = context.whole(x.id).is_some() && choice::are_whole(c);
     // Beyond what a private value can be it does not matter how far.
     let difference = context.offset_by(x, &c.mapv(|value| -value.clamp(-FAR, FAR)))?;
-    positive(context, operator, &difference, is_whole)
+    positive(context, operator, &difference, if is_whole { 0.5 } else { 0.0 })
 }
 
-/// The comparison of a difference with 0.
-fn positive(context: &mut Context, operator: &str, difference: &Tensor, is_whole: bool) -> Lowered<Tensor> {
+/// The comparison of a difference with 0, to which all is equal that is nearer than a half.
+fn positive(context: &mut Context, operator: &str, difference: &Tensor, half: f32) -> Lowered<Tensor> {
+    if operator == "Equal" {
+        return choice::is_near_zero(context, difference, if half > 0.0 { half } else { choice::NEAR / 4.0 });
+    }
     // A product of whole numbers is rounded to next to one: the limit is half-way to its neighbour.
     let half = match operator {
-        "Greater" | "LessOrEqual" if is_whole => -0.5,
-        "Less" | "GreaterOrEqual" if is_whole => 0.5,
+        "Greater" | "LessOrEqual" => -half,
+        "Less" | "GreaterOrEqual" => half,
         _ => 0.0,
     };
     let difference = context.offset(difference, half)?;
     match operator {
-        "Equal" => choice::is_zero(context, &difference, is_whole),
         "Greater" => step(context, &difference),
         "GreaterOrEqual" => at_least_zero(context, &difference),
         "Less" => {
