@@ -25,6 +25,7 @@ mod output;
 mod over_link;
 mod page;
 mod parts;
+mod precision;
 mod process;
 mod progress;
 mod session_progress;

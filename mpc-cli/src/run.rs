@@ -37,10 +37,11 @@ use mpc_models::tensors::{write_tensor, write_whole};
 use mpc_nn::{Plan, Weights};
 use mpc_ring::{Ring, in_ring};
 
-use crate::arguments::is_page;
 pub use crate::arguments::{InputArguments, OutputArguments, RevealArgument, RevealToArgument, TermsArguments};
+use crate::arguments::{is_onnx, is_page};
 use crate::failure::Failure;
 use crate::output::json;
+use crate::precision::{self, Departure};
 pub use arguments::{PreprocessingMode, RunArguments, TransportKind};
 use collect::RunRecord;
 pub use error::{InputError, NodeFailure, RunError};
@@ -56,6 +57,9 @@ pub use subject::Meaning;
 use subject::Subject;
 use summary::summarise;
 pub use summary::{ImageResult, InferenceTime, LayerCost, OutputResult, PhaseCost, Phases, Summary};
+
+/// The most inferences in which the reason of a departure is looked for.
+const MOST_SEARCHED: usize = 8;
 
 /// Runs a network privately in this process or in processes of this program, and compares the result with the network in
 /// the clear.
@@ -100,6 +104,27 @@ fn compared<R: Ring>(
     Ok(results)
 }
 
+/// The reason why outputs depart from those in the clear, if they do.
+fn departure<R: Ring>(
+    plan: &Plan<R>,
+    weights: &Weights,
+    samples: &Samples,
+    results: &Results,
+    summary: &Summary,
+) -> Option<Departure> {
+    if !results.depart() {
+        return None;
+    }
+    let inputs = samples.inferences.iter().map(|inputs| inputs.iter().flatten().cloned().collect::<Vec<_>>());
+    let found = inputs.take(MOST_SEARCHED).find_map(|inputs| precision::departure(plan, weights, &inputs, None));
+    found.or_else(|| {
+        let furthest = summary.outputs.iter().max_by(|a, b| a.max_error.total_cmp(&b.max_error))?;
+        let (layer, error) = (furthest.name.clone(), furthest.max_error);
+        let fractional_bits = summary.fractional_bits;
+        Some(Departure { layer, error, coarse: None, fractional_bits, enough: None })
+    })
+}
+
 /// Checks everything, runs it privately and compares.
 fn compare<R: Ring>(arguments: &RunArguments) -> Result<Summary, Failure> {
     let subject = Subject::open(arguments, true)?;
@@ -135,7 +160,10 @@ fn compare<R: Ring>(arguments: &RunArguments) -> Result<Summary, Failure> {
     };
     drop(progress);
     let results = compared(&plan, &weights, &samples, &run, &plain)?;
-    let summary = summarise(arguments, subject.about(), &plan, &samples, &results, &run, plain.time)?;
+    let mut summary = summarise(arguments, subject.about(), &plan, &samples, &results, &run, plain.time)?;
+    if is_onnx(&arguments.model) {
+        summary.departure = departure(&plan, &weights, &samples, &results, &summary);
+    }
     for (place, (name, output)) in subject.outputs.iter().zip(results.private()).enumerate() {
         if let Some(path) = destinations.get(name) {
             // Of several inferences one after the other along the first axis.

@@ -303,3 +303,14 @@ def test_packed_parts(digits, net, tmp_path):
         mpc.PublicModel.load(digits.path)
     with pytest.raises(mpc.InputError, match="reveal"):
         net.pack(reveal="nothing")
+
+
+def test_values_that_keep_few_bits_are_told(model):
+    net = mpc.load(
+        model([helper.make_node("Div", ["x", "z"], ["y"], name="ratio")], {"x": [1, 2], "z": [1, 2]}, {"y": [1, 2]}, {})
+    )
+    with pytest.warns(UserWarning, match=r"values of `[xz]` about 0.0001\d? keep \d.\d bits; fractional_bits=\d+"):
+        net.run((np.array([[1.3e-4, 2e-4]]), np.array([[1e-4, 1.2e-4]])))
+    assert "ratio" in net.report.departure
+    net.run((np.array([[1.3, 2.0]]), np.array([[1.0, 1.2]])))
+    assert net.report.departure is None

@@ -19,21 +19,18 @@ use crate::arguments::{InputArguments, TermsArguments, is_onnx};
 use crate::failure::Failure;
 use crate::files::by_name;
 use crate::output::{json, print};
+use crate::precision::{departs, departure, largest_difference};
 use crate::run::Meaning;
 use crate::run::RunArguments;
 use crate::run::error::{InputError, NodeError, NodeFailure, RunError};
 use crate::run::event::Node;
 use crate::run::job::Job;
 use crate::run::reference::class;
-use crate::run::results::largest_difference;
 use crate::run::samples::{SampleSource, Samples};
 use crate::run::subject::Subject;
 use crate::widths;
 pub use report::Report;
 use report::{Accuracy, Layer, text};
-
-/// How far a value may be from the one in floating point, and the part of its magnitude that may come on top.
-const TOLERANCE: (f64, f64) = (0.002, 0.001);
 
 /// The largest file of labels: as many as there may be samples.
 const MAX_LABELS_FILE: usize = 1 << 24;
@@ -210,11 +207,15 @@ pub fn check(
     let job = Job::new(run, network.graph.with_all_outputs())?;
     let plan = job.plan::<u64>()?;
     let mut layers = Vec::new();
-    let mut predicted = [Vec::new(), Vec::new(), Vec::new()];
+    let (mut predicted, mut departed) = ([Vec::new(), Vec::new(), Vec::new()], None);
     let first_output = network.graph.outputs().first().copied().filter(|_| network.classifies);
     for inputs in inferences {
         let runs = Runs::new(&plan, network.weights, inputs)?;
         runs.add_to(&plan, &mut layers);
+        if departed.is_none() {
+            let known = runs.first_departing(&plan);
+            departed = known.and_then(|known| departure(&plan, network.weights, inputs, Some(known)));
+        }
         if let Some(output) = first_output {
             runs.classes(&plan, output, &mut predicted);
         }
@@ -240,6 +241,7 @@ pub fn check(
         largest_magnitude,
         smallest_comparison_bits: settings.fractional_bits + 2 + integer_bits,
         first_departing: layers.iter().find(|layer| layer.departs).map(|layer| layer.name.clone()),
+        departure: departed,
         accuracy,
         calibration: None,
         calibrated_comparison_bits: None,
@@ -338,6 +340,13 @@ impl Runs {
         }
     }
 
+    /// The first layer that departs in the private run, and its largest error.
+    fn first_departing(&self, plan: &Plan<u64>) -> Option<(NodeId, f64)> {
+        let mut outputs = plan.graph().outputs().iter().enumerate();
+        let (at, &id) = outputs.find(|&(at, _)| departs(&self.float[at], &self.private[at]))?;
+        Some((id, largest_difference(&self.private[at], &self.float[at])))
+    }
+
     /// Adds the class of each sample in each run.
     fn classes(&self, plan: &Plan<u64>, output: NodeId, predicted: &mut [Vec<usize>; 3]) {
         let Some(at) = plan.graph().outputs().iter().position(|&id| id == output) else { return };
@@ -349,14 +358,6 @@ impl Runs {
         predicted[1].extend(classes(&self.fixed[at]));
         predicted[2].extend(classes(&self.private[at]));
     }
-}
-
-fn departs(float: &ArrayD<f32>, private: &ArrayD<f64>) -> bool {
-    let far = |(&x, y): (&f32, &f64)| {
-        let x = f64::from(x);
-        (x - y).abs() > TOLERANCE.0 + TOLERANCE.1 * x.abs()
-    };
-    float.iter().zip(private).any(far)
 }
 
 /// A word for an operation.

@@ -63,6 +63,9 @@ pub fn run(Arguments { run: arguments }: &Arguments) -> Result<(), Failure> {
     }
     let summary = run_network(arguments)?;
     print(&if arguments.output.json { json(&summary) } else { table::text(&summary, arguments) })?;
+    if let Some(departure) = &summary.departure {
+        eprintln!("warning: {departure}");
+    }
     let differ = || Failure::Own("the private results are not those of the network in the clear".to_owned());
     if summary.agree { Ok(()) } else { Err(differ()) }
 }

@@ -16,7 +16,7 @@ use super::samples::Samples;
 use super::subject::{About, Meaning};
 use super::summary::{Summary, summarise};
 use super::watch::Watch;
-use super::{check_range, compared, memory, reference};
+use super::{check_range, compared, departure, memory, reference};
 use crate::failure::Failure;
 
 /// The result of a run.
@@ -78,7 +78,8 @@ fn run_in<R: Ring>(
     let results = compared(&plan, &network.weights, &samples, &run, &plain)?;
     let names: Vec<_> = network.outputs.iter().map(|output| output.name.clone()).collect();
     let about = About { outputs: &names, meaning: Meaning::Values, is_trained: true };
-    let summary = summarise(arguments, about, &plan, &samples, &results, &run, plain.time)?;
+    let mut summary = summarise(arguments, about, &plan, &samples, &results, &run, plain.time)?;
+    summary.departure = departure(&plan, &network.weights, &samples, &results, &summary);
     Ok(Local { summary, outputs: results.into_private() })
 }
 
@@ -110,7 +111,9 @@ impl Watch for Observer<'_> {
 
 #[cfg(test)]
 pub(crate) mod tests {
-    use mpc_nn::GraphBuilder;
+    use std::collections::BTreeMap;
+
+    use mpc_nn::{GraphBuilder, Weights};
     use ndarray::array;
 
     use super::*;
@@ -178,5 +181,51 @@ pub(crate) mod tests {
         let stopped = run_local(&RunArguments::default(), &network("relu"), inputs(1000), &mut watch);
         assert!(matches!(stopped, Err(Failure::Run(RunError::Stopped))));
         assert_eq!(seen, 1);
+    }
+
+    /// The part of each of three values, and their sum with weights.
+    fn ran(values: [f32; 3], weight: f32) -> Local {
+        let mut builder = GraphBuilder::new();
+        let x = builder.input("x", &[1, 3]).unwrap();
+        let sum = builder.sum("sum", x, &[1]).unwrap();
+        let parts = builder.divide("parts", x, sum, true).unwrap();
+        let twice = builder.scale("twice", x, 2.0).unwrap();
+        let weighted = builder.linear("weighted", twice, 1, false).unwrap();
+        let graph = builder.finish(&[parts, weighted]).unwrap();
+        let weights = [("weighted.weight".to_owned(), ArrayD::from_elem(vec![1, 3], weight))];
+        let weights = Weights::for_graph(&graph, BTreeMap::from(weights)).unwrap();
+        let network = Arc::new(Network::new(graph, weights));
+        let inputs = vec![vec![ArrayD::from_shape_vec(vec![1, 3], values.to_vec()).unwrap()]];
+        run_local(&RunArguments::default(), &network, inputs, &mut |_| ControlFlow::Continue(())).unwrap()
+    }
+
+    #[test]
+    fn inputs_that_keep_few_bits_are_named() {
+        let local = ran([0.0001, 0.0002, 0.00013], 0.5);
+        let departure = local.summary.departure.expect("a quotient departs");
+        let coarse = departure.coarse.as_ref().unwrap();
+        assert_eq!((&*departure.layer, &*coarse.values), ("parts", "x"));
+        assert!((3.0..4.0).contains(&coarse.bits) && departure.error > 0.002, "{departure:?}");
+        let told = departure.to_string();
+        let enough = departure.enough.expect("more bits keep enough");
+        assert!(told.contains("values of `x` about 0.00015 keep 3.3 bits at f = 16"), "{told}");
+        assert!(told.contains(&format!("--fractional-bits {enough} keeps enough")), "{told}");
+        // What rounding the inputs makes of them is no fault of the run.
+        assert!(local.summary.agree);
+    }
+
+    #[test]
+    fn weights_that_keep_few_bits_are_named() {
+        let departure = ran([3000.0, 2000.0, 1500.0], 0.000_12).summary.departure.expect("a layer departs");
+        let coarse = departure.coarse.unwrap();
+        assert_eq!((&*departure.layer, &*coarse.values), ("weighted", "weighted.weight"));
+        assert!(departure.enough.is_some());
+    }
+
+    #[test]
+    fn what_keeps_enough_is_not_named() {
+        for values in [[0.5, 2.0, 1.0], [3000.0, 2000.0, 1500.0], [0.03, 0.02, 0.01]] {
+            assert_eq!(ran(values, 0.5).summary.departure, None, "{values:?}");
+        }
     }
 }

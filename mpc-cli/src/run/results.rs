@@ -9,6 +9,7 @@ use super::event::{Node, Output};
 use super::reference::class;
 use super::samples::Samples;
 use super::summary::{ImageResult, OutputResult};
+use crate::precision::{departs, largest_difference};
 
 /// The party that learns the result.
 const DATA_OWNER: usize = 1;
@@ -107,6 +108,11 @@ impl Results {
         all_near(&self.plain) || self.rounded.as_ref().is_some_and(all_near)
     }
 
+    /// Whether a value of an output is further from that in the clear than fixed point is where it keeps enough.
+    pub fn depart(&self) -> bool {
+        self.private.iter().zip(&self.plain).any(|(private, plain)| departs(plain, private))
+    }
+
     /// The class of each sample.
     pub fn classes(&self, samples: &Samples) -> Vec<ImageResult> {
         let labels = match &samples.targets {
@@ -160,12 +166,4 @@ pub fn joined<T: Copy>(inferences: &[impl AsRef<[ArrayD<T>]>]) -> Result<Vec<Arr
         Ok(concatenate(Axis(0), &parts)?.as_standard_layout().into_owned())
     };
     (0..count).map(output).collect()
-}
-
-/// The largest difference of two elements at one place.
-pub fn largest_difference<'a>(
-    private: impl IntoIterator<Item = &'a f64>,
-    plain: impl IntoIterator<Item = &'a f32>,
-) -> f64 {
-    private.into_iter().zip(plain).map(|(x, &y)| (x - f64::from(y)).abs()).fold(0.0, f64::max)
 }

@@ -20,6 +20,7 @@ use super::subject::{About, Meaning};
 use super::timing::{self, StepTime};
 use crate::arguments::is_onnx;
 use crate::link::LinkArgument;
+use crate::precision::Departure;
 
 /// The part of the pixels of masks that must agree.
 const PIXEL_AGREEMENT: f64 = 0.999;
@@ -55,6 +56,9 @@ pub struct Summary {
     pub count: usize,
     /// Whether the private results are the plaintext model's: every label, of masks 99.9 % of the pixels, else every value.
     pub agree: bool,
+    /// Where values keep too few bits, if outputs depart from those in the clear by more than results of the usual fixed point do.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub departure: Option<Departure>,
     /// The meaning of the first output.
     pub meaning: Meaning,
     /// Whether the weights are the network's own, so that results mean something.
@@ -225,6 +229,7 @@ pub fn summarise(
         batch,
         count: samples.inferences.len() * batch,
         agree,
+        departure: None,
         meaning: about.meaning,
         is_trained: about.is_trained,
         labels_agreeing: (about.meaning == Meaning::Class).then_some(labels_agreeing),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import warnings
 from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple, Optional, Union
 
@@ -198,6 +199,8 @@ class Network:
             named, report = self._native.run(settings, self._given(x), mode, update)
         if report is not None:
             self.report = Report.of_run(json.loads(report))
+            if self.report.departure is not None:
+                warnings.warn(self.report.departure, stacklevel=2)
         return _arrays.outputs(named, {output.name: output.type for output in self.outputs})
 
     def pack(

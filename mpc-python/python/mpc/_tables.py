@@ -129,6 +129,19 @@ class Cost(Table):
         )
 
 
+def _departure(found: Row | None) -> str | None:
+    """Return where values keep too few bits, for people."""
+    if found is None:
+        return None
+    text = f"`{found['layer']}` departs from floating point by up to {found['error']:.2g}"
+    coarse = found["coarse"]
+    if coarse is not None:
+        text += f": values of `{coarse['values']}` about {coarse['magnitude']:.2g} keep {coarse['bits']:.1f} bits"
+    if found["enough"] is not None:
+        text += f"; fractional_bits={found['enough']} keeps enough"
+    return text
+
+
 class Report(Table):
     """What an inference cost, measured and found equal to the plan."""
 
@@ -150,6 +163,8 @@ class Report(Table):
         self.rounds: int = 0
         #: Seconds online.
         self.seconds: float = 0.0
+        #: Where values keep too few bits, if results depart from those in the clear; None where they do not.
+        self.departure: str | None = None
 
     @classmethod
     def of_run(cls, data: Row) -> Report:
@@ -170,6 +185,7 @@ class Report(Table):
         online = data["phases"]["online"]
         report.bytes_sent, report.rounds = max(online["bytes_sent"]), online["rounds"]
         report.seconds = online["seconds"]
+        report.departure = _departure(data.get("departure"))
         return report
 
     @classmethod
@@ -235,6 +251,9 @@ class Check(Table):
         verdict = "no layer departs from floating point"
         if self.first_departing is not None:
             verdict = f"`{self.first_departing}` is the first layer that departs from floating point"
+            reason = _departure(self.data["departure"])
+            if reason is not None:
+                verdict = f"{verdict}; {reason}"
         text = f"{verdict}; the largest magnitude is {self.largest_magnitude:.4f}, and the bound {self.bound:.0f}"
         if self.accuracy is not None:
             parts = (f"{part:.2%} {run.replace('_', ' ')}" for run, part in self.accuracy.items())

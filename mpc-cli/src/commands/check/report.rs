@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 
+use crate::precision::Departure;
 use crate::table::table;
 use crate::widths::bound;
 
@@ -62,6 +63,8 @@ pub struct Report {
     /// The smallest k that leaves a factor of two above the largest magnitude.
     pub(super) smallest_comparison_bits: u32,
     pub(super) first_departing: Option<String>,
+    /// Its reason, of the first inference in which one departs.
+    pub(super) departure: Option<Departure>,
     pub(super) accuracy: Option<Accuracy>,
     /// The file that the calibration was written to.
     pub(super) calibration: Option<String>,
@@ -96,6 +99,7 @@ pub(super) fn text(report: &Report) -> String {
         None => "No layer departs from floating point.".to_owned(),
     };
     let mut lines = vec![rows.to_string(), String::new(), verdict];
+    lines.extend(report.departure.iter().map(|departure| format!("{departure}.")));
     for layer in report.layers.iter().filter(|layer| layer.out_of_range) {
         let Layer { name, bound, .. } = layer;
         if layer.reaches_bound() {
