@@ -15,7 +15,8 @@ use crate::run::{RunArguments, TransportKind, run as run_network, services, tabl
 /// While it works, progress is shown on stderr if that is a terminal, else a line for each inference. At the end stdout
 /// has the private results beside those of the same network in the clear, and the largest difference; then what each
 /// phase cost and which layers were the largest. All bytes include the 4-byte headers of frames. That the measured bytes
-/// and rounds are the planned ones is checked, and it is an error if not.
+/// and rounds are the planned ones is checked, and it is an error if not. Where fixed point keeps too few bits of values, a warning
+/// on stderr names them, and the fractional bits that keep enough.
 ///
 /// This command plays every role, so it reads weights and inputs itself to check them before anything starts and to
 /// compute the results in the clear. With `--transport tcp` or `tls` each party and the dealer is a process of its own; of

@@ -126,7 +126,7 @@ pub(crate) mod tests {
         let y = builder.square("square", x).unwrap();
         let y = builder.relu(name, y).unwrap();
         let graph = builder.finish(&[y]).unwrap();
-        let weights = mpc_nn::Weights::for_graph(&graph, Default::default()).unwrap();
+        let weights = Weights::for_graph(&graph, Default::default()).unwrap();
         Arc::new(Network::new(graph, weights))
     }
 
@@ -156,7 +156,7 @@ pub(crate) mod tests {
         let x = builder.input("x", &[1, 1, 1, 2]).unwrap();
         let y = builder.max_pool("largest", x, mpc_nn::Pool::new([1, 2])).unwrap();
         let graph = builder.finish(&[y]).unwrap();
-        let weights = mpc_nn::Weights::for_graph(&graph, Default::default()).unwrap();
+        let weights = Weights::for_graph(&graph, Default::default()).unwrap();
         let network = Arc::new(Network::new(graph, weights));
         let run = |values: [f32; 2]| {
             let inputs = vec![vec![ArrayD::from_shape_vec(vec![1, 1, 1, 2], values.to_vec()).unwrap()]];

@@ -212,8 +212,7 @@ pub fn summarise(
         (None, Meaning::Class) if !is_onnx(&arguments.model) => labels_agreeing == images.len(),
         _ => results.values_agree(),
     };
-    let settings = plan.settings();
-    let batch = plan.graph().batch();
+    let (settings, batch) = (plan.settings(), plan.graph().batch());
     Ok(Summary {
         model: arguments.name().into_owned(),
         parties: settings.parties,

@@ -131,7 +131,11 @@ impl Context {
                     context.function(&x.with_id(left), Function::Abs)
                 }
                 _ => match context.root_of_squares(x, Function::Sqrt)? {
-                    Some(root) => Ok(root),
+                    Some(root) => {
+                        // What divides by it looks for a root of x, not for a multiple of another one.
+                        context.note(root.id, Origin::Function(x.id, Function::Sqrt));
+                        Ok(root)
+                    }
                     None => context.function(x, Function::Sqrt),
                 },
             }

@@ -11,7 +11,7 @@ use ndarray::ArrayD;
 
 use crate::arrays;
 use crate::call::Call;
-use crate::context::{Context, real};
+use crate::context::{Context, Origin, real};
 use crate::error::{Lowered, invalid, unsupported};
 use crate::rules::integer;
 use crate::rules::rounding::{self, Divisor};
@@ -153,7 +153,13 @@ pub(super) fn with_constant(context: &mut Context, operator: &str, x: &Tensor, c
             // max(x, c) = relu(x − c) + c
             let above = context.offset_by(x, &c.mapv(|value| -value))?;
             let positive = context.relu(&above)?;
-            context.offset_by(&positive, c)
+            let y = context.offset_by(&positive, c)?;
+            if let (Some(&low), 1) = (c.first(), c.len())
+                && y.shape == x.shape
+            {
+                context.note(y.id, Origin::Function(x.id, Function::Clip { low, high: f32::INFINITY }));
+            }
+            Ok(y)
         }
         "Min" => {
             let negative = context.scale(x, -1.0)?;

@@ -20,7 +20,7 @@ const FAR: f32 = 16384.0;
 /// No private value of 64 bits is that large, whatever its precision.
 const FARTHEST: f32 = (1u64 << 28) as f32;
 
-/// What is as near to a value of a rank is that element: what cuts its index off, and the comparison, round both.
+/// An element that is as near to a value of a rank is that value: both are rounded, by what cuts its index off and by the comparison.
 const NEAR_RANKED: f32 = 2.0 * choice::NEAR;
 
 /// 1 for x ≥ 0, else 0.
