@@ -4,7 +4,7 @@ use std::vec::Vec;
 
 use core::time::Duration;
 use mpc_protocols::ProtocolError;
-use mpc_protocols::in_process::on_threads;
+use mpc_protocols::in_process::{block_on, on_threads};
 use mpc_ring::Ring;
 use mpc_shares::{Prg, Seed};
 use mpc_transport::{Link, MemoryTransport, memory_link, memory_network};
@@ -45,12 +45,12 @@ pub fn infer<R: Ring>(
     let (party_links, dealer_links) = (0..parties).map(|_| memory_link(DEADLINE)).unzip::<_, _, Vec<_>, Vec<_>>();
     let ends = memory_network(parties, DEADLINE).into_iter().zip(party_links).zip(brought(plan, weights, inputs)?);
     let running =
-        ends.map(|((transport, link), brought)| move || smol::block_on(party(transport, link, plan, session, brought)));
+        ends.map(|((transport, link), brought)| move || block_on(party(transport, link, plan, session, brought)));
     let dealing = async {
         let options = SessionOptions::new(session, system_seed()?);
         DealerSession::open(dealer_links, plan, options).await?.deal(&mut |_| ()).await
     };
-    let (outputs, dealt) = on_threads(running, || smol::block_on(dealing));
+    let (outputs, dealt) = on_threads(running, || block_on(dealing));
     let outputs = outputs.into_iter().collect::<Result<Vec<_>, _>>()?;
     dealt?;
     learned(plan, outputs)
@@ -74,7 +74,7 @@ fn infer_without_dealer<R: Ring>(
     let networks = memory_network(2, DEADLINE).into_iter().zip(memory_network(2, DEADLINE));
     let running = networks.zip(brought).map(|((online, preparing), brought)| {
         move || {
-            smol::block_on(async {
+            block_on(async {
                 let options = SessionOptions::new(session, system_seed()?);
                 let mut party = PartySession::open_pair(online, preparing, plan, brought.model, options).await?;
                 let inputs = Inputs { own: &brought.own, outside: brought.outside };

@@ -4,6 +4,7 @@ use core::future::poll_fn;
 use core::pin::Pin;
 use core::task::Poll;
 use core::time::Duration;
+use std::sync::{Mutex, PoisonError};
 use std::thread;
 
 use alloc::boxed::Box;
@@ -67,15 +68,66 @@ pub fn run_planned<R: Ring, O: Send>(
     plan: &[Request],
     protocol: impl AsyncFn(&mut Party, &mut CorrelationSource<'_>) -> Result<O, ProtocolError> + Sync,
 ) -> Result<Vec<Outcome<O>>, ProtocolError> {
+    let protocol = Noting::new(parties, &protocol);
+    let online = run_erased_on_threads::<R>(parties, plan, &protocol)?;
+    Ok(protocol.outcomes(online))
+}
+
+/// A protocol without its type, so that what runs one is compiled once and not for each.
+trait Erased {
+    fn run<'a>(
+        &'a self,
+        party: &'a mut Party,
+        source: &'a mut CorrelationSource<'_>,
+    ) -> Pending<'a, Result<(), ProtocolError>>;
+}
+
+/// A protocol, and the outputs that its parties have by now.
+struct Noting<'p, P, O> {
+    protocol: &'p P,
+    outputs: Vec<Mutex<Option<O>>>,
+}
+
+impl<'p, P, O> Noting<'p, P, O> {
+    fn new(parties: usize, protocol: &'p P) -> Self {
+        Self { protocol, outputs: (0..parties).map(|_| Mutex::new(None)).collect() }
+    }
+
+    /// All parties' outcomes, when each has its output.
+    fn outcomes(self, online: Vec<Traffic>) -> Vec<Outcome<O>> {
+        let outputs = self.outputs.into_iter().filter_map(|output| output.into_inner().ok().flatten());
+        outputs.zip(online).map(|(output, online)| Outcome { output, online }).collect()
+    }
+}
+
+impl<P: AsyncFn(&mut Party, &mut CorrelationSource<'_>) -> Result<O, ProtocolError>, O> Erased for Noting<'_, P, O> {
+    fn run<'a>(
+        &'a self,
+        party: &'a mut Party,
+        source: &'a mut CorrelationSource<'_>,
+    ) -> Pending<'a, Result<(), ProtocolError>> {
+        let note = &self.outputs[party.index()];
+        Box::pin(async move {
+            let output = (self.protocol)(party, source).await?;
+            *note.lock().unwrap_or_else(PoisonError::into_inner) = Some(output);
+            Ok(())
+        })
+    }
+}
+
+fn run_erased_on_threads<R: Ring>(
+    parties: usize,
+    plan: &[Request],
+    protocol: &(dyn Erased + Sync),
+) -> Result<Vec<Traffic>, ProtocolError> {
     let mut dealer = Dealer::<R>::new(parties, Seed::from_system()?)?;
     let (mut dealer_ends, party_ends): (Vec<_>, Vec<_>) = (0..parties).map(|_| memory_link(DEADLINE)).unzip();
-    let protocol = &protocol;
     let running = memory_network(parties, DEADLINE)
         .into_iter()
         .zip(party_ends)
         .map(|(transport, link)| move || block_on(run_party(transport, link, plan, protocol)));
-    let (outcomes, dealt) = on_threads(running, move || block_on(dealer.deal(&mut dealer_ends, plan, &mut |_| ())));
-    all_or_cause(outcomes, dealt)
+    let (online, dealt) = on_threads(running, move || block_on(dealer.deal(&mut dealer_ends, plan, &mut |_| ())));
+    all_or_cause(online, dealt)
 }
 
 /// Runs parties and a dealer, each on a thread of its own, and returns the parties' results by index and the dealer's.
@@ -83,18 +135,27 @@ pub fn on_threads<'a, P: Send, D: Send>(
     parties: impl Iterator<Item = impl FnOnce() -> P + Send + 'a>,
     dealer: impl FnOnce() -> D + Send + 'a,
 ) -> (Vec<P>, D) {
-    join_threads(parties.map(|party| Box::new(party) as Task<P>).collect(), Box::new(dealer))
+    let parties: Vec<_> = parties.collect();
+    let mut dealt = None;
+    let mut results: Vec<_> = parties.iter().map(|_| None).collect();
+    let noting = parties.into_iter().zip(&mut results).map(|(party, result)| {
+        let task: Task = Box::new(move || *result = Some(party()));
+        task
+    });
+    let mut tasks: Vec<_> = noting.collect();
+    tasks.push(Box::new(|| dealt = Some(dealer())));
+    join_threads(tasks);
+    (results.into_iter().flatten().collect(), dealt.expect("its thread has ended"))
 }
 
-/// Boxed, so that threads are compiled once for each result and not for each protocol.
-type Task<'a, T> = Box<dyn FnOnce() -> T + Send + 'a>;
+/// Boxed and without a result, so that threads are compiled once.
+type Task<'a> = Box<dyn FnOnce() + Send + 'a>;
 
-fn join_threads<P: Send, D: Send>(parties: Vec<Task<P>>, dealer: Task<D>) -> (Vec<P>, D) {
+fn join_threads(tasks: Vec<Task>) {
     thread::scope(|scope| {
-        let dealing = scope.spawn(dealer);
-        let running: Vec<_> = parties.into_iter().map(|party| scope.spawn(party)).collect();
-        (running.into_iter().map(join).collect(), join(dealing))
-    })
+        let running: Vec<_> = tasks.into_iter().map(|task| scope.spawn(task)).collect();
+        running.into_iter().for_each(join);
+    });
 }
 
 /// As [`run_planned`], but all on the calling thread, with correlations dealt from `seed`: nothing depends on threads or chance, and
@@ -122,6 +183,17 @@ pub fn run_on_one_thread<R: Ring, O>(
     seed: Seed,
     protocol: impl AsyncFn(&mut Party, &mut CorrelationSource<'_>) -> Result<O, ProtocolError>,
 ) -> Result<Vec<Outcome<O>>, ProtocolError> {
+    let protocol = Noting::new(parties, &protocol);
+    let online = run_erased_on_one_thread::<R>(parties, plan, seed, &protocol)?;
+    Ok(protocol.outcomes(online))
+}
+
+fn run_erased_on_one_thread<R: Ring>(
+    parties: usize,
+    plan: &[Request],
+    seed: Seed,
+    protocol: &dyn Erased,
+) -> Result<Vec<Traffic>, ProtocolError> {
     let mut dealer = Dealer::<R>::new(parties, seed)?;
     let (mut dealer_ends, party_ends): (Vec<_>, Vec<_>) =
         (0..parties).map(|_| memory_link_with(DEADLINE, Duration::ZERO)).unzip();
@@ -129,19 +201,19 @@ pub fn run_on_one_thread<R: Ring, O>(
     let running = memory_network(parties, DEADLINE)
         .into_iter()
         .zip(party_ends)
-        .map(|(transport, link)| Box::pin(run_party(sleeping(transport), link, plan, &protocol)) as Pending<_>);
-    let (outcomes, dealt) = block_on(smol::future::zip(join_all(running.collect()), dealing));
-    all_or_cause(outcomes, dealt)
+        .map(|(transport, link)| Box::pin(run_party(sleeping(transport), link, plan, protocol)) as Pending<_>);
+    let (online, dealt) = block_on(smol::future::zip(join_all(running.collect()), dealing));
+    all_or_cause(online, dealt)
 }
 
-/// All outcomes, or the error that is most likely the cause of the others.
-fn all_or_cause<O>(
-    outcomes: Vec<Result<O, ProtocolError>>,
+/// Every party's traffic, or the error that is most likely the cause of the others.
+fn all_or_cause(
+    outcomes: Vec<Result<Traffic, ProtocolError>>,
     dealt: Result<(), ProtocolError>,
-) -> Result<Vec<O>, ProtocolError> {
+) -> Result<Vec<Traffic>, ProtocolError> {
     let mut complete = Vec::new();
     let mut errors: Vec<_> =
-        outcomes.into_iter().filter_map(|outcome| outcome.map(|o| complete.push(o)).err()).collect();
+        outcomes.into_iter().filter_map(|outcome| outcome.map(|online| complete.push(online)).err()).collect();
     errors.extend(dealt.err());
     let cause = errors.iter().position(|error| !is_consequence(error)).unwrap_or(0);
     if errors.is_empty() { Ok(complete) } else { Err(errors.swap_remove(cause)) }
@@ -163,12 +235,15 @@ fn sleeping(mut transport: MemoryTransport) -> MemoryTransport {
     transport
 }
 
-/// Boxed, so that what waits is compiled once for each result and not for each protocol.
+/// Boxed, so that what waits is compiled once for each result and not for each future.
 type Pending<'a, T> = Pin<Box<dyn Future<Output = T> + 'a>>;
 
-/// As smol's, but compiled once for each result and not for each future.
+/// As smol's, but compiled once and not for each future.
 pub fn block_on<'a, T>(future: impl Future<Output = T> + 'a) -> T {
-    smol::block_on(Box::pin(future) as Pending<T>)
+    let mut output = None;
+    let noting: Pending<'_, ()> = Box::pin(async { output = Some(future.await) });
+    smol::block_on(noting);
+    output.expect("the future has ended")
 }
 
 /// The outputs of all futures, which advance in turn.
@@ -194,35 +269,20 @@ pub fn generator() -> Result<Prg, ShareError> {
     Ok(Prg::new(Seed::from_system()?))
 }
 
-async fn run_party<O>(
+async fn run_party(
     transport: MemoryTransport,
     mut link: Link,
     plan: &[Request],
-    protocol: impl AsyncFn(&mut Party, &mut CorrelationSource<'_>) -> Result<O, ProtocolError>,
-) -> Result<Outcome<O>, ProtocolError> {
-    let (mut party, mut source) = begin(transport, &mut link, plan).await?;
-    let output = protocol(&mut party, &mut source).await?;
-    let online = end(&party, source)?;
-    Ok(Outcome { output, online })
-}
-
-async fn begin<'a>(
-    transport: MemoryTransport,
-    link: &'a mut Link,
-    plan: &'a [Request],
-) -> Result<(Party, CorrelationSource<'a>), ProtocolError> {
+    protocol: &dyn Erased,
+) -> Result<Traffic, ProtocolError> {
     let mut party = Party::new(transport);
-    let source = CorrelationSource::begin(link, party.place(), plan).await?;
+    let mut source = CorrelationSource::begin(&mut link, party.place(), plan).await?;
     party.transport_mut().begin(Phase::Online, "protocol");
-    Ok((party, source))
-}
-
-/// A party's traffic online, when it has used all correlations.
-fn end(party: &Party, source: CorrelationSource<'_>) -> Result<Traffic, ProtocolError> {
+    protocol.run(&mut party, &mut source).await?;
     source.finish()?;
     Ok(party.transport().meter().total(Phase::Online))
 }
 
-fn join<O>(handle: thread::ScopedJoinHandle<'_, O>) -> O {
-    handle.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+fn join(handle: thread::ScopedJoinHandle<'_, ()>) {
+    handle.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
 }

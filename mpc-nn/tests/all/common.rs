@@ -2,7 +2,6 @@
 #![allow(missing_docs, dead_code)]
 
 use std::collections::BTreeMap;
-use std::thread;
 use std::time::Duration;
 
 use mpc_nn::{
@@ -10,6 +9,7 @@ use mpc_nn::{
     Weights,
 };
 use mpc_protocols::function::Function;
+pub use mpc_protocols::in_process::{block_on, on_threads};
 use mpc_ring::Ring;
 use mpc_shares::Seed;
 use mpc_transport::{Link, MemoryTransport, memory_link, memory_network};
@@ -81,22 +81,17 @@ fn run_with_dealer<R: Ring, O: Send>(
 ) -> Vec<O> {
     let parties = plan.settings().parties;
     let (party_links, dealer_links) = dealer_links(parties, DEADLINE);
-    thread::scope(|scope| {
-        let dealing = scope.spawn(move || {
-            smol::block_on(async {
-                let mut dealer = DealerSession::open(dealer_links, plan, options(99)).await?;
-                deal(&mut dealer).await
-            })
-        });
-        let party = &party;
-        let ends = memory_network(parties, DEADLINE).into_iter().zip(party_links);
-        let running: Vec<_> =
-            ends.map(|(transport, link)| scope.spawn(move || smol::block_on(party(transport, link)))).collect();
-        let outcomes = running.into_iter().map(|handle| handle.join().unwrap()).collect();
-        // Where it failed, a party has, and says why.
-        let _ = dealing.join().unwrap();
-        outcomes
-    })
+    let dealing = || {
+        block_on(async {
+            let mut dealer = DealerSession::open(dealer_links, plan, options(99)).await?;
+            deal(&mut dealer).await
+        })
+    };
+    let party = &party;
+    let ends = memory_network(parties, DEADLINE).into_iter().zip(party_links);
+    let running = ends.map(|(transport, link)| move || block_on(party(transport, link)));
+    // Where the dealer failed, a party has, and says why.
+    on_threads(running, dealing).0
 }
 
 /// Runs `party` for every party of a session without a dealer.
@@ -104,13 +99,9 @@ pub fn run_without_dealer<R: Ring, O: Send>(
     plan: &Plan<R>,
     party: impl AsyncFn(MemoryTransport) -> O + Sync,
 ) -> Vec<O> {
-    thread::scope(|scope| {
-        let party = &party;
-        let transports = memory_network(plan.settings().parties, DEADLINE);
-        let running: Vec<_> =
-            transports.into_iter().map(|transport| scope.spawn(move || smol::block_on(party(transport)))).collect();
-        running.into_iter().map(|handle| handle.join().unwrap()).collect()
-    })
+    let party = &party;
+    let transports = memory_network(plan.settings().parties, DEADLINE).into_iter();
+    on_threads(transports.map(|transport| move || block_on(party(transport))), || ()).0
 }
 
 /// Random inputs of a graph.

@@ -1,7 +1,5 @@
 //! A private run of a graph, compared with floating point and with its ideal, and every meter with the plan.
 
-use std::thread;
-
 use mpc_nn::{
     Calibration, DealerSession, Graph, Owner, PartySession, Plan, Preprocessing, SessionOptions, Settings, Weights,
     evaluate, ideal,
@@ -13,7 +11,7 @@ use ndarray::ArrayD;
 use rand_chacha::ChaCha20Rng;
 use rand_core::SeedableRng;
 
-use crate::common::{DEADLINE, dealer_links, random_inputs, random_weights};
+use crate::common::{DEADLINE, block_on, dealer_links, on_threads, random_inputs, random_weights};
 
 pub fn options() -> SessionOptions {
     SessionOptions::new([1; 16], Seed::from_system().unwrap())
@@ -37,25 +35,15 @@ pub enum How {
 pub fn run<R: Ring>(plan: &Plan<R>, weights: &Weights, images: &[Vec<ArrayD<f32>>], how: How) -> Vec<PartyResult> {
     let parties = plan.settings().parties;
     let (party_links, dealer_links) = dealer_links(parties, DEADLINE);
-    thread::scope(|scope| {
-        let dealing = scope.spawn(|| {
-            smol::block_on(async {
-                let mut dealer = DealerSession::open(dealer_links, plan, options()).await.unwrap();
-                for _ in images {
-                    dealer.deal(&mut |_| ()).await.unwrap();
-                }
-            });
-        });
-        let party = |transport, link| party(transport, link, plan, weights, images, how);
-        let running: Vec<_> = memory_network(parties, DEADLINE)
-            .into_iter()
-            .zip(party_links)
-            .map(|(transport, link)| scope.spawn(move || smol::block_on(party(transport, link))))
-            .collect();
-        let results = running.into_iter().map(|handle| handle.join().unwrap()).collect();
-        dealing.join().unwrap();
-        results
-    })
+    let dealing = async {
+        let mut dealer = DealerSession::open(dealer_links, plan, options()).await.unwrap();
+        for _ in images {
+            dealer.deal(&mut |_| ()).await.unwrap();
+        }
+    };
+    let ends = memory_network(parties, DEADLINE).into_iter().zip(party_links);
+    let running = ends.map(|(transport, link)| move || block_on(party(transport, link, plan, weights, images, how)));
+    on_threads(running, || block_on(dealing)).0
 }
 
 /// One party's session: loads the model and runs all images.

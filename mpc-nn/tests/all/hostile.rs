@@ -17,7 +17,7 @@ use ndarray::{ArrayD, IxDyn};
 use rand_chacha::ChaCha20Rng;
 use rand_core::SeedableRng;
 
-use crate::common::{dealer_links, random_tensor, random_weights};
+use crate::common::{block_on, dealer_links, random_tensor, random_weights};
 
 const SHORT: Duration = Duration::from_millis(500);
 /// More than any number of waits that follow one another here.
@@ -64,7 +64,7 @@ fn honest<'a, R: Ring>(
     inputs: Option<Vec<ArrayD<f32>>>,
 ) -> Act<'a> {
     Box::new(move |transport, link| {
-        smol::block_on(async {
+        block_on(async {
             let options = SessionOptions::new(session, seed());
             let mut session = PartySession::open(transport, link, plan, weights, options).await?;
             let inputs = inputs.unwrap_or_default();
@@ -79,7 +79,7 @@ fn run<R: Ring>(plan: &Plan<R>, parties: Vec<Act<'_>>) -> Vec<Result<Logits, Inf
     let (party_links, dealer_links) = dealer_links(parties.len(), SHORT);
     let results = thread::scope(|scope| {
         scope.spawn(|| {
-            smol::block_on(async {
+            block_on(async {
                 let mut dealer = DealerSession::open(dealer_links, plan, options()).await?;
                 dealer.deal(&mut |_| ()).await
             })
@@ -177,7 +177,7 @@ fn misbehaves(act: impl FnOnce(MemoryTransport, Link) + Send) -> Vec<Result<Logi
 /// Party 1 opens a session as an honest party would, and then `act` has its transport.
 fn after_the_handshake(transport: MemoryTransport, link: Link, act: impl FnOnce(Metered<AnyTransport>)) {
     let plan = plan::<u64>(Settings::new(3));
-    let session = smol::block_on(PartySession::open(transport, link, &plan, None, options())).unwrap();
+    let session = block_on(PartySession::open(transport, link, &plan, None, options())).unwrap();
     act(session.into_transport());
 }
 
@@ -208,7 +208,7 @@ fn a_peer_that_stalls() {
 fn a_peer_that_sends_a_frame_of_a_wrong_length() {
     let results = misbehaves(|transport, link| {
         after_the_handshake(transport, link, |mut transport| {
-            smol::block_on(async {
+            block_on(async {
                 transport.send(0, &[0; 31]).await.unwrap();
                 transport.send(2, &[0; 1000]).await.unwrap();
             });
@@ -229,7 +229,7 @@ fn a_dealer_that_dies() {
     let results: Vec<_> = thread::scope(|scope| {
         scope.spawn(|| {
             // It deals the weight masks and is gone before the first inference.
-            smol::block_on(DealerSession::open(dealer_links, &plan, options())).unwrap();
+            block_on(DealerSession::open(dealer_links, &plan, options())).unwrap();
         });
         let acts = [honest(&plan, [1; 16], Some(&weights), None), honest(&plan, [1; 16], None, Some(vec![input()]))];
         let ends = memory_network(2, SHORT).into_iter().zip(party_links).zip(acts);

@@ -1,7 +1,5 @@
 //! Networks that two parties run without a dealer: as in floating point, every meter as planned, and online as with a dealer.
 
-use std::thread;
-
 use mpc_nn::{
     Comparisons, ConvolutionOptions, Correlations, Graph, GraphBuilder, Model, Observer, Owner, PartySession, Plan,
     PlanError, Pool, Preprocessing, Recording, Roles, SessionOptions, Settings, Transfers, WeightKnowledge, evaluate,
@@ -16,7 +14,7 @@ use ndarray::ArrayD;
 use rand_chacha::ChaCha20Rng;
 use rand_core::SeedableRng;
 
-use crate::common::{DEADLINE, classifier, largest_error, random_inputs, random_weights};
+use crate::common::{DEADLINE, block_on, classifier, largest_error, on_threads, random_inputs, random_weights};
 
 /// Without a dealer, with transfers of which a few are cheap.
 fn soft() -> Settings {
@@ -146,12 +144,9 @@ fn check<R: Ring>(graph: &Graph, settings: Settings, tolerance: f64, preprocessi
     let weights = random_weights(graph, &mut generator);
     let images: Vec<_> = (0..2).map(|_| random_inputs(graph, &mut generator)).collect();
     let plan = Plan::<R>::new(graph, settings).unwrap();
-    let run = |(online, preparing)| smol::block_on(party(online, preparing, &plan, &weights, &images, preprocessing));
-    let ran: Vec<Ran> = thread::scope(|scope| {
-        let ends = memory_network(2, DEADLINE).into_iter().zip(memory_network(2, DEADLINE));
-        let threads: Vec<_> = ends.map(|end| scope.spawn(|| run(end))).collect();
-        threads.into_iter().map(|thread| thread.join().unwrap()).collect()
-    });
+    let run = |(online, preparing)| block_on(party(online, preparing, &plan, &weights, &images, preprocessing));
+    let ends = memory_network(2, DEADLINE).into_iter().zip(memory_network(2, DEADLINE));
+    let (ran, ()): (Vec<Ran>, ()) = on_threads(ends.map(|end| || run(end)), || ());
     // Online all is as with a dealer, but for smooth functions, of which two parties make tables, and for maxima by more than two.
     let dealt = Plan::<R>::new(graph, Settings { correlations: Correlations::Dealt, ..settings }).unwrap();
     let recipient = settings.roles.data_owner;
@@ -273,22 +268,16 @@ fn check_recorded<R: Ring>(graph: &Graph, settings: Settings, tolerance: f64, pr
     let weights = random_weights(graph, &mut generator);
     let images: Vec<_> = (0..2).map(|_| random_inputs(graph, &mut generator)).collect();
     let plan = Plan::<R>::new(graph, settings).unwrap();
-    let run = |(online, preparing)| smol::block_on(record([online, preparing], &plan, &weights));
-    let mut outputs: Vec<_> = thread::scope(|scope| {
-        let ends = memory_network(2, DEADLINE).into_iter().zip(memory_network(2, DEADLINE));
-        let threads: Vec<_> = ends.map(|end| scope.spawn(|| run(end))).collect();
-        let recorded = threads.into_iter().map(|thread| thread.join().unwrap());
-        let ends = memory_network(2, DEADLINE).into_iter().zip(recorded);
-        let (plan, images) = (&plan, &images);
-        let run = |(online, recorded)| {
-            scope.spawn(move || smol::block_on(replay(online, plan, recorded, images, preprocessing)))
-        };
-        let threads: Vec<_> = ends.map(run).collect();
-        threads.into_iter().map(|thread| thread.join().unwrap()).collect()
-    });
+    let run = |(online, preparing)| block_on(record([online, preparing], &plan, &weights));
+    let ends = memory_network(2, DEADLINE).into_iter().zip(memory_network(2, DEADLINE));
+    let (recorded, ()) = on_threads(ends.map(|end| || run(end)), || ());
+    let ends = memory_network(2, DEADLINE).into_iter().zip(recorded);
+    let (plan, images) = (&plan, &images);
+    let run = |(online, recorded)| move || block_on(replay(online, plan, recorded, images, preprocessing));
+    let (mut outputs, ()) = on_threads(ends.map(run), || ());
     let learned = outputs.pop().unwrap();
     assert_eq!(outputs, [vec![None, None]]);
-    for (outputs, inputs) in learned.iter().zip(&images) {
+    for (outputs, inputs) in learned.iter().zip(images) {
         let error = largest_error(outputs.as_ref().unwrap(), &evaluate(graph, &weights, inputs).unwrap());
         assert!(error < tolerance, "largest error {error}");
     }

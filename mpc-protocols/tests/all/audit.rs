@@ -1,7 +1,5 @@
 //! The audit of a dealer: what is dealt rightly passes, and every bit that is not is found by all parties.
 
-use std::thread;
-
 use mpc_protocols::audit::{self, Auditor, Commitment};
 use mpc_protocols::correlation::{self, SEEDS_BYTES};
 use mpc_protocols::fixed_weights::{FixedWeights, WeightMask};
@@ -10,7 +8,7 @@ use mpc_shares::Seed;
 use mpc_transport::{FrameSource, Link, MemoryTransport, Phase, RecordingError, Traffic, memory_link, memory_network};
 use proptest::prelude::*;
 
-use crate::common::{PATIENT, block_on, generator, split};
+use crate::common::{PATIENT, block_on, generator, on_threads, split};
 use crate::relations::every_kind;
 
 const SESSION: [u8; 16] = [6; 16];
@@ -162,14 +160,9 @@ fn relevant_bit(plan: &[Request], place: Place, bit: usize) -> usize {
 /// The ends of all parties and of the dealer.
 fn run(parties: usize, len: usize, case: Case<'_>) -> (Vec<Result<(), ProtocolError>>, Result<(), ProtocolError>) {
     let (mut dealer_ends, party_ends): (Vec<_>, Vec<_>) = (0..parties).map(|_| memory_link(PATIENT)).unzip();
-    thread::scope(|scope| {
-        let ends = memory_network(parties, PATIENT).into_iter().zip(party_ends);
-        let threads: Vec<_> =
-            ends.map(|(transport, link)| scope.spawn(move || block_on(case.party(transport, link, len)))).collect();
-        let dealt = block_on(case.dealer(&mut dealer_ends));
-        drop(dealer_ends);
-        (threads.into_iter().map(|thread| thread.join().unwrap()).collect(), dealt)
-    })
+    let ends = memory_network(parties, PATIENT).into_iter().zip(party_ends);
+    let party = |(transport, link)| move || block_on(case.party(transport, link, len));
+    on_threads(ends.map(party), move || block_on(case.dealer(&mut dealer_ends)))
 }
 
 fn is_wrong(result: &Result<(), ProtocolError>) -> bool {
@@ -227,24 +220,21 @@ fn draws_are_uniform() {
     const DRAWS: usize = 3000;
     let mut drawn = [0u32; 7];
     let transports = memory_network(2, PATIENT).into_iter();
-    let all: Vec<Vec<u32>> = thread::scope(|scope| {
-        let draws = |(index, transport): (usize, MemoryTransport)| {
-            scope.spawn(move || {
-                let (mut party, mut own) = (Party::new(transport), generator(71));
-                let draw = async {
-                    let mut all = Vec::new();
-                    for _ in 0..DRAWS {
-                        let seed = if index == 0 { own.seed() } else { Seed::from_bytes([0; 32]) };
-                        all.extend(audit::draw(&mut party, seed, 7, 3).await.unwrap());
-                    }
-                    all
-                };
-                block_on(draw)
-            })
-        };
-        let threads: Vec<_> = transports.enumerate().map(draws).collect();
-        threads.into_iter().map(|thread| thread.join().unwrap()).collect()
-    });
+    let draws = |(index, transport): (usize, MemoryTransport)| {
+        move || {
+            let (mut party, mut own) = (Party::new(transport), generator(71));
+            let draw = async {
+                let mut all = Vec::new();
+                for _ in 0..DRAWS {
+                    let seed = if index == 0 { own.seed() } else { Seed::from_bytes([0; 32]) };
+                    all.extend(audit::draw(&mut party, seed, 7, 3).await.unwrap());
+                }
+                all
+            };
+            block_on(draw)
+        }
+    };
+    let (all, ()) = on_threads(transports.enumerate().map(draws), || ());
     assert_eq!(all[0], all[1]);
     all[0].iter().for_each(|&place| drawn[place as usize] += 1);
     let expected = (DRAWS * 3) as f64 / 7.0;

@@ -2,11 +2,10 @@
 #![allow(dead_code, reason = "not every test file uses everything")]
 
 use std::sync::{Arc, Mutex};
-use std::thread;
 use std::time::Duration;
 
-pub use mpc_protocols::in_process::block_on;
-use mpc_protocols::in_process::run_on_one_thread;
+use mpc_protocols::in_process::{Outcome, run_on_one_thread};
+pub use mpc_protocols::in_process::{block_on, on_threads};
 use mpc_protocols::{CorrelationSource, Dealer, Party, ProtocolError, Request};
 use mpc_ring::Ring;
 use mpc_shares::{ArithmeticShares, BinaryShares, Prg, Seed};
@@ -58,10 +57,17 @@ pub fn run_unequal<R: Ring, O>(
     protocol: impl AsyncFn(&mut Party, &mut CorrelationSource<'_>) -> Result<O, ProtocolError>,
 ) -> Vec<O> {
     let outcomes = run_on_one_thread::<R, O>(parties, plan, Seed::from_bytes([93; 32]), protocol).unwrap();
-    for (party, outcome) in outcomes.iter().enumerate() {
+    as_expected(outcomes, &expected)
+}
+
+/// The outputs of parties whose traffic was as expected.
+fn as_expected<O>(outcomes: Vec<Outcome<O>>, expected: &dyn Fn(usize) -> Traffic) -> Vec<O> {
+    let parties = outcomes.len();
+    let compared = outcomes.into_iter().enumerate().map(|(party, outcome)| {
         assert_eq!(outcome.online, expected(party), "traffic of party {party} of {parties}");
-    }
-    outcomes.into_iter().map(|outcome| outcome.output).collect()
+        outcome.output
+    });
+    compared.collect()
 }
 
 /// As [`run`], for a protocol that ends with shares: the secret that they share.
@@ -86,22 +92,14 @@ pub fn session<R: Ring, O: Send, T: Transport + 'static>(
     protocol: impl AsyncFn(&mut Party, &mut CorrelationSource<'_>) -> Result<O, ProtocolError> + Sync,
 ) -> (Vec<Ended<O>>, Result<(), ProtocolError>) {
     let (mut dealer_ends, party_ends): (Vec<_>, Vec<_>) = transports.iter().map(|_| memory_link(deadline)).unzip();
-    thread::scope(|scope| {
-        let dealing =
-            scope.spawn(move || block_on(async move { dealer.deal(&mut dealer_ends, plan, &mut |_| ()).await }));
-        let running: Vec<_> = transports
-            .into_iter()
-            .zip(party_ends)
-            .map(|(transport, link)| {
-                let protocol = &protocol;
-                scope.spawn(move || block_on(party(Party::new(transport), link, plan, protocol)))
-            })
-            .collect();
-        let ended: Vec<_> = running.into_iter().map(|thread| thread.join().unwrap()).collect();
-        let dealt = dealing.join().unwrap();
-        // A party that ends early keeps its link until the dealer is done, which else might fail for that.
-        (ended.into_iter().map(|(ended, _link)| ended).collect(), dealt)
-    })
+    let protocol = &protocol;
+    let running = transports
+        .into_iter()
+        .zip(party_ends)
+        .map(|(transport, link)| move || block_on(party(Party::new(transport), link, plan, protocol)));
+    let (ended, dealt) = on_threads(running, || block_on(dealer.deal(&mut dealer_ends, plan, &mut |_| ())));
+    // A party that ends early keeps its link until the dealer is done, which else might fail for that.
+    (ended.into_iter().map(|(ended, _link)| ended).collect(), dealt)
 }
 
 async fn party<O>(

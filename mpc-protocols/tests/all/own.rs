@@ -2,9 +2,7 @@
 
 mod tampered;
 
-use std::thread;
-
-use crate::common::{PATIENT, block_on, elements, signed, split};
+use crate::common::{PATIENT, block_on, elements, on_threads, signed, split};
 use mpc_ot::comparison::{ComparisonShape, Variant};
 use mpc_ot::softspoken::FieldBits;
 use mpc_ot::{Batch, Method, Pair, PairSettings, Schedule};
@@ -41,11 +39,8 @@ fn run<R: Ring, O: Send>(
         Ok(output)
     };
     let run = &run;
-    thread::scope(|scope| {
-        let ends = memory_network(2, PATIENT).into_iter().zip(memory_network(2, PATIENT)).enumerate();
-        let threads: Vec<_> = ends.map(|(party, (a, b))| scope.spawn(move || block_on(run(party, a, b)))).collect();
-        threads.into_iter().map(|thread| thread.join().unwrap()).collect()
-    })
+    let ends = memory_network(2, PATIENT).into_iter().zip(memory_network(2, PATIENT)).enumerate();
+    on_threads(ends.map(|(party, (a, b))| move || block_on(run(party, a, b))), || ()).0
 }
 
 /// Values all over the range of k bits.
@@ -252,16 +247,12 @@ fn a_weight_that_is_too_large_is_refused_by_name() {
     };
     let load = &load;
     for (weight, fits) in [((1 << 39) - 1, true), (-(1 << 39), true), (1 << 39, false), (-(1 << 39) - 1, false)] {
-        thread::scope(|scope| {
-            let mut ends = memory_network(2, PATIENT);
-            let (other, owner) = (ends.pop().unwrap(), ends.pop().unwrap());
-            scope.spawn(move || block_on(load(1, other, weight)).is_ok());
-            let loaded = scope.spawn(move || block_on(load(0, owner, weight))).join().unwrap();
-            let error = loaded.err().map_or(String::new(), |error| error.to_string());
-            assert_eq!(error.is_empty(), fits, "{error}");
-            // Transposed as the layer reads it.
-            assert!(fits || error.contains("has more than 40 bits"), "{error}");
-        });
+        let ends = memory_network(2, PATIENT).into_iter().enumerate();
+        let load = |(party, end)| move || block_on(load(party, end, weight)).err().map(|error| error.to_string());
+        let (errors, ()) = on_threads(ends.map(load), || ());
+        assert_eq!(errors[0].is_none(), fits, "{errors:?}");
+        // Transposed as the layer reads it.
+        assert!(errors[0].iter().all(|error| error.contains("has more than 40 bits")), "{errors:?}");
     }
 }
 
@@ -282,12 +273,8 @@ fn three_parties_make_none() {
         let pair = Pair::open(transport, settings, Seed::from_system().unwrap()).await.unwrap();
         Own::new(pair, Place { party, parties: 3 }, Seed::from_system().unwrap()).unwrap_err().to_string()
     };
-    thread::scope(|scope| {
-        let ends = memory_network(2, PATIENT).into_iter().enumerate();
-        let threads: Vec<_> = ends.map(|(party, end)| scope.spawn(move || block_on(run(party, end)))).collect();
-        for thread in threads {
-            let error = thread.join().unwrap();
-            assert!(error.contains("two parties make their own correlations"), "{error}");
-        }
-    });
+    let ends = memory_network(2, PATIENT).into_iter().enumerate();
+    for error in on_threads(ends.map(|(party, end)| move || block_on(run(party, end))), || ()).0 {
+        assert!(error.contains("two parties make their own correlations"), "{error}");
+    }
 }

@@ -9,9 +9,8 @@ mod series;
 
 use std::iter;
 use std::ops::Range;
-use std::thread;
 
-use crate::common::{PATIENT, block_on};
+use crate::common::{PATIENT, block_on, on_threads};
 use mpc_protocols::correlation::{self, Dealt, Field, Form, Provider, Share};
 use mpc_protocols::fourier::Series;
 use mpc_protocols::function::Function;
@@ -115,12 +114,9 @@ async fn draw<R: Ring>(mut link: Link, place: Place, plan: &[Request]) -> Vec<Ve
 fn dealt<R: Ring>(plan: &[Request], parties: usize, seed: [u8; 32]) -> Vec<Vec<Opened<R>>> {
     let (mut dealer_ends, party_ends): (Vec<_>, Vec<_>) = (0..parties).map(|_| memory_link(PATIENT)).unzip();
     let mut dealer = Dealer::<R>::new(parties, Seed::from_bytes(seed)).unwrap();
-    let shares: Vec<_> = thread::scope(|scope| {
-        scope.spawn(move || block_on(dealer.deal(&mut dealer_ends, plan, &mut |_| ())).unwrap());
-        let run = |(party, link)| move || block_on(draw::<R>(link, Place { party, parties }, plan));
-        let threads: Vec<_> = party_ends.into_iter().enumerate().map(|end| scope.spawn(run(end))).collect();
-        threads.into_iter().map(|thread| thread.join().unwrap()).collect()
-    });
+    let run = |(party, link)| move || block_on(draw::<R>(link, Place { party, parties }, plan));
+    let deal = move || block_on(dealer.deal(&mut dealer_ends, plan, &mut |_| ())).unwrap();
+    let (shares, ()) = on_threads(party_ends.into_iter().enumerate().map(run), deal);
     let add = |mut sum: Vec<Vec<Opened<R>>>, share: Vec<Vec<Opened<R>>>| {
         sum.iter_mut().flatten().zip(share.iter().flatten()).for_each(|(sum, share)| sum.add(share));
         sum

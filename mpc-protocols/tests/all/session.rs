@@ -1,8 +1,6 @@
 //! A session agrees on everything before anything is dealt.
 
-use std::thread;
-
-use crate::common::{PATIENT, block_on};
+use crate::common::{PATIENT, block_on, on_threads};
 use mpc_protocols::{
     Bilinear, CorrelationSource, DealerSession, Party, Place, ProtocolError, Request, Session, beaver, in_process,
     open, session,
@@ -33,16 +31,10 @@ fn sessions<R: Ring, S: Ring>(parties: [&[Request]; 2], id: [u8; 16], dealt: &[R
     let party = |transport: MemoryTransport, link: Link, plan: &[Request]| {
         block_on(async { Session::open::<R>(transport, link, ID, plan).await?.run(multiply).await })
     };
-    thread::scope(|scope| {
-        let ends = memory_network(2, PATIENT).into_iter().zip(party_links).zip(parties);
-        let running: Vec<_> = ends.map(|((end, link), plan)| scope.spawn(move || party(end, link, plan))).collect();
-        let dealing = scope.spawn(move || {
-            block_on(async {
-                DealerSession::<S>::open(dealer_links, id, dealt, Seed::from_bytes([5; 32])).await?.deal().await
-            })
-        });
-        (running.into_iter().map(|thread| thread.join().unwrap()).collect(), dealing.join().unwrap())
-    })
+    let ends = memory_network(2, PATIENT).into_iter().zip(party_links).zip(parties);
+    let dealing =
+        async { DealerSession::<S>::open(dealer_links, id, dealt, Seed::from_bytes([5; 32])).await?.deal().await };
+    on_threads(ends.map(|((end, link), plan)| move || party(end, link, plan)), || block_on(dealing))
 }
 
 /// The field that an error names, where the two sides' values differ.
@@ -101,15 +93,11 @@ fn a_party_with_another_plan_is_named() {
 fn a_dealer_of_more_parties_is_named() {
     let plan = plan();
     let (dealer_links, party_links): (Vec<_>, Vec<_>) = (0..3).map(|_| memory_link(PATIENT)).unzip();
-    let errors: Vec<_> = thread::scope(|scope| {
-        let plan = &plan;
-        let dealing = DealerSession::<u64>::open(dealer_links, ID, plan, Seed::from_bytes([5; 32]));
-        scope.spawn(move || block_on(dealing).unwrap_err());
-        let ends = memory_network(2, PATIENT).into_iter().zip(party_links);
-        let open = |(end, link)| move || block_on(Session::open::<u64>(end, link, ID, plan)).unwrap_err();
-        let running: Vec<_> = ends.map(|end| scope.spawn(open(end))).collect();
-        running.into_iter().map(|thread| thread.join().unwrap()).collect()
-    });
+    let plan = &plan;
+    let dealing = DealerSession::<u64>::open(dealer_links, ID, plan, Seed::from_bytes([5; 32]));
+    let ends = memory_network(2, PATIENT).into_iter().zip(party_links);
+    let open = |(end, link)| move || block_on(Session::open::<u64>(end, link, ID, plan)).unwrap_err();
+    let (errors, _) = on_threads(ends.map(open), || block_on(dealing).unwrap_err());
     for error in errors {
         let ProtocolError::LinkToDealer { source } = error else { panic!("{error}") };
         assert_eq!(field(&source), "parties");

@@ -2,7 +2,7 @@
 
 use std::thread;
 
-use crate::common::{PATIENT, block_on};
+use crate::common::{PATIENT, block_on, on_threads};
 use mpc_protocols::beaver::{BeaverTriple, SquarePair};
 use mpc_protocols::binary::{BitTriples, Planes};
 use mpc_protocols::conversion::{DaBits, EdaBits};
@@ -218,12 +218,9 @@ async fn metered<R: Ring>(mut link: Link, place: Place, plan: &[Request]) -> Tra
 fn links_carry_what_is_predicted<R: Ring>(plan: &[Request], parties: usize) {
     let (mut dealer_ends, party_ends): (Vec<_>, Vec<_>) = (0..parties).map(|_| memory_link(PATIENT)).unzip();
     let mut dealer = Dealer::<R>::new(parties, Seed::from_bytes([1; 32])).unwrap();
-    let received: Vec<_> = thread::scope(|scope| {
-        scope.spawn(|| block_on(dealer.deal(&mut dealer_ends, plan, &mut |_| ())).unwrap());
-        let run = |(party, link)| move || block_on(metered::<R>(link, Place { party, parties }, plan));
-        let threads: Vec<_> = party_ends.into_iter().enumerate().map(|end| scope.spawn(run(end))).collect();
-        threads.into_iter().map(|thread| thread.join().unwrap()).collect()
-    });
+    let run = |(party, link)| move || block_on(metered::<R>(link, Place { party, parties }, plan));
+    let deal = || block_on(dealer.deal(&mut dealer_ends, plan, &mut |_| ())).unwrap();
+    let (received, ()) = on_threads(party_ends.into_iter().enumerate().map(run), deal);
     for (party, received) in received.into_iter().enumerate() {
         let place = Place { party, parties };
         assert_eq!(received, correlation::traffic::<R>(plan, place), "party {party}");

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::network::{BRIEF, EmulatedMemory, Memory, Network, PATIENT, SleepingTcp, Tcp, run};
+use crate::network::{BRIEF, EmulatedMemory, Memory, Network, PATIENT, SleepingTcp, Tcp, block_on, run};
 #[cfg(feature = "tls")]
 use crate::network::{Secure, SleepingSecure};
 use mpc_transport::{Agreement, Metered, Peer, Phase, Traffic, Transport, TransportError, Wait, handshake};
@@ -239,7 +239,7 @@ fn a_stalled_party_is_named_by_all<N: Network>() {
 fn a_party_that_never_reads_is_named<N: Network>() {
     let mut ends = N::build(2, BRIEF);
     let started = Instant::now();
-    let error = smol::block_on(async {
+    let error = block_on(async {
         loop {
             if let Err(error) = ends[0].send(1, &message(0, 1_000_000)).await {
                 return error;
@@ -256,7 +256,7 @@ fn a_party_that_never_reads_is_named<N: Network>() {
 fn calls_that_cannot_work_are_refused<N: Network>() {
     let mut ends = N::build(3, PATIENT);
     let end = &mut ends[1];
-    smol::block_on(async {
+    block_on(async {
         for party in [1, 3, usize::MAX] {
             let error = TransportError::NoSuchParty { party, parties: 3 };
             assert_eq!(end.send(party, &[1]).await, Err(error.clone()));
@@ -270,7 +270,7 @@ fn calls_that_cannot_work_are_refused<N: Network>() {
 
 fn an_abandoned_operation_breaks_its_link<N: Network>() {
     let mut ends = N::build(3, PATIENT);
-    smol::block_on(async {
+    block_on(async {
         assert_eq!(smol::future::poll_once(ends[0].receive(1, &mut [0; 4])).await, None);
         ends[1].send(0, &[1; 4]).await.unwrap();
         ends[2].send(0, &[2; 4]).await.unwrap();
@@ -284,7 +284,7 @@ fn an_abandoned_operation_breaks_its_link<N: Network>() {
 fn failures_are_not_counted<N: Network>() {
     let mut ends = N::build(2, BRIEF);
     let mut end = Metered::new(&mut ends[0]);
-    assert!(smol::block_on(end.exchange(&[1; 8], &mut [0; 8])).is_err());
+    assert!(block_on(end.exchange(&[1; 8], &mut [0; 8])).is_err());
     assert_eq!(end.meter().entries().count(), 0);
 }
 

@@ -1,6 +1,6 @@
 //! Each possible disagreement is named, by every party, and nobody waits for ever.
 
-use crate::network::{BRIEF, Memory, Network, PATIENT, Tcp, run};
+use crate::network::{BRIEF, Memory, Network, PATIENT, Tcp, block_on, run};
 use mpc_transport::{
     Agreement, MAX_AGREEMENT_BYTES, PROTOCOL_VERSION, Peer, Transport, TransportError, handshake, memory_network,
 };
@@ -73,16 +73,16 @@ fn the_order_of_fields_does_not_matter() {
 fn an_agreement_beyond_the_limits_is_not_sent() {
     let mut ends = memory_network(2, BRIEF);
     let large = Agreement::new([0; 16]).with("plan", "v".repeat(300));
-    let error = smol::block_on(handshake(&mut ends[0], &large)).unwrap_err();
+    let error = block_on(handshake(&mut ends[0], &large)).unwrap_err();
     assert!(matches!(error, TransportError::InvalidAgreement { .. }), "{error}");
-    let error = smol::block_on(ends[1].receive_bounded(0, MAX_AGREEMENT_BYTES)).unwrap_err();
+    let error = block_on(ends[1].receive_bounded(0, MAX_AGREEMENT_BYTES)).unwrap_err();
     assert!(matches!(error, TransportError::Timeout { peer: Peer::Party(0), .. }), "{error}");
 }
 
 /// The error that party 0 of two reports when party 1 sends `bytes`.
 fn answer_to(bytes: &[u8]) -> TransportError {
     let mut ends = memory_network(2, PATIENT);
-    smol::block_on(async {
+    block_on(async {
         ends[1].send(0, bytes).await.unwrap();
         handshake(&mut ends[0], &agreement()).await.unwrap_err()
     })

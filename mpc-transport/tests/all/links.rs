@@ -4,7 +4,7 @@ use std::net::TcpListener;
 use std::sync::mpsc::channel;
 use std::time::{Duration, Instant};
 
-use crate::network::{BRIEF, PATIENT, run};
+use crate::network::{BRIEF, PATIENT, block_on, run};
 #[cfg(feature = "tls")]
 use mpc_transport::tls::{Identity, SecureLink};
 use mpc_transport::{
@@ -97,7 +97,7 @@ fn the_ends_agree_or_name_what_differs() {
 fn wrong_lengths_and_ends_are_named() {
     let peer = Peer::OtherEnd;
     for [mut ours, mut theirs] in links(PATIENT) {
-        smol::block_on(async {
+        block_on(async {
             theirs.send(&[1; 5]).await.unwrap();
             let wrong = TransportError::WrongLength { peer, expected: 4, got: 5 };
             assert_eq!(ours.receive(&mut [0; 4]).await, Err(wrong.clone()));
@@ -106,14 +106,14 @@ fn wrong_lengths_and_ends_are_named() {
         });
     }
     for [mut ours, mut theirs] in links(PATIENT) {
-        smol::block_on(async {
+        block_on(async {
             theirs.send(&[1; 5]).await.unwrap();
             let long = TransportError::FrameTooLong { peer, limit: 4, got: 5 };
             assert_eq!(ours.receive_bounded(4).await, Err(long));
         });
     }
     for [mut ours, mut theirs] in links(PATIENT) {
-        smol::block_on(async {
+        block_on(async {
             theirs.send(b"last").await.unwrap();
             drop(theirs);
             assert_eq!(ours.receive_bounded(4).await.unwrap(), b"last");
@@ -125,7 +125,7 @@ fn wrong_lengths_and_ends_are_named() {
 #[test]
 fn a_silent_end_is_told_of_and_ends_with_the_deadline() {
     for [mut ours, _theirs] in links(BRIEF) {
-        let error = smol::block_on(ours.receive(&mut [0; 4])).unwrap_err();
+        let error = block_on(ours.receive(&mut [0; 4])).unwrap_err();
         let is_late = matches!(error, TransportError::Timeout { waiting_for: Wait::Message, .. });
         assert!(is_late, "{error}");
         assert!(error.to_string().starts_with("the other end timed out"), "{error}");
@@ -145,7 +145,7 @@ fn somebody_who_waits_is_told_of_silence() {
     let mut ours = ends.pop().unwrap();
     let (told, silences) = channel();
     ours.on_silence(BRIEF / 10, move |silent| told.send(silent).unwrap());
-    smol::block_on(ours.receive(&mut [0; 4])).unwrap_err();
+    block_on(ours.receive(&mut [0; 4])).unwrap_err();
     assert!(silences.try_iter().next().is_some_and(|silent| silent >= BRIEF / 10));
 }
 
@@ -154,11 +154,11 @@ fn connecting_to_nobody_and_waiting_for_nobody_end() {
     let settings = TcpSettings { connect_deadline: BRIEF, ..TcpSettings::default() };
     let started = Instant::now();
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let error = smol::block_on(TcpLink::listen(listener, settings)).unwrap_err();
+    let error = block_on(TcpLink::listen(listener, settings)).unwrap_err();
     let timeout = matches!(error, TransportError::Timeout { peer: Peer::OtherEnd, waiting_for: Wait::Connection, .. });
     assert!(timeout, "{error}");
     // Port 1 of this machine, where nobody listens.
-    let error = smol::block_on(TcpLink::connect(([127, 0, 0, 1], 1).into(), settings)).unwrap_err();
+    let error = block_on(TcpLink::connect(([127, 0, 0, 1], 1).into(), settings)).unwrap_err();
     assert!(matches!(error, TransportError::Connect { peer: Peer::OtherEnd, .. }), "{error}");
     assert!(started.elapsed() < PATIENT);
 }

@@ -2,6 +2,7 @@
 #![allow(dead_code, reason = "each file of tests uses another part")]
 
 use std::net::{SocketAddr, TcpListener};
+use std::pin::Pin;
 use std::thread;
 use std::time::Duration;
 
@@ -118,9 +119,27 @@ pub fn listeners(parties: usize) -> (Vec<TcpListener>, Vec<SocketAddr>) {
 
 /// Runs `party` for each end at once; the results are in the order of the ends.
 pub fn run<T: Send, R: Send>(ends: Vec<T>, party: impl AsyncFn(T) -> R + Sync) -> Vec<R> {
-    thread::scope(|scope| {
-        let party = &party;
-        let threads: Vec<_> = ends.into_iter().map(|end| scope.spawn(move || smol::block_on(party(end)))).collect();
-        threads.into_iter().map(|thread| thread.join().unwrap()).collect()
-    })
+    let party = &party;
+    let mut results: Vec<_> = ends.iter().map(|_| None).collect();
+    let noting = ends.into_iter().zip(&mut results).map(|(end, result)| {
+        let task: Task = Box::new(move || *result = Some(block_on(party(end))));
+        task
+    });
+    join_threads(noting.collect());
+    results.into_iter().flatten().collect()
+}
+
+/// Boxed and without a result, so that threads are compiled once.
+type Task<'a> = Box<dyn FnOnce() + Send + 'a>;
+
+fn join_threads(tasks: Vec<Task>) {
+    thread::scope(|scope| tasks.into_iter().for_each(|task| drop(scope.spawn(task))));
+}
+
+/// As smol's, but compiled once and not for each future.
+pub fn block_on<'a, T>(future: impl Future<Output = T> + 'a) -> T {
+    let mut output = None;
+    let noting: Pin<Box<dyn Future<Output = ()> + '_>> = Box::pin(async { output = Some(future.await) });
+    smol::block_on(noting);
+    output.unwrap()
 }

@@ -5,7 +5,7 @@ use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use crate::network::{BRIEF, PATIENT, listeners, run, tcp_network};
+use crate::network::{BRIEF, PATIENT, block_on, listeners, run, tcp_network};
 use mpc_transport::{PROTOCOL_VERSION, Peer, TcpSettings, TcpTransport, Transport, TransportError, Wait};
 
 const HELLO: u16 = 0;
@@ -28,7 +28,7 @@ fn connect_in_thread(
     settings: TcpSettings,
 ) -> JoinHandle<Result<TcpTransport, TransportError>> {
     let addresses = addresses.to_vec();
-    thread::spawn(move || smol::block_on(TcpTransport::connect(party, listener, &addresses, settings)))
+    thread::spawn(move || block_on(TcpTransport::connect(party, listener, &addresses, settings)))
 }
 
 /// Party 0 of two, and the raw socket that it takes for party 1.
@@ -48,12 +48,12 @@ fn a_huge_length_is_refused_before_anything_is_allocated() {
     let (mut party, mut peer) = with_raw_peer(settings(PATIENT, PATIENT));
     peer.write_all(&[0xff; 4]).unwrap();
     let expected = TransportError::WrongLength { peer: Peer::Party(1), expected: 8, got: u32::MAX as usize };
-    assert_eq!(smol::block_on(party.receive(1, &mut [0; 8])), Err(expected));
+    assert_eq!(block_on(party.receive(1, &mut [0; 8])), Err(expected));
 
     let (mut party, mut peer) = with_raw_peer(settings(PATIENT, PATIENT));
     peer.write_all(&[0xff; 4]).unwrap();
     let expected = TransportError::FrameTooLong { peer: Peer::Party(1), limit: 8, got: u32::MAX as usize };
-    assert_eq!(smol::block_on(party.receive_bounded(1, 8)), Err(expected));
+    assert_eq!(block_on(party.receive_bounded(1, 8)), Err(expected));
 }
 
 #[test]
@@ -62,7 +62,7 @@ fn an_end_within_a_frame_is_closed() {
         let (mut party, mut peer) = with_raw_peer(settings(PATIENT, PATIENT));
         peer.write_all(sent).unwrap();
         drop(peer);
-        assert_eq!(smol::block_on(party.receive(1, &mut [0; 8])), Err(TransportError::Closed { peer: Peer::Party(1) }));
+        assert_eq!(block_on(party.receive(1, &mut [0; 8])), Err(TransportError::Closed { peer: Peer::Party(1) }));
     }
 }
 
@@ -78,9 +78,9 @@ fn a_frame_in_single_bytes_is_whole() {
         peer
     });
     let mut message = [0; 3];
-    smol::block_on(party.receive(1, &mut message)).unwrap();
+    block_on(party.receive(1, &mut message)).unwrap();
     assert_eq!(message, [7, 8, 9]);
-    assert_eq!(smol::block_on(party.receive_bounded(1, 9)), Ok(vec![5, 6]));
+    assert_eq!(block_on(party.receive_bounded(1, 9)), Ok(vec![5, 6]));
     drop(writer.join().unwrap());
 }
 
@@ -96,7 +96,7 @@ fn hold_out_against_a_trickle(poll: Duration) {
         }
     });
     let started = Instant::now();
-    let error = smol::block_on(party.receive(1, &mut [0; 200])).unwrap_err();
+    let error = block_on(party.receive(1, &mut [0; 200])).unwrap_err();
     assert!(
         matches!(error, TransportError::Timeout { peer: Peer::Party(1), waiting_for: Wait::Message, .. }),
         "{error}"
@@ -247,7 +247,7 @@ fn another_party_at_the_address_is_named() {
 #[test]
 fn impossible_settings_are_errors() {
     let (_, addresses) = listeners(2);
-    let connect = |party| smol::block_on(TcpTransport::connect(party, None, &addresses, TcpSettings::default()));
+    let connect = |party| block_on(TcpTransport::connect(party, None, &addresses, TcpSettings::default()));
     assert_eq!(connect(2).err(), Some(TransportError::NoSuchParty { party: 2, parties: 2 }));
     assert!(matches!(connect(0).err(), Some(TransportError::Listen { .. })));
 }
@@ -268,7 +268,7 @@ fn extreme_settings_work() {
 #[test]
 fn a_party_alone_needs_no_network() {
     let address = "127.0.0.1:1".parse().unwrap();
-    smol::block_on(async {
+    block_on(async {
         let mut end = TcpTransport::connect(0, None, &[address], TcpSettings::default()).await.unwrap();
         end.exchange(&[1, 2, 3], &mut []).await.unwrap();
     });

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant, SystemTime};
 
-use crate::network::{BRIEF, PATIENT};
+use crate::network::{BRIEF, PATIENT, block_on};
 use mpc_transport::TcpSettings;
 use mpc_transport::tls::{Certificate, CertificateError, Identity, SecureError, SecureLink};
 use pkcs8::{LineEnding, SecretDocument};
@@ -46,7 +46,7 @@ pub(crate) fn accept(
 ) -> JoinHandle<Result<SecureLink, SecureError>> {
     thread::spawn(move || {
         let (stream, _) = listener.accept().unwrap();
-        smol::block_on(SecureLink::accept(Async::new(stream).unwrap(), &identity, &allowed, &settings))
+        block_on(SecureLink::accept(Async::new(stream).unwrap(), &identity, &allowed, &settings))
     })
 }
 
@@ -62,7 +62,7 @@ pub(crate) fn connect(
     peer: &Certificate,
     settings: TcpSettings,
 ) -> Result<SecureLink, SecureError> {
-    smol::block_on(SecureLink::connect(&address.to_string(), identity, peer, &settings))
+    block_on(SecureLink::connect(&address.to_string(), identity, peer, &settings))
 }
 
 /// Both ends of an attempt in which `client` expects `expected`, and `server` allows `allowed`.
@@ -173,7 +173,7 @@ fn an_own_certificate_that_is_not_valid_now_is_not_used() {
         let allowed = [peer.certificate().clone()];
         let settings = settings();
         let accepting = SecureLink::accept(Async::new(stream).unwrap(), &wrong, &allowed, &settings);
-        assert_dates(&smol::block_on(accepting).unwrap_err(), &wrong, expired);
+        assert_dates(&block_on(accepting).unwrap_err(), &wrong, expired);
         drop(client);
     }
 }
@@ -413,7 +413,7 @@ fn hosts_have_names_and_addresses_of_both_kinds() {
         let (acme, clinic) = (identity("acme"), identity("clinic"));
         let peer = acme.certificate().clone();
         let accepting = accept(listener, acme, vec![clinic.certificate().clone()], settings());
-        smol::block_on(SecureLink::connect(&address, &clinic, &peer, &settings())).unwrap();
+        block_on(SecureLink::connect(&address, &clinic, &peer, &settings())).unwrap();
         accepting.join().unwrap().unwrap();
     }
 }
@@ -422,7 +422,7 @@ fn hosts_have_names_and_addresses_of_both_kinds() {
 fn addresses_that_lead_nowhere_are_named() {
     let (peer, clinic) = (identity("acme"), identity("clinic"));
     let settings = brief();
-    let connect = |address| smol::block_on(SecureLink::connect(address, &clinic, peer.certificate(), &settings));
+    let connect = |address| block_on(SecureLink::connect(address, &clinic, peer.certificate(), &settings));
     for address in ["", "localhost", "localhost:x", "[::1"] {
         let error = connect(address).unwrap_err();
         assert!(matches!(error, SecureError::UnknownHost { .. }), "{error}");

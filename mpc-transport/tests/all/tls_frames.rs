@@ -5,7 +5,7 @@ use std::net::TcpStream;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::network::{BRIEF, run, secure_network};
+use crate::network::{BRIEF, block_on, run, secure_network};
 use crate::proxy::{Harm, proxy};
 use crate::tls::{PROTOCOL, RawClient, SOON, accept, brief, connect, identity, listen, raw_client, settings};
 use mpc_transport::tls::{SecureLink, SecureTransport};
@@ -48,10 +48,10 @@ fn frames_do_not_depend_on_how_they_are_cut_into_records() {
         let whole = if piece == 1 { 4 } else { messages.len() };
         for message in &messages[..whole] {
             // Sending in between must not disturb what has arrived already.
-            smol::block_on(party.send(&[9; 50])).unwrap();
-            assert_eq!(&smol::block_on(party.receive_bounded(40_000)).unwrap(), message);
+            block_on(party.send(&[9; 50])).unwrap();
+            assert_eq!(&block_on(party.receive_bounded(40_000)).unwrap(), message);
         }
-        let closed = smol::block_on(party.receive(&mut [0; 8]));
+        let closed = block_on(party.receive(&mut [0; 8]));
         assert_eq!(closed, Err(TransportError::Closed { peer: Peer::OtherEnd }));
         drop(writer.join().unwrap());
     }
@@ -72,9 +72,9 @@ fn keys_may_change_within_a_frame() {
         answer
     });
     let mut message = vec![0; 50_000];
-    smol::block_on(party.receive(&mut message)).unwrap();
+    block_on(party.receive(&mut message)).unwrap();
     assert_eq!(message, [7; 50_000]);
-    smol::block_on(party.send(&[8; 100])).unwrap();
+    block_on(party.send(&[8; 100])).unwrap();
     assert_eq!(writer.join().unwrap(), frame(&[8; 100]));
 }
 
@@ -88,7 +88,7 @@ fn an_end_within_a_frame_is_closed() {
         }
         raw.flush().unwrap();
         drop(raw);
-        assert_eq!(smol::block_on(party.receive(&mut [0; 100])), Err(TransportError::Closed { peer: Peer::OtherEnd }));
+        assert_eq!(block_on(party.receive(&mut [0; 100])), Err(TransportError::Closed { peer: Peer::OtherEnd }));
     }
 }
 
@@ -96,10 +96,10 @@ fn an_end_within_a_frame_is_closed() {
 fn plaintext_after_the_handshake_is_an_error() {
     let (mut party, mut raw) = with_raw_peer(settings());
     raw.sock.write_all(&frame(&[1; 100])).unwrap();
-    let error = smol::block_on(party.receive(&mut [0; 100])).unwrap_err();
+    let error = block_on(party.receive(&mut [0; 100])).unwrap_err();
     assert!(matches!(error, TransportError::Corrupted { peer: Peer::OtherEnd, .. }), "{error}");
     // The link stays unusable.
-    assert_eq!(smol::block_on(party.send(&[1])), Err(error));
+    assert_eq!(block_on(party.send(&[1])), Err(error));
 }
 
 #[test]
@@ -123,7 +123,7 @@ fn a_trickle_ends_with_the_deadline() {
                 thread::sleep(BRIEF / 10);
             }
         });
-        let error = smol::block_on(party.receive(&mut [0; 1000])).unwrap_err();
+        let error = block_on(party.receive(&mut [0; 1000])).unwrap_err();
         assert!(
             matches!(error, TransportError::Timeout { peer: Peer::OtherEnd, waiting_for: Wait::Message, .. }),
             "{error}"
@@ -136,7 +136,7 @@ fn a_trickle_ends_with_the_deadline() {
 #[test]
 fn links_outlive_their_network_unless_they_failed() {
     let mut ends = secure_network(3, settings());
-    smol::block_on(async {
+    block_on(async {
         assert_eq!(smol::future::poll_once(ends[0].receive(1, &mut [0; 4])).await, None);
         ends[2].send(0, b"before").await.unwrap();
     });
@@ -144,7 +144,7 @@ fn links_outlive_their_network_unless_they_failed() {
     let kept: Vec<_> = links.iter().map(|link| link.as_ref().map(|link| link.peer().name().to_owned())).collect();
     assert_eq!(kept, [None, None, Some("party-2".to_owned())]);
     let mut again = SecureTransport::new(0, links, settings());
-    smol::block_on(async {
+    block_on(async {
         assert_eq!(again.receive_bounded(2, 100).await, Ok(b"before".to_vec()));
         let no_such_party = TransportError::NoSuchParty { party: 1, parties: 3 };
         assert_eq!(again.send(1, b"x").await, Err(no_such_party.clone()));
@@ -258,8 +258,8 @@ fn what_is_on_the_wire_is_not_what_was_sent() {
     let mut party = connect(tapped, &clinic, &peer, settings()).unwrap();
     let mut other = accepting.join().unwrap().unwrap();
     let secret = b"a share of nobody's business";
-    smol::block_on(party.send(secret)).unwrap();
-    assert_eq!(smol::block_on(other.receive_bounded(100)).unwrap(), secret);
+    block_on(party.send(secret)).unwrap();
+    assert_eq!(block_on(other.receive_bounded(100)).unwrap(), secret);
     drop((party, other));
     let heard = recording.join().unwrap();
     for plain in [&secret[..], b"clinic", b"acme"] {

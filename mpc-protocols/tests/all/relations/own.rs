@@ -1,7 +1,6 @@
 //! The same relations where two parties make the correlations themselves, every meter as planned.
 
 use std::collections::VecDeque;
-use std::thread;
 
 use mpc_ot::softspoken::FieldBits;
 use mpc_ot::{Method, Pair, PairSettings};
@@ -17,7 +16,7 @@ use mpc_transport::{FrameSource, Phase, RecordingError, memory_network};
 use proptest::prelude::*;
 
 use super::{Opened, check, dealt};
-use crate::common::{PATIENT, block_on, chi_square};
+use crate::common::{PATIENT, block_on, chi_square, on_threads};
 
 /// A recording in memory.
 struct Kept(VecDeque<u8>);
@@ -89,11 +88,8 @@ fn of_plan<R: Ring>(plan: &OwnPlan, requests: &[Request], weights: [&[Vec<R>]; 2
         inferences.pop().unwrap()
     };
     let draw = &draw;
-    let shares: Vec<_> = thread::scope(|scope| {
-        let ends = memory_network(2, PATIENT).into_iter().enumerate();
-        let threads: Vec<_> = ends.map(|(party, end)| scope.spawn(move || block_on(draw(party, end)))).collect();
-        threads.into_iter().map(|thread| thread.join().unwrap()).collect()
-    });
+    let ends = memory_network(2, PATIENT).into_iter().enumerate();
+    let (shares, ()) = on_threads(ends.map(|(party, end)| move || block_on(draw(party, end))), || ());
     let mut shares = shares.into_iter();
     let mut sum: Vec<Vec<Opened<R>>> = shares.next().unwrap();
     for share in shares {
