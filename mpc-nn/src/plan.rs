@@ -58,9 +58,9 @@ use walk::Walk;
 /// let y = builder.linear("out", relu, 2, true)?;
 /// let graph = builder.finish(&[y])?;
 /// let plan = Plan::<u64>::new(&graph, Settings::new(2))?;
-/// // Opening 4 elements of 6 bytes, which is what a ReLU reads of their products, and 8 of 8 bytes for a result that is
-/// // revealed; 8 ReLUs of 5.5 bytes, and a 32-byte seed from the data owner.
-/// assert_eq!(plan.online(1).payload_sent, 32 + 4 * 6 + 8 * 8 + 44);
+/// // Opening 4 elements of 54 bits, which is what a ReLU reads of their products with weights of 22 fractional bits, and 8 of
+/// // 8 bytes for a result that is revealed; 8 ReLUs of 5.5 bytes, and a 32-byte seed from the data owner.
+/// assert_eq!(plan.online(1).payload_sent, 32 + 4 * 54 / 8 + 8 * 8 + 44);
 /// assert_eq!(plan.online(0).rounds, 1 + 1 + 3 + 1);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```

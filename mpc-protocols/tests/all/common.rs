@@ -97,7 +97,7 @@ pub fn session<R: Ring, O: Send, T: Transport + 'static>(
         .into_iter()
         .zip(party_ends)
         .map(|(transport, link)| move || block_on(party(Party::new(transport), link, plan, protocol)));
-    let (ended, dealt) = on_threads(running, || block_on(dealer.deal(&mut dealer_ends, plan, &mut |_| ())));
+    let (ended, dealt) = on_threads(running, move || block_on(dealer.deal(&mut dealer_ends, plan, &mut |_| ())));
     // A party that ends early keeps its link until the dealer is done, which else might fail for that.
     (ended.into_iter().map(|(ended, _link)| ended).collect(), dealt)
 }
