@@ -263,6 +263,11 @@ pub fn list(value: &Value) -> &[Value] {
 fn cargo_command(folder: &Path) -> Command {
     let mut command = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     command.current_dir(folder);
+    // What `cargo run` says of this program: some build scripts run again, and all above them, where that differs from the last build.
+    let is_own = |name: &str| name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_");
+    for (name, _) in env::vars_os().filter(|(name, _)| is_own(&name.to_string_lossy())) {
+        command.env_remove(name);
+    }
     command
 }
 
@@ -273,4 +278,16 @@ fn shown(command: &Command) -> String {
     let settings = command.get_envs().filter_map(|(name, value)| Some((name.to_str()?, value?.to_str()?)));
     let settings = settings.filter(|(name, _)| *name != "PATH").map(|(name, value)| format!("{name}='{value}' "));
     settings.chain([words.map(OsStr::to_string_lossy).collect::<Vec<_>>().join(" ")]).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cargo_is_not_told_of_this_package() {
+        let command = cargo_command(Path::new("."));
+        assert!(command.get_envs().any(|setting| setting == (OsStr::new("CARGO_PKG_NAME"), None)));
+        assert!(command.get_envs().all(|(name, _)| name != "CARGO_HOME"));
+    }
 }
