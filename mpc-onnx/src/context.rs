@@ -4,6 +4,7 @@ mod broadcast;
 mod formulas;
 mod layers;
 mod movement;
+mod names;
 mod norms;
 
 use std::collections::BTreeMap;
@@ -322,7 +323,7 @@ impl Context {
         self.once(x, |context, x| {
             let cheaper = context.known_below_zero(x.id, function);
             let add = |builder: &mut GraphBuilder, name: &str| builder.function(name, x.id, cheaper);
-            let y = context.emit(formulas::function_name(&function), &x.shape, add)?;
+            let y = context.emit(names::function_name(&function), &x.shape, add)?;
             context.note(y.id, Origin::Function(x.id, function));
             Ok(y)
         })

@@ -45,7 +45,7 @@ impl Context {
 
     /// Whether the reciprocal of x is another function of what x was made of.
     pub(super) fn has_inverse(&self, x: &Tensor) -> bool {
-        self.below_root(x).is_some() || self.exponent_beside_one(x).is_some()
+        self.is_root(x) || self.exponent_beside_one(x).is_some()
     }
 
     /// The value whose root it is, and the number next to 0, or 0, that the root is kept above or moved by: to a root that is not 0
@@ -116,10 +116,7 @@ impl Context {
     /// small.
     pub(crate) fn root(&mut self, x: &Tensor) -> Lowered<Tensor> {
         self.once(x, |context, x| {
-            let product = match context.origin(x.id) {
-                Some(Origin::Offset(source, least)) if least > 0.0 && least <= NEXT_TO_PRODUCT => source,
-                _ => x.id,
-            };
+            let product = context.product_next_to(x.id);
             let is_norm = |id| context.origin(id) == Some(Origin::SquaredNorm);
             match context.origin(product) {
                 Some(Origin::Product(left, right)) if left != right && is_norm(left) && is_norm(right) => {
@@ -140,6 +137,14 @@ impl Context {
                 },
             }
         })
+    }
+
+    /// x, or what next to nothing was added to.
+    pub(super) fn product_next_to(&self, x: NodeId) -> NodeId {
+        match self.origin(x) {
+            Some(Origin::Offset(source, least)) if least > 0.0 && least <= NEXT_TO_PRODUCT => source,
+            _ => x,
+        }
     }
 
     /// ln x, without the large exponential where x is 1 + e^y.
@@ -264,32 +269,4 @@ fn product(left: [f64; 4], right: [f64; 4]) -> Option<[f64; 4]> {
         }
     }
     Some(product)
-}
-
-/// The name of a function's part of a node.
-pub(super) fn function_name(function: &Function) -> &'static str {
-    match function {
-        Function::Clip { .. } => "clip",
-        Function::Abs => "abs",
-        Function::Step => "step",
-        Function::LeakyRelu { .. } => "leaky_relu",
-        Function::HardSigmoid { .. } => "hard_sigmoid",
-        Function::HardSwish => "hard_swish",
-        Function::Sigmoid => "sigmoid",
-        Function::Tanh => "tanh",
-        Function::Silu => "silu",
-        Function::Softplus => "softplus",
-        Function::Elu { .. } => "elu",
-        Function::Selu { .. } => "selu",
-        Function::Celu { .. } => "celu",
-        Function::Gelu | Function::GeluTanh => "gelu",
-        Function::Mish => "mish",
-        Function::Erf => "erf",
-        Function::Exp | Function::ExpNonPositive => "exp",
-        Function::Log => "log",
-        Function::Sqrt => "sqrt",
-        Function::Power { .. } => "power",
-        Function::Reciprocal | Function::PositiveReciprocal => "reciprocal",
-        _ => "function",
-    }
 }

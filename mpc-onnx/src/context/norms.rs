@@ -197,8 +197,12 @@ impl Context {
             let x = self.rounded(&x, FINER)?;
             return self.multiply(&x, &right).map(Some);
         }
-        let are_squares = [x, y].iter().all(|z| self.origin(self.below_constants(z).0.id) == Some(Origin::SquaredNorm));
-        if !are_squares || self.below_constants(y).1 > LARGE {
+        // Less a number they may be below 0.
+        let are_squares_and = |z: &Tensor, most: f32| {
+            let (squares, offset, _) = self.below_constants(z);
+            self.origin(squares.id) == Some(Origin::SquaredNorm) && (0.0..=most).contains(&offset)
+        };
+        if !are_squares_and(x, f32::MAX) || !are_squares_and(y, LARGE) {
             return Ok(None);
         }
         let root = self.root_of_squares(x, Function::Sqrt)?;
@@ -215,8 +219,7 @@ impl Context {
             Some(Origin::Function(source, Function::Clip { low, high: f32::INFINITY })) if low <= NEXT_TO_PRODUCT => {
                 source
             }
-            Some(Origin::Offset(source, least)) if least <= NEXT_TO_PRODUCT => source,
-            _ => y.id,
+            _ => self.product_next_to(y.id),
         };
         let Some(Origin::Product(left, right)) = self.origin(product) else { return None };
         let factors = [left, right].map(|id| y.with_id(id));

@@ -193,6 +193,43 @@ fn cosines_of_short_vectors() {
     assert_near(&private(&nodes, &constants, &rows, 2), &right, 2e-3);
 }
 
+/// Squares less a number may be below 0, and so have no root; a product of roots less a number is not the product.
+#[test]
+fn quotients_of_squares_and_roots_that_numbers_were_taken_off() {
+    let rows = rows(1.0, 0.0);
+    let square = |x: &f32| f64::from(*x) * f64::from(*x);
+    let halves = |row: &Vec<f32>| [&row[..12], &row[12..]].map(|half| mean(half.iter().map(square)));
+    let front = [
+        node("Slice", &["x", "start", "half", "last"], &["a"]),
+        node("Slice", &["x", "half", "end", "last"], &["b"]),
+        node("Mul", &["a", "a"], &["s"]),
+        reduced("ReduceMean", "s", "of_a"),
+        node("Mul", &["b", "b"], &["t"]),
+        reduced("ReduceMean", "t", "of_b"),
+    ];
+    let places = [("start", 0), ("half", 12), ("end", 24)].map(|(name, place)| integers(name, &[place]));
+    let constants = [&places[..], &[floats("one", &[], &[1.0])]].concat();
+    type Case<'a> = (&'a [NodeProto], fn([f64; 2]) -> f64);
+    let cases: [Case; 3] = [
+        (&[node("Sub", &["of_a", "one"], &["c"]), node("Div", &["c", "of_b"], &["y"])], |[a, b]| (a - 1.0) / b),
+        (&[node("Sub", &["of_b", "one"], &["c"]), node("Div", &["of_a", "c"], &["y"])], |[a, b]| a / (b - 1.0)),
+        (
+            &[
+                node("Sqrt", &["of_a"], &["root"]),
+                node("Sqrt", &["of_b"], &["other"]),
+                node("Mul", &["root", "other"], &["product"]),
+                node("Sub", &["product", "one"], &["c"]),
+                node("Div", &["of_a", "c"], &["y"]),
+            ],
+            |[a, b]| a / (a.sqrt() * b.sqrt() - 1.0),
+        ),
+    ];
+    for (end, right) in cases {
+        let right: Vec<f64> = rows.iter().map(|row| right(halves(row))).collect();
+        assert_near(&private(&[&front[..], end].concat(), &constants, &rows, 2), &right, 1e-3);
+    }
+}
+
 /// Columns of thousands beside weights of a hundredth, as tables come.
 #[test]
 fn linear_layers_of_inputs_that_nobody_scaled() {
