@@ -29,7 +29,7 @@ use crate::workspace::{Mpc, Profile, Workspace, run as run_command};
 ///
 /// ResNet-32 and MiniONN with 2 and 4 parties, ReLU, max pooling and convolutions with 2, over loopback TCP between
 /// processes; the networks in memory too; all of them over imitated links where asked; then batches of ResNet-32, ResNet-50 and
-/// larger ReLU layers. All correlations are drawn before the online phase starts (of ResNet-50: as they are used).
+/// larger ReLU layers. All correlations are drawn before the online phase starts (of ResNet-50, and in a run more beside CrypTen: as they are used).
 /// Prints the medians, and writes index.html, a page with all of it, results.json, results.csv and charts to target/bench. Times are of this machine; the
 /// published ones are of others. See BENCHMARKS.md.
 #[derive(Debug, clap::Args)]

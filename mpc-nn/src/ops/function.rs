@@ -57,11 +57,11 @@ impl Operation for Elementwise {
             walk.function(FunctionShape { function, len, fractional_bits, shift, parameters, argument, dividends })
         };
         let most = if self.0 == Function::ExpNonPositive { walk.finer_terms() } else { 0 };
-        let (default, finer) = (0..=most)
-            .rev()
-            .find_map(|finer| Some((planned(settings.comparison_bits, finer).ok()?, finer)))
-            .map_or_else(|| planned(settings.comparison_bits, 0).map(|plan| (plan, 0)), Ok)
-            .map_err(|reason| unsupported(node, &reason))?;
+        let finest = |finer| planned(settings.comparison_bits, finer).ok().map(|plan| (plan, finer));
+        let (default, finer) = match (1..=most).rev().find_map(finest) {
+            Some(found) => found,
+            None => (planned(settings.comparison_bits, 0).map_err(|reason| unsupported(node, &reason))?, 0),
+        };
         let planned = |bits: u32| planned(bits, finer);
         let plan = fewest_bits(walk, node, node.inputs()[0], 0, &default, planned)?.unwrap_or(default);
         let number = Number { scale: settings.fractional_bits + finer, divisor: 1.0 };
@@ -74,7 +74,7 @@ impl Elementwise {
     /// have, so that it may be as small and as large as the squares of values are. Its result is finer in return.
     fn of_squares<R: Ring>(&self, walk: &mut Walk<'_, R>, node: &Node) -> Option<(Action, Format)> {
         let is_root = matches!(self.0, Function::Sqrt | Function::Power { .. });
-        let (behind, are_alone) = squares_behind(walk, node.inputs()[0]).filter(|_| is_root)?;
+        let behind = squares_behind(walk, node.inputs()[0]).filter(|_| is_root)?;
         let Settings { fractional_bits, comparison_bits, .. } = walk.settings;
         let Number { scale, divisor } = walk.number(node.inputs()[0]).ok()?;
         let unit = |shift| power_of_two(shift) / power_of_two(scale) / divisor;
@@ -93,7 +93,7 @@ impl Elementwise {
         let plan = (0..=walk.finer_result()).rev().find_map(|finer| planned(finer).ok())?;
         let (_, largest) = plan.range();
         let len = walk.graph.node(node.inputs()[0]).len();
-        for id in behind.into_iter().filter(|_| are_alone) {
+        for id in behind {
             // A single square is as large as their sum at most.
             let times = walk.graph.node(id).len() as f64 / len as f64;
             walk.set_bound(id, largest * times);
@@ -129,9 +129,9 @@ pub(super) fn fewest_bits<R: Ring>(
     Ok((least..walk.settings.comparison_bits).filter_map(|bits| planned(bits).ok()).find(is_enough))
 }
 
-/// The nodes from a mean or a sum of squares, or one and a constant, back to the squares, and whether nothing else reads them: what
-/// does is in range up to the bound of all values alone.
-fn squares_behind<R: Ring>(walk: &Walk<'_, R>, id: NodeId) -> Option<(Vec<NodeId>, bool)> {
+/// The nodes from a mean or a sum of squares, or one and a constant, back to the squares; none if something else reads one, which is
+/// in range up to the bound of all values alone.
+fn squares_behind<R: Ring>(walk: &Walk<'_, R>, id: NodeId) -> Option<Vec<NodeId>> {
     let (mut id, mut behind, mut is_reduced, mut are_alone) = (id, vec![], false, true);
     loop {
         let node = walk.graph.node(id);
@@ -139,7 +139,7 @@ fn squares_behind<R: Ring>(walk: &Walk<'_, R>, id: NodeId) -> Option<(Vec<NodeId
         match node.op() {
             Op::Square | Op::Multiply if is_reduced => {
                 behind.push(id);
-                return Some((behind, are_alone));
+                return Some(if are_alone { behind } else { vec![] });
             }
             Op::Mean { .. } | Op::Sum { .. } => is_reduced = true,
             Op::Offset { .. } | Op::Reshape => (),

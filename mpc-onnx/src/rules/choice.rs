@@ -11,6 +11,8 @@ use crate::value::{Tensor, Value};
 
 /// Differences up to this count as none: a few units in the last place, which rounding may move a value by.
 pub(super) const NEAR: f32 = 1.0 / 16384.0;
+/// Two numbers that are nearer are the same.
+pub(super) const SAME: f32 = NEAR / 4.0;
 
 /// Rows with a single 1 at each index, in a last axis of `classes` entries; indices below 0 count from the end.
 pub(crate) fn one_hot_rows(context: &mut Context, indices: &Tensor, classes: usize) -> Lowered<Tensor> {
@@ -93,7 +95,7 @@ pub(super) fn hardmax(context: &mut Context, call: &Call<'_>) -> Lowered<Vec<Val
 
 /// 1 where a difference is 0, else 0. Differences of whole numbers are told apart whatever rounding does to them.
 pub(super) fn is_zero(context: &mut Context, difference: &Tensor, is_whole: bool) -> Lowered<Tensor> {
-    is_near_zero(context, difference, if is_whole { 0.5 } else { NEAR / 4.0 })
+    is_near_zero(context, difference, if is_whole { 0.5 } else { SAME })
 }
 
 /// 1 where a difference is as near to 0, else 0.

@@ -38,13 +38,17 @@ pub(super) fn top_k(context: &mut Context, call: &Call<'_>) -> Lowered<Vec<Value
         Ok(values)
     })?;
     let Some(id) = indices else { return invalid("it has no indices") };
-    context.note_ranked(values.id);
     let indices = Tensor { id, shape: shape.clone() };
-    let values = if is_largest { values } else { context.scale(&values, -1.0)? };
-    context.note_ranked(values.id);
-    let values = context.transpose(&values, &permutation)?;
+    let values = returned(context, &values, is_largest, &permutation)?;
     let indices = context.transpose(&indices, &permutation)?;
     Ok([values.into(), indices.into()].into())
+}
+
+/// Ranked values with their own signs and axes.
+fn returned(context: &mut Context, values: &Tensor, is_largest: bool, permutation: &[usize]) -> Lowered<Tensor> {
+    let values = if is_largest { values.clone() } else { context.scale(values, -1.0)? };
+    context.note_ranked(values.id);
+    context.transpose(&values, permutation)
 }
 
 /// The largest elements one after the other, as rows with a single 1: something is computed from their indices.
@@ -80,12 +84,9 @@ fn by_rows(
         }
     }
     let values = context.join(&values, last)?;
-    context.note_ranked(values.id);
     let rows = context.join(&all, last)?;
     let indices = choice::places(context, &rows)?;
-    let values = if is_largest { values } else { context.scale(&values, -1.0)? };
-    context.note_ranked(values.id);
-    let values = context.transpose(&values, permutation)?;
+    let values = returned(context, &values, is_largest, permutation)?;
     // Axes that move take the rows with them.
     let moved = context.transpose(&indices, permutation)?;
     if moved.id != indices.id {

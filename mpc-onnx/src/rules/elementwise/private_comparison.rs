@@ -189,7 +189,7 @@ pub(super) fn with_constant(context: &mut Context, operator: &str, x: &Tensor, c
 /// The comparison of a difference with 0, to which all is equal that is nearer than a half.
 fn positive(context: &mut Context, operator: &str, difference: &Tensor, half: f32) -> Lowered<Tensor> {
     if operator == "Equal" {
-        return choice::is_near_zero(context, difference, if half > 0.0 { half } else { choice::NEAR / 4.0 });
+        return choice::is_near_zero(context, difference, half.max(choice::SAME));
     }
     // A product of whole numbers is rounded to next to one: the limit is half-way to its neighbour.
     let half = match operator {
