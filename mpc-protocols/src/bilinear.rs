@@ -6,7 +6,7 @@ use alloc::vec::Vec;
 use core::fmt;
 use mpc_ring::Ring;
 use mpc_ring::kernels::{
-    Convolution, MatrixProduct, convolution_modulo, convolution_packed, matrix_product, pack_weights,
+    Convolution, MatrixProduct, convolution_modulo, convolution_packed_modulo, matrix_product, pack_weights,
 };
 use mpc_shares::SecretVec;
 use once_cell::race::OnceBox;
@@ -193,7 +193,7 @@ impl<R: Ring> FixedRight<R> {
         match (map, self.pack(map)) {
             (Bilinear::Convolution(shape), packed) if !packed.is_empty() => {
                 let mut scratch = SecretVec::zeros(shape.scratch_len());
-                convolution_packed(shape, left, &self.elements, packed, output, &mut scratch);
+                convolution_packed_modulo(width, shape, left, &self.elements, packed, output, &mut scratch);
             }
             _ => map.accumulate_modulo(width, left, &self.elements, output),
         }

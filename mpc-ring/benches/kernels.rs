@@ -2,8 +2,8 @@
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use mpc_ring::{
-    Backend, Convolution, MatrixProduct, Ring, convolution_modulo_with, convolution_packed_with, matrix_product_with,
-    pack_weights_with,
+    Backend, Convolution, MatrixProduct, Ring, convolution_modulo_with, convolution_packed_modulo_with,
+    convolution_packed_with, matrix_product_with, pack_weights_with,
 };
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
@@ -101,6 +101,13 @@ impl<R: Ring> Operands<R> {
         convolution_packed_with(*backend, shape, black_box(input), weights, packed, output, scratch);
     }
 
+    /// Of a quarter of the bytes of an element nothing is read.
+    fn run_packed_modulo(&mut self) {
+        let Self { backend, shape, input, weights, packed, output, scratch } = self;
+        let bits = R::BITS / 4 * 3;
+        convolution_packed_modulo_with(*backend, bits, shape, black_box(input), weights, packed, output, scratch);
+    }
+
     /// By fewer multiplications, where six bits are left.
     fn run_modulo(&mut self) {
         let Self { backend, shape, input, weights, output, scratch, .. } = self;
@@ -120,6 +127,9 @@ fn network<R: Ring>(criterion: &mut Criterion, (name, layers): Network) {
         let mut operands: Vec<_> = repeated.map(|layer| Operands::<R>::new(backend, layer)).collect();
         group.bench_function(BenchmarkId::from_parameter(format!("{backend:?}")), |bencher| {
             bencher.iter(|| operands.iter_mut().for_each(Operands::run));
+        });
+        group.bench_function(BenchmarkId::new("packed, modulo less", format!("{backend:?}")), |bencher| {
+            bencher.iter(|| operands.iter_mut().for_each(Operands::run_packed_modulo));
         });
         group.bench_function(BenchmarkId::new("modulo less", format!("{backend:?}")), |bencher| {
             bencher.iter(|| operands.iter_mut().for_each(Operands::run_modulo));
@@ -143,6 +153,9 @@ fn layers(criterion: &mut Criterion) {
             let (mut small, mut large) = (Operands::<u32>::new(backend, shape), Operands::<u64>::new(backend, shape));
             group.bench_function(BenchmarkId::new("u32", format!("{backend:?}")), |b| b.iter(|| small.run()));
             group.bench_function(BenchmarkId::new("u64", format!("{backend:?}")), |b| b.iter(|| large.run()));
+            group.bench_function(BenchmarkId::new("u64 packed, modulo less", format!("{backend:?}")), |b| {
+                b.iter(|| large.run_packed_modulo());
+            });
             group.bench_function(BenchmarkId::new("u64 modulo less", format!("{backend:?}")), |b| {
                 b.iter(|| large.run_modulo());
             });

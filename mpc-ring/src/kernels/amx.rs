@@ -5,9 +5,10 @@
 //! From diagonal 4 on, what such a sum loses would be shifted out too; diagonal 3 has four products of at most 255² a term,
 //! so that the others bear [`MAX_TERMS`] terms.
 //!
-//! The input's bytes lie in planes, one for each byte of an element, with the channels of a position side by side: then a
-//! row of the kernel meets consecutive bytes at each position, and positions are a fixed distance apart, as a tile is
-//! loaded. The weights' bytes are packed into tiles once.
+//! Of results of which fewer bits are read, the upper diagonals are left out.
+//!
+//! The input's bytes lie in planes, one for each byte of an element, in which each tap of the kernel meets the positions of the
+//! output side by side. The weights' bytes are packed into tiles once.
 
 mod pack;
 mod planes;
@@ -24,78 +25,97 @@ pub(crate) use pack::{pack, packed_len};
 pub(crate) use planes::scratch_len;
 pub(crate) use tiles::is_available;
 
-use pack::{Piece, pieces};
+use pack::{packed_channels_len, pieces};
 use planes::Planes;
 #[cfg(test)]
 use tiles::Emulated;
 use tiles::{Hardware, Tiles};
 
-/// Rows of a tile: positions or groups of four terms.
+/// Rows of a tile: output channels of weights, four terms each of positions.
 const TILE_ROWS: usize = 16;
-/// Bytes of a row of a tile: terms, or four terms of 16 output channels.
+/// Bytes of a row of a tile: terms of an output channel, or four terms of 16 positions.
 const TILE_ROW_BYTES: usize = 64;
 /// Output channels of a tile of sums.
-const TILE_CHANNELS: usize = TILE_ROW_BYTES / 4;
+const TILE_CHANNELS: usize = TILE_ROWS;
+/// Positions of a tile of sums.
+const TILE_POSITIONS: usize = TILE_ROW_BYTES / GROUP;
 const TILE_BYTES: usize = TILE_ROWS * TILE_ROW_BYTES;
+/// Terms that lie side by side.
+const GROUP: usize = 4;
 /// Tiles of positions that are worked on together, so that each tile of weights is loaded once for both.
 const PAIR: usize = 2;
-/// Diagonals that are summed together: with a pair, four tiles of sums.
-const DIAGONALS: usize = 2;
+/// Diagonals that are summed together.
+const DIAGONALS: usize = 3;
+/// Tiles of sums: with a tile of weights and one of positions, all that there are.
+const SUMS: usize = PAIR * DIAGONALS;
 
 /// Sums of more terms might lose bits that count: 4·255²·16,512 is just below 2³².
 const MAX_TERMS: usize = 16_000;
-
-/// Sums of a pair of tiles by position and output channel.
-type Sums<R> = [[R; TILE_CHANNELS]; PAIR * TILE_ROWS];
 
 /// Whether tiles of bytes are filled well enough to be faster than vectors of elements.
 pub(crate) fn pays<R: Ring>(group: &Convolution) -> bool {
     // In sixteenths.
     let filled = |count: usize, tile: usize| 16 * count / count.next_multiple_of(tile);
-    let run = pack::run_channels(group) * group.input_channels;
-    let positions = even_parts(group.output_width(), TILE_ROWS).min(8) * 2;
-    let share = filled(run, TILE_ROW_BYTES) * filled(group.output_channels, TILE_CHANNELS) * positions;
-    R::BYTES <= 8 && group.input_channels >= 8 && share >= 16 * 16 * 16 / 3
+    let positions = group.output_height() * group.output_width();
+    let share = filled(planes::rows(group), TILE_ROWS)
+        * filled(group.output_channels, TILE_CHANNELS)
+        * filled(positions, PAIR * TILE_POSITIONS);
+    R::BYTES <= 8 && share >= 16 * 16 * 16 / 3
 }
 
-/// Convolves one image with `group.groups == 1`: adds to `output` what [`pack`] made of the weights, times the input.
-pub(crate) fn convolve<R: Ring>(group: &Convolution, input: &[R], packed: &[u8], output: &mut [R], scratch: &mut [u8]) {
-    assert!(is_available());
-    #[target_feature(enable = "avx512f,avx512dq")]
-    fn vectorized<R: Ring>(group: &Convolution, input: &[R], packed: &[u8], output: &mut [R], scratch: &mut [u8]) {
-        convolve_by::<R, Hardware>(group, input, packed, output, scratch);
-    }
-    // SAFETY: the instructions are available.
-    unsafe { vectorized(group, input, packed, output, scratch) }
-}
-
-#[inline(always)]
-fn convolve_by<R: Ring, T: Tiles>(
+/// Convolves one image with `group.groups == 1`: adds to `output` what [`pack`] made of the weights, times the input, modulo
+/// 2^(8·`bytes`).
+pub(crate) fn convolve<R: Ring>(
     group: &Convolution,
+    bytes: usize,
     input: &[R],
     packed: &[u8],
     output: &mut [R],
     scratch: &mut [u8],
 ) {
-    let planes = Planes::new(group);
-    let block = Block { group, planes, packed, positions: even_parts(group.output_width(), TILE_ROWS) };
-    let mut tiles = T::begin(block.positions);
-    let mut sums: Sums<R> = [[R::ZERO; TILE_CHANNELS]; PAIR * TILE_ROWS];
-    for row in (0..group.output_height()).step_by(planes.output_rows) {
-        let rows = row..group.output_height().min(row + planes.output_rows);
-        planes.fill(group, row, input, scratch);
-        block.convolve(&mut tiles, rows, scratch, output, &mut sums);
+    assert!(is_available());
+    #[target_feature(enable = "avx512f,avx512dq")]
+    fn vectorized<R: Ring>(
+        group: &Convolution,
+        bytes: usize,
+        input: &[R],
+        packed: &[u8],
+        output: &mut [R],
+        scratch: &mut [u8],
+    ) {
+        convolve_by::<R, Hardware>(group, bytes, input, packed, output, scratch);
     }
-    sums.as_flattened_mut().iter_mut().for_each(Zeroize::zeroize);
+    // SAFETY: the instructions are available.
+    unsafe { vectorized(group, bytes, input, packed, output, scratch) }
+}
+
+#[inline(always)]
+fn convolve_by<R: Ring, T: Tiles>(
+    group: &Convolution,
+    bytes: usize,
+    input: &[R],
+    packed: &[u8],
+    output: &mut [R],
+    scratch: &mut [u8],
+) {
+    let block = Block { group, bytes, planes: Planes::new(group), packed };
+    let mut tiles = T::begin();
+    let mut sums = [[0; TILE_BYTES / 4]; SUMS];
+    for row in (0..group.output_height()).step_by(block.planes.output_rows) {
+        let rows = row..group.output_height().min(row + block.planes.output_rows);
+        let planes = block.planes.fill(group, bytes, row, input, scratch);
+        block.convolve(&mut tiles, rows, planes, output, &mut sums);
+    }
+    sums.as_flattened_mut().zeroize();
 }
 
 /// The data that all rows of an output share.
 struct Block<'a> {
     group: &'a Convolution,
+    /// Bytes of an element that are read.
+    bytes: usize,
     planes: Planes,
     packed: &'a [u8],
-    /// Positions of a tile, all in one row of the output.
-    positions: usize,
 }
 
 impl Block<'_> {
@@ -104,120 +124,126 @@ impl Block<'_> {
         &self,
         tiles: &mut T,
         rows: Range<usize>,
-        bytes: &[u8],
+        planes: &[u8],
         output: &mut [R],
-        sums: &mut Sums<R>,
+        sums: &mut [[u32; TILE_BYTES / 4]; SUMS],
     ) {
-        let group = self.group;
-        let of_row = group.output_width().div_ceil(self.positions);
-        let total = rows.len() * of_row;
-        let place = |tile: usize| [tile / of_row, tile % of_row * self.positions];
-        let weights = self.packed.chunks_exact(pieces(group, &self.planes).count() * R::BYTES * TILE_BYTES);
-        for (channel, weights) in (0..group.output_channels).step_by(TILE_CHANNELS).zip(weights) {
-            for first in (0..total).step_by(PAIR) {
+        let (width, plane) = (self.group.output_width(), self.group.output_height() * self.group.output_width());
+        let total = rows.len() * width;
+        let outputs = output.chunks_mut(TILE_CHANNELS * plane);
+        for (output, weights) in outputs.zip(self.packed.chunks_exact(packed_channels_len::<R>(self.group))) {
+            for first in (0..total).step_by(PAIR * TILE_POSITIONS) {
                 // The last tile may have no partner, and is then its own.
-                let places = [place(first), place((first + 1).min(total - 1))];
-                sums.as_flattened_mut().fill(R::ZERO);
-                self.sum_terms(
-                    tiles,
-                    places.map(|[row, column]| self.planes.position(group, row, column)),
-                    bytes,
-                    weights,
-                    sums,
-                );
-                for (place, sums) in places.iter().zip(sums.chunks_exact(TILE_ROWS)).take(total - first) {
-                    self.add(sums, channel, [rows.start + place[0], place[1]], output);
-                }
+                let second = Some(first + TILE_POSITIONS).filter(|&second| second < total);
+                let starts = [first, second.unwrap_or(first)];
+                let counts = [total - first, second.map_or(0, |second| total - second)];
+                let counts = counts.map(|count| count.min(TILE_POSITIONS));
+                let target = Target { start: rows.start * width + first, counts, plane };
+                self.add_products(tiles, starts, planes, weights, sums, |diagonal, count, sums| {
+                    target.add(diagonal, &sums[SUMS - PAIR * count..], output);
+                });
             }
         }
     }
 
-    /// The sums at two tiles of positions, `starts` in a plane, for the output channels of `weights`.
+    /// The products at two tiles of positions, `starts` in a block, for the output channels of `weights`: `add` gets the first
+    /// diagonal, their number, and their sums.
     #[inline(always)]
-    fn sum_terms<R: Ring, T: Tiles>(
+    fn add_products<T: Tiles>(
         &self,
         tiles: &mut T,
         starts: [usize; PAIR],
-        bytes: &[u8],
+        planes: &[u8],
         weights: &[u8],
-        sums: &mut Sums<R>,
+        sums: &mut [[u32; TILE_BYTES / 4]; SUMS],
+        mut add: impl FnMut(usize, usize, &[[u32; TILE_BYTES / 4]; SUMS]),
     ) {
-        let mut diagonals = [[0; TILE_BYTES / 4]; PAIR * DIAGONALS];
-        let mut offset = 0;
-        while offset < weights.len() {
-            let mut end = offset;
-            for diagonal in (0..R::BYTES).step_by(DIAGONALS) {
-                end = offset;
-                let mut terms = 0;
+        let pieces = pieces(self.group);
+        let of_piece = weights.len() / (self.group.kernel[0] * pieces);
+        let of_pass = even_parts(self.bytes, DIAGONALS);
+        for (part, weights) in weights.chunks(MAX_TERMS / TILE_ROW_BYTES * of_piece).enumerate() {
+            for diagonal in (0..self.bytes).step_by(of_pass) {
+                let count = of_pass.min(self.bytes - diagonal);
                 tiles.clear();
-                for Piece { offset: start, len } in
-                    pieces(self.group, &self.planes).skip(offset / (R::BYTES * TILE_BYTES))
-                {
-                    terms += len;
-                    if terms > MAX_TERMS {
-                        break;
-                    }
-                    let weights = &weights[end..][..R::BYTES * TILE_BYTES];
-                    self.accumulate(tiles, diagonal, starts.map(|position| position + start), bytes, weights);
-                    end += weights.len();
+                for (piece, weights) in weights.chunks_exact(of_piece).enumerate() {
+                    let piece = part * (MAX_TERMS / TILE_ROW_BYTES) + piece;
+                    let row = self.planes.kernel_row(self.group, piece / pieces);
+                    let offset = row + piece % pieces * TILE_ROWS * self.planes.row_len;
+                    let positions = starts.map(|start| &planes[offset + GROUP * start..]);
+                    self.accumulate(tiles, diagonal..diagonal + count, positions, weights);
                 }
-                tiles.store(&mut diagonals);
-                add_diagonals(diagonal, &diagonals, sums);
+                tiles.store(sums);
+                add(diagonal, count, sums);
             }
-            offset = end;
         }
-        diagonals.as_flattened_mut().zeroize();
     }
 
-    /// Adds the byte products of two diagonals, for one tile of terms.
+    /// Adds the byte products of some diagonals, for one tile of terms.
     #[inline(always)]
-    fn accumulate<T: Tiles>(
+    fn accumulate<T: Tiles>(&self, tiles: &mut T, diagonals: Range<usize>, positions: [&[u8]; PAIR], weights: &[u8]) {
+        let Planes { plane_len, row_len, .. } = self.planes;
+        for (byte, weights) in weights.chunks_exact(TILE_BYTES).enumerate().take(diagonals.end) {
+            let first = diagonals.start.max(byte);
+            let positions = positions.map(|positions| &positions[(first - byte) * plane_len..]);
+            tiles.accumulate(diagonals.end - first, weights, positions, plane_len, row_len);
+        }
+    }
+}
+
+/// The part of the output channels that two tiles of positions are summed for.
+struct Target {
+    /// Where the first of them begins in a channel.
+    start: usize,
+    /// How many positions they have.
+    counts: [usize; PAIR],
+    /// The elements of a channel.
+    plane: usize,
+}
+
+impl Target {
+    /// Adds the sums of some diagonals, shifted to where they belong.
+    #[inline(always)]
+    fn add<R: Ring>(&self, diagonal: usize, sums: &[[u32; TILE_BYTES / 4]], output: &mut [R]) {
+        match sums.len() / PAIR {
+            1 => self.add_some::<R, 1>(diagonal, sums, output),
+            2 => self.add_some::<R, 2>(diagonal, sums, output),
+            _ => self.add_some::<R, 3>(diagonal, sums, output),
+        }
+    }
+
+    /// [`add`](Self::add) for so many diagonals.
+    #[inline(always)]
+    fn add_some<R: Ring, const DIAGONALS: usize>(
         &self,
-        tiles: &mut T,
         diagonal: usize,
-        starts: [usize; PAIR],
-        bytes: &[u8],
-        weights: &[u8],
+        sums: &[[u32; TILE_BYTES / 4]],
+        output: &mut [R],
     ) {
-        let stride = self.planes.position_stride(self.group);
-        for (j, tile) in weights.chunks_exact(TILE_BYTES).enumerate().take(diagonal + DIAGONALS) {
-            tiles.load_weights(tile);
-            for lane in 0..DIAGONALS {
-                let Some(i) = (diagonal + lane).checked_sub(j) else { continue };
-                for (partner, start) in starts.into_iter().enumerate() {
-                    let rows = &bytes[i * self.planes.plane_len + start..];
-                    tiles.accumulate(lane * PAIR + partner, rows, stride);
+        for (channel, output) in output.chunks_exact_mut(self.plane).enumerate() {
+            let mut output = &mut output[self.start..];
+            for (partner, &count) in self.counts.iter().enumerate() {
+                let rows: [&[u32; TILE_POSITIONS]; DIAGONALS] = core::array::from_fn(|at| {
+                    let (rows, _) = sums[PAIR * at + partner].as_chunks();
+                    &rows[channel]
+                });
+                let total: [R; TILE_POSITIONS] = core::array::from_fn(|lane| {
+                    let sum = |at: usize| R::from_u64(rows[at][lane].into()) << (8 * (diagonal + at) as u32);
+                    (0..DIAGONALS).map(sum).fold(R::ZERO, R::wrapping_add)
+                });
+                let (target, rest) = output.split_at_mut(count);
+                match target.first_chunk_mut::<TILE_POSITIONS>() {
+                    Some(target) => add_to(target, &total),
+                    None => add_to(target, &total[..count]),
                 }
-            }
-        }
-    }
-
-    /// Adds the sums of one tile to its part of the output.
-    #[inline(always)]
-    fn add<R: Ring>(&self, sums: &[[R; TILE_CHANNELS]], channel: usize, [row, column]: [usize; 2], output: &mut [R]) {
-        let width = self.group.output_width();
-        let plane = self.group.output_height() * width;
-        let count = self.positions.min(width - column);
-        let channels = TILE_CHANNELS.min(self.group.output_channels - channel);
-        for lane in 0..channels {
-            let target = &mut output[(channel + lane) * plane + row * width + column..][..count];
-            for (target, sums) in target.iter_mut().zip(sums) {
-                *target = target.wrapping_add(sums[lane]);
+                output = rest;
             }
         }
     }
 }
 
-/// Adds two diagonals, shifted to where they belong.
 #[inline(always)]
-fn add_diagonals<R: Ring>(diagonal: usize, diagonals: &[[u32; TILE_BYTES / 4]; PAIR * DIAGONALS], sums: &mut Sums<R>) {
-    for (partner, sums) in sums.chunks_exact_mut(TILE_ROWS).enumerate() {
-        let (low, high) = (&diagonals[partner], &diagonals[PAIR + partner]);
-        for ((sum, &low), &high) in sums.as_flattened_mut().iter_mut().zip(low).zip(high) {
-            let both = R::from_u64(u64::from(low)).wrapping_add(R::from_u64(u64::from(high)) << 8);
-            *sum = sum.wrapping_add(both << (8 * diagonal as u32));
-        }
-    }
+fn add_to<R: Ring>(target: &mut [R], sums: &[R]) {
+    target.iter_mut().zip(sums).for_each(|(target, &sum)| *target = target.wrapping_add(sum));
 }
 
 #[cfg(test)]

@@ -23,7 +23,10 @@ use parts::Operands;
 use winograd::Cuts;
 
 pub(super) use blocks::even_parts;
-pub use packed::{convolution_packed, convolution_packed_with, pack_weights, pack_weights_with};
+pub use packed::{
+    convolution_packed, convolution_packed_modulo, convolution_packed_modulo_with, convolution_packed_with,
+    pack_weights, pack_weights_with,
+};
 pub use shape::{Convolution, ShapeError};
 
 /// The memory of a convolution besides its operands.

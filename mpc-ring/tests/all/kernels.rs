@@ -5,7 +5,8 @@ use std::ops::Range;
 use mpc_ring::kernels::{gather_xor_with, lookup_with};
 use mpc_ring::{
     Backend, Convolution, MatrixProduct, Ring, ShapeError, convolution, convolution_modulo_with, convolution_packed,
-    convolution_packed_with, convolution_with, matrix_product, matrix_product_with, pack_weights, pack_weights_with,
+    convolution_packed_modulo_with, convolution_packed_with, convolution_with, matrix_product, matrix_product_with,
+    pack_weights, pack_weights_with,
 };
 use proptest::prelude::*;
 use rand_chacha::ChaCha8Rng;
@@ -84,11 +85,15 @@ fn check_convolution<R: Ring>(shape: &Convolution, seed: u64) {
         let mut output = start.clone();
         convolution_packed_with(backend, shape, &input, &weights, &packed, &mut output, &mut scratch);
         assert!(output == expected, "{backend:?}, packed, {} bits {shape:?}", R::BITS);
-        for bits in [R::BITS - 6, R::BITS - 5] {
+        for bits in [R::BITS - 6, R::BITS - 5, R::BITS / 2 + 1, 9] {
+            let low = |elements: &[R]| elements.iter().map(|&element| element & R::low_mask(bits)).collect::<Vec<_>>();
             let mut output = start.clone();
             convolution_modulo_with(backend, bits, shape, &input, &weights, &mut output, &mut scratch);
-            let low = |elements: &[R]| elements.iter().map(|&element| element & R::low_mask(bits)).collect::<Vec<_>>();
             assert!(low(&output) == low(&expected), "{backend:?} modulo 2^{bits} {shape:?}");
+            output.copy_from_slice(&start);
+            let (weights, packed) = (&weights, &packed);
+            convolution_packed_modulo_with(backend, bits, shape, &input, weights, packed, &mut output, &mut scratch);
+            assert!(low(&output) == low(&expected), "{backend:?}, packed, modulo 2^{bits} {shape:?}");
         }
     }
 }

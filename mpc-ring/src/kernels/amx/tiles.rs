@@ -3,25 +3,34 @@
 use core::arch::asm;
 use core::sync::atomic::{AtomicU8, Ordering};
 
-use super::{DIAGONALS, PAIR, TILE_BYTES, TILE_ROW_BYTES, TILE_ROWS};
+use super::{DIAGONALS, PAIR, SUMS, TILE_BYTES, TILE_ROW_BYTES, TILE_ROWS};
 use crate::kernels::avx512;
 
-/// Four tiles of sums, and one of weights.
+/// Tiles of sums: of two tiles of positions for each of three diagonals.
 pub(super) trait Tiles {
-    /// Tiles of `positions` rows of positions, at most [`TILE_ROWS`].
-    fn begin(positions: usize) -> Self;
+    fn begin() -> Self;
 
     /// Sets the sums to zero.
     fn clear(&mut self);
 
-    /// Loads a tile of weights.
-    fn load_weights(&mut self, tile: &[u8]);
+    /// Adds the products of a tile of weights and both tiles of positions, in as many planes as `diagonals`, the first of which
+    /// begins where `positions` do, to the sums of the last so many diagonals. Rows of positions are `stride` bytes apart.
+    fn accumulate(
+        &mut self,
+        diagonals: usize,
+        weights: &[u8],
+        positions: [&[u8]; PAIR],
+        plane_len: usize,
+        stride: usize,
+    );
 
-    /// Adds to the tile of sums `index` the products of the weights and the positions' terms: rows `stride` bytes apart.
-    fn accumulate(&mut self, index: usize, rows: &[u8], stride: usize);
+    /// The sums, in rows of output channels, of one diagonal after the other.
+    fn store(&mut self, sums: &mut [[u32; TILE_BYTES / 4]; SUMS]);
+}
 
-    /// The sums, in rows of positions; rows beyond them are left as they are.
-    fn store(&mut self, sums: &mut [[u32; TILE_BYTES / 4]; PAIR * DIAGONALS]);
+/// The bytes that a tile of positions reads in so many planes.
+fn positions_len(diagonals: usize, plane_len: usize, stride: usize) -> usize {
+    (diagonals - 1) * plane_len + (TILE_ROWS - 1) * stride + TILE_ROW_BYTES
 }
 
 /// Whether this machine and its system have byte tiles, and the vectors that the kernel uses besides.
@@ -71,10 +80,8 @@ fn system_permits() -> bool {
     false
 }
 
-/// The registers: tiles 0 to 3 are sums, 4 the weights, 5 a tile of positions.
-pub(super) struct Hardware {
-    positions: usize,
-}
+/// The registers: tiles 0 to 5 are sums, 6 the weights, 7 a tile of positions.
+pub(super) struct Hardware(());
 
 /// The configuration of the tiles (palette 1).
 #[repr(C, align(64))]
@@ -86,20 +93,63 @@ struct Configuration {
     rows: [u8; 16],
 }
 
+/// Eight tiles of 16 rows of 64 bytes.
+static CONFIGURATION: Configuration = {
+    let (mut row_bytes, mut rows) = ([0; 16], [0; 16]);
+    let mut tile = 0;
+    while tile < 8 {
+        (row_bytes[tile], rows[tile]) = (TILE_ROW_BYTES as u16, TILE_ROWS as u8);
+        tile += 1;
+    }
+    Configuration { palette: 1, start_row: 0, reserved: [0; 14], row_bytes, rows }
+};
+
+/// Both tiles of positions of one plane, by the weights.
+macro_rules! diagonal {
+    ($first:literal, $second:literal) => {
+        concat!(
+            "tileloadd tmm7, [{first} + {stride}*1]\n",
+            concat!("tdpbuud ", $first, ", tmm6, tmm7\n"),
+            "tileloadd tmm7, [{second} + {stride}*1]\n",
+            concat!("tdpbuud ", $second, ", tmm6, tmm7"),
+        )
+    };
+}
+
+/// On to the next plane.
+macro_rules! next {
+    () => {
+        "add {first}, {plane}\nadd {second}, {plane}"
+    };
+}
+
+/// Weights by the planes that the instructions name.
+macro_rules! accumulate {
+    ($weights:ident, $positions:ident, $plane_len:ident, $stride:ident, $($instruction:expr),+) => {
+        // SAFETY: the tiles are configured for 16 rows of 64 bytes, which the slices were checked to have in each plane.
+        unsafe {
+            asm!(
+                "tileloadd tmm6, [{weights} + {row}*1]",
+                $($instruction,)+
+                weights = in(reg) $weights.as_ptr(),
+                row = in(reg) TILE_ROW_BYTES,
+                first = inout(reg) $positions[0].as_ptr() => _,
+                second = inout(reg) $positions[1].as_ptr() => _,
+                plane = in(reg) $plane_len,
+                stride = in(reg) $stride,
+                options(nostack, readonly),
+            )
+        }
+    };
+}
+
 impl Tiles for Hardware {
     #[inline(always)]
-    fn begin(positions: usize) -> Self {
-        assert!(is_available() && (1..=TILE_ROWS).contains(&positions));
-        let (rows, mut row_bytes) = ([positions as u8; 16], [TILE_ROW_BYTES as u16; 16]);
-        let mut configuration = Configuration { palette: 1, start_row: 0, reserved: [0; 14], row_bytes, rows };
-        configuration.rows[4] = TILE_ROWS as u8;
-        row_bytes[8..].fill(0);
-        configuration.row_bytes = row_bytes;
-        configuration.rows[8..].fill(0);
-        // SAFETY: the instructions are available, and the configuration is valid: 8 tiles of at most 16 rows of 64 bytes.
-        // Nothing but this type uses tiles.
-        unsafe { asm!("ldtilecfg [{}]", in(reg) &configuration, options(nostack, readonly, preserves_flags)) };
-        Self { positions }
+    fn begin() -> Self {
+        assert!(is_available());
+        // SAFETY: the instructions are available, and the configuration is valid. Nothing but this type uses tiles.
+        unsafe { asm!("ldtilecfg [{}]", in(reg) &CONFIGURATION, options(nostack, readonly, preserves_flags)) };
+        Self(())
     }
 
     #[inline(always)]
@@ -111,60 +161,61 @@ impl Tiles for Hardware {
                 "tilezero tmm1",
                 "tilezero tmm2",
                 "tilezero tmm3",
+                "tilezero tmm4",
+                "tilezero tmm5",
                 options(nostack, nomem, preserves_flags)
             )
         };
     }
 
     #[inline(always)]
-    fn load_weights(&mut self, tile: &[u8]) {
-        assert!(tile.len() >= TILE_BYTES);
-        // SAFETY: the tile is configured for 16 rows of 64 bytes, which the slice has.
-        unsafe {
-            asm!(
-                "tileloadd tmm4, [{start} + {stride}*1]",
-                start = in(reg) tile.as_ptr(),
-                stride = in(reg) TILE_ROW_BYTES,
-                options(nostack, readonly, preserves_flags),
-            );
+    fn accumulate(
+        &mut self,
+        diagonals: usize,
+        weights: &[u8],
+        positions: [&[u8]; PAIR],
+        plane_len: usize,
+        stride: usize,
+    ) {
+        assert!((1..=DIAGONALS).contains(&diagonals) && weights.len() >= TILE_BYTES);
+        let len = positions_len(diagonals, plane_len, stride);
+        assert!(positions.iter().all(|positions| positions.len() >= len));
+        match diagonals {
+            1 => accumulate!(weights, positions, plane_len, stride, diagonal!("tmm4", "tmm5"), "/* {plane} */"),
+            2 => accumulate!(
+                weights,
+                positions,
+                plane_len,
+                stride,
+                diagonal!("tmm2", "tmm3"),
+                next!(),
+                diagonal!("tmm4", "tmm5")
+            ),
+            _ => accumulate!(
+                weights,
+                positions,
+                plane_len,
+                stride,
+                diagonal!("tmm0", "tmm1"),
+                next!(),
+                diagonal!("tmm2", "tmm3"),
+                next!(),
+                diagonal!("tmm4", "tmm5")
+            ),
         }
     }
 
     #[inline(always)]
-    fn accumulate(&mut self, index: usize, rows: &[u8], stride: usize) {
-        assert!((self.positions - 1) * stride + TILE_ROW_BYTES <= rows.len());
-        macro_rules! multiply {
-            ($sums:literal) => {
-                // SAFETY: the tiles are configured, that of positions for as many rows of 64 bytes as the slice was checked
-                // to have.
-                unsafe {
-                    asm!(
-                        "tileloadd tmm5, [{start} + {stride}*1]",
-                        concat!("tdpbuud ", $sums, ", tmm5, tmm4"),
-                        start = in(reg) rows.as_ptr(),
-                        stride = in(reg) stride,
-                        options(nostack, readonly, preserves_flags),
-                    )
-                }
-            };
-        }
-        match index {
-            0 => multiply!("tmm0"),
-            1 => multiply!("tmm1"),
-            2 => multiply!("tmm2"),
-            _ => multiply!("tmm3"),
-        }
-    }
-
-    #[inline(always)]
-    fn store(&mut self, sums: &mut [[u32; TILE_BYTES / 4]; PAIR * DIAGONALS]) {
-        // SAFETY: the tiles are configured, for at most the 16 rows of 64 bytes that each array has.
+    fn store(&mut self, sums: &mut [[u32; TILE_BYTES / 4]; SUMS]) {
+        // SAFETY: the tiles are configured, for the 16 rows of 64 bytes that each array has.
         unsafe {
             asm!(
                 "tilestored [{start} + {stride}*1], tmm0",
                 "tilestored [{start} + {stride}*1 + 1024], tmm1",
                 "tilestored [{start} + {stride}*1 + 2048], tmm2",
                 "tilestored [{start} + {stride}*1 + 3072], tmm3",
+                "tilestored [{start} + {stride}*1 + 4096], tmm4",
+                "tilestored [{start} + {stride}*1 + 5120], tmm5",
                 start = in(reg) sums.as_mut_ptr(),
                 stride = in(reg) TILE_ROW_BYTES,
                 options(nostack, preserves_flags),
@@ -182,38 +233,42 @@ impl Drop for Hardware {
 
 /// The same in plain Rust, so that what is around the instructions is tested everywhere.
 #[cfg(test)]
-pub(super) struct Emulated {
-    positions: usize,
-    sums: [[u32; TILE_BYTES / 4]; PAIR * DIAGONALS],
-    weights: [u8; TILE_BYTES],
-}
+pub(super) struct Emulated([[u32; TILE_BYTES / 4]; SUMS]);
 
 #[cfg(test)]
 impl Tiles for Emulated {
-    fn begin(positions: usize) -> Self {
-        Self { positions, sums: [[0; TILE_BYTES / 4]; PAIR * DIAGONALS], weights: [0; TILE_BYTES] }
+    fn begin() -> Self {
+        Self([[0; TILE_BYTES / 4]; SUMS])
     }
 
     fn clear(&mut self) {
-        self.sums.as_flattened_mut().fill(0);
+        self.0.as_flattened_mut().fill(0);
     }
 
-    fn load_weights(&mut self, tile: &[u8]) {
-        self.weights.copy_from_slice(&tile[..TILE_BYTES]);
-    }
-
-    fn accumulate(&mut self, index: usize, rows: &[u8], stride: usize) {
-        for row in 0..self.positions {
-            for (term, &byte) in rows[row * stride..][..TILE_ROW_BYTES].iter().enumerate() {
-                for (channel, sum) in self.sums[index][row * 16..][..16].iter_mut().enumerate() {
-                    let weight = self.weights[term / 4 * TILE_ROW_BYTES + channel * 4 + term % 4];
-                    *sum = sum.wrapping_add(u32::from(byte) * u32::from(weight));
+    fn accumulate(
+        &mut self,
+        diagonals: usize,
+        weights: &[u8],
+        positions: [&[u8]; PAIR],
+        plane_len: usize,
+        stride: usize,
+    ) {
+        let len = positions_len(diagonals, plane_len, stride);
+        for (plane, sums) in self.0.chunks_exact_mut(PAIR).skip(DIAGONALS - diagonals).enumerate() {
+            for (positions, sums) in positions.iter().map(|positions| &positions[..len]).zip(sums) {
+                for (channel, sums) in sums.chunks_exact_mut(TILE_ROWS).enumerate() {
+                    for (term, &weight) in weights[channel * TILE_ROW_BYTES..][..TILE_ROW_BYTES].iter().enumerate() {
+                        let bytes = &positions[plane * plane_len + term / 4 * stride + term % 4..];
+                        for (sum, &byte) in sums.iter_mut().zip(bytes.iter().step_by(4)) {
+                            *sum = sum.wrapping_add(u32::from(byte) * u32::from(weight));
+                        }
+                    }
                 }
             }
         }
     }
 
-    fn store(&mut self, sums: &mut [[u32; TILE_BYTES / 4]; PAIR * DIAGONALS]) {
-        *sums = self.sums;
+    fn store(&mut self, sums: &mut [[u32; TILE_BYTES / 4]; SUMS]) {
+        *sums = self.0;
     }
 }

@@ -1,7 +1,7 @@
 //! Weights brought once into the order in which a backend reads them, for any number of convolutions.
 
 use super::parts::Operands;
-use super::{Convolution, convolution_with};
+use super::{Convolution, convolution_modulo_with};
 use crate::kernels::Backend;
 #[cfg(target_arch = "x86_64")]
 use crate::kernels::amx;
@@ -89,9 +89,44 @@ pub fn convolution_packed_with<R: Ring>(
     output: &mut [R],
     scratch: &mut [R],
 ) {
+    convolution_packed_modulo_with(backend, R::BITS, shape, input, weights, packed, output, scratch);
+}
+
+/// As [`convolution_packed`], of which the `bits` low bits are read: what is above them is arbitrary. Bytes that are not read are
+/// not multiplied.
+///
+/// # Panics
+/// As [`convolution_packed`] does.
+pub fn convolution_packed_modulo<R: Ring>(
+    bits: u32,
+    shape: &Convolution,
+    input: &[R],
+    weights: &[R],
+    packed: &[R],
+    output: &mut [R],
+    scratch: &mut [R],
+) {
+    convolution_packed_modulo_with(Backend::detect(), bits, shape, input, weights, packed, output, scratch);
+}
+
+/// [`convolution_packed_modulo`] by a given backend.
+///
+/// # Panics
+/// As [`convolution_packed`] does, and if the backend is not available on this machine.
+#[expect(clippy::too_many_arguments)]
+pub fn convolution_packed_modulo_with<R: Ring>(
+    backend: Backend,
+    bits: u32,
+    shape: &Convolution,
+    input: &[R],
+    weights: &[R],
+    packed: &[R],
+    output: &mut [R],
+    scratch: &mut [R],
+) {
     assert_eq!(packed.len(), shape.packed_len_with::<R>(backend), "the packed weights' length");
     if packed.is_empty() {
-        return convolution_with(backend, shape, input, weights, output, scratch);
+        return convolution_modulo_with(backend, bits, shape, input, weights, output, scratch);
     }
     let operands = Operands { shape: *shape, input, weights, packed, output, scratch };
     operands.check(backend);
@@ -100,7 +135,7 @@ pub fn convolution_packed_with<R: Ring>(
         let images = input.chunks_exact(group.input_len()).zip(output.chunks_exact_mut(group.output_len()));
         let packed = packed.chunks_exact(packed.len() / shape.groups).cycle();
         for ((input, output), packed) in images.zip(packed) {
-            convolve_group(&group, input, packed, output, scratch);
+            convolve_group(&group, bits, input, packed, output, scratch);
         }
     });
 }
@@ -120,15 +155,23 @@ fn pack_group<R: Ring>(group: &Convolution, weights: &[R], packed: &mut [R]) {
 }
 
 #[cfg(target_arch = "x86_64")]
-fn convolve_group<R: Ring>(group: &Convolution, input: &[R], packed: &[R], output: &mut [R], scratch: &mut [R]) {
-    amx::convolve(group, input, R::bytes_of(packed), output, R::bytes_of_mut(scratch));
+fn convolve_group<R: Ring>(
+    group: &Convolution,
+    bits: u32,
+    input: &[R],
+    packed: &[R],
+    output: &mut [R],
+    scratch: &mut [R],
+) {
+    let bytes = bits.clamp(1, R::BITS).div_ceil(8) as usize;
+    amx::convolve(group, bytes, input, R::bytes_of(packed), output, R::bytes_of_mut(scratch));
 }
 
 /// The elements of scratch that a packed convolution needs on this machine.
 #[cfg(target_arch = "x86_64")]
 pub(super) fn scratch_len(group: &Convolution) -> usize {
-    // A plane has a byte of each element, and an element as many bytes as there are planes.
-    if amx::is_available() && amx::pays::<u64>(group) { amx::scratch_len::<u64>(group) / u64::BYTES } else { 0 }
+    // A plane has a byte of each element. What is besides takes the most elements where they are smallest.
+    if amx::is_available() && amx::pays::<u32>(group) { amx::scratch_len::<u32>(group).div_ceil(u32::BYTES) } else { 0 }
 }
 
 #[cfg(not(target_arch = "x86_64"))]
@@ -140,7 +183,7 @@ fn group_len<R: Ring>(_: Backend, _: &Convolution) -> usize {
 fn pack_group<R: Ring>(_: &Convolution, _: &[R], _: &mut [R]) {}
 
 #[cfg(not(target_arch = "x86_64"))]
-fn convolve_group<R: Ring>(_: &Convolution, _: &[R], _: &[R], _: &mut [R], _: &mut [R]) {}
+fn convolve_group<R: Ring>(_: &Convolution, _: u32, _: &[R], _: &[R], _: &mut [R], _: &mut [R]) {}
 
 #[cfg(not(target_arch = "x86_64"))]
 pub(super) fn scratch_len(_: &Convolution) -> usize {
