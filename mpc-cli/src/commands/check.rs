@@ -177,8 +177,8 @@ pub fn calibrate(
         let observed = calibration.observe(network.graph, network.weights, inputs);
         observed.map_err(|error| InputError::Evaluate { samples: "the inputs".to_owned(), error })?;
     }
-    widths::write(file, &calibration)?;
     let graph = widths::with_bounds(network.graph.clone(), &calibration, file)?;
+    widths::write(file, &calibration)?;
     Ok(graph.iter().filter_map(|(_, node)| node.bound()).fold(1.0, f64::max))
 }
 

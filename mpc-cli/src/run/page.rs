@@ -15,7 +15,7 @@ use super::arguments::RunArguments;
 use super::summary::{LayerCost, PhaseCost, Summary, largest};
 use crate::format::{bytes, count, seconds};
 use chart::{Bar, bars};
-use html::{section, table};
+use html::{escape, section, table};
 
 /// Samples whose results are listed.
 const LISTED: usize = 50;
@@ -76,8 +76,11 @@ fn happened(summary: &Summary) -> String {
     let images =
         if summary.count == 1 { "one sample".to_owned() } else { format!("{} samples", count(summary.count as u64)) };
     let error = summary.outputs.iter().map(|output| output.max_error).fold(0.0, f64::max);
+    let warning = summary.departure.as_ref().map_or_else(String::new, |departure| {
+        format!("<p><strong>Warning:</strong> {}.</p>", escape(&departure.to_string()))
+    });
     format!(
-        "<p class=\"verdict\">{verdict}: the largest difference is {error:.6}.</p><p>{images} went through the network, \
+        "<p class=\"verdict\">{verdict}: the largest difference is {error:.6}.</p>{warning}<p>{images} went through the network, \
          computed on secret shares. Online, a party sent at most {} bytes in {} rounds, and it took {}.</p>",
         count(largest(&online.bytes_sent)),
         count(online.rounds),
@@ -264,6 +267,7 @@ mod tests {
     use ndarray::array;
 
     use super::*;
+    use crate::precision::Departure;
     use crate::run::job::Job;
     use crate::run::local::tests::network;
     use crate::run::run_local;
@@ -313,6 +317,24 @@ mod tests {
             let cells: String = cells.iter().map(|cell| format!("<td class=\"number\">{cell}</td>")).collect();
             assert!(page.contains(&cells), "{}", layer.name);
         }
+    }
+
+    #[test]
+    fn a_page_has_the_warning_of_a_run() {
+        let (network, arguments) = (network("relu"), RunArguments::default());
+        let inputs = vec![vec![array![[0.5, -2.0, 0.0]].into_dyn()]];
+        let mut summary = run_local(&arguments, &network, inputs, &mut |_| ControlFlow::Continue(())).unwrap().summary;
+        let plan = Job::new(&arguments, network.graph.clone()).unwrap().plan::<u64>().unwrap();
+        assert!(!page(&summary, &arguments, &plan).contains("Warning"));
+        let layer = "<div>".to_owned();
+        summary.departure = Some(Departure { layer, error: 0.25, coarse: None, fractional_bits: 16, enough: Some(20) });
+        let page = page(&summary, &arguments, &plan);
+        check_tags(&page);
+        assert!(
+            page.contains(
+                "`&lt;div&gt;` departs from floating point by up to 0.25; --fractional-bits 20 keeps enough."
+            )
+        );
     }
 
     #[test]
