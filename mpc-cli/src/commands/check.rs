@@ -380,3 +380,32 @@ fn kind(op: &Op) -> &'static str {
         _ => "shape",
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use mpc_nn::GraphBuilder;
+    use ndarray::array;
+    use tempfile::tempdir;
+
+    use super::*;
+
+    #[test]
+    fn a_calibration_beyond_all_bounds_is_not_written() {
+        let (mut builder, folder) = (GraphBuilder::new(), tempdir().unwrap());
+        let x = builder.input("x", &[1, 3]).unwrap();
+        let square = builder.square("square", x).unwrap();
+        let graph = builder.finish(&[square]).unwrap();
+        let weights = Weights::for_graph(&graph, Default::default()).unwrap();
+        let file = folder.path().join("widths.json");
+        let checked = Checked { graph: &graph, weights: &weights, classifies: false };
+        let calibrated = |x: f32| calibrate(checked, &[vec![array![[x, 0.0, 0.0]].into_dyn()]], 11, &file);
+        fs::write(&file, "kept").unwrap();
+        let error = calibrated(30_000.0).unwrap_err().to_string();
+        assert!(error.contains("beyond 2^40"), "{error}");
+        assert_eq!(fs::read_to_string(&file).unwrap(), "kept");
+        assert_eq!(calibrated(2.0).unwrap(), 16_384.0);
+        assert_ne!(fs::read_to_string(&file).unwrap(), "kept");
+    }
+}
