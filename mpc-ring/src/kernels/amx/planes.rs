@@ -9,8 +9,13 @@ use super::{GROUP, TILE_ROW_BYTES, TILE_ROWS};
 use crate::kernels::convolution::{Convolution, even_parts};
 use crate::ring::Ring;
 
+/// The bytes of a plane, where that is enough for a block to have several times the rows that the next one reads again: so
+/// scratch is small.
+const SMALL: usize = 1 << 15;
 /// The bytes of a plane that stay in the second-level cache, with those of the other bytes.
-const PLANE_TARGET: usize = 1 << 17;
+const LARGE: usize = 1 << 17;
+/// How many times as many rows that is.
+const FEW_AGAIN: usize = 4;
 
 /// Columns whose bytes are sorted together.
 const LANES: usize = 8;
@@ -52,7 +57,8 @@ impl Planes {
         };
         let line_len = GROUP * group.output_width();
         let halo = span(0, 1).saturating_sub(group.stride[0]);
-        let fitting = (PLANE_TARGET / (rows(group) * line_len)).saturating_sub(halo) / group.stride[0];
+        let fitting = |target: usize| (target / (rows(group) * line_len)).saturating_sub(halo) / group.stride[0];
+        let fitting = (FEW_AGAIN * halo).clamp(fitting(SMALL), fitting(LARGE));
         let output_rows = even_parts(group.output_height(), fitting.clamp(1, group.output_height()));
         let input_rows = span(0, output_rows);
         let congruent = input_rows.div_ceil(group.stride[0]);
