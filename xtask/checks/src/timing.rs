@@ -14,7 +14,9 @@ use mpc_protocols::relu::relu;
 use mpc_protocols::sign::{SignParameters, SignShape, Variant};
 use mpc_protocols::{ProtocolError, Request, in_process};
 use mpc_ring::kernels::{TABLE_BLOCK, lookup};
-use mpc_ring::{Backend, Convolution, MatrixProduct, Ring, convolution_packed, matrix_product, pack_weights, packing};
+use mpc_ring::{
+    Backend, Convolution, MatrixProduct, Ring, convolution_packed_with, matrix_product, pack_weights_with, packing,
+};
 use mpc_shares::{ArithmeticShares, Prg, Seed};
 
 use crate::inference::Failure;
@@ -26,7 +28,7 @@ const KEPT: f64 = 0.9;
 /// The statistic beyond which the times differ.
 const LIMIT: f64 = 4.5;
 
-/// Measures every case with AVX-512, and a control that must differ.
+/// Measures every case with AVX-512, convolutions by byte tiles where the machine has them, and a control that must differ.
 pub fn run() -> Result<(), Failure> {
     if !Backend::Avx512.is_available() {
         println!("avx512: skipped, this machine has none");
@@ -107,12 +109,13 @@ fn moments(samples: &[f64]) -> (f64, f64, f64) {
 fn kernels() -> Vec<(&'static str, Work)> {
     let product = MatrixProduct { rows: 16, inner: 64, columns: 32 };
     let shape = Convolution { padding: [1; 4], ..Convolution::valid([4, 8], [16, 16], [3, 3]) };
+    let tiles = Convolution { padding: [1; 4], ..Convolution::valid([16, 16], [8, 8], [3, 3]) };
     let narrow = move |words: &[u64]| words.iter().map(|&word| word as u32).collect::<Vec<_>>();
-    vec![
+    let mut kernels: Vec<(_, Work)> = vec![
         ("matrix product, Z_2^64", Box::new(move |words| multiply(product, words))),
         ("matrix product, Z_2^32", Box::new(move |words| multiply(product, &narrow(words)))),
-        ("convolution, Z_2^64", Box::new(move |words| convolve(&shape, words))),
-        ("convolution, Z_2^32", Box::new(move |words| convolve(&shape, &narrow(words)))),
+        ("convolution, Z_2^64", Box::new(move |words| convolve(Backend::Avx512, &shape, words))),
+        ("convolution, Z_2^32", Box::new(move |words| convolve(Backend::Avx512, &shape, &narrow(words)))),
         (
             "tables of comparisons",
             Box::new(|words| {
@@ -129,7 +132,16 @@ fn kernels() -> Vec<(&'static str, Work)> {
                 u32::from(bytes[7])
             }),
         ),
-    ]
+    ];
+    if Backend::Amx.is_available() {
+        kernels
+            .push(("convolution by byte tiles, Z_2^64", Box::new(move |words| convolve(Backend::Amx, &tiles, words))));
+        kernels.push((
+            "convolution by byte tiles, Z_2^32",
+            Box::new(move |words| convolve(Backend::Amx, &tiles, &narrow(words))),
+        ));
+    }
+    kernels
 }
 
 fn multiply<R: Ring>(shape: MatrixProduct, elements: &[R]) -> u32 {
@@ -139,13 +151,13 @@ fn multiply<R: Ring>(shape: MatrixProduct, elements: &[R]) -> u32 {
     output[0].low_u64() as u32
 }
 
-fn convolve<R: Ring>(shape: &Convolution, elements: &[R]) -> u32 {
+fn convolve<R: Ring>(backend: Backend, shape: &Convolution, elements: &[R]) -> u32 {
     let (input, rest) = elements.split_at(shape.input_len());
     let weights = &rest[..shape.weight_len()];
-    let mut packed = vec![R::ZERO; shape.packed_len::<R>()];
-    pack_weights(shape, weights, &mut packed);
+    let mut packed = vec![R::ZERO; shape.packed_len_with::<R>(backend)];
+    pack_weights_with(backend, shape, weights, &mut packed);
     let (mut output, mut scratch) = (vec![R::ZERO; shape.output_len()], vec![R::ZERO; shape.scratch_len()]);
-    convolution_packed(shape, input, weights, &packed, &mut output, &mut scratch);
+    convolution_packed_with(backend, shape, input, weights, &packed, &mut output, &mut scratch);
     output[0].low_u64() as u32
 }
 
