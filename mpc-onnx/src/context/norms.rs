@@ -145,7 +145,7 @@ impl Context {
             return None;
         };
         let (below, offset, mut factor) = self.below_constants(&root.with_id(below));
-        let mut reduction = self.reductions.get(&below.id)?.clone();
+        let mut reduction = self.reductions.get(&below.id).filter(|reduction| reduction.fold != Fold::Maximum)?.clone();
         let Reduction { source, axes, fold } = &mut reduction;
         if *fold == Fold::Sum && factor != 1.0 {
             factor *= axes.iter().map(|&axis| source.shape[axis]).product::<usize>() as f32;

@@ -12,6 +12,7 @@ mod lookups;
 mod made;
 mod masks;
 mod models;
+mod near;
 mod normalise;
 mod openings;
 mod precision;

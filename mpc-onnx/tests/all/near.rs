@@ -1,0 +1,79 @@
+//! Files that come near to what an import knows, and are something else.
+
+use mpc_nn::evaluate;
+use mpc_onnx::{InputShapes, OnnxFile};
+use ndarray::{ArrayD, IxDyn};
+use rten_onnx::onnx::{AttributeProto, AttributeType, DataType, GraphProto, NodeProto, TensorProto};
+
+use crate::models::{bytes, floats, info, integers, ints, node, open};
+
+/// An input's name, element type, shape and values.
+pub type Input<'a> = (&'a str, DataType, &'a [usize], &'a [f32]);
+
+pub fn number(name: &str, value: i64) -> AttributeProto {
+    AttributeProto { i: Some(value), r#type: Some(AttributeType::INT), ..ints(name, &[]) }
+}
+
+fn real(name: &str, value: f32) -> AttributeProto {
+    AttributeProto { f: Some(value), r#type: Some(AttributeType::FLOAT), ..ints(name, &[]) }
+}
+
+pub fn with(mut node: NodeProto, attribute: Vec<AttributeProto>) -> NodeProto {
+    node.attribute = attribute;
+    node
+}
+
+fn cast(from: &str, to: DataType, name: &str) -> NodeProto {
+    with(node("Cast", &[from], &[name]), vec![number("to", to.0.into())])
+}
+
+fn file(nodes: Vec<NodeProto>, weights: Vec<TensorProto>, inputs: &[Input<'_>]) -> GraphProto {
+    let input = |&(name, kind, shape, _): &Input<'_>| {
+        info(name, kind, &shape.iter().map(|&size| Some(size as i64)).collect::<Vec<_>>())
+    };
+    GraphProto {
+        node: nodes,
+        initializer: weights,
+        input: inputs.iter().map(input).collect(),
+        output: vec![open("y")],
+        ..Default::default()
+    }
+}
+
+/// The output `y` of a network, in the clear.
+pub fn result(opset: i64, nodes: Vec<NodeProto>, weights: Vec<TensorProto>, inputs: &[Input<'_>]) -> Vec<f32> {
+    let file = OnnxFile::from_bytes(&bytes(file(nodes, weights, inputs), opset)).unwrap();
+    let network = file.import(&InputShapes::new()).unwrap();
+    let values = |name: &str| inputs.iter().find(|input| input.0 == name).map(|input| (input.2, input.3)).unwrap();
+    let given: Vec<_> = network.inputs.iter().map(|input| values(&input.name)).collect();
+    let array = |(shape, values): (&[usize], &[f32])| {
+        ArrayD::from_shape_vec(IxDyn(if shape.is_empty() { &[1] } else { shape }), values.to_vec()).unwrap()
+    };
+    let given: Vec<_> = given.into_iter().map(array).collect();
+    evaluate(&network.graph, &network.weights, &given).unwrap().remove(0).into_iter().collect()
+}
+
+pub fn refused(opset: i64, nodes: Vec<NodeProto>, weights: Vec<TensorProto>, inputs: &[Input<'_>]) -> String {
+    let file = OnnxFile::from_bytes(&bytes(file(nodes, weights, inputs), opset)).unwrap();
+    file.import(&InputShapes::new()).unwrap_err().to_string()
+}
+
+pub fn near(found: &[f32], expected: &[f32]) {
+    let is_near = |(a, b): (&f32, &f32)| (a - b).abs() < 1e-3;
+    assert!(found.len() == expected.len() && found.iter().zip(expected).all(is_near), "{found:?} {expected:?}");
+}
+
+pub const FLOAT: DataType = DataType::FLOAT;
+const X: Input<'_> = ("x", FLOAT, &[2, 3], &[3.0, -4.0, 1.0, 2.0, 0.5, -1.0]);
+
+/// x / √max(x²) is none by the root of a sum.
+#[test]
+fn a_largest_square_is_no_sum_of_squares() {
+    let nodes = vec![
+        node("Mul", &["x", "x"], &["squares"]),
+        with(node("ReduceMax", &["squares"], &["largest"]), vec![ints("axes", &[1])]),
+        node("Sqrt", &["largest"], &["root"]),
+        node("Div", &["x", "root"], &["y"]),
+    ];
+    near(&result(17, nodes, vec![], &[X]), &[0.75, -1.0, 0.25, 1.0, 0.25, -0.5]);
+}
