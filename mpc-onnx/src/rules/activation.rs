@@ -163,8 +163,10 @@ pub(super) fn prelu(context: &mut Context, call: &Call<'_>) -> Lowered<Vec<Value
         Value::Node(slope) => context.multiply(&negative, slope)?,
         _ => {
             let mut slope = call.constant(1)?;
-            if slope.array().ndim() == 1 && x.rank() > 2 && x.shape[1] == slope.array().len() {
-                // One slope for each channel, as files of before opset 9 have it.
+            let count = slope.array().len();
+            let is_row = call.opset >= 7 && x.shape.last() == Some(&count);
+            if slope.array().ndim() == 1 && x.rank() > 2 && x.shape[1] == count && !is_row {
+                // One slope for each channel, as the first files have it.
                 let mut shape = vec![1; x.rank() - 1];
                 shape[0] = x.shape[1];
                 slope = Constant::new(arrays::reshape(slope.array(), &shape)?);

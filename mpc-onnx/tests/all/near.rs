@@ -77,3 +77,13 @@ fn a_largest_square_is_no_sum_of_squares() {
     ];
     near(&result(17, nodes, vec![], &[X]), &[0.75, -1.0, 0.25, 1.0, 0.25, -0.5]);
 }
+
+/// From opset 7 on a slope broadcasts as every operand does; before, there was one for each channel.
+#[test]
+fn slopes_are_those_of_the_last_axis() {
+    let inputs: [Input<'_>; 1] = [("x", FLOAT, &[1, 2, 2], &[-1.0, -1.0, -1.0, 2.0])];
+    let slopes = || vec![floats("slope", &[2], &[0.25, 0.5])];
+    let nodes = || vec![node("PRelu", &["x", "slope"], &["y"])];
+    near(&result(16, nodes(), slopes(), &inputs), &[-0.25, -0.5, -0.25, 2.0]);
+    near(&result(6, nodes(), slopes(), &inputs), &[-0.25, -0.25, -0.5, 2.0]);
+}
