@@ -5,7 +5,7 @@ use ndarray::ArrayD;
 use crate::arrays;
 use crate::call::Call;
 use crate::context::Context;
-use crate::error::{Lowered, invalid, unsupported};
+use crate::error::{Lowered, invalid};
 use crate::value::{Tensor, Value};
 
 /// α·A·B + β·C
@@ -32,15 +32,26 @@ pub(super) fn gemm(context: &mut Context, call: &Call<'_>) -> Lowered<Vec<Value>
         }
         let has_bias = bias.is_some();
         let y = context.linear(x, weight, bias)?;
-        let y = if has_bias { y } else { plus(context, call, &y, beta)? };
-        return Ok([y.into()].into());
-    }
-    if call.norm.is_some() {
-        return unsupported("a batch normalisation behind a product of two private matrices");
+        if has_bias || call.input(2).is_none() {
+            return Ok([y.into()].into());
+        }
+        let y = plus(context, call, &y, beta)?;
+        return Ok([normed(context, call, y)?.into()].into());
     }
     let product = product(context, &left, &right)?;
     let product = context.scale(&product, alpha)?;
-    Ok([plus(context, call, &product, beta)?.into()].into())
+    let y = plus(context, call, &product, beta)?;
+    Ok([normed(context, call, y)?.into()].into())
+}
+
+/// y behind the batch normalisation that the call takes up, which no weight holds.
+fn normed(context: &mut Context, call: &Call<'_>, y: Tensor) -> Lowered<Tensor> {
+    let Some(norm) = &call.norm else { return Ok(y) };
+    if y.shape.last() != Some(&norm.scale.array().len()) {
+        return invalid("the batch normalisation behind it has another number of channels");
+    }
+    let y = context.scale_privately(&y, norm.scale.array())?;
+    context.offset_privately(&y, norm.shift.array())
 }
 
 /// The third operand, if it is a constant with one entry for each column or one for all.

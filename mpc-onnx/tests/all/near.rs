@@ -87,3 +87,24 @@ fn slopes_are_those_of_the_last_axis() {
     near(&result(16, nodes(), slopes(), &inputs), &[-0.25, -0.5, -0.25, 2.0]);
     near(&result(6, nodes(), slopes(), &inputs), &[-0.25, -0.25, -0.5, 2.0]);
 }
+
+/// A batch normalisation of 2x + 1 behind x·W + C for a C that is no row.
+#[test]
+fn a_normalisation_behind_a_sum_with_a_matrix_stays() {
+    let root = (3.0f32 / 4.0).sqrt();
+    let weights = || {
+        let row = |name: &str, value: f32| floats(name, &[2], &[value; 2]);
+        let identity = floats("w", &[3, 2], &[1.0, 0.0, 0.0, 1.0, 0.0, 0.0]);
+        vec![identity, row("scale", 2.0 * root), row("shift", 1.0), row("mean", 0.0), row("variance", 0.75)]
+    };
+    let nodes = || {
+        let norm = node("BatchNormalization", &["h", "scale", "shift", "mean", "variance"], &["y"]);
+        vec![node("Gemm", &["x", "w", "c"], &["h"]), with(norm, vec![real("epsilon", 0.0)])]
+    };
+    let c = [0.5, 1.0, 1.5, 2.0];
+    let expected = [8.0, -5.0, 8.0, 6.0];
+    near(&result(15, nodes(), [weights(), vec![floats("c", &[2, 2], &c)]].concat(), &[X]), &expected);
+    near(&result(15, nodes(), weights(), &[X, ("c", FLOAT, &[2, 2], &c)]), &expected);
+    let column = floats("c", &[2, 1], &[1.0, 2.0]);
+    near(&result(15, nodes(), [weights(), vec![column]].concat(), &[X]), &[9.0, -5.0, 9.0, 6.0]);
+}
