@@ -96,7 +96,8 @@ fn whole(context: &Context, call: &Call<'_>, place: usize) -> Option<Whole> {
         ("Abs" | "Neg" | "ReduceSum" | "ReduceProd" | "ReduceL1" | "ReduceSumSquare" | "CumSum" | "CumProd", _) => {
             of_inputs(context, call.inputs.get(..1)?).map(|_| Whole::Integer)
         }
-        ("MatMul" | "Einsum" | "Clip", _) => of_inputs(context, &call.inputs).map(|_| Whole::Integer),
+        ("MatMul" | "Einsum" | "PRelu", _) => of_inputs(context, &call.inputs).map(|_| Whole::Integer),
+        ("Clip", _) if has_whole(call, &["min", "max"]) => of_inputs(context, &call.inputs).map(|_| Whole::Integer),
         ("Conv" | "ConvTranspose" | "Gemm", _) if is_plain(call) => {
             of_inputs(context, &call.inputs).map(|_| Whole::Integer)
         }
@@ -104,7 +105,7 @@ fn whole(context: &Context, call: &Call<'_>, place: usize) -> Option<Whole> {
             of_inputs(context, call.inputs.get(..1)?).map(|_| Whole::Integer)
         }
         ("Resize" | "Upsample", _) if is_nearest(call) => of_inputs(context, call.inputs.get(..1)?),
-        ("ScatterElements" | "ScatterND" | "Pad", _) => {
+        ("Scatter" | "ScatterElements" | "ScatterND" | "Pad", _) if has_whole(call, &["value"]) => {
             let moved = [call.inputs.first().cloned()?, call.inputs.get(2).cloned().flatten()];
             of_inputs(context, &moved).map(|_| Whole::Integer)
         }
@@ -116,6 +117,11 @@ fn whole(context: &Context, call: &Call<'_>, place: usize) -> Option<Whole> {
         (operator, _) if MOVEMENTS.contains(&operator) => of_inputs(context, call.inputs.get(..1)?),
         _ => None,
     }
+}
+
+/// Whether the numbers that old files have as these attributes are whole, or not there.
+fn has_whole(call: &Call<'_>, names: &[&str]) -> bool {
+    names.iter().all(|name| call.float(name, 0.0).is_ok_and(|value| value.fract() == 0.0 || value.is_infinite()))
 }
 
 /// Whether a linear operator adds products of its operands and nothing else.

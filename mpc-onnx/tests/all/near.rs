@@ -108,3 +108,16 @@ fn a_normalisation_behind_a_sum_with_a_matrix_stays() {
     let column = floats("c", &[2, 1], &[1.0, 2.0]);
     near(&result(15, nodes(), [weights(), vec![column]].concat(), &[X]), &[9.0, -5.0, 9.0, 6.0]);
 }
+
+/// Limits and fillings of old files are attributes.
+#[test]
+fn what_an_attribute_makes_fractional_is_not_whole() {
+    let whole = node("Floor", &["x"], &["f"]);
+    let inputs: [Input<'_>; 1] = [("x", FLOAT, &[2], &[7.5, -3.0])];
+    let clip = with(node("Clip", &["f"], &["g"]), vec![real("min", -1.5), real("max", 2.5)]);
+    let nodes = vec![whole.clone(), clip, node("Floor", &["g"], &["y"])];
+    near(&result(10, nodes, vec![], &inputs), &[2.0, -2.0]);
+    let pad = with(node("Pad", &["f"], &["g"]), vec![ints("pads", &[1, 0]), real("value", 0.5)]);
+    let nodes = vec![whole, pad, node("Floor", &["g"], &["y"])];
+    near(&result(10, nodes, vec![], &inputs), &[0.0, 7.0, -3.0]);
+}
