@@ -244,6 +244,11 @@ impl Context {
         self.typed.insert(id);
     }
 
+    /// Notes whether a private value is of integers or Booleans in the file.
+    fn set_typed(&mut self, id: NodeId, is_typed: bool) {
+        let _ = if is_typed { self.typed.insert(id) } else { self.typed.remove(&id) };
+    }
+
     pub(crate) fn is_ranked(&self, id: NodeId) -> bool {
         self.ranked.contains(&id)
     }

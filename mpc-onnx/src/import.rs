@@ -288,6 +288,7 @@ impl<'a> Importer<'a> {
         call.is_revealed = core::ptr::eq(graph, &self.file.graph) && lookahead::is_revealed(graph, order, node);
         let values = constants::apply(&mut self.context, rule, call)?;
         whole::note(&mut self.context, call, &values);
+        whole::check(&self.context, call, &values)?;
         self.note_moved(moved, rule, call, &values)?;
         if let Some((output, _)) = norm {
             self.absorbed.insert(output);

@@ -2,7 +2,7 @@
 
 use mpc_nn::GraphBuilder;
 
-use super::{Context, Movement, Origin, graph_shape};
+use super::{Context, Movement, Origin, Whole, graph_shape};
 use crate::arrays;
 use crate::error::{Lowered, invalid, unsupported};
 use crate::value::{Tensor, Value};
@@ -146,7 +146,8 @@ impl Context {
 
     fn concat(&mut self, parts: &[Tensor], axis: usize, shape: &[usize]) -> Lowered<Tensor> {
         let ids: Vec<_> = parts.iter().map(|part| part.id).collect();
-        self.emit("concat", shape, |builder, name| builder.concat(name, &ids, axis))
+        let y = self.emit("concat", shape, |builder, name| builder.concat(name, &ids, axis))?;
+        Ok(self.made_of(parts, y))
     }
 
     /// Joins tensors that agree in every axis but one.
@@ -161,7 +162,12 @@ impl Context {
             Value::Tokens { .. } => unsupported("it takes a private input of integers"),
             public => {
                 let constant = super::real(public)?;
-                self.parameter(constant.array())
+                let y = self.parameter(constant.array())?;
+                if let Value::Integer(_) = public {
+                    self.note_whole(y.id, Whole::Integer);
+                    self.note_typed(y.id);
+                }
+                Ok(y)
             }
         }
     }
@@ -185,13 +191,7 @@ impl Context {
         if let Some(rows) = self.rows(x.id).cloned() {
             self.note_rows(y.id, rows);
         }
-        if let Some(whole) = self.whole(x.id) {
-            self.note_whole(y.id, whole);
-        }
-        if self.is_typed(x.id) {
-            self.note_typed(y.id);
-        }
-        Ok(self.ranked_as(x, y))
+        Ok(self.moved_as(x, y))
     }
 
     pub(crate) fn transpose(&mut self, x: &Tensor, permutation: &[usize]) -> Lowered<Tensor> {
@@ -204,7 +204,7 @@ impl Context {
         let y = self.moved_once(x, Movement::Transpose(permutation.to_vec()), &shape, |context| {
             context.emit("transpose", &shape, |builder, name| builder.transpose(name, x.id, permutation))
         })?;
-        Ok(self.ranked_as(x, y))
+        Ok(self.moved_as(x, y))
     }
 
     /// The node that `make` makes of x, or that it has made before.
@@ -249,16 +249,54 @@ impl Context {
             (start[axis], stop[axis], steps[axis]) = (first, last + 1, step);
             let slice = |builder: &mut GraphBuilder, name: &str| builder.slice(name, x.id, &start, &stop, &steps);
             let y = self.emit("slice", &shape, slice)?;
-            return Ok(self.ranked_as(x, y));
+            return Ok(self.moved_as(x, y));
         }
         let y = self.emit("gather", &shape, |builder, name| builder.gather(name, x.id, axis, indices))?;
-        Ok(self.ranked_as(x, y))
+        Ok(self.moved_as(x, y))
     }
 
-    /// y, which is ranked where x is.
-    fn ranked_as(&mut self, x: &Tensor, y: Tensor) -> Tensor {
+    /// y, whose elements are those of x: ranked, whole and integers where they are.
+    fn moved_as(&mut self, x: &Tensor, y: Tensor) -> Tensor {
         if self.is_ranked(x.id) {
             self.note_ranked(y.id);
+        }
+        if let Some(whole) = self.whole(x.id) {
+            self.note_whole(y.id, whole);
+        }
+        if self.is_typed(x.id) {
+            self.note_typed(y.id);
+        }
+        y
+    }
+
+    /// The same values as integers, or as floats: another node if it is not of these, as nodes are what that is noted of.
+    pub(crate) fn retyped(&mut self, x: &Tensor, is_integer: bool) -> Lowered<Tensor> {
+        if self.is_typed(x.id) == is_integer {
+            return Ok(x.clone());
+        }
+        self.once(x, |context, x| {
+            let (shape, part) = (graph_shape(&x.shape), if is_integer { "integers" } else { "float" });
+            let y = context.emit(part, &x.shape, |builder, name| builder.reshape(name, x.id, &shape))?;
+            if let Some(rows) = context.rows(x.id).cloned() {
+                context.note_rows(y.id, rows);
+            }
+            if let Some(origin) = context.origin(x.id) {
+                context.note(y.id, origin);
+            }
+            let y = context.moved_as(x, y);
+            context.set_typed(y.id, is_integer);
+            Ok(y)
+        })
+    }
+
+    /// y, made of elements of several values: whole and integers where all of them are.
+    pub(crate) fn made_of(&mut self, parts: &[Tensor], y: Tensor) -> Tensor {
+        let whole = parts.iter().try_fold(Whole::Boolean, |all, part| Some(all.max(self.whole(part.id)?)));
+        if let Some(whole) = whole {
+            self.note_whole(y.id, whole);
+        }
+        if parts.iter().all(|part| self.is_typed(part.id)) {
+            self.note_typed(y.id);
         }
         y
     }

@@ -57,7 +57,8 @@ impl<'a> Importer<'a> {
                     let (yes, no) = (self.context.tensor_of(&yes)?, self.context.tensor_of(&no)?);
                     let difference = self.context.subtract(&yes, &no)?;
                     let part = self.context.multiply(&difference, &condition)?;
-                    chosen.push(Item::Value(self.context.add(&part, &no)?.into()));
+                    let one = self.context.add(&part, &no)?;
+                    chosen.push(Item::Value(self.context.made_of(&[yes, no], one).into()));
                 }
                 Ok(chosen)
             }

@@ -172,9 +172,10 @@ impl Importer<'_> {
         let mut permutation: Vec<usize> = (0..rows.rank() - 1).collect();
         permutation.insert(axis, rows.rank() - 1);
         let result = self.context.transpose(&rows, &permutation)?;
-        if matches!(call.input(2), Some(Value::Integer(_))) {
+        let is_integer = matches!(call.input(2), Some(Value::Integer(_)));
+        let result = self.context.retyped(&result, is_integer)?;
+        if is_integer {
             self.context.note_whole(result.id, Whole::Integer);
-            self.context.note_typed(result.id);
         }
         Ok(result.into())
     }

@@ -319,7 +319,7 @@ impl Importer<'_> {
             "Cast" if matches!(call.input(0), Some(Value::Tokens { .. })) => {
                 let to = rules::target(call)?;
                 let is_number = FLOATS.iter().any(|data_type| i64::from(data_type.0) == to);
-                if !is_number && to != i64::from(DataType::BOOL.0) && !rules::is_narrow(to) {
+                if !is_number && !rules::is_boolean(to) && !rules::is_narrow(to) {
                     return Ok(Some([call.required(0)?.clone()].into()));
                 }
                 None

@@ -3,6 +3,7 @@
 use super::lookahead::is_passing;
 use crate::call::Call;
 use crate::context::{Context, Whole};
+use crate::error::{Lowered, unsupported};
 use crate::rules;
 use crate::value::Value;
 
@@ -28,13 +29,37 @@ const MOVEMENTS: [&str; 18] = [
     "Unsqueeze",
 ];
 
+/// Operators that give integers for integers, but compute real numbers, which files round in ways of their own.
+const ROUNDING: [&str; 10] = [
+    "Gemm",
+    "PRelu",
+    "Pow",
+    "ReduceL2",
+    "ReduceLogSum",
+    "ReduceLogSumExp",
+    "ReduceMean",
+    "Resize",
+    "Shrink",
+    "Upsample",
+];
+
+/// Checks that a result is of whole numbers where the file has integers.
+pub(super) fn check(context: &Context, call: &Call<'_>, results: &[Value]) -> Lowered<()> {
+    let is_typed = |value: Option<&Value>| matches!(value, Some(Value::Node(x)) if context.is_typed(x.id));
+    let is_real = |value: Option<&Value>| matches!(value, Some(Value::Node(x)) if context.whole(x.id).is_none());
+    if ROUNDING.contains(&call.operator()) && is_typed(call.input(0)) && is_real(results.first()) {
+        return unsupported("integers as its result, which it rounds; cast its input to floats");
+    }
+    Ok(())
+}
+
 /// Notes which results of a node are whole numbers, and which are masks still.
 pub(super) fn note(context: &mut Context, call: &Call<'_>, results: &[Value]) {
     note_masks(context, call, results);
     for (place, result) in results.iter().enumerate() {
         if let (Value::Node(tensor), Some(whole)) = (result, whole(context, call, place)) {
             context.note_whole(tensor.id, whole);
-            if is_typed(context, call) {
+            if is_typed(context, call, place) {
                 context.note_typed(tensor.id);
             }
         }
@@ -58,7 +83,7 @@ fn note_masks(context: &mut Context, call: &Call<'_>, results: &[Value]) {
 }
 
 /// Whether whole results are integers or Booleans in the file, too, and not floats.
-fn is_typed(context: &Context, call: &Call<'_>) -> bool {
+fn is_typed(context: &Context, call: &Call<'_>, place: usize) -> bool {
     let of_inputs = |inputs: &[Option<Value>]| {
         inputs.iter().flatten().all(|value| match value {
             Value::Node(tensor) => context.is_typed(tensor.id),
@@ -68,7 +93,8 @@ fn is_typed(context: &Context, call: &Call<'_>) -> bool {
     };
     match call.operator() {
         "Less" | "Greater" | "LessOrEqual" | "GreaterOrEqual" | "Equal" | "And" | "Or" | "Xor" | "Not" | "ArgMax"
-        | "ArgMin" | "TopK" => true,
+        | "ArgMin" => true,
+        "TopK" if place == 1 => true,
         // A cast to floats has a node of its own.
         "Cast" | "CastLike" => matches!(rules::target(call), Ok(to) if !rules::is_float(to)),
         "Where" => of_inputs(call.inputs.get(1..).unwrap_or_default()),
@@ -84,12 +110,15 @@ fn whole(context: &Context, call: &Call<'_>, place: usize) -> Option<Whole> {
         }
         ("ArgMax" | "ArgMin" | "Sign" | "Floor" | "Ceil" | "Round", _) | ("TopK", 1) => Some(Whole::Integer),
         ("Hardmax", _) => Some(Whole::Boolean),
+        ("Cast" | "CastLike", _) if matches!(rules::target(call), Ok(to) if rules::is_boolean(to)) => {
+            Some(Whole::Boolean)
+        }
         ("Cast" | "CastLike", _) if matches!(rules::target(call), Ok(to) if !rules::is_float(to)) => {
             // What was no whole number is one now.
             let inputs = call.inputs.get(..1)?;
             of_inputs(context, inputs).or(Some(Whole::Integer))
         }
-        ("Div" | "Mod", _) if is_typed(context, call) => Some(Whole::Integer),
+        ("Div" | "Mod", _) if is_typed(context, call, place) => Some(Whole::Integer),
         ("Where", _) => of_inputs(context, call.inputs.get(1..)?),
         ("Concat" | "Max" | "Min", _) => of_inputs(context, &call.inputs),
         ("Add" | "Mod" | "Mul" | "Sub" | "Sum", _) => of_inputs(context, &call.inputs).map(|_| Whole::Integer),

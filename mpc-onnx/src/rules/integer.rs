@@ -5,7 +5,7 @@ use rten_onnx::onnx::DataType;
 
 use crate::arrays;
 use crate::call::Call;
-use crate::context::{Context, Whole, graph_shape};
+use crate::context::{Context, Whole};
 use crate::error::{Lowered, Problem, invalid, unsupported};
 use crate::rules::{choice, rounding};
 use crate::tensor::{self, INT2, UINT2};
@@ -215,6 +215,10 @@ pub(crate) fn is_narrow(data_type: i64) -> bool {
     is_small_float(data_type) || limits_of(data_type).is_some_and(|limits| count(limits) <= FEW)
 }
 
+pub(crate) fn is_boolean(data_type: i64) -> bool {
+    data_type == i64::from(DataType::BOOL.0)
+}
+
 /// As many numbers as an integer of 4 bits has.
 const FEW: i64 = 16;
 
@@ -283,7 +287,7 @@ pub(super) fn cast(context: &mut Context, call: &Call<'_>) -> Lowered<Vec<Value>
     if is_small_float(to) {
         return unsupported("a cast to floats of 4 or 8 bits, which rounds coarsely; export the model without it");
     }
-    let (to_float, to_boolean) = (is_float(to), to == i64::from(DataType::BOOL.0));
+    let (to_float, to_boolean) = (is_float(to), is_boolean(to));
     Ok([match value {
         Value::Integer(array) if to_float => Value::constant(array.mapv(|x| x as f32)),
         Value::Integer(array) if to_boolean => Value::integer(array.mapv(|x| i64::from(x != 0))),
@@ -299,32 +303,17 @@ pub(super) fn cast(context: &mut Context, call: &Call<'_>) -> Lowered<Vec<Value>
             other.into()
         }
         Value::Node(x) if !to_float => to_integers(context, x, to)?.into(),
-        // Floats of the same values: what tells floats from integers is noted for nodes.
-        Value::Node(x) if to_float && context.is_typed(x.id) => to_floats(context, x)?.into(),
+        Value::Node(x) if to_float => context.retyped(x, false)?.into(),
         other => other.clone(),
     }]
     .into())
-}
-
-/// The same values, as another node.
-fn to_floats(context: &mut Context, x: &Tensor) -> Lowered<Tensor> {
-    context.once(x, |context, x| {
-        let shape = graph_shape(&x.shape);
-        let y = context.emit("float", &x.shape, |builder, name| builder.reshape(name, x.id, &shape))?;
-        if let Some(rows) = context.rows(x.id).cloned() {
-            context.note_rows(y.id, rows);
-        }
-        if let Some(origin) = context.origin(x.id) {
-            context.note(y.id, origin);
-        }
-        Ok(y)
-    })
 }
 
 /// A private value without what is behind its point. What the widest types do not hold is not defined, or beyond every range.
 fn to_integers(context: &mut Context, x: &Tensor, to: i64) -> Lowered<Tensor> {
     let is_boolean = context.whole(x.id) == Some(Whole::Boolean);
     let y = rounding::towards_zero(context, x)?;
+    let y = if y.id == x.id { context.retyped(x, true)? } else { y };
     match limits_of(to) {
         Some(limits) if count(limits) <= FEW && !is_boolean => {
             rounding::wrapped(context, &y, limits.0 as f32, count(limits) as f32)

@@ -115,7 +115,8 @@ fn requantised(context: &mut Context, x: &Tensor, new: Quantisation) -> Lowered<
         if !context.is_typed(x.id) {
             return Ok(x.clone());
         }
-        let centred = context.offset_by(x, &new.zero.mapv(|zero| -zero))?;
+        let x = context.retyped(x, false)?;
+        let centred = context.offset_by(&x, &new.zero.mapv(|zero| -zero))?;
         return context.scale_by(&centred, &new.scale);
     };
     if new == old {

@@ -121,3 +121,94 @@ fn what_an_attribute_makes_fractional_is_not_whole() {
     let nodes = vec![whole, pad, node("Floor", &["g"], &["y"])];
     near(&result(10, nodes, vec![], &inputs), &[0.0, 7.0, -3.0]);
 }
+
+/// Each way to the whole floats 7 and 9 as `f`, and their quotient by 2 and 4: integers are divided without a rest.
+#[test]
+fn whole_floats_are_no_integers() {
+    let floor = || [node("Floor", &["x"], &["f"]), node("Floor", &["z"], &["g"])].to_vec();
+    let ranked = || vec![node("TopK", &["f", "k"], &["a", ""]), node("TopK", &["g", "k"], &["b", ""])];
+    let also = || vec![cast("f", DataType::INT64, "i"), cast("g", DataType::INT64, "j")];
+    let quotient = |names: [&str; 2]| node("Div", &names, &["y"]);
+    let inputs: [Input<'_>; 2] = [("x", FLOAT, &[2], &[9.5, 7.2]), ("z", FLOAT, &[2], &[4.1, 2.9])];
+    let ways = [
+        [floor(), ranked(), vec![quotient(["a", "b"])]].concat(),
+        [floor(), also(), vec![quotient(["f", "g"])]].concat(),
+    ];
+    for nodes in ways {
+        near(&result(17, nodes, vec![integers("k", &[2])], &inputs), &[2.25, 3.5]);
+    }
+    // 1 where x > 8, else 0, as floats, and so 1 + 1 / 2.
+    let chosen = vec![
+        node("Greater", &["x", "eight"], &["is"]),
+        node("Where", &["is", "one", "zero"], &["f"]),
+        node("Add", &["f", "f"], &["g"]),
+        node("Add", &["g", "one"], &["h"]),
+        node("Div", &["f", "h"], &["y"]),
+    ];
+    let weights = [("eight", 8.0), ("one", 1.0), ("zero", 0.0)].map(|(name, value)| floats(name, &[], &[value]));
+    near(&result(17, chosen, weights.to_vec(), &inputs[..1]), &[1.0 / 3.0, 0.0]);
+}
+
+/// The first row sees the first value alone. As a mask of numbers it would be one more than the others.
+#[test]
+fn a_cast_to_booleans_makes_a_mask_of_booleans() {
+    let inputs: [Input<'_>; 2] =
+        [("x", FLOAT, &[1, 1, 2, 2], &[1.0, 2.0, 3.0, 4.0]), ("seen", DataType::INT64, &[2, 2], &[1.0, 0.0, 0.0, 1.0])];
+    let nodes = vec![cast("seen", DataType::BOOL, "mask"), node("Attention", &["x", "x", "x", "mask"], &["y"])];
+    near(&result(23, nodes, vec![], &inputs), &[1.0, 2.0, 3.0, 4.0]);
+    // And floats of 0 and 1 are no Booleans, though Booleans are made of them as well.
+    let nodes = vec![
+        node("Greater", &["seen", "half"], &["is"]),
+        node("Where", &["is", "one", "zero"], &["mask"]),
+        cast("mask", DataType::BOOL, "also"),
+        node("Attention", &["x", "x", "x", "mask"], &["y"]),
+    ];
+    let inputs = [inputs[0], ("seen", FLOAT, &[2, 2], inputs[1].3)];
+    let weights = [("half", 0.5), ("one", 1.0), ("zero", 0.0)].map(|(name, value)| floats(name, &[], &[value]));
+    let softmax = |a: f32, b: f32| a.exp() / (a.exp() + b.exp());
+    let root = 2f32.sqrt();
+    let (first, second) = (softmax(11.0 / root, 5.0 / root + 1.0), softmax(25.0 / root + 1.0, 11.0 / root));
+    let expected = [3.0 - 2.0 * (1.0 - first), 4.0 - 2.0 * (1.0 - first), 1.0 + 2.0 * second, 2.0 + 2.0 * second];
+    near(&result(23, nodes, weights.to_vec(), &inputs), &expected);
+}
+
+/// 9 / 2 is 4, also behind a list, and −3 / 2 is −1 behind a branch.
+#[test]
+fn integers_stay_integers_in_lists_and_branches() {
+    let x: Input<'_> = ("x", DataType::INT64, &[2], &[3.0, -3.0]);
+    let thrice = || vec![node("Add", &["x", "x"], &["double"]), node("Add", &["double", "x"], &["thrice"])];
+    let half = || node("Div", &["h", "two"], &["y"]);
+    let two = || vec![integers("two", &[2])];
+    let list = vec![
+        node("SequenceConstruct", &["thrice", "double"], &["list"]),
+        with(node("ConcatFromSequence", &["list"], &["h"]), vec![number("axis", 0)]),
+        half(),
+    ];
+    near(&result(17, [thrice(), list].concat(), two(), &[x]), &[4.0, -4.0, 3.0, -3.0]);
+    let branch = |name: &str, from: &str| {
+        let graph = GraphProto {
+            node: vec![node("Neg", &[from], &[&format!("{name}_result")])],
+            output: vec![open(&format!("{name}_result"))],
+            ..Default::default()
+        };
+        AttributeProto { g: Some(graph), r#type: Some(AttributeType::GRAPH), ..ints(name, &[]) }
+    };
+    let choice = with(node("If", &["is"], &["h"]), vec![branch("then_branch", "thrice"), branch("else_branch", "x")]);
+    let nodes = [thrice(), vec![choice, half()]].concat();
+    near(&result(17, nodes, two(), &[x, ("is", DataType::BOOL, &[], &[0.0])]), &[-1.0, 1.0]);
+}
+
+/// Operators that compute real numbers of integers round them, each runtime in its own way.
+#[test]
+fn integers_that_would_be_rounded_are_refused() {
+    let x: Input<'_> = ("x", DataType::INT32, &[2], &[3.0, 4.0]);
+    let exponent = floats("exponent", &[], &[0.5]);
+    for (nodes, weights) in [
+        (vec![node("ReduceMean", &["x"], &["y"])], vec![]),
+        (vec![node("ReduceL2", &["x"], &["y"])], vec![]),
+        (vec![node("Pow", &["x", "exponent"], &["y"])], vec![exponent]),
+    ] {
+        let message = refused(17, nodes, weights, &[x]);
+        assert!(message.contains("integers as its result, which it rounds; cast its input to floats"), "{message}");
+    }
+}

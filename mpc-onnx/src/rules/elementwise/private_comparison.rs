@@ -238,7 +238,9 @@ pub(super) fn choose(context: &mut Context, call: &Call<'_>, condition: &Tensor)
             let (yes, no) = (constant(1)?, constant(2)?);
             let difference = arrays::zip(yes.array(), no.array(), |yes, no| Ok(yes - no))?;
             let chosen = context.scale_by(condition, &difference)?;
-            return context.offset_by(&chosen, no.array());
+            let chosen = context.offset_by(&chosen, no.array())?;
+            let is_integer = [1, 2].iter().all(|&place| matches!(call.input(place), Some(Value::Integer(_))));
+            return if is_integer { Ok(chosen) } else { context.retyped(&chosen, false) };
         }
     };
     let chosen = context.multiply(&difference, condition)?;
