@@ -57,6 +57,15 @@ pub(crate) enum Whole {
     Integer,
 }
 
+/// A way in which a value stands for something else than it is, as public masks make it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Mark {
+    /// The number that the file has there, and NaN if that is not known; 0 where nothing is hidden.
+    Hidden,
+    /// 1 where it is no number, as a softmax of nothing but −∞, and NaN if that is not known; else 0.
+    Undefined,
+}
+
 /// Scale and zero point of a quantisation: one element, or laid out to broadcast over the tensor that they belong to, in the
 /// smallest arrays that do.
 #[derive(Clone, PartialEq)]
@@ -115,10 +124,8 @@ pub(crate) struct Context {
     whole: BTreeMap<NodeId, Whole>,
     /// Private values that are integers or Booleans in the file.
     typed: std::collections::BTreeSet<NodeId>,
-    /// Where private values are −∞ by a public mask: 1 there, else 0, in a shape that broadcasts.
-    infinite: BTreeMap<NodeId, ArrayD<i64>>,
-    /// Where results are no numbers, as those of a softmax of nothing but −∞; in the same form.
-    undefined: BTreeMap<NodeId, ArrayD<i64>>,
+    /// The marks of private values, each in a shape that broadcasts.
+    marks: BTreeMap<(NodeId, Mark), ArrayD<f32>>,
     /// For a value in front of a softmax with masks, those that it is the sum of scores and; none if they are not known.
     masks: BTreeMap<NodeId, Vec<Value>>,
     /// Scale and zero point of what was quantised.
@@ -159,8 +166,7 @@ impl Context {
             rows: BTreeMap::new(),
             whole: BTreeMap::new(),
             typed: std::collections::BTreeSet::new(),
-            infinite: BTreeMap::new(),
-            undefined: BTreeMap::new(),
+            marks: BTreeMap::new(),
             masks: BTreeMap::new(),
             quantisations: BTreeMap::new(),
         }
@@ -265,20 +271,12 @@ impl Context {
         self.rows.insert(id, rows);
     }
 
-    pub(crate) fn infinite(&self, id: NodeId) -> Option<&ArrayD<i64>> {
-        self.infinite.get(&id)
+    pub(crate) fn mark(&self, id: NodeId, mark: Mark) -> Option<&ArrayD<f32>> {
+        self.marks.get(&(id, mark))
     }
 
-    pub(crate) fn note_infinite(&mut self, id: NodeId, places: ArrayD<i64>) {
-        self.infinite.insert(id, places);
-    }
-
-    pub(crate) fn undefined(&self, id: NodeId) -> Option<&ArrayD<i64>> {
-        self.undefined.get(&id)
-    }
-
-    pub(crate) fn note_undefined(&mut self, id: NodeId, places: ArrayD<i64>) {
-        self.undefined.insert(id, places);
+    pub(crate) fn note_mark(&mut self, id: NodeId, mark: Mark, places: ArrayD<f32>) {
+        self.marks.insert((id, mark), places);
     }
 
     pub(crate) fn masks(&self, id: NodeId) -> Option<&[Value]> {

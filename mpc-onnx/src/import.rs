@@ -3,6 +3,7 @@
 mod constants;
 mod control;
 mod flexible;
+mod hidden;
 mod indices;
 mod inputs;
 mod lookahead;
@@ -289,6 +290,7 @@ impl<'a> Importer<'a> {
         let values = constants::apply(&mut self.context, rule, call)?;
         whole::note(&mut self.context, call, &values);
         whole::check(&self.context, call, &values)?;
+        self.note_hidden(call, rule, &values)?;
         self.note_moved(moved, rule, call, &values)?;
         if let Some((output, _)) = norm {
             self.absorbed.insert(output);

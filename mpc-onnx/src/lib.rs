@@ -24,7 +24,7 @@
 //! * Entries below −32768 in some places, put there or added, become −4096 in front of maxima, largest indices, logarithms of sums,
 //!   sigmoids and others that make nothing of them: of each row one value that is seen must be above that. Where a private mask is
 //!   added, the values of a row may differ by 4000. A row that a private mask hides whole has another number than in the file;
-//!   one of a public mask is refused.
+//!   one of a public mask is refused, but in a softmax, which makes of it what the file does.
 //! * `QuantizeLinear` of a private value limits it to what the quantised type can stand for, but does not round it; a
 //!   `DequantizeLinear` with the same parameters is the identity. Values keep what quantisation would cost them:
 //!   each leads at most half a step away from a quantised run, and later layers carry it on. Constants are rounded as the file says,
@@ -32,8 +32,8 @@
 //!   two are.
 //! * Comparisons of private values are those of fixed-point numbers, which rounding has moved by a few units in the last
 //!   place; their results are private numbers 0 or 1.
-//! * `Dropout`, casts between floats, and checks for NaN and infinity have no effect, but `IsNaN` behind a softmax: it finds
-//!   the rows that a public mask of −∞ hides whole.
+//! * `Dropout`, casts between floats, and checks for NaN and infinity have no effect, but where a public mask of −∞ is: they find it, and
+//!   behind a softmax the rows that it hides whole. Behind what mixes elements they are refused.
 //! * Integers that `DynamicQuantizeLinear` makes stand for their real numbers, with a scale of 1; what is computed from them
 //!   is that of the real numbers, by weights that are those of 8 bits.
 //! * A mask `m·c` with a `c` below −1024 in front of a softmax is limited to −1024, so that it needs no more range; so is one with

@@ -13,7 +13,7 @@ use crate::rules;
 use crate::value::{Tensor, Value};
 
 /// Operators that put each element of their first input somewhere, or leave it out.
-const EXACT: [&str; 18] = [
+pub(super) const EXACT: [&str; 18] = [
     "Compress",
     "DepthToSpace",
     "Dropout",

@@ -89,13 +89,11 @@ fn apply(context: &mut Context, call: &Call<'_>, operator: &str, left: &Value, r
         }
         (Value::Node(x), constant) => masks::beside_mask(context, call, operator, x, &real(constant)?)?,
         (constant, Value::Node(x)) => {
-            let constant = real(constant)?;
-            let near = masked(call.masking, constant.clone());
+            let near = masked(call.masking, real(constant)?);
             let y = from_constant(context, operator, &near, x)?;
             if operator == "Add" {
                 masks::note_added(context, call, x, &y, near.array());
             }
-            masks::note_hidden(context, call, x, &y, (constant.array(), f32::NEG_INFINITY))?;
             y
         }
         _ => return unsupported("operands of these kinds"),

@@ -5,7 +5,7 @@ use rten_onnx::onnx::DataType;
 
 use crate::arrays;
 use crate::call::Call;
-use crate::context::{Context, Whole};
+use crate::context::{Context, Mark, Whole};
 use crate::error::{Lowered, Problem, invalid, unsupported};
 use crate::rules::{choice, rounding};
 use crate::tensor::{self, INT2, UINT2};
@@ -326,19 +326,24 @@ fn to_integers(context: &mut Context, x: &Tensor, to: i64) -> Lowered<Tensor> {
 pub(super) fn never(context: &mut Context, call: &Call<'_>) -> Lowered<Vec<Value>> {
     let value = call.required(0)?;
     context.charge(arrays::elements(value.shape())?)?;
+    let mark = if call.operator() == "IsInf" { Mark::Hidden } else { Mark::Undefined };
     Ok([match value {
         Value::Constant(constant) if call.operator() == "IsInf" => {
             Value::integer(constant.array().mapv(|x| i64::from(x.is_infinite())))
         }
-        Value::Node(x) if call.operator() == "IsInf" && context.infinite(x.id).is_some() => {
-            // Masks are −∞ alone.
-            let is_seen = call.int("detect_negative", 1)? != 0;
-            let places = context.infinite(x.id).map(|places| places.mapv(|place| place * i64::from(is_seen)));
-            Value::integer(arrays::broadcast(&places.unwrap_or_default(), &x.shape)?)
-        }
-        Value::Node(x) if call.operator() == "IsNaN" && context.undefined(x.id).is_some() => {
-            let places = context.undefined(x.id).cloned().unwrap_or_default();
-            Value::integer(arrays::broadcast(&places, &x.shape)?)
+        Value::Node(x) if context.mark(x.id, mark).is_some() => {
+            let seen = [call.int("detect_negative", 1)? != 0, call.int("detect_positive", 1)? != 0];
+            let is = |number: f32| match mark {
+                Mark::Hidden => number.is_infinite() && seen[usize::from(number > 0.0)],
+                Mark::Undefined => number == 1.0,
+            };
+            let places = context.mark(x.id, mark).cloned().unwrap_or_default();
+            if places.iter().any(|number| number.is_nan()) {
+                return unsupported(
+                    "what a public mask has left is not known here; ask right behind it, or behind the softmax",
+                );
+            }
+            Value::integer(arrays::broadcast(&places.mapv(|number| is(number).into()), &x.shape)?)
         }
         other => Value::integer(ArrayD::zeros(IxDyn(other.shape()))),
     }]

@@ -7,6 +7,7 @@ mod conformance;
 mod examples;
 mod exported;
 mod formulas;
+mod hidden;
 mod hostile;
 mod lookups;
 mod made;

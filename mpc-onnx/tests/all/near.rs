@@ -78,6 +78,46 @@ fn a_largest_square_is_no_sum_of_squares() {
     near(&result(17, nodes, vec![], &[X]), &[0.75, -1.0, 0.25, 1.0, 0.25, -0.5]);
 }
 
+/// Each way to the whole floats 7 and 9 as `f`, and their quotient by 2 and 4: integers are divided without a rest.
+#[test]
+fn whole_floats_are_no_integers() {
+    let floor = || [node("Floor", &["x"], &["f"]), node("Floor", &["z"], &["g"])].to_vec();
+    let ranked = || vec![node("TopK", &["f", "k"], &["a", ""]), node("TopK", &["g", "k"], &["b", ""])];
+    let also = || vec![cast("f", DataType::INT64, "i"), cast("g", DataType::INT64, "j")];
+    let quotient = |names: [&str; 2]| node("Div", &names, &["y"]);
+    let inputs: [Input<'_>; 2] = [("x", FLOAT, &[2], &[9.5, 7.2]), ("z", FLOAT, &[2], &[4.1, 2.9])];
+    let ways = [
+        [floor(), ranked(), vec![quotient(["a", "b"])]].concat(),
+        [floor(), also(), vec![quotient(["f", "g"])]].concat(),
+    ];
+    for nodes in ways {
+        near(&result(17, nodes, vec![integers("k", &[2])], &inputs), &[2.25, 3.5]);
+    }
+    // 1 where x > 8, else 0, as floats, and so 1 + 1 / 2.
+    let chosen = vec![
+        node("Greater", &["x", "eight"], &["is"]),
+        node("Where", &["is", "one", "zero"], &["f"]),
+        node("Add", &["f", "f"], &["g"]),
+        node("Add", &["g", "one"], &["h"]),
+        node("Div", &["f", "h"], &["y"]),
+    ];
+    let weights = [("eight", 8.0), ("one", 1.0), ("zero", 0.0)].map(|(name, value)| floats(name, &[], &[value]));
+    near(&result(17, chosen, weights.to_vec(), &inputs[..1]), &[1.0 / 3.0, 0.0]);
+}
+
+/// Limits and fillings of old files are attributes.
+#[test]
+fn what_an_attribute_makes_fractional_is_not_whole() {
+    let whole = node("Floor", &["x"], &["f"]);
+    let inputs: [Input<'_>; 1] = [("x", FLOAT, &[2], &[7.5, -3.0])];
+    let clip = with(node("Clip", &["f"], &["g"]), vec![real("min", -1.5), real("max", 2.5)]);
+    let nodes = vec![whole.clone(), clip, node("Floor", &["g"], &["y"])];
+    near(&result(10, nodes, vec![], &inputs), &[2.0, -2.0]);
+    let pad = with(node("Pad", &["f"], &["g"]), vec![ints("pads", &[1, 0]), real("value", 0.5)]);
+    let nodes = vec![whole, pad, node("Floor", &["g"], &["y"])];
+    near(&result(10, nodes, vec![], &inputs), &[0.0, 7.0, -3.0]);
+}
+
 /// From opset 7 on a slope broadcasts as every operand does; before, there was one for each channel.
 #[test]
 fn slopes_are_those_of_the_last_axis() {
@@ -107,46 +147,6 @@ fn a_normalisation_behind_a_sum_with_a_matrix_stays() {
     near(&result(15, nodes(), weights(), &[X, ("c", FLOAT, &[2, 2], &c)]), &expected);
     let column = floats("c", &[2, 1], &[1.0, 2.0]);
     near(&result(15, nodes(), [weights(), vec![column]].concat(), &[X]), &[9.0, -5.0, 9.0, 6.0]);
-}
-
-/// Limits and fillings of old files are attributes.
-#[test]
-fn what_an_attribute_makes_fractional_is_not_whole() {
-    let whole = node("Floor", &["x"], &["f"]);
-    let inputs: [Input<'_>; 1] = [("x", FLOAT, &[2], &[7.5, -3.0])];
-    let clip = with(node("Clip", &["f"], &["g"]), vec![real("min", -1.5), real("max", 2.5)]);
-    let nodes = vec![whole.clone(), clip, node("Floor", &["g"], &["y"])];
-    near(&result(10, nodes, vec![], &inputs), &[2.0, -2.0]);
-    let pad = with(node("Pad", &["f"], &["g"]), vec![ints("pads", &[1, 0]), real("value", 0.5)]);
-    let nodes = vec![whole, pad, node("Floor", &["g"], &["y"])];
-    near(&result(10, nodes, vec![], &inputs), &[0.0, 7.0, -3.0]);
-}
-
-/// Each way to the whole floats 7 and 9 as `f`, and their quotient by 2 and 4: integers are divided without a rest.
-#[test]
-fn whole_floats_are_no_integers() {
-    let floor = || [node("Floor", &["x"], &["f"]), node("Floor", &["z"], &["g"])].to_vec();
-    let ranked = || vec![node("TopK", &["f", "k"], &["a", ""]), node("TopK", &["g", "k"], &["b", ""])];
-    let also = || vec![cast("f", DataType::INT64, "i"), cast("g", DataType::INT64, "j")];
-    let quotient = |names: [&str; 2]| node("Div", &names, &["y"]);
-    let inputs: [Input<'_>; 2] = [("x", FLOAT, &[2], &[9.5, 7.2]), ("z", FLOAT, &[2], &[4.1, 2.9])];
-    let ways = [
-        [floor(), ranked(), vec![quotient(["a", "b"])]].concat(),
-        [floor(), also(), vec![quotient(["f", "g"])]].concat(),
-    ];
-    for nodes in ways {
-        near(&result(17, nodes, vec![integers("k", &[2])], &inputs), &[2.25, 3.5]);
-    }
-    // 1 where x > 8, else 0, as floats, and so 1 + 1 / 2.
-    let chosen = vec![
-        node("Greater", &["x", "eight"], &["is"]),
-        node("Where", &["is", "one", "zero"], &["f"]),
-        node("Add", &["f", "f"], &["g"]),
-        node("Add", &["g", "one"], &["h"]),
-        node("Div", &["f", "h"], &["y"]),
-    ];
-    let weights = [("eight", 8.0), ("one", 1.0), ("zero", 0.0)].map(|(name, value)| floats(name, &[], &[value]));
-    near(&result(17, chosen, weights.to_vec(), &inputs[..1]), &[1.0 / 3.0, 0.0]);
 }
 
 /// The first row sees the first value alone. As a mask of numbers it would be one more than the others.

@@ -22,7 +22,7 @@ const MAX_MASKS: usize = 8;
 
 impl Masking {
     /// Whether a number hides what it is added to or takes the place of.
-    fn hides(self, value: f32) -> bool {
+    pub(crate) fn hides(self, value: f32) -> bool {
         self.sign != 0.0 && self.sign * value <= self.floor
     }
 
@@ -81,28 +81,7 @@ pub(super) fn beside_mask(
         "Sub" => note_added(context, call, x, &y, &near.array().mapv(|value| -value)),
         _ => {}
     }
-    note_hidden(context, call, x, &y, (constant.array(), sign * f32::NEG_INFINITY))?;
     Ok(y)
-}
-
-/// Notes where a mask, added to x or put in its place, makes y −∞: where it is the number that hides.
-pub(super) fn note_hidden(
-    context: &mut Context,
-    call: &Call<'_>,
-    x: &Tensor,
-    y: &Tensor,
-    (mask, hiding): (&ArrayD<f32>, f32),
-) -> Lowered<()> {
-    if call.masking.sign <= 0.0 || (mask.iter().all(|&value| value != hiding) && context.infinite(x.id).is_none()) {
-        return Ok(());
-    }
-    let mut places = mask.mapv(|value| i64::from(value == hiding));
-    if let Some(before) = context.infinite(x.id).cloned() {
-        context.charge(arrays::elements(&arrays::broadcast_shape(places.shape(), before.shape())?)?)?;
-        places = arrays::zip(&places, &before, |&a, &b| Ok(a | b))?;
-    }
-    context.note_infinite(y.id, places);
-    Ok(())
 }
 
 /// kept ⊙ x + rest ⊙ constant
@@ -114,8 +93,8 @@ pub(super) fn with_rest(
     rest: &ArrayD<f32>,
     constant: &Value,
 ) -> Lowered<Tensor> {
-    let (own, masking) = (real(constant)?, call.masking);
-    let constant = arrays::broadcast(masked(masking, own.clone()).array(), rest.shape())?;
+    let masking = call.masking;
+    let constant = arrays::broadcast(masked(masking, real(constant)?).array(), rest.shape())?;
     // Where nothing of the constant is taken it may be infinite.
     let filled = rest.iter().zip(&constant).map(|(&rest, &value)| if rest > 0.0 { value } else { 0.0 });
     let filled = arrays::from_elements(rest.shape(), filled.collect())?;
@@ -127,8 +106,6 @@ pub(super) fn with_rest(
     if is_mask {
         note_added(context, call, x, &y, &filled);
     }
-    let own = arrays::zip(rest, own.array(), |&rest, &value| Ok(if rest > 0.0 { value } else { 0.0 }))?;
-    note_hidden(context, call, x, &y, (&own, f32::NEG_INFINITY))?;
     Ok(y)
 }
 

@@ -8,7 +8,7 @@ use ndarray::ArrayD;
 
 use crate::arrays;
 use crate::call::Call;
-use crate::context::{Context, real};
+use crate::context::{Context, Mark, real};
 use crate::error::{Lowered, unsupported};
 use crate::rules::choice;
 use crate::rules::elementwise::masks::{self, masked};
@@ -75,7 +75,7 @@ pub(super) fn turned(operator: &str) -> &str {
 }
 
 /// The result of an And or Or that its public operand decides alone, as after a check for infinity (never true), and of a value's
-/// comparison with itself, which asks whether it is NaN (never true).
+/// comparison with itself, which asks whether it is NaN (true where a public mask leaves nothing).
 pub(super) fn decided(context: &mut Context, operator: &str, left: &Value, right: &Value) -> Lowered<Option<Value>> {
     let is_same = matches!((left, right), (Value::Node(x), Value::Node(y)) if x.id == y.id && x.shape == y.shape);
     let deciding = match operator {
@@ -95,6 +95,17 @@ pub(super) fn decided(context: &mut Context, operator: &str, left: &Value, right
     }
     let shape = arrays::broadcast_shape(left.shape(), right.shape())?;
     context.charge(arrays::elements(&shape)?)?;
+    if let Value::Node(x) = left
+        && let Some(undefined) = context.mark(x.id, Mark::Undefined).filter(|_| !is_logical)
+    {
+        if undefined.iter().any(|place| place.is_nan()) {
+            return unsupported(
+                "where a public mask leaves no number is not known here; compare right behind the softmax",
+            );
+        }
+        let numbers = arrays::broadcast(undefined, &shape)?.mapv(|place| deciding * i64::from(place == 0.0));
+        return Ok(Some(Value::integer(numbers)));
+    }
     Ok(Some(Value::integer(ArrayD::from_elem(shape, deciding))))
 }
 
@@ -118,10 +129,10 @@ pub(super) fn with_the_farthest(
     let shape = arrays::broadcast_shape(&x.shape, constant.array().shape())?;
     context.charge(arrays::elements(&shape)?.saturating_mul(2))?;
     let limits = arrays::broadcast(constant.array(), &shape)?;
-    let values = match context.infinite(x.id) {
-        Some(places) => places.mapv(|place| if place == 0 { 0.0 } else { f32::NEG_INFINITY }),
-        None => ArrayD::zeros(shape),
-    };
+    let values = context.mark(x.id, Mark::Hidden).cloned().unwrap_or_else(|| ArrayD::zeros(shape));
+    if values.iter().any(|value| value.is_nan()) {
+        return unsupported("what a public mask has left is not known here; compare right behind it");
+    }
     let result = |&limit: &f32, &x: &f32| {
         Ok(i64::from(match operator {
             "Less" => x < limit,

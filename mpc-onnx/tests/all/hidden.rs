@@ -1,0 +1,121 @@
+//! Rows that a public mask hides whole: what the file has of them, wherever it is read.
+
+use rten_onnx::onnx::{NodeProto, TensorProto};
+
+use crate::models::{floats, ints, node};
+use crate::near::{FLOAT, Input, near, number, refused, result, with};
+
+const X: Input<'_> = ("x", FLOAT, &[2, 2], &[3.0, 1.0, 2.0, 0.5]);
+
+/// A mask of the second row and of the last place of the first one, and what is put for no number.
+fn weights(far: f32) -> Vec<TensorProto> {
+    let numbers = [("far", far), ("zero", 0.0), ("one", 1.0), ("two", 2.0), ("least", f32::NEG_INFINITY)];
+    let mut weights: Vec<_> = numbers.iter().map(|&(name, value)| floats(name, &[], &[value])).collect();
+    weights.push(floats("mask", &[2, 2], &[0.0, far, far, far]));
+    weights.push(floats("opposite", &[2, 2], &[0.0, -far, -far, -far]));
+    let (dims, data_type) = (vec![2, 2], Some(rten_onnx::onnx::DataType::BOOL));
+    weights.push(TensorProto {
+        name: Some("seen".into()),
+        dims,
+        data_type,
+        int32_data: vec![1, 0, 0, 0],
+        ..Default::default()
+    });
+    weights
+}
+
+fn along(node: NodeProto, axis: i64) -> NodeProto {
+    with(node, vec![number("axis", axis)])
+}
+
+fn turned(from: &str, to: &str) -> NodeProto {
+    with(node("Transpose", &[from], &[to]), vec![ints("perm", &[1, 0])])
+}
+
+fn masked() -> NodeProto {
+    node("Add", &["x", "mask"], &["h"])
+}
+
+/// The nodes that put 0 in place of what is no number.
+fn guarded(from: &str, to: &str) -> [NodeProto; 2] {
+    [node("IsNaN", &[from], &["bad"]), node("Where", &["bad", "zero", from], &[to])]
+}
+
+#[test]
+fn a_row_of_equal_numbers_is_uniform() {
+    for far in [-1e9, f32::MIN] {
+        for first in [masked(), node("Where", &["seen", "x", "far"], &["h"]), node("Sub", &["x", "opposite"], &["h"])] {
+            let nodes = vec![first, along(node("Softmax", &["h"], &["y"]), -1)];
+            near(&result(17, nodes, weights(far), &[X]), &[1.0, 0.0, 0.5, 0.5]);
+        }
+    }
+    // What takes the place of values is equal whatever its size; what is added only if it swallows them.
+    let replaced = vec![node("Where", &["seen", "x", "far"], &["h"]), along(node("Softmax", &["h"], &["y"]), -1)];
+    near(&result(17, replaced, weights(-5000.0), &[X]), &[1.0, 0.0, 0.5, 0.5]);
+    let odds = 1.0 / (1.0 + (-1.5f32).exp());
+    let added = vec![masked(), along(node("Softmax", &["h"], &["y"]), -1)];
+    near(&result(17, added, weights(-5000.0), &[X]), &[1.0, 0.0, odds, 1.0 - odds]);
+}
+
+/// Where nothing but −∞ is left, a file asks for NaN and puts 0.
+#[test]
+fn a_row_of_infinities_is_no_number() {
+    let softmax = |from: &str, to: &str, axis| along(node("Softmax", &[from], &[to]), axis);
+    let ways: Vec<Vec<NodeProto>> = vec![
+        vec![masked(), turned("h", "t"), softmax("t", "s", 0), turned("s", "u")],
+        vec![masked(), softmax("h", "s", -1), turned("s", "v"), turned("v", "w"), node("Identity", &["w"], &["u"])],
+        vec![masked(), node("Add", &["h", "x"], &["t"]), softmax("t", "u", -1)],
+        vec![masked(), node("Mul", &["h", "two"], &["t"]), softmax("t", "s", -1), node("Mul", &["s", "one"], &["u"])],
+        vec![node("Sub", &["opposite", "x"], &["n"]), node("Neg", &["n"], &["h"]), softmax("h", "u", -1)],
+        vec![
+            masked(),
+            along(node("Concat", &["h", "x"], &["t"]), 0),
+            softmax("t", "s", -1),
+            node("Slice", &["s", "from", "to"], &["u"]),
+        ],
+    ];
+    let places = || [crate::models::integers("from", &[0]), crate::models::integers("to", &[2])];
+    for mut nodes in ways {
+        nodes.extend(guarded("u", "y"));
+        let weights = [weights(f32::NEG_INFINITY), places().to_vec()].concat();
+        near(&result(17, nodes, weights, &[X]), &[1.0, 0.0, 0.0, 0.0]);
+    }
+    let old = [vec![masked(), along(node("Softmax", &["h"], &["u"]), 1)], guarded("u", "y").to_vec()].concat();
+    near(&result(12, old, weights(f32::NEG_INFINITY), &[X]), &[1.0, 0.0, 0.0, 0.0]);
+    // A number that is no number is not equal to itself.
+    let nodes = vec![
+        masked(),
+        softmax("h", "u", -1),
+        node("Equal", &["u", "u"], &["good"]),
+        node("Where", &["good", "u", "zero"], &["y"]),
+    ];
+    near(&result(17, nodes, weights(f32::NEG_INFINITY), &[X]), &[1.0, 0.0, 0.0, 0.0]);
+}
+
+/// Infinities are found behind movements.
+#[test]
+fn infinities_are_found_where_they_are_moved_to() {
+    let nodes = vec![
+        masked(),
+        turned("h", "t"),
+        node("IsInf", &["t"], &["is"]),
+        along(node("Softmax", &["t"], &["s"]), 0),
+        node("Where", &["is", "one", "s"], &["u"]),
+        turned("u", "y"),
+    ];
+    near(&result(17, nodes, weights(f32::NEG_INFINITY), &[X]), &[1.0; 4]);
+}
+
+/// A product makes other values of them, in which nobody knows the places.
+#[test]
+fn what_is_not_known_any_more_is_refused() {
+    let nodes = vec![
+        masked(),
+        along(node("Softmax", &["h"], &["s"]), -1),
+        node("MatMul", &["x", "s"], &["u"]),
+        node("IsNaN", &["u"], &["bad"]),
+        node("Where", &["bad", "zero", "u"], &["y"]),
+    ];
+    let message = refused(17, nodes, weights(f32::NEG_INFINITY), &[X]);
+    assert!(message.contains("what a public mask has left is not known here"), "{message}");
+}
