@@ -37,6 +37,9 @@ const PASSING: [&str; 18] = [
     "QLinearConcat",
     "QLinearWhere",
 ];
+/// Those of them that put elements elsewhere.
+const DISPLACING: [&str; 8] =
+    ["Reshape", "Transpose", "Squeeze", "Unsqueeze", "Expand", "Slice", "Concat", "QLinearConcat"];
 /// The most casts and negations that a condition is followed through.
 const MAX_NEGATIONS: usize = 4;
 /// By what a mask may be scaled in front of its softmax, so that it stays far below all scores and in range.
@@ -169,6 +172,12 @@ fn end(node: &NodeProto, sign: f32) -> Option<(bool, bool)> {
     }
 }
 
+/// Whether a node casts to integers, of which some numbers beside 0 become 0.
+fn is_truncation(node: &NodeProto) -> bool {
+    let to = node.attribute.iter().find(|attribute| attribute.name.as_deref() == Some("to")).and_then(|to| to.i);
+    !to.is_some_and(|to| rules::is_float(to) || rules::is_boolean(to))
+}
+
 /// The condition that a name is, without casts and negations, and whether there is an odd number of these.
 fn condition<'a>(graph: &'a GraphProto, mut name: &'a str) -> (&'a str, bool) {
     let mut is_negated = false;
@@ -178,6 +187,9 @@ fn condition<'a>(graph: &'a GraphProto, mut name: &'a str) -> (&'a str, bool) {
         };
         let operator = node.op_type.as_deref().unwrap_or_default();
         let (Some(source), "Not" | "Cast") = (node.input.first(), operator) else { break };
+        if operator == "Cast" && is_truncation(node) {
+            break;
+        }
         (name, is_negated) = (source, is_negated != (operator == "Not"));
     }
     (name, is_negated)
@@ -204,6 +216,8 @@ struct Ways<'a> {
     order: &'a Order<'a>,
     /// Values, each with the factor that it has of the result.
     open: Vec<(&'a str, f32)>,
+    /// Those of them whose elements are in other places than those of the result.
+    moved: BTreeSet<&'a str>,
     /// The signs with which the result comes to an end.
     ends: BTreeSet<bool>,
     is_deep: bool,
@@ -213,6 +227,10 @@ impl<'a> Ways<'a> {
     /// One step on through an operator; none where a mask would show.
     fn step(&mut self, call: &Call<'_>, node: &'a NodeProto, (value, sign): (&'a str, f32)) -> Option<()> {
         let next = node.output.first().map(String::as_str)?;
+        if self.moved.contains(value) || node.op_type.as_deref().is_some_and(|operator| DISPLACING.contains(&operator))
+        {
+            self.moved.insert(next);
+        }
         if let Some((is_low, needs_depth)) = end(node, sign) {
             if needs_depth && !is_mask(call) {
                 return None;
@@ -227,7 +245,7 @@ impl<'a> Ways<'a> {
             "Exp" if sign > 0.0 && is_far(call) => drop(self.ends.insert(true)),
             // As what IsInf finds out.
             "Equal" if node.input.iter().any(is_infinite) => drop(self.ends.insert(sign > 0.0)),
-            "Where" if replaces(self.graph, call, node, value) => {}
+            "Where" if !self.moved.contains(value) && replaces(self.graph, call, node, value) => {}
             "Max" | "Where" if sign < 0.0 => return None,
             "Sub" if is_second => self.open.push((next, -sign)),
             "Neg" => self.open.push((next, -sign)),
@@ -259,7 +277,7 @@ pub(super) fn masking(graph: &GraphProto, order: &Order<'_>, call: &Call<'_>, is
         return None;
     }
     let open = node.output.first().map(|output| (output.as_str(), 1.0)).into_iter().collect();
-    let mut ways = Ways { graph, order, open, ends: BTreeSet::new(), is_deep: false };
+    let mut ways = Ways { graph, order, open, moved: BTreeSet::new(), ends: BTreeSet::new(), is_deep: false };
     let mut seen = BTreeSet::new();
     let mut largest = 1.0f32;
     while let Some((value, sign)) = ways.open.pop() {

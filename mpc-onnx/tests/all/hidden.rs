@@ -1,9 +1,9 @@
 //! Rows that a public mask hides whole: what the file has of them, wherever it is read.
 
-use rten_onnx::onnx::{NodeProto, TensorProto};
+use rten_onnx::onnx::{DataType, NodeProto, TensorProto};
 
 use crate::models::{floats, ints, node};
-use crate::near::{FLOAT, Input, near, number, refused, result, with};
+use crate::near::{FLOAT, Input, cast, near, number, refused, result, with};
 
 const X: Input<'_> = ("x", FLOAT, &[2, 2], &[3.0, 1.0, 2.0, 0.5]);
 
@@ -13,7 +13,7 @@ fn weights(far: f32) -> Vec<TensorProto> {
     let mut weights: Vec<_> = numbers.iter().map(|&(name, value)| floats(name, &[], &[value])).collect();
     weights.push(floats("mask", &[2, 2], &[0.0, far, far, far]));
     weights.push(floats("opposite", &[2, 2], &[0.0, -far, -far, -far]));
-    let (dims, data_type) = (vec![2, 2], Some(rten_onnx::onnx::DataType::BOOL));
+    let (dims, data_type) = (vec![2, 2], Some(DataType::BOOL));
     weights.push(TensorProto {
         name: Some("seen".into()),
         dims,
@@ -118,4 +118,26 @@ fn what_is_not_known_any_more_is_refused() {
     ];
     let message = refused(17, nodes, weights(f32::NEG_INFINITY), &[X]);
     assert!(message.contains("what a public mask has left is not known here"), "{message}");
+}
+
+/// A later Where takes other values in all places of a mask only if these are where they were, and the condition is the same.
+#[test]
+fn a_mask_that_shows_elsewhere_is_refused() {
+    let softmax = || along(node("Softmax", &["h"], &["s"]), -1);
+    let masked = |condition: &str| node("Where", &[condition, "x", "far"], &["h"]);
+    let both = |nodes: Vec<NodeProto>, from: &str| {
+        let chosen = |condition: &str| node("Where", &[condition, from, "zero"], &["u"]);
+        let condition = if from == "h" { "also" } else { "seen" };
+        [nodes, vec![softmax(), chosen(condition), node("Add", &["u", "s"], &["y"])]].concat()
+    };
+    let message = refused(17, both(vec![masked("seen"), turned("h", "t")], "t"), weights(-1e9), &[X]);
+    assert!(message.contains("larger than 32768"), "{message}");
+    let casts = vec![
+        cast("x", DataType::INT64, "whole"),
+        cast("whole", DataType::BOOL, "is"),
+        cast("x", DataType::BOOL, "also"),
+        masked("is"),
+    ];
+    let message = refused(17, both(casts, "h"), weights(-1e9), &[X]);
+    assert!(message.contains("larger than 2^15"), "{message}");
 }

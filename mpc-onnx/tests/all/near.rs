@@ -23,7 +23,7 @@ pub fn with(mut node: NodeProto, attribute: Vec<AttributeProto>) -> NodeProto {
     node
 }
 
-fn cast(from: &str, to: DataType, name: &str) -> NodeProto {
+pub fn cast(from: &str, to: DataType, name: &str) -> NodeProto {
     with(node("Cast", &[from], &[name]), vec![number("to", to.0.into())])
 }
 
