@@ -233,7 +233,7 @@ impl Context {
     }
 
     /// Whether a value is another one that its largest element was taken off.
-    pub(super) fn is_less_maximum(&self, id: NodeId) -> bool {
+    pub(crate) fn is_less_maximum(&self, id: NodeId) -> bool {
         self.taken_off(id).is_some_and(|reduction| reduction.fold == Fold::Maximum)
     }
 

@@ -212,3 +212,32 @@ fn integers_that_would_be_rounded_are_refused() {
         assert!(message.contains("integers as its result, which it rounds; cast its input to floats"), "{message}");
     }
 }
+
+/// A sum of exponentials that another axis holds divides rows of another sample.
+#[test]
+fn a_sum_that_moved_is_not_that_of_the_row() {
+    let inputs: [Input<'_>; 1] = [("x", FLOAT, &[1, 2, 2], &[0.0, 0.0, 1.0, 1.0])];
+    let nodes = vec![
+        node("Exp", &["x"], &["e"]),
+        with(node("ReduceSum", &["e", "axis"], &["sum"]), vec![number("keepdims", 1)]),
+        with(node("Transpose", &["sum"], &["turned"]), vec![ints("perm", &[1, 0, 2])]),
+        node("Div", &["e", "turned"], &["y"]),
+    ];
+    let e = 1f32.exp();
+    let [one, other] = [[0.5, 0.5, e / 2.0, e / 2.0], [0.5 / e, 0.5 / e, 0.5, 0.5]];
+    near(&result(17, nodes, vec![integers("axis", &[2])], &inputs), &[one, other].concat());
+}
+
+/// A sum of two values is no difference to the largest element: its exponentials are too large without one.
+#[test]
+fn a_softmax_of_a_sum_is_in_range() {
+    let inputs: [Input<'_>; 2] = [("x", FLOAT, &[1, 2], &[60.0, 60.0]), ("z", FLOAT, &[1, 2], &[60.0, 61.0])];
+    let nodes = vec![
+        node("Add", &["x", "z"], &["h"]),
+        node("Exp", &["h"], &["e"]),
+        with(node("ReduceSum", &["e", "axis"], &["sum"]), vec![number("keepdims", 1)]),
+        node("Div", &["e", "sum"], &["y"]),
+    ];
+    let odds = 1.0 / (1.0 + 1f32.exp());
+    near(&result(17, nodes, vec![integers("axis", &[1])], &inputs), &[odds, 1.0 - odds]);
+}

@@ -3,7 +3,7 @@
 
 use mpc_protocols::function::Function;
 
-use crate::context::{Context, Origin};
+use crate::context::{Context, Origin, reduced};
 use crate::error::Lowered;
 use crate::rules::{reduce, softmax};
 use crate::value::Tensor;
@@ -96,12 +96,11 @@ fn written_softmax(context: &mut Context, x: &Tensor, exponent: &Tensor, y: &Ten
     let sum = context.source(y);
     let Some((source, axes)) = context.exponents.get(&sum.id).cloned() else { return Ok(None) };
     let &[axis] = axes.as_slice() else { return Ok(None) };
-    let is_row = sum.rank() == x.rank() && sum.shape[axis] == 1;
-    if source.id != exponent.id || !is_row || source.shape != x.shape {
+    if source.id != exponent.id || source.shape != x.shape || sum.shape != reduced(&x.shape, &[axis]) {
         return Ok(None);
     }
     // Of a difference the largest element is off already.
-    if matches!(context.origin(source.id), Some(Origin::Sum(..))) {
+    if context.is_less_maximum(source.id) {
         let y = context.divide(x, y)?;
         context.softmaxes.insert(y.id, (source, axis));
         return Ok(Some(y));
