@@ -141,3 +141,12 @@ fn a_mask_that_shows_elsewhere_is_refused() {
     let message = refused(17, both(casts, "h"), weights(-1e9), &[X]);
     assert!(message.contains("larger than 2^15"), "{message}");
 }
+
+/// A negative number times one far below 0 is far above it.
+#[test]
+fn factors_that_differ_are_no_masks() {
+    let nodes =
+        vec![node("Mul", &["x", "mask"], &["h"]), with(node("ReduceMax", &["h"], &["y"]), vec![ints("axes", &[1])])];
+    let message = refused(17, nodes, weights(-1e9), &[X]);
+    assert!(message.contains("larger than 32768"), "{message}");
+}

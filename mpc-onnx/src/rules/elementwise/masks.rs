@@ -6,7 +6,7 @@ use ndarray::{ArrayD, Axis};
 use super::with_constant;
 use crate::arrays;
 use crate::call::{Call, Masking};
-use crate::context::{Context, real};
+use crate::context::{Context, Whole, real};
 use crate::error::{Lowered, unsupported};
 use crate::rules::rounding;
 use crate::value::{Constant, Tensor, Value};
@@ -67,7 +67,9 @@ pub(super) fn beside_mask(
 ) -> Lowered<Tensor> {
     let sign = if operator == "Sub" { -call.masking.sign } else { call.masking.sign };
     let masking = Masking { sign, ..call.masking };
-    let near = masked(masking, constant.clone());
+    // A factor makes a mask only of what is not below 0: of others it may be the opposite.
+    let is_factor = operator == "Mul" && context.whole(x.id) != Some(Whole::Boolean);
+    let near = if is_factor { constant.clone() } else { masked(masking, constant.clone()) };
     let has_hidden = || near.array().iter().any(|&value| masking.hides(value));
     let y = if masking.is_deep() && matches!(operator, "Add" | "Sub") && has_hidden() {
         let kept = near.array().mapv(|value| if masking.hides(value) { 0.0 } else { 1.0 });
