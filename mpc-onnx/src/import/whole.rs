@@ -45,7 +45,10 @@ const ROUNDING: [&str; 10] = [
 
 /// Checks that a result is of whole numbers where the file has integers.
 pub(super) fn check(context: &Context, call: &Call<'_>, results: &[Value]) -> Lowered<()> {
-    let is_typed = |value: Option<&Value>| matches!(value, Some(Value::Node(x)) if context.is_typed(x.id));
+    let is_typed = |value: Option<&Value>| match value {
+        Some(Value::Node(x)) => context.is_typed(x.id),
+        value => matches!(value, Some(Value::Integer(_))),
+    };
     let is_real = |value: Option<&Value>| matches!(value, Some(Value::Node(x)) if context.whole(x.id).is_none());
     if ROUNDING.contains(&call.operator()) && is_typed(call.input(0)) && is_real(results.first()) {
         return unsupported("integers as its result, which it rounds; cast its input to floats");

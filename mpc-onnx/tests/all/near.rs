@@ -202,11 +202,12 @@ fn integers_stay_integers_in_lists_and_branches() {
 #[test]
 fn integers_that_would_be_rounded_are_refused() {
     let x: Input<'_> = ("x", DataType::INT32, &[2], &[3.0, 4.0]);
-    let exponent = floats("exponent", &[], &[0.5]);
+    let (exponent, two) = (floats("exponent", &[], &[0.5]), integers("two", &[2]));
     for (nodes, weights) in [
         (vec![node("ReduceMean", &["x"], &["y"])], vec![]),
         (vec![node("ReduceL2", &["x"], &["y"])], vec![]),
         (vec![node("Pow", &["x", "exponent"], &["y"])], vec![exponent]),
+        (vec![node("Pow", &["two", "x"], &["y"])], vec![two]),
     ] {
         let message = refused(17, nodes, weights, &[x]);
         assert!(message.contains("integers as its result, which it rounds; cast its input to floats"), "{message}");
