@@ -178,6 +178,15 @@ fn is_truncation(node: &NodeProto) -> bool {
     !to.is_some_and(|to| rules::is_float(to) || rules::is_boolean(to))
 }
 
+/// Whether the values of a node are compared with each other there.
+fn is_comparing(node: &NodeProto) -> bool {
+    let is_one = |operator: &str| {
+        !matches!(operator, "Exp" | "IsInf" | "Sigmoid" | "Tanh" | "Relu")
+            && (operator == "LogSoftmax" || end(node, 1.0).is_some())
+    };
+    node.op_type.as_deref().is_some_and(is_one)
+}
+
 /// The condition that a name is, without casts and negations, and whether there is an odd number of these.
 fn condition<'a>(graph: &'a GraphProto, mut name: &'a str) -> (&'a str, bool) {
     let mut is_negated = false;
@@ -218,18 +227,38 @@ struct Ways<'a> {
     open: Vec<(&'a str, f32)>,
     /// Those of them whose elements are in other places than those of the result.
     moved: BTreeSet<&'a str>,
+    /// Those of them that are sums of the result and something private.
+    added: BTreeSet<&'a str>,
     /// The signs with which the result comes to an end.
     ends: BTreeSet<bool>,
     is_deep: bool,
 }
 
 impl<'a> Ways<'a> {
+    /// Whether a node adds the value to another one that is no constant.
+    fn is_sum(&self, node: &NodeProto, value: &str) -> bool {
+        let weights = &self.graph.initializer;
+        let is_constant = |name: &String| {
+            weights.iter().any(|weight| weight.name.as_ref() == Some(name))
+                || number(self.graph, self.order, name).is_some()
+        };
+        let mut others = node.input.iter().filter(|name| *name != value && !name.is_empty());
+        matches!(node.op_type.as_deref(), Some("Add" | "Sub" | "Sum" | "QLinearAdd"))
+            && others.any(|name| !is_constant(name))
+    }
+
     /// One step on through an operator; none where a mask would show.
     fn step(&mut self, call: &Call<'_>, node: &'a NodeProto, (value, sign): (&'a str, f32)) -> Option<()> {
         let next = node.output.first().map(String::as_str)?;
         if self.moved.contains(value) || node.op_type.as_deref().is_some_and(|operator| DISPLACING.contains(&operator))
         {
             self.moved.insert(next);
+        }
+        if self.added.contains(value) || self.is_sum(node, value) {
+            self.added.insert(next);
+        } else if call.operator() == "Mul" && is_comparing(node) {
+            // A multiple that nothing is added to is no mask, but all that is compared.
+            return None;
         }
         if let Some((is_low, needs_depth)) = end(node, sign) {
             if needs_depth && !is_mask(call) {
@@ -277,7 +306,15 @@ pub(super) fn masking(graph: &GraphProto, order: &Order<'_>, call: &Call<'_>, is
         return None;
     }
     let open = node.output.first().map(|output| (output.as_str(), 1.0)).into_iter().collect();
-    let mut ways = Ways { graph, order, open, moved: BTreeSet::new(), ends: BTreeSet::new(), is_deep: false };
+    let mut ways = Ways {
+        graph,
+        order,
+        open,
+        moved: BTreeSet::new(),
+        added: BTreeSet::new(),
+        ends: BTreeSet::new(),
+        is_deep: false,
+    };
     let mut seen = BTreeSet::new();
     let mut largest = 1.0f32;
     while let Some((value, sign)) = ways.open.pop() {

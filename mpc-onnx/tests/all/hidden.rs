@@ -150,3 +150,19 @@ fn factors_that_differ_are_no_masks() {
     let message = refused(17, nodes, weights(-1e9), &[X]);
     assert!(message.contains("larger than 32768"), "{message}");
 }
+
+/// A softmax of distances times −2000 chooses the nearest: no distance is a mask.
+#[test]
+fn a_large_multiple_is_no_mask_of_itself() {
+    let x: Input<'_> = ("x", FLOAT, &[2, 2], &[1.0, 2.0, 3.0, 2.5]);
+    let scaled = |rest: Vec<NodeProto>| [vec![node("Mul", &["x", "steep"], &["h"])], rest].concat();
+    let weights = || vec![floats("steep", &[], &[-2000.0])];
+    let softmax = scaled(vec![along(node("Softmax", &["h"], &["y"]), -1)]);
+    near(&result(17, softmax, weights(), &[x]), &[1.0, 0.0, 0.0, 1.0]);
+    let largest = scaled(vec![with(node("ReduceMax", &["h"], &["y"]), vec![ints("axes", &[1])])]);
+    near(&result(17, largest, weights(), &[x]), &[-2000.0, -5000.0]);
+    // Beside scores it is one.
+    let masked = scaled(vec![node("Add", &["x", "h"], &["s"]), along(node("Softmax", &["s"], &["y"]), -1)]);
+    let seen: Input<'_> = ("x", FLOAT, &[2, 2], &[0.0, 1.0, 1.0, 0.0]);
+    near(&result(17, masked, weights(), &[seen]), &[1.0, 0.0, 0.0, 1.0]);
+}
