@@ -36,7 +36,7 @@
 //!   behind a softmax the rows that it hides whole. Behind what mixes elements they are refused.
 //! * Integers that `DynamicQuantizeLinear` makes stand for their real numbers, with a scale of 1; what is computed from them
 //!   is that of the real numbers, by weights that are those of 8 bits.
-//! * A mask `m·c` with a `c` below −1024 in front of a softmax is limited to −1024, so that it needs no more range; so is one with
+//! * A mask `m·c` with a `c` below −1024 that is added to scores of a softmax is limited to −1024, so that it needs no more range; so is one with
 //!   a `c` above 1024 that is subtracted.
 //! * `Floor`, `Round`, `Mod` and casts to integers jump where the value's fixed point passes a whole number; `Equal` of real
 //!   numbers means a difference of at most 2^−16. Whole numbers are told apart exactly, also where they are products, which are
