@@ -234,10 +234,17 @@ impl<'a> Importer<'a> {
         self.absorbed.remove(name);
     }
 
+    /// A value that goes into a list or a loop, or out of a body. Quantised integers are known by their names alone.
     fn item(&mut self, name: &'a str) -> Lowered<Item> {
-        match self.sequences.get(name) {
-            Some(values) => Ok(Item::Sequence(values.clone())),
-            None => self.value(name).map(Item::Value),
+        if let Some(values) = self.sequences.get(name) {
+            return Ok(Item::Sequence(values.clone()));
+        }
+        let value = self.value(name)?;
+        match &value {
+            Value::Node(x) if self.types.contains_key(name) && self.context.quantisation(x.id).is_some() => {
+                unsupported("quantised integers in a list, branch or loop; put it behind their DequantizeLinear")
+            }
+            _ => Ok(Item::Value(value)),
         }
     }
 

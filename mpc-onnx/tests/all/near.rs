@@ -242,3 +242,18 @@ fn a_softmax_of_a_sum_is_in_range() {
     let odds = 1.0 / (1.0 + 1f32.exp());
     near(&result(17, nodes, vec![integers("axis", &[1])], &inputs), &[odds, 1.0 - odds]);
 }
+
+/// Behind a list nothing says that they are integers, and they were their real numbers.
+#[test]
+fn quantised_integers_in_lists_are_refused() {
+    let zero = TensorProto { int32_data: vec![100], data_type: Some(DataType::UINT8), ..integers("zero", &[]) };
+    let zero = TensorProto { dims: vec![], ..zero };
+    let nodes = vec![
+        node("QuantizeLinear", &["x", "step", "zero"], &["q"]),
+        node("SequenceConstruct", &["q", "q"], &["list"]),
+        with(node("ConcatFromSequence", &["list"], &["h"]), vec![number("axis", 0)]),
+        cast("h", FLOAT, "y"),
+    ];
+    let message = refused(17, nodes, vec![floats("step", &[], &[0.5]), zero], &[X]);
+    assert!(message.contains("quantised integers in a list, branch or loop"), "{message}");
+}
