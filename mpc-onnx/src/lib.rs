@@ -42,7 +42,7 @@
 //!   numbers means a difference of at most 2^−16. Whole numbers are told apart exactly, also where they are products, which are
 //!   rounded to next to one; a cast of real numbers to integers takes up to 2^−12 less than one for it.
 //! * A cast to integers of 2 or 4 bits goes around where a value does not fit. Of 8 bits and more, whose overflow ONNX does not
-//!   define, private values stay as they are.
+//!   define, private values stay as they are, and so do sums, differences and products of them.
 //! * Comparisons with infinities, and with constants of 2^28 and more, are decided by the import: no private value is there.
 //! * The largest of several values is the first one that is within 2^−14 of the maximum, where something is computed from its
 //!   index.
