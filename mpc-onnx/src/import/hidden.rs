@@ -103,7 +103,9 @@ impl Importer<'_> {
                 if let Some(numbers) = self.marks(call, rule, mark, (place, &y.shape))?
                     && numbers.iter().any(|&number| number != 0.0)
                 {
-                    self.context.note_mark(y.id, mark, arrays::compact(&numbers));
+                    let numbers = arrays::compact(&numbers);
+                    self.context.charge(numbers.len())?;
+                    self.context.note_mark(y.id, mark, numbers);
                 }
             }
         }

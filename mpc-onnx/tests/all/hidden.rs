@@ -166,3 +166,16 @@ fn a_large_multiple_is_no_mask_of_itself() {
     let seen: Input<'_> = ("x", FLOAT, &[2, 2], &[0.0, 1.0, 1.0, 0.0]);
     near(&result(17, masked, weights(), &[seen]), &[1.0, 0.0, 0.0, 1.0]);
 }
+
+/// Each of many movements would keep a mask of a million elements.
+#[test]
+fn marks_that_move_are_counted_as_memory() {
+    let size = 1024;
+    let x: Input<'_> = ("x", FLOAT, &[size, size], &[]);
+    let diagonal = |to: &str| with(node("EyeLike", &["x"], &[to]), vec![number("dtype", DataType::BOOL.0.into())]);
+    let mut nodes = vec![diagonal("own"), node("Where", &["own", "x", "far"], &["0"])];
+    nodes.extend((0..64).map(|step| turned(&step.to_string(), &(step + 1).to_string())));
+    nodes.push(along(node("Softmax", &["64"], &["y"]), -1));
+    let message = refused(17, nodes, weights(-1e9), &[x]);
+    assert!(message.contains("more elements of constants than the file accounts for"), "{message}");
+}
