@@ -377,17 +377,27 @@ impl FunctionPlan {
     /// are meaningless.
     #[must_use]
     pub fn range(&self) -> (f64, f64) {
-        let unit = self.shape.unit();
-        let (largest, slope) = match &self.route.kind {
-            Kind::Linear(rest) | Kind::Smooth { rest: Some(rest), .. } => (self.largest(), rest.slope().max(1.0)),
-            Kind::Smooth { .. } => (self.largest(), 1.0),
+        let slope = match &self.route.kind {
+            Kind::Linear(rest) | Kind::Smooth { rest: Some(rest), .. } => rest.slope().max(1.0),
+            Kind::Smooth { rest: None, .. } | Kind::Octaves(_) => 1.0,
+        };
+        let (low, high) = self.comparable();
+        (low / slope, high / slope)
+    }
+
+    /// The arguments, after the shift, that differ from every threshold by less than 2^{k−2} units: beyond them a comparison is
+    /// wrong, and with it the result, however small it is.
+    #[must_use]
+    pub fn comparable(&self) -> (f64, f64) {
+        let largest = match &self.route.kind {
+            Kind::Linear(_) | Kind::Smooth { .. } => self.largest(),
             // Of both signs the last octave ends below 2^{k−3}.
-            Kind::Octaves(octaves) => ((2i64 << (octaves.shift + octaves.evaluation.table().input_bits)) - 16, 1.0),
+            Kind::Octaves(octaves) => (2i64 << (octaves.shift + octaves.evaluation.table().input_bits)) - 16,
         };
         let (comparable, thresholds) = (self.largest(), || self.route.thresholds.iter().copied());
         let low = thresholds().map(|t| t - comparable).fold(-largest, i64::max);
         let high = thresholds().map(|t| t + comparable).fold(largest, i64::min);
-        (low as f64 * unit / slope, high as f64 * unit / slope)
+        (low as f64 * self.shape.unit(), high as f64 * self.shape.unit())
     }
 
     /// 2^{k−2} units, less the rounding of eight parties.

@@ -59,7 +59,11 @@ impl Route {
         let largest = route.thresholds.iter().map(|t| t.unsigned_abs()).max().unwrap_or(0);
         // At least a quarter of the range remains.
         if largest > 3 << (bits - 4) {
-            return Err(unsupported("threshold", largest, "at most 3/4 of 2^(k-2) units in the last place"));
+            return Err(unsupported(
+                "threshold",
+                largest,
+                "at most 3/4 of 2^(k-2) units in the last place: a larger k has room for it",
+            ));
         }
         Ok(route)
     }

@@ -5,10 +5,10 @@ use alloc::vec::Vec;
 use mpc_ring::Ring;
 use mpc_shares::ArithmeticShares;
 
-use super::FunctionPlan;
 use super::evaluation::EvaluationMask;
 use super::octaves::{Octave, Octaves};
 use super::route::{Kind, Linear, unsupported};
+use super::{Function, FunctionPlan};
 use crate::beaver::{self, BeaverTriple};
 use crate::piecewise::{Pieces, PiecewiseLinear, PiecewiseMask, Step, compare};
 use crate::truncation::{LiftMask, check_bits, truncate};
@@ -131,6 +131,13 @@ impl FunctionPlan {
         Ok(quotients.reshape(dividends.shape())?)
     }
 
+    /// The units by which a jump comes before its threshold: as many as a truncation may take off a value that is exactly there, as
+    /// a product of whole numbers is. Two parties take off none.
+    fn early(&self, parties: usize) -> i64 {
+        let jumps = self.shape.function == Function::Step && self.shape.shift > 0;
+        if jumps { (parties.div_ceil(2) - 1) as i64 } else { 0 }
+    }
+
     async fn computed<R: Ring>(
         &self,
         party: &mut Party,
@@ -141,7 +148,8 @@ impl FunctionPlan {
         self.check_ring::<R>()?;
         check_bits::<R>(self.shape.parameters.bits(), self.shape.shift)?;
         let FunctionMaterial { pieces, later } = material;
-        let thresholds: Vec<R> = self.route.thresholds.iter().map(|&t| R::from_i128(t.into())).collect();
+        let early = self.early(party.parties());
+        let thresholds: Vec<R> = self.route.thresholds.iter().map(|&t| R::from_i128((t - early).into())).collect();
         let pieces = compare(party, x, self.shape.shift, &thresholds, pieces).await?;
         match &self.route.kind {
             Kind::Linear(rest) => {

@@ -119,15 +119,15 @@ fn bounded_functions_are_near_over_the_whole_range() {
 }
 
 #[test]
-fn a_step_is_exact_and_after_a_shift_away_from_zero() {
-    let one = 1 << 16;
-    for (parties, shift) in [(2, 0), (3, 0), (2, 16), (4, 16)] {
+fn a_step_is_exact_and_after_a_shift_at_zero_and_away_from_it() {
+    for (parties, shift) in [(2, 0), (3, 0), (2, 16), (3, 16), (4, 16), (8, 16)] {
         let plan = plan::<u64>(Function::Step, 0, 16, shift, 32);
         let unsure = if shift == 0 { 0 } else { (parties as i64) << shift };
-        let x: Vec<i64> = sweep(&plan, 16, shift, 2_000).into_iter().filter(|x| x.abs() >= unsure).collect();
+        let x = sweep(&plan, 16, shift, 2_000).into_iter().filter(|x| x.abs() >= unsure);
+        let x: Vec<i64> = x.chain([0; 500]).collect();
         let plan = FunctionPlan::new::<u64>(FunctionShape { len: x.len(), ..*plan.shape() }).unwrap();
         for (x, y) in x.iter().zip(private::<u64>(&plan, &x, parties)) {
-            assert_eq!(y, if *x >= 0 { one } else { 0 }, "step of {x}");
+            assert_eq!(y, if *x >= 0 { 1 << 16 } else { 0 }, "step of {x}");
         }
     }
 }
