@@ -156,13 +156,17 @@ impl Ranges {
         high.max(-low).max(0.0)
     }
 
+    /// A node's smallest and largest value.
+    pub(crate) fn of(&self, id: NodeId) -> Option<[f32; 2]> {
+        self.0.get(&id).copied()
+    }
+
     /// The largest difference of the values that a node compares with each other, which must stay below the plan's bound as well;
     /// `None` for a node that compares none.
-    #[must_use]
-    pub fn compared(&self, graph: &Graph, id: NodeId) -> Option<f64> {
+    pub(crate) fn compared(&self, graph: &Graph, id: NodeId) -> Option<f64> {
         let node = graph.node(id);
         let compared = node.inputs().first().filter(|_| node.compares_elements())?;
-        let [low, high] = *self.0.get(compared)?;
+        let [low, high] = self.of(*compared)?;
         Some(f64::from(high) - f64::from(low))
     }
 }

@@ -7,6 +7,7 @@
 //! share without those beyond. A value has a *width*, too: the low bits of it that later steps read. Nothing is dealt or
 //! opened wider.
 
+mod compared;
 mod estimate;
 pub(crate) mod format;
 mod functions;
@@ -44,6 +45,7 @@ pub use makers::{Comparisons, Correlations, Transfers};
 pub use settings::{MAX_INPUT_OWNERS, Owner, PlanError, Preprocessing, Recipients, Roles, Settings, WeightKnowledge};
 pub use step::{Action, Lifting, MaskedWeight, SharedConstant, Step};
 
+use compared::Argument;
 use settings::check_settings;
 use walk::Walk;
 
@@ -75,6 +77,7 @@ pub struct Plan<R: Ring> {
     own: Option<Arc<OwnPlan>>,
     layout: [u8; 32],
     bounds: Vec<f64>,
+    arguments: Vec<Option<Argument>>,
     digest: [u8; 32],
     ring: PhantomData<R>,
 }
@@ -99,8 +102,10 @@ impl<R: Ring> Plan<R> {
         reduce::choose::<R>(graph, &mut steps, &mut weights, &settings);
         let mut steps = schedule::order(graph, steps, &settings);
         let own = own::plan::<R>(&mut steps, &settings)?;
+        let arguments = compared::arguments(graph, &steps);
         let (graph, ring, layout, digest) = (graph.clone(), PhantomData, [0; 32], [0; 32]);
-        let mut plan = Self { graph, settings, weights, constants, steps, bounds, own, layout, digest, ring };
+        let mut plan =
+            Self { graph, settings, weights, constants, steps, bounds, arguments, own, layout, digest, ring };
         plan.layout = correlation::layout_digest::<R>(&[plan.setup_requests(), plan.requests()].concat());
         plan.digest = plan.make_digest();
         Ok(plan)

@@ -321,7 +321,7 @@ impl Runs {
                 departs: departs(float, private),
                 bound: plan.bound(id),
                 calibrated: node.bound().is_some(),
-                compared: self.ranges.compared(plan.graph(), id),
+                compared: plan.compared(&self.ranges, id),
                 out_of_range: false,
             };
             match layers.get_mut(at) {

@@ -76,7 +76,7 @@ fn checked_outputs(
         if f64::from(magnitude) >= plan.bound(id) && exceeded.is_none() {
             exceeded = Some((id, magnitude));
         }
-        let compared = ranges.compared(plan.graph(), id).filter(|&compared| compared >= plan.settings().bound());
+        let compared = plan.compared(&ranges, id).filter(|&compared| compared >= plan.settings().bound());
         spread = spread.or(compared.map(|compared| (id, compared)));
         searching += search.elapsed();
     });

@@ -48,7 +48,7 @@ impl Operation for Elementwise {
             return Ok((Action::Reshape, walk.format(node.inputs()[0])));
         }
         let shift = walk.need_undivided(node.inputs()[0])?.scale - settings.fractional_bits;
-        let planned = |bits: u32, finer: u32| {
+        let in_bits = |bits: u32, finer: u32| {
             let parameters = settings.comparison(bits).map_err(|error| error.to_string())?;
             let unit = 1.0 / power_of_two(settings.fractional_bits);
             let own = ArgumentShape { unit, result_bits: settings.comparison_bits + finer };
@@ -56,6 +56,9 @@ impl Operation for Elementwise {
             let (function, len, dividends) = (self.0, node.len(), None);
             walk.function(FunctionShape { function, len, fractional_bits, shift, parameters, argument, dividends })
         };
+        // An argument of both signs is compared in one bit more, if the ring has it, so that it may be as large as other values.
+        let more = u32::from(self.0 == Function::Reciprocal);
+        let planned = |bits: u32, finer: u32| in_bits(bits + more, finer).or_else(|_| in_bits(bits, finer));
         let most = if self.0 == Function::ExpNonPositive { walk.finer_terms() } else { 0 };
         let finest = |finer| planned(settings.comparison_bits, finer).ok().map(|plan| (plan, finer));
         let (default, finer) = match (1..=most).rev().find_map(finest) {

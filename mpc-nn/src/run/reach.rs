@@ -55,7 +55,7 @@ pub(super) fn check_values<R: Ring>(
                 return Err(InferenceError::Reach { node: name(), bound });
             }
             let bound = plan.settings().bound();
-            if ranges.compared(graph, id).is_some_and(|compared| compared >= bound) {
+            if plan.compared(&ranges, id).is_some_and(|compared| compared >= bound) {
                 return Err(InferenceError::Spread { node: name(), bound });
             }
             is_known[id.index()] = true;
