@@ -145,7 +145,7 @@ pub enum ComparisonKind {
 pub enum RevealArgument {
     /// All numbers of all outputs.
     Full,
-    /// The place of the largest number, and nothing else.
+    /// The place of the largest number of the first output, and nothing else.
     Class,
 }
 

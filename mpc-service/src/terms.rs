@@ -29,7 +29,7 @@ pub enum Reveal {
     /// Every number.
     #[default]
     Full,
-    /// Of each row of the only output the place of the largest number, and nothing else.
+    /// Of each row of the first output the place of the largest number, and nothing else.
     Class,
 }
 

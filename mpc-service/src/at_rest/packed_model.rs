@@ -139,13 +139,14 @@ impl PublicModel {
             rows: input.encoding.rows(),
             limits: input.limits.clone(),
         });
-        let outputs = network.outputs.iter().map(|output| Tensor {
+        let graph = terms.revealed_graph(&network.graph)?;
+        // A class is that of the first output, and nothing is revealed of the others.
+        let outputs = network.outputs.iter().take(graph.outputs().len()).map(|output| Tensor {
             name: output.name.clone(),
             shape: output.shape.clone(),
             rows: None,
             limits: Vec::new(),
         });
-        let graph = terms.revealed_graph(&network.graph)?;
         let public = Self { graph, inputs: inputs.collect(), outputs: outputs.collect(), terms };
         public.digest()?;
         Ok(public)

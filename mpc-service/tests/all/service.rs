@@ -1,6 +1,6 @@
 //! Sessions between services over TLS: results, stored correlations, and what is refused.
 
-use mpc_nn::{Comparisons, Preprocessing};
+use mpc_nn::{Comparisons, GraphBuilder, GraphLimits, Network, Preprocessing, Weights};
 use mpc_ring::RingBits;
 use mpc_service::names::Refusal;
 use mpc_service::{
@@ -55,6 +55,19 @@ pub fn check_reports(model: &PublicModel, reports: &[mpc_service::InferenceRepor
 #[test]
 fn a_model_owner_and_a_data_owner() {
     query_live(direct(2));
+}
+
+#[test]
+fn a_class_is_that_of_the_first_of_several_outputs() {
+    let mut builder = GraphBuilder::new();
+    let x = builder.input("x", &[1, 4]).unwrap();
+    let (scores, others) = (builder.relu("scores", x).unwrap(), builder.scale("others", x, 2.0).unwrap());
+    let graph = builder.finish(&[scores, others]).unwrap();
+    let weights = Weights::for_graph(&graph, std::collections::BTreeMap::new()).unwrap();
+    let terms = Terms { reveal: Reveal::Class, ..direct(2) };
+    let model = PublicModel::new(&Network::new(graph, weights), terms).unwrap();
+    let read = PublicModel::from_bytes(&model.to_bytes(), "net", &GraphLimits::NONE).unwrap();
+    assert_eq!(read.output_names(), ["scores"]);
 }
 
 #[test]
