@@ -92,6 +92,10 @@ impl Inputs {
         let declared: BTreeSet<String> = names().into_iter().collect();
         let unknown = shapes.names().filter(|name| !declared.contains(*name));
         reasons.extend(unknown.map(|name| Reason::UnknownInput { name: name.to_string(), inputs: names() }));
+        if let Some(first) = list.first().filter(|_| list.iter().all(|input| input.shape.contains(&0))) {
+            let reason = format!("its shape {:?} has no elements; give at least one sample", first.shape);
+            reasons.push(Reason::InputShape { name: first.name.clone(), reason });
+        }
         let places = list.iter().enumerate().map(|(place, input)| (input.name.clone(), place)).collect();
         if !reasons.is_empty() {
             return Err(reasons);

@@ -1,6 +1,6 @@
 //! Files that must be refused, with what the refusal says: operators of later families.
 
-use mpc_onnx::OnnxFile;
+use mpc_onnx::{InputShapes, OnnxFile};
 use rten_onnx::onnx::{AttributeProto, AttributeType, DataType, GraphProto, NodeProto};
 
 use crate::hostile::{refused, small};
@@ -199,6 +199,15 @@ fn an_output_of_another_shape_than_declared_is_refused() {
     graph.output = vec![info("y", DataType::FLOAT, &[None, Some(3)])];
     let reasons = refused(graph);
     assert!(reasons[0].to_string().contains("its shape is [1, 1], but the file declares [?, 3]"), "{}", reasons[0]);
+}
+
+/// The reason was that a node depends on no private input.
+#[test]
+fn inputs_without_elements_are_refused_by_name() {
+    let file = OnnxFile::from_bytes(&bytes(small(), 17)).unwrap();
+    let reasons = file.import(&InputShapes::new().with("x", &[0, 2])).unwrap_err().reasons;
+    let expected = "input `x`: its shape [0, 2] has no elements; give at least one sample";
+    assert_eq!(reasons.iter().map(ToString::to_string).collect::<Vec<_>>(), [expected]);
 }
 
 /// A model's bytes with a function of the domain `own` behind it.
