@@ -11,6 +11,8 @@ use serde::Serialize;
 const TOLERANCE: (f64, f64) = (0.002, 0.001);
 /// Values that keep as many bits are not to blame.
 const ENOUGH_BITS: f64 = 12.0;
+/// The fixed point of the default ring.
+const DEFAULT_FRACTIONAL_BITS: u32 = 16;
 /// The finest fixed point of a function's result.
 const MOST_FRACTIONAL_BITS: u32 = 28;
 /// The most elements of all layers together that are looked at a second time.
@@ -46,6 +48,9 @@ pub struct Departure {
     pub fractional_bits: u32,
     /// The f with which no layer departs, if one was found.
     pub enough: Option<u32>,
+    /// The bits of the ring that has room for it, where this one has not.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ring: Option<u32>,
 }
 
 /// Values of which fixed point keeps too few bits.
@@ -61,14 +66,17 @@ pub struct Coarse {
 
 impl fmt::Display for Departure {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { layer, error, coarse, fractional_bits, enough } = self;
+        let Self { layer, error, coarse, fractional_bits, enough, ring } = self;
         write!(formatter, "`{layer}` departs from floating point by up to {}", rounded(*error))?;
         if let Some(Coarse { values, magnitude, bits }) = coarse {
             let magnitude = rounded(*magnitude);
             write!(formatter, ": values of `{values}` about {magnitude} keep {bits:.1} bits at f = {fractional_bits}")?;
         }
         match enough {
-            Some(enough) => write!(formatter, "; --fractional-bits {enough} keeps enough"),
+            Some(enough) => {
+                let ring = ring.map(|ring| format!("--ring {ring} ")).unwrap_or_default();
+                write!(formatter, "; {ring}--fractional-bits {enough} keeps enough")
+            }
             None if coarse.is_some() => write!(formatter, "; make them larger before they are used"),
             None => write!(formatter, "; `mpc check` shows every layer"),
         }
@@ -104,13 +112,22 @@ pub fn departure<R: Ring>(
     };
     let is_enough = |&bits: &u32| fixed(finer(bits)).is_some_and(|fixed| fixed.first_departing(&float).is_none());
     let enough = (settings.fractional_bits..=MOST_FRACTIONAL_BITS).step_by(2).skip(1);
+    let enough = enough.filter(|_| first.is_some()).find(is_enough);
+    // A small ring has no room for more bits: the default one may have.
+    let in_default_ring = |&bits: &u32| {
+        let fixed = Fixed::<u64>::new(&graph, finer(bits), weights, inputs);
+        fixed.is_some_and(|fixed| fixed.first_departing(&float).is_none())
+    };
+    let is_tried = enough.is_none() && first.is_some() && R::BITS < u64::BITS;
+    let wider = (DEFAULT_FRACTIONAL_BITS..=MOST_FRACTIONAL_BITS).step_by(2).filter(|_| is_tried).find(in_default_ring);
     Some(Departure {
         layer: graph.node(id).name().to_owned(),
         error,
         // Of the errors of functions and truncations plain fixed point knows nothing.
         coarse: coarsest(&graph, weights, id, &float, settings.fractional_bits).filter(|_| first == Some(id)),
         fractional_bits: settings.fractional_bits,
-        enough: enough.into_iter().filter(|_| first.is_some()).find(is_enough),
+        enough: enough.or(wider),
+        ring: wider.map(|_| u64::BITS),
     })
 }
 

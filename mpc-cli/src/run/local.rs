@@ -114,6 +114,7 @@ pub(crate) mod tests {
     use std::collections::BTreeMap;
 
     use mpc_nn::{GraphBuilder, Weights};
+    use mpc_ring::RingBits;
     use ndarray::array;
 
     use super::*;
@@ -171,6 +172,21 @@ pub(crate) mod tests {
         assert!(matches!(refused, Err(Failure::Input(InputError::Spread { .. }))));
     }
 
+    /// It was an error of the network in the clear, and the run gave no results.
+    #[test]
+    fn inputs_that_are_rounded_to_where_there_is_no_value_depart() {
+        let mut builder = GraphBuilder::new();
+        let x = builder.input("x", &[1, 1, 1, 2]).unwrap();
+        let y = builder.function("y", x, mpc_protocols::function::Function::Log).unwrap();
+        let graph = builder.finish(&[y]).unwrap();
+        let weights = Weights::for_graph(&graph, Default::default()).unwrap();
+        let inputs = vec![vec![ArrayD::from_shape_vec(vec![1, 1, 1, 2], vec![1e-6, 1.0]).unwrap()]];
+        let network = Arc::new(Network::new(graph, weights));
+        let run = run_local(&RunArguments::default(), &network, inputs, &mut |_| ControlFlow::Continue(()));
+        let Summary { agree, departure, .. } = run.unwrap().summary;
+        assert!(!agree && departure.is_some_and(|departure| departure.layer == "y"));
+    }
+
     #[test]
     fn a_run_that_is_stopped_gives_no_result() {
         let mut seen = 0;
@@ -185,6 +201,10 @@ pub(crate) mod tests {
 
     /// The part of each of three values, and their sum with weights.
     fn ran(values: [f32; 3], weight: f32) -> Local {
+        ran_with(&RunArguments::default(), values, weight)
+    }
+
+    fn ran_with(arguments: &RunArguments, values: [f32; 3], weight: f32) -> Local {
         let mut builder = GraphBuilder::new();
         let x = builder.input("x", &[1, 3]).unwrap();
         let sum = builder.sum("sum", x, &[1]).unwrap();
@@ -196,7 +216,7 @@ pub(crate) mod tests {
         let weights = Weights::for_graph(&graph, BTreeMap::from(weights)).unwrap();
         let network = Arc::new(Network::new(graph, weights));
         let inputs = vec![vec![ArrayD::from_shape_vec(vec![1, 3], values.to_vec()).unwrap()]];
-        run_local(&RunArguments::default(), &network, inputs, &mut |_| ControlFlow::Continue(())).unwrap()
+        run_local(arguments, &network, inputs, &mut |_| ControlFlow::Continue(())).unwrap()
     }
 
     #[test]
@@ -220,6 +240,14 @@ pub(crate) mod tests {
         let coarse = departure.coarse.unwrap();
         assert_eq!((&*departure.layer, &*coarse.values), ("weighted", "weighted.weight"));
         assert!(departure.enough.is_some());
+    }
+
+    #[test]
+    fn a_ring_that_has_room_for_enough_bits_is_named() {
+        let mut arguments = RunArguments::default();
+        arguments.terms.ring = RingBits::Bits32;
+        let departure = ran_with(&arguments, [0.03, 0.02, 0.01], 0.5).summary.departure.expect("a quotient departs");
+        assert!(departure.to_string().ends_with("; --ring 64 --fractional-bits 16 keeps enough"), "{departure}");
     }
 
     #[test]

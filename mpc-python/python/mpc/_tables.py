@@ -138,7 +138,8 @@ def _departure(found: Row | None) -> str | None:
     if coarse is not None:
         text += f": values of `{coarse['values']}` about {coarse['magnitude']:.2g} keep {coarse['bits']:.1f} bits"
     if found["enough"] is not None:
-        text += f"; fractional_bits={found['enough']} keeps enough"
+        ring = f"ring={found['ring']}, " if "ring" in found else ""
+        text += f"; {ring}fractional_bits={found['enough']} keeps enough"
     return text
 
 
