@@ -327,7 +327,8 @@ mod tests {
         let plan = Job::new(&arguments, network.graph.clone()).unwrap().plan::<u64>().unwrap();
         assert!(!page(&summary, &arguments, &plan).contains("Warning"));
         let layer = "<div>".to_owned();
-        summary.departure = Some(Departure { layer, error: 0.25, coarse: None, fractional_bits: 16, enough: Some(20) });
+        summary.departure =
+            Some(Departure { layer, error: 0.25, coarse: None, fractional_bits: 16, enough: Some(20), ring: None });
         let page = page(&summary, &arguments, &plan);
         check_tags(&page);
         assert!(
