@@ -3,7 +3,7 @@
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use mpc_ring::{
     Backend, Convolution, MatrixProduct, Ring, convolution_modulo_with, convolution_packed_modulo_with,
-    convolution_packed_with, matrix_product_with, pack_weights_with,
+    matrix_product_with, pack_weights_with,
 };
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
@@ -98,7 +98,7 @@ impl<R: Ring> Operands<R> {
 
     fn run(&mut self) {
         let Self { backend, shape, input, weights, packed, output, scratch } = self;
-        convolution_packed_with(*backend, shape, black_box(input), weights, packed, output, scratch);
+        convolution_packed_modulo_with(*backend, R::BITS, shape, black_box(input), weights, packed, output, scratch);
     }
 
     /// Of a quarter of the bytes of an element nothing is read.

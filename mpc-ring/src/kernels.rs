@@ -27,8 +27,7 @@ pub use blocks::{
 pub use cipher::{Cipher, write_counters};
 pub use convolution::{
     Convolution, ShapeError, convolution, convolution_modulo, convolution_modulo_with, convolution_packed,
-    convolution_packed_modulo, convolution_packed_modulo_with, convolution_packed_with, convolution_with, pack_weights,
-    pack_weights_with,
+    convolution_packed_modulo, convolution_packed_modulo_with, convolution_with, pack_weights, pack_weights_with,
 };
 pub use gather::{gather_xor, gather_xor_with};
 pub use lookup::{TABLE_BLOCK, Tables, lookup, lookup_with};

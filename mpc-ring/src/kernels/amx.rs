@@ -18,6 +18,7 @@ use core::ops::Range;
 
 use zeroize::Zeroize;
 
+use crate::kernels::Work;
 use crate::kernels::convolution::{Convolution, even_parts};
 use crate::ring::Ring;
 
@@ -29,7 +30,7 @@ use pack::{packed_channels_len, pieces};
 use planes::Planes;
 #[cfg(test)]
 use tiles::Emulated;
-use tiles::{Hardware, Tiles};
+use tiles::{Hardware, Positions, Tiles};
 
 /// Rows of a tile: output channels of weights, four terms each of positions.
 const TILE_ROWS: usize = 16;
@@ -60,53 +61,43 @@ pub(crate) fn pays<R: Ring>(group: &Convolution) -> bool {
     let share = filled(planes::rows(group), TILE_ROWS)
         * filled(group.output_channels, TILE_CHANNELS)
         * filled(positions, PAIR * TILE_POSITIONS);
-    R::BYTES <= 8 && share >= 16 * 16 * 16 / 3
+    R::BYTES <= 8 && share >= 16 * 16 * 16 / 3 && Planes::new(group).are_small()
 }
 
-/// Convolves one image with `group.groups == 1`: adds to `output` what [`pack`] made of the weights, times the input, modulo
+/// A convolution of one image with `group.groups == 1`: adds to `output` what [`pack`] made of the weights, times the input, modulo
 /// 2^(8·`bytes`).
-pub(crate) fn convolve<R: Ring>(
-    group: &Convolution,
-    bytes: usize,
-    input: &[R],
-    packed: &[u8],
-    output: &mut [R],
-    scratch: &mut [u8],
-) {
-    assert!(is_available());
-    #[target_feature(enable = "avx512f,avx512dq")]
-    fn vectorized<R: Ring>(
-        group: &Convolution,
-        bytes: usize,
-        input: &[R],
-        packed: &[u8],
-        output: &mut [R],
-        scratch: &mut [u8],
-    ) {
-        convolve_by::<R, Hardware>(group, bytes, input, packed, output, scratch);
-    }
-    // SAFETY: the instructions are available.
-    unsafe { vectorized(group, bytes, input, packed, output, scratch) }
+pub(crate) struct Convolve<'a, R> {
+    pub(crate) group: &'a Convolution,
+    pub(crate) bytes: usize,
+    pub(crate) input: &'a [R],
+    pub(crate) packed: &'a [u8],
+    pub(crate) output: &'a mut [R],
+    pub(crate) scratch: &'a mut [u8],
 }
 
-#[inline(always)]
-fn convolve_by<R: Ring, T: Tiles>(
-    group: &Convolution,
-    bytes: usize,
-    input: &[R],
-    packed: &[u8],
-    output: &mut [R],
-    scratch: &mut [u8],
-) {
-    let block = Block { group, bytes, planes: Planes::new(group), packed };
-    let mut tiles = T::begin();
-    let mut sums = [[0; TILE_BYTES / 4]; SUMS];
-    for row in (0..group.output_height()).step_by(block.planes.output_rows) {
-        let rows = row..group.output_height().min(row + block.planes.output_rows);
-        let planes = block.planes.fill(group, bytes, row, input, scratch);
-        block.convolve(&mut tiles, rows, planes, output, &mut sums);
+impl<R: Ring> Convolve<'_, R> {
+    #[inline(always)]
+    fn run_by<T: Tiles>(self) {
+        let Self { group, bytes, input, packed, output, scratch } = self;
+        let block = Block { group, bytes, planes: Planes::new(group), packed };
+        let mut tiles = T::begin();
+        let mut sums = [[0; TILE_BYTES / 4]; SUMS];
+        for row in (0..group.output_height()).step_by(block.planes.output_rows) {
+            let rows = row..group.output_height().min(row + block.planes.output_rows);
+            let planes = block.planes.fill(group, bytes, row, input, scratch);
+            block.convolve(&mut tiles, rows, planes, output, &mut sums);
+        }
+        sums.as_flattened_mut().zeroize();
     }
-    sums.as_flattened_mut().zeroize();
+}
+
+impl<R: Ring> Work for Convolve<'_, R> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run(self) {
+        self.run_by::<Hardware>();
+    }
 }
 
 /// The data that all rows of an output share.
@@ -184,8 +175,8 @@ impl Block<'_> {
         let Planes { plane_len, row_len, .. } = self.planes;
         for (byte, weights) in weights.chunks_exact(TILE_BYTES).enumerate().take(diagonals.end) {
             let first = diagonals.start.max(byte);
-            let positions = positions.map(|positions| &positions[(first - byte) * plane_len..]);
-            tiles.accumulate(diagonals.end - first, weights, positions, plane_len, row_len);
+            let starts = positions.map(|positions| &positions[(first - byte) * plane_len..]);
+            tiles.accumulate(diagonals.end - first, weights, Positions { starts, plane_len, stride: row_len });
         }
     }
 }

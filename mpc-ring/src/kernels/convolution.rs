@@ -24,8 +24,7 @@ use winograd::Cuts;
 
 pub(super) use blocks::even_parts;
 pub use packed::{
-    convolution_packed, convolution_packed_modulo, convolution_packed_modulo_with, convolution_packed_with,
-    pack_weights, pack_weights_with,
+    convolution_packed, convolution_packed_modulo, convolution_packed_modulo_with, pack_weights, pack_weights_with,
 };
 pub use shape::{Convolution, ShapeError};
 

@@ -5,8 +5,8 @@ use std::ops::Range;
 use mpc_ring::kernels::{gather_xor_with, lookup_with};
 use mpc_ring::{
     Backend, Convolution, MatrixProduct, Ring, ShapeError, convolution, convolution_modulo_with, convolution_packed,
-    convolution_packed_modulo_with, convolution_packed_with, convolution_with, matrix_product, matrix_product_with,
-    pack_weights, pack_weights_with,
+    convolution_packed_modulo_with, convolution_with, matrix_product, matrix_product_with, pack_weights,
+    pack_weights_with,
 };
 use proptest::prelude::*;
 use rand_chacha::ChaCha8Rng;
@@ -83,7 +83,7 @@ fn check_convolution<R: Ring>(shape: &Convolution, seed: u64) {
         let mut packed = random_elements(shape.packed_len_with::<R>(backend), seed + 4);
         pack_weights_with(backend, shape, &weights, &mut packed);
         let mut output = start.clone();
-        convolution_packed_with(backend, shape, &input, &weights, &packed, &mut output, &mut scratch);
+        convolution_packed_modulo_with(backend, R::BITS, shape, &input, &weights, &packed, &mut output, &mut scratch);
         assert!(output == expected, "{backend:?}, packed, {} bits {shape:?}", R::BITS);
         let low = |elements: &[R], bits: u32| elements.iter().map(|&x| x & R::low_mask(bits)).collect::<Vec<_>>();
         for bits in [R::BITS - 6, R::BITS - 5] {
@@ -315,7 +315,16 @@ fn sums_of_many_large_terms_are_exact() {
         let mut packed = vec![0; shape.packed_len_with::<u64>(backend)];
         pack_weights_with(backend, &shape, &weights, &mut packed);
         let (mut output, mut scratch) = (vec![0; shape.output_len()], vec![0; shape.scratch_len()]);
-        convolution_packed_with(backend, &shape, &input, &weights, &packed, &mut output, &mut scratch);
+        convolution_packed_modulo_with(
+            backend,
+            u64::BITS,
+            &shape,
+            &input,
+            &weights,
+            &packed,
+            &mut output,
+            &mut scratch,
+        );
         // (−1)·(−1), 9 · 1900 times.
         assert!(output.iter().all(|&sum| sum == 17_100), "{backend:?}");
     }

@@ -15,7 +15,8 @@ use mpc_protocols::sign::{SignParameters, SignShape, Variant};
 use mpc_protocols::{ProtocolError, Request, in_process};
 use mpc_ring::kernels::{TABLE_BLOCK, lookup};
 use mpc_ring::{
-    Backend, Convolution, MatrixProduct, Ring, convolution_packed_with, matrix_product, pack_weights_with, packing,
+    Backend, Convolution, MatrixProduct, Ring, convolution_packed_modulo_with, matrix_product, pack_weights_with,
+    packing,
 };
 use mpc_shares::{ArithmeticShares, Prg, Seed};
 
@@ -168,7 +169,7 @@ fn convolve<R: Ring>(backend: Backend, shape: &Convolution, elements: &[R]) -> u
     let mut packed = vec![R::ZERO; shape.packed_len_with::<R>(backend)];
     pack_weights_with(backend, shape, weights, &mut packed);
     let (mut output, mut scratch) = (vec![R::ZERO; shape.output_len()], vec![R::ZERO; shape.scratch_len()]);
-    convolution_packed_with(backend, shape, input, weights, &packed, &mut output, &mut scratch);
+    convolution_packed_modulo_with(backend, R::BITS, shape, input, weights, &packed, &mut output, &mut scratch);
     output[0].low_u64() as u32
 }
 

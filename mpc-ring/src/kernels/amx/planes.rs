@@ -77,6 +77,11 @@ impl Planes {
         }
     }
 
+    /// Whether scratch stays within a few times the second-level cache: a wide kernel's columns each have a copy of the input.
+    pub(super) fn are_small(&self) -> bool {
+        self.plane_len <= 4 * LARGE
+    }
+
     /// The bytes behind the last plane that a tile reads, which has whole rows and all of them: weights of zero meet them.
     fn beyond(&self) -> usize {
         TILE_ROWS * self.row_len + TILE_ROW_BYTES

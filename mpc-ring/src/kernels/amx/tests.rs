@@ -6,7 +6,7 @@ use std::vec;
 use std::vec::Vec;
 
 use super::*;
-use crate::kernels::{Backend, convolution_with};
+use crate::kernels::{Backend, avx512, convolution_with};
 
 fn elements<R: Ring>(len: usize, seed: u64) -> Vec<R> {
     let mut state = seed;
@@ -17,8 +17,6 @@ fn elements<R: Ring>(len: usize, seed: u64) -> Vec<R> {
     (0..len).map(|_| R::from_u64(next() << 32 | next())).collect()
 }
 
-type Kernel<R> = fn(&Convolution, usize, &[R], &[u8], &mut [R], &mut [u8]);
-
 fn check<R: Ring>(shape: &Convolution, input: &[R], weights: &[R]) {
     let start = elements::<R>(shape.output_len(), 3);
     let mut packed = vec![0; packed_len::<R>(shape)];
@@ -26,20 +24,21 @@ fn check<R: Ring>(shape: &Convolution, input: &[R], weights: &[R]) {
     let (mut expected, mut scratch) = (start.clone(), vec![R::ZERO; shape.scratch_len()]);
     convolution_with(Backend::Portable, shape, input, weights, &mut expected, &mut scratch);
     for bytes in 1..=R::BYTES {
-        let run = |convolve: Kernel<R>| {
+        let run = |convolve: fn(Convolve<'_, R>)| {
             // What scratch and the output hold before must not matter, and must be kept.
             let (mut output, mut scratch) = (start.clone(), vec![0xab; scratch_len::<R>(shape)]);
-            convolve(shape, bytes, input, &packed, &mut output, &mut scratch);
+            let (group, packed, output, scratch) = (shape, &packed, &mut output, &mut scratch);
+            convolve(Convolve { group, bytes, input, packed, output, scratch });
             let above = R::BITS - 8 * bytes as u32;
             let is_equal = output.iter().zip(&expected).all(|(&x, &y)| x << above == y << above);
             assert!(is_equal, "{bytes} of {} bytes, {shape:?}", R::BYTES);
         };
         // Slow, and large shapes differ in nothing that bytes have a part in.
         if bytes == R::BYTES || bytes + 1 == R::BYTES && shape.multiplications() < 1_000_000 {
-            run(convolve_by::<R, Emulated>);
+            run(|work| work.run_by::<Emulated>());
         }
         if is_available() {
-            run(convolve);
+            run(|work| avx512::vectorized(work));
         }
     }
 }
@@ -86,5 +85,8 @@ fn layers_of_networks_pay_and_others_do_not() {
     for (channels, width) in [([3, 16], 32), ([1, 1], 32), ([64, 10], 1)] {
         assert!(!pays::<u64>(&Convolution { padding: [0; 4], ..shape(channels, [width; 2], [1, 1]) }), "{channels:?}");
     }
+    // Of a wide kernel each column has a copy of the input.
+    let wide = Convolution { padding: [0; 4], ..shape([1, 16], [1, 100_000], [1, 400]) };
+    assert!(!pays::<u64>(&wide) && pays::<u64>(&Convolution { width: 600, ..wide }));
     assert!(!pays::<u128>(&shape([64, 64], [8, 8], [3, 3])));
 }

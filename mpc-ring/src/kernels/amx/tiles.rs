@@ -13,24 +13,30 @@ pub(super) trait Tiles {
     /// Sets the sums to zero.
     fn clear(&mut self);
 
-    /// Adds the products of a tile of weights and both tiles of positions, in as many planes as `diagonals`, the first of which
-    /// begins where `positions` do, to the sums of the last so many diagonals. Rows of positions are `stride` bytes apart.
-    fn accumulate(
-        &mut self,
-        diagonals: usize,
-        weights: &[u8],
-        positions: [&[u8]; PAIR],
-        plane_len: usize,
-        stride: usize,
-    );
+    /// Adds the products of a tile of weights and both tiles of positions, in as many planes as `diagonals`, to the sums of the last
+    /// so many diagonals.
+    fn accumulate(&mut self, diagonals: usize, weights: &[u8], positions: Positions<'_>);
 
     /// The sums, in rows of output channels, of one diagonal after the other.
     fn store(&mut self, sums: &mut [[u32; TILE_BYTES / 4]; SUMS]);
 }
 
-/// The bytes that a tile of positions reads in so many planes.
-fn positions_len(diagonals: usize, plane_len: usize, stride: usize) -> usize {
-    (diagonals - 1) * plane_len + (TILE_ROWS - 1) * stride + TILE_ROW_BYTES
+/// Two tiles of positions, of one plane after the other.
+#[derive(Clone, Copy)]
+pub(super) struct Positions<'a> {
+    /// Where they begin in the first plane.
+    pub(super) starts: [&'a [u8]; PAIR],
+    /// Bytes between a plane and the next.
+    pub(super) plane_len: usize,
+    /// Bytes between a row of a tile and the next.
+    pub(super) stride: usize,
+}
+
+impl Positions<'_> {
+    /// The bytes that a tile reads in so many planes.
+    fn len(&self, planes: usize) -> usize {
+        (planes - 1) * self.plane_len + (TILE_ROWS - 1) * self.stride + TILE_ROW_BYTES
+    }
 }
 
 /// Whether this machine and its system have byte tiles, and the vectors that the kernel uses besides.
@@ -125,7 +131,7 @@ macro_rules! next {
 
 /// Weights by the planes that the instructions name.
 macro_rules! accumulate {
-    ($weights:ident, $positions:ident, $plane_len:ident, $stride:ident, $($instruction:expr),+) => {
+    ($weights:ident, $starts:ident, $plane_len:ident, $stride:ident, $($instruction:expr),+) => {
         // SAFETY: the tiles are configured for 16 rows of 64 bytes, which the slices were checked to have in each plane.
         unsafe {
             asm!(
@@ -133,8 +139,8 @@ macro_rules! accumulate {
                 $($instruction,)+
                 weights = in(reg) $weights.as_ptr(),
                 row = in(reg) TILE_ROW_BYTES,
-                first = inout(reg) $positions[0].as_ptr() => _,
-                second = inout(reg) $positions[1].as_ptr() => _,
+                first = inout(reg) $starts[0].as_ptr() => _,
+                second = inout(reg) $starts[1].as_ptr() => _,
                 plane = in(reg) $plane_len,
                 stride = in(reg) $stride,
                 options(nostack, readonly),
@@ -169,22 +175,16 @@ impl Tiles for Hardware {
     }
 
     #[inline(always)]
-    fn accumulate(
-        &mut self,
-        diagonals: usize,
-        weights: &[u8],
-        positions: [&[u8]; PAIR],
-        plane_len: usize,
-        stride: usize,
-    ) {
+    fn accumulate(&mut self, diagonals: usize, weights: &[u8], positions: Positions<'_>) {
         assert!((1..=DIAGONALS).contains(&diagonals) && weights.len() >= TILE_BYTES);
-        let len = positions_len(diagonals, plane_len, stride);
-        assert!(positions.iter().all(|positions| positions.len() >= len));
+        let len = positions.len(diagonals);
+        let Positions { starts, plane_len, stride } = positions;
+        assert!(starts.iter().all(|start| start.len() >= len));
         match diagonals {
-            1 => accumulate!(weights, positions, plane_len, stride, diagonal!("tmm4", "tmm5"), "/* {plane} */"),
+            1 => accumulate!(weights, starts, plane_len, stride, diagonal!("tmm4", "tmm5"), "/* {plane} */"),
             2 => accumulate!(
                 weights,
-                positions,
+                starts,
                 plane_len,
                 stride,
                 diagonal!("tmm2", "tmm3"),
@@ -193,7 +193,7 @@ impl Tiles for Hardware {
             ),
             _ => accumulate!(
                 weights,
-                positions,
+                starts,
                 plane_len,
                 stride,
                 diagonal!("tmm0", "tmm1"),
@@ -245,17 +245,11 @@ impl Tiles for Emulated {
         self.0.as_flattened_mut().fill(0);
     }
 
-    fn accumulate(
-        &mut self,
-        diagonals: usize,
-        weights: &[u8],
-        positions: [&[u8]; PAIR],
-        plane_len: usize,
-        stride: usize,
-    ) {
-        let len = positions_len(diagonals, plane_len, stride);
+    fn accumulate(&mut self, diagonals: usize, weights: &[u8], positions: Positions<'_>) {
+        let len = positions.len(diagonals);
+        let Positions { starts, plane_len, stride } = positions;
         for (plane, sums) in self.0.chunks_exact_mut(PAIR).skip(DIAGONALS - diagonals).enumerate() {
-            for (positions, sums) in positions.iter().map(|positions| &positions[..len]).zip(sums) {
+            for (positions, sums) in starts.iter().map(|start| &start[..len]).zip(sums) {
                 for (channel, sums) in sums.chunks_exact_mut(TILE_ROWS).enumerate() {
                     for (term, &weight) in weights[channel * TILE_ROW_BYTES..][..TILE_ROW_BYTES].iter().enumerate() {
                         let bytes = &positions[plane * plane_len + term / 4 * stride + term % 4..];

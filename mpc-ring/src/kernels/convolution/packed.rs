@@ -4,7 +4,7 @@ use super::parts::Operands;
 use super::{Convolution, convolution_modulo_with};
 use crate::kernels::Backend;
 #[cfg(target_arch = "x86_64")]
-use crate::kernels::amx;
+use crate::kernels::{amx, avx512};
 use crate::ring::Ring;
 
 impl Convolution {
@@ -73,23 +73,7 @@ pub fn convolution_packed<R: Ring>(
     output: &mut [R],
     scratch: &mut [R],
 ) {
-    convolution_packed_with(Backend::detect(), shape, input, weights, packed, output, scratch);
-}
-
-/// [`convolution_packed`] by a given backend.
-///
-/// # Panics
-/// As [`convolution_packed`] does, and if the backend is not available on this machine.
-pub fn convolution_packed_with<R: Ring>(
-    backend: Backend,
-    shape: &Convolution,
-    input: &[R],
-    weights: &[R],
-    packed: &[R],
-    output: &mut [R],
-    scratch: &mut [R],
-) {
-    convolution_packed_modulo_with(backend, R::BITS, shape, input, weights, packed, output, scratch);
+    convolution_packed_modulo(R::BITS, shape, input, weights, packed, output, scratch);
 }
 
 /// As [`convolution_packed`], of which the `bits` low bits are read: what is above them is arbitrary. Bytes that are not read are
@@ -164,7 +148,8 @@ fn convolve_group<R: Ring>(
     scratch: &mut [R],
 ) {
     let bytes = bits.clamp(1, R::BITS).div_ceil(8) as usize;
-    amx::convolve(group, bytes, input, R::bytes_of(packed), output, R::bytes_of_mut(scratch));
+    let (packed, scratch) = (R::bytes_of(packed), R::bytes_of_mut(scratch));
+    avx512::vectorized(amx::Convolve { group, bytes, input, packed, output, scratch });
 }
 
 /// The elements of scratch that a packed convolution needs on this machine.
