@@ -11,8 +11,6 @@ use serde::Serialize;
 const TOLERANCE: (f64, f64) = (0.002, 0.001);
 /// Values that keep as many bits are not to blame.
 const ENOUGH_BITS: f64 = 12.0;
-/// The fixed point of the default ring.
-const DEFAULT_FRACTIONAL_BITS: u32 = 16;
 /// The finest fixed point of a function's result.
 const MOST_FRACTIONAL_BITS: u32 = 28;
 /// The most elements of all layers together that are looked at a second time.
@@ -119,7 +117,8 @@ pub fn departure<R: Ring>(
         fixed.is_some_and(|fixed| fixed.first_departing(&float).is_none())
     };
     let is_tried = enough.is_none() && first.is_some() && R::BITS < u64::BITS;
-    let wider = (DEFAULT_FRACTIONAL_BITS..=MOST_FRACTIONAL_BITS).step_by(2).filter(|_| is_tried).find(in_default_ring);
+    let default = Settings::new(settings.parties).fractional_bits;
+    let wider = (default..=MOST_FRACTIONAL_BITS).step_by(2).filter(|_| is_tried).find(in_default_ring);
     Some(Departure {
         layer: graph.node(id).name().to_owned(),
         error,
