@@ -4,6 +4,9 @@
 //! With Δ = W − B opened at load, a fresh pair (A, C = A ∗ B) and E = X − A opened, X ∗ W = E ∗ W + A ∗ Δ + C.
 //! A weight mask is used again with a fresh A each time, which reveals nothing: Δ is opened only once.
 
+#[cfg(test)]
+mod tests;
+
 use alloc::vec::Vec;
 use mpc_ring::{Ring, packing};
 use mpc_shares::{ArithmeticShares, SecretVec};
@@ -15,6 +18,10 @@ use crate::correlation::{AtRest, Deal, Dealing, Fields};
 use crate::error::check_len;
 use crate::open::{self, open_all};
 use crate::{Bilinear, Correlation, Party, Place, ProtocolError, Request, sharing};
+
+/// The most bytes of a message in which several layers are opened: a model's may be more than a frame holds, and need no more
+/// memory.
+const LOAD_MESSAGE: usize = 1 << 28;
 
 /// One party's share of a random mask of a layer's weights, which the dealer remembers. It is uniform modulo 2^w where w bits
 /// of the layer's results are read.
@@ -145,7 +152,8 @@ impl<R: Ring> FixedWeights<R> {
     /// W − B is uniform since B is, modulo 2^w as it is opened, and is opened once in the life of B.
     ///
     /// # Rounds and communication
-    /// 1 round for all layers together; w/8 bytes per weight of a mask of w bits to each other party ([`load_traffic`]).
+    /// 1 round for all layers together, or one for each 256 MiB where they are more; w/8 bytes per weight of a mask of w bits to
+    /// each other party ([`load_traffic`]).
     ///
     /// # Errors
     /// [`ProtocolError::OperandLength`], [`ProtocolError::Transport`].
@@ -153,17 +161,31 @@ impl<R: Ring> FixedWeights<R> {
         party: &mut Party,
         layers: Vec<(ArithmeticShares<R>, WeightMask<R>)>,
     ) -> Result<Vec<Self>, ProtocolError> {
-        let mut runs = Vec::with_capacity(layers.len());
-        for (shares, WeightMask { mask, width }) in &layers {
-            check_len("fixed weights", mask.len(), shares.len())?;
-            runs.push((shares.len(), *width, difference(shares, mask)));
+        Self::load_within(party, layers, LOAD_MESSAGE).await
+    }
+
+    async fn load_within(
+        party: &mut Party,
+        layers: Vec<(ArithmeticShares<R>, WeightMask<R>)>,
+        message: usize,
+    ) -> Result<Vec<Self>, ProtocolError> {
+        layers.iter().try_for_each(|(shares, mask)| check_len("fixed weights", mask.mask.len(), shares.len()))?;
+        let counts =
+            messages(layers.iter().map(|(shares, mask)| packing::packed_len(shares.len(), mask.width)), message);
+        let mut loaded = Vec::with_capacity(layers.len());
+        let mut layers = layers.into_iter();
+        for count in counts {
+            let group: Vec<_> = layers.by_ref().take(count).collect();
+            let runs = group
+                .iter()
+                .map(|(shares, WeightMask { mask, width })| (shares.len(), *width, difference(shares, mask)));
+            let opened = open_all(party, runs.collect()).await?;
+            loaded.extend(group.into_iter().zip(opened).map(|((shares, _), difference)| {
+                let shares = FixedRight::new(shares.into_elements().into());
+                Self { shares, difference: FixedRight::new(difference) }
+            }));
         }
-        let opened = open_all(party, runs).await?;
-        let load = |((shares, _), difference): ((ArithmeticShares<R>, _), _)| {
-            let shares = FixedRight::new(shares.into_elements().into());
-            Self { shares, difference: FixedRight::new(difference) }
-        };
-        Ok(layers.into_iter().zip(opened).map(load).collect())
+        Ok(loaded)
     }
 
     /// The weights as they were loaded before: this party's share, and Δ. Of weights that no mask hides, since they take the
@@ -358,8 +380,30 @@ impl<R: Ring> PreparedLayer<R> {
 /// The traffic of each party in [`FixedWeights::load`]: the number of weights under each mask, and its width.
 #[must_use]
 pub fn load_traffic(masks: impl IntoIterator<Item = (usize, u32)>, parties: usize) -> Traffic {
-    let bytes = masks.into_iter().map(|(len, width)| packing::packed_len(len, width) as u64).sum();
-    Traffic::exchange(bytes, parties)
+    let bytes: Vec<_> = masks.into_iter().map(|(len, width)| packing::packed_len(len, width)).collect();
+    let mut rest = bytes.iter();
+    let exchanges = messages(bytes.iter().copied(), LOAD_MESSAGE).into_iter().map(|count| {
+        let bytes = rest.by_ref().take(count).map(|&bytes| bytes as u64).sum();
+        Traffic::exchange(bytes, parties)
+    });
+    exchanges.fold(Traffic::default(), |sum, traffic| sum + traffic)
+}
+
+/// How many layers of these bytes go into each message of [`FixedWeights::load`]: as many as `most` bytes hold, one at least, and
+/// one message where there is no layer.
+fn messages(layers: impl IntoIterator<Item = usize>, most: usize) -> Vec<usize> {
+    let (mut counts, mut bytes) = (Vec::from([0]), 0_usize);
+    for layer in layers {
+        bytes = bytes.saturating_add(layer);
+        match counts.last_mut() {
+            Some(count) if bytes <= most || *count == 0 => *count += 1,
+            _ => {
+                counts.push(1);
+                bytes = layer;
+            }
+        }
+    }
+    counts
 }
 
 /// The traffic of each party in [`FixedWeights::apply`] with a pair of `width` bits.

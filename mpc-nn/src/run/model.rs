@@ -62,7 +62,7 @@ impl<R: Ring> Model<R> {
     /// loaded again and again: B is fresh each time.
     ///
     /// # Rounds and communication
-    /// [`Plan::setup`]: 32 bytes from a computing model owner to each other party, then one opening in the bits
+    /// [`Plan::setup`]: 32 bytes from a computing model owner to each other party, then openings in the bits
     /// of each weight that its layers read.
     ///
     /// # Errors
