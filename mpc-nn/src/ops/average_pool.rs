@@ -1,7 +1,12 @@
 //! The mean of each window of an image.
 
+use core::iter::StepBy;
+use core::ops::Range;
+
+use mpc_shares::SecretVec;
+
 use super::prelude::*;
-use super::windows::{self, map_windows, over_windows};
+use super::windows::{self, over_windows};
 use crate::graph::Pool;
 
 /// The bits of the reciprocals of window sizes.
@@ -84,14 +89,24 @@ impl Local for MeanPoolStep<'_> {
     }
 }
 
-/// The sum over each window.
+/// The sum over each window: of its rows first, element by element, then of the columns of that.
 fn sum_windows<R: Ring>(x: &ArithmeticShares<R>, pool: &Pool, shape: &[usize]) -> Result<ArithmeticShares<R>, Failure> {
-    map_windows(x, shape, |plane, size, window| {
-        let [rows, columns] = pool.window(window, size);
-        let row_sum = |row: usize| {
-            let row = &plane[row * size[1]..][..size[1]];
-            columns.clone().fold(R::ZERO, |sum, column| sum.wrapping_add(row[column]))
-        };
-        rows.map(row_sum).fold(R::ZERO, R::wrapping_add)
-    })
+    let [height, width] = [x.shape()[2], x.shape()[3]];
+    let along = |axis: usize| (0..shape[2 + axis]).map(move |at| pool.window([at; 2], [height, width])[axis].clone());
+    let columns: Vec<_> = along(1).collect();
+    let mut sums = Vec::with_capacity(shape.iter().product());
+    let mut of_rows = SecretVec::zeros(width);
+    for plane in x.elements().chunks_exact(height * width) {
+        for rows in along(0) {
+            of_rows.fill(R::ZERO);
+            for row in rows {
+                let row = &plane[row * width..][..width];
+                of_rows.iter_mut().zip(row).for_each(|(sum, x)| *sum = sum.wrapping_add(*x));
+            }
+            let sum =
+                |window: &StepBy<Range<usize>>| window.clone().fold(R::ZERO, |sum, at| sum.wrapping_add(of_rows[at]));
+            sums.extend(columns.iter().map(sum));
+        }
+    }
+    Ok(ArithmeticShares::new(shape, sums)?)
 }

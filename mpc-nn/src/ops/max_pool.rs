@@ -5,7 +5,7 @@ use mpc_protocols::sign::SignParameters;
 
 use super::prelude::*;
 use super::tensors::largest;
-use super::windows::{self, map_windows, over_windows};
+use super::windows::{self, over_windows};
 use crate::graph::Pool;
 
 impl GraphBuilder {
@@ -113,18 +113,27 @@ fn candidates<R: Ring>(
     pool: &Pool,
     shape: &[usize],
 ) -> Result<Vec<ArithmeticShares<R>>, Failure> {
-    let positions = (0..pool.kernel[0]).flat_map(|row| (0..pool.kernel[1]).map(move |column| [row, column]));
-    let candidate = |position: [usize; 2]| {
-        map_windows(x, shape, |plane, size, window| {
-            let inside = pool.window(window, size);
-            let [row, column] = [0, 1].map(|axis| {
-                let place = window[axis] * pool.stride[axis] + position[axis] * pool.dilation[axis];
-                let mut positions = inside[axis].clone();
-                let (first, len) = (positions.next().unwrap_or_default(), inside[axis].len());
-                place.saturating_sub(pool.padding[axis]).clamp(first, first + (len - 1) * pool.dilation[axis])
-            });
-            plane[row * size[1] + column]
-        })
+    let size = [x.shape()[2], x.shape()[3]];
+    let places = |axis: usize, position: usize| -> Vec<usize> {
+        let place = |at: usize| {
+            let mut inside = pool.window([at; 2], size)[axis].clone();
+            let place = at * pool.stride[axis] + position * pool.dilation[axis];
+            let (len, first) = (inside.len(), inside.next().unwrap_or_default());
+            place.saturating_sub(pool.padding[axis]).clamp(first, first + (len - 1) * pool.dilation[axis])
+        };
+        (0..shape[2 + axis]).map(place).collect()
     };
-    positions.map(candidate).collect()
+    let columns: Vec<_> = (0..pool.kernel[1]).map(|column| places(1, column)).collect();
+    let candidate = |(rows, columns): (&Vec<usize>, &Vec<usize>)| {
+        let mut elements = Vec::with_capacity(shape.iter().product());
+        for plane in x.elements().chunks_exact(size[0] * size[1]) {
+            for row in rows {
+                let row = &plane[row * size[1]..][..size[1]];
+                elements.extend(columns.iter().map(|&column| row[column]));
+            }
+        }
+        Ok(ArithmeticShares::new(shape, elements)?)
+    };
+    let rows: Vec<_> = (0..pool.kernel[0]).map(|row| places(0, row)).collect();
+    rows.iter().flat_map(|rows| columns.iter().map(move |columns| (rows, columns))).map(candidate).collect()
 }

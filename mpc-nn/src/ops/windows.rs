@@ -65,19 +65,3 @@ fn positions(mut window: impl ExactSizeIterator<Item = usize>, dilation: usize) 
     let stop = start + (len - 1) * dilation + 1;
     Slice::from(start..stop).step_by(dilation as isize)
 }
-
-/// One element for each window of each plane: `map` is given the plane, its size, and the window's row and column.
-pub(super) fn map_windows<R: Ring>(
-    x: &ArithmeticShares<R>,
-    shape: &[usize],
-    map: impl Fn(&[R], [usize; 2], [usize; 2]) -> R,
-) -> Result<ArithmeticShares<R>, Failure> {
-    let size = [x.shape()[2], x.shape()[3]];
-    let mut elements = Vec::with_capacity(shape.iter().product());
-    for plane in x.elements().chunks_exact(size[0] * size[1]) {
-        for row in 0..shape[2] {
-            elements.extend((0..shape[3]).map(|column| map(plane, size, [row, column])));
-        }
-    }
-    Ok(ArithmeticShares::new(shape, elements)?)
-}
