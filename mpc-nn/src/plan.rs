@@ -205,10 +205,15 @@ impl<R: Ring> Plan<R> {
             (Owner::Party(owner), None) => sharing::traffic(party, owner, parties),
             _ => Traffic::default(),
         };
-        let masked = self.weights.iter().filter(|_| self.own.is_none()).map(|weight| (weight.len, weight.width));
         // Where nothing is masked, nothing is opened.
-        let opened = if self.own.is_some() { Traffic::default() } else { fixed_weights::load_traffic(masked, parties) };
+        let own = self.own.is_some();
+        let opened = if own { Traffic::default() } else { fixed_weights::load_traffic(self.masked(), parties) };
         shares + opened
+    }
+
+    /// The number of weights that each mask of the model hides, and the mask's width.
+    fn masked(&self) -> impl Iterator<Item = (usize, u32)> {
+        self.weights.iter().filter(|_| self.own.is_none()).map(|weight| (weight.len, weight.width))
     }
 
     /// The traffic of party `party` for the correlations of one inference: from the dealer, or with the other party of two for the

@@ -380,13 +380,17 @@ impl<R: Ring> PreparedLayer<R> {
 /// The traffic of each party in [`FixedWeights::load`]: the number of weights under each mask, and its width.
 #[must_use]
 pub fn load_traffic(masks: impl IntoIterator<Item = (usize, u32)>, parties: usize) -> Traffic {
-    let bytes: Vec<_> = masks.into_iter().map(|(len, width)| packing::packed_len(len, width)).collect();
-    let mut rest = bytes.iter();
-    let exchanges = messages(bytes.iter().copied(), LOAD_MESSAGE).into_iter().map(|count| {
-        let bytes = rest.by_ref().take(count).map(|&bytes| bytes as u64).sum();
-        Traffic::exchange(bytes, parties)
-    });
+    let exchanges = load_messages(masks).into_iter().map(|bytes| Traffic::exchange(bytes, parties));
     exchanges.fold(Traffic::default(), |sum, traffic| sum + traffic)
+}
+
+/// The bytes of each message of a party in [`FixedWeights::load`]: the number of weights under each mask, and its width.
+#[must_use]
+pub fn load_messages(masks: impl IntoIterator<Item = (usize, u32)>) -> Vec<u64> {
+    let layers: Vec<_> = masks.into_iter().map(|(len, width)| packing::packed_len(len, width)).collect();
+    let mut rest = layers.iter();
+    let counts = messages(layers.iter().copied(), LOAD_MESSAGE).into_iter();
+    counts.map(|count| rest.by_ref().take(count).map(|&bytes| bytes as u64).sum()).collect()
 }
 
 /// How many layers of these bytes go into each message of [`FixedWeights::load`]: as many as `most` bytes hold, one at least, and

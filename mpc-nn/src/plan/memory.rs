@@ -2,6 +2,7 @@
 
 use alloc::collections::BTreeMap;
 
+use mpc_protocols::fixed_weights::load_messages;
 use mpc_protocols::{Bilinear, Request};
 use mpc_ring::{Ring, packing};
 
@@ -56,10 +57,11 @@ impl<R: Ring> Plan<R> {
         self.steps.iter().map(packed).sum()
     }
 
-    /// While the model is loaded: the owner's weights, its share, and the copies that are opened.
+    /// While the model is loaded: the owner's weights, its share, what is opened of it, and the largest messages.
     fn load_memory(&self) -> u64 {
         let weights = self.weights.iter().map(|weight| weight.len).sum::<usize>();
-        bytes::<R>(3 * self.parameters_len() + (4 + self.settings.parties) * weights)
+        let message = load_messages(self.masked()).into_iter().max().unwrap_or_default();
+        bytes::<R>(3 * self.parameters_len() + 2 * weights) + self.settings.parties as u64 * message
     }
 
     /// From the first correlation to the last output: correlations, values that are still read, and what a step works with.
