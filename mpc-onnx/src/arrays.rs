@@ -1,7 +1,7 @@
 //! Operations on public arrays and constants: the same for integers and real numbers.
 
 use mpc_nn::graph::MAX_ELEMENTS;
-use ndarray::{ArrayD, Axis, AxisDescription, IxDyn, Slice};
+use ndarray::{ArrayD, ArrayViewD, Axis, AxisDescription, IxDyn, Slice};
 
 use crate::error::{Lowered, Problem, invalid};
 
@@ -20,13 +20,44 @@ pub(crate) fn from_elements<T>(shape: &[usize], elements: Vec<T>) -> Lowered<Arr
     ArrayD::from_shape_vec(shape, elements).or_else(|_| invalid(format!("its data does not have shape {shape:?}")))
 }
 
+/// Whether all numbers of an array satisfy `holds`; an iterator over places would take ten times as long.
+pub(crate) fn all<T: Copy>(array: &ArrayD<T>, holds: impl Fn(T) -> bool) -> bool {
+    match array.as_slice_memory_order() {
+        Some(values) => values.iter().all(|&value| holds(value)),
+        None => array.iter().all(|&value| holds(value)),
+    }
+}
+
 pub(crate) fn reshape<T: Clone>(array: &ArrayD<T>, shape: &[usize]) -> Lowered<ArrayD<T>> {
-    from_elements(shape, array.iter().cloned().collect())
+    from_elements(shape, array.as_slice().map_or_else(|| array.iter().cloned().collect(), <[T]>::to_vec))
 }
 
 /// `permutation` was checked.
 pub(crate) fn transpose<T: Clone>(array: &ArrayD<T>, permutation: &[usize]) -> ArrayD<T> {
-    array.view().permuted_axes(permutation).as_standard_layout().into_owned()
+    let permuted = array.view().permuted_axes(permutation);
+    match permuted.first() {
+        Some(first) if permuted.len() >= TILE * TILE && !permuted.is_standard_layout() => {
+            let mut copy = ArrayD::from_elem(permuted.raw_dim(), first.clone());
+            copy_by_tiles(&permuted, &mut copy);
+            copy
+        }
+        _ => permuted.as_standard_layout().into_owned(),
+    }
+}
+
+/// Elements along each side of a tile.
+const TILE: usize = 32;
+
+/// Copies tile by tile of the axes along which the source and the copy lie in memory: row by row, each element of a row would be
+/// in a cache line of its own.
+fn copy_by_tiles<T: Clone>(source: &ArrayViewD<'_, T>, copy: &mut ArrayD<T>) {
+    let inner = Axis(source.ndim() - 1);
+    let outer = (0..inner.0).map(Axis).min_by_key(|&axis| source.stride_of(axis).unsigned_abs()).unwrap_or(inner);
+    for (source, mut copy) in source.axis_chunks_iter(outer, TILE).zip(copy.axis_chunks_iter_mut(outer, TILE)) {
+        for (source, mut copy) in source.axis_chunks_iter(inner, TILE).zip(copy.axis_chunks_iter_mut(inner, TILE)) {
+            copy.assign(&source);
+        }
+    }
 }
 
 /// The permutation that undoes another one, which was checked.
@@ -140,4 +171,28 @@ pub(crate) fn size(value: i64) -> Lowered<usize> {
 
 pub(crate) fn scalar_like<T: Clone>(value: T) -> ArrayD<T> {
     ArrayD::from_elem(IxDyn(&[]), value)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_large_transpose_is_that_of_each_element() {
+        for (shape, permutation) in [
+            (vec![70, 65], vec![1, 0]),
+            (vec![3, 40, 37], vec![2, 0, 1]),
+            (vec![3, 40, 37], vec![1, 2, 0]),
+            (vec![2, 33, 1, 45], vec![3, 2, 1, 0]),
+            (vec![4, 5, 6], vec![2, 1, 0]),
+            (vec![2000], vec![0]),
+            (vec![0, 5000], vec![1, 0]),
+        ] {
+            let len = shape.iter().product::<usize>();
+            let array = from_elements(&shape, (0..len).collect()).unwrap();
+            let transposed = transpose(&array, &permutation);
+            assert!(transposed.is_standard_layout());
+            assert_eq!(transposed, array.view().permuted_axes(permutation));
+        }
+    }
 }

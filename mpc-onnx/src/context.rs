@@ -15,6 +15,7 @@ use mpc_protocols::function::Function;
 use ndarray::ArrayD;
 use zeroize::Zeroize;
 
+use crate::arrays;
 use crate::error::{Lowered, Problem};
 use crate::value::{Tensor, Value};
 pub(crate) use broadcast::real;
@@ -299,7 +300,7 @@ impl Context {
     /// The weights of the model owner's under a name of the graph.
     pub(crate) fn weight(&mut self, name: String, array: ArrayD<f32>) -> Lowered<()> {
         // A comparison with NaN is false.
-        let fits = array.iter().all(|value| value.abs() <= MAX_WEIGHT);
+        let fits = arrays::all(&array, |value| value.abs() <= MAX_WEIGHT);
         // Put in also if it does not fit, so that it is zeroised.
         self.weights.0.insert(name, array);
         if fits { Ok(()) } else { Err(Problem::Range) }

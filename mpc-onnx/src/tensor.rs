@@ -11,6 +11,7 @@ use ndarray::{ArrayD, IxDyn};
 use rten_onnx::onnx::{DataLocation, DataType, TensorProto};
 use zeroize::Zeroizing;
 
+use crate::arrays;
 use crate::value::Value;
 
 /// The number of elements of a tensor, if its shape makes sense.
@@ -29,7 +30,7 @@ pub(crate) fn element_count(tensor: &TensorProto) -> Result<usize, String> {
 pub(crate) fn decode(tensor: &TensorProto, folder: Option<&Path>) -> Result<Value, String> {
     let value = decode_with_nan(tensor, folder)?;
     match &value {
-        Value::Constant(constant) if constant.array().iter().any(|value| value.is_nan()) => {
+        Value::Constant(constant) if !arrays::all(constant.array(), |value| !value.is_nan()) => {
             Err("it has an element that is NaN; export the model again".into())
         }
         _ => Ok(value),
