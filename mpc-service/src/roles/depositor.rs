@@ -74,7 +74,7 @@ impl Depositor {
         let mut link = self.endpoint.open(peer, &opening).await?;
         link.send(public).await.map_err(in_link(&name))?;
         message::await_grant(&mut link, &name).await?;
-        link.send(share).await.map_err(in_link(&name))?;
+        message::send_share(&mut link, share, &name).await?;
         message::await_grant(&mut link, &name).await?;
         tracing::info!(peer = name, "has its share of the model");
         Ok(())

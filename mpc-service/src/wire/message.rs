@@ -13,10 +13,12 @@ use crate::names::{BatchId, DepositId, PlanDigest, Refusal, SessionId};
 use crate::terms::MAX_PUBLIC_BYTES;
 
 /// The version of these messages.
-pub const SERVICE_VERSION: u16 = 6;
+pub const SERVICE_VERSION: u16 = 7;
 
 /// The longest opening of a connection, in bytes: a dealer is sent the graph.
 pub const MAX_OPENING_BYTES: usize = MAX_PUBLIC_BYTES + 4096;
+/// The most bytes of a model's share in one frame: a share may be longer than a frame can be.
+pub const SHARE_FRAME_BYTES: usize = 1 << 20;
 /// The longest opening that is no graph's.
 pub const MAX_SHORT_BYTES: usize = 4096;
 /// The longest list of models that have been left with a server.
@@ -53,7 +55,7 @@ pub enum Opening {
         version: [u8; 16],
         /// The length of the public part that follows, in bytes.
         public: u64,
-        /// The length of the share that follows then, in bytes.
+        /// The length of the share that follows then, in bytes; it comes in frames of [`SHARE_FRAME_BYTES`].
         share: u64,
     },
     /// A data owner has no use any more for a batch of prepared inferences.
@@ -216,6 +218,22 @@ fn decode<M: DeserializeOwned>(bytes: &[u8], peer: &str) -> Result<M, ServiceErr
     }
 }
 
+/// Sends a model's share.
+pub async fn send_share<C: Connection>(link: &mut C, share: &[u8], peer: &str) -> Result<(), ServiceError> {
+    for part in share.chunks(SHARE_FRAME_BYTES) {
+        link.send(part).await.map_err(in_link(peer))?;
+    }
+    Ok(())
+}
+
+/// Receives a model's share, of the length that the plan says.
+pub async fn receive_share<C: Connection>(link: &mut C, share: &mut [u8], peer: &str) -> Result<(), ServiceError> {
+    for part in share.chunks_mut(SHARE_FRAME_BYTES) {
+        link.receive(part).await.map_err(in_link(peer))?;
+    }
+    Ok(())
+}
+
 /// Sends an opening, and waits until it is granted.
 pub async fn open<C: Connection>(link: &mut C, opening: &Opening, peer: &str) -> Result<(), ServiceError> {
     send(link, opening, peer).await?;
@@ -267,6 +285,21 @@ mod tests {
         assert!(decode::<Answer>(&bytes, "acme").is_ok());
         bytes.push(0);
         assert!(matches!(decode::<Answer>(&bytes, "acme"), Err(ServiceError::Malformed { .. })));
+    }
+
+    #[test]
+    fn a_share_of_several_frames_arrives() {
+        for len in [1, SHARE_FRAME_BYTES, 2 * SHARE_FRAME_BYTES + 5] {
+            let share: Vec<u8> = (0..len).map(|place| (place % 251) as u8).collect();
+            let (mut ours, mut theirs) = mpc_transport::memory_link(std::time::Duration::from_secs(60));
+            let mut received = vec![0; len];
+            let both = smol::future::try_zip(
+                send_share(&mut ours, &share, "server0"),
+                receive_share(&mut theirs, &mut received, "acme"),
+            );
+            smol::block_on(both).unwrap();
+            assert!(received == share);
+        }
     }
 
     proptest! {

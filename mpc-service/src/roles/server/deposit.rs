@@ -126,7 +126,7 @@ impl Server {
     ) -> Result<PlanDigest, ServiceError> {
         let shares = self.shares().map_err(|(_, reason)| ServiceError::Arguments(reason))?;
         let mut share = SecretVec::zeros(plan.model_share_bytes(self.party));
-        link.receive(&mut share).await.map_err(in_link(name))?;
+        message::receive_share(link, &mut share, name).await?;
         ModelShare::from_bytes(plan, self.party, &share).map_err(|error| ServiceError::Arguments(error.to_string()))?;
         let digest = PlanDigest(plan.digest());
         shares.stage(digest, DepositId { owner: Owner::from(&*certificate), version }, public, &share)?;
