@@ -172,27 +172,3 @@ pub(crate) fn size(value: i64) -> Lowered<usize> {
 pub(crate) fn scalar_like<T: Clone>(value: T) -> ArrayD<T> {
     ArrayD::from_elem(IxDyn(&[]), value)
 }
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_large_transpose_is_that_of_each_element() {
-        for (shape, permutation) in [
-            (vec![70, 65], vec![1, 0]),
-            (vec![3, 40, 37], vec![2, 0, 1]),
-            (vec![3, 40, 37], vec![1, 2, 0]),
-            (vec![2, 33, 1, 45], vec![3, 2, 1, 0]),
-            (vec![4, 5, 6], vec![2, 1, 0]),
-            (vec![2000], vec![0]),
-            (vec![0, 5000], vec![1, 0]),
-        ] {
-            let len = shape.iter().product::<usize>();
-            let array = from_elements(&shape, (0..len).collect()).unwrap();
-            let transposed = transpose(&array, &permutation);
-            assert!(transposed.is_standard_layout());
-            assert_eq!(transposed, array.view().permuted_axes(permutation));
-        }
-    }
-}

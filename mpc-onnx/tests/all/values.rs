@@ -405,3 +405,27 @@ fn probabilities_of_three_classes_are_coupled() {
         assert!((product(0) - product(1)).abs() < 1e-5 && (product(1) - product(2)).abs() < 1e-5, "{p}, {r:?}");
     }
 }
+
+/// Constants are transposed when they are imported, large ones tile by tile.
+#[test]
+fn a_large_constant_is_transposed_element_by_element() {
+    let shapes: [(&[i64], &[i64]); 6] = [
+        (&[70, 65], &[1, 0]),
+        (&[3, 40, 37], &[2, 0, 1]),
+        (&[3, 40, 37], &[1, 2, 0]),
+        (&[2, 33, 1, 45], &[3, 2, 1, 0]),
+        (&[4, 5, 6], &[2, 1, 0]),
+        (&[2000], &[0]),
+    ];
+    for (shape, order) in shapes {
+        let mut turn = node("Transpose", &["c"], &["turned"]);
+        turn.attribute = vec![ints("perm", order)];
+        let numbers: Vec<_> = (0..shape.iter().product::<i64>()).map(|number| number as f32 / 8.0).collect();
+        let y =
+            result(vec![turn, node("Add", &["turned", "x"], &["y"])], vec![floats("c", shape, &numbers)], &[1], &[0.0]);
+        let sizes: Vec<_> = shape.iter().map(|&size| size as usize).collect();
+        let constant = ArrayD::from_shape_vec(IxDyn(&sizes), numbers).unwrap();
+        let axes: Vec<_> = order.iter().map(|&axis| axis as usize).collect();
+        assert_eq!(y, constant.permuted_axes(axes), "{shape:?} by {order:?}");
+    }
+}
