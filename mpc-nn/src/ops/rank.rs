@@ -129,7 +129,8 @@ fn ranked(input: &ArrayD<f32>, shape: &[usize], of: impl Fn(usize, f32) -> f32) 
     let axis = input.ndim() - 1;
     let rank = |lane: ArrayView1<'_, f32>| {
         let mut places: Vec<usize> = (0..lane.len()).collect();
-        places.sort_by(|&i, &j| lane[j].total_cmp(&lane[i]));
+        // A sum with 0 makes equal of both zeros.
+        places.sort_by(|&i, &j| (lane[j] + 0.0).total_cmp(&(lane[i] + 0.0)));
         places.truncate(shape[axis]);
         places.into_iter().map(|place| of(place, lane[place])).collect::<Vec<_>>()
     };

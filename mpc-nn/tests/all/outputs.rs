@@ -1,9 +1,11 @@
 //! Everything that a recipient learns of an output: f fractional bits, and an index that there is.
 
+use std::collections::BTreeMap;
+
 use mpc_nn::delegation::{reconstruct, split_inputs, split_model};
 use mpc_nn::{
     Graph, GraphBuilder, InferenceError, Inputs, ModelSource, OutputShare, Owner, PartySession, Plan, Preprocessing,
-    Recipients, Roles, Settings, evaluate, in_process,
+    Recipients, Roles, Settings, Weights, evaluate, in_process,
 };
 use mpc_ring::Ring;
 use mpc_shares::{Prg, Seed};
@@ -135,4 +137,17 @@ fn an_index_that_is_none_is_an_error_and_no_result() {
         results.sort_by(f64::total_cmp);
         assert_eq!(results, if output == 0 { [0.0, 1.0, 2.0] } else { [5.0, 6.0, 7.0] });
     }
+}
+
+/// Both zeros of floating point are equal, as they are in a private run: the first one is in front.
+#[test]
+fn a_rank_takes_both_zeros_for_equal() {
+    let mut b = GraphBuilder::new();
+    let x = b.input("x", &[1, 3]).unwrap();
+    let [_, places] = b.top_k("best", x, 3).unwrap();
+    let graph = b.finish(&[places]).unwrap();
+    let weights = Weights::for_graph(&graph, BTreeMap::new()).unwrap();
+    let x = ArrayD::from_shape_vec(vec![1, 3], vec![-0.0, 0.0, 1.0]).unwrap();
+    let found = evaluate(&graph, &weights, &[x]).unwrap().remove(0);
+    assert_eq!(found.into_iter().collect::<Vec<_>>(), [2.0, 0.0, 1.0]);
 }
