@@ -97,6 +97,8 @@ pub(crate) struct Context {
     pub(crate) opset: i64,
     /// Whether PyTorch exported the file.
     pub(crate) is_pytorch: bool,
+    /// Whether the file names no producer, as ONNX's own cases.
+    pub(crate) is_unnamed: bool,
     /// The name of the node of the file that is being lowered.
     pub(crate) base: String,
     /// The number of elements that may still be made beyond those of the file.
@@ -152,6 +154,7 @@ impl Context {
             weights: Parameters::default(),
             opset,
             is_pytorch: false,
+            is_unnamed: false,
             base: String::new(),
             budget,
             names: BTreeMap::new(),
@@ -371,6 +374,7 @@ impl Context {
             }
             let y = context.emit("scale", &x.shape, |builder, name| builder.scale(name, x.id, factor))?;
             context.note(y.id, Origin::Scaled(x.id, factor));
+            context.note_quotient(&y, x, factor);
             Ok(y)
         })
     }

@@ -91,6 +91,7 @@ fn attempt(file: &OnnxFile, shapes: &InputShapes, known: &Known) -> Result<Outco
         reasons: Vec::new(),
     };
     importer.context.is_pytorch = file.producer().starts_with("pytorch");
+    importer.context.is_unnamed = file.producer().is_empty();
     for (name, _) in file.input_infos() {
         importer.context.unique(name.to_string());
     }
@@ -177,7 +178,10 @@ impl<'a> Importer<'a> {
     /// Lowers all nodes of a graph that its outputs depend on.
     fn graph(&mut self, graph: &'a GraphProto) {
         let known = |name: &str| {
-            self.values.contains_key(name) || self.initializers.contains_key(name) || self.inputs.contains(name)
+            self.values.contains_key(name)
+                || self.sequences.contains_key(name)
+                || self.initializers.contains_key(name)
+                || self.inputs.contains(name)
         };
         let order = match topology::order(graph, known) {
             Ok(order) => order,
@@ -255,6 +259,7 @@ impl<'a> Importer<'a> {
             "If" => return self.branch(node),
             "Loop" => return self.unrolled(node),
             "Scan" => return self.scan(node),
+            "SequenceMap" => return self.mapped(node),
             "FlexAttention" if domain == flexible::PREVIEW => return self.flexible_attention(node),
             _ => {}
         }

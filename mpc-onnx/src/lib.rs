@@ -61,6 +61,8 @@
 //!   less, plus an ε below 2^−16) are computed as the operators are.
 //! * Linear `Upsample` and `Resize` of opsets below 11, which cannot say how positions are counted, count them by
 //!   half-pixels, as PyTorch means it when it writes such a file.
+//! * `Resize` by a scale with aligned corners puts the last corner at the whole length of the result, as PyTorch and onnxruntime do. A
+//!   file that names no producer means the exact length, input times scale, as ONNX's reference does.
 //!
 //! # Security
 //! Files are untrusted. Lengths, nesting, shapes and element counts are checked before anything is allocated, data in

@@ -32,6 +32,7 @@ mod signal;
 mod softmax;
 mod state;
 mod transposed;
+mod unique;
 
 use crate::call::Call;
 use crate::context::Context;
@@ -114,6 +115,7 @@ fn movement(operator: &str) -> Option<Rule> {
         "ConstantOfShape" => integer::constant_of_shape,
         "Range" => integer::range,
         "NonZero" => integer::non_zero,
+        "Unique" => unique::unique,
         "EyeLike" => integer::eye_like,
         "OneHot" => integer::one_hot,
         "Cast" | "CastLike" => integer::cast,

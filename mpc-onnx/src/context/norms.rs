@@ -99,6 +99,21 @@ impl Context {
         }
     }
 
+    /// Whether a value is a sum or mean of squares, which is never below 0.
+    pub(crate) fn is_squared_norm(&self, x: &Tensor) -> bool {
+        self.origin(x.id) == Some(Origin::SquaredNorm)
+    }
+
+    /// Notes that a sum over its number of elements is a mean.
+    pub(super) fn note_quotient(&mut self, y: &Tensor, x: &Tensor, factor: f32) {
+        let Some(sum) = self.reductions.get(&x.id).filter(|sum| sum.fold == Fold::Sum) else { return };
+        let count: usize = sum.axes.iter().map(|&axis| sum.source.shape[axis]).product();
+        if (factor * count as f32 - 1.0).abs() < 1e-6 {
+            let mean = Reduction { fold: Fold::Mean, ..sum.clone() };
+            self.reductions.insert(y.id, mean);
+        }
+    }
+
     fn inverse_root(&mut self, x: &Tensor, epsilon: f32) -> Lowered<Tensor> {
         let x = self.offset(x, epsilon)?;
         self.function(&x, Function::Power { exponent: -0.5 })

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use mpc_nn::{Weights, evaluate};
 
+use super::whole;
 use crate::call::Call;
 use crate::context::{Context, Whole, graph_shape};
 use crate::error::{Lowered, Problem, unsupported};
@@ -32,6 +33,7 @@ fn fold(outer: &mut Context, apply: Apply, call: &Call<'_>) -> Lowered<Vec<Value
     let mut inner = Context::new(outer.opset, core::mem::take(&mut outer.budget));
     inner.base = "fold".to_string();
     inner.is_pytorch = outer.is_pytorch;
+    inner.is_unnamed = outer.is_unnamed;
     let shape = constant.array().shape().to_vec();
     let id = inner.builder.input("constant", &graph_shape(&shape))?;
     if matches!(call.input(place), Some(Value::Integer(_))) {
@@ -42,6 +44,7 @@ fn fold(outer: &mut Context, apply: Apply, call: &Call<'_>) -> Lowered<Vec<Value
     inputs[place] = Some(Tensor { id, shape }.into());
     let call = Call { operand_type: call.operand_type, ..call.with(inputs) };
     let result = apply(&mut inner, &call)
+        .inspect(|values| whole::note(&mut inner, &call, values))
         .and_then(|values| values.into_iter().map(|value| in_integers(&mut inner, &call, value)).collect())
         .and_then(|values| evaluated(&mut inner, values, constant.array()));
     outer.budget = inner.budget;

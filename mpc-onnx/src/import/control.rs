@@ -204,6 +204,36 @@ impl<'a> Importer<'a> {
         Ok(carried)
     }
 
+    /// SequenceMap: the body for each value of its first input, beside those at the same places of other sequences.
+    pub(super) fn mapped(&mut self, node: &'a NodeProto) -> Lowered<Vec<Item>> {
+        let body = graph_attribute(node, "body")?;
+        let mut given = Vec::new();
+        for name in &node.input {
+            given.push(self.item(name)?);
+        }
+        let Some(Item::Sequence(first)) = given.first() else { return invalid("its first input is no sequence") };
+        let steps = first.len();
+        if steps > MAX_STEPS {
+            return unsupported(format!("more than {MAX_STEPS} steps"));
+        }
+        let mut mapped: Vec<Vec<Value>> = vec![Vec::new(); body.output.len()];
+        for step in 0..steps {
+            let mut inputs = Vec::new();
+            for item in &given {
+                inputs.push(match item {
+                    Item::Sequence(values) => match values.get(step) {
+                        Some(value) => Item::Value(value.clone()),
+                        None => return invalid("its sequences are of several lengths"),
+                    },
+                    value => value.clone(),
+                });
+            }
+            let results = self.step(body, inputs)?;
+            push_scanned(&mut mapped, results.into_iter())?;
+        }
+        Ok(mapped.into_iter().map(Item::Sequence).collect())
+    }
+
     /// Values side by side along a new axis.
     pub(super) fn stacked(&mut self, values: &[Value], axis: usize) -> Lowered<Value> {
         let mut rows = Vec::new();

@@ -3,14 +3,14 @@
 mod grouped;
 
 use mpc_protocols::function::Function;
-use ndarray::{ArrayD, IxDyn};
+use ndarray::{ArrayD, Axis, IxDyn};
 
 use super::{Apply, Rule};
 use crate::arrays;
 use crate::call::Call;
-use crate::context::{Context, real};
+use crate::context::{Context, Whole, real};
 use crate::error::{Lowered, invalid, unsupported};
-use crate::rules::elementwise::MASK;
+use crate::rules::elementwise::{self, MASK};
 use crate::rules::{activation, convolution, eight_bits, linear, normalise, recurrent, softmax};
 use crate::value::{Tensor, Value};
 
@@ -107,12 +107,28 @@ fn embeddings(context: &mut Context, call: &Call<'_>) -> Lowered<Vec<Value>> {
     }
     let mut all = normalised(context, call, &sum, [call.input(5).cloned(), call.input(6).cloned()], false)?;
     all.truncate(1);
-    if call.is_used(1) {
-        return unsupported("the index of a mask; give the mask to the attention itself");
-    }
-    all.push(Value::scalar(0));
+    all.push(if call.is_used(1) { seen_words(context, call)? } else { Value::scalar(0) });
     all.push(sum.into());
     Ok(all)
+}
+
+/// The number of words of each sequence that its mask shows.
+fn seen_words(context: &mut Context, call: &Call<'_>) -> Lowered<Value> {
+    let mask = call.required(7)?;
+    let &[batch, _] = mask.shape() else { return invalid("its mask has not one number for each word") };
+    Ok(match mask {
+        Value::Integer(mask) => {
+            Value::integer(mask.map_axis(Axis(1), |row| row.iter().filter(|&&is| is != 0).count() as i64))
+        }
+        mask => {
+            let mask = context.tensor_of(mask)?;
+            let count = context.sum(&mask, &[1])?;
+            let count = context.reshape(&count, &[batch])?;
+            context.note_whole(count.id, Whole::Integer);
+            context.note_typed(count.id);
+            count.into()
+        }
+    })
 }
 
 /// Queries, keys and values of one attention: [batch, heads, steps, size].
@@ -308,7 +324,14 @@ fn masked(context: &mut Context, scores: &Tensor, mask: &Value, [batch, rows, co
             vec![batch, 1, rows, columns]
         }
         [count] if *count == batch && batch > 0 => {
-            let Value::Integer(lengths) = mask else { return unsupported("lengths that depend on the private input") };
+            let lengths = match mask {
+                Value::Integer(lengths) => lengths,
+                Value::Node(lengths) => {
+                    let seen = elementwise::before(context, lengths, columns)?;
+                    return masked(context, scores, &seen.into(), [batch, rows, columns]);
+                }
+                _ => return unsupported("lengths that are no integers"),
+            };
             let hidden = ArrayD::from_shape_fn(IxDyn(&[batch, 1, 1, columns]), |place| {
                 if (place[3] as i64) < lengths[[place[0]]] { 0.0 } else { MASK }
             });

@@ -20,7 +20,7 @@ use crate::value::{Constant, Tensor, Value};
 pub(crate) use masks::{DEEP_MASK, MASK, in_coarse_steps, is_alone, leaves_some, masked, note_alone, note_unknown};
 pub(crate) use powers::are_chains;
 pub(super) use powers::{power, to_power};
-pub(super) use private_comparison::{beyond, thresholded};
+pub(super) use private_comparison::{before, beyond, thresholded};
 
 pub(super) fn binary(context: &mut Context, call: &Call<'_>) -> Lowered<Vec<Value>> {
     let (left, right) = (call.required(0)?, &placed(context, call)?);
@@ -147,6 +147,7 @@ pub(super) fn with_constant(context: &mut Context, operator: &str, x: &Tensor, c
         // What no private value is beyond.
         "Max" if c.iter().all(|&value| value <= -MAX_WEIGHT) => expanded(context, x, c),
         "Min" if c.iter().all(|&value| value >= MAX_WEIGHT) => expanded(context, x, c),
+        "Max" if context.is_squared_norm(x) && c.iter().all(|&value| value <= 0.0) => expanded(context, x, c),
         "Max" => {
             // max(x, c) = relu(x − c) + c
             let above = context.offset_by(x, &c.mapv(|value| -value))?;

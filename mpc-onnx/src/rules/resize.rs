@@ -24,6 +24,8 @@ struct Options {
     cubic: f64,
     excludes_outside: bool,
     is_antialiased: bool,
+    /// Whether corners are those of the exact length, input times scale, instead of the whole one of the result.
+    is_exact: bool,
     /// The number that `tf_crop_and_resize` puts outside of the input.
     outside: f32,
 }
@@ -57,6 +59,8 @@ fn options(context: &Context, call: &Call<'_>) -> Lowered<Options> {
         cubic: call.float("cubic_coeff_a", -0.75)?.into(),
         excludes_outside: call.int("exclude_outside", 0)? != 0,
         is_antialiased: call.int("antialias", 0)? != 0,
+        // ONNX's own cases mean the exact length; its text, PyTorch and onnxruntime mean that of the result.
+        is_exact: context.is_unnamed,
         outside: match &call.moved {
             // Of a type of integers, that of the file is one, too.
             Some(moved) => moved.real(call.float("extrapolation_value", 0.0)?.trunc()),
@@ -181,8 +185,7 @@ impl Options {
             "pytorch_half_pixel" if side.output > 1 => (x + 0.5) / side.scale - 0.5,
             "pytorch_half_pixel" => 0.0,
             "align_corners" if side.output > 1 => {
-                // With a scale that is not whole, the output's exact length counts.
-                let length = side.scale * input;
+                let length = if self.is_exact { side.scale * input } else { output };
                 if length <= 1.0 { 0.0 } else { x * (input - 1.0) / (length - 1.0) }
             }
             "align_corners" => 0.0,

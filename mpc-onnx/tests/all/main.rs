@@ -6,6 +6,7 @@ mod cases;
 mod conformance;
 mod examples;
 mod exported;
+mod exporters;
 mod formulas;
 mod hidden;
 mod hostile;

@@ -1,14 +1,13 @@
 //! GroupQueryAttention, as ONNX's own rotary embedding and attention.
 
-use mpc_protocols::function::Function;
 use ndarray::{ArrayD, IxDyn};
 
 use super::check_attributes;
 use crate::arrays;
 use crate::call::{Call, float, int, node};
-use crate::context::{Context, Whole};
+use crate::context::Context;
 use crate::error::{Lowered, invalid, unsupported};
-use crate::rules::{attention, rotary};
+use crate::rules::{attention, elementwise, rotary};
 use crate::value::Value;
 
 /// Queries, keys and values of a sequence, [batch, steps, heads·size], behind a cache of public length.
@@ -68,14 +67,10 @@ fn mask(context: &mut Context, call: &Call<'_>, past: usize, [batch, total]: [us
         if past > 0 || last.len() != batch {
             return unsupported("private lengths behind a cache; give the mask as a weight of the file");
         }
-        let places = ArrayD::from_shape_fn(IxDyn(&[1, 1, 1, total]), |at| 0.5 - at[3] as f32);
-        let last = context.reshape(last, &[batch, 1, 1, 1])?;
-        let last = context.expand(&last, &shape)?;
-        let behind = context.offset_by(&last, &places)?;
-        let seen = context.function(&behind, Function::Step)?;
-        context.note_whole(seen.id, Whole::Boolean);
-        context.note_typed(seen.id);
-        return Ok(Some(seen.into()));
+        let lengths = context.offset(last, 1.0)?;
+        let seen = elementwise::before(context, &lengths, total)?;
+        let y = context.reshape(&seen, &shape)?;
+        return Ok(Some(context.made_of(&[seen], y).into()));
     }
     let last = call.integers(5)?;
     if last.len() != batch || last.iter().any(|&last| last < 0 || last >= total as i64) {

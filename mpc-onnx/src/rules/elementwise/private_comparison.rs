@@ -8,11 +8,11 @@ use ndarray::ArrayD;
 
 use crate::arrays;
 use crate::call::Call;
-use crate::context::{Context, Mark, real};
+use crate::context::{Context, Mark, Whole, real};
 use crate::error::{Lowered, unsupported};
 use crate::rules::choice;
 use crate::rules::elementwise::masks::{self, masked};
-use crate::value::{Tensor, Value};
+use crate::value::{Tensor, Value, vector};
 
 /// As far as a constant counts that is compared with a private value.
 const FAR: f32 = 16384.0;
@@ -39,6 +39,19 @@ fn step(context: &mut Context, x: &Tensor) -> Lowered<Tensor> {
 pub(crate) fn beyond(context: &mut Context, x: &Tensor, limit: f32) -> Lowered<Tensor> {
     let above = context.offset(x, -limit)?;
     step(context, &above)
+}
+
+/// 1 for the places from 0 to `count` that are below a private whole number, else 0: a row for each number.
+pub(crate) fn before(context: &mut Context, lengths: &Tensor, count: usize) -> Lowered<Tensor> {
+    context.charge(count)?;
+    let (rows, places) = (lengths.len(), (0..count).map(|place| -0.5 - place as f32));
+    let lengths = context.reshape(lengths, &[rows, 1])?;
+    let lengths = context.expand(&lengths, &[rows, count])?;
+    let behind = context.offset_by(&lengths, &vector(places.collect()))?;
+    let seen = at_least_zero(context, &behind)?;
+    context.note_whole(seen.id, Whole::Boolean);
+    context.note_typed(seen.id);
+    Ok(seen)
 }
 
 /// x for x > alpha, else 0.

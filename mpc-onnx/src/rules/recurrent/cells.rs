@@ -63,8 +63,39 @@ fn layer(
     }
 }
 
-fn kept(context: &mut Context, is_seen: &[bool], new: Option<Tensor>, old: Option<&Tensor>) -> Lowered<Option<Tensor>> {
-    new.map(|new| rows_where(context, is_seen, &new, old)).transpose()
+/// The ends of the sequences.
+pub(super) enum Lengths {
+    Public(Vec<usize>),
+    /// [steps, batch]: 1 for the steps that a sequence has, else 0.
+    Private(Tensor),
+}
+
+impl Lengths {
+    /// A step shows its new values and hands them on; behind the end of a sequence it shows nothing and hands on the old ones.
+    fn ended(
+        &self,
+        context: &mut Context,
+        step: usize,
+        new: Tensor,
+        old: Option<&Tensor>,
+    ) -> Lowered<(Tensor, Tensor)> {
+        match self {
+            Self::Public(lengths) => {
+                let is_seen: Vec<bool> = lengths.iter().map(|&length| step < length).collect();
+                Ok((rows_where(context, &is_seen, &new, None)?, rows_where(context, &is_seen, &new, old)?))
+            }
+            Self::Private(seen) => {
+                let seen = context.slice(seen, 0, step, step + 1)?;
+                let seen = context.reshape(&seen, &[new.shape[0], 1])?;
+                let shown = context.multiply(&new, &seen)?;
+                let Some(old) = old else { return Ok((shown.clone(), shown)) };
+                let left = context.multiply(old, &seen)?;
+                let stays = context.subtract(old, &left)?;
+                let next = context.add(&shown, &stays)?;
+                Ok((shown, next))
+            }
+        }
+    }
 }
 
 /// The new rows where the sequence goes on, the old ones elsewhere; none are zeros.
@@ -89,7 +120,7 @@ impl Cell {
         context: &mut Context,
         x: &Tensor,
         is_reverse: bool,
-        lengths: &[usize],
+        lengths: &Lengths,
         mut state: State,
     ) -> Lowered<(Vec<Tensor>, State)> {
         let (steps, batch) = (x.shape[0], x.shape[1]);
@@ -106,17 +137,14 @@ impl Cell {
                 Kind::Gru => self.gru(context, &gates, &state)?,
                 Kind::Rnn => self.rnn(context, &gates, &state)?,
             };
-            // Behind the end of a sequence its output is 0 and its state stays.
-            let is_seen: Vec<bool> = lengths.iter().map(|&length| step < length).collect();
-            let shown = match &next.hidden {
-                Some(new) => Some(rows_where(context, &is_seen, new, None)?),
-                None => None,
-            };
-            hidden.extend(shown);
-            state = State {
-                hidden: kept(context, &is_seen, next.hidden, state.hidden.as_ref())?,
-                cell: kept(context, &is_seen, next.cell, state.cell.as_ref())?,
-            };
+            if let Some(new) = next.hidden {
+                let (shown, next) = lengths.ended(context, step, new, state.hidden.as_ref())?;
+                hidden.push(shown);
+                state.hidden = Some(next);
+            }
+            if let Some(new) = next.cell {
+                state.cell = Some(lengths.ended(context, step, new, state.cell.as_ref())?.1);
+            }
         }
         if is_reverse {
             hidden.reverse();

@@ -1,12 +1,12 @@
 //! Directions, layouts and initial states of recurrent layers.
 
 use super::Kind;
-use super::cells::{Cell, State};
+use super::cells::{Cell, Lengths, State};
 use crate::arrays;
 use crate::call::Call;
 use crate::context::Context;
 use crate::error::{Lowered, invalid, unsupported};
-use crate::rules::MAX_STEPS;
+use crate::rules::{MAX_STEPS, elementwise};
 use crate::value::{Tensor, Value};
 
 pub(super) fn run(context: &mut Context, call: &Call<'_>, kind: Kind) -> Lowered<Vec<Value>> {
@@ -17,14 +17,7 @@ pub(super) fn run(context: &mut Context, call: &Call<'_>, kind: Kind) -> Lowered
     if steps > MAX_STEPS {
         return unsupported(format!("more than {MAX_STEPS} steps; shorten the sequence"));
     }
-    let lengths = match call.optional_integers(4)? {
-        Some(lengths) if lengths.len() != batch => return invalid("it has not one length for each sequence"),
-        Some(lengths) => lengths.into_iter().map(arrays::size).collect::<Lowered<Vec<_>>>()?,
-        None => vec![steps; batch],
-    };
-    if lengths.iter().any(|&length| length > steps) {
-        return invalid("a sequence is longer than its input");
-    }
+    let lengths = lengths(context, call, steps, batch)?;
     let directions: &[bool] = match call.string("direction", "forward")?.as_str() {
         "forward" => &[false],
         "reverse" => &[true],
@@ -46,6 +39,25 @@ pub(super) fn run(context: &mut Context, call: &Call<'_>, kind: Kind) -> Lowered
         all.push(cell.unroll(context, &x, is_reverse, &lengths, start)?);
     }
     outputs(context, kind, &all, is_batch_first)
+}
+
+/// The ends of the sequences, by public lengths or by private ones.
+fn lengths(context: &mut Context, call: &Call<'_>, steps: usize, batch: usize) -> Lowered<Lengths> {
+    if call.input(4).is_some_and(|lengths| lengths.shape() != [batch]) {
+        return invalid("it has not one length for each sequence");
+    }
+    if let Some(Value::Node(lengths)) = call.input(4) {
+        let seen = elementwise::before(context, lengths, steps)?;
+        return Ok(Lengths::Private(context.transpose(&seen, &[1, 0])?));
+    }
+    let lengths = match call.optional_integers(4)? {
+        Some(lengths) => lengths.into_iter().map(arrays::size).collect::<Lowered<Vec<_>>>()?,
+        None => vec![steps; batch],
+    };
+    if lengths.iter().any(|&length| length > steps) {
+        return invalid("a sequence is longer than its input");
+    }
+    Ok(Lengths::Public(lengths))
 }
 
 fn initial_cell(

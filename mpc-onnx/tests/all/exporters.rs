@@ -1,0 +1,226 @@
+//! Files in the manner of exporters and optimisers other than PyTorch's own, and their near relatives.
+
+use mpc_nn::evaluate;
+use mpc_onnx::{InputShapes, OnnxFile};
+use ndarray::{ArrayD, IxDyn};
+use rten_onnx::onnx::{AttributeProto, AttributeType, DataType, GraphProto, ModelProto, NodeProto};
+
+use crate::cases;
+use crate::models::{bytes, floats, graph, imported, info, integers, ints, node, open};
+use crate::near::{FLOAT, Input, near, number, result, with};
+
+fn text(name: &str, value: &str) -> AttributeProto {
+    AttributeProto { s: Some(value.into()), r#type: Some(AttributeType::STRING), ..ints(name, &[]) }
+}
+
+fn body(name: &str, nodes: Vec<NodeProto>, inputs: &[&str]) -> AttributeProto {
+    let output = vec![open(nodes.last().and_then(|node| node.output.first()).unwrap())];
+    let input = inputs.iter().map(|name| open(name)).collect();
+    let g = Some(GraphProto { node: nodes, input, output, ..Default::default() });
+    AttributeProto { g, r#type: Some(AttributeType::GRAPH), ..ints(name, &[]) }
+}
+
+const X: Input<'_> = ("x", FLOAT, &[2, 2], &[1.0, 2.0, 3.0, 4.0]);
+
+/// PyTorch's `hstack`: a branch concatenates the sequence of the graph around it.
+#[test]
+fn a_branch_reads_a_sequence_of_the_graph_around_it() {
+    let concat = |output: &str, axis| with(node("ConcatFromSequence", &["all"], &[output]), vec![number("axis", axis)]);
+    let branches = vec![body("then_branch", vec![concat("a", 0)], &[]), body("else_branch", vec![concat("b", 1)], &[])];
+    let nodes = vec![
+        node("SequenceConstruct", &["x", "x"], &["all"]),
+        node("Shape", &["x"], &["shape"]),
+        node("Size", &["shape"], &["rank"]),
+        node("Equal", &["rank", "one"], &["is"]),
+        with(node("If", &["is"], &["y"]), branches),
+    ];
+    near(&result(17, nodes, vec![integers("one", &[1])], &[X]), &[1.0, 2.0, 1.0, 2.0, 3.0, 4.0, 3.0, 4.0]);
+}
+
+/// The same of its newer exporter: a body for each value of a sequence, and a value that all of them share.
+#[test]
+fn a_body_maps_the_values_of_a_sequence() {
+    let add = vec![node("Mul", &["one", "both"], &["product"])];
+    let nodes = vec![
+        node("Neg", &["x"], &["opposite"]),
+        node("SequenceConstruct", &["x", "opposite"], &["all"]),
+        with(node("SequenceMap", &["all", "factor"], &["mapped"]), vec![body("body", add, &["one", "both"])]),
+        with(node("ConcatFromSequence", &["mapped"], &["y"]), vec![number("axis", 0)]),
+    ];
+    let found = result(17, nodes, vec![floats("factor", &[], &[2.0])], &[X]);
+    near(&found, &[2.0, 4.0, 6.0, 8.0, -2.0, -4.0, -6.0, -8.0]);
+}
+
+/// Segments of a graph, as tf2onnx writes a sum over them: their order by `TopK`, and their numbers by `Unique`.
+#[test]
+fn public_integers_have_unique_elements() {
+    let top = vec![number("axis", 0), number("largest", 0)];
+    let nodes = vec![
+        with(node("TopK", &["segments", "five"], &["sorted", "order"]), top),
+        with(node("Unique", &["sorted"], &["kinds", "first", "inverse", "counts"]), vec![number("axis", 0)]),
+        node("Unique", &["segments"], &["", "places"]),
+        with(node("Unique", &["segments"], &["found", "", "which"]), vec![number("sorted", 0)]),
+        with(
+            node("Concat", &["kinds", "first", "inverse", "counts", "places", "found", "which"], &["all"]),
+            vec![number("axis", 0)],
+        ),
+        node("Gather", &["x", "all"], &["y"]),
+    ];
+    let x: Input<'_> = ("x", FLOAT, &[8], &[0.0, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0]);
+    let weights = vec![integers("segments", &[7, 2, 7, 4, 2]), integers("five", &[5])];
+    let kinds = [2.0, 4.0, 7.0, 0.0, 2.0, 3.0, 0.0, 0.0, 1.0, 2.0, 2.0, 2.0, 1.0, 2.0];
+    let unsorted = [1.0, 3.0, 0.0, 7.0, 2.0, 4.0, 0.0, 1.0, 0.0, 2.0, 1.0];
+    near(&result(17, nodes, weights, &[x]), &[kinds.as_slice(), &unsorted].concat());
+}
+
+/// Aligned corners are those of the result, of 4 elements, but in a file without a producer, where they are those of 4.5.
+#[test]
+fn aligned_corners_are_those_of_the_whole_result() {
+    let attributes = vec![text("mode", "linear"), text("coordinate_transformation_mode", "align_corners")];
+    let resize = with(node("Resize", &["x", "", "scales"], &["y"]), attributes);
+    let graph = GraphProto {
+        input: vec![info("x", FLOAT, &[Some(1), Some(3)])],
+        ..graph(vec![resize], vec![floats("scales", &[2], &[1.0, 1.5])])
+    };
+    let named = bytes(graph, 13);
+    let mut unnamed = ModelProto::parse_buf(&named).unwrap();
+    unnamed.producer_name = None;
+    let found = |file: &[u8]| {
+        let network = OnnxFile::from_bytes(file).unwrap().import(&InputShapes::new()).unwrap();
+        let x = ArrayD::from_shape_vec(IxDyn(&[1, 3]), vec![0.0, 7.0, 14.0]).unwrap();
+        evaluate(&network.graph, &network.weights, &[x]).unwrap().remove(0).into_iter().collect::<Vec<_>>()
+    };
+    near(&found(&named), &[0.0, 14.0 / 3.0, 28.0 / 3.0, 14.0]);
+    near(&found(&unnamed.write_buf().unwrap()), &[0.0, 4.0, 8.0, 12.0]);
+}
+
+fn spread(shape: &[usize], seed: usize) -> Vec<f32> {
+    (0..shape.iter().product()).map(|at| ((at * 37 + seed * 11) % 29) as f32 / 20.0 - 0.7).collect()
+}
+
+/// The outputs `y` and `last` with lengths of sequences that are weights, which are those with private ones.
+fn same_by_private_lengths(nodes: Vec<NodeProto>, weights: &[(&str, &[usize])], lengths: &[f32], x: &[usize]) {
+    let sizes = |shape: &[usize]| shape.iter().map(|&size| Some(size as i64)).collect::<Vec<_>>();
+    let dims = |shape: &[usize]| shape.iter().map(|&size| size as i64).collect::<Vec<_>>();
+    let own =
+        || weights.iter().enumerate().map(|(seed, (name, shape))| floats(name, &dims(shape), &spread(shape, seed)));
+    let output = || vec![open("y"), open("last")];
+    let fixed = integers("lengths", &lengths.iter().map(|&length| length as i64).collect::<Vec<_>>());
+    let float = || info("x", FLOAT, &sizes(x));
+    let private = info("lengths", DataType::INT64, &[Some(lengths.len() as i64)]);
+    let public =
+        GraphProto { input: vec![float()], output: output(), ..graph(nodes.clone(), own().chain([fixed]).collect()) };
+    let private = GraphProto { input: vec![float(), private], output: output(), ..graph(nodes, own().collect()) };
+    let (public, private) = (imported(public).unwrap(), imported(private).unwrap());
+    let x = ArrayD::from_shape_vec(IxDyn(x), spread(x, 9)).unwrap();
+    let both = [x.clone(), ArrayD::from_shape_vec(IxDyn(&[lengths.len()]), lengths.to_vec()).unwrap()];
+    let both = if private.inputs[0].name == "x" {
+        both
+    } else {
+        let [x, lengths] = both;
+        [lengths, x]
+    };
+    let expected = cases::evaluate(&public, &[x]).unwrap();
+    let (clear, run) = (cases::evaluate(&private, &both).unwrap(), cases::infer(&private, &both).unwrap());
+    for ((expected, clear), run) in expected.iter().zip(&clear).zip(&run) {
+        let is_near = |(one, other): (&f64, &f64)| (one - other).abs() < 2e-3;
+        assert!(expected.len() == clear.len() && expected.len() == run.len());
+        assert!(
+            expected.iter().zip(clear).all(is_near) && expected.iter().zip(run).all(is_near),
+            "{expected:?} {run:?}"
+        );
+    }
+}
+
+/// Packed sequences of PyTorch: lengths are an input of the data owner's.
+#[test]
+fn recurrent_layers_take_private_lengths() {
+    for (operator, gates, results) in
+        [("LSTM", 4, ["all", "last"]), ("GRU", 3, ["all", "last"]), ("RNN", 1, ["all", "last"])]
+    {
+        for (direction, count) in [("forward", 1), ("reverse", 1), ("bidirectional", 2)] {
+            let attributes = vec![text("direction", direction), number("hidden_size", 2)];
+            let layer = node(operator, &["x", "w", "r", "b", "lengths", "h"], &results);
+            let nodes = vec![with(layer, attributes), node("Neg", &["all"], &["y"])];
+            let weights: [(&str, &[usize]); 4] = [
+                ("w", &[count, gates * 2, 3]),
+                ("r", &[count, gates * 2, 2]),
+                ("b", &[count, gates * 4]),
+                ("h", &[count, 3, 2]),
+            ];
+            same_by_private_lengths(nodes, &weights, &[4.0, 1.0, 3.0], &[4, 3, 3]);
+        }
+    }
+}
+
+fn contributed(operator: &str, inputs: &[&str], outputs: &[&str], attribute: Vec<AttributeProto>) -> NodeProto {
+    NodeProto { domain: Some("com.microsoft".into()), attribute, ..node(operator, inputs, outputs) }
+}
+
+/// Lengths of sequences as an operand of an attention of onnxruntime's.
+#[test]
+fn attention_of_onnxruntime_takes_private_lengths() {
+    let attention = contributed("Attention", &["x", "w", "b", "lengths"], &["y"], vec![number("num_heads", 2)]);
+    let nodes = vec![attention, node("Neg", &["y"], &["last"])];
+    same_by_private_lengths(nodes, &[("w", &[4, 12]), ("b", &[12])], &[3.0, 1.0], &[2, 3, 4]);
+}
+
+/// The mask of a transformer that onnxruntime's optimiser has made smaller: the embedding counts the words that it shows.
+#[test]
+fn an_embedding_counts_the_words_of_a_private_mask() {
+    let operands = ["ids", "", "words", "places", "", "gamma", "beta", "mask"];
+    let embedding = contributed("EmbedLayerNormalization", &operands, &["e", "counts"], vec![]);
+    let attention = |mask| contributed("Attention", &["e", "w", "b", mask], &["y"], vec![number("num_heads", 1)]);
+    let words = info("ids", DataType::INT32, &[Some(2), Some(3)]);
+    let mask = info("mask", DataType::INT32, &[Some(2), Some(3)]);
+    let of = |name: &str, shape: [usize; 2]| floats(name, &shape.map(|size| size as i64), &spread(&shape, name.len()));
+    let weights = || {
+        let norm =
+            [floats("gamma", &[2], &[1.0, 0.5]), floats("beta", &[2], &[0.0, 0.1]), floats("b", &[6], &[0.1; 6])];
+        [of("words", [5, 2]), of("places", [3, 2]), of("w", [2, 6])].into_iter().chain(norm).collect()
+    };
+    let file = |mask_of| GraphProto {
+        input: vec![words.clone(), mask.clone()],
+        ..graph(vec![embedding.clone(), attention(mask_of)], weights())
+    };
+    let run = |graph| {
+        let network = imported(graph).unwrap();
+        let given = |name: &str| match name {
+            "ids" => [3.0f32, 1.0, 4.0, 0.0, 2.0, 2.0],
+            _ => [1.0, 1.0, 0.0, 1.0, 1.0, 1.0],
+        };
+        let rows = network.inputs.iter().zip(network.graph.inputs()).map(|(input, &id)| {
+            let shape = network.graph.node(id).shape();
+            ArrayD::from_shape_vec(shape, cases::encode(&given(&input.name), input.encoding)).unwrap()
+        });
+        cases::infer(&network, &rows.collect::<Vec<_>>()).unwrap().remove(0)
+    };
+    let (found, expected) = (run(file("counts")), run(file("mask")));
+    assert!(found.iter().zip(&expected).all(|(one, other)| (one - other).abs() < 2e-3), "{found:?} {expected:?}");
+}
+
+/// Layers of Flax: a variance as the mean of squares less the square of the mean, both as sums over a count, and no less than 0.
+#[test]
+fn a_variance_of_sums_that_is_limited_at_zero_keeps_its_bits() {
+    let nodes = vec![
+        node("ReduceSum", &["x", "axis"], &["sum"]),
+        node("Div", &["sum", "count"], &["mean"]),
+        node("Mul", &["x", "x"], &["squares"]),
+        node("ReduceSum", &["squares", "axis"], &["total"]),
+        node("Div", &["total", "count"], &["products"]),
+        node("Mul", &["mean", "mean"], &["of_means"]),
+        node("Sub", &["products", "of_means"], &["difference"]),
+        node("Max", &["zero", "difference"], &["variance"]),
+        node("Add", &["variance", "epsilon"], &["above"]),
+        node("Sqrt", &["above"], &["root"]),
+        node("Sub", &["x", "mean"], &["centred"]),
+        node("Div", &["centred", "root"], &["y"]),
+    ];
+    let scalar = |name: &str, value: f32| floats(name, &[], &[value]);
+    let weights = vec![integers("axis", &[1]), scalar("count", 4.0), scalar("zero", 0.0), scalar("epsilon", 1e-6)];
+    let network = imported(GraphProto { input: vec![info("x", FLOAT, &[Some(1), Some(4)])], ..graph(nodes, weights) });
+    let x = ArrayD::from_shape_vec(IxDyn(&[1, 4]), vec![3.004, 2.996, 3.008, 2.992]).unwrap();
+    let found = cases::infer(&network.unwrap(), &[x]).unwrap().remove(0);
+    let expected = [0.625, -0.625, 1.249, -1.249];
+    assert!(found.iter().zip(expected).all(|(found, expected)| (found - expected).abs() < 0.02), "{found:?}");
+}
