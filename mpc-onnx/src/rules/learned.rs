@@ -154,6 +154,11 @@ fn linear_classifier(context: &mut Context, call: &Call<'_>) -> Lowered<Vec<Valu
 
 /// One score for two classes: the second one above 0.
 fn binary(context: &mut Context, call: &Call<'_>, score: &Tensor, labels: &[i64]) -> Lowered<Vec<Value>> {
+    if call.string("post_transform", "NONE")? == "SOFTMAX" {
+        return unsupported(
+            "the softmax of one score, which is not defined; export it with one for each class, or LOGISTIC",
+        );
+    }
     let is_second = above(context, score, 0.0)?;
     let label = chosen_label(context, &is_second, &[labels[1] - labels[0]])?;
     let label = shifted_label(context, label, labels[0])?;

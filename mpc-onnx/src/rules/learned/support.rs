@@ -137,7 +137,7 @@ fn scored(
     }
 }
 
-/// Two classes with Platt's probability.
+/// Two classes with Platt's probability. The label is that of the decision, which is another one where both are next to even.
 fn with_probability(
     context: &mut Context,
     decisions: &Tensor,
@@ -148,9 +148,7 @@ fn with_probability(
     let scaled = context.scale(decisions, a)?;
     let argument = context.offset(&scaled, b)?;
     let second = context.function(&argument, Function::Sigmoid)?;
-    let is_second = above(context, &second, 0.5)?;
-    let label = chosen_label(context, &is_second, &[labels[1] - labels[0]])?;
-    let label = shifted_label(context, label, labels[0])?;
+    let label = decided(context, decisions, labels)?;
     Ok([label, with_opposite(context, &second)?.into()].into())
 }
 
@@ -190,6 +188,13 @@ fn coupled(context: &mut Context, chances: &Tensor, order: &[(usize, usize)], cl
     context.quotient(&solution, &sum, true)
 }
 
+/// The first of two classes where a decision is above 0, else the second one.
+fn decided(context: &mut Context, decisions: &Tensor, labels: &[i64]) -> Lowered<Value> {
+    let is_first = above(context, decisions, 0.0)?;
+    let label = chosen_label(context, &is_first, &[labels[0] - labels[1]])?;
+    shifted_label(context, label, labels[1])
+}
+
 /// The class with the most votes, and the decisions.
 fn voted(
     context: &mut Context,
@@ -201,14 +206,13 @@ fn voted(
     if call.string("post_transform", "NONE")? != "NONE" {
         return unsupported("a post-transform of decisions");
     }
-    let is_first = above(context, decisions, 0.0)?;
     if labels.len() == 2 {
-        // A decision above 0 is for the first class, and is the second score.
-        let label = chosen_label(context, &is_first, &[labels[0] - labels[1]])?;
-        let label = shifted_label(context, label, labels[1])?;
+        // The decision is the second score.
+        let label = decided(context, decisions, labels)?;
         let negative = context.scale(decisions, -1.0)?;
         return Ok([label, context.join(&[negative, decisions.clone()], 1)?.into()].into());
     }
+    let is_first = above(context, decisions, 0.0)?;
     let mut rows = Vec::new();
     let mut constants = vec![0.0; labels.len()];
     for (class, constant) in constants.iter_mut().enumerate() {
