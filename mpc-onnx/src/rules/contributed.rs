@@ -1,5 +1,6 @@
 //! Operators of onnxruntime's own domain, which it writes when it optimises a model.
 
+mod distance;
 mod grouped;
 
 use mpc_protocols::function::Function;
@@ -29,6 +30,7 @@ pub(super) fn find(operator: &str) -> Option<Rule> {
         "FusedGemm" => fused_gemm,
         "FusedMatMul" | "TransposeMatMul" => fused_product,
         "BiasAdd" => bias_add,
+        "CDist" => distance::distances,
         "DynamicQuantizeLSTM" => quantised_lstm,
         _ => return None,
     };

@@ -7,7 +7,7 @@ use rten_onnx::onnx::{AttributeProto, AttributeType, DataType, GraphProto, Model
 
 use crate::cases;
 use crate::models::{bytes, floats, graph, imported, info, integers, ints, node, open};
-use crate::near::{FLOAT, Input, near, number, result, with};
+use crate::near::{FLOAT, Input, near, number, refused, result, with};
 
 fn text(name: &str, value: &str) -> AttributeProto {
     AttributeProto { s: Some(value.into()), r#type: Some(AttributeType::STRING), ..ints(name, &[]) }
@@ -223,4 +223,54 @@ fn a_variance_of_sums_that_is_limited_at_zero_keeps_its_bits() {
     let found = cases::infer(&network.unwrap(), &[x]).unwrap().remove(0);
     let expected = [0.625, -0.625, 1.249, -1.249];
     assert!(found.iter().zip(expected).all(|(found, expected)| (found - expected).abs() < 0.02), "{found:?}");
+}
+
+/// Distances between rows, as scikit-learn's converter writes nearest neighbours on demand.
+#[test]
+fn distances_between_rows_are_one_operator() {
+    for (metric, expected) in
+        [("sqeuclidean", [5.0, 0.0, 1.0, 8.0]), ("euclidean", [5.0f32.sqrt(), 0.0, 1.0, 8.0f32.sqrt()])]
+    {
+        let nodes = vec![contributed("CDist", &["x", "rows"], &["y"], vec![text("metric", metric)])];
+        near(&result(17, nodes, vec![floats("rows", &[2, 2], &[2.0, 4.0, 1.0, 2.0])], &[X]), &expected);
+    }
+}
+
+fn reals(name: &str, values: &[f32]) -> AttributeProto {
+    AttributeProto { floats: values.to_vec(), r#type: Some(AttributeType::FLOATS), ..ints(name, &[]) }
+}
+
+fn learned(operator: &str, attribute: Vec<AttributeProto>) -> NodeProto {
+    NodeProto { domain: Some("ai.onnx.ml".into()), attribute, ..node(operator, &["x"], &["y", "scores"]) }
+}
+
+/// A decision of 0.05 is for the first class, though Platt's probability of the second one is 0.51 there.
+#[test]
+fn the_label_of_two_classes_is_that_of_their_decision() {
+    let machine = vec![
+        text("kernel_type", "LINEAR"),
+        reals("support_vectors", &[1.0, 0.0]),
+        ints("vectors_per_class", &[1, 1]),
+        reals("coefficients", &[1.0, 1.0]),
+        reals("rho", &[0.0]),
+        reals("prob_a", &[-1.0]),
+        reals("prob_b", &[0.1]),
+        ints("classlabels_ints", &[3, 5]),
+    ];
+    let x: Input<'_> = ("x", FLOAT, &[3, 1], &[0.05, -0.05, 2.0]);
+    near(&result(17, vec![learned("SVMClassifier", machine)], vec![], &[x]), &[3.0, 5.0, 3.0]);
+}
+
+/// The softmax of one score is 1, which no writer of such a file means.
+#[test]
+fn a_softmax_of_one_score_is_refused() {
+    let line = |transform: &str| {
+        learned(
+            "LinearClassifier",
+            vec![reals("coefficients", &[1.0]), ints("classlabels_ints", &[0, 1]), text("post_transform", transform)],
+        )
+    };
+    let x: Input<'_> = ("x", FLOAT, &[2, 1], &[-2.0, 1.0]);
+    near(&result(17, vec![line("LOGISTIC")], vec![], &[x]), &[0.0, 1.0]);
+    assert!(refused(17, vec![line("SOFTMAX")], vec![], &[x]).contains("softmax of one score"));
 }
