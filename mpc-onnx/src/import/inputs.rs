@@ -344,7 +344,7 @@ impl Importer<'_> {
                 Some(self.as_table(&table, result))
             }
             "GatherND" if is_secret(1) => Some(self.gathered(call)?),
-            "ScatterElements" if is_secret(1) => Some(self.scattered(call)?),
+            "ScatterElements" | "Scatter" if is_secret(1) => Some(self.scattered(call)?),
             "OneHot" if is_secret(0) => Some(self.one_hot(call)?),
             "EmbedLayerNormalization" | "QEmbedLayerNormalization" => {
                 if call.operator() == "QEmbedLayerNormalization" {

@@ -274,3 +274,19 @@ fn a_softmax_of_one_score_is_refused() {
     near(&result(17, vec![line("LOGISTIC")], vec![], &[x]), &[0.0, 1.0]);
     assert!(refused(17, vec![line("SOFTMAX")], vec![], &[x]).contains("softmax of one score"));
 }
+
+/// The name that the operator had until opset 10: 5 and 6 go to places 3 and 0.
+#[test]
+fn the_first_scatter_takes_private_places() {
+    let scatter = vec![node("Scatter", &["x", "places", "updates"], &["y"])];
+    let network = imported(GraphProto {
+        input: vec![info("x", FLOAT, &[Some(4)]), info("places", DataType::INT64, &[Some(2)])],
+        ..graph(scatter, vec![floats("updates", &[2], &[5.0, 6.0])])
+    });
+    let network = network.unwrap();
+    let x = ArrayD::from_shape_vec(IxDyn(&[4]), vec![1.0, 2.0, 3.0, 4.0]).unwrap();
+    let rows = ArrayD::from_shape_vec(IxDyn(&[2, 4]), vec![0.0, 0.0, 0.0, 1.0, 1.0, 0.0, 0.0, 0.0]).unwrap();
+    let inputs = if network.inputs[0].name == "x" { [x, rows] } else { [rows, x] };
+    let found = evaluate(&network.graph, &network.weights, &inputs).unwrap().remove(0);
+    near(&found.into_iter().collect::<Vec<_>>(), &[6.0, 2.0, 3.0, 5.0]);
+}
