@@ -62,14 +62,17 @@ pub(super) fn function(context: &mut Context, call: &Call<'_>) -> Lowered<Vec<Va
         "ThresholdedRelu" => {
             return Ok([elementwise::thresholded(context, x, call.float("alpha", 1.0)?)?.into()].into());
         }
-        "Softsign" => {
-            let magnitude = context.function(x, Function::Abs)?;
-            let divisor = context.offset(&magnitude, 1.0)?;
-            return Ok([context.quotient(x, &divisor, true)?.into()].into());
-        }
+        "Softsign" => return Ok([softsign(context, x)?.into()].into()),
         _ => return unsupported("this form of it is not known here"),
     };
     Ok([context.function(x, function)?.into()].into())
+}
+
+/// x / (1 + |x|)
+pub(super) fn softsign(context: &mut Context, x: &Tensor) -> Lowered<Tensor> {
+    let magnitude = context.function(x, Function::Abs)?;
+    let divisor = context.offset(&magnitude, 1.0)?;
+    context.quotient(x, &divisor, true)
 }
 
 /// An activation by its name and parameters, as fused operators have them; no name is none.
@@ -82,6 +85,10 @@ pub(super) fn named(context: &mut Context, name: &str, parameters: &[f32], x: &T
         "Sigmoid" => Function::Sigmoid,
         "Tanh" => Function::Tanh,
         "HardSigmoid" => Function::HardSigmoid { alpha: parameter(0, 0.2), beta: parameter(1, 0.5) },
+        "Elu" => Function::Elu { alpha: parameter(0, 1.0) },
+        "Softplus" => Function::Softplus,
+        "Softsign" => return softsign(context, x),
+        "ThresholdedRelu" => return elementwise::thresholded(context, x, parameter(0, 1.0)),
         "Clip" => Function::Clip { low: parameter(0, f32::NEG_INFINITY), high: parameter(1, f32::INFINITY) },
         other => return unsupported(format!("activation `{other}`")),
     };

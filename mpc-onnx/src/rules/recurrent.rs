@@ -9,6 +9,7 @@ use ndarray::ArrayD;
 use crate::call::Call;
 use crate::context::Context;
 use crate::error::{Lowered, invalid, unsupported};
+use crate::rules::{activation, elementwise};
 use crate::value::{Tensor, Value};
 use cells::Cell;
 
@@ -55,7 +56,20 @@ impl Kind {
 #[derive(Clone, Copy)]
 enum Activation {
     Relu,
-    Affine { alpha: f32, beta: f32 },
+    Affine {
+        alpha: f32,
+        beta: f32,
+    },
+    /// alpha·tanh(beta·x)
+    ScaledTanh {
+        alpha: f32,
+        beta: f32,
+    },
+    Softsign,
+    /// x above alpha, else 0.
+    Thresholded {
+        alpha: f32,
+    },
     Function(Function),
 }
 
@@ -65,6 +79,12 @@ impl Activation {
         Ok(Self::Function(match name.to_ascii_lowercase().as_str() {
             "relu" => return Ok(Self::Relu),
             "affine" => return Ok(Self::Affine { alpha: or(alpha, 1.0), beta: or(beta, 0.0) }),
+            "scaledtanh" => match (alpha, beta) {
+                (Some(alpha), Some(beta)) => return Ok(Self::ScaledTanh { alpha, beta }),
+                _ => return invalid("its ScaledTanh has not two numbers"),
+            },
+            "softsign" => return Ok(Self::Softsign),
+            "thresholdedrelu" => return Ok(Self::Thresholded { alpha: or(alpha, 1.0) }),
             "sigmoid" => Function::Sigmoid,
             "tanh" => Function::Tanh,
             "leakyrelu" => Function::LeakyRelu { slope: or(alpha, 0.01) },
@@ -82,6 +102,13 @@ impl Activation {
                 let scaled = context.scale(x, alpha)?;
                 context.offset(&scaled, beta)
             }
+            Self::ScaledTanh { alpha, beta } => {
+                let scaled = context.scale(x, beta)?;
+                let bent = context.function(&scaled, Function::Tanh)?;
+                context.scale(&bent, alpha)
+            }
+            Self::Softsign => activation::softsign(context, x),
+            Self::Thresholded { alpha } => elementwise::thresholded(context, x, alpha),
             Self::Function(function) => context.function(x, function),
         }
     }

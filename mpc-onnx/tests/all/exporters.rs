@@ -7,7 +7,7 @@ use rten_onnx::onnx::{AttributeProto, AttributeType, DataType, GraphProto, Model
 
 use crate::cases;
 use crate::models::{bytes, floats, graph, imported, info, integers, ints, node, open};
-use crate::near::{FLOAT, Input, near, number, refused, result, with};
+use crate::near::{FLOAT, Input, near, number, real, refused, result, with};
 
 fn text(name: &str, value: &str) -> AttributeProto {
     AttributeProto { s: Some(value.into()), r#type: Some(AttributeType::STRING), ..ints(name, &[]) }
@@ -236,6 +236,11 @@ fn distances_between_rows_are_one_operator() {
     }
 }
 
+fn strings(name: &str, values: &[&str]) -> AttributeProto {
+    let strings = values.iter().map(|&value| value.into()).collect();
+    AttributeProto { strings, r#type: Some(AttributeType::STRINGS), ..ints(name, &[]) }
+}
+
 fn reals(name: &str, values: &[f32]) -> AttributeProto {
     AttributeProto { floats: values.to_vec(), r#type: Some(AttributeType::FLOATS), ..ints(name, &[]) }
 }
@@ -289,4 +294,35 @@ fn the_first_scatter_takes_private_places() {
     let inputs = if network.inputs[0].name == "x" { [x, rows] } else { [rows, x] };
     let found = evaluate(&network.graph, &network.weights, &inputs).unwrap().remove(0);
     near(&found.into_iter().collect::<Vec<_>>(), &[6.0, 2.0, 3.0, 5.0]);
+}
+
+/// One step of a recurrent layer of one element, without a state, is its activation.
+#[test]
+fn recurrent_layers_take_the_rarer_activations() {
+    let of = |name: &str, alpha: &[f32], beta: &[f32]| {
+        let mut attributes = vec![number("hidden_size", 1), strings("activations", &[name])];
+        attributes.extend([reals("activation_alpha", alpha), reals("activation_beta", beta)]);
+        let layer = with(node("RNN", &["x", "w", "w"], &["y"]), attributes);
+        let x: Input<'_> = ("x", FLOAT, &[1, 3, 1], &[-2.0, 0.5, 1.5]);
+        result(14, vec![layer], vec![floats("w", &[1, 1, 1], &[1.0])], &[x])
+    };
+    near(&of("Softsign", &[], &[]), &[-2.0 / 3.0, 1.0 / 3.0, 0.6]);
+    near(&of("ThresholdedRelu", &[1.2], &[]), &[0.0, 0.0, 1.5]);
+    near(&of("ScaledTanh", &[2.0], &[0.5]), &[-2.0, 0.5, 1.5].map(|x: f32| 2.0 * (x / 2.0).tanh()));
+}
+
+/// Layers of a perceptron as onnxruntime's optimiser fuses them.
+#[test]
+fn fused_layers_take_the_rarer_activations() {
+    let of = |name: &str, alpha: Option<f32>| {
+        let mut attributes = vec![text("activation", name)];
+        attributes.extend(alpha.map(|alpha| real("activation_alpha", alpha)));
+        let nodes = vec![contributed("FusedGemm", &["x", "w"], &["y"], attributes)];
+        let x: Input<'_> = ("x", FLOAT, &[3, 1], &[-2.0, 0.5, 1.5]);
+        result(13, nodes, vec![floats("w", &[1, 1], &[1.0])], &[x])
+    };
+    near(&of("Elu", Some(0.5)), &[0.5 * (-2f32).exp_m1(), 0.5, 1.5]);
+    near(&of("Softplus", None), &[-2.0, 0.5, 1.5].map(|x: f32| x.exp().ln_1p()));
+    near(&of("Softsign", None), &[-2.0 / 3.0, 1.0 / 3.0, 0.6]);
+    near(&of("ThresholdedRelu", Some(1.2)), &[0.0, 0.0, 1.5]);
 }

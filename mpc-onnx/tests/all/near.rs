@@ -14,7 +14,7 @@ pub fn number(name: &str, value: i64) -> AttributeProto {
     AttributeProto { i: Some(value), r#type: Some(AttributeType::INT), ..ints(name, &[]) }
 }
 
-fn real(name: &str, value: f32) -> AttributeProto {
+pub fn real(name: &str, value: f32) -> AttributeProto {
     AttributeProto { f: Some(value), r#type: Some(AttributeType::FLOAT), ..ints(name, &[]) }
 }
 
