@@ -171,7 +171,7 @@ pub enum Function {
     /// cos(2πx) for x from −1/2 to 1/2, and −1 beyond.
     CosineOfTurns,
     /// A staircase: `width`·j for the largest j from `first` − 1 to `last` for which that is not above x, but at least for
-    /// `first` − 1. Right for every argument at scale f.
+    /// `first` − 1. Right for every argument at scale f; after a shift, for arguments that are at a step or a few units away.
     Stairs {
         /// The first step.
         first: i32,

@@ -132,10 +132,10 @@ impl FunctionPlan {
     }
 
     /// The units by which a jump comes before its threshold: as many as a truncation may take off a value that is exactly there, as
-    /// a product of whole numbers is. Two parties take off none.
+    /// a product of whole numbers is. Two parties take off none, but the noise of a product that they encrypted may.
     fn early(&self, parties: usize) -> i64 {
-        let jumps = self.shape.function == Function::Step && self.shape.shift > 0;
-        if jumps { (parties.div_ceil(2) - 1) as i64 } else { 0 }
+        let jumps = matches!(self.shape.function, Function::Step | Function::Stairs { .. });
+        if jumps && self.shape.shift > 0 { (parties.div_ceil(2) - 1).max(1) as i64 } else { 0 }
     }
 
     async fn computed<R: Ring>(

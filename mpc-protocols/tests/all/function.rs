@@ -6,7 +6,7 @@ use mpc_ring::Ring;
 
 const SELU: Function = Function::Selu { alpha: 1.673_263_2, gamma: 1.050_701 };
 
-fn plan<R: Ring>(function: Function, len: usize, f: u32, shift: u32, k: u32) -> FunctionPlan {
+pub(super) fn plan<R: Ring>(function: Function, len: usize, f: u32, shift: u32, k: u32) -> FunctionPlan {
     let parameters = SignParameters::new(k).unwrap();
     FunctionPlan::new::<R>(FunctionShape {
         function,
@@ -21,7 +21,7 @@ fn plan<R: Ring>(function: Function, len: usize, f: u32, shift: u32, k: u32) -> 
 }
 
 /// The private function of integers at scale f + shift, as integers at scale f.
-fn private<R: Ring>(plan: &FunctionPlan, x: &[i64], parties: usize) -> Vec<i128> {
+pub(super) fn private<R: Ring>(plan: &FunctionPlan, x: &[i64], parties: usize) -> Vec<i128> {
     let shares = split(&elements::<R>(x), parties);
     let y = run_shared::<R>(parties, &plan.requests(), plan.traffic(parties), async |party, source| {
         let material = plan.draw(source).await?;
@@ -61,7 +61,7 @@ fn lowest(function: Function, unit: f64) -> f64 {
 }
 
 /// All over the range and dense near 0, with the edges.
-fn sweep(plan: &FunctionPlan, f: u32, shift: u32, count: i64) -> Vec<i64> {
+pub(super) fn sweep(plan: &FunctionPlan, f: u32, shift: u32, count: i64) -> Vec<i64> {
     let scale = f64::from(f + shift).exp2();
     let (low, high) = plan.range();
     let (low, high) = ((low * scale) as i64 + (16 << shift), (high * scale) as i64 - (16 << shift));
@@ -140,19 +140,6 @@ fn a_cosine_of_turns_is_near() {
         assert!(plan.error_bound(parties).unwrap().absolute <= (-11f64).exp2());
         let x = sweep(&plan, 16, shift, 2_000);
         is_near::<u64>(Function::CosineOfTurns, 16, shift, 32, parties, &x);
-    }
-}
-
-#[test]
-fn stairs_are_exact() {
-    for (first, last, width) in [(0, 0, 16384.0), (1, 3, 4096.0), (1, 15, 1.0), (-7, 8, 0.5)] {
-        let function = Function::Stairs { first, last, width };
-        let plan = plan::<u64>(function, 0, 16, 0, 32);
-        let x = sweep(&plan, 16, 0, 2_000);
-        let plan = FunctionPlan::new::<u64>(FunctionShape { len: x.len(), ..*plan.shape() }).unwrap();
-        for (x, y) in x.iter().zip(private::<u64>(&plan, &x, 3)) {
-            assert_eq!(y as f64 / 65_536.0, function.evaluate(*x as f64 / 65_536.0), "stairs of {x}");
-        }
     }
 }
 

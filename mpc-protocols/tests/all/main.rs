@@ -24,6 +24,7 @@ mod relations;
 mod security;
 mod session;
 mod sign;
+mod stairs;
 mod traffic;
 mod truncation;
 mod widths;
