@@ -25,12 +25,13 @@ pub fn departs(float: &ArrayD<f32>, private: &ArrayD<f64>) -> bool {
     float.iter().zip(private).any(far)
 }
 
-/// The largest difference of two elements at one place.
+/// The largest difference of two elements at one place; no number where one is none.
 pub fn largest_difference<'a>(
     private: impl IntoIterator<Item = &'a f64>,
     plain: impl IntoIterator<Item = &'a f32>,
 ) -> f64 {
-    private.into_iter().zip(plain).map(|(x, &y)| (x - f64::from(y)).abs()).fold(0.0, f64::max)
+    let larger = |largest: f64, next: f64| if largest.is_nan() || next <= largest { largest } else { next };
+    private.into_iter().zip(plain).map(|(x, &y)| (x - f64::from(y)).abs()).fold(0.0, larger)
 }
 
 /// A layer that departs from floating point.

@@ -183,9 +183,10 @@ impl Calibration {
     /// # Errors
     /// [`EvaluateError`].
     pub fn observe(&mut self, graph: &Graph, weights: &Weights, inputs: &[ArrayD<f32>]) -> Result<(), EvaluateError> {
+        let digits = graph.digits();
         let observe = |id: NodeId, value: &ArrayD<f32>| {
             let node = graph.node(id);
-            if !node.op().is_input() {
+            if !node.op().is_input() && !digits[id.index()] {
                 let [low, high] = values::range(value);
                 let largest = high.max(-low).max(0.0);
                 let known = self.largest.entry(node.name().to_owned()).or_default();

@@ -17,6 +17,8 @@ use alloc::vec::Vec;
 
 use serde::Serialize;
 
+use crate::ops::DIGITS;
+
 pub use builder::{ConvolutionOptions, GraphBuilder};
 pub use calibration::Calibration;
 pub use error::GraphError;
@@ -105,12 +107,27 @@ impl Graph {
         self.nodes.iter().filter(|node| node.op == Op::Relu).map(|node| node.len() as u64).fold(0, u64::saturating_add)
     }
 
-    /// The same network with every node but the inputs and ranks as an output, to look inside.
+    /// The same network with every node but the inputs, ranks and the digits of roundings as an output, to look inside.
     #[must_use]
     pub fn with_all_outputs(&self) -> Self {
         let is_shown = |op: &Op| !op.is_input() && !matches!(op, Op::Rank { .. });
-        let outputs = self.iter().filter(|(_, node)| is_shown(node.op())).map(|(id, _)| id).collect();
-        Self { outputs, ..self.clone() }
+        let all = self.iter().zip(self.digits()).filter(|((_, node), is_digit)| is_shown(node.op()) && !is_digit);
+        Self { outputs: all.map(|((id, _), _)| id).collect(), ..self.clone() }
+    }
+
+    /// Which nodes are digits of a rounding, or sums of some and what they leave: in the clear the first digit is the whole number.
+    pub(crate) fn digits(&self) -> Vec<bool> {
+        let mut digits = vec![false; self.nodes.len()];
+        for (place, node) in self.nodes.iter().enumerate() {
+            let is_last =
+                node.inputs.iter().any(|id| matches!(self.nodes[id.0].op, Op::Digit { level } if level + 1 == DIGITS));
+            digits[place] = match node.op {
+                Op::Digit { .. } => true,
+                Op::Add | Op::Scale { .. } => !is_last && node.inputs.iter().any(|id| digits[id.0]),
+                _ => false,
+            };
+        }
+        digits
     }
 
     /// For each node the last one that reads its output, after which it can be freed; `None` for the outputs.

@@ -57,6 +57,8 @@ use mpc_shares::ArithmeticShares;
 use mpc_transport::Traffic;
 use ndarray::ArrayD;
 
+pub(crate) use floor::DIGITS;
+
 use crate::clear::node::Clear;
 use crate::graph::{GraphBuilder, GraphError, Node, NodeId, Op, Parameter, ParameterKind};
 use crate::plan::format::Format;

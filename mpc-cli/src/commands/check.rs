@@ -99,7 +99,7 @@ pub struct CheckArguments {
 pub fn run(arguments: &CheckArguments) -> Result<(), Failure> {
     let report = report(arguments)?;
     print(&if arguments.json { json(&report) } else { text(&report) })?;
-    let is_good = report.layers.iter().all(|layer| !layer.departs && !layer.out_of_range);
+    let is_good = report.has_private && report.layers.iter().all(|layer| !layer.departs && !layer.out_of_range);
     let bad = || Failure::Own("a layer departs from floating point, or leaves the range: see above".to_owned());
     if is_good { Ok(()) } else { Err(bad()) }
 }
@@ -206,12 +206,13 @@ pub fn check(
 ) -> Result<Report, Failure> {
     let job = Job::new(run, network.graph.with_all_outputs())?;
     let plan = job.plan::<u64>()?;
-    let mut layers = Vec::new();
+    let (mut layers, mut has_private) = (Vec::new(), true);
     let (mut predicted, mut departed) = ([Vec::new(), Vec::new(), Vec::new()], None);
     let first_output = network.graph.outputs().first().copied().filter(|_| network.classifies);
     for inputs in inferences {
         let runs = Runs::new(&plan, network.weights, inputs)?;
         runs.add_to(&plan, &mut layers);
+        has_private &= runs.has_private();
         if departed.is_none() {
             let known = runs.first_departing(&plan);
             departed = known.and_then(|known| departure(&plan, network.weights, inputs, Some(known)));
@@ -242,6 +243,7 @@ pub fn check(
         smallest_comparison_bits: settings.fractional_bits + 2 + integer_bits,
         first_departing: layers.iter().find(|layer| layer.departs).map(|layer| layer.name.clone()),
         departure: departed,
+        has_private,
         accuracy,
         calibration: None,
         calibrated_comparison_bits: None,
@@ -282,7 +284,7 @@ impl Runs {
         let (mut float, mut ranges) = (Vec::new(), Ranges::default());
         let observe = |id: NodeId, value: &ArrayD<f32>| {
             ranges.add(id, value);
-            if !plan.graph().node(id).op().is_input() {
+            if plan.graph().outputs().binary_search(&id).is_ok() {
                 float.push(value.clone());
             }
         };
@@ -330,7 +332,9 @@ impl Runs {
                     known.smallest = known.smallest.min(layer.smallest);
                     known.largest = known.largest.max(layer.largest);
                     known.fixed_point_error = known.fixed_point_error.max(layer.fixed_point_error);
-                    known.private_error = known.private_error.max(layer.private_error);
+                    if layer.private_error.is_nan() || layer.private_error > known.private_error {
+                        known.private_error = layer.private_error;
+                    }
                     known.departs |= layer.departs;
                     known.compared = known.compared.into_iter().chain(layer.compared).reduce(f64::max);
                 }
@@ -338,6 +342,11 @@ impl Runs {
             let known = &mut layers[at];
             known.out_of_range = known.reaches_bound() || known.spread(plan.settings().bound()).is_some();
         }
+    }
+
+    /// Whether the private run gave results.
+    fn has_private(&self) -> bool {
+        !self.private.iter().flatten().any(|value| value.is_nan())
     }
 
     /// The first layer that departs in the private run, and its largest error.
@@ -390,6 +399,24 @@ mod tests {
     use tempfile::tempdir;
 
     use super::*;
+
+    /// The digits of a rounding are other numbers in the clear, and were beyond the range of what is revealed.
+    #[test]
+    fn what_a_check_does_not_show_moves_no_layer() {
+        let mut builder = GraphBuilder::new();
+        let x = builder.input("x", &[1, 3]).unwrap();
+        let [largest, _] = builder.top_k("largest", x, 3).unwrap();
+        let floor = builder.floor("floor", x).unwrap();
+        let sum = builder.add("sum", floor, largest).unwrap();
+        let graph = builder.finish(&[sum]).unwrap();
+        let weights = Weights::for_graph(&graph, Default::default()).unwrap();
+        let checked = Checked { graph: &graph, weights: &weights, classifies: false };
+        let inferences = [vec![array![[-7.75, 0.5, 100.25]].into_dyn()]];
+        let report = check(&RunArguments::default(), checked, &inferences, |_| Ok(None)).unwrap();
+        let layers: Vec<_> = report.layers.iter().map(|layer| (&*layer.name, layer.smallest)).collect();
+        assert_eq!(layers, [("largest/values", -7.75), ("floor", -8.0), ("sum", 0.5)]);
+        assert!(report.has_private && report.layers.iter().all(|layer| layer.private_error < 1e-3));
+    }
 
     #[test]
     fn a_calibration_beyond_all_bounds_is_not_written() {

@@ -65,6 +65,8 @@ pub struct Report {
     pub(super) first_departing: Option<String>,
     /// Its reason, of the first inference in which one departs.
     pub(super) departure: Option<Departure>,
+    /// Whether every private run gave results.
+    pub(super) has_private: bool,
     pub(super) accuracy: Option<Accuracy>,
     /// The file that the calibration was written to.
     pub(super) calibration: Option<String>,
@@ -72,6 +74,9 @@ pub struct Report {
     pub(super) calibrated_comparison_bits: Option<u32>,
     pub(super) layers: Vec<Layer>,
 }
+
+const NO_RESULT: &str = "A private run gave no result: one of its values was beyond the range of fixed point. \
+                         Give --comparison-bits a larger number.";
 
 /// The findings for people.
 pub(super) fn text(report: &Report) -> String {
@@ -90,11 +95,12 @@ pub(super) fn text(report: &Report) -> String {
             format!("{:.4}", layer.largest),
             bound(layer.bound.is_finite().then_some(layer.bound), layer.calibrated),
             format!("{:.6}", layer.fixed_point_error),
-            format!("{:.6}", layer.private_error),
+            if layer.private_error.is_nan() { "none".to_owned() } else { format!("{:.6}", layer.private_error) },
             remark.to_owned(),
         ]);
     }
     let verdict = match &report.first_departing {
+        None if !report.has_private => NO_RESULT.to_owned(),
         Some(name) => format!("`{name}` is the first layer that departs from floating point."),
         None => "No layer departs from floating point.".to_owned(),
     };
