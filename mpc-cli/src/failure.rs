@@ -1,6 +1,7 @@
 //! Why a command ends without success, and its exit code.
 
 use crate::files::FilesError;
+use crate::fixed_point::{fitting, planned};
 use crate::inspect::InspectError;
 use crate::run::error::{InputError, RunError};
 use mpc_models::tensors::TensorError;
@@ -122,7 +123,29 @@ macro_rules! usage {
     )*};
 }
 
-usage!(FilesError, ImportError, InspectError, OnnxError, PackError, PlanError, TensorError, TermsError);
+usage!(FilesError, ImportError, InspectError, OnnxError, TensorError);
+
+impl From<PlanError> for Failure {
+    fn from(error: PlanError) -> Self {
+        Self::Usage(planned(&error))
+    }
+}
+
+impl From<TermsError> for Failure {
+    fn from(error: TermsError) -> Self {
+        Self::Usage(format!(
+            "{error}{}",
+            if let TermsError::Plan(plan) = &error { fitting(plan) } else { String::new() }
+        ))
+    }
+}
+
+impl From<PackError> for Failure {
+    fn from(error: PackError) -> Self {
+        let fitting = if let PackError::Plan(TermsError::Plan(plan)) = &error { fitting(plan) } else { String::new() };
+        Self::Usage(format!("{error}{fitting}"))
+    }
+}
 
 macro_rules! own {
     ($($error:ty),*) => {$(

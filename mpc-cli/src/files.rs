@@ -47,6 +47,11 @@ pub enum FilesError {
         /// The name.
         name: String,
     },
+    /// Arguments for images, without one.
+    #[error(
+        "--mean and --deviation are for images, and no file of --input is one: leave them out, and normalise the tensors before"
+    )]
+    NoImage,
     /// Inputs of different numbers of samples.
     #[error(
         "the file for `{}` has samples for {} inferences, that for `{}` for {}; give each input as many",
@@ -75,13 +80,16 @@ pub enum FilesError {
 /// of integers, and what each of these must be below.
 ///
 /// # Errors
-/// [`FilesError::Missing`].
+/// [`FilesError::Missing`], [`FilesError::NoImage`].
 pub fn input_files<'a>(
     graph: &Graph,
     inputs: impl Iterator<Item = (&'a str, Option<OneHot>, &'a [usize])>,
     paths: &BTreeMap<String, PathBuf>,
     pixels: &Pixels,
 ) -> Result<Vec<InputFile>, FilesError> {
+    if *pixels != Pixels::default() && paths.values().all(|path| is_tensor(path)) {
+        return Err(FilesError::NoImage);
+    }
     let mut files = Vec::with_capacity(paths.len());
     for (input, ((name, rows, limits), &id)) in inputs.zip(graph.inputs()).enumerate() {
         let path = paths.get(name).ok_or_else(|| FilesError::Missing { name: name.to_owned() })?.clone();
@@ -89,6 +97,11 @@ pub fn input_files<'a>(
         files.push(InputFile { input, name: name.to_owned(), path, shape, rows, limits, pixels: pixels.clone() });
     }
     Ok(files)
+}
+
+/// Whether a file is named as one of tensors.
+fn is_tensor(path: &Path) -> bool {
+    path.extension().is_some_and(|ending| ["npy", "npz"].iter().any(|tensor| ending.eq_ignore_ascii_case(tensor)))
 }
 
 /// The inputs of each inference that files have, in their order; `None` for those for whose place `is_owned` is false. A file

@@ -17,6 +17,7 @@ mod arguments;
 mod commands;
 mod configuration;
 mod failure;
+mod fixed_point;
 mod keys;
 mod link;
 mod logging;

@@ -30,6 +30,7 @@ mod timing;
 mod watch;
 mod working;
 
+use std::path::Path;
 use std::sync::Arc;
 
 use crate::files::{by_name, check_destinations};
@@ -58,6 +59,8 @@ use subject::Subject;
 use summary::summarise;
 pub use summary::{ImageResult, InferenceTime, LayerCost, OutputResult, PhaseCost, Phases, Summary};
 
+/// Where the pictures of a segmentation go unless `--picture` says it.
+const PICTURE: &str = "target/unet.png";
 /// The most inferences in which the reason of a departure is looked for.
 const MOST_SEARCHED: usize = 8;
 
@@ -176,8 +179,9 @@ fn compare<R: Ring>(arguments: &RunArguments) -> Result<Summary, Failure> {
         }
     }
     if subject.meaning == Meaning::Mask {
-        picture::draw(&arguments.picture, &samples, &results).map_err(RunError::Write)?;
-        eprintln!("{}: the image, the private mask and the mask in the clear", arguments.picture.display());
+        let picture = arguments.picture.as_deref().unwrap_or(Path::new(PICTURE));
+        picture::draw(picture, &samples, &results).map_err(RunError::Write)?;
+        eprintln!("{}: the image, the private mask and the mask in the clear", picture.display());
     }
     if let Some(path) = &arguments.output.report {
         let text = if is_page(path) { page::page(&summary, arguments, &plan) } else { json(&summary) };

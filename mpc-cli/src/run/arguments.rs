@@ -59,9 +59,10 @@ pub struct RunArguments {
     #[arg(long, value_name = "NAME=PARTY", help_heading = IO)]
     pub input_owner: Vec<String>,
 
-    /// Where the U-Net's pictures go: the image, the private mask and the mask in the clear side by side.
-    #[arg(long, value_name = "FILE.png", default_value = "target/unet.png", help_heading = IO)]
-    pub picture: PathBuf,
+    /// Where the U-Net's pictures go: the image, the private mask and the mask in the clear side by side [default:
+    /// target/unet.png].
+    #[arg(long, value_name = "FILE.png", help_heading = IO)]
+    pub picture: Option<PathBuf>,
 
     /// Own weights instead of the bundled ones, with the tensor names of PyTorch.
     #[arg(long, value_name = "FILE.safetensors", help_heading = IO)]

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use crate::files::FilesError;
+use crate::fixed_point::planned;
 use crate::inspect::InspectError;
 use mpc_models::images::ImageError;
 use mpc_models::tensors::TensorError;
@@ -25,7 +26,7 @@ pub enum InputError {
     #[error("a batch of this size: {0}")]
     Graph(#[from] GraphError),
     /// `--parties`, `--fractional-bits`.
-    #[error(transparent)]
+    #[error("{}", planned(.0))]
     Plan(#[from] PlanError),
     /// An ONNX file that cannot be read.
     #[error(transparent)]

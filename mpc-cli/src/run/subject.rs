@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use mpc_models::images::ImageFolder;
+use mpc_models::tensors::Pixels;
 use mpc_models::{Model, Task};
 use mpc_nn::Graph;
 use serde::Serialize;
@@ -13,6 +14,7 @@ use super::network::Network;
 use super::onnx;
 use super::samples::{ImageSource, SampleSource, WeightSource};
 use crate::arguments::is_onnx;
+use crate::files::FilesError;
 use crate::widths::{CALIBRATED, bounded};
 
 /// A network and its data, before anything of them is read but the architecture.
@@ -65,6 +67,16 @@ impl Subject {
 
     /// The subject that the arguments ask for. A plan needs no inputs of an ONNX file.
     pub fn open(arguments: &RunArguments, has_inputs: bool) -> Result<Self, InputError> {
+        let subject = Self::bounded(arguments, has_inputs)?;
+        if arguments.picture.is_some() && subject.meaning != Meaning::Mask {
+            let reason =
+                "--picture is for `unet`, which cuts out what a picture shows; --output writes a result as .npy";
+            return Err(InputError::Named(reason.to_owned()));
+        }
+        Ok(subject)
+    }
+
+    fn bounded(arguments: &RunArguments, has_inputs: bool) -> Result<Self, InputError> {
         let (subject, widths) = (Self::unbounded(arguments, has_inputs)?, arguments.terms.widths.as_deref());
         if widths == Some(Path::new(CALIBRATED)) && arguments.weights.is_some() {
             let reason = "--widths calibrated is for the weights that come with a network; of others calibrate yours";
@@ -130,5 +142,8 @@ fn image_source(arguments: &RunArguments) -> Result<ImageSource, InputError> {
     let count = images.or(if is_all { None } else { Some(batch.unwrap_or(1)) });
     let first = arguments.first_image;
     let pixels = arguments.pixels.pixels();
+    if pixels != Pixels::default() && folder(arguments).is_none() {
+        return Err(FilesError::NoImage.into());
+    }
     Ok(ImageSource { model, file, pixels, first, count, batch: arguments.batch() })
 }

@@ -197,7 +197,9 @@ fn wrong_arguments_are_refused_by_name() {
     assert_refused(&["--images", "3", "--batch", "2"], "no whole number of batches");
     assert_refused(&["--batch", "0"], "a batch of this size");
     assert_refused(&["--first-image", "450"], "not within the 450 images");
-    assert_refused(&["--fractional-bits", "30"], "do not fit a ring of 64 bits");
+    assert_refused(&["--fractional-bits", "30"], "the ring's bits (--comparison-bits 34 does");
+    assert_refused(&["--mean", "0.5"], "are for images, and no file of --input is one");
+    assert_refused(&["--picture", "x.png"], "--picture is for `unet`");
     assert_refused(&["--accuracy", "--images", "2"], "cannot be used with");
 }
 
@@ -377,6 +379,7 @@ fn what_an_onnx_file_cannot_run_on_is_refused_by_name() {
     assert_refused(&[ONNX, "--input", input.path()], "onnx-wrong.npy");
     assert_refused(&[ONNX, "--input", "missing.npy"], "missing.npy");
     assert_refused(&[ONNX, "--batch", "2"], "are for the networks by name");
+    assert_refused(&[ONNX, "--input", input.path(), "--mean", "0"], "are for images, and no file of --input is one");
     assert_refuses("plan", &["missing.onnx"], "missing.onnx");
     let damaged = File::new("damaged.onnx", &fs::read(ONNX).unwrap()[..1000]);
     assert_refuses("plan", &[damaged.path()], "");
