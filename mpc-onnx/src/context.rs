@@ -129,6 +129,12 @@ pub(crate) struct Context {
     typed: std::collections::BTreeSet<NodeId>,
     /// The marks of private values, each in a shape that broadcasts.
     marks: BTreeMap<(NodeId, Mark), ArrayD<f32>>,
+    /// Inputs, and what moves their elements: nothing has rounded them.
+    pub(crate) exact: std::collections::BTreeSet<NodeId>,
+    /// Where values are −∞ that a private mask may have made so, as private Booleans; none if that is not known.
+    pub(crate) infinite: BTreeMap<NodeId, Option<Tensor>>,
+    /// The values that are quotients, each with its dividend and its divisor.
+    pub(crate) quotients: BTreeMap<NodeId, (Tensor, Value)>,
     /// For a value in front of a softmax with masks, those that it is the sum of scores and; none if they are not known.
     masks: BTreeMap<NodeId, Vec<Value>>,
     /// Scale and zero point of what was quantised.
@@ -171,6 +177,9 @@ impl Context {
             whole: BTreeMap::new(),
             typed: std::collections::BTreeSet::new(),
             marks: BTreeMap::new(),
+            exact: std::collections::BTreeSet::new(),
+            infinite: BTreeMap::new(),
+            quotients: BTreeMap::new(),
             masks: BTreeMap::new(),
             quantisations: BTreeMap::new(),
         }

@@ -303,6 +303,7 @@ impl<'a> Importer<'a> {
         whole::note(&mut self.context, call, &values);
         whole::check(&self.context, call, &values)?;
         self.note_hidden(call, rule, &values)?;
+        self.note_infinite(call, rule, &values)?;
         self.note_moved(moved, rule, call, &values)?;
         if let Some((output, _)) = norm {
             self.absorbed.insert(output);

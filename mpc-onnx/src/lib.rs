@@ -32,18 +32,20 @@
 //!   two are.
 //! * Comparisons of private values are those of fixed-point numbers, which rounding has moved by a few units in the last
 //!   place; their results are private numbers 0 or 1.
-//! * `Dropout`, casts between floats, and checks for NaN and infinity have no effect, but where a public mask of −∞ is: they find it, and
-//!   behind a softmax the rows that it hides whole. Behind what mixes elements they are refused.
+//! * `Dropout`, casts between floats, and checks for NaN and infinity have no effect, but where a mask of −∞ is: they find it, and behind
+//!   a softmax the rows that it hides whole, as private Booleans where the mask is private. Behind what mixes elements they are refused.
 //! * Integers that `DynamicQuantizeLinear` makes stand for their real numbers, with a scale of 1; what is computed from them
 //!   is that of the real numbers, by weights that are those of 8 bits.
 //! * A mask `m·c` with a `c` below −1024 that is added to scores of a softmax is limited to −1024, so that it needs no more range; so is one with
 //!   a `c` above 1024 that is subtracted.
 //! * `Floor`, `Round`, `Mod` and casts to integers jump where the value's fixed point passes a whole number; `Equal` of real
 //!   numbers means a difference of at most 2^−16. Whole numbers are told apart exactly, also where they are products, which are
-//!   rounded to next to one; a cast of real numbers to integers takes up to 2^−12 less than one for it.
+//!   rounded to next to one; a cast of real numbers to integers takes up to 2^−12 less than one for it. A quotient that is rounded, and a
+//!   remainder, take a dividend that is up to 2^−14 less than a multiple of the divisor for it.
 //! * A cast to integers of 2 or 4 bits goes around where a value does not fit. Of 8 bits and more, whose overflow ONNX does not
 //!   define, private values stay as they are, and so do sums, differences and products of them.
-//! * Comparisons with infinities, and with constants of 2^28 and more, are decided by the import: no private value is there.
+//! * Comparisons with infinities, and with constants of 2^28 and more, are decided by the import: no private value is there, unless a
+//!   private mask hides it.
 //! * The largest of several values is the first one that is within 2^−14 of the maximum, where something is computed from its
 //!   index.
 //! * Labels that are text become their place in the list of classes.

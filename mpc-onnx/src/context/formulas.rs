@@ -17,6 +17,8 @@ const NEAR: f64 = 1e-5;
 const NEXT_TO_0: f32 = 1.0 / 65_536.0;
 /// The most that is added to a product of squared norms so that it is not 0.
 pub(super) const NEXT_TO_PRODUCT: f32 = 1e-7;
+/// Multiples of 1 over this are exact in fixed point.
+const FEW_BITS: f32 = 65536.0;
 /// The longest way back from a value to those that its formula begins with: a file may make one that doubles at every step.
 const MAX_DEPTH: usize = 6;
 
@@ -68,7 +70,7 @@ impl Context {
     }
 
     /// Whether a value is known not to be below 0.
-    pub(super) fn is_positive(&self, id: NodeId) -> bool {
+    pub(crate) fn is_positive(&self, id: NodeId) -> bool {
         self.is_positive_within(id, MAX_DEPTH)
     }
 
@@ -110,6 +112,24 @@ impl Context {
             Some(Origin::Sum(left, right)) => self.is_less_maximum(id) || part(left) && part(right),
             _ => false,
         }
+    }
+
+    /// Whether a value is what it is in the file but for the rounding of inputs: sums and multiples of these are, whatever fixed point
+    /// they have.
+    pub(crate) fn is_exact(&self, id: NodeId) -> bool {
+        self.is_exact_within(id, MAX_DEPTH)
+    }
+
+    fn is_exact_within(&self, id: NodeId, depth: usize) -> bool {
+        let Some(left) = depth.checked_sub(1) else { return false };
+        let part = |id| self.is_exact_within(id, left);
+        self.exact.contains(&id)
+            || match self.origin(id) {
+                Some(Origin::Scaled(source, factor)) => (factor * FEW_BITS).fract() == 0.0 && part(source),
+                Some(Origin::Offset(source, _) | Origin::Function(source, Function::Abs)) => part(source),
+                Some(Origin::Sum(left, right)) => part(left) && part(right),
+                _ => false,
+            }
     }
 
     /// √x; of a product of two squared norms, as cosines are written out, the product of the norms, which is neither as large nor as

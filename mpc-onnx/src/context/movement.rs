@@ -266,6 +266,9 @@ impl Context {
         if self.is_typed(x.id) {
             self.note_typed(y.id);
         }
+        if self.exact.contains(&x.id) {
+            self.exact.insert(y.id);
+        }
         y
     }
 

@@ -112,6 +112,16 @@ impl Importer<'_> {
         Ok(())
     }
 
+    /// Notes where a node's results are −∞, as private masks among its operands make them.
+    pub(super) fn note_infinite(&mut self, call: &Call<'_>, rule: rules::Rule, results: &[Value]) -> Lowered<()> {
+        let is_moved = EXACT.contains(&call.operator()) && !call.inputs[1..].iter().flatten().any(Value::is_private);
+        rules::note_infinite(&mut self.context, call, results, |context, places| {
+            let mut inputs = call.inputs.clone();
+            inputs[0] = Some(places.clone().into());
+            is_moved.then(|| constants::apply(context, rule, &call.with(inputs))).transpose()
+        })
+    }
+
     fn mark_of(&self, value: &Value, mark: Mark) -> Option<&ArrayD<f32>> {
         if let Value::Node(x) = value { self.context.mark(x.id, mark) } else { None }
     }

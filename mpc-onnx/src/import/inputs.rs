@@ -185,6 +185,7 @@ impl Inputs {
             Encoding::Plain => context.builder.input(name, &graph_shape)?,
             Encoding::OneHot(_) => context.builder.whole_input(name, &graph_shape)?,
         };
+        context.exact.insert(id);
         let tensor = Tensor { id, shape };
         input.made = Some((tensor.clone(), encoding));
         Ok(tensor)

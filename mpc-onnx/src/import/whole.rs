@@ -29,6 +29,9 @@ const MOVEMENTS: [&str; 18] = [
     "Unsqueeze",
 ];
 
+/// Operators whose results are elements of their operands, or of limits.
+const CHOOSING: [&str; 9] = ["Clip", "Concat", "Max", "MaxPool", "Min", "ReduceMax", "ReduceMin", "Relu", "Where"];
+
 /// Operators that give integers for integers, but compute real numbers, which files round in ways of their own.
 const ROUNDING: [&str; 10] = [
     "Gemm",
@@ -56,14 +59,28 @@ pub(super) fn check(context: &Context, call: &Call<'_>, results: &[Value]) -> Lo
     Ok(())
 }
 
-/// Notes which results of a node are whole numbers, and which are masks still.
+/// Notes which results of a node are whole numbers, which are masks still, and which are beside what was ranked.
 pub(super) fn note(context: &mut Context, call: &Call<'_>, results: &[Value]) {
     note_masks(context, call, results);
+    note_ranked(context, call, results);
     for (place, result) in results.iter().enumerate() {
         if let (Value::Node(tensor), Some(whole)) = (result, whole(context, call, place)) {
             context.note_whole(tensor.id, whole);
             if is_typed(context, call, place) {
                 context.note_typed(tensor.id);
+            }
+        }
+    }
+}
+
+/// The larger of a ranked value and another one is that value in places.
+fn note_ranked(context: &mut Context, call: &Call<'_>, results: &[Value]) {
+    let operands = call.inputs.get(usize::from(call.operator() == "Where")..).unwrap_or_default();
+    let is_ranked = |value: &Value| matches!(value, Value::Node(x) if context.is_ranked(x.id));
+    if CHOOSING.contains(&call.operator()) && operands.iter().flatten().any(is_ranked) {
+        for result in results {
+            if let Value::Node(y) = result {
+                context.note_ranked(y.id);
             }
         }
     }

@@ -298,17 +298,14 @@ fn attended(
     if call.int("unidirectional", 0)? != 0 {
         context.charge(rows.saturating_mul(columns))?;
         let ahead = columns.saturating_sub(rows);
-        let hidden =
-            ArrayD::from_shape_fn(
-                IxDyn(&[rows, columns]),
-                |place| {
-                    if place[1] > place[0] + ahead { MASK } else { 0.0 }
-                },
-            );
+        let hidden = ArrayD::from_shape_fn(IxDyn(&[rows, columns]), |place| {
+            // Further below than what a mask hides: a row that has nothing else takes this.
+            if place[1] > place[0] + ahead { 2.0 * MASK } else { 0.0 }
+        });
         scores = context.offset_by(&scores, &hidden)?;
     }
     if let Some(mask) = mask {
-        scores = masked(context, &scores, &mask, [batch, rows, columns])?;
+        scores = masked(context, &scores, &mask, [batch, rows, columns], hiding(call)?)?;
     }
     let weights = softmax::along(context, &scores, 3, false)?;
     let value = context.tensor_of(&parts.value)?;
@@ -318,8 +315,19 @@ fn attended(
     Ok([context.reshape(&y, &shape)?.into()].into())
 }
 
-/// Scores under a mask that is 1 where a key is seen and 0 elsewhere, or that counts the keys of each sequence.
-fn masked(context: &mut Context, scores: &Tensor, mask: &Value, [batch, rows, columns]: [usize; 3]) -> Lowered<Tensor> {
+/// The number that a mask adds to what it hides, as far as it is below the scores.
+fn hiding(call: &Call<'_>) -> Lowered<f32> {
+    Ok(call.float("mask_filter_value", -10_000.0)?.max(MASK))
+}
+
+/// Scores under a mask that is above 0 where a key is seen, or that counts the keys of each sequence.
+fn masked(
+    context: &mut Context,
+    scores: &Tensor,
+    mask: &Value,
+    [batch, rows, columns]: [usize; 3],
+    far: f32,
+) -> Lowered<Tensor> {
     let shape = match mask.shape() {
         [first, last] if *last == columns && *first == batch => vec![batch, 1, 1, columns],
         [first, middle, last] if *last == columns && *middle == rows && *first == batch => {
@@ -335,7 +343,7 @@ fn masked(context: &mut Context, scores: &Tensor, mask: &Value, [batch, rows, co
                 _ => return unsupported("lengths that are no integers"),
             };
             let hidden = ArrayD::from_shape_fn(IxDyn(&[batch, 1, 1, columns]), |place| {
-                if (place[3] as i64) < lengths[[place[0]]] { 0.0 } else { MASK }
+                if (place[3] as i64) < lengths[[place[0]]] { 0.0 } else { far }
             });
             return context.offset_by(scores, &hidden);
         }
@@ -344,12 +352,14 @@ fn masked(context: &mut Context, scores: &Tensor, mask: &Value, [batch, rows, co
     let mask = context.reshape_value(mask, &shape)?;
     match &mask {
         Value::Node(mask) => {
-            let scaled = context.scale(mask, -MASK)?;
-            let hidden = context.offset(&scaled, MASK)?;
+            let is_boolean = context.whole(mask.id) == Some(Whole::Boolean);
+            let seen = if is_boolean { mask.clone() } else { elementwise::beyond(context, mask, 0.5)? };
+            let scaled = context.scale(&seen, -far)?;
+            let hidden = context.offset(&scaled, far)?;
             context.add(scores, &hidden)
         }
         Value::Integer(seen) => {
-            let hidden = seen.mapv(|seen| if seen == 0 { MASK } else { 0.0 });
+            let hidden = seen.mapv(|seen| if seen > 0 { 0.0 } else { far });
             context.offset_by(scores, &hidden)
         }
         _ => unsupported("a mask of real numbers"),

@@ -1,6 +1,7 @@
 //! Arithmetic element by element, with broadcasting.
 
 mod exponentials;
+mod infinite;
 mod masks;
 mod powers;
 mod private_comparison;
@@ -17,6 +18,7 @@ use crate::rules::integer;
 use crate::rules::rounding::{self, Divisor};
 use crate::value::{Constant, Tensor, Value};
 
+pub(crate) use infinite::{note as note_infinite, places as infinities, undefined};
 pub(crate) use masks::{DEEP_MASK, MASK, in_coarse_steps, is_alone, leaves_some, masked, note_alone, note_unknown};
 pub(crate) use powers::are_chains;
 pub(super) use powers::{power, to_power};
@@ -122,7 +124,11 @@ fn on_nodes(context: &mut Context, call: &Call<'_>, operator: &str, x: &Tensor, 
         }
         "Div" => match exponentials::quotient(context, x, y)? {
             Some(known) => Ok(known),
-            None => context.divide(x, y),
+            None => {
+                let quotient = context.divide(x, y)?;
+                context.quotients.insert(quotient.id, (x.clone(), y.clone().into()));
+                Ok(quotient)
+            }
         },
         "Max" => context.maximum(x, y),
         "Min" => minimum(context, x, y),
@@ -142,8 +148,7 @@ pub(super) fn with_constant(context: &mut Context, operator: &str, x: &Tensor, c
     match operator {
         "Add" => context.offset_by(x, c),
         "Sub" => context.offset_by(x, &c.mapv(|value| -value)),
-        "Mul" => context.scale_by(x, c),
-        "Div" => context.scale_by(x, &inverted(&Constant::new(c.clone()))?),
+        "Mul" | "Div" => times(context, operator, x, c),
         // What no private value is beyond.
         "Max" if c.iter().all(|&value| value <= -MAX_WEIGHT) => expanded(context, x, c),
         "Min" if c.iter().all(|&value| value >= MAX_WEIGHT) => expanded(context, x, c),
@@ -167,6 +172,20 @@ pub(super) fn with_constant(context: &mut Context, operator: &str, x: &Tensor, c
         }
         _ => private_comparison::with_constant(context, operator, x, c),
     }
+}
+
+/// The product or quotient of a private value and a constant.
+fn times(context: &mut Context, operator: &str, x: &Tensor, c: &ArrayD<f32>) -> Lowered<Tensor> {
+    let constant = Constant::new(c.clone());
+    let (y, divisors) = if operator == "Div" {
+        (context.scale_by(x, &inverted(&constant)?)?, Some(c.clone()))
+    } else {
+        (context.scale_by(x, c)?, rounding::divisors(&constant))
+    };
+    if let Some(divisors) = divisors.filter(|_| y.id != x.id) {
+        context.quotients.insert(y.id, (x.clone(), Value::constant(divisors)));
+    }
+    Ok(y)
 }
 
 fn expanded(context: &mut Context, x: &Tensor, c: &ArrayD<f32>) -> Lowered<Tensor> {
@@ -313,7 +332,11 @@ fn real_function(operator: &str) -> Option<fn(f64) -> f64> {
 pub(super) fn choose(context: &mut Context, call: &Call<'_>) -> Lowered<Vec<Value>> {
     let condition = match call.required(0)? {
         Value::Integer(condition) => condition,
-        Value::Node(condition) => return Ok([private_comparison::choose(context, call, condition)?.into()].into()),
+        Value::Node(condition) => {
+            let y = private_comparison::choose(context, call, condition)?;
+            infinite::note_chosen(context, call, condition, &y)?;
+            return Ok([y.into()].into());
+        }
         _ => return unsupported("its condition is neither public nor a comparison"),
     };
     let (yes, no) = (call.required(1)?, call.required(2)?);

@@ -7,7 +7,7 @@ use crate::arrays;
 use crate::call::Call;
 use crate::context::{Context, Mark, Whole};
 use crate::error::{Lowered, Problem, invalid, unsupported};
-use crate::rules::{choice, rounding};
+use crate::rules::{choice, elementwise, rounding};
 use crate::tensor::{self, INT2, UINT2};
 use crate::value::{Tensor, Value, vector};
 
@@ -322,21 +322,31 @@ fn to_integers(context: &mut Context, x: &Tensor, to: i64) -> Lowered<Tensor> {
     }
 }
 
-/// Fixed point is neither NaN nor infinite, but what it stands for may be, where public masks say so.
+/// Fixed point is neither NaN nor infinite, but what it stands for may be, where masks say so.
 pub(super) fn never(context: &mut Context, call: &Call<'_>) -> Lowered<Vec<Value>> {
     let value = call.required(0)?;
     context.charge(arrays::elements(value.shape())?)?;
     let mark = if call.operator() == "IsInf" { Mark::Hidden } else { Mark::Undefined };
+    let seen = [call.int("detect_negative", 1)? != 0, call.int("detect_positive", 1)? != 0];
+    let is = |number: f32| match mark {
+        Mark::Hidden => number.is_infinite() && seen[usize::from(number > 0.0)],
+        Mark::Undefined => number == 1.0,
+    };
+    if let Value::Node(x) = value {
+        let places = match mark {
+            Mark::Hidden if seen[0] => elementwise::infinities(context, x)?,
+            Mark::Hidden => None,
+            Mark::Undefined => elementwise::undefined(context, x)?,
+        };
+        if let Some(places) = places {
+            return Ok([places.into()].into());
+        }
+    }
     Ok([match value {
-        Value::Constant(constant) if call.operator() == "IsInf" => {
-            Value::integer(constant.array().mapv(|x| i64::from(x.is_infinite())))
+        Value::Constant(constant) if mark == Mark::Hidden => {
+            Value::integer(constant.array().mapv(|x| i64::from(is(x))))
         }
         Value::Node(x) if context.mark(x.id, mark).is_some() => {
-            let seen = [call.int("detect_negative", 1)? != 0, call.int("detect_positive", 1)? != 0];
-            let is = |number: f32| match mark {
-                Mark::Hidden => number.is_infinite() && seen[usize::from(number > 0.0)],
-                Mark::Undefined => number == 1.0,
-            };
             let places = context.mark(x.id, mark).cloned().unwrap_or_default();
             if places.iter().any(|number| number.is_nan()) {
                 return unsupported(

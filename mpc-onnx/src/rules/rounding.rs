@@ -2,14 +2,16 @@
 //!
 //! They jump where a value passes a whole number, and do it where its fixed point does.
 
+mod quotient;
+
 use mpc_protocols::function::Function;
-use ndarray::ArrayD;
 
 use crate::context::{Context, Whole};
 use crate::error::{Lowered, invalid};
-use crate::rules::choice::are_whole;
 use crate::rules::elementwise::with_constant;
 use crate::value::{Constant, Tensor};
+use quotient::Quotient;
+pub(super) use quotient::{Divisor, divisors, remainder, whole_quotient};
 
 /// The private form of these operators of one operand; none for others.
 pub(super) fn unary(context: &mut Context, operator: &str, x: &Tensor) -> Lowered<Option<Tensor>> {
@@ -55,14 +57,26 @@ pub(super) fn floor(context: &mut Context, x: &Tensor) -> Lowered<Tensor> {
     if context.whole(x.id).is_some() {
         return Ok(x.clone());
     }
-    let y = context.floor(x)?;
+    let y = match Quotient::find(context, x)? {
+        Some(quotient) => quotient.floor(context)?,
+        None if context.is_exact(x.id) => context.floor(x)?,
+        None => {
+            let upper = context.offset(x, ROUNDED)?;
+            context.floor(&upper)?
+        }
+    };
     context.note_whole(y.id, Whole::Integer);
     Ok(y)
 }
 
 fn ceil(context: &mut Context, x: &Tensor) -> Lowered<Tensor> {
-    let opposite = context.scale(x, -1.0)?;
-    let below = floor(context, &opposite)?;
+    let below = match Quotient::find(context, x)? {
+        Some(quotient) => quotient.negative(context)?.floor(context)?,
+        None => {
+            let opposite = context.scale(x, -1.0)?;
+            floor(context, &opposite)?
+        }
+    };
     context.scale(&below, -1.0)
 }
 
@@ -83,13 +97,18 @@ pub(super) fn round(context: &mut Context, x: &Tensor) -> Lowered<Tensor> {
     context.subtract(&up, &excess)
 }
 
-/// As far below a whole number a value is taken for it.
+/// So much of a value is lost where it is computed.
+pub(super) const ROUNDED: f32 = 1.0 / 32768.0;
+/// As far below a whole number a value is taken for it that a cast cuts.
 const NEXT: f32 = 1.0 / 4096.0;
 
 /// Towards 0.
 pub(super) fn towards_zero(context: &mut Context, x: &Tensor) -> Lowered<Tensor> {
     if context.whole(x.id).is_some() {
         return Ok(x.clone());
+    }
+    if let Some(quotient) = Quotient::find(context, x)? {
+        return quotient.towards_zero(context);
     }
     let magnitude = context.function(x, Function::Abs)?;
     // What is computed of whole numbers is next to one, which may be above it.
@@ -114,108 +133,6 @@ fn sign_of(context: &mut Context, x: &Tensor) -> Lowered<Tensor> {
     let step = context.function(x, Function::Step)?;
     let double = context.scale(&step, 2.0)?;
     context.offset(&double, -1.0)
-}
-
-/// A divisor: public, or private.
-pub(super) enum Divisor<'a> {
-    Constant(&'a ArrayD<f32>),
-    Tensor(&'a Tensor),
-}
-
-impl Divisor<'_> {
-    fn is_whole(&self, context: &Context) -> bool {
-        match self {
-            Self::Constant(array) => are_whole(array),
-            Self::Tensor(y) => context.whole(y.id).is_some(),
-        }
-    }
-
-    /// Its signs and its magnitude, which must not be 0 if it is public.
-    fn parts(&self, context: &mut Context) -> Lowered<(Operand, Operand)> {
-        Ok(match self {
-            Self::Constant(array) if array.iter().any(|&y| y == 0.0) => return invalid("it divides by 0"),
-            Self::Constant(array) => {
-                (Operand::Constant(array.mapv(f32::signum)), Operand::Constant(array.mapv(f32::abs)))
-            }
-            Self::Tensor(y) => {
-                (Operand::Tensor(sign_of(context, y)?), Operand::Tensor(context.function(y, Function::Abs)?))
-            }
-        })
-    }
-}
-
-enum Operand {
-    Constant(ArrayD<f32>),
-    Tensor(Tensor),
-}
-
-impl Operand {
-    fn times(&self, context: &mut Context, x: &Tensor) -> Lowered<Tensor> {
-        match self {
-            Self::Constant(array) => context.scale_by(x, array),
-            Self::Tensor(y) => context.multiply(x, y),
-        }
-    }
-
-    fn below(&self, context: &mut Context, x: &Tensor) -> Lowered<Tensor> {
-        match self {
-            Self::Constant(array) => context.offset_by(x, &array.mapv(|y| -y)),
-            Self::Tensor(y) => context.subtract(x, y),
-        }
-    }
-
-    /// The quotient of x and this, which is positive.
-    fn divides(&self, context: &mut Context, x: &Tensor) -> Lowered<Tensor> {
-        match self {
-            Self::Constant(array) => context.scale_by(x, &array.mapv(f32::recip)),
-            Self::Tensor(y) => context.quotient(x, y, true),
-        }
-    }
-}
-
-/// The quotient of x and a positive y, rounded down, and the rest. Whole numbers may be next to one, as products of them are.
-fn divided(context: &mut Context, x: &Tensor, y: &Operand, is_whole: bool) -> Lowered<(Tensor, Tensor)> {
-    let near = if is_whole { 0.5 } else { 0.0 };
-    let quotient = y.divides(context, x)?;
-    let quotient = context.floor(&quotient)?;
-    let product = y.times(context, &quotient)?;
-    let rest = context.subtract(x, &product)?;
-    // The quotient was rounded, so that it may be one too large or too small.
-    let upper = context.offset(&rest, near)?;
-    let not_below = context.function(&upper, Function::Step)?;
-    let above = y.below(context, &upper)?;
-    let is_above = context.function(&above, Function::Step)?;
-    // 1 for a rest of y or more, −1 for one below 0.
-    let sum = context.add(&not_below, &is_above)?;
-    let change = context.offset(&sum, -1.0)?;
-    let part = y.times(context, &change)?;
-    Ok((context.add(&quotient, &change)?, context.subtract(&rest, &part)?))
-}
-
-/// The remainder, with the sign of the divisor, or of the dividend as C's `fmod` has it.
-pub(super) fn remainder(context: &mut Context, x: &Tensor, y: &Divisor<'_>, is_fmod: bool) -> Lowered<Tensor> {
-    let is_whole = context.whole(x.id).is_some() && y.is_whole(context);
-    let (signs, magnitude) = y.parts(context)?;
-    let (rest, sign) = if is_fmod {
-        let own = context.function(x, Function::Abs)?;
-        let (_, rest) = divided(context, &own, &magnitude, is_whole)?;
-        (rest, Operand::Tensor(sign_of(context, x)?))
-    } else {
-        let turned = signs.times(context, x)?;
-        let (_, rest) = divided(context, &turned, &magnitude, is_whole)?;
-        (rest, signs)
-    };
-    sign.times(context, &rest)
-}
-
-/// The quotient of whole numbers, rounded towards 0.
-pub(super) fn whole_quotient(context: &mut Context, x: &Tensor, y: &Divisor<'_>) -> Lowered<Tensor> {
-    let (signs, magnitude) = y.parts(context)?;
-    let own = context.function(x, Function::Abs)?;
-    let (quotient, _) = divided(context, &own, &magnitude, true)?;
-    let sign = sign_of(context, x)?;
-    let signed = context.multiply(&quotient, &sign)?;
-    signs.times(context, &signed)
 }
 
 /// cos(x + 2π·shift), by the distance of the angle in turns from the nearest whole number.

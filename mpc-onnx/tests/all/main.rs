@@ -20,5 +20,6 @@ mod openings;
 mod precision;
 mod quantised;
 mod refusals;
+mod ties;
 mod values;
 mod whole;

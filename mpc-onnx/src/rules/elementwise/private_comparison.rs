@@ -10,8 +10,9 @@ use crate::arrays;
 use crate::call::Call;
 use crate::context::{Context, Mark, Whole, real};
 use crate::error::{Lowered, unsupported};
-use crate::rules::choice;
+use crate::rules::elementwise::infinite;
 use crate::rules::elementwise::masks::{self, masked};
+use crate::rules::{choice, rounding};
 use crate::value::{Tensor, Value, vector};
 
 /// As far as a constant counts that is compared with a private value.
@@ -106,6 +107,13 @@ pub(super) fn decided(context: &mut Context, operator: &str, left: &Value, right
     if is_logical && !decides(left) && !decides(right) {
         return Ok(None);
     }
+    if let Value::Node(x) = left
+        && deciding == 1
+        && !is_logical
+        && let Some(rows) = infinite::undefined(context, x)?
+    {
+        return Ok(Some(not(context, &rows)?.into()));
+    }
     let shape = arrays::broadcast_shape(left.shape(), right.shape())?;
     context.charge(arrays::elements(&shape)?)?;
     if let Value::Node(x) = left
@@ -146,16 +154,22 @@ pub(super) fn with_the_farthest(
     if values.iter().any(|value| value.is_nan()) {
         return unsupported("what a public mask has left is not known here; compare right behind it");
     }
-    let result = |&limit: &f32, &x: &f32| {
-        Ok(i64::from(match operator {
-            "Less" => x < limit,
-            "LessOrEqual" => x <= limit,
-            "Greater" => x > limit,
-            "GreaterOrEqual" => x >= limit,
-            _ => x == limit,
-        }))
-    };
-    arrays::zip(&limits, &values, result).map(|result| Some(Value::integer(result)))
+    let seen = arrays::zip(&limits, &values, |&limit, &x| Ok(i64::from(holds(operator, x, limit))))?;
+    if let Some(own) = infinite::compared(context, operator, x, &limits, &seen)? {
+        return Ok(Some(own.into()));
+    }
+    Ok(Some(Value::integer(seen)))
+}
+
+/// Whether a comparison of two numbers is true.
+pub(super) fn holds(operator: &str, x: f32, limit: f32) -> bool {
+    match operator {
+        "Less" => x < limit,
+        "LessOrEqual" => x <= limit,
+        "Greater" => x > limit,
+        "GreaterOrEqual" => x >= limit,
+        _ => x == limit,
+    }
 }
 
 pub(super) fn compare(context: &mut Context, operator: &str, x: &Tensor, y: &Tensor) -> Lowered<Tensor> {
@@ -169,9 +183,8 @@ pub(super) fn compare(context: &mut Context, operator: &str, x: &Tensor, y: &Ten
         }
         _ => {
             let is_whole = context.whole(x.id).is_some() && context.whole(y.id).is_some();
-            let is_ranked = context.is_ranked(x.id) || context.is_ranked(y.id);
+            let near = near(context, operator, &[x, y]);
             let difference = context.subtract(x, y)?;
-            let near = if is_ranked { NEAR_RANKED } else { 0.0 };
             positive(context, operator, &difference, if is_whole { 0.5 } else { near })
         }
     }
@@ -206,8 +219,23 @@ pub(super) fn with_constant(context: &mut Context, operator: &str, x: &Tensor, c
     }
     let is_whole = context.whole(x.id).is_some() && choice::are_whole(c);
     // Beyond what a private value can be it does not matter how far.
+    let near = near(context, operator, &[x]);
     let difference = context.offset_by(x, &c.mapv(|value| -value.clamp(-FAR, FAR)))?;
-    positive(context, operator, &difference, if is_whole { 0.5 } else { 0.0 })
+    positive(context, operator, &difference, if is_whole { 0.5 } else { near })
+}
+
+/// As near to each other values are equal of which some are a unit or two beside what they are in the file.
+fn near(context: &Context, operator: &str, values: &[&Tensor]) -> f32 {
+    let is = |has: fn(&Context, &Tensor) -> bool| values.iter().any(|x| has(context, x));
+    match () {
+        () if is(|context, x| context.is_ranked(x.id)) => NEAR_RANKED,
+        // A part of a whole number may be one, and equal to another.
+        () if is(|context, x| matches!(context.quotients.get(&x.id), Some((_, by)) if !by.is_private())) => {
+            choice::NEAR
+        }
+        () if operator != "Equal" && is(|context, x| !context.is_exact(x.id)) => rounding::ROUNDED,
+        () => 0.0,
+    }
 }
 
 /// The comparison of a difference with 0, to which all is equal that is nearer than a half.

@@ -1,0 +1,183 @@
+//! Where a private mask puts −∞: for nodes that ask for it, and for rows of nothing else, of which a softmax is no number.
+
+use mpc_protocols::function::Function;
+use ndarray::ArrayD;
+
+use super::private_comparison::{compare, holds, not};
+use crate::arrays;
+use crate::call::Call;
+use crate::context::{Context, Mark, Whole};
+use crate::error::{Lowered, unsupported};
+use crate::value::{Tensor, Value};
+
+/// An operand, as far as it is −∞.
+enum Side {
+    Nowhere,
+    Everywhere,
+    /// Where this private Boolean is 1.
+    At(Tensor),
+    Unknown,
+}
+
+fn side(context: &Context, value: &Value) -> Lowered<Side> {
+    Ok(match value {
+        Value::Node(x) => match context.infinite.get(&x.id) {
+            None => Side::Nowhere,
+            Some(None) => Side::Unknown,
+            Some(Some(places)) => Side::At(places.clone()),
+        },
+        Value::Constant(constant) => match constant.array() {
+            array if array.iter().all(|&number| number == f32::NEG_INFINITY) => Side::Everywhere,
+            array if array.iter().any(|number| number.is_infinite()) => Side::Unknown,
+            _ => Side::Nowhere,
+        },
+        _ => Side::Nowhere,
+    })
+}
+
+/// Notes where the result of a choice by a private condition is −∞.
+pub(super) fn note_chosen(context: &mut Context, call: &Call<'_>, condition: &Tensor, y: &Tensor) -> Lowered<()> {
+    let (yes, no) = (side(context, call.required(1)?)?, side(context, call.required(2)?)?);
+    if matches!((&yes, &no), (Side::Nowhere, Side::Nowhere)) {
+        return Ok(());
+    }
+    let opposite = not(context, condition)?;
+    let at = |context: &mut Context, side: &Side, own: &Tensor, other: &Tensor| match side {
+        Side::At(places) => compare(context, "And", places, own).map(Some),
+        Side::Everywhere => Ok(Some(own.clone())),
+        Side::Nowhere => compare(context, "And", own, other).map(Some),
+        Side::Unknown => Ok(None),
+    };
+    let places = match (&yes, &no) {
+        (Side::Nowhere, no) => at(context, no, &opposite, condition)?,
+        (yes, Side::Nowhere) => at(context, yes, condition, &opposite)?,
+        (yes, no) => match (at(context, yes, condition, &opposite)?, at(context, no, &opposite, condition)?) {
+            (Some(yes), Some(no)) => Some(context.add(&yes, &no)?),
+            _ => None,
+        },
+    };
+    context.infinite.insert(y.id, places);
+    Ok(())
+}
+
+/// Notes where a result is −∞ that is no choice by a private condition. `moved` applies the operator to other values in place of its
+/// first operand.
+pub(crate) fn note(
+    context: &mut Context,
+    call: &Call<'_>,
+    results: &[Value],
+    moved: impl FnOnce(&mut Context, &Tensor) -> Lowered<Option<Vec<Value>>>,
+) -> Lowered<()> {
+    let is_noted = |value: &Value| matches!(value, Value::Node(x) if context.infinite.contains_key(&x.id));
+    if !call.inputs.iter().flatten().any(is_noted) {
+        return Ok(());
+    }
+    let places = match (call.operator(), call.inputs.as_slice()) {
+        ("Add" | "Sum", [Some(left), Some(right)]) => [added(context, left, right)?].into(),
+        ("Where", [Some(Value::Integer(condition)), Some(yes), Some(no)]) => {
+            [chosen(context, condition, yes, no)?].into()
+        }
+        ("Where", _) => return Ok(()),
+        ("Cast" | "CastLike", [Some(Value::Node(x)), ..]) => [context.infinite.get(&x.id).cloned().flatten()].into(),
+        (_, [Some(Value::Node(x)), ..]) => match context.infinite.get(&x.id).cloned().flatten() {
+            None => Vec::new(),
+            Some(places) => {
+                let places = context.expand(&places, &x.shape)?;
+                let moved = moved(context, &places)?.unwrap_or_default();
+                moved.into_iter().map(|value| if let Value::Node(x) = value { Some(x) } else { None }).collect()
+            }
+        },
+        _ => Vec::new(),
+    };
+    for (place, result) in results.iter().enumerate() {
+        let Value::Node(y) = result else { continue };
+        // A softmax has no infinite result, but what is no number may be one.
+        if !context.softmaxes.contains_key(&y.id) && !context.infinite.contains_key(&y.id) && !context.is_typed(y.id) {
+            context.infinite.insert(y.id, places.get(place).cloned().flatten());
+        }
+    }
+    Ok(())
+}
+
+fn added(context: &mut Context, left: &Value, right: &Value) -> Lowered<Option<Tensor>> {
+    // Of public addends the marks say it.
+    let of = |value: &Value| if value.is_private() { side(context, value) } else { Ok(Side::Nowhere) };
+    Ok(match (of(left)?, of(right)?) {
+        (Side::At(left), Side::At(right)) => Some(compare(context, "Or", &left, &right)?),
+        (Side::At(places), Side::Nowhere) | (Side::Nowhere, Side::At(places)) => Some(places),
+        _ => None,
+    })
+}
+
+/// By a public condition: of one side alone, as the marks say it of a constant.
+fn chosen(context: &mut Context, condition: &ArrayD<i64>, yes: &Value, no: &Value) -> Lowered<Option<Tensor>> {
+    let (side, other, taken) = if matches!(side(context, yes)?, Side::At(_)) { (yes, no, 1) } else { (no, yes, 0) };
+    let is_other = matches!(other, Value::Node(x) if context.infinite.contains_key(&x.id));
+    match self::side(context, side)? {
+        Side::At(places) if !is_other => {
+            let kept = condition.mapv(|is| f32::from(u8::from(i64::from(is != 0) == taken)));
+            context.scale_by(&places, &kept).map(Some)
+        }
+        _ => Ok(None),
+    }
+}
+
+/// Where a value is −∞ that a private mask may have made so, by this and public masks; none if none has.
+pub(crate) fn places(context: &mut Context, x: &Tensor) -> Lowered<Option<Tensor>> {
+    let places = match context.infinite.get(&x.id) {
+        None => return Ok(None),
+        Some(None) => {
+            return unsupported(
+                "what a private mask has left is not known here; ask right behind it, or behind the softmax",
+            );
+        }
+        Some(Some(places)) => places.clone(),
+    };
+    let places = match context.mark(x.id, Mark::Hidden).cloned() {
+        Some(numbers) if numbers.iter().any(|number| number.is_nan()) => {
+            return unsupported("what a public mask has left is not known here; ask right behind it");
+        }
+        Some(numbers) => {
+            let public = numbers.mapv(|number| f32::from(u8::from(number == f32::NEG_INFINITY)));
+            let kept = context.scale_by(&places, &public.mapv(|is| 1.0 - is))?;
+            context.offset_by(&kept, &public)?
+        }
+        None => places,
+    };
+    let places = context.expand(&places, &x.shape)?;
+    Ok(Some(boolean(context, &places)))
+}
+
+/// Where a softmax is no number, as private masks have left nothing of its rows; none if none has.
+pub(crate) fn undefined(context: &mut Context, y: &Tensor) -> Lowered<Option<Tensor>> {
+    let Some((x, axis)) = context.softmaxes.get(&y.id).cloned() else { return Ok(None) };
+    let Some(places) = places(context, &x)? else { return Ok(None) };
+    let count = context.sum(&places, &[axis])?;
+    let above = context.offset(&count, 0.5 - x.shape[axis] as f32)?;
+    let rows = context.function(&above, Function::Step)?;
+    let rows = context.expand(&rows, &x.shape)?;
+    let rows = context.reshape(&rows, &y.shape)?;
+    Ok(Some(boolean(context, &rows)))
+}
+
+fn boolean(context: &mut Context, x: &Tensor) -> Tensor {
+    context.note_whole(x.id, Whole::Boolean);
+    context.note_typed(x.id);
+    x.clone()
+}
+
+/// The comparison of a value, −∞ in places, with constants, of which `seen` is that of what is finite.
+pub(super) fn compared(
+    context: &mut Context,
+    operator: &str,
+    x: &Tensor,
+    limits: &ArrayD<f32>,
+    seen: &ArrayD<i64>,
+) -> Lowered<Option<Tensor>> {
+    let Some(places) = places(context, x)? else { return Ok(None) };
+    let hidden = limits.mapv(|limit| i64::from(holds(operator, f32::NEG_INFINITY, limit)));
+    let change = arrays::zip(&hidden, seen, |&hidden, &seen| Ok((hidden - seen) as f32))?;
+    let y = context.scale_by(&places, &arrays::compact(&change))?;
+    let y = context.offset_by(&y, &arrays::compact(&seen.mapv(|is| is as f32)))?;
+    Ok(Some(boolean(context, &y)))
+}
