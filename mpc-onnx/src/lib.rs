@@ -31,7 +31,7 @@
 //!   and so are an output of integers, and values in front of a softmax in steps of more than 1/2: these to the nearest, upwards if
 //!   two are.
 //! * Comparisons of private values are those of fixed-point numbers, which rounding has moved by a few units in the last
-//!   place; their results are private numbers 0 or 1.
+//!   place; their results are private numbers 0 or 1. An order takes values that were computed and are within 2^−15 for equal.
 //! * `Dropout`, casts between floats, and checks for NaN and infinity have no effect, but where a mask of −∞ is: they find it, and behind
 //!   a softmax the rows that it hides whole, as private Booleans where the mask is private. Behind what mixes elements they are refused.
 //! * Integers that `DynamicQuantizeLinear` makes stand for their real numbers, with a scale of 1; what is computed from them
@@ -40,8 +40,9 @@
 //!   a `c` above 1024 that is subtracted.
 //! * `Floor`, `Round`, `Mod` and casts to integers jump where the value's fixed point passes a whole number; `Equal` of real
 //!   numbers means a difference of at most 2^−16. Whole numbers are told apart exactly, also where they are products, which are
-//!   rounded to next to one; a cast of real numbers to integers takes up to 2^−12 less than one for it. A quotient that is rounded, and a
-//!   remainder, take a dividend that is up to 2^−14 less than a multiple of the divisor for it.
+//!   rounded to next to one; a cast of real numbers to integers takes up to 2^−12 less than one for it. `Floor` takes up to 2^−15 less
+//!   than one for it, of a value that was computed. A quotient that is rounded, and a remainder, take a dividend that is up to 2^−14 less
+//!   than a multiple of the divisor for it.
 //! * A cast to integers of 2 or 4 bits goes around where a value does not fit. Of 8 bits and more, whose overflow ONNX does not
 //!   define, private values stay as they are, and so do sums, differences and products of them.
 //! * Comparisons with infinities, and with constants of 2^28 and more, are decided by the import: no private value is there, unless a

@@ -317,3 +317,27 @@ fn what_needs_a_dealer_is_refused_when_the_plan_is_made() {
     let small = Plan::<u32>::new(&residual(), Settings { fractional_bits: 8, comparison_bits: 18, ..soft() });
     assert!(matches!(small.unwrap_err(), PlanError::NeedsDealer { .. }));
 }
+
+/// The noise of an encrypted layer takes a unit off some of its results, which are whole numbers and halves here.
+#[test]
+fn sums_of_whole_numbers_are_where_they_jump() {
+    let (rows, width) = (40, 6);
+    let mut b = GraphBuilder::new();
+    let x = b.input("x", &[rows, width]).unwrap();
+    let sum = b.linear("sum", x, 4, false).unwrap();
+    let floor = b.floor("floor", sum).unwrap();
+    let step = b.function("step", sum, Function::Step).unwrap();
+    let graph = b.finish(&[floor, step]).unwrap();
+    let array = |shape: Vec<usize>, factor: f32, seed: usize| {
+        let values = (0..shape.iter().product()).map(|place: usize| ((place * 37 + seed) % 11) as f32 - 5.0);
+        ArrayD::from_shape_vec(shape, values.map(|value| value * factor).collect()).unwrap()
+    };
+    let weights = [("sum.weight".to_owned(), array(vec![4, width], 0.5, 3))].into();
+    let weights = mpc_nn::Weights::for_graph(&graph, weights).unwrap();
+    let x = [array(vec![rows, width], 1.0, 1)];
+    let plan = Plan::<u64>::new(&graph, Settings::without_dealer()).unwrap();
+    let plain = evaluate(&graph, &weights, &x).unwrap();
+    for (private, plain) in in_process::infer(&plan, &weights, &x).unwrap().iter().zip(&plain) {
+        assert!(private.iter().zip(plain).all(|(x, &y)| (x - f64::from(y)).abs() < 0.01), "{private} {plain}");
+    }
+}

@@ -3,7 +3,7 @@
 use mpc_nn::{Network, Plan, Settings, in_process};
 use mpc_onnx::{InputShapes, OnnxFile};
 use ndarray::{ArrayD, IxDyn};
-use rten_onnx::onnx::{DataType, GraphProto, NodeProto, TensorProto};
+use rten_onnx::onnx::{AttributeProto, AttributeType, DataType, GraphProto, NodeProto, TensorProto};
 
 use crate::models::{bytes, floats, info, integers, node, open};
 use crate::near::{FLOAT, Input, cast, number, with};
@@ -277,13 +277,47 @@ fn what_is_rounded_already_is_still_whole() {
         node("Ceil", &["relu"], &["ceil"]),
         node("GreaterOrEqual", &["relu", "limit"], &["seen"]),
         node("Greater", &["relu", "limit"], &["above"]),
+        node("Sub", &["relu", "square"], &["none"]),
+        node("Relu", &["none"], &["nothing"]),
+        node("Sign", &["nothing"], &["sign"]),
     ];
     for parties in [2, 3, 4] {
-        let names = ["floor", "ceil", "seen", "above"];
+        let names = ["floor", "ceil", "seen", "above", "sign"];
         let found = private(parties, nodes.clone(), vec![floats("limit", &[], &[6.25])], &inputs, &names);
         assert_equal(&found[0], x.iter().map(|&x| f64::from((x * x).floor())), "floor");
         assert_equal(&found[1], x.iter().map(|&x| f64::from((x * x).ceil())), "ceil");
         assert_equal(&found[2], x.iter().map(|&x| f64::from(u8::from(x * x >= 6.25))), "at the limit");
         assert_equal(&found[3], x.iter().map(|&x| f64::from(u8::from(x * x > 6.25))), "above it");
+        assert_equal(&found[4], x.iter().map(|_| 0.0), "sign");
     }
+}
+
+/// A mask of onnxruntime's lowers what it hides by a number of its own, and what comes later is further below.
+#[test]
+fn masks_hide_as_much_as_they_say() {
+    let value: Vec<f32> = (0..12).map(|x| (x * x % 7) as f32 - 3.0).collect();
+    let shape = [1, 3, 4];
+    let run = |mask: [f32; 3], attributes| {
+        let attention = NodeProto {
+            domain: Some("com.microsoft".into()),
+            ..with(node("MultiHeadAttention", &["q", "v", "v", "", "mask"], &["y"]), attributes)
+        };
+        let zeros = [0.0; 12];
+        let inputs: [Input<'_>; 3] =
+            [("q", FLOAT, &shape, &zeros), ("v", FLOAT, &shape, &value), ("mask", DataType::INT32, &[1, 3], &mask)];
+        private(2, vec![attention], vec![], &inputs, &["y"]).remove(0)
+    };
+    let filter = AttributeProto {
+        name: Some("mask_filter_value".into()),
+        f: Some(0.5f32.ln()),
+        r#type: Some(AttributeType::FLOAT),
+        ..Default::default()
+    };
+    let row = |row: usize, column: usize| f64::from(value[4 * row + column]);
+    let mean = |column: usize| (row(0, column) + 0.5 * row(1, column) + row(2, column)) / 2.5;
+    let found = run([1.0, 0.0, 1.0], vec![number("num_heads", 2), filter]);
+    assert_equal(&found, (0..12).map(|place| mean(place % 4)), "half of a key");
+    let found = run([0.0, 1.0, 1.0], vec![number("num_heads", 2), number("unidirectional", 1)]);
+    let rows = [row(0, 0), row(1, 0), 0.5 * (row(1, 0) + row(2, 0))];
+    assert_equal(&found.iter().copied().step_by(4).collect::<Vec<_>>(), rows.into_iter(), "causal");
 }

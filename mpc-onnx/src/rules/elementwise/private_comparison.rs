@@ -70,7 +70,7 @@ pub(super) fn not(context: &mut Context, x: &Tensor) -> Lowered<Tensor> {
 
 /// −1, 0 or 1.
 pub(super) fn sign(context: &mut Context, x: &Tensor) -> Lowered<Tensor> {
-    let near = if context.whole(x.id).is_some() { -0.5 } else { 0.0 };
+    let near = if context.whole(x.id).is_some() { -0.5 } else { -near(context, "Sign", &[x]) };
     let (above, opposite) = (context.offset(x, near)?, context.scale(x, -1.0)?);
     let below = context.offset(&opposite, near)?;
     let (not_below, not_above) = (at_least_zero(context, &above)?, at_least_zero(context, &below)?);
