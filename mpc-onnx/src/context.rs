@@ -129,6 +129,8 @@ pub(crate) struct Context {
     typed: std::collections::BTreeSet<NodeId>,
     /// The marks of private values, each in a shape that broadcasts.
     marks: BTreeMap<(NodeId, Mark), ArrayD<f32>>,
+    /// Whether all is computed in floating point, of constants.
+    pub(crate) is_public: bool,
     /// Inputs, and what moves their elements: nothing has rounded them.
     pub(crate) exact: std::collections::BTreeSet<NodeId>,
     /// Where values are −∞ that a private mask may have made so, as private Booleans; none if that is not known.
@@ -177,6 +179,7 @@ impl Context {
             whole: BTreeMap::new(),
             typed: std::collections::BTreeSet::new(),
             marks: BTreeMap::new(),
+            is_public: false,
             exact: std::collections::BTreeSet::new(),
             infinite: BTreeMap::new(),
             quotients: BTreeMap::new(),

@@ -117,7 +117,7 @@ impl Context {
     /// Whether a value is what it is in the file but for the rounding of inputs: sums and multiples of these are, whatever fixed point
     /// they have.
     pub(crate) fn is_exact(&self, id: NodeId) -> bool {
-        self.is_exact_within(id, MAX_DEPTH)
+        self.is_public || self.is_exact_within(id, MAX_DEPTH)
     }
 
     fn is_exact_within(&self, id: NodeId, depth: usize) -> bool {

@@ -34,6 +34,7 @@ fn fold(outer: &mut Context, apply: Apply, call: &Call<'_>) -> Lowered<Vec<Value
     inner.base = "fold".to_string();
     inner.is_pytorch = outer.is_pytorch;
     inner.is_unnamed = outer.is_unnamed;
+    inner.is_public = true;
     let shape = constant.array().shape().to_vec();
     let id = inner.builder.input("constant", &graph_shape(&shape))?;
     if matches!(call.input(place), Some(Value::Integer(_))) {

@@ -158,3 +158,13 @@ fn integers_with_a_scale_for_each_channel_stand_beside_no_others() {
         assert!(reason.contains("a scale for each channel; put it behind"), "{reason}");
     }
 }
+
+/// A constant is what the file rounds it to, however near a half it is.
+#[test]
+fn constants_next_to_a_half_are_rounded_as_they_are() {
+    let product = node("QLinearMatMul", &["one", "near", "none", "one", "unit", "none", "unit", "none"], &["q"]);
+    let added = [node("DequantizeLinear", &["q", "unit", "none"], &["d"]), node("Add", &["x", "d"], &["y"])];
+    let one = TensorProto { dims: vec![1, 1], ..bytes("one", 1) };
+    let weights = vec![one, bytes("none", 0), floats("near", &[], &[1.499_98]), floats("unit", &[], &[1.0])];
+    assert_eq!(value([vec![product], added.to_vec()].concat(), weights), [4.0, 2.0]);
+}
