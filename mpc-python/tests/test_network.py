@@ -155,6 +155,16 @@ def test_a_check_says_what_departs(digits, net, model):
     assert not logits.check(x * 1000).ok
 
 
+def test_a_check_without_private_results_is_not_ok():
+    layer = {"name": "y", "kind": "relu", "smallest": 0.0, "largest": 1.0, "fixed_point_error": 0.0}
+    layers = [layer | {"private_error": None, "departs": False, "out_of_range": False}]
+    numbers = dict.fromkeys(("largest_magnitude", "bound", "smallest_comparison_bits"), 1)
+    data = numbers | {"layers": layers, "first_departing": None, "accuracy": None}
+    check = mpc.Check(data | {"has_private": False})
+    assert not check.ok and "a private run gave no result" in str(check)
+    assert mpc.Check(check.data | {"has_private": True}).ok
+
+
 def test_bounds_of_values_save_bytes(digits, net, model, tmp_path):
     file, x = tmp_path / "digits.json", digits.x[200:203]
     assert net.check(digits.x[:150], calibrate=file, margin=2).ok

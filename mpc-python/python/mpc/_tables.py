@@ -245,11 +245,11 @@ class Check(Table):
 
     @property
     def ok(self) -> bool:
-        """Whether no layer departs, and all values are within the range of the plan."""
-        return not any(layer["departs"] or layer["out_of_range"] for layer in self)
+        """Whether each run gave results, no layer departs, and all values are within the range of the plan."""
+        return self.data["has_private"] and not any(layer["departs"] or layer["out_of_range"] for layer in self)
 
     def _title(self) -> str:
-        verdict = "no layer departs from floating point"
+        verdict = "no layer departs from floating point" if self.data["has_private"] else "a private run gave no result"
         if self.first_departing is not None:
             verdict = f"`{self.first_departing}` is the first layer that departs from floating point"
             reason = _departure(self.data["departure"])
