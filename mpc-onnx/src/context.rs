@@ -6,8 +6,9 @@ mod layers;
 mod movement;
 mod names;
 mod norms;
+mod sums;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use mpc_nn::weights::MAX_WEIGHT;
 use mpc_nn::{GraphBuilder, GraphError, NodeId};
@@ -120,19 +121,19 @@ pub(crate) struct Context {
     /// The sums and means over axes.
     reductions: BTreeMap<NodeId, norms::Reduction>,
     /// The values of ranks, which are a unit or two beside those that were ranked.
-    ranked: std::collections::BTreeSet<NodeId>,
+    ranked: BTreeSet<NodeId>,
     /// The rows with a single 1 that private indices were made of.
     rows: BTreeMap<NodeId, Tensor>,
     /// Private values that are whole numbers.
     whole: BTreeMap<NodeId, Whole>,
     /// Private values that are integers or Booleans in the file.
-    typed: std::collections::BTreeSet<NodeId>,
+    typed: BTreeSet<NodeId>,
     /// The marks of private values, each in a shape that broadcasts.
     marks: BTreeMap<(NodeId, Mark), ArrayD<f32>>,
     /// Whether all is computed in floating point, of constants.
     pub(crate) is_public: bool,
     /// Inputs, and what moves their elements: nothing has rounded them.
-    pub(crate) exact: std::collections::BTreeSet<NodeId>,
+    pub(crate) exact: BTreeSet<NodeId>,
     /// Where values are −∞ that a private mask may have made so, as private Booleans; none if that is not known.
     pub(crate) infinite: BTreeMap<NodeId, Option<Tensor>>,
     /// The values that are quotients, each with its dividend and its divisor.
@@ -174,13 +175,13 @@ impl Context {
             exponents: BTreeMap::new(),
             softmaxes: BTreeMap::new(),
             reductions: BTreeMap::new(),
-            ranked: std::collections::BTreeSet::new(),
+            ranked: BTreeSet::new(),
             rows: BTreeMap::new(),
             whole: BTreeMap::new(),
-            typed: std::collections::BTreeSet::new(),
+            typed: BTreeSet::new(),
             marks: BTreeMap::new(),
             is_public: false,
-            exact: std::collections::BTreeSet::new(),
+            exact: BTreeSet::new(),
             infinite: BTreeMap::new(),
             quotients: BTreeMap::new(),
             masks: BTreeMap::new(),
@@ -410,37 +411,6 @@ impl Context {
             context.note(y.id, Origin::Offset(x.id, value));
             Ok(y)
         })
-    }
-
-    /// The sum over axes, which stay with size 1.
-    pub(crate) fn sum(&mut self, x: &Tensor, axes: &[usize]) -> Lowered<Tensor> {
-        let axes: Vec<usize> = axes.iter().copied().filter(|&axis| x.shape[axis] > 1).collect();
-        if axes.is_empty() {
-            return Ok(x.clone());
-        }
-        let source = self.source(x);
-        if source.id != x.id && axes.iter().all(|&axis| source.shape[axis] == x.shape[axis]) {
-            let y = self.sum(&source, &axes)?;
-            return self.expand(&y, &reduced(&x.shape, &axes));
-        }
-        let y = self.emit("sum", &reduced(&x.shape, &axes), |builder, name| builder.sum(name, x.id, &axes))?;
-        self.note_reduction(&y, x, &axes, norms::Fold::Sum);
-        if let Some(Origin::Function(source, Function::Exp)) = self.origin(x.id) {
-            self.note(y.id, Origin::SumOfExponentials);
-            self.exponents.insert(y.id, (x.with_id(source), axes));
-        }
-        Ok(y)
-    }
-
-    /// The mean over axes, which stay with size 1.
-    pub(crate) fn mean(&mut self, x: &Tensor, axes: &[usize]) -> Lowered<Tensor> {
-        let axes: Vec<usize> = axes.iter().copied().filter(|&axis| x.shape[axis] > 1).collect();
-        if axes.is_empty() {
-            return Ok(x.clone());
-        }
-        let y = self.emit("mean", &reduced(&x.shape, &axes), |builder, name| builder.mean(name, x.id, &axes))?;
-        self.note_reduction(&y, x, &axes, norms::Fold::Mean);
-        Ok(y)
     }
 }
 

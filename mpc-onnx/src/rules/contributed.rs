@@ -338,7 +338,7 @@ fn masked(
                 Value::Integer(lengths) => lengths,
                 Value::Node(lengths) => {
                     let seen = elementwise::before(context, lengths, columns)?;
-                    return masked(context, scores, &seen.into(), [batch, rows, columns]);
+                    return masked(context, scores, &seen.into(), [batch, rows, columns], far);
                 }
                 _ => return unsupported("lengths that are no integers"),
             };
