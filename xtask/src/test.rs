@@ -37,7 +37,7 @@ use crate::workspace::Workspace;
 ///
 /// Runs one step after another, and beside them those that check a release; a step that fails does not stop the others. At
 /// the end come a table, the failures once more, and a line `N passed, M failed`. The exit status is 1 if any step failed,
-/// or if all took more than 3,600 s. From an empty target folder two processors took 1,200 to 2,000 s; 600 s are the aim.
+/// or if all took more than 3,600 s. From an empty target folder two processors took 1,000 to 2,000 s; 600 s are the aim.
 #[derive(Debug, clap::Args)]
 pub struct TestArguments {
     /// Runs only these steps (see --list).
