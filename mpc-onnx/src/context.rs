@@ -387,7 +387,7 @@ impl Context {
             }
             let y = context.emit("scale", &x.shape, |builder, name| builder.scale(name, x.id, factor))?;
             context.note(y.id, Origin::Scaled(x.id, factor));
-            context.note_quotient(&y, x, factor);
+            context.note_mean(&y, x, factor);
             Ok(y)
         })
     }

@@ -105,7 +105,7 @@ impl Context {
     }
 
     /// Notes that a sum over its number of elements is a mean.
-    pub(super) fn note_quotient(&mut self, y: &Tensor, x: &Tensor, factor: f32) {
+    pub(super) fn note_mean(&mut self, y: &Tensor, x: &Tensor, factor: f32) {
         let Some(sum) = self.reductions.get(&x.id).filter(|sum| sum.fold == Fold::Sum) else { return };
         let count: usize = sum.axes.iter().map(|&axis| sum.source.shape[axis]).product();
         if (factor * count as f32 - 1.0).abs() < 1e-6 {

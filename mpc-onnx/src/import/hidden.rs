@@ -114,7 +114,8 @@ impl Importer<'_> {
 
     /// Notes where a node's results are −∞, as private masks among its operands make them.
     pub(super) fn note_infinite(&mut self, call: &Call<'_>, rule: rules::Rule, results: &[Value]) -> Lowered<()> {
-        let is_moved = EXACT.contains(&call.operator()) && !call.inputs[1..].iter().flatten().any(Value::is_private);
+        let others = call.inputs.iter().skip(1).flatten();
+        let is_moved = EXACT.contains(&call.operator()) && !others.into_iter().any(Value::is_private);
         rules::note_infinite(&mut self.context, call, results, |context, places| {
             let mut inputs = call.inputs.clone();
             inputs[0] = Some(places.clone().into());

@@ -143,12 +143,12 @@ fn inverted(constant: &Constant) -> Lowered<ArrayD<f32>> {
     Ok(constant.array().mapv(|value| (1.0 / f64::from(value)) as f32))
 }
 
-pub(super) fn with_constant(context: &mut Context, operator: &str, x: &Tensor, c: &Constant) -> Lowered<Tensor> {
-    let c = c.array();
+pub(super) fn with_constant(context: &mut Context, operator: &str, x: &Tensor, constant: &Constant) -> Lowered<Tensor> {
+    let c = constant.array();
     match operator {
         "Add" => context.offset_by(x, c),
         "Sub" => context.offset_by(x, &c.mapv(|value| -value)),
-        "Mul" | "Div" => times(context, operator, x, c),
+        "Mul" | "Div" => times(context, operator, x, constant),
         // What no private value is beyond.
         "Max" if c.iter().all(|&value| value <= -MAX_WEIGHT) => expanded(context, x, c),
         "Min" if c.iter().all(|&value| value >= MAX_WEIGHT) => expanded(context, x, c),
@@ -175,15 +175,13 @@ pub(super) fn with_constant(context: &mut Context, operator: &str, x: &Tensor, c
 }
 
 /// The product or quotient of a private value and a constant.
-fn times(context: &mut Context, operator: &str, x: &Tensor, c: &ArrayD<f32>) -> Lowered<Tensor> {
-    let constant = Constant::new(c.clone());
-    let (y, divisors) = if operator == "Div" {
-        (context.scale_by(x, &inverted(&constant)?)?, Some(c.clone()))
-    } else {
-        (context.scale_by(x, c)?, rounding::divisors(&constant))
+fn times(context: &mut Context, operator: &str, x: &Tensor, c: &Constant) -> Lowered<Tensor> {
+    let (y, divisors) = match operator {
+        "Div" => (context.scale_by(x, &inverted(c)?)?, Some(c.clone())),
+        _ => (context.scale_by(x, c.array())?, rounding::divisors(c.array())),
     };
     if let Some(divisors) = divisors.filter(|_| y.id != x.id) {
-        context.quotients.insert(y.id, (x.clone(), Value::constant(divisors)));
+        context.quotients.insert(y.id, (x.clone(), Value::Constant(divisors)));
     }
     Ok(y)
 }

@@ -7,6 +7,7 @@ use mpc_protocols::function::Function;
 use ndarray::ArrayD;
 
 use super::sign_of;
+use crate::arrays;
 use crate::context::{Context, Origin, real};
 use crate::error::{Lowered, invalid};
 use crate::rules::choice::are_whole;
@@ -218,8 +219,8 @@ impl Quotient {
 }
 
 /// The whole numbers that a product with constants divides by, as 5 for 0.2.
-pub(in crate::rules) fn divisors(factors: &Constant) -> Option<ArrayD<f32>> {
-    let divisors = factors.array().mapv(|factor| factor.recip().round());
-    let is_inverse = |(&factor, &divisor): (&f32, &f32)| divisor.abs() > 1.0 && factor * divisor == 1.0;
-    factors.array().iter().zip(&divisors).all(is_inverse).then_some(divisors)
+pub(in crate::rules) fn divisors(factors: &ArrayD<f32>) -> Option<Constant> {
+    let divisor = |factor: f32| factor.recip().round();
+    let is_inverse = |factor: f32| divisor(factor).abs() > 1.0 && factor * divisor(factor) == 1.0;
+    arrays::all(factors, is_inverse).then(|| Constant::new(factors.mapv(divisor)))
 }
