@@ -1,9 +1,6 @@
 //! A fixed point that does not fit, and the flag for one that does.
 
-use mpc_nn::PlanError;
-
-/// The largest k.
-const MOST_COMPARISON_BITS: u32 = 42;
+use mpc_nn::{MAX_COMPARISON_BITS, PlanError};
 
 /// Why there is no plan, with the flag to type.
 pub fn planned(error: &PlanError) -> String {
@@ -14,7 +11,7 @@ pub fn planned(error: &PlanError) -> String {
 pub fn fitting(error: &PlanError) -> String {
     let fits = match *error {
         PlanError::Precision { fractional_bits: f, comparison_bits, ring_bits, .. } => {
-            let most = MOST_COMPARISON_BITS.min(ring_bits.saturating_sub(f));
+            let most = MAX_COMPARISON_BITS.min(ring_bits.saturating_sub(f));
             (f + 3..comparison_bits).contains(&most).then(|| {
                 let bound = f64::from(most - 2 - f).exp2();
                 format!(" (--comparison-bits {most} does, and all values must stay below {bound} then)")

@@ -40,8 +40,8 @@ pub use graph::{
 };
 pub use network::{Encoding, Network, NetworkInput, NetworkOutput, OneHot};
 pub use plan::{
-    Comparisons, Correlations, Owner, Plan, PlanError, Preprocessing, Recipients, Roles, Settings, Step, Transfers,
-    WeightKnowledge,
+    Comparisons, Correlations, MAX_COMPARISON_BITS, Owner, Plan, PlanError, Preprocessing, Recipients, Roles, Settings,
+    Step, Transfers, WeightKnowledge,
 };
 pub use recording::Recording;
 pub use run::{Inference, Inputs, Model, ModelSource, Observer, Outputs, Prepared};

@@ -42,7 +42,10 @@ use crate::ops;
 pub use estimate::{Estimate, Variants};
 pub use format::{Format, Index, Number};
 pub use makers::{Comparisons, Correlations, Transfers};
-pub use settings::{MAX_INPUT_OWNERS, Owner, PlanError, Preprocessing, Recipients, Roles, Settings, WeightKnowledge};
+pub use settings::{
+    MAX_COMPARISON_BITS, MAX_INPUT_OWNERS, Owner, PlanError, Preprocessing, Recipients, Roles, Settings,
+    WeightKnowledge,
+};
 pub use step::{Action, Lifting, MaskedWeight, SharedConstant, Step};
 
 use compared::Argument;
@@ -187,8 +190,7 @@ impl<R: Ring> Plan<R> {
     /// The correlations that loading the model consumes: a mask for the weights of each layer, where there is a dealer.
     #[must_use]
     pub fn setup_requests(&self) -> Vec<Request> {
-        let masked = self.weights.iter().filter(|_| self.own.is_none());
-        masked.map(MaskedWeight::request::<R>).collect()
+        self.masked().map(MaskedWeight::request::<R>).collect()
     }
 
     /// The correlations that one inference consumes.
@@ -206,14 +208,14 @@ impl<R: Ring> Plan<R> {
             _ => Traffic::default(),
         };
         // Where nothing is masked, nothing is opened.
-        let own = self.own.is_some();
-        let opened = if own { Traffic::default() } else { fixed_weights::load_traffic(self.masked(), parties) };
+        let masks = self.masked().map(MaskedWeight::mask);
+        let opened = if self.own.is_some() { Traffic::default() } else { fixed_weights::load_traffic(masks, parties) };
         shares + opened
     }
 
-    /// The number of weights that each mask of the model hides, and the mask's width.
-    fn masked(&self) -> impl Iterator<Item = (usize, u32)> {
-        self.weights.iter().filter(|_| self.own.is_none()).map(|weight| (weight.len, weight.width))
+    /// The weights that a dealer's masks hide.
+    fn masked(&self) -> impl Iterator<Item = &MaskedWeight> {
+        self.weights.iter().filter(|_| self.own.is_none())
     }
 
     /// The traffic of party `party` for the correlations of one inference: from the dealer, or with the other party of two for the

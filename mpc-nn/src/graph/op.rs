@@ -212,14 +212,17 @@ impl Pool {
     /// The rows and the columns of an input of size `input` that the window of `output` = [row, column] covers,
     /// without the padding. Never empty for a pool that a graph holds.
     pub fn window(&self, output: [usize; 2], input: [usize; 2]) -> [StepBy<Range<usize>>; 2] {
-        [0, 1].map(|axis| {
-            let (padding, dilation) = (self.padding[axis], self.dilation[axis]);
-            let first = output[axis] * self.stride[axis];
-            let outside = padding.saturating_sub(first).div_ceil(dilation);
-            let start = (first + outside * dilation).saturating_sub(padding);
-            let stop = (first + (self.kernel[axis] - 1) * dilation + 1).saturating_sub(padding).min(input[axis]);
-            (start..stop).step_by(dilation)
-        })
+        [0, 1].map(|axis| self.window_along(axis, output[axis], input[axis]))
+    }
+
+    /// As [`window`](Self::window), the rows alone (axis 0) or the columns alone (axis 1).
+    pub(crate) fn window_along(&self, axis: usize, output: usize, input: usize) -> StepBy<Range<usize>> {
+        let (padding, dilation) = (self.padding[axis], self.dilation[axis]);
+        let first = output * self.stride[axis];
+        let outside = padding.saturating_sub(first).div_ceil(dilation);
+        let start = (first + outside * dilation).saturating_sub(padding);
+        let stop = (first + (self.kernel[axis] - 1) * dilation + 1).saturating_sub(padding).min(input);
+        (start..stop).step_by(dilation)
     }
 
     /// The number that the sum over the window of `output` is divided by for its mean.

@@ -92,14 +92,13 @@ impl Local for MeanPoolStep<'_> {
 /// The sum over each window: of its rows first, element by element, then of the columns of that.
 fn sum_windows<R: Ring>(x: &ArithmeticShares<R>, pool: &Pool, shape: &[usize]) -> Result<ArithmeticShares<R>, Failure> {
     let [height, width] = [x.shape()[2], x.shape()[3]];
-    let along = |axis: usize| (0..shape[2 + axis]).map(move |at| pool.window([at; 2], [height, width])[axis].clone());
-    let columns: Vec<_> = along(1).collect();
+    let columns: Vec<_> = (0..shape[3]).map(|column| pool.window_along(1, column, width)).collect();
     let mut sums = Vec::with_capacity(shape.iter().product());
     let mut of_rows = SecretVec::zeros(width);
     for plane in x.elements().chunks_exact(height * width) {
-        for rows in along(0) {
+        for row in 0..shape[2] {
             of_rows.fill(R::ZERO);
-            for row in rows {
+            for row in pool.window_along(0, row, height) {
                 let row = &plane[row * width..][..width];
                 of_rows.iter_mut().zip(row).for_each(|(sum, x)| *sum = sum.wrapping_add(*x));
             }

@@ -68,45 +68,27 @@ impl Operation for Digit {
     fn plan<R: Ring>(&self, walk: &mut Walk<'_, R>, node: &Node) -> Result<(Action, Format), PlanError> {
         let input = node.inputs()[0];
         walk.lift(input);
+        let (len, fractional_bits, parameters) = (node.len(), walk.settings.fractional_bits, walk.parameters);
         // A comparison truncates by itself, and takes a whole number for one however many parties round it.
-        let shift = walk.need_undivided(input)?.scale - walk.settings.fractional_bits;
-        let fractional_bits = walk.settings.fractional_bits;
+        let shift = walk.need_undivided(input)?.scale - fractional_bits;
         // Values are below 2^whole.
         let whole = walk.settings.comparison_bits.saturating_sub(fractional_bits + 2);
         let top = whole.saturating_sub(2);
         if whole < 2 || top > (DIGITS - 2) * BITS {
             return Err(unsupported(node, "k leaves too few or too many bits before the point for a rounding"));
         }
-        let done = match self.level {
-            0 => return stairs(walk, node, shift, Function::Stairs { first: 0, last: 0, width: power_of_two(whole) }),
-            1 => return stairs(walk, node, shift, Function::Stairs { first: 1, last: 3, width: power_of_two(top) }),
-            level => (level - 2).saturating_mul(BITS),
+        let (first, last, width) = match self.level {
+            0 => (0, 0, whole),
+            1 => (1, 3, top),
+            level => match top.saturating_sub((level - 2).saturating_mul(BITS)) {
+                0 => return Ok((Action::Scale { factor: 0 }, walk.single())),
+                left => (1, (1 << left.min(BITS)) - 1, left - left.min(BITS)),
+            },
         };
-        let Some(left) = top.checked_sub(done).filter(|&left| left > 0) else {
-            return Ok((Action::Scale { factor: 0 }, walk.single()));
-        };
-        let bits = left.min(BITS);
-        stairs(
-            walk,
-            node,
-            shift,
-            Function::Stairs { first: 1, last: (1 << bits) - 1, width: power_of_two(left - bits) },
-        )
+        let function = Function::Stairs { first, last, width: (1u64 << width) as f32 };
+        let shape =
+            FunctionShape { function, len, fractional_bits, shift, parameters, argument: None, dividends: None };
+        let plan = walk.function(shape).map_err(|reason| unsupported(node, &reason))?;
+        Ok((Action::Function(plan), walk.single()))
     }
-}
-
-fn power_of_two(exponent: u32) -> f32 {
-    (1u64 << exponent) as f32
-}
-
-fn stairs<R: Ring>(
-    walk: &mut Walk<'_, R>,
-    node: &Node,
-    shift: u32,
-    function: Function,
-) -> Result<(Action, Format), PlanError> {
-    let (len, fractional_bits, parameters) = (node.len(), walk.settings.fractional_bits, walk.parameters);
-    let shape = FunctionShape { function, len, fractional_bits, shift, parameters, argument: None, dividends: None };
-    let plan = walk.function(shape).map_err(|reason| unsupported(node, &reason))?;
-    Ok((Action::Function(plan), walk.single()))
 }

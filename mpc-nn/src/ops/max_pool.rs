@@ -116,7 +116,7 @@ fn candidates<R: Ring>(
     let size = [x.shape()[2], x.shape()[3]];
     let places = |axis: usize, position: usize| -> Vec<usize> {
         let place = |at: usize| {
-            let mut inside = pool.window([at; 2], size)[axis].clone();
+            let mut inside = pool.window_along(axis, at, size[axis]);
             let place = at * pool.stride[axis] + position * pool.dilation[axis];
             let (len, first) = (inside.len(), inside.next().unwrap_or_default());
             place.saturating_sub(pool.padding[axis]).clamp(first, first + (len - 1) * pool.dilation[axis])

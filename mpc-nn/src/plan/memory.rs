@@ -7,7 +7,7 @@ use mpc_protocols::{Bilinear, Request};
 use mpc_ring::{Ring, packing};
 
 use super::schedule::groups_of;
-use super::{Action, Plan, Preprocessing, Step};
+use super::{Action, MaskedWeight, Plan, Preprocessing, Step};
 use crate::graph::NodeId;
 
 /// The most that a party's thread keeps of buffers that it has used, to use them again: elements and bytes.
@@ -60,7 +60,7 @@ impl<R: Ring> Plan<R> {
     /// While the model is loaded: the owner's weights, its share, what is opened of it, and the largest messages.
     fn load_memory(&self) -> u64 {
         let weights = self.weights.iter().map(|weight| weight.len).sum::<usize>();
-        let message = load_messages(self.masked()).into_iter().max().unwrap_or_default();
+        let message = load_messages(self.masked().map(MaskedWeight::mask)).into_iter().max().unwrap_or_default();
         bytes::<R>(3 * self.parameters_len() + 2 * weights) + self.settings.parties as u64 * message
     }
 

@@ -134,7 +134,7 @@ impl Settings {
 }
 
 /// The largest k: indices and squares are compared in a few bits more.
-const MAX_COMPARISON_BITS: u32 = 42;
+pub const MAX_COMPARISON_BITS: u32 = 42;
 
 /// The largest number of inputs that may have owners of their own.
 pub const MAX_INPUT_OWNERS: usize = 8;

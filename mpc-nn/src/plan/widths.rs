@@ -56,6 +56,11 @@ impl MaskedWeight {
     pub(crate) fn request<R: Ring>(&self) -> Request {
         Request::WeightMask { len: self.len }.modulo::<R>(self.width)
     }
+
+    /// The number of weights under the mask, and its width.
+    pub(crate) fn mask(&self) -> (usize, u32) {
+        (self.len, self.width)
+    }
 }
 
 #[cfg(test)]
