@@ -133,10 +133,8 @@ impl From<PlanError> for Failure {
 
 impl From<TermsError> for Failure {
     fn from(error: TermsError) -> Self {
-        Self::Usage(format!(
-            "{error}{}",
-            if let TermsError::Plan(plan) = &error { fitting(plan) } else { String::new() }
-        ))
+        let fitting = if let TermsError::Plan(plan) = &error { fitting(plan) } else { String::new() };
+        Self::Usage(format!("{error}{fitting}"))
     }
 }
 

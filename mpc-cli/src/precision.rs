@@ -30,8 +30,12 @@ pub fn largest_difference<'a>(
     private: impl IntoIterator<Item = &'a f64>,
     plain: impl IntoIterator<Item = &'a f32>,
 ) -> f64 {
-    let larger = |largest: f64, next: f64| if largest.is_nan() || next <= largest { largest } else { next };
     private.into_iter().zip(plain).map(|(x, &y)| (x - f64::from(y)).abs()).fold(0.0, larger)
+}
+
+/// The larger one of two differences; no number where one is none.
+pub fn larger(one: f64, other: f64) -> f64 {
+    if one.is_nan() || other <= one { one } else { other }
 }
 
 /// A layer that departs from floating point.

@@ -19,7 +19,7 @@ use crate::arguments::{InputArguments, TermsArguments, is_onnx};
 use crate::failure::Failure;
 use crate::files::by_name;
 use crate::output::{json, print};
-use crate::precision::{departs, departure, largest_difference};
+use crate::precision::{departs, departure, larger, largest_difference};
 use crate::run::Meaning;
 use crate::run::RunArguments;
 use crate::run::error::{InputError, NodeError, NodeFailure, RunError};
@@ -332,9 +332,7 @@ impl Runs {
                     known.smallest = known.smallest.min(layer.smallest);
                     known.largest = known.largest.max(layer.largest);
                     known.fixed_point_error = known.fixed_point_error.max(layer.fixed_point_error);
-                    if layer.private_error.is_nan() || layer.private_error > known.private_error {
-                        known.private_error = layer.private_error;
-                    }
+                    known.private_error = larger(known.private_error, layer.private_error);
                     known.departs |= layer.departs;
                     known.compared = known.compared.into_iter().chain(layer.compared).reduce(f64::max);
                 }
