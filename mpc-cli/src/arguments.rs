@@ -1,12 +1,12 @@
 //! Groups of arguments that several commands take.
 
 mod inputs;
+mod limits;
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use crate::files::{by_name, check_destinations};
 use clap::{Args, ValueEnum};
@@ -14,7 +14,7 @@ use mpc_models::Model;
 use mpc_nn::{Comparisons, Correlations, Network, Transfers};
 use mpc_onnx::OnnxFile;
 use mpc_ring::RingBits;
-use mpc_service::{Client, Limits, Owner, PrivateModel, PublicModel, Reveal, RevealTo, Terms, Topology};
+use mpc_service::{Client, Owner, PrivateModel, PublicModel, Reveal, RevealTo, Terms, Topology};
 use mpc_transport::LinkSettings;
 
 use crate::failure::Failure;
@@ -27,6 +27,7 @@ use crate::stop;
 use crate::widths::bounded;
 
 pub use inputs::InputArguments;
+pub use limits::{LimitArguments, NetworkLimitArgument, PublicModelArguments};
 
 /// The terms of a model's use.
 #[derive(Clone, Debug, Args)]
@@ -338,42 +339,6 @@ impl OutputArguments {
         let files = by_name("output", &self.output, &model.output_names())?;
         check_destinations(files.values())?;
         Ok(files)
-    }
-}
-
-/// The limits of what a service grants.
-#[derive(Clone, Debug, Args)]
-#[command(next_help_heading = "Limits")]
-pub struct LimitArguments {
-    /// Sessions at a time.
-    #[arg(long, default_value_t = 8, value_name = "N")]
-    pub max_sessions: usize,
-    /// Sessions at a time of one organisation.
-    #[arg(long, default_value_t = 4, value_name = "N")]
-    pub max_sessions_per_peer: usize,
-    /// Inferences of one session.
-    #[arg(long, default_value_t = 10_000, value_name = "N")]
-    pub max_inferences: u32,
-    /// Memory of all sessions together, in MiB, by the estimates of their plans.
-    #[arg(long, default_value_t = 8192, value_name = "MIB")]
-    pub max_memory: u64,
-    /// How long a session may take; of one that prepares inferences, each of them.
-    #[arg(long, default_value_t = 3600, value_name = "SECONDS")]
-    pub max_session_time: u64,
-}
-
-impl LimitArguments {
-    /// The limits, with so many prepared inferences for each organisation.
-    pub fn limits(&self, stored: u32) -> Limits {
-        Limits {
-            sessions: self.max_sessions,
-            sessions_per_peer: self.max_sessions_per_peer,
-            inferences: self.max_inferences,
-            stored,
-            memory: self.max_memory << 20,
-            session_time: Duration::from_secs(self.max_session_time),
-            ..Limits::default()
-        }
     }
 }
 

@@ -140,8 +140,12 @@ impl From<TermsError> for Failure {
 
 impl From<PackError> for Failure {
     fn from(error: PackError) -> Self {
-        let fitting = if let PackError::Plan(TermsError::Plan(plan)) = &error { fitting(plan) } else { String::new() };
-        Self::Usage(format!("{error}{fitting}"))
+        let advice = match &error {
+            PackError::Plan(TermsError::Plan(plan)) => fitting(plan),
+            PackError::TooLarge { .. } => " (--max-network)".to_owned(),
+            _ => String::new(),
+        };
+        Self::Usage(format!("{error}{advice}"))
     }
 }
 

@@ -54,6 +54,26 @@ impl GraphLimits {
         comparisons: u64::MAX,
     };
 
+    /// These limits, so many times as large.
+    ///
+    /// ```
+    /// let limits = mpc_nn::GraphLimits::default();
+    /// assert_eq!(limits.times(4).tensor_elements, 4 * limits.tensor_elements);
+    /// ```
+    #[must_use]
+    pub fn times(self, factor: u32) -> Self {
+        let large = |limit: u64| limit.saturating_mul(factor.into());
+        let count = |limit: usize| limit.saturating_mul(factor.try_into().unwrap_or(usize::MAX));
+        Self {
+            bytes: count(self.bytes),
+            nodes: count(self.nodes),
+            tensor_elements: large(self.tensor_elements),
+            total_elements: large(self.total_elements),
+            multiplications: large(self.multiplications),
+            comparisons: large(self.comparisons),
+        }
+    }
+
     fn check_count(&self, nodes: u64) -> Result<(), EncodingError> {
         at_most("nodes", self.nodes as u64, nodes)
     }

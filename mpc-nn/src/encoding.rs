@@ -53,7 +53,9 @@ pub enum EncodingError {
         found: usize,
     },
     /// More than the reader takes.
-    #[error("{what} has {found} {unit}, and at most {limit} are taken; raise the limit if you trust it")]
+    #[error(
+        "{what} has {found} {unit}, and at most {limit} are taken; raise the limit for networks of others if you trust it"
+    )]
     TooLarge {
         /// The thing that is read.
         what: &'static str,

@@ -4,6 +4,7 @@ use std::fs;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use mpc_nn::GraphLimits;
 use pyo3::exceptions::PyOSError;
 use pyo3::prelude::*;
 
@@ -19,10 +20,12 @@ pub struct PrivateModel(pub Arc<mpc_service::PrivateModel>);
 
 #[pymethods]
 impl PublicModel {
-    /// Reads a file.
+    /// Reads a file. A network of others must be within the limits for those, so many times as large.
     #[staticmethod]
-    fn load(py: Python<'_>, path: PathBuf) -> PyResult<Self> {
-        let read = py.detach(|| mpc_service::PublicModel::read(&path));
+    #[pyo3(signature = (path, *, max_network = 1))]
+    fn load(py: Python<'_>, path: PathBuf, max_network: u32) -> PyResult<Self> {
+        let limits = GraphLimits::default().times(max_network.max(1));
+        let read = py.detach(|| mpc_service::PublicModel::read_within(&path, &limits));
         Ok(Self(Arc::new(read.map_err(Fault::from)?)))
     }
 

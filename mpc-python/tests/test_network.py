@@ -309,6 +309,7 @@ def test_packed_parts(digits, net, tmp_path):
     private.save(tmp_path / "net.private")
     assert (tmp_path / "net.private").stat().st_mode & 0o077 == 0
     assert mpc.PublicModel.load(tmp_path / "net.public").digest == public.digest
+    assert mpc.PublicModel.load(tmp_path / "net.public", max_network=2).digest == public.digest
     assert "secret" in repr(private)
     with pytest.raises(mpc.InputError, match="not a packed model"):
         mpc.PublicModel.load(digits.path)

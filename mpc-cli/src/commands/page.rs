@@ -9,7 +9,7 @@ use mpc_models::read_file;
 use mpc_service::web::{Description, Place, WebKey, serve_pages};
 use mpc_service::{Owner, PublicModel};
 
-use crate::arguments::{InputArguments, listen};
+use crate::arguments::{InputArguments, NetworkLimitArgument, listen};
 use crate::failure::Failure;
 use crate::keys::{certificate, page_certificate};
 use crate::output::print;
@@ -29,6 +29,8 @@ pub struct PageArguments {
     /// The public part of a model that was packed with --outsourced.
     #[arg(value_name = "PUBLIC")]
     model: PathBuf,
+    #[command(flatten)]
+    network: NetworkLimitArgument,
     /// The servers as the page reaches them and the keys to seal to, in the order of their parties. One with several machines has
     /// several addresses, with commas between; https://*.DOMAIN:PORT are those that a machine may say are its own.
     #[arg(long, required = true, value_name = "https://HOST:PORT=KEY")]
@@ -67,7 +69,7 @@ pub struct PageArguments {
 
 /// Runs the command.
 pub fn run(arguments: &PageArguments) -> Result<(), Failure> {
-    let model = PublicModel::read(&arguments.model)?;
+    let model = PublicModel::read_within(&arguments.model, &arguments.network.limits())?;
     let places = arguments.server.iter().map(|text| place(text)).collect::<Result<Vec<_>, _>>()?;
     let owner = arguments.model_owner.as_deref().map(certificate).transpose()?;
     let dealer = arguments.dealer.as_deref().map(certificate).transpose()?;

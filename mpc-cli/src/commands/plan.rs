@@ -8,7 +8,7 @@ use mpc_ring::{Ring, in_ring};
 use mpc_service::{PublicModel, Terms};
 use serde::Serialize;
 
-use crate::arguments::is_onnx;
+use crate::arguments::{NetworkLimitArgument, is_onnx};
 use crate::cost::Cost;
 use crate::estimate::{Estimate, Net};
 use crate::failure::Failure;
@@ -35,6 +35,8 @@ pub struct PlanArguments {
         help_heading = "Estimates"
     )]
     net: Vec<Net>,
+    #[command(flatten)]
+    network: NetworkLimitArgument,
 }
 
 #[derive(Serialize)]
@@ -90,9 +92,9 @@ pub fn cost_json(arguments: &RunArguments, network: &Network) -> Result<String, 
 }
 
 /// Runs the command.
-pub fn run(PlanArguments { run: arguments, net }: &PlanArguments) -> Result<(), Failure> {
+pub fn run(PlanArguments { run: arguments, net, network }: &PlanArguments) -> Result<(), Failure> {
     let has_terms = is_packed(arguments);
-    let report = match packed(arguments)? {
+    let report = match packed(arguments, *network)? {
         Some(model) => {
             in_ring!(model.terms.ring, R => Report::new(arguments, &model.plan::<R>()?, &model.terms, net, has_terms))
         }
@@ -112,14 +114,14 @@ fn is_packed(arguments: &RunArguments) -> bool {
 }
 
 /// The public part of a packed model, or of one that services would serve.
-fn packed(arguments: &RunArguments) -> Result<Option<PublicModel>, Failure> {
+fn packed(arguments: &RunArguments, network: NetworkLimitArgument) -> Result<Option<PublicModel>, Failure> {
     if is_packed(arguments) {
         if arguments.terms.widths.is_some() {
             return Err(Failure::Usage(
                 "a packed model has its bounds already; give --widths to `mpc pack`".to_owned(),
             ));
         }
-        return Ok(Some(PublicModel::read(Path::new(&arguments.model))?));
+        return Ok(Some(PublicModel::read_within(Path::new(&arguments.model), &network.limits())?));
     }
     let is_served = arguments.transport == TransportKind::Services;
     is_served.then(|| Ok(arguments.pack()?.0.public)).transpose()

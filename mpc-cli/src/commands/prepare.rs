@@ -1,13 +1,10 @@
 //! `mpc prepare`.
 
-use std::path::PathBuf;
-
 use clap::Args;
 use mpc_ring::in_ring;
-use mpc_service::PublicModel;
 use mpc_service::at_rest::prepared::MAX_BATCH;
 
-use crate::arguments::ConnectArguments;
+use crate::arguments::{ConnectArguments, PublicModelArguments};
 use crate::failure::Failure;
 use crate::output::{disclose, print};
 use crate::session_progress::SessionProgress;
@@ -20,9 +17,8 @@ use crate::store_argument::{STORE, StoreArgument};
 /// begun to use is gone.
 #[derive(Debug, Args)]
 pub struct PrepareArguments {
-    /// The public part of the model.
-    #[arg(value_name = "PUBLIC")]
-    model: PathBuf,
+    #[command(flatten)]
+    model: PublicModelArguments,
     #[command(flatten)]
     connect: ConnectArguments,
     /// How many inferences.
@@ -44,7 +40,7 @@ pub struct PrepareArguments {
 /// Runs the command.
 pub fn run(arguments: &PrepareArguments) -> Result<(), Failure> {
     let &PrepareArguments { count, audit, .. } = arguments;
-    let model = PublicModel::read(&arguments.model)?;
+    let model = arguments.model.read()?;
     let client = arguments.connect.client()?;
     disclose(&model);
     let store = arguments.store.own(&client.endpoint.identity)?;

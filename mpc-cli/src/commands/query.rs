@@ -1,12 +1,10 @@
 //! `mpc query`.
 
 use std::ffi::OsString;
-use std::path::PathBuf;
 
 use clap::Args;
-use mpc_service::PublicModel;
 
-use crate::arguments::{ConnectArguments, InputArguments, OutputArguments};
+use crate::arguments::{ConnectArguments, InputArguments, OutputArguments, PublicModelArguments};
 use crate::failure::Failure;
 use crate::outcome::query;
 use crate::store_argument::{STORE, StoreArgument};
@@ -18,9 +16,8 @@ use crate::store_argument::{STORE, StoreArgument};
 /// takes part. Of a model that was packed with --no-dealer there is none: the two parties make them.
 #[derive(Debug, Args)]
 pub struct QueryArguments {
-    /// The public part of the model.
-    #[arg(value_name = "PUBLIC")]
-    model: PathBuf,
+    #[command(flatten)]
+    model: PublicModelArguments,
     /// The inputs: tensors (.npy, .npz) or images (PNG, JPEG), which are resized.
     #[arg(required = true, value_name = "[NAME=]FILE")]
     input: Vec<OsString>,
@@ -37,7 +34,7 @@ pub struct QueryArguments {
 
 /// Runs the command.
 pub fn run(arguments: &QueryArguments) -> Result<(), Failure> {
-    let model = PublicModel::read(&arguments.model)?;
+    let model = arguments.model.read()?;
     let client = arguments.connect.client()?;
     let inputs = arguments.inputs.read(&model, &arguments.input)?;
     query(&client, &model, &inputs, arguments.store.as_ref(), &arguments.output)

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use clap::Args;
+use mpc_nn::GraphLimits;
 use mpc_service::at_rest::encrypted_file::FileKey;
 use mpc_service::at_rest::packed_model::is_private;
 use mpc_service::at_rest::private_file::{DiskError, check_private, create_private_folder, try_place};
@@ -143,7 +144,7 @@ pub fn run(arguments: &ServeArguments) -> Result<(), Failure> {
     let pages = arguments.web.settings()?;
     let limits = arguments.limits.limits(arguments.max_stored);
     let holdings = match (&arguments.model, &arguments.shares) {
-        (Some(model), _) => holdings(model)?,
+        (Some(model), _) => holdings(model, &limits.graph)?,
         (None, Some(folder)) => {
             let key = FileKey::new(endpoint.identity.derive_key("model shares"));
             Holdings::Shares(ModelShares::open(folder, key, limits.graph)?)
@@ -181,11 +182,11 @@ pub fn run(arguments: &ServeArguments) -> Result<(), Failure> {
     Ok(())
 }
 
-fn holdings(model: &Path) -> Result<Holdings, Failure> {
+fn holdings(model: &Path, limits: &GraphLimits) -> Result<Holdings, Failure> {
     if is_private(model)? {
         return Ok(Holdings::Own(Box::new(PrivateModel::read(model)?)));
     }
-    Ok(Holdings::Public(Box::new(PublicModel::read(model)?)))
+    Ok(Holdings::Public(Box::new(PublicModel::read_within(model, limits)?)))
 }
 
 /// A folder of results that are revealed to the model owner.

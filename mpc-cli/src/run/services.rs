@@ -213,8 +213,12 @@ impl Site<'_> {
         let failed = |reason: String| Failure::Own(format!("cannot start {name}: {reason}"));
         let at = at.unwrap_or_else(|| SocketAddr::from((Ipv4Addr::LOCALHOST, 0)));
         let (at_text, deadline) = (at.to_string(), self.deadline.to_string());
-        let common = ["--listen", &at_text, "--deadline", &deadline, "--stop-with-input", "--log", "warn", "--key"];
-        let words = [command].into_iter().chain(flags.iter().map(String::as_str)).chain(common).map(OsString::from);
+        let common = ["--listen", &at_text, "--deadline", &deadline, "--stop-with-input", "--log", "warn"];
+        // The network is this side's own, and nobody else asks for sessions.
+        let [network, memory] = [u32::MAX.to_string(), u64::MAX.to_string()];
+        let own = ["--max-network", &network, "--max-memory", &memory, "--key"];
+        let words = [command].into_iter().chain(flags.iter().map(String::as_str)).chain(common).chain(own);
+        let words = words.map(OsString::from);
         let started = Process::start(words.chain([self.key(name).into_os_string()]));
         let (process, output) = started.map_err(|error| failed(error.to_string()))?;
         let mut output = BufReader::new(output);

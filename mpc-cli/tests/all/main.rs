@@ -9,6 +9,7 @@ mod folders;
 mod full_disk;
 mod guide;
 mod journey;
+mod limits;
 mod links;
 mod logs;
 mod no_dealer;

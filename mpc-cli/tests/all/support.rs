@@ -20,7 +20,7 @@ use std::time::{Duration, Instant};
 
 use mpc_cli::reserved::Reserved;
 use mpc_models::tensors::{Pixels, read_tensor, write_tensor};
-use mpc_nn::evaluate;
+use mpc_nn::{Network, evaluate};
 use mpc_service::{PrivateModel, Terms, Topology};
 use tempfile::TempDir;
 
@@ -181,8 +181,12 @@ impl Site {
     }
 
     pub fn on_terms(terms: Terms) -> Self {
+        Self::with_network(network(), terms)
+    }
+
+    /// With a network that takes the inputs of the small one.
+    pub fn with_network(network: Network, terms: Terms) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let network = network();
         let plain = |seed| evaluate(&network.graph, &network.weights, &[sample(seed)]).unwrap().remove(0);
         let expected = (0..SAMPLES).map(|seed| plain(seed).into_iter().collect()).collect();
         let model = PrivateModel::new(network, terms).unwrap();

@@ -49,8 +49,8 @@ class PublicModel:
     """What everybody may know of a network: its architecture and the terms of its use, and no weight."""
 
     @staticmethod
-    def load(path: _Path) -> PublicModel:
-        """Read a file."""
+    def load(path: _Path, *, max_network: int = 1) -> PublicModel:
+        """Read a file. A network of others may be so many times as large as a ResNet-50; a BERT-base takes 2."""
 
     def save(self, path: _Path) -> None:
         """Write a file, for all who take part."""

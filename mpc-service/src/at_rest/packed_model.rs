@@ -1,11 +1,13 @@
 //! Packed models: what everybody may know of a network in one file, and its weights in another.
 
+mod error;
+
 use std::io::Read;
 use std::path::Path;
 
 use mpc_nn::file::{FileError, read_file};
 use mpc_nn::plan::Variants;
-use mpc_nn::{Graph, GraphError, GraphLimits, Network, OneHot, Plan, Preprocessing, Weights, WeightsError};
+use mpc_nn::{EncodingError, Graph, GraphLimits, Network, OneHot, Plan, Preprocessing, Weights};
 use mpc_ring::{Ring, in_ring};
 use mpc_transport::LinkSettings;
 use ndarray::{ArrayD, IxDyn};
@@ -13,9 +15,11 @@ use ring::digest::{Context, SHA256};
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
-use crate::at_rest::private_file::{DiskError, check_private, write_private};
+use crate::at_rest::private_file::{check_private, write_private};
 use crate::names::PlanDigest;
 use crate::terms::{MAX_PUBLIC_BYTES, Terms, TermsError};
+
+pub use error::PackError;
 
 const PUBLIC_MAGIC: &[u8; 8] = b"MPCPUB04";
 const PRIVATE_MAGIC: &[u8; 8] = b"MPCPRV04";
@@ -24,40 +28,6 @@ const PRIVATE_MAGIC: &[u8; 8] = b"MPCPRV04";
 const MAX_TENSORS: usize = 1024;
 /// The longest name of an input or output, in bytes.
 const MAX_NAME_BYTES: usize = 256;
-
-/// Why a model cannot be packed, or a packed model not be read.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum PackError {
-    /// A file that cannot be read.
-    #[error(transparent)]
-    File(#[from] FileError),
-    /// A file that cannot be written.
-    #[error(transparent)]
-    Write(#[from] DiskError),
-    /// Another kind of file, another version, or a damaged one.
-    #[error("{file} is not a packed model of this version ({reason}); pack it again with this version")]
-    Format {
-        /// The file, or who sent it.
-        file: String,
-        /// The fault.
-        reason: String,
-    },
-    /// Weights that are not the network's.
-    #[error("{file}: {source}")]
-    Weights {
-        /// The file.
-        file: String,
-        /// The fault.
-        source: WeightsError,
-    },
-    /// A graph that cannot reveal what the terms say.
-    #[error("the terms do not suit the network: {0}")]
-    Graph(#[from] GraphError),
-    /// Terms for which there is no plan.
-    #[error("there is no plan for these terms: {0}")]
-    Plan(#[from] TermsError),
-}
 
 /// An input or output of a network, by the name that it has in the model's own file.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -209,21 +179,32 @@ impl PublicModel {
         let wrong = |reason: String| PackError::Format { file: from.to_owned(), reason };
         let body = bytes.strip_prefix(PUBLIC_MAGIC).ok_or_else(|| wrong("it begins otherwise".to_owned()))?;
         let encoded = Encoded::read(body).map_err(wrong)?;
-        let graph = Graph::from_bytes(&encoded.graph, limits).map_err(|error| wrong(error.to_string()))?;
+        let graph = Graph::from_bytes(&encoded.graph, limits).map_err(|error| match error {
+            EncodingError::TooLarge { .. } => PackError::TooLarge { file: from.to_owned(), source: Box::new(error) },
+            error => wrong(error.to_string()),
+        })?;
         let public = Self { graph, inputs: encoded.inputs, outputs: encoded.outputs, terms: encoded.terms };
         public.check().map_err(wrong)?;
         public.digest()?;
         Ok(public)
     }
 
-    /// Reads a file. The network must be within the [`GraphLimits`] for those of others, unless the private part lies beside
-    /// it, in the file of the same name that ends in `.private`: then it is this side's own.
+    /// Reads a file within the [`GraphLimits`] that are the default, as [`read_within`](Self::read_within) does.
     ///
     /// # Errors
     /// [`PackError`].
     pub fn read(path: &Path) -> Result<Self, PackError> {
+        Self::read_within(path, &GraphLimits::default())
+    }
+
+    /// Reads a file. The network must be within `limits`, as anybody may have written it, unless the private part lies beside
+    /// it, in the file of the same name that ends in `.private`: then it is this side's own.
+    ///
+    /// # Errors
+    /// [`PackError`].
+    pub fn read_within(path: &Path, limits: &GraphLimits) -> Result<Self, PackError> {
         let bytes = read_file(path, MAX_PUBLIC_BYTES)?;
-        let limits = if is_own(path, &bytes) { GraphLimits::NONE } else { GraphLimits::default() };
+        let limits = if is_own(path, &bytes) { GraphLimits::NONE } else { *limits };
         Self::from_bytes(&bytes, &path.display().to_string(), &limits)
     }
 
@@ -364,6 +345,7 @@ mod tests {
     use tempfile::tempdir;
 
     use super::*;
+    use crate::at_rest::private_file::DiskError;
 
     /// A network with a larger value than those of others may have.
     fn large() -> PrivateModel {
@@ -381,13 +363,15 @@ mod tests {
         let [public, private] = ["net.public", "net.private"].map(|name| folder.path().join(name));
         let model = large();
         std::fs::write(&public, model.public.to_bytes()).unwrap();
-        assert!(matches!(PublicModel::read(&public), Err(PackError::Format { .. })));
+        assert!(matches!(PublicModel::read(&public), Err(PackError::TooLarge { .. })));
         model.write(&private).unwrap();
         assert!(PublicModel::read(&public).is_ok());
         // That of another model makes it nobody's own.
         let other = PublicModel { inputs: model.public.inputs.iter().cloned().map(renamed).collect(), ..model.public };
         std::fs::write(&public, other.to_bytes()).unwrap();
-        assert!(matches!(PublicModel::read(&public), Err(PackError::Format { .. })));
+        assert!(matches!(PublicModel::read(&public), Err(PackError::TooLarge { .. })));
+        let limits = GraphLimits::default().times(2);
+        assert!(PublicModel::read_within(&public, &limits).is_ok());
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::net::TcpListener;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use mpc_nn::{DealerSession, Graph, Plan};
+use mpc_nn::{DealerSession, EncodingError, Graph, Plan};
 use mpc_ring::{Ring, in_ring};
 use mpc_transport::Link;
 use mpc_transport::tls::Certificate;
@@ -127,7 +127,10 @@ impl Dealer {
         let [first, others @ ..] = group else { return Err((Refusal::Differs, "nobody is there".to_owned())) };
         let differs = |reason: String| (Refusal::Differs, reason);
         let graph = Graph::from_bytes(&first.request.graph, &self.capacity.limits().graph);
-        let graph = graph.map_err(|error| differs(error.to_string()))?;
+        let graph = graph.map_err(|error| match error {
+            EncodingError::TooLarge { .. } => (Refusal::Limit, error.to_string()),
+            error => differs(error.to_string()),
+        })?;
         let plan = Plan::<R>::new(&graph, first.request.settings).map_err(|error| differs(error.to_string()))?;
         let inferences = first.request.inferences;
         if let Work::Prepare(preparation) = first.request.work {

@@ -23,7 +23,7 @@ pub struct Limits {
     pub stored: u32,
     /// Memory of all sessions together, by the estimates of their plans, in bytes; 8 GiB.
     pub memory: u64,
-    /// The size of the networks of others; [`GraphLimits::default`].
+    /// The size of the networks of others; [`GraphLimits::default`], about that of a ResNet-50.
     pub graph: GraphLimits,
     /// How long a session may take; of one that prepares inferences, each of them. One hour.
     pub session_time: Duration,

@@ -1,7 +1,7 @@
 //! Servers that hold shares of a model, and their depositor.
 
 use std::net::SocketAddr;
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 
 use super::{MANY, Process, SHARE_SERVERS, Service, Site};
 
@@ -19,6 +19,17 @@ impl Site {
         servers: [SocketAddr; 2],
         dealer: SocketAddr,
     ) -> Service {
+        Service::start(SHARE_SERVERS[party], self.share_server_command(party, at, servers, dealer))
+    }
+
+    /// The command of such a machine.
+    pub fn share_server_command(
+        &self,
+        party: usize,
+        at: SocketAddr,
+        servers: [SocketAddr; 2],
+        dealer: SocketAddr,
+    ) -> Command {
         let name = SHARE_SERVERS[party];
         let mut command = self.command(name, "serve");
         command.arg("--shares").arg(self.path(&format!("{name}.shares"))).args(["--party", &party.to_string()]);
@@ -28,7 +39,7 @@ impl Site {
         for (name, at) in SHARE_SERVERS.iter().zip(servers) {
             command.args(["--server", &self.peer(name, at)]);
         }
-        Service::start(name, command)
+        command
     }
 
     /// Leaves shares of the model with the servers.

@@ -8,7 +8,7 @@ use mpc_transport::Connection;
 
 use super::{Holdings, Server};
 use crate::at_rest::model_shares::ModelShares;
-use crate::at_rest::packed_model::PublicModel;
+use crate::at_rest::packed_model::{PackError, PublicModel};
 use crate::error::{ServiceError, in_link};
 use crate::names::{DepositId, Owner, PlanDigest, Refusal, Refused};
 use crate::terms::Topology;
@@ -103,7 +103,10 @@ impl Server {
     fn admit_share(&self, caller: &Caller, bytes: &[u8], announced: u64) -> Result<(PublicModel, Grant), Refused> {
         let differs = |reason: String| (Refusal::Differs, reason);
         let public = PublicModel::from_bytes(bytes, &caller.name, &self.capacity.limits().graph);
-        let public = public.map_err(|error| differs(error.to_string()))?;
+        let public = public.map_err(|error| match error {
+            PackError::TooLarge { source, .. } => (Refusal::Limit, source.to_string()),
+            error => differs(error.to_string()),
+        })?;
         if public.terms.setting != Topology::Outsourced || self.party >= public.terms.parties() {
             return Err(differs(format!("this server is party {}: the terms of the model are for others", self.party)));
         }
