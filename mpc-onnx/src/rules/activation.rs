@@ -69,27 +69,37 @@ pub(super) fn function(context: &mut Context, call: &Call<'_>) -> Lowered<Vec<Va
 }
 
 /// x / (1 + |x|)
-pub(super) fn softsign(context: &mut Context, x: &Tensor) -> Lowered<Tensor> {
+fn softsign(context: &mut Context, x: &Tensor) -> Lowered<Tensor> {
     let magnitude = context.function(x, Function::Abs)?;
     let divisor = context.offset(&magnitude, 1.0)?;
     context.quotient(x, &divisor, true)
 }
 
-/// An activation by its name and parameters, as fused operators have them; no name is none.
-pub(super) fn named(context: &mut Context, name: &str, parameters: &[f32], x: &Tensor) -> Lowered<Tensor> {
-    let parameter = |place: usize, default: f32| parameters.get(place).copied().unwrap_or(default);
+/// An activation by its name and its numbers, alpha and beta, as recurrent and fused operators have them; no name is none.
+pub(super) fn named(context: &mut Context, name: &str, [alpha, beta]: [Option<f32>; 2], x: &Tensor) -> Lowered<Tensor> {
+    let or = |number: Option<f32>, default: f32| number.unwrap_or(default);
     let function = match name {
         "" => return Ok(x.clone()),
         "Relu" => return context.relu(x),
-        "LeakyRelu" => Function::LeakyRelu { slope: parameter(0, 0.01) },
+        "LeakyRelu" => Function::LeakyRelu { slope: or(alpha, 0.01) },
         "Sigmoid" => Function::Sigmoid,
         "Tanh" => Function::Tanh,
-        "HardSigmoid" => Function::HardSigmoid { alpha: parameter(0, 0.2), beta: parameter(1, 0.5) },
-        "Elu" => Function::Elu { alpha: parameter(0, 1.0) },
+        "HardSigmoid" => Function::HardSigmoid { alpha: or(alpha, 0.2), beta: or(beta, 0.5) },
+        "Elu" => Function::Elu { alpha: or(alpha, 1.0) },
         "Softplus" => Function::Softplus,
+        "Clip" => Function::Clip { low: or(alpha, f32::NEG_INFINITY), high: or(beta, f32::INFINITY) },
         "Softsign" => return softsign(context, x),
-        "ThresholdedRelu" => return elementwise::thresholded(context, x, parameter(0, 1.0)),
-        "Clip" => Function::Clip { low: parameter(0, f32::NEG_INFINITY), high: parameter(1, f32::INFINITY) },
+        "ThresholdedRelu" => return elementwise::thresholded(context, x, or(alpha, 1.0)),
+        "Affine" => {
+            let scaled = context.scale(x, or(alpha, 1.0))?;
+            return context.offset(&scaled, or(beta, 0.0));
+        }
+        "ScaledTanh" => {
+            let (Some(alpha), Some(beta)) = (alpha, beta) else { return invalid("its ScaledTanh has not two numbers") };
+            let scaled = context.scale(x, beta)?;
+            let bent = context.function(&scaled, Function::Tanh)?;
+            return context.scale(&bent, alpha);
+        }
         other => return unsupported(format!("activation `{other}`")),
     };
     context.function(x, function)

@@ -384,16 +384,16 @@ fn fused_convolution(context: &mut Context, call: &Call<'_>) -> Lowered<Vec<Valu
 fn activated(context: &mut Context, call: &Call<'_>, x: &Tensor, parameters: &str) -> Lowered<Tensor> {
     let name = call.string("activation", "")?;
     let parameters = call.floats(parameters)?.unwrap_or_default();
-    activation::named(context, &name, &parameters, x)
+    activation::named(context, &name, [0, 1].map(|place| parameters.get(place).copied()), x)
 }
 
 fn fused_gemm(context: &mut Context, call: &Call<'_>) -> Lowered<Vec<Value>> {
     let y = linear::gemm(context, call)?;
     let [Value::Node(y)] = y.as_slice() else { return invalid("it has no private operand") };
-    let named: Vec<f32> = [call.float("activation_alpha", 0.0)?, call.float("activation_beta", 0.0)?].into();
+    let numbers = [call.float("activation_alpha", 0.0)?, call.float("activation_beta", 0.0)?].map(Some);
     let has_alpha = call.node.attribute.iter().any(|one| one.name.as_deref() == Some("activation_alpha"));
     let name = call.string("activation", "")?;
-    let y = activation::named(context, &name, if has_alpha { &named } else { &[] }, y)?;
+    let y = activation::named(context, &name, if has_alpha { numbers } else { [None; 2] }, y)?;
     Ok([y.into()].into())
 }
 

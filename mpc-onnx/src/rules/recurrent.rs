@@ -3,13 +3,12 @@
 mod cells;
 mod directions;
 
-use mpc_protocols::function::Function;
 use ndarray::ArrayD;
 
 use crate::call::Call;
 use crate::context::Context;
 use crate::error::{Lowered, invalid, unsupported};
-use crate::rules::{activation, elementwise};
+use crate::rules::activation;
 use crate::value::{Tensor, Value};
 use cells::Cell;
 
@@ -52,67 +51,33 @@ impl Kind {
     }
 }
 
-/// An activation of a gate.
+/// An activation of a gate: its name, alpha and beta.
 #[derive(Clone, Copy)]
-enum Activation {
-    Relu,
-    Affine {
-        alpha: f32,
-        beta: f32,
-    },
-    /// alpha·tanh(beta·x)
-    ScaledTanh {
-        alpha: f32,
-        beta: f32,
-    },
-    Softsign,
-    /// x above alpha, else 0.
-    Thresholded {
-        alpha: f32,
-    },
-    Function(Function),
+struct Activation {
+    name: &'static str,
+    numbers: [Option<f32>; 2],
 }
 
 impl Activation {
-    fn new(name: &str, alpha: Option<f32>, beta: Option<f32>) -> Lowered<Self> {
-        let or = |value: Option<f32>, default: f32| value.unwrap_or(default);
-        Ok(Self::Function(match name.to_ascii_lowercase().as_str() {
-            "relu" => return Ok(Self::Relu),
-            "affine" => return Ok(Self::Affine { alpha: or(alpha, 1.0), beta: or(beta, 0.0) }),
-            "scaledtanh" => match (alpha, beta) {
-                (Some(alpha), Some(beta)) => return Ok(Self::ScaledTanh { alpha, beta }),
-                _ => return invalid("its ScaledTanh has not two numbers"),
-            },
-            "softsign" => return Ok(Self::Softsign),
-            "thresholdedrelu" => return Ok(Self::Thresholded { alpha: or(alpha, 1.0) }),
-            "sigmoid" => Function::Sigmoid,
-            "tanh" => Function::Tanh,
-            "leakyrelu" => Function::LeakyRelu { slope: or(alpha, 0.01) },
-            "hardsigmoid" => Function::HardSigmoid { alpha: or(alpha, 0.2), beta: or(beta, 0.5) },
-            "elu" => Function::Elu { alpha: or(alpha, 1.0) },
-            "softplus" => Function::Softplus,
-            _ => return unsupported(format!("activation `{name}`; use Sigmoid, Tanh or Relu")),
-        }))
-    }
-
     fn apply(self, context: &mut Context, x: &Tensor) -> Lowered<Tensor> {
-        match self {
-            Self::Relu => context.relu(x),
-            Self::Affine { alpha, beta } => {
-                let scaled = context.scale(x, alpha)?;
-                context.offset(&scaled, beta)
-            }
-            Self::ScaledTanh { alpha, beta } => {
-                let scaled = context.scale(x, beta)?;
-                let bent = context.function(&scaled, Function::Tanh)?;
-                context.scale(&bent, alpha)
-            }
-            Self::Softsign => activation::softsign(context, x),
-            Self::Thresholded { alpha } => elementwise::thresholded(context, x, alpha),
-            Self::Function(function) => context.function(x, function),
-        }
+        activation::named(context, self.name, self.numbers, x)
     }
 }
+
+/// The activations of gates, and the numbers that each takes of the lists of the file: alpha, or alpha and beta.
+const ACTIVATIONS: [(&str, usize); 11] = [
+    ("Relu", 0),
+    ("Tanh", 0),
+    ("Sigmoid", 0),
+    ("Softsign", 0),
+    ("Softplus", 0),
+    ("LeakyRelu", 1),
+    ("ThresholdedRelu", 1),
+    ("Elu", 1),
+    ("Affine", 2),
+    ("ScaledTanh", 2),
+    ("HardSigmoid", 2),
+];
 
 /// The activations of one direction.
 fn activations(call: &Call<'_>, kind: Kind, direction: usize, directions: usize) -> Lowered<Vec<Activation>> {
@@ -129,12 +94,13 @@ fn activations(call: &Call<'_>, kind: Kind, direction: usize, directions: usize)
     let mut betas = betas.unwrap_or_default().into_iter();
     let mut all = Vec::new();
     for name in &names {
-        let lower = name.to_ascii_lowercase();
-        let takes_beta = matches!(lower.as_str(), "affine" | "hardsigmoid" | "scaledtanh");
-        let takes_alpha = takes_beta || matches!(lower.as_str(), "leakyrelu" | "elu" | "thresholdedrelu");
-        let alpha = if takes_alpha { alphas.next() } else { None };
-        let beta = if takes_beta { betas.next() } else { None };
-        all.push(Activation::new(name, alpha, beta)?);
+        let known = ACTIVATIONS.into_iter().find(|(known, _)| known.eq_ignore_ascii_case(name));
+        let Some((name, taken)) = known else {
+            return unsupported(format!("activation `{name}`; use Sigmoid, Tanh or Relu"));
+        };
+        let alpha = if taken > 0 { alphas.next() } else { None };
+        let beta = if taken > 1 { betas.next() } else { None };
+        all.push(Activation { name, numbers: [alpha, beta] });
     }
     Ok(all[direction * count..(direction + 1) * count].to_vec())
 }
