@@ -138,11 +138,14 @@ struct Heads {
     query: Value,
     key: Value,
     value: Value,
+    /// The steps of keys that were there before.
+    past: usize,
 }
 
 impl Heads {
     /// With keys and values that were there before.
     fn behind(mut self, context: &mut Context, past: [Option<&Value>; 2]) -> Lowered<Self> {
+        self.past = past[0].map_or(0, |past| past.shape().get(2).copied().unwrap_or(0));
         for (own, past) in [&mut self.key, &mut self.value].into_iter().zip(past) {
             if let Some(past) = past {
                 *own = context.concat_values(&[past.clone(), own.clone()], 2)?;
@@ -189,7 +192,7 @@ fn attention(context: &mut Context, call: &Call<'_>) -> Lowered<Vec<Value>> {
         start += width;
     }
     let [query, key, value] = parts.as_slice() else { return invalid("it has not three parts") };
-    let mut parts = Heads { query: query.clone(), key: key.clone(), value: value.clone() };
+    let mut parts = Heads { query: query.clone(), key: key.clone(), value: value.clone(), past: 0 };
     if let Some(past) = call.input(4) {
         let shape = past.shape().to_vec();
         let mut of = |which: usize| {
@@ -261,7 +264,7 @@ fn multi_head_attention(context: &mut Context, call: &Call<'_>) -> Lowered<Vec<V
         parts.push(split(context, &part, heads)?);
     }
     let [query, key, value] = parts.as_slice() else { return invalid("it has not three parts") };
-    let parts = Heads { query: query.clone(), key: key.clone(), value: value.clone() };
+    let parts = Heads { query: query.clone(), key: key.clone(), value: value.clone(), past: 0 };
     let parts = parts.behind(context, [call.input(6), call.input(7)])?;
     let present = [parts.key.clone(), parts.value.clone()];
     let mut all = attended(context, call, parts, call.input(4).cloned(), call.input(5).cloned())?;
@@ -297,10 +300,11 @@ fn attended(
     }
     if call.int("unidirectional", 0)? != 0 {
         context.charge(rows.saturating_mul(columns))?;
-        let ahead = columns.saturating_sub(rows);
         let hidden = ArrayD::from_shape_fn(IxDyn(&[rows, columns]), |place| {
+            // The last row sees all, also where there are more keys than queries.
+            let is_hidden = place[0] + 1 < rows && place[1] > place[0] + parts.past;
             // Further below than what a mask hides: a row that has nothing else takes this.
-            if place[1] > place[0] + ahead { 2.0 * MASK } else { 0.0 }
+            if is_hidden { 2.0 * MASK } else { 0.0 }
         });
         scores = context.offset_by(&scores, &hidden)?;
     }

@@ -163,3 +163,20 @@ fn both_attentions_of_onnxruntime_take_a_cache_and_give_one() {
     assert_eq!(found[2].shape(), [2, 1, 2, 3, 2]);
     assert_eq!(found[2].as_slice().unwrap()[..12], *found[3].as_slice().unwrap());
 }
+
+/// Of more keys than queries each query sees those up to its own place, and the last one sees all, as onnxruntime has it.
+#[test]
+fn the_last_query_of_a_causal_attention_sees_every_key() {
+    let inputs = ["q", "k", "k", "", "", "", "past", "past"];
+    let node = contributed("MultiHeadAttention", &inputs, &["y"], vec![int("num_heads", 1), int("unidirectional", 1)]);
+    let shapes: [(&str, &[i64]); 3] = [("q", &[1, 3, 2]), ("k", &[1, 5, 2]), ("past", &[1, 1, 1, 2])];
+    let network = network(vec![node], &shapes, &["y"], vec![]);
+    let (q, k, past) = (values(&[1, 3, 2], 1), values(&[1, 5, 2], 2), values(&[1, 1, 1, 2], 3));
+    let found = results(&network, &[q.clone(), k.clone(), past.clone()]);
+    for (step, seen) in [(0, 1), (1, 2), (2, 5)] {
+        let keys = [pair(&past, 0)].into_iter().chain((0..seen).map(|step| pair(&k, step)));
+        let expected = attended(pair(&q, step), &keys.map(|key| (key, key)).collect::<Vec<_>>());
+        let found = pair(&found[0], step);
+        assert!(found.iter().zip(expected).all(|(found, expected)| (found - expected).abs() < 1e-4), "{step}");
+    }
+}
