@@ -2,6 +2,8 @@
 
 use alloc::vec;
 use alloc::vec::Vec;
+use core::ops::Range;
+
 use mpc_ring::{Ring, threads};
 use mpc_shares::{Prg, SecretVec};
 
@@ -11,7 +13,7 @@ use crate::modulus::CHOSEN_BITS;
 use crate::noise::FLOODING_BITS;
 use crate::ring::{COEFFICIENTS, PRIMES, Poly, compose, reduce, small_residues, subtract};
 use crate::sample::{binomial, ternary, uniform};
-use crate::{HeError, Layout, PublicSeed};
+use crate::{HeError, Layout, PublicSeed, multiples};
 
 /// One layer's weights at their holder, ready for every inference: transforms of 64 KiB for each pair of an input and an output
 /// chunk, and one for each output polynomial. The weights of more than 2,048 pairs are kept in 8 bytes each, and transformed for
@@ -97,14 +99,30 @@ impl Weights {
         write_hint(&self.layout, &rounded)
     }
 
-    /// The sum of the products for every output chunk; some at a time on all threads where weights are transformed for each.
+    /// The sum of the products for every output chunk; some at a time on all threads where weights are not kept as transforms.
     fn sums(&self, group: usize, inputs: &[Poly]) -> impl Iterator<Item = Poly> {
         let (outputs, together) = (self.layout.chunks()[1], self.layout.sums_together());
-        (0..outputs).step_by(together).flat_map(move |first| {
-            let mut sums: Vec<_> = (first..outputs.min(first + together)).map(|_| Poly::zero()).collect();
-            threads::for_each(sums.iter_mut().zip(first..), |(sum, output)| self.add(group, output, inputs, sum));
-            sums
+        let parts = move |range: Range<usize>, len| {
+            range.clone().step_by(len).map(move |first| first..range.end.min(first + len))
+        };
+        parts(0..outputs, together).flat_map(move |outputs| {
+            let mut all: Vec<_> =
+                parts(outputs, self.layout.sums_of_a_thread()).map(|outputs| (outputs, Vec::new())).collect();
+            threads::for_each(all.iter_mut(), |(outputs, sums)| *sums = self.sums_of(group, outputs.clone(), inputs));
+            all.into_iter().flat_map(|(_, sums)| sums)
         })
+    }
+
+    fn sums_of(&self, group: usize, outputs: Range<usize>, inputs: &[Poly]) -> Vec<Poly> {
+        if let (Kept::Elements(weights), true) = (&self.weights, self.layout.has_few_coefficients()) {
+            return multiples::sums(&self.layout, weights, group, outputs, inputs);
+        }
+        let sum = |output| {
+            let mut sum = Poly::zero();
+            self.add(group, output, inputs, &mut sum);
+            sum
+        };
+        outputs.map(sum).collect()
     }
 
     /// Adds the products of a group's input polynomials and the weights of an output chunk, as transforms.
@@ -235,6 +253,7 @@ impl Received<'_> {
 
 #[cfg(test)]
 mod tests {
+    use mpc_ring::Convolution;
     use mpc_shares::Seed;
 
     use super::*;
@@ -256,5 +275,37 @@ mod tests {
         let share = evaluation.layer_without_flooding(&weights, &message).unwrap();
         weights.weights = Kept::Elements(elements.into_iter().collect());
         assert_eq!(*evaluation.layer_without_flooding(&weights, &message).unwrap(), *share);
+    }
+
+    /// Of one and several channels of a side in a polynomial, of chunks that have fewer, of groups, and of more terms than are
+    /// summed at a time.
+    #[test]
+    fn sums_of_multiples_are_sums_of_products() {
+        let grouped = Convolution { groups: 2, ..Convolution::valid([6, 10], [9, 11], [2, 2]) };
+        let layers = [
+            (Linear::right_product(7, 50, 40).unwrap(), [3, 7]),
+            (Linear::right_product(2_000, 600, 3).unwrap(), [2, 1]),
+            (Linear::left_product(70, 2, 900).unwrap(), [1, 1]),
+            (Linear::convolution(&grouped).unwrap(), [2, 3]),
+        ];
+        let mut generator = Prg::new(Seed::from_bytes([8; 32]));
+        let seed = PublicSeed::random(&mut generator);
+        for (layer, channels) in layers {
+            let layout = Layout { channels, ..Layout::search(&layer, Modulus::SMALLEST, 1, false).unwrap() };
+            let element = |i: u64| layout.modulus.reduce((i * i % 1_000).wrapping_sub(500));
+            let elements: Vec<u64> = (0..layer.weight_len() as u64).map(element).collect();
+            let (weights, _) = Weights::new(&layout, &elements, 20, &seed, 0, &mut generator).unwrap();
+            let mut stream = seed.layer(1);
+            let [inputs, outputs] = layout.chunks();
+            let inputs: Vec<_> = (0..inputs).map(|_| uniform(&mut stream)).collect();
+            let elements = elements.into_iter().collect();
+            for (group, first) in [(0, 0), (layer.groups - 1, outputs / 2)] {
+                let products = weights.sums(group, &inputs).skip(first);
+                let multiples = multiples::sums(&layout, &elements, group, first..outputs, &inputs);
+                assert_eq!(multiples.len(), outputs - first);
+                let all = multiples.iter().zip(products);
+                all.for_each(|(one, other)| assert!((0..COEFFICIENTS).all(|place| one.get(place) == other.get(place))));
+            }
+        }
     }
 }

@@ -13,10 +13,13 @@ use mpc_ring::threads;
 use crate::layer::{Axis, Linear};
 use crate::modulus::CHOSEN_BITS;
 use crate::ring::{COEFFICIENTS, POLYNOMIAL_BYTES, RESIDUE_BITS};
-use crate::{HeError, Modulus, NoiseBound};
+use crate::{HeError, Modulus, NoiseBound, multiples};
 
 /// With more polynomials of weights, 128 MiB of transforms, a layer keeps the weights alone: a network has dozens of layers.
 const MOST_TRANSFORMS: usize = 1 << 11;
+
+/// A multiple of a transform takes an eighth of the time of a transform and a product (`cargo bench -p mpc-ring --bench ntt`).
+const FEW_COEFFICIENTS: usize = 8;
 
 /// A layer cut into polynomials: tiles of rows, channels of the input and of the output side by side.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -136,15 +139,27 @@ impl Layout {
         secrets + if self.keeps_transforms() { transforms } else { 8 * self.layer.weight_len() }
     }
 
-    /// Bytes that are held besides while weights are prepared or an inference is evaluated: the input polynomials of an output.
+    /// Bytes that are held besides while weights are prepared or an inference is evaluated: the input polynomials of an output,
+    /// and those that are summed.
     #[must_use]
     pub fn working_bytes(&self) -> usize {
-        (self.chunks()[0] + self.sums_together()) * POLYNOMIAL_BYTES
+        let summed = if self.has_few_coefficients() { multiples::TERMS + 2 * multiples::OUTPUTS } else { 1 };
+        (self.chunks()[0] + summed * self.sums_together() / self.sums_of_a_thread()) * POLYNOMIAL_BYTES
     }
 
     /// So many sums of weights and inputs are made at a time.
     pub(crate) fn sums_together(&self) -> usize {
-        if self.keeps_transforms() { 1 } else { threads::count() }
+        if self.keeps_transforms() { 1 } else { threads::count() * self.sums_of_a_thread() }
+    }
+
+    /// And so many of them by one thread.
+    pub(crate) fn sums_of_a_thread(&self) -> usize {
+        if self.has_few_coefficients() { multiples::OUTPUTS } else { 1 }
+    }
+
+    /// Whether the weights are not kept as transforms, and take less time without any.
+    pub(crate) fn has_few_coefficients(&self) -> bool {
+        !self.keeps_transforms() && self.channels[0] * self.channels[1] * self.layer.taps() <= FEW_COEFFICIENTS
     }
 
     /// Whether the weights are kept as transforms.

@@ -11,6 +11,7 @@ mod layer;
 mod layout;
 mod message;
 mod modulus;
+mod multiples;
 mod noise;
 mod ring;
 mod sample;

@@ -99,6 +99,13 @@ impl Poly {
         poly
     }
 
+    /// X^exponent.
+    pub(crate) fn power(exponent: usize) -> Self {
+        let mut poly = Self::zero();
+        poly.set(exponent, [1; 2]);
+        poly
+    }
+
     pub(crate) fn get(&self, place: usize) -> [u64; 2] {
         [self.0[0][place], self.0[1][place]]
     }
@@ -136,6 +143,43 @@ impl Poly {
         for k in 0..2 {
             self.0[k].iter_mut().zip(&*other.0[k]).for_each(|(sum, &other)| *sum = add(k, *sum, other));
         }
+    }
+}
+
+/// Transforms side by side, of which multiples are added to others. Zeroised on drop.
+pub(crate) struct Transforms([SecretVec<u64>; 2]);
+
+impl Transforms {
+    /// So many that are zero.
+    pub(crate) fn zeros(count: usize) -> Self {
+        Self([SecretVec::zeros(count * N), SecretVec::zeros(count * N)])
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.0[0].len() / N
+    }
+
+    /// Adds a product to the one in this place.
+    pub(crate) fn multiply_accumulate(&mut self, place: usize, left: &Poly, right: &Poly) {
+        for (k, ntt) in NTT.iter().enumerate() {
+            let sum = array_mut(&mut self.0[k][place * N..(place + 1) * N]);
+            ntt.multiply_accumulate(sum, array(&left.0[k]), array(&right.0[k]));
+        }
+    }
+
+    /// Adds a multiple of each of `terms` to each of these: `factors` has a row for each of these.
+    pub(crate) fn add_multiples(&mut self, terms: &Self, factors: &[i64]) {
+        for (k, ntt) in NTT.iter().enumerate() {
+            ntt.add_multiples(self.0[k].as_chunks_mut().0, terms.0[k].as_chunks().0, factors);
+        }
+    }
+
+    pub(crate) fn polys(&self) -> impl Iterator<Item = Poly> {
+        let [first, second] = &self.0;
+        first
+            .chunks_exact(N)
+            .zip(second.chunks_exact(N))
+            .map(|(first, second)| Poly([first, second].map(SecretVec::copy_of)))
     }
 }
 

@@ -24,15 +24,21 @@ fn made(layout: &Layout) -> (Vec<u8>, Vec<u64>) {
     (sent, share.to_vec())
 }
 
+/// Of polynomials of one weight, and of nine.
 #[test]
-fn a_layer_of_many_weights_is_the_same_on_three_threads() {
-    let layer = Linear::convolution(&Convolution::valid([48, 50], [60; 2], [1; 2])).unwrap();
-    let layout = Layout::search(&layer, Modulus::SMALLEST, 1, false).unwrap();
-    let alone = made(&layout);
-    let before = [layout.weight_bytes(), layout.working_bytes()];
+fn layers_of_many_weights_are_the_same_on_three_threads() {
+    let layout = |kernel| {
+        let layer = Linear::convolution(&Convolution::valid([32, 70], [60; 2], kernel)).unwrap();
+        Layout::search(&layer, Modulus::SMALLEST, 1, false).unwrap()
+    };
+    let layouts = [[1; 2], [3; 2]].map(layout);
+    let alone = layouts.each_ref().map(made);
+    let before = layouts.map(|layout| [layout.weight_bytes(), layout.working_bytes()]);
     threads::set(NonZeroUsize::new(3).unwrap()).unwrap();
-    assert_eq!(made(&layout), alone);
-    // It keeps no transforms, and has some sums more in hand.
-    assert!(layout.weight_bytes() == before[0] && before[0] < (48 * 50) << 16);
-    assert!(layout.working_bytes() > before[1]);
+    assert!(layouts.each_ref().map(made) == alone);
+    for (layout, before) in layouts.iter().zip(before) {
+        // It keeps no transforms, and has some sums more in hand.
+        assert!(layout.weight_bytes() == before[0] && before[0] < (32 * 70) << 16);
+        assert!(layout.working_bytes() > before[1]);
+    }
 }

@@ -22,6 +22,11 @@ fn transforms(criterion: &mut Criterion) {
         group.bench_function("multiply and accumulate", |bencher| {
             bencher.iter(|| NTT.multiply_accumulate_with(backend, black_box(&mut values), &factor, &factor));
         });
+        let (terms, factors) = (vec![factor; 64], [-123_456_789; 16 * 64]);
+        let mut sums = vec![factor; 16];
+        group.bench_function("16 sums of multiples of 64", |bencher| {
+            bencher.iter(|| NTT.add_multiples_with(backend, black_box(&mut sums), &terms, &factors));
+        });
     }
 }
 

@@ -70,6 +70,7 @@ macro_rules! passes_with {
         passes_with!($features, forward(roots: &[i64], values: &mut [u64]));
         passes_with!($features, inverse(roots: &[i64], last: [i64; 2], values: &mut [u64]));
         passes_with!($features, multiply_accumulate(sums: &mut [u64], left: &[u64], right: &[u64]));
+        passes_with!($features, add_multiples(len: usize, sums: &mut [u64], terms: &[u64], factors: &[i64]));
     };
     ($features:literal, $pass:ident($($argument:ident: $type:ty),*)) => {
         pub(super) fn $pass(self, $($argument: $type),*) {
@@ -152,6 +153,37 @@ impl<const N: usize> Ntt<N> {
     pub fn multiply_accumulate_with(&self, backend: Backend, sums: &mut [u64; N], left: &[u64; N], right: &[u64; N]) {
         check(backend);
         dispatch!(backend, self.modulus, multiply_accumulate(sums, left, right));
+    }
+
+    /// Adds to each sum a multiple of every term, place by place: `factors` has a row of one for each term, sum by sum. A factor
+    /// is between −p/2 and p/2.
+    ///
+    /// ```
+    /// use mpc_ring::kernels::Ntt;
+    /// static NTT: Ntt<64> = Ntt::new(1_125_899_906_826_241);
+    /// let mut sums = [[1; 64]];
+    /// NTT.add_multiples(&mut sums, &[[2; 64], [3; 64]], &[10, -4]);
+    /// assert_eq!(sums, [[1 + 20 - 12; 64]]);
+    /// ```
+    ///
+    /// # Panics
+    /// If the factors are not one for each term and sum.
+    pub fn add_multiples(&self, sums: &mut [[u64; N]], terms: &[[u64; N]], factors: &[i64]) {
+        self.add_multiples_with(Backend::detect(), sums, terms, factors);
+    }
+
+    /// As [`add_multiples`](Self::add_multiples), by one backend.
+    ///
+    /// # Panics
+    /// As there, and if the backend is not available on this machine.
+    pub fn add_multiples_with(&self, backend: Backend, sums: &mut [[u64; N]], terms: &[[u64; N]], factors: &[i64]) {
+        check(backend);
+        assert_eq!(factors.len(), sums.len() * terms.len(), "a factor for each term and sum");
+        if terms.is_empty() {
+            return;
+        }
+        let (sums, terms) = (sums.as_flattened_mut(), terms.as_flattened());
+        dispatch!(backend, self.modulus, add_multiples(N, sums, terms, factors));
     }
 
     /// Whether all are below the prime, in the same time for all values.

@@ -157,3 +157,34 @@ fn only_primes_of_50_bits_with_a_root_are_taken() {
         assert!(std::panic::catch_unwind(|| Ntt::<64>::new(wrong)).is_err(), "{wrong}");
     }
 }
+
+/// Multiples by factors up to half the prime, of up to more terms than there are between reductions, for an even and an odd number
+/// of sums.
+#[test]
+fn sums_of_multiples_are_those_of_plain_arithmetic() {
+    let ntt = &LARGE[1];
+    let prime = i128::from(ntt.prime());
+    let half = (ntt.prime() / 2) as i64;
+    let factor = |seed: usize| [half, -half, 0, 1, -1, 12_345_678_901, -(1 << 47), half - 1][seed % 8];
+    for (sums, terms) in [(1, 1), (2, 3), (3, 10), (4, 11), (5, 33), (2, 0), (0, 2)] {
+        let values: Vec<_> = (0..terms).map(|term| random(ntt.prime(), 10 + term as u64)).collect();
+        let values: Vec<_> = values.iter().map(|term| **term).collect();
+        let start: Vec<_> = (0..sums).map(|sum| *random(ntt.prime(), 90 + sum as u64)).collect();
+        let factors: Vec<_> = (0..sums * terms).map(|place| factor(3 * place + terms)).collect();
+        let expected = |sum: usize, place: usize| {
+            let products =
+                (0..terms).map(|term| i128::from(values[term][place]) * i128::from(factors[sum * terms + term]));
+            (i128::from(start[sum][place]) + products.sum::<i128>()).rem_euclid(prime) as u64
+        };
+        for backend in backends() {
+            let mut found = start.clone();
+            ntt.add_multiples_with(backend, &mut found, &values, &factors);
+            for (sum, found) in found.iter().enumerate() {
+                assert!(
+                    (0..4096).all(|place| found[place] == expected(sum, place)),
+                    "{backend:?}: {sum} of {sums}, {terms}"
+                );
+            }
+        }
+    }
+}

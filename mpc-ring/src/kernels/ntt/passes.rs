@@ -242,3 +242,76 @@ pub(super) fn multiply_accumulate<A: Arithmetic>(a: A, sums: &mut [u64], left: &
         a.store_canonical(a.add(a.load_canonical(sum), product), sum);
     }
 }
+
+/// Blocks of eight that are summed at a time, so that a factor that is loaded serves all of them.
+const TOGETHER: usize = 4;
+/// Terms that are summed at a time.
+const ROWS: usize = 32;
+
+/// Adds multiples of terms to canonical sums, all of `len` residues. Two sums go at a time: what is loaded of a term serves both.
+#[inline(always)]
+pub(super) fn add_multiples<A: Arithmetic>(a: A, len: usize, sums: &mut [u64], terms: &[u64], factors: &[i64]) {
+    let count = terms.len() / len;
+    let mut rows = [[[0; 8]; TOGETHER]; ROWS];
+    for part in 0..len / (8 * TOGETHER) {
+        for first in (0..count).step_by(ROWS) {
+            // Side by side: terms lie a power of two apart, and would be in each other's way in a cache.
+            let rows = &mut rows[..ROWS.min(count - first)];
+            for (row, term) in rows.iter_mut().zip(terms.chunks_exact(len).skip(first)) {
+                row.copy_from_slice(&term.as_chunks().0[part * TOGETHER..][..TOGETHER]);
+            }
+            for (sums, factors) in sums.chunks_mut(2 * len).zip(factors.chunks(2 * count)) {
+                let factors_of = |sum: usize| &factors[sum * count + first..][..rows.len()];
+                match sums.split_at_mut(len) {
+                    (last, []) => add_to(a, [part_of(last, part)], rows, [factors_of(0)]),
+                    (one, other) => {
+                        let both = [part_of(one, part), part_of(other, part)];
+                        add_to(a, both, rows, [factors_of(0), factors_of(1)]);
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn part_of(sum: &mut [u64], part: usize) -> &mut [[u64; 8]] {
+    &mut sum.as_chunks_mut().0[part * TOGETHER..][..TOGETHER]
+}
+
+/// Adds multiples of rows to some sums. A multiple is below M(1) = 0.63, so that ten of them and a sum below 1 are below 8.
+#[inline(always)]
+fn add_to<A: Arithmetic, const SUMS: usize>(
+    a: A,
+    sums: [&mut [[u64; 8]]; SUMS],
+    rows: &[[[u64; 8]; TOGETHER]],
+    factors: [&[i64]; SUMS],
+) {
+    let mut all = [[a.load_canonical(&sums[0][0]); TOGETHER]; SUMS];
+    for (all, sum) in all.iter_mut().zip(&sums) {
+        for (octet, from) in all.iter_mut().zip(sum.iter()) {
+            *octet = a.load_canonical(from);
+        }
+    }
+    for (place, row) in rows.iter().enumerate() {
+        let mut values = [a.load_canonical(&row[0]); TOGETHER];
+        for (value, from) in values.iter_mut().zip(row) {
+            *value = a.load_canonical(from);
+        }
+        for (all, factors) in all.iter_mut().zip(factors) {
+            let factor = a.factor(factors[place]);
+            for (octet, &value) in all.iter_mut().zip(&values) {
+                *octet = a.add(*octet, a.multiply(value, factor));
+            }
+        }
+        if place % 10 == 9 {
+            for octet in all.as_flattened_mut() {
+                *octet = a.reduce(*octet);
+            }
+        }
+    }
+    for (all, sum) in all.into_iter().zip(sums) {
+        for (octet, to) in all.into_iter().zip(sum) {
+            a.store_canonical(octet, to);
+        }
+    }
+}
