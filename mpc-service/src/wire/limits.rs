@@ -19,7 +19,7 @@ pub struct Limits {
     pub sessions_per_peer: usize,
     /// Inferences of one session; 10,000.
     pub inferences: u32,
-    /// Prepared inferences that are kept for one peer; 10,000.
+    /// Prepared inferences that are kept for one peer, those that are being prepared included; 10,000.
     pub stored: u32,
     /// Memory of all sessions together, by the estimates of their plans, in bytes; 8 GiB.
     pub memory: u64,
@@ -63,6 +63,8 @@ struct Used {
     sessions: usize,
     memory: u64,
     by_peer: HashMap<Fingerprint, usize>,
+    /// Inferences that each peer is preparing.
+    preparing: HashMap<Fingerprint, u64>,
 }
 
 /// A session that is granted, until it is dropped.
@@ -73,6 +75,8 @@ pub(crate) struct Grant {
     memory: u64,
     /// 1, or 0 for one who shares a session that is counted already.
     sessions: usize,
+    /// Inferences that it prepares.
+    preparing: u64,
 }
 
 impl Capacity {
@@ -112,7 +116,7 @@ impl Capacity {
         used.memory += memory;
         *used.by_peer.entry(peer).or_default() += 1;
         drop(used);
-        Ok(Grant { capacity: Arc::clone(self), peer, memory, sessions: 1 })
+        Ok(Grant { capacity: Arc::clone(self), peer, memory, sessions: 1, preparing: 0 })
     }
 
     /// Counts a session that was granted to another peer for this one, too.
@@ -124,7 +128,7 @@ impl Capacity {
         }
         *own += 1;
         drop(used);
-        Ok(Grant { capacity: Arc::clone(self), peer, memory: 0, sessions: 0 })
+        Ok(Grant { capacity: Arc::clone(self), peer, memory: 0, sessions: 0, preparing: 0 })
     }
 
     fn lock(&self) -> MutexGuard<'_, Used> {
@@ -132,9 +136,26 @@ impl Capacity {
     }
 }
 
+impl Grant {
+    /// Counts inferences that the session prepares, as long as it is granted; how many its peer prepares now in all.
+    pub(crate) fn prepare(&mut self, inferences: u32) -> u64 {
+        let mut used = self.capacity.lock();
+        self.preparing += u64::from(inferences);
+        let all = used.preparing.entry(self.peer).or_default();
+        *all += u64::from(inferences);
+        *all
+    }
+}
+
 impl Drop for Grant {
     fn drop(&mut self) {
         let mut used = self.capacity.lock();
+        if let Some(all) = used.preparing.get_mut(&self.peer) {
+            *all -= self.preparing;
+            if *all == 0 {
+                used.preparing.remove(&self.peer);
+            }
+        }
         used.sessions -= self.sessions;
         used.memory -= self.memory;
         if let Some(own) = used.by_peer.get_mut(&self.peer) {

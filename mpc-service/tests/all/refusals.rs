@@ -2,8 +2,10 @@
 
 use std::time::{Duration, Instant};
 
+use mpc_service::wire::message::{self, Opening, Preparation, SessionRequest, Work};
 use mpc_service::{
-    Client, Contacts, Correlations, Dealer, Depositor, Holdings, Limits, PrivateModel, PublicModel, RevealTo, Server,
+    BatchId, Client, Contacts, Correlations, Dealer, Depositor, Holdings, Limits, PrivateModel, PublicModel, RevealTo,
+    Server,
 };
 use mpc_service::{ServiceError, Terms, TermsError, Topology, listen};
 use mpc_transport::tls::SecureLink;
@@ -99,6 +101,33 @@ fn one_peer_may_not_take_all_connections() {
     assert!(greedy.iter_mut().rev().any(|link| answer(link).contains("32 connections of yours")));
     let (client, inputs) = (site.client(&servers, Some(&dealer)), [vec![sample(0).0]]);
     block_on(client.query(&site.model.public, &inputs, Correlations::Live, &mut ())).unwrap();
+}
+
+/// Each of them is within the limit, and a batch is in the store only at its end.
+#[test]
+fn sessions_that_prepare_at_a_time_do_not_pass_the_limit_of_what_is_stored() {
+    let site = Site::new(Terms::default());
+    let dealer = site.start_dealer();
+    let servers = site.start_servers(Some(&dealer), Limits { stored: 4, ..Limits::default() });
+    let server = site.servers[0].peer(servers[0].address);
+    let plan = site.model.public.digest().unwrap();
+    let prepare = |batch: u8, inferences: u32| {
+        let batch = Preparation { batch: BatchId([batch; 16]), audited: 0 };
+        let request = SessionRequest { session: [batch.batch.0[0]; 16], plan, work: Work::Prepare(batch), inferences };
+        let mut link = site.call(&site.client, &server);
+        block_on(message::open(&mut link, &Opening::Session(request), "server")).map(|()| link)
+    };
+    let first = prepare(1, 3).unwrap();
+    let refused = prepare(2, 2).unwrap_err().to_string();
+    assert!(refused.contains("0 prepared inferences of yours are here, 3 are being prepared, and 4"), "{refused}");
+    let second = prepare(3, 1).unwrap();
+    drop((first, second));
+    let (client, store) = (site.client(&servers, Some(&dealer)), site.store());
+    let ended = || block_on(client.prepare(&site.model.public, 4, &store, &mut ())).is_ok();
+    let waited = Instant::now();
+    while !ended() {
+        assert!(waited.elapsed() < Duration::from_secs(60), "what has failed is still counted");
+    }
 }
 
 #[test]

@@ -21,7 +21,7 @@ impl Server {
         client: &Certificate,
         request: SessionRequest,
     ) -> Result<(Grant, Option<Box<dyn PreparedStore>>), Refused> {
-        let grant = self.capacity.grant(
+        let mut grant = self.capacity.grant(
             client.fingerprint(),
             plan.memory_bytes(self.party, Preprocessing::Ahead),
             request.inferences,
@@ -34,10 +34,14 @@ impl Server {
         let store = self.store_of(client).ok_or_else(unavailable)?.map_err(unusable)?;
         if let Work::Prepare(Preparation { audited, .. }) = request.work {
             check_audited(audited, request.inferences, plan)?;
+            // First, so that a batch that another session finishes meanwhile is counted, if twice.
+            let preparing = grant.prepare(request.inferences);
             let stored = stored(&*store).map_err(unusable)?;
-            let most = self.capacity.limits().stored;
-            if stored.saturating_add(u64::from(request.inferences)) > u64::from(most) {
-                let reason = format!("{stored} prepared inferences of yours are here, and {most} are the most");
+            let (most, others) = (self.capacity.limits().stored, preparing - u64::from(request.inferences));
+            if stored.saturating_add(preparing) > u64::from(most) {
+                let reason = format!(
+                    "{stored} prepared inferences of yours are here, {others} are being prepared, and {most} are the most"
+                );
                 return Err((Refusal::Limit, reason));
             }
         }
