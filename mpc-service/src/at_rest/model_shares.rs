@@ -186,7 +186,8 @@ impl ModelShares {
         }
         let mut public = Zeroizing::new(vec![0; length]);
         reader.read(&mut public)?;
-        let public = PublicModel::from_bytes(&public, &path.display().to_string(), &self.limits)?;
+        // It had a plan when it was left here, and pages ask for it as often as they like.
+        let public = PublicModel::decode(&public, &path.display().to_string(), &self.limits)?;
         Ok(Some(Found { id, public, reader }))
     }
 
@@ -261,6 +262,18 @@ mod tests {
         assert_eq!(begun.read(3).unwrap()[..], [1; 3]);
         assert!(shares.find(PLAN, id(1, 1)).unwrap().is_none());
         assert_eq!(shares.find(PLAN, id(1, 2)).unwrap().unwrap().read(3).unwrap()[..], [2; 3]);
+    }
+
+    #[test]
+    fn to_find_a_share_makes_no_plan() {
+        let folder = tempdir().unwrap();
+        let shares = open(&folder);
+        let public = PublicModel::from_bytes(&public(), "net", &GraphLimits::default()).unwrap();
+        let planless = PublicModel { terms: Terms { parties: 1, ..public.terms }, ..public };
+        assert!(planless.digest().is_err());
+        shares.stage(PLAN, id(1, 1), &planless.to_bytes(), &[1]).unwrap();
+        assert_eq!(shares.public(PLAN).unwrap().unwrap().terms, planless.terms);
+        assert!(shares.find(PLAN, id(1, 1)).unwrap().is_some());
     }
 
     #[test]
