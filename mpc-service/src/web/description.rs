@@ -46,6 +46,16 @@ pub enum DescriptionError {
         /// How many are named.
         named: usize,
     },
+    /// One server in two places.
+    #[error(
+        "parties {first} and {second} have one key, and whoever has it would hold both shares: name the key that each prints"
+    )]
+    KeyTwice {
+        /// The party of one.
+        first: usize,
+        /// That of the other one.
+        second: usize,
+    },
     /// There is no plan.
     #[error(transparent)]
     Plan(#[from] TermsError),
@@ -140,6 +150,7 @@ impl Description {
         if needed != named {
             return Err(DescriptionError::Servers { needed, named });
         }
+        check_keys(&servers)?;
         let plan = model.plan::<u64>()?;
         let inputs = model.inputs.iter().zip(model.graph.inputs());
         let inputs = inputs
@@ -166,6 +177,16 @@ impl Description {
     }
 }
 
+/// An error where two servers have one key.
+fn check_keys(servers: &[Place]) -> Result<(), DescriptionError> {
+    for (second, server) in servers.iter().enumerate() {
+        if let Some(first) = servers[..second].iter().position(|other| other.key == server.key) {
+            return Err(DescriptionError::KeyTwice { first, second });
+        }
+    }
+    Ok(())
+}
+
 /// The revealed values, in the order of the outputs.
 fn outputs(model: &PublicModel, plan: &Plan<u64>) -> Vec<Output> {
     let revealed = plan.steps().iter().filter(|step| matches!(step.action, Action::Reveal { .. }));
@@ -188,4 +209,32 @@ fn outputs(model: &PublicModel, plan: &Plan<u64>) -> Vec<Output> {
 
 fn as_text<S: serde::Serializer>(key: &WebKey, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.collect_str(key)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use mpc_nn::{GraphBuilder, Network, Weights};
+
+    use super::*;
+    use crate::terms::Terms;
+
+    #[test]
+    fn two_servers_of_one_key_are_refused() {
+        let mut builder = GraphBuilder::new();
+        let x = builder.input("x", &[1, 2]).unwrap();
+        let y = builder.relu("y", x).unwrap();
+        let graph = builder.finish(&[y]).unwrap();
+        let weights = Weights::for_graph(&graph, BTreeMap::new()).unwrap();
+        let terms = Terms { setting: Topology::Outsourced, parties: 3, ..Terms::default() };
+        let model = PublicModel::new(&Network::new(graph, weights), terms).unwrap();
+        let described = |keys: [u8; 3]| {
+            let place = |key: u8| Place { urls: vec![format!("https://{key}.example")], key: WebKey([key; 32]) };
+            Description::new(&model, keys.map(place).to_vec(), Some([9; 32]), None)
+        };
+        assert!(described([1, 2, 3]).is_ok());
+        let refused = described([1, 2, 1]);
+        assert!(matches!(refused, Err(DescriptionError::KeyTwice { first: 0, second: 2 })), "{refused:?}");
+    }
 }
