@@ -21,11 +21,11 @@ pub struct Limits {
     pub inferences: u32,
     /// Prepared inferences that are kept for one peer, those that are being prepared included; 10,000.
     pub stored: u32,
-    /// Memory of all sessions together, by the estimates of their plans, in bytes; 8 GiB.
+    /// Memory of all sessions and deposits together, by the estimates of their plans, in bytes; 8 GiB.
     pub memory: u64,
     /// The size of the networks of others; [`GraphLimits::default`], about that of a ResNet-50.
     pub graph: GraphLimits,
-    /// How long a session may take; of one that prepares inferences, each of them. One hour.
+    /// How long a session or a deposit may take; of one that prepares inferences, each of them. One hour.
     pub session_time: Duration,
 }
 

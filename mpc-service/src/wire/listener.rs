@@ -15,7 +15,8 @@ use crate::wire::accept;
 use crate::wire::connections::Connections;
 use crate::wire::opening::{self, Service};
 
-/// Connections at a time: those that authenticate themselves, those that wait and those of sessions.
+/// Connections at a time: those that authenticate themselves and those of sessions. Others that wait for those of their session are
+/// counted where they wait.
 const MAX_CONNECTIONS: usize = 256;
 
 /// How often what has waited too long is looked for.
