@@ -12,7 +12,7 @@ use tracing_subscriber::fmt::MakeWriter;
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Common options")]
 pub struct LogArguments {
-    /// The level of detail that is logged on stderr [default: info of dealer and serve, warn of other commands].
+    /// The level of detail that is logged on stderr [default: info of dealer, serve and page, warn of other commands].
     #[arg(long, global = true, value_enum, value_name = "LEVEL")]
     log: Option<Level>,
     /// Dates in front of log lines; a journal has its own.

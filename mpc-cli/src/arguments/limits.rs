@@ -63,10 +63,10 @@ pub struct LimitArguments {
     /// Inferences of one session.
     #[arg(long, default_value_t = 10_000, value_name = "N")]
     pub max_inferences: u32,
-    /// Memory of all sessions together, in MiB, by the estimates of their plans.
+    /// Memory of all sessions and deposits together, in MiB, by the estimates of their plans.
     #[arg(long, default_value_t = 8192, value_name = "MIB")]
     pub max_memory: u64,
-    /// How long a session may take; of one that prepares inferences, each of them.
+    /// How long a session or a deposit may take; of one that prepares inferences, each of them.
     #[arg(long, default_value_t = 3600, value_name = "SECONDS")]
     pub max_session_time: u64,
     #[command(flatten)]

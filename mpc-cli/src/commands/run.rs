@@ -24,7 +24,8 @@ use crate::run::{RunArguments, TransportKind, run as run_network, services, tabl
 /// `--transport services` they are the services of `mpc serve` and `mpc dealer`, and the result is a client's.
 ///
 /// With `--no-dealer` there is none: the two parties make the correlations themselves, in a few seconds and some tens of
-/// megabytes, over a link of their own. The online phase stays as it is. That goes with every transport.
+/// megabytes, over a link of their own. The online phase is that of `--owner-computes --comparisons few-bytes` with a dealer. That
+/// goes with every transport.
 #[derive(Debug, Args)]
 #[command(after_long_help = AFTER_HELP)]
 pub struct Arguments {
