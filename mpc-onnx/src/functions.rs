@@ -1,5 +1,7 @@
 //! Functions of the file's own, put in place of their calls.
 
+mod room;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use rten_onnx::onnx::{AttributeProto, AttributeType, GraphProto, ModelProto, NodeProto};
@@ -7,6 +9,7 @@ use rten_onnx::onnx::{AttributeProto, AttributeType, GraphProto, ModelProto, Nod
 use zeroize::Zeroizing;
 
 use crate::translate::REFERENCE;
+use room::Room;
 
 /// How deep functions may call each other.
 const MAX_DEPTH: usize = 32;
@@ -49,7 +52,7 @@ pub(crate) fn inline(graph: &mut GraphProto, functions: &[Zeroizing<Vec<u8>>], o
     if known.is_empty() {
         return Ok(());
     }
-    Inliner { known, calls: 0, nodes: 0 }.graph(graph, 0)
+    Inliner { known, calls: 0, nodes: 0, room: Room::new() }.graph(graph, 0)
 }
 
 fn key(node: &NodeProto) -> (String, String) {
@@ -60,6 +63,7 @@ struct Inliner {
     known: BTreeMap<(String, String), Function>,
     calls: usize,
     nodes: usize,
+    room: Room,
 }
 
 impl Inliner {
@@ -97,20 +101,23 @@ impl Inliner {
         }
         let mut names: BTreeMap<String, String> = BTreeMap::new();
         for (place, name) in function.inputs.iter().enumerate() {
-            names.insert(name.clone(), call.input.get(place).cloned().unwrap_or_default());
+            let outer = call.input.get(place);
+            self.room.take(name.len() + outer.map_or(0, String::len))?;
+            names.insert(name.clone(), outer.cloned().unwrap_or_default());
         }
         for (name, outer) in function.outputs.iter().zip(&call.output).filter(|(_, outer)| !outer.is_empty()) {
             // A function may hand an input on as it is; that output is a value of its own.
             if !function.inputs.contains(name) {
+                self.room.take(name.len() + outer.len())?;
                 names.insert(name.clone(), outer.clone());
             }
         }
         let name = call.name.as_deref().filter(|name| !name.is_empty());
         let name = name.or(call.output.first().map(String::as_str)).unwrap_or_default();
-        let scope = Scope { prefix: format!("{name}/{}", self.calls), call, function };
+        let scope = Scope { prefix: format!("{name}/{}", self.calls), call, function, room: &self.room };
         let mut nodes = Vec::new();
         for node in &function.nodes {
-            nodes.push(scope.node(node, &mut names));
+            nodes.push(scope.node(node, &mut names)?);
         }
         for (inner, outer) in function.outputs.iter().zip(&call.output).filter(|(_, outer)| !outer.is_empty()) {
             if function.inputs.contains(inner) {
@@ -133,18 +140,26 @@ struct Scope<'a> {
     prefix: String,
     call: &'a NodeProto,
     function: &'a Function,
+    room: &'a Room,
 }
 
 impl Scope<'_> {
-    fn node(&self, node: &NodeProto, names: &mut BTreeMap<String, String>) -> NodeProto {
-        let mut node = node.clone();
-        for name in node.input.iter_mut().chain(&mut node.output) {
-            self.rename(name, names);
-        }
+    fn node(&self, node: &NodeProto, names: &mut BTreeMap<String, String>) -> Result<NodeProto, String> {
         let own = node.name.as_deref().filter(|name| !name.is_empty());
         let own = own.or(node.op_type.as_deref()).unwrap_or_default();
-        node.name = Some(format!("{}/{own}", self.prefix));
-        node.attribute = node.attribute.iter().filter_map(|attribute| self.attribute(attribute, names)).collect();
+        self.room.take(room::node(node) + self.prefix.len() + own.len())?;
+        let name = Some(format!("{}/{own}", self.prefix));
+        let renamed = |list: &[String], names: &mut _| list.iter().map(|name| self.renamed(name, names)).collect();
+        let (input, output): (Result<_, _>, Result<_, _>) = (renamed(&node.input, names), renamed(&node.output, names));
+        let attribute = node.attribute.iter().filter_map(|attribute| self.attribute(attribute, names).transpose());
+        let mut node = NodeProto {
+            name,
+            input: input?,
+            output: output?,
+            attribute: attribute.collect::<Result<_, _>>()?,
+            domain: node.domain.clone(),
+            op_type: node.op_type.clone(),
+        };
         if let Some(opset) = self.function.opset {
             node.attribute.push(AttributeProto {
                 name: Some(OPSET.into()),
@@ -153,44 +168,59 @@ impl Scope<'_> {
                 ..Default::default()
             });
         }
-        node
+        Ok(node)
     }
 
-    fn rename(&self, name: &mut String, names: &mut BTreeMap<String, String>) {
+    /// The name that a value of the function has in the file.
+    fn renamed(&self, name: &str, names: &mut BTreeMap<String, String>) -> Result<String, String> {
         if name.is_empty() {
-            return;
+            return Ok(String::new());
         }
-        let fresh = || format!("{}/{name}", self.prefix);
-        *name = names.entry(name.clone()).or_insert_with(fresh).clone();
+        if let Some(known) = names.get(name) {
+            self.room.take(known.len())?;
+            return Ok(known.clone());
+        }
+        self.room.take(2 * (self.prefix.len() + name.len()) + name.len())?;
+        let fresh = format!("{}/{name}", self.prefix);
+        names.insert(name.to_owned(), fresh.clone());
+        Ok(fresh)
     }
 
     /// The attribute with what the call says in place of a reference; none if nothing says it.
-    fn attribute(&self, attribute: &AttributeProto, names: &BTreeMap<String, String>) -> Option<AttributeProto> {
-        let mut attribute = if attribute.r#type.is_some_and(|kind| kind.0 as u64 == REFERENCE) {
+    fn attribute(
+        &self,
+        attribute: &AttributeProto,
+        names: &BTreeMap<String, String>,
+    ) -> Result<Option<AttributeProto>, String> {
+        let mut found = attribute;
+        if attribute.r#type.is_some_and(|kind| kind.0 as u64 == REFERENCE) {
             let wanted = attribute.s.as_deref();
-            let find = |list: &[AttributeProto]| list.iter().find(|other| other.name.as_deref() == wanted).cloned();
-            let found = find(&self.call.attribute).or_else(|| find(&self.function.defaults))?;
-            AttributeProto { name: attribute.name.clone(), ..found }
-        } else {
-            attribute.clone()
-        };
-        if let Some(graph) = &mut attribute.g {
-            self.subgraph(graph, names);
+            let mut all = self.call.attribute.iter().chain(&self.function.defaults);
+            let Some(said) = all.find(|other| other.name.as_deref() == wanted) else { return Ok(None) };
+            found = said;
         }
-        Some(attribute)
+        self.room.take(room::attribute(found))?;
+        let mut copy = AttributeProto { name: attribute.name.clone(), ..found.clone() };
+        if let Some(graph) = &mut copy.g {
+            self.subgraph(graph, names)?;
+        }
+        Ok(Some(copy))
     }
 
     /// Renames what a subgraph reads, and what it gives.
-    fn subgraph(&self, graph: &mut GraphProto, names: &BTreeMap<String, String>) {
+    fn subgraph(&self, graph: &mut GraphProto, names: &BTreeMap<String, String>) -> Result<(), String> {
+        self.room.take(names.iter().map(|(name, outer)| 2 * size_of::<String>() + name.len() + outer.len()).sum())?;
         let mut names = names.clone();
         let inputs: BTreeSet<String> = graph.input.iter().filter_map(|input| input.name.clone()).collect();
         for name in inputs {
+            self.room.take(self.prefix.len() + 2 * name.len())?;
             names.insert(name.clone(), format!("{}/{name}", self.prefix));
         }
-        graph.node = graph.node.iter().map(|node| self.node(node, &mut names)).collect();
+        graph.node = graph.node.iter().map(|node| self.node(node, &mut names)).collect::<Result<_, _>>()?;
         let infos = graph.input.iter_mut().chain(&mut graph.output).filter_map(|info| info.name.as_mut());
         for name in infos.chain(graph.initializer.iter_mut().filter_map(|weight| weight.name.as_mut())) {
-            self.rename(name, &mut names);
+            *name = self.renamed(name, &mut names)?;
         }
+        Ok(())
     }
 }

@@ -88,6 +88,7 @@ fn attempt(file: &OnnxFile, shapes: &InputShapes, known: &Known) -> Result<Outco
         absorbed: BTreeSet::new(),
         external: BTreeSet::new(),
         scorers: Vec::new(),
+        visits: 0,
         reasons: Vec::new(),
     };
     importer.context.is_pytorch = file.producer().starts_with("pytorch");
@@ -171,6 +172,8 @@ struct Importer<'a> {
     external: BTreeSet<&'a str>,
     /// Graphs whose results go into a softmax.
     scorers: Vec<&'a GraphProto>,
+    /// The nodes of all bodies of branches and loops so far, each as often as it was lowered.
+    visits: usize,
     reasons: Vec<Reason>,
 }
 

@@ -8,6 +8,10 @@ use crate::error::{Lowered, Problem, invalid, unsupported};
 use crate::rules::MAX_STEPS;
 use crate::value::Value;
 
+/// The most nodes of all bodies, each counted as often as it is lowered, and so the body itself: loops within loops would go on for
+/// years.
+const MAX_VISITS: usize = 1 << 20;
+
 /// The values that a loop's body hands from one step to the next: nothing else there is kept.
 type Carried = Vec<Item>;
 
@@ -68,6 +72,10 @@ impl<'a> Importer<'a> {
 
     /// Lowers all nodes of a body, and gives its outputs.
     fn body(&mut self, body: &'a GraphProto) -> Lowered<Vec<Item>> {
+        self.visits = self.visits.saturating_add(1 + body.node.len());
+        if self.visits > MAX_VISITS {
+            return unsupported(format!("branches and loops of more than {MAX_VISITS} nodes in all their steps"));
+        }
         let before = self.reasons.len();
         self.graph(body);
         if self.reasons.len() > before {

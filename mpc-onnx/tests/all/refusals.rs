@@ -210,23 +210,100 @@ fn inputs_without_elements_are_refused_by_name() {
     assert_eq!(reasons.iter().map(ToString::to_string).collect::<Vec<_>>(), [expected]);
 }
 
+/// A loop of that many steps, and in each of its steps one of the next number; it hands one number on. In the innermost are so many
+/// nodes that nothing reads.
+fn nested(steps: &[&str], idle: usize, number: &str, result: &str) -> NodeProto {
+    let [step, goes_on, carried] = ["i", "c", "k"].map(|name| format!("{name}{}", steps.len()));
+    let inner = format!("r{}", steps.len());
+    let (nodes, given) = match steps {
+        [_, rest @ ..] if !rest.is_empty() => (vec![nested(rest, idle, &carried, &inner)], &inner),
+        _ => ((0..idle).map(|place| node("Identity", &[&carried], &[&format!("d{place}")])).collect(), &carried),
+    };
+    let body = GraphProto {
+        node: nodes,
+        input: [&step, &goes_on, &carried].map(|name| open(name)).to_vec(),
+        output: [&goes_on, given].map(|name| open(name)).to_vec(),
+        ..Default::default()
+    };
+    let body = AttributeProto {
+        name: Some("body".into()),
+        g: Some(body),
+        r#type: Some(AttributeType::GRAPH),
+        ..Default::default()
+    };
+    NodeProto { attribute: vec![body], ..node("Loop", &[steps[0], "", number], &[result]) }
+}
+
+/// Their bodies make no constants, which are counted elsewhere, and each within another one takes thousands of times as long.
+#[test]
+fn loops_within_loops_of_too_many_steps_in_all_are_refused() {
+    let network = |loops: NodeProto| {
+        let cast = NodeProto { attribute: vec![number("to", 1)], ..node("Cast", &["r"], &["f"]) };
+        let counts = [("few", 10), ("many", 110), ("zero", 0)].map(|(name, count)| integers(name, &[count]));
+        graph(vec![loops, cast, node("Add", &["x", "f"], &["y"])], counts.to_vec())
+    };
+    assert!(imported(network(nested(&["many", "few"], 900, "zero", "r"))).is_ok());
+    let reasons = refused(network(nested(&["many", "few"], 1000, "zero", "r")));
+    assert_eq!(reasons.len(), 1, "{reasons:?}");
+    assert!(reasons[0].to_string().contains("more than 1048576 nodes in all their steps"), "{}", reasons[0]);
+}
+
 /// A model's bytes with a function of the domain `own` behind it.
 fn with_function(graph: GraphProto, function: &[u8]) -> Vec<u8> {
     let mut bytes = bytes(graph, 17);
     // Field 25 of a model, with its length.
-    bytes.extend([0xca, 0x01, function.len() as u8]);
-    bytes.extend(function);
+    bytes.extend([0xca, 0x01]);
+    bytes.extend(with_length(function));
     bytes
+}
+
+/// Bytes behind their number, which takes four bytes.
+fn with_length(bytes: &[u8]) -> Vec<u8> {
+    let [low, second, third, high] = [0, 7, 14, 21].map(|shift| (bytes.len() >> shift & 0x7f) as u8);
+    [&[low | 0x80, second | 0x80, third | 0x80, high], bytes].concat()
+}
+
+/// A field of a message.
+fn field(number: u8, content: &[u8]) -> Vec<u8> {
+    [&[number << 3 | 2][..], &with_length(content)].concat()
+}
+
+/// Calls of a function of the domain `own`, each of what the one before gives.
+fn calls(count: usize) -> Vec<NodeProto> {
+    let name = |place: usize| if place == count { "y".to_owned() } else { format!("x{place}") };
+    let call = |place: usize| {
+        let input = if place == 0 { "x".to_owned() } else { name(place) };
+        NodeProto { domain: Some("own".into()), ..node("F", &[&input], &[&name(place + 1)]) }
+    };
+    (0..count).map(call).collect()
+}
+
+/// Each copy of a function's constants and names takes memory, and its file has one.
+#[test]
+fn functions_that_take_too_much_memory_in_place_of_their_calls_are_refused() {
+    let function =
+        |nodes: &[u8]| [&field(1, b"F"), &field(4, b"a"), &field(5, b"b"), nodes, &field(10, b"own")].concat();
+    let refused = |calls: Vec<NodeProto>, function: &[u8]| {
+        let error = OnnxFile::from_bytes(&with_function(graph(calls, vec![]), function)).unwrap_err().to_string();
+        assert!(error.contains("its functions in place of their calls have more than 536870912 bytes"), "{error}");
+    };
+    let identity = field(7, &[field(1, b"a"), field(2, b"b"), field(4, b"Identity")].concat());
+    // A constant of a megabyte; its attribute has the type of tensors.
+    let value = [field(1, b"value"), field(5, &field(9, &[0; 1 << 20])), vec![0xa0, 0x01, 4]].concat();
+    let constant = field(7, &[field(2, b"c"), field(4, b"Constant"), field(5, &value)].concat());
+    let large = function(&[constant, identity.clone()].concat());
+    assert!(OnnxFile::from_bytes(&with_function(graph(calls(10), vec![]), &large)).is_ok());
+    refused(calls(600), &large);
+    // Many nodes, which have the call's name before their own.
+    let mut call = calls(1);
+    call[0].name = Some("n".repeat(1 << 20));
+    refused(call, &function(&identity.repeat(600)));
 }
 
 #[test]
 fn functions_that_call_themselves_are_refused() {
-    let field = |number: u8, text: &str| [&[number << 3 | 2, text.len() as u8], text.as_bytes()].concat();
-    let inner = [field(1, "a"), field(2, "b"), field(4, "F"), field(7, "own")].concat();
-    let nodes = [&[7 << 3 | 2, inner.len() as u8], inner.as_slice()].concat();
-    let function = [field(1, "F"), field(4, "a"), field(5, "b"), nodes, field(10, "own")].concat();
-    let mut call = node("F", &["x"], &["y"]);
-    call.domain = Some("own".into());
-    let file = OnnxFile::from_bytes(&with_function(graph(vec![call], vec![]), &function));
+    let inner = [field(1, b"a"), field(2, b"b"), field(4, b"F"), field(7, b"own")].concat();
+    let function = [field(1, b"F"), field(4, b"a"), field(5, b"b"), field(7, &inner), field(10, b"own")].concat();
+    let file = OnnxFile::from_bytes(&with_function(graph(calls(1), vec![]), &function));
     assert!(file.is_err_and(|error| error.to_string().contains("call each other without end")));
 }
