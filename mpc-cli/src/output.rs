@@ -11,8 +11,15 @@ use serde::Serialize;
 
 use crate::failure::Failure;
 
+/// A text in which a terminal finds nothing to obey but lines: names in files of others are part of what is said.
+pub fn shown(text: &str) -> String {
+    let is_obeyed = |character: char| character.is_control() && !matches!(character, '\n' | '\t');
+    text.chars().map(|character| if is_obeyed(character) { char::REPLACEMENT_CHARACTER } else { character }).collect()
+}
+
 /// Writes to stdout; whoever reads it may have seen enough, as `head` does.
 pub fn print(text: &str) -> Result<(), Failure> {
+    let text = shown(text);
     let mut stdout = stdout().lock();
     match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
         Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(Failure::Own(format!("stdout: {error}"))),
@@ -38,4 +45,15 @@ pub fn write_output(path: &Path, tensor: &ArrayD<f64>, shape: &[usize]) -> Resul
 /// A value as one JSON object.
 pub fn json(value: &impl Serialize) -> String {
     serde_json::to_string_pretty(value).expect("reports have only string keys, so they always encode") + "\n"
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_terminal_is_given_text_and_nothing_to_obey() {
+        assert_eq!(shown("a table:\n\t│ ×1 │\n"), "a table:\n\t│ ×1 │\n");
+        assert_eq!(shown("node `\u{1b}]0;x\u{7}\u{9b}2J\r`"), "node `\u{fffd}]0;x\u{fffd}\u{fffd}2J\u{fffd}`");
+    }
 }

@@ -11,6 +11,7 @@ use crate::commands::{
 use crate::configuration;
 use crate::failure::Failure;
 use crate::logging::{self, LogArguments};
+use crate::output::shown;
 use crate::run::child;
 
 /// Private neural-network inference between organisations.
@@ -132,7 +133,7 @@ fn finish(outcome: Result<(), Failure>) -> ExitCode {
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
-            eprintln!("error: {failure}");
+            eprintln!("error: {}", shown(&failure.to_string()));
             failure.code().into()
         }
     }

@@ -7,7 +7,7 @@ use alloc::vec::Vec;
 use serde::{Deserialize, Deserializer, de};
 
 use crate::encoding::{EncodingError, Kind};
-use crate::graph::{Graph, GraphBuilder, GraphError, MAX_ELEMENTS, Node, NodeId};
+use crate::graph::{Graph, GraphBuilder, GraphError, MAX_ELEMENTS, Node, NodeId, Op};
 use crate::ops;
 use crate::ops::operation::Work;
 
@@ -138,6 +138,10 @@ impl Graph {
             return Err(Kind::Graph.malformed("bytes follow its end".to_string()));
         }
         let graph = Self::try_from(unchecked)?;
+        // They are shown, and a terminal obeys some of what is no text.
+        if let Some(place) = graph.nodes().iter().position(|node| !is_text(node)) {
+            return Err(Kind::Graph.malformed(alloc::format!("the name of node {place} is no text")));
+        }
         limits.check(&graph)?;
         Ok(graph)
     }
@@ -159,6 +163,12 @@ impl Graph {
         let class = builder.arg_max(&name, scores)?;
         builder.finish(&[class])
     }
+}
+
+/// Whether all names of a node can be shown.
+fn is_text(node: &Node) -> bool {
+    let tied = if let Op::Linear { tied, .. } = node.op() { tied.as_deref() } else { None };
+    [Some(node.name()), tied].into_iter().flatten().all(|name| !name.contains(char::is_control))
 }
 
 /// A graph as it was written, before it is checked.

@@ -17,7 +17,9 @@ pub(crate) struct Order<'a> {
 /// A node's name, or that of its first output.
 pub(crate) fn node_name(node: &NodeProto) -> String {
     let name = node.name.as_deref().filter(|name| !name.is_empty());
-    name.or(node.output.first().map(String::as_str)).unwrap_or_default().to_string()
+    let name = name.or(node.output.first().map(String::as_str)).unwrap_or_default();
+    // Names are shown, and a terminal obeys what is no text.
+    name.chars().filter(|character| !character.is_control()).collect()
 }
 
 /// The values that a node reads, those of its subgraphs' nodes included.

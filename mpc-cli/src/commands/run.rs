@@ -3,7 +3,7 @@
 use clap::Args;
 
 use crate::failure::Failure;
-use crate::output::{json, print};
+use crate::output::{json, print, shown};
 use crate::run::{RunArguments, TransportKind, run as run_network, services, table};
 
 /// Runs a network privately on this machine: parties and a dealer compute on shares, and learn nothing.
@@ -66,7 +66,7 @@ pub fn run(Arguments { run: arguments }: &Arguments) -> Result<(), Failure> {
     let summary = run_network(arguments)?;
     print(&if arguments.output.json { json(&summary) } else { table::text(&summary, arguments) })?;
     if let Some(departure) = &summary.departure {
-        eprintln!("warning: {departure}");
+        eprintln!("warning: {}", shown(&departure.to_string()));
     }
     let differ = || Failure::Own("the private results are not those of the network in the clear".to_owned());
     if summary.agree { Ok(()) } else { Err(differ()) }

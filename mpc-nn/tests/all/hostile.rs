@@ -5,8 +5,8 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use mpc_nn::{
-    Comparisons, DealerSession, Graph, GraphBuilder, InferenceError, PartySession, Plan, PlanError, Preprocessing,
-    Roles, SessionOptions, Settings, WeightKnowledge, Weights,
+    Comparisons, DealerSession, Graph, GraphBuilder, GraphLimits, InferenceError, PartySession, Plan, PlanError,
+    Preprocessing, Roles, SessionOptions, Settings, WeightKnowledge, Weights,
 };
 use mpc_protocols::ProtocolError;
 use mpc_protocols::function::Function;
@@ -327,4 +327,23 @@ fn a_network_of_too_many_different_functions_has_no_plan() {
     assert!(plan(1000).is_ok());
     let error = plan(1001).unwrap_err();
     assert!(matches!(&error, PlanError::Unsupported { layer, .. } if layer == "leaky1000"), "{error}");
+}
+
+/// Names are shown in tables and messages, and terminals obey what is no text.
+#[test]
+fn a_network_whose_names_are_no_text_is_refused() {
+    let bytes = |name: &str, tied: &str| {
+        let mut builder = GraphBuilder::new();
+        let x = builder.input("x", &[1, 2]).unwrap();
+        let y = builder.linear_tied(name, x, 2, false, tied).unwrap();
+        builder.finish(&[y]).unwrap().to_bytes()
+    };
+    let read = |bytes: &[u8]| Graph::from_bytes(bytes, &GraphLimits::default());
+    assert!(read(&bytes("ȳ/1 #2", "W")).is_ok());
+    for wrong in ["\u{1b}[31m", "a\nb", "\u{9b}2J", "\0"] {
+        for bytes in [bytes(wrong, "w"), bytes("y", wrong)] {
+            let error = read(&bytes).unwrap_err();
+            assert!(error.to_string().contains("the name of node 1 is no text"), "{error}");
+        }
+    }
 }

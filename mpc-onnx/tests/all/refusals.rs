@@ -210,6 +210,19 @@ fn inputs_without_elements_are_refused_by_name() {
     assert_eq!(reasons.iter().map(ToString::to_string).collect::<Vec<_>>(), [expected]);
 }
 
+/// A terminal obeys what is no text, and names are shown.
+#[test]
+fn names_of_nodes_have_nothing_but_text() {
+    let mut graph = small();
+    for node in &mut graph.node {
+        node.name = node.name.as_ref().map(|name| format!("\u{1b}[31m{name}\n"));
+    }
+    let network = imported(graph.clone()).unwrap();
+    assert!(network.graph.nodes().iter().all(|node| !node.name().contains(char::is_control)));
+    graph.node[2].op_type = Some("Nothing".into());
+    assert_eq!(refused(graph)[0].to_string().split('`').nth(1), Some("[31mRelu_y"));
+}
+
 /// A loop of that many steps, and in each of its steps one of the next number; it hands one number on. In the innermost are so many
 /// nodes that nothing reads.
 fn nested(steps: &[&str], idle: usize, number: &str, result: &str) -> NodeProto {
