@@ -148,11 +148,42 @@ impl Importer<'_> {
         let axis = arrays::axis(call.int("axis", 0)?, data.shape().len())?;
         let rows = self.rows_of(call.required(1)?, data.shape()[axis])?;
         let result = rules::scatter_at_rows(&mut self.context, call, [&data, &updates], &rows, axis)?;
-        Ok(match updates {
+        Ok(self.as_scattered(&data, &updates, result))
+    }
+
+    /// The result of a scatter is typed as its data, unless the updates are real numbers.
+    fn as_scattered(&mut self, data: &Value, updates: &Value, result: Tensor) -> Value {
+        match updates {
             Value::Constant(_) => result.into(),
             Value::Node(x) if !self.context.is_typed(x.id) => result.into(),
-            _ => self.as_table(&data, result),
-        })
+            _ => self.as_table(data, result),
+        }
+    }
+
+    /// ScatterND at private places: each is one number for all axes that it is a place of.
+    pub(super) fn scattered_at(&mut self, call: &Call<'_>) -> Lowered<Value> {
+        let data = self.plain(call.required(0)?.clone())?;
+        let updates = self.plain(call.required(2)?.clone())?;
+        let indices = call.required(1)?.clone();
+        let (shape, places) = (data.shape().to_vec(), indices.shape().to_vec());
+        let Some((&depth, places)) = places.split_last() else { return invalid("its indices are a scalar") };
+        if depth == 0 || depth > shape.len() || updates.shape() != [places, &shape[depth..]].concat() {
+            return invalid("its updates do not fit its indices");
+        }
+        let (sizes, row) = shape.split_at(depth);
+        let [classes, features] = [arrays::elements(sizes)?, arrays::elements(row)?];
+        let count = arrays::elements(places)?;
+        let indices = if depth == 1 { indices } else { self.row_major(indices, sizes)?.into() };
+        let indices = self.context.reshape_value(&indices, &[count])?;
+        let rows = self.rows_of(&indices, classes)?;
+        // Each element of an update goes to the place of its row.
+        let rows = self.context.reshape(&rows, &[count, 1, classes])?;
+        let rows = self.context.expand(&rows, &[count, features, classes])?;
+        let flat = self.context.reshape_value(&data, &[classes, features])?;
+        let flat_updates = self.context.reshape_value(&updates, &[count, features])?;
+        let result = rules::scatter_at_rows(&mut self.context, call, [&flat, &flat_updates], &rows, 0)?;
+        let result = self.context.reshape(&result, &shape)?;
+        Ok(self.as_scattered(&data, &updates, result))
     }
 
     /// One-hot rows of private indices.

@@ -346,6 +346,7 @@ impl Importer<'_> {
             }
             "GatherND" if is_secret(1) => Some(self.gathered(call)?),
             "ScatterElements" | "Scatter" if is_secret(1) => Some(self.scattered(call)?),
+            "ScatterND" if is_secret(1) => Some(self.scattered_at(call)?),
             "OneHot" if is_secret(0) => Some(self.one_hot(call)?),
             "EmbedLayerNormalization" | "QEmbedLayerNormalization" => {
                 if call.operator() == "QEmbedLayerNormalization" {

@@ -1,9 +1,9 @@
 //! Files in the manner of exporters and optimisers other than PyTorch's own, and their near relatives.
 
-use mpc_nn::evaluate;
+use mpc_nn::{Plan, Settings, evaluate, in_process};
 use mpc_onnx::{InputShapes, OnnxFile};
 use ndarray::{ArrayD, IxDyn};
-use rten_onnx::onnx::{AttributeProto, AttributeType, DataType, GraphProto, ModelProto, NodeProto};
+use rten_onnx::onnx::{AttributeProto, AttributeType, DataType, GraphProto, ModelProto, NodeProto, TensorProto};
 
 use crate::cases;
 use crate::models::{bytes, floats, graph, imported, info, integers, ints, node, open};
@@ -294,6 +294,36 @@ fn the_first_scatter_takes_private_places() {
     let inputs = if network.inputs[0].name == "x" { [x, rows] } else { [rows, x] };
     let found = evaluate(&network.graph, &network.weights, &inputs).unwrap().remove(0);
     near(&found.into_iter().collect::<Vec<_>>(), &[6.0, 2.0, 3.0, 5.0]);
+}
+
+/// As PyTorch exports `x[torch.arange(2), places] = rows`, with places that may count from the end: of 2 samples with 3 rows each.
+fn scattered_rows(reduction: &str, places: [f32; 2], rows: &[f32; 4]) -> Vec<f32> {
+    let nodes = vec![
+        node("Unsqueeze", &["places", "axis"], &["column"]),
+        with(node("Concat", &["samples", "column"], &["at"]), vec![number("axis", 1)]),
+        with(node("ScatterND", &["x", "at", "rows"], &["y"]), vec![text("reduction", reduction)]),
+    ];
+    let samples = TensorProto { dims: vec![2, 1], ..integers("samples", &[0, 1]) };
+    let network = imported(GraphProto {
+        input: vec![info("x", FLOAT, &[Some(2), Some(3), Some(2)]), info("places", DataType::INT64, &[Some(2)])],
+        ..graph(nodes, vec![samples, integers("axis", &[1]), floats("rows", &[2, 2], rows)])
+    });
+    let network = network.unwrap();
+    let x = ArrayD::from_shape_vec(IxDyn(&[2, 3, 2]), (0..12).map(|at| at as f32).collect()).unwrap();
+    let places = ArrayD::from_shape_vec(IxDyn(&[2]), places.to_vec()).unwrap();
+    let inputs = if network.inputs[0].name == "x" { [x, places] } else { [places, x] };
+    let plan = Plan::<u64>::new(&network.graph, Settings::new(3)).unwrap();
+    let found = in_process::infer(&plan, &network.weights, &inputs).unwrap().remove(0);
+    found.into_iter().map(|value| value as f32).collect()
+}
+
+#[test]
+fn rows_go_to_private_places_of_several_axes() {
+    let rows = &[50.0, 60.0, 70.0, 80.0];
+    let x = |at: [f32; 4]| [0.0, 1.0, 2.0, 3.0, at[0], at[1], at[2], at[3], 8.0, 9.0, 10.0, 11.0];
+    near(&scattered_rows("none", [2.0, 0.0], rows), &x(*rows));
+    near(&scattered_rows("none", [-1.0, -3.0], rows), &x(*rows));
+    near(&scattered_rows("add", [2.0, 0.0], rows), &x([54.0, 65.0, 76.0, 87.0]));
 }
 
 /// One step of a recurrent layer of one element, without a state, is its activation.
