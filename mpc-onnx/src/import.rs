@@ -7,6 +7,7 @@ mod hidden;
 mod indices;
 mod inputs;
 mod lookahead;
+mod placed;
 mod quantised;
 mod sequences;
 mod whole;
@@ -288,7 +289,12 @@ impl<'a> Importer<'a> {
         rule: rules::Rule,
     ) -> Lowered<Vec<Value>> {
         let node = call.node;
+        let is_scorer = self.scorers.iter().any(|scorer| core::ptr::eq(*scorer, graph));
+        call.masking = lookahead::masking(graph, order, call, is_scorer).unwrap_or(Masking::NONE);
+        let limited = self.limited(call)?;
+        let of_file = limited.map(|limited| core::mem::replace(&mut call.inputs, limited));
         if let Some(values) = self.encoded(call)? {
+            self.note_chosen(call, rule, of_file, &values)?;
             return Ok(values);
         }
         if node.output.first().is_some_and(|output| self.absorbed.contains(output.as_str())) {
@@ -299,12 +305,18 @@ impl<'a> Importer<'a> {
         call.norm = norm.as_ref().map(|(_, norm)| norm.clone());
         call.operand_type = self.operand_type(node, call);
         call.is_output = is_output(order, node);
-        let is_scorer = self.scorers.iter().any(|scorer| core::ptr::eq(*scorer, graph));
-        call.masking = lookahead::masking(graph, order, call, is_scorer).unwrap_or(Masking::NONE);
         call.is_revealed = core::ptr::eq(graph, &self.file.graph) && lookahead::is_revealed(graph, order, node);
-        let values = constants::apply(&mut self.context, rule, call)?;
+        let mut values = constants::apply(&mut self.context, rule, call)?;
         whole::note(&mut self.context, call, &values);
         whole::check(&self.context, call, &values)?;
+        if let Some(of_file) = of_file {
+            call.inputs = of_file;
+            if !values.iter().any(Value::is_private) {
+                // The numbers of nothing but constants are known.
+                values = constants::apply(&mut self.context, rule, call)?;
+            }
+            self.note_placed(call, rule, &values)?;
+        }
         self.note_hidden(call, rule, &values)?;
         self.note_infinite(call, rule, &values)?;
         self.note_moved(moved, rule, call, &values)?;

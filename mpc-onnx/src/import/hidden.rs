@@ -151,6 +151,11 @@ impl Importer<'_> {
         match operator {
             "Where" => self.chosen_marks(call, mark),
             "Concat" => self.concatenated(call, mark),
+            "Pad" | "Scatter" | "ScatterElements" | "ScatterND" if mark == Mark::Hidden => {
+                // Which number a mask has put there is not followed.
+                let places = self.placed(call, rule)?;
+                Ok(places.map(|places| places.mapv(|is| if is == 0.0 { 0.0 } else { f32::NAN })))
+            }
             "Cast" | "CastLike" | "Identity" => Ok(self.mark_of(call.required(0)?, mark).cloned()),
             "Neg" if mark == Mark::Hidden => {
                 Ok(self.mark_of(call.required(0)?, mark).map(|numbers| numbers.mapv(|n| -n)))
@@ -176,7 +181,7 @@ impl Importer<'_> {
                 None => ArrayD::from_elem(IxDyn(&[]), Known::Seen),
             },
             constant if mark == Mark::Hidden => {
-                let hides = |number: f32| call.operator() == "Where" && call.masking.hides(number);
+                let hides = |number: f32| matches!(call.operator(), "Where" | "Concat") && call.masking.hides(number);
                 let of = |&number: &f32| if hides(number) { Known::Hidden(number) } else { Known::Constant(number) };
                 real(constant)?.array().map(of)
             }

@@ -6,6 +6,7 @@ use mpc_nn::weights::MAX_WEIGHT;
 use rten_onnx::onnx::{GraphProto, NodeProto};
 
 use super::Importer;
+use super::placed::puts_masks;
 use crate::call::{Call, Masking};
 use crate::error::Lowered;
 use crate::norm::Norm;
@@ -17,7 +18,7 @@ use crate::value::Value;
 /// How many values may lie between a mask and its softmax.
 const MAX_VALUES: usize = 128;
 /// Operators that leave a mask one.
-const PASSING: [&str; 18] = [
+const PASSING: [&str; 25] = [
     "Add",
     "Sum",
     "Identity",
@@ -36,12 +37,36 @@ const PASSING: [&str; 18] = [
     "QLinearAdd",
     "QLinearConcat",
     "QLinearWhere",
+    "Flatten",
+    "Gather",
+    "Pad",
+    "ScatterElements",
+    "ScatterND",
+    "Split",
+    "Tile",
 ];
 /// Those of them that put elements elsewhere.
-const DISPLACING: [&str; 8] =
-    ["Reshape", "Transpose", "Squeeze", "Unsqueeze", "Expand", "Slice", "Concat", "QLinearConcat"];
+const DISPLACING: [&str; 15] = [
+    "Reshape",
+    "Transpose",
+    "Squeeze",
+    "Unsqueeze",
+    "Expand",
+    "Slice",
+    "Concat",
+    "QLinearConcat",
+    "Flatten",
+    "Gather",
+    "Pad",
+    "ScatterElements",
+    "ScatterND",
+    "Split",
+    "Tile",
+];
 /// The most casts and negations that a condition is followed through.
 const MAX_NEGATIONS: usize = 4;
+/// The most movements between a ranking and a comparison with what it ranked.
+const MAX_MOVES: usize = 8;
 /// By what a mask may be scaled in front of its softmax, so that it stays far below all scores and in range.
 const SCALES: core::ops::RangeInclusive<f32> = 1.0 / 16.0..=8.0;
 /// Operators that leave an index one, which can only be revealed.
@@ -118,7 +143,8 @@ impl<'a> Importer<'a> {
 fn is_far(call: &Call<'_>) -> bool {
     let is_far = |&value: &f32| value.abs() <= -rules::MASK || value.abs() > MAX_WEIGHT;
     let of = |value: &Value| !matches!(value, Value::Constant(constant) if !constant.array().iter().all(is_far));
-    matches!(call.operator(), "Add" | "Sub" | "Where" | "Sum" | "Max" | "Mul") && call.inputs.iter().flatten().all(of)
+    let is_known = matches!(call.operator(), "Add" | "Sub" | "Where" | "Sum" | "Max" | "Mul") || puts_masks(call);
+    is_known && call.inputs.iter().flatten().all(of)
 }
 
 /// Whether constants that are far below all values are there in some places only.
@@ -204,6 +230,23 @@ fn condition<'a>(graph: &'a GraphProto, mut name: &'a str) -> (&'a str, bool) {
     (name, is_negated)
 }
 
+/// Whether a scatter puts its updates in the place of others, and makes no sums or products of both.
+fn is_unreduced(node: &NodeProto) -> bool {
+    let reduction = node.attribute.iter().find(|attribute| attribute.name.as_deref() == Some("reduction"));
+    reduction.and_then(|reduction| reduction.s.as_deref()).is_none_or(|reduction| reduction == "none")
+}
+
+/// Whether the elements of a value are among those of a result, and say no places or sizes.
+fn is_operand(node: &NodeProto, value: &str) -> bool {
+    let is_at = |place: usize| node.input.get(place).is_some_and(|input| input == value);
+    match node.op_type.as_deref().unwrap_or_default() {
+        "Gather" | "Split" | "Tile" => is_at(0),
+        "Pad" => is_at(0) || is_at(2),
+        "ScatterElements" | "ScatterND" => (is_at(0) || is_at(2)) && is_unreduced(node),
+        _ => true,
+    }
+}
+
 /// Whether a Where takes other values in all places where an earlier one has put a mask.
 fn replaces(graph: &GraphProto, call: &Call<'_>, later: &NodeProto, value: &str) -> bool {
     let is_constant = |input: &Option<Value>| matches!(input, Some(Value::Constant(_) | Value::Integer(_)));
@@ -247,15 +290,35 @@ impl<'a> Ways<'a> {
             && others.any(|name| !is_constant(name))
     }
 
+    /// Whether a node compares the value with one of the largest of values, which no mask is below.
+    fn is_compared_with_ranked(&self, node: &NodeProto, value: &str) -> bool {
+        let operator = node.op_type.as_deref().unwrap_or_default();
+        let mut other = node.input.iter().find(|input| *input != value);
+        if !matches!(operator, "Less" | "LessOrEqual" | "Greater" | "GreaterOrEqual") {
+            return false;
+        }
+        for _ in 0..MAX_MOVES {
+            let gives = |node: &&NodeProto| node.output.iter().any(|output| Some(output) == other);
+            let Some(maker) = self.graph.node.iter().find(gives) else { return false };
+            match maker.op_type.as_deref().unwrap_or_default() {
+                "TopK" => return end(maker, 1.0).is_some_and(|(is_low, _)| is_low) && maker.output.first() == other,
+                operator if DISPLACING.contains(&operator) => other = maker.input.first(),
+                _ => return false,
+            }
+        }
+        false
+    }
+
     /// One step on through an operator; none where a mask would show.
     fn step(&mut self, call: &Call<'_>, node: &'a NodeProto, (value, sign): (&'a str, f32)) -> Option<()> {
         let next = node.output.first().map(String::as_str)?;
+        let all = node.output.iter().map(String::as_str);
         if self.moved.contains(value) || node.op_type.as_deref().is_some_and(|operator| DISPLACING.contains(&operator))
         {
-            self.moved.insert(next);
+            self.moved.extend(all.clone());
         }
         if self.added.contains(value) || self.is_sum(node, value) {
-            self.added.insert(next);
+            self.added.extend(all);
         } else if call.operator() == "Mul" && is_comparing(node) {
             // A multiple that nothing is added to is no mask, but all that is compared.
             return None;
@@ -266,6 +329,11 @@ impl<'a> Ways<'a> {
             }
             self.is_deep |= needs_depth;
             self.ends.insert(is_low);
+            return Some(());
+        }
+        if is_mask(call) && self.is_compared_with_ranked(node, value) {
+            self.is_deep = true;
+            self.ends.insert(sign > 0.0);
             return Some(());
         }
         let is_second = node.input.get(1).is_some_and(|input| input == value);
@@ -290,7 +358,10 @@ impl<'a> Ways<'a> {
                 self.is_deep = true;
                 self.open.push((next, sign));
             }
-            operator if PASSING.contains(&operator) => self.open.push((next, sign)),
+            operator if PASSING.contains(&operator) && is_operand(node, value) => {
+                let read = node.output.iter().filter(|output| self.order.readers.contains_key(output.as_str()));
+                self.open.extend(read.map(|output| (output.as_str(), sign)));
+            }
             _ => return None,
         }
         Some(())
@@ -302,7 +373,8 @@ impl<'a> Ways<'a> {
 pub(super) fn masking(graph: &GraphProto, order: &Order<'_>, call: &Call<'_>, is_scorer: bool) -> Option<Masking> {
     let node = call.node;
     let operator = node.op_type.as_deref().unwrap_or_default();
-    if !matches!(operator, "Add" | "Sub" | "Where" | "Sum" | "Mul" | "Max") && !rules::is_quantiser(operator) {
+    let is_sum = matches!(operator, "Add" | "Sub" | "Where" | "Sum" | "Mul" | "Max");
+    if !is_sum && !puts_masks(call) && !rules::is_quantiser(operator) {
         return None;
     }
     let open = node.output.first().map(|output| (output.as_str(), 1.0)).into_iter().collect();

@@ -17,6 +17,7 @@ mod models;
 mod near;
 mod normalise;
 mod openings;
+mod placed;
 mod precision;
 mod quantised;
 mod refusals;
