@@ -18,7 +18,7 @@ use crate::value::Value;
 /// How many values may lie between a mask and its softmax.
 const MAX_VALUES: usize = 128;
 /// Operators that leave a mask one.
-const PASSING: [&str; 25] = [
+const PASSING: [&str; 27] = [
     "Add",
     "Sum",
     "Identity",
@@ -39,6 +39,8 @@ const PASSING: [&str; 25] = [
     "QLinearWhere",
     "Flatten",
     "Gather",
+    "GatherElements",
+    "GatherND",
     "Pad",
     "ScatterElements",
     "ScatterND",
@@ -46,7 +48,7 @@ const PASSING: [&str; 25] = [
     "Tile",
 ];
 /// Those of them that put elements elsewhere.
-const DISPLACING: [&str; 15] = [
+const DISPLACING: [&str; 17] = [
     "Reshape",
     "Transpose",
     "Squeeze",
@@ -57,6 +59,8 @@ const DISPLACING: [&str; 15] = [
     "QLinearConcat",
     "Flatten",
     "Gather",
+    "GatherElements",
+    "GatherND",
     "Pad",
     "ScatterElements",
     "ScatterND",
@@ -240,7 +244,7 @@ fn is_unreduced(node: &NodeProto) -> bool {
 fn is_operand(node: &NodeProto, value: &str) -> bool {
     let is_at = |place: usize| node.input.get(place).is_some_and(|input| input == value);
     match node.op_type.as_deref().unwrap_or_default() {
-        "Gather" | "Split" | "Tile" => is_at(0),
+        "Gather" | "GatherElements" | "GatherND" | "Split" | "Tile" => is_at(0),
         "Pad" => is_at(0) || is_at(2),
         "ScatterElements" | "ScatterND" => (is_at(0) || is_at(2)) && is_unreduced(node),
         _ => true,
@@ -340,6 +344,7 @@ impl<'a> Ways<'a> {
         let is_infinite = |input: &String| number(self.graph, self.order, input) == Some(f32::NEG_INFINITY);
         match node.op_type.as_deref()? {
             "Exp" if sign > 0.0 && is_far(call) => drop(self.ends.insert(true)),
+            "Shape" | "Size" => {}
             // As what IsInf finds out.
             "Equal" if node.input.iter().any(is_infinite) => drop(self.ends.insert(sign > 0.0)),
             "Where" if !self.moved.contains(value) && replaces(self.graph, call, node, value) => {}

@@ -99,12 +99,29 @@ fn a_mask_goes_where_its_values_go() {
         };
         near(&of(along(node("Gather", &["h", "at"], &["g"]), 0), vec![integers("at", &[1, 0])]), &[1.0, 0.0, 1.0, 0.0]);
         near(&of(along(node("Split", &["h", "at"], &["g", "rest"]), 0), vec![integers("at", &[1, 1])]), &[1.0, 0.0]);
+        let rows = vec![places("at", &[2, 1], &[1, 0])];
+        near(&of(node("GatherND", &["h", "at"], &["g"]), rows.clone()), &[1.0, 0.0, 1.0, 0.0]);
+        near(&of(along(node("GatherElements", &["h", "at"], &["g"]), 1), rows), &[1.0, 1.0]);
         let tiled = of(node("Tile", &["h", "at"], &["g"]), vec![integers("at", &[2, 1])]);
         near(&tiled, &[1.0, 0.0, 1.0, 0.0, 1.0, 0.0, 1.0, 0.0]);
         near(&of(flat.clone(), vec![]), &[first, 0.0, 1.0 - first, 0.0]);
         let pads = vec![integers("at", &[0, 1, 0, 0])];
         near(&of(node("Pad", &["h", "at", "far"], &["g"]), pads), &[0.0, 1.0, 0.0, 0.0, 1.0, 0.0]);
     }
+}
+
+/// As PyTorch's older exporter writes `flatten` and `chunk`: the shape of what is masked says nothing of the mask.
+#[test]
+fn the_shape_of_what_is_masked_may_be_asked_for() {
+    let nodes = vec![
+        node("Add", &["x", "mask"], &["h"]),
+        node("Shape", &["h"], &["sizes"]),
+        along(node("Concat", &["one", "sizes"], &["shape"]), 0),
+        node("Reshape", &["h", "shape"], &["g"]),
+        softmax("g"),
+    ];
+    let weights = vec![floats("mask", &[2], &[0.0, f32::NEG_INFINITY]), integers("one", &[1])];
+    near(&result(17, nodes, weights, &[X]), &[1.0, 0.0, 1.0, 0.0]);
 }
 
 /// As transformers keep the largest scores alone: `s.masked_fill(s < s.topk(2).values[..., -1:], -inf)` of what a mask has hidden in part.
