@@ -11,11 +11,14 @@ use mpc_service::web::PageCertificate;
 use mpc_service::{Endpoint, Peer};
 use mpc_transport::TcpSettings;
 use mpc_transport::tls::{Certificate, Identity};
+use zeroize::Zeroizing;
 
 use crate::failure::Failure;
 
 /// The largest file of a key or certificate, in bytes.
 const MAX_FILE: usize = 64 << 10;
+/// The largest file of tokens: 65,536 of them, with 256 bytes for each.
+pub const MAX_TOKENS_FILE: usize = 16 << 20;
 
 /// The identity of this organisation, and how long it waits.
 #[derive(Clone, Debug, Args)]
@@ -36,7 +39,7 @@ impl KeyArguments {
     pub fn endpoint(&self) -> Result<Endpoint, Failure> {
         let certificate = self.certificate.clone().unwrap_or_else(|| self.key.with_extension("crt"));
         check_private(&self.key).map_err(|error| Failure::Usage(error.to_string()))?;
-        let (key, text) = (read_text(&self.key)?, read_text(&certificate)?);
+        let (key, text) = (read_text(&self.key, MAX_FILE)?, read_text(&certificate, MAX_FILE)?);
         let identity = Identity::from_pem(&text, &key);
         let in_key = |source| Failure::Key { file: self.key.display().to_string(), source };
         let deadline = Duration::from_secs(self.deadline);
@@ -45,17 +48,17 @@ impl KeyArguments {
     }
 }
 
-/// Reads a text, which may be a secret.
-pub fn read_text(path: &Path) -> Result<zeroize::Zeroizing<String>, Failure> {
-    let bytes = read_file(path, MAX_FILE).map_err(|error| Failure::Usage(error.to_string()))?;
+/// Reads a text of at most so many bytes, which may be a secret.
+pub fn read_text(path: &Path, most: usize) -> Result<Zeroizing<String>, Failure> {
+    let bytes = Zeroizing::new(read_file(path, most).map_err(|error| Failure::Usage(error.to_string()))?);
     let text = std::str::from_utf8(&bytes).map_err(|_| Failure::Usage(format!("{}: it is no text", path.display())))?;
-    Ok(zeroize::Zeroizing::new(text.to_owned()))
+    Ok(Zeroizing::new(text.to_owned()))
 }
 
 /// Reads a certificate.
 pub fn certificate(path: &Path) -> Result<Certificate, Failure> {
     let in_file = |source| Failure::Key { file: path.display().to_string(), source };
-    Certificate::from_pem(&read_text(path)?).map_err(in_file)
+    Certificate::from_pem(&read_text(path, MAX_FILE)?).map_err(in_file)
 }
 
 /// Reads certificates.

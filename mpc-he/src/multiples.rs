@@ -25,7 +25,6 @@ pub(crate) fn sums(
     outputs: Range<usize>,
     inputs: &[Poly],
 ) -> Vec<Poly> {
-    // Chunks after the first may have fewer channels, and no other exponents.
     let exponents: Vec<_> = layout.weights(group, 0, 0).map(|(exponent, _)| exponent).collect();
     let powers: Vec<_> = exponents.iter().map(|&exponent| Poly::power(exponent).forward()).collect();
     let mut sums = Transforms::zeros(outputs.len());
@@ -38,9 +37,11 @@ pub(crate) fn sums(
         let rows = factors.chunks_exact_mut(exponents.len());
         let chunks = outputs.clone().flat_map(|output| (first..first + inputs.len()).map(move |input| (input, output)));
         for (row, (input, output)) in rows.zip(chunks) {
+            // Chunks with fewer channels have some of the exponents, in the same order.
+            let mut places = exponents.iter().zip(row);
             for (exponent, weight) in layout.weights(group, input, output) {
-                let place = exponents.iter().position(|&other| other == exponent).expect("all chunks have the same");
-                row[place] = layout.modulus.signed(weights[weight]);
+                let (_, factor) = places.find(|&(&other, _)| other == exponent).expect("all chunks have the same");
+                *factor = layout.modulus.signed(weights[weight]);
             }
         }
         sums.add_multiples(&terms, &factors);

@@ -19,7 +19,7 @@ use ndarray::ArrayD;
 use crate::admin::AdminArguments;
 use crate::arguments::{LimitArguments, ListenArguments, listen};
 use crate::failure::Failure;
-use crate::keys::{KeyArguments, certificates, page_certificate, peer, peers, read_text};
+use crate::keys::{KeyArguments, MAX_TOKENS_FILE, certificates, page_certificate, peer, peers, read_text};
 use crate::output::{print, write_output};
 use crate::store_argument::{STORE, StoreArgument};
 
@@ -115,7 +115,7 @@ impl WebArguments {
         let (Some(address), Some(file)) = (self.web, &self.tokens) else { return Ok(None) };
         check_private(file).map_err(|error| Failure::Usage(error.to_string()))?;
         let in_tokens = |error: TokensError| Failure::Usage(format!("{}: {error}", file.display()));
-        let tokens = Tokens::parse(&read_text(file)?).map_err(in_tokens)?;
+        let tokens = Tokens::parse(&read_text(file, MAX_TOKENS_FILE)?).map_err(in_tokens)?;
         let limits = HttpLimits { connections: self.max_page_connections, ..HttpLimits::default() };
         let certificate = page_certificate(self.web_cert.as_deref(), self.web_key.as_deref())?;
         let (origins, url) = (self.origin.clone(), self.web_advertise.as_ref().map(Origin::to_string));

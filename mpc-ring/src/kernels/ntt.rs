@@ -156,7 +156,7 @@ impl<const N: usize> Ntt<N> {
     }
 
     /// Adds to each sum a multiple of every term, place by place: `factors` has a row of one for each term, sum by sum. A factor
-    /// is between −p/2 and p/2.
+    /// is between −2^49 and 2^49.
     ///
     /// ```
     /// use mpc_ring::kernels::Ntt;

@@ -84,7 +84,9 @@ impl Site {
         };
         model.write(&site.path("net.private")).unwrap();
         fs::write(site.path("net.public"), model.public.to_bytes()).unwrap();
-        let tokens = format!("tests {TOKEN} 6000\nslow {SLOW_TOKEN} 2\n");
+        // As many as a large organisation has.
+        let others: String = (0..4_000).map(|holder| format!("holder-{holder} {TOKEN}-{holder}\n")).collect();
+        let tokens = format!("tests {TOKEN} 6000\nslow {SLOW_TOKEN} 2\n{others}");
         write_private(&site.path("tokens"), tokens.as_bytes()).unwrap();
         for name in ["acme", "dealer"].iter().chain(&SERVERS) {
             let mut keygen = Command::new(PROGRAM);

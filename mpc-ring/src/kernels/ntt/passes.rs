@@ -278,7 +278,7 @@ fn part_of(sum: &mut [u64], part: usize) -> &mut [[u64; 8]] {
     &mut sum.as_chunks_mut().0[part * TOGETHER..][..TOGETHER]
 }
 
-/// Adds multiples of rows to some sums. A multiple is below M(1) = 0.63, so that ten of them and a sum below 1 are below 8.
+/// Adds multiples of rows to some sums. A factor is hardly above p/2, and a multiple below M(1) = 0.63, so that ten of them and a sum below 1 are below 8.
 #[inline(always)]
 fn add_to<A: Arithmetic, const SUMS: usize>(
     a: A,
