@@ -68,6 +68,21 @@ pub(crate) enum Mark {
     Undefined,
 }
 
+/// A number that private masks put in the place of scores, or add to them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Number {
+    /// −∞
+    Infinite,
+    /// One so large that every sum with it is that number: the same wherever it is.
+    Swallowing,
+    /// A smaller one, the same where it takes the place of scores and not where it is added to them.
+    Replacing,
+}
+
+impl Number {
+    pub(crate) const ALL: [Self; 3] = [Self::Infinite, Self::Swallowing, Self::Replacing];
+}
+
 /// Scale and zero point of a quantisation: one element, or laid out to broadcast over the tensor that they belong to, in the
 /// smallest arrays that do.
 #[derive(Clone, PartialEq)]
@@ -134,8 +149,10 @@ pub(crate) struct Context {
     pub(crate) is_public: bool,
     /// Inputs, and what moves their elements: nothing has rounded them.
     pub(crate) exact: BTreeSet<NodeId>,
-    /// Where values are −∞ that a private mask may have made so, as private Booleans; none if that is not known.
-    pub(crate) infinite: BTreeMap<NodeId, Option<Tensor>>,
+    /// Where private masks may have made values such numbers, as private Booleans; none if that is not known.
+    pub(crate) hidden: BTreeMap<(NodeId, Number), Option<Tensor>>,
+    /// The rows along an axis that are 1 everywhere, of private Booleans.
+    pub(crate) full_rows: BTreeMap<(NodeId, usize), Tensor>,
     /// The values that are quotients, each with its dividend and its divisor.
     pub(crate) quotients: BTreeMap<NodeId, (Tensor, Value)>,
     /// For a value in front of a softmax with masks, those that it is the sum of scores and; none if they are not known.
@@ -182,7 +199,8 @@ impl Context {
             marks: BTreeMap::new(),
             is_public: false,
             exact: BTreeSet::new(),
-            infinite: BTreeMap::new(),
+            hidden: BTreeMap::new(),
+            full_rows: BTreeMap::new(),
             quotients: BTreeMap::new(),
             masks: BTreeMap::new(),
             quantisations: BTreeMap::new(),

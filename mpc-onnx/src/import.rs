@@ -318,7 +318,7 @@ impl<'a> Importer<'a> {
             self.note_placed(call, rule, &values)?;
         }
         self.note_hidden(call, rule, &values)?;
-        self.note_infinite(call, rule, &values)?;
+        self.note_private_masks(call, rule, &values)?;
         self.note_moved(moved, rule, call, &values)?;
         if let Some((output, _)) = norm {
             self.absorbed.insert(output);

@@ -42,7 +42,9 @@ use crate::value::Value;
 pub(crate) use attention::flexible_scores;
 pub(crate) use choice::{are_whole, elements_at, one_hot_rows};
 pub(crate) use eight_bits::of_runtime::real_tables;
-pub(crate) use elementwise::{DEEP_MASK, MASK, are_chains, is_alone, note_alone, note_infinite, note_unknown};
+pub(crate) use elementwise::{
+    DEEP_MASK, MASK, SWALLOWING, are_chains, is_alone, note_alone, note_private_masks, note_unknown,
+};
 pub(crate) use index::place;
 pub(crate) use integer::{is_boolean, is_float, is_narrow, is_wide, target};
 pub(crate) use linear::product;

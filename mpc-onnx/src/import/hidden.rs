@@ -12,8 +12,6 @@ use crate::error::Lowered;
 use crate::rules;
 use crate::value::Value;
 
-/// Numbers of this magnitude swallow what they are added to: 32-bit floats of it are 32 apart.
-const SWALLOWING: f32 = (1u64 << 28) as f32;
 /// The most elements of a value whose marks move with it.
 const MAX_MOVED: usize = 1 << 22;
 
@@ -45,7 +43,7 @@ impl Known {
         match (self, other) {
             (Self::Seen, Self::Hidden(number) | Self::Constant(number))
             | (Self::Hidden(number) | Self::Constant(number), Self::Seen)
-                if number.abs() >= SWALLOWING =>
+                if number.abs() >= rules::SWALLOWING =>
             {
                 Self::Hidden(number)
             }
@@ -112,11 +110,11 @@ impl Importer<'_> {
         Ok(())
     }
 
-    /// Notes where a node's results are −∞, as private masks among its operands make them.
-    pub(super) fn note_infinite(&mut self, call: &Call<'_>, rule: rules::Rule, results: &[Value]) -> Lowered<()> {
+    /// Notes where a node's results are −∞ or swallow, as private masks among its operands make them.
+    pub(super) fn note_private_masks(&mut self, call: &Call<'_>, rule: rules::Rule, results: &[Value]) -> Lowered<()> {
         let others = call.inputs.iter().skip(1).flatten();
         let is_moved = EXACT.contains(&call.operator()) && !others.into_iter().any(Value::is_private);
-        rules::note_infinite(&mut self.context, call, results, |context, places| {
+        rules::note_private_masks(&mut self.context, call, results, |context, places| {
             let mut inputs = call.inputs.clone();
             inputs[0] = Some(places.clone().into());
             is_moved.then(|| constants::apply(context, rule, &call.with(inputs))).transpose()

@@ -6,7 +6,7 @@ use ndarray::ArrayD;
 use super::{Importer, constants};
 use crate::arrays;
 use crate::call::{Call, Masking};
-use crate::context::{Mark, real};
+use crate::context::{Mark, Number, real};
 use crate::error::Lowered;
 use crate::rules;
 use crate::value::{Constant, Value};
@@ -62,7 +62,9 @@ impl Importer<'_> {
         let is_known = !call.inputs.iter().flatten().any(has_masks);
         let own = if is_known { self.placed(call, rule)? } else { None };
         if own.is_none() {
-            self.context.infinite.insert(y.id, None);
+            for number in Number::ALL {
+                self.context.hidden.insert((y.id, number), None);
+            }
         }
         let mask = call.masking.sign * call.masking.floor;
         self.context.note_masks(y.id, own.map(|own| Value::constant(own * mask)).into_iter().collect());
@@ -87,7 +89,7 @@ impl Importer<'_> {
             }
         }
         self.note_hidden(call, rule, results)?;
-        self.note_infinite(call, rule, results)
+        self.note_private_masks(call, rule, results)
     }
 
     /// 1 where an operator puts a mask or what one has hidden, else 0; none if its places are private.

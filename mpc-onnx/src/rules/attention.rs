@@ -7,7 +7,7 @@ use crate::arrays;
 use crate::call::Call;
 use crate::context::{Context, Whole};
 use crate::error::{Lowered, invalid, unsupported};
-use crate::rules::elementwise::MASK;
+use crate::rules::elementwise::{MASK, full_rows};
 use crate::rules::softmax;
 use crate::value::{Tensor, Value, vector};
 
@@ -151,13 +151,15 @@ impl Mask {
     }
 }
 
-/// 1 for the rows that see something, else 0: by what a private mask shows, where a public one does not hide it.
-fn seeing_rows(context: &mut Context, seen: &Tensor, hidden: Option<&ArrayD<f32>>) -> Lowered<Tensor> {
+/// 1 for the rows that see nothing, else 0: by what a private mask shows, where a public one does not hide it.
+fn blind_rows(context: &mut Context, seen: &Tensor, hidden: Option<&ArrayD<f32>>) -> Lowered<Tensor> {
     let seen = match hidden {
         Some(hidden) => context.scale_by(seen, &hidden.mapv(|x| f32::from(u8::from(x > MASK))))?,
         None => seen.clone(),
     };
-    context.maximum_of_last(&seen)
+    let opposite = context.scale(&seen, -1.0)?;
+    let unseen = context.offset(&opposite, 1.0)?;
+    full_rows(context, &unseen, seen.rank() - 1)
 }
 
 /// The scores behind the mask, and their softmax, where a row that sees nothing is 0.
@@ -176,11 +178,13 @@ fn weights(context: &mut Context, call: &Call<'_>, capped: &Tensor, sizes: [usiz
     if let Some(mask) = &public {
         masked = context.offset_by(&masked, mask)?;
     }
-    let mut all = softmax::along(context, &masked, 3, false)?;
-    if let Some(Mask::Seen(seen)) = &private {
-        let rows = seeing_rows(context, seen, public.as_ref())?;
-        all = context.multiply(&all, &rows)?;
-    }
+    let all = match &private {
+        Some(Mask::Seen(seen)) => {
+            let blind = blind_rows(context, seen, public.as_ref())?;
+            softmax::without(context, &masked, 3, Some(&blind))?
+        }
+        _ => softmax::along(context, &masked, 3, false)?,
+    };
     let Some(mask) = public else { return Ok((masked, all)) };
     let seen = mask.map_axis(Axis(mask.ndim() - 1), |row| f32::from(u8::from(row.iter().any(|&x| x > MASK))));
     if seen.iter().all(|&seen| seen != 0.0) {

@@ -1,10 +1,10 @@
 //! Arithmetic element by element, with broadcasting.
 
 mod exponentials;
-mod infinite;
 mod masks;
 mod powers;
 mod private_comparison;
+mod private_masks;
 
 use mpc_nn::weights::MAX_WEIGHT;
 use mpc_protocols::function::Function;
@@ -18,11 +18,13 @@ use crate::rules::integer;
 use crate::rules::rounding::{self, Divisor};
 use crate::value::{Constant, Tensor, Value};
 
-pub(crate) use infinite::{note as note_infinite, places as infinities, undefined};
-pub(crate) use masks::{DEEP_MASK, MASK, in_coarse_steps, is_alone, leaves_some, masked, note_alone, note_unknown};
+pub(crate) use masks::{
+    DEEP_MASK, MASK, SWALLOWING, in_coarse_steps, is_alone, leaves_some, masked, note_alone, note_unknown,
+};
 pub(crate) use powers::are_chains;
 pub(super) use powers::{power, to_power};
 pub(super) use private_comparison::{before, beyond, thresholded};
+pub(crate) use private_masks::{full_rows, infinities, note as note_private_masks, swallowed, undefined};
 
 pub(super) fn binary(context: &mut Context, call: &Call<'_>) -> Lowered<Vec<Value>> {
     let (left, right) = (call.required(0)?, &placed(context, call)?);
@@ -332,7 +334,7 @@ pub(super) fn choose(context: &mut Context, call: &Call<'_>) -> Lowered<Vec<Valu
         Value::Integer(condition) => condition,
         Value::Node(condition) => {
             let y = private_comparison::choose(context, call, condition)?;
-            infinite::note_chosen(context, call, condition, &y)?;
+            private_masks::note_chosen(context, call, condition, &y)?;
             return Ok([y.into()].into());
         }
         _ => return unsupported("its condition is neither public nor a comparison"),

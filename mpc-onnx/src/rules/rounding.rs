@@ -230,6 +230,17 @@ fn area(context: &mut Context, x: &Tensor, c: f32) -> Lowered<Tensor> {
     context.function(&sum, Function::Log)
 }
 
+/// 1 where x is above 0, else 0.
+pub(super) fn above_zero(context: &mut Context, x: &Tensor) -> Lowered<Tensor> {
+    if context.whole(x.id) == Some(Whole::Boolean) {
+        return Ok(x.clone());
+    }
+    let opposite = context.scale(x, -1.0)?;
+    let not_above = context.function(&opposite, Function::Step)?;
+    let above = context.scale(&not_above, -1.0)?;
+    context.offset(&above, 1.0)
+}
+
 /// max(factor·x, limit) for a factor that may be larger than a private value.
 pub(super) fn scaled_mask(context: &mut Context, x: &Tensor, factor: f32, limit: f32) -> Lowered<Tensor> {
     if context.whole(x.id) == Some(Whole::Boolean) {
@@ -238,10 +249,8 @@ pub(super) fn scaled_mask(context: &mut Context, x: &Tensor, factor: f32, limit:
     let reach = limit / factor;
     if reach < 1.0 / 4096.0 {
         // All that is above 0 is beyond the limit.
-        let opposite = context.scale(x, -1.0)?;
-        let not_above = context.function(&opposite, Function::Step)?;
-        let not_above = context.offset(&not_above, -1.0)?;
-        return context.scale(&not_above, -limit);
+        let above = above_zero(context, x)?;
+        return context.scale(&above, limit);
     }
     let most = with_constant(context, "Min", x, &Constant::new(crate::arrays::scalar_like(reach)))?;
     let root = factor.abs().sqrt();

@@ -7,8 +7,12 @@ use crate::arrays;
 use crate::call::Call;
 use crate::context::{Context, Mark};
 use crate::error::{Lowered, unsupported};
+use crate::rules::elementwise::swallowed;
 use crate::rules::reduce;
 use crate::value::{Tensor, Value};
+
+/// By so much a row that is taken out lies below what is subtracted: exponentials are 0 in fixed point, and in floats.
+const ABOVE_ALL: f32 = 128.0;
 
 pub(super) fn softmax(context: &mut Context, call: &Call<'_>) -> Lowered<Vec<Value>> {
     let x = call.tensor(0)?;
@@ -104,12 +108,31 @@ pub(super) fn along(context: &mut Context, x: &Tensor, axis: usize, is_log: bool
         let norm = reduce::log_sum_exp(context, x, &[axis])?;
         return context.subtract(x, &norm);
     }
-    let largest = reduce::maximum(context, x, &[axis])?;
-    let shifted = context.subtract(x, &largest)?;
-    let exponentials = context.function(&shifted, Function::ExpNonPositive)?;
-    let sum = context.sum(&exponentials, &[axis])?;
-    let reciprocal = context.function(&sum, Function::PositiveReciprocal)?;
-    let y = context.multiply(&exponentials, &reciprocal)?;
+    let y = match swallowed(context, x, axis)? {
+        None => without(context, x, axis, None)?,
+        Some(rows) => {
+            let y = without(context, x, axis, Some(&rows))?;
+            let part = context.scale(&rows, 1.0 / x.shape[axis] as f32)?;
+            context.add(&y, &part)?
+        }
+    };
     context.softmaxes.insert(y.id, (x.clone(), axis));
     Ok(y)
+}
+
+/// The softmax along an axis, 0 in the rows of which a private Boolean is 1.
+pub(super) fn without(context: &mut Context, x: &Tensor, axis: usize, rows: Option<&Tensor>) -> Lowered<Tensor> {
+    let mut largest = reduce::maximum(context, x, &[axis])?;
+    if let Some(rows) = rows {
+        let above = context.scale(rows, ABOVE_ALL)?;
+        largest = context.add(&largest, &above)?;
+    }
+    let shifted = context.subtract(x, &largest)?;
+    let exponentials = context.function(&shifted, Function::ExpNonPositive)?;
+    let mut sum = context.sum(&exponentials, &[axis])?;
+    if let Some(rows) = rows {
+        sum = context.add(&sum, rows)?;
+    }
+    let reciprocal = context.function(&sum, Function::PositiveReciprocal)?;
+    context.multiply(&exponentials, &reciprocal)
 }

@@ -68,8 +68,12 @@ fn results(file: GraphProto) -> [Vec<f64>; 2] {
 }
 
 fn results_of(file: GraphProto, x: &[f32]) -> [Vec<f64>; 2] {
+    results_where(file, x, SEEN)
+}
+
+fn results_where(file: GraphProto, x: &[f32], seen: [bool; 8]) -> [Vec<f64>; 2] {
     let network = imported(file).unwrap();
-    let seen: Vec<f32> = SEEN.iter().map(|&is| f32::from(u8::from(is))).collect();
+    let seen = seen.map(|is| f32::from(u8::from(is)));
     let names: Vec<_> = network.inputs.iter().map(|input| input.name.clone()).collect();
     let array = |values: &[f32]| ArrayD::from_shape_vec(IxDyn(&[2, 4]), values.to_vec()).unwrap();
     let inputs: Vec<_> = names.iter().map(|name| array(if name == "x" { x } else { &seen })).collect();
@@ -139,6 +143,63 @@ fn what_a_maximum_makes_nothing_of_needs_no_range() {
             }
         }
     }
+}
+
+/// A softmax of one number everywhere is uniform, as of the padded words of a DeBERTa and of those in front of a GPT-2's text.
+#[test]
+fn a_row_that_a_private_mask_hides_whole_is_uniform() {
+    let seen = [true, false, true, false, false, false, false, false];
+    let softmax = |weights: [f64; 4]| weights.map(|weight| weight / weights.iter().sum::<f64>());
+    let first = softmax([3.0f64.exp(), 0.0, (-1.0f64).exp(), 0.0]);
+    let own = softmax([4, 5, 6, 7].map(|at: usize| f64::from(X[at]).exp()));
+    let last = |from: &str, to: &str| with(node("Softmax", &[from], &[to]), vec![int("axis", -1)]);
+    let turn = |from: &str, to: &str| with(node("Transpose", &[from], &[to]), vec![ints("perm", &[1, 0])]);
+    let check = |file: GraphProto, second: [f64; 4], way: &str| {
+        for found in results_where(file, &X, seen) {
+            for (found, expected) in found.iter().zip(first.iter().chain(&second)) {
+                assert!((found - expected).abs() < 1e-3, "{way}: {found}, not {expected}");
+            }
+        }
+    };
+    let behind = [
+        vec![last("masked", "y")],
+        vec![node("Add", &["masked", "half"], &["above"]), last("above", "y")],
+        vec![turn("masked", "t"), with(node("Softmax", &["t"], &["s"]), vec![int("axis", 0)]), turn("s", "y")],
+    ];
+    for (place, behind) in behind.iter().enumerate() {
+        for far in [-1e9, f32::MIN] {
+            for (way, file) in files(far, behind).into_iter().enumerate().filter(|(way, _)| [1, 2, 4].contains(way)) {
+                check(file, [0.25; 4], &format!("{place}, {way}, {far}"));
+            }
+        }
+    }
+    // What takes the place of values is equal whatever its size; what is added only if it swallows them.
+    for (way, file) in files(-5000.0, &behind[0]).into_iter().enumerate().filter(|(way, _)| [1, 2, 4].contains(way)) {
+        check(file, if way == 4 { own } else { [0.25; 4] }, &format!("{way}, replaced"));
+    }
+    for (far, second) in [(-1e9, [0.25; 4]), (-5000.0, own)] {
+        let way = vec![
+            node("Greater", &["half", "seen"], &["is_hidden"]),
+            node("Sub", &["half", "half"], &["zero"]),
+            node("Where", &["is_hidden", "far", "zero"], &["below"]),
+            node("Unsqueeze", &["below", "axis"], &["mask"]),
+            node("Unsqueeze", &["x", "axis"], &["scores"]),
+            node("Add", &["scores", "mask"], &["masked"]),
+            last("masked", "y"),
+        ];
+        let base = files(far, &[]).swap_remove(4);
+        let weights = [base.initializer, vec![crate::models::integers("axis", &[1])]].concat();
+        check(GraphProto { node: way, initializer: weights, ..base }, second, &format!("alone, {far}"));
+    }
+    let subtracted = vec![
+        node("Neg", &["far"], &["near"]),
+        node("Sub", &["one", "seen"], &["hidden"]),
+        node("Mul", &["hidden", "near"], &["above"]),
+        node("Sub", &["x", "above"], &["masked"]),
+        last("masked", "y"),
+    ];
+    let file = GraphProto { node: subtracted, ..files(-1e9, &[]).swap_remove(4) };
+    check(file, [0.25; 4], "subtracted");
 }
 
 /// Hidden values may be further above those that are seen than a mask is below them.

@@ -6,7 +6,7 @@ use ndarray::{ArrayD, Axis};
 use super::with_constant;
 use crate::arrays;
 use crate::call::{Call, Masking};
-use crate::context::{Context, Whole, real};
+use crate::context::{Context, Number, Whole, real};
 use crate::error::{Lowered, unsupported};
 use crate::rules::rounding;
 use crate::value::{Constant, Tensor, Value};
@@ -15,6 +15,8 @@ use crate::value::{Constant, Tensor, Value};
 pub(crate) const MASK: f32 = -1024.0;
 /// The same in front of a maximum, whose values may be further apart than the scores of a softmax: there is room for a few of them.
 pub(crate) const DEEP_MASK: f32 = -4096.0;
+/// Numbers of this magnitude swallow what they are added to: 32-bit floats of it are 32 apart.
+pub(crate) const SWALLOWING: f32 = (1u64 << 28) as f32;
 /// The largest step of a quantisation that need not be rounded to in front of a softmax.
 const FINE: f32 = 0.5;
 /// The most masks that a value keeps apart from its scores.
@@ -51,8 +53,16 @@ pub(super) fn mask_factor(constant: &Value, Masking { sign, floor }: Masking) ->
 /// A mask made of what is 0 or more.
 pub(super) fn product(context: &mut Context, call: &Call<'_>, x: &Tensor, constant: &Value) -> Lowered<Tensor> {
     let factor = mask_factor(constant, call.masking).unwrap_or(1.0);
-    let mask = rounding::scaled_mask(context, x, factor, call.masking.floor)?;
-    let mask = context.scale(&mask, call.masking.sign)?;
+    let Masking { sign, floor } = call.masking;
+    if factor.is_infinite() || factor > -SWALLOWING {
+        let mask = rounding::scaled_mask(context, x, factor, floor)?;
+        let mask = context.scale(&mask, sign)?;
+        note_alone(context, &mask);
+        return Ok(mask);
+    }
+    let places = rounding::above_zero(context, x)?;
+    let mask = context.scale(&places, sign * floor)?;
+    context.hidden.insert((mask.id, Number::Swallowing), Some(places));
     note_alone(context, &mask);
     Ok(mask)
 }

@@ -10,8 +10,8 @@ use crate::arrays;
 use crate::call::Call;
 use crate::context::{Context, Mark, Whole, real};
 use crate::error::{Lowered, unsupported};
-use crate::rules::elementwise::infinite;
 use crate::rules::elementwise::masks::{self, masked};
+use crate::rules::elementwise::private_masks;
 use crate::rules::{choice, rounding};
 use crate::value::{Tensor, Value, vector};
 
@@ -110,7 +110,7 @@ pub(super) fn decided(context: &mut Context, operator: &str, left: &Value, right
     if let Value::Node(x) = left
         && deciding == 1
         && !is_logical
-        && let Some(rows) = infinite::undefined(context, x)?
+        && let Some(rows) = private_masks::undefined(context, x)?
     {
         return Ok(Some(not(context, &rows)?.into()));
     }
@@ -155,7 +155,7 @@ pub(super) fn with_the_farthest(
         return unsupported("what a public mask has left is not known here; compare right behind it");
     }
     let seen = arrays::zip(&limits, &values, |&limit, &x| Ok(i64::from(holds(operator, x, limit))))?;
-    if let Some(own) = infinite::compared(context, operator, x, &limits, &seen)? {
+    if let Some(own) = private_masks::compared(context, operator, x, &limits, &seen)? {
         return Ok(Some(own.into()));
     }
     Ok(Some(Value::integer(seen)))
