@@ -9,11 +9,15 @@ use mpc_nn::graph::MAX_ELEMENTS;
 use ndarray::{ArrayD, Dimension};
 use ndarray_npy::{ReadableElement, WriteNpyExt};
 use num_traits::AsPrimitive;
+use zeroize::{Zeroize, Zeroizing};
 
 use crate::npy::{NpyError, descriptor, read};
 
 /// The largest member of an archive that is unpacked: a tensor of as many elements as a graph allows, and its header.
 const MAX_MEMBER: u64 = 8 * MAX_ELEMENTS as u64 + 4096;
+
+/// By how many times deflate makes bytes smaller at most.
+const MOST_TIMES: u64 = 1032;
 
 /// Why there is no tensor of that name in an archive.
 #[derive(Debug, thiserror::Error)]
@@ -71,7 +75,7 @@ pub fn read_npy(bytes: &[u8]) -> Result<ArrayD<f32>, NpyError> {
         "<u4" | ">u4" => read_as::<u32>(bytes, "uint32", &["<u4", ">u4"])?,
         "<u2" | ">u2" => read_as::<u16>(bytes, "uint16", &["<u2", ">u2"])?,
         "|u1" => read_as::<u8>(bytes, "uint8", &["|u1"])?,
-        "|b1" => read_any::<bool>(bytes, "bool", &["|b1"])?.mapv(|value| f32::from(u8::from(value))),
+        "|b1" => real(read_any::<bool>(bytes, "bool", &["|b1"])?, |value| f32::from(u8::from(value))),
         other => return Err(NpyError::Type { expected: "a real number", found: other.to_string() }),
     };
     match array.indexed_iter().find(|(_, value)| !value.is_finite()) {
@@ -80,26 +84,33 @@ pub fn read_npy(bytes: &[u8]) -> Result<ArrayD<f32>, NpyError> {
     }
 }
 
-fn read_as<T: ReadableElement + AsPrimitive<f32>>(
+fn read_as<T: ReadableElement + AsPrimitive<f32> + Zeroize>(
     bytes: &[u8],
     type_name: &'static str,
     descriptors: &[&str],
 ) -> Result<ArrayD<f32>, NpyError> {
-    Ok(read_any::<T>(bytes, type_name, descriptors)?.mapv(AsPrimitive::as_))
+    Ok(real(read_any::<T>(bytes, type_name, descriptors)?, AsPrimitive::as_))
+}
+
+/// The real numbers of an array, which is wiped.
+fn real<T: Copy + Zeroize>(array: ArrayD<T>, of: impl Fn(T) -> f32) -> ArrayD<f32> {
+    let numbers = array.mapv(of);
+    array.into_raw_vec_and_offset().0.zeroize();
+    numbers
 }
 
 /// `float16`, which the reader of `.npy` files does not know: read as the integers of the same bits.
 fn read_halves(bytes: &[u8], half: &[u8], integer: &[u8]) -> Result<ArrayD<f32>, NpyError> {
-    let mut renamed = bytes.to_vec();
+    let mut renamed = Zeroizing::new(bytes.to_vec());
     // The first such text is the type in the header: that comes first, and has no other texts with a `<` or `>`.
     if let Some(place) = renamed.windows(half.len()).position(|text| text == half) {
         renamed[place..][..half.len()].copy_from_slice(integer);
     }
-    Ok(read_any::<u16>(&renamed, "float16", &["<u2", ">u2"])?.mapv(|bits| f16::from_bits(bits).to_f32()))
+    Ok(real(read_any::<u16>(&renamed, "float16", &["<u2", ">u2"])?, |bits| f16::from_bits(bits).to_f32()))
 }
 
 /// An array of any shape that a graph may have.
-fn read_any<T: ReadableElement + Clone>(
+fn read_any<T: ReadableElement + Clone + Zeroize>(
     bytes: &[u8],
     type_name: &'static str,
     descriptors: &[&str],
@@ -126,8 +137,9 @@ pub fn read_npz(bytes: &[u8], name: Option<&str>) -> Result<ArrayD<f32>, Archive
         (name, _) => return Err(ArchiveError::Missing { name: name.unwrap_or_default().to_string(), found }),
     };
     let member = archive.by_name(&std::format!("{name}.npy")).map_err(|error| wrong(&error))?;
-    // What is unpacked counts, not what the archive says of it.
-    let mut unpacked = Vec::new();
+    // What is unpacked counts, not what the archive says of it; with room for all of it, it leaves no copies behind.
+    let most = MAX_MEMBER.min((bytes.len() as u64).saturating_mul(MOST_TIMES));
+    let mut unpacked = Zeroizing::new(Vec::with_capacity(usize::try_from(member.size().min(most) + 1).unwrap_or(0)));
     member.take(MAX_MEMBER).read_to_end(&mut unpacked).map_err(|error| wrong(&error))?;
     read_npy(&unpacked).map_err(|error| ArchiveError::Tensor { name, error })
 }

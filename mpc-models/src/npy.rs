@@ -7,6 +7,7 @@ use std::vec::Vec;
 use ndarray::{ArrayD, Axis, Dimension};
 use ndarray_npy::npy::header::Header;
 use ndarray_npy::{ReadNpyExt, ReadableElement};
+use zeroize::Zeroize;
 
 /// The largest number of images that one file may hold.
 pub const MAX_IMAGES: usize = 1 << 16;
@@ -92,7 +93,7 @@ pub fn read_npy_images(bytes: &[u8], image: [usize; 3]) -> Result<ArrayD<f32>, N
 }
 
 /// An array of one of the types that NumPy's `descriptors` name, in row-major order.
-pub(crate) fn read<T: ReadableElement + Clone>(
+pub(crate) fn read<T: ReadableElement + Clone + Zeroize>(
     bytes: &[u8],
     type_name: &'static str,
     descriptors: &[&str],
@@ -113,7 +114,12 @@ pub(crate) fn read<T: ReadableElement + Clone>(
         return Err(NpyError::Length { expected: needed, found });
     }
     let array = ArrayD::<T>::read_npy(bytes).map_err(format_error)?;
-    Ok(array.as_standard_layout().into_owned())
+    if array.is_standard_layout() {
+        return Ok(array);
+    }
+    let rows = array.as_standard_layout().into_owned();
+    array.into_raw_vec_and_offset().0.zeroize();
+    Ok(rows)
 }
 
 /// NumPy's name of the type of a file's elements.

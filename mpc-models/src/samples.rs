@@ -5,6 +5,7 @@ use std::vec::Vec;
 
 use ndarray::{Array, ArrayD, ArrayView, Axis, Dimension, Slice};
 use ndarray_npy::ReadableElement;
+use zeroize::Zeroize;
 
 use crate::digits::DigitsError;
 use crate::npy::{NpyError, read};
@@ -80,7 +81,7 @@ pub enum Targets {
 }
 
 /// An array of `D`'s rank from an `.npy` file of one of the types `descriptors`.
-pub(crate) fn array<T: ReadableElement + Clone, D: Dimension>(
+pub(crate) fn array<T: ReadableElement + Clone + Zeroize, D: Dimension>(
     what: &'static str,
     bytes: &[u8],
     type_name: &'static str,

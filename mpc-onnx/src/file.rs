@@ -174,11 +174,20 @@ fn zeroize(tensor: &mut TensorProto) {
     tensor.int64_data.zeroize();
 }
 
+/// Wipes all numbers of a graph and of the graphs in it, which are nested as little as a file's check allows.
+fn zeroize_graph(graph: &mut GraphProto) {
+    graph.initializer.iter_mut().for_each(zeroize);
+    for attribute in graph.node.iter_mut().flat_map(|node| &mut node.attribute) {
+        attribute.f.zeroize();
+        attribute.floats.zeroize();
+        attribute.t.iter_mut().for_each(zeroize);
+        attribute.g.iter_mut().for_each(zeroize_graph);
+    }
+}
+
 impl Drop for OnnxFile {
     fn drop(&mut self) {
-        self.graph.initializer.iter_mut().for_each(zeroize);
-        let attributes = self.graph.node.iter_mut().flat_map(|node| node.attribute.iter_mut());
-        attributes.filter_map(|attribute| attribute.t.as_mut()).for_each(zeroize);
+        zeroize_graph(&mut self.graph);
     }
 }
 
