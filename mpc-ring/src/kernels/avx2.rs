@@ -262,7 +262,7 @@ pub(super) fn vectorized<W: Work>(work: W) -> W::Output {
     unsafe { compiled(work) }
 }
 
-/// [`gather_xor`](super::gather_xor()): a word of the table is one load.
+/// [`gather_xor`](super::gather_xor()): an entry of two words is one load, of others each word.
 pub(super) fn gather_xor<const N: usize, const L: usize>(
     table: &[[u128; L]],
     places: &[[u32; N]],
@@ -288,13 +288,23 @@ unsafe fn gather_xor_vectorized<const N: usize, const L: usize>(
     let table: *const [__m128i; L] = table.as_ptr().cast();
     let outputs: [*mut __m128i; L] = outputs.map(|lane| lane.as_mut_ptr().cast());
     for (at, places) in places.iter().enumerate() {
+        // SAFETY: the masked place is below the table's length, which is a power of two.
+        let entries = places.map(|place| unsafe { table.add(place as usize & mask) });
         // Plain reads: with debug assertions the intrinsic goes over the stack.
         // SAFETY: a word of 128 bits is loaded and stored where there is one, which has a vector's alignment.
         let mut sums = outputs.map(|lane| unsafe { *lane.add(at) });
-        for &place in places {
-            // SAFETY: the masked place is below the table's length, which is a power of two.
-            let entry = unsafe { &*table.add(place as usize & mask) };
-            (0..L).for_each(|lane| sums[lane] = _mm_xor_si128(sums[lane], entry[lane]));
+        if let [first, second] = &mut sums[..] {
+            let mut both = _mm256_set_m128i(*second, *first);
+            for entry in entries {
+                // SAFETY: an entry has two words.
+                both = _mm256_xor_si256(both, unsafe { _mm256_loadu_si256(entry.cast()) });
+            }
+            (*first, *second) = (_mm256_castsi256_si128(both), _mm256_extracti128_si256::<1>(both));
+        } else {
+            for entry in entries {
+                // SAFETY: as for the load.
+                (0..L).for_each(|lane| sums[lane] = _mm_xor_si128(sums[lane], unsafe { (*entry)[lane] }));
+            }
         }
         // SAFETY: as for the load.
         (0..L).for_each(|lane| unsafe { *outputs[lane].add(at) = sums[lane] });
