@@ -184,7 +184,9 @@ fn read(address: &str) -> Result<(Config, Option<String>), DatabaseError> {
     if config.get_hosts().is_empty() {
         return Err(wrong("it names no host"));
     }
-    let is_local = config.get_hosts().iter().all(is_this_machine);
+    // An address takes the place of its host's name.
+    let is_local =
+        config.get_hosts().iter().all(is_this_machine) && config.get_hostaddrs().iter().all(IpAddr::is_loopback);
     config.ssl_mode(match mode {
         Some("disable") => SslMode::Disable,
         Some("require" | "verify-full") => SslMode::Require,
@@ -269,5 +271,7 @@ mod tests {
         assert_eq!(mode("postgres://a@db.example/d?sslrootcert=ca.pem").unwrap(), SslMode::Require);
         assert_eq!(mode("postgres://a@127.0.0.1/d?sslrootcert=ca.pem").unwrap(), SslMode::Require);
         assert!(mode("postgres://a@db.example/d").is_err());
+        assert!(mode("postgres://a@localhost/d?hostaddr=192.0.2.1").is_err());
+        assert_eq!(mode("postgres://a@localhost/d?hostaddr=127.0.0.1").unwrap(), SslMode::Disable);
     }
 }
