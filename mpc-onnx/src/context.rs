@@ -3,6 +3,7 @@
 mod broadcast;
 mod formulas;
 mod layers;
+mod marks;
 mod movement;
 mod names;
 mod norms;
@@ -20,6 +21,7 @@ use crate::arrays;
 use crate::error::{Lowered, Problem};
 use crate::value::{Tensor, Value};
 pub(crate) use broadcast::real;
+pub(crate) use marks::{Mark, Number, Swallowed};
 pub(crate) use norms::{FINER, Standardised};
 
 /// The largest number of nodes of an imported graph.
@@ -57,30 +59,6 @@ pub(crate) enum Whole {
     Boolean,
     /// An integer.
     Integer,
-}
-
-/// A way in which a value stands for something else than it is, as public masks make it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Mark {
-    /// The number that the file has there, and NaN if that is not known; 0 where nothing is hidden.
-    Hidden,
-    /// 1 where it is no number, as a softmax of nothing but −∞, and NaN if that is not known; else 0.
-    Undefined,
-}
-
-/// A number that private masks put in the place of scores, or add to them.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Number {
-    /// −∞
-    Infinite,
-    /// One so large that every sum with it is that number: the same wherever it is.
-    Swallowing,
-    /// A smaller one, the same where it takes the place of scores and not where it is added to them.
-    Replacing,
-}
-
-impl Number {
-    pub(crate) const ALL: [Self; 3] = [Self::Infinite, Self::Swallowing, Self::Replacing];
 }
 
 /// Scale and zero point of a quantisation: one element, or laid out to broadcast over the tensor that they belong to, in the
@@ -153,6 +131,8 @@ pub(crate) struct Context {
     pub(crate) hidden: BTreeMap<(NodeId, Number), Option<Tensor>>,
     /// The rows along an axis that are 1 everywhere, of private Booleans.
     pub(crate) full_rows: BTreeMap<(NodeId, usize), Tensor>,
+    /// Rows that private places and public ones hide together, with these public ones.
+    pub(crate) swallowed: BTreeMap<(NodeId, usize), (ArrayD<f32>, Swallowed)>,
     /// The values that are quotients, each with its dividend and its divisor.
     pub(crate) quotients: BTreeMap<NodeId, (Tensor, Value)>,
     /// For a value in front of a softmax with masks, those that it is the sum of scores and; none if they are not known.
@@ -201,6 +181,7 @@ impl Context {
             exact: BTreeSet::new(),
             hidden: BTreeMap::new(),
             full_rows: BTreeMap::new(),
+            swallowed: BTreeMap::new(),
             quotients: BTreeMap::new(),
             masks: BTreeMap::new(),
             quantisations: BTreeMap::new(),

@@ -21,9 +21,9 @@
 //! * Entries below −1024 of a constant that is added before a softmax, such as −∞, become −1024: e^−1024 is 0 in
 //!   fixed point, so that the result is the same as long as the scores differ by less than 1000. A public factor from 1/16 to 8
 //!   may lie between, which counts for this difference. So do entries below −32768 in front of exponentials alone.
-//!   A row that a private mask hides whole is uniform, as in the file, if it is one number that takes the place of the scores or swallows
-//!   them. It stays the softmax of its scores where a public mask hides part of it, or two private masks are added, and in a softmax
-//!   that is written out from a difference to the maximum.
+//!   A row that a private mask hides whole, alone or with a public one of the same number, is uniform over its largest numbers, as in the
+//!   file, if these take the place of the scores or swallow them. It stays the softmax of its scores where two private masks are added,
+//!   where the numbers differ, and in a softmax that is written out from a difference to the maximum.
 //! * Entries below −32768 in some places, put there or added, become −4096 in front of maxima, largest indices, logarithms of sums,
 //!   sigmoids and others that make nothing of them: of each row one value that is seen must be above that. Where a private mask is
 //!   added, the values of a row may differ by 4000. A row that a private mask hides whole has another number than in the file;

@@ -5,7 +5,7 @@ use ndarray::{ArrayD, ArrayView1, Axis};
 
 use crate::arrays;
 use crate::call::Call;
-use crate::context::{Context, Mark};
+use crate::context::{Context, Mark, Swallowed};
 use crate::error::{Lowered, unsupported};
 use crate::rules::elementwise::swallowed;
 use crate::rules::reduce;
@@ -110,10 +110,9 @@ pub(super) fn along(context: &mut Context, x: &Tensor, axis: usize, is_log: bool
     }
     let y = match swallowed(context, x, axis)? {
         None => without(context, x, axis, None)?,
-        Some(rows) => {
+        Some(Swallowed { rows, weights }) => {
             let y = without(context, x, axis, Some(&rows))?;
-            let part = context.scale(&rows, 1.0 / x.shape[axis] as f32)?;
-            context.add(&y, &part)?
+            context.add(&y, &weights)?
         }
     };
     context.softmaxes.insert(y.id, (x.clone(), axis));

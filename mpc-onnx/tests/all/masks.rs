@@ -202,6 +202,66 @@ fn a_row_that_a_private_mask_hides_whole_is_uniform() {
     check(file, [0.25; 4], "subtracted");
 }
 
+/// Beside a public mask of the same number, a sum of both is below what only one of them hides; a choice makes them alike.
+#[test]
+fn a_row_that_a_private_and_a_public_mask_hide_is_uniform_over_the_largest() {
+    let seen = [false, true, false, true, true, true, true, false];
+    let far = -1e9;
+    let last = with(node("Softmax", &["masked"], &["y"]), vec![int("axis", -1)]);
+    let base = || files(far, &[]).swap_remove(4);
+    // The private one hides what is left of the first row by the public one.
+    let row = |row: usize, see: &dyn Fn(usize) -> bool| {
+        let weight = |at: usize| if see(at) { f64::from(X[at]).exp() } else { 0.0 };
+        let sum: f64 = (4 * row..4 * row + 4).map(weight).sum();
+        (4 * row..4 * row + 4).map(|at| weight(at) / sum).collect::<Vec<_>>()
+    };
+    let second = row(1, &|at| SEEN[at] && seen[at]);
+    let condition = node("Greater", &["half", "seen"], &["is_hidden"]);
+    let sum = vec![
+        node("Add", &["x", "addend"], &["first"]),
+        node("Sub", &["one", "seen"], &["hidden"]),
+        node("Mul", &["hidden", "far"], &["below"]),
+        node("Add", &["first", "below"], &["masked"]),
+    ];
+    let publicly_first = vec![
+        condition.clone(),
+        node("Where", &["kept", "x", "far"], &["h"]),
+        node("Where", &["is_hidden", "far", "h"], &["masked"]),
+    ];
+    let privately_first = vec![
+        condition,
+        node("Where", &["is_hidden", "far", "x"], &["h"]),
+        node("Where", &["kept", "h", "far"], &["masked"]),
+    ];
+    for (nodes, first) in [(sum, [0.25; 4]), (publicly_first, [0.25; 4]), (privately_first, [0.25; 4])] {
+        let file = GraphProto { node: [nodes, vec![last.clone()]].concat(), ..base() };
+        for found in results_where(file, &X, seen) {
+            for (found, expected) in found.iter().zip(first.iter().chain(&second)) {
+                assert!((found - expected).abs() < 1e-3, "{found}, not {expected}");
+            }
+        }
+    }
+    // What both hide is lowered twice.
+    let twice = vec![
+        node("Add", &["x", "addend"], &["first"]),
+        node("Sub", &["one", "seen"], &["hidden"]),
+        node("Mul", &["hidden", "far"], &["below"]),
+        node("Add", &["first", "below"], &["masked"]),
+    ];
+    let limited = [
+        node("Max", &["masked", "far"], &["limited"]),
+        with(node("Softmax", &["limited"], &["y"]), vec![int("axis", -1)]),
+    ];
+    let all = [false, false, false, false, true, true, true, false];
+    for (behind, first) in [(vec![last], [0.5, 0.0, 0.5, 0.0]), (limited.to_vec(), [0.25; 4])] {
+        for found in results_where(GraphProto { node: [twice.clone(), behind].concat(), ..base() }, &X, all) {
+            for (found, expected) in found.iter().zip(first.iter().chain(&second)) {
+                assert!((found - expected).abs() < 1e-3, "{found}, not {expected}");
+            }
+        }
+    }
+}
+
 /// Hidden values may be further above those that are seen than a mask is below them.
 #[test]
 fn values_may_be_far_apart_in_front_of_a_maximum() {

@@ -7,7 +7,7 @@ use ndarray::ArrayD;
 use super::private_comparison::{compare, holds, not};
 use crate::arrays;
 use crate::call::Call;
-use crate::context::{Context, Mark, Number, Whole};
+use crate::context::{Context, Mark, Number, Swallowed, Whole};
 use crate::error::{Lowered, unsupported};
 use crate::rules::elementwise::masks::{MASK, SWALLOWING};
 use crate::value::{Tensor, Value};
@@ -58,10 +58,26 @@ pub(super) fn note_chosen(context: &mut Context, call: &Call<'_>, condition: &Te
         let (yes, no) = (side(context, number, call.required(1)?)?, side(context, number, call.required(2)?)?);
         if !matches!((&yes, &no), (Side::Nowhere, Side::Nowhere)) {
             let places = chosen_privately(context, condition, &yes, &no)?;
+            let places = match places {
+                Some(places) if number != Number::Infinite => Some(beside_public(context, call, &places)?),
+                other => other,
+            };
             context.hidden.insert((y.id, number), places);
         }
     }
     Ok(())
+}
+
+/// Places without those of a public mask, beside whose numbers a choice and a maximum put the same ones and no sums.
+fn beside_public(context: &mut Context, call: &Call<'_>, places: &Tensor) -> Lowered<Tensor> {
+    let mut marks = call.inputs.iter().flatten().filter_map(|value| match value {
+        Value::Node(x) => context.mark(x.id, Mark::Hidden),
+        _ => None,
+    });
+    match marks.next().cloned() {
+        Some(numbers) => context.scale_by(places, &numbers.mapv(|number| f32::from(u8::from(number == 0.0)))),
+        None => Ok(places.clone()),
+    }
 }
 
 fn chosen_privately(context: &mut Context, condition: &Tensor, yes: &Side, no: &Side) -> Lowered<Option<Tensor>> {
@@ -111,6 +127,12 @@ fn note_one(
         ("Add" | "Sum", [Some(left), Some(right)]) => [added(context, number, left, right)?].into(),
         ("Sub", [Some(left), Some(right)]) if number == Number::Swallowing => {
             [added(context, number, left, right)?].into()
+        }
+        ("Max", [Some(Value::Node(x)), Some(limit)] | [Some(limit), Some(Value::Node(x))])
+            if number == Number::Swallowing && matches!(side(context, number, limit)?, Side::Everywhere) =>
+        {
+            let places = context.hidden.get(&(x.id, number)).cloned().flatten();
+            [places.map(|places| beside_public(context, call, &places)).transpose()?].into()
         }
         ("Where", [Some(Value::Integer(condition)), Some(yes), Some(no)]) => {
             [chosen(context, number, condition, [yes, no])?].into()
@@ -208,14 +230,48 @@ pub(crate) fn undefined(context: &mut Context, y: &Tensor) -> Lowered<Option<Ten
     Ok(Some(boolean(context, &rows)))
 }
 
-/// 1 for the rows of scores along an axis of which a private mask makes one number everywhere, so that a softmax of them is uniform, else
-/// 0; none if no mask does, as far as it is known.
-pub(crate) fn swallowed(context: &mut Context, x: &Tensor, axis: usize) -> Lowered<Option<Tensor>> {
+/// The rows of scores along an axis of which masks, a private one among them, leave nothing but their numbers; none if no mask does, as far
+/// as it is known.
+pub(crate) fn swallowed(context: &mut Context, x: &Tensor, axis: usize) -> Lowered<Option<Swallowed>> {
     let of = |number| context.hidden.get(&(x.id, number)).cloned().flatten();
-    let places = of(Number::Swallowing).or_else(|| of(Number::Replacing));
-    let Some(places) = places.filter(|_| context.mark(x.id, Mark::Hidden).is_none()) else { return Ok(None) };
+    let Some(places) = of(Number::Swallowing).or_else(|| of(Number::Replacing)) else { return Ok(None) };
+    let places = context.source(&places);
     let places = context.reshape(&places, &arrays::aligned(&places.shape, x.rank()))?;
-    full_rows(context, &places, axis).map(Some)
+    let Some(numbers) = context.mark(x.id, Mark::Hidden).cloned() else {
+        let rows = full_rows(context, &places, axis)?;
+        let weights = context.scale(&rows, 1.0 / x.shape[axis] as f32)?;
+        return Ok(Some(Swallowed { rows, weights }));
+    };
+    if numbers.iter().any(|number| number.is_nan()) {
+        return Ok(None);
+    }
+    let public = arrays::reshape(&numbers, &arrays::aligned(numbers.shape(), x.rank()))?;
+    with_public(context, &places, public.mapv(|number| f32::from(u8::from(number != 0.0))), axis).map(Some)
+}
+
+/// Rows that a private and a public mask hide together: the places that only one of them has lowered are left.
+fn with_public(context: &mut Context, places: &Tensor, public: ArrayD<f32>, axis: usize) -> Lowered<Swallowed> {
+    if let Some((known, swallowed)) = context.swallowed.get(&(places.id, axis))
+        && *known == public
+    {
+        return Ok(swallowed.clone());
+    }
+    let either = |context: &mut Context, both: f32| {
+        let own = context.scale_by(places, &public.mapv(|is| 1.0 - (2.0 - both) * is))?;
+        context.offset_by(&own, &public)
+    };
+    let (any, one) = (either(context, 1.0)?, either(context, 0.0)?);
+    let rows = full_rows(context, &any, axis)?;
+    // Of other rows nothing is taken, and the count may be 0.
+    let count = context.sum(&one, &[axis])?;
+    let count = context.subtract(&count, &rows)?;
+    let count = context.offset(&count, 1.0)?;
+    let part = context.function(&count, Function::PositiveReciprocal)?;
+    let part = context.multiply(&part, &rows)?;
+    let weights = context.multiply(&one, &part)?;
+    let swallowed = Swallowed { rows, weights };
+    context.swallowed.insert((places.id, axis), (public, swallowed.clone()));
+    Ok(swallowed)
 }
 
 /// 1 for the rows along an axis of which each place is 1, else 0.
