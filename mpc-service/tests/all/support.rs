@@ -92,7 +92,8 @@ pub fn start_dealer(organisation: &Organisation, allowed: Vec<Certificate>, limi
 }
 
 pub fn run_dealer(dealer: Dealer) -> Running {
-    start(loopback(), move |listener, stop| async move { dealer.run(listener, stopped(stop)).await })
+    // Nobody else listens there when it has stopped.
+    start(free(1)[0], move |listener, stop| async move { dealer.run(listener, stopped(stop)).await })
 }
 
 pub fn start_server(server: Server, address: SocketAddr) -> Running {
