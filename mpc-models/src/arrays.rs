@@ -6,6 +6,7 @@ use std::vec::Vec;
 
 use half::f16;
 use mpc_nn::graph::MAX_ELEMENTS;
+use mpc_nn::weights;
 use ndarray::{ArrayD, Dimension};
 use ndarray_npy::{ReadableElement, WriteNpyExt};
 use num_traits::AsPrimitive;
@@ -95,7 +96,7 @@ fn read_as<T: ReadableElement + AsPrimitive<f32> + Zeroize>(
 /// The real numbers of an array, which is wiped.
 fn real<T: Copy + Zeroize>(array: ArrayD<T>, of: impl Fn(T) -> f32) -> ArrayD<f32> {
     let numbers = array.mapv(of);
-    array.into_raw_vec_and_offset().0.zeroize();
+    weights::zeroize(array);
     numbers
 }
 

@@ -4,6 +4,7 @@ use std::format;
 use std::string::{String, ToString};
 use std::vec::Vec;
 
+use mpc_nn::weights::make_standard;
 use ndarray::{ArrayD, Axis, Dimension};
 use ndarray_npy::npy::header::Header;
 use ndarray_npy::{ReadNpyExt, ReadableElement};
@@ -113,13 +114,9 @@ pub(crate) fn read<T: ReadableElement + Clone + Zeroize>(
     if needed != found {
         return Err(NpyError::Length { expected: needed, found });
     }
-    let array = ArrayD::<T>::read_npy(bytes).map_err(format_error)?;
-    if array.is_standard_layout() {
-        return Ok(array);
-    }
-    let rows = array.as_standard_layout().into_owned();
-    array.into_raw_vec_and_offset().0.zeroize();
-    Ok(rows)
+    let mut array = ArrayD::<T>::read_npy(bytes).map_err(format_error)?;
+    make_standard(&mut array);
+    Ok(array)
 }
 
 /// NumPy's name of the type of a file's elements.

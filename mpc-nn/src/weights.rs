@@ -143,7 +143,7 @@ impl Weights {
 }
 
 /// Brings an array into row-major order; what it held before is zeroised.
-fn make_standard(array: &mut ArrayD<f32>) {
+pub fn make_standard<T: Clone + Zeroize>(array: &mut ArrayD<T>) {
     if !array.is_standard_layout() {
         let standard = array.as_standard_layout().into_owned();
         zeroize(core::mem::replace(array, standard));
@@ -151,7 +151,7 @@ fn make_standard(array: &mut ArrayD<f32>) {
 }
 
 /// Zeroises all that an array owns, also what a slice of it no longer shows.
-pub(crate) fn zeroize(array: ArrayD<f32>) {
+pub fn zeroize<T: Zeroize>(array: ArrayD<T>) {
     array.into_raw_vec_and_offset().0.zeroize();
 }
 

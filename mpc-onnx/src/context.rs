@@ -11,11 +11,10 @@ mod sums;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use mpc_nn::weights::MAX_WEIGHT;
+use mpc_nn::weights::{self, MAX_WEIGHT};
 use mpc_nn::{GraphBuilder, GraphError, NodeId};
 use mpc_protocols::function::Function;
 use ndarray::ArrayD;
-use zeroize::Zeroize;
 
 use crate::arrays;
 use crate::error::{Lowered, Problem};
@@ -147,9 +146,7 @@ pub(crate) struct Parameters(pub(crate) BTreeMap<String, ArrayD<f32>>);
 
 impl Drop for Parameters {
     fn drop(&mut self) {
-        for array in core::mem::take(&mut self.0).into_values() {
-            array.into_raw_vec_and_offset().0.zeroize();
-        }
+        core::mem::take(&mut self.0).into_values().for_each(weights::zeroize);
     }
 }
 

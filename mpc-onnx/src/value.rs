@@ -2,9 +2,8 @@
 
 use std::rc::Rc;
 
-use mpc_nn::NodeId;
+use mpc_nn::{NodeId, weights};
 use ndarray::{ArrayD, IxDyn};
-use zeroize::Zeroize;
 
 /// A value of the file at the time of import.
 #[derive(Clone)]
@@ -101,7 +100,7 @@ impl Constant {
 
 impl Drop for Secret {
     fn drop(&mut self) {
-        core::mem::take(&mut self.0).into_raw_vec_and_offset().0.zeroize();
+        weights::zeroize(core::mem::take(&mut self.0));
     }
 }
 
