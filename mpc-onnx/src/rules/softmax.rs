@@ -108,13 +108,11 @@ pub(super) fn along(context: &mut Context, x: &Tensor, axis: usize, is_log: bool
         let norm = reduce::log_sum_exp(context, x, &[axis])?;
         return context.subtract(x, &norm);
     }
-    let y = match swallowed(context, x, axis)? {
-        None => without(context, x, axis, None)?,
-        Some(Swallowed { rows, weights }) => {
-            let y = without(context, x, axis, Some(&rows))?;
-            context.add(&y, &weights)?
-        }
-    };
+    let hidden = swallowed(context, x, axis)?;
+    let mut y = without(context, x, axis, hidden.as_ref().map(|Swallowed { rows, .. }| rows))?;
+    if let Some(Swallowed { weights, .. }) = hidden {
+        y = context.add(&y, &weights)?;
+    }
     context.softmaxes.insert(y.id, (x.clone(), axis));
     Ok(y)
 }

@@ -26,6 +26,15 @@ fn booleans(name: &str, values: &[bool]) -> TensorProto {
     TensorProto { name, data_type, dims: vec![2, values.len() as i64 / 2], int32_data, ..Default::default() }
 }
 
+/// A private product added to what is not seen.
+fn lowered(from: &str) -> Vec<NodeProto> {
+    vec![
+        node("Sub", &["one", "seen"], &["hidden"]),
+        node("Mul", &["hidden", "far"], &["below"]),
+        node("Add", &[from, "below"], &["masked"]),
+    ]
+}
+
 /// The nodes behind a mask on x as `masked`, of a public condition, a private one, an addend and a product; x and a second row of
 /// conditions, 1 where x is seen.
 fn files(far: f32, behind: &[NodeProto]) -> Vec<GraphProto> {
@@ -48,11 +57,7 @@ fn files(far: f32, behind: &[NodeProto]) -> Vec<GraphProto> {
             node("Where", &["is_hidden", "far", "x"], &["masked"]),
         ],
         vec![node("Add", &["x", "addend"], &["masked"])],
-        vec![
-            node("Sub", &["one", "seen"], &["hidden"]),
-            node("Mul", &["hidden", "far"], &["below"]),
-            node("Add", &["x", "below"], &["masked"]),
-        ],
+        lowered("x"),
     ];
     let file = |way: Vec<NodeProto>| GraphProto {
         input: seen.to_vec(),
@@ -145,21 +150,34 @@ fn what_a_maximum_makes_nothing_of_needs_no_range() {
     }
 }
 
+/// Checks the softmax of a file's `masked` along its rows where x is seen as it says.
+fn check_softmax(file: GraphProto, seen: [bool; 8], expected: &[f64; 8], way: &str) {
+    for found in results_where(file, &X, seen) {
+        for (found, expected) in found.iter().zip(expected) {
+            assert!((found - expected).abs() < 1e-3, "{way}: {found}, not {expected}");
+        }
+    }
+}
+
+/// The softmax of both rows, of which nothing is hidden but what has no weight.
+fn rows(weights: [f64; 8]) -> [f64; 8] {
+    core::array::from_fn(|at| weights[at] / weights[at / 4 * 4..][..4].iter().sum::<f64>())
+}
+
+fn last(from: &str, to: &str) -> NodeProto {
+    with(node("Softmax", &[from], &[to]), vec![int("axis", -1)])
+}
+
 /// A softmax of one number everywhere is uniform, as of the padded words of a DeBERTa and of those in front of a GPT-2's text.
 #[test]
 fn a_row_that_a_private_mask_hides_whole_is_uniform() {
     let seen = [true, false, true, false, false, false, false, false];
-    let softmax = |weights: [f64; 4]| weights.map(|weight| weight / weights.iter().sum::<f64>());
-    let first = softmax([3.0f64.exp(), 0.0, (-1.0f64).exp(), 0.0]);
-    let own = softmax([4, 5, 6, 7].map(|at: usize| f64::from(X[at]).exp()));
-    let last = |from: &str, to: &str| with(node("Softmax", &[from], &[to]), vec![int("axis", -1)]);
+    let weights = |at: usize| if seen[at] || at > 3 { f64::from(X[at]).exp() } else { 0.0 };
+    let own = rows(core::array::from_fn(weights));
+    let uniform = core::array::from_fn(|at| if at > 3 { 0.25 } else { own[at] });
     let turn = |from: &str, to: &str| with(node("Transpose", &[from], &[to]), vec![ints("perm", &[1, 0])]);
-    let check = |file: GraphProto, second: [f64; 4], way: &str| {
-        for found in results_where(file, &X, seen) {
-            for (found, expected) in found.iter().zip(first.iter().chain(&second)) {
-                assert!((found - expected).abs() < 1e-3, "{way}: {found}, not {expected}");
-            }
-        }
+    let private = |far: f32, behind: &[NodeProto]| {
+        files(far, behind).into_iter().enumerate().filter(|(way, _)| [1, 2, 4].contains(way))
     };
     let behind = [
         vec![last("masked", "y")],
@@ -168,16 +186,16 @@ fn a_row_that_a_private_mask_hides_whole_is_uniform() {
     ];
     for (place, behind) in behind.iter().enumerate() {
         for far in [-1e9, f32::MIN] {
-            for (way, file) in files(far, behind).into_iter().enumerate().filter(|(way, _)| [1, 2, 4].contains(way)) {
-                check(file, [0.25; 4], &format!("{place}, {way}, {far}"));
+            for (way, file) in private(far, behind) {
+                check_softmax(file, seen, &uniform, &format!("{place}, {way}, {far}"));
             }
         }
     }
     // What takes the place of values is equal whatever its size; what is added only if it swallows them.
-    for (way, file) in files(-5000.0, &behind[0]).into_iter().enumerate().filter(|(way, _)| [1, 2, 4].contains(way)) {
-        check(file, if way == 4 { own } else { [0.25; 4] }, &format!("{way}, replaced"));
+    for (way, file) in private(-5000.0, &behind[0]) {
+        check_softmax(file, seen, if way == 4 { &own } else { &uniform }, &format!("{way}, replaced"));
     }
-    for (far, second) in [(-1e9, [0.25; 4]), (-5000.0, own)] {
+    for (far, expected) in [(-1e9, uniform), (-5000.0, own)] {
         let way = vec![
             node("Greater", &["half", "seen"], &["is_hidden"]),
             node("Sub", &["half", "half"], &["zero"]),
@@ -188,8 +206,9 @@ fn a_row_that_a_private_mask_hides_whole_is_uniform() {
             last("masked", "y"),
         ];
         let base = files(far, &[]).swap_remove(4);
-        let weights = [base.initializer, vec![crate::models::integers("axis", &[1])]].concat();
-        check(GraphProto { node: way, initializer: weights, ..base }, second, &format!("alone, {far}"));
+        let initializer = [base.initializer, vec![crate::models::integers("axis", &[1])]].concat();
+        let file = GraphProto { node: way, initializer, ..base };
+        check_softmax(file, seen, &expected, &format!("alone, {far}"));
     }
     let subtracted = vec![
         node("Neg", &["far"], &["near"]),
@@ -199,66 +218,46 @@ fn a_row_that_a_private_mask_hides_whole_is_uniform() {
         last("masked", "y"),
     ];
     let file = GraphProto { node: subtracted, ..files(-1e9, &[]).swap_remove(4) };
-    check(file, [0.25; 4], "subtracted");
+    check_softmax(file, seen, &uniform, "subtracted");
 }
 
 /// Beside a public mask of the same number, a sum of both is below what only one of them hides; a choice makes them alike.
 #[test]
 fn a_row_that_a_private_and_a_public_mask_hide_is_uniform_over_the_largest() {
-    let seen = [false, true, false, true, true, true, true, false];
-    let far = -1e9;
-    let last = with(node("Softmax", &["masked"], &["y"]), vec![int("axis", -1)]);
-    let base = || files(far, &[]).swap_remove(4);
-    // The private one hides what is left of the first row by the public one.
-    let row = |row: usize, see: &dyn Fn(usize) -> bool| {
-        let weight = |at: usize| if see(at) { f64::from(X[at]).exp() } else { 0.0 };
-        let sum: f64 = (4 * row..4 * row + 4).map(weight).sum();
-        (4 * row..4 * row + 4).map(|at| weight(at) / sum).collect::<Vec<_>>()
+    // The private one hides what the public one has left of the first row, or all of it.
+    let rest = [false, true, false, true, true, true, true, false];
+    let all = [false, false, false, false, true, true, true, false];
+    let with_first = |first: [f64; 4]| {
+        let second = |at: usize| if SEEN[at] && rest[at] { f64::from(X[at]).exp() } else { 0.0 };
+        rows(core::array::from_fn(|at| if at < 4 { first[at] } else { second(at) }))
     };
-    let second = row(1, &|at| SEEN[at] && seen[at]);
+    let (uniform, once) = (with_first([1.0; 4]), with_first([1.0, 0.0, 1.0, 0.0]));
     let condition = node("Greater", &["half", "seen"], &["is_hidden"]);
-    let sum = vec![
-        node("Add", &["x", "addend"], &["first"]),
-        node("Sub", &["one", "seen"], &["hidden"]),
-        node("Mul", &["hidden", "far"], &["below"]),
-        node("Add", &["first", "below"], &["masked"]),
-    ];
+    let sum = [vec![node("Add", &["x", "addend"], &["first"])], lowered("first")].concat();
+    let limited = [sum.clone(), vec![node("Max", &["masked", "far"], &["limited"]), last("limited", "y")]].concat();
     let publicly_first = vec![
         condition.clone(),
         node("Where", &["kept", "x", "far"], &["h"]),
         node("Where", &["is_hidden", "far", "h"], &["masked"]),
+        last("masked", "y"),
     ];
     let privately_first = vec![
         condition,
         node("Where", &["is_hidden", "far", "x"], &["h"]),
         node("Where", &["kept", "h", "far"], &["masked"]),
+        last("masked", "y"),
     ];
-    for (nodes, first) in [(sum, [0.25; 4]), (publicly_first, [0.25; 4]), (privately_first, [0.25; 4])] {
-        let file = GraphProto { node: [nodes, vec![last.clone()]].concat(), ..base() };
-        for found in results_where(file, &X, seen) {
-            for (found, expected) in found.iter().zip(first.iter().chain(&second)) {
-                assert!((found - expected).abs() < 1e-3, "{found}, not {expected}");
-            }
-        }
-    }
-    // What both hide is lowered twice.
-    let twice = vec![
-        node("Add", &["x", "addend"], &["first"]),
-        node("Sub", &["one", "seen"], &["hidden"]),
-        node("Mul", &["hidden", "far"], &["below"]),
-        node("Add", &["first", "below"], &["masked"]),
-    ];
-    let limited = [
-        node("Max", &["masked", "far"], &["limited"]),
-        with(node("Softmax", &["limited"], &["y"]), vec![int("axis", -1)]),
-    ];
-    let all = [false, false, false, false, true, true, true, false];
-    for (behind, first) in [(vec![last], [0.5, 0.0, 0.5, 0.0]), (limited.to_vec(), [0.25; 4])] {
-        for found in results_where(GraphProto { node: [twice.clone(), behind].concat(), ..base() }, &X, all) {
-            for (found, expected) in found.iter().zip(first.iter().chain(&second)) {
-                assert!((found - expected).abs() < 1e-3, "{found}, not {expected}");
-            }
-        }
+    let sum = [sum, vec![last("masked", "y")]].concat();
+    for (way, nodes, seen, expected) in [
+        ("a sum", &sum, rest, &uniform),
+        ("publicly first", &publicly_first, rest, &uniform),
+        ("privately first", &privately_first, rest, &uniform),
+        // What both hide is lowered twice, or not.
+        ("twice", &sum, all, &once),
+        ("limited", &limited, all, &uniform),
+    ] {
+        let file = GraphProto { node: nodes.clone(), ..files(-1e9, &[]).swap_remove(4) };
+        check_softmax(file, seen, expected, way);
     }
 }
 

@@ -54,15 +54,15 @@ pub(super) fn mask_factor(constant: &Value, Masking { sign, floor }: Masking) ->
 pub(super) fn product(context: &mut Context, call: &Call<'_>, x: &Tensor, constant: &Value) -> Lowered<Tensor> {
     let factor = mask_factor(constant, call.masking).unwrap_or(1.0);
     let Masking { sign, floor } = call.masking;
-    if factor.is_infinite() || factor > -SWALLOWING {
+    let mask = if Number::Swallowing.is(factor) {
+        let places = rounding::above_zero(context, x)?;
+        let mask = context.scale(&places, sign * floor)?;
+        context.hidden.insert((mask.id, Number::Swallowing), Some(places));
+        mask
+    } else {
         let mask = rounding::scaled_mask(context, x, factor, floor)?;
-        let mask = context.scale(&mask, sign)?;
-        note_alone(context, &mask);
-        return Ok(mask);
-    }
-    let places = rounding::above_zero(context, x)?;
-    let mask = context.scale(&places, sign * floor)?;
-    context.hidden.insert((mask.id, Number::Swallowing), Some(places));
+        context.scale(&mask, sign)?
+    };
     note_alone(context, &mask);
     Ok(mask)
 }

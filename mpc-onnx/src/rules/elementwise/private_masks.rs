@@ -22,7 +22,7 @@ enum Side {
 }
 
 impl Number {
-    fn is(self, number: f32) -> bool {
+    pub(super) fn is(self, number: f32) -> bool {
         match self {
             Self::Infinite => number == f32::NEG_INFINITY,
             Self::Swallowing => number.is_finite() && number <= -SWALLOWING,
@@ -40,11 +40,10 @@ fn side(context: &Context, number: Number, value: &Value) -> Lowered<Side> {
         },
         Value::Constant(constant) => {
             let array = constant.array();
-            let is_one = array.iter().zip(array.iter().skip(1)).all(|(one, next)| one == next);
             match array.iter().filter(|&&value| number.is(value)).count() {
                 0 if number == Number::Infinite && array.iter().any(|value| value.is_infinite()) => Side::Unknown,
                 0 => Side::Nowhere,
-                count if count == array.len() && is_one => Side::Everywhere,
+                count if count == array.len() && arrays::compact(array).len() == 1 => Side::Everywhere,
                 _ => Side::Unknown,
             }
         }
@@ -82,19 +81,17 @@ fn beside_public(context: &mut Context, call: &Call<'_>, places: &Tensor) -> Low
 
 fn chosen_privately(context: &mut Context, condition: &Tensor, yes: &Side, no: &Side) -> Lowered<Option<Tensor>> {
     let opposite = not(context, condition)?;
-    let at = |context: &mut Context, side: &Side, own: &Tensor, other: &Tensor| match side {
+    let at = |context: &mut Context, side: &Side, own: &Tensor| match side {
         Side::At(places) => compare(context, "And", places, own).map(Some),
         Side::Everywhere => Ok(Some(own.clone())),
-        Side::Nowhere => compare(context, "And", own, other).map(Some),
-        Side::Unknown => Ok(None),
+        Side::Nowhere | Side::Unknown => Ok(None),
     };
-    Ok(match (yes, no) {
-        (Side::Nowhere, no) => at(context, no, &opposite, condition)?,
-        (yes, Side::Nowhere) => at(context, yes, condition, &opposite)?,
-        (yes, no) => match (at(context, yes, condition, &opposite)?, at(context, no, &opposite, condition)?) {
-            (Some(yes), Some(no)) => Some(context.add(&yes, &no)?),
-            _ => None,
-        },
+    let (of_yes, of_no) = (at(context, yes, condition)?, at(context, no, &opposite)?);
+    Ok(match (of_yes, of_no) {
+        (Some(yes), Some(no)) => Some(context.add(&yes, &no)?),
+        (Some(places), None) if matches!(no, Side::Nowhere) => Some(places),
+        (None, Some(places)) if matches!(yes, Side::Nowhere) => Some(places),
+        _ => None,
     })
 }
 
@@ -124,8 +121,9 @@ fn note_one(
         return Ok(());
     }
     let places = match (call.operator(), call.inputs.as_slice()) {
-        ("Add" | "Sum", [Some(left), Some(right)]) => [added(context, number, left, right)?].into(),
-        ("Sub", [Some(left), Some(right)]) if number == Number::Swallowing => {
+        (operator @ ("Add" | "Sum" | "Sub"), [Some(left), Some(right)])
+            if operator != "Sub" || number == Number::Swallowing =>
+        {
             [added(context, number, left, right)?].into()
         }
         ("Max", [Some(Value::Node(x)), Some(limit)] | [Some(limit), Some(Value::Node(x))])
